@@ -1,0 +1,1 @@
+"""The small base: knows nothing of ours."""

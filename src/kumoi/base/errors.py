@@ -1,0 +1,130 @@
+"""Every error of ours, in one tree. Who catches what:
+
+    KumoiError            has a stable code, a message for people, and fields for machines
+    ├── UserError         the caller can mend it; api/errors.py alone gives it a status and an envelope
+    │   ├── Invalid           a value is wrong; `field` names it
+    │   ├── Unauthenticated   who are you?
+    │   ├── Forbidden         you may not
+    │   ├── NotFound          nothing of that name that you may see
+    │   ├── Conflict          the state of things does not allow it now
+    │   ├── OverQuota         it would exceed a quota
+    │   ├── TooLarge          the body is larger than allowed
+    │   └── RateLimited       too many attempts; `retry_after_s` says when again
+    ├── Transient         background work: try again after `retry_after_s`
+    ├── Permanent         background work: trying again will not help; the text is shown to operators
+    └── Bug               cannot happen; it is logged with its chain and pages
+
+Codes are dotted strings, documented in docs/reference/errors.md, never changed and never reused.
+"""
+
+from __future__ import annotations
+
+
+class KumoiError(Exception):
+    """Base of all. `code` is stable; `message` is for people and ends without a full stop."""
+
+    code = "kumoi.error"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+
+
+class UserError(KumoiError):
+    """The caller can mend it."""
+
+    code = "request.failed"
+
+
+class Invalid(UserError):
+    """A value is wrong. `field` is the path of the value as the caller wrote it, or None."""
+
+    code = "request.invalid"
+
+    def __init__(self, message: str, *, field: str | None = None, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.field = field
+
+
+class Unauthenticated(UserError):
+    code = "request.unauthenticated"
+
+
+class Forbidden(UserError):
+    code = "request.forbidden"
+
+
+class NotFound(UserError):
+    """`noun` is the API's word in lower case with blanks ("security group"), `key` an id or a name."""
+
+    code = "request.not_found"
+
+    def __init__(self, noun: str, key: str) -> None:
+        super().__init__(f"{noun.capitalize()} {key} could not be found")
+        self.noun = noun
+        self.key = key
+
+
+class Conflict(UserError):
+    """`kind` is the type word some envelopes carry, such as "NetworkInUse"."""
+
+    code = "request.conflict"
+
+    def __init__(self, message: str, *, kind: str = "Conflict", code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.kind = kind
+
+
+class OverQuota(UserError):
+    code = "request.over_quota"
+
+    def __init__(self, message: str, *, resource: str) -> None:
+        super().__init__(message)
+        self.resource = resource
+
+
+class TooLarge(UserError):
+    code = "request.too_large"
+
+
+class RateLimited(UserError):
+    code = "request.rate_limited"
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Transient(KumoiError):
+    code = "work.transient"
+
+    def __init__(
+        self, message: str, *, retry_after_s: float = 1.0, code: str | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_s = retry_after_s
+
+
+class Permanent(KumoiError):
+    code = "work.permanent"
+
+
+class Bug(KumoiError):
+    code = "kumoi.bug"
+
+
+def chain(error: BaseException) -> list[str]:
+    """The error and its causes, outermost first: ["Transient: start container", "OSError: ..."]."""
+    lines: list[str] = []
+    current: BaseException | None = error
+    while current is not None and len(lines) < CHAIN_MAX:
+        lines.append(f"{type(current).__name__}: {current}")
+        current = current.__cause__ or (
+            None if current.__suppress_context__ else current.__context__
+        )
+    return lines
+
+
+CHAIN_MAX = 10

@@ -1,0 +1,70 @@
+"""One JSON line per change of state, on standard error: `noun.verb_past`, ids, duration.
+
+Request, flow, host and generation are bound once with `bound` and appear on every line below it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+import structlog
+
+from kumoi.base.errors import chain
+
+
+def set_up(role: str, *, stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """Once per process, by main.py. Library warnings come through as events of their own."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(role=role)
+    handler = _Bridge()
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def event(name: str, **fields: Any) -> None:
+    """`event("server.created", server=id)`."""
+    _logger().info(name, **fields)
+
+
+def warning(name: str, **fields: Any) -> None:
+    _logger().warning(name, **fields)
+
+
+def failure(name: str, error: BaseException, **fields: Any) -> None:
+    """Log an error with its whole chain, once, in the outermost loop."""
+    _logger().error(name, error=chain(error), **fields)
+
+
+@contextlib.contextmanager
+def bound(**fields: Any) -> Iterator[None]:
+    """Fields on every line inside."""
+    with structlog.contextvars.bound_contextvars(**fields):
+        yield
+
+
+def _logger() -> Any:
+    return structlog.get_logger()
+
+
+class _Bridge(logging.Handler):
+    """Python's own logging, as used by libraries, into our lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = {"logger": record.name}
+        if record.exc_info and record.exc_info[1] is not None:
+            failure("library.failed", record.exc_info[1], text=record.getMessage(), **fields)
+        else:
+            warning("library.warned", text=record.getMessage(), **fields)

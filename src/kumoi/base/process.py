@@ -1,0 +1,130 @@
+"""The only place that starts programs. Argument lists only: no shell, no interpolation.
+
+`run` waits and gives back what was printed; `start` leaves a program running on its own, detached
+from us, so that it outlives us.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from kumoi.base.errors import Transient
+
+OUTPUT_SHOWN_MAX = 2_000
+DEFAULT_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a finished program left. `out` and `err` are text, undecodable bytes replaced."""
+
+    args: tuple[str, ...]
+    status: int
+    out: str
+    err: str
+    seconds: float
+
+
+class ProcessFailed(Transient):
+    """A program ended with a status other than 0, did not end in time, or could not start.
+
+    `status` is its exit status, or None where there is none. The text a program prints is kept in
+    `completed` for people; nothing is ever decided on it.
+    """
+
+    code = "process.failed"
+
+    def __init__(self, message: str, *, completed: Completed | None = None) -> None:
+        super().__init__(message)
+        self.completed = completed
+        self.status = completed.status if completed else None
+
+
+def run(  # noqa: PLR0913 - the one door; everything but the arguments is by name
+    args: Sequence[str | Path],
+    *,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    check: bool = True,
+    stdin: str | bytes | IO[bytes] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    namespace: str | None = None,
+) -> Completed:
+    """Run a program to its end.
+
+    `env` is added to ours; `namespace` is a named network namespace to run in.
+    Raises ProcessFailed when it cannot start, times out, or (with `check`) ends with another status
+    than 0.
+    """
+    argv = _argv(args, namespace)
+    began = time.monotonic()
+    data = stdin.encode() if isinstance(stdin, str) else stdin
+    piped = isinstance(data, bytes)
+    try:
+        done = subprocess.run(  # noqa: S603
+            argv,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+            input=data if piped else None,
+            stdin=None if piped else (data or subprocess.DEVNULL),
+            env={**os.environ, **env} if env else None,
+            cwd=cwd,
+        )
+    except subprocess.TimeoutExpired as cause:
+        raise ProcessFailed(f"{argv[0]} did not end within {timeout_s:g} s") from cause
+    except OSError as cause:
+        raise ProcessFailed(f"{argv[0]} could not be started") from cause
+    completed = Completed(
+        tuple(argv),
+        done.returncode,
+        done.stdout.decode(errors="replace"),
+        done.stderr.decode(errors="replace"),
+        time.monotonic() - began,
+    )
+    if check and completed.status != 0:
+        shown = (completed.err.strip() or completed.out.strip())[-OUTPUT_SHOWN_MAX:]
+        raise ProcessFailed(
+            f"`{' '.join(argv)}` ended with status {completed.status}: {shown}",
+            completed=completed,
+        )
+    return completed
+
+
+def start(
+    args: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    namespace: str | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own, its output appended to `log`.
+
+    Raises ProcessFailed when it cannot start.
+    """
+    argv = _argv(args, namespace)
+    with log.open("ab") as out:
+        try:
+            return subprocess.Popen(  # noqa: S603
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                env={**os.environ, **env} if env else None,
+                cwd=cwd,
+            )
+        except OSError as cause:
+            raise ProcessFailed(f"{argv[0]} could not be started") from cause
+
+
+def _argv(args: Sequence[str | Path], namespace: str | None) -> list[str]:
+    argv = [str(arg) for arg in args]
+    return ["ip", "netns", "exec", namespace, *argv] if namespace else argv

@@ -1,0 +1,1 @@
+"""Rules and states: no HTTP, no driver."""

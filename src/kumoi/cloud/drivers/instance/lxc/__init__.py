@@ -1,0 +1,1 @@
+"""LXC system containers."""

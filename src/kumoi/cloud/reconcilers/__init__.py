@@ -1,0 +1,1 @@
+"""Loops without an end."""

@@ -1,0 +1,1 @@
+"""Choose a host: pure."""

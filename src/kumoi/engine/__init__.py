@@ -1,0 +1,1 @@
+"""Rows, leases, loops and flows: knows no nouns."""

@@ -1,0 +1,44 @@
+"""A lease: one worker at a time, until it expires. One conditional UPDATE, token and expiry."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.engine.schema import lease
+
+
+def claim(
+    connection: Connection, name: str, *, token: str, now: datetime, ttl_s: float
+) -> bool:
+    """Take the lease, or keep it when `token` has it already. Whether we have it now."""
+    expires_at = now + timedelta(seconds=ttl_s)
+    held = connection.execute(
+        sa.update(lease)
+        .where(lease.c.name == name, (lease.c.token == token) | (lease.c.expires_at <= now))
+        .values(token=token, expires_at=expires_at)
+    )
+    if held.rowcount == 1:
+        return True
+    taken = connection.execute(sa.select(lease.c.name).where(lease.c.name == name)).first()
+    if taken is not None:
+        return False
+    connection.execute(sa.insert(lease).values(name=name, token=token, expires_at=expires_at))
+    return True
+
+
+def is_held(
+    connection: Connection, name: str, *, token: str, until: datetime, margin_s: float
+) -> bool:
+    """Whether it is ours for at least `margin_s` after `until`. Only looks."""
+    expires_at = connection.execute(
+        sa.select(lease.c.expires_at).where(lease.c.name == name, lease.c.token == token)
+    ).scalar_one_or_none()
+    return expires_at is not None and expires_at >= until + timedelta(seconds=margin_s)
+
+
+def release(connection: Connection, name: str, *, token: str) -> None:
+    """Give it back, if it is still ours."""
+    connection.execute(sa.delete(lease).where(lease.c.name == name, lease.c.token == token))

@@ -1,0 +1,77 @@
+"""Run a reconciler for ever: when a hint comes, and at its interval without one.
+
+A reconciler takes no input. It runs in a thread, one round at a time in this process, and under a
+lease so that one process of several runs it. A round that fails is logged and tried again after a
+growing pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kumoi.base import log
+from kumoi.base.clock import Clock
+from kumoi.base.errors import Transient
+from kumoi.base.ids import new_id
+from kumoi.engine import lease
+from kumoi.engine.db import Database
+from kumoi.engine.wake import Alarm
+
+PAUSE_MAX_S = 30.0
+LEASE_TTL_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """`round_` does all there is to do and returns; `interval_s` is how long to wait for a hint."""
+
+    name: str
+    round_: Callable[[], None]
+    interval_s: float
+
+
+async def run(loop: Loop, database: Database, clock: Clock) -> None:
+    """Until cancelled."""
+    token = new_id()
+    alarm = Alarm(database.listen())
+    pause_s = 0.0
+    try:
+        while True:
+            try:
+                held = await asyncio.to_thread(_claim, loop, database, clock, token)
+                if held:
+                    await asyncio.to_thread(loop.round_)
+                pause_s = 0.0
+            except Exception as error:  # noqa: BLE001 - the engine's loop: the outermost place
+                pause_s = _next_pause(pause_s, error)
+                log.failure("loop.failed", error, loop=loop.name, pause_s=pause_s)
+                await asyncio.sleep(pause_s)
+                continue
+            await alarm.wait(loop.interval_s)
+    finally:
+        alarm.close()
+        await asyncio.to_thread(_release, loop, database, token)
+
+
+def _claim(loop: Loop, database: Database, clock: Clock, token: str) -> bool:
+    """Renew only when half is gone, so that an idle loop does not write."""
+    with database.read() as connection:
+        if lease.is_held(connection, loop.name, token=token, until=clock.now(), margin_s=LEASE_TTL_S / 2):
+            return True
+    with database.write(wakes=False) as connection:
+        return lease.claim(
+            connection, loop.name, token=token, now=clock.now(), ttl_s=LEASE_TTL_S
+        )
+
+
+def _release(loop: Loop, database: Database, token: str) -> None:
+    with database.write(wakes=False) as connection:
+        lease.release(connection, loop.name, token=token)
+
+
+def _next_pause(pause_s: float, error: Exception) -> float:
+    if isinstance(error, Transient):
+        return min(max(error.retry_after_s, pause_s * 1.5), PAUSE_MAX_S)
+    return min(max(1.0, pause_s * 2), PAUSE_MAX_S)

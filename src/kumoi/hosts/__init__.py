@@ -1,0 +1,1 @@
+"""A machine prepared to be a host."""
