@@ -1,0 +1,208 @@
+"""What the network is wanted to be, and the two things that make it so.
+
+The worker's network reconciler turns the store's rows into a `Topology`, one row to one noun, and
+hands it to a `Network`; the host agent asks its `Switch` for ports. Nothing here knows the store,
+OVN or Open vSwitch. Addresses and CIDRs are text in their canonical form, ids are the API's.
+
+A port's `device_owner` and `device_id` say what it belongs to: a router's interfaces and its
+gateway are the ports that name it, so nothing is said twice.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+ROUTER_INTERFACE = "network:router_interface"
+ROUTER_GATEWAY = "network:router_gateway"
+FLOATING_IP = "network:floatingip"
+"""Owners of ports that are no server's. A floating IP's port only reserves its address."""
+COMPUTE = "compute:"
+"""What the owner of a server's port begins with."""
+
+LINK_NAME_MAX = 15
+
+
+class Direction(enum.StrEnum):
+    """As seen from the server."""
+
+    INGRESS = "ingress"
+    EGRESS = "egress"
+
+
+class Ethertype(enum.StrEnum):
+    IPV4 = "IPv4"
+    IPV6 = "IPv6"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """`physical_network` is set for an external network: it leaves through that bridge mapping."""
+
+    id: str
+    name: str = ""
+    mtu: int = 1442
+    external: bool = False
+    physical_network: str | None = None
+    admin_state_up: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRoute:
+    destination: str
+    nexthop: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subnet:
+    """`ipv6_ra_mode` and `ipv6_address_mode` are slaac, dhcpv6-stateful, dhcpv6-stateless or None."""
+
+    id: str
+    network_id: str
+    cidr: str
+    ip_version: int = 4
+    gateway_ip: str | None = None
+    enable_dhcp: bool = True
+    dns_nameservers: tuple[str, ...] = ()
+    host_routes: tuple[HostRoute, ...] = ()
+    ipv6_ra_mode: str | None = None
+    ipv6_address_mode: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedIp:
+    subnet_id: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressPair:
+    """One more address (or CIDR) a port may use, with its MAC; None is the port's own."""
+
+    address: str
+    mac: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """`generation` is the row's; it is written beside the port for people to compare."""
+
+    id: str
+    network_id: str
+    mac: str
+    name: str = ""
+    fixed_ips: tuple[FixedIp, ...] = ()
+    device_owner: str = ""
+    device_id: str = ""
+    admin_state_up: bool = True
+    port_security_enabled: bool = True
+    security_group_ids: tuple[str, ...] = ()
+    allowed_address_pairs: tuple[AddressPair, ...] = ()
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Router:
+    """`enable_snat` matters only while the router has a gateway port."""
+
+    id: str
+    name: str = ""
+    admin_state_up: bool = True
+    enable_snat: bool = True
+    routes: tuple[HostRoute, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatingIp:
+    """One that is associated: others change nothing. `mac` is that of the port that reserves it;
+    with it, the server's own host answers, without it the router's gateway host does.
+    """
+
+    id: str
+    address: str
+    router_id: str
+    port_id: str
+    fixed_address: str
+    mac: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What is allowed. `protocol` is a name or number as text, or None for any. For ICMP `port_min`
+    is the type and `port_max` the code. At most one of the two remotes is set.
+    """
+
+    id: str
+    direction: Direction
+    ethertype: Ethertype = Ethertype.IPV4
+    protocol: str | None = None
+    port_min: int | None = None
+    port_max: int | None = None
+    remote_prefix: str | None = None
+    remote_group_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityGroup:
+    id: str
+    name: str = ""
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """The whole network as wanted. Order does not matter. Whoever names something that is not in
+    it (a port on an unknown network, say) is left out rather than refused: rows may be deleted
+    between two reads.
+    """
+
+    networks: tuple[Network, ...] = ()
+    subnets: tuple[Subnet, ...] = ()
+    ports: tuple[Port, ...] = ()
+    routers: tuple[Router, ...] = ()
+    floating_ips: tuple[FloatingIp, ...] = ()
+    security_groups: tuple[SecurityGroup, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a converge did: one printable line per action, none when all was as wanted."""
+
+    actions: tuple[str, ...] = ()
+
+
+class Northbound(Protocol):
+    """The whole network's engine. Used by the worker, from one thread at a time.
+
+    Both methods raise Transient when the engine cannot be reached or does not answer in time.
+    """
+
+    def converge(self, topology: Topology) -> Applied:
+        """Make it so, in one transaction: first write and repair are the same."""
+        ...
+
+    def ports_up(self) -> frozenset[str]:
+        """Ids of the ports that some host has plugged and that carry traffic."""
+        ...
+
+
+class Switch(Protocol):
+    """One host's switch. Used by the host agent, from one thread at a time.
+
+    Only ports made by it are listed or removed. Every method raises Transient when the switch
+    cannot be reached or does not answer in time.
+    """
+
+    def ensure_ports(self, ports: Mapping[str, str]) -> None:
+        """Plug links, all in one transaction: link name to port id. The links exist already."""
+        ...
+
+    def delete_ports(self, names: Collection[str]) -> None:
+        """Unplug links, all in one transaction. One that is not plugged is no error."""
+        ...
+
+    def list_ports(self) -> dict[str, str]:
+        """Link name to port id, of those plugged."""
+        ...
