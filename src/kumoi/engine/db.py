@@ -140,9 +140,7 @@ def _sqlite_engine(url: sa.URL) -> Engine:
 
 
 def _postgres_engine(url: sa.URL) -> Engine:
-    return sa.create_engine(
-        url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True
-    )
+    return sa.create_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True)
 
 
 def _libpq_url(url: sa.URL) -> str:

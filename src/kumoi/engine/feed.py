@@ -37,9 +37,7 @@ def touch(connection: Connection, topic: str, key: str) -> int:
         connection.execute(sa.insert(feed_revision).values(value=1))
         revision = 1
     seen = connection.execute(
-        sa.update(feed)
-        .where(feed.c.topic == topic, feed.c.key == key)
-        .values(revision=revision)
+        sa.update(feed).where(feed.c.topic == topic, feed.c.key == key).values(revision=revision)
     )
     if seen.rowcount == 0:
         connection.execute(sa.insert(feed).values(topic=topic, key=key, revision=revision))

@@ -10,9 +10,7 @@ from sqlalchemy.engine import Connection
 from kumoi.engine.schema import lease
 
 
-def claim(
-    connection: Connection, name: str, *, token: str, now: datetime, ttl_s: float
-) -> bool:
+def claim(connection: Connection, name: str, *, token: str, now: datetime, ttl_s: float) -> bool:
     """Take the lease, or keep it when `token` has it already. Whether we have it now."""
     expires_at = now + timedelta(seconds=ttl_s)
     held = connection.execute(

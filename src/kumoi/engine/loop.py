@@ -39,6 +39,7 @@ async def run(loop: Loop, database: Database, clock: Clock) -> None:
     pause_s = 0.0
     try:
         while True:
+            seen = alarm.count
             try:
                 held = await asyncio.to_thread(_claim, loop, database, clock, token)
                 if held:
@@ -49,7 +50,7 @@ async def run(loop: Loop, database: Database, clock: Clock) -> None:
                 log.failure("loop.failed", error, loop=loop.name, pause_s=pause_s)
                 await asyncio.sleep(pause_s)
                 continue
-            await alarm.wait(loop.interval_s)
+            await alarm.wait(loop.interval_s, after=seen)
     finally:
         alarm.close()
         await asyncio.to_thread(_release, loop, database, token)
@@ -58,12 +59,12 @@ async def run(loop: Loop, database: Database, clock: Clock) -> None:
 def _claim(loop: Loop, database: Database, clock: Clock, token: str) -> bool:
     """Renew only when half is gone, so that an idle loop does not write."""
     with database.read() as connection:
-        if lease.is_held(connection, loop.name, token=token, until=clock.now(), margin_s=LEASE_TTL_S / 2):
+        if lease.is_held(
+            connection, loop.name, token=token, until=clock.now(), margin_s=LEASE_TTL_S / 2
+        ):
             return True
     with database.write(wakes=False) as connection:
-        return lease.claim(
-            connection, loop.name, token=token, now=clock.now(), ttl_s=LEASE_TTL_S
-        )
+        return lease.claim(connection, loop.name, token=token, now=clock.now(), ttl_s=LEASE_TTL_S)
 
 
 def _release(loop: Loop, database: Database, token: str) -> None:

@@ -1,5 +1,4 @@
-"""The engine's own tables: feed and leases. A store copies them into its own metadata.
-"""
+"""The engine's own tables: feed and leases. A store copies them into its own metadata."""
 
 from __future__ import annotations
 
@@ -16,7 +15,9 @@ metadata = sa.MetaData(
     }
 )
 
-feed_revision = sa.Table("feed_revision", metadata, sa.Column("value", sa.BigInteger, nullable=False))
+feed_revision = sa.Table(
+    "feed_revision", metadata, sa.Column("value", sa.BigInteger, nullable=False)
+)
 
 feed = sa.Table(
     "feed",

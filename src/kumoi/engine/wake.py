@@ -103,27 +103,28 @@ class _PostgresListener:
 
 
 class Alarm:
-    """A listener as something a coroutine waits for."""
+    """A listener that any number of coroutines wait for. `count` is the hints so far: read it
+    before you look, and wait for one `after` it, so that none is lost in between."""
 
     def __init__(self, listener: Listener) -> None:
+        self.count = 0
         self._listener = listener
         self._rung = asyncio.Event()
         asyncio.get_running_loop().add_reader(listener.fileno(), self._ring)
 
     def _ring(self) -> None:
         self._listener.drain()
+        self.count += 1
         self._rung.set()
+        self._rung = asyncio.Event()
 
-    async def wait(self, timeout_s: float) -> bool:
-        """Until a hint arrives or the time is up; whether one did. Hints that came while nobody
-        waited count once."""
-        try:
+    async def wait(self, timeout_s: float, *, after: int) -> None:
+        """Until a hint after the given count has arrived, or the time is up."""
+        if self.count > after:
+            return
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._rung.wait()
-        except TimeoutError:
-            return False
-        self._rung.clear()
-        return True
 
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self._listener.fileno())

@@ -1,0 +1,99 @@
+"""What a handler is given and what it gives back.
+
+A handler parses (`request.parse`), calls one domain function inside `request.read()` or
+`request.write()`, renders, and returns a Reply. It runs in a worker thread; a streaming handler is
+a coroutine and uses `request.http` itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from sqlalchemy.engine import Connection
+from starlette.requests import Request as HttpRequest
+
+from kumoi.base.errors import Bug, Invalid
+from kumoi.cloud.domain.caller import Caller
+
+if TYPE_CHECKING:
+    from kumoi.cloud.api.services import Services
+
+Shape = TypeVar("Shape")
+
+UNSET = msgspec.UNSET
+Unset = msgspec.UnsetType
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of what a request may hold. A field left out is UNSET, which differs from null."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`body` is encoded as JSON unless it is bytes; None is no body; an iterator is streamed."""
+
+    status: int
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    stream: AsyncIterator[bytes] | None = None
+    media_type: str = "application/json"
+
+
+@dataclass(slots=True)
+class Request:
+    """One request. `path` holds the route's placeholders; `microversion` is (2, 96) and the like
+    where the service has them; `base` is the service's public URL without a version."""
+
+    services: Services
+    http: HttpRequest
+    path: dict[str, str]
+    raw: bytes
+    base: str
+    request_id: str
+    source: str
+    microversion: tuple[int, int] = (0, 0)
+    caller_or_none: Caller | None = None
+    claims: Any = None
+
+    @property
+    def caller(self) -> Caller:
+        if self.caller_or_none is None:
+            raise Bug("a route without a policy asked who calls")
+        return self.caller_or_none
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        return self.http.query_params
+
+    def query_all(self, key: str) -> list[str]:
+        return self.http.query_params.getlist(key)
+
+    def parse(self, shape: type[Shape]) -> Shape:
+        """The body as `shape`. Raises Invalid naming the field that does not fit."""
+        try:
+            return msgspec.json.decode(self.raw or b"null", type=shape)
+        except msgspec.ValidationError as cause:
+            raise _invalid(cause) from cause
+        except msgspec.DecodeError as cause:
+            raise Invalid("the body is not JSON", field="body") from cause
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        with self.services.database.read() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        with self.services.database.write() as connection:
+            yield connection
+
+
+def _invalid(cause: msgspec.ValidationError) -> Invalid:
+    """msgspec says "Expected `str`, got `int` - at `$.network.name`"."""
+    text, _, path = str(cause).partition(" - at `")
+    name = path.rstrip("`").removeprefix("$").removeprefix(".") or "body"
+    return Invalid(f"Invalid input for field {name}: {text}", field=name)

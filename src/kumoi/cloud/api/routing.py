@@ -1,0 +1,88 @@
+"""The route table's line, and how a path finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kumoi.base.errors import Bug
+from kumoi.cloud.api.policy import Rule
+
+OPEN = "open"  # The policy of a route that needs no token: versions and logins.
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`policy` names a rule of the service, or OPEN. `since` is the first microversion that has the
+    route, `until` the last. A `streams` handler is a coroutine that reads the body itself."""
+
+    method: str
+    path: str
+    handler: Callable[..., Any]
+    policy: str
+    since: tuple[int, int] | None = None
+    until: tuple[int, int] | None = None
+    streams: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One OpenStack service: where it is mounted, its routes and the rules they name."""
+
+    type: str
+    prefix: str
+    routes: tuple[Route, ...]
+    policies: dict[str, Rule]
+
+
+@dataclass(slots=True)
+class _Node:
+    children: dict[str, _Node] = field(default_factory=dict)
+    placeholder: tuple[str, _Node] | None = None
+    methods: dict[str, Route] = field(default_factory=dict)
+
+
+class Router:
+    """Finds a route by segments: a literal before a placeholder."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._root = _Node()
+        for route in routes:
+            node = self._root
+            for segment in _segments(route.path):
+                node = _child(node, segment)
+            if route.method in node.methods:
+                raise Bug(f"two routes for {route.method} {route.path}")
+            node.methods[route.method] = route
+
+    def find(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:
+        """The routes by method at a path, and its placeholders; no routes where there is none."""
+        found: dict[str, str] = {}
+        node: _Node | None = self._root
+        for segment in _segments(path):
+            if node is None:
+                break
+            if segment in node.children:
+                node = node.children[segment]
+            elif node.placeholder is not None:
+                name, node = node.placeholder
+                found[name] = segment
+            else:
+                node = None
+        return (node.methods if node else {}), found
+
+
+def _segments(path: str) -> list[str]:
+    return [segment for segment in path.split("/") if segment]
+
+
+def _child(node: _Node, segment: str) -> _Node:
+    if not segment.startswith("{"):
+        return node.children.setdefault(segment, _Node())
+    name = segment.strip("{}")
+    if node.placeholder is None:
+        node.placeholder = (name, _Node())
+    if node.placeholder[0] != name:
+        raise Bug(f"two names for one place: {node.placeholder[0]} and {name}")
+    return node.placeholder[1]

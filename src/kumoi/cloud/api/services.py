@@ -1,0 +1,20 @@
+"""What handlers work with, wired once by api/serve.py (or a test) and passed along."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kumoi.base.clock import Clock
+from kumoi.cloud.domain.identity.login import Logins
+from kumoi.cloud.domain.identity.token import Tokens
+from kumoi.config import Settings
+from kumoi.engine.db import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: Settings
+    database: Database
+    clock: Clock
+    tokens: Tokens
+    logins: Logins

@@ -1,0 +1,116 @@
+"""Networks: what is allowed. Each function takes the open transaction and touches nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, NotFound
+from kumoi.base.ids import new_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.store.listing import Listing
+from kumoi.cloud.store.network import network as store
+from kumoi.cloud.store.network.network import Network
+
+TENANT_MTU = 1442  # 1,500 less Geneve over IPv4.
+EXTERNAL_MTU = 1500
+ADMIN_ONLY = ("shared", "external", "is_default", "network_type", "physical_network")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewNetwork:
+    """What a network is made from; everything has been checked for shape."""
+
+    project_id: str
+    name: str = ""
+    description: str = ""
+    admin_state_up: bool = True
+    shared: bool = False
+    external: bool = False
+    is_default: bool = False
+    port_security_enabled: bool = True
+    mtu: int | None = None
+    network_type: str | None = None
+    physical_network: str | None = None
+    segmentation_id: int | None = None
+
+
+def create(connection: Connection, caller: Caller, wanted: NewNetwork, now: datetime) -> Network:
+    """Raises Forbidden for what only an administrator may set."""
+    _require_own(caller, wanted.project_id)
+    asked = (wanted.shared, wanted.external, wanted.network_type, wanted.physical_network)
+    if any(asked) and not caller.is_admin:
+        raise Forbidden("Policy doesn't allow these attributes: " + ", ".join(ADMIN_ONLY))
+    external = wanted.external
+    row = Network(
+        id=new_id(),
+        project_id=wanted.project_id,
+        name=wanted.name,
+        description=wanted.description,
+        admin_state_up=wanted.admin_state_up,
+        shared=wanted.shared,
+        external=external,
+        is_default=wanted.is_default,
+        port_security_enabled=wanted.port_security_enabled,
+        mtu=wanted.mtu or (EXTERNAL_MTU if external else TENANT_MTU),
+        network_type=wanted.network_type or ("flat" if external else "geneve"),
+        physical_network=wanted.physical_network,
+        segmentation_id=wanted.segmentation_id,
+        created_at=now,
+        updated_at=now,
+        revision_number=1,
+    )
+    store.insert(connection, row)
+    return row
+
+
+def get(connection: Connection, caller: Caller, key: str) -> Network:
+    """Raises NotFound when there is none that the caller may see."""
+    row = store.get(connection, key)
+    if row is None:
+        raise NotFound("network", key)
+    caller.require("network", key, row.project_id, shared=row.shared or row.external)
+    return row
+
+
+def page(connection: Connection, caller: Caller, wanted: Listing) -> list[Network]:
+    return store.page(connection, wanted, project_id=None if caller.is_admin else caller.project_id)
+
+
+def update(
+    connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
+) -> Network:
+    """Raises NotFound, and Forbidden for what only an owner or an administrator may change."""
+    _owned(connection, caller, key)
+    if any(name in values for name in ADMIN_ONLY) and not caller.is_admin:
+        raise Forbidden("Policy doesn't allow these attributes: " + ", ".join(ADMIN_ONLY))
+    store.update(connection, key, now=now, **values)
+    return get(connection, caller, key)
+
+
+def delete(connection: Connection, caller: Caller, key: str) -> None:
+    """Raises NotFound, Conflict while anything is on it."""
+    _owned(connection, caller, key)
+    if store.is_used(connection, key):
+        raise Conflict(
+            f"Unable to complete operation on network {key}. There are one or more ports still in "
+            "use on the network.",
+            kind="NetworkInUse",
+        )
+    store.delete(connection, key)
+
+
+def _owned(connection: Connection, caller: Caller, key: str) -> Network:
+    row = get(connection, caller, key)
+    if not caller.sees(row.project_id):
+        raise Forbidden("Policy doesn't allow changing a network of another project.")
+    return row
+
+
+def _require_own(caller: Caller, project_id: str) -> None:
+    if not caller.sees(project_id):
+        raise Forbidden("Policy doesn't allow a network for another project.")

@@ -1,0 +1,58 @@
+"""The metadata that every table of the cloud's store joins, and the one way rows become nouns.
+
+Each noun's file under store/ has its table, a frozen dataclass of the same field names, and plain
+functions that take the open transaction. Nothing outside store/ writes SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.engine import schema as engine_schema
+
+metadata = sa.MetaData(naming_convention=engine_schema.metadata.naming_convention)
+for _table in engine_schema.metadata.sorted_tables:
+    _table.to_metadata(metadata)
+
+Noun = TypeVar("Noun")
+
+ID = sa.String(64)
+NAME = sa.String(255)
+
+
+def fetch(connection: Connection, query: sa.Select[Any], noun: type[Noun]) -> list[Noun]:
+    """Each row as a `noun`, whose fields are the row's columns."""
+    return [noun(**row) for row in connection.execute(query).mappings()]
+
+
+def fetch_one(connection: Connection, query: sa.Select[Any], noun: type[Noun]) -> Noun | None:
+    row = connection.execute(query).mappings().first()
+    return None if row is None else noun(**row)
+
+
+def insert(connection: Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
+    connection.execute(sa.insert(table).values(**row))
+
+
+def insert_all(connection: Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Many rows with the same columns; none is fine."""
+    listed = [dict(row) for row in rows]
+    if listed:
+        connection.execute(sa.insert(table), listed)
+
+
+def update(connection: Connection, table: sa.Table, key: str, values: Mapping[str, Any]) -> bool:
+    """Change the row whose `id` is `key`; whether there was one. No values is no change."""
+    if not values:
+        return True
+    done = connection.execute(sa.update(table).where(table.c.id == key).values(**values))
+    return done.rowcount == 1
+
+
+def delete(connection: Connection, table: sa.Table, key: str) -> bool:
+    """Delete the row whose `id` is `key`; whether there was one."""
+    return connection.execute(sa.delete(table).where(table.c.id == key)).rowcount == 1
