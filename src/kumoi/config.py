@@ -34,6 +34,7 @@ class Settings:
     public_cidr: str = key("172.24.4.0/24", "Floating IPs; its first address is this machine's.")
     underlay_cidr: str = key("172.24.5.0/28", "Between this machine and its virtual host.")
     api_port: int = key(5000, "OpenStack APIs, on the first public address.")
+    api_public_url: str = key("", "Where clients reach the APIs; empty is this machine's own.")
     host_api_port: int = key(5001, "Host API, on the first underlay address.")
     pipeline_port: int = key(5002, "Pipeline API and git, on the first public address.")
     token_ttl_s: int = key(14_400, "How long a token lives.")
@@ -108,7 +109,7 @@ class Settings:
 
     @property
     def api_url(self) -> str:
-        return f"https://{self.public_address}:{self.api_port}"
+        return self.api_public_url or f"https://{self.public_address}:{self.api_port}"
 
     @property
     def host_api_url(self) -> str:
@@ -126,6 +127,11 @@ class Settings:
     @property
     def southbound_remote(self) -> str:
         return f"unix:{self.run_dir / 'ovnsb_db.sock'}"
+
+    @property
+    def switch_remote(self) -> str:
+        """How the host agent reaches its host's Open vSwitch database."""
+        return f"unix:{self.run_dir / 'ovs' / 'db.sock'}"
 
 
 def parse(text: str) -> Settings:

@@ -46,7 +46,7 @@ class ProcessFailed(Transient):
         self.status = completed.status if completed else None
 
 
-def run(  # noqa: PLR0913 - the one door; everything but the arguments is by name
+def run(
     args: Sequence[str | Path],
     *,
     timeout_s: float = DEFAULT_TIMEOUT_S,
@@ -64,16 +64,17 @@ def run(  # noqa: PLR0913 - the one door; everything but the arguments is by nam
     """
     argv = _argv(args, namespace)
     began = time.monotonic()
-    data = stdin.encode() if isinstance(stdin, str) else stdin
-    piped = isinstance(data, bytes)
+    given = stdin.encode() if isinstance(stdin, str) else stdin
+    piped = given if isinstance(given, bytes) else None
+    handed = subprocess.DEVNULL if given is None or isinstance(given, bytes) else given
     try:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             argv,
             capture_output=True,
             timeout=timeout_s,
             check=False,
-            input=data if piped else None,
-            stdin=None if piped else (data or subprocess.DEVNULL),
+            input=piped,
+            stdin=None if piped is not None else handed,
             env={**os.environ, **env} if env else None,
             cwd=cwd,
         )
@@ -112,7 +113,7 @@ def start(
     argv = _argv(args, namespace)
     with log.open("ab") as out:
         try:
-            return subprocess.Popen(  # noqa: S603
+            return subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

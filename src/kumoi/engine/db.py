@@ -62,7 +62,8 @@ class Json(TypeDecorator[Any]):
 
 class Database:
     """`url` is SQLAlchemy's: `sqlite:///path` or `postgresql+psycopg://…`. `wake_dir` holds the
-    sockets of SQLite's wake-ups and is not used on PostgreSQL."""
+    sockets of SQLite's wake-ups and is not used on PostgreSQL.
+    """
 
     def __init__(self, url: str, *, wake_dir: Path) -> None:
         self.url = sa.make_url(url)

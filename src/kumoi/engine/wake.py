@@ -104,7 +104,8 @@ class _PostgresListener:
 
 class Alarm:
     """A listener that any number of coroutines wait for. `count` is the hints so far: read it
-    before you look, and wait for one `after` it, so that none is lost in between."""
+    before you look, and wait for one `after` it, so that none is lost in between.
+    """
 
     def __init__(self, listener: Listener) -> None:
         self.count = 0

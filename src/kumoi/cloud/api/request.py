@@ -46,7 +46,8 @@ class Reply:
 @dataclass(slots=True)
 class Request:
     """One request. `path` holds the route's placeholders; `microversion` is (2, 96) and the like
-    where the service has them; `base` is the service's public URL without a version."""
+    where the service has them; `base` is the service's public URL without a version.
+    """
 
     services: Services
     http: HttpRequest
@@ -93,7 +94,7 @@ class Request:
 
 
 def _invalid(cause: msgspec.ValidationError) -> Invalid:
-    """msgspec says "Expected `str`, got `int` - at `$.network.name`"."""
+    """Msgspec says "Expected `str`, got `int` - at `$.network.name`"."""
     text, _, path = str(cause).partition(" - at `")
     name = path.rstrip("`").removeprefix("$").removeprefix(".") or "body"
     return Invalid(f"Invalid input for field {name}: {text}", field=name)

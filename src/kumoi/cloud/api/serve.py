@@ -1,0 +1,83 @@
+"""The API role: two listeners, the OpenStack APIs for clients and the host API for hosts.
+
+Also keeps the list of revoked tokens in memory, renewed whenever the store changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from kumoi.base.clock import Clock
+from kumoi.cloud.api.app import App
+from kumoi.cloud.api.compute.routes import SERVICE as COMPUTE
+from kumoi.cloud.api.host.app import host_app
+from kumoi.cloud.api.identity.routes import SERVICE as IDENTITY
+from kumoi.cloud.api.image.routes import SERVICE as IMAGE
+from kumoi.cloud.api.network.routes import SERVICE as NETWORK
+from kumoi.cloud.api.services import Services
+from kumoi.cloud.domain.identity.login import Logins
+from kumoi.cloud.domain.identity.token import Tokens
+from kumoi.cloud.store.identity import revocation
+from kumoi.config import Settings
+from kumoi.engine.db import Database
+from kumoi.engine.serving import Certificates, Listener
+from kumoi.engine.serving import serve as serve_listener
+from kumoi.engine.wake import Alarm
+
+REVOCATIONS_INTERVAL_S = 10.0
+SERVICES = (IDENTITY, IMAGE, NETWORK, COMPUTE)
+
+
+def build_services(settings: Settings, database: Database, clock: Clock) -> Services:
+    """What the handlers work with."""
+    return Services(
+        settings=settings,
+        database=database,
+        clock=clock,
+        tokens=Tokens.from_file(settings.pki_dir / "token.key"),
+        logins=Logins(settings, clock),
+    )
+
+
+async def serve(settings: Settings, database: Database, clock: Clock) -> None:
+    """Until cancelled."""
+    services = build_services(settings, database, clock)
+    alarm = Alarm(database.listen())
+    pki = settings.pki_dir
+    server = Certificates(pki / "api.crt", pki / "api.key")
+    hosts = Certificates(pki / "api.crt", pki / "api.key", client_ca=pki / "ca.crt")
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(watch_revocations(services, alarm))
+            tasks.create_task(
+                serve_listener(
+                    Listener(
+                        App(services, SERVICES), settings.public_address, settings.api_port, server
+                    )
+                )
+            )
+            tasks.create_task(
+                serve_listener(
+                    Listener(
+                        host_app(services, alarm),
+                        settings.underlay_address,
+                        settings.host_api_port,
+                        hosts,
+                    )
+                )
+            )
+    finally:
+        alarm.close()
+
+
+async def watch_revocations(services: Services, alarm: Alarm) -> None:
+    """Learn what other processes revoked, as soon as they say so."""
+    while True:
+        seen = alarm.count
+        services.tokens.revoke_known(await asyncio.to_thread(_revoked, services))
+        await alarm.wait(REVOCATIONS_INTERVAL_S, after=seen)
+
+
+def _revoked(services: Services) -> revocation.Revoked:
+    with services.database.read() as connection:
+        return revocation.load(connection)
