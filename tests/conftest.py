@@ -1,0 +1,104 @@
+"""Fixtures for all: a PostgreSQL server, a cloud on each database, its users."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.postgres import fresh_database, running_postgres
+
+if TYPE_CHECKING:
+    from openstack.connection import Connection
+
+    from tests.running_cloud import RunningCloud
+
+BACKENDS = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A superuser's URL of a PostgreSQL server of our own."""
+    with running_postgres() as url:
+        yield url
+
+
+@contextlib.contextmanager
+def database_url(backend: str, directory: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database of that kind."""
+    if backend == "sqlite":
+        yield f"sqlite:///{directory / 'store.db'}"
+        return
+    with fresh_database(request.getfixturevalue("postgres_url")) as url:
+        yield url
+
+
+@pytest.fixture(params=BACKENDS)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database, on each backend in turn."""
+    with database_url(request.param, tmp_path, request) as url:
+        yield url
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def cloud(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningCloud]:
+    """The real APIs on loopback; one cloud for a file's stories, which keep to their own tenant."""
+    from tests.running_cloud import running_cloud
+
+    directory = tmp_path_factory.mktemp("cloud")
+    with (
+        database_url(request.param, directory, request) as url,
+        running_cloud(directory, url) as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="module")
+def admin(cloud: RunningCloud) -> Iterator[Connection]:
+    """The administrator, in project admin."""
+    from tests.running_cloud import ADMIN_PASSWORD
+
+    with cloud.connect("admin", ADMIN_PASSWORD, "admin") as connection:
+        yield connection
+
+
+@pytest.fixture
+def demo(cloud: RunningCloud, admin: Connection) -> Iterator[Connection]:
+    """A user with role member in a project made for this one story."""
+    with _tenant(cloud, admin) as connection:
+        yield connection
+
+
+@pytest.fixture
+def other(cloud: RunningCloud, admin: Connection) -> Iterator[Connection]:
+    """A second tenant."""
+    with _tenant(cloud, admin) as connection:
+        yield connection
+
+
+@pytest.fixture
+def http(cloud: RunningCloud) -> Iterator[httpx.Client]:
+    """Raw requests to `/identity/v3/...` and so on."""
+    with httpx.Client(base_url=cloud.url) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def _tenant(cloud: RunningCloud, admin: Connection) -> Iterator[Connection]:
+    from kumoi.base.ids import new_hex_id
+
+    name = f"tenant-{new_hex_id()[:8]}"
+    project = admin.identity.create_project(name=name, domain_id="default")
+    user = admin.identity.create_user(
+        name=name, password=name, domain_id="default", default_project_id=project.id
+    )
+    role = admin.identity.find_role("member")
+    admin.identity.assign_project_role_to_user(project, user, role)
+    with cloud.connect(name, name, name) as connection:
+        yield connection

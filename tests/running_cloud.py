@@ -1,0 +1,211 @@
+"""The real APIs in this process, on loopback, over a store of their own. For stories.
+
+No worker and no host runs: a FakeHost does, when told to, what a host agent would do, through the
+host API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import msgspec
+import openstack
+from kumoi.cloud.api.host.app import host_app
+from openstack.connection import Connection
+
+from kumoi.base.clock import Clock
+from kumoi.base.secret import Secret
+from kumoi.cloud.api import serve as api_serve
+from kumoi.cloud.api.app import App
+from kumoi.cloud.api.services import Services
+from kumoi.cloud.domain.identity import bootstrap
+from kumoi.cloud.hostapi import messages
+from kumoi.cloud.hostapi.messages import Power, State
+from kumoi.cloud.store.schema import metadata
+from kumoi.config import Settings
+from kumoi.engine.db import Database
+from kumoi.engine.serving import Listener, serve
+from kumoi.engine.wake import Alarm
+
+ADMIN_PASSWORD = "admin-secret"
+DEMO_PASSWORD = "demo-secret"
+START_S = 15.0
+HOST_HEADER = "X-Test-Host"
+
+STATES = {
+    Power.RUNNING: State.RUNNING,
+    Power.STOPPED: State.STOPPED,
+    Power.PAUSED: State.PAUSED,
+    Power.ABSENT: State.ABSENT,
+}
+
+
+@dataclass
+class FakeHost:
+    """Answers for one host. `fail_with` makes it report every build as failed."""
+
+    url: str
+    name: str = "host1"
+    fail_with: str = ""
+
+    def register(self, *, vcpus: int = 64, ram_mib: int = 262_144, disk_gib: int = 10_000) -> None:
+        inventory = messages.Inventory(
+            version="0",
+            hostname=self.name,
+            drivers=["lxc"],
+            vcpus=vcpus,
+            ram_mib=ram_mib,
+            disk_gib=disk_gib,
+        )
+        self._send("PUT", "inventory", inventory)
+
+    def wanted(self, since: int = 0) -> messages.Wanted:
+        answer = httpx.get(
+            f"{self.url}{messages.PATH}/wanted",
+            params={"since": since, "wait_s": 0},
+            headers={HOST_HEADER: self.name},
+        )
+        answer.raise_for_status()
+        return msgspec.json.decode(answer.content, type=messages.Wanted)
+
+    def settle(self) -> None:
+        """Bring every server to what is wanted of it, and say so."""
+        servers = self.wanted().servers
+        if servers:
+            reports = messages.Reports(reports=[self._report(server) for server in servers])
+            self._send("POST", "reports", reports)
+
+    def _report(self, server: messages.Server) -> messages.Report:
+        failed = bool(self.fail_with) and server.power != Power.ABSENT
+        return messages.Report(
+            server_id=server.id,
+            generation=server.generation,
+            state=State.FAILED if failed else STATES[server.power],
+            fault=self.fail_with if failed else "",
+            boot=server.boot,
+            hard_boot=server.hard_boot,
+            build=server.build,
+        )
+
+    def _send(self, method: str, what: str, message: messages.Message) -> None:
+        answer = httpx.request(
+            method,
+            f"{self.url}{messages.PATH}/{what}",
+            content=msgspec.json.encode(message),
+            headers={HOST_HEADER: self.name},
+        )
+        answer.raise_for_status()
+
+
+@dataclass
+class RunningCloud:
+    """`url` is where the service prefixes are: `<url>/identity/v3`."""
+
+    settings: Settings
+    database: Database
+    services: Services
+    url: str
+    host: FakeHost
+
+    def connect(self, user: str, password: str, project: str | None) -> Connection:
+        return openstack.connection.Connection(
+            auth_type="password",
+            auth={
+                "auth_url": f"{self.url}/identity",
+                "username": user,
+                "password": password,
+                "project_name": project,
+                "user_domain_id": "default",
+                "project_domain_id": "default",
+            },
+            region_name=self.settings.region,
+            identity_api_version="3",
+            compute_default_microversion="2.96",
+        )
+
+
+@contextlib.contextmanager
+def running_cloud(directory: Path, database_url: str) -> Iterator[RunningCloud]:
+    """A cloud with its administrator, its demo user and one registered host."""
+    port, host_port = free_port(), free_port()
+    settings = Settings(
+        name="story",
+        state_dir=str(directory),
+        database_url=database_url,
+        api_public_url=f"http://127.0.0.1:{port}",
+    )
+    for needed in (settings.pki_dir, settings.image_dir):
+        needed.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database, wake_dir=settings.wake_dir)
+    metadata.create_all(database.engine)
+    with database.write() as connection:
+        bootstrap.bootstrap(
+            connection,
+            settings,
+            admin_password=Secret(ADMIN_PASSWORD),
+            demo_password=Secret(DEMO_PASSWORD),
+        )
+    services = api_serve.build_services(settings, database, Clock())
+    try:
+        with _serving(services, port, host_port):
+            host = FakeHost(f"http://127.0.0.1:{host_port}")
+            host.register()
+            yield RunningCloud(settings, database, services, settings.api_url, host)
+    finally:
+        database.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _serving(services: Services, port: int, host_port: int) -> Iterator[None]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(
+        target=loop.run_until_complete, args=[_serve(services, port, host_port)]
+    )
+    thread.start()
+    try:
+        _wait_for(port)
+        _wait_for(host_port)
+        yield
+    finally:
+        loop.call_soon_threadsafe(_cancel_all, loop)
+        thread.join(START_S)
+        loop.close()
+
+
+async def _serve(services: Services, port: int, host_port: int) -> None:
+    alarm = Alarm(services.database.listen())
+    hosts = host_app(services, alarm, identify=lambda http: http.headers[HOST_HEADER])
+    with contextlib.suppress(asyncio.CancelledError):
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(api_serve.watch_revocations(services, alarm))
+            tasks.create_task(serve(Listener(App(services, api_serve.SERVICES), "127.0.0.1", port)))
+            tasks.create_task(serve(Listener(hosts, "127.0.0.1", host_port)))
+    alarm.close()
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+
+
+def _wait_for(port: int) -> None:
+    """Until something listens, for START_S at most."""
+    clock = Clock()
+    until = clock.monotonic() + START_S
+    while clock.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+            return
+    raise TimeoutError(f"nothing listens on port {port} after {START_S:g} s")

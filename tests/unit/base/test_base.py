@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import io
+import json
+
+from kumoi.base import log
+from kumoi.base.errors import Permanent, Transient, chain
+from kumoi.base.secret import Secret
+
+
+def test_a_secret_prints_as_stars() -> None:
+    secret = Secret("hunter2")
+    shown = f"{secret} {secret!r} {[secret]}"
+    assert "hunter2" not in shown
+    assert secret.reveal() == "hunter2"
+
+
+def test_secrets_compare_by_value() -> None:
+    assert Secret("a") == Secret("a")
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+
+
+def test_an_errors_chain_lists_every_cause_outermost_first() -> None:
+    try:
+        try:
+            raise OSError("disk is gone")
+        except OSError as cause:
+            raise Permanent("start server") from cause
+    except Permanent as error:
+        assert chain(error) == ["Permanent: start server", "OSError: disk is gone"]
+
+
+def test_a_transient_error_says_when_to_try_again() -> None:
+    assert Transient("later", retry_after_s=5).retry_after_s == 5
+
+
+def test_an_event_is_one_json_line_with_what_is_bound() -> None:
+    stream = io.StringIO()
+    log.set_up("api", stream=stream)
+    with log.bound(request="req-1"):
+        log.event("server.created", server="s1", password=Secret("x"))
+    line = json.loads(stream.getvalue())
+    assert line["event"] == "server.created"
+    assert (line["role"], line["request"], line["server"]) == ("api", "req-1", "s1")
+    assert line["password"] == "****"

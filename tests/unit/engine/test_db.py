@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import select
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from kumoi.base.clock import SetClock
+from kumoi.engine import feed, lease
+from kumoi.engine.db import Database
+from kumoi.engine.schema import feed as feed_table
+
+
+def test_what_is_written_can_be_read(database: Database) -> None:
+    with database.write() as connection:
+        feed.touch(connection, "server", "a")
+    with database.read() as connection:
+        assert feed.changes(connection, "server", since=0).keys == ("a",)
+
+
+def test_an_exception_leaves_nothing_written(database: Database) -> None:
+    with pytest.raises(KeyError), database.write() as connection:
+        feed.touch(connection, "server", "a")
+        raise KeyError
+    with database.read() as connection:
+        assert feed.changes(connection, "server", since=0).keys == ()
+
+
+def test_two_writers_never_overlap(store_url: str, database: Database, tmp_path: Path) -> None:
+    """Also when they are two processes, here two Databases: what was checked still holds."""
+    twin = Database(store_url, wake_dir=tmp_path / "wake")
+
+    def count_up(which: Database) -> None:
+        for _ in range(25):
+            with which.write() as connection:
+                seen = feed.latest(connection)
+                assert feed.touch(connection, "server", "a") == seen + 1
+
+    workers = [threading.Thread(target=count_up, args=[one]) for one in (database, twin, database)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    with database.read() as connection:
+        assert feed.latest(connection) == 75
+    twin.close()
+
+
+def test_a_reader_is_not_stopped_by_a_writer(database: Database) -> None:
+    with database.write() as writing:
+        feed.touch(writing, "server", "a")
+        with database.read() as reading:
+            assert feed.latest(reading) == 0
+
+
+def test_a_write_wakes_every_listener(store_url: str, database: Database, tmp_path: Path) -> None:
+    twin = Database(store_url, wake_dir=tmp_path / "wake")
+    listeners = [database.listen(), twin.listen()]
+    with twin.write() as connection:
+        feed.touch(connection, "server", "a")
+    for listener in listeners:
+        assert select.select([listener], [], [], 5.0)[0] == [listener]
+        listener.drain()
+        assert select.select([listener], [], [], 0)[0] == []
+        listener.close()
+    twin.close()
+
+
+def test_a_write_that_says_so_wakes_nobody(database: Database) -> None:
+    listener = database.listen()
+    with database.write(wakes=False) as connection:
+        feed.touch(connection, "server", "a")
+    assert select.select([listener], [], [], 0.1)[0] == []
+    listener.close()
+
+
+def test_the_feed_keeps_the_latest_change_of_each_key(database: Database) -> None:
+    with database.write() as connection:
+        for key in ("a", "b", "a"):
+            last = feed.touch(connection, "server", key)
+        feed.touch(connection, "network", "n")
+    with database.read() as connection:
+        assert feed.changes(connection, "server", since=0) == feed.Changes(last, ("b", "a"))
+        assert feed.changes(connection, "server", since=2).keys == ("a",)
+        assert feed.changes(connection, "server", since=last) == feed.Changes(last, ())
+        rows = connection.execute(sa.select(sa.func.count()).select_from(feed_table)).scalar_one()
+        assert rows == 3
+
+
+def test_a_forgotten_key_is_gone_from_the_feed(database: Database) -> None:
+    with database.write() as connection:
+        feed.touch(connection, "server", "a")
+        feed.forget(connection, "server", "a")
+    with database.read() as connection:
+        assert feed.changes(connection, "server", since=0).keys == ()
+
+
+def test_a_lease_has_one_holder_until_it_expires(database: Database) -> None:
+    clock = SetClock()
+
+    def claim(token: str) -> bool:
+        with database.write() as connection:
+            return lease.claim(connection, "planner", token=token, now=clock.now(), ttl_s=10)
+
+    assert claim("one")
+    assert not claim("two")
+    assert claim("one")
+    clock.advance(11)
+    assert claim("two")
+    assert not claim("one")
+
+
+def test_a_released_lease_is_free_and_only_its_holder_releases_it(database: Database) -> None:
+    now = SetClock().now()
+    with database.write() as connection:
+        assert lease.claim(connection, "planner", token="one", now=now, ttl_s=10)
+        lease.release(connection, "planner", token="two")
+        assert not lease.claim(connection, "planner", token="two", now=now, ttl_s=10)
+        lease.release(connection, "planner", token="one")
+        assert lease.claim(connection, "planner", token="two", now=now, ttl_s=10)
+        assert lease.is_held(connection, "planner", token="two", until=now, margin_s=10)
+        assert not lease.is_held(connection, "planner", token="two", until=now, margin_s=11)
