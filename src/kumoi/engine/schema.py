@@ -1,4 +1,4 @@
-"""The engine's own tables: feed and leases. A store copies them into its own metadata."""
+"""The engine's own tables: feed, leases and flows. A store copies them into its own metadata."""
 
 from __future__ import annotations
 
@@ -35,4 +35,27 @@ lease = sa.Table(
     sa.Column("expires_at", Timestamp, nullable=False),
 )
 
-__all__ = ["Json", "Timestamp", "feed", "feed_revision", "lease", "metadata"]
+# What flow.py keeps of each flow; only flow.py reads and writes it.
+flow = sa.Table(
+    "flow",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("step", sa.String(64), nullable=False),
+    sa.Column("state", Json, nullable=False),
+    sa.Column("undos", Json, nullable=False),  # Names, in the order in which they were earned.
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("waits_for", sa.Text, nullable=False),
+    sa.Column("failure", sa.Text, nullable=False),
+    sa.Column("cancelled", sa.Text, nullable=False),  # Why somebody asked to stop; empty: nobody.
+    sa.Column("wakes", sa.Integer, nullable=False),
+    sa.Column("due_at", Timestamp, nullable=True, index=True),  # Null once it has ended.
+    sa.Column("deadline_at", Timestamp, nullable=False),
+    sa.Column("lease_token", sa.String(36), nullable=False),
+    sa.Column("lease_expires_at", Timestamp, nullable=True),
+    sa.Column("created_at", Timestamp, nullable=False),
+    sa.Column("ended_at", Timestamp, nullable=True),
+)
+
+__all__ = ["Json", "Timestamp", "feed", "feed_revision", "flow", "lease", "metadata"]
