@@ -28,7 +28,7 @@ from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import bootstrap
 from kumoi.cloud.hostapi import messages
 from kumoi.cloud.hostapi.messages import Power, State
-from kumoi.cloud.store.schema import metadata
+from kumoi.cloud.store.tables import metadata
 from kumoi.config import Settings
 from kumoi.engine.db import Database
 from kumoi.engine.serving import Listener, serve

@@ -1,0 +1,53 @@
+"""Bring a store's tables to the newest migration. Called once per start by `kumoi up`, never by a
+role: roles of versions N and N-1 work on the same tables.
+
+A store's migrations are a folder with `env.py` (one call of `environment`) and `versions/`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command, context
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+
+
+def upgrade(url: str, folder: Path) -> None:
+    """Run what is missing, each migration in a transaction of its own."""
+    command.upgrade(_config(url, folder), "head")
+
+
+def differences(url: str, metadata: sa.MetaData) -> list[str]:
+    """What the tables in the code have and the database lacks, or the other way round. Sorted."""
+    engine = sa.create_engine(url)
+    try:
+        with engine.connect() as connection:
+            found = compare_metadata(MigrationContext.configure(connection), metadata)
+    finally:
+        engine.dispose()
+    return sorted(str(difference) for difference in found)
+
+
+def environment(metadata: sa.MetaData) -> None:
+    """What a store's `env.py` runs."""
+    url = context.config.get_main_option("sqlalchemy.url")
+    engine = sa.create_engine(str(url), poolclass=sa.pool.NullPool)
+    with engine.connect() as connection:
+        context.configure(
+            connection=connection,
+            target_metadata=metadata,
+            render_as_batch=connection.dialect.name == "sqlite",
+            transaction_per_migration=True,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+def _config(url: str, folder: Path) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    return config
