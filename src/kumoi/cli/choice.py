@@ -1,0 +1,67 @@
+"""Which cloud a command is about: `--name` and `--state-dir`, and the settings found there."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from kumoi import config
+from kumoi.base.errors import Conflict, Invalid, NotFound
+from kumoi.config import Settings
+
+NAME_PATTERN = r"[a-z][a-z0-9]{0,7}"
+DEFAULT_NAME = "kumoi"
+STATE_DIR_MAX = 70  # So that a socket's path below it fits the 107 bytes the kernel takes.
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", default=DEFAULT_NAME, help="the cloud's name (default: kumoi)")
+    parser.add_argument(
+        "--state-dir", metavar="DIR", help="what the cloud keeps (default: /var/lib/NAME)"
+    )
+
+
+def config_file(settings: Settings) -> Path:
+    return settings.state / "kumoi.toml"
+
+
+def chosen(args: argparse.Namespace) -> Settings:
+    """The settings of the cloud that is there, or the defaults for its name.
+
+    Raises Invalid when the name or the directory cannot be used.
+    """
+    if not re.fullmatch(NAME_PATTERN, args.name):
+        raise Invalid(f"--name {args.name} is not 1 to 8 of a-z and 0-9", field="name")
+    state_dir = str(Path(args.state_dir or f"/var/lib/{args.name}").absolute())
+    if len(state_dir) > STATE_DIR_MAX or re.search(r"\s", state_dir):
+        raise Invalid("--state-dir is too long or has blanks in it", field="state_dir")
+    fresh = Settings(name=args.name, state_dir=state_dir)
+    if not config_file(fresh).exists():
+        return fresh
+    there = config.parse(config_file(fresh).read_text())
+    if there.name != args.name:
+        raise Invalid(f"{state_dir} belongs to the cloud {there.name}", field="state_dir")
+    return there
+
+
+def existing(args: argparse.Namespace) -> Settings:
+    """The settings of a cloud that must be there. Raises NotFound."""
+    settings = chosen(args)
+    if not config_file(settings).exists():
+        raise NotFound("cloud", settings.name)
+    return settings
+
+
+@contextlib.contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """One `up` or `down` of a cloud at a time."""
+    with (settings.state / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as cause:
+            raise Conflict(f"another command is changing the cloud {settings.name}") from cause
+        yield

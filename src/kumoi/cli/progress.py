@@ -1,0 +1,63 @@
+"""What a command is doing, for people: a line per stage with its seconds.
+
+On a terminal the stage that runs shows a spinner; elsewhere each stage is one plain line. Stages
+that run beside others (image builds) report when they end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.status import Status as Spinner
+
+
+@dataclass(slots=True)
+class Stage:
+    """`note` adds what came of it to its line."""
+
+    title: str
+    spinner: Spinner | None
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def tell(self, text: str) -> None:
+        """What it is waiting for, on a terminal only."""
+        if self.spinner is not None:
+            self.spinner.update(f"{self.title}: {text}")
+
+
+class Progress:
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def stage(self, title: str, *, beside: bool = False) -> Iterator[Stage]:
+        """One stage. `beside` when others run at the same time: it has no spinner."""
+        began = time.monotonic()
+        live = self.console.is_terminal and not beside
+        spinner = self.console.status(title) if live else None
+        with spinner or contextlib.nullcontext():
+            stage = Stage(title, spinner)
+            try:
+                yield stage
+            except BaseException:
+                self._line("[red]✗[/]", stage, began)
+                raise
+        self._line("[green]✓[/]", stage, began)
+
+    def say(self, text: str = "") -> None:
+        with self._lock:
+            self.console.print(text)
+
+    def _line(self, sign: str, stage: Stage, began: float) -> None:
+        seconds = time.monotonic() - began
+        notes = f" [dim]{'; '.join(stage.notes)}[/]" if stage.notes else ""
+        self.say(f"{sign} {stage.title:<34} {seconds:6.1f} s{notes}")

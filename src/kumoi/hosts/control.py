@@ -1,0 +1,133 @@
+"""Start, watch and stop the supervisor of a cloud from outside: `up`, `down`, `status` and tests."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kumoi.base import process
+from kumoi.base.errors import Permanent
+from kumoi.config import Settings
+from kumoi.hosts import running
+from kumoi.hosts.units import Unit
+
+POLL_S = 0.05
+LEAVE_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 30.0
+LOG_SHOWN_LINES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class UnitStatus:
+    """A unit as its supervisor sees it. `since` is in seconds of the epoch, 0 when it is not there."""
+
+    name: str
+    kind: str
+    state: str
+    pid: int
+    since: float
+    restarts: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    pid: int
+    digest: str
+    units: tuple[UnitStatus, ...]
+
+
+def digest_of(units: Sequence[Unit]) -> str:
+    return hashlib.sha256(repr([unit.digest for unit in units]).encode()).hexdigest()[:16]
+
+
+def ensure(settings: Settings, units: Sequence[Unit], *, command: Sequence[str]) -> None:
+    """A supervisor with just these units. One that runs with others hands over to a new one, and
+    what is as wanted goes on running. `command` starts a supervisor and does not return.
+    """
+    digest = digest_of(units)
+    supervisor = _supervisor(settings)
+    if supervisor is not None and supervisor.digest == digest:
+        for unit in units:
+            running.run_then(unit)
+        return
+    if supervisor is not None:
+        running.stop([supervisor], timeout_s=LEAVE_TIMEOUT_S, first=signal.SIGHUP)
+    log = settings.log_dir / f"{running.SUPERVISOR}.log"
+    status_file(settings).unlink(missing_ok=True)
+    marks = running.mark(settings.state_dir, running.SUPERVISOR, digest)
+    process.start(command, log=log, env=marks)
+
+
+def wait_ready(
+    settings: Settings,
+    names: Sequence[str],
+    *,
+    timeout_s: float,
+    tell: Callable[[str], None] = lambda _text: None,
+) -> None:
+    """Until these units are ready. Raises Permanent naming those that are not, with the last lines
+    of the first one's log.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        late = _not_ready(read_status(settings), names)
+        if not late:
+            return
+        if time.monotonic() > deadline:
+            raise Permanent(_lateness(settings, late, timeout_s))
+        tell(", ".join(late))
+        time.sleep(POLL_S)
+
+
+def stop(settings: Settings) -> None:
+    """Stop everything in order; also what a killed supervisor left, and a supervisor that hangs."""
+    supervisor = _supervisor(settings)
+    if supervisor is not None:
+        running.stop([supervisor], timeout_s=STOP_TIMEOUT_S)
+    running.stop(running.found(settings.state_dir), timeout_s=LEAVE_TIMEOUT_S)
+    status_file(settings).unlink(missing_ok=True)
+
+
+def read_status(settings: Settings) -> Status | None:
+    """What the supervisor wrote last; None when there is none or it is gone."""
+    if _supervisor(settings) is None:
+        return None
+    try:
+        raw: dict[str, Any] = json.loads(status_file(settings).read_text())
+    except FileNotFoundError:
+        return None
+    units = tuple(UnitStatus(name=name, **shown) for name, shown in raw["units"].items())
+    return Status(raw["pid"], raw["digest"], units)
+
+
+def status_file(settings: Settings) -> Path:
+    return settings.run_dir / "status.json"
+
+
+def _supervisor(settings: Settings) -> running.Running | None:
+    marked = running.found(settings.state_dir)
+    return next((one for one in marked if one.name == running.SUPERVISOR), None)
+
+
+def _not_ready(status: Status | None, names: Sequence[str]) -> list[str]:
+    ready = {unit.name for unit in status.units if unit.state == "running"} if status else set()
+    return [name for name in names if name not in ready]
+
+
+def _lateness(settings: Settings, late: list[str], timeout_s: float) -> str:
+    log = settings.log_dir / f"{late[0]}.log"
+    with contextlib.suppress(FileNotFoundError):
+        lines = log.read_text(errors="replace").splitlines()[-LOG_SHOWN_LINES:]
+        return (
+            f"{', '.join(late)} not ready after {timeout_s:g} s; the end of {log}:\n"
+            + "\n".join(f"    {line}" for line in lines)
+        )
+    return f"{', '.join(late)} not ready after {timeout_s:g} s; see {settings.log_dir}"

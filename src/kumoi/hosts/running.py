@@ -1,0 +1,132 @@
+"""Which units of a cloud run, told by the processes themselves.
+
+Whoever starts a unit puts a mark into its environment, where /proc shows it for as long as the
+process lives. So nothing is lost between a start and a note about it, a pid that was given to
+another process is not mistaken for ours, and what a killed supervisor left is found again.
+The supervisor, `down` and `status` call this; nothing is started here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kumoi.base import process
+from kumoi.hosts.units import Unit
+
+MARK = "KUMOI_UNIT"
+SUPERVISOR = "supervisor"
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process that carries our mark. `since` is when it started, in seconds of the epoch."""
+
+    name: str
+    digest: str
+    pid: int
+    since: float
+
+
+def mark(state_dir: str, name: str, digest: str) -> dict[str, str]:
+    return {MARK: f"{state_dir} {name} {digest}"}
+
+
+def forget_mark() -> None:
+    """Called by a marked process of ours, so that what it starts is not taken for it."""
+    os.environ.pop(MARK, None)
+
+
+def found(state_dir: str) -> list[Running]:
+    """Every unit of the cloud that keeps its state in `state_dir`, oldest first."""
+    wanted = f"{MARK}={state_dir} ".encode()
+    own_users = Path("/proc/self/ns/user").stat().st_ino
+    running = []
+    for entry in PROC.iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            if (one := _marked(entry, wanted, own_users)) is not None:
+                running.append(one)
+    return sorted(running, key=lambda one: (one.since, one.pid))
+
+
+def stop(
+    running: Iterable[Running], *, timeout_s: float, first: signal.Signals = signal.SIGTERM
+) -> None:
+    """Ask to end, and make end what does not within the time."""
+    handles = []
+    for one in running:
+        with contextlib.suppress(ProcessLookupError):
+            handles.append(os.pidfd_open(one.pid))
+    left = list(handles)
+    try:
+        for sent in (first, signal.SIGKILL):
+            for handle in left:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(handle, sent)
+            left = _not_ended(left, timeout_s=timeout_s)
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def has_ended(handle: int) -> bool:
+    """Whether the process behind a pidfd is gone; one that nobody waited for is gone as well."""
+    return not _not_ended([handle], timeout_s=0)
+
+
+def run_then(unit: Unit) -> None:
+    """The commands that follow a unit's start. Raises ProcessFailed."""
+    for command in unit.then:
+        process.run(command)
+
+
+def started_at(pid: int) -> float:
+    """When the process started, in seconds of the epoch."""
+    ticks = float(_stat(PROC / str(pid))[19])
+    with Path("/proc/uptime").open() as file:
+        uptime_s = float(file.read().split()[0])
+    return time.time() - uptime_s + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _marked(entry: Path, wanted: bytes, own_users: int) -> Running | None:
+    """Only a leader of its session, run by us among our users: a tenant's root may write any mark
+    into the environment of its own processes.
+    """
+    pid = int(entry.name)
+    if entry.stat().st_uid != os.geteuid() or os.getsid(pid) != pid:
+        return None
+    variables = (entry / "environ").read_bytes().split(b"\0")
+    ours = next((item for item in variables if item.startswith(wanted)), None)
+    if ours is None or (entry / "ns/user").stat().st_ino != own_users:
+        return None
+    _, name, digest = ours.decode().rsplit(" ", 2)
+    return Running(name, digest, pid, started_at(pid))
+
+
+def _stat(entry: Path) -> list[str]:
+    """The fields of /proc/PID/stat from the third on: the state, the parent, …"""
+    return (entry / "stat").read_text().rpartition(")")[2].split()
+
+
+def _not_ended(handles: list[int], *, timeout_s: float) -> list[int]:
+    """Those whose process still is there when the time is over. A pidfd turns readable at the end."""
+    deadline = time.monotonic() + timeout_s
+    left = list(handles)
+    while left:
+        poll = select.poll()
+        for handle in left:
+            poll.register(handle, select.POLLIN)
+        ready = {handle for handle, _ in poll.poll(max(0.0, deadline - time.monotonic()) * 1000)}
+        left = [handle for handle in left if handle not in ready]
+        if not ready:
+            break
+    return left

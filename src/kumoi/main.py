@@ -1,0 +1,257 @@
+"""Composition: the command line, and the roles it starts. The only place that wires things.
+
+A command is a module of cli/, imported when it is called, as a role imports only what is its own: a
+process that is there all the time should be small.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kumoi.base.errors import KumoiError
+from kumoi.config import Settings, parse
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`module` has `add_to(parser)` and `run(args) -> int`."""
+
+    module: str
+    help: str
+    example: str
+    needs_root: bool = False
+
+
+COMMANDS = {
+    "up": Command(
+        "kumoi.cli.up",
+        "start the cloud, installing what is missing",
+        "sudo ./kumoi up",
+        needs_root=True,
+    ),
+    "status": Command(
+        "kumoi.cli.status",
+        "every process, host and server, and how it is",
+        "sudo ./kumoi status --json",
+        needs_root=True,
+    ),
+    "down": Command(
+        "kumoi.cli.down",
+        "stop the cloud; with --purge nothing is left of it",
+        "sudo ./kumoi down --purge",
+        needs_root=True,
+    ),
+    "demo": Command(
+        "kumoi.cli.demo",
+        "start the cloud, push an example, show the verified URL",
+        "sudo ./kumoi demo",
+        needs_root=True,
+    ),
+    "run": Command(
+        "kumoi.cli.run",
+        "what became of a push",
+        "./kumoi run list",
+    ),
+    "environment": Command(
+        "kumoi.cli.environment",
+        "the environments that pushes made",
+        "./kumoi environment list",
+    ),
+    "test": Command(
+        "kumoi.cli.test",
+        "run every check and test",
+        "sudo ./kumoi test --only unit",
+    ),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    words = sys.argv[1:] if argv is None else argv
+    args = _parser(words[0] if words else "").parse_args(words)
+    try:
+        if args.command in INNER:
+            INNER[args.command](args)
+            return 0
+        command = COMMANDS[args.command]
+        if command.needs_root and os.geteuid() != 0:
+            raise KumoiError(f"this needs root, run it with sudo: sudo ./kumoi {args.command}")
+        status: int = importlib.import_module(command.module).run(args)
+    except KumoiError as error:
+        red, plain = ("\x1b[31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
+        sys.stderr.write(f"{red}kumoi: {error}{plain}\n")
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return status
+
+
+def _parser(called: str) -> argparse.ArgumentParser:
+    """Only the command that is called is imported and knows its arguments."""
+    from kumoi import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="kumoi",
+        description="A private cloud, and an environment for every git push.",
+        epilog="example: sudo ./kumoi demo",
+    )
+    parser.add_argument("--version", action="version", version=f"kumoi {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        example = f"example: {command.example}"
+        sub = commands.add_parser(name, help=command.help, description=command.help, epilog=example)
+        if name == called:
+            importlib.import_module(command.module).add_to(sub)
+    if called in INNER:
+        _add_inner(commands.add_parser(called), called)
+    return parser
+
+
+# What Kumoi starts itself.
+
+
+def _add_inner(parser: argparse.ArgumentParser, name: str) -> None:
+    if name == "role":
+        parser.add_argument("role", choices=sorted(ROLES))
+    if name == "store":
+        parser.add_argument("action", choices=("migrate", "bootstrap"))
+    if name == "supervise":
+        parser.add_argument("--only-engines", action="store_true")
+    parser.add_argument("--config", required=True, type=Path)
+
+
+def _role(args: argparse.Namespace) -> None:
+    """Until SIGTERM or SIGINT, which let what is under way finish."""
+    import asyncio
+
+    from kumoi.base import log
+    from kumoi.hosts import running
+
+    running.forget_mark()
+    log.set_up(args.role)
+    asyncio.run(_until_told(ROLES[args.role](_settings(args))))
+
+
+async def _until_told(serving: Coroutine[Any, Any, None]) -> None:
+    import asyncio
+
+    task = asyncio.ensure_future(serving)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _supervise(args: argparse.Namespace) -> None:
+    from kumoi.hosts import control, supervisor, units
+
+    settings = _settings(args)
+    wanted = units.table(settings, config=args.config, only_engines=args.only_engines)
+    places = supervisor.Places(settings.state_dir, settings.run_dir, settings.log_dir)
+    supervisor.Supervisor(wanted, control.digest_of(wanted), places).run()
+
+
+def _store(args: argparse.Namespace) -> None:
+    settings = _settings(args)
+    if args.action == "migrate":
+        _migrate(settings)
+    else:
+        _bootstrap(settings)
+
+
+def _migrate(settings: Settings) -> None:
+    """Bring both databases to the tables of this version."""
+    from kumoi.cloud.store.migrate import upgrade as upgrade_cloud
+    from kumoi.pipeline.store.migrate import upgrade as upgrade_pipeline
+
+    upgrade_cloud(settings.database)
+    upgrade_pipeline(settings.pipeline_database)
+
+
+def _bootstrap(settings: Settings) -> None:
+    """The first domain, projects, users, roles and catalogue; repeated without effect."""
+    from kumoi.cloud.domain.identity.bootstrap import bootstrap
+    from kumoi.engine.db import Database
+    from kumoi.hosts import passwords
+
+    database = Database(settings.database, wake_dir=settings.wake_dir)
+    with database.write() as connection:
+        bootstrap(
+            connection,
+            settings,
+            admin_password=passwords.read(settings, "admin"),
+            demo_password=passwords.read(settings, "demo"),
+        )
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    return parse(args.config.read_text())
+
+
+INNER: dict[str, Callable[[argparse.Namespace], None]] = {
+    "role": _role,
+    "supervise": _supervise,
+    "store": _store,
+}
+
+
+# The roles. Each composes what it needs and serves until it is told to end.
+
+
+async def _api(settings: Settings) -> None:
+    from kumoi.base.clock import Clock
+    from kumoi.cloud.api.serve import serve
+    from kumoi.engine.db import Database
+
+    database = Database(settings.database, wake_dir=settings.wake_dir)
+    await serve(settings, database, Clock())
+
+
+async def _worker(settings: Settings) -> None:
+    from kumoi.base.clock import Clock
+    from kumoi.cloud.worker import serve
+    from kumoi.engine.db import Database
+
+    database = Database(settings.database, wake_dir=settings.wake_dir)
+    await serve(settings, database, Clock())
+
+
+async def _agent(settings: Settings) -> None:
+    from kumoi.base.clock import Clock
+    from kumoi.cloud.agent.serve import serve
+
+    await serve(settings, Clock())
+
+
+async def _pipeline(settings: Settings) -> None:
+    from kumoi.base.clock import Clock
+    from kumoi.engine.db import Database
+    from kumoi.pipeline.serve import serve
+
+    database = Database(settings.pipeline_database, wake_dir=settings.wake_dir / "pipeline")
+    await serve(settings, database, Clock())
+
+
+ROLES: dict[str, Callable[[Settings], Coroutine[Any, Any, None]]] = {
+    "api": _api,
+    "worker": _worker,
+    "agent": _agent,
+    "pipeline": _pipeline,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
