@@ -155,7 +155,8 @@ class SecurityGroup:
 class Topology:
     """The whole network as wanted. Order does not matter. Whoever names something that is not in
     it (a port on an unknown network, say) is left out rather than refused: rows may be deleted
-    between two reads.
+    between two reads. `gateway_hosts` are the hosts that lead outside, by the name each goes by in
+    the network engine.
     """
 
     networks: tuple[Network, ...] = ()
@@ -164,6 +165,7 @@ class Topology:
     routers: tuple[Router, ...] = ()
     floating_ips: tuple[FloatingIp, ...] = ()
     security_groups: tuple[SecurityGroup, ...] = ()
+    gateway_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,241 @@
+"""The northbound database made to be what it should be. The only writer of it.
+
+`OvnNorthbound` is used by the worker's network reconciler. It reads the rows that are there out of
+a live replica, plans, and commits the plan in one transaction; it chooses nothing. What a row said
+is remembered until the row changes, so that a round in which nothing changed costs little.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from kumoi.base.errors import Bug
+from kumoi.cloud.drivers.network import ovsdb
+from kumoi.cloud.drivers.network.interface import Applied, Topology
+from kumoi.cloud.drivers.network.ovn import northbound
+from kumoi.cloud.drivers.network.ovn.northbound import ID, KIND, Key, Kind, Record
+from kumoi.cloud.drivers.network.ovn.plan import (
+    Action,
+    Create,
+    Delete,
+    Seen,
+    Target,
+    Update,
+    desired,
+    plan,
+)
+
+PORT_TABLE = northbound.LogicalSwitchPort.TABLE
+HELD = {record.TABLE: record.HOLDER for record in northbound.RECORDS if record.HOLDER is not None}
+
+
+class OvnNorthbound:
+    """Implements `interface.Northbound`.
+
+    `remote` as OVSDB writes it, such as unix:/run/ovn/ovnnb_db.sock. `changed` is called from
+    another thread after anything in the database has changed: a hint, never data.
+    """
+
+    def __init__(
+        self,
+        remote: str,
+        *,
+        changed: Callable[[], None] | None = None,
+        timeout_s: float = ovsdb.DEFAULT_TIMEOUT_S,
+    ) -> None:
+        self._connection = ovsdb.Connection(
+            remote, northbound.DATABASE, northbound.tables(), changed=changed
+        )
+        self._mirror = _Mirror()
+        self._timeout_s = timeout_s
+
+    def converge(self, topology: Topology) -> Applied:
+        wanted = desired(topology)
+
+        def change(database: ovsdb.Change) -> list[Action]:
+            seen = self._mirror.read(database, self._connection.take_touched())
+            actions = plan(wanted, seen)
+            _apply(database, actions)
+            return actions
+
+        actions = self._connection.transact(change, timeout_s=self._timeout_s)
+        return Applied(tuple(str(action) for action in actions))
+
+    def ports_up(self) -> frozenset[str]:
+        with self._connection.reading(timeout_s=self._timeout_s) as database:
+            ups = (
+                _key_of(row, database, PORT_TABLE)
+                for row in database.rows(PORT_TABLE)
+                if database.value(row, PORT_TABLE, "up") is True
+            )
+            return frozenset(key.id for key in ups if key.kind == Kind.PORT)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Read(NamedTuple):
+    """A row as last read: the library's object, so that a new one of the same id is noticed."""
+
+    row: ovsdb.Row
+    record: Record
+    references: Mapping[str, frozenset[uuid.UUID]]
+    holds: Iterable[uuid.UUID]
+
+
+class _Mirror:
+    """Rows turned into records, kept until they change."""
+
+    def __init__(self) -> None:
+        self._read: dict[uuid.UUID, _Read] = {}
+
+    def read(self, database: ovsdb.Replica, touched: Iterable[uuid.UUID]) -> list[Seen]:
+        for row_id in touched:
+            self._read.pop(row_id, None)
+        before, self._read = self._read, {}
+        holders: dict[uuid.UUID, uuid.UUID] = {}
+        for record in northbound.RECORDS:
+            for row in database.rows(record.TABLE):
+                known = before.get(row.uuid)
+                if known is None or known.row is not row:
+                    known = _read(row, record, database)
+                self._read[row.uuid] = known
+                for held in known.holds:
+                    holders[held] = row.uuid
+        return [
+            Seen(row_id, known.record, holders.get(row_id), known.references)
+            for row_id, known in self._read.items()
+        ]
+
+
+def _read(row: ovsdb.Row, kind: type[Record], database: ovsdb.Replica) -> _Read:
+    table = kind.TABLE
+    refers = northbound.references_of(kind)
+    plain: dict[str, Any] = {
+        name: database.value(row, table, name)
+        for name in northbound.columns_of(kind)
+        if name not in refers
+    }
+    record = kind(key=_key_of(row, database, table), **plain)
+    references = {column: _row_ids(database.value(row, table, column)) for column in refers}
+    holds = [
+        held
+        for holder, column in HELD.values()
+        if holder == table
+        for held in _row_ids(database.value(row, table, column))
+    ]
+    return _Read(row, record, references, holds)
+
+
+def _key_of(row: ovsdb.Row, database: ovsdb.Replica, table: str) -> Key:
+    marks: dict[str, str] = dict(database.value(row, table, "external_ids"))  # type: ignore[arg-type]
+    kind, own_id = marks.get(KIND), marks.get(ID)
+    if kind in _KINDS and own_id is not None:
+        return Key(_KINDS[kind], own_id)
+    return Key(Kind.FOREIGN, getattr(row, "name", "") or str(row.uuid))
+
+
+_KINDS = {kind.value: kind for kind in Kind if kind != Kind.FOREIGN}
+
+
+def _row_ids(value: Any) -> frozenset[uuid.UUID]:
+    """Ids of the rows that a column refers to, whether it is one, several or none."""
+    if value is None:
+        return frozenset()
+    rows = value if isinstance(value, frozenset) else (value,)
+    return frozenset(row.uuid for row in rows)
+
+
+def _apply(database: ovsdb.Change, actions: Iterable[Action]) -> None:
+    """Do as told. Rows come first, so that whatever refers to one finds it."""
+    created: dict[Key, ovsdb.Row] = {}
+    actions = tuple(actions)
+    for action in actions:
+        if isinstance(action, Create):
+            created[action.record.key] = database.insert(action.record.TABLE)
+    writer = _Writer(database, created)
+    deleted = frozenset(action.row for action in actions if isinstance(action, Delete))
+    for action in actions:
+        match action:
+            case Create():
+                writer.create(action)
+            case Update():
+                writer.update(action)
+            case Delete():
+                writer.delete(action, deleted)
+
+
+class _Writer:
+    def __init__(self, database: ovsdb.Change, created: Mapping[Key, ovsdb.Row]) -> None:
+        self._database = database
+        self._created = created
+
+    def create(self, action: Create) -> None:
+        record = action.record
+        row = self._created[record.key]
+        refers = northbound.references_of(type(record))
+        for name in northbound.columns_of(type(record)):
+            value = getattr(record, name)
+            if name not in refers and value not in (None, frozenset(), ""):
+                self._database.write(row, record.TABLE, name, value)
+        for column, target in action.references:
+            self._refer(row, record, column, target)
+        if record.HOLDER is not None and action.holder is not None:
+            table, column = record.HOLDER
+            self._database.add(self._row(table, action.holder), column, row)
+
+    def update(self, action: Update) -> None:
+        record = action.record
+        row = self._row(record.TABLE, Target(record.key, action.row))
+        for name in action.columns:
+            self._database.write(row, record.TABLE, name, getattr(record, name))
+        for column, target in action.removed:
+            table = northbound.references_of(type(record))[column]
+            if not isinstance(getattr(record, column), frozenset):
+                self._database.write(row, record.TABLE, column, None)
+            elif (gone := self._find(table, target)) is not None:
+                self._database.remove(row, column, gone)
+        for column, target in action.added:
+            self._refer(row, record, column, target)
+
+    def delete(self, action: Delete, deleted: frozenset[uuid.UUID]) -> None:
+        record = action.record
+        row = self._row(record.TABLE, Target(record.key, action.row))
+        if record.HOLDER is not None and action.holder is not None:
+            table, column = record.HOLDER
+            if action.holder not in deleted:
+                holder = self._row(table, Target(record.key, action.holder))
+                self._database.remove(holder, column, row)
+        self._database.delete(row)
+
+    def _refer(self, row: ovsdb.Row, record: Record, column: str, target: Target) -> None:
+        found = self._row(northbound.references_of(type(record))[column], target)
+        if isinstance(getattr(record, column), frozenset):
+            self._database.add(row, column, found)
+        else:
+            self._database.write(row, record.TABLE, column, found)
+
+    def _row(self, table: str, target: Target) -> ovsdb.Row:
+        found = self._find(table, target)
+        if found is None:
+            raise Bug(f"the plan names {table} {target.key}, which is not there")
+        return found
+
+    def _find(self, table: str, target: Target) -> ovsdb.Row | None:
+        if target.row is None:
+            return self._created.get(target.key)
+        return self._database.row(table, target.row)

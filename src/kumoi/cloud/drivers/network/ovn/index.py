@@ -1,0 +1,90 @@
+"""The topology arranged for looking things up. Used by the files that make records of it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kumoi.cloud.drivers.network.interface import (
+    FLOATING_IP,
+    ROUTER_GATEWAY,
+    ROUTER_INTERFACE,
+    FixedIp,
+    Network,
+    Port,
+    Router,
+    Subnet,
+    Topology,
+)
+from kumoi.cloud.drivers.network.ovn.northbound import GENERATION, ID, KIND, LABEL, Key, Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """`endpoints` are ports of servers and of nobody; a router's are in `router_ports`."""
+
+    topology: Topology
+    networks: Mapping[str, Network]
+    subnets: Mapping[str, Subnet]
+    routers: Mapping[str, Router]
+    endpoints: Mapping[str, Port]
+    router_ports: Mapping[str, Sequence[Port]]
+
+    def subnet_of(self, fixed_ip: FixedIp) -> Subnet | None:
+        return self.subnets.get(fixed_ip.subnet_id)
+
+    def with_prefix(self, fixed_ip: FixedIp) -> str | None:
+        """The address as 192.168.1.1/24, or None where its subnet is gone."""
+        subnet = self.subnet_of(fixed_ip)
+        if subnet is None:
+            return None
+        return f"{fixed_ip.address}/{subnet.cidr.rpartition('/')[2]}"
+
+    def gateway_of(self, router_id: str) -> Port | None:
+        """The router's port to an external network."""
+        for port in self.router_ports.get(router_id, ()):
+            if port.device_owner == ROUTER_GATEWAY:
+                return port
+        return None
+
+
+def index(topology: Topology) -> Index:
+    networks = {network.id: network for network in topology.networks}
+    endpoints: dict[str, Port] = {}
+    router_ports: dict[str, list[Port]] = defaultdict(list)
+    for port in topology.ports:
+        if port.network_id not in networks or port.device_owner == FLOATING_IP:
+            continue
+        if port.device_owner in (ROUTER_INTERFACE, ROUTER_GATEWAY):
+            router_ports[port.device_id].append(port)
+        else:
+            endpoints[port.id] = port
+    return Index(
+        topology=topology,
+        networks=networks,
+        subnets={item.id: item for item in topology.subnets if item.network_id in networks},
+        routers={router.id: router for router in topology.routers},
+        endpoints=endpoints,
+        router_ports=router_ports,
+    )
+
+
+def marks(key: Key, *, name: str = "", generation: int = 0) -> Pairs:
+    """What makes a row ours. Name and generation are there for people."""
+    pairs = {(KIND, key.kind.value), (ID, key.id)}
+    if name:
+        pairs.add((LABEL, name))
+    if generation:
+        pairs.add((GENERATION, str(generation)))
+    return frozenset(pairs)
+
+
+def is_ipv4(address: str) -> bool:
+    return ":" not in address
+
+
+def network_address(cidr: str) -> str:
+    """The CIDR without host bits, as OVN keeps them."""
+    return str(ipaddress.ip_network(cidr, strict=False))

@@ -1,0 +1,262 @@
+"""The rows of OVN's northbound database that we write, as records, and how they are named.
+
+plan.py makes and compares records; apply.py reads and writes them. A record holds every column we
+care about and nothing else: a column that is not here is never read nor written. What the columns
+mean is in ovn-nb(5).
+
+Each record carries what it is in `external_ids`: `kumoi:kind` and `kumoi:id`. Rows without these
+belong to somebody else.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, NamedTuple, NewType, get_type_hints
+
+from kumoi.cloud.drivers.network.ovsdb import Column, Table
+
+DATABASE = "OVN_Northbound"
+KIND = "kumoi:kind"
+ID = "kumoi:id"
+GENERATION = "kumoi:generation"
+LABEL = "kumoi:name"
+
+SwitchName = NewType("SwitchName", str)
+SwitchPortName = NewType("SwitchPortName", str)
+RouterName = NewType("RouterName", str)
+RouterPortName = NewType("RouterPortName", str)
+PortGroupName = NewType("PortGroupName", str)
+
+Pairs = frozenset[tuple[str, str]]
+"""A map column."""
+Texts = frozenset[str]
+"""A set column."""
+
+NO_PAIRS: Pairs = frozenset()
+NO_TEXTS: Texts = frozenset()
+
+
+class Kind(enum.StrEnum):
+    """What a record is. With the id of what it was made from, it names the record."""
+
+    NETWORK = "network"
+    LOCALNET = "localnet"
+    DHCP = "dhcp"
+    PORT = "port"
+    ROUTER = "router"
+    ROUTER_PORT = "router_port"
+    ROUTER_PEER = "router_peer"
+    GATEWAY = "gateway"
+    ROUTE = "route"
+    SNAT = "snat"
+    FLOATING_IP = "floating_ip"
+    SECURITY_GROUP = "security_group"
+    RULE = "rule"
+    FOREIGN = "foreign"  # Not ours; the id is the row's name.
+
+
+class Key(NamedTuple):
+    kind: Kind
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.id}"
+
+
+def _refers(table: str) -> dict[str, str]:
+    """A field whose column refers to rows of a table; the record holds their keys. Two records are
+    compared without it: references are compared row by row.
+    """
+    return {"refers": table}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """`parent` is the record whose row holds this one; rows of root tables have none."""
+
+    TABLE: ClassVar[str] = ""
+    HOLDER: ClassVar[tuple[str, str] | None] = None
+    """The parent's table and the column there that holds rows of this table."""
+
+    key: Key = field(metadata={"column": False})
+    parent: Key | None = field(default=None, compare=False, metadata={"column": False})
+    external_ids: Pairs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogicalSwitch(Record):
+    TABLE: ClassVar[str] = "Logical_Switch"
+
+    name: SwitchName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DhcpOptions(Record):
+    TABLE: ClassVar[str] = "DHCP_Options"
+
+    cidr: str
+    options: Pairs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogicalSwitchPort(Record):
+    TABLE: ClassVar[str] = "Logical_Switch_Port"
+    HOLDER: ClassVar[tuple[str, str] | None] = ("Logical_Switch", "ports")
+
+    name: SwitchPortName
+    type: str = ""
+    enabled: bool | None = None
+    addresses: Texts = NO_TEXTS
+    port_security: Texts = NO_TEXTS
+    options: Pairs = NO_PAIRS
+    dhcpv4_options: Key | None = field(
+        default=None, compare=False, metadata=_refers("DHCP_Options")
+    )
+    dhcpv6_options: Key | None = field(
+        default=None, compare=False, metadata=_refers("DHCP_Options")
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogicalRouter(Record):
+    TABLE: ClassVar[str] = "Logical_Router"
+
+    name: RouterName
+    enabled: bool | None = None
+    options: Pairs = NO_PAIRS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogicalRouterPort(Record):
+    TABLE: ClassVar[str] = "Logical_Router_Port"
+    HOLDER: ClassVar[tuple[str, str] | None] = ("Logical_Router", "ports")
+
+    name: RouterPortName
+    mac: str
+    networks: Texts
+    ipv6_ra_configs: Pairs = NO_PAIRS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayChassis(Record):
+    TABLE: ClassVar[str] = "Gateway_Chassis"
+    HOLDER: ClassVar[tuple[str, str] | None] = ("Logical_Router_Port", "gateway_chassis")
+
+    name: str
+    chassis_name: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticRoute(Record):
+    TABLE: ClassVar[str] = "Logical_Router_Static_Route"
+    HOLDER: ClassVar[tuple[str, str] | None] = ("Logical_Router", "static_routes")
+
+    ip_prefix: str
+    nexthop: str
+    output_port: RouterPortName | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nat(Record):
+    TABLE: ClassVar[str] = "NAT"
+    HOLDER: ClassVar[tuple[str, str] | None] = ("Logical_Router", "nat")
+
+    type: str
+    external_ip: str
+    logical_ip: str
+    external_mac: str | None = None
+    logical_port: SwitchPortName | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortGroup(Record):
+    TABLE: ClassVar[str] = "Port_Group"
+
+    name: PortGroupName
+    ports: frozenset[Key] = field(
+        default=frozenset(), compare=False, metadata=_refers("Logical_Switch_Port")
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acl(Record):
+    TABLE: ClassVar[str] = "ACL"
+    HOLDER: ClassVar[tuple[str, str] | None] = ("Port_Group", "acls")
+
+    direction: str
+    priority: int
+    match: str
+    action: str
+
+
+RECORDS: tuple[type[Record], ...] = (
+    LogicalSwitch,
+    DhcpOptions,
+    LogicalSwitchPort,
+    LogicalRouter,
+    LogicalRouterPort,
+    GatewayChassis,
+    StaticRoute,
+    Nat,
+    PortGroup,
+    Acl,
+)
+"""Holders before what they hold."""
+
+NAMED_ONCE = frozenset(
+    {"Logical_Switch_Port", "Logical_Router_Port", "Gateway_Chassis", "Port_Group"}
+)
+"""Tables in which OVN allows a name only once, so that a row of our name must become ours."""
+
+
+def columns_of(record: type[Record]) -> tuple[str, ...]:
+    """Names of the columns that a record stands for, in a fixed order."""
+    return tuple(item.name for item in fields(record) if item.metadata.get("column", True))
+
+
+def references_of(record: type[Record]) -> Mapping[str, str]:
+    """Columns that refer to other rows, with the table of those."""
+    return {
+        item.name: item.metadata["refers"] for item in fields(record) if "refers" in item.metadata
+    }
+
+
+def tables() -> tuple[Table, ...]:
+    """What a connection must replicate: the records' columns, those that hold, and who is up."""
+    columns = {record.TABLE: _columns(record) for record in RECORDS}
+    for record in RECORDS:
+        if record.HOLDER is not None:
+            holder, column = record.HOLDER
+            columns[holder][column] = Column(refers=record.TABLE, many=True)
+    columns["Logical_Switch_Port"]["up"] = Column(type="boolean", optional=True)
+    return tuple(
+        Table(name=record.TABLE, columns=columns[record.TABLE], root=record.HOLDER is None)
+        for record in RECORDS
+    )
+
+
+def _columns(record: type[Record]) -> dict[str, Column]:
+    hints = get_type_hints(record)
+    refers = references_of(record)
+    return {name: _column(hints[name], refers.get(name)) for name in columns_of(record)}
+
+
+def _column(hint: Any, refers: str | None) -> Column:
+    """From a field's type. `NewType`s of text are text."""
+    if refers is not None:
+        return Column(refers=refers, many=hint == frozenset[Key], optional=hint != frozenset[Key])
+    if hint == Pairs:
+        return Column(pairs=True)
+    if hint == Texts:
+        return Column(many=True)
+    types = set(getattr(hint, "__args__", (hint,)))
+    return Column(
+        type=next((name for python, name in _TYPES.items() if python in types), "string"),
+        optional=type(None) in types,
+    )
+
+
+_TYPES = {bool: "boolean", int: "integer"}

@@ -1,0 +1,275 @@
+"""What must change in the northbound database, as actions. Pure: reads nothing, touches nothing.
+
+`desired` makes records of a topology; `plan` compares them with the rows that are there. Called by
+apply.py for the first write and for every repair alike. Rows that are not ours are left alone, but
+for one that bears a name of ours in a table where a name may stand only once.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from kumoi.cloud.drivers.network.interface import Topology
+from kumoi.cloud.drivers.network.ovn import routing, security, switching
+from kumoi.cloud.drivers.network.ovn.index import index
+from kumoi.cloud.drivers.network.ovn.northbound import (
+    NAMED_ONCE,
+    RECORDS,
+    Key,
+    Kind,
+    Record,
+    columns_of,
+    references_of,
+)
+
+RowId = uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A row that is there. Its record's own references and parent are not filled; `holder` is the
+    row that holds it, `references` the rows that each column refers to.
+    """
+
+    row: RowId
+    record: Record
+    holder: RowId | None = None
+    references: Mapping[str, frozenset[RowId]] = field(default_factory=dict)
+
+
+class Target(NamedTuple):
+    """A row to refer to. None is one that this very plan creates."""
+
+    key: Key
+    row: RowId | None
+
+
+Reference = tuple[str, Target]
+"""A column and what it refers to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    record: Record
+    holder: Target | None
+    references: tuple[Reference, ...]
+
+    def __str__(self) -> str:
+        within = f" in {self.holder.key}" if self.holder else ""
+        return f"create {self.record.TABLE} {self.record.key}{within}"
+
+    def details(self) -> list[str]:
+        names = columns_of(type(self.record))
+        refers = references_of(type(self.record))
+        plain = [name for name in names if name not in refers]
+        return [
+            *(f"{name} = {_text(getattr(self.record, name))}" for name in plain),
+            *(f"{column} += {target.key}" for column, target in self.references),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """`before` is the record as found; `columns` those to be set to what `record` says."""
+
+    record: Record
+    row: RowId
+    before: Record
+    columns: tuple[str, ...]
+    added: tuple[Reference, ...]
+    removed: tuple[Reference, ...]
+
+    def __str__(self) -> str:
+        touched = sorted({*self.columns, *(column for column, _ in self.added + self.removed)})
+        return f"update {self.record.TABLE} {self.record.key}: {', '.join(touched)}"
+
+    def details(self) -> list[str]:
+        return [
+            *(
+                f"{name} = {_text(getattr(self.record, name))}, was {_text(getattr(self.before, name))}"
+                for name in self.columns
+            ),
+            *(f"{column} += {target.key}" for column, target in self.added),
+            *(f"{column} -= {target.key}" for column, target in self.removed),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """`holder` is the row that must let go of it."""
+
+    record: Record
+    row: RowId
+    holder: RowId | None
+
+    def __str__(self) -> str:
+        return f"delete {self.record.TABLE} {self.record.key}"
+
+    def details(self) -> list[str]:
+        return []
+
+
+Action = Create | Update | Delete
+
+
+def desired(topology: Topology) -> dict[Key, Record]:
+    """Every record, holders before what they hold. Whoever names what is not there is left out."""
+    looked_up = index(topology)
+    found = {
+        record.key: record
+        for part in (switching, routing, security)
+        for record in part.records(looked_up)
+    }
+    return {
+        key: record
+        for key, record in found.items()
+        if record.parent is None or record.parent in found
+    }
+
+
+def plan(wanted: Mapping[Key, Record], seen: Iterable[Seen]) -> list[Action]:
+    """Deletions first, then by table and key. Nothing when all is as wanted."""
+    rows = tuple(seen)
+    kept = _keep(wanted, rows)
+    keys = {item.row: item.record.key for item in rows}
+    actions: list[Action] = [*_deletions(wanted, rows, kept)]
+    for key, record in wanted.items():
+        match = kept.get(key)
+        if match is None:
+            actions.append(_create(record, kept))
+            continue
+        update = _update(record, match, kept, keys)
+        if update is not None:
+            actions.append(update)
+    return sorted(actions, key=_order)
+
+
+def printed(actions: Iterable[Action]) -> str:
+    """The plan for people, with every column."""
+    lines: list[str] = []
+    for action in actions:
+        lines += [str(action), *(f"    {detail}" for detail in action.details())]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _keep(wanted: Mapping[Key, Record], rows: tuple[Seen, ...]) -> dict[Key, Seen]:
+    """Which row stands for which record: of the right table, and held by the right row."""
+    candidates: dict[Key, list[Seen]] = defaultdict(list)
+    named: dict[tuple[str, str], Seen] = {}
+    for item in rows:
+        if item.record.key.kind != Kind.FOREIGN:
+            candidates[item.record.key].append(item)
+        elif item.record.TABLE in NAMED_ONCE:
+            named[item.record.TABLE, item.record.key.id] = item
+    kept: dict[Key, Seen] = {}
+    for key, record in wanted.items():
+        if record.parent is not None and record.parent not in kept:
+            continue
+        holder = None if record.parent is None else kept[record.parent].row
+        choice = candidates.get(key)
+        if choice is None:
+            foreign = named.get((record.TABLE, getattr(record, "name", "")))
+            choice = [] if foreign is None else [foreign]
+        fitting = [
+            item for item in choice if type(item.record) is type(record) and item.holder == holder
+        ]
+        if fitting:
+            kept[key] = fitting[0] if len(fitting) == 1 else min(fitting, key=lambda one: one.row)
+    return kept
+
+
+def _deletions(
+    wanted: Mapping[Key, Record], rows: tuple[Seen, ...], kept: Mapping[Key, Seen]
+) -> Iterator[Delete]:
+    staying = {item.row for item in kept.values()}
+    if len(staying) == len(rows):
+        return
+    taken = {
+        (record.TABLE, getattr(record, "name", ""))
+        for record in wanted.values()
+        if record.TABLE in NAMED_ONCE
+    }
+    for item in rows:
+        if item.row in staying:
+            continue
+        record = item.record
+        if record.key.kind != Kind.FOREIGN or (record.TABLE, record.key.id) in taken:
+            yield Delete(record, item.row, item.holder)
+
+
+def _create(record: Record, kept: Mapping[Key, Seen]) -> Create:
+    holder = None if record.parent is None else _target(record.parent, kept)
+    references = tuple(
+        (column, _target(key, kept))
+        for column in references_of(type(record))
+        for key in sorted(_keys(getattr(record, column)))
+    )
+    return Create(record, holder, references)
+
+
+def _update(
+    record: Record, match: Seen, kept: Mapping[Key, Seen], keys: Mapping[RowId, Key]
+) -> Update | None:
+    before = match.record
+    columns: tuple[str, ...] = ()
+    refers = _REFERENCES[type(record)]
+    if record != before:
+        columns = tuple(
+            name
+            for name in columns_of(type(record))
+            if name not in refers and getattr(record, name) != getattr(before, name)
+        )
+    added: list[Reference] = []
+    removed: list[Reference] = []
+    for column in refers:
+        there = match.references.get(column, frozenset())
+        targets = {_target(key, kept) for key in _keys(getattr(record, column))}
+        staying = {target.row for target in targets}
+        added += [(column, one) for one in sorted(targets, key=_by_key) if one.row not in there]
+        removed += [
+            (column, Target(keys.get(row, Key(Kind.FOREIGN, str(row))), row))
+            for row in sorted(there - staying)
+        ]
+    if not columns and not added and not removed:
+        return None
+    return Update(record, match.row, before, columns, tuple(added), tuple(removed))
+
+
+_REFERENCES = {record: tuple(references_of(record)) for record in RECORDS}
+_ORDER = {record.TABLE: place for place, record in enumerate(RECORDS)}
+
+
+def _target(key: Key, kept: Mapping[Key, Seen]) -> Target:
+    found = kept.get(key)
+    return Target(key, None if found is None else found.row)
+
+
+def _keys(value: Any) -> Iterable[Key]:
+    """A reference's keys, whether it is one, several or none."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, Key) else value
+
+
+def _by_key(target: Target) -> Key:
+    return target.key
+
+
+def _order(action: Action) -> tuple[bool, int, Key, RowId | None]:
+    deleting = isinstance(action, Delete)
+    place = _ORDER[action.record.TABLE]
+    row = action.row if isinstance(action, Delete) else None
+    return (not deleting, -place if deleting else place, action.record.key, row)
+
+
+def _text(value: Any) -> str:
+    """A column's value, always the same way."""
+    if isinstance(value, frozenset):
+        pairs = all(isinstance(item, tuple) for item in value)
+        items = [": ".join(item) if pairs else str(item) for item in sorted(value)]
+        return "{" + ", ".join(items) + "}"
+    return "none" if value is None else str(value)

@@ -1,0 +1,222 @@
+"""Routers, their ways outside, and floating IPs, as northbound records. Pure.
+
+Called by plan.py. A router is distributed: every host routes for itself. Only what has no floating
+IP leaves through a gateway host; a server with one is translated on the server's own host, where
+the floating IP has a MAC and the server is plugged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+from kumoi.cloud.drivers.network.interface import (
+    COMPUTE,
+    ROUTER_GATEWAY,
+    FloatingIp,
+    Port,
+    Router,
+)
+from kumoi.cloud.drivers.network.ovn.index import Index, is_ipv4, marks, network_address
+from kumoi.cloud.drivers.network.ovn.northbound import (
+    NO_PAIRS,
+    GatewayChassis,
+    Key,
+    Kind,
+    LogicalRouter,
+    LogicalRouterPort,
+    LogicalSwitchPort,
+    Nat,
+    Pairs,
+    Record,
+    RouterName,
+    RouterPortName,
+    StaticRoute,
+    SwitchPortName,
+)
+from kumoi.cloud.drivers.network.ovn.switching import switch_key
+
+GATEWAY_HOSTS_MAX = 5
+"""Each watches the others of the same router."""
+
+ROUTER_OPTIONS: Pairs = frozenset(
+    {
+        # Neighbours are learnt when asked for, not from every ARP heard on the external network.
+        ("always_learn_from_arp_request", "false"),
+        # Routers on one external network do not carry flows for each other beforehand.
+        ("dynamic_neigh_routers", "true"),
+    }
+)
+RA_MODES = {
+    "slaac": "slaac",
+    "dhcpv6-stateful": "dhcpv6_stateful",
+    "dhcpv6-stateless": "dhcpv6_stateless",
+}
+
+
+def records(index: Index) -> Iterator[Record]:
+    for router in index.topology.routers:
+        yield from _router(router, index)
+    for floating_ip in index.topology.floating_ips:
+        yield from _floating_ip(floating_ip, index)
+
+
+def router_key(router_id: str) -> Key:
+    return Key(Kind.ROUTER, router_id)
+
+
+def _router(router: Router, index: Index) -> Iterator[Record]:
+    key = router_key(router.id)
+    yield LogicalRouter(
+        key=key,
+        external_ids=marks(key, name=router.name),
+        name=RouterName(f"kumoi-{router.id}"),
+        enabled=None if router.admin_state_up else False,
+        options=ROUTER_OPTIONS,
+    )
+    for port in index.router_ports.get(router.id, ()):
+        yield from _router_port(port, index)
+    for route in router.routes:
+        yield _route(router, network_address(route.destination), route.nexthop, output=None)
+    gateway = index.gateway_of(router.id)
+    if gateway is not None:
+        yield from _gateway(router, gateway, index)
+
+
+def _router_port(port: Port, index: Index) -> Iterator[Record]:
+    """The router's end and the switch's end."""
+    networks = [text for text in map(index.with_prefix, port.fixed_ips) if text is not None]
+    if not networks:
+        return
+    key = Key(Kind.ROUTER_PORT, port.id)
+    yield LogicalRouterPort(
+        key=key,
+        parent=router_key(port.device_id),
+        external_ids=marks(key, generation=port.generation),
+        name=_port_name(port),
+        mac=port.mac,
+        networks=frozenset(networks),
+        ipv6_ra_configs=_advertisement(port, index),
+    )
+    peer = Key(Kind.ROUTER_PEER, port.id)
+    options = {("router-port", str(_port_name(port)))}
+    if port.device_owner == ROUTER_GATEWAY:
+        # The gateway host says where the router's and the floating addresses are when it takes over.
+        options.add(("nat-addresses", "router"))
+    yield LogicalSwitchPort(
+        key=peer,
+        parent=switch_key(port.network_id),
+        external_ids=marks(peer, generation=port.generation),
+        name=SwitchPortName(port.id),
+        type="router",
+        enabled=None if port.admin_state_up else False,
+        addresses=frozenset({"router"}),
+        options=frozenset(options),
+    )
+
+
+def _port_name(port: Port) -> RouterPortName:
+    return RouterPortName(f"lrp-{port.id}")
+
+
+def _advertisement(port: Port, index: Index) -> Pairs:
+    for fixed_ip in port.fixed_ips:
+        subnet = index.subnet_of(fixed_ip)
+        if subnet is not None and subnet.ipv6_ra_mode in RA_MODES:
+            return frozenset(
+                {
+                    ("address_mode", RA_MODES[subnet.ipv6_ra_mode]),
+                    ("send_periodic", "true"),
+                    ("mtu", str(index.networks[subnet.network_id].mtu)),
+                }
+            )
+    return NO_PAIRS
+
+
+def _gateway(router: Router, gateway: Port, index: Index) -> Iterator[Record]:
+    yield from _gateway_hosts(gateway, index.topology.gateway_hosts)
+    for fixed_ip in gateway.fixed_ips:
+        subnet = index.subnet_of(fixed_ip)
+        if subnet is not None and subnet.gateway_ip:
+            everywhere = "0.0.0.0/0" if is_ipv4(subnet.gateway_ip) else "::/0"
+            yield _route(router, everywhere, subnet.gateway_ip, output=_port_name(gateway))
+    if router.enable_snat:
+        yield from _snat(router, gateway, index)
+
+
+def _gateway_hosts(gateway: Port, hosts: Sequence[str]) -> Iterator[Record]:
+    """The same few hosts for as long as they are there, and different ones for each router."""
+    for rank, host in enumerate(_ranked(gateway.id, hosts)):
+        key = Key(Kind.GATEWAY, f"{gateway.id}/{host}")
+        yield GatewayChassis(
+            key=key,
+            parent=Key(Kind.ROUTER_PORT, gateway.id),
+            external_ids=marks(key),
+            name=f"{_port_name(gateway)}_{host}",
+            chassis_name=host,
+            priority=GATEWAY_HOSTS_MAX - rank,
+        )
+
+
+def _ranked(seed: str, hosts: Sequence[str]) -> list[str]:
+    def weight(host: str) -> bytes:
+        return hashlib.blake2b(f"{seed} {host}".encode(), digest_size=8).digest()
+
+    return sorted(set(hosts), key=weight)[:GATEWAY_HOSTS_MAX]
+
+
+def _route(router: Router, prefix: str, nexthop: str, output: RouterPortName | None) -> StaticRoute:
+    key = Key(Kind.ROUTE, f"{router.id}/{prefix}/{nexthop}")
+    return StaticRoute(
+        key=key,
+        parent=router_key(router.id),
+        external_ids=marks(key),
+        ip_prefix=prefix,
+        nexthop=nexthop,
+        output_port=output,
+    )
+
+
+def _snat(router: Router, gateway: Port, index: Index) -> Iterator[Record]:
+    """Each inner IPv4 subnet leaves as the router's own external address."""
+    outside = next((ip.address for ip in gateway.fixed_ips if is_ipv4(ip.address)), None)
+    if outside is None:
+        return
+    inner = {
+        fixed_ip.subnet_id
+        for port in index.router_ports[router.id]
+        if port is not gateway
+        for fixed_ip in port.fixed_ips
+        if is_ipv4(fixed_ip.address)
+    }
+    for subnet_id in sorted(inner & index.subnets.keys()):
+        key = Key(Kind.SNAT, f"{router.id}/{subnet_id}")
+        yield Nat(
+            key=key,
+            parent=router_key(router.id),
+            external_ids=marks(key),
+            type="snat",
+            external_ip=outside,
+            logical_ip=network_address(index.subnets[subnet_id].cidr),
+        )
+
+
+def _floating_ip(floating_ip: FloatingIp, index: Index) -> Iterator[Record]:
+    port = index.endpoints.get(floating_ip.port_id)
+    if port is None or index.routers.get(floating_ip.router_id) is None:
+        return
+    if index.gateway_of(floating_ip.router_id) is None:
+        return
+    # A port that is no server's is plugged nowhere: only a gateway host can answer for it.
+    local = floating_ip.mac is not None and port.device_owner.startswith(COMPUTE)
+    key = Key(Kind.FLOATING_IP, floating_ip.id)
+    yield Nat(
+        key=key,
+        parent=router_key(floating_ip.router_id),
+        external_ids=marks(key),
+        type="dnat_and_snat",
+        external_ip=floating_ip.address,
+        logical_ip=floating_ip.fixed_address,
+        external_mac=floating_ip.mac if local else None,
+        logical_port=SwitchPortName(port.id) if local else None,
+    )

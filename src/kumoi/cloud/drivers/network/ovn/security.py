@@ -1,0 +1,187 @@
+"""Security groups as port groups with access lists. Pure.
+
+Called by plan.py. A port with port security is in one group that drops all IP in both directions,
+and in one group for each of its security groups, whose rules allow. What was allowed in one
+direction is answered in the other. Without rules there is still ARP, neighbour discovery and DHCP:
+a port must be able to learn its address and find its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from kumoi.cloud.drivers.network.interface import Direction, Ethertype, Rule, SecurityGroup
+from kumoi.cloud.drivers.network.ovn.index import Index, marks
+from kumoi.cloud.drivers.network.ovn.northbound import (
+    Acl,
+    Key,
+    Kind,
+    PortGroup,
+    PortGroupName,
+    Record,
+)
+from kumoi.cloud.drivers.network.ovn.switching import port_key
+
+DROP_PRIORITY = 1001
+ALLOW_PRIORITY = 1002
+
+DROP = Key(Kind.SECURITY_GROUP, "drop")
+DROP_NAME = PortGroupName("kumoi_drop")
+
+FROM_PORT = "from-lport"
+TO_PORT = "to-lport"
+
+DROP_RULES = (
+    ("egress-drop", FROM_PORT, DROP_PRIORITY, "inport == @kumoi_drop && ip", "drop"),
+    ("ingress-drop", TO_PORT, DROP_PRIORITY, "outport == @kumoi_drop && ip", "drop"),
+    (
+        "egress-dhcp",
+        FROM_PORT,
+        ALLOW_PRIORITY,
+        "inport == @kumoi_drop && ip4 && udp.src == 68 && udp.dst == 67",
+        "allow",
+    ),
+    (
+        "egress-dhcpv6",
+        FROM_PORT,
+        ALLOW_PRIORITY,
+        "inport == @kumoi_drop && ip6 && udp.src == 546 && udp.dst == 547",
+        "allow",
+    ),
+    (
+        "egress-neighbours",
+        FROM_PORT,
+        ALLOW_PRIORITY,
+        "inport == @kumoi_drop && (nd || nd_rs || mldv1 || mldv2)",
+        "allow",
+    ),
+    (
+        "ingress-neighbours",
+        TO_PORT,
+        ALLOW_PRIORITY,
+        "outport == @kumoi_drop && (nd || nd_ra || mldv1 || mldv2)",
+        "allow",
+    ),
+)
+
+NUMBERS = {
+    "ah": 51,
+    "dccp": 33,
+    "egp": 8,
+    "esp": 50,
+    "gre": 47,
+    "igmp": 2,
+    "ipip": 4,
+    "ipv6-encap": 41,
+    "ipv6-frag": 44,
+    "ipv6-nonxt": 59,
+    "ipv6-opts": 60,
+    "ipv6-route": 43,
+    "ospf": 89,
+    "pgm": 113,
+    "rsvp": 46,
+    "udplite": 136,
+    "vrrp": 112,
+}
+TRANSPORTS = {"tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp", "sctp": "sctp", "132": "sctp"}
+ICMP = frozenset({"icmp", "1", "icmpv6", "ipv6-icmp", "58"})
+
+
+def records(index: Index) -> Iterator[Record]:
+    secured = [port for port in index.endpoints.values() if port.port_security_enabled]
+    if secured:
+        yield from _drop(frozenset(port_key(port.id) for port in secured))
+    members: dict[str, set[Key]] = {group.id: set() for group in index.topology.security_groups}
+    for port in secured:
+        for group_id in port.security_group_ids:
+            if group_id in members:
+                members[group_id].add(port_key(port.id))
+    for group in index.topology.security_groups:
+        yield from _group(group, frozenset(members[group.id]), known=members)
+
+
+def _drop(ports: frozenset[Key]) -> Iterator[Record]:
+    yield PortGroup(key=DROP, external_ids=marks(DROP), name=DROP_NAME, ports=ports)
+    for name, direction, priority, match, action in DROP_RULES:
+        key = Key(Kind.RULE, name)
+        yield Acl(
+            key=key,
+            parent=DROP,
+            external_ids=marks(key),
+            direction=direction,
+            priority=priority,
+            match=match,
+            action=action,
+        )
+
+
+def _group(
+    group: SecurityGroup, ports: frozenset[Key], *, known: Collection[str]
+) -> Iterator[Record]:
+    key = Key(Kind.SECURITY_GROUP, group.id)
+    name = _group_name(group.id)
+    yield PortGroup(
+        key=key, external_ids=marks(key, name=group.name), name=PortGroupName(name), ports=ports
+    )
+    for rule in group.rules:
+        match = _match(name, rule)
+        if match is None or (rule.remote_group_id and rule.remote_group_id not in known):
+            continue
+        rule_key = Key(Kind.RULE, rule.id)
+        yield Acl(
+            key=rule_key,
+            parent=key,
+            external_ids=marks(rule_key),
+            direction=TO_PORT if rule.direction == Direction.INGRESS else FROM_PORT,
+            priority=ALLOW_PRIORITY,
+            match=match,
+            action="allow-related",
+        )
+
+
+def _group_name(group_id: str) -> str:
+    """A name that may stand in a match, where a dash may not."""
+    return f"kumoi_{group_id.replace('-', '_')}"
+
+
+def _match(group_name: str, rule: Rule) -> str | None:
+    """The rule as OVN says it, or None for a protocol that does not exist: that allows nothing."""
+    inward = rule.direction == Direction.INGRESS
+    family = "ip4" if rule.ethertype == Ethertype.IPV4 else "ip6"
+    far_end = f"{family}.{'src' if inward else 'dst'}"
+    terms = [f"{'outport' if inward else 'inport'} == @{group_name}", family]
+    if rule.remote_prefix and not rule.remote_prefix.endswith("/0"):
+        terms.append(f"{far_end} == {rule.remote_prefix}")
+    if rule.remote_group_id:
+        # OVN keeps a set of the addresses of each port group's members, under its name.
+        terms.append(f"{far_end} == ${_group_name(rule.remote_group_id)}_{family}")
+    protocol = _protocol(rule, family)
+    if protocol is None:
+        return None
+    return " && ".join([*terms, *protocol])
+
+
+def _protocol(rule: Rule, family: str) -> list[str] | None:
+    wanted = rule.protocol.lower() if rule.protocol else None
+    if wanted in (None, "any"):
+        return []
+    if wanted in TRANSPORTS:
+        transport = TRANSPORTS[wanted]
+        return [transport, *_range(f"{transport}.dst", rule.port_min, rule.port_max)]
+    if wanted in ICMP:
+        name = "icmp4" if family == "ip4" else "icmp6"
+        kinds = {f"{name}.type": rule.port_min, f"{name}.code": rule.port_max}
+        return [name, *(f"{what} == {value}" for what, value in kinds.items() if value is not None)]
+    number = NUMBERS.get(str(wanted), int(str(wanted)) if str(wanted).isdecimal() else None)
+    return None if number is None else [f"ip.proto == {number}"]
+
+
+def _range(what: str, low: int | None, high: int | None) -> list[str]:
+    if low is not None and low == high:
+        return [f"{what} == {low}"]
+    bounds = []
+    if low is not None:
+        bounds.append(f"{what} >= {low}")
+    if high is not None:
+        bounds.append(f"{what} <= {high}")
+    return bounds

@@ -1,0 +1,170 @@
+"""Networks, their ports, and what a port answers to DHCP, as northbound records. Pure.
+
+Called by plan.py. A server's port is dropped at once when it speaks with an address not its own,
+unless its port security is off. DHCP is answered from these records by the port's own host; there
+is no lease, no port and no process.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from kumoi.cloud.drivers.network.interface import Network, Port, Subnet
+from kumoi.cloud.drivers.network.ovn.index import Index, is_ipv4, marks
+from kumoi.cloud.drivers.network.ovn.northbound import (
+    NO_TEXTS,
+    DhcpOptions,
+    Key,
+    Kind,
+    LogicalSwitch,
+    LogicalSwitchPort,
+    Pairs,
+    Record,
+    SwitchName,
+    SwitchPortName,
+    Texts,
+)
+
+DHCP_MAC = "0a:00:00:00:00:01"
+"""Who answers DHCP. It is seen on no wire but the asking port's own."""
+DHCP_SERVER_WITHOUT_GATEWAY = "169.254.0.1"
+LEASE_TIME_S = 43_200
+STATEFUL = "dhcpv6-stateful"
+STATELESS = "dhcpv6-stateless"
+
+
+def switch_key(network_id: str) -> Key:
+    return Key(Kind.NETWORK, network_id)
+
+
+def port_key(port_id: str) -> Key:
+    return Key(Kind.PORT, port_id)
+
+
+def records(index: Index) -> Iterator[Record]:
+    for network in index.topology.networks:
+        yield from _network(network)
+    for subnet in index.subnets.values():
+        if has_dhcp(subnet):
+            yield _dhcp(subnet, index.networks[subnet.network_id])
+    for port in index.endpoints.values():
+        yield _port(port, index)
+
+
+def has_dhcp(subnet: Subnet) -> bool:
+    if not subnet.enable_dhcp:
+        return False
+    return subnet.ip_version == 4 or subnet.ipv6_address_mode in (STATEFUL, STATELESS)  # noqa: PLR2004 - the version
+
+
+def _network(network: Network) -> Iterator[Record]:
+    key = switch_key(network.id)
+    yield LogicalSwitch(
+        key=key,
+        external_ids=marks(key, name=network.name),
+        name=SwitchName(f"kumoi-{network.id}"),
+    )
+    if network.physical_network is None:
+        return
+    localnet = Key(Kind.LOCALNET, network.id)
+    yield LogicalSwitchPort(
+        key=localnet,
+        parent=key,
+        external_ids=marks(localnet),
+        name=SwitchPortName(f"localnet-{network.id}"),
+        type="localnet",
+        enabled=None if network.admin_state_up else False,
+        addresses=frozenset({"unknown"}),
+        options=frozenset({("network_name", network.physical_network)}),
+    )
+
+
+def _port(port: Port, index: Index) -> LogicalSwitchPort:
+    key = port_key(port.id)
+    up = port.admin_state_up and index.networks[port.network_id].admin_state_up
+    return LogicalSwitchPort(
+        key=key,
+        parent=switch_key(port.network_id),
+        external_ids=marks(key, name=port.name, generation=port.generation),
+        name=SwitchPortName(port.id),
+        enabled=None if up else False,
+        addresses=_addresses(port),
+        port_security=_port_security(port),
+        dhcpv4_options=_dhcp_of(port, index, ip_version=4),
+        dhcpv6_options=_dhcp_of(port, index, ip_version=6),
+    )
+
+
+def _own(port: Port) -> str:
+    return " ".join((port.mac, *(fixed_ip.address for fixed_ip in port.fixed_ips)))
+
+
+def _addresses(port: Port) -> Texts:
+    """Where frames for the port go. Other MACs of its own have to be found by flooding."""
+    foreign = any(pair.mac not in (None, port.mac) for pair in port.allowed_address_pairs)
+    if foreign or not port.port_security_enabled:
+        return frozenset({_own(port), "unknown"})
+    return frozenset({_own(port)})
+
+
+def _port_security(port: Port) -> Texts:
+    """What the port may speak as, one line for each MAC."""
+    if not port.port_security_enabled:
+        return NO_TEXTS
+    if not port.allowed_address_pairs:
+        return frozenset({_own(port)})
+    allowed: dict[str, list[str]] = defaultdict(list)
+    allowed[port.mac] = [fixed_ip.address for fixed_ip in port.fixed_ips]
+    for pair in port.allowed_address_pairs:
+        addresses = allowed[pair.mac or port.mac]
+        if pair.address not in addresses:
+            addresses.append(pair.address)
+    return frozenset(" ".join((mac, *addresses)) for mac, addresses in allowed.items())
+
+
+def _dhcp_of(port: Port, index: Index, *, ip_version: int) -> Key | None:
+    for fixed_ip in port.fixed_ips:
+        subnet = index.subnet_of(fixed_ip)
+        if subnet is not None and subnet.ip_version == ip_version and has_dhcp(subnet):
+            return Key(Kind.DHCP, subnet.id)
+    return None
+
+
+def _dhcp(subnet: Subnet, network: Network) -> DhcpOptions:
+    key = Key(Kind.DHCP, subnet.id)
+    options = _options_v4(subnet, network) if is_ipv4(subnet.cidr) else _options_v6(subnet)
+    return DhcpOptions(key=key, external_ids=marks(key), cidr=subnet.cidr, options=options)
+
+
+def _options_v4(subnet: Subnet, network: Network) -> Pairs:
+    options = {
+        "server_id": subnet.gateway_ip or DHCP_SERVER_WITHOUT_GATEWAY,
+        "server_mac": DHCP_MAC,
+        "lease_time": str(LEASE_TIME_S),
+        "mtu": str(network.mtu),
+    }
+    if subnet.gateway_ip:
+        options["router"] = subnet.gateway_ip
+    if subnet.dns_nameservers:
+        options["dns_server"] = _listed(subnet.dns_nameservers)
+    if subnet.host_routes:
+        # A client that gets this option ignores the router option (RFC 3442).
+        routes = [f"{route.destination},{route.nexthop}" for route in subnet.host_routes]
+        if subnet.gateway_ip:
+            routes.append(f"0.0.0.0/0,{subnet.gateway_ip}")
+        options["classless_static_route"] = _listed(routes)
+    return frozenset(options.items())
+
+
+def _options_v6(subnet: Subnet) -> Pairs:
+    options = {"server_id": DHCP_MAC}
+    if subnet.dns_nameservers:
+        options["dns_server"] = _listed(subnet.dns_nameservers)
+    if subnet.ipv6_address_mode == STATELESS:
+        options["dhcpv6_stateless"] = "true"
+    return frozenset(options.items())
+
+
+def _listed(values: tuple[str, ...] | list[str]) -> str:
+    return "{" + ", ".join(values) + "}"

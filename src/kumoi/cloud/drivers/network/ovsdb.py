@@ -1,0 +1,324 @@
+"""A connection to one OVSDB database: a live replica in memory, and transactions on it.
+
+Open vSwitch's own Python library keeps the replica. It has no types and belongs to one thread at a
+time, so it stops at this file. Used by ovn/apply.py for the northbound database and by ovs/apply.py
+for a host's switch. A thread of the connection's own keeps the replica current and reconnects;
+whoever works on the replica holds the connection's lock meanwhile.
+
+It must not know what any table means: callers declare the tables and columns they use, and the
+replica holds nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from ovs.db import idl as ovs_idl
+from ovs.poller import Poller
+
+from kumoi.base.errors import Bug, Permanent, Transient
+
+Row = Any
+"""A row of the library's. Only its `uuid`, and what `Replica` and `Change` do with it, is used."""
+Scalar = str | int | bool
+Value = Scalar | None | frozenset[Any]
+"""A set is a frozenset, a map a frozenset of pairs, an absent optional None."""
+
+DEFAULT_TIMEOUT_S = 10.0
+BACKOFF_MIN_MS = 50
+BACKOFF_MAX_MS = 1_000
+ATTEMPT_PAUSE_S = 0.02
+
+Result = TypeVar("Result")
+
+
+class Refused(Permanent):
+    """The database refused a transaction: it would break one of its constraints."""
+
+    code = "ovsdb.refused"
+
+
+class Unreachable(Transient):
+    """The database did not answer in time. What was asked may or may not have happened."""
+
+    code = "ovsdb.unreachable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """`type` is string, integer, boolean or uuid; `refers` the table that a uuid is of."""
+
+    type: str = "string"
+    refers: str | None = None
+    optional: bool = False
+    many: bool = False
+    pairs: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """`root` as in the database's own schema: rows of other tables live by being referred to."""
+
+    name: str
+    columns: Mapping[str, Column]
+    root: bool
+
+
+class Replica:
+    """The database as it is. Valid only while its connection's lock is held."""
+
+    def __init__(self, idl: Any, columns: Mapping[str, Mapping[str, Column]]) -> None:
+        self._idl = idl
+        self._columns = columns
+
+    def rows(self, table: str) -> Iterable[Row]:
+        return list(self._idl.tables[table].rows.values())
+
+    def row(self, table: str, row_id: uuid.UUID) -> Row | None:
+        return self._idl.tables[table].rows.get(row_id)
+
+    def value(self, row: Row, table: str, column: str) -> Value:
+        """A column's value. References come as a frozenset of rows, or a row, or None."""
+        raw = getattr(row, column)
+        kind = self._columns[table][column]
+        if kind.pairs:
+            return frozenset(raw.items())
+        if kind.many:
+            return frozenset(raw)
+        if kind.optional:
+            return raw[0] if raw else None
+        found: Value = raw
+        return found
+
+
+class Change(Replica):
+    """The replica inside a transaction. Nothing is sent before the whole function has run."""
+
+    def insert(self, table: str) -> Row:
+        return self._idl.txn.insert(self._idl.tables[table])
+
+    def write(self, row: Row, table: str, column: str, value: Value) -> None:
+        """Set a column. A reference is a row."""
+        kind = self._columns[table][column]
+        raw: Any = value
+        if kind.pairs:
+            raw = dict(value)  # type: ignore[arg-type]
+        elif kind.many:
+            raw = list(value)  # type: ignore[arg-type]
+        elif kind.optional:
+            raw = [] if value is None else [value]
+        setattr(row, column, raw)
+
+    def add(self, row: Row, column: str, value: Row | Scalar) -> None:
+        """Put one more into a set, without saying what else is in it."""
+        row.addvalue(column, value)
+
+    def remove(self, row: Row, column: str, value: Row | Scalar) -> None:
+        row.delvalue(column, value)
+
+    def write_key(self, row: Row, column: str, key: str, value: str) -> None:
+        """Set one key of a map, leaving those that others wrote."""
+        row.setkey(column, key, value)
+
+    def delete(self, row: Row) -> None:
+        row.delete()
+
+
+class Connection:
+    """To one database of one server (or of any of several: "tcp:a:6641,tcp:b:6641").
+
+    `changed` is called, from the connection's own thread, after the replica has changed.
+    """
+
+    def __init__(
+        self,
+        remote: str,
+        database: str,
+        tables: Iterable[Table],
+        *,
+        changed: Callable[[], None] | None = None,
+    ) -> None:
+        tables = tuple(tables)
+        self._name = f"{database} at {remote}"
+        self._changed = changed
+        self._columns = {table.name: table.columns for table in tables}
+        self._touched: set[uuid.UUID] = set()
+        self._idl = _open(remote, _schema(database, tables), self._touched)
+        self._lock = threading.Lock()
+        self._closing = False
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self._thread = threading.Thread(target=self._keep, name=f"ovsdb {database}", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self._wake()
+        self._thread.join()
+        with self._lock:
+            self._idl.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def reading(self, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[Replica]:
+        """The replica, current as far as the server has told. Raises Unreachable."""
+        deadline = time.monotonic() + timeout_s
+        with self._held():
+            self._connect(deadline)
+            yield Replica(self._idl, self._columns)
+
+    def transact(
+        self, change: Callable[[Change], Result], *, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> Result:
+        """Run `change` and commit what it did, all of it or nothing.
+
+        `change` runs again when the server asks for that. Raises Refused and Unreachable.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self._held():
+            while True:
+                self._connect(deadline)
+                transaction = ovs_idl.Transaction(self._idl)
+                try:
+                    result = change(Change(self._idl, self._columns))
+                except BaseException:
+                    transaction.abort()
+                    raise
+                if self._commit(transaction, deadline):
+                    return result
+                self._block(min(deadline, time.monotonic() + ATTEMPT_PAUSE_S))
+
+    def take_touched(self) -> set[uuid.UUID]:
+        """Rows that have changed since the last call. Only while the replica is held."""
+        touched = set(self._touched)
+        self._touched.clear()
+        return touched
+
+    # What follows runs with the lock held, but for `_keep` and `_wake`.
+
+    def _commit(self, transaction: Any, deadline: float) -> bool:
+        """Whether it is done; False is to be tried again."""
+        status = transaction.commit()
+        while status == transaction.INCOMPLETE:
+            if time.monotonic() >= deadline:
+                raise Unreachable(f"{self._name} did not answer a transaction in time")
+            self._block(deadline)
+            self._idl.run()
+            status = transaction.commit()
+        if status in (transaction.SUCCESS, transaction.UNCHANGED):
+            return True
+        if status == transaction.TRY_AGAIN:
+            return False
+        if status == transaction.ERROR:
+            raise Refused(f"{self._name} refused: {transaction.get_error()}")
+        raise Bug(f"a transaction on {self._name} ended {status}")
+
+    def _connect(self, deadline: float) -> None:
+        """Take in what the server has sent; wait until there is a replica and a connection."""
+        while True:
+            self._idl.run()
+            if self._idl.state == ovs_idl.Idl.IDL_S_MONITORING:
+                return
+            if self._closing or time.monotonic() >= deadline:
+                raise Unreachable(f"{self._name} does not answer")
+            self._block(min(deadline, time.monotonic() + BACKOFF_MAX_MS / 1000))
+
+    def _block(self, until: float) -> None:
+        poller = Poller()
+        self._idl.wait(poller)
+        poller.timer_wait(max(0, int((until - time.monotonic()) * 1000)))
+        poller.block()
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """The lock; afterwards the keeper looks anew at what there is to wait for."""
+        if not self._thread.is_alive():
+            raise Bug(f"the connection to {self._name} has ended")
+        with self._lock:
+            try:
+                yield
+            finally:
+                self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_write, b"w")
+
+    def _keep(self) -> None:
+        """The thread: keep up with the server while nobody else does."""
+        seen = 0
+        while not self._closing:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._wake_read, 4096)
+            with self._lock:
+                self._idl.run()
+                now = self._idl.change_seqno
+                poller = Poller()
+                self._idl.wait(poller)
+            if now != seen:
+                seen = now
+                if self._changed is not None:
+                    self._changed()
+            poller.fd_wait(self._wake_read, select.POLLIN)
+            poller.block()
+
+
+def _open(remote: str, schema: dict[str, Any], touched: set[uuid.UUID]) -> Any:
+    class Noting(ovs_idl.Idl):  # type: ignore[misc]
+        def notify(self, event: str, row: Any, updates: Any = None) -> None:
+            del event, updates
+            touched.add(row.uuid)
+
+    helper = ovs_idl.SchemaHelper(schema_json=schema)
+    helper.register_all()
+    idl = Noting(remote, helper)
+    # The library waits up to 8 s between attempts, which a restart of the server need not cost.
+    idl._session.reconnect.set_backoff(BACKOFF_MIN_MS, BACKOFF_MAX_MS)  # noqa: SLF001
+    return idl
+
+
+def _schema(database: str, tables: Iterable[Table]) -> dict[str, Any]:
+    """As much of the database's schema as the library needs to know: what we use of it."""
+    return {
+        "name": database,
+        "version": "0.0.0",
+        "tables": {
+            table.name: {
+                "isRoot": table.root,
+                "columns": {name: {"type": _type(item)} for name, item in table.columns.items()},
+            }
+            for table in tables
+        },
+    }
+
+
+def _type(column: Column) -> Any:
+    key: Any = {"type": column.type}
+    if column.refers is not None:
+        key = {"type": "uuid", "refTable": column.refers, "refType": "weak"}
+    kind: dict[str, Any] = {"key": key}
+    if column.pairs:
+        kind["value"] = "string"
+    if column.many or column.pairs:
+        kind |= {"min": 0, "max": "unlimited"}
+    elif column.optional:
+        kind |= {"min": 0, "max": 1}
+    return kind
