@@ -156,6 +156,13 @@ def printed(actions: Iterable[Action]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def keys_of(value: Any) -> Iterable[Key]:
+    """A reference's keys, whether it is one, several or none."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, Key) else value
+
+
 def _keep(wanted: Mapping[Key, Record], rows: tuple[Seen, ...]) -> dict[Key, Seen]:
     """Which row stands for which record: of the right table, and held by the right row."""
     candidates: dict[Key, list[Seen]] = defaultdict(list)
@@ -206,7 +213,7 @@ def _create(record: Record, kept: Mapping[Key, Seen]) -> Create:
     references = tuple(
         (column, _target(key, kept))
         for column in references_of(type(record))
-        for key in sorted(_keys(getattr(record, column)))
+        for key in sorted(keys_of(getattr(record, column)))
     )
     return Create(record, holder, references)
 
@@ -227,7 +234,7 @@ def _update(
     removed: list[Reference] = []
     for column in refers:
         there = match.references.get(column, frozenset())
-        targets = {_target(key, kept) for key in _keys(getattr(record, column))}
+        targets = {_target(key, kept) for key in keys_of(getattr(record, column))}
         staying = {target.row for target in targets}
         added += [(column, one) for one in sorted(targets, key=_by_key) if one.row not in there]
         removed += [
@@ -246,13 +253,6 @@ _ORDER = {record.TABLE: place for place, record in enumerate(RECORDS)}
 def _target(key: Key, kept: Mapping[Key, Seen]) -> Target:
     found = kept.get(key)
     return Target(key, None if found is None else found.row)
-
-
-def _keys(value: Any) -> Iterable[Key]:
-    """A reference's keys, whether it is one, several or none."""
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, Key) else value
 
 
 def _by_key(target: Target) -> Key:

@@ -1,0 +1,94 @@
+"""A network that only remembers. It behaves as the real one: it holds state, and fails when told.
+
+For tests, and for measuring the control plane with a thousand hosts on one machine.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from kumoi.base.errors import Transient
+from kumoi.cloud.drivers.network.interface import Applied, Topology
+from kumoi.cloud.drivers.network.ovn.northbound import Key, Record, references_of
+from kumoi.cloud.drivers.network.ovn.plan import Seen, desired, keys_of, plan
+
+
+@dataclass
+class Failures:
+    """How many of the next calls fail, as if the engine did not answer."""
+
+    remaining: int = 0
+
+    def fail_next(self, times: int = 1) -> None:
+        self.remaining = times
+
+    def check(self) -> None:
+        if self.remaining > 0:
+            self.remaining -= 1
+            raise Transient("the network does not answer: it was told to fail")
+
+
+@dataclass
+class FakeSwitch:
+    """Implements `interface.Switch`."""
+
+    ports: dict[str, str] = field(default_factory=dict)
+    failures: Failures = field(default_factory=Failures)
+
+    def ensure_ports(self, ports: Mapping[str, str]) -> None:
+        self.failures.check()
+        self.ports.update(ports)
+
+    def delete_ports(self, names: Collection[str]) -> None:
+        self.failures.check()
+        for name in names:
+            self.ports.pop(name, None)
+
+    def list_ports(self) -> dict[str, str]:
+        self.failures.check()
+        return dict(self.ports)
+
+
+@dataclass
+class FakeNorthbound:
+    """Implements `interface.Northbound`. A port is up when one of the `switches` has it plugged;
+    without switches, every port of the last topology is.
+    """
+
+    switches: Iterable[FakeSwitch] | None = None
+    topology: Topology = field(default_factory=Topology)
+    records: dict[Key, Record] = field(default_factory=dict)
+    failures: Failures = field(default_factory=Failures)
+
+    def converge(self, topology: Topology) -> Applied:
+        self.failures.check()
+        wanted = desired(topology)
+        actions = plan(wanted, as_seen(self.records))
+        self.records, self.topology = wanted, topology
+        return Applied(tuple(str(action) for action in actions))
+
+    def ports_up(self) -> frozenset[str]:
+        self.failures.check()
+        known = frozenset(port.id for port in self.topology.ports)
+        if self.switches is None:
+            return known
+        return known & {port_id for switch in self.switches for port_id in switch.ports.values()}
+
+
+def as_seen(records: Mapping[Key, Record]) -> list[Seen]:
+    """Records as they would be found, had they been written."""
+    rows = {key: uuid.uuid5(uuid.NAMESPACE_OID, str(key)) for key in records}
+    return [
+        Seen(
+            rows[key],
+            record,
+            rows[record.parent] if record.parent else None,
+            {
+                column: frozenset(rows[key] for key in keys_of(getattr(record, column)))
+                for column in references_of(type(record))
+            },
+        )
+        for key, record in records.items()
+    ]
