@@ -45,7 +45,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """Unknown fields are ignored: the other side may be one version ahead."""
 
 
-class Image(Message):
+class Image(Message, frozen=True, kw_only=True):
     """`sha256` is of the file as stored; `size` in bytes; `disk_format` as in the image API."""
 
     id: str
@@ -54,12 +54,12 @@ class Image(Message):
     disk_format: str
 
 
-class Route(Message):
+class Route(Message, frozen=True, kw_only=True):
     destination: str  # A CIDR.
     nexthop: str
 
 
-class Address(Message):
+class Address(Message, frozen=True, kw_only=True):
     address: str
     prefix: int
     gateway: str | None = None
@@ -67,7 +67,7 @@ class Address(Message):
     routes: list[Route] = []
 
 
-class Port(Message):
+class Port(Message, frozen=True, kw_only=True):
     """A network interface. `name` is the link's name inside the server."""
 
     id: str
@@ -77,7 +77,7 @@ class Port(Message):
     addresses: list[Address] = []
 
 
-class Server(Message):
+class Server(Message, frozen=True, kw_only=True):
     """One server as wanted. `generation` grows with each change that the host must act on, and a
     host refuses one older than it knows. `boot` grows with each reboot asked for, `hard_boot` with
     each hard one; `build` with each rebuild, which starts again from `image` with an empty disk."""
@@ -103,7 +103,7 @@ class Server(Message):
     build: int = 0
 
 
-class Wanted(Message):
+class Wanted(Message, frozen=True, kw_only=True):
     """Servers that changed after `since`; with `complete`, all of this host's, so that whatever
     else the host has must go. `images` are worth having ready."""
 
@@ -113,7 +113,7 @@ class Wanted(Message):
     images: list[Image] = []
 
 
-class Report(Message):
+class Report(Message, frozen=True, kw_only=True):
     """What a server is. `generation` is that of the wanted state it was made from."""
 
     server_id: str
@@ -126,11 +126,11 @@ class Report(Message):
     build: int = 0
 
 
-class Reports(Message):
+class Reports(Message, frozen=True, kw_only=True):
     reports: list[Report]
 
 
-class Inventory(Message):
+class Inventory(Message, frozen=True, kw_only=True):
     """What a host has. `ready_images` are unpacked and start at once."""
 
     protocol: int = VERSION

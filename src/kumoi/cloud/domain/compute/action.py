@@ -1,0 +1,104 @@
+"""What was asked of servers: a line each, opened with the request and ended by the host's report."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Invalid, NotFound
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.store.compute import action as store
+from kumoi.cloud.store.compute.action import Action
+from kumoi.cloud.store.compute.server import Server
+
+EVENTS = {
+    "create": "compute__do_build_and_run_instance",
+    "delete": "compute_terminate_instance",
+    "start": "compute_start_instance",
+    "stop": "compute_stop_instance",
+    "reboot": "compute_reboot_instance",
+    "pause": "compute_pause_instance",
+    "unpause": "compute_unpause_instance",
+    "rebuild": "compute_rebuild_instance",
+    "createImage": "compute_snapshot_instance",
+    "attach_interface": "compute_attach_interface",
+    "detach_interface": "compute_detach_interface",
+    "lock": "api_lock",
+    "unlock": "api_unlock",
+}
+ERROR = "Error"
+SUCCESS = "Success"
+
+
+def begin(
+    connection: Connection, caller: Caller, server: Server, action: str, now: datetime
+) -> None:
+    """Open until `end`."""
+    _insert(connection, caller, server, action, now)
+
+
+def record(
+    connection: Connection, caller: Caller, server: Server, action: str, now: datetime
+) -> None:
+    """Done with the request itself: no host has a part in it."""
+    _insert(connection, caller, server, action, now, result=SUCCESS)
+
+
+def end(connection: Connection, server_id: str, now: datetime, *, fault: str | None = None) -> None:
+    """End what is open for the server."""
+    store.finish(
+        connection,
+        server_id,
+        at=now,
+        result=SUCCESS if fault is None else ERROR,
+        message=fault,
+    )
+
+
+def get(connection: Connection, server_id: str, request_id: str) -> Action:
+    """Raises NotFound."""
+    row = store.get(connection, server_id, request_id)
+    if row is None:
+        raise NotFound("action for request_id", request_id)
+    return row
+
+
+def page(
+    connection: Connection,
+    server_id: str,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    marker: str | None,
+    limit: int | None,
+) -> list[Action]:
+    """Newest first. Raises Invalid (field `marker`)."""
+    if marker is not None and store.get(connection, server_id, marker) is None:
+        raise Invalid(f"marker [{marker}] not found", field="marker")
+    return store.page(connection, server_id, since=since, until=until, marker=marker, limit=limit)
+
+
+def _insert(
+    connection: Connection,
+    caller: Caller,
+    server: Server,
+    action: str,
+    now: datetime,
+    *,
+    result: str | None = None,
+) -> None:
+    row = Action(
+        request_id=caller.request_id,
+        server_id=server.id,
+        action=action,
+        event=EVENTS[action],
+        user_id=caller.user_id,
+        project_id=caller.project_id or "",
+        host_id=server.host_id,
+        start_at=now,
+        finish_at=now if result else None,
+        result=result,
+        message=None,
+    )
+    store.insert(connection, row)

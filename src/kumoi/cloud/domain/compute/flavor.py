@@ -1,0 +1,150 @@
+"""Flavors: what is allowed. They are the administrator's; everybody may look at the public ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, NotFound
+from kumoi.base.ids import new_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.store.compute import flavor as store
+from kumoi.cloud.store.compute.flavor import Flavor
+from kumoi.cloud.store.listing import Listing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewFlavor:
+    """What a flavor is made from; everything has been checked for shape. `id` of None makes one."""
+
+    name: str
+    vcpus: int
+    ram_mib: int
+    disk_gib: int
+    id: str | None = None
+    description: str | None = None
+    ephemeral_gib: int = 0
+    swap_mib: int = 0
+    rxtx_factor: float = 1.0
+    is_public: bool = True
+    extra_specs: dict[str, str] = field(default_factory=dict)
+
+
+def create(connection: Connection, wanted: NewFlavor, now: datetime) -> Flavor:
+    """Raises Conflict when its name or id is taken."""
+    key = wanted.id or new_id()
+    if store.named(connection, wanted.name) is not None:
+        raise Conflict(f"Flavor with name {wanted.name} already exists.")
+    if store.get(connection, key) is not None:
+        raise Conflict(f"Flavor with ID {key} already exists.")
+    row = Flavor(
+        id=key,
+        name=wanted.name,
+        description=wanted.description,
+        vcpus=wanted.vcpus,
+        ram_mib=wanted.ram_mib,
+        disk_gib=wanted.disk_gib,
+        ephemeral_gib=wanted.ephemeral_gib,
+        swap_mib=wanted.swap_mib,
+        rxtx_factor=wanted.rxtx_factor,
+        is_public=wanted.is_public,
+        extra_specs=wanted.extra_specs,
+        created_at=now,
+    )
+    store.insert(connection, row)
+    return row
+
+
+def get(connection: Connection, caller: Caller, key: str) -> Flavor:
+    """Raises NotFound when there is none that the caller may use."""
+    row = store.get(connection, key)
+    if row is None:
+        raise NotFound("flavor", key)
+    if row.is_public or caller.is_admin:
+        return row
+    if caller.project_id not in store.projects(connection, key):
+        raise NotFound("flavor", key)
+    return row
+
+
+def page(
+    connection: Connection,
+    caller: Caller,
+    wanted: Listing,
+    *,
+    is_public: bool | None,
+    min_ram_mib: int,
+    min_disk_gib: int,
+) -> list[Flavor]:
+    """`is_public` is for administrators; None shows them all."""
+    return store.page(
+        connection,
+        wanted,
+        is_public=is_public if caller.is_admin else None,
+        project_id=None if caller.is_admin else (caller.project_id or ""),
+        min_ram_mib=min_ram_mib,
+        min_disk_gib=min_disk_gib,
+    )
+
+
+def describe(connection: Connection, caller: Caller, key: str, description: str | None) -> Flavor:
+    get(connection, caller, key)
+    store.update(connection, key, description=description)
+    return get(connection, caller, key)
+
+
+def delete(connection: Connection, key: str) -> None:
+    """Servers keep what they were made with. Raises NotFound."""
+    if not store.delete(connection, key):
+        raise NotFound("flavor", key)
+
+
+def put_specs(
+    connection: Connection, caller: Caller, key: str, specs: Mapping[str, str]
+) -> dict[str, str]:
+    """Add to the extra specs; gives all of them."""
+    row = get(connection, caller, key)
+    merged = row.extra_specs | dict(specs)
+    store.update(connection, key, extra_specs=merged)
+    return merged
+
+
+def delete_spec(connection: Connection, caller: Caller, key: str, name: str) -> None:
+    """Raises NotFound."""
+    row = get(connection, caller, key)
+    if name not in row.extra_specs:
+        raise NotFound("flavor extra spec", name)
+    kept = {spec: value for spec, value in row.extra_specs.items() if spec != name}
+    store.update(connection, key, extra_specs=kept)
+
+
+def projects(connection: Connection, caller: Caller, key: str) -> list[str]:
+    """Which projects have access. Raises NotFound for a public flavor: everybody has."""
+    row = get(connection, caller, key)
+    if row.is_public:
+        raise NotFound("access list of the public flavor", key)
+    return store.projects(connection, key)
+
+
+def grant(connection: Connection, caller: Caller, key: str, project_id: str) -> list[str]:
+    """Raises Conflict for a public flavor, and when it has access already."""
+    row = get(connection, caller, key)
+    if row.is_public:
+        raise Conflict("Can not add access to a public flavor.")
+    if project_id in store.projects(connection, key):
+        raise Conflict(f"Flavor access already exists for flavor {key} and project {project_id}.")
+    store.grant(connection, key, project_id)
+    return store.projects(connection, key)
+
+
+def revoke(connection: Connection, caller: Caller, key: str, project_id: str) -> list[str]:
+    """Raises Conflict for a public flavor, NotFound when it has no access."""
+    row = get(connection, caller, key)
+    if row.is_public:
+        raise Conflict("Can not remove access from a public flavor.")
+    if not store.revoke(connection, key, project_id):
+        raise NotFound("flavor access", f"{key}/{project_id}")
+    return store.projects(connection, key)

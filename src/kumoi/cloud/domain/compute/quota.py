@@ -1,0 +1,129 @@
+"""Quotas of compute: what a project may have, and whether there is room for more.
+
+Checked inside the transaction that takes the room, so that it holds however many ask at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Invalid, OverQuota
+from kumoi.cloud.store.compute import keypair, quota, server, server_group
+
+DEFAULT_CLASS = "class:default"
+DEFAULTS = {
+    "instances": 100,
+    "cores": 200,
+    "ram": 204_800,
+    "metadata_items": 128,
+    "key_pairs": 100,
+    "server_groups": 10,
+    "server_group_members": 100,
+    "injected_files": 5,
+    "injected_file_content_bytes": 10_240,
+    "injected_file_path_bytes": 255,
+    "fixed_ips": -1,
+    "floating_ips": -1,
+    "security_groups": -1,
+    "security_group_rules": -1,
+}
+UNLIMITED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    limit: int
+    in_use: int
+
+
+def defaults(connection: Connection) -> dict[str, int]:
+    """What a project has for which nothing was set."""
+    return DEFAULTS | quota.limits(connection, DEFAULT_CLASS)
+
+
+def limits(connection: Connection, project_id: str) -> dict[str, int]:
+    return defaults(connection) | quota.limits(connection, project_id)
+
+
+def usages(connection: Connection, project_id: str, user_id: str | None = None) -> dict[str, Usage]:
+    """Every resource with its limit and what is in use; keypairs are counted per user."""
+    instances, cores, ram = server.usage(connection, project_id)
+    used = {
+        "instances": instances,
+        "cores": cores,
+        "ram": ram,
+        "server_groups": server_group.count(connection, project_id),
+        "key_pairs": keypair.count(connection, user_id) if user_id else 0,
+    }
+    most = limits(connection, project_id)
+    return {name: Usage(limit, used.get(name, 0)) for name, limit in most.items()}
+
+
+def change(
+    connection: Connection, project_id: str, values: Mapping[str, int], *, force: bool
+) -> None:
+    """Raises Invalid for a limit below what is in use, unless forced."""
+    if not force and project_id != DEFAULT_CLASS:
+        for name, usage in usages(connection, project_id).items():
+            most = values.get(name, UNLIMITED)
+            if most != UNLIMITED and most < usage.in_use:
+                raise Invalid(
+                    f"Quota limit {most} for {name} must be greater than or equal to already used "
+                    f"and reserved {usage.in_use}.",
+                    field=name,
+                )
+    for name, most in values.items():
+        quota.put(connection, project_id, name, most)
+
+
+def reset(connection: Connection, project_id: str) -> None:
+    quota.clear(connection, project_id)
+
+
+def servers_allowed(
+    connection: Connection, project_id: str, *, least: int, most: int, vcpus: int, ram_mib: int
+) -> int:
+    """How many servers of a size may be made: `most`, or fewer, but not fewer than `least`.
+
+    Raises OverQuota naming what is short.
+    """
+    allowed = limits(connection, project_id)
+    used = server.usage(connection, project_id)
+    names, each = ("instances", "cores", "ram"), (1, vcpus, ram_mib)
+    rooms = [
+        most if allowed[name] == UNLIMITED or not size else (allowed[name] - has) // size
+        for name, has, size in zip(names, used, each, strict=True)
+    ]
+    count = min(most, *rooms)
+    if count >= least:
+        return count
+    short = [index for index, room in enumerate(rooms) if room < least]
+    raise OverQuota(
+        "Quota exceeded for {}: Requested {}, but already used {} of {} {}".format(
+            *(
+                ", ".join(str(values[index]) for index in short)
+                for values in (
+                    names,
+                    [size * least for size in each],
+                    used,
+                    [allowed[name] for name in names],
+                    names,
+                )
+            )
+        ),
+        resource=names[short[0]],
+    )
+
+
+def require(
+    connection: Connection, project_id: str, resource: str, *, used: int, more: int = 1
+) -> None:
+    """Raises OverQuota when `used` and `more` together are beyond the limit."""
+    most = limits(connection, project_id)[resource]
+    if most != UNLIMITED and used + more > most:
+        raise OverQuota(
+            f"Quota exceeded, too many {resource.replace('_', ' ')}.", resource=resource
+        )

@@ -1,0 +1,96 @@
+"""Server groups: what is allowed, and what a group's policy means for the choice of a host."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Forbidden, NotFound
+from kumoi.base.ids import new_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.compute import quota
+from kumoi.cloud.store.compute import server as server_store
+from kumoi.cloud.store.compute import server_group as store
+from kumoi.cloud.store.compute.server_group import ServerGroup
+
+AFFINITY = "affinity"
+ANTI_AFFINITY = "anti-affinity"
+SOFT_AFFINITY = "soft-affinity"
+SOFT_ANTI_AFFINITY = "soft-anti-affinity"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which hosts a member may have; see scheduler.choose.Ask."""
+
+    but: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
+    near: frozenset[str] = frozenset()
+    far: dict[str, int] = field(default_factory=dict)
+
+
+def create(
+    connection: Connection,
+    caller: Caller,
+    *,
+    name: str,
+    policy: str,
+    rules: dict[str, Any],
+    now: datetime,
+) -> ServerGroup:
+    """Raises OverQuota."""
+    project_id = caller.project_id or ""
+    used = store.count(connection, project_id)
+    quota.require(connection, project_id, "server_groups", used=used)
+    row = ServerGroup(new_id(), project_id, caller.user_id, name, policy, rules, now)
+    store.insert(connection, row)
+    return row
+
+
+def get(connection: Connection, caller: Caller, key: str) -> ServerGroup:
+    """Raises NotFound when there is none that the caller may see."""
+    row = store.get(connection, key)
+    if row is None:
+        raise NotFound("instance group", key)
+    caller.require("instance group", key, row.project_id)
+    return row
+
+
+def page(
+    connection: Connection, caller: Caller, *, all_projects: bool, limit: int | None, offset: int
+) -> list[ServerGroup]:
+    """Raises Forbidden for others' groups."""
+    if all_projects and not caller.is_admin:
+        raise Forbidden("Policy doesn't allow os_compute_api:os-server-groups:index:all_projects")
+    project_id = None if all_projects else (caller.project_id or "")
+    return store.page(connection, project_id=project_id, limit=limit, offset=offset)
+
+
+def members(connection: Connection, group: ServerGroup) -> list[str]:
+    """Ids of the servers in it, oldest first."""
+    return [server.id for server in server_store.in_group(connection, group.id)]
+
+
+def delete(connection: Connection, caller: Caller, key: str) -> None:
+    """Servers stay where they are. Raises NotFound."""
+    get(connection, caller, key)
+    store.delete(connection, key)
+
+
+def wish(connection: Connection, group: ServerGroup) -> Wish:
+    """What the policy means for the next member."""
+    hosts = Counter(
+        server.host_id for server in server_store.in_group(connection, group.id) if server.host_id
+    )
+    if group.policy == ANTI_AFFINITY:
+        most = int(group.rules.get("max_server_per_host", 1))
+        return Wish(but=frozenset(host for host, count in hosts.items() if count >= most))
+    if group.policy == AFFINITY:
+        return Wish(only=frozenset(hosts) if hosts else None)
+    if group.policy == SOFT_AFFINITY:
+        return Wish(near=frozenset(hosts))
+    return Wish(far=dict(hosts))

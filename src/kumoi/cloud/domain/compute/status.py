@@ -1,0 +1,125 @@
+"""What a server's status is, from what is wanted of it and what it is. Pure.
+
+Nova's words: `status` for people, `vm_state` for where it has settled, `task_state` for what is
+under way, `power_state` as a number. Whoever acts on a server asks `require` first.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from kumoi.base.errors import Conflict
+from kumoi.cloud.hostapi.messages import Power, State
+from kumoi.cloud.store.compute.server import Server
+
+NO_STATE, RUNNING, PAUSED, SHUTDOWN, CRASHED = 0, 1, 3, 4, 6
+SETTLED = {
+    State.RUNNING: ("active", RUNNING),
+    State.STOPPED: ("stopped", SHUTDOWN),
+    State.PAUSED: ("paused", PAUSED),
+    State.FAILED: ("error", NO_STATE),
+}
+STATUSES = {
+    "building": "BUILD",
+    "active": "ACTIVE",
+    "stopped": "SHUTOFF",
+    "paused": "PAUSED",
+    "error": "ERROR",
+    "deleted": "DELETED",
+}
+UNDER_WAY = {
+    "rebuilding": "REBUILD",
+    "reboot_started": "REBOOT",
+    "reboot_started_hard": "HARD_REBOOT",
+}
+MOVES = {
+    (Power.RUNNING, State.STOPPED): "powering-on",
+    (Power.RUNNING, State.PAUSED): "unpausing",
+    (Power.STOPPED, State.RUNNING): "powering-off",
+    (Power.STOPPED, State.PAUSED): "powering-off",
+    (Power.PAUSED, State.RUNNING): "pausing",
+}
+TASK_SNAPSHOT = "image_uploading"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    status: str
+    vm_state: str
+    task_state: str | None
+    power_state: int
+
+
+def of(server: Server) -> Status:
+    """The status of a row."""
+    return _status(
+        deleted=server.deleted,
+        power=server.power,
+        state=server.state,
+        launched=server.launched_at is not None,
+        behind=server.observed_generation < server.generation,
+        rebuilding=server.build > server.observed_build,
+        hard=server.hard_boot > server.observed_hard_boot,
+        soft=server.boot > server.observed_boot,
+    )
+
+
+def require(
+    server: Server,
+    verb: str,
+    *,
+    vm_states: Collection[str],
+    tasks: Collection[str | None] = (None,),
+) -> None:
+    """Raises Conflict unless the server is in one of these states and tasks."""
+    now = of(server)
+    if now.vm_state not in vm_states:
+        raise Conflict(
+            f"Cannot '{verb}' instance {server.id} while it is in vm_state {now.vm_state}"
+        )
+    if now.task_state not in tasks:
+        raise Conflict(
+            f"Cannot '{verb}' instance {server.id} while it is in task_state {now.task_state}"
+        )
+
+
+@functools.lru_cache(maxsize=4096)
+def _status(
+    *,
+    deleted: bool,
+    power: str,
+    state: str,
+    launched: bool,
+    behind: bool,
+    rebuilding: bool,
+    hard: bool,
+    soft: bool,
+) -> Status:
+    if deleted:
+        return Status("DELETED", "deleted", None, NO_STATE)
+    vm_state, power_state = _settled(State(state), launched=launched)
+    if power == Power.ABSENT:
+        return Status(STATUSES[vm_state], vm_state, "deleting", power_state)
+    if vm_state == "building":
+        return Status("BUILD", vm_state, "spawning", power_state)
+    task: str | None = None
+    if rebuilding:
+        task = "rebuilding"
+    elif hard:
+        task = "reboot_started_hard"
+    elif vm_state == "error":
+        return Status("ERROR", vm_state, None, power_state)
+    elif soft and power == Power.RUNNING:
+        task = "reboot_started"
+    elif behind:
+        task = MOVES.get((Power(power), State(state)))
+    return Status(UNDER_WAY.get(task or "", STATUSES[vm_state]), vm_state, task, power_state)
+
+
+def _settled(state: State, *, launched: bool) -> tuple[str, int]:
+    """A server that has run once and is being built again counts as active meanwhile."""
+    if state in SETTLED:
+        return SETTLED[state]
+    return ("active", NO_STATE) if launched else ("building", NO_STATE)

@@ -1,0 +1,1 @@
+"""Hosts: what the control plane decides about them and tells them."""
