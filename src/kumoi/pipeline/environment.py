@@ -225,7 +225,7 @@ class _Tree:
                 self._value(item, _join(path, str(index))) for index, item in enumerate(node.value)
             ]
         try:
-            return yaml.SafeLoader("").construct_object(node)  # type: ignore[no-untyped-call]
+            return yaml.SafeLoader("").construct_object(node)
         except (yaml.YAMLError, ValueError) as cause:
             raise self.fault(path, "is not a value that this file can hold") from cause
 

@@ -1,0 +1,131 @@
+"""Environments: what a run built, until it is deleted."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.engine.schema import Json, Timestamp
+from kumoi.pipeline.store.schema import ID, NAME, fetch, fetch_one, metadata
+
+LIST_MAX = 200
+
+environment = sa.Table(
+    "environment",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("run_id", sa.ForeignKey("run.id"), nullable=False, unique=True),
+    sa.Column("repository_id", sa.ForeignKey("repository.id"), nullable=False),
+    sa.Column("project_id", sa.String(64), nullable=False, index=True),
+    sa.Column("branch", NAME, nullable=False),
+    sa.Column("wanted", Json, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False, index=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("deletions", sa.Integer, nullable=False),
+    sa.Column("created_at", Timestamp, nullable=False),
+    sa.Column("expires_at", Timestamp, nullable=False),
+    sa.Column("ended_at", Timestamp, nullable=True),
+    sa.Column("swept_at", Timestamp, nullable=True),
+)
+
+
+class Status(enum.StrEnum):
+    """LIVE from the moment its run begins: whatever it has must one day be deleted."""
+
+    LIVE = "live"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """`wanted` is kumoi.yaml as read. `reason` is why it is deleted, or cannot be; `deletions`
+    counts the attempts. `swept_at` is when nothing of it was found once more.
+    """
+
+    id: str
+    run_id: str
+    repository_id: str
+    project_id: str
+    branch: str
+    wanted: dict[str, Any]
+    status: str
+    url: str
+    reason: str
+    deletions: int
+    created_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None = None
+    swept_at: datetime | None = None
+
+
+def add(connection: Connection, new: Environment) -> None:
+    row = {item.name: getattr(new, item.name) for item in fields(Environment)}
+    connection.execute(sa.insert(environment).values(**row))
+
+
+def get(connection: Connection, id: str) -> Environment | None:
+    mine = sa.select(environment).where(environment.c.id == id)
+    return fetch_one(connection, mine, Environment)
+
+
+def get_of_run(connection: Connection, run_id: str) -> Environment | None:
+    mine = sa.select(environment).where(environment.c.run_id == run_id)
+    return fetch_one(connection, mine, Environment)
+
+
+def list_of_project(
+    connection: Connection, project_id: str, *, with_deleted: bool = False
+) -> list[Environment]:
+    """Newest first."""
+    mine = sa.select(environment).where(environment.c.project_id == project_id)
+    if not with_deleted:
+        mine = mine.where(environment.c.status != Status.DELETED)
+    newest = mine.order_by(environment.c.created_at.desc(), environment.c.id)
+    return fetch(connection, newest.limit(LIST_MAX), Environment)
+
+
+def list_expired(connection: Connection, now: datetime) -> list[Environment]:
+    """Live ones whose time is over."""
+    live = (environment.c.status == Status.LIVE) & (environment.c.expires_at <= now)
+    return fetch(connection, sa.select(environment).where(live).limit(LIST_MAX), Environment)
+
+
+def list_deleting(connection: Connection) -> list[Environment]:
+    going = sa.select(environment).where(environment.c.status == Status.DELETING)
+    return fetch(connection, going.limit(LIST_MAX), Environment)
+
+
+def list_unswept(connection: Connection, ended_before: datetime) -> list[Environment]:
+    """Deleted ones that nobody has looked for since."""
+    gone = (environment.c.swept_at.is_(None)) & (environment.c.ended_at <= ended_before)
+    return fetch(connection, sa.select(environment).where(gone).limit(LIST_MAX), Environment)
+
+
+def set_url(connection: Connection, id: str, url: str) -> None:
+    connection.execute(sa.update(environment).where(environment.c.id == id).values(url=url))
+
+
+def set_deleting(connection: Connection, id: str, reason: str, deletions: int) -> None:
+    values = {"status": Status.DELETING, "reason": reason, "deletions": deletions}
+    connection.execute(sa.update(environment).where(environment.c.id == id).values(**values))
+
+
+def set_reason(connection: Connection, id: str, reason: str) -> None:
+    connection.execute(sa.update(environment).where(environment.c.id == id).values(reason=reason))
+
+
+def set_deleted(connection: Connection, id: str, now: datetime) -> None:
+    values = {"status": Status.DELETED, "ended_at": now}
+    alive = (environment.c.id == id) & (environment.c.status != Status.DELETED)
+    connection.execute(sa.update(environment).where(alive).values(**values))
+
+
+def set_swept(connection: Connection, id: str, now: datetime) -> None:
+    connection.execute(sa.update(environment).where(environment.c.id == id).values(swept_at=now))

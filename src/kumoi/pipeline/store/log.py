@@ -1,0 +1,59 @@
+"""The runners' log lines, in the batches in which they came."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.pipeline.store.schema import ID, metadata
+
+RUN_MAX_BYTES = 8 << 20
+READ_MAX = 200
+TRUNCATED = "[the log is longer than may be kept; the rest is left out]\n"
+
+log = sa.Table(
+    "log",
+    metadata,
+    sa.Column("run_id", sa.ForeignKey("run.id"), primary_key=True, type_=ID),
+    sa.Column("sequence", sa.Integer, primary_key=True),  # The runner's count: a repeat is seen.
+    sa.Column("offset", sa.Integer, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+)
+
+
+def append(connection: Connection, run_id: str, sequence: int, text: str) -> bool:
+    """Keep a batch; false when it came before or the log is full."""
+    seen = (log.c.run_id == run_id) & (log.c.sequence == sequence)
+    if connection.execute(sa.select(log.c.sequence).where(seen)).first():
+        return False
+    offset = size(connection, run_id)
+    if offset >= RUN_MAX_BYTES:
+        return False
+    kept = text if offset + len(text) < RUN_MAX_BYTES else TRUNCATED.rjust(RUN_MAX_BYTES - offset)
+    connection.execute(
+        sa.insert(log).values(run_id=run_id, sequence=sequence, offset=offset, text=kept)
+    )
+    return True
+
+
+def size(connection: Connection, run_id: str) -> int:
+    """Characters in all."""
+    last = connection.execute(
+        sa.select(log.c.offset, sa.func.length(log.c.text).label("length"))
+        .where(log.c.run_id == run_id)
+        .order_by(log.c.offset.desc())
+        .limit(1)
+    ).first()
+    return int(last.offset + last.length) if last else 0
+
+
+def read(connection: Connection, run_id: str, *, offset: int) -> str:
+    """The text from there on, up to READ_MAX batches of it."""
+    rows = connection.execute(
+        sa.select(log.c.offset, log.c.text)
+        .where(log.c.run_id == run_id, log.c.offset + sa.func.length(log.c.text) > offset)
+        .order_by(log.c.offset)
+        .limit(READ_MAX)
+    ).all()
+    text = "".join(row.text for row in rows)
+    return text[max(offset - rows[0].offset, 0) :] if rows else ""

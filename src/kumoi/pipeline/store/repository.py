@@ -1,0 +1,122 @@
+"""Repositories, the heads of their branches, and what their pushers let the pipeline do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.base.secret import Secret
+from kumoi.engine.schema import Timestamp
+from kumoi.pipeline.store.schema import ID, NAME, fetch, fetch_one, metadata
+
+repository = sa.Table(
+    "repository",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("project_id", sa.String(64), nullable=False),
+    sa.Column("project_name", NAME, nullable=False),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("created_at", Timestamp, nullable=False),
+    sa.UniqueConstraint("project_id", "name"),
+)
+
+# An application credential of a pusher, with which the pipeline acts for the repository.
+delegation = sa.Table(
+    "delegation",
+    metadata,
+    sa.Column("repository_id", sa.ForeignKey("repository.id"), primary_key=True),
+    sa.Column("credential_id", sa.String(64), nullable=False),
+    sa.Column("secret", NAME, nullable=False),
+    sa.Column("made_at", Timestamp, nullable=False),
+)
+
+# The head of each branch as last seen. `sequence` counts the branch's pushes.
+branch = sa.Table(
+    "branch",
+    metadata,
+    sa.Column("repository_id", sa.ForeignKey("repository.id"), primary_key=True),
+    sa.Column("name", NAME, primary_key=True),
+    sa.Column("commit", sa.String(64), nullable=False),  # Empty: the branch was deleted.
+    sa.Column("sequence", sa.Integer, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    id: str
+    project_id: str
+    project_name: str
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    credential_id: str
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    name: str
+    commit: str
+    sequence: int
+
+
+def ensure(connection: Connection, wanted: Repository) -> Repository:
+    """The project's repository of that name; `wanted` itself when there was none."""
+    found = find(connection, wanted.project_id, wanted.name)
+    if found is not None:
+        return found
+    row = {name: getattr(wanted, name) for name in repository.c.keys()}  # noqa: SIM118 - columns
+    connection.execute(sa.insert(repository).values(**row))
+    return wanted
+
+
+def find(connection: Connection, project_id: str, name: str) -> Repository | None:
+    mine = (repository.c.project_id == project_id) & (repository.c.name == name)
+    return fetch_one(connection, sa.select(repository).where(mine), Repository)
+
+
+def get(connection: Connection, id: str) -> Repository | None:
+    return fetch_one(connection, sa.select(repository).where(repository.c.id == id), Repository)
+
+
+def list_all(connection: Connection) -> list[Repository]:
+    return fetch(connection, sa.select(repository).order_by(repository.c.id), Repository)
+
+
+def set_delegation(connection: Connection, id: str, given: Delegation, now: datetime) -> None:
+    """Replace what was delegated before."""
+    connection.execute(sa.delete(delegation).where(delegation.c.repository_id == id))
+    connection.execute(
+        sa.insert(delegation).values(
+            repository_id=id,
+            credential_id=given.credential_id,
+            secret=given.secret.reveal(),
+            made_at=now,
+        )
+    )
+
+
+def get_delegation(connection: Connection, id: str) -> Delegation | None:
+    row = connection.execute(
+        sa.select(delegation).where(delegation.c.repository_id == id)
+    ).one_or_none()
+    return None if row is None else Delegation(row.credential_id, Secret(row.secret))
+
+
+def list_branches(connection: Connection, id: str) -> list[Branch]:
+    columns = (branch.c.name, branch.c.commit, branch.c.sequence)
+    mine = sa.select(*columns).where(branch.c.repository_id == id).order_by(branch.c.name)
+    return fetch(connection, mine, Branch)
+
+
+def set_branch(connection: Connection, id: str, head: Branch) -> None:
+    mine = (branch.c.repository_id == id) & (branch.c.name == head.name)
+    values = {"commit": head.commit, "sequence": head.sequence}
+    if connection.execute(sa.update(branch).where(mine).values(**values)).rowcount == 0:
+        connection.execute(sa.insert(branch).values(repository_id=id, name=head.name, **values))

@@ -1,0 +1,125 @@
+"""Runs: what was made of each push."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.engine.schema import Json, Timestamp
+from kumoi.pipeline.store.schema import ID, NAME, fetch, fetch_one, metadata
+
+LIST_MAX = 200
+
+run = sa.Table(
+    "run",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("repository_id", sa.ForeignKey("repository.id"), nullable=False),
+    sa.Column("project_id", sa.String(64), nullable=False, index=True),
+    sa.Column("branch", NAME, nullable=False),
+    sa.Column("commit", sa.String(64), nullable=False),
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("stage", sa.String(16), nullable=False),
+    sa.Column("waits_for", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("stages", Json, nullable=False),
+    sa.Column("created_at", Timestamp, nullable=False),
+    sa.Column("ended_at", Timestamp, nullable=True),
+    sa.UniqueConstraint("repository_id", "branch", "sequence"),
+)
+
+
+class Status(enum.StrEnum):
+    """FAILED says in which stage and why. CANCELLED: a newer push, or somebody, ended it."""
+
+    RUNNING = "running"
+    VERIFIED = "verified"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Stage(enum.StrEnum):
+    """In this order."""
+
+    RECEIVE = "receive"
+    BUILD = "build"
+    CONFIGURE = "configure"
+    VERIFY = "verify"
+    REPORT = "report"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`stages` is a list of {"name", "began_at", "ended_at"}, times as ISO text."""
+
+    id: str
+    repository_id: str
+    project_id: str
+    branch: str
+    commit: str
+    sequence: int
+    status: str
+    stage: str
+    waits_for: str
+    reason: str
+    stages: list[dict[str, Any]]
+    created_at: datetime
+    ended_at: datetime | None = None
+
+
+def add(connection: Connection, new: Run) -> None:
+    row = {item.name: getattr(new, item.name) for item in fields(Run)}
+    connection.execute(sa.insert(run).values(**row))
+
+
+def get(connection: Connection, id: str) -> Run | None:
+    return fetch_one(connection, sa.select(run).where(run.c.id == id), Run)
+
+
+def list_of_project(connection: Connection, project_id: str, *, limit: int = LIST_MAX) -> list[Run]:
+    """Newest first."""
+    mine = sa.select(run).where(run.c.project_id == project_id)
+    newest = mine.order_by(run.c.created_at.desc(), run.c.id).limit(min(limit, LIST_MAX))
+    return fetch(connection, newest, Run)
+
+
+def list_older(connection: Connection, newer: Run) -> list[Run]:
+    """Runs of the same branch that came before, oldest first."""
+    same = (run.c.repository_id == newer.repository_id) & (run.c.branch == newer.branch)
+    older = sa.select(run).where(same, run.c.sequence < newer.sequence)
+    return fetch(connection, older.order_by(run.c.sequence), Run)
+
+
+def enter(connection: Connection, id: str, stage: Stage, waits_for: str, now: datetime) -> None:
+    """It is in this stage now; the one before has ended. Nothing once it has ended itself."""
+    found = get(connection, id)
+    if found is None or found.status != Status.RUNNING:
+        return
+    stages = found.stages
+    if not stages or stages[-1]["name"] != stage:
+        stages = [*_closed(stages, now), {"name": stage, "began_at": now.isoformat()}]
+    values = {"stage": stage, "stages": stages, "waits_for": waits_for}
+    connection.execute(sa.update(run).where(run.c.id == id).values(**values))
+
+
+def end(connection: Connection, id: str, status: Status, reason: str, now: datetime) -> bool:
+    """Its end, once; false when it had ended before."""
+    found = get(connection, id)
+    if found is None or found.status != Status.RUNNING:
+        return False
+    values = {"status": status, "reason": reason, "waits_for": "", "ended_at": now}
+    stages = _closed(found.stages, now)
+    connection.execute(sa.update(run).where(run.c.id == id).values(stages=stages, **values))
+    return True
+
+
+def _closed(stages: list[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    if not stages or stages[-1].get("ended_at"):
+        return stages
+    return [*stages[:-1], {**stages[-1], "ended_at": now.isoformat()}]

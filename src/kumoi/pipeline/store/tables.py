@@ -1,0 +1,8 @@
+"""All tables of the pipeline's store, for whoever makes or migrates them."""
+
+from __future__ import annotations
+
+from kumoi.pipeline.store import environment, log, repository, result, run, runner
+from kumoi.pipeline.store.schema import metadata
+
+__all__ = ["environment", "log", "metadata", "repository", "result", "run", "runner"]
