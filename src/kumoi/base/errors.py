@@ -7,6 +7,7 @@
     │   ├── Forbidden         you may not
     │   ├── NotFound          nothing of that name that you may see
     │   ├── Conflict          the state of things does not allow it now
+    │   ├── Stale             it is not the revision that the caller wanted to change
     │   ├── OverQuota         it would exceed a quota
     │   ├── TooLarge          the body is larger than allowed
     │   └── RateLimited       too many attempts; `retry_after_s` says when again
@@ -39,13 +40,23 @@ class UserError(KumoiError):
 
 
 class Invalid(UserError):
-    """A value is wrong. `field` is the path of the value as the caller wrote it, or None."""
+    """A value is wrong. `field` is the path of the value as the caller wrote it, or None. `kind` is
+    the type word some envelopes carry, where it is not the usual one.
+    """
 
     code = "request.invalid"
 
-    def __init__(self, message: str, *, field: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        kind: str | None = None,
+        code: str | None = None,
+    ) -> None:
         super().__init__(message, code=code)
         self.field = field
+        self.kind = kind
 
 
 class Unauthenticated(UserError):
@@ -57,14 +68,19 @@ class Forbidden(UserError):
 
 
 class NotFound(UserError):
-    """`noun` is the API's word in lower case with blanks ("security group"), `key` an id or a name."""
+    """`noun` is the API's word in lower case with blanks ("security group"), `key` an id or a name.
+    `kind` is the type word some envelopes carry, where it does not follow from the noun.
+    """
 
     code = "request.not_found"
 
-    def __init__(self, noun: str, key: str) -> None:
-        super().__init__(f"{noun.capitalize()} {key} could not be found")
+    def __init__(
+        self, noun: str, key: str, *, kind: str | None = None, message: str | None = None
+    ) -> None:
+        super().__init__(message or f"{noun.capitalize()} {key} could not be found")
         self.noun = noun
         self.key = key
+        self.kind = kind
 
 
 class Conflict(UserError):
@@ -75,6 +91,12 @@ class Conflict(UserError):
     def __init__(self, message: str, *, kind: str = "Conflict", code: str | None = None) -> None:
         super().__init__(message, code=code)
         self.kind = kind
+
+
+class Stale(UserError):
+    """The caller wanted to change a revision that is no longer the newest."""
+
+    code = "request.stale"
 
 
 class OverQuota(UserError):

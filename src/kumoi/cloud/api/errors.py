@@ -19,6 +19,7 @@ from kumoi.base.errors import (
     NotFound,
     OverQuota,
     RateLimited,
+    Stale,
     TooLarge,
     Transient,
     Unauthenticated,
@@ -44,6 +45,7 @@ STATUS: dict[type[KumoiError], int] = {
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
+    Stale: 412,
     TooLarge: 413,
     NotAcceptable: 406,
     MethodNotAllowed: 405,
@@ -68,6 +70,14 @@ COMPUTE_WORDS = {
     500: "computeFault",
     501: "notImplemented",
     503: "serviceUnavailable",
+}
+
+
+NETWORK_WORDS: dict[type[KumoiError], str] = {
+    OverQuota: "OverQuota",
+    Stale: "RevisionNumberConstraintFailed",
+    Unauthenticated: "HTTPUnauthorized",
+    Forbidden: "PolicyNotAuthorized",
 }
 
 
@@ -114,14 +124,11 @@ def envelope(service_type: str, status: int, message: str, word: str) -> dict[st
 
 def type_word(error: KumoiError) -> str:
     """Neutron's exception name, which its clients show: "NetworkNotFound"."""
+    if isinstance(error, NotFound | Invalid | Conflict) and error.kind is not None:
+        return error.kind
     if isinstance(error, NotFound):
         return "".join(word.capitalize() for word in error.noun.split()) + "NotFound"
-    if isinstance(error, Conflict):
-        return error.kind
-    if isinstance(error, OverQuota):
-        return "OverQuota"
-    if isinstance(error, Invalid):
-        return "HTTPBadRequest"
-    return {401: "HTTPUnauthorized", 403: "PolicyNotAuthorized"}.get(
-        status_of(error, "network"), "HTTPBadRequest"
-    )
+    for kind, word in NETWORK_WORDS.items():
+        if isinstance(error, kind):
+            return word
+    return "HTTPBadRequest"

@@ -6,7 +6,7 @@ functions that take the open transaction. Nothing outside store/ writes SQL.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ Noun = TypeVar("Noun")
 
 ID = sa.String(64)
 NAME = sa.String(255)
+AMONG_MAX = 5_000  # Databases bound the parameters of one statement.
 
 
 def fetch(connection: Connection, query: sa.Select[Any], noun: type[Noun]) -> list[Noun]:
@@ -32,6 +33,18 @@ def fetch(connection: Connection, query: sa.Select[Any], noun: type[Noun]) -> li
 def fetch_one(connection: Connection, query: sa.Select[Any], noun: type[Noun]) -> Noun | None:
     row = connection.execute(query).mappings().first()
     return None if row is None else noun(**row)
+
+
+def among(
+    connection: Connection, query: sa.Select[Any], column: sa.Column[Any], keys: Collection[Any]
+) -> Iterator[sa.RowMapping]:
+    """The query's rows whose `column` is one of `keys`, however many they are. In the query's order
+    as long as there are at most AMONG_MAX keys.
+    """
+    listed = list(keys)
+    for start in range(0, len(listed), AMONG_MAX):
+        some = listed[start : start + AMONG_MAX]
+        yield from connection.execute(query.where(column.in_(some))).mappings()
 
 
 def insert(connection: Connection, table: sa.Table, row: Mapping[str, Any]) -> None:

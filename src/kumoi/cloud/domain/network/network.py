@@ -12,13 +12,24 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Forbidden, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.store.listing import Listing
+from kumoi.cloud.domain.network import quota, security_group
 from kumoi.cloud.store.network import network as store
+from kumoi.cloud.store.network import port as port_store
+from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.network import Network
+from kumoi.cloud.store.network.standard import Query
 
 TENANT_MTU = 1442  # 1,500 less Geneve over IPv4.
 EXTERNAL_MTU = 1500
-ADMIN_ONLY = ("shared", "external", "is_default", "network_type", "physical_network")
+ADMIN_ONLY = (
+    "shared",
+    "external",
+    "is_default",
+    "network_type",
+    "physical_network",
+    "segmentation_id",
+)
+PORTS_NAMED_MAX = 10  # In an error's message.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +56,8 @@ def create(connection: Connection, caller: Caller, wanted: NewNetwork, now: date
     asked = (wanted.shared, wanted.external, wanted.network_type, wanted.physical_network)
     if any(asked) and not caller.is_admin:
         raise Forbidden("Policy doesn't allow these attributes: " + ", ".join(ADMIN_ONLY))
+    quota.require(connection, wanted.project_id, "network")
+    security_group.ensure_default(connection, wanted.project_id, now)
     external = wanted.external
     row = Network(
         id=new_id(),
@@ -77,8 +90,8 @@ def get(connection: Connection, caller: Caller, key: str) -> Network:
     return row
 
 
-def page(connection: Connection, caller: Caller, wanted: Listing) -> list[Network]:
-    return store.page(connection, wanted, project_id=None if caller.is_admin else caller.project_id)
+def page(connection: Connection, caller: Caller, query: Query) -> list[Network]:
+    return store.page(connection, query, project_id=None if caller.is_admin else caller.project_id)
 
 
 def update(
@@ -95,12 +108,16 @@ def update(
 def delete(connection: Connection, caller: Caller, key: str) -> None:
     """Raises NotFound, Conflict while anything is on it."""
     _owned(connection, caller, key)
-    if store.is_used(connection, key):
+    ports = port_store.find(connection, network_id=key)
+    if ports:
+        named = ", ".join(port.id for port in ports[:PORTS_NAMED_MAX])
         raise Conflict(
             f"Unable to complete operation on network {key}. There are one or more ports still in "
-            "use on the network.",
+            f"use on the network, id for these ports is: {named}.",
             kind="NetworkInUse",
         )
+    for subnet in subnet_store.of_network(connection, key):
+        subnet_store.delete(connection, subnet.id)
     store.delete(connection, key)
 
 

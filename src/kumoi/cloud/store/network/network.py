@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -9,13 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from kumoi.cloud.store import listing, schema
-from kumoi.cloud.store.listing import Listing
-from kumoi.cloud.store.schema import ID, NAME, metadata
-from kumoi.engine import feed
-from kumoi.engine.db import Timestamp
-
-TOPIC = "network"  # Whatever the network planner must look at again.
+from kumoi.cloud.store import schema
+from kumoi.cloud.store.network import standard
+from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.schema import NAME, metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +39,8 @@ class Network:
 network = sa.Table(
     "network",
     metadata,
-    sa.Column("id", ID, primary_key=True),
-    sa.Column("project_id", ID, nullable=False, index=True),
+    *standard.columns(),
     sa.Column("name", NAME, nullable=False),
-    sa.Column("description", NAME, nullable=False),
     sa.Column("admin_state_up", sa.Boolean, nullable=False),
     sa.Column("shared", sa.Boolean, nullable=False),
     sa.Column("external", sa.Boolean, nullable=False),
@@ -54,27 +50,44 @@ network = sa.Table(
     sa.Column("network_type", sa.String(32), nullable=False),
     sa.Column("physical_network", sa.String(64)),
     sa.Column("segmentation_id", sa.Integer),
-    sa.Column("created_at", Timestamp, nullable=False),
-    sa.Column("updated_at", Timestamp, nullable=False),
-    sa.Column("revision_number", sa.Integer, nullable=False),
 )
 
 
 def insert(connection: Connection, row: Network) -> None:
-    schema.insert(connection, network, asdict(row))
-    feed.touch(connection, TOPIC, row.id)
+    standard.insert(connection, network, asdict(row))
 
 
 def get(connection: Connection, key: str) -> Network | None:
-    return schema.fetch_one(connection, sa.select(network).where(network.c.id == key), Network)
+    return standard.get(connection, network, Network, key)
 
 
-def page(connection: Connection, wanted: Listing, *, project_id: str | None) -> list[Network]:
+def find(connection: Connection, **values: Any) -> list[Network]:
+    return standard.find(connection, network, Network, **values)
+
+
+def page(connection: Connection, query: Query, *, project_id: str | None) -> list[Network]:
     """One page; with `project_id`, of what that project sees: its own, the shared, the external."""
     seen: list[sa.ColumnElement[bool]] = []
     if project_id is not None:
         seen.append((network.c.project_id == project_id) | network.c.shared | network.c.external)
-    return listing.page(connection, network, Network, wanted, *seen)
+    return standard.page(connection, network, Network, query, *seen)
+
+
+def usable_by(connection: Connection, project_id: str) -> list[Network]:
+    """Networks a server of that project may be put on, its own before the shared, oldest first."""
+    query = (
+        sa.select(network)
+        .where(
+            (network.c.project_id == project_id) | network.c.shared, network.c.external.is_(False)
+        )
+        .order_by(network.c.project_id != project_id, network.c.created_at, network.c.id)
+    )
+    return schema.fetch(connection, query, Network)
+
+
+def many(connection: Connection, keys: Collection[str]) -> dict[str, Network]:
+    rows = schema.among(connection, sa.select(network), network.c.id, keys)
+    return {row["id"]: Network(**row) for row in rows}
 
 
 def every(connection: Connection) -> list[Network]:
@@ -83,11 +96,12 @@ def every(connection: Connection) -> list[Network]:
 
 
 def update(connection: Connection, key: str, *, now: datetime, **values: Any) -> None:
-    values |= {"updated_at": now, "revision_number": network.c.revision_number + 1}
-    schema.update(connection, network, key, values)
-    feed.touch(connection, TOPIC, key)
+    standard.update(connection, network, key, now=now, values=values)
 
 
 def delete(connection: Connection, key: str) -> None:
-    schema.delete(connection, network, key)
-    feed.touch(connection, TOPIC, key)
+    standard.delete(connection, network, key)
+
+
+def count(connection: Connection, project_id: str) -> int:
+    return standard.count(connection, network, project_id)

@@ -1,0 +1,394 @@
+"""Ports: what is allowed. Each function takes the open transaction and touches nothing else.
+
+Users' requests come through `create`, `update` and `delete`; routers and floating IPs make their
+own ports with `make`; compute calls `create`, `bind`, `unbind` and `release_device` inside its own
+transaction.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound, Transient
+from kumoi.base.ids import new_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.network import fixed_ip, owner, quota, security_group
+from kumoi.cloud.domain.network import network as network_domain
+from kumoi.cloud.domain.network.fixed_ip import Pair, Place, WantedIp
+from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
+from kumoi.cloud.store.network import floating_ip as floating_ip_store
+from kumoi.cloud.store.network import network as network_store
+from kumoi.cloud.store.network import port as store
+from kumoi.cloud.store.network.network import Network
+from kumoi.cloud.store.network.port import Port
+from kumoi.cloud.store.network.standard import Query
+from kumoi.engine import feed
+
+MAC_PREFIX = "fa:16:3e"
+MAC_TRIES = 16
+DOWN = "DOWN"
+
+# What only an administrator or the network's owner may say.
+OWNER_ONLY = ("mac_address", "port_security_enabled", "allowed_address_pairs")
+ADMIN_ONLY = ("host",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPort:
+    """`fixed_ips` of None is what the network gives; `security_group_ids` of None is the default
+    group; `port_security_enabled` of None is the network's. `allowed_address_pairs` are
+    (address or CIDR, MAC or None).
+    """
+
+    project_id: str
+    network_id: str
+    name: str = ""
+    description: str = ""
+    admin_state_up: bool = True
+    mac_address: str | None = None
+    fixed_ips: tuple[WantedIp, ...] | None = None
+    device_id: str = ""
+    device_owner: str = ""
+    host: str = ""
+    vnic_type: str = "normal"
+    port_security_enabled: bool | None = None
+    security_group_ids: tuple[str, ...] | None = None
+    allowed_address_pairs: tuple[tuple[str, str | None], ...] = ()
+
+
+def create(connection: Connection, caller: Caller, wanted: NewPort, now: datetime) -> Port:
+    """Raises NotFound for a network or group the caller may not see, Forbidden, Invalid, OverQuota,
+    and Conflict when an address is taken or none is left.
+    """
+    network = network_domain.get(connection, caller, wanted.network_id)
+    _require_may_create(caller, network, wanted)
+    security_group.require_all(connection, caller, wanted.security_group_ids or ())
+    return make(connection, wanted, now)
+
+
+def make(connection: Connection, wanted: NewPort, now: datetime) -> Port:
+    """A port without asking who wants it. A port of nobody's counts for no quota."""
+    network = network_store.get(connection, wanted.network_id)
+    if network is None:
+        raise NotFound("network", wanted.network_id)
+    if wanted.project_id != owner.NOBODY:
+        quota.require(connection, wanted.project_id, "port")
+    mac = _mac(connection, network.id, wanted.mac_address)
+    is_router = wanted.device_owner in owner.ROUTER
+    place = Place(network_id=network.id, mac=mac, is_router=is_router)
+    pairs = fixed_ip.choose(connection, place, wanted.fixed_ips)
+    row = _with_groups(connection, _row(network, wanted, mac, pairs, now), wanted, now)
+    store.insert(connection, row)
+    fixed_ip_store.insert_all(connection, row.id, row.fixed_ips)
+    return row
+
+
+def bind(
+    connection: Connection,
+    port_id: str,
+    *,
+    host: str,
+    device_id: str,
+    now: datetime,
+    device_owner: str = owner.SERVER,
+    delete_with_device: bool = False,
+) -> Port:
+    """Give a port to a server on a host, after the ports it has. One made for the server goes with
+    it (`delete_with_device`); a user's own is only released.
+
+    Raises NotFound, and Conflict (PortInUse) when another device has it.
+    """
+    row = store.get(connection, port_id)
+    if row is None:
+        raise not_found(port_id)
+    if row.device_id not in ("", device_id):
+        raise Conflict(f"Port {port_id} is still in use.", kind="PortInUse")
+    mates = [mate for mate in store.of_devices(connection, [device_id]) if mate.id != port_id]
+    is_new = row.device_id == ""
+    values: dict[str, Any] = {
+        "host": host,
+        "device_id": device_id,
+        "device_owner": device_owner,
+        "device_index": max((mate.device_index for mate in mates), default=-1) + 1
+        if is_new
+        else row.device_index,
+        "delete_with_device": delete_with_device if is_new else row.delete_with_device,
+    }
+    store.update(connection, port_id, now=now, **values)
+    return replace(row, **values, updated_at=now, revision_number=row.revision_number + 1)
+
+
+def unbind(connection: Connection, port_id: str, now: datetime) -> None:
+    """Take a port from its device; it keeps its addresses. One that is gone is no error."""
+    if store.get(connection, port_id) is not None:
+        store.update(connection, port_id, now=now, **_UNBOUND)
+
+
+def release_device(connection: Connection, device_id: str, now: datetime) -> None:
+    """The server is gone: ports made for it go, a user's own are released."""
+    for row in store.of_devices(connection, [device_id]):
+        if row.delete_with_device:
+            remove(connection, row, now)
+        else:
+            unbind(connection, row.id, now)
+
+
+def of_device(connection: Connection, device_id: str) -> list[Port]:
+    """In the order in which they were bound."""
+    return store.of_devices(connection, [device_id])
+
+
+def get(connection: Connection, caller: Caller, key: str) -> Port:
+    """Raises NotFound when there is none that the caller may see."""
+    row = store.get(connection, key)
+    if row is None:
+        raise not_found(key)
+    if not caller.sees(row.project_id):
+        network = network_store.get(connection, row.network_id)
+        if network is None or not caller.sees(network.project_id):
+            raise not_found(key)
+    return row
+
+
+def page(connection: Connection, caller: Caller, query: Query) -> list[Port]:
+    return store.page(connection, query, project_id=None if caller.is_admin else caller.project_id)
+
+
+def update(
+    connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
+) -> Port:
+    """`values` has columns, and `fixed_ips` as WantedIps. Raises as `create` does."""
+    row = get(connection, caller, key)
+    network = network_domain.get(connection, caller, row.network_id)
+    _require_may_change(caller, network, row, values)
+    if "security_group_ids" in values:
+        security_group.require_all(connection, caller, values["security_group_ids"])
+    return change(connection, row, values, now)
+
+
+def change(connection: Connection, row: Port, values: Mapping[str, Any], now: datetime) -> Port:
+    """The same without asking who wants it."""
+    new = dict(values)
+    mac = new.get("mac_address", row.mac_address)
+    if mac != row.mac_address:
+        _require_mac_may_change(connection, row, mac)
+    if "fixed_ips" in new or mac != row.mac_address:
+        new["fixed_ips"] = _moved(connection, row, mac, new.get("fixed_ips"))
+    _require_consistent(row, new)
+    store.update(connection, row.id, now=now, **new)
+    _tell_host(connection, row)
+    changed = store.get(connection, row.id)
+    if changed is None:
+        raise not_found(row.id)
+    return changed
+
+
+def delete(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
+    """Raises NotFound; Conflict for the ports of routers and floating IPs."""
+    row = get(connection, caller, key)
+    if row.device_owner in owner.SERVICE:
+        raise Conflict(
+            f"Port {key} cannot be deleted directly via the port API: has device owner "
+            f"{row.device_owner}.",
+            kind="ServicePortInUse",
+        )
+    remove(connection, row, now)
+
+
+def remove(connection: Connection, row: Port, now: datetime) -> None:
+    """Delete a port; floating IPs that lead to it lead nowhere then."""
+    for floating in floating_ip_store.of_ports(connection, [row.id]):
+        floating_ip_store.update(connection, floating.id, now=now, **NOWHERE)
+    store.delete(connection, row.id)
+    _tell_host(connection, row)
+
+
+def not_found(key: str) -> NotFound:
+    return NotFound("port", key)
+
+
+NOWHERE: dict[str, Any] = {
+    "port_id": None,
+    "fixed_ip_address": None,
+    "router_id": None,
+    "status": DOWN,
+}
+"""What a floating IP says that leads to no port."""
+
+_UNBOUND: dict[str, Any] = {
+    "host": "",
+    "device_id": "",
+    "device_owner": "",
+    "device_index": 0,
+    "delete_with_device": False,
+    "status": DOWN,
+}
+
+
+def _row(network: Network, wanted: NewPort, mac: str, pairs: list[Pair], now: datetime) -> Port:
+    secured = wanted.port_security_enabled
+    if secured is None:
+        secured = network.port_security_enabled and wanted.device_owner not in owner.SERVICE
+    return Port(
+        id=new_id(),
+        project_id=wanted.project_id,
+        network_id=network.id,
+        name=wanted.name,
+        description=wanted.description,
+        mac_address=mac,
+        admin_state_up=wanted.admin_state_up,
+        status="N/A" if wanted.device_owner == owner.FLOATING_IP else DOWN,
+        device_id=wanted.device_id,
+        device_owner=wanted.device_owner,
+        device_index=0,
+        delete_with_device=False,
+        host=wanted.host,
+        vnic_type=wanted.vnic_type,
+        port_security_enabled=secured,
+        allowed_address_pairs=[list(pair) for pair in wanted.allowed_address_pairs],
+        fixed_ips=[list(pair) for pair in pairs],
+        security_group_ids=list(dict.fromkeys(wanted.security_group_ids or ())),
+        created_at=now,
+        updated_at=now,
+        revision_number=1,
+    )
+
+
+def _with_groups(connection: Connection, row: Port, wanted: NewPort, now: datetime) -> Port:
+    """In the default group, when nothing was said of groups."""
+    _require_consistent(row, {})
+    if (
+        wanted.security_group_ids is None
+        and row.port_security_enabled
+        and not _is_networks(row.device_owner)
+    ):
+        default = security_group.ensure_default(connection, wanted.project_id, now)
+        return replace(row, security_group_ids=[default.id])
+    return row
+
+
+def _mac(connection: Connection, network_id: str, wanted: str | None) -> str:
+    """The wanted one, or one that is free. Raises Conflict when it is taken."""
+    if wanted is not None:
+        if store.mac_is_taken(connection, network_id, wanted):
+            raise _mac_in_use(network_id, wanted)
+        return wanted
+    for _ in range(MAC_TRIES):
+        mac = ":".join((MAC_PREFIX, *(f"{octet:02x}" for octet in secrets.token_bytes(3))))
+        if not store.mac_is_taken(connection, network_id, mac):
+            return mac
+    raise Transient(f"no free MAC address was found on network {network_id}")
+
+
+def _mac_in_use(network_id: str, mac: str) -> Conflict:
+    return Conflict(
+        f"Unable to complete operation for network {network_id}. The mac address {mac} is in use.",
+        kind="MacAddressInUse",
+    )
+
+
+def _require_mac_may_change(connection: Connection, row: Port, mac: str) -> None:
+    if row.host:
+        raise Conflict(
+            f"Unable to complete operation on port {row.id}, port is already bound, port type: "
+            f"ovs, old_mac {row.mac_address}, new_mac {mac}.",
+            kind="PortBound",
+        )
+    if store.mac_is_taken(connection, row.network_id, mac):
+        raise _mac_in_use(row.network_id, mac)
+
+
+def _moved(
+    connection: Connection, row: Port, mac: str, wanted: tuple[WantedIp, ...] | None
+) -> list[list[str]]:
+    """New addresses for a port. Floating IPs that led to one that it lost lead nowhere."""
+    current: tuple[Pair, ...] = tuple((subnet, address) for subnet, address in row.fixed_ips)
+    if wanted is None:
+        wanted = tuple(WantedIp(subnet_id=subnet_id) for subnet_id, _ in current)
+    if mac != row.mac_address:
+        current = ()
+    is_router = row.device_owner in owner.ROUTER
+    place = Place(network_id=row.network_id, mac=mac, is_router=is_router, current=current)
+    if mac != row.mac_address:
+        fixed_ip_store.delete_of_port(connection, row.id)
+    pairs = fixed_ip.choose(connection, place, wanted)
+    fixed_ip_store.delete_of_port(connection, row.id)
+    fixed_ip_store.insert_all(connection, row.id, pairs)
+    kept = {address for _, address in pairs}
+    for floating in floating_ip_store.of_ports(connection, [row.id]):
+        if floating.fixed_ip_address not in kept:
+            floating_ip_store.update(connection, floating.id, now=floating.updated_at, **NOWHERE)
+    return [list(pair) for pair in pairs]
+
+
+def _require_consistent(row: Port, values: Mapping[str, Any]) -> None:
+    """Groups and address pairs only make sense on a port that is guarded."""
+    if values.get("port_security_enabled", row.port_security_enabled):
+        return
+    if values.get("security_group_ids", row.security_group_ids):
+        raise Invalid(
+            "Port security must be enabled and port must have an IP address in order to use "
+            "security groups.",
+            field="port_security_enabled",
+            kind="PortSecurityAndIPRequiredForSecurityGroups",
+        )
+    if values.get("allowed_address_pairs", row.allowed_address_pairs):
+        raise Conflict(
+            "Port Security must be enabled in order to have allowed address pairs on a port.",
+            kind="AddressPairAndPortSecurityRequired",
+        )
+
+
+def _require_may_create(caller: Caller, network: Network, wanted: NewPort) -> None:
+    if not caller.sees(wanted.project_id):
+        raise Forbidden("rule:create_port is disallowed by policy")
+    owns = caller.sees(network.project_id)
+    if not (owns or network.shared):
+        raise Forbidden(f"Tenant {caller.project_id} not allowed to create port on this network")
+    asked = {name for name in OWNER_ONLY if getattr(wanted, name) not in (None, ())}
+    if any(one.ip_address is not None for one in wanted.fixed_ips or ()):
+        asked.add("fixed_ips:ip_address")
+    if _is_networks(wanted.device_owner):
+        asked.add("device_owner")
+    if asked and not owns:
+        raise _disallowed("create_port", asked)
+    if wanted.host and not caller.is_admin:
+        raise _disallowed("create_port", {"binding:host_id"})
+
+
+def _require_may_change(
+    caller: Caller, network: Network, row: Port, values: Mapping[str, Any]
+) -> None:
+    if not caller.sees(row.project_id):
+        raise Forbidden("rule:update_port is disallowed by policy")
+    owns = caller.sees(network.project_id)
+    asked = {name for name in OWNER_ONLY if values.get(name) not in (None, [])}
+    if any(one.ip_address is not None for one in values.get("fixed_ips") or ()):
+        asked.add("fixed_ips:ip_address")
+    if _is_networks(values.get("device_owner", "")):
+        asked.add("device_owner")
+    if asked and not owns:
+        raise _disallowed("update_port", asked)
+    if "host" in values and not caller.is_admin:
+        raise _disallowed("update_port", {"binding:host_id"})
+
+
+def _disallowed(action: str, names: set[str]) -> Forbidden:
+    rules = " and ".join(f"rule:{action}:{name}" for name in sorted(names))
+    return Forbidden(f"({rules}) is disallowed by policy")
+
+
+def _is_networks(device_owner: str) -> bool:
+    return device_owner.startswith(owner.NETWORK_PREFIX)
+
+
+def _tell_host(connection: Connection, row: Port) -> None:
+    """A server's host looks again at the server whose port changed."""
+    if row.host and row.device_owner.startswith(owner.COMPUTE):
+        feed.touch(connection, f"host:{row.host}", row.device_id)

@@ -1,0 +1,81 @@
+"""Quotas: what a project may have of each thing.
+
+`require` is called inside the write transaction that adds the things: there is one writer at a
+time, so what it counts still holds at the commit, however many ask at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import OverQuota
+from kumoi.cloud.store.network import (
+    floating_ip,
+    network,
+    port,
+    router,
+    security_group,
+    security_group_rule,
+    subnet,
+    subnet_pool,
+)
+from kumoi.cloud.store.network import quota as store
+
+UNLIMITED = -1
+
+# Neutron's own; -1 is no limit.
+DEFAULTS = {
+    "network": 100,
+    "subnet": 100,
+    "subnetpool": -1,
+    "port": 500,
+    "router": 10,
+    "floatingip": 50,
+    "rbac_policy": 10,
+    "security_group": 10,
+    "security_group_rule": 100,
+}
+
+_COUNTS: dict[str, Callable[[Connection, str], int]] = {
+    "network": network.count,
+    "subnet": subnet.count,
+    "subnetpool": subnet_pool.count,
+    "port": port.count,
+    "router": router.count,
+    "floatingip": floating_ip.count,
+    "security_group": security_group.count,
+    "security_group_rule": security_group_rule.count,
+}
+
+
+def require(connection: Connection, project_id: str, resource: str, count: int = 1) -> None:
+    """Raises OverQuota when so many more would be too many."""
+    most = limits(connection, project_id)[resource]
+    if most != UNLIMITED and used(connection, project_id, resource) + count > most:
+        raise OverQuota(f"Quota exceeded for resources: ['{resource}'].", resource=resource)
+
+
+def limits(connection: Connection, project_id: str) -> dict[str, int]:
+    return DEFAULTS | store.of(connection, project_id)
+
+
+def used(connection: Connection, project_id: str, resource: str) -> int:
+    counted = _COUNTS.get(resource)
+    return counted(connection, project_id) if counted else 0
+
+
+def every(connection: Connection) -> dict[str, dict[str, int]]:
+    """The limits of all projects that have limits of their own."""
+    return {key: DEFAULTS | values for key, values in store.every(connection).items()}
+
+
+def update(connection: Connection, project_id: str, values: Mapping[str, int]) -> dict[str, int]:
+    store.put(connection, project_id, values)
+    return limits(connection, project_id)
+
+
+def reset(connection: Connection, project_id: str) -> None:
+    """Back to the defaults."""
+    store.clear(connection, project_id)

@@ -1,0 +1,211 @@
+"""Security groups: what is allowed. Each function takes the open transaction and touches no more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, NotFound
+from kumoi.base.ids import new_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.network import quota
+from kumoi.cloud.store.network import port as port_store
+from kumoi.cloud.store.network import security_group as store
+from kumoi.cloud.store.network import security_group_rule as rule_store
+from kumoi.cloud.store.network.security_group import SecurityGroup
+from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
+from kumoi.cloud.store.network.standard import Query
+
+DEFAULT = "default"
+NOUN = "security group"
+ETHERTYPES = ("IPv4", "IPv6")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSecurityGroup:
+    project_id: str
+    name: str = ""
+    description: str = ""
+    stateful: bool = True
+
+
+def create(
+    connection: Connection, caller: Caller, wanted: NewSecurityGroup, now: datetime
+) -> SecurityGroup:
+    """With rules that let everything out. Raises Conflict for a second "default"."""
+    if not caller.sees(wanted.project_id):
+        raise Forbidden("rule:create_security_group is disallowed by policy")
+    ensure_default(connection, wanted.project_id, now)
+    if wanted.name == DEFAULT:
+        raise _second_default()
+    quota.require(connection, wanted.project_id, "security_group")
+    group = _group(wanted, now, is_default=False)
+    store.insert(connection, group)
+    rule_store.insert_all(connection, _let_out(group))
+    return group
+
+
+def default(connection: Connection, project_id: str) -> SecurityGroup | None:
+    """The project's default group, if it has been made."""
+    return next(iter(store.find(connection, project_id=project_id, is_default=True)), None)
+
+
+def ensure_default(connection: Connection, project_id: str, now: datetime) -> SecurityGroup:
+    """The project's default group, made when it is not there: lets everything out, and in what
+    comes from the group itself.
+    """
+    found = default(connection, project_id)
+    if found is not None:
+        return found
+    wanted = NewSecurityGroup(
+        project_id=project_id, name=DEFAULT, description="Default security group"
+    )
+    group = _group(wanted, now, is_default=True)
+    store.insert(connection, group)
+    rule_store.insert_all(connection, [*_let_out(group), *_let_each_other_in(group)])
+    return group
+
+
+def get(connection: Connection, caller: Caller, key: str) -> SecurityGroup:
+    """Raises NotFound when there is none that the caller may see."""
+    group = store.get(connection, key)
+    if group is None or not caller.sees(group.project_id):
+        raise not_found(key)
+    return group
+
+
+def find(connection: Connection, caller: Caller, name_or_id: str, now: datetime) -> SecurityGroup:
+    """The group of the caller's project by id or by name, as compute takes it.
+
+    Raises NotFound, and Conflict when the name is that of several.
+    """
+    project_id = caller.project_id or ""
+    if name_or_id == DEFAULT:
+        return ensure_default(connection, project_id, now)
+    group = store.get(connection, name_or_id)
+    if group is not None and caller.sees(group.project_id):
+        return group
+    named = store.find(connection, project_id=project_id, name=name_or_id)
+    if not named:
+        raise not_found(name_or_id)
+    if len(named) > 1:
+        raise Conflict(
+            f"Multiple security_group matches found for name '{name_or_id}', use an ID to be more "
+            "specific.",
+            kind="NoUniqueMatch",
+        )
+    return named[0]
+
+
+def require_all(connection: Connection, caller: Caller, keys: Collection[str]) -> list[str]:
+    """The ids, each once. Raises NotFound for one that the caller may not use."""
+    wanted = list(dict.fromkeys(keys))
+    found = store.many(connection, wanted)
+    for key in wanted:
+        if key not in found or not caller.sees(found[key].project_id):
+            raise not_found(key)
+    return wanted
+
+
+def page(connection: Connection, caller: Caller, query: Query) -> list[SecurityGroup]:
+    return store.page(connection, query, project_id=None if caller.is_admin else caller.project_id)
+
+
+def rules(connection: Connection, group_ids: Collection[str]) -> dict[str, list[SecurityGroupRule]]:
+    """The rules of groups the caller was shown."""
+    return rule_store.of_groups(connection, group_ids)
+
+
+def update(
+    connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
+) -> SecurityGroup:
+    """Raises NotFound; Conflict for the default's name, and for `stateful` while it is in use."""
+    group = get(connection, caller, key)
+    name = values.get("name", group.name)
+    if group.is_default and name != group.name:
+        raise Conflict(
+            "Updating default security group not allowed.",
+            kind="SecurityGroupCannotUpdateDefault",
+        )
+    if name == DEFAULT and not group.is_default:
+        raise _second_default()
+    if values.get("stateful", group.stateful) != group.stateful and port_store.group_is_used(
+        connection, key
+    ):
+        raise _in_use(key)
+    store.update(connection, key, now=now, **values)
+    return get(connection, caller, key)
+
+
+def delete(connection: Connection, caller: Caller, key: str) -> None:
+    """Raises NotFound; Conflict for the default and while a port has it."""
+    group = get(connection, caller, key)
+    if group.is_default and not caller.is_admin:
+        raise Conflict(
+            "Insufficient rights for removing default security group.",
+            kind="SecurityGroupCannotRemoveDefault",
+        )
+    if port_store.group_is_used(connection, key):
+        raise _in_use(key)
+    store.delete(connection, key)
+
+
+def not_found(key: str) -> NotFound:
+    return NotFound(NOUN, key, message=f"Security group {key} does not exist")
+
+
+def _in_use(key: str) -> Conflict:
+    return Conflict(f"Security Group {key} in use.", kind="SecurityGroupInUse")
+
+
+def _second_default() -> Conflict:
+    return Conflict(
+        "Default security group already exists.", kind="SecurityGroupDefaultAlreadyExists"
+    )
+
+
+def _group(wanted: NewSecurityGroup, now: datetime, *, is_default: bool) -> SecurityGroup:
+    return SecurityGroup(
+        id=new_id(),
+        project_id=wanted.project_id,
+        name=wanted.name,
+        description=wanted.description,
+        stateful=wanted.stateful,
+        is_default=is_default,
+        created_at=now,
+        updated_at=now,
+        revision_number=1,
+    )
+
+
+def _let_out(group: SecurityGroup) -> list[SecurityGroupRule]:
+    return [_rule(group, "egress", ethertype, None) for ethertype in ETHERTYPES]
+
+
+def _let_each_other_in(group: SecurityGroup) -> list[SecurityGroupRule]:
+    return [_rule(group, "ingress", ethertype, group.id) for ethertype in ETHERTYPES]
+
+
+def _rule(
+    group: SecurityGroup, direction: str, ethertype: str, remote_group_id: str | None
+) -> SecurityGroupRule:
+    return SecurityGroupRule(
+        id=new_id(),
+        project_id=group.project_id,
+        security_group_id=group.id,
+        description="",
+        direction=direction,
+        ethertype=ethertype,
+        protocol=None,
+        port_range_min=None,
+        port_range_max=None,
+        remote_ip_prefix=None,
+        remote_group_id=remote_group_id,
+        created_at=group.created_at,
+        updated_at=group.created_at,
+        revision_number=1,
+    )

@@ -1,0 +1,106 @@
+"""Floating IPs: the rows. A port of its own on the external network keeps its address."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store import schema
+from kumoi.cloud.store.network import standard
+from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.schema import ID, metadata
+
+
+@dataclass(frozen=True, slots=True)
+class FloatingIp:
+    """`port_id`, `fixed_ip_address` and `router_id` are all set or all None. `own_port_id` is the
+    port that keeps the address.
+    """
+
+    id: str
+    project_id: str
+    description: str
+    floating_network_id: str
+    floating_ip_address: str
+    own_port_id: str
+    port_id: str | None
+    fixed_ip_address: str | None
+    router_id: str | None
+    status: str
+    created_at: datetime
+    updated_at: datetime
+    revision_number: int
+
+
+floating_ip = sa.Table(
+    "floating_ip",
+    metadata,
+    *standard.columns(),
+    sa.Column("floating_network_id", ID, sa.ForeignKey("network.id"), nullable=False, index=True),
+    sa.Column("floating_ip_address", sa.String(45), nullable=False),
+    sa.Column("own_port_id", ID, sa.ForeignKey("port.id"), nullable=False, unique=True),
+    sa.Column("port_id", ID, sa.ForeignKey("port.id"), index=True),
+    sa.Column("fixed_ip_address", sa.String(45)),
+    sa.Column("router_id", ID, index=True),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.UniqueConstraint("floating_network_id", "floating_ip_address"),
+    sa.UniqueConstraint("port_id", "fixed_ip_address"),
+)
+
+
+def insert(connection: Connection, row: FloatingIp) -> None:
+    standard.insert(connection, floating_ip, asdict(row))
+
+
+def get(connection: Connection, key: str) -> FloatingIp | None:
+    return standard.get(connection, floating_ip, FloatingIp, key)
+
+
+def find(connection: Connection, **values: Any) -> list[FloatingIp]:
+    return standard.find(connection, floating_ip, FloatingIp, **values)
+
+
+def of_ports(connection: Connection, port_ids: Collection[str]) -> list[FloatingIp]:
+    """Those that lead to one of the ports."""
+    query = sa.select(floating_ip).order_by(floating_ip.c.created_at, floating_ip.c.id)
+    rows = schema.among(connection, query, floating_ip.c.port_id, port_ids)
+    return [FloatingIp(**row) for row in rows]
+
+
+def page(connection: Connection, query: Query, *, project_id: str | None) -> list[FloatingIp]:
+    mine = [] if project_id is None else [floating_ip.c.project_id == project_id]
+    return standard.page(connection, floating_ip, FloatingIp, query, *mine)
+
+
+def associated(connection: Connection) -> list[FloatingIp]:
+    """All that lead somewhere, for the planner."""
+    query = sa.select(floating_ip).where(floating_ip.c.port_id.is_not(None))
+    return schema.fetch(connection, query, FloatingIp)
+
+
+def update(connection: Connection, key: str, *, now: datetime, **values: Any) -> None:
+    standard.update(connection, floating_ip, key, now=now, values=values)
+
+
+def set_statuses(connection: Connection) -> None:
+    """ACTIVE when it leads somewhere, DOWN when not: what is, so no revision changes."""
+    leads = floating_ip.c.port_id.is_not(None)
+    for status, condition in (("ACTIVE", leads), ("DOWN", sa.not_(leads))):
+        connection.execute(
+            sa.update(floating_ip)
+            .where(condition, floating_ip.c.status != status)
+            .values(status=status)
+        )
+
+
+def delete(connection: Connection, key: str) -> None:
+    standard.delete(connection, floating_ip, key)
+
+
+def count(connection: Connection, project_id: str) -> int:
+    return standard.count(connection, floating_ip, project_id)

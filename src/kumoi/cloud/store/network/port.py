@@ -1,0 +1,197 @@
+"""Ports: the rows, with their addresses and security groups."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store import schema
+from kumoi.cloud.store.network import standard
+from kumoi.cloud.store.network.fixed_ip import fixed_ip
+from kumoi.cloud.store.network.network import network
+from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.schema import ID, NAME, metadata
+from kumoi.engine.db import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """`host` is the one it is bound to, or empty. `device_index` orders the ports of a device;
+    with `delete_with_device` it goes when the device goes. `fixed_ips` are [subnet, address] pairs
+    and `security_group_ids` ids: copies, for reading, of what the tables beside keep unique.
+    `allowed_address_pairs` are [address, mac or None] pairs.
+    """
+
+    id: str
+    project_id: str
+    network_id: str
+    name: str
+    description: str
+    mac_address: str
+    admin_state_up: bool
+    status: str
+    device_id: str
+    device_owner: str
+    device_index: int
+    delete_with_device: bool
+    host: str
+    vnic_type: str
+    port_security_enabled: bool
+    allowed_address_pairs: list[list[str | None]]
+    fixed_ips: list[list[str]]
+    security_group_ids: list[str]
+    created_at: datetime
+    updated_at: datetime
+    revision_number: int
+
+
+port = sa.Table(
+    "port",
+    metadata,
+    *standard.columns(),
+    sa.Column("network_id", ID, sa.ForeignKey("network.id"), nullable=False),
+    sa.Column("name", NAME, nullable=False),
+    sa.Column("mac_address", sa.String(17), nullable=False),
+    sa.Column("admin_state_up", sa.Boolean, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("device_id", sa.String(255), nullable=False, index=True),
+    sa.Column("device_owner", sa.String(255), nullable=False),
+    sa.Column("device_index", sa.Integer, nullable=False),
+    sa.Column("delete_with_device", sa.Boolean, nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("vnic_type", sa.String(32), nullable=False),
+    sa.Column("port_security_enabled", sa.Boolean, nullable=False),
+    sa.Column("allowed_address_pairs", Json, nullable=False),
+    sa.Column("fixed_ips", Json, nullable=False),
+    sa.Column("security_group_ids", Json, nullable=False),
+    sa.UniqueConstraint("network_id", "mac_address"),
+)
+
+port_security_group = sa.Table(
+    "port_security_group",
+    metadata,
+    sa.Column("port_id", ID, sa.ForeignKey("port.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column(
+        "security_group_id", ID, sa.ForeignKey("security_group.id"), primary_key=True, index=True
+    ),
+)
+
+
+def insert(connection: Connection, row: Port) -> None:
+    """Its addresses are inserted by the caller (fixed_ip.py), its groups here."""
+    standard.insert(connection, port, asdict(row))
+    _insert_groups(connection, row.id, row.security_group_ids)
+
+
+def get(connection: Connection, key: str) -> Port | None:
+    return standard.get(connection, port, Port, key)
+
+
+def find(connection: Connection, **values: Any) -> list[Port]:
+    """Ports whose columns have these values, oldest first."""
+    return standard.find(connection, port, Port, **values)
+
+
+def of_devices(connection: Connection, device_ids: Collection[str]) -> list[Port]:
+    """The ports of devices, in the order in which they were attached."""
+    query = sa.select(port).order_by(port.c.device_index, port.c.id)
+    rows = schema.among(connection, query, port.c.device_id, device_ids)
+    return [Port(**row) for row in rows]
+
+
+def page(connection: Connection, query: Query, *, project_id: str | None) -> list[Port]:
+    """One page; with `project_id`, its own and those on its networks."""
+    seen: list[sa.ColumnElement[bool]] = []
+    if project_id is not None:
+        mine = sa.select(network.c.id).where(network.c.project_id == project_id)
+        seen.append((port.c.project_id == project_id) | port.c.network_id.in_(mine))
+    seen += _addressed(query.special.get("fixed_ips", ()))
+    groups = query.special.get("security_groups", ())
+    if groups:
+        holders = sa.select(port_security_group.c.port_id).where(
+            port_security_group.c.security_group_id.in_(groups)
+        )
+        seen.append(port.c.id.in_(holders))
+    macs = query.special.get("mac_address", ())
+    if macs:
+        seen.append(port.c.mac_address.in_([mac.lower() for mac in macs]))
+    return standard.page(connection, port, Port, query, *seen)
+
+
+def every(connection: Connection) -> list[Port]:
+    return schema.fetch(connection, sa.select(port), Port)
+
+
+def statuses(connection: Connection) -> list[tuple[str, str, str, str]]:
+    """(id, status, host, owner) of each port that belongs to something."""
+    rows = connection.execute(
+        sa.select(port.c.id, port.c.status, port.c.host, port.c.device_owner).where(
+            port.c.device_owner != ""
+        )
+    )
+    return [(row.id, row.status, row.host, row.device_owner) for row in rows]
+
+
+def set_status(connection: Connection, keys: Sequence[str], status: str) -> None:
+    """What is, not what is wanted: neither revision nor feed changes."""
+    for start in range(0, len(keys), schema.AMONG_MAX):
+        some = keys[start : start + schema.AMONG_MAX]
+        connection.execute(sa.update(port).where(port.c.id.in_(some)).values(status=status))
+
+
+def mac_is_taken(connection: Connection, network_id: str, mac: str) -> bool:
+    query = sa.select(port.c.id).where(port.c.network_id == network_id, port.c.mac_address == mac)
+    return connection.execute(query).first() is not None
+
+
+def group_is_used(connection: Connection, group_id: str) -> bool:
+    query = sa.select(port_security_group.c.port_id).where(
+        port_security_group.c.security_group_id == group_id
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def update(connection: Connection, key: str, *, now: datetime, **values: Any) -> None:
+    standard.update(connection, port, key, now=now, values=values)
+    if "security_group_ids" in values:
+        connection.execute(
+            sa.delete(port_security_group).where(port_security_group.c.port_id == key)
+        )
+        _insert_groups(connection, key, values["security_group_ids"])
+
+
+def delete(connection: Connection, key: str) -> None:
+    """With its addresses and its places in groups."""
+    standard.delete(connection, port, key)
+
+
+def count(connection: Connection, project_id: str) -> int:
+    return standard.count(connection, port, project_id)
+
+
+def _insert_groups(connection: Connection, key: str, group_ids: Collection[str]) -> None:
+    rows = [{"port_id": key, "security_group_id": group} for group in sorted(set(group_ids))]
+    schema.insert_all(connection, port_security_group, rows)
+
+
+def _addressed(filters: Sequence[str]) -> list[sa.ColumnElement[bool]]:
+    """`ip_address=…`, `subnet_id=…`, `ip_address_substr=…`; several of a kind are alternatives."""
+    kinds: dict[str, list[str]] = {}
+    for item in filters:
+        kind, _, value = item.partition("=")
+        kinds.setdefault(kind, []).append(value)
+    found: list[sa.ColumnElement[bool]] = []
+    for kind, values in kinds.items():
+        if kind == "ip_address":
+            matches: sa.ColumnElement[bool] = fixed_ip.c.address.in_(values)
+        elif kind == "subnet_id":
+            matches = fixed_ip.c.subnet_id.in_(values)
+        else:
+            matches = sa.or_(*(fixed_ip.c.address.contains(v, autoescape=True) for v in values))
+        found.append(port.c.id.in_(sa.select(fixed_ip.c.port_id).where(matches)))
+    return found

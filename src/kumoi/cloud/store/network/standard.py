@@ -1,0 +1,104 @@
+"""What every noun of the network service has, and the functions that follow from it.
+
+Each row has a description, two times and a revision; each write says on the feed that the planner
+must look again. Called by the noun files beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store import listing, schema
+from kumoi.cloud.store.listing import Listing
+from kumoi.cloud.store.network import tag
+from kumoi.cloud.store.schema import ID, NAME, Noun
+from kumoi.engine import feed
+from kumoi.engine.db import Timestamp
+
+TOPIC = "network"  # Whatever the network planner must look at again.
+KEY = "topology"  # The planner always looks at all of it, so one key is enough.
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a list request asks for. `tags` selects by tag; `special` holds the filters that are no
+    column of the table, which the noun's own file understands.
+    """
+
+    listing: Listing = field(default_factory=Listing)
+    tags: tag.Wanted = field(default_factory=tag.Wanted)
+    special: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def columns(*, with_project: bool = True) -> list[sa.Column[Any]]:
+    """The columns that all nouns have."""
+    own = [sa.Column("project_id", ID, nullable=False, index=True)] if with_project else []
+    return [
+        sa.Column("id", ID, primary_key=True),
+        *own,
+        sa.Column("description", NAME, nullable=False),
+        sa.Column("created_at", Timestamp, nullable=False),
+        sa.Column("updated_at", Timestamp, nullable=False),
+        sa.Column("revision_number", sa.Integer, nullable=False),
+    ]
+
+
+def touch(connection: Connection) -> None:
+    """The network is wanted otherwise than before."""
+    feed.touch(connection, TOPIC, KEY)
+
+
+def insert(connection: Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
+    schema.insert(connection, table, row)
+    touch(connection)
+
+
+def get(connection: Connection, table: sa.Table, noun: type[Noun], key: str) -> Noun | None:
+    return schema.fetch_one(connection, sa.select(table).where(table.c.id == key), noun)
+
+
+def find(connection: Connection, table: sa.Table, noun: type[Noun], **values: Any) -> list[Noun]:
+    """Rows whose columns have these values, oldest first."""
+    conditions = [table.c[name] == value for name, value in values.items()]
+    query = sa.select(table).where(*conditions).order_by(table.c.created_at, table.c.id)
+    return schema.fetch(connection, query, noun)
+
+
+def page(
+    connection: Connection,
+    table: sa.Table,
+    noun: type[Noun],
+    query: Query,
+    *conditions: sa.ColumnElement[bool],
+) -> list[Noun]:
+    """One page of what the conditions allow, selected by column and tag."""
+    tagged = tag.conditions(table.c.id, query.tags)
+    return listing.page(connection, table, noun, query.listing, *conditions, *tagged)
+
+
+def update(
+    connection: Connection, table: sa.Table, key: str, *, now: datetime, values: Mapping[str, Any]
+) -> None:
+    """Change a row, and so its revision."""
+    grown = {**values, "updated_at": now, "revision_number": table.c.revision_number + 1}
+    schema.update(connection, table, key, grown)
+    touch(connection)
+
+
+def delete(connection: Connection, table: sa.Table, key: str) -> None:
+    """Delete a row and its tags."""
+    tag.replace(connection, key, ())
+    schema.delete(connection, table, key)
+    touch(connection)
+
+
+def count(connection: Connection, table: sa.Table, project_id: str) -> int:
+    """How many a project has."""
+    counted = sa.select(sa.func.count()).where(table.c.project_id == project_id)
+    return connection.execute(counted.select_from(table)).scalar_one()

@@ -1,0 +1,134 @@
+"""Subnets: the rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store import schema
+from kumoi.cloud.store.network import standard
+from kumoi.cloud.store.network.network import network
+from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.schema import ID, NAME, metadata
+from kumoi.engine.db import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Subnet:
+    """`allocation_pools` are [first, last] pairs, `host_routes` [destination, nexthop] pairs.
+    `last_given` is the address allocated last: the next search starts after it.
+    """
+
+    id: str
+    project_id: str
+    network_id: str
+    name: str
+    description: str
+    ip_version: int
+    cidr: str
+    gateway_ip: str | None
+    enable_dhcp: bool
+    allocation_pools: list[list[str]]
+    dns_nameservers: list[str]
+    host_routes: list[list[str]]
+    ipv6_ra_mode: str | None
+    ipv6_address_mode: str | None
+    subnetpool_id: str | None
+    last_given: str | None
+    created_at: datetime
+    updated_at: datetime
+    revision_number: int
+
+
+subnet = sa.Table(
+    "subnet",
+    metadata,
+    *standard.columns(),
+    sa.Column("network_id", ID, sa.ForeignKey("network.id"), nullable=False, index=True),
+    sa.Column("name", NAME, nullable=False),
+    sa.Column("ip_version", sa.Integer, nullable=False),
+    sa.Column("cidr", sa.String(64), nullable=False),
+    sa.Column("gateway_ip", sa.String(45)),
+    sa.Column("enable_dhcp", sa.Boolean, nullable=False),
+    sa.Column("allocation_pools", Json, nullable=False),
+    sa.Column("dns_nameservers", Json, nullable=False),
+    sa.Column("host_routes", Json, nullable=False),
+    sa.Column("ipv6_ra_mode", sa.String(16)),
+    sa.Column("ipv6_address_mode", sa.String(16)),
+    sa.Column("subnetpool_id", ID, index=True),
+    sa.Column("last_given", sa.String(45)),
+)
+
+
+def insert(connection: Connection, row: Subnet) -> None:
+    standard.insert(connection, subnet, asdict(row))
+
+
+def get(connection: Connection, key: str) -> Subnet | None:
+    return standard.get(connection, subnet, Subnet, key)
+
+
+def of_network(connection: Connection, network_id: str) -> list[Subnet]:
+    """A network's, oldest first."""
+    return standard.find(connection, subnet, Subnet, network_id=network_id)
+
+
+def of_pool(connection: Connection, pool_id: str) -> list[Subnet]:
+    return standard.find(connection, subnet, Subnet, subnetpool_id=pool_id)
+
+
+def ids_by_network(connection: Connection, network_ids: Collection[str]) -> dict[str, list[str]]:
+    """Ids of subnets by their network, oldest first."""
+    query = sa.select(subnet.c.id, subnet.c.network_id).order_by(subnet.c.created_at, subnet.c.id)
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in schema.among(connection, query, subnet.c.network_id, network_ids):
+        found[row["network_id"]].append(row["id"])
+    return found
+
+
+def page(connection: Connection, query: Query, *, project_id: str | None) -> list[Subnet]:
+    """One page; with `project_id`, its own and those of the networks it sees."""
+    seen: list[sa.ColumnElement[bool]] = []
+    if project_id is not None:
+        visible = sa.select(network.c.id).where(
+            (network.c.project_id == project_id) | network.c.shared | network.c.external
+        )
+        seen.append((subnet.c.project_id == project_id) | subnet.c.network_id.in_(visible))
+    external = query.special.get("router:external")
+    if external:
+        outside = sa.select(network.c.id).where(network.c.external)
+        inside = subnet.c.network_id.in_(outside)
+        seen.append(inside if external[0].lower() in ("true", "1") else sa.not_(inside))
+    return standard.page(connection, subnet, Subnet, query, *seen)
+
+
+def every(connection: Connection) -> list[Subnet]:
+    return schema.fetch(connection, sa.select(subnet), Subnet)
+
+
+def many(connection: Connection, keys: Collection[str]) -> dict[str, Subnet]:
+    rows = schema.among(connection, sa.select(subnet), subnet.c.id, keys)
+    return {row["id"]: Subnet(**row) for row in rows}
+
+
+def update(connection: Connection, key: str, *, now: datetime, **values: Any) -> None:
+    standard.update(connection, subnet, key, now=now, values=values)
+
+
+def remember_given(connection: Connection, key: str, address: str) -> None:
+    """Where the next search for an address starts; nothing a user sees changes."""
+    schema.update(connection, subnet, key, {"last_given": address})
+
+
+def delete(connection: Connection, key: str) -> None:
+    standard.delete(connection, subnet, key)
+
+
+def count(connection: Connection, project_id: str) -> int:
+    return standard.count(connection, subnet, project_id)

@@ -1,0 +1,72 @@
+"""Tags: words that a user puts on any noun of the network service."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store import schema
+from kumoi.cloud.store.schema import ID, metadata
+
+tag = sa.Table(
+    "network_tag",
+    metadata,
+    sa.Column("resource_id", ID, primary_key=True),
+    sa.Column("tag", sa.String(255), primary_key=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Things that have all of one set of tags, any of another, and the negations of both."""
+
+    all: tuple[str, ...] = ()
+    any: tuple[str, ...] = ()
+    not_all: tuple[str, ...] = ()
+    not_any: tuple[str, ...] = ()
+
+
+def of(connection: Connection, key: str) -> list[str]:
+    return list(
+        connection.execute(
+            sa.select(tag.c.tag).where(tag.c.resource_id == key).order_by(tag.c.tag)
+        ).scalars()
+    )
+
+
+def of_many(connection: Connection, keys: Collection[str]) -> dict[str, list[str]]:
+    """Tags by thing; things without are left out."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in schema.among(connection, sa.select(tag), tag.c.resource_id, keys):
+        found[row["resource_id"]].append(row["tag"])
+    return {key: sorted(words) for key, words in found.items()}
+
+
+def replace(connection: Connection, key: str, words: Collection[str]) -> None:
+    connection.execute(sa.delete(tag).where(tag.c.resource_id == key))
+    schema.insert_all(
+        connection, tag, [{"resource_id": key, "tag": word} for word in sorted(set(words))]
+    )
+
+
+def conditions(column: sa.Column[Any], wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    """As conditions on the id column of any table."""
+    found: list[sa.ColumnElement[bool]] = []
+    if wanted.all:
+        found.append(sa.and_(*(_has(column, (word,)) for word in wanted.all)))
+    if wanted.any:
+        found.append(_has(column, wanted.any))
+    if wanted.not_all:
+        found.append(sa.not_(sa.and_(*(_has(column, (word,)) for word in wanted.not_all))))
+    if wanted.not_any:
+        found.append(sa.not_(_has(column, wanted.not_any)))
+    return found
+
+
+def _has(column: sa.Column[Any], words: Sequence[str]) -> sa.ColumnElement[bool]:
+    return column.in_(sa.select(tag.c.resource_id).where(tag.c.tag.in_(words)))
