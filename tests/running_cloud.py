@@ -145,13 +145,11 @@ def running_cloud(directory: Path, database_url: str) -> Iterator[RunningCloud]:
         needed.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database, wake_dir=settings.wake_dir)
     metadata.create_all(database.engine)
+    passwords = bootstrap.prepare(
+        admin_password=Secret(ADMIN_PASSWORD), demo_password=Secret(DEMO_PASSWORD)
+    )
     with database.write() as connection:
-        bootstrap.bootstrap(
-            connection,
-            settings,
-            admin_password=Secret(ADMIN_PASSWORD),
-            demo_password=Secret(DEMO_PASSWORD),
-        )
+        bootstrap.bootstrap(connection, settings, passwords)
     services = api_serve.build_services(settings, database, Clock())
     try:
         with _serving(services, port, host_port):

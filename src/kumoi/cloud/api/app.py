@@ -27,7 +27,7 @@ from kumoi.cloud.api.routing import OPEN, Route, Router, Service
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.caller import Caller
 
-THREADS = 16
+THREADS = {"": 16, "login": 2}  # Hashing has its own few, so that a flood of logins starves no one.
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -43,7 +43,7 @@ class App:
     def __init__(self, services: Services, mounted: Iterable[Service]) -> None:
         self._services = services
         self._mounted = {item.prefix: _Mounted(item, Router(item.routes)) for item in mounted}
-        self._limiter: CapacityLimiter | None = None
+        self._limiters: dict[str, CapacityLimiter] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -98,7 +98,7 @@ class App:
             return streamed
         request.raw = await self._body(http)
         handled: Reply = await anyio.to_thread.run_sync(
-            route.handler, request, limiter=self._threads()
+            route.handler, request, limiter=self._threads(route.pool)
         )
         return handled
 
@@ -144,11 +144,11 @@ class App:
                 raise TooLarge(f"Request is too large: at most {limit} bytes")
         return bytes(body)
 
-    def _threads(self) -> CapacityLimiter:
+    def _threads(self, pool: str) -> CapacityLimiter:
         """Made inside the running loop, once."""
-        if self._limiter is None:
-            self._limiter = CapacityLimiter(THREADS)
-        return self._limiter
+        if pool not in self._limiters:
+            self._limiters[pool] = CapacityLimiter(THREADS[pool])
+        return self._limiters[pool]
 
 
 def _refused(error: KumoiError, service_type: str) -> Reply:

@@ -28,7 +28,7 @@ UNSET = msgspec.UNSET
 Unset = msgspec.UnsetType
 
 
-class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Body(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Base of what a request may hold. A field left out is UNSET, which differs from null."""
 
 

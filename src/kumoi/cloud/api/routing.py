@@ -15,7 +15,8 @@ OPEN = "open"  # The policy of a route that needs no token: versions and logins.
 @dataclass(frozen=True, slots=True)
 class Route:
     """`policy` names a rule of the service, or OPEN. `since` is the first microversion that has the
-    route, `until` the last. A `streams` handler is a coroutine that reads the body itself.
+    route, `until` the last. A `streams` handler is a coroutine that reads the body itself. `pool`
+    names the threads that the handler runs in; see app.THREADS.
     """
 
     method: str
@@ -25,6 +26,7 @@ class Route:
     since: tuple[int, int] | None = None
     until: tuple[int, int] | None = None
     streams: bool = False
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 A token carries all that `GET /v3/auth/tokens` shows but the catalogue, so that checking one needs
 neither database nor network. What is revoked is a short list (store/identity/revocation.py) that
-each API process keeps in memory and renews when the store changes; see Tokens.revoke_known.
+each API process keeps in memory and adds to when the store changes; see Tokens.revoke_known.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,10 +21,14 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from jwt.types import Options
 
 from kumoi.base.errors import Bug, Unauthenticated
+from kumoi.cloud.store.identity.revocation import Kind, Revoked, grant_key
 
 ALGORITHM = "EdDSA"
+TTL_MAX_S = 86_400  # No token lives longer, whatever the settings say: revocations can be dropped.
+OUR_CLOCK: Options = {"verify_exp": False, "verify_iat": False}  # We compare times ourselves.
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +42,9 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """What a token says. Times are seconds since 1970. `roles` are (id, name) pairs. `audit_ids`
-    are this token's and, where it was made from another, that one's."""
+    are this token's and, where it was made from another, the first one's. The generations are
+    those of the user and the project when they were read; see store/identity/revocation.py.
+    """
 
     user_id: str
     user_name: str
@@ -49,12 +55,14 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     iat: int
     exp: int
     issued_at_us: int
+    user_generation: int
+    project_generation: int = 0
     project: Scope | None = None
     domain_id: str | None = None
     domain_name: str | None = None
     roles: list[tuple[str, str]] = []
-    password_expires_at: str | None = None
     application_credential_id: str | None = None
+    application_credential_name: str | None = None
     application_credential_restricted: bool = True
 
     @property
@@ -65,16 +73,14 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     def expires_at(self) -> datetime:
         return datetime.fromtimestamp(self.exp, UTC)
 
+    @property
+    def project_id(self) -> str | None:
+        return self.project.id if self.project else None
 
-@dataclass(frozen=True, slots=True)
-class Revoked:
-    """What no longer counts: single tokens by audit id, and everything of a user, project or
-    application credential that was issued up to a time."""
-
-    audit_ids: frozenset[str] = frozenset()
-    users: dict[str, datetime] = field(default_factory=dict)
-    projects: dict[str, datetime] = field(default_factory=dict)
-    credentials: frozenset[str] = frozenset()
+    @property
+    def target_id(self) -> str | None:
+        """The project or domain that the roles are on."""
+        return self.project_id or self.domain_id
 
 
 class Tokens:
@@ -83,7 +89,8 @@ class Tokens:
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
         self._public = key.public_key()
-        self._revoked = NOTHING_REVOKED
+        self._revoked = Revoked()
+        self._learning = threading.Lock()
 
     @classmethod
     def from_file(cls, path: Path) -> Tokens:
@@ -101,9 +108,7 @@ class Tokens:
     def check(self, token: str, *, now: datetime, allow_expired: bool = False) -> Claims:
         """What the token says. Raises Unauthenticated when it is forged, expired or revoked."""
         try:
-            raw = jwt.decode(
-                token, self._public, algorithms=[ALGORITHM], options={"verify_exp": False}
-            )
+            raw = jwt.decode(token, self._public, algorithms=[ALGORITHM], options=OUR_CLOCK)
             claims = msgspec.convert(raw, Claims)
         except (jwt.InvalidTokenError, msgspec.ValidationError) as cause:
             raise Unauthenticated("The request you have made requires authentication.") from cause
@@ -111,21 +116,41 @@ class Tokens:
             raise Unauthenticated("The request you have made requires authentication.")
         return claims
 
-    def revoke_known(self, revoked: Revoked) -> None:
-        """Replace the list of what is revoked."""
-        self._revoked = revoked
+    @property
+    def revision(self) -> int:
+        """Up to where this process knows what is revoked; for revocation.load."""
+        return self._revoked.revision
+
+    def revoke_known(self, revoked: Revoked, *, now: datetime | None = None) -> None:
+        """Add to what is revoked; whoever read earlier but comes later takes nothing back. With
+        `now`, forget what has expired.
+        """
+        with self._learning:
+            ends = dict(self._revoked.ends)
+            for key, end in revoked.ends.items():
+                known = ends.get(key)
+                if known is None or end.generation >= known.generation:
+                    ends[key] = end
+            if now is not None:
+                ends = {key: end for key, end in ends.items() if end.expires_at > now}
+            self._revoked = Revoked(ends, max(revoked.revision, self._revoked.revision))
 
     def _is_revoked(self, claims: Claims) -> bool:
-        revoked, issued_at = self._revoked, claims.issued_at
-        if not revoked.audit_ids.isdisjoint(claims.audit_ids):
-            return True
-        if claims.application_credential_id in revoked.credentials:
-            return True
-        user_until = revoked.users.get(claims.user_id)
-        if user_until is not None and issued_at <= user_until:
-            return True
-        project_until = revoked.projects.get(claims.project.id) if claims.project else None
-        return project_until is not None and issued_at <= project_until
+        ends = self._revoked.ends
+        asked: list[tuple[Kind, str | None, int]] = [
+            (Kind.TOKEN, claims.audit_ids[0], 0),
+            (Kind.CREDENTIAL, claims.application_credential_id, 0),
+            (Kind.USER, claims.user_id, claims.user_generation),
+        ]
+        if claims.project is not None:
+            asked.append((Kind.PROJECT, claims.project.id, claims.project_generation))
+        if claims.target_id is not None:
+            key = grant_key(claims.user_id, claims.target_id)
+            asked.append((Kind.GRANT, key, claims.user_generation))
+        return any(
+            key is not None and (kind, key) in ends and generation < ends[kind, key].generation
+            for kind, key, generation in asked
+        )
 
 
 def _write_key(path: Path) -> None:
@@ -143,6 +168,3 @@ def _write_key(path: Path) -> None:
         pass
     finally:
         draft.unlink()
-
-
-NOTHING_REVOKED = Revoked()

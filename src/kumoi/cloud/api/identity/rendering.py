@@ -1,0 +1,78 @@
+"""What all nouns of the identity API share: times, links, lists and the fields that were given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from kumoi.cloud.api import paging
+from kumoi.cloud.api.request import UNSET, Request
+from kumoi.cloud.domain.identity import revocation
+from kumoi.cloud.store.listing import Listing
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Text = Annotated[str, msgspec.Meta(max_length=65_535)]
+Password = Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)]
+NoOptions = Annotated[dict[str, Any], msgspec.Meta(max_length=0)]  # None is supported.
+
+
+def moment(at: datetime | None) -> str | None:
+    """As Keystone writes a time: 2026-01-01T12:00:00.000000Z."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if at else None
+
+
+def link(request: Request, *path: str) -> dict[str, str]:
+    return {"self": "/".join((f"{request.base}/v3", *path))}
+
+
+def given(body: msgspec.Struct) -> dict[str, Any]:
+    """The fields that the request has; one left out is no change."""
+    fields = {name: getattr(body, name) for name in body.__struct_fields__}
+    return {name: value for name, value in fields.items() if value is not UNSET}
+
+
+def listing(
+    request: Request, columns: Mapping[str, str], *, booleans: Sequence[str] = ()
+) -> Listing:
+    """Any attribute of `columns` is a filter; what is not one is ignored, as Keystone does."""
+    filters: dict[str, Sequence[Any]] = {}
+    for attribute, column in columns.items():
+        if attribute in request.query:
+            value: Any = request.query[attribute]
+            filters[column] = [
+                paging.boolean(value or "true", attribute) if attribute in booleans else value
+            ]
+    return Listing(filters=filters, limit=paging.limit(request), marker=request.query.get("marker"))
+
+
+def page(
+    request: Request,
+    name: str,
+    shown: Sequence[Mapping[str, Any]],
+    wanted: Listing | None = None,
+) -> dict[str, Any]:
+    """A list, with links to itself and, when the page is full, to the next one."""
+    url = f"{request.services.settings.api_url}{request.http.url.path}"
+    query = request.http.url.query
+    following = paging.links(
+        request, [str(row.get("id")) for row in shown], wanted.limit if wanted else None
+    )
+    return {
+        name: list(shown),
+        "links": {
+            "self": f"{url}?{query}" if query else url,
+            "previous": None,
+            "next": following[0]["href"] if following else None,
+        },
+    }
+
+
+def ended(request: Request) -> None:
+    """After a transaction that ended tokens: from now on this process refuses them."""
+    with request.read() as connection:
+        now = request.services.clock.now()
+        revocation.refresh(connection, request.services.tokens, now)

@@ -1,0 +1,149 @@
+"""Tokens: log in, check, end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Forbidden, NotFound, Unauthenticated
+from kumoi.base.secret import Secret
+from kumoi.cloud.api.identity import catalog, rendering
+from kumoi.cloud.api.identity.token_body import Auth, wanted_scope
+from kumoi.cloud.api.request import UNSET, Reply, Request
+from kumoi.cloud.domain.identity import authentication, credential_secret, revocation
+from kumoi.cloud.domain.identity.authentication import Login
+from kumoi.cloud.domain.identity.login import REFUSED
+from kumoi.cloud.domain.identity.token import Claims
+
+
+def create(request: Request) -> Reply:
+    """Log in by password, application credential or another token."""
+    auth = request.parse(Auth).auth
+    now = request.services.clock.now()
+    login = _prove(request, auth.identity.methods, auth.identity)
+    scope = wanted_scope(auth.scope)
+    with request.read() as connection:
+        claims = authentication.claims(
+            connection, login, scope, now=now, ttl_s=request.services.settings.token_ttl_s
+        )
+        shown = render(request, connection, claims)
+    token = request.services.tokens.sign(claims)
+    return Reply(201, {"token": shown}, {"X-Subject-Token": token})
+
+
+def show(request: Request) -> Reply:
+    """Is it valid, and what does it say? One's own, or for an administrator or a service any."""
+    token, claims = _subject(request)
+    with request.read() as connection:
+        shown = render(request, connection, claims)
+    return Reply(200, {"token": shown}, {"X-Subject-Token": token})
+
+
+def check(request: Request) -> Reply:
+    token, _ = _subject(request)
+    return Reply(200, None, {"X-Subject-Token": token})
+
+
+def delete(request: Request) -> Reply:
+    _, claims = _subject(request)
+    with request.write() as connection:
+        revocation.end_token(connection, claims, request.services.clock.now())
+    rendering.ended(request)
+    return Reply(204)
+
+
+def render(request: Request, connection: Connection, claims: Claims) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "methods": claims.methods,
+        "user": {
+            "id": claims.user_id,
+            "name": claims.user_name,
+            "domain": {"id": claims.user_domain_id, "name": claims.user_domain_name},
+            "password_expires_at": None,
+        },
+        "audit_ids": claims.audit_ids,
+        "issued_at": rendering.moment(claims.issued_at),
+        "expires_at": rendering.moment(claims.expires_at),
+    }
+    project = claims.project
+    if project is not None:
+        domain = {"id": project.domain_id, "name": project.domain_name}
+        shown["project"] = {"id": project.id, "name": project.name, "domain": domain}
+        shown["is_domain"] = False
+    if claims.domain_id is not None:
+        shown["domain"] = {"id": claims.domain_id, "name": claims.domain_name}
+    if claims.target_id is not None:
+        shown["roles"] = [{"id": key, "name": name} for key, name in claims.roles]
+        if "nocatalog" not in request.query:
+            shown["catalog"] = catalog.render(request, connection, claims.project_id)
+    if claims.application_credential_id is not None:
+        shown["application_credential"] = {
+            "id": claims.application_credential_id,
+            "name": claims.application_credential_name,
+            "restricted": claims.application_credential_restricted,
+        }
+    return shown
+
+
+def _subject(request: Request) -> tuple[str, Claims]:
+    """The token asked about. Raises NotFound when it is not valid, Forbidden when it is another's."""
+    token = request.http.headers.get("X-Subject-Token", "")
+    allow_expired = request.query.get("allow_expired") == "1"
+    try:
+        claims = request.services.tokens.check(
+            token, now=request.services.clock.now(), allow_expired=allow_expired
+        )
+    except Unauthenticated as cause:
+        raise NotFound("token", "asked about") from cause
+    caller = request.caller
+    if claims.user_id != caller.user_id and not (caller.is_admin or "service" in caller.roles):
+        raise Forbidden("You are not authorized to perform the requested action.")
+    return token, claims
+
+
+def _prove(request: Request, methods: list[str], identity: Any) -> Login:
+    """Who it is, by the one method named. Raises Unauthenticated."""
+    if methods == ["password"] and identity.password is not UNSET:
+        return _by_password(request, identity.password.user)
+    if methods == ["token"] and identity.token is not UNSET:
+        return _by_token(request, identity.token.id)
+    if methods == ["application_credential"] and identity.application_credential is not UNSET:
+        return _by_credential(request, identity.application_credential)
+    raise Unauthenticated(REFUSED)
+
+
+def _by_password(request: Request, given: Any) -> Login:
+    with request.read() as connection:
+        user = authentication.find_user(connection, given.named())
+    password_hash = user.password_hash if user else None
+    request.services.logins.verify(request.source, password_hash, Secret(given.password))
+    return Login(user.id if user else "", "password", password_hash=password_hash)
+
+
+def _by_credential(request: Request, given: Any) -> Login:
+    logins = request.services.logins
+    with request.read() as connection:
+        found = authentication.find_credential(connection, given.named(), given.owner())
+    secret = Secret(given.secret)
+    if found is not None and credential_secret.is_generated(found.secret_hash):
+        logins.allow(request.source)
+        if not credential_secret.matches(found.secret_hash, secret):
+            logins.failed(request.source)
+            raise Unauthenticated(REFUSED)
+    else:
+        logins.verify(request.source, found.secret_hash if found else None, secret)
+    if found is None:
+        raise Unauthenticated(REFUSED)
+    return Login(found.user_id, "application_credential", credential_id=found.id)
+
+
+def _by_token(request: Request, token: str) -> Login:
+    """Raises NotFound, as Keystone does for a token that is not valid."""
+    try:
+        parent = request.services.tokens.check(token, now=request.services.clock.now())
+    except Unauthenticated as cause:
+        raise NotFound("token", "given") from cause
+    return Login(
+        parent.user_id, "token", credential_id=parent.application_credential_id, parent=parent
+    )

@@ -1,0 +1,131 @@
+"""The body of a login: what may stand in it, and what of it the domain is told."""
+
+from __future__ import annotations
+
+import msgspec
+
+from kumoi.base.errors import Invalid, Unauthenticated
+from kumoi.cloud.api.identity.rendering import Password
+from kumoi.cloud.api.request import UNSET, Body, Unset
+from kumoi.cloud.domain.identity.authentication import Named, WantedScope
+from kumoi.cloud.domain.identity.login import REFUSED
+
+
+class DomainRef(Body):
+    id: str | Unset = UNSET
+    name: str | Unset = UNSET
+
+
+class Ref(Body):
+    """Something by its id, or by its name and its domain."""
+
+    id: str | Unset = UNSET
+    name: str | Unset = UNSET
+    domain: DomainRef | Unset = UNSET
+
+    def named(self, field: str) -> Named:
+        """Raises Invalid when neither an id nor a name with a domain is there."""
+        if self.id is not UNSET:
+            return Named(id=self.id)
+        if self.name is UNSET:
+            raise Invalid(f"Expecting to find id or name in {field}.", field=field)
+        if self.domain is UNSET:
+            raise Invalid(f"Expecting to find domain in {field}.", field=f"{field}.domain")
+        domain = _domain(self.domain, f"{field}.domain")
+        return Named(name=self.name, domain_id=domain.id, domain_name=domain.name)
+
+
+class PasswordUser(Body):
+    password: Password
+    id: str | Unset = UNSET
+    name: str | Unset = UNSET
+    domain: DomainRef | Unset = UNSET
+
+    def named(self) -> Named:
+        return Ref(id=self.id, name=self.name, domain=self.domain).named("user")
+
+
+class PasswordMethod(Body):
+    user: PasswordUser
+
+
+class TokenMethod(Body):
+    id: str
+
+
+class CredentialMethod(Body):
+    secret: Password
+    id: str | Unset = UNSET
+    name: str | Unset = UNSET
+    user: Ref | Unset = UNSET
+
+    def named(self) -> Named:
+        if self.id is not UNSET:
+            return Named(id=self.id)
+        if self.name is UNSET:
+            raise Invalid(
+                "Expecting to find id or name in application_credential.",
+                field="application_credential",
+            )
+        return Named(name=self.name)
+
+    def owner(self) -> Named | None:
+        return None if self.user is UNSET else self.user.named("application_credential.user")
+
+
+class Identity(Body):
+    methods: list[str]
+    password: PasswordMethod | Unset = UNSET
+    token: TokenMethod | Unset = UNSET
+    application_credential: CredentialMethod | Unset = UNSET
+
+
+class System(Body):
+    all: bool
+
+
+class Empty(Body):
+    pass
+
+
+class Scope(Body):
+    project: Ref | Unset = UNSET
+    domain: DomainRef | Unset = UNSET
+    system: System | Unset = UNSET
+    unscoped: Empty | Unset = UNSET
+
+
+class AuthBody(Body):
+    identity: Identity
+    scope: Scope | str | Unset = UNSET
+
+
+class Auth(Body):
+    auth: AuthBody
+
+
+def wanted_scope(scope: Scope | str | msgspec.UnsetType) -> WantedScope | None:
+    """Raises Invalid for what is no scope, Unauthenticated for the system: nobody has roles there."""
+    if isinstance(scope, msgspec.UnsetType):
+        return None
+    if isinstance(scope, str):
+        if scope != "unscoped":
+            raise Invalid(f"'{scope}' is not a scope", field="auth.scope")
+        return WantedScope(unscoped=True)
+    if scope.system is not UNSET:
+        raise Unauthenticated(REFUSED)
+    if scope.project is not UNSET and scope.domain is not UNSET:
+        raise Invalid("Only one of project and domain can be the scope", field="auth.scope")
+    if scope.project is not UNSET:
+        return WantedScope(project=scope.project.named("project"))
+    if scope.domain is not UNSET:
+        return WantedScope(domain=_domain(scope.domain, "domain"))
+    return WantedScope(unscoped=True)
+
+
+def _domain(given: DomainRef, field: str) -> Named:
+    if given.id is not UNSET:
+        return Named(id=given.id)
+    if given.name is not UNSET:
+        return Named(name=given.name)
+    raise Invalid(f"Expecting to find id or name in {field}.", field=field)

@@ -1,0 +1,147 @@
+"""What a new cloud starts with: a domain, roles, projects, two users and the catalogue.
+
+Called by `kumoi up` before anything serves, each time: what is there already stays as it is, and so
+do changed passwords. `prepare` hashes, outside the transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.ids import new_hex_id
+from kumoi.base.secret import Secret
+from kumoi.cloud.domain.identity.password import hash_password
+from kumoi.cloud.store.identity import assignment as assignments
+from kumoi.cloud.store.identity import domain as domains
+from kumoi.cloud.store.identity import endpoint as endpoints
+from kumoi.cloud.store.identity import project as projects
+from kumoi.cloud.store.identity import role as roles
+from kumoi.cloud.store.identity import service as services
+from kumoi.cloud.store.identity import user as users
+from kumoi.cloud.store.identity.assignment import Actor, Assignment, Target
+from kumoi.cloud.store.identity.domain import Domain
+from kumoi.cloud.store.identity.endpoint import Endpoint
+from kumoi.cloud.store.identity.project import Project
+from kumoi.cloud.store.identity.role import Role
+from kumoi.cloud.store.identity.service import Service
+from kumoi.cloud.store.identity.user import User
+from kumoi.config import Settings
+
+DOMAIN_ID = "default"
+ROLES = ("admin", "member", "reader", "service")
+PROJECTS = {
+    "admin": "For whoever runs the cloud",
+    "demo": "The first tenant",
+    "service": "For services of the cloud",
+}
+
+
+class FirstService(NamedTuple):
+    """`path` is where its API is, below the APIs' own address."""
+
+    type: str
+    name: str
+    description: str
+    path: str
+
+
+SERVICES = (
+    FirstService("identity", "keystone", "Identity", "/identity"),
+    FirstService("image", "glance", "Images", "/image"),
+    FirstService("network", "neutron", "Networks", "/network"),
+    FirstService("compute", "nova", "Servers", "/compute/v2.1"),
+)
+INTERFACES = ("public", "internal", "admin")
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPasswords:
+    """Hashes of the passwords that the first users start with."""
+
+    admin: str
+    demo: str
+
+
+def prepare(*, admin_password: Secret, demo_password: Secret) -> FirstPasswords:
+    """Takes about 150 ms."""
+    return FirstPasswords(hash_password(admin_password), hash_password(demo_password))
+
+
+def bootstrap(connection: Connection, settings: Settings, passwords: FirstPasswords) -> None:
+    """Make what is not there yet."""
+    if domains.get(connection, DOMAIN_ID) is None:
+        domains.insert(connection, Domain(DOMAIN_ID, "Default", "The default domain", enabled=True))
+    role_ids = {name: _role(connection, name) for name in ROLES}
+    project_ids = {name: _project(connection, name) for name in PROJECTS}
+    admin = _user(connection, "admin", passwords.admin, project_ids["admin"])
+    demo = _user(connection, "demo", passwords.demo, project_ids["demo"])
+    for user_id, project, role in (
+        (admin, "admin", "admin"),
+        (admin, "demo", "admin"),
+        (demo, "demo", "member"),
+    ):
+        _assign(connection, user_id, Target.PROJECT, project_ids[project], role_ids[role])
+    _assign(connection, admin, Target.DOMAIN, DOMAIN_ID, role_ids["admin"])
+    for service in SERVICES:
+        _service(connection, settings.region, service)
+
+
+def _role(connection: Connection, name: str) -> str:
+    found = roles.named(connection, name)
+    if found is None:
+        found = Role(new_hex_id(), name, None)
+        roles.insert(connection, found)
+    return found.id
+
+
+def _project(connection: Connection, name: str) -> str:
+    found = projects.named(connection, DOMAIN_ID, name)
+    if found is None:
+        found = Project(
+            id=new_hex_id(),
+            domain_id=DOMAIN_ID,
+            parent_id=DOMAIN_ID,
+            name=name,
+            description=PROJECTS[name],
+            enabled=True,
+        )
+        projects.insert(connection, found)
+    return found.id
+
+
+def _user(connection: Connection, name: str, password_hash: str, project_id: str) -> str:
+    found = users.named(connection, DOMAIN_ID, name)
+    if found is None:
+        found = User(
+            id=new_hex_id(),
+            domain_id=DOMAIN_ID,
+            name=name,
+            description=None,
+            email=None,
+            enabled=True,
+            default_project_id=project_id,
+            password_hash=password_hash,
+        )
+        users.insert(connection, found)
+    return found.id
+
+
+def _assign(
+    connection: Connection, user_id: str, target: Target, target_id: str, role_id: str
+) -> None:
+    row = Assignment(Actor.USER, user_id, target, target_id, role_id)
+    assignments.ensure(connection, row)
+
+
+def _service(connection: Connection, region: str, first: FirstService) -> None:
+    if services.of_type(connection, first.type):
+        return
+    row = Service(new_hex_id(), first.type, first.name, first.description, enabled=True)
+    services.insert(connection, row)
+    for interface in INTERFACES:
+        endpoints.insert(
+            connection, Endpoint(new_hex_id(), row.id, region, interface, first.path, enabled=True)
+        )

@@ -1,0 +1,47 @@
+"""The catalogue: which services there are, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store.identity import endpoint as endpoints
+from kumoi.cloud.store.identity import service as services
+from kumoi.cloud.store.identity.endpoint import Endpoint
+from kumoi.cloud.store.identity.service import Service
+
+PROJECT_PLACES = ("$(project_id)s", "$(tenant_id)s", "%(project_id)s", "%(tenant_id)s")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A service and its endpoints, each with the URL that a client is to use."""
+
+    service: Service
+    endpoints: list[tuple[Endpoint, str]]
+
+
+def build(connection: Connection, api_url: str, project_id: str | None) -> list[Entry]:
+    """What is enabled. An endpoint that needs a project is left out where there is none."""
+    by_service: dict[str, list[tuple[Endpoint, str]]] = {}
+    for row in endpoints.enabled(connection):
+        url = public_url(row.url, api_url, project_id)
+        if url is not None:
+            by_service.setdefault(row.service_id, []).append((row, url))
+    return [
+        Entry(row, by_service[row.id])
+        for row in services.enabled(connection)
+        if row.id in by_service
+    ]
+
+
+def public_url(url: str, api_url: str, project_id: str | None) -> str | None:
+    """The URL that a client is to use; None where it needs a project and there is none."""
+    full = f"{api_url}{url}" if url.startswith("/") else url
+    for place in PROJECT_PLACES:
+        if place in full:
+            if project_id is None:
+                return None
+            full = full.replace(place, project_id)
+    return full

@@ -1,0 +1,56 @@
+"""Domains: the rows. A domain holds users, groups and projects, and their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store import listing, schema
+from kumoi.cloud.store.listing import Listing
+from kumoi.cloud.store.schema import ID, NAME, metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    id: str
+    name: str
+    description: str
+    enabled: bool
+
+
+domain = sa.Table(
+    "domain",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("name", NAME, nullable=False, unique=True),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+)
+
+
+def insert(connection: Connection, row: Domain) -> None:
+    schema.insert(connection, domain, asdict(row))
+
+
+def get(connection: Connection, key: str) -> Domain | None:
+    return schema.fetch_one(connection, sa.select(domain).where(domain.c.id == key), Domain)
+
+
+def named(connection: Connection, name: str) -> Domain | None:
+    return schema.fetch_one(connection, sa.select(domain).where(domain.c.name == name), Domain)
+
+
+def page(connection: Connection, wanted: Listing) -> list[Domain]:
+    return listing.page(connection, domain, Domain, wanted)
+
+
+def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:
+    schema.update(connection, domain, key, values)
+
+
+def delete(connection: Connection, key: str) -> None:
+    schema.delete(connection, domain, key)

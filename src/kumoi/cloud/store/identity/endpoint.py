@@ -1,0 +1,78 @@
+"""The catalogue's endpoints: the rows. A `url` that begins with / is below the APIs' own address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store import listing, schema
+from kumoi.cloud.store.listing import Listing
+from kumoi.cloud.store.schema import ID, NAME, metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    id: str
+    service_id: str
+    region: str | None
+    interface: str
+    url: str
+    enabled: bool
+
+
+endpoint = sa.Table(
+    "endpoint",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("service_id", ID, sa.ForeignKey("service.id"), nullable=False, index=True),
+    sa.Column("region", NAME),
+    sa.Column("interface", sa.String(8), nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+)
+
+
+def insert(connection: Connection, row: Endpoint) -> None:
+    schema.insert(connection, endpoint, asdict(row))
+
+
+def get(connection: Connection, key: str) -> Endpoint | None:
+    return schema.fetch_one(connection, sa.select(endpoint).where(endpoint.c.id == key), Endpoint)
+
+
+def enabled(connection: Connection) -> list[Endpoint]:
+    """What the catalogue shows."""
+    query = sa.select(endpoint).where(endpoint.c.enabled)
+    query = query.order_by(endpoint.c.region, endpoint.c.interface.desc(), endpoint.c.id)
+    return schema.fetch(connection, query, Endpoint)
+
+
+def of_service(connection: Connection, service_id: str) -> list[Endpoint]:
+    query = sa.select(endpoint).where(endpoint.c.service_id == service_id)
+    return schema.fetch(connection, query.order_by(endpoint.c.id), Endpoint)
+
+
+def page(connection: Connection, wanted: Listing) -> list[Endpoint]:
+    return listing.page(connection, endpoint, Endpoint, wanted)
+
+
+def regions(connection: Connection) -> list[str]:
+    """Every region that an endpoint is in."""
+    query = sa.select(endpoint.c.region).where(endpoint.c.region.is_not(None)).distinct()
+    return list(connection.execute(query.order_by(endpoint.c.region)).scalars())
+
+
+def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:
+    schema.update(connection, endpoint, key, values)
+
+
+def delete(connection: Connection, key: str) -> None:
+    schema.delete(connection, endpoint, key)
+
+
+def delete_of_service(connection: Connection, service_id: str) -> None:
+    connection.execute(sa.delete(endpoint).where(endpoint.c.service_id == service_id))

@@ -1,0 +1,101 @@
+"""Which tokens no longer count: the rows. domain/identity/token.py keeps them in memory.
+
+A token carries the generation that its user and its project had when it was made. A row of kind
+`user`, `project` or `grant` ends all tokens of an older generation than its own; one of kind
+`token` or `credential` ends that token, or all of that credential. Generations are counted inside
+writing transactions, so no clock decides. A row goes when no token can be left that it ends.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store.schema import insert_all, metadata
+from kumoi.engine import feed
+from kumoi.engine.db import Timestamp
+
+TOPIC = "revocation"
+FEED_KEY = "list"
+EVERYTHING = 2**31 - 1  # Newer than any generation.
+
+
+class Kind(enum.StrEnum):
+    TOKEN = "token"  # noqa: S105 - the key is an audit id
+    CREDENTIAL = "credential"  # The key is an application credential.
+    USER = "user"
+    PROJECT = "project"
+    GRANT = "grant"  # A user's roles on one project or domain; see grant_key.
+
+
+Key = tuple[Kind, str]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Tokens older than `generation` have ended; by `expires_at` none of them is left."""
+
+    generation: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """Rows as a lookup, and the revision up to which they are complete."""
+
+    ends: dict[Key, End] = field(default_factory=dict)
+    revision: int = 0
+
+
+revocation = sa.Table(
+    "revocation",
+    metadata,
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("key", sa.String(130), primary_key=True),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("expires_at", Timestamp, nullable=False, index=True),
+    sa.Column("revision", sa.BigInteger, nullable=False, index=True),
+)
+
+
+def grant_key(user_id: str, target_id: str) -> str:
+    return f"{user_id}:{target_id}"
+
+
+def add(connection: Connection, ends: dict[Key, End], now: datetime) -> None:
+    """Say that tokens end; and drop the rows that end none any more."""
+    if not ends:
+        return
+    connection.execute(sa.delete(revocation).where(revocation.c.expires_at <= now))
+    rows: list[dict[str, Any]] = [
+        {"kind": kind, "key": key, "generation": end.generation, "expires_at": end.expires_at}
+        for (kind, key), end in ends.items()
+    ]
+    revision = feed.touch(connection, TOPIC, FEED_KEY)
+    for row in rows:
+        same = (revocation.c.kind == row["kind"]) & (revocation.c.key == row["key"])
+        connection.execute(sa.delete(revocation).where(same))
+    insert_all(connection, revocation, [{**row, "revision": revision} for row in rows])
+
+
+def get(connection: Connection, keys: Iterable[Key]) -> dict[Key, End]:
+    """What stands there for these keys."""
+    same = [(revocation.c.kind == kind) & (revocation.c.key == key) for kind, key in keys]
+    rows = connection.execute(sa.select(revocation).where(sa.or_(*same)))
+    return {(Kind(row.kind), row.key): End(row.generation, row.expires_at) for row in rows}
+
+
+def load(connection: Connection, since: int = 0) -> Revoked:
+    """What was revoked after `since`, and the revision to go on from."""
+    query = sa.select(revocation).where(revocation.c.revision > since)
+    rows = connection.execute(query).all()
+    return Revoked(
+        {(Kind(row.kind), row.key): End(row.generation, row.expires_at) for row in rows},
+        max((row.revision for row in rows), default=since),
+    )

@@ -1,0 +1,65 @@
+"""The catalogue's services: the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store import listing, schema
+from kumoi.cloud.store.listing import Listing
+from kumoi.cloud.store.schema import ID, NAME, metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    id: str
+    type: str
+    name: str
+    description: str | None
+    enabled: bool
+
+
+service = sa.Table(
+    "service",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("type", NAME, nullable=False, index=True),
+    sa.Column("name", NAME, nullable=False),
+    sa.Column("description", sa.Text),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+)
+
+
+def insert(connection: Connection, row: Service) -> None:
+    schema.insert(connection, service, asdict(row))
+
+
+def get(connection: Connection, key: str) -> Service | None:
+    return schema.fetch_one(connection, sa.select(service).where(service.c.id == key), Service)
+
+
+def of_type(connection: Connection, type_: str) -> list[Service]:
+    query = sa.select(service).where(service.c.type == type_).order_by(service.c.id)
+    return schema.fetch(connection, query, Service)
+
+
+def enabled(connection: Connection) -> list[Service]:
+    """What the catalogue shows, by type."""
+    query = sa.select(service).where(service.c.enabled).order_by(service.c.type, service.c.id)
+    return schema.fetch(connection, query, Service)
+
+
+def page(connection: Connection, wanted: Listing) -> list[Service]:
+    return listing.page(connection, service, Service, wanted)
+
+
+def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:
+    schema.update(connection, service, key, values)
+
+
+def delete(connection: Connection, key: str) -> None:
+    schema.delete(connection, service, key)

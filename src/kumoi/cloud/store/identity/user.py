@@ -1,0 +1,92 @@
+"""Users: the rows.
+
+`generation` grows with whatever ends the user's tokens; a token says which one it was made at.
+`password_hash` is None for a user that cannot log in with a password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store import listing, schema
+from kumoi.cloud.store.listing import Listing
+from kumoi.cloud.store.schema import ID, NAME, metadata
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: str
+    domain_id: str
+    name: str
+    description: str | None
+    email: str | None
+    enabled: bool
+    default_project_id: str | None
+    password_hash: str | None
+    generation: int = 1
+
+
+user = sa.Table(
+    "identity_user",  # "user" is a word of SQL.
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("domain_id", ID, sa.ForeignKey("domain.id"), nullable=False),
+    sa.Column("name", NAME, nullable=False),
+    sa.Column("description", sa.Text),
+    sa.Column("email", NAME),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("default_project_id", ID),
+    sa.Column("password_hash", NAME),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.UniqueConstraint("domain_id", "name"),
+)
+
+
+def insert(connection: Connection, row: User) -> None:
+    schema.insert(connection, user, asdict(row))
+
+
+def get(connection: Connection, key: str) -> User | None:
+    return schema.fetch_one(connection, sa.select(user).where(user.c.id == key), User)
+
+
+def named(connection: Connection, domain_id: str, name: str) -> User | None:
+    query = sa.select(user).where(user.c.domain_id == domain_id, user.c.name == name)
+    return schema.fetch_one(connection, query, User)
+
+
+def page(
+    connection: Connection, wanted: Listing, *, ids: Collection[str] | None = None
+) -> list[User]:
+    """One page; with `ids`, among those only."""
+    conditions = [] if ids is None else [user.c.id.in_(ids)]
+    return listing.page(connection, user, User, wanted, *conditions)
+
+
+def in_domain(connection: Connection, domain_id: str) -> list[User]:
+    return schema.fetch(connection, sa.select(user).where(user.c.domain_id == domain_id), User)
+
+
+def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:
+    schema.update(connection, user, key, values)
+
+
+def next_generation(connection: Connection, key: str) -> int:
+    """Count its generation up and give the new one."""
+    return int(
+        connection.execute(
+            sa.update(user)
+            .where(user.c.id == key)
+            .values(generation=user.c.generation + 1)
+            .returning(user.c.generation)
+        ).scalar_one()
+    )
+
+
+def delete(connection: Connection, key: str) -> None:
+    schema.delete(connection, user, key)
