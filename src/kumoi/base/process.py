@@ -6,10 +6,11 @@ from us, so that it outlives us.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -124,6 +125,35 @@ def start(
             )
         except OSError as cause:
             raise ProcessFailed(f"{argv[0]} could not be started") from cause
+
+
+@dataclass(frozen=True, slots=True)
+class Piped:
+    """A program we talk with: what we write it reads, and the other way about."""
+
+    pid: int
+    input: IO[bytes]
+    output: IO[bytes]
+
+
+@contextlib.contextmanager
+def piped(args: Sequence[str | Path]) -> Iterator[Piped]:
+    """A program that runs while we are inside, and is ended when we leave.
+
+    Raises ProcessFailed when it cannot start.
+    """
+    argv = _argv(args, None)
+    try:
+        child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    except OSError as cause:
+        raise ProcessFailed(f"{argv[0]} could not be started") from cause
+    with child:
+        if child.stdin is None or child.stdout is None:
+            raise ProcessFailed(f"{argv[0]} has no pipes")
+        try:
+            yield Piped(child.pid, child.stdin, child.stdout)
+        finally:
+            child.kill()
 
 
 def _argv(args: Sequence[str | Path], namespace: str | None) -> list[str]:

@@ -1,0 +1,96 @@
+"""What a driver of servers does for the host agent.
+
+Every verb is idempotent: it looks at what is there and does what is missing, also after a kill in
+the middle of an earlier one. The agent calls the verbs of one server from one thread at a time, and
+of several servers at once. A verb raises Transient when a later try may help and Permanent, with a
+text for operators, when none will. Drivers know nothing of the control plane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from kumoi.cloud.hostapi.messages import Image, Server, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What is there of a server. `state` is running, paused or stopped.
+
+    `keeper_pid` is the process that ends when the server has stopped for good, a reboot from inside
+    excepted. `build` is None while there is no disk. The rest tells about the latest start:
+    `started_generation` is that of the wanted state it was for, 0 for none; `host_boot` is the
+    identity of the host's own boot; `remains` says that links or groups of it are still there.
+    """
+
+    server_id: str
+    state: State
+    pid: int = 0
+    keeper_pid: int = 0
+    build: int | None = None
+    boot: int = 0
+    hard_boot: int = 0
+    started_generation: int = 0
+    host_boot: str = ""
+    ports: frozenset[str] = frozenset()
+    remains: bool = False
+
+
+class InstanceDriver(Protocol):
+    @property
+    def name(self) -> str:
+        """As in a server's `driver`."""
+        ...
+
+    def list_instances(self) -> dict[str, Observed]:
+        """All that has anything on this host, by server id."""
+        ...
+
+    def observe(self, server_id: str) -> Observed | None:
+        """One of them, as cheaply as can be."""
+        ...
+
+    def ready_images(self) -> frozenset[str]:
+        """Content hashes of the images that a server can be built from at once."""
+        ...
+
+    def ensure_image(self, image: Image, path: Path) -> None:
+        """Make an image ready from its file. Does not change the file."""
+        ...
+
+    def ensure_built(self, server: Server) -> None:
+        """Give a stopped server a disk of its build, without those of other builds."""
+        ...
+
+    def ensure_running(self, server: Server) -> None:
+        """Start what is built, or resume it, and take down the start's generation and boots."""
+        ...
+
+    def ensure_ports(self, server: Server) -> None:
+        """Plug a running server's ports as wanted and take down its generation."""
+        ...
+
+    def ensure_paused(self, server_id: str) -> None:
+        """Freeze a running server."""
+        ...
+
+    def ensure_stopped(self, server_id: str, *, grace_s: float) -> None:
+        """Ask it to stop, end it when the grace is over, and clean up after it but for the disk."""
+        ...
+
+    def delete_instance(self, server_id: str) -> None:
+        """Leave nothing of it."""
+        ...
+
+    def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
+        """Remove ports that no server is wanted to have. First look what is there, then ask what is
+        wanted: what a start makes meanwhile is then known to be wanted.
+        """
+        ...
+
+    def console(self, server_id: str) -> str:
+        """The end of what it wrote to its console."""
+        ...

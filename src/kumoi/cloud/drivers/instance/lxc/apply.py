@@ -1,0 +1,331 @@
+"""Servers as unprivileged LXC system containers.
+
+Looks at what is there, asks plan.py what is missing, does that. What runs is seen in /proc, what is
+built is seen in the directory, so a kill at any moment leaves nothing that the next look does not
+find. Links are made while the root file system is mounted; LXC starts when it has both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from kumoi.base.errors import Permanent, Transient
+from kumoi.base.process import ProcessFailed
+from kumoi.cloud.drivers.instance.interface import Observed
+from kumoi.cloud.drivers.instance.lxc import (
+    cgroup,
+    disk,
+    idmap,
+    image,
+    link,
+    monitor,
+    plan,
+    record,
+    rootfs,
+)
+from kumoi.cloud.drivers.instance.lxc.paths import PART, Paths
+from kumoi.cloud.drivers.instance.lxc.record import Record
+from kumoi.cloud.drivers.instance.lxc.switchboard import Switchboard
+from kumoi.cloud.drivers.network.interface import Switch
+from kumoi.cloud.hostapi.messages import Image, Server, State
+
+LINK_THREADS = 4
+CONSOLE_SHOWN_BYTES = 256 << 10
+DETACH_TIMEOUT_S = 5.0
+_POLL_S = 0.005
+
+
+class LxcDriver:
+    """Used by the host agent, in the host's network namespace. `cloud` names the control groups;
+    `host_boot` is the identity of this boot of the host.
+    """
+
+    name = "lxc"
+
+    def __init__(self, *, host_dir: Path, cloud: str, switch: Switch, host_boot: str) -> None:
+        self._paths = Paths(host_dir)
+        self._cloud = cloud
+        self._board = Switchboard(switch)
+        self._host_boot = host_boot
+        self._machine = cgroup.machine(f"{cloud}.servers")
+        self._links = ThreadPoolExecutor(LINK_THREADS, thread_name_prefix="links")
+
+    def prepare(self) -> None:
+        """Once, before the first verb: what the host needs, and what an earlier agent began."""
+        self._paths.servers.mkdir(parents=True, exist_ok=True)
+        self._paths.servers.chmod(0o711)
+        idmap.ensure_grant()
+        monitor.wait_for_strays(self._paths)
+        image.sweep(self._paths)
+
+    # What is there.
+
+    def list_instances(self) -> dict[str, Observed]:
+        running = monitor.find_all(self._paths)
+        names = {entry.name for entry in self._paths.servers.iterdir() if entry.is_dir()}
+        links, plugged = link.list_links(), self._board.list_ports()
+        return {
+            server_id: self._observed(server_id, running.get(server_id), links, plugged)
+            for server_id in sorted(names | set(running))
+        }
+
+    def observe(self, server_id: str) -> Observed | None:
+        if not self._paths.server(server_id).is_dir():
+            return None
+        running = monitor.find(self._paths, server_id)
+        known = record.read(self._paths.record(server_id)).links
+        links = frozenset(name for name in known if link.exists(name))
+        return self._observed(server_id, running, links, self._board.list_ports())
+
+    def ready_images(self) -> frozenset[str]:
+        return image.ready(self._paths)
+
+    def console(self, server_id: str) -> str:
+        try:
+            with self._paths.console(server_id).open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                file.seek(max(0, size - CONSOLE_SHOWN_BYTES))
+                return file.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    # The verbs.
+
+    def ensure_image(self, image_: Image, path: Path) -> None:
+        with _attempted("make an image ready"):
+            image.ensure(self._paths, image_, path)
+
+    def ensure_built(self, server: Server) -> None:
+        with _attempted("make a server's disk"):
+            self._paths.server(server.id).mkdir(mode=0o711, exist_ok=True)
+            for action in plan.building(server, self._disks(server.id)):
+                if isinstance(action, plan.DropDisk):
+                    self._paths.disk(server.id, action.build).unlink(missing_ok=True)
+                else:
+                    self._make_disk(server.id, action)
+
+    def ensure_running(self, server: Server) -> None:
+        with _attempted("start a server"):
+            running = monitor.find(self._paths, server.id)
+            if running is None:
+                self._start(server)
+            elif cgroup.is_frozen(self._group(server.id)):
+                cgroup.thaw(self._group(server.id))
+            self._settle(server)
+
+    def ensure_ports(self, server: Server) -> None:
+        with _attempted("plug a server's ports"):
+            self._settle(server)
+
+    def ensure_paused(self, server_id: str) -> None:
+        with _attempted("pause a server"):
+            cgroup.freeze(self._group(server_id))
+
+    def ensure_stopped(self, server_id: str, *, grace_s: float) -> None:
+        with _attempted("stop a server"):
+            if running := monitor.find(self._paths, server_id):
+                if cgroup.is_frozen(self._group(server_id)):
+                    cgroup.thaw(self._group(server_id))
+                monitor.stop(running, grace_s=grace_s)
+            self._tidy(server_id)
+
+    def delete_instance(self, server_id: str) -> None:
+        self.ensure_stopped(server_id, grace_s=0)
+        with _attempted("delete a server"):
+            directory = self._paths.server(server_id)
+            self._await_detached(directory)
+            shutil.rmtree(directory, ignore_errors=True)
+            if directory.exists():
+                raise Transient("delete a server's files")
+
+    def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
+        links, plugged = link.list_links(), self._board.list_ports()
+        kept = {plan.link_name(port_id) for port_id in wanted_ports()}
+        self._board.change(ensured={}, deleted=set(plugged) - kept)
+        link.delete(sorted(links - kept))
+
+    def forget_starts(self) -> None:
+        """After this, servers wanted running that do not run are started again, not reported."""
+        for directory in self._paths.servers.iterdir():
+            path = self._paths.record(directory.name)
+            if path.exists():
+                known = record.read(path)
+                record.write(path, msgspec.structs.replace(known, started_generation=0))
+
+    # How.
+
+    def _observed(
+        self,
+        server_id: str,
+        running: monitor.Running | None,
+        links: frozenset[str],
+        plugged: dict[str, str],
+    ) -> Observed:
+        known = record.read(self._paths.record(server_id))
+        state = State.STOPPED
+        if running is not None:
+            frozen = cgroup.is_frozen(self._group(server_id))
+            state = State.PAUSED if frozen else State.RUNNING
+        there = {name: port for name, port in known.links.items() if name in links}
+        return Observed(
+            server_id=server_id,
+            state=state,
+            pid=running.pid if running else 0,
+            keeper_pid=running.keeper_pid if running else 0,
+            build=max(self._disks(server_id), default=None),
+            boot=known.boot,
+            hard_boot=known.hard_boot,
+            started_generation=known.started_generation,
+            host_boot=known.host_boot,
+            ports=frozenset(port for name, port in there.items() if plugged.get(name) == port),
+            remains=running is None and bool(known.links),
+        )
+
+    def _make_disk(self, server_id: str, action: plan.MakeDisk) -> None:
+        base = self._paths.rootfs(action.image_sha256)
+        final = self._paths.disk(server_id, action.build)
+        part = final.with_name(final.name + PART)
+        template = disk.ensure_template(self._paths.templates, action.disk_gib)
+        disk.copy_sparse(template, part)
+        mounts = rootfs.mounts_for(self._paths.host_dir)
+
+        def fill() -> None:
+            rootfs.open_disk(mounts, part)
+            rootfs.write_files(mounts, base, action.files)
+
+        rootfs.privately(fill)
+        self._record(server_id, image_sha256=action.image_sha256)
+        part.replace(final)
+
+    def _start(self, server: Server) -> None:
+        ids = idmap.of_slot(server.id_slot)
+        links = plan.links(server)
+        mounts = rootfs.mounts_for(self._paths.host_dir)
+        place = plan.Place(rootfs=mounts.root, console=self._paths.console(server.id))
+        text = plan.config(server, self._machine, place, ids)
+        known = self._record(server.id, links={each.name: each.port_id for each in links})
+        if server.build not in self._disks(server.id):
+            raise Transient("start a server that is not built yet")
+        self._paths.config(server.id).write_text(text)
+        for group in self._groups(server.id):
+            cgroup.remove(group)
+        made = self._links.submit(self._make_links, links)
+        plugged = self._links.submit(self._plug, links)
+
+        def launch() -> None:
+            rootfs.open_disk(mounts, self._paths.disk(server.id, server.build))
+            rootfs.assemble(mounts, self._paths.rootfs(known.image_sha256), ids)
+            made.result()
+            monitor.start(self._paths, server.id)
+
+        try:
+            rootfs.privately(launch)
+        except ProcessFailed as cause:
+            raise Transient(f"start a server: LXC says {self._last_words(server.id)}") from cause
+        finally:
+            made.exception()
+            plugged.exception()
+        plugged.result()
+
+    def _settle(self, server: Server) -> None:
+        """Ports as wanted, and the start taken down."""
+        links = plan.links(server)
+        by_name = {each.name: (each, port) for each, port in zip(links, server.ports, strict=True)}
+        known = record.read(self._paths.record(server.id))
+        running = monitor.find(self._paths, server.id)
+        pid = running.pid if running else 0
+        there = [name for name in {*known.links, *by_name} if link.exists(name)]
+        plugged = self._board.list_ports()
+        mine = {name: port for name, port in plugged.items() if name in {*known.links, *by_name}}
+        actions = plan.plugging(links, links=there, plugged=mine)
+        link.delete(action.name for action in actions if isinstance(action, plan.DropLink))
+        for action in actions:
+            if isinstance(action, plan.MakeLink):
+                each, port = by_name[action.link.name]
+                link.attach(each, port.addresses, pid=pid)
+        self._board.change(
+            ensured={each.name: each.port_id for each in actions if isinstance(each, plan.Plug)},
+            deleted=[each.name for each in actions if isinstance(each, plan.Unplug)],
+        )
+        link.add_routes(plan.routes(server), pid=pid)
+        self._record(
+            server.id,
+            links={each.name: each.port_id for each in links},
+            started_generation=server.generation,
+            boot=server.boot,
+            hard_boot=server.hard_boot,
+            host_boot=self._host_boot,
+        )
+
+    def _make_links(self, links: tuple[plan.Link, ...]) -> None:
+        """For a server that does not run: both ends here, or the link is made anew."""
+        for each in links:
+            if link.exists(each.name) and not link.exists(each.peer):
+                link.delete([each.name])
+            link.ensure(each)
+
+    def _plug(self, links: tuple[plan.Link, ...]) -> None:
+        ports = {each.name: each.port_id for each in links}
+        self._board.change(ensured=ports, deleted=())
+
+    def _tidy(self, server_id: str) -> None:
+        """Take away what a run made: ports, links, groups."""
+        known = record.read(self._paths.record(server_id))
+        if known.links:
+            self._board.change(ensured={}, deleted=list(known.links))
+            link.delete(known.links)
+        for group in self._groups(server_id):
+            cgroup.remove(group)
+        if known.links:
+            self._record(server_id, links={})
+
+    def _record(self, server_id: str, **changes: object) -> Record:
+        path = self._paths.record(server_id)
+        known = msgspec.structs.replace(record.read(path), **changes)
+        record.write(path, known)
+        return known
+
+    def _disks(self, server_id: str) -> list[int]:
+        names = [path.name for path in self._paths.server(server_id).glob("disk.*.ext4")]
+        return [int(name.split(".")[1]) for name in names]
+
+    def _group(self, server_id: str) -> str:
+        return f"{self._machine.cgroup_parent}/{server_id}"
+
+    def _groups(self, server_id: str) -> tuple[str, str]:
+        return self._group(server_id), f"{self._group(server_id)}.monitor"
+
+    def _await_detached(self, directory: Path) -> None:
+        """The kernel lets the disk go a moment after the last process ended."""
+        deadline = time.monotonic() + DETACH_TIMEOUT_S
+        while disk.is_attached(directory):
+            if time.monotonic() > deadline:
+                raise Transient("let a server's disk go: something still uses it")
+            time.sleep(_POLL_S)
+
+    def _last_words(self, server_id: str) -> str:
+        try:
+            lines = self._paths.log(server_id).read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return "nothing"
+        return " ".join(lines[0].split()[3:]) if lines else "nothing"
+
+
+@contextlib.contextmanager
+def _attempted(what: str) -> Iterator[None]:
+    """What the operating system refuses may be different in a while, unless there is no room."""
+    try:
+        yield
+    except OSError as cause:
+        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Permanent(f"{what}: the host's disk is full") from cause
+        raise Transient(what) from cause

@@ -1,0 +1,116 @@
+"""The control groups of servers: what this host has of them, freezing, and removing what is left.
+
+LXC makes a server's groups and sets the limits that plan.py wrote. Version 1 (each controller a
+tree of its own), version 2 and both together occur.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from kumoi.base.errors import Transient
+from kumoi.cloud.drivers.instance.lxc.plan import Machine
+
+ROOT = Path("/sys/fs/cgroup")
+APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
+FREEZE_TIMEOUT_S = 10.0
+REMOVE_TIMEOUT_S = 2.0
+_POLL_S = 0.005
+_CONTROLLERS = ("memory", "cpu", "pids", "devices", "freezer")
+
+
+def machine(parent: str, *, root: Path = ROOT) -> Machine:
+    """What this host offers, for plan.py. `parent` is the group above all servers' groups."""
+    alone = frozenset(name for name in _CONTROLLERS if (root / name / "cgroup.procs").exists())
+    unified: frozenset[str] = frozenset()
+    if (root / "cgroup.controllers").exists():
+        unified = frozenset((root / "cgroup.controllers").read_text().split())
+    swap = (root / "memory/memory.memsw.limit_in_bytes").exists() or any(
+        root.glob("*/memory.swap.max")
+    )
+    return Machine(
+        cgroup_parent=parent,
+        controllers=alone,
+        unified_controllers=unified,
+        swap_limited=swap,
+        apparmor=APPARMOR.exists() and APPARMOR.read_text().startswith("Y"),
+    )
+
+
+def is_frozen(group: str, *, root: Path = ROOT) -> bool:
+    """Whether a server's group is frozen, or about to be."""
+    with contextlib.suppress(FileNotFoundError):
+        return (root / "freezer" / group / "freezer.state").read_text() != "THAWED\n"
+    with contextlib.suppress(FileNotFoundError):
+        return (root / group / "cgroup.freeze").read_text() == "1\n"
+    return False
+
+
+def freeze(group: str, *, root: Path = ROOT) -> None:
+    """Stop all processes of a server where they are. Raises Transient when one does not stop."""
+    _set_frozen(group, frozen=True, root=root)
+    deadline = time.monotonic() + FREEZE_TIMEOUT_S
+    while not _all_frozen(group, root):
+        if time.monotonic() > deadline:
+            raise Transient("freeze a server: one of its processes does not stop")
+        time.sleep(_POLL_S)
+
+
+def thaw(group: str, *, root: Path = ROOT) -> None:
+    _set_frozen(group, frozen=False, root=root)
+
+
+def remove(group: str, *, root: Path = ROOT) -> None:
+    """Remove a group and those below it from every tree. Its processes have ended."""
+    for path in _everywhere(group, root):
+        deadline = time.monotonic() + REMOVE_TIMEOUT_S
+        while not _remove_tree(path):
+            if time.monotonic() > deadline:
+                raise Transient(f"remove control group {path}: it is still in use")
+            time.sleep(_POLL_S)
+
+
+def remains(group: str, *, root: Path = ROOT) -> bool:
+    return any(True for _ in _everywhere(group, root))
+
+
+def _everywhere(group: str, root: Path) -> Iterator[Path]:
+    for tree in (root, *(path for path in root.iterdir() if path.is_dir())):
+        path = tree / group
+        if path.is_dir() and (path / "cgroup.procs").exists():
+            yield path
+
+
+def _remove_tree(path: Path) -> bool:
+    """Children first. False when something still runs in there."""
+    for directory, _, _ in os.walk(path, topdown=False):
+        try:
+            Path(directory).rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return False
+    return True
+
+
+def _set_frozen(group: str, *, frozen: bool, root: Path) -> None:
+    for path, value in (
+        (root / "freezer" / group / "freezer.state", "FROZEN" if frozen else "THAWED"),
+        (root / group / "cgroup.freeze", "1" if frozen else "0"),
+    ):
+        if path.exists():
+            with contextlib.suppress(FileNotFoundError):
+                path.write_text(value)
+            return
+
+
+def _all_frozen(group: str, root: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return (root / "freezer" / group / "freezer.state").read_text() == "FROZEN\n"
+    with contextlib.suppress(FileNotFoundError):
+        return "frozen 1" in (root / group / "cgroup.events").read_text()
+    return True

@@ -1,0 +1,146 @@
+"""Images as this driver uses them: unpacked once per content, for all the servers made from it.
+
+The files keep the image's own ids; the directory above is root's alone, so that nobody on the host
+reaches an image's programs with special rights. An image is somebody else's work: it is unpacked by
+tar in a view of the host where nothing but the target can be written, device nodes are taken out,
+and of extended attributes only file capabilities are kept (an overlay believes what its own say).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from kumoi.base import process
+from kumoi.base.errors import Permanent, Transient
+from kumoi.base.ids import new_hex_id
+from kumoi.base.process import ProcessFailed
+from kumoi.cloud.drivers.instance.lxc import kernel, rootfs
+from kumoi.cloud.drivers.instance.lxc.paths import PART, Paths
+from kumoi.cloud.hostapi.messages import Image
+
+UNPACK_TIMEOUT_S = 900.0
+FREE_BYTES_MIN = 256 << 20
+"""Less than this left afterwards, and an image that did not fit failed for want of room."""
+
+_COMPRESSIONS = {
+    b"\x28\xb5\x2f\xfd": "--zstd",
+    b"\x1f\x8b": "--gzip",
+    b"\xfd7zXZ\x00": "--xz",
+}
+_SQUASHFS = b"hsqs"
+_MAGIC_BYTES = 8
+_INITS = ("sbin/init", "usr/sbin/init", "usr/lib/systemd/systemd")
+
+
+def ready(paths: Paths) -> frozenset[str]:
+    """Content hashes of the images unpacked here."""
+    if not paths.images.is_dir():
+        return frozenset()
+    return frozenset(
+        entry.name for entry in paths.images.iterdir() if entry.is_dir() and "." not in entry.name
+    )
+
+
+def ensure(paths: Paths, image: Image, file: Path) -> None:
+    """Unpack an image, unless it is there. Raises Permanent when it is none that could run."""
+    if paths.rootfs(image.sha256).is_dir():
+        return
+    option = _compression(file)
+    paths.images.mkdir(parents=True, exist_ok=True)
+    paths.images.chmod(0o700)
+    part = paths.images / f"{image.sha256}.{new_hex_id()}{PART}"
+    try:
+        (part / "rootfs").mkdir(parents=True)
+        rootfs.privately(lambda: _unpack(file, part / "rootfs", option))
+        _clean(part / "rootfs")
+        _check(part / "rootfs")
+        _settle(part)
+        part.rename(paths.images / image.sha256)
+    except OSError as cause:
+        if cause.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return  # Somebody else was faster.
+        raise Transient("unpack an image") from cause
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def sweep(paths: Paths) -> None:
+    """Remove what an interrupted unpacking left. Only while nobody unpacks."""
+    for part in paths.images.glob(f"*{PART}"):
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _compression(file: Path) -> str | None:
+    with file.open("rb") as opened:
+        magic = opened.read(_MAGIC_BYTES)
+    if magic.startswith(_SQUASHFS):
+        raise Permanent("this host cannot unpack squashfs images: use a tar archive")
+    for start, option in _COMPRESSIONS.items():
+        if magic.startswith(start):
+            return option
+    return None
+
+
+def _unpack(file: Path, target: Path, option: str | None) -> None:
+    """Runs in a thread with mounts of its own."""
+    kernel.mount(target, target, flags=kernel.MS_BIND)
+    kernel.forbid_writing("/")
+    kernel.allow_writing(target)
+    options = [option] if option else []
+    try:
+        process.run(
+            [
+                "tar", "--extract", "--preserve-permissions", "--numeric-owner", "--same-owner",
+                "--xattrs", "--xattrs-include=security.capability", "--delay-directory-restore",
+                "--exclude=./dev/*", "--exclude=dev/*", *options,
+                f"--file={file}", f"--directory={target}",
+            ],
+            timeout_s=UNPACK_TIMEOUT_S,
+        )  # fmt: skip
+    except ProcessFailed as cause:
+        free = os.statvfs(target)
+        if free.f_bavail * free.f_frsize < FREE_BYTES_MIN:
+            raise Permanent("the host's disk is full: the image does not fit") from cause
+        raise Permanent("the image is not a tar archive of a root file system") from cause
+
+
+def _clean(root: Path) -> None:
+    """Take out device nodes. A server cannot open them anyway: its mounts forbid it."""
+    for directory, _, names in os.walk(root):
+        for name in names:
+            path = Path(directory, name)
+            mode = path.lstat().st_mode
+            if stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
+                path.unlink()
+
+
+def _check(root: Path) -> None:
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if not any(_exists(descriptor, path) for path in _INITS):
+            raise Permanent("the image has no /sbin/init to start")
+        rootfs.find_login(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _settle(directory: Path) -> None:
+    """A power failure must not leave empty files under the image's final name."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        kernel.sync_file_system(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _exists(root: int, path: str) -> bool:
+    try:
+        os.close(kernel.open_inside(root, path, flags=os.O_PATH))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,190 @@
+"""The links between servers and the host's switch: veth pairs, made by netlink in this process.
+
+All functions work in the network namespace of the calling thread. A link that is there already, or
+gone already, is no error. Checksum offload goes off at both ends: the switch's user-space datapath
+forwards packets as they are, and a checksum left to the hardware would never be filled in.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from pyroute2.iproute.linux import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from kumoi.base.errors import Transient
+from kumoi.cloud.drivers.instance.lxc import kernel
+from kumoi.cloud.drivers.instance.lxc.plan import LINK_ID_DIGITS, Link
+from kumoi.cloud.hostapi.messages import Address
+
+_SIOCETHTOOL = 0x8946
+_ETHTOOL_STXCSUM = 0x17
+_OURS = re.compile(rf"k[0-9a-f]{{{LINK_ID_DIGITS}}}")
+_GONE = (errno.ENODEV, errno.ENOENT)
+_NET = Path("/sys/class/net")
+
+
+def ensure(link: Link) -> None:
+    """Make a link with both ends on the host, the host's end up."""
+    with _netlink(f"make link {link.name}") as route:
+        with _present():
+            route.link(
+                "add",
+                ifname=link.name,
+                kind="veth",
+                mtu=link.mtu,
+                peer={"ifname": link.peer, "address": link.mac, "mtu": link.mtu},
+            )
+        route.link("set", ifname=link.name, state="up")
+    for name in (link.name, link.peer):
+        disable_offload(name)
+
+
+def attach(link: Link, addresses: Iterable[Address], *, pid: int) -> None:
+    """Make a link whose inner end is in the network namespace of a running server."""
+    ensure(link)
+    namespace = _open_namespace(pid)
+    try:
+        with _netlink(f"move link {link.peer} into its server") as route:
+            route.link("set", ifname=link.peer, net_ns_fd=namespace)
+        _inside(namespace, lambda: _configure(link, list(addresses)))
+    finally:
+        os.close(namespace)
+
+
+def add_routes(routes: Iterable[tuple[str, str]], *, pid: int) -> None:
+    """Add routes, destination and next hop, inside a running server."""
+    wanted = list(routes)
+    if not wanted:
+        return
+    namespace = _open_namespace(pid)
+    try:
+        _inside(namespace, lambda: _route(wanted))
+    finally:
+        os.close(namespace)
+
+
+def delete(names: Iterable[str]) -> None:
+    """Remove links by the host's end; the other end goes with it."""
+    wanted = list(names)
+    if not wanted:
+        return
+    with _netlink("remove links") as route:
+        for name in wanted:
+            with _gone():
+                route.link("del", ifname=name)
+
+
+def list_links() -> frozenset[str]:
+    """The host's ends of all links of servers."""
+    with _netlink("list links") as route:
+        names = {str(message.get("ifname")) for message in route.get_links()}
+    return frozenset(name for name in names if _OURS.fullmatch(name))
+
+
+def exists(name: str) -> bool:
+    """Whether there is a link of that name."""
+    try:
+        socket.if_nametoindex(name)
+    except OSError:
+        return False
+    return True
+
+
+def disable_offload(name: str) -> None:
+    """Turn transmit checksum offload off; an end that has gone into its server is left alone."""
+    value = array.array("B", struct.pack("=II", _ETHTOOL_STXCSUM, 0))
+    address, _ = value.buffer_info()
+    request = struct.pack("16sP16x", name.encode(), address)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
+        try:
+            fcntl.ioctl(opened, _SIOCETHTOOL, request)
+        except OSError as cause:
+            if cause.errno not in _GONE:
+                raise Transient(f"turn off checksum offload of {name}") from cause
+
+
+def in_namespace(path: Path, work: Callable[[], None]) -> None:
+    """Do something in a named network namespace, in a thread of its own."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _inside(descriptor, work)
+    finally:
+        os.close(descriptor)
+
+
+def _inside(namespace: int, work: Callable[[], None]) -> None:
+    def entered() -> None:
+        kernel.enter_network(namespace)
+        work()
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="network") as thread:
+        thread.submit(entered).result()
+
+
+def _open_namespace(pid: int) -> int:
+    try:
+        return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as cause:
+        raise Transient("enter a server's network: it has just ended") from cause
+
+
+def _configure(link: Link, addresses: list[Address]) -> None:
+    with _netlink(f"give {link.inner} its addresses") as route:
+        route.link("set", ifname=link.peer, new_ifname=link.inner)
+        index = socket.if_nametoindex(link.inner)
+        for address in addresses:
+            with _present():
+                route.addr("add", index=index, address=address.address, prefixlen=address.prefix)
+        route.link("set", index=index, state="up")
+        for address in addresses:
+            if address.gateway:
+                with _present():
+                    route.route("add", dst="default", gateway=address.gateway, oif=index)
+
+
+def _route(routes: list[tuple[str, str]]) -> None:
+    with _netlink("add a server's routes") as netlink:
+        for destination, nexthop in routes:
+            with _present():
+                netlink.route("add", dst=destination, gateway=nexthop)
+
+
+@contextlib.contextmanager
+def _netlink(what: str) -> Any:
+    try:
+        with IPRoute() as route:
+            yield route
+    except (NetlinkError, OSError) as cause:
+        raise Transient(what) from cause
+
+
+@contextlib.contextmanager
+def _present() -> Any:
+    """What is there already is fine."""
+    try:
+        yield
+    except NetlinkError as cause:
+        if cause.code != errno.EEXIST:
+            raise
+
+
+@contextlib.contextmanager
+def _gone() -> Any:
+    """What is gone already is fine."""
+    try:
+        yield
+    except NetlinkError as cause:
+        if cause.code not in _GONE:
+            raise

@@ -1,0 +1,62 @@
+"""Where this driver keeps things, below the host's directory.
+
+    images/<sha256>/rootfs/    an image's files, ids as in the image; only root can get in
+    templates/<gib>.ext4       empty file systems, copied for each new disk
+    servers/<id>/              everything of one server; LXC's own directory of it as well
+        config                 what LXC reads
+        record.json            what it was last started as
+        disk.<build>.ext4      its own file system; *.part while it is being made
+        monitor.pid            LXC's monitor, written by LXC
+        console.log, lxc.log
+
+A name that ends in `.part` is half made: nobody may use it, anybody may remove it when nobody is
+making it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PART = ".part"
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    host_dir: Path
+
+    @property
+    def images(self) -> Path:
+        return self.host_dir / "images"
+
+    @property
+    def templates(self) -> Path:
+        return self.host_dir / "templates"
+
+    @property
+    def servers(self) -> Path:
+        return self.host_dir / "servers"
+
+    def rootfs(self, sha256: str) -> Path:
+        return self.images / sha256 / "rootfs"
+
+    def server(self, server_id: str) -> Path:
+        return self.servers / server_id
+
+    def config(self, server_id: str) -> Path:
+        return self.server(server_id) / "config"
+
+    def record(self, server_id: str) -> Path:
+        return self.server(server_id) / "record.json"
+
+    def disk(self, server_id: str, build: int) -> Path:
+        return self.server(server_id) / f"disk.{build}.ext4"
+
+    def monitor_pid(self, server_id: str) -> Path:
+        return self.server(server_id) / "monitor.pid"
+
+    def console(self, server_id: str) -> Path:
+        return self.server(server_id) / "console.log"
+
+    def log(self, server_id: str) -> Path:
+        return self.server(server_id) / "lxc.log"

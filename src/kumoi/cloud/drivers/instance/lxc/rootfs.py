@@ -1,0 +1,229 @@
+"""A server's root file system, mounted where only the server's own processes see it.
+
+    overlay     lower: the image's files, mounted read-only, ids translated
+                upper: the server's own disk, ids translated
+
+The mounts belong to the thread that makes them and to what it starts: LXC's monitor and the server.
+When those end, the kernel takes the mounts away and lets the loop device go. So a kill of anything
+at any moment leaves no mount behind, and nobody else on the host has to carry or hide them.
+
+Whatever an image or a server put into its files, the host follows no symlink of it out of it: files
+are opened with openat2, and written on the disk itself, where only the server's own layer is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from kumoi.base.errors import Permanent, Transient
+from kumoi.cloud.drivers.instance.lxc import disk, idmap, kernel
+from kumoi.cloud.drivers.instance.lxc.plan import LOGIN, ROOT, File
+
+Result = TypeVar("Result")
+
+PASSWD_BYTES_MAX = 1 << 20
+LOGIN_NAME = "debian"
+LOGIN_UID = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mounts:
+    """Where things are mounted, in the thread's own view: a directory that everybody may enter,
+    since the server's first process, not root any more, walks through it.
+    """
+
+    top: Path
+
+    @property
+    def lower(self) -> Path:
+        return self.top / "lower"
+
+    @property
+    def raw(self) -> Path:
+        """The disk with the ids as stored."""
+        return self.top / "raw"
+
+    @property
+    def disk(self) -> Path:
+        return self.top / "disk"
+
+    @property
+    def root(self) -> Path:
+        return self.top / "root"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The user that people log in as."""
+
+    uid: int
+    gid: int
+    home: str
+
+
+def privately(work: Callable[[], Result]) -> Result:
+    """Do something in a thread with mounts of its own. Programs that it starts keep them."""
+
+    def inside() -> Result:
+        try:
+            kernel.leave_mounts()
+        except OSError as cause:
+            raise Transient("make a mount namespace") from cause
+        return work()
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="mounts") as thread:
+        return thread.submit(inside).result()
+
+
+def mounts_for(host_dir: Path) -> Mounts:
+    """Hidden in the thread's view is what lies at the mount point: never the host's own files."""
+    top = Path("/media") if Path("/mnt") in host_dir.resolve().parents else Path("/mnt")
+    return Mounts(top)
+
+
+def open_disk(mounts: Mounts, file: Path) -> None:
+    """Mount a server's disk with the ids as stored."""
+    try:
+        kernel.mount("tmpfs", mounts.top, kind="tmpfs", data="size=64k,mode=755")
+    except OSError as cause:
+        raise Transient(f"mount a place for mounts at {mounts.top}") from cause
+    for path in (mounts.lower, mounts.raw, mounts.disk, mounts.root):
+        path.mkdir(mode=0o755)
+    disk.mount(file, mounts.raw)
+    for name in ("upper", "work"):
+        path = mounts.raw / name
+        if not path.is_dir():
+            path.mkdir(mode=0o755)
+
+
+def assemble(mounts: Mounts, image: Path, ids: idmap.IdRange) -> None:
+    """Mount the whole root file system, the disk being open."""
+    namespace = idmap.open_namespace(ids)
+    attributes = kernel.MOUNT_ATTR_NODEV
+    try:
+        read_only = attributes | kernel.MOUNT_ATTR_RDONLY
+        kernel.clone_mount(image, mounts.lower, attributes=read_only, userns_fd=namespace)
+        kernel.clone_mount(mounts.raw, mounts.disk, attributes=attributes, userns_fd=namespace)
+        kernel.unmount(mounts.raw)
+        layers = f"lowerdir={mounts.lower},upperdir={mounts.disk}/upper,workdir={mounts.disk}/work"
+        with kernel.acting_as(ids.base, ids.base):
+            kernel.mount("overlay", mounts.root, kind="overlay", flags=kernel.MS_NODEV, data=layers)
+    except OSError as cause:
+        if cause.errno == errno.ENOENT and not image.is_dir():
+            raise Transient("the server's image is not on this host") from cause
+        raise Transient("mount a server's root file system") from cause
+    finally:
+        os.close(namespace)
+
+
+def write_files(mounts: Mounts, image: Path, files: tuple[File, ...]) -> None:
+    """Write files into a new server's own layer, before it ever ran."""
+    try:
+        with _directory(mounts.raw / "upper") as upper, _directory(image) as lower:
+            _adopt(upper, lower, "")
+            login = find_login(lower)
+            for file in files:
+                _write_file(upper, lower, file, login)
+    except OSError as cause:
+        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Permanent("the server's disk is too small for its own files") from cause
+        raise Transient("write files into a new server") from cause
+
+
+def find_login(root: int) -> Login:
+    """The user `debian` of an image, else its first ordinary user, else root."""
+    try:
+        descriptor = kernel.open_inside(root, "etc/passwd", flags=os.O_RDONLY)
+    except OSError as cause:
+        raise Permanent("the image has no /etc/passwd") from cause
+    with os.fdopen(descriptor, "rb") as file:
+        text = file.read(PASSWD_BYTES_MAX).decode(errors="replace")
+    users = [line.split(":") for line in text.splitlines() if line.count(":") == 6]  # noqa: PLR2004 - passwd(5)
+    for chosen in (
+        [user for user in users if user[0] == LOGIN_NAME],
+        [user for user in users if user[2] == str(LOGIN_UID)],
+    ):
+        if chosen and chosen[0][2].isdigit() and chosen[0][3].isdigit():
+            _, _, uid, gid, _, home, _ = chosen[0]
+            if max(int(uid), int(gid)) < idmap.RANGE and home.startswith("/"):
+                return Login(int(uid), int(gid), home)
+    return Login(0, 0, "/root")
+
+
+def _write_file(upper: int, lower: int, file: File, login: Login) -> None:
+    path = file.path.replace(LOGIN, login.home, 1) if file.path.startswith(LOGIN) else file.path
+    parts = [part for part in path.split("/") if part]
+    if ".." in parts or not parts:
+        raise Permanent(f"the image names {path} as a home")
+    uid, gid = (0, 0) if file.owner == ROOT else (login.uid, login.gid)
+    for depth in range(1, len(parts)):
+        directory = "/".join(parts[:depth])
+        made = _adopt(upper, lower, directory)
+        if made and file.owner == LOGIN and depth == len(parts) - 1:
+            _own(upper, directory, uid=uid, gid=gid, mode=0o700)
+    name = "/".join(parts)
+    descriptor = os.open(
+        name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600, dir_fd=upper
+    )
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(file.content)
+        os.fchown(descriptor, uid, gid)
+        os.fchmod(descriptor, file.mode)
+
+
+def _adopt(upper: int, lower: int, directory: str) -> bool:
+    """Have a directory in the server's layer, with the image's owner and mode. Whether the image
+    had none. Nothing but us has written to the layer, so its own directories are real ones.
+    """
+    status = _image_directory(lower, directory)
+    if directory:
+        try:
+            os.mkdir(directory, 0o755, dir_fd=upper)
+        except FileExistsError:
+            return False
+    if status is None:
+        return True
+    uid, gid, mode = status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)
+    _own(upper, directory or ".", uid=uid, gid=gid, mode=mode)
+    return False
+
+
+def _image_directory(lower: int, directory: str) -> os.stat_result | None:
+    """The image's directory of that very path, or None: then ours takes its place."""
+    flags = os.O_PATH | os.O_DIRECTORY
+    try:
+        descriptor = kernel.open_inside(lower, directory or ".", flags=flags, follow=False)
+    except OSError as cause:
+        if cause.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _own(upper: int, path: str, *, uid: int, gid: int, mode: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=upper)
+    try:
+        os.fchown(descriptor, uid, gid)
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _directory(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
