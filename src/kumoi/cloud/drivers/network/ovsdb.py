@@ -204,6 +204,8 @@ class Connection:
                     raise
                 if self._commit(transaction, deadline):
                     return result
+                if time.monotonic() >= deadline:
+                    raise Unreachable(f"{self._name} did not take a transaction in time")
                 self._block(min(deadline, time.monotonic() + ATTEMPT_PAUSE_S))
 
     def take_touched(self) -> set[uuid.UUID]:
@@ -235,7 +237,9 @@ class Connection:
         """Take in what the server has sent; wait until there is a replica and a connection."""
         while True:
             self._idl.run()
-            if self._idl.state == ovs_idl.Idl.IDL_S_MONITORING:
+            # The library's state stays "monitoring" while it has lost the server.
+            connected = self._idl._session.is_connected()  # noqa: SLF001
+            if connected and self._idl.state == ovs_idl.Idl.IDL_S_MONITORING:
                 return
             if self._closing or time.monotonic() >= deadline:
                 raise Unreachable(f"{self._name} does not answer")
@@ -266,8 +270,6 @@ class Connection:
         """The thread: keep up with the server while nobody else does."""
         seen = 0
         while not self._closing:
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._wake_read, 4096)
             with self._lock:
                 self._idl.run()
                 now = self._idl.change_seqno
@@ -279,6 +281,8 @@ class Connection:
                     self._changed()
             poller.fd_wait(self._wake_read, select.POLLIN)
             poller.block()
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._wake_read, 4096)
 
 
 def _open(remote: str, schema: dict[str, Any], touched: set[uuid.UUID]) -> Any:

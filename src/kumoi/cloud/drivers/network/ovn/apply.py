@@ -18,6 +18,7 @@ from kumoi.cloud.drivers.network.interface import Applied, Topology
 from kumoi.cloud.drivers.network.ovn import northbound
 from kumoi.cloud.drivers.network.ovn.northbound import ID, KIND, Key, Kind, Record
 from kumoi.cloud.drivers.network.ovn.plan import (
+    EMPTY,
     Action,
     Create,
     Delete,
@@ -190,7 +191,7 @@ class _Writer:
         refers = northbound.references_of(type(record))
         for name in northbound.columns_of(type(record)):
             value = getattr(record, name)
-            if name not in refers and value not in (None, frozenset(), ""):
+            if name not in refers and value not in EMPTY:
                 self._database.write(row, record.TABLE, name, value)
         for column, target in action.references:
             self._refer(row, record, column, target)

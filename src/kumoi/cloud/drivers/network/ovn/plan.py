@@ -27,6 +27,8 @@ from kumoi.cloud.drivers.network.ovn.northbound import (
 )
 
 RowId = uuid.UUID
+EMPTY: tuple[Any, ...] = (None, "", frozenset())
+"""What a column holds before anything is written to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,9 @@ class Create:
     def details(self) -> list[str]:
         names = columns_of(type(self.record))
         refers = references_of(type(self.record))
-        plain = [name for name in names if name not in refers]
+        values = {name: getattr(self.record, name) for name in names if name not in refers}
         return [
-            *(f"{name} = {_text(getattr(self.record, name))}" for name in plain),
+            *(f"{name} = {_text(value)}" for name, value in values.items() if value not in EMPTY),
             *(f"{column} += {target.key}" for column, target in self.references),
         ]
 

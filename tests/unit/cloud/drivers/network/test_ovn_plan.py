@@ -1,0 +1,462 @@
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from dataclasses import replace
+
+import pytest
+from tests.unit.cloud.drivers.network.network_samples import (
+    FLOATING,
+    GROUP,
+    INNER_A,
+    OUTER,
+    OUTSIDE,
+    PRIVATE,
+    PRIVATE_SUBNET,
+    PUBLIC,
+    ROUTED,
+    ROUTER,
+    SWITCHED,
+    WEB,
+    assert_golden,
+)
+
+from kumoi.cloud.drivers.network.fake import as_seen
+from kumoi.cloud.drivers.network.interface import (
+    FLOATING_IP,
+    AddressPair,
+    Direction,
+    Ethertype,
+    FixedIp,
+    HostRoute,
+    Port,
+    Rule,
+    SecurityGroup,
+    Subnet,
+    Topology,
+)
+from kumoi.cloud.drivers.network.ovn.northbound import (
+    Acl,
+    DhcpOptions,
+    Key,
+    Kind,
+    LogicalRouterPort,
+    LogicalSwitch,
+    LogicalSwitchPort,
+    Nat,
+    PortGroup,
+    PortGroupName,
+    Record,
+    StaticRoute,
+    SwitchName,
+    SwitchPortName,
+)
+from kumoi.cloud.drivers.network.ovn.plan import Delete, Seen, Update, desired, plan
+
+
+def found(topology: Topology) -> list[Seen]:
+    return as_seen(desired(topology))
+
+
+def drifted(seen: list[Seen], at: Key, /, **columns: object) -> list[Seen]:
+    """The same rows, but somebody changed columns of one."""
+    return [
+        replace(item, record=replace(item.record, **columns))  # type: ignore[arg-type]
+        if item.record.key == at
+        else item
+        for item in seen
+    ]
+
+
+def record(topology: Topology, kind: Kind, own_id: str) -> Record:
+    return desired(topology)[Key(kind, own_id)]
+
+
+def test_network_subnet_and_port_with_dhcp_and_security_group() -> None:
+    assert_golden("switched", plan(desired(SWITCHED), []))
+
+
+def test_router_with_two_interfaces() -> None:
+    assert_golden("routed", plan(desired(ROUTED), []))
+
+
+def test_gateway_with_snat_and_floating_ip() -> None:
+    assert_golden("outside", plan(desired(OUTSIDE), []))
+
+
+def test_everything_is_deleted_children_first() -> None:
+    assert_golden("deleted", plan({}, found(OUTSIDE)))
+
+
+def test_nothing_to_do_when_all_is_as_wanted() -> None:
+    for topology in (SWITCHED, ROUTED, OUTSIDE):
+        assert plan(desired(topology), found(topology)) == []
+
+
+def test_order_of_the_rows_does_not_matter() -> None:
+    backwards = replace(
+        OUTSIDE, ports=OUTSIDE.ports[::-1], networks=OUTSIDE.networks[::-1], subnets=OUTSIDE.subnets
+    )
+    assert plan(desired(backwards), found(OUTSIDE)[::-1]) == []
+
+
+def test_a_column_changed_by_hand_is_set_back() -> None:
+    seen = drifted(
+        found(SWITCHED),
+        Key(Kind.PORT, "web"),
+        addresses=frozenset({"unknown"}),
+        port_security=frozenset(),
+        enabled=False,
+    )
+    assert_golden("column_drift", plan(desired(SWITCHED), seen))
+
+
+def test_a_row_deleted_by_hand_is_made_again_and_referred_to_again() -> None:
+    seen = [item for item in found(SWITCHED) if item.record.key != Key(Kind.PORT, "web")]
+    gone = {item.row for item in found(SWITCHED)} - {item.row for item in seen}
+    seen = [
+        replace(item, references={name: rows - gone for name, rows in item.references.items()})
+        for item in seen
+    ]
+    assert_golden("row_drift", plan(desired(SWITCHED), seen))
+
+
+def test_a_row_made_anew_takes_the_place_of_the_old_in_its_groups() -> None:
+    """The old row still stands in the groups: the new one must be put there in the same change."""
+    seen = [
+        replace(item, holder=uuid.UUID(int=7)) if item.record.key == Key(Kind.PORT, "web") else item
+        for item in found(SWITCHED)
+    ]
+    assert_golden("moved_by_hand", plan(desired(SWITCHED), seen))
+
+
+def test_rows_of_others_are_left_alone() -> None:
+    foreign = Seen(
+        uuid.UUID(int=1),
+        LogicalSwitch(
+            key=Key(Kind.FOREIGN, "lab"), external_ids=frozenset(), name=SwitchName("lab")
+        ),
+    )
+    assert plan(desired(SWITCHED), [*found(SWITCHED), foreign]) == []
+    assert plan({}, [foreign]) == []
+
+
+def test_a_row_that_lost_its_mark_is_ours_by_its_name() -> None:
+    seen = drifted(
+        found(SWITCHED),
+        Key(Kind.PORT, "web"),
+        key=Key(Kind.FOREIGN, "web"),
+        external_ids=frozenset(),
+    )
+    (action,) = plan(desired(SWITCHED), seen)
+    assert isinstance(action, Update)
+    assert action.columns == ("external_ids",)
+
+
+def test_a_foreign_row_that_bears_a_name_of_ours_elsewhere_gives_way() -> None:
+    usurper = Seen(
+        uuid.UUID(int=1),
+        LogicalSwitchPort(
+            key=Key(Kind.FOREIGN, "web"), external_ids=frozenset(), name=SwitchPortName("web")
+        ),
+        holder=uuid.UUID(int=2),
+    )
+    first, *_ = plan(desired(SWITCHED), [usurper])
+    assert isinstance(first, Delete)
+    assert first.row == usurper.row
+
+
+def test_of_two_rows_with_the_same_mark_one_goes() -> None:
+    seen = found(SWITCHED)
+    network = next(item for item in seen if item.record.key == Key(Kind.NETWORK, "net-a"))
+    twin = replace(network, row=uuid.UUID(int=2**128 - 1))
+    assert [str(one) for one in plan(desired(SWITCHED), [twin, *seen])] == [
+        "delete Logical_Switch network/net-a"
+    ]
+
+
+def test_a_reference_to_a_foreign_row_is_taken_out() -> None:
+    stranger = uuid.UUID(int=3)
+    seen = [
+        replace(item, references={"ports": item.references["ports"] | {stranger}})
+        if isinstance(item.record, PortGroup)
+        else item
+        for item in found(SWITCHED)
+    ]
+    actions = plan(desired(SWITCHED), seen)
+    assert len(actions) == 2
+    assert all(
+        isinstance(one, Update) and [target.row for _, target in one.removed] == [stranger]
+        for one in actions
+    )
+
+
+def test_turning_dhcp_off_takes_the_answer_away() -> None:
+    without = replace(SWITCHED, subnets=(replace(PRIVATE_SUBNET, enable_dhcp=False),))
+    assert_golden("dhcp_off", plan(desired(without), found(SWITCHED)))
+
+
+def test_whoever_names_what_is_not_there_is_left_out() -> None:
+    lost = Topology(
+        subnets=(PRIVATE_SUBNET,),
+        ports=(WEB, INNER_A, OUTER),
+        floating_ips=(FLOATING,),
+        security_groups=(),
+    )
+    assert desired(lost) == {}
+    no_router = replace(OUTSIDE, routers=())
+    kinds = {key.kind for key in desired(no_router)}
+    assert not kinds & {Kind.ROUTER_PORT, Kind.GATEWAY, Kind.FLOATING_IP, Kind.SNAT}
+    no_gateway = replace(OUTSIDE, ports=(WEB, INNER_A))
+    assert Key(Kind.FLOATING_IP, "fip-1") not in desired(no_gateway)
+    no_subnets = replace(OUTSIDE, subnets=())
+    assert Kind.ROUTER_PORT not in {key.kind for key in desired(no_subnets)}
+
+
+def test_the_port_that_reserves_a_floating_address_is_no_port_of_a_switch() -> None:
+    reserving = Port(id="fip-port", network_id="net-a", mac="m", device_owner=FLOATING_IP)
+    assert Key(Kind.PORT, "fip-port") not in desired(
+        Topology(networks=(PRIVATE,), ports=(reserving,))
+    )
+
+
+def test_without_port_security_a_port_may_say_anything_and_is_in_no_group() -> None:
+    open_port = replace(WEB, port_security_enabled=False)
+    topology = replace(SWITCHED, ports=(open_port,))
+    port = record(topology, Kind.PORT, "web")
+    assert isinstance(port, LogicalSwitchPort)
+    assert port.port_security == frozenset()
+    assert port.addresses == {"fa:16:3e:00:01:15 10.0.1.21", "unknown"}
+    group = record(topology, Kind.SECURITY_GROUP, "group-1")
+    assert isinstance(group, PortGroup)
+    assert group.ports == frozenset()
+    assert Key(Kind.SECURITY_GROUP, "drop") not in desired(topology)
+
+
+def test_allowed_address_pairs_may_be_spoken_with() -> None:
+    pairs = (
+        AddressPair(address="10.0.1.100"),
+        AddressPair(address="10.0.1.21"),
+        AddressPair(address="10.0.1.101", mac="00:00:5e:00:01:01"),
+    )
+    topology = replace(SWITCHED, ports=(replace(WEB, allowed_address_pairs=pairs),))
+    port = record(topology, Kind.PORT, "web")
+    assert isinstance(port, LogicalSwitchPort)
+    assert port.port_security == {
+        "fa:16:3e:00:01:15 10.0.1.21 10.0.1.100",
+        "00:00:5e:00:01:01 10.0.1.101",
+    }
+    assert "unknown" in port.addresses
+
+
+def test_what_is_down_is_disabled() -> None:
+    for topology in (
+        replace(SWITCHED, ports=(replace(WEB, admin_state_up=False),)),
+        replace(SWITCHED, networks=(replace(PRIVATE, admin_state_up=False),)),
+    ):
+        port = record(topology, Kind.PORT, "web")
+        assert isinstance(port, LogicalSwitchPort)
+        assert port.enabled is False
+    down = replace(ROUTED, routers=(replace(ROUTER, admin_state_up=False),))
+    assert getattr(record(down, Kind.ROUTER, "router-1"), "enabled", None) is False
+    public_down = replace(OUTSIDE, networks=(PRIVATE, replace(PUBLIC, admin_state_up=False)))
+    assert getattr(record(public_down, Kind.LOCALNET, "net-x"), "enabled", None) is False
+
+
+def test_dhcp_without_gateway_and_with_routes() -> None:
+    route = HostRoute(destination="10.9.0.0/16", nexthop="10.0.1.9")
+
+    def options(subnet: Subnet) -> dict[str, str]:
+        found = record(replace(SWITCHED, subnets=(subnet,)), Kind.DHCP, "sub-a")
+        assert isinstance(found, DhcpOptions)
+        return dict(found.options)
+
+    routed = options(replace(PRIVATE_SUBNET, host_routes=(route,)))
+    assert routed["classless_static_route"] == "{10.9.0.0/16,10.0.1.9, 0.0.0.0/0,10.0.1.1}"
+    alone = options(
+        replace(PRIVATE_SUBNET, gateway_ip=None, host_routes=(route,), dns_nameservers=())
+    )
+    assert "router" not in alone
+    assert "dns_server" not in alone
+    assert alone["server_id"] == "169.254.0.1"
+    assert alone["classless_static_route"] == "{10.9.0.0/16,10.0.1.9}"
+
+
+@pytest.mark.parametrize(
+    ("mode", "answered"),
+    [("slaac", False), (None, False), ("dhcpv6-stateless", True), ("dhcpv6-stateful", True)],
+)
+def test_ipv6_answers_dhcp_only_where_the_subnet_says_so(
+    mode: str | None, *, answered: bool
+) -> None:
+    subnet = Subnet(
+        id="sub-6",
+        network_id="net-a",
+        cidr="2001:db8::/64",
+        ip_version=6,
+        gateway_ip="2001:db8::1",
+        dns_nameservers=("2001:db8::53",),
+        ipv6_ra_mode=mode,
+        ipv6_address_mode=mode,
+    )
+    address = (FixedIp(subnet_id="sub-6", address="2001:db8::5"),)
+    topology = replace(
+        ROUTED,
+        subnets=(subnet,),
+        ports=(replace(WEB, fixed_ips=address), replace(INNER_A, fixed_ips=address)),
+    )
+    wanted = desired(topology)
+    assert (Key(Kind.DHCP, "sub-6") in wanted) is answered
+    port = wanted[Key(Kind.PORT, "web")]
+    assert isinstance(port, LogicalSwitchPort)
+    assert (port.dhcpv6_options is not None) is answered
+    inner = wanted[Key(Kind.ROUTER_PORT, "r-a")]
+    assert isinstance(inner, LogicalRouterPort)
+    assert bool(inner.ipv6_ra_configs) is (mode is not None)
+
+
+def test_an_ipv6_gateway_gets_a_route_and_no_translation() -> None:
+    inside = Subnet(id="in6", network_id="net-a", cidr="2001:db8:1::/64", ip_version=6)
+    outside = Subnet(
+        id="out6",
+        network_id="net-x",
+        cidr="2001:db8:ff::/64",
+        ip_version=6,
+        gateway_ip="2001:db8:ff::1",
+    )
+    ports = (
+        replace(INNER_A, fixed_ips=(FixedIp(subnet_id="in6", address="2001:db8:1::1"),)),
+        replace(OUTER, fixed_ips=(FixedIp(subnet_id="out6", address="2001:db8:ff::2"),)),
+    )
+    wanted = desired(replace(OUTSIDE, subnets=(inside, outside), ports=ports))
+    (route,) = (one for one in wanted.values() if isinstance(one, StaticRoute))
+    assert route.ip_prefix == "::/0"
+    assert not [one for one in wanted.values() if isinstance(one, Nat)]
+
+
+def test_snat_can_be_turned_off() -> None:
+    wanted = desired(replace(OUTSIDE, routers=(replace(ROUTER, enable_snat=False),)))
+    assert [one.type for one in wanted.values() if isinstance(one, Nat)] == ["dnat_and_snat"]
+
+
+def test_extra_routes_and_no_default_route_without_an_external_gateway() -> None:
+    routes = (HostRoute(destination="172.16.5.7/12", nexthop="10.0.1.9"),)
+    external = replace(OUTSIDE.subnets[1], gateway_ip=None)
+    wanted = desired(
+        replace(
+            OUTSIDE,
+            routers=(replace(ROUTER, routes=routes),),
+            subnets=(PRIVATE_SUBNET, external),
+        )
+    )
+    (route,) = (one for one in wanted.values() if isinstance(one, StaticRoute))
+    assert (route.ip_prefix, route.nexthop, route.output_port) == (
+        "172.16.0.0/12",
+        "10.0.1.9",
+        None,
+    )
+
+
+def test_a_floating_ip_is_translated_by_a_gateway_host_where_no_host_has_its_port() -> None:
+    for changed in (
+        {"ports": (replace(WEB, device_owner=""), INNER_A, OUTER)},
+        {"floating_ips": (replace(FLOATING, mac=None),)},
+    ):
+        nat = record(replace(OUTSIDE, **changed), Kind.FLOATING_IP, "fip-1")
+        assert isinstance(nat, Nat)
+        assert nat.external_mac is None
+        assert nat.logical_port is None
+
+
+def test_gateway_hosts_are_at_most_five_and_a_router_keeps_them_when_one_is_lost() -> None:
+    hosts = tuple(f"host-{number}" for number in range(9))
+
+    def chosen(among: tuple[str, ...]) -> list[str]:
+        wanted = desired(replace(OUTSIDE, gateway_hosts=among))
+        return [key.id for key in wanted if key.kind == Kind.GATEWAY]
+
+    before = chosen(hosts)
+    assert len(before) == 5
+    lost = before[0].removeprefix("r-x/")
+    after = chosen(tuple(host for host in hosts if host != lost))
+    assert after[:4] == before[1:]
+
+
+@pytest.mark.parametrize(
+    ("rule", "match"),
+    [
+        (Rule(id="r", direction=Direction.EGRESS), "inport == @kumoi_g_1 && ip4"),
+        (
+            Rule(id="r", direction=Direction.INGRESS, ethertype=Ethertype.IPV6, protocol="any"),
+            "outport == @kumoi_g_1 && ip6",
+        ),
+        (
+            Rule(id="r", direction=Direction.INGRESS, protocol="TCP", port_min=80, port_max=90),
+            "outport == @kumoi_g_1 && ip4 && tcp && tcp.dst >= 80 && tcp.dst <= 90",
+        ),
+        (
+            Rule(id="r", direction=Direction.INGRESS, protocol="17", port_min=53, port_max=53),
+            "outport == @kumoi_g_1 && ip4 && udp && udp.dst == 53",
+        ),
+        (
+            Rule(id="r", direction=Direction.INGRESS, protocol="icmp", port_min=8, port_max=0),
+            "outport == @kumoi_g_1 && ip4 && icmp4 && icmp4.type == 8 && icmp4.code == 0",
+        ),
+        (
+            Rule(
+                id="r",
+                direction=Direction.INGRESS,
+                ethertype=Ethertype.IPV6,
+                protocol="ipv6-icmp",
+                remote_prefix="2001:db8::/32",
+            ),
+            "outport == @kumoi_g_1 && ip6 && ip6.src == 2001:db8::/32 && icmp6",
+        ),
+        (
+            Rule(id="r", direction=Direction.EGRESS, protocol="gre", remote_prefix="10.1.0.0/16"),
+            "inport == @kumoi_g_1 && ip4 && ip4.dst == 10.1.0.0/16 && ip.proto == 47",
+        ),
+        (
+            Rule(id="r", direction=Direction.EGRESS, protocol="112", remote_prefix="0.0.0.0/0"),
+            "inport == @kumoi_g_1 && ip4 && ip.proto == 112",
+        ),
+        (
+            Rule(id="r", direction=Direction.INGRESS, remote_group_id="g-1"),
+            "outport == @kumoi_g_1 && ip4 && ip4.src == $kumoi_g_1_ip4",
+        ),
+    ],
+)
+def test_a_rule_as_ovn_says_it(rule: Rule, match: str) -> None:
+    group = SecurityGroup(id="g-1", rules=(rule,))
+    acl = record(Topology(security_groups=(group,)), Kind.RULE, "r")
+    assert isinstance(acl, Acl)
+    assert acl.match == match
+    assert acl.direction == ("to-lport" if rule.direction == Direction.INGRESS else "from-lport")
+
+
+def test_a_rule_for_an_unknown_group_or_protocol_allows_nothing() -> None:
+    rules = (
+        Rule(id="r1", direction=Direction.INGRESS, remote_group_id="gone"),
+        Rule(id="r2", direction=Direction.INGRESS, protocol="carrier-pigeon"),
+    )
+    wanted = desired(Topology(security_groups=(SecurityGroup(id="g", rules=rules),)))
+    assert [key.kind for key in wanted] == [Kind.SECURITY_GROUP]
+
+
+def test_a_group_that_a_port_names_but_that_is_gone_is_no_group_of_it() -> None:
+    wanted = desired(replace(SWITCHED, security_groups=()))
+    groups = [one.name for one in wanted.values() if isinstance(one, PortGroup)]
+    assert groups == [PortGroupName("kumoi_drop")]
+
+
+def test_every_record_is_marked_with_what_it_is() -> None:
+    for topology in (SWITCHED, OUTSIDE):
+        for key, one in desired(topology).items():
+            marks = dict(one.external_ids)
+            assert (marks["kumoi:kind"], marks["kumoi:id"]) == (key.kind, key.id)
+    assert dict(desired(SWITCHED)[Key(Kind.PORT, "web")].external_ids)["kumoi:generation"] == "4"
+
+
+def test_records_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(GROUP, "rules", ())  # noqa: B010 - what a type checker would refuse
