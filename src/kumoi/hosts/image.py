@@ -1,0 +1,143 @@
+"""The images that `up` brings along, built on this machine from Debian's own packages.
+
+`debian-12` is what servers start from; `debian-12-runner` is the same with what the pipeline's
+runner needs, built on top of it. Each is kept under a hash of its recipe, so it is built once.
+Called by `up`; nothing here talks to the cloud.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from kumoi.base import process
+from kumoi.base.errors import Permanent
+
+SUITE = "bookworm"
+RECIPE_DIR = Path(__file__).parent / "recipe"
+CUSTOMIZE, EXTEND, FINISH = (
+    RECIPE_DIR / f"{name}.sh" for name in ("customize", "extend", "finish")
+)
+BUILD_TIMEOUT_S = 900.0
+DPKG_OPTIONS = (
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "force-unsafe-io",  # An image that a power cut spoils is built again.
+)
+MACHINE_APT_KEYS = r"Acquire::(https?|Retries|Check-Valid-Until|Check-Date)\b"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """`user` is the login that the image's keys go to."""
+
+    name: str
+    packages: tuple[str, ...]
+    base: Recipe | None = None
+    distribution: str = "debian"
+    user: str = "debian"
+
+
+DEBIAN = Recipe(
+    "debian-12",
+    (
+        "ca-certificates",
+        "cloud-init",
+        "curl",
+        "dbus",
+        "iproute2",
+        "iputils-ping",
+        "less",
+        "netbase",
+        "openssh-server",
+        "procps",
+        "python3",
+        "sudo",
+        "systemd",
+        "systemd-sysv",
+    ),
+)
+RUNNER = Recipe(
+    "debian-12-runner", ("curl", "git", "openssh-client", "ruby-serverspec"), base=DEBIAN
+)
+RECIPES = (DEBIAN, RUNNER)
+
+
+def key(recipe: Recipe) -> str:
+    """Changes whenever the image would."""
+    scripts = [path.read_bytes() for path in (CUSTOMIZE, EXTEND, FINISH)]
+    told = (recipe, SUITE, DPKG_OPTIONS, scripts)
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+
+def file_of(recipe: Recipe, cache: Path) -> Path:
+    return cache / f"{key(recipe)}.tar.zst"
+
+
+def ensure(recipe: Recipe, cache: Path) -> Path:
+    """The image's file, built first where it is missing, as is its base.
+
+    Raises Permanent when it cannot be built, as without a network.
+    """
+    file = file_of(recipe, cache)
+    base = ensure(recipe.base, cache) if recipe.base else None
+    cache.mkdir(parents=True, exist_ok=True)
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            draft = cache / f"{key(recipe)}.part.tar.zst"
+            try:
+                _build(recipe, base, draft)
+                draft.replace(file)
+            except process.ProcessFailed as cause:
+                raise Permanent(
+                    f"the image {recipe.name} could not be built from Debian's packages; "
+                    f"is there a network? {cause}"
+                ) from cause
+            finally:
+                draft.unlink(missing_ok=True)
+    return file
+
+
+def _build(recipe: Recipe, base: Path | None, file: Path) -> None:
+    command: list[str | Path] = ["mmdebstrap", "--mode=root", "--quiet"]
+    command += [f"--include={','.join(recipe.packages)}"]
+    command += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
+    command += [f"--aptopt={option}" for option in _machine_apt_options()]
+    if base is None:
+        command += ["--variant=minbase", f"--customize-hook={CUSTOMIZE}"]
+    else:
+        command += ["--variant=custom", f"--setup-hook={EXTEND}"]
+    command += [f"--customize-hook={FINISH}", SUITE, file, *_machine_sources()]
+    env = {"TMPDIR": str(file.parent)}
+    if base is not None:
+        env["KUMOI_BASE"] = str(base)
+    process.run(command, timeout_s=BUILD_TIMEOUT_S, env=env)
+
+
+def _machine_apt_options() -> list[str]:
+    """How this machine reaches packages: its proxies and certificates."""
+    dump = process.run(["apt-config", "dump", "--no-empty", "--format", '%F "%v"%n', "Acquire"])
+    return [line for line in dump.out.splitlines() if re.match(MACHINE_APT_KEYS, line)]
+
+
+def _machine_sources() -> list[str]:
+    """The mirrors of Debian that this machine uses, where it has any for this release."""
+    targets = process.run(
+        [
+            "apt-get",
+            "indextargets",
+            "--format",
+            "$(SITE) $(RELEASE) $(COMPONENT)",
+            "Created-By: Packages",
+            "Origin: Debian",
+        ],
+        check=False,
+    )
+    lines = sorted({line for line in targets.out.splitlines() if f" {SUITE}" in line})
+    return [f"deb {line}" for line in lines]
