@@ -183,18 +183,17 @@ def _migrate(settings: Settings) -> None:
 
 def _bootstrap(settings: Settings) -> None:
     """The first domain, projects, users, roles and catalogue; repeated without effect."""
-    from kumoi.cloud.domain.identity.bootstrap import bootstrap
+    from kumoi.cloud.domain.identity.bootstrap import bootstrap, prepare
     from kumoi.engine.db import Database
     from kumoi.hosts import passwords
 
     database = Database(settings.database, wake_dir=settings.wake_dir)
+    first = prepare(
+        admin_password=passwords.read(settings, "admin"),
+        demo_password=passwords.read(settings, "demo"),
+    )
     with database.write() as connection:
-        bootstrap(
-            connection,
-            settings,
-            admin_password=passwords.read(settings, "admin"),
-            demo_password=passwords.read(settings, "demo"),
-        )
+        bootstrap(connection, settings, first)
 
 
 def _settings(args: argparse.Namespace) -> Settings:
