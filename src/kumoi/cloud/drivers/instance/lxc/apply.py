@@ -67,6 +67,10 @@ class LxcDriver:
         monitor.wait_for_strays(self._paths)
         image.sweep(self._paths)
 
+    def close(self) -> None:
+        """After the last verb."""
+        self._links.shutdown()
+
     # What is there.
 
     def list_instances(self) -> dict[str, Observed]:

@@ -1,0 +1,37 @@
+"""What this host has to offer, read anew for each sign of life."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Collection
+from pathlib import Path
+
+import kumoi
+from kumoi.cloud.hostapi.messages import Inventory
+
+_MEMINFO = Path("/proc/meminfo")
+
+
+def take(
+    *, hostname: str, host_dir: Path, drivers: list[str], ready_images: Collection[str]
+) -> Inventory:
+    """`ready_images` are the ids of images that start at once."""
+    disk = os.statvfs(host_dir)
+    return Inventory(
+        version=kumoi.__version__,
+        hostname=hostname or socket.gethostname(),
+        drivers=drivers,
+        vcpus=os.cpu_count() or 1,
+        ram_mib=ram_mib(_MEMINFO.read_text()),
+        disk_gib=disk.f_blocks * disk.f_frsize >> 30,
+        ready_images=sorted(ready_images),
+    )
+
+
+def ram_mib(meminfo: str) -> int:
+    """The whole memory, from the text of /proc/meminfo."""
+    for line in meminfo.splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) >> 10
+    return 0

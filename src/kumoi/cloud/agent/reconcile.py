@@ -1,0 +1,148 @@
+"""What to do for a server, from what is wanted and what is there: a reconciler's plan, pure.
+
+wanted running, never started for this generation, or ended by the host's reboot   start it
+wanted running, started for this generation, and it has ended                      leave it: it
+    ended by itself, and its owner decides; it is reported stopped
+boot or hard_boot has grown                                                        stop, start
+build differs from its disk's                                                      stop, build
+wanted absent                                                                      delete
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kumoi.cloud.drivers.instance.interface import Observed
+from kumoi.cloud.hostapi.messages import Power, Report, Server, State
+
+STOP_GRACE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    grace_s: float
+
+    def __str__(self) -> str:
+        return f"stop within {self.grace_s:g} s" if self.grace_s else "stop at once"
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    build: int
+
+    def __str__(self) -> str:
+        return f"build {self.build}"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Or resume."""
+
+    def __str__(self) -> str:
+        return "start"
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Plug the ports as wanted and take the generation down."""
+
+    def __str__(self) -> str:
+        return "settle"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    def __str__(self) -> str:
+        return "pause"
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    def __str__(self) -> str:
+        return "delete"
+
+
+Action = Stop | Build | Start | Settle | Pause | Delete
+
+
+def plan(wanted: Server, seen: Observed | None, *, host_boot: str) -> list[Action]:
+    """The actions, in order. None when all is as wanted."""
+    if wanted.power is Power.ABSENT:
+        return [Delete()] if seen else []
+    if seen is None or seen.build != wanted.build:
+        clearing = [Stop(0)] if seen and _has_run(seen) else []
+        return [*clearing, Build(wanted.build), *_from_stopped(wanted)]
+    if wanted.power is Power.STOPPED:
+        return _to_stopped(seen)
+    if seen.state is State.STOPPED:
+        clearing = [Stop(0)] if seen.remains else []
+        ended = ended_by_itself(wanted, seen, host_boot=host_boot)
+        return [*clearing, *([] if ended else _from_stopped(wanted))]
+    return _from_started(wanted, seen)
+
+
+def report(wanted: Server, seen: Observed | None) -> Report:
+    """What the control plane is told, when nothing is left to do."""
+    if seen is None:
+        state = State.ABSENT if wanted.power is Power.ABSENT else State.BUILDING
+        return Report(server_id=wanted.id, generation=wanted.generation, state=state)
+    return Report(
+        server_id=wanted.id,
+        generation=wanted.generation,
+        state=seen.state,
+        pid=seen.pid,
+        boot=seen.boot,
+        hard_boot=seen.hard_boot,
+        build=seen.build or 0,
+    )
+
+
+def ended_by_itself(wanted: Server, seen: Observed, *, host_boot: str) -> bool:
+    """Whether it was started as wanted, on this boot of the host, and is not running any more."""
+    return (
+        seen.state is State.STOPPED
+        and seen.started_generation == wanted.generation
+        and seen.host_boot == host_boot
+        and (seen.boot, seen.hard_boot) == (wanted.boot, wanted.hard_boot)
+    )
+
+
+def _from_stopped(wanted: Server) -> list[Action]:
+    match wanted.power:
+        case Power.RUNNING:
+            return [Start()]
+        case Power.PAUSED:
+            return [Start(), Pause()]
+        case _:
+            return []
+
+
+def _to_stopped(seen: Observed) -> list[Action]:
+    if seen.state is State.RUNNING:
+        return [Stop(STOP_GRACE_S)]
+    return [Stop(0)] if _has_run(seen) else []
+
+
+def _from_started(wanted: Server, seen: Observed) -> list[Action]:
+    if seen.hard_boot != wanted.hard_boot:
+        return [Stop(0), *_from_stopped(wanted)]
+    if seen.boot != wanted.boot:
+        grace_s = STOP_GRACE_S if seen.state is State.RUNNING else 0
+        return [Stop(grace_s), *_from_stopped(wanted)]
+    actions: list[Action] = []
+    if seen.state is State.PAUSED and wanted.power is Power.RUNNING:
+        actions.append(Start())
+    elif _is_unsettled(wanted, seen):
+        actions.append(Settle())
+    if seen.state is State.RUNNING and wanted.power is Power.PAUSED:
+        actions.append(Pause())
+    return actions
+
+
+def _is_unsettled(wanted: Server, seen: Observed) -> bool:
+    ports = frozenset(port.id for port in wanted.ports)
+    return seen.started_generation != wanted.generation or seen.ports != ports
+
+
+def _has_run(seen: Observed) -> bool:
+    return seen.state is not State.STOPPED or seen.remains

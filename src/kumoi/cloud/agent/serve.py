@@ -1,0 +1,84 @@
+"""The agent of one host, put together: the real driver, the real switch, the real control plane.
+
+Called by main.py. Must run in the host's network namespace and in the machine's mount namespace
+(`nsenter --net=…`, not `ip netns exec`, which hides the control groups).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kumoi.base import log
+from kumoi.base.clock import Clock
+from kumoi.base.errors import Permanent
+from kumoi.cloud.agent import inventory
+from kumoi.cloud.agent.agent import Agent
+from kumoi.cloud.agent.images import Images
+from kumoi.cloud.agent.state import StateDir
+from kumoi.cloud.agent.upstream import HttpUpstream, tls_context
+from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver
+from kumoi.cloud.drivers.network.interface import Switch
+from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
+from kumoi.cloud.hostapi.messages import Inventory
+from kumoi.config import Settings
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+INOTIFY_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
+INOTIFY_INSTANCES_MIN = 8_192
+"""All servers together count against root's; each systemd takes a few, and Linux allows 128."""
+
+
+async def serve(settings: Settings, clock: Clock) -> None:
+    """Until cancelled."""
+    with OvsSwitch(settings.switch_remote) as switch:
+        await serve_with(settings, clock, switch=switch, host_boot=read_boot_id())
+
+
+async def serve_with(settings: Settings, clock: Clock, *, switch: Switch, host_boot: str) -> None:
+    """The same on a switch and a boot of the host that the caller names."""
+    _check_control_groups()
+    ensure_inotify_instances()
+    host_dir = settings.host_dir
+    host_dir.mkdir(parents=True, exist_ok=True)
+    driver = LxcDriver(host_dir=host_dir, cloud=settings.name, switch=switch, host_boot=host_boot)
+    driver.prepare()
+
+    def take(ready_images: frozenset[str]) -> Inventory:
+        return inventory.take(
+            hostname=settings.host_name,
+            host_dir=host_dir,
+            drivers=[driver.name],
+            ready_images=ready_images,
+        )
+
+    tls = tls_context(settings.pki_dir, settings.host_name)
+    async with HttpUpstream(settings.host_api_url, tls=tls) as upstream:
+        images = Images(driver=driver, upstream=upstream, directory=host_dir / "downloads")
+        agent = Agent(
+            driver=driver,
+            upstream=upstream,
+            state=StateDir(host_dir / "wanted"),
+            images=images,
+            inventory=take,
+            host_boot=host_boot,
+            clock=clock,
+        )
+        log.event("agent.started", host=settings.host_name)
+        await agent.run()
+
+
+def read_boot_id() -> str:
+    """The identity of this boot of the host."""
+    return BOOT_ID.read_text().strip()
+
+
+def ensure_inotify_instances(path: Path = INOTIFY_INSTANCES) -> None:
+    """Allow enough of them for all servers. Never fewer than the machine allows already."""
+    if int(path.read_text()) < INOTIFY_INSTANCES_MIN:
+        path.write_text(f"{INOTIFY_INSTANCES_MIN}\n")
+
+
+def _check_control_groups() -> None:
+    root = Path("/sys/fs/cgroup")
+    if not any(root.glob("*/cgroup.procs")) and not (root / "cgroup.procs").exists():
+        raise Permanent("control groups cannot be seen: start the agent with nsenter --net")

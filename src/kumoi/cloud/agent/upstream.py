@@ -1,0 +1,111 @@
+"""The control plane as the agent sees it: the four calls of the host API.
+
+`Upstream` is the contract, `HttpUpstream` the real one: HTTPS, with this host's own certificate.
+Every call raises Transient when the control plane cannot be reached or does not answer as agreed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, Self
+
+import httpx
+import msgspec
+
+from kumoi.base.errors import Permanent, Transient
+from kumoi.cloud.hostapi.messages import PATH, Image, Inventory, Reports, Wanted
+
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 15.0
+CHUNK_BYTES = 1 << 20
+_NOT_FOUND = 404
+_JSON = {"Content-Type": "application/json"}
+
+
+class Upstream(Protocol):
+    async def wanted(self, since: int, wait_s: float) -> Wanted: ...
+
+    async def report(self, reports: Reports) -> None: ...
+
+    async def inventory(self, inventory: Inventory) -> None: ...
+
+    async def fetch_image(self, image: Image, path: Path) -> None:
+        """Write an image's file to `path`, and check that it is what it should be."""
+        ...
+
+
+class HttpUpstream:
+    """One connection pool, for as long as the agent lives."""
+
+    def __init__(self, url: str, *, tls: ssl.SSLContext | bool) -> None:
+        timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        self._client = httpx.AsyncClient(base_url=url + PATH, verify=tls, timeout=timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def wanted(self, since: int, wait_s: float) -> Wanted:
+        with _asking("ask what is wanted"):
+            answer = await self._client.get(
+                "/wanted",
+                params={"since": since, "wait_s": f"{wait_s:g}"},
+                timeout=httpx.Timeout(wait_s + ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            )
+            answer.raise_for_status()
+            return msgspec.json.decode(answer.content, type=Wanted)
+
+    async def report(self, reports: Reports) -> None:
+        with _asking("report what is"):
+            content = msgspec.json.encode(reports)
+            answer = await self._client.post("/reports", content=content, headers=_JSON)
+            answer.raise_for_status()
+
+    async def inventory(self, inventory: Inventory) -> None:
+        with _asking("tell what this host has"):
+            content = msgspec.json.encode(inventory)
+            answer = await self._client.put("/inventory", content=content, headers=_JSON)
+            answer.raise_for_status()
+
+    async def fetch_image(self, image: Image, path: Path) -> None:
+        digest = hashlib.sha256()
+        with _asking(f"fetch image {image.id}"):
+            async with self._client.stream("GET", f"/images/{image.id}") as answer:
+                if answer.status_code == _NOT_FOUND:
+                    raise Permanent(f"image {image.id} is gone")
+                answer.raise_for_status()
+                with path.open("wb") as file:
+                    async for chunk in answer.aiter_bytes(CHUNK_BYTES):
+                        file.write(chunk)
+                        digest.update(chunk)
+        if digest.hexdigest() != image.sha256:
+            raise Transient(f"fetch image {image.id}: what came is not what it should be")
+
+
+def tls_context(pki_dir: Path, host_name: str) -> ssl.SSLContext:
+    """Trust the cloud's own authority only, and show this host's certificate."""
+    context = ssl.create_default_context(cafile=str(pki_dir / "ca.crt"))
+    context.load_cert_chain(pki_dir / f"{host_name}.crt", pki_dir / f"{host_name}.key")
+    return context
+
+
+@contextlib.contextmanager
+def _asking(what: str) -> Iterator[None]:
+    """Outside errors become ours, in this one place."""
+    try:
+        yield
+    except httpx.HTTPError as cause:
+        raise Transient(what) from cause
+    except msgspec.DecodeError as cause:
+        raise Transient(f"{what}: the answer is not as agreed") from cause
+    except OSError as cause:
+        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Permanent(f"{what}: the host's disk is full") from cause
+        raise Transient(what) from cause

@@ -1,0 +1,144 @@
+"""A driver whose servers are only remembered. It behaves as the real one: it holds state, takes its
+time and fails when told to.
+
+For tests, and for measuring the control plane with a hundred hosts in one process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kumoi.base.errors import KumoiError
+from kumoi.cloud.drivers.instance.interface import Observed
+from kumoi.cloud.hostapi.messages import Image, Server, State
+
+
+@dataclass
+class FakeDriver:
+    """`start_s` is how long a start takes. `fail_next` makes calls fail; `kill` ends a server as if
+    its own processes had; `reboot_host` ends all of them, and the host has another boot.
+    """
+
+    name: str = "lxc"
+    host_boot: str = "boot-1"
+    start_s: float = 0.0
+    servers: dict[str, Observed] = field(default_factory=dict)
+    images: set[str] = field(default_factory=set)
+    done: list[str] = field(default_factory=list)
+    _failures: list[tuple[str, KumoiError]] = field(default_factory=list)
+    _guard: threading.RLock = field(default_factory=threading.RLock)
+    _last_pid: int = 1
+
+    # What a test tells it.
+
+    def fail_next(self, verb: str, error: KumoiError, *, times: int = 1) -> None:
+        """The next calls of this verb raise this error instead of doing anything."""
+        self._failures += [(verb, error)] * times
+
+    def kill(self, server_id: str) -> None:
+        with self._guard:
+            self._change(server_id, state=State.STOPPED, pid=0, ports=frozenset(), remains=True)
+
+    def unplug(self, server_id: str) -> None:
+        """A running server loses its ports."""
+        self._change(server_id, ports=frozenset())
+
+    def reboot_host(self, host_boot: str) -> None:
+        with self._guard:
+            self.host_boot = host_boot
+            for server_id in self.servers:
+                self.kill(server_id)
+
+    # What the agent asks of it.
+
+    def list_instances(self) -> dict[str, Observed]:
+        with self._guard:
+            return dict(self.servers)
+
+    def observe(self, server_id: str) -> Observed | None:
+        with self._guard:
+            return self.servers.get(server_id)
+
+    def ready_images(self) -> frozenset[str]:
+        with self._guard:
+            return frozenset(self.images)
+
+    def ensure_image(self, image: Image, path: Path) -> None:  # noqa: ARG002 - the contract's
+        self._begin("ensure_image", image.id)
+        with self._guard:
+            self.images.add(image.sha256)
+
+    def ensure_built(self, server: Server) -> None:
+        self._begin("ensure_built", server.id)
+        with self._guard:
+            seen = self.servers.get(server.id) or Observed(server_id=server.id, state=State.STOPPED)
+            self.servers[server.id] = dataclasses.replace(seen, build=server.build)
+
+    def ensure_running(self, server: Server) -> None:
+        self._begin("ensure_running", server.id)
+        time.sleep(self.start_s)
+        with self._guard:
+            seen = self.servers[server.id]
+            if seen.state is State.STOPPED:
+                self._last_pid += 1
+                self._change(server.id, pid=self._last_pid)
+            self._change(server.id, state=State.RUNNING, remains=False)
+            self._settle(server)
+
+    def ensure_ports(self, server: Server) -> None:
+        self._begin("ensure_ports", server.id)
+        with self._guard:
+            self._settle(server)
+
+    def ensure_paused(self, server_id: str) -> None:
+        self._begin("ensure_paused", server_id)
+        self._change(server_id, state=State.PAUSED)
+
+    def ensure_stopped(self, server_id: str, *, grace_s: float) -> None:  # noqa: ARG002 - likewise
+        self._begin("ensure_stopped", server_id)
+        with self._guard:
+            if server_id in self.servers:
+                self.kill(server_id)
+                self._change(server_id, remains=False)
+
+    def delete_instance(self, server_id: str) -> None:
+        self._begin("delete_instance", server_id)
+        with self._guard:
+            self.servers.pop(server_id, None)
+
+    def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
+        """Every port here belongs to a server."""
+
+    def console(self, server_id: str) -> str:
+        seen = self.observe(server_id)
+        return f"server {server_id} is {seen.state}\n" if seen else ""
+
+    # How.
+
+    def _begin(self, verb: str, noun_id: str) -> None:
+        with self._guard:
+            for failure in self._failures:
+                if failure[0] == verb:
+                    self._failures.remove(failure)
+                    raise failure[1]
+            self.done.append(f"{verb} {noun_id}")
+
+    def _settle(self, server: Server) -> None:
+        self._change(
+            server.id,
+            started_generation=server.generation,
+            boot=server.boot,
+            hard_boot=server.hard_boot,
+            host_boot=self.host_boot,
+            ports=frozenset(port.id for port in server.ports),
+        )
+
+    def _change(self, server_id: str, **changes: object) -> None:
+        with self._guard:
+            seen = self.servers[server_id]
+            self.servers[server_id] = dataclasses.replace(seen, **changes)  # type: ignore[arg-type]
