@@ -7,9 +7,15 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Forbidden
-from kumoi.cloud.api.identity import rendering
+from kumoi.cloud.api.identity import domain as identity_domain
+from kumoi.cloud.api.identity import project, rendering
 from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.domain.identity import assignment
 from kumoi.cloud.domain.identity import catalog as domain
+from kumoi.cloud.store.identity import domain as domain_store
+from kumoi.cloud.store.identity import project as project_store
+from kumoi.cloud.store.identity.assignment import Target
+from kumoi.cloud.store.listing import Listing
 
 
 def show(request: Request) -> Reply:
@@ -19,6 +25,31 @@ def show(request: Request) -> Reply:
     with request.read() as connection:
         shown = render(request, connection, claims.project_id)
     return Reply(200, {"catalog": shown, "links": rendering.link(request, "auth", "catalog")})
+
+
+def projects(request: Request) -> Reply:
+    """The projects that the caller could have a token for."""
+    with request.read() as connection:
+        ids = assignment.targets_of(connection, request.caller.user_id, Target.PROJECT)
+        enabled = Listing(filters={"enabled": [True]})
+        rows = project_store.page(connection, enabled, ids=ids)
+        shown = project.render(request, connection, rows)
+    return Reply(200, rendering.page(request, "projects", shown))
+
+
+def domains(request: Request) -> Reply:
+    """The domains that the caller could have a token for."""
+    with request.read() as connection:
+        ids = assignment.targets_of(connection, request.caller.user_id, Target.DOMAIN)
+        enabled = Listing(filters={"enabled": [True], "id": ids})
+        rows = domain_store.page(connection, enabled)
+    shown = [identity_domain.render(request, row) for row in rows]
+    return Reply(200, rendering.page(request, "domains", shown))
+
+
+def system(request: Request) -> Reply:
+    """Nobody has a role on the system as such."""
+    return Reply(200, rendering.page(request, "system", []))
 
 
 def render(

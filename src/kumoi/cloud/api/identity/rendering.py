@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from kumoi.cloud.api import paging
-from kumoi.cloud.api.request import UNSET, Request
+from kumoi.cloud.api.request import UNSET, Request, Unset
 from kumoi.cloud.domain.identity import revocation
 from kumoi.cloud.store.listing import Listing
 
@@ -17,7 +17,10 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Text = Annotated[str, msgspec.Meta(max_length=65_535)]
 Password = Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)]
+Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]+$")]
 NoOptions = Annotated[dict[str, Any], msgspec.Meta(max_length=0)]  # None is supported.
+NoTags = Annotated[list[str], msgspec.Meta(max_length=0)]
+NoRules = Annotated[list[Any], msgspec.Meta(max_length=0)]
 
 
 def moment(at: datetime | None) -> str | None:
@@ -29,10 +32,19 @@ def link(request: Request, *path: str) -> dict[str, str]:
     return {"self": "/".join((f"{request.base}/v3", *path))}
 
 
-def given(body: msgspec.Struct) -> dict[str, Any]:
+def given(body: msgspec.Struct, *, without: Sequence[str] = ()) -> dict[str, Any]:
     """The fields that the request has; one left out is no change."""
-    fields = {name: getattr(body, name) for name in body.__struct_fields__}
+    fields = {name: getattr(body, name) for name in body.__struct_fields__ if name not in without}
     return {name: value for name, value in fields.items() if value is not UNSET}
+
+
+def home(request: Request, domain_id: str | Unset) -> str:
+    """The domain that something new is in: the one named, or else the token's."""
+    if not isinstance(domain_id, Unset):
+        return domain_id
+    claims = request.claims
+    within = claims.project.domain_id if claims.project else claims.domain_id
+    return str(within or claims.user_domain_id)
 
 
 def listing(

@@ -90,3 +90,12 @@ def next_generation(connection: Connection, key: str) -> int:
 
 def delete(connection: Connection, key: str) -> None:
     schema.delete(connection, user, key)
+
+
+def clear_default_project(connection: Connection, project_id: str) -> None:
+    """Of every user whose default project goes."""
+    connection.execute(
+        sa.update(user)
+        .where(user.c.default_project_id == project_id)
+        .values(default_project_id=None)
+    )

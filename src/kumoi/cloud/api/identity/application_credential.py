@@ -1,0 +1,143 @@
+"""Application credentials: what is accepted and what is shown. The secret shows once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Invalid
+from kumoi.base.secret import Secret
+from kumoi.cloud.api.identity import rendering
+from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.domain.identity import application_credential as domain
+from kumoi.cloud.domain.identity import credential_secret, user
+from kumoi.cloud.domain.identity.application_credential import NewCredential, RoleRef
+from kumoi.cloud.domain.identity.password import hash_password
+from kumoi.cloud.store.identity import application_credential as store
+from kumoi.cloud.store.identity import role as roles
+from kumoi.cloud.store.identity.application_credential import ApplicationCredential
+
+COLUMNS = {"name": "name"}
+
+
+class Role(Body):
+    id: rendering.Key | None = None
+    name: rendering.Name | None = None
+    domain_id: rendering.Key | None = None
+    domain: dict[str, str] | None = None
+
+
+class New(Body):
+    """`access_rules` are not supported: none may be given, since none would be kept to."""
+
+    name: rendering.Name
+    description: rendering.Text | None = None
+    secret: rendering.Password | None = None
+    roles: tuple[Role, ...] = ()
+    unrestricted: bool = False
+    expires_at: str | None = None
+    project_id: rendering.Key | Unset = UNSET
+    access_rules: rendering.NoRules | Unset = UNSET
+
+
+class Create(Body):
+    application_credential: New
+
+
+def create(request: Request) -> Reply:
+    wanted = request.parse(Create).application_credential
+    _require_project(request, wanted)
+    secret, secret_hash = _secret(wanted.secret)
+    new = NewCredential(
+        name=wanted.name,
+        secret_hash=secret_hash,
+        description=wanted.description,
+        roles=[RoleRef(id=role.id, name=role.name) for role in wanted.roles],
+        unrestricted=wanted.unrestricted,
+        expires_at=_expiry(wanted.expires_at),
+    )
+    with request.write() as connection:
+        now = request.services.clock.now()
+        made = domain.create(connection, request.claims, request.path["id"], new, now)
+        shown = render(request, connection, made)
+    return Reply(201, {"application_credential": {**shown, "secret": secret.reveal()}})
+
+
+def index(request: Request) -> Reply:
+    wanted = rendering.listing(request, COLUMNS)
+    with request.read() as connection:
+        owner = user.seen(connection, request.caller, request.path["id"])
+        found = store.page(connection, wanted, user_id=owner.id)
+        shown = [render(request, connection, row) for row in found]
+    return Reply(200, rendering.page(request, "application_credentials", shown, wanted))
+
+
+def show(request: Request) -> Reply:
+    with request.read() as connection:
+        owner = user.seen(connection, request.caller, request.path["id"])
+        found = domain.get(connection, owner.id, request.path["credential_id"])
+        shown = render(request, connection, found)
+    return Reply(200, {"application_credential": shown})
+
+
+def delete(request: Request) -> Reply:
+    with request.write() as connection:
+        owner = user.seen(connection, request.caller, request.path["id"])
+        key, now = request.path["credential_id"], request.services.clock.now()
+        domain.delete(connection, request.claims, owner.id, key, now)
+    rendering.ended(request)
+    return Reply(204)
+
+
+def access_rules(request: Request) -> Reply:
+    """None: they are not supported."""
+    with request.read() as connection:
+        user.seen(connection, request.caller, request.path["id"])
+    return Reply(200, rendering.page(request, "access_rules", []))
+
+
+def _require_project(request: Request, wanted: New) -> None:
+    if wanted.project_id not in (UNSET, request.claims.project_id):
+        raise Invalid("project_id must be the token's project", field="project_id")
+
+
+def _secret(given: str | None) -> tuple[Secret, str]:
+    if given is None:
+        made = credential_secret.generate()
+        return made, credential_secret.hash_generated(made)
+    chosen = Secret(given)
+    return chosen, hash_password(chosen)
+
+
+def _expiry(text: str | None) -> datetime | None:
+    """A time without a zone is UTC. Raises Invalid."""
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as cause:
+        raise Invalid(f"'{text}' is not a time", field="expires_at") from cause
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def render(request: Request, connection: Connection, row: ApplicationCredential) -> dict[str, Any]:
+    expires_at = row.expires_at
+    return {
+        "id": row.id,
+        "name": row.name,
+        "description": row.description,
+        "user_id": row.user_id,
+        "project_id": row.project_id,
+        "roles": [
+            {"id": role.id, "name": role.name, "domain_id": None}
+            for role in roles.every(connection)
+            if role.id in row.role_ids
+        ],
+        "unrestricted": row.unrestricted,
+        # Keystone writes this one time without a zone.
+        "expires_at": expires_at.strftime("%Y-%m-%dT%H:%M:%S.%f") if expires_at else None,
+        "system": None,
+        "links": rendering.link(request, "users", row.user_id, "application_credentials", row.id),
+    }

@@ -1,0 +1,118 @@
+"""Role assignments: who has which role where.
+
+The path says it all: /projects/{id}/users/{actor_id}/roles/{role_id}, and the like for domains and
+groups.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.api import paging
+from kumoi.cloud.api.identity import rendering, role
+from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.domain.identity import assignment as domain
+from kumoi.cloud.domain.identity import assignment_list
+from kumoi.cloud.domain.identity.assignment_list import Wanted
+from kumoi.cloud.store.identity import names as names_of
+from kumoi.cloud.store.identity.assignment import Actor, Assignment, Target
+from kumoi.cloud.store.identity.names import Name
+
+FILTERS = {
+    "user.id": "user_id",
+    "group.id": "group_id",
+    "role.id": "role_id",
+    "scope.project.id": "project_id",
+    "scope.domain.id": "domain_id",
+}
+
+
+def granted(request: Request) -> Reply:
+    row = _named(request)
+    with request.read() as connection:
+        found = domain.granted(connection, row.actor, row.actor_id, row.target, row.target_id)
+    shown = [role.render(request, one) for one in found]
+    return Reply(200, rendering.page(request, "roles", shown))
+
+
+def grant(request: Request) -> Reply:
+    with request.write() as connection:
+        domain.grant(connection, _named(request))
+    return Reply(204)
+
+
+def check(request: Request) -> Reply:
+    with request.read() as connection:
+        domain.check(connection, _named(request))
+    return Reply(204)
+
+
+def revoke(request: Request) -> Reply:
+    with request.write() as connection:
+        domain.revoke(connection, _named(request), request.services.clock.now())
+    rendering.ended(request)
+    return Reply(204)
+
+
+def index(request: Request) -> Reply:
+    """`effective` resolves groups and implied roles; `include_names` adds names to the ids."""
+    if any(key in request.query for key in ("scope.system", "scope.OS-INHERIT:inherited_to")):
+        return Reply(200, rendering.page(request, "role_assignments", []))
+    given = {name: request.query[key] for key, name in FILTERS.items() if key in request.query}
+    wanted = Wanted(effective=_flag(request, "effective"), **given)
+    with request.read() as connection:
+        found = assignment_list.every(connection, wanted)
+        shown = _render(request, connection, found)
+    return Reply(200, rendering.page(request, "role_assignments", shown))
+
+
+def _flag(request: Request, key: str) -> bool:
+    """Present without a value is true, as Keystone reads it."""
+    return key in request.query and paging.boolean(request.query[key] or "true", key)
+
+
+def _named(request: Request) -> Assignment:
+    parts = request.http.url.path.split("/v3/")[1].split("/")
+    return Assignment(
+        Actor(parts[2].removesuffix("s")),
+        request.path["actor_id"],
+        Target(parts[0].removesuffix("s")),
+        request.path["id"],
+        request.path.get("role_id", ""),
+    )
+
+
+def _render(
+    request: Request, connection: Connection, found: list[Assignment]
+) -> list[dict[str, Any]]:
+    if not _flag(request, "include_names"):
+        return [_plain(request, row) for row in found]
+    named = names_of.load(connection)
+    return [
+        {
+            **_plain(request, row),
+            "role": {"id": row.role_id, "name": named.roles[row.role_id]},
+            row.actor.value: _named_in_domain(named.actors[row.actor_id]),
+            "scope": {row.target.value: _named_in_domain(named.targets[row.target_id])},
+        }
+        for row in found
+    ]
+
+
+def _plain(request: Request, row: Assignment) -> dict[str, Any]:
+    path = (f"{row.target}s", row.target_id, f"{row.actor}s", row.actor_id, "roles", row.role_id)
+    return {
+        "role": {"id": row.role_id},
+        row.actor.value: {"id": row.actor_id},
+        "scope": {row.target.value: {"id": row.target_id}},
+        "links": {"assignment": rendering.link(request, *path)["self"]},
+    }
+
+
+def _named_in_domain(name: Name) -> dict[str, Any]:
+    shown: dict[str, Any] = {"id": name.id, "name": name.name}
+    if name.domain_id is not None:
+        shown["domain"] = {"id": name.domain_id, "name": name.domain_name}
+    return shown

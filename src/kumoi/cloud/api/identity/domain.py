@@ -1,0 +1,94 @@
+"""Domains: what is accepted and what is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kumoi.cloud.api.identity import rendering
+from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.domain.identity import domain
+from kumoi.cloud.store.identity import domain as store
+from kumoi.cloud.store.identity.domain import Domain
+
+COLUMNS = {"name": "name", "enabled": "enabled"}
+
+
+class New(Body):
+    name: rendering.Name
+    description: rendering.Text | None = ""
+    enabled: bool = True
+    options: rendering.NoOptions | Unset = UNSET
+    tags: rendering.NoTags | Unset = UNSET
+
+
+class Changes(Body):
+    name: rendering.Name | Unset = UNSET
+    description: rendering.Text | Unset = UNSET
+    enabled: bool | Unset = UNSET
+    options: rendering.NoOptions | Unset = UNSET
+    tags: rendering.NoTags | Unset = UNSET
+
+
+class Create(Body):
+    domain: New
+
+
+class Update(Body):
+    domain: Changes
+
+
+def create(request: Request) -> Reply:
+    wanted = request.parse(Create).domain
+    with request.write() as connection:
+        made = domain.create(
+            connection,
+            name=wanted.name,
+            description=wanted.description or "",
+            enabled=wanted.enabled,
+        )
+    return Reply(201, {"domain": render(request, made)})
+
+
+def index(request: Request) -> Reply:
+    wanted = rendering.listing(request, COLUMNS, booleans=("enabled",))
+    with request.read() as connection:
+        found = store.page(connection, wanted)
+    shown = [render(request, row) for row in found]
+    return Reply(200, rendering.page(request, "domains", shown, wanted))
+
+
+def show(request: Request) -> Reply:
+    """Anybody may look at the domains that the token names: tools ask for them."""
+    claims = request.claims
+    own = {claims.user_domain_id, claims.domain_id, claims.project and claims.project.domain_id}
+    with request.read() as connection:
+        found = domain.seen(connection, request.caller, own, request.path["id"])
+    return Reply(200, {"domain": render(request, found)})
+
+
+def update(request: Request) -> Reply:
+    values = rendering.given(request.parse(Update).domain, without=("options", "tags"))
+    with request.write() as connection:
+        now = request.services.clock.now()
+        changed = domain.update(connection, request.path["id"], values, now)
+    rendering.ended(request)
+    return Reply(200, {"domain": render(request, changed)})
+
+
+def delete(request: Request) -> Reply:
+    with request.write() as connection:
+        domain.delete(connection, request.path["id"], request.services.clock.now())
+    rendering.ended(request)
+    return Reply(204)
+
+
+def render(request: Request, row: Domain) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "description": row.description,
+        "enabled": row.enabled,
+        "tags": [],
+        "options": {},
+        "links": rendering.link(request, "domains", row.id),
+    }

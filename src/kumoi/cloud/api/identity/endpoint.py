@@ -1,0 +1,138 @@
+"""Endpoints and regions of the catalogue: what is accepted and what is shown."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from kumoi.base.errors import NotFound
+from kumoi.cloud.api.identity import rendering
+from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.domain.identity import endpoint as domain
+from kumoi.cloud.domain.identity.endpoint import NewEndpoint
+from kumoi.cloud.store.identity import endpoint as store
+from kumoi.cloud.store.identity.endpoint import Endpoint
+
+COLUMNS = {
+    "interface": "interface",
+    "service_id": "service_id",
+    "region_id": "region",
+    "region": "region",
+}
+Interface = Literal["public", "internal", "admin"]
+Url = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9+.-]+:.+", max_length=2_000)]
+
+
+class New(Body):
+    service_id: rendering.Key
+    interface: Interface
+    url: Url
+    region: rendering.Name | None = None
+    region_id: rendering.Name | None = None
+    name: str | Unset = UNSET
+    enabled: bool = True
+
+
+class Changes(Body):
+    service_id: rendering.Key | Unset = UNSET
+    interface: Interface | Unset = UNSET
+    url: Url | Unset = UNSET
+    region: rendering.Name | Unset | None = UNSET
+    region_id: rendering.Name | Unset | None = UNSET
+    name: str | Unset = UNSET
+    enabled: bool | Unset = UNSET
+
+
+class Create(Body):
+    endpoint: New
+
+
+class Update(Body):
+    endpoint: Changes
+
+
+def create(request: Request) -> Reply:
+    wanted = request.parse(Create).endpoint
+    with request.write() as connection:
+        made = domain.create(
+            connection,
+            NewEndpoint(
+                service_id=wanted.service_id,
+                interface=wanted.interface,
+                url=wanted.url,
+                region=wanted.region_id or wanted.region,
+                enabled=wanted.enabled,
+            ),
+        )
+    return Reply(201, {"endpoint": render(request, made)})
+
+
+def index(request: Request) -> Reply:
+    wanted = rendering.listing(request, COLUMNS)
+    with request.read() as connection:
+        found = store.page(connection, wanted)
+    shown = [render(request, row) for row in found]
+    return Reply(200, rendering.page(request, "endpoints", shown, wanted))
+
+
+def show(request: Request) -> Reply:
+    with request.read() as connection:
+        found = domain.get(connection, request.path["id"])
+    return Reply(200, {"endpoint": render(request, found)})
+
+
+def update(request: Request) -> Reply:
+    values = rendering.given(request.parse(Update).endpoint, without=("name",))
+    if "region_id" in values:
+        values["region"] = values.pop("region_id")
+    with request.write() as connection:
+        changed = domain.update(connection, request.path["id"], values)
+    return Reply(200, {"endpoint": render(request, changed)})
+
+
+def delete(request: Request) -> Reply:
+    with request.write() as connection:
+        domain.delete(connection, request.path["id"])
+    return Reply(204)
+
+
+def regions(request: Request) -> Reply:
+    """The regions that endpoints are in; a region comes with its first endpoint."""
+    shown = [_region(request, name) for name in _known_regions(request)]
+    return Reply(200, rendering.page(request, "regions", shown))
+
+
+def region(request: Request) -> Reply:
+    key = request.path["id"]
+    if key not in _known_regions(request):
+        raise NotFound("region", key)
+    return Reply(200, {"region": _region(request, key)})
+
+
+def _known_regions(request: Request) -> list[str]:
+    with request.read() as connection:
+        return store.regions(connection)
+
+
+def _region(request: Request, name: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "description": "",
+        "parent_region_id": None,
+        "links": rendering.link(request, "regions", name),
+    }
+
+
+def render(request: Request, row: Endpoint) -> dict[str, Any]:
+    settings = request.services.settings
+    return {
+        "id": row.id,
+        "service_id": row.service_id,
+        "interface": row.interface,
+        "region": row.region,
+        "region_id": row.region,
+        "url": f"{settings.api_url}{row.url}" if row.url.startswith("/") else row.url,
+        "enabled": row.enabled,
+        "links": rendering.link(request, "endpoints", row.id),
+    }

@@ -1,0 +1,113 @@
+"""Groups: what is accepted and what is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kumoi.cloud.api.identity import rendering, user
+from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.domain.identity import group as domain
+from kumoi.cloud.store.identity import group as store
+from kumoi.cloud.store.identity import user as users
+from kumoi.cloud.store.identity.group import Group
+
+COLUMNS = {"name": "name", "domain_id": "domain_id"}
+
+
+class New(Body):
+    name: rendering.Name
+    domain_id: rendering.Key | Unset = UNSET
+    description: rendering.Text | None = ""
+
+
+class Changes(Body):
+    name: rendering.Name | Unset = UNSET
+    domain_id: rendering.Key | Unset = UNSET
+    description: rendering.Text | Unset = UNSET
+
+
+class Create(Body):
+    group: New
+
+
+class Update(Body):
+    group: Changes
+
+
+def create(request: Request) -> Reply:
+    wanted = request.parse(Create).group
+    with request.write() as connection:
+        made = domain.create(
+            connection,
+            name=wanted.name,
+            description=wanted.description or "",
+            domain_id=rendering.home(request, wanted.domain_id),
+        )
+    return Reply(201, {"group": render(request, made)})
+
+
+def index(request: Request) -> Reply:
+    wanted = rendering.listing(request, COLUMNS)
+    with request.read() as connection:
+        found = store.page(connection, wanted)
+    shown = [render(request, row) for row in found]
+    return Reply(200, rendering.page(request, "groups", shown, wanted))
+
+
+def show(request: Request) -> Reply:
+    with request.read() as connection:
+        found = domain.get(connection, request.path["id"])
+    return Reply(200, {"group": render(request, found)})
+
+
+def update(request: Request) -> Reply:
+    values = rendering.given(request.parse(Update).group)
+    with request.write() as connection:
+        changed = domain.update(connection, request.path["id"], values)
+    return Reply(200, {"group": render(request, changed)})
+
+
+def delete(request: Request) -> Reply:
+    with request.write() as connection:
+        domain.delete(connection, request.path["id"], request.services.clock.now())
+    rendering.ended(request)
+    return Reply(204)
+
+
+def list_users(request: Request) -> Reply:
+    wanted = rendering.listing(request, user.COLUMNS, booleans=("enabled",))
+    with request.read() as connection:
+        found = domain.get(connection, request.path["id"])
+        rows = users.page(connection, wanted, ids=store.members(connection, found.id))
+    shown = [user.render(request, row) for row in rows]
+    return Reply(200, rendering.page(request, "users", shown, wanted))
+
+
+def add_user(request: Request) -> Reply:
+    with request.write() as connection:
+        domain.join(connection, request.path["id"], request.path["user_id"])
+    return Reply(204)
+
+
+def check_user(request: Request) -> Reply:
+    with request.read() as connection:
+        domain.check(connection, request.path["id"], request.path["user_id"])
+    return Reply(204)
+
+
+def remove_user(request: Request) -> Reply:
+    with request.write() as connection:
+        now = request.services.clock.now()
+        domain.leave(connection, request.path["id"], request.path["user_id"], now)
+    rendering.ended(request)
+    return Reply(204)
+
+
+def render(request: Request, row: Group) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "domain_id": row.domain_id,
+        "description": row.description,
+        "links": rendering.link(request, "groups", row.id),
+    }

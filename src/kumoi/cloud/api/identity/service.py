@@ -1,0 +1,86 @@
+"""Services of the catalogue: what is accepted and what is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kumoi.cloud.api.identity import rendering
+from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.domain.identity import service as domain
+from kumoi.cloud.store.identity import service as store
+from kumoi.cloud.store.identity.service import Service
+
+COLUMNS = {"name": "name", "type": "type"}
+
+
+class New(Body):
+    type: rendering.Name
+    name: rendering.Text = ""
+    description: rendering.Text | None = None
+    enabled: bool = True
+
+
+class Changes(Body):
+    type: rendering.Name | Unset = UNSET
+    name: rendering.Text | Unset = UNSET
+    description: rendering.Text | Unset | None = UNSET
+    enabled: bool | Unset = UNSET
+
+
+class Create(Body):
+    service: New
+
+
+class Update(Body):
+    service: Changes
+
+
+def create(request: Request) -> Reply:
+    wanted = request.parse(Create).service
+    with request.write() as connection:
+        made = domain.create(
+            connection,
+            type=wanted.type,
+            name=wanted.name,
+            description=wanted.description,
+            enabled=wanted.enabled,
+        )
+    return Reply(201, {"service": render(request, made)})
+
+
+def index(request: Request) -> Reply:
+    wanted = rendering.listing(request, COLUMNS)
+    with request.read() as connection:
+        found = store.page(connection, wanted)
+    shown = [render(request, row) for row in found]
+    return Reply(200, rendering.page(request, "services", shown, wanted))
+
+
+def show(request: Request) -> Reply:
+    with request.read() as connection:
+        found = domain.get(connection, request.path["id"])
+    return Reply(200, {"service": render(request, found)})
+
+
+def update(request: Request) -> Reply:
+    values = rendering.given(request.parse(Update).service)
+    with request.write() as connection:
+        changed = domain.update(connection, request.path["id"], values)
+    return Reply(200, {"service": render(request, changed)})
+
+
+def delete(request: Request) -> Reply:
+    with request.write() as connection:
+        domain.delete(connection, request.path["id"])
+    return Reply(204)
+
+
+def render(request: Request, row: Service) -> dict[str, Any]:
+    shown = {
+        "id": row.id,
+        "type": row.type,
+        "name": row.name,
+        "enabled": row.enabled,
+        "links": rendering.link(request, "services", row.id),
+    }
+    return shown if row.description is None else {**shown, "description": row.description}

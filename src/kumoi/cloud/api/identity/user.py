@@ -1,0 +1,166 @@
+"""Users: what is accepted and what is shown. A password is hashed before the transaction opens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kumoi.base.secret import Secret
+from kumoi.cloud.api.identity import group, project, rendering
+from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.domain.identity import assignment
+from kumoi.cloud.domain.identity import user as domain
+from kumoi.cloud.domain.identity.password import hash_password
+from kumoi.cloud.domain.identity.user import NewUser
+from kumoi.cloud.store.identity import group as groups
+from kumoi.cloud.store.identity import project as projects
+from kumoi.cloud.store.identity import user as store
+from kumoi.cloud.store.identity.assignment import Target
+from kumoi.cloud.store.identity.user import User
+from kumoi.cloud.store.listing import Listing
+
+COLUMNS = {"name": "name", "enabled": "enabled", "domain_id": "domain_id"}
+
+
+class New(Body):
+    name: rendering.Name
+    domain_id: rendering.Key | Unset = UNSET
+    default_project_id: rendering.Key | None = None
+    description: rendering.Text | None = None
+    email: rendering.Name | None = None
+    enabled: bool = True
+    password: rendering.Password | None = None
+    options: rendering.NoOptions | Unset = UNSET
+
+
+class Changes(Body):
+    name: rendering.Name | Unset = UNSET
+    domain_id: rendering.Key | Unset = UNSET
+    default_project_id: rendering.Key | Unset | None = UNSET
+    description: rendering.Text | Unset | None = UNSET
+    email: rendering.Name | Unset | None = UNSET
+    enabled: bool | Unset = UNSET
+    password: rendering.Password | Unset | None = UNSET
+    options: rendering.NoOptions | Unset = UNSET
+
+
+class Passwords(Body):
+    password: rendering.Password
+    original_password: rendering.Password
+
+
+class Create(Body):
+    user: New
+
+
+class Update(Body):
+    user: Changes
+
+
+class ChangePassword(Body):
+    user: Passwords
+
+
+def create(request: Request) -> Reply:
+    wanted = request.parse(Create).user
+    hashed = hash_password(Secret(wanted.password)) if wanted.password else None
+    with request.write() as connection:
+        made = domain.create(
+            connection,
+            NewUser(
+                name=wanted.name,
+                domain_id=rendering.home(request, wanted.domain_id),
+                description=wanted.description,
+                email=wanted.email,
+                enabled=wanted.enabled,
+                default_project_id=wanted.default_project_id,
+                password_hash=hashed,
+            ),
+        )
+    return Reply(201, {"user": render(request, made)})
+
+
+def index(request: Request) -> Reply:
+    wanted = rendering.listing(request, COLUMNS, booleans=("enabled",))
+    with request.read() as connection:
+        found = store.page(connection, wanted)
+    shown = [render(request, row) for row in found]
+    return Reply(200, rendering.page(request, "users", shown, wanted))
+
+
+def show(request: Request) -> Reply:
+    with request.read() as connection:
+        found = domain.seen(connection, request.caller, request.path["id"])
+    return Reply(200, {"user": render(request, found)})
+
+
+def update(request: Request) -> Reply:
+    values = rendering.given(request.parse(Update).user, without=("options",))
+    if "password" in values:
+        password = values.pop("password")
+        values["password_hash"] = hash_password(Secret(password)) if password else None
+    with request.write() as connection:
+        now = request.services.clock.now()
+        changed = domain.update(connection, request.path["id"], values, now)
+    rendering.ended(request)
+    return Reply(200, {"user": render(request, changed)})
+
+
+def change_password(request: Request) -> Reply:
+    """One's own, with the old one; guessing counts as failed logins do."""
+    wanted = request.parse(ChangePassword).user
+    key = request.path["id"]
+    with request.read() as connection:
+        found = domain.seen(connection, request.caller, key)
+    old = Secret(wanted.original_password)
+    request.services.logins.verify(request.source, found.password_hash, old)
+    hashed = hash_password(Secret(wanted.password))
+    with request.write() as connection:
+        now = request.services.clock.now()
+        domain.change_password(
+            connection, key, checked_hash=found.password_hash, new_hash=hashed, now=now
+        )
+    rendering.ended(request)
+    return Reply(204)
+
+
+def delete(request: Request) -> Reply:
+    with request.write() as connection:
+        domain.delete(connection, request.path["id"], request.services.clock.now())
+    rendering.ended(request)
+    return Reply(204)
+
+
+def list_groups(request: Request) -> Reply:
+    with request.read() as connection:
+        found = domain.seen(connection, request.caller, request.path["id"])
+        ids = groups.groups_of(connection, found.id)
+        rows = groups.page(connection, Listing(), ids=ids)
+    shown = [group.render(request, row) for row in rows]
+    return Reply(200, rendering.page(request, "groups", shown))
+
+
+def list_projects(request: Request) -> Reply:
+    """The projects on which the user has a role."""
+    with request.read() as connection:
+        found = domain.seen(connection, request.caller, request.path["id"])
+        ids = assignment.targets_of(connection, found.id, Target.PROJECT)
+        wanted = rendering.listing(request, project.COLUMNS, booleans=("enabled",))
+        rows = projects.page(connection, wanted, ids=ids)
+        shown = project.render(request, connection, rows)
+    return Reply(200, rendering.page(request, "projects", shown, wanted))
+
+
+def render(request: Request, row: User) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "id": row.id,
+        "name": row.name,
+        "domain_id": row.domain_id,
+        "enabled": row.enabled,
+        "password_expires_at": None,
+        "options": {},
+        "links": rendering.link(request, "users", row.id),
+    }
+    for name in ("description", "email", "default_project_id"):
+        if getattr(row, name) is not None:
+            shown[name] = getattr(row, name)
+    return shown

@@ -1,0 +1,92 @@
+"""Domains: what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, NotFound
+from kumoi.base.ids import new_hex_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.identity import assignment, group, project, revocation, user
+from kumoi.cloud.domain.identity.bootstrap import DOMAIN_ID
+from kumoi.cloud.store.identity import assignment as assignments
+from kumoi.cloud.store.identity import domain as store
+from kumoi.cloud.store.identity import group as groups
+from kumoi.cloud.store.identity import project as projects
+from kumoi.cloud.store.identity import user as users
+from kumoi.cloud.store.identity.assignment import Target
+from kumoi.cloud.store.identity.domain import Domain
+
+
+def create(connection: Connection, *, name: str, description: str, enabled: bool) -> Domain:
+    """Raises Conflict when the name is taken."""
+    _require_free(connection, name)
+    row = Domain(new_hex_id(), name, description, enabled)
+    store.insert(connection, row)
+    return row
+
+
+def get(connection: Connection, key: str) -> Domain:
+    """Raises NotFound."""
+    row = store.get(connection, key)
+    if row is None:
+        raise NotFound("domain", key)
+    return row
+
+
+def seen(connection: Connection, caller: Caller, own: Collection[str], key: str) -> Domain:
+    """One of `own`; for an administrator, any. Raises NotFound."""
+    if not caller.is_admin and key not in own:
+        raise NotFound("domain", key)
+    return get(connection, key)
+
+
+def update(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> Domain:
+    """Disabling it ends the tokens of its users and for its projects. Raises NotFound, Conflict."""
+    row = get(connection, key)
+    if values.get("name", row.name) != row.name:
+        _require_free(connection, values["name"])
+    store.update(connection, key, values)
+    if row.enabled and values.get("enabled") is False:
+        for found in users.in_domain(connection, key):
+            revocation.end_user(connection, found.id, now)
+        for owned in projects.in_domain(connection, key):
+            revocation.end_project(connection, owned.id, now)
+        _end_own(connection, key, now)
+    return get(connection, key)
+
+
+def delete(connection: Connection, key: str, now: datetime) -> None:
+    """With all that is in it. Raises NotFound, and Forbidden while it is enabled."""
+    row = get(connection, key)
+    if key == DOMAIN_ID:
+        raise Forbidden("The default domain cannot be deleted.")
+    if row.enabled:
+        raise Forbidden("Cannot delete a domain that is enabled, please disable it first.")
+    for found in users.in_domain(connection, key):
+        user.delete(connection, found.id, now)
+    for joined in groups.in_domain(connection, key):
+        group.delete(connection, joined.id, now)
+    for owned in projects.in_domain(connection, key):
+        project.remove(connection, owned.id, now)
+    _end_own(connection, key, now)
+    assignments.delete_matching(connection, target=Target.DOMAIN, target_id=key)
+    store.delete(connection, key)
+
+
+def _end_own(connection: Connection, key: str, now: datetime) -> None:
+    """End the tokens that are for the domain itself."""
+    found = assignments.matching(connection, target=Target.DOMAIN, target_id=key)
+    assignment.end_tokens(connection, found, now)
+
+
+def _require_free(connection: Connection, name: str) -> None:
+    if store.named(connection, name) is not None:
+        raise Conflict(
+            "Conflict occurred attempting to store domain - it is not permitted to have two "
+            f"domains with the same name: {name}"
+        )

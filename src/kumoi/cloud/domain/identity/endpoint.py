@@ -1,0 +1,67 @@
+"""Endpoints of the catalogue: what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Invalid, NotFound
+from kumoi.base.ids import new_hex_id
+from kumoi.cloud.store.identity import endpoint as store
+from kumoi.cloud.store.identity import service as services
+from kumoi.cloud.store.identity.endpoint import Endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEndpoint:
+    service_id: str
+    interface: str
+    url: str
+    region: str | None = None
+    enabled: bool = True
+
+
+def create(connection: Connection, wanted: NewEndpoint) -> Endpoint:
+    """Raises Invalid for a service that is not there."""
+    _require_service(connection, wanted.service_id)
+    row = Endpoint(
+        id=new_hex_id(),
+        service_id=wanted.service_id,
+        region=wanted.region,
+        interface=wanted.interface,
+        url=wanted.url,
+        enabled=wanted.enabled,
+    )
+    store.insert(connection, row)
+    return row
+
+
+def get(connection: Connection, key: str) -> Endpoint:
+    """Raises NotFound."""
+    row = store.get(connection, key)
+    if row is None:
+        raise NotFound("endpoint", key)
+    return row
+
+
+def update(connection: Connection, key: str, values: Mapping[str, Any]) -> Endpoint:
+    """Raises NotFound, Invalid for a service that is not there."""
+    get(connection, key)
+    if "service_id" in values:
+        _require_service(connection, values["service_id"])
+    store.update(connection, key, values)
+    return get(connection, key)
+
+
+def delete(connection: Connection, key: str) -> None:
+    """Raises NotFound."""
+    get(connection, key)
+    store.delete(connection, key)
+
+
+def _require_service(connection: Connection, key: str) -> None:
+    if services.get(connection, key) is None:
+        raise Invalid(f"Service {key} could not be found.", field="service_id")

@@ -1,0 +1,95 @@
+"""Groups: what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
+from kumoi.base.ids import new_hex_id
+from kumoi.cloud.domain.identity import assignment, revocation
+from kumoi.cloud.store.identity import assignment as assignments
+from kumoi.cloud.store.identity import domain as domains
+from kumoi.cloud.store.identity import group as store
+from kumoi.cloud.store.identity import user as users
+from kumoi.cloud.store.identity.assignment import Actor
+from kumoi.cloud.store.identity.group import Group
+
+
+def create(connection: Connection, *, name: str, description: str, domain_id: str) -> Group:
+    """Raises Invalid for a domain that is not there, Conflict when the name is taken."""
+    if domains.get(connection, domain_id) is None:
+        raise Invalid(f"Domain {domain_id} could not be found.", field="domain_id")
+    _require_free(connection, domain_id, name)
+    row = Group(new_hex_id(), domain_id, name, description)
+    store.insert(connection, row)
+    return row
+
+
+def get(connection: Connection, key: str) -> Group:
+    """Raises NotFound."""
+    row = store.get(connection, key)
+    if row is None:
+        raise NotFound("group", key)
+    return row
+
+
+def update(connection: Connection, key: str, values: Mapping[str, Any]) -> Group:
+    """Raises NotFound, Conflict, Forbidden for another domain."""
+    row = get(connection, key)
+    changes = dict(values)
+    if changes.pop("domain_id", row.domain_id) != row.domain_id:
+        raise Forbidden("Update of `domain_id` is not allowed.")
+    if changes.get("name", row.name) != row.name:
+        _require_free(connection, row.domain_id, changes["name"])
+    store.update(connection, key, changes)
+    return get(connection, key)
+
+
+def delete(connection: Connection, key: str, now: datetime) -> None:
+    """Its members lose what they had through it. Raises NotFound."""
+    get(connection, key)
+    granted = assignments.matching(connection, actor=Actor.GROUP, actor_id=key)
+    assignment.end_tokens(connection, granted, now)
+    assignments.delete_matching(connection, actor=Actor.GROUP, actor_id=key)
+    store.delete(connection, key)
+
+
+def join(connection: Connection, key: str, user_id: str) -> None:
+    """Raises NotFound."""
+    _require(connection, key, user_id)
+    store.join(connection, key, user_id)
+
+
+def leave(connection: Connection, key: str, user_id: str, now: datetime) -> None:
+    """Ends the user's tokens for what the group has roles on. Raises NotFound."""
+    _require(connection, key, user_id)
+    if not store.leave(connection, key, user_id):
+        raise NotFound("user", user_id)
+    granted = assignments.matching(connection, actor=Actor.GROUP, actor_id=key)
+    targets = sorted({row.target_id for row in granted})
+    revocation.end_grants(connection, [(user_id, target_id) for target_id in targets], now)
+
+
+def check(connection: Connection, key: str, user_id: str) -> None:
+    """Raises NotFound when the user is not in it."""
+    _require(connection, key, user_id)
+    if not store.is_member(connection, key, user_id):
+        raise NotFound("user", user_id)
+
+
+def _require(connection: Connection, key: str, user_id: str) -> None:
+    get(connection, key)
+    if users.get(connection, user_id) is None:
+        raise NotFound("user", user_id)
+
+
+def _require_free(connection: Connection, domain_id: str, name: str) -> None:
+    if store.named(connection, domain_id, name) is not None:
+        raise Conflict(
+            "Conflict occurred attempting to store group - Duplicate entry found with name "
+            f"{name} at domain ID {domain_id}."
+        )

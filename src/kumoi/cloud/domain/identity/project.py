@@ -1,0 +1,127 @@
+"""Projects: what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
+from kumoi.base.ids import new_hex_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.identity import assignment, revocation
+from kumoi.cloud.store.identity import application_credential as credentials
+from kumoi.cloud.store.identity import assignment as assignments
+from kumoi.cloud.store.identity import domain as domains
+from kumoi.cloud.store.identity import project as store
+from kumoi.cloud.store.identity import user as users
+from kumoi.cloud.store.identity.assignment import Target
+from kumoi.cloud.store.identity.project import Project
+
+TAGS_MAX = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewProject:
+    """What a project is made from. Without a parent it stands at the top of its domain."""
+
+    name: str
+    domain_id: str
+    parent_id: str | None = None
+    description: str = ""
+    enabled: bool = True
+
+
+def create(connection: Connection, wanted: NewProject) -> Project:
+    """Raises Invalid for a domain or parent that is not there, Conflict when the name is taken."""
+    if domains.get(connection, wanted.domain_id) is None:
+        raise Invalid(f"Domain {wanted.domain_id} could not be found.", field="domain_id")
+    parent_id = wanted.parent_id or wanted.domain_id
+    if parent_id != wanted.domain_id:
+        parent = store.get(connection, parent_id)
+        if parent is None or parent.domain_id != wanted.domain_id:
+            raise Invalid(f"Project {parent_id} could not be found.", field="parent_id")
+    _require_free(connection, wanted.domain_id, wanted.name)
+    row = Project(
+        id=new_hex_id(),
+        domain_id=wanted.domain_id,
+        parent_id=parent_id,
+        name=wanted.name,
+        description=wanted.description,
+        enabled=wanted.enabled,
+    )
+    store.insert(connection, row)
+    return row
+
+
+def get(connection: Connection, key: str) -> Project:
+    """Raises NotFound."""
+    row = store.get(connection, key)
+    if row is None:
+        raise NotFound("project", key)
+    return row
+
+
+def seen(connection: Connection, caller: Caller, key: str) -> Project:
+    """One that the caller may look at: an administrator any, others those they have a role on."""
+    row = store.get(connection, key)
+    if row is not None and not caller.is_admin and key != caller.project_id:
+        own = assignment.targets_of(connection, caller.user_id, Target.PROJECT)
+        row = row if key in own else None
+    if row is None:
+        raise NotFound("project", key)
+    return row
+
+
+def update(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> Project:
+    """Disabling it ends its tokens. Raises NotFound, Conflict, Invalid for another domain."""
+    row = get(connection, key)
+    changes = dict(values)
+    for fixed in ("domain_id", "parent_id"):
+        if changes.pop(fixed, getattr(row, fixed)) != getattr(row, fixed):
+            raise Forbidden(f"Update of `{fixed}` is not allowed.")
+    if changes.get("name", row.name) != row.name:
+        _require_free(connection, row.domain_id, changes["name"])
+    store.update(connection, key, changes)
+    if row.enabled and changes.get("enabled") is False:
+        revocation.end_project(connection, key, now)
+    return get(connection, key)
+
+
+def delete(connection: Connection, key: str, now: datetime) -> None:
+    """Raises NotFound, and Forbidden while other projects are below it."""
+    get(connection, key)
+    if store.has_children(connection, key):
+        raise Forbidden(f"Cannot delete the project {key} since it is not a leaf in the hierarchy.")
+    remove(connection, key, now)
+
+
+def remove(connection: Connection, key: str, now: datetime) -> None:
+    """With everything that names it."""
+    revocation.end_project(connection, key, now)
+    assignments.delete_matching(connection, target=Target.PROJECT, target_id=key)
+    credentials.delete_of(connection, project_id=key)
+    users.clear_default_project(connection, key)
+    store.delete(connection, key)
+
+
+def set_tags(connection: Connection, key: str, tags: Collection[str]) -> None:
+    """Raises NotFound, Invalid for one that cannot be a tag."""
+    get(connection, key)
+    if len(tags) > TAGS_MAX:
+        raise Invalid(f"At most {TAGS_MAX} tags are allowed", field="tags")
+    for tag in tags:
+        if "," in tag or "/" in tag:
+            raise Invalid(f"'{tag}' must not hold a comma or a slash", field="tags")
+    store.set_tags(connection, key, tags)
+
+
+def _require_free(connection: Connection, domain_id: str, name: str) -> None:
+    if store.named(connection, domain_id, name) is not None:
+        raise Conflict(
+            "Conflict occurred attempting to store project - it is not permitted to have two "
+            f"projects with the same name in the same domain: {name}"
+        )

@@ -1,0 +1,115 @@
+"""Users: what is allowed. Passwords come as hashes: nothing hashes inside a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
+from kumoi.base.ids import new_hex_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.identity import revocation
+from kumoi.cloud.domain.identity.login import REFUSED
+from kumoi.cloud.store.identity import application_credential as credentials
+from kumoi.cloud.store.identity import assignment as assignments
+from kumoi.cloud.store.identity import domain as domains
+from kumoi.cloud.store.identity import group as groups
+from kumoi.cloud.store.identity import user as store
+from kumoi.cloud.store.identity.assignment import Actor
+from kumoi.cloud.store.identity.user import User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUser:
+    """What a user is made from. Without a password hash it cannot log in with a password."""
+
+    name: str
+    domain_id: str
+    description: str | None = None
+    email: str | None = None
+    enabled: bool = True
+    default_project_id: str | None = None
+    password_hash: str | None = None
+
+
+def create(connection: Connection, wanted: NewUser) -> User:
+    """Raises Invalid for a domain that is not there, Conflict when the name is taken."""
+    if domains.get(connection, wanted.domain_id) is None:
+        raise Invalid(f"Domain {wanted.domain_id} could not be found.", field="domain_id")
+    _require_free(connection, wanted.domain_id, wanted.name)
+    row = User(
+        id=new_hex_id(),
+        domain_id=wanted.domain_id,
+        name=wanted.name,
+        description=wanted.description,
+        email=wanted.email,
+        enabled=wanted.enabled,
+        default_project_id=wanted.default_project_id,
+        password_hash=wanted.password_hash,
+    )
+    store.insert(connection, row)
+    return row
+
+
+def get(connection: Connection, key: str) -> User:
+    """Raises NotFound."""
+    row = store.get(connection, key)
+    if row is None:
+        raise NotFound("user", key)
+    return row
+
+
+def seen(connection: Connection, caller: Caller, key: str) -> User:
+    """Oneself; for an administrator, anybody. Raises NotFound."""
+    if not caller.is_admin and key != caller.user_id:
+        raise NotFound("user", key)
+    return get(connection, key)
+
+
+def update(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> User:
+    """A new password and disabling end the user's tokens. Raises NotFound, Conflict, Forbidden."""
+    row = get(connection, key)
+    changes = dict(values)
+    if changes.pop("domain_id", row.domain_id) != row.domain_id:
+        raise Forbidden("Update of `domain_id` is not allowed.")
+    if changes.get("name", row.name) != row.name:
+        _require_free(connection, row.domain_id, changes["name"])
+    store.update(connection, key, changes)
+    if "password_hash" in changes or (row.enabled and changes.get("enabled") is False):
+        revocation.end_user(connection, key, now)
+    return get(connection, key)
+
+
+def change_password(
+    connection: Connection, key: str, *, checked_hash: str | None, new_hash: str, now: datetime
+) -> None:
+    """`checked_hash` is what the old password was checked against, before this transaction.
+
+    Raises Unauthenticated when it has changed since.
+    """
+    row = store.get(connection, key)
+    if row is None or not row.enabled or row.password_hash != checked_hash:
+        raise Unauthenticated(REFUSED)
+    update(connection, key, {"password_hash": new_hash}, now)
+
+
+def delete(connection: Connection, key: str, now: datetime) -> None:
+    """With everything that names it. Raises NotFound."""
+    get(connection, key)
+    revocation.end_user(connection, key, now)
+    groups.leave_all(connection, key)
+    assignments.delete_matching(connection, actor=Actor.USER, actor_id=key)
+    credentials.delete_of(connection, user_id=key)
+    store.delete(connection, key)
+
+
+def _require_free(connection: Connection, domain_id: str, name: str) -> None:
+    if store.named(connection, domain_id, name) is not None:
+        raise Conflict(
+            "Conflict occurred attempting to store user - Duplicate entry found with name "
+            f"{name} at domain ID {domain_id}."
+        )
