@@ -77,6 +77,22 @@ def choose(connection: Connection, place: Place, wanted: Sequence[WantedIp] | No
     ]
 
 
+def next_of_version(connection: Connection, network_id: str, version: int) -> WantedIp | None:
+    """A free address of that version; None where the network has no such subnet.
+
+    Raises Conflict when none is left.
+    """
+    subnets = [
+        subnet
+        for subnet in subnet_store.of_network(connection, network_id)
+        if subnet.ip_version == version
+    ]
+    if not subnets:
+        return None
+    subnet_id, address = _from_any(connection, network_id, subnets)
+    return WantedIp(subnet_id=subnet_id, ip_address=address)
+
+
 def _one_of_each_version(
     connection: Connection, place: Place, subnets: Sequence[Subnet]
 ) -> list[Pair]:

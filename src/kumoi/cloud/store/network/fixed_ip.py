@@ -67,10 +67,5 @@ def count_by_subnet(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def ports_of_subnet(connection: Connection, subnet_id: str) -> list[str]:
-    query = sa.select(fixed_ip.c.port_id).where(fixed_ip.c.subnet_id == subnet_id)
-    return list(connection.execute(query.distinct()).scalars())
-
-
 def _text(number: int) -> str:
     return f"{number:032x}"

@@ -97,11 +97,27 @@ def find(connection: Connection, **values: Any) -> list[Port]:
     return standard.find(connection, port, Port, **values)
 
 
+def many(connection: Connection, keys: Collection[str]) -> dict[str, Port]:
+    rows = schema.among(connection, sa.select(port), port.c.id, keys)
+    return {row["id"]: Port(**row) for row in rows}
+
+
 def of_devices(connection: Connection, device_ids: Collection[str]) -> list[Port]:
     """The ports of devices, in the order in which they were attached."""
     query = sa.select(port).order_by(port.c.device_index, port.c.id)
     rows = schema.among(connection, query, port.c.device_id, device_ids)
     return [Port(**row) for row in rows]
+
+
+def on_subnet(
+    connection: Connection, subnet_id: str, *, device_owner: str | None = None
+) -> list[Port]:
+    """The ports that have an address of a subnet, of one kind of owner or of all."""
+    holders = sa.select(fixed_ip.c.port_id).where(fixed_ip.c.subnet_id == subnet_id)
+    query = sa.select(port).where(port.c.id.in_(holders)).order_by(port.c.created_at, port.c.id)
+    if device_owner is not None:
+        query = query.where(port.c.device_owner == device_owner)
+    return schema.fetch(connection, query, Port)
 
 
 def page(connection: Connection, query: Query, *, project_id: str | None) -> list[Port]:

@@ -1,0 +1,236 @@
+"""Floating IPs: an address outside that leads to a port inside."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
+from kumoi.base.ids import new_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.network import fixed_ip, owner, quota
+from kumoi.cloud.domain.network import network as network_domain
+from kumoi.cloud.domain.network import port as port_domain
+from kumoi.cloud.domain.network import router as router_domain
+from kumoi.cloud.domain.network.allocation import IPV4
+from kumoi.cloud.domain.network.fixed_ip import WantedIp
+from kumoi.cloud.domain.network.port import DOWN, NOWHERE, NewPort
+from kumoi.cloud.store.network import floating_ip as store
+from kumoi.cloud.store.network import port as port_store
+from kumoi.cloud.store.network import subnet as subnet_store
+from kumoi.cloud.store.network.floating_ip import FloatingIp
+from kumoi.cloud.store.network.port import Port
+from kumoi.cloud.store.network.standard import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewFloatingIp:
+    """`fixed_ip_address` says which of the port's addresses, where it has several."""
+
+    project_id: str
+    floating_network_id: str
+    description: str = ""
+    floating_ip_address: str | None = None
+    subnet_id: str | None = None
+    port_id: str | None = None
+    fixed_ip_address: str | None = None
+
+
+def create(
+    connection: Connection, caller: Caller, wanted: NewFloatingIp, now: datetime
+) -> FloatingIp:
+    """Raises NotFound, Forbidden, OverQuota, Conflict when no address is left or the port has one,
+    Invalid for a network that is not external.
+    """
+    if not caller.sees(wanted.project_id):
+        raise Forbidden("rule:create_floatingip is disallowed by policy")
+    if wanted.floating_ip_address is not None and not caller.is_admin:
+        raise Forbidden("rule:create_floatingip:floating_ip_address is disallowed by policy")
+    network = network_domain.get(connection, caller, wanted.floating_network_id)
+    if not network.external:
+        raise bad_request(f"Network {network.id} is not a valid external network")
+    quota.require(connection, wanted.project_id, "floatingip")
+    key = new_id()
+    own = _own_port(connection, wanted, key, now)
+    row = FloatingIp(
+        id=key,
+        project_id=wanted.project_id,
+        description=wanted.description,
+        floating_network_id=network.id,
+        floating_ip_address=own.fixed_ips[0][1],
+        own_port_id=own.id,
+        port_id=None,
+        fixed_ip_address=None,
+        router_id=None,
+        status=DOWN,
+        created_at=now,
+        updated_at=now,
+        revision_number=1,
+    )
+    store.insert(connection, row)
+    if wanted.port_id is not None:
+        _associate(connection, caller, row, (wanted.port_id, wanted.fixed_ip_address), now)
+    elif wanted.fixed_ip_address is not None:
+        raise bad_request("fixed_ip_address cannot be specified without a port_id")
+    return get(connection, caller, key)
+
+
+def get(connection: Connection, caller: Caller, key: str) -> FloatingIp:
+    """Raises NotFound when there is none that the caller may see."""
+    row = store.get(connection, key)
+    if row is None or not caller.sees(row.project_id):
+        raise NotFound(
+            "floating IP",
+            key,
+            kind="FloatingIPNotFound",
+            message=f"Floating IP {key} could not be found",
+        )
+    return row
+
+
+def page(connection: Connection, caller: Caller, query: Query) -> list[FloatingIp]:
+    return store.page(connection, query, project_id=None if caller.is_admin else caller.project_id)
+
+
+def update(
+    connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
+) -> FloatingIp:
+    """With `port_id` (None is nowhere) or `fixed_ip_address` it leads elsewhere. Raises as `create`."""
+    row = get(connection, caller, key)
+    new = dict(values)
+    moves = "port_id" in new or "fixed_ip_address" in new
+    port_id = new.pop("port_id", row.port_id)
+    fixed_address = new.pop("fixed_ip_address", None)
+    if moves and port_id is not None:
+        _associate(connection, caller, row, (port_id, fixed_address), now)
+    elif moves and fixed_address is not None:
+        raise bad_request("fixed_ip_address cannot be specified without a port_id")
+    elif moves:
+        new |= NOWHERE
+    store.update(connection, key, now=now, **new)
+    return get(connection, caller, key)
+
+
+def delete(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
+    """With the port that kept its address."""
+    row = get(connection, caller, key)
+    store.delete(connection, key)
+    own = port_store.get(connection, row.own_port_id)
+    if own is not None:
+        port_domain.remove(connection, own, now)
+
+
+def inner_ports(connection: Connection, rows: list[FloatingIp]) -> dict[str, Port]:
+    """The ports that floating IPs lead to, by id."""
+    return port_store.many(connection, {row.port_id for row in rows if row.port_id is not None})
+
+
+def bad_request(reason: str) -> Invalid:
+    return Invalid(f"Bad floatingip request: {reason}.", kind="BadRequest")
+
+
+def _own_port(connection: Connection, wanted: NewFloatingIp, key: str, now: datetime) -> Port:
+    address: WantedIp | None
+    if wanted.floating_ip_address is not None or wanted.subnet_id is not None:
+        address = WantedIp(subnet_id=wanted.subnet_id, ip_address=wanted.floating_ip_address)
+    else:
+        address = fixed_ip.next_of_version(connection, wanted.floating_network_id, IPV4)
+    if address is None:
+        raise bad_request(f"Network {wanted.floating_network_id} does not contain any IPv4 subnet")
+    made = port_domain.make(
+        connection,
+        NewPort(
+            project_id=owner.NOBODY,
+            network_id=wanted.floating_network_id,
+            device_id=key,
+            device_owner=owner.FLOATING_IP,
+            fixed_ips=(address,),
+        ),
+        now,
+    )
+    if not _is_ipv4(made.fixed_ips[0][1]):
+        raise bad_request("a floating IP is an IPv4 address")
+    return made
+
+
+def _associate(
+    connection: Connection,
+    caller: Caller,
+    row: FloatingIp,
+    target: tuple[str, str | None],
+    now: datetime,
+) -> None:
+    """Lead to a port, and there to that address."""
+    port_id, fixed_address = target
+    port = port_domain.get(connection, caller, port_id)
+    if not caller.sees(port.project_id):
+        raise port_domain.not_found(port_id)
+    subnet_id, address = _inner_address(port, fixed_address)
+    for other in store.of_ports(connection, [port_id]):
+        if other.fixed_ip_address == address and other.id != row.id:
+            raise Conflict(
+                f"Cannot associate floating IP {row.floating_ip_address} ({row.id}) with port "
+                f"{port_id} using fixed IP {address}, as that fixed IP already has a floating IP "
+                f"on external network {other.floating_network_id}.",
+                kind="FloatingIPPortAlreadyAssociated",
+            )
+    router_id = _router(connection, row, port_id, subnet_id)
+    store.update(
+        connection,
+        row.id,
+        now=now,
+        port_id=port_id,
+        fixed_ip_address=address,
+        router_id=router_id,
+    )
+
+
+def _inner_address(port: Port, wanted: str | None) -> tuple[str, str]:
+    """Subnet and address of the port. Raises Invalid when it is not clear which."""
+    pairs = [(pair[0], pair[1]) for pair in port.fixed_ips if _is_ipv4(pair[1])]
+    if wanted is not None:
+        for pair in pairs:
+            if pair[1] == wanted:
+                return pair
+        raise bad_request(f"Port {port.id} does not have fixed ip {wanted}")
+    if not pairs:
+        raise bad_request(
+            f"Cannot add floating IP to port {port.id} that has no fixed IPv4 addresses"
+        )
+    if len(pairs) > 1:
+        raise bad_request(
+            f"Port {port.id} has multiple fixed IPv4 addresses. Must provide a specific IPv4 "
+            "address when assigning a floating IP"
+        )
+    return pairs[0]
+
+
+def _router(connection: Connection, row: FloatingIp, port_id: str, subnet_id: str) -> str:
+    """The router between the two networks: the one that is the subnet's gateway before others."""
+    interfaces = port_store.on_subnet(connection, subnet_id, device_owner=owner.ROUTER_INTERFACE)
+    subnet = subnet_store.get(connection, subnet_id)
+    usual = subnet.gateway_ip if subnet is not None else None
+    candidates: list[tuple[bool, str]] = []
+    for interface in interfaces:
+        gateway = router_domain.gateway_port(connection, interface.device_id)
+        if gateway is not None and gateway.network_id == row.floating_network_id:
+            is_usual = [subnet_id, usual] in interface.fixed_ips
+            candidates.append((not is_usual, interface.device_id))
+    if not candidates:
+        raise NotFound(
+            "external gateway",
+            row.floating_network_id,
+            kind="ExternalGatewayForFloatingIPNotFound",
+            message=f"External network {row.floating_network_id} is not reachable from subnet "
+            f"{subnet_id}.  Therefore, cannot associate Port {port_id} with a Floating IP",
+        )
+    return min(candidates)[1]
+
+
+def _is_ipv4(address: str) -> bool:
+    return ipaddress.ip_address(address).version == IPV4

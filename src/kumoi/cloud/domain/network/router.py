@@ -1,0 +1,249 @@
+"""Routers: what is allowed. Their interfaces are in router_interface.py."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
+from kumoi.base.ids import new_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.network import network as network_domain
+from kumoi.cloud.domain.network import owner, quota
+from kumoi.cloud.domain.network import port as port_domain
+from kumoi.cloud.domain.network.fixed_ip import WantedIp
+from kumoi.cloud.domain.network.port import NewPort
+from kumoi.cloud.store.network import floating_ip as floating_ip_store
+from kumoi.cloud.store.network import port as port_store
+from kumoi.cloud.store.network import router as store
+from kumoi.cloud.store.network import subnet as subnet_store
+from kumoi.cloud.store.network.port import Port
+from kumoi.cloud.store.network.router import Router
+from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.subnet import Subnet
+
+ROUTES_MAX = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """The way out. `enable_snat` of None leaves it as it is; `fixed_ips` of None is any address."""
+
+    network_id: str
+    enable_snat: bool | None = None
+    fixed_ips: tuple[WantedIp, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRouter:
+    project_id: str
+    name: str = ""
+    description: str = ""
+    admin_state_up: bool = True
+    gateway: Gateway | None = None
+
+
+def create(connection: Connection, caller: Caller, wanted: NewRouter, now: datetime) -> Router:
+    """Raises NotFound, Forbidden, OverQuota, Invalid for a gateway that leads nowhere."""
+    if not caller.sees(wanted.project_id):
+        raise Forbidden("rule:create_router is disallowed by policy")
+    quota.require(connection, wanted.project_id, "router")
+    row = Router(
+        id=new_id(),
+        project_id=wanted.project_id,
+        name=wanted.name,
+        description=wanted.description,
+        admin_state_up=wanted.admin_state_up,
+        enable_snat=True,
+        routes=[],
+        created_at=now,
+        updated_at=now,
+        revision_number=1,
+    )
+    store.insert(connection, row)
+    if wanted.gateway is not None:
+        set_gateway(connection, caller, row, wanted.gateway, now)
+    return get(connection, caller, row.id)
+
+
+def get(connection: Connection, caller: Caller, key: str) -> Router:
+    """Raises NotFound when there is none that the caller may see."""
+    row = store.get(connection, key)
+    if row is None:
+        raise NotFound("router", key)
+    caller.require("router", key, row.project_id)
+    return row
+
+
+def page(connection: Connection, caller: Caller, query: Query) -> list[Router]:
+    return store.page(connection, query, project_id=None if caller.is_admin else caller.project_id)
+
+
+def update(
+    connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
+) -> Router:
+    """`values` has columns, and `gateway` as a Gateway or None. Raises as `create` does."""
+    row = get(connection, caller, key)
+    new = dict(values)
+    if "gateway" in new:
+        gateway = new.pop("gateway")
+        if gateway is None:
+            _clear_gateway(connection, row, now)
+        else:
+            set_gateway(connection, caller, row, gateway, now)
+    if "routes" in new:
+        require_routes(connection, row, new["routes"])
+    store.update(connection, key, now=now, **new)
+    return get(connection, caller, key)
+
+
+def delete(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
+    """Raises NotFound, and Conflict while it has interfaces."""
+    row = get(connection, caller, key)
+    if interfaces(connection, key):
+        raise Conflict(f"Router {key} still has ports", kind="RouterInUse")
+    _clear_gateway(connection, row, now)
+    store.delete(connection, key)
+
+
+def interfaces(connection: Connection, key: str) -> list[Port]:
+    return port_store.find(connection, device_id=key, device_owner=owner.ROUTER_INTERFACE)
+
+
+def gateway_port(connection: Connection, key: str) -> Port | None:
+    found = port_store.find(connection, device_id=key, device_owner=owner.ROUTER_GATEWAY)
+    return found[0] if found else None
+
+
+def gateway_ports(connection: Connection, keys: Sequence[str]) -> dict[str, Port]:
+    """By router."""
+    ports = port_store.of_devices(connection, keys)
+    return {port.device_id: port for port in ports if port.device_owner == owner.ROUTER_GATEWAY}
+
+
+def connected_subnets(connection: Connection, key: str) -> list[Subnet]:
+    """Those that a router has an address of, the gateway's with them."""
+    ports = [*interfaces(connection, key)]
+    gateway = gateway_port(connection, key)
+    ids = {pair[0] for port in (*ports, *([gateway] if gateway else [])) for pair in port.fixed_ips}
+    return list(subnet_store.many(connection, ids).values())
+
+
+def require_apart(wanted: Subnet, others: Sequence[Subnet]) -> None:
+    """Raises Invalid when a router could not tell the subnet from one that it has."""
+    network = ipaddress.ip_network(wanted.cidr)
+    for other in others:
+        there = ipaddress.ip_network(other.cidr)
+        if there.version == network.version and there.overlaps(network):
+            raise Invalid(
+                f"Bad router request: Cidr {wanted.cidr} of subnet {wanted.id} overlaps with cidr "
+                f"{other.cidr} of subnet {other.id}.",
+                kind="BadRequest",
+            )
+
+
+def add_routes(
+    connection: Connection, caller: Caller, key: str, routes: Sequence[list[str]], now: datetime
+) -> Router:
+    """Those that are not there yet."""
+    row = get(connection, caller, key)
+    known = [*row.routes, *(route for route in routes if route not in row.routes)]
+    return update(connection, caller, key, {"routes": known}, now)
+
+
+def remove_routes(
+    connection: Connection, caller: Caller, key: str, routes: Sequence[list[str]], now: datetime
+) -> Router:
+    """One that is not there is no error."""
+    row = get(connection, caller, key)
+    kept = [route for route in row.routes if route not in routes]
+    return update(connection, caller, key, {"routes": kept}, now)
+
+
+def require_routes(connection: Connection, row: Router, routes: Sequence[Sequence[str]]) -> None:
+    """Raises Invalid when a next hop is not a neighbour, or is the router itself."""
+    if len(routes) > ROUTES_MAX:
+        raise Invalid(
+            f"Unable to complete operation for {row.id}. The number of routes exceeds the maximum "
+            f"{ROUTES_MAX}.",
+            field="routes",
+            kind="RoutesExhausted",
+        )
+    networks = [ipaddress.ip_network(one.cidr) for one in connected_subnets(connection, row.id)]
+    gateway = gateway_port(connection, row.id)
+    ports = [*interfaces(connection, row.id), *([gateway] if gateway else [])]
+    own = {address for port in ports for _, address in port.fixed_ips}
+    for destination, nexthop in routes:
+        address = ipaddress.ip_address(nexthop)
+        if not any(address in network for network in networks):
+            raise _invalid_routes(destination, nexthop, "the nexthop is not connected with router")
+        if str(address) in own:
+            raise _invalid_routes(destination, nexthop, "the nexthop is used by router")
+
+
+def set_gateway(
+    connection: Connection, caller: Caller, row: Router, wanted: Gateway, now: datetime
+) -> None:
+    """A port on the external network, or another address for the one that is there."""
+    network = network_domain.get(connection, caller, wanted.network_id)
+    if not network.external:
+        raise Invalid(
+            f"Bad router request: Network {network.id} is not an external network.",
+            field="external_gateway_info",
+            kind="BadRequest",
+        )
+    if not caller.is_admin and (wanted.enable_snat is not None or wanted.fixed_ips is not None):
+        raise Forbidden("rule:update_router:external_gateway_info is disallowed by policy")
+    current = gateway_port(connection, row.id)
+    if current is not None and current.network_id == network.id:
+        if wanted.fixed_ips is not None:
+            port_domain.change(connection, current, {"fixed_ips": wanted.fixed_ips}, now)
+    else:
+        if current is not None:
+            _clear_gateway(connection, row, now)
+        _add_gateway(connection, row, wanted, now)
+    if wanted.enable_snat is not None:
+        store.update(connection, row.id, now=now, enable_snat=wanted.enable_snat)
+
+
+def _add_gateway(connection: Connection, row: Router, wanted: Gateway, now: datetime) -> None:
+    others = connected_subnets(connection, row.id)
+    made = port_domain.make(
+        connection,
+        NewPort(
+            project_id=owner.NOBODY,
+            network_id=wanted.network_id,
+            device_id=row.id,
+            device_owner=owner.ROUTER_GATEWAY,
+            fixed_ips=wanted.fixed_ips,
+        ),
+        now,
+    )
+    for subnet in subnet_store.many(connection, {pair[0] for pair in made.fixed_ips}).values():
+        require_apart(subnet, others)
+
+
+def _clear_gateway(connection: Connection, row: Router, now: datetime) -> None:
+    current = gateway_port(connection, row.id)
+    if current is None:
+        return
+    if floating_ip_store.find(connection, router_id=row.id):
+        raise Conflict(
+            f"Gateway cannot be updated for router {row.id}, since a gateway to external network "
+            f"{current.network_id} is required by one or more floating IPs.",
+            kind="RouterExternalGatewayInUseByFloatingIp",
+        )
+    port_domain.remove(connection, current, now)
+    store.update(connection, row.id, now=now, enable_snat=True)
+
+
+def _invalid_routes(destination: str, nexthop: str, reason: str) -> Invalid:
+    route = {"destination": destination, "nexthop": nexthop}
+    return Invalid(
+        f"Invalid format for routes: {route}, {reason}", field="routes", kind="InvalidRoutes"
+    )

@@ -1,0 +1,221 @@
+"""Router interfaces: the ports by which a router is on a subnet."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.network import owner
+from kumoi.cloud.domain.network import port as port_domain
+from kumoi.cloud.domain.network import router as router_domain
+from kumoi.cloud.domain.network import subnet as subnet_domain
+from kumoi.cloud.domain.network.allocation import IPV4, IPV6
+from kumoi.cloud.domain.network.fixed_ip import WantedIp
+from kumoi.cloud.domain.network.port import NewPort
+from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
+from kumoi.cloud.store.network import floating_ip as floating_ip_store
+from kumoi.cloud.store.network import port as port_store
+from kumoi.cloud.store.network import subnet as subnet_store
+from kumoi.cloud.store.network.port import Port
+from kumoi.cloud.store.network.router import Router
+from kumoi.cloud.store.network.subnet import Subnet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """What the API answers: the port and the subnets that were meant."""
+
+    router: Router
+    port: Port
+    subnet_ids: tuple[str, ...]
+
+
+def add(
+    connection: Connection,
+    caller: Caller,
+    router_id: str,
+    *,
+    subnet_id: str | None,
+    port_id: str | None,
+    now: datetime,
+) -> Interface:
+    """By subnet, with the subnet's gateway address, or by a port that is the caller's.
+
+    Raises NotFound, Forbidden, Conflict when the port or address is in use, Invalid otherwise.
+    """
+    row = router_domain.get(connection, caller, router_id)
+    if subnet_id is not None and port_id is not None:
+        raise bad_request("Cannot specify both subnet-id and port-id")
+    if port_id is not None:
+        return _add_port(connection, caller, row, port_id, now)
+    if subnet_id is None:
+        raise bad_request("Either subnet_id or port_id must be specified")
+    return _add_subnet(connection, caller, row, subnet_id, now)
+
+
+def remove(
+    connection: Connection,
+    caller: Caller,
+    router_id: str,
+    *,
+    subnet_id: str | None,
+    port_id: str | None,
+    now: datetime,
+) -> Interface:
+    """Raises NotFound, and Conflict while a floating IP or a route needs the interface."""
+    row = router_domain.get(connection, caller, router_id)
+    if subnet_id is None and port_id is None:
+        raise bad_request("Either subnet_id or port_id must be specified")
+    port = _interface(connection, row, subnet_id, port_id)
+    has = [pair[0] for pair in port.fixed_ips]
+    gone = [subnet_id] if subnet_id is not None and port_id is None else has
+    for each in gone:
+        _require_not_needed(connection, row, each)
+    left = [pair for pair in port.fixed_ips if pair[0] not in gone]
+    if left:
+        fixed_ip_store.delete_of_port(connection, port.id)
+        fixed_ip_store.insert_all(connection, port.id, left)
+        port_store.update(connection, port.id, now=now, fixed_ips=left)
+    else:
+        port_domain.remove(connection, port, now)
+    return Interface(router=row, port=port, subnet_ids=tuple(gone))
+
+
+def bad_request(reason: str) -> Invalid:
+    return Invalid(f"Bad router request: {reason}.", kind="BadRequest")
+
+
+def _add_subnet(
+    connection: Connection, caller: Caller, row: Router, subnet_id: str, now: datetime
+) -> Interface:
+    subnet = subnet_domain.get(connection, caller, subnet_id)
+    if not caller.sees(subnet.project_id):
+        raise Forbidden("the gateway address of another project's subnet cannot be taken")
+    if subnet.gateway_ip is None:
+        raise bad_request("Subnet for router interface must have a gateway IP")
+    _require_fits(connection, row, [subnet])
+    wanted = WantedIp(subnet_id=subnet.id, ip_address=subnet.gateway_ip)
+    mate = _mate(connection, row, subnet)
+    if mate is not None:
+        kept = [WantedIp(subnet_id=each, ip_address=address) for each, address in mate.fixed_ips]
+        port = port_domain.change(connection, mate, {"fixed_ips": (*kept, wanted)}, now)
+    else:
+        port = port_domain.make(
+            connection,
+            NewPort(
+                project_id=row.project_id,
+                network_id=subnet.network_id,
+                device_id=row.id,
+                device_owner=owner.ROUTER_INTERFACE,
+                fixed_ips=(wanted,),
+            ),
+            now,
+        )
+    return Interface(router=row, port=port, subnet_ids=(subnet.id,))
+
+
+def _add_port(
+    connection: Connection, caller: Caller, row: Router, port_id: str, now: datetime
+) -> Interface:
+    port = port_domain.get(connection, caller, port_id)
+    if not caller.sees(port.project_id):
+        raise port_domain.not_found(port_id)
+    if port.device_id:
+        raise Conflict(
+            f"Unable to complete operation on port {port_id} for network {port.network_id}. Port "
+            f"already has an attached device {port.device_id}.",
+            kind="PortInUse",
+        )
+    subnets = [
+        subnet_store.many(connection, [each])[each]
+        for each in dict.fromkeys(pair[0] for pair in port.fixed_ips)
+    ]
+    if not subnets:
+        raise bad_request("Router port must have at least one fixed IP")
+    fours = [pair for pair in port.fixed_ips if ipaddress.ip_address(pair[1]).version == IPV4]
+    if len(fours) > 1:
+        raise bad_request("Cannot have multiple IPv4 subnets on router port")
+    _require_fits(connection, row, subnets)
+    values = {
+        "device_id": row.id,
+        "device_owner": owner.ROUTER_INTERFACE,
+        "security_group_ids": [],
+        "allowed_address_pairs": [],
+        "port_security_enabled": False,
+    }
+    changed = port_domain.change(connection, port, values, now)
+    ids = tuple(subnet.id for subnet in subnets)
+    return Interface(router=row, port=changed, subnet_ids=ids)
+
+
+def _require_fits(connection: Connection, row: Router, subnets: list[Subnet]) -> None:
+    connected = router_domain.connected_subnets(connection, row.id)
+    known = {subnet.id for subnet in connected}
+    for subnet in subnets:
+        if subnet.id in known:
+            raise bad_request(f"Router already has a port on subnet {subnet.id}")
+        router_domain.require_apart(subnet, connected)
+
+
+def _mate(connection: Connection, row: Router, subnet: Subnet) -> Port | None:
+    """The interface on the same network that has IPv6 addresses only: one more fits there."""
+    if subnet.ip_version != IPV6:
+        return None
+    for port in router_domain.interfaces(connection, row.id):
+        versions = {ipaddress.ip_address(address).version for _, address in port.fixed_ips}
+        if port.network_id == subnet.network_id and versions == {IPV6}:
+            return port
+    return None
+
+
+def _interface(
+    connection: Connection, row: Router, subnet_id: str | None, port_id: str | None
+) -> Port:
+    for port in router_domain.interfaces(connection, row.id):
+        has = {pair[0] for pair in port.fixed_ips}
+        if port_id is not None and port.id == port_id:
+            if subnet_id is not None and subnet_id not in has:
+                raise Conflict(
+                    f"Subnet ID {subnet_id} does not match the port's: {', '.join(sorted(has))}",
+                    kind="SubnetMismatchForPort",
+                )
+            return port
+        if port_id is None and subnet_id in has:
+            return port
+    if port_id is not None:
+        raise NotFound(
+            "router interface",
+            port_id,
+            message=f"Router {row.id} does not have an interface with id {port_id}",
+        )
+    raise NotFound(
+        "router interface",
+        subnet_id or "",
+        kind="RouterInterfaceNotFoundForSubnet",
+        message=f"Router {row.id} has no interface on subnet {subnet_id}",
+    )
+
+
+def _require_not_needed(connection: Connection, row: Router, subnet_id: str) -> None:
+    blocked = f"Router interface for subnet {subnet_id} on router {row.id} cannot be deleted, as it"
+    subnet = subnet_store.get(connection, subnet_id)
+    if subnet is None:
+        return
+    network = ipaddress.ip_network(subnet.cidr)
+    for floating in floating_ip_store.find(connection, router_id=row.id):
+        inside = floating.fixed_ip_address
+        port = port_store.get(connection, floating.port_id or "")
+        if inside and port and [subnet_id, inside] in port.fixed_ips:
+            raise Conflict(
+                f"{blocked} is required by one or more floating IPs.",
+                kind="RouterInterfaceInUseByFloatingIP",
+            )
+    if any(ipaddress.ip_address(nexthop) in network for _, nexthop in row.routes):
+        raise Conflict(
+            f"{blocked} is required by one or more routes.", kind="RouterInterfaceInUseByRoute"
+        )

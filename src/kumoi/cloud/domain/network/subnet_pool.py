@@ -1,0 +1,315 @@
+"""Subnet pools: address space from which subnets are cut."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound, OverQuota
+from kumoi.base.ids import new_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.network import quota
+from kumoi.cloud.domain.network.allocation import EUI64_PREFIX_MAX, IPV4, IPV6
+from kumoi.cloud.store.network import subnet as subnet_store
+from kumoi.cloud.store.network import subnet_pool as store
+from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.subnet_pool import SubnetPool
+
+PREFIX_MIN = {IPV4: 8, IPV6: EUI64_PREFIX_MAX}
+PREFIX_MAX = {IPV4: 32, IPV6: 128}
+ADMIN_ONLY = ("shared", "is_default")
+
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSubnetPool:
+    project_id: str
+    name: str
+    prefixes: tuple[str, ...]
+    description: str = ""
+    min_prefixlen: int | None = None
+    max_prefixlen: int | None = None
+    default_prefixlen: int | None = None
+    default_quota: int | None = None
+    shared: bool = False
+    is_default: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A subnet to be cut: a certain network, or any with that many bits, or the pool's usual."""
+
+    project_id: str
+    ip_version: int
+    cidr: str | None
+    prefixlen: int | None
+
+
+def create(
+    connection: Connection, caller: Caller, wanted: NewSubnetPool, now: datetime
+) -> SubnetPool:
+    """Raises Forbidden, OverQuota, and Invalid for prefixes or lengths that do not fit."""
+    if not caller.sees(wanted.project_id):
+        raise Forbidden("rule:create_subnetpool is disallowed by policy")
+    if (wanted.shared or wanted.is_default) and not caller.is_admin:
+        raise Forbidden("rule:create_subnetpool:shared is disallowed by policy")
+    quota.require(connection, wanted.project_id, "subnetpool")
+    version, prefixes = _joined(wanted.prefixes)
+    shortest = PREFIX_MIN[version] if wanted.min_prefixlen is None else wanted.min_prefixlen
+    longest = PREFIX_MAX[version] if wanted.max_prefixlen is None else wanted.max_prefixlen
+    usual = shortest if wanted.default_prefixlen is None else wanted.default_prefixlen
+    _require_lengths(version, shortest, usual, longest)
+    if wanted.is_default:
+        _require_only_default(connection, version)
+    row = SubnetPool(
+        id=new_id(),
+        project_id=wanted.project_id,
+        name=wanted.name,
+        description=wanted.description,
+        ip_version=version,
+        prefixes=prefixes,
+        min_prefixlen=shortest,
+        max_prefixlen=longest,
+        default_prefixlen=usual,
+        default_quota=wanted.default_quota,
+        shared=wanted.shared,
+        is_default=wanted.is_default,
+        created_at=now,
+        updated_at=now,
+        revision_number=0,
+    )
+    store.insert(connection, row)
+    return row
+
+
+def get(connection: Connection, caller: Caller, key: str) -> SubnetPool:
+    """Raises NotFound when there is none that the caller may see."""
+    row = store.get(connection, key)
+    if row is None or not caller.sees(row.project_id, shared=row.shared):
+        raise _not_found(key)
+    return row
+
+
+def default(connection: Connection, caller: Caller, ip_version: int) -> SubnetPool:
+    """The one that is used when none is named."""
+    for row in store.find(connection, is_default=True, ip_version=ip_version):
+        if caller.sees(row.project_id, shared=row.shared):
+            return row
+    raise Invalid(
+        f"Bad subnets request: No default subnetpool found for IPv{ip_version}.", kind="BadRequest"
+    )
+
+
+def page(connection: Connection, caller: Caller, query: Query) -> list[SubnetPool]:
+    return store.page(connection, query, project_id=None if caller.is_admin else caller.project_id)
+
+
+def update(
+    connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
+) -> SubnetPool:
+    """Raises as `create` does; prefixes may only grow."""
+    row = _owned(connection, caller, key, "update_subnetpool")
+    if any(name in values for name in ADMIN_ONLY) and not caller.is_admin:
+        raise Forbidden("rule:update_subnetpool:is_default is disallowed by policy")
+    new = dict(values)
+    if "prefixes" in new:
+        new["prefixes"] = _grown(row, new["prefixes"])
+    _require_lengths(
+        row.ip_version,
+        new.get("min_prefixlen", row.min_prefixlen),
+        new.get("default_prefixlen", row.default_prefixlen),
+        new.get("max_prefixlen", row.max_prefixlen),
+    )
+    if new.get("is_default") and not row.is_default:
+        _require_only_default(connection, row.ip_version)
+    store.update(connection, key, now=now, **new)
+    return get(connection, caller, key)
+
+
+def delete(connection: Connection, caller: Caller, key: str) -> None:
+    """Raises NotFound, and Invalid while a subnet is from it."""
+    _owned(connection, caller, key, "delete_subnetpool")
+    if subnet_store.of_pool(connection, key):
+        raise Invalid(
+            "Unable to delete subnet pool: Subnet pool has existing allocations.",
+            kind="SubnetPoolDeleteError",
+        )
+    store.delete(connection, key)
+
+
+def allocate(connection: Connection, caller: Caller, key: str, wanted: Request) -> str:
+    """A free network of the pool. Raises Invalid, OverQuota, and Conflict when there is no room."""
+    row = get(connection, caller, key)
+    if row.ip_version != wanted.ip_version:
+        raise Invalid(
+            "Cannot allocate requested subnet from the available set of prefixes",
+            kind="SubnetPoolVersionMismatch",
+        )
+    taken = subnet_store.of_pool(connection, key)
+    networks = [ipaddress.ip_network(subnet.cidr) for subnet in taken]
+    if wanted.cidr is not None:
+        chosen = ipaddress.ip_network(wanted.cidr)
+        _require_length(row, chosen.prefixlen)
+        if not _fits(chosen, row.prefixes) or any(_overlap(chosen, one) for one in networks):
+            raise no_room("Cannot allocate requested subnet from the available set of prefixes")
+    else:
+        length = row.default_prefixlen if wanted.prefixlen is None else wanted.prefixlen
+        _require_length(row, length)
+        found = cut(row.prefixes, networks, length)
+        if found is None:
+            raise no_room(
+                f"Failed to allocate subnet: Insufficient prefix space to allocate subnet size "
+                f"/{length}"
+            )
+        chosen = found
+    mine = [one for one, subnet in zip(networks, taken, strict=True) if _is_of(subnet, wanted)]
+    if row.default_quota is not None:
+        used = sum(_weight(network) for network in (*mine, chosen))
+        if used > row.default_quota:
+            raise OverQuota("Per-project subnet pool prefix quota exceeded.", resource="subnetpool")
+    return str(chosen)
+
+
+def cut(prefixes: Sequence[str], taken: Iterable[IpNetwork], length: int) -> IpNetwork | None:
+    """The lowest network of that length inside the prefixes that touches none of the taken. Pure."""
+    busy = sorted(
+        (int(network.network_address), int(network.broadcast_address)) for network in taken
+    )
+    for prefix in (ipaddress.ip_network(text) for text in prefixes):
+        if prefix.prefixlen > length:
+            continue
+        size = 1 << (prefix.max_prefixlen - length)
+        start, end = int(prefix.network_address), int(prefix.broadcast_address)
+        for first, last in busy:
+            if last < start:
+                continue
+            if first >= start + size:
+                break
+            start = (last // size + 1) * size
+        if start + size - 1 <= end:
+            make = ipaddress.IPv4Network if prefix.version == IPV4 else ipaddress.IPv6Network
+            return make((start, length))
+    return None
+
+
+def no_room(message: str) -> Conflict:
+    return Conflict(message, kind="SubnetAllocationError")
+
+
+def _not_found(key: str) -> NotFound:
+    return NotFound("subnet pool", key, kind="SubnetPoolNotFound")
+
+
+def _owned(connection: Connection, caller: Caller, key: str, action: str) -> SubnetPool:
+    row = get(connection, caller, key)
+    if not caller.sees(row.project_id):
+        raise Forbidden(f"rule:{action} is disallowed by policy")
+    return row
+
+
+def _joined(prefixes: Sequence[str]) -> tuple[int, list[str]]:
+    """The version, and the prefixes with neighbours joined."""
+    networks = [ipaddress.ip_network(prefix) for prefix in prefixes]
+    versions = {network.version for network in networks}
+    if len(versions) != 1:
+        raise Invalid(
+            "Cannot mix IPv4 and IPv6 prefixes in a subnet pool."
+            if versions
+            else "Empty subnet pool prefix list.",
+            field="prefixes",
+            kind="PrefixVersionMismatch" if versions else "EmptySubnetPoolPrefixList",
+        )
+    four = [network for network in networks if isinstance(network, ipaddress.IPv4Network)]
+    six = [network for network in networks if isinstance(network, ipaddress.IPv6Network)]
+    joined: list[IpNetwork] = [
+        *ipaddress.collapse_addresses(four),
+        *ipaddress.collapse_addresses(six),
+    ]
+    return versions.pop(), [str(network) for network in joined]
+
+
+def _grown(row: SubnetPool, prefixes: Sequence[str]) -> list[str]:
+    version, joined = _joined(prefixes)
+    if version != row.ip_version or not all(
+        _fits(ipaddress.ip_network(old), joined) for old in row.prefixes
+    ):
+        raise Invalid(
+            "Illegal update to prefixes: Existing prefixes must be a subset of the new prefixes.",
+            kind="IllegalSubnetPoolPrefixUpdate",
+        )
+    return joined
+
+
+def _require_lengths(version: int, shortest: int, usual: int, longest: int) -> None:
+    bounds = (("min_prefixlen", shortest), ("default_prefixlen", usual), ("max_prefixlen", longest))
+    for name, length in bounds:
+        if not 0 <= length <= PREFIX_MAX[version]:
+            raise Invalid(
+                f"Prefix '{length}' not supported in IPv{version} pool.",
+                field=name,
+                kind="UnsupportedMinSubnetPoolPrefix",
+            )
+    for (name, low), (other, high) in pairwise(bounds):
+        if low > high:
+            raise Invalid(
+                f"Illegal prefix bounds: {name}={low}, {other}={high}.",
+                field=name,
+                kind="IllegalSubnetPoolPrefixBounds",
+            )
+
+
+def _require_length(row: SubnetPool, length: int) -> None:
+    if length < row.min_prefixlen:
+        raise Invalid(
+            f"Unable to allocate subnet with prefix length {length}, minimum allowed prefix is "
+            f"{row.min_prefixlen}.",
+            kind="MinPrefixSubnetAllocationError",
+        )
+    if length > row.max_prefixlen:
+        raise Invalid(
+            f"Unable to allocate subnet with prefix length {length}, maximum allowed prefix is "
+            f"{row.max_prefixlen}.",
+            kind="MaxPrefixSubnetAllocationError",
+        )
+
+
+def _require_only_default(connection: Connection, version: int) -> None:
+    if store.find(connection, is_default=True, ip_version=version):
+        raise Invalid(
+            f"A default subnetpool for this IP family has already been set. Only one default may "
+            f"exist per IP family: IPv{version}",
+            field="is_default",
+            kind="InvalidInput",
+        )
+
+
+def _fits(network: IpNetwork, prefixes: Iterable[str]) -> bool:
+    first, last = int(network.network_address), int(network.broadcast_address)
+    return any(
+        prefix.version == network.version
+        and int(prefix.network_address) <= first
+        and last <= int(prefix.broadcast_address)
+        for prefix in map(ipaddress.ip_network, prefixes)
+    )
+
+
+def _overlap(one: IpNetwork, other: IpNetwork) -> bool:
+    return one.version == other.version and one.overlaps(other)
+
+
+def _is_of(subnet: subnet_store.Subnet, wanted: Request) -> bool:
+    return subnet.project_id == wanted.project_id
+
+
+def _weight(network: IpNetwork) -> int:
+    """Addresses of IPv4, networks of 64 bits of IPv6."""
+    if network.version == IPV4:
+        return network.num_addresses
+    return max(1, 1 << max(0, EUI64_PREFIX_MAX - network.prefixlen))

@@ -1,0 +1,85 @@
+"""Tags on anything of the network service that the caller owns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Forbidden, NotFound
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.network import (
+    floating_ip,
+    network,
+    port,
+    router,
+    security_group,
+    subnet,
+    subnet_pool,
+)
+from kumoi.cloud.store.network import tag as store
+
+# By the word that a path has for them.
+GETTERS: dict[str, Callable[[Connection, Caller, str], Any]] = {
+    "networks": network.get,
+    "subnets": subnet.get,
+    "subnetpools": subnet_pool.get,
+    "ports": port.get,
+    "routers": router.get,
+    "floatingips": floating_ip.get,
+    "security_groups": security_group.get,
+    "security-groups": security_group.get,
+}
+
+
+def of(connection: Connection, caller: Caller, kind: str, key: str) -> list[str]:
+    """Raises NotFound."""
+    _get(connection, caller, kind, key)
+    return store.of(connection, key)
+
+
+def has(connection: Connection, caller: Caller, kind: str, key: str, word: str) -> None:
+    """Raises NotFound when it has not."""
+    if word not in of(connection, caller, kind, key):
+        raise _not_found(key, word)
+
+
+def replace(
+    connection: Connection, caller: Caller, kind: str, key: str, words: Collection[str]
+) -> list[str]:
+    """Raises NotFound, Forbidden."""
+    _owned(connection, caller, kind, key)
+    store.replace(connection, key, words)
+    return store.of(connection, key)
+
+
+def add(
+    connection: Connection, caller: Caller, kind: str, key: str, words: Collection[str]
+) -> list[str]:
+    """To those it has. Raises NotFound, Forbidden."""
+    return replace(connection, caller, kind, key, [*of(connection, caller, kind, key), *words])
+
+
+def remove(connection: Connection, caller: Caller, kind: str, key: str, word: str) -> None:
+    """Raises NotFound when it has no such tag, Forbidden."""
+    _owned(connection, caller, kind, key)
+    words = store.of(connection, key)
+    if word not in words:
+        raise _not_found(key, word)
+    store.replace(connection, key, [each for each in words if each != word])
+
+
+def _get(connection: Connection, caller: Caller, kind: str, key: str) -> Any:
+    if kind not in GETTERS:
+        raise NotFound("resource", kind)
+    return GETTERS[kind](connection, caller, key)
+
+
+def _owned(connection: Connection, caller: Caller, kind: str, key: str) -> None:
+    if not caller.sees(_get(connection, caller, kind, key).project_id):
+        raise Forbidden("rule:update_tags is disallowed by policy")
+
+
+def _not_found(key: str, word: str) -> NotFound:
+    return NotFound("tag", word, message=f"Tag {word} could not be found in resource {key}")
