@@ -61,6 +61,16 @@ def changes(connection: Connection, topic: str, *, since: int) -> Changes:
     return Changes(newest, tuple(row.key for row in rows))
 
 
+def topics(connection: Connection, prefix: str, *, since: int) -> dict[str, int]:
+    """Topics of that prefix in which something is newer than `since`, and how new."""
+    rows = connection.execute(
+        sa.select(feed.c.topic, sa.func.max(feed.c.revision))
+        .where(feed.c.revision > since, feed.c.topic.startswith(prefix, autoescape=True))
+        .group_by(feed.c.topic)
+    )
+    return {row[0]: int(row[1]) for row in rows}
+
+
 def latest(connection: Connection) -> int:
     """The newest revision of all topics; 0 when nothing was ever written."""
     return connection.execute(sa.select(feed_revision.c.value)).scalar_one_or_none() or 0

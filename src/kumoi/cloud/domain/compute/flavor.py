@@ -112,6 +112,14 @@ def put_specs(
     return merged
 
 
+def spec(connection: Connection, caller: Caller, key: str, name: str) -> str:
+    """One extra spec. Raises NotFound."""
+    row = get(connection, caller, key)
+    if name not in row.extra_specs:
+        raise NotFound("flavor extra spec", name)
+    return row.extra_specs[name]
+
+
 def delete_spec(connection: Connection, caller: Caller, key: str, name: str) -> None:
     """Raises NotFound."""
     row = get(connection, caller, key)

@@ -7,7 +7,8 @@ position, several times faster, which a list of a thousand servers is made of.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -81,6 +82,16 @@ class Server(msgspec.Struct, frozen=True):
     updated_at: datetime
     deleted: bool
     number: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Which rows: `among` maps a column to the values it may have; None does not matter."""
+
+    among: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    deleted: bool | None = False
+    changed_since: datetime | None = None
+    changed_before: datetime | None = None
 
 
 server = sa.Table(
@@ -271,6 +282,11 @@ def unfinished_deletions(connection: Connection) -> list[Server]:
     return _fetch(connection, query.order_by(server.c.number).limit(BATCH))
 
 
+def has_purgeable(connection: Connection, *, before: datetime) -> bool:
+    query = sa.select(server.c.id).where(server.c.deleted, server.c.terminated_at < before)
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def purge(connection: Connection, *, before: datetime) -> list[str]:
     """Forget rows deleted before that time; gives their ids."""
     query = sa.select(server.c.id).where(server.c.deleted, server.c.terminated_at < before)
@@ -282,7 +298,7 @@ def purge(connection: Connection, *, before: datetime) -> list[str]:
 
 def batches(
     connection: Connection,
-    conditions: Sequence[sa.ColumnElement[bool]],
+    where: Where,
     sorts: Sequence[Sort],
     *,
     marker: str | None,
@@ -298,7 +314,7 @@ def batches(
         raise Invalid(f"marker [{marker}] not found", field="marker")
     size = min(size, BATCH)
     while True:
-        query = sa.select(server).where(*conditions)
+        query = sa.select(server).where(*_conditions(where))
         if last is not None:
             query = query.where(_after(order, last))
         for column, descending in order:
@@ -310,6 +326,19 @@ def batches(
         if len(rows) < size:
             return
         last = rows[-1]
+
+
+def _conditions(where: Where) -> list[sa.ColumnElement[bool]]:
+    found: list[sa.ColumnElement[bool]] = [
+        server.c[name].in_(list(values)) for name, values in where.among.items()
+    ]
+    if where.deleted is not None:
+        found.append(server.c.deleted.is_(where.deleted))
+    if where.changed_since is not None:
+        found.append(server.c.updated_at >= where.changed_since)
+    if where.changed_before is not None:
+        found.append(server.c.updated_at <= where.changed_before)
+    return found
 
 
 def _order(sorts: Sequence[Sort]) -> list[tuple[sa.Column[Any], bool]]:

@@ -116,6 +116,7 @@ def roomiest(
     query = sa.select(host).where(
         host.c.ram_free_mib >= ram_mib,
         host.c.state == UP,
+        host.c.forced_down.is_(False),
         host.c.enabled,
         host.c.vcpus_free >= vcpus,
         host.c.disk_free_gib >= disk_gib,
@@ -152,6 +153,12 @@ def update(connection: Connection, key: str, **values: Any) -> bool:
     return schema.update(connection, host, key, values)
 
 
+def states(connection: Connection) -> dict[str, str]:
+    """By id, in the words that servers show of their host."""
+    query = sa.select(host.c.id, host.c.state, host.c.enabled, host.c.forced_down)
+    return {row.id: _shown_state(row) for row in connection.execute(query)}
+
+
 def next_number(connection: Connection) -> int:
     most = connection.execute(sa.select(sa.func.max(host.c.number))).scalar_one_or_none()
     return (most or 0) + 1
@@ -161,3 +168,9 @@ def fell_silent(connection: Connection, *, before: datetime) -> list[str]:
     """Ids of the hosts that count as up and were last heard of before that time."""
     query = sa.select(host.c.id).where(host.c.state == UP, host.c.seen_at < before)
     return list(connection.execute(query).scalars())
+
+
+def _shown_state(row: Any) -> str:
+    if row.forced_down or row.state != UP:
+        return "DOWN"
+    return "UP" if row.enabled else "MAINTENANCE"

@@ -1,0 +1,127 @@
+"""Keypairs: what is accepted and what is shown."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from kumoi.base.errors import Forbidden
+from kumoi.cloud.api.compute import rendering, shapes
+from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.domain.compute import keypair as domain
+from kumoi.cloud.store.compute.keypair import Keypair
+
+V_TYPE = (2, 2)
+V_USER = (2, 10)
+V_PAGES = (2, 35)
+V_IMPORT_ONLY = (2, 92)
+
+
+class New(Body, kw_only=True):
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    public_key: str | Unset = UNSET
+    type: str | Unset = UNSET
+    user_id: str | Unset = UNSET
+
+
+class Create(Body, kw_only=True):
+    keypair: New
+
+
+def create(request: Request) -> Reply:
+    """A key of the user's own, or, before 2.92, one that we make and whose private half is shown
+    this once.
+    """
+    body = request.parse(Create).keypair
+    shapes.require_versions(request, body, since={"type": V_TYPE, "user_id": V_USER})
+    material = _material(request, body)
+    user_id = _user(request, None if body.user_id is UNSET else body.user_id)
+    with request.write() as connection:
+        made = domain.create(
+            connection,
+            request.caller,
+            user_id=user_id,
+            name=body.name,
+            material=material,
+            now=request.services.clock.now(),
+        )
+    shown = _brief(request, made) | {"user_id": made.user_id}
+    if material.private_key is not None:
+        shown["private_key"] = material.private_key
+    return Reply(201 if request.microversion >= V_TYPE else 200, {"keypair": shown})
+
+
+def index(request: Request) -> Reply:
+    paged = request.microversion >= V_PAGES
+    most = rendering.limit(request) if paged else None
+    with request.read() as connection:
+        found = domain.page(
+            connection,
+            _user(request, request.query.get("user_id")),
+            marker=request.query.get("marker") if paged else None,
+            limit=most,
+        )
+    shown = [{"keypair": _brief(request, row)} for row in found]
+    names = [row.name for row in found]
+    return Reply(200, rendering.page(request, "keypairs", shown, names, most))
+
+
+def show(request: Request) -> Reply:
+    user_id = _user(request, request.query.get("user_id"))
+    with request.read() as connection:
+        found = domain.get(connection, user_id, request.path["id"])
+    return Reply(
+        200,
+        {
+            "keypair": _brief(request, found)
+            | {
+                "id": found.number,
+                "user_id": found.user_id,
+                "created_at": rendering.precise(found.created_at),
+                "updated_at": None,
+                "deleted_at": None,
+                "deleted": False,
+            }
+        },
+    )
+
+
+def delete(request: Request) -> Reply:
+    user_id = _user(request, request.query.get("user_id"))
+    with request.write() as connection:
+        domain.delete(connection, user_id, request.path["id"])
+    return Reply(204 if request.microversion >= V_TYPE else 202)
+
+
+def _material(request: Request, body: New) -> domain.Material:
+    """Made or read before the transaction. Raises Invalid."""
+    allowed = domain.NAME_NEW if request.microversion >= V_IMPORT_ONLY else domain.NAME_OLD
+    if not allowed.fullmatch(body.name) or body.name != body.name.strip():
+        raise shapes.invalid(
+            "name", body.name, "Keypair name contains unsafe characters or blanks at its ends"
+        )
+    type_ = domain.SSH if body.type is UNSET else body.type
+    if type_ not in (domain.SSH, domain.X509):
+        raise shapes.invalid("type", type_, f"'{type_}' is not one of ['ssh', 'x509']")
+    if body.public_key is not UNSET:
+        return domain.read(type_, body.public_key)
+    if request.microversion >= V_IMPORT_ONLY:
+        raise shapes.invalid("public_key", None, "'public_key' is a required property")
+    return domain.generate(body.name)
+
+
+def _user(request: Request, user_id: str | None) -> str:
+    """Whose keypairs; another's are for administrators, since 2.10."""
+    if user_id is None or request.microversion < V_USER or user_id == request.caller.user_id:
+        return request.caller.user_id
+    if not request.caller.is_admin:
+        raise Forbidden("Policy doesn't allow os_compute_api:os-keypairs to be performed.")
+    return user_id
+
+
+def _brief(request: Request, row: Keypair) -> dict[str, Any]:
+    shown = {"name": row.name, "public_key": row.public_key, "fingerprint": row.fingerprint}
+    if request.microversion >= V_TYPE:
+        shown["type"] = row.type
+    return shown

@@ -1,0 +1,99 @@
+"""Servers: create, list, show, change, delete."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from kumoi.cloud.api.compute import rendering, server_body, server_query, server_view, shapes
+from kumoi.cloud.api.request import UNSET, Reply, Request
+from kumoi.cloud.domain.compute import server as domain
+from kumoi.cloud.domain.compute import server_create, server_delete
+from kumoi.cloud.domain.network import wiring
+
+PASSWORD_BYTES = 9
+
+
+def create(request: Request) -> Reply:
+    """Answers with the first of them, or with the reservation's id."""
+    body = request.parse(server_body.Create)
+    wanted = server_body.new_server(request, body)
+    now = request.services.clock.now()
+    with request.write() as connection:
+        made = server_create.create(connection, request.caller, wanted, now)
+    asked = body.server.return_reservation_id
+    if asked is not UNSET and shapes.flag(asked, "return_reservation_id"):
+        return Reply(202, {"reservation_id": made[0].reservation_id})
+    given = body.server.admin_pass
+    shown: dict[str, Any] = {
+        "id": made[0].id,
+        "links": rendering.links(request, f"servers/{made[0].id}"),
+        "OS-DCF:diskConfig": made[0].disk_config,
+        "security_groups": [{"name": name} for name in wanted.security_groups or ("default",)],
+        # Nothing keeps it: it is here because the API has always had it.
+        "adminPass": secrets.token_urlsafe(PASSWORD_BYTES) if given is UNSET else given,
+    }
+    headers = {"Location": f"{request.base}/{rendering.VERSION}/servers/{made[0].id}"}
+    return Reply(202, {"server": shown}, headers)
+
+
+def index(request: Request) -> Reply:
+    query = server_query.parse(request)
+    with request.read() as connection:
+        found = domain.page(connection, request.caller, query)
+    shown = [server_view.brief(request, row) for row in found]
+    ids = [row.id for row in found]
+    return Reply(200, rendering.page(request, "servers", shown, ids, query.limit))
+
+
+def detail(request: Request) -> Reply:
+    query = server_query.parse(request)
+    with request.read() as connection:
+        found = domain.page(connection, request.caller, query)
+        around = server_view.around(connection, request, found)
+    shown = server_view.details(request, found, around)
+    ids = [row.id for row in found]
+    return Reply(200, rendering.page(request, "servers", shown, ids, query.limit))
+
+
+def show(request: Request) -> Reply:
+    with request.read() as connection:
+        found = domain.get(connection, request.caller, request.path["id"])
+        around = server_view.around(connection, request, [found])
+    (shown,) = server_view.details(request, [found], around, single=True)
+    return Reply(200, {"server": shown})
+
+
+def update(request: Request) -> Reply:
+    values = server_body.changes(request, request.parse(server_body.Update).server)
+    now = request.services.clock.now()
+    with request.write() as connection:
+        changed = domain.rename(connection, request.caller, request.path["id"], values, now)
+        around = server_view.around(connection, request, [changed])
+    return Reply(200, {"server": server_view.updated(request, changed, around)})
+
+
+def delete(request: Request) -> Reply:
+    now = request.services.clock.now()
+    with request.write() as connection:
+        found = domain.unlocked(connection, request.caller, request.path["id"])
+        server_delete.begin(connection, request.caller, found, now)
+    return Reply(204)
+
+
+def addresses(request: Request) -> Reply:
+    with request.read() as connection:
+        found = domain.get(connection, request.caller, request.path["id"])
+        listed = wiring.addresses(connection, [found.id]).get(found.id, ())
+    return Reply(200, {"addresses": server_view.plain_addresses(listed)})
+
+
+def network_addresses(request: Request) -> Reply:
+    name = request.path["network"]
+    with request.read() as connection:
+        found = domain.get(connection, request.caller, request.path["id"])
+        listed = wiring.addresses(connection, [found.id]).get(found.id, ())
+    shown = server_view.plain_addresses(listed)
+    if name not in shown:
+        raise server_view.no_network(name)
+    return Reply(200, {name: shown[name]})

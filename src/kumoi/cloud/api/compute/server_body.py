@@ -1,0 +1,333 @@
+"""What requests that make or change servers may hold, by version, and what becomes of it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+from typing import Annotated, Any
+
+import msgspec
+
+from kumoi.base.errors import Forbidden, Invalid
+from kumoi.base.ids import is_uuid
+from kumoi.cloud.api.compute import shapes
+from kumoi.cloud.api.compute.shapes import Count, Flag, LongText, Metadata, Name, Tags, Text
+from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.domain.compute.networking import Nic
+from kumoi.cloud.domain.compute.server_create import ZONE, NewServer
+
+SERVERS_MAX = 1_000  # In one request.
+USER_DATA_MAX = 65_535
+V_NETWORKS = (2, 37)
+SINCE = {
+    "description": (2, 19),
+    "tags": (2, 52),
+    "trusted_image_certificates": (2, 63),
+    "host": (2, 74),
+    "hypervisor_hostname": (2, 74),
+    "hostname": (2, 90),
+    "key_name": (2, 1),
+}
+UNTIL = {"personality": (2, 56)}
+HOSTNAME = r"^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?$"
+Hostname = Annotated[str, msgspec.Meta(min_length=2, max_length=63, pattern=HOSTNAME)]
+DiskConfig = Annotated[str, msgspec.Meta(pattern="^(AUTO|MANUAL)$")]
+
+
+class Network(Body, kw_only=True):
+    uuid: str | Unset = UNSET
+    port: str | Unset | None = UNSET
+    fixed_ip: str | Unset = UNSET
+    tag: str | Unset = UNSET
+
+
+class Group(Body, kw_only=True):
+    name: Text
+
+
+class File(Body, kw_only=True):
+    path: str
+    contents: str
+
+
+class Disk(Body, kw_only=True):
+    """Clients send the image itself as a block device: that, and nothing else, is understood."""
+
+    boot_index: Count | Unset | None = UNSET
+    uuid: str | Unset | None = UNSET
+    source_type: str | Unset = UNSET
+    destination_type: str | Unset | None = UNSET
+    delete_on_termination: Flag | Unset = UNSET
+    volume_size: Count | Unset | None = UNSET
+    device_name: str | Unset | None = UNSET
+    guest_format: str | Unset | None = UNSET
+    device_type: str | Unset | None = UNSET
+    disk_bus: str | Unset | None = UNSET
+    tag: str | Unset = UNSET
+    volume_type: str | Unset | None = UNSET
+    no_device: Any = UNSET
+
+
+class Changes(
+    Body,
+    kw_only=True,
+    rename={
+        "access_ipv4": "accessIPv4",
+        "access_ipv6": "accessIPv6",
+        "disk_config": "OS-DCF:diskConfig",
+    },
+):
+    """What a server is renamed with."""
+
+    name: Name | Unset = UNSET
+    description: LongText | Unset | None = UNSET
+    hostname: Hostname | Unset = UNSET
+    access_ipv4: str | Unset | None = UNSET
+    access_ipv6: str | Unset | None = UNSET
+    disk_config: DiskConfig | Unset = UNSET
+
+
+class New(
+    Body,
+    kw_only=True,
+    rename={
+        "flavor": "flavorRef",
+        "image": "imageRef",
+        "admin_pass": "adminPass",
+        "access_ipv4": "accessIPv4",
+        "access_ipv6": "accessIPv6",
+        "disk_config": "OS-DCF:diskConfig",
+        "hints": "OS-SCH-HNT:scheduler_hints",
+    },
+):
+    name: Name
+    flavor: str | int
+    image: str | Unset = UNSET
+    networks: list[Network] | str | Unset = UNSET
+    key_name: str | Unset = UNSET
+    security_groups: list[Group] | Unset = UNSET
+    user_data: str | Unset | None = UNSET
+    metadata: Metadata | Unset = UNSET
+    tags: Tags | Unset = UNSET
+    description: LongText | Unset | None = UNSET
+    hostname: Hostname | Unset = UNSET
+    config_drive: Flag | Unset | None = UNSET
+    admin_pass: str | Unset = UNSET
+    access_ipv4: str | Unset | None = UNSET
+    access_ipv6: str | Unset | None = UNSET
+    availability_zone: Text | Unset = UNSET
+    host: Text | Unset = UNSET
+    hypervisor_hostname: Text | Unset = UNSET
+    disk_config: DiskConfig | Unset = UNSET
+    min_count: Count | Unset = UNSET
+    max_count: Count | Unset = UNSET
+    return_reservation_id: Flag | Unset = UNSET
+    block_device_mapping_v2: list[Disk] | Unset = UNSET
+    block_device_mapping: list[dict[str, Any]] | Unset = UNSET
+    personality: list[File] | Unset = UNSET
+    trusted_image_certificates: list[str] | Unset | None = UNSET
+    hints: dict[str, Any] | Unset = UNSET
+
+
+class Create(
+    Body,
+    kw_only=True,
+    rename={"hints": "os:scheduler_hints", "old_hints": "OS-SCH-HNT:scheduler_hints"},
+):
+    server: New
+    hints: dict[str, Any] | Unset = UNSET
+    old_hints: dict[str, Any] | Unset = UNSET
+
+
+class Update(Body, kw_only=True):
+    server: Changes
+
+
+def new_server(request: Request, body: Create) -> NewServer:
+    """Raises Invalid, and Forbidden for what only an administrator may ask."""
+    wanted = body.server
+    shapes.require_versions(request, wanted, since=SINCE, until=UNTIL)
+    if wanted.personality not in (UNSET, []):
+        raise shapes.invalid("personality", "…", "Files are not written; use user_data.")
+    least, most = _counts(wanted)
+    zone, host_id = _place(request, wanted)
+    nics, may_lack = _nics(request, wanted)
+    return NewServer(
+        name=wanted.name,
+        flavor_id=str(wanted.flavor),
+        image_id=_image(wanted),
+        least=least,
+        most=most,
+        nics=nics,
+        may_lack_network=may_lack,
+        key_name=_or_none(wanted.key_name),
+        security_groups=_group_names(wanted),
+        user_data=user_data(wanted.user_data),
+        metadata={} if wanted.metadata is UNSET else wanted.metadata,
+        tags=() if wanted.tags is UNSET else tuple(wanted.tags),
+        description=_or_none(wanted.description) or _default_description(request, wanted),
+        hostname=_or_none(wanted.hostname),
+        config_drive=wanted.config_drive not in (UNSET, None, "")
+        and shapes.flag(wanted.config_drive, "config_drive"),
+        access_ipv4=address(_or_none(wanted.access_ipv4), "accessIPv4", 4),
+        access_ipv6=address(_or_none(wanted.access_ipv6), "accessIPv6", 6),
+        zone=zone,
+        host_id=host_id,
+        disk_config=_or_none(wanted.disk_config) or "MANUAL",
+        group_id=_group_id(body),
+    )
+
+
+def changes(request: Request, body: Changes) -> dict[str, Any]:
+    """Columns. Raises Invalid."""
+    shapes.require_versions(request, body, since=SINCE)
+    values = shapes.given(body)
+    for name, version in (("access_ipv4", 4), ("access_ipv6", 6)):
+        if name in values:
+            values[name] = address(values[name], f"accessIPv{version}", version)
+    return values
+
+
+def address(value: str | None, field: str, version: int) -> str:
+    """Raises Invalid when it is not an address of that version; empty is none."""
+    if not value:
+        return ""
+    try:
+        found = ipaddress.ip_address(value)
+    except ValueError as cause:
+        raise shapes.invalid(field, value, f"'{value}' is not an IPv{version} address") from cause
+    if found.version != version:
+        raise shapes.invalid(field, value, f"'{value}' is not an IPv{version} address")
+    return value
+
+
+def user_data(value: str | Unset | None) -> str | None:
+    """Base64, as it came. Raises Invalid."""
+    if value is UNSET or value is None:
+        return None
+    if len(value) > USER_DATA_MAX:
+        raise Invalid("user_data is too long", field="user_data")
+    try:
+        base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as cause:
+        raise shapes.invalid("user_data", value[:64], "it is not a 'base64'") from cause
+    return value
+
+
+def _counts(wanted: New) -> tuple[int, int]:
+    least = 1
+    if wanted.min_count is not UNSET:
+        least = shapes.count(wanted.min_count, "min_count", least=1, most=SERVERS_MAX)
+    most = least
+    if wanted.max_count is not UNSET:
+        most = shapes.count(wanted.max_count, "max_count", least=1, most=SERVERS_MAX)
+    if least > most:
+        raise Invalid("min_count must be <= max_count", field="min_count")
+    return least, most
+
+
+def _place(request: Request, wanted: New) -> tuple[str | None, str | None]:
+    """The zone, and the host an administrator insists on: "nova:host1" or `host`."""
+    zone, _, host_id = (_or_none(wanted.availability_zone) or "").partition(":")
+    host_id = _or_none(wanted.host) or _or_none(wanted.hypervisor_hostname) or host_id
+    if zone not in ("", ZONE):
+        raise Invalid("The requested availability zone is not available", field="availability_zone")
+    if host_id and not request.caller.is_admin:
+        raise Forbidden(
+            "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed."
+        )
+    return zone or None, host_id or None
+
+
+def _nics(request: Request, wanted: New) -> tuple[tuple[Nic, ...] | None, bool]:
+    """The ports asked for, and whether a server may go without one."""
+    if wanted.networks is UNSET:
+        if request.microversion >= V_NETWORKS:
+            raise shapes.invalid("server", "…", "'networks' is a required property")
+        return None, True
+    if isinstance(wanted.networks, str):
+        if request.microversion < V_NETWORKS or wanted.networks not in ("auto", "none"):
+            raise shapes.invalid("networks", wanted.networks, "it is not a list")
+        return (None, False) if wanted.networks == "auto" else ((), True)
+    return (tuple(_nic(one) for one in wanted.networks) or None), True
+
+
+def _nic(one: Network) -> Nic:
+    if one.port is not UNSET and one.port is not None:
+        if not is_uuid(one.port):
+            raise shapes.invalid("networks.port", one.port, f"'{one.port}' is not a 'uuid'")
+        if one.fixed_ip is not UNSET:
+            raise Invalid(
+                f"Specified Fixed IP '{one.fixed_ip}' cannot be used with port '{one.port}': the two cannot be "
+                "specified together.",
+                field="networks",
+            )
+        return Nic(port_id=one.port)
+    if one.uuid is UNSET:
+        raise Invalid("A network or a port is needed.", field="networks")
+    if not is_uuid(one.uuid):
+        raise Invalid(
+            f"Bad networks format: network uuid is not in proper format ({one.uuid})",
+            field="networks.uuid",
+        )
+    fixed = _or_none(one.fixed_ip)
+    if fixed is not None:
+        try:
+            ipaddress.ip_address(fixed)
+        except ValueError as cause:
+            raise shapes.invalid("networks.fixed_ip", fixed, "it is not an address") from cause
+    return Nic(network_id=one.uuid, fixed_ip=fixed)
+
+
+def _image(wanted: New) -> str:
+    """The image, said as such or as the one block device that is a local copy of it."""
+    said = _or_none(wanted.image) or ""
+    disks = [] if wanted.block_device_mapping_v2 is UNSET else wanted.block_device_mapping_v2
+    for disk in disks:
+        if disk.source_type != "image" or disk.destination_type not in ("local", UNSET, None):
+            raise Invalid(
+                "Block Device Mapping is Invalid: this cloud boots from a local copy of an image "
+                "only.",
+                field="block_device_mapping_v2",
+            )
+        if said and disk.uuid not in (said, UNSET, None):
+            raise Invalid(
+                "Block Device Mapping is Invalid: it names another image.",
+                field="block_device_mapping_v2",
+            )
+        said = said or _or_none(disk.uuid) or ""
+    if wanted.block_device_mapping not in (UNSET, []):
+        raise Invalid("Block Device Mapping is Invalid: use v2.", field="block_device_mapping")
+    if not said:
+        raise Invalid("Invalid imageRef provided.", field="imageRef")
+    key = said.rstrip("/").rpartition("/")[2]  # Clients of old send a link.
+    if not is_uuid(key):
+        raise shapes.invalid("imageRef", said, f"'{said}' is not a 'uuid'")
+    return key
+
+
+def _group_names(wanted: New) -> tuple[str, ...]:
+    if wanted.security_groups is UNSET:
+        return ()
+    return tuple(dict.fromkeys(group.name for group in wanted.security_groups))
+
+
+def _group_id(body: Create) -> str | None:
+    """The server group, from whichever place the hints stand in."""
+    for hints in (body.hints, body.old_hints, body.server.hints):
+        if hints is not UNSET and "group" in hints:
+            group = hints["group"]
+            if not isinstance(group, str) or not is_uuid(group):
+                raise shapes.invalid("os:scheduler_hints.group", group, "it is not a 'uuid'")
+            return group
+    return None
+
+
+def _default_description(request: Request, wanted: New) -> str | None:
+    """Before a server had a description, its name was shown as one."""
+    return wanted.name if request.microversion < SINCE["description"] else None
+
+
+def _or_none(value: str | Unset | None) -> str | None:
+    return None if value is UNSET else value

@@ -1,0 +1,106 @@
+"""The kinds of value that compute's bodies are made of, and how versions of the API differ in them.
+
+Nova takes many a number or a boolean as text too; `flag` and `count` read those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from kumoi.base.errors import Invalid
+from kumoi.cloud.api.request import UNSET, Request
+
+Version = tuple[int, int]
+
+# Printable, and no blank at either end.
+_NAME = r"^(?!\s)[^\x00-\x1f\x7f]*(?<!\s)$"
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=_NAME)]
+Text = Annotated[str, msgspec.Meta(max_length=255)]
+LongText = Annotated[str, msgspec.Meta(max_length=65_535)]
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]+$")]
+Metadata = dict[Key, Text]
+Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"^[^,/]+$")]
+Tags = Annotated[list[Tag], msgspec.Meta(max_length=50)]
+Flag = bool | str
+Count = int | str
+FLAGS = {
+    "true": True,
+    "1": True,
+    "on": True,
+    "yes": True,
+    "false": False,
+    "0": False,
+    "off": False,
+    "no": False,
+}
+
+
+def flag(value: Flag, field: str) -> bool:
+    """Raises Invalid."""
+    if isinstance(value, bool):
+        return value
+    found = FLAGS.get(value.lower())
+    if found is None:
+        raise invalid(field, value, f"'{value}' is not a boolean")
+    return found
+
+
+def count(value: Count, field: str, *, least: int = 0, most: int = 2**31 - 1) -> int:
+    """Raises Invalid."""
+    text = str(value)
+    if isinstance(value, bool) or not text.lstrip("-").isdecimal():
+        raise invalid(field, value, f"{value!r} is not an integer")
+    number = int(text)
+    if number < least:
+        raise invalid(field, value, f"{number} is less than the minimum of {least}")
+    if number > most:
+        raise invalid(field, value, f"{number} is greater than the maximum of {most}")
+    return number
+
+
+def moment(text: str, field: str) -> datetime:
+    """A time as ISO 8601; without a zone it is UTC. Raises Invalid."""
+    try:
+        found = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+    except ValueError as cause:
+        raise invalid(field, text, f"'{text}' is not a 'date-time'") from cause
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def invalid(field: str, value: Any, why: str) -> Invalid:
+    """As Nova words it."""
+    return Invalid(f"Invalid input for field/attribute {field}. Value: {value}. {why}", field=field)
+
+
+def require_versions(
+    request: Request,
+    body: msgspec.Struct,
+    *,
+    since: Mapping[str, Version],
+    until: Mapping[str, Version] | None = None,
+) -> None:
+    """Raises Invalid for a field that this version of the API does not have (yet, or any more)."""
+    renamed = dict(zip(body.__struct_fields__, body.__struct_encode_fields__, strict=True))
+    for name, api_name in renamed.items():
+        if getattr(body, name) is UNSET:
+            continue
+        last = (until or {}).get(name, request.microversion)
+        if request.microversion < since.get(name, (2, 1)) or request.microversion > last:
+            raise invalid(
+                api_name,
+                getattr(body, name),
+                f"Additional properties are not allowed ('{api_name}' was unexpected)",
+            )
+
+
+def given(body: msgspec.Struct) -> dict[str, Any]:
+    """The fields that the body has."""
+    return {
+        name: getattr(body, name)
+        for name in body.__struct_fields__
+        if getattr(body, name) is not UNSET
+    }

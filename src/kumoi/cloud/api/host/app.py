@@ -1,0 +1,41 @@
+"""The host API's application: the framework of the OpenStack services, other callers.
+
+A host is who its certificate says. It sees and reports only its own servers, so there is no policy
+beyond that: every handler works for `host_of(request)` and nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.requests import Request as HttpRequest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from kumoi.cloud.api.app import App
+from kumoi.cloud.api.host.caller import HOST_KEY, HUB_KEY
+from kumoi.cloud.api.host.hub import Hub
+from kumoi.cloud.api.host.routes import SERVICE
+from kumoi.cloud.api.services import Services
+from kumoi.engine.wake import Alarm
+
+Identify = Callable[[HttpRequest], str]
+
+
+def by_certificate(http: HttpRequest) -> str:
+    """The common name of the client's certificate; empty when it showed none."""
+    tls = http.scope.get("extensions", {}).get("tls", {})
+    return str(tls.get("client_common_name") or "")
+
+
+def host_app(services: Services, alarm: Alarm, *, identify: Identify = by_certificate) -> ASGIApp:
+    """To be served on the hosts' own listener."""
+    app = App(services, (SERVICE,))
+    hub = Hub(services.database, alarm)
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope[HUB_KEY] = hub
+            scope[HOST_KEY] = identify(HttpRequest(scope))
+        await app(scope, receive, send)
+
+    return call

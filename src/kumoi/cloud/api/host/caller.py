@@ -1,0 +1,25 @@
+"""Which host calls; put into the scope by app.py."""
+
+from __future__ import annotations
+
+from kumoi.base.errors import Bug, Unauthenticated
+from kumoi.cloud.api.host.hub import Hub
+from kumoi.cloud.api.request import Request
+
+HOST_KEY = "kumoi.host"
+HUB_KEY = "kumoi.hub"
+
+
+def host_of(request: Request) -> str:
+    """Raises Unauthenticated when no certificate says."""
+    name = request.http.scope.get(HOST_KEY)
+    if not name:
+        raise Unauthenticated("A host's certificate is needed.")
+    return str(name)
+
+
+def hub_of(request: Request) -> Hub:
+    hub = request.http.scope.get(HUB_KEY)
+    if not isinstance(hub, Hub):
+        raise Bug("the host API was not built by host_app")
+    return hub

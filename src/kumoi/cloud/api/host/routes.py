@@ -1,0 +1,17 @@
+"""The host API's routes; see hostapi/messages.py for what they carry. OPEN: see app.py."""
+
+from __future__ import annotations
+
+from kumoi.cloud.api.host import report, watch
+from kumoi.cloud.api.routing import OPEN, Route, Service
+
+SERVICE = Service(
+    type="host",
+    prefix="host",
+    routes=(
+        Route("GET", "/v1/wanted", watch.show, OPEN, streams=True),
+        Route("POST", "/v1/reports", report.create, OPEN),
+        Route("PUT", "/v1/inventory", report.put_inventory, OPEN),
+    ),
+    policies={},
+)

@@ -1,0 +1,39 @@
+"""What a host is wanted to be: a long poll. And the files of its images."""
+
+from __future__ import annotations
+
+import anyio.to_thread
+
+from kumoi.base.errors import Invalid
+from kumoi.cloud.api.host import caller
+from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.domain.host import wanted
+from kumoi.cloud.hostapi.messages import Wanted
+from kumoi.cloud.store.host.host import topic
+
+WAIT_MAX_S = 60.0
+
+
+async def show(request: Request) -> Reply:
+    """At once when there is something newer than `since`, else when there is, or after `wait_s`."""
+    host_id = caller.host_of(request)
+    since = _number(request, "since", 0)
+    wait_s = min(_number(request, "wait_s", 0), WAIT_MAX_S)
+    answer = await anyio.to_thread.run_sync(_look, request, host_id, since)
+    if not answer.complete and not answer.servers and wait_s > 0:
+        hub = caller.hub_of(request)
+        if await hub.wait(topic(host_id), since, wait_s):
+            answer = await anyio.to_thread.run_sync(_look, request, host_id, since)
+    return Reply(200, answer)
+
+
+def _look(request: Request, host_id: str, since: int) -> Wanted:
+    with request.read() as connection:
+        return wanted.since(connection, host_id, since)
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    raw = request.query.get(name, str(default))
+    if not raw.isdecimal():
+        raise Invalid(f"{name} is not a number: {raw}", field=name)
+    return int(raw)

@@ -1,0 +1,49 @@
+"""The image that a server is made from: whether it may be used, and what its host must know of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Invalid, NotFound
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.image import image as image_domain
+from kumoi.cloud.store.image.image import Image
+
+GIB = 1 << 30
+
+
+def usable(
+    connection: Connection, caller: Caller, key: str, *, ram_mib: int, disk_gib: int
+) -> Image:
+    """Raises Invalid when it is not there for the caller, not active, or needs a larger flavor."""
+    try:
+        row = image_domain.get(connection, caller, key)
+    except NotFound as cause:
+        raise Invalid("Can not find requested image", field="imageRef") from cause
+    if row.status != "active":
+        raise Invalid(f"Image {key} is not active.", field="imageRef")
+    if ram_mib < row.min_ram:
+        raise Invalid(
+            "Flavor's memory is too small for requested image: "
+            f"{ram_mib} MiB where it needs {row.min_ram} MiB.",
+            field="flavorRef",
+        )
+    if disk_gib and (disk_gib < row.min_disk or disk_gib * GIB < (row.size or 0)):
+        raise Invalid(
+            f"Flavor's disk is too small for requested image. Flavor disk is {disk_gib * GIB} "
+            f"bytes, image is {max(row.min_disk * GIB, row.size or 0)} bytes.",
+            field="flavorRef",
+        )
+    return row
+
+
+def for_host(row: Image) -> dict[str, Any]:
+    """As hostapi.messages.Image has it."""
+    return {
+        "id": row.id,
+        "sha256": row.sha256,
+        "size": row.size,
+        "disk_format": row.disk_format,
+    }

@@ -1,0 +1,77 @@
+"""Give a server its host: snapshot, choice, claim. Inside the transaction that makes the server."""
+
+from __future__ import annotations
+
+import itertools
+
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.scheduler.choose import Ask, Candidate, Decision, choose
+from kumoi.cloud.store.compute import server as server_store
+from kumoi.cloud.store.compute.server import Server
+from kumoi.cloud.store.host import host as host_store
+from kumoi.cloud.store.host.host import UP, Host
+
+CANDIDATES_MAX = 16
+
+
+def place(connection: Connection, ask: Ask) -> Decision:
+    """Choose among the roomiest; where none will do, look at all, if only to say why not."""
+    roomiest = host_store.roomiest(
+        connection,
+        vcpus=ask.vcpus,
+        ram_mib=ask.ram_mib,
+        disk_gib=ask.disk_gib,
+        but=ask.but,
+        only=ask.only,
+        most=CANDIDATES_MAX,
+    )
+    decision = choose([_candidate(row) for row in roomiest], ask)
+    if decision.host_id is None:
+        decision = choose([_candidate(row) for row in host_store.every(connection)], ask)
+    return decision
+
+
+def claim(connection: Connection, host_id: str, ask: Ask) -> int:
+    """Take what the server needs of the host; gives its slot, the lowest that is free."""
+    host_store.claim(
+        connection,
+        host_id,
+        vcpus=ask.vcpus,
+        ram_mib=ask.ram_mib,
+        disk_gib=ask.disk_gib,
+        servers=1,
+    )
+    used = server_store.used_slots(connection, host_id)
+    return next(slot for slot in itertools.count() if slot not in used)
+
+
+def release(connection: Connection, server: Server) -> None:
+    """Give back what `claim` took."""
+    if server.host_id is not None:
+        host_store.claim(
+            connection,
+            server.host_id,
+            vcpus=-server.vcpus,
+            ram_mib=-server.ram_mib,
+            disk_gib=-disk_claim_gib(server.disk_gib, server.ephemeral_gib, server.swap_mib),
+            servers=-1,
+        )
+
+
+def disk_claim_gib(disk_gib: int, ephemeral_gib: int, swap_mib: int) -> int:
+    """Everything a flavor puts on a host's disk."""
+    return disk_gib + ephemeral_gib + -(-swap_mib // 1024)
+
+
+def _candidate(row: Host) -> Candidate:
+    return Candidate(
+        id=row.id,
+        up=row.state == UP and not row.forced_down,
+        enabled=row.enabled,
+        drivers=frozenset(row.drivers),
+        vcpus_free=row.vcpus_free,
+        ram_free_mib=row.ram_free_mib,
+        disk_free_gib=row.disk_free_gib,
+        ready_images=frozenset(row.ready_images),
+    )

@@ -1,0 +1,222 @@
+"""Servers: who may see which, and what of them changes without a host's help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.compute import pattern, quota, status
+from kumoi.cloud.domain.network import wiring
+from kumoi.cloud.store.compute import server as store
+from kumoi.cloud.store.compute.server import Server, Where
+from kumoi.cloud.store.listing import Sort
+
+Predicate = Callable[[Server], bool]
+ALIVE = ("active", "paused", "stopped")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What a list of servers asks for. None, and what is empty, does not matter. `among` are
+    columns with the values they may have; `name` and `ip` are regular expressions.
+    """
+
+    among: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    all_projects: bool = False
+    deleted: bool | None = False
+    changed_since: datetime | None = None
+    changed_before: datetime | None = None
+    name: str | None = None
+    ip: str | None = None
+    ip6: str | None = None
+    statuses: Collection[str] = ()
+    vm_states: Collection[str] = ()
+    task_states: Collection[str] = ()
+    power_states: Collection[int] = ()
+    locked: bool | None = None
+    tags: Collection[str] = ()
+    tags_any: Collection[str] = ()
+    not_tags: Collection[str] = ()
+    not_tags_any: Collection[str] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    sorts: tuple[Sort, ...] = (Sort("created_at", descending=True),)
+    marker: str | None = None
+    limit: int = store.BATCH
+
+
+def get(connection: Connection, caller: Caller, key: str) -> Server:
+    """Raises NotFound when there is none that the caller may see."""
+    row = store.get(connection, key)
+    if row is None or row.deleted:
+        raise NotFound("instance", key)
+    caller.require("instance", key, row.project_id)
+    return row
+
+
+def unlocked(connection: Connection, caller: Caller, key: str) -> Server:
+    """One that the caller may change. Raises NotFound, Conflict while it is locked."""
+    row = get(connection, caller, key)
+    if row.locked_by and not caller.is_admin:
+        raise Conflict(f"Instance {key} is locked")
+    return row
+
+
+def page(connection: Connection, caller: Caller, query: Query) -> list[Server]:
+    """Raises Forbidden for other projects' servers, Invalid for a bad expression, key or marker."""
+    if query.all_projects and not caller.is_admin:
+        raise Forbidden(
+            "Policy doesn't allow os_compute_api:servers:index:get_all_tenants to be performed."
+        )
+    among = dict(query.among)
+    if not query.all_projects:
+        among["project_id"] = [caller.project_id or ""]
+    where = Where(
+        among=among,
+        deleted=query.deleted,
+        changed_since=query.changed_since,
+        changed_before=query.changed_before,
+    )
+    if query.limit == 0:
+        return []
+    predicates = _predicates(query)
+    by_address = query.ip is not None or query.ip6 is not None
+    size = store.BATCH if predicates or by_address else query.limit
+    found: list[Server] = []
+    for rows in store.batches(connection, where, query.sorts, marker=query.marker, size=size):
+        kept = [row for row in rows if all(holds(row) for holds in predicates)]
+        found += _addressed(connection, kept, query) if by_address else kept
+        if len(found) >= query.limit:
+            break
+    return found[: query.limit]
+
+
+def rename(
+    connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
+) -> Server:
+    """Change the name and other columns that a host need not act on."""
+    row = unlocked(connection, caller, key)
+    store.update(connection, row, now=now, **values)
+    return get(connection, caller, key)
+
+
+def put_metadata(
+    connection: Connection, caller: Caller, key: str, items: Mapping[str, str], now: datetime
+) -> dict[str, str]:
+    """Replace all of it. Raises OverQuota."""
+    row = unlocked(connection, caller, key)
+    status.require(row, "update metadata", vm_states=ALIVE, tasks=_ANY_BUT_DELETING)
+    require_metadata(connection, row.project_id, items)
+    store.want(connection, row, now=now, metadata=dict(items))
+    return dict(items)
+
+
+def add_metadata(
+    connection: Connection, caller: Caller, key: str, items: Mapping[str, str], now: datetime
+) -> dict[str, str]:
+    """Add to it, or change some. Gives all of it."""
+    row = unlocked(connection, caller, key)
+    return put_metadata(connection, caller, key, row.metadata | dict(items), now)
+
+
+def delete_metadata(
+    connection: Connection, caller: Caller, key: str, name: str, now: datetime
+) -> None:
+    """Raises NotFound."""
+    row = unlocked(connection, caller, key)
+    if name not in row.metadata:
+        raise NotFound("metadata item", name)
+    kept = {item: value for item, value in row.metadata.items() if item != name}
+    put_metadata(connection, caller, key, kept, now)
+
+
+def put_tags(
+    connection: Connection, caller: Caller, key: str, tags: Collection[str], now: datetime
+) -> list[str]:
+    """Replace them all."""
+    row = get(connection, caller, key)
+    status.require(row, "update tags", vm_states=ALIVE, tasks=_ANY_BUT_DELETING)
+    listed = sorted(set(tags))
+    if len(listed) > TAGS_MAX:
+        raise Invalid(f"The number of tags exceeded the per-server limit {TAGS_MAX}", field="tags")
+    store.update(connection, row, now=now, tags=listed)
+    return listed
+
+
+def require_metadata(connection: Connection, project_id: str, items: Mapping[str, str]) -> None:
+    """Raises OverQuota when there are more than the quota allows."""
+    if items:
+        used = len(items)
+        quota.require(connection, project_id, "metadata_items", used=used, more=0)
+
+
+def _predicates(query: Query) -> list[Predicate]:
+    """What the database is not asked."""
+    found: list[Predicate] = []
+    if query.name is not None:
+        name = pattern.compiled(query.name, "name")
+        found.append(lambda row: name.search(row.name) is not None)
+    wanted_states: tuple[tuple[str, Collection[Any]], ...] = (
+        ("status", query.statuses),
+        ("vm_state", query.vm_states),
+        ("task_state", query.task_states),
+        ("power_state", query.power_states),
+    )
+    for word, wanted in wanted_states:
+        if wanted:
+            found.append(_state_is(word, frozenset(wanted)))
+    if query.locked is not None:
+        found.append(lambda row: bool(row.locked_by) is query.locked)
+    if query.tags:
+        found.append(lambda row: set(query.tags) <= set(row.tags))
+    if query.tags_any:
+        found.append(lambda row: not set(query.tags_any).isdisjoint(row.tags))
+    if query.not_tags:
+        found.append(lambda row: not set(query.not_tags) <= set(row.tags))
+    if query.not_tags_any:
+        found.append(lambda row: set(query.not_tags_any).isdisjoint(row.tags))
+    if query.metadata:
+        found.append(lambda row: query.metadata.items() <= row.metadata.items())
+    return found
+
+
+def _state_is(word: str, wanted: frozenset[Any]) -> Predicate:
+    return lambda row: getattr(status.of(row), word) in wanted
+
+
+def _addressed(connection: Connection, rows: list[Server], query: Query) -> list[Server]:
+    """Those with an address that fits."""
+    wanted = [
+        (version, pattern.compiled(text, field_name))
+        for version, text, field_name in ((4, query.ip, "ip"), (6, query.ip6, "ip6"))
+        if text is not None
+    ]
+    addresses = wiring.addresses(connection, [row.id for row in rows])
+    return [
+        row
+        for row in rows
+        if any(
+            shown.version == version and expression.search(shown.address)
+            for shown in addresses.get(row.id, ())
+            for version, expression in wanted
+        )
+    ]
+
+
+TAGS_MAX = 50
+_ANY_BUT_DELETING = (
+    None,
+    "powering-on",
+    "powering-off",
+    "pausing",
+    "unpausing",
+    "reboot_started",
+    "reboot_started_hard",
+    "rebuilding",
+    status.TASK_SNAPSHOT,
+)

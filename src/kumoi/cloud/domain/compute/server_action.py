@@ -1,0 +1,161 @@
+"""What may be asked of a server that is there: each changes what is wanted, and the host follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Invalid
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.compute import action, boot_image, networking, status
+from kumoi.cloud.domain.compute.networking import Nic
+from kumoi.cloud.domain.compute.server import get, unlocked
+from kumoi.cloud.hostapi.messages import Power
+from kumoi.cloud.store.compute import server as store
+from kumoi.cloud.store.compute.server import Server
+from kumoi.cloud.store.network.port import Port
+
+REBOOT_TASKS = (None, "reboot_started", "reboot_started_hard", "pausing", "unpausing")
+HARD_STATES = ("active", "stopped", "paused", "error")
+
+
+def start(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
+    """Raises Conflict unless it is stopped."""
+    row = _ready(connection, caller, key, "start", ("stopped",))
+    _want(connection, caller, row, "start", now, power=Power.RUNNING.value)
+
+
+def stop(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
+    """Raises Conflict unless it runs, or failed."""
+    row = _ready(connection, caller, key, "stop", ("active", "error"))
+    _want(connection, caller, row, "stop", now, power=Power.STOPPED.value)
+
+
+def pause(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
+    """Raises Conflict unless it runs."""
+    row = _ready(connection, caller, key, "pause", ("active",))
+    _want(connection, caller, row, "pause", now, power=Power.PAUSED.value)
+
+
+def unpause(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
+    """Raises Conflict unless it is paused."""
+    row = _ready(connection, caller, key, "unpause", ("paused",))
+    _want(connection, caller, row, "unpause", now, power=Power.RUNNING.value)
+
+
+def reboot(connection: Connection, caller: Caller, key: str, now: datetime, *, hard: bool) -> None:
+    """A hard one also brings back what is stopped, paused or failed."""
+    row = unlocked(connection, caller, key)
+    if hard:
+        status.require(row, "reboot", vm_states=HARD_STATES, tasks=REBOOT_TASKS)
+        values = {"hard_boot": row.hard_boot + 1}
+    else:
+        status.require(row, "reboot", vm_states=("active",))
+        values = {"boot": row.boot + 1}
+    _want(connection, caller, row, "reboot", now, power=Power.RUNNING.value, **values)
+
+
+def rebuild(
+    connection: Connection,
+    caller: Caller,
+    key: str,
+    now: datetime,
+    *,
+    image_id: str,
+    values: Mapping[str, Any],
+) -> Server:
+    """Start again from an image with an empty disk. `values` are columns that change with it."""
+    row = _ready(connection, caller, key, "rebuild", ("active", "stopped", "error"))
+    if row.host_id is None:
+        raise Conflict(f"Instance {key} was never placed on a host; delete it and make another.")
+    image = boot_image.usable(
+        connection, caller, image_id, ram_mib=row.ram_mib, disk_gib=row.disk_gib
+    )
+    changes = {
+        **values,
+        "image_id": image.id,
+        "image": boot_image.for_host(image),
+        "build": row.build + 1,
+    }
+    _want(connection, caller, row, "rebuild", now, **changes)
+    return get(connection, caller, key)
+
+
+def lock(
+    connection: Connection, caller: Caller, key: str, now: datetime, *, reason: str | None
+) -> None:
+    """Locked by an administrator, only an administrator unlocks it."""
+    row = get(connection, caller, key)
+    locked_by = "admin" if caller.is_admin and caller.project_id != row.project_id else "owner"
+    store.update(connection, row, now=now, locked_by=locked_by, locked_reason=reason)
+    action.record(connection, caller, row, "lock", now)
+
+
+def unlock(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
+    row = get(connection, caller, key)
+    if row.locked_by == "admin" and not caller.is_admin:
+        raise Conflict(f"Instance {key} is locked")
+    store.update(connection, row, now=now, locked_by="", locked_reason=None)
+    action.record(connection, caller, row, "unlock", now)
+
+
+def attach_port(
+    connection: Connection, caller: Caller, key: str, nic: Nic | None, now: datetime
+) -> Port:
+    """One more interface; without a Nic on the project's one network."""
+    row = _ready(connection, caller, key, "attach_interface", ("active", "paused", "stopped"))
+    if row.host_id is None:
+        raise Conflict(f"Instance {key} has no host.")
+    nics = networking.automatic(connection, caller, may_lack=False) if nic is None else (nic,)
+    networking.check(connection, caller, nics, servers=1)
+    port = networking.attach(connection, caller, row, nics[0], group_ids=(), now=now)
+    store.want(connection, row, now=now)
+    action.record(connection, caller, row, "attach_interface", now)
+    return port
+
+
+def detach_port(
+    connection: Connection, caller: Caller, key: str, port_id: str, now: datetime
+) -> None:
+    """Raises NotFound when it has no such port."""
+    row = _ready(connection, caller, key, "detach_interface", ("active", "paused", "stopped"))
+    networking.detach(connection, row, port_id, now)
+    store.want(connection, row, now=now)
+    action.record(connection, caller, row, "detach_interface", now)
+
+
+def change_group(
+    connection: Connection, caller: Caller, key: str, name: str, now: datetime, *, add: bool
+) -> None:
+    """Put all ports of a server into a security group, or take them out of it."""
+    row = unlocked(connection, caller, key)
+    status.require(row, "change security groups", vm_states=("active", "paused", "stopped"))
+    networking.change_group(connection, caller, row, name, now, add=add)
+
+
+def refuse(what: str) -> Invalid:
+    """For what no driver here can do."""
+    return Invalid(f"{what} is not supported by the hosts of this cloud.", field="body")
+
+
+def _ready(
+    connection: Connection, caller: Caller, key: str, verb: str, vm_states: tuple[str, ...]
+) -> Server:
+    row = unlocked(connection, caller, key)
+    status.require(row, verb, vm_states=vm_states)
+    return row
+
+
+def _want(
+    connection: Connection,
+    caller: Caller,
+    row: Server,
+    verb: str,
+    now: datetime,
+    **values: Any,
+) -> None:
+    store.want(connection, row, now=now, **values)
+    action.begin(connection, caller, row, verb, now)

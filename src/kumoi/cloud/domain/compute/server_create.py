@@ -1,0 +1,305 @@
+"""Create servers: checks, host, ports, rows, all in the caller's one transaction.
+
+What the caller could have known is refused. What only the cloud could know, that no host has room
+or a network no address left, leaves a server in ERROR that says so and holds nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from kumoi.base import log
+from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
+from kumoi.base.ids import new_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.compute import (
+    action,
+    boot_image,
+    flavor,
+    networking,
+    placement,
+    quota,
+    server_group,
+)
+from kumoi.cloud.domain.compute.networking import Nic
+from kumoi.cloud.domain.compute.server import require_metadata
+from kumoi.cloud.domain.compute.server_group import Wish
+from kumoi.cloud.hostapi.messages import Power, State
+from kumoi.cloud.scheduler.choose import Ask
+from kumoi.cloud.store.compute import keypair as keypair_store
+from kumoi.cloud.store.compute import server as store
+from kumoi.cloud.store.compute import server_group as group_store
+from kumoi.cloud.store.compute.flavor import Flavor
+from kumoi.cloud.store.compute.server import Server
+from kumoi.cloud.store.image.image import Image
+
+ZONE = "nova"  # The one availability zone.
+DRIVER = "lxc"
+HOSTNAME_MAX = 63
+RESERVATION_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewServer:
+    """What servers are made from; everything has been checked for shape. `nics` of None lets us
+    choose the network; with `may_lack_network` there need not be one.
+    """
+
+    name: str
+    flavor_id: str
+    image_id: str
+    least: int = 1
+    most: int = 1
+    nics: tuple[Nic, ...] | None = None
+    may_lack_network: bool = True
+    key_name: str | None = None
+    security_groups: tuple[str, ...] = ()
+    user_data: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    description: str | None = None
+    hostname: str | None = None
+    config_drive: bool = False
+    access_ipv4: str = ""
+    access_ipv6: str = ""
+    zone: str | None = None
+    host_id: str | None = None
+    disk_config: str = "MANUAL"
+    group_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What all servers of one request share."""
+
+    flavor: Flavor
+    image: Image
+    keys: list[str]
+    nics: tuple[Nic, ...]
+    group_ids: tuple[str, ...]
+    reservation_id: str
+    now: datetime
+
+
+def create(
+    connection: Connection, caller: Caller, wanted: NewServer, now: datetime
+) -> list[Server]:
+    """Between `least` and `most` servers, as many as the quota allows."""
+    if caller.project_id is None:
+        raise Forbidden("A token scoped to a project is needed.")
+    plan, count = _plan(connection, caller, wanted, now)
+    made: list[Server] = []
+    for index in range(count):
+        row = _row(connection, caller, wanted, plan, index)
+        made.append(_make(connection, caller, wanted, plan, row))
+    return made
+
+
+def hostname(name: str, key: str) -> str:
+    """A name that hosts may have, from one that people gave."""
+    plain = re.sub(r"[ _.]", "-", name.lower())
+    plain = re.sub(r"[^a-z0-9-]", "", plain).strip("-")[:HOSTNAME_MAX].strip("-")
+    return plain or f"server-{key}"
+
+
+def _plan(
+    connection: Connection, caller: Caller, wanted: NewServer, now: datetime
+) -> tuple[_Plan, int]:
+    """Check everything the caller could have known. Gives the plan and how many to make."""
+    project_id = caller.project_id or ""
+    size = _flavor(connection, caller, wanted.flavor_id)
+    image = boot_image.usable(
+        connection, caller, wanted.image_id, ram_mib=size.ram_mib, disk_gib=size.disk_gib
+    )
+    keys = _keys(connection, caller, wanted.key_name)
+    require_metadata(connection, project_id, wanted.metadata)
+    nics = wanted.nics
+    if nics is None:
+        nics = networking.automatic(connection, caller, may_lack=wanted.may_lack_network)
+    networking.check(connection, caller, nics, servers=wanted.most)
+    group_ids = networking.groups(connection, caller, wanted.security_groups, now)
+    count = quota.servers_allowed(
+        connection,
+        project_id,
+        least=wanted.least,
+        most=wanted.most,
+        vcpus=size.vcpus,
+        ram_mib=size.ram_mib,
+    )
+    if wanted.group_id is not None:
+        _check_group(connection, caller, wanted.group_id, count)
+    reservation = "r-" + "".join(secrets.choice(RESERVATION_LETTERS) for _ in range(8))
+    return _Plan(size, image, keys, nics, group_ids, reservation, now), count
+
+
+def _make(
+    connection: Connection,
+    caller: Caller,
+    wanted: NewServer,
+    plan: _Plan,
+    row: Server,
+) -> Server:
+    """Schedule, claim, insert, attach; or insert a server in ERROR that says why not."""
+    now = plan.now
+    ask = _ask(connection, wanted, plan)
+    decision = placement.place(connection, ask)
+    if decision.host_id is None:
+        reasons = "; ".join(decision.reasons)
+        return _failed(connection, caller, row, f"No valid host was found. {reasons}.", now)
+    placed = msgspec.structs.replace(row, host_id=decision.host_id)
+    try:
+        with connection.begin_nested():
+            slot = placement.claim(connection, decision.host_id, ask)
+            placed = msgspec.structs.replace(placed, id_slot=slot)
+            for nic in plan.nics:
+                networking.attach(
+                    connection, caller, placed, nic, group_ids=plan.group_ids, now=now
+                )
+            store.insert(connection, placed)
+    except Conflict as refused:
+        if refused.kind != networking.NO_ADDRESS:
+            raise
+        return _failed(connection, caller, row, refused.message, now)
+    action.begin(connection, caller, placed, "create", now)
+    log.event("server.created", server=placed.id, host=placed.host_id)
+    return placed
+
+
+def _failed(
+    connection: Connection, caller: Caller, row: Server, fault: str, now: datetime
+) -> Server:
+    """A server that never had a host."""
+    lost = msgspec.structs.replace(row, state=State.FAILED.value, fault=fault, fault_at=now)
+    store.insert(connection, lost)
+    action.begin(connection, caller, lost, "create", now)
+    action.end(connection, lost.id, now, fault=fault)
+    log.event("server.failed", server=lost.id, fault=fault)
+    return lost
+
+
+def _row(
+    connection: Connection,
+    caller: Caller,
+    wanted: NewServer,
+    plan: _Plan,
+    index: int,
+) -> Server:
+    key, several = new_id(), wanted.most > 1
+    size = plan.flavor
+    name = f"{wanted.name}-{index + 1}" if several else wanted.name
+    host_name = wanted.hostname or hostname(name, key)
+    return Server(
+        id=key,
+        project_id=caller.project_id or "",
+        user_id=caller.user_id,
+        name=name,
+        description=wanted.description,
+        hostname=f"{wanted.hostname}-{index + 1}" if several and wanted.hostname else host_name,
+        flavor_id=size.id,
+        flavor_name=size.name,
+        vcpus=size.vcpus,
+        ram_mib=size.ram_mib,
+        disk_gib=size.disk_gib,
+        ephemeral_gib=size.ephemeral_gib,
+        swap_mib=size.swap_mib,
+        extra_specs=size.extra_specs,
+        image_id=plan.image.id,
+        image=boot_image.for_host(plan.image),
+        key_name=wanted.key_name,
+        ssh_keys=plan.keys,
+        user_data=wanted.user_data,
+        metadata=wanted.metadata,
+        tags=sorted(set(wanted.tags)),
+        config_drive=wanted.config_drive,
+        access_ipv4=wanted.access_ipv4,
+        access_ipv6=wanted.access_ipv6,
+        zone=wanted.zone,
+        disk_config=wanted.disk_config,
+        reservation_id=plan.reservation_id,
+        launch_index=index,
+        group_id=wanted.group_id,
+        locked_by="",
+        locked_reason=None,
+        driver=DRIVER,
+        **_FRESH,
+        created_at=plan.now,
+        updated_at=plan.now,
+        number=store.next_number(connection),
+    )
+
+
+_FRESH: dict[str, Any] = {
+    "host_id": None,
+    "id_slot": None,
+    "power": Power.RUNNING.value,
+    "generation": 1,
+    "boot": 0,
+    "hard_boot": 0,
+    "build": 0,
+    "state": State.BUILDING.value,
+    "observed_generation": 0,
+    "observed_boot": 0,
+    "observed_hard_boot": 0,
+    "observed_build": 0,
+    "fault": None,
+    "fault_at": None,
+    "launched_at": None,
+    "terminated_at": None,
+    "deleted": False,
+}
+"""A row before any host knows of it."""
+
+
+def _ask(connection: Connection, wanted: NewServer, plan: _Plan) -> Ask:
+    size = plan.flavor
+    group = None if wanted.group_id is None else group_store.get(connection, wanted.group_id)
+    wish = Wish() if group is None else server_group.wish(connection, group)
+    only = wish.only
+    if wanted.host_id is not None:
+        only = frozenset({wanted.host_id}) & (only or {wanted.host_id})
+    return Ask(
+        driver=DRIVER,
+        vcpus=size.vcpus,
+        ram_mib=size.ram_mib,
+        disk_gib=placement.disk_claim_gib(size.disk_gib, size.ephemeral_gib, size.swap_mib),
+        image_id=plan.image.id,
+        but=wish.but,
+        only=only,
+        near=wish.near,
+        far=wish.far,
+    )
+
+
+def _flavor(connection: Connection, caller: Caller, key: str) -> Flavor:
+    try:
+        return flavor.get(connection, caller, key)
+    except NotFound as cause:
+        raise Invalid(f"Flavor {key} could not be found.", field="flavorRef") from cause
+
+
+def _keys(connection: Connection, caller: Caller, name: str | None) -> list[str]:
+    if name is None:
+        return []
+    row = keypair_store.get(connection, caller.user_id, name)
+    if row is None:
+        raise Invalid("Invalid key_name provided.", field="key_name")
+    return [row.public_key]
+
+
+def _check_group(connection: Connection, caller: Caller, key: str, count: int) -> None:
+    try:
+        group = server_group.get(connection, caller, key)
+    except NotFound as cause:
+        raise Invalid(f"Instance group {key} could not be found.", field="group") from cause
+    members: Sequence[str] = server_group.members(connection, group)
+    quota.require(
+        connection, group.project_id, "server_group_members", used=len(members), more=count
+    )

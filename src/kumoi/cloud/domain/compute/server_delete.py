@@ -1,0 +1,36 @@
+"""Delete a server: wanted absent at once; gone when its host says so, or when it never had one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base import log
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.compute import action, networking, placement
+from kumoi.cloud.hostapi.messages import Power
+from kumoi.cloud.store.compute import server as store
+from kumoi.cloud.store.compute.server import Server
+
+
+def begin(connection: Connection, caller: Caller, server: Server, now: datetime) -> None:
+    """A server in any state may be deleted; asking again changes nothing."""
+    if server.power == Power.ABSENT:
+        return
+    action.begin(connection, caller, server, "delete", now)
+    if server.host_id is None:
+        finish(connection, server, now)
+    else:
+        store.want(connection, server, now=now, power=Power.ABSENT.value)
+
+
+def finish(connection: Connection, server: Server, now: datetime) -> None:
+    """The host has nothing of it any more: ports and claims go, the row stays for a while."""
+    networking.release(connection, server, now)
+    placement.release(connection, server)
+    store.update(
+        connection, server, now=now, deleted=True, terminated_at=now, power=Power.ABSENT.value
+    )
+    action.end(connection, server.id, now)
+    log.event("server.deleted", server=server.id, host=server.host_id)

@@ -1,0 +1,118 @@
+"""Hosts: they come by themselves, with their first inventory, and count as up while they are heard.
+
+What may be promised of a host is more than it has: servers seldom use all they may.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base import log
+from kumoi.base.errors import NotFound
+from kumoi.base.ids import new_id
+from kumoi.cloud.hostapi.messages import Inventory
+from kumoi.cloud.store.host import host as store
+from kumoi.cloud.store.host.host import DOWN, UP, Host
+
+CPU_OVERCOMMIT = 16.0
+RAM_OVERCOMMIT = 1.5
+DISK_OVERCOMMIT = 8.0  # A container's layer over its image begins empty.
+
+
+def is_news(connection: Connection, host_id: str, inventory: Inventory) -> bool:
+    """Whether the inventory says more than that the host is alive."""
+    row = store.get(connection, host_id)
+    if row is None or row.state != UP:
+        return True
+    said = _facts(inventory)
+    return any(getattr(row, name) != value for name, value in said.items())
+
+
+def beat(connection: Connection, host_id: str, now: datetime) -> None:
+    """The host is alive."""
+    store.update(connection, host_id, seen_at=now)
+
+
+def register(connection: Connection, host_id: str, inventory: Inventory, now: datetime) -> Host:
+    """Insert or update the host; it is up."""
+    row = store.get(connection, host_id)
+    facts = _facts(inventory)
+    if row is None:
+        row = _new(connection, host_id, now)
+        store.insert(connection, row)
+        log.event("host.registered", host=host_id, vcpus=inventory.vcpus, ram_mib=inventory.ram_mib)
+    elif row.state != UP:
+        log.event("host.returned", host=host_id)
+    free = {
+        "vcpus_free": int(inventory.vcpus * CPU_OVERCOMMIT) - row.vcpus_claimed,
+        "ram_free_mib": int(inventory.ram_mib * RAM_OVERCOMMIT) - row.ram_claimed_mib,
+        "disk_free_gib": int(inventory.disk_gib * DISK_OVERCOMMIT) - row.disk_claimed_gib,
+    }
+    store.update(connection, host_id, state=UP, seen_at=now, updated_at=now, **facts, **free)
+    return get(connection, host_id)
+
+
+def mark_silent(connection: Connection, *, before: datetime, now: datetime) -> list[str]:
+    """Hosts not heard of since `before` are down; gives their ids."""
+    silent = store.fell_silent(connection, before=before)
+    for host_id in silent:
+        store.update(connection, host_id, state=DOWN, updated_at=now)
+        log.warning("host.fell_silent", host=host_id)
+    return silent
+
+
+def get(connection: Connection, key: str) -> Host:
+    """Raises NotFound."""
+    row = store.get(connection, key)
+    if row is None:
+        raise NotFound("host", key)
+    return row
+
+
+def every(connection: Connection) -> list[Host]:
+    return store.every(connection)
+
+
+def _facts(inventory: Inventory) -> dict[str, Any]:
+    return {
+        "version": inventory.version,
+        "hostname": inventory.hostname,
+        "drivers": list(inventory.drivers),
+        "vcpus": inventory.vcpus,
+        "ram_mib": inventory.ram_mib,
+        "disk_gib": inventory.disk_gib,
+        "ready_images": list(inventory.ready_images),
+    }
+
+
+def _new(connection: Connection, host_id: str, now: datetime) -> Host:
+    """Empty, until the inventory is written over it."""
+    return Host(
+        id=host_id,
+        uuid=new_id(),
+        number=store.next_number(connection),
+        state=UP,
+        enabled=True,
+        disabled_reason="",
+        forced_down=False,
+        version="",
+        hostname=host_id,
+        drivers=[],
+        vcpus=0,
+        ram_mib=0,
+        disk_gib=0,
+        vcpus_claimed=0,
+        ram_claimed_mib=0,
+        disk_claimed_gib=0,
+        servers_claimed=0,
+        vcpus_free=0,
+        ram_free_mib=0,
+        disk_free_gib=0,
+        ready_images=[],
+        created_at=now,
+        updated_at=now,
+        seen_at=now,
+    )

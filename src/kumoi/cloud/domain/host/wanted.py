@@ -1,0 +1,99 @@
+"""What a host is told: its servers as they are wanted, each complete in itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.domain.host import prefetch
+from kumoi.cloud.domain.network import wiring
+from kumoi.cloud.domain.network.wiring import WiredAddress, WiredPort
+from kumoi.cloud.hostapi import messages
+from kumoi.cloud.hostapi.messages import Power, Wanted
+from kumoi.cloud.store.compute import server as store
+from kumoi.cloud.store.compute.server import Server
+from kumoi.cloud.store.host import host as host_store
+from kumoi.engine import feed
+
+GENERATION_LAST = 2**31 - 1  # Newer than any: what is nobody's must go.
+
+
+def since(connection: Connection, host_id: str, revision: int) -> Wanted:
+    """What changed after the revision; everything for 0, and for one that we never gave."""
+    latest = feed.latest(connection)
+    if revision <= 0 or revision > latest:
+        rows = store.on_host(connection, host_id)
+        return Wanted(
+            revision=max(latest, 1),
+            complete=True,
+            servers=_messages(connection, rows),
+            images=prefetch.images(connection),
+        )
+    changes = feed.changes(connection, host_store.topic(host_id), since=revision)
+    rows = store.several(connection, changes.keys) if changes.keys else []
+    mine = [row for row in rows if row.host_id == host_id and not row.deleted]
+    gone = sorted(set(changes.keys) - {row.id for row in mine})
+    return Wanted(
+        revision=changes.revision,
+        complete=False,
+        servers=[*_messages(connection, mine), *(_absent(key) for key in gone)],
+        images=prefetch.images(connection),
+    )
+
+
+def _messages(connection: Connection, rows: Iterable[Server]) -> list[messages.Server]:
+    listed = list(rows)
+    ports = wiring.wirings(connection, [row.id for row in listed]) if listed else {}
+    return [_message(row, ports.get(row.id, ())) for row in listed]
+
+
+def _message(row: Server, ports: Iterable[WiredPort]) -> messages.Server:
+    return messages.Server(
+        id=row.id,
+        generation=row.generation,
+        power=Power(row.power),
+        driver=row.driver,
+        name=row.name,
+        hostname=row.hostname,
+        project_id=row.project_id,
+        vcpus=row.vcpus,
+        ram_mib=row.ram_mib,
+        disk_gib=row.disk_gib,
+        image=None if row.image is None else messages.Image(**row.image),
+        id_slot=row.id_slot or 0,
+        ports=[_port(port) for port in ports],
+        ssh_keys=row.ssh_keys,
+        user_data=row.user_data or "",
+        metadata=row.metadata,
+        boot=row.boot,
+        hard_boot=row.hard_boot,
+        build=row.build,
+    )
+
+
+def _port(port: WiredPort) -> messages.Port:
+    return messages.Port(
+        id=port.id,
+        mac=port.mac,
+        mtu=port.mtu,
+        name=f"eth{port.index}",
+        addresses=[_address(address) for address in port.addresses],
+    )
+
+
+def _address(address: WiredAddress) -> messages.Address:
+    return messages.Address(
+        address=address.address,
+        prefix=address.prefix,
+        gateway=address.gateway,
+        dns=list(address.dns),
+        routes=[
+            messages.Route(destination=route.destination, nexthop=route.nexthop)
+            for route in address.routes
+        ],
+    )
+
+
+def _absent(key: str) -> messages.Server:
+    return messages.Server(id=key, generation=GENERATION_LAST, power=Power.ABSENT)
