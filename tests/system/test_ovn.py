@@ -1,0 +1,560 @@
+"""The network drivers on a real virtual host: OVN, Open vSwitch, and endpoints in namespaces.
+
+One host and one topology for the whole file; each test says what it changes and waits for the host
+to have taken it. Two tenants with the same addresses; the first has two networks, a router and a
+way outside.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from kumoi.base import process
+from kumoi.base.errors import Transient
+from kumoi.cloud.drivers.network.interface import (
+    ROUTER_GATEWAY,
+    ROUTER_INTERFACE,
+    AddressPair,
+    Direction,
+    Ethertype,
+    FixedIp,
+    FloatingIp,
+    Network,
+    Port,
+    Router,
+    Rule,
+    SecurityGroup,
+    Subnet,
+    Topology,
+)
+from kumoi.cloud.drivers.network.ovn.apply import OvnNorthbound
+from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
+from kumoi.config import Settings
+from kumoi.hosts import running, teardown, units, virtual
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
+
+SETTINGS = Settings(
+    name="knet",
+    state_dir="/var/tmp/knet",
+    public_cidr="10.203.0.0/24",
+    underlay_cidr="10.203.1.0/28",
+)
+MACHINE = "10.203.0.1"
+FLOATING_ADDRESS = "10.203.0.21"
+READY_S = 20.0
+LOSS_PINGS = 12_000
+CONTROLLER = "ovn-controller"
+
+NETWORKS = (
+    Network(id="a1"),
+    Network(id="a2"),
+    Network(id="b1"),
+    Network(id="x", mtu=1500, external=True, physical_network="physnet1"),
+)
+SUBNETS = (
+    Subnet(
+        id="a1-4",
+        network_id="a1",
+        cidr="10.203.16.0/24",
+        gateway_ip="10.203.16.1",
+        dns_nameservers=("10.203.16.2",),
+    ),
+    Subnet(
+        id="a1-6", network_id="a1", cidr="fd00:203:1::/64", ip_version=6, gateway_ip="fd00:203:1::1"
+    ),
+    Subnet(
+        id="a2-6", network_id="a2", cidr="fd00:203:2::/64", ip_version=6, gateway_ip="fd00:203:2::1"
+    ),
+    Subnet(id="a2-4", network_id="a2", cidr="10.203.17.0/24", gateway_ip="10.203.17.1"),
+    Subnet(id="b1-4", network_id="b1", cidr="10.203.16.0/24", gateway_ip="10.203.16.1"),
+    Subnet(id="x-4", network_id="x", cidr="10.203.0.0/24", gateway_ip=MACHINE, enable_dhcp=False),
+)
+EVERYTHING_OUT = (
+    Rule(id="out4", direction=Direction.EGRESS),
+    Rule(id="out6", direction=Direction.EGRESS, ethertype=Ethertype.IPV6),
+)
+PING_IN = (
+    Rule(id="ping4", direction=Direction.INGRESS, protocol="icmp"),
+    Rule(id="ping6", direction=Direction.INGRESS, ethertype=Ethertype.IPV6, protocol="ipv6-icmp"),
+)
+OPEN = SecurityGroup(id="open", rules=(*EVERYTHING_OUT, *PING_IN))
+PEERS = SecurityGroup(id="peers")
+
+
+def endpoint(name: str, network: str, mac: int, *fixed: tuple[str, str]) -> Port:
+    return Port(
+        id=f"port-{name}",
+        name=name,
+        network_id=network,
+        mac=f"02:cb:00:00:00:{mac:02x}",
+        fixed_ips=tuple(FixedIp(subnet_id=subnet, address=address) for subnet, address in fixed),
+        device_owner="compute:nova",
+        security_group_ids=("open",),
+    )
+
+
+def router_port(name: str, owner: str, router: str, mac: int, *fixed: tuple[str, str]) -> Port:
+    port = endpoint(name, name.partition("-")[0], mac, *fixed)
+    return replace(port, device_owner=owner, device_id=router, security_group_ids=())
+
+
+WEB = endpoint("web", "a1", 0x11, ("a1-4", "10.203.16.11"), ("a1-6", "fd00:203:1::11"))
+DB = endpoint("db", "a2", 0x12, ("a2-4", "10.203.17.12"), ("a2-6", "fd00:203:2::12"))
+ALIEN = endpoint("alien", "b1", 0x13, ("b1-4", "10.203.16.13"))
+NEIGHBOUR = endpoint("neigh", "b1", 0x14, ("b1-4", "10.203.16.14"))
+ROUTER_PORTS = (
+    router_port(
+        "a1-r", ROUTER_INTERFACE, "ra", 0xA1, ("a1-4", "10.203.16.1"), ("a1-6", "fd00:203:1::1")
+    ),
+    router_port(
+        "a2-r", ROUTER_INTERFACE, "ra", 0xA2, ("a2-4", "10.203.17.1"), ("a2-6", "fd00:203:2::1")
+    ),
+    router_port("x-ra", ROUTER_GATEWAY, "ra", 0xA3, ("x-4", "10.203.0.10")),
+    router_port("b1-r", ROUTER_INTERFACE, "rb", 0xB1, ("b1-4", "10.203.16.1")),
+    router_port("x-rb", ROUTER_GATEWAY, "rb", 0xB2, ("x-4", "10.203.0.11")),
+)
+BASE = Topology(
+    networks=NETWORKS,
+    subnets=SUBNETS,
+    ports=(WEB, DB, ALIEN, NEIGHBOUR, *ROUTER_PORTS),
+    routers=(Router(id="ra"), Router(id="rb")),
+    floating_ips=(
+        FloatingIp(
+            id="fip",
+            address=FLOATING_ADDRESS,
+            router_id="ra",
+            port_id=WEB.id,
+            fixed_address="10.203.16.11",
+            mac="02:cb:00:00:00:f1",
+        ),
+    ),
+    security_groups=(OPEN, PEERS),
+    gateway_hosts=(SETTINGS.host_name,),
+)
+
+DHCP_CLIENT = """
+import json, os, socket, struct, sys
+mac = bytes.fromhex(open("/sys/class/net/eth0/address").read().strip().replace(":", ""))
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+link.bind(("eth0", 0x0800)); link.settimeout(3)
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16: total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+def ask(kind, more=b""):
+    xid = os.urandom(4)
+    body = struct.pack("!BBBB4sHH16s16s64x128x4s", 1, 1, 6, 0, xid, 0, 0x8000, b"", mac,
+                       bytes([99, 130, 83, 99])) + bytes([53, 1, kind]) + more + bytes([255])
+    udp = struct.pack("!HHHH", 68, 67, 8 + len(body), 0) + body
+    head = struct.pack("!BBHHHBBH4s4s", 69, 0, 20 + len(udp), 1, 0, 64, 17, 0, b"", b"\\xff" * 4)
+    head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
+    for _ in range(3):
+        link.send(b"\\xff" * 6 + mac + b"\\x08\\x00" + head + udp)
+        try:
+            while True:
+                frame = link.recv(2048)
+                if frame[23] == 17 and frame[36:38] == b"\\x00\\x44" and frame[46:50] == xid:
+                    return frame[42:]
+        except TimeoutError:
+            pass
+    sys.exit("no answer to DHCP")
+def options(answer):
+    found, at = {}, 240
+    while answer[at] != 255:
+        found[answer[at]] = answer[at + 2 : at + 2 + answer[at + 1]]
+        at += 2 + answer[at + 1]
+    return found
+offer = ask(1)
+wanted = bytes([50, 4]) + offer[16:20] + bytes([54, 4]) + options(offer)[54]
+answer = ask(3, wanted)
+got = options(answer)
+print(json.dumps({
+    "kind": got[53][0], "address": socket.inet_ntoa(answer[16:20]),
+    "router": socket.inet_ntoa(got[3]), "dns": socket.inet_ntoa(got[6]),
+    "mtu": int.from_bytes(got[26], "big"), "mask": socket.inet_ntoa(got[1])}))
+"""
+LISTEN = """
+import socket
+server = socket.create_server(("0.0.0.0", 8080))
+while True:
+    server.accept()[0].close()
+"""
+CONNECT = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], 8080), 1).close()
+except OSError:
+    sys.exit(1)
+"""
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + READY_S
+    while not holds():
+        assert time.monotonic() < until, f"{what}: not within {READY_S:g} s"
+        threading.Event().wait(0.02)
+
+
+class Engines:
+    """The engines of one virtual host, without any role of ours."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.units = {unit.name: unit for unit in units.engines(settings)}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start_all(self) -> None:
+        for folder in (self.settings.run_dir, self.settings.log_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        virtual.ensure_links(self.settings)
+        virtual.ensure_databases(self.settings)
+        for name in self.units:
+            self.start(name)
+
+    def start(self, name: str) -> None:
+        unit = self.units[name]
+        marks = running.mark(self.settings.state_dir, name, unit.digest)
+        self.processes[name] = process.start(
+            unit.command, env={**dict(unit.env), **marks}, log=self.settings.log_dir / f"{name}.log"
+        )
+        listens = Path(unit.listens.removeprefix("unix:"))
+        wait_until(listens.exists, f"{name} to listen")
+        running.run_then(unit)
+
+    def kill(self, name: str) -> None:
+        self.processes[name].kill()
+        self.processes[name].wait()
+
+
+@dataclass
+class World:
+    """The host, what it is wanted to be, and the endpoints plugged into it."""
+
+    engines: Engines
+    network: OvnNorthbound
+    switch: OvsSwitch
+    wanted: Topology = BASE
+    plugged: list[str] = field(default_factory=list)
+
+    def converge(self, wanted: Topology) -> None:
+        """And wait until the host has it."""
+        self.wanted = wanted
+        self.network.converge(wanted)
+        self.settle()
+
+    def settle(self) -> None:
+        self.northbound("--wait=hv", "sync")
+
+    def northbound(self, *args: str) -> str:
+        remote = self.engines.settings.northbound_remote
+        return process.run(["ovn-nbctl", f"--db={remote}", "--timeout=15", *args]).out
+
+    def plug(self, port: Port) -> None:
+        """A namespace with the port's link in it, its addresses set as a server's would be."""
+        name, host = namespace(port), self.engines.settings.host_name
+        process.run(["ip", "netns", "add", name])
+        self.plugged.append(name)
+        batch = [f"link add name {name} type veth peer name eth0 netns {name}"]
+        batch += [f"link set dev {name} up mtu 1442"]
+        process.run(["ip", "-n", host, "-batch", "-"], stdin="\n".join(batch))
+        batch = ["link set dev lo up", f"link set dev eth0 address {port.mac} mtu 1442 up"]
+        for fixed_ip in port.fixed_ips:
+            subnet = next(one for one in SUBNETS if one.id == fixed_ip.subnet_id)
+            prefix = subnet.cidr.rpartition("/")[2]
+            flags = " nodad" if ":" in fixed_ip.address else ""
+            batch += [f"addr add {fixed_ip.address}/{prefix} dev eth0{flags}"]
+            batch += [f"route add default via {subnet.gateway_ip}"]
+        process.run(["ip", "-n", name, "-batch", "-"], stdin="\n".join(batch))
+        process.run(["ethtool", "-K", name, "tx", "off", "rx", "off"], namespace=host)
+        process.run(["ethtool", "-K", "eth0", "tx", "off"], namespace=name)
+        self.switch.ensure_ports({name: port.id})
+
+    def unplug(self, port: Port) -> None:
+        name = namespace(port)
+        self.switch.delete_ports([name])
+        process.run(["ip", "netns", "delete", name])
+        self.plugged.remove(name)
+
+
+def namespace(port: Port) -> str:
+    return f"knet-{port.name}"
+
+
+def remove_everything() -> None:
+    """Also what a killed run left behind."""
+    teardown.stop(SETTINGS)
+    for line in process.run(["ip", "netns", "list"]).out.splitlines():
+        if line.startswith("knet-"):
+            process.run(["ip", "netns", "delete", line.split()[0]])
+    if SETTINGS.state.exists():
+        teardown.purge(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[World]:
+    remove_everything()
+    engines = Engines(SETTINGS)
+    try:
+        engines.start_all()
+        with (
+            OvnNorthbound(SETTINGS.northbound_remote) as network,
+            OvsSwitch(SETTINGS.switch_remote) as switch,
+        ):
+            world = World(engines, network, switch)
+            network.converge(BASE)
+            wait_until(lambda: has_bridge(switch), "the integration bridge")
+            for port in (WEB, DB, ALIEN, NEIGHBOUR):
+                world.plug(port)
+            world.settle()
+            yield world
+    finally:
+        for one in engines.processes.values():
+            one.kill()
+            one.wait()
+        remove_everything()
+
+
+@pytest.fixture
+def world(host: World) -> Iterator[World]:
+    """As in BASE at the start of each test, and again at its end."""
+    yield host
+    if host.wanted != BASE:
+        host.converge(BASE)
+
+
+def has_bridge(switch: OvsSwitch) -> bool:
+    try:
+        switch.list_ports()
+    except Transient:
+        return False
+    return True
+
+
+def address_of(port: Port) -> str:
+    return port.fixed_ips[0].address
+
+
+def ping(port: Port | None, address: str, *options: str) -> bool:
+    """Whether two pings are answered, within two seconds. None is the machine itself."""
+    args = ["ping", "-n", "-q", "-c", "2", "-i", "0.1", "-W", "1", *options, address]
+    inside = None if port is None else namespace(port)
+    status = process.run(args, check=False, namespace=inside).status
+    assert status <= 2, "ping could not be run"
+    return status == 0
+
+
+def reaches(port: Port | None, address: str, *options: str) -> None:
+    """In time. The first packets may be lost while neighbours are being looked for."""
+    wait_until(lambda: ping(port, address, *options), f"{address} to answer")
+
+
+def connects(port: Port, address: str) -> bool:
+    args = [sys.executable, "-c", CONNECT, address]
+    return process.run(args, check=False, namespace=namespace(port)).status == 0
+
+
+@pytest.fixture
+def web_server(world: World) -> Iterator[None]:
+    log = SETTINGS.log_dir / "listen.log"
+    server = process.start([sys.executable, "-c", LISTEN], log=log, namespace=namespace(WEB))
+    try:
+        wait_until(lambda: connects(WEB, "127.0.0.1"), "the web server")
+        yield
+    finally:
+        server.kill()
+        server.wait()
+
+
+def with_rules(*rules: Rule) -> Topology:
+    return replace(BASE, security_groups=(replace(OPEN, rules=(*OPEN.rules, *rules)), PEERS))
+
+
+def with_port(port: Port) -> Topology:
+    ports = tuple(port if one.id == port.id else one for one in BASE.ports)
+    return replace(BASE, ports=ports)
+
+
+def test_networks_of_a_tenant_reach_each_other_across_their_router(world: World) -> None:
+    reaches(WEB, address_of(DB))
+    reaches(DB, address_of(WEB))
+    assert world.network.ports_up() >= {WEB.id, DB.id, ALIEN.id, NEIGHBOUR.id}
+
+
+def test_ipv6_is_routed_and_neighbours_find_each_other(world: World) -> None:
+    reaches(WEB, "fd00:203:1::1")
+    reaches(WEB, "fd00:203:2::12")
+
+
+def test_tenants_with_the_same_addresses_do_not_meet(world: World) -> None:
+    reaches(ALIEN, address_of(NEIGHBOUR))
+    assert not ping(ALIEN, address_of(WEB))
+    assert not ping(ALIEN, address_of(DB))
+    assert not ping(WEB, address_of(ALIEN))
+
+
+def test_a_rule_opens_a_port_and_its_deletion_closes_it(world: World, web_server: None) -> None:
+    assert not connects(DB, address_of(WEB))
+    http = Rule(
+        id="http", direction=Direction.INGRESS, protocol="tcp", port_min=8080, port_max=8080
+    )
+    world.converge(with_rules(http))
+    assert connects(DB, address_of(WEB))
+    elsewhere = replace(http, remote_prefix="10.203.18.0/24")
+    world.converge(with_rules(elsewhere))
+    assert not connects(DB, address_of(WEB))
+    world.converge(with_rules(replace(http, remote_prefix="10.203.17.0/24")))
+    assert connects(DB, address_of(WEB))
+    world.converge(BASE)
+    assert not connects(DB, address_of(WEB))
+
+
+def test_a_rule_for_a_group_lets_its_members_in(world: World, web_server: None) -> None:
+    members = Rule(id="m", direction=Direction.INGRESS, protocol="tcp", remote_group_id="peers")
+    world.converge(with_rules(members))
+    assert not connects(DB, address_of(WEB))
+    joined = replace(DB, security_group_ids=("open", "peers"))
+    ports = tuple(joined if port.id == DB.id else port for port in BASE.ports)
+    world.converge(replace(world.wanted, ports=ports))
+    assert connects(DB, address_of(WEB))
+
+
+def test_without_egress_rules_nothing_leaves(world: World) -> None:
+    world.converge(replace(BASE, security_groups=(replace(OPEN, rules=PING_IN), PEERS)))
+    assert not ping(WEB, address_of(DB))
+    world.converge(BASE)
+    reaches(WEB, address_of(DB))
+
+
+def test_a_floating_ip_answers_outside_and_goes_with_its_association(world: World) -> None:
+    reaches(None, FLOATING_ADDRESS)
+    world.converge(replace(BASE, floating_ips=()))
+    assert not ping(None, FLOATING_ADDRESS)
+    world.converge(BASE)
+    reaches(None, FLOATING_ADDRESS)
+
+
+def test_a_floating_ip_without_a_mac_is_answered_by_the_gateway_host(world: World) -> None:
+    central = replace(BASE.floating_ips[0], mac=None)
+    world.converge(replace(BASE, floating_ips=(central,)))
+    process.run(["ip", "neighbour", "flush", "to", FLOATING_ADDRESS])
+    reaches(None, FLOATING_ADDRESS)
+    process.run(["ip", "neighbour", "flush", "to", FLOATING_ADDRESS])
+
+
+def test_servers_without_a_floating_ip_reach_the_outside(world: World) -> None:
+    reaches(DB, MACHINE)
+    reaches(ALIEN, MACHINE)
+    without = tuple(replace(router, enable_snat=False) for router in BASE.routers)
+    world.converge(replace(BASE, routers=without))
+    assert not ping(DB, MACHINE)
+
+
+def test_a_floating_ip_is_reached_from_another_tenant(world: World) -> None:
+    reaches(ALIEN, FLOATING_ADDRESS)
+
+
+def test_a_spoofed_address_is_dropped(world: World) -> None:
+    inside = namespace(ALIEN)
+    reaches(ALIEN, address_of(NEIGHBOUR))
+    process.run(["ip", "addr", "add", "10.203.16.99/24", "dev", "eth0"], namespace=inside)
+    try:
+        assert not ping(ALIEN, address_of(NEIGHBOUR), "-I", "10.203.16.99")
+        assert ping(ALIEN, address_of(NEIGHBOUR))
+        pair = AddressPair(address="10.203.16.99")
+        world.converge(with_port(replace(ALIEN, allowed_address_pairs=(pair,))))
+        reaches(ALIEN, address_of(NEIGHBOUR), "-I", "10.203.16.99")
+    finally:
+        process.run(["ip", "addr", "del", "10.203.16.99/24", "dev", "eth0"], namespace=inside)
+
+
+def test_a_spoofed_mac_is_dropped(world: World) -> None:
+    inside = namespace(ALIEN)
+
+    def become(mac: str) -> None:
+        process.run(["ip", "link", "set", "dev", "eth0", "address", mac], namespace=inside)
+        process.run(["ip", "neighbour", "flush", "dev", "eth0"], namespace=inside)
+        process.run(["ip", "neighbour", "flush", "dev", "eth0"], namespace=namespace(NEIGHBOUR))
+
+    become("02:cb:00:00:00:99")
+    try:
+        assert not ping(ALIEN, address_of(NEIGHBOUR))
+        open_ports = tuple(
+            replace(port, port_security_enabled=False) if port.id == ALIEN.id else port
+            for port in BASE.ports
+        )
+        world.converge(replace(BASE, ports=open_ports))
+        reaches(ALIEN, address_of(NEIGHBOUR))
+    finally:
+        become(ALIEN.mac)
+    world.converge(BASE)
+    reaches(ALIEN, address_of(NEIGHBOUR))
+
+
+def ask_dhcp(port: Port) -> dict[str, object]:
+    asked = process.run([sys.executable, "-c", DHCP_CLIENT], namespace=namespace(port))
+    answer: dict[str, object] = json.loads(asked.out)
+    return answer
+
+
+def test_dhcp_gives_the_same_address_before_and_after_a_restart(world: World) -> None:
+    answer = ask_dhcp(WEB)
+    assert answer == {
+        "kind": 5,
+        "address": address_of(WEB),
+        "router": "10.203.16.1",
+        "dns": "10.203.16.2",
+        "mtu": 1442,
+        "mask": "255.255.255.0",
+    }
+    world.engines.kill(CONTROLLER)
+    world.engines.start(CONTROLLER)
+    assert ask_dhcp(WEB) == answer
+
+
+def test_dhcp_is_answered_where_no_rule_lets_anything_out(world: World) -> None:
+    world.converge(replace(BASE, security_groups=()))
+    assert ask_dhcp(WEB)["address"] == address_of(WEB)
+
+
+def test_a_record_deleted_by_hand_is_repaired_by_the_next_round(world: World) -> None:
+    reaches(WEB, address_of(DB))
+    world.northbound("--wait=hv", "lsp-del", WEB.id)
+    assert not ping(WEB, address_of(DB))
+    world.converge(BASE)
+    reaches(WEB, address_of(DB))
+
+
+def test_a_link_that_was_made_anew_is_plugged_again(world: World) -> None:
+    """As when a server is stopped and started: the same name, the same port."""
+    world.unplug(NEIGHBOUR)
+    assert namespace(NEIGHBOUR) not in world.switch.list_ports()
+    world.plug(NEIGHBOUR)
+    reaches(ALIEN, address_of(NEIGHBOUR))
+
+
+def test_no_packet_is_lost_when_the_controller_is_killed(world: World) -> None:
+    reaches(WEB, address_of(DB))
+    log = SETTINGS.log_dir / "ping.log"
+    log.unlink(missing_ok=True)
+    args = ["ping", "-n", "-q", "-c", str(LOSS_PINGS), "-i", "0.001", address_of(DB)]
+    pings = process.start(args, log=log, namespace=namespace(WEB))
+    for _ in range(2):
+        threading.Event().wait(2)
+        world.engines.kill(CONTROLLER)
+        world.engines.start(CONTROLLER)
+        world.settle()
+    pings.wait(60)
+    counted = re.search(r"(\d+) packets transmitted, (\d+) received", log.read_text())
+    assert counted is not None
+    assert counted.groups() == (str(LOSS_PINGS), str(LOSS_PINGS))
