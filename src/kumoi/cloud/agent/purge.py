@@ -1,7 +1,8 @@
 """Take away what a host's servers have on this machine, with no agent running.
 
 Called by `kumoi down`. Works on what is there, half-made things included. Without `data` the disks
-and what is wanted stay, and the servers that ran come back when the agent starts again.
+and what is wanted stay, and the servers that ran come back when the agent starts again: they ended
+with the virtual host, as with a machine that was turned off.
 """
 
 from __future__ import annotations

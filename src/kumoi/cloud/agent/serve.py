@@ -11,6 +11,7 @@ from pathlib import Path
 from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Permanent
+from kumoi.base.ids import new_hex_id
 from kumoi.cloud.agent import inventory
 from kumoi.cloud.agent.agent import Agent
 from kumoi.cloud.agent.images import Images
@@ -31,7 +32,7 @@ INOTIFY_INSTANCES_MIN = 8_192
 async def serve(settings: Settings, clock: Clock) -> None:
     """Until cancelled."""
     with OvsSwitch(settings.switch_remote) as switch:
-        await serve_with(settings, clock, switch=switch, host_boot=read_boot_id())
+        await serve_with(settings, clock, switch=switch, host_boot=identify_boot(settings))
 
 
 async def serve_with(settings: Settings, clock: Clock, *, switch: Switch, host_boot: str) -> None:
@@ -67,9 +68,19 @@ async def serve_with(settings: Settings, clock: Clock, *, switch: Switch, host_b
         await agent.run()
 
 
-def read_boot_id() -> str:
-    """The identity of this boot of the host."""
-    return BOOT_ID.read_text().strip()
+def identify_boot(settings: Settings, *, boot_id: Path = BOOT_ID) -> str:
+    """The identity of this boot of the host: of the machine's, and of the virtual host's, which
+    begins with `kumoi up` and ends with `kumoi down`. Servers that ran in an earlier one are
+    started again; a server that ended in this one has ended by itself.
+    """
+    path = settings.run_dir / "host-boot"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    machine = boot_id.read_text().strip()
+    if not path.exists() or not path.read_text().startswith(machine):
+        part = path.with_suffix(".part")
+        part.write_text(f"{machine} {new_hex_id()}")
+        part.replace(path)
+    return path.read_text()
 
 
 def ensure_inotify_instances(path: Path = INOTIFY_INSTANCES) -> None:

@@ -239,7 +239,7 @@ def config(server: Server, machine: Machine, place: Place, ids: IdRange) -> str:
     """The server's LXC configuration."""
     return "\n".join(
         [
-            f"# Server {_one_line(server.name or server.id, 'name')}, written at each start.",
+            f"# Server {server.id}, written at each start.",
             f"lxc.include = {COMMON_CONFIG}",
             f"lxc.include = {USERNS_CONFIG}",
             f"lxc.uts.name = {hostname(server)}",

@@ -1,0 +1,268 @@
+"""The agent's promises, on a driver and a control plane that only remember."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.unit.cloud.agent.control_plane import IMAGE, Host, server, until
+
+from kumoi.base.errors import Permanent, Transient
+from kumoi.cloud.agent import agent as agent_module
+from kumoi.cloud.agent.state import StateDir
+from kumoi.cloud.hostapi.messages import Port, Power, State
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setattr(agent_module, "LOOK_AROUND_S", 0.05)
+    return Host(tmp_path)
+
+
+def story(told: Callable[[Host], Awaitable[None]]) -> Callable[[Host], None]:
+    """A test that is a coroutine, with a bound of its own."""
+
+    def test(host: Host) -> None:
+        asyncio.run(asyncio.wait_for(told(host), timeout=30))
+
+    test.__name__ = told.__name__
+    test.__doc__ = told.__doc__
+    return test
+
+
+@story
+async def test_a_wanted_server_runs_and_is_reported(host: Host) -> None:
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+    assert host.control.told[server(1).id].pid > 0
+    assert host.control.fetched == [IMAGE.id]
+
+
+@story
+async def test_a_hundred_servers_need_one_fetch_of_their_image(host: Host) -> None:
+    servers = [server(number) for number in range(100)]
+    host.control.want(*servers)
+    async with host.running():
+        await until(lambda: all(host.control.state_of(one) for one in servers))
+    assert {host.control.state_of(one) for one in servers} == {State.RUNNING}
+    assert host.control.fetched == [IMAGE.id]
+
+
+@story
+async def test_a_deleted_server_is_reported_absent_and_forgotten(host: Host) -> None:
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        host.control.want(server(1, generation=2, power=Power.ABSENT))
+        await until(lambda: host.control.state_of(server(1)) is State.ABSENT)
+        await until(lambda: not StateDir(host.directory / "wanted").load())
+    assert host.driver.servers == {}
+
+
+@story
+async def test_an_older_generation_is_refused(host: Host) -> None:
+    host.control.want(server(1, generation=5))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        host.control.want(server(1, generation=4, power=Power.ABSENT), server(2))
+        await until(lambda: host.control.state_of(server(2)) is State.RUNNING)
+    assert host.driver.servers[server(1).id].state is State.RUNNING
+    assert host.control.told[server(1).id].generation == 5
+
+
+@story
+async def test_what_a_complete_list_does_not_name_goes(host: Host) -> None:
+    host.control.want(server(1), server(2))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(2)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+    host.control.drop(server(1).id)
+    async with host.running():
+        await until(lambda: set(host.driver.servers) == {server(2).id})
+        await until(lambda: set(StateDir(host.directory / "wanted").load()) == {server(2).id})
+
+
+@story
+async def test_a_server_nobody_heard_of_goes_too(host: Host) -> None:
+    host.driver.ensure_built(server(9))
+    async with host.running():
+        await until(lambda: host.driver.servers == {})
+
+
+@story
+async def test_nothing_goes_while_the_control_plane_is_away(host: Host) -> None:
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+    host.control.reachable = False
+    host.driver.ensure_built(server(9))
+    looked = host.driver.list_instances
+    looks: list[int] = []
+
+    def counted() -> object:
+        looks.append(1)
+        return looked()
+
+    host.driver.list_instances = counted  # type: ignore[assignment, method-assign]
+    async with host.running():
+        await until(lambda: len(looks) >= 3)
+    assert set(host.driver.servers) == {server(1).id, server(9).id}
+
+
+@story
+async def test_a_host_comes_back_with_the_control_plane_gone(host: Host) -> None:
+    host.control.want(server(1), server(2, power=Power.STOPPED))
+    async with host.running():
+        await until(lambda: len(host.control.told) == 2)
+    host.control.reachable = False
+    host.driver.reboot_host("boot-2")
+    async with host.running():
+        await until(lambda: host.driver.servers[server(1).id].state is State.RUNNING)
+    assert host.driver.servers[server(2).id].state is State.STOPPED
+
+
+@story
+async def test_a_server_that_ended_by_itself_is_reported_stopped_and_left(host: Host) -> None:
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        host.driver.kill(server(1).id)
+        await until(lambda: host.control.state_of(server(1)) is State.STOPPED)
+        host.control.want(server(1, generation=2))
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+
+
+@story
+async def test_a_lost_port_is_plugged_again(host: Host) -> None:
+    port = Port(
+        id="fb0e9e14-e016-43ac-a2bd-fb160025e286", mac="02:00:00:00:01:01", mtu=1400, name="eth0"
+    )
+    host.control.want(msgspec.structs.replace(server(1), ports=[port]))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        host.driver.unplug(server(1).id)
+        await until(lambda: host.driver.servers[server(1).id].ports == {port.id})
+
+
+@story
+async def test_what_cannot_be_built_fails_with_its_reason_and_keeps_nothing(host: Host) -> None:
+    host.driver.fail_next("ensure_running", Permanent("no such thing"))
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+    assert host.control.told[server(1).id].fault == "no such thing"
+    assert host.driver.servers == {}
+
+
+@story
+async def test_a_failed_server_stays_failed_over_a_restart_of_the_agent(host: Host) -> None:
+    host.driver.fail_next("ensure_built", Permanent("no such thing"))
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+    host.control.told.clear()
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+    assert host.driver.servers == {}
+
+
+@story
+async def test_a_failed_server_can_be_deleted(host: Host) -> None:
+    host.driver.fail_next("ensure_built", Permanent("no such thing"))
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+        host.control.want(server(1, generation=2, power=Power.ABSENT))
+        await until(lambda: host.control.state_of(server(1)) is State.ABSENT)
+
+
+@story
+async def test_what_is_transient_is_tried_again(host: Host) -> None:
+    host.driver.fail_next("ensure_running", Transient("not now", retry_after_s=0.01), times=3)
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+    assert host.control.told_often[0].state is State.RUNNING
+
+
+@story
+async def test_trying_again_has_an_end(host: Host) -> None:
+    often = agent_module.ATTEMPTS_MAX
+    host.driver.fail_next("ensure_built", Transient("never", retry_after_s=0.001), times=often)
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+    assert host.control.told[server(1).id].fault == "never"
+
+
+@story
+async def test_a_server_that_ran_keeps_its_disk_when_it_fails(host: Host) -> None:
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        host.driver.fail_next("ensure_running", Permanent("broken"))
+        host.control.want(msgspec.structs.replace(server(1, generation=2), hard_boot=1))
+        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+    assert host.driver.servers[server(1).id].build == 0
+
+
+@story
+async def test_deleting_is_never_given_up(host: Host) -> None:
+    often = agent_module.ATTEMPTS_MAX + 1
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        stuck = Transient("busy", retry_after_s=0.001)
+        host.driver.fail_next("delete_instance", stuck, times=often)
+        host.control.want(server(1, generation=2, power=Power.ABSENT))
+        await until(lambda: host.control.state_of(server(1)) is State.ABSENT)
+    assert State.FAILED not in {report.state for report in host.control.told_often}
+
+
+@story
+async def test_reports_wait_for_the_control_plane(host: Host) -> None:
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        host.control.reachable = False
+        host.driver.kill(server(1).id)
+        await until(lambda: host.driver.servers[server(1).id].remains is False)
+        host.control.reachable = True
+        await until(lambda: host.control.state_of(server(1)) is State.STOPPED)
+
+
+@story
+async def test_images_worth_having_are_made_ready_and_announced(host: Host) -> None:
+    host.control.images = [IMAGE]
+    async with host.running():
+        await until(
+            lambda: (
+                host.control.inventories and host.control.inventories[-1].ready_images == [IMAGE.id]
+            )
+        )
+
+
+@story
+async def test_an_id_that_is_no_uuid_is_refused(host: Host) -> None:
+    host.control.want(msgspec.structs.replace(server(1), id="../etc"), server(2))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(2)) is State.RUNNING)
+    assert set(host.driver.servers) == {server(2).id}
+
+
+def test_reports_of_one_server_do_not_wait_for_another(host: Host) -> None:
+    """A slow server holds one of several hands."""
+
+    async def told() -> None:
+        host.driver.start_s = 0.3
+        host.control.want(*[server(number) for number in range(agent_module.TOGETHER_MAX)])
+        began = asyncio.get_running_loop().time()
+        async with host.running():
+            await until(lambda: len(host.control.told) == agent_module.TOGETHER_MAX)
+        assert asyncio.get_running_loop().time() - began < 0.3 * agent_module.TOGETHER_MAX / 2
+
+    asyncio.run(told())

@@ -1,0 +1,100 @@
+"""The plan for a server: what is wanted, what is there, what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import msgspec
+import pytest
+
+from kumoi.cloud.agent.reconcile import ended_by_itself, plan, report
+from kumoi.cloud.drivers.instance.interface import Observed
+from kumoi.cloud.hostapi.messages import Port, Power, Server, State
+
+ID = "6f04a590-e910-4720-a682-6d5d9a87d591"
+PORT = Port(
+    id="fb0e9e14-e016-43ac-a2bd-fb160025e286", mac="02:00:00:00:01:01", mtu=1400, name="eth0"
+)
+WANTED = Server(id=ID, generation=3, power=Power.RUNNING, ports=[PORT])
+RUNNING = Observed(
+    server_id=ID,
+    state=State.RUNNING,
+    pid=10,
+    keeper_pid=9,
+    build=0,
+    started_generation=3,
+    host_boot="now",
+    ports=frozenset({PORT.id}),
+)
+ENDED = dataclasses.replace(RUNNING, state=State.STOPPED, pid=0, keeper_pid=0, ports=frozenset())
+PAUSED = dataclasses.replace(RUNNING, state=State.PAUSED)
+
+
+def planned(wanted: Server, seen: Observed | None) -> str:
+    return ", ".join(str(action) for action in plan(wanted, seen, host_boot="now"))
+
+
+def but(wanted: Server = WANTED, **changes: object) -> Server:
+    return msgspec.structs.replace(wanted, **changes)
+
+
+def seen_as(seen: Observed, **changes: object) -> Observed:
+    return dataclasses.replace(seen, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rule", "wanted", "seen", "actions"),
+    [
+        ("a new one is built and started", WANTED, None, "build 0, start"),
+        ("a new one may stay stopped", but(power=Power.STOPPED), None, "build 0"),
+        ("as wanted: nothing", WANTED, RUNNING, ""),
+        ("ended by itself: left to its owner", WANTED, ENDED, ""),
+        ("its links are cleaned up", WANTED, seen_as(ENDED, remains=True), "stop at once"),
+        ("ended by the host's reboot", WANTED, seen_as(ENDED, host_boot="then"), "start"),
+        ("started again by its owner", but(generation=4), ENDED, "start"),
+        ("never got to start", WANTED, seen_as(ENDED, started_generation=0), "start"),
+        ("rebooted softly", but(boot=1), RUNNING, "stop within 20 s, start"),
+        ("rebooted hard", but(hard_boot=1), RUNNING, "stop at once, start"),
+        ("rebooted when it had ended", but(boot=1), ENDED, "start"),
+        ("rebooted hard while paused", but(hard_boot=1), PAUSED, "stop at once, start"),
+        ("stopped", but(power=Power.STOPPED), RUNNING, "stop within 20 s"),
+        ("stopped while paused", but(power=Power.STOPPED), PAUSED, "stop at once"),
+        ("stopped already", but(power=Power.STOPPED), ENDED, ""),
+        ("paused", but(power=Power.PAUSED), RUNNING, "pause"),
+        ("paused already", but(power=Power.PAUSED), PAUSED, ""),
+        ("paused when it must start first", but(power=Power.PAUSED, generation=4), ENDED,
+         "start, pause"),
+        ("resumed", WANTED, PAUSED, "start"),
+        ("a lost port is plugged again", WANTED, seen_as(RUNNING, ports=frozenset()), "settle"),
+        ("a port that is not wanted goes", but(ports=[]), RUNNING, "settle"),
+        ("a change that needs nothing is taken down", but(generation=4), RUNNING, "settle"),
+        ("rebuilt", but(build=1), RUNNING, "stop at once, build 1, start"),
+        ("rebuilt while stopped", but(build=1, power=Power.STOPPED), ENDED, "build 1"),
+        ("a half-made one is built", WANTED, seen_as(ENDED, build=None), "build 0, start"),
+        ("deleted", but(power=Power.ABSENT), RUNNING, "delete"),
+        ("half-made and deleted", but(power=Power.ABSENT), seen_as(ENDED, build=None), "delete"),
+        ("gone already", but(power=Power.ABSENT), None, ""),
+    ],
+)  # fmt: skip
+def test_plan(rule: str, wanted: Server, seen: Observed | None, actions: str) -> None:
+    assert planned(wanted, seen) == actions, rule
+
+
+def test_a_paused_server_that_lost_its_port_and_must_stay_paused_is_settled() -> None:
+    seen = seen_as(PAUSED, ports=frozenset())
+    assert planned(but(power=Power.PAUSED), seen) == "settle"
+
+
+def test_a_running_server_never_counts_as_ended() -> None:
+    assert not ended_by_itself(WANTED, RUNNING, host_boot="now")
+
+
+def test_a_report_says_which_wanted_state_it_is_about() -> None:
+    told = report(but(boot=2), seen_as(RUNNING, boot=2))
+    assert (told.server_id, told.generation, told.state) == (ID, 3, State.RUNNING)
+    assert (told.pid, told.boot, told.build) == (10, 2, 0)
+
+
+def test_what_is_gone_is_reported_absent_only_when_that_is_wanted() -> None:
+    assert report(but(power=Power.ABSENT), None).state is State.ABSENT
+    assert report(WANTED, None).state is State.BUILDING

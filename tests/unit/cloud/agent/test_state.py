@@ -1,0 +1,88 @@
+"""What is wanted, kept on the host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kumoi.cloud.agent.inventory import ram_mib, take
+from kumoi.cloud.agent.serve import ensure_inotify_instances, identify_boot
+from kumoi.cloud.agent.state import Kept, StateDir
+from kumoi.cloud.hostapi.messages import Power, Server
+from kumoi.config import Settings
+
+ID = "6f04a590-e910-4720-a682-6d5d9a87d591"
+KEPT = Kept(server=Server(id=ID, generation=7, power=Power.RUNNING), fault="no room")
+
+
+def test_what_is_saved_is_there_after_a_restart(tmp_path: Path) -> None:
+    StateDir(tmp_path).save(KEPT)
+    assert StateDir(tmp_path).load() == {ID: KEPT}
+
+
+def test_what_is_forgotten_is_gone(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    state.save(KEPT)
+    state.forget(ID)
+    state.forget(ID)
+    assert state.load() == {}
+
+
+def test_a_spoilt_file_does_not_stop_the_agent(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    state.save(KEPT)
+    (tmp_path / "other.json").write_bytes(b"")
+    assert state.load() == {ID: KEPT}
+
+
+def test_an_id_never_becomes_a_path(tmp_path: Path) -> None:
+    with pytest.raises(ValueError):
+        StateDir(tmp_path).forget("../../etc/passwd")
+
+
+def test_the_boot_stays_the_same_while_machine_and_virtual_host_are_up(tmp_path: Path) -> None:
+    settings, boot_id = Settings(state_dir=str(tmp_path)), tmp_path / "boot_id"
+    boot_id.write_text("one\n")
+    first = identify_boot(settings, boot_id=boot_id)
+    assert identify_boot(settings, boot_id=boot_id) == first
+
+
+def test_another_boot_of_the_machine_is_another_boot(tmp_path: Path) -> None:
+    settings, boot_id = Settings(state_dir=str(tmp_path)), tmp_path / "boot_id"
+    boot_id.write_text("one\n")
+    first = identify_boot(settings, boot_id=boot_id)
+    boot_id.write_text("two\n")
+    assert identify_boot(settings, boot_id=boot_id) != first
+
+
+def test_down_and_up_is_another_boot(tmp_path: Path) -> None:
+    settings, boot_id = Settings(state_dir=str(tmp_path)), tmp_path / "boot_id"
+    boot_id.write_text("one\n")
+    first = identify_boot(settings, boot_id=boot_id)
+    (settings.run_dir / "host-boot").unlink()
+    assert identify_boot(settings, boot_id=boot_id) != first
+
+
+def test_inotify_instances_are_only_ever_raised(tmp_path: Path) -> None:
+    path = tmp_path / "instances"
+    path.write_text("128\n")
+    ensure_inotify_instances(path)
+    raised = int(path.read_text())
+    path.write_text(f"{raised + 1}\n")
+    ensure_inotify_instances(path)
+    assert raised > 128
+    assert int(path.read_text()) == raised + 1
+
+
+def test_the_inventory_says_what_the_host_has(tmp_path: Path) -> None:
+    taken = take(hostname="h", host_dir=tmp_path, drivers=["lxc"], ready_images={"b", "a"})
+    assert (taken.hostname, taken.drivers, taken.ready_images) == ("h", ["lxc"], ["a", "b"])
+    assert taken.vcpus >= 1
+    assert taken.ram_mib > 0
+    assert taken.disk_gib > 0
+
+
+def test_memory_that_is_not_told_counts_as_none() -> None:
+    assert ram_mib("MemTotal:  2048 kB\n") == 2
+    assert ram_mib("nothing\n") == 0

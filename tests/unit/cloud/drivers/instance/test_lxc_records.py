@@ -1,0 +1,140 @@
+"""What the LXC driver keeps beside a server, and its small rules that need no container."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import pytest
+
+from kumoi.base.errors import Permanent, Transient
+from kumoi.cloud.drivers.instance.lxc import cgroup, disk, idmap, image, record
+from kumoi.cloud.drivers.instance.lxc.paths import Paths
+from kumoi.cloud.drivers.instance.lxc.record import Record
+from kumoi.cloud.drivers.instance.lxc.switchboard import Switchboard
+from kumoi.cloud.drivers.network.fake import FakeSwitch
+from kumoi.cloud.hostapi.messages import Image
+
+
+def test_a_record_that_cannot_be_read_counts_as_none(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    assert record.read(path) == Record()
+    record.write(path, Record(started_generation=3))
+    assert record.read(path).started_generation == 3
+    path.write_bytes(b"")
+    assert record.read(path) == Record()
+
+
+def test_servers_never_share_user_ids() -> None:
+    first, second = idmap.of_slot(0), idmap.of_slot(1)
+    assert first.base + first.count == second.base
+    assert first.base >= 1 << 29
+    assert idmap.of_slot(idmap.SLOTS - 1).base + idmap.RANGE == 1 << 31
+
+
+def test_there_is_no_slot_beyond_the_last() -> None:
+    for slot in (-1, idmap.SLOTS):
+        with pytest.raises(Permanent):
+            idmap.of_slot(slot)
+
+
+def test_the_grant_of_ids_is_one_line_however_often_it_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "subuid"
+    path.write_text("me:100000:65536")
+    for _ in range(2):
+        idmap.ensure_grant((path,))
+    assert path.read_text() == f"me:100000:65536\n{idmap.LINE}"
+
+
+def test_the_grant_of_ids_goes_when_nobody_uses_them(tmp_path: Path) -> None:
+    path = tmp_path / "subuid"
+    path.write_text(f"me:100000:65536\n{idmap.LINE}")
+    assert idmap.remove_grant((path,), proc=tmp_path)
+    assert path.read_text() == "me:100000:65536\n"
+
+
+def test_a_sparse_copy_is_the_same_and_takes_no_more_room(tmp_path: Path) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    with source.open("wb") as file:
+        file.truncate(1 << 30)
+        file.seek(5 << 20)
+        file.write(b"data")
+    disk.copy_sparse(source, target)
+    assert target.stat().st_size == 1 << 30
+    assert target.stat().st_blocks * 512 < 1 << 20
+    with target.open("rb") as file:
+        file.seek(5 << 20)
+        assert file.read(4) == b"data"
+
+
+def test_a_squashfs_image_is_refused_with_its_reason(tmp_path: Path) -> None:
+    file = tmp_path / "image"
+    file.write_bytes(b"hsqs" + bytes(100))
+    wanted = Image(id="i", sha256="ab" * 32, size=104, disk_format="squashfs")
+    with pytest.raises(Permanent, match="squashfs"):
+        image.ensure(Paths(tmp_path), wanted, file)
+
+
+def test_only_whole_images_are_ready(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    (paths.images / "aa").mkdir(parents=True)
+    (paths.images / "bb.0123.part").mkdir()
+    assert image.ready(paths) == {"aa"}
+    image.sweep(paths)
+    assert [path.name for path in paths.images.iterdir()] == ["aa"]
+
+
+def test_controllers_are_found_in_both_versions(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory/cgroup.procs").touch()
+    (tmp_path / "memory/memory.memsw.limit_in_bytes").touch()
+    machine = cgroup.machine("t", root=tmp_path)
+    assert (machine.controllers, machine.swap_limited) == (frozenset({"memory"}), True)
+    (tmp_path / "cgroup.controllers").write_text("cpu pids\n")
+    assert cgroup.machine("t", root=tmp_path).unified_controllers == {"cpu", "pids"}
+
+
+class SlowSwitch(FakeSwitch):
+    """Waits at the first call until it may go on, and counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.may_go_on = threading.Event(), threading.Event()
+        self.calls: list[int] = []
+
+    def ensure_ports(self, ports: Mapping[str, str]) -> None:
+        self.begun.set()
+        self.may_go_on.wait(5)
+        self.calls.append(len(ports))
+        super().ensure_ports(ports)
+
+    def delete_ports(self, names: Collection[str]) -> None:
+        super().delete_ports(names)
+
+
+def test_wishes_to_the_switch_that_wait_together_go_together() -> None:
+    switch = SlowSwitch()
+    board = Switchboard(switch)
+    threads = [
+        threading.Thread(target=board.change, kwargs={"ensured": {f"k{n}": str(n)}, "deleted": ()})
+        for n in range(10)
+    ]
+    threads[0].start()
+    assert switch.begun.wait(5)
+    for thread in threads[1:]:
+        thread.start()
+    while len(board._wishes) < 9:
+        threads[1].join(0.001)
+    switch.may_go_on.set()
+    for thread in threads:
+        thread.join(5)
+    assert switch.calls == [1, 9]
+    assert len(board.list_ports()) == 10
+
+
+def test_everybody_who_waited_hears_of_the_failure() -> None:
+    switch = FakeSwitch()
+    switch.failures.fail_next()
+    with pytest.raises(Transient):
+        Switchboard(switch).change(ensured={"k1": "1"}, deleted=())
