@@ -1,7 +1,7 @@
 """The only place that starts programs. Argument lists only: no shell, no interpolation.
 
-`run` waits and gives back what was printed; `start` leaves a program running on its own, detached
-from us, so that it outlives us.
+`run` waits and gives back what was printed; `show` waits and lets people see it; `start` leaves a
+program running on its own, detached from us, so that it outlives us.
 """
 
 from __future__ import annotations
@@ -53,13 +53,15 @@ def run(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     check: bool = True,
     stdin: str | bytes | IO[bytes] | None = None,
+    stdout: IO[bytes] | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     namespace: str | None = None,
 ) -> Completed:
     """Run a program to its end.
 
-    `env` is added to ours; `namespace` is a named network namespace to run in.
+    `env` is added to ours; `namespace` is a named network namespace to run in; with `stdout` the
+    output goes into that file and `out` is empty.
     Raises ProcessFailed when it cannot start, times out, or (with `check`) ends with another status
     than 0.
     """
@@ -71,7 +73,8 @@ def run(
     try:
         done = subprocess.run(
             argv,
-            capture_output=True,
+            stdout=stdout or subprocess.PIPE,
+            stderr=subprocess.PIPE,
             timeout=timeout_s,
             check=False,
             input=piped,
@@ -86,7 +89,7 @@ def run(
     completed = Completed(
         tuple(argv),
         done.returncode,
-        done.stdout.decode(errors="replace"),
+        (done.stdout or b"").decode(errors="replace"),
         done.stderr.decode(errors="replace"),
         time.monotonic() - began,
     )
@@ -97,6 +100,30 @@ def run(
             completed=completed,
         )
     return completed
+
+
+def show(
+    args: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> int:
+    """Run a program whose output people see as it comes; its exit status.
+
+    Raises ProcessFailed when it cannot start.
+    """
+    argv = _argv(args, None)
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            env={**os.environ, **env} if env else None,
+            cwd=cwd,
+        )
+    except OSError as cause:
+        raise ProcessFailed(f"{argv[0]} could not be started") from cause
+    return done.returncode
 
 
 def start(

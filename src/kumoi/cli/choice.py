@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import os
+import pwd
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 from kumoi import config
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.config import Settings
+from kumoi.hosts import clouds_yaml
 
 NAME_PATTERN = r"[a-z][a-z0-9]{0,7}"
 DEFAULT_NAME = "kumoi"
@@ -46,6 +49,22 @@ def chosen(args: argparse.Namespace) -> Settings:
     if there.name != args.name:
         raise Invalid(f"{state_dir} belongs to the cloud {there.name}", field="state_dir")
     return there
+
+
+def write(settings: Settings) -> None:
+    """Keep the settings for the roles, and for the next command."""
+    draft = settings.state / ".kumoi.toml.new"
+    draft.write_text(config.render(settings))
+    draft.replace(config_file(settings))
+
+
+def person() -> clouds_yaml.Person:
+    """Who called: the one behind sudo, if there is one."""
+    behind = os.environ.get("SUDO_USER")
+    if behind and os.geteuid() == 0:
+        found = pwd.getpwnam(behind)
+        return clouds_yaml.Person(Path(found.pw_dir), found.pw_uid, found.pw_gid)
+    return clouds_yaml.Person(Path.home(), os.geteuid(), os.getegid())
 
 
 def existing(args: argparse.Namespace) -> Settings:

@@ -1,65 +1,197 @@
-"""`kumoi up`: from whatever is there to a running cloud; again and again without harm."""
+"""`kumoi up`: from whatever is there to a running cloud; again and again without harm.
+
+What can be refused is refused before anything is changed. Images build beside the other stages, as
+they take longest.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 from kumoi import config
+from kumoi.base import process
+from kumoi.base.clock import Clock
+from kumoi.base.errors import Conflict, Permanent
 from kumoi.cli import choice
 from kumoi.cli.progress import Progress
 from kumoi.config import Settings
-from kumoi.hosts import control, running, units, virtual
+from kumoi.hosts import (
+    clouds_yaml,
+    control,
+    first_run,
+    image,
+    machine,
+    packages,
+    passwords,
+    pki,
+    ranges,
+    running,
+    units,
+    virtual,
+)
 
 ENGINES_TIMEOUT_S = 30.0
 ROLES_TIMEOUT_S = 30.0
+STORE_TIMEOUT_S = 60.0
+HOST_TIMEOUT_S = 30.0
+
+Images = list[tuple[image.Recipe, "Future[Path]"]]
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     choice.add_to(parser)
     parser.add_argument("--public-cidr", metavar="CIDR", help="floating IPs (default: a free /24)")
     parser.add_argument("--underlay-cidr", metavar="CIDR", help="between machine and virtual host")
-    parser.add_argument("--only-engines", action="store_true", help="without our own roles")
+    parser.add_argument(
+        "--only-engines", action="store_true", help="Open vSwitch and OVN without our own roles"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     progress = Progress()
-    settings = choice.chosen(args)
-    if args.public_cidr:
-        settings = config.changed(settings, public_cidr=args.public_cidr)
-    if args.underlay_cidr:
-        settings = config.changed(settings, underlay_cidr=args.underlay_cidr)
-    make_directories(settings)
-    with choice.alone(settings):
-        choice.config_file(settings).write_text(config.render(settings))
-        start_processes(settings, progress, only_engines=args.only_engines)
+    settings = bring_up(args, progress)
+    if not args.only_engines:
+        for line in _next_steps(settings):
+            progress.say(line)
     return 0
 
 
-def make_directories(settings: Settings) -> None:
+def bring_up(args: argparse.Namespace, progress: Progress) -> Settings:
+    """Everything; the settings of the cloud that is up then."""
+    with progress.stage("look at this machine") as stage:
+        settings = _decide(args)
+        stage.note(f"floating IPs in {settings.public_cidr}")
+    with progress.stage("system packages") as stage:
+        added = packages.ensure(packages.NEEDED)
+        stage.note(f"installed {len(added)}" if added else "all there")
+    _make_directories(settings)
+    with choice.alone(settings), _images(progress, wanted=not args.only_engines) as images:
+        with progress.stage("certificates, passwords, settings"):
+            pki.ensure(settings, Clock().now())
+            passwords.ensure(settings)
+            choice.write(settings)
+        if not args.only_engines:
+            with progress.stage("stores"):
+                for action in ("migrate", "bootstrap"):
+                    _own(settings, "store", action, timeout_s=STORE_TIMEOUT_S)
+        _start(settings, progress, only_engines=args.only_engines)
+        if not args.only_engines:
+            _offer(settings, progress, images)
+    return settings
+
+
+def _decide(args: argparse.Namespace) -> Settings:
+    """The settings, with the address ranges checked. Changes nothing."""
+    settings = choice.chosen(args)
+    machine.check_size(settings.state)
+    taken = ranges.used({virtual.underlay_bridge(settings), virtual.public_bridge(settings)})
+    if choice.config_file(settings).exists():
+        for asked, there in (
+            (args.public_cidr, settings.public_cidr),
+            (args.underlay_cidr, settings.underlay_cidr),
+        ):
+            if asked not in {None, there}:
+                raise Conflict(f"the cloud {settings.name} has {there}: `down --purge` it first")
+    else:
+        public, underlay = ranges.choose(taken, args.public_cidr, args.underlay_cidr)
+        settings = config.changed(settings, public_cidr=public, underlay_cidr=underlay)
+    ranges.check(settings.public_cidr, settings.underlay_cidr, taken)
+    return settings
+
+
+def _make_directories(settings: Settings) -> None:
     for path in (settings.state, settings.run_dir, settings.log_dir, settings.wake_dir):
         path.mkdir(parents=True, exist_ok=True)
+    settings.state.chmod(0o755)  # Everybody may read the authority's certificate below it.
 
 
-def start_processes(settings: Settings, progress: Progress, *, only_engines: bool) -> None:
+@contextmanager
+def _images(progress: Progress, *, wanted: bool) -> Iterator[Images]:
+    """Their files, being built in order beside what else is done."""
+    cache = image.cache_dir()
+
+    def build(recipe: image.Recipe) -> Path:
+        if image.file_of(recipe, cache).exists():
+            return image.ensure(recipe, cache)
+        with progress.stage(f"image {recipe.name}", beside=True):
+            return image.ensure(recipe, cache)
+
+    with ThreadPoolExecutor(1) as builder:
+        yield [(recipe, builder.submit(build, recipe)) for recipe in image.RECIPES if wanted]
+
+
+def _start(settings: Settings, progress: Progress, *, only_engines: bool) -> None:
     """The virtual host, then every process under the supervisor."""
     with progress.stage("virtual host"):
         if virtual.ensure_links(settings):
             control.stop(settings)  # What still runs lives in a namespace that is no more.
+            _make_directories(settings)
         if not running.found(settings.state_dir):
             virtual.ensure_databases(settings)
-    wanted = units.table(settings, config=choice.config_file(settings), only_engines=only_engines)
-    with progress.stage("engines: Open vSwitch, OVN") as stage:
-        control.ensure(settings, wanted, command=_supervise(settings, only_engines))
+    config_file = choice.config_file(settings)
+    wanted = units.table(settings, config=config_file, only_engines=only_engines)
+    command = [sys.executable, "-m", "kumoi.main", "supervise", "--config", str(config_file)]
+    if only_engines:
+        command.append("--only-engines")
+    with progress.stage("Open vSwitch and OVN") as stage:
+        control.ensure(settings, wanted, command=command)
         names = [unit.name for unit in wanted if unit.kind is units.Kind.ENGINE]
         control.wait_ready(settings, names, timeout_s=ENGINES_TIMEOUT_S, tell=stage.tell)
     names = [unit.name for unit in wanted if unit.kind is units.Kind.ROLE]
     if names:
-        with progress.stage(f"roles: {', '.join(names)}") as stage:
+        with progress.stage(f"roles {', '.join(names)}") as stage:
             control.wait_ready(settings, names, timeout_s=ROLES_TIMEOUT_S, tell=stage.tell)
 
 
-def _supervise(settings: Settings, only_engines: bool) -> list[str]:
-    command = [sys.executable, "-m", "kumoi.main", "supervise"]
-    command += ["--config", str(choice.config_file(settings))]
-    return [*command, "--only-engines"] if only_engines else command
+def _offer(settings: Settings, progress: Progress, images: Images) -> None:
+    """What users find: clouds.yaml, flavors, the external network, images."""
+    person = choice.person()
+    with progress.stage("clouds.yaml") as stage:
+        wanted = clouds_yaml.entries(
+            settings,
+            admin_password=passwords.read(settings, "admin"),
+            demo_password=passwords.read(settings, "demo"),
+        )
+        clouds_yaml.write(person, wanted)
+        stage.note(f"{' and '.join(wanted)} in {person.file}")
+    with progress.stage("flavors and external network"):
+        cloud = first_run.connect(wanted[f"{settings.name}-admin"])
+        first_run.ensure_flavors_and_network(cloud, settings)
+    with progress.stage("the host reports") as stage:
+        first_run.wait_for_host(cloud, settings, timeout_s=HOST_TIMEOUT_S)
+    for recipe, file in images:
+        path = file.result()
+        with progress.stage(f"offer image {recipe.name}") as stage:
+            uploaded = first_run.ensure_image(cloud, recipe, path)
+            stage.note(f"{path.stat().st_size >> 20} MiB" if uploaded else "there")
+
+
+def _own(settings: Settings, *words: str, timeout_s: float) -> None:
+    """A command of our own in another process, so that what it imports goes with it."""
+    command = [sys.executable, "-m", "kumoi.main", *words]
+    try:
+        process.run(
+            [*command, "--config", choice.config_file(settings)],
+            timeout_s=timeout_s,
+        )
+    except process.ProcessFailed as cause:
+        raise Permanent(f"`kumoi {' '.join(words)}` failed: {cause}") from cause
+
+
+def _next_steps(settings: Settings) -> list[str]:
+    client = Path(sys.executable).parent / "openstack"
+    name = settings.name
+    return [
+        "",
+        f"The cloud [bold]{name}[/] is up at {settings.api_url}. What to try next:",
+        f"  alias openstack='{client} --os-cloud {name}'",
+        "  openstack image list; openstack flavor list; openstack network list",
+        "  sudo ./kumoi demo      push an example and see it verified",
+        "  sudo ./kumoi status    every process, host and server",
+        "  sudo ./kumoi down      stop; with --purge nothing is left",
+    ]

@@ -68,6 +68,14 @@ RUNNER = Recipe(
 RECIPES = (DEBIAN, RUNNER)
 
 
+def cache_dir() -> Path:
+    """For all clouds of this machine: beside the code in a checkout."""
+    checkout = Path(__file__).parents[3]
+    if (checkout / "pyproject.toml").exists():
+        return checkout / ".cache" / "images"
+    return Path("/var/cache/kumoi/images")
+
+
 def key(recipe: Recipe) -> str:
     """Changes whenever the image would."""
     scripts = [path.read_bytes() for path in (CUSTOMIZE, EXTEND, FINISH)]

@@ -65,15 +65,20 @@ def ensure_bridge(name: str, *, address: str, prefix: int) -> None:
 
 def ensure_veth(veth: Veth) -> None:
     """Both ends up and without checksum offload: a user-space switch sees what was not filled in."""
-    with _attempt(f"make the link {veth.name}"), IPRoute() as here:
-        if not here.link_lookup(ifname=veth.name):
+    with (
+        _attempt(f"make the link {veth.name}"),
+        IPRoute() as here,
+        NetNS(veth.namespace) as inside,
+    ):
+        if not inside.link_lookup(ifname=veth.inner):
+            for index in here.link_lookup(ifname=veth.name):
+                here.link("del", index=index)  # Its other end is in a namespace of yesterday.
             peer = {"ifname": veth.inner, "net_ns_fd": veth.namespace}
             here.link("add", ifname=veth.name, kind="veth", peer=peer)
         bridge = here.link_lookup(ifname=veth.bridge)[0]
         index = here.link_lookup(ifname=veth.name)[0]
         here.link("set", index=index, master=bridge, state="up")
-        with NetNS(veth.namespace) as inside:
-            inside.link("set", index=inside.link_lookup(ifname=veth.inner)[0], state="up")
+        inside.link("set", index=inside.link_lookup(ifname=veth.inner)[0], state="up")
     process.run(["ethtool", "-K", veth.name, "tx", "off", "rx", "off"])
     inner = ["ethtool", "-K", veth.inner, "tx", "off", "rx", "off"]
     process.run(inner, namespace=veth.namespace)

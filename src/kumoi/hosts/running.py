@@ -72,7 +72,7 @@ def stop(
             for handle in left:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(handle, sent)
-            left = _not_ended(left, timeout_s=timeout_s)
+            left = not_ended(left, timeout_s=timeout_s)
     finally:
         for handle in handles:
             os.close(handle)
@@ -80,7 +80,7 @@ def stop(
 
 def has_ended(handle: int) -> bool:
     """Whether the process behind a pidfd is gone; one that nobody waited for is gone as well."""
-    return not _not_ended([handle], timeout_s=0)
+    return not not_ended([handle], timeout_s=0)
 
 
 def run_then(unit: Unit) -> None:
@@ -117,7 +117,7 @@ def _stat(entry: Path) -> list[str]:
     return (entry / "stat").read_text().rpartition(")")[2].split()
 
 
-def _not_ended(handles: list[int], *, timeout_s: float) -> list[int]:
+def not_ended(handles: list[int], *, timeout_s: float) -> list[int]:
     """Those whose process still is there when the time is over. A pidfd turns readable at the end."""
     deadline = time.monotonic() + timeout_s
     left = list(handles)

@@ -37,6 +37,7 @@ PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 5.0
 HEALTHY_AFTER_S = 30.0  # Running for this long, a unit's pause starts from the first again.
 READY_POLL_S = 0.02
+SETTLE_S = 1.0  # A unit that answers nowhere is ready when it lived this long.
 TICK_S = 5.0
 STOP_TIMEOUT_S = 5.0
 LOG_MAX_BYTES = 10 << 20  # Of each unit's log, and as much again in one older file.
@@ -133,7 +134,7 @@ class Supervisor:
         now = time.monotonic()
         if slot.state == "waiting" and now >= slot.next_at and self._needs_are_ready(slot):
             self._start(slot)
-        elif slot.state == "starting" and now >= slot.next_at and answers(slot.unit.listens):
+        elif slot.state == "starting" and now >= slot.next_at and _is_ready(slot):
             self._finish_start(slot)
         elif slot.state == "running" and now - slot.ready_at > HEALTHY_AFTER_S:
             slot.pause_s = PAUSE_FIRST_S
@@ -264,6 +265,12 @@ class Supervisor:
         stamp = datetime.now(UTC).isoformat()
         line = json.dumps({"event": name, "role": running.SUPERVISOR, "timestamp": stamp, **fields})
         os.write(2, f"{line}\n".encode())
+
+
+def _is_ready(slot: Slot) -> bool:
+    if not slot.unit.listens:
+        return time.time() - slot.since > SETTLE_S
+    return answers(slot.unit.listens)
 
 
 def answers(listens: str) -> bool:

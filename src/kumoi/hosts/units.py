@@ -68,7 +68,9 @@ def engines(settings: Settings) -> list[Unit]:
 
 
 def roles(settings: Settings, *, config: Path, version: str) -> list[Unit]:
-    """Our own processes. `version` stands for code and settings: others, another start."""
+    """Our own processes. `version` stands for what they read at their start: code, settings,
+    certificates. Another version means another start.
+    """
     public = f"tcp:{settings.public_address}"
 
     def role(name: str, *, listens: str = "", namespace: str | None = None) -> Unit:
@@ -94,7 +96,9 @@ def table(settings: Settings, *, config: Path, only_engines: bool) -> list[Unit]
     """Everything that must run, in the order of starting."""
     if only_engines:
         return engines(settings)
-    version = f"{code_version()} {hashlib.sha256(repr(settings).encode()).hexdigest()[:16]}"
+    certificates = [path.stat().st_mtime_ns for path in sorted(settings.pki_dir.glob("*.crt"))]
+    told = (code_version(), settings, certificates)
+    version = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
     return [*engines(settings), *roles(settings, config=config, version=version)]
 
 

@@ -1,0 +1,226 @@
+"""`kumoi status`: every process of the cloud, its hosts and servers, and how they are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from keystoneauth1.exceptions import ClientException
+from openstack.exceptions import SDKException
+from rich.console import Console
+from rich.table import Table
+
+from kumoi.base.errors import KumoiError
+from kumoi.cli import choice
+from kumoi.config import Settings
+from kumoi.hosts import (
+    clouds_yaml,
+    control,
+    first_run,
+    memory,
+    passwords,
+    running,
+    supervisor,
+    units,
+)
+
+RESTARTS_SHOWN_FROM = 1
+WIDTH_ELSEWHERE = 200  # In a pipe a row stays on its line.
+COLOURS = {"running": "green", "starting": "yellow", "waiting": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One row. `since` is in ISO 8601; `why` says what is wrong, or is empty."""
+
+    name: str
+    kind: str
+    pid: int
+    since: str
+    memory_kib: int
+    restarts: int
+    state: str
+    healthy: bool
+    why: str
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    choice.add_to(parser)
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when everything that should run does and answers, 1 otherwise."""
+    settings = choice.existing(args)
+    found = processes(settings)
+    hosts, servers, trouble = _ask(settings, found)
+    if args.json:
+        document = {
+            "name": settings.name,
+            "api_url": settings.api_url,
+            "processes": [asdict(one) for one in found],
+            "hosts": hosts,
+            "servers": servers,
+            "api_trouble": trouble,
+        }
+        print(json.dumps(document, indent=2))
+    else:
+        _show(settings, found, hosts, servers, trouble)
+    return 0 if found and all(one.healthy for one in found) else 1
+
+
+def processes(settings: Settings) -> list[Process]:
+    """The supervisor first, then its units in the order of starting."""
+    marked = [one for one in running.found(settings.state_dir) if one.name == running.SUPERVISOR]
+    rows = [_supervisor_row(one) for one in marked]
+    status = control.read_status(settings)
+    if status is None:
+        return rows
+    only_engines = not any(unit.kind == "role" for unit in status.units)
+    config_file = choice.config_file(settings)
+    wanted = units.table(settings, config=config_file, only_engines=only_engines)
+    listens = {unit.name: unit.listens for unit in wanted}
+    return rows + [_row(unit, listens.get(unit.name, "")) for unit in status.units]
+
+
+def _supervisor_row(one: running.Running) -> Process:
+    return Process(
+        name=one.name,
+        kind="role",
+        pid=one.pid,
+        since=_iso(one.since),
+        memory_kib=memory.pss_kib(one.pid),
+        restarts=0,
+        state="running",
+        healthy=True,
+        why="",
+    )
+
+
+def _row(unit: control.UnitStatus, listens: str) -> Process:
+    why = unit.why if unit.state != "running" else ""
+    if unit.state == "running" and not supervisor.answers(listens):
+        why = f"does not answer at {listens}"
+    if unit.state == "starting" and not why:
+        why = f"does not answer yet at {listens}" if listens else "started just now"
+    return Process(
+        name=unit.name,
+        kind=unit.kind,
+        pid=unit.pid,
+        since=_iso(unit.since) if unit.pid else "",
+        memory_kib=memory.pss_kib(unit.pid) if unit.pid else 0,
+        restarts=unit.restarts,
+        state=unit.state,
+        healthy=unit.state == "running" and not why,
+        why=why,
+    )
+
+
+def _ask(
+    settings: Settings, found: list[Process]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
+    """Hosts and servers as the API tells them to an administrator, or why it does not."""
+    if not any(one.name == "api" and one.healthy for one in found):
+        return [], [], "the API does not answer"
+    try:
+        cloud = first_run.connect(_admin_entry(settings))
+        hosts = [
+            {"name": one.name, "state": one.state, "status": one.status}
+            for one in cloud.compute.hypervisors(details=True)
+        ]
+        servers = [
+            {
+                "id": one.id,
+                "name": one.name,
+                "status": one.status,
+                "host": one.hypervisor_hostname or one.compute_host,
+                "project_id": one.project_id,
+            }
+            for one in cloud.compute.servers(details=True, all_projects=True)
+        ]
+    except (SDKException, ClientException, KumoiError) as error:
+        return [], [], f"the API refused: {error}"
+    return hosts, servers, ""
+
+
+def _admin_entry(settings: Settings) -> dict[str, Any]:
+    wanted = clouds_yaml.entries(
+        settings,
+        admin_password=passwords.read(settings, "admin"),
+        demo_password=passwords.read(settings, "demo"),
+    )
+    return wanted[f"{settings.name}-admin"]
+
+
+def _show(
+    settings: Settings,
+    found: list[Process],
+    hosts: list[dict[str, Any]],
+    servers: list[dict[str, Any]],
+    trouble: str,
+) -> None:
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH_ELSEWHERE)
+    if not found:
+        console.print(f"The cloud {settings.name} is down. Start it: sudo ./kumoi up")
+        return
+    console.print(_process_table(found))
+    ours = sum(one.memory_kib for one in found if one.kind == "role") >> 10
+    total = sum(one.memory_kib for one in found) >> 10
+    console.print(f"Memory: {ours} MiB of our own, {total} MiB with the engines")
+    if trouble:
+        console.print(f"[red]Hosts and servers are not known: {trouble}[/]")
+        return
+    for title, rows in (("host", hosts), ("server", servers)):
+        console.print(_plain_table(title, rows) if rows else f"No {title}s")
+
+
+def _process_table(found: list[Process]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("process", "kind"):
+        table.add_column(column)
+    for column in ("pid", "for", "MiB"):
+        table.add_column(column, justify="right")
+    table.add_column("state")
+    for one in found:
+        colour = COLOURS.get(one.state, "red") if one.healthy or one.state != "running" else "red"
+        notes = [one.why] if one.why else []
+        if one.restarts >= RESTARTS_SHOWN_FROM:
+            notes.append(f"restarted {one.restarts} times")
+        state = f"[{colour}]{one.state}[/]{': ' if notes else ''}{', '.join(notes)}"
+        table.add_row(
+            one.name,
+            one.kind,
+            str(one.pid or "-"),
+            _age(one.since),
+            f"{one.memory_kib / 1024:.1f}",
+            state,
+        )
+    return table
+
+
+def _plain_table(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
+    for column in rows[0]:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    return table
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _age(since: str) -> str:
+    if not since:
+        return "-"
+    seconds = int(time.time() - datetime.fromisoformat(since).timestamp())
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{max(seconds, 0)} s"

@@ -1,0 +1,105 @@
+"""`kumoi test`: every check and test, on this machine, with no other step.
+
+Stops at the first group that fails unless told to go on. The closing lines say how each group went.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from kumoi.base import process
+from kumoi.base.errors import Invalid
+from kumoi.cli.progress import Progress
+from kumoi.hosts import packages
+
+CHECKOUT = Path(__file__).parents[3]
+CODE = ("src", "tests", "bench", "kumoi")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Commands by the name of a program of our Python environment, and its arguments."""
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+
+
+def _pytest(name: str, *directories: str) -> Group:
+    return Group(name, (("pytest", "-rfE", *directories),))
+
+
+GROUPS = (
+    Group("lint", (("ruff", "check", *CODE), ("ruff", "format", "--check", *CODE))),
+    Group("types", (("mypy",),)),
+    Group("contract", (("lint-imports",),)),
+    _pytest("guards", "tests/guards"),
+    _pytest("unit", "tests/unit", "tests/flows"),
+    _pytest("stories", "tests/stories"),
+    _pytest("system", "tests/system"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    group: str
+    passed: bool
+    seconds: float
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    names = [group.name for group in GROUPS]
+    parser.add_argument("--only", action="append", choices=names, help="may be given several times")
+    parser.add_argument(
+        "--keep-going", action="store_true", help="run what follows a group that failed"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    if not (CHECKOUT / "tests").is_dir():
+        raise Invalid("the tests are in a checkout of Kumoi, and this is an installed copy")
+    progress = Progress()
+    chosen = [group for group in GROUPS if not args.only or group.name in args.only]
+    if {"unit", "stories", "system"} & {group.name for group in chosen}:
+        with progress.stage("system packages") as stage:
+            added = packages.ensure((*packages.NEEDED, *packages.FOR_TESTS))
+            stage.note(f"installed {len(added)}" if added else "all there")
+    outcomes: list[Outcome] = []
+    for group in chosen:
+        outcomes.append(_run(group, progress))
+        if not outcomes[-1].passed and not args.keep_going:
+            break
+    _summary(progress, chosen, outcomes)
+    return 0 if all(outcome.passed for outcome in outcomes) else 1
+
+
+def _run(group: Group, progress: Progress) -> Outcome:
+    began = time.monotonic()
+    passed = True
+    for program, *arguments in group.commands:
+        there = [word for word in arguments if _is_there(word)]
+        progress.say(f"[bold]{group.name}[/]: {program} {' '.join(there)}")
+        status = process.show(
+            [Path(sys.executable).parent / program, *there],
+            cwd=CHECKOUT,
+            env={"PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"},
+        )
+        passed = passed and status == 0
+    return Outcome(group.name, passed, time.monotonic() - began)
+
+
+def _is_there(word: str) -> bool:
+    """Options, subcommands, and directories that exist: a part without tests yet is no failure."""
+    return not word.startswith("tests/") or any((CHECKOUT / word).rglob("test_*.py"))
+
+
+def _summary(progress: Progress, chosen: list[Group], outcomes: list[Outcome]) -> None:
+    progress.say()
+    for outcome in outcomes:
+        sign = "[green]passed[/]" if outcome.passed else "[red]failed[/]"
+        progress.say(f"{outcome.group:<10} {sign} {outcome.seconds:7.1f} s")
+    for group in chosen[len(outcomes) :]:
+        progress.say(f"{group.name:<10} [yellow]not run[/]")

@@ -1,0 +1,117 @@
+"""The entries of a cloud in a person's clouds.yaml, by which every OpenStack client finds it.
+
+What else is in the file stays, in its order; comments do not survive. `up` writes, `down --purge`
+removes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kumoi.base.errors import Invalid
+from kumoi.base.secret import Secret
+from kumoi.config import Settings
+
+FILE = ".config/openstack/clouds.yaml"
+MODE = 0o600  # There are passwords in it.
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whose file it is."""
+
+    home: Path
+    uid: int
+    gid: int
+
+    @property
+    def file(self) -> Path:
+        return self.home / FILE
+
+
+def entries(
+    settings: Settings, *, admin_password: Secret, demo_password: Secret
+) -> dict[str, dict[str, Any]]:
+    """`NAME`, a normal user in a project, and `NAME-admin`."""
+    return {
+        settings.name: _entry(settings, "demo", demo_password),
+        f"{settings.name}-admin": _entry(settings, "admin", admin_password),
+    }
+
+
+def write(person: Person, wanted: dict[str, dict[str, Any]]) -> bool:
+    """Put these entries in; whether anything changed. Raises Invalid when the file that is there
+    is not one.
+    """
+    document = _read(person.file)
+    clouds = document.setdefault("clouds", {})
+    if all(clouds.get(name) == entry for name, entry in wanted.items()):
+        return False
+    clouds.update(wanted)
+    _write(person, document)
+    return True
+
+
+def remove(person: Person, settings: Settings) -> None:
+    """Take the entries of this cloud out; the file goes when nothing else is in it."""
+    if not person.file.exists():
+        return
+    document = _read(person.file)
+    clouds = document.get("clouds", {})
+    ours = {settings.name, f"{settings.name}-admin"} & set(clouds)
+    for name in ours:
+        del clouds[name]
+    if ours and document == {"clouds": {}}:
+        person.file.unlink()
+    elif ours:
+        _write(person, document)
+
+
+def _entry(settings: Settings, user: str, password: Secret) -> dict[str, Any]:
+    return {
+        "auth": {
+            "auth_url": f"{settings.api_url}/identity",
+            "username": user,
+            "password": password.reveal(),
+            "project_name": user,
+            "user_domain_name": "Default",
+            "project_domain_name": "Default",
+        },
+        "region_name": settings.region,
+        "identity_api_version": "3",
+        "cacert": str(settings.pki_dir / "ca.crt"),
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text()) if path.exists() else {}
+    except (yaml.YAMLError, UnicodeDecodeError) as cause:
+        raise Invalid(f"{path} is not YAML: mend it or move it away") from cause
+    document = {} if document is None else document
+    if not isinstance(document, dict) or not isinstance(document.get("clouds", {}), dict):
+        raise Invalid(f"{path} does not hold `clouds:` with an entry per cloud: mend it")
+    return document
+
+
+def _write(person: Person, document: dict[str, Any]) -> None:
+    file = person.file
+    for directory in (file.parent.parent, file.parent):
+        if not directory.exists():
+            directory.mkdir(mode=0o700, parents=True)
+            os.chown(directory, person.uid, person.gid, follow_symlinks=False)
+    mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else MODE
+    draft = file.with_name(f".{file.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
+    with os.fdopen(descriptor, "w") as out:
+        yaml.safe_dump(document, out, sort_keys=False)
+        os.fchown(out.fileno(), person.uid, person.gid)
+        os.fchmod(out.fileno(), mode)
+    draft.replace(file)

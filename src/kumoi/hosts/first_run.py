@@ -1,0 +1,157 @@
+"""What a new cloud offers: images, flavors, and the external network `public`.
+
+Made through the public API as any administrator would make it, each time `up` runs: what is there
+stays as it is. Nothing here knows the store.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keystoneauth1.exceptions import ClientException
+from openstack.exceptions import SDKException
+
+from kumoi.base.errors import Permanent
+from kumoi.config import Settings
+from kumoi.hosts import image
+
+if TYPE_CHECKING:
+    from openstack.connection import Connection
+
+DISK_FORMAT = "root-tar"
+RECIPE_PROPERTY = "kumoi_recipe"
+PUBLIC_NETWORK = "public"
+PHYSICAL_NETWORK = "physnet1"
+POLL_S = 0.1
+FIRST_FLOATING = 10  # The addresses before it are for the machine and for what may come.
+
+
+@dataclass(frozen=True, slots=True)
+class Flavor:
+    name: str
+    vcpus: int
+    ram_mib: int
+    disk_gib: int
+
+
+FLAVORS = (
+    Flavor("tiny", 1, 256, 2),
+    Flavor("small", 1, 512, 5),
+    Flavor("medium", 2, 1024, 10),
+    Flavor("large", 2, 4096, 20),
+)
+
+
+def connect(entry: Mapping[str, Any]) -> Connection:
+    """A connection by an entry of clouds.yaml."""
+    import openstack  # noqa: PLC0415 - half a second, and not every command needs it
+
+    return openstack.connection.Connection(
+        auth=dict(entry["auth"]),
+        region_name=entry["region_name"],
+        identity_api_version=entry["identity_api_version"],
+        cacert=entry["cacert"],
+        app_name="kumoi",
+    )
+
+
+def ensure_flavors_and_network(cloud: Connection, settings: Settings) -> None:
+    """Raises Permanent when the API refuses."""
+    try:
+        for flavor in FLAVORS:
+            _ensure_flavor(cloud, flavor)
+        _ensure_public_network(cloud, settings)
+    except (SDKException, ClientException) as cause:
+        raise Permanent(f"the first flavors and networks could not be made: {cause}") from cause
+
+
+def wait_for_host(cloud: Connection, settings: Settings, *, timeout_s: float) -> None:
+    """Until the virtual host takes servers. Raises Permanent when it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            if any(one.state == "up" for one in cloud.compute.hypervisors(details=True)):
+                return
+        except (SDKException, ClientException) as cause:
+            raise Permanent(f"the hosts could not be listed: {cause}") from cause
+        if time.monotonic() > deadline:
+            raise Permanent(
+                f"the host {settings.host_name} did not report within {timeout_s:g} s; "
+                f"see {settings.log_dir / 'agent.log'}"
+            )
+        time.sleep(POLL_S)
+
+
+def ensure_image(cloud: Connection, recipe: image.Recipe, file: Path) -> bool:
+    """Upload an image that is not there as its recipe makes it; whether it was uploaded. One made by
+    an older recipe goes once the new one is there. Raises Permanent when the API refuses.
+    """
+    try:
+        same_name = [one for one in cloud.image.images(name=recipe.name) if _is_ours(one)]
+        wanted = image.key(recipe)
+        if any(_recipe(one) == wanted and one.status == "active" for one in same_name):
+            return False
+        cloud.image.create_image(
+            recipe.name,
+            filename=str(file),
+            allow_duplicates=True,
+            disk_format=DISK_FORMAT,
+            container_format="bare",
+            visibility="public",
+            meta={
+                "os_distro": recipe.distribution,
+                "os_admin_user": recipe.user,
+                RECIPE_PROPERTY: wanted,
+            },
+        )
+        for one in same_name:
+            cloud.image.delete_image(one, ignore_missing=True)
+    except (SDKException, ClientException) as cause:
+        raise Permanent(f"the image {recipe.name} could not be uploaded: {cause}") from cause
+    return True
+
+
+def _ensure_flavor(cloud: Connection, flavor: Flavor) -> None:
+    if cloud.compute.find_flavor(flavor.name) is None:
+        cloud.compute.create_flavor(
+            name=flavor.name, vcpus=flavor.vcpus, ram=flavor.ram_mib, disk=flavor.disk_gib
+        )
+
+
+def _ensure_public_network(cloud: Connection, settings: Settings) -> None:
+    network = cloud.network.find_network(PUBLIC_NETWORK)
+    if network is None:
+        network = cloud.network.create_network(
+            name=PUBLIC_NETWORK,
+            is_router_external=True,
+            provider_network_type="flat",
+            provider_physical_network=PHYSICAL_NETWORK,
+        )
+    if any(cloud.network.subnets(network_id=network.id)):
+        return
+    addresses = ipaddress.IPv4Network(settings.public_cidr)
+    cloud.network.create_subnet(
+        name=PUBLIC_NETWORK,
+        network_id=network.id,
+        ip_version=4,
+        cidr=settings.public_cidr,
+        gateway_ip=settings.public_address,
+        is_dhcp_enabled=False,
+        allocation_pools=[
+            {"start": str(addresses[FIRST_FLOATING]), "end": str(addresses[-2])},
+        ],
+    )
+
+
+def _is_ours(one: Any) -> bool:
+    return _recipe(one) is not None
+
+
+def _recipe(one: Any) -> str | None:
+    value = (one.properties or {}).get(RECIPE_PROPERTY)
+    return value if value is None else str(value)

@@ -1,0 +1,30 @@
+"""Whether this machine is large enough, asked by `up` before anything is changed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from kumoi.base.errors import Invalid
+
+RAM_MIN_MIB = 1_900  # A machine sold as 2 GiB shows a little less.
+DISK_MIN_GIB = 5
+
+
+def check_size(state: Path) -> None:
+    """Raises Invalid saying what there is too little of."""
+    ram_mib = _ram_mib(Path("/proc/meminfo").read_text())
+    if ram_mib < RAM_MIN_MIB:
+        raise Invalid(f"this machine has {ram_mib} MiB of memory: 2 GiB at least are needed")
+    there = next(path for path in (state, *state.parents) if path.exists())
+    free_gib = shutil.disk_usage(there).free >> 30
+    if free_gib < DISK_MIN_GIB and not state.exists():
+        raise Invalid(
+            f"{there} has {free_gib} GiB free, and {DISK_MIN_GIB} GiB at least are needed: "
+            "make room, or choose another place with --state-dir"
+        )
+
+
+def _ram_mib(meminfo: str) -> int:
+    line = next(line for line in meminfo.splitlines() if line.startswith("MemTotal:"))
+    return int(line.split()[1]) >> 10

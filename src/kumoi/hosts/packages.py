@@ -1,0 +1,124 @@
+"""Debian's packages that a host needs, installed when missing, without touching the machine's ways.
+
+No service of a package starts because of us: a cloud runs its own Open vSwitch and OVN in its own
+namespace, and the machine's must not appear beside them. Called by `up` and `test`, and by the
+launcher before our Python environment is there, so this imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from kumoi.base import process
+from kumoi.base.errors import Permanent
+
+NEEDED = (
+    "debian-archive-keyring",
+    "e2fsprogs",
+    "ethtool",
+    "git",
+    "iproute2",
+    "lxc",
+    "mmdebstrap",
+    "openssh-client",
+    "openvswitch-switch",
+    "ovn-central",
+    "ovn-host",
+    "uidmap",
+    "zstd",
+)
+FOR_TESTS = ("iputils-ping", "postgresql")
+LISTS = Path("/var/lib/apt/lists")
+LOCK = Path("/run/kumoi-packages.lock")
+POLICY = Path("/usr/sbin/policy-rc.d")
+POLICY_TEXT = "#!/bin/sh\n# Made by kumoi while it installs packages: their services do not start.\nexit 101\n"
+SYSTEMD = Path("/run/systemd/system")
+INSTALL_TIMEOUT_S = 900.0
+UPDATE_TIMEOUT_S = 300.0
+UNATTENDED = {"DEBIAN_FRONTEND": "noninteractive"}
+
+
+def missing(wanted: Iterable[str]) -> list[str]:
+    return sorted(set(wanted) - _installed())
+
+
+def ensure(wanted: Iterable[str]) -> list[str]:
+    """Install what is missing; its names. Raises Permanent when it cannot be had."""
+    if not missing(wanted):
+        return []
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        absent = missing(wanted)
+        if absent:
+            _ensure(absent)
+        return absent
+
+
+def _ensure(absent: list[str]) -> None:
+    before = _installed()
+    fresh = not any(LISTS.glob("*_Packages*"))
+    try:
+        with _no_service_starts():
+            if fresh:
+                _update()
+            try:
+                _install(absent)
+            except process.ProcessFailed:
+                if fresh:
+                    raise
+                _update()  # The lists may be older than what the mirror still has.
+                _install(absent)
+    except process.ProcessFailed as cause:
+        names = " ".join(absent)
+        raise Permanent(
+            f"packages could not be installed; is there a network? Try: apt-get update && "
+            f"apt-get install {names}"
+        ) from cause
+    _disable_services(_installed() - before)
+
+
+def _installed() -> set[str]:
+    listed = process.run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n"])
+    rows = (line.split() for line in listed.out.splitlines())
+    return {name for status, name in rows if status == "installed"}
+
+
+def _update() -> None:
+    process.run(["apt-get", "-q", "update"], timeout_s=UPDATE_TIMEOUT_S, env=UNATTENDED)
+
+
+def _install(names: list[str]) -> None:
+    process.run(
+        ["apt-get", "-qy", "install", "--no-install-recommends", *names],
+        timeout_s=INSTALL_TIMEOUT_S,
+        env=UNATTENDED,
+    )
+
+
+@contextlib.contextmanager
+def _no_service_starts() -> Iterator[None]:
+    """By Debian's own means. A policy of the machine's is kept, and decides."""
+    ours = not POLICY.exists() or POLICY.read_text() == POLICY_TEXT
+    if ours:
+        POLICY.write_text(POLICY_TEXT)
+        POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        if ours:
+            POLICY.unlink(missing_ok=True)
+
+
+def _disable_services(packages: Iterable[str]) -> None:
+    """So that they do not start at the next boot either."""
+    if not SYSTEMD.exists():
+        return
+    for package in sorted(packages):
+        files = process.run(["dpkg-query", "-L", package]).out.splitlines()
+        units = [Path(file).name for file in files if "/systemd/system/" in file]
+        units = [unit for unit in units if unit.endswith((".service", ".timer", ".socket"))]
+        for unit in units:
+            process.run(["systemctl", "disable", unit], check=False)

@@ -1,0 +1,47 @@
+"""The passwords that the first users start with, made once, readable by root only.
+
+`up` makes them and writes them into clouds.yaml; `kumoi store bootstrap` reads them. Somebody who
+changes a user's password later changes nothing here.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from kumoi.base.errors import Permanent
+from kumoi.base.secret import Secret
+from kumoi.config import Settings
+
+USERS = ("admin", "demo")
+ENTROPY_BYTES = 18
+
+
+def ensure(settings: Settings) -> None:
+    """A password for each user that has none yet."""
+    for user in USERS:
+        path = _path(settings, user)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            draft = path.with_name(f".{user}.new")
+            draft.unlink(missing_ok=True)
+            with open(draft, "x", opener=_for_root_only) as file:
+                file.write(secrets.token_urlsafe(ENTROPY_BYTES))
+            draft.replace(path)
+
+
+def read(settings: Settings, user: str) -> Secret:
+    """Raises Permanent when `up` has not made it."""
+    try:
+        return Secret(_path(settings, user).read_text())
+    except OSError as cause:
+        raise Permanent(f"the first password of {user} cannot be read") from cause
+
+
+def _path(settings: Settings, user: str) -> Path:
+    return settings.state / "passwords" / user
+
+
+def _for_root_only(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,206 @@
+"""The cloud's own certificate authority and its certificates: made at first start, renewed by `up`.
+
+    ca.crt ca.key          the authority; the certificate is for everybody to read
+    api.crt api.key        of the APIs, for clients and for hosts
+    pipeline.crt …         of the pipeline's API and its git server
+    <host>.crt <host>.key  of a host: who it is to the host API, by its common name
+
+Elliptic curve keys: a handshake costs little, and a key is made in a moment.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from kumoi.config import Settings
+
+AUTHORITY_DAYS = 3_650
+CERTIFICATE_DAYS = 800
+RENEW_BEFORE_DAYS = 60
+CLOCK_SKEW = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who a certificate is for."""
+
+    common_name: str
+    addresses: frozenset[str] = frozenset()
+    dns_names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+def subjects(settings: Settings) -> list[Subject]:
+    """Every certificate that the cloud needs."""
+    here = frozenset({settings.public_address, settings.underlay_address, "127.0.0.1"})
+    local = frozenset({"localhost"})
+    return [
+        Subject("api", here, local),
+        Subject("pipeline", here, local),
+        Subject(
+            settings.host_name,
+            frozenset({settings.host_underlay_address}),
+            frozenset({settings.host_name}),
+        ),
+    ]
+
+
+def ensure(settings: Settings, now: datetime) -> list[str]:
+    """Make what is missing, stands for other addresses, or ends soon; the names of what was made."""
+    directory = settings.pki_dir
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o755)  # So that everybody finds ca.crt; keys have modes of their own.
+    made = []
+    authority = _load(directory, "ca")
+    if authority is None or _ends_soon(authority.certificate, now):
+        authority = _make_authority(settings, now)
+        _write(directory, "ca", authority)
+        made.append("ca")
+    for subject in subjects(settings):
+        pair = _load(directory, subject.common_name)
+        if pair is None or not _is_good(pair.certificate, subject, authority, now):
+            _write(directory, subject.common_name, _issue(subject, authority, now))
+            made.append(subject.common_name)
+    return made
+
+
+def _make_authority(settings: Settings, now: datetime) -> Pair:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _name(f"Kumoi {settings.name} authority")
+    builder = (
+        _builder(name, name, key.public_key(), now, AUTHORITY_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(authority=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    return Pair(builder.sign(key, hashes.SHA256()), key)
+
+
+def _issue(subject: Subject, authority: Pair, now: datetime) -> Pair:
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = authority.certificate.subject
+    names: list[x509.GeneralName] = [x509.DNSName(name) for name in sorted(subject.dns_names)]
+    names += [
+        x509.IPAddress(ipaddress.ip_address(address)) for address in sorted(subject.addresses)
+    ]
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    signer = authority.key.public_key()
+    builder = (
+        _builder(_name(subject.common_name), issuer, key.public_key(), now, CERTIFICATE_DAYS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(authority=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer),
+            critical=False,
+        )
+    )
+    return Pair(builder.sign(authority.key, hashes.SHA256()), key)
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    now: datetime,
+    days: int,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _key_usage(*, authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _is_good(
+    certificate: x509.Certificate, subject: Subject, authority: Pair, now: datetime
+) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority.certificate)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
+        return False
+    addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
+    dns_names = set(names.get_values_for_type(x509.DNSName))
+    stands_for = addresses == subject.addresses and dns_names == subject.dns_names
+    return stands_for and not _ends_soon(certificate, now)
+
+
+def _ends_soon(certificate: x509.Certificate, now: datetime) -> bool:
+    remaining = certificate.not_valid_after_utc - now.astimezone(UTC)
+    return remaining < timedelta(days=RENEW_BEFORE_DAYS)
+
+
+def _load(directory: Path, name: str) -> Pair | None:
+    """None when it is missing or unreadable: it is made again."""
+    try:
+        certificate = x509.load_pem_x509_certificate((directory / f"{name}.crt").read_bytes())
+        key_text = (directory / f"{name}.key").read_bytes()
+        key = serialization.load_pem_private_key(key_text, password=None)
+    except (OSError, ValueError):
+        return None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        return None
+    if key.public_key() != certificate.public_key():
+        return None  # A kill came between the two files.
+    return Pair(certificate, key)
+
+
+def _write(directory: Path, name: str, pair: Pair) -> None:
+    key_text = pair.key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    _replace(directory / f"{name}.key", key_text, mode=0o600)
+    certificate_text = pair.certificate.public_bytes(serialization.Encoding.PEM)
+    _replace(directory / f"{name}.crt", certificate_text, mode=0o644)
+
+
+def _replace(path: Path, content: bytes, *, mode: int) -> None:
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    draft.chmod(mode)
+    draft.replace(path)

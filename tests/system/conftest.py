@@ -1,0 +1,88 @@
+"""The machine's own fixture: engines on a virtual host, with a name and ranges of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kumoi.base.process import Completed, run
+from kumoi.config import Settings, parse
+from kumoi.hosts import teardown
+
+STATE_PARENT = Path("/var/tmp")
+SLOTS = 8
+COMMAND_TIMEOUT_S = 90.0
+
+
+@dataclass(frozen=True)
+class EngineHost:
+    """A virtual host without our roles, brought up by our own command."""
+
+    name: str
+    octet: int
+
+    @property
+    def state(self) -> Path:
+        return STATE_PARENT / self.name
+
+    @property
+    def settings(self) -> Settings:
+        return parse((self.state / "kumoi.toml").read_text())
+
+    def up(self) -> Completed:
+        return self.kumoi(
+            "up",
+            "--only-engines",
+            "--public-cidr",
+            f"10.201.{self.octet}.0/25",
+            "--underlay-cidr",
+            f"10.201.{self.octet}.128/28",
+        )
+
+    def kumoi(self, *words: str, check: bool = True) -> Completed:
+        command, *rest = words
+        where = ["--name", self.name, "--state-dir", str(self.state)]
+        return run(
+            [sys.executable, "-m", "kumoi.main", command, *where, *rest],
+            timeout_s=COMMAND_TIMEOUT_S,
+            check=check,
+        )
+
+    def reclaim(self) -> None:
+        """What a killed run left, also where nothing of it but names is known."""
+        settings = Settings(name=self.name, state_dir=str(self.state))
+        teardown.stop(settings)
+        teardown.purge(settings)
+
+
+@pytest.fixture
+def engine_host() -> Iterator[EngineHost]:
+    """A place that no other run uses, which this test may bring up and break."""
+    with _free_slot() as slot:
+        host = EngineHost(f"ksys{slot}", 16 + slot)
+        host.reclaim()
+        try:
+            yield host
+        finally:
+            host.reclaim()
+
+
+@contextlib.contextmanager
+def _free_slot() -> Iterator[int]:
+    """One of a few places, held by a lock that ends with this process."""
+    for slot in range(SLOTS):
+        path = STATE_PARENT / f"kumoi-test-{slot}.lock"
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield slot
+            return
+    raise RuntimeError(f"{SLOTS} runs of these tests are under way")
