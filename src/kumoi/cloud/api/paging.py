@@ -1,14 +1,12 @@
-"""The query string of a list request, in the three dialects the services speak."""
+"""What the query strings of list requests have in common; api/<service>/ has each one's dialect."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.request import Request
-from kumoi.cloud.store.listing import Listing, Sort
 
 PAGE_MAX = 1_000
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -32,40 +30,6 @@ def limit(request: Request, *, default: int | None = None, most: int = PAGE_MAX)
             f"Invalid input for limit: '{raw}' is not a non-negative integer", field="limit"
         )
     return min(int(raw), most)
-
-
-def network_listing(
-    request: Request, columns: Mapping[str, str], *, booleans: Sequence[str] = ()
-) -> Listing:
-    """Neutron's: any attribute is a filter, may be repeated; `sort_key`, `sort_dir`, `limit`,
-    `marker`, `page_reverse`. `columns` maps an attribute to its column."""
-    filters: dict[str, Sequence[Any]] = {}
-    for attribute, column in columns.items():
-        values: list[Any] = request.query_all(attribute)
-        if values:
-            if attribute in booleans:
-                values = [boolean(value, attribute) for value in values]
-            filters[column] = values
-    directions = request.query_all("sort_dir")
-    sorts = [
-        Sort(columns.get(name, name), _direction(directions, index) == "desc")
-        for index, name in enumerate(request.query_all("sort_key"))
-    ]
-    most = limit(request)
-    return Listing(
-        filters=filters,
-        sorts=tuple(sorts),
-        limit=most or None,
-        marker=request.query.get("marker"),
-        page_reverse=request.query.get("page_reverse", "").lower() == "true",
-    )
-
-
-def _direction(directions: Sequence[str], index: int) -> str:
-    direction = directions[index] if index < len(directions) else "asc"
-    if direction not in ("asc", "desc"):
-        raise Invalid(f"'{direction}' is not one of asc, desc", field="sort_dir")
-    return direction
 
 
 def links(request: Request, ids: Sequence[str], most: int | None) -> list[dict[str, str]]:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
+import msgspec
+from sqlalchemy.engine import Connection
 
-from kumoi.cloud.api import paging
 from kumoi.cloud.api.network import rendering
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.network.availability_zone import ZONE
+from kumoi.cloud.api.network.body import Tag, Text
+from kumoi.cloud.api.network.rendering import Shown
+from kumoi.cloud.api.network.resource import Resource
+from kumoi.cloud.api.request import UNSET, Body, Request, Unset
 from kumoi.cloud.domain.network import network as domain
 from kumoi.cloud.domain.network.network import NewNetwork
+from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.network import Network
+
+Mtu = Annotated[int, msgspec.Meta(ge=68, le=9000)]
 
 # The API's word for a column, where it is another.
 COLUMNS = {
-    "id": "id",
     "name": "name",
-    "description": "description",
-    "project_id": "project_id",
-    "tenant_id": "project_id",
     "admin_state_up": "admin_state_up",
     "shared": "shared",
     "router:external": "external",
@@ -29,18 +34,20 @@ COLUMNS = {
     "provider:physical_network": "physical_network",
     "provider:segmentation_id": "segmentation_id",
 }
-BOOLEANS = ("admin_state_up", "shared", "router:external", "is_default", "port_security_enabled")
+BOOLEANS = frozenset(
+    {"admin_state_up", "shared", "router:external", "is_default", "port_security_enabled"}
+)
 
 
 class Changes(Body, rename={"external": "router:external"}):
-    name: rendering.Name | Unset = UNSET
-    description: rendering.Name | Unset = UNSET
+    name: Text | Unset = UNSET
+    description: Text | Unset = UNSET
     admin_state_up: bool | Unset = UNSET
     shared: bool | Unset = UNSET
     external: bool | Unset = UNSET
     is_default: bool | Unset = UNSET
     port_security_enabled: bool | Unset = UNSET
-    mtu: rendering.Mtu | Unset = UNSET
+    mtu: Mtu | Unset = UNSET
 
 
 class New(
@@ -54,81 +61,47 @@ class New(
 ):
     project_id: str | Unset = UNSET
     tenant_id: str | Unset = UNSET
+    tags: list[Tag] | Unset = UNSET
     network_type: str | Unset = UNSET
-    physical_network: str | None | Unset = UNSET
-    segmentation_id: int | None | Unset = UNSET
+    physical_network: str | Unset | None = UNSET
+    segmentation_id: int | Unset | None = UNSET
     availability_zone_hints: list[str] | Unset = UNSET
 
 
-class CreateOne(Body):
-    network: New
-
-
-class CreateMany(Body):
-    networks: list[New]
-
-
-class Update(Body):
-    network: Changes
-
-
-def create(request: Request) -> Reply:
-    """One, or several in one transaction: all or none."""
-    several = rendering.is_bulk(request, "networks")
-    wanted = request.parse(CreateMany).networks if several else [request.parse(CreateOne).network]
-    now = request.services.clock.now()
-    with request.write() as connection:
-        made = [
-            domain.create(connection, request.caller, _new(request, one), now) for one in wanted
-        ]
-        shown = rendering.networks(connection, request, made)
-    return Reply(201, {"networks": shown} if several else {"network": shown[0]})
-
-
-def index(request: Request) -> Reply:
-    listing = paging.network_listing(request, COLUMNS, booleans=BOOLEANS)
-    with request.read() as connection:
-        found = domain.page(connection, request.caller, listing)
-        shown = rendering.networks(connection, request, found)
-    return rendering.page(request, "networks", shown, listing)
-
-
-def show(request: Request) -> Reply:
-    with request.read() as connection:
-        found = domain.get(connection, request.caller, request.path["id"])
-        (shown,) = rendering.networks(connection, request, [found])
-    return Reply(200, {"network": shown})
-
-
-def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(Update).network)
-    with request.write() as connection:
-        now = request.services.clock.now()
-        changed = domain.update(connection, request.caller, request.path["id"], values, now)
-        (shown,) = rendering.networks(connection, request, [changed])
-    return Reply(200, {"network": shown})
-
-
-def delete(request: Request) -> Reply:
-    with request.write() as connection:
-        domain.delete(connection, request.caller, request.path["id"])
-    return Reply(204)
-
-
-def _new(request: Request, wanted: New) -> NewNetwork:
-    values = rendering.given(wanted)
+def _make(connection: Connection, request: Request, values: dict[str, Any]) -> Network:
     values.pop("availability_zone_hints", None)
-    values["project_id"] = rendering.owner(request, values)
-    return NewNetwork(**values)
+    now = request.services.clock.now()
+    return domain.create(connection, request.caller, NewNetwork(**values), now)
 
 
-def render(row: Network, subnet_ids: list[str], tags: list[str]) -> dict[str, Any]:
+def _change(connection: Connection, request: Request, key: str, values: dict[str, Any]) -> Network:
+    now = request.services.clock.now()
+    return domain.update(connection, request.caller, key, values, now)
+
+
+def _remove(connection: Connection, request: Request, key: str) -> None:
+    domain.delete(connection, request.caller, key)
+
+
+def _shown(
+    connection: Connection,
+    request: Request,
+    rows: Sequence[Network],
+    tags: Mapping[str, Sequence[str]],
+) -> list[Shown]:
+    subnets = subnet_store.ids_by_network(connection, [row.id for row in rows])
+    shown = [_render(row, subnets.get(row.id, []), tags.get(row.id, ())) for row in rows]
+    if request.caller.is_admin:
+        for row, one in zip(rows, shown, strict=True):
+            one["provider:network_type"] = row.network_type
+            one["provider:physical_network"] = row.physical_network
+            one["provider:segmentation_id"] = row.segmentation_id
+    return shown
+
+
+def _render(row: Network, subnet_ids: list[str], tags: Sequence[str]) -> Shown:
     return {
-        "id": row.id,
         "name": row.name,
-        "description": row.description,
-        "project_id": row.project_id,
-        "tenant_id": row.project_id,
         "status": "ACTIVE",
         "admin_state_up": row.admin_state_up,
         "shared": row.shared,
@@ -140,11 +113,22 @@ def render(row: Network, subnet_ids: list[str], tags: list[str]) -> dict[str, An
         "ipv4_address_scope": None,
         "ipv6_address_scope": None,
         "availability_zone_hints": [],
-        "availability_zones": ["nova"],
-        "qos_policy_id": None,
-        "dns_domain": "",
-        "vlan_transparent": None,
-        "l2_adjacency": True,
-        "tags": tags,
-        **rendering.standard(row),
+        "availability_zones": [ZONE],
+        **rendering.standard(row, tags),
     }
+
+
+RESOURCE = Resource(
+    word="network",
+    words="networks",
+    new=New,
+    changes=Changes,
+    columns=COLUMNS,
+    booleans=BOOLEANS,
+    make=_make,
+    get=domain.get,
+    page=domain.page,
+    change=_change,
+    remove=_remove,
+    shown=_shown,
+)

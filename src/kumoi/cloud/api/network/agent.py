@@ -1,0 +1,62 @@
+"""Network agents: one per host, the engine's controller there. For administrators."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from kumoi.base.errors import NotFound
+from kumoi.cloud.api.network import rendering
+from kumoi.cloud.api.network.availability_zone import ZONE
+from kumoi.cloud.api.network.rendering import Shown
+from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.store.host import host as store
+from kumoi.cloud.store.host.host import Host
+
+FILTERS = ("id", "host", "agent_type", "binary", "availability_zone", "alive")
+
+
+def index(request: Request) -> Reply:
+    with request.read() as connection:
+        shown = [_render(host) for host in store.every(connection)]
+    asked = {name: request.query_all(name) for name in FILTERS if name in request.query}
+    kept = [
+        rendering.only(request, one)
+        for one in shown
+        if all(str(one[name]).lower() in _lower(values) for name, values in asked.items())
+    ]
+    return Reply(200, {"agents": kept})
+
+
+def show(request: Request) -> Reply:
+    with request.read() as connection:
+        for host in store.every(connection):
+            if host.uuid == request.path["id"]:
+                return Reply(200, {"agent": rendering.only(request, _render(host))})
+    raise NotFound("agent", request.path["id"])
+
+
+def _lower(values: list[str]) -> list[str]:
+    return [value.lower() for value in values]
+
+
+def _render(host: Host) -> Shown:
+    return {
+        "id": host.uuid,
+        "agent_type": "OVN Controller agent",
+        "binary": "ovn-controller",
+        "topic": "n/a",
+        "host": host.id,
+        "admin_state_up": True,
+        "alive": host.state == store.UP,
+        "availability_zone": ZONE,
+        "configurations": {},
+        "description": "",
+        "resources_synced": None,
+        "created_at": _time(host.created_at),
+        "started_at": _time(host.created_at),
+        "heartbeat_timestamp": _time(host.seen_at),
+    }
+
+
+def _time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,24 @@
+"""Availability zones: there is one, for networks and routers."""
+
+from __future__ import annotations
+
+from kumoi.cloud.api.network import rendering
+from kumoi.cloud.api.request import Reply, Request
+
+ZONE = "nova"
+RESOURCES = ("network", "router")
+
+
+def index(request: Request) -> Reply:
+    zones = [{"name": ZONE, "resource": resource, "state": "available"} for resource in RESOURCES]
+    asked = {
+        name: request.query_all(name)
+        for name in ("name", "resource", "state")
+        if name in request.query
+    }
+    shown = [
+        rendering.only(request, dict(zone))
+        for zone in zones
+        if all(zone[name] in values for name, values in asked.items())
+    ]
+    return Reply(200, {"availability_zones": shown})

@@ -1,0 +1,117 @@
+"""Floating IPs: what is accepted and what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.api.network import body, rendering, shapes
+from kumoi.cloud.api.network.body import Tag, Text
+from kumoi.cloud.api.network.rendering import Shown
+from kumoi.cloud.api.network.resource import Resource
+from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.domain.network import floating_ip as domain
+from kumoi.cloud.domain.network.floating_ip import NewFloatingIp
+from kumoi.cloud.store.network.floating_ip import FloatingIp
+from kumoi.cloud.store.network.port import Port
+
+COLUMNS = {
+    "floating_network_id": "floating_network_id",
+    "floating_ip_address": "floating_ip_address",
+    "fixed_ip_address": "fixed_ip_address",
+    "port_id": "port_id",
+    "router_id": "router_id",
+    "status": "status",
+}
+
+
+class Changes(Body):
+    description: Text | Unset = UNSET
+    port_id: str | Unset | None = UNSET
+    fixed_ip_address: str | Unset | None = UNSET
+
+
+class New(Changes, kw_only=True):
+    floating_network_id: str
+    floating_ip_address: str | Unset | None = UNSET
+    subnet_id: str | Unset | None = UNSET
+    project_id: str | Unset = UNSET
+    tenant_id: str | Unset = UNSET
+    tags: list[Tag] | Unset = UNSET
+
+
+def _make(connection: Connection, request: Request, values: dict[str, Any]) -> FloatingIp:
+    _checked(values)
+    now = request.services.clock.now()
+    return domain.create(connection, request.caller, NewFloatingIp(**values), now)
+
+
+def _change(
+    connection: Connection, request: Request, key: str, values: dict[str, Any]
+) -> FloatingIp:
+    _checked(values)
+    now = request.services.clock.now()
+    return domain.update(connection, request.caller, key, values, now)
+
+
+def _remove(connection: Connection, request: Request, key: str) -> None:
+    domain.delete(connection, request.caller, key, request.services.clock.now())
+
+
+def _checked(values: dict[str, Any]) -> None:
+    for name in ("floating_network_id", "subnet_id", "port_id"):
+        body.convert(values, name, shapes.uuid)
+    for name in ("floating_ip_address", "fixed_ip_address"):
+        body.convert(values, name, shapes.address)
+
+
+def _shown(
+    connection: Connection,
+    _request: Request,
+    rows: Sequence[FloatingIp],
+    tags: Mapping[str, Sequence[str]],
+) -> list[Shown]:
+    ports = domain.inner_ports(connection, list(rows))
+    return [_render(row, ports.get(row.port_id or ""), tags.get(row.id, ())) for row in rows]
+
+
+def _render(row: FloatingIp, port: Port | None, tags: Sequence[str]) -> Shown:
+    return {
+        "floating_network_id": row.floating_network_id,
+        "floating_ip_address": row.floating_ip_address,
+        "fixed_ip_address": row.fixed_ip_address,
+        "port_id": row.port_id,
+        "router_id": row.router_id,
+        "status": row.status,
+        "port_details": None if port is None else _port_details(port),
+        **rendering.standard(row, tags),
+    }
+
+
+def _port_details(port: Port) -> Shown:
+    return {
+        "name": port.name,
+        "network_id": port.network_id,
+        "mac_address": port.mac_address,
+        "admin_state_up": port.admin_state_up,
+        "status": port.status,
+        "device_id": port.device_id,
+        "device_owner": port.device_owner,
+    }
+
+
+RESOURCE = Resource(
+    word="floatingip",
+    words="floatingips",
+    new=New,
+    changes=Changes,
+    columns=COLUMNS,
+    make=_make,
+    get=domain.get,
+    page=domain.page,
+    change=_change,
+    remove=_remove,
+    shown=_shown,
+)

@@ -1,0 +1,171 @@
+"""Ports: what is accepted and what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.api.network import body, rendering, shapes
+from kumoi.cloud.api.network.body import Tag, Text
+from kumoi.cloud.api.network.fixed_ip import wanted_ips
+from kumoi.cloud.api.network.rendering import Shown
+from kumoi.cloud.api.network.resource import Resource
+from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.domain.network import port as domain
+from kumoi.cloud.domain.network.port import NewPort
+from kumoi.cloud.store.network.port import Port
+
+COLUMNS = {
+    "name": "name",
+    "network_id": "network_id",
+    "admin_state_up": "admin_state_up",
+    "status": "status",
+    "device_id": "device_id",
+    "device_owner": "device_owner",
+    "port_security_enabled": "port_security_enabled",
+    "binding:host_id": "host",
+    "binding:vnic_type": "vnic_type",
+}
+RENAMED = {
+    "host": "binding:host_id",
+    "vnic_type": "binding:vnic_type",
+    "profile": "binding:profile",
+}
+VNIC_TYPES = ("normal",)  # What a veth pair is.
+UNBOUND = "unbound"
+
+
+class Changes(Body, rename=RENAMED):
+    name: Text | Unset = UNSET
+    description: Text | Unset = UNSET
+    admin_state_up: bool | Unset = UNSET
+    mac_address: str | Unset | None = UNSET
+    fixed_ips: list[shapes.FixedIp] | Unset | None = UNSET
+    device_id: Text | Unset | None = UNSET
+    device_owner: Text | Unset | None = UNSET
+    port_security_enabled: bool | Unset = UNSET
+    security_groups: list[str] | Unset | None = UNSET
+    allowed_address_pairs: list[shapes.AddressPair] | Unset | None = UNSET
+    host: Text | Unset | None = UNSET
+    vnic_type: str | Unset = UNSET
+    profile: dict[str, Any] | Unset | None = UNSET
+
+
+class New(Changes, kw_only=True, rename=RENAMED):
+    network_id: str
+    project_id: str | Unset = UNSET
+    tenant_id: str | Unset = UNSET
+    tags: list[Tag] | Unset = UNSET
+
+
+def _make(connection: Connection, request: Request, values: dict[str, Any]) -> Port:
+    shapes.uuid("network_id", values["network_id"])
+    _checked(values)
+    values["allowed_address_pairs"] = tuple(values.pop("allowed_address_pairs", ()))
+    now = request.services.clock.now()
+    return domain.create(connection, request.caller, NewPort(**values), now)
+
+
+def _change(connection: Connection, request: Request, key: str, values: dict[str, Any]) -> Port:
+    _checked(values)
+    if "security_group_ids" in values:
+        values["security_group_ids"] = list(values["security_group_ids"])
+    if "allowed_address_pairs" in values:
+        values["allowed_address_pairs"] = [list(pair) for pair in values["allowed_address_pairs"]]
+    if values.get("mac_address", "") is None:
+        del values["mac_address"]
+    now = request.services.clock.now()
+    return domain.update(connection, request.caller, key, values, now)
+
+
+def _remove(connection: Connection, request: Request, key: str) -> None:
+    domain.delete(connection, request.caller, key, request.services.clock.now())
+
+
+def _checked(values: dict[str, Any]) -> None:
+    """Turn what the API says into what the domain takes."""
+    if values.pop("profile", None):
+        raise shapes.invalid("binding:profile", "no port takes a binding profile")
+    for name in ("device_id", "device_owner", "host"):
+        if name in values and values[name] is None:
+            values[name] = ""
+    if "vnic_type" in values:
+        shapes.one_of("binding:vnic_type", values["vnic_type"], VNIC_TYPES)
+    body.convert(values, "mac_address", shapes.mac)
+    if "fixed_ips" in values:
+        values["fixed_ips"] = wanted_ips("fixed_ips", values["fixed_ips"])
+    if "security_groups" in values:
+        groups = values.pop("security_groups") or ()
+        values["security_group_ids"] = shapes.uuids("security_groups", groups)
+    if "allowed_address_pairs" in values:
+        pairs = values["allowed_address_pairs"] or ()
+        values["allowed_address_pairs"] = tuple(dict.fromkeys(_pair(pair) for pair in pairs))
+
+
+def _pair(given: shapes.AddressPair) -> tuple[str, str | None]:
+    text, field = given.ip_address, "allowed_address_pairs"
+    address = shapes.cidr(field, text) if "/" in text else shapes.address(field, text)
+    mac = given.mac_address
+    return address, shapes.mac(field, mac) if isinstance(mac, str) else None
+
+
+def _shown(
+    _connection: Connection,
+    request: Request,
+    rows: Sequence[Port],
+    tags: Mapping[str, Sequence[str]],
+) -> list[Shown]:
+    shown = [_render(row, tags.get(row.id, ())) for row in rows]
+    if request.caller.is_admin:
+        return [one | _binding(row) for row, one in zip(rows, shown, strict=True)]
+    return shown
+
+
+def _render(row: Port, tags: Sequence[str]) -> Shown:
+    return {
+        "name": row.name,
+        "network_id": row.network_id,
+        "mac_address": row.mac_address,
+        "admin_state_up": row.admin_state_up,
+        "status": row.status,
+        "device_id": row.device_id,
+        "device_owner": row.device_owner,
+        "fixed_ips": rendering.fixed_ips(row.fixed_ips),
+        "security_groups": row.security_group_ids,
+        "port_security_enabled": row.port_security_enabled,
+        "allowed_address_pairs": [
+            {"ip_address": pair[0], "mac_address": pair[1] or row.mac_address}
+            for pair in row.allowed_address_pairs
+        ],
+        "binding:vnic_type": row.vnic_type,
+        "extra_dhcp_opts": [],
+        **rendering.standard(row, tags),
+    }
+
+
+def _binding(row: Port) -> Shown:
+    return {
+        "binding:host_id": row.host,
+        "binding:profile": {},
+        "binding:vif_type": "ovs" if row.host else UNBOUND,
+        "binding:vif_details": {"port_filter": True} if row.host else {},
+    }
+
+
+RESOURCE = Resource(
+    word="port",
+    words="ports",
+    new=New,
+    changes=Changes,
+    columns=COLUMNS,
+    booleans=frozenset({"admin_state_up", "port_security_enabled"}),
+    special=frozenset({"fixed_ips", "security_groups", "mac_address"}),
+    make=_make,
+    get=domain.get,
+    page=domain.page,
+    change=_change,
+    remove=_remove,
+    shown=_shown,
+)

@@ -1,0 +1,123 @@
+"""Neutron's query string: any attribute filters and may be repeated; an unknown one is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from kumoi.base.errors import Invalid
+from kumoi.cloud.api import paging
+from kumoi.cloud.api.request import Request
+from kumoi.cloud.store.listing import Listing, Sort
+from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.tag import Wanted
+
+NO_FILTERS = frozenset({"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"})
+TAG_FILTERS = frozenset({"tags", "tags-any", "not-tags", "not-tags-any"})
+STANDARD = {
+    "id": "id",
+    "description": "description",
+    "project_id": "project_id",
+    "tenant_id": "project_id",
+    "revision_number": "revision_number",
+}
+NUMBERS = frozenset(
+    {
+        "mtu",
+        "ip_version",
+        "revision_number",
+        "port_range_min",
+        "port_range_max",
+        "provider:segmentation_id",
+        "default_prefixlen",
+        "min_prefixlen",
+        "max_prefixlen",
+        "default_quota",
+    }
+)
+SORT_ONLY = {"created_at": "created_at", "updated_at": "updated_at"}
+
+
+def read(
+    request: Request,
+    columns: Mapping[str, str],
+    *,
+    booleans: Collection[str] = (),
+    special: Collection[str] = (),
+) -> Query:
+    """What a list request asks for. `columns` maps an attribute to its column; `special` are the
+    filters that the noun's store understands itself.
+    """
+    known = {**STANDARD, **columns}
+    asked = list(dict.fromkeys(request.query.keys()))
+    unknown = [
+        name
+        for name in asked
+        if name not in known and name not in (NO_FILTERS | TAG_FILTERS | set(special))
+    ]
+    if unknown:
+        raise Invalid(
+            f"Invalid input for operation: {unknown} is invalid attribute for filtering.",
+            field=unknown[0],
+            kind="InvalidInput",
+        )
+    filters: dict[str, Sequence[Any]] = {
+        known[name]: _values(name, request.query_all(name), booleans)
+        for name in asked
+        if name in known
+    }
+    listing = Listing(
+        filters=filters,
+        sorts=_sorts(request, known | SORT_ONLY),
+        limit=paging.limit(request) or None,
+        marker=request.query.get("marker"),
+        page_reverse=request.query.get("page_reverse", "").lower() == "true",
+    )
+    found = {name: request.query_all(name) for name in special if name in request.query}
+    return Query(listing=listing, tags=_tags(request), special=found)
+
+
+def fields(request: Request) -> frozenset[str]:
+    """The attributes to show; none named is all."""
+    return frozenset(name for name in request.query_all("fields") if name)
+
+
+def _values(name: str, texts: Sequence[str], booleans: Collection[str]) -> Sequence[Any]:
+    if name in booleans:
+        return [paging.boolean(text, name) for text in texts]
+    if name in NUMBERS:
+        for text in texts:
+            if not text.lstrip("-").isdecimal():
+                raise Invalid(f"'{text}' is not an integer", field=name)
+        return [int(text) for text in texts]
+    return texts
+
+
+def _sorts(request: Request, columns: Mapping[str, str]) -> tuple[Sort, ...]:
+    keys, directions = request.query_all("sort_key"), request.query_all("sort_dir")
+    if directions and len(directions) != len(keys):
+        raise Invalid("The number of sort_keys and sort_dirs must be same", field="sort_dir")
+    sorts: list[Sort] = []
+    for index, key in enumerate(keys):
+        direction = directions[index] if directions else "asc"
+        if direction not in ("asc", "desc"):
+            raise Invalid(
+                f"The value for sort_dir is invalid: '{direction}' is not one of asc, desc",
+                field="sort_dir",
+            )
+        if key not in columns:
+            raise Invalid(f"['{key}'] is invalid attribute for sort_keys", field="sort_key")
+        sorts.append(Sort(columns[key], direction == "desc"))
+    return tuple(sorts)
+
+
+def _tags(request: Request) -> Wanted:
+    def words(name: str) -> tuple[str, ...]:
+        return tuple(word for text in request.query_all(name) for word in text.split(",") if word)
+
+    return Wanted(
+        all=words("tags"),
+        any=words("tags-any"),
+        not_all=words("not-tags"),
+        not_any=words("not-tags-any"),
+    )

@@ -1,0 +1,138 @@
+"""What all answers of the network service have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from kumoi.base.errors import Forbidden, Invalid, Stale
+from kumoi.cloud.api.network import query
+from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.store.network.standard import Query
+
+Shown = dict[str, Any]
+_REVISION = "revision_number="
+
+
+class Standard(Protocol):
+    """What every noun has."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def project_id(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def updated_at(self) -> datetime: ...
+    @property
+    def revision_number(self) -> int: ...
+
+
+def standard(row: Standard, tags: Sequence[str] | None) -> Shown:
+    """The attributes that every noun has; tags where it can have some."""
+    shown: Shown = {
+        "id": row.id,
+        "project_id": row.project_id,
+        "tenant_id": row.project_id,
+        "description": row.description,
+        "created_at": time(row.created_at),
+        "updated_at": time(row.updated_at),
+        "revision_number": row.revision_number,
+    }
+    if tags is not None:
+        shown["tags"] = list(tags)
+    return shown
+
+
+def time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def routes(pairs: Sequence[Sequence[str]]) -> list[dict[str, str]]:
+    return [{"destination": pair[0], "nexthop": pair[1]} for pair in pairs]
+
+
+def fixed_ips(pairs: Sequence[Sequence[str]]) -> list[dict[str, str]]:
+    return [{"subnet_id": pair[0], "ip_address": pair[1]} for pair in pairs]
+
+
+def only(request: Request, shown: Shown) -> Shown:
+    """The attributes that the request asks for."""
+    wanted = query.fields(request)
+    return {name: value for name, value in shown.items() if name in wanted} if wanted else shown
+
+
+def page(request: Request, words: str, shown: Sequence[Shown], asked: Query) -> Reply:
+    """A list, with links to the pages before and after when there is a limit."""
+    body: dict[str, Any] = {words: [only(request, one) for one in shown]}
+    if asked.listing.limit is not None:
+        links = _links(request, [one["id"] for one in shown], asked)
+        if links:
+            body[f"{words}_links"] = links
+    return Reply(200, body)
+
+
+def owner(request: Request, values: dict[str, Any]) -> str:
+    """Whose a new thing is: the caller's, unless an administrator says otherwise.
+
+    Takes `project_id` and `tenant_id` out of the values. Raises Invalid, Forbidden.
+    """
+    named = {values.pop(name) for name in ("project_id", "tenant_id") if name in values}
+    if len(named) > 1:
+        raise Invalid(
+            "'project_id' and 'tenant_id' are both present and are different", field="project_id"
+        )
+    mine = request.caller.project_id
+    wanted: str | None = next(iter(named), None) or mine
+    if wanted is None:
+        raise Invalid(
+            "Running without keystone AuthN requires that tenant_id is specified",
+            field="project_id",
+        )
+    if wanted != mine and not request.caller.is_admin:
+        raise Forbidden(
+            "Specifying 'project_id' or 'tenant_id' other than the authenticated "
+            "project in request requires admin privileges"
+        )
+    return wanted
+
+
+def require_revision(request: Request, row: Standard) -> None:
+    """Raises Stale when the request is only meant for another revision (If-Match)."""
+    condition = request.http.headers.get("If-Match", "").strip().strip('"')
+    if not condition:
+        return
+    text = condition.removeprefix(_REVISION)
+    if not condition.startswith(_REVISION) or not text.isdecimal():
+        raise Invalid(f"the condition '{condition}' is not revision_number=N", field="If-Match")
+    if int(text) != row.revision_number:
+        raise Stale(f"Constrained to {text}, but current revision is {row.revision_number}")
+
+
+def _links(request: Request, ids: Sequence[str], asked: Query) -> list[dict[str, str]]:
+    listing = asked.listing
+    full = listing.limit is not None and len(ids) == listing.limit
+    has_next = full if not listing.page_reverse else True
+    has_previous = listing.marker is not None if not listing.page_reverse else full
+    links: list[dict[str, str]] = []
+    if ids and has_next:
+        links.append({"rel": "next", "href": _href(request, ids[-1], back=False)})
+    if ids and has_previous:
+        links.append({"rel": "previous", "href": _href(request, ids[0], back=True)})
+    return links
+
+
+def _href(request: Request, marker: str, *, back: bool) -> str:
+    kept = [
+        (name, value)
+        for name, value in request.http.query_params.multi_items()
+        if name not in ("marker", "page_reverse")
+    ]
+    turned = [("page_reverse", "True")] if back else []
+    page_url = f"{request.services.settings.api_url}{request.http.url.path}"
+    return f"{page_url}?{urlencode([*kept, ('marker', marker), *turned])}"

@@ -1,0 +1,210 @@
+"""Routers: what is accepted and what is shown; their actions too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.api.network import body, rendering, shapes
+from kumoi.cloud.api.network.availability_zone import ZONE
+from kumoi.cloud.api.network.body import Tag, Text
+from kumoi.cloud.api.network.fixed_ip import wanted_ips
+from kumoi.cloud.api.network.rendering import Shown
+from kumoi.cloud.api.network.resource import Resource
+from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.domain.network import router as domain
+from kumoi.cloud.domain.network import router_interface
+from kumoi.cloud.domain.network.router import Gateway, NewRouter
+from kumoi.cloud.domain.network.router_interface import Interface
+from kumoi.cloud.store.network.port import Port
+from kumoi.cloud.store.network.router import Router
+
+COLUMNS = {"name": "name", "admin_state_up": "admin_state_up"}
+
+
+class GatewayInfo(Body):
+    network_id: str | Unset = UNSET
+    enable_snat: bool | Unset = UNSET
+    external_fixed_ips: list[shapes.FixedIp] | Unset | None = UNSET
+
+
+class Changes(Body):
+    name: Text | Unset = UNSET
+    description: Text | Unset = UNSET
+    admin_state_up: bool | Unset = UNSET
+    external_gateway_info: GatewayInfo | Unset | None = UNSET
+    routes: list[shapes.Route] | Unset | None = UNSET
+
+
+class New(Body):
+    name: Text | Unset = UNSET
+    description: Text | Unset = UNSET
+    admin_state_up: bool | Unset = UNSET
+    external_gateway_info: GatewayInfo | Unset | None = UNSET
+    project_id: str | Unset = UNSET
+    tenant_id: str | Unset = UNSET
+    tags: list[Tag] | Unset = UNSET
+    availability_zone_hints: list[str] | Unset = UNSET
+    distributed: bool | Unset | None = UNSET
+    ha: bool | Unset | None = UNSET
+
+
+class InterfaceChange(Body):
+    subnet_id: str | Unset | None = UNSET
+    port_id: str | Unset | None = UNSET
+
+
+class Routes(Body):
+    routes: list[shapes.Route]
+
+
+def add_interface(request: Request) -> Reply:
+    """PUT /v2.0/routers/{id}/add_router_interface."""
+    wanted = _interface_ids(request)
+    with request.write() as connection:
+        now = request.services.clock.now()
+        made = router_interface.add(
+            connection, request.caller, request.path["id"], **wanted, now=now
+        )
+    return Reply(200, _interface(made))
+
+
+def remove_interface(request: Request) -> Reply:
+    """PUT /v2.0/routers/{id}/remove_router_interface."""
+    wanted = _interface_ids(request)
+    with request.write() as connection:
+        now = request.services.clock.now()
+        gone = router_interface.remove(
+            connection, request.caller, request.path["id"], **wanted, now=now
+        )
+    return Reply(200, _interface(gone))
+
+
+def add_extra_routes(request: Request) -> Reply:
+    """PUT /v2.0/routers/{id}/add_extraroutes."""
+    return _change_routes(request, domain.add_routes)
+
+
+def remove_extra_routes(request: Request) -> Reply:
+    """PUT /v2.0/routers/{id}/remove_extraroutes."""
+    return _change_routes(request, domain.remove_routes)
+
+
+def _change_routes(request: Request, change: Any) -> Reply:
+    routes = shapes.routes("routes", body.one(request, "router", Routes).routes)
+    with request.write() as connection:
+        now = request.services.clock.now()
+        row: Router = change(connection, request.caller, request.path["id"], routes, now)
+        (shown,) = _shown(connection, request, [row], {})
+    return Reply(200, {"router": shown})
+
+
+def _interface_ids(request: Request) -> dict[str, str | None]:
+    given = body.given(body.plain(request, InterfaceChange))
+    return {name: given.get(name) for name in ("subnet_id", "port_id")}
+
+
+def _interface(one: Interface) -> Shown:
+    return {
+        "id": one.router.id,
+        "project_id": one.router.project_id,
+        "tenant_id": one.router.project_id,
+        "port_id": one.port.id,
+        "network_id": one.port.network_id,
+        "subnet_id": one.subnet_ids[0],
+        "subnet_ids": list(one.subnet_ids),
+        "tags": [],
+    }
+
+
+def _make(connection: Connection, request: Request, values: dict[str, Any]) -> Router:
+    values.pop("availability_zone_hints", None)
+    for name in ("distributed", "ha"):
+        if values.pop(name, None) is not None and not request.caller.is_admin:
+            raise shapes.invalid(name, "only an administrator may say where a router is")
+    _checked(values)
+    now = request.services.clock.now()
+    return domain.create(connection, request.caller, NewRouter(**values), now)
+
+
+def _change(connection: Connection, request: Request, key: str, values: dict[str, Any]) -> Router:
+    _checked(values)
+    now = request.services.clock.now()
+    return domain.update(connection, request.caller, key, values, now)
+
+
+def _remove(connection: Connection, request: Request, key: str) -> None:
+    domain.delete(connection, request.caller, key, request.services.clock.now())
+
+
+def _checked(values: dict[str, Any]) -> None:
+    if "routes" in values:
+        values["routes"] = shapes.routes("routes", values["routes"] or ())
+    if "external_gateway_info" in values:
+        values["gateway"] = _gateway(values.pop("external_gateway_info"))
+
+
+def _gateway(info: GatewayInfo | None) -> Gateway | None:
+    """Nothing inside is no gateway."""
+    given = body.given(info) if info is not None else {}
+    if not given:
+        return None
+    if "network_id" not in given:
+        raise shapes.invalid("external_gateway_info", "'network_id' is required")
+    addresses = given.get("external_fixed_ips")
+    return Gateway(
+        network_id=shapes.uuid("external_gateway_info.network_id", given["network_id"]),
+        enable_snat=given.get("enable_snat"),
+        fixed_ips=None if addresses is None else wanted_ips("external_fixed_ips", addresses),
+    )
+
+
+def _shown(
+    connection: Connection,
+    _request: Request,
+    rows: Sequence[Router],
+    tags: Mapping[str, Sequence[str]],
+) -> list[Shown]:
+    gateways = domain.gateway_ports(connection, [row.id for row in rows])
+    return [_render(row, gateways.get(row.id), tags.get(row.id, ())) for row in rows]
+
+
+def _render(row: Router, gateway: Port | None, tags: Sequence[str]) -> Shown:
+    info = None
+    if gateway is not None:
+        info = {
+            "network_id": gateway.network_id,
+            "enable_snat": row.enable_snat,
+            "external_fixed_ips": rendering.fixed_ips(gateway.fixed_ips),
+        }
+    return {
+        "name": row.name,
+        "status": "ACTIVE",
+        "admin_state_up": row.admin_state_up,
+        "external_gateway_info": info,
+        "routes": rendering.routes(row.routes),
+        "availability_zone_hints": [],
+        "availability_zones": [ZONE],
+        "flavor_id": None,
+        "ha": False,
+        "distributed": False,
+        **rendering.standard(row, tags),
+    }
+
+
+RESOURCE = Resource(
+    word="router",
+    words="routers",
+    new=New,
+    changes=Changes,
+    columns=COLUMNS,
+    booleans=frozenset({"admin_state_up"}),
+    make=_make,
+    get=domain.get,
+    page=domain.page,
+    change=_change,
+    remove=_remove,
+    shown=_shown,
+)

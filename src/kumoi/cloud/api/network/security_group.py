@@ -1,0 +1,97 @@
+"""Security groups: what is accepted and what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.api.network import rendering, security_group_rule
+from kumoi.cloud.api.network.body import Tag, Text
+from kumoi.cloud.api.network.rendering import Shown
+from kumoi.cloud.api.network.resource import Resource
+from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.domain.network import security_group as domain
+from kumoi.cloud.domain.network.security_group import NewSecurityGroup
+from kumoi.cloud.store.network.security_group import SecurityGroup
+
+COLUMNS = {"name": "name", "stateful": "stateful"}
+
+
+class Changes(Body):
+    name: Text | Unset = UNSET
+    description: Text | Unset = UNSET
+    stateful: bool | Unset = UNSET
+
+
+class New(Changes):
+    project_id: str | Unset = UNSET
+    tenant_id: str | Unset = UNSET
+    tags: list[Tag] | Unset = UNSET
+
+
+def _make(connection: Connection, request: Request, values: dict[str, Any]) -> SecurityGroup:
+    now = request.services.clock.now()
+    return domain.create(connection, request.caller, NewSecurityGroup(**values), now)
+
+
+def _change(
+    connection: Connection, request: Request, key: str, values: dict[str, Any]
+) -> SecurityGroup:
+    now = request.services.clock.now()
+    return domain.update(connection, request.caller, key, values, now)
+
+
+def _remove(connection: Connection, request: Request, key: str) -> None:
+    domain.delete(connection, request.caller, key)
+
+
+def _ensure_default(request: Request) -> None:
+    """A project that lists its groups has a default one."""
+    project_id = request.caller.project_id
+    if project_id is None:
+        return
+    with request.read() as connection:
+        there = domain.default(connection, project_id) is not None
+    if not there:
+        with request.write() as connection:
+            domain.ensure_default(connection, project_id, request.services.clock.now())
+
+
+def _shown(
+    connection: Connection,
+    _request: Request,
+    rows: Sequence[SecurityGroup],
+    tags: Mapping[str, Sequence[str]],
+) -> list[Shown]:
+    rules = domain.rules(connection, [row.id for row in rows])
+    return [
+        {
+            "name": row.name,
+            "stateful": row.stateful,
+            "shared": False,
+            "security_group_rules": [
+                security_group_rule.render(rule) for rule in rules.get(row.id, ())
+            ],
+            **rendering.standard(row, tags.get(row.id, ())),
+        }
+        for row in rows
+    ]
+
+
+RESOURCE = Resource(
+    word="security_group",
+    words="security_groups",
+    new=New,
+    changes=Changes,
+    columns=COLUMNS,
+    booleans=frozenset({"stateful"}),
+    make=_make,
+    get=domain.get,
+    page=domain.page,
+    change=_change,
+    remove=_remove,
+    shown=_shown,
+    prepare=_ensure_default,
+)

@@ -1,0 +1,100 @@
+"""Rules of security groups: what is accepted and what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.api.network import body, rendering, shapes
+from kumoi.cloud.api.network.body import Text
+from kumoi.cloud.api.network.rendering import Shown
+from kumoi.cloud.api.network.resource import Resource
+from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.domain.network import security_group_rule as domain
+from kumoi.cloud.domain.network.security_group import ETHERTYPES
+from kumoi.cloud.domain.network.security_group_rule import NewRule
+from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
+
+COLUMNS = {
+    "security_group_id": "security_group_id",
+    "direction": "direction",
+    "ethertype": "ethertype",
+    "protocol": "protocol",
+    "port_range_min": "port_range_min",
+    "port_range_max": "port_range_max",
+    "remote_ip_prefix": "remote_ip_prefix",
+    "remote_group_id": "remote_group_id",
+}
+DIRECTIONS = ("ingress", "egress")
+
+
+class New(Body):
+    security_group_id: str
+    direction: str
+    ethertype: str | Unset | None = UNSET
+    protocol: str | int | Unset | None = UNSET
+    port_range_min: int | Unset | None = UNSET
+    port_range_max: int | Unset | None = UNSET
+    remote_ip_prefix: str | Unset | None = UNSET
+    remote_group_id: str | Unset | None = UNSET
+    description: Text | Unset = UNSET
+    project_id: str | Unset = UNSET
+    tenant_id: str | Unset = UNSET
+
+
+def _make(connection: Connection, request: Request, values: dict[str, Any]) -> SecurityGroupRule:
+    shapes.uuid("security_group_id", values["security_group_id"])
+    values["direction"] = shapes.one_of("direction", values["direction"], DIRECTIONS)
+    values["ethertype"] = shapes.one_of(
+        "ethertype", values.get("ethertype") or ETHERTYPES[0], ETHERTYPES
+    )
+    body.convert(values, "protocol", lambda _, protocol: str(protocol))
+    body.convert(values, "remote_group_id", shapes.uuid)
+    now = request.services.clock.now()
+    return domain.create(connection, request.caller, NewRule(**values), now)
+
+
+def _remove(connection: Connection, request: Request, key: str) -> None:
+    domain.delete(connection, request.caller, key)
+
+
+def _shown(
+    _connection: Connection,
+    _request: Request,
+    rows: Sequence[SecurityGroupRule],
+    _tags: Mapping[str, Sequence[str]],
+) -> list[Shown]:
+    return [render(row) for row in rows]
+
+
+def render(row: SecurityGroupRule) -> Shown:
+    return {
+        "security_group_id": row.security_group_id,
+        "direction": row.direction,
+        "ethertype": row.ethertype,
+        "protocol": row.protocol,
+        "port_range_min": row.port_range_min,
+        "port_range_max": row.port_range_max,
+        "remote_ip_prefix": row.remote_ip_prefix,
+        "normalized_cidr": domain.normalized(row.remote_ip_prefix),
+        "remote_group_id": row.remote_group_id,
+        "remote_address_group_id": None,
+        **rendering.standard(row, None),
+    }
+
+
+RESOURCE = Resource(
+    word="security_group_rule",
+    words="security_group_rules",
+    new=New,
+    changes=None,
+    columns=COLUMNS,
+    make=_make,
+    get=domain.get,
+    page=domain.page,
+    change=None,
+    remove=_remove,
+    shown=_shown,
+)

@@ -1,0 +1,9 @@
+"""Service providers: there are none, the engine does it all."""
+
+from __future__ import annotations
+
+from kumoi.cloud.api.request import Reply, Request
+
+
+def index(_request: Request) -> Reply:
+    return Reply(200, {"service_providers": []})

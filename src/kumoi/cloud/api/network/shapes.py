@@ -1,0 +1,109 @@
+"""Checks of single values that a type cannot say. Each raises Invalid with the attribute's name."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+
+from kumoi.base.errors import Invalid
+from kumoi.base.ids import is_uuid
+from kumoi.cloud.api.request import UNSET, Body, Unset
+
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_NO_MACS = ("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff")
+
+
+class Pool(Body):
+    start: str
+    end: str
+
+
+class Route(Body):
+    destination: str
+    nexthop: str
+
+
+class FixedIp(Body):
+    subnet_id: str | Unset | None = UNSET
+    ip_address: str | Unset | None = UNSET
+
+
+class AddressPair(Body):
+    ip_address: str
+    mac_address: str | Unset | None = UNSET
+
+
+def invalid(field: str, reason: str) -> Invalid:
+    return Invalid(f"Invalid input for {field}. Reason: {reason}.", field=field)
+
+
+def uuid(field: str, text: str) -> str:
+    if not is_uuid(text):
+        raise invalid(field, f"'{text}' is not a valid UUID")
+    return text
+
+
+def uuids(field: str, texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(uuid(field, text) for text in texts)
+
+
+def address(field: str, text: str) -> str:
+    """In its canonical form."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as cause:
+        raise invalid(field, f"'{text}' is not a valid IP address") from cause
+
+
+def addresses(field: str, texts: Iterable[str]) -> list[str]:
+    found = [address(field, text) for text in texts]
+    if len(set(found)) < len(found):
+        raise invalid(field, f"Duplicate items in the list: '{', '.join(found)}'")
+    return found
+
+
+def cidr(field: str, text: str) -> str:
+    """A network, written as one: no bits set beyond its prefix."""
+    try:
+        interface = ipaddress.ip_interface(text)
+    except ValueError as cause:
+        raise invalid(field, f"'{text}' is not a valid IP subnet") from cause
+    if "/" not in text or interface.ip != interface.network.network_address:
+        raise invalid(
+            field,
+            f"'{text}' isn't a recognized IP subnet cidr, '{interface.network}' is recommended",
+        )
+    return str(interface.network)
+
+
+def cidrs(field: str, texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(cidr(field, text) for text in texts)
+
+
+def mac(field: str, text: str) -> str:
+    """In lower case with colons."""
+    lowered = text.lower().replace("-", ":")
+    if not _MAC.fullmatch(lowered) or lowered in _NO_MACS:
+        raise invalid(field, f"'{text}' is not a valid MAC address")
+    return lowered
+
+
+def one_of(field: str, text: str, allowed: Iterable[str]) -> str:
+    """One of the words, whatever its case."""
+    listed = list(allowed)
+    for word in listed:
+        if text.lower() == word.lower():
+            return word
+    raise invalid(field, f"'{text}' is not in {listed}")
+
+
+def routes(field: str, given: Iterable[Route]) -> list[list[str]]:
+    found = [[cidr(field, route.destination), address(field, route.nexthop)] for route in given]
+    if len({tuple(route) for route in found}) < len(found):
+        raise invalid(field, "Duplicate items in the list")
+    return found
+
+
+def pools(field: str, given: Iterable[Pool]) -> list[list[str]]:
+    return [[address(field, pool.start), address(field, pool.end)] for pool in given]

@@ -1,0 +1,139 @@
+"""Subnets: what is accepted and what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.api.network import body, rendering, shapes
+from kumoi.cloud.api.network.body import Tag, Text
+from kumoi.cloud.api.network.rendering import Shown
+from kumoi.cloud.api.network.resource import Resource
+from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.domain.network import subnet as domain
+from kumoi.cloud.domain.network.subnet import NewSubnet
+from kumoi.cloud.store.network.subnet import Subnet
+
+COLUMNS = {
+    "name": "name",
+    "network_id": "network_id",
+    "ip_version": "ip_version",
+    "cidr": "cidr",
+    "gateway_ip": "gateway_ip",
+    "enable_dhcp": "enable_dhcp",
+    "ipv6_ra_mode": "ipv6_ra_mode",
+    "ipv6_address_mode": "ipv6_address_mode",
+    "subnetpool_id": "subnetpool_id",
+}
+MODES = ("dhcpv6-stateful", "dhcpv6-stateless", "slaac")
+VERSIONS = (4, 6)
+
+
+class Changes(Body):
+    name: Text | Unset = UNSET
+    description: Text | Unset = UNSET
+    gateway_ip: str | Unset | None = UNSET
+    enable_dhcp: bool | Unset = UNSET
+    allocation_pools: list[shapes.Pool] | Unset = UNSET
+    dns_nameservers: list[str] | Unset | None = UNSET
+    host_routes: list[shapes.Route] | Unset | None = UNSET
+
+
+class New(Changes, kw_only=True):
+    network_id: str
+    ip_version: int | Unset = UNSET
+    project_id: str | Unset = UNSET
+    tenant_id: str | Unset = UNSET
+    tags: list[Tag] | Unset = UNSET
+    cidr: str | Unset | None = UNSET
+    prefixlen: int | Unset = UNSET
+    subnetpool_id: str | Unset | None = UNSET
+    use_default_subnetpool: bool | Unset = UNSET
+    ipv6_ra_mode: str | Unset = UNSET
+    ipv6_address_mode: str | Unset = UNSET
+
+
+def _make(connection: Connection, request: Request, values: dict[str, Any]) -> Subnet:
+    values.setdefault("ip_version", 4)
+    if values["ip_version"] not in VERSIONS:
+        raise shapes.invalid("ip_version", f"'{values['ip_version']}' is not in {list(VERSIONS)}")
+    shapes.uuid("network_id", values["network_id"])
+    if values.get("gateway_ip", "") is None:
+        values["has_gateway"] = False
+    _checked(values)
+    body.convert(values, "cidr", shapes.cidr)
+    body.convert(values, "subnetpool_id", shapes.uuid)
+    for name in ("ipv6_ra_mode", "ipv6_address_mode"):
+        body.convert(values, name, _mode)
+    now = request.services.clock.now()
+    return domain.create(connection, request.caller, NewSubnet(**values), now)
+
+
+def _change(connection: Connection, request: Request, key: str, values: dict[str, Any]) -> Subnet:
+    _checked(values)
+    now = request.services.clock.now()
+    return domain.update(connection, request.caller, key, values, now)
+
+
+def _remove(connection: Connection, request: Request, key: str) -> None:
+    domain.delete(connection, request.caller, key, request.services.clock.now())
+
+
+def _mode(field: str, text: str) -> str:
+    return shapes.one_of(field, text, MODES)
+
+
+def _checked(values: dict[str, Any]) -> None:
+    for name in ("dns_nameservers", "host_routes"):
+        if name in values and values[name] is None:
+            values[name] = []
+    body.convert(values, "gateway_ip", shapes.address)
+    body.convert(values, "allocation_pools", shapes.pools)
+    body.convert(values, "dns_nameservers", shapes.addresses)
+    body.convert(values, "host_routes", shapes.routes)
+
+
+def _shown(
+    _connection: Connection,
+    _request: Request,
+    rows: Sequence[Subnet],
+    tags: Mapping[str, Sequence[str]],
+) -> list[Shown]:
+    return [_render(row, tags.get(row.id, ())) for row in rows]
+
+
+def _render(row: Subnet, tags: Sequence[str]) -> Shown:
+    return {
+        "name": row.name,
+        "network_id": row.network_id,
+        "ip_version": row.ip_version,
+        "cidr": row.cidr,
+        "gateway_ip": row.gateway_ip,
+        "enable_dhcp": row.enable_dhcp,
+        "allocation_pools": [{"start": pool[0], "end": pool[1]} for pool in row.allocation_pools],
+        "dns_nameservers": row.dns_nameservers,
+        "host_routes": rendering.routes(row.host_routes),
+        "ipv6_ra_mode": row.ipv6_ra_mode,
+        "ipv6_address_mode": row.ipv6_address_mode,
+        "subnetpool_id": row.subnetpool_id,
+        **rendering.standard(row, tags),
+    }
+
+
+RESOURCE = Resource(
+    word="subnet",
+    words="subnets",
+    new=New,
+    changes=Changes,
+    columns=COLUMNS,
+    booleans=frozenset({"enable_dhcp"}),
+    special=frozenset({"router:external"}),
+    make=_make,
+    get=domain.get,
+    page=domain.page,
+    change=_change,
+    remove=_remove,
+    shown=_shown,
+)

@@ -1,0 +1,121 @@
+"""Subnet pools: what is accepted and what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.api.network import body, rendering, shapes
+from kumoi.cloud.api.network.body import Tag, Text
+from kumoi.cloud.api.network.rendering import Shown
+from kumoi.cloud.api.network.resource import Resource
+from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.domain.network import subnet_pool as domain
+from kumoi.cloud.domain.network.subnet_pool import NewSubnetPool
+from kumoi.cloud.store.network.subnet_pool import SubnetPool
+
+Length = Annotated[int, msgspec.Meta(ge=0, le=128)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)]
+
+COLUMNS = {
+    "name": "name",
+    "ip_version": "ip_version",
+    "default_prefixlen": "default_prefixlen",
+    "min_prefixlen": "min_prefixlen",
+    "max_prefixlen": "max_prefixlen",
+    "default_quota": "default_quota",
+    "shared": "shared",
+    "is_default": "is_default",
+}
+
+
+class Changes(Body):
+    name: Text | Unset = UNSET
+    description: Text | Unset = UNSET
+    prefixes: list[str] | Unset = UNSET
+    default_prefixlen: Length | Unset = UNSET
+    min_prefixlen: Length | Unset = UNSET
+    max_prefixlen: Length | Unset = UNSET
+    default_quota: Count | Unset | None = UNSET
+    is_default: bool | Unset = UNSET
+
+
+class New(Body):
+    name: Text
+    prefixes: list[str]
+    description: Text | Unset = UNSET
+    default_prefixlen: Length | Unset | None = UNSET
+    min_prefixlen: Length | Unset | None = UNSET
+    max_prefixlen: Length | Unset | None = UNSET
+    default_quota: Count | Unset | None = UNSET
+    shared: bool | Unset = UNSET
+    is_default: bool | Unset = UNSET
+    project_id: str | Unset = UNSET
+    tenant_id: str | Unset = UNSET
+    tags: list[Tag] | Unset = UNSET
+
+
+def _make(connection: Connection, request: Request, values: dict[str, Any]) -> SubnetPool:
+    _checked(values)
+    now = request.services.clock.now()
+    return domain.create(connection, request.caller, NewSubnetPool(**values), now)
+
+
+def _change(
+    connection: Connection, request: Request, key: str, values: dict[str, Any]
+) -> SubnetPool:
+    _checked(values)
+    now = request.services.clock.now()
+    return domain.update(connection, request.caller, key, values, now)
+
+
+def _remove(connection: Connection, request: Request, key: str) -> None:
+    domain.delete(connection, request.caller, key)
+
+
+def _checked(values: dict[str, Any]) -> None:
+    body.convert(values, "prefixes", shapes.cidrs)
+
+
+def _shown(
+    _connection: Connection,
+    _request: Request,
+    rows: Sequence[SubnetPool],
+    tags: Mapping[str, Sequence[str]],
+) -> list[Shown]:
+    return [_render(row, tags.get(row.id, ())) for row in rows]
+
+
+def _render(row: SubnetPool, tags: Sequence[str]) -> Shown:
+    return {
+        "name": row.name,
+        "ip_version": row.ip_version,
+        "prefixes": row.prefixes,
+        "default_prefixlen": row.default_prefixlen,
+        "min_prefixlen": row.min_prefixlen,
+        "max_prefixlen": row.max_prefixlen,
+        "default_quota": row.default_quota,
+        "shared": row.shared,
+        "is_default": row.is_default,
+        "address_scope_id": None,
+        **rendering.standard(row, tags),
+    }
+
+
+RESOURCE = Resource(
+    word="subnetpool",
+    words="subnetpools",
+    new=New,
+    changes=Changes,
+    columns=COLUMNS,
+    booleans=frozenset({"shared", "is_default"}),
+    make=_make,
+    get=domain.get,
+    page=domain.page,
+    change=_change,
+    remove=_remove,
+    shown=_shown,
+)

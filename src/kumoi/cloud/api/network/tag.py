@@ -1,0 +1,77 @@
+"""The tags of any noun: /v2.0/<nouns>/{id}/tags and …/tags/{tag}."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kumoi.cloud.api.network import body, shapes
+from kumoi.cloud.api.network.body import Tag
+from kumoi.cloud.api.request import Body, Reply, Request
+from kumoi.cloud.domain.network import tag as domain
+
+TAG_MAX = 60
+TAGS_MAX = 50
+
+
+class Tags(Body):
+    tags: list[Tag]
+
+
+@dataclass(frozen=True, slots=True)
+class TagHandlers:
+    """`kind` is the word that a path has for the nouns."""
+
+    kind: str
+
+    def index(self, request: Request) -> Reply:
+        with request.read() as connection:
+            words = domain.of(connection, request.caller, self.kind, request.path["id"])
+        return Reply(200, {"tags": words})
+
+    def show(self, request: Request) -> Reply:
+        with request.read() as connection:
+            domain.has(
+                connection, request.caller, self.kind, request.path["id"], request.path["tag"]
+            )
+        return Reply(204)
+
+    def replace(self, request: Request) -> Reply:
+        words = _words(request)
+        with request.write() as connection:
+            kept = domain.replace(connection, request.caller, self.kind, request.path["id"], words)
+        return Reply(200, {"tags": kept})
+
+    def add_many(self, request: Request) -> Reply:
+        words = _words(request)
+        with request.write() as connection:
+            kept = domain.add(connection, request.caller, self.kind, request.path["id"], words)
+        return Reply(200, {"tags": kept})
+
+    def add(self, request: Request) -> Reply:
+        word = request.path["tag"]
+        if len(word) > TAG_MAX:
+            raise shapes.invalid("tag", f"'{word}' exceeds maximum length of {TAG_MAX}")
+        with request.write() as connection:
+            domain.add(connection, request.caller, self.kind, request.path["id"], [word])
+        return Reply(201)
+
+    def remove(self, request: Request) -> Reply:
+        with request.write() as connection:
+            domain.remove(
+                connection, request.caller, self.kind, request.path["id"], request.path["tag"]
+            )
+        return Reply(204)
+
+    def clear(self, request: Request) -> Reply:
+        with request.write() as connection:
+            domain.replace(connection, request.caller, self.kind, request.path["id"], ())
+        return Reply(204)
+
+
+def _words(request: Request) -> list[str]:
+    words = body.plain(request, Tags).tags
+    if len(words) > TAGS_MAX:
+        raise shapes.invalid("tags", f"The number of tags exceeds the maximum {TAGS_MAX}")
+    if len(set(words)) < len(words):
+        raise shapes.invalid("tags", "Duplicate items in the list")
+    return words

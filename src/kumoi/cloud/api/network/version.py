@@ -1,0 +1,43 @@
+"""Which versions of the network API there are, and the resources of the one."""
+
+from __future__ import annotations
+
+from kumoi.cloud.api.request import Reply, Request
+
+VERSION = "v2.0"
+
+RESOURCES = {
+    "network": "networks",
+    "subnet": "subnets",
+    "port": "ports",
+    "router": "routers",
+    "floatingip": "floatingips",
+    "security_group": "security-groups",
+    "security_group_rule": "security-group-rules",
+    "subnetpool": "subnetpools",
+    "quota": "quotas",
+    "extension": "extensions",
+}
+
+
+def index(request: Request) -> Reply:
+    """GET / of the service."""
+    version = {
+        "id": VERSION,
+        "status": "CURRENT",
+        "links": [{"rel": "self", "href": f"{request.base}/{VERSION}/"}],
+    }
+    return Reply(200, {"versions": [version]})
+
+
+def show(request: Request) -> Reply:
+    """GET /v2.0/."""
+    resources = [
+        {
+            "name": word,
+            "collection": words,
+            "links": [{"rel": "self", "href": f"{request.base}/{VERSION}/{words}"}],
+        }
+        for word, words in RESOURCES.items()
+    ]
+    return Reply(200, {"resources": resources})
