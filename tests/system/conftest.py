@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,13 +75,12 @@ def engine_host() -> Iterator[EngineHost]:
 
 @contextlib.contextmanager
 def _free_slot() -> Iterator[int]:
-    """One of a few places, held by a lock that ends with this process."""
+    """One of a few places, held by a socket's name, which goes with this process."""
     for slot in range(SLOTS):
-        path = STATE_PARENT / f"kumoi-test-{slot}.lock"
-        with path.open("w") as lock:
+        with socket.socket(socket.AF_UNIX) as held:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                held.bind(f"\0kumoi-test-{slot}")
+            except OSError:
                 continue
             yield slot
             return

@@ -1,0 +1,93 @@
+"""Finding and stopping marked processes, with real ones."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kumoi.base import process
+from kumoi.hosts import running
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+DEAF = [
+    sys.executable,
+    "-c",
+    (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "print('deaf', flush=True); time.sleep(60)"
+    ),
+]
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+    children: list[subprocess.Popen[bytes]] = []
+    yield children
+    for child in children:
+        child.kill()
+        child.wait()
+
+
+def start(
+    children: list[subprocess.Popen[bytes]], tmp_path: Path, argv: list[str], name: str
+) -> subprocess.Popen[bytes]:
+    mark = running.mark(str(tmp_path), name, "d1")
+    child = process.start(argv, log=tmp_path / f"{name}.log", env=mark)
+    children.append(child)
+    return child
+
+
+def test_a_marked_process_is_found_with_its_name_digest_and_start(
+    started: list[subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    child = start(started, tmp_path, SLEEP, "one")
+    (found,) = running.found(str(tmp_path))
+    assert (found.name, found.digest, found.pid) == ("one", "d1", child.pid)
+    assert abs(found.since - time.time()) < 5
+
+
+def test_a_mark_of_another_cloud_is_not_ours(
+    started: list[subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    start(started, tmp_path, SLEEP, "one")
+    assert running.found(str(tmp_path)[:-1]) == []
+    assert running.found(str(tmp_path / "below")) == []
+
+
+def test_what_a_marked_process_starts_is_not_taken_for_it(
+    started: list[subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+    child = start(started, tmp_path, [sys.executable, "-c", code], "one")
+    assert [one.pid for one in running.found(str(tmp_path))] == [child.pid]
+
+
+def test_what_has_ended_is_not_found_even_before_somebody_waited_for_it(
+    started: list[subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    child = start(started, tmp_path, SLEEP, "one")
+    handle = os.pidfd_open(child.pid)
+    assert not running.has_ended(handle)
+    child.kill()
+    assert running.not_ended([handle], timeout_s=5) == []
+    assert running.has_ended(handle)
+    os.close(handle)
+    assert running.found(str(tmp_path)) == []
+
+
+def test_stop_ends_what_does_not_listen(
+    started: list[subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    child = start(started, tmp_path, DEAF, "deaf")
+    log = tmp_path / "deaf.log"
+    deadline = time.monotonic() + 10
+    while not log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running.stop(running.found(str(tmp_path)), timeout_s=0.2)
+    assert child.wait(5) == -9

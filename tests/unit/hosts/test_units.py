@@ -1,0 +1,82 @@
+"""The table of processes: what it says for one set of settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kumoi import config
+from kumoi.config import Settings
+from kumoi.hosts import units
+
+SETTINGS = Settings(
+    name="t1", state_dir="/s", public_cidr="10.0.4.0/24", underlay_cidr="10.0.5.0/28"
+)
+CONFIG = Path("/s/kumoi.toml")
+
+
+def by_name(settings: Settings = SETTINGS) -> dict[str, units.Unit]:
+    roles = units.roles(settings, config=CONFIG, version="1")
+    return {unit.name: unit for unit in [*units.engines(settings), *roles]}
+
+
+def test_only_the_switch_its_controller_and_the_agent_live_in_the_hosts_namespace() -> None:
+    inside = {name for name, unit in by_name().items() if unit.namespace == "t1-host1"}
+    assert inside == {"ovs-db", "ovs-vswitchd", "ovn-controller", "agent"}
+
+
+def test_entering_a_namespace_keeps_the_mounts() -> None:
+    agent = by_name()["agent"]
+    assert agent.command[:3] == ("nsenter", "--net=/run/netns/t1-host1", "--")
+    assert agent.command[3:] == agent.argv
+
+
+def test_the_central_databases_listen_on_files_only() -> None:
+    for name in ("ovnnb-db", "ovnsb-db", "ovs-db"):
+        remotes = [word for word in by_name()[name].argv if word.startswith("--remote=")]
+        assert [remote.split(":")[0] for remote in remotes] == ["--remote=punix"]
+
+
+def test_every_need_names_a_unit_that_stands_before() -> None:
+    seen: set[str] = set()
+    for name, unit in by_name().items():
+        assert seen.issuperset(unit.needs), name
+        seen.add(name)
+
+
+def test_the_switch_is_told_all_that_ovn_needs_after_each_start() -> None:
+    told = [" ".join(command) for command in by_name()["ovs-vswitchd"].then]
+    assert told == [
+        "ovs-vsctl --db=unix:/s/run/ovs/db.sock --no-wait --timeout=10 init",
+        (
+            "ovs-vsctl --db=unix:/s/run/ovs/db.sock --timeout=10"
+            " -- set open . external-ids:system-id=t1-host1 external-ids:hostname=t1-host1"
+            ' external-ids:ovn-remote="unix:/s/run/ovnsb_db.sock" external-ids:ovn-encap-type=geneve'
+            " external-ids:ovn-encap-ip=10.0.5.2 external-ids:ovn-bridge-datapath-type=netdev"
+            " external-ids:ovn-bridge-mappings=physnet1:br-ex"
+            " external-ids:ovn-ofctrl-wait-before-clear=3000"
+            " -- --may-exist add-br br-phy -- set bridge br-phy datapath_type=netdev"
+            " -- --may-exist add-port br-phy eth0"
+            " -- --may-exist add-br br-ex -- set bridge br-ex datapath_type=netdev"
+            " -- --may-exist add-port br-ex eth1"
+        ),
+        "ip -n t1-host1 address replace 10.0.5.2/28 dev br-phy",
+        "ip -n t1-host1 link set dev br-phy up",
+    ]
+
+
+def test_a_role_is_started_anew_for_another_version_and_an_engine_is_not() -> None:
+    one = units.roles(SETTINGS, config=CONFIG, version="1")
+    other = units.roles(SETTINGS, config=CONFIG, version="2")
+    assert all(a.digest != b.digest for a, b in zip(one, other, strict=True))
+    again = config.changed(SETTINGS, run_deadline_s=7)
+    assert units.engines(SETTINGS) == units.engines(again)
+
+
+def test_two_clouds_share_no_path_port_or_namespace() -> None:
+    other = Settings(
+        name="t2", state_dir="/o", public_cidr="10.1.4.0/24", underlay_cidr="10.1.5.0/28"
+    )
+    for name, unit in by_name().items():
+        twin = by_name(other)[name]
+        assert unit.namespace is None or unit.namespace != twin.namespace
+        assert not unit.listens or unit.listens != twin.listens
