@@ -38,7 +38,7 @@ LEASE_TTL_S = 10.0
 STEP_RUN_MAX_S = 120.0  # One call of a step; longer than this and its lease is not renewed.
 FIRST_DEADLINE_S = 600.0  # Of the first step, which `start` does not know by more than its name.
 IDLE_MAX_S = LEASE_TTL_S / 3  # Leases are renewed as often.
-FULL_WAIT_S = 0.2
+FULL_WAIT_S = 0.2  # All workers busy, or the store was.
 BACK_OFF_MAX_S = 30.0
 UNDO_DEADLINE_S = 600.0
 
@@ -108,6 +108,7 @@ class Moved:
     step: str
     waits_for: str
     failure: str
+    cancelled: bool
     at: datetime
 
 
@@ -158,6 +159,11 @@ def status(connection: Connection, id: str) -> Status | None:
     return Status(found) if found else None
 
 
+def ended_at(connection: Connection, id: str) -> datetime | None:
+    """None while it runs, and for one that never was."""
+    return connection.execute(sa.select(flow.c.ended_at).where(flow.c.id == id)).scalar()
+
+
 class Flows:
     """What a worker does with flows. Several, in several processes, share the work."""
 
@@ -189,10 +195,9 @@ class Flows:
                 if row is None:
                     return self._idle_s()
                 pool.submit(self._work, row)
-            return FULL_WAIT_S
         except Exception as error:  # noqa: BLE001 - the engine's loop
             log.failure("flow.round_failed", error)
-        return IDLE_MAX_S
+        return FULL_WAIT_S
 
     def advance(self) -> bool:
         """Run one step of one flow that is due; false when none is."""
@@ -388,4 +393,5 @@ class _Turn:
                 log.warning("flow.result_dropped")
                 return
             texts = (values["step"], values["waits_for"], values["failure"])
-            self._kind.moved(connection, self._state, Moved(self._row.id, status, *texts, now))
+            moved = Moved(self._row.id, status, *texts, bool(self._row.cancelled), now)
+            self._kind.moved(connection, self._state, moved)

@@ -91,6 +91,14 @@ def list_of_project(
     return fetch(connection, newest.limit(LIST_MAX), Environment)
 
 
+def list_live_of_branch(
+    connection: Connection, repository_id: str, branch: str
+) -> list[Environment]:
+    same = (environment.c.repository_id == repository_id) & (environment.c.branch == branch)
+    live = sa.select(environment).where(same, environment.c.status == Status.LIVE)
+    return fetch(connection, live.order_by(environment.c.created_at), Environment)
+
+
 def list_expired(connection: Connection, now: datetime) -> list[Environment]:
     """Live ones whose time is over."""
     live = (environment.c.status == Status.LIVE) & (environment.c.expires_at <= now)

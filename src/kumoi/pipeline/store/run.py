@@ -89,6 +89,15 @@ def list_of_project(connection: Connection, project_id: str, *, limit: int = LIS
     return fetch(connection, newest, Run)
 
 
+def find_of_push(
+    connection: Connection, repository_id: str, branch: str, commit: str
+) -> Run | None:
+    """The newest run of that commit on that branch."""
+    same = (run.c.repository_id == repository_id) & (run.c.branch == branch)
+    found = sa.select(run).where(same, run.c.commit == commit).order_by(run.c.sequence.desc())
+    return fetch_one(connection, found.limit(1), Run)
+
+
 def list_older(connection: Connection, newer: Run) -> list[Run]:
     """Runs of the same branch that came before, oldest first."""
     same = (run.c.repository_id == newer.repository_id) & (run.c.branch == newer.branch)

@@ -1,0 +1,140 @@
+"""What a runner asks and tells. It sees its own run only, and every post may be repeated.
+
+The one-time token of its user data buys a session: the runner chooses the session's secret itself,
+so that a claim whose answer was lost can be made again, by the same runner and no other.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from sqlalchemy.engine import Connection
+from starlette.responses import Response, StreamingResponse
+
+from kumoi.base.errors import Conflict, Invalid, NotFound
+from kumoi.engine import flow as flows
+from kumoi.pipeline import git, receive
+from kumoi.pipeline.api.app import Asked, json, read
+from kumoi.pipeline.keys import digest
+from kumoi.pipeline.store import log, repository, result, run, runner
+from kumoi.pipeline.store.run import Stage
+
+NO_CONTENT = 204
+SESSION_MIN = 32
+SEEN_EVERY_S = 5
+PART_BYTES = 65_536
+TEXT_MAX = 262_144
+OUTPUT_MAX = 16_384
+CHECKS_MAX = 5_000
+
+
+class Claim(msgspec.Struct):
+    session: str
+
+
+class Lines(msgspec.Struct):
+    """`sequence` counts the runner's batches from 1; an empty text is a sign of life."""
+
+    sequence: int
+    text: str
+
+
+class Check(msgspec.Struct):
+    suite: str
+    name: str
+    server: str
+    seconds: float
+    outcome: Literal["passed", "failed", "skipped"]
+    output: str = ""
+
+
+class Told(msgspec.Struct):
+    stage: Literal["configure", "verify"]
+    passed: bool
+    reason: str = ""
+    checks: list[Check] = []
+
+
+def claim(asked: Asked) -> Response:
+    """The job, with the key that opens the servers."""
+    session = read(asked, Claim).session
+    if len(session) < SESSION_MIN:
+        raise Invalid(f"a session has at least {SESSION_MIN} characters", field="session")
+    found = asked.runner()
+    if found.session_hash not in ("", digest(session)):
+        raise Conflict("this token has been claimed", code="runner.claimed")
+    if found.job is None:
+        raise Conflict("the job is not ready yet", code="runner.early")
+    now = asked.pipeline.clock.now()
+    with asked.pipeline.database.write() as connection:
+        runner.set_session(connection, found.run_id, digest(session))
+        runner.set_seen(connection, found.run_id, now)
+        flows.wake(connection, found.run_id, now)
+    return json({"job": found.job, "private_key": found.private_key})
+
+
+def tree(asked: Asked) -> Response:
+    """The commit's files, as a tar."""
+    with asked.pipeline.database.read() as connection:
+        of = run.get(connection, asked.runner().run_id)
+        owner = repository.get(connection, of.repository_id) if of else None
+    if of is None or owner is None:
+        raise NotFound("run", asked.runner().run_id)
+    settings = asked.pipeline.settings
+    folder = Path(tempfile.mkdtemp(prefix="tree-", dir=settings.state / "git-spool"))
+    path = folder / "tree.tar"
+    git.archive(receive.path_of(settings, owner.project_id, owner.name), of.commit, path)
+    return StreamingResponse(_once(path), media_type="application/x-tar")
+
+
+def write_log(asked: Asked) -> Response:
+    lines: Lines = read(asked, Lines)
+    if len(lines.text) > TEXT_MAX:
+        raise Invalid(f"a batch has at most {TEXT_MAX} characters", field="text")
+    now = asked.pipeline.clock.now()
+    text = lines.text.replace("\x00", "")
+    with asked.pipeline.database.write(wakes=bool(text)) as connection:
+        _seen(connection, asked.runner(), now)
+        if text:
+            log.append(connection, asked.runner().run_id, lines.sequence, text)
+    return Response(status_code=NO_CONTENT)
+
+
+def write_result(asked: Asked) -> Response:
+    told: Told = read(asked, Told)
+    if len(told.checks) > CHECKS_MAX:
+        raise Invalid(f"at most {CHECKS_MAX} checks", field="checks")
+    checks = [
+        {**msgspec.to_builtins(check), "output": check.output[-OUTPUT_MAX:].replace("\x00", "")}
+        for check in told.checks
+    ]
+    id = asked.runner().run_id  # noqa: A001 - a run's
+    now = asked.pipeline.clock.now()
+    new = result.Result(id, Stage(told.stage), told.passed, told.reason[-OUTPUT_MAX:], checks)
+    with asked.pipeline.database.write() as connection:
+        runner.set_seen(connection, id, now)
+        result.add(connection, new)
+        flows.wake(connection, id, now)
+    return Response(status_code=NO_CONTENT)
+
+
+def _seen(connection: Connection, found: runner.Runner, now: datetime) -> None:
+    """Not at every line: a row a second says nothing more than one in five."""
+    if found.seen_at is None or now - found.seen_at > timedelta(seconds=SEEN_EVERY_S):
+        runner.set_seen(connection, found.run_id, now)
+
+
+def _once(path: Path) -> Iterator[bytes]:
+    """The file's bytes; then it goes."""
+    try:
+        with path.open("rb") as file:
+            while part := file.read(PART_BYTES):
+                yield part
+    finally:
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()

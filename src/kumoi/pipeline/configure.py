@@ -1,0 +1,37 @@
+"""Stage configure: what makes the servers what they should be. It happens on the runner, inside the
+tenant; here it is written down and judged. Called by run.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from kumoi.pipeline.environment import Environment
+from kumoi.pipeline.store.result import Result
+
+OUTPUT_SHOWN_LINES = 20
+
+
+def tasks(wanted: Environment) -> list[dict[str, Any]]:
+    """The steps, as the runner reads them."""
+    return [msgspec.to_builtins(step) for step in wanted.configure]
+
+
+def failure(result: Result) -> str:
+    """Why the stage failed, with the last lines of what the step said; empty when it passed."""
+    if result.passed:
+        return ""
+    for check in result.checks:
+        if check["outcome"] == "failed":
+            return (
+                f"configure: {check['name']} failed on {check['server']}\n{tail(check['output'])}"
+            )
+    return f"configure: {result.reason or 'failed'}"
+
+
+def tail(output: str) -> str:
+    """The last lines, each indented."""
+    lines = output.rstrip().splitlines()[-OUTPUT_SHOWN_LINES:]
+    return "\n".join(f"    {line}" for line in lines)

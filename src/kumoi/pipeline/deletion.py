@@ -1,0 +1,86 @@
+"""Deleting environments: the flow that does it, and how it is asked for.
+
+The steps are known and somebody waits for the end, so this is a flow. `request` is the one way to
+ask; what is left after all is found by the sweeper in expire.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from kumoi.base import log
+from kumoi.engine import flow as flows
+from kumoi.engine.flow import Done, Kind, Moved, Outcome, Wait, step
+from kumoi.pipeline.cloud import Cloud
+from kumoi.pipeline.store import environment
+from kumoi.pipeline.store.environment import Environment
+from kumoi.pipeline.teardown import teardown
+
+KIND = "environment.delete"
+AGAIN_S = 0.4
+DEADLINE_S = 900.0
+SHOWN_MAX = 3
+
+
+class State(msgspec.Struct):
+    environment_id: str
+
+
+@dataclass(slots=True)
+class EnvironmentDelete:
+    state: State
+    open_cloud: Callable[[str], Cloud]  # Of an environment.
+
+    # No undo: what is gone stays gone.
+    @step(undo=None, deadline_s=DEADLINE_S)
+    def delete(self) -> Outcome:
+        left = teardown(self.open_cloud(self.state.environment_id), self.state.environment_id)
+        if left:
+            shown = ", ".join(f"{thing.noun} {thing.name}" for thing in left[:SHOWN_MAX])
+            return Wait(f"{len(left)} objects to go: {shown}", AGAIN_S)
+        return Done()
+
+
+def kind(open_cloud: Callable[[str], Cloud]) -> Kind[State]:
+    def steps(state: State) -> EnvironmentDelete:
+        return EnvironmentDelete(state, open_cloud)
+
+    return Kind(KIND, State, steps, "delete", _moved)
+
+
+def request(connection: Connection, found: Environment, reason: str, now: datetime) -> None:
+    """Delete it. Its run, if that still goes on, is cancelled, and its undo comes back to `begin`:
+    nothing is deleted while something may still be made.
+    """
+    if found.status == environment.Status.LIVE and not flows.cancel(
+        connection, found.run_id, reason, now
+    ):
+        begin(connection, found, reason, now)
+
+
+def begin(connection: Connection, found: Environment, reason: str, now: datetime) -> None:
+    """Start the flow, for the first time or once more. Called when its run makes nothing more."""
+    number = found.deletions + 1
+    environment.set_deleting(connection, found.id, reason, number)
+    state = State(environment_id=found.id)
+    bare: Kind[State] = Kind(KIND, State, lambda state: state, "delete")
+    flows.start(connection, bare, flow_id(found.id, number), state, now)
+
+
+def flow_id(environment_id: str, number: int) -> str:
+    return f"delete-{environment_id}-{number}"
+
+
+def _moved(connection: Connection, state: State, moved: Moved) -> None:
+    if moved.status == flows.Status.DONE:
+        environment.set_deleted(connection, state.environment_id, moved.at)
+        log.event("environment.deleted", environment=state.environment_id)
+    elif moved.status == flows.Status.FAILED:
+        reason = f"could not be deleted: {moved.failure}"
+        environment.set_reason(connection, state.environment_id, reason)
+        log.warning("environment.stuck", environment=state.environment_id, reason=reason)

@@ -1,0 +1,55 @@
+"""Git, as far as the pipeline asks it: heads, the environment file at a commit, archives.
+
+Called by receive.py and by the receive hook; few imports, since the hook starts at every push.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kumoi.base.errors import Invalid
+from kumoi.base.process import run
+from kumoi.pipeline import environment
+
+TIMEOUT_S = 30.0
+HEADS = "refs/heads/"
+LS_TREE_FIELDS = 4
+# Nobody's own configuration.
+ENVIRONMENT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    branch: str
+    commit: str
+
+
+def list_heads(path: Path) -> list[Head]:
+    listed = git(path, "for-each-ref", "--format=%(objectname) %(refname)", HEADS)
+    pairs = (line.split(" ", 1) for line in listed.splitlines())
+    return [Head(name.removeprefix(HEADS), commit) for commit, name in pairs]
+
+
+def read_file(path: Path, commit: str) -> environment.Environment:
+    """kumoi.yaml at that commit. Raises Invalid with one line on what is wrong."""
+    name = environment.FILE_NAME
+    listed = git(path, "ls-tree", "--long", commit, "--", name).split()
+    if len(listed) < LS_TREE_FIELDS or listed[1] != "blob":
+        raise Invalid(f"there is no {name} in commit {commit[:10]}", field=name)
+    if int(listed[3]) > environment.FILE_MAX_BYTES:
+        raise Invalid(f"{name} is larger than {environment.FILE_MAX_BYTES} bytes", field=name)
+    return environment.parse(git(path, "cat-file", "blob", listed[2]))
+
+
+def archive(path: Path, commit: str, into: Path) -> None:
+    """The commit's files as a tar."""
+    argv = ["git", "--git-dir", str(path), "archive", "--format=tar", commit]
+    with into.open("wb") as out:
+        run(argv, env=ENVIRONMENT, stdout=out, timeout_s=TIMEOUT_S)
+
+
+def git(path: Path, *args: str) -> str:
+    """Git on one repository; what it printed."""
+    argv = ["git", "--git-dir", str(path), *args]
+    return run(argv, env=ENVIRONMENT, timeout_s=TIMEOUT_S).out

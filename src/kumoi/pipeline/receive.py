@@ -1,0 +1,195 @@
+"""Stage receive: repositories on disk, and a run for each new head of a branch.
+
+Level-driven: `Heads` compares the branches that git has with those the store has seen, so that a
+kill between a push and its run loses nothing and doubles nothing. A push is a hint to look now.
+Bare repositories stand in `<state_dir>/git/<project id>/<name>.git`; git's own hooks call
+receive_hook.py, which refuses what has no readable kumoi.yaml before a branch moves.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from kumoi.base import log
+from kumoi.base.clock import Clock
+from kumoi.base.errors import Invalid
+from kumoi.base.ids import new_hex_id
+from kumoi.config import Settings
+from kumoi.engine.db import Database
+from kumoi.pipeline import deletion
+from kumoi.pipeline import environment as environment_file
+from kumoi.pipeline import run as pipeline_run
+from kumoi.pipeline.git import git, list_heads, read_file
+from kumoi.pipeline.store import environment, repository, run
+from kumoi.pipeline.store.repository import Branch, Repository
+
+REPOSITORY_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}")
+LOOK_AGAIN_S = 15.0
+ID_LENGTH = 12  # Of runs and environments: short enough to read out, and in every name.
+HOOKS = {"pre-receive": "check", "post-receive": "started"}
+
+
+def check_name(name: str) -> None:
+    """Raises Invalid when a repository may not be called so."""
+    if not REPOSITORY_NAME.fullmatch(name) or name.endswith((".git", ".lock")) or ".." in name:
+        raise Invalid(f"a repository may not be called {name!r}", field="repository")
+
+
+def path_of(settings: Settings, project_id: str, name: str) -> Path:
+    return settings.state / "git" / project_id / f"{name}.git"
+
+
+def hook_socket(settings: Settings) -> Path:
+    """Where the post-receive hook asks which runs began."""
+    return settings.run_dir / "pipeline-hook.sock"
+
+
+def ensure_folders(settings: Settings) -> None:
+    """At each start: where git's bodies are spooled, and the hooks of all repositories, since the
+    interpreter may have moved. What a killed process spooled goes.
+    """
+    spool = settings.state / "git-spool"
+    shutil.rmtree(spool, ignore_errors=True)
+    spool.mkdir(parents=True, mode=0o700)
+    hook_socket(settings).unlink(missing_ok=True)
+    folder = settings.state / "git-hooks"
+    folder.mkdir(parents=True, exist_ok=True)
+    source = Path(__file__).resolve().parents[2]
+    for name, action in HOOKS.items():
+        script = folder / name
+        script.write_text(
+            f"#!/bin/sh\nPYTHONPATH='{source}' exec '{sys.executable}' "
+            f"-m kumoi.pipeline.receive_hook {action} '{hook_socket(settings)}'\n"
+        )
+        script.chmod(0o755)
+
+
+def ensure_repository(settings: Settings, project_id: str, name: str) -> Path:
+    """The bare repository, made at the first push. Safe to repeat, and to be interrupted."""
+    path = path_of(settings, project_id, name)
+    if not (path / "kumoi-ready").exists():
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        git(path, "init", "--quiet", "--bare", "--initial-branch=main", str(path))
+        for key, value in (
+            ("core.hooksPath", str(settings.state / "git-hooks")),
+            ("receive.denyNonFastForwards", "false"),
+            ("receive.denyDeletes", "false"),
+            ("receive.fsckObjects", "true"),
+            ("http.receivepack", "true"),
+            ("gc.auto", "256"),
+        ):
+            git(path, "config", key, value)
+        (path / "kumoi-ready").touch()
+    return path
+
+
+class Heads:
+    """The reconciler from branches to runs."""
+
+    def __init__(self, settings: Settings, database: Database, clock: Clock) -> None:
+        self._settings = settings
+        self._database = database
+        self._clock = clock
+        self._looked_s = -LOOK_AGAIN_S
+
+    def round(self) -> None:
+        """Look at every repository, but not at every hint of the store: a push tells us itself."""
+        now_s = self._clock.monotonic()
+        if now_s < self._looked_s + LOOK_AGAIN_S:
+            return
+        self._looked_s = now_s
+        with self._database.read() as connection:
+            found = repository.list_all(connection)
+        for each in found:
+            self.look(each)
+
+    def look(self, found: Repository) -> list[str]:
+        """Bring one repository's branches and runs together; the ids of the runs that began."""
+        path = path_of(self._settings, found.project_id, found.name)
+        if not (path / "kumoi-ready").exists():
+            return []
+        with self._database.read() as connection:
+            seen = {head.name: head for head in repository.list_branches(connection, found.id)}
+        heads = {head.branch: head for head in list_heads(path)}
+        begun: list[str] = []
+        for name in sorted(heads.keys() | seen.keys()):
+            before = seen.get(name, Branch(name, "", 0))
+            commit = heads[name].commit if name in heads else ""
+            if commit != before.commit:
+                begun += self._moved(found, path, before, commit)
+        return begun
+
+    def _moved(self, found: Repository, path: Path, before: Branch, commit: str) -> list[str]:
+        """One branch has a new head. Somebody else may have seen it at the same time."""
+        after = Branch(before.name, commit, before.sequence + 1)
+        wanted, refusal = _read_file(path, commit) if commit else (None, "")
+        now = self._clock.now()
+        with self._database.write() as connection:
+            branches = repository.list_branches(connection, found.id)
+            there = next((each for each in branches if each.name == before.name), None)
+            if (there or Branch(before.name, "", 0)) != before:
+                return []
+            repository.set_branch(connection, found.id, after)
+            if not commit:
+                for lived in environment.list_live_of_branch(connection, found.id, before.name):
+                    deletion.request(connection, lived, f"branch {before.name} was deleted", now)
+                return []
+            new = _new_run(found, after, now)
+            if wanted is None:
+                run.add(connection, new)
+                run.end(connection, new.id, run.Status.FAILED, refusal, now)
+            else:
+                lived = self._new_environment(new, wanted)
+                pipeline_run.begin(connection, new, lived, now)
+        log.event("run.begun", run=new.id, repository=found.name, commit=commit)
+        return [new.id]
+
+    def _new_environment(
+        self, new: run.Run, wanted: environment_file.Environment
+    ) -> environment.Environment:
+        ttl_s = wanted.ttl_s or self._settings.environment_ttl_s
+        return environment.Environment(
+            id=new_hex_id()[:ID_LENGTH],
+            run_id=new.id,
+            repository_id=new.repository_id,
+            project_id=new.project_id,
+            branch=new.branch,
+            wanted=msgspec.to_builtins(wanted),
+            status=environment.Status.LIVE,
+            url="",
+            reason="",
+            deletions=0,
+            created_at=new.created_at,
+            expires_at=new.created_at + timedelta(seconds=ttl_s),
+        )
+
+
+def _read_file(path: Path, commit: str) -> tuple[environment_file.Environment | None, str]:
+    """The file, or why it cannot be read: a branch may have moved without the hook."""
+    try:
+        return read_file(path, commit), ""
+    except Invalid as refused:
+        return None, refused.message
+
+
+def _new_run(found: Repository, head: Branch, now: datetime) -> run.Run:
+    return run.Run(
+        id=new_hex_id()[:ID_LENGTH],
+        repository_id=found.id,
+        project_id=found.project_id,
+        branch=head.name,
+        commit=head.commit,
+        sequence=head.sequence,
+        status=run.Status.RUNNING,
+        stage=run.Stage.RECEIVE,
+        waits_for="",
+        reason="",
+        stages=[{"name": run.Stage.RECEIVE, "began_at": now.isoformat()}],
+        created_at=now,
+    )

@@ -1,0 +1,69 @@
+"""What git runs on a push. `check` (pre-receive) refuses a branch whose new commit has no readable
+kumoi.yaml; `started` (post-receive) asks the pipeline which runs began and prints them.
+
+A program of its own with few imports, so that a push is quick and untrusted YAML is read outside
+the pipeline's process. It never touches the store.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+TIMEOUT_S = 20.0
+ANSWER_MAX_BYTES = 65_536
+HEADS = "refs/heads/"
+HEADS_MAX = 20
+
+
+def main(argv: list[str], lines: list[str]) -> int:
+    """`argv` is the action and the pipeline's socket; `lines` are git's "old new ref"."""
+    action, where = argv
+    moved = [line.split(" ", 2) for line in lines]
+    heads = [(new, ref) for _, new, ref in moved if ref.startswith(HEADS)]
+    if action == "check":
+        return _check([(new, ref) for new, ref in heads if new.strip("0")])
+    for line in _ask(where, heads) if heads else []:
+        print(line)  # noqa: T201 - git shows it to whoever pushed
+    return 0
+
+
+def _check(heads: list[tuple[str, str]]) -> int:
+    from kumoi.base.errors import Invalid  # noqa: PLC0415 - `started` needs none of this
+    from kumoi.pipeline.git import read_file  # noqa: PLC0415
+
+    for new, ref in heads:
+        try:
+            read_file(Path(os.environ.get("GIT_DIR", ".")), new)
+        except Invalid as refused:
+            branch = ref.removeprefix(HEADS)
+            print(f"push to {branch} refused: {refused.message}", file=sys.stderr)  # noqa: T201
+            return 1
+    return 0
+
+
+def _ask(where: str, heads: list[tuple[str, str]]) -> list[str]:
+    """The pipeline's lines on these heads. Asking is a hint too: without an answer the run begins
+    when the pipeline looks by itself.
+    """
+    path = Path(os.environ.get("GIT_DIR", ".")).resolve()
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(TIMEOUT_S)
+            client.connect(where)
+            asked = [f"{path.parent.name} {path.stem}"]
+            asked += [f"{new} {ref.removeprefix(HEADS)}" for new, ref in heads[:HEADS_MAX]]
+            client.sendall("".join(f"{line}\n" for line in asked).encode())
+            client.shutdown(socket.SHUT_WR)
+            answer = b""
+            while len(answer) < ANSWER_MAX_BYTES and (more := client.recv(4_096)):
+                answer += more
+    except OSError:
+        return ["the push is kept; its run begins as soon as the pipeline is back"]
+    return answer.decode().splitlines()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], sys.stdin.read().splitlines()))

@@ -1,0 +1,476 @@
+#!/usr/bin/env python3
+"""The runner: configures and verifies an environment's servers from inside the tenant's network.
+
+One file of the standard library only, delivered as a server's user data and run once, as root, by
+cloud-init; script.py fills in CONFIG. It fetches the pushed commit with a one-time token, copies it
+to the servers, runs what kumoi.yaml says and sends log and results back. All it is told comes from
+the pipeline, and every post may be repeated: the pipeline may be down in between.
+
+It runs programs itself, which elsewhere only base/process.py does: it is not part of our processes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shlex
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+CONFIG: dict[str, str] = {}
+
+USER = "debian"
+HOME = Path(os.environ.get("KUMOI_RUNNER_HOME", "/var/lib/kumoi-runner"))
+REMOTE = "kumoi-source"
+POST_DEADLINE_S = 900.0
+SSH_DEADLINE_S = 150.0
+STEP_TIMEOUT_S = 1_800.0
+HTTP_WITHIN_S = 15.0
+HTTP_BODY_MAX = 1 << 20
+FLUSH_EVERY_S = 0.5
+ALIVE_EVERY_S = 10.0
+BATCH_MAX = 65_536
+BUFFER_MAX = 4 << 20
+OUTPUT_KEPT = 8_000
+RESULT_MAX = 800_000
+TOGETHER_MAX = 16
+UNAUTHORIZED, CONFLICT, SERVER_ERROR = 401, 409, 500
+
+# Serverspec's target, loaded before any file of the user's.
+TARGET = """
+require "serverspec"
+set :backend, :ssh
+set :host, ENV.fetch("TARGET_HOST")
+set :ssh_options, user: ENV.fetch("TARGET_USER"), keys: [ENV.fetch("TARGET_KEY")], keys_only: true,
+    config: false, non_interactive: true, timeout: 15, verify_host_key: :accept_new,
+    user_known_hosts_file: ENV.fetch("TARGET_KNOWN_HOSTS"), global_known_hosts_file: "/dev/null"
+"""
+
+Check = dict[str, Any]
+
+
+class Stopped(Exception):
+    """The pipeline takes no more from us."""
+
+
+class Pipeline:
+    """Its API, from where we are."""
+
+    def __init__(self, url: str, ca: str) -> None:
+        self._url = url
+        self._tls = ssl.create_default_context(cadata=ca)
+        self._session = secrets.token_urlsafe(32)
+
+    def claim(self, token: str) -> dict[str, Any]:
+        """The job. It may not be ready: we may have started before the other servers."""
+        answer = self._ask("POST", "claim", {"session": self._session}, token)
+        job: dict[str, Any] = json.loads(answer)
+        return job
+
+    def post(self, what: str, body: dict[str, Any]) -> None:
+        self._ask("POST", what, body, self._session)
+
+    def tree(self) -> bytes:
+        return self._ask("GET", "tree", None, self._session)
+
+    def _ask(self, method: str, what: str, body: dict[str, Any] | None, token: str) -> bytes:
+        """Until it is taken, it is refused, or POST_DEADLINE_S is over."""
+        data = json.dumps(body).encode() if body is not None else None
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        until_s = time.monotonic() + POST_DEADLINE_S
+        pause_s = 0.1
+        while True:
+            asked = urllib.request.Request(  # noqa: S310 - the URL is our pipeline's
+                f"{self._url}/runner/v1/{what}", data, headers, method=method
+            )
+            try:
+                with urllib.request.urlopen(asked, timeout=30, context=self._tls) as answer:  # noqa: S310
+                    taken: bytes = answer.read()
+                    return taken
+            except urllib.error.HTTPError as error:
+                text = error.read().decode(errors="replace")
+                if error.code == UNAUTHORIZED or "runner.claimed" in text:
+                    raise Stopped(text) from error
+                if error.code < SERVER_ERROR and error.code != CONFLICT:
+                    raise RuntimeError(f"{what} was refused: {text}") from error
+            except (OSError, ssl.SSLError):
+                pass  # The pipeline restarts, or the network is not there yet.
+            if time.monotonic() > until_s:
+                raise Stopped(f"nobody took {what} for {POST_DEADLINE_S:g} s")
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, 1.0)
+
+
+class Log:
+    """Lines on their way to the pipeline, in numbered batches. Bounded: what is too much goes."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._waiting: list[str] = []
+        self._size = 0
+        self._sequence = 0
+        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def line(self, text: str, server: str = "") -> None:
+        stamp = time.strftime("%H:%M:%S", time.gmtime())
+        whole = f"{stamp} [{server}] {text}\n" if server else f"{stamp} {text}\n"
+        sys.stdout.write(whole)
+        with self._lock:
+            if self._size < BUFFER_MAX:
+                self._waiting.append(whole)
+                self._size += len(whole)
+
+    def flush(self) -> None:
+        """Send all there is now. Only one thread sends, so batches arrive in order."""
+        with self._sending:
+            while batch := self._take():
+                self._sequence += 1
+                self._pipeline.post("log", {"sequence": self._sequence, "text": batch})
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join(timeout=30)
+        self.flush()
+
+    def _take(self) -> str:
+        with self._lock:
+            batch = "".join(self._waiting)
+            self._waiting = [batch[BATCH_MAX:]] if len(batch) > BATCH_MAX else []
+            self._size = max(len(batch) - BATCH_MAX, 0)
+            return batch[:BATCH_MAX]
+
+    def _run(self) -> None:
+        alive_s = time.monotonic()
+        while not self._ended.wait(FLUSH_EVERY_S):
+            try:
+                self.flush()
+                if time.monotonic() - alive_s > ALIVE_EVERY_S:
+                    self._pipeline.post("log", {"sequence": 0, "text": ""})
+                    alive_s = time.monotonic()
+            except Stopped:
+                os._exit(0)  # The run has ended without us: what still runs is of no use.
+
+
+class Servers:
+    """The servers of the job, over SSH."""
+
+    def __init__(self, job: dict[str, Any], log: Log) -> None:
+        self._job = job
+        self._log = log
+        self._known_hosts = HOME / "known_hosts"
+        self._key = HOME / "key"
+
+    def of(self, group: str) -> list[dict[str, str]]:
+        return [server for server in self._job["servers"] if server["group"] == group]
+
+    def ready(self, server: dict[str, str]) -> None:
+        """Wait for SSH, then copy the sources there."""
+        until_s = time.monotonic() + SSH_DEADLINE_S
+        while not _listens(server["address"], 22) or self._run(server, "true").returncode != 0:
+            if time.monotonic() > until_s:
+                raise RuntimeError(f"{server['name']} does not answer by SSH")
+            time.sleep(0.1)
+        with (HOME / "tree.tar").open("rb") as tar:
+            unpack = f"rm -rf {REMOTE} && mkdir {REMOTE} && tar -x -C {REMOTE}"
+            done = self._run(server, unpack, stdin=tar)
+        if done.returncode != 0:
+            raise RuntimeError(f"the sources could not be copied to {server['name']}")
+        self._log.line("has the sources", server["name"])
+
+    def run(self, server: dict[str, str], command: str) -> Check:
+        """A configure step on one server, as a check."""
+        facts = {
+            "KUMOI_SERVER": server["name"],
+            "KUMOI_GROUP": server["group"],
+            "KUMOI_COMMIT": self._job["commit"],
+            "KUMOI_BRANCH": self._job["branch"],
+            "KUMOI_ENVIRONMENT": self._job["environment"],
+        }
+        exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in facts.items())
+        remote = f"cd {REMOTE} && export {exports} && exec sh -c {shlex.quote(command)}"
+        began_s = time.monotonic()
+        argv = [*self._ssh(server), remote]
+        status, output = run_logged(argv, lambda line: self._log.line(line, server["name"]))
+        if status != 0:
+            output += f"ended with status {status}\n"
+        return check("configure", command, server, began_s, failed=status != 0, output=output)
+
+    def environment(self, server: dict[str, str]) -> dict[str, str]:
+        """What Serverspec needs to reach it."""
+        return {
+            "TARGET_HOST": server["address"],
+            "TARGET_USER": USER,
+            "TARGET_KEY": str(self._key),
+            "TARGET_KNOWN_HOSTS": str(self._known_hosts),
+            "KUMOI_SERVER": server["name"],
+            "KUMOI_GROUP": server["group"],
+            "KUMOI_COMMIT": self._job["commit"],
+        }
+
+    def _run(
+        self, server: dict[str, str], command: str, stdin: Any = subprocess.DEVNULL
+    ) -> subprocess.CompletedProcess[bytes]:
+        argv = [*self._ssh(server), command]
+        return subprocess.run(argv, stdin=stdin, capture_output=True, timeout=120, check=False)
+
+    def _ssh(self, server: dict[str, str]) -> list[str]:
+        options = {
+            "BatchMode": "yes",
+            "IdentitiesOnly": "yes",
+            "StrictHostKeyChecking": "accept-new",
+            "UserKnownHostsFile": str(self._known_hosts),
+            "ConnectTimeout": "5",
+            "ServerAliveInterval": "15",
+            "ControlMaster": "auto",
+            "ControlPath": str(HOME / "ssh-%C"),
+            "ControlPersist": "60",
+            "LogLevel": "ERROR",
+        }
+        given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        return ["ssh", *given, "-i", str(self._key), f"{USER}@{server['address']}"]
+
+
+def configure(job: dict[str, Any], servers: Servers, log: Log) -> list[Check]:
+    """Each step on all servers of its group; the first step that fails ends the stage."""
+    checks: list[Check] = []
+    for step in job["configure"]:
+        log.line(f"configure {step['on']}: {step['run']}")
+
+        def on_server(server: dict[str, str], command: str = step["run"]) -> Check:
+            return servers.run(server, command)
+
+        checks += together(on_server, servers.of(step["on"]))
+        if any(each["outcome"] == "failed" for each in checks):
+            break
+    return checks
+
+
+def verify(job: dict[str, Any], servers: Servers, log: Log) -> list[Check]:
+    """All checks, also after one has failed."""
+    checks: list[Check] = []
+    for number, wanted in enumerate(job["verify"]):
+        if wanted["http"]:
+            http = wanted["http"]
+            log.line(f"verify {http['on']}: http {http['path']}")
+
+            def expect(server: dict[str, str], http: dict[str, Any] = http) -> list[Check]:
+                return [http_check(server, http)]
+
+            found = together(expect, servers.of(http["on"]))
+        else:
+            log.line(f"verify {wanted['on']}: serverspec {wanted['serverspec']}")
+
+            def spec(
+                server: dict[str, str], path: str = wanted["serverspec"], number: int = number
+            ) -> list[Check]:
+                return serverspec(server, servers.environment(server), path, number, log)
+
+            found = together(spec, servers.of(wanted["on"]))
+        for each in (one for some in found for one in some):
+            log.line(f"{each['outcome']}: {each['name']}", each["server"])
+            checks.append(each)
+    return checks
+
+
+def serverspec(
+    server: dict[str, str], environment: dict[str, str], path: str, number: int, log: Log
+) -> list[Check]:
+    """RSpec's own JSON, made into checks."""
+    report = HOME / f"rspec-{number}-{server['name']}.json"
+    argv = ["rspec", "-I", str(HOME / "rspec"), "-r", "kumoi_target", "--no-color",
+            "--format", "json", "--out", str(report), "--format", "progress", path]  # fmt: skip
+    began_s = time.monotonic()
+    status, output = run_logged(
+        argv,
+        lambda line: log.line(line, server["name"]),
+        cwd=HOME / "tree",
+        environment=environment,
+    )
+    try:
+        examples = json.loads(report.read_text())["examples"]
+    except (OSError, ValueError, KeyError):
+        examples = []
+    checks = [_example(each, server) for each in examples]
+    if not checks or (status != 0 and all(each["outcome"] != "failed" for each in checks)):
+        name = f"serverspec {path}"
+        said = output or "no examples were found"
+        checks.append(check("serverspec", name, server, began_s, failed=True, output=said))
+    return checks
+
+
+def http_check(server: dict[str, str], http: dict[str, Any]) -> Check:
+    """Ask until it is as wanted, HTTP_WITHIN_S at most: a service may just be starting."""
+    address = f"http://{server['address']}:{http['port']}{http['path']}"
+    wish = f"status {http['status']}" + (f" with {http['contains']!r}" if http["contains"] else "")
+    name = f"GET {http['path']} on port {http['port']} answers {wish}"
+    began_s = time.monotonic()
+    while True:
+        got = _get(address)
+        text = f"status {got[0]}" if got[0] else "no answer"
+        if got[0] == http["status"] and http["contains"] in got[1]:
+            return check("http", name, server, began_s, failed=False, output=text)
+        if time.monotonic() - began_s > HTTP_WITHIN_S:
+            said = f"expected {wish}\n     got {text}\n{got[1]}"
+            return check("http", name, server, began_s, failed=True, output=said)
+        time.sleep(0.3)
+
+
+def run_logged(
+    argv: Sequence[str],
+    line: Callable[[str], None],
+    *,
+    cwd: Path | None = None,
+    environment: dict[str, str] | None = None,
+) -> tuple[int, str]:
+    """A program to its end, each line as it comes; its status and its last OUTPUT_KEPT."""
+    kept = ""
+    with subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+    ) as program:
+        timer = threading.Timer(STEP_TIMEOUT_S, program.kill)
+        timer.start()
+        for raw in program.stdout or ():
+            text = raw.decode(errors="replace")
+            kept = (kept + text)[-OUTPUT_KEPT:]
+            line(text.rstrip("\r\n"))
+        status = program.wait()
+        timer.cancel()
+    return status, kept
+
+
+def check(
+    suite: str, name: str, server: dict[str, str], began_s: float, *, failed: bool, output: str
+) -> Check:
+    return {
+        "suite": suite,
+        "name": name,
+        "server": server["name"],
+        "seconds": round(time.monotonic() - began_s, 3),
+        "outcome": "failed" if failed else "passed",
+        "output": output[-OUTPUT_KEPT:],
+    }
+
+
+def together(call: Callable[[dict[str, str]], Any], items: Sequence[dict[str, str]]) -> list[Any]:
+    with ThreadPoolExecutor(TOGETHER_MAX) as pool:
+        return list(pool.map(call, items))
+
+
+def _example(found: dict[str, Any], server: dict[str, str]) -> Check:
+    outcome = {"passed": "passed", "failed": "failed"}.get(found["status"], "skipped")
+    said = (found.get("exception") or {}).get("message", "")
+    where = f"{found.get('file_path', '')}:{found.get('line_number', '')}"
+    return {
+        "suite": "serverspec",
+        "name": found["full_description"],
+        "server": server["name"],
+        "seconds": round(float(found.get("run_time") or 0), 3),
+        "outcome": outcome,
+        "output": f"{said.strip()}\n{where}"[-OUTPUT_KEPT:] if outcome == "failed" else "",
+    }
+
+
+def _get(address: str) -> tuple[int, str]:
+    """Status and body; 0 when nothing answers."""
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - http, by us
+            return answer.status, answer.read(HTTP_BODY_MAX).decode(errors="replace")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(HTTP_BODY_MAX).decode(errors="replace")
+    except (OSError, ValueError) as error:
+        return 0, str(error)
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((address, port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def _result(stage: str, checks: list[Check], reason: str = "") -> dict[str, Any]:
+    """What is posted; outputs are given up when it would be too large."""
+    passed = not reason and all(each["outcome"] != "failed" for each in checks)
+    told = {"stage": stage, "passed": passed, "reason": reason, "checks": checks}
+    if len(json.dumps(told)) > RESULT_MAX:
+        told["checks"] = [{**each, "output": each["output"][-200:]} for each in checks]
+    return told
+
+
+def prepare(private_key: str, pipeline: Pipeline) -> None:
+    """The key, the sources, and Serverspec's target, on this server's disk."""
+    key = HOME / "key"
+    key.touch(mode=0o600)
+    key.write_text(private_key)
+    (HOME / "tree.tar").write_bytes(pipeline.tree())
+    (HOME / "tree").mkdir(exist_ok=True)
+    subprocess.run(["tar", "-xf", HOME / "tree.tar", "-C", HOME / "tree"], check=True)  # noqa: S607
+    (HOME / "rspec").mkdir(exist_ok=True)
+    (HOME / "rspec" / "kumoi_target.rb").write_text(TARGET)
+    if not (HOME / "tree" / "spec" / "spec_helper.rb").exists():
+        (HOME / "rspec" / "spec_helper.rb").write_text("# Everything is set already.\n")
+
+
+def work(job: dict[str, Any], private_key: str, pipeline: Pipeline, log: Log) -> None:
+    """The job's two stages. A stage that fails for a reason of ours says so too."""
+    servers = Servers(job, log)
+    stage = "configure"
+    try:
+        prepare(private_key, pipeline)
+        log.line(f"commit {job['commit'][:10]} fetched; waiting for the servers")
+        together(servers.ready, job["servers"])
+        for stage, act in (("configure", configure), ("verify", verify)):
+            told = _result(stage, act(job, servers, log))
+            log.line(f"{stage} {'passed' if told['passed'] else 'failed'}")
+            log.flush()
+            pipeline.post("result", told)
+            if not told["passed"]:
+                return
+    except Stopped:
+        raise
+    except Exception as error:  # noqa: BLE001 - the outermost place: whatever it is, it is told
+        log.line(f"{stage} failed: {error}")
+        log.flush()
+        pipeline.post("result", _result(stage, [], str(error)))
+
+
+def main() -> int:
+    HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
+    pipeline = Pipeline(CONFIG["url"], CONFIG["ca"])
+    log = Log(pipeline)
+    try:
+        claimed = pipeline.claim(CONFIG["token"])
+        log.start()
+        log.line(f"runner of run {claimed['job']['run']}")
+        work(claimed["job"], claimed["private_key"], pipeline, log)
+        log.end()
+    except Stopped as stopped:
+        sys.stdout.write(f"stopped: {stopped}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""The pipeline's role: its API with git, flow workers and reconcilers, in one process.
+
+Called by main.py, which opens the store. `kumoi up` has brought its tables to the newest migration
+before. Killed at any moment it loses nothing: what is wanted stands in the store and in git.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from kumoi.base.clock import Clock
+from kumoi.base.errors import NotFound, Permanent
+from kumoi.config import Settings
+from kumoi.engine import loop
+from kumoi.engine.db import Database
+from kumoi.engine.flow import Flows
+from kumoi.engine.loop import Loop
+from kumoi.engine.serving import Certificates, Listener
+from kumoi.engine.serving import serve as serve_http
+from kumoi.engine.wake import Alarm
+from kumoi.pipeline import deletion, receive
+from kumoi.pipeline import run as pipeline_run
+from kumoi.pipeline.api.app import Pipeline, application
+from kumoi.pipeline.api.routes import ROUTES
+from kumoi.pipeline.cloud import Cloud
+from kumoi.pipeline.expire import Expiry
+from kumoi.pipeline.identity import Clouds, Identity
+from kumoi.pipeline.receive import Heads
+from kumoi.pipeline.store import environment, repository, run
+
+WORKERS = 4
+HEADS_EVERY_S = 15.0
+EXPIRE_EVERY_S = 10.0
+SWEEP_EVERY_S = 15.0
+HOOK_LINES_MAX = 50
+HOOK_TIMEOUT_S = 15.0
+
+OpenCloud = Callable[[str], Cloud]
+
+
+async def serve(settings: Settings, database: Database, clock: Clock) -> None:
+    """Until cancelled."""
+    certificate = settings.pki_dir / "pipeline.crt", settings.pki_dir / "pipeline.key"
+    ca = settings.pki_dir / "ca.crt"
+    identity = Identity(
+        f"{settings.api_url}/identity",
+        ca,
+        clock,
+        attempts_per_minute=settings.login_attempts_per_minute,
+    )
+    await serve_with(
+        settings,
+        database,
+        clock,
+        identity,
+        certificates=Certificates(*certificate),
+        open_cloud=delegated(database, identity, settings.region),
+    )
+
+
+async def serve_with(
+    settings: Settings,
+    database: Database,
+    clock: Clock,
+    identity: Identity,
+    *,
+    certificates: Certificates,
+    open_cloud: OpenCloud,
+) -> None:
+    """As `serve`, with the cloud given. Tests give their own."""
+    settings.run_dir.mkdir(parents=True, exist_ok=True)
+    receive.ensure_folders(settings)
+    heads = Heads(settings, database, clock)
+    expiry = Expiry(database, clock, open_cloud)
+    means = pipeline_run.Means(settings, database, clock, open_cloud, clock.now())
+    kinds = (pipeline_run.kind(means), deletion.kind(open_cloud))
+    alarm = Alarm(database.listen())
+    app = application(Pipeline(settings, database, clock, identity, heads, alarm), ROUTES)
+    listener = Listener(app, settings.public_address, settings.pipeline_port, certificates)
+    loops = (
+        Loop("pipeline.heads", heads.round, HEADS_EVERY_S),
+        Loop("pipeline.expire", expiry.expire, EXPIRE_EVERY_S),
+        Loop("pipeline.sweep", expiry.sweep, SWEEP_EVERY_S),
+    )
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(serve_http(listener))
+            group.create_task(Flows(database, clock, kinds).run(workers=WORKERS))
+            group.create_task(answer_hooks(settings, database, heads))
+            for each in loops:
+                group.create_task(loop.run(each, database, clock))
+    finally:
+        alarm.close()
+
+
+def delegated(database: Database, identity: Identity, region: str) -> OpenCloud:
+    """How to open the cloud of an environment: as what its repository's pusher delegated."""
+    clouds = Clouds(lambda given: identity.cloud(given, region))
+
+    def open_cloud(environment_id: str) -> Cloud:
+        with database.read() as connection:
+            lived = environment.get(connection, environment_id)
+            owner = repository.get(connection, lived.repository_id) if lived else None
+            given = repository.get_delegation(connection, owner.id) if owner else None
+        if owner is None:
+            raise NotFound("environment", environment_id)
+        if given is None:
+            raise Permanent("nobody has let the pipeline work for this repository; push again")
+        return clouds.of(owner, given)
+
+    return open_cloud
+
+
+async def answer_hooks(settings: Settings, database: Database, heads: Heads) -> None:
+    """Tell a post-receive hook which runs its push began; being asked is the hint to look."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(HOOK_TIMEOUT_S):
+                lines: list[str] = []
+                while len(lines) < HOOK_LINES_MAX and (line := await reader.readline()):
+                    lines.append(line.decode().rstrip("\n"))
+                said = await asyncio.to_thread(_began, settings, database, heads, lines)
+                writer.write("".join(f"{line}\n" for line in said).encode())
+                await writer.drain()
+        except (TimeoutError, OSError, ValueError):
+            return  # The hook says so itself; the run begins all the same.
+        finally:
+            writer.close()
+
+    server = await asyncio.start_unix_server(answer, receive.hook_socket(settings))
+    async with server:
+        await server.serve_forever()
+
+
+def _began(settings: Settings, database: Database, heads: Heads, lines: list[str]) -> list[str]:
+    """`lines` are "project repository" and then "commit branch" for each head."""
+    if not lines or " " not in lines[0]:
+        return []
+    project_id, name = lines[0].split(" ", 1)
+    with database.read() as connection:
+        found = repository.find(connection, project_id, name)
+    if found is None:
+        return []
+    heads.look(found)
+    said: list[str] = []
+    with database.read() as connection:
+        for line in lines[1:]:
+            commit, _, branch = line.partition(" ")
+            new = run.find_of_push(connection, found.id, branch, commit)
+            if new is not None:
+                where = f"{settings.pipeline_url}/pipeline/v1/runs/{new.id}"
+                said.append(f"run {new.id} started: {where}")
+                said.append(f"follow it with: kumoi run follow {new.id}")
+    return said

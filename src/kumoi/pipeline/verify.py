@@ -1,0 +1,40 @@
+"""Stage verify: what must hold. It happens on the runner, inside the tenant; here it is written
+down and judged. Called by run.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from kumoi.pipeline.configure import tail
+from kumoi.pipeline.environment import Environment
+from kumoi.pipeline.store.result import Result
+
+FAILURES_SHOWN_MAX = 5
+
+
+def tasks(wanted: Environment) -> list[dict[str, Any]]:
+    """The checks, as the runner reads them, each with its port."""
+    found = [msgspec.to_builtins(check) for check in wanted.verify]
+    for check in found:
+        http = check["http"]
+        if http and not http["port"]:
+            http["port"] = wanted.servers[http["on"]].ports[0]
+    return found
+
+
+def failure(result: Result) -> str:
+    """Which checks failed and what they said; empty when all passed."""
+    if result.passed:
+        return ""
+    failed = [check for check in result.checks if check["outcome"] == "failed"]
+    if not failed:
+        return f"verify: {result.reason or 'failed'}"
+    lines = [f"verify: {len(failed)} of {len(result.checks)} checks failed"]
+    for check in failed[:FAILURES_SHOWN_MAX]:
+        lines += [f"  {check['server']}: {check['name']}", tail(check["output"])]
+    if len(failed) > FAILURES_SHOWN_MAX:
+        lines.append(f"  and {len(failed) - FAILURES_SHOWN_MAX} more")
+    return "\n".join(line for line in lines if line)

@@ -1,0 +1,135 @@
+"""A cloud that behaves: it holds what was made, refuses what a real one refuses, takes a while to
+build a server, and can be told to fail, or to be the moment of a kill.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from kumoi.base.errors import Permanent, Transient
+from kumoi.pipeline.cloud import Allowed, Network, NewServer, Noun, Port, ServerState, Thing
+
+BUILD_LOOKS = 2  # A server is ACTIVE when it has been looked at so often.
+
+
+@dataclass
+class Made:
+    """One object. `on` are the ids of what it needs."""
+
+    thing: Thing
+    on: set[str] = field(default_factory=set)
+    looks: int = 0
+    address: str = ""
+
+
+@dataclass
+class FakeCloud:
+    """`before` and `after` are called around every call with its name; either may raise."""
+
+    images: set[str] = field(default_factory=lambda: {"debian-12", "debian-12-runner"})
+    flavors: set[str] = field(default_factory=lambda: {"small"})
+    before: Callable[[str], None] = lambda _call: None
+    after: Callable[[str], None] = lambda _call: None
+    broken_server: str = ""  # A short name whose build ends in ERROR.
+    made: dict[str, Made] = field(default_factory=dict)
+    created: int = 0
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def find_image(self, name: str) -> str | None:
+        self._call("find_image")
+        return f"image-{name}" if name in self.images else None
+
+    def find_flavor(self, name: str) -> str | None:
+        self._call("find_flavor")
+        return f"flavor-{name}" if name in self.flavors else None
+
+    def find_external_network(self) -> str | None:
+        self._call("find_external_network")
+        return "public"
+
+    def ensure_network(self, name: str, cidr: str) -> Network:  # noqa: ARG002 - as the real one
+        made = self._ensure("ensure_network", Noun.NETWORK, name, set())
+        return Network(made.thing.id, f"subnet-of-{made.thing.id}")
+
+    def ensure_router(self, name: str, external_id: str, subnet_id: str) -> None:  # noqa: ARG002
+        network_id = subnet_id.removeprefix("subnet-of-")
+        self._ensure("ensure_router", Noun.ROUTER, name, {network_id})
+
+    def ensure_security_group(self, name: str, allowed: Sequence[Allowed]) -> str:  # noqa: ARG002
+        return self._ensure("ensure_security_group", Noun.SECURITY_GROUP, name, set()).thing.id
+
+    def ensure_keypair(self, name: str, public_key: str) -> None:
+        if not public_key.startswith("ssh-ed25519 "):
+            raise Permanent("not a key")
+        self._ensure("ensure_keypair", Noun.KEYPAIR, name, set())
+
+    def ensure_port(self, name: str, network_id: str, groups: Sequence[str]) -> Port:
+        made = self._ensure("ensure_port", Noun.PORT, name, {network_id, *groups})
+        return Port(made.thing.id, made.address)
+
+    def ensure_server(self, wanted: NewServer) -> None:
+        self._ensure("ensure_server", Noun.SERVER, wanted.name, {wanted.port_id})
+
+    def ensure_floating_ip(self, name: str, port_id: str, external_id: str) -> str:  # noqa: ARG002
+        return self._ensure("ensure_floating_ip", Noun.FLOATING_IP, name, {port_id}).address
+
+    def list_servers(self, prefix: str) -> list[ServerState]:
+        with self._lock:
+            self._call("list_servers")
+            found = [
+                self._state(made)
+                for made in self.made.values()
+                if made.thing.noun == Noun.SERVER and made.thing.name.startswith(prefix)
+            ]
+            self.after("list_servers")
+            return found
+
+    def list_things(self, noun: Noun, prefix: str) -> list[Thing]:
+        with self._lock:
+            self._call("list_things")
+            return [
+                made.thing
+                for made in self.made.values()
+                if made.thing.noun == noun and made.thing.name.startswith(prefix)
+            ]
+
+    def delete_thing(self, thing: Thing) -> None:
+        with self._lock:
+            self._call("delete_thing")
+            users = [made for made in self.made.values() if thing.id in made.on]
+            if thing.noun == Noun.PORT:  # As in Nova and Neutron: a floating IP goes loose.
+                users = [made for made in users if made.thing.noun == Noun.SERVER]
+            if users:
+                raise Transient(f"{thing.noun} is in use by {users[0].thing.name}")
+            self.made.pop(thing.id, None)
+            self.after("delete_thing")
+
+    def _ensure(self, call: str, noun: Noun, name: str, on: set[str]) -> Made:
+        with self._lock:
+            self._call(call)
+            gone = {each for each in on if each not in self.made}
+            if gone:
+                raise Permanent(f"{name} needs what is not there: {gone}")
+            for made in self.made.values():
+                if made.thing.noun == noun and made.thing.name == name:
+                    return made
+            number = next(self._numbers)
+            new = Made(Thing(noun, name, f"{noun}-{number}"), on, address=f"10.0.0.{number}")
+            self.made[new.thing.id] = new
+            self.created += 1
+            self.after(call)
+            return new
+
+    def _state(self, made: Made) -> ServerState:
+        made.looks += 1
+        if self.broken_server and made.thing.name.endswith(self.broken_server):
+            return ServerState(made.thing.name, "ERROR", "no valid host was found")
+        status = "ACTIVE" if made.looks >= BUILD_LOOKS else "BUILD"
+        return ServerState(made.thing.name, status, "")
+
+    def _call(self, name: str) -> None:
+        self.before(name)

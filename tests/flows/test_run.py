@@ -1,0 +1,181 @@
+"""What becomes of a run, told through its flow."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.flows.fake_cloud import Made
+from tests.flows.world import HELLO, World
+
+from kumoi.pipeline import run as pipeline_run
+from kumoi.pipeline.cloud import Noun, Thing
+from kumoi.pipeline.store import environment as environments
+from kumoi.pipeline.store import runner
+from kumoi.pipeline.store.run import Stage, Status
+
+
+def test_a_good_commit_ends_verified_and_its_environment_lives(world: World) -> None:
+    new = world.push()
+    world.verify(new)
+    assert world.run(new).status == Status.VERIFIED
+    assert [each["name"] for each in world.run(new).stages] == list(Stage)
+    assert all(each["ended_at"] for each in world.run(new).stages)
+    lived = world.environment(new)
+    assert lived.status == environments.Status.LIVE
+    assert lived.url.startswith("http://10.0.0.")
+    names = sorted(made.thing.name for made in world.cloud.made.values())
+    assert names == [
+        f"env-{lived.id}",  # Keypair,
+        f"env-{lived.id}",  # network,
+        f"env-{lived.id}",  # router,
+        f"env-{lived.id}",  # and the security group of all.
+        f"env-{lived.id}-runner",
+        f"env-{lived.id}-runner",
+        f"env-{lived.id}-web",  # Security group and floating IP of the web servers.
+        f"env-{lived.id}-web",
+        f"env-{lived.id}-web-1",
+        f"env-{lived.id}-web-1",
+        f"env-{lived.id}-web-2",
+        f"env-{lived.id}-web-2",
+    ]
+
+
+def test_the_runner_is_told_what_it_needs_and_nothing_is_kept_after(world: World) -> None:
+    new = world.push()
+    world.settle(until_s=5)
+    with world.database.read() as connection:
+        told = runner.get(connection, new.id)
+    assert told is not None
+    assert told.job is not None
+    assert [each["name"] for each in told.job["servers"]] == ["web-1", "web-2"]
+    assert told.job["verify"][0]["http"]["port"] == 80
+    assert told.job["configure"] == [{"on": "web", "run": "./deploy/web.sh"}]
+    world.verify(new)
+    with world.database.read() as connection:
+        told = runner.get(connection, new.id)
+    assert told is not None
+    assert (told.private_key, told.token_hash, told.job) == ("", "", None)
+
+
+def test_a_failed_verify_is_told_and_keeps_the_servers(world: World) -> None:
+    new = world.push()
+    world.settle(until_s=5)
+    world.runner_tells(new, "configure")
+    world.runner_tells(new, "verify", passed=False, reason="port 80 is closed")
+    world.settle(until_s=5)
+    assert world.run(new).status == Status.FAILED
+    assert world.run(new).reason == "verify: port 80 is closed"
+    assert world.environment(new).status == environments.Status.LIVE
+
+
+def test_an_unknown_image_fails_the_build_with_one_clear_line_and_leaves_nothing(
+    world: World,
+) -> None:
+    new = world.push(HELLO.replace("debian-12", "debian-99"))
+    world.settle()
+    assert world.run(new).status == Status.FAILED
+    assert world.run(new).stage == Stage.BUILD
+    assert world.run(new).reason == "there is no image 'debian-99' (servers.web.image)"
+    assert world.cloud.made == {}
+    assert world.environment(new).status == environments.Status.DELETED
+
+
+def test_a_server_that_cannot_be_built_fails_the_build_and_all_is_taken_back(
+    world: World,
+) -> None:
+    world.cloud.broken_server = "web-2"
+    new = world.push()
+    world.settle()
+    assert world.run(new).reason == "server web-2 could not be built: no valid host was found"
+    assert world.cloud.made == {}
+
+
+def test_a_runner_that_never_calls_fails_the_run(world: World) -> None:
+    new = world.push()
+    world.settle(until_s=pipeline_run.RUNNER_CLAIM_S + 30)
+    assert world.run(new).reason == "configure: the runner did not call for 180 s"
+
+
+def test_a_runner_that_falls_silent_fails_the_run(world: World) -> None:
+    new = world.push()
+    world.settle(until_s=5)
+    world.runner_tells(new, "configure")
+    world.settle(until_s=pipeline_run.RUNNER_SILENT_S + 30)
+    assert world.run(new).reason == "verify: the runner has been silent for 60 s"
+
+
+def test_silence_while_the_pipeline_was_down_is_not_the_runners(world: World) -> None:
+    new = world.push()
+    world.settle(until_s=5)
+    world.runner_tells(new, "configure")
+    world.settle(until_s=5)
+    world.clock.advance(3_000)
+    world.restart()
+    world.settle(until_s=30)
+    assert world.run(new).status == Status.RUNNING
+
+
+def test_a_run_that_takes_too_long_fails(world: World) -> None:
+    new = world.push()
+    world.settle(until_s=5)
+    world.runner_tells(new, "configure")
+    world.clock.advance(3_601)
+    world.restart()
+    world.settle(until_s=10)
+    assert world.run(new).reason == "verify: the run took longer than 3600 s"
+
+
+def test_a_newer_push_ends_the_older_run_and_its_environment(world: World) -> None:
+    older = world.push(sequence=1)
+    world.settle(until_s=5)
+    newer = world.push(sequence=2)
+    world.verify(newer)
+    assert world.run(older).status == Status.CANCELLED
+    assert world.run(older).reason == f"run {newer.id} is newer"
+    assert world.environment(older).status == environments.Status.DELETED
+    assert world.run(newer).status == Status.VERIFIED
+
+
+def test_an_older_environment_goes_when_the_newer_is_verified_and_not_before(
+    world: World,
+) -> None:
+    older = world.push(sequence=1)
+    world.verify(older)
+    newer = world.push(sequence=2)
+    world.settle(until_s=5)
+    assert world.environment(older).status == environments.Status.LIVE
+    world.verify(newer)
+    assert world.environment(older).status == environments.Status.DELETED
+    assert world.environment(newer).status == environments.Status.LIVE
+
+
+def test_branches_do_not_replace_each_other(world: World) -> None:
+    one, other = world.push(branch="main"), world.push(branch="try")
+    world.verify(one)
+    world.verify(other)
+    assert world.environment(one).status == environments.Status.LIVE
+    assert world.environment(other).status == environments.Status.LIVE
+
+
+def test_an_environment_goes_when_its_time_is_over(world: World) -> None:
+    new = world.push()
+    world.verify(new)
+    world.clock.advance(timedelta(hours=24).total_seconds())
+    world.expiry.expire()
+    world.settle()
+    assert world.environment(new).status == environments.Status.DELETED
+    assert world.cloud.made == {}
+
+
+def test_the_sweeper_finds_what_came_late(world: World) -> None:
+    new = world.push(HELLO.replace("debian-12", "debian-99"))
+    world.settle()
+    late = Thing(Noun.NETWORK, f"env-{world.environment(new).id}", "late")
+    world.cloud.made["late"] = Made(late)
+    world.clock.advance(61)
+    world.expiry.sweep()
+    world.settle()
+    assert world.cloud.made == {}
+    world.clock.advance(61)
+    world.expiry.sweep()
+    assert world.environment(new).swept_at is not None

@@ -1,0 +1,141 @@
+"""The pipeline's flows in one thread, with a clock that is set and a cloud that behaves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+from tests.flows.fake_cloud import FakeCloud
+
+from kumoi.base.clock import SetClock
+from kumoi.base.ids import new_hex_id, new_id
+from kumoi.config import Settings
+from kumoi.engine.db import Database
+from kumoi.engine.flow import LEASE_TTL_S, Flows
+from kumoi.pipeline import deletion, environment
+from kumoi.pipeline import run as pipeline_run
+from kumoi.pipeline.expire import Expiry
+from kumoi.pipeline.store import environment as environments
+from kumoi.pipeline.store import repository, result, run, runner
+from kumoi.pipeline.store.environment import Environment
+from kumoi.pipeline.store.repository import Repository
+from kumoi.pipeline.store.run import Run
+
+TURNS_MAX = 300
+HELLO = """
+servers:
+  web: {image: debian-12, flavor: small, count: 2, ports: [80]}
+configure:
+  - {on: web, run: ./deploy/web.sh}
+verify:
+  - {http: {on: web}}
+"""
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing of ours catches it."""
+
+
+class World:
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.cloud = FakeCloud()
+        self.clock = SetClock()
+        (folder / "pki").mkdir(exist_ok=True)
+        (folder / "pki" / "ca.crt").write_text("a certificate")
+        self.settings = Settings(state_dir=str(folder))
+        self.kinds: list[str] = []
+        self.restart()
+        self.repository = Repository(new_id(), "p1", "demo", "hello", self.clock.now())
+        with database.write() as connection:
+            repository.ensure(connection, self.repository)
+
+    def restart(self) -> None:
+        """The pipeline's process begins anew; what the old one knew is gone."""
+        means = pipeline_run.Means(
+            self.settings, self.database, self.clock, lambda _id: self.cloud, self.clock.now()
+        )
+        kinds = (pipeline_run.kind(means), deletion.kind(lambda _id: self.cloud))
+        self.flows = Flows(self.database, self.clock, kinds)
+        self.expiry = Expiry(self.database, self.clock, lambda _id: self.cloud)
+
+    def push(self, text: str = HELLO, branch: str = "main", sequence: int = 1) -> Run:
+        now = self.clock.now()
+        new = Run(
+            id=new_hex_id()[:12],
+            repository_id=self.repository.id,
+            project_id="p1",
+            branch=branch,
+            commit=f"{sequence:040d}",
+            sequence=sequence,
+            status=run.Status.RUNNING,
+            stage=run.Stage.RECEIVE,
+            waits_for="",
+            reason="",
+            stages=[{"name": "receive", "began_at": now.isoformat()}],
+            created_at=now,
+        )
+        lived = Environment(
+            id=new_hex_id()[:12],
+            run_id=new.id,
+            repository_id=new.repository_id,
+            project_id="p1",
+            branch=branch,
+            wanted=msgspec.to_builtins(environment.parse(text)),
+            status=environments.Status.LIVE,
+            url="",
+            reason="",
+            deletions=0,
+            created_at=now,
+            expires_at=now + timedelta(hours=24),
+        )
+        with self.database.write() as connection:
+            pipeline_run.begin(connection, new, lived, now)
+        return new
+
+    def turn(self) -> bool:
+        """One step of one flow."""
+        return self.flows.advance()
+
+    def settle(self, *, until_s: float = 60.0) -> None:
+        """Steps and time, until nothing more happens within that time."""
+        spent_s = 0.0
+        for _ in range(TURNS_MAX):
+            if self.turn():
+                continue
+            if spent_s >= until_s:
+                return
+            self.clock.advance(1)
+            self.expiry.expire()
+            spent_s += 1
+        raise AssertionError("the flows do not settle")
+
+    def survive(self) -> None:
+        """After a kill: a new process, and the dead one's leases run out."""
+        self.clock.advance(LEASE_TTL_S + 1)
+        self.restart()
+
+    def runner_tells(self, of: Run, stage: str, *, passed: bool = True, reason: str = "") -> None:
+        with self.database.write() as connection:
+            runner.set_seen(connection, of.id, self.clock.now())
+            result.add(connection, result.Result(of.id, stage, passed, reason, []))
+
+    def run(self, of: Run) -> Run:
+        with self.database.read() as connection:
+            found = run.get(connection, of.id)
+        assert found is not None
+        return found
+
+    def environment(self, of: Run) -> Environment:
+        with self.database.read() as connection:
+            found = environments.get_of_run(connection, of.id)
+        assert found is not None
+        return found
+
+    def verify(self, of: Run) -> None:
+        """What a runner would report of a good commit, as soon as it may."""
+        self.settle(until_s=10)
+        self.runner_tells(of, "configure")
+        self.runner_tells(of, "verify")
+        self.settle(until_s=10)
