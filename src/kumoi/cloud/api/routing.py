@@ -60,7 +60,10 @@ class Router:
             node.methods[route.method] = route
 
     def find(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:
-        """The routes by method at a path, and its placeholders; no routes where there is none."""
+        """The routes by method at a path, and its placeholders; no routes where there is none.
+
+        `/images/` names an image without an id: there is none.
+        """
         found: dict[str, str] = {}
         node: _Node | None = self._root
         for segment in _segments(path):
@@ -73,7 +76,9 @@ class Router:
                 found[name] = segment
             else:
                 node = None
-        return (node.methods if node else {}), found
+        if node is None or (path.endswith("/") and node.placeholder is not None):
+            return {}, found
+        return node.methods, found
 
 
 def _segments(path: str) -> list[str]:

@@ -1,0 +1,135 @@
+"""What a request may say of an image. Attributes that are not the API's own are properties."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from kumoi.base.errors import Invalid
+from kumoi.base.ids import is_uuid
+from kumoi.cloud.api.errors import UnsupportedMediaType
+from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.domain.image import patch
+from kumoi.cloud.domain.image.image import NewImage
+from kumoi.cloud.domain.image.patch import Change
+
+PATCH_TYPES = (
+    "application/openstack-images-v2.1-json-patch",
+    "application/openstack-images-v2.0-json-patch",
+)
+CHANGES_MAX = 1_000
+
+Name = Annotated[str, msgspec.Meta(max_length=255)]
+Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+Value = Annotated[str, msgspec.Meta(max_length=65_535)]
+Amount = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Visibility = Literal["public", "private", "shared", "community"]
+ContainerFormat = Literal["ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"]
+DiskFormat = Literal[
+    "ami",
+    "ari",
+    "aki",
+    "vhd",
+    "vhdx",
+    "vmdk",
+    "raw",
+    "qcow2",
+    "vdi",
+    "iso",
+    "ploop",
+    "root-tar",
+    "squashfs",
+]
+
+
+class Known(Body):
+    """The API's own attributes, each as it may be written."""
+
+    id: str | Unset = UNSET
+    name: Name | Unset | None = UNSET
+    visibility: Visibility | Unset = UNSET
+    owner: Name | Unset | None = UNSET
+    container_format: ContainerFormat | Unset | None = UNSET
+    disk_format: DiskFormat | Unset | None = UNSET
+    min_disk: Amount | Unset = UNSET
+    min_ram: Amount | Unset = UNSET
+    protected: bool | Unset = UNSET
+    os_hidden: bool | Unset = UNSET
+    tags: list[Tag] | Unset = UNSET
+
+
+class Operation(Body):
+    """One step of a JSON patch."""
+
+    op: Literal["add", "replace", "remove"]
+    path: str
+    value: Any = UNSET
+
+
+def new(request: Request) -> NewImage:
+    """Raises Invalid naming the attribute, Forbidden for one that is not the caller's to set."""
+    given: dict[str, Any] = request.parse(dict[str, Any])
+    values: dict[str, Any] = {}
+    properties: dict[str, str] = {}
+    for name, value in given.items():
+        if name in Known.__struct_fields__:
+            values[name] = _checked(name, value)
+        else:
+            patch.require_writable(name)
+            properties[name] = _property(name, value)
+    if "id" in values and not is_uuid(values["id"]):
+        raise Invalid("Invalid image id format", field="id")
+    values["tags"] = tuple(values.get("tags", ()))
+    return NewImage(**values, properties=properties)
+
+
+def changes(request: Request) -> list[Change]:
+    """Raises Invalid, UnsupportedMediaType, Forbidden."""
+    content_type = request.http.headers.get("Content-Type", "").partition(";")[0].strip()
+    if content_type not in PATCH_TYPES:
+        raise UnsupportedMediaType(f"Content-Type must be {PATCH_TYPES[0]}")
+    found = [_change(step) for step in request.parse(list[Operation])]
+    if len(found) > CHANGES_MAX:
+        raise Invalid(f"At most {CHANGES_MAX} changes are allowed", field="body")
+    return found
+
+
+def _change(step: Operation) -> Change:
+    name = step.path.removeprefix("/").replace("~1", "/").replace("~0", "~")
+    if not step.path.startswith("/") or not name or "/" in step.path[1:]:
+        raise Invalid(f"'{step.path}' is not the path of an attribute", field="path")
+    patch.require_writable(name)
+    if step.op == "remove":
+        return Change("remove", name)
+    if step.value is UNSET:
+        raise Invalid(f"Operation {step.op} of {name} needs a value", field="value")
+    known = name in Known.__struct_fields__
+    return Change(step.op, name, (_checked if known else _property)(name, step.value))
+
+
+def _checked(name: str, value: Any) -> Any:
+    try:
+        return getattr(msgspec.convert({name: value}, Known), name)
+    except msgspec.ValidationError as cause:
+        raise Invalid(
+            f"Provided object does not match schema 'image': {name}: {cause}", field=name
+        ) from cause
+
+
+def _property(name: str, value: Any) -> str:
+    try:
+        key = msgspec.convert(name, Annotated[str, msgspec.Meta(min_length=1, max_length=255)])
+        return msgspec.convert({key: value}, dict[str, Value])[key]
+    except msgspec.ValidationError as cause:
+        raise Invalid(
+            f"Provided object does not match schema 'image': {name}: {cause}", field=name
+        ) from cause
+
+
+def tag(text: str) -> str:
+    """Raises Invalid."""
+    try:
+        return msgspec.convert(text, Tag)
+    except msgspec.ValidationError as cause:
+        raise Invalid(f"Invalid tag: {cause}", field="tag") from cause

@@ -1,0 +1,147 @@
+"""The content of images, in and out. Coroutines: content passes in blocks and is never held whole.
+
+Hashing and files run in threads, a block at a time, so that other requests go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import IO
+
+from anyio import to_thread
+
+from kumoi.base.errors import Bug, Invalid, TooLarge
+from kumoi.cloud.api.errors import UnsupportedMediaType
+from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.domain.image import content
+from kumoi.cloud.domain.image.content import Draft
+from kumoi.cloud.store.image.image import Image
+
+BLOCK_BYTES = 1 << 20
+OCTETS = "application/octet-stream"
+RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Which bytes of a file: from `start`, `length` of them."""
+
+    start: int
+    length: int
+
+
+async def upload(request: Request) -> Reply:
+    """Content for a queued image. A cut upload leaves nothing, and the image queued."""
+    await to_thread.run_sync(_require_upload, request)
+    draft = await to_thread.run_sync(content.begin, request.services.settings)
+    with draft:
+        async for block in _blocks(request):
+            await to_thread.run_sync(draft.write, block)
+        await to_thread.run_sync(_accept, request, draft)
+    return Reply(204)
+
+
+async def download(request: Request) -> Reply:
+    """The content, or a part of it; 204 when there is none yet."""
+    row = await to_thread.run_sync(_readable, request)
+    if row.sha256 is None or row.size is None:
+        return Reply(204)
+    file = await to_thread.run_sync(_open, request, row.sha256)
+    try:
+        part = _part(request.http.headers.get("Range"), row.size)
+    except Invalid:
+        file.close()
+        raise
+    whole = part.length == row.size
+    headers = {"Content-Length": str(part.length), "Accept-Ranges": "bytes"}
+    if whole and row.checksum:
+        headers["Content-MD5"] = row.checksum
+    if not whole:
+        end = part.start + part.length - 1
+        headers["Content-Range"] = f"bytes {part.start}-{end}/{row.size}"
+    return Reply(200 if whole else 206, None, headers, _read(file, part), OCTETS)
+
+
+def _require_upload(request: Request) -> None:
+    """Whatever can be refused before any content is read."""
+    media_type = request.http.headers.get("Content-Type", "").partition(";")[0].strip()
+    if media_type != OCTETS:
+        raise UnsupportedMediaType(f"Content-Type must be {OCTETS}")
+    with request.read() as connection:
+        content.require_expected(connection, request.caller, request.path["id"])
+    most = request.services.settings.image_max_bytes
+    declared = request.http.headers.get("Content-Length", "")
+    if declared.isdecimal() and int(declared) > most:
+        raise TooLarge(f"The image is too large: at most {most} bytes are allowed")
+
+
+def _accept(request: Request, draft: Draft) -> None:
+    services = request.services
+    content.accept(
+        services.database,
+        services.settings,
+        draft,
+        caller=request.caller,
+        key=request.path["id"],
+        now=services.clock.now(),
+    )
+
+
+async def _blocks(request: Request) -> AsyncIterator[bytes]:
+    """The body in blocks of at least BLOCK_BYTES, but for the last."""
+    gathered = bytearray()
+    async for piece in request.http.stream():
+        gathered += piece
+        if len(gathered) >= BLOCK_BYTES:
+            yield bytes(gathered)
+            gathered.clear()
+    if gathered:
+        yield bytes(gathered)
+
+
+def _readable(request: Request) -> Image:
+    with request.read() as connection:
+        return content.readable(connection, request.caller, request.path["id"])
+
+
+def _open(request: Request, sha256: str) -> IO[bytes]:
+    """An open file stays readable when its image is deleted meanwhile."""
+    path = request.services.settings.image_dir / sha256
+    try:
+        return path.open("rb", buffering=0)
+    except FileNotFoundError as cause:
+        raise Bug(f"the file of content {sha256} is missing") from cause
+
+
+def _part(header: str | None, size: int) -> _Part:
+    """What a Range header asks for. Raises Invalid for what is no range within the content."""
+    if header is None:
+        return _Part(0, size)
+    found = RANGE.fullmatch(header.strip())
+    if found is None or found.groups() == ("", ""):
+        raise Invalid(f"Invalid range: {header}", field="Range")
+    first, last = found.groups()
+    if first == "":
+        length = min(int(last), size)
+        return _Part(size - length, length)
+    start, end = int(first), min(int(last or size), size - 1)
+    if start > end:
+        raise Invalid(f"Invalid range: {header}", field="Range")
+    return _Part(start, end - start + 1)
+
+
+async def _read(file: IO[bytes], part: _Part) -> AsyncIterator[bytes]:
+    with contextlib.closing(file):
+        position, left = part.start, part.length
+        while left:
+            block = await to_thread.run_sync(
+                os.pread, file.fileno(), min(BLOCK_BYTES, left), position
+            )
+            if not block:
+                raise Bug("an image's file is shorter than its row says")
+            yield block
+            position, left = position + len(block), left - len(block)

@@ -1,0 +1,119 @@
+"""An image's content: how it comes in, is found and goes again.
+
+The file is put in its place and named by a row under one lock, and a file that no row names is
+removed under the same; see drivers/image/files.py. Files are never touched inside a transaction:
+the lock is the outer one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, Invalid
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.image import image
+from kumoi.cloud.drivers.image import files, inspect
+from kumoi.cloud.drivers.image.files import Content, Draft
+from kumoi.cloud.drivers.image.inspect import Finding
+from kumoi.cloud.store.image import image as store
+from kumoi.cloud.store.image.image import Image
+from kumoi.config import Settings
+from kumoi.engine.db import Database
+
+__all__ = ["Draft", "accept", "begin", "discard", "readable", "require_expected", "sweep"]
+
+
+def require_expected(connection: Connection, caller: Caller, key: str) -> Image:
+    """One that content may be uploaded for. Raises NotFound, Forbidden, Conflict, Invalid."""
+    row = image.owned(connection, caller, key)
+    if row.status != "queued":
+        raise Conflict(f"Image status transition from {row.status} to saving is not allowed")
+    if row.disk_format is None or row.container_format is None:
+        raise Invalid(
+            "Properties disk_format, container_format must be set prior to saving data.",
+            field="disk_format",
+        )
+    return row
+
+
+def begin(settings: Settings) -> Draft:
+    """Raises TooLarge when the disk is full."""
+    settings.image_dir.mkdir(parents=True, exist_ok=True)
+    return files.draft(settings.image_dir, settings.image_max_bytes)
+
+
+def accept(
+    database: Database, settings: Settings, draft: Draft, *, caller: Caller, key: str, now: datetime
+) -> None:
+    """Keep the whole draft as the image's content, and make the image active.
+
+    Raises Invalid when it is not what it says, Conflict when another upload was faster; the image
+    stays queued.
+    """
+    content = draft.finish()
+    with database.read() as connection:
+        row = require_expected(connection, caller, key)
+    found = inspect.check(row.disk_format or "raw", content.head, content.tail, content.size)
+    with files.lock(settings.image_dir):
+        draft.keep(content.sha256)
+        try:
+            with database.write() as connection:
+                current = require_expected(connection, caller, key)
+                if current.disk_format != row.disk_format:
+                    raise Conflict(f"Image {key} was changed during the upload")
+                store.update(connection, key, _values(content, found, now))
+        except BaseException:
+            _delete_unnamed(database, settings.image_dir, content.sha256)
+            raise
+
+
+def readable(connection: Connection, caller: Caller, key: str) -> Image:
+    """One whose content the caller may read; `sha256` is None when there is none.
+
+    Raises NotFound, Forbidden while it is deactivated.
+    """
+    row = image.get(connection, caller, key)
+    if row.status == "deactivated" and not caller.is_admin:
+        raise Forbidden(
+            "The requested image has been deactivated. Image data download is forbidden."
+        )
+    return row
+
+
+def discard(database: Database, settings: Settings, sha256: str) -> None:
+    """Remove the content unless an image has it. After the transaction that deleted one."""
+    with files.lock(settings.image_dir):
+        _delete_unnamed(database, settings.image_dir, sha256)
+
+
+def sweep(database: Database, settings: Settings) -> list[str]:
+    """Remove what a process left that died between file and row; the names of what went."""
+    if not settings.image_dir.is_dir():
+        return []
+    with files.lock(settings.image_dir):
+        with database.read() as connection:
+            named = store.contents(connection)
+        return files.delete_orphans(settings.image_dir, named)
+
+
+def _delete_unnamed(database: Database, directory: Path, sha256: str) -> None:
+    with database.read() as connection:
+        named = store.has_content(connection, sha256)
+    if not named:
+        files.delete(directory, sha256)
+
+
+def _values(content: Content, found: Finding, now: datetime) -> dict[str, object]:
+    return {
+        "status": "active",
+        "size": content.size,
+        "virtual_size": found.virtual_size,
+        "content_format": found.kind.value,
+        "checksum": content.md5,
+        "sha512": content.sha512,
+        "sha256": content.sha256,
+        "updated_at": now,
+    }

@@ -1,0 +1,198 @@
+"""Images: what is allowed. Content comes and goes in content.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, NotFound, TooLarge
+from kumoi.base.ids import new_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.image.formats import require_mix
+from kumoi.cloud.store.image import image as store
+from kumoi.cloud.store.image import image_filter
+from kumoi.cloud.store.image import member as members
+from kumoi.cloud.store.image.image import Image
+from kumoi.cloud.store.image.image_filter import Wanted
+from kumoi.cloud.store.listing import Listing
+
+PROPERTIES_MAX = 128
+TAGS_MAX = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewImage:
+    """What an image is made from; everything has been checked for shape."""
+
+    id: str | None = None
+    name: str | None = None
+    visibility: str = "shared"
+    owner: str | None = None
+    container_format: str | None = None
+    disk_format: str | None = None
+    min_disk: int = 0
+    min_ram: int = 0
+    protected: bool = False
+    os_hidden: bool = False
+    tags: tuple[str, ...] = ()
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+def create(connection: Connection, caller: Caller, wanted: NewImage, now: datetime) -> Image:
+    """Raises Forbidden for what only an administrator may set, Conflict for an id that is taken,
+    Invalid for formats that do not go together.
+    """
+    owner = wanted.owner or caller.project_id
+    if owner != caller.project_id and not caller.is_admin:
+        raise Forbidden(f"You are not permitted to create images owned by '{owner}'.")
+    if wanted.visibility == "public":
+        _require_admin(caller)
+    if wanted.id is not None and store.get(connection, wanted.id) is not None:
+        raise Conflict(f"Image ID {wanted.id} already exists!")
+    container_format, disk_format = require_mix(wanted.container_format, wanted.disk_format)
+    row = Image(
+        id=wanted.id or new_id(),
+        name=wanted.name,
+        status="queued",
+        visibility=wanted.visibility,
+        owner=owner,
+        container_format=container_format,
+        disk_format=disk_format,
+        content_format=None,
+        min_disk=wanted.min_disk,
+        min_ram=wanted.min_ram,
+        size=None,
+        virtual_size=None,
+        checksum=None,
+        sha512=None,
+        sha256=None,
+        protected=wanted.protected,
+        os_hidden=wanted.os_hidden,
+        created_at=now,
+        updated_at=now,
+        properties=dict(wanted.properties),
+        tags=tuple(sorted(set(wanted.tags))),
+    )
+    _require_quota(row)
+    store.insert(connection, row)
+    return row
+
+
+def get(connection: Connection, caller: Caller, key: str) -> Image:
+    """Raises NotFound when there is none that the caller may see."""
+    row = store.get(connection, key)
+    if row is None:
+        raise NotFound("image", key)
+    open_to_all = row.visibility in ("public", "community")
+    if not caller.sees(row.owner, shared=open_to_all or _is_shared_with(connection, row, caller)):
+        raise NotFound("image", key)
+    return row
+
+
+def owned(connection: Connection, caller: Caller, key: str) -> Image:
+    """One that the caller may change. Raises NotFound, Forbidden for another's that it sees."""
+    row = get(connection, caller, key)
+    if not caller.sees(row.owner):
+        raise Forbidden("You are not permitted to modify this image.")
+    return row
+
+
+def page(connection: Connection, caller: Caller, wanted: Wanted, listing: Listing) -> list[Image]:
+    conditions = image_filter.conditions(
+        wanted, project_id=caller.project_id, is_admin=caller.is_admin
+    )
+    return store.page(connection, listing, conditions)
+
+
+def update(
+    connection: Connection, caller: Caller, row: Image, changed: Image, now: datetime
+) -> Image:
+    """From `row` to `changed`, as patch.py made it. Raises Forbidden, Conflict, Invalid, TooLarge."""
+    if changed.owner != row.owner:
+        _require_admin(caller)
+    if changed.visibility == "public" != row.visibility:
+        _require_admin(caller)
+    for name in ("container_format", "disk_format"):
+        if getattr(changed, name) != getattr(row, name) and row.status != "queued":
+            raise Forbidden(f"Attribute {name} can be only replaced for a queued image.")
+    container_format, disk_format = require_mix(changed.container_format, changed.disk_format)
+    changed = replace(
+        changed, container_format=container_format, disk_format=disk_format, updated_at=now
+    )
+    _require_quota(changed)
+    store.update(connection, row.id, _values(changed))
+    return changed
+
+
+def set_tag(connection: Connection, caller: Caller, key: str, tag: str, now: datetime) -> None:
+    """Raises NotFound, Forbidden, TooLarge."""
+    row = owned(connection, caller, key)
+    changed = replace(row, tags=tuple(sorted({*row.tags, tag})))
+    _require_quota(changed)
+    store.update(connection, key, {"tags": changed.tags, "updated_at": now})
+
+
+def remove_tag(connection: Connection, caller: Caller, key: str, tag: str, now: datetime) -> None:
+    """Raises NotFound, also for a tag that it has not; Forbidden."""
+    row = owned(connection, caller, key)
+    if tag not in row.tags:
+        raise NotFound("image tag", tag)
+    kept = tuple(name for name in row.tags if name != tag)
+    store.update(connection, key, {"tags": kept, "updated_at": now})
+
+
+def delete(connection: Connection, caller: Caller, key: str) -> Image:
+    """What it was: afterwards, content.discard removes the file. Raises NotFound, Forbidden."""
+    row = owned(connection, caller, key)
+    if row.protected:
+        raise Forbidden(f"Image {key} is protected and cannot be deleted.")
+    members.delete_of_image(connection, key)
+    store.delete(connection, key)
+    return row
+
+
+def deactivate(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
+    """From then on only an administrator reads its content. Raises NotFound, Forbidden."""
+    _switch(connection, owned(connection, caller, key), "active", "deactivated", now)
+
+
+def reactivate(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
+    """Raises NotFound, Forbidden."""
+    _switch(connection, owned(connection, caller, key), "deactivated", "active", now)
+
+
+def _switch(connection: Connection, row: Image, old: str, new: str, now: datetime) -> None:
+    if row.status == new:
+        return
+    if row.status != old:
+        raise Forbidden(f"Not allowed to make image {row.id} {new} while it is {row.status}.")
+    store.update(connection, row.id, {"status": new, "updated_at": now})
+
+
+def _is_shared_with(connection: Connection, row: Image, caller: Caller) -> bool:
+    if row.visibility != "shared" or caller.project_id is None:
+        return False
+    return members.get(connection, row.id, caller.project_id) is not None
+
+
+def _require_admin(caller: Caller) -> None:
+    if not caller.is_admin:
+        raise Forbidden("You are not authorized to complete publicize_image action.")
+
+
+def _require_quota(row: Image) -> None:
+    for limit, count, what in (
+        (PROPERTIES_MAX, len(row.properties), "properties"),
+        (TAGS_MAX, len(row.tags), "tags"),
+    ):
+        if count > limit:
+            raise TooLarge(f"The limit has been exceeded on the number of allowed image {what}.")
+
+
+def _values(row: Image) -> dict[str, Any]:
+    kept = ("id", "created_at", "status", "size", "checksum", "sha512", "sha256")
+    return {name: getattr(row, name) for name in Image.__slots__ if name not in kept}

@@ -1,0 +1,79 @@
+"""Members of a shared image: the owner names projects, each of them accepts or rejects."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, NotFound, TooLarge
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.image import image
+from kumoi.cloud.store.image import member as store
+from kumoi.cloud.store.image.member import Member
+
+MEMBERS_MAX = 128
+
+
+def create(
+    connection: Connection, caller: Caller, image_id: str, member_id: str, now: datetime
+) -> Member:
+    """Raises NotFound, Forbidden, Conflict for one that is there, TooLarge for one too many."""
+    _shared(connection, caller, image_id)
+    if store.get(connection, image_id, member_id) is not None:
+        raise Conflict(f"Member {member_id} is duplicated for image {image_id}")
+    if len(store.of_image(connection, image_id)) >= MEMBERS_MAX:
+        raise TooLarge("The limit has been exceeded on the number of allowed image members.")
+    row = Member(image_id, member_id, "pending", created_at=now, updated_at=now)
+    store.insert(connection, row)
+    return row
+
+
+def every(connection: Connection, caller: Caller, image_id: str) -> list[Member]:
+    """All for the owner; a member sees itself. Raises NotFound, Forbidden when it is not shared."""
+    row = image.get(connection, caller, image_id)
+    if row.visibility != "shared":
+        raise Forbidden("Only shared images have members.")
+    found = store.of_image(connection, image_id)
+    if caller.sees(row.owner):
+        return found
+    return [one for one in found if one.member_id == caller.project_id]
+
+
+def get(connection: Connection, caller: Caller, image_id: str, member_id: str) -> Member:
+    """Raises NotFound, also for one that the caller is not to see."""
+    row = image.get(connection, caller, image_id)
+    found = store.get(connection, image_id, member_id)
+    if found is None or not (caller.sees(row.owner) or member_id == caller.project_id):
+        raise NotFound("image member", member_id)
+    return found
+
+
+def set_status(
+    connection: Connection,
+    caller: Caller,
+    image_id: str,
+    member_id: str,
+    *,
+    status: str,
+    now: datetime,
+) -> Member:
+    """By the member itself. Raises NotFound, Forbidden."""
+    get(connection, caller, image_id, member_id)
+    if member_id != caller.project_id and not caller.is_admin:
+        raise Forbidden("Only the member itself may change its status.")
+    store.set_status(connection, image_id, member_id, status=status, now=now)
+    return get(connection, caller, image_id, member_id)
+
+
+def delete(connection: Connection, caller: Caller, image_id: str, member_id: str) -> None:
+    """By the owner. Raises NotFound, Forbidden."""
+    _shared(connection, caller, image_id)
+    if not store.delete(connection, image_id, member_id):
+        raise NotFound("image member", member_id)
+
+
+def _shared(connection: Connection, caller: Caller, image_id: str) -> None:
+    row = image.owned(connection, caller, image_id)
+    if row.visibility != "shared":
+        raise Forbidden("Only shared images have members.")

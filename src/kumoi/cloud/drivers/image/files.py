@@ -1,0 +1,164 @@
+"""Image files: one per content, named by its sha256, in one directory.
+
+Content comes in as a draft beside its place and is renamed when it is whole. Whoever names a
+content in the store, or removes its file, holds `lock` meanwhile, so that nobody removes what
+somebody else is about to name. A draft is locked while it is written: one that is not is left over
+from a process that died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from kumoi.base.errors import TooLarge, Transient
+from kumoi.cloud.drivers.image.inspect import HEAD_BYTES, TAIL_BYTES
+
+DRAFT = ".draft-"
+LOCK = ".lock"
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+SPARE_FRACTION = 20  # One twentieth of the file system stays free for everybody else,
+SPARE_BYTES_MAX = 1 << 30  # but no more than this.
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What came in. `head` and `tail` are its first and last bytes, to see what it is."""
+
+    size: int
+    sha256: str
+    sha512: str
+    md5: str
+    head: bytes
+    tail: bytes
+
+
+class Draft:
+    """Content on its way in. Use it as a context: what was not kept is gone afterwards."""
+
+    def __init__(self, directory: Path, most_bytes: int) -> None:
+        self._directory = directory
+        self._most_bytes = most_bytes
+        handle, name = tempfile.mkstemp(prefix=DRAFT, dir=directory)
+        self._file, self._path = os.fdopen(handle, "wb", buffering=0), Path(name)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        self._hashes = (hashlib.sha256(), hashlib.sha512(), hashlib.md5(usedforsecurity=False))
+        self._size, self._head, self._tail = 0, b"", b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._path.unlink(missing_ok=True)
+        self._file.close()
+
+    def write(self, block: bytes) -> None:
+        """Raises TooLarge when it is more than allowed or the disk is full."""
+        self._size += len(block)
+        if self._size > self._most_bytes:
+            raise TooLarge(f"The image is too large: at most {self._most_bytes} bytes are allowed")
+        self._require_space(len(block))
+        for running in self._hashes:
+            running.update(block)
+        if len(self._head) < HEAD_BYTES:
+            self._head += block[: HEAD_BYTES - len(self._head)]
+        self._tail = (self._tail + block[-TAIL_BYTES:])[-TAIL_BYTES:]
+        try:
+            rest = memoryview(block)
+            while rest:
+                rest = rest[self._file.write(rest) or 0 :]
+        except OSError as cause:
+            raise _failed(cause) from cause
+
+    def finish(self) -> Content:
+        """Everything is on the disk. Raises TooLarge when that is full."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as cause:
+            raise _failed(cause) from cause
+        sha256, sha512, md5 = (running.hexdigest() for running in self._hashes)
+        return Content(self._size, sha256, sha512, md5, self._head, self._tail)
+
+    def keep(self, sha256: str) -> None:
+        """Put it in its place, also where the same content is already. While holding `lock`."""
+        self._path.rename(self._directory / sha256)
+        handle = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def _require_space(self, more_bytes: int) -> None:
+        space = os.fstatvfs(self._file.fileno())
+        spare = min(space.f_blocks * space.f_frsize // SPARE_FRACTION, SPARE_BYTES_MAX)
+        if space.f_bavail * space.f_frsize < spare + more_bytes:
+            raise TooLarge("Image storage media is full: there is not enough disk space.")
+
+
+def draft(directory: Path, most_bytes: int) -> Draft:
+    """Begin a new content. Raises TooLarge when the disk is full."""
+    try:
+        with lock(directory):  # Nobody takes it for a left-over before it is locked itself.
+            return Draft(directory, most_bytes)
+    except OSError as cause:
+        raise _failed(cause) from cause
+
+
+@contextlib.contextmanager
+def lock(directory: Path) -> Iterator[None]:
+    """Held by one thread of one process at a time."""
+    handle = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def delete(directory: Path, sha256: str) -> None:
+    """While holding `lock`. Whoever reads it goes on reading."""
+    (directory / sha256).unlink(missing_ok=True)
+
+
+def delete_orphans(directory: Path, named: Collection[str]) -> list[str]:
+    """Remove contents that nothing names and drafts that nobody writes. While holding `lock`.
+
+    Gives the names of what went.
+    """
+    gone: list[str] = []
+    for path in sorted(directory.iterdir()):
+        if path.name == LOCK or path.name in named:
+            continue
+        if path.name.startswith(DRAFT) and _is_held(path):
+            continue
+        path.unlink(missing_ok=True)
+        gone.append(path.name)
+    return gone
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return True  # It has just been kept or dropped.
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _failed(cause: OSError) -> TooLarge | Transient:
+    if cause.errno in FULL:
+        return TooLarge("Image storage media is full: there is not enough disk space.")
+    return Transient("write an image file")

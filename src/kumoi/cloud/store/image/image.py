@@ -1,0 +1,174 @@
+"""Images: the rows, with their tags and their own properties.
+
+`sha256` names the file that holds the content (drivers/image/files.py) and is what hosts check;
+`sha512` and `checksum` (MD5) are what the API shows. All three are None until there is content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store import listing, schema
+from kumoi.cloud.store.listing import Listing
+from kumoi.cloud.store.schema import ID, NAME, metadata
+from kumoi.engine.db import Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """`owner` is a project's id. `content_format` is what the content was seen to be."""
+
+    id: str
+    name: str | None
+    status: str
+    visibility: str
+    owner: str | None
+    container_format: str | None
+    disk_format: str | None
+    content_format: str | None
+    min_disk: int
+    min_ram: int
+    size: int | None
+    virtual_size: int | None
+    checksum: str | None
+    sha512: str | None
+    sha256: str | None
+    protected: bool
+    os_hidden: bool
+    created_at: datetime
+    updated_at: datetime
+    properties: dict[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+
+
+image = sa.Table(
+    "image",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("name", NAME),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("visibility", sa.String(16), nullable=False),
+    sa.Column("owner", ID, index=True),
+    sa.Column("container_format", sa.String(16)),
+    sa.Column("disk_format", sa.String(16)),
+    sa.Column("content_format", sa.String(16)),
+    sa.Column("min_disk", sa.Integer, nullable=False),
+    sa.Column("min_ram", sa.Integer, nullable=False),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("virtual_size", sa.BigInteger),
+    sa.Column("checksum", sa.String(32)),
+    sa.Column("sha512", sa.String(128)),
+    sa.Column("sha256", sa.String(64), index=True),
+    sa.Column("protected", sa.Boolean, nullable=False),
+    sa.Column("os_hidden", sa.Boolean, nullable=False),
+    sa.Column("created_at", Timestamp, nullable=False),
+    sa.Column("updated_at", Timestamp, nullable=False),
+)
+
+image_property = sa.Table(
+    "image_property",
+    metadata,
+    sa.Column("image_id", ID, sa.ForeignKey("image.id"), primary_key=True),
+    sa.Column("name", NAME, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+image_tag = sa.Table(
+    "image_tag",
+    metadata,
+    sa.Column("image_id", ID, sa.ForeignKey("image.id"), primary_key=True),
+    sa.Column("tag", NAME, primary_key=True),
+)
+
+PARTS = ("properties", "tags")  # What is kept beside the image's own row.
+
+
+def insert(connection: Connection, row: Image) -> None:
+    values = asdict(row)
+    for part in PARTS:
+        values.pop(part)
+    schema.insert(connection, image, values)
+    _insert_parts(connection, row.id, row.properties, row.tags)
+
+
+def get(connection: Connection, key: str) -> Image | None:
+    found = schema.fetch(connection, sa.select(image).where(image.c.id == key), Image)
+    return _with_parts(connection, found)[0] if found else None
+
+
+def page(
+    connection: Connection, wanted: Listing, conditions: Sequence[sa.ColumnElement[bool]]
+) -> list[Image]:
+    """One page; `conditions` come from image_filter.py."""
+    found = listing.page(connection, image, Image, wanted, *conditions)
+    return _with_parts(connection, found)
+
+
+def active_public(connection: Connection) -> list[Image]:
+    """What every tenant can make servers from."""
+    query = sa.select(image).where(image.c.status == "active", image.c.visibility == "public")
+    found = schema.fetch(connection, query.order_by(image.c.id), Image)
+    return _with_parts(connection, found)
+
+
+def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:
+    """`properties` and `tags` in `values` replace all of them."""
+    columns = {name: value for name, value in values.items() if name not in PARTS}
+    schema.update(connection, image, key, columns)
+    if "properties" in values:
+        connection.execute(sa.delete(image_property).where(image_property.c.image_id == key))
+        _insert_parts(connection, key, values["properties"], ())
+    if "tags" in values:
+        connection.execute(sa.delete(image_tag).where(image_tag.c.image_id == key))
+        _insert_parts(connection, key, {}, values["tags"])
+
+
+def delete(connection: Connection, key: str) -> None:
+    for table in (image_property, image_tag):
+        connection.execute(sa.delete(table).where(table.c.image_id == key))
+    schema.delete(connection, image, key)
+
+
+def contents(connection: Connection) -> set[str]:
+    """The sha256 of all content that an image has."""
+    query = sa.select(image.c.sha256).where(image.c.sha256.is_not(None)).distinct()
+    return set(connection.execute(query).scalars())
+
+
+def has_content(connection: Connection, sha256: str) -> bool:
+    """Whether any image has this content."""
+    query = sa.select(image.c.id).where(image.c.sha256 == sha256).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def _insert_parts(
+    connection: Connection, key: str, properties: Mapping[str, str], tags: Collection[str]
+) -> None:
+    schema.insert_all(
+        connection,
+        image_property,
+        [{"image_id": key, "name": name, "value": value} for name, value in properties.items()],
+    )
+    schema.insert_all(
+        connection, image_tag, [{"image_id": key, "tag": tag} for tag in sorted(set(tags))]
+    )
+
+
+def _with_parts(connection: Connection, rows: Sequence[Image]) -> list[Image]:
+    ids = [row.id for row in rows]
+    properties: dict[str, dict[str, str]] = {key: {} for key in ids}
+    tags: dict[str, list[str]] = {key: [] for key in ids}
+    if ids:
+        query = sa.select(image_property).where(image_property.c.image_id.in_(ids))
+        for found in connection.execute(query.order_by(image_property.c.name)):
+            properties[found.image_id][found.name] = found.value
+        labelled = sa.select(image_tag).where(image_tag.c.image_id.in_(ids))
+        for found in connection.execute(labelled.order_by(image_tag.c.tag)):
+            tags[found.image_id].append(found.tag)
+    return [replace(row, properties=properties[row.id], tags=tuple(tags[row.id])) for row in rows]

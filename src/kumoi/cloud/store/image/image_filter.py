@@ -1,0 +1,102 @@
+"""Which images a list shows: what the caller may see, and what the request asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from kumoi.cloud.store.image.image import image, image_property, image_tag
+from kumoi.cloud.store.image.member import member
+
+COMPARISONS = ("gt", "gte", "lt", "lte", "eq", "neq")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeFilter:
+    """`comparison` is one of COMPARISONS."""
+
+    column: str
+    comparison: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a request asks for. `visibility` of None is all but community images of others;
+    `member_status` of "all" is any.
+    """
+
+    visibility: str | None = None
+    member_status: str = "accepted"
+    os_hidden: bool = False
+    size_min: int | None = None
+    size_max: int | None = None
+    tags: Sequence[str] = ()
+    times: Sequence[TimeFilter] = ()
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+def conditions(
+    wanted: Wanted, *, project_id: str | None, is_admin: bool
+) -> list[sa.ColumnElement[bool]]:
+    found: list[sa.ColumnElement[bool]] = [
+        image.c.os_hidden.is_(wanted.os_hidden),
+        _visible(wanted, project_id, is_admin=is_admin),
+    ]
+    if wanted.size_min is not None:
+        found.append(image.c.size >= wanted.size_min)
+    if wanted.size_max is not None:
+        found.append(image.c.size <= wanted.size_max)
+    for tag in wanted.tags:
+        tagged = sa.select(image_tag.c.image_id).where(image_tag.c.tag == tag)
+        found.append(image.c.id.in_(tagged))
+    for name, value in wanted.properties.items():
+        having = sa.select(image_property.c.image_id).where(
+            image_property.c.name == name, image_property.c.value == value
+        )
+        found.append(image.c.id.in_(having))
+    found += [_compared(image.c[time.column], time) for time in wanted.times]
+    return found
+
+
+def _visible(wanted: Wanted, project_id: str | None, *, is_admin: bool) -> sa.ColumnElement[bool]:
+    """A list shows what is public, the caller's own and what it accepted as a member. Community
+    images of others show only where they are asked for.
+    """
+    own: sa.ColumnElement[bool] = sa.false() if project_id is None else image.c.owner == project_id
+    shared = (image.c.visibility == "shared") & image.c.id.in_(_shared_with(wanted, project_id))
+    public = image.c.visibility == "public"
+    community = image.c.visibility == "community"
+    if wanted.visibility == "all":
+        return sa.true() if is_admin else own | shared | public | community
+    if wanted.visibility == "community":
+        return community
+    if wanted.visibility == "public":
+        return public
+    seen = ~community | own if is_admin else own | shared | public
+    if wanted.visibility is None:
+        return seen
+    return (image.c.visibility == wanted.visibility) & seen
+
+
+def _shared_with(wanted: Wanted, project_id: str | None) -> sa.Select[Any]:
+    query = sa.select(member.c.image_id).where(member.c.member_id == project_id)
+    if wanted.member_status != "all":
+        query = query.where(member.c.status == wanted.member_status)
+    return query
+
+
+def _compared(column: sa.Column[Any], time: TimeFilter) -> sa.ColumnElement[bool]:
+    by_name: dict[str, sa.ColumnElement[bool]] = {
+        "gt": column > time.at,
+        "gte": column >= time.at,
+        "lt": column < time.at,
+        "lte": column <= time.at,
+        "eq": column == time.at,
+        "neq": column != time.at,
+    }
+    return by_name[time.comparison]
