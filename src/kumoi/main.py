@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kumoi.base.errors import KumoiError
+from kumoi.base.errors import KumoiError, UserError, chain
 from kumoi.config import Settings, parse
 
 EXIT_FAILED = 1
@@ -90,12 +90,20 @@ def main(argv: list[str] | None = None) -> int:
             raise KumoiError(f"this needs root, run it with sudo: sudo ./kumoi {args.command}")
         status: int = importlib.import_module(command.module).run(args)
     except KumoiError as error:
-        red, plain = ("\x1b[31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
-        sys.stderr.write(f"{red}kumoi: {error}{plain}\n")
+        _tell(error)
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return status
+
+
+def _tell(error: KumoiError) -> None:
+    """What the caller can mend takes one line; what failed underneath is told with its causes."""
+    red, plain = ("\x1b[31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
+    sys.stderr.write(f"{red}kumoi: {error}{plain}\n")
+    if not isinstance(error, UserError):
+        for cause in chain(error)[1:]:
+            sys.stderr.write(f"    because of {cause}\n")
 
 
 def _parser(called: str) -> argparse.ArgumentParser:

@@ -6,7 +6,8 @@ import argparse
 
 from kumoi.cli import choice
 from kumoi.cli.progress import Progress
-from kumoi.hosts import clouds_yaml, teardown
+from kumoi.cloud.agent.purge import purge
+from kumoi.hosts import clouds_yaml, control, teardown
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +25,11 @@ def run(args: argparse.Namespace) -> int:
             teardown.stop(settings)
         return 0
     with choice.alone(settings):
-        with progress.stage("stop processes, servers and links"):
+        with progress.stage("stop processes"):
+            control.stop(settings)
+        with progress.stage("stop servers"):
+            purge(settings, data=args.purge)
+        with progress.stage("remove links, mounts and namespaces"):
             teardown.stop(settings)
         if args.purge:
             with progress.stage("remove what it kept"):
