@@ -22,11 +22,9 @@ PROTOCOLS = {
     "egp": 8,
     "esp": 50,
     "gre": 47,
-    "hopopt": 0,
     "icmp": 1,
     "icmpv6": 58,
     "igmp": 2,
-    "ip": 0,
     "ipip": 4,
     "ipv6-encap": 41,
     "ipv6-frag": 44,
@@ -61,7 +59,7 @@ V6_ONLY = frozenset(
 PROTOCOL_MAX = 255
 PORT_MAX = 65_535
 ICMP_MAX = 255
-ANY_PROTOCOL = frozenset({"", "any", "0"})
+ANY_PROTOCOL = frozenset({"", "any", "ip", "hopopt", "0"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,8 +146,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityGroup:
+    """One that is not stateful allows only what its rules say, answers too."""
+
     id: str
     name: str = ""
+    stateful: bool = True
     rules: tuple[Rule, ...] = ()
 
 

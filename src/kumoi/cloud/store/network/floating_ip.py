@@ -87,15 +87,16 @@ def update(connection: Connection, key: str, *, now: datetime, **values: Any) ->
     standard.update(connection, floating_ip, key, now=now, values=values)
 
 
+def has_stale_status(connection: Connection) -> bool:
+    """Whether `set_statuses` would change any."""
+    query = sa.select(floating_ip.c.id).where(sa.or_(*_stale().values())).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def set_statuses(connection: Connection) -> None:
     """ACTIVE when it leads somewhere, DOWN when not: what is, so no revision changes."""
-    leads = floating_ip.c.port_id.is_not(None)
-    for status, condition in (("ACTIVE", leads), ("DOWN", sa.not_(leads))):
-        connection.execute(
-            sa.update(floating_ip)
-            .where(condition, floating_ip.c.status != status)
-            .values(status=status)
-        )
+    for status, condition in _stale().items():
+        connection.execute(sa.update(floating_ip).where(condition).values(status=status))
 
 
 def delete(connection: Connection, key: str) -> None:
@@ -104,3 +105,12 @@ def delete(connection: Connection, key: str) -> None:
 
 def count(connection: Connection, project_id: str) -> int:
     return standard.count(connection, floating_ip, project_id)
+
+
+def _stale() -> dict[str, sa.ColumnElement[bool]]:
+    """Which rows do not say the status that they should have, by that status."""
+    leads = floating_ip.c.port_id.is_not(None)
+    return {
+        "ACTIVE": sa.and_(leads, floating_ip.c.status != "ACTIVE"),
+        "DOWN": sa.and_(sa.not_(leads), floating_ip.c.status != "DOWN"),
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -143,14 +143,21 @@ def every(connection: Connection) -> list[Port]:
     return schema.fetch(connection, sa.select(port), Port)
 
 
-def statuses(connection: Connection) -> list[tuple[str, str, str, str]]:
-    """(id, status, host, owner) of each port that belongs to something."""
-    rows = connection.execute(
-        sa.select(port.c.id, port.c.status, port.c.host, port.c.device_owner).where(
-            port.c.device_owner != ""
-        )
-    )
-    return [(row.id, row.status, row.host, row.device_owner) for row in rows]
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of a port's state, without the rest of it."""
+
+    id: str
+    status: str
+    host: str
+    device_owner: str
+    admin_state_up: bool
+
+
+def standings(connection: Connection) -> list[Standing]:
+    """Of all ports."""
+    columns = [port.c[item.name] for item in fields(Standing)]
+    return schema.fetch(connection, sa.select(*columns), Standing)
 
 
 def set_status(connection: Connection, keys: Sequence[str], status: str) -> None:

@@ -135,7 +135,7 @@ def _group(
             direction=TO_PORT if rule.direction == Direction.INGRESS else FROM_PORT,
             priority=ALLOW_PRIORITY,
             match=match,
-            action="allow-related",
+            action="allow-related" if group.stateful else "allow-stateless",
         )
 
 

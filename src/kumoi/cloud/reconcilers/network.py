@@ -1,0 +1,231 @@
+"""Reconciler: the network engine is made to be what the store wants, and the store learns what is.
+
+The world may drift, so each round compares; but when nothing was written since the last one, only
+every DRIFT_S. Runs in the worker under a lease (engine/loop.py). It writes no wanted state: only
+the status of ports and floating IPs, and only when it differs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base import log
+from kumoi.base.clock import Clock
+from kumoi.cloud.domain.network import owner
+from kumoi.cloud.domain.network.security_group_rule import normalized
+from kumoi.cloud.drivers.network.interface import (
+    AddressPair,
+    Direction,
+    Ethertype,
+    FixedIp,
+    FloatingIp,
+    HostRoute,
+    Network,
+    Northbound,
+    Port,
+    Router,
+    Rule,
+    SecurityGroup,
+    Subnet,
+    Topology,
+)
+from kumoi.cloud.store.network import floating_ip as floating_ip_store
+from kumoi.cloud.store.network import network as network_store
+from kumoi.cloud.store.network import port as port_store
+from kumoi.cloud.store.network import router as router_store
+from kumoi.cloud.store.network import security_group as security_group_store
+from kumoi.cloud.store.network import security_group_rule as rule_store
+from kumoi.cloud.store.network import standard
+from kumoi.cloud.store.network import subnet as subnet_store
+from kumoi.engine import feed
+from kumoi.engine.db import Database
+
+DRIFT_S = 60.0  # How long the engine may differ when somebody else changed it.
+ACTIVE = "ACTIVE"
+DOWN = "DOWN"
+NOT_APPLICABLE = "N/A"
+
+
+class NetworkReconciler:
+    """One `round` at a time, from one thread."""
+
+    def __init__(self, database: Database, northbound: Northbound, clock: Clock) -> None:
+        self._database = database
+        self._northbound = northbound
+        self._clock = clock
+        self._seen = -1  # The last revision of the topic that the engine has.
+        self._compared_at_s = 0.0
+        self._up: frozenset[str] | None = None
+
+    def round(self) -> None:
+        """Raises Transient when the engine does not answer; the next round does it all again."""
+        changed = self._converge()
+        up = self._northbound.ports_up()
+        if changed or up != self._up:
+            self._write_back(up)
+            self._up = up
+
+    def _converge(self) -> bool:
+        """Whether the engine was compared with the store."""
+        now_s = self._clock.monotonic()
+        with self._database.read() as connection:
+            newest = feed.changes(connection, standard.TOPIC, since=self._seen).revision
+            is_due = self._seen < 0 or now_s - self._compared_at_s >= DRIFT_S
+            if newest == self._seen and not is_due:
+                return False
+            topology = load(connection)
+        applied = self._northbound.converge(topology)
+        if applied.actions:
+            duration_s = round(self._clock.monotonic() - now_s, 3)
+            log.event("network.converged", actions=len(applied.actions), duration_s=duration_s)
+        self._seen, self._compared_at_s = newest, now_s
+        return True
+
+    def _write_back(self, up: frozenset[str]) -> None:
+        """What is, into the store; no write when it says so already."""
+        with self._database.read() as connection:
+            stale = stale_statuses(port_store.standings(connection), up)
+            floating = floating_ip_store.has_stale_status(connection)
+        if not stale and not floating:
+            return
+        with self._database.write(wakes=False) as connection:
+            # Looked at again: ports may have been bound or released since.
+            for status, keys in stale_statuses(port_store.standings(connection), up).items():
+                port_store.set_status(connection, keys, status)
+            floating_ip_store.set_statuses(connection)
+
+
+def stale_statuses(
+    standings: list[port_store.Standing], up: frozenset[str]
+) -> dict[str, list[str]]:
+    """The ports whose status is not what it should be, by the status that they should have."""
+    stale: dict[str, list[str]] = defaultdict(list)
+    for one in standings:
+        status = _status(one, up)
+        if status != one.status:
+            stale[status].append(one.id)
+    return stale
+
+
+def _status(one: port_store.Standing, up: frozenset[str]) -> str:
+    """A router's port is part of the engine; a server's is active when its host has plugged it."""
+    if one.device_owner == owner.FLOATING_IP:
+        return NOT_APPLICABLE
+    if not one.admin_state_up:
+        return DOWN
+    if one.device_owner in owner.ROUTER:
+        return ACTIVE
+    return ACTIVE if one.host and one.id in up else DOWN
+
+
+def load(connection: Connection) -> Topology:
+    """The whole network as wanted, in one query for each kind of thing."""
+    return Topology(
+        networks=tuple(_network(row) for row in network_store.every(connection)),
+        subnets=tuple(_subnet(row) for row in subnet_store.every(connection)),
+        ports=tuple(_port(row) for row in port_store.every(connection)),
+        routers=tuple(_router(row) for row in router_store.every(connection)),
+        floating_ips=_floating_ips(connection),
+        security_groups=_security_groups(connection),
+    )
+
+
+def _network(row: network_store.Network) -> Network:
+    return Network(
+        id=row.id,
+        name=row.name,
+        mtu=row.mtu,
+        external=row.external,
+        physical_network=row.physical_network,
+        admin_state_up=row.admin_state_up,
+    )
+
+
+def _subnet(row: subnet_store.Subnet) -> Subnet:
+    return Subnet(
+        id=row.id,
+        network_id=row.network_id,
+        cidr=row.cidr,
+        ip_version=row.ip_version,
+        gateway_ip=row.gateway_ip,
+        enable_dhcp=row.enable_dhcp,
+        dns_nameservers=tuple(row.dns_nameservers),
+        host_routes=_routes(row.host_routes),
+        ipv6_ra_mode=row.ipv6_ra_mode,
+        ipv6_address_mode=row.ipv6_address_mode,
+    )
+
+
+def _port(row: port_store.Port) -> Port:
+    return Port(
+        id=row.id,
+        network_id=row.network_id,
+        mac=row.mac_address,
+        name=row.name,
+        fixed_ips=tuple(FixedIp(subnet_id=pair[0], address=pair[1]) for pair in row.fixed_ips),
+        device_owner=row.device_owner,
+        device_id=row.device_id,
+        admin_state_up=row.admin_state_up,
+        port_security_enabled=row.port_security_enabled,
+        security_group_ids=tuple(row.security_group_ids),
+        allowed_address_pairs=tuple(
+            AddressPair(address=address, mac=mac)
+            for address, mac in row.allowed_address_pairs
+            if address is not None
+        ),
+        generation=row.revision_number,
+    )
+
+
+def _router(row: router_store.Router) -> Router:
+    return Router(
+        id=row.id,
+        name=row.name,
+        admin_state_up=row.admin_state_up,
+        enable_snat=row.enable_snat,
+        routes=_routes(row.routes),
+    )
+
+
+def _floating_ips(connection: Connection) -> tuple[FloatingIp, ...]:
+    """Answered for by the router's gateway host: other hosts need no way outside."""
+    return tuple(
+        FloatingIp(
+            id=row.id,
+            address=row.floating_ip_address,
+            router_id=row.router_id,
+            port_id=row.port_id,
+            fixed_address=row.fixed_ip_address,
+        )
+        for row in floating_ip_store.associated(connection)
+        if row.router_id and row.port_id and row.fixed_ip_address
+    )
+
+
+def _security_groups(connection: Connection) -> tuple[SecurityGroup, ...]:
+    rules: dict[str, list[Rule]] = defaultdict(list)
+    for row in rule_store.every(connection):
+        rules[row.security_group_id].append(_rule(row))
+    return tuple(
+        SecurityGroup(id=row.id, name=row.name, stateful=row.stateful, rules=tuple(rules[row.id]))
+        for row in security_group_store.every(connection)
+    )
+
+
+def _rule(row: rule_store.SecurityGroupRule) -> Rule:
+    return Rule(
+        id=row.id,
+        direction=Direction(row.direction),
+        ethertype=Ethertype(row.ethertype),
+        protocol=row.protocol,
+        port_min=row.port_range_min,
+        port_max=row.port_range_max,
+        remote_prefix=normalized(row.remote_ip_prefix),
+        remote_group_id=row.remote_group_id,
+    )
+
+
+def _routes(pairs: list[list[str]]) -> tuple[HostRoute, ...]:
+    return tuple(HostRoute(destination=pair[0], nexthop=pair[1]) for pair in pairs)
