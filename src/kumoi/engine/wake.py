@@ -42,6 +42,8 @@ class Wake:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
             for path in self._directory.iterdir():
+                if path.is_dir():
+                    continue  # Another store's, within ours.
                 try:
                     sender.sendto(b"!", str(path))
                 except (ConnectionRefusedError, FileNotFoundError):
