@@ -14,10 +14,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from pyroute2 import NetNS
 
 from kumoi.base import process
 from kumoi.base.errors import Transient
@@ -245,7 +246,6 @@ class World:
     network: OvnNorthbound
     switch: OvsSwitch
     wanted: Topology = BASE
-    plugged: list[str] = field(default_factory=list)
 
     def converge(self, wanted: Topology) -> None:
         """And wait until the host has it."""
@@ -261,10 +261,13 @@ class World:
         return process.run(["ovn-nbctl", f"--db={remote}", "--timeout=15", *args]).out
 
     def plug(self, port: Port) -> None:
+        self.make_link(port)
+        self.switch.ensure_ports({namespace(port): port.id})
+
+    def make_link(self, port: Port) -> None:
         """A namespace with the port's link in it, its addresses set as a server's would be."""
         name, host = namespace(port), self.engines.settings.host_name
         process.run(["ip", "netns", "add", name])
-        self.plugged.append(name)
         batch = [f"link add name {name} type veth peer name eth0 netns {name}"]
         batch += [f"link set dev {name} up mtu 1442"]
         process.run(["ip", "-n", host, "-batch", "-"], stdin="\n".join(batch))
@@ -278,13 +281,11 @@ class World:
         process.run(["ip", "-n", name, "-batch", "-"], stdin="\n".join(batch))
         process.run(["ethtool", "-K", name, "tx", "off", "rx", "off"], namespace=host)
         process.run(["ethtool", "-K", "eth0", "tx", "off"], namespace=name)
-        self.switch.ensure_ports({name: port.id})
 
     def unplug(self, port: Port) -> None:
         name = namespace(port)
         self.switch.delete_ports([name])
         process.run(["ip", "netns", "delete", name])
-        self.plugged.remove(name)
 
 
 def namespace(port: Port) -> str:
@@ -308,8 +309,12 @@ def host() -> Iterator[World]:
     try:
         engines.start_all()
         with (
+            NetNS(SETTINGS.host_name) as inside,
             OvnNorthbound(SETTINGS.northbound_remote) as network,
-            OvsSwitch(SETTINGS.switch_remote) as switch,
+            OvsSwitch(
+                SETTINGS.switch_remote,
+                link_index=lambda name: next(iter(inside.link_lookup(ifname=name)), None),
+            ) as switch,
         ):
             world = World(engines, network, switch)
             network.converge(BASE)
@@ -536,10 +541,24 @@ def test_a_record_deleted_by_hand_is_repaired_by_the_next_round(world: World) ->
 
 
 def test_a_link_that_was_made_anew_is_plugged_again(world: World) -> None:
-    """As when a server is stopped and started: the same name, the same port."""
-    world.unplug(NEIGHBOUR)
-    assert namespace(NEIGHBOUR) not in world.switch.list_ports()
-    world.plug(NEIGHBOUR)
+    """As when a server is stopped and started at once: the same name, the same port."""
+    for _ in range(3):
+        world.unplug(NEIGHBOUR)
+        assert namespace(NEIGHBOUR) not in world.switch.list_ports()
+        world.plug(NEIGHBOUR)
+        reaches(ALIEN, address_of(NEIGHBOUR))
+
+
+def test_a_link_replaced_behind_the_switch_is_noticed_and_plugged_again(world: World) -> None:
+    """As when a server restarts by itself: nobody unplugged the old link."""
+    name = namespace(NEIGHBOUR)
+    process.run(["ip", "netns", "delete", name])
+    gone = ["ip", "-n", SETTINGS.host_name, "link", "show", "dev", name]
+    wait_until(lambda: process.run(gone, check=False).status != 0, "the old link to go")
+    assert name in world.switch.list_ports()
+    world.make_link(NEIGHBOUR)
+    assert name not in world.switch.list_ports()
+    world.switch.ensure_ports({name: NEIGHBOUR.id})
     reaches(ALIEN, address_of(NEIGHBOUR))
 
 

@@ -201,13 +201,15 @@ class Switch(Protocol):
     """
 
     def ensure_ports(self, ports: Mapping[str, str]) -> None:
-        """Plug links, all in one transaction: link name to port id. The links exist already."""
+        """Plug links, together: link name to port id. A link that was replaced by another of its
+        name since it was plugged is plugged anew. The links exist, or are being made meanwhile.
+        """
         ...
 
     def delete_ports(self, names: Collection[str]) -> None:
-        """Unplug links, all in one transaction. One that is not plugged is no error."""
+        """Unplug links, together. One that is not plugged is no error."""
         ...
 
     def list_ports(self) -> dict[str, str]:
-        """Link name to port id, of those plugged."""
+        """Link name to port id, of those plugged and not replaced since."""
         ...

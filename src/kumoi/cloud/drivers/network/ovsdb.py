@@ -208,6 +208,20 @@ class Connection:
                     raise Unreachable(f"{self._name} did not take a transaction in time")
                 self._block(min(deadline, time.monotonic() + ATTEMPT_PAUSE_S))
 
+    def wait_for(
+        self, holds: Callable[[Replica], bool], *, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> bool:
+        """Whether something comes to hold in the replica in time. Raises Unreachable."""
+        deadline = time.monotonic() + timeout_s
+        with self._held():
+            while True:
+                self._connect(deadline)
+                if holds(Replica(self._idl, self._columns)):
+                    return True
+                if time.monotonic() >= deadline:
+                    return False
+                self._block(deadline)
+
     def take_touched(self) -> set[uuid.UUID]:
         """Rows that have changed since the last call. Only while the replica is held."""
         touched = set(self._touched)

@@ -1,25 +1,54 @@
 from __future__ import annotations
 
-from kumoi.cloud.drivers.network.ovs.plan import Plugged, plan_delete, plan_ensure
+from collections.abc import Iterable
+
+from kumoi.cloud.drivers.network.ovs.plan import (
+    Action,
+    Mark,
+    Plug,
+    Plugged,
+    is_stale,
+    plan_delete,
+    plan_ensure,
+    plan_stale,
+)
 
 
-def printed(actions: object) -> list[str]:
-    assert isinstance(actions, list)
+def printed(actions: Iterable[Action]) -> list[str]:
     return [str(action) for action in actions]
 
 
 def test_what_is_plugged_already_stays_and_the_rest_is_plugged() -> None:
-    plugged = [Plugged("k1", "port-1", ours=True)]
-    assert printed(plan_ensure({"k2": "port-2", "k1": "port-1"}, plugged)) == ["plug k2 as port-2"]
-    assert plan_ensure({"k1": "port-1"}, plugged) == []
+    plugged = [Plugged("k1", "port-1", ours=True, link_index=7)]
+    wanted = {"k2": "port-2", "k1": "port-1"}
+    assert plan_ensure(wanted, plugged, {"k1": 7, "k2": 8}) == [Plug("k2", "port-2", 8)]
+    assert plan_ensure({"k1": "port-1"}, plugged, {"k1": 7}) == []
+    assert plan_ensure({"k1": "port-1"}, plugged, {}) == []
 
 
 def test_a_link_plugged_as_another_port_or_unmarked_is_marked() -> None:
     plugged = [Plugged("k1", "old", ours=True), Plugged("k2", "port-2", ours=False)]
-    assert printed(plan_ensure({"k1": "port-1", "k2": "port-2"}, plugged)) == [
-        "mark k1 as port-1",
-        "mark k2 as port-2",
+    actions = plan_ensure({"k1": "port-1", "k2": "port-2", "k3": "port-3"}, plugged, {})
+    assert printed(actions) == ["mark k1 as port-1", "mark k2 as port-2", "plug k3 as port-3"]
+
+
+def test_an_index_that_was_not_known_is_noted() -> None:
+    plugged = [Plugged("k1", "port-1", ours=True)]
+    assert plan_ensure({"k1": "port-1"}, plugged, {"k1": 7}) == [Mark("k1", "port-1", 7)]
+
+
+def test_a_port_whose_link_was_replaced_is_unplugged_first() -> None:
+    plugged = [
+        Plugged("gone", "port-1", ours=True, link_index=7),
+        Plugged("replaced", "port-2", ours=True, link_index=7),
+        Plugged("same", "port-3", ours=True, link_index=7),
+        Plugged("unknown", "port-4", ours=True),
+        Plugged("unwanted", "port-5", ours=True, link_index=7),
     ]
+    indexes = {"replaced": 8, "same": 7, "unknown": 9, "unwanted": 10}
+    assert [port.name for port in plugged if is_stale(port, indexes)] == ["replaced", "unwanted"]
+    wanted = {port.name: str(port.port_id) for port in plugged[:-1]}
+    assert printed(plan_stale(wanted, plugged, indexes)) == ["unplug replaced"]
 
 
 def test_only_our_links_are_unplugged() -> None:

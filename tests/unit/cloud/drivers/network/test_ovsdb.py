@@ -315,6 +315,40 @@ def test_what_ovn_notes_at_a_link_is_kept_when_it_becomes_another_port(
         assert "port-2" in ids
 
 
+def test_a_link_is_plugged_again_only_when_the_switch_has_let_go(switch_server: Server) -> None:
+    """A link replaced by another of its name is no longer plugged, and plugging it takes two steps.
+    Nobody plays the switch's part here but the test.
+    """
+    indexes = {"k1": 5}
+    with OvsSwitch(switch_server.remote, link_index=indexes.get, timeout_s=0.3) as switch:
+        switch.ensure_ports({"k1": "port-1", "late": "port-2"})
+        assert set(switch.list_ports()) == {"k1", "late"}
+        indexes |= {"k1": 6, "late": 7}
+        assert set(switch.list_ports()) == {"late"}
+        with pytest.raises(Transient, match="let go"):
+            switch.ensure_ports({"k1": "port-1"})
+        assert vsctl(switch_server, "list-ports", "br-int").split() == ["late"]
+        following = vsctl(switch_server, "get", "Open_vSwitch", ".", "next_cfg").strip()
+        vsctl(switch_server, "set", "Open_vSwitch", ".", f"cur_cfg={following}")
+        switch.ensure_ports({"k1": "port-1"})
+        assert set(switch.list_ports()) == {"k1", "late"}
+        indexes.clear()
+        assert set(switch.list_ports()) == {"k1", "late"}
+
+
+def test_the_index_of_a_link_made_while_it_is_plugged_is_noted(switch_server: Server) -> None:
+    asked: list[str] = []
+
+    def appearing(name: str) -> int | None:
+        asked.append(name)
+        return 9 if len(asked) > 3 else None
+
+    with OvsSwitch(switch_server.remote, link_index=appearing) as switch:
+        switch.ensure_ports({"k1": "port-1"})
+    noted = vsctl(switch_server, "get", "Port", "k1", "external_ids:kumoi\\:link")
+    assert noted.strip().strip('"') == "9"
+
+
 def test_a_switch_without_its_bridge_is_waited_for(switch_server: Server) -> None:
     vsctl(switch_server, "del-br", "br-int")
     with OvsSwitch(switch_server.remote) as switch:

@@ -1,12 +1,15 @@
 """A host's switch: which links are plugged into its integration bridge, and as which ports.
 
-`OvsSwitch` is used by the host agent. It writes only the switch's own database; ovs-vswitchd and
-ovn-controller do the rest, and go on doing it when the agent is gone.
+`OvsSwitch` is used by the host agent, in the host's network namespace. It writes only the switch's
+own database; ovs-vswitchd and ovn-controller do the rest, and go on doing it when the agent is
+gone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import socket
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,18 +21,31 @@ from kumoi.cloud.drivers.network.ovs.plan import (
     Plug,
     Plugged,
     Unplug,
+    is_stale,
     plan_delete,
     plan_ensure,
+    plan_stale,
 )
 
 DATABASE = "Open_vSwitch"
 INTEGRATION_BRIDGE = "br-int"
 KIND = "kumoi:kind"
 PORT = "port"
+LINK_INDEX = "kumoi:link"
 IFACE_ID = "iface-id"
 """What ovn-controller looks for: the logical port that an interface is."""
+LINK_WAIT_S = 0.2
+LINK_POLL_S = 0.002
 
 TABLES = (
+    ovsdb.Table(
+        name="Open_vSwitch",
+        root=True,
+        columns={
+            "next_cfg": ovsdb.Column(type="integer"),
+            "cur_cfg": ovsdb.Column(type="integer"),
+        },
+    ),
     ovsdb.Table(
         name="Bridge",
         root=False,
@@ -52,6 +68,14 @@ TABLES = (
 )
 
 
+def link_index(name: str) -> int | None:
+    """The kernel's number of a link in this namespace, or None where there is no such link."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return None
+
+
 class OvsSwitch:
     """Implements `interface.Switch`. `remote` such as unix:/run/openvswitch/db.sock."""
 
@@ -60,36 +84,38 @@ class OvsSwitch:
         remote: str,
         *,
         bridge: str = INTEGRATION_BRIDGE,
+        link_index: Callable[[str], int | None] = link_index,
         timeout_s: float = ovsdb.DEFAULT_TIMEOUT_S,
     ) -> None:
         self._connection = ovsdb.Connection(remote, DATABASE, TABLES)
         self._bridge_name = bridge
+        self._link_index = link_index
         self._timeout_s = timeout_s
 
     def ensure_ports(self, ports: Mapping[str, str]) -> None:
-        def change(database: ovsdb.Change) -> None:
-            bridge = self._bridge(database)
-            links = _links(bridge, database)
-            _apply(plan_ensure(ports, _plugged(links, database)), bridge, links, database)
-
-        self._connection.transact(change, timeout_s=self._timeout_s)
+        indexes = self._indexes(ports)
+        self._change(lambda plugged: plan_stale(ports, plugged, indexes))
+        if not ports.keys() <= self.list_ports().keys():
+            self._await_taken()
+        self._change(lambda plugged: plan_ensure(ports, plugged, indexes))
+        if indexes.keys() < ports.keys():
+            late = self._late_indexes(ports.keys() - indexes.keys())
+            self._change(lambda plugged: plan_ensure(ports, plugged, {**indexes, **late}))
 
     def delete_ports(self, names: Collection[str]) -> None:
-        def change(database: ovsdb.Change) -> None:
-            bridge = self._bridge(database)
-            links = _links(bridge, database)
-            _apply(plan_delete(names, _plugged(links, database)), bridge, links, database)
-
-        self._connection.transact(change, timeout_s=self._timeout_s)
+        self._change(lambda plugged: plan_delete(names, plugged))
 
     def list_ports(self) -> dict[str, str]:
+        """Not those whose link is another than was plugged: plugging these anew mends them."""
         with self._connection.reading(timeout_s=self._timeout_s) as database:
             links = _links(self._bridge(database), database)
-            return {
-                link.name: link.port_id
-                for link in _plugged(links, database)
-                if link.ours and link.port_id is not None
-            }
+            ours = [port for port in _plugged(links, database) if port.ours]
+        indexes = self._indexes(port.name for port in ours)
+        return {
+            port.name: port.port_id
+            for port in ours
+            if port.port_id is not None and not is_stale(port, indexes)
+        }
 
     def close(self) -> None:
         self._connection.close()
@@ -105,11 +131,43 @@ class OvsSwitch:
     ) -> None:
         self.close()
 
+    def _change(self, plan: Callable[[Iterable[Plugged]], Iterable[Action]]) -> None:
+        def change(database: ovsdb.Change) -> None:
+            bridge = self._bridge(database)
+            links = _links(bridge, database)
+            _apply(tuple(plan(tuple(_plugged(links, database)))), bridge, links, database)
+
+        self._connection.transact(change, timeout_s=self._timeout_s)
+
+    def _await_taken(self) -> None:
+        """Until ovs-vswitchd has done what was asked of it. It must have let a link go before one of
+        the same name is plugged: it does not notice the change when it sees both at once.
+        """
+        if not self._connection.wait_for(_is_taken, timeout_s=self._timeout_s):
+            raise Transient("the switch has not let go of what was unplugged")
+
+    def _indexes(self, names: Iterable[str]) -> dict[str, int]:
+        found = ((name, self._link_index(name)) for name in names)
+        return {name: index for name, index in found if index is not None}
+
+    def _late_indexes(self, names: Collection[str]) -> dict[str, int]:
+        """Of links that somebody makes while they are being plugged."""
+        deadline = time.monotonic() + LINK_WAIT_S
+        while True:
+            found = self._indexes(names)
+            if len(found) == len(names) or time.monotonic() >= deadline:
+                return found
+            time.sleep(LINK_POLL_S)
+
     def _bridge(self, database: ovsdb.Replica) -> ovsdb.Row:
         for bridge in database.rows("Bridge"):
             if database.value(bridge, "Bridge", "name") == self._bridge_name:
                 return bridge
         raise Transient(f"the switch has no bridge {self._bridge_name} yet")
+
+
+def _is_taken(database: ovsdb.Replica) -> bool:
+    return all(row.cur_cfg >= row.next_cfg for row in database.rows("Open_vSwitch"))
 
 
 def _links(bridge: ovsdb.Row, database: ovsdb.Replica) -> dict[str, ovsdb.Row]:
@@ -124,11 +182,17 @@ def _plugged(links: Mapping[str, ovsdb.Row], database: ovsdb.Replica) -> Iterabl
             ids = _pairs(database.value(interface, "Interface", "external_ids"))
             port_id = ids.get(IFACE_ID, port_id)
         marks = _pairs(database.value(row, "Port", "external_ids"))
-        yield Plugged(name, port_id, ours=marks.get(KIND) == PORT)
+        index = marks.get(LINK_INDEX, "")
+        yield Plugged(
+            name,
+            port_id,
+            ours=marks.get(KIND) == PORT,
+            link_index=int(index) if index.isdecimal() else None,
+        )
 
 
 def _apply(
-    actions: Iterable[Action],
+    actions: Collection[Action],
     bridge: ovsdb.Row,
     links: Mapping[str, ovsdb.Row],
     database: ovsdb.Change,
@@ -136,24 +200,40 @@ def _apply(
     for action in actions:
         match action:
             case Plug():
-                interface = database.insert("Interface")
-                database.write(interface, "Interface", "name", action.name)
-                ids = frozenset({(IFACE_ID, action.port_id)})
-                database.write(interface, "Interface", "external_ids", ids)
-                port = database.insert("Port")
-                database.write(port, "Port", "name", action.name)
-                database.write(port, "Port", "interfaces", frozenset({interface}))
-                database.write(port, "Port", "external_ids", frozenset({(KIND, PORT)}))
-                database.add(bridge, "ports", port)
+                _plug(action, bridge, database)
             case Mark():
                 port = links[action.name]
-                database.write_key(port, "external_ids", KIND, PORT)
+                for key, value in _marks(action):
+                    database.write_key(port, "external_ids", key, value)
                 for interface in _rows(database.value(port, "Port", "interfaces")):
                     database.write_key(interface, "external_ids", IFACE_ID, action.port_id)
             case Unplug():
                 port = links[action.name]
                 database.remove(bridge, "ports", port)
                 database.delete(port)
+    if any(isinstance(action, Unplug) for action in actions):
+        # As ovs-vsctl does: the switch answers with the same number once it is done.
+        for row in database.rows("Open_vSwitch"):
+            database.write(row, "Open_vSwitch", "next_cfg", row.next_cfg + 1)
+
+
+def _plug(action: Plug, bridge: ovsdb.Row, database: ovsdb.Change) -> None:
+    interface = database.insert("Interface")
+    database.write(interface, "Interface", "name", action.name)
+    ids = frozenset({(IFACE_ID, action.port_id)})
+    database.write(interface, "Interface", "external_ids", ids)
+    port = database.insert("Port")
+    database.write(port, "Port", "name", action.name)
+    database.write(port, "Port", "interfaces", frozenset({interface}))
+    database.write(port, "Port", "external_ids", _marks(action))
+    database.add(bridge, "ports", port)
+
+
+def _marks(action: Plug | Mark) -> frozenset[tuple[str, str]]:
+    marks = {(KIND, PORT)}
+    if action.link_index is not None:
+        marks.add((LINK_INDEX, str(action.link_index)))
+    return frozenset(marks)
 
 
 def _rows(value: Any) -> Iterable[ovsdb.Row]:
