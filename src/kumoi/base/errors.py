@@ -9,6 +9,7 @@
     │   ├── Conflict          the state of things does not allow it now
     │   ├── Stale             it is not the revision that the caller wanted to change
     │   ├── OverQuota         it would exceed a quota
+    │   ├── Unsupported       the API has it, this cloud does not, and says why
     │   ├── TooLarge          the body is larger than allowed
     │   └── RateLimited       too many attempts; `retry_after_s` says when again
     ├── Transient         background work: try again after `retry_after_s`
@@ -105,6 +106,10 @@ class OverQuota(UserError):
     def __init__(self, message: str, *, resource: str) -> None:
         super().__init__(message)
         self.resource = resource
+
+
+class Unsupported(UserError):
+    code = "request.unsupported"
 
 
 class TooLarge(UserError):

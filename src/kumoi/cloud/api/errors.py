@@ -23,6 +23,7 @@ from kumoi.base.errors import (
     TooLarge,
     Transient,
     Unauthenticated,
+    Unsupported,
     UserError,
 )
 from kumoi.cloud.api.request import Reply
@@ -39,6 +40,12 @@ class MethodNotAllowed(UserError):
         self.allowed = ", ".join(sorted(allowed))
 
 
+class UnsupportedMediaType(UserError):
+    """The body is of a type that the resource does not take; 415."""
+
+    code = "request.unsupported_media_type"
+
+
 STATUS: dict[type[KumoiError], int] = {
     Invalid: 400,
     Unauthenticated: 401,
@@ -47,8 +54,10 @@ STATUS: dict[type[KumoiError], int] = {
     Conflict: 409,
     Stale: 412,
     TooLarge: 413,
+    Unsupported: 501,
     NotAcceptable: 406,
     MethodNotAllowed: 405,
+    UnsupportedMediaType: 415,
     RateLimited: 429,
     OverQuota: 403,
     UserError: 400,

@@ -3,7 +3,11 @@
     GET  /host/v1/wanted?since=R&wait_s=W  -> Wanted   long poll; answers at once when newer than R
     POST /host/v1/reports   Reports        -> 204      what is, after each change and every minute
     PUT  /host/v1/inventory Inventory      -> 204      at start and as a sign of life every 10 s
+    PUT  /host/v1/servers/{id}/console     -> 204      text: the last of what a server wrote to its
+                                                       console, when it changed; 64 KiB at most
     GET  /host/v1/images/{id}              -> bytes    the image's file; X-Kumoi-Sha256 names its hash
+    PUT  /host/v1/images/{id}              bytes -> 204  a wanted snapshot: a tarball of the disk
+    DELETE /host/v1/images/{id}            -> 204      a wanted snapshot that cannot be made
 
 The host is the common name of the client's certificate; it sees and reports only its own servers.
 A message says everything about a server: the host needs nothing else, and keeps the last one so
@@ -80,7 +84,8 @@ class Port(Message, frozen=True, kw_only=True):
 class Server(Message, frozen=True, kw_only=True):
     """One server as wanted. `generation` grows with each change that the host must act on, and a
     host refuses one older than it knows. `boot` grows with each reboot asked for, `hard_boot` with
-    each hard one; `build` with each rebuild, which starts again from `image` with an empty disk."""
+    each hard one; `build` with each rebuild, which starts again from `image` with an empty disk.
+    """
 
     id: str
     generation: int
@@ -101,11 +106,13 @@ class Server(Message, frozen=True, kw_only=True):
     boot: int = 0
     hard_boot: int = 0
     build: int = 0
+    snapshots: list[str] = []  # Ids of images wanted of its disk; each until its content has come.
 
 
 class Wanted(Message, frozen=True, kw_only=True):
     """Servers that changed after `since`; with `complete`, all of this host's, so that whatever
-    else the host has must go. `images` are worth having ready."""
+    else the host has must go. `images` are worth having ready.
+    """
 
     revision: int
     complete: bool

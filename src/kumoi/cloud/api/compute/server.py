@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from kumoi.cloud.api.compute import rendering, server_body, server_query, server_view, shapes
@@ -10,8 +9,6 @@ from kumoi.cloud.api.request import UNSET, Reply, Request
 from kumoi.cloud.domain.compute import server as domain
 from kumoi.cloud.domain.compute import server_create, server_delete
 from kumoi.cloud.domain.network import wiring
-
-PASSWORD_BYTES = 9
 
 
 def create(request: Request) -> Reply:
@@ -24,14 +21,12 @@ def create(request: Request) -> Reply:
     asked = body.server.return_reservation_id
     if asked is not UNSET and shapes.flag(asked, "return_reservation_id"):
         return Reply(202, {"reservation_id": made[0].reservation_id})
-    given = body.server.admin_pass
     shown: dict[str, Any] = {
         "id": made[0].id,
         "links": rendering.links(request, f"servers/{made[0].id}"),
         "OS-DCF:diskConfig": made[0].disk_config,
         "security_groups": [{"name": name} for name in wanted.security_groups or ("default",)],
-        # Nothing keeps it: it is here because the API has always had it.
-        "adminPass": secrets.token_urlsafe(PASSWORD_BYTES) if given is UNSET else given,
+        "adminPass": server_body.password(body.server.admin_pass),
     }
     headers = {"Location": f"{request.base}/{rendering.VERSION}/servers/{made[0].id}"}
     return Reply(202, {"server": shown}, headers)

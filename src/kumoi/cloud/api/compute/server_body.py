@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import secrets
 from typing import Annotated, Any
 
 import msgspec
@@ -19,6 +20,11 @@ from kumoi.cloud.domain.compute.server_create import ZONE, NewServer
 
 SERVERS_MAX = 1_000  # In one request.
 USER_DATA_MAX = 65_535
+PASSWORD_BYTES = 9
+REBUILT_COLUMNS = frozenset(
+    {"name", "metadata", "description", "hostname", "key_name", "user_data"}
+    | {"access_ipv4", "access_ipv6", "disk_config"}
+)
 V_NETWORKS = (2, 37)
 SINCE = {
     "description": (2, 19),
@@ -170,8 +176,8 @@ def new_server(request: Request, body: Create) -> NewServer:
         hostname=_or_none(wanted.hostname),
         config_drive=wanted.config_drive not in (UNSET, None, "")
         and shapes.flag(wanted.config_drive, "config_drive"),
-        access_ipv4=address(_or_none(wanted.access_ipv4), "accessIPv4", 4),
-        access_ipv6=address(_or_none(wanted.access_ipv6), "accessIPv6", 6),
+        access_ipv4=shapes.ip_address(_or_none(wanted.access_ipv4), "accessIPv4", 4),
+        access_ipv6=shapes.ip_address(_or_none(wanted.access_ipv6), "accessIPv6", 6),
         zone=zone,
         host_id=host_id,
         disk_config=_or_none(wanted.disk_config) or "MANUAL",
@@ -185,21 +191,8 @@ def changes(request: Request, body: Changes) -> dict[str, Any]:
     values = shapes.given(body)
     for name, version in (("access_ipv4", 4), ("access_ipv6", 6)):
         if name in values:
-            values[name] = address(values[name], f"accessIPv{version}", version)
+            values[name] = shapes.ip_address(values[name], f"accessIPv{version}", version)
     return values
-
-
-def address(value: str | None, field: str, version: int) -> str:
-    """Raises Invalid when it is not an address of that version; empty is none."""
-    if not value:
-        return ""
-    try:
-        found = ipaddress.ip_address(value)
-    except ValueError as cause:
-        raise shapes.invalid(field, value, f"'{value}' is not an IPv{version} address") from cause
-    if found.version != version:
-        raise shapes.invalid(field, value, f"'{value}' is not an IPv{version} address")
-    return value
 
 
 def user_data(value: str | Unset | None) -> str | None:
@@ -213,6 +206,34 @@ def user_data(value: str | Unset | None) -> str | None:
     except (binascii.Error, ValueError) as cause:
         raise shapes.invalid("user_data", value[:64], "it is not a 'base64'") from cause
     return value
+
+
+def image_id(said: str) -> str:
+    """Raises Invalid when it is none. Clients of old send a link."""
+    key = said.rstrip("/").rpartition("/")[2]
+    if not is_uuid(key):
+        raise shapes.invalid("imageRef", said, f"'{said}' is not a 'uuid'")
+    return key
+
+
+def password(given: str | Unset) -> str:
+    """Nothing keeps it: it is in the answer because the API has always had it."""
+    return secrets.token_urlsafe(PASSWORD_BYTES) if given is UNSET else given
+
+
+def rebuilt(body: Any) -> dict[str, Any]:
+    """The columns that change with a rebuild. Raises Invalid."""
+    if body.personality not in (UNSET, []):
+        raise shapes.invalid("personality", "…", "Files are not written; use user_data.")
+    values = {name: value for name, value in shapes.given(body).items() if name in REBUILT_COLUMNS}
+    for name, version in (("access_ipv4", 4), ("access_ipv6", 6)):
+        if name in values:
+            values[name] = shapes.ip_address(values[name], f"accessIPv{version}", version)
+    if "user_data" in values:
+        values["user_data"] = user_data(values["user_data"])
+    if body.key_name is None:
+        values["ssh_keys"] = []
+    return values
 
 
 def _counts(wanted: New) -> tuple[int, int]:
@@ -301,10 +322,7 @@ def _image(wanted: New) -> str:
         raise Invalid("Block Device Mapping is Invalid: use v2.", field="block_device_mapping")
     if not said:
         raise Invalid("Invalid imageRef provided.", field="imageRef")
-    key = said.rstrip("/").rpartition("/")[2]  # Clients of old send a link.
-    if not is_uuid(key):
-        raise shapes.invalid("imageRef", said, f"'{said}' is not a 'uuid'")
-    return key
+    return image_id(said)
 
 
 def _group_names(wanted: New) -> tuple[str, ...]:

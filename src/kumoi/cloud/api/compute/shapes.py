@@ -5,6 +5,7 @@ Nova takes many a number or a boolean as text too; `flag` and `count` read those
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -69,6 +70,19 @@ def moment(text: str, field: str) -> datetime:
     except ValueError as cause:
         raise invalid(field, text, f"'{text}' is not a 'date-time'") from cause
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def ip_address(value: str | None, field: str, version: int) -> str:
+    """Raises Invalid when it is not an address of that version; None and empty are none."""
+    if not value:
+        return ""
+    try:
+        found = ipaddress.ip_address(value)
+    except ValueError as cause:
+        raise invalid(field, value, f"'{value}' is not an IPv{version} address") from cause
+    if found.version != version:
+        raise invalid(field, value, f"'{value}' is not an IPv{version} address")
+    return value
 
 
 def invalid(field: str, value: Any, why: str) -> Invalid:

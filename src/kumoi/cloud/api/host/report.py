@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kumoi.cloud.api.host import caller
 from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.domain.compute import console
 from kumoi.cloud.domain.host import host as host_domain
 from kumoi.cloud.domain.host import report as report_domain
 from kumoi.cloud.hostapi.messages import Inventory, Reports
@@ -36,4 +37,13 @@ def create(request: Request) -> Reply:
         with request.write() as connection:
             for one in news:
                 report_domain.take(connection, host_id, one, now)
+    return Reply(204)
+
+
+def put_console(request: Request) -> Reply:
+    """The last of what a server wrote to its console, as text. Nobody is woken by it."""
+    host_id = caller.host_of(request)
+    now = request.services.clock.now()
+    with request.services.database.write(wakes=False) as connection:
+        console.keep(connection, host_id, request.path["id"], request.raw, now)
     return Reply(204)

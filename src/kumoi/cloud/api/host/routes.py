@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kumoi.cloud.api.host import report, watch
+from kumoi.cloud.api.host import image, report, watch
 from kumoi.cloud.api.routing import OPEN, Route, Service
 
 SERVICE = Service(
@@ -10,8 +10,12 @@ SERVICE = Service(
     prefix="host",
     routes=(
         Route("GET", "/v1/wanted", watch.show, OPEN, streams=True),
+        Route("GET", "/v1/images/{id}", image.download, OPEN, streams=True),
+        Route("PUT", "/v1/images/{id}", image.upload, OPEN, streams=True),
+        Route("DELETE", "/v1/images/{id}", image.delete, OPEN),
         Route("POST", "/v1/reports", report.create, OPEN),
         Route("PUT", "/v1/inventory", report.put_inventory, OPEN),
+        Route("PUT", "/v1/servers/{id}/console", report.put_console, OPEN),
     ),
     policies={},
 )

@@ -12,13 +12,14 @@ from kumoi.cloud.hostapi.messages import Wanted
 from kumoi.cloud.store.host.host import topic
 
 WAIT_MAX_S = 60.0
+NUMBER_MAX = 2.0**53
 
 
 async def show(request: Request) -> Reply:
     """At once when there is something newer than `since`, else when there is, or after `wait_s`."""
     host_id = caller.host_of(request)
-    since = _number(request, "since", 0)
-    wait_s = min(_number(request, "wait_s", 0), WAIT_MAX_S)
+    since = int(_number(request, "since"))
+    wait_s = min(_number(request, "wait_s"), WAIT_MAX_S)
     answer = await anyio.to_thread.run_sync(_look, request, host_id, since)
     if not answer.complete and not answer.servers and wait_s > 0:
         hub = caller.hub_of(request)
@@ -32,8 +33,12 @@ def _look(request: Request, host_id: str, since: int) -> Wanted:
         return wanted.since(connection, host_id, since)
 
 
-def _number(request: Request, name: str, default: int) -> int:
-    raw = request.query.get(name, str(default))
-    if not raw.isdecimal():
-        raise Invalid(f"{name} is not a number: {raw}", field=name)
-    return int(raw)
+def _number(request: Request, name: str) -> float:
+    raw = request.query.get(name, "0")
+    try:
+        number = float(raw)
+    except ValueError as cause:
+        raise Invalid(f"{name} is not a number: {raw}", field=name) from cause
+    if not 0 <= number < NUMBER_MAX:
+        raise Invalid(f"{name} is out of range: {raw}", field=name)
+    return number

@@ -12,6 +12,8 @@ from kumoi.cloud.domain.image import image as image_domain
 from kumoi.cloud.store.image.image import Image
 
 GIB = 1 << 30
+CONTAINER, MACHINE = "lxc", "qemu"
+TREES = frozenset({"root-tar", "squashfs"})
 
 
 def usable(
@@ -37,6 +39,11 @@ def usable(
             field="flavorRef",
         )
     return row
+
+
+def driver(row: Image) -> str:
+    """What kind of server an image makes: a file tree a container, a disk a virtual machine."""
+    return CONTAINER if (row.content_format or row.disk_format) in TREES else MACHINE
 
 
 def for_host(row: Image) -> dict[str, Any]:

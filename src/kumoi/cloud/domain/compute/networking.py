@@ -17,8 +17,10 @@ from kumoi.cloud.domain.network.fixed_ip import WantedIp
 from kumoi.cloud.domain.network.port import NewPort
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.network import network as network_store
+from kumoi.cloud.store.network import security_group as group_store
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.port import Port
+from kumoi.cloud.store.network.security_group import SecurityGroup
 
 NO_ADDRESS = "IpAddressGenerationFailure"
 """The kind of Conflict that says a network has no address left."""
@@ -92,6 +94,11 @@ def groups(
             field="security_groups",
         ) from cause
     return tuple(dict.fromkeys(found))
+
+
+def group(connection: Connection, key: str | None) -> SecurityGroup | None:
+    """A group that a rule names, whoever's it is."""
+    return None if key is None else group_store.get(connection, key)
 
 
 def attach(

@@ -96,6 +96,16 @@ def page(connection: Connection, caller: Caller, query: Query) -> list[Server]:
     return found[: query.limit]
 
 
+def ever(connection: Connection, *, project_id: str | None) -> list[Server]:
+    """All there are and were, of one project or of all."""
+    among = {} if project_id is None else {"project_id": [project_id]}
+    where = Where(among=among, deleted=None)
+    found: list[Server] = []
+    for rows in store.batches(connection, where, (), marker=None, size=store.BATCH):
+        found += rows
+    return found
+
+
 def rename(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> Server:
@@ -112,7 +122,7 @@ def put_metadata(
     row = unlocked(connection, caller, key)
     status.require(row, "update metadata", vm_states=ALIVE, tasks=_ANY_BUT_DELETING)
     require_metadata(connection, row.project_id, items)
-    store.want(connection, row, now=now, metadata=dict(items))
+    store.tell(connection, row, now=now, metadata=dict(items))
     return dict(items)
 
 

@@ -8,15 +8,32 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Invalid
+from kumoi.base.errors import Conflict
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.compute import action, boot_image, networking, status
 from kumoi.cloud.domain.compute.networking import Nic
 from kumoi.cloud.domain.compute.server import get, unlocked
-from kumoi.cloud.hostapi.messages import Power
+from kumoi.cloud.domain.compute.server_create import keys
+from kumoi.cloud.hostapi.messages import Power, State
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.network.port import Port
+
+__all__ = [
+    "attach_port",
+    "change_group",
+    "detach_port",
+    "keys",
+    "lock",
+    "pause",
+    "reboot",
+    "rebuild",
+    "reset",
+    "start",
+    "stop",
+    "unlock",
+    "unpause",
+]
 
 REBOOT_TASKS = (None, "reboot_started", "reboot_started_hard", "pausing", "unpausing")
 HARD_STATES = ("active", "stopped", "paused", "error")
@@ -74,14 +91,25 @@ def rebuild(
     image = boot_image.usable(
         connection, caller, image_id, ram_mib=row.ram_mib, disk_gib=row.disk_gib
     )
+    is_stopped = status.of(row).vm_state == "stopped"
     changes = {
         **values,
         "image_id": image.id,
         "image": boot_image.for_host(image),
         "build": row.build + 1,
+        "power": (Power.STOPPED if is_stopped else Power.RUNNING).value,
     }
     _want(connection, caller, row, "rebuild", now, **changes)
     return get(connection, caller, key)
+
+
+def reset(
+    connection: Connection, caller: Caller, key: str, now: datetime, *, to_error: bool
+) -> None:
+    """Override what the server is believed to be, until its host reports again."""
+    row = get(connection, caller, key)
+    state = State.FAILED if to_error else State.RUNNING
+    store.update(connection, row, now=now, state=state.value, fault=None, fault_at=None)
 
 
 def lock(
@@ -112,7 +140,7 @@ def attach_port(
     nics = networking.automatic(connection, caller, may_lack=False) if nic is None else (nic,)
     networking.check(connection, caller, nics, servers=1)
     port = networking.attach(connection, caller, row, nics[0], group_ids=(), now=now)
-    store.want(connection, row, now=now)
+    store.tell(connection, row, now=now)
     action.record(connection, caller, row, "attach_interface", now)
     return port
 
@@ -123,7 +151,7 @@ def detach_port(
     """Raises NotFound when it has no such port."""
     row = _ready(connection, caller, key, "detach_interface", ("active", "paused", "stopped"))
     networking.detach(connection, row, port_id, now)
-    store.want(connection, row, now=now)
+    store.tell(connection, row, now=now)
     action.record(connection, caller, row, "detach_interface", now)
 
 
@@ -134,11 +162,6 @@ def change_group(
     row = unlocked(connection, caller, key)
     status.require(row, "change security groups", vm_states=("active", "paused", "stopped"))
     networking.change_group(connection, caller, row, name, now, add=add)
-
-
-def refuse(what: str) -> Invalid:
-    """For what no driver here can do."""
-    return Invalid(f"{what} is not supported by the hosts of this cloud.", field="body")
 
 
 def _ready(

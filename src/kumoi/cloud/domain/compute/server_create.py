@@ -42,7 +42,6 @@ from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.image.image import Image
 
 ZONE = "nova"  # The one availability zone.
-DRIVER = "lxc"
 HOSTNAME_MAX = 63
 RESERVATION_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -110,6 +109,16 @@ def hostname(name: str, key: str) -> str:
     return plain or f"server-{key}"
 
 
+def keys(connection: Connection, caller: Caller, name: str | None) -> list[str]:
+    """The public keys of a keypair of the caller's. Raises Invalid (field `key_name`)."""
+    if name is None:
+        return []
+    row = keypair_store.get(connection, caller.user_id, name)
+    if row is None:
+        raise Invalid("Invalid key_name provided.", field="key_name")
+    return [row.public_key]
+
+
 def _plan(
     connection: Connection, caller: Caller, wanted: NewServer, now: datetime
 ) -> tuple[_Plan, int]:
@@ -119,7 +128,7 @@ def _plan(
     image = boot_image.usable(
         connection, caller, wanted.image_id, ram_mib=size.ram_mib, disk_gib=size.disk_gib
     )
-    keys = _keys(connection, caller, wanted.key_name)
+    ssh_keys = keys(connection, caller, wanted.key_name)
     require_metadata(connection, project_id, wanted.metadata)
     nics = wanted.nics
     if nics is None:
@@ -137,7 +146,7 @@ def _plan(
     if wanted.group_id is not None:
         _check_group(connection, caller, wanted.group_id, count)
     reservation = "r-" + "".join(secrets.choice(RESERVATION_LETTERS) for _ in range(8))
-    return _Plan(size, image, keys, nics, group_ids, reservation, now), count
+    return _Plan(size, image, ssh_keys, nics, group_ids, reservation, now), count
 
 
 def _make(
@@ -228,7 +237,7 @@ def _row(
         group_id=wanted.group_id,
         locked_by="",
         locked_reason=None,
-        driver=DRIVER,
+        driver=boot_image.driver(plan.image),
         **_FRESH,
         created_at=plan.now,
         updated_at=plan.now,
@@ -266,7 +275,7 @@ def _ask(connection: Connection, wanted: NewServer, plan: _Plan) -> Ask:
     if wanted.host_id is not None:
         only = frozenset({wanted.host_id}) & (only or {wanted.host_id})
     return Ask(
-        driver=DRIVER,
+        driver=boot_image.driver(plan.image),
         vcpus=size.vcpus,
         ram_mib=size.ram_mib,
         disk_gib=placement.disk_claim_gib(size.disk_gib, size.ephemeral_gib, size.swap_mib),
@@ -283,15 +292,6 @@ def _flavor(connection: Connection, caller: Caller, key: str) -> Flavor:
         return flavor.get(connection, caller, key)
     except NotFound as cause:
         raise Invalid(f"Flavor {key} could not be found.", field="flavorRef") from cause
-
-
-def _keys(connection: Connection, caller: Caller, name: str | None) -> list[str]:
-    if name is None:
-        return []
-    row = keypair_store.get(connection, caller.user_id, name)
-    if row is None:
-        raise Invalid("Invalid key_name provided.", field="key_name")
-    return [row.public_key]
 
 
 def _check_group(connection: Connection, caller: Caller, key: str, count: int) -> None:

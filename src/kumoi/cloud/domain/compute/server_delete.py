@@ -8,10 +8,14 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.compute import action, networking, placement
+from kumoi.cloud.domain.compute import action, networking, placement, snapshot
 from kumoi.cloud.hostapi.messages import Power
+from kumoi.cloud.store.compute import console as console_store
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute.server import Server
+from kumoi.cloud.store.host import host as host_store
+from kumoi.cloud.store.host.host import UP
+from kumoi.engine import feed
 
 
 def begin(connection: Connection, caller: Caller, server: Server, now: datetime) -> None:
@@ -25,6 +29,15 @@ def begin(connection: Connection, caller: Caller, server: Server, now: datetime)
         store.want(connection, server, now=now, power=Power.ABSENT.value)
 
 
+def force(connection: Connection, caller: Caller, server: Server, now: datetime) -> None:
+    """Without waiting for a host that is down; should it come back, it is told to remove it."""
+    begin(connection, caller, server, now)
+    row = None if server.host_id is None else host_store.get(connection, server.host_id)
+    if caller.is_admin and server.host_id is not None and (row is None or row.state != UP):
+        finish(connection, server, now)
+        feed.touch(connection, host_store.topic(server.host_id), server.id)
+
+
 def finish(connection: Connection, server: Server, now: datetime) -> None:
     """The host has nothing of it any more: ports and claims go, the row stays for a while."""
     networking.release(connection, server, now)
@@ -32,5 +45,7 @@ def finish(connection: Connection, server: Server, now: datetime) -> None:
     store.update(
         connection, server, now=now, deleted=True, terminated_at=now, power=Power.ABSENT.value
     )
+    snapshot.abandon(connection, server)
+    console_store.delete(connection, server.id)
     action.end(connection, server.id, now)
     log.event("server.deleted", server=server.id, host=server.host_id)

@@ -5,6 +5,7 @@ What may be promised of a host is more than it has: servers seldom use all they 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -53,6 +54,12 @@ def register(connection: Connection, host_id: str, inventory: Inventory, now: da
     }
     store.update(connection, host_id, state=UP, seen_at=now, updated_at=now, **facts, **free)
     return get(connection, host_id)
+
+
+def change(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> Host:
+    """What an administrator says of a host: enabled, disabled_reason, forced_down."""
+    store.update(connection, key, **values, updated_at=now)
+    return get(connection, key)
 
 
 def mark_silent(connection: Connection, *, before: datetime, now: datetime) -> list[str]:

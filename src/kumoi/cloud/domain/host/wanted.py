@@ -12,6 +12,7 @@ from kumoi.cloud.domain.network.wiring import WiredAddress, WiredPort
 from kumoi.cloud.hostapi import messages
 from kumoi.cloud.hostapi.messages import Power, Wanted
 from kumoi.cloud.store.compute import server as store
+from kumoi.cloud.store.compute import snapshot as snapshot_store
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.host import host as host_store
 from kumoi.engine import feed
@@ -45,10 +46,11 @@ def since(connection: Connection, host_id: str, revision: int) -> Wanted:
 def _messages(connection: Connection, rows: Iterable[Server]) -> list[messages.Server]:
     listed = list(rows)
     ports = wiring.wirings(connection, [row.id for row in listed]) if listed else {}
-    return [_message(row, ports.get(row.id, ())) for row in listed]
+    snapshots = snapshot_store.by_server(connection, [row.id for row in listed])
+    return [_message(row, ports.get(row.id, ()), snapshots.get(row.id, [])) for row in listed]
 
 
-def _message(row: Server, ports: Iterable[WiredPort]) -> messages.Server:
+def _message(row: Server, ports: Iterable[WiredPort], snapshots: list[str]) -> messages.Server:
     return messages.Server(
         id=row.id,
         generation=row.generation,
@@ -69,6 +71,7 @@ def _message(row: Server, ports: Iterable[WiredPort]) -> messages.Server:
         boot=row.boot,
         hard_boot=row.hard_boot,
         build=row.build,
+        snapshots=snapshots,
     )
 
 

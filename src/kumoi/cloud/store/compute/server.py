@@ -219,6 +219,13 @@ def want(connection: Connection, row: Server, *, now: datetime, **values: Any) -
         feed.touch(connection, topic(row.host_id), row.id)
 
 
+def tell(connection: Connection, row: Server, *, now: datetime, **values: Any) -> None:
+    """Change what the host should hear of, and need not act on: the generation stays."""
+    schema.update(connection, server, row.id, values | {"updated_at": now})
+    if row.host_id is not None:
+        feed.touch(connection, topic(row.host_id), row.id)
+
+
 def observe(connection: Connection, row: Server, **values: Any) -> bool:
     """Write what a host reported; whether the row still has the host it came from."""
     done = connection.execute(

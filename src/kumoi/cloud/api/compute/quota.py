@@ -1,0 +1,157 @@
+"""Quotas and limits: what is accepted and what is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kumoi.base.errors import Forbidden, Invalid
+from kumoi.cloud.api.compute import shapes
+from kumoi.cloud.api.compute.shapes import Count, Flag
+from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.domain.compute import quota as domain
+
+# The last version that has a resource.
+UNTIL = {
+    "fixed_ips": (2, 35),
+    "floating_ips": (2, 35),
+    "security_groups": (2, 35),
+    "security_group_rules": (2, 35),
+    "injected_files": (2, 56),
+    "injected_file_content_bytes": (2, 56),
+    "injected_file_path_bytes": (2, 56),
+}
+CLASS_SINCE = {"server_groups": (2, 50), "server_group_members": (2, 50)}
+UNLIMITED = -1
+
+
+def show(request: Request) -> Reply:
+    project_id = _project(request)
+    with request.read() as connection:
+        limits = domain.limits(connection, project_id)
+    return Reply(200, {"quota_set": {"id": project_id, **_known(request, limits)}})
+
+
+def defaults(request: Request) -> Reply:
+    project_id = _project(request)
+    with request.read() as connection:
+        limits = domain.defaults(connection)
+    return Reply(200, {"quota_set": {"id": project_id, **_known(request, limits)}})
+
+
+def detail(request: Request) -> Reply:
+    project_id = _project(request)
+    with request.read() as connection:
+        found = domain.usages(connection, project_id, request.query.get("user_id"))
+    shown = {
+        name: {"limit": usage.limit, "in_use": usage.in_use, "reserved": 0}
+        for name, usage in found.items()
+    }
+    return Reply(200, {"quota_set": {"id": project_id, **_known(request, shown)}})
+
+
+def update(request: Request) -> Reply:
+    body = request.parse(dict[str, dict[str, Count | Flag]])
+    project_id = request.path["id"]
+    values, force = _values(request, body, "quota_set")
+    with request.write() as connection:
+        domain.change(connection, project_id, values, force=force)
+        limits = domain.limits(connection, project_id)
+    return Reply(200, {"quota_set": _known(request, limits)})
+
+
+def delete(request: Request) -> Reply:
+    with request.write() as connection:
+        domain.reset(connection, request.path["id"])
+    return Reply(202)
+
+
+def show_class(request: Request) -> Reply:
+    with request.read() as connection:
+        limits = domain.defaults(connection)
+    shown = {"id": request.path["id"], **_known_class(request, limits)}
+    return Reply(200, {"quota_class_set": shown})
+
+
+def update_class(request: Request) -> Reply:
+    body = request.parse(dict[str, dict[str, Count | Flag]])
+    values, _ = _values(request, body, "quota_class_set")
+    with request.write() as connection:
+        domain.change(connection, domain.DEFAULT_CLASS, values, force=True)
+        limits = domain.defaults(connection)
+    return Reply(200, {"quota_class_set": _known_class(request, limits)})
+
+
+def limits(request: Request) -> Reply:
+    """What the caller's project may have, and has."""
+    caller, version = request.caller, request.microversion
+    project_id = request.query.get("tenant_id") or caller.project_id or ""
+    if project_id != caller.project_id and not caller.is_admin:
+        raise Forbidden("Policy doesn't allow os_compute_api:limits:other_project to be performed.")
+    with request.read() as connection:
+        found = domain.usages(connection, project_id, caller.user_id)
+    absolute: dict[str, Any] = {
+        "maxTotalInstances": found["instances"].limit,
+        "totalInstancesUsed": found["instances"].in_use,
+        "maxTotalCores": found["cores"].limit,
+        "totalCoresUsed": found["cores"].in_use,
+        "maxTotalRAMSize": found["ram"].limit,
+        "totalRAMUsed": found["ram"].in_use,
+        "maxServerMeta": found["metadata_items"].limit,
+        "maxTotalKeypairs": found["key_pairs"].limit,
+        "maxServerGroups": found["server_groups"].limit,
+        "totalServerGroupsUsed": found["server_groups"].in_use,
+        "maxServerGroupMembers": found["server_group_members"].limit,
+    }
+    if version < (2, 36):
+        for name in ("maxTotalFloatingIps", "maxSecurityGroups", "maxSecurityGroupRules"):
+            absolute[name] = UNLIMITED
+        absolute |= {"totalFloatingIpsUsed": 0, "totalSecurityGroupsUsed": 0}
+    if version < (2, 39):
+        absolute["maxImageMeta"] = found["metadata_items"].limit
+    if version < (2, 57):
+        absolute["maxPersonality"] = found["injected_files"].limit
+        absolute["maxPersonalitySize"] = found["injected_file_content_bytes"].limit
+    return Reply(200, {"limits": {"rate": [], "absolute": absolute}})
+
+
+def _project(request: Request) -> str:
+    """Raises Forbidden for another's, unless the caller is an administrator."""
+    project_id = request.path["id"]
+    if not request.caller.sees(project_id):
+        raise Forbidden("Policy doesn't allow os_compute_api:os-quota-sets:show to be performed.")
+    return project_id
+
+
+def _known(request: Request, values: dict[str, Any]) -> dict[str, Any]:
+    """Those that this version has."""
+    return {
+        name: value
+        for name, value in values.items()
+        if request.microversion <= UNTIL.get(name, request.microversion)
+    }
+
+
+def _known_class(request: Request, values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in _known(request, values).items()
+        if request.microversion >= CLASS_SINCE.get(name, (2, 1))
+    }
+
+
+def _values(
+    request: Request, body: dict[str, dict[str, Any]], word: str
+) -> tuple[dict[str, int], bool]:
+    """The new limits, and whether to force them. Raises Invalid."""
+    if set(body) != {word}:
+        raise Invalid(f"The body must hold {word} and nothing else.", field=word)
+    given = dict(body[word])
+    given.pop("tenant_id", None)
+    given.pop("id", None)
+    force = shapes.flag(given.pop("force", False), "force")
+    for name, value in given.items():
+        if name not in _known(request, dict(domain.DEFAULTS)):
+            raise shapes.invalid(name, value, f"Additional properties are not allowed ('{name}')")
+    return {
+        name: shapes.count(value, name, least=UNLIMITED) for name, value in given.items()
+    }, force

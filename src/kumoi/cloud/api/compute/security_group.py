@@ -1,0 +1,199 @@
+"""Security groups as compute showed them before there was a network API; until 2.35. Those of one
+server are shown in every version.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Invalid, NotFound
+from kumoi.base.ids import is_uuid
+from kumoi.cloud.api.compute import shapes
+from kumoi.cloud.api.compute.shapes import Count
+from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.domain.compute import networking, server
+from kumoi.cloud.domain.network import security_group as domain
+from kumoi.cloud.domain.network import security_group_rule as rule_domain
+from kumoi.cloud.domain.network.security_group import NewSecurityGroup
+from kumoi.cloud.domain.network.security_group_rule import NewRule
+from kumoi.cloud.store.listing import Listing, Sort
+from kumoi.cloud.store.network.security_group import SecurityGroup
+from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
+from kumoi.cloud.store.network.standard import Query
+
+GroupName = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+ANY_PORT = -1
+
+
+class New(Body, kw_only=True):
+    name: GroupName
+    description: Annotated[str, msgspec.Meta(max_length=255)] | Unset | None = UNSET
+
+
+class Create(Body, kw_only=True):
+    security_group: New
+
+
+class NewGroupRule(Body, kw_only=True):
+    parent_group_id: str | int
+    ip_protocol: str | None = None
+    from_port: Count | None = None
+    to_port: Count | None = None
+    cidr: str | None = None
+    group_id: str | int | None = None
+
+
+class CreateRule(Body, kw_only=True):
+    security_group_rule: NewGroupRule
+
+
+def index(request: Request) -> Reply:
+    project_id = request.caller.project_id or ""
+    query = Query(listing=Listing(filters={"project_id": [project_id]}, sorts=(Sort("name"),)))
+    now = request.services.clock.now()
+    with request.write() as connection:
+        domain.ensure_default(connection, project_id, now)
+        found = domain.page(connection, request.caller, query)
+        shown = _shown(connection, found)
+    return Reply(200, {"security_groups": shown})
+
+
+def create(request: Request) -> Reply:
+    body, now = request.parse(Create).security_group, request.services.clock.now()
+    wanted = NewSecurityGroup(
+        project_id=request.caller.project_id or "",
+        name=body.name.strip(),
+        description=_description(body),
+    )
+    with request.write() as connection:
+        made = domain.create(connection, request.caller, wanted, now)
+        (shown,) = _shown(connection, [made])
+    return Reply(200, {"security_group": shown})
+
+
+def show(request: Request) -> Reply:
+    with request.read() as connection:
+        found = _get(connection, request)
+        (shown,) = _shown(connection, [found])
+    return Reply(200, {"security_group": shown})
+
+
+def update(request: Request) -> Reply:
+    body, now = request.parse(Create).security_group, request.services.clock.now()
+    with request.write() as connection:
+        found = _get(connection, request)
+        values = {"name": body.name.strip(), "description": _description(body)}
+        changed = domain.update(connection, request.caller, found.id, values, now)
+        (shown,) = _shown(connection, [changed])
+    return Reply(200, {"security_group": shown})
+
+
+def delete(request: Request) -> Reply:
+    """Raises Invalid for the default group, as compute's API had it."""
+    with request.write() as connection:
+        found = _get(connection, request)
+        if found.is_default:
+            raise Invalid("Unable to delete system group 'default'", field="id")
+        domain.delete(connection, request.caller, found.id)
+    return Reply(202)
+
+
+def create_rule(request: Request) -> Reply:
+    body, now = request.parse(CreateRule).security_group_rule, request.services.clock.now()
+    wanted = _new_rule(body)
+    with request.write() as connection:
+        made = rule_domain.create(connection, request.caller, wanted, now)
+        shown = _rule(connection, made)
+    return Reply(200, {"security_group_rule": shown})
+
+
+def delete_rule(request: Request) -> Reply:
+    with request.write() as connection:
+        rule_domain.delete(connection, request.caller, request.path["id"])
+    return Reply(202)
+
+
+def of_server(request: Request) -> Reply:
+    with request.read() as connection:
+        found = server.get(connection, request.caller, request.path["id"])
+        ports = networking.of(connection, found)
+        ids = dict.fromkeys(key for port in ports for key in port.security_group_ids)
+        groups = [domain.get(connection, request.caller, key) for key in ids]
+        shown = _shown(connection, groups)
+    return Reply(200, {"security_groups": shown})
+
+
+def _get(connection: Connection, request: Request) -> SecurityGroup:
+    key = request.path["id"]
+    if not is_uuid(key):
+        raise Invalid(f"Security group id {key} is not a uuid", field="id")
+    try:
+        return domain.get(connection, request.caller, key)
+    except NotFound as cause:
+        raise NotFound("security group", key, message=f"Security group {key} not found") from cause
+
+
+def _description(body: New) -> str:
+    return "" if body.description in (UNSET, None) else str(body.description)
+
+
+def _new_rule(body: NewGroupRule) -> NewRule:
+    """Raises Invalid."""
+    protocol = (body.ip_protocol or "").lower() or None
+    if protocol not in (None, "tcp", "udp", "icmp"):
+        raise Invalid(f"Invalid IP protocol {body.ip_protocol}.", field="ip_protocol")
+    low, high = (
+        None
+        if value is None or str(value) == str(ANY_PORT)
+        else shapes.count(value, field, least=ANY_PORT, most=65_535)
+        for value, field in ((body.from_port, "from_port"), (body.to_port, "to_port"))
+    )
+    remote = None if body.group_id is None else str(body.group_id)
+    cidr = body.cidr or ("0.0.0.0/0" if remote is None else None)
+    return NewRule(
+        security_group_id=str(body.parent_group_id),
+        direction="ingress",
+        ethertype="IPv6" if cidr is not None and ":" in cidr else "IPv4",
+        protocol=protocol,
+        port_range_min=low,
+        port_range_max=high,
+        remote_ip_prefix=cidr,
+        remote_group_id=remote,
+    )
+
+
+def _shown(connection: Connection, groups: list[SecurityGroup]) -> list[dict[str, Any]]:
+    rules = domain.rules(connection, [group.id for group in groups])
+    return [
+        {
+            "id": group.id,
+            "name": group.name,
+            "description": group.description,
+            "tenant_id": group.project_id,
+            "rules": [
+                _rule(connection, rule)
+                for rule in rules.get(group.id, [])
+                if rule.direction == "ingress"
+            ],
+        }
+        for group in groups
+    ]
+
+
+def _rule(connection: Connection, rule: SecurityGroupRule) -> dict[str, Any]:
+    remote = networking.group(connection, rule.remote_group_id)
+    group = {} if remote is None else {"name": remote.name, "tenant_id": remote.project_id}
+    everywhere = "::/0" if rule.ethertype == "IPv6" else "0.0.0.0/0"
+    cidr = rule.remote_ip_prefix or everywhere
+    return {
+        "id": rule.id,
+        "parent_group_id": rule.security_group_id,
+        "ip_protocol": rule.protocol,
+        "from_port": ANY_PORT if rule.port_range_min is None else rule.port_range_min,
+        "to_port": ANY_PORT if rule.port_range_max is None else rule.port_range_max,
+        "group": group,
+        "ip_range": {} if group else {"cidr": cidr},
+    }

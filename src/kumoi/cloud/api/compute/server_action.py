@@ -1,0 +1,241 @@
+"""POST /servers/{id}/action: one key says what, its value how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from kumoi.base.errors import Invalid, NotFound, Unsupported
+from kumoi.cloud.api.compute import rendering, server_body, server_image, server_view, shapes
+from kumoi.cloud.api.compute.server_body import DiskConfig, File, Hostname
+from kumoi.cloud.api.compute.shapes import Count, Flag, LongText, Metadata, Name, Text
+from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.domain.compute import console, server, server_action, server_delete
+
+Shape = TypeVar("Shape")
+V_LOCK_REASON = (2, 73)
+REBUILD_SINCE = {
+    "description": (2, 19),
+    "key_name": (2, 54),
+    "user_data": (2, 57),
+    "trusted_image_certificates": (2, 63),
+    "hostname": (2, 90),
+    "reimage_boot_volume": (2, 93),
+}
+
+
+class Reboot(Body, kw_only=True):
+    type: Annotated[str, msgspec.Meta(pattern="^([Hh][Aa][Rr][Dd]|[Ss][Oo][Ff][Tt])$")]
+
+
+class Rebuild(
+    Body,
+    kw_only=True,
+    rename={
+        "image": "imageRef",
+        "admin_pass": "adminPass",
+        "access_ipv4": "accessIPv4",
+        "access_ipv6": "accessIPv6",
+        "disk_config": "OS-DCF:diskConfig",
+    },
+):
+    image: str
+    name: Name | Unset = UNSET
+    admin_pass: str | Unset = UNSET
+    metadata: Metadata | Unset = UNSET
+    description: LongText | Unset | None = UNSET
+    hostname: Hostname | Unset = UNSET
+    key_name: str | Unset | None = UNSET
+    user_data: str | Unset | None = UNSET
+    access_ipv4: str | Unset | None = UNSET
+    access_ipv6: str | Unset | None = UNSET
+    disk_config: DiskConfig | Unset = UNSET
+    preserve_ephemeral: Flag | Unset = UNSET
+    personality: list[File] | Unset = UNSET
+    trusted_image_certificates: list[str] | Unset | None = UNSET
+    reimage_boot_volume: Flag | Unset = UNSET
+
+
+class Lock(Body, kw_only=True):
+    locked_reason: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | Unset = UNSET
+
+
+class Console(Body, kw_only=True):
+    length: Count | Unset | None = UNSET
+
+
+class Group(Body, kw_only=True):
+    name: Text
+
+
+class State(Body, kw_only=True):
+    state: Annotated[str, msgspec.Meta(pattern="^(active|error)$")]
+
+
+def create(request: Request) -> Reply:
+    """Raises Invalid when there is not exactly one key, or none that we know."""
+    body = request.parse(dict[str, msgspec.Raw])
+    if len(body) != 1:
+        raise Invalid("There must be exactly one action in the body.", field="body")
+    ((name, raw),) = body.items()
+    if name in REFUSED:
+        with request.read() as connection:
+            server.get(connection, request.caller, request.path["id"])
+        raise Unsupported(REFUSED[name])
+    if name not in ACTIONS:
+        raise Invalid(f"There is no such action: {name}", field=name)
+    return ACTIONS[name](request, name, bytes(raw))
+
+
+def _move(change: Callable[..., None]) -> Callable[[Request, str, bytes], Reply]:
+    """An action without arguments."""
+
+    def act(request: Request, _name: str, _raw: bytes) -> Reply:
+        now = request.services.clock.now()
+        with request.write() as connection:
+            change(connection, request.caller, request.path["id"], now)
+        return Reply(202)
+
+    return act
+
+
+def _reboot(request: Request, name: str, raw: bytes) -> Reply:
+    hard = _read(name, raw, Reboot).type.upper() == "HARD"
+    now = request.services.clock.now()
+    with request.write() as connection:
+        server_action.reboot(connection, request.caller, request.path["id"], now, hard=hard)
+    return Reply(202)
+
+
+def _rebuild(request: Request, name: str, raw: bytes) -> Reply:
+    body = _read(name, raw, Rebuild)
+    shapes.require_versions(request, body, since=REBUILD_SINCE, until=server_body.UNTIL)
+    values = server_body.rebuilt(body)
+    now = request.services.clock.now()
+    with request.write() as connection:
+        if isinstance(body.key_name, str):
+            values["ssh_keys"] = server_action.keys(connection, request.caller, body.key_name)
+        row = server_action.rebuild(
+            connection,
+            request.caller,
+            request.path["id"],
+            now,
+            image_id=server_body.image_id(body.image),
+            values=values,
+        )
+        around = server_view.around(connection, request, [row])
+    shown = server_view.updated(request, row, around, rebuilt=True)
+    shown["adminPass"] = server_body.password(body.admin_pass)
+    location = f"{request.base}/{rendering.VERSION}/servers/{row.id}"
+    return Reply(202, {"server": shown}, {"Location": location})
+
+
+def _lock(request: Request, name: str, raw: bytes) -> Reply:
+    reason = None
+    if request.microversion >= V_LOCK_REASON and raw != b"null":
+        given = _read(name, raw, Lock).locked_reason
+        reason = None if given is UNSET else given
+    now = request.services.clock.now()
+    with request.write() as connection:
+        server_action.lock(connection, request.caller, request.path["id"], now, reason=reason)
+    return Reply(202)
+
+
+def _console(request: Request, name: str, raw: bytes) -> Reply:
+    """What the host last sent of it."""
+    length = None if raw == b"null" else _read(name, raw, Console).length
+    most = None if length in (UNSET, None) else shapes.count(length, "length", least=-1)
+    with request.read() as connection:
+        found = server.get(connection, request.caller, request.path["id"])
+        text = console.tail(connection, found, lines=most)
+    return Reply(200, {"output": text})
+
+
+def _group(*, add: bool) -> Callable[[Request, str, bytes], Reply]:
+    def act(request: Request, name: str, raw: bytes) -> Reply:
+        group = _read(name, raw, Group).name
+        now = request.services.clock.now()
+        with request.write() as connection:
+            server_action.change_group(
+                connection, request.caller, request.path["id"], group, now, add=add
+            )
+        return Reply(202)
+
+    return act
+
+
+def _force_delete(request: Request, _name: str, _raw: bytes) -> Reply:
+    """For administrators also without the host, when that is down."""
+    now = request.services.clock.now()
+    with request.write() as connection:
+        found = server.unlocked(connection, request.caller, request.path["id"])
+        server_delete.force(connection, request.caller, found, now)
+    return Reply(202)
+
+
+def _reset_state(request: Request, name: str, raw: bytes) -> Reply:
+    """An administrator's word that the server is as it should be, or is not."""
+    to_error = _read(name, raw, State).state == "error"
+    if not request.caller.is_admin:
+        raise NotFound("resource", name)
+    now = request.services.clock.now()
+    with request.write() as connection:
+        server_action.reset(connection, request.caller, request.path["id"], now, to_error=to_error)
+    return Reply(202)
+
+
+def _read(name: str, raw: bytes, shape: type[Shape]) -> Shape:
+    try:
+        return msgspec.json.decode(raw, type=shape)
+    except msgspec.ValidationError as cause:
+        text, _, path = str(cause).partition(" - at `$")
+        field = name + path.rstrip("`")
+        raise Invalid(f"Invalid input for field/attribute {field}. {text}", field=field) from cause
+
+
+REFUSED: dict[str, str] = {
+    "changePassword": "Unable to set a password: this cloud's servers are reached with SSH keys.",
+    "suspend": "Suspending is not supported by this cloud's hosts; pause or stop the server.",
+    "resume": "Suspending is not supported by this cloud's hosts, so there is nothing to resume.",
+    "resize": "Resizing is not supported by this cloud's hosts; make a server of the new flavor.",
+    "confirmResize": "Resizing is not supported by this cloud's hosts.",
+    "revertResize": "Resizing is not supported by this cloud's hosts.",
+    "rescue": "Rescuing is not supported by this cloud's hosts.",
+    "unrescue": "Rescuing is not supported by this cloud's hosts.",
+    "shelve": "Shelving is not supported by this cloud's hosts.",
+    "unshelve": "Shelving is not supported by this cloud's hosts.",
+    "shelveOffload": "Shelving is not supported by this cloud's hosts.",
+    "migrate": "Migrating is not supported by this cloud's hosts.",
+    "os-migrateLive": "Migrating is not supported by this cloud's hosts.",
+    "evacuate": "Evacuating is not supported by this cloud's hosts.",
+    "createBackup": "Backups are not supported; use createImage.",
+    "trigger_crash_dump": "A container has no kernel of its own to dump.",
+    "os-getVNCConsole": "A container has no screen; use the console output or SSH.",
+    "os-getSPICEConsole": "A container has no screen; use the console output or SSH.",
+    "os-getRDPConsole": "A container has no screen; use the console output or SSH.",
+    "os-getSerialConsole": "Interactive consoles are not supported; use SSH.",
+    "addFloatingIp": "Gone since 2.44 and not offered before: use the network API.",
+    "removeFloatingIp": "Gone since 2.44 and not offered before: use the network API.",
+    "addFixedIp": "Gone since 2.44 and not offered before: use the network API.",
+    "removeFixedIp": "Gone since 2.44 and not offered before: use the network API.",
+    "restore": "Deleted servers are gone.",
+}
+
+ACTIONS: dict[str, Callable[[Request, str, bytes], Reply]] = {
+    "os-start": _move(server_action.start),
+    "os-stop": _move(server_action.stop),
+    "pause": _move(server_action.pause),
+    "unpause": _move(server_action.unpause),
+    "unlock": _move(server_action.unlock),
+    "lock": _lock,
+    "reboot": _reboot,
+    "rebuild": _rebuild,
+    "createImage": server_image.create,
+    "os-getConsoleOutput": _console,
+    "addSecurityGroup": _group(add=True),
+    "removeSecurityGroup": _group(add=False),
+    "forceDelete": _force_delete,
+    "os-resetState": _reset_state,
+}

@@ -1,0 +1,38 @@
+"""createImage: an image of what is on a server's disk."""
+
+from __future__ import annotations
+
+import msgspec
+
+from kumoi.base.errors import Invalid
+from kumoi.cloud.api.compute.shapes import Metadata, Name
+from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.domain.compute import snapshot
+
+V_ID = (2, 45)
+
+
+class CreateImage(Body, kw_only=True):
+    name: Name
+    metadata: Metadata | Unset = UNSET
+
+
+def create(request: Request, name: str, raw: bytes) -> Reply:
+    """The id in the body since 2.45, before that in Location."""
+    try:
+        body = msgspec.json.decode(raw, type=CreateImage)
+    except msgspec.ValidationError as cause:
+        raise Invalid(f"Invalid input for field/attribute {name}. {cause}", field=name) from cause
+    now = request.services.clock.now()
+    with request.write() as connection:
+        image_id = snapshot.create(
+            connection,
+            request.caller,
+            request.path["id"],
+            name=body.name,
+            properties={} if body.metadata is UNSET else body.metadata,
+            now=now,
+        )
+    if request.microversion >= V_ID:
+        return Reply(202, {"image_id": image_id})
+    return Reply(202, headers={"Location": f"{request.base}/images/{image_id}"})

@@ -1,0 +1,159 @@
+"""Services, availability zones and aggregates: who does compute's work, and where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kumoi.base.errors import Invalid, NotFound
+from kumoi.cloud.api.compute import rendering, shapes
+from kumoi.cloud.api.compute.shapes import Flag
+from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.domain.compute.server_create import ZONE
+from kumoi.cloud.domain.host import host as domain
+from kumoi.cloud.store.host.host import UP, Host
+
+BINARY = "nova-compute"
+V_FORCED_DOWN = (2, 11)
+V_UUID = (2, 53)
+V_DOWN_CELLS = (2, 69)
+
+
+class Changes(Body, kw_only=True):
+    status: str | Unset = UNSET
+    disabled_reason: str | Unset = UNSET
+    forced_down: Flag | Unset = UNSET
+
+
+class OldChanges(Body, kw_only=True):
+    host: str
+    binary: str
+    disabled_reason: str | Unset = UNSET
+    forced_down: Flag | Unset = UNSET
+
+
+def index(request: Request) -> Reply:
+    """One per host: what else there is has no state of its own."""
+    wanted_host, wanted_binary = request.query.get("host"), request.query.get("binary")
+    with request.read() as connection:
+        rows = domain.every(connection)
+    shown = [
+        _render(request, row)
+        for row in rows
+        if wanted_host in (None, row.id) and wanted_binary in (None, BINARY)
+    ]
+    return Reply(200, {"services": shown})
+
+
+def update(request: Request) -> Reply:
+    """By UUID since 2.53; before that the path's last word is what to do."""
+    if request.microversion < V_UUID:
+        return _update_old(request)
+    body = request.parse(Changes)
+    values = _values(body.status, body.disabled_reason, body.forced_down)
+    with request.write() as connection:
+        row = _by_uuid(domain.every(connection), request.path["id"])
+        changed = domain.change(connection, row.id, values, request.services.clock.now())
+    return Reply(200, {"service": _render(request, changed)})
+
+
+def _update_old(request: Request) -> Reply:
+    """Until 2.52: enable, disable, disable-log-reason, force-down."""
+    body, verb = request.parse(OldChanges), request.path["id"]
+    words: dict[str, str | Unset] = {
+        "enable": "enabled",
+        "disable": "disabled",
+        "disable-log-reason": "disabled",
+        "force-down": UNSET,
+    }
+    if verb not in words:
+        raise NotFound("action", verb, message="Unknown action")
+    values = _values(words[verb], body.disabled_reason, body.forced_down)
+    with request.write() as connection:
+        row = domain.get(connection, body.host)
+        changed = domain.change(connection, row.id, values, request.services.clock.now())
+    shown: dict[str, Any] = {"host": changed.id, "binary": BINARY}
+    if verb == "force-down":
+        shown["forced_down"] = changed.forced_down
+    else:
+        shown["status"] = "enabled" if changed.enabled else "disabled"
+    if verb == "disable-log-reason":
+        shown["disabled_reason"] = changed.disabled_reason
+    return Reply(200, {"service": shown})
+
+
+def zones(request: Request) -> Reply:
+    return Reply(200, {"availabilityZoneInfo": [_zone(request, None)]})
+
+
+def zones_detail(request: Request) -> Reply:
+    with request.read() as connection:
+        rows = domain.every(connection)
+    hosts = {
+        row.id: {
+            BINARY: {
+                "available": _is_up(row),
+                "active": row.enabled,
+                "updated_at": rendering.precise(row.seen_at),
+            }
+        }
+        for row in rows
+    }
+    return Reply(200, {"availabilityZoneInfo": [_zone(request, hosts)]})
+
+
+def aggregates(_request: Request) -> Reply:
+    """There are none: one zone, and flavors that fit every host."""
+    return Reply(200, {"aggregates": []})
+
+
+def migrations(_request: Request) -> Reply:
+    """None has ever happened."""
+    return Reply(200, {"migrations": []})
+
+
+def _zone(_request: Request, hosts: dict[str, Any] | None) -> dict[str, Any]:
+    return {"zoneName": ZONE, "zoneState": {"available": True}, "hosts": hosts}
+
+
+def _values(status: str | Unset, reason: str | Unset, forced_down: Flag | Unset) -> dict[str, Any]:
+    """Columns. Raises Invalid."""
+    values: dict[str, Any] = {}
+    if status is not UNSET:
+        if status not in ("enabled", "disabled"):
+            raise shapes.invalid("status", status, "it is not one of ['enabled', 'disabled']")
+        values["enabled"] = status == "enabled"
+        values["disabled_reason"] = "" if reason is UNSET else reason
+    elif reason is not UNSET:
+        raise Invalid("A reason goes with status disabled only.", field="disabled_reason")
+    if forced_down is not UNSET:
+        values["forced_down"] = shapes.flag(forced_down, "forced_down")
+    if not values:
+        raise Invalid("Nothing to change was given.", field="status")
+    return values
+
+
+def _by_uuid(rows: list[Host], key: str) -> Host:
+    for row in rows:
+        if row.uuid == key:
+            return row
+    raise NotFound("service", key, message=f"Service {key} could not be found.")
+
+
+def _is_up(row: Host) -> bool:
+    return row.state == UP and not row.forced_down
+
+
+def _render(request: Request, row: Host) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "id": row.uuid if request.microversion >= V_UUID else row.number,
+        "binary": BINARY,
+        "host": row.id,
+        "zone": ZONE,
+        "status": "enabled" if row.enabled else "disabled",
+        "state": "up" if _is_up(row) else "down",
+        "updated_at": rendering.precise(row.seen_at),
+        "disabled_reason": row.disabled_reason or None,
+    }
+    if request.microversion >= V_FORCED_DOWN:
+        shown["forced_down"] = row.forced_down
+    return shown

@@ -1,0 +1,110 @@
+"""How much of the cloud projects used over a time: os-simple-tenant-usage.
+
+Counted from the servers' rows: those of servers deleted longer ago than they are kept are missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from kumoi.base.errors import Forbidden, Invalid
+from kumoi.cloud.api.compute import rendering, shapes
+from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.domain.compute import server as domain
+from kumoi.cloud.domain.compute import status
+from kumoi.cloud.store.compute.server import Server
+
+HOUR_S = 3_600.0
+DEFAULT = timedelta(weeks=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    start: datetime
+    stop: datetime
+
+
+def index(request: Request) -> Reply:
+    span = _span(request)
+    detailed = request.query.get("detailed") == "1"
+    with request.read() as connection:
+        rows = domain.ever(connection, project_id=None)
+    by_project: dict[str, list[Server]] = {}
+    for row in rows:
+        if _hours(row, span) > 0:
+            by_project.setdefault(row.project_id, []).append(row)
+    shown = [
+        _usage(project_id, found, span, detailed=detailed)
+        for project_id, found in sorted(by_project.items())
+    ]
+    return Reply(200, {"tenant_usages": shown})
+
+
+def show(request: Request) -> Reply:
+    project_id = request.path["id"]
+    if not request.caller.sees(project_id):
+        raise Forbidden("Policy doesn't allow os_compute_api:os-simple-tenant-usage:show.")
+    span = _span(request)
+    with request.read() as connection:
+        rows = domain.ever(connection, project_id=project_id)
+    used = [row for row in rows if _hours(row, span) > 0]
+    shown = _usage(project_id, used, span, detailed=True) if used else {}
+    return Reply(200, {"tenant_usage": shown})
+
+
+def _span(request: Request) -> Span:
+    """Raises Invalid."""
+    now = request.services.clock.now()
+    start, stop = request.query.get("start"), request.query.get("end")
+    span = Span(
+        start=shapes.moment(start, "start") if start else now - DEFAULT,
+        stop=shapes.moment(stop, "end") if stop else now,
+    )
+    if span.start > span.stop:
+        raise Invalid("Invalid start time. The start time cannot occur after the end time.")
+    return span
+
+
+def _hours(row: Server, span: Span) -> float:
+    if row.launched_at is None:
+        return 0.0
+    start = max(row.launched_at, span.start)
+    stop = min(row.terminated_at or span.stop, span.stop)
+    return max((stop - start).total_seconds() / HOUR_S, 0.0)
+
+
+def _usage(project_id: str, rows: list[Server], span: Span, *, detailed: bool) -> dict[str, Any]:
+    hours = [_hours(row, span) for row in rows]
+    pairs = list(zip(rows, hours, strict=True))
+    shown: dict[str, Any] = {
+        "tenant_id": project_id,
+        "start": rendering.precise(span.start),
+        "stop": rendering.precise(span.stop),
+        "total_hours": sum(hours),
+        "total_local_gb_usage": sum(row.disk_gib * spent for row, spent in pairs),
+        "total_memory_mb_usage": sum(row.ram_mib * spent for row, spent in pairs),
+        "total_vcpus_usage": sum(row.vcpus * spent for row, spent in pairs),
+    }
+    if detailed:
+        shown["server_usages"] = [_server(row, spent, span) for row, spent in pairs]
+    return shown
+
+
+def _server(row: Server, hours: float, span: Span) -> dict[str, Any]:
+    started = row.launched_at or row.created_at
+    return {
+        "instance_id": row.id,
+        "name": row.name,
+        "tenant_id": row.project_id,
+        "flavor": row.flavor_name,
+        "vcpus": row.vcpus,
+        "memory_mb": row.ram_mib,
+        "local_gb": row.disk_gib,
+        "hours": hours,
+        "uptime": int(((row.terminated_at or span.stop) - started).total_seconds()),
+        "started_at": rendering.precise(started),
+        "ended_at": rendering.precise(row.terminated_at),
+        "state": "terminated" if row.deleted else status.of(row).vm_state,
+    }

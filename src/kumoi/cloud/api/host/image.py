@@ -1,0 +1,84 @@
+"""The content of images: to a host that makes servers from it, and from one that made it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from io import BufferedReader
+
+import anyio.to_thread
+
+from kumoi.base.errors import NotFound
+from kumoi.cloud.api.host import caller
+from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.compute import snapshot
+from kumoi.cloud.domain.host import prefetch
+from kumoi.cloud.domain.image import content
+
+CHUNK_BYTES = 1 << 20
+
+
+async def download(request: Request) -> Reply:
+    """A file that is removed meanwhile is read to its end."""
+    host_id = caller.host_of(request)
+    sha256 = await anyio.to_thread.run_sync(_content, request, host_id)
+    path = request.services.settings.image_dir / sha256
+    try:
+        file = await anyio.to_thread.run_sync(lambda: path.open("rb"))
+    except FileNotFoundError as cause:
+        raise NotFound("content of image", request.path["id"]) from cause
+    headers = {"X-Kumoi-Sha256": sha256, "Content-Length": str(path.stat().st_size)}
+    return Reply(200, headers=headers, stream=_chunks(file), media_type="application/octet-stream")
+
+
+async def upload(request: Request) -> Reply:
+    """What createImage wanted of this host."""
+    services, key = request.services, request.path["id"]
+    owner = await anyio.to_thread.run_sync(_uploader, request)
+    draft = await anyio.to_thread.run_sync(content.begin, services.settings)
+    with draft:
+        gathered = bytearray()
+        async for piece in request.http.stream():
+            gathered += piece
+            if len(gathered) >= CHUNK_BYTES:
+                await anyio.to_thread.run_sync(draft.write, bytes(gathered))
+                gathered.clear()
+        await anyio.to_thread.run_sync(draft.write, bytes(gathered))
+        now = services.clock.now()
+        await anyio.to_thread.run_sync(
+            lambda: content.accept(
+                services.database, services.settings, draft, caller=owner, key=key, now=now
+            )
+        )
+    await anyio.to_thread.run_sync(_finish, request)
+    return Reply(204)
+
+
+def delete(request: Request) -> Reply:
+    """The host cannot make the image that was wanted of it."""
+    host_id, now = caller.host_of(request), request.services.clock.now()
+    with request.write() as connection:
+        snapshot.give_up(connection, host_id, request.path["id"], now)
+    return Reply(204)
+
+
+def _uploader(request: Request) -> Caller:
+    host_id = caller.host_of(request)
+    with request.read() as connection:
+        return snapshot.uploader(connection, host_id, request.path["id"], request.request_id)
+
+
+def _finish(request: Request) -> None:
+    with request.write() as connection:
+        snapshot.finish(connection, request.path["id"], request.services.clock.now())
+
+
+def _content(request: Request, host_id: str) -> str:
+    with request.read() as connection:
+        return prefetch.content(connection, host_id, request.path["id"])
+
+
+async def _chunks(file: BufferedReader) -> AsyncIterator[bytes]:
+    with file:
+        while chunk := await anyio.to_thread.run_sync(file.read, CHUNK_BYTES):
+            yield chunk

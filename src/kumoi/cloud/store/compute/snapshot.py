@@ -1,0 +1,74 @@
+"""Images that are to be made from servers: the rows, each there until its content has come."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store import schema
+from kumoi.cloud.store.schema import ID, metadata
+from kumoi.engine.db import Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    image_id: str
+    server_id: str
+    project_id: str
+    user_id: str
+    created_at: datetime
+
+
+server_snapshot = sa.Table(
+    "server_snapshot",
+    metadata,
+    sa.Column("image_id", ID, primary_key=True),
+    sa.Column("server_id", ID, nullable=False, index=True),
+    sa.Column("project_id", ID, nullable=False),
+    sa.Column("user_id", ID, nullable=False),
+    sa.Column("created_at", Timestamp, nullable=False),
+)
+
+
+def insert(connection: Connection, row: Snapshot) -> None:
+    schema.insert(connection, server_snapshot, asdict(row))
+
+
+def get(connection: Connection, image_id: str) -> Snapshot | None:
+    query = sa.select(server_snapshot).where(server_snapshot.c.image_id == image_id)
+    return schema.fetch_one(connection, query, Snapshot)
+
+
+def by_server(connection: Connection, server_ids: Collection[str]) -> dict[str, list[str]]:
+    """Ids of images, oldest first."""
+    query = sa.select(server_snapshot.c.server_id, server_snapshot.c.image_id).order_by(
+        server_snapshot.c.created_at
+    )
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in schema.among(connection, query, server_snapshot.c.server_id, server_ids):
+        found[row.server_id].append(row.image_id)
+    return found
+
+
+def delete(connection: Connection, image_id: str) -> bool:
+    """Whether there was one."""
+    done = connection.execute(
+        sa.delete(server_snapshot).where(server_snapshot.c.image_id == image_id)
+    )
+    return done.rowcount == 1
+
+
+def delete_of_server(connection: Connection, server_id: str) -> list[str]:
+    """Gives the images that will not be made."""
+    query = sa.select(server_snapshot.c.image_id).where(server_snapshot.c.server_id == server_id)
+    keys = list(connection.execute(query).scalars())
+    if keys:
+        connection.execute(
+            sa.delete(server_snapshot).where(server_snapshot.c.server_id == server_id)
+        )
+    return keys
