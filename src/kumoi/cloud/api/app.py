@@ -6,7 +6,7 @@ path and method, microversion, token, policy, body size. Every answer carries a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,8 @@ class App:
                 log.event(
                     "request.handled", method=http.method, path=http.url.path, status=reply.status
                 )
-        return _response(reply, request_id, service_type)
+        headers = versions.headers(http, service_type)
+        return _response(reply, request_id, service_type, headers)
 
     async def _handle(
         self, http: HttpRequest, mounted: _Mounted, path: str, request_id: str
@@ -157,8 +158,10 @@ def _refused(error: KumoiError, service_type: str) -> Reply:
     return errors.reply(error, service_type)
 
 
-def _response(reply: Reply, request_id: str, service_type: str) -> Response:
-    headers = {"X-Openstack-Request-Id": request_id, **reply.headers}
+def _response(
+    reply: Reply, request_id: str, service_type: str, version: Mapping[str, str]
+) -> Response:
+    headers = {"X-Openstack-Request-Id": request_id, **version, **reply.headers}
     if service_type == "compute":
         headers |= {"X-Compute-Request-Id": request_id}
         headers["Vary"] = "OpenStack-API-Version, X-OpenStack-Nova-API-Version"

@@ -53,6 +53,20 @@ def requested(http: HttpRequest, service_type: str) -> Version:
     return version
 
 
+def headers(http: HttpRequest, service_type: str) -> dict[str, str]:
+    """What an answer says of the microversion it was made for; nothing when it was no good."""
+    if service_type != "compute":
+        return {}
+    try:
+        version = text(requested(http, service_type))
+    except UserError:
+        return {}
+    return {
+        "OpenStack-API-Version": f"compute {version}",
+        "X-OpenStack-Nova-API-Version": version,
+    }
+
+
 def _header(http: HttpRequest) -> str | None:
     for item in http.headers.get("OpenStack-API-Version", "").split(","):
         service, _, version = item.strip().partition(" ")
