@@ -15,9 +15,9 @@ from kumoi.cloud.api.identity.routes import SERVICE as IDENTITY
 from kumoi.cloud.api.image.routes import SERVICE as IMAGE
 from kumoi.cloud.api.network.routes import SERVICE as NETWORK
 from kumoi.cloud.api.services import Services
+from kumoi.cloud.domain.identity import revocation
 from kumoi.cloud.domain.identity.login import Logins
 from kumoi.cloud.domain.identity.token import Tokens
-from kumoi.cloud.store.identity import revocation
 from kumoi.config import Settings
 from kumoi.engine.db import Database
 from kumoi.engine.serving import Certificates, Listener
@@ -42,6 +42,7 @@ def build_services(settings: Settings, database: Database, clock: Clock) -> Serv
 async def serve(settings: Settings, database: Database, clock: Clock) -> None:
     """Until cancelled."""
     services = build_services(settings, database, clock)
+    await asyncio.to_thread(_learn_revoked, services)  # Before anything is served.
     alarm = Alarm(database.listen())
     pki = settings.pki_dir
     server = Certificates(pki / "api.crt", pki / "api.key")
@@ -74,10 +75,10 @@ async def watch_revocations(services: Services, alarm: Alarm) -> None:
     """Learn what other processes revoked, as soon as they say so."""
     while True:
         seen = alarm.count
-        services.tokens.revoke_known(await asyncio.to_thread(_revoked, services))
+        await asyncio.to_thread(_learn_revoked, services)
         await alarm.wait(REVOCATIONS_INTERVAL_S, after=seen)
 
 
-def _revoked(services: Services) -> revocation.Revoked:
+def _learn_revoked(services: Services) -> None:
     with services.database.read() as connection:
-        return revocation.load(connection)
+        revocation.refresh(connection, services.tokens, services.clock.now())
