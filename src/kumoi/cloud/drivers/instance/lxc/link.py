@@ -142,8 +142,8 @@ def _open_namespace(pid: int) -> int:
 
 def _configure(link: Link, addresses: list[Address]) -> None:
     with _netlink(f"give {link.inner} its addresses") as route:
-        route.link("set", ifname=link.peer, new_ifname=link.inner)
-        index = socket.if_nametoindex(link.inner)
+        index = socket.if_nametoindex(link.peer)
+        route.link("set", index=index, ifname=link.inner)
         for address in addresses:
             with _present():
                 route.addr("add", index=index, address=address.address, prefixlen=address.prefix)

@@ -1,0 +1,369 @@
+"""A host of our own for the agent's system tests: a network namespace with a Linux bridge in place
+of OVN, real containers, and a control plane that only remembers, over TLS as the real one.
+
+Run as a program it is the agent itself, so that a test can kill it:
+`python -m tests.system.container_host <settings file>`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.server
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+from pyroute2.iproute.linux import IPRoute
+
+from kumoi.base import log
+from kumoi.base.clock import Clock
+from kumoi.base.process import run
+from kumoi.cloud.agent.purge import purge
+from kumoi.cloud.agent.serve import identify_boot, serve_with
+from kumoi.cloud.drivers.instance.lxc import cgroup, disk, link, monitor
+from kumoi.cloud.drivers.instance.lxc.paths import Paths
+from kumoi.cloud.hostapi.messages import (
+    PATH,
+    Image,
+    Inventory,
+    Power,
+    Report,
+    Reports,
+    Server,
+    State,
+    Wanted,
+)
+from kumoi.config import Settings, parse, render
+from kumoi.hosts import pki
+
+ROOT = Path(__file__).parents[2]
+NAME = "kct"
+BRIDGE = "br0"
+GATEWAY = "10.202.1.1"
+BOUND_S = 20.0
+Result = TypeVar("Result")
+
+
+class BridgeSwitch:
+    """A switch that is the kernel's bridge. It remembers a port's id as its link's alias."""
+
+    def ensure_ports(self, ports: Mapping[str, str]) -> None:
+        with IPRoute() as route:
+            (bridge,) = route.link_lookup(ifname=BRIDGE)
+            for name, port_id in ports.items():
+                route.link("set", ifname=name, ifalias=port_id)
+                route.link("set", index=route.link_lookup(ifname=name)[0], master=bridge)
+
+    def delete_ports(self, names: Collection[str]) -> None:
+        with IPRoute() as route:
+            for name in names:
+                for index in route.link_lookup(ifname=name):
+                    route.link("set", index=index, master=0)
+
+    def list_ports(self) -> dict[str, str]:
+        with IPRoute() as route:
+            (bridge,) = route.link_lookup(ifname=BRIDGE)
+            return {
+                message.get("ifname"): message.get("ifalias") or ""
+                for message in route.get_links()
+                if message.get("master") == bridge
+            }
+
+
+@dataclass
+class ControlPlane:
+    """What is wanted and what was told."""
+
+    image_files: dict[str, Path] = field(default_factory=dict)
+    servers: dict[str, Server] = field(default_factory=dict)
+    told: dict[str, Report] = field(default_factory=dict)
+    told_at: dict[tuple[str, State], float] = field(default_factory=dict)
+    inventory: Inventory | None = None
+    revision: int = 1
+    reachable: bool = True
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def want(self, *servers: Server) -> None:
+        with self.changed:
+            for server in servers:
+                self.servers[server.id] = server
+            self.revision += 1
+            self.changed.notify_all()
+
+    def wanted(self, since: int, wait_s: float) -> Wanted:
+        with self.changed:
+            self.changed.wait_for(lambda: self.revision > since, timeout=wait_s)
+            servers = list(self.servers.values())
+            return Wanted(revision=self.revision, complete=since == 0, servers=servers)
+
+    def take(self, reports: Reports) -> None:
+        now = time.monotonic()
+        with self.changed:
+            for report in reports.reports:
+                self.told[report.server_id] = report
+                self.told_at.setdefault((report.server_id, report.state), now)
+                wanted = self.servers.get(report.server_id)
+                if report.state is State.ABSENT and wanted and wanted.power is Power.ABSENT:
+                    del self.servers[report.server_id]
+            self.changed.notify_all()
+
+    def await_told(self, server: Server, state: State, *, bound_s: float = BOUND_S) -> Report:
+        """Wait until this server's generation is reported to be so."""
+
+        def told() -> bool:
+            report = self.told.get(server.id)
+            return bool(report and report.state is state and report.generation == server.generation)
+
+        with self.changed:
+            assert self.changed.wait_for(told, timeout=bound_s), self.told.get(server.id)
+            return self.told[server.id]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    control: ControlPlane
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        if not self.control.reachable:
+            self._answer(503, b"")
+        elif url.path == f"{PATH}/wanted":
+            query = parse_qs(url.query)
+            since, wait_s = int(query["since"][0]), float(query["wait_s"][0])
+            wanted = self.control.wanted(since, wait_s)
+            self._answer(200, msgspec.json.encode(wanted))
+        else:
+            file = self.control.image_files[url.path.rpartition("/")[2]]
+            self._answer(200, file.read_bytes())
+
+    def do_POST(self) -> None:
+        body = self._body()
+        if self.control.reachable:
+            self.control.take(msgspec.json.decode(body, type=Reports))
+        self._answer(204 if self.control.reachable else 503, b"")
+
+    def do_PUT(self) -> None:
+        self.control.inventory = msgspec.json.decode(self._body(), type=Inventory)
+        self._answer(204, b"")
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers["Content-Length"]))
+
+    def _answer(self, status: int, body: bytes) -> None:
+        with contextlib.suppress(OSError):  # The agent was killed while it waited.
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+
+class HttpServer(http.server.ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A killed agent breaks its connections: no news."""
+
+
+@dataclass
+class ContainerHost:
+    settings: Settings
+    control: ControlPlane
+    agent: subprocess.Popen[bytes] | None = None
+
+    @property
+    def paths(self) -> Paths:
+        return Paths(self.settings.host_dir)
+
+    @property
+    def namespace(self) -> Path:
+        return Path("/run/netns") / self.settings.host_name
+
+    def inside(self, work: Callable[[], Result]) -> Result:
+        """Do something in the host's network namespace."""
+        results: list[Result] = []
+        link.in_namespace(self.namespace, lambda: results.append(work()))
+        return results[0]
+
+    def start_agent(self) -> None:
+        self.stop_agent()
+        file = self.settings.state / "kumoi.toml"
+        file.write_text(render(self.settings))
+        with (self.settings.state / "agent.log").open("ab") as out:
+            self.agent = subprocess.Popen(
+                ["nsenter", f"--net={self.namespace}", "--", sys.executable, "-m", __spec__.name,
+                 str(file)],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )  # fmt: skip
+
+    def kill_agent(self) -> None:
+        """As the kernel would, with no chance to tidy up."""
+        self.stop_agent()
+
+    def stop_agent(self) -> None:
+        if self.agent:
+            self.agent.send_signal(signal.SIGKILL)
+            self.agent.wait()
+            self.agent = None
+
+    def purge(self, *, data: bool) -> None:
+        self.stop_agent()
+        purge(self.settings, data=data)
+
+    def attach(self, server: Server, *command: str, check: bool = True) -> str:
+        """Run a command inside a server, within its limits."""
+        done = self.inside(
+            lambda: run(
+                ["lxc-attach", "-P", self.paths.servers, "-n", server.id, "--", *command],
+                check=check,
+                timeout_s=BOUND_S,
+            )
+        )
+        return done.out + done.err
+
+    def banner(self, address: str) -> str:
+        """What sshd says first; empty while nobody answers."""
+
+        def connect() -> str:
+            try:
+                with socket.create_connection((address, 22), timeout=1) as opened:
+                    return opened.recv(64).decode(errors="replace")
+            except OSError:
+                return ""
+
+        return self.inside(connect)
+
+    def leftovers(self) -> list[str]:
+        """All that servers have on this machine: none when none is wanted."""
+        found = [f"process {name}" for name in monitor.find_all(self.paths)]
+        if self.paths.servers.exists():
+            found += [f"directory {path.name}" for path in self.paths.servers.iterdir()]
+            found += [f"loop {path}" for path in self.paths.servers.iterdir()
+                      if disk.is_attached(path)]  # fmt: skip
+        found += [f"link {name}" for name in self.inside(_link_names) if name[0] in "kp"]
+        found += [
+            f"mount {line}"
+            for line in Path("/proc/self/mounts").read_text().splitlines()
+            if str(self.settings.state) in line
+        ]
+        found += [
+            f"loop {path.read_text()}"
+            for path in Path("/sys/block").glob("loop*/loop/backing_file")
+            if str(self.paths.servers) in path.read_text()
+        ]
+        for tree in cgroup.ROOT.glob("*/"):
+            found += [f"group {path}" for path in (tree / f"{NAME}.servers").glob("*/")]
+        wanted = self.settings.host_dir / "wanted"
+        found += [f"wanted {path.name}" for path in wanted.glob("*")]
+        return sorted(set(found))
+
+
+def _link_names() -> list[str]:
+    return [name for _, name in socket.if_nameindex()]
+
+
+def until(
+    level: Callable[[], Any],
+    *,
+    bound_s: float = BOUND_S,
+    why: Callable[[], object] = lambda: "it did not come about",
+) -> None:
+    """Wait for a level, with a bound; `why` is asked when it was in vain."""
+    deadline = time.monotonic() + bound_s
+    while not level():
+        assert time.monotonic() < deadline, why()
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def container_host(image: Path, sha256: str) -> Iterator[ContainerHost]:
+    """The host, without its agent; nothing is left of it at the end, nor of a killed run before."""
+    state = Path(f"/var/tmp/{NAME}-test")
+    settings = Settings(
+        name=NAME,
+        state_dir=str(state),
+        underlay_cidr="10.202.0.0/28",
+        public_cidr="10.202.2.0/24",
+    )
+    host = ContainerHost(settings, ControlPlane(image_files={sha256: image}))
+    _tear_down(host)
+    state.mkdir(parents=True)
+    pki.ensure(settings, datetime.now(UTC))
+    _make_namespace(settings)
+    server = host.inside(lambda: _serve(settings, host.control))
+    try:
+        yield host
+    finally:
+        server.shutdown()
+        server.server_close()
+        _tear_down(host)
+
+
+def _make_namespace(settings: Settings) -> None:
+    run(["ip", "netns", "add", settings.host_name])
+    for line in (
+        "link set dev lo up",
+        f"address add {settings.underlay_address}/32 dev lo",
+        f"link add name {BRIDGE} type bridge",
+        f"address add {GATEWAY}/24 dev {BRIDGE}",
+        f"link set dev {BRIDGE} up",
+    ):
+        run(["ip", "-n", settings.host_name, *line.split()])
+
+
+def _serve(settings: Settings, control: ControlPlane) -> HttpServer:
+    handler = type("BoundHandler", (Handler,), {"control": control})
+    server = HttpServer((settings.underlay_address, settings.host_api_port), handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(settings.pki_dir / "api.crt", settings.pki_dir / "api.key")
+    context.load_verify_locations(settings.pki_dir / "ca.crt")
+    context.verify_mode = ssl.CERT_REQUIRED
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def _tear_down(host: ContainerHost) -> None:
+    host.purge(data=True)
+    if host.namespace.exists():
+        run(["ip", "netns", "delete", host.settings.host_name])
+    run(["rm", "-rf", host.settings.state])
+    for tree in cgroup.ROOT.glob("*/"):
+        with contextlib.suppress(OSError):
+            (tree / f"{NAME}.servers").rmdir()
+
+
+def main() -> None:
+    settings = parse(Path(sys.argv[1]).read_text())
+    log.set_up("agent")
+    log.event("agent.began", argv=json.dumps(sys.argv))
+    boot = identify_boot(settings)
+    asyncio.run(serve_with(settings, Clock(), switch=BridgeSwitch(), host_boot=boot))
+
+
+def image_of(sha256: str, path: Path) -> Image:
+    return Image(id=sha256, sha256=sha256, size=path.stat().st_size, disk_format="root-tar")
+
+
+if __name__ == "__main__":
+    main()

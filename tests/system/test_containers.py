@@ -1,0 +1,427 @@
+"""Real containers through the real agent: what a server gets, what it cannot do, and what is left
+after kills at any moment. Needs root; one host for the whole file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import random
+import signal
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.system.container_host import GATEWAY, ContainerHost, container_host, image_of, until
+
+from kumoi.base.errors import Permanent
+from kumoi.base.ids import new_id
+from kumoi.cloud.drivers.instance.lxc import image as lxc_image
+from kumoi.cloud.drivers.instance.lxc import monitor
+from kumoi.cloud.drivers.instance.lxc.paths import Paths
+from kumoi.cloud.hostapi.messages import Address, Image, Port, Power, Server, State
+from kumoi.hosts.image import DEBIAN, ensure
+
+pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+CACHE = Path("/var/tmp/kumoi-test-cache")
+RUNNING_BOUND_S = 1.0
+SSH_BOUND_S = 5.0
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6q5n1yVb0Vt0gk2C0v1b3o4vQ0T2f3sXo1q8r7YtZk test"
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    path = ensure(DEBIAN, CACHE)
+    return image_of(hashlib.sha256(path.read_bytes()).hexdigest(), path)
+
+
+@pytest.fixture(scope="module")
+def host(image: Image) -> Iterator[ContainerHost]:
+    with container_host(ensure(DEBIAN, CACHE), image.sha256) as running:
+        running.start_agent()
+        until(lambda: running.control.inventory)
+        yield running
+
+
+class Servers:
+    """Makes servers that are gone when the test is."""
+
+    def __init__(self, host: ContainerHost, image: Image) -> None:
+        self.host, self.image = host, image
+        self.made: list[Server] = []
+
+    def new(self, *, number: int = 5, **changes: object) -> Server:
+        """Wanted running, and it does."""
+        server = self.wanted(number=number, **changes)
+        self.host.control.want(server)
+        self.host.control.await_told(server, State.RUNNING)
+        return server
+
+    def wanted(self, *, number: int = 5, **changes: object) -> Server:
+        port = Port(
+            id=new_id(),
+            mac=f"02:00:00:00:01:{number:02x}",
+            mtu=1400,
+            name="eth0",
+            addresses=[
+                Address(address=f"10.202.1.{number}", prefix=24, gateway=GATEWAY, dns=[GATEWAY])
+            ],
+        )
+        server = Server(
+            id=new_id(),
+            generation=1,
+            power=Power.RUNNING,
+            hostname=f"web{number}",
+            vcpus=1,
+            ram_mib=256,
+            disk_gib=1,
+            image=self.image,
+            id_slot=number,
+            ports=[port],
+            ssh_keys=[KEY],
+        )
+        made = msgspec.structs.replace(server, **changes)
+        self.made.append(made)
+        return made
+
+    def change(self, server: Server, **changes: object) -> Server:
+        """Want it otherwise, as the next generation."""
+        changed = msgspec.structs.replace(server, generation=server.generation + 1, **changes)
+        self.made = [one for one in self.made if one.id != server.id] + [changed]
+        self.host.control.want(changed)
+        return changed
+
+    def delete_all(self) -> None:
+        known = [one for one in self.made if one.id in self.host.control.servers]
+        gone = [self.change(one, power=Power.ABSENT) for one in known]
+        for one in gone:
+            self.host.control.await_told(one, State.ABSENT)
+
+
+@pytest.fixture
+def servers(host: ContainerHost, image: Image) -> Iterator[Servers]:
+    made = Servers(host, image)
+    yield made
+    host.control.reachable = True
+    if host.agent is None or host.agent.poll() is not None:
+        host.start_agent()
+    made.delete_all()
+    until(lambda: host.leftovers() == [])
+
+
+def test_a_server_runs_soon_and_has_its_address_at_once(
+    host: ContainerHost, servers: Servers
+) -> None:
+    servers.new(number=4)  # The image is ready after this one.
+    wanted = servers.wanted(number=5)
+    began = time.monotonic()
+    host.control.want(wanted)
+    told = host.control.await_told(wanted, State.RUNNING)
+    took_s = time.monotonic() - began
+    address = host.attach(wanted, "ip", "-4", "-o", "address", "show", "dev", "eth0")
+    route = host.attach(wanted, "ip", "route", "show", "default")
+    until(lambda: host.banner("10.202.1.5").startswith("SSH-2.0"), bound_s=SSH_BOUND_S)
+    ssh_s = time.monotonic() - began
+    assert took_s < RUNNING_BOUND_S, f"{took_s:.3f} s, SSH after {ssh_s:.3f} s"
+    assert told.pid > 0
+    assert "10.202.1.5/24" in address
+    assert f"default via {GATEWAY}" in route
+
+
+def test_a_server_finds_its_name_keys_and_name_servers(
+    host: ContainerHost, servers: Servers
+) -> None:
+    server = servers.new()
+    keys = "/home/debian/.ssh/authorized_keys"
+    assert host.attach(server, "hostname").strip() == "web5"
+    assert host.attach(server, "cat", keys).strip() == KEY
+    assert host.attach(server, "stat", "-c", "%a %U", keys).strip() == "600 debian"
+    assert host.attach(server, "stat", "-c", "%a %U", "/home/debian/.ssh").strip() == "700 debian"
+    assert f"nameserver {GATEWAY}" in host.attach(server, "cat", "/etc/resolv.conf")
+    assert host.attach(server, "cat", "/etc/machine-id").strip() == server.id.replace("-", "")
+
+
+def test_memory_is_limited_to_the_flavor(host: ContainerHost, servers: Servers) -> None:
+    server = servers.new()
+    eater = "data = bytearray(400 << 20); print('ate it all')"
+    assert "ate it all" not in host.attach(server, "python3", "-c", eater, check=False)
+    assert "still here" in host.attach(server, "echo", "still here")
+
+
+def test_processes_are_limited(host: ContainerHost, servers: Servers) -> None:
+    server = servers.new(ram_mib=512)
+    forks = (
+        "import os, time\n"
+        "n = 0\n"
+        "try:\n"
+        "    while n < 6000:\n"
+        "        if os.fork() == 0: time.sleep(30); os._exit(0)\n"
+        "        n += 1\n"
+        "except OSError: pass\n"
+        "print('forks', n, flush=True)\n"
+        "os.killpg(0, 9)\n"
+    )
+    told = host.attach(server, "setsid", "--wait", "python3", "-c", forks, check=False)
+    count = int(told.partition("forks ")[2].split()[0]) if "forks" in told else 0
+    assert count < 4_096
+
+
+def test_one_vcpu_is_one_cpu(host: ContainerHost, servers: Servers) -> None:
+    server = servers.new()
+    burn = (
+        "import os, time\n"
+        "os.fork()\n"
+        "end = time.monotonic() + 1\n"
+        "while time.monotonic() < end: pass\n"
+        "os.write(1, f'{time.process_time():.2f}\\n'.encode())\n"
+        "time.sleep(0.2)\n"
+    )
+    used_s = sum(float(line) for line in host.attach(server, "python3", "-c", burn).split())
+    assert used_s < 1.3
+
+
+def test_a_full_disk_hurts_nobody_else(host: ContainerHost, servers: Servers) -> None:
+    first, second = servers.new(number=5), servers.new(number=6)
+    fill = host.attach(first, "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=2048", check=False)
+    assert "No space left on device" in fill
+    assert host.attach(second, "sh", "-c", "echo fine > /fine; cat /fine").strip() == "fine"
+    assert host.paths.disk(first.id, 0).stat().st_blocks * 512 <= 1 << 30
+    assert "fine" in host.attach(first, "echo", "fine")
+
+
+def test_servers_have_distinct_user_ids(host: ContainerHost, servers: Servers) -> None:
+    pairs = [(one, host.control.told[one.id].pid) for one in (servers.new(number=5),
+                                                              servers.new(number=6))]  # fmt: skip
+    bases = [int(Path(f"/proc/{pid}/uid_map").read_text().split()[1]) for _, pid in pairs]
+    assert abs(bases[0] - bases[1]) >= 65_536
+    assert min(bases) >= 1 << 29
+    assert [Path(f"/proc/{pid}").stat().st_uid for _, pid in pairs] == bases
+
+
+def test_root_inside_is_powerless_outside(host: ContainerHost, servers: Servers) -> None:
+    server = servers.new()
+    host_name = Path("/proc/sys/kernel/hostname").read_text()
+    forbidden = [
+        "mknod /root/disk b 254 0",
+        "echo s > /proc/sysrq-trigger",
+        "echo 1 > /proc/sys/kernel/panic",
+        "echo /tmp/x > /proc/sys/kernel/core_pattern",
+        "echo 10 > /sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "mount -t ext4 /dev/vda /mnt",
+        "mount -o remount,dev /",
+        "dmesg -C",
+        "date -s 2000-01-01",
+        "modprobe dummy",
+        "echo -1000 > /proc/1/oom_score_adj",
+    ]
+    for command in forbidden:
+        script = f"({command}) >/dev/null 2>&1 && echo allowed || echo refused"
+        assert host.attach(server, "sh", "-c", script).strip() == "refused", command
+    assert Path("/proc/sys/kernel/hostname").read_text() == host_name
+    assert "nodev" in host.attach(server, "sh", "-c", "grep ' / ' /proc/mounts")
+
+
+def test_a_console_that_talks_without_end_does_not_fill_the_host(
+    host: ContainerHost, servers: Servers
+) -> None:
+    server = servers.new()
+    host.attach(server, "sh", "-c", "timeout 2 yes 0123456789abcdef > /dev/console", check=False)
+    directory = host.paths.server(server.id)
+    logs = sum(path.stat().st_size for path in directory.glob("console.log*"))
+    assert 0 < logs <= 4 << 20
+
+
+def test_an_agent_that_was_killed_finds_its_servers_again(
+    host: ContainerHost, servers: Servers
+) -> None:
+    server = servers.new()
+    pid = host.control.told[server.id].pid
+    host.kill_agent()
+    host.control.told.clear()
+    host.start_agent()
+    assert host.control.await_told(server, State.RUNNING).pid == pid
+
+
+def test_a_server_that_ends_by_itself_is_reported_stopped_and_stays_so(
+    host: ContainerHost, servers: Servers
+) -> None:
+    server = servers.new()
+    os.kill(host.control.told[server.id].pid, signal.SIGKILL)
+    host.control.await_told(server, State.STOPPED, bound_s=3)
+    until(lambda: not [name for name in host.leftovers() if name.startswith(("link", "group"))])
+    again = servers.change(server)
+    host.control.await_told(again, State.RUNNING)
+
+
+def test_a_reboot_from_inside_keeps_the_server_and_its_address(
+    host: ContainerHost, servers: Servers
+) -> None:
+    server = servers.new()
+    until(lambda: host.banner("10.202.1.5"))
+    before = monitor.find(host.paths, server.id)
+    assert before
+    told = host.attach(server, "systemctl", "reboot", check=False)
+
+    def restarted() -> bool:
+        now = monitor.find(host.paths, server.id)
+        return bool(now and now.pid and now.pid != before.pid)
+
+    until(restarted, why=lambda: told)
+    until(lambda: host.banner("10.202.1.5").startswith("SSH-2.0"))
+    assert host.control.told[server.id].state is State.RUNNING
+
+
+def test_stop_start_reboot_pause_and_rebuild(host: ContainerHost, servers: Servers) -> None:
+    server = servers.new()
+    host.attach(server, "touch", "/kept")
+    server = servers.change(server, power=Power.STOPPED)
+    host.control.await_told(server, State.STOPPED)
+    server = servers.change(server, power=Power.RUNNING)
+    host.control.await_told(server, State.RUNNING)
+    server = servers.change(server, boot=1)
+    assert host.control.await_told(server, State.RUNNING).boot == 1
+    server = servers.change(server, hard_boot=1)
+    assert host.control.await_told(server, State.RUNNING).hard_boot == 1
+    server = servers.change(server, power=Power.PAUSED)
+    host.control.await_told(server, State.PAUSED)
+    server = servers.change(server, power=Power.RUNNING)
+    host.control.await_told(server, State.RUNNING)
+    host.attach(server, "test", "-e", "/kept")
+    server = servers.change(server, build=1)
+    assert host.control.await_told(server, State.RUNNING).build == 1
+    assert "No such file" in host.attach(server, "ls", "/kept", check=False)
+
+
+def test_a_port_can_be_added_to_and_taken_from_a_running_server(
+    host: ContainerHost, servers: Servers
+) -> None:
+    server = servers.new()
+    added = Port(
+        id=new_id(),
+        mac="02:00:00:00:02:01",
+        mtu=1400,
+        name="eth1",
+        addresses=[Address(address="10.202.1.99", prefix=24)],
+    )
+    server = servers.change(server, ports=[*server.ports, added])
+    host.control.await_told(server, State.RUNNING)
+    assert "10.202.1.99/24" in host.attach(server, "ip", "-4", "address", "show", "dev", "eth1")
+    server = servers.change(server, ports=server.ports[:1])
+    host.control.await_told(server, State.RUNNING)
+    assert "eth1" not in host.attach(server, "ip", "link")
+
+
+def test_a_link_that_vanished_from_the_switch_is_plugged_again(
+    host: ContainerHost, servers: Servers
+) -> None:
+    server = servers.new()
+    until(lambda: host.banner("10.202.1.5"))
+    name = "k" + server.ports[0].id.replace("-", "")[:12]
+    from tests.system.container_host import BridgeSwitch
+
+    host.inside(lambda: BridgeSwitch().delete_ports([name]))
+    until(lambda: host.inside(lambda: BridgeSwitch().list_ports()), bound_s=15)
+    until(lambda: host.banner("10.202.1.5"))
+
+
+@pytest.mark.timeout(300)
+def test_kills_in_the_middle_of_creating_and_deleting_leave_nothing(
+    host: ContainerHost, servers: Servers
+) -> None:
+    chance = random.Random(7)
+    servers.new(number=9)
+    for number in range(10, 18):
+        server = servers.wanted(number=number)
+        host.control.want(server)
+        time.sleep(chance.uniform(0, 0.2))  # The moment of the kill, not a wait for anything.
+        host.kill_agent()
+        host.start_agent()
+        host.control.await_told(server, State.RUNNING)
+        until(lambda: host.banner(f"10.202.1.{number}"))  # noqa: B023 - called at once
+        gone = servers.change(server, power=Power.ABSENT)
+        time.sleep(chance.uniform(0, 0.15))
+        host.kill_agent()
+        host.start_agent()
+        host.control.await_told(gone, State.ABSENT)
+        until(lambda: not [one for one in host.leftovers() if server.id in one])  # noqa: B023
+
+
+def test_a_host_that_rebooted_starts_what_is_wanted_with_no_control_plane(
+    host: ContainerHost, servers: Servers
+) -> None:
+    running, stopped = servers.new(number=5), servers.new(number=6)
+    stopped = servers.change(stopped, power=Power.STOPPED)
+    host.control.await_told(stopped, State.STOPPED)
+    host.kill_agent()
+    for one in monitor.find_all(host.paths).values():
+        os.kill(one.pid, signal.SIGKILL)
+    until(lambda: not monitor.find_all(host.paths))
+    (host.settings.run_dir / "host-boot").unlink()
+    host.control.reachable = False
+    host.start_agent()
+    until(lambda: host.banner("10.202.1.5").startswith("SSH-2.0"))
+    assert set(monitor.find_all(host.paths)) == {running.id}
+
+
+def test_down_keeps_disks_and_up_brings_servers_back(host: ContainerHost, servers: Servers) -> None:
+    server = servers.new()
+    host.attach(server, "touch", "/kept")
+    host.purge(data=False)
+    assert not monitor.find_all(host.paths)
+    assert not [name for name in host.leftovers() if name.startswith(("link", "mount", "loop"))]
+    host.control.told.clear()
+    host.start_agent()
+    host.control.await_told(server, State.RUNNING)
+    host.attach(server, "test", "-e", "/kept")
+
+
+def test_an_image_that_is_none_fails_with_its_reason_and_leaves_nothing(
+    host: ContainerHost, servers: Servers, tmp_path: Path
+) -> None:
+    garbage = tmp_path / "garbage"
+    garbage.write_bytes(b"this is no archive" * 100)
+    wrong = image_of(hashlib.sha256(garbage.read_bytes()).hexdigest(), garbage)
+    host.control.image_files[wrong.id] = garbage
+    server = servers.wanted(image=wrong)
+    host.control.want(server)
+    told = host.control.await_told(server, State.FAILED)
+    assert told.fault == "the image is not a tar archive of a root file system"
+    assert [one for one in host.leftovers() if not one.startswith("wanted")] == []
+    assert not list(host.paths.images.glob(f"{wrong.sha256}*"))
+
+
+def test_a_hostile_image_writes_nothing_outside_itself(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    file = tmp_path / "hostile.tar"
+    with tarfile.open(file, "w") as archive:
+        for name, target in (("etc", str(outside)), ("home", f"../../../../..{outside}")):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, target
+            archive.addfile(member)
+        _add(archive, "etc/planted", b"x")
+        _add(archive, f"../../../..{outside}/planted", b"x")
+        _add(archive, f"{outside}/planted", b"x")
+        _add(archive, "sbin/init", b"#!/bin/sh\n")
+        node = tarfile.TarInfo("disk")
+        node.type, node.devmajor, node.devminor = tarfile.BLKTYPE, 254, 0
+        archive.addfile(node)
+    wanted = Image(id="i", sha256="ab" * 32, size=1, disk_format="root-tar")
+    paths = Paths(tmp_path / "host")
+    with contextlib.suppress(Permanent):
+        lxc_image.ensure(paths, wanted, file)
+    assert list(outside.iterdir()) == []
+    nodes = [path for path in paths.host_dir.rglob("*") if path.is_block_device()]
+    assert nodes == []
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
