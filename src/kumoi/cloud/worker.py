@@ -11,7 +11,7 @@ from kumoi.cloud.reconcilers.network import NetworkReconciler
 from kumoi.cloud.reconcilers.server import ServerReconciler
 from kumoi.config import Settings
 from kumoi.engine.db import Database
-from kumoi.engine.loop import Loop, run
+from kumoi.engine.loop import Loop, Poke, run
 
 NETWORK_INTERVAL_S = 5.0
 SERVER_INTERVAL_S = 10.0
@@ -20,15 +20,17 @@ HOST_INTERVAL_S = 5.0
 
 async def serve(settings: Settings, database: Database, clock: Clock) -> None:
     """Until cancelled."""
-    northbound = OvnNorthbound(settings.northbound_remote, chassis=(settings.host_name,))
-    network = NetworkReconciler(database, northbound, clock)
-    server = ServerReconciler(database, clock)
-    host = HostReconciler(database, clock, silent_s=settings.host_silent_s)
-    loops = (
-        Loop("network", network.round, NETWORK_INTERVAL_S),
-        Loop("server", server.round, SERVER_INTERVAL_S),
-        Loop("host", host.round, HOST_INTERVAL_S),
-    )
-    async with asyncio.TaskGroup() as tasks:
-        for loop in loops:
-            tasks.create_task(run(loop, database, clock), name=loop.name)
+    plugged = Poke()  # OVN says that a port has come up.
+    remote, hosts = settings.northbound_remote, (settings.host_name,)
+    with OvnNorthbound(remote, chassis=hosts, changed=plugged) as northbound:
+        network = NetworkReconciler(database, northbound, clock)
+        server = ServerReconciler(database, clock)
+        host = HostReconciler(database, clock, silent_s=settings.host_silent_s)
+        loops = (
+            Loop("network", network.round, NETWORK_INTERVAL_S, plugged),
+            Loop("server", server.round, SERVER_INTERVAL_S),
+            Loop("host", host.round, HOST_INTERVAL_S),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            for loop in loops:
+                tasks.create_task(run(loop, database, clock), name=loop.name)

@@ -8,8 +8,9 @@ growing pause.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
@@ -23,19 +24,43 @@ PAUSE_MAX_S = 30.0
 LEASE_TTL_S = 10.0
 
 
+class Poke:
+    """Call it, from any thread, to hint that a loop's world has changed."""
+
+    def __init__(self) -> None:
+        self._ring: Callable[[], object] = lambda: None
+
+    def __call__(self) -> None:
+        self._ring()
+
+    def bind(self, alarm: Alarm) -> None:
+        """By the loop, when it starts. After the loop has ended a poke does nothing."""
+        running = asyncio.get_running_loop()
+
+        def ring() -> None:
+            with contextlib.suppress(RuntimeError):  # The event loop is closed.
+                running.call_soon_threadsafe(alarm.ring)
+
+        self._ring = ring
+
+
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """`round_` does all there is to do and returns; `interval_s` is how long to wait for a hint."""
+    """`round_` does all there is to do and returns; `interval_s` is how long to wait for a hint,
+    which is a write to the store or a `poke`.
+    """
 
     name: str
     round_: Callable[[], None]
     interval_s: float
+    poke: Poke = field(default_factory=Poke)
 
 
 async def run(loop: Loop, database: Database, clock: Clock) -> None:
     """Until cancelled."""
     token = new_id()
     alarm = Alarm(database.listen())
+    loop.poke.bind(alarm)
     pause_s = 0.0
     try:
         while True:

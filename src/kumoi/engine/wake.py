@@ -113,10 +113,14 @@ class Alarm:
         self.count = 0
         self._listener = listener
         self._rung = asyncio.Event()
-        asyncio.get_running_loop().add_reader(listener.fileno(), self._ring)
+        asyncio.get_running_loop().add_reader(listener.fileno(), self._hear)
 
-    def _ring(self) -> None:
+    def _hear(self) -> None:
         self._listener.drain()
+        self.ring()
+
+    def ring(self) -> None:
+        """A hint from within this process, in the event loop's own thread."""
         self.count += 1
         self._rung.set()
         self._rung = asyncio.Event()

@@ -8,7 +8,7 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import Transient
 from kumoi.engine import feed
 from kumoi.engine.db import Database
-from kumoi.engine.loop import Loop, run
+from kumoi.engine.loop import Loop, Poke, run
 
 BOUND_S = 10.0
 
@@ -89,3 +89,17 @@ def test_of_two_processes_one_runs_the_loop(
     asyncio.run(driven())
     assert len(running) == 1
     twin.close()
+
+
+def test_a_poke_from_another_thread_brings_the_next_round(database: Database) -> None:
+    poke, done = Poke(), threading.Event()
+    rounds: list[int] = []
+
+    def round_() -> None:
+        rounds.append(1)
+        if len(rounds) == 1:
+            threading.Thread(target=poke).start()
+        else:
+            done.set()
+
+    drive(database, Loop("planner", round_, 60, poke), until=done)
