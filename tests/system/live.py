@@ -1,0 +1,159 @@
+"""A cloud of our own, brought up by the product's own command, beside whatever else is up.
+
+`live_cloud` is for tests that need everything: it runs `./kumoi up` with a name, a directory and
+ranges of its own, and `./kumoi down --purge` at the end, also of what a killed run left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import openstack
+import yaml
+from openstack.connection import Connection
+
+from kumoi.base.process import Completed, run
+from kumoi.config import Settings, parse
+
+ROOT = Path(__file__).parents[2]
+UP_TIMEOUT_S = 420
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class LiveCloud:
+    settings: Settings
+    config_home: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        """For the unmodified clients: our own home, so that nobody's clouds.yaml is touched."""
+        return {
+            "HOME": str(self.config_home),
+            "OS_CLOUD": self.settings.name,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "GIT_SSL_CAINFO": str(self.settings.pki_dir / "ca.crt"),
+            "GIT_TERMINAL_PROMPT": "0",
+        }
+
+    @property
+    def clouds_yaml(self) -> dict[str, Any]:
+        text = (self.config_home / ".config/openstack/clouds.yaml").read_text()
+        loaded: dict[str, Any] = yaml.safe_load(text)
+        return loaded
+
+    def connect(self, *, admin: bool = False) -> Connection:
+        entry = self.settings.name + ("-admin" if admin else "")
+        auth = self.clouds_yaml["clouds"][entry]
+        return openstack.connection.Connection(
+            auth=auth["auth"],
+            region_name=auth["region_name"],
+            cacert=auth["cacert"],
+            identity_api_version="3",
+            compute_default_microversion="2.96",
+        )
+
+    def kumoi(self, *args: str, check: bool = True, timeout_s: float = 60) -> Completed:
+        """Our own command on this cloud."""
+        command, *rest = args
+        where = ["--name", self.settings.name, "--state-dir", self.settings.state_dir]
+        return run(
+            [sys.executable, "-m", "kumoi.main", command, *where, *rest],
+            check=check,
+            timeout_s=timeout_s,
+            env=self.env,
+        )
+
+    def openstack(self, *args: str, check: bool = True) -> Any:
+        """The unmodified client; what it prints as JSON, or None when it prints nothing."""
+        form = ["-f", "json"] if _prints(args) else []
+        done = run(["openstack", *args, *form], check=check, timeout_s=60, env=self.env)
+        return json.loads(done.out) if done.out.strip() and done.status == 0 else done
+
+    def pid(self, unit: str) -> int:
+        """The process of a role or engine, as status tells it."""
+        status = json.loads(self.kumoi("status", "--json").out)
+        return int(next(row["pid"] for row in status["processes"] if row["name"] == unit))
+
+    def init_pid(self, server_id: str) -> int:
+        """The first process of a server."""
+        where = self.settings.host_dir / "lxc"
+        return int(run(["lxc-info", "-P", where, "-n", server_id, "-p", "-H"]).out)
+
+    def ssh(self, address: str, key: Path, command: str, *, check: bool = True) -> Completed:
+        return run(
+            ["ssh", "-i", key, *SSH_OPTIONS, f"debian@{address}", command],
+            check=check,
+            timeout_s=30,
+        )
+
+
+SSH_OPTIONS = [
+    "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes",
+    "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR",
+]  # fmt: skip
+
+
+@contextlib.contextmanager
+def live_cloud(name: str, octet: int, directory: Path) -> Iterator[LiveCloud]:
+    """Up, and purged at the end. `octet` is the second of its ranges, 10.<octet>.0.0/16."""
+    state = Path(f"/var/tmp/{name}")
+    settings = Settings(name=name, state_dir=str(state))
+    cloud = LiveCloud(settings, directory)
+    with contextlib.suppress(Exception):
+        cloud.kumoi("down", "--purge", timeout_s=120)
+    try:
+        ranges = ["--public-cidr", f"10.{octet}.4.0/24", "--underlay-cidr", f"10.{octet}.5.0/28"]
+        cloud.kumoi("up", *ranges, timeout_s=UP_TIMEOUT_S)
+        yield LiveCloud(parse((state / "kumoi.toml").read_text()), directory)
+    finally:
+        cloud.kumoi("down", "--purge", timeout_s=120)
+
+
+def eventually(look: Callable[[], Found | None], *, within_s: float, what: str) -> Found:
+    """The first answer that is not None or false, looking every 20 ms, for `within_s` at most."""
+    until = time.monotonic() + within_s
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > until:
+            raise TimeoutError(f"{what} within {within_s:g} s")
+        time.sleep(0.02)
+
+
+def ssh_banner(address: str) -> bool:
+    """Whether an SSH server answers there."""
+    import socket
+
+    with contextlib.suppress(OSError), socket.create_connection((address, 22), timeout=0.5) as peer:
+        return peer.recv(4) == b"SSH-"
+    return False
+
+
+@contextlib.contextmanager
+def pings(pid: int, address: str, count: int) -> Iterator[subprocess.Popen[str]]:
+    """One ping every millisecond from the network of a process, ended whatever happens."""
+    with subprocess.Popen(
+        ["nsenter", "-t", str(pid), "-n", "ping", "-q", "-i", "0.001", "-c", str(count), address],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as pinging:
+        try:
+            yield pinging
+        finally:
+            if pinging.poll() is None:
+                pinging.kill()
+
+
+def _prints(args: tuple[str, ...]) -> bool:
+    return bool({"list", "show", "create", "issue"} & set(args)) and "--help" not in args
