@@ -1,0 +1,35 @@
+"""`python -m bench`: every figure of the cloud that is up, in one table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import openstack
+
+from bench import api, memory, push, server
+from bench.measure import Figure, show
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--name", default="kumoi", help="the cloud, as in clouds.yaml")
+    parser.add_argument("--state-dir", default="/var/lib/kumoi")
+    parser.add_argument("--only", choices=("memory", "api", "server", "push"))
+    args = parser.parse_args()
+    found: list[Figure] = []
+    with openstack.connect(cloud=args.name, compute_default_microversion="2.96") as cloud:
+        if args.only in (None, "memory"):
+            found += memory.figures(args.name, args.state_dir)
+        if args.only in (None, "api"):
+            found += api.figures(cloud)
+        if args.only in (None, "server"):
+            found += server.figures(cloud)
+        if args.only in (None, "push"):
+            found += push.figures(cloud, args.name)
+    show(found)
+    return 0 if all(figure.is_met is not False for figure in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
