@@ -1,0 +1,190 @@
+"""Servers from create to delete, as openstacksdk sees them."""
+
+from __future__ import annotations
+
+import base64
+
+import msgspec
+import pytest
+from openstack import exceptions
+from openstack.connection import Connection
+from tests.stories.compute.conftest import Workbench
+
+from kumoi.cloud.domain.compute import keypair
+from kumoi.cloud.hostapi import messages
+from kumoi.cloud.hostapi.messages import Power, State
+
+
+def test_a_server_is_build_until_its_host_says_it_runs(bench: Workbench) -> None:
+    made = bench.server("web", metadata={"role": "web"}, description="the first")
+    building = bench.show(made)
+    assert (building.status, building.vm_state, building.task_state) == (
+        "BUILD",
+        "building",
+        "spawning",
+    )
+    bench.cloud.host.settle()
+    shown = bench.show(made)
+    assert (shown.status, shown.vm_state, shown.power_state) == ("ACTIVE", "active", 1)
+    assert shown.metadata == {"role": "web"}
+    assert shown.description == "the first"
+    assert shown.hostname == "web"
+    assert shown.flavor.original_name.startswith("small-")
+    assert shown.image.id == bench.image_id
+    assert [item["addr"] for item in shown.addresses["private"]] == ["10.206.0.2"]
+    assert [group["name"] for group in shown.security_groups] == ["default"]
+    assert shown.launched_at is not None
+
+
+def test_the_host_is_told_all_it_needs(bench: Workbench, demo: Connection) -> None:
+    key = demo.compute.create_keypair(name="told", public_key=keypair.generate("me").public_key)
+    user_data = base64.b64encode(b"#cloud-config\n").decode()
+    made = bench.server("Web Server_1.example", key_name="told", user_data=user_data)
+    told = bench.told(made)
+    assert (told.vcpus, told.ram_mib, told.disk_gib) == (1, 512, 5)
+    assert told.hostname == "web-server-1-example"
+    assert told.ssh_keys == [key.public_key]
+    assert told.user_data == user_data
+    assert told.image is not None
+    assert told.image.id == bench.image_id
+    (port,) = told.ports
+    (address,) = port.addresses
+    assert (address.address, address.prefix, address.gateway) == ("10.206.0.2", 24, "10.206.0.1")
+    assert address.dns == ["9.9.9.9"]
+    assert (port.name, port.mtu) == ("eth0", 1442)
+
+
+def test_a_deleted_server_is_gone_with_its_ports_when_its_host_says_so(
+    bench: Workbench, demo: Connection
+) -> None:
+    made = bench.active()
+    demo.compute.delete_server(made)
+    assert bench.show(made).task_state == "deleting"
+    assert len(list(demo.network.ports(device_id=made.id))) == 1
+    bench.cloud.host.settle()
+    with pytest.raises(exceptions.NotFoundException):
+        bench.show(made)
+    assert list(demo.network.ports(device_id=made.id)) == []
+    with pytest.raises(exceptions.NotFoundException):
+        demo.compute.delete_server(made, ignore_missing=False)
+
+
+def test_a_server_may_be_deleted_before_its_host_made_it(
+    bench: Workbench, demo: Connection
+) -> None:
+    made = bench.server()
+    demo.compute.delete_server(made)
+    bench.cloud.host.settle()
+    assert list(demo.compute.servers()) == []
+
+
+def test_a_port_of_the_users_outlives_the_server(bench: Workbench, demo: Connection) -> None:
+    port = demo.network.create_port(network_id=bench.network_id, name="mine")
+    made = bench.active(networks=[{"port": port.id}])
+    assert demo.network.get_port(port.id).device_id == made.id
+    demo.compute.delete_server(made)
+    bench.cloud.host.settle()
+    kept = demo.network.get_port(port.id)
+    assert (kept.device_id, kept.fixed_ips) == ("", port.fixed_ips)
+
+
+def test_what_a_host_cannot_build_is_in_error_with_its_words(bench: Workbench) -> None:
+    bench.cloud.host.fail_with = "image is no root filesystem"
+    failed = bench.active()
+    assert failed.status == "ERROR"
+    assert failed.fault["message"] == "image is no root filesystem"
+
+
+def test_a_server_that_no_host_can_take_says_why_and_holds_nothing(
+    bench: Workbench, admin: Connection, demo: Connection
+) -> None:
+    huge = admin.compute.create_flavor(
+        name=f"huge-{bench.network_id[:4]}", ram=1, vcpus=1, disk=10**6
+    )
+    before = [host.memory_used for host in admin.compute.hypervisors(details=True)]
+    made = bench.server(flavor_id=huge.id)
+    failed = bench.show(made)
+    assert failed.status == "ERROR"
+    assert failed.fault["message"] == (
+        "No valid host was found. 1 host is without 1000000 GiB of free disk."
+    )
+    assert list(demo.network.ports(device_id=made.id)) == []
+    assert [host.memory_used for host in admin.compute.hypervisors(details=True)] == before
+    demo.compute.delete_server(made)
+    with pytest.raises(exceptions.NotFoundException):
+        bench.show(made)
+
+
+def test_a_network_without_a_free_address_leaves_an_error_that_holds_nothing(
+    bench: Workbench, demo: Connection
+) -> None:
+    network = demo.network.create_network(name="tiny")
+    demo.network.create_subnet(
+        network_id=network.id,
+        ip_version=4,
+        cidr="10.206.1.0/24",
+        allocation_pools=[{"start": "10.206.1.5", "end": "10.206.1.5"}],
+    )
+    first = bench.server("first", networks=[{"uuid": network.id}])
+    second = bench.server("second", networks=[{"uuid": bench.network_id}, {"uuid": network.id}])
+    assert bench.show(first).status == "BUILD"
+    assert bench.show(second).status == "ERROR"
+    assert "No more IP addresses" in bench.show(second).fault["message"]
+    assert list(demo.network.ports(device_id=second.id)) == []
+
+
+def test_several_servers_of_one_request_share_a_reservation(
+    bench: Workbench, demo: Connection, admin: Connection
+) -> None:
+    bench.server("many", min_count=2, max_count=3)
+    named = sorted(server.name for server in demo.compute.servers())
+    assert named == ["many-1", "many-2", "many-3"]
+    reservations = {
+        server.reservation_id for server in admin.compute.servers(all_projects=True, name="^many-")
+    }
+    assert len(reservations) == 1
+
+
+def test_another_tenants_server_does_not_exist(bench: Workbench, other: Connection) -> None:
+    made = bench.active()
+    for attempt in (
+        lambda: other.compute.get_server(made.id),
+        lambda: other.compute.delete_server(made.id, ignore_missing=False),
+        lambda: other.compute.stop_server(made.id),
+        lambda: other.compute.update_server(made.id, name="mine"),
+        lambda: other.compute.get_server_metadata(made.id),
+        lambda: other.compute.create_server_interface(made.id),
+    ):
+        with pytest.raises(exceptions.NotFoundException):
+            attempt()
+    assert list(other.compute.servers()) == []
+
+
+def test_names_descriptions_and_metadata_change_without_a_new_generation(
+    bench: Workbench, demo: Connection
+) -> None:
+    made = bench.active()
+    before = bench.told(made)
+    demo.compute.update_server(made, name="shop", description="renamed")
+    demo.compute.set_server_metadata(made, role="shop", stage="blue")
+    demo.compute.delete_server_metadata(made, ["stage"])
+    demo.compute.add_tag_to_server(made, "green")
+    shown = bench.show(made)
+    assert (shown.name, shown.description, shown.metadata) == ("shop", "renamed", {"role": "shop"})
+    assert shown.tags == ["green"]
+    after = bench.told(made)
+    assert after.generation == before.generation
+    assert after.metadata == {"role": "shop"}
+
+
+def test_a_server_that_the_cloud_does_not_know_is_wanted_absent_of_whoever_has_it(
+    bench: Workbench,
+) -> None:
+    made = bench.active()
+    revision = bench.cloud.host.wanted().revision
+    unknown = "11111111-2222-4333-8444-555555555555"
+    report = messages.Report(server_id=unknown, generation=3, state=State.RUNNING)
+    bench.host_says("POST", "reports", msgspec.json.encode(messages.Reports(reports=[report])))
+    told = bench.cloud.host.wanted(since=revision)
+    assert [(one.id, one.power) for one in told.servers] == [(unknown, Power.ABSENT)]
+    assert bench.show(made).status == "ACTIVE"

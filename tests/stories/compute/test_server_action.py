@@ -1,0 +1,170 @@
+"""Everything that may be asked of a server, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from openstack import exceptions
+from openstack.connection import Connection
+from tests.stories.compute.conftest import Workbench, tarball
+
+
+def status(bench: Workbench, server: object) -> tuple[str, str | None]:
+    shown = bench.show(server)
+    return shown.status, shown.task_state
+
+
+def test_stop_and_start(bench: Workbench, demo: Connection) -> None:
+    made = bench.active()
+    demo.compute.stop_server(made)
+    assert status(bench, made) == ("ACTIVE", "powering-off")
+    bench.cloud.host.settle()
+    assert status(bench, made) == ("SHUTOFF", None)
+    with pytest.raises(exceptions.ConflictException):
+        demo.compute.stop_server(made)
+    demo.compute.start_server(made)
+    assert status(bench, made) == ("SHUTOFF", "powering-on")
+    bench.cloud.host.settle()
+    assert status(bench, made) == ("ACTIVE", None)
+
+
+def test_pause_and_unpause(bench: Workbench, demo: Connection) -> None:
+    made = bench.active()
+    demo.compute.pause_server(made)
+    bench.cloud.host.settle()
+    assert status(bench, made) == ("PAUSED", None)
+    with pytest.raises(exceptions.ConflictException):
+        demo.compute.start_server(made)
+    demo.compute.unpause_server(made)
+    bench.cloud.host.settle()
+    assert status(bench, made) == ("ACTIVE", None)
+
+
+def test_a_reboot_is_seen_until_it_is_over(bench: Workbench, demo: Connection) -> None:
+    made = bench.active()
+    demo.compute.reboot_server(made, "SOFT")
+    assert status(bench, made) == ("REBOOT", "reboot_started")
+    bench.cloud.host.settle()
+    assert status(bench, made) == ("ACTIVE", None)
+    demo.compute.stop_server(made)
+    bench.cloud.host.settle()
+    with pytest.raises(exceptions.ConflictException):
+        demo.compute.reboot_server(made, "SOFT")
+    demo.compute.reboot_server(made, "HARD")
+    assert status(bench, made) == ("HARD_REBOOT", "reboot_started_hard")
+    bench.cloud.host.settle()
+    assert status(bench, made) == ("ACTIVE", None)
+
+
+def test_a_rebuild_keeps_the_addresses(bench: Workbench, demo: Connection) -> None:
+    made = bench.active()
+    rebuilt = demo.compute.rebuild_server(made, bench.image_id, name="again")
+    assert rebuilt.name == "again"
+    assert status(bench, made) == ("REBUILD", "rebuilding")
+    bench.cloud.host.settle()
+    assert status(bench, made) == ("ACTIVE", None)
+    assert bench.show(made).addresses == made.addresses
+
+
+def test_a_server_that_failed_comes_back_with_a_hard_reboot(
+    bench: Workbench, demo: Connection
+) -> None:
+    bench.cloud.host.fail_with = "no space left"
+    failed = bench.active()
+    bench.cloud.host.fail_with = ""
+    demo.compute.reboot_server(failed, "HARD")
+    bench.cloud.host.settle()
+    shown = bench.show(failed)
+    assert (shown.status, shown.fault) == ("ACTIVE", None)
+
+
+def test_a_locked_server_is_left_alone_until_it_is_unlocked(
+    bench: Workbench, demo: Connection, admin: Connection
+) -> None:
+    made = bench.active()
+    demo.compute.lock_server(made, locked_reason="in use")
+    shown = bench.show(made)
+    assert (shown.is_locked, shown.locked_reason) == (True, "in use")
+    with pytest.raises(exceptions.ConflictException):
+        demo.compute.delete_server(made)
+    demo.compute.unlock_server(made)
+    admin.compute.lock_server(made)
+    with pytest.raises(exceptions.ConflictException):
+        demo.compute.unlock_server(made)
+    admin.compute.unlock_server(made)
+    assert not bench.show(made).is_locked
+
+
+def test_what_containers_cannot_do_is_refused_in_words(bench: Workbench, demo: Connection) -> None:
+    made = bench.active()
+    for attempt in (
+        lambda: demo.compute.change_server_password(made, "secret"),
+        lambda: demo.compute.suspend_server(made),
+        lambda: demo.compute.resize_server(made, bench.flavor_id),
+        lambda: demo.compute.get_server_console_url(made, "novnc"),
+    ):
+        with pytest.raises(exceptions.HttpException) as refused:
+            attempt()
+        assert refused.value.status_code in (404, 501)
+    assert status(bench, made) == ("ACTIVE", None)
+
+
+def test_interfaces_are_attached_and_detached(bench: Workbench, demo: Connection) -> None:
+    made = bench.active()
+    port = demo.network.create_port(network_id=bench.network_id)
+    demo.compute.create_server_interface(made, port_id=port.id)
+    demo.compute.create_server_interface(made, net_id=bench.network_id)
+    assert [one.name for one in bench.told(made).ports] == ["eth0", "eth1", "eth2"]
+    shown = list(demo.compute.server_interfaces(made))
+    assert port.id in [one.port_id for one in shown]
+    for one in shown[1:]:
+        demo.compute.delete_server_interface(one.port_id, server=made)
+    assert len(list(demo.compute.server_interfaces(made))) == 1
+    assert demo.network.get_port(port.id).device_id == ""
+    with pytest.raises(exceptions.NotFoundException):
+        demo.compute.delete_server_interface(port.id, server=made, ignore_missing=False)
+
+
+def test_security_groups_are_added_and_removed(bench: Workbench, demo: Connection) -> None:
+    made = bench.active()
+    demo.network.create_security_group(name="http")
+    demo.compute.add_security_group_to_server(made, {"name": "http"})
+    groups = {group["name"] for group in bench.show(made).security_groups}
+    assert groups == {"default", "http"}
+    demo.compute.remove_security_group_from_server(made, {"name": "http"})
+    with pytest.raises(exceptions.ConflictException):
+        demo.compute.remove_security_group_from_server(made, {"name": "http"})
+
+
+def test_every_request_is_told_with_how_it_ended(bench: Workbench, demo: Connection) -> None:
+    made = bench.server()
+    assert [(one.action, one.message) for one in demo.compute.server_actions(made)] == [
+        ("create", None)
+    ]
+    bench.cloud.host.settle()
+    demo.compute.stop_server(made)
+    bench.cloud.host.settle()
+    listed = list(demo.compute.server_actions(made))
+    assert [one.action for one in listed] == ["stop", "create"]
+    (event,) = demo.compute.get_server_action(listed[0].request_id, made).events
+    assert (event.event, event.result) == ("compute_stop_instance", "Success")
+
+
+def test_the_console_is_what_the_host_last_sent(bench: Workbench, demo: Connection) -> None:
+    made = bench.active()
+    assert demo.compute.get_server_console_output(made)["output"] == ""
+    bench.host_says("PUT", f"servers/{made.id}/console", b"one\ntwo\nthree\n")
+    assert demo.compute.get_server_console_output(made)["output"] == "one\ntwo\nthree\n"
+    assert demo.compute.get_server_console_output(made, length=1)["output"] == "three\n"
+
+
+def test_an_image_is_made_from_a_server_by_its_host(bench: Workbench, demo: Connection) -> None:
+    made = bench.active()
+    image = demo.compute.create_server_image(made, "golden", {"release": "7"})
+    assert demo.image.get_image(image.id).status == "queued"
+    assert bench.told(made).snapshots == [image.id]
+    bench.host_says("PUT", f"images/{image.id}", tarball())
+    shown = demo.image.get_image(image.id)
+    assert (shown.status, shown.visibility, shown.disk_format) == ("active", "private", "root-tar")
+    assert shown.properties["release"] == "7"
+    assert bench.told(made).snapshots == []
+    assert bench.active("copy", image_id=image.id).status == "ACTIVE"
