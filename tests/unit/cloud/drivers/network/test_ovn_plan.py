@@ -313,6 +313,9 @@ def test_ipv6_answers_dhcp_only_where_the_subnet_says_so(
     inner = wanted[Key(Kind.ROUTER_PORT, "r-a")]
     assert isinstance(inner, LogicalRouterPort)
     assert bool(inner.ipv6_ra_configs) is (mode is not None)
+    nameless = replace(topology, subnets=(replace(subnet, dns_nameservers=()),))
+    options = desired(nameless).get(Key(Kind.DHCP, "sub-6"))
+    assert "dns_server" not in dict(getattr(options, "options", ()))
 
 
 def test_an_ipv6_gateway_gets_a_route_and_no_translation() -> None:
@@ -395,6 +398,14 @@ def test_gateway_hosts_are_at_most_five_and_a_router_keeps_them_when_one_is_lost
             "outport == @kumoi_g_1 && ip4 && tcp && tcp.dst >= 80 && tcp.dst <= 90",
         ),
         (
+            Rule(id="r", direction=Direction.INGRESS, protocol="sctp", port_min=80),
+            "outport == @kumoi_g_1 && ip4 && sctp && sctp.dst >= 80",
+        ),
+        (
+            Rule(id="r", direction=Direction.INGRESS, protocol="udp", port_max=90),
+            "outport == @kumoi_g_1 && ip4 && udp && udp.dst <= 90",
+        ),
+        (
             Rule(id="r", direction=Direction.INGRESS, protocol="17", port_min=53, port_max=53),
             "outport == @kumoi_g_1 && ip4 && udp && udp.dst == 53",
         ),
@@ -432,6 +443,22 @@ def test_a_rule_as_ovn_says_it(rule: Rule, match: str) -> None:
     assert isinstance(acl, Acl)
     assert acl.match == match
     assert acl.direction == ("to-lport" if rule.direction == Direction.INGRESS else "from-lport")
+
+
+def test_a_group_without_memory_allows_each_direction_by_itself() -> None:
+    rule = Rule(id="r", direction=Direction.INGRESS)
+    actions = [
+        record(
+            Topology(security_groups=(SecurityGroup(id="g", stateful=stateful, rules=(rule,)),)),
+            Kind.RULE,
+            "r",
+        )
+        for stateful in (True, False)
+    ]
+    assert [getattr(one, "action", None) for one in actions] == [
+        "allow-related",
+        "allow-stateless",
+    ]
 
 
 def test_a_rule_for_an_unknown_group_or_protocol_allows_nothing() -> None:
