@@ -68,6 +68,11 @@ class Logins:
             while len(self._failures) > SOURCES_MAX:
                 self._failures.popitem(last=False)
 
+    def forget(self, source: str) -> None:
+        """Let the source try again at once."""
+        with self._lock:
+            self._failures.pop(_network(source), None)
+
 
 def _network(source: str) -> str:
     """An IPv6 source counts with its /64: whoever has one address of it has them all."""

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import openstack
+import pytest
+from openstack import exceptions
+from openstack.connection import Connection
+
+from kumoi.base.ids import new_hex_id
+
+if TYPE_CHECKING:
+    from tests.running_cloud import RunningCloud
+
+TOKENS = "/identity/v3/auth/tokens"
+
+
+def create(owner: Connection, **attributes: Any) -> Any:
+    return owner.identity.create_application_credential(
+        owner.current_user_id, name=f"credential-{new_hex_id()[:8]}", **attributes
+    )
+
+
+@contextlib.contextmanager
+def connected(cloud: RunningCloud, credential: Any, secret: str) -> Iterator[Connection]:
+    with openstack.connection.Connection(
+        auth_type="v3applicationcredential",
+        auth={
+            "auth_url": f"{cloud.url}/identity",
+            "application_credential_id": credential.id,
+            "application_credential_secret": secret,
+        },
+        region_name=cloud.settings.region,
+        identity_api_version="3",
+    ) as connection:
+        yield connection
+
+
+def roles_of(connection: Connection) -> list[str]:
+    return sorted(connection.session.auth.get_access(connection.session).role_names)
+
+
+def test_a_program_gets_in_with_the_secret_that_shows_once(
+    cloud: RunningCloud, demo: Connection
+) -> None:
+    made = create(demo)
+    with connected(cloud, made, made.secret) as program:
+        assert program.current_project_id == demo.current_project_id
+        assert roles_of(program) == ["member", "reader"]
+    me = demo.current_user_id
+    (listed,) = demo.identity.application_credentials(me, name=made.name)
+    assert listed.secret is None
+    assert demo.identity.get_application_credential(me, made.id).secret is None
+
+
+def test_a_chosen_secret_works_and_a_wrong_one_does_not(
+    cloud: RunningCloud, demo: Connection
+) -> None:
+    made = create(demo, secret="chosen by me")
+    with connected(cloud, made, "chosen by me") as program:
+        assert program.authorize()
+    with connected(cloud, made, "wrong") as program, pytest.raises(exceptions.SDKException):
+        program.authorize()
+
+
+def test_a_credential_with_fewer_roles_stays_with_them_also_through_a_new_token(
+    cloud: RunningCloud, demo: Connection, http: httpx.Client
+) -> None:
+    made = create(demo, roles=[{"name": "reader"}])
+    with connected(cloud, made, made.secret) as program:
+        assert roles_of(program) == ["reader"]
+        identity = {"methods": ["token"], "token": {"id": program.auth_token}}
+        scope = {"project": {"id": demo.current_project_id}}
+        for auth in ({"identity": identity}, {"identity": identity, "scope": scope}):
+            again = http.post(TOKENS, json={"auth": auth})
+            assert [role["name"] for role in again.json()["token"]["roles"]] == ["reader"]
+
+
+def test_a_credential_is_for_its_own_project_only(
+    cloud: RunningCloud, admin: Connection, demo: Connection, http: httpx.Client
+) -> None:
+    second = admin.identity.create_project(name=f"p-{new_hex_id()[:8]}", domain_id="default")
+    role = admin.identity.find_role("member")
+    admin.identity.assign_project_role_to_user(second, demo.current_user_id, role)
+    made = create(demo)
+    with connected(cloud, made, made.secret) as program:
+        identity = {"methods": ["token"], "token": {"id": program.auth_token}}
+    auth = {"identity": identity, "scope": {"project": {"id": second.id}}}
+    assert http.post(TOKENS, json={"auth": auth}).status_code == 401
+
+
+def test_roles_that_the_user_lost_the_credential_lost(
+    cloud: RunningCloud, admin: Connection, demo: Connection
+) -> None:
+    made = create(demo)
+    admin.identity.unassign_project_role_from_user(
+        demo.current_project_id, demo.current_user_id, admin.identity.find_role("member")
+    )
+    with connected(cloud, made, made.secret) as program, pytest.raises(exceptions.SDKException):
+        program.authorize()
+
+
+def test_a_role_that_the_token_has_not_is_not_given_on(demo: Connection) -> None:
+    with pytest.raises(exceptions.BadRequestException, match="admin"):
+        create(demo, roles=[{"name": "admin"}])
+
+
+def test_credentials_make_credentials_only_when_unrestricted(
+    cloud: RunningCloud, demo: Connection
+) -> None:
+    restricted, free = create(demo), create(demo, unrestricted=True)
+    with (
+        connected(cloud, restricted, restricted.secret) as program,
+        pytest.raises(exceptions.ForbiddenException),
+    ):
+        create(program)
+    with connected(cloud, free, free.secret) as program:
+        assert create(program).id
+
+
+def test_a_deleted_credential_ends_its_tokens(
+    cloud: RunningCloud, demo: Connection, http: httpx.Client
+) -> None:
+    made = create(demo)
+    with connected(cloud, made, made.secret) as program:
+        token = program.auth_token
+    demo.identity.delete_application_credential(demo.current_user_id, made.id)
+    answer = http.get("/identity/v3/auth/projects", headers={"X-Auth-Token": token})
+    assert answer.status_code == 401
+    with connected(cloud, made, made.secret) as program, pytest.raises(exceptions.SDKException):
+        program.authorize()
+
+
+def test_a_credential_and_its_tokens_expire(
+    cloud: RunningCloud, demo: Connection, http: httpx.Client
+) -> None:
+    at = datetime.now(UTC).replace(tzinfo=None, microsecond=123456) + timedelta(hours=1)
+    made = create(demo, expires_at=at.isoformat())
+    assert made.expires_at == at.isoformat()
+    identity = {
+        "methods": ["application_credential"],
+        "application_credential": {"id": made.id, "secret": made.secret},
+    }
+    token = http.post(TOKENS, json={"auth": {"identity": identity}}).json()["token"]
+    assert token["expires_at"] == at.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    with pytest.raises(exceptions.BadRequestException, match="expires_at"):
+        create(demo, expires_at="2020-01-01T00:00:00")
+
+
+def test_credentials_are_nobody_elses(
+    demo: Connection, other: Connection, admin: Connection
+) -> None:
+    made, me = create(demo), demo.current_user_id
+    path = f"/users/{me}/application_credentials"
+    assert other.identity.get(path).status_code == 404
+    assert other.identity.get(f"{path}/{made.id}").status_code == 404
+    assert other.identity.delete(f"{path}/{made.id}").status_code == 404
+    body = {"application_credential": {"name": "for another"}}
+    assert admin.identity.post(path, json=body).status_code == 404
+
+
+def test_a_name_is_taken_once_and_rules_that_would_not_be_kept_are_refused(
+    demo: Connection,
+) -> None:
+    made = create(demo)
+    path = f"/users/{demo.current_user_id}/application_credentials"
+    again = {"application_credential": {"name": made.name}}
+    assert demo.identity.post(path, json=again).status_code == 409
+    rule = {"path": "/v2.1/servers", "method": "GET", "service": "compute"}
+    ruled = {"application_credential": {"name": "ruled", "access_rules": [rule]}}
+    refused = demo.identity.post(path, json=ruled)
+    assert refused.status_code == 400
+    assert "access_rules" in refused.json()["error"]["message"]

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+from openstack import exceptions
+from openstack.connection import Connection
+
+from kumoi.base.ids import new_hex_id
+
+
+def types(connection: Connection) -> dict[str, list[str]]:
+    catalog = connection.identity.get("/auth/catalog").json()["catalog"]
+    return {one["type"]: [place["url"] for place in one["endpoints"]] for one in catalog}
+
+
+def test_a_service_shows_once_it_has_an_endpoint(admin: Connection, demo: Connection) -> None:
+    type_ = f"story-{new_hex_id()[:8]}"
+    service = admin.identity.create_service(name="s", type=type_, description="of a story")
+    assert type_ not in types(demo)
+    endpoint = admin.identity.create_endpoint(
+        service_id=service.id,
+        interface="public",
+        url="http://192.0.2.1/$(project_id)s",
+        region_id="RegionTwo",
+    )
+    assert types(demo)[type_] == [f"http://192.0.2.1/{demo.current_project_id}"]
+    assert "RegionTwo" in [one.id for one in demo.identity.regions()]
+    admin.identity.update_endpoint(endpoint, is_enabled=False)
+    assert type_ not in types(demo)
+    admin.identity.delete_service(service)
+    with pytest.raises(exceptions.NotFoundException):
+        admin.identity.get_endpoint(endpoint.id)
+
+
+def test_the_clouds_own_services_are_there(admin: Connection) -> None:
+    found = {one.type: one.name for one in admin.identity.services()}
+    assert (
+        found.items()
+        >= {
+            "identity": "keystone",
+            "image": "glance",
+            "network": "neutron",
+            "compute": "nova",
+        }.items()
+    )
+    (public,) = admin.identity.endpoints(
+        service_id=admin.identity.find_service("nova").id, interface="public"
+    )
+    assert public.url.endswith("/compute/v2.1")
+    assert public.region_id == "RegionOne"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"endpoint": {"interface": "public", "url": "http://x"}}, "service_id"),
+        (
+            {"endpoint": {"service_id": "nothing", "interface": "public", "url": "http://x"}},
+            "nothing",
+        ),
+        ({"endpoint": {"service_id": "a", "interface": "secret", "url": "http://x"}}, "interface"),
+        ({"endpoint": {"service_id": "a", "interface": "public", "url": "x"}}, "url"),
+    ],
+)
+def test_a_bad_endpoint_is_refused_by_the_field_that_is_wrong(
+    admin: Connection, body: dict[str, object], field: str
+) -> None:
+    answer = admin.identity.post("/endpoints", json=body)
+    assert answer.status_code == 400
+    assert field in answer.json()["error"]["message"]
+
+
+def test_the_catalogue_is_managed_by_administrators(demo: Connection) -> None:
+    assert demo.identity.post("/services", json={"service": {"type": "x"}}).status_code == 403
+    assert demo.identity.get("/endpoints").status_code == 403

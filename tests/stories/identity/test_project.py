@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from openstack import exceptions
+from openstack.connection import Connection
+
+from kumoi.base.ids import new_hex_id
+
+if TYPE_CHECKING:
+    from openstack.identity.v3.project import Project
+
+
+@pytest.fixture
+def project(admin: Connection) -> Project:
+    return admin.identity.create_project(name=f"project-{new_hex_id()[:8]}", domain_id="default")
+
+
+def test_a_project_is_shown_as_it_was_made(admin: Connection) -> None:
+    name = f"project-{new_hex_id()[:8]}"
+    made = admin.identity.create_project(
+        name=name, domain_id="default", description="of a story", tags=["blue", "green"]
+    )
+    shown = admin.identity.get_project(made.id)
+    assert (shown.name, shown.description, shown.parent_id) == (name, "of a story", "default")
+    assert shown.tags == ["blue", "green"]
+    assert [one.id for one in admin.identity.projects(name=name)] == [made.id]
+
+
+def test_a_name_is_taken_once_in_a_domain(admin: Connection, project: Project) -> None:
+    with pytest.raises(exceptions.ConflictException):
+        admin.identity.create_project(name=project.name, domain_id="default")
+    domain = admin.identity.create_domain(name=f"domain-{new_hex_id()[:8]}")
+    assert admin.identity.create_project(name=project.name, domain_id=domain.id).id != project.id
+
+
+def test_members_see_their_project_and_no_other(demo: Connection, project: Project) -> None:
+    own = demo.current_project_id
+    assert demo.identity.get_project(own).id == own
+    with pytest.raises(exceptions.NotFoundException):
+        demo.identity.get_project(project.id)
+    with pytest.raises(exceptions.ForbiddenException):
+        demo.identity.update_project(own, description="mine")
+
+
+@pytest.mark.parametrize("end", ["disable", "delete"])
+def test_a_project_that_ends_takes_its_tokens_with_it(
+    admin: Connection, demo: Connection, http: httpx.Client, end: str
+) -> None:
+    project, token = demo.current_project_id, demo.auth_token
+    if end == "disable":
+        admin.identity.update_project(project, is_enabled=False)
+    else:
+        admin.identity.delete_project(project)
+    answer = http.get("/identity/v3/auth/projects", headers={"X-Auth-Token": token})
+    assert answer.status_code == 401
+
+
+def test_a_project_with_others_below_it_stays(admin: Connection, project: Project) -> None:
+    below = admin.identity.create_project(
+        name=f"project-{new_hex_id()[:8]}", domain_id="default", parent_id=project.id
+    )
+    with pytest.raises(exceptions.ForbiddenException):
+        admin.identity.delete_project(project)
+    admin.identity.delete_project(below)
+    admin.identity.delete_project(project)
+    with pytest.raises(exceptions.NotFoundException):
+        admin.identity.get_project(project.id)
+
+
+def test_tags_are_set_added_and_taken(admin: Connection, project: Project) -> None:
+    path = f"/projects/{project.id}/tags"
+    assert admin.identity.put(path, json={"tags": ["b", "a"]}).json() == {"tags": ["a", "b"]}
+    assert admin.identity.put(f"{path}/c").status_code == 201
+    assert admin.identity.get(f"{path}/c").status_code == 204
+    assert admin.identity.delete(f"{path}/a").status_code == 204
+    assert admin.identity.get(path).json() == {"tags": ["b", "c"]}
+    assert [one.id for one in admin.identity.projects(tags="b,c")] == [project.id]
+    assert admin.identity.delete(path).status_code == 204
+
+
+def test_a_domain_is_emptied_and_goes_only_when_disabled(
+    admin: Connection, http: httpx.Client
+) -> None:
+    domain = admin.identity.create_domain(name=f"domain-{new_hex_id()[:8]}")
+    project = admin.identity.create_project(name="inside", domain_id=domain.id)
+    user = admin.identity.create_user(name="inside", password="pw", domain_id=domain.id)
+    role = admin.identity.find_role("member")
+    admin.identity.assign_project_role_to_user(project, user, role)
+    identity = {
+        "methods": ["password"],
+        "password": {"user": {"id": user.id, "password": "pw"}},
+    }
+    body = {"auth": {"identity": identity, "scope": {"project": {"id": project.id}}}}
+    token = http.post("/identity/v3/auth/tokens", json=body).headers["X-Subject-Token"]
+    with pytest.raises(exceptions.ForbiddenException):
+        admin.identity.delete_domain(domain)
+    admin.identity.update_domain(domain, is_enabled=False)
+    answer = http.get("/identity/v3/auth/projects", headers={"X-Auth-Token": token})
+    assert answer.status_code == 401
+    assert http.post("/identity/v3/auth/tokens", json=body).status_code == 401
+    admin.identity.delete_domain(domain)
+    for gone in (f"/projects/{project.id}", f"/users/{user.id}", f"/domains/{domain.id}"):
+        assert admin.identity.get(gone).status_code == 404
+
+
+def test_the_default_domain_stays(admin: Connection, demo: Connection) -> None:
+    assert demo.identity.get_domain("default").name == "Default"
+    assert admin.identity.delete("/domains/default").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"project": {"name": "a", "parent_id": "nowhere"}}, "nowhere"),
+        ({"project": {"name": "a", "tags": ["a,b"]}}, "tags"),
+        ({"project": {"name": "a" * 256}}, "name"),
+        ({"project": {"name": "a", "is_domain": True}}, "domain"),
+        ({"project": {"name": "a", "colour": "blue"}}, "colour"),
+    ],
+)
+def test_a_bad_project_is_refused_by_the_field_that_is_wrong(
+    admin: Connection, body: dict[str, object], field: str
+) -> None:
+    answer = admin.identity.post("/projects", json=body)
+    assert answer.status_code == 400
+    assert field in answer.json()["error"]["message"]
