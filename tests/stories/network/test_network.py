@@ -1,0 +1,133 @@
+"""Networks, as openstacksdk sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from openstack import exceptions
+from openstack.connection import Connection
+
+
+def test_a_network_is_made_shown_changed_and_deleted(demo: Connection) -> None:
+    made = demo.network.create_network(name="private", description="for servers")
+    assert (made.status, made.is_admin_state_up, made.mtu) == ("ACTIVE", True, 1442)
+    assert demo.network.get_network(made.id).description == "for servers"
+    revision = made.revision_number
+    changed = demo.network.update_network(made.id, name="inner", is_admin_state_up=False)
+    assert (changed.name, changed.is_admin_state_up) == ("inner", False)
+    assert changed.revision_number > revision
+    demo.network.delete_network(made)
+    assert demo.network.find_network("inner") is None
+
+
+def test_another_tenants_network_does_not_exist_for_others(
+    demo: Connection, other: Connection
+) -> None:
+    made = demo.network.create_network(name="secret")
+    assert made.id not in [network.id for network in other.network.networks()]
+    attempts: tuple[Callable[[], Any], ...] = (
+        lambda: other.network.get_network(made.id),
+        lambda: other.network.update_network(made.id, name="mine"),
+        lambda: other.network.delete_network(made.id, ignore_missing=False),
+        lambda: other.network.create_port(network_id=made.id),
+        lambda: other.network.create_subnet(network_id=made.id, ip_version=4, cidr="10.9.0.0/24"),
+    )
+    for attempt in attempts:
+        with pytest.raises(exceptions.NotFoundException):
+            attempt()
+
+
+def test_only_an_administrator_shares_a_network_or_leads_it_outside(demo: Connection) -> None:
+    for wish in (
+        {"is_shared": True},
+        {"is_router_external": True},
+        {"provider_network_type": "flat"},
+    ):
+        with pytest.raises(exceptions.ForbiddenException):
+            demo.network.create_network(name="wish", **wish)
+
+
+def test_a_shared_network_is_used_but_not_changed_by_others(
+    admin: Connection, demo: Connection
+) -> None:
+    shared = admin.network.create_network(name="shared", is_shared=True)
+    admin.network.create_subnet(network_id=shared.id, ip_version=4, cidr="10.8.0.0/24")
+    port = demo.network.create_port(network_id=shared.id)
+    assert port.fixed_ips[0]["ip_address"].startswith("10.8.0.")
+    with pytest.raises(exceptions.ForbiddenException):
+        demo.network.update_network(shared, name="mine")
+    with pytest.raises(exceptions.ForbiddenException):
+        demo.network.create_port(network_id=shared.id, fixed_ips=[{"ip_address": "10.8.0.99"}])
+    demo.network.delete_port(port)
+    admin.network.delete_network(shared)
+
+
+def test_a_network_with_a_port_stays(demo: Connection) -> None:
+    network = demo.network.create_network(name="busy")
+    port = demo.network.create_port(network_id=network.id)
+    with pytest.raises(exceptions.ConflictException) as caught:
+        demo.network.delete_network(network, ignore_missing=False)
+    assert port.id in str(caught.value)
+    demo.network.delete_port(port)
+    demo.network.delete_network(network, ignore_missing=False)
+
+
+def test_a_network_takes_its_subnets_with_it(demo: Connection) -> None:
+    network = demo.network.create_network(name="with-subnet")
+    subnet = demo.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.7.0.0/24")
+    assert demo.network.get_network(network.id).subnet_ids == [subnet.id]
+    demo.network.delete_network(network)
+    with pytest.raises(exceptions.NotFoundException):
+        demo.network.get_subnet(subnet.id)
+
+
+def test_several_networks_are_made_together_or_not_at_all(
+    demo: Connection, http: httpx.Client
+) -> None:
+    headers = {"X-Auth-Token": demo.auth_token}
+    good = {"networks": [{"name": "first"}, {"name": "second"}]}
+    answer = http.post("/network/v2.0/networks", json=good, headers=headers)
+    assert answer.status_code == 201
+    assert [one["name"] for one in answer.json()["networks"]] == ["first", "second"]
+    bad = {"networks": [{"name": "third"}, {"name": "fourth", "shared": True}]}
+    answer = http.post("/network/v2.0/networks", json=bad, headers=headers)
+    assert answer.status_code == 403
+    assert demo.network.find_network("third") is None
+
+
+def test_lists_are_filtered_sorted_cut_and_paged(demo: Connection, http: httpx.Client) -> None:
+    for name in ("c", "a", "d", "b", "e"):
+        demo.network.create_network(name=name)
+    assert [one.name for one in demo.network.networks(name="a")] == ["a"]
+    headers = {"X-Auth-Token": demo.auth_token}
+    mine = f"project_id={demo.current_project_id}"
+    names: list[str] = []
+    url = f"/network/v2.0/networks?{mine}&limit=2&sort_key=name&sort_dir=desc&fields=name&fields=id"
+    for _ in range(4):
+        page = http.get(url, headers=headers).json()
+        names += [one["name"] for one in page["networks"]]
+        assert all(set(one) == {"id", "name"} for one in page["networks"])
+        following = [one for one in page.get("networks_links", []) if one["rel"] == "next"]
+        if not following:
+            break
+        url = following[0]["href"]
+    assert names == ["e", "d", "c", "b", "a"]
+    assert [one.name for one in demo.network.networks(limit=2) if one.name in "abcde"]
+
+
+def test_a_filter_that_does_not_exist_is_refused(demo: Connection, http: httpx.Client) -> None:
+    answer = http.get("/network/v2.0/networks?nmae=x", headers={"X-Auth-Token": demo.auth_token})
+    assert answer.status_code == 400
+    assert "'nmae'" in answer.json()["NeutronError"]["message"]
+
+
+def test_a_change_can_be_bound_to_one_revision(demo: Connection, http: httpx.Client) -> None:
+    network = demo.network.create_network(name="revised")
+    url, body = f"/network/v2.0/networks/{network.id}", {"network": {"name": "changed"}}
+    headers = {"X-Auth-Token": demo.auth_token}
+    for condition, status in ((99, 412), (network.revision_number, 200)):
+        headers["If-Match"] = f"revision_number={condition}"
+        assert http.put(url, json=body, headers=headers).status_code == status
