@@ -1,0 +1,246 @@
+"""The real pipeline as a process of its own, beside the real APIs, on loopback with TLS.
+
+Servers are those of a fake host. Where a story needs the runner, the script from the runner server's
+user data really runs, with stand-ins for `ssh` and `rspec` that act in folders on this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import signal
+import socket
+import ssl
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import Popen
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from openstack.connection import Connection
+from tests.running_cloud import RunningCloud, free_port
+
+from kumoi import config
+from kumoi.base import process
+from kumoi.config import Settings
+from kumoi.hosts import first_run, pki
+from kumoi.pipeline.store.migrate import upgrade
+
+ROOT = Path(__file__).parents[3]
+HELLO = ROOT / "examples" / "hello"
+RANGE = "127.204.0.0/24"  # Loopback: the pipeline wants an address of its own.
+START_S = 20.0
+SETTLE_EVERY_S = 0.1
+
+Found = TypeVar("Found")
+
+
+def until(look: Callable[[], Found | None], *, within_s: float = 30.0) -> Found:
+    """Wait for a level, with a bound."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_s:g} s: {look.__doc__ or look}")
+        time.sleep(0.05)
+
+
+@dataclass
+class RunningPipeline:
+    settings: Settings
+    config_file: Path
+    cloud: RunningCloud
+    process: Popen[bytes] | None = None
+    children: list[Popen[bytes]] = field(default_factory=list)
+
+    def start(self) -> None:
+        self.process = process.start(
+            [sys.executable, "-m", "kumoi.main", "role", "pipeline", "--config", self.config_file],
+            log=self.settings.log_dir / "pipeline.log",
+            env={"PYTHONPATH": str(ROOT / "src")},
+        )
+        until(self._listens, within_s=START_S)
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def client(self, connection: Connection) -> httpx.Client:
+        """As whoever that connection is."""
+        return httpx.Client(
+            base_url=self.settings.pipeline_url,
+            verify=ssl.create_default_context(cafile=self.settings.pki_dir / "ca.crt"),
+            headers={"X-Auth-Token": connection.authorize()},
+            timeout=40,
+        )
+
+    def run_of(self, client: httpx.Client, id: str) -> dict[str, Any]:
+        answer = client.get(f"/pipeline/v1/runs/{id}")
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()["run"]
+        return found
+
+    def ended(self, client: httpx.Client, id: str, *, within_s: float = 40.0) -> dict[str, Any]:
+        def end() -> dict[str, Any] | None:
+            """The run's end."""
+            found = self.run_of(client, id)
+            return found if found["ended_at"] else None
+
+        return until(end, within_s=within_s)
+
+    def url(self, project: str, repository: str = "hello") -> str:
+        return f"{self.settings.pipeline_url}/git/{project}/{repository}.git"
+
+    def _listens(self) -> bool:
+        address = (self.settings.public_address, self.settings.pipeline_port)
+        with contextlib.suppress(OSError), socket.create_connection(address, 0.2):
+            return True
+        return False
+
+
+@pytest.fixture(scope="module")
+def pipeline(
+    cloud: RunningCloud, admin: Connection, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningPipeline]:
+    """For a file's stories. On SQLite for itself; the cloud beside it is on each database."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    settings = Settings(
+        name="story",
+        state_dir=str(folder),
+        api_public_url=cloud.url,
+        region=cloud.settings.region,
+        public_cidr=RANGE,
+        pipeline_port=free_port(),
+        login_attempts_per_minute=1_000,
+    )
+    for needed in (settings.run_dir, settings.log_dir):
+        needed.mkdir(parents=True, exist_ok=True)
+    pki.ensure(settings, datetime.now(UTC))
+    upgrade(settings.pipeline_database)
+    config_file = folder / "kumoi.toml"
+    config_file.write_text(config.render(settings))
+    first_run.ensure_flavors_and_network(admin, settings)
+    for name in ("debian-12", "debian-12-runner"):
+        admin.image.create_image(
+            name=name,
+            disk_format="root-tar",
+            container_format="bare",
+            visibility="public",
+            data=_root_tar(),
+        )
+    running = RunningPipeline(settings, config_file, cloud)
+    running.start()
+    with _settling(cloud):
+        yield running
+    running.kill()
+    for child in running.children:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+@contextlib.contextmanager
+def _settling(cloud: RunningCloud) -> Iterator[None]:
+    """A host that does what is wanted, all the time."""
+    ended = threading.Event()
+
+    def settle() -> None:
+        while not ended.wait(SETTLE_EVERY_S):
+            cloud.host.settle()
+
+    thread = threading.Thread(target=settle)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+
+
+def _root_tar() -> bytes:
+    """As small as a root filesystem can be."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as tar:
+        for name in ("etc", "sbin", "usr"):
+            folder = tarfile.TarInfo(name)
+            folder.type = tarfile.DIRTYPE
+            folder.mode = 0o755
+            tar.addfile(folder)
+    return data.getvalue()
+
+
+class Pusher:
+    """A work tree of the hello example, and whoever pushes it."""
+
+    def __init__(self, pipeline: RunningPipeline, folder: Path, connection: Connection) -> None:
+        self.folder = folder
+        self.project = connection.current_project.name
+        self.user = self.project
+        self.password = self.project  # As the fixtures make a tenant.
+        self.pipeline = pipeline
+        self.git("init", "--quiet", "--initial-branch=main", ".")
+        for path in sorted(HELLO.rglob("*")):
+            if path.is_file():
+                target = folder / path.relative_to(HELLO)
+                target.parent.mkdir(exist_ok=True)
+                target.write_bytes(path.read_bytes())
+        self.commit("first")
+
+    def git(self, *args: str, check: bool = True) -> process.Completed:
+        home = self.folder / ".git" / "home"
+        environment = {
+            "HOME": str(home),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_SSL_CAINFO": str(self.pipeline.settings.pki_dir / "ca.crt"),
+            "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.org",
+            "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.org",
+            "LC_ALL": "C",
+        }  # fmt: skip
+        return process.run(["git", *args], cwd=self.folder, env=environment, check=check)
+
+    def commit(self, message: str) -> str:
+        self.git("add", "--all", ".")
+        self.git("commit", "--quiet", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD").out.strip()
+
+    def push(self, refspec: str = "main", **overrides: str) -> str:
+        """What git prints."""
+        user = overrides.get("user", self.user)
+        password = overrides.get("password", self.password)
+        url = self.pipeline.url(overrides.get("project", self.project))
+        url = url.replace("https://", f"https://{user}:{password}@")
+        return self.git("push", url, refspec, check=False).err
+
+    def run_id(self, printed: str) -> str:
+        found = re.search(r"remote: run ([0-9a-f]{12}) started: https://", printed)
+        assert found, printed
+        assert f"follow it with: kumoi run follow {found[1]}" in printed
+        return found[1]
+
+
+@pytest.fixture
+def pusher(pipeline: RunningPipeline, tmp_path: Path, demo: Connection) -> Pusher:
+    folder = tmp_path / "hello"
+    folder.mkdir()
+    return Pusher(pipeline, folder, demo)
+
+
+def built(pipeline: RunningPipeline, client: Any, id: str) -> dict[str, Any]:
+    def stage() -> dict[str, Any] | None:
+        """The end of the build."""
+        found = pipeline.run_of(client, id)
+        return found if found["stage"] not in ("receive", "build") or found["ended_at"] else None
+
+    return until(stage)

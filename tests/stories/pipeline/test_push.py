@@ -1,0 +1,141 @@
+"""What whoever pushes sees: git's own lines, and the run that begins."""
+
+from __future__ import annotations
+
+from openstack.connection import Connection
+from tests.stories.pipeline.conftest import HELLO, Pusher, RunningPipeline, built, until
+
+
+def test_a_push_makes_a_run_that_builds_the_environment(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection
+) -> None:
+    run_id = pusher.run_id(pusher.push())
+    with pipeline.client(demo) as client:
+        found = built(pipeline, client, run_id)
+        assert found["reason"] == ""
+        assert found["stage"] == "configure"
+        environment = found["environment"]
+        prefix = f"env-{environment['id']}"
+        servers = {server.name: server for server in demo.compute.servers(details=True)}
+        assert sorted(servers) == [f"{prefix}-runner", f"{prefix}-web-1", f"{prefix}-web-2"]
+        assert servers[f"{prefix}-web-1"].metadata["kumoi_run"] == run_id
+        floating = [ip.floating_ip_address for ip in demo.network.ips()]
+        assert environment["url"] == f"http://{floating[0]}/"
+        credentials = list(demo.identity.application_credentials(user=demo.current_user_id))
+        assert [each.name for each in credentials] == [
+            f"kumoi-pipeline-hello-{demo.current_project_id[:8]}"
+        ]
+        assert [role["name"] for role in credentials[0].roles] == ["member"]
+
+        client.delete(f"/pipeline/v1/environments/{environment['id']}").raise_for_status()
+        ended = pipeline.ended(client, run_id)
+        assert (ended["status"], ended["reason"]) == ("cancelled", "somebody asked for it")
+
+        def gone() -> bool:
+            """The environment's end."""
+            found = pipeline.run_of(client, run_id)
+            return str(found["environment"]["status"]) == "deleted"
+
+        until(gone)
+    assert not list(demo.compute.servers())
+    assert not list(demo.compute.keypairs())
+    assert not list(demo.network.ports())
+    assert not list(demo.network.routers())
+    assert not list(demo.network.ips())
+    assert [network.name for network in demo.network.networks()] == ["public"]
+    assert [group.name for group in demo.network.security_groups()] == ["default"]
+
+
+def test_a_push_without_rights_gets_one_clear_line(pusher: Pusher, other: Connection) -> None:
+    theirs = other.current_project.name
+    printed = pusher.push(project=theirs)
+    assert f"remote error: {pusher.user} has no role in project {theirs}" in printed
+
+
+def test_a_wrong_password_is_refused(pusher: Pusher) -> None:
+    assert "Authentication failed" in pusher.push(password="wrong")
+
+
+def test_a_repository_without_kumoi_yaml_is_refused(pusher: Pusher) -> None:
+    (pusher.folder / "kumoi.yaml").unlink()
+    commit = pusher.commit("without")
+    printed = pusher.push()
+    line = f"remote: push to main refused: there is no kumoi.yaml in commit {commit[:10]}"
+    assert line in printed
+    assert "pre-receive hook declined" in printed
+
+
+def test_a_kumoi_yaml_that_cannot_be_read_is_refused_naming_the_field(pusher: Pusher) -> None:
+    (pusher.folder / "kumoi.yaml").write_text(
+        "servers:\n  web: {image: x, flavor: y, count: many}\n"
+    )
+    pusher.commit("wrong")
+    assert "kumoi.yaml:2: servers.web.count: expected int, got str" in pusher.push()
+
+
+def test_a_tag_makes_no_run(pusher: Pusher) -> None:
+    pusher.git("tag", "v1")
+    printed = pusher.push("v1")
+    assert "[new tag]" in printed
+    assert "remote: run" not in printed
+
+
+def test_an_unknown_image_ends_the_run_red_in_one_line(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection
+) -> None:
+    file = pusher.folder / "kumoi.yaml"
+    file.write_text(file.read_text().replace("debian-12", "debian-99"))
+    pusher.commit("an image that is not there")
+    run_id = pusher.run_id(pusher.push())
+    with pipeline.client(demo) as client:
+        ended = pipeline.ended(client, run_id)
+    assert ended["status"] == "failed"
+    assert ended["reason"] == "there is no image 'debian-99' (servers.web.image)"
+
+
+def test_another_projects_runs_are_not_found(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection, other: Connection
+) -> None:
+    run_id = pusher.run_id(pusher.push())
+    with pipeline.client(other) as client:
+        assert client.get(f"/pipeline/v1/runs/{run_id}").status_code == 404
+        assert client.get(f"/pipeline/v1/runs/{run_id}/log").status_code == 404
+        assert client.get("/pipeline/v1/runs").json() == {"runs": []}
+    with pipeline.client(demo) as client:
+        assert [each["id"] for each in client.get("/pipeline/v1/runs").json()["runs"]] == [run_id]
+        client.headers["X-Auth-Token"] = "nonsense"
+        assert client.get("/pipeline/v1/runs").status_code == 401
+
+
+def test_what_was_pushed_can_be_cloned(pusher: Pusher) -> None:
+    pusher.push()
+    url = pusher.pipeline.url(pusher.project)
+    url = url.replace("https://", f"https://{pusher.user}:{pusher.password}@")
+    pusher.git("clone", "--quiet", url, "again")
+    assert (pusher.folder / "again" / "hello.py").read_bytes() == (HELLO / "hello.py").read_bytes()
+
+
+def test_a_credential_that_was_revoked_is_made_anew_at_the_next_push(
+    pusher: Pusher, demo: Connection
+) -> None:
+    pusher.push()
+    before = list(demo.identity.application_credentials(user=demo.current_user_id))
+    demo.identity.delete_application_credential(demo.current_user_id, before[0])
+    pusher.commit("again")
+    pusher.run_id(pusher.push())
+    after = list(demo.identity.application_credentials(user=demo.current_user_id))
+    assert len(after) == 1
+    assert after[0].id != before[0].id
+
+
+def test_a_pipeline_killed_at_any_moment_goes_on_where_it_was(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection
+) -> None:
+    run_id = pusher.run_id(pusher.push())
+    pipeline.kill()
+    pipeline.start()
+    with pipeline.client(demo) as client:
+        found = built(pipeline, client, run_id)
+        assert found["stage"] == "configure"
+        assert len(client.get("/pipeline/v1/runs").json()["runs"]) == 1
+    assert len(list(demo.compute.servers())) == 3

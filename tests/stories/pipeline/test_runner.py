@@ -1,0 +1,204 @@
+"""What the runner does and tells. The very script of its user data runs, with stand-ins for the
+programs that reach the servers.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from openstack.connection import Connection
+from tests.stories.pipeline.conftest import Pusher, RunningPipeline, until
+
+from kumoi.base import process
+
+ENVIRONMENT = """
+servers:
+  web: {image: debian-12, flavor: small, count: 2}
+configure:
+  - {on: web, run: ./deploy.sh}
+verify:
+  - {serverspec: spec/, on: web}
+"""
+DEPLOY = """#!/bin/sh
+echo "configuring $KUMOI_SERVER at $KUMOI_COMMIT"
+test ! -e broken-deploy || { echo "the disk is full" >&2; exit 3; }
+"""
+# Acts in a folder per address; the last words are user@address and the command.
+SSH = """#!{python}
+import os, sys
+folder = os.path.join({folder!r}, sys.argv[-2].partition("@")[2])
+os.makedirs(folder, exist_ok=True)
+os.chdir(folder)
+os.execvp("sh", ["sh", "-c", sys.argv[-1]])
+"""
+# Two examples in RSpec's own form; one fails where the repository says so.
+RSPEC = """#!{python}
+import json, os, sys
+broken = os.path.exists("broken-verify") and os.environ["KUMOI_SERVER"] == "web-2"
+example = {{"file_path": "./spec/web_spec.rb", "line_number": 5, "run_time": 0.25}}
+examples = [
+    {{**example, "full_description": "Service hello is running", "status": "passed"}},
+    {{**example, "full_description": "Port 80 is listening", "status": "passed"}},
+]
+if broken:
+    examples[1]["status"] = "failed"
+    examples[1]["exception"] = {{"message": "expected Port 80 to be listening"}}
+with open(sys.argv[sys.argv.index("--out") + 1], "w") as out:
+    json.dump({{"examples": examples}}, out)
+print("ran against", os.environ["TARGET_HOST"])
+sys.exit(1 if broken else 0)
+"""
+
+Start = Callable[[], Path]
+
+
+@pytest.fixture
+def start_runner(pipeline: RunningPipeline, tmp_path: Path, demo: Connection) -> Start:
+    """What cloud-init would do on the runner."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    facts = {"python": sys.executable, "folder": str(tmp_path / "servers")}
+    for name, text in (("ssh", SSH), ("rspec", RSPEC)):
+        (programs / name).write_text(text.format(**facts))
+        (programs / name).chmod(0o755)
+
+    def user_data() -> str:
+        """The runner's user data."""
+        for server in pipeline.cloud.host.wanted().servers:
+            mine = server.project_id == demo.current_project_id
+            if mine and server.name.endswith("-runner") and server.power == "running":
+                return server.user_data
+        return ""
+
+    def start() -> Path:
+        script = tmp_path / "user-data"
+        script.write_bytes(base64.b64decode(until(user_data)))
+        started = process.start(
+            [sys.executable, script],
+            log=tmp_path / "runner.log",
+            env={
+                "KUMOI_RUNNER_HOME": str(tmp_path / "runner"),
+                "PATH": f"{programs}:{os.environ['PATH']}",
+            },
+        )
+        pipeline.children.append(started)
+        return script
+
+    return start
+
+
+@pytest.fixture
+def app(pusher: Pusher) -> Pusher:
+    """A repository whose steps the stand-ins can do."""
+    (pusher.folder / "kumoi.yaml").write_text(ENVIRONMENT)
+    (pusher.folder / "deploy.sh").write_text(DEPLOY)
+    (pusher.folder / "deploy.sh").chmod(0o755)
+    pusher.commit("steps")
+    return pusher
+
+
+def test_a_good_commit_is_verified_with_log_and_junit(
+    pipeline: RunningPipeline, app: Pusher, demo: Connection, start_runner: Start
+) -> None:
+    run_id = app.run_id(app.push())
+    start_runner()
+    with pipeline.client(demo) as client:
+        ended = pipeline.ended(client, run_id)
+        assert (ended["status"], ended["reason"]) == ("verified", "")
+        told = client.get(f"/pipeline/v1/runs/{run_id}/log").json()["text"]
+        junit = ET.fromstring(client.get(f"/pipeline/v1/runs/{run_id}/junit.xml").text)
+    assert f"[web-2] configuring web-2 at {ended['commit']}" in told
+    assert "[web-1] ran against 10.0.0." in told
+    assert [(suite.get("name"), suite.get("tests")) for suite in junit] == [
+        ("configure", "2"),
+        ("verify", "4"),
+    ]
+    assert {suite.get("failures") for suite in junit} == {"0"}
+
+
+def test_a_failing_check_ends_the_run_red_naming_it_and_showing_its_output(
+    pipeline: RunningPipeline, app: Pusher, demo: Connection, start_runner: Start
+) -> None:
+    (app.folder / "broken-verify").touch()
+    app.commit("a port that nobody listens on")
+    run_id = app.run_id(app.push())
+    start_runner()
+    with pipeline.client(demo) as client:
+        ended = pipeline.ended(client, run_id)
+        junit = ET.fromstring(client.get(f"/pipeline/v1/runs/{run_id}/junit.xml").text)
+    assert ended["status"] == "failed"
+    assert ended["stage"] == "report"
+    assert ended["environment"]["status"] == "live"
+    assert ended["reason"] == (
+        "verify: 1 of 4 checks failed\n"
+        "  web-2: Port 80 is listening\n"
+        "    expected Port 80 to be listening\n"
+        "    ./spec/web_spec.rb:5"
+    )
+    failed = junit.findall(".//testcase[failure]")
+    assert [case.get("classname") for case in failed] == ["web-2.serverspec"]
+
+
+def test_a_failing_configure_step_ends_the_run_and_nothing_is_verified(
+    pipeline: RunningPipeline, app: Pusher, demo: Connection, start_runner: Start
+) -> None:
+    (app.folder / "broken-deploy").touch()
+    app.commit("a full disk")
+    run_id = app.run_id(app.push())
+    start_runner()
+    with pipeline.client(demo) as client:
+        ended = pipeline.ended(client, run_id)
+    assert ended["status"] == "failed"
+    assert ended["reason"].startswith("configure: ./deploy.sh failed on web-1\n")
+    assert "the disk is full" in ended["reason"]
+    assert "ended with status 3" in ended["reason"]
+    assert [each["stage"] for each in ended["results"]] == ["configure"]
+
+
+def test_a_pipeline_that_is_killed_meanwhile_costs_the_runner_only_time(
+    pipeline: RunningPipeline, app: Pusher, demo: Connection, start_runner: Start
+) -> None:
+    (app.folder / "deploy.sh").write_text(
+        "#!/bin/sh\nfor n in 1 2 3 4 5 6 7 8; do echo line $n; sleep 0.25; done\n"
+    )
+    app.commit("slow")
+    run_id = app.run_id(app.push())
+    start_runner()
+    with pipeline.client(demo) as client:
+
+        def log() -> str:
+            """The runner's log."""
+            text: str = client.get(f"/pipeline/v1/runs/{run_id}/log").json()["text"]
+            return text if "line 2" in text else ""
+
+        until(log)
+        pipeline.kill()
+        pipeline.start()
+        ended = pipeline.ended(client, run_id)
+        whole = client.get(f"/pipeline/v1/runs/{run_id}/log").json()["text"]
+    assert ended["status"] == "verified"
+    for server in ("web-1", "web-2"):
+        for number in range(1, 9):
+            assert whole.count(f"[{server}] line {number}\n") == 1
+
+
+def test_a_token_is_claimed_once_and_its_session_ends_with_the_run(
+    pipeline: RunningPipeline, app: Pusher, demo: Connection, start_runner: Start
+) -> None:
+    run_id = app.run_id(app.push())
+    script = start_runner()
+    facts: dict[str, Any] = {}
+    line = next(one for one in script.read_text().splitlines() if one.startswith("CONFIG: "))
+    exec(line, facts)
+    with pipeline.client(demo) as client:
+        assert pipeline.ended(client, run_id)["status"] == "verified"
+        headers = {"Authorization": f"Bearer {facts['CONFIG']['token']}"}
+        again = client.post("/runner/v1/claim", json={"session": "x" * 40}, headers=headers)
+        assert again.status_code == 401
