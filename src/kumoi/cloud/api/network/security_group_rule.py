@@ -51,7 +51,6 @@ def _make(connection: Connection, request: Request, values: dict[str, Any]) -> S
         "ethertype", values.get("ethertype") or ETHERTYPES[0], ETHERTYPES
     )
     body.convert(values, "protocol", lambda _, protocol: str(protocol))
-    body.convert(values, "remote_group_id", shapes.uuid)
     now = request.services.clock.now()
     return domain.create(connection, request.caller, NewRule(**values), now)
 
