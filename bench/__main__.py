@@ -26,7 +26,7 @@ def main() -> int:
         if args.only in (None, "server"):
             found += server.figures(cloud)
         if args.only in (None, "push"):
-            found += push.figures(cloud, args.name)
+            found += push.figures(cloud, args.name, args.state_dir)
     show(found)
     return 0 if all(figure.is_met is not False for figure in found) else 1
 

@@ -12,7 +12,17 @@ from kumoi.base.process import run
 def figures(name: str, state_dir: str) -> list[Figure]:
     status = json.loads(
         run(
-            [sys.executable, "-m", "kumoi.main", "status", "--json", "--name", name, "--state-dir", state_dir]
+            [
+                sys.executable,
+                "-m",
+                "kumoi.main",
+                "status",
+                "--json",
+                "--name",
+                name,
+                "--state-dir",
+                state_dir,
+            ]
         ).out
     )
     ours = [row["memory_mib"] for row in status["processes"] if row["kind"] != "engine"]
