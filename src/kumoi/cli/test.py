@@ -6,6 +6,7 @@ Stops at the first group that fails unless told to go on. The closing lines say 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
         raise Invalid("the tests are in a checkout of Kumoi, and this is an installed copy")
     progress = Progress()
     chosen = [group for group in GROUPS if not args.only or group.name in args.only]
+    if os.geteuid() != 0 and any(group.name == "system" for group in chosen):
+        raise Invalid("the system tests need root: sudo ./kumoi test, or --only the others")
     if {"unit", "stories", "system"} & {group.name for group in chosen}:
         with progress.stage("system packages") as stage:
             added = packages.ensure((*packages.NEEDED, *packages.FOR_TESTS))

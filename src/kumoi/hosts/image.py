@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,17 +99,19 @@ def ensure(recipe: Recipe, cache: Path) -> Path:
     with file.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not file.exists():
-            draft = cache / f"{key(recipe)}.part.tar.zst"
+            work = cache / f"{key(recipe)}.part"
+            shutil.rmtree(work, ignore_errors=True)  # Of a build that was killed.
+            work.mkdir()
             try:
-                _build(recipe, base, draft)
-                draft.replace(file)
+                _build(recipe, base, work / file.name)
+                (work / file.name).replace(file)
             except process.ProcessFailed as cause:
                 raise Permanent(
                     f"the image {recipe.name} could not be built from Debian's packages; "
                     f"is there a network? {cause}"
                 ) from cause
             finally:
-                draft.unlink(missing_ok=True)
+                shutil.rmtree(work, ignore_errors=True)
     return file
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -47,8 +48,11 @@ def missing(wanted: Iterable[str]) -> list[str]:
 
 def ensure(wanted: Iterable[str]) -> list[str]:
     """Install what is missing; its names. Raises Permanent when it cannot be had."""
-    if not missing(wanted):
+    absent = missing(wanted)
+    if not absent:
         return []
+    if os.geteuid() != 0:
+        raise Permanent(f"packages are missing: sudo apt-get install {' '.join(absent)}")
     with LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         absent = missing(wanted)
