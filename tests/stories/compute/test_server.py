@@ -37,7 +37,7 @@ def test_a_server_is_build_until_its_host_says_it_runs(bench: Workbench) -> None
 
 
 def test_the_host_is_told_all_it_needs(bench: Workbench, demo: Connection) -> None:
-    key = demo.compute.create_keypair(name="told", public_key=keypair.generate("me").public_key)
+    key = demo.compute.create_keypair(name="told", public_key=keypair.generate("ssh", "me").public_key)
     user_data = base64.b64encode(b"#cloud-config\n").decode()
     made = bench.server("Web Server_1.example", key_name="told", user_data=user_data)
     told = bench.told(made)

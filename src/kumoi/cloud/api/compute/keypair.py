@@ -108,7 +108,7 @@ def _material(request: Request, body: New) -> domain.Material:
         return domain.read(type_, body.public_key)
     if request.microversion >= V_IMPORT_ONLY:
         raise shapes.invalid("public_key", None, "'public_key' is a required property")
-    return domain.generate(body.name)
+    return domain.generate(type_, body.name)
 
 
 def _user(request: Request, user_id: str | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kumoi.cloud.api.compute import (
     extension,
     flavor,
@@ -33,6 +35,7 @@ PROXY_LAST = (2, 35)  # The last version that passed images and networks on.
 VERSIONS = (
     Route("GET", "/", version.index, OPEN),
     Route("GET", V2, version.show, OPEN),
+    Route("GET", "/v2", version.show_oldest, OPEN),
     Route("GET", f"{V2}/extensions", extension.index, "extension:read"),
     Route("GET", f"{V2}/extensions/{{id}}", extension.show, "extension:read"),
 )
@@ -185,18 +188,15 @@ POLICIES: dict[str, Rule] = {
     "zone:read": reader,
 }
 
+NEWEST = (*FLAVORS, *KEYPAIRS, *SERVERS, *GROUPS, *QUOTAS, *HOSTS, *PROXIES)
+OLDEST = tuple(
+    replace(route, path=route.path.replace(V2, "/v2", 1)) for route in NEWEST if not route.since
+)
+"""The same without microversions, for clients from before there were any."""
+
 SERVICE = Service(
     type="compute",
     prefix="compute",
-    routes=(
-        *VERSIONS,
-        *FLAVORS,
-        *KEYPAIRS,
-        *SERVERS,
-        *GROUPS,
-        *QUOTAS,
-        *HOSTS,
-        *PROXIES,
-    ),
+    routes=(*VERSIONS, *NEWEST, *OLDEST),
     policies=POLICIES,
 )

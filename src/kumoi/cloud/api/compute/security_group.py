@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Invalid, NotFound
+from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.base.ids import is_uuid
 from kumoi.cloud.api.compute import shapes
 from kumoi.cloud.api.compute.shapes import Count
@@ -65,7 +65,7 @@ def create(request: Request) -> Reply:
     body, now = request.parse(Create).security_group, request.services.clock.now()
     wanted = NewSecurityGroup(
         project_id=request.caller.project_id or "",
-        name=body.name.strip(),
+        name=body.name,
         description=_description(body),
     )
     with request.write() as connection:
@@ -85,7 +85,7 @@ def update(request: Request) -> Reply:
     body, now = request.parse(Create).security_group, request.services.clock.now()
     with request.write() as connection:
         found = _get(connection, request)
-        values = {"name": body.name.strip(), "description": _description(body)}
+        values = {"name": body.name, "description": _description(body)}
         changed = domain.update(connection, request.caller, found.id, values, now)
         (shown,) = _shown(connection, [changed])
     return Reply(200, {"security_group": shown})
@@ -97,7 +97,10 @@ def delete(request: Request) -> Reply:
         found = _get(connection, request)
         if found.is_default:
             raise Invalid("Unable to delete system group 'default'", field="id")
-        domain.delete(connection, request.caller, found.id)
+        try:
+            domain.delete(connection, request.caller, found.id)
+        except Conflict as cause:
+            raise Invalid("Security group is still in use", field="id") from cause
     return Reply(202)
 
 

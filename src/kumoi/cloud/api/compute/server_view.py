@@ -81,6 +81,7 @@ def updated(
     ]
     for name in dropped:
         del shown[name]
+    shown["addresses"] = plain_addresses(around.addresses.get(row.id, ()))
     if not (rebuilt and version >= (2, 54)):
         del shown["key_name"]
     if rebuilt and version >= (2, 57):

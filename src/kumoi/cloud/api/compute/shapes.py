@@ -73,7 +73,7 @@ def moment(text: str, field: str) -> datetime:
 
 
 def ip_address(value: str | None, field: str, version: int) -> str:
-    """Raises Invalid when it is not an address of that version; None and empty are none."""
+    """In its shortest form; None and empty are none. Raises Invalid for any other text."""
     if not value:
         return ""
     try:
@@ -82,7 +82,7 @@ def ip_address(value: str | None, field: str, version: int) -> str:
         raise invalid(field, value, f"'{value}' is not an IPv{version} address") from cause
     if found.version != version:
         raise invalid(field, value, f"'{value}' is not an IPv{version} address")
-    return value
+    return str(found)
 
 
 def invalid(field: str, value: Any, why: str) -> Invalid:

@@ -13,8 +13,12 @@ MEDIA_TYPES = [
 
 
 def index(request: Request) -> Reply:
-    """At the service's root; v2.0 is the same API without microversions, and is not offered."""
-    return Reply(200, {"versions": [_version(request)]})
+    """At the service's root; v2.0 is the same API without microversions."""
+    return Reply(200, {"versions": [_oldest(request), _version(request)]})
+
+
+def show_oldest(request: Request) -> Reply:
+    return Reply(200, {"version": _oldest(request) | {"media-types": MEDIA_TYPES}})
 
 
 def show(request: Request) -> Reply:
@@ -29,4 +33,15 @@ def _version(request: Request) -> dict[str, Any]:
         "min_version": versions.text(versions.COMPUTE_MIN),
         "updated": "2013-07-23T11:33:21Z",
         "links": [{"rel": "self", "href": f"{request.base}/v2.1/"}],
+    }
+
+
+def _oldest(request: Request) -> dict[str, Any]:
+    return {
+        "id": "v2.0",
+        "status": "SUPPORTED",
+        "version": "",
+        "min_version": "",
+        "updated": "2011-01-21T11:33:21Z",
+        "links": [{"rel": "self", "href": f"{request.base}/v2/"}],
     }

@@ -29,6 +29,7 @@ from kumoi.cloud.domain.compute import (
     quota,
     server_group,
 )
+from kumoi.cloud.domain.compute.keypair import SSH
 from kumoi.cloud.domain.compute.networking import Nic
 from kumoi.cloud.domain.compute.server import require_metadata
 from kumoi.cloud.domain.compute.server_group import Wish
@@ -116,7 +117,7 @@ def keys(connection: Connection, caller: Caller, name: str | None) -> list[str]:
     row = keypair_store.get(connection, caller.user_id, name)
     if row is None:
         raise Invalid("Invalid key_name provided.", field="key_name")
-    return [row.public_key]
+    return [row.public_key] if row.type == SSH else []
 
 
 def _plan(
