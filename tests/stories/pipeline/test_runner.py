@@ -81,7 +81,7 @@ def start_runner(pipeline: RunningPipeline, tmp_path: Path, demo: Connection) ->
         script = tmp_path / "user-data"
         script.write_bytes(base64.b64decode(until(user_data)))
         started = process.start(
-            [sys.executable, script],
+            [sys.executable, script, "--stay"],
             log=tmp_path / "runner.log",
             env={
                 "KUMOI_RUNNER_HOME": str(tmp_path / "runner"),

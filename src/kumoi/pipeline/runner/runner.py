@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The runner: configures and verifies an environment's servers from inside the tenant's network.
 
-One file of the standard library only, delivered as a server's user data and run once, as root, by
-cloud-init; script.py fills in CONFIG. It fetches the pushed commit with a one-time token, copies it
+One file of the standard library only, delivered as a server's user data and run as root by
+cloud-init; script.py fills in CONFIG. It leaves cloud-init at once, which must not wait for it, and
+does nothing at a second start, since its token has been claimed. It fetches the pushed commit with a one-time token, copies it
 to the servers, runs what kumoi.yaml says and sends log and results back. All it is told comes from
 the pipeline, and every post may be repeated: the pipeline may be down in between.
 
@@ -448,8 +449,21 @@ def work(job: dict[str, Any], private_key: str, pipeline: Pipeline, log: Log) ->
         pipeline.post("result", _result(stage, [], str(error)))
 
 
-def main() -> int:
+def detach() -> None:
+    """Leave whoever started us, who waits for our end, and write to a file from now on."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    out = os.open(HOME / "runner.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (out, 1), (out, 2)):
+        os.dup2(source, target)
+
+
+def main(argv: list[str]) -> int:
     HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if "--stay" not in argv:
+        detach()
     pipeline = Pipeline(CONFIG["url"], CONFIG["ca"])
     log = Log(pipeline)
     try:
@@ -464,4 +478,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -10,13 +10,15 @@ from kumoi.config import Settings
 
 SOURCE = Path(__file__).parent / "runner.py"
 MARK = "CONFIG: dict[str, str] = {}"
+# Run at cloud-init's first stage with a network, seconds before plain scripts are.
+EARLY = "#cloud-boothook\n"
 
 
 def user_data(settings: Settings, token: str) -> str:
-    """A script that cloud-init runs once, as root, when the server has started."""
+    """A script that cloud-init runs as root while the server starts."""
     ca = (settings.pki_dir / "ca.crt").read_text()
     facts = {"url": settings.pipeline_url, "ca": ca, "token": token}
     source = SOURCE.read_text()
     if source.count(MARK) != 1:
         raise Bug("runner.py has no place for its configuration")
-    return source.replace(MARK, f"CONFIG: dict[str, str] = {json.dumps(facts)}")
+    return EARLY + source.replace(MARK, f"CONFIG: dict[str, str] = {json.dumps(facts)}")
