@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from kumoi.cloud.api.image.image import moment
-from kumoi.cloud.api.request import Body, Reply, Request
+from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
 from kumoi.cloud.domain.image import member as domain
 from kumoi.cloud.store.image.member import Member
 
@@ -17,7 +17,10 @@ class Create(Body):
 
 
 class Update(Body):
+    """The SDK says again which member it is: the path decides."""
+
     status: Literal["pending", "accepted", "rejected"]
+    member: str | Unset = UNSET
 
 
 def create(request: Request) -> Reply:
