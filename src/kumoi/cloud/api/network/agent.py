@@ -1,8 +1,10 @@
-"""Network agents: one per host, the engine's controller there. For administrators."""
+"""Network agents: one per host, the engine's controller there. Only administrators see any."""
 
 from __future__ import annotations
 
 from datetime import datetime
+
+from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import NotFound
 from kumoi.cloud.api.network import rendering
@@ -17,7 +19,7 @@ FILTERS = ("id", "host", "agent_type", "binary", "availability_zone", "alive")
 
 def index(request: Request) -> Reply:
     with request.read() as connection:
-        shown = [_render(host) for host in store.every(connection)]
+        shown = [_render(host) for host in _visible(connection, request)]
     asked = {name: request.query_all(name) for name in FILTERS if name in request.query}
     kept = [
         rendering.only(request, one)
@@ -29,10 +31,14 @@ def index(request: Request) -> Reply:
 
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        for host in store.every(connection):
+        for host in _visible(connection, request):
             if host.uuid == request.path["id"]:
                 return Reply(200, {"agent": rendering.only(request, _render(host))})
     raise NotFound("agent", request.path["id"])
+
+
+def _visible(connection: Connection, request: Request) -> list[Host]:
+    return store.every(connection) if request.caller.is_admin else []
 
 
 def _lower(values: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ from kumoi.base.errors import Conflict, Forbidden, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import quota, security_group
+from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import network as store
 from kumoi.cloud.store.network import port as port_store
 from kumoi.cloud.store.network import subnet as subnet_store
@@ -106,8 +107,14 @@ def update(
 
 
 def delete(connection: Connection, caller: Caller, key: str) -> None:
-    """Raises NotFound, Conflict while anything is on it."""
+    """With its subnets, and the floating IPs of it that lead nowhere.
+
+    Raises NotFound, Forbidden, and Conflict while anything else is on it.
+    """
     _owned(connection, caller, key)
+    for floating in floating_ip_store.find(connection, floating_network_id=key, port_id=None):
+        floating_ip_store.delete(connection, floating.id)
+        port_store.delete(connection, floating.own_port_id)
     ports = port_store.find(connection, network_id=key)
     if ports:
         named = ", ".join(port.id for port in ports[:PORTS_NAMED_MAX])

@@ -1,0 +1,66 @@
+"""Quotas hold, however many ask at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from openstack import exceptions
+from openstack.connection import Connection
+from tests.stories.network.conftest import Raw
+
+PARALLEL = 50
+
+
+def test_a_quota_holds_under_fifty_parallel_requests(
+    demo: Connection, admin: Connection, raw: Raw
+) -> None:
+    project_id = demo.current_project_id
+    admin.network.update_quota(project_id, networks=7)
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        answers = list(
+            pool.map(
+                lambda count: raw("POST", "networks", {"network": {"name": f"n{count}"}}),
+                range(PARALLEL),
+            )
+        )
+    made = [answer for answer in answers if answer.status_code == 201]
+    refused = [answer for answer in answers if answer.status_code == 409]
+    assert (len(made), len(refused)) == (7, PARALLEL - 7)
+    assert {answer.json()["NeutronError"]["type"] for answer in refused} == {"OverQuota"}
+    assert len(list(demo.network.networks(project_id=project_id))) == 7
+
+
+def test_limits_are_shown_with_what_is_used_and_go_back_to_the_defaults(
+    demo: Connection, admin: Connection
+) -> None:
+    project_id = demo.current_project_id
+    demo.network.create_network(name="one")
+    assert demo.network.get_quota(project_id).networks == 100
+    admin.network.update_quota(project_id, networks=-1, ports=3)
+    details = demo.network.get_quota(project_id, details=True)
+    assert details.networks == {"limit": -1, "used": 1, "reserved": 0}
+    assert details.ports == {"limit": 3, "used": 0, "reserved": 0}
+    assert project_id in [quota.project_id for quota in admin.network.quotas()]
+    admin.network.delete_quota(project_id)
+    assert demo.network.get_quota(project_id).ports == 500
+    assert demo.network.get_quota_default(project_id).ports == 500
+
+
+def test_only_an_administrator_changes_a_quota(
+    demo: Connection, other: Connection, raw: Raw
+) -> None:
+    with pytest.raises(exceptions.ForbiddenException):
+        demo.network.update_quota(demo.current_project_id, networks=1_000)
+    status, _, _ = raw.fault("GET", f"quotas/{other.current_project_id}")
+    assert status == 403
+
+
+@pytest.mark.parametrize("wish", [{"network": -2}, {"network": "many"}, {"clouds": 1}])
+def test_a_limit_is_a_number_of_something_there_is(
+    demo: Connection, raw_admin: Raw, wish: dict[str, object]
+) -> None:
+    path = f"quotas/{demo.current_project_id}"
+    status, _, message = raw_admin.fault("PUT", path, {"quota": wish})
+    assert status == 400
+    assert next(iter(wish)) in message

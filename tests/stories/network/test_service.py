@@ -1,0 +1,61 @@
+"""What the service says of itself, and how it answers what no noun answers."""
+
+from __future__ import annotations
+
+import httpx
+from openstack.connection import Connection
+from tests.running_cloud import RunningCloud
+from tests.stories.network.conftest import Raw
+
+
+def test_versions_are_told_to_everybody(cloud: RunningCloud, http: httpx.Client) -> None:
+    (version,) = http.get("/network/").json()["versions"]
+    assert (version["id"], version["status"]) == ("v2.0", "CURRENT")
+    assert version["links"] == [{"rel": "self", "href": f"{cloud.url}/network/v2.0/"}]
+    resources = http.get("/network/v2.0/").json()["resources"]
+    assert {"network", "subnet", "port"} <= {resource["name"] for resource in resources}
+
+
+def test_extensions_zones_and_providers_are_listed(demo: Connection) -> None:
+    aliases = {extension.alias for extension in demo.network.extensions()}
+    assert {"router", "security-group", "quotas", "pagination"} <= aliases
+    assert demo.network.find_extension("router").name == "Neutron L3 Router"
+    assert [zone.resource for zone in demo.network.availability_zones()] == ["network", "router"]
+    assert list(demo.network.service_providers()) == []
+
+
+def test_agents_are_the_hosts_and_only_administrators_see_them(
+    demo: Connection, admin: Connection
+) -> None:
+    assert [(agent.host, agent.is_alive) for agent in admin.network.agents()] == [("host1", True)]
+    assert list(demo.network.agents()) == []
+
+
+def test_the_addresses_used_are_counted(demo: Connection, admin: Connection) -> None:
+    network = demo.network.create_network(name="counted")
+    demo.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.0.0.0/29")
+    demo.network.create_port(network_id=network.id)
+    found = admin.network.get_network_ip_availability(network.id)
+    assert (found.total_ips, found.used_ips) == (5, 1)
+
+
+def test_what_is_shared_is_listed_as_the_policy_it_is(admin: Connection) -> None:
+    shared = admin.network.create_network(name="shared", is_shared=True)
+    (found,) = admin.network.rbac_policies(object_id=shared.id)
+    assert (found.action, found.target_project_id) == ("access_as_shared", "*")
+    admin.network.delete_network(shared)
+
+
+def test_without_a_token_or_with_a_bad_body_nothing_happens(
+    demo: Connection, http: httpx.Client, raw: Raw
+) -> None:
+    assert http.get("/network/v2.0/networks").status_code == 401
+    headers = {"X-Auth-Token": demo.auth_token}
+    for content in (b"", b"{", b"[]", b'{"network": 1}', b'{"port": {}}', b"[" * 100_000):
+        answer = http.post("/network/v2.0/networks", content=content, headers=headers)
+        assert (answer.status_code, set(answer.json())) == (400, {"NeutronError"})
+    huge = b'{"network": {"name": "' + b"x" * 2_000_000 + b'"}}'
+    assert http.post("/network/v2.0/networks", content=huge, headers=headers).status_code == 413
+    assert raw("GET", "unicorns").status_code == 404
+    assert raw("PATCH", "networks").status_code == 405
+    assert list(demo.network.networks(project_id=demo.current_project_id)) == []

@@ -1,0 +1,71 @@
+"""Subnet pools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from openstack.connection import Connection
+from tests.stories.network.conftest import Raw
+
+
+@pytest.fixture
+def pool(demo: Connection) -> Any:
+    return demo.network.create_subnet_pool(
+        name="pool", prefixes=["10.10.0.0/24", "10.10.1.0/24"], default_prefix_length=26
+    )
+
+
+def test_prefixes_that_touch_are_joined(pool: Any) -> None:
+    assert pool.prefixes == ["10.10.0.0/23"]
+    assert (pool.ip_version, pool.minimum_prefix_length) == (4, 8)
+
+
+def test_subnets_are_cut_from_it_until_it_is_used_up(demo: Connection, pool: Any, raw: Raw) -> None:
+    network = demo.network.create_network(name="private")
+    cut = {"network_id": network.id, "ip_version": 4, "subnetpool_id": pool.id}
+    made = [
+        raw("POST", "subnets", {"subnet": {**cut, **wish}}).json()["subnet"]["cidr"]
+        for wish in ({}, {"prefixlen": 25}, {}, {"cidr": "10.10.1.128/25"}, {"prefixlen": 25})
+    ]
+    assert made == [
+        "10.10.0.0/26",
+        "10.10.0.128/25",
+        "10.10.0.64/26",
+        "10.10.1.128/25",
+        "10.10.1.0/25",
+    ]
+    found = raw.fault("POST", "subnets", {"subnet": cut})
+    assert found[:2] == (409, "SubnetAllocationError")
+    found = raw.fault("DELETE", f"subnetpools/{pool.id}")
+    assert found[:2] == (400, "SubnetPoolDeleteError")
+    demo.network.delete_network(network)
+    demo.network.delete_subnet_pool(pool, ignore_missing=False)
+
+
+def test_prefixes_only_grow(pool: Any, raw: Raw) -> None:
+    path = f"subnetpools/{pool.id}"
+    found = raw.fault("PUT", path, {"subnetpool": {"prefixes": ["10.10.0.0/24"]}})
+    assert found[:2] == (400, "IllegalSubnetPoolPrefixUpdate")
+    wish = {"subnetpool": {"prefixes": ["10.10.0.0/23", "10.11.0.0/16"]}}
+    assert raw("PUT", path, wish).json()["subnetpool"]["prefixes"] == [
+        "10.10.0.0/23",
+        "10.11.0.0/16",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wish", "word"),
+    [
+        ({"prefixes": []}, "EmptySubnetPoolPrefixList"),
+        ({"prefixes": ["10.0.0.0/8", "fd00::/48"]}, "PrefixVersionMismatch"),
+        ({"prefixes": ["ten"]}, "HTTPBadRequest"),
+        ({"min_prefixlen": 30, "max_prefixlen": 20}, "IllegalSubnetPoolPrefixBounds"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    demo: Connection, raw: Raw, wish: dict[str, Any], word: str
+) -> None:
+    body = {"subnetpool": {"name": "pool", "prefixes": ["10.0.0.0/8"], **wish}}
+    assert raw.fault("POST", "subnetpools", body)[:2] == (400, word)
+    assert list(demo.network.subnet_pools()) == []
