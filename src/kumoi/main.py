@@ -88,6 +88,8 @@ def main(argv: list[str] | None = None) -> int:
         command = COMMANDS[args.command]
         if command.needs_root and os.geteuid() != 0:
             raise KumoiError(f"this needs root, run it with sudo: sudo ./kumoi {args.command}")
+        if os.geteuid() == 0 and "SUDO_USER" in os.environ:
+            _use_the_callers_clouds_yaml()
         status: int = importlib.import_module(command.module).run(args)
     except KumoiError as error:
         _tell(error)
@@ -95,6 +97,13 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return status
+
+
+def _use_the_callers_clouds_yaml() -> None:
+    """Behind sudo, `up` wrote it into the home of whoever called."""
+    from kumoi.cli import choice
+
+    os.environ.setdefault("OS_CLIENT_CONFIG_FILE", str(choice.person().file))
 
 
 def _tell(error: KumoiError) -> None:

@@ -44,12 +44,17 @@ Images = list[tuple[image.Recipe, "Future[Path]"]]
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
-    choice.add_to(parser)
-    parser.add_argument("--public-cidr", metavar="CIDR", help="floating IPs (default: a free /24)")
-    parser.add_argument("--underlay-cidr", metavar="CIDR", help="between machine and virtual host")
+    add_ranges_to(parser)
     parser.add_argument(
         "--only-engines", action="store_true", help="Open vSwitch and OVN without our own roles"
     )
+
+
+def add_ranges_to(parser: argparse.ArgumentParser) -> None:
+    """Which cloud, and where its addresses are."""
+    choice.add_to(parser)
+    parser.add_argument("--public-cidr", metavar="CIDR", help="floating IPs (default: a free /24)")
+    parser.add_argument("--underlay-cidr", metavar="CIDR", help="between machine and virtual host")
 
 
 def run(args: argparse.Namespace) -> int:

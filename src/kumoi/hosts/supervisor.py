@@ -38,8 +38,9 @@ PAUSE_MAX_S = 5.0
 HEALTHY_AFTER_S = 30.0  # Running for this long, a unit's pause starts from the first again.
 READY_POLL_S = 0.02
 SETTLE_S = 1.0  # A unit that answers nowhere is ready when it lived this long.
+NEEDS_WAIT_S = 10.0
 TICK_S = 5.0
-STOP_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 8.0  # A role lets what is under way finish, for 5 s at most.
 LOG_MAX_BYTES = 10 << 20  # Of each unit's log, and as much again in one older file.
 
 
@@ -88,6 +89,7 @@ class Supervisor:
     _asked: set[int] = field(default_factory=set)
     _written: str = ""
     _rotated_at: float = 0.0
+    _began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.slots = [Slot(unit) for unit in self.units]
@@ -187,8 +189,10 @@ class Supervisor:
         self._log("unit.start_failed", unit=slot.unit.name, error=chain(error))
 
     def _needs_are_ready(self, slot: Slot) -> bool:
-        """Only before the first start: later each engine copes with others that come and go."""
-        if slot.restarts:
+        """Only before the first start, and not for ever: each copes with others that come and go,
+        and a host starts its servers with the control plane gone.
+        """
+        if slot.restarts or time.monotonic() - self._began > NEEDS_WAIT_S:
             return True
         ready = {other.unit.name for other in self.slots if other.state == "running"}
         return ready.issuperset(slot.unit.needs)

@@ -29,7 +29,8 @@ class Unit:
 
     `namespace` is a network namespace by name. `listens` is where it answers once it is ready:
     "unix:PATH", "tcp:ADDRESS:PORT", or empty when it answers nowhere. `then` are commands, each safe
-    to repeat, that follow every start. `needs` are units that must be ready before it is started.
+    to repeat, that follow every start. `needs` are units that are waited for, for a while, before
+    it is started first.
     """
 
     name: str
@@ -73,21 +74,27 @@ def roles(settings: Settings, *, config: Path, version: str) -> list[Unit]:
     """
     public = f"tcp:{settings.public_address}"
 
-    def role(name: str, *, listens: str = "", namespace: str | None = None) -> Unit:
+    def role(
+        name: str,
+        *,
+        listens: str = "",
+        namespace: str | None = None,
+        needs: tuple[str, ...] = ("ovn-northd", "ovn-controller"),
+    ) -> Unit:
         return Unit(
             name=name,
             kind=Kind.ROLE,
             argv=(sys.executable, "-m", "kumoi.main", "role", name, "--config", str(config)),
             namespace=namespace,
             listens=listens,
-            needs=("ovn-northd", "ovn-controller"),
+            needs=needs,
             version=version,
         )
 
     return [
         role("api", listens=f"{public}:{settings.api_port}"),
         role("worker"),
-        role("agent", namespace=settings.host_name),
+        role("agent", namespace=settings.host_name, needs=("api",)),
         role("pipeline", listens=f"{public}:{settings.pipeline_port}"),
     ]
 

@@ -1,0 +1,117 @@
+"""`kumoi demo`: the whole product in one command.
+
+Brings the cloud up, pushes `examples/hello` as any user would, shows the run as it goes on, and ends
+with the URL of what was verified.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import time
+from pathlib import Path
+
+from kumoi.base import process
+from kumoi.base.errors import Invalid, Permanent
+from kumoi.cli import up
+from kumoi.cli.progress import Progress
+from kumoi.cli.run import console, follow_run
+from kumoi.config import Settings
+from kumoi.hosts import passwords
+from kumoi.pipeline.client import Client
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "hello"
+USER = "demo"
+BRANCH = "main"
+PUSH_TIMEOUT_S = 60.0
+RUN_SEEN_TIMEOUT_S = 10.0
+POLL_S = 0.1
+AUTHOR = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "Kumoi demo"), ("EMAIL", "demo@localhost"))
+}
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    up.add_ranges_to(parser)
+    parser.set_defaults(only_engines=False)
+
+
+def run(args: argparse.Namespace) -> int:
+    if not EXAMPLE.is_dir():
+        raise Invalid("the example is in a checkout of Kumoi, and this is an installed copy")
+    progress = Progress()
+    began = time.monotonic()
+    settings = up.bring_up(args, progress)
+    with progress.stage("push examples/hello") as stage:
+        commit = push(settings, EXAMPLE)
+        stage.note(f"{commit[:10]} to {repository_url(settings)}")
+    client = Client(settings.name, settings.pipeline_url)
+    progress.say()
+    status = follow_run(client, _run_of(client, commit), console())
+    progress.say()
+    outcome = "[green]verified[/]" if status == 0 else "[red]not verified[/]"
+    progress.say(f"{outcome} {time.monotonic() - began:.1f} s after the start of this command")
+    return status
+
+
+def repository_url(settings: Settings) -> str:
+    return f"{settings.pipeline_url}/git/{USER}/hello.git"
+
+
+def push(settings: Settings, example: Path) -> str:
+    """Commit the example on top of what was pushed before, and push it; the commit's id."""
+    git_dir = settings.state / "demo" / "hello.git"
+    url = repository_url(settings)
+    env = _git_environment(settings)
+
+    def git(*words: str, check: bool = True) -> process.Completed:
+        where = [f"--git-dir={git_dir}", f"--work-tree={example}"]
+        return process.run(["git", *where, *words], env=env, timeout_s=PUSH_TIMEOUT_S, check=check)
+
+    try:
+        git("init", "--quiet", "--initial-branch", BRANCH)
+        if git("fetch", "--quiet", url, BRANCH, check=False).status == 0:
+            git("reset", "--quiet", "--soft", "FETCH_HEAD")
+        git("add", "--all")
+        git("commit", "--quiet", "--allow-empty", "--message", "Say hello")
+        git("push", "--quiet", url, f"HEAD:{BRANCH}")
+        return git("rev-parse", "HEAD").out.strip()
+    except process.ProcessFailed as cause:
+        raise Permanent(f"the example could not be pushed: {cause}") from cause
+
+
+def _git_environment(settings: Settings) -> dict[str, str]:
+    """The login goes by the environment, where no list of processes shows it."""
+    password = passwords.read(settings, USER).reveal()
+    login = base64.b64encode(f"{USER}:{password}".encode()).decode()
+    options = {
+        "http.extraHeader": f"Authorization: Basic {login}",
+        "http.sslCAInfo": str(settings.pki_dir / "ca.crt"),
+        "safe.directory": "*",
+    }
+    numbered = {
+        f"GIT_CONFIG_{part}_{index}": value
+        for index, option in enumerate(options.items())
+        for part, value in zip(("KEY", "VALUE"), option, strict=True)
+    }
+    return {
+        **AUTHOR,
+        **numbered,
+        "GIT_CONFIG_COUNT": str(len(options)),
+        "GIT_SSL_CAINFO": options["http.sslCAInfo"],
+        "GIT_TERMINAL_PROMPT": "0",
+    }
+
+
+def _run_of(client: Client, commit: str) -> str:
+    """The run that the push made. Raises Permanent when it made none."""
+    deadline = time.monotonic() + RUN_SEEN_TIMEOUT_S
+    while True:
+        for one in client.get("runs")["runs"]:
+            if one["commit"] == commit:
+                return str(one["id"])
+        if time.monotonic() > deadline:
+            raise Permanent(f"the push of {commit[:10]} made no run")
+        time.sleep(POLL_S)
