@@ -28,6 +28,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from pyroute2.iproute.linux import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
@@ -59,29 +60,38 @@ Result = TypeVar("Result")
 
 
 class BridgeSwitch:
-    """A switch that is the kernel's bridge. It remembers a port's id as its link's alias."""
+    """A switch that is the kernel's bridge. As a real one does, it remembers its ports in a file of
+    its own, whatever becomes of their links.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._file = settings.state / "ports.json"
 
     def ensure_ports(self, ports: Mapping[str, str]) -> None:
         with IPRoute() as route:
             (bridge,) = route.link_lookup(ifname=BRIDGE)
-            for name, port_id in ports.items():
-                route.link("set", ifname=name, ifalias=port_id)
-                route.link("set", index=route.link_lookup(ifname=name)[0], master=bridge)
+            for name in ports:
+                route.link("set", index=socket.if_nametoindex(name), master=bridge)
+        self._save(self.list_ports() | dict(ports))
 
     def delete_ports(self, names: Collection[str]) -> None:
+        known = self.list_ports()
         with IPRoute() as route:
             for name in names:
-                for index in route.link_lookup(ifname=name):
-                    route.link("set", index=index, master=0)
+                with contextlib.suppress(OSError, NetlinkError):  # Its link is gone already.
+                    route.link("set", index=socket.if_nametoindex(name), master=0)
+        self._save({name: port for name, port in known.items() if name not in names})
 
     def list_ports(self) -> dict[str, str]:
-        with IPRoute() as route:
-            (bridge,) = route.link_lookup(ifname=BRIDGE)
-            return {
-                message.get("ifname"): message.get("ifalias") or ""
-                for message in route.get_links()
-                if message.get("master") == bridge
-            }
+        with contextlib.suppress(FileNotFoundError):
+            ports: dict[str, str] = json.loads(self._file.read_text())
+            return ports
+        return {}
+
+    def _save(self, ports: Mapping[str, str]) -> None:
+        part = self._file.with_suffix(".part")
+        part.write_text(json.dumps(ports))
+        part.replace(self._file)
 
 
 @dataclass
@@ -175,6 +185,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class HttpServer(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False  # A long poll may wait for nobody.
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A killed agent breaks its connections: no news."""
 
@@ -258,6 +271,7 @@ class ContainerHost:
             found += [f"directory {path.name}" for path in self.paths.servers.iterdir()]
             found += [f"loop {path}" for path in self.paths.servers.iterdir()
                       if disk.is_attached(path)]  # fmt: skip
+        found += [f"port {name}" for name in BridgeSwitch(self.settings).list_ports()]
         found += [f"link {name}" for name in self.inside(_link_names) if name[0] in "kp"]
         found += [
             f"mount {line}"
@@ -358,7 +372,7 @@ def main() -> None:
     log.set_up("agent")
     log.event("agent.began", argv=json.dumps(sys.argv))
     boot = identify_boot(settings)
-    asyncio.run(serve_with(settings, Clock(), switch=BridgeSwitch(), host_boot=boot))
+    asyncio.run(serve_with(settings, Clock(), switch=BridgeSwitch(settings), host_boot=boot))
 
 
 def image_of(sha256: str, path: Path) -> Image:

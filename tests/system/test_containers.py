@@ -17,7 +17,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.system.container_host import GATEWAY, ContainerHost, container_host, image_of, until
+from tests.system.container_host import (
+    GATEWAY,
+    BridgeSwitch,
+    ContainerHost,
+    container_host,
+    image_of,
+    until,
+)
 
 from kumoi.base.errors import Permanent
 from kumoi.base.ids import new_id
@@ -227,6 +234,20 @@ def test_root_inside_is_powerless_outside(host: ContainerHost, servers: Servers)
     assert "nodev" in host.attach(server, "sh", "-c", "grep ' / ' /proc/mounts")
 
 
+def test_nobody_inside_can_pass_for_a_server(host: ContainerHost, servers: Servers) -> None:
+    server = servers.new()
+    title = f"[lxc monitor] {host.paths.servers} {new_id()}"
+    script = f"sleep 60 | exec -a '{title}' cat & echo begun; sleep 0.2"
+    assert "begun" in host.attach(server, "bash", "-c", f"({script}) < /dev/null 2>&1 | head -1")
+    titles = [path.read_text(errors="replace").rstrip("\0") for path in _command_lines()]
+    assert title in titles
+    assert set(monitor.find_all(host.paths)) == {server.id}
+
+
+def _command_lines() -> list[Path]:
+    return [path for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+
+
 def test_a_console_that_talks_without_end_does_not_fill_the_host(
     host: ContainerHost, servers: Servers
 ) -> None:
@@ -323,10 +344,9 @@ def test_a_link_that_vanished_from_the_switch_is_plugged_again(
     server = servers.new()
     until(lambda: host.banner("10.202.1.5"))
     name = "k" + server.ports[0].id.replace("-", "")[:12]
-    from tests.system.container_host import BridgeSwitch
-
-    host.inside(lambda: BridgeSwitch().delete_ports([name]))
-    until(lambda: host.inside(lambda: BridgeSwitch().list_ports()), bound_s=15)
+    switch = BridgeSwitch(host.settings)
+    host.inside(lambda: switch.delete_ports([name]))
+    until(lambda: name in switch.list_ports(), bound_s=15)
     until(lambda: host.banner("10.202.1.5"))
 
 

@@ -244,7 +244,8 @@ class Agent:
         try:
             seen, actions = await self._in_thread(self._look, kept)
             fresh = any(isinstance(action, Build) for action in actions)
-            if fresh and kept.server.image:
+            needed = any(isinstance(action, Build | Start) for action in actions)
+            if needed and kept.server.image:
                 await self._images.ensure(kept.server.image)
             if actions:
                 seen = await self._in_thread(self._do, kept.server, actions)

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -63,6 +64,8 @@ class LxcDriver:
         """Once, before the first verb: what the host needs, and what an earlier agent began."""
         self._paths.servers.mkdir(parents=True, exist_ok=True)
         self._paths.servers.chmod(0o711)
+        self._paths.host_dir.chmod(0o711)
+        self._check_enterable()
         idmap.ensure_grant()
         monitor.wait_for_strays(self._paths)
         image.sweep(self._paths)
@@ -110,7 +113,7 @@ class LxcDriver:
 
     def ensure_built(self, server: Server) -> None:
         with _attempted("make a server's disk"):
-            self._paths.server(server.id).mkdir(mode=0o711, exist_ok=True)
+            self._paths.server(server.id).mkdir(mode=0o700, exist_ok=True)
             for action in plan.building(server, self._disks(server.id)):
                 if isinstance(action, plan.DropDisk):
                     self._paths.disk(server.id, action.build).unlink(missing_ok=True)
@@ -158,7 +161,8 @@ class LxcDriver:
         link.delete(sorted(links - kept))
 
     def forget_starts(self) -> None:
-        """After this, servers wanted running that do not run are started again, not reported."""
+        """When all have been stopped: servers wanted running are started again, not reported."""
+        cgroup.remove(self._machine.cgroup_parent)
         for directory in self._paths.servers.iterdir():
             path = self._paths.record(directory.name)
             if path.exists():
@@ -212,11 +216,12 @@ class LxcDriver:
 
     def _start(self, server: Server) -> None:
         ids = idmap.of_slot(server.id_slot)
+        image_ = self._image_of(server)
         links = plan.links(server)
         mounts = rootfs.mounts_for(self._paths.host_dir)
         place = plan.Place(rootfs=mounts.root, console=self._paths.console(server.id))
         text = plan.config(server, self._machine, place, ids)
-        known = self._record(server.id, links={each.name: each.port_id for each in links})
+        self._record(server.id, links={each.name: each.port_id for each in links})
         if server.build not in self._disks(server.id):
             raise Transient("start a server that is not built yet")
         self._paths.config(server.id).write_text(text)
@@ -227,7 +232,7 @@ class LxcDriver:
 
         def launch() -> None:
             rootfs.open_disk(mounts, self._paths.disk(server.id, server.build))
-            rootfs.assemble(mounts, self._paths.rootfs(known.image_sha256), ids)
+            rootfs.assemble(mounts, image_, ids)
             made.result()
             monitor.start(self._paths, server.id)
 
@@ -297,6 +302,22 @@ class LxcDriver:
         known = msgspec.structs.replace(record.read(path), **changes)
         record.write(path, known)
         return known
+
+    def _check_enterable(self) -> None:
+        """LXC wants a server's root, nobody on the host, to be able to come to its directory. Each
+        server's own is closed to all.
+        """
+        for directory in self._paths.servers.resolve().parents:
+            if not directory.stat().st_mode & stat.S_IXOTH:
+                raise Permanent(f"{directory} must be open to others for passing through (0711)")
+
+    def _image_of(self, server: Server) -> Path:
+        """What its disk lies on; a lost record leaves what the control plane says."""
+        known = record.read(self._paths.record(server.id)).image_sha256
+        sha256 = known or (server.image.sha256 if server.image else "")
+        if not sha256:
+            raise Permanent("nobody knows which image the server was built from")
+        return self._paths.rootfs(sha256)
 
     def _disks(self, server_id: str) -> list[int]:
         names = [path.name for path in self._paths.server(server_id).glob("disk.*.ext4")]
