@@ -41,10 +41,9 @@ class Timestamp(TypeDecorator[datetime]):
             return value.astimezone(UTC).replace(tzinfo=None)
         return value
 
-    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            return value.replace(tzinfo=UTC)
-        return value
+    def result_processor(self, dialect: Dialect, _coltype: object) -> Any:
+        """One step instead of SQLAlchemy's three: lists of a thousand rows are made of this."""
+        return _time_from_text if dialect.name == "sqlite" else None
 
 
 class Json(TypeDecorator[Any]):
@@ -56,8 +55,17 @@ class Json(TypeDecorator[Any]):
     def process_bind_param(self, value: Any, _dialect: Dialect) -> str:
         return msgspec.json.encode(value).decode()
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> Any:
-        return None if value is None else msgspec.json.decode(value)
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Any:
+        """As above."""
+        return _json_from_text
+
+
+def _time_from_text(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(f"{text}+00:00")
+
+
+def _json_from_text(text: str | None) -> Any:
+    return None if text is None else msgspec.json.decode(text)
 
 
 class Database:

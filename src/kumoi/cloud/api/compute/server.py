@@ -6,9 +6,8 @@ from typing import Any
 
 from kumoi.cloud.api.compute import rendering, server_body, server_query, server_view, shapes
 from kumoi.cloud.api.request import UNSET, Reply, Request
+from kumoi.cloud.domain.compute import address, server_create, server_delete
 from kumoi.cloud.domain.compute import server as domain
-from kumoi.cloud.domain.compute import server_create, server_delete
-from kumoi.cloud.domain.network import wiring
 
 
 def create(request: Request) -> Reply:
@@ -55,8 +54,7 @@ def show(request: Request) -> Reply:
     with request.read() as connection:
         found = domain.get(connection, request.caller, request.path["id"])
         around = server_view.around(connection, request, [found])
-    (shown,) = server_view.details(request, [found], around, single=True)
-    return Reply(200, {"server": shown})
+    return Reply(200, {"server": server_view.one(request, found, around)})
 
 
 def update(request: Request) -> Reply:
@@ -79,7 +77,7 @@ def delete(request: Request) -> Reply:
 def addresses(request: Request) -> Reply:
     with request.read() as connection:
         found = domain.get(connection, request.caller, request.path["id"])
-        listed = wiring.addresses(connection, [found.id]).get(found.id, ())
+        listed = address.of(connection, [found.id]).addresses.get(found.id, ())
     return Reply(200, {"addresses": server_view.plain_addresses(listed)})
 
 
@@ -87,7 +85,7 @@ def network_addresses(request: Request) -> Reply:
     name = request.path["network"]
     with request.read() as connection:
         found = domain.get(connection, request.caller, request.path["id"])
-        listed = wiring.addresses(connection, [found.id]).get(found.id, ())
+        listed = address.of(connection, [found.id]).addresses.get(found.id, ())
     shown = server_view.plain_addresses(listed)
     if name not in shown:
         raise server_view.no_network(name)

@@ -11,8 +11,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.compute import pattern, quota, status
-from kumoi.cloud.domain.network import wiring
+from kumoi.cloud.domain.compute import address, pattern, quota, status
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute.server import Server, Where
 from kumoi.cloud.store.listing import Sort
@@ -206,7 +205,7 @@ def _addressed(connection: Connection, rows: list[Server], query: Query) -> list
         for version, text, field_name in ((4, query.ip, "ip"), (6, query.ip6, "ip6"))
         if text is not None
     ]
-    addresses = wiring.addresses(connection, [row.id for row in rows])
+    addresses = address.of(connection, [row.id for row in rows]).addresses
     return [
         row
         for row in rows

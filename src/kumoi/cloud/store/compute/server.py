@@ -27,7 +27,7 @@ from kumoi.engine.db import Json, Timestamp
 BATCH = 1_000
 
 
-class Server(msgspec.Struct, frozen=True):
+class Server(msgspec.Struct, frozen=True, gc=False):
     """A row. See the table for what the columns mean; the order is the same."""
 
     id: str
@@ -155,6 +155,9 @@ server = sa.Table(
     sa.Index("ix_server_project_id_deleted", "project_id", "deleted"),
     sa.Index("ix_server_created_at", "created_at"),
 )
+
+HIDDEN = frozenset({"ssh_keys", "image"})  # What no list shows.
+_LISTED = [sa.null().label(column.name) if column.name in HIDDEN else column for column in server.c]
 
 SORT_KEYS = {name: name for name in server.c.keys()} | {  # noqa: SIM118 - a collection, no dict
     "uuid": "id",
@@ -311,7 +314,8 @@ def batches(
     marker: str | None,
     size: int,
 ) -> Iterator[list[Server]]:
-    """Rows in order, `size` at a time (at most BATCH), until there are no more.
+    """Rows in order, `size` at a time (at most BATCH), until there are no more. Without what no
+    list shows (HIDDEN), which is None.
 
     Raises Invalid (field `sort_key`, `marker`).
     """
@@ -321,7 +325,7 @@ def batches(
         raise Invalid(f"marker [{marker}] not found", field="marker")
     size = min(size, BATCH)
     while True:
-        query = sa.select(server).where(*_conditions(where))
+        query = sa.select(*_LISTED).where(*_conditions(where))
         if last is not None:
             query = query.where(_after(order, last))
         for column, descending in order:

@@ -51,7 +51,7 @@ def by_server(connection: Connection, server_ids: Collection[str]) -> dict[str, 
     )
     found: dict[str, list[str]] = defaultdict(list)
     for row in schema.among(connection, query, server_snapshot.c.server_id, server_ids):
-        found[row.server_id].append(row.image_id)
+        found[row["server_id"]].append(row["image_id"])
     return found
 
 

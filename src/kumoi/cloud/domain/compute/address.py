@@ -1,0 +1,54 @@
+"""The addresses and security groups of many servers at once, as compute's API shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store.compute import address as store
+
+
+class Shown(NamedTuple):
+    """One address. `floating` tells the two types apart."""
+
+    network_name: str
+    address: str
+    mac: str
+    floating: bool
+
+    @property
+    def version(self) -> int:
+        return 6 if ":" in self.address else 4
+
+
+@dataclass(slots=True)
+class Addresses:
+    """By server."""
+
+    addresses: dict[str, list[Shown]] = field(default_factory=dict)
+    groups: dict[str, list[str]] = field(default_factory=dict)
+
+
+def of(connection: Connection, server_ids: Collection[str]) -> Addresses:
+    """Floating addresses after the fixed one they lead to; each group once."""
+    rows = list(store.ports(connection, server_ids))
+    networks = store.network_names(connection, {row.network_id for row in rows})
+    groups = store.group_names(connection, {key for row in rows for key in row.group_ids})
+    floating = store.floating(connection, [row.id for row in rows])
+    found = Addresses()
+    for row in rows:
+        name = networks.get(row.network_id, "")
+        shown = found.addresses.setdefault(row.server_id, [])
+        for _, fixed in row.fixed_ips:
+            shown.append(Shown(name, fixed, row.mac, floating=False))
+            outside = floating.get((row.id, fixed))
+            if outside is not None:
+                shown.append(Shown(name, outside, row.mac, floating=True))
+        names = found.groups.setdefault(row.server_id, [])
+        names += [
+            groups[key] for key in row.group_ids if key in groups and groups[key] not in names
+        ]
+    return found

@@ -1,0 +1,109 @@
+"""Many hosts in one process, as the host API sees them: each holds its long poll and makes every
+server so as soon as it hears of it. Nothing runs; what they know is kept and can be asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import httpx
+import msgspec
+
+from kumoi.cloud.hostapi import messages
+from kumoi.cloud.hostapi.messages import Power, Server, Wanted
+from tests.running_cloud import HOST_HEADER, STATES
+
+POLL_S = 20.0
+CONNECT_S = 30.0
+
+
+@dataclass
+class FleetHost:
+    """One host: the servers it was told of, and how often it was told."""
+
+    name: str
+    client: httpx.AsyncClient
+    servers: dict[str, Server] = field(default_factory=dict)
+    told: int = 0
+
+    async def register(self) -> None:
+        inventory = messages.Inventory(
+            version="0",
+            hostname=self.name,
+            drivers=["lxc"],
+            vcpus=64,
+            ram_mib=65_536,
+            disk_gib=1_000,
+        )
+        await self._send("PUT", "inventory", inventory)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        since = 0
+        while True:
+            wanted = await self._wanted(since)
+            since = wanted.revision
+            self.told += 1
+            if wanted.servers:
+                await self._make(wanted.servers)
+
+    async def _make(self, servers: list[Server]) -> None:
+        for server in servers:
+            if server.power is Power.ABSENT:
+                self.servers.pop(server.id, None)
+            else:
+                self.servers[server.id] = server
+        reports = [
+            messages.Report(
+                server_id=server.id,
+                generation=server.generation,
+                state=STATES[server.power],
+                boot=server.boot,
+                hard_boot=server.hard_boot,
+                build=server.build,
+            )
+            for server in servers
+        ]
+        await self._send("POST", "reports", messages.Reports(reports=reports))
+
+    async def _wanted(self, since: int) -> Wanted:
+        answer = await self.client.get(
+            f"{messages.PATH}/wanted",
+            params={"since": since, "wait_s": POLL_S},
+            headers={HOST_HEADER: self.name},
+        )
+        answer.raise_for_status()
+        return msgspec.json.decode(answer.content, type=Wanted)
+
+    async def _send(self, method: str, what: str, message: messages.Message) -> None:
+        answer = await self.client.request(
+            method,
+            f"{messages.PATH}/{what}",
+            content=msgspec.json.encode(message),
+            headers={HOST_HEADER: self.name},
+        )
+        answer.raise_for_status()
+
+
+@contextlib.asynccontextmanager
+async def fleet(url: str, count: int) -> AsyncIterator[list[FleetHost]]:
+    """`count` hosts, registered and listening."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    timeout = httpx.Timeout(POLL_S + CONNECT_S)
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=timeout) as client:
+        hosts = [FleetHost(f"fleet-{number:03}", client) for number in range(count)]
+        for host in hosts:
+            await host.register()
+        tasks = [asyncio.create_task(host.run(), name=host.name) for host in hosts]
+        try:
+            yield hosts
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            for outcome in ended:
+                if isinstance(outcome, Exception):
+                    raise outcome
