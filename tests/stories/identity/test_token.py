@@ -6,6 +6,7 @@ import httpx
 import pytest
 from openstack import exceptions
 from openstack.connection import Connection
+
 from tests.running_cloud import ADMIN_PASSWORD, DEMO_PASSWORD
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from kumoi.base.ids import new_hex_id
 
 if TYPE_CHECKING:
     from openstack.identity.v3.user import User
+
     from tests.running_cloud import RunningCloud
 
 

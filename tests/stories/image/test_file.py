@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from openstack.connection import Connection
-from tests.stories.image.test_image import change, queued
 
+from kumoi.base.process import run
 from kumoi.cloud.api.image import file as file_api
 from kumoi.cloud.domain.image import content
 from kumoi.config import changed
+from tests.stories.image.test_image import change, queued
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -227,6 +228,26 @@ def test_two_uploads_at_once_end_with_one_content(demo: Connection) -> None:
 
     assert demo.image.put(f"/images/{key}/file", data=slow(), headers=OCTETS).status_code == 409
     assert demo.image.get(f"/images/{key}/file").content == b"fast"
+
+
+@pytest.mark.system
+def test_a_disk_that_fills_up_leaves_the_image_queued_and_no_file(
+    cloud: RunningCloud, demo: Connection
+) -> None:
+    """A small file system over the directory of images stands for a full disk."""
+    key = queued(demo)["id"]
+    directory = cloud.settings.image_dir
+    run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", directory])
+    try:
+        answer = put(demo, key, os.urandom(8 << 20))
+        assert answer.status_code == 413
+        assert "full" in answer.json()["message"]
+        assert kept(cloud) == set()
+        assert status(demo, key) == "queued"
+        assert put(demo, key, b"small").status_code == 204
+        demo.image.delete_image(key)
+    finally:
+        run(["umount", directory])
 
 
 def wait_until(reached: Any) -> None:

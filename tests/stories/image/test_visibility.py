@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from openstack.connection import Connection
+
 from tests.stories.image.test_image import change, names, queued
 
 

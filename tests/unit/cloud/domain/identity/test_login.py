@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+
+from kumoi.base.clock import SetClock
+from kumoi.base.errors import RateLimited, Unauthenticated
+from kumoi.base.secret import Secret
+from kumoi.cloud.domain.identity import credential_secret, login
+from kumoi.cloud.domain.identity.login import Logins
+from kumoi.cloud.domain.identity.password import hash_password, matches
+from kumoi.config import Settings
+
+RIGHT = Secret("right")
+HASH = hash_password(RIGHT)
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def logins(clock: SetClock) -> Logins:
+    return Logins(Settings(login_attempts_per_minute=3), clock)
+
+
+def fail(logins: Logins, source: str, times: int = 3) -> None:
+    for _ in range(times):
+        logins.failed(source)
+
+
+def test_the_right_password_gets_in_however_often(logins: Logins) -> None:
+    for _ in range(4):
+        logins.verify("a", HASH, RIGHT)
+
+
+def test_a_wrong_password_an_unknown_user_and_one_without_a_password_are_refused_alike(
+    logins: Logins,
+) -> None:
+    said = set()
+    for password_hash, given in ((HASH, Secret("wrong")), (None, RIGHT), ("no hash", RIGHT)):
+        with pytest.raises(Unauthenticated) as refused:
+            logins.verify("a", password_hash, given)
+        said.add(refused.value.message)
+    assert len(said) == 1
+    with pytest.raises(RateLimited):
+        logins.allow("a")
+
+
+def test_after_too_many_failures_nothing_is_hashed_any_more(
+    logins: Logins, clock: SetClock
+) -> None:
+    fail(logins, "a")
+    with pytest.raises(RateLimited) as refused:
+        logins.verify("a", HASH, RIGHT)
+    assert refused.value.retry_after_s == pytest.approx(login.WINDOW_S)
+    clock.advance(login.WINDOW_S)
+    logins.verify("a", HASH, RIGHT)
+
+
+def test_each_source_counts_for_itself_and_an_ipv6_network_as_one(logins: Logins) -> None:
+    fail(logins, "192.0.2.1")
+    logins.allow("192.0.2.2")
+    for host in range(3):
+        logins.failed(f"2001:db8::{host:x}")
+    with pytest.raises(RateLimited):
+        logins.allow("2001:db8::ffff")
+    logins.allow("2001:db8:0:1::1")
+
+
+def test_what_is_counted_has_a_bound(logins: Logins) -> None:
+    fail(logins, "first")
+    for number in range(login.SOURCES_MAX):
+        logins.failed(str(number))
+    logins.allow("first")
+    assert len(logins._failures) == login.SOURCES_MAX
+
+
+def test_a_source_can_be_let_in_again(logins: Logins) -> None:
+    fail(logins, "a")
+    logins.forget("a")
+    logins.allow("a")
+
+
+def test_passwords_are_kept_with_salt(logins: Logins) -> None:
+    assert hash_password(RIGHT) != HASH
+    assert HASH.startswith("$argon2id$")
+    assert matches(HASH, RIGHT)
+
+
+def test_a_generated_secret_is_long_and_checked_without_argon() -> None:
+    made, again = credential_secret.generate(), credential_secret.generate()
+    assert made != again
+    assert len(made.reveal()) >= 43
+    kept = credential_secret.hash_generated(made)
+    assert credential_secret.is_generated(kept)
+    assert not credential_secret.is_generated(HASH)
+    assert credential_secret.matches(kept, made)
+    assert not credential_secret.matches(kept, again)

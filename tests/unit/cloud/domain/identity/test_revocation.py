@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from kumoi.base.errors import Unauthenticated
+from kumoi.cloud.domain.identity import authentication, bootstrap, revocation, user
+from kumoi.cloud.domain.identity.authentication import Login, Named, WantedScope
+from kumoi.cloud.domain.identity.bootstrap import FirstPasswords
+from kumoi.cloud.domain.identity.token import TTL_MAX_S, Claims, Tokens
+from kumoi.cloud.store.identity import endpoint as endpoints
+from kumoi.cloud.store.identity import revocation as store
+from kumoi.cloud.store.tables import metadata
+from kumoi.config import Settings
+from kumoi.engine.db import Database
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+TTL_S = 3_600
+DEMO = WantedScope(project=Named(name="demo", domain_id="default"))
+
+
+@pytest.fixture
+def database(store_url: str, tmp_path: Path) -> Iterator[Database]:
+    opened = Database(store_url, wake_dir=tmp_path / "wake")
+    metadata.create_all(opened.engine)
+    with opened.write() as connection:
+        bootstrap.bootstrap(connection, Settings(), FirstPasswords("admin hash", "demo hash"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Tokens:
+    return Tokens.from_file(tmp_path / "token.key")
+
+
+def log_in(database: Database, login: Login | None = None, *, ttl_s: int = TTL_S) -> Claims:
+    with database.read() as connection:
+        found = authentication.find_user(connection, Named(name="demo", domain_name="Default"))
+        assert found is not None
+        made = login or Login(found.id, "password", password_hash="demo hash")
+        return authentication.claims(connection, made, DEMO, now=NOW, ttl_s=ttl_s)
+
+
+def learn(database: Database, tokens: Tokens) -> None:
+    with database.read() as connection:
+        revocation.refresh(connection, tokens, NOW)
+
+
+def test_starting_twice_makes_nothing_twice_and_keeps_what_was_changed(
+    database: Database,
+) -> None:
+    claims = log_in(database)
+    with database.write() as connection:
+        user.update(connection, claims.user_id, {"password_hash": "changed"}, NOW)
+        bootstrap.bootstrap(connection, Settings(), FirstPasswords("x", "y"))
+        assert user.get(connection, claims.user_id).password_hash == "changed"
+        assert len(endpoints.enabled(connection)) == 12
+
+
+def test_a_login_that_races_with_a_password_change_gets_nothing(database: Database) -> None:
+    claims = log_in(database)
+    with database.write() as connection:
+        user.update(connection, claims.user_id, {"password_hash": "changed"}, NOW)
+    with pytest.raises(Unauthenticated):
+        log_in(database)
+
+
+def test_a_new_password_ends_older_tokens_and_no_newer_one_at_the_same_instant(
+    database: Database, tokens: Tokens
+) -> None:
+    older = log_in(database)
+    with database.write() as connection:
+        user.update(connection, older.user_id, {"password_hash": "changed"}, NOW)
+    newer = log_in(database, Login(older.user_id, "password", password_hash="changed"))
+    learn(database, tokens)
+    with pytest.raises(Unauthenticated):
+        tokens.check(tokens.sign(older), now=NOW)
+    assert tokens.check(tokens.sign(newer), now=NOW) == newer
+
+
+def test_an_ended_token_makes_no_new_one_even_where_that_is_not_known_yet(
+    database: Database,
+) -> None:
+    parent = log_in(database)
+    with database.write() as connection:
+        revocation.end_user(connection, parent.user_id, NOW)
+    with pytest.raises(Unauthenticated):
+        log_in(database, Login(parent.user_id, "token", parent=parent))
+    again = log_in(database)
+    with database.write() as connection:
+        revocation.end_token(connection, again, NOW)
+    with pytest.raises(Unauthenticated):
+        log_in(database, Login(again.user_id, "token", parent=again))
+
+
+def test_a_token_lives_no_longer_than_revocations_are_kept(database: Database) -> None:
+    claims = log_in(database, ttl_s=10 * TTL_MAX_S)
+    assert claims.exp - claims.iat == TTL_MAX_S
+
+
+def test_only_what_is_new_is_read_again(database: Database, tokens: Tokens) -> None:
+    claims = log_in(database)
+    with database.write() as connection:
+        revocation.end_token(connection, claims, NOW)
+    learn(database, tokens)
+    with database.read() as connection:
+        assert store.load(connection, tokens.revision).ends == {}
+        assert len(store.load(connection).ends) == 1
+
+
+def test_rows_that_end_no_token_any_more_go(database: Database) -> None:
+    claims = log_in(database)
+    with database.write() as connection:
+        revocation.end_token(connection, claims, NOW)
+    later = NOW + timedelta(days=1)
+    with database.write() as connection:
+        revocation.end_user(connection, claims.user_id, later)
+        assert [kind for kind, _ in store.load(connection).ends] == ["user"]

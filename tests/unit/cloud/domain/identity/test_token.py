@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kumoi.base.errors import Bug, Unauthenticated
+from kumoi.cloud.domain.identity.token import Claims, Scope, Tokens
+from kumoi.cloud.store.identity.revocation import EVERYTHING, End, Kind, Revoked, grant_key
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LATER = NOW + timedelta(days=1)
+
+
+def claims(**changes: Any) -> Claims:
+    values: dict[str, Any] = {
+        "user_id": "u",
+        "user_name": "user",
+        "user_domain_id": "default",
+        "user_domain_name": "Default",
+        "methods": ["password"],
+        "audit_ids": ["a"],
+        "iat": int(NOW.timestamp()),
+        "exp": int(NOW.timestamp()) + 60,
+        "issued_at_us": 7,
+        "user_generation": 3,
+        "project_generation": 5,
+        "project": Scope(id="p", name="project", domain_id="default", domain_name="Default"),
+        "roles": [("r", "member")],
+    }
+    return Claims(**{**values, **changes})
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Tokens:
+    return Tokens.from_file(tmp_path / "token.key")
+
+
+def is_valid(tokens: Tokens, token: str) -> bool:
+    try:
+        tokens.check(token, now=NOW)
+    except Unauthenticated:
+        return False
+    return True
+
+
+def revoked(kind: Kind, key: str, generation: int, revision: int = 1) -> Revoked:
+    return Revoked({(kind, key): End(generation, LATER)}, revision)
+
+
+def test_a_token_says_what_was_signed(tokens: Tokens) -> None:
+    said = tokens.check(tokens.sign(claims()), now=NOW)
+    assert said == claims()
+    assert said.issued_at == NOW.replace(microsecond=7)
+    assert said.target_id == "p"
+
+
+def test_a_token_expires_by_our_clock(tokens: Tokens) -> None:
+    token = tokens.sign(claims())
+    after = NOW + timedelta(seconds=60)
+    with pytest.raises(Unauthenticated):
+        tokens.check(token, now=after)
+    assert tokens.check(token, now=after, allow_expired=True) == claims()
+
+
+def test_another_clouds_token_is_none_of_ours(tokens: Tokens, tmp_path: Path) -> None:
+    other = Tokens.from_file(tmp_path / "other.key")
+    assert not is_valid(tokens, other.sign(claims()))
+    assert not is_valid(tokens, "nonsense")
+
+
+def test_the_key_is_made_once_and_only_root_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "pki" / "token.key"
+    token = Tokens.from_file(path).sign(claims())
+    assert is_valid(Tokens.from_file(path), token)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in path.parent.iterdir()] == ["token.key"]
+
+
+def test_another_kind_of_key_is_a_bug(tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    pem = generate_private_key(SECP256R1()).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    (tmp_path / "token.key").write_bytes(pem)
+    with pytest.raises(Bug):
+        Tokens.from_file(tmp_path / "token.key")
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "generation", "ends"),
+    [
+        (Kind.USER, "u", 4, True),
+        (Kind.USER, "u", 3, False),
+        (Kind.USER, "other", 9, False),
+        (Kind.PROJECT, "p", 6, True),
+        (Kind.PROJECT, "p", 5, False),
+        (Kind.GRANT, grant_key("u", "p"), 4, True),
+        (Kind.GRANT, grant_key("u", "other"), 4, False),
+        (Kind.TOKEN, "a", EVERYTHING, True),
+        (Kind.TOKEN, "other", EVERYTHING, False),
+        (Kind.CREDENTIAL, "c", EVERYTHING, True),
+    ],
+)
+def test_a_token_ends_with_what_it_came_from(
+    tokens: Tokens, kind: Kind, key: str, generation: int, *, ends: bool
+) -> None:
+    token = tokens.sign(claims(application_credential_id="c"))
+    assert is_valid(tokens, token)
+    tokens.revoke_known(revoked(kind, key, generation))
+    assert is_valid(tokens, token) is not ends
+
+
+def test_a_token_for_a_domain_ends_with_the_roles_there(tokens: Tokens) -> None:
+    token = tokens.sign(claims(project=None, project_generation=0, domain_id="d"))
+    tokens.revoke_known(revoked(Kind.PROJECT, "p", EVERYTHING))
+    assert is_valid(tokens, token)
+    tokens.revoke_known(revoked(Kind.GRANT, grant_key("u", "d"), 4))
+    assert not is_valid(tokens, token)
+
+
+def test_who_read_earlier_and_comes_later_takes_nothing_back(tokens: Tokens) -> None:
+    token = tokens.sign(claims())
+    tokens.revoke_known(revoked(Kind.USER, "u", 4, revision=9))
+    tokens.revoke_known(revoked(Kind.USER, "u", 2, revision=5))
+    tokens.revoke_known(Revoked())
+    assert tokens.revision == 9
+    assert not is_valid(tokens, token)
+
+
+def test_what_has_expired_is_forgotten(tokens: Tokens) -> None:
+    tokens.revoke_known(revoked(Kind.USER, "u", 4))
+    tokens.revoke_known(Revoked(), now=LATER)
+    assert tokens._revoked.ends == {}

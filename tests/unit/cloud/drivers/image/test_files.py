@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from kumoi.base.errors import TooLarge, Transient
+from kumoi.cloud.drivers.image import files
+from kumoi.cloud.drivers.image.inspect import HEAD_BYTES, TAIL_BYTES
+
+
+def names(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()} - {files.LOCK}
+
+
+def test_a_draft_knows_its_hashes_and_its_ends(tmp_path: Path) -> None:
+    data = os.urandom(HEAD_BYTES * 3)
+    with files.draft(tmp_path, 1 << 30) as draft:
+        for at in range(0, len(data), 1000):
+            draft.write(data[at : at + 1000])
+        content = draft.finish()
+        with files.lock(tmp_path):
+            draft.keep(content.sha256)
+    assert content.size == len(data)
+    assert content.sha256 == hashlib.sha256(data).hexdigest()
+    assert content.sha512 == hashlib.sha512(data).hexdigest()
+    assert content.md5 == hashlib.md5(data).hexdigest()
+    assert (content.head, content.tail) == (data[:HEAD_BYTES], data[-TAIL_BYTES:])
+    assert names(tmp_path) == {content.sha256}
+    assert (tmp_path / content.sha256).read_bytes() == data
+    assert (tmp_path / content.sha256).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_draft_that_is_not_kept_is_gone(tmp_path: Path) -> None:
+    with files.draft(tmp_path, 10) as draft:
+        draft.write(b"0123456789")
+        with pytest.raises(TooLarge, match="at most 10 bytes"):
+            draft.write(b"x")
+    assert names(tmp_path) == set()
+
+
+def test_keeping_the_same_content_again_replaces_it(tmp_path: Path) -> None:
+    for _ in range(2):
+        with files.draft(tmp_path, 10) as draft:
+            draft.write(b"same")
+            content = draft.finish()
+            with files.lock(tmp_path):
+                draft.keep(content.sha256)
+    assert names(tmp_path) == {content.sha256}
+
+
+def test_what_is_named_or_being_written_is_no_orphan(tmp_path: Path) -> None:
+    for name in ("named", "nobodys", f"{files.DRAFT}dead"):
+        (tmp_path / name).write_bytes(b"x")
+    with files.draft(tmp_path, 10) as draft:
+        with files.lock(tmp_path):
+            gone = files.delete_orphans(tmp_path, {"named"})
+        assert gone == [f"{files.DRAFT}dead", "nobodys"]
+        draft.write(b"still")
+    assert names(tmp_path) == {"named"}
+
+
+def test_deleting_what_is_not_there_is_fine(tmp_path: Path) -> None:
+    files.delete(tmp_path, "nothing")
+
+
+def test_the_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    entered = threading.Event()
+
+    def enter() -> None:
+        with files.lock(tmp_path):
+            entered.set()
+
+    with files.lock(tmp_path):
+        second = threading.Thread(target=enter)
+        second.start()
+        assert not entered.wait(0.05)
+    second.join(5)
+    assert entered.is_set()
+
+
+def test_a_directory_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
+    with pytest.raises(Transient):
+        files.draft(tmp_path / "nowhere", 10)
