@@ -1,0 +1,134 @@
+"""What compute learns and does of ports, inside its own transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.network import network, port, security_group, subnet, wiring
+from kumoi.cloud.domain.network.network import NewNetwork
+from kumoi.cloud.domain.network.port import NewPort
+from kumoi.cloud.domain.network.subnet import NewSubnet
+from kumoi.cloud.store.network.network import Network
+from kumoi.cloud.store.network.port import Port
+from kumoi.cloud.store.schema import metadata
+from kumoi.engine import feed
+from kumoi.engine.db import Database
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CALLER = Caller(user_id="u", project_id="p", roles=frozenset({"member"}), request_id="r")
+
+
+@pytest.fixture
+def connection(store_url: str, tmp_path: Path) -> Iterator[Connection]:
+    database = Database(store_url, wake_dir=tmp_path / "wake")
+    metadata.create_all(database.engine)
+    with database.write() as open_connection:
+        yield open_connection
+    database.close()
+
+
+@pytest.fixture
+def private(connection: Connection) -> Network:
+    made = network.create(connection, CALLER, NewNetwork(project_id="p", name="private"), NOW)
+    wanted = NewSubnet(
+        project_id="p",
+        network_id=made.id,
+        ip_version=4,
+        cidr="10.0.0.0/24",
+        dns_nameservers=("9.9.9.9",),
+        host_routes=(("10.9.0.0/16", "10.0.0.9"),),
+    )
+    subnet.create(connection, CALLER, wanted, NOW)
+    return made
+
+
+def new_port(connection: Connection, on: Network) -> Port:
+    return port.create(connection, CALLER, NewPort(project_id="p", network_id=on.id), NOW)
+
+
+def bound(connection: Connection, one: Port, device: str, *, made_for_it: bool = True) -> Port:
+    return port.bind(
+        connection,
+        one.id,
+        host="host1",
+        device_id=device,
+        delete_with_device=made_for_it,
+        now=NOW,
+    )
+
+
+def test_a_server_is_told_all_of_its_ports_in_their_order(
+    connection: Connection, private: Network
+) -> None:
+    ports = [bound(connection, new_port(connection, private), "s1") for _ in range(3)]
+    wired = wiring.wiring(connection, "s1")
+    assert [(one.id, one.index) for one in wired] == [
+        (one.id, index) for index, one in enumerate(ports)
+    ]
+    assert (wired[0].mac, wired[0].mtu) == (ports[0].mac_address, 1442)
+    assert wired[0].addresses == (
+        wiring.WiredAddress(
+            address="10.0.0.2",
+            prefix=24,
+            version=4,
+            gateway="10.0.0.1",
+            dns=("9.9.9.9",),
+            routes=(wiring.HostRoute("10.9.0.0/16", "10.0.0.9"),),
+        ),
+    )
+
+
+def test_addresses_and_groups_of_many_servers_are_read_at_once(
+    connection: Connection, private: Network
+) -> None:
+    for device in ("s1", "s2"):
+        bound(connection, new_port(connection, private), device)
+    found = wiring.addresses(connection, ["s1", "s2", "s3"])
+    assert {key: [one.address for one in shown] for key, shown in found.items()} == {
+        "s1": ["10.0.0.2"],
+        "s2": ["10.0.0.3"],
+    }
+    assert found["s1"][0].network_name == "private"
+    assert wiring.group_names(connection, ["s1"]) == {"s1": ("default",)}
+
+
+def test_a_port_belongs_to_one_server(connection: Connection, private: Network) -> None:
+    one = bound(connection, new_port(connection, private), "s1")
+    assert bound(connection, one, "s1").device_index == 0
+    with pytest.raises(Conflict) as caught:
+        bound(connection, one, "s2")
+    assert caught.value.kind == "PortInUse"
+
+
+def test_what_was_made_for_a_server_goes_with_it_and_a_users_port_stays(
+    connection: Connection, private: Network
+) -> None:
+    made = bound(connection, new_port(connection, private), "s1")
+    mine = bound(connection, new_port(connection, private), "s1", made_for_it=False)
+    port.release_device(connection, "s1", NOW)
+    left = port.get(connection, CALLER, mine.id)
+    assert (left.device_id, left.device_owner, left.host) == ("", "", "")
+    assert left.fixed_ips == mine.fixed_ips
+    assert port.of_device(connection, "s1") == []
+    assert made.id != left.id
+
+
+def test_the_host_looks_again_when_the_address_of_a_servers_port_changes(
+    connection: Connection, private: Network
+) -> None:
+    one = bound(connection, new_port(connection, private), "s1")
+    before = feed.latest(connection)
+    port.update(connection, CALLER, one.id, {"fixed_ips": ()}, NOW)
+    assert feed.changes(connection, "host:host1", since=before).keys == ("s1",)
+
+
+def test_a_group_is_found_by_name_and_the_default_is_made(connection: Connection) -> None:
+    found = security_group.find(connection, CALLER, "default", NOW)
+    assert security_group.find(connection, CALLER, found.id, NOW) == found

@@ -1,0 +1,182 @@
+"""The network reconciler, with the real store and a network that remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kumoi.base.clock import SetClock
+from kumoi.base.errors import Transient
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.network import floating_ip, network, port, router, router_interface, subnet
+from kumoi.cloud.domain.network.floating_ip import NewFloatingIp
+from kumoi.cloud.domain.network.network import NewNetwork
+from kumoi.cloud.domain.network.port import NewPort
+from kumoi.cloud.domain.network.router import Gateway, NewRouter
+from kumoi.cloud.domain.network.subnet import NewSubnet
+from kumoi.cloud.drivers.network.fake import FakeNorthbound, FakeSwitch
+from kumoi.cloud.reconcilers.network import DRIFT_S, NetworkReconciler
+from kumoi.cloud.store.network import port as port_store
+from kumoi.cloud.store.network.port import Port
+from kumoi.cloud.store.schema import metadata
+from kumoi.engine.db import Database
+
+ADMIN = Caller(user_id="u", project_id="p", roles=frozenset({"admin"}), request_id="r")
+
+
+class Counting(FakeNorthbound):
+    """Counts how often it was asked to converge."""
+
+    converged = 0
+
+    def converge(self, topology):  # type: ignore[no-untyped-def] # noqa: ANN201 - as the parent
+        self.converged += 1
+        return super().converge(topology)
+
+
+class World:
+    """A network behind a router, with a server's port and a floating IP."""
+
+    def __init__(self, database: Database) -> None:
+        self.database, self.clock, self.switch = database, SetClock(), FakeSwitch()
+        self.northbound = Counting(switches=[self.switch])
+        self.reconciler = NetworkReconciler(database, self.northbound, self.clock)
+        now = self.clock.now()
+        with database.write() as connection:
+            outside = network.create(
+                connection,
+                ADMIN,
+                NewNetwork(project_id="p", external=True, physical_network="outside"),
+                now,
+            )
+            inside = network.create(connection, ADMIN, NewNetwork(project_id="p"), now)
+            ranges = ((outside, "10.201.1.0/24"), (inside, "10.0.0.0/24"))
+            subnets = [
+                subnet.create(
+                    connection,
+                    ADMIN,
+                    NewSubnet(project_id="p", network_id=on.id, ip_version=4, cidr=cidr),
+                    now,
+                )
+                for on, cidr in ranges
+            ]
+            gate = router.create(
+                connection,
+                ADMIN,
+                NewRouter(project_id="p", gateway=Gateway(network_id=outside.id)),
+                now,
+            )
+            router_interface.add(
+                connection, ADMIN, gate.id, subnet_id=subnets[1].id, port_id=None, now=now
+            )
+            made = port.create(
+                connection, ADMIN, NewPort(project_id="p", network_id=inside.id), now
+            )
+            self.port_id = made.id
+            port.bind(connection, made.id, host="host1", device_id="s1", now=now)
+            self.floating_id = floating_ip.create(
+                connection,
+                ADMIN,
+                NewFloatingIp(project_id="p", floating_network_id=outside.id, port_id=self.port_id),
+                now,
+            ).id
+
+    def port(self) -> Port:
+        with self.database.read() as connection:
+            return port.get(connection, ADMIN, self.port_id)
+
+    def statuses(self) -> set[tuple[str, str]]:
+        with self.database.read() as connection:
+            return {(one.device_owner, one.status) for one in port_store.standings(connection)}
+
+
+@pytest.fixture
+def world(store_url: str, tmp_path: Path) -> Iterator[World]:
+    database = Database(store_url, wake_dir=tmp_path / "wake")
+    metadata.create_all(database.engine)
+    yield World(database)
+    database.close()
+
+
+def test_what_is_wanted_reaches_the_engine(world: World) -> None:
+    world.reconciler.round()
+    topology = world.northbound.topology
+    assert len(topology.networks) == 2
+    assert {one.device_owner for one in topology.ports} == {
+        "compute:nova",
+        "network:floatingip",
+        "network:router_gateway",
+        "network:router_interface",
+    }
+    (floating,) = topology.floating_ips
+    assert (floating.port_id, floating.fixed_address) == (world.port_id, "10.0.0.2")
+    assert [len(group.rules) for group in topology.security_groups] == [4]
+
+
+def test_a_port_is_active_while_its_host_has_it_plugged(world: World) -> None:
+    world.reconciler.round()
+    assert world.statuses() == {
+        ("compute:nova", "DOWN"),
+        ("network:floatingip", "N/A"),
+        ("network:router_gateway", "ACTIVE"),
+        ("network:router_interface", "ACTIVE"),
+    }
+    world.switch.ensure_ports({"tap1": world.port_id})
+    world.reconciler.round()
+    assert world.port().status == "ACTIVE"
+    world.switch.delete_ports(["tap1"])
+    world.reconciler.round()
+    assert world.port().status == "DOWN"
+
+
+def test_a_status_is_no_new_revision_of_what_is_wanted(world: World) -> None:
+    before = world.port()
+    world.switch.ensure_ports({"tap1": world.port_id})
+    world.reconciler.round()
+    world.reconciler.round()
+    assert world.port().revision_number == before.revision_number
+    assert world.northbound.converged == 1
+
+
+def test_a_floating_ip_is_active_while_it_leads_somewhere(world: World) -> None:
+    def status() -> str:
+        world.reconciler.round()
+        with world.database.read() as connection:
+            return floating_ip.get(connection, ADMIN, world.floating_id).status
+
+    assert status() == "ACTIVE"
+    with world.database.write() as connection:
+        floating_ip.update(
+            connection, ADMIN, world.floating_id, {"port_id": None}, world.clock.now()
+        )
+    assert status() == "DOWN"
+
+
+def test_nothing_is_compared_when_nothing_was_written_until_it_may_have_drifted(
+    world: World,
+) -> None:
+    for _ in range(3):
+        world.reconciler.round()
+    assert world.northbound.converged == 1
+    world.clock.advance(DRIFT_S)
+    world.reconciler.round()
+    assert world.northbound.converged == 2
+
+
+def test_drift_is_repaired(world: World) -> None:
+    world.reconciler.round()
+    wanted = dict(world.northbound.records)
+    world.northbound.records.popitem()
+    world.clock.advance(DRIFT_S)
+    world.reconciler.round()
+    assert world.northbound.records == wanted
+
+
+def test_a_change_is_not_forgotten_when_the_engine_does_not_answer(world: World) -> None:
+    world.northbound.failures.fail_next()
+    with pytest.raises(Transient):
+        world.reconciler.round()
+    world.reconciler.round()
+    assert world.northbound.topology.networks
