@@ -80,9 +80,10 @@ def ensure_repository(settings: Settings, project_id: str, name: str) -> Path:
             ("core.hooksPath", str(settings.state / "git-hooks")),
             ("receive.denyNonFastForwards", "false"),
             ("receive.denyDeletes", "false"),
+            ("receive.denyDeleteCurrent", "ignore"),
             ("receive.fsckObjects", "true"),
             ("http.receivepack", "true"),
-            ("gc.auto", "256"),
+            ("gc.autoDetach", "false"),
         ):
             git(path, "config", key, value)
         (path / "kumoi-ready").touch()

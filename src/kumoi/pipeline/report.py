@@ -33,7 +33,8 @@ def junit(run: Run, results: Sequence[Result]) -> str:
         for check in checks:
             _case(suite, check)
     ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written.decode() + "\n"
 
 
 def _case(suite: ET.Element, check: dict[str, Any]) -> None:

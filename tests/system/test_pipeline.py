@@ -1,0 +1,172 @@
+"""A git push becomes verified web servers, on a real cloud: git, HTTPS, OVN, containers, cloud-init,
+SSH and Serverspec, with nothing in their place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from tests.system.live import ROOT, LiveCloud, eventually, live_cloud
+
+from kumoi.base.process import Completed, run
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
+
+OCTET = 204
+VERIFIED_S = 240  # The first servers wait for their images to be unpacked; bench/ measures.
+NOUNS = ("server", "network", "router", "floating ip", "port", "keypair")
+EMPTY = {"network": {"public"}}
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
+    with live_cloud("kpsys", OCTET, tmp_path_factory.mktemp("home")) as cloud:
+        yield cloud
+
+
+class Hello:
+    """The hello example as somebody's repository."""
+
+    def __init__(self, live: LiveCloud, folder: Path) -> None:
+        self.live = live
+        self.folder = folder
+        shutil.copytree(ROOT / "examples" / "hello", folder)
+        self.git("init", "--quiet", "--initial-branch=main", ".")
+        self.commit()
+
+    def git(self, *args: str, check: bool = True) -> Completed:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        return run(["git", *who, *args], cwd=self.folder, env=self.live.env, check=check)
+
+    def commit(self) -> str:
+        self.git("add", "--all", ".")
+        self.git("commit", "--quiet", "--allow-empty", "-m", "a change")
+        return self.git("rev-parse", "HEAD").out.strip()
+
+    def push(self, project: str = "demo", branch: str = "main") -> str:
+        """What git prints."""
+        auth = self.live.clouds_yaml["clouds"][self.live.settings.name]["auth"]
+        login = f"https://{auth['username']}:{auth['password']}@"
+        url = self.live.settings.pipeline_url.replace("https://", login)
+        where = f"{url}/git/{project}/hello.git"
+        return self.git("push", where, f"HEAD:{branch}", check=False).err
+
+    def begin(self, branch: str = "main") -> str:
+        """Push; the run's id."""
+        printed = self.push(branch=branch)
+        found = re.search(r"remote: run ([0-9a-f]+) started", printed)
+        assert found, printed
+        return found[1]
+
+
+@pytest.fixture
+def hello(live: LiveCloud, tmp_path: Path) -> Hello:
+    return Hello(live, tmp_path / "hello")
+
+
+def command(live: LiveCloud, *words: str, check: bool = True) -> Completed:
+    argv = [*words, "--os-cloud", live.settings.name]
+    return run(
+        [shutil.which("python3", path=live.env["PATH"]) or "python3", "-m", "kumoi.main", *argv],
+        env={**live.env, "PYTHONPATH": str(ROOT / "src")},
+        timeout_s=VERIFIED_S,
+        check=check,
+    )
+
+
+def shown(live: LiveCloud, run_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(command(live, "run", "show", run_id, "--json").out)
+    return found
+
+
+def left(live: LiveCloud) -> dict[str, set[str]]:
+    """The names of all that the project has, but for what it had before any push."""
+    found: dict[str, set[str]] = {}
+    for noun in NOUNS:
+        rows = live.openstack(*noun.split(), "list")
+        names = {str(row.get("Name") or row.get("ID")) for row in rows}
+        found[noun] = names - EMPTY.get(noun, set())
+    return {noun: names for noun, names in found.items() if names}
+
+
+def test_a_push_becomes_verified_web_servers_and_goes_without_a_trace(
+    live: LiveCloud, hello: Hello
+) -> None:
+    commit = hello.git("rev-parse", "HEAD").out.strip()
+    run_id = hello.begin()
+    followed = command(live, "run", "follow", run_id)
+    assert "verify passed" in followed.out
+    found = shown(live, run_id)
+    assert found["status"] == "verified"
+    with urllib.request.urlopen(found["environment"]["url"], timeout=10) as answer:
+        assert answer.read().decode().endswith(f"-web-1 at {commit}\n")
+    suites = ET.fromstring(command(live, "run", "junit", run_id).out)
+    assert [(suite.get("name"), suite.get("failures")) for suite in suites] == [
+        ("configure", "0"),
+        ("verify", "0"),
+    ]
+    names = {case.get("name") for case in suites.iter("testcase")}
+    assert 'Service "hello" is expected to be running' in names
+    assert "GET / on port 80 answers status 200 with 'hello'" in names
+
+    command(live, "environment", "delete", found["environment"]["id"], "--wait")
+    assert left(live) == {}
+
+
+def test_a_failing_check_ends_the_run_red_naming_it_and_showing_its_output(
+    live: LiveCloud, hello: Hello
+) -> None:
+    spec = hello.folder / "spec" / "web_spec.rb"
+    spec.write_text(spec.read_text().replace("port(80)", "port(81)"))
+    hello.commit()
+    followed = command(live, "run", "follow", hello.begin("red"), check=False)
+    assert followed.status == 1
+    assert "verify: 2 of 16 checks failed" in followed.out
+    assert 'web-1: Port "81" is expected to be listening' in followed.out
+    assert 'expected `Port "81".listening?` to be truthy, got false' in followed.out
+
+
+def test_a_push_without_rights_gets_one_clear_line(hello: Hello) -> None:
+    printed = hello.push(project="admin")
+    assert "remote error: demo has no role in project admin" in printed
+
+
+def test_a_push_without_kumoi_yaml_is_refused(hello: Hello) -> None:
+    (hello.folder / "kumoi.yaml").unlink()
+    hello.commit()
+    assert "refused: there is no kumoi.yaml in commit" in hello.push()
+
+
+def test_a_pipeline_killed_in_every_stage_loses_nothing_and_doubles_nothing(
+    live: LiveCloud, hello: Hello
+) -> None:
+    run_id = hello.begin("killed")
+
+    def comes_back() -> bool:
+        return command(live, "run", "show", run_id, check=False).status == 0
+
+    for stage in ("build", "configure", "verify"):
+
+        def there(stage: str = stage) -> bool:
+            found = shown(live, run_id)
+            return stage in [each["name"] for each in found["stages"]]
+
+        eventually(there, within_s=VERIFIED_S, what=f"the run comes to {stage}")
+        os.kill(live.pid("pipeline"), signal.SIGKILL)
+        eventually(comes_back, within_s=30, what="the pipeline is back")
+    command(live, "run", "follow", run_id)
+    found = shown(live, run_id)
+    assert found["status"] == "verified"
+    prefix = f"env-{found['environment']['id']}"
+    mine = {row["Name"] for row in live.openstack("server", "list") if prefix in row["Name"]}
+    assert mine == {f"{prefix}-runner", f"{prefix}-web-1", f"{prefix}-web-2"}

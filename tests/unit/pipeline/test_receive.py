@@ -1,0 +1,141 @@
+"""From the branches that git has to runs, each head once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kumoi.base.clock import SetClock
+from kumoi.base.errors import Invalid
+from kumoi.base.ids import new_id
+from kumoi.base.process import run as run_program
+from kumoi.config import Settings
+from kumoi.engine.db import Database
+from kumoi.pipeline import receive
+from kumoi.pipeline.receive import Heads
+from kumoi.pipeline.store import environment, repository, run
+from kumoi.pipeline.store.repository import Repository
+from kumoi.pipeline.store.run import Run
+
+GOOD = "servers:\n  web: {image: debian-12, flavor: small}\n"
+
+
+class Place:
+    """A repository that somebody pushes to, without hooks."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.clock = SetClock()
+        self.settings = Settings(state_dir=str(folder / "state"))
+        self.settings.run_dir.mkdir(parents=True)
+        self.repository = Repository(new_id(), "p1", "demo", "hello", self.clock.now())
+        with database.write() as connection:
+            repository.ensure(connection, self.repository)
+        self.bare = receive.ensure_repository(self.settings, "p1", "hello")
+        self.work = folder / "work"
+        self.work.mkdir()
+        self.git("init", "--quiet", "--initial-branch=main", ".")
+        self.heads = Heads(self.settings, database, self.clock)
+
+    def git(self, *args: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        return run_program(["git", *who, *args], cwd=self.work).out.strip()
+
+    def commit(self, text: str = GOOD) -> str:
+        (self.work / "kumoi.yaml").write_text(text)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "-m", "a change")
+        return self.git("rev-parse", "HEAD")
+
+    def push(self, refspec: str = "main") -> None:
+        self.git("push", "--quiet", "--force", str(self.bare), refspec)
+
+    def look(self) -> list[str]:
+        return self.heads.look(self.repository)
+
+    def runs(self) -> list[Run]:
+        with self.database.read() as connection:
+            return run.list_of_project(connection, "p1")
+
+
+@pytest.fixture
+def place(database: Database, tmp_path: Path) -> Place:
+    return Place(database, tmp_path)
+
+
+def test_a_new_head_begins_one_run_however_often_one_looks(place: Place) -> None:
+    commit = place.commit()
+    place.push()
+    assert len(place.look()) == 1
+    assert place.look() == []
+    assert [each.commit for each in place.runs()] == [commit]
+
+
+def test_a_branch_set_back_is_a_push_too(place: Place) -> None:
+    first = place.commit()
+    place.push()
+    place.look()
+    place.commit()
+    place.push()
+    place.look()
+    place.git("reset", "--quiet", "--hard", first)
+    place.push()
+    place.look()
+    assert sorted(each.sequence for each in place.runs()) == [1, 2, 3]
+
+
+def test_what_was_pushed_while_nobody_looked_is_found_later(place: Place) -> None:
+    place.commit()
+    place.push()
+    restarted = Heads(place.settings, place.database, place.clock)
+    restarted.round()
+    assert len(place.runs()) == 1
+
+
+def test_two_that_look_at_the_same_time_begin_one_run(place: Place) -> None:
+    place.commit()
+    place.push()
+    before = repository.Branch("main", "", 0)
+    commit = place.git("rev-parse", "HEAD")
+    assert len(place.heads._moved(place.repository, place.bare, before, commit)) == 1
+    assert place.heads._moved(place.repository, place.bare, before, commit) == []
+    assert len(place.runs()) == 1
+
+
+def test_a_deleted_branch_ends_its_environments(place: Place) -> None:
+    place.commit()
+    place.push()
+    [run_id] = place.look()
+    place.push(":main")
+    place.look()
+    with place.database.read() as connection:
+        lived = environment.get_of_run(connection, run_id)
+    assert lived is not None
+    assert len(place.runs()) == 1
+    place.push()
+    assert len(place.look()) == 1
+
+
+def test_a_head_whose_file_cannot_be_read_is_a_failed_run(place: Place) -> None:
+    place.commit("servers: {}\n")
+    place.push()
+    place.look()
+    [failed] = place.runs()
+    assert failed.status == "failed"
+    assert failed.reason == "kumoi.yaml:1: servers: expected 1 to 10 groups, got 0"
+
+
+def test_a_repository_is_made_again_where_making_it_was_interrupted(place: Place) -> None:
+    (place.bare / "kumoi-ready").unlink()
+    (place.bare / "config").unlink()
+    receive.ensure_repository(place.settings, "p1", "hello")
+    place.commit()
+    place.push()
+    assert len(place.look()) == 1
+
+
+@pytest.mark.parametrize("name", ["", "-x", ".x", "a/b", "a..b", "x.git", "x.lock", "a" * 64])
+def test_a_name_that_git_or_the_disk_would_trip_over_is_refused(name: str) -> None:
+    with pytest.raises(Invalid):
+        receive.check_name(name)
