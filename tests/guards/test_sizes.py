@@ -32,6 +32,7 @@ def test_no_function_is_longer_than_its_stop() -> None:
     long = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
         for path in sources("src", "tests", "bench")
+        if "migrations" not in path.parts  # A table is one statement, however wide.
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno >= FUNCTION_MAX
@@ -66,7 +67,8 @@ def test_programs_are_started_in_one_place() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in STARTERS
     ]
-    assert sorted(set(found)) == ["src/kumoi/base/process.py"]
+    inside_the_tenant = "src/kumoi/pipeline/runner/runner.py"  # A file by itself, sent to a server.
+    assert sorted(set(found)) == ["src/kumoi/base/process.py", inside_the_tenant]
 
 
 def test_sql_stands_in_the_store() -> None:
