@@ -99,10 +99,13 @@ class ControlPlane:
     """What is wanted and what was told."""
 
     image_files: dict[str, Path] = field(default_factory=dict)
+    images: list[Image] = field(default_factory=list)
     servers: dict[str, Server] = field(default_factory=dict)
     told: dict[str, Report] = field(default_factory=dict)
     told_at: dict[tuple[str, State], float] = field(default_factory=dict)
     inventory: Inventory | None = None
+    consoles: dict[str, str] = field(default_factory=dict)
+    snapshots: dict[str, bytes] = field(default_factory=dict)
     revision: int = 1
     reachable: bool = True
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -118,7 +121,9 @@ class ControlPlane:
         with self.changed:
             self.changed.wait_for(lambda: self.revision > since, timeout=wait_s)
             servers = list(self.servers.values())
-            return Wanted(revision=self.revision, complete=since == 0, servers=servers)
+            return Wanted(
+                revision=self.revision, complete=since == 0, servers=servers, images=self.images
+            )
 
     def take(self, reports: Reports) -> None:
         now = time.monotonic()
@@ -167,11 +172,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._answer(204 if self.control.reachable else 503, b"")
 
     def do_PUT(self) -> None:
-        self.control.inventory = msgspec.json.decode(self._body(), type=Inventory)
+        kind, _, key = self.path.removeprefix(f"{PATH}/").partition("/")
+        body = self._body()
+        with self.control.changed:
+            if kind == "inventory":
+                self.control.inventory = msgspec.json.decode(body, type=Inventory)
+            elif kind == "servers":
+                self.control.consoles[key.partition("/")[0]] = body.decode()
+            else:
+                self.control.snapshots[key] = body
+            self.control.changed.notify_all()
         self._answer(204, b"")
 
     def _body(self) -> bytes:
-        return self.rfile.read(int(self.headers["Content-Length"]))
+        if "Content-Length" in self.headers:
+            return self.rfile.read(int(self.headers["Content-Length"]))
+        pieces = []
+        while size := int(self.rfile.readline(), 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
 
     def _answer(self, status: int, body: bytes) -> None:
         with contextlib.suppress(OSError):  # The agent was killed while it waited.

@@ -51,8 +51,14 @@ def image() -> Image:
 @pytest.fixture(scope="module")
 def host(image: Image) -> Iterator[ContainerHost]:
     with container_host(ensure(DEBIAN, CACHE), image.sha256) as running:
+        running.control.images = [image]
         running.start_agent()
-        until(lambda: running.control.inventory)
+        until(
+            lambda: (
+                running.control.inventory and running.control.inventory.ready_images == [image.id]
+            ),
+            bound_s=120,
+        )
         yield running
 
 
@@ -125,7 +131,6 @@ def servers(host: ContainerHost, image: Image) -> Iterator[Servers]:
 def test_a_server_runs_soon_and_has_its_address_at_once(
     host: ContainerHost, servers: Servers
 ) -> None:
-    servers.new(number=4)  # The image is ready after this one.
     wanted = servers.wanted(number=5)
     began = time.monotonic()
     host.control.want(wanted)
@@ -348,6 +353,31 @@ def test_a_link_that_vanished_from_the_switch_is_plugged_again(
     host.inside(lambda: switch.delete_ports([name]))
     until(lambda: name in switch.list_ports(), bound_s=15)
     until(lambda: host.banner("10.202.1.5"))
+
+
+def test_an_image_of_a_running_server_starts_as_another(
+    host: ContainerHost, servers: Servers, tmp_path: Path
+) -> None:
+    server = servers.new(number=5)
+    host.attach(server, "sh", "-c", "echo mine > /kept; chown debian /kept; rm /etc/issue")
+    servers.change(server, snapshots=["snapshot-1"])
+    until(lambda: "snapshot-1" in host.control.snapshots, bound_s=60)
+    file = tmp_path / "snapshot.tar.zst"
+    file.write_bytes(host.control.snapshots["snapshot-1"])
+    made = image_of(hashlib.sha256(file.read_bytes()).hexdigest(), file)
+    host.control.image_files[made.id] = file
+    other = servers.wanted(number=6, image=made)
+    host.control.want(other)
+    host.control.await_told(other, State.RUNNING, bound_s=60)
+    assert host.attach(other, "stat", "-c", "%U", "/kept").strip() == "debian"
+    assert host.attach(other, "hostname").strip() == "web6"
+    assert "No such file" in host.attach(other, "ls", "/etc/issue", check=False)
+    until(lambda: host.banner("10.202.1.6").startswith("SSH-2.0"))
+
+
+def test_the_console_is_told(host: ContainerHost, servers: Servers) -> None:
+    server = servers.new()
+    until(lambda: "OpenBSD Secure Shell" in host.control.consoles.get(server.id, ""))
 
 
 @pytest.mark.timeout(300)

@@ -22,9 +22,11 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import Bug, KumoiError, Permanent, Transient
 from kumoi.base.ids import is_uuid
 from kumoi.cloud.agent import reconcile
+from kumoi.cloud.agent.consoles import Consoles
 from kumoi.cloud.agent.images import Images
 from kumoi.cloud.agent.outbox import Outbox
 from kumoi.cloud.agent.reconcile import Action, Build, Delete, Pause, Settle, Start, Stop
+from kumoi.cloud.agent.snapshots import Snapshots
 from kumoi.cloud.agent.state import Kept, StateDir
 from kumoi.cloud.agent.upstream import Upstream
 from kumoi.cloud.agent.watch import EndWatch
@@ -64,6 +66,7 @@ class Agent:
         upstream: Upstream,
         state: StateDir,
         images: Images,
+        snapshots: Snapshots,
         inventory: Callable[[frozenset[str]], Inventory],
         host_boot: str,
         clock: Clock,
@@ -72,6 +75,7 @@ class Agent:
         self._upstream = upstream
         self._state = state
         self._images = images
+        self._snapshots = snapshots
         self._inventory = inventory
         self._host_boot = host_boot
         self._clock = clock
@@ -80,6 +84,7 @@ class Agent:
         self._work: dict[str, _Work] = {}
         self._ends = EndWatch(self._wake)
         self._outbox = Outbox(upstream, self._reported)
+        self._consoles = Consoles(driver=driver, upstream=upstream, servers=self._present)
         self._heard = asyncio.Event()
         self._complete = False
         self._slots = asyncio.Semaphore(TOGETHER_MAX)
@@ -97,6 +102,8 @@ class Agent:
                 self._group.create_task(self._beat())
                 self._group.create_task(self._prefetch_images())
                 self._group.create_task(self._outbox.run())
+                self._group.create_task(self._consoles.run())
+                self._group.create_task(self._snapshots.run())
         finally:
             self._ends.close()
             self._threads.shutdown(wait=False, cancel_futures=True)
@@ -148,6 +155,7 @@ class Agent:
         if server.image:
             self._images.heard_of(server.image)
         self._unlisted.discard(server.id)
+        self._snapshots.want(server)
         if known is None or known.server != server:
             self._keep(Kept(server=server))
         self._wake(server.id)
@@ -355,6 +363,10 @@ class Agent:
             kept = self._wanted.get(report.server_id)
             if report.state is State.ABSENT and kept and kept.server.power is Power.ABSENT:
                 self._forget(report.server_id)
+
+    def _present(self) -> list[str]:
+        """Servers whose owner can ask for them."""
+        return [one for one in self._wanted if one not in self._unlisted]
 
     async def _beat(self) -> None:
         while True:

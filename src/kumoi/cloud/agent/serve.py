@@ -15,6 +15,7 @@ from kumoi.base.ids import new_hex_id
 from kumoi.cloud.agent import inventory
 from kumoi.cloud.agent.agent import Agent
 from kumoi.cloud.agent.images import Images
+from kumoi.cloud.agent.snapshots import Snapshots
 from kumoi.cloud.agent.state import StateDir
 from kumoi.cloud.agent.upstream import HttpUpstream, tls_context
 from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver
@@ -55,11 +56,13 @@ async def serve_with(settings: Settings, clock: Clock, *, switch: Switch, host_b
     tls = tls_context(settings.pki_dir, settings.host_name)
     async with HttpUpstream(settings.host_api_url, tls=tls) as upstream:
         images = Images(driver=driver, upstream=upstream, directory=host_dir / "downloads")
+        snapshots = Snapshots(driver=driver, upstream=upstream, directory=host_dir / "snapshots")
         agent = Agent(
             driver=driver,
             upstream=upstream,
             state=StateDir(host_dir / "wanted"),
             images=images,
+            snapshots=snapshots,
             inventory=take,
             host_boot=host_boot,
             clock=clock,

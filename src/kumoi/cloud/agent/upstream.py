@@ -1,4 +1,4 @@
-"""The control plane as the agent sees it: the four calls of the host API.
+"""The control plane as the agent sees it: the calls of the host API.
 
 `Upstream` is the contract, `HttpUpstream` the real one: HTTPS, with this host's own certificate.
 Every call raises Transient when the control plane cannot be reached or does not answer as agreed.
@@ -6,11 +6,12 @@ Every call raises Transient when the control plane cannot be reached or does not
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import hashlib
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -36,6 +37,18 @@ class Upstream(Protocol):
 
     async def fetch_image(self, image: Image, path: Path) -> None:
         """Write an image's file to `path`, and check that it is what it should be."""
+        ...
+
+    async def send_image(self, image_id: str, path: Path) -> None:
+        """A snapshot that was wanted."""
+        ...
+
+    async def give_up_image(self, image_id: str) -> None:
+        """A snapshot that was wanted and cannot be made."""
+        ...
+
+    async def console(self, server_id: str, text: str) -> None:
+        """The end of what a server wrote to its console."""
         ...
 
 
@@ -87,6 +100,31 @@ class HttpUpstream:
                         digest.update(chunk)
         if digest.hexdigest() != image.sha256:
             raise Transient(f"fetch image {image.id}: what came is not what it should be")
+
+    async def send_image(self, image_id: str, path: Path) -> None:
+        with _asking(f"send image {image_id}"):
+            headers = {"Content-Type": "application/octet-stream"}
+            answer = await self._client.put(
+                f"/images/{image_id}", content=_pieces(path), headers=headers
+            )
+            answer.raise_for_status()
+
+    async def give_up_image(self, image_id: str) -> None:
+        with _asking(f"give up image {image_id}"):
+            (await self._client.delete(f"/images/{image_id}")).raise_for_status()
+
+    async def console(self, server_id: str, text: str) -> None:
+        with _asking("send a console"):
+            headers = {"Content-Type": "text/plain; charset=utf-8"}
+            url = f"/servers/{server_id}/console"
+            answer = await self._client.put(url, content=text.encode(), headers=headers)
+            answer.raise_for_status()
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while piece := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield piece
 
 
 def tls_context(pki_dir: Path, host_name: str) -> ssl.SSLContext:

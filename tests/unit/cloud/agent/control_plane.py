@@ -14,6 +14,7 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import Transient
 from kumoi.cloud.agent.agent import Agent
 from kumoi.cloud.agent.images import Images
+from kumoi.cloud.agent.snapshots import Snapshots
 from kumoi.cloud.agent.state import StateDir
 from kumoi.cloud.drivers.instance.fake import FakeDriver
 from kumoi.cloud.hostapi.messages import (
@@ -54,6 +55,9 @@ class FakeControlPlane:
     told: dict[str, Report] = field(default_factory=dict)
     told_often: list[Report] = field(default_factory=list)
     inventories: list[Inventory] = field(default_factory=list)
+    sent: dict[str, bytes] = field(default_factory=dict)
+    given_up: list[str] = field(default_factory=list)
+    consoles: dict[str, str] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -98,6 +102,18 @@ class FakeControlPlane:
         self.fetched.append(image.id)
         path.write_bytes(self.image_file)  # noqa: ASYNC240 - a few bytes, in a test
 
+    async def send_image(self, image_id: str, path: Path) -> None:
+        self._check()
+        self.sent[image_id] = path.read_bytes()  # noqa: ASYNC240 - a few bytes, in a test
+
+    async def give_up_image(self, image_id: str) -> None:
+        self._check()
+        self.given_up.append(image_id)
+
+    async def console(self, server_id: str, text: str) -> None:
+        self._check()
+        self.consoles[server_id] = text
+
     def state_of(self, one: Server) -> State | None:
         told = self.told.get(one.id)
         return told.state if told else None
@@ -123,6 +139,9 @@ class Host:
             state=StateDir(self.directory / "wanted"),
             images=Images(
                 driver=self.driver, upstream=self.control, directory=self.directory / "downloads"
+            ),
+            snapshots=Snapshots(
+                driver=self.driver, upstream=self.control, directory=self.directory / "snapshots"
             ),
             inventory=lambda ready: Inventory(
                 version="0",

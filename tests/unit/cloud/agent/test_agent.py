@@ -12,6 +12,7 @@ from tests.unit.cloud.agent.control_plane import IMAGE, Host, server, until
 
 from kumoi.base.errors import Permanent, Transient
 from kumoi.cloud.agent import agent as agent_module
+from kumoi.cloud.agent import consoles
 from kumoi.cloud.agent.state import StateDir
 from kumoi.cloud.hostapi.messages import Port, Power, State
 
@@ -19,6 +20,7 @@ from kumoi.cloud.hostapi.messages import Port, Power, State
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(agent_module, "LOOK_AROUND_S", 0.05)
+    monkeypatch.setattr(consoles, "LOOK_S", 0.05)
     return Host(tmp_path)
 
 
@@ -244,6 +246,34 @@ async def test_images_worth_having_are_made_ready_and_announced(host: Host) -> N
                 host.control.inventories and host.control.inventories[-1].ready_images == [IMAGE.id]
             )
         )
+
+
+@story
+async def test_a_wanted_snapshot_is_made_once_and_sent(host: Host) -> None:
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        wanted = msgspec.structs.replace(server(1, generation=2), snapshots=["image-2"])
+        host.control.want(wanted)
+        await until(lambda: host.control.sent)
+        host.control.want(wanted)
+    assert host.control.sent == {"image-2": f"image of {server(1).id}".encode()}
+    assert host.driver.done.count(f"write_image {server(1).id}") == 1
+
+
+@story
+async def test_a_snapshot_that_cannot_be_made_is_given_up(host: Host) -> None:
+    host.driver.fail_next("write_image", Permanent("no room"))
+    host.control.want(msgspec.structs.replace(server(1), snapshots=["image-2"]))
+    async with host.running():
+        await until(lambda: host.control.given_up == ["image-2"])
+
+
+@story
+async def test_consoles_are_told_when_they_change(host: Host) -> None:
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: "running" in host.control.consoles.get(server(1).id, ""))
 
 
 @story

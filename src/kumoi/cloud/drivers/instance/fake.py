@@ -114,9 +114,13 @@ class FakeDriver:
     def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
         """Every port here belongs to a server."""
 
-    def console(self, server_id: str) -> str:
+    def write_image(self, server: Server, path: Path) -> None:
+        self._begin("write_image", server.id)
+        path.write_bytes(f"image of {server.id}".encode())
+
+    def console(self, server_id: str, *, bytes_max: int) -> str:
         seen = self.observe(server_id)
-        return f"server {server_id} is {seen.state}\n" if seen else ""
+        return f"server {server_id} is {seen.state}\n"[-bytes_max:] if seen else ""
 
     # How.
 

@@ -85,12 +85,16 @@ class InstanceDriver(Protocol):
         """Leave nothing of it."""
         ...
 
+    def write_image(self, server: Server, path: Path) -> None:
+        """Write a server's files, as they are now, as an image that others can start from."""
+        ...
+
     def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
         """Remove ports that no server is wanted to have. First look what is there, then ask what is
         wanted: what a start makes meanwhile is then known to be wanted.
         """
         ...
 
-    def console(self, server_id: str) -> str:
+    def console(self, server_id: str, *, bytes_max: int) -> str:
         """The end of what it wrote to its console."""
         ...

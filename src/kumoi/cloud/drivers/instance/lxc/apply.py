@@ -40,7 +40,6 @@ from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.hostapi.messages import Image, Server, State
 
 LINK_THREADS = 4
-CONSOLE_SHOWN_BYTES = 256 << 10
 DETACH_TIMEOUT_S = 5.0
 _POLL_S = 0.005
 
@@ -96,11 +95,11 @@ class LxcDriver:
     def ready_images(self) -> frozenset[str]:
         return image.ready(self._paths)
 
-    def console(self, server_id: str) -> str:
+    def console(self, server_id: str, *, bytes_max: int) -> str:
         try:
             with self._paths.console(server_id).open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                file.seek(max(0, size - CONSOLE_SHOWN_BYTES))
+                file.seek(max(0, size - bytes_max))
                 return file.read().decode(errors="replace")
         except FileNotFoundError:
             return ""
@@ -153,6 +152,13 @@ class LxcDriver:
             shutil.rmtree(directory, ignore_errors=True)
             if directory.exists():
                 raise Transient("delete a server's files")
+
+    def write_image(self, server: Server, path: Path) -> None:
+        with _attempted("make an image of a server"):
+            base = self._image_of(server)
+            file = self._paths.disk(server.id, server.build)
+            mounts = rootfs.mounts_for(self._paths.host_dir)
+            image.write(mounts, base, file, path)
 
     def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
         links, plugged = link.list_links(), self._board.list_ports()
@@ -224,6 +230,7 @@ class LxcDriver:
         self._record(server.id, links={each.name: each.port_id for each in links})
         if server.build not in self._disks(server.id):
             raise Transient("start a server that is not built yet")
+        idmap.ensure_grant()  # Another cloud's `down` may have taken it back.
         self._paths.config(server.id).write_text(text)
         for group in self._groups(server.id):
             cgroup.remove(group)

@@ -33,6 +33,8 @@ _COMPRESSIONS = {
 }
 _SQUASHFS = b"hsqs"
 _MAGIC_BYTES = 8
+_OWN = ("./dev/*", "./etc/ssh/ssh_host_*", "./var/lib/cloud/*", "./proc/*", "./sys/*", "./run/*")
+_TAR_CHANGED = 1  # A file changed while it was read: a running server's do.
 _INITS = ("sbin/init", "usr/sbin/init", "usr/lib/systemd/systemd")
 
 
@@ -66,6 +68,30 @@ def ensure(paths: Paths, image: Image, file: Path) -> None:
         raise Transient("unpack an image") from cause
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def write(mounts: rootfs.Mounts, base: Path, disk_file: Path, target: Path) -> None:
+    """Write a server's files as an image, while it runs or not. What is its own stays out: its
+    host keys and its seed; its names are written anew for each server anyway.
+    """
+
+    def inside() -> None:
+        rootfs.open_disk(mounts, disk_file)
+        rootfs.show_stored(mounts, base)
+        done = process.run(
+            [
+                "tar", "--create", "--use-compress-program=zstd -1", "--numeric-owner",
+                "--xattrs", "--xattrs-include=security.capability", "--one-file-system",
+                "--sparse", *(f"--exclude={path}" for path in _OWN),
+                f"--file={target}", f"--directory={mounts.root}", ".",
+            ],
+            timeout_s=UNPACK_TIMEOUT_S,
+            check=False,
+        )  # fmt: skip
+        if done.status not in (0, _TAR_CHANGED):
+            raise Transient("write a server's files as an image")
+
+    rootfs.privately(inside)
 
 
 def sweep(paths: Paths) -> None:

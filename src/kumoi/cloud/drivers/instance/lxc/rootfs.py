@@ -124,6 +124,16 @@ def assemble(mounts: Mounts, image: Path, ids: idmap.IdRange) -> None:
         os.close(namespace)
 
 
+def show_stored(mounts: Mounts, image: Path) -> None:
+    """Mount the whole root file system read-only with the ids as stored, the disk being open."""
+    layers = f"lowerdir={mounts.raw}/upper:{image}"
+    flags = kernel.MS_NODEV | kernel.MS_RDONLY
+    try:
+        kernel.mount("overlay", mounts.root, kind="overlay", flags=flags, data=layers)
+    except OSError as cause:
+        raise Transient("mount a server's files for reading") from cause
+
+
 def write_files(mounts: Mounts, image: Path, files: tuple[File, ...]) -> None:
     """Write files into a new server's own layer, before it ever ran."""
     try:

@@ -1,0 +1,78 @@
+"""Images that the control plane wants made of servers here: written to a file, sent, forgotten.
+
+One at a time: it reads a whole disk. A wanted one stays wanted until it has come, so a kill in the
+middle only begins it anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from kumoi.base import log
+from kumoi.base.errors import KumoiError, Permanent, Transient
+from kumoi.cloud.agent.upstream import Upstream
+from kumoi.cloud.drivers.instance.interface import InstanceDriver
+from kumoi.cloud.hostapi.messages import Server
+
+ATTEMPTS_MAX = 3
+REMEMBERED_MAX = 1_000
+
+
+class Snapshots:
+    """`directory` holds files on their way and nothing else."""
+
+    def __init__(self, *, driver: InstanceDriver, upstream: Upstream, directory: Path) -> None:
+        self._driver = driver
+        self._upstream = upstream
+        self._directory = directory
+        self._queue: asyncio.Queue[tuple[str, Server]] = asyncio.Queue()
+        self._begun: dict[str, None] = {}
+        shutil.rmtree(directory, ignore_errors=True)
+
+    def want(self, server: Server) -> None:
+        for image_id in server.snapshots:
+            if image_id not in self._begun:
+                self._begun[image_id] = None
+                self._queue.put_nowait((image_id, server))
+        while len(self._begun) > REMEMBERED_MAX:
+            self._begun.pop(next(iter(self._begun)))
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            image_id, server = await self._queue.get()
+            for attempt in range(1, ATTEMPTS_MAX + 1):
+                try:
+                    await self._make(image_id, server)
+                except KumoiError as error:
+                    log.failure("snapshot.not_made", error, image=image_id, attempt=attempt)
+                    if isinstance(error, Permanent) or attempt == ATTEMPTS_MAX:
+                        await self._give_up(image_id)
+                        break
+                    await asyncio.sleep(_pause_s(error))
+                else:
+                    log.event("snapshot.made", image=image_id, server=server.id)
+                    break
+
+    async def _make(self, image_id: str, server: Server) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self._directory / "image"
+        try:
+            await asyncio.to_thread(self._driver.write_image, server, path)
+            await self._upstream.send_image(image_id, path)
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def _give_up(self, image_id: str) -> None:
+        """When even this does not get through it is still wanted, and begun anew some time."""
+        try:
+            await self._upstream.give_up_image(image_id)
+        except KumoiError as error:
+            log.failure("snapshot.not_given_up", error, image=image_id)
+            self._begun.pop(image_id, None)
+
+
+def _pause_s(error: KumoiError) -> float:
+    return error.retry_after_s if isinstance(error, Transient) else 1.0
