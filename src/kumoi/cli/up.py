@@ -113,6 +113,8 @@ def _make_directories(settings: Settings) -> None:
     for path in (settings.state, settings.run_dir, settings.log_dir, settings.wake_dir):
         path.mkdir(parents=True, exist_ok=True)
     settings.state.chmod(0o755)  # Everybody may read the authority's certificate below it.
+    for path in (settings.run_dir, settings.log_dir):
+        path.chmod(0o700)
 
 
 @contextmanager
