@@ -175,3 +175,70 @@ def test_a_name_is_taken_once_and_rules_that_would_not_be_kept_are_refused(
     refused = demo.identity.post(path, json=ruled)
     assert refused.status_code == 400
     assert "access_rules" in refused.json()["error"]["message"]
+
+
+def test_a_credential_is_named_with_its_user(demo: Connection, http: httpx.Client) -> None:
+    made = create(demo)
+    me = demo.identity.get_user(demo.current_user_id)
+    owners = ({"id": me.id}, {"name": me.name, "domain": {"name": "Default"}})
+    for owner in owners:
+        given = {"name": made.name, "user": owner, "secret": made.secret}
+        identity = {"methods": ["application_credential"], "application_credential": given}
+        token = http.post(TOKENS, json={"auth": {"identity": identity}}).json()["token"]
+        assert token["application_credential"] == {
+            "id": made.id,
+            "name": made.name,
+            "restricted": True,
+        }
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({"secret": "x"}, 400),
+        ({"secret": "x", "name": "nothing"}, 401),
+        ({"secret": "x", "name": "nothing", "user": {"id": "nobody"}}, 401),
+        ({"secret": "x", "id": "nothing"}, 401),
+    ],
+)
+def test_a_credential_that_is_not_there_gives_nothing_away(
+    http: httpx.Client, given: dict[str, Any], status: int
+) -> None:
+    identity = {"methods": ["application_credential"], "application_credential": given}
+    assert http.post(TOKENS, json={"auth": {"identity": identity}}).status_code == status
+
+
+def test_a_wrong_generated_secret_counts_as_a_failed_login(
+    cloud: RunningCloud, demo: Connection, http: httpx.Client
+) -> None:
+    given = {"id": create(demo).id, "secret": "guessed"}
+    identity = {"methods": ["application_credential"], "application_credential": given}
+    try:
+        for _ in range(cloud.settings.login_attempts_per_minute):
+            cloud.services.logins.failed("127.0.0.1")
+        assert http.post(TOKENS, json={"auth": {"identity": identity}}).status_code == 429
+        cloud.services.logins.forget("127.0.0.1")
+        assert http.post(TOKENS, json={"auth": {"identity": identity}}).status_code == 401
+    finally:
+        cloud.services.logins.forget("127.0.0.1")
+
+
+def test_a_credential_is_for_the_tokens_project_and_until_a_readable_time(
+    demo: Connection,
+) -> None:
+    with pytest.raises(exceptions.BadRequestException, match="soon"):
+        create(demo, expires_at="soon")
+    with pytest.raises(exceptions.BadRequestException, match="project_id"):
+        create(demo, project_id="another")
+
+
+def test_a_token_without_a_project_makes_none(demo: Connection, http: httpx.Client) -> None:
+    identity = {"methods": ["token"], "token": {"id": demo.auth_token}}
+    auth = {"identity": identity, "scope": {"unscoped": {}}}
+    token = http.post(TOKENS, json={"auth": auth}).headers["X-Subject-Token"]
+    answer = http.post(
+        f"/identity/v3/users/{demo.current_user_id}/application_credentials",
+        json={"application_credential": {"name": "x"}},
+        headers={"X-Auth-Token": token},
+    )
+    assert answer.status_code == 403

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import httpx
 import pytest
 from openstack import exceptions
 from openstack.connection import Connection
@@ -72,3 +73,33 @@ def test_a_bad_endpoint_is_refused_by_the_field_that_is_wrong(
 def test_the_catalogue_is_managed_by_administrators(demo: Connection) -> None:
     assert demo.identity.post("/services", json={"service": {"type": "x"}}).status_code == 403
     assert demo.identity.get("/endpoints").status_code == 403
+
+
+def test_services_and_endpoints_are_changed(admin: Connection) -> None:
+    service = admin.identity.create_service(name="before", type=f"story-{new_hex_id()[:8]}")
+    admin.identity.update_service(service, name="after", is_enabled=False)
+    shown = admin.identity.get_service(service.id)
+    assert (shown.name, shown.is_enabled) == ("after", False)
+    endpoint = admin.identity.create_endpoint(
+        service_id=service.id, interface="public", url="http://192.0.2.1"
+    )
+    admin.identity.update_endpoint(endpoint, url="http://192.0.2.2", region_id="RegionOne")
+    changed = admin.identity.get_endpoint(endpoint.id)
+    assert (changed.url, changed.region_id) == ("http://192.0.2.2", "RegionOne")
+    with pytest.raises(exceptions.BadRequestException, match="nothing"):
+        admin.identity.update_endpoint(endpoint, service_id="nothing")
+    admin.identity.delete_endpoint(endpoint)
+    with pytest.raises(exceptions.NotFoundException):
+        admin.identity.get_endpoint(endpoint.id)
+    with pytest.raises(exceptions.NotFoundException):
+        admin.identity.get_region("Nowhere")
+
+
+def test_a_token_without_a_scope_has_no_catalogue(demo: Connection, http: httpx.Client) -> None:
+    identity = {"methods": ["token"], "token": {"id": demo.auth_token}}
+    auth = {"identity": identity, "scope": {"unscoped": {}}}
+    answer = http.post("/identity/v3/auth/tokens", json={"auth": auth})
+    headers = {"X-Auth-Token": answer.headers["X-Subject-Token"]}
+    assert http.get("/identity/v3/auth/catalog", headers=headers).status_code == 403
+    listed = http.get("/identity/v3/auth/projects", headers=headers).json()["projects"]
+    assert [one["id"] for one in listed] == [demo.current_project_id]

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from kumoi.base.errors import Unauthenticated
-from kumoi.cloud.domain.identity import authentication, bootstrap, revocation, user
+from kumoi.cloud.domain.identity import (
+    authentication,
+    bootstrap,
+    domain,
+    project,
+    revocation,
+    user,
+)
 from kumoi.cloud.domain.identity.authentication import Login, Named, WantedScope
 from kumoi.cloud.domain.identity.bootstrap import FirstPasswords
 from kumoi.cloud.domain.identity.token import TTL_MAX_S, Claims, Tokens
@@ -120,3 +127,40 @@ def test_rows_that_end_no_token_any_more_go(database: Database) -> None:
     with database.write() as connection:
         revocation.end_user(connection, claims.user_id, later)
         assert [kind for kind, _ in store.load(connection).ends] == ["user"]
+
+
+@pytest.mark.parametrize("gone", ["user", "domain"])
+def test_a_password_that_was_right_opens_nothing_once_its_user_is_disabled(
+    database: Database, gone: str
+) -> None:
+    claims = log_in(database)
+    with database.write() as connection:
+        if gone == "user":
+            user.update(connection, claims.user_id, {"enabled": False}, NOW)
+        else:
+            domain.update(connection, "default", {"enabled": False}, NOW)
+    with pytest.raises(Unauthenticated):
+        log_in(database)
+
+
+def test_a_password_change_that_lost_the_race_changes_nothing(database: Database) -> None:
+    claims = log_in(database)
+    with database.write() as connection, pytest.raises(Unauthenticated):
+        user.change_password(
+            connection, claims.user_id, checked_hash="older", new_hash="mine", now=NOW
+        )
+    assert log_in(database).user_generation == claims.user_generation
+
+
+def test_a_default_project_that_is_closed_leaves_the_login_without_one(
+    database: Database,
+) -> None:
+    claims = log_in(database)
+    assert claims.project is not None
+    login = Login(claims.user_id, "password", password_hash="demo hash")
+    with database.write() as connection:
+        project.update(connection, claims.project.id, {"enabled": False}, NOW)
+    with database.read() as connection:
+        found = authentication.claims(connection, login, None, now=NOW, ttl_s=TTL_S)
+    assert found.target_id is None
+    assert found.roles == []
