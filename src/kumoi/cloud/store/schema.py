@@ -27,7 +27,9 @@ AMONG_MAX = 5_000  # Databases bound the parameters of one statement.
 
 def fetch(connection: Connection, query: sa.Select[Any], noun: type[Noun]) -> list[Noun]:
     """Each row as a `noun`, whose fields are the row's columns."""
-    return [noun(**row) for row in connection.execute(query).mappings()]
+    rows = connection.execute(query)
+    names = tuple(rows.keys())
+    return [noun(**dict(zip(names, row, strict=True))) for row in rows]
 
 
 def fetch_one(connection: Connection, query: sa.Select[Any], noun: type[Noun]) -> Noun | None:
@@ -47,8 +49,23 @@ def among(
         yield from connection.execute(query.where(column.in_(some))).mappings()
 
 
+def fetch_among(
+    connection: Connection,
+    query: sa.Select[Any],
+    column: sa.Column[Any],
+    keys: Collection[Any],
+    noun: type[Noun],
+) -> list[Noun]:
+    """As `among`, each row as a noun."""
+    listed = list(keys)
+    found: list[Noun] = []
+    for start in range(0, len(listed), AMONG_MAX):
+        found += fetch(connection, query.where(column.in_(listed[start : start + AMONG_MAX])), noun)
+    return found
+
+
 def insert(connection: Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
-    connection.execute(sa.insert(table).values(**row))
+    connection.execute(sa.insert(table), dict(row))
 
 
 def insert_all(connection: Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -68,8 +68,7 @@ def find(connection: Connection, **values: Any) -> list[FloatingIp]:
 def of_ports(connection: Connection, port_ids: Collection[str]) -> list[FloatingIp]:
     """Those that lead to one of the ports."""
     query = sa.select(floating_ip).order_by(floating_ip.c.created_at, floating_ip.c.id)
-    rows = schema.among(connection, query, floating_ip.c.port_id, port_ids)
-    return [FloatingIp(**row) for row in rows]
+    return schema.fetch_among(connection, query, floating_ip.c.port_id, port_ids, FloatingIp)
 
 
 def page(connection: Connection, query: Query, *, project_id: str | None) -> list[FloatingIp]:

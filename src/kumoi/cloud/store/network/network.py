@@ -86,8 +86,8 @@ def usable_by(connection: Connection, project_id: str) -> list[Network]:
 
 
 def many(connection: Connection, keys: Collection[str]) -> dict[str, Network]:
-    rows = schema.among(connection, sa.select(network), network.c.id, keys)
-    return {row["id"]: Network(**row) for row in rows}
+    rows = schema.fetch_among(connection, sa.select(network), network.c.id, keys, Network)
+    return {row.id: row for row in rows}
 
 
 def every(connection: Connection) -> list[Network]:

@@ -98,15 +98,14 @@ def find(connection: Connection, **values: Any) -> list[Port]:
 
 
 def many(connection: Connection, keys: Collection[str]) -> dict[str, Port]:
-    rows = schema.among(connection, sa.select(port), port.c.id, keys)
-    return {row["id"]: Port(**row) for row in rows}
+    rows = schema.fetch_among(connection, sa.select(port), port.c.id, keys, Port)
+    return {row.id: row for row in rows}
 
 
 def of_devices(connection: Connection, device_ids: Collection[str]) -> list[Port]:
     """The ports of devices, in the order in which they were attached."""
     query = sa.select(port).order_by(port.c.device_index, port.c.id)
-    rows = schema.among(connection, query, port.c.device_id, device_ids)
-    return [Port(**row) for row in rows]
+    return schema.fetch_among(connection, query, port.c.device_id, device_ids, Port)
 
 
 def on_subnet(

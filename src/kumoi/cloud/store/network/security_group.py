@@ -59,8 +59,10 @@ def find(connection: Connection, **values: Any) -> list[SecurityGroup]:
 
 
 def many(connection: Connection, keys: Collection[str]) -> dict[str, SecurityGroup]:
-    rows = schema.among(connection, sa.select(security_group), security_group.c.id, keys)
-    return {row["id"]: SecurityGroup(**row) for row in rows}
+    rows = schema.fetch_among(
+        connection, sa.select(security_group), security_group.c.id, keys, SecurityGroup
+    )
+    return {row.id: row for row in rows}
 
 
 def page(connection: Connection, query: Query, *, project_id: str | None) -> list[SecurityGroup]:

@@ -87,8 +87,10 @@ def of_groups(
     table = security_group_rule
     query = sa.select(table).order_by(table.c.created_at, table.c.id)
     found: dict[str, list[SecurityGroupRule]] = defaultdict(list)
-    for row in schema.among(connection, query, table.c.security_group_id, group_ids):
-        found[row["security_group_id"]].append(SecurityGroupRule(**row))
+    for row in schema.fetch_among(
+        connection, query, table.c.security_group_id, group_ids, SecurityGroupRule
+    ):
+        found[row.security_group_id].append(row)
     return found
 
 

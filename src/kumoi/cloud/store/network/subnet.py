@@ -113,8 +113,8 @@ def every(connection: Connection) -> list[Subnet]:
 
 
 def many(connection: Connection, keys: Collection[str]) -> dict[str, Subnet]:
-    rows = schema.among(connection, sa.select(subnet), subnet.c.id, keys)
-    return {row["id"]: Subnet(**row) for row in rows}
+    rows = schema.fetch_among(connection, sa.select(subnet), subnet.c.id, keys, Subnet)
+    return {row.id: row for row in rows}
 
 
 def update(connection: Connection, key: str, *, now: datetime, **values: Any) -> None:
