@@ -63,6 +63,7 @@ def repository_url(settings: Settings) -> str:
 def push(settings: Settings, example: Path) -> str:
     """Commit the example on top of what was pushed before, and push it; the commit's id."""
     git_dir = settings.state / "demo" / "hello.git"
+    git_dir.parent.mkdir(exist_ok=True)
     url = repository_url(settings)
     env = _git_environment(settings)
 
