@@ -47,6 +47,17 @@ def test_limits_are_shown_with_what_is_used_and_go_back_to_the_defaults(
     assert demo.network.get_quota_default(project_id).ports == 500
 
 
+def test_a_limit_below_what_is_used_is_refused_when_that_is_asked_for(
+    demo: Connection, raw_admin: Raw
+) -> None:
+    demo.network.create_network(name="one")
+    path = f"quotas/{demo.current_project_id}"
+    wish = {"network": 0, "check_limit": True}
+    found = raw_admin.fault("PUT", path, {"quota": wish})
+    assert found[:2] == (400, "InvalidQuotaValue")
+    assert raw_admin("PUT", path, {"quota": {**wish, "force": True}}).status_code == 200
+
+
 def test_only_an_administrator_changes_a_quota(
     demo: Connection, other: Connection, raw: Raw
 ) -> None:

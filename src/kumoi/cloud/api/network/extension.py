@@ -34,6 +34,10 @@ EXTENSIONS = {
     "port-security": ("Port Security", "Whether a port is guarded."),
     "project-id": ("project_id field enabled", "Things have a project_id."),
     "provider": ("Provider Network", "How a network is carried."),
+    "quota-check-limit": (
+        "Quota engine limit check",
+        "A limit can be refused when it is below what is used.",
+    ),
     "quota_details": ("Quota details management support", "What is used of each quota."),
     "quotas": ("Quota management support", "Limits of each project."),
     "revision-if-match": (

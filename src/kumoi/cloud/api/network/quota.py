@@ -24,6 +24,8 @@ class Changes(Body):
     rbac_policy: Limit | Unset = UNSET
     security_group: Limit | Unset = UNSET
     security_group_rule: Limit | Unset = UNSET
+    check_limit: bool | Unset = UNSET
+    force: bool | Unset = UNSET
 
 
 def index(request: Request) -> Reply:
@@ -62,9 +64,13 @@ def show_details(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
+    """With `check_limit`, none goes below what is used, unless `force` says so."""
     values = body.given(body.one(request, "quota", Changes))
+    checked, forced = values.pop("check_limit", False), values.pop("force", False)
     with request.write() as connection:
-        limits = domain.update(connection, request.path["id"], values)
+        limits = domain.update(
+            connection, request.path["id"], values, check_used=checked and not forced
+        )
     return Reply(200, {"quota": limits})
 
 

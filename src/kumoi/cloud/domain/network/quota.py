@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import OverQuota
+from kumoi.base.errors import Invalid, OverQuota
 from kumoi.cloud.store.network import (
     floating_ip,
     network,
@@ -71,7 +71,21 @@ def every(connection: Connection) -> dict[str, dict[str, int]]:
     return {key: DEFAULTS | values for key, values in store.every(connection).items()}
 
 
-def update(connection: Connection, project_id: str, values: Mapping[str, int]) -> dict[str, int]:
+def update(
+    connection: Connection, project_id: str, values: Mapping[str, int], *, check_used: bool = False
+) -> dict[str, int]:
+    """Raises Invalid when `check_used` and a limit would be below what is used."""
+    below = [
+        resource
+        for resource, most in values.items()
+        if check_used and most != UNLIMITED and most < used(connection, project_id, resource)
+    ]
+    if below:
+        raise Invalid(
+            f"Change would make usage less than 0 for the following resources: {below}.",
+            field=below[0],
+            kind="InvalidQuotaValue",
+        )
     store.put(connection, project_id, values)
     return limits(connection, project_id)
 
