@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 from openstack.connection import Connection
+from tests.conftest import database_url
 from tests.running_cloud import RunningCloud, free_port
 
 from kumoi import config
@@ -113,16 +114,28 @@ class RunningPipeline:
 
 @pytest.fixture(scope="module")
 def pipeline(
-    cloud: RunningCloud, admin: Connection, tmp_path_factory: pytest.TempPathFactory
+    cloud: RunningCloud,
+    admin: Connection,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> Iterator[RunningPipeline]:
-    """For a file's stories. On SQLite for itself; the cloud beside it is on each database."""
+    """For a file's stories. Its store is on the same database as the cloud's."""
     folder = tmp_path_factory.mktemp("pipeline")
+    backend = "sqlite" if cloud.database.is_sqlite else "postgresql"
+    with database_url(backend, folder, request) as url:
+        yield from _running(cloud, admin, folder, url)
+
+
+def _running(
+    cloud: RunningCloud, admin: Connection, folder: Path, database: str
+) -> Iterator[RunningPipeline]:
     settings = Settings(
         name="story",
         state_dir=str(folder),
         api_public_url=cloud.url,
         region=cloud.settings.region,
         public_cidr=RANGE,
+        pipeline_database_url=database,
         pipeline_port=free_port(),
         login_attempts_per_minute=1_000,
     )

@@ -139,3 +139,33 @@ def test_a_pipeline_killed_at_any_moment_goes_on_where_it_was(
         assert found["stage"] == "configure"
         assert len(client.get("/pipeline/v1/runs").json()["runs"]) == 1
     assert len(list(demo.compute.servers())) == 3
+
+
+def test_an_application_credential_pushes_and_is_what_the_pipeline_works_with(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection
+) -> None:
+    """It cannot make another one, so it is itself what is delegated."""
+    given = demo.identity.create_application_credential(demo.current_user_id, name="ci")
+    run_id = pusher.run_id(pusher.push(user=given.id, password=given.secret))
+    with pipeline.client(demo) as client:
+        assert built(pipeline, client, run_id)["reason"] == ""
+    names = [one.name for one in demo.identity.application_credentials(demo.current_user_id)]
+    assert names == ["ci"]
+
+
+def test_a_branch_that_is_deleted_takes_its_environment_along(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection
+) -> None:
+    run_id = pusher.run_id(pusher.push())
+    with pipeline.client(demo) as client:
+        built(pipeline, client, run_id)
+        pusher.push(":main")
+
+        def gone() -> bool:
+            """The environment's end."""
+            found = pipeline.run_of(client, run_id)
+            return str(found["environment"]["status"]) == "deleted"
+
+        until(gone)
+        assert pipeline.run_of(client, run_id)["reason"] == "branch main was deleted"
+    assert not list(demo.compute.servers())
