@@ -98,6 +98,17 @@ def test_a_patch_must_say_that_it_is_one(demo: Connection) -> None:
     assert demo.image.patch(f"/images/{key}", json=[]).status_code == 415
 
 
+def test_the_older_way_of_writing_a_patch_works_too(demo: Connection) -> None:
+    key = queued(demo, shape="round")["id"]
+    headers = {"Content-Type": "application/openstack-images-v2.0-json-patch"}
+    steps = [{"replace": "/name", "value": "renamed"}, {"remove": "/shape"}]
+    answer = demo.image.patch(f"/images/{key}", json=steps, headers=headers)
+    assert answer.json()["name"] == "renamed"
+    assert "shape" not in answer.json()
+    for bad in ({"value": "x"}, {"add": "/a", "remove": "/b"}):
+        assert demo.image.patch(f"/images/{key}", json=[bad], headers=headers).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("attributes", "status", "field"),
     [

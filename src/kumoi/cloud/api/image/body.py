@@ -14,11 +14,11 @@ from kumoi.cloud.domain.image import patch
 from kumoi.cloud.domain.image.image import NewImage
 from kumoi.cloud.domain.image.patch import Change
 
-PATCH_TYPES = (
-    "application/openstack-images-v2.1-json-patch",
-    "application/openstack-images-v2.0-json-patch",
-)
+Operator = Literal["add", "replace", "remove"]
+PATCH = "application/openstack-images-v2.1-json-patch"
+OLD_PATCH = "application/openstack-images-v2.0-json-patch"
 CHANGES_MAX = 1_000
+OPERATIONS: tuple[Operator, ...] = ("add", "replace", "remove")
 
 Name = Annotated[str, msgspec.Meta(max_length=255)]
 Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -62,8 +62,17 @@ class Known(Body):
 class Operation(Body):
     """One step of a JSON patch."""
 
-    op: Literal["add", "replace", "remove"]
+    op: Operator
     path: str
+    value: Any = UNSET
+
+
+class OldOperation(Body):
+    """One step as the draft before the standard wrote it: the operation names the path."""
+
+    add: str | Unset = UNSET
+    replace: str | Unset = UNSET
+    remove: str | Unset = UNSET
     value: Any = UNSET
 
 
@@ -87,12 +96,23 @@ def new(request: Request) -> NewImage:
 def changes(request: Request) -> list[Change]:
     """Raises Invalid, UnsupportedMediaType, Forbidden."""
     content_type = request.http.headers.get("Content-Type", "").partition(";")[0].strip()
-    if content_type not in PATCH_TYPES:
-        raise UnsupportedMediaType(f"Content-Type must be {PATCH_TYPES[0]}")
-    found = [_change(step) for step in request.parse(list[Operation])]
-    if len(found) > CHANGES_MAX:
+    if content_type == PATCH:
+        steps = request.parse(list[Operation])
+    elif content_type == OLD_PATCH:
+        steps = [_modern(step) for step in request.parse(list[OldOperation])]
+    else:
+        raise UnsupportedMediaType(f"Content-Type must be {PATCH}")
+    if len(steps) > CHANGES_MAX:
         raise Invalid(f"At most {CHANGES_MAX} changes are allowed", field="body")
-    return found
+    return [_change(step) for step in steps]
+
+
+def _modern(step: OldOperation) -> Operation:
+    named = [(op, getattr(step, op)) for op in OPERATIONS if getattr(step, op) is not UNSET]
+    if len(named) != 1:
+        raise Invalid("A change names one of add, replace and remove", field="body")
+    ((op, path),) = named
+    return Operation(op=op, path=path, value=step.value)
 
 
 def _change(step: Operation) -> Change:
