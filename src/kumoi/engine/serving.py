@@ -34,12 +34,15 @@ class Certificates:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Port 0 takes a free one. Without certificates it is plain HTTP, for loopback only."""
+    """Without certificates it is plain HTTP, for loopback only. `grace_s` is how long requests that
+    are under way may take when the listener ends; 0 where all of them are safe to cut.
+    """
 
     app: ASGIApp
     host: str
     port: int
     certificates: Certificates | None = None
+    grace_s: int = GRACE_S
 
 
 class ClientCertificateProtocol(HttpToolsProtocol):
@@ -63,7 +66,7 @@ class _Server(uvicorn.Server):
 
 
 async def serve(listener: Listener) -> None:
-    """Until cancelled; then what is under way has GRACE_S to finish."""
+    """Until cancelled; then what is under way has its grace."""
     server = _Server(_config(listener))
     serving = asyncio.create_task(server.serve())
     try:
@@ -71,7 +74,7 @@ async def serve(listener: Listener) -> None:
     except asyncio.CancelledError:
         server.should_exit = True
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_S + 1):
+            async with asyncio.timeout(listener.grace_s + 1):
                 await serving
         raise
 
@@ -95,7 +98,7 @@ def _config(listener: Listener) -> uvicorn.Config:
         log_config=None,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=listener.grace_s,
         server_header=False,
         **tls,
     )

@@ -64,6 +64,7 @@ async def serve(settings: Settings, database: Database, clock: Clock) -> None:
                         settings.underlay_address,
                         settings.host_api_port,
                         hosts,
+                        grace_s=0,  # Long polls and reports, which a host repeats.
                     )
                 )
             )
