@@ -25,8 +25,8 @@ def figures(name: str, state_dir: str) -> list[Figure]:
             ]
         ).out
     )
-    ours = [row["memory_mib"] for row in status["processes"] if row["kind"] != "engine"]
-    engines = [row["memory_mib"] for row in status["processes"] if row["kind"] == "engine"]
+    ours = [row["memory_kib"] / 1024 for row in status["processes"] if row["kind"] != "engine"]
+    engines = [row["memory_kib"] / 1024 for row in status["processes"] if row["kind"] == "engine"]
     return [
         Figure("memory (PSS) of our own processes", [sum(ours)], "MiB", 300),
         Figure("with OVN and OVS", [sum(ours) + sum(engines)], "MiB", 450),

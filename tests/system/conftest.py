@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.system.live import LiveCloud, live_cloud
 
 from kumoi.base.process import Completed, run
 from kumoi.config import Settings, parse
@@ -71,6 +72,16 @@ def engine_host() -> Iterator[EngineHost]:
             yield host
         finally:
             host.reclaim()
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
+    """A whole cloud, brought up once for all tests that need one."""
+    with (
+        _free_slot() as slot,
+        live_cloud(f"klive{slot}", 240 + slot, tmp_path_factory.mktemp("home")) as cloud,
+    ):
+        yield cloud
 
 
 @contextlib.contextmanager

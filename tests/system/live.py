@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -46,6 +47,11 @@ class LiveCloud:
         }
 
     @property
+    def tls(self) -> ssl.SSLContext:
+        """Trusts the cloud's own authority."""
+        return ssl.create_default_context(cafile=str(self.settings.pki_dir / "ca.crt"))
+
+    @property
     def clouds_yaml(self) -> dict[str, Any]:
         text = (self.config_home / ".config/openstack/clouds.yaml").read_text()
         loaded: dict[str, Any] = yaml.safe_load(text)
@@ -80,14 +86,16 @@ class LiveCloud:
         return json.loads(done.out) if done.out.strip() and done.status == 0 else done
 
     def pid(self, unit: str) -> int:
-        """The process of a role or engine, as status tells it."""
-        status = json.loads(self.kumoi("status", "--json").out)
-        return int(next(row["pid"] for row in status["processes"] if row["name"] == unit))
+        """The process of a role or engine, as its supervisor wrote it down; 0 while there is none."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            return int((self.settings.run_dir / f"{unit}.pid").read_text().split()[0])
+        return 0
 
     def init_pid(self, server_id: str) -> int:
         """The first process of a server."""
-        where = self.settings.host_dir / "lxc"
-        return int(run(["lxc-info", "-P", where, "-n", server_id, "-p", "-H"]).out)
+        where = self.settings.host_dir / "servers"
+        ask = ["lxc-info", "-P", where, "-n", server_id, "-p", "-H"]
+        return int(run(ask, namespace=self.settings.host_name).out)
 
     def ssh(self, address: str, key: Path, command: str, *, check: bool = True) -> Completed:
         return run(

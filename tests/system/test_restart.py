@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 from openstack.connection import Connection
 from tests.system.live import LiveCloud, eventually, pings
@@ -84,10 +87,19 @@ def _kill_and_wait_for_the_next(live: LiveCloud, unit: str) -> None:
 
     def back() -> bool:
         now = live.pid(unit)
-        return now not in (0, before)
+        return now not in (0, before) and Path(f"/proc/{now}").exists()
 
     eventually(back, within_s=20, what=f"{unit} is back")
     time.sleep(1.0)  # Traffic goes on with the new one, for the pings to notice.
+    if unit == "api":
+        eventually(lambda: _answers(live), within_s=20, what="the API answers")
+
+
+def _answers(live: LiveCloud) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        url = f"{live.settings.api_url}/identity/v3"
+        return httpx.get(url, verify=live.tls).status_code == 200
+    return False
 
 
 def test_servers_are_where_they_were_after_the_agent_is_killed(
