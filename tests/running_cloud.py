@@ -17,13 +17,13 @@ from pathlib import Path
 import httpx
 import msgspec
 import openstack
-from kumoi.cloud.api.host.app import host_app
 from openstack.connection import Connection
 
 from kumoi.base.clock import Clock
 from kumoi.base.secret import Secret
 from kumoi.cloud.api import serve as api_serve
 from kumoi.cloud.api.app import App
+from kumoi.cloud.api.host.app import host_app
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import bootstrap
 from kumoi.cloud.hostapi import messages

@@ -94,7 +94,7 @@ class LiveCloud:
     def init_pid(self, server_id: str) -> int:
         """The first process of a server."""
         where = self.settings.host_dir / "servers"
-        ask = ["lxc-info", "-P", where, "-n", server_id, "-p", "-H"]
+        ask: list[str | Path] = ["lxc-info", "-P", where, "-n", server_id, "-p", "-H"]
         return int(run(ask, namespace=self.settings.host_name).out)
 
     def ssh(self, address: str, key: Path, command: str, *, check: bool = True) -> Completed:
