@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from openstack import exceptions
 from openstack.connection import Connection
+
 from tests.stories.network.conftest import Raw
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from openstack import exceptions
 from openstack.connection import Connection
+
 from tests.stories.network.conftest import Raw
 
 
@@ -193,6 +194,26 @@ def test_the_ports_of_routers_are_deleted_with_them_only(
     router = demo.network.create_router(name="gate")
     made = demo.network.add_interface_to_router(router, subnet_id=network.subnet_ids[0])
     assert raw.fault("DELETE", f"ports/{made['port_id']}")[:2] == (409, "ServicePortInUse")
+
+
+def test_nobody_gets_onto_a_router_by_naming_it(
+    demo: Connection, other: Connection, network: Any
+) -> None:
+    router = other.network.create_router(name="theirs")
+    wish = {"device_owner": "network:router_interface", "device_id": router.id}
+    with pytest.raises(exceptions.ForbiddenException):
+        demo.network.create_port(network_id=network.id, **wish)
+    port = demo.network.create_port(network_id=network.id)
+    with pytest.raises(exceptions.ForbiddenException):
+        demo.network.update_port(port.id, **wish)
+
+
+def test_the_ports_of_routers_keep_their_router(demo: Connection, network: Any, raw: Raw) -> None:
+    router = demo.network.create_router(name="gate")
+    made = demo.network.add_interface_to_router(router, subnet_id=network.subnet_ids[0])
+    for wish in ({"device_id": "server1"}, {"device_owner": ""}):
+        found = raw.fault("PUT", f"ports/{made['port_id']}", {"port": wish})
+        assert found[:2] == (409, "PortInUse")
 
 
 def test_another_tenants_port_does_not_exist(

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from openstack import exceptions
 from openstack.connection import Connection
+
 from tests.stories.network.conftest import Raw
 
 PARALLEL = 50

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from openstack import exceptions
 from openstack.connection import Connection
+
 from tests.stories.network.conftest import Raw
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from openstack.connection import Connection
+
 from tests.stories.network.conftest import Raw
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 from openstack.connection import Connection
+
 from tests.running_cloud import RunningCloud
 from tests.stories.network.conftest import Raw
 

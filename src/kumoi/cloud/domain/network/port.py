@@ -15,10 +15,10 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound, Transient
+from kumoi.base.errors import Conflict, Invalid, NotFound, Transient
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.network import fixed_ip, owner, quota, security_group
+from kumoi.cloud.domain.network import fixed_ip, owner, port_permission, quota, security_group
 from kumoi.cloud.domain.network import network as network_domain
 from kumoi.cloud.domain.network.fixed_ip import Pair, Place, WantedIp
 from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
@@ -33,10 +33,6 @@ from kumoi.engine import feed
 MAC_PREFIX = "fa:16:3e"
 MAC_TRIES = 16
 DOWN = "DOWN"
-
-# What only an administrator or the network's owner may say.
-OWNER_ONLY = ("mac_address", "port_security_enabled", "allowed_address_pairs")
-ADMIN_ONLY = ("host",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +63,7 @@ def create(connection: Connection, caller: Caller, wanted: NewPort, now: datetim
     and Conflict when an address is taken or none is left.
     """
     network = network_domain.get(connection, caller, wanted.network_id)
-    _require_may_create(caller, network, wanted)
+    port_permission.require_may_create(caller, network, wanted)
     security_group.require_all(connection, caller, wanted.security_group_ids or ())
     return make(connection, wanted, now)
 
@@ -166,7 +162,7 @@ def update(
     """`values` has columns, and `fixed_ips` as WantedIps. Raises as `create` does."""
     row = get(connection, caller, key)
     network = network_domain.get(connection, caller, row.network_id)
-    _require_may_change(caller, network, row, values)
+    port_permission.require_may_change(caller, network, row, values)
     if "security_group_ids" in values:
         security_group.require_all(connection, caller, values["security_group_ids"])
     return change(connection, row, values, now)
@@ -266,7 +262,7 @@ def _with_groups(connection: Connection, row: Port, wanted: NewPort, now: dateti
     if (
         wanted.security_group_ids is None
         and row.port_security_enabled
-        and not _is_networks(row.device_owner)
+        and not owner.is_networks(row.device_owner)
     ):
         default = security_group.ensure_default(connection, wanted.project_id, now)
         return replace(row, security_group_ids=[default.id])
@@ -343,49 +339,6 @@ def _require_consistent(row: Port, values: Mapping[str, Any]) -> None:
             "Port Security must be enabled in order to have allowed address pairs on a port.",
             kind="AddressPairAndPortSecurityRequired",
         )
-
-
-def _require_may_create(caller: Caller, network: Network, wanted: NewPort) -> None:
-    if not caller.sees(wanted.project_id):
-        raise Forbidden("rule:create_port is disallowed by policy")
-    owns = caller.sees(network.project_id)
-    if not (owns or network.shared):
-        raise Forbidden(f"Tenant {caller.project_id} not allowed to create port on this network")
-    asked = {name for name in OWNER_ONLY if getattr(wanted, name) not in (None, ())}
-    if any(one.ip_address is not None for one in wanted.fixed_ips or ()):
-        asked.add("fixed_ips:ip_address")
-    if _is_networks(wanted.device_owner):
-        asked.add("device_owner")
-    if asked and not owns:
-        raise _disallowed("create_port", asked)
-    if wanted.host and not caller.is_admin:
-        raise _disallowed("create_port", {"binding:host_id"})
-
-
-def _require_may_change(
-    caller: Caller, network: Network, row: Port, values: Mapping[str, Any]
-) -> None:
-    if not caller.sees(row.project_id):
-        raise Forbidden("rule:update_port is disallowed by policy")
-    owns = caller.sees(network.project_id)
-    asked = {name for name in OWNER_ONLY if values.get(name) not in (None, [])}
-    if any(one.ip_address is not None for one in values.get("fixed_ips") or ()):
-        asked.add("fixed_ips:ip_address")
-    if _is_networks(values.get("device_owner", "")):
-        asked.add("device_owner")
-    if asked and not owns:
-        raise _disallowed("update_port", asked)
-    if "host" in values and not caller.is_admin:
-        raise _disallowed("update_port", {"binding:host_id"})
-
-
-def _disallowed(action: str, names: set[str]) -> Forbidden:
-    rules = " and ".join(f"rule:{action}:{name}" for name in sorted(names))
-    return Forbidden(f"({rules}) is disallowed by policy")
-
-
-def _is_networks(device_owner: str) -> bool:
-    return device_owner.startswith(owner.NETWORK_PREFIX)
 
 
 def _tell_host(connection: Connection, row: Port) -> None:
