@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -37,7 +39,9 @@ def test_a_server_is_build_until_its_host_says_it_runs(bench: Workbench) -> None
 
 
 def test_the_host_is_told_all_it_needs(bench: Workbench, demo: Connection) -> None:
-    key = demo.compute.create_keypair(name="told", public_key=keypair.generate("ssh", "me").public_key)
+    key = demo.compute.create_keypair(
+        name="told", public_key=keypair.generate("ssh", "me").public_key
+    )
     user_data = base64.b64encode(b"#cloud-config\n").decode()
     made = bench.server("Web Server_1.example", key_name="told", user_data=user_data)
     told = bench.told(made)
@@ -147,14 +151,15 @@ def test_several_servers_of_one_request_share_a_reservation(
 
 def test_another_tenants_server_does_not_exist(bench: Workbench, other: Connection) -> None:
     made = bench.active()
-    for attempt in (
+    attempts: list[Callable[[], Any]] = [
         lambda: other.compute.get_server(made.id),
         lambda: other.compute.delete_server(made.id, ignore_missing=False),
         lambda: other.compute.stop_server(made.id),
         lambda: other.compute.update_server(made.id, name="mine"),
         lambda: other.compute.get_server_metadata(made.id),
         lambda: other.compute.create_server_interface(made.id),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(exceptions.NotFoundException):
             attempt()
     assert list(other.compute.servers()) == []

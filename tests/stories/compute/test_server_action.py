@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from openstack import exceptions
 from openstack.connection import Connection
@@ -96,12 +99,13 @@ def test_a_locked_server_is_left_alone_until_it_is_unlocked(
 
 def test_what_containers_cannot_do_is_refused_in_words(bench: Workbench, demo: Connection) -> None:
     made = bench.active()
-    for attempt in (
+    attempts: list[Callable[[], Any]] = [
         lambda: demo.compute.change_server_password(made, "secret"),
         lambda: demo.compute.suspend_server(made),
         lambda: demo.compute.resize_server(made, bench.flavor_id),
         lambda: demo.compute.get_server_console_url(made, "novnc"),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(exceptions.HttpException) as refused:
             attempt()
         assert refused.value.status_code in (404, 501)

@@ -111,7 +111,7 @@ class Server(Message, frozen=True, kw_only=True):
 
 class Wanted(Message, frozen=True, kw_only=True):
     """Servers that changed after `since`; with `complete`, all of this host's, so that whatever
-    else the host has must go. `images` are worth having ready.
+    else the host has must go. `images` are worth having ready; none is nothing new of them.
     """
 
     revision: int

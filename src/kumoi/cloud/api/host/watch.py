@@ -20,11 +20,9 @@ async def show(request: Request) -> Reply:
     host_id = caller.host_of(request)
     since = int(_number(request, "since"))
     wait_s = min(_number(request, "wait_s"), WAIT_MAX_S)
+    if since > 0 and wait_s > 0:
+        await caller.hub_of(request).wait(topic(host_id), since, wait_s)
     answer = await anyio.to_thread.run_sync(_look, request, host_id, since)
-    if not answer.complete and not answer.servers and wait_s > 0:
-        hub = caller.hub_of(request)
-        if await hub.wait(topic(host_id), since, wait_s):
-            answer = await anyio.to_thread.run_sync(_look, request, host_id, since)
     return Reply(200, answer)
 
 

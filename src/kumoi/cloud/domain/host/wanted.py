@@ -21,7 +21,10 @@ GENERATION_LAST = 2**31 - 1  # Newer than any: what is nobody's must go.
 
 
 def since(connection: Connection, host_id: str, revision: int) -> Wanted:
-    """What changed after the revision; everything for 0, and for one that we never gave."""
+    """What changed after the revision; everything for 0, and for one that we never gave.
+
+    Images to prefetch are told when there is nothing more urgent.
+    """
     latest = feed.latest(connection)
     if revision <= 0 or revision > latest:
         rows = store.on_host(connection, host_id)
@@ -35,11 +38,12 @@ def since(connection: Connection, host_id: str, revision: int) -> Wanted:
     rows = store.several(connection, changes.keys) if changes.keys else []
     mine = [row for row in rows if row.host_id == host_id and not row.deleted]
     gone = sorted(set(changes.keys) - {row.id for row in mine})
+    servers = [*_messages(connection, mine), *(_absent(key) for key in gone)]
     return Wanted(
         revision=changes.revision,
         complete=False,
-        servers=[*_messages(connection, mine), *(_absent(key) for key in gone)],
-        images=prefetch.images(connection),
+        servers=servers,
+        images=[] if servers else prefetch.images(connection),
     )
 
 

@@ -252,7 +252,9 @@ def used_slots(connection: Connection, host_id: str) -> set[int]:
 
 def next_number(connection: Connection) -> int:
     most = connection.execute(
-        sa.select(server.c.number).order_by(server.c.created_at.desc(), server.c.number.desc())
+        sa.select(server.c.number)
+        .order_by(server.c.created_at.desc(), server.c.number.desc())
+        .limit(1)
     ).first()
     return 1 if most is None else most.number + 1
 

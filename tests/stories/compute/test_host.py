@@ -1,0 +1,137 @@
+"""Hosts: what an administrator sees of them, what they may fetch, and when they are down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from openstack import exceptions
+from openstack.connection import Connection
+from tests.running_cloud import HOST_HEADER, RunningCloud
+from tests.stories.compute.conftest import Workbench, tarball
+
+from kumoi.base.clock import SetClock
+from kumoi.base.ids import new_id
+from kumoi.cloud.hostapi.messages import PATH
+from kumoi.cloud.reconcilers.host import HostReconciler
+from kumoi.cloud.reconcilers.server import BUILD_S, KEPT_S, ServerReconciler
+
+
+def later(cloud: RunningCloud, seconds: float) -> SetClock:
+    return SetClock(at=cloud.services.clock.now() + timedelta(seconds=seconds))
+
+
+def test_claims_come_and_go_with_servers(
+    bench: Workbench, admin: Connection, demo: Connection
+) -> None:
+    def used() -> int:
+        (server_count,) = [
+            len(host.servers or [])
+            for host in admin.compute.hypervisors(details=True, with_servers=True)
+            if host.name == "host1"
+        ]
+        return server_count
+
+    before = used()
+    made = bench.active()
+    assert used() == before + 1
+    demo.compute.delete_server(made)
+    bench.cloud.host.settle()
+    assert used() == before
+
+
+def test_a_silent_host_is_down_and_gets_no_servers_until_it_is_heard(
+    bench: Workbench, admin: Connection
+) -> None:
+    reconciler = HostReconciler(bench.cloud.database, later(bench.cloud, 60), silent_s=30)
+    reconciler.round()
+    assert {service.state for service in admin.compute.services()} == {"down"}
+    failed = bench.show(bench.server())
+    assert failed.status == "ERROR"
+    assert "down" in failed.fault["message"]
+    bench.cloud.host.register()
+    assert "up" in {service.state for service in admin.compute.services()}
+    assert bench.active("again").status == "ACTIVE"
+
+
+def test_a_disabled_host_keeps_its_servers_and_gets_no_more(
+    bench: Workbench, admin: Connection
+) -> None:
+    made = bench.active()
+    services = list(admin.compute.services())
+    for service in services:
+        admin.compute.disable_service(service, disabled_reason="repair")
+    assert "disabled" in bench.show(bench.server("more")).fault["message"]
+    assert bench.show(made).status == "ACTIVE"
+    admin.compute.enable_service(next(one for one in services if one.host == "host1"))
+
+
+def test_a_tenant_sees_nothing_of_hosts(bench: Workbench, demo: Connection) -> None:
+    made = bench.active()
+    assert (made.compute_host, made.hypervisor_hostname) == (None, None)
+    attempts: list[Callable[[], Any]] = [
+        lambda: list(demo.compute.hypervisors()),
+        lambda: list(demo.compute.services()),
+        lambda: list(demo.compute.aggregates()),
+    ]
+    for attempt in attempts:
+        with pytest.raises(exceptions.ForbiddenException):
+            attempt()
+    (zone,) = demo.compute.availability_zones()
+    assert (zone.name, zone.state) == ("nova", {"available": True})
+
+
+def test_a_build_that_takes_too_long_is_an_error_until_its_host_reports(
+    bench: Workbench,
+) -> None:
+    made = bench.server()
+    ServerReconciler(bench.cloud.database, later(bench.cloud, BUILD_S + 60)).round()
+    assert "took longer" in bench.show(made).fault["message"]
+    bench.cloud.host.settle()
+    assert bench.show(made).status == "ACTIVE"
+
+
+def test_servers_long_deleted_are_forgotten(
+    bench: Workbench, admin: Connection, demo: Connection
+) -> None:
+    made = bench.active()
+    demo.compute.delete_server(made)
+    bench.cloud.host.settle()
+    assert made.id in [one.id for one in admin.compute.servers(all_projects=True, deleted=True)]
+    ServerReconciler(bench.cloud.database, later(bench.cloud, KEPT_S + 60)).round()
+    assert list(admin.compute.servers(all_projects=True, deleted=True)) == []
+
+
+def test_an_administrator_deletes_a_server_whose_host_is_gone(
+    bench: Workbench, admin: Connection
+) -> None:
+    made = bench.active()
+    HostReconciler(bench.cloud.database, later(bench.cloud, 60), silent_s=30).round()
+    admin.compute.delete_server(made, force=True)
+    with pytest.raises(exceptions.NotFoundException):
+        bench.show(made)
+    bench.cloud.host.register()
+    assert made.id not in [one.id for one in bench.cloud.host.wanted().servers]
+
+
+def test_a_host_fetches_public_images_and_those_of_its_servers(
+    bench: Workbench, demo: Connection
+) -> None:
+    private = demo.image.create_image(
+        "mine", data=tarball(), disk_format="root-tar", container_format="bare"
+    )
+
+    def fetch(image_id: str) -> httpx.Response:
+        host = bench.cloud.host
+        return httpx.get(f"{host.url}{PATH}/images/{image_id}", headers={HOST_HEADER: host.name})
+
+    assert fetch(bench.image_id).content == tarball()
+    assert fetch(private.id).status_code == 404
+    bench.server(image_id=private.id)
+    answer = fetch(private.id)
+    assert answer.content == tarball()
+    assert len(answer.headers["X-Kumoi-Sha256"]) == 64
+    assert fetch(new_id()).status_code == 404

@@ -1,0 +1,42 @@
+"""Keypairs: a user's own, in whatever project."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from openstack import exceptions
+from openstack.connection import Connection
+
+from kumoi.cloud.domain.compute import keypair
+
+
+def test_a_key_is_brought_shown_and_deleted(demo: Connection, other: Connection) -> None:
+    material = keypair.generate("ssh", "mine")
+    made = demo.compute.create_keypair(name="me@work", public_key=material.public_key)
+    assert (made.fingerprint, made.type) == (material.fingerprint, "ssh")
+    assert demo.compute.get_keypair("me@work").public_key == material.public_key
+    assert [key.name for key in demo.compute.keypairs()] == ["me@work"]
+    assert list(other.compute.keypairs()) == []
+    with pytest.raises(exceptions.ConflictException):
+        demo.compute.create_keypair(name="me@work", public_key=material.public_key)
+    demo.compute.delete_keypair("me@work")
+    with pytest.raises(exceptions.NotFoundException):
+        demo.compute.get_keypair("me@work")
+
+
+def test_before_2_92_a_key_is_made_and_its_private_half_shown_once(
+    demo: Connection, http: httpx.Client
+) -> None:
+    answer = http.post(
+        "/compute/v2.1/os-keypairs",
+        json={"keypair": {"name": "made"}},
+        headers={"X-Auth-Token": demo.auth_token, "OpenStack-API-Version": "compute 2.91"},
+    )
+    assert answer.status_code == 201
+    assert "PRIVATE KEY" in answer.json()["keypair"]["private_key"]
+    assert demo.compute.get_keypair("made").private_key is None
+
+
+def test_what_is_no_key_is_refused(demo: Connection) -> None:
+    with pytest.raises(exceptions.BadRequestException, match="public key"):
+        demo.compute.create_keypair(name="bad", public_key="ssh-rsa nonsense")

@@ -1,0 +1,86 @@
+"""What a server's status is, from what is wanted and what is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from kumoi.base.errors import Conflict
+from kumoi.cloud.domain.compute import status
+from kumoi.cloud.hostapi.messages import Power, State
+from kumoi.cloud.store.compute.server import Server
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SETTLED: dict[str, Any] = {
+    "power": Power.RUNNING.value,
+    "state": State.RUNNING.value,
+    "launched_at": NOW,
+    "deleted": False,
+    "generation": 1,
+    "observed_generation": 1,
+}
+ZEROES = (
+    "boot",
+    "hard_boot",
+    "build",
+    "observed_boot",
+    "observed_hard_boot",
+    "observed_build",
+)
+
+
+def server(**values: Any) -> Server:
+    """One that runs as wanted, but for these columns."""
+    blank: dict[str, Any] = dict.fromkeys(Server.__struct_fields__)
+    return msgspec.structs.replace(Server(**blank), **(dict.fromkeys(ZEROES, 0) | SETTLED | values))
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({}, ("ACTIVE", "active", None, 1)),
+        ({"state": "building", "launched_at": None}, ("BUILD", "building", "spawning", 0)),
+        ({"state": "failed", "launched_at": None}, ("ERROR", "error", None, 0)),
+        ({"state": "stopped", "power": "stopped"}, ("SHUTOFF", "stopped", None, 4)),
+        ({"state": "stopped"}, ("SHUTOFF", "stopped", None, 4)),
+        ({"state": "stopped", "generation": 2}, ("SHUTOFF", "stopped", "powering-on", 4)),
+        ({"power": "stopped", "generation": 2}, ("ACTIVE", "active", "powering-off", 1)),
+        ({"power": "paused", "generation": 2}, ("ACTIVE", "active", "pausing", 1)),
+        ({"state": "paused", "power": "paused"}, ("PAUSED", "paused", None, 3)),
+        ({"state": "paused", "generation": 2}, ("PAUSED", "paused", "unpausing", 3)),
+        ({"boot": 1, "generation": 2}, ("REBOOT", "active", "reboot_started", 1)),
+        (
+            {"hard_boot": 1, "generation": 2, "state": "stopped"},
+            ("HARD_REBOOT", "stopped", "reboot_started_hard", 4),
+        ),
+        ({"build": 1, "generation": 2}, ("REBUILD", "active", "rebuilding", 1)),
+        (
+            {"build": 1, "generation": 2, "state": "building"},
+            ("REBUILD", "active", "rebuilding", 0),
+        ),
+        (
+            {"hard_boot": 1, "generation": 2, "state": "failed"},
+            ("HARD_REBOOT", "error", "reboot_started_hard", 0),
+        ),
+        ({"power": "absent", "generation": 2}, ("ACTIVE", "active", "deleting", 1)),
+        (
+            {"power": "absent", "state": "building", "launched_at": None},
+            ("BUILD", "building", "deleting", 0),
+        ),
+        ({"deleted": True, "power": "absent"}, ("DELETED", "deleted", None, 0)),
+    ],
+)
+def test_status(values: dict[str, Any], shown: tuple[str, str, str | None, int]) -> None:
+    now = status.of(server(**values))
+    assert (now.status, now.vm_state, now.task_state, now.power_state) == shown
+
+
+def test_an_action_needs_the_right_state_and_nothing_under_way() -> None:
+    status.require(server(), "stop", vm_states=("active",))
+    with pytest.raises(Conflict, match="while it is in vm_state active"):
+        status.require(server(), "start", vm_states=("stopped",))
+    with pytest.raises(Conflict, match="while it is in task_state powering-off"):
+        status.require(server(power="stopped", generation=2), "stop", vm_states=("active",))
