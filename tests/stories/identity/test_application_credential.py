@@ -109,6 +109,15 @@ def test_a_role_that_the_token_has_not_is_not_given_on(demo: Connection) -> None
         create(demo, roles=[{"name": "admin"}])
 
 
+def test_a_role_given_since_the_token_was_made_can_be_given_on(
+    admin: Connection, demo: Connection
+) -> None:
+    role = admin.identity.create_role(name=f"role-{new_hex_id()[:8]}")
+    demo.authorize()
+    admin.identity.assign_project_role_to_user(demo.current_project_id, demo.current_user_id, role)
+    assert [one["id"] for one in create(demo, roles=[{"id": role.id}]).roles] == [role.id]
+
+
 def test_credentials_make_credentials_only_when_unrestricted(
     cloud: RunningCloud, demo: Connection
 ) -> None:

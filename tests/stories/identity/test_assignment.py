@@ -106,6 +106,19 @@ def test_a_role_on_a_domain_is_assigned_checked_and_taken(
     assert not admin.identity.validate_user_has_domain_role("default", me, reader)
 
 
+def test_a_role_on_the_system_is_assigned_listed_and_taken(
+    admin: Connection, demo: Connection
+) -> None:
+    reader, me = admin.identity.find_role("reader"), demo.current_user_id
+    admin.identity.assign_system_role_to_user(me, reader, "all")
+    assert admin.identity.validate_user_has_system_role(me, reader, "all")
+    path = f"/role_assignments?scope.system=all&user.id={me}&include_names"
+    (one,) = admin.identity.get(path).json()["role_assignments"]
+    assert (one["scope"], one["role"]["name"]) == ({"system": {"all": True}}, "reader")
+    admin.identity.unassign_system_role_from_user(me, reader, "all")
+    assert not admin.identity.validate_user_has_system_role(me, reader, "all")
+
+
 def test_what_is_not_there_cannot_be_assigned(admin: Connection, demo: Connection) -> None:
     member, me = admin.identity.find_role("member"), demo.current_user_id
     for path in (

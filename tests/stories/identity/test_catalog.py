@@ -16,20 +16,57 @@ def types(connection: Connection) -> dict[str, list[str]]:
 def test_a_service_shows_once_it_has_an_endpoint(admin: Connection, demo: Connection) -> None:
     type_ = f"story-{new_hex_id()[:8]}"
     service = admin.identity.create_service(name="s", type=type_, description="of a story")
+    region = admin.identity.create_region(id=f"Region-{type_}")
     assert type_ not in types(demo)
     endpoint = admin.identity.create_endpoint(
         service_id=service.id,
         interface="public",
         url="http://192.0.2.1/$(project_id)s",
-        region_id="RegionTwo",
+        region_id=region.id,
     )
     assert types(demo)[type_] == [f"http://192.0.2.1/{demo.current_project_id}"]
-    assert "RegionTwo" in [one.id for one in demo.identity.regions()]
     admin.identity.update_endpoint(endpoint, is_enabled=False)
     assert type_ not in types(demo)
     admin.identity.delete_service(service)
     with pytest.raises(exceptions.NotFoundException):
         admin.identity.get_endpoint(endpoint.id)
+
+
+def test_a_region_stays_while_an_endpoint_is_in_it(admin: Connection, demo: Connection) -> None:
+    name = f"region-{new_hex_id()[:8]}"
+    region = admin.identity.create_region(id=name, description="of a story")
+    below = admin.identity.create_region(parent_region_id=name)
+    assert admin.identity.update_region(below, description="below").description == "below"
+    assert {region.id, below.id} <= {one.id for one in demo.identity.regions()}
+    assert [one.id for one in demo.identity.regions(parent_region_id=name)] == [below.id]
+    with pytest.raises(exceptions.ForbiddenException):
+        admin.identity.delete_region(region)
+    admin.identity.delete_region(below)
+    service = admin.identity.create_service(name="s", type=name)
+    body = {"service_id": service.id, "interface": "public", "url": "http://192.0.2.1"}
+    answer = admin.identity.post("/endpoints", json={"endpoint": {**body, "region_id": "None"}})
+    assert answer.status_code == 400
+    admin.identity.create_endpoint(**body, region_id=name)
+    with pytest.raises(exceptions.ForbiddenException):
+        admin.identity.delete_region(region)
+    admin.identity.delete_service(service)
+    admin.identity.delete_region(region)
+    with pytest.raises(exceptions.NotFoundException):
+        admin.identity.get_region(name)
+
+
+def test_an_older_client_makes_the_region_with_its_endpoint(admin: Connection) -> None:
+    name = f"region-{new_hex_id()[:8]}"
+    service = admin.identity.create_service(name="s", type=name)
+    body = {"service_id": service.id, "interface": "public", "url": "http://192.0.2.1"}
+    answer = admin.identity.post("/endpoints", json={"endpoint": {**body, "region": name}})
+    assert answer.json()["endpoint"]["region_id"] == name
+    assert admin.identity.get_region(name).id == name
+    again = admin.identity.post("/regions", json={"region": {"id": name}})
+    assert again.status_code == 409
+    renamed = admin.identity.put(f"/regions/{name}-2", json={"region": {"id": name}})
+    assert renamed.status_code == 400
+    assert admin.identity.put(f"/regions/{name}-2", json={"region": {}}).status_code == 201
 
 
 def test_the_clouds_own_services_are_there(admin: Connection) -> None:

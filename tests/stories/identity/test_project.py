@@ -116,7 +116,7 @@ def test_the_default_domain_stays(admin: Connection, demo: Connection) -> None:
     [
         ({"project": {"name": "a", "parent_id": "nowhere"}}, "nowhere"),
         ({"project": {"name": "a", "tags": ["a,b"]}}, "tags"),
-        ({"project": {"name": "a" * 256}}, "name"),
+        ({"project": {"name": "a" * 65}}, "name"),
         ({"project": {"name": "a", "is_domain": True}}, "domain"),
         ({"project": {"name": "a", "colour": "blue"}}, "colour"),
     ],

@@ -76,6 +76,19 @@ def test_an_administrator_of_a_domain_gets_a_token_for_it(http: httpx.Client) ->
     assert refused.status_code == 401
 
 
+def test_an_administrator_of_the_system_gets_a_token_for_it(http: httpx.Client) -> None:
+    body = login(ADMIN_PASSWORD, "admin", scope={"system": {"all": True}})
+    answer = http.post(TOKENS, json=body)
+    token = answer.json()["token"]
+    assert token["system"] == {"all": True}
+    assert "project" not in token
+    assert "admin" in [role["name"] for role in token["roles"]]
+    headers = {"X-Auth-Token": answer.headers["X-Subject-Token"]}
+    assert http.get("/identity/v3/users", headers=headers).status_code == 200
+    listed = http.get("/identity/v3/auth/system", headers=headers).json()["system"]
+    assert listed == [{"all": True}]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -105,6 +118,7 @@ def test_whatever_is_wrong_with_a_login_the_answer_is_the_same(
         ({"auth": {"identity": {"methods": "password"}}}, "methods"),
         (login(scope={"project": {"name": "demo"}}), "project"),
         (login(scope={"planet": {}}), "planet"),
+        (login(scope={"system": {"all": False}}), "all"),
         (login(scope="galaxy"), "galaxy"),
     ],
 )

@@ -1,7 +1,7 @@
 """Role assignments: who has which role where.
 
 The path says it all: /projects/{id}/users/{actor_id}/roles/{role_id}, and the like for domains and
-groups.
+groups. The system has no id: /system/users/{actor_id}/roles/{role_id}.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kumoi.cloud.domain.identity import assignment as domain
 from kumoi.cloud.domain.identity import assignment_list
 from kumoi.cloud.domain.identity.assignment_list import Wanted
 from kumoi.cloud.store.identity import names as names_of
-from kumoi.cloud.store.identity.assignment import Actor, Assignment, Target
+from kumoi.cloud.store.identity.assignment import SYSTEM_ID, Actor, Assignment, Target
 from kumoi.cloud.store.identity.names import Name
 
 FILTERS = {
@@ -58,10 +58,11 @@ def revoke(request: Request) -> Reply:
 
 def index(request: Request) -> Reply:
     """`effective` resolves groups and implied roles; `include_names` adds names to the ids."""
-    if any(key in request.query for key in ("scope.system", "scope.OS-INHERIT:inherited_to")):
+    if "scope.OS-INHERIT:inherited_to" in request.query:  # Nothing is inherited.
         return Reply(200, rendering.page(request, "role_assignments", []))
     given = {name: request.query[key] for key, name in FILTERS.items() if key in request.query}
-    wanted = Wanted(effective=_flag(request, "effective"), **given)
+    system = "scope.system" in request.query
+    wanted = Wanted(effective=_flag(request, "effective"), system=system, **given)
     with request.read() as connection:
         found = assignment_list.every(connection, wanted)
         shown = _render(request, connection, found)
@@ -75,11 +76,12 @@ def _flag(request: Request, key: str) -> bool:
 
 def _named(request: Request) -> Assignment:
     parts = request.http.url.path.split("/v3/")[1].split("/")
+    actors = parts[1] if parts[0] == Target.SYSTEM else parts[2]
     return Assignment(
-        Actor(parts[2].removesuffix("s")),
+        Actor(actors.removesuffix("s")),
         request.path["actor_id"],
         Target(parts[0].removesuffix("s")),
-        request.path["id"],
+        request.path.get("id", SYSTEM_ID),
         request.path.get("role_id", ""),
     )
 
@@ -95,20 +97,27 @@ def _render(
             **_plain(request, row),
             "role": {"id": row.role_id, "name": named.roles[row.role_id]},
             row.actor.value: _named_in_domain(named.actors[row.actor_id]),
-            "scope": {row.target.value: _named_in_domain(named.targets[row.target_id])},
+            "scope": _scope(row, _named_in_domain(named.targets[row.target_id])),
         }
         for row in found
     ]
 
 
 def _plain(request: Request, row: Assignment) -> dict[str, Any]:
-    path = (f"{row.target}s", row.target_id, f"{row.actor}s", row.actor_id, "roles", row.role_id)
+    target = ("system",) if row.target == Target.SYSTEM else (f"{row.target}s", row.target_id)
+    path = (*target, f"{row.actor}s", row.actor_id, "roles", row.role_id)
     return {
         "role": {"id": row.role_id},
         row.actor.value: {"id": row.actor_id},
-        "scope": {row.target.value: {"id": row.target_id}},
+        "scope": _scope(row, {"id": row.target_id}),
         "links": {"assignment": rendering.link(request, *path)["self"]},
     }
+
+
+def _scope(row: Assignment, shown: dict[str, Any]) -> dict[str, Any]:
+    if row.target == Target.SYSTEM:
+        return {"system": {"all": True}}
+    return {row.target.value: shown}
 
 
 def _named_in_domain(name: Name) -> dict[str, Any]:

@@ -48,8 +48,10 @@ def domains(request: Request) -> Reply:
 
 
 def system(request: Request) -> Reply:
-    """Nobody has a role on the system as such."""
-    return Reply(200, rendering.page(request, "system", []))
+    """Whether the caller could have a token for the system."""
+    with request.read() as connection:
+        found = assignment.targets_of(connection, request.caller.user_id, Target.SYSTEM)
+    return Reply(200, rendering.page(request, "system", [{"all": True}] if found else []))
 
 
 def render(

@@ -14,7 +14,7 @@ COLUMNS = {"name": "name", "enabled": "enabled"}
 
 
 class New(Body):
-    name: rendering.Name
+    name: rendering.ShortName
     description: rendering.Text | None = ""
     enabled: bool = True
     options: rendering.NoOptions | Unset = UNSET
@@ -22,7 +22,7 @@ class New(Body):
 
 
 class Changes(Body):
-    name: rendering.Name | Unset = UNSET
+    name: rendering.ShortName | Unset = UNSET
     description: rendering.Text | Unset = UNSET
     enabled: bool | Unset = UNSET
     options: rendering.NoOptions | Unset = UNSET

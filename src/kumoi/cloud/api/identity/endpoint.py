@@ -1,4 +1,4 @@
-"""Endpoints and regions of the catalogue: what is accepted and what is shown."""
+"""Endpoints of the catalogue: what is accepted and what is shown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from kumoi.base.errors import NotFound
 from kumoi.cloud.api.identity import rendering
 from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
 from kumoi.cloud.domain.identity import endpoint as domain
@@ -64,6 +63,7 @@ def create(request: Request) -> Reply:
                 region=wanted.region_id or wanted.region,
                 enabled=wanted.enabled,
             ),
+            makes_region=wanted.region_id is None,
         )
     return Reply(201, {"endpoint": render(request, made)})
 
@@ -95,33 +95,6 @@ def delete(request: Request) -> Reply:
     with request.write() as connection:
         domain.delete(connection, request.path["id"])
     return Reply(204)
-
-
-def regions(request: Request) -> Reply:
-    """The regions that endpoints are in; a region comes with its first endpoint."""
-    shown = [_region(request, name) for name in _known_regions(request)]
-    return Reply(200, rendering.page(request, "regions", shown))
-
-
-def region(request: Request) -> Reply:
-    key = request.path["id"]
-    if key not in _known_regions(request):
-        raise NotFound("region", key)
-    return Reply(200, {"region": _region(request, key)})
-
-
-def _known_regions(request: Request) -> list[str]:
-    with request.read() as connection:
-        return store.regions(connection)
-
-
-def _region(request: Request, name: str) -> dict[str, Any]:
-    return {
-        "id": name,
-        "description": "",
-        "parent_region_id": None,
-        "links": rendering.link(request, "regions", name),
-    }
 
 
 def render(request: Request, row: Endpoint) -> dict[str, Any]:

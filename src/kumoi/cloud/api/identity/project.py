@@ -19,7 +19,7 @@ COLUMNS = {"name": "name", "enabled": "enabled", "domain_id": "domain_id", "pare
 
 
 class New(Body):
-    name: rendering.Name
+    name: rendering.ShortName
     domain_id: rendering.Key | Unset = UNSET
     parent_id: rendering.Key | None = None
     description: rendering.Text | None = ""
@@ -30,7 +30,7 @@ class New(Body):
 
 
 class Changes(Body):
-    name: rendering.Name | Unset = UNSET
+    name: rendering.ShortName | Unset = UNSET
     description: rendering.Text | Unset | None = UNSET
     enabled: bool | Unset = UNSET
     domain_id: rendering.Key | Unset = UNSET

@@ -14,6 +14,7 @@ from kumoi.cloud.domain.identity import revocation
 from kumoi.cloud.store.listing import Listing
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
+ShortName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\S")]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Text = Annotated[str, msgspec.Meta(max_length=65_535)]
 Password = Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)]

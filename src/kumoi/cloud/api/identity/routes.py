@@ -13,6 +13,7 @@ from kumoi.cloud.api.identity import (
     endpoint,
     group,
     project,
+    region,
     role,
     service,
     token,
@@ -125,10 +126,10 @@ ROLES = (
     Route("GET", "/v3/role_assignments", assignment.index, "identity:assignment:list"),
 )
 
-# Roles of a user or a group on a project or a domain.
+# Roles of a user or a group on a project, a domain or the system.
 GRANTS = tuple(
-    Route(method, f"/v3/{target}/{{id}}/{actor}/{{actor_id}}/roles{rest}", handler, policy)
-    for target in ("projects", "domains")
+    Route(method, f"/v3/{target}/{actor}/{{actor_id}}/roles{rest}", handler, policy)
+    for target in ("projects/{id}", "domains/{id}", "system")
     for actor in ("users", "groups")
     for method, rest, handler, policy in (
         ("GET", "", assignment.granted, "identity:assignment:list"),
@@ -149,8 +150,12 @@ CATALOG = (
     Route("GET", "/v3/endpoints/{id}", endpoint.show, "identity:endpoint:show"),
     Route("PATCH", "/v3/endpoints/{id}", endpoint.update, "identity:endpoint:update"),
     Route("DELETE", "/v3/endpoints/{id}", endpoint.delete, "identity:endpoint:delete"),
-    Route("GET", "/v3/regions", endpoint.regions, "identity:region:list"),
-    Route("GET", "/v3/regions/{id}", endpoint.region, "identity:region:show"),
+    Route("POST", "/v3/regions", region.create, "identity:region:create"),
+    Route("GET", "/v3/regions", region.index, "identity:region:list"),
+    Route("GET", "/v3/regions/{id}", region.show, "identity:region:show"),
+    Route("PUT", "/v3/regions/{id}", region.create, "identity:region:create"),
+    Route("PATCH", "/v3/regions/{id}", region.update, "identity:region:update"),
+    Route("DELETE", "/v3/regions/{id}", region.delete, "identity:region:delete"),
 )
 
 POLICIES: dict[str, Rule] = {
@@ -200,8 +205,11 @@ POLICIES: dict[str, Rule] = {
     "identity:endpoint:show": admin,
     "identity:endpoint:update": admin,
     "identity:endpoint:delete": admin,
+    "identity:region:create": admin,
     "identity:region:list": anybody,
     "identity:region:show": anybody,
+    "identity:region:update": admin,
+    "identity:region:delete": admin,
 }
 
 SERVICE = Service(

@@ -73,6 +73,8 @@ def render(request: Request, connection: Connection, claims: Claims) -> dict[str
         shown["is_domain"] = False
     if claims.domain_id is not None:
         shown["domain"] = {"id": claims.domain_id, "name": claims.domain_name}
+    if claims.system:
+        shown["system"] = {"all": True}
     if claims.target_id is not None:
         shown["roles"] = [{"id": key, "name": name} for key, name in claims.roles]
         if "nocatalog" not in request.query:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from kumoi.base.errors import Invalid, Unauthenticated
+from kumoi.base.errors import Invalid
 from kumoi.cloud.api.identity.rendering import Password
 from kumoi.cloud.api.request import UNSET, Body, Unset
 from kumoi.cloud.domain.identity.authentication import Named, WantedScope
-from kumoi.cloud.domain.identity.login import REFUSED
 
 
 class DomainRef(Body):
@@ -105,7 +104,7 @@ class Auth(Body):
 
 
 def wanted_scope(scope: Scope | str | msgspec.UnsetType) -> WantedScope | None:
-    """Raises Invalid for what is no scope, Unauthenticated for the system: nobody has roles there."""
+    """Raises Invalid for what is no scope."""
     if isinstance(scope, msgspec.UnsetType):
         return None
     if isinstance(scope, str):
@@ -113,7 +112,9 @@ def wanted_scope(scope: Scope | str | msgspec.UnsetType) -> WantedScope | None:
             raise Invalid(f"'{scope}' is not a scope", field="auth.scope")
         return WantedScope(unscoped=True)
     if scope.system is not UNSET:
-        raise Unauthenticated(REFUSED)
+        if not scope.system.all:
+            raise Invalid("The system is one: all must be true", field="auth.scope.system.all")
+        return WantedScope(system=True)
     if scope.project is not UNSET and scope.domain is not UNSET:
         raise Invalid("Only one of project and domain can be the scope", field="auth.scope")
     if scope.project is not UNSET:

@@ -10,10 +10,11 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
 from kumoi.base.ids import new_hex_id
-from kumoi.cloud.domain.identity import revocation
+from kumoi.cloud.domain.identity import assignment, revocation
 from kumoi.cloud.domain.identity.token import Claims
 from kumoi.cloud.store.identity import application_credential as store
 from kumoi.cloud.store.identity.application_credential import ApplicationCredential
+from kumoi.cloud.store.identity.assignment import Target
 
 PER_USER_MAX = 100
 
@@ -28,7 +29,7 @@ class RoleRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCredential:
-    """What a credential is made from. No roles means all that the token has."""
+    """What a credential is made from. No roles means all that its user has."""
 
     name: str
     secret_hash: str
@@ -42,7 +43,7 @@ def create(
     connection: Connection, claims: Claims, user_id: str, wanted: NewCredential, now: datetime
 ) -> ApplicationCredential:
     """For the user and project of the token that asks. Raises NotFound for another's, Forbidden for
-    a token that may not, Invalid for a role that the token has not, Conflict when the name is taken.
+    a token that may not, Invalid for a role that the user has not, Conflict when the name is taken.
     """
     require_own(claims, user_id)
     require_unrestricted(claims)
@@ -64,7 +65,7 @@ def create(
         name=wanted.name,
         description=wanted.description,
         secret_hash=wanted.secret_hash,
-        role_ids=_roles(claims, wanted.roles),
+        role_ids=_roles(_offered(connection, claims), wanted.roles),
         unrestricted=wanted.unrestricted,
         expires_at=wanted.expires_at,
         created_at=now,
@@ -101,16 +102,28 @@ def require_unrestricted(claims: Claims) -> None:
         raise Forbidden("This application credential may not manage application credentials.")
 
 
-def _roles(claims: Claims, wanted: Sequence[RoleRef]) -> list[str]:
-    """Raises Invalid for one that the token does not have."""
+def _offered(connection: Connection, claims: Claims) -> list[tuple[str, str]]:
+    """The roles to choose from, as (id, name): the user's own there, also those given since the
+    token was made; but a credential gives on no more than it has itself.
+    """
+    if claims.application_credential_id is not None or claims.project is None:
+        return claims.roles
+    found = assignment.effective_roles(
+        connection, claims.user_id, Target.PROJECT, claims.project.id
+    )
+    return [(role.id, role.name) for role in found]
+
+
+def _roles(offered: Sequence[tuple[str, str]], wanted: Sequence[RoleRef]) -> list[str]:
+    """Raises Invalid for one that is not offered."""
     if not wanted:
-        return [key for key, _ in claims.roles]
+        return [key for key, _ in offered]
     found: list[str] = []
     for ref in wanted:
-        ids = [key for key, name in claims.roles if ref.id == key or ref.name == name]
+        ids = [key for key, name in offered if ref.id == key or ref.name == name]
         if not ids:
             raise Invalid(
-                f"The token does not have role {ref.id or ref.name}",
+                f"The user does not have role {ref.id or ref.name}",
                 field="application_credential.roles",
             )
         found += ids

@@ -118,6 +118,8 @@ def _require_ends(
     get_actor = users.get if actor == Actor.USER else groups.get
     if get_actor(connection, actor_id) is None:
         raise NotFound(actor, actor_id)
+    if target == Target.SYSTEM:
+        return
     get_target = projects.get if target == Target.PROJECT else domains.get
     if get_target(connection, target_id) is None:
         raise NotFound(target, target_id)

@@ -25,6 +25,7 @@ class Wanted:
     role_id: str | None = None
     project_id: str | None = None
     domain_id: str | None = None
+    system: bool = False
     effective: bool = False
 
 
@@ -60,6 +61,7 @@ def _fits(row: Assignment, wanted: Wanted) -> bool:
         (wanted.group_id, row.actor_id if row.actor == Actor.GROUP else None),
         (wanted.project_id, row.target_id if row.target == Target.PROJECT else None),
         (wanted.domain_id, row.target_id if row.target == Target.DOMAIN else None),
+        (True if wanted.system else None, row.target == Target.SYSTEM),
         (wanted.role_id, row.role_id),
     )
     return all(want is None or want == have for want, have in asked)

@@ -27,7 +27,7 @@ from kumoi.cloud.store.identity import project as projects
 from kumoi.cloud.store.identity import role as roles
 from kumoi.cloud.store.identity import user as users
 from kumoi.cloud.store.identity.application_credential import ApplicationCredential
-from kumoi.cloud.store.identity.assignment import Target
+from kumoi.cloud.store.identity.assignment import SYSTEM_ID, Target
 from kumoi.cloud.store.identity.domain import Domain
 from kumoi.cloud.store.identity.project import Project
 from kumoi.cloud.store.identity.role import Role
@@ -50,6 +50,7 @@ class WantedScope:
 
     project: Named | None = None
     domain: Named | None = None
+    system: bool = False
     unscoped: bool = False
 
 
@@ -70,6 +71,7 @@ class _Granted:
 
     project: Project | None = None
     domain: Domain | None = None
+    system: bool = False
     roles: tuple[Role, ...] = ()
 
 
@@ -134,6 +136,7 @@ def claims(
         project=_project_scope(connection, project) if project else None,
         domain_id=granted.domain.id if granted.domain else None,
         domain_name=granted.domain.name if granted.domain else None,
+        system=granted.system,
         roles=[(role.id, role.name) for role in granted.roles],
         application_credential_id=credential.id if credential else None,
         application_credential_name=credential.name if credential else None,
@@ -154,6 +157,11 @@ def _for_scope(connection: Connection, user: User, scope: WantedScope | None) ->
         if not found:
             raise Unauthenticated(REFUSED)
         return _Granted(domain=domain, roles=tuple(found))
+    if scope.system:
+        found = assignments.effective_roles(connection, user.id, Target.SYSTEM, SYSTEM_ID)
+        if not found:
+            raise Unauthenticated(REFUSED)
+        return _Granted(system=True, roles=tuple(found))
     return _Granted()
 
 

@@ -18,13 +18,15 @@ from kumoi.cloud.store.identity import assignment as assignments
 from kumoi.cloud.store.identity import domain as domains
 from kumoi.cloud.store.identity import endpoint as endpoints
 from kumoi.cloud.store.identity import project as projects
+from kumoi.cloud.store.identity import region as regions
 from kumoi.cloud.store.identity import role as roles
 from kumoi.cloud.store.identity import service as services
 from kumoi.cloud.store.identity import user as users
-from kumoi.cloud.store.identity.assignment import Actor, Assignment, Target
+from kumoi.cloud.store.identity.assignment import SYSTEM_ID, Actor, Assignment, Target
 from kumoi.cloud.store.identity.domain import Domain
 from kumoi.cloud.store.identity.endpoint import Endpoint
 from kumoi.cloud.store.identity.project import Project
+from kumoi.cloud.store.identity.region import Region
 from kumoi.cloud.store.identity.role import Role
 from kumoi.cloud.store.identity.service import Service
 from kumoi.cloud.store.identity.user import User
@@ -85,6 +87,9 @@ def bootstrap(connection: Connection, settings: Settings, passwords: FirstPasswo
     ):
         _assign(connection, user_id, Target.PROJECT, project_ids[project], role_ids[role])
     _assign(connection, admin, Target.DOMAIN, DOMAIN_ID, role_ids["admin"])
+    _assign(connection, admin, Target.SYSTEM, SYSTEM_ID, role_ids["admin"])
+    if regions.get(connection, settings.region) is None:
+        regions.insert(connection, Region(settings.region, "", None))
     for service in SERVICES:
         _service(connection, settings.region, service)
 

@@ -11,8 +11,10 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Invalid, NotFound
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.store.identity import endpoint as store
+from kumoi.cloud.store.identity import region as regions
 from kumoi.cloud.store.identity import service as services
 from kumoi.cloud.store.identity.endpoint import Endpoint
+from kumoi.cloud.store.identity.region import Region
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +26,12 @@ class NewEndpoint:
     enabled: bool = True
 
 
-def create(connection: Connection, wanted: NewEndpoint) -> Endpoint:
-    """Raises Invalid for a service that is not there."""
+def create(connection: Connection, wanted: NewEndpoint, *, makes_region: bool) -> Endpoint:
+    """Raises Invalid for a service that is not there, or a region unless it is to be made."""
     _require_service(connection, wanted.service_id)
+    if makes_region and wanted.region and regions.get(connection, wanted.region) is None:
+        regions.insert(connection, Region(wanted.region, "", None))
+    _require_region(connection, wanted.region)
     row = Endpoint(
         id=new_hex_id(),
         service_id=wanted.service_id,
@@ -48,8 +53,9 @@ def get(connection: Connection, key: str) -> Endpoint:
 
 
 def update(connection: Connection, key: str, values: Mapping[str, Any]) -> Endpoint:
-    """Raises NotFound, Invalid for a service that is not there."""
+    """Raises NotFound, Invalid for a service or a region that is not there."""
     get(connection, key)
+    _require_region(connection, values.get("region"))
     if "service_id" in values:
         _require_service(connection, values["service_id"])
     store.update(connection, key, values)
@@ -60,6 +66,11 @@ def delete(connection: Connection, key: str) -> None:
     """Raises NotFound."""
     get(connection, key)
     store.delete(connection, key)
+
+
+def _require_region(connection: Connection, key: str | None) -> None:
+    if key is not None and regions.get(connection, key) is None:
+        raise Invalid(f"Region {key} could not be found.", field="region_id")
 
 
 def _require_service(connection: Connection, key: str) -> None:

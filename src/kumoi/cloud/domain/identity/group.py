@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
+from kumoi.base.errors import Conflict, Forbidden, NotFound
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.domain.identity import assignment, revocation
 from kumoi.cloud.store.identity import assignment as assignments
@@ -20,9 +20,9 @@ from kumoi.cloud.store.identity.group import Group
 
 
 def create(connection: Connection, *, name: str, description: str, domain_id: str) -> Group:
-    """Raises Invalid for a domain that is not there, Conflict when the name is taken."""
+    """Raises NotFound for its domain, Conflict when the name is taken."""
     if domains.get(connection, domain_id) is None:
-        raise Invalid(f"Domain {domain_id} could not be found.", field="domain_id")
+        raise NotFound("domain", domain_id)
     _require_free(connection, domain_id, name)
     row = Group(new_hex_id(), domain_id, name, description)
     store.insert(connection, row)

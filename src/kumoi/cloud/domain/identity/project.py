@@ -36,9 +36,9 @@ class NewProject:
 
 
 def create(connection: Connection, wanted: NewProject) -> Project:
-    """Raises Invalid for a domain or parent that is not there, Conflict when the name is taken."""
+    """Raises NotFound for its domain, Invalid for a parent that is not there, Conflict when the name is taken."""
     if domains.get(connection, wanted.domain_id) is None:
-        raise Invalid(f"Domain {wanted.domain_id} could not be found.", field="domain_id")
+        raise NotFound("domain", wanted.domain_id)
     parent_id = wanted.parent_id or wanted.domain_id
     if parent_id != wanted.domain_id:
         parent = store.get(connection, parent_id)

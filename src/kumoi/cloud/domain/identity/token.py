@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt.types import Options
 
 from kumoi.base.errors import Bug, Unauthenticated
+from kumoi.cloud.store.identity.assignment import SYSTEM_ID
 from kumoi.cloud.store.identity.revocation import Kind, Revoked, grant_key
 
 ALGORITHM = "EdDSA"
@@ -60,6 +61,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     project: Scope | None = None
     domain_id: str | None = None
     domain_name: str | None = None
+    system: bool = False
     roles: list[tuple[str, str]] = []
     application_credential_id: str | None = None
     application_credential_name: str | None = None
@@ -79,8 +81,8 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def target_id(self) -> str | None:
-        """The project or domain that the roles are on."""
-        return self.project_id or self.domain_id
+        """What the roles are on: a project, a domain or the system."""
+        return self.project_id or self.domain_id or (SYSTEM_ID if self.system else None)
 
 
 class Tokens:

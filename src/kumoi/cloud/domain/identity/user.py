@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
+from kumoi.base.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.identity import revocation
@@ -37,9 +37,9 @@ class NewUser:
 
 
 def create(connection: Connection, wanted: NewUser) -> User:
-    """Raises Invalid for a domain that is not there, Conflict when the name is taken."""
+    """Raises NotFound for its domain, Conflict when the name is taken."""
     if domains.get(connection, wanted.domain_id) is None:
-        raise Invalid(f"Domain {wanted.domain_id} could not be found.", field="domain_id")
+        raise NotFound("domain", wanted.domain_id)
     _require_free(connection, wanted.domain_id, wanted.name)
     row = User(
         id=new_hex_id(),

@@ -22,6 +22,10 @@ class Actor(enum.StrEnum):
 class Target(enum.StrEnum):
     PROJECT = "project"
     DOMAIN = "domain"
+    SYSTEM = "system"  # There is one; its id is SYSTEM_ID.
+
+
+SYSTEM_ID = "all"
 
 
 @dataclass(frozen=True, slots=True)

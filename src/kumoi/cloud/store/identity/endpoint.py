@@ -60,10 +60,10 @@ def page(connection: Connection, wanted: Listing) -> list[Endpoint]:
     return listing.page(connection, endpoint, Endpoint, wanted)
 
 
-def regions(connection: Connection) -> list[str]:
-    """Every region that an endpoint is in."""
-    query = sa.select(endpoint.c.region).where(endpoint.c.region.is_not(None)).distinct()
-    return list(connection.execute(query.order_by(endpoint.c.region)).scalars())
+def is_in(connection: Connection, region: str) -> bool:
+    """Whether any endpoint is in that region."""
+    query = sa.select(endpoint.c.id).where(endpoint.c.region == region).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from kumoi.cloud.store.identity.assignment import SYSTEM_ID
 from kumoi.cloud.store.identity.domain import domain
 from kumoi.cloud.store.identity.group import group
 from kumoi.cloud.store.identity.project import project
@@ -37,6 +38,7 @@ def load(connection: Connection) -> Names:
     domains = {row.id: row.name for row in connection.execute(sa.select(domain))}
     actors: dict[str, Name] = {}
     targets = {key: Name(key, name) for key, name in domains.items()}
+    targets[SYSTEM_ID] = Name(SYSTEM_ID, SYSTEM_ID)
     for table, found in ((user, actors), (group, actors), (project, targets)):
         query = sa.select(table.c.id, table.c.name, table.c.domain_id)
         for row in connection.execute(query):

@@ -1,0 +1,83 @@
+"""Regions of the catalogue: what is accepted and what is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kumoi.base.errors import Invalid
+from kumoi.base.ids import new_hex_id
+from kumoi.cloud.api.identity import rendering
+from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.domain.identity import region as domain
+from kumoi.cloud.store.identity import region as store
+from kumoi.cloud.store.identity.region import Region
+
+COLUMNS = {"parent_region_id": "parent_region_id"}
+
+
+class New(Body):
+    id: rendering.Name | Unset = UNSET
+    description: rendering.Text = ""
+    parent_region_id: rendering.Name | None = None
+
+
+class Changes(Body):
+    description: rendering.Text | Unset = UNSET
+    parent_region_id: rendering.Name | Unset | None = UNSET
+
+
+class Create(Body):
+    region: New
+
+
+class Update(Body):
+    region: Changes
+
+
+def create(request: Request) -> Reply:
+    """By POST, or by PUT to the id that it is to have."""
+    wanted = request.parse(Create).region
+    given = None if isinstance(wanted.id, Unset) else wanted.id
+    named = request.path.get("id", given)
+    if given not in (None, named):
+        raise Invalid(f"The id {given} is not the one in the path", field="id")
+    row = Region(named or new_hex_id(), wanted.description, wanted.parent_region_id)
+    with request.write() as connection:
+        made = domain.create(connection, row)
+    return Reply(201, {"region": render(request, made)})
+
+
+def index(request: Request) -> Reply:
+    wanted = rendering.listing(request, COLUMNS)
+    with request.read() as connection:
+        found = store.page(connection, wanted)
+    shown = [render(request, row) for row in found]
+    return Reply(200, rendering.page(request, "regions", shown, wanted))
+
+
+def show(request: Request) -> Reply:
+    with request.read() as connection:
+        found = domain.get(connection, request.path["id"])
+    return Reply(200, {"region": render(request, found)})
+
+
+def update(request: Request) -> Reply:
+    values = rendering.given(request.parse(Update).region)
+    with request.write() as connection:
+        changed = domain.update(connection, request.path["id"], values)
+    return Reply(200, {"region": render(request, changed)})
+
+
+def delete(request: Request) -> Reply:
+    with request.write() as connection:
+        domain.delete(connection, request.path["id"])
+    return Reply(204)
+
+
+def render(request: Request, row: Region) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "description": row.description,
+        "parent_region_id": row.parent_region_id,
+        "links": rendering.link(request, "regions", row.id),
+    }

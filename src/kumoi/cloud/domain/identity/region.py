@@ -1,0 +1,51 @@
+"""Regions of the catalogue: what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, NotFound
+from kumoi.cloud.store.identity import endpoint as endpoints
+from kumoi.cloud.store.identity import region as store
+from kumoi.cloud.store.identity.region import Region
+
+
+def create(connection: Connection, row: Region) -> Region:
+    """Raises Conflict when there is one of that id, NotFound for its parent."""
+    if store.get(connection, row.id) is not None:
+        raise Conflict(f"Conflict occurred attempting to store region - Duplicate ID, {row.id}.")
+    _require_parent(connection, row.parent_region_id)
+    store.insert(connection, row)
+    return row
+
+
+def get(connection: Connection, key: str) -> Region:
+    """Raises NotFound."""
+    row = store.get(connection, key)
+    if row is None:
+        raise NotFound("region", key)
+    return row
+
+
+def update(connection: Connection, key: str, values: Mapping[str, Any]) -> Region:
+    """Raises NotFound, also for its parent."""
+    get(connection, key)
+    _require_parent(connection, values.get("parent_region_id"))
+    store.update(connection, key, values)
+    return get(connection, key)
+
+
+def delete(connection: Connection, key: str) -> None:
+    """Raises NotFound, Forbidden while endpoints or regions are in it."""
+    get(connection, key)
+    if endpoints.is_in(connection, key) or store.has_children(connection, key):
+        raise Forbidden(f"Unable to delete region {key}: it or its children have endpoints.")
+    store.delete(connection, key)
+
+
+def _require_parent(connection: Connection, key: str | None) -> None:
+    if key is not None:
+        get(connection, key)
