@@ -7,7 +7,7 @@ import sys
 
 import openstack
 
-from bench import api, memory, push, server
+from bench import api, cluster, memory, push, server, up
 from bench.measure import Figure, show
 
 
@@ -15,7 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--name", default="kumoi", help="the cloud, as in clouds.yaml")
     parser.add_argument("--state-dir", default="/var/lib/kumoi")
-    parser.add_argument("--only", choices=("memory", "api", "server", "push"))
+    parser.add_argument("--only", choices=("memory", "api", "server", "push", "cluster", "up"))
     args = parser.parse_args()
     found: list[Figure] = []
     with openstack.connect(cloud=args.name, compute_default_microversion="2.96") as cloud:
@@ -27,6 +27,10 @@ def main() -> int:
             found += server.figures(cloud)
         if args.only in (None, "push"):
             found += push.figures(cloud, args.name, args.state_dir)
+    if args.only in (None, "cluster"):
+        found += cluster.figures()
+    if args.only in (None, "up"):
+        found += up.figures()
     show(found)
     return 0 if all(figure.is_met is not False for figure in found) else 1
 
