@@ -198,6 +198,16 @@ def test_one_vcpu_is_one_cpu(host: ContainerHost, servers: Servers) -> None:
     assert used_s < 1.3
 
 
+def test_a_server_counts_its_own_processors_and_the_time_since_its_own_start(
+    host: ContainerHost, servers: Servers
+) -> None:
+    before = time.monotonic()
+    server = servers.new()
+    assert host.attach(server, "grep", "-c", "^processor", "/proc/cpuinfo").strip() == "1"
+    uptime_s = float(host.attach(server, "cut", "-d", " ", "-f1", "/proc/uptime"))
+    assert uptime_s <= time.monotonic() - before + 1
+
+
 def test_a_full_disk_hurts_nobody_else(host: ContainerHost, servers: Servers) -> None:
     first, second = servers.new(number=5), servers.new(number=6)
     fill = host.attach(first, "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=2048", check=False)
@@ -244,13 +254,16 @@ def test_nobody_inside_can_pass_for_a_server(host: ContainerHost, servers: Serve
     title = f"[lxc monitor] {host.paths.servers} {new_id()}"
     script = f"sleep 60 | exec -a '{title}' cat & echo begun; sleep 0.2"
     assert "begun" in host.attach(server, "bash", "-c", f"({script}) < /dev/null 2>&1 | head -1")
-    titles = [path.read_text(errors="replace").rstrip("\0") for path in _command_lines()]
-    assert title in titles
+    assert title in _command_lines()
     assert set(monitor.find_all(host.paths)) == {server.id}
 
 
-def _command_lines() -> list[Path]:
-    return [path for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+def _command_lines() -> set[str]:
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.add(path.read_text(errors="replace").rstrip("\0"))
+    return found
 
 
 def test_a_console_that_talks_without_end_does_not_fill_the_host(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import os
 from pathlib import Path
 
@@ -77,7 +78,13 @@ BARE = plan.Machine(
     swap_limited=False,
     apparmor=False,
 )
-PLACE = plan.Place(rootfs=Path("/mnt/root"), console=Path("/state/servers/x/console.log"))
+PLACE = plan.Place(
+    rootfs=Path("/mnt/root"),
+    console=Path("/state/servers/x/console.log"),
+    processors=Path("/mnt/cpuinfo"),
+    uptime_s=4_711,
+)
+CPUINFO = "processor\t: 0\nmodel name\t: A\n\nprocessor\t: 1\nmodel name\t: B\n\n"
 
 
 def but(**changes: object) -> Server:
@@ -113,6 +120,18 @@ def test_the_configuration(name: str, machine: plan.Machine) -> None:
 
 def test_a_server_without_ports_has_no_network() -> None:
     assert "lxc.net.0.type = empty" in config(but(ports=[]))
+
+
+def test_without_clocks_of_their_own_servers_show_the_hosts() -> None:
+    place = dataclasses.replace(PLACE, uptime_s=None)
+    assert "lxc.time" not in plan.config(SERVER, VERSION_1, place, of_slot(1))
+
+
+def test_a_server_shows_as_many_processors_as_its_flavor_has() -> None:
+    one = "processor\t: 0\nmodel name\t: A\n\n"
+    assert plan.processors(CPUINFO, 1) == one
+    assert plan.processors(CPUINFO, 3) == CPUINFO + one.replace(": 0", ": 2")
+    assert plan.processors("cpu model: Z\n", 2) == "cpu model: Z\n"
 
 
 def test_memory_alone_is_limited_where_swap_cannot_be() -> None:

@@ -41,6 +41,8 @@ from kumoi.cloud.hostapi.messages import Image, Server, State
 
 LINK_THREADS = 4
 DETACH_TIMEOUT_S = 5.0
+CPUINFO = Path("/proc/cpuinfo")
+TIME_NAMESPACE = Path("/proc/self/ns/time")
 _POLL_S = 0.005
 
 
@@ -57,6 +59,7 @@ class LxcDriver:
         self._board = Switchboard(switch)
         self._host_boot = host_boot
         self._machine = cgroup.machine(f"{cloud}.servers")
+        self._cpuinfo = CPUINFO.read_text()
         self._links = ThreadPoolExecutor(LINK_THREADS, thread_name_prefix="links")
 
     def prepare(self) -> None:
@@ -225,7 +228,12 @@ class LxcDriver:
         image_ = self._image_of(server)
         links = plan.links(server)
         mounts = rootfs.mounts_for(self._paths.host_dir)
-        place = plan.Place(rootfs=mounts.root, console=self._paths.console(server.id))
+        place = plan.Place(
+            rootfs=mounts.root,
+            console=self._paths.console(server.id),
+            processors=mounts.processors,
+            uptime_s=_uptime_s(),
+        )
         text = plan.config(server, self._machine, place, ids)
         self._record(server.id, links={each.name: each.port_id for each in links})
         if server.build not in self._disks(server.id):
@@ -240,6 +248,7 @@ class LxcDriver:
         def launch() -> None:
             rootfs.open_disk(mounts, self._paths.disk(server.id, server.build))
             rootfs.assemble(mounts, image_, ids)
+            mounts.processors.write_text(plan.processors(self._cpuinfo, server.vcpus))
             made.result()
             monitor.start(self._paths, server.id)
 
@@ -350,6 +359,11 @@ class LxcDriver:
         except FileNotFoundError:
             return "nothing"
         return " ".join(lines[0].split()[3:]) if lines else "nothing"
+
+
+def _uptime_s() -> int | None:
+    """By the clock that stood still in suspends: neither clock of a server's may run below 0."""
+    return int(time.monotonic()) if TIME_NAMESPACE.exists() else None
 
 
 @contextlib.contextmanager

@@ -50,6 +50,7 @@ _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]
 _HOSTNAME_MAX = 253
 _LINK = re.compile(r"[a-z][a-z0-9]{0,14}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_PROCESSOR = re.compile(r"^(processor\s*: )\d+")
 _MTU = range(576, 65_536)
 
 
@@ -152,10 +153,14 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a server's things are as LXC sees them."""
+    """Where a server's things are as LXC sees them. `uptime_s` is how long this host has been up,
+    None where servers cannot have clocks of their own.
+    """
 
     rootfs: Path
     console: Path
+    processors: Path
+    uptime_s: int | None
 
 
 def building(server: Server, disks: Iterable[int]) -> list[DiskAction]:
@@ -251,12 +256,25 @@ def config(server: Server, machine: Machine, place: Place, ids: IdRange) -> str:
             "lxc.tty.max = 0",
             f"lxc.console.logfile = {place.console}",
             f"lxc.console.size = {CONSOLE_BYTES_MAX}",
+            f"lxc.mount.entry = {place.processors} proc/cpuinfo none bind,ro 0 0",
+            *_clocks(place.uptime_s),
             f"lxc.cgroup.dir.container = {machine.cgroup_parent}/{server.id}",
             f"lxc.cgroup.dir.monitor = {machine.cgroup_parent}/{server.id}.monitor",
             *_limits(server, machine),
             *_networks(server),
             "",
         ]
+    )
+
+
+def processors(cpuinfo: str, vcpus: int) -> str:
+    """/proc/cpuinfo as a server shows it: the host's, with as many processors as its flavor has."""
+    found = [block for block in cpuinfo.split("\n\n") if block.startswith("processor")]
+    if not found:
+        return cpuinfo
+    return "".join(
+        _PROCESSOR.sub(rf"\g<1>{number}", found[number % len(found)], count=1) + "\n\n"
+        for number in range(vcpus)
     )
 
 
@@ -284,6 +302,13 @@ def _link(port: Port) -> Link:
     return Link(
         name=name, peer=f"p{name[1:]}", port_id=port.id, mac=mac, mtu=port.mtu, inner=port.name
     )
+
+
+def _clocks(uptime_s: int | None) -> list[str]:
+    """The clocks that count from the boot count from the server's own."""
+    if uptime_s is None:
+        return []
+    return [f"lxc.time.offset.boot = -{uptime_s}s", f"lxc.time.offset.monotonic = -{uptime_s}s"]
 
 
 def _limits(server: Server, machine: Machine) -> list[str]:

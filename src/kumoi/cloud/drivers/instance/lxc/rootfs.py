@@ -59,6 +59,11 @@ class Mounts:
     def root(self) -> Path:
         return self.top / "root"
 
+    @property
+    def processors(self) -> Path:
+        """What the server finds at /proc/cpuinfo."""
+        return self.top / "cpuinfo"
+
 
 @dataclass(frozen=True, slots=True)
 class Login:
@@ -92,7 +97,7 @@ def mounts_for(host_dir: Path) -> Mounts:
 def open_disk(mounts: Mounts, file: Path) -> None:
     """Mount a server's disk with the ids as stored."""
     try:
-        kernel.mount("tmpfs", mounts.top, kind="tmpfs", data="size=64k,mode=755")
+        kernel.mount("tmpfs", mounts.top, kind="tmpfs", data="size=1m,mode=755")
     except OSError as cause:
         raise Transient(f"mount a place for mounts at {mounts.top}") from cause
     for path in (mounts.lower, mounts.raw, mounts.disk, mounts.root):
