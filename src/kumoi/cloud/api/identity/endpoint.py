@@ -84,10 +84,12 @@ def show(request: Request) -> Reply:
 
 def update(request: Request) -> Reply:
     values = rendering.given(request.parse(Update).endpoint, without=("name",))
-    if "region_id" in values:
+    makes_region = "region_id" not in values  # By its older name, it comes with the endpoint.
+    if not makes_region:
         values["region"] = values.pop("region_id")
     with request.write() as connection:
-        changed = domain.update(connection, request.path["id"], values)
+        key = request.path["id"]
+        changed = domain.update(connection, key, values, makes_region=makes_region)
     return Reply(200, {"endpoint": render(request, changed)})
 
 

@@ -29,9 +29,7 @@ class NewEndpoint:
 def create(connection: Connection, wanted: NewEndpoint, *, makes_region: bool) -> Endpoint:
     """Raises Invalid for a service that is not there, or a region unless it is to be made."""
     _require_service(connection, wanted.service_id)
-    if makes_region and wanted.region and regions.get(connection, wanted.region) is None:
-        regions.insert(connection, Region(wanted.region, "", None))
-    _require_region(connection, wanted.region)
+    _require_region(connection, wanted.region, makes=makes_region)
     row = Endpoint(
         id=new_hex_id(),
         service_id=wanted.service_id,
@@ -52,10 +50,12 @@ def get(connection: Connection, key: str) -> Endpoint:
     return row
 
 
-def update(connection: Connection, key: str, values: Mapping[str, Any]) -> Endpoint:
+def update(
+    connection: Connection, key: str, values: Mapping[str, Any], *, makes_region: bool
+) -> Endpoint:
     """Raises NotFound, Invalid for a service or a region that is not there."""
     get(connection, key)
-    _require_region(connection, values.get("region"))
+    _require_region(connection, values.get("region"), makes=makes_region)
     if "service_id" in values:
         _require_service(connection, values["service_id"])
     store.update(connection, key, values)
@@ -68,8 +68,12 @@ def delete(connection: Connection, key: str) -> None:
     store.delete(connection, key)
 
 
-def _require_region(connection: Connection, key: str | None) -> None:
-    if key is not None and regions.get(connection, key) is None:
+def _require_region(connection: Connection, key: str | None, *, makes: bool) -> None:
+    if key is None or regions.get(connection, key) is not None:
+        return
+    if makes:
+        regions.insert(connection, Region(key, "", None))
+    else:
         raise Invalid(f"Region {key} could not be found.", field="region_id")
 
 
