@@ -7,6 +7,7 @@ import asyncio
 from kumoi.base.clock import Clock
 from kumoi.cloud.drivers.network.ovn.apply import OvnNorthbound
 from kumoi.cloud.reconcilers.host import HostReconciler
+from kumoi.cloud.reconcilers.image import ImageReconciler
 from kumoi.cloud.reconcilers.network import NetworkReconciler
 from kumoi.cloud.reconcilers.server import ServerReconciler
 from kumoi.config import Settings
@@ -16,6 +17,7 @@ from kumoi.engine.loop import Loop, Poke, run
 NETWORK_INTERVAL_S = 5.0
 SERVER_INTERVAL_S = 10.0
 HOST_INTERVAL_S = 5.0
+IMAGE_INTERVAL_S = 20.0
 
 
 async def serve(settings: Settings, database: Database, clock: Clock) -> None:
@@ -26,10 +28,12 @@ async def serve(settings: Settings, database: Database, clock: Clock) -> None:
         network = NetworkReconciler(database, northbound, clock)
         server = ServerReconciler(database, clock)
         host = HostReconciler(database, clock, silent_s=settings.host_silent_s)
+        image = ImageReconciler(database, settings, clock)
         loops = (
             Loop("network", network.round, NETWORK_INTERVAL_S, plugged),
             Loop("server", server.round, SERVER_INTERVAL_S),
             Loop("host", host.round, HOST_INTERVAL_S),
+            Loop("image", image.round, IMAGE_INTERVAL_S),
         )
         async with asyncio.TaskGroup() as tasks:
             for loop in loops:

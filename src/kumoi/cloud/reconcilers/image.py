@@ -1,0 +1,34 @@
+"""Image files that nothing names are removed: a reconciler, for the process that left one is dead.
+
+An upload that ends in order leaves nothing, whatever its outcome; see domain/image/content.py.
+"""
+
+from __future__ import annotations
+
+from kumoi.base import log
+from kumoi.base.clock import Clock
+from kumoi.cloud.domain.image import content
+from kumoi.config import Settings
+from kumoi.engine.db import Database
+
+SWEEP_S = 15.0  # Every write to the store wakes the loop; a directory need not be read as often.
+
+
+class ImageReconciler:
+    """Run by the worker, which shares the directory with the API."""
+
+    def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._swept_at_s: float | None = None
+
+    def round(self) -> None:
+        """What is being written is locked, and stays."""
+        now_s = self._clock.monotonic()
+        if self._swept_at_s is not None and now_s - self._swept_at_s < SWEEP_S:
+            return
+        gone = content.sweep(self._database, self._settings)
+        self._swept_at_s = now_s
+        if gone:
+            log.event("image.files_swept", files=gone)
