@@ -13,6 +13,7 @@ down_revision = "0001"
 
 def upgrade() -> None:
     _domain()
+    _region()
     _revocation()
     _role()
     _service()
@@ -35,6 +36,19 @@ def _domain() -> None:
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_domain")),
         sa.UniqueConstraint("name", name=op.f("uq_domain_name")),
+    )
+
+
+def _region() -> None:
+    op.create_table(
+        "region",
+        sa.Column("id", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("parent_region_id", sa.String(length=255), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_region")),
+    )
+    op.create_index(
+        op.f("ix_region_parent_region_id"), "region", ["parent_region_id"], unique=False
     )
 
 
