@@ -29,7 +29,7 @@ from sqlalchemy.engine import Connection, Row
 from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Bug, Permanent, Transient, chain
-from kumoi.base.ids import new_id
+from kumoi.engine import holder
 from kumoi.engine.db import Database
 from kumoi.engine.schema import flow
 from kumoi.engine.wake import Alarm
@@ -177,6 +177,7 @@ class Flows:
     async def run(self, *, workers: int) -> None:
         """Until cancelled: keep up to `workers` steps running. Steps that run finish first."""
         alarm = Alarm(self._database.listen())
+        await asyncio.to_thread(self._free_the_dead)
         with ThreadPoolExecutor(workers, "flow") as pool:
             try:
                 while True:
@@ -214,7 +215,7 @@ class Flows:
         with self._database.read() as connection:
             if connection.execute(due.limit(1)).first() is None:
                 return None
-        token = new_id()
+        token = holder.new_token()
         with self._database.write(wakes=False) as connection:
             first = due.order_by(flow.c.due_at, flow.c.id).limit(1).scalar_subquery()
             row = connection.execute(
@@ -226,6 +227,16 @@ class Flows:
         if row is not None:
             self._held[token] = self._clock.monotonic()
         return row
+
+    def _free_the_dead(self) -> None:
+        """What a killed worker of this machine held is free at once."""
+        held = sa.select(flow.c.lease_token).where(flow.c.lease_expires_at.is_not(None))
+        with self._database.read() as connection:
+            gone = [token for token in connection.execute(held).scalars() if holder.is_gone(token)]
+        if gone:
+            theirs = flow.c.lease_token.in_(gone)
+            with self._database.write() as connection:
+                connection.execute(sa.update(flow).where(theirs).values(lease_expires_at=None))
 
     def _work(self, row: Row[Any]) -> None:
         with log.bound(flow=row.id, kind=row.kind, step=row.step):

@@ -1,4 +1,6 @@
-"""A lease: one worker at a time, until it expires. One conditional UPDATE, token and expiry."""
+"""A lease: one worker at a time, until it expires or its process is seen to have ended. One
+conditional UPDATE, token and expiry; engine/holder.py makes tokens.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +9,26 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from kumoi.engine import holder
 from kumoi.engine.schema import lease
 
 
 def claim(connection: Connection, name: str, *, token: str, now: datetime, ttl_s: float) -> bool:
     """Take the lease, or keep it when `token` has it already. Whether we have it now."""
     expires_at = now + timedelta(seconds=ttl_s)
+    holder_token = connection.execute(
+        sa.select(lease.c.token).where(lease.c.name == name)
+    ).scalar_one_or_none()
+    if holder_token is None:
+        connection.execute(sa.insert(lease).values(name=name, token=token, expires_at=expires_at))
+        return True
+    ours = [token, holder_token] if holder.is_gone(holder_token) else [token]
     held = connection.execute(
         sa.update(lease)
-        .where(lease.c.name == name, (lease.c.token == token) | (lease.c.expires_at <= now))
+        .where(lease.c.name == name, lease.c.token.in_(ours) | (lease.c.expires_at <= now))
         .values(token=token, expires_at=expires_at)
     )
-    if held.rowcount == 1:
-        return True
-    taken = connection.execute(sa.select(lease.c.name).where(lease.c.name == name)).first()
-    if taken is not None:
-        return False
-    connection.execute(sa.insert(lease).values(name=name, token=token, expires_at=expires_at))
-    return True
+    return held.rowcount == 1
 
 
 def is_held(

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Transient
-from kumoi.base.ids import new_id
-from kumoi.engine import lease
+from kumoi.engine import holder, lease
 from kumoi.engine.db import Database
 from kumoi.engine.wake import Alarm
 
@@ -58,7 +57,7 @@ class Loop:
 
 async def run(loop: Loop, database: Database, clock: Clock) -> None:
     """Until cancelled."""
-    token = new_id()
+    token = holder.new_token()
     alarm = Alarm(database.listen())
     loop.poke.bind(alarm)
     pause_s = 0.0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import select
+import sys
 import threading
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from kumoi.base.clock import SetClock
-from kumoi.engine import feed, lease
+from kumoi.base.process import run
+from kumoi.engine import feed, holder, lease
 from kumoi.engine.db import Database
 from kumoi.engine.schema import feed as feed_table
+
+TOKEN_MAX = 36  # As wide as the column.
 
 
 def test_what_is_written_can_be_read(database: Database) -> None:
@@ -110,6 +114,26 @@ def test_a_lease_has_one_holder_until_it_expires(database: Database) -> None:
     clock.advance(11)
     assert claim("two")
     assert not claim("one")
+
+
+def test_a_lease_of_a_process_that_ended_is_free_at_once(database: Database) -> None:
+    told = "from kumoi.engine import holder; print(holder.new_token())"
+    ended = run([sys.executable, "-c", told]).out.strip()
+    now, alive = SetClock().now(), holder.new_token()
+    assert max(len(ended), len(alive)) <= TOKEN_MAX
+    with database.write() as connection:
+        assert lease.claim(connection, "planner", token=ended, now=now, ttl_s=10)
+        assert lease.claim(connection, "planner", token=alive, now=now, ttl_s=10)
+        assert not lease.claim(connection, "planner", token="other", now=now, ttl_s=10)
+
+
+def test_a_lease_of_another_machine_is_kept_until_it_expires(database: Database) -> None:
+    machine, *process = holder.new_token().split(":")
+    elsewhere = ":".join([machine[::-1] + "x", *process])
+    now = SetClock().now()
+    with database.write() as connection:
+        assert lease.claim(connection, "planner", token=elsewhere, now=now, ttl_s=10)
+        assert not lease.claim(connection, "planner", token=holder.new_token(), now=now, ttl_s=10)
 
 
 def test_a_released_lease_is_free_and_only_its_holder_releases_it(database: Database) -> None:

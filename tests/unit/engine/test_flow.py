@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.clock import Clock, SetClock
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.ids import new_id
+from kumoi.base.process import run
 from kumoi.engine import flow as flows
 from kumoi.engine import schema
 from kumoi.engine.db import Database
@@ -322,6 +324,31 @@ def test_a_worker_killed_in_a_step_leaves_it_to_the_next(world: World) -> None:
     world.clock.advance(flows.LEASE_TTL_S)
     world.run()
     assert world.row().status == Status.DONE
+
+
+def test_what_a_killed_worker_of_this_machine_held_goes_on_at_once(database: Database) -> None:
+    world = World(database)
+    told = "from kumoi.engine import holder; print(holder.new_token())"
+    ended = run([sys.executable, "-c", told]).out.strip()
+    clock = Clock()
+    with database.write() as connection:
+        flows.start(connection, world.script.kind(), "f1", Trip(), clock.now())
+        expires_at = clock.now() + timedelta(hours=1)
+        connection.execute(
+            sa.update(schema.flow).values(lease_token=ended, lease_expires_at=expires_at)
+        )
+
+    async def story() -> None:
+        worker = asyncio.create_task(Flows(database, clock, [world.script.kind()]).run(workers=1))
+        async with asyncio.timeout(10):
+            while True:
+                if world.row().status == Status.DONE:
+                    break
+                await asyncio.sleep(0.02)
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
+
+    asyncio.run(story())
 
 
 def test_workers_share_flows_in_threads_and_keep_their_leases(database: Database) -> None:

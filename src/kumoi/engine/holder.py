@@ -1,0 +1,48 @@
+"""Who holds a lease: a name for this process that others on the same machine can check.
+
+A killed worker's lease need not run out when the next one can see that nobody has it any more. What
+cannot be seen from here, another machine's or another container's process, counts as alive.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+PROC = Path("/proc")
+MACHINE_DIGITS = 8
+_STARTED_FIELD = 19  # Counted from the state, which follows the program's name in parentheses.
+
+
+def new_token() -> str:
+    """A lease token, 36 characters at most: machine, process, its start, and something unique."""
+    pid = os.getpid()
+    return f"{_machine()}:{pid}:{_started(pid)}:{secrets.token_hex(3)}"
+
+
+def is_gone(token: str) -> bool:
+    """Whether the process that made the token has certainly ended."""
+    parts = token.split(":")
+    if len(parts) != 4 or parts[0] != _machine() or not parts[1].isdecimal():  # noqa: PLR2004
+        return False
+    return str(_started(int(parts[1]))) != parts[2]
+
+
+@functools.cache
+def _machine() -> str:
+    """This boot of this machine, as far as pids mean the same."""
+    boot = (PROC / "sys/kernel/random/boot_id").read_text()
+    pids = (PROC / "self/ns/pid").readlink()
+    return hashlib.sha256(f"{boot} {pids}".encode()).hexdigest()[:MACHINE_DIGITS]
+
+
+def _started(pid: int) -> int:
+    """When a process started, in the kernel's ticks; 0 when there is none or it has ended."""
+    try:
+        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return 0 if fields[0] in "ZX" else int(fields[_STARTED_FIELD])
