@@ -122,7 +122,8 @@ def test_versions_outside_the_range_are_not_acceptable(
         ({"reboot": {"type": "SOFT", "now": True}}, 400),
         ({"rebuild": {"imageRef": NOWHERE}}, 400),
         ({"changePassword": {"adminPass": "secret"}}, 501),
-        ({"resize": {"flavorRef": "1"}}, 501),
+        ({"resize": {"flavorRef": None}}, 400),
+        ({"resize": {"flavorRef": "nowhere"}}, 400),
     ],
 )
 def test_an_action_that_makes_no_sense_is_refused(

@@ -102,7 +102,7 @@ def test_what_containers_cannot_do_is_refused_in_words(bench: Workbench, demo: C
     attempts: list[Callable[[], Any]] = [
         lambda: demo.compute.change_server_password(made, "secret"),
         lambda: demo.compute.suspend_server(made),
-        lambda: demo.compute.resize_server(made, bench.flavor_id),
+        lambda: demo.compute.shelve_server(made),
         lambda: demo.compute.get_server_console_url(made, "novnc"),
     ]
     for attempt in attempts:

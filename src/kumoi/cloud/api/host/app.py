@@ -12,8 +12,9 @@ from starlette.requests import Request as HttpRequest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kumoi.cloud.api.app import App
-from kumoi.cloud.api.host.caller import HOST_KEY, HUB_KEY
+from kumoi.cloud.api.host.caller import HOST_KEY, HUB_KEY, INTAKE_KEY
 from kumoi.cloud.api.host.hub import Hub
+from kumoi.cloud.api.host.intake import Intake
 from kumoi.cloud.api.host.routes import SERVICE
 from kumoi.cloud.api.services import Services
 from kumoi.engine.wake import Alarm
@@ -31,10 +32,12 @@ def host_app(services: Services, alarm: Alarm, *, identify: Identify = by_certif
     """To be served on the hosts' own listener."""
     app = App(services, (SERVICE,))
     hub = Hub(services.database, alarm)
+    intake = Intake(services.database, services.clock)
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             scope[HUB_KEY] = hub
+            scope[INTAKE_KEY] = intake
             scope[HOST_KEY] = identify(HttpRequest(scope))
         await app(scope, receive, send)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from kumoi.base.errors import Bug, Unauthenticated
 from kumoi.cloud.api.host.hub import Hub
+from kumoi.cloud.api.host.intake import Intake
 from kumoi.cloud.api.request import Request
 
 HOST_KEY = "kumoi.host"
 HUB_KEY = "kumoi.hub"
+INTAKE_KEY = "kumoi.intake"
 
 
 def host_of(request: Request) -> str:
@@ -23,3 +25,10 @@ def hub_of(request: Request) -> Hub:
     if not isinstance(hub, Hub):
         raise Bug("the host API was not built by host_app")
     return hub
+
+
+def intake_of(request: Request) -> Intake:
+    intake = request.http.scope.get(INTAKE_KEY)
+    if not isinstance(intake, Intake):
+        raise Bug("the host API was not built by host_app")
+    return intake

@@ -16,7 +16,7 @@ from kumoi.engine.wake import Alarm
 
 PREFIX = "host:"
 INTERVAL_S = 5.0
-PAUSE_S = 0.002  # Changes that come together are told together.
+PAUSE_S = 0.005  # Changes that come together are told together.
 
 
 class Hub:

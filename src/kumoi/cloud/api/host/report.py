@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from kumoi.base.errors import TooLarge
 from kumoi.cloud.api.host import caller
 from kumoi.cloud.api.request import Reply, Request
 from kumoi.cloud.domain.compute import console
 from kumoi.cloud.domain.host import host as host_domain
-from kumoi.cloud.domain.host import report as report_domain
 from kumoi.cloud.hostapi.messages import Inventory, Reports
 
 
@@ -26,17 +26,11 @@ def put_inventory(request: Request) -> Reply:
     return Reply(204)
 
 
-def create(request: Request) -> Reply:
-    """Each report counts for itself. Those that say nothing new are not written."""
+async def create(request: Request) -> Reply:
+    """Kept together with what other hosts report at the same time; see intake.py."""
     host_id = caller.host_of(request)
-    reports = request.parse(Reports).reports
-    with request.read() as connection:
-        news = [one for one in reports if report_domain.says_news(connection, host_id, one)]
-    if news:
-        now = request.services.clock.now()
-        with request.write() as connection:
-            for one in news:
-                report_domain.take(connection, host_id, one, now)
+    request.raw = await _body(request)
+    await caller.intake_of(request).take(host_id, request.parse(Reports).reports)
     return Reply(204)
 
 
@@ -47,3 +41,14 @@ def put_console(request: Request) -> Reply:
     with request.services.database.write(wakes=False) as connection:
         console.keep(connection, host_id, request.path["id"], request.raw, now)
     return Reply(204)
+
+
+async def _body(request: Request) -> bytes:
+    """Raises TooLarge."""
+    most = request.services.settings.body_max_bytes
+    body = bytearray()
+    async for piece in request.http.stream():
+        body += piece
+        if len(body) > most:
+            raise TooLarge(f"Request is too large: at most {most} bytes")
+    return bytes(body)

@@ -13,7 +13,7 @@ SERVICE = Service(
         Route("GET", "/v1/images/{id}", image.download, OPEN, streams=True),
         Route("PUT", "/v1/images/{id}", image.upload, OPEN, streams=True),
         Route("DELETE", "/v1/images/{id}", image.delete, OPEN),
-        Route("POST", "/v1/reports", report.create, OPEN),
+        Route("POST", "/v1/reports", report.create, OPEN, streams=True),
         Route("PUT", "/v1/inventory", report.put_inventory, OPEN),
         Route("PUT", "/v1/servers/{id}/console", report.put_console, OPEN),
     ),

@@ -111,22 +111,18 @@ def attach(
     now: datetime,
 ) -> Port:
     """One more port for a server, bound to its host. Raises as the network's rules do."""
-    key, is_ours = nic.port_id, nic.port_id is None
-    if key is None:
+    if nic.port_id is None:
         wanted = NewPort(
             project_id=server.project_id,
             network_id=nic.network_id,
             fixed_ips=(WantedIp(ip_address=nic.fixed_ip),) if nic.fixed_ip else None,
             security_group_ids=tuple(group_ids) if group_ids else None,
         )
-        key = port_domain.create(connection, caller, wanted, now).id
+        return port_domain.create_bound(
+            connection, caller, wanted, now, host=server.host_id or "", device_id=server.id
+        )
     return port_domain.bind(
-        connection,
-        key,
-        host=server.host_id or "",
-        device_id=server.id,
-        now=now,
-        delete_with_device=is_ours,
+        connection, nic.port_id, host=server.host_id or "", device_id=server.id, now=now
     )
 
 

@@ -56,6 +56,8 @@ class NewPort:
     port_security_enabled: bool | None = None
     security_group_ids: tuple[str, ...] | None = None
     allowed_address_pairs: tuple[tuple[str, str | None], ...] = ()
+    device_index: int = 0
+    delete_with_device: bool = False
 
 
 def create(connection: Connection, caller: Caller, wanted: NewPort, now: datetime) -> Port:
@@ -66,6 +68,31 @@ def create(connection: Connection, caller: Caller, wanted: NewPort, now: datetim
     port_permission.require_may_create(caller, network, wanted)
     security_group.require_all(connection, caller, wanted.security_group_ids or ())
     return make(connection, wanted, now)
+
+
+def create_bound(
+    connection: Connection,
+    caller: Caller,
+    wanted: NewPort,
+    now: datetime,
+    *,
+    host: str,
+    device_id: str,
+) -> Port:
+    """`create` and `bind` in one, for a port that goes with its server. Raises as they do."""
+    network = network_domain.get(connection, caller, wanted.network_id)
+    port_permission.require_may_create(caller, network, wanted)
+    security_group.require_all(connection, caller, wanted.security_group_ids or ())
+    mates = store.of_devices(connection, [device_id])
+    bound = replace(
+        wanted,
+        host=host,
+        device_id=device_id,
+        device_owner=owner.SERVER,
+        device_index=max((mate.device_index for mate in mates), default=-1) + 1,
+        delete_with_device=True,
+    )
+    return make(connection, bound, now)
 
 
 def make(connection: Connection, wanted: NewPort, now: datetime) -> Port:
@@ -242,8 +269,8 @@ def _row(network: Network, wanted: NewPort, mac: str, pairs: list[Pair], now: da
         status="N/A" if wanted.device_owner == owner.FLOATING_IP else DOWN,
         device_id=wanted.device_id,
         device_owner=wanted.device_owner,
-        device_index=0,
-        delete_with_device=False,
+        device_index=wanted.device_index,
+        delete_with_device=wanted.delete_with_device,
         host=wanted.host,
         vnic_type=wanted.vnic_type,
         port_security_enabled=secured,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -23,6 +25,15 @@ def limits(connection: Connection, project_id: str) -> dict[str, int]:
         compute_quota.c.project_id == project_id
     )
     return {row.resource: row.most for row in connection.execute(query)}
+
+
+def limits_of(connection: Connection, owners: Sequence[str]) -> list[dict[str, int]]:
+    """Those that were set for each, in their order, in one query."""
+    query = sa.select(compute_quota).where(compute_quota.c.project_id.in_(owners))
+    found: dict[str, dict[str, int]] = {owner: {} for owner in owners}
+    for row in connection.execute(query):
+        found[row.project_id][row.resource] = row.most
+    return [found[owner] for owner in owners]
 
 
 def put(connection: Connection, project_id: str, resource: str, most: int) -> None:

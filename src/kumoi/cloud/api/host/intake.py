@@ -1,0 +1,90 @@
+"""Takes in what hosts report, all that waits in one transaction.
+
+A hundred hosts that report at once would queue for the one writer and each pay for a commit of its
+own. Here one task per process writes for all that came meanwhile, and each host hears when its own
+reports are kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kumoi.base.clock import Clock
+from kumoi.cloud.domain.host import report as domain
+from kumoi.cloud.hostapi.messages import Report
+from kumoi.engine.db import Database
+
+BATCH_MAX = 500
+
+
+@dataclass(slots=True)
+class _Delivery:
+    host_id: str
+    reports: Sequence[Report]
+    done: asyncio.Future[None] = field(default_factory=asyncio.Future)
+
+
+class Intake:
+    """One per process."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._waiting: list[_Delivery] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def take(self, host_id: str, reports: Sequence[Report]) -> None:
+        """Returns when they are kept. Raises what writing them raised."""
+        delivery = _Delivery(host_id, reports)
+        self._waiting.append(delivery)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._drain(), name="host-intake")
+        await delivery.done
+
+    async def _drain(self) -> None:
+        """Until nothing waits. Where a batch fails, each tries for itself: one host's report must
+        not keep others' away.
+        """
+        while self._waiting:
+            batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+            failed = await self._try(batch)
+            if failed is None or len(batch) == 1:
+                _answer(batch, failed)
+                continue
+            for delivery in batch:
+                _answer([delivery], await self._try([delivery]))
+
+    async def _try(self, batch: Sequence[_Delivery]) -> BaseException | None:
+        """What writing them raised."""
+        writing = asyncio.to_thread(self._write, batch)
+        (outcome,) = await asyncio.gather(writing, return_exceptions=True)
+        return outcome
+
+    def _write(self, batch: Sequence[_Delivery]) -> None:
+        """Only what says something new; no transaction for nothing."""
+        with self._database.read() as connection:
+            news = [
+                (delivery.host_id, one)
+                for delivery in batch
+                for one in delivery.reports
+                if domain.says_news(connection, delivery.host_id, one)
+            ]
+        if not news:
+            return
+        now = self._clock.now()
+        with self._database.write() as connection:
+            for host_id, one in news:
+                domain.take(connection, host_id, one, now)
+
+
+def _answer(batch: Sequence[_Delivery], failed: BaseException | None) -> None:
+    """To those that still listen."""
+    for delivery in batch:
+        if delivery.done.done():
+            continue
+        if failed is None:
+            delivery.done.set_result(None)
+        else:
+            delivery.done.set_exception(failed)
