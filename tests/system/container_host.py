@@ -33,9 +33,9 @@ from pyroute2.netlink.exceptions import NetlinkError
 from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.base.process import run
-from kumoi.cloud.agent.purge import purge
+from kumoi.cloud.agent.purge import stop_servers
 from kumoi.cloud.agent.serve import identify_boot, serve_with
-from kumoi.cloud.drivers.instance.lxc import cgroup, disk, link, monitor
+from kumoi.cloud.drivers.instance.lxc import cgroup, disk, idmap, link, monitor
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.hostapi.messages import (
     PATH,
@@ -56,6 +56,7 @@ NAME = "kct"
 BRIDGE = "br0"
 GATEWAY = "10.202.1.1"
 BOUND_S = 20.0
+GRACE_S = 5.0
 Result = TypeVar("Result")
 
 
@@ -258,9 +259,12 @@ class ContainerHost:
             self.agent.wait()
             self.agent = None
 
-    def purge(self, *, data: bool) -> None:
+    def reboot(self, *, grace_s: float = GRACE_S) -> None:
+        """As `kumoi down` ends the servers of a host; its links go with the host."""
         self.stop_agent()
-        purge(self.settings, data=data)
+        stop_servers(self.settings, grace_s=grace_s)
+        if self.namespace.exists():
+            self.inside(lambda: link.delete(sorted(link.list_links())))
 
     def attach(self, server: Server, *command: str, check: bool = True) -> str:
         """Run a command inside a server, within its limits."""
@@ -379,7 +383,8 @@ def _serve(settings: Settings, control: ControlPlane) -> HttpServer:
 
 
 def _tear_down(host: ContainerHost) -> None:
-    host.purge(data=True)
+    host.reboot(grace_s=0)
+    idmap.remove_grant()
     if host.namespace.exists():
         run(["ip", "netns", "delete", host.settings.host_name])
     run(["rm", "-rf", host.settings.state])

@@ -435,7 +435,7 @@ def test_a_host_that_rebooted_starts_what_is_wanted_with_no_control_plane(
 def test_down_keeps_disks_and_up_brings_servers_back(host: ContainerHost, servers: Servers) -> None:
     server = servers.new()
     host.attach(server, "touch", "/kept")
-    host.purge(data=False)
+    host.reboot()
     assert not monitor.find_all(host.paths)
     assert not [name for name in host.leftovers() if name.startswith(("link", "mount", "loop"))]
     host.control.told.clear()

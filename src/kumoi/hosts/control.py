@@ -15,12 +15,12 @@ from typing import Any
 from kumoi.base import process
 from kumoi.base.errors import Permanent
 from kumoi.config import Settings
-from kumoi.hosts import running
+from kumoi.hosts import running, units
 from kumoi.hosts.units import Unit
 
 POLL_S = 0.05
 LEAVE_TIMEOUT_S = 5.0
-STOP_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 5.0
 LOG_SHOWN_LINES = 3
 
 
@@ -87,12 +87,22 @@ def wait_ready(
         time.sleep(POLL_S)
 
 
-def stop(settings: Settings) -> None:
+def stop_roles(settings: Settings, *, at_once: bool = False) -> None:
+    """The supervisor, so that nothing is started again, and our own processes."""
+    marked = [one for one in (_supervisor(settings),) if one is not None]
+    running.stop(marked, timeout_s=LEAVE_TIMEOUT_S, first=signal.SIGHUP)
+    engines = {unit.name for unit in units.engines(settings)}
+    roles = [one for one in running.found(settings.state_dir) if one.name not in engines]
+    running.stop(roles, timeout_s=STOP_TIMEOUT_S, first=_first(at_once=at_once))
+    running.kill_what_they_left(roles)
+
+
+def stop(settings: Settings, *, at_once: bool = False) -> None:
     """Stop everything in order; also what a killed supervisor left, and a supervisor that hangs."""
-    supervisor = _supervisor(settings)
-    if supervisor is not None:
-        running.stop([supervisor], timeout_s=STOP_TIMEOUT_S)
-    running.stop(running.found(settings.state_dir), timeout_s=LEAVE_TIMEOUT_S)
+    stop_roles(settings, at_once=at_once)
+    order = [] if at_once else units.stop_order(units.engines(settings))
+    first = _first(at_once=at_once)
+    running.stop_in_order(settings.state_dir, order, timeout_s=STOP_TIMEOUT_S, first=first)
     status_file(settings).unlink(missing_ok=True)
 
 
@@ -110,6 +120,10 @@ def read_status(settings: Settings) -> Status | None:
 
 def status_file(settings: Settings) -> Path:
     return settings.run_dir / "status.json"
+
+
+def _first(*, at_once: bool) -> signal.Signals:
+    return signal.SIGKILL if at_once else signal.SIGTERM
 
 
 def _supervisor(settings: Settings) -> running.Running | None:

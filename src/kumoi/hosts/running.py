@@ -13,7 +13,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,22 @@ def stop(
             os.close(handle)
 
 
+def stop_in_order(
+    state_dir: str,
+    groups: Iterable[Collection[str]],
+    *,
+    timeout_s: float,
+    first: signal.Signals = signal.SIGTERM,
+) -> None:
+    """Stop units by name, group after group; then what else carries the cloud's mark."""
+    for names in groups:
+        stop(
+            (one for one in found(state_dir) if one.name in names), timeout_s=timeout_s, first=first
+        )
+    rest = [one for one in found(state_dir) if one.name != SUPERVISOR]
+    stop(rest, timeout_s=timeout_s, first=first)
+
+
 def has_ended(handle: int) -> bool:
     """Whether the process behind a pidfd is gone; one that nobody waited for is gone as well."""
     return not not_ended([handle], timeout_s=0)
@@ -110,6 +126,17 @@ def _marked(entry: Path, wanted: bytes, own_users: int) -> Running | None:
         return None
     _, name, digest = ours.decode().rsplit(" ", 2)
     return Running(name, digest, pid, started_at(pid))
+
+
+def kill_what_they_left(ended: Iterable[Running]) -> None:
+    """What units had started that goes on without them, such as the unpacking of an image. Nobody
+    is given the pid of a session's leader while anybody is in that session.
+    """
+    leaders = {one.pid for one in ended}
+    for entry in PROC.iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if int(_stat(entry)[3]) in leaders and _stat(entry)[0] not in "ZX":
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 def _stat(entry: Path) -> list[str]:

@@ -31,7 +31,7 @@ from typing import Any
 from kumoi.base import process
 from kumoi.base.errors import Conflict, KumoiError, chain
 from kumoi.hosts import running
-from kumoi.hosts.units import Unit
+from kumoi.hosts.units import Unit, stop_order
 
 PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 5.0
@@ -200,22 +200,11 @@ class Supervisor:
     # All of them.
 
     def _stop_all(self) -> None:
-        """In the reverse order of starting, roles at once."""
-        left = [one for one in running.found(self.places.state_dir) if self._is_unit(one)]
-        order = {slot.unit.name: index for index, slot in enumerate(self.slots)}
-        is_role = {slot.unit.name: slot.unit.kind == "role" for slot in self.slots}
-        roles = [one for one in left if is_role.get(one.name, True)]
-        running.stop(roles, timeout_s=STOP_TIMEOUT_S)
-        for one in sorted(left, key=lambda one: -order.get(one.name, 0)):
-            if one not in roles:
-                running.stop([one], timeout_s=STOP_TIMEOUT_S)
+        order = stop_order(self.units)
+        running.stop_in_order(self.places.state_dir, order, timeout_s=STOP_TIMEOUT_S)
         for slot in self.slots:
             slot.state, slot.pid, slot.why = "waiting", 0, "stopped"
             (self.places.run_dir / f"{slot.unit.name}.pid").unlink(missing_ok=True)
-
-    @staticmethod
-    def _is_unit(one: running.Running) -> bool:
-        return one.name != running.SUPERVISOR
 
     def _wait(self, wakeup: int) -> None:
         """For the end of a unit, a signal, or the next thing that is due."""

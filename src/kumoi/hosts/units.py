@@ -1,7 +1,7 @@
 """The processes of a cloud, as a table: engines of others and roles of ours.
 
-`engines` and `roles` are pure: settings in, units out; `table` adds the version of the code. The supervisor starts what stands here, `up`
-and `status` read it. Nothing is started here.
+`engines` and `roles` are pure: settings in, units out; `table` adds the version of the code. The
+supervisor starts what stands here, `up` and `status` read it. Nothing is started here.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +108,23 @@ def table(settings: Settings, *, config: Path, only_engines: bool) -> list[Unit]
     told = (code_version(), settings, certificates)
     version = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
     return [*engines(settings), *roles(settings, config=config, version=version)]
+
+
+def stop_order(wanted: Sequence[Unit]) -> list[frozenset[str]]:
+    """Roles at once, then engines, each when nothing is left that needs it."""
+    left = [unit for unit in wanted if unit.kind is Kind.ENGINE]
+    groups = [frozenset(unit.name for unit in wanted if unit.kind is Kind.ROLE)]
+    while left:
+        needed = {name for unit in left for name in unit.needs}
+        last = [unit for unit in left if unit.name not in needed]
+        groups.append(frozenset(unit.name for unit in last))
+        left = [unit for unit in left if unit not in last]
+    return groups
+
+
+def boot_file(settings: Settings) -> Path:
+    """Names the virtual host's boot, which ends when its servers are stopped with it."""
+    return settings.run_dir / "host-boot"
 
 
 def code_version() -> str:

@@ -53,6 +53,12 @@ def ensure_databases(settings: Settings) -> None:
     units.switch_dir(settings).mkdir(parents=True, exist_ok=True)
 
 
+def is_there(settings: Settings) -> bool:
+    """Whether anything of it is."""
+    there = {underlay_bridge(settings), public_bridge(settings)} & links.names()
+    return bool(there) or units.namespace_path(settings.host_name).exists()
+
+
 def delete(settings: Settings) -> None:
     """Remove the links and the namespace, whatever of them is there."""
     for veth in _veths(settings):

@@ -91,3 +91,21 @@ def test_stop_ends_what_does_not_listen(
         time.sleep(0.01)
     running.stop(running.found(str(tmp_path)), timeout_s=0.2)
     assert child.wait(5) == -9
+
+
+def test_what_a_unit_left_is_ended_after_it(
+    started: list[subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    leader = [sys.executable, "-c", "import os, time; print(os.fork(), flush=True); time.sleep(60)"]
+    child = start(started, tmp_path, leader, "one")
+    log = tmp_path / "one.log"
+    while len(log.read_text().split()) < 2:
+        assert child.poll() is None
+    (left,) = [int(word) for word in log.read_text().split() if word != "0"]
+    found = running.found(str(tmp_path))
+    running.stop(found, timeout_s=5)
+    handle = os.pidfd_open(left)
+    assert not running.has_ended(handle)
+    running.kill_what_they_left(found)
+    assert running.not_ended([handle], timeout_s=5) == []
+    os.close(handle)

@@ -2,44 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from kumoi.hosts import teardown
-
-
-@pytest.fixture
-def monitor(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that calls itself as LXC's monitor of a server does, with one child."""
-    title = f"[lxc monitor] {tmp_path}/servers web1"
-    code = "sleep 60 & wait"
-    with subprocess.Popen(["bash", "-c", f"exec -a '{title}' bash -c '{code}'"]) as started:
-        yield started
-        started.kill()
-
-
-def test_a_server_is_known_by_its_monitor_and_stopped_by_its_first_process(
-    monitor: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
-    found: list[teardown.Container] = []
-    while not (found and found[0].first_pid):
-        found = teardown.containers(tmp_path)
-        assert monitor.poll() is None
-    # bash shows its own arguments after the title, which LXC does not.
-    assert found[0].monitor_pid == monitor.pid
-    teardown.stop_containers(found)
-    monitor.wait(5)
-    assert not Path(f"/proc/{found[0].first_pid}").exists()
-
-
-def test_a_server_of_another_cloud_is_left_alone(
-    monitor: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
-    assert teardown.containers(tmp_path / "other") == []
-    assert monitor.poll() is None
+from kumoi.hosts import teardown, trees
 
 
 def test_mounts_are_named_innermost_first() -> None:
@@ -53,4 +18,27 @@ def test_mounts_are_named_innermost_first() -> None:
 def test_where_nothing_is_there_is_nothing_to_do(tmp_path: Path) -> None:
     assert teardown.mounts(tmp_path) == []
     assert teardown.loop_devices(tmp_path) == []
-    assert teardown.containers(tmp_path) == []
+
+
+def test_a_tree_goes_with_all_in_it_and_nothing_beside_it(tmp_path: Path) -> None:
+    top, beside = tmp_path / "top", tmp_path / "beside"
+    beside.mkdir()
+    (beside / "kept").touch()
+    for number in range(200):
+        (top / f"d{number % 7}" / "inner").mkdir(parents=True, exist_ok=True)
+        (top / f"d{number % 7}" / "inner" / f"f{number}").touch()
+    (top / "link").symlink_to(beside)
+    (top / "d1" / "broken").symlink_to("nowhere")
+    trees.remove(top)
+    assert not top.exists()
+    assert (beside / "kept").exists()
+    trees.remove(top)
+
+
+def test_a_link_to_a_tree_is_only_a_link(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "kept").touch()
+    (tmp_path / "link").symlink_to("tree")
+    trees.remove(tmp_path / "link")
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "tree" / "kept").exists()

@@ -80,3 +80,14 @@ def test_two_clouds_share_no_path_port_or_namespace() -> None:
         twin = by_name(other)[name]
         assert unit.namespace is None or unit.namespace != twin.namespace
         assert not unit.listens or unit.listens != twin.listens
+
+
+def test_roles_stop_first_and_an_engine_when_nothing_needs_it_any_more() -> None:
+    order = units.stop_order(list(by_name().values()))
+    assert order[0] == {"api", "worker", "agent", "pipeline"}
+    gone: set[str] = set()
+    for names in order:
+        gone |= names
+        for unit in by_name().values():
+            assert unit.name in gone or not gone & set(unit.needs), unit.name
+    assert gone == set(by_name())

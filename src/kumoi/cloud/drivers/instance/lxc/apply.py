@@ -169,15 +169,6 @@ class LxcDriver:
         self._board.change(ensured={}, deleted=set(plugged) - kept)
         link.delete(sorted(links - kept))
 
-    def forget_starts(self) -> None:
-        """When all have been stopped: servers wanted running are started again, not reported."""
-        cgroup.remove(self._machine.cgroup_parent)
-        for directory in self._paths.servers.iterdir():
-            path = self._paths.record(directory.name)
-            if path.exists():
-                known = record.read(path)
-                record.write(path, msgspec.structs.replace(known, started_generation=0))
-
     # How.
 
     def _observed(
@@ -238,6 +229,7 @@ class LxcDriver:
         self._record(server.id, links={each.name: each.port_id for each in links})
         if server.build not in self._disks(server.id):
             raise Transient("start a server that is not built yet")
+        self._grow_disk(server)
         idmap.ensure_grant()  # Another cloud's `down` may have taken it back.
         self._paths.config(server.id).write_text(text)
         for group in self._groups(server.id):
@@ -290,6 +282,13 @@ class LxcDriver:
             hard_boot=server.hard_boot,
             host_boot=self._host_boot,
         )
+
+    def _grow_disk(self, server: Server) -> None:
+        """Of a stopped server, when it was given a flavor with a larger one."""
+        file = self._paths.disk(server.id, server.build)
+        if disk.is_smaller(file, server.disk_gib):
+            self._await_detached(file.parent)
+            disk.enlarge(file, server.disk_gib)
 
     def _make_links(self, links: tuple[plan.Link, ...]) -> None:
         """For a server that does not run: both ends here, or the link is made anew."""
