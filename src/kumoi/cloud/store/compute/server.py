@@ -82,6 +82,7 @@ class Server(msgspec.Struct, frozen=True, gc=False):
     updated_at: datetime
     deleted: bool
     number: int = 0
+    resized_from: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +153,7 @@ server = sa.Table(
     sa.Column("updated_at", Timestamp, nullable=False),
     sa.Column("deleted", sa.Boolean, nullable=False),
     sa.Column("number", sa.Integer, nullable=False),  # Counts up; the order in a tie of times.
+    sa.Column("resized_from", Json),  # The columns of its flavor before a resize not yet confirmed.
     sa.Index("ix_server_project_id_deleted", "project_id", "deleted"),
     sa.Index("ix_server_created_at", "created_at"),
 )
