@@ -208,6 +208,18 @@ def test_a_server_counts_its_own_processors_and_the_time_since_its_own_start(
     assert uptime_s <= time.monotonic() - before + 1
 
 
+def test_another_flavor_is_there_after_a_restart(host: ContainerHost, servers: Servers) -> None:
+    server = servers.new(disk_gib=2)
+    host.attach(server, "sh", "-c", "echo kept > /root/kept")
+    server = servers.change(server, vcpus=2, ram_mib=512, disk_gib=5, boot=server.boot + 1)
+    host.control.await_told(server, State.RUNNING)
+    assert host.attach(server, "grep", "-c", "^processor", "/proc/cpuinfo").strip() == "2"
+    size = host.attach(server, "df", "--output=size", "-BG", "/").splitlines()[1]
+    assert size.strip() in {"4G", "5G"}
+    assert host.attach(server, "cat", "/root/kept").strip() == "kept"
+    assert not list(host.paths.server(server.id).glob("*.part"))
+
+
 def test_a_full_disk_hurts_nobody_else(host: ContainerHost, servers: Servers) -> None:
     first, second = servers.new(number=5), servers.new(number=6)
     fill = host.attach(first, "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=2048", check=False)

@@ -25,6 +25,7 @@ from kumoi.cloud.drivers.instance.lxc import kernel
 from kumoi.cloud.drivers.instance.lxc.paths import PART
 
 JOURNAL_MIB = 16
+RESIZE_TIMEOUT_S = 600.0
 MOUNT_OPTIONS = "noinit_itable,discard"
 """A sparse file reads as zeros already: no zeroing of inode tables in the background. What is
 deleted inside becomes a hole again."""
@@ -38,6 +39,9 @@ _LO_FLAGS_AUTOCLEAR = 4
 _STATUS_BYTES = 232
 _CONFIG_BYTES = 304
 _FLAGS_OFFSET = 52
+_BLOCK_BYTES = 4_096
+_BLOCK_COUNT_AT = 1_024 + 4  # In the superblock.
+_E2FSCK_GOOD = (0, 1)  # Clean; and mended.
 _SYS_BLOCK = Path("/sys/block")
 _COPY_BYTES = 1 << 20
 
@@ -99,6 +103,27 @@ def mount(file: Path, target: Path) -> None:
             if cause.errno in (errno.EUCLEAN, errno.EINVAL, errno.EIO):
                 raise Permanent("the server's disk is damaged") from cause
             raise Transient("mount a server's disk") from cause
+
+
+def is_smaller(file: Path, disk_gib: int) -> bool:
+    """Whether a disk that nobody uses is smaller than this."""
+    with file.open("rb") as opened:
+        count = int.from_bytes(os.pread(opened.fileno(), 4, _BLOCK_COUNT_AT), "little")
+    return count * _BLOCK_BYTES < disk_gib << 30
+
+
+def enlarge(file: Path, disk_gib: int) -> None:
+    """Give a disk that nobody uses this size: a copy, so that a kill leaves it as it was. Growing
+    it mounted would take a right that root in a container lacks.
+    """
+    part = file.with_name(file.name + PART)
+    copy_sparse(file, part)
+    os.truncate(part, disk_gib << 30)
+    checked = process.run(["e2fsck", "-f", "-p", part], timeout_s=RESIZE_TIMEOUT_S, check=False)
+    if checked.status not in _E2FSCK_GOOD:
+        raise Permanent("the server's disk is damaged")
+    process.run(["resize2fs", part], timeout_s=RESIZE_TIMEOUT_S)
+    part.replace(file)
 
 
 def is_attached(directory: Path) -> bool:

@@ -21,6 +21,7 @@ from kumoi.base.errors import Transient
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 
 START_TIMEOUT_S = 30.0
+ASK_AGAIN_S = 1.0
 KILL_TIMEOUT_S = 10.0
 STRAY_TIMEOUT_S = 30.0
 _POLL_S = 0.02
@@ -90,10 +91,8 @@ def stop(running: Running, *, grace_s: float) -> None:
     except ProcessLookupError:
         return
     try:
-        if grace_s > 0 and running.pid:
-            _signal(running.pid, _halt_signal(running.pid))
-            if _ended(keeper, grace_s):
-                return
+        if running.pid and _ended_when_asked(keeper, running.pid, grace_s):
+            return
         if running.pid:
             _signal(running.pid, signal.SIGKILL)
             if _ended(keeper, KILL_TIMEOUT_S):
@@ -154,6 +153,16 @@ def _halt_signal(pid: int) -> int:
         if (_PROC / str(pid) / "exe").readlink().name == "systemd":
             return _SIGRTMIN_POWER_OFF
     return signal.SIGPWR
+
+
+def _ended_when_asked(keeper: int, pid: int, grace_s: float) -> bool:
+    """Ask until it has ended: a first process that has just begun hears no signal yet."""
+    deadline = time.monotonic() + grace_s
+    while (left_s := deadline - time.monotonic()) > 0:
+        _signal(pid, _halt_signal(pid))
+        if _ended(keeper, min(ASK_AGAIN_S, left_s)):
+            return True
+    return False
 
 
 def _signal(pid: int, number: int) -> None:
