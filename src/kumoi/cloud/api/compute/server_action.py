@@ -12,7 +12,7 @@ from kumoi.cloud.api.compute import rendering, server_body, server_image, server
 from kumoi.cloud.api.compute.server_body import DiskConfig, File, Hostname
 from kumoi.cloud.api.compute.shapes import Count, Flag, LongText, Metadata, Name, Text
 from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
-from kumoi.cloud.domain.compute import console, server, server_action, server_delete
+from kumoi.cloud.domain.compute import console, server, server_action, server_delete, server_resize
 
 Shape = TypeVar("Shape")
 V_LOCK_REASON = (2, 73)
@@ -58,6 +58,15 @@ class Rebuild(
     reimage_boot_volume: Flag | Unset = UNSET
 
 
+class Resize(
+    Body,
+    kw_only=True,
+    rename={"flavor": "flavorRef", "disk_config": "OS-DCF:diskConfig"},
+):
+    flavor: str | int
+    disk_config: DiskConfig | Unset = UNSET
+
+
 class Lock(Body, kw_only=True):
     locked_reason: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | Unset = UNSET
 
@@ -89,14 +98,16 @@ def create(request: Request) -> Reply:
     return ACTIONS[name](request, name, bytes(raw))
 
 
-def _move(change: Callable[..., None]) -> Callable[[Request, str, bytes], Reply]:
+def _move(
+    change: Callable[..., None], *, status: int = 202
+) -> Callable[[Request, str, bytes], Reply]:
     """An action without arguments."""
 
     def act(request: Request, _name: str, _raw: bytes) -> Reply:
         now = request.services.clock.now()
         with request.write() as connection:
             change(connection, request.caller, request.path["id"], now)
-        return Reply(202)
+        return Reply(status)
 
     return act
 
@@ -130,6 +141,16 @@ def _rebuild(request: Request, name: str, raw: bytes) -> Reply:
     shown["adminPass"] = server_body.password(body.admin_pass)
     location = f"{request.base}/{rendering.VERSION}/servers/{row.id}"
     return Reply(202, {"server": shown}, {"Location": location})
+
+
+def _resize(request: Request, name: str, raw: bytes) -> Reply:
+    wanted = _read(name, raw, Resize)
+    now = request.services.clock.now()
+    with request.write() as connection:
+        server_resize.begin(
+            connection, request.caller, request.path["id"], now, flavor_id=str(wanted.flavor)
+        )
+    return Reply(202)
 
 
 def _lock(request: Request, name: str, raw: bytes) -> Reply:
@@ -199,9 +220,6 @@ REFUSED: dict[str, str] = {
     "changePassword": "Unable to set a password: this cloud's servers are reached with SSH keys.",
     "suspend": "Suspending is not supported by this cloud's hosts; pause or stop the server.",
     "resume": "Suspending is not supported by this cloud's hosts, so there is nothing to resume.",
-    "resize": "Resizing is not supported by this cloud's hosts; make a server of the new flavor.",
-    "confirmResize": "Resizing is not supported by this cloud's hosts.",
-    "revertResize": "Resizing is not supported by this cloud's hosts.",
     "rescue": "Rescuing is not supported by this cloud's hosts.",
     "unrescue": "Rescuing is not supported by this cloud's hosts.",
     "shelve": "Shelving is not supported by this cloud's hosts.",
@@ -232,6 +250,9 @@ ACTIONS: dict[str, Callable[[Request, str, bytes], Reply]] = {
     "lock": _lock,
     "reboot": _reboot,
     "rebuild": _rebuild,
+    "resize": _resize,
+    "confirmResize": _move(server_resize.confirm, status=204),
+    "revertResize": _move(server_resize.revert),
     "createImage": server_image.create,
     "os-getConsoleOutput": _console,
     "addSecurityGroup": _group(add=True),

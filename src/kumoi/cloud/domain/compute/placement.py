@@ -6,6 +6,7 @@ import itertools
 
 from sqlalchemy.engine import Connection
 
+from kumoi.base.errors import Invalid
 from kumoi.cloud.scheduler.choose import Ask, Candidate, Decision, choose
 from kumoi.cloud.store.compute import server as server_store
 from kumoi.cloud.store.compute.server import Server
@@ -49,14 +50,52 @@ def claim(connection: Connection, host_id: str, ask: Ask) -> int:
 def release(connection: Connection, server: Server) -> None:
     """Give back what `claim` took."""
     if server.host_id is not None:
+        vcpus, ram_mib, disk_gib = _held(server)
         host_store.claim(
             connection,
             server.host_id,
-            vcpus=-server.vcpus,
-            ram_mib=-server.ram_mib,
-            disk_gib=-disk_claim_gib(server.disk_gib, server.ephemeral_gib, server.swap_mib),
+            vcpus=-vcpus,
+            ram_mib=-ram_mib,
+            disk_gib=-disk_gib,
             servers=-1,
         )
+
+
+def reclaim(connection: Connection, before: Server, after: Server) -> None:
+    """A server's claim becomes another. Raises Invalid when its host has no room for it."""
+    host = None if before.host_id is None else host_store.get(connection, before.host_id)
+    if host is None:
+        return
+    now, then = _held(after), _held(before)
+    vcpus, ram_mib, disk_gib = (new - old for new, old in zip(now, then, strict=True))
+    short = [
+        f"{more} more {what} wanted, {max(free, 0)} free"
+        for what, more, free in (
+            ("vcpus", vcpus, host.vcpus_free),
+            ("MiB of memory", ram_mib, host.ram_free_mib),
+            ("GiB of disk", disk_gib, host.disk_free_gib),
+        )
+        if more > max(free, 0)
+    ]
+    if short:
+        raise Invalid(f"No valid host was found. {'; '.join(short)}.", field="resize.flavorRef")
+    host_store.claim(
+        connection, host.id, vcpus=vcpus, ram_mib=ram_mib, disk_gib=disk_gib, servers=0
+    )
+
+
+def _held(server: Server) -> tuple[int, int, int]:
+    """vcpus, memory and disk: of two flavors the larger, while a resize is not confirmed."""
+    old = server.resized_from or {}
+    disk_gib = disk_claim_gib(server.disk_gib, server.ephemeral_gib, server.swap_mib)
+    if old:
+        was = disk_claim_gib(old["disk_gib"], old["ephemeral_gib"], old["swap_mib"])
+        disk_gib = max(disk_gib, was)
+    return (
+        max(server.vcpus, old.get("vcpus", 0)),
+        max(server.ram_mib, old.get("ram_mib", 0)),
+        disk_gib,
+    )
 
 
 def disk_claim_gib(disk_gib: int, ephemeral_gib: int, swap_mib: int) -> int:

@@ -120,12 +120,20 @@ def keys(connection: Connection, caller: Caller, name: str | None) -> list[str]:
     return [row.public_key] if row.type == SSH else []
 
 
+def flavor_for(connection: Connection, caller: Caller, key: str) -> Flavor:
+    """The flavor that a server is to have. Raises Invalid (field `flavorRef`)."""
+    try:
+        return flavor.get(connection, caller, key)
+    except NotFound as cause:
+        raise Invalid(f"Flavor {key} could not be found.", field="flavorRef") from cause
+
+
 def _plan(
     connection: Connection, caller: Caller, wanted: NewServer, now: datetime
 ) -> tuple[_Plan, int]:
     """Check everything the caller could have known. Gives the plan and how many to make."""
     project_id = caller.project_id or ""
-    size = _flavor(connection, caller, wanted.flavor_id)
+    size = flavor_for(connection, caller, wanted.flavor_id)
     image = boot_image.usable(
         connection, caller, wanted.image_id, ram_mib=size.ram_mib, disk_gib=size.disk_gib
     )
@@ -286,13 +294,6 @@ def _ask(connection: Connection, wanted: NewServer, plan: _Plan) -> Ask:
         near=wish.near,
         far=wish.far,
     )
-
-
-def _flavor(connection: Connection, caller: Caller, key: str) -> Flavor:
-    try:
-        return flavor.get(connection, caller, key)
-    except NotFound as cause:
-        raise Invalid(f"Flavor {key} could not be found.", field="flavorRef") from cause
 
 
 def _check_group(connection: Connection, caller: Caller, key: str, count: int) -> None:

@@ -26,11 +26,13 @@ STATUSES = {
     "active": "ACTIVE",
     "stopped": "SHUTOFF",
     "paused": "PAUSED",
+    "resized": "VERIFY_RESIZE",
     "error": "ERROR",
     "deleted": "DELETED",
 }
 UNDER_WAY = {
     "rebuilding": "REBUILD",
+    "resize_migrating": "RESIZE",
     "reboot_started": "REBOOT",
     "reboot_started_hard": "HARD_REBOOT",
 }
@@ -63,6 +65,7 @@ def of(server: Server) -> Status:
         rebuilding=server.build > server.observed_build,
         hard=server.hard_boot > server.observed_hard_boot,
         soft=server.boot > server.observed_boot,
+        resized=server.resized_from is not None,
     )
 
 
@@ -96,6 +99,7 @@ def _status(
     rebuilding: bool,
     hard: bool,
     soft: bool,
+    resized: bool,
 ) -> Status:
     if deleted:
         return Status("DELETED", "deleted", None, NO_STATE)
@@ -111,6 +115,8 @@ def _status(
         task = "reboot_started_hard"
     elif vm_state == "error":
         return Status("ERROR", vm_state, None, power_state)
+    elif resized:
+        vm_state, task = (vm_state, "resize_migrating") if behind else ("resized", None)
     elif soft and power == Power.RUNNING:
         task = "reboot_started"
     elif behind:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from sqlalchemy.engine import Connection
 
+from kumoi.cloud.domain.compute import server_resize
 from kumoi.cloud.domain.host import prefetch
 from kumoi.cloud.domain.network import wiring
 from kumoi.cloud.domain.network.wiring import WiredAddress, WiredPort
@@ -65,7 +66,7 @@ def _message(row: Server, ports: Iterable[WiredPort], snapshots: list[str]) -> m
         project_id=row.project_id,
         vcpus=row.vcpus,
         ram_mib=row.ram_mib,
-        disk_gib=row.disk_gib,
+        disk_gib=server_resize.disk_gib(row),
         image=None if row.image is None else messages.Image(**row.image),
         id_slot=row.id_slot or 0,
         ports=[_port(port) for port in ports],
