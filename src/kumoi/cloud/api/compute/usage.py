@@ -24,6 +24,7 @@ DEFAULT = timedelta(weeks=4)
 class Span:
     start: datetime
     stop: datetime
+    now: datetime
 
 
 def index(request: Request) -> Reply:
@@ -61,6 +62,7 @@ def _span(request: Request) -> Span:
     span = Span(
         start=shapes.moment(start, "start") if start else now - DEFAULT,
         stop=shapes.moment(stop, "end") if stop else now,
+        now=now,
     )
     if span.start > span.stop:
         raise Invalid("Invalid start time. The start time cannot occur after the end time.")
@@ -71,7 +73,7 @@ def _hours(row: Server, span: Span) -> float:
     if row.launched_at is None:
         return 0.0
     start = max(row.launched_at, span.start)
-    stop = min(row.terminated_at or span.stop, span.stop)
+    stop = min(row.terminated_at or span.now, span.stop, span.now)
     return max((stop - start).total_seconds() / HOUR_S, 0.0)
 
 
@@ -103,7 +105,7 @@ def _server(row: Server, hours: float, span: Span) -> dict[str, Any]:
         "memory_mb": row.ram_mib,
         "local_gb": row.disk_gib,
         "hours": hours,
-        "uptime": int(((row.terminated_at or span.stop) - started).total_seconds()),
+        "uptime": int(((row.terminated_at or span.now) - started).total_seconds()),
         "started_at": rendering.precise(started),
         "ended_at": rendering.precise(row.terminated_at),
         "state": "terminated" if row.deleted else status.of(row).vm_state,
