@@ -81,7 +81,8 @@ class LxcDriver:
     def list_instances(self) -> dict[str, Observed]:
         running = monitor.find_all(self._paths)
         names = {entry.name for entry in self._paths.servers.iterdir() if entry.is_dir()}
-        links, plugged = link.list_links(), self._board.list_ports()
+        links = frozenset(name for name in link.list_links() if link.is_up(name))
+        plugged = self._board.list_ports()
         return {
             server_id: self._observed(server_id, running.get(server_id), links, plugged)
             for server_id in sorted(names | set(running))
@@ -92,7 +93,7 @@ class LxcDriver:
             return None
         running = monitor.find(self._paths, server_id)
         known = record.read(self._paths.record(server_id)).links
-        links = frozenset(name for name in known if link.exists(name))
+        links = frozenset(name for name in known if link.is_up(name))
         return self._observed(server_id, running, links, self._board.list_ports())
 
     def ready_images(self) -> frozenset[str]:
@@ -273,6 +274,7 @@ class LxcDriver:
             ensured={each.name: each.port_id for each in actions if isinstance(each, plan.Plug)},
             deleted=[each.name for each in actions if isinstance(each, plan.Unplug)],
         )
+        link.set_up(by_name)
         link.add_routes(plan.routes(server), pid=pid)
         self._record(
             server.id,

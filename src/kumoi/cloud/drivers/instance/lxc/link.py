@@ -1,7 +1,8 @@
 """The links between servers and the host's switch: veth pairs, made by netlink in this process.
 
 All functions work in the network namespace of the calling thread. A link that is there already, or
-gone already, is no error. Checksum offload goes off at both ends: the switch's user-space datapath
+gone already, is no error. The host's end comes into being up: a switch that finds it meanwhile
+reads its flags and writes them back with one more, and would take it down again. Checksum offload goes off at both ends: the switch's user-space datapath
 forwards packets as they are, and a checksum left to the hardware would never be filled in.
 """
 
@@ -28,8 +29,10 @@ from kumoi.cloud.drivers.instance.lxc import kernel
 from kumoi.cloud.drivers.instance.lxc.plan import LINK_ID_DIGITS, Link
 from kumoi.cloud.hostapi.messages import Address
 
+_SIOCGIFFLAGS = 0x8913
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_STXCSUM = 0x17
+_IFF_UP = 1
 _OURS = re.compile(rf"k[0-9a-f]{{{LINK_ID_DIGITS}}}")
 _GONE = (errno.ENODEV, errno.ENOENT)
 _NET = Path("/sys/class/net")
@@ -44,6 +47,7 @@ def ensure(link: Link) -> None:
                 ifname=link.name,
                 kind="veth",
                 mtu=link.mtu,
+                state="up",
                 peer={"ifname": link.peer, "address": link.mac, "mtu": link.mtu},
             )
         route.link("set", ifname=link.name, state="up")
@@ -98,6 +102,28 @@ def exists(name: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def is_up(name: str) -> bool:
+    """Whether there is a link of that name and it is up."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
+        try:
+            told = fcntl.ioctl(opened, _SIOCGIFFLAGS, struct.pack("16s24x", name.encode()))
+        except OSError:
+            return False
+    flags: int = struct.unpack_from("=H", told, 16)[0]
+    return bool(flags & _IFF_UP)
+
+
+def set_up(names: Iterable[str]) -> None:
+    """Bring up those that are down."""
+    down = [name for name in names if not is_up(name)]
+    if not down:
+        return
+    with _netlink("bring up links") as route:
+        for name in down:
+            with _gone():
+                route.link("set", ifname=name, state="up")
 
 
 def disable_offload(name: str) -> None:
