@@ -143,7 +143,7 @@ def _add_inner(parser: argparse.ArgumentParser, name: str) -> None:
     if name == "role":
         parser.add_argument("role", choices=sorted(ROLES))
     if name == "store":
-        parser.add_argument("action", choices=("migrate", "bootstrap"))
+        parser.add_argument("action", choices=("ensure",))
     if name == "supervise":
         parser.add_argument("--only-engines", action="store_true")
     parser.add_argument("--config", required=True, type=Path)
@@ -182,20 +182,14 @@ def _supervise(args: argparse.Namespace) -> None:
 
 
 def _store(args: argparse.Namespace) -> None:
-    settings = _settings(args)
-    if args.action == "migrate":
-        _migrate(settings)
-    else:
-        _bootstrap(settings)
-
-
-def _migrate(settings: Settings) -> None:
-    """Bring both databases to the tables of this version."""
+    """Bring both databases to the tables of this version, with what a cloud starts with."""
     from kumoi.cloud.store.migrate import upgrade as upgrade_cloud
     from kumoi.pipeline.store.migrate import upgrade as upgrade_pipeline
 
+    settings = _settings(args)
     upgrade_cloud(settings.database)
     upgrade_pipeline(settings.pipeline_database)
+    _bootstrap(settings)
 
 
 def _bootstrap(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +19,9 @@ from kumoi.base import process
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Conflict, Permanent
 from kumoi.cli import choice
-from kumoi.cli.progress import Progress
+from kumoi.cli.progress import Progress, Stage
+from kumoi.cloud.drivers.instance.lxc import image as lxc_image
+from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.config import Settings
 from kumoi.hosts import (
     clouds_yaml,
@@ -39,6 +42,8 @@ ENGINES_TIMEOUT_S = 30.0
 ROLES_TIMEOUT_S = 30.0
 STORE_TIMEOUT_S = 60.0
 HOST_TIMEOUT_S = 30.0
+IMAGES_TIMEOUT_S = 300.0
+POLL_S = 0.05
 
 Images = list[tuple[image.Recipe, "Future[Path]"]]
 
@@ -80,10 +85,6 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> Settings:
             pki.ensure(settings, Clock().now())
             passwords.ensure(settings)
             choice.write(settings)
-        if not args.only_engines:
-            with progress.stage("stores"):
-                for action in ("migrate", "bootstrap"):
-                    _own(settings, "store", action, timeout_s=STORE_TIMEOUT_S)
         _start(settings, progress, only_engines=args.only_engines)
         if not args.only_engines:
             _offer(settings, progress, images)
@@ -142,6 +143,9 @@ def _start(settings: Settings, progress: Progress, *, only_engines: bool) -> Non
             virtual.ensure_databases(settings)
     config_file = choice.config_file(settings)
     wanted = units.table(settings, config=config_file, only_engines=only_engines)
+    if not only_engines and not control.is_running(settings, wanted):
+        with progress.stage("stores"):
+            _ensure_stores(settings)
     command = [sys.executable, "-m", "kumoi.main", "supervise", "--config", str(config_file)]
     if only_engines:
         command.append("--only-engines")
@@ -171,23 +175,42 @@ def _offer(settings: Settings, progress: Progress, images: Images) -> None:
         first_run.ensure_flavors_and_network(cloud, settings)
     with progress.stage("the host reports") as stage:
         first_run.wait_for_host(cloud, settings, timeout_s=HOST_TIMEOUT_S)
+    offered = {}
     for recipe, file in images:
         path = file.result()
         with progress.stage(f"offer image {recipe.name}") as stage:
-            uploaded = first_run.ensure_image(cloud, recipe, path)
-            stage.note(f"{path.stat().st_size >> 20} MiB" if uploaded else "there")
+            offer = first_run.ensure_image(cloud, recipe, path)
+            offered[recipe.name] = offer.sha256
+            stage.note(f"{path.stat().st_size >> 20} MiB" if offer.uploaded else "there")
+    with progress.stage("images ready on the host") as stage:
+        _wait_for_images(settings, offered, stage)
 
 
-def _own(settings: Settings, *words: str, timeout_s: float) -> None:
-    """A command of our own in another process, so that what it imports goes with it."""
-    command = [sys.executable, "-m", "kumoi.main", *words]
+def _wait_for_images(settings: Settings, offered: dict[str, str], stage: Stage) -> None:
+    """Until the host has unpacked them: the first server starts as quickly as any other."""
+    deadline = time.monotonic() + IMAGES_TIMEOUT_S
+    paths = Paths(settings.host_dir)
+    while True:
+        ready = lxc_image.ready(paths)
+        late = [name for name, sha256 in offered.items() if sha256 not in ready]
+        if not late:
+            return
+        if time.monotonic() > deadline:
+            raise Permanent(
+                f"the host did not unpack {', '.join(late)} within {IMAGES_TIMEOUT_S:g} s; "
+                f"see {settings.log_dir / 'agent.log'}"
+            )
+        stage.tell(", ".join(late))
+        time.sleep(POLL_S)
+
+
+def _ensure_stores(settings: Settings) -> None:
+    """In another process, so that what it imports goes with it."""
+    command = [sys.executable, "-m", "kumoi.main", "store", "ensure"]
     try:
-        process.run(
-            [*command, "--config", choice.config_file(settings)],
-            timeout_s=timeout_s,
-        )
+        process.run([*command, "--config", choice.config_file(settings)], timeout_s=STORE_TIMEOUT_S)
     except process.ProcessFailed as cause:
-        raise Permanent(f"`kumoi {' '.join(words)}` failed: {cause}") from cause
+        raise Permanent("the stores could not be made ready") from cause
 
 
 def _next_steps(settings: Settings) -> list[str]:

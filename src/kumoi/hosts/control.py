@@ -66,6 +66,13 @@ def ensure(settings: Settings, units: Sequence[Unit], *, command: Sequence[str])
     process.start(command, log=log, env=marks)
 
 
+def is_running(settings: Settings, wanted: Sequence[Unit]) -> bool:
+    """Whether just these units are there and ready, so that nothing they need is to be done."""
+    status = read_status(settings)
+    names = [unit.name for unit in wanted]
+    return bool(status and status.digest == digest_of(wanted) and not _not_ready(status, names))
+
+
 def wait_ready(
     settings: Settings,
     names: Sequence[str],

@@ -6,6 +6,7 @@ stays as it is. Nothing here knows the store.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import time
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 DISK_FORMAT = "root-tar"
 RECIPE_PROPERTY = "kumoi_recipe"
+SHA256_PROPERTY = "kumoi_sha256"
 PUBLIC_NETWORK = "public"
 PHYSICAL_NETWORK = "physnet1"
 POLL_S = 0.1
@@ -87,15 +89,25 @@ def wait_for_host(cloud: Connection, settings: Settings, *, timeout_s: float) ->
         time.sleep(POLL_S)
 
 
-def ensure_image(cloud: Connection, recipe: image.Recipe, file: Path) -> bool:
-    """Upload an image that is not there as its recipe makes it; whether it was uploaded. One made by
-    an older recipe goes once the new one is there. Raises Permanent when the API refuses.
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """`sha256` is what hosts know the image by."""
+
+    sha256: str
+    uploaded: bool
+
+
+def ensure_image(cloud: Connection, recipe: image.Recipe, file: Path) -> Offered:
+    """Upload an image that is not there as its recipe makes it. One made by an older recipe goes
+    once the new one is there. Raises Permanent when the API refuses.
     """
     try:
         same_name = [one for one in cloud.image.images(name=recipe.name) if _is_ours(one)]
         wanted = image.key(recipe)
-        if any(_recipe(one) == wanted and one.status == "active" for one in same_name):
-            return False
+        for one in same_name:
+            if _recipe(one) == wanted and one.status == "active":
+                return Offered(str(one.properties[SHA256_PROPERTY]), uploaded=False)
+        sha256 = _sha256(file)
         cloud.image.create_image(
             recipe.name,
             filename=str(file),
@@ -107,13 +119,14 @@ def ensure_image(cloud: Connection, recipe: image.Recipe, file: Path) -> bool:
                 "os_distro": recipe.distribution,
                 "os_admin_user": recipe.user,
                 RECIPE_PROPERTY: wanted,
+                SHA256_PROPERTY: sha256,
             },
         )
         for one in same_name:
             cloud.image.delete_image(one, ignore_missing=True)
     except (SDKException, ClientException) as cause:
         raise Permanent(f"the image {recipe.name} could not be uploaded: {cause}") from cause
-    return True
+    return Offered(sha256, uploaded=True)
 
 
 def _ensure_flavor(cloud: Connection, flavor: Flavor) -> None:
@@ -146,6 +159,11 @@ def _ensure_public_network(cloud: Connection, settings: Settings) -> None:
             {"start": str(addresses[FIRST_FLOATING]), "end": str(addresses[-2])},
         ],
     )
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _is_ours(one: Any) -> bool:

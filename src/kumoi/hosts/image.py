@@ -10,26 +10,20 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from kumoi.base import process
 from kumoi.base.errors import Permanent
+from kumoi.hosts import trees
 
 SUITE = "bookworm"
 RECIPE_DIR = Path(__file__).parent / "recipe"
-CUSTOMIZE, EXTEND, FINISH = (
-    RECIPE_DIR / f"{name}.sh" for name in ("customize", "extend", "finish")
+BEGIN, CUSTOMIZE, EXTEND, FINISH, BUILD = (
+    RECIPE_DIR / f"{name}.sh" for name in ("begin", "customize", "extend", "finish", "build")
 )
+TOOLS = ("debian-archive-keyring", "mmdebstrap", "zstd")
 BUILD_TIMEOUT_S = 900.0
-DPKG_OPTIONS = (
-    "path-exclude=/usr/share/man/*",
-    "path-exclude=/usr/share/locale/*",
-    "path-exclude=/usr/share/doc/*",
-    "path-include=/usr/share/doc/*/copyright",
-    "force-unsafe-io",  # An image that a power cut spoils is built again.
-)
 MACHINE_APT_KEYS = r"Acquire::(https?|Retries|Check-Valid-Until|Check-Date)\b"
 
 
@@ -79,8 +73,8 @@ def cache_dir() -> Path:
 
 def key(recipe: Recipe) -> str:
     """Changes whenever the image would."""
-    scripts = [path.read_bytes() for path in (CUSTOMIZE, EXTEND, FINISH)]
-    told = (recipe, SUITE, DPKG_OPTIONS, scripts)
+    scripts = [path.read_bytes() for path in (BEGIN, CUSTOMIZE, EXTEND, FINISH)]
+    told = (recipe, SUITE, scripts)
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 
@@ -99,35 +93,41 @@ def ensure(recipe: Recipe, cache: Path) -> Path:
     with file.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not file.exists():
-            work = cache / f"{key(recipe)}.part"
-            shutil.rmtree(work, ignore_errors=True)  # Of a build that was killed.
-            work.mkdir()
-            try:
-                _build(recipe, base, work / file.name)
-                (work / file.name).replace(file)
-            except process.ProcessFailed as cause:
-                raise Permanent(
-                    f"the image {recipe.name} could not be built from Debian's packages; "
-                    f"is there a network? {cause}"
-                ) from cause
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
+            _replace(recipe, base, file)
     return file
 
 
-def _build(recipe: Recipe, base: Path | None, file: Path) -> None:
-    command: list[str | Path] = ["mmdebstrap", "--mode=root", "--quiet"]
+def _replace(recipe: Recipe, base: Path | None, file: Path) -> None:
+    """Only a whole image gets its name."""
+    draft = file.with_name(f"new-{file.name}")
+    work = file.parent / f"{key(recipe)}.part"
+    trees.remove(work)  # Of a build that was killed.
+    work.mkdir()
+    try:
+        _build(recipe, base, draft, work)
+        draft.replace(file)
+    except process.ProcessFailed as cause:
+        draft.unlink(missing_ok=True)
+        raise Permanent(
+            f"the image {recipe.name} could not be built from Debian's packages; "
+            f"is there a network? {cause}"
+        ) from cause
+    finally:
+        trees.remove(work)
+
+
+def _build(recipe: Recipe, base: Path | None, file: Path, work: Path) -> None:
+    command: list[str | Path] = ["unshare", "--mount", BUILD, work]
+    command += ["mmdebstrap", "--mode=root", "--quiet"]
     command += [f"--include={','.join(recipe.packages)}"]
-    command += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
     command += [f"--aptopt={option}" for option in _machine_apt_options()]
     if base is None:
-        command += ["--variant=minbase", f"--customize-hook={CUSTOMIZE}"]
+        command += ["--variant=minbase", f"--setup-hook={BEGIN}"]
+        command += [f"--customize-hook={CUSTOMIZE}"]
     else:
-        command += ["--variant=custom", f"--setup-hook={EXTEND}"]
+        command += ["--variant=custom", f"--setup-hook={EXTEND}", f"--setup-hook={BEGIN}"]
     command += [f"--customize-hook={FINISH}", SUITE, file, *_machine_sources()]
-    env = {"TMPDIR": str(file.parent)}
-    if base is not None:
-        env["KUMOI_BASE"] = str(base)
+    env = {"KUMOI_BASE": str(base)} if base else None
     process.run(command, timeout_s=BUILD_TIMEOUT_S, env=env)
 
 

@@ -10,6 +10,11 @@ rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id" "$root/etc/host
 ln -s /etc/machine-id "$root/var/lib/dbus/machine-id"
 : > "$root/etc/resolv.conf"
 printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' > "$root/etc/hosts"
-rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap" "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap"
+rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap" "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap" \
+    "$root/etc/dpkg/dpkg.cfg.d/90-kumoi-build"
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/log/*.log \
     "$root"/var/log/apt "$root"/var/cache/ldconfig/* "$root"/var/lib/cloud "$root"/tmp/*
+
+# What was unpacked before dpkg could be told to leave it out.
+rm -rf "$root"/usr/share/man/* "$root"/usr/share/locale/*
+find "$root/usr/share/doc" ! -type d ! -name copyright -delete
