@@ -37,6 +37,9 @@ def test_a_region_stays_while_an_endpoint_is_in_it(admin: Connection, demo: Conn
     region = admin.identity.create_region(id=name, description="of a story")
     below = admin.identity.create_region(parent_region_id=name)
     assert admin.identity.update_region(below, description="below").description == "below"
+    nameless = admin.identity.create_region(id=f"{name}-nameless", description=None)
+    assert nameless.description == ""
+    admin.identity.delete_region(nameless)
     assert {region.id, below.id} <= {one.id for one in demo.identity.regions()}
     assert [one.id for one in demo.identity.regions(parent_region_id=name)] == [below.id]
     with pytest.raises(exceptions.ForbiddenException):

@@ -17,12 +17,12 @@ COLUMNS = {"parent_region_id": "parent_region_id"}
 
 class New(Body):
     id: rendering.Name | Unset = UNSET
-    description: rendering.Text = ""
+    description: rendering.Text | None = None
     parent_region_id: rendering.Name | None = None
 
 
 class Changes(Body):
-    description: rendering.Text | Unset = UNSET
+    description: rendering.Text | Unset | None = UNSET
     parent_region_id: rendering.Name | Unset | None = UNSET
 
 
@@ -41,7 +41,7 @@ def create(request: Request) -> Reply:
     named = request.path.get("id", given)
     if given not in (None, named):
         raise Invalid(f"The id {given} is not the one in the path", field="id")
-    row = Region(named or new_hex_id(), wanted.description, wanted.parent_region_id)
+    row = Region(named or new_hex_id(), wanted.description or "", wanted.parent_region_id)
     with request.write() as connection:
         made = domain.create(connection, row)
     return Reply(201, {"region": render(request, made)})
@@ -63,6 +63,8 @@ def show(request: Request) -> Reply:
 
 def update(request: Request) -> Reply:
     values = rendering.given(request.parse(Update).region)
+    if "description" in values:
+        values["description"] = values["description"] or ""
     with request.write() as connection:
         changed = domain.update(connection, request.path["id"], values)
     return Reply(200, {"region": render(request, changed)})
