@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 BACKLOG = 1_024
 KEEP_ALIVE_S = 75  # Longer than a long poll waits.
 GRACE_S = 5
+GC_YOUNG = 10_000  # Python's own 700 meets every list of servers many times.
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class _Server(uvicorn.Server):
 
 async def serve(listener: Listener) -> None:
     """Until cancelled; then what is under way has its grace."""
+    _spare_the_collector()
     server = _Server(_config(listener))
     serving = asyncio.create_task(server.serve())
     try:
@@ -77,6 +80,15 @@ async def serve(listener: Listener) -> None:
             async with asyncio.timeout(listener.grace_s + 1):
                 await serving
         raise
+
+
+def _spare_the_collector() -> None:
+    """What a role has made before it serves stays as long as it does: the garbage collector need not
+    look at it again, and looks less often at what requests leave, nearly all of it free already.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_YOUNG, *gc.get_threshold()[1:])
 
 
 def _config(listener: Listener) -> uvicorn.Config:
