@@ -26,7 +26,8 @@ class Sort:
 @dataclass(frozen=True, slots=True)
 class Listing:
     """What a list request asks for. `filters` maps a column to the values it may have; `limit` of
-    None is no limit; `marker` is the id of the last thing already seen."""
+    None is no limit; `marker` is the id of the last thing already seen.
+    """
 
     filters: dict[str, Sequence[Any]] = field(default_factory=dict)
     sorts: tuple[Sort, ...] = ()

@@ -45,7 +45,8 @@ def defaults(connection: Connection) -> dict[str, int]:
 
 
 def limits(connection: Connection, project_id: str) -> dict[str, int]:
-    return defaults(connection) | quota.limits(connection, project_id)
+    ordinary, own = quota.limits_of(connection, (DEFAULT_CLASS, project_id))
+    return DEFAULTS | ordinary | own
 
 
 def usages(connection: Connection, project_id: str, user_id: str | None = None) -> dict[str, Usage]:
