@@ -71,6 +71,13 @@ SERVERS = (
     Route("PUT", SERVER, server.update, "server:change"),
     Route("DELETE", SERVER, server.delete, "server:change"),
     Route("POST", f"{SERVER}/action", server_action.create, "server:change"),
+    Route(
+        "POST",
+        f"{SERVER}/remote-consoles",
+        server_action.remote_console,
+        "server:change",
+        since=(2, 6),
+    ),
     Route("GET", f"{SERVER}/ips", server.addresses, "server:read"),
     Route("GET", f"{SERVER}/ips/{{network}}", server.network_addresses, "server:read"),
     Route("GET", f"{SERVER}/metadata", server_metadata.index, "server:read"),

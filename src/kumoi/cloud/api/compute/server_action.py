@@ -98,6 +98,13 @@ def create(request: Request) -> Reply:
     return ACTIONS[name](request, name, bytes(raw))
 
 
+def remote_console(request: Request) -> Reply:
+    """Refused in words; the place is there since clients ask it whatever the server is."""
+    with request.read() as connection:
+        server.get(connection, request.caller, request.path["id"])
+    raise Unsupported("A container has no screen; use the console output or SSH.")
+
+
 def _move(
     change: Callable[..., None], *, status: int = 202
 ) -> Callable[[Request, str, bytes], Reply]:
