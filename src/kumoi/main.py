@@ -47,6 +47,18 @@ COMMANDS = {
         "sudo ./kumoi status --json",
         needs_root=True,
     ),
+    "exposure": Command(
+        "kumoi.cli.exposure",
+        "every address and port that a tenant or the outside can reach",
+        "sudo ./kumoi exposure --json",
+        needs_root=True,
+    ),
+    "logs": Command(
+        "kumoi.cli.logs",
+        "what a process of the cloud logged",
+        "sudo ./kumoi logs api --follow",
+        needs_root=True,
+    ),
     "down": Command(
         "kumoi.cli.down",
         "stop the cloud; with --purge nothing is left of it",
@@ -68,6 +80,12 @@ COMMANDS = {
         "kumoi.cli.environment",
         "the environments that pushes made",
         "./kumoi environment list",
+    ),
+    "bench": Command(
+        "kumoi.cli.bench",
+        "measure the cloud that is up",
+        "sudo ./kumoi bench --only server",
+        needs_root=True,
     ),
     "test": Command(
         "kumoi.cli.test",

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from kumoi.base.errors import Transient
+from kumoi.base.errors import NotFound, Transient
 from kumoi.pipeline.client import Client
 
 STAGES = ("receive", "build", "configure", "verify", "report")
@@ -30,7 +30,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, (_act, about) in ACTIONS.items():
         action = actions.add_parser(name, help=about, description=about)
-        if name != "list":
+        if name == "follow":
+            action.add_argument("id", nargs="?", help="none is the newest run")
+        elif name != "list":
             action.add_argument("id", help="as `git push` printed it, or `kumoi run list`")
         add_cloud(action)
         if name in ("list", "show"):
@@ -91,7 +93,7 @@ def junit(client: Client, args: argparse.Namespace) -> int:
 
 def follow(client: Client, args: argparse.Namespace) -> int:
     """Until the run has ended; 0 when it is verified."""
-    return follow_run(client, args.id, console())
+    return follow_run(client, args.id or _newest(client), console())
 
 
 def follow_run(client: Client, id: str, out: Console) -> int:
@@ -115,6 +117,13 @@ def follow_run(client: Client, id: str, out: Console) -> int:
     for line in _summary(found):
         out.print(line, highlight=False, soft_wrap=True)
     return 0 if found["status"] == "verified" else 1
+
+
+def _newest(client: Client) -> str:
+    found = client.get("runs")["runs"]
+    if not found:
+        raise NotFound("run", "", message="there is no run yet: push something")
+    return str(found[0]["id"])
 
 
 def console() -> Console:

@@ -128,7 +128,7 @@ def _ask(
     if not any(one.name == "api" and one.healthy for one in found):
         return [], [], "the API does not answer"
     try:
-        cloud = first_run.connect(_admin_entry(settings))
+        cloud = first_run.connect(admin_entry(settings))
         hosts = [
             {"name": one.name, "state": one.state, "status": one.status}
             for one in cloud.compute.hypervisors(details=True)
@@ -148,7 +148,7 @@ def _ask(
     return hosts, servers, ""
 
 
-def _admin_entry(settings: Settings) -> dict[str, Any]:
+def admin_entry(settings: Settings) -> dict[str, Any]:
     wanted = clouds_yaml.entries(
         settings,
         admin_password=passwords.read(settings, "admin"),

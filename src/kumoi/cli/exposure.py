@@ -1,0 +1,216 @@
+"""`kumoi exposure`: every address and port that a tenant, or the outside, can reach, and who answers.
+
+Sockets come from the kernel, what belongs to tenants from the public API. A tenant's packets leave
+its router by the machine's address on the external network; the machine answers on each of its own
+addresses, so whatever listens on more than loopback counts as reached by tenants.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from keystoneauth1.exceptions import ClientException
+from openstack.exceptions import SDKException
+from rich.table import Table
+
+from kumoi.base.errors import Permanent
+from kumoi.cli import choice
+from kumoi.cli.run import console
+from kumoi.cli.status import admin_entry
+from kumoi.config import Settings
+from kumoi.hosts import first_run, sockets
+
+if TYPE_CHECKING:
+    from openstack.connection import Connection
+
+LOOPBACK = "this machine only"
+EVERYBODY = "tenants by their routers, this machine's networks"
+UNDERLAY = "the underlay between hosts"
+NOT_OURS = "not of this cloud"
+SERVICE_OWNERS = ("network:dhcp", "network:distributed", "network:local_ip", "neutron:")
+ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A listening socket. `unit` is the process of ours that answers."""
+
+    place: str
+    protocol: str
+    address: str
+    port: int
+    process: str
+    pid: int
+    unit: str
+    reached_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Floating:
+    """A tenant's address on the external network, and what its security groups let in."""
+
+    address: str
+    fixed_address: str
+    server: str
+    project_id: str
+    opened: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A router's address on the external network: OVN answers pings there, nothing listens."""
+
+    address: str
+    router: str
+    project_id: str
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    choice.add_to(parser)
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = choice.existing(args)
+    found = endpoints(settings)
+    cloud = first_run.connect(admin_entry(settings))
+    try:
+        document = {
+            "name": settings.name,
+            "endpoints": [asdict(one) for one in found],
+            "floating_ips": [asdict(one) for one in floating_ips(cloud)],
+            "router_gateways": [asdict(one) for one in gateways(cloud)],
+            "tenant_networks": _count_tenant_networks(cloud),
+            "service_ports": service_ports(cloud),
+        }
+    except (SDKException, ClientException) as cause:
+        raise Permanent(
+            f"the API does not answer at {settings.api_url}: sudo ./kumoi up"
+        ) from cause
+    if args.json:
+        print(json.dumps(document, indent=2))
+    else:
+        _show(document)
+    return 0
+
+
+def endpoints(settings: Settings) -> list[Endpoint]:
+    """Those of this cloud wherever they listen, and those of others that its tenants can reach."""
+    here = [
+        _endpoint(one, "machine", LOOPBACK if one.bound.is_loopback else EVERYBODY)
+        for one in sockets.of_machine(settings)
+        if one.unit or not (one.bound.is_loopback or _is_link_local(one.bound))
+    ]
+    inside = [
+        _endpoint(one, settings.host_name, LOOPBACK if one.bound.is_loopback else UNDERLAY)
+        for one in sockets.of_host(settings)
+    ]
+    return here + inside
+
+
+def floating_ips(cloud: Connection) -> list[Floating]:
+    ports = {port.id: port for port in cloud.network.ports()}
+    servers = {one.id: one.name for one in cloud.compute.servers(all_projects=True)}
+    rules = list(cloud.network.security_group_rules())
+    found = []
+    for address in cloud.network.ips():
+        port = ports.get(address.port_id)
+        found.append(
+            Floating(
+                address=address.floating_ip_address,
+                fixed_address=address.fixed_ip_address or "",
+                server=servers.get(port.device_id, port.device_id) if port else "",
+                project_id=address.project_id,
+                opened=_opened(port, rules) if port else [],
+            )
+        )
+    return sorted(found, key=lambda one: ipaddress.ip_address(one.address))
+
+
+def gateways(cloud: Connection) -> list[Gateway]:
+    return [
+        Gateway(fixed["ip_address"], router.name, router.project_id)
+        for router in cloud.network.routers()
+        for fixed in (router.external_gateway_info or {}).get("external_fixed_ips", [])
+    ]
+
+
+def service_ports(cloud: Connection) -> dict[str, int]:
+    """Ports that the cloud itself has in tenants' networks, by what they are for. None is the rule:
+    addresses need no agent, and a gateway is a record of the router's, not a process.
+    """
+    owners = Counter(port.device_owner or "" for port in cloud.network.ports())
+    return {owner: count for owner, count in owners.items() if owner.startswith(SERVICE_OWNERS)}
+
+
+def opened(rules: list[Any], groups: set[str]) -> list[str]:
+    """What rules of these groups let in, each as "tcp 22 from 0.0.0.0/0", sorted."""
+    return sorted(
+        {_rule(rule) for rule in rules if rule.direction == "ingress"
+         and rule.security_group_id in groups}
+    )  # fmt: skip
+
+
+def _opened(port: Any, rules: list[Any]) -> list[str]:
+    if not port.is_port_security_enabled:
+        return [f"{ANY} from {ANY}: no port security"]
+    return opened(rules, set(port.security_group_ids))
+
+
+def _rule(rule: Any) -> str:
+    low, high = rule.port_range_min, rule.port_range_max
+    ports = "" if low is None else f" {low}" if low == high else f" {low}-{high}"
+    everywhere = "::/0" if rule.ether_type == "IPv6" else "0.0.0.0/0"
+    group = f"group {rule.remote_group_id}" if rule.remote_group_id else ""
+    source = group or rule.remote_ip_prefix or everywhere
+    return f"{rule.protocol or ANY}{ports} from {source}"
+
+
+def _endpoint(one: sockets.Listener, place: str, reached_by: str) -> Endpoint:
+    return Endpoint(
+        place=place,
+        protocol=one.bound.protocol,
+        address=one.bound.address,
+        port=one.bound.port,
+        process=one.process,
+        pid=one.pid,
+        unit=one.unit or NOT_OURS,
+        reached_by=reached_by,
+    )
+
+
+def _is_link_local(bound: sockets.Bound) -> bool:
+    return ipaddress.ip_address(bound.address).is_link_local
+
+
+def _count_tenant_networks(cloud: Connection) -> int:
+    return sum(not network.is_router_external for network in cloud.network.networks())
+
+
+def _show(document: dict[str, Any]) -> None:
+    out = console()
+    for key, title in (
+        ("endpoints", "What listens"),
+        ("floating_ips", "Floating IPs, and what their security groups open"),
+        ("router_gateways", "Routers on the external network: OVN answers pings, nothing listens"),
+    ):
+        rows = document[key]
+        out.print(_table(title, rows) if rows else f"{title}: none")
+    count = sum(document["service_ports"].values())
+    networks = document["tenant_networks"]
+    out.print(f"Service addresses in {networks} tenant networks: {count}")
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "))
+    for row in rows:
+        cells = (", ".join(value) if isinstance(value, list) else value for value in row.values())
+        table.add_row(*(str(cell) for cell in cells))
+    return table

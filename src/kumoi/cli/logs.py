@@ -1,0 +1,33 @@
+"""`kumoi logs`: what a process of the cloud logged, or where there is something to read."""
+
+from __future__ import annotations
+
+import argparse
+
+from kumoi.base import process
+from kumoi.base.errors import NotFound
+from kumoi.cli import choice
+
+LINES = 50
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    choice.add_to(parser)
+    parser.add_argument("unit", nargs="?", help="as `kumoi status` names it; none lists them")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with what is added")
+    parser.add_argument("-n", "--lines", type=int, default=LINES, help=f"default: {LINES}")
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = choice.existing(args)
+    names = sorted(path.stem for path in settings.log_dir.glob("*.log"))
+    if args.unit is None:
+        for name in names:
+            print(f"{name:<16} {settings.log_dir / name}.log")
+        return 0
+    if args.unit not in names:
+        known = f"{', '.join(names)} have one" if names else "nothing has one yet"
+        raise NotFound("log", args.unit, message=f"there is no log of {args.unit}: {known}")
+    follow = ["--follow=name"] if args.follow else []
+    file = settings.log_dir / f"{args.unit}.log"
+    return process.show(["tail", *follow, f"--lines={args.lines}", file])

@@ -1,0 +1,127 @@
+"""Who listens where: sockets of the machine and of the virtual host, and the processes behind them.
+
+The kernel is asked, so what is told is what is. Called by `exposure`; nothing is connected to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kumoi.base import process
+from kumoi.config import Settings
+from kumoi.hosts import running, units
+
+PROTOCOLS = ("tcp", "tcp6", "udp", "udp6")
+LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # Of UDP: not connected.
+PROC = Path("/proc")
+SOCKET_LINK = re.compile(r"socket:\[(\d+)\]")
+UNKNOWN = "?"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A listening socket, as the kernel lists it. `protocol` is tcp or udp."""
+
+    protocol: str
+    address: str
+    port: int
+    inode: int
+
+    @property
+    def is_any(self) -> bool:
+        return ipaddress.ip_address(self.address).is_unspecified
+
+    @property
+    def is_loopback(self) -> bool:
+        return ipaddress.ip_address(self.address).is_loopback
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket and who answers: `unit` is ours, or None for a program of somebody else's."""
+
+    bound: Bound
+    process: str
+    pid: int
+    unit: str | None
+
+
+def of_machine(settings: Settings) -> list[Listener]:
+    """All of this machine's own, also those that are not of this cloud."""
+    texts = {name: Path("/proc/net", name).read_text() for name in PROTOCOLS}
+    return _listeners(parse(texts), settings)
+
+
+def of_host(settings: Settings) -> list[Listener]:
+    """Those in the virtual host's namespace; none when it is not there."""
+    if not units.namespace_path(settings.host_name).exists():
+        return []
+    texts = {
+        name: process.run(["cat", f"/proc/net/{name}"], namespace=settings.host_name).out
+        for name in PROTOCOLS
+    }
+    return _listeners(parse(texts), settings)
+
+
+def parse(texts: Mapping[str, str]) -> list[Bound]:
+    """From the texts of /proc/net/tcp and its like, by name."""
+    found = []
+    for name, text in texts.items():
+        for line in text.splitlines()[1:]:
+            fields = line.split()
+            address, _, port = fields[1].partition(":")
+            if fields[3] == LISTENING[name] and int(port, 16):
+                found.append(
+                    Bound(name.removesuffix("6"), _address(address), int(port, 16), int(fields[9]))
+                )
+    return sorted(found, key=lambda one: (one.protocol, one.port, one.address))
+
+
+def _address(text: str) -> str:
+    """The kernel writes words of four bytes, each in the machine's own order."""
+    words = [bytes.fromhex(text[start : start + 8])[::-1] for start in range(0, len(text), 8)]
+    packed = b"".join(words)
+    return socket.inet_ntop(socket.AF_INET if len(words) == 1 else socket.AF_INET6, packed)
+
+
+def _listeners(found: Iterable[Bound], settings: Settings) -> list[Listener]:
+    by_session = {one.pid: one.name for one in running.found(settings.state_dir)}
+    bound = list(found)
+    owners = _owners({one.inode for one in bound})
+    listeners = []
+    for one in bound:
+        pid = owners.get(one.inode, 0)
+        listeners.append(Listener(one, _name(pid), pid, by_session.get(_session(pid))))
+    return listeners
+
+
+def _owners(inodes: set[int]) -> dict[int, int]:
+    """The process that has each socket, by the socket's inode; the oldest where there are several."""
+    owners: dict[int, int] = {}
+    for pid in sorted(int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()):
+        with contextlib.suppress(OSError):  # It ended meanwhile.
+            for link in (PROC / str(pid) / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    match = SOCKET_LINK.fullmatch(str(link.readlink()))
+                    if match and int(match[1]) in inodes:
+                        owners.setdefault(int(match[1]), pid)
+    return owners
+
+
+def _session(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        return os.getsid(pid) if pid else 0
+    return 0
+
+
+def _name(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return (PROC / str(pid) / "comm").read_text().strip() if pid else UNKNOWN
+    return UNKNOWN

@@ -1,0 +1,41 @@
+"""What a security group opens, in words."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from kumoi.cli.exposure import opened
+
+
+def rule(**changes: Any) -> SimpleNamespace:
+    fields = {
+        "direction": "ingress",
+        "security_group_id": "web",
+        "protocol": "tcp",
+        "ether_type": "IPv4",
+        "port_range_min": 80,
+        "port_range_max": 80,
+        "remote_ip_prefix": None,
+        "remote_group_id": None,
+    }
+    return SimpleNamespace(**{**fields, **changes})
+
+
+def test_rules_are_told_by_what_they_let_in_and_from_where() -> None:
+    rules = [
+        rule(),
+        rule(port_range_min=8000, port_range_max=8010, remote_ip_prefix="10.0.0.0/8"),
+        rule(protocol=None, port_range_min=None, port_range_max=None, ether_type="IPv6"),
+        rule(protocol="icmp", port_range_min=None, port_range_max=None, remote_group_id="web"),
+    ]
+    assert opened(rules, {"web"}) == [
+        "any from ::/0",
+        "icmp from group web",
+        "tcp 80 from 0.0.0.0/0",
+        "tcp 8000-8010 from 10.0.0.0/8",
+    ]
+
+
+def test_what_goes_out_and_other_groups_open_nothing() -> None:
+    assert opened([rule(direction="egress"), rule(security_group_id="other")], {"web"}) == []

@@ -1,0 +1,51 @@
+"""What is read from the kernel's list of sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from kumoi.config import Settings
+from kumoi.hosts import sockets
+
+HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid timeout inode"
+TCP = f"""{HEAD}
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0  0 11 1 0 100 0 0 10 0
+   1: 0104CE0A:1388 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0  0 12 1 0 100 0 0 10 0
+   2: 0104CE0A:1388 0104CE0A:D2F0 01 00000000:00000000 00:00000000 00000000  0  0 13 1 0 100 0 0 10 0
+"""
+TCP6 = f"""{HEAD}
+   0: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 14 1
+   1: 00000000000000000000000001000000:0019 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 15 1
+"""
+UDP = f"""{HEAD}
+   0: 00000000:17C1 00000000:0000 07 00000000:00000000 00:00000000 00000000  0  0 16 2 0 0
+   1: 0104CE0A:9999 0204CE0A:0035 01 00000000:00000000 00:00000000 00000000  0  0 17 2 0 0
+"""
+
+
+def test_only_what_waits_for_others_listens() -> None:
+    found = sockets.parse({"tcp": TCP, "tcp6": TCP6, "udp": UDP})
+    assert [(one.protocol, one.address, one.port, one.inode) for one in found] == [
+        ("tcp", "::", 22, 14),
+        ("tcp", "::1", 25, 15),
+        ("tcp", "10.206.4.1", 5000, 12),
+        ("tcp", "127.0.0.1", 8080, 11),
+        ("udp", "0.0.0.0", 6081, 16),
+    ]
+    assert [one.is_loopback for one in found] == [False, True, False, True, False]
+    assert [one.is_any for one in found] == [True, False, False, False, True]
+
+
+def test_a_listener_is_told_with_its_process() -> None:
+    with socket.socket() as mine:
+        mine.bind(("127.0.0.1", 0))
+        mine.listen()
+        port = mine.getsockname()[1]
+        found = sockets.of_machine(Settings(name="nobody", state_dir="/nowhere"))
+    (one,) = [one for one in found if one.bound.port == port and one.bound.is_loopback]
+    assert (one.pid, one.unit) == (os.getpid(), None)
+
+
+def test_without_a_virtual_host_nothing_listens_in_it() -> None:
+    assert sockets.of_host(Settings(name="nobody", state_dir="/nowhere")) == []
