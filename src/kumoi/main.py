@@ -15,12 +15,13 @@ import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from kumoi.base.errors import KumoiError, UserError, chain
+from kumoi.base.errors import Invalid, KumoiError, UserError, chain
 from kumoi.config import Settings, parse
 
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 
@@ -98,6 +99,9 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run one command; its exit status."""
     words = sys.argv[1:] if argv is None else argv
+    if words and not words[0].startswith("-") and words[0] not in {*COMMANDS, *INNER}:
+        _tell(Invalid(f"there is no command {words[0]}: {', '.join(COMMANDS)}"))
+        return EXIT_USAGE
     args = _parser(words[0] if words else "").parse_args(words)
     try:
         if args.command in INNER:
@@ -133,11 +137,19 @@ def _tell(error: KumoiError) -> None:
             sys.stderr.write(f"    because of {cause}\n")
 
 
+class _Parser(argparse.ArgumentParser):
+    """What is wrong with the words takes one line too."""
+
+    def error(self, message: str) -> NoReturn:
+        _tell(Invalid(f"{message} (see {self.prog} --help)"))
+        self.exit(EXIT_USAGE)
+
+
 def _parser(called: str) -> argparse.ArgumentParser:
     """Only the command that is called is imported and knows its arguments."""
     from kumoi import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="kumoi",
         description="A private cloud, and an environment for every git push.",
         epilog="example: sudo ./kumoi demo",

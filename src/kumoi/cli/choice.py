@@ -71,7 +71,8 @@ def existing(args: argparse.Namespace) -> Settings:
     """The settings of a cloud that must be there. Raises NotFound."""
     settings = chosen(args)
     if not config_file(settings).exists():
-        raise NotFound("cloud", settings.name)
+        told = f"the cloud {settings.name} is not here: sudo ./kumoi up"
+        raise NotFound("cloud", settings.name, message=told)
     return settings
 
 
@@ -82,5 +83,7 @@ def alone(settings: Settings) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as cause:
-            raise Conflict(f"another command is changing the cloud {settings.name}") from cause
+            raise Conflict(
+                f"another command is changing the cloud {settings.name}: wait until it has ended"
+            ) from cause
         yield

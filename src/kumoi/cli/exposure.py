@@ -18,12 +18,12 @@ from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
 from rich.table import Table
 
-from kumoi.base.errors import Permanent
+from kumoi.base.errors import Conflict, Permanent
 from kumoi.cli import choice
 from kumoi.cli.run import console
 from kumoi.cli.status import admin_entry
 from kumoi.config import Settings
-from kumoi.hosts import first_run, sockets
+from kumoi.hosts import control, first_run, sockets
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
@@ -77,6 +77,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = choice.existing(args)
+    if control.read_status(settings) is None:
+        raise Conflict(f"the cloud {settings.name} is down: sudo ./kumoi up")
     found = endpoints(settings)
     cloud = first_run.connect(admin_entry(settings))
     try:

@@ -45,6 +45,11 @@ def entries(
     }
 
 
+def check(person: Person) -> None:
+    """Raises Invalid when there is a file that entries could not be put into."""
+    _read(person.file)
+
+
 def write(person: Person, wanted: dict[str, dict[str, Any]]) -> bool:
     """Put these entries in; whether anything changed. Raises Invalid when the file that is there
     is not one.
@@ -94,6 +99,8 @@ def _read(path: Path) -> dict[str, Any]:
         document = yaml.safe_load(path.read_text()) if path.exists() else {}
     except (yaml.YAMLError, UnicodeDecodeError) as cause:
         raise Invalid(f"{path} is not YAML: mend it or move it away") from cause
+    except OSError as cause:
+        raise Invalid(f"{path} cannot be read: mend it or move it away") from cause
     document = {} if document is None else document
     if not isinstance(document, dict) or not isinstance(document.get("clouds", {}), dict):
         raise Invalid(f"{path} does not hold `clouds:` with an entry per cloud: mend it")

@@ -9,18 +9,19 @@ from kumoi.base.errors import Invalid
 
 RAM_MIN_MIB = 1_900  # A machine sold as 2 GiB shows a little less.
 DISK_MIN_GIB = 5
+MEMINFO = Path("/proc/meminfo")
 
 
-def check_size(state: Path) -> None:
+def check_size(state: Path, *, meminfo: Path = MEMINFO, disk_min_gib: int = DISK_MIN_GIB) -> None:
     """Raises Invalid saying what there is too little of."""
-    ram_mib = _ram_mib(Path("/proc/meminfo").read_text())
+    ram_mib = _ram_mib(meminfo.read_text())
     if ram_mib < RAM_MIN_MIB:
         raise Invalid(f"this machine has {ram_mib} MiB of memory: 2 GiB at least are needed")
     there = next(path for path in (state, *state.parents) if path.exists())
     free_gib = shutil.disk_usage(there).free >> 30
-    if free_gib < DISK_MIN_GIB and not state.exists():
+    if free_gib < disk_min_gib and not state.exists():
         raise Invalid(
-            f"{there} has {free_gib} GiB free, and {DISK_MIN_GIB} GiB at least are needed: "
+            f"{there} has {free_gib} GiB free, and {disk_min_gib} GiB at least are needed: "
             "make room, or choose another place with --state-dir"
         )
 

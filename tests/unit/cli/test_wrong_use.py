@@ -1,0 +1,166 @@
+"""Wrong use is told in one line, before anything is changed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kumoi import main
+from kumoi.base.errors import Conflict, Invalid, NotFound, Permanent
+from kumoi.cli import choice
+from kumoi.config import Settings
+from kumoi.hosts import clouds_yaml, image, machine
+
+ROOT = Path(__file__).parents[3]
+NOBODY = 65_534
+UNREACHABLE = "http://127.0.0.1:9"
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+def arguments(**given: str | None) -> argparse.Namespace:
+    return argparse.Namespace(**{"name": "kcli", "state_dir": None, **given})
+
+
+def said(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """The exit status and the one line."""
+    try:
+        status = main.main(words)
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1, err
+    return status, err.strip()
+
+
+def test_an_unknown_command_is_told_with_those_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status, line = said(["upp"], capsys)
+    assert status == 2
+    assert line.startswith("kumoi: there is no command upp: up, status, ")
+
+
+def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    status, line = said(["status", "--colour"], capsys)
+    assert status == 2
+    assert line == "kumoi: unrecognized arguments: --colour (see kumoi --help)"
+
+
+@as_root
+def test_the_status_of_a_cloud_that_is_not_there_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["status", "--name", "kcli", "--state-dir", str(tmp_path / "none")]
+    assert said(words, capsys) == (1, "kumoi: the cloud kcli is not here: sudo ./kumoi up")
+
+
+@as_root
+def test_down_of_what_is_not_there_is_no_failure(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main.main(["down", "--name", "kcli", "--state-dir", str(tmp_path / "none")]) == 0
+    assert capsys.readouterr().out == "The cloud kcli is not here: nothing to do\n"
+
+
+@pytest.mark.parametrize("name", ["", "Kumoi", "much-too-long", "a b", "9lives", "x/../y"])
+def test_a_name_that_could_not_name_links_is_refused(name: str) -> None:
+    with pytest.raises(Invalid, match="is not 1 to 8 of a-z and 0-9"):
+        choice.chosen(arguments(name=name))
+
+
+def test_a_directory_too_deep_for_sockets_is_refused() -> None:
+    with pytest.raises(Invalid, match="--state-dir is too long"):
+        choice.chosen(arguments(state_dir=f"/var/tmp/{'d' * 70}"))
+
+
+def test_a_cloud_is_changed_by_one_command_at_a_time(tmp_path: Path) -> None:
+    settings = Settings(name="kcli", state_dir=str(tmp_path))
+    with (
+        choice.alone(settings),
+        pytest.raises(Conflict, match="another command is changing the cloud kcli"),
+        choice.alone(settings),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("text", ["clouds: [", "- a list", "clouds: words", b"\xff\xfe\x00"])
+def test_a_clouds_yaml_that_is_none_is_refused_and_kept(tmp_path: Path, text: str | bytes) -> None:
+    person = clouds_yaml.Person(tmp_path, os.geteuid(), os.getegid())
+    person.file.parent.mkdir(parents=True)
+    raw = text if isinstance(text, bytes) else text.encode()
+    person.file.write_bytes(raw)
+    with pytest.raises(Invalid, match=r"clouds\.yaml"):
+        clouds_yaml.check(person)
+    assert person.file.read_bytes() == raw
+
+
+def test_too_little_memory_is_told_with_what_there_is(tmp_path: Path) -> None:
+    small = tmp_path / "meminfo"
+    small.write_text("MemTotal:  1000000 kB\n")
+    with pytest.raises(Invalid, match="this machine has 976 MiB of memory: 2 GiB"):
+        machine.check_size(tmp_path, meminfo=small)
+
+
+def test_too_little_disk_is_told_with_the_place(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match=f"{tmp_path} has .* GiB free, and 1000000 GiB"):
+        machine.check_size(tmp_path / "new", disk_min_gib=1_000_000)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_command_on_a_cloud_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="the cloud kcli is not here"):
+        choice.existing(arguments(state_dir=str(tmp_path)))
+
+
+@as_root
+def test_an_image_without_a_network_says_so_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apt = tmp_path / "apt.conf"
+    apt.write_text(
+        "".join(f'Acquire::{how}::Proxy "{UNREACHABLE}";\n' for how in ("http", "https"))
+        + 'Acquire::Retries "0";\n'
+    )
+    monkeypatch.setenv("APT_CONFIG", str(apt))
+    cache = tmp_path / "cache"
+    with pytest.raises(Permanent, match="is there a network"):
+        image.ensure(image.DEBIAN, cache)
+    assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+
+def launch(checkout: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """The launcher of a checkout that nothing was made in yet."""
+    for path in ("kumoi", "pyproject.toml"):
+        (checkout / path).write_bytes((ROOT / path).read_bytes())
+    (checkout / "src").symlink_to(ROOT / "src")
+    return subprocess.run(
+        ["/usr/bin/python3", str(checkout / "kumoi"), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"], "HOME": str(checkout), **env},
+    )
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="as the launcher")
+def test_help_and_unknown_commands_install_nothing(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    assert launch(checkout, "upp").returncode == 2
+    assert not (checkout / ".venv").exists()
+
+
+def test_python_packages_without_a_network_are_told_and_tried_again_the_next_time(
+    tmp_path: Path,
+) -> None:
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    done = launch(checkout, "run", "list", PIP_INDEX_URL=UNREACHABLE, PIP_RETRIES="0")
+    assert done.returncode == 1
+    assert "kumoi: Python packages could not be installed; is there a network?" in done.stderr
+    assert not list((checkout / ".venv").glob("*.stamp"))
