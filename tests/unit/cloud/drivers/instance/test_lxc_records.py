@@ -85,6 +85,18 @@ def test_only_whole_images_are_ready(tmp_path: Path) -> None:
     assert [path.name for path in paths.images.iterdir()] == ["aa"]
 
 
+def test_an_image_that_a_power_failure_may_have_spoilt_is_none(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    for name, boot in (("aa", image.BOOT_ID.read_text()), ("bb", "another"), ("cc", "")):
+        (paths.images / name).mkdir(parents=True)
+        (paths.images / name / image.UNSETTLED).write_text(boot)
+    assert image.ready(paths) == {"aa"}
+    image.settle(paths)
+    assert not (paths.images / "aa" / image.UNSETTLED).exists()
+    image.sweep(paths)
+    assert [path.name for path in paths.images.iterdir()] == ["aa"]
+
+
 def test_controllers_are_found_in_both_versions(tmp_path: Path) -> None:
     (tmp_path / "memory").mkdir()
     (tmp_path / "memory/cgroup.procs").touch()

@@ -61,6 +61,7 @@ class LxcDriver:
         self._machine = cgroup.machine(f"{cloud}.servers")
         self._cpuinfo = CPUINFO.read_text()
         self._links = ThreadPoolExecutor(LINK_THREADS, thread_name_prefix="links")
+        self._settling = ThreadPoolExecutor(1, thread_name_prefix="settling")
 
     def prepare(self) -> None:
         """Once, before the first verb: what the host needs, and what an earlier agent began."""
@@ -71,10 +72,12 @@ class LxcDriver:
         idmap.ensure_grant()
         monitor.wait_for_strays(self._paths)
         image.sweep(self._paths)
+        self._settling.submit(image.settle, self._paths)
 
     def close(self) -> None:
         """After the last verb."""
         self._links.shutdown()
+        self._settling.shutdown()
 
     # What is there.
 
@@ -113,6 +116,7 @@ class LxcDriver:
     def ensure_image(self, image_: Image, path: Path) -> None:
         with _attempted("make an image ready"):
             image.ensure(self._paths, image_, path)
+        self._settling.submit(image.settle, self._paths)
 
     def ensure_built(self, server: Server) -> None:
         with _attempted("make a server's disk"):

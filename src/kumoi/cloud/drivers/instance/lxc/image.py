@@ -4,6 +4,10 @@ The files keep the image's own ids; the directory above is root's alone, so that
 reaches an image's programs with special rights. An image is somebody else's work: it is unpacked by
 tar in a view of the host where nothing but the target can be written, device nodes are taken out,
 and of extended attributes only file capabilities are kept (an overlay believes what its own say).
+
+A power failure must not leave empty files under an image's final name. To wait for the disk takes
+as long as the machine has anything to write (28 s after everything had been installed), so an image
+is used at once and carries a mark until it is settled: with one of an earlier boot it is no image.
 """
 
 from __future__ import annotations
@@ -26,6 +30,9 @@ UNPACK_TIMEOUT_S = 900.0
 FREE_BYTES_MIN = 256 << 20
 """Less than this left afterwards, and an image that did not fit failed for want of room."""
 
+UNSETTLED = "unsettled"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
 _COMPRESSIONS = {
     b"\x28\xb5\x2f\xfd": "--zstd",
     b"\x1f\x8b": "--gzip",
@@ -43,7 +50,9 @@ def ready(paths: Paths) -> frozenset[str]:
     if not paths.images.is_dir():
         return frozenset()
     return frozenset(
-        entry.name for entry in paths.images.iterdir() if entry.is_dir() and "." not in entry.name
+        entry.name
+        for entry in paths.images.iterdir()
+        if entry.is_dir() and "." not in entry.name and not _is_lost(entry)
     )
 
 
@@ -60,7 +69,7 @@ def ensure(paths: Paths, image: Image, file: Path) -> None:
         rootfs.privately(lambda: _unpack(file, part / "rootfs", option))
         _clean(part / "rootfs")
         _check(part / "rootfs")
-        _settle(part)
+        _mark_unsettled(part)
         part.rename(paths.images / image.sha256)
     except OSError as cause:
         if cause.errno in (errno.ENOTEMPTY, errno.EEXIST):
@@ -94,11 +103,29 @@ def write(mounts: rootfs.Mounts, base: Path, disk_file: Path, target: Path) -> N
     rootfs.privately(inside)
 
 
+def settle(paths: Paths) -> None:
+    """Wait until unpacked images are on the disk. Servers need not: it takes as long as all that
+    anybody has written lately.
+    """
+    marks = [mark for mark in paths.images.glob(f"*/{UNSETTLED}") if not _is_lost(mark.parent)]
+    if marks:
+        descriptor = os.open(paths.images, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            kernel.sync_file_system(descriptor)
+        finally:
+            os.close(descriptor)
+    for mark in marks:
+        mark.unlink(missing_ok=True)
+
+
 def sweep(paths: Paths) -> None:
-    """Remove what an interrupted unpacking left. Only while nobody unpacks."""
-    for part in paths.images.glob(f"*{PART}"):
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
+    """Remove what an interrupted unpacking left, and what a power failure may have spoilt. Only
+    while nobody unpacks.
+    """
+    lost = [mark.parent for mark in paths.images.glob(f"*/{UNSETTLED}") if _is_lost(mark.parent)]
+    for directory in (*paths.images.glob(f"*{PART}"), *lost):
+        if directory.is_dir():
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _compression(file: Path) -> str | None:
@@ -155,13 +182,20 @@ def _check(root: Path) -> None:
         os.close(descriptor)
 
 
-def _settle(directory: Path) -> None:
-    """A power failure must not leave empty files under the image's final name."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _mark_unsettled(directory: Path) -> None:
+    """The name of this boot of the machine: after another one, files may be empty."""
+    with (directory / UNSETTLED).open("w") as mark:
+        mark.write(BOOT_ID.read_text())
+        mark.flush()
+        os.fsync(mark.fileno())
+
+
+def _is_lost(directory: Path) -> bool:
+    mark = directory / UNSETTLED
     try:
-        kernel.sync_file_system(descriptor)
-    finally:
-        os.close(descriptor)
+        return mark.read_text() != BOOT_ID.read_text()
+    except FileNotFoundError:
+        return False
 
 
 def _exists(root: int, path: str) -> bool:

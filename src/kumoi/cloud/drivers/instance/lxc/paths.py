@@ -1,6 +1,7 @@
 """Where this driver keeps things, below the host's directory.
 
     images/<sha256>/rootfs/    an image's files, ids as in the image; only root can get in
+    images/<sha256>/unsettled  which boot of the machine unpacked it, until it is on the disk
     templates/<gib>.ext4       empty file systems, copied for each new disk
     servers/<id>/              everything of one server; LXC's own directory of it as well
         config                 what LXC reads
