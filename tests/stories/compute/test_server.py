@@ -92,11 +92,24 @@ def test_a_port_of_the_users_outlives_the_server(bench: Workbench, demo: Connect
     assert (kept.device_id, kept.fixed_ips) == ("", port.fixed_ips)
 
 
-def test_what_a_host_cannot_build_is_in_error_with_its_words(bench: Workbench) -> None:
+def test_what_a_host_cannot_build_is_in_error_with_its_words_and_holds_nothing(
+    bench: Workbench, admin: Connection, demo: Connection
+) -> None:
+    before = [host.memory_used for host in admin.compute.hypervisors(details=True)]
+    kept = demo.network.create_port(network_id=bench.network_id, name="mine")
     bench.cloud.host.fail_with = "image is no root filesystem"
-    failed = bench.active()
+    failed = bench.active(networks=[{"uuid": bench.network_id}, {"port": kept.id}])
     assert failed.status == "ERROR"
     assert failed.fault["message"] == "image is no root filesystem"
+    assert list(demo.network.ports(device_id=failed.id)) == []
+    assert demo.network.get_port(kept.id).device_id == ""
+    assert [host.memory_used for host in admin.compute.hypervisors(details=True)] == before
+    told = {server.id: server.power for server in bench.cloud.host.wanted(since=1).servers}
+    assert told[failed.id] == "absent"
+    bench.cloud.host.settle()
+    demo.compute.delete_server(failed)
+    with pytest.raises(exceptions.NotFoundException):
+        bench.show(failed)
 
 
 def test_a_server_that_no_host_can_take_says_why_and_holds_nothing(

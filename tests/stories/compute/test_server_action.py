@@ -71,13 +71,30 @@ def test_a_rebuild_keeps_the_addresses(bench: Workbench, demo: Connection) -> No
 def test_a_server_that_failed_comes_back_with_a_hard_reboot(
     bench: Workbench, demo: Connection
 ) -> None:
+    made = bench.active()
+    bench.cloud.host.fail_with = "no space left"
+    demo.compute.reboot_server(made, "HARD")
+    bench.cloud.host.settle()
+    assert status(bench, made) == ("ERROR", None)
+    bench.cloud.host.fail_with = ""
+    demo.compute.reboot_server(made, "HARD")
+    bench.cloud.host.settle()
+    shown = bench.show(made)
+    assert (shown.status, shown.fault) == ("ACTIVE", None)
+    assert shown.addresses == made.addresses
+
+
+@pytest.mark.parametrize("kind", ["HARD", "SOFT"])
+def test_a_server_that_was_never_built_is_not_rebooted(
+    bench: Workbench, demo: Connection, kind: str
+) -> None:
     bench.cloud.host.fail_with = "no space left"
     failed = bench.active()
-    bench.cloud.host.fail_with = ""
-    demo.compute.reboot_server(failed, "HARD")
-    bench.cloud.host.settle()
-    shown = bench.show(failed)
-    assert (shown.status, shown.fault) == ("ACTIVE", None)
+    with pytest.raises(exceptions.ConflictException):
+        demo.compute.reboot_server(failed, kind)
+    with pytest.raises(exceptions.ConflictException):
+        demo.compute.stop_server(failed)
+    assert status(bench, failed) == ("ERROR", None)
 
 
 def test_a_locked_server_is_left_alone_until_it_is_unlocked(

@@ -86,8 +86,7 @@ def rebuild(
 ) -> Server:
     """Start again from an image with an empty disk. `values` are columns that change with it."""
     row = _ready(connection, caller, key, "rebuild", ("active", "stopped", "error"))
-    if row.host_id is None:
-        raise Conflict(f"Instance {key} was never placed on a host; delete it and make another.")
+    _require_host(row)
     image = boot_image.usable(
         connection, caller, image_id, ram_mib=row.ram_mib, disk_gib=row.disk_gib
     )
@@ -180,5 +179,12 @@ def _want(
     now: datetime,
     **values: Any,
 ) -> None:
+    _require_host(row)
     store.want(connection, row, now=now, **values)
     action.begin(connection, caller, row, verb, now)
+
+
+def _require_host(row: Server) -> None:
+    """One that could not be built has none any more, and nobody would act on what is wanted."""
+    if row.host_id is None:
+        raise Conflict(f"Instance {row.id} is on no host; delete it and make another.")

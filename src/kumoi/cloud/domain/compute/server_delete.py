@@ -1,4 +1,7 @@
-"""Delete a server: wanted absent at once; gone when its host says so, or when it never had one."""
+"""Delete a server: wanted absent at once; gone when its host says so, or when it never had one.
+
+One that could not be built gives back what it claimed, and waits in ERROR for its owner to delete it.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,18 @@ def force(connection: Connection, caller: Caller, server: Server, now: datetime)
     if caller.is_admin and server.host_id is not None and (row is None or row.state != UP):
         finish(connection, server, now)
         feed.touch(connection, host_store.topic(server.host_id), server.id)
+
+
+def give_back(connection: Connection, server: Server, now: datetime) -> None:
+    """It never ran and never will: its addresses, its slot and its room on the host are free. The
+    host is told to forget it.
+    """
+    if server.host_id is None:
+        return
+    networking.release(connection, server, now)
+    placement.release(connection, server)
+    store.update(connection, server, now=now, host_id=None, id_slot=None)
+    feed.touch(connection, host_store.topic(server.host_id), server.id)
 
 
 def finish(connection: Connection, server: Server, now: datetime) -> None:

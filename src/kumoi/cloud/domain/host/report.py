@@ -65,6 +65,8 @@ def _observe(connection: Connection, row: Server, report: Report, now: datetime)
     after = store.get(connection, row.id)
     if after is not None and status.of(after).task_state is None:
         action.end(connection, row.id, now, fault=after.fault)
+    if report.state == State.FAILED and row.launched_at is None and row.power != Power.ABSENT:
+        server_delete.give_back(connection, row, now)
 
 
 def _observed(report: Report) -> dict[str, Any]:
