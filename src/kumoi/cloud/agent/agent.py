@@ -188,6 +188,7 @@ class Agent:
                 seen = await self._in_thread(self._driver.list_instances)
                 self._compare(seen)
                 await self._in_thread(lambda: self._driver.sweep(self._wanted_ports))
+                await self._images.tidy(self._wanted_images)
             except Exception as error:  # noqa: BLE001 - the agent's loop: the outermost place
                 log.failure("host.not_observed", error)
             await asyncio.sleep(LOOK_AROUND_S)
@@ -213,6 +214,10 @@ class Agent:
         return frozenset(
             port.id for kept in list(self._wanted.values()) for port in kept.server.ports
         )
+
+    def _wanted_images(self) -> frozenset[str]:
+        images = (kept.server.image for kept in self._wanted.values())
+        return frozenset(image.sha256 for image in images if image)
 
     # Making it so.
 

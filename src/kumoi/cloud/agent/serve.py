@@ -56,7 +56,8 @@ async def serve_with(settings: Settings, clock: Clock, *, switch: Switch, host_b
 
     tls = tls_context(settings.pki_dir, settings.host_name)
     async with HttpUpstream(settings.host_api_url, tls=tls) as upstream:
-        images = Images(driver=driver, upstream=upstream, directory=host_dir / "downloads")
+        downloads = host_dir / "downloads"
+        images = Images(driver=driver, upstream=upstream, directory=downloads, clock=clock)
         snapshots = Snapshots(driver=driver, upstream=upstream, directory=host_dir / "snapshots")
         agent = Agent(
             driver=driver,

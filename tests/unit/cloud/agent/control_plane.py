@@ -130,6 +130,7 @@ class Host:
     directory: Path
     control: FakeControlPlane = field(default_factory=FakeControlPlane)
     driver: FakeDriver = field(default_factory=FakeDriver)
+    clock: Clock = field(default_factory=Clock)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Agent]:
@@ -138,7 +139,10 @@ class Host:
             upstream=self.control,
             state=StateDir(self.directory / "wanted"),
             images=Images(
-                driver=self.driver, upstream=self.control, directory=self.directory / "downloads"
+                driver=self.driver,
+                upstream=self.control,
+                directory=self.directory / "downloads",
+                clock=self.clock,
             ),
             snapshots=Snapshots(
                 driver=self.driver, upstream=self.control, directory=self.directory / "snapshots"
@@ -153,7 +157,7 @@ class Host:
                 ready_images=sorted(ready),
             ),
             host_boot=self.driver.host_boot,
-            clock=Clock(),
+            clock=self.clock,
         )
         task = asyncio.create_task(agent.run())
         try:

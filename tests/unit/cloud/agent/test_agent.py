@@ -10,9 +10,11 @@ import msgspec
 import pytest
 from tests.unit.cloud.agent.control_plane import IMAGE, Host, server, until
 
+from kumoi.base.clock import SetClock
 from kumoi.base.errors import Permanent, Transient
 from kumoi.cloud.agent import agent as agent_module
 from kumoi.cloud.agent import consoles
+from kumoi.cloud.agent.images import UNUSED_KEPT_S
 from kumoi.cloud.agent.state import StateDir
 from kumoi.cloud.hostapi.messages import Port, Power, State
 
@@ -246,6 +248,20 @@ async def test_images_worth_having_are_made_ready_and_announced(host: Host) -> N
                 host.control.inventories and host.control.inventories[-1].ready_images == [IMAGE.id]
             )
         )
+
+
+@story
+async def test_an_image_that_nobody_uses_for_an_hour_is_removed(host: Host) -> None:
+    host.clock = clock = SetClock()
+    old, worth = "0" * 64, msgspec.structs.replace(IMAGE, id="worth", sha256="1" * 64)
+    host.driver.images = {old}
+    host.control.images = [worth]
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.driver.images == {old, worth.sha256, IMAGE.sha256})
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        clock.advance(UNUSED_KEPT_S)
+        await until(lambda: host.driver.images == {worth.sha256, IMAGE.sha256})
 
 
 @story

@@ -73,6 +73,13 @@ class FakeDriver:
         with self._guard:
             self.images.add(image.sha256)
 
+    def delete_image(self, sha256: str) -> bool:
+        """No server's disk lies on an image here."""
+        self._begin("delete_image", sha256)
+        with self._guard:
+            self.images.discard(sha256)
+        return True
+
     def ensure_built(self, server: Server) -> None:
         self._begin("ensure_built", server.id)
         with self._guard:

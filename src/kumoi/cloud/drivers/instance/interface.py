@@ -61,6 +61,12 @@ class InstanceDriver(Protocol):
         """Make an image ready from its file. Does not change the file."""
         ...
 
+    def delete_image(self, sha256: str) -> bool:
+        """Remove what was made ready of an image, unless a server's disk lies on it. Whether it is
+        gone.
+        """
+        ...
+
     def ensure_built(self, server: Server) -> None:
         """Give a stopped server a disk of its build, without those of other builds."""
         ...

@@ -118,6 +118,14 @@ class LxcDriver:
             image.ensure(self._paths, image_, path)
         self._settling.submit(image.settle, self._paths)
 
+    def delete_image(self, sha256: str) -> bool:
+        with _attempted("remove an image"):
+            for directory in self._paths.servers.iterdir():
+                if record.read(self._paths.record(directory.name)).image_sha256 == sha256:
+                    return False
+            image.delete(self._paths, sha256)
+        return True
+
     def ensure_built(self, server: Server) -> None:
         with _attempted("make a server's disk"):
             self._paths.server(server.id).mkdir(mode=0o700, exist_ok=True)

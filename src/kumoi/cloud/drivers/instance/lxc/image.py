@@ -79,6 +79,16 @@ def ensure(paths: Paths, image: Image, file: Path) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def delete(paths: Paths, sha256: str) -> None:
+    """Remove an unpacked image. Nobody ever finds half of it."""
+    part = paths.images / f"{sha256}.{new_hex_id()}{PART}"
+    try:
+        (paths.images / sha256).rename(part)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(part, ignore_errors=True)
+
+
 def write(mounts: rootfs.Mounts, base: Path, disk_file: Path, target: Path) -> None:
     """Write a server's files as an image, while it runs or not. What is its own stays out: its
     host keys and its seed; its names are written anew for each server anyway.
