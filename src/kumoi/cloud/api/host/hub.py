@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 
 from kumoi.base import log
+from kumoi.cloud.store.host.host import EVERY_HOST
 from kumoi.engine import feed
 from kumoi.engine.db import Database
 from kumoi.engine.wake import Alarm
@@ -36,10 +37,13 @@ class Hub:
             self._task = asyncio.create_task(self._watch(), name="host-hub")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self._newest.get(topic, 0) <= since:
+                while self._newest_for(topic) <= since:
                     event = self._waiting.setdefault(topic, asyncio.Event())
                     await event.wait()
-        return self._newest.get(topic, 0) > since
+        return self._newest_for(topic) > since
+
+    def _newest_for(self, topic: str) -> int:
+        return max(self._newest.get(topic, 0), self._newest.get(EVERY_HOST, 0))
 
     async def _watch(self) -> None:
         while True:
@@ -53,9 +57,10 @@ class Hub:
             for topic, revision in changed.items():
                 self._newest[topic] = revision
                 self._revision = max(self._revision, revision)
-                event = self._waiting.pop(topic, None)
-                if event is not None:
-                    event.set()
+                for woken in list(self._waiting) if topic == EVERY_HOST else [topic]:
+                    event = self._waiting.pop(woken, None)
+                    if event is not None:
+                        event.set()
             await self._alarm.wait(INTERVAL_S, after=seen)
             await asyncio.sleep(PAUSE_S)
 

@@ -36,16 +36,24 @@ def since(connection: Connection, host_id: str, revision: int) -> Wanted:
             images=prefetch.images(connection),
         )
     changes = feed.changes(connection, host_store.topic(host_id), since=revision)
+    for_all = feed.changes(connection, host_store.EVERY_HOST, since=revision)
     rows = store.several(connection, changes.keys) if changes.keys else []
     mine = [row for row in rows if row.host_id == host_id and not row.deleted]
     gone = sorted(set(changes.keys) - {row.id for row in mine})
     servers = [*_messages(connection, mine), *(_absent(key) for key in gone)]
     return Wanted(
-        revision=changes.revision,
+        revision=_next(changes, for_all),
         complete=False,
         servers=servers,
-        images=[] if servers else prefetch.images(connection),
+        images=[] if servers and not for_all.keys else prefetch.images(connection),
     )
+
+
+def _next(changes: feed.Changes, for_all: feed.Changes) -> int:
+    """Where to go on from: behind both, unless there is more of the first."""
+    if len(changes.keys) >= feed.CHANGES_MAX:
+        return changes.revision
+    return max(changes.revision, for_all.revision)
 
 
 def _messages(connection: Connection, rows: Iterable[Server]) -> list[messages.Server]:

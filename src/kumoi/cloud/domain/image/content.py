@@ -65,6 +65,7 @@ def accept(
                 if current.disk_format != row.disk_format:
                     raise Conflict(f"Image {key} was changed during the upload")
                 store.update(connection, key, _values(content, found, now))
+                image.tell_hosts(connection, current)
         except BaseException:
             _delete_unnamed(database, settings.image_dir, content.sha256)
             raise

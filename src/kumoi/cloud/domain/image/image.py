@@ -13,12 +13,14 @@ from kumoi.base.errors import Conflict, Forbidden, NotFound, TooLarge
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.image.formats import require_mix
+from kumoi.cloud.store.host import host as hosts
 from kumoi.cloud.store.image import image as store
 from kumoi.cloud.store.image import image_filter
 from kumoi.cloud.store.image import member as members
 from kumoi.cloud.store.image.image import Image
 from kumoi.cloud.store.image.image_filter import Wanted
 from kumoi.cloud.store.listing import Listing
+from kumoi.engine import feed
 
 PROPERTIES_MAX = 128
 TAGS_MAX = 128
@@ -125,7 +127,15 @@ def update(
     )
     _require_quota(changed)
     store.update(connection, row.id, _values(changed))
+    if row.visibility != changed.visibility:
+        tell_hosts(connection, changed)
     return changed
+
+
+def tell_hosts(connection: Connection, row: Image) -> None:
+    """They have what everybody may start servers from ready before anybody does."""
+    if row.visibility == "public":
+        feed.touch(connection, hosts.EVERY_HOST, "images")
 
 
 def set_tag(connection: Connection, caller: Caller, key: str, tag: str, now: datetime) -> None:

@@ -27,6 +27,10 @@ def topic(host_id: str) -> str:
     return f"host:{host_id}"
 
 
+EVERY_HOST = topic("*")
+"""What all of them must look at again: images worth having ready."""
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """`id` is the common name of its certificate. `*_free` is capacity less claims, where capacity

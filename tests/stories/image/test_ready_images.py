@@ -1,0 +1,67 @@
+"""Hosts have images ready before anybody asks for a server."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import msgspec
+import pytest
+from openstack.connection import Connection
+
+from kumoi.cloud.hostapi import messages
+from tests.running_cloud import HOST_HEADER, RunningCloud
+
+WAIT_S = 20
+AT_ONCE_S = 4.0  # Less than a hub looks by itself, and much less than a poll lasts.
+
+
+def listen(cloud: RunningCloud, since: int) -> messages.Wanted:
+    """As a host does: an answer when there is news."""
+    answer = httpx.get(
+        f"{cloud.host.url}{messages.PATH}/wanted",
+        params={"since": since, "wait_s": WAIT_S},
+        headers={HOST_HEADER: cloud.host.name},
+        timeout=WAIT_S + 5,
+    )
+    answer.raise_for_status()
+    return msgspec.json.decode(answer.content, type=messages.Wanted)
+
+
+def upload(admin: Connection, name: str, visibility: str) -> str:
+    made = admin.image.create_image(
+        name,
+        disk_format="root-tar",
+        container_format="bare",
+        visibility=visibility,
+        data=root_tar(),
+    )
+    return str(made.id)
+
+
+def root_tar() -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("sbin/init"))
+    return packed.getvalue()
+
+
+def test_a_host_hears_at_once_of_an_image_that_everybody_may_use(
+    cloud: RunningCloud, admin: Connection
+) -> None:
+    admin.network.create_network(name="before")  # A cloud in which nothing ever happened has no news.
+    before = cloud.host.wanted().revision
+    with ThreadPoolExecutor(1) as host:
+        news = host.submit(listen, cloud, before)
+        image_id = upload(admin, "for-all", "public")
+        told = news.result(AT_ONCE_S)
+        assert image_id in {image.id for image in told.images}
+        assert told.revision > before
+        again = host.submit(listen, cloud, told.revision)
+        upload(admin, "for-me", "private")
+        with pytest.raises(TimeoutError):
+            again.result(1.0)  # It is no news to a host.
+        admin.image.update_image(upload(admin, "shown", "private"), visibility="public")
+        assert len(again.result(AT_ONCE_S).images) == len(told.images) + 1
