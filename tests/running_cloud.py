@@ -24,6 +24,7 @@ from kumoi.base.secret import Secret
 from kumoi.cloud.api import serve as api_serve
 from kumoi.cloud.api.app import App
 from kumoi.cloud.api.host.app import host_app
+from kumoi.cloud.api.host.routes import SERVICE as HOST
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import bootstrap
 from kumoi.cloud.hostapi import messages
@@ -33,6 +34,7 @@ from kumoi.config import Settings
 from kumoi.engine.db import Database
 from kumoi.engine.serving import Listener, serve
 from kumoi.engine.wake import Alarm
+from tests.told import Listening
 
 ADMIN_PASSWORD = "admin-secret"
 DEMO_PASSWORD = "demo-secret"
@@ -189,7 +191,9 @@ async def _serve(services: Services, port: int, host_port: int) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(api_serve.watch_revocations(services, alarm))
-            tasks.create_task(serve(Listener(App(services, api_serve.SERVICES), "127.0.0.1", port)))
+            apis = Listening(App(services, api_serve.SERVICES), api_serve.SERVICES)
+            tasks.create_task(serve(Listener(apis, "127.0.0.1", port)))
+            hosts = Listening(hosts, [HOST])
             tasks.create_task(serve(Listener(hosts, "127.0.0.1", host_port)))
     alarm.close()
 

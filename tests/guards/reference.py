@@ -1,0 +1,188 @@
+"""docs/reference, made from the code: `python -m tests.guards.reference` writes what has changed.
+
+test_reference.py refuses a reference that is not current.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from kumoi.base import errors as base_errors
+from kumoi.base.errors import KumoiError
+from kumoi.cloud.api import errors as api_errors
+from kumoi.cloud.api.host.routes import SERVICE as HOST
+from kumoi.cloud.api.routing import OPEN, Service
+from kumoi.cloud.api.serve import SERVICES
+from kumoi.config import Settings
+from kumoi.pipeline.api.routes import ROUTES as PIPELINE_ROUTES
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+RULES = {
+    "anybody": "anybody with a valid token",
+    "reader": "`reader`, `member` or `admin` in the project",
+    "member": "`member` or `admin` in the project",
+    "admin": "`admin`",
+}
+Said = tuple[str, str]  # The name of the error's class, and what is said of it.
+WRITTEN_BY = "<!-- Made by `python -m tests.guards.reference`; do not edit. -->\n"
+
+
+def pages() -> dict[str, str]:
+    """Every page by its file's name."""
+    return {
+        "settings.md": settings(),
+        "errors.md": errors(),
+        "routes.md": routes(),
+        "policies.md": policies(),
+    }
+
+
+def settings() -> str:
+    rows = [
+        f"| `{item.name}` | {type(item.default).__name__} | {_literal(item.default)} "
+        f"| {item.metadata['meaning']} |"
+        for item in fields(Settings)
+    ]
+    return _page(
+        "Settings",
+        "`kumoi up` writes them to `<state_dir>/kumoi.toml`. Change them there and call `up` again: "
+        "what reads them is started anew.",
+        ["setting", "type", "default", "meaning"],
+        rows,
+    )
+
+
+def errors() -> str:
+    rows = [f"| `{code}` | {status} | {meaning} |" for code, status, meaning in sorted(_codes())]
+    return _page(
+        "Error codes",
+        "A code is stable and never used for something else. The status is that of the HTTP APIs; "
+        "codes without one are of background work: in logs, and in a server's fault.",
+        ["code", "status", "meaning"],
+        rows,
+    )
+
+
+def routes() -> str:
+    rows = [
+        f"| {route.method} | `/{service.prefix}{route.path}` | `{route.policy}` "
+        f"| {'.'.join(map(str, route.since)) if route.since else ''} |"
+        for service in (*SERVICES, HOST)
+        for route in service.routes
+    ]
+    rows += [
+        f"| {route.method} | `{route.path}` | pipeline: {route.policy} | |"
+        for route in PIPELINE_ROUTES
+    ]
+    return _page(
+        "Routes",
+        f"Those of the OpenStack services, of the host API (`/host`, with a host's certificate), and "
+        f"of the pipeline on its own port. `{OPEN}` needs no token.",
+        ["method", "path", "policy", "since"],
+        rows,
+    )
+
+
+def policies() -> str:
+    rows = []
+    for service in SERVICES:
+        for name, rule in sorted(service.policies.items()):
+            used = sum(one.policy == name for one in service.routes)
+            rows.append(f"| `{name}` | {RULES.get(rule.__name__, rule.__name__)} | {used} |")
+    return _page(
+        "Policies",
+        "What a token's roles allow. Whose thing it is, is asked as well: another's answers 404. "
+        "Which routes name a policy stands in [routes.md](routes.md).",
+        ["policy", "who", "routes of it"],
+        rows,
+    )
+
+
+def services() -> tuple[Service, ...]:
+    return SERVICES
+
+
+def codes_in_source() -> dict[str, Said]:
+    """Every code that the source names, with what is said where it stands."""
+    found: dict[str, Said] = {}
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                found |= dict(_class_codes(node))
+            elif isinstance(node, ast.Call):
+                found |= dict(_call_codes(node))
+    return found
+
+
+def _class_codes(node: ast.ClassDef) -> Iterator[tuple[str, Said]]:
+    for item in node.body:
+        if (
+            isinstance(item, ast.Assign)
+            and isinstance(item.targets[0], ast.Name)
+            and item.targets[0].id == "code"
+            and isinstance(item.value, ast.Constant)
+            and isinstance(item.value.value, str)
+        ):
+            yield item.value.value, (node.name, ast.get_docstring(node) or "")
+
+
+def _call_codes(node: ast.Call) -> Iterator[tuple[str, Said]]:
+    for keyword in node.keywords:
+        value = keyword.value
+        is_text = isinstance(value, ast.Constant) and isinstance(value.value, str)
+        if keyword.arg == "code" and is_text and "." in ast.literal_eval(value):
+            said = node.args[0].value if isinstance(node.args[0], ast.Constant) else ""
+            yield ast.literal_eval(value), (ast.unparse(node.func), str(said))
+
+
+def _codes() -> Iterator[tuple[str, str, str]]:
+    by_name = {kind.__name__: kind for kind in _kinds(KumoiError)}
+    drawn = _drawn()
+    for code, (name, said) in codes_in_source().items():
+        kind = by_name.get(name)
+        is_own = kind is not None and kind.code == code
+        meaning = (drawn.get(name) or said) if is_own else said
+        first = meaning.split("\n\n")[0].replace("\n", " ").strip().rstrip(".") or name
+        yield code, _status(kind) if kind else "", first[:1].upper() + first[1:]
+
+
+def _kinds(top: type[KumoiError]) -> Iterator[type[KumoiError]]:
+    for kind in top.__subclasses__():
+        yield from _kinds(kind)
+    yield top
+
+
+def _status(kind: type[KumoiError]) -> str:
+    near = [one for one in inspect.getmro(kind) if one in api_errors.STATUS]
+    return str(api_errors.STATUS[near[0]]) if near and kind is not KumoiError else ""
+
+
+def _drawn() -> dict[str, str]:
+    """What the tree in errors.py says of each kind."""
+    lines = (base_errors.__doc__ or "").splitlines()
+    words = [line.strip(" │├└─").split(maxsplit=1) for line in lines if "  " in line]
+    return {pair[0]: pair[1] for pair in words if len(pair) > 1 and pair[0][0].isupper()}
+
+
+def _literal(value: object) -> str:
+    return f"`{value}`" if value != "" else "empty"
+
+
+def _page(title: str, about: str, columns: list[str], rows: list[str]) -> str:
+    head = f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n"
+    return f"# {title}\n\n{WRITTEN_BY}\n{about}\n\n{head}" + "\n".join(rows) + "\n"
+
+
+def main() -> None:
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()

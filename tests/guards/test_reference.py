@@ -1,0 +1,46 @@
+"""The reference is what the code says, routes and policies fit, and every code is documented."""
+
+from __future__ import annotations
+
+import pytest
+
+from kumoi.cloud.api.routing import OPEN, Service
+from tests.guards import reference
+
+EACH_SERVICE = pytest.mark.parametrize(
+    "service", reference.services(), ids=lambda service: str(service.type)
+)
+
+
+@pytest.mark.parametrize("name", sorted(reference.pages()))
+def test_the_reference_is_current(name: str) -> None:
+    text = (reference.REFERENCE / name).read_text()
+    assert text == reference.pages()[name], "write it: python -m tests.guards.reference"
+
+
+@EACH_SERVICE
+def test_every_route_has_a_policy_that_there_is(service: Service) -> None:
+    named = {route.policy for route in service.routes} - {OPEN}
+    assert sorted(named - set(service.policies)) == []
+
+
+@EACH_SERVICE
+def test_every_policy_is_some_routes(service: Service) -> None:
+    named = {route.policy for route in service.routes}
+    assert sorted(set(service.policies) - named) == []
+
+
+@EACH_SERVICE
+def test_only_versions_and_logins_are_open(service: Service) -> None:
+    """Whoever opens another route says here why."""
+    opened = {
+        f"{route.method} {route.path}" for route in service.routes if route.policy == OPEN
+    } - {f"GET {path}" for path in ("/", "/versions", "/v2", "/v2.0", "/v2.1", "/v3")}
+    assert opened <= {"POST /v3/auth/tokens"}
+
+
+def test_every_error_code_is_explained() -> None:
+    text = reference.errors()
+    for code in reference.codes_in_source():
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{code}` ")]
+        assert len(row.split(" | ")[-1]) > len("x |"), code
