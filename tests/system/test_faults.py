@@ -28,6 +28,7 @@ import httpx
 import pytest
 from keystoneauth1.exceptions.connection import ConnectionError as NoAnswer
 from openstack.exceptions import ConflictException, NotFoundException
+from tests.running_cloud import ADMIN_PASSWORD, RunningCloud, running_cloud
 from tests.system import leftovers
 from tests.system.live import LiveCloud, eventually, pings, ssh_banner
 from tests.system.tenant import Tenant, reachable, tenant
@@ -555,3 +556,112 @@ def test_an_exhausted_pool_says_so_and_nothing_else(user: Tenant) -> None:
     server = user.begin_server("late", networks=[{"uuid": network.id}])
     failed = user.settled(server, "ERROR")
     assert "No more IP addresses available on network" in failed.fault["message"]
+
+
+# Full disks.
+
+
+@contextlib.contextmanager
+def small_host(live: LiveCloud, directory: Path) -> Iterator[Path]:
+    """The host keeps its things on a disk of 3 GiB of its own; gives the directory."""
+    file, where = directory / "disk", live.settings.host_dir
+    with file.open("wb") as disk:
+        disk.truncate(3 << 30)
+    run(["mkfs.ext4", "-q", "-m0", file])
+    with _agent_down(live):
+        run(["mount", "-o", "loop", file, where])
+    try:
+        yield where
+    finally:
+        with _agent_down(live):
+            run(["umount", where])
+
+
+@contextlib.contextmanager
+def _agent_down(live: LiveCloud) -> Iterator[None]:
+    """And back afterwards, by its supervisor."""
+    supervisor = _units(live)["supervisor"]
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        _kill(live.pid("agent"))
+        yield
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+
+
+def _fill(directory: Path, *, but_bytes: int) -> Path:
+    """Until only so much is free."""
+    space = os.statvfs(directory)
+    file = directory / "filling"
+    run(["fallocate", "-l", str(space.f_bavail * space.f_frsize - but_bytes), file])
+    return file
+
+
+def test_a_server_on_a_full_host_ends_in_error_saying_so_and_holds_nothing(
+    live: LiveCloud, user: Tenant, tmp_path: Path
+) -> None:
+    user.wire("10.67.0.0/24")
+    with small_host(live, tmp_path) as where:
+        filling = _fill(where, but_bytes=300 << 20)
+        failed = user.settled(user.begin_server("too-much"), "ERROR")
+        assert "the host's disk is full" in failed.fault["message"]
+        assert list(user.cloud.network.ports(device_id=failed.id)) == []
+        filling.unlink()
+        user.cloud.compute.delete_server(user.server("enough"))
+
+        filling = _fill(where, but_bytes=0)
+        failed = user.settled(user.begin_server("no-room"), "ERROR")
+        assert "the host's disk is full" in failed.fault["message"]
+        filling.unlink()
+        enough = user.server("enough-again")
+        user.empty()
+        eventually(lambda: enough.id not in _runs(live), within_s=BACK_S, what="it is gone")
+
+
+def test_an_upload_that_does_not_fit_is_refused_and_leaves_the_image_queued(tmp_path: Path) -> None:
+    run(["mount", "-t", "tmpfs", "-o", "size=48M", "kumoi-test", tmp_path])
+    try:
+        with running_cloud(tmp_path, f"sqlite:///{tmp_path / 'store.db'}") as cloud:
+            _refuse_uploads_and_writes_while_full(cloud, tmp_path)
+    finally:
+        run(["umount", tmp_path])
+
+
+def _refuse_uploads_and_writes_while_full(cloud: RunningCloud, disk: Path) -> None:
+    octets = {"Content-Type": "application/octet-stream"}
+    with cloud.connect("admin", ADMIN_PASSWORD, "admin") as admin:
+        made = admin.image.create_image("big", disk_format="raw", container_format="bare")
+        path = f"/images/{made.id}/file"
+        refused = admin.image.put(path, data=bytes(64 << 20), headers=octets)
+        assert refused.status_code == 413
+        assert "there is not enough disk space" in refused.text
+        assert admin.image.get_image(made).status == "queued"
+        assert list(cloud.settings.image_dir.glob(".draft*")) == []
+
+        filling = _fill(disk, but_bytes=0)
+        asked = {"network": {"name": "late"}}
+        assert admin.network.post("/networks", json=asked).status_code == 503
+        assert admin.image.put(path, data=b"x", headers=octets).status_code == 413
+        assert [one.name for one in admin.network.networks()] == []  # Reading goes on.
+        filling.unlink()
+        assert admin.network.post("/networks", json=asked).status_code == 201
+        assert admin.image.put(path, data=bytes(1 << 20), headers=octets).status_code == 204
+        assert admin.image.get_image(made).status == "active"
+
+
+def test_an_image_that_is_not_what_it_says_is_refused_or_fails_with_the_reason(
+    user: Tenant,
+) -> None:
+    image = user.cloud.image
+    octets = {"Content-Type": "application/octet-stream"}
+    lying = image.create_image("lying", disk_format="qcow2", container_format="bare")
+    refused = image.put(f"/images/{lying.id}/file", data=archive({"a": b"x"}), headers=octets)
+    assert refused.status_code == 400
+    assert "disk_format is qcow2, the content is root-tar" in refused.text
+    assert image.get_image(lying).status == "queued"
+
+    made = image.create_image("bare", disk_format="root-tar", container_format="bare")
+    data = archive({"etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n"})
+    assert image.put(f"/images/{made.id}/file", data=data, headers=octets).status_code == 204
+    failed = user.settled(user.begin_server("none", image_id=made.id, networks="none"), "ERROR")
+    assert failed.fault["message"] == "the image has no /sbin/init to start"
