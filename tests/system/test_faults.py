@@ -37,7 +37,7 @@ from kumoi.base.process import run
 from kumoi.cloud.drivers.instance.lxc import monitor
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 VICTIMS = ("agent", "api", "worker", "ovn-controller", "ovn-northd", "ovnnb-db")
 ROUNDS = 2  # Of each victim.

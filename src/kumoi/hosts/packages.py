@@ -31,7 +31,7 @@ NEEDED = (
     "uidmap",
     "zstd",
 )
-FOR_TESTS = ("iputils-ping", "postgresql")
+FOR_TESTS = ("iputils-ping", "postgresql", "udhcpc")
 LISTS = Path("/var/lib/apt/lists")
 LOCK = Path("/run/kumoi-packages.lock")
 POLICY = Path("/usr/sbin/policy-rc.d")
