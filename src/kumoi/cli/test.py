@@ -29,8 +29,12 @@ class Group:
     commands: tuple[tuple[str, ...], ...]
 
 
-def _pytest(name: str, *directories: str) -> Group:
-    return Group(name, (("pytest", "-rfE", *directories),))
+# A file's tests stay together, since they share a cloud or a database.
+TOGETHER = ("-n", "2", "--dist", "loadscope")
+
+
+def _pytest(name: str, *words: str) -> Group:
+    return Group(name, (("pytest", "-rfE", "--disable-warnings", *words),))
 
 
 GROUPS = (
@@ -38,8 +42,8 @@ GROUPS = (
     Group("types", (("mypy",),)),
     Group("contract", (("lint-imports",),)),
     _pytest("guards", "tests/guards"),
-    _pytest("unit", "tests/unit", "tests/flows"),
-    _pytest("stories", "tests/stories"),
+    _pytest("unit", *TOGETHER, "tests/unit", "tests/flows"),
+    _pytest("stories", *TOGETHER, "tests/stories", "tests/cluster"),
     _pytest("system", "tests/system"),
 )
 
