@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 import random
+import shutil
 import signal
 import tarfile
 import time
@@ -378,6 +379,16 @@ def test_a_link_that_vanished_from_the_switch_is_plugged_again(
     host.inside(lambda: switch.delete_ports([name]))
     until(lambda: name in switch.list_ports(), bound_s=15)
     until(lambda: host.banner("10.202.1.5"))
+
+
+def test_a_server_whose_files_somebody_removed_is_ended_when_it_must_go(
+    host: ContainerHost, servers: Servers
+) -> None:
+    server = servers.new()
+    shutil.rmtree(host.paths.server(server.id))
+    gone = servers.change(server, power=Power.ABSENT)
+    host.control.await_told(gone, State.ABSENT)
+    until(lambda: host.leftovers() == [], bound_s=15)
 
 
 def test_an_image_of_a_running_server_starts_as_another(

@@ -43,6 +43,7 @@ VICTIMS = ("agent", "api", "worker", "ovn-controller", "ovn-northd", "ovnnb-db")
 ROUNDS = 2  # Of each victim.
 MOMENT_MAX_S = 0.6
 CONVERGED_S = 60.0
+FILLED_SLOWLY_BYTES = 64 << 20  # Servers that run take and give meanwhile.
 SWEPT_S = 30.0  # A killed upload's file goes with the next look at the directory.
 UPLOAD_BYTES = 24 << 20
 BACK_S = 20.0
@@ -562,8 +563,9 @@ def test_an_exhausted_pool_says_so_and_nothing_else(user: Tenant) -> None:
 
 
 @contextlib.contextmanager
-def small_host(live: LiveCloud, directory: Path) -> Iterator[Path]:
+def small_host(user: Tenant, directory: Path) -> Iterator[Path]:
     """The host keeps its things on a disk of 3 GiB of its own; gives the directory."""
+    live = user.live
     file, where = directory / "disk", live.settings.host_dir
     with file.open("wb") as disk:
         disk.truncate(3 << 30)
@@ -573,6 +575,8 @@ def small_host(live: LiveCloud, directory: Path) -> Iterator[Path]:
     try:
         yield where
     finally:
+        (where / "filling").unlink(missing_ok=True)
+        user.empty()
         with _agent_down(live):
             run(["umount", where])
 
@@ -590,32 +594,42 @@ def _agent_down(live: LiveCloud) -> Iterator[None]:
 
 
 def _fill(directory: Path, *, but_bytes: int) -> Path:
-    """Until only so much is free."""
-    space = os.statvfs(directory)
-    file = directory / "filling"
-    run(["fallocate", "-l", str(space.f_bavail * space.f_frsize - but_bytes), file])
+    """Until only so much is free, or nothing that could be written."""
+    space, file = os.statvfs(directory), directory / "filling"
+    spare = max(but_bytes, FILLED_SLOWLY_BYTES)
+    with file.open("wb", buffering=0) as filling:
+        os.posix_fallocate(filling.fileno(), 0, space.f_bavail * space.f_frsize - spare)
+        filling.seek(0, os.SEEK_END)
+        with contextlib.suppress(OSError):
+            while not but_bytes:
+                filling.write(bytes(1 << 16))
     return file
 
 
-def test_a_server_on_a_full_host_ends_in_error_saying_so_and_holds_nothing(
+def test_a_full_host_refuses_servers_with_the_reason_and_lets_others_go(
     live: LiveCloud, user: Tenant, tmp_path: Path
 ) -> None:
     user.wire("10.67.0.0/24")
-    with small_host(live, tmp_path) as where:
+    with small_host(user, tmp_path) as where:
         filling = _fill(where, but_bytes=300 << 20)
         failed = user.settled(user.begin_server("too-much"), "ERROR")
         assert "the host's disk is full" in failed.fault["message"]
         assert list(user.cloud.network.ports(device_id=failed.id)) == []
         filling.unlink()
-        user.cloud.compute.delete_server(user.server("enough"))
+        kept, gone = user.server("kept"), user.server("gone")
+        reachable(user, kept, user.address(gone))
 
         filling = _fill(where, but_bytes=0)
         failed = user.settled(user.begin_server("no-room"), "ERROR")
         assert "the host's disk is full" in failed.fault["message"]
+        compute = user.cloud.compute
+        compute.stop_server(kept)
+        user.settled(kept, "SHUTOFF")
+        compute.delete_server(gone)
+        compute.wait_for_delete(gone, interval=0.1, wait=BACK_S)
         filling.unlink()
-        enough = user.server("enough-again")
-        user.empty()
-        eventually(lambda: enough.id not in _runs(live), within_s=BACK_S, what="it is gone")
+        compute.start_server(kept)
+        reachable(user, user.settled(kept), user.address(user.server("again")))
 
 
 def test_an_upload_that_does_not_fit_is_refused_and_leaves_the_image_queued(tmp_path: Path) -> None:

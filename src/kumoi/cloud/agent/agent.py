@@ -81,6 +81,7 @@ class Agent:
         self._clock = clock
         self._wanted: dict[str, Kept] = state.load()
         self._unlisted: set[str] = set()
+        self._unsaved: set[str] = set()
         self._work: dict[str, _Work] = {}
         self._ends = EndWatch(self._wake)
         self._outbox = Outbox(upstream, self._reported)
@@ -170,7 +171,17 @@ class Agent:
 
     def _keep(self, kept: Kept) -> None:
         self._wanted[kept.server.id] = kept
-        self._disk.submit(self._state.save, kept)
+        self._disk.submit(self._save, kept)
+
+    def _save(self, kept: Kept) -> None:
+        """In the thread that has the disk."""
+        try:
+            self._state.save(kept)
+        except OSError as error:
+            self._unsaved.add(kept.server.id)
+            log.failure("wanted.not_kept", error, server=kept.server.id)
+        else:
+            self._unsaved.discard(kept.server.id)
 
     def _forget(self, server_id: str) -> None:
         self._wanted.pop(server_id, None)
@@ -194,6 +205,8 @@ class Agent:
             await asyncio.sleep(LOOK_AROUND_S)
 
     def _compare(self, seen: dict[str, Observed]) -> None:
+        for server_id in self._unsaved & self._wanted.keys():
+            self._disk.submit(self._save, self._wanted[server_id])
         for server_id, kept in self._wanted.items():
             observed = seen.get(server_id)
             if self._to_do(kept, observed) or not self._outbox.has_told(

@@ -118,7 +118,8 @@ class HttpUpstream:
             headers = {"Content-Type": "text/plain; charset=utf-8"}
             url = f"/servers/{server_id}/console"
             answer = await self._client.put(url, content=text.encode(), headers=headers)
-            answer.raise_for_status()
+            if answer.status_code != httpx.codes.NOT_FOUND:  # Deleted meanwhile: nobody reads it.
+                answer.raise_for_status()
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:

@@ -130,6 +130,18 @@ async def test_a_host_comes_back_with_the_control_plane_gone(host: Host) -> None
 
 
 @story
+async def test_what_could_not_be_written_down_is_written_as_soon_as_it_can_be(host: Host) -> None:
+    (host.directory / "wanted").mkdir()
+    (host.directory / "wanted" / f"{server(1).id}.part").mkdir()  # As good as a full disk.
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        assert StateDir(host.directory / "wanted").load() == {}
+        (host.directory / "wanted" / f"{server(1).id}.part").rmdir()
+        await until(lambda: StateDir(host.directory / "wanted").load().keys() == {server(1).id})
+
+
+@story
 async def test_a_server_that_ended_by_itself_is_reported_stopped_and_left(host: Host) -> None:
     host.control.want(server(1))
     async with host.running():

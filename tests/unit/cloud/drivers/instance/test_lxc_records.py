@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -24,6 +25,25 @@ def test_a_record_that_cannot_be_read_counts_as_none(tmp_path: Path) -> None:
     assert record.read(path).started_generation == 3
     path.write_bytes(b"")
     assert record.read(path) == Record()
+
+
+def test_a_record_is_written_over_when_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record.json"
+    record.write(path, Record(started_generation=3, links={"k0": "port"}))
+    whole = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        whole(self, data[:10])
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    record.write(path, Record(started_generation=4))
+    assert record.read(path) == Record(started_generation=4)
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(OSError, match="no room"):
+        record.write(tmp_path / "another.json", Record())
 
 
 def test_servers_never_share_user_ids() -> None:

@@ -92,9 +92,9 @@ class LxcDriver:
         }
 
     def observe(self, server_id: str) -> Observed | None:
-        if not self._paths.server(server_id).is_dir():
+        running = self._running(server_id)
+        if running is None and not self._paths.server(server_id).is_dir():
             return None
-        running = monitor.find(self._paths, server_id)
         known = record.read(self._paths.record(server_id)).links
         links = frozenset(name for name in known if link.is_up(name))
         return self._observed(server_id, running, links, self._board.list_ports())
@@ -154,15 +154,15 @@ class LxcDriver:
 
     def ensure_stopped(self, server_id: str, *, grace_s: float) -> None:
         with _attempted("stop a server"):
-            if running := monitor.find(self._paths, server_id):
-                if cgroup.is_frozen(self._group(server_id)):
-                    cgroup.thaw(self._group(server_id))
-                monitor.stop(running, grace_s=grace_s)
-            self._tidy(server_id)
+            self._end(server_id, grace_s=grace_s)
+            if self._tidy(server_id):
+                self._record(server_id, links={})
 
     def delete_instance(self, server_id: str) -> None:
-        self.ensure_stopped(server_id, grace_s=0)
+        """Writes nothing: it must work on a full disk."""
         with _attempted("delete a server"):
+            self._end(server_id, grace_s=0)
+            self._tidy(server_id)
             directory = self._paths.server(server_id)
             self._await_detached(directory)
             shutil.rmtree(directory, ignore_errors=True)
@@ -315,16 +315,30 @@ class LxcDriver:
         ports = {each.name: each.port_id for each in links}
         self._board.change(ensured=ports, deleted=())
 
-    def _tidy(self, server_id: str) -> None:
-        """Take away what a run made: ports, links, groups."""
+    def _running(self, server_id: str) -> monitor.Running | None:
+        """Also one whose directory somebody took away: its control group is still there."""
+        if self._paths.server(server_id).is_dir():
+            return monitor.find(self._paths, server_id)
+        if cgroup.remains(self._group(server_id)):
+            return monitor.find_all(self._paths).get(server_id)
+        return None
+
+    def _end(self, server_id: str, *, grace_s: float) -> None:
+        """Its processes, all of them."""
+        if running := self._running(server_id):
+            if cgroup.is_frozen(self._group(server_id)):
+                cgroup.thaw(self._group(server_id))
+            monitor.stop(running, grace_s=grace_s)
+
+    def _tidy(self, server_id: str) -> bool:
+        """Take away what a run made: ports, links, groups. Whether its record names any."""
         known = record.read(self._paths.record(server_id))
         if known.links:
             self._board.change(ensured={}, deleted=list(known.links))
             link.delete(known.links)
         for group in self._groups(server_id):
             cgroup.remove(group)
-        if known.links:
-            self._record(server_id, links={})
+        return bool(known.links)
 
     def _record(self, server_id: str, **changes: object) -> Record:
         path = self._paths.record(server_id)

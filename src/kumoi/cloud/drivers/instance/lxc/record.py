@@ -1,11 +1,13 @@
 """What a server was last started as, kept in its directory.
 
 Replaced as a whole and not forced to disk: after a power failure the host's boot differs anyway,
-and a record that cannot be read counts as none.
+and a record that cannot be read counts as none. On a full disk it is written over instead: stopping
+a server must not need room.
 """
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import msgspec
@@ -35,5 +37,14 @@ def read(path: Path) -> Record:
 
 def write(path: Path, record: Record) -> None:
     part = path.with_name(path.name + PART)
-    part.write_bytes(msgspec.json.encode(record))
-    part.replace(path)
+    text = msgspec.json.encode(record)
+    try:
+        part.write_bytes(text)
+        part.replace(path)
+    except OSError as cause:
+        part.unlink(missing_ok=True)
+        if cause.errno not in (errno.ENOSPC, errno.EDQUOT) or not path.exists():
+            raise
+        with path.open("r+b") as file:
+            file.write(text)
+            file.truncate()
