@@ -32,6 +32,7 @@ from tests.running_cloud import ADMIN_PASSWORD, RunningCloud, running_cloud
 from tests.system import leftovers
 from tests.system.live import LiveCloud, eventually, pings, ssh_banner
 from tests.system.tenant import Tenant, reachable, tenant
+from tests.system.test_pipeline import Hello, command, shown
 
 from kumoi.base.process import run
 from kumoi.cloud.drivers.instance.lxc import monitor
@@ -289,6 +290,24 @@ def test_kills_in_the_middle_of_every_change_lose_nothing_and_leave_nothing(
                 os.kill(live.pid(victim), signal.SIGKILL)
 
         storm.round(kill)
+
+
+def test_an_environment_is_built_although_what_it_is_built_with_is_killed(
+    live: LiveCloud, fresh: frozenset[str], tmp_path: Path
+) -> None:
+    chance = random.Random(3)
+    hello = Hello(live, tmp_path / "hello")
+    run_id = hello.begin("faults")
+    for role in ("api", "agent", "worker"):
+        time.sleep(chance.uniform(0, 2 * MOMENT_MAX_S))  # The moment of the kill.
+        _kill(live.pid(role))
+    command(live, "run", "follow", run_id)
+    found = shown(live, run_id)
+    assert found["status"] == "verified"
+    command(live, "environment", "delete", found["environment"]["id"], "--wait")
+    with contextlib.suppress(TimeoutError):
+        eventually(lambda: not _left(live, fresh), within_s=SWEPT_S, what="all is gone")
+    assert _left(live, fresh) == []
 
 
 # Gone for a while.
