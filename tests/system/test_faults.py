@@ -615,9 +615,10 @@ def _agent_down(live: LiveCloud) -> Iterator[None]:
 def _fill(directory: Path, *, but_bytes: int) -> Path:
     """Until only so much is free, or nothing that could be written."""
     space, file = os.statvfs(directory), directory / "filling"
-    spare = max(but_bytes, FILLED_SLOWLY_BYTES)
+    free_bytes = space.f_bavail * space.f_frsize
+    spare = but_bytes or min(FILLED_SLOWLY_BYTES, free_bytes // 2)
     with file.open("wb", buffering=0) as filling:
-        os.posix_fallocate(filling.fileno(), 0, space.f_bavail * space.f_frsize - spare)
+        os.posix_fallocate(filling.fileno(), 0, free_bytes - spare)
         filling.seek(0, os.SEEK_END)
         with contextlib.suppress(OSError):
             while not but_bytes:
