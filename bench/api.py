@@ -21,7 +21,7 @@ def figures(cloud: Connection) -> list[Figure]:
 
 
 def _network(cloud: Connection, client: httpx.Client) -> list[Figure]:
-    url = cloud.network.get_endpoint()
+    url = cloud.network.get_endpoint().rstrip("/").removesuffix("/v2.0")
     made: list[str] = []
 
     def network() -> None:

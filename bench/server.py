@@ -13,7 +13,7 @@ from openstack.connection import Connection
 
 from bench.measure import Figure, until
 
-ONE_BY_ONE = 15
+ONE_BY_ONE = 10
 TOGETHER = 50
 WIDTH = 10
 

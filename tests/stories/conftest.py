@@ -1,0 +1,61 @@
+"""The stories together go every route. Those that they do not stand in `routes_without_story.txt`,
+a list that may only shrink. Looked at when all stories were run, by one process or by several.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kumoi.cloud.api.host.routes import SERVICE as HOST
+from kumoi.cloud.api.serve import SERVICES
+from tests.told import TOLD, named
+
+HERE = Path(__file__).parent
+WITHOUT = HERE / "routes_without_story.txt"
+COLLECTED = pytest.StashKey[set[Path]]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    session.config.stash[COLLECTED] = {item.path for item in session.items}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """One of several processes has ended and hands over what it was told."""
+    output = getattr(node, "workeroutput", {})
+    TOLD.update(output.get("told", ()))
+    collected = {Path(name) for name in output.get("collected", ())}
+    node.config.stash[COLLECTED] = node.config.stash.get(COLLECTED, set()) | collected
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    collected = session.config.stash.get(COLLECTED, set())
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output |= {"told": sorted(TOLD), "collected": sorted(map(str, collected))}
+    elif not session.testsfailed and collected.issuperset(HERE.rglob("test_*.py")):
+        wrong = _wrong()
+        if wrong:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            session.config.get_terminal_writer().line("\n".join(["", *wrong]))
+
+
+def _wrong() -> list[str]:
+    routes = {
+        named(service, route.method, route.path)
+        for service in (*SERVICES, HOST)
+        for route in service.routes
+    }
+    listed = {line for line in WITHOUT.read_text().splitlines() if line}
+    untold = routes - TOLD
+    return [
+        *(f"FAILED {route} has no story" for route in sorted(untold - listed)),
+        *(
+            f"FAILED {route} has a story: take it out of the list"
+            for route in sorted(listed - untold)
+        ),
+    ]
