@@ -18,7 +18,7 @@ from kumoi.cloud.hostapi.messages import Inventory
 from kumoi.cloud.store.host import host as store
 from kumoi.cloud.store.host.host import DOWN, UP, Host
 
-CPU_OVERCOMMIT = 16.0
+CPU_OVERCOMMIT = 32.0
 RAM_OVERCOMMIT = 1.5
 DISK_OVERCOMMIT = 8.0  # A container's layer over its image begins empty.
 
