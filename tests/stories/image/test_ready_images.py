@@ -51,7 +51,9 @@ def root_tar() -> bytes:
 def test_a_host_hears_at_once_of_an_image_that_everybody_may_use(
     cloud: RunningCloud, admin: Connection
 ) -> None:
-    admin.network.create_network(name="before")  # A cloud in which nothing ever happened has no news.
+    admin.network.create_network(
+        name="before"
+    )  # A cloud in which nothing ever happened has no news.
     before = cloud.host.wanted().revision
     with ThreadPoolExecutor(1) as host:
         news = host.submit(listen, cloud, before)
