@@ -28,10 +28,20 @@ from kumoi.cloud.agent.outbox import Outbox
 from kumoi.cloud.agent.reconcile import Action, Build, Delete, Pause, Settle, Start, Stop
 from kumoi.cloud.agent.snapshots import Snapshots
 from kumoi.cloud.agent.state import Kept, StateDir
+from kumoi.cloud.agent.trust import Trust
 from kumoi.cloud.agent.upstream import Upstream
 from kumoi.cloud.agent.watch import EndWatch
 from kumoi.cloud.drivers.instance.interface import InstanceDriver, Observed
-from kumoi.cloud.hostapi.messages import Image, Inventory, Power, Report, Server, State, Wanted
+from kumoi.cloud.hostapi.messages import (
+    GENERATION_LAST,
+    Image,
+    Inventory,
+    Power,
+    Report,
+    Server,
+    State,
+    Wanted,
+)
 
 LONG_POLL_S = 25.0
 LOOK_AROUND_S = 10.0
@@ -65,6 +75,7 @@ class Agent:
         driver: InstanceDriver,
         upstream: Upstream,
         state: StateDir,
+        trust: Trust,
         images: Images,
         snapshots: Snapshots,
         inventory: Callable[[frozenset[str]], Inventory],
@@ -74,6 +85,7 @@ class Agent:
         self._driver = driver
         self._upstream = upstream
         self._state = state
+        self._trust = trust
         self._images = images
         self._snapshots = snapshots
         self._inventory = inventory
@@ -118,8 +130,10 @@ class Agent:
             try:
                 wanted = await self._upstream.wanted(since, LONG_POLL_S)
                 pause_s = 0.0
-                since = wanted.revision
+                was_doubted = self._trust.doubted
                 self._accept(wanted)
+                is_news = self._trust.doubted and not (was_doubted or wanted.complete)
+                since = 0 if is_news else wanted.revision
             except KumoiError as error:
                 if not pause_s:
                     log.failure("control_plane.not_reached", error)
@@ -128,16 +142,19 @@ class Agent:
             await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
 
     def _accept(self, wanted: Wanted) -> None:
+        self._trust.hear(wanted, unknown=len(self._not_listed(wanted)))
         for server in wanted.servers:
-            if is_uuid(server.id):
+            if self._trust.doubted and server.generation == GENERATION_LAST:
+                log.warning("wanted.refused", server=server.id, why="its store is doubted")
+            elif is_uuid(server.id):
                 self._want(server)
             else:
                 log.warning("wanted.refused", server=server.id, why="its id is no UUID")
         for image in wanted.images:
             self._images.heard_of(image)
-        if wanted.complete:
+        if wanted.complete and not self._trust.doubted:
             self._complete = True
-            self._drop_unlisted({server.id for server in wanted.servers})
+            self._drop(self._not_listed(wanted))
         if wanted.images:
             if self._prefetch.full():
                 self._prefetch.get_nowait()
@@ -161,9 +178,18 @@ class Agent:
             self._keep(Kept(server=server))
         self._wake(server.id)
 
-    def _drop_unlisted(self, listed: set[str]) -> None:
+    def _not_listed(self, wanted: Wanted) -> list[str]:
+        """Those here that it does not name, and that are not going anyway."""
+        listed = {server.id for server in wanted.servers}
+        return [
+            server_id
+            for server_id, kept in self._wanted.items()
+            if server_id not in listed and server_id not in self._unlisted
+        ]
+
+    def _drop(self, unlisted: list[str]) -> None:
         """What a complete list does not name must go, and nobody waits to hear of it."""
-        for server_id in set(self._wanted) - listed:
+        for server_id in unlisted:
             gone = msgspec.structs.replace(self._wanted[server_id].server, power=Power.ABSENT)
             self._unlisted.add(server_id)
             self._keep(Kept(server=gone))

@@ -17,6 +17,7 @@ from kumoi.cloud.agent.agent import Agent
 from kumoi.cloud.agent.images import Images
 from kumoi.cloud.agent.snapshots import Snapshots
 from kumoi.cloud.agent.state import StateDir
+from kumoi.cloud.agent.trust import Trust
 from kumoi.cloud.agent.upstream import HttpUpstream, tls_context
 from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver
 from kumoi.cloud.drivers.network.interface import Switch
@@ -63,6 +64,7 @@ async def serve_with(settings: Settings, clock: Clock, *, switch: Switch, host_b
             driver=driver,
             upstream=upstream,
             state=StateDir(host_dir / "wanted"),
+            trust=Trust(host_dir / "control-plane.json"),
             images=images,
             snapshots=snapshots,
             inventory=take,

@@ -25,6 +25,10 @@ VERSION = 1
 PATH = "/host/v1"
 
 
+GENERATION_LAST = 2**31 - 1
+"""Newer than any: with it a host is told to remove what the control plane does not know."""
+
+
 class Power(enum.StrEnum):
     """What a server is wanted to be."""
 
@@ -111,12 +115,14 @@ class Server(Message, frozen=True, kw_only=True):
 
 class Wanted(Message, frozen=True, kw_only=True):
     """Servers that changed after `since`; with `complete`, all of this host's, so that whatever
-    else the host has must go. `images` are worth having ready; none is nothing new of them.
+    else the host has must go. `images` are worth having ready; none is nothing new of them. `store`
+    names the store that this comes from: what another one does not know need not go.
     """
 
     revision: int
     complete: bool
     servers: list[Server]
+    store: str = ""
     images: list[Image] = []
 
 

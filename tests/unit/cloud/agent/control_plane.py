@@ -16,6 +16,7 @@ from kumoi.cloud.agent.agent import Agent
 from kumoi.cloud.agent.images import Images
 from kumoi.cloud.agent.snapshots import Snapshots
 from kumoi.cloud.agent.state import StateDir
+from kumoi.cloud.agent.trust import Trust
 from kumoi.cloud.drivers.instance.fake import FakeDriver
 from kumoi.cloud.hostapi.messages import (
     Image,
@@ -50,6 +51,7 @@ class FakeControlPlane:
     servers: dict[str, Server] = field(default_factory=dict)
     images: list[Image] = field(default_factory=list)
     revision: int = 1
+    store: str = "store-1"
     reachable: bool = True
     image_file: bytes = IMAGE_FILE
     told: dict[str, Report] = field(default_factory=dict)
@@ -84,6 +86,7 @@ class FakeControlPlane:
             revision=self.revision,
             complete=since == 0,
             servers=list(self.servers.values()),
+            store=self.store,
             images=self.images,
         )
 
@@ -138,6 +141,7 @@ class Host:
             driver=self.driver,
             upstream=self.control,
             state=StateDir(self.directory / "wanted"),
+            trust=Trust(self.directory / "control-plane.json"),
             images=Images(
                 driver=self.driver,
                 upstream=self.control,

@@ -16,7 +16,7 @@ from kumoi.cloud.agent import agent as agent_module
 from kumoi.cloud.agent import consoles
 from kumoi.cloud.agent.images import UNUSED_KEPT_S
 from kumoi.cloud.agent.state import StateDir
-from kumoi.cloud.hostapi.messages import Port, Power, State
+from kumoi.cloud.hostapi.messages import GENERATION_LAST, Port, Power, State
 
 
 @pytest.fixture
@@ -89,6 +89,55 @@ async def test_what_a_complete_list_does_not_name_goes(host: Host) -> None:
         await until(lambda: set(host.driver.servers) == {server(2).id})
         kept = host.directory / "wanted"
         await until(lambda: [path.stem for path in kept.glob("*.json")] == [server(2).id])
+
+
+@pytest.mark.parametrize("lost", ["another store", "an older copy"])
+def test_a_control_plane_that_lost_its_store_takes_no_server_along(host: Host, lost: str) -> None:
+    @story
+    async def told(host: Host) -> None:
+        host.control.revision = 100
+        host.control.want(server(1), server(2))
+        async with host.running():
+            await until(lambda: len(host.control.told) == 2)
+        host.control.drop(server(1).id, server(2).id)
+        if lost == "another store":
+            host.control.store = "store-2"
+        else:
+            host.control.revision = 1
+        host.driver.ensure_built(server(9))
+        nobodys = msgspec.structs.replace(
+            server(1), power=Power.ABSENT, generation=GENERATION_LAST, image=None
+        )
+        async with host.running():
+            host.control.want(nobodys, server(3))  # Life goes on with what it knows.
+            await until(lambda: host.control.state_of(server(3)) is State.RUNNING)
+        async with host.running():
+            await until(lambda: len(host.control.inventories) > 2)
+        here = {server(number).id for number in (1, 2, 3, 9)}
+        assert set(host.driver.servers) == here
+
+        (host.directory / "control-plane.json").unlink()  # As an operator who wants it so.
+        async with host.running():
+            await until(lambda: set(host.driver.servers) == {server(3).id})
+
+    told(host)
+
+
+@story
+async def test_a_control_plane_that_has_its_store_again_is_trusted_again(host: Host) -> None:
+    host.control.want(server(1), server(2))
+    async with host.running():
+        await until(lambda: len(host.control.told) == 2)
+    kept = dict(host.control.servers)
+    host.control.servers, host.control.store = {}, "store-2"
+    async with host.running():
+        await until(lambda: len(host.control.inventories) > 1)
+    host.control.servers, host.control.store = kept, "store-1"
+    async with host.running():
+        await until(lambda: len(host.control.inventories) > 2)
+    host.control.drop(server(2).id)
+    async with host.running():
+        await until(lambda: set(host.driver.servers) == {server(1).id})
 
 
 @story

@@ -11,14 +11,12 @@ from kumoi.cloud.domain.host import prefetch
 from kumoi.cloud.domain.network import wiring
 from kumoi.cloud.domain.network.wiring import WiredAddress, WiredPort
 from kumoi.cloud.hostapi import messages
-from kumoi.cloud.hostapi.messages import Power, Wanted
+from kumoi.cloud.hostapi.messages import GENERATION_LAST, Power, Wanted
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute import snapshot as snapshot_store
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.host import host as host_store
 from kumoi.engine import feed
-
-GENERATION_LAST = 2**31 - 1  # Newer than any: what is nobody's must go.
 
 
 def since(connection: Connection, host_id: str, revision: int) -> Wanted:
@@ -27,12 +25,16 @@ def since(connection: Connection, host_id: str, revision: int) -> Wanted:
     Images to prefetch are told when there is nothing more urgent.
     """
     latest = feed.latest(connection)
+    host = host_store.get(connection, host_id)
+    # A store that is made anew gives each host another uuid.
+    name = "" if host is None else host.uuid
     if revision <= 0 or revision > latest:
         rows = store.on_host(connection, host_id)
         return Wanted(
             revision=max(latest, 1),
             complete=True,
             servers=_messages(connection, rows),
+            store=name,
             images=prefetch.images(connection),
         )
     changes = feed.changes(connection, host_store.topic(host_id), since=revision)
@@ -45,6 +47,7 @@ def since(connection: Connection, host_id: str, revision: int) -> Wanted:
         revision=_next(changes, for_all),
         complete=False,
         servers=servers,
+        store=name,
         images=[] if servers and not for_all.keys else prefetch.images(connection),
     )
 
