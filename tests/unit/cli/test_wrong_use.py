@@ -6,6 +6,8 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,13 @@ ROOT = Path(__file__).parents[3]
 NOBODY = 65_534
 UNREACHABLE = "http://127.0.0.1:9"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory near the root: how deep pytest's own lie is not ours to say."""
+    with tempfile.TemporaryDirectory(prefix="kcli-", dir="/tmp") as name:
+        yield Path(name)
 
 
 def arguments(**given: str | None) -> argparse.Namespace:
@@ -53,17 +62,17 @@ def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
 
 @as_root
 def test_the_status_of_a_cloud_that_is_not_there_is_one_line(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], short: Path
 ) -> None:
-    words = ["status", "--name", "kcli", "--state-dir", str(tmp_path / "none")]
+    words = ["status", "--name", "kcli", "--state-dir", str(short / "none")]
     assert said(words, capsys) == (1, "kumoi: the cloud kcli is not here: sudo ./kumoi up")
 
 
 @as_root
 def test_down_of_what_is_not_there_is_no_failure(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], short: Path
 ) -> None:
-    assert main.main(["down", "--name", "kcli", "--state-dir", str(tmp_path / "none")]) == 0
+    assert main.main(["down", "--name", "kcli", "--state-dir", str(short / "none")]) == 0
     assert capsys.readouterr().out == "The cloud kcli is not here: nothing to do\n"
 
 
@@ -112,9 +121,9 @@ def test_too_little_disk_is_told_with_the_place(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_a_command_on_a_cloud_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
+def test_a_command_on_a_cloud_that_is_not_there_says_how_to_get_it(short: Path) -> None:
     with pytest.raises(NotFound, match="the cloud kcli is not here"):
-        choice.existing(arguments(state_dir=str(tmp_path)))
+        choice.existing(arguments(state_dir=str(short)))
 
 
 @as_root
