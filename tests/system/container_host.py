@@ -49,7 +49,7 @@ from kumoi.cloud.hostapi.messages import (
     Wanted,
 )
 from kumoi.config import Settings, parse, render
-from kumoi.hosts import pki
+from kumoi.hosts import pki, teardown
 
 ROOT = Path(__file__).parents[2]
 NAME = "kct"
@@ -388,9 +388,7 @@ def _tear_down(host: ContainerHost) -> None:
     if host.namespace.exists():
         run(["ip", "netns", "delete", host.settings.host_name])
     run(["rm", "-rf", host.settings.state])
-    for tree in cgroup.ROOT.glob("*/"):
-        with contextlib.suppress(OSError):
-            (tree / f"{NAME}.servers").rmdir()
+    teardown.remove_control_groups(f"{NAME}.servers")
 
 
 def main() -> None:

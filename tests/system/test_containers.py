@@ -126,7 +126,7 @@ def servers(host: ContainerHost, image: Image) -> Iterator[Servers]:
     if host.agent is None or host.agent.poll() is not None:
         host.start_agent()
     made.delete_all()
-    until(lambda: host.leftovers() == [])
+    until(lambda: host.leftovers() == [], why=host.leftovers)
 
 
 def test_a_server_runs_soon_and_has_its_address_at_once(

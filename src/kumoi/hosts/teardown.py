@@ -26,7 +26,7 @@ def stop(settings: Settings, *, at_once: bool = False) -> None:
         process.run(["umount", "--lazy", mount])
     for device in loop_devices(settings.state):
         process.run(["losetup", "--detach", device])
-    _remove_control_groups(f"{settings.name}.servers")
+    remove_control_groups(f"{settings.name}.servers")
     virtual.delete(settings)
     trees.remove(settings.run_dir)
 
@@ -56,7 +56,7 @@ def loop_devices(below: Path) -> list[Path]:
     return devices
 
 
-def _remove_control_groups(name: str) -> None:
+def remove_control_groups(name: str) -> None:
     """Empty ones only: the kernel refuses others."""
     for top in (CONTROL_GROUPS, *CONTROL_GROUPS.glob("*/")):
         root = top / name
