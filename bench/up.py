@@ -20,6 +20,7 @@ AGAIN = 3
 def figures() -> list[Figure]:
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix=f"{NAME}-") as directory:
         home = Path(directory)
+        home.chmod(0o755)  # Servers' root, who is nobody here, passes through.
         clone, where = home / "kumoi", ("--name", NAME, "--state-dir", str(home / "state"))
         run(["git", "clone", "-q", ROOT, clone], timeout_s=60)
 

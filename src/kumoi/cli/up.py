@@ -95,6 +95,7 @@ def _decide(args: argparse.Namespace) -> Settings:
     """The settings, with the address ranges checked. Changes nothing."""
     settings = choice.chosen(args)
     machine.check_size(settings.state)
+    machine.check_passable(settings.state)
     clouds_yaml.check(choice.person())
     taken = ranges.used({virtual.underlay_bridge(settings), virtual.public_bridge(settings)})
     if choice.config_file(settings).exists():

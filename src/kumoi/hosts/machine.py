@@ -1,8 +1,9 @@
-"""Whether this machine is large enough, asked by `up` before anything is changed."""
+"""Whether this machine and the place chosen on it will do, asked by `up` before anything is changed."""
 
 from __future__ import annotations
 
 import shutil
+import stat
 from pathlib import Path
 
 from kumoi.base.errors import Invalid
@@ -24,6 +25,16 @@ def check_size(state: Path, *, meminfo: Path = MEMINFO, disk_min_gib: int = DISK
             f"{there} has {free_gib} GiB free, and {disk_min_gib} GiB at least are needed: "
             "make room, or choose another place with --state-dir"
         )
+
+
+def check_passable(state: Path) -> None:
+    """A server's root is nobody on this machine, and must get to its files. Raises Invalid."""
+    for path in state.parents:
+        if path.exists() and not path.stat().st_mode & stat.S_IXOTH:
+            raise Invalid(
+                f"servers could not get to their files through {path}: chmod o+x {path}, "
+                "or choose another place with --state-dir"
+            )
 
 
 def _ram_mib(meminfo: str) -> int:

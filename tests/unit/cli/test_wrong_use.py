@@ -121,6 +121,16 @@ def test_too_little_disk_is_told_with_the_place(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+def test_a_place_that_servers_cannot_get_to_is_told_with_what_to_do(short: Path) -> None:
+    state = short / "mine" / "state"
+    state.parent.mkdir()
+    short.chmod(0o755)
+    machine.check_passable(state)
+    short.chmod(0o700)
+    with pytest.raises(Invalid, match=f"through {short}: chmod o\\+x {short}"):
+        machine.check_passable(state)
+
+
 def test_a_command_on_a_cloud_that_is_not_there_says_how_to_get_it(short: Path) -> None:
     with pytest.raises(NotFound, match="the cloud kcli is not here"):
         choice.existing(arguments(state_dir=str(short)))
