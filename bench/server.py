@@ -67,7 +67,7 @@ def _many(cloud: Connection, network_id: str) -> Figure:
             networks=[{"uuid": network_id}],
         )
         until(
-            lambda: cloud.compute.get_server(server).status == "ACTIVE", within_s=120, pause_s=0.05
+            lambda: cloud.compute.get_server(server).status == "ACTIVE", within_s=120, pause_s=0.2
         )
         return server
 
