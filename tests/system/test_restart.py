@@ -18,7 +18,18 @@ from tests.system.live import LiveCloud, eventually, pings
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 PINGS = 30_000
-KILLED = ("agent", "api", "worker", "ovn-controller")
+# All but ovs-vswitchd, which is the path itself where the switch runs in user space.
+KILLED = (
+    "agent",
+    "api",
+    "worker",
+    "pipeline",
+    "ovn-controller",
+    "ovn-northd",
+    "ovnnb-db",
+    "ovnsb-db",
+    "ovs-db",
+)
 
 
 @pytest.fixture
