@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
 import secrets
 from typing import Annotated, Any
 
 import msgspec
 
+from kumoi.base.address import address
 from kumoi.base.errors import Forbidden, Invalid
 from kumoi.base.ids import is_uuid
 from kumoi.cloud.api.compute import shapes
@@ -295,7 +295,7 @@ def _nic(one: Network) -> Nic:
     fixed = _or_none(one.fixed_ip)
     if fixed is not None:
         try:
-            ipaddress.ip_address(fixed)
+            address(fixed)
         except ValueError as cause:
             raise shapes.invalid("networks.fixed_ip", fixed, "it is not an address") from cause
     return Nic(network_id=one.uuid, fixed_ip=fixed)

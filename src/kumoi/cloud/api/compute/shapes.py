@@ -5,13 +5,13 @@ Nova takes many a number or a boolean as text too; `flag` and `count` read those
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
 
+from kumoi.base.address import address
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.request import UNSET, Request
 
@@ -77,7 +77,7 @@ def ip_address(value: str | None, field: str, version: int) -> str:
     if not value:
         return ""
     try:
-        found = ipaddress.ip_address(value)
+        found = address(value)
     except ValueError as cause:
         raise invalid(field, value, f"'{value}' is not an IPv{version} address") from cause
     if found.version != version:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable
 
+from kumoi.base.address import address as read_address
+from kumoi.base.address import interface as read_interface
 from kumoi.base.errors import Invalid
 from kumoi.base.ids import is_uuid
 from kumoi.cloud.api.request import UNSET, Body, Unset
@@ -51,7 +52,7 @@ def uuids(field: str, texts: Iterable[str]) -> tuple[str, ...]:
 def address(field: str, text: str) -> str:
     """In its canonical form."""
     try:
-        return str(ipaddress.ip_address(text))
+        return str(read_address(text))
     except ValueError as cause:
         raise invalid(field, f"'{text}' is not a valid IP address") from cause
 
@@ -66,7 +67,7 @@ def addresses(field: str, texts: Iterable[str]) -> list[str]:
 def cidr(field: str, text: str) -> str:
     """A network, written as one: no bits set beyond its prefix."""
     try:
-        interface = ipaddress.ip_interface(text)
+        interface = read_interface(text)
     except ValueError as cause:
         raise invalid(field, f"'{text}' is not a valid IP subnet") from cause
     if "/" not in text or interface.ip != interface.network.network_address:

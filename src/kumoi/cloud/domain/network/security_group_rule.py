@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
+from kumoi.base import address
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
@@ -176,7 +177,7 @@ def _prefix(wanted: NewRule) -> str | None:
             kind="SecurityGroupMultipleRemoteEntites",
         )
     try:
-        interface = ipaddress.ip_interface(wanted.remote_ip_prefix)
+        interface = address.interface(wanted.remote_ip_prefix)
     except ValueError as cause:
         raise Invalid(
             f"Invalid CIDR {wanted.remote_ip_prefix} given as IP prefix.",

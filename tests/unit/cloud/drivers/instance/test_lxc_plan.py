@@ -84,6 +84,7 @@ PLACE = plan.Place(
     processors=Path("/mnt/cpuinfo"),
     uptime_s=4_711,
 )
+ZONE = "fe80::1%x\nlxc.hook.pre-start = id"
 CPUINFO = "processor\t: 0\nmodel name\t: A\n\nprocessor\t: 1\nmodel name\t: B\n\n"
 
 
@@ -228,6 +229,8 @@ def test_link_names_fit_the_kernel() -> None:
         ("no address", {"ports": [_with(Address(address="10.0.0.1", prefix=33))]}),
         ("IP address", {"ports": [_with(Address(address="10.0.0.1\n", prefix=24))]}),
         ("IP address", {"ports": [_with(Address(address="10.0.0.1", prefix=24, gateway="x"))]}),
+        ("IP address", {"ports": [_with(Address(address=ZONE, prefix=64))]}),
+        ("IP address", {"ports": [_with(Address(address="fd00::1", prefix=64, gateway=ZONE))]}),
         ("IP address", {"ports": [_with(Address(address="10.0.0.1", prefix=24, dns=["x\ny"]))]}),
         ("Base64", {"user_data": "%%%"}),
         ("slot", {"id_slot": 16_384}),

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
 import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kumoi.base.address import Address as IpAddress
+from kumoi.base.address import address as read_address
+from kumoi.base.address import network as read_network
 from kumoi.base.errors import Permanent
 from kumoi.cloud.drivers.instance.lxc.idmap import IdRange
 from kumoi.cloud.hostapi.messages import Address, Port, Server
@@ -416,16 +418,16 @@ def _seed(server: Server, host: str) -> tuple[File, ...]:
     )
 
 
-def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _ip(text: str) -> IpAddress:
     try:
-        return ipaddress.ip_address(text)
+        return read_address(text)
     except ValueError as cause:
         raise Permanent(f"{text!r} is no IP address") from cause
 
 
 def _network(text: str) -> str:
     try:
-        return str(ipaddress.ip_network(text))
+        return str(read_network(text))
     except ValueError as cause:
         raise Permanent(f"{text!r} is no network") from cause
 
