@@ -8,7 +8,9 @@ import pytest
 from tests.system.live import LiveCloud, eventually, ssh_banner
 
 from kumoi.base.process import run
+from kumoi.hosts.image import DEBIAN, ensure
 
+CACHE = Path("/var/tmp/kumoi-test-cache")
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 
@@ -78,6 +80,42 @@ def test_a_server_of_what_is_not_there_is_refused_by_name(
     assert refused.status == 1
     assert named in refused.err
     assert "x" not in {row["Name"] for row in live.openstack("server", "list")}
+
+
+def test_a_server_of_a_squashfs_image_runs(live: LiveCloud, tmp_path: Path) -> None:
+    file = _squashed(ensure(DEBIAN, CACHE), tmp_path)
+    ask = live.openstack
+    try:
+        assert ask("image", "create", "--file", str(file), "squashed")["disk_format"] == "raw"
+        server = ask(
+            "server", "create", "--os-compute-api-version", "2.96", "--image", "squashed",
+            "--flavor", "tiny", "--no-network", "--wait", "squashed",
+        )  # fmt: skip
+        assert server["status"] == "ACTIVE"
+        show = ["openstack", "console", "log", "show", "squashed"]
+        eventually(
+            lambda: "OpenBSD Secure Shell" in run(show, env=live.env).out,
+            within_s=30,
+            what="its console tells of SSH",
+        )
+    finally:
+        ask("server", "delete", "--wait", "squashed", check=False)
+        ask("image", "delete", "squashed", check=False)
+
+
+def _squashed(archive: Path, directory: Path) -> Path:
+    """The root file system of an archive as a squashfs file."""
+    tar, file = directory / "root.tar", directory / "root.squashfs"
+    with tar.open("wb") as out:
+        run(["zstd", "-dc", archive], stdout=out)
+    with tar.open("rb") as packed:
+        run(
+            ["mksquashfs", "-", file, "-tar", "-comp", "lz4", "-quiet", "-no-progress"],
+            stdin=packed,
+            timeout_s=120,
+        )
+    tar.unlink()
+    return file
 
 
 def test_the_clients_warn_of_nothing(live: LiveCloud) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -19,6 +19,7 @@ from kumoi.base.errors import Transient
 
 OUTPUT_SHOWN_MAX = 2_000
 DEFAULT_TIMEOUT_S = 30.0
+GIVE_UP_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,15 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     namespace: str | None = None,
+    give_up: Callable[[], bool] | None = None,
 ) -> Completed:
     """Run a program to its end.
 
     `env` is added to ours; `namespace` is a named network namespace to run in; with `stdout` the
-    output goes into that file and `out` is empty.
-    Raises ProcessFailed when it cannot start, times out, or (with `check`) ends with another status
-    than 0.
+    output goes into that file and `out` is empty; `give_up` is asked again and again while it runs,
+    and when it says so the program is killed.
+    Raises ProcessFailed when it cannot start, times out, is given up, or (with `check`) ends with
+    another status than 0.
     """
     argv = _argv(args, namespace)
     began = time.monotonic()
@@ -71,26 +74,28 @@ def run(
     piped = given if isinstance(given, bytes) else None
     handed = subprocess.DEVNULL if given is None or isinstance(given, bytes) else given
     try:
-        done = subprocess.run(
+        with subprocess.Popen(
             argv,
             stdout=stdout or subprocess.PIPE,
             stderr=subprocess.PIPE,
-            timeout=timeout_s,
-            check=False,
-            input=piped,
-            stdin=None if piped is not None else handed,
+            stdin=subprocess.PIPE if piped is not None else handed,
             env={**os.environ, **env} if env else None,
             cwd=cwd,
-        )
+        ) as child:
+            try:
+                out, err = _await_end(child, piped, timeout_s, give_up)
+            except BaseException:
+                child.kill()
+                raise
     except subprocess.TimeoutExpired as cause:
         raise ProcessFailed(f"{argv[0]} did not end within {timeout_s:g} s") from cause
     except OSError as cause:
         raise ProcessFailed(f"{argv[0]} could not be started") from cause
     completed = Completed(
         tuple(argv),
-        done.returncode,
-        (done.stdout or b"").decode(errors="replace"),
-        done.stderr.decode(errors="replace"),
+        child.returncode,
+        (out or b"").decode(errors="replace"),
+        err.decode(errors="replace"),
         time.monotonic() - began,
     )
     if check and completed.status != 0:
@@ -181,6 +186,27 @@ def piped(args: Sequence[str | Path]) -> Iterator[Piped]:
             yield Piped(child.pid, child.stdin, child.stdout)
         finally:
             child.kill()
+
+
+def _await_end(
+    child: subprocess.Popen[bytes],
+    given: bytes | None,
+    timeout_s: float,
+    give_up: Callable[[], bool] | None,
+) -> tuple[bytes, bytes]:
+    """What it printed."""
+    if give_up is None:
+        return child.communicate(given, timeout=timeout_s)
+    deadline = time.monotonic() + timeout_s
+    while not give_up():
+        left_s = deadline - time.monotonic()
+        try:
+            return child.communicate(given, timeout=min(GIVE_UP_POLL_S, left_s))
+        except subprocess.TimeoutExpired:
+            if left_s <= GIVE_UP_POLL_S:
+                raise
+            given = None  # It is on its way.
+    raise ProcessFailed("whoever started a program gave it up")
 
 
 def _argv(args: Sequence[str | Path], namespace: str | None) -> list[str]:

@@ -28,6 +28,7 @@ NEEDED = (
     "openvswitch-switch",
     "ovn-central",
     "ovn-host",
+    "squashfs-tools",  # Unpacks squashfs images: 0.5 MB, and the kernel need not trust them.
     "uidmap",
     "zstd",
 )

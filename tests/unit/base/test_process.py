@@ -25,6 +25,19 @@ def test_a_program_that_does_not_end_is_stopped() -> None:
         run(["sleep", "30"], timeout_s=0.1)
 
 
+def test_a_program_is_killed_when_whoever_started_it_gives_up() -> None:
+    answers = iter([False, False, True])
+    with pytest.raises(ProcessFailed, match="gave it up"):
+        run(["sleep", "30"], give_up=lambda: next(answers))
+
+
+def test_a_program_that_nobody_gives_up_ends_as_any_other() -> None:
+    done = run(["cat"], stdin="x" * 200_000, give_up=lambda: False)
+    assert len(done.out) == 200_000
+    with pytest.raises(ProcessFailed, match=r"within 0\.1 s"):
+        run(["sleep", "30"], timeout_s=0.1, give_up=lambda: False)
+
+
 def test_a_program_that_is_not_there_raises() -> None:
     with pytest.raises(ProcessFailed, match="could not be started"):
         run(["kumoi-no-such-program"])

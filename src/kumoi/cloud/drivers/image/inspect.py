@@ -30,6 +30,8 @@ _VMDK_SELF_CONTAINED = (b"monolithicSparse", b"streamOptimized")
 _VMDK_TYPE = re.compile(rb'createType\s*=\s*"([^"]*)"')
 _VMDK_EXTENT = re.compile(rb"^\s*(?:RW|RDONLY|NOACCESS)\s+\d+\s+(\S+)\s*(.*)$", re.MULTILINE)
 _SECTOR = 512
+_SQUASHFS = struct.Struct("<4s24xHH8xQ")  # Magic, version, bytes used.
+_SQUASHFS_VERSION = 4
 
 
 class Kind(enum.StrEnum):
@@ -75,6 +77,8 @@ def check(disk_format: str, head: bytes, tail: bytes, size: int) -> Finding:
         )
     if found.kind is Kind.RAW:
         return Finding(Kind.RAW, virtual_size=size)
+    if found.kind is Kind.SQUASHFS:
+        _require_whole(head, size)
     return found
 
 
@@ -130,6 +134,24 @@ def _vmdk_text(_head: bytes) -> Finding:
     raise Invalid("A VMDK image that refers to other files is refused.", field="disk_format")
 
 
+def _squashfs(head: bytes) -> Finding:
+    if len(head) < _SQUASHFS.size:
+        raise Invalid("The squashfs header is cut off.", field="disk_format")
+    _, version, _, _ = _SQUASHFS.unpack_from(head)
+    if version != _SQUASHFS_VERSION:
+        raise Invalid(f"squashfs version {version} is not known.", field="disk_format")
+    return Finding(Kind.SQUASHFS)
+
+
+def _require_whole(head: bytes, size: int) -> None:
+    """A squashfs file says how long it is; a tool may have filled it up to a whole block."""
+    used = _SQUASHFS.unpack_from(head)[3]
+    if used > size:
+        raise Invalid(
+            f"The squashfs file is cut off: it has {size} bytes of {used}.", field="disk_format"
+        )
+
+
 def _gzip(head: bytes) -> Finding:
     try:
         begin = zlib.decompressobj(wbits=31).decompress(head, UNPACKED_BYTES)
@@ -159,7 +181,7 @@ _MARKS: tuple[tuple[bytes, Callable[[bytes], Finding]], ...] = (
     (b"KDMV", _vmdk_sparse),
     (b"# Disk DescriptorFile", _vmdk_text),
     (b"vhdxfile", _simply(Kind.VHDX)),
-    (b"hsqs", _simply(Kind.SQUASHFS)),
+    (b"hsqs", _squashfs),
     (b"WithoutFreeSpace", _simply(Kind.PLOOP)),
     (b"WithouFreSpacExt", _simply(Kind.PLOOP)),
     (b"\x1f\x8b", _gzip),

@@ -24,6 +24,10 @@ def vmdk(descriptor: bytes, *, sectors: int = 2048) -> bytes:
     return head.ljust(512, b"\0") + descriptor.ljust(20 * 512, b"\0")
 
 
+def squashfs(*, used: int, version: int = 4) -> bytes:
+    return struct.pack("<4s24xHH8xQ", b"hsqs", version, 0, used)
+
+
 def tar() -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -72,7 +76,7 @@ def test_a_vmdk_in_one_file_is_taken() -> None:
         (gzip.compress(tar()), b"", Kind.ROOT_TAR),
         (lzma.compress(tar()), b"", Kind.ROOT_TAR),
         (b"\x28\xb5\x2f\xfd rest", b"", Kind.ROOT_TAR),
-        (b"hsqs", b"", Kind.SQUASHFS),
+        (squashfs(used=48), b"", Kind.SQUASHFS),
         (b"vhdxfile", b"", Kind.VHDX),
         (b"conectix", b"", Kind.VHD),
         (b"disk", b"conectix", Kind.VHD),
@@ -88,6 +92,22 @@ def test_a_vmdk_in_one_file_is_taken() -> None:
 )
 def test_content_is_known_by_its_own_marks(head: bytes, tail: bytes, kind: Kind) -> None:
     assert find(head, tail).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"hsqs", "header is cut off"),
+        (squashfs(used=48, version=3), "version 3"),
+        (squashfs(used=4096), "it has 48 bytes of 4096"),
+    ],
+)
+def test_a_squashfs_file_that_nobody_could_unpack_is_refused_at_once(
+    content: bytes, why: str
+) -> None:
+    for disk_format in ("squashfs", "raw"):
+        with pytest.raises(Invalid, match=why):
+            check(disk_format, content, b"", len(content))
 
 
 def test_raw_is_what_shows_no_mark_or_a_root_file_system() -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from kumoi.base.errors import Permanent, Transient
-from kumoi.cloud.drivers.instance.lxc import cgroup, disk, idmap, image, record
+from kumoi.cloud.drivers.instance.lxc import cgroup, disk, idmap, image, record, unpack
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.drivers.instance.lxc.record import Record
 from kumoi.cloud.drivers.instance.lxc.switchboard import Switchboard
 from kumoi.cloud.drivers.network.fake import FakeSwitch
-from kumoi.cloud.hostapi.messages import Image
 
 
 def test_a_record_that_cannot_be_read_counts_as_none(tmp_path: Path) -> None:
@@ -88,12 +89,30 @@ def test_a_sparse_copy_is_the_same_and_takes_no_more_room(tmp_path: Path) -> Non
         assert file.read(4) == b"data"
 
 
-def test_a_squashfs_image_is_refused_with_its_reason(tmp_path: Path) -> None:
-    file = tmp_path / "image"
-    file.write_bytes(b"hsqs" + bytes(100))
-    wanted = Image(id="i", sha256="ab" * 32, size=104, disk_format="squashfs")
-    with pytest.raises(Permanent, match="squashfs"):
-        image.ensure(Paths(tmp_path), wanted, file)
+@pytest.mark.parametrize(
+    ("left", "why"),
+    [
+        ({}, ""),
+        ({"f_bfree": 990_000, "f_ffree": 5_000_000}, ""),
+        ({"f_bfree": 1_000_000 - (unpack.BYTES_MAX >> 20) - 1}, "more than an image may"),
+        ({"f_ffree": 6_000_000 - unpack.FILES_MAX - 1}, "more than an image may"),
+        ({"f_bavail": (unpack.FREE_BYTES_MIN >> 20) - 1}, "disk is full"),
+        ({"f_favail": unpack.FREE_FILES_MIN - 1}, "disk is full"),
+        ({"f_favail": 0, "f_files": 0}, ""),
+    ],
+)
+def test_an_image_takes_no_more_room_than_it_may_and_the_host_can_spare(
+    left: dict[str, int], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = SimpleNamespace(
+        f_frsize=1 << 20, f_bfree=1_000_000, f_bavail=1_000_000,
+        f_files=8_000_000, f_ffree=6_000_000, f_favail=6_000_000,
+    )  # fmt: skip
+    now = SimpleNamespace(**{**vars(before), **left})
+    monkeypatch.setattr(os, "statvfs", lambda _: now)
+    room = unpack.Room(Path("/"), before)  # type: ignore[arg-type]
+    assert room.is_exceeded() == bool(why)
+    assert why in room.refusal
 
 
 def test_only_whole_images_are_ready(tmp_path: Path) -> None:

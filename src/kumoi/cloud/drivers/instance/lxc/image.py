@@ -1,9 +1,7 @@
 """Images as this driver uses them: unpacked once per content, for all the servers made from it.
 
 The files keep the image's own ids; the directory above is root's alone, so that nobody on the host
-reaches an image's programs with special rights. An image is somebody else's work: it is unpacked by
-tar in a view of the host where nothing but the target can be written, device nodes are taken out,
-and of extended attributes only file capabilities are kept (an overlay believes what its own say).
+reaches an image's programs with special rights. How a file becomes files, see unpack.py.
 
 A power failure must not leave empty files under an image's final name. To wait for the disk takes
 as long as the machine has anything to write (28 s after everything had been installed), so an image
@@ -15,31 +13,19 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import stat
 from pathlib import Path
 
 from kumoi.base import process
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.ids import new_hex_id
-from kumoi.base.process import ProcessFailed
-from kumoi.cloud.drivers.instance.lxc import kernel, rootfs
+from kumoi.cloud.drivers.instance.lxc import kernel, rootfs, unpack
 from kumoi.cloud.drivers.instance.lxc.paths import PART, Paths
 from kumoi.cloud.hostapi.messages import Image
 
-UNPACK_TIMEOUT_S = 900.0
-FREE_BYTES_MIN = 256 << 20
-"""Less than this left afterwards, and an image that did not fit failed for want of room."""
-
+PACK_TIMEOUT_S = 900.0
 UNSETTLED = "unsettled"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-_COMPRESSIONS = {
-    b"\x28\xb5\x2f\xfd": "--zstd",
-    b"\x1f\x8b": "--gzip",
-    b"\xfd7zXZ\x00": "--xz",
-}
-_SQUASHFS = b"hsqs"
-_MAGIC_BYTES = 8
 _OWN = ("./dev/*", "./etc/ssh/ssh_host_*", "./var/lib/cloud/*", "./proc/*", "./sys/*", "./run/*")
 _TAR_CHANGED = 1  # A file changed while it was read: a running server's do.
 _INITS = ("sbin/init", "usr/sbin/init", "usr/lib/systemd/systemd")
@@ -60,14 +46,12 @@ def ensure(paths: Paths, image: Image, file: Path) -> None:
     """Unpack an image, unless it is there. Raises Permanent when it is none that could run."""
     if paths.rootfs(image.sha256).is_dir():
         return
-    option = _compression(file)
     paths.images.mkdir(parents=True, exist_ok=True)
     paths.images.chmod(0o700)
     part = paths.images / f"{image.sha256}.{new_hex_id()}{PART}"
     try:
         (part / "rootfs").mkdir(parents=True)
-        rootfs.privately(lambda: _unpack(file, part / "rootfs", option))
-        _clean(part / "rootfs")
+        rootfs.privately(lambda: unpack.unpack(file, part / "rootfs"))
         _check(part / "rootfs")
         _mark_unsettled(part)
         part.rename(paths.images / image.sha256)
@@ -99,12 +83,12 @@ def write(mounts: rootfs.Mounts, base: Path, disk_file: Path, target: Path) -> N
         rootfs.show_stored(mounts, base)
         done = process.run(
             [
-                "tar", "--create", "--use-compress-program=zstd -1", "--numeric-owner",
+                *unpack.ENDS_WITH_US, "tar", "--create", "--use-compress-program=zstd -1", "--numeric-owner",
                 "--xattrs", "--xattrs-include=security.capability", "--one-file-system",
                 "--sparse", *(f"--exclude={path}" for path in _OWN),
                 f"--file={target}", f"--directory={mounts.root}", ".",
             ],
-            timeout_s=UNPACK_TIMEOUT_S,
+            timeout_s=PACK_TIMEOUT_S,
             check=False,
         )  # fmt: skip
         if done.status not in (0, _TAR_CHANGED):
@@ -136,50 +120,6 @@ def sweep(paths: Paths) -> None:
     for directory in (*paths.images.glob(f"*{PART}"), *lost):
         if directory.is_dir():
             shutil.rmtree(directory, ignore_errors=True)
-
-
-def _compression(file: Path) -> str | None:
-    with file.open("rb") as opened:
-        magic = opened.read(_MAGIC_BYTES)
-    if magic.startswith(_SQUASHFS):
-        raise Permanent("this host cannot unpack squashfs images: use a tar archive")
-    for start, option in _COMPRESSIONS.items():
-        if magic.startswith(start):
-            return option
-    return None
-
-
-def _unpack(file: Path, target: Path, option: str | None) -> None:
-    """Runs in a thread with mounts of its own."""
-    kernel.mount(target, target, flags=kernel.MS_BIND)
-    kernel.forbid_writing("/")
-    kernel.allow_writing(target)
-    options = [option] if option else []
-    try:
-        process.run(
-            [
-                "tar", "--extract", "--preserve-permissions", "--numeric-owner", "--same-owner",
-                "--xattrs", "--xattrs-include=security.capability", "--delay-directory-restore",
-                "--exclude=./dev/*", "--exclude=dev/*", *options,
-                f"--file={file}", f"--directory={target}",
-            ],
-            timeout_s=UNPACK_TIMEOUT_S,
-        )  # fmt: skip
-    except ProcessFailed as cause:
-        free = os.statvfs(target)
-        if free.f_bavail * free.f_frsize < FREE_BYTES_MIN:
-            raise Permanent("the host's disk is full: the image does not fit") from cause
-        raise Permanent("the image is not a tar archive of a root file system") from cause
-
-
-def _clean(root: Path) -> None:
-    """Take out device nodes. A server cannot open them anyway: its mounts forbid it."""
-    for directory, _, names in os.walk(root):
-        for name in names:
-            path = Path(directory, name)
-            mode = path.lstat().st_mode
-            if stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
-                path.unlink()
 
 
 def _check(root: Path) -> None:

@@ -1,0 +1,164 @@
+"""Unpack an image's file: a tar archive or a squashfs file of a root file system.
+
+Called by image.py. An image is somebody else's work: the program runs in a view of the host where
+nothing but the target can be written, and it is ended when it takes more room than an image may,
+or more than the host can spare. Device nodes are taken out, and of extended attributes only file
+capabilities are kept (an overlay believes what its own say).
+
+A squashfs file is read by squashfs-tools and never mounted: what is wrong with it then hurts a
+program of little memory, not the kernel of all servers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kumoi.base import process
+from kumoi.base.errors import Permanent
+from kumoi.base.process import ProcessFailed
+from kumoi.cloud.drivers.instance.lxc import kernel
+
+TIMEOUT_S = 900.0
+FREE_BYTES_MIN = 256 << 20
+FREE_FILES_MIN = 20_000
+"""What must stay free on the host meanwhile: servers run on it."""
+BYTES_MAX = 64 << 30
+FILES_MAX = 4_000_000
+"""What an image may unpack to. A few hundred KiB that somebody made for it would fill any disk."""
+
+_COMPRESSIONS = {
+    b"\x28\xb5\x2f\xfd": "--zstd",
+    b"\x1f\x8b": "--gzip",
+    b"\xfd7zXZ\x00": "--xz",
+}
+_SQUASHFS = b"hsqs"
+_SQUASHFS_TOOL = "unsquashfs"
+_SQUASHFS_MEMORY_BYTES = 1 << 30
+_SQUASHFS_CACHE_MIB = "32"
+_SQUASHFS_THREADS = "2"
+_MAGIC_BYTES = 8
+ENDS_WITH_US = ("setpriv", "--pdeathsig=KILL")
+"""A killed agent's programs would write on while the next agent removes what they made."""
+_CAPABILITY = "security.capability"
+
+
+def unpack(file: Path, target: Path) -> None:
+    """Runs in a thread with mounts of its own. Raises Permanent when it cannot be."""
+    magic = _magic(file)
+    kernel.mount(target, target, flags=kernel.MS_BIND)
+    kernel.forbid_writing("/")
+    kernel.allow_writing(target)
+    if magic.startswith(_SQUASHFS):
+        _unsquash(file, target)
+        _forget_attributes(target)
+    else:
+        _untar(file, target, _compression(magic))
+    _remove_devices(target)
+
+
+@dataclass(slots=True)
+class Room:
+    """What an unpacking takes of its file system, as far as one can tell: what others write there
+    meanwhile counts as well. `refusal` is why it was to end.
+    """
+
+    target: Path
+    before: os.statvfs_result
+    refusal: str = ""
+
+    def is_exceeded(self) -> bool:
+        now = os.statvfs(self.target)
+        taken_bytes = (self.before.f_bfree - now.f_bfree) * now.f_frsize
+        if taken_bytes > BYTES_MAX or self.before.f_ffree - now.f_ffree > FILES_MAX:
+            self.refusal = (
+                f"the image unpacks to more than an image may: {BYTES_MAX >> 30} GiB in "
+                f"{FILES_MAX} files"
+            )
+        elif now.f_bavail * now.f_frsize < FREE_BYTES_MIN or _lacks_files(now):
+            self.refusal = "the host's disk is full: the image does not fit"
+        return bool(self.refusal)
+
+
+def _lacks_files(now: os.statvfs_result) -> bool:
+    """Some file systems have no number of files that they can hold, and say 0."""
+    return now.f_files > 0 and now.f_favail < FREE_FILES_MIN
+
+
+def _magic(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(_MAGIC_BYTES)
+
+
+def _compression(magic: bytes) -> str | None:
+    return next(
+        (option for start, option in _COMPRESSIONS.items() if magic.startswith(start)), None
+    )
+
+
+def _untar(file: Path, target: Path, option: str | None) -> None:
+    options = [option] if option else []
+    with _bounded(target, "the image is not a tar archive of a root file system") as room:
+        process.run(
+            [
+                *ENDS_WITH_US, "tar", "--extract", "--preserve-permissions", "--numeric-owner", "--same-owner",
+                "--xattrs", f"--xattrs-include={_CAPABILITY}", "--delay-directory-restore",
+                "--exclude=./dev/*", "--exclude=dev/*", *options,
+                f"--file={file}", f"--directory={target}",
+            ],
+            timeout_s=TIMEOUT_S,
+            give_up=room.is_exceeded,
+        )  # fmt: skip
+
+
+def _unsquash(file: Path, target: Path) -> None:
+    """With errors of every kind as failures: what could not be read is no image."""
+    if shutil.which(_SQUASHFS_TOOL) is None:
+        raise Permanent("the host cannot unpack squashfs images: squashfs-tools is missing there")
+    with _bounded(target, "the image is no squashfs file, or a damaged one") as room:
+        process.run(
+            [
+                *ENDS_WITH_US, "prlimit", f"--as={_SQUASHFS_MEMORY_BYTES}", "--core=0",
+                _SQUASHFS_TOOL, "-strict-errors", "-no-progress", "-quiet",
+                "-processors", _SQUASHFS_THREADS, "-da", _SQUASHFS_CACHE_MIB,
+                "-fr", _SQUASHFS_CACHE_MIB, "-force", "-dest", target, file,
+            ],
+            timeout_s=TIMEOUT_S,
+            give_up=room.is_exceeded,
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _bounded(target: Path, otherwise: str) -> Iterator[Room]:
+    """Why a program failed that had this room."""
+    room = Room(target, os.statvfs(target))
+    try:
+        yield room
+    except ProcessFailed as cause:
+        room.is_exceeded()
+        raise Permanent(room.refusal or otherwise) from cause
+
+
+def _remove_devices(root: Path) -> None:
+    """A server cannot open them anyway: its mounts forbid it."""
+    for directory, _, names in os.walk(root):
+        for name in names:
+            path = Path(directory, name)
+            mode = path.lstat().st_mode
+            if stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
+                path.unlink()
+
+
+def _forget_attributes(root: Path) -> None:
+    """All but file capabilities. Unlike tar, unsquashfs cannot be told which ones to make."""
+    for directory, directories, names in os.walk(root):
+        for name in (".", *directories, *names):
+            path = Path(directory, name)
+            for attribute in os.listxattr(path, follow_symlinks=False):
+                if attribute != _CAPABILITY:
+                    os.removexattr(path, attribute, follow_symlinks=False)
