@@ -140,8 +140,13 @@ def _from_started(wanted: Server, seen: Observed) -> list[Action]:
 
 
 def _is_unsettled(wanted: Server, seen: Observed) -> bool:
+    """Ports change their addresses without a new generation: it is not the server that changed."""
     ports = frozenset(port.id for port in wanted.ports)
-    return seen.started_generation != wanted.generation or seen.ports != ports
+    return (
+        seen.started_generation != wanted.generation
+        or seen.ports != ports
+        or seen.wired != tuple(wanted.ports)
+    )
 
 
 def _has_run(seen: Observed) -> bool:

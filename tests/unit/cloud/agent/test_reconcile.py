@@ -9,12 +9,13 @@ import pytest
 
 from kumoi.cloud.agent.reconcile import ended_by_itself, plan, report
 from kumoi.cloud.drivers.instance.interface import Observed
-from kumoi.cloud.hostapi.messages import Port, Power, Server, State
+from kumoi.cloud.hostapi.messages import Address, Port, Power, Server, State
 
 ID = "6f04a590-e910-4720-a682-6d5d9a87d591"
 PORT = Port(
     id="fb0e9e14-e016-43ac-a2bd-fb160025e286", mac="02:00:00:00:01:01", mtu=1400, name="eth0"
 )
+MOVED = msgspec.structs.replace(PORT, addresses=[Address(address="10.0.0.9", prefix=24)])
 WANTED = Server(id=ID, generation=3, power=Power.RUNNING, ports=[PORT])
 RUNNING = Observed(
     server_id=ID,
@@ -25,6 +26,7 @@ RUNNING = Observed(
     started_generation=3,
     host_boot="now",
     ports=frozenset({PORT.id}),
+    wired=(PORT,),
 )
 ENDED = dataclasses.replace(RUNNING, state=State.STOPPED, pid=0, keeper_pid=0, ports=frozenset())
 PAUSED = dataclasses.replace(RUNNING, state=State.PAUSED)
@@ -66,6 +68,9 @@ def seen_as(seen: Observed, **changes: object) -> Observed:
          "start, pause"),
         ("resumed", WANTED, PAUSED, "start"),
         ("a lost port is plugged again", WANTED, seen_as(RUNNING, ports=frozenset()), "settle"),
+        ("a port's new address is set up", but(ports=[MOVED]), RUNNING, "settle"),
+        ("of a paused one as well", but(power=Power.PAUSED, ports=[MOVED]), PAUSED, "settle"),
+        ("a new address starts nothing that has ended", but(ports=[MOVED]), ENDED, ""),
         ("a port that is not wanted goes", but(ports=[]), RUNNING, "settle"),
         ("a change that needs nothing is taken down", but(generation=4), RUNNING, "settle"),
         ("rebuilt", but(build=1), RUNNING, "stop at once, build 1, start"),

@@ -147,6 +147,7 @@ class FakeDriver:
             hard_boot=server.hard_boot,
             host_boot=self.host_boot,
             ports=frozenset(port.id for port in server.ports),
+            wired=tuple(server.ports),
         )
 
     def _change(self, server_id: str, **changes: object) -> None:

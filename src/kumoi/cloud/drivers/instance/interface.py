@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from kumoi.cloud.hostapi.messages import Image, Server, State
+from kumoi.cloud.hostapi.messages import Image, Port, Server, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,7 @@ class Observed:
     excepted. `build` is None while there is no disk. The rest tells about the latest start:
     `started_generation` is that of the wanted state it was for, 0 for none; `host_boot` is the
     identity of the host's own boot; `remains` says that links or groups of it are still there.
+    `wired` is how its ports were last set up inside.
     """
 
     server_id: str
@@ -36,6 +37,7 @@ class Observed:
     started_generation: int = 0
     host_boot: str = ""
     ports: frozenset[str] = frozenset()
+    wired: tuple[Port, ...] = ()
     remains: bool = False
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from kumoi.base.errors import Permanent
-from kumoi.cloud.drivers.instance.lxc import plan
+from kumoi.cloud.drivers.instance.lxc import network, plan
 from kumoi.cloud.drivers.instance.lxc.idmap import of_slot
 from kumoi.cloud.hostapi.messages import Address, Image, Port, Power, Route, Server
 
@@ -82,6 +82,7 @@ PLACE = plan.Place(
     rootfs=Path("/mnt/root"),
     console=Path("/state/servers/x/console.log"),
     processors=Path("/mnt/cpuinfo"),
+    start_hook=network.hook(Path("/state/servers/x/network")),
     uptime_s=4_711,
 )
 ZONE = "fe80::1%x\nlxc.hook.pre-start = id"
@@ -208,8 +209,26 @@ def test_a_link_plugged_as_another_port_is_plugged_again() -> None:
     ]
 
 
-def test_routes_beside_the_default_one() -> None:
-    assert plan.routes(SERVER) == (("10.203.0.0/16", "10.202.0.9"),)
+def test_a_start_adds_what_lxc_has_no_word_for() -> None:
+    assert network.at_start(SERVER) == "route replace 10.203.0.0/16 via 10.202.0.9\n"
+    assert network.at_start(but(ports=[SECOND])) == ""
+
+
+def test_a_change_takes_back_all_that_was_given_since_the_start_and_gives_the_rest_anew() -> None:
+    moved = Address(address="10.204.0.7", prefix=16, gateway="10.204.0.1")
+    given = [*plan.wires(SERVER), "address 10.202.0.6/24 dev eth0"]
+    changed = but(ports=[_with(moved), SECOND])
+    assert network.change(changed, given).splitlines() == [
+        "address delete 10.202.0.6/24 dev eth0",
+        "route delete 10.203.0.0/16 via 10.202.0.9",
+        "route delete default via fd00:202::1 dev eth0",
+        "route delete default via 10.202.0.1 dev eth0",
+        "address delete fd00:202::5/64 dev eth0",
+        "address delete 10.202.0.5/24 dev eth0",
+        "address replace 10.204.0.7/16 dev eth0",
+        "address replace 10.202.1.5/24 dev eth1",
+        "route replace default via 10.204.0.1 dev eth0",
+    ]
 
 
 def test_link_names_fit_the_kernel() -> None:
@@ -232,6 +251,7 @@ def test_link_names_fit_the_kernel() -> None:
         ("IP address", {"ports": [_with(Address(address=ZONE, prefix=64))]}),
         ("IP address", {"ports": [_with(Address(address="fd00::1", prefix=64, gateway=ZONE))]}),
         ("IP address", {"ports": [_with(Address(address="10.0.0.1", prefix=24, dns=["x\ny"]))]}),
+        ("IP address", {"ports": [_with(Address(address="fe80::1%\nlxc.x", prefix=64))]}),
         ("Base64", {"user_data": "%%%"}),
         ("slot", {"id_slot": 16_384}),
     ],
@@ -247,7 +267,7 @@ def test_what_is_wrong_never_becomes_a_line_of_configuration(
 def test_a_wrong_route_is_refused() -> None:
     wrong = Address(address="10.0.0.1", prefix=24, routes=[Route(destination="x", nexthop="y")])
     with pytest.raises(Permanent, match="network"):
-        plan.routes(but(ports=[msgspec.structs.replace(PORT, addresses=[wrong])]))
+        plan.wires(but(ports=[msgspec.structs.replace(PORT, addresses=[wrong])]))
 
 
 @pytest.mark.parametrize("changes", [{"image": None}, {"disk_gib": 0}])

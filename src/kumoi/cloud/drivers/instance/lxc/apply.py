@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from kumoi.base import log
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.process import ProcessFailed
 from kumoi.cloud.drivers.instance.interface import Observed
@@ -29,9 +30,11 @@ from kumoi.cloud.drivers.instance.lxc import (
     image,
     link,
     monitor,
+    network,
     plan,
     record,
     rootfs,
+    still,
 )
 from kumoi.cloud.drivers.instance.lxc.paths import PART, Paths
 from kumoi.cloud.drivers.instance.lxc.record import Record
@@ -58,6 +61,7 @@ class LxcDriver:
         self._cloud = cloud
         self._board = Switchboard(switch)
         self._host_boot = host_boot
+        self._held: set[str] = set()
         self._machine = cgroup.machine(f"{cloud}.servers")
         self._cpuinfo = CPUINFO.read_text()
         self._links = ThreadPoolExecutor(LINK_THREADS, thread_name_prefix="links")
@@ -140,7 +144,7 @@ class LxcDriver:
             running = monitor.find(self._paths, server.id)
             if running is None:
                 self._start(server)
-            elif cgroup.is_frozen(self._group(server.id)):
+            elif self._is_paused(server.id):
                 cgroup.thaw(self._group(server.id))
             self._settle(server)
 
@@ -150,6 +154,7 @@ class LxcDriver:
 
     def ensure_paused(self, server_id: str) -> None:
         with _attempted("pause a server"):
+            self._held.discard(server_id)
             cgroup.freeze(self._group(server_id))
 
     def ensure_stopped(self, server_id: str, *, grace_s: float) -> None:
@@ -174,7 +179,8 @@ class LxcDriver:
             base = self._image_of(server)
             file = self._paths.disk(server.id, server.build)
             mounts = rootfs.mounts_for(self._paths.host_dir)
-            image.write(mounts, base, file, path)
+            with self._still(server.id, file, path.with_name(f"{path.name}.disk")) as source:
+                image.write(mounts, base, source, path)
 
     def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
         links, plugged = link.list_links(), self._board.list_ports()
@@ -194,8 +200,7 @@ class LxcDriver:
         known = record.read(self._paths.record(server_id))
         state = State.STOPPED
         if running is not None:
-            frozen = cgroup.is_frozen(self._group(server_id))
-            state = State.PAUSED if frozen else State.RUNNING
+            state = State.PAUSED if self._is_paused(server_id) else State.RUNNING
         there = {name: port for name, port in known.links.items() if name in links}
         return Observed(
             server_id=server_id,
@@ -208,6 +213,7 @@ class LxcDriver:
             started_generation=known.started_generation,
             host_boot=known.host_boot,
             ports=frozenset(port for name, port in there.items() if plugged.get(name) == port),
+            wired=tuple(known.wired),
             remains=running is None and bool(known.links),
         )
 
@@ -236,15 +242,22 @@ class LxcDriver:
             rootfs=mounts.root,
             console=self._paths.console(server.id),
             processors=mounts.processors,
+            start_hook=network.hook(self._paths.network(server.id)),
             uptime_s=_uptime_s(),
         )
         text = plan.config(server, self._machine, place, ids)
-        self._record(server.id, links={each.name: each.port_id for each in links})
+        self._record(
+            server.id,
+            links={each.name: each.port_id for each in links},
+            wired=server.ports,
+            given=list(plan.wires(server)),
+        )
         if server.build not in self._disks(server.id):
             raise Transient("start a server that is not built yet")
         self._grow_disk(server)
         idmap.ensure_grant()  # Another cloud's `down` may have taken it back.
         self._paths.config(server.id).write_text(text)
+        self._paths.network(server.id).write_text(network.at_start(server))
         for group in self._groups(server.id):
             cgroup.remove(group)
         made = self._links.submit(self._make_links, links)
@@ -287,15 +300,29 @@ class LxcDriver:
             deleted=[each.name for each in actions if isinstance(each, plan.Unplug)],
         )
         link.set_up(by_name)
-        link.add_routes(plan.routes(server), pid=pid)
+        given = known.given
+        if known.wired != server.ports:
+            given = self._rewire(server, given, pid=pid)
         self._record(
             server.id,
             links={each.name: each.port_id for each in links},
+            wired=server.ports,
+            given=given,
             started_generation=server.generation,
             boot=server.boot,
             hard_boot=server.hard_boot,
             host_boot=self._host_boot,
         )
+
+    def _rewire(self, server: Server, given: list[str], *, pid: int) -> list[str]:
+        """Its addresses and routes inside as wanted; all that it was ever given."""
+        file = self._paths.network(server.id)
+        text = network.change(server, given)
+        part = file.with_name(file.name + PART)
+        part.write_text(text)
+        part.replace(file)
+        network.apply(file, pid=pid)
+        return list(dict.fromkeys([*given, *plan.wires(server)]))
 
     def _grow_disk(self, server: Server) -> None:
         """Of a stopped server, when it was given a flavor with a larger one."""
@@ -314,6 +341,40 @@ class LxcDriver:
     def _plug(self, links: tuple[plan.Link, ...]) -> None:
         ports = {each.name: each.port_id for each in links}
         self._board.change(ensured=ports, deleted=())
+
+    @contextlib.contextmanager
+    def _still(self, server_id: str, file: Path, copy: Path) -> Iterator[Path]:
+        """A disk that does not change: a copy of a running server's, where one is possible."""
+        if not self._running(server_id) or self._is_paused(server_id):
+            yield file
+            return
+        if not still.is_possible(file):
+            log.event("server.not_frozen", server=server_id, why="its disk is too large to copy")
+            yield file
+            return
+        try:
+            mounts = rootfs.mounts_for(self._paths.host_dir)
+            still.take(mounts, file, copy, self._frozen(server_id))
+            yield copy
+        finally:
+            copy.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _frozen(self, server_id: str) -> Iterator[None]:
+        """Frozen for a moment by us, which is not paused: whoever looks meanwhile sees it run. To
+        the agent after one that was killed in here it is paused, against what is wanted.
+        """
+        self._held.add(server_id)
+        try:
+            cgroup.freeze(self._group(server_id))
+            yield
+        finally:
+            if server_id in self._held:  # Nobody has paused it meanwhile.
+                cgroup.thaw(self._group(server_id))
+                self._held.discard(server_id)
+
+    def _is_paused(self, server_id: str) -> bool:
+        return server_id not in self._held and cgroup.is_frozen(self._group(server_id))
 
     def _running(self, server_id: str) -> monitor.Running | None:
         """Also one whose directory somebody took away: its control group is still there."""

@@ -67,18 +67,6 @@ def attach(link: Link, addresses: Iterable[Address], *, pid: int) -> None:
         os.close(namespace)
 
 
-def add_routes(routes: Iterable[tuple[str, str]], *, pid: int) -> None:
-    """Add routes, destination and next hop, inside a running server."""
-    wanted = list(routes)
-    if not wanted:
-        return
-    namespace = _open_namespace(pid)
-    try:
-        _inside(namespace, lambda: _route(wanted))
-    finally:
-        os.close(namespace)
-
-
 def delete(names: Iterable[str]) -> None:
     """Remove links by the host's end; the other end goes with it."""
     wanted = list(names)
@@ -176,13 +164,6 @@ def _configure(link: Link, addresses: list[Address]) -> None:
             if address.gateway:
                 with _present():
                     route.route("add", dst="default", gateway=address.gateway, oif=index)
-
-
-def _route(routes: list[tuple[str, str]]) -> None:
-    with _netlink("add a server's routes") as netlink:
-        for destination, nexthop in routes:
-            with _present():
-                netlink.route("add", dst=destination, gateway=nexthop)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@
     templates/<gib>.ext4       empty file systems, copied for each new disk
     servers/<id>/              everything of one server; LXC's own directory of it as well
         config                 what LXC reads
+        network                what it has inside beside what LXC sets, for each of its starts
         record.json            what it was last started as
         disk.<build>.ext4      its own file system; *.part while it is being made
         monitor.pid            LXC's monitor, written by LXC
@@ -46,6 +47,9 @@ class Paths:
 
     def config(self, server_id: str) -> Path:
         return self.server(server_id) / "config"
+
+    def network(self, server_id: str) -> Path:
+        return self.server(server_id) / "network"
 
     def record(self, server_id: str) -> Path:
         return self.server(server_id) / "record.json"

@@ -155,13 +155,15 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a server's things are as LXC sees them. `uptime_s` is how long this host has been up,
-    None where servers cannot have clocks of their own.
+    """Where a server's things are as LXC sees them. `start_hook` is a command that it runs at each
+    start; `uptime_s` is how long this host has been up, None where servers cannot have clocks of
+    their own.
     """
 
     rootfs: Path
     console: Path
     processors: Path
+    start_hook: str
     uptime_s: int | None
 
 
@@ -203,14 +205,27 @@ def links(server: Server) -> tuple[Link, ...]:
     return tuple(_link(port) for port in server.ports)
 
 
-def routes(server: Server) -> tuple[tuple[str, str], ...]:
-    """Destination and next hop of the routes beside the default ones."""
-    return tuple(
-        (_network(route.destination), str(_ip(route.nexthop)))
-        for port in server.ports
-        for address in port.addresses
-        for route in address.routes
-    )
+def wires(server: Server) -> tuple[str, ...]:
+    """All that its network has inside, in order: addresses, then default routes, then others."""
+    addresses: list[str] = []
+    defaults: dict[int, str] = {}
+    others: list[str] = []
+    for port, each in zip(server.ports, links(server), strict=True):
+        for address in port.addresses:
+            ip = _own_ip(address)
+            addresses.append(f"address {ip}/{address.prefix} dev {each.inner}")
+            if address.gateway:
+                gateway = f"route default via {_ip(address.gateway)} dev {each.inner}"
+                defaults.setdefault(ip.version, gateway)
+            for route in address.routes:
+                destination, nexthop = _network(route.destination), _ip(route.nexthop)
+                others.append(f"route {destination} via {nexthop}")
+    return tuple(dict.fromkeys([*addresses, *defaults.values(), *others]))
+
+
+def is_left_out(wire: str) -> bool:
+    """Whether LXC has no word for it."""
+    return wire.startswith("route ") and not wire.startswith("route default ")
 
 
 def link_name(port_id: str) -> str:
@@ -259,6 +274,7 @@ def config(server: Server, machine: Machine, place: Place, ids: IdRange) -> str:
             f"lxc.console.logfile = {place.console}",
             f"lxc.console.size = {CONSOLE_BYTES_MAX}",
             f"lxc.mount.entry = {place.processors} proc/cpuinfo none bind,ro 0 0",
+            f"lxc.hook.start-host = {place.start_hook}",
             *_clocks(place.uptime_s),
             f"lxc.cgroup.dir.container = {machine.cgroup_parent}/{server.id}",
             f"lxc.cgroup.dir.monitor = {machine.cgroup_parent}/{server.id}.monitor",
@@ -379,9 +395,7 @@ def _networks(server: Server) -> list[str]:
 
 def _address(key: str, address: Address, routed: set[int]) -> list[str]:
     """`routed` are the IP versions that have their default route: the first port's one counts."""
-    ip = _ip(address.address)
-    if not 0 < address.prefix <= ip.max_prefixlen:
-        raise Permanent(f"{address.address}/{address.prefix} is no address")
+    ip = _own_ip(address)
     lines = [f"{key}.ipv{ip.version}.address = {ip}/{address.prefix}"]
     if address.gateway and ip.version not in routed:
         routed.add(ip.version)
@@ -416,6 +430,13 @@ def _seed(server: Server, host: str) -> tuple[File, ...]:
         File(path=f"{seed}/user-data", content=user_data, mode=0o600),
         File(path="/etc/cloud/cloud.cfg.d/99-kumoi.cfg", content=settings.encode()),
     )
+
+
+def _own_ip(address: Address) -> IpAddress:
+    ip = _ip(address.address)
+    if not 0 < address.prefix <= ip.max_prefixlen:
+        raise Permanent(f"{address.address}/{address.prefix} is no address")
+    return ip
 
 
 def _ip(text: str) -> IpAddress:

@@ -13,11 +13,13 @@ from pathlib import Path
 import msgspec
 
 from kumoi.cloud.drivers.instance.lxc.paths import PART
+from kumoi.cloud.hostapi.messages import Port
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """`links` names the links that a start made or was about to make, with their port ids.
-    `image_sha256` is what the disk lies on.
+    """`links` names the links that a start made or was about to make, with their port ids. `wired`
+    is how its ports were last set up inside, `given` all addresses and routes that they had since
+    the start, as in plan.wires. `image_sha256` is what the disk lies on.
     """
 
     started_generation: int = 0
@@ -26,6 +28,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     host_boot: str = ""
     image_sha256: str = ""
     links: dict[str, str] = {}
+    wired: list[Port] = []
+    given: list[str] = []
 
 
 def read(path: Path) -> Record:

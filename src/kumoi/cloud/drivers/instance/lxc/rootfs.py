@@ -109,6 +109,14 @@ def open_disk(mounts: Mounts, file: Path) -> None:
             path.mkdir(mode=0o755)
 
 
+def sync_disk(mounts: Mounts) -> None:
+    """Wait until what was written to the open disk would survive a power failure. A flush of the
+    loop device is one of the file that it has.
+    """
+    with _directory(mounts.raw) as descriptor:
+        kernel.sync_file_system(descriptor)
+
+
 def assemble(mounts: Mounts, image: Path, ids: idmap.IdRange) -> None:
     """Mount the whole root file system, the disk being open."""
     namespace = idmap.open_namespace(ids)
