@@ -56,6 +56,7 @@ class FakeHost:
     url: str
     name: str = "host1"
     fail_with: str = ""
+    address: str = ""
 
     def register(self, *, vcpus: int = 64, ram_mib: int = 262_144, disk_gib: int = 10_000) -> None:
         inventory = messages.Inventory(
@@ -65,6 +66,7 @@ class FakeHost:
             vcpus=vcpus,
             ram_mib=ram_mib,
             disk_gib=disk_gib,
+            address=self.address,
         )
         self._send("PUT", "inventory", inventory)
 

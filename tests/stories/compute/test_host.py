@@ -43,6 +43,21 @@ def test_claims_come_and_go_with_servers(
     assert used() == before
 
 
+def test_a_host_shows_the_address_that_it_tells(bench: Workbench, admin: Connection) -> None:
+    def shown() -> set[str]:
+        hosts = admin.compute.hypervisors(details=True)
+        return {host.host_ip for host in hosts if host.name == "host1"}
+
+    assert shown() == {"0.0.0.0"}
+    bench.cloud.host.address = "10.5.0.2"
+    try:
+        bench.cloud.host.register()
+        assert shown() == {"10.5.0.2"}
+    finally:
+        bench.cloud.host.address = ""
+        bench.cloud.host.register()
+
+
 def test_a_silent_host_is_down_and_gets_no_servers_until_it_is_heard(
     bench: Workbench, admin: Connection
 ) -> None:

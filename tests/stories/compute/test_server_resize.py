@@ -62,6 +62,12 @@ def test_a_resize_is_taken_back(
     vcpus, ram_mib, disk_gib = claimed(bench, admin)
     assert (vcpus, ram_mib, disk_gib) == (before[0] + 1, before[1] + 512, before[2] + 3)
     demo.compute.revert_server_resize(made)
+    shown = bench.show(made)
+    assert (shown.status, shown.vm_state, shown.task_state) == (
+        "REVERT_RESIZE",
+        "resized",
+        "resize_reverting",
+    )
     bench.cloud.host.settle()
     assert shape(bench.show(made)) == ("ACTIVE", 1, 512, 5)
     assert claimed(bench, admin) == before

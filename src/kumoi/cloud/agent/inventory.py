@@ -14,13 +14,19 @@ _MEMINFO = Path("/proc/meminfo")
 
 
 def take(
-    *, hostname: str, host_dir: Path, drivers: list[str], ready_images: Collection[str]
+    *,
+    hostname: str,
+    address: str,
+    host_dir: Path,
+    drivers: list[str],
+    ready_images: Collection[str],
 ) -> Inventory:
     """`ready_images` are the ids of images that start at once."""
     disk = os.statvfs(host_dir)
     return Inventory(
         version=kumoi.__version__,
         hostname=hostname or socket.gethostname(),
+        address=address,
         drivers=drivers,
         vcpus=os.cpu_count() or 1,
         ram_mib=ram_mib(_MEMINFO.read_text()),

@@ -50,6 +50,7 @@ async def serve_with(settings: Settings, clock: Clock, *, switch: Switch, host_b
     def take(ready_images: frozenset[str]) -> Inventory:
         return inventory.take(
             hostname=settings.host_name,
+            address=settings.host_underlay_address,
             host_dir=host_dir,
             drivers=[driver.name],
             ready_images=ready_images,

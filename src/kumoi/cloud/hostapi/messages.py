@@ -144,7 +144,9 @@ class Reports(Message, frozen=True, kw_only=True):
 
 
 class Inventory(Message, frozen=True, kw_only=True):
-    """What a host has. `ready_images` are unpacked and start at once."""
+    """What a host has. `ready_images` are unpacked and start at once; `address` is where other
+    hosts reach it.
+    """
 
     protocol: int = VERSION
     version: str
@@ -154,3 +156,4 @@ class Inventory(Message, frozen=True, kw_only=True):
     ram_mib: int
     disk_gib: int
     ready_images: list[str] = []
+    address: str = ""

@@ -76,7 +76,14 @@ def test_inotify_instances_are_only_ever_raised(tmp_path: Path) -> None:
 
 
 def test_the_inventory_says_what_the_host_has(tmp_path: Path) -> None:
-    taken = take(hostname="h", host_dir=tmp_path, drivers=["lxc"], ready_images={"b", "a"})
+    taken = take(
+        hostname="h",
+        address="10.0.0.2",
+        host_dir=tmp_path,
+        drivers=["lxc"],
+        ready_images={"b", "a"},
+    )
+    assert taken.address == "10.0.0.2"
     assert (taken.hostname, taken.drivers, taken.ready_images) == ("h", ["lxc"], ["a", "b"])
     assert taken.vcpus >= 1
     assert taken.ram_mib > 0

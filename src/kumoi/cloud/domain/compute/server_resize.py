@@ -54,7 +54,7 @@ def revert(connection: Connection, caller: Caller, key: str, now: datetime) -> N
     row = unlocked(connection, caller, key)
     allowed = ("resized",) if row.resized_from is None else ("resized", "error")
     status.require(row, "revertResize", vm_states=allowed)
-    values = (row.resized_from or {}) | {"resized_from": None}
+    values = (row.resized_from or {}) | {"resized_from": None, "reverted": row.generation + 1}
     placement.reclaim(connection, row, msgspec.structs.replace(row, **values))
     store.want(connection, row, now=now, **_restarted(row, values))
     action.begin(connection, caller, row, "revertResize", now)

@@ -33,6 +33,7 @@ STATUSES = {
 UNDER_WAY = {
     "rebuilding": "REBUILD",
     "resize_migrating": "RESIZE",
+    "resize_reverting": "REVERT_RESIZE",
     "reboot_started": "REBOOT",
     "reboot_started_hard": "HARD_REBOOT",
 }
@@ -66,6 +67,7 @@ def of(server: Server) -> Status:
         hard=server.hard_boot > server.observed_hard_boot,
         soft=server.boot > server.observed_boot,
         resized=server.resized_from is not None,
+        reverting=server.observed_generation < server.reverted,
     )
 
 
@@ -100,6 +102,7 @@ def _status(
     hard: bool,
     soft: bool,
     resized: bool,
+    reverting: bool,
 ) -> Status:
     if deleted:
         return Status("DELETED", "deleted", None, NO_STATE)
@@ -108,11 +111,10 @@ def _status(
         return Status(STATUSES[vm_state], vm_state, "deleting", power_state)
     if vm_state == "building":
         return Status("BUILD", vm_state, "spawning", power_state)
-    task: str | None = None
-    if rebuilding:
-        task = "rebuilding"
-    elif hard:
-        task = "reboot_started_hard"
+    again = {"rebuilding": rebuilding, "reboot_started_hard": hard, "resize_reverting": reverting}
+    task = next((name for name, is_wanted in again.items() if is_wanted), None)
+    if task is not None:
+        vm_state = "resized" if task == "resize_reverting" else vm_state
     elif vm_state == "error":
         return Status("ERROR", vm_state, None, power_state)
     elif resized:

@@ -87,6 +87,7 @@ def _facts(inventory: Inventory) -> dict[str, Any]:
     return {
         "version": inventory.version,
         "hostname": inventory.hostname,
+        "address": inventory.address,
         "drivers": list(inventory.drivers),
         "vcpus": inventory.vcpus,
         "ram_mib": inventory.ram_mib,

@@ -83,6 +83,7 @@ class Server(msgspec.Struct, frozen=True, gc=False):
     deleted: bool
     number: int = 0
     resized_from: dict[str, Any] | None = None
+    reverted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +155,8 @@ server = sa.Table(
     sa.Column("deleted", sa.Boolean, nullable=False),
     sa.Column("number", sa.Integer, nullable=False),  # Counts up; the order in a tie of times.
     sa.Column("resized_from", Json),  # The columns of its flavor before a resize not yet confirmed.
+    # The generation that takes a resize back; under way until the host has made it so.
+    sa.Column("reverted", sa.Integer, nullable=False, server_default="0"),
     sa.Index("ix_server_project_id_deleted", "project_id", "deleted"),
     sa.Index("ix_server_created_at", "created_at"),
 )

@@ -61,6 +61,7 @@ class Host:
     created_at: datetime
     updated_at: datetime
     seen_at: datetime
+    address: str = ""
 
 
 host = sa.Table(
@@ -90,6 +91,7 @@ host = sa.Table(
     sa.Column("created_at", Timestamp, nullable=False),
     sa.Column("updated_at", Timestamp, nullable=False),
     sa.Column("seen_at", Timestamp, nullable=False),
+    sa.Column("address", sa.String(64), nullable=False, server_default=""),
 )
 
 

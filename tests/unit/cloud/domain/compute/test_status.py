@@ -21,6 +21,7 @@ SETTLED: dict[str, Any] = {
     "deleted": False,
     "generation": 1,
     "observed_generation": 1,
+    "reverted": 0,
 }
 ZEROES = (
     "boot",
@@ -65,6 +66,15 @@ def server(**values: Any) -> Server:
             {"hard_boot": 1, "generation": 2, "state": "failed"},
             ("HARD_REBOOT", "error", "reboot_started_hard", 0),
         ),
+        (
+            {"generation": 3, "observed_generation": 2, "reverted": 3, "boot": 1},
+            ("REVERT_RESIZE", "resized", "resize_reverting", 1),
+        ),
+        (
+            {"generation": 3, "observed_generation": 2, "reverted": 3, "state": "failed"},
+            ("REVERT_RESIZE", "resized", "resize_reverting", 0),
+        ),
+        ({"generation": 3, "observed_generation": 3, "reverted": 3}, ("ACTIVE", "active", None, 1)),
         ({"power": "absent", "generation": 2}, ("ACTIVE", "active", "deleting", 1)),
         (
             {"power": "absent", "state": "building", "launched_at": None},
