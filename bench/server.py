@@ -106,7 +106,7 @@ def _network(cloud: Connection) -> Iterator[tuple[str, str]]:
     router = cloud.network.create_router(
         name="bench", external_gateway_info={"network_id": public.id}
     )
-    cloud.network.add_interface_to_router(router, subnet_id=subnet.id)
+    cloud.network.add_interface_to_router(router, subnet=subnet.id)
     group = cloud.network.create_security_group(name="bench")
     cloud.network.create_security_group_rule(
         security_group_id=group.id,
@@ -118,7 +118,7 @@ def _network(cloud: Connection) -> Iterator[tuple[str, str]]:
     try:
         yield network.id, group.id
     finally:
-        cloud.network.remove_interface_from_router(router, subnet_id=subnet.id)
+        cloud.network.remove_interface_from_router(router, subnet=subnet.id)
         cloud.network.delete_router(router)
         cloud.network.delete_network(network)
         cloud.network.delete_security_group(group)

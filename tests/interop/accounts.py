@@ -103,7 +103,7 @@ def _ensure_network(cloud: Connection) -> None:
     router = cloud.network.create_router(
         name=NETWORK, external_gateway_info={"network_id": public.id}
     )
-    cloud.network.add_interface_to_router(router, subnet_id=subnet.id)
+    cloud.network.add_interface_to_router(router, subnet=subnet.id)
 
 
 def leftovers(cloud: Connection) -> list[str]:

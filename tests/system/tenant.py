@@ -44,7 +44,7 @@ class Tenant:
         self.router = net.create_router(
             name=self.name, external_gateway_info={"network_id": outside.id}
         )
-        net.add_interface_to_router(self.router, subnet_id=self.subnet.id)
+        net.add_interface_to_router(self.router, subnet=self.subnet.id)
         self.group = net.create_security_group(name=self.name)
         self.allow(protocol="icmp")
         for port in ports:
@@ -136,7 +136,7 @@ class Tenant:
             net.delete_ip(floating)
         for router in net.routers(**mine):
             for port in net.ports(device_id=router.id, device_owner="network:router_interface"):
-                net.remove_interface_from_router(router, port_id=port.id)
+                net.remove_interface_from_router(router, port=port.id)
             net.delete_router(router)
         for port in net.ports(**mine):
             net.delete_port(port)

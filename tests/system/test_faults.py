@@ -223,7 +223,7 @@ class Storm:
         )
         wired = {"device_id": router.id, "device_owner": "network:router_interface"}
         insist(
-            lambda: net.add_interface_to_router(router, subnet_id=subnet.id) and True,
+            lambda: net.add_interface_to_router(router, subnet=subnet.id) and True,
             lambda: True if list(net.ports(**wired)) else None,
         )
         self._drop_networks(f"round-{self.number - 1}")
@@ -237,7 +237,7 @@ class Storm:
 
         def unplug() -> bool:
             with contextlib.suppress(NotFoundException):
-                net.remove_interface_from_router(router, subnet_id=subnet.id)
+                net.remove_interface_from_router(router, subnet=subnet.id)
             return True
 
         insist(unplug, lambda: None)

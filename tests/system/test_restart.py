@@ -47,7 +47,7 @@ def two_networks(live: LiveCloud) -> Iterator[dict[str, str]]:
             subnet = cloud.network.create_subnet(
                 network_id=network.id, cidr=f"10.8.{number}.0/24", ip_version=4
             )
-            cloud.network.add_interface_to_router(router, subnet_id=subnet.id)
+            cloud.network.add_interface_to_router(router, subnet=subnet.id)
             subnets.append(subnet)
         try:
             yield dict(_server(cloud, subnet, group.name) for subnet in subnets)
@@ -56,7 +56,7 @@ def two_networks(live: LiveCloud) -> Iterator[dict[str, str]]:
                 cloud.compute.delete_server(server)
                 cloud.compute.wait_for_delete(server, interval=0.2, wait=30)
             for subnet in subnets:
-                cloud.network.remove_interface_from_router(router, subnet_id=subnet.id)
+                cloud.network.remove_interface_from_router(router, subnet=subnet.id)
                 cloud.network.delete_network(subnet.network_id)
             cloud.network.delete_router(router)
             cloud.network.delete_security_group(group)

@@ -150,7 +150,7 @@ class OpenStack:
                 lambda: self._network.create_router(name=name, external_gateway_info=gateway),
             )
             if subnet_id not in self._router_subnets(router.id):
-                self._network.add_interface_to_router(router.id, subnet_id=subnet_id)
+                self._network.add_interface_to_router(router.id, subnet=subnet_id)
 
     def ensure_security_group(self, name: str, allowed: Sequence[Allowed]) -> str:
         with asked("make a security group"):
@@ -254,7 +254,7 @@ class OpenStack:
 
     def _delete_router(self, router_id: str) -> None:
         for subnet_id in sorted(self._router_subnets(router_id)):
-            self._network.remove_interface_from_router(router_id, subnet_id=subnet_id)
+            self._network.remove_interface_from_router(router_id, subnet=subnet_id)
         self._network.delete_router(router_id)
 
     def _router_subnets(self, router_id: str) -> set[str]:

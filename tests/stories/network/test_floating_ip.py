@@ -33,7 +33,7 @@ def behind(demo: Connection, public: Any, cidr: str) -> Inside:
     router = demo.network.create_router(
         name="gate", external_gateway_info={"network_id": public.id}
     )
-    demo.network.add_interface_to_router(router, subnet_id=subnet.id)
+    demo.network.add_interface_to_router(router, subnet=subnet.id)
     return Inside(network, subnet, router, demo.network.create_port(network_id=network.id))
 
 

@@ -192,7 +192,7 @@ def test_the_ports_of_routers_are_deleted_with_them_only(
     demo: Connection, network: Any, raw: Raw
 ) -> None:
     router = demo.network.create_router(name="gate")
-    made = demo.network.add_interface_to_router(router, subnet_id=network.subnet_ids[0])
+    made = demo.network.add_interface_to_router(router, subnet=network.subnet_ids[0])
     assert raw.fault("DELETE", f"ports/{made['port_id']}")[:2] == (409, "ServicePortInUse")
 
 
@@ -210,7 +210,7 @@ def test_nobody_gets_onto_a_router_by_naming_it(
 
 def test_the_ports_of_routers_keep_their_router(demo: Connection, network: Any, raw: Raw) -> None:
     router = demo.network.create_router(name="gate")
-    made = demo.network.add_interface_to_router(router, subnet_id=network.subnet_ids[0])
+    made = demo.network.add_interface_to_router(router, subnet=network.subnet_ids[0])
     for wish in ({"device_id": "server1"}, {"device_owner": ""}):
         found = raw.fault("PUT", f"ports/{made['port_id']}", {"port": wish})
         assert found[:2] == (409, "PortInUse")

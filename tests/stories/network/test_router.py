@@ -30,11 +30,11 @@ def test_a_router_leads_outside_and_back(demo: Connection, public: Any) -> None:
 
 def test_an_interface_has_the_subnets_gateway_address(demo: Connection) -> None:
     subnet, router = subnet_of(demo, "10.0.0.0/24"), demo.network.create_router(name="gate")
-    made = demo.network.add_interface_to_router(router, subnet_id=subnet.id)
+    made = demo.network.add_interface_to_router(router, subnet=subnet.id)
     port = demo.network.get_port(made["port_id"])
     assert (port.device_id, port.device_owner) == (router.id, "network:router_interface")
     assert port.fixed_ips == [{"subnet_id": subnet.id, "ip_address": "10.0.0.1"}]
-    demo.network.remove_interface_from_router(router, subnet_id=subnet.id)
+    demo.network.remove_interface_from_router(router, subnet=subnet.id)
     with pytest.raises(exceptions.NotFoundException):
         demo.network.get_port(port.id)
 
@@ -42,23 +42,23 @@ def test_an_interface_has_the_subnets_gateway_address(demo: Connection) -> None:
 def test_an_interface_can_be_a_port_that_is_there(demo: Connection, raw: Raw) -> None:
     subnet, router = subnet_of(demo, "10.0.0.0/24"), demo.network.create_router(name="gate")
     port = demo.network.create_port(network_id=subnet.network_id)
-    made = demo.network.add_interface_to_router(router, port_id=port.id)
+    made = demo.network.add_interface_to_router(router, port=port.id)
     assert made["subnet_ids"] == [subnet.id]
     again = raw.fault("PUT", f"routers/{router.id}/add_router_interface", {"port_id": port.id})
     assert again[:2] == (409, "PortInUse")
-    demo.network.remove_interface_from_router(router, port_id=port.id)
+    demo.network.remove_interface_from_router(router, port=port.id)
 
 
 def test_a_router_in_use_stays(demo: Connection, raw: Raw) -> None:
     subnet, router = subnet_of(demo, "10.0.0.0/24"), demo.network.create_router(name="gate")
-    demo.network.add_interface_to_router(router, subnet_id=subnet.id)
+    demo.network.add_interface_to_router(router, subnet=subnet.id)
     assert raw.fault("DELETE", f"routers/{router.id}")[:2] == (409, "RouterInUse")
 
 
 def test_subnets_on_a_router_do_not_overlap(demo: Connection, raw: Raw) -> None:
     router = demo.network.create_router(name="gate")
     first, second = subnet_of(demo, "10.0.0.0/24"), subnet_of(demo, "10.0.0.0/25")
-    demo.network.add_interface_to_router(router, subnet_id=first.id)
+    demo.network.add_interface_to_router(router, subnet=first.id)
     path = f"routers/{router.id}/add_router_interface"
     for subnet, part in ((second, "overlaps"), (first, "already has a port")):
         found = raw.fault("PUT", path, {"subnet_id": subnet.id})
@@ -80,7 +80,7 @@ def test_interfaces_that_are_not_there_or_not_named(demo: Connection, raw: Raw) 
 
 def test_routes_go_through_neighbours(demo: Connection, raw: Raw) -> None:
     subnet, router = subnet_of(demo, "10.0.0.0/24"), demo.network.create_router(name="gate")
-    demo.network.add_interface_to_router(router, subnet_id=subnet.id)
+    demo.network.add_interface_to_router(router, subnet=subnet.id)
     route = {"destination": "10.30.0.0/16", "nexthop": "10.0.0.9"}
     assert demo.network.update_router(router.id, routes=[route]).routes == [route]
     for nexthop in ("10.5.0.1", "10.0.0.1"):
@@ -132,8 +132,8 @@ def test_two_ipv6_subnets_of_a_network_share_an_interface(demo: Connection) -> N
         demo.network.create_subnet(network_id=network.id, ip_version=6, cidr=cidr)
         for cidr in ("fd00:1::/64", "fd00:2::/64")
     ]
-    made = [demo.network.add_interface_to_router(router, subnet_id=subnet.id) for subnet in subnets]
+    made = [demo.network.add_interface_to_router(router, subnet=subnet.id) for subnet in subnets]
     assert made[0]["port_id"] == made[1]["port_id"]
-    demo.network.remove_interface_from_router(router, subnet_id=subnets[0].id)
+    demo.network.remove_interface_from_router(router, subnet=subnets[0].id)
     port = demo.network.get_port(made[0]["port_id"])
     assert [one["subnet_id"] for one in port.fixed_ips] == [subnets[1].id]

@@ -154,7 +154,7 @@ def test_what_cannot_change_says_so(demo: Connection, network: Any, raw: Raw) ->
 def test_the_gateway_that_a_router_has_stays(demo: Connection, network: Any, raw: Raw) -> None:
     subnet = demo.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.0.0.0/24")
     router = demo.network.create_router(name="gate")
-    demo.network.add_interface_to_router(router, subnet_id=subnet.id)
+    demo.network.add_interface_to_router(router, subnet=subnet.id)
     wish = {"subnet": {"gateway_ip": None}}
     assert raw.fault("PUT", f"subnets/{subnet.id}", wish)[:2] == (409, "GatewayIpInUse")
 
