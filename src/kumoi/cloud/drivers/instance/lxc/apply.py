@@ -228,10 +228,11 @@ class LxcDriver:
         def fill() -> None:
             rootfs.open_disk(mounts, part)
             rootfs.write_files(mounts, base, action.files)
+            rootfs.sync_disk(mounts)
 
         rootfs.privately(fill)
         self._record(server_id, image_sha256=action.image_sha256)
-        part.replace(final)
+        disk.keep(part, final)
 
     def _start(self, server: Server) -> None:
         ids = idmap.of_slot(server.id_slot)

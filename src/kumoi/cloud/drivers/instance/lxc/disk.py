@@ -4,6 +4,13 @@ It holds the overlay's upper and work directories, ids as the server sees them. 
 of an empty template of that size (7 ms here, mkfs takes 11 and many more writes). The journal
 stays: without it the host's power failure would need a full check of every server's disk.
 
+What has a disk's final name is whole after a power failure: its content is waited for before the
+rename, and the rename before anybody is told of the server. That takes 10 to 20 ms of waiting here,
+no processor, and the kernel makes one of the waits of many servers; to sync the whole host's file
+system instead would wait for all that anybody writes. With the content written some time later, as
+the kernel likes it, a host that lost its power within half a minute had a disk of zeros there, and
+a server that its owner had been told was ACTIVE could never start again.
+
 A loop device carries it and lets go by itself when the last mount is gone. A device that still has
 the file is used again: two of them on one file would destroy it.
 """
@@ -57,7 +64,8 @@ def ensure_template(templates: Path, disk_gib: int) -> Path:
         options = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"
         journal = f"size={JOURNAL_MIB}"
         process.run(["mkfs.ext4", "-q", "-F", "-m0", "-E", options, "-J", journal, part])
-        part.replace(path)
+        sync(part)
+        keep(part, path)
     return path
 
 
@@ -74,6 +82,21 @@ def copy_sparse(source: Path, target: Path) -> None:
         if cause.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Permanent("the host's disk is full: no room for a server's disk") from cause
         raise Transient("copy an empty disk") from cause
+
+
+def keep(part: Path, final: Path) -> None:
+    """Give a file whose content is on the disk its final name, and wait until it has it."""
+    part.replace(final)
+    sync(final.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a directory's names, would survive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -123,7 +146,8 @@ def enlarge(file: Path, disk_gib: int) -> None:
     if checked.status not in _E2FSCK_GOOD:
         raise Permanent("the server's disk is damaged")
     process.run(["resize2fs", part], timeout_s=RESIZE_TIMEOUT_S)
-    part.replace(file)
+    sync(part)
+    keep(part, file)
 
 
 def is_attached(directory: Path) -> bool:

@@ -1,0 +1,115 @@
+"""What of a server's disk is there after its host lost its power: all of it, once it is built.
+
+A copy of a block device holds what was written to it and nothing that only the kernel's memory had,
+as the device of a host does that lost its power at that moment. Needs root, and no cloud.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kumoi.base.ids import new_id
+from kumoi.base.process import run
+from kumoi.cloud.drivers.instance.lxc import disk
+from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver
+from kumoi.cloud.drivers.instance.lxc.paths import Paths
+from kumoi.cloud.drivers.network.fake import FakeSwitch
+from kumoi.cloud.hostapi.messages import Image, Power, Server
+
+pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+IMAGE = Image(id="i", sha256="ab" * 32, size=1, disk_format="root-tar")
+KEY = "ssh-ed25519 AAAA me@here"
+
+
+@contextlib.contextmanager
+def mounted(file: Path, where: Path) -> Iterator[Path]:
+    where.mkdir()
+    run(["mount", "-o", "loop", file, where])
+    try:
+        yield where
+    finally:
+        run(["umount", where])
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Path:
+    file = tmp_path / "device"
+    with file.open("wb") as opened:
+        opened.truncate(1 << 30)
+    run(["mkfs.ext4", "-q", "-m0", file])
+    return file
+
+
+@pytest.fixture
+def host_dir(device: Path, tmp_path: Path) -> Iterator[Path]:
+    """A host's directory on a device of its own, with an image that is there for good."""
+    with mounted(device, tmp_path / "host") as where:
+        paths = Paths(where)
+        paths.servers.mkdir()
+        (paths.rootfs(IMAGE.sha256) / "etc").mkdir(parents=True)
+        (paths.rootfs(IMAGE.sha256) / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+        run(["sync", "--file-system", where])
+        yield where
+
+
+@contextlib.contextmanager
+def without_power(device: Path, tmp_path: Path) -> Iterator[Paths]:
+    """The host's directory as it would be found after a power failure now."""
+    copy = tmp_path / "found"
+    run(["cp", "--sparse=always", device, copy])
+    with mounted(copy, tmp_path / "after") as where:
+        yield Paths(where)
+
+
+def built(driver: LxcDriver) -> Server:
+    server = Server(
+        id=new_id(),
+        generation=1,
+        power=Power.RUNNING,
+        hostname="web1",
+        disk_gib=1,
+        image=IMAGE,
+        ssh_keys=[KEY],
+    )
+    driver.ensure_built(server)
+    return server
+
+
+def test_a_disk_that_was_built_is_whole_after_a_power_failure(
+    host_dir: Path, device: Path, tmp_path: Path
+) -> None:
+    driver = LxcDriver(host_dir=host_dir, cloud="kumoi-test", switch=FakeSwitch(), host_boot="1")
+    try:
+        server = built(driver)
+        with without_power(device, tmp_path) as found:
+            file = found.disk(server.id, 0)
+            with mounted(file, tmp_path / "disk") as own:
+                assert (own / "upper/etc/hostname").read_text() == "web1\n"
+                assert (own / "upper/root/.ssh/authorized_keys").read_text() == f"{KEY}\n"
+            assert run(["e2fsck", "-f", "-n", file]).status == 0
+            empty = found.templates / "1.ext4"
+            assert run(["e2fsck", "-f", "-n", empty]).status == 0
+    finally:
+        driver.close()
+
+
+def test_a_disk_that_grew_is_whole_after_a_power_failure(
+    host_dir: Path, device: Path, tmp_path: Path
+) -> None:
+    driver = LxcDriver(host_dir=host_dir, cloud="kumoi-test", switch=FakeSwitch(), host_boot="1")
+    try:
+        server = built(driver)
+        disk.enlarge(Paths(host_dir).disk(server.id, 0), 2)
+        with without_power(device, tmp_path) as found:
+            file = found.disk(server.id, 0)
+            assert not disk.is_smaller(file, 2)
+            with mounted(file, tmp_path / "disk") as own:
+                assert (own / "upper/etc/hostname").read_text() == "web1\n"
+    finally:
+        driver.close()
