@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 from tests.cluster.fleet import FleetHost, fleet
 from tests.running_cloud import ADMIN_PASSWORD, running_cloud
-from tests.stories.compute.conftest import tarball
+from tests.tarball import tarball
 
 from bench.measure import Figure
 from kumoi.base import log

@@ -8,7 +8,7 @@ from openstack.connection import Connection
 
 from tests.cluster.fleet import FleetHost, fleet
 from tests.running_cloud import RunningCloud
-from tests.stories.compute.conftest import tarball
+from tests.tarball import tarball
 
 HOSTS = 20
 SERVERS = 60

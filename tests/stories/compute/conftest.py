@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +10,7 @@ import httpx
 import pytest
 from openstack.connection import Connection
 from tests.running_cloud import HOST_HEADER, RunningCloud
+from tests.tarball import tarball
 
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.hostapi import messages
@@ -60,17 +59,6 @@ class Workbench:
 
     def show(self, server: Any) -> Any:
         return self.connection.compute.get_server(server.id)
-
-
-def tarball() -> bytes:
-    """The least that passes for a root filesystem."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        content = b"Debian GNU/Linux 12\n"
-        entry = tarfile.TarInfo("etc/issue")
-        entry.size = len(content)
-        archive.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")

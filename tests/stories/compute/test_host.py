@@ -11,7 +11,8 @@ import pytest
 from openstack import exceptions
 from openstack.connection import Connection
 from tests.running_cloud import HOST_HEADER, RunningCloud
-from tests.stories.compute.conftest import Workbench, tarball
+from tests.stories.compute.conftest import Workbench
+from tests.tarball import tarball
 
 from kumoi.base.clock import SetClock
 from kumoi.base.ids import new_id

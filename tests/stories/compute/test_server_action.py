@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from openstack import exceptions
 from openstack.connection import Connection
-from tests.stories.compute.conftest import Workbench, tarball
+from tests.stories.compute.conftest import Workbench
+from tests.tarball import tarball
 
 
 def status(bench: Workbench, server: object) -> tuple[str, str | None]:
