@@ -55,7 +55,7 @@ class Progress:
 
     def say(self, text: str = "") -> None:
         with self._lock:
-            self.console.print(text)
+            self.console.print(text, soft_wrap=True)  # So that commands can be copied.
 
     def _line(self, sign: str, stage: Stage, began: float) -> None:
         seconds = time.monotonic() - began

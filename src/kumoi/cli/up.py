@@ -218,12 +218,14 @@ def _ensure_stores(settings: Settings) -> None:
 def _next_steps(settings: Settings) -> list[str]:
     client = Path(sys.executable).parent / "openstack"
     name = settings.name
+    repository = f"{settings.pipeline_url.replace('//', '//demo@')}/git/demo/my-app.git"
     return [
         "",
         f"The cloud [bold]{name}[/] is up at {settings.api_url}. What to try next:",
         f"  alias openstack='{client} --os-cloud {name}'",
         "  openstack image list; openstack flavor list; openstack network list",
         "  sudo ./kumoi demo      push an example and see it verified",
+        f"  git -c http.sslCAInfo={settings.pki_dir / 'ca.crt'} push {repository} main",
         "  sudo ./kumoi status    every process, host and server",
         "  sudo ./kumoi down      stop; with --purge nothing is left",
     ]
