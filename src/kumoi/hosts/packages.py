@@ -34,7 +34,7 @@ NEEDED = (
 )
 FOR_TESTS = ("iputils-ping", "postgresql", "udhcpc")
 LISTS = Path("/var/lib/apt/lists")
-LOCK = Path("/run/kumoi-packages.lock")
+LOCK = Path("/var/lib/dpkg")  # A directory can be locked too, and no file is left of it.
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_TEXT = "#!/bin/sh\n# Made by kumoi while it installs packages: their services do not start.\nexit 101\n"
 SYSTEMD = Path("/run/systemd/system")
@@ -54,12 +54,22 @@ def ensure(wanted: Iterable[str]) -> list[str]:
         return []
     if os.geteuid() != 0:
         raise Permanent(f"packages are missing: sudo apt-get install {' '.join(absent)}")
-    with LOCK.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _alone():
         absent = missing(wanted)
         if absent:
             _ensure(absent)
         return absent
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One of us at a time. Other programs are kept out by dpkg's own locks."""
+    descriptor = os.open(LOCK, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _ensure(absent: list[str]) -> None:
