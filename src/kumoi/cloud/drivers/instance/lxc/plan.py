@@ -278,6 +278,7 @@ def config(server: Server, machine: Machine, place: Place, ids: IdRange) -> str:
             *_clocks(place.uptime_s),
             f"lxc.cgroup.dir.container = {machine.cgroup_parent}/{server.id}",
             f"lxc.cgroup.dir.monitor = {machine.cgroup_parent}/{server.id}.monitor",
+            f"lxc.cgroup.dir.monitor.pivot = {machine.cgroup_parent}/pivot",
             *_limits(server, machine),
             *_networks(server),
             "",
