@@ -6,6 +6,7 @@ removes.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from dataclasses import dataclass
@@ -64,7 +65,9 @@ def write(person: Person, wanted: dict[str, dict[str, Any]]) -> bool:
 
 
 def remove(person: Person, settings: Settings) -> None:
-    """Take the entries of this cloud out; the file goes when nothing else is in it."""
+    """Take the entries of this cloud out; the file goes when nothing else is in it, and so does its
+    directory.
+    """
     if not person.file.exists():
         return
     document = _read(person.file)
@@ -74,6 +77,8 @@ def remove(person: Person, settings: Settings) -> None:
         del clouds[name]
     if ours and document == {"clouds": {}}:
         person.file.unlink()
+        with contextlib.suppress(OSError):  # It is not empty.
+            person.file.parent.rmdir()
     elif ours:
         _write(person, document)
 

@@ -63,7 +63,7 @@ def test_writing_the_same_again_does_not_touch_the_file(person: Person) -> None:
     assert person.file.stat().st_ino == before
 
 
-def test_removing_leaves_theirs_and_no_empty_file(person: Person) -> None:
+def test_removing_leaves_theirs_and_nothing_empty(person: Person) -> None:
     write(person, yaml.safe_dump(THEIRS, sort_keys=False))
     clouds_yaml.write(person, entries())
     clouds_yaml.remove(person, SETTINGS)
@@ -71,7 +71,13 @@ def test_removing_leaves_theirs_and_no_empty_file(person: Person) -> None:
     person.file.unlink()
     clouds_yaml.write(person, entries())
     clouds_yaml.remove(person, SETTINGS)
+    assert not person.file.parent.exists()
+    clouds_yaml.write(person, entries())
+    secure = person.file.with_name("secure.yaml")
+    secure.touch()
+    clouds_yaml.remove(person, SETTINGS)
     assert not person.file.exists()
+    assert secure.exists()
 
 
 @pytest.mark.parametrize("text", ["clouds: [", "- a\n- b\n", "clouds: 3\n", "\tx"])
