@@ -231,6 +231,34 @@ def test_an_interface_is_attached_and_detached_while_the_server_runs(
     assert pinged(user, second, "10.71.0.1")
 
 
+def test_a_server_follows_its_ports_and_subnets_without_a_restart(user: Tenant, first: Any) -> None:
+    net, moved = user.cloud.network, user.server("moved")
+    pid = user.live.init_pid(moved.id)
+    reachable(user, first, user.address(moved))
+    port = next(iter(net.ports(device_id=moved.id)))
+    net.update_port(port, fixed_ips=[{"subnet_id": user.subnet.id, "ip_address": "10.71.0.200"}])
+    reachable(user, first, "10.71.0.200")
+    route = {"destination": "10.72.0.0/16", "nexthop": "10.71.0.201"}
+    net.update_subnet(user.subnet, host_routes=[route])
+    try:
+        eventually(
+            lambda: "via 10.71.0.201" in user.inside(moved, "ip", "route").out,
+            within_s=SSH_S,
+            what="the route is there",
+        )
+    finally:
+        net.update_subnet(user.subnet, host_routes=[])
+    eventually(
+        lambda: "10.72.0.0" not in user.inside(moved, "ip", "route").out,
+        within_s=SSH_S,
+        what="the route is gone",
+    )
+    shown = user.inside(moved, "ip", "-4", "-o", "address", "show", "dev", "eth0").out
+    assert [line.split()[3] for line in shown.splitlines()] == ["10.71.0.200/24"]
+    assert user.live.init_pid(moved.id) == pid
+    user.cloud.compute.delete_server(moved)
+
+
 def test_servers_that_must_be_apart_find_no_second_host(user: Tenant) -> None:
     compute = user.cloud.compute
     group = compute.create_server_group(name="apart", policy="anti-affinity")

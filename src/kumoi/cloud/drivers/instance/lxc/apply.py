@@ -366,6 +366,7 @@ class LxcDriver:
         the agent after one that was killed in here it is paused, against what is wanted.
         """
         self._held.add(server_id)
+        began = time.monotonic()
         try:
             cgroup.freeze(self._group(server_id))
             yield
@@ -373,6 +374,8 @@ class LxcDriver:
             if server_id in self._held:  # Nobody has paused it meanwhile.
                 cgroup.thaw(self._group(server_id))
                 self._held.discard(server_id)
+            seconds = round(time.monotonic() - began, 4)
+            log.event("server.stood_still", server=server_id, seconds=seconds)
 
     def _is_paused(self, server_id: str) -> bool:
         return server_id not in self._held and cgroup.is_frozen(self._group(server_id))
