@@ -33,6 +33,9 @@ class Settings:
     pipeline_database_url: str = key("", "The pipeline's store; empty is SQLite likewise.")
     public_cidr: str = key("172.24.4.0/24", "Floating IPs; its first address is this machine's.")
     underlay_cidr: str = key("172.24.5.0/28", "Between this machine and its virtual host.")
+    outbound: bool = key(
+        default=False, meaning="Servers may open connections to the internet; the machine routes."
+    )
     api_port: int = key(5000, "OpenStack APIs, on the first public address.")
     api_public_url: str = key("", "Where clients reach the APIs; empty is this machine's own.")
     host_api_port: int = key(5001, "Host API, on the first underlay address.")
@@ -91,6 +94,16 @@ class Settings:
     def public_address(self) -> str:
         """This machine's address on the external network, and its gateway."""
         return str(next(ipaddress.ip_network(self.public_cidr).hosts()))
+
+    @property
+    def edge_name(self) -> str:
+        """The network namespace between this machine and the external network."""
+        return f"{self.name}-edge"
+
+    @property
+    def edge_address(self) -> str:
+        """In whose name the edge asks for links on the external network."""
+        return str(ipaddress.ip_network(self.public_cidr)[2])
 
     @property
     def underlay_address(self) -> str:
@@ -168,4 +181,4 @@ def _toml(value: Any) -> str:
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
-    return str(value)
+    return str(value).lower()

@@ -7,7 +7,9 @@ from __future__ import annotations
 import base64
 import os
 import random
+import select
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ from typing import Any
 import pytest
 from keystoneauth1.exceptions.connection import ConnectionError as NoAnswer
 from openstack.exceptions import HttpException
-from tests.system.live import LiveCloud, eventually, ssh_banner
+from tests.system.live import LiveCloud, eventually, pings, ssh_banner
 from tests.system.tenant import Tenant, connects, listens, pinged, reachable, tenant
 
 from kumoi.base.process import run
+from kumoi.hosts import links
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
@@ -41,6 +44,20 @@ while time.monotonic() < end: pass
 os.write(1, f"{time.process_time():.2f}\\n".encode())
 time.sleep(0.2)
 """
+OPEN = """
+import socket, sys
+udp, *targets = sys.argv[1:]
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+    for address in {target.split(":")[0] for target in targets}:
+        deaf.sendto(b"hello", (address, int(udp)))
+for target in targets:
+    address, port = target.split(":")
+    with socket.socket() as tried:
+        tried.settimeout(3)
+        if tried.connect_ex((address, int(port))) == 0:
+            print(target)
+"""
+UNDER_WAY = 6_000  # Pings, at one a millisecond.
 ROLES = ("agent", "api", "worker", "pipeline", "ovn-controller", "ovn-northd", "ovnnb-db")
 
 
@@ -106,6 +123,57 @@ def test_opening_and_closing_a_port_takes_effect_within_a_second(
     eventually(lambda: listens(outside, 8080), within_s=SOON_S, what="the port is open")
     user.cloud.network.delete_security_group_rule(rule)
     eventually(lambda: not listens(outside, 8080), within_s=SOON_S, what="the port is closed")
+
+
+def test_servers_open_the_api_and_the_pipeline_of_the_machine_and_nothing_else(
+    live: LiveCloud, user: Tenant, first: Any, second: Any, outside: str
+) -> None:
+    """The first has a floating IP, the second has none and goes by its router."""
+    settings = live.settings
+    with (
+        socket.create_server(("0.0.0.0", 0)) as foreign,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf,
+    ):
+        deaf.bind(("0.0.0.0", 0))
+        tcp, udp = foreign.getsockname()[1], deaf.getsockname()[1]
+        addresses = sorted(set(links.addresses()) - {"127.0.0.1"})
+        targets = [f"{address}:{tcp}" for address in addresses]
+        targets += [f"{settings.underlay_address}:{settings.host_api_port}"]
+        wanted = [
+            f"{settings.public_address}:{port}"
+            for port in (settings.api_port, settings.pipeline_port)
+        ]
+        for server in (first, second):
+            found = user.root(server, "python3", "-c", OPEN, str(udp), *targets, *wanted).out
+            assert found.split() == wanted
+            assert pinged(user, server, settings.public_address)
+        assert not select.select([deaf], [], [], 0)[0]
+        assert all(listens(address, tcp) for address in addresses)
+
+
+def test_no_ping_to_a_floating_ip_is_lost_while_up_is_repeated(
+    live: LiveCloud, user: Tenant, outside: str
+) -> None:
+    with pings(os.getpid(), outside, UNDER_WAY) as pinging:
+        live.kumoi("up")
+        assert pinging.poll() is None
+        out, _ = pinging.communicate(timeout=60)
+    assert f"{UNDER_WAY} packets transmitted, {UNDER_WAY} received" in out, out
+    assert user.ssh(outside, "hostname").out.strip() == "first"
+
+
+def test_up_mends_what_a_router_wrongly_remembers_of_the_machine(
+    live: LiveCloud, user: Tenant, second: Any
+) -> None:
+    machine = live.settings.public_address
+    database = ["ovn-sbctl", f"--db={live.settings.southbound_remote}", "--timeout=10"]
+    assert pinged(user, second, machine)
+    rows = run([*database, "--bare", "--columns=_uuid", "find", "MAC_Binding", f"ip={machine}"])
+    for row in rows.out.split():
+        run([*database, "set", "MAC_Binding", row, 'mac="0a:00:00:00:00:99"'])
+    eventually(lambda: not pinged(user, second, machine), within_s=10, what="the wrong address")
+    live.kumoi("up")
+    eventually(lambda: pinged(user, second, machine), within_s=10, what="the right address")
 
 
 def test_spoofed_addresses_are_dropped(user: Tenant, first: Any, second: Any) -> None:

@@ -462,7 +462,8 @@ def _lose_power(live: LiveCloud) -> None:
     for one in monitor.find_all(Paths(settings.host_dir)).values():
         _kill(one.keeper_pid)
         _kill(one.pid)
-    run(["ip", "netns", "delete", settings.host_name])
+    for namespace in (settings.host_name, settings.edge_name):
+        run(["ip", "netns", "delete", namespace])
     (settings.run_dir / "host-boot").unlink()  # As another boot of the machine makes it another.
 
 

@@ -77,7 +77,7 @@ def test_there_is_never_more_than_one_supervisor(engine_host: EngineHost) -> Non
 def test_up_mends_links_that_somebody_removed(engine_host: EngineHost) -> None:
     engine_host.up()
     links.delete_link(f"{engine_host.name}-ul")
-    links.delete_link(f"{engine_host.name}-exth")
+    links.delete_link(f"{engine_host.name}-ext")
     engine_host.up()
     eventually(lambda: reaches_underlay(engine_host))
 
@@ -95,7 +95,8 @@ def test_down_leaves_no_process_namespace_link_or_mount(engine_host: EngineHost)
     settings = engine_host.settings
     engine_host.kumoi("down")
     assert running.found(settings.state_dir) == []
-    assert not Path("/run/netns", settings.host_name).exists()
+    for namespace in (settings.host_name, settings.edge_name):
+        assert not Path("/run/netns", namespace).exists()
     assert {name for name in links.names() if name.startswith(engine_host.name)} == set()
     assert settings.state_dir not in Path("/proc/self/mountinfo").read_text()
     assert settings.state.exists()

@@ -9,7 +9,7 @@ from kumoi.config import Settings, parse, render
 
 
 def test_settings_survive_being_written_and_read() -> None:
-    settings = Settings(name="x1", state_dir='/a "quoted" \\ place', api_port=7000)
+    settings = Settings(name="x1", state_dir='/a "quoted" \\ place', api_port=7000, outbound=True)
     assert parse(render(settings)) == settings
 
 
@@ -37,4 +37,5 @@ def test_addresses_follow_from_the_ranges() -> None:
     assert settings.api_url == "https://10.1.0.1:5000"
     assert settings.host_api_url == "https://10.2.0.1:5001"
     assert settings.host_underlay_address == "10.2.0.2"
-    assert settings.host_name == "t-host1"
+    assert settings.edge_address == "10.1.0.2"
+    assert (settings.host_name, settings.edge_name) == ("t-host1", "t-edge")

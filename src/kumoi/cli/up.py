@@ -97,7 +97,7 @@ def _decide(args: argparse.Namespace) -> Settings:
     machine.check_size(settings.state)
     machine.check_passable(settings.state)
     clouds_yaml.check(choice.person())
-    taken = ranges.used({virtual.underlay_bridge(settings), virtual.public_bridge(settings)})
+    taken = ranges.used(virtual.own_links(settings))
     if choice.config_file(settings).exists():
         for asked, there in (
             (args.public_cidr, settings.public_cidr),
@@ -155,6 +155,7 @@ def _start(settings: Settings, progress: Progress, *, only_engines: bool) -> Non
         control.ensure(settings, wanted, command=command)
         names = [unit.name for unit in wanted if unit.kind is units.Kind.ENGINE]
         control.wait_ready(settings, names, timeout_s=ENGINES_TIMEOUT_S, tell=stage.tell)
+        virtual.forget_other_gateways(settings)
     names = [unit.name for unit in wanted if unit.kind is units.Kind.ROLE]
     if names:
         with progress.stage(f"roles {', '.join(names)}") as stage:

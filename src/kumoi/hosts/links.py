@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,15 @@ OWN_NAMESPACE = Path("/proc/self/ns/net")
 
 @dataclass(frozen=True, slots=True)
 class Veth:
-    """A pair of links: `name` here in `bridge`, `inner` in `namespace`."""
+    """A pair of links: `name` in the machine's own namespace or in `namespace`, in a bridge there if
+    one is named; and `inner` in `inner_namespace`.
+    """
 
     name: str
-    bridge: str
-    namespace: str
     inner: str
+    inner_namespace: str
+    namespace: str | None = None
+    bridge: str | None = None
 
 
 def ensure_namespace(name: str) -> bool:
@@ -53,47 +57,89 @@ def delete_namespace(name: str) -> None:
                 namespace_path(name).unlink()
 
 
-def ensure_bridge(name: str, *, address: str, prefix: int) -> None:
-    with _attempt(f"make the bridge {name}"), IPRoute() as here:
+def ensure_bridge(name: str, *, namespace: str | None = None, mac: str | None = None) -> None:
+    """A bridge keeps its MAC address when links come and go, if it is given one."""
+    with _attempt(f"make the bridge {name}"), _inside(namespace) as here:
         if not here.link_lookup(ifname=name):
-            here.link("add", ifname=name, kind="bridge")
+            here.link("add", ifname=name, kind="bridge", **({"address": mac} if mac else {}))
+        here.link("set", index=here.link_lookup(ifname=name)[0], state="up")
+
+
+def ensure_address(name: str, *, address: str, prefix: int, namespace: str | None = None) -> None:
+    with _attempt(f"give {name} its address"), _inside(namespace) as here:
         index = here.link_lookup(ifname=name)[0]
-        here.link("set", index=index, state="up")
         here.addr("replace", index=index, address=address, prefixlen=prefix)
-    process.run(["ethtool", "-K", name, "tx", "off"])
 
 
-def ensure_veth(veth: Veth) -> None:
-    """Both ends up and without checksum offload: a user-space switch sees what was not filled in."""
+def ensure_default_route(name: str, *, gateway: str, namespace: str) -> None:
+    """Everything goes to a gateway that is behind this link, whatever addresses the link has."""
+    with _attempt(f"route to {gateway}"), _inside(namespace) as here:
+        index = here.link_lookup(ifname=name)[0]
+        here.route("replace", dst=f"{gateway}/32", oif=index, scope="link")
+        here.route("replace", dst="default", gateway=gateway, oif=index)
+
+
+def ensure_veth(veth: Veth) -> bool:
+    """Both ends, up. Whatever else has one of the names goes, as does half a pair. Whether it had to
+    be made.
+    """
     with (
         _attempt(f"make the link {veth.name}"),
-        IPRoute() as here,
-        NetNS(veth.namespace) as inside,
+        _inside(veth.namespace) as here,
+        _inside(veth.inner_namespace) as inside,
     ):
-        if not inside.link_lookup(ifname=veth.inner):
-            for index in here.link_lookup(ifname=veth.name):
-                here.link("del", index=index)  # Its other end is in a namespace of yesterday.
-            peer = {"ifname": veth.inner, "net_ns_fd": veth.namespace}
+        ends = ((here, veth.name), (inside, veth.inner))
+        made = not all(_is_veth(where, name) for where, name in ends)
+        if made:
+            for where, name in ends:
+                _delete(where, name)
+            peer = {"ifname": veth.inner, "net_ns_fd": veth.inner_namespace}
             here.link("add", ifname=veth.name, kind="veth", peer=peer)
-        bridge = here.link_lookup(ifname=veth.bridge)[0]
         index = here.link_lookup(ifname=veth.name)[0]
-        here.link("set", index=index, master=bridge, state="up")
+        master = here.link_lookup(ifname=veth.bridge)[0] if veth.bridge else 0
+        here.link("set", index=index, master=master, state="up")
         inside.link("set", index=inside.link_lookup(ifname=veth.inner)[0], state="up")
-    process.run(["ethtool", "-K", veth.name, "tx", "off", "rx", "off"])
-    inner = ["ethtool", "-K", veth.inner, "tx", "off", "rx", "off"]
-    process.run(inner, namespace=veth.namespace)
+    return made
+
+
+def disable_offload(name: str, *, namespace: str | None = None, receive: bool = True) -> None:
+    """A user-space switch sees what was not filled in."""
+    features = ["tx", "off", *(["rx", "off"] if receive else [])]
+    process.run(["ethtool", "-K", name, *features], namespace=namespace)
 
 
 def delete_link(name: str) -> None:
     with _attempt(f"remove the link {name}"), IPRoute() as here:
-        for index in here.link_lookup(ifname=name):
-            here.link("del", index=index)
+        _delete(here, name)
 
 
 def names() -> set[str]:
     """Of every link in the machine's own namespace."""
     with IPRoute() as here:
         return {link.get("ifname") for link in here.get_links()}
+
+
+def addresses() -> list[str]:
+    """IPv4 addresses of the machine's own namespace."""
+    with IPRoute() as here:
+        return [one.get("address") for one in here.get_addr(family=socket.AF_INET)]
+
+
+def _inside(namespace: str | None) -> IPRoute:
+    return NetNS(namespace) if namespace else IPRoute()
+
+
+def _is_veth(where: IPRoute, name: str) -> bool:
+    return any(link.get(("linkinfo", "kind")) == "veth" for link in where.get_links(ifname=name))
+
+
+def _delete(where: IPRoute, name: str) -> None:
+    for index in where.link_lookup(ifname=name):
+        try:
+            where.link("del", index=index)
+        except NetlinkError as cause:
+            if cause.code != errno.ENODEV:  # It went with its other end, or its namespace.
+                raise
 
 
 def _is_namespace(name: str) -> bool:

@@ -24,10 +24,12 @@ NEEDED = (
     "iproute2",
     "lxc",
     "mmdebstrap",
+    "nftables",
     "openssh-client",
     "openvswitch-switch",
     "ovn-central",
     "ovn-host",
+    "procps",
     "squashfs-tools",  # Unpacks squashfs images: 0.5 MB, and the kernel need not trust them.
     "uidmap",
     "zstd",

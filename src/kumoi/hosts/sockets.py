@@ -23,6 +23,8 @@ LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # Of UDP: no
 PROC = Path("/proc")
 SOCKET_LINK = re.compile(r"socket:\[(\d+)\]")
 UNKNOWN = "?"
+SWITCH = "ovs-vswitchd"
+TUNNEL = re.compile(r"^\S+ \((\d+)\)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,24 @@ def of_host(settings: Settings) -> list[Listener]:
         for name in PROTOCOLS
     }
     return _listeners(parse(texts), settings)
+
+
+def of_switch(settings: Settings) -> list[Listener]:
+    """Where the virtual host's switch takes tunnels: in user space it has no socket for them. It
+    takes none as long as there is no other host.
+    """
+    control = units.switch_dir(settings) / "ovs-vswitchd.ctl"
+    told = process.run(["ovs-appctl", "-t", control, "tnl/ports/show"], check=False).out
+    pid = next((one.pid for one in running.found(settings.state_dir) if one.name == SWITCH), 0)
+    return [
+        Listener(Bound("udp", settings.host_underlay_address, port, 0), SWITCH, pid, SWITCH)
+        for port in tunnel_ports(told)
+    ]
+
+
+def tunnel_ports(told: str) -> list[int]:
+    """UDP ports, as `tnl/ports/show` lists them: "genev_sys_6081 (6081) ref_cnt=1"."""
+    return sorted({int(port) for port in TUNNEL.findall(told)})
 
 
 def parse(texts: Mapping[str, str]) -> list[Bound]:

@@ -2,7 +2,7 @@
 
     this machine                        network namespace NAME-host1
     NAME-ul  underlay_address    ── veth ── eth0 in br-phy  host_underlay_address, tunnels
-    NAME-ext public_address      ── veth ── eth1 in br-ex   physnet1, floating IPs
+    NAME-ext public_address ── edge.py ──── eth1 in br-ex   physnet1, floating IPs
 
 So the machine's own switches, bridges and firewall are never touched. `up` and `down` call this; the
 switch's own settings stand in units.py, as they are repeated at each of its starts.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kumoi.base import process
 from kumoi.config import Settings
-from kumoi.hosts import links, units
+from kumoi.hosts import edge, links, running, sockets, units
 
 OVN_SCHEMAS = Path("/usr/share/ovn")
 SWITCH_SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
@@ -24,24 +24,41 @@ def underlay_bridge(settings: Settings) -> str:
     return f"{settings.name}-ul"
 
 
-def public_bridge(settings: Settings) -> str:
-    return f"{settings.name}-ext"
+def own_links(settings: Settings) -> set[str]:
+    """Those of the machine's own namespace that have addresses of the cloud's."""
+    return {underlay_bridge(settings), edge.machine_link(settings)}
 
 
 def ensure_links(settings: Settings) -> bool:
-    """The namespace, bridges and links. Whether the namespace had to be made: whatever still runs
-    in an older one of that name must be started again.
+    """The namespaces, bridges and links. Whether the host's namespace had to be made: whatever
+    still runs in an older one of that name must be started again.
     """
     made = links.ensure_namespace(settings.host_name)
-    for bridge, address, cidr in (
-        (underlay_bridge(settings), settings.underlay_address, settings.underlay_cidr),
-        (public_bridge(settings), settings.public_address, settings.public_cidr),
-    ):
-        prefix = int(cidr.partition("/")[2])
-        links.ensure_bridge(bridge, address=address, prefix=prefix)
+    edge.ensure(settings)
+    underlay = underlay_bridge(settings)
+    links.ensure_bridge(underlay)
+    prefix = int(settings.underlay_cidr.partition("/")[2])
+    links.ensure_address(underlay, address=settings.underlay_address, prefix=prefix)
+    links.disable_offload(underlay, receive=False)
     for veth in _veths(settings):
-        links.ensure_veth(veth)
+        fresh = links.ensure_veth(veth)
+        links.disable_offload(veth.name, namespace=veth.namespace)
+        links.disable_offload(veth.inner, namespace=veth.inner_namespace)
+        if fresh and not made:
+            _unplug(settings, veth.inner)
     return made
+
+
+def forget_other_gateways(settings: Settings) -> None:
+    """Routers remember whom they asked for the machine's address, and do not ask again: what an
+    earlier layout of the machine's links taught them goes. The central engines answer.
+    """
+    remote = f"--db={settings.southbound_remote}"
+    ask = ["ovn-sbctl", remote, "--timeout=10", "--bare", "--columns=_uuid", "find", "MAC_Binding"]
+    wrong = [f"ip={settings.public_address}", f'mac!="{edge.mac(settings)}"']
+    for row in process.run([*ask, *wrong]).out.split():
+        forget = ["--if-exists", "destroy", "MAC_Binding", row]
+        process.run(["ovn-sbctl", remote, "--timeout=10", *forget])
 
 
 def ensure_databases(settings: Settings) -> None:
@@ -55,26 +72,42 @@ def ensure_databases(settings: Settings) -> None:
 
 def is_there(settings: Settings) -> bool:
     """Whether anything of it is."""
-    there = {underlay_bridge(settings), public_bridge(settings)} & links.names()
-    return bool(there) or units.namespace_path(settings.host_name).exists()
+    namespaces = (settings.host_name, settings.edge_name)
+    there = own_links(settings) & links.names()
+    return bool(there) or any(units.namespace_path(name).exists() for name in namespaces)
 
 
 def delete(settings: Settings) -> None:
-    """Remove the links and the namespace, whatever of them is there."""
+    """Remove the links and the namespaces, whatever of them is there."""
     for veth in _veths(settings):
-        links.delete_link(veth.name)
+        if veth.namespace is None:
+            links.delete_link(veth.name)
+    edge.delete(settings)
     links.delete_namespace(settings.host_name)
     links.delete_link(underlay_bridge(settings))
-    links.delete_link(public_bridge(settings))
+
+
+def _unplug(settings: Settings, port: str) -> None:
+    """A switch that runs holds on to a link that is no more, whatever has its name now. It is given
+    its ports again when `up` goes on.
+    """
+    if any(one.name == sockets.SWITCH for one in running.found(settings.state_dir)):
+        remote = f"--db={settings.switch_remote}"
+        process.run(["ovs-vsctl", remote, "--timeout=10", "--if-exists", "del-port", port])
 
 
 def _veths(settings: Settings) -> list[links.Veth]:
-    underlay, public = underlay_bridge(settings), public_bridge(settings)
+    """Those between the machine or the edge and the host's switch."""
+    host, underlay = settings.host_name, underlay_bridge(settings)
     return [
+        links.Veth(name=f"{underlay}h", bridge=underlay, inner="eth0", inner_namespace=host),
         links.Veth(
-            name=f"{underlay}h", bridge=underlay, namespace=settings.host_name, inner="eth0"
+            name="host1",
+            namespace=settings.edge_name,
+            bridge=edge.PUBLIC,
+            inner="eth1",
+            inner_namespace=host,
         ),
-        links.Veth(name=f"{public}h", bridge=public, namespace=settings.host_name, inner="eth1"),
     ]
 
 

@@ -49,3 +49,9 @@ def test_a_listener_is_told_with_its_process() -> None:
 
 def test_without_a_virtual_host_nothing_listens_in_it() -> None:
     assert sockets.of_host(Settings(name="nobody", state_dir="/nowhere")) == []
+
+
+def test_tunnels_are_told_by_the_switch() -> None:
+    told = "Listening ports:\ngenev_sys_6081 (6081) ref_cnt=1\nvxlan_sys_4789 (4789) ref_cnt=2\n"
+    assert sockets.tunnel_ports(told) == [4789, 6081]
+    assert sockets.tunnel_ports("Listening ports:\n") == []

@@ -1,0 +1,135 @@
+"""The edge: a network namespace of ours between the machine and what is tenants'.
+
+    this machine                     NAME-edge                                      virtual hosts
+    NAME-ext public_address ── veth ── machine   routes, rules   public (bridge) ── veth ── eth1
+
+The kernel forwards there, and nothing runs: servers reach the APIs and the pipeline of the machine
+and nothing else of it, and the machine's own firewall is left alone (design note 0003). Towards the
+machine the edge answers for every floating IP, towards tenants for the machine's address. virtual.py
+calls this; `rules` is pure.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Sequence
+
+from kumoi.base import process
+from kumoi.config import Settings
+from kumoi.hosts import links
+
+MACHINE = "machine"
+PUBLIC = "public"
+SYSCTLS = {
+    "net.ipv4.ip_forward": 1,
+    "net.ipv4.conf.all.rp_filter": 1,
+    "net.ipv6.conf.all.disable_ipv6": 1,
+    "net.ipv6.conf.default.disable_ipv6": 1,
+    # What one virtual host sends to another is bridged, and not for our rules.
+    "net.bridge.bridge-nf-call-iptables": 0,
+    "net.bridge.bridge-nf-call-arptables": 0,
+}
+LINK_SYSCTLS = {
+    "net.ipv4.conf.{link}.rp_filter": 1,
+    "net.ipv4.conf.{link}.proxy_arp": 1,
+    "net.ipv4.neigh.{link}.proxy_delay": 0,
+}
+INWARD = (
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+    "192.0.0.0/24", "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
+    "203.0.113.0/24", "224.0.0.0/3",
+)  # fmt: skip
+"""What is not the internet: private, local and special ranges."""
+
+
+def machine_link(settings: Settings) -> str:
+    """The machine's end: it has the address and the one route for floating IPs."""
+    return f"{settings.name}-ext"
+
+
+def mac(settings: Settings) -> str:
+    """Of the edge on the external network, where it stands for the machine: the same for ever, as
+    routers do not ask again.
+    """
+    octets = ipaddress.ip_address(settings.public_address).packed
+    return ":".join(f"{octet:02x}" for octet in (0x0A, 0, *octets))
+
+
+def ensure(settings: Settings) -> None:
+    """Rules first, so that no packet passes without them."""
+    name = settings.edge_name
+    links.ensure_namespace(name)
+    outside = links.addresses() if settings.outbound else []
+    process.run(["nft", "-f", "-"], stdin=rules(settings, outside), namespace=name)
+    prefix = int(settings.public_cidr.partition("/")[2])
+    links.ensure_bridge(PUBLIC, namespace=name, mac=mac(settings))
+    links.ensure_address(PUBLIC, address=settings.edge_address, prefix=prefix, namespace=name)
+    links.ensure_veth(links.Veth(name=machine_link(settings), inner=MACHINE, inner_namespace=name))
+    _set(_sysctls(), name)
+    links.ensure_default_route(MACHINE, gateway=settings.public_address, namespace=name)
+    links.ensure_address(machine_link(settings), address=settings.public_address, prefix=prefix)
+
+
+def delete(settings: Settings) -> None:
+    links.delete_link(machine_link(settings))
+    links.delete_namespace(settings.edge_name)
+
+
+def rules(settings: Settings, machine_addresses: Collection[str]) -> str:
+    """What passes, as one transaction of nft that replaces what was there.
+
+    TCP is not tracked: a packet that opens a connection shows it. So tenants cannot fill the table
+    of connections, which the machine bounds for all, and what is open outlives the edge. What the
+    machine opens by other protocols is tracked, for the answers.
+    """
+    here, ports = settings.public_address, f"{settings.api_port}, {settings.pipeline_port}"
+    return f"""\
+table inet edge
+delete table inet edge
+table inet edge {{
+  chain prerouting {{
+    type filter hook prerouting priority raw; policy accept;
+    meta l4proto tcp notrack
+    iifname "{PUBLIC}" icmp type echo-request notrack
+  }}
+  chain input {{
+    type filter hook input priority filter; policy drop;
+  }}
+  chain forward {{
+    type filter hook forward priority filter; policy drop;
+    iifname "{MACHINE}" oifname "{PUBLIC}" accept
+    iifname "{PUBLIC}" oifname "{MACHINE}" jump tenants
+  }}
+  chain tenants {{
+    tcp flags & (syn | ack) != syn accept
+    ct state established,related accept
+    ip daddr {here} tcp dport {{ {ports} }} accept
+    ip daddr {here} icmp type echo-request accept
+    icmp type {{ destination-unreachable, time-exceeded, parameter-problem }} accept
+{_outbound(settings, machine_addresses)}\
+    meta l4proto tcp reject with tcp reset
+  }}
+}}
+"""
+
+
+def _outbound(settings: Settings, machine_addresses: Collection[str]) -> str:
+    if not settings.outbound:
+        return ""
+    inward = [ipaddress.IPv4Network(cidr) for cidr in (*INWARD, *machine_addresses)]
+    merged = ", ".join(str(one) for one in ipaddress.collapse_addresses(inward))
+    return f"    ip daddr != {{ {merged} }} accept\n"
+
+
+def _sysctls() -> list[str]:
+    of_links = {
+        key.format(link=link): value
+        for link in (MACHINE, PUBLIC)
+        for key, value in LINK_SYSCTLS.items()
+    }
+    return [f"{key}={value}" for key, value in (SYSCTLS | of_links).items()]
+
+
+def _set(assignments: Sequence[str], namespace: str) -> None:
+    """Unknown ones are passed over: a kernel may have no IPv6, or no filter for bridges."""
+    process.run(["sysctl", "--quiet", "--ignore", "--write", *assignments], namespace=namespace)

@@ -1,0 +1,182 @@
+"""Between the machine and what is tenants': what passes, told on an engine host where an address on
+its external bridge stands for a server behind its router. With real servers: test_operation.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from tests.system.conftest import EngineHost
+from tests.system.live import eventually
+
+from kumoi.base.process import run
+from kumoi.hosts import edge, links
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+ECHO = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
+    mine.bind(("0.0.0.0", int(sys.argv[1])))
+    print("ready", flush=True)
+    while True:
+        said, sender = mine.recvfrom(100)
+        mine.sendto(said, sender)
+"""
+CONNECT = """
+import socket, sys
+with socket.socket() as tried:
+    tried.settimeout(3)
+    print(tried.connect_ex((sys.argv[1], int(sys.argv[2]))))
+"""
+SEND = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
+    mine.sendto(b"hello", (sys.argv[1], int(sys.argv[2])))
+"""
+FAR = "192.88.99.1"  # Of nobody any more, and no private address.
+ECHO_PORT = 7007
+BOUND_S = 10.0
+
+
+def tenant_address(host: EngineHost) -> str:
+    """An address of the external network in the host's namespace, which goes to the machine by its
+    gateway as a router would.
+    """
+    settings = host.settings
+    cidr = ipaddress.ip_network(settings.public_cidr)
+    address = str(cidr[20])
+    for line in (
+        f"address replace {address}/{cidr.prefixlen} dev br-ex",
+        "link set dev br-ex up",
+        f"route replace default via {settings.public_address}",
+    ):
+        run(["ip", "-n", settings.host_name, *line.split()])
+    eventually(lambda: pinged(address), within_s=BOUND_S, what=f"a ping of {address}")
+    return address
+
+
+def pinged(address: str, *, namespace: str | None = None) -> bool:
+    ask = ["ping", "-c", "1", "-W", "1", address]
+    return run(ask, namespace=namespace, check=False).status == 0
+
+
+def inside(host: EngineHost, program: str, *words: str) -> str:
+    """What a program says that runs where tenants are."""
+    ask = [sys.executable, "-c", program, *words]
+    return run(ask, namespace=host.settings.host_name).out.strip()
+
+
+@contextlib.contextmanager
+def listening(kind: socket.SocketKind, address: str, port: int = 0) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, kind) as opened:
+        opened.settimeout(BOUND_S)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((address, port))
+        if kind is socket.SOCK_STREAM:
+            opened.listen()
+        yield opened
+
+
+@contextlib.contextmanager
+def echoing(host: EngineHost) -> Iterator[None]:
+    """A program where tenants are, which sends back what comes by UDP."""
+    inside = ["ip", "netns", "exec", host.settings.host_name]
+    with subprocess.Popen(
+        [*inside, sys.executable, "-c", ECHO, str(ECHO_PORT)], stdout=subprocess.PIPE, text=True
+    ) as echo:
+        try:
+            assert echo.stdout is not None
+            assert echo.stdout.readline() == "ready\n"
+            yield
+        finally:
+            echo.kill()
+
+
+def test_tenants_open_the_api_and_the_pipeline_of_the_machine_and_nothing_else(
+    engine_host: EngineHost,
+) -> None:
+    engine_host.up()
+    there = tenant_address(engine_host)
+    settings = engine_host.settings
+    here = settings.public_address
+    assert pinged(here, namespace=settings.host_name)
+    with (
+        listening(socket.SOCK_STREAM, here, settings.api_port),
+        listening(socket.SOCK_STREAM, here, settings.pipeline_port),
+        listening(socket.SOCK_STREAM, "0.0.0.0") as foreign,
+        listening(socket.SOCK_DGRAM, "0.0.0.0") as deaf,
+    ):
+        tcp, udp = foreign.getsockname()[1], deaf.getsockname()[1]
+        for port in (settings.api_port, settings.pipeline_port):
+            assert inside(engine_host, CONNECT, here, str(port)) == "0"
+        for address in set(links.addresses()) - {"127.0.0.1", settings.underlay_address}:
+            inside(engine_host, SEND, address, str(udp))
+            assert inside(engine_host, CONNECT, address, str(tcp)) == str(errno.ECONNREFUSED)
+        assert inside(engine_host, CONNECT, here, str(settings.api_port)) == "0"
+        assert not select.select([deaf], [], [], 0)[0]  # What was sent first has had its time.
+        with socket.create_connection((here, tcp), BOUND_S):
+            """They listen: the machine itself opens them."""
+    with echoing(engine_host), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(BOUND_S)
+        for said in (b"one", b"two"):  # What the machine opens is answered, whatever it is.
+            asking.sendto(said, (there, ECHO_PORT))
+            assert asking.recv(100) == said
+
+
+def test_outbound_opens_the_internet_and_not_what_is_the_machines_when_up_is_called(
+    engine_host: EngineHost,
+) -> None:
+    engine_host.up()
+    file = engine_host.state / "kumoi.toml"
+    file.write_text(file.read_text().replace("outbound = false", "outbound = true"))
+    engine_host.up()
+    tenant_address(engine_host)
+    far = f"{engine_host.name}-far"
+    run(["ip", "link", "add", "name", far, "type", "bridge"])
+    try:
+        run(["ip", "address", "add", f"{FAR}/32", "dev", far])
+        run(["ip", "link", "set", "dev", far, "up"])
+        with listening(socket.SOCK_STREAM, "0.0.0.0") as foreign:
+            port = str(foreign.getsockname()[1])
+            here = engine_host.settings.public_address
+            assert inside(engine_host, CONNECT, FAR, port) == "0"
+            assert inside(engine_host, CONNECT, here, port) == str(errno.ECONNREFUSED)
+            engine_host.up()
+            assert inside(engine_host, CONNECT, FAR, port) == str(errno.ECONNREFUSED)
+    finally:
+        links.delete_link(far)
+
+
+def test_up_replaces_the_bridge_that_stood_in_the_machine_before_there_was_an_edge(
+    engine_host: EngineHost,
+) -> None:
+    engine_host.up()
+    settings = engine_host.settings
+    link, host = edge.machine_link(settings), settings.host_name
+    run(["ip", "netns", "delete", settings.edge_name])
+    eventually(lambda: link not in links.names(), within_s=BOUND_S, what="the edge is gone")
+    for line in (
+        f"link add name {link} type bridge",
+        f"link add name {link}h type veth peer name eth1 netns {host}",
+        f"link set dev {link}h master {link} up",
+        f"link set dev {link} up",
+        f"address add {settings.public_address}/25 dev {link}",
+        f"-n {host} link set dev eth1 up",
+    ):
+        run(["ip", *line.split()])
+    engine_host.up()
+    assert f"{link}h" not in links.names()
+    assert "veth" in run(["ip", "-d", "link", "show", "dev", link]).out
+    tenant_address(engine_host)
+    engine_host.kumoi("down", "--purge")
+    assert {name for name in links.names() if name.startswith(engine_host.name)} == set()
+    assert settings.edge_name not in run(["ip", "netns", "list"]).out

@@ -1,0 +1,60 @@
+"""What passes between the machine and tenants, as nft is told it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from kumoi.config import Settings
+from kumoi.hosts import edge
+
+SETTINGS = Settings(name="t1", public_cidr="10.0.4.0/24", underlay_cidr="10.0.5.0/28")
+RULES = """\
+table inet edge
+delete table inet edge
+table inet edge {
+  chain prerouting {
+    type filter hook prerouting priority raw; policy accept;
+    meta l4proto tcp notrack
+    iifname "public" icmp type echo-request notrack
+  }
+  chain input {
+    type filter hook input priority filter; policy drop;
+  }
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    iifname "machine" oifname "public" accept
+    iifname "public" oifname "machine" jump tenants
+  }
+  chain tenants {
+    tcp flags & (syn | ack) != syn accept
+    ct state established,related accept
+    ip daddr 10.0.4.1 tcp dport { 5000, 5002 } accept
+    ip daddr 10.0.4.1 icmp type echo-request accept
+    icmp type { destination-unreachable, time-exceeded, parameter-problem } accept
+    meta l4proto tcp reject with tcp reset
+  }
+}
+"""
+
+
+def test_rules() -> None:
+    assert edge.rules(SETTINGS, []) == RULES
+
+
+def test_outbound_lets_servers_reach_the_internet_and_no_address_of_the_machine() -> None:
+    outbound = Settings(public_cidr="10.0.4.0/24", outbound=True)
+    told = edge.rules(outbound, ["198.41.0.4", "10.0.4.1", "192.168.1.7"])
+    (line,) = set(told.splitlines()) - set(RULES.splitlines())
+    found = re.fullmatch(r"    ip daddr != \{ (.*) \} accept", line)
+    assert found
+    kept = [ipaddress.ip_network(cidr) for cidr in found[1].split(", ")]
+    for address in ("198.41.0.4", "10.0.4.1", "192.168.1.7", "172.17.0.1", "169.254.1.1"):
+        assert any(ipaddress.ip_address(address) in one for one in kept), address
+    assert not any(ipaddress.ip_address("198.41.0.5") in one for one in kept)
+    assert not any(one.overlaps(other) for one in kept for other in kept if one is not other)
+
+
+def test_the_edge_keeps_its_link_address_and_another_cloud_has_another() -> None:
+    assert edge.mac(SETTINGS) == "0a:00:0a:00:04:01"
+    assert edge.mac(Settings(public_cidr="10.0.6.0/24")) != edge.mac(SETTINGS)
