@@ -35,34 +35,20 @@ def customer(live: LiveCloud, tmp_path: Path) -> Iterator[Tenant]:
         yield made
 
 
-def listed(live: LiveCloud) -> tuple[set[int], dict[str, Any]]:
-    """TCP ports told to answer at the machine's public address."""
-    told = json.loads(live.kumoi("exposure", "--json").out)
-    address = live.settings.public_address
-    ports = {
-        one["port"]
-        for one in told["endpoints"]
-        if one["place"] == "machine"
-        and one["protocol"] == "tcp"
-        and one["address"] in {address, "0.0.0.0", "::"}
-        and one["port"] <= PORTS
-    }
-    return ports, told
-
-
 def test_a_tenant_finds_open_just_what_exposure_tells(live: LiveCloud, customer: Tenant) -> None:
     server = customer.server("scanner")
     floating = customer.floating(server)
     eventually(lambda: reaches_outside(customer, server), within_s=30, what="the gateway")
-    before, told = listed(live)
+    told = json.loads(live.kumoi("exposure", "--json").out)
     scanned = customer.root(server, "python3", "-c", SCAN, live.settings.public_address).out
-    after, _ = listed(live)
     found = {int(word) for word in scanned.split()}
-    assert before & after <= found <= before | after  # Others start and stop programs meanwhile.
-    assert {live.settings.api_port, live.settings.pipeline_port} <= found
+    assert found == {live.settings.api_port, live.settings.pipeline_port}
+    opened = [one for one in told["endpoints"] if "tenants" in one["reached_by"]]
+    assert {one["port"] for one in opened} == found
+    assert {one["unit"] for one in told["endpoints"]} == {"api", "pipeline"}
+    (host_api,) = [one for one in told["endpoints"] if one["port"] == live.settings.host_api_port]
+    assert host_api["reached_by"].startswith("the underlay")
 
-    ours = {one["unit"] for one in told["endpoints"]} - {"not of this cloud"}
-    assert ours == {"api", "pipeline"}
     (mine,) = [one for one in told["floating_ips"] if one["address"] == floating]
     assert mine["server"] == "scanner"
     assert mine["opened"] == ["icmp from 0.0.0.0/0", "tcp 22 from 0.0.0.0/0"]

@@ -1,8 +1,9 @@
 """`kumoi exposure`: every address and port that a tenant, or the outside, can reach, and who answers.
 
-Sockets come from the kernel, what belongs to tenants from the public API. A tenant's packets leave
-its router by the machine's address on the external network; the machine answers on each of its own
-addresses, so whatever listens on more than loopback counts as reached by tenants.
+Sockets come from the kernel, tunnels from the switch, what belongs to tenants from the public API.
+Tenants' packets come to the machine by the edge alone, whose rules let them open the APIs and the
+pipeline (hosts/edge.py). Others come by the machine's own networks, and what stops those is the
+machine's own firewall, so whatever listens on more than loopback counts as reached by them.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
 LOOPBACK = "this machine only"
-EVERYBODY = "tenants by their routers, this machine's networks"
-UNDERLAY = "the underlay between hosts"
+TENANTS = "tenants by their routers, this machine's networks"
+UNDERLAY = "the underlay between hosts, this machine's networks"
+NETWORKS = "this machine's networks"
 NOT_OURS = "not of this cloud"
 SERVICE_OWNERS = ("network:dhcp", "network:distributed", "network:local_ip", "neutron:")
 ANY = "any"
@@ -104,15 +106,29 @@ def run(args: argparse.Namespace) -> int:
 def endpoints(settings: Settings) -> list[Endpoint]:
     """Those of this cloud wherever they listen, and those of others that its tenants can reach."""
     here = [
-        _endpoint(one, "machine", LOOPBACK if one.bound.is_loopback else EVERYBODY)
+        _endpoint(one, "machine", reached_by(settings, one.bound))
         for one in sockets.of_machine(settings)
-        if one.unit or not (one.bound.is_loopback or _is_link_local(one.bound))
+        if one.unit or reached_by(settings, one.bound) == TENANTS
     ]
     inside = [
         _endpoint(one, settings.host_name, LOOPBACK if one.bound.is_loopback else UNDERLAY)
-        for one in sockets.of_host(settings)
+        for one in (*sockets.of_host(settings), *sockets.of_switch(settings))
     ]
     return here + inside
+
+
+def reached_by(settings: Settings, bound: sockets.Bound) -> str:
+    """Who can open a socket of the machine."""
+    public = (settings.api_port, settings.pipeline_port)
+    if bound.is_loopback:
+        return LOOPBACK
+    if (
+        bound.protocol == "tcp"
+        and bound.port in public
+        and (bound.is_any or bound.address == settings.public_address)
+    ):
+        return TENANTS
+    return UNDERLAY if bound.address == settings.underlay_address else NETWORKS
 
 
 def floating_ips(cloud: Connection) -> list[Floating]:
@@ -184,10 +200,6 @@ def _endpoint(one: sockets.Listener, place: str, reached_by: str) -> Endpoint:
         unit=one.unit or NOT_OURS,
         reached_by=reached_by,
     )
-
-
-def _is_link_local(bound: sockets.Bound) -> bool:
-    return ipaddress.ip_address(bound.address).is_link_local
 
 
 def _count_tenant_networks(cloud: Connection) -> int:

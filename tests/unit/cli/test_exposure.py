@@ -5,7 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from kumoi.cli.exposure import opened
+import pytest
+
+from kumoi.cli.exposure import LOOPBACK, NETWORKS, TENANTS, UNDERLAY, opened, reached_by
+from kumoi.config import Settings
+from kumoi.hosts.sockets import Bound
 
 
 def rule(**changes: Any) -> SimpleNamespace:
@@ -39,3 +43,24 @@ def test_rules_are_told_by_what_they_let_in_and_from_where() -> None:
 
 def test_what_goes_out_and_other_groups_open_nothing() -> None:
     assert opened([rule(direction="egress"), rule(security_group_id="other")], {"web"}) == []
+
+
+@pytest.mark.parametrize(
+    ("protocol", "address", "port", "who"),
+    [
+        ("tcp", "10.1.0.1", 5000, TENANTS),
+        ("tcp", "0.0.0.0", 5002, TENANTS),
+        ("tcp", "::", 5002, TENANTS),
+        ("udp", "0.0.0.0", 5000, NETWORKS),
+        ("tcp", "10.1.0.1", 22, NETWORKS),
+        ("tcp", "0.0.0.0", 22, NETWORKS),
+        ("tcp", "10.2.0.1", 5001, UNDERLAY),
+        ("tcp", "127.0.0.1", 5000, LOOPBACK),
+        ("tcp", "192.168.0.1", 5000, NETWORKS),
+    ],
+)
+def test_tenants_reach_what_the_edge_lets_through(
+    protocol: str, address: str, port: int, who: str
+) -> None:
+    settings = Settings(public_cidr="10.1.0.0/24", underlay_cidr="10.2.0.0/28")
+    assert reached_by(settings, Bound(protocol, address, port, 0)) == who
