@@ -53,7 +53,7 @@ def page(
         query = query.where(table.c[column].in_(list(values)))
     sorts = _sorts(table, listing)
     if listing.marker is not None:
-        query = query.where(_after(connection, table, sorts, listing.marker))
+        query = query.where(_after(connection, table, sorts, listing.marker, conditions))
     query = query.order_by(*(_ordered(table.c[sort.key], sort) for sort in sorts))
     if listing.limit is not None:
         query = query.limit(listing.limit)
@@ -76,9 +76,17 @@ def _sorts(table: sa.Table, listing: Listing) -> tuple[Sort, ...]:
 
 
 def _after(
-    connection: Connection, table: sa.Table, sorts: Sequence[Sort], marker: str
+    connection: Connection,
+    table: sa.Table,
+    sorts: Sequence[Sort],
+    marker: str,
+    conditions: Sequence[sa.ColumnElement[bool]],
 ) -> sa.ColumnElement[bool]:
-    last = connection.execute(sa.select(table).where(table.c.id == marker)).mappings().first()
+    """Beyond the marker, which must be one that the caller may see: what comes before and after
+    another's would tell of it.
+    """
+    query = sa.select(table).where(table.c.id == marker, *conditions)
+    last = connection.execute(query).mappings().first()
     if last is None:
         raise Invalid(f"marker {marker} could not be found", field="marker")
     cases: list[sa.ColumnElement[bool]] = []

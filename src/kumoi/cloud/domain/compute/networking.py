@@ -184,5 +184,7 @@ def _check_port(connection: Connection, caller: Caller, key: str) -> None:
         found = port_domain.get(connection, caller, key)
     except NotFound as cause:
         raise Invalid(f"Port {key} could not be found.", field="networks") from cause
+    if not caller.sees(found.project_id):  # Seen only since it is on the caller's network.
+        raise Invalid(f"Port {key} could not be found.", field="networks")
     if found.device_id:
         raise Conflict(f"Port {key} is still in use.")

@@ -83,7 +83,7 @@ def create_bound(
     network = network_domain.get(connection, caller, wanted.network_id)
     port_permission.require_may_create(caller, network, wanted)
     security_group.require_all(connection, caller, wanted.security_group_ids or ())
-    mates = store.of_devices(connection, [device_id])
+    mates = store.of_servers(connection, [device_id])
     bound = replace(
         wanted,
         host=host,
@@ -132,8 +132,8 @@ def bind(
         raise not_found(port_id)
     if row.device_id not in ("", device_id):
         raise Conflict(f"Port {port_id} is still in use.", kind="PortInUse")
-    mates = [mate for mate in store.of_devices(connection, [device_id]) if mate.id != port_id]
-    is_new = row.device_id == ""
+    mates = [mate for mate in store.of_servers(connection, [device_id]) if mate.id != port_id]
+    is_new = not row.host
     values: dict[str, Any] = {
         "host": host,
         "device_id": device_id,
@@ -155,7 +155,7 @@ def unbind(connection: Connection, port_id: str, now: datetime) -> None:
 
 def release_device(connection: Connection, device_id: str, now: datetime) -> None:
     """The server is gone: ports made for it go, a user's own are released."""
-    for row in store.of_devices(connection, [device_id]):
+    for row in store.of_servers(connection, [device_id]):
         if row.delete_with_device:
             remove(connection, row, now)
         else:
@@ -164,7 +164,7 @@ def release_device(connection: Connection, device_id: str, now: datetime) -> Non
 
 def of_device(connection: Connection, device_id: str) -> list[Port]:
     """In the order in which they were bound."""
-    return store.of_devices(connection, [device_id])
+    return store.of_servers(connection, [device_id])
 
 
 def get(connection: Connection, caller: Caller, key: str) -> Port:

@@ -73,7 +73,7 @@ def wirings(
     connection: Connection, device_ids: Collection[str]
 ) -> dict[str, tuple[WiredPort, ...]]:
     """The ports of several servers; a server without ports is left out."""
-    ports = port_store.of_devices(connection, device_ids)
+    ports = port_store.of_servers(connection, device_ids)
     subnets = subnet_store.many(
         connection, {subnet_id for port in ports for subnet_id, _ in port.fixed_ips}
     )
@@ -88,7 +88,7 @@ def addresses(
     connection: Connection, device_ids: Collection[str]
 ) -> dict[str, tuple[DeviceAddress, ...]]:
     """All addresses of several servers, floating ones after the fixed one they lead to."""
-    ports = port_store.of_devices(connection, device_ids)
+    ports = port_store.of_servers(connection, device_ids)
     networks = network_store.many(connection, {port.network_id for port in ports})
     floating = {
         (row.port_id, row.fixed_ip_address): row.floating_ip_address
@@ -109,7 +109,7 @@ def addresses(
 
 def group_names(connection: Connection, device_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
     """The names of the security groups of several servers, each group once."""
-    ports = port_store.of_devices(connection, device_ids)
+    ports = port_store.of_servers(connection, device_ids)
     used = {group_id for port in ports for group_id in port.security_group_ids}
     groups = security_group_store.many(connection, used)
     found: dict[str, dict[str, str]] = defaultdict(dict)

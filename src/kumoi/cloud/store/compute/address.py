@@ -31,15 +31,19 @@ class PortRow(NamedTuple):
 
 
 def ports(connection: Connection, server_ids: Collection[str]) -> Iterator[PortRow]:
-    """In the order in which they were attached."""
-    query = sa.select(
-        port.c.device_id,
-        port.c.id,
-        port.c.network_id,
-        port.c.mac_address,
-        port.c.fixed_ips,
-        port.c.security_group_ids,
-    ).order_by(port.c.device_index, port.c.id)
+    """In the order in which they were attached. As network/port.py's `of_servers`."""
+    query = (
+        sa.select(
+            port.c.device_id,
+            port.c.id,
+            port.c.network_id,
+            port.c.mac_address,
+            port.c.fixed_ips,
+            port.c.security_group_ids,
+        )
+        .where(port.c.host != "")
+        .order_by(port.c.device_index, port.c.id)
+    )
     for row in _among(connection, query, port.c.device_id, server_ids):
         yield PortRow(*row)
 

@@ -327,7 +327,7 @@ def batches(
     Raises Invalid (field `sort_key`, `marker`).
     """
     order = _order(sorts)
-    last = None if marker is None else get(connection, marker)
+    last = None if marker is None else _marker(connection, where, marker)
     if marker is not None and last is None:
         raise Invalid(f"marker [{marker}] not found", field="marker")
     size = min(size, BATCH)
@@ -344,6 +344,15 @@ def batches(
         if len(rows) < size:
             return
         last = rows[-1]
+
+
+def _marker(connection: Connection, where: Where, key: str) -> Server | None:
+    """The row to go on after, if it is of the projects asked for: what comes before and after
+    another's would tell of it.
+    """
+    row = get(connection, key)
+    projects = where.among.get("project_id")
+    return row if row and (projects is None or row.project_id in projects) else None
 
 
 def _conditions(where: Where) -> list[sa.ColumnElement[bool]]:

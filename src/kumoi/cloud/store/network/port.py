@@ -108,6 +108,14 @@ def of_devices(connection: Connection, device_ids: Collection[str]) -> list[Port
     return schema.fetch_among(connection, query, port.c.device_id, device_ids, Port)
 
 
+def of_servers(connection: Connection, server_ids: Collection[str]) -> list[Port]:
+    """The ports that servers have been given, which have a host, in the same order. Anybody may
+    write any server's id into an unbound port of theirs: that makes it nobody's.
+    """
+    query = sa.select(port).where(port.c.host != "").order_by(port.c.device_index, port.c.id)
+    return schema.fetch_among(connection, query, port.c.device_id, server_ids, Port)
+
+
 def on_subnet(
     connection: Connection, subnet_id: str, *, device_owner: str | None = None
 ) -> list[Port]:
