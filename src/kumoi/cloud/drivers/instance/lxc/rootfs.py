@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ Result = TypeVar("Result")
 PASSWD_BYTES_MAX = 1 << 20
 LOGIN_NAME = "debian"
 LOGIN_UID = 1_000
+_ID = re.compile(r"[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,17 +166,19 @@ def write_files(mounts: Mounts, image: Path, files: tuple[File, ...]) -> None:
 def find_login(root: int) -> Login:
     """The user `debian` of an image, else its first ordinary user, else root."""
     try:
-        descriptor = kernel.open_inside(root, "etc/passwd", flags=os.O_RDONLY)
+        descriptor = kernel.open_inside(root, "etc/passwd", flags=os.O_RDONLY | os.O_NONBLOCK)
     except OSError as cause:
         raise Permanent("the image has no /etc/passwd") from cause
     with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # A pipe: nobody ever writes to it.
+            raise Permanent("the image's /etc/passwd is no file")
         text = file.read(PASSWD_BYTES_MAX).decode(errors="replace")
     users = [line.split(":") for line in text.splitlines() if line.count(":") == 6]  # noqa: PLR2004 - passwd(5)
     for chosen in (
         [user for user in users if user[0] == LOGIN_NAME],
         [user for user in users if user[2] == str(LOGIN_UID)],
     ):
-        if chosen and chosen[0][2].isdigit() and chosen[0][3].isdigit():
+        if chosen and _ID.fullmatch(chosen[0][2]) and _ID.fullmatch(chosen[0][3]):
             _, _, uid, gid, _, home, _ = chosen[0]
             if max(int(uid), int(gid)) < idmap.RANGE and home.startswith("/"):
                 return Login(int(uid), int(gid), home)

@@ -43,6 +43,7 @@ _SQUASHFS_MEMORY_BYTES = 1 << 30
 _SQUASHFS_CACHE_MIB = "32"
 _SQUASHFS_THREADS = "2"
 _MAGIC_BYTES = 8
+_XZ_MEMORY_BYTES = 256 << 20  # A file may ask for 4 GiB; the best compression asks for 65 MiB.
 ENDS_WITH_US = ("setpriv", "--pdeathsig=KILL")
 """A killed agent's programs would write on while the next agent removes what they made."""
 _CAPABILITY = "security.capability"
@@ -111,6 +112,7 @@ def _untar(file: Path, target: Path, option: str | None) -> None:
                 "--exclude=./dev/*", "--exclude=dev/*", *options,
                 f"--file={file}", f"--directory={target}",
             ],
+            env={"XZ_DEFAULTS": f"--memlimit-decompress={_XZ_MEMORY_BYTES}"},
             timeout_s=TIMEOUT_S,
             give_up=room.is_exceeded,
         )  # fmt: skip
