@@ -14,10 +14,23 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 
+OWNERS_ONLY = 0o600
+
 
 def upgrade(url: str, folder: Path) -> None:
     """Run what is missing, each migration in a transaction of its own."""
     command.upgrade(_config(url, folder), "head")
+
+
+def keep_private(url: str) -> None:
+    """A store that is a file is its owner's only, with the files that SQLite makes beside it."""
+    path = sa.make_url(url).database if url.startswith("sqlite") else None
+    if path:
+        Path(path).touch(mode=OWNERS_ONLY)
+        for suffix in ("", "-wal", "-shm"):
+            beside = Path(path + suffix)
+            if beside.exists():
+                beside.chmod(OWNERS_ONLY)
 
 
 def differences(url: str, metadata: sa.MetaData) -> list[str]:

@@ -10,5 +10,8 @@ FOLDER = Path(__file__).parent / "migrations"
 
 
 def upgrade(url: str) -> None:
-    """Bring the cloud's store to the newest migration."""
+    """Bring the cloud's store to the newest migration. It holds hashes of passwords and tenants'
+    user data.
+    """
+    migrate.keep_private(url)
     migrate.upgrade(url, FOLDER)
