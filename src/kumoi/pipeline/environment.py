@@ -203,12 +203,13 @@ class _Tree:
         self._lines: dict[str, int] = {}
         self._nodes = 0
         try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            self.value = self._value(yaml.compose(text, Loader=yaml.SafeLoader), "")
         except yaml.YAMLError as cause:
             mark = getattr(cause, "problem_mark", None)
             where = f"{FILE_NAME}:{mark.line + 1}" if mark else FILE_NAME
             raise Invalid(f"{where}: is not YAML", field="") from cause
-        self.value = self._value(node, "")
+        except RecursionError as cause:
+            raise Invalid(f"{FILE_NAME}: is nested too deeply", field="") from cause
 
     def _value(self, node: yaml.Node | None, path: str) -> Any:
         """Values by hand, so that a key given twice and a reference that explodes are refused."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from kumoi.base.errors import Invalid
-from kumoi.base.process import run
+from kumoi.base.errors import Invalid, TooLarge
+from kumoi.base.process import ProcessFailed, run
 from kumoi.pipeline import environment
 
 TIMEOUT_S = 30.0
+TREE_MAX_BYTES = 1 << 30
 HEADS = "refs/heads/"
 LS_TREE_FIELDS = 4
 # Nobody's own configuration.
@@ -43,10 +44,19 @@ def read_file(path: Path, commit: str) -> environment.Environment:
 
 
 def archive(path: Path, commit: str, into: Path) -> None:
-    """The commit's files as a tar."""
-    argv = ["git", "--git-dir", str(path), "archive", "--format=tar", commit]
-    with into.open("wb") as out:
-        run(argv, env=ENVIRONMENT, stdout=out, timeout_s=TIMEOUT_S)
+    """The commit's files as a tar. Raises TooLarge: a few KiB of commit may name the same files any
+    number of times.
+    """
+    bounded = ["prlimit", f"--fsize={TREE_MAX_BYTES}", "--core=0"]
+    argv = [*bounded, "git", "--git-dir", str(path), "archive", "--format=tar", commit]
+    try:
+        with into.open("wb") as out:
+            run(argv, env=ENVIRONMENT, stdout=out, timeout_s=TIMEOUT_S)
+    except ProcessFailed as cause:
+        if into.stat().st_size < TREE_MAX_BYTES:
+            raise
+        most = TREE_MAX_BYTES >> 20
+        raise TooLarge(f"the commit's files are more than {most} MiB") from cause
 
 
 def git(path: Path, *args: str) -> str:

@@ -18,7 +18,7 @@ import msgspec
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
-from kumoi.base.errors import Invalid
+from kumoi.base.errors import Invalid, KumoiError
 from kumoi.base.ids import new_hex_id
 from kumoi.config import Settings
 from kumoi.engine.db import Database
@@ -108,7 +108,10 @@ class Heads:
         with self._database.read() as connection:
             found = repository.list_all(connection)
         for each in found:
-            self.look(each)
+            try:
+                self.look(each)
+            except KumoiError as error:  # One that is broken must not keep the others waiting.
+                log.failure("repository.not_read", error, repository=each.id)
 
     def look(self, found: Repository) -> list[str]:
         """Bring one repository's branches and runs together; the ids of the runs that began."""

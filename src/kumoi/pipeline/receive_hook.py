@@ -16,6 +16,7 @@ TIMEOUT_S = 20.0
 ANSWER_MAX_BYTES = 65_536
 HEADS = "refs/heads/"
 HEADS_MAX = 20
+BRANCH_MAX = 200
 
 
 def main(argv: list[str], lines: list[str]) -> int:
@@ -35,6 +36,9 @@ def _check(heads: list[tuple[str, str]]) -> int:
     from kumoi.pipeline.git import read_file  # noqa: PLC0415
 
     for new, ref in heads:
+        if len(ref) > len(HEADS) + BRANCH_MAX:
+            print(f"a branch's name has {BRANCH_MAX} characters at most", file=sys.stderr)  # noqa: T201
+            return 1
         try:
             read_file(Path(os.environ.get("GIT_DIR", ".")), new)
         except Invalid as refused:

@@ -117,6 +117,12 @@ def test_references_that_explode_are_refused() -> None:
         parse(bomb)
 
 
+@pytest.mark.parametrize("text", ["servers: &a [*a]", "[" * 30_000, "{a: " * 5_000])
+def test_what_is_nested_without_end_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="is nested too deeply"):
+        parse(text)
+
+
 def test_a_large_file_is_refused() -> None:
     with pytest.raises(Invalid, match="larger than"):
         parse("#" * 70_000)

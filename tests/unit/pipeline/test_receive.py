@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from kumoi.base.clock import SetClock
-from kumoi.base.errors import Invalid
+from kumoi.base.errors import Invalid, TooLarge
 from kumoi.base.ids import new_id
 from kumoi.base.process import run as run_program
 from kumoi.config import Settings
 from kumoi.engine.db import Database
-from kumoi.pipeline import receive
+from kumoi.pipeline import git, receive
 from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.store import environment, repository, run
 from kumoi.pipeline.store.repository import Repository
@@ -124,6 +124,29 @@ def test_a_head_whose_file_cannot_be_read_is_a_failed_run(place: Place) -> None:
     [failed] = place.runs()
     assert failed.status == "failed"
     assert failed.reason == "kumoi.yaml:1: servers: expected 1 to 10 groups, got 0"
+
+
+def test_a_broken_repository_keeps_no_other_waiting(place: Place) -> None:
+    broken = Repository("0", "p0", "other", "broken", place.clock.now())
+    with place.database.write() as connection:
+        repository.ensure(connection, broken)
+    path = receive.ensure_repository(place.settings, "p0", "broken")
+    (path / "HEAD").write_text("nothing")
+    place.commit()
+    place.push()
+    place.heads.round()
+    assert len(place.runs()) == 1
+
+
+def test_a_commit_that_unpacks_to_too_much_leaves_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git, "TREE_MAX_BYTES", 10_240)
+    (place.work / "large").write_bytes(bytes(100_000))
+    commit = place.commit()
+    place.push()
+    with pytest.raises(TooLarge):
+        git.archive(place.bare, commit, place.work / "tree.tar")
 
 
 def test_a_repository_is_made_again_where_making_it_was_interrupted(place: Place) -> None:

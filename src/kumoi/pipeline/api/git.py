@@ -38,6 +38,8 @@ from kumoi.pipeline.store.repository import Repository
 PUSH = "git-receive-pack"
 FETCH = "git-upload-pack"
 BACKEND_TIMEOUT_S = 300.0
+BOUNDED = ("prlimit", f"--fsize={2 * LONG_BODY_MAX_BYTES}", f"--as={4 << 30}", "--core=0")
+"""A push may be compressed as a whole, and objects unpack in memory: neither may fill the machine."""
 PART_BYTES = 65_536
 PACKET_MAX = 1_000
 NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
@@ -137,7 +139,7 @@ def _ensure_delegation(pipeline: Pipeline, found: Repository, login: Login, call
 def _backend(asked: Asked, caller: Caller, found: Repository, body: IO[bytes]) -> Response:
     """Run git http-backend as the CGI program it is."""
     http = asked.http
-    rest = http.url.path.partition(".git/")[2]
+    rest = str(http.scope["path"]).partition(".git/")[2]
     body.seek(0, 2)
     size = body.tell()
     body.seek(0)
@@ -148,7 +150,7 @@ def _backend(asked: Asked, caller: Caller, found: Repository, body: IO[bytes]) -
         "GIT_PROTOCOL": http.headers.get("Git-Protocol", ""),
         "REQUEST_METHOD": http.method,
         "PATH_INFO": f"/{found.project_id}/{found.name}.git/{rest}",
-        "QUERY_STRING": http.url.query,
+        "QUERY_STRING": http.scope["query_string"].decode("latin-1"),
         "CONTENT_TYPE": http.headers.get("Content-Type", ""),
         "CONTENT_LENGTH": str(size),
         "HTTP_CONTENT_ENCODING": http.headers.get("Content-Encoding", ""),
@@ -157,7 +159,7 @@ def _backend(asked: Asked, caller: Caller, found: Repository, body: IO[bytes]) -
     }
     out = tempfile.TemporaryFile(dir=_spool(asked.pipeline))  # noqa: SIM115 - the answer closes it
     try:
-        run(["git", "http-backend"], stdin=body, stdout=out, env=environment,
+        run([*BOUNDED, "git", "http-backend"], stdin=body, stdout=out, env=environment,
             timeout_s=BACKEND_TIMEOUT_S)  # fmt: skip
         return _from_cgi(out)
     except BaseException:

@@ -6,11 +6,12 @@ so that a claim whose answer was lost can be made again, by the same runner and 
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -40,7 +41,7 @@ class Claim(msgspec.Struct):
 class Lines(msgspec.Struct):
     """`sequence` counts the runner's batches from 1; an empty text is a sign of life."""
 
-    sequence: int
+    sequence: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
     text: str
 
 
@@ -65,13 +66,13 @@ def claim(asked: Asked) -> Response:
     session = read(asked, Claim).session
     if len(session) < SESSION_MIN:
         raise Invalid(f"a session has at least {SESSION_MIN} characters", field="session")
-    found = asked.runner()
-    if found.session_hash not in ("", digest(session)):
-        raise Conflict("this token has been claimed", code="runner.claimed")
-    if found.job is None:
-        raise Conflict("the job is not ready yet", code="runner.early")
     now = asked.pipeline.clock.now()
     with asked.pipeline.database.write() as connection:
+        found = runner.get(connection, asked.runner().run_id) or asked.runner()
+        if found.session_hash not in ("", digest(session)):
+            raise Conflict("this token has been claimed", code="runner.claimed")
+        if found.job is None:
+            raise Conflict("the job is not ready yet", code="runner.early")
         runner.set_session(connection, found.run_id, digest(session))
         runner.set_seen(connection, found.run_id, now)
         flows.wake(connection, found.run_id, now)
@@ -88,7 +89,11 @@ def tree(asked: Asked) -> Response:
     settings = asked.pipeline.settings
     folder = Path(tempfile.mkdtemp(prefix="tree-", dir=settings.state / "git-spool"))
     path = folder / "tree.tar"
-    git.archive(receive.path_of(settings, owner.project_id, owner.name), of.commit, path)
+    try:
+        git.archive(receive.path_of(settings, owner.project_id, owner.name), of.commit, path)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return StreamingResponse(_once(path), media_type="application/x-tar")
 
 
@@ -110,17 +115,20 @@ def write_result(asked: Asked) -> Response:
     if len(told.checks) > CHECKS_MAX:
         raise Invalid(f"at most {CHECKS_MAX} checks", field="checks")
     checks = [
-        {**msgspec.to_builtins(check), "output": check.output[-OUTPUT_MAX:].replace("\x00", "")}
-        for check in told.checks
+        {**msgspec.to_builtins(check), "output": _shown(check.output)} for check in told.checks
     ]
     id = asked.runner().run_id  # noqa: A001 - a run's
     now = asked.pipeline.clock.now()
-    new = result.Result(id, Stage(told.stage), told.passed, told.reason[-OUTPUT_MAX:], checks)
+    new = result.Result(id, Stage(told.stage), told.passed, _shown(told.reason), checks)
     with asked.pipeline.database.write() as connection:
         runner.set_seen(connection, id, now)
         result.add(connection, new)
         flows.wake(connection, id, now)
     return Response(status_code=NO_CONTENT)
+
+
+def _shown(text: str) -> str:
+    return text[-OUTPUT_MAX:].replace("\x00", "")
 
 
 def _seen(connection: Connection, found: runner.Runner, now: datetime) -> None:
