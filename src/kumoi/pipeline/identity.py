@@ -118,15 +118,15 @@ class Identity:
         where = f"{self._url}/users/{caller.user_id}/application_credentials"
         wanted = DELEGATED_ROLE if DELEGATED_ROLE in caller.roles else min(caller.roles & ROLES)
         body = {"name": name, "roles": [{"name": wanted}], "description": "Made by a git push"}
-        secret = secrets.token_urlsafe(48)
         with asked("make an application credential"):
             session = self._session(self._password(login, caller.project_name))
             listed = session.get(where, params={"name": name}).json()["application_credentials"]
             for found in listed:
                 if found["name"] == name:
                     session.delete(f"{where}/{found['id']}")
-            made = session.post(where, json={"application_credential": {**body, "secret": secret}})
-        return Delegation(made.json()["application_credential"]["id"], Secret(secret))
+            made = session.post(where, json={"application_credential": body})
+        given = made.json()["application_credential"]
+        return Delegation(given["id"], Secret(given["secret"]))
 
     def works(self, given: Delegation) -> bool:
         """Whether the cloud still takes it."""

@@ -220,11 +220,17 @@ def test_a_credential_that_is_not_there_gives_nothing_away(
 def test_a_wrong_generated_secret_counts_as_a_failed_login(
     cloud: RunningCloud, demo: Connection, http: httpx.Client
 ) -> None:
-    given = {"id": create(demo).id, "secret": "guessed"}
+    made = create(demo)
+    given = {"id": made.id, "secret": "guessed"}
     identity = {"methods": ["application_credential"], "application_credential": given}
+    right = {
+        "methods": ["application_credential"],
+        "application_credential": {"id": made.id, "secret": made.secret},
+    }
     try:
         for _ in range(cloud.settings.login_attempts_per_minute):
             cloud.services.logins.failed("127.0.0.1")
+        assert http.post(TOKENS, json={"auth": {"identity": right}}).status_code == 201
         assert http.post(TOKENS, json={"auth": {"identity": identity}}).status_code == 429
         cloud.services.logins.forget("127.0.0.1")
         assert http.post(TOKENS, json={"auth": {"identity": identity}}).status_code == 401

@@ -129,8 +129,9 @@ def _by_credential(request: Request, given: Any) -> Login:
         found = authentication.find_credential(connection, given.named(), given.owner())
     secret = Secret(given.secret)
     if found is not None and credential_secret.is_generated(found.secret_hash):
-        logins.allow(request.source)
+        # Nobody guesses one: who knows it need not wait for others that fail from the same address.
         if not credential_secret.matches(found.secret_hash, secret):
+            logins.allow(request.source)
             logins.failed(request.source)
             raise Unauthenticated(REFUSED)
     else:
