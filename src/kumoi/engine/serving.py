@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import resource
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,13 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from kumoi.base.errors import UserError
+
 BACKLOG = 1_024
 KEEP_ALIVE_S = 75  # Longer than a long poll waits.
+HEAD_TIMEOUT_S = 30.0  # From the first byte of a request, or of a connection, to its last header.
+HEAD_MAX_BYTES = 128 << 10
+BODY_TIMEOUT_S = 60.0  # For what is read whole; see `reading`.
 GRACE_S = 5
 GC_YOUNG = 10_000  # Python's own 700 meets every list of servers many times.
 
@@ -47,8 +53,50 @@ class Listener:
     grace_s: int = GRACE_S
 
 
-class ClientCertificateProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, telling the application whose certificate it is."""
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1, which by itself waits for ever for a request's head, however long."""
+
+    _head_bytes = 0
+    _in_head = True
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._lose_patience_later()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._be_patient()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head and self._patience is None:
+            self._lose_patience_later()
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_MAX_BYTES:
+                self.send_400_response("The request's head is too long.")
+
+    def on_headers_complete(self) -> None:
+        self._be_patient()
+        self._in_head, self._head_bytes = False, 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        super().on_message_complete()
+
+    def _lose_patience_later(self) -> None:
+        self._patience = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
+
+    def _be_patient(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+
+class ClientCertificateProtocol(BoundedProtocol):
+    """And telling the application whose certificate it is."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -57,6 +105,12 @@ class ClientCertificateProtocol(HttpToolsProtocol):
         name = _common_name(certificate or {})
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope["extensions"] = {"tls": {"client_common_name": name}}
+
+
+class TooSlow(UserError):
+    """A client that keeps us waiting; it may ask again."""
+
+    code = "request.too_slow"
 
 
 class _Server(uvicorn.Server):
@@ -70,6 +124,7 @@ class _Server(uvicorn.Server):
 async def serve(listener: Listener) -> None:
     """Until cancelled; then what is under way has its grace."""
     _spare_the_collector()
+    _allow_connections()
     server = _Server(_config(listener))
     serving = asyncio.create_task(server.serve())
     try:
@@ -80,6 +135,22 @@ async def serve(listener: Listener) -> None:
             async with asyncio.timeout(listener.grace_s + 1):
                 await serving
         raise
+
+
+@contextlib.asynccontextmanager
+async def reading() -> AsyncIterator[None]:
+    """For reading a whole body. Raises TooSlow when it takes too long."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            yield
+    except TimeoutError as cause:
+        raise TooSlow(f"the body did not come within {BODY_TIMEOUT_S:g} s") from cause
+
+
+def _allow_connections() -> None:
+    """As many as the machine lets us have: by default a process has 1,024 of all descriptors."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _spare_the_collector() -> None:
@@ -103,10 +174,11 @@ def _config(listener: Listener) -> uvicorn.Config:
         listener.app,
         host=listener.host,
         port=listener.port,
-        http=ClientCertificateProtocol if wants_client else HttpToolsProtocol,
+        http=ClientCertificateProtocol if wants_client else BoundedProtocol,
         ws="none",
         lifespan="off",
         access_log=False,
+        proxy_headers=False,  # Nobody stands before us: a header says nothing of who calls.
         log_config=None,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,

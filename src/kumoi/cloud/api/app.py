@@ -19,13 +19,14 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from kumoi.base import log
-from kumoi.base.errors import KumoiError, NotFound, TooLarge, Unauthenticated, UserError
+from kumoi.base.errors import Invalid, KumoiError, NotFound, TooLarge, Unauthenticated, UserError
 from kumoi.base.ids import new_request_id
 from kumoi.cloud.api import errors, policy, versions
 from kumoi.cloud.api.request import Reply, Request
 from kumoi.cloud.api.routing import OPEN, Route, Router, Service
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.caller import Caller
+from kumoi.engine.serving import reading
 
 THREADS = {"": 16, "login": 2}  # Hashing has its own few, so that a flood of logins starves no one.
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -54,25 +55,24 @@ class App:
 
     async def _answer(self, http: HttpRequest) -> Response:
         request_id = new_request_id()
-        prefix, _, rest = http.url.path.lstrip("/").partition("/")
+        path: str = http.scope["path"]
+        prefix, _, rest = path.lstrip("/").partition("/")
         mounted = self._mounted.get(prefix)
         service_type = mounted.service.type if mounted else ""
         with log.bound(request=request_id):
             try:
                 if mounted is None:
-                    raise NotFound("resource", http.url.path)
+                    raise NotFound("resource", path)
                 reply = await self._handle(http, mounted, "/" + rest, request_id)
             except KumoiError as error:
                 reply = _refused(error, service_type)
             except ClientDisconnect:
                 reply = Reply(499)
             except Exception as error:  # noqa: BLE001 - the middleware: the outermost place
-                log.failure("request.failed", error, method=http.method, path=http.url.path)
+                log.failure("request.failed", error, method=http.method, path=path)
                 reply = errors.internal(service_type)
             if http.method not in READING:
-                log.event(
-                    "request.handled", method=http.method, path=http.url.path, status=reply.status
-                )
+                log.event("request.handled", method=http.method, path=path, status=reply.status)
         headers = versions.headers(http, service_type)
         return _response(reply, request_id, service_type, headers)
 
@@ -90,6 +90,8 @@ class App:
             source=http.client.host if http.client else "",
             microversion=versions.requested(http, service.type),
         )
+        if "\x00" in path or b"%00" in http.scope["query_string"]:
+            raise Invalid("the URL holds a NUL character", field="url")
         route, request.path = self._route(mounted, http.method, path, request.microversion)
         if route.policy != OPEN:
             self._authenticate(request)
@@ -139,10 +141,11 @@ class App:
         if declared.isdecimal() and int(declared) > limit:
             raise TooLarge(f"Request is too large: at most {limit} bytes")
         body = bytearray()
-        async for chunk in http.stream():
-            body += chunk
-            if len(body) > limit:
-                raise TooLarge(f"Request is too large: at most {limit} bytes")
+        async with reading():
+            async for chunk in http.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise TooLarge(f"Request is too large: at most {limit} bytes")
         return bytes(body)
 
     def _threads(self, pool: str) -> CapacityLimiter:

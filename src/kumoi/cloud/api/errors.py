@@ -28,6 +28,7 @@ from kumoi.base.errors import (
 )
 from kumoi.cloud.api.request import Reply
 from kumoi.cloud.api.versions import NotAcceptable
+from kumoi.engine.serving import TooSlow
 
 
 class MethodNotAllowed(UserError):
@@ -59,6 +60,7 @@ STATUS: dict[type[KumoiError], int] = {
     MethodNotAllowed: 405,
     UnsupportedMediaType: 415,
     RateLimited: 429,
+    TooSlow: 408,
     OverQuota: 403,
     UserError: 400,
     Transient: 503,

@@ -36,6 +36,7 @@ from kumoi.base.errors import (
 )
 from kumoi.config import Settings
 from kumoi.engine.db import Database
+from kumoi.engine.serving import TooSlow, reading
 from kumoi.engine.wake import Alarm
 from kumoi.pipeline.identity import Caller, Identity
 from kumoi.pipeline.keys import digest
@@ -50,9 +51,11 @@ STATUS: dict[type[KumoiError], int] = {
     Conflict: 409,
     TooLarge: 413,
     RateLimited: 429,
+    TooSlow: 408,
     Transient: 503,
 }
 INTERNAL = 500
+NUMBER_DIGITS_MAX = 18
 LONG_BODY_MAX_BYTES = 512 << 20
 
 
@@ -103,7 +106,7 @@ class Asked:
     def number(self, name: str, default: int, most: int) -> int:
         """A query parameter from 0 to `most`."""
         text = self.http.query_params.get(name, str(default))
-        if not text.isdecimal() or int(text) > most:
+        if not text.isdecimal() or len(text) > NUMBER_DIGITS_MAX or int(text) > most:
             raise Invalid(f"{name} must be a number from 0 to {most}", field=name)
         return int(text)
 
@@ -153,7 +156,7 @@ def _endpoint(pipeline: Pipeline, route: Route) -> Callable[[Request], Awaitable
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:  # noqa: BLE001 - the API's middleware: the outermost place
-            log.failure("request.failed", error, method=route.method, path=http.url.path)
+            log.failure("request.failed", error, method=route.method, path=http.scope["path"])
             return refused(Bug("something went wrong here; it has been logged"))
 
     return endpoint
@@ -200,9 +203,10 @@ async def _body(http: Request, most: int) -> bytes:
     """At most that many bytes, whatever the headers say."""
     parts: list[bytes] = []
     size = 0
-    async for part in http.stream():
-        size += len(part)
-        if size > most:
-            raise TooLarge(f"the body is larger than {most} bytes")
-        parts.append(part)
+    async with reading():
+        async for part in http.stream():
+            size += len(part)
+            if size > most:
+                raise TooLarge(f"the body is larger than {most} bytes")
+            parts.append(part)
     return b"".join(parts)

@@ -1,0 +1,109 @@
+"""What a listener does with clients that keep it waiting, or say more than it will hold."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+from tests.running_cloud import free_port
+
+from kumoi.engine import serving
+from kumoi.engine.serving import Listener, TooSlow, reading, serve
+
+WITHIN_S = 10.0
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Says who calls."""
+    source = Request(scope).client
+    await PlainTextResponse(source.host if source else "")(scope, receive, send)
+
+
+@contextlib.asynccontextmanager
+async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    port = free_port()
+    task = asyncio.create_task(serve(Listener(app, "127.0.0.1", port)))
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                with contextlib.suppress(OSError):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                    break
+                await asyncio.sleep(0.01)
+            yield reader, writer
+            writer.close()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def test_a_head_without_end_is_not_held() -> None:
+    async def story() -> bytes:
+        async with connected() as (reader, writer):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
+            with contextlib.suppress(ConnectionError):
+                for number in range(64):
+                    writer.write(b"X-%d: %s\r\n" % (number, b"x" * 8_192))
+                    await writer.drain()
+            with contextlib.suppress(ConnectionError):
+                return await reader.read()
+            return b""
+
+    assert b"200" not in asyncio.run(story())
+
+
+@pytest.mark.parametrize("begun", [b"", b"\r\n", b"GET / HTTP/1.1\r\nHost:"])
+def test_a_head_that_does_not_come_is_not_waited_for(
+    begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "HEAD_TIMEOUT_S", 0.05)
+
+    async def story() -> bytes:
+        async with connected() as (reader, writer):
+            writer.write(begun)
+            with contextlib.suppress(ConnectionError):
+                return await reader.read()
+            return b""
+
+    assert asyncio.run(story()) == b""
+
+
+def test_nobody_says_by_a_header_who_calls() -> None:
+    async def story() -> bytes:
+        async with connected() as (reader, writer):
+            writer.write(
+                b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 10.9.9.9\r\nConnection: close\r\n\r\n"
+            )
+            return await reader.read()
+
+    assert asyncio.run(story()).endswith(b"127.0.0.1")
+
+
+def test_a_connection_serves_one_request_after_the_other() -> None:
+    async def story() -> list[bytes]:
+        said = []
+        async with connected() as (reader, writer):
+            for _ in range(3):
+                writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
+                await reader.readuntil(b"\r\n\r\n")
+                said.append(await reader.readexactly(len("127.0.0.1")))
+        return said
+
+    assert asyncio.run(story()) == [b"127.0.0.1"] * 3
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "BODY_TIMEOUT_S", 0.01)
+
+    async def story() -> None:
+        async with reading():
+            await asyncio.sleep(WITHIN_S)
+
+    with pytest.raises(TooSlow):
+        asyncio.run(story())
