@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from kumoi.cloud.api.routing import Router, Service
 
 TOLD: set[str] = set()
+UNTOLD = b"x-test-untold"
+"""A header of requests that tell no story of the route that they go."""
 
 
 def named(service: Service, method: str, path: str) -> str:
@@ -24,7 +26,7 @@ class Listening:
         self._services = {one.prefix: (one, Router(one.routes)) for one in services}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and UNTOLD not in dict(scope["headers"]):
             self._note(scope["method"], scope["path"])
         await self._app(scope, receive, send)
 

@@ -22,7 +22,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.types import TypeDecorator
 
-from kumoi.base.errors import Transient
+from kumoi.base.errors import Invalid, Transient
 from kumoi.engine.wake import CHANNEL, Listener, PostgresWake, Wake
 
 WRITER_LOCK = 0x6B756D6F69  # "kumoi"
@@ -108,6 +108,8 @@ class Database:
                         connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
             except sa.exc.OperationalError as cause:
                 raise Transient("write to the store") from cause
+            except sa.exc.DataError as cause:
+                raise Invalid("a value is too long or too large to be kept") from cause
             finally:
                 connection.info["writing"] = False
         if wakes:

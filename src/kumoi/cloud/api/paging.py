@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.request import Request
 
 PAGE_MAX = 1_000
+DIGITS_MAX = 18  # Any such number has room in 64 bits.
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def natural(text: str) -> int | None:
+    """The number that decimal digits say; None for other text and for what no column could hold."""
+    return int(text) if text.isdecimal() and len(text) <= DIGITS_MAX else None
 
 
 def boolean(text: str, field: str) -> bool:
@@ -20,16 +27,26 @@ def boolean(text: str, field: str) -> bool:
     return value
 
 
+def moment(text: str) -> datetime:
+    """A time as ISO 8601, in UTC; without a zone it is UTC. Raises ValueError."""
+    found = datetime.fromisoformat(text)
+    try:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except OverflowError as cause:
+        raise ValueError(f"{text} is before or after all times") from cause
+
+
 def limit(request: Request, *, default: int | None = None, most: int = PAGE_MAX) -> int | None:
     """`limit`, cut to `most`. Raises Invalid when it is not a number of 0 or more."""
     raw = request.query.get("limit")
     if raw is None:
         return default
-    if not raw.isdecimal():
+    wanted = natural(raw)
+    if wanted is None:
         raise Invalid(
             f"Invalid input for limit: '{raw}' is not a non-negative integer", field="limit"
         )
-    return min(int(raw), most)
+    return min(wanted, most)
 
 
 def links(request: Request, ids: Sequence[str], most: int | None) -> list[dict[str, str]]:
@@ -37,5 +54,5 @@ def links(request: Request, ids: Sequence[str], most: int | None) -> list[dict[s
     if not most or len(ids) < most:
         return []
     query = [(k, v) for k, v in request.http.query_params.multi_items() if k != "marker"]
-    page = f"{request.services.settings.api_url}{request.http.url.path}"
+    page = f"{request.services.settings.api_url}{request.url_path}"
     return [{"rel": "next", "href": f"{page}?{urlencode([*query, ('marker', ids[-1])])}"}]

@@ -8,6 +8,7 @@ a coroutine and uses `request.http` itself.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from kumoi.cloud.api.services import Services
 
 Shape = TypeVar("Shape")
+
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""How JSON writes it. PostgreSQL takes none in a text, and neither does OVN's database."""
 
 UNSET = msgspec.UNSET
 Unset = msgspec.UnsetType
@@ -73,14 +77,28 @@ class Request:
     def query_all(self, key: str) -> list[str]:
         return self.http.query_params.getlist(key)
 
+    @property
+    def url_path(self) -> str:
+        """As it was asked for. `http.url` is made of the Host header too, which may be anything."""
+        return str(self.http.scope["path"])
+
+    @property
+    def json(self) -> bytes:
+        """The body, without what nothing can keep. Raises Invalid."""
+        if NUL.search(self.raw):
+            raise Invalid("the body holds a NUL character", field="body")
+        return self.raw or b"null"
+
     def parse(self, shape: type[Shape]) -> Shape:
         """The body as `shape`. Raises Invalid naming the field that does not fit."""
         try:
-            return msgspec.json.decode(self.raw or b"null", type=shape)
+            return msgspec.json.decode(self.json, type=shape)
         except msgspec.ValidationError as cause:
             raise _invalid(cause) from cause
         except msgspec.DecodeError as cause:
             raise Invalid("the body is not JSON", field="body") from cause
+        except RecursionError as cause:
+            raise Invalid("the body is nested too deeply", field="body") from cause
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:

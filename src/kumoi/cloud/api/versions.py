@@ -14,6 +14,7 @@ Version = tuple[int, int]
 
 COMPUTE_MIN: Version = (2, 1)
 COMPUTE_MAX: Version = (2, 96)
+LENGTH_MAX = 16  # Of a version as text.
 
 
 class NotAcceptable(UserError):
@@ -39,7 +40,7 @@ def requested(http: HttpRequest, service_type: str) -> Version:
     if raw == "latest":
         return COMPUTE_MAX
     major, _, minor = raw.partition(".")
-    if not (major.isdecimal() and minor.isdecimal()):
+    if not (major.isdecimal() and minor.isdecimal() and len(raw) <= LENGTH_MAX):
         raise Invalid(
             f"API Version String {raw} is of invalid format. Must be of format MajorNum.MinorNum.",
             field="OpenStack-API-Version",

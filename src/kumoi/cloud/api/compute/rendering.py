@@ -13,7 +13,7 @@ from kumoi.cloud.api.request import Request
 
 PAGE_MAX = 1_000
 VERSION = "v2.1"
-_INTEGER = re.compile(r"-?[0-9]+")
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
 def links(request: Request, path: str) -> list[dict[str, str]]:
@@ -55,7 +55,7 @@ def page_links(request: Request, ids: Sequence[str], most: int | None) -> list[d
     if not most or len(ids) < most:
         return []
     query = [(k, v) for k, v in request.http.query_params.multi_items() if k != "marker"]
-    path = request.http.url.path.split("/", 2)[2]  # Without the service's prefix.
+    path = request.url_path.split("/", 2)[2]  # Without the service's prefix.
     href = f"{request.base}/{path}?{urlencode([*query, ('marker', ids[-1])])}"
     return [{"rel": "next", "href": href}]
 

@@ -16,9 +16,10 @@ from kumoi.cloud.api.compute import shapes
 from kumoi.cloud.api.compute.shapes import Count, Flag, LongText, Metadata, Name, Tags, Text
 from kumoi.cloud.api.request import UNSET, Body, Request, Unset
 from kumoi.cloud.domain.compute.networking import Nic
-from kumoi.cloud.domain.compute.server_create import ZONE, NewServer
+from kumoi.cloud.domain.compute.server_create import HOSTNAME_MAX, ZONE, NewServer
 
 SERVERS_MAX = 1_000  # In one request.
+NAME_MAX = 255
 USER_DATA_MAX = 65_535
 PASSWORD_BYTES = 9
 REBUILT_COLUMNS = frozenset(
@@ -157,6 +158,7 @@ def new_server(request: Request, body: Create) -> NewServer:
     if wanted.personality not in (UNSET, []):
         raise shapes.invalid("personality", "…", "Files are not written; use user_data.")
     least, most = _counts(wanted)
+    _require_room_for_numbers(wanted, most)
     zone, host_id = _place(request, wanted)
     nics, may_lack = _nics(request, wanted)
     return NewServer(
@@ -246,6 +248,18 @@ def _counts(wanted: New) -> tuple[int, int]:
     if least > most:
         raise Invalid("min_count must be <= max_count", field="min_count")
     return least, most
+
+
+def _require_room_for_numbers(wanted: New, most: int) -> None:
+    """Each of several servers has its number behind the name. Raises Invalid."""
+    if most == 1:
+        return
+    for field, name, longest in (
+        ("name", wanted.name, NAME_MAX),
+        ("hostname", _or_none(wanted.hostname) or "", HOSTNAME_MAX),
+    ):
+        if len(name) + len(f"-{most}") > longest:
+            raise shapes.invalid(field, name, f"with a number behind it, it is too long: {longest}")
 
 
 def _place(request: Request, wanted: New) -> tuple[str | None, str | None]:

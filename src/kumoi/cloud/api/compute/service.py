@@ -6,7 +6,7 @@ from typing import Any
 
 from kumoi.base.errors import Invalid, NotFound
 from kumoi.cloud.api.compute import rendering, shapes
-from kumoi.cloud.api.compute.shapes import Flag
+from kumoi.cloud.api.compute.shapes import Flag, Text
 from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
 from kumoi.cloud.domain.compute.server_create import ZONE
 from kumoi.cloud.domain.host import host as domain
@@ -20,14 +20,14 @@ V_DOWN_CELLS = (2, 69)
 
 class Changes(Body, kw_only=True):
     status: str | Unset = UNSET
-    disabled_reason: str | Unset = UNSET
+    disabled_reason: Text | Unset = UNSET
     forced_down: Flag | Unset = UNSET
 
 
 class OldChanges(Body, kw_only=True):
     host: str
     binary: str
-    disabled_reason: str | Unset = UNSET
+    disabled_reason: Text | Unset = UNSET
     forced_down: Flag | Unset = UNSET
 
 

@@ -6,13 +6,14 @@ Nova takes many a number or a boolean as text too; `flag` and `count` read those
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 
 from kumoi.base.address import address
 from kumoi.base.errors import Invalid
+from kumoi.cloud.api import paging
 from kumoi.cloud.api.request import UNSET, Request
 
 Version = tuple[int, int]
@@ -53,9 +54,10 @@ def flag(value: Flag, field: str) -> bool:
 def count(value: Count, field: str, *, least: int = 0, most: int = 2**31 - 1) -> int:
     """Raises Invalid."""
     text = str(value)
-    if isinstance(value, bool) or not text.lstrip("-").isdecimal():
+    number = paging.natural(text.removeprefix("-"))
+    if isinstance(value, bool) or number is None:
         raise invalid(field, value, f"{value!r} is not an integer")
-    number = int(text)
+    number = -number if text.startswith("-") else number
     if number < least:
         raise invalid(field, value, f"{number} is less than the minimum of {least}")
     if number > most:
@@ -66,10 +68,9 @@ def count(value: Count, field: str, *, least: int = 0, most: int = 2**31 - 1) ->
 def moment(text: str, field: str) -> datetime:
     """A time as ISO 8601; without a zone it is UTC. Raises Invalid."""
     try:
-        found = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+        return paging.moment(text.replace(" ", "+") if "T" in text else text)
     except ValueError as cause:
         raise invalid(field, text, f"'{text}' is not a 'date-time'") from cause
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def ip_address(value: str | None, field: str, version: int) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid
 from kumoi.base.secret import Secret
+from kumoi.cloud.api import paging
 from kumoi.cloud.api.identity import rendering
 from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
 from kumoi.cloud.domain.identity import application_credential as domain
@@ -116,10 +117,9 @@ def _expiry(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        at = datetime.fromisoformat(text)
+        return paging.moment(text)
     except ValueError as cause:
         raise Invalid(f"'{text}' is not a time", field="expires_at") from cause
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def render(request: Request, connection: Connection, row: ApplicationCredential) -> dict[str, Any]:

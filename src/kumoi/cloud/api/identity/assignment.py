@@ -75,7 +75,7 @@ def _flag(request: Request, key: str) -> bool:
 
 
 def _named(request: Request) -> Assignment:
-    parts = request.http.url.path.split("/v3/")[1].split("/")
+    parts = request.url_path.split("/v3/")[1].split("/")
     actors = parts[1] if parts[0] == Target.SYSTEM else parts[2]
     return Assignment(
         Actor(actors.removesuffix("s")),

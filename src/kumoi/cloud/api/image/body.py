@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -87,8 +88,10 @@ def new(request: Request) -> NewImage:
         else:
             patch.require_writable(name)
             properties[name] = _property(name, value)
-    if "id" in values and not is_uuid(values["id"]):
-        raise Invalid("Invalid image id format", field="id")
+    if "id" in values:
+        if not is_uuid(values["id"]):
+            raise Invalid("Invalid image id format", field="id")
+        values["id"] = str(uuid.UUID(values["id"]))
     values["tags"] = tuple(values.get("tags", ()))
     return NewImage(**values, properties=properties)
 

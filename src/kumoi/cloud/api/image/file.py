@@ -23,7 +23,7 @@ from kumoi.cloud.store.image.image import Image
 
 BLOCK_BYTES = 1 << 20
 OCTETS = "application/octet-stream"
-RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, get_args
 
 from kumoi.base.errors import Invalid
@@ -92,9 +91,10 @@ def _number(request: Request, name: str) -> int | None:
     text = request.query.get(name)
     if text is None:
         return None
-    if not text.isdecimal():
+    number = paging.natural(text)
+    if number is None:
         raise Invalid(f"Cannot convert {name} '{text}' to an integer.", field=name)
-    return int(text)
+    return number
 
 
 def _one_of(request: Request, name: str, allowed: frozenset[str]) -> str | None:
@@ -109,10 +109,10 @@ def _time(name: str, text: str) -> TimeFilter:
     if comparison not in COMPARISONS or not colon:
         comparison, at = "eq", text
     try:
-        moment = datetime.fromisoformat(at)
+        moment = paging.moment(at)
     except ValueError as cause:
         raise Invalid(f"'{at}' is not a time", field=name) from cause
-    return TimeFilter(name, comparison, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return TimeFilter(name, comparison, moment)
 
 
 def _sorts(request: Request) -> tuple[Sort, ...]:

@@ -54,7 +54,7 @@ def several(
 
 def plain(request: Request, shape: type[Shape]) -> Shape:
     """A body that is the thing itself, as that of an action. Raises Invalid."""
-    return decode(request.raw or b"{}", shape)
+    return decode(request.json if request.raw else b"{}", shape)
 
 
 def decode(raw: msgspec.Raw | bytes, shape: type[Shape], *, fixed: Collection[str] = ()) -> Shape:
@@ -98,7 +98,7 @@ def convert(values: dict[str, Any], name: str, check: Callable[[str, Any], Any])
 
 
 def _outer(request: Request) -> dict[str, msgspec.Raw]:
-    outer: dict[str, msgspec.Raw] = _decoded(request.raw or b"null", dict[str, msgspec.Raw])
+    outer: dict[str, msgspec.Raw] = _decoded(request.json, dict[str, msgspec.Raw])
     return outer
 
 

@@ -20,6 +20,9 @@ from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.network import Network
 
 Mtu = Annotated[int, msgspec.Meta(ge=68, le=9000)]
+Kind = Annotated[str, msgspec.Meta(max_length=32)]
+Place = Annotated[str, msgspec.Meta(max_length=64)]
+Segment = Annotated[int, msgspec.Meta(ge=0, le=2**24)]
 
 # The API's word for a column, where it is another.
 COLUMNS = {
@@ -62,9 +65,9 @@ class New(
     project_id: str | Unset = UNSET
     tenant_id: str | Unset = UNSET
     tags: list[Tag] | Unset = UNSET
-    network_type: str | Unset = UNSET
-    physical_network: str | Unset | None = UNSET
-    segmentation_id: int | Unset | None = UNSET
+    network_type: Kind | Unset = UNSET
+    physical_network: Place | Unset | None = UNSET
+    segmentation_id: Segment | Unset | None = UNSET
     availability_zone_hints: list[str] | Unset = UNSET
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from kumoi.base.errors import Invalid
 from kumoi.cloud.api.network import body, rendering, shapes
 from kumoi.cloud.api.network.body import Tag, Text
 from kumoi.cloud.api.network.fixed_ip import wanted_ips
@@ -35,6 +36,7 @@ RENAMED = {
 }
 VNIC_TYPES = ("normal",)  # What a veth pair is.
 UNBOUND = "unbound"
+PAIRS_MAX = 10  # Each becomes flows on the port's host.
 
 
 class Changes(Body, rename=RENAMED):
@@ -101,6 +103,12 @@ def _checked(values: dict[str, Any]) -> None:
         values["security_group_ids"] = shapes.uuids("security_groups", groups)
     if "allowed_address_pairs" in values:
         pairs = values["allowed_address_pairs"] or ()
+        if len(pairs) > PAIRS_MAX:
+            raise Invalid(
+                f"The number of allowed address pair exceeds the maximum {PAIRS_MAX}.",
+                field="allowed_address_pairs",
+                kind="AddressPairExhausted",
+            )
         values["allowed_address_pairs"] = tuple(dict.fromkeys(_pair(pair) for pair in pairs))
 
 

@@ -8,11 +8,13 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from kumoi.base.errors import Forbidden, Invalid, Stale
+from kumoi.cloud.api import paging
 from kumoi.cloud.api.network import query
 from kumoi.cloud.api.request import Reply, Request
 from kumoi.cloud.store.network.standard import Query
 
 Shown = dict[str, Any]
+PROJECT_ID_MAX = 64
 _REVISION = "revision_number="
 
 
@@ -94,6 +96,8 @@ def owner(request: Request, values: dict[str, Any]) -> str:
             "Running without keystone AuthN requires that tenant_id is specified",
             field="project_id",
         )
+    if len(wanted) > PROJECT_ID_MAX:
+        raise Invalid(f"'{wanted[:PROJECT_ID_MAX]}…' is no project", field="project_id")
     if wanted != mine and not request.caller.is_admin:
         raise Forbidden(
             "Specifying 'project_id' or 'tenant_id' other than the authenticated "
@@ -108,9 +112,10 @@ def require_revision(request: Request, row: Standard) -> None:
     if not condition:
         return
     text = condition.removeprefix(_REVISION)
-    if not condition.startswith(_REVISION) or not text.isdecimal():
+    revision = paging.natural(text)
+    if not condition.startswith(_REVISION) or revision is None:
         raise Invalid(f"the condition '{condition}' is not revision_number=N", field="If-Match")
-    if int(text) != row.revision_number:
+    if revision != row.revision_number:
         raise Stale(f"Constrained to {text}, but current revision is {row.revision_number}")
 
 
@@ -134,5 +139,5 @@ def _href(request: Request, marker: str, *, back: bool) -> str:
         if name not in ("marker", "page_reverse")
     ]
     turned = [("page_reverse", "True")] if back else []
-    page_url = f"{request.services.settings.api_url}{request.http.url.path}"
+    page_url = f"{request.services.settings.api_url}{request.url_path}"
     return f"{page_url}?{urlencode([*kept, ('marker', marker), *turned])}"

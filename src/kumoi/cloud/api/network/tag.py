@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kumoi.cloud.api.network import body, shapes
@@ -45,6 +46,7 @@ class TagHandlers:
         words = _words(request)
         with request.write() as connection:
             kept = domain.add(connection, request.caller, self.kind, request.path["id"], words)
+            _require_few(kept)
         return Reply(200, {"tags": kept})
 
     def add(self, request: Request) -> Reply:
@@ -52,7 +54,8 @@ class TagHandlers:
         if len(word) > TAG_MAX:
             raise shapes.invalid("tag", f"'{word}' exceeds maximum length of {TAG_MAX}")
         with request.write() as connection:
-            domain.add(connection, request.caller, self.kind, request.path["id"], [word])
+            kept = domain.add(connection, request.caller, self.kind, request.path["id"], [word])
+            _require_few(kept)
         return Reply(201)
 
     def remove(self, request: Request) -> Reply:
@@ -68,10 +71,15 @@ class TagHandlers:
         return Reply(204)
 
 
-def _words(request: Request) -> list[str]:
-    words = body.plain(request, Tags).tags
+def _require_few(words: Sequence[str]) -> None:
+    """Raises Invalid, which takes back what the transaction did."""
     if len(words) > TAGS_MAX:
         raise shapes.invalid("tags", f"The number of tags exceeds the maximum {TAGS_MAX}")
+
+
+def _words(request: Request) -> list[str]:
+    words = body.plain(request, Tags).tags
+    _require_few(words)
     if len(set(words)) < len(words):
         raise shapes.invalid("tags", "Duplicate items in the list")
     return words

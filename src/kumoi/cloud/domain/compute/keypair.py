@@ -52,6 +52,8 @@ def read(type_: str, public_key: str) -> Material:
     if type_ == X509:
         return _read_certificate(public_key)
     parts = public_key.split()
+    if not public_key.strip().isprintable():  # One key is one line of a server's file.
+        raise Invalid("Keypair data is invalid: it is not one line", field="public_key")
     try:
         serialization.load_ssh_public_key(" ".join(parts[:2]).encode())
     except (ValueError, UnsupportedAlgorithm, binascii.Error) as cause:

@@ -25,7 +25,7 @@ def compiled(text: str, field: str) -> re.Pattern[str]:
     try:
         repeats = _repeats(parser.parse(short), nested=False, field=field)
         found = re.compile(short)
-    except re.error as cause:
+    except (re.error, OverflowError) as cause:
         raise Invalid(f"{field} is not a regular expression: {text}", field=field) from cause
     if repeats > REPEATS_MAX:
         raise Invalid(f"{field} repeats too much: {text}", field=field)

@@ -54,8 +54,7 @@ class NewNetwork:
 def create(connection: Connection, caller: Caller, wanted: NewNetwork, now: datetime) -> Network:
     """Raises Forbidden for what only an administrator may set."""
     _require_own(caller, wanted.project_id)
-    asked = (wanted.shared, wanted.external, wanted.network_type, wanted.physical_network)
-    if any(asked) and not caller.is_admin:
+    if any(getattr(wanted, name) for name in ADMIN_ONLY) and not caller.is_admin:
         raise Forbidden("Policy doesn't allow these attributes: " + ", ".join(ADMIN_ONLY))
     quota.require(connection, wanted.project_id, "network")
     security_group.ensure_default(connection, wanted.project_id, now)
