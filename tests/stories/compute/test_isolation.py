@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 from openstack.connection import Connection
 from openstack.exceptions import BadRequestException
 from tests.stories.compute.conftest import Workbench
+
+from kumoi.base.ids import new_hex_id
 
 
 def test_a_port_that_says_it_is_anothers_servers_is_not(
@@ -64,3 +68,29 @@ def test_anothers_network_is_no_place_to_go_on_from(
         headers={"X-Auth-Token": other.auth_token},
     )
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("scope", [{"domain": {"id": "default"}}, {"system": {"all": True}}])
+def test_a_role_on_a_domain_or_the_system_shows_no_projects_things(
+    bench: Workbench, admin: Connection, http: httpx.Client, scope: dict[str, Any]
+) -> None:
+    """Without a project to keep to, lists would show everybody's."""
+    name = f"overseer-{new_hex_id()[:8]}"
+    user = admin.identity.create_user(name=name, password=name, domain_id="default")
+    role = admin.identity.find_role("member")
+    target = "domains/default" if "domain" in scope else "system"
+    admin.identity.put(f"/{target}/users/{user.id}/roles/{role.id}")
+    identity = {"methods": ["password"], "password": {"user": {"id": user.id, "password": name}}}
+    body = {"auth": {"identity": identity, "scope": scope}}
+    logged_in = http.post("/identity/v3/auth/tokens", json=body)
+    headers = {"X-Auth-Token": logged_in.headers["X-Subject-Token"]}
+    assert bench.network_id
+    for path in (
+        "/network/v2.0/networks",
+        "/network/v2.0/ports",
+        "/network/v2.0/security-groups",
+        "/compute/v2.1/servers",
+        "/image/v2/images",
+    ):
+        assert http.get(path, headers=headers).status_code == 403, path
+    assert http.post("/image/v2/images", json={"name": "x"}, headers=headers).status_code == 403

@@ -20,15 +20,20 @@ def anybody(_caller: Caller) -> bool:
 
 
 def reader(caller: Caller) -> bool:
-    return bool(caller.roles & {"reader", "member", "admin"})
+    """In a project: a role on a domain or the system is none on any project's things."""
+    return _has(caller, "reader") or member(caller)
 
 
 def member(caller: Caller) -> bool:
-    return bool(caller.roles & {"member", "admin"})
+    return _has(caller, "member") or admin(caller)
 
 
 def admin(caller: Caller) -> bool:
     return caller.is_admin
+
+
+def _has(caller: Caller, role: str) -> bool:
+    return caller.project_id is not None and role in caller.roles
 
 
 def check(policies: dict[str, Rule], policy: str, caller: Caller) -> None:

@@ -20,7 +20,7 @@ V_IMPORT_ONLY = (2, 92)
 
 class New(Body, kw_only=True):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-    public_key: str | Unset = UNSET
+    public_key: shapes.LongText | Unset = UNSET
     type: str | Unset = UNSET
     user_id: str | Unset = UNSET
 
