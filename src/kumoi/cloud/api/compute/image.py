@@ -1,4 +1,6 @@
-"""Images as compute showed them before there was an image API; until 2.35."""
+"""One image as compute showed it before there was an image API; until 2.35. Tools of that time wait
+for what createImage makes, and delete it, here.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,6 @@ from kumoi.cloud.api.request import Reply, Request
 from kumoi.cloud.domain.image import content
 from kumoi.cloud.domain.image import image as domain
 from kumoi.cloud.store.image.image import Image
-from kumoi.cloud.store.image.image_filter import Wanted
-from kumoi.cloud.store.listing import Listing, Sort
 
 STATUSES = {
     "active": "ACTIVE",
@@ -22,18 +22,10 @@ STATUSES = {
 DONE, HALF_WAY = 100, 50
 
 
-def index(request: Request) -> Reply:
-    return _list(request, detail=False)
-
-
-def detail(request: Request) -> Reply:
-    return _list(request, detail=True)
-
-
 def show(request: Request) -> Reply:
     with request.read() as connection:
         found = domain.get(connection, request.caller, request.path["id"])
-    return Reply(200, {"image": _detail(request, found)})
+    return Reply(200, {"image": _render(request, found)})
 
 
 def delete(request: Request) -> Reply:
@@ -44,43 +36,21 @@ def delete(request: Request) -> Reply:
     return Reply(204)
 
 
-def metadata(request: Request) -> Reply:
-    with request.read() as connection:
-        found = domain.get(connection, request.caller, request.path["id"])
-    return Reply(200, {"metadata": dict(found.properties)})
+def place(request: Request, image_id: str) -> str:
+    """Where the image API has it."""
+    return f"{request.services.settings.api_url}/image/v2/images/{image_id}"
 
 
-def _list(request: Request, *, detail: bool) -> Reply:
-    most = rendering.limit(request)
-    name = request.query.get("name")
-    listing = Listing(
-        filters={"name": [name]} if name is not None else {},
-        sorts=(Sort("created_at", descending=True),),
-        limit=rendering.PAGE_MAX if most is None else most,
-        marker=request.query.get("marker"),
-    )
-    with request.read() as connection:
-        found = domain.page(connection, request.caller, Wanted(), listing)
-    shown = [_detail(request, row) if detail else _brief(request, row) for row in found]
-    return Reply(200, rendering.page(request, "images", shown, [row.id for row in found], most))
-
-
-def _brief(request: Request, row: Image) -> dict[str, Any]:
-    settings = request.services.settings
+def _render(request: Request, row: Image) -> dict[str, Any]:
     alternate = {
         "rel": "alternate",
         "type": "application/vnd.openstack.image",
-        "href": f"{settings.api_url}/image/images/{row.id}",
+        "href": place(request, row.id),
     }
-    return {
+    shown: dict[str, Any] = {
         "id": row.id,
         "name": row.name,
         "links": [*rendering.links(request, f"images/{row.id}"), alternate],
-    }
-
-
-def _detail(request: Request, row: Image) -> dict[str, Any]:
-    shown = _brief(request, row) | {
         "created": rendering.time(row.created_at),
         "updated": rendering.time(row.updated_at),
         "status": STATUSES.get(row.status, "UNKNOWN"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from kumoi.cloud.api.compute import (
     extension,
     flavor,
@@ -35,7 +33,6 @@ PROXY_LAST = (2, 35)  # The last version that passed images and networks on.
 VERSIONS = (
     Route("GET", "/", version.index, OPEN),
     Route("GET", V2, version.show, OPEN),
-    Route("GET", "/v2", version.show_oldest, OPEN),
     Route("GET", f"{V2}/extensions", extension.index, "extension:read"),
     Route("GET", f"{V2}/extensions/{{id}}", extension.show, "extension:read"),
 )
@@ -105,14 +102,6 @@ SERVERS = (
     ),
     Route("GET", f"{SERVER}/os-security-groups", security_group.of_server, "server:read"),
     Route("GET", f"{SERVER}/os-volume_attachments", volume_attachment.index, "server:read"),
-    Route("POST", f"{SERVER}/os-volume_attachments", volume_attachment.create, "server:change"),
-    Route(
-        "GET",
-        f"{SERVER}/os-volume_attachments/{{volume_id}}",
-        volume_attachment.show,
-        "server:read",
-    ),
-    Route("GET", f"{SERVER}/migrations", service.migrations, "host:manage", since=(2, 23)),
 )
 
 GROUPS = (
@@ -143,7 +132,6 @@ HOSTS = (
     Route("GET", f"{HYPERVISORS}/{{id}}", hypervisor.show, "host:manage"),
     Route("GET", f"{HYPERVISORS}/{{id}}/uptime", hypervisor.uptime, "host:manage", until=(2, 87)),
     Route("GET", f"{HYPERVISORS}/{{id}}/search", hypervisor.search, "host:manage", until=(2, 52)),
-    Route("GET", f"{HYPERVISORS}/{{id}}/servers", hypervisor.servers, "host:manage", until=(2, 52)),
     Route("GET", f"{V2}/os-services", service.index, "host:manage"),
     Route("PUT", f"{V2}/os-services/{{id}}", service.update, "host:manage"),
     Route("GET", f"{V2}/os-availability-zone", service.zones, "zone:read"),
@@ -155,30 +143,13 @@ HOSTS = (
 IMAGES = f"{V2}/images"
 SECURITY = f"{V2}/os-security-groups"
 PROXIES = (
-    Route("GET", IMAGES, image.index, "server:read", until=PROXY_LAST),
-    Route("GET", f"{IMAGES}/detail", image.detail, "server:read", until=PROXY_LAST),
     Route("GET", f"{IMAGES}/{{id}}", image.show, "server:read", until=PROXY_LAST),
     Route("DELETE", f"{IMAGES}/{{id}}", image.delete, "server:change", until=PROXY_LAST),
-    Route("GET", f"{IMAGES}/{{id}}/metadata", image.metadata, "server:read", until=(2, 38)),
     Route("GET", SECURITY, security_group.index, "server:read", until=PROXY_LAST),
     Route("POST", SECURITY, security_group.create, "server:change", until=PROXY_LAST),
     Route("GET", f"{SECURITY}/{{id}}", security_group.show, "server:read", until=PROXY_LAST),
     Route("PUT", f"{SECURITY}/{{id}}", security_group.update, "server:change", until=PROXY_LAST),
     Route("DELETE", f"{SECURITY}/{{id}}", security_group.delete, "server:change", until=PROXY_LAST),
-    Route(
-        "POST",
-        f"{V2}/os-security-group-rules",
-        security_group.create_rule,
-        "server:change",
-        until=PROXY_LAST,
-    ),
-    Route(
-        "DELETE",
-        f"{V2}/os-security-group-rules/{{id}}",
-        security_group.delete_rule,
-        "server:change",
-        until=PROXY_LAST,
-    ),
 )
 
 POLICIES: dict[str, Rule] = {
@@ -195,15 +166,9 @@ POLICIES: dict[str, Rule] = {
     "zone:read": reader,
 }
 
-NEWEST = (*FLAVORS, *KEYPAIRS, *SERVERS, *GROUPS, *QUOTAS, *HOSTS, *PROXIES)
-OLDEST = tuple(
-    replace(route, path=route.path.replace(V2, "/v2", 1)) for route in NEWEST if not route.since
-)
-"""The same without microversions, for clients from before there were any."""
-
 SERVICE = Service(
     type="compute",
     prefix="compute",
-    routes=(*VERSIONS, *NEWEST, *OLDEST),
+    routes=(*VERSIONS, *FLAVORS, *KEYPAIRS, *SERVERS, *GROUPS, *QUOTAS, *HOSTS, *PROXIES),
     policies=POLICIES,
 )

@@ -1,5 +1,5 @@
-"""Security groups as compute showed them before there was a network API; until 2.35. Those of one
-server are shown in every version.
+"""Security groups as compute showed them before there was a network API; until 2.35. Rules are made
+there; those of one server are shown in every version.
 """
 
 from __future__ import annotations
@@ -11,14 +11,10 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.base.ids import is_uuid
-from kumoi.cloud.api.compute import shapes
-from kumoi.cloud.api.compute.shapes import Count
 from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
 from kumoi.cloud.domain.compute import networking, server
 from kumoi.cloud.domain.network import security_group as domain
-from kumoi.cloud.domain.network import security_group_rule as rule_domain
 from kumoi.cloud.domain.network.security_group import NewSecurityGroup
-from kumoi.cloud.domain.network.security_group_rule import NewRule
 from kumoi.cloud.store.listing import Listing, Sort
 from kumoi.cloud.store.network.security_group import SecurityGroup
 from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
@@ -35,19 +31,6 @@ class New(Body, kw_only=True):
 
 class Create(Body, kw_only=True):
     security_group: New
-
-
-class NewGroupRule(Body, kw_only=True):
-    parent_group_id: str | int
-    ip_protocol: str | None = None
-    from_port: Count | None = None
-    to_port: Count | None = None
-    cidr: str | None = None
-    group_id: str | int | None = None
-
-
-class CreateRule(Body, kw_only=True):
-    security_group_rule: NewGroupRule
 
 
 def index(request: Request) -> Reply:
@@ -104,21 +87,6 @@ def delete(request: Request) -> Reply:
     return Reply(202)
 
 
-def create_rule(request: Request) -> Reply:
-    body, now = request.parse(CreateRule).security_group_rule, request.services.clock.now()
-    wanted = _new_rule(body)
-    with request.write() as connection:
-        made = rule_domain.create(connection, request.caller, wanted, now)
-        shown = _rule(connection, made)
-    return Reply(200, {"security_group_rule": shown})
-
-
-def delete_rule(request: Request) -> Reply:
-    with request.write() as connection:
-        rule_domain.delete(connection, request.caller, request.path["id"])
-    return Reply(202)
-
-
 def of_server(request: Request) -> Reply:
     with request.read() as connection:
         found = server.get(connection, request.caller, request.path["id"])
@@ -141,31 +109,6 @@ def _get(connection: Connection, request: Request) -> SecurityGroup:
 
 def _description(body: New) -> str:
     return "" if body.description in (UNSET, None) else str(body.description)
-
-
-def _new_rule(body: NewGroupRule) -> NewRule:
-    """Raises Invalid."""
-    protocol = (body.ip_protocol or "").lower() or None
-    if protocol not in (None, "tcp", "udp", "icmp"):
-        raise Invalid(f"Invalid IP protocol {body.ip_protocol}.", field="ip_protocol")
-    low, high = (
-        None
-        if value is None or str(value) == str(ANY_PORT)
-        else shapes.count(value, field, least=ANY_PORT, most=65_535)
-        for value, field in ((body.from_port, "from_port"), (body.to_port, "to_port"))
-    )
-    remote = None if body.group_id is None else str(body.group_id)
-    cidr = body.cidr or ("0.0.0.0/0" if remote is None else None)
-    return NewRule(
-        security_group_id=str(body.parent_group_id),
-        direction="ingress",
-        ethertype="IPv6" if cidr is not None and ":" in cidr else "IPv4",
-        protocol=protocol,
-        port_range_min=low,
-        port_range_max=high,
-        remote_ip_prefix=cidr,
-        remote_group_id=remote,
-    )
 
 
 def _shown(connection: Connection, groups: list[SecurityGroup]) -> list[dict[str, Any]]:

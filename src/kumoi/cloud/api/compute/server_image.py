@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from kumoi.base.errors import Invalid
+from kumoi.cloud.api.compute import image
 from kumoi.cloud.api.compute.shapes import Metadata, Name
 from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
 from kumoi.cloud.domain.compute import snapshot
@@ -35,4 +36,4 @@ def create(request: Request, name: str, raw: bytes) -> Reply:
         )
     if request.microversion >= V_ID:
         return Reply(202, {"image_id": image_id})
-    return Reply(202, headers={"Location": f"{request.base}/images/{image_id}"})
+    return Reply(202, headers={"Location": image.place(request, image_id)})

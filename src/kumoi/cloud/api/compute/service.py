@@ -107,7 +107,7 @@ def aggregates(_request: Request) -> Reply:
 
 
 def migrations(_request: Request) -> Reply:
-    """None has ever happened."""
+    """None: a server stays on its host, also when it is resized."""
     return Reply(200, {"migrations": []})
 
 

@@ -13,12 +13,10 @@ MEDIA_TYPES = [
 
 
 def index(request: Request) -> Reply:
-    """At the service's root; v2.0 is the same API without microversions."""
+    """At the service's root. v2.0 stands first, where tools look for it, and leads to v2.1, which
+    without a microversion is the same.
+    """
     return Reply(200, {"versions": [_oldest(request), _version(request)]})
-
-
-def show_oldest(request: Request) -> Reply:
-    return Reply(200, {"version": _oldest(request) | {"media-types": MEDIA_TYPES}})
 
 
 def show(request: Request) -> Reply:
@@ -32,7 +30,7 @@ def _version(request: Request) -> dict[str, Any]:
         "version": versions.text(versions.COMPUTE_MAX),
         "min_version": versions.text(versions.COMPUTE_MIN),
         "updated": "2013-07-23T11:33:21Z",
-        "links": [{"rel": "self", "href": f"{request.base}/v2.1/"}],
+        "links": _links(request),
     }
 
 
@@ -43,5 +41,9 @@ def _oldest(request: Request) -> dict[str, Any]:
         "version": "",
         "min_version": "",
         "updated": "2011-01-21T11:33:21Z",
-        "links": [{"rel": "self", "href": f"{request.base}/v2/"}],
+        "links": _links(request),
     }
+
+
+def _links(request: Request) -> list[dict[str, str]]:
+    return [{"rel": "self", "href": f"{request.base}/v2.1/"}]

@@ -10,7 +10,6 @@ from kumoi.cloud.api.routing import OPEN, Route, Service
 IMAGES = (
     Route("GET", "/", version.index, OPEN),
     Route("GET", "/versions", version.show, OPEN),
-    Route("GET", "/v2", version.show, OPEN),
     Route("POST", "/v2/images", image.create, "image:image:create"),
     Route("GET", "/v2/images", image.index, "image:image:list"),
     Route("GET", "/v2/images/{id}", image.show, "image:image:show"),
