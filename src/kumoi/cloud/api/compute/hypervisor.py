@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import NotFound
+from kumoi.base.errors import NotFound, Unsupported
 from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.request import Reply, Request
 from kumoi.cloud.domain.host import host as domain
@@ -16,6 +16,7 @@ from kumoi.cloud.store.host.host import UP, Host
 V_CPU_INFO_OBJECT = (2, 28)
 V_PAGES = (2, 33)
 V_UUID = (2, 53)
+V_ALWAYS_SERVERS = (2, 75)
 V_NO_STATISTICS = (2, 88)
 TYPE = "LXC"
 UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104 - what an agent of an older version does not tell
@@ -33,18 +34,16 @@ def show(request: Request) -> Reply:
     with request.read() as connection:
         found = _get(connection, request, request.path["id"])
         shown = _detail(request, found)
-        if request.microversion >= V_UUID and "with_servers" in request.query:
+        if _with_servers(request):
             shown |= _servers(connection, request, found)
-        if request.microversion >= V_NO_STATISTICS:
-            shown["uptime"] = None
     return Reply(200, {"hypervisor": shown})
 
 
 def uptime(request: Request) -> Reply:
-    """Hosts do not say how long they have been up. Until 2.87."""
+    """Refused in words, which clients take for "not known". Until 2.87."""
     with request.read() as connection:
-        found = _get(connection, request, request.path["id"])
-    return Reply(200, {"hypervisor": _brief(request, found) | {"uptime": ""}})
+        _get(connection, request, request.path["id"])
+    raise Unsupported("Hosts do not say how long they have been up.")
 
 
 def search(request: Request) -> Reply:
@@ -52,14 +51,6 @@ def search(request: Request) -> Reply:
     with request.read() as connection:
         found = _named(connection, request.path["id"])
     return Reply(200, {"hypervisors": [_brief(request, row) for row in found]})
-
-
-def servers(request: Request) -> Reply:
-    """With the servers that each has; until 2.52."""
-    with request.read() as connection:
-        found = _named(connection, request.path["id"])
-        shown = [_brief(request, row) | _servers(connection, request, row) for row in found]
-    return Reply(200, {"hypervisors": shown})
 
 
 def statistics(request: Request) -> Reply:
@@ -79,7 +70,7 @@ def _list(request: Request, *, detail: bool) -> Reply:
         rows = _named(connection, pattern) if pattern else domain.every(connection)
         rows = _after(request, rows)[:most]
         shown = [_detail(request, row) if detail else _brief(request, row) for row in rows]
-        if request.microversion >= V_UUID and _with_servers(request):
+        if _with_servers(request):
             for one, row in zip(shown, rows, strict=True):
                 one.update(_servers(connection, request, row))
     ids = [_id(request, row) for row in rows]
@@ -88,7 +79,8 @@ def _list(request: Request, *, detail: bool) -> Reply:
 
 def _with_servers(request: Request) -> bool:
     raw = request.query.get("with_servers")
-    return raw is not None and shapes.flag(raw, "with_servers")
+    known = request.microversion >= V_UUID
+    return known and raw is not None and shapes.flag(raw, "with_servers")
 
 
 def _after(request: Request, rows: list[Host]) -> list[Host]:
@@ -142,6 +134,8 @@ def _detail(request: Request, row: Host) -> dict[str, Any]:
     if request.microversion < V_NO_STATISTICS:
         shown |= _statistics(row)
         shown["cpu_info"] = {} if request.microversion >= V_CPU_INFO_OBJECT else "{}"
+    else:
+        shown["uptime"] = None
     return shown
 
 
@@ -177,8 +171,8 @@ def _statistics(row: Host) -> dict[str, int]:
 
 
 def _servers(connection: Connection, request: Request, row: Host) -> dict[str, Any]:
-    """Before 2.53, nothing where there are none."""
+    """Before 2.75, nothing where there are none."""
     found = [{"uuid": one.id, "name": one.name} for one in server_store.on_host(connection, row.id)]
-    if request.microversion < V_UUID and not found:
+    if request.microversion < V_ALWAYS_SERVERS and not found:
         return {}
     return {"servers": found}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kumoi.base.errors import Forbidden, Invalid
@@ -10,17 +11,12 @@ from kumoi.cloud.api.compute.shapes import Count, Flag
 from kumoi.cloud.api.request import Reply, Request
 from kumoi.cloud.domain.compute import quota as domain
 
-# The last version that has a resource.
-UNTIL = {
-    "fixed_ips": (2, 35),
-    "floating_ips": (2, 35),
-    "security_groups": (2, 35),
-    "security_group_rules": (2, 35),
-    "injected_files": (2, 56),
-    "injected_file_content_bytes": (2, 56),
-    "injected_file_path_bytes": (2, 56),
-}
-CLASS_SINCE = {"server_groups": (2, 50), "server_group_members": (2, 50)}
+# The last version that has a resource, and the first. Classes differ.
+OF_NETWORK = ("fixed_ips", "floating_ips", "security_groups", "security_group_rules")
+OF_FILES = ("injected_files", "injected_file_content_bytes", "injected_file_path_bytes")
+UNTIL = dict.fromkeys(OF_NETWORK, (2, 35)) | dict.fromkeys(OF_FILES, (2, 56))
+CLASS_UNTIL = UNTIL | dict.fromkeys(OF_NETWORK, (2, 49))
+CLASS_SINCE = dict.fromkeys(("server_groups", "server_group_members"), (2, 50))
 UNLIMITED = -1
 
 
@@ -52,7 +48,7 @@ def detail(request: Request) -> Reply:
 def update(request: Request) -> Reply:
     body = request.parse(dict[str, dict[str, Count | Flag]])
     project_id = request.path["id"]
-    values, force = _values(request, body, "quota_set")
+    values, force = _values(body, "quota_set", _known(request, domain.DEFAULTS))
     with request.write() as connection:
         domain.change(connection, project_id, values, force=force)
         limits = domain.limits(connection, project_id)
@@ -74,7 +70,7 @@ def show_class(request: Request) -> Reply:
 
 def update_class(request: Request) -> Reply:
     body = request.parse(dict[str, dict[str, Count | Flag]])
-    values, _ = _values(request, body, "quota_class_set")
+    values, _ = _values(body, "quota_class_set", _known_class(request, domain.DEFAULTS))
     with request.write() as connection:
         domain.change(connection, domain.DEFAULT_CLASS, values, force=True)
         limits = domain.defaults(connection)
@@ -122,7 +118,7 @@ def _project(request: Request) -> str:
     return project_id
 
 
-def _known(request: Request, values: dict[str, Any]) -> dict[str, Any]:
+def _known(request: Request, values: Mapping[str, Any]) -> dict[str, Any]:
     """Those that this version has."""
     return {
         name: value
@@ -131,16 +127,17 @@ def _known(request: Request, values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _known_class(request: Request, values: dict[str, Any]) -> dict[str, Any]:
+def _known_class(request: Request, values: Mapping[str, Any]) -> dict[str, Any]:
+    version = request.microversion
     return {
         name: value
-        for name, value in _known(request, values).items()
-        if request.microversion >= CLASS_SINCE.get(name, (2, 1))
+        for name, value in values.items()
+        if CLASS_SINCE.get(name, version) <= version <= CLASS_UNTIL.get(name, version)
     }
 
 
 def _values(
-    request: Request, body: dict[str, dict[str, Any]], word: str
+    body: dict[str, dict[str, Any]], word: str, known: Mapping[str, Any]
 ) -> tuple[dict[str, int], bool]:
     """The new limits, and whether to force them. Raises Invalid."""
     if set(body) != {word}:
@@ -150,7 +147,7 @@ def _values(
     given.pop("id", None)
     force = shapes.flag(given.pop("force", False), "force")
     for name, value in given.items():
-        if name not in _known(request, dict(domain.DEFAULTS)):
+        if name not in known:
             raise shapes.invalid(name, value, f"Additional properties are not allowed ('{name}')")
     return {
         name: shapes.count(value, name, least=UNLIMITED) for name, value in given.items()

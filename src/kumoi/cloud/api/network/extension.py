@@ -70,7 +70,7 @@ EXTENSIONS = {
         "Subnet belongs to external network",
         "Subnets of external networks can be seen and filtered.",
     ),
-    "tag-creation": ("Tag creation", "Things can be tagged when they are made."),
+    "tag-creation": ("Tag creation extension", "Several tags are added at once."),
     "tag-ports-during-bulk-creation": (
         "Tag Ports During Bulk Creation",
         "Ports can be tagged when several are made at once.",

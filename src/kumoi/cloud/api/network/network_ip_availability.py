@@ -19,6 +19,7 @@ FILTERS = ("network_id", "network_name", "project_id", "tenant_id")
 
 
 def index(request: Request) -> Reply:
+    """`ip_version` leaves out networks without a subnet of it."""
     asked = {name: request.query_all(name) for name in FILTERS if name in request.query}
     version = request.query.get("ip_version")
     with request.read() as connection:
@@ -28,7 +29,12 @@ def index(request: Request) -> Reply:
             if version is None or str(row.ip_version) == version
         ]
         used = fixed_ip_store.count_by_subnet(connection)
-        shown = [_render(row, subnets, used) for row in network_store.every(connection)]
+        having = {subnet.network_id for subnet in subnets}
+        shown = [
+            _render(row, subnets, used)
+            for row in network_store.every(connection)
+            if version is None or row.id in having
+        ]
     kept = [
         rendering.only(request, one)
         for one in shown

@@ -47,7 +47,7 @@ class TagHandlers:
         with request.write() as connection:
             kept = domain.add(connection, request.caller, self.kind, request.path["id"], words)
             _require_few(kept)
-        return Reply(200, {"tags": kept})
+        return Reply(201, {"tags": kept})
 
     def add(self, request: Request) -> Reply:
         word = request.path["tag"]
