@@ -1,14 +1,19 @@
-"""Which routes the stories have gone: running_cloud.py puts this before the real APIs."""
+"""Which routes the stories have gone: running_cloud.py puts this before the real APIs.
+
+A route that was only ever refused has not been gone; one that is there to say that it is not
+implemented has.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kumoi.cloud.api.routing import Router, Service
 
 TOLD: set[str] = set()
+REFUSED, NOT_IMPLEMENTED = 400, 501
 UNTOLD = b"x-test-untold"
 """A header of requests that tell no story of the route that they go."""
 
@@ -19,21 +24,26 @@ def named(service: Service, method: str, path: str) -> str:
 
 
 class Listening:
-    """An app that notes the route of each request on its way to the real one."""
+    """An app that notes the route of each request that the real one answers."""
 
     def __init__(self, app: ASGIApp, services: Iterable[Service]) -> None:
         self._app = app
         self._services = {one.prefix: (one, Router(one.routes)) for one in services}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and UNTOLD not in dict(scope["headers"]):
-            self._note(scope["method"], scope["path"])
-        await self._app(scope, receive, send)
+        async def answered(message: Message) -> None:
+            status = message.get("status", REFUSED)
+            if status < REFUSED or status == NOT_IMPLEMENTED:
+                self._note(scope["method"], scope["path"])
+            await send(message)
+
+        tells = scope["type"] == "http" and UNTOLD not in dict(scope["headers"])
+        await self._app(scope, receive, answered if tells else send)
 
     def _note(self, method: str, path: str) -> None:
         _, prefix, *rest = path.split("/", 2)
         if prefix in self._services:
             service, router = self._services[prefix]
             routes, _ = router.find("/" + (rest[0] if rest else ""))
-            if method in routes:
-                TOLD.add(named(service, method, routes[method].path))
+            taken = "GET" if method == "HEAD" and "HEAD" not in routes else method
+            TOLD.add(named(service, taken, routes[taken].path))

@@ -42,11 +42,45 @@ def test_a_private_flavor_is_seen_by_those_who_have_access(
     with pytest.raises(exceptions.NotFoundException):
         demo.compute.get_flavor(made.id)
     admin.compute.flavor_add_tenant_access(made, demo.current_project_id)
+    assert admin.compute.get_flavor_access(made) == [
+        {"flavor_id": made.id, "tenant_id": demo.current_project_id}
+    ]
     assert demo.compute.get_flavor(made.id).name == "secret"
     admin.compute.flavor_remove_tenant_access(made, demo.current_project_id)
     with pytest.raises(exceptions.NotFoundException):
         demo.compute.get_flavor(made.id)
     admin.compute.delete_flavor(made)
+
+
+def test_a_public_flavor_has_no_list_of_those_with_access(
+    admin: Connection, tenant: Connection, flavor_id: str
+) -> None:
+    path = f"/flavors/{flavor_id}/os-flavor-access"
+    assert admin.compute.get(path).status_code == 404
+    assert tenant.compute.get(path).status_code == 403
+
+
+def test_extra_specs_are_read_and_changed_one_by_one(
+    admin: Connection, tenant: Connection, flavor_id: str
+) -> None:
+    specs = {"hw:cpu": "shared", "tier": "1"}
+    admin.compute.create_flavor_extra_specs(flavor_id, specs)
+    assert tenant.compute.fetch_flavor_extra_specs(flavor_id).extra_specs == specs
+    assert admin.compute.update_flavor_extra_specs_property(flavor_id, "tier", "2") == "2"
+    assert tenant.compute.get_flavor_extra_specs_property(flavor_id, "tier") == "2"
+    path = f"/flavors/{flavor_id}/os-extra_specs/tier"
+    assert admin.compute.put(path, json={"other": "3"}).status_code == 400
+    assert tenant.compute.put(path, json={"tier": "3"}).status_code == 403
+    assert tenant.compute.delete(path).status_code == 403
+    assert tenant.compute.get(path).json() == {"tier": "2"}
+    assert admin.compute.delete(path).status_code == 200
+    assert tenant.compute.get(path).status_code == 404
+
+
+def test_a_short_list_names_flavors_and_no_more(tenant: Connection, flavor_id: str) -> None:
+    listed = tenant.compute.get("/flavors", microversion="2.1").json()["flavors"]
+    assert flavor_id in [one["id"] for one in listed]
+    assert {frozenset(one) for one in listed} == {frozenset(("id", "name", "links"))}
 
 
 def test_lists_are_filtered_and_paged(admin: Connection, demo: Connection) -> None:

@@ -85,6 +85,81 @@ def test_a_disabled_host_keeps_its_servers_and_gets_no_more(
     admin.compute.enable_service(next(one for one in services if one.host == "host1"))
 
 
+def test_a_host_is_found_by_its_id_and_by_a_part_of_its_name(admin: Connection) -> None:
+    (found,) = admin.compute.hypervisors(hypervisor_hostname_pattern="ost1")
+    shown = admin.compute.get_hypervisor(found.id)
+    assert (shown.name, shown.hypervisor_type, shown.status) == ("host1", "LXC", "enabled")
+    assert shown.service_details["host"] == "host1"
+    older = {"microversion": "2.52"}
+    (number,) = admin.compute.get("/os-hypervisors/ost1/search", **older).json()["hypervisors"]
+    assert (number["hypervisor_hostname"], number["state"]) == ("host1", "up")
+    numbered = admin.compute.get(f"/os-hypervisors/{number['id']}", **older).json()["hypervisor"]
+    assert numbered["service"]["host"] == "host1"
+    for path in (f"/os-hypervisors/{new_id()}", "/os-hypervisors?hypervisor_hostname_pattern=moon"):
+        assert admin.compute.get(path).status_code == 404
+    assert admin.compute.get("/os-hypervisors/moon/search", **older).status_code == 404
+
+
+def test_how_long_a_host_is_up_is_not_known(admin: Connection) -> None:
+    (host,) = admin.compute.hypervisors(details=True)
+    assert host.uptime is None
+    path = f"/os-hypervisors/{host.id}/uptime"
+    assert admin.compute.get(path, microversion="2.87").status_code == 501
+    assert admin.compute.get(path, microversion="2.88").status_code == 404
+
+
+def test_a_hosts_servers_are_listed_when_asked_for(bench: Workbench, admin: Connection) -> None:
+    (host,) = admin.compute.hypervisors()
+
+    def listed(version: str) -> object:
+        path = f"/os-hypervisors/{host.id}?with_servers=true"
+        shown = admin.compute.get(path, microversion=version).json()["hypervisor"]
+        return shown.get("servers")
+
+    assert (listed("2.74"), listed("2.75")) == (None, [])
+    made = bench.active()
+    assert listed("2.53") == listed("2.96") == [{"uuid": made.id, "name": "web"}]
+
+
+def test_statistics_are_the_sums_over_all_hosts(bench: Workbench, admin: Connection) -> None:
+    def sums() -> Any:
+        answer = admin.compute.get("/os-hypervisors/statistics", microversion="2.87")
+        return answer.json()["hypervisor_statistics"]
+
+    before = sums()
+    bench.active()
+    after = sums()
+    claims = ("vcpus_used", "memory_mb_used", "local_gb_used", "running_vms")
+    assert [after[name] - before[name] for name in claims] == [1, 512, 5, 1]
+    assert (after["count"], after["vcpus"]) == (1, 64)
+
+
+def test_an_administrator_sees_who_works_in_a_zone(admin: Connection) -> None:
+    (zone,) = admin.compute.availability_zones(details=True)
+    (service,) = zone.hosts["host1"].values()
+    assert (zone.name, list(zone.hosts["host1"])) == ("nova", ["nova-compute"])
+    assert (service["available"], service["active"]) == (True, True)
+
+
+def test_hosts_are_not_put_into_aggregates(admin: Connection) -> None:
+    assert list(admin.compute.aggregates()) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/os-hypervisors/1",
+        "/os-hypervisors/1/uptime",
+        "/os-hypervisors/host1/search",
+        "/os-hypervisors/statistics",
+        "/os-availability-zone/detail",
+        "/os-migrations",
+    ],
+)
+def test_what_is_for_administrators_is_refused_to_a_tenant(tenant: Connection, path: str) -> None:
+    assert tenant.compute.get(path, microversion="2.1").status_code == 403
+
+
 def test_a_tenant_sees_nothing_of_hosts(bench: Workbench, demo: Connection) -> None:
     made = bench.active()
     assert (made.compute_host, made.hypervisor_hostname) == (None, None)

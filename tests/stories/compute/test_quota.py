@@ -1,4 +1,4 @@
-"""Quotas hold, however many ask at once."""
+"""Quotas hold, however many ask at once; and what was used is counted."""
 
 from __future__ import annotations
 
@@ -57,6 +57,81 @@ def test_limits_and_quota_details_count_what_is_there(
     admin.compute.revert_quota_set(demo.current_project_id)
     defaults = demo.compute.get_quota_set_defaults(demo.current_project_id)
     assert demo.compute.get_quota_set(demo.current_project_id).instances == defaults.instances
+
+
+def test_the_default_is_that_of_every_project_without_a_quota_of_its_own(
+    admin: Connection, tenant: Connection
+) -> None:
+    before = admin.compute.get_quota_class_set("default").cores
+    admin.compute.update_quota_class_set("default", cores=before + 1)
+    try:
+        assert admin.compute.get_quota_class_set("default").cores == before + 1
+        assert tenant.compute.get_quota_set(tenant.current_project_id).cores == before + 1
+    finally:
+        admin.compute.update_quota_class_set("default", cores=before)
+    body = {"quota_class_set": {"unicorns": 1}}
+    assert admin.compute.put("/os-quota-class-sets/default", json=body).status_code == 400
+    for answer in (
+        tenant.compute.get("/os-quota-class-sets/default"),
+        tenant.compute.put("/os-quota-class-sets/default", json={"quota_class_set": {"cores": 9}}),
+    ):
+        assert answer.status_code == 403
+
+
+def test_the_defaults_have_other_names_in_other_versions(admin: Connection) -> None:
+    def names(version: str) -> set[str]:
+        answer = admin.compute.get("/os-quota-class-sets/default", microversion=version)
+        return set(answer.json()["quota_class_set"])
+
+    assert names("2.1") - names("2.50") == {
+        "fixed_ips",
+        "floating_ips",
+        "security_groups",
+        "security_group_rules",
+    }
+    assert names("2.49") == names("2.1")
+    assert names("2.50") - names("2.49") == {"server_groups", "server_group_members"}
+    assert names("2.56") - names("2.57") == {
+        "injected_files",
+        "injected_file_content_bytes",
+        "injected_file_path_bytes",
+    }
+    old = {"quota_class_set": {"floating_ips": 5}}
+    path = "/os-quota-class-sets/default"
+    assert admin.compute.put(path, json=old, microversion="2.50").status_code == 400
+
+
+def test_usage_counts_servers_that_are_there_and_those_that_are_gone(
+    bench: Workbench, admin: Connection, demo: Connection
+) -> None:
+    bench.server("kept")
+    gone = bench.active("gone")
+    demo.compute.delete_server(gone)
+    bench.cloud.host.settle()
+    project_id = demo.current_project_id
+    usage = demo.compute.get_usage(project_id)
+    used = {one["name"]: (one["state"], one["vcpus"]) for one in usage.server_usages}
+    assert used == {"kept": ("active", 1), "gone": ("terminated", 1)}
+    assert usage.total_hours > 0
+    assert usage.total_memory_mb_usage == pytest.approx(512 * usage.total_hours)
+    listed = {one.project_id: one.total_hours for one in admin.compute.usages()}
+    assert listed[project_id] >= usage.total_hours
+
+
+def test_usage_is_of_the_time_asked_for(bench: Workbench, demo: Connection) -> None:
+    bench.active()
+    path = f"/os-simple-tenant-usage/{demo.current_project_id}"
+    before = demo.compute.get(f"{path}?start=2020-01-01T00:00:00&end=2020-02-01T00:00:00")
+    assert before.json() == {"tenant_usage": {}}
+    for query in ("start=2020-02-01T00:00:00&end=2020-01-01T00:00:00", "start=yesterday"):
+        assert demo.compute.get(f"{path}?{query}").status_code == 400
+
+
+def test_a_tenant_sees_its_own_usage_only(tenant: Connection, neighbour: Connection) -> None:
+    path = "/os-simple-tenant-usage"
+    assert tenant.compute.get(path).status_code == 403
+    assert tenant.compute.get(f"{path}/{neighbour.current_project_id}").status_code == 403
+    assert tenant.compute.get(f"{path}/{tenant.current_project_id}").status_code == 200
 
 
 def test_only_an_administrator_changes_quotas(demo: Connection, other: Connection) -> None:

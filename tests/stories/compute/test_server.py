@@ -195,6 +195,90 @@ def test_names_descriptions_and_metadata_change_without_a_new_generation(
     assert after.metadata == {"role": "shop"}
 
 
+def test_metadata_is_read_replaced_and_changed_item_by_item(
+    bench: Workbench, demo: Connection
+) -> None:
+    made = bench.active(metadata={"role": "web", "stage": "blue"})
+    path = f"/servers/{made.id}/metadata"
+    assert demo.compute.get(f"{path}/role").json() == {"meta": {"role": "web"}}
+    put = demo.compute.put(f"{path}/stage", json={"meta": {"stage": "green"}})
+    assert put.json() == {"meta": {"stage": "green"}}
+    assert bench.told(made).metadata == {"role": "web", "stage": "green"}
+    assert demo.compute.put(f"{path}/stage", json={"meta": {"role": "db"}}).status_code == 400
+    replaced = demo.compute.put(path, json={"metadata": {"owner": "me"}})
+    assert replaced.json() == {"metadata": {"owner": "me"}}
+    assert demo.compute.get(path).json() == {"metadata": {"owner": "me"}}
+    assert demo.compute.get(f"{path}/role").status_code == 404
+    assert demo.compute.delete(f"{path}/role").status_code == 404
+
+
+def test_tags_are_added_replaced_and_taken_away(bench: Workbench, demo: Connection) -> None:
+    made = bench.active()
+    path = f"/servers/{made.id}/tags"
+    added = demo.compute.put(f"{path}/red")
+    assert (added.status_code, demo.compute.put(f"{path}/red").status_code) == (201, 204)
+    assert added.headers["Location"].endswith(f"{path}/red")
+    assert demo.compute.put(path, json={"tags": ["c", "a", "b"]}).json() == {
+        "tags": ["a", "b", "c"]
+    }
+    assert demo.compute.get(f"{path}/a").status_code == 204
+    assert demo.compute.get(f"{path}/red").status_code == 404
+    demo.compute.remove_tag_from_server(made, "a")
+    assert demo.compute.delete(f"{path}/a").status_code == 404
+    assert demo.compute.get(path).json() == {"tags": ["b", "c"]}
+    assert demo.compute.put(f"{path}/{'x' * 61}").status_code == 400
+    demo.compute.remove_tags_from_server(made)
+    assert bench.show(made).tags == []
+    assert demo.compute.get(path, microversion="2.25").status_code == 404
+
+
+def test_addresses_are_listed_by_network(bench: Workbench, demo: Connection) -> None:
+    made = bench.active()
+    for label in (None, "private"):
+        listed = [
+            (one.network_label, one.address, one.version)
+            for one in demo.compute.server_ips(made, network_label=label)
+        ]
+        assert listed == [("private", "10.206.0.2", 4)]
+    assert demo.compute.get(f"/servers/{made.id}/ips/nowhere").status_code == 404
+
+
+def test_a_server_has_no_volumes(bench: Workbench, demo: Connection) -> None:
+    assert list(demo.compute.volume_attachments(bench.active())) == []
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE"])
+def test_no_part_of_another_tenants_server_exists(
+    bench: Workbench, neighbour: Connection, method: str
+) -> None:
+    made = bench.active(metadata={"a": "1"}, tags=["a"])
+    (port,) = bench.connection.compute.server_interfaces(made)
+    read = "ips ips/private metadata metadata/a tags tags/a os-interface os-security-groups"
+    interface = f"os-interface/{port.port_id}"
+    bodies: dict[str, dict[str, Any]] = {
+        "GET": dict.fromkeys(
+            [*read.split(), interface, "os-instance-actions", "os-volume_attachments"]
+        ),
+        "PUT": {
+            "metadata": {"metadata": {}},
+            "metadata/a": {"meta": {"a": "2"}},
+            "tags": {"tags": []},
+            "tags/b": None,
+        },
+        "POST": {
+            "metadata": {"metadata": {"b": "2"}},
+            "os-interface": {"interfaceAttachment": {}},
+            "remote-consoles": {"remote_console": {"type": "novnc", "protocol": "vnc"}},
+        },
+        "DELETE": dict.fromkeys(("metadata/a", "tags", "tags/a", interface)),
+    }
+    for part, body in bodies[method].items():
+        answer = neighbour.compute.request(f"/servers/{made.id}/{part}", method, json=body)
+        assert answer.status_code == 404, part
+    shown = bench.show(made)
+    assert (shown.metadata, shown.tags) == ({"a": "1"}, ["a"])
+
+
 def test_a_server_that_the_cloud_does_not_know_is_wanted_absent_of_whoever_has_it(
     bench: Workbench,
 ) -> None:

@@ -122,6 +122,7 @@ def test_what_containers_cannot_do_is_refused_in_words(bench: Workbench, demo: C
         lambda: demo.compute.suspend_server(made),
         lambda: demo.compute.shelve_server(made),
         lambda: demo.compute.get_server_console_url(made, "novnc"),
+        lambda: demo.compute.create_console(made, "novnc"),
     ]
     for attempt in attempts:
         with pytest.raises(exceptions.HttpException) as refused:
@@ -138,10 +139,14 @@ def test_interfaces_are_attached_and_detached(bench: Workbench, demo: Connection
     assert [one.name for one in bench.told(made).ports] == ["eth0", "eth1", "eth2"]
     shown = list(demo.compute.server_interfaces(made))
     assert port.id in [one.port_id for one in shown]
+    found = demo.compute.get_server_interface(port.id, server=made)
+    assert (found.net_id, found.mac_addr) == (bench.network_id, port.mac_address)
     for one in shown[1:]:
         demo.compute.delete_server_interface(one.port_id, server=made)
     assert len(list(demo.compute.server_interfaces(made))) == 1
     assert demo.network.get_port(port.id).device_id == ""
+    with pytest.raises(exceptions.NotFoundException):
+        demo.compute.get_server_interface(port.id, server=made)
     with pytest.raises(exceptions.NotFoundException):
         demo.compute.delete_server_interface(port.id, server=made, ignore_missing=False)
 
@@ -152,6 +157,9 @@ def test_security_groups_are_added_and_removed(bench: Workbench, demo: Connectio
     demo.compute.add_security_group_to_server(made, {"name": "http"})
     groups = {group["name"] for group in bench.show(made).security_groups}
     assert groups == {"default", "http"}
+    listed = demo.compute.fetch_server_security_groups(made.id).security_groups
+    assert {group["name"] for group in listed} == groups
+    assert {group["tenant_id"] for group in listed} == {demo.current_project_id}
     demo.compute.remove_security_group_from_server(made, {"name": "http"})
     with pytest.raises(exceptions.ConflictException):
         demo.compute.remove_security_group_from_server(made, {"name": "http"})
@@ -190,3 +198,13 @@ def test_an_image_is_made_from_a_server_by_its_host(bench: Workbench, demo: Conn
     assert shown.properties["release"] == "7"
     assert bench.told(made).snapshots == []
     assert bench.active("copy", image_id=image.id).status == "ACTIVE"
+
+
+def test_an_image_that_the_host_cannot_make_goes(bench: Workbench, demo: Connection) -> None:
+    made = bench.active()
+    image = demo.compute.create_server_image(made, "golden")
+    bench.host_says("DELETE", f"images/{image.id}", b"")
+    with pytest.raises(exceptions.NotFoundException):
+        demo.image.get_image(image.id)
+    assert bench.told(made).snapshots == []
+    assert status(bench, made) == ("ACTIVE", None)

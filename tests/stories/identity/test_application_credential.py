@@ -167,6 +167,7 @@ def test_credentials_are_nobody_elses(
     path = f"/users/{me}/application_credentials"
     assert other.identity.get(path).status_code == 404
     assert other.identity.get(f"{path}/{made.id}").status_code == 404
+    assert other.identity.get(f"/users/{me}/access_rules").status_code == 404
     assert other.identity.delete(f"{path}/{made.id}").status_code == 404
     body = {"application_credential": {"name": "for another"}}
     assert admin.identity.post(path, json=body).status_code == 404
@@ -184,6 +185,7 @@ def test_a_name_is_taken_once_and_rules_that_would_not_be_kept_are_refused(
     refused = demo.identity.post(path, json=ruled)
     assert refused.status_code == 400
     assert "access_rules" in refused.json()["error"]["message"]
+    assert list(demo.identity.access_rules(demo.current_user_id)) == []
 
 
 def test_a_credential_is_named_with_its_user(demo: Connection, http: httpx.Client) -> None:

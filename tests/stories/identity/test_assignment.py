@@ -119,6 +119,36 @@ def test_a_role_on_the_system_is_assigned_listed_and_taken(
     assert not admin.identity.validate_user_has_system_role(me, reader, "all")
 
 
+@pytest.mark.parametrize("target", ["projects", "domains", "system"])
+@pytest.mark.parametrize("actor", ["users", "groups"])
+def test_a_role_is_given_found_and_taken_wherever_it_may_be(
+    admin: Connection, tenant: Connection, target: str, actor: str
+) -> None:
+    name = f"actor-{new_hex_id()[:8]}"
+    create = {"users": admin.identity.create_user, "groups": admin.identity.create_group}[actor]
+    key = create(name=name, domain_id="default").id
+    where = {
+        "projects": f"/projects/{tenant.current_project_id}",
+        "domains": "/domains/default",
+        "system": "/system",
+    }[target]
+    listed = f"{where}/{actor}/{key}/roles"
+    path = f"{listed}/{admin.identity.find_role('reader').id}"
+
+    def roles() -> list[str]:
+        return [one["name"] for one in admin.identity.get(listed).json()["roles"]]
+
+    assert admin.identity.get(path).status_code == 404
+    assert admin.identity.put(path).status_code == 204
+    assert admin.identity.get(path).status_code == 204
+    assert roles() == ["reader"]
+    for method, place in (("GET", listed), ("GET", path), ("PUT", path), ("DELETE", path)):
+        assert tenant.identity.request(place, method).status_code == 403
+    assert admin.identity.delete(path).status_code == 204
+    assert admin.identity.delete(path).status_code == 404
+    assert roles() == []
+
+
 def test_what_is_not_there_cannot_be_assigned(admin: Connection, demo: Connection) -> None:
     member, me = admin.identity.find_role("member"), demo.current_user_id
     for path in (

@@ -45,6 +45,8 @@ def test_members_come_and_go(admin: Connection, demo: Connection, group: Group) 
     for _ in range(2):
         admin.identity.add_user_to_group(me, group)
     assert [one.id for one in admin.identity.group_users(group)] == [me]
+    assert admin.identity.get(f"/groups/{group.id}/users/{me}").status_code == 204
+    assert admin.identity.get(f"/groups/{group.id}/users/nobody").status_code == 404
     admin.identity.remove_user_from_group(me, group)
     assert admin.identity.delete(f"/groups/{group.id}/users/{me}").status_code == 404
     assert admin.identity.put(f"/groups/{group.id}/users/nobody").status_code == 404
@@ -75,4 +77,5 @@ def test_a_deleted_group_takes_its_roles_and_the_tokens_that_carry_them(
 
 def test_groups_are_managed_by_administrators(demo: Connection, group: Group) -> None:
     assert demo.identity.get("/groups").status_code == 403
+    assert demo.identity.get(f"/groups/{group.id}/users/nobody").status_code == 403
     assert demo.identity.put(f"/groups/{group.id}/users/{demo.current_user_id}").status_code == 403

@@ -81,6 +81,15 @@ def test_tags_are_set_added_and_taken(admin: Connection, project: Project) -> No
     assert admin.identity.delete(path).status_code == 204
 
 
+def test_domains_are_listed_for_administrators(admin: Connection, demo: Connection) -> None:
+    name = f"domain-{new_hex_id()[:8]}"
+    made = admin.identity.create_domain(name=name, description="of a story", is_enabled=False)
+    assert {"default", made.id} <= {one.id for one in admin.identity.domains()}
+    assert [one.id for one in admin.identity.domains(name=name)] == [made.id]
+    assert made.id not in {one.id for one in admin.identity.domains(is_enabled=True)}
+    assert demo.identity.get("/domains").status_code == 403
+
+
 def test_a_domain_is_emptied_and_goes_only_when_disabled(
     admin: Connection, http: httpx.Client
 ) -> None:

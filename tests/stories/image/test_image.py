@@ -218,3 +218,5 @@ def test_schemas_and_versions_are_told(demo: Connection) -> None:
     root = demo.session.get(demo.session.get_endpoint(service_type="image") + "/")
     assert root.status_code == 300
     assert root.json()["versions"][0]["status"] == "CURRENT"
+    listed = demo.session.get(demo.session.get_endpoint(service_type="image") + "/versions")
+    assert (listed.status_code, listed.json()) == (200, root.json())

@@ -51,13 +51,19 @@ def test_a_shared_image_is_listed_once_it_is_accepted(demo: Connection, other: C
     assert not sees(other, made["id"])
 
 
-def test_the_owner_shares_and_the_member_answers(demo: Connection, other: Connection) -> None:
+def test_the_owner_shares_and_the_member_answers(
+    demo: Connection, other: Connection, neighbour: Connection
+) -> None:
     key, project = queued(demo)["id"], other.current_project_id
     members = f"/images/{key}/members"
     body = {"member": project}
     assert other.image.post(members, json=body).status_code == 404
     assert demo.image.post(members, json=body).json()["status"] == "pending"
     assert demo.image.post(members, json=body).status_code == 409
+    for owner_or_member in (demo, other):
+        assert owner_or_member.image.get_member(project, key).status == "pending"
+    assert neighbour.image.get(f"{members}/{project}").status_code == 404
+    assert demo.image.get(f"{members}/nobody").status_code == 404
     assert other.image.post(members, json={"member": "x"}).status_code == 403
     accept = {"status": "accepted"}
     assert demo.image.put(f"{members}/{project}", json=accept).status_code == 403

@@ -28,6 +28,15 @@ def test_a_router_leads_outside_and_back(demo: Connection, public: Any) -> None:
     demo.network.delete_router(router, ignore_missing=False)
 
 
+def test_another_tenants_router_does_not_exist(demo: Connection, neighbour: Connection) -> None:
+    router = demo.network.create_router(name="gate")
+    assert demo.network.get_router(router.id).name == "gate"
+    path, change = f"/routers/{router.id}", {"router": {"name": "mine"}}
+    for method, body in (("GET", None), ("PUT", change), ("DELETE", None)):
+        assert neighbour.network.request(path, method, json=body).status_code == 404
+    assert demo.network.get_router(router.id).name == "gate"
+
+
 def test_an_interface_has_the_subnets_gateway_address(demo: Connection) -> None:
     subnet, router = subnet_of(demo, "10.0.0.0/24"), demo.network.create_router(name="gate")
     made = demo.network.add_interface_to_router(router, subnet=subnet.id)

@@ -49,6 +49,13 @@ def test_the_default_group_is_the_only_one_of_its_name(
     assert found[:2] == (409, "SecurityGroupCannotRemoveDefault")
 
 
+def test_a_group_changes_its_name_and_keeps_its_rules(demo: Connection, group: Any) -> None:
+    changed = demo.network.update_security_group(group.id, name="shop", description="moved")
+    assert (changed.name, changed.description) == ("shop", "moved")
+    assert demo.network.get_security_group(group.id).name == "shop"
+    assert rules_of(demo, group) == OUT
+
+
 def test_a_group_that_a_port_has_stays(demo: Connection, group: Any, raw: Raw) -> None:
     network = demo.network.create_network(name="private")
     port = demo.network.create_port(network_id=network.id, security_groups=[group.id])
@@ -73,6 +80,8 @@ def test_a_rule_keeps_what_was_said(demo: Connection, group: Any) -> None:
     assert (rule.ether_type, rule.protocol) == ("IPv4", "tcp")
     assert (rule.remote_ip_prefix, rule.normalized_cidr) == ("10.0.0.5/24", "10.0.0.0/24")
     assert demo.network.get_security_group_rule(rule.id) == rule
+    demo.network.delete_security_group_rule(rule, ignore_missing=False)
+    assert rules_of(demo, group) == OUT
 
 
 @pytest.mark.parametrize(
@@ -182,6 +191,8 @@ def test_another_tenants_group_does_not_exist(group: Any, other: Connection, raw
     body = {"security_group_id": group.id, "direction": "ingress"}
     found = theirs.fault("POST", "security-group-rules", {"security_group_rule": body})
     assert found[0] == 404
+    for rule in group.security_group_rules:
+        assert theirs.fault("DELETE", f"security-group-rules/{rule['id']}")[0] == 404
     network = other.network.create_network(name="theirs")
     port = {"port": {"network_id": network.id, "security_groups": [group.id]}}
     assert theirs.fault("POST", "ports", port)[0] == 404

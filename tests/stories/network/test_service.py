@@ -28,8 +28,11 @@ def test_extensions_zones_and_providers_are_listed(demo: Connection) -> None:
 def test_agents_are_the_hosts_and_only_administrators_see_them(
     demo: Connection, admin: Connection
 ) -> None:
-    assert [(agent.host, agent.is_alive) for agent in admin.network.agents()] == [("host1", True)]
+    (agent,) = admin.network.agents()
+    assert (agent.host, agent.is_alive) == ("host1", True)
+    assert admin.network.get_agent(agent.id).binary == "ovn-controller"
     assert list(demo.network.agents()) == []
+    assert demo.network.get(f"/agents/{agent.id}").status_code == 404
 
 
 def test_the_addresses_used_are_counted(demo: Connection, admin: Connection) -> None:
@@ -38,12 +41,19 @@ def test_the_addresses_used_are_counted(demo: Connection, admin: Connection) -> 
     demo.network.create_port(network_id=network.id)
     found = admin.network.get_network_ip_availability(network.id)
     assert (found.total_ips, found.used_ips) == (5, 1)
+    (listed,) = admin.network.network_ip_availabilities(network_name="counted")
+    assert (listed.network_id, listed.total_ips, listed.used_ips) == (network.id, 5, 1)
+    assert list(admin.network.network_ip_availabilities(network_name="counted", ip_version=6)) == []
+    for path in ("/network-ip-availabilities", f"/network-ip-availabilities/{network.id}"):
+        assert demo.network.get(path).status_code == 403
 
 
-def test_what_is_shared_is_listed_as_the_policy_it_is(admin: Connection) -> None:
+def test_what_is_shared_is_listed_as_the_policy_it_is(admin: Connection, demo: Connection) -> None:
     shared = admin.network.create_network(name="shared", is_shared=True)
     (found,) = admin.network.rbac_policies(object_id=shared.id)
     assert (found.action, found.target_project_id) == ("access_as_shared", "*")
+    assert admin.network.get_rbac_policy(found.id).object_id == shared.id
+    assert demo.network.get(f"/rbac-policies/{found.id}").status_code == 404
     admin.network.delete_network(shared)
 
 

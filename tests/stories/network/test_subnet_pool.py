@@ -22,6 +22,16 @@ def test_prefixes_that_touch_are_joined(pool: Any) -> None:
     assert (pool.ip_version, pool.minimum_prefix_length) == (4, 8)
 
 
+def test_another_tenants_pool_does_not_exist(
+    demo: Connection, pool: Any, neighbour: Connection
+) -> None:
+    assert demo.network.get_subnet_pool(pool.id).name == "pool"
+    path, change = f"/subnetpools/{pool.id}", {"subnetpool": {"name": "mine"}}
+    for method, body in (("GET", None), ("PUT", change), ("DELETE", None)):
+        assert neighbour.network.request(path, method, json=body).status_code == 404
+    assert demo.network.get_subnet_pool(pool.id).name == "pool"
+
+
 def test_subnets_are_cut_from_it_until_it_is_used_up(demo: Connection, pool: Any, raw: Raw) -> None:
     network = demo.network.create_network(name="private")
     cut = {"network_id": network.id, "ip_version": 4, "subnetpool_id": pool.id}
