@@ -69,10 +69,16 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head and self._patience is None:
+        was_in_head = self._in_head
+        if was_in_head and self._patience is None:
             self._lose_patience_later()
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
+        if (
+            was_in_head
+            and self._in_head
+            and self._patience is not None
+            and not self.transport.is_closing()
+        ):
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_MAX_BYTES:
                 self.send_400_response("The request's head is too long.")
