@@ -45,6 +45,7 @@ class Settings:
     login_attempts_per_minute: int = key(60, "Failed logins per source address before it waits.")
     body_max_bytes: int = key(1_048_576, "Largest JSON body.")
     image_max_bytes: int = key(64 << 30, "Largest image.")
+    image_project_max_bytes: int = key(256 << 30, "All image content of one project together.")
     environment_ttl_s: int = key(86_400, "How long a pushed environment lives by default.")
     run_deadline_s: int = key(3_600, "A pipeline run that takes longer has failed.")
 

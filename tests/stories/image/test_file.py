@@ -10,15 +10,18 @@ import struct
 import tarfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from openstack.connection import Connection
 
+from kumoi.base.errors import TooLarge
 from kumoi.base.process import run
 from kumoi.cloud.api.image import file as file_api
-from kumoi.cloud.domain.image import content
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.image import content, image
 from kumoi.config import changed
 from tests.stories.image.test_image import change, queued
 
@@ -186,6 +189,34 @@ def test_an_image_larger_than_allowed_is_refused(cloud: RunningCloud, demo: Conn
     with begun(cloud, demo, key, length=1 << 50) as line:
         assert line.recv(100).startswith(b"HTTP/1.1 413 ")
     assert kept(cloud) == before
+
+
+def test_a_project_fills_no_more_than_its_share(cloud: RunningCloud, demo: Connection) -> None:
+    first, second = queued(demo)["id"], queued(demo)["id"]
+    assert put(demo, first, b"a" * 1000).status_code == 204
+    before = kept(cloud)
+    settings = changed(cloud.settings, image_project_max_bytes=1500)
+    owner = Caller("u", demo.current_project_id, frozenset({"member"}), "req-1")
+    with content.begin(settings) as draft:
+        draft.write(b"b" * 1000)
+        with pytest.raises(TooLarge, match="together"):
+            content.accept(
+                cloud.database, settings, draft, caller=owner, key=second, now=datetime.now(UTC)
+            )
+    assert status(demo, second) == "queued"
+    assert kept(cloud) == before
+
+
+def test_a_project_has_so_many_images_and_no_more(
+    demo: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image, "IMAGES_MAX", 2)
+    queued(demo)
+    key = queued(demo)["id"]
+    refused = demo.image.post("/images", json={"name": "one too many"})
+    assert refused.status_code == 413
+    demo.image.delete(f"/images/{key}")
+    queued(demo)
 
 
 @pytest.mark.parametrize(

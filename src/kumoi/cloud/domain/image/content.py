@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Forbidden, Invalid
+from kumoi.base.errors import Conflict, Forbidden, Invalid, TooLarge
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.image import image
 from kumoi.cloud.drivers.image import files, inspect
@@ -50,8 +50,8 @@ def accept(
 ) -> None:
     """Keep the whole draft as the image's content, and make the image active.
 
-    Raises Invalid when it is not what it says, Conflict when another upload was faster; the image
-    stays queued.
+    Raises Invalid when it is not what it says, Conflict when another upload was faster, TooLarge
+    when it is more than its project may have; the image stays queued.
     """
     content = draft.finish()
     with database.read() as connection:
@@ -64,6 +64,8 @@ def accept(
                 current = require_expected(connection, caller, key)
                 if current.disk_format != row.disk_format:
                     raise Conflict(f"Image {key} was changed during the upload")
+                if not caller.is_admin:
+                    _require_room(connection, settings, current, content.size)
                 store.update(connection, key, _values(content, found, now))
                 image.tell_hosts(connection, current)
         except BaseException:
@@ -98,6 +100,16 @@ def sweep(database: Database, settings: Settings) -> list[str]:
         with database.read() as connection:
             named = store.contents(connection)
         return files.delete_orphans(settings.image_dir, named)
+
+
+def _require_room(connection: Connection, settings: Settings, row: Image, more: int) -> None:
+    """Raises TooLarge. One project must not fill the disk that all images are on."""
+    _, has = store.held(connection, row.owner)
+    if has + more > settings.image_project_max_bytes:
+        raise TooLarge(
+            f"The project's images may have {settings.image_project_max_bytes} bytes together, and "
+            f"have {has} already."
+        )
 
 
 def _delete_unnamed(database: Database, directory: Path, sha256: str) -> None:

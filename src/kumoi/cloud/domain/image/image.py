@@ -24,6 +24,7 @@ from kumoi.engine import feed
 
 PROPERTIES_MAX = 128
 TAGS_MAX = 128
+IMAGES_MAX = 500  # Of one project.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,8 @@ def create(connection: Connection, caller: Caller, wanted: NewImage, now: dateti
         tags=tuple(sorted(set(wanted.tags))),
     )
     _require_quota(row)
+    if not caller.is_admin and store.held(connection, owner)[0] >= IMAGES_MAX:
+        raise TooLarge("The limit has been exceeded on the number of images of a project.")
     store.insert(connection, row)
     return row
 

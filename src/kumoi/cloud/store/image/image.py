@@ -135,6 +135,13 @@ def delete(connection: Connection, key: str) -> None:
     schema.delete(connection, image, key)
 
 
+def held(connection: Connection, owner: str | None) -> tuple[int, int]:
+    """How many images a project has, and the bytes of their content."""
+    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(image.c.size), 0))
+    count, size = connection.execute(query.where(image.c.owner == owner)).one()
+    return int(count), int(size)
+
+
 def contents(connection: Connection) -> set[str]:
     """The sha256 of all content that an image has."""
     query = sa.select(image.c.sha256).where(image.c.sha256.is_not(None)).distinct()
