@@ -53,6 +53,7 @@ from kumoi.hosts import pki, teardown
 
 ROOT = Path(__file__).parents[2]
 NAME = "kct"
+PIVOT = "pivot"  # The group that monitors end in is the cloud's, and goes with it.
 BRIDGE = "br0"
 GATEWAY = "10.202.1.1"
 BOUND_S = 20.0
@@ -309,7 +310,8 @@ class ContainerHost:
             if str(self.paths.servers) in path.read_text()
         ]
         for tree in cgroup.ROOT.glob("*/"):
-            found += [f"group {path}" for path in (tree / f"{NAME}.servers").glob("*/")]
+            groups = (tree / f"{NAME}.servers").glob("*/")
+            found += [f"group {path}" for path in groups if path.name != PIVOT]
         wanted = self.settings.host_dir / "wanted"
         found += [f"wanted {path.name}" for path in wanted.glob("*")]
         return sorted(set(found))

@@ -468,6 +468,7 @@ def test_an_image_of_a_running_server_is_of_one_moment(
     host: ContainerHost, servers: Servers, tmp_path: Path
 ) -> None:
     server = servers.new(number=5)
+    until(lambda: host.banner("10.202.1.5"))
     counting = ["systemd-run", "--quiet", "sh", "-c", COUNT.format(" ".join(COUNTED))]
     host.attach(server, *counting)
     until(lambda: host.attach(server, "cat", COUNTED[-1], check=False).strip().isdigit())
