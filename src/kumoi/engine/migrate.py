@@ -6,6 +6,7 @@ A store's migrations are a folder with `env.py` (one call of `environment`) and 
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -13,12 +14,16 @@ from alembic import command, context
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from sqlalchemy import event
+
+from kumoi.engine.db import WRITER_LOCK
 
 OWNERS_ONLY = 0o600
+LOCK_TIMEOUT_MS = 60_000
 
 
 def upgrade(url: str, folder: Path) -> None:
-    """Run what is missing, each migration in a transaction of its own."""
+    """Run what is missing, all of it or nothing. Whoever else does so meanwhile waits."""
     command.upgrade(_config(url, folder), "head")
 
 
@@ -46,17 +51,38 @@ def differences(url: str, metadata: sa.MetaData) -> list[str]:
 
 def environment(metadata: sa.MetaData) -> None:
     """What a store's `env.py` runs."""
-    url = context.config.get_main_option("sqlalchemy.url")
-    engine = sa.create_engine(str(url), poolclass=sa.pool.NullPool)
+    engine = _engine(str(context.config.get_main_option("sqlalchemy.url")))
     with engine.connect() as connection:
         context.configure(
             connection=connection,
             target_metadata=metadata,
             render_as_batch=connection.dialect.name == "sqlite",
-            transaction_per_migration=True,
+            transactional_ddl=True,
         )
         with context.begin_transaction():
+            if connection.dialect.name != "sqlite":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
             context.run_migrations()
+
+
+def _engine(url: str) -> sa.Engine:
+    """Python's driver of SQLite begins no transaction before CREATE TABLE, so we say BEGIN: what is
+    cut short leaves nothing behind, and can be run again.
+    """
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    if engine.dialect.name == "sqlite":
+        wait = f"PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}"
+
+        @event.listens_for(engine, "connect")
+        def _connected(raw: sqlite3.Connection, _record: object) -> None:
+            raw.isolation_level = None
+            raw.execute(wait)
+
+        @event.listens_for(engine, "begin")
+        def _begun(connection: sa.Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
 
 
 def _config(url: str, folder: Path) -> Config:
