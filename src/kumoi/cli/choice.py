@@ -71,9 +71,16 @@ def existing(args: argparse.Namespace) -> Settings:
     """The settings of a cloud that must be there. Raises NotFound."""
     settings = chosen(args)
     if not config_file(settings).exists():
-        told = f"the cloud {settings.name} is not here: sudo ./kumoi up"
+        told = f"the cloud {settings.name} is not here: sudo ./kumoi up{words(settings)}"
         raise NotFound("cloud", settings.name, message=told)
     return settings
+
+
+def words(settings: Settings) -> str:
+    """What a command line must have to be about this cloud, with a blank before it."""
+    name = "" if settings.name == DEFAULT_NAME else f" --name {settings.name}"
+    usual = settings.state_dir == f"/var/lib/{settings.name}"
+    return name if usual else f"{name} --state-dir {settings.state_dir}"
 
 
 @contextlib.contextmanager

@@ -80,7 +80,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     settings = choice.existing(args)
     if control.read_status(settings) is None:
-        raise Conflict(f"the cloud {settings.name} is down: sudo ./kumoi up")
+        raise Conflict(
+            f"the cloud {settings.name} is down: sudo ./kumoi up{choice.words(settings)}"
+        )
     found = endpoints(settings)
     cloud = first_run.connect(admin_entry(settings))
     try:
@@ -94,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         }
     except (SDKException, ClientException) as cause:
         raise Permanent(
-            f"the API does not answer at {settings.api_url}: sudo ./kumoi up"
+            f"the API does not answer at {settings.api_url}: sudo ./kumoi up{choice.words(settings)}"
         ) from cause
     if args.json:
         print(json.dumps(document, indent=2))

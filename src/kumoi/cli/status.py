@@ -166,7 +166,8 @@ def _show(
 ) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH_ELSEWHERE)
     if not found:
-        console.print(f"The cloud {settings.name} is down. Start it: sudo ./kumoi up")
+        start = f"sudo ./kumoi up{choice.words(settings)}"
+        console.print(f"The cloud {settings.name} is down. Start it: {start}")
         return
     console.print(_process_table(found))
     ours = sum(one.memory_kib for one in found if one.kind == "role") >> 10

@@ -218,15 +218,15 @@ def _ensure_stores(settings: Settings) -> None:
 
 def _next_steps(settings: Settings) -> list[str]:
     client = Path(sys.executable).parent / "openstack"
-    name = settings.name
+    name, this = settings.name, choice.words(settings)
     repository = f"{settings.pipeline_url.replace('//', '//demo@')}/git/demo/my-app.git"
     return [
         "",
         f"The cloud [bold]{name}[/] is up at {settings.api_url}. What to try next:",
         f"  alias openstack='{client} --os-cloud {name}'",
         "  openstack image list; openstack flavor list; openstack network list",
-        "  sudo ./kumoi demo      push an example and see it verified",
+        f"  sudo ./kumoi demo{this}      push an example and see it verified",
         f"  git -c http.sslCAInfo={settings.pki_dir / 'ca.crt'} push {repository} main",
-        "  sudo ./kumoi status    every process, host and server",
-        "  sudo ./kumoi down      stop; with --purge nothing is left",
+        f"  sudo ./kumoi status{this}    every process, host and server",
+        f"  sudo ./kumoi down{this}      stop; with --purge nothing is left",
     ]

@@ -29,6 +29,9 @@ def check_size(state: Path, *, meminfo: Path = MEMINFO, disk_min_gib: int = DISK
 
 def check_passable(state: Path) -> None:
     """A server's root is nobody on this machine, and must get to its files. Raises Invalid."""
+    for path in (state, *state.parents):
+        if path.exists() and not path.is_dir():
+            raise Invalid(f"{path} is no directory: choose another place with --state-dir")
     for path in state.parents:
         if path.exists() and not path.stat().st_mode & stat.S_IXOTH:
             raise Invalid(

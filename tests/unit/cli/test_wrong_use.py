@@ -65,7 +65,10 @@ def test_the_status_of_a_cloud_that_is_not_there_is_one_line(
     capsys: pytest.CaptureFixture[str], short: Path
 ) -> None:
     words = ["status", "--name", "kcli", "--state-dir", str(short / "none")]
-    assert said(words, capsys) == (1, "kumoi: the cloud kcli is not here: sudo ./kumoi up")
+    assert said(words, capsys) == (
+        1,
+        f"kumoi: the cloud kcli is not here: sudo ./kumoi up {' '.join(words[1:])}",
+    )
 
 
 @as_root
@@ -131,9 +134,24 @@ def test_a_place_that_servers_cannot_get_to_is_told_with_what_to_do(short: Path)
         machine.check_passable(state)
 
 
+def test_a_file_where_the_cloud_should_be_is_named(short: Path) -> None:
+    file = short / "file"
+    file.touch()
+    for state in (file, file / "state"):
+        with pytest.raises(Invalid, match=f"{file} is no directory"):
+            machine.check_passable(state)
+
+
 def test_a_command_on_a_cloud_that_is_not_there_says_how_to_get_it(short: Path) -> None:
     with pytest.raises(NotFound, match="the cloud kcli is not here"):
         choice.existing(arguments(state_dir=str(short)))
+
+
+def test_advice_is_about_the_cloud_that_was_named() -> None:
+    assert choice.words(Settings()) == ""
+    other = Settings(name="kcli", state_dir="/srv/kcli")
+    assert choice.words(other) == " --name kcli --state-dir /srv/kcli"
+    assert choice.words(Settings(name="kcli", state_dir="/var/lib/kcli")) == " --name kcli"
 
 
 @as_root
