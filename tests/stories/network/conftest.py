@@ -49,7 +49,7 @@ def public(admin: Connection) -> Iterator[Any]:
         name=f"public-{new_hex_id()[:8]}",
         is_router_external=True,
         provider_network_type="flat",
-        provider_physical_network="outside",
+        provider_physical_network="physnet1",
     )
     admin.network.create_subnet(
         network_id=network.id,

@@ -44,10 +44,38 @@ def test_only_an_administrator_shares_a_network_or_leads_it_outside(demo: Connec
     for wish in (
         {"is_shared": True},
         {"is_router_external": True},
+        {"is_default": True},
         {"provider_network_type": "flat"},
     ):
-        with pytest.raises(exceptions.ForbiddenException):
+        with pytest.raises(exceptions.ForbiddenException) as refused:
             demo.network.create_network(name="wish", **wish)
+        (asked,) = wish
+        assert asked.removeprefix("is_").partition("_")[2] in refused.value.details
+        assert "and" not in refused.value.details.split()
+
+
+@pytest.mark.parametrize(
+    ("wish", "field"),
+    [
+        ({"type": "vlan", "physical_network": "physnet1"}, "network_type"),
+        ({"type": "flat", "physical_network": "nowhere"}, "physical_network"),
+        ({"type": "flat"}, "physical_network"),
+        ({"type": "geneve", "physical_network": "physnet1"}, "physical_network"),
+        ({"type": "geneve", "segmentation_id": 7}, "segmentation_id"),
+        ({"segmentation_id": 2**70}, "segmentation_id"),
+    ],
+)
+def test_a_network_that_no_host_could_carry_is_refused(
+    admin: Connection, wish: dict[str, Any], field: str
+) -> None:
+    attributes: dict[str, Any] = {}
+    for name, value in wish.items():
+        key = "provider_network_type" if name == "type" else f"provider_{name}"
+        attributes[key] = value
+    with pytest.raises(exceptions.BadRequestException) as refused:
+        admin.network.create_network(name="carried", **attributes)
+    assert f"provider:{field}" in refused.value.details
+    assert list(admin.network.networks(name="carried")) == []
 
 
 def test_a_shared_network_is_used_but_not_changed_by_others(

@@ -48,7 +48,7 @@ class World:
             outside = network.create(
                 connection,
                 ADMIN,
-                NewNetwork(project_id="p", external=True, physical_network="outside"),
+                NewNetwork(project_id="p", external=True, physical_network="physnet1"),
                 now,
             )
             inside = network.create(connection, ADMIN, NewNetwork(project_id="p"), now)

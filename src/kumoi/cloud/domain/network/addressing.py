@@ -15,8 +15,9 @@ DNS_SERVERS_MAX = 5
 HOST_ROUTES_MAX = 20
 
 
-def invalid_input(reason: str) -> Invalid:
-    return Invalid(f"Invalid input for operation: {reason}.", kind="InvalidInput")
+def invalid_input(reason: str, field: str | None = None) -> Invalid:
+    words = f"Invalid input for operation: {reason}."
+    return Invalid(words, field=field, kind="InvalidInput")
 
 
 def first_address(cidr: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from kumoi.base.errors import Conflict, Forbidden, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import quota, security_group
+from kumoi.cloud.domain.network.provider import Provider
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import network as store
 from kumoi.cloud.store.network import port as port_store
@@ -22,14 +23,15 @@ from kumoi.cloud.store.network.standard import Query
 
 TENANT_MTU = 1442  # 1,500 less Geneve over IPv4.
 EXTERNAL_MTU = 1500
-ADMIN_ONLY = (
-    "shared",
-    "external",
-    "is_default",
-    "network_type",
-    "physical_network",
-    "segmentation_id",
-)
+# What only an administrator may say, and the API's word for it.
+ADMIN_ONLY = {
+    "shared": "shared",
+    "external": "router:external",
+    "is_default": "is_default",
+    "network_type": "provider:network_type",
+    "physical_network": "provider:physical_network",
+    "segmentation_id": "provider:segmentation_id",
+}
 PORTS_NAMED_MAX = 10  # In an error's message.
 
 
@@ -52,10 +54,16 @@ class NewNetwork:
 
 
 def create(connection: Connection, caller: Caller, wanted: NewNetwork, now: datetime) -> Network:
-    """Raises Forbidden for what only an administrator may set."""
+    """Raises Forbidden for what only an administrator may set, Invalid for what no host carries."""
     _require_own(caller, wanted.project_id)
-    if any(getattr(wanted, name) for name in ADMIN_ONLY) and not caller.is_admin:
-        raise Forbidden("Policy doesn't allow these attributes: " + ", ".join(ADMIN_ONLY))
+    asked = [name for name in ADMIN_ONLY if getattr(wanted, name) not in (False, None)]
+    _require_admin(caller, "create_network", asked)
+    provider = Provider(
+        network_type=wanted.network_type,
+        physical_network=wanted.physical_network,
+        segmentation_id=wanted.segmentation_id,
+    )
+    network_type = provider.chosen_type()
     quota.require(connection, wanted.project_id, "network")
     security_group.ensure_default(connection, wanted.project_id, now)
     external = wanted.external
@@ -70,7 +78,7 @@ def create(connection: Connection, caller: Caller, wanted: NewNetwork, now: date
         is_default=wanted.is_default,
         port_security_enabled=wanted.port_security_enabled,
         mtu=wanted.mtu or (EXTERNAL_MTU if external else TENANT_MTU),
-        network_type=wanted.network_type or ("flat" if external else "geneve"),
+        network_type=network_type,
         physical_network=wanted.physical_network,
         segmentation_id=wanted.segmentation_id,
         created_at=now,
@@ -99,8 +107,7 @@ def update(
 ) -> Network:
     """Raises NotFound, and Forbidden for what only an owner or an administrator may change."""
     _owned(connection, caller, key)
-    if any(name in values for name in ADMIN_ONLY) and not caller.is_admin:
-        raise Forbidden("Policy doesn't allow these attributes: " + ", ".join(ADMIN_ONLY))
+    _require_admin(caller, "update_network", [name for name in ADMIN_ONLY if name in values])
     store.update(connection, key, now=now, **values)
     return get(connection, caller, key)
 
@@ -132,6 +139,12 @@ def _owned(connection: Connection, caller: Caller, key: str) -> Network:
     if not caller.sees(row.project_id):
         raise Forbidden("Policy doesn't allow changing a network of another project.")
     return row
+
+
+def _require_admin(caller: Caller, action: str, asked: Sequence[str]) -> None:
+    if asked and not caller.is_admin:
+        rules = " and ".join(f"rule:{action}:{ADMIN_ONLY[name]}" for name in asked)
+        raise Forbidden(f"({rules}) is disallowed by policy")
 
 
 def _require_own(caller: Caller, project_id: str) -> None:

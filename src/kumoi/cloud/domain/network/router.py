@@ -197,8 +197,14 @@ def set_gateway(
             field="external_gateway_info",
             kind="BadRequest",
         )
-    if not caller.is_admin and (wanted.enable_snat is not None or wanted.fixed_ips is not None):
-        raise Forbidden("rule:update_router:external_gateway_info is disallowed by policy")
+    for name, value in (
+        ("enable_snat", wanted.enable_snat),
+        ("external_fixed_ips", wanted.fixed_ips),
+    ):
+        if value is not None and not caller.is_admin:
+            raise Forbidden(
+                f"rule:update_router:external_gateway_info:{name} is disallowed by policy"
+            )
     current = gateway_port(connection, row.id)
     if current is not None and current.network_id == network.id:
         if wanted.fixed_ips is not None:
