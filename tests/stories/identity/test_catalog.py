@@ -143,3 +143,14 @@ def test_a_token_without_a_scope_has_no_catalogue(demo: Connection, http: httpx.
     assert http.get("/identity/v3/auth/catalog", headers=headers).status_code == 403
     listed = http.get("/identity/v3/auth/projects", headers=headers).json()["projects"]
     assert [one["id"] for one in listed] == [demo.current_project_id]
+
+
+def test_a_region_is_not_below_itself(admin: Connection) -> None:
+    name = f"region-{new_hex_id()[:8]}"
+    admin.identity.create_region(id=name)
+    below = admin.identity.create_region(id=f"{name}-below", parent_region_id=name)
+    for parent in (name, below.id):
+        with pytest.raises(exceptions.BadRequestException, match="circular"):
+            admin.identity.update_region(name, parent_region_id=parent)
+    admin.identity.delete_region(below)
+    admin.identity.delete_region(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Forbidden, NotFound
+from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
 from kumoi.cloud.store.identity import endpoint as endpoints
 from kumoi.cloud.store.identity import region as store
 from kumoi.cloud.store.identity.region import Region
@@ -31,9 +31,10 @@ def get(connection: Connection, key: str) -> Region:
 
 
 def update(connection: Connection, key: str, values: Mapping[str, Any]) -> Region:
-    """Raises NotFound, also for its parent."""
+    """Raises NotFound, also for its parent; Invalid for a parent that is below it."""
     get(connection, key)
     _require_parent(connection, values.get("parent_region_id"))
+    _require_above(connection, key, values.get("parent_region_id"))
     store.update(connection, key, values)
     return get(connection, key)
 
@@ -44,6 +45,16 @@ def delete(connection: Connection, key: str) -> None:
     if endpoints.is_in(connection, key) or store.has_children(connection, key):
         raise Forbidden(f"Unable to delete region {key}: it or its children have endpoints.")
     store.delete(connection, key)
+
+
+def _require_above(connection: Connection, key: str, parent: str | None) -> None:
+    while parent is not None:
+        if parent == key:
+            raise Invalid(
+                f"The region {key} cannot be below itself: circular hierarchy.",
+                field="parent_region_id",
+            )
+        parent = get(connection, parent).parent_region_id
 
 
 def _require_parent(connection: Connection, key: str | None) -> None:
