@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+from openstack import exceptions
 from openstack.connection import Connection
 
 from tests.stories.image.test_image import change, names, queued
@@ -90,3 +92,9 @@ def test_a_reader_looks_and_changes_nothing(
         assert sees(reading, made["id"])
         assert reading.image.delete(f"/images/{made['id']}").status_code == 403
         assert reading.image.post("/images", json={"name": "x"}).status_code == 403
+
+
+def test_an_owner_cannot_give_an_image_away(demo: Connection, other: Connection) -> None:
+    made = demo.image.create_image("mine", allow_duplicates=True)
+    with pytest.raises(exceptions.ForbiddenException, match="owner"):
+        demo.image.update_image(made, owner_id=other.current_project_id)

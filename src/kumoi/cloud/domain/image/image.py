@@ -25,6 +25,7 @@ from kumoi.engine import feed
 PROPERTIES_MAX = 128
 TAGS_MAX = 128
 IMAGES_MAX = 500  # Of one project.
+PUBLICIZE = "You are not authorized to complete publicize_image action."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ def create(connection: Connection, caller: Caller, wanted: NewImage, now: dateti
     if owner != caller.project_id and not caller.is_admin:
         raise Forbidden(f"You are not permitted to create images owned by '{owner}'.")
     if wanted.visibility == "public":
-        _require_admin(caller)
+        _require_admin(caller, PUBLICIZE)
     if wanted.id is not None and store.get(connection, wanted.id) is not None:
         raise Conflict(f"Image ID {wanted.id} already exists!")
     container_format, disk_format = require_mix(wanted.container_format, wanted.disk_format)
@@ -118,9 +119,9 @@ def update(
 ) -> Image:
     """From `row` to `changed`, as patch.py made it. Raises Forbidden, Conflict, Invalid, TooLarge."""
     if changed.owner != row.owner:
-        _require_admin(caller)
+        _require_admin(caller, "You are not authorized to change the owner of an image.")
     if changed.visibility == "public" != row.visibility:
-        _require_admin(caller)
+        _require_admin(caller, PUBLICIZE)
     for name in ("container_format", "disk_format"):
         if getattr(changed, name) != getattr(row, name) and row.status != "queued":
             raise Forbidden(f"Attribute {name} can be only replaced for a queued image.")
@@ -192,9 +193,9 @@ def _is_shared_with(connection: Connection, row: Image, caller: Caller) -> bool:
     return members.get(connection, row.id, caller.project_id) is not None
 
 
-def _require_admin(caller: Caller) -> None:
+def _require_admin(caller: Caller, words: str) -> None:
     if not caller.is_admin:
-        raise Forbidden("You are not authorized to complete publicize_image action.")
+        raise Forbidden(words)
 
 
 def _require_quota(row: Image) -> None:
