@@ -133,3 +133,12 @@ def test_an_action_that_makes_no_sense_is_refused(
     answer = ask(bench, http, body, path=f"servers/{made.id}/action")
     assert answer.status_code == status, answer.text
     assert bench.show(made).status == "ACTIVE"
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"reboot": {"type": "\xff"}}', b'{"reboot": {"type": "\\ud800"}}']
+)
+def test_text_that_is_no_text_is_refused(bench: Workbench, http: httpx.Client, body: bytes) -> None:
+    made = bench.active()
+    assert ask(bench, http, body, path=f"servers/{made.id}/action").status_code == 400
+    assert ask(bench, http, b'{"server": {"name": "\xff"}}').status_code == 400

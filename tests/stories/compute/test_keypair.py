@@ -40,3 +40,10 @@ def test_before_2_92_a_key_is_made_and_its_private_half_shown_once(
 def test_what_is_no_key_is_refused(demo: Connection) -> None:
     with pytest.raises(exceptions.BadRequestException, match="public key"):
         demo.compute.create_keypair(name="bad", public_key="ssh-rsa nonsense")
+
+
+def test_a_client_that_asks_for_pages_gets_them(demo: Connection) -> None:
+    for name in ("a", "b", "c"):
+        material = keypair.generate("ssh", name)
+        demo.compute.create_keypair(name=name, public_key=material.public_key)
+    assert [key.name for key in demo.compute.keypairs(limit=1)] == ["a", "b", "c"]

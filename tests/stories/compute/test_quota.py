@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from openstack import exceptions
 from openstack.connection import Connection
@@ -122,7 +123,7 @@ def test_usage_is_of_the_time_asked_for(bench: Workbench, demo: Connection) -> N
     bench.active()
     path = f"/os-simple-tenant-usage/{demo.current_project_id}"
     before = demo.compute.get(f"{path}?start=2020-01-01T00:00:00&end=2020-02-01T00:00:00")
-    assert before.json() == {"tenant_usage": {}}
+    assert before.json()["tenant_usage"]["server_usages"] == []
     for query in ("start=2020-02-01T00:00:00&end=2020-01-01T00:00:00", "start=yesterday"):
         assert demo.compute.get(f"{path}?{query}").status_code == 400
 
@@ -139,3 +140,20 @@ def test_only_an_administrator_changes_quotas(demo: Connection, other: Connectio
         demo.compute.update_quota_set(demo.current_project_id, instances=1000)
     with pytest.raises(exceptions.ForbiddenException):
         demo.compute.get_quota_set(other.current_project_id)
+
+
+def test_a_project_that_used_nothing_has_used_zero_hours(
+    demo: Connection, http: httpx.Client
+) -> None:
+    path = f"/compute/v2.1/os-simple-tenant-usage/{demo.current_project_id}"
+    answer = http.get(path, headers={"X-Auth-Token": demo.auth_token})
+    shown = answer.json()["tenant_usage"]
+    assert (shown["total_hours"], shown["server_usages"]) == (0, [])
+
+
+def test_a_quota_may_be_forced_by_a_number(admin: Connection, http: httpx.Client) -> None:
+    path = f"/compute/v2.1/os-quota-sets/{admin.current_project_id}"
+    headers = {"X-Auth-Token": admin.auth_token}
+    for force, status in ((1, 200), (-1, 400), (2**70, 400)):
+        body = {"quota_set": {"cores": 100, "force": force}}
+        assert http.put(path, json=body, headers=headers).status_code == status

@@ -12,6 +12,7 @@ from openstack import exceptions
 from openstack.connection import Connection
 from tests.stories.compute.conftest import Workbench
 
+from kumoi.base.ids import new_hex_id
 from kumoi.cloud.domain.compute import keypair
 from kumoi.cloud.hostapi import messages
 from kumoi.cloud.hostapi.messages import Power, State
@@ -290,3 +291,10 @@ def test_a_server_that_the_cloud_does_not_know_is_wanted_absent_of_whoever_has_i
     told = bench.cloud.host.wanted(since=revision)
     assert [(one.id, one.power) for one in told.servers] == [(unknown, Power.ABSENT)]
     assert bench.show(made).status == "ACTIVE"
+
+
+def test_a_flavor_without_a_disk_makes_no_server(bench: Workbench, admin: Connection) -> None:
+    flavor = admin.compute.create_flavor(name=f"none-{new_hex_id()[:6]}", ram=64, vcpus=1, disk=0)
+    with pytest.raises(exceptions.ForbiddenException, match="zero disk"):
+        bench.server(flavor_id=flavor.id)
+    assert list(bench.connection.compute.servers()) == []

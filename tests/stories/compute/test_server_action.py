@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from openstack import exceptions
 from openstack.connection import Connection
@@ -208,3 +209,42 @@ def test_an_image_that_the_host_cannot_make_goes(bench: Workbench, demo: Connect
         demo.image.get_image(image.id)
     assert bench.told(made).snapshots == []
     assert status(bench, made) == ("ACTIVE", None)
+
+
+def test_addresses_come_and_go_as_they_did_before_2_44(
+    bench: Workbench, demo: Connection, http: httpx.Client
+) -> None:
+    made = bench.active()
+
+    def act(action: dict[str, Any], version: str = "2.43") -> int:
+        headers = {
+            "X-Auth-Token": demo.auth_token,
+            "OpenStack-API-Version": f"compute {version}",
+        }
+        path = f"/compute/v2.1/servers/{made.id}/action"
+        return http.post(path, json=action, headers=headers).status_code
+
+    def addresses() -> list[str]:
+        (port,) = bench.told(made).ports
+        return [one.address for one in port.addresses]
+
+    (first,) = addresses()
+    assert act({"addFixedIp": {"networkId": bench.network_id}}) == 202
+    assert addresses()[0] == first
+    assert len(addresses()) == 2
+    assert act({"removeFixedIp": {"address": first}}) == 202
+    assert len(addresses()) == 1
+    assert act({"removeFixedIp": {"address": first}}) == 400
+    assert act({"addFixedIp": {"networkId": made.id}}) == 400
+    assert act({"removeFixedIp": {"address": addresses()[0]}}, version="2.44") == 404
+    assert len(addresses()) == 1
+
+
+def test_only_an_administrator_overrides_a_state(
+    bench: Workbench, demo: Connection, admin: Connection
+) -> None:
+    made = bench.active()
+    with pytest.raises(exceptions.ForbiddenException):
+        demo.compute.reset_server_state(made, "error")
+    admin.compute.reset_server_state(made, "error")
+    assert bench.show(made).status == "ERROR"

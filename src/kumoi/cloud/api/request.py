@@ -85,6 +85,11 @@ class Request:
     @property
     def json(self) -> bytes:
         """The body, without what nothing can keep. Raises Invalid."""
+        if not self.raw.isascii():
+            try:
+                self.raw.decode()
+            except UnicodeDecodeError as cause:
+                raise Invalid("the body is not UTF-8", field="body") from cause
         if NUL.search(self.raw):
             raise Invalid("the body holds a NUL character", field="body")
         return self.raw or b"null"

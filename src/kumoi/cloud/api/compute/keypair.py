@@ -14,7 +14,6 @@ from kumoi.cloud.store.compute.keypair import Keypair
 
 V_TYPE = (2, 2)
 V_USER = (2, 10)
-V_PAGES = (2, 35)
 V_IMPORT_ONLY = (2, 92)
 
 
@@ -53,13 +52,13 @@ def create(request: Request) -> Reply:
 
 
 def index(request: Request) -> Reply:
-    paged = request.microversion >= V_PAGES
-    most = rendering.limit(request) if paged else None
+    """In pages whatever the version: openstacksdk asks for them with an older one."""
+    most = rendering.limit(request)
     with request.read() as connection:
         found = domain.page(
             connection,
             _user(request, request.query.get("user_id")),
-            marker=request.query.get("marker") if paged else None,
+            marker=request.query.get("marker"),
             limit=most,
         )
     shown = [{"keypair": _brief(request, row)} for row in found]

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from kumoi.base.errors import Invalid, NotFound, Unsupported
+from kumoi.base.errors import Forbidden, Invalid, NotFound, Unsupported
 from kumoi.cloud.api.compute import rendering, server_body, server_image, server_view, shapes
 from kumoi.cloud.api.compute.server_body import DiskConfig, File, Hostname
 from kumoi.cloud.api.compute.shapes import Count, Flag, LongText, Metadata, Name, Text
@@ -16,6 +16,7 @@ from kumoi.cloud.domain.compute import console, server, server_action, server_de
 
 Shape = TypeVar("Shape")
 V_LOCK_REASON = (2, 73)
+V_LAST_ADDRESSES = (2, 43)
 REBUILD_SINCE = {
     "description": (2, 19),
     "key_name": (2, 54),
@@ -77,6 +78,14 @@ class Console(Body, kw_only=True):
 
 class Group(Body, kw_only=True):
     name: Text
+
+
+class NewAddress(Body, kw_only=True):
+    network_id: Annotated[str, msgspec.Meta(min_length=1)] = msgspec.field(name="networkId")
+
+
+class OldAddress(Body, kw_only=True):
+    address: str
 
 
 class State(Body, kw_only=True):
@@ -194,6 +203,33 @@ def _group(*, add: bool) -> Callable[[Request, str, bytes], Reply]:
     return act
 
 
+def _add_address(request: Request, name: str, raw: bytes) -> Reply:
+    _require_addresses(request, name)
+    network_id = _read(name, raw, NewAddress).network_id
+    now = request.services.clock.now()
+    with request.write() as connection:
+        server_action.add_address(connection, request.caller, request.path["id"], network_id, now)
+    return Reply(202)
+
+
+def _remove_address(request: Request, name: str, raw: bytes) -> Reply:
+    _require_addresses(request, name)
+    given = _read(name, raw, OldAddress).address
+    version = 6 if ":" in given else 4
+    address = shapes.ip_address(given, f"{name}.address", version)
+    now = request.services.clock.now()
+    with request.write() as connection:
+        server_action.remove_address(connection, request.caller, request.path["id"], address, now)
+    return Reply(202)
+
+
+def _require_addresses(request: Request, name: str) -> None:
+    """Compute passed these on to the network service until 2.43."""
+    if request.microversion > V_LAST_ADDRESSES:
+        words = f"{name} is gone since 2.44: change the port with the network API."
+        raise NotFound("action", name, message=words)
+
+
 def _force_delete(request: Request, _name: str, _raw: bytes) -> Reply:
     """For administrators also without the host, when that is down."""
     now = request.services.clock.now()
@@ -207,7 +243,9 @@ def _reset_state(request: Request, name: str, raw: bytes) -> Reply:
     """An administrator's word that the server is as it should be, or is not."""
     to_error = _read(name, raw, State).state == "error"
     if not request.caller.is_admin:
-        raise NotFound("resource", name)
+        raise Forbidden(
+            "Policy doesn't allow os_compute_api:os-admin-actions:reset_state to be performed."
+        )
     now = request.services.clock.now()
     with request.write() as connection:
         server_action.reset(connection, request.caller, request.path["id"], now, to_error=to_error)
@@ -221,6 +259,8 @@ def _read(name: str, raw: bytes, shape: type[Shape]) -> Shape:
         text, _, path = str(cause).partition(" - at `$")
         field = name + path.rstrip("`")
         raise Invalid(f"Invalid input for field/attribute {field}. {text}", field=field) from cause
+    except msgspec.DecodeError as cause:  # What is inside was skipped until now.
+        raise Invalid(f"Invalid input for field/attribute {name}: no JSON", field=name) from cause
 
 
 REFUSED: dict[str, str] = {
@@ -243,8 +283,6 @@ REFUSED: dict[str, str] = {
     "os-getSerialConsole": "Interactive consoles are not supported; use SSH.",
     "addFloatingIp": "Gone since 2.44 and not offered before: use the network API.",
     "removeFloatingIp": "Gone since 2.44 and not offered before: use the network API.",
-    "addFixedIp": "Gone since 2.44 and not offered before: use the network API.",
-    "removeFixedIp": "Gone since 2.44 and not offered before: use the network API.",
     "restore": "Deleted servers are gone.",
 }
 
@@ -264,6 +302,8 @@ ACTIONS: dict[str, Callable[[Request, str, bytes], Reply]] = {
     "os-getConsoleOutput": _console,
     "addSecurityGroup": _group(add=True),
     "removeSecurityGroup": _group(add=False),
+    "addFixedIp": _add_address,
+    "removeFixedIp": _remove_address,
     "forceDelete": _force_delete,
     "os-resetState": _reset_state,
 }

@@ -22,7 +22,7 @@ def create(request: Request, name: str, raw: bytes) -> Reply:
     """The id in the body since 2.45, before that in Location."""
     try:
         body = msgspec.json.decode(raw, type=CreateImage)
-    except msgspec.ValidationError as cause:
+    except msgspec.DecodeError as cause:
         raise Invalid(f"Invalid input for field/attribute {name}. {cause}", field=name) from cause
     now = request.services.clock.now()
     with request.write() as connection:

@@ -45,7 +45,7 @@ def flag(value: Flag, field: str) -> bool:
     """Raises Invalid."""
     if isinstance(value, bool):
         return value
-    found = FLAGS.get(value.lower())
+    found = FLAGS.get(str(value).lower())
     if found is None:
         raise invalid(field, value, f"'{value}' is not a boolean")
     return found

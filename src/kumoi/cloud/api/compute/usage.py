@@ -51,8 +51,8 @@ def show(request: Request) -> Reply:
     with request.read() as connection:
         rows = domain.ever(connection, project_id=project_id)
     used = [row for row in rows if _hours(row, span) > 0]
-    shown = _usage(project_id, used, span, detailed=True) if used else {}
-    return Reply(200, {"tenant_usage": shown})
+    # Zeros where nothing was used: the `openstack` client cannot show an empty answer.
+    return Reply(200, {"tenant_usage": _usage(project_id, used, span, detailed=True)})
 
 
 def _span(request: Request) -> Span:

@@ -139,6 +139,30 @@ def detach(connection: Connection, server: Server, port_id: str, now: datetime) 
         port_domain.unbind(connection, port_id, now)
 
 
+def add_address(connection: Connection, server: Server, network_id: str, now: datetime) -> None:
+    """Raises Invalid for a network that the server is not on, Conflict when none is left."""
+    subnets = subnet_store.of_network(connection, network_id)
+    row = next((row for row in of(connection, server) if row.network_id == network_id), None)
+    if row is None or not subnets:
+        raise Invalid(
+            f"Instance {server.id} has no port on network {network_id}", field="networkId"
+        )
+    has = tuple(WantedIp(subnet_id=pair[0], ip_address=pair[1]) for pair in row.fixed_ips)
+    more = WantedIp(subnet_id=has[0].subnet_id if has else subnets[0].id)
+    port_domain.change(connection, row, {"fixed_ips": (*has, more)}, now)
+
+
+def remove_address(connection: Connection, server: Server, address: str, now: datetime) -> None:
+    """Raises Invalid when no port of the server has it."""
+    for row in of(connection, server):
+        left = [pair for pair in row.fixed_ips if pair[1] != address]
+        if len(left) < len(row.fixed_ips):
+            kept = tuple(WantedIp(subnet_id=subnet, ip_address=has) for subnet, has in left)
+            port_domain.change(connection, row, {"fixed_ips": kept}, now)
+            return
+    raise Invalid(f"Instance {server.id} doesn't have the fixed IP '{address}'.", field="address")
+
+
 def change_group(
     connection: Connection, caller: Caller, server: Server, name: str, now: datetime, *, add: bool
 ) -> None:

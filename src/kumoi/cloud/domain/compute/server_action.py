@@ -20,6 +20,7 @@ from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.network.port import Port
 
 __all__ = [
+    "add_address",
     "attach_port",
     "change_group",
     "detach_port",
@@ -28,6 +29,7 @@ __all__ = [
     "pause",
     "reboot",
     "rebuild",
+    "remove_address",
     "reset",
     "start",
     "stop",
@@ -152,6 +154,24 @@ def detach_port(
     networking.detach(connection, row, port_id, now)
     store.tell(connection, row, now=now)
     action.record(connection, caller, row, "detach_interface", now)
+
+
+def add_address(
+    connection: Connection, caller: Caller, key: str, network_id: str, now: datetime
+) -> None:
+    """One more address for the server's port on a network. Raises Invalid where it has none."""
+    row = _ready(connection, caller, key, "add_fixed_ip", ("active", "paused", "stopped"))
+    networking.add_address(connection, row, network_id, now)
+    store.tell(connection, row, now=now)
+
+
+def remove_address(
+    connection: Connection, caller: Caller, key: str, address: str, now: datetime
+) -> None:
+    """Take an address from the port that has it. Raises Invalid when no port of the server has."""
+    row = _ready(connection, caller, key, "remove_fixed_ip", ("active", "paused", "stopped"))
+    networking.remove_address(connection, row, address, now)
+    store.tell(connection, row, now=now)
 
 
 def change_group(

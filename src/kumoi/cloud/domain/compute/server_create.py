@@ -134,6 +134,8 @@ def _plan(
     """Check everything the caller could have known. Gives the plan and how many to make."""
     project_id = caller.project_id or ""
     size = flavor_for(connection, caller, wanted.flavor_id)
+    if size.disk_gib == 0:
+        raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
     image = boot_image.usable(
         connection, caller, wanted.image_id, ram_mib=size.ram_mib, disk_gib=size.disk_gib
     )
