@@ -464,7 +464,6 @@ def _lose_power(live: LiveCloud) -> None:
         _kill(one.pid)
     for namespace in (settings.host_name, settings.edge_name):
         run(["ip", "netns", "delete", namespace])
-    (settings.run_dir / "host-boot").unlink()  # As another boot of the machine makes it another.
 
 
 # Two clients at once.

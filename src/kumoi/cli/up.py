@@ -140,6 +140,7 @@ def _start(settings: Settings, progress: Progress, *, only_engines: bool) -> Non
     with progress.stage("virtual host"):
         if virtual.ensure_links(settings):
             control.stop(settings)  # What still runs lives in a namespace that is no more.
+            units.boot_file(settings).unlink(missing_ok=True)  # So servers are to be started again.
             _make_directories(settings)
         if not running.found(settings.state_dir):
             virtual.ensure_databases(settings)
