@@ -102,8 +102,8 @@ def main(argv: list[str] | None = None) -> int:
     if words and not words[0].startswith("-") and words[0] not in {*COMMANDS, *INNER}:
         _tell(Invalid(f"there is no command {words[0]}: {', '.join(COMMANDS)}"))
         return EXIT_USAGE
-    args = _parser(words[0] if words else "").parse_args(words)
     try:
+        args = _parser(words[0] if words else "").parse_args(words)
         if args.command in INNER:
             INNER[args.command](args)
             return 0
