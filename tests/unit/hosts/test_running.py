@@ -40,6 +40,8 @@ def start(
     mark = running.mark(str(tmp_path), name, "d1")
     child = process.start(argv, log=tmp_path / f"{name}.log", env=mark)
     children.append(child)
+    while not Path(f"/proc/{child.pid}/environ").read_bytes():
+        time.sleep(0.001)  # The kernel shows it a moment after the new program has begun.
     return child
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import threading
 import time
@@ -57,7 +58,12 @@ class Server:
             ],
             log=self._folder / "log",
         )
-        wait_until(self.socket.exists)
+        wait_until(self.listens)
+
+    def listens(self) -> bool:
+        """There is a socket a moment before somebody listens."""
+        with socket.socket(socket.AF_UNIX) as asking:
+            return asking.connect_ex(str(self.socket)) == 0
 
     def kill(self) -> None:
         if self._running is not None:
