@@ -110,7 +110,7 @@ def _replace(recipe: Recipe, base: Path | None, file: Path) -> None:
         draft.unlink(missing_ok=True)
         raise Permanent(
             f"the image {recipe.name} could not be built from Debian's packages; "
-            f"is there a network? {cause}"
+            "is there a network?"
         ) from cause
     finally:
         trees.remove(work)

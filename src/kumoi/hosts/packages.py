@@ -79,13 +79,7 @@ def _ensure(absent: list[str]) -> None:
     fresh = not any(LISTS.glob("*_Packages*"))
     try:
         with _no_service_starts():
-            if fresh:
-                _update()
-            try:
-                _install(absent)
-            except process.ProcessFailed:
-                if fresh:
-                    raise
+            if fresh or not _was_installed(absent):
                 _update()  # The lists may be older than what the mirror still has.
                 _install(absent)
     except process.ProcessFailed as cause:
@@ -95,6 +89,14 @@ def _ensure(absent: list[str]) -> None:
             f"apt-get install {names}"
         ) from cause
     _disable_services(_installed() - before)
+
+
+def _was_installed(names: list[str]) -> bool:
+    try:
+        _install(names)
+    except process.ProcessFailed:
+        return False
+    return True
 
 
 def _installed() -> set[str]:
