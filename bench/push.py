@@ -53,7 +53,7 @@ def _pushes(
         (work / "number").write_text(str(number))
         _git(work, settings, "add", "-A")
         _git(work, settings, "commit", "-q", "-m", f"push {number}")
-        _git(work, settings, "push", "-q", url, "main")
+        _git(work, settings, "push", "-q", "--force", url, "main")
         yield _verified(name, _git(work, settings, "rev-parse", "HEAD"))
     for environment in _kumoi(name, "environment", "list", "--json"):
         if environment["branch"] == "main" and environment["status"] == "live":

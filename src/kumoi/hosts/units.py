@@ -16,6 +16,10 @@ from pathlib import Path
 from kumoi.config import Settings
 
 CONTROLLER_LOST_WAIT_MS = 3_000  # Flows stay this long after ovn-controller came back: no gap.
+ONE_HEAP = (
+    "MALLOC_ARENA_MAX",
+    "1",
+)  # Python's threads take turns: a heap for each only costs room.
 CONSOLE_LOG = ("-vconsole:info", "-vsyslog:off", "-vfile:off")  # The supervisor keeps the logs.
 
 
@@ -86,6 +90,7 @@ def roles(settings: Settings, *, config: Path, version: str) -> list[Unit]:
             name=name,
             kind=Kind.ROLE,
             argv=(sys.executable, "-m", "kumoi.main", "role", name, "--config", str(config)),
+            env=(ONE_HEAP,),
             namespace=namespace,
             listens=listens,
             needs=needs,
