@@ -27,6 +27,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from kumoi.base import log
+from kumoi.base.backoff import Backoff
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Bug, Permanent, Transient, chain
 from kumoi.engine import holder
@@ -39,7 +40,7 @@ STEP_RUN_MAX_S = 120.0  # One call of a step; longer than this and its lease is 
 FIRST_DEADLINE_S = 600.0  # Of the first step, which `start` does not know by more than its name.
 IDLE_MAX_S = LEASE_TTL_S / 3  # Leases are renewed as often.
 FULL_WAIT_S = 0.2  # All workers busy, or the store was.
-BACK_OFF_MAX_S = 30.0
+BACKOFF = Backoff(first_s=0.5, most_s=30.0, factor=1.5)
 UNDO_DEADLINE_S = 600.0
 
 State = TypeVar("State", bound=msgspec.Struct)
@@ -334,12 +335,10 @@ class _Turn:
     def _again(self, error: Exception) -> None:
         """Transient, or a bug: that is tried again with back-off too, and logged each time."""
         attempts = self._row.attempts + 1
-        after_s = min(0.25 * 2.0 ** min(attempts, 10), BACK_OFF_MAX_S)
-        if isinstance(error, Transient):
-            after_s = max(error.retry_after_s, after_s / 2)
-        else:
+        asked_s = error.retry_after_s if isinstance(error, Transient) else None
+        if asked_s is None:
             log.failure("flow.bug_met", error, attempts=attempts)
-        self._wait(str(error), after_s, attempts=attempts)
+        self._wait(str(error), BACKOFF.after(attempts, asked_s=asked_s), attempts=attempts)
 
     def _wait(self, reason: str, again_s: float, *, attempts: int) -> None:
         """Not now. Past the deadline: never."""

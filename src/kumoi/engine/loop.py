@@ -13,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kumoi.base import log
+from kumoi.base.backoff import Backoff
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Transient
 from kumoi.engine import holder, lease
 from kumoi.engine.db import Database
 from kumoi.engine.wake import Alarm
 
-PAUSE_MAX_S = 30.0
+BACKOFF = Backoff(first_s=1.0, most_s=30.0)
 LEASE_TTL_S = 10.0
 
 
@@ -60,7 +61,7 @@ async def run(loop: Loop, database: Database, clock: Clock) -> None:
     token = holder.new_token()
     alarm = Alarm(database.listen())
     loop.poke.bind(alarm)
-    pause_s = 0.0
+    failures = 0
     try:
         while True:
             seen = alarm.count
@@ -68,9 +69,10 @@ async def run(loop: Loop, database: Database, clock: Clock) -> None:
                 held = await asyncio.to_thread(_claim, loop, database, clock, token)
                 if held:
                     await asyncio.to_thread(loop.round_)
-                pause_s = 0.0
+                failures = 0
             except Exception as error:  # noqa: BLE001 - the engine's loop: the outermost place
-                pause_s = _next_pause(pause_s, error)
+                failures += 1
+                pause_s = _pause_s(failures, error)
                 log.failure("loop.failed", error, loop=loop.name, pause_s=pause_s)
                 await asyncio.sleep(pause_s)
                 continue
@@ -96,7 +98,6 @@ def _release(loop: Loop, database: Database, token: str) -> None:
         lease.release(connection, loop.name, token=token)
 
 
-def _next_pause(pause_s: float, error: Exception) -> float:
-    if isinstance(error, Transient):
-        return min(max(error.retry_after_s, pause_s * 1.5), PAUSE_MAX_S)
-    return min(max(1.0, pause_s * 2), PAUSE_MAX_S)
+def _pause_s(failures: int, error: Exception) -> float:
+    asked_s = error.retry_after_s if isinstance(error, Transient) else None
+    return BACKOFF.after(failures, asked_s=asked_s)

@@ -151,7 +151,7 @@ def test_a_transient_failure_is_tried_again_after_its_time(world: World) -> None
     world.clock.advance(6)
     world.run()
     assert world.row().status == Status.RUNNING
-    world.clock.advance(2)
+    world.clock.advance(3)
     world.run()
     assert world.row().status == Status.DONE
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Self
 
 from kumoi.base.errors import TooLarge, Transient
+from kumoi.base.files import sync
 from kumoi.cloud.drivers.image.inspect import HEAD_BYTES, TAIL_BYTES
 
 DRAFT = ".draft-"
@@ -90,11 +91,7 @@ class Draft:
     def keep(self, sha256: str) -> None:
         """Put it in its place, also where the same content is already. While holding `lock`."""
         self._path.rename(self._directory / sha256)
-        handle = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync(self._directory)
 
     def _require_space(self, more_bytes: int) -> None:
         space = os.fstatvfs(self._file.fileno())

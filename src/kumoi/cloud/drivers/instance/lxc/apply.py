@@ -19,8 +19,9 @@ from pathlib import Path
 
 import msgspec
 
-from kumoi.base import log
+from kumoi.base import files, log
 from kumoi.base.errors import Permanent, Transient
+from kumoi.base.files import Promise
 from kumoi.base.process import ProcessFailed
 from kumoi.cloud.drivers.instance.interface import Observed
 from kumoi.cloud.drivers.instance.lxc import (
@@ -319,9 +320,7 @@ class LxcDriver:
         """Its addresses and routes inside as wanted; all that it was ever given."""
         file = self._paths.network(server.id)
         text = network.change(server, given)
-        part = file.with_name(file.name + PART)
-        part.write_text(text)
-        part.replace(file)
+        files.replace(file, text, promise=Promise.KILL)
         network.apply(file, pid=pid)
         return list(dict.fromkeys([*given, *plan.wires(server)]))
 

@@ -25,8 +25,9 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from kumoi.base import process
+from kumoi.base import files, process
 from kumoi.base.errors import Permanent, Transient
+from kumoi.base.files import Promise
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.drivers.instance.lxc import kernel
 from kumoi.cloud.drivers.instance.lxc.paths import PART
@@ -64,8 +65,7 @@ def ensure_template(templates: Path, disk_gib: int) -> Path:
         options = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"
         journal = f"size={JOURNAL_MIB}"
         process.run(["mkfs.ext4", "-q", "-F", "-m0", "-E", options, "-J", journal, part])
-        sync(part)
-        keep(part, path)
+        files.publish(part, path, promise=Promise.NEW)
     return path
 
 
@@ -87,16 +87,7 @@ def copy_sparse(source: Path, target: Path) -> None:
 def keep(part: Path, final: Path) -> None:
     """Give a file whose content is on the disk its final name, and wait until it has it."""
     part.replace(final)
-    sync(final.parent)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file's content, or a directory's names, would survive a power failure."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    files.sync(final.parent)
 
 
 @contextlib.contextmanager
@@ -146,8 +137,7 @@ def enlarge(file: Path, disk_gib: int) -> None:
     if checked.status not in _E2FSCK_GOOD:
         raise Permanent("the server's disk is damaged")
     process.run(["resize2fs", part], timeout_s=RESIZE_TIMEOUT_S)
-    sync(part)
-    keep(part, file)
+    files.publish(part, file, promise=Promise.NEW)
 
 
 def is_attached(directory: Path) -> bool:

@@ -15,8 +15,9 @@ import os
 import shutil
 from pathlib import Path
 
-from kumoi.base import process
+from kumoi.base import files, process
 from kumoi.base.errors import Permanent, Transient
+from kumoi.base.files import Promise
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.drivers.instance.lxc import kernel, rootfs, unpack
 from kumoi.cloud.drivers.instance.lxc.paths import PART, Paths
@@ -134,10 +135,7 @@ def _check(root: Path) -> None:
 
 def _mark_unsettled(directory: Path) -> None:
     """The name of this boot of the machine: after another one, files may be empty."""
-    with (directory / UNSETTLED).open("w") as mark:
-        mark.write(BOOT_ID.read_text())
-        mark.flush()
-        os.fsync(mark.fileno())
+    files.replace(directory / UNSETTLED, BOOT_ID.read_text(), promise=Promise.OLD_OR_NEW)
 
 
 def _is_lost(directory: Path) -> bool:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from kumoi.cloud.drivers.instance.lxc.paths import PART
+from kumoi.base import files
+from kumoi.base.files import Promise
 from kumoi.cloud.hostapi.messages import Port
 
 
@@ -40,13 +41,10 @@ def read(path: Path) -> Record:
 
 
 def write(path: Path, record: Record) -> None:
-    part = path.with_name(path.name + PART)
     text = msgspec.json.encode(record)
     try:
-        part.write_bytes(text)
-        part.replace(path)
+        files.replace(path, text, promise=Promise.KILL)
     except OSError as cause:
-        part.unlink(missing_ok=True)
         if cause.errno not in (errno.ENOSPC, errno.EDQUOT) or not path.exists():
             raise
         with path.open("r+b") as file:

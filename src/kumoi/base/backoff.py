@@ -1,0 +1,37 @@
+"""How long to wait before the next attempt: longer after each failure, up to a bound.
+
+Several that fail together (the agents of a cloud whose API restarts) must not come back together, so
+a part of each pause is left to chance. Whoever tries counts its failures, in a variable or in a row,
+and waits by its own means: this only says how long.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+EXPONENT_MAX = 32  # Beyond it every pause is the longest one anyway, and powers overflow.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """The first pause, the longest, what each is multiplied by for the next, and which part of it
+    chance may add.
+    """
+
+    first_s: float
+    most_s: float
+    factor: float = 2.0
+    jitter: float = 0.2
+
+    def after(self, failures: int, *, asked_s: float | None = None) -> float:
+        """The pause after so many failures in a row; none after none. `asked_s` is the first pause
+        that the failure itself asked for: it is never waited for less, unless it is beyond the
+        bound.
+        """
+        if failures <= 0:
+            return 0.0
+        first_s = self.first_s if asked_s is None else asked_s
+        grown_s = first_s * self.factor ** min(failures - 1, EXPONENT_MAX)
+        chance = 1.0 + self.jitter * random.random()  # noqa: S311 - no secret
+        return min(grown_s, self.most_s / (1.0 + self.jitter)) * chance
