@@ -1,7 +1,8 @@
 """A PostgreSQL server of our own for tests: Debian's binaries, a directory of its own, a socket.
 
 It listens on no network. `running_postgres` gives the URL of a superuser's database `postgres`;
-`fresh_database` makes an empty one beside it. Used by the fixtures; runs as root or not.
+`fresh_database` makes an empty one beside it; `promoted_copy` is a standby that has taken over. Used
+by the fixtures and by tests of what a failover does; runs as root or not.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -25,24 +26,56 @@ UNPRIVILEGED = "postgres"  # Debian's package makes this user; the server refuse
 @contextlib.contextmanager
 def running_postgres() -> Iterator[str]:
     """Start a server, give its SQLAlchemy URL, stop it and remove all of it."""
+    with _home() as home:
+        data = home / "data"
+        _command("initdb", "-D", data, "-U", "kumoi", "--auth=trust", "-E", "UTF8", "--no-sync")
+        with _started(home):
+            yield f"postgresql+psycopg://kumoi@/postgres?host={home}"
+
+
+@contextlib.contextmanager
+def promoted_copy(url: str) -> Iterator[Callable[[], str]]:
+    """Copy the server of a database as it is now. Calling the result starts that copy as a standby,
+    promotes it, and gives the URL of the same database there: it lacks what was written since.
+    """
+    with _home() as home, contextlib.ExitStack() as running:
+        source, data = url.partition("?host=")[2], home / "data"
+        _command(
+            "pg_basebackup", "-D", data, "-h", source, "-U", "kumoi", "-c", "fast", "-X", "fetch"
+        )
+
+        def promote() -> str:
+            (data / "standby.signal").touch()
+            running.enter_context(_started(home))
+            _command("pg_ctl", "-D", data, "-w", "-t", "30", "promote")
+            return url.replace(source, str(home))
+
+        yield promote
+
+
+@contextlib.contextmanager
+def _home() -> Iterator[Path]:
     home = Path(tempfile.mkdtemp(prefix="kumoi-pg-"))
     try:
         if os.geteuid() == 0:
             shutil.chown(home, UNPRIVILEGED, UNPRIVILEGED)
-        data = home / "data"
-        _command("initdb", "-D", data, "-U", "kumoi", "--auth=trust", "-E", "UTF8", "--no-sync")
-        options = (
-            f"-c listen_addresses= -c unix_socket_directories={home} -c fsync=off "
-            "-c max_connections=200 -c shared_buffers=16MB"
-        )
-        log = home / "log"
-        _command("pg_ctl", "-D", data, "-w", "-t", "30", "-l", log, "-o", options, "start")
-        try:
-            yield f"postgresql+psycopg://kumoi@/postgres?host={home}"
-        finally:
-            _command("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+        yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _started(home: Path) -> Iterator[None]:
+    options = (
+        f"-c listen_addresses= -c unix_socket_directories={home} -c fsync=off "
+        "-c max_connections=200 -c shared_buffers=16MB"
+    )
+    data = home / "data"
+    _command("pg_ctl", "-D", data, "-w", "-t", "30", "-l", home / "log", "-o", options, "start")
+    try:
+        yield
+    finally:
+        _command("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
 
 
 @contextlib.contextmanager

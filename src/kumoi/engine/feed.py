@@ -1,21 +1,42 @@
 """The change feed: which keys changed after revision N, within a topic.
 
-A revision is a number that only grows and is given inside the writing transaction, so they commit
-in order (db.py). The feed keeps one row per key, the latest change: its size is the number of
-things, not of changes. A reader that has seen revision N asks for what is newer and, because each
-row names only *what* changed, loads the thing itself: level-driven.
+A revision is a number that only grows within an epoch and is given inside the writing transaction,
+so they commit in order (db.py). The feed keeps one row per key, the latest change: its size is the
+number of things, not of changes. A reader that has seen revision N asks for what is newer and,
+because each row names only *what* changed, loads the thing itself: level-driven.
+
+A store that was restored, or that failed over to a copy which lacked the last writes, gives the
+same revisions again to other changes. So whoever remembers a revision keeps the whole `Position`,
+and starts anew when the store's position does not continue it. docs/design/0007 says what an epoch
+is made of.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from kumoi.base.ids import new_hex_id
 from kumoi.engine.schema import feed, feed_revision
 
 CHANGES_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far somebody has read. Revisions can be compared within one epoch only."""
+
+    epoch: str = ""
+    revision: int = 0
+
+    def continues(self, seen: Position) -> bool:
+        """Whether one who has read as far as `seen` may go on from there with `changes`. Otherwise
+        everything must be loaded anew.
+        """
+        return seen.epoch == self.epoch and 0 < seen.revision <= self.revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +49,13 @@ class Changes:
 
 def touch(connection: Connection, topic: str, key: str) -> int:
     """Say that `key` of `topic` changed. Inside a `write` transaction. Gives its revision."""
-    revision = connection.execute(
-        sa.update(feed_revision)
-        .values(value=feed_revision.c.value + 1)
-        .returning(feed_revision.c.value)
-    ).scalar_one_or_none()
-    if revision is None:
-        connection.execute(sa.insert(feed_revision).values(value=1))
-        revision = 1
+    revision = _next_revision(connection)
     seen = connection.execute(
         sa.update(feed).where(feed.c.topic == topic, feed.c.key == key).values(revision=revision)
     )
     if seen.rowcount == 0:
         connection.execute(sa.insert(feed).values(topic=topic, key=key, revision=revision))
-    return int(revision)
+    return revision
 
 
 def forget(connection: Connection, topic: str, key: str) -> None:
@@ -71,6 +85,43 @@ def topics(connection: Connection, prefix: str, *, since: int) -> dict[str, int]
     return {row[0]: int(row[1]) for row in rows}
 
 
-def latest(connection: Connection) -> int:
-    """The newest revision of all topics; 0 when nothing was ever written."""
-    return connection.execute(sa.select(feed_revision.c.value)).scalar_one_or_none() or 0
+def position(connection: Connection) -> Position:
+    """Where the store is now; revision 0 when nothing was ever written."""
+    columns: list[sa.ColumnElement[Any]] = [feed_revision.c.value, feed_revision.c.epoch]
+    if connection.dialect.name == "postgresql":
+        columns.append(_POSTGRES_LIFE)
+    row = connection.execute(sa.select(*columns)).first()
+    return Position() if row is None else Position("-".join(row[1:]), row[0])
+
+
+def new_epoch(connection: Connection) -> None:
+    """Say that revisions may have gone back. To be called once in a store that was restored from a
+    copy, before any role works on it. Inside a `write` transaction.
+    """
+    if connection.execute(sa.update(feed_revision).values(epoch=new_hex_id())).rowcount == 0:
+        connection.execute(sa.insert(feed_revision).values(value=0, epoch=new_hex_id()))
+
+
+def _next_revision(connection: Connection) -> int:
+    advance = (
+        sa.update(feed_revision)
+        .values(value=feed_revision.c.value + 1)
+        .returning(feed_revision.c.value, feed_revision.c.epoch)
+    )
+    row = connection.execute(advance).first()
+    if row is None or not row.epoch:
+        new_epoch(connection)
+    if row is None:
+        row = connection.execute(advance).one()
+    return int(row.value)
+
+
+# What PostgreSQL itself changes when a copy takes over: another cluster has another identifier, a
+# promoted standby and a recovery to a point in time have another timeline, a dump that was read in
+# has another table. It is the timeline that is written to now: that of the last checkpoint lags.
+_POSTGRES_LIFE: sa.ColumnElement[str] = sa.literal_column(
+    "(SELECT system_identifier FROM pg_control_system())"
+    " || '-' || left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+    " || '-' || 'feed_revision'::regclass::oid",
+    sa.Text,
+)

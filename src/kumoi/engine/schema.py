@@ -16,7 +16,10 @@ metadata = sa.MetaData(
 )
 
 feed_revision = sa.Table(
-    "feed_revision", metadata, sa.Column("value", sa.BigInteger, nullable=False)
+    "feed_revision",
+    metadata,
+    sa.Column("value", sa.BigInteger, nullable=False),
+    sa.Column("epoch", sa.String(32), nullable=False, server_default=""),  # Made with the first.
 )
 
 feed = sa.Table(

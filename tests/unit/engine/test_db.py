@@ -6,13 +6,11 @@ import threading
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from kumoi.base.clock import SetClock
 from kumoi.base.process import run
 from kumoi.engine import feed, holder, lease
 from kumoi.engine.db import Database
-from kumoi.engine.schema import feed as feed_table
 
 TOKEN_MAX = 36  # As wide as the column.
 
@@ -39,7 +37,7 @@ def test_two_writers_never_overlap(store_url: str, database: Database, tmp_path:
     def count_up(which: Database) -> None:
         for _ in range(25):
             with which.write() as connection:
-                seen = feed.latest(connection)
+                seen = feed.position(connection).revision
                 assert feed.touch(connection, "server", "a") == seen + 1
 
     workers = [threading.Thread(target=count_up, args=[one]) for one in (database, twin, database)]
@@ -48,7 +46,7 @@ def test_two_writers_never_overlap(store_url: str, database: Database, tmp_path:
     for worker in workers:
         worker.join()
     with database.read() as connection:
-        assert feed.latest(connection) == 75
+        assert feed.position(connection).revision == 75
     twin.close()
 
 
@@ -56,7 +54,7 @@ def test_a_reader_is_not_stopped_by_a_writer(database: Database) -> None:
     with database.write() as writing:
         feed.touch(writing, "server", "a")
         with database.read() as reading:
-            assert feed.latest(reading) == 0
+            assert feed.position(reading).revision == 0
 
 
 def test_a_write_wakes_every_listener(store_url: str, database: Database, tmp_path: Path) -> None:
@@ -78,27 +76,6 @@ def test_a_write_that_says_so_wakes_nobody(database: Database) -> None:
         feed.touch(connection, "server", "a")
     assert select.select([listener], [], [], 0.1)[0] == []
     listener.close()
-
-
-def test_the_feed_keeps_the_latest_change_of_each_key(database: Database) -> None:
-    with database.write() as connection:
-        for key in ("a", "b", "a"):
-            last = feed.touch(connection, "server", key)
-        feed.touch(connection, "network", "n")
-    with database.read() as connection:
-        assert feed.changes(connection, "server", since=0) == feed.Changes(last, ("b", "a"))
-        assert feed.changes(connection, "server", since=2).keys == ("a",)
-        assert feed.changes(connection, "server", since=last) == feed.Changes(last, ())
-        rows = connection.execute(sa.select(sa.func.count()).select_from(feed_table)).scalar_one()
-        assert rows == 3
-
-
-def test_a_forgotten_key_is_gone_from_the_feed(database: Database) -> None:
-    with database.write() as connection:
-        feed.touch(connection, "server", "a")
-        feed.forget(connection, "server", "a")
-    with database.read() as connection:
-        assert feed.changes(connection, "server", since=0).keys == ()
 
 
 def test_a_lease_has_one_holder_until_it_expires(database: Database) -> None:

@@ -24,7 +24,7 @@ def since(connection: Connection, host_id: str, revision: int) -> Wanted:
 
     Images to prefetch are told when there is nothing more urgent.
     """
-    latest = feed.latest(connection)
+    latest = feed.position(connection).revision
     host = host_store.get(connection, host_id)
     # A store that is made anew gives each host another uuid.
     name = "" if host is None else host.uuid

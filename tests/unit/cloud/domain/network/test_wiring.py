@@ -124,7 +124,7 @@ def test_the_host_looks_again_when_the_address_of_a_servers_port_changes(
     connection: Connection, private: Network
 ) -> None:
     one = bound(connection, new_port(connection, private), "s1")
-    before = feed.latest(connection)
+    before = feed.position(connection).revision
     port.update(connection, CALLER, one.id, {"fixed_ips": ()}, NOW)
     assert feed.changes(connection, "host:host1", since=before).keys == ("s1",)
 
