@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -31,6 +31,6 @@ def small_world(tmp_path: Path) -> Iterator[World]:
     database.close()
 
 
-def _hasty(raw: sqlite3.Connection, _record: object) -> None:
+def _hasty(raw: Any, _record: object) -> None:
     """The kills here are of the process, not of the power."""
     raw.execute("PRAGMA synchronous = OFF")

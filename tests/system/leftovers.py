@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from kumoi.base.process import run
 from kumoi.config import Settings
+from kumoi.engine import sqlite
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 SERVER_LINK = re.compile(r"[kp][0-9a-f]{12}(@.*)?")
@@ -216,6 +216,7 @@ def _identity(row: dict[str, Any]) -> str:
 
 def _rows(settings: Settings, query: str, *, file: str = "cloud.db") -> list[tuple[Any, ...]]:
     with contextlib.closing(
-        sqlite3.connect(f"file:{settings.state / file}?mode=ro", uri=True, timeout=10)
+        sqlite.driver().connect(f"file:{settings.state / file}?mode=ro", uri=True, timeout=10)
     ) as store:
-        return store.execute(query).fetchall()
+        rows: list[tuple[Any, ...]] = store.execute(query).fetchall()
+        return rows

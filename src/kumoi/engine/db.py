@@ -9,7 +9,6 @@ process, no hashing, no sleep inside.
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.types import TypeDecorator
 
 from kumoi.base.errors import Invalid, Transient
+from kumoi.engine import sqlite
 from kumoi.engine.wake import CHANNEL, Listener, PostgresWake, Wake
 
 WRITER_LOCK = 0x6B756D6F69  # "kumoi"
@@ -126,13 +126,14 @@ class Database:
 def _sqlite_engine(url: sa.URL) -> Engine:
     engine = sa.create_engine(
         url,
+        module=sqlite.driver(),
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
     )
 
     @event.listens_for(engine, "connect")
-    def _connected(raw: sqlite3.Connection, _record: object) -> None:
+    def _connected(raw: Any, _record: object) -> None:
         raw.isolation_level = None  # We say BEGIN ourselves.
         for pragma in (
             "journal_mode = WAL",

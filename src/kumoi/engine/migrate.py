@@ -6,8 +6,8 @@ A store's migrations are a folder with `env.py` (one call of `environment`) and 
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import command, context
@@ -16,6 +16,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import event
 
+from kumoi.engine import sqlite
 from kumoi.engine.db import WRITER_LOCK
 
 OWNERS_ONLY = 0o600
@@ -40,19 +41,19 @@ def keep_private(url: str) -> None:
 
 def differences(url: str, metadata: sa.MetaData) -> list[str]:
     """What the tables in the code have and the database lacks, or the other way round. Sorted."""
-    engine = sa.create_engine(url)
+    looking = engine(url)
     try:
-        with engine.connect() as connection:
+        with looking.connect() as connection:
             found = compare_metadata(MigrationContext.configure(connection), metadata)
     finally:
-        engine.dispose()
+        looking.dispose()
     return sorted(str(difference) for difference in found)
 
 
 def environment(metadata: sa.MetaData) -> None:
     """What a store's `env.py` runs."""
-    engine = _engine(str(context.config.get_main_option("sqlalchemy.url")))
-    with engine.connect() as connection:
+    migrating = engine(str(context.config.get_main_option("sqlalchemy.url")))
+    with migrating.connect() as connection:
         context.configure(
             connection=connection,
             target_metadata=metadata,
@@ -65,24 +66,25 @@ def environment(metadata: sa.MetaData) -> None:
             context.run_migrations()
 
 
-def _engine(url: str) -> sa.Engine:
+def engine(url: str) -> sa.Engine:
     """Python's driver of SQLite begins no transaction before CREATE TABLE, so we say BEGIN: what is
     cut short leaves nothing behind, and can be run again.
     """
-    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
-    if engine.dialect.name == "sqlite":
-        wait = f"PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}"
+    if not url.startswith("sqlite"):
+        return sa.create_engine(url, poolclass=sa.pool.NullPool)
+    made = sa.create_engine(url, module=sqlite.driver(), poolclass=sa.pool.NullPool)
+    wait = f"PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}"
 
-        @event.listens_for(engine, "connect")
-        def _connected(raw: sqlite3.Connection, _record: object) -> None:
-            raw.isolation_level = None
-            raw.execute(wait)
+    @event.listens_for(made, "connect")
+    def _connected(raw: Any, _record: object) -> None:
+        raw.isolation_level = None
+        raw.execute(wait)
 
-        @event.listens_for(engine, "begin")
-        def _begun(connection: sa.Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+    @event.listens_for(made, "begin")
+    def _begun(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    return engine
+    return made
 
 
 def _config(url: str, folder: Path) -> Config:
