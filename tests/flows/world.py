@@ -12,10 +12,11 @@ from kumoi.base.clock import SetClock
 from kumoi.base.ids import new_hex_id, new_id
 from kumoi.config import Settings
 from kumoi.engine.db import Database
-from kumoi.engine.flow import LEASE_TTL_S, Flows
-from kumoi.pipeline import deletion, environment
+from kumoi.engine.flow_worker import LEASE_TTL_S, Flows
+from kumoi.pipeline import environment
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.expire import Expiry
+from kumoi.pipeline.serve import kinds
 from kumoi.pipeline.store import environment as environments
 from kumoi.pipeline.store import repository, result, run, runner
 from kumoi.pipeline.store.environment import Environment
@@ -45,7 +46,6 @@ class World:
         (folder / "pki").mkdir(exist_ok=True)
         (folder / "pki" / "ca.crt").write_text("a certificate")
         self.settings = Settings(state_dir=str(folder))
-        self.kinds: list[str] = []
         self.restart()
         self.repository = Repository(new_id(), "p1", "demo", "hello", self.clock.now())
         with database.write() as connection:
@@ -56,8 +56,7 @@ class World:
         means = pipeline_run.Means(
             self.settings, self.database, self.clock, lambda _id: self.cloud, self.clock.now()
         )
-        kinds = (pipeline_run.kind(means), deletion.kind(lambda _id: self.cloud))
-        self.flows = Flows(self.database, self.clock, kinds)
+        self.flows = Flows(self.database, self.clock, kinds(means))
         self.expiry = Expiry(self.database, self.clock, lambda _id: self.cloud)
 
     def push(self, text: str = HELLO, branch: str = "main", sequence: int = 1) -> Run:

@@ -38,7 +38,7 @@ lease = sa.Table(
     sa.Column("expires_at", Timestamp, nullable=False),
 )
 
-# What flow.py keeps of each flow; only flow.py reads and writes it.
+# What is kept of each flow; only flow.py, flow_turn.py and flow_worker.py read and write it.
 flow = sa.Table(
     "flow",
     metadata,
@@ -59,6 +59,8 @@ flow = sa.Table(
     sa.Column("lease_expires_at", Timestamp, nullable=True),
     sa.Column("created_at", Timestamp, nullable=False),
     sa.Column("ended_at", Timestamp, nullable=True),
+    sa.Column("subject", sa.String(64), nullable=False, server_default=""),
+    sa.Column("state_version", sa.Integer, nullable=False, server_default="1"),
 )
 
 __all__ = ["Json", "Timestamp", "feed", "feed_revision", "flow", "lease", "metadata"]

@@ -21,7 +21,6 @@ from kumoi.pipeline.store import environment
 from kumoi.pipeline.store.environment import Environment
 from kumoi.pipeline.teardown import teardown
 
-KIND = "environment.delete"
 AGAIN_S = 0.4
 DEADLINE_S = 900.0
 SHOWN_MAX = 3
@@ -46,13 +45,6 @@ class EnvironmentDelete:
         return Done()
 
 
-def kind(open_cloud: Callable[[str], Cloud]) -> Kind[State]:
-    def steps(state: State) -> EnvironmentDelete:
-        return EnvironmentDelete(state, open_cloud)
-
-    return Kind(KIND, State, steps, "delete", _moved)
-
-
 def request(connection: Connection, found: Environment, reason: str, now: datetime) -> None:
     """Delete it. Its run, if that still goes on, is cancelled, and its undo comes back to `begin`:
     nothing is deleted while something may still be made.
@@ -68,19 +60,21 @@ def begin(connection: Connection, found: Environment, reason: str, now: datetime
     number = found.deletions + 1
     environment.set_deleting(connection, found.id, reason, number)
     state = State(environment_id=found.id)
-    bare: Kind[State] = Kind(KIND, State, lambda state: state, "delete")
-    flows.start(connection, bare, flow_id(found.id, number), state, now)
+    flows.start(connection, KIND, flow_id(found.id, number), state, now, subject=found.id)
 
 
 def flow_id(environment_id: str, number: int) -> str:
     return f"delete-{environment_id}-{number}"
 
 
-def _moved(connection: Connection, state: State, moved: Moved) -> None:
+def _moved(connection: Connection, moved: Moved) -> None:
     if moved.status == flows.Status.DONE:
-        environment.set_deleted(connection, state.environment_id, moved.at)
-        log.event("environment.deleted", environment=state.environment_id)
+        environment.set_deleted(connection, moved.subject, moved.at)
+        log.event("environment.deleted", environment=moved.subject)
     elif moved.status == flows.Status.FAILED:
         reason = f"could not be deleted: {moved.failure}"
-        environment.set_reason(connection, state.environment_id, reason)
-        log.warning("environment.stuck", environment=state.environment_id, reason=reason)
+        environment.set_reason(connection, moved.subject, reason)
+        log.warning("environment.stuck", environment=moved.subject, reason=reason)
+
+
+KIND = Kind("environment.delete", State, EnvironmentDelete, "delete", _moved)

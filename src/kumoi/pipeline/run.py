@@ -30,7 +30,6 @@ from kumoi.pipeline.runner.script import user_data
 from kumoi.pipeline.store import environment, repository, result, run, runner
 from kumoi.pipeline.store.run import Run, Stage, Status
 
-KIND = "run"
 BUILD_DEADLINE_S = 300.0
 SERVERS_AGAIN_S = 0.3
 RUNNER_AGAIN_S = 5.0  # Its posts wake us before.
@@ -213,29 +212,21 @@ class PipelineRun:
         return self.means.open_cloud(self.environment.id)
 
 
-def kind(means: Means) -> Kind[State]:
-    def steps(state: State) -> PipelineRun:
-        return PipelineRun(state, means)
-
-    return Kind(KIND, State, steps, "receive", _moved)
-
-
 def begin(connection: Connection, new: Run, lived: environment.Environment, now: datetime) -> None:
     """Its rows and its flow, in the caller's transaction."""
     run.add(connection, new)
     environment.add(connection, lived)
     state = State(run_id=new.id, environment_id=lived.id)
-    bare: Kind[State] = Kind(KIND, State, lambda state: state, "receive")
-    flows.start(connection, bare, new.id, state, now)
+    flows.start(connection, KIND, new.id, state, now, subject=new.id)
 
 
-def _moved(connection: Connection, state: State, moved: Moved) -> None:
+def _moved(connection: Connection, moved: Moved) -> None:
     """The run's row follows its flow."""
     if moved.status == flows.Status.RUNNING:
-        run.enter(connection, state.run_id, STAGES[moved.step], moved.waits_for, moved.at)
+        run.enter(connection, moved.subject, STAGES[moved.step], moved.waits_for, moved.at)
     elif moved.status != flows.Status.DONE:
         status = Status.CANCELLED if moved.cancelled else Status.FAILED
-        _end(connection, state.run_id, status, moved.failure, moved.at)
+        _end(connection, moved.subject, status, moved.failure, moved.at)
 
 
 def _end(connection: Connection, run_id: str, status: Status, reason: str, now: datetime) -> None:
@@ -243,3 +234,6 @@ def _end(connection: Connection, run_id: str, status: Status, reason: str, now: 
     runner.forget_secrets(connection, run_id)
     if run.end(connection, run_id, status, reason, now):
         log.event("run.ended", run=run_id, status=status, reason=reason)
+
+
+KIND = Kind("run", State, PipelineRun, "receive", _moved)

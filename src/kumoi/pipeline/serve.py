@@ -14,7 +14,7 @@ from kumoi.base.errors import NotFound, Permanent
 from kumoi.config import Settings
 from kumoi.engine import loop
 from kumoi.engine.db import Database
-from kumoi.engine.flow import Flows
+from kumoi.engine.flow_worker import Flows, Makers
 from kumoi.engine.loop import Loop
 from kumoi.engine.serving import Certificates, Listener
 from kumoi.engine.serving import serve as serve_http
@@ -74,7 +74,7 @@ async def serve_with(
     heads = Heads(settings, database, clock)
     expiry = Expiry(database, clock, open_cloud)
     means = pipeline_run.Means(settings, database, clock, open_cloud, clock.now())
-    kinds = (pipeline_run.kind(means), deletion.kind(open_cloud))
+    flows = Flows(database, clock, kinds(means))
     alarm = Alarm(database.listen())
     app = application(Pipeline(settings, database, clock, identity, heads, alarm), ROUTES)
     listener = Listener(app, settings.public_address, settings.pipeline_port, certificates)
@@ -86,12 +86,20 @@ async def serve_with(
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(serve_http(listener))
-            group.create_task(Flows(database, clock, kinds).run(workers=WORKERS))
+            group.create_task(flows.run(workers=WORKERS))
             group.create_task(answer_hooks(settings, database, heads))
             for each in loops:
                 group.create_task(loop.run(each, database, clock))
     finally:
         alarm.close()
+
+
+def kinds(means: pipeline_run.Means) -> Makers:
+    """The pipeline's flows."""
+    return {
+        pipeline_run.KIND: lambda state: pipeline_run.PipelineRun(state, means),
+        deletion.KIND: lambda state: deletion.EnvironmentDelete(state, means.open_cloud),
+    }
 
 
 def delegated(database: Database, identity: Identity, region: str) -> OpenCloud:

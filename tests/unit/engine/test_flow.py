@@ -20,7 +20,9 @@ from kumoi.base.process import run
 from kumoi.engine import flow as flows
 from kumoi.engine import schema
 from kumoi.engine.db import Database
-from kumoi.engine.flow import Done, Flows, Kind, Moved, Next, Outcome, Status, Wait, step
+from kumoi.engine.flow import Done, Kind, Moved, Next, Outcome, Status, Wait, step
+from kumoi.engine.flow_turn import UNDO_DEADLINE_S
+from kumoi.engine.flow_worker import IDLE_MAX_S, LEASE_TTL_S, Flows
 
 
 class Trip(msgspec.Struct):
@@ -28,18 +30,31 @@ class Trip(msgspec.Struct):
 
 
 class Script:
-    """What each step does, told by the test; and what was called."""
+    """What each step does, told by the test; and what was called. `broken` is what its steps cannot
+    be made for.
+    """
 
     def __init__(self) -> None:
         self.called: list[str] = []
         self.moves: list[Moved] = []
         self.does: dict[str, Callable[[Trip], Any]] = {}
+        self.broken: Exception | None = None
 
-    def kind(self) -> Kind[Trip]:
-        return Kind("trip", Trip, lambda trip: Steps(trip, self), "book", self.moved)
+    def kind(self, **changed: Any) -> Kind[Trip]:
+        return Kind(
+            "trip", **{"state": Trip, "steps": Steps, "first": "book", **changed}, moved=self.moved
+        )
 
-    def moved(self, _connection: Connection, _trip: Trip, moved: Moved) -> None:
+    def moved(self, _connection: Connection, moved: Moved) -> None:
         self.moves.append(moved)
+
+    def worker(self, database: Database, clock: Clock, **changed: Any) -> Flows:
+        return Flows(database, clock, {self.kind(**changed): self.make})
+
+    def make(self, trip: Trip) -> Steps:
+        if self.broken is not None:
+            raise self.broken
+        return Steps(trip, self)
 
 
 class Steps:
@@ -78,11 +93,12 @@ class World:
         self.clock = SetClock()
         self.script = Script()
         schema.metadata.create_all(database.engine)
-        self.flows = Flows(database, self.clock, [self.script.kind()])
+        self.flows = self.script.worker(database, self.clock)
 
     def start(self, id: str = "f1") -> bool:
         with self.database.write() as connection:
-            return flows.start(connection, self.script.kind(), id, Trip(), self.clock.now())
+            now = self.clock.now()
+            return flows.start(connection, self.script.kind(), id, Trip(), now, subject="s1")
 
     def run(self) -> None:
         while self.flows.advance():
@@ -266,18 +282,18 @@ def test_a_step_that_names_no_undo_of_its_own_is_refused(database: Database) -> 
             return Done()
 
     schema.metadata.create_all(database.engine)
-    kind = Kind("wrong", Trip, lambda _trip: Wrong(), "only")
+    kind = Kind("wrong", Trip, Wrong, "only")
     clock = SetClock()
     with database.write() as connection:
-        flows.start(connection, kind, "w", Trip(), clock.now())
-    Flows(database, clock, [kind]).advance()
+        flows.start(connection, kind, "w", Trip(), clock.now(), subject="")
+    Flows(database, clock, {kind: lambda _trip: Wrong()}).advance()
     with database.read() as connection:
         assert flows.status(connection, "w") == Status.RUNNING
         assert flows.status(connection, "x") is None
 
 
 def test_a_flow_held_by_one_worker_is_not_run_by_another(world: World) -> None:
-    other = Flows(world.database, world.clock, [world.script.kind()])
+    other = world.script.worker(world.database, world.clock)
 
     def while_held(_trip: Trip) -> Outcome:
         assert not other.advance()
@@ -290,11 +306,11 @@ def test_a_flow_held_by_one_worker_is_not_run_by_another(world: World) -> None:
 
 
 def test_a_result_that_comes_after_the_lease_was_lost_is_dropped(world: World) -> None:
-    other = Flows(world.database, world.clock, [world.script.kind()])
+    other = world.script.worker(world.database, world.clock)
 
     def sleeps(_trip: Trip) -> Outcome:
         world.script.does.clear()
-        world.clock.advance(flows.LEASE_TTL_S + 1)
+        world.clock.advance(LEASE_TTL_S + 1)
         while other.advance():
             pass
         return Wait("too late", again_s=1)
@@ -321,7 +337,7 @@ def test_a_worker_killed_in_a_step_leaves_it_to_the_next(world: World) -> None:
     world.script.does.clear()
     world.run()
     assert world.script.called == ["book", "pay"]
-    world.clock.advance(flows.LEASE_TTL_S)
+    world.clock.advance(LEASE_TTL_S)
     world.run()
     assert world.row().status == Status.DONE
 
@@ -332,14 +348,14 @@ def test_what_a_killed_worker_of_this_machine_held_goes_on_at_once(database: Dat
     ended = run([sys.executable, "-c", told]).out.strip()
     clock = Clock()
     with database.write() as connection:
-        flows.start(connection, world.script.kind(), "f1", Trip(), clock.now())
+        flows.start(connection, world.script.kind(), "f1", Trip(), clock.now(), subject="")
         expires_at = clock.now() + timedelta(hours=1)
         connection.execute(
             sa.update(schema.flow).values(lease_token=ended, lease_expires_at=expires_at)
         )
 
     async def story() -> None:
-        worker = asyncio.create_task(Flows(database, clock, [world.script.kind()]).run(workers=1))
+        worker = asyncio.create_task(world.script.worker(database, clock).run(workers=1))
         async with asyncio.timeout(10):
             while True:
                 if world.row().status == Status.DONE:
@@ -358,12 +374,11 @@ def test_workers_share_flows_in_threads_and_keep_their_leases(database: Database
     ids = [new_id() for _ in range(20)]
     with database.write() as connection:
         for each in ids:
-            flows.start(connection, script.kind(), each, Trip(), clock.now())
+            flows.start(connection, script.kind(), each, Trip(), clock.now(), subject="")
 
     async def story() -> None:
         workers = [
-            asyncio.create_task(Flows(database, clock, [script.kind()]).run(workers=3))
-            for _ in range(2)
+            asyncio.create_task(script.worker(database, clock).run(workers=3)) for _ in range(2)
         ]
         async with asyncio.timeout(30):
             while True:
@@ -381,11 +396,11 @@ def test_workers_share_flows_in_threads_and_keep_their_leases(database: Database
 
 
 def test_a_long_steps_lease_is_renewed(world: World) -> None:
-    other = Flows(world.database, world.clock, [world.script.kind()])
+    other = world.script.worker(world.database, world.clock)
 
     def long(_trip: Trip) -> Outcome:
         for _ in range(4):
-            world.clock.advance(flows.LEASE_TTL_S / 2)
+            world.clock.advance(LEASE_TTL_S / 2)
             world.flows._renew()
         assert world.row().lease_expires_at > world.clock.now() + timedelta(seconds=1)
         assert not other.advance()
@@ -395,3 +410,99 @@ def test_a_long_steps_lease_is_renewed(world: World) -> None:
     world.start()
     world.run()
     assert world.row().status == Status.DONE
+
+
+def test_a_flow_is_left_to_processes_that_know_its_kind_step_and_state(world: World) -> None:
+    class WithoutPay:
+        book = Steps.book
+        unbook = Steps.unbook
+
+    strangers = [
+        Flows(world.database, world.clock, {}),
+        world.script.worker(world.database, world.clock, oldest=2, version=3),
+        world.script.worker(world.database, world.clock, steps=WithoutPay),
+    ]
+    world.start()
+    assert world.flows.advance()
+    assert world.row().step == "pay"
+    assert not any(stranger.advance() for stranger in strangers)
+    assert world.row().lease_token == ""
+    world.run()
+    assert world.row().status == Status.DONE
+
+
+def test_a_step_goes_to_no_step_of_another_release(world: World) -> None:
+    world.script.does["book"] = lambda _trip: Next("unbook")
+    world.start()
+    world.run()
+    assert world.row().step == "book"
+    assert "no step unbook" in world.row().waits_for
+
+
+def test_a_newer_state_is_not_taken_back_by_an_older_release(world: World) -> None:
+    newer = world.script.worker(world.database, world.clock, version=2)
+    world.start()
+    assert newer.advance()
+    assert world.row().state_version == 2
+    assert not world.flows.advance()
+    assert newer.advance()
+
+
+def test_an_unknown_flow_is_told_once_and_nobody_spins_for_it(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.start()
+    stranger = Flows(world.database, world.clock, {})
+    for _ in range(3):
+        assert not stranger.advance()
+    assert capsys.readouterr().out.count("flow.not_known_here") == 1
+    assert stranger._idle_s() == IDLE_MAX_S
+
+
+@pytest.mark.parametrize("broken", ["state", "steps"])
+def test_a_flow_whose_steps_cannot_be_made_fails_at_its_deadline(world: World, broken: str) -> None:
+    world.start()
+    spoil(world, broken)
+    for _ in range(int((60 + UNDO_DEADLINE_S) / 10) + 2):
+        world.run()
+        world.clock.advance(10)
+    assert world.row().status == Status.FAILED
+    assert world.row().failure.startswith("book did not end in time: ")
+    assert world.script.called == []
+    last = world.script.moves[-1]
+    assert (last.subject, last.status) == ("s1", Status.FAILED)
+
+
+@pytest.mark.parametrize("broken", ["state", "steps"])
+def test_a_flow_whose_steps_cannot_be_made_can_be_cancelled(world: World, broken: str) -> None:
+    world.start()
+    spoil(world, broken)
+    world.run()
+    kept = world.row().state
+    assert world.cancel()
+    world.run()
+    assert (world.row().status, world.row().failure) == (Status.UNDOING, "not wanted")
+    for _ in range(int(UNDO_DEADLINE_S / 10) + 2):
+        world.run()
+        world.clock.advance(10)
+    assert world.row().status == Status.CANCELLED
+    assert world.row().state == kept
+
+
+def test_a_flow_goes_on_when_its_steps_can_be_made_again(world: World) -> None:
+    world.script.broken = ZeroDivisionError("not yet")
+    world.start()
+    world.run()
+    assert world.row().waits_for == "not yet"
+    world.script.broken = None
+    world.clock.advance(10)
+    world.run()
+    assert world.row().status == Status.DONE
+
+
+def spoil(world: World, what: str) -> None:
+    if what == "steps":
+        world.script.broken = ZeroDivisionError("oops")
+        return
+    with world.database.write() as connection:
+        connection.execute(sa.update(schema.flow).values(state={"seats": "many"}))

@@ -1,0 +1,169 @@
+"""One turn of one flow: from its row to its outcome in the store. Called by flow_worker.py, which
+holds the lease meanwhile.
+
+Whatever goes wrong, the flow's deadline and a wish to cancel it are obeyed: also when the state
+cannot be read, or the object with the steps cannot be made. Then nothing can be undone either, and
+each undo is tried until its own deadline, which is for the noun's sweeper to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from kumoi.base import log
+from kumoi.base.backoff import Backoff
+from kumoi.base.clock import Clock
+from kumoi.base.errors import Bug, Permanent, Transient, chain
+from kumoi.engine.db import Database
+from kumoi.engine.flow import Done, Kind, Moved, Next, Outcome, Rule, Status, Wait
+from kumoi.engine.schema import flow
+
+BACKOFF = Backoff(first_s=0.5, most_s=30.0, factor=1.5)
+UNDO_DEADLINE_S = 600.0
+
+
+class Turn:
+    """`make` gives the object whose methods the steps are."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        kind: Kind[Any],
+        make: Callable[[Any], object],
+        row: Row[Any],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._kind = kind
+        self._make = make
+        self._row = row
+        self._rules = kind.rules()
+        self._undoing = row.status == Status.UNDOING
+        self._state: Any = None  # As long as it has not been read.
+
+    def run(self) -> None:
+        if self._row.cancelled and not self._undoing:
+            self._fail(self._row.cancelled)
+            return
+        try:
+            outcome = self._call(self._row.step)
+        except Permanent as error:
+            self._give_up(error)
+        except Exception as error:  # noqa: BLE001 - the engine's loop
+            self._again(error)
+        else:
+            self._take(outcome)
+
+    def _call(self, name: str) -> Outcome:
+        """Run it. Nothing but an outcome is taken for one."""
+        undo = self._rule(name).undo
+        if undo is not None and not callable(getattr(self._kind.steps, undo, None)):
+            raise Bug(f"{self._kind.name}.{name} names an undo that does not exist: {undo}")
+        self._state = msgspec.convert(self._row.state, self._kind.state)
+        outcome: Outcome = getattr(self._make(self._state), name)()
+        if not isinstance(outcome, Wait | Done if self._undoing else Outcome):
+            raise Bug(f"{self._kind.name}.{name} returned {type(outcome).__name__}")
+        if isinstance(outcome, Next):
+            self._rule(outcome.step)
+        return outcome
+
+    def _rule(self, name: str) -> Rule:
+        if self._undoing:
+            return Rule(None, UNDO_DEADLINE_S)
+        if name not in self._rules:
+            raise Bug(f"{self._kind.name} has no step {name}")
+        return self._rules[name]
+
+    def _take(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Wait):
+            self._wait(outcome.reason, outcome.again_s, attempts=0)
+        elif self._undoing:
+            self._undo_next(self._row.undos, self._row.failure)
+        elif isinstance(outcome, Next):
+            undo = self._rule(self._row.step).undo
+            undos = [*self._row.undos, undo] if undo else self._row.undos
+            self._save(Status.RUNNING, step=outcome.step, undos=undos)
+        else:
+            self._save(Status.DONE, step=self._row.step)
+
+    def _again(self, error: Exception) -> None:
+        """Transient, or a bug: that is tried again with back-off too, and logged each time."""
+        attempts = self._row.attempts + 1
+        asked_s = error.retry_after_s if isinstance(error, Transient) else None
+        if asked_s is None:
+            log.failure("flow.bug_met", error, attempts=attempts)
+        self._wait(str(error), BACKOFF.after(attempts, asked_s=asked_s), attempts=attempts)
+
+    def _wait(self, reason: str, again_s: float, *, attempts: int) -> None:
+        """Not now. Past the deadline: never."""
+        now = self._clock.now()
+        deadline_at = self._row.deadline_at
+        if now >= deadline_at:
+            self._give_up(Permanent(f"{self._row.step} did not end in time: {reason}"))
+            return
+        self._save(
+            Status(self._row.status),
+            step=self._row.step,
+            attempts=attempts,
+            waits_for=reason,
+            due_at=min(now + timedelta(seconds=again_s), deadline_at),
+            deadline_at=deadline_at,
+        )
+
+    def _give_up(self, error: Permanent) -> None:
+        if self._undoing:
+            # What an undo leaves is for the noun's sweeper; the undos below it still run.
+            log.failure("flow.undo_failed", error)
+            left = f"{self._row.failure}; {self._row.step}: {error.message}"
+            self._undo_next(self._row.undos, left)
+        else:
+            log.warning("flow.failed", error=chain(error))
+            self._fail(error.message)
+
+    def _fail(self, failure: str) -> None:
+        """Turn around. The step we are in may have had its effect, so its undo runs too."""
+        undo = self._rule(self._row.step).undo
+        self._undo_next([*self._row.undos, undo] if undo else self._row.undos, failure)
+
+    def _undo_next(self, undos: list[str], failure: str) -> None:
+        if undos:
+            self._save(Status.UNDOING, step=undos[-1], undos=undos[:-1], failure=failure)
+        else:
+            ended = Status.CANCELLED if self._row.cancelled else Status.FAILED
+            self._save(ended, step=self._row.step, failure=failure)
+
+    def _save(self, status: Status, **changed: Any) -> None:
+        """Write the outcome if the lease is still ours; else somebody else has gone on."""
+        now = self._clock.now()
+        values = {"attempts": 0, "waits_for": "", "failure": self._row.failure, **changed}
+        if status in (Status.RUNNING, Status.UNDOING):
+            self._undoing = status == Status.UNDOING
+            deadline_s = self._rule(values["step"]).deadline_s
+            values.setdefault("deadline_at", now + timedelta(seconds=deadline_s))
+            asleep = flow.c.wakes == self._row.wakes  # Nobody woke it while the step ran.
+            values["due_at"] = sa.case((asleep, values.get("due_at", now)), else_=now)
+        else:
+            values |= {"due_at": None, "ended_at": now}
+        if self._state is not None:
+            values["state"] = msgspec.to_builtins(self._state)
+            values["state_version"] = self._kind.version
+        ours = (flow.c.id == self._row.id) & (flow.c.lease_token == self._row.lease_token)
+        with self._database.write() as connection:
+            written = connection.execute(
+                sa.update(flow)
+                .where(ours)
+                .values(status=status, lease_token="", lease_expires_at=None, **values)
+            )
+            if written.rowcount != 1:
+                log.warning("flow.result_dropped")
+                return
+            texts = (values["step"], values["waits_for"], values["failure"])
+            about = (self._row.id, self._row.subject, status)
+            self._kind.moved(connection, Moved(*about, *texts, bool(self._row.cancelled), now))

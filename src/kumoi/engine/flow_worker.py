@@ -1,0 +1,158 @@
+"""Workers of flows: which flow is due and ours to move, and the lease while its step runs.
+
+Several, in several processes and of several releases, share the work: a worker takes only what it
+knows by kind, step and state version, and leaves the rest to those that do, with one line in the
+log. Called by the roles; what a turn does stands in flow_turn.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from kumoi.base import log
+from kumoi.base.clock import Clock
+from kumoi.engine import holder
+from kumoi.engine.db import Database
+from kumoi.engine.flow import Kind
+from kumoi.engine.flow_turn import Turn
+from kumoi.engine.schema import flow
+from kumoi.engine.wake import Alarm
+
+LEASE_TTL_S = 10.0
+STEP_RUN_MAX_S = 120.0  # One call of a step; longer than this and its lease is not renewed.
+IDLE_MAX_S = LEASE_TTL_S / 3  # Leases are renewed as often.
+FULL_WAIT_S = 0.2  # All workers busy, or the store was.
+UNKNOWN_TOLD_MAX = 50
+
+Makers = Mapping[Kind[Any], Callable[[Any], object]]
+
+
+class Flows:
+    """What a worker does with flows. `makers` is the table of kinds: each with what makes, of a
+    state, the object whose methods its steps are.
+    """
+
+    def __init__(self, database: Database, clock: Clock, makers: Makers) -> None:
+        self._database = database
+        self._clock = clock
+        self._kinds = {kind.name: (kind, make) for kind, make in makers.items()}
+        self._known = sa.or_(sa.false(), *(kind.knows() for kind in makers))
+        self._unknown: set[tuple[Any, ...]] = set()  # What the log has been told of.
+        self._held: dict[str, float] = {}  # Lease tokens in use, since when.
+        self._renewed_s = clock.monotonic()
+
+    async def run(self, *, workers: int) -> None:
+        """Until cancelled: keep up to `workers` steps running. Steps that run finish first."""
+        alarm = Alarm(self._database.listen())
+        await asyncio.to_thread(self._free_the_dead)
+        with ThreadPoolExecutor(workers, "flow") as pool:
+            try:
+                while True:
+                    seen = alarm.count
+                    idle_s = await asyncio.to_thread(self._round, pool, workers)
+                    await alarm.wait(idle_s, after=seen)
+            finally:
+                alarm.close()
+
+    def _round(self, pool: ThreadPoolExecutor, workers: int) -> float:
+        """Renew our leases, start what is due and free; how long nothing more can be done."""
+        try:
+            self._renew()
+            while len(self._held) < workers:
+                row = self._claim()
+                if row is None:
+                    return self._idle_s()
+                pool.submit(self._work, row)
+        except Exception as error:  # noqa: BLE001 - the engine's loop
+            log.failure("flow.round_failed", error)
+        return FULL_WAIT_S
+
+    def advance(self) -> bool:
+        """Run one step of one flow that is due; false when none is."""
+        row = self._claim()
+        if row is not None:
+            self._work(row)
+        return row is not None
+
+    def _claim(self) -> Row[Any] | None:
+        """Take the flow that has been due for longest, unless somebody holds it."""
+        now = self._clock.now()
+        free = flow.c.lease_expires_at.is_(None) | (flow.c.lease_expires_at <= now)
+        due = sa.select(flow.c.id).where(flow.c.due_at <= now, free, self._known)
+        with self._database.read() as connection:
+            if connection.execute(due.limit(1)).first() is None:
+                self._tell_of_unknown(connection, now)
+                return None
+        token = holder.new_token()
+        with self._database.write(wakes=False) as connection:
+            first = due.order_by(flow.c.due_at, flow.c.id).limit(1).scalar_subquery()
+            row = connection.execute(
+                sa.update(flow)
+                .where(flow.c.id == first)
+                .values(lease_token=token, lease_expires_at=now + timedelta(seconds=LEASE_TTL_S))
+                .returning(*flow.c)
+            ).first()
+        if row is not None:
+            self._held[token] = self._clock.monotonic()
+        return row
+
+    def _tell_of_unknown(self, connection: Connection, now: datetime) -> None:
+        """Once of each place where a flow waits for a process of another release."""
+        places = sa.select(flow.c.id, flow.c.kind, flow.c.step, flow.c.state_version)
+        waiting = places.where(flow.c.due_at <= now, ~self._known).order_by(flow.c.id)
+        found = {tuple(row) for row in connection.execute(waiting.limit(UNKNOWN_TOLD_MAX))}
+        for id, kind, step, version in sorted(found - self._unknown):  # noqa: A001 - a flow's
+            log.warning("flow.not_known_here", flow=id, kind=kind, step=step, state_version=version)
+        self._unknown = found
+
+    def _free_the_dead(self) -> None:
+        """What a killed worker of this machine held is free at once."""
+        held = sa.select(flow.c.lease_token).where(flow.c.lease_expires_at.is_not(None))
+        with self._database.read() as connection:
+            gone = [token for token in connection.execute(held).scalars() if holder.is_gone(token)]
+        if gone:
+            theirs = flow.c.lease_token.in_(gone)
+            with self._database.write() as connection:
+                connection.execute(sa.update(flow).where(theirs).values(lease_expires_at=None))
+
+    def _work(self, row: Row[Any]) -> None:
+        with log.bound(flow=row.id, kind=row.kind, step=row.step):
+            try:
+                Turn(self._database, self._clock, *self._kinds[row.kind], row).run()
+            except Exception as error:  # noqa: BLE001 - the engine's loop; the lease runs out
+                log.failure("flow.turn_failed", error)
+            finally:
+                self._held.pop(row.lease_token, None)
+
+    def _idle_s(self) -> float:
+        """How long until something is due or a lease may have run out."""
+        with self._database.read() as connection:
+            due_at = connection.execute(
+                sa.select(sa.func.min(flow.c.due_at, type_=flow.c.due_at.type)).where(
+                    flow.c.lease_expires_at.is_(None), self._known
+                )
+            ).scalar()
+        if due_at is None:
+            return IDLE_MAX_S
+        left_s: float = (due_at - self._clock.now()).total_seconds()
+        return min(max(left_s, 0.01), IDLE_MAX_S)
+
+    def _renew(self) -> None:
+        """Keep the leases of steps that run, so that a short lease serves long steps."""
+        now_s = self._clock.monotonic()
+        if now_s < self._renewed_s + IDLE_MAX_S:
+            return
+        self._renewed_s = now_s
+        tokens = [token for token, s in self._held.copy().items() if s > now_s - STEP_RUN_MAX_S]
+        if tokens:
+            until = self._clock.now() + timedelta(seconds=LEASE_TTL_S)
+            ours = flow.c.lease_token.in_(tokens)
+            with self._database.write(wakes=False) as connection:
+                connection.execute(sa.update(flow).where(ours).values(lease_expires_at=until))
