@@ -15,8 +15,9 @@ from urllib.parse import urlsplit, urlunsplit
 from openstack.connection import Connection
 
 from bench.measure import Figure, until
+from kumoi import config
 from kumoi.base.process import run
-from kumoi.config import Settings, parse
+from kumoi.config import CloudSettings, HostSettings
 
 TIMES = 3
 HELLO = Path(__file__).parents[1] / "examples" / "hello"
@@ -24,11 +25,12 @@ STAGES = ("receive", "build", "configure", "verify", "report")
 
 
 def figures(cloud: Connection, name: str, state_dir: str) -> list[Figure]:
-    settings = parse((Path(state_dir) / "kumoi.toml").read_text())
+    settings = config.read(CloudSettings, Path(state_dir)).settings
+    host = config.read(HostSettings, Path(state_dir)).settings
     whole: list[float] = []
     stages: dict[str, list[float]] = {stage: [] for stage in STAGES}
     with tempfile.TemporaryDirectory() as directory:
-        for finished in _pushes(cloud, settings, name, Path(directory)):
+        for finished in _pushes(cloud, settings, host, name, Path(directory)):
             whole.append(_seconds(finished["created_at"], finished["ended_at"]))
             for stage in finished["stages"]:
                 stages[stage["name"]].append(_seconds(stage["began_at"], stage["ended_at"]))
@@ -39,7 +41,7 @@ def figures(cloud: Connection, name: str, state_dir: str) -> list[Figure]:
 
 
 def _pushes(
-    cloud: Connection, settings: Settings, name: str, directory: Path
+    cloud: Connection, settings: CloudSettings, host: HostSettings, name: str, directory: Path
 ) -> Iterator[dict[str, Any]]:
     """One repository, a commit more each time; its environments are deleted at the end."""
     work = directory / "hello"
@@ -51,10 +53,10 @@ def _pushes(
     run(["git", "init", "-q", "-b", "main", work])
     for number in range(TIMES):
         (work / "number").write_text(str(number))
-        _git(work, settings, "add", "-A")
-        _git(work, settings, "commit", "-q", "-m", f"push {number}")
-        _git(work, settings, "push", "-q", "--force", url, "main")
-        yield _verified(name, _git(work, settings, "rev-parse", "HEAD"))
+        _git(work, host, "add", "-A")
+        _git(work, host, "commit", "-q", "-m", f"push {number}")
+        _git(work, host, "push", "-q", "--force", url, "main")
+        yield _verified(name, _git(work, host, "rev-parse", "HEAD"))
     for environment in _kumoi(name, "environment", "list", "--json"):
         if environment["branch"] == "main" and environment["status"] == "live":
             run([sys.executable, "-m", "kumoi.main", "environment", "delete", "--os-cloud", name, environment["id"]])  # fmt: skip
@@ -81,9 +83,9 @@ def _kumoi(name: str, *words: str) -> Any:
     return json.loads(run(command, timeout_s=60).out)
 
 
-def _git(work: Path, settings: Settings, *words: str) -> str:
+def _git(work: Path, host: HostSettings, *words: str) -> str:
     identity = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"]
-    env = {"GIT_SSL_CAINFO": str(settings.pki_dir / "ca.crt"), "GIT_TERMINAL_PROMPT": "0"}
+    env = {"GIT_SSL_CAINFO": str(host.pki_dir / "ca.crt"), "GIT_TERMINAL_PROMPT": "0"}
     return run(["git", *identity, "-C", work, *words], env=env, timeout_s=60).out.strip()
 
 

@@ -30,7 +30,7 @@ from kumoi.cloud.domain.identity import bootstrap
 from kumoi.cloud.hostapi import messages
 from kumoi.cloud.hostapi.messages import Power, State
 from kumoi.cloud.store.tables import metadata
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.engine.serving import Listener, serve
 from kumoi.engine.wake import Alarm
@@ -112,7 +112,8 @@ class FakeHost:
 class RunningCloud:
     """`url` is where the service prefixes are: `<url>/identity/v3`."""
 
-    settings: Settings
+    config: CloudSettings
+    here: HostSettings
     database: Database
     services: Services
     url: str
@@ -129,7 +130,7 @@ class RunningCloud:
                 "user_domain_id": "default",
                 "project_domain_id": "default",
             },
-            region_name=self.settings.region,
+            region_name=self.config.region,
             identity_api_version="3",
             compute_default_microversion="2.96",
         )
@@ -139,27 +140,27 @@ class RunningCloud:
 def running_cloud(directory: Path, database_url: str) -> Iterator[RunningCloud]:
     """A cloud with its administrator, its demo user and one registered host."""
     port, host_port = free_port(), free_port()
-    settings = Settings(
+    config = CloudSettings(
         name="story",
-        state_dir=str(directory),
         database_url=database_url,
         api_public_url=f"http://127.0.0.1:{port}",
     )
-    for needed in (settings.pki_dir, settings.image_dir):
+    here = HostSettings(name="host1", state_dir=str(directory))
+    for needed in (here.pki_dir, here.image_dir):
         needed.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.database, wake_dir=settings.wake_dir)
+    database = Database(database_url, wake_dir=here.wake_dir)
     metadata.create_all(database.engine)
     passwords = bootstrap.prepare(
         admin_password=Secret(ADMIN_PASSWORD), demo_password=Secret(DEMO_PASSWORD)
     )
     with database.write() as connection:
-        bootstrap.bootstrap(connection, settings, passwords)
-    services = api_serve.build_services(settings, database, Clock())
+        bootstrap.bootstrap(connection, config, passwords)
+    services = api_serve.build_services(config, here, database, Clock())
     try:
         with _serving(services, port, host_port):
             host = FakeHost(f"http://127.0.0.1:{host_port}")
             host.register()
-            yield RunningCloud(settings, database, services, settings.api_url, host)
+            yield RunningCloud(config, here, database, services, config.api_url, host)
     finally:
         database.close()
 

@@ -1,20 +1,35 @@
-"""The settings: one frozen tree, a line per key with its type, default and meaning.
+"""The settings: what the cloud is, and what this host is. Two frozen trees, a line per key with its
+type, default and meaning.
 
-`kumoi up` writes them to `<state_dir>/kumoi.toml`; main.py reads that file once and passes the tree
-on. Nothing else reads the environment or a file of settings. `docs/reference/settings.md` is
-generated from here.
+`kumoi up` writes them to `cloud.toml`, which is the same on every host of a cloud, and `host.toml`,
+which is not, both in the host's state directory. main.py reads them once and passes on what each
+needs, the narrower of the two. Nothing else reads the environment or a file of settings.
+`docs/reference/settings.md` is generated from here.
+
+A file may come from another release of `up`. What is not known here stays in the file, and a role
+that reads it starts (design note 0006); `require_known` is for commands that a person gave, where
+an unknown key is a slip of theirs. Each file names the keys that `up` wrote, so that one is told
+from the other.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import ipaddress
+import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from kumoi.base.errors import Invalid
+
+CLOUD_FILE = "cloud.toml"
+HOST_FILE = "host.toml"
+WRITTEN = "written_by_up"
+WRITTEN_MEANING = "What `kumoi up` wrote here: by this it tells another release's key from a slip."
 
 
 def key(default: Any, meaning: str) -> Any:
@@ -23,16 +38,15 @@ def key(default: Any, meaning: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """One cloud on one machine."""
+class CloudSettings:
+    """What the cloud is, on whichever of its hosts one asks."""
 
     name: str = key("kumoi", "Prefix of every namespace, link and container; 1 to 8 of a-z0-9.")
     region: str = key("RegionOne", "Region in the service catalogue.")
-    state_dir: str = key("/var/lib/kumoi", "Everything the cloud keeps; `down --purge` removes it.")
     database_url: str = key("", "The cloud's store; empty is SQLite in the state directory.")
     pipeline_database_url: str = key("", "The pipeline's store; empty is SQLite likewise.")
     public_cidr: str = key("172.24.4.0/24", "Floating IPs; its first address is this machine's.")
-    underlay_cidr: str = key("172.24.5.0/28", "Between this machine and its virtual host.")
+    underlay_cidr: str = key("172.24.5.0/28", "Between the control plane and the hosts.")
     outbound: bool = key(
         default=False, meaning="Servers may open connections to the internet; the machine routes."
     )
@@ -52,6 +66,49 @@ class Settings:
     # What follows from the keys above.
 
     @property
+    def public_address(self) -> str:
+        """The control plane's address on the external network, and its gateway."""
+        return str(next(ipaddress.ip_network(self.public_cidr).hosts()))
+
+    @property
+    def edge_name(self) -> str:
+        """The network namespace between this machine and the external network."""
+        return f"{self.name}-edge"
+
+    @property
+    def edge_address(self) -> str:
+        """In whose name the edge asks for links on the external network."""
+        return str(ipaddress.ip_network(self.public_cidr)[2])
+
+    @property
+    def control_address(self) -> str:
+        """The control plane's address on the underlay."""
+        return str(next(ipaddress.ip_network(self.underlay_cidr).hosts()))
+
+    @property
+    def api_url(self) -> str:
+        return self.api_public_url or f"https://{self.public_address}:{self.api_port}"
+
+    @property
+    def host_api_url(self) -> str:
+        return f"https://{self.control_address}:{self.host_api_port}"
+
+    @property
+    def pipeline_url(self) -> str:
+        return f"https://{self.public_address}:{self.pipeline_port}"
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """What this host of the cloud is."""
+
+    name: str = key("kumoi-host1", "Its name among the hosts, and of its network namespace.")
+    state_dir: str = key("/var/lib/kumoi", "Everything it keeps; `down --purge` removes it.")
+    underlay_address: str = key("172.24.5.2", "Its address on the underlay: tunnels end here.")
+
+    # What follows from the keys above.
+
+    @property
     def state(self) -> Path:
         return Path(self.state_dir)
 
@@ -66,7 +123,7 @@ class Settings:
 
     @property
     def pki_dir(self) -> Path:
-        """`ca.crt`, and `<name>.crt` with `<name>.key` for api, pipeline and each host."""
+        """`ca.crt`, and `<name>.crt` with `<name>.key` for what runs here."""
         return self.state / "pki"
 
     @property
@@ -75,63 +132,13 @@ class Settings:
         return self.state / "images"
 
     @property
-    def host_dir(self) -> Path:
+    def agent_dir(self) -> Path:
         """What the host agent keeps: its wanted state, servers, unpacked images."""
         return self.state / "host"
 
     @property
-    def database(self) -> str:
-        return self.database_url or f"sqlite:///{self.state / 'cloud.db'}"
-
-    @property
-    def pipeline_database(self) -> str:
-        return self.pipeline_database_url or f"sqlite:///{self.state / 'pipeline.db'}"
-
-    @property
     def wake_dir(self) -> Path:
         return self.run_dir / "wake"
-
-    @property
-    def public_address(self) -> str:
-        """This machine's address on the external network, and its gateway."""
-        return str(next(ipaddress.ip_network(self.public_cidr).hosts()))
-
-    @property
-    def edge_name(self) -> str:
-        """The network namespace between this machine and the external network."""
-        return f"{self.name}-edge"
-
-    @property
-    def edge_address(self) -> str:
-        """In whose name the edge asks for links on the external network."""
-        return str(ipaddress.ip_network(self.public_cidr)[2])
-
-    @property
-    def underlay_address(self) -> str:
-        """This machine's address on the underlay."""
-        return str(next(ipaddress.ip_network(self.underlay_cidr).hosts()))
-
-    @property
-    def host_underlay_address(self) -> str:
-        """The virtual host's address on the underlay: tunnels end here."""
-        return str(ipaddress.ip_network(self.underlay_cidr)[2])
-
-    @property
-    def host_name(self) -> str:
-        """The one virtual host: its name as a host, and its network namespace."""
-        return f"{self.name}-host1"
-
-    @property
-    def api_url(self) -> str:
-        return self.api_public_url or f"https://{self.public_address}:{self.api_port}"
-
-    @property
-    def host_api_url(self) -> str:
-        return f"https://{self.underlay_address}:{self.host_api_port}"
-
-    @property
-    def pipeline_url(self) -> str:
-        return f"https://{self.public_address}:{self.pipeline_port}"
 
     @property
     def northbound_remote(self) -> str:
@@ -148,29 +155,99 @@ class Settings:
         return f"unix:{self.run_dir / 'ovs' / 'db.sock'}"
 
 
-def parse(text: str) -> Settings:
-    """Settings from TOML. Raises Invalid naming the key that is unknown or of the wrong type."""
+def first_host(cloud: CloudSettings, state_dir: str) -> HostSettings:
+    """The host that `up` makes of a machine: the first of its cloud."""
+    address = str(ipaddress.ip_network(cloud.underlay_cidr)[2])
+    return HostSettings(name=f"{cloud.name}-host1", state_dir=state_dir, underlay_address=address)
+
+
+def cloud_database(cloud: CloudSettings, host: HostSettings) -> str:
+    """The URL of the cloud's store, for what runs on this host."""
+    return cloud.database_url or f"sqlite:///{host.state / 'cloud.db'}"
+
+
+def pipeline_database(cloud: CloudSettings, host: HostSettings) -> str:
+    return cloud.pipeline_database_url or f"sqlite:///{host.state / 'pipeline.db'}"
+
+
+Settings = TypeVar("Settings", CloudSettings, HostSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed(Generic[Settings]):
+    """What a file says. `unknown` are keys of it that this release does not have; `written` are
+    those that the `up` that wrote the file had.
+    """
+
+    settings: Settings
+    unknown: Mapping[str, Any]
+    written: frozenset[str]
+
+    def require_known(self) -> Settings:
+        """Raises Invalid naming a key that no `up` wrote, and the nearest that there is."""
+        for name in self.unknown:
+            if name not in self.written:
+                known = [item.name for item in fields(self.settings)]
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+                hint = f": did you mean {near[0]}?" if near else ""
+                raise Invalid(f"there is no setting {name}{hint}", field=name)
+        return self.settings
+
+
+def parse(kind: type[Settings], text: str) -> Parsed[Settings]:
+    """Settings from TOML. Raises Invalid naming the key whose value is of the wrong type."""
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as cause:
         raise Invalid("the settings are not TOML", field="settings") from cause
-    known = {item.name: item for item in fields(Settings)}
-    for name, value in raw.items():
-        if name not in known:
-            raise Invalid(f"there is no setting {name}", field=name)
+    written = raw.pop(WRITTEN, [])
+    if not isinstance(written, list):
+        raise Invalid(f"setting {WRITTEN} must be list, not {written!r}", field=WRITTEN)
+    known = {item.name: item for item in fields(kind)}
+    values = {name: value for name, value in raw.items() if name in known}
+    for name, value in values.items():
         if type(value) is not type(known[name].default):
             wanted = type(known[name].default).__name__
             raise Invalid(f"setting {name} must be {wanted}, not {value!r}", field=name)
-    return Settings(**raw)
+    unknown = {name: value for name, value in raw.items() if name not in known}
+    return Parsed(kind(**values), unknown, frozenset(map(str, written)))
 
 
-def render(settings: Settings) -> str:
-    """The settings as TOML, each key with its meaning."""
+def file_of(kind: type[CloudSettings | HostSettings], directory: Path) -> Path:
+    return directory / (CLOUD_FILE if kind is CloudSettings else HOST_FILE)
+
+
+def read(kind: type[Settings], directory: Path) -> Parsed[Settings]:
+    """From their file in a host's state directory. Raises Invalid naming it."""
+    path = file_of(kind, directory)
+    try:
+        return parse(kind, path.read_text())
+    except Invalid as cause:
+        raise Invalid(f"{path}: {cause.message}", field=cause.field) from cause
+    except (OSError, UnicodeDecodeError) as cause:
+        raise Invalid(f"{path} cannot be read", field="settings") from cause
+
+
+def write(settings: Settings, directory: Path) -> None:
+    """Into their file. What the file that is there says beyond them stays."""
+    kind = type(settings)
+    path = file_of(kind, directory)
+    unknown = read(kind, directory).unknown if path.exists() else {}
+    draft = path.with_name(f".{path.name}.new")
+    draft.write_text(render(settings, unknown))
+    draft.replace(path)
+
+
+def render(settings: CloudSettings | HostSettings, unknown: Mapping[str, Any] | None = None) -> str:
+    """The settings as TOML, each key with its meaning; then those of another release."""
     lines: list[str] = []
     for item in fields(settings):
         value = getattr(settings, item.name)
         lines += [f"# {item.metadata['meaning']}", f"{item.name} = {_toml(value)}", ""]
-    return "\n".join(lines)
+    for name, value in (unknown or {}).items():
+        lines += ["# Of another release.", f"{_toml(name)} = {_toml(value)}", ""]
+    written = [item.name for item in fields(settings)] + list(unknown or {})
+    return "\n".join([*lines, f"# {WRITTEN_MEANING}", f"{WRITTEN} = {_toml(written)}", ""])
 
 
 def changed(settings: Settings, **values: Any) -> Settings:
@@ -179,7 +256,14 @@ def changed(settings: Settings, **values: Any) -> Settings:
 
 
 def _toml(value: Any) -> str:
+    """Whatever tomllib reads. JSON's strings are TOML's, but for what JSON need not escape."""
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    return str(value).lower()
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        pairs = (f"{_toml(name)} = {_toml(item)}" for name, item in value.items())
+        return f"{{ {', '.join(pairs)} }}"
+    return str(value)  # Numbers, and times, which read as ISO 8601.

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from kumoi import config
 from kumoi.base.errors import Invalid, KumoiError, UserError, chain
-from kumoi.config import Settings, parse
+from kumoi.config import CloudSettings, HostSettings
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -176,7 +177,7 @@ def _add_inner(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("action", choices=("ensure",))
     if name == "supervise":
         parser.add_argument("--only-engines", action="store_true")
-    parser.add_argument("--config", required=True, type=Path)
+    parser.add_argument("--config", required=True, type=Path, help="where the settings are")
 
 
 def _role(args: argparse.Namespace) -> None:
@@ -188,7 +189,10 @@ def _role(args: argparse.Namespace) -> None:
 
     running.forget_mark()
     log.set_up(args.role)
-    asyncio.run(_until_told(ROLES[args.role](_settings(args))))
+    cloud, host = config.read(CloudSettings, args.config), config.read(HostSettings, args.config)
+    for name in (*cloud.unknown, *host.unknown):
+        log.event("settings.key_unknown", key=name)
+    asyncio.run(_until_told(ROLES[args.role](cloud.settings, host.settings)))
 
 
 async def _until_told(serving: Coroutine[Any, Any, None]) -> None:
@@ -205,9 +209,9 @@ async def _until_told(serving: Coroutine[Any, Any, None]) -> None:
 def _supervise(args: argparse.Namespace) -> None:
     from kumoi.hosts import control, supervisor, units
 
-    settings = _settings(args)
-    wanted = units.table(settings, config=args.config, only_engines=args.only_engines)
-    places = supervisor.Places(settings.state_dir, settings.run_dir, settings.log_dir)
+    cloud, host = _settings(args)
+    wanted = units.table(cloud, host, only_engines=args.only_engines)
+    places = supervisor.Places(host.state_dir, host.run_dir, host.log_dir)
     supervisor.Supervisor(wanted, control.digest_of(wanted), places).run()
 
 
@@ -216,29 +220,30 @@ def _store(args: argparse.Namespace) -> None:
     from kumoi.cloud.store.migrate import upgrade as upgrade_cloud
     from kumoi.pipeline.store.migrate import upgrade as upgrade_pipeline
 
-    settings = _settings(args)
-    upgrade_cloud(settings.database)
-    upgrade_pipeline(settings.pipeline_database)
-    _bootstrap(settings)
+    cloud, host = _settings(args)
+    upgrade_cloud(config.cloud_database(cloud, host))
+    upgrade_pipeline(config.pipeline_database(cloud, host))
+    _bootstrap(cloud, host)
 
 
-def _bootstrap(settings: Settings) -> None:
+def _bootstrap(cloud: CloudSettings, host: HostSettings) -> None:
     """The first domain, projects, users, roles and catalogue; repeated without effect."""
     from kumoi.cloud.domain.identity.bootstrap import bootstrap, prepare
     from kumoi.engine.db import Database
     from kumoi.hosts import passwords
 
-    database = Database(settings.database, wake_dir=settings.wake_dir)
+    database = Database(config.cloud_database(cloud, host), wake_dir=host.wake_dir)
     first = prepare(
-        admin_password=passwords.read(settings, "admin"),
-        demo_password=passwords.read(settings, "demo"),
+        admin_password=passwords.read(host, "admin"),
+        demo_password=passwords.read(host, "demo"),
     )
     with database.write() as connection:
-        bootstrap(connection, settings, first)
+        bootstrap(connection, cloud, first)
 
 
-def _settings(args: argparse.Namespace) -> Settings:
-    return parse(args.config.read_text())
+def _settings(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
+    cloud, host = config.read(CloudSettings, args.config), config.read(HostSettings, args.config)
+    return cloud.settings, host.settings
 
 
 INNER: dict[str, Callable[[argparse.Namespace], None]] = {
@@ -251,41 +256,41 @@ INNER: dict[str, Callable[[argparse.Namespace], None]] = {
 # The roles. Each composes what it needs and serves until it is told to end.
 
 
-async def _api(settings: Settings) -> None:
+async def _api(cloud: CloudSettings, host: HostSettings) -> None:
     from kumoi.base.clock import Clock
     from kumoi.cloud.api.serve import serve
     from kumoi.engine.db import Database
 
-    database = Database(settings.database, wake_dir=settings.wake_dir)
-    await serve(settings, database, Clock())
+    database = Database(config.cloud_database(cloud, host), wake_dir=host.wake_dir)
+    await serve(cloud, host, database, Clock())
 
 
-async def _worker(settings: Settings) -> None:
+async def _worker(cloud: CloudSettings, host: HostSettings) -> None:
     from kumoi.base.clock import Clock
     from kumoi.cloud.worker import serve
     from kumoi.engine.db import Database
 
-    database = Database(settings.database, wake_dir=settings.wake_dir)
-    await serve(settings, database, Clock())
+    database = Database(config.cloud_database(cloud, host), wake_dir=host.wake_dir)
+    await serve(cloud, host, database, Clock())
 
 
-async def _agent(settings: Settings) -> None:
+async def _agent(cloud: CloudSettings, host: HostSettings) -> None:
     from kumoi.base.clock import Clock
     from kumoi.cloud.agent.serve import serve
 
-    await serve(settings, Clock())
+    await serve(cloud, host, Clock())
 
 
-async def _pipeline(settings: Settings) -> None:
+async def _pipeline(cloud: CloudSettings, host: HostSettings) -> None:
     from kumoi.base.clock import Clock
     from kumoi.engine.db import Database
     from kumoi.pipeline.serve import serve
 
-    database = Database(settings.pipeline_database, wake_dir=settings.wake_dir / "pipeline")
-    await serve(settings, database, Clock())
+    database = Database(config.pipeline_database(cloud, host), wake_dir=host.wake_dir / "pipeline")
+    await serve(cloud, host, database, Clock())
 
 
-ROLES: dict[str, Callable[[Settings], Coroutine[Any, Any, None]]] = {
+ROLES: dict[str, Callable[[CloudSettings, HostSettings], Coroutine[Any, Any, None]]] = {
     "api": _api,
     "worker": _worker,
     "agent": _agent,

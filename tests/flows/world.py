@@ -10,7 +10,7 @@ from tests.flows.fake_cloud import FakeCloud
 
 from kumoi.base.clock import SetClock
 from kumoi.base.ids import new_hex_id, new_id
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.engine.flow_worker import LEASE_TTL_S, Flows
 from kumoi.pipeline import environment
@@ -45,7 +45,7 @@ class World:
         self.clock = SetClock()
         (folder / "pki").mkdir(exist_ok=True)
         (folder / "pki" / "ca.crt").write_text("a certificate")
-        self.settings = Settings(state_dir=str(folder))
+        self.here = HostSettings(state_dir=str(folder))
         self.restart()
         self.repository = Repository(new_id(), "p1", "demo", "hello", self.clock.now())
         with database.write() as connection:
@@ -54,7 +54,12 @@ class World:
     def restart(self) -> None:
         """The pipeline's process begins anew; what the old one knew is gone."""
         means = pipeline_run.Means(
-            self.settings, self.database, self.clock, lambda _id: self.cloud, self.clock.now()
+            CloudSettings(),
+            self.here,
+            self.database,
+            self.clock,
+            lambda _id: self.cloud,
+            self.clock.now(),
         )
         self.flows = Flows(self.database, self.clock, kinds(means))
         self.expiry = Expiry(self.database, self.clock, lambda _id: self.cloud)

@@ -20,7 +20,7 @@ from kumoi.cloud.api import errors as api_errors
 from kumoi.cloud.api.host.routes import SERVICE as HOST
 from kumoi.cloud.api.routing import OPEN, Service
 from kumoi.cloud.api.serve import SERVICES
-from kumoi.config import Settings
+from kumoi.config import CLOUD_FILE, HOST_FILE, CloudSettings, HostSettings
 from kumoi.pipeline.api.routes import ROUTES as PIPELINE_ROUTES
 
 ROOT = Path(__file__).parents[2]
@@ -47,15 +47,19 @@ def pages() -> dict[str, str]:
 
 def settings() -> str:
     rows = [
-        f"| `{item.name}` | {type(item.default).__name__} | {_literal(item.default)} "
+        f"| {file} | `{item.name}` | {type(item.default).__name__} | {_literal(item.default)} "
         f"| {item.metadata['meaning']} |"
-        for item in fields(Settings)
+        for file, kind in ((CLOUD_FILE, CloudSettings), (HOST_FILE, HostSettings))
+        for item in fields(kind)
     ]
     return _page(
         "Settings",
-        "`kumoi up` writes them to `<state_dir>/kumoi.toml`. Change them there and call `up` again: "
-        "what reads them is started anew.",
-        ["setting", "type", "default", "meaning"],
+        f"`kumoi up` writes them to `{CLOUD_FILE}`, what the cloud is, and `{HOST_FILE}`, what this "
+        "host is, both in the host's state directory. Change them there and call `up` again: what "
+        "reads them is started anew. A key that `up` does not know is refused, unless the `up` of "
+        "another release wrote it: then it stays, and the roles say in their logs that they do not "
+        "know it.",
+        ["file", "setting", "type", "default", "meaning"],
         rows,
     )
 

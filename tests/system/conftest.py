@@ -13,7 +13,7 @@ import pytest
 from tests.system.live import LiveCloud, live_cloud
 
 from kumoi.base.process import Completed, run
-from kumoi.config import Settings, parse
+from kumoi.config import CloudSettings, HostSettings, first_host, read
 from kumoi.hosts import teardown
 
 STATE_PARENT = Path("/var/tmp")
@@ -33,8 +33,12 @@ class EngineHost:
         return STATE_PARENT / self.name
 
     @property
-    def settings(self) -> Settings:
-        return parse((self.state / "kumoi.toml").read_text())
+    def config(self) -> CloudSettings:
+        return read(CloudSettings, self.state).settings
+
+    @property
+    def here(self) -> HostSettings:
+        return read(HostSettings, self.state).settings
 
     def up(self) -> Completed:
         return self.kumoi(
@@ -57,9 +61,10 @@ class EngineHost:
 
     def reclaim(self) -> None:
         """What a killed run left, also where nothing of it but names is known."""
-        settings = Settings(name=self.name, state_dir=str(self.state))
-        teardown.stop(settings)
-        teardown.purge(settings)
+        config = CloudSettings(name=self.name)
+        here = first_host(config, str(self.state))
+        teardown.stop(config, here)
+        teardown.purge(here)
 
 
 @pytest.fixture

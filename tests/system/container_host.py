@@ -2,7 +2,7 @@
 of OVN, real containers, and a control plane that only remembers, over TLS as the real one.
 
 Run as a program it is the agent itself, so that a test can kill it:
-`python -m tests.system.container_host <settings file>`.
+`python -m tests.system.container_host <state directory>`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from kumoi.cloud.hostapi.messages import (
     State,
     Wanted,
 )
-from kumoi.config import Settings, parse, render
+from kumoi.config import CloudSettings, HostSettings, first_host, read, write
 from kumoi.hosts import pki, teardown, trees
 
 ROOT = Path(__file__).parents[2]
@@ -66,8 +66,8 @@ class BridgeSwitch:
     its own, whatever becomes of their links.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._file = settings.state / "ports.json"
+    def __init__(self, host: HostSettings) -> None:
+        self._file = host.state / "ports.json"
 
     def ensure_ports(self, ports: Mapping[str, str]) -> None:
         with IPRoute() as route:
@@ -217,17 +217,18 @@ class HttpServer(http.server.ThreadingHTTPServer):
 
 @dataclass
 class ContainerHost:
-    settings: Settings
+    config: CloudSettings
+    here: HostSettings
     control: ControlPlane
     agent: subprocess.Popen[bytes] | None = None
 
     @property
     def paths(self) -> Paths:
-        return Paths(self.settings.host_dir)
+        return Paths(self.here.agent_dir)
 
     @property
     def namespace(self) -> Path:
-        return Path("/run/netns") / self.settings.host_name
+        return Path("/run/netns") / self.here.name
 
     def inside(self, work: Callable[[], Result]) -> Result:
         """Do something in the host's network namespace."""
@@ -237,12 +238,12 @@ class ContainerHost:
 
     def start_agent(self) -> None:
         self.stop_agent()
-        file = self.settings.state / "kumoi.toml"
-        file.write_text(render(self.settings))
-        with (self.settings.state / "agent.log").open("ab") as out:
+        write(self.config, self.here.state)
+        write(self.here, self.here.state)
+        with (self.here.state / "agent.log").open("ab") as out:
             self.agent = subprocess.Popen(
                 ["nsenter", f"--net={self.namespace}", "--", sys.executable, "-m", __spec__.name,
-                 str(file)],
+                 self.here.state_dir],
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
                 stdin=subprocess.DEVNULL,
@@ -263,7 +264,7 @@ class ContainerHost:
     def reboot(self, *, grace_s: float = GRACE_S) -> None:
         """As `kumoi down` ends the servers of a host; its links go with the host."""
         self.stop_agent()
-        stop_servers(self.settings, grace_s=grace_s)
+        stop_servers(self.config, self.here, grace_s=grace_s)
         if self.namespace.exists():
             self.inside(lambda: link.delete(sorted(link.list_links())))
 
@@ -297,12 +298,12 @@ class ContainerHost:
             found += [f"directory {path.name}" for path in self.paths.servers.iterdir()]
             found += [f"loop {path}" for path in self.paths.servers.iterdir()
                       if disk.is_attached(path)]  # fmt: skip
-        found += [f"port {name}" for name in BridgeSwitch(self.settings).list_ports()]
+        found += [f"port {name}" for name in BridgeSwitch(self.here).list_ports()]
         found += [f"link {name}" for name in self.inside(_link_names) if name[0] in "kp"]
         found += [
             f"mount {line}"
             for line in Path("/proc/self/mounts").read_text().splitlines()
-            if str(self.settings.state) in line
+            if str(self.here.state) in line
         ]
         found += [
             f"loop {path.read_text()}"
@@ -312,7 +313,7 @@ class ContainerHost:
         for tree in cgroup.ROOT.glob("*/"):
             groups = (tree / f"{NAME}.servers").glob("*/")
             found += [f"group {path}" for path in groups if path.name != PIVOT]
-        wanted = self.settings.host_dir / "wanted"
+        wanted = self.here.agent_dir / "wanted"
         found += [f"wanted {path.name}" for path in wanted.glob("*")]
         return sorted(set(found))
 
@@ -338,18 +339,14 @@ def until(
 def container_host(image: Path, sha256: str) -> Iterator[ContainerHost]:
     """The host, without its agent; nothing is left of it at the end, nor of a killed run before."""
     state = Path(f"/var/tmp/{NAME}-test")
-    settings = Settings(
-        name=NAME,
-        state_dir=str(state),
-        underlay_cidr="10.202.0.0/28",
-        public_cidr="10.202.2.0/24",
-    )
-    host = ContainerHost(settings, ControlPlane(image_files={sha256: image}))
+    config = CloudSettings(name=NAME, underlay_cidr="10.202.0.0/28", public_cidr="10.202.2.0/24")
+    here = first_host(config, str(state))
+    host = ContainerHost(config, here, ControlPlane(image_files={sha256: image}))
     _tear_down(host)
     state.mkdir(parents=True)
-    pki.ensure(settings, datetime.now(UTC))
-    _make_namespace(settings)
-    server = host.inside(lambda: _serve(settings, host.control))
+    pki.ensure(config, here, datetime.now(UTC))
+    _make_namespace(config, here)
+    server = host.inside(lambda: _serve(config, here, host.control))
     try:
         yield host
     finally:
@@ -358,24 +355,24 @@ def container_host(image: Path, sha256: str) -> Iterator[ContainerHost]:
         _tear_down(host)
 
 
-def _make_namespace(settings: Settings) -> None:
-    run(["ip", "netns", "add", settings.host_name])
+def _make_namespace(cloud: CloudSettings, host: HostSettings) -> None:
+    run(["ip", "netns", "add", host.name])
     for line in (
         "link set dev lo up",
-        f"address add {settings.underlay_address}/32 dev lo",
+        f"address add {cloud.control_address}/32 dev lo",
         f"link add name {BRIDGE} type bridge",
         f"address add {GATEWAY}/24 dev {BRIDGE}",
         f"link set dev {BRIDGE} up",
     ):
-        run(["ip", "-n", settings.host_name, *line.split()])
+        run(["ip", "-n", host.name, *line.split()])
 
 
-def _serve(settings: Settings, control: ControlPlane) -> HttpServer:
+def _serve(cloud: CloudSettings, host: HostSettings, control: ControlPlane) -> HttpServer:
     handler = type("BoundHandler", (Handler,), {"control": control})
-    server = HttpServer((settings.underlay_address, settings.host_api_port), handler)
+    server = HttpServer((cloud.control_address, cloud.host_api_port), handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(settings.pki_dir / "api.crt", settings.pki_dir / "api.key")
-    context.load_verify_locations(settings.pki_dir / "ca.crt")
+    context.load_cert_chain(host.pki_dir / "api.crt", host.pki_dir / "api.key")
+    context.load_verify_locations(host.pki_dir / "ca.crt")
     context.verify_mode = ssl.CERT_REQUIRED
     server.socket = context.wrap_socket(
         server.socket, server_side=True, do_handshake_on_connect=False
@@ -388,17 +385,19 @@ def _tear_down(host: ContainerHost) -> None:
     host.reboot(grace_s=0)
     idmap.remove_grant()
     if host.namespace.exists():
-        run(["ip", "netns", "delete", host.settings.host_name])
-    trees.remove(host.settings.state)  # Tens of thousands of files: no time fits all machines.
+        run(["ip", "netns", "delete", host.here.name])
+    trees.remove(host.here.state)  # Tens of thousands of files: no time fits all machines.
     teardown.remove_control_groups(f"{NAME}.servers")
 
 
 def main() -> None:
-    settings = parse(Path(sys.argv[1]).read_text())
+    directory = Path(sys.argv[1])
+    cloud = read(CloudSettings, directory).settings
+    host = read(HostSettings, directory).settings
     log.set_up("agent")
     log.event("agent.began", argv=json.dumps(sys.argv))
-    boot = identify_boot(settings)
-    asyncio.run(serve_with(settings, Clock(), switch=BridgeSwitch(settings), host_boot=boot))
+    boot = identify_boot(host)
+    asyncio.run(serve_with(cloud, host, Clock(), switch=BridgeSwitch(host), host_boot=boot))
 
 
 def image_of(sha256: str, path: Path) -> Image:

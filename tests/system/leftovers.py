@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kumoi.base.process import run
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import sqlite
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
@@ -43,53 +43,53 @@ CLOUD_ROWS = {
     "server_console": "server_id",
 }
 
-Question = Callable[[Settings], Iterator[str]]
+Question = Callable[[CloudSettings, HostSettings], Iterator[str]]
 
 
-def there(settings: Settings) -> frozenset[str]:
+def there(cloud: CloudSettings, host: HostSettings) -> frozenset[str]:
     """Everything that is there, a line for each."""
     return frozenset(
         f"{question.__name__.strip('_')}: {line}"
         for question in QUESTIONS
-        for line in question(settings)
+        for line in question(cloud, host)
     )
 
 
-def _directories(settings: Settings) -> Iterator[str]:
+def _directories(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     """Of servers, and what the agent remembers of them."""
     for place in ("servers", "wanted", "downloads", "snapshots"):
         with contextlib.suppress(FileNotFoundError):
-            yield from (str(path) for path in (settings.host_dir / place).iterdir())
+            yield from (str(path) for path in (host.agent_dir / place).iterdir())
 
 
-def _half_made_files(settings: Settings) -> Iterator[str]:
+def _half_made_files(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     """Not below unpacked images: what is in there is the image's."""
-    for path in settings.state.glob("*"):
+    for path in host.state.glob("*"):
         if path.name not in ("host", "run", "log"):
             yield from (str(one) for one in path.rglob("*.part"))
     for place in ("", "images", "templates"):
-        yield from (str(one) for one in (settings.host_dir / place).glob("*.part"))
-    yield from (str(path) for path in settings.image_dir.glob(".draft-*"))
+        yield from (str(one) for one in (host.agent_dir / place).glob("*.part"))
+    yield from (str(path) for path in host.image_dir.glob(".draft-*"))
 
 
-def _image_files(settings: Settings) -> Iterator[str]:
+def _image_files(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     """That no image's row names: as they came, and as the host unpacked them."""
-    named = {sha256 for (sha256,) in _rows(settings, "SELECT sha256 FROM image")}
-    for directory in (settings.image_dir, settings.host_dir / "images"):
+    named = {sha256 for (sha256,) in _rows(host, "SELECT sha256 FROM image")}
+    for directory in (host.image_dir, host.agent_dir / "images"):
         for path in directory.glob("*"):
             if path.name != ".lock" and path.name.partition(".")[0] not in named:
                 yield str(path)
 
 
-def _loop_devices(settings: Settings) -> Iterator[str]:
+def _loop_devices(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
         with contextlib.suppress(OSError):
             file = backing.read_text().strip()
-            if file.startswith(f"{settings.state}/"):
+            if file.startswith(f"{host.state}/"):
                 yield f"{backing.parts[3]} has {file}"
 
 
-def _mounts(settings: Settings) -> Iterator[str]:
+def _mounts(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     """Of this process, of the agent, and of every other one with mounts of its own."""
     seen: set[str] = set()
     for entry in Path("/proc").glob("[0-9]*"):
@@ -99,78 +99,78 @@ def _mounts(settings: Settings) -> Iterator[str]:
                 continue
             seen.add(namespace)
             for line in (entry / "mountinfo").read_text().splitlines():
-                if f"{settings.state}/" in line:
+                if f"{host.state}/" in line:
                     command = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
                     yield f"{line} in {command.decode(errors='replace')}"
 
 
-def _links(settings: Settings) -> Iterator[str]:
+def _links(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     """Ends of servers' links, in the virtual host and in the machine itself."""
-    for where in (["-n", settings.host_name], []):
+    for where in (["-n", host.name], []):
         for row in json.loads(run(["ip", "-j", *where, "link"]).out):
             if SERVER_LINK.fullmatch(row["ifname"]):
                 yield f"{row['ifname']} in {where[-1] if where else 'the machine'}"
 
 
-def _switch_ports(settings: Settings) -> Iterator[str]:
+def _switch_ports(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     """Those that only OVN makes, patches and tunnels, belong to no server."""
-    listed = run(["ovs-vsctl", f"--db={settings.switch_remote}", "list-ports", "br-int"])
+    listed = run(["ovs-vsctl", f"--db={host.switch_remote}", "list-ports", "br-int"])
     yield from (name for name in listed.out.split() if not name.startswith("patch-"))
 
 
-def _northbound_rows(settings: Settings) -> Iterator[str]:
-    yield from _engine_rows(settings.northbound_remote, "OVN_Northbound", NORTHBOUND)
+def _northbound_rows(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
+    yield from _engine_rows(host.northbound_remote, "OVN_Northbound", NORTHBOUND)
 
 
-def _southbound_rows(settings: Settings) -> Iterator[str]:
-    yield from _engine_rows(settings.southbound_remote, "OVN_Southbound", SOUTHBOUND)
+def _southbound_rows(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
+    yield from _engine_rows(host.southbound_remote, "OVN_Southbound", SOUTHBOUND)
 
 
-def _control_groups(settings: Settings) -> Iterator[str]:
+def _control_groups(cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     for top in (CONTROL_GROUPS, *CONTROL_GROUPS.glob("*/")):
-        yield from (str(path) for path in (top / f"{settings.name}.servers").glob("*/"))
+        yield from (str(path) for path in (top / f"{cloud.name}.servers").glob("*/"))
         for path in top.glob("lxc.*"):
-            if any(one.startswith(str(settings.state)) for one in _commands(path)):
+            if any(one.startswith(str(host.state)) for one in _commands(path)):
                 yield str(path)
 
 
-def _processes(settings: Settings) -> Iterator[str]:
+def _processes(cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     """LXC's monitors, starts that go on, and whatever of a server runs."""
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if f"{settings.host_dir}/" in command and command.startswith(("[lxc", "lxc-", "tar ")):
+            if f"{host.agent_dir}/" in command and command.startswith(("[lxc", "lxc-", "tar ")):
                 yield f"{entry.name} {command}"
-            elif f"/{settings.name}.servers/" in (entry / "cgroup").read_text():
+            elif f"/{cloud.name}.servers/" in (entry / "cgroup").read_text():
                 yield f"{entry.name} {command} in a server's control group"
 
 
-def _rows_of_users(settings: Settings) -> Iterator[str]:
+def _rows_of_users(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     for table, shown in CLOUD_ROWS.items():
-        for (text,) in _rows(settings, f"SELECT {shown} FROM {table}"):
+        for (text,) in _rows(host, f"SELECT {shown} FROM {table}"):
             yield f"{table} {text}"
-    for (key,) in _rows(settings, "SELECT id FROM server WHERE NOT deleted"):
+    for (key,) in _rows(host, "SELECT id FROM server WHERE NOT deleted"):
         yield f"server {key}"
     for key, action in _rows(
-        settings, "SELECT server_id, action FROM server_action WHERE finish_at IS NULL"
+        host, "SELECT server_id, action FROM server_action WHERE finish_at IS NULL"
     ):
         yield f"action {action} of server {key} has no end"
 
 
-def _claims(settings: Settings) -> Iterator[str]:
+def _claims(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     """On hosts, and what hosts are still told."""
     claimed = "vcpus_claimed, ram_claimed_mib, disk_claimed_gib, servers_claimed"
-    for host, *claims in _rows(settings, f"SELECT id, {claimed} FROM host"):
+    for name, *claims in _rows(host, f"SELECT id, {claimed} FROM host"):
         if any(claims):
-            yield f"host {host} has claims {claims}"
+            yield f"host {name} has claims {claims}"
     told = "SELECT topic, key FROM feed WHERE topic LIKE 'host:%'"
-    for topic, key in _rows(settings, told):
+    for topic, key in _rows(host, told):
         yield f"{topic} is told of {key}"
 
 
-def _pipeline_rows(settings: Settings) -> Iterator[str]:
+def _pipeline_rows(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     flows = "SELECT id FROM flow WHERE status NOT IN ('done', 'failed', 'undone', 'cancelled')"
-    for (key,) in _rows(settings, flows, file="pipeline.db"):
+    for (key,) in _rows(host, flows, file="pipeline.db"):
         yield f"flow {key}"
 
 
@@ -214,9 +214,9 @@ def _identity(row: dict[str, Any]) -> str:
     return f"{name if isinstance(name, str) else ''} {json.dumps(marks, sort_keys=True)}"
 
 
-def _rows(settings: Settings, query: str, *, file: str = "cloud.db") -> list[tuple[Any, ...]]:
+def _rows(host: HostSettings, query: str, *, file: str = "cloud.db") -> list[tuple[Any, ...]]:
     with contextlib.closing(
-        sqlite.driver().connect(f"file:{settings.state / file}?mode=ro", uri=True, timeout=10)
+        sqlite.driver().connect(f"file:{host.state / file}?mode=ro", uri=True, timeout=10)
     ) as store:
         rows: list[tuple[Any, ...]] = store.execute(query).fetchall()
         return rows

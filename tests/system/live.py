@@ -23,7 +23,7 @@ import yaml
 from openstack.connection import Connection
 
 from kumoi.base.process import Completed, run
-from kumoi.config import Settings, parse
+from kumoi.config import CloudSettings, HostSettings, first_host, read
 
 ROOT = Path(__file__).parents[2]
 UP_TIMEOUT_S = 420
@@ -32,7 +32,8 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class LiveCloud:
-    settings: Settings
+    config: CloudSettings
+    here: HostSettings
     config_home: Path
 
     @property
@@ -40,16 +41,16 @@ class LiveCloud:
         """For the unmodified clients: our own home, so that nobody's clouds.yaml is touched."""
         return {
             "HOME": str(self.config_home),
-            "OS_CLOUD": self.settings.name,
+            "OS_CLOUD": self.config.name,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "GIT_SSL_CAINFO": str(self.settings.pki_dir / "ca.crt"),
+            "GIT_SSL_CAINFO": str(self.here.pki_dir / "ca.crt"),
             "GIT_TERMINAL_PROMPT": "0",
         }
 
     @property
     def tls(self) -> ssl.SSLContext:
         """Trusts the cloud's own authority."""
-        return ssl.create_default_context(cafile=str(self.settings.pki_dir / "ca.crt"))
+        return ssl.create_default_context(cafile=str(self.here.pki_dir / "ca.crt"))
 
     @property
     def clouds_yaml(self) -> dict[str, Any]:
@@ -58,7 +59,7 @@ class LiveCloud:
         return loaded
 
     def connect(self, *, admin: bool = False) -> Connection:
-        entry = self.settings.name + ("-admin" if admin else "")
+        entry = self.config.name + ("-admin" if admin else "")
         auth = self.clouds_yaml["clouds"][entry]
         return openstack.connection.Connection(
             auth=auth["auth"],
@@ -71,7 +72,7 @@ class LiveCloud:
     def kumoi(self, *args: str, check: bool = True, timeout_s: float = 60) -> Completed:
         """Our own command on this cloud."""
         command, *rest = args
-        where = ["--name", self.settings.name, "--state-dir", self.settings.state_dir]
+        where = ["--name", self.config.name, "--state-dir", self.here.state_dir]
         return run(
             [sys.executable, "-m", "kumoi.main", command, *where, *rest],
             check=check,
@@ -88,14 +89,14 @@ class LiveCloud:
     def pid(self, unit: str) -> int:
         """The process of a role or engine, as its supervisor wrote it down; 0 while there is none."""
         with contextlib.suppress(OSError, ValueError, IndexError):
-            return int((self.settings.run_dir / f"{unit}.pid").read_text().split()[0])
+            return int((self.here.run_dir / f"{unit}.pid").read_text().split()[0])
         return 0
 
     def init_pid(self, server_id: str) -> int:
         """The first process of a server."""
-        where = self.settings.host_dir / "servers"
+        where = self.here.agent_dir / "servers"
         ask: list[str | Path] = ["lxc-info", "-P", where, "-n", server_id, "-p", "-H"]
-        return int(run(ask, namespace=self.settings.host_name).out)
+        return int(run(ask, namespace=self.here.name).out)
 
     def ssh(self, address: str, key: Path, command: str, *, check: bool = True) -> Completed:
         return run(
@@ -115,14 +116,15 @@ SSH_OPTIONS = [
 def live_cloud(name: str, octet: int, directory: Path) -> Iterator[LiveCloud]:
     """Up, and purged at the end. `octet` is the second of its ranges, 10.<octet>.0.0/16."""
     state = Path(f"/var/tmp/{name}")
-    settings = Settings(name=name, state_dir=str(state))
-    cloud = LiveCloud(settings, directory)
+    config = CloudSettings(name=name)
+    cloud = LiveCloud(config, first_host(config, str(state)), directory)
     with contextlib.suppress(Exception):
         cloud.kumoi("down", "--purge", timeout_s=120)
     try:
         ranges = ["--public-cidr", f"10.{octet}.4.0/24", "--underlay-cidr", f"10.{octet}.5.0/28"]
         cloud.kumoi("up", *ranges, timeout_s=UP_TIMEOUT_S)
-        yield LiveCloud(parse((state / "kumoi.toml").read_text()), directory)
+        config, here = read(CloudSettings, state).settings, read(HostSettings, state).settings
+        yield LiveCloud(config, here, directory)
     finally:
         cloud.kumoi("down", "--purge", timeout_s=120)
 

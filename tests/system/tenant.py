@@ -101,9 +101,9 @@ class Tenant:
 
     def root(self, server: Any, *command: str, check: bool = True) -> Completed:
         """As root inside a server, as somebody who took it over."""
-        where = self.live.settings.host_dir / "servers"
+        where = self.live.here.agent_dir / "servers"
         ask: list[str | Path] = ["lxc-attach", "-P", where, "-n", server.id, "--", *command]
-        return run(ask, namespace=self.live.settings.host_name, check=check, timeout_s=40)
+        return run(ask, namespace=self.live.here.name, check=check, timeout_s=40)
 
     def image(self, name: str) -> str:
         return str(self.cloud.image.find_image(name, ignore_missing=False).id)
@@ -160,7 +160,7 @@ def tenant(live: LiveCloud, name: str, directory: Path) -> Iterator[Tenant]:
         )
         member = admin.identity.find_role("member")
         admin.identity.assign_project_role_to_user(project, user, member)
-        entry = live.clouds_yaml["clouds"][live.settings.name]
+        entry = live.clouds_yaml["clouds"][live.config.name]
         with openstack.connection.Connection(
             auth=entry["auth"] | {"username": name, "password": password, "project_name": name},
             region_name=entry["region_name"],

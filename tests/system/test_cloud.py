@@ -129,7 +129,7 @@ def test_servers_open_the_api_and_the_pipeline_of_the_machine_and_nothing_else(
     live: LiveCloud, user: Tenant, first: Any, second: Any, outside: str
 ) -> None:
     """The first has a floating IP, the second has none and goes by its router."""
-    settings = live.settings
+    cloud = live.config
     with (
         socket.create_server(("0.0.0.0", 0)) as foreign,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf,
@@ -138,15 +138,14 @@ def test_servers_open_the_api_and_the_pipeline_of_the_machine_and_nothing_else(
         tcp, udp = foreign.getsockname()[1], deaf.getsockname()[1]
         addresses = sorted(set(links.addresses()) - {"127.0.0.1"})
         targets = [f"{address}:{tcp}" for address in addresses]
-        targets += [f"{settings.underlay_address}:{settings.host_api_port}"]
+        targets += [f"{cloud.control_address}:{cloud.host_api_port}"]
         wanted = [
-            f"{settings.public_address}:{port}"
-            for port in (settings.api_port, settings.pipeline_port)
+            f"{cloud.public_address}:{port}" for port in (cloud.api_port, cloud.pipeline_port)
         ]
         for server in (first, second):
             found = user.root(server, "python3", "-c", OPEN, str(udp), *targets, *wanted).out
             assert found.split() == wanted
-            assert pinged(user, server, settings.public_address)
+            assert pinged(user, server, cloud.public_address)
         assert not select.select([deaf], [], [], 0)[0]
         assert all(listens(address, tcp) for address in addresses)
 
@@ -165,8 +164,8 @@ def test_no_ping_to_a_floating_ip_is_lost_while_up_is_repeated(
 def test_up_mends_what_a_router_wrongly_remembers_of_the_machine(
     live: LiveCloud, user: Tenant, second: Any
 ) -> None:
-    machine = live.settings.public_address
-    database = ["ovn-sbctl", f"--db={live.settings.southbound_remote}", "--timeout=10"]
+    machine = live.config.public_address
+    database = ["ovn-sbctl", f"--db={live.here.southbound_remote}", "--timeout=10"]
     assert pinged(user, second, machine)
     rows = run([*database, "--bare", "--columns=_uuid", "find", "MAC_Binding", f"ip={machine}"])
     for row in rows.out.split():

@@ -418,7 +418,7 @@ def test_a_link_that_vanished_from_the_switch_is_plugged_again(
     server = servers.new()
     until(lambda: host.banner("10.202.1.5"))
     name = "k" + server.ports[0].id.replace("-", "")[:12]
-    switch = BridgeSwitch(host.settings)
+    switch = BridgeSwitch(host.here)
     host.inside(lambda: switch.delete_ports([name]))
     until(lambda: name in switch.list_ports(), bound_s=15)
     until(lambda: host.banner("10.202.1.5"))
@@ -478,7 +478,7 @@ def test_an_image_of_a_running_server_is_of_one_moment(
     before = int(host.attach(server, "cat", COUNTED[0]).strip() or 0)
     until(lambda: int(host.attach(server, "cat", COUNTED[0]).strip() or 0) > before)
     assert {report.state for report in host.control.told.values()} == {State.RUNNING}
-    assert not list((host.settings.host_dir / "snapshots").iterdir())
+    assert not list((host.here.agent_dir / "snapshots").iterdir())
 
 
 def test_a_server_goes_on_when_the_agent_is_killed_while_it_makes_an_image_of_it(
@@ -486,7 +486,7 @@ def test_a_server_goes_on_when_the_agent_is_killed_while_it_makes_an_image_of_it
 ) -> None:
     server = servers.new(number=5)
     host.attach(server, "dd", "if=/dev/urandom", "of=/filling", "bs=1M", "count=400")
-    group = f"{host.settings.name}.servers/{server.id}"
+    group = f"{host.config.name}.servers/{server.id}"
     servers.change(server, snapshots=["killed"])
     until(lambda: cgroup.is_frozen(group))
     host.kill_agent()
@@ -534,7 +534,7 @@ def test_a_host_that_rebooted_starts_what_is_wanted_with_no_control_plane(
     for one in monitor.find_all(host.paths).values():
         os.kill(one.pid, signal.SIGKILL)
     until(lambda: not monitor.find_all(host.paths))
-    (host.settings.run_dir / "host-boot").unlink()
+    (host.here.run_dir / "host-boot").unlink()
     host.control.reachable = False
     host.start_agent()
     until(lambda: host.banner("10.202.1.5").startswith("SSH-2.0"))

@@ -18,6 +18,7 @@ from tests.system.conftest import EngineHost
 from tests.system.live import eventually
 
 from kumoi.base.process import run
+from kumoi.config import CLOUD_FILE
 from kumoi.hosts import edge, links
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -51,15 +52,15 @@ def tenant_address(host: EngineHost) -> str:
     """An address of the external network in the host's namespace, which goes to the machine by its
     gateway as a router would.
     """
-    settings = host.settings
-    cidr = ipaddress.ip_network(settings.public_cidr)
+    config = host.config
+    cidr = ipaddress.ip_network(config.public_cidr)
     address = str(cidr[20])
     for line in (
         f"address replace {address}/{cidr.prefixlen} dev br-ex",
         "link set dev br-ex up",
-        f"route replace default via {settings.public_address}",
+        f"route replace default via {config.public_address}",
     ):
-        run(["ip", "-n", settings.host_name, *line.split()])
+        run(["ip", "-n", host.here.name, *line.split()])
     eventually(lambda: pinged(address), within_s=BOUND_S, what=f"a ping of {address}")
     return address
 
@@ -72,7 +73,7 @@ def pinged(address: str, *, namespace: str | None = None) -> bool:
 def inside(host: EngineHost, program: str, *words: str) -> str:
     """What a program says that runs where tenants are."""
     ask = [sys.executable, "-c", program, *words]
-    return run(ask, namespace=host.settings.host_name).out.strip()
+    return run(ask, namespace=host.here.name).out.strip()
 
 
 @contextlib.contextmanager
@@ -89,7 +90,7 @@ def listening(kind: socket.SocketKind, address: str, port: int = 0) -> Iterator[
 @contextlib.contextmanager
 def echoing(host: EngineHost) -> Iterator[None]:
     """A program where tenants are, which sends back what comes by UDP."""
-    inside = ["ip", "netns", "exec", host.settings.host_name]
+    inside = ["ip", "netns", "exec", host.here.name]
     with subprocess.Popen(
         [*inside, sys.executable, "-c", ECHO, str(ECHO_PORT)], stdout=subprocess.PIPE, text=True
     ) as echo:
@@ -106,22 +107,22 @@ def test_tenants_open_the_api_and_the_pipeline_of_the_machine_and_nothing_else(
 ) -> None:
     engine_host.up()
     there = tenant_address(engine_host)
-    settings = engine_host.settings
-    here = settings.public_address
-    assert pinged(here, namespace=settings.host_name)
+    cloud, host = engine_host.config, engine_host.here
+    here = cloud.public_address
+    assert pinged(here, namespace=host.name)
     with (
-        listening(socket.SOCK_STREAM, here, settings.api_port),
-        listening(socket.SOCK_STREAM, here, settings.pipeline_port),
+        listening(socket.SOCK_STREAM, here, cloud.api_port),
+        listening(socket.SOCK_STREAM, here, cloud.pipeline_port),
         listening(socket.SOCK_STREAM, "0.0.0.0") as foreign,
         listening(socket.SOCK_DGRAM, "0.0.0.0") as deaf,
     ):
         tcp, udp = foreign.getsockname()[1], deaf.getsockname()[1]
-        for port in (settings.api_port, settings.pipeline_port):
+        for port in (cloud.api_port, cloud.pipeline_port):
             assert inside(engine_host, CONNECT, here, str(port)) == "0"
-        for address in set(links.addresses()) - {"127.0.0.1", settings.underlay_address}:
+        for address in set(links.addresses()) - {"127.0.0.1", cloud.control_address}:
             inside(engine_host, SEND, address, str(udp))
             assert inside(engine_host, CONNECT, address, str(tcp)) == str(errno.ECONNREFUSED)
-        assert inside(engine_host, CONNECT, here, str(settings.api_port)) == "0"
+        assert inside(engine_host, CONNECT, here, str(cloud.api_port)) == "0"
         assert not select.select([deaf], [], [], 0)[0]  # What was sent first has had its time.
         with socket.create_connection((here, tcp), BOUND_S):
             """They listen: the machine itself opens them."""
@@ -136,7 +137,7 @@ def test_outbound_opens_the_internet_and_not_what_is_the_machines_when_up_is_cal
     engine_host: EngineHost,
 ) -> None:
     engine_host.up()
-    file = engine_host.state / "kumoi.toml"
+    file = engine_host.state / CLOUD_FILE
     file.write_text(file.read_text().replace("outbound = false", "outbound = true"))
     engine_host.up()
     tenant_address(engine_host)
@@ -147,7 +148,7 @@ def test_outbound_opens_the_internet_and_not_what_is_the_machines_when_up_is_cal
         run(["ip", "link", "set", "dev", far, "up"])
         with listening(socket.SOCK_STREAM, "0.0.0.0") as foreign:
             port = str(foreign.getsockname()[1])
-            here = engine_host.settings.public_address
+            here = engine_host.config.public_address
             assert inside(engine_host, CONNECT, FAR, port) == "0"
             assert inside(engine_host, CONNECT, here, port) == str(errno.ECONNREFUSED)
             engine_host.up()
@@ -160,16 +161,16 @@ def test_up_replaces_the_bridge_that_stood_in_the_machine_before_there_was_an_ed
     engine_host: EngineHost,
 ) -> None:
     engine_host.up()
-    settings = engine_host.settings
-    link, host = edge.machine_link(settings), settings.host_name
-    run(["ip", "netns", "delete", settings.edge_name])
+    cloud = engine_host.config
+    link, host = edge.machine_link(cloud), engine_host.here.name
+    run(["ip", "netns", "delete", cloud.edge_name])
     eventually(lambda: link not in links.names(), within_s=BOUND_S, what="the edge is gone")
     for line in (
         f"link add name {link} type bridge",
         f"link add name {link}h type veth peer name eth1 netns {host}",
         f"link set dev {link}h master {link} up",
         f"link set dev {link} up",
-        f"address add {settings.public_address}/25 dev {link}",
+        f"address add {cloud.public_address}/25 dev {link}",
         f"-n {host} link set dev eth1 up",
     ):
         run(["ip", *line.split()])
@@ -179,4 +180,4 @@ def test_up_replaces_the_bridge_that_stood_in_the_machine_before_there_was_an_ed
     tenant_address(engine_host)
     engine_host.kumoi("down", "--purge")
     assert {name for name in links.names() if name.startswith(engine_host.name)} == set()
-    assert settings.edge_name not in run(["ip", "netns", "list"]).out
+    assert cloud.edge_name not in run(["ip", "netns", "list"]).out

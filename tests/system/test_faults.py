@@ -57,7 +57,7 @@ def fresh(live: LiveCloud) -> frozenset[str]:
     for admin in (False, True):
         with live.connect(admin=admin) as cloud:
             list(cloud.network.security_groups())
-    return leftovers.there(live.settings)
+    return leftovers.there(live.config, live.here)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def user(live: LiveCloud, fresh: frozenset[str], tmp_path: Path) -> Iterator[Ten
 
 
 def _left(live: LiveCloud, fresh: frozenset[str]) -> list[str]:
-    return sorted(leftovers.there(live.settings) - fresh)
+    return sorted(leftovers.there(live.config, live.here) - fresh)
 
 
 # Killed in the middle.
@@ -317,8 +317,8 @@ def test_an_environment_is_built_although_what_it_is_built_with_is_killed(
 def no_control_plane(live: LiveCloud) -> Iterator[None]:
     """API, worker, pipeline and the store's files are gone, and nobody starts them again."""
     supervisor = _units(live)["supervisor"]
-    store = live.settings.state / "cloud.db"
-    aside = live.settings.state / "aside"
+    store = live.here.state / "cloud.db"
+    aside = live.here.state / "aside"
     os.kill(supervisor, signal.SIGSTOP)
     try:
         for role in ("api", "worker", "pipeline"):
@@ -339,11 +339,10 @@ def no_control_plane(live: LiveCloud) -> Iterator[None]:
 def agent_by_hand(live: LiveCloud) -> Iterator[None]:
     """Started as its supervisor would, and killed at the end."""
     _kill(live.pid("agent"))
-    namespace = f"--net=/run/netns/{live.settings.host_name}"
-    config = live.settings.state / "kumoi.toml"
-    role = ["-m", "kumoi.main", "role", "agent", "--config", str(config)]
+    namespace = f"--net=/run/netns/{live.here.name}"
+    role = ["-m", "kumoi.main", "role", "agent", "--config", live.here.state_dir]
     with (
-        (live.settings.log_dir / "agent.log").open("ab") as out,
+        (live.here.log_dir / "agent.log").open("ab") as out,
         subprocess.Popen(
             ["nsenter", namespace, "--", sys.executable, *role],
             stdin=subprocess.DEVNULL, stdout=out, stderr=out,
@@ -357,7 +356,7 @@ def agent_by_hand(live: LiveCloud) -> Iterator[None]:
 
 def _units(live: LiveCloud) -> dict[str, int]:
     """The process of each unit, and of the supervisor."""
-    told = json.loads((live.settings.run_dir / "status.json").read_text())
+    told = json.loads((live.here.run_dir / "status.json").read_text())
     units = {name: unit["pid"] for name, unit in told["units"].items()}
     return {"supervisor": told["pid"], **units}
 
@@ -382,7 +381,7 @@ def _has_ended(pid: int) -> bool:
 def _await_api(live: LiveCloud) -> None:
     def answers() -> bool:
         with contextlib.suppress(httpx.HTTPError):
-            url = f"{live.settings.api_url}/identity/v3"
+            url = f"{live.config.api_url}/identity/v3"
             return httpx.get(url, verify=live.tls).status_code == 200
         return False
 
@@ -390,7 +389,7 @@ def _await_api(live: LiveCloud) -> None:
 
 
 def _runs(live: LiveCloud) -> set[str]:
-    return set(monitor.find_all(Paths(live.settings.host_dir)))
+    return set(monitor.find_all(Paths(live.here.agent_dir)))
 
 
 def _three_servers(user: Tenant) -> tuple[Any, Any, Any]:
@@ -415,7 +414,7 @@ def test_with_api_worker_and_store_gone_servers_talk_and_the_agent_mends_its_hos
     before = {one.id: live.init_pid(one.id) for one in (first, second, cut)}
     with no_control_plane(live), pings(before[first.id], there, 4000) as pinging:
         _kill(live.pid("agent"))
-        run(["ip", "-n", live.settings.host_name, "link", "set", link, "down"])
+        run(["ip", "-n", live.here.name, "link", "set", link, "down"])
         with agent_by_hand(live):
             reachable(user, first, mended, within_s=BACK_S)
             out, _ = pinging.communicate(timeout=60)
@@ -455,14 +454,14 @@ def _await_banners(addresses: list[str]) -> None:
 
 def _lose_power(live: LiveCloud) -> None:
     """All processes at once, and what lives in memory: namespaces, links, mounts."""
-    settings = live.settings
+    cloud, host = live.config, live.here
     units = _units(live)
     for pid in (units.pop("supervisor"), *units.values()):
         _kill(pid)
-    for one in monitor.find_all(Paths(settings.host_dir)).values():
+    for one in monitor.find_all(Paths(host.agent_dir)).values():
         _kill(one.keeper_pid)
         _kill(one.pid)
-    for namespace in (settings.host_name, settings.edge_name):
+    for namespace in (host.name, cloud.edge_name):
         run(["ip", "netns", "delete", namespace])
 
 
@@ -585,7 +584,7 @@ def test_an_exhausted_pool_says_so_and_nothing_else(user: Tenant) -> None:
 def small_host(user: Tenant, directory: Path) -> Iterator[Path]:
     """The host keeps its things on a disk of 3 GiB of its own; gives the directory."""
     live = user.live
-    file, where = directory / "disk", live.settings.host_dir
+    file, where = directory / "disk", live.here.agent_dir
     with file.open("wb") as disk:
         disk.truncate(3 << 30)
     run(["mkfs.ext4", "-q", "-m0", file])
@@ -670,7 +669,7 @@ def _refuse_uploads_and_writes_while_full(cloud: RunningCloud, disk: Path) -> No
         assert refused.status_code == 413
         assert "there is not enough disk space" in refused.text
         assert admin.image.get_image(made).status == "queued"
-        assert list(cloud.settings.image_dir.glob(".draft*")) == []
+        assert list(cloud.here.image_dir.glob(".draft*")) == []
 
         filling = _fill(disk, but_bytes=0)
         asked = {"network": {"name": "late"}}

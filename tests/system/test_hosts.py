@@ -27,7 +27,7 @@ def test_up_twice_changes_nothing(engine_host: EngineHost) -> None:
     engine_host.up()
     assert pids(engine_host) == before
     assert set(before) == {*ENGINES, running.SUPERVISOR}
-    assert chassis_address(engine_host) == engine_host.settings.host_underlay_address
+    assert chassis_address(engine_host) == engine_host.here.underlay_address
 
 
 def test_an_engine_that_is_killed_comes_back_and_the_host_works_again(
@@ -40,7 +40,7 @@ def test_an_engine_that_is_killed_comes_back_and_the_host_works_again(
         eventually(lambda: pids(engine_host).get(engine, old) != old)  # noqa: B023 - used at once
         eventually(lambda: states(engine_host) == {"running"})
     eventually(lambda: reaches_underlay(engine_host))
-    assert chassis_address(engine_host) == engine_host.settings.host_underlay_address
+    assert chassis_address(engine_host) == engine_host.here.underlay_address
 
 
 def test_a_new_supervisor_takes_over_what_a_killed_one_left(engine_host: EngineHost) -> None:
@@ -62,15 +62,12 @@ def test_a_new_supervisor_takes_over_what_a_killed_one_left(engine_host: EngineH
 
 def test_there_is_never_more_than_one_supervisor(engine_host: EngineHost) -> None:
     engine_host.up()
-    settings = engine_host.settings
-    config = engine_host.state / "kumoi.toml"
+    host = engine_host.here
     second = [sys.executable, "-m", "kumoi.main", "supervise", "--only-engines"]
-    done = run([*second, "--config", config], check=False)
+    done = run([*second, "--config", host.state], check=False)
     assert done.status == 1
     assert "another supervisor" in done.err
-    supervisors = [
-        one for one in running.found(settings.state_dir) if one.name == running.SUPERVISOR
-    ]
+    supervisors = [one for one in running.found(host.state_dir) if one.name == running.SUPERVISOR]
     assert len(supervisors) == 1
 
 
@@ -84,7 +81,7 @@ def test_up_mends_links_that_somebody_removed(engine_host: EngineHost) -> None:
 
 def test_up_starts_anew_in_a_namespace_that_was_removed(engine_host: EngineHost) -> None:
     engine_host.up()
-    links.delete_namespace(engine_host.settings.host_name)
+    links.delete_namespace(engine_host.here.name)
     engine_host.up()
     eventually(lambda: reaches_underlay(engine_host))
     assert states(engine_host) == {"running"}
@@ -92,18 +89,18 @@ def test_up_starts_anew_in_a_namespace_that_was_removed(engine_host: EngineHost)
 
 def test_down_leaves_no_process_namespace_link_or_mount(engine_host: EngineHost) -> None:
     engine_host.up()
-    settings = engine_host.settings
+    cloud, host = engine_host.config, engine_host.here
     engine_host.kumoi("down")
-    assert running.found(settings.state_dir) == []
-    for namespace in (settings.host_name, settings.edge_name):
+    assert running.found(host.state_dir) == []
+    for namespace in (host.name, cloud.edge_name):
         assert not Path("/run/netns", namespace).exists()
     assert {name for name in links.names() if name.startswith(engine_host.name)} == set()
-    assert settings.state_dir not in Path("/proc/self/mountinfo").read_text()
-    assert settings.state.exists()
+    assert host.state_dir not in Path("/proc/self/mountinfo").read_text()
+    assert host.state.exists()
     engine_host.up()
     assert states(engine_host) == {"running"}
     engine_host.kumoi("down", "--purge")
-    assert not settings.state.exists()
+    assert not host.state.exists()
 
 
 def test_down_works_when_the_supervisor_and_half_of_the_rest_are_gone(
@@ -150,18 +147,18 @@ def pids(host: EngineHost) -> dict[str, int]:
 
 
 def states(host: EngineHost) -> set[str]:
-    status = control.read_status(host.settings)
+    status = control.read_status(host.here)
     return {unit.state for unit in status.units} if status else set()
 
 
 def reaches_underlay(host: EngineHost) -> bool:
     """From this machine to the virtual host, through its switch."""
-    address = host.settings.host_underlay_address
+    address = host.here.underlay_address
     return run(["ping", "-c", "1", "-W", "1", address], check=False).status == 0
 
 
 def chassis_address(host: EngineHost) -> str:
-    remote = f"--db={host.settings.southbound_remote}"
+    remote = f"--db={host.here.southbound_remote}"
     listed = run(["ovn-sbctl", remote, "--bare", "--columns=ip", "list", "encap"])
     return listed.out.strip()
 

@@ -40,13 +40,13 @@ def test_a_tenant_finds_open_just_what_exposure_tells(live: LiveCloud, customer:
     floating = customer.floating(server)
     eventually(lambda: reaches_outside(customer, server), within_s=30, what="the gateway")
     told = json.loads(live.kumoi("exposure", "--json").out)
-    scanned = customer.root(server, "python3", "-c", SCAN, live.settings.public_address).out
+    scanned = customer.root(server, "python3", "-c", SCAN, live.config.public_address).out
     found = {int(word) for word in scanned.split()}
-    assert found == {live.settings.api_port, live.settings.pipeline_port}
+    assert found == {live.config.api_port, live.config.pipeline_port}
     opened = [one for one in told["endpoints"] if "tenants" in one["reached_by"]]
     assert {one["port"] for one in opened} == found
     assert {one["unit"] for one in told["endpoints"]} == {"api", "pipeline"}
-    (host_api,) = [one for one in told["endpoints"] if one["port"] == live.settings.host_api_port]
+    (host_api,) = [one for one in told["endpoints"] if one["port"] == live.config.host_api_port]
     assert host_api["reached_by"].startswith("the underlay")
 
     (mine,) = [one for one in told["floating_ips"] if one["address"] == floating]
@@ -58,7 +58,7 @@ def test_a_tenant_finds_open_just_what_exposure_tells(live: LiveCloud, customer:
 
 
 def reaches_outside(customer: Tenant, server: Any) -> bool:
-    address = customer.live.settings.public_address
+    address = customer.live.config.public_address
     return customer.root(server, "ping", "-c1", "-W1", address, check=False).status == 0
 
 
@@ -82,7 +82,7 @@ def test_down_halts_servers_cleanly_and_up_brings_back_those_that_ran(
     )  # fmt: skip
     down = live.kumoi("down")
     assert down.seconds < DOWN_S * BUSY
-    assert live.settings.state_dir not in Path("/proc/self/mountinfo").read_text()
+    assert live.here.state_dir not in Path("/proc/self/mountinfo").read_text()
     live.kumoi("up", timeout_s=180)
     eventually(
         lambda: customer.ssh(floating, "test -e /farewell", check=False).status == 0,

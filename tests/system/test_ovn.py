@@ -39,17 +39,13 @@ from kumoi.cloud.drivers.network.interface import (
 )
 from kumoi.cloud.drivers.network.ovn.apply import OvnNorthbound
 from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings, first_host
 from kumoi.hosts import running, teardown, units, virtual
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
 
-SETTINGS = Settings(
-    name="knet",
-    state_dir="/var/tmp/knet",
-    public_cidr="10.203.0.0/24",
-    underlay_cidr="10.203.1.0/28",
-)
+CLOUD = CloudSettings(name="knet", public_cidr="10.203.0.0/24", underlay_cidr="10.203.1.0/28")
+HERE = first_host(CLOUD, "/var/tmp/knet")
 MACHINE = "10.203.0.1"
 FLOATING_ADDRESS = "10.203.0.21"
 READY_S = 20.0
@@ -139,7 +135,7 @@ BASE = Topology(
         ),
     ),
     security_groups=(OPEN, PEERS),
-    gateway_hosts=(SETTINGS.host_name,),
+    gateway_hosts=(HERE.name,),
 )
 
 DHCP_CLIENT = """
@@ -208,24 +204,24 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
 class Engines:
     """The engines of one virtual host, without any role of ours."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.units = {unit.name: unit for unit in units.engines(settings)}
+    def __init__(self, cloud: CloudSettings, host: HostSettings) -> None:
+        self.config, self.here = cloud, host
+        self.units = {unit.name: unit for unit in units.engines(cloud, host)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start_all(self) -> None:
-        for folder in (self.settings.run_dir, self.settings.log_dir):
+        for folder in (self.here.run_dir, self.here.log_dir):
             folder.mkdir(parents=True, exist_ok=True)
-        virtual.ensure_links(self.settings)
-        virtual.ensure_databases(self.settings)
+        virtual.ensure_links(self.config, self.here)
+        virtual.ensure_databases(self.here)
         for name in self.units:
             self.start(name)
 
     def start(self, name: str) -> None:
         unit = self.units[name]
-        marks = running.mark(self.settings.state_dir, name, unit.digest)
+        marks = running.mark(self.here.state_dir, name, unit.digest)
         self.processes[name] = process.start(
-            unit.command, env={**dict(unit.env), **marks}, log=self.settings.log_dir / f"{name}.log"
+            unit.command, env={**dict(unit.env), **marks}, log=self.here.log_dir / f"{name}.log"
         )
         listens = Path(unit.listens.removeprefix("unix:"))
         wait_until(listens.exists, f"{name} to listen")
@@ -255,7 +251,7 @@ class World:
         self.northbound("--wait=hv", "sync")
 
     def northbound(self, *args: str) -> str:
-        remote = self.engines.settings.northbound_remote
+        remote = self.engines.here.northbound_remote
         return process.run(["ovn-nbctl", f"--db={remote}", "--timeout=15", *args]).out
 
     def plug(self, port: Port) -> None:
@@ -264,7 +260,7 @@ class World:
 
     def make_link(self, port: Port) -> None:
         """A namespace with the port's link in it, its addresses set as a server's would be."""
-        name, host = namespace(port), self.engines.settings.host_name
+        name, host = namespace(port), self.engines.here.name
         process.run(["ip", "netns", "add", name])
         batch = [f"link add name {name} type veth peer name eth0 netns {name}"]
         batch += [f"link set dev {name} up mtu 1442"]
@@ -292,25 +288,25 @@ def namespace(port: Port) -> str:
 
 def remove_everything() -> None:
     """Also what a killed run left behind."""
-    teardown.stop(SETTINGS)
+    teardown.stop(CLOUD, HERE)
     for line in process.run(["ip", "netns", "list"]).out.splitlines():
         if line.startswith("knet-"):
             process.run(["ip", "netns", "delete", line.split()[0]])
-    if SETTINGS.state.exists():
-        teardown.purge(SETTINGS)
+    if HERE.state.exists():
+        teardown.purge(HERE)
 
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[World]:
     remove_everything()
-    engines = Engines(SETTINGS)
+    engines = Engines(CLOUD, HERE)
     try:
         engines.start_all()
         with (
-            NetNS(SETTINGS.host_name) as inside,
-            OvnNorthbound(SETTINGS.northbound_remote) as network,
+            NetNS(HERE.name) as inside,
+            OvnNorthbound(HERE.northbound_remote) as network,
             OvsSwitch(
-                SETTINGS.switch_remote,
+                HERE.switch_remote,
                 link_index=lambda name: next(iter(inside.link_lookup(ifname=name)), None),
             ) as switch,
         ):
@@ -364,7 +360,7 @@ def reaches(port: Port | None, address: str, *options: str) -> None:
 
 def forget(address: str) -> None:
     """Who has it outside is asked anew, by whoever stands between this machine and the routers."""
-    process.run(["ip", "neighbour", "flush", "to", address], namespace=SETTINGS.edge_name)
+    process.run(["ip", "neighbour", "flush", "to", address], namespace=CLOUD.edge_name)
 
 
 def connects(port: Port, address: str) -> bool:
@@ -374,7 +370,7 @@ def connects(port: Port, address: str) -> bool:
 
 @pytest.fixture
 def web_server(world: World) -> Iterator[None]:
-    log = SETTINGS.log_dir / "listen.log"
+    log = HERE.log_dir / "listen.log"
     server = process.start([sys.executable, "-c", LISTEN], log=log, namespace=namespace(WEB))
     try:
         wait_until(lambda: connects(WEB, "127.0.0.1"), "the web server")
@@ -556,7 +552,7 @@ def test_a_link_replaced_behind_the_switch_is_noticed_and_plugged_again(world: W
     """As when a server restarts by itself: nobody unplugged the old link."""
     name = namespace(NEIGHBOUR)
     process.run(["ip", "netns", "delete", name])
-    gone = ["ip", "-n", SETTINGS.host_name, "link", "show", "dev", name]
+    gone = ["ip", "-n", HERE.name, "link", "show", "dev", name]
     wait_until(lambda: process.run(gone, check=False).status != 0, "the old link to go")
     assert name in world.switch.list_ports()
     world.make_link(NEIGHBOUR)

@@ -55,9 +55,9 @@ class Hello:
 
     def push(self, project: str = "demo", branch: str = "main") -> str:
         """What git prints."""
-        auth = self.live.clouds_yaml["clouds"][self.live.settings.name]["auth"]
+        auth = self.live.clouds_yaml["clouds"][self.live.config.name]["auth"]
         login = f"https://{auth['username']}:{auth['password']}@"
-        url = self.live.settings.pipeline_url.replace("https://", login)
+        url = self.live.config.pipeline_url.replace("https://", login)
         where = f"{url}/git/{project}/hello.git"
         return self.git("push", "--force", where, f"HEAD:{branch}", check=False).err
 
@@ -75,7 +75,7 @@ def hello(live: LiveCloud, tmp_path: Path) -> Hello:
 
 
 def command(live: LiveCloud, *words: str, check: bool = True) -> Completed:
-    argv = [*words, "--os-cloud", live.settings.name]
+    argv = [*words, "--os-cloud", live.config.name]
     return run(
         [shutil.which("python3", path=live.env["PATH"]) or "python3", "-m", "kumoi.main", *argv],
         env={**live.env, "PYTHONPATH": str(ROOT / "src")},

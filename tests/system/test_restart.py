@@ -108,7 +108,7 @@ def _kill_and_wait_for_the_next(live: LiveCloud, unit: str) -> None:
 
 def _answers(live: LiveCloud) -> bool:
     with contextlib.suppress(httpx.HTTPError):
-        url = f"{live.settings.api_url}/identity/v3"
+        url = f"{live.config.api_url}/identity/v3"
         return httpx.get(url, verify=live.tls).status_code == 200
     return False
 

@@ -1,41 +1,82 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
 from kumoi.base.errors import Invalid
-from kumoi.config import Settings, parse, render
+from kumoi.config import (
+    CLOUD_FILE,
+    CloudSettings,
+    HostSettings,
+    first_host,
+    parse,
+    read,
+    render,
+    write,
+)
+
+OF_ANOTHER_RELEASE = """\
+name = "c1"
+image_mirrors = ["https://a", "https://b"]
+quota = { servers = 3, "of whom" = "all", since = 2026-11-28T10:00:00Z, share = 0.5 }
+written_by_up = ["name", "image_mirrors", "quota"]
+"""
 
 
 def test_settings_survive_being_written_and_read() -> None:
-    settings = Settings(name="x1", state_dir='/a "quoted" \\ place', api_port=7000, outbound=True)
-    assert parse(render(settings)) == settings
+    cloud = CloudSettings(name="x1", region='a "quoted" \\ place\n', api_port=7000, outbound=True)
+    assert parse(CloudSettings, render(cloud)).require_known() == cloud
+    host = HostSettings(name="rack2", state_dir="/a \x7f b")
+    assert parse(HostSettings, render(host)).require_known() == host
 
 
-def test_an_unknown_setting_is_named() -> None:
-    with pytest.raises(Invalid, match="colour"):
-        parse('colour = "red"')
+def test_a_mistyped_setting_is_named_with_the_nearest_that_there_is() -> None:
+    found = parse(CloudSettings, render(CloudSettings()) + "tokn_ttl_s = 7\n")
+    with pytest.raises(Invalid, match="no setting tokn_ttl_s: did you mean token_ttl_s"):
+        found.require_known()
 
 
-def test_a_setting_of_the_wrong_type_is_named() -> None:
-    with pytest.raises(Invalid, match="api_port must be int"):
-        parse('api_port = "5000"')
+def test_a_role_reads_what_another_release_wrote() -> None:
+    found = parse(CloudSettings, OF_ANOTHER_RELEASE)
+    assert found.settings == CloudSettings(name="c1")
+    assert set(found.unknown) == {"image_mirrors", "quota"}
+    assert found.require_known() == found.settings
+
+
+def test_what_another_release_wrote_stays_when_it_is_written_back(tmp_path: Path) -> None:
+    (tmp_path / CLOUD_FILE).write_text(OF_ANOTHER_RELEASE)
+    before = read(CloudSettings, tmp_path)
+    for name in ("c1", "c2"):
+        write(CloudSettings(name=name), tmp_path)
+        after = read(CloudSettings, tmp_path)
+        assert after.unknown == before.unknown
+        assert after.require_known() == CloudSettings(name=name)
+
+
+def test_a_setting_of_the_wrong_type_is_named_to_roles_and_people(tmp_path: Path) -> None:
+    for text in ('api_port = "5000"', "api_port = true", "api_port = 5000.0"):
+        (tmp_path / CLOUD_FILE).write_text(text)
+        with pytest.raises(Invalid, match=r"cloud\.toml: setting api_port must be int"):
+            read(CloudSettings, tmp_path)
 
 
 def test_what_is_not_toml_is_refused() -> None:
     with pytest.raises(Invalid, match="not TOML"):
-        parse("=")
+        parse(HostSettings, "=")
 
 
 def test_every_setting_says_what_it_means() -> None:
-    assert all(len(item.metadata["meaning"]) > 10 for item in fields(Settings))
+    every = [*fields(CloudSettings), *fields(HostSettings)]
+    assert all(len(item.metadata["meaning"]) > 10 for item in every)
 
 
 def test_addresses_follow_from_the_ranges() -> None:
-    settings = Settings(public_cidr="10.1.0.0/24", underlay_cidr="10.2.0.0/28", name="t")
-    assert settings.api_url == "https://10.1.0.1:5000"
-    assert settings.host_api_url == "https://10.2.0.1:5001"
-    assert settings.host_underlay_address == "10.2.0.2"
-    assert settings.edge_address == "10.1.0.2"
-    assert (settings.host_name, settings.edge_name) == ("t-host1", "t-edge")
+    cloud = CloudSettings(public_cidr="10.1.0.0/24", underlay_cidr="10.2.0.0/28", name="t")
+    assert cloud.api_url == "https://10.1.0.1:5000"
+    assert cloud.host_api_url == "https://10.2.0.1:5001"
+    assert cloud.edge_address == "10.1.0.2"
+    assert cloud.edge_name == "t-edge"
+    host = first_host(cloud, "/s")
+    assert (host.name, host.underlay_address) == ("t-host1", "10.2.0.2")

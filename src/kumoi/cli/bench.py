@@ -21,8 +21,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if not (CHECKOUT / "bench").is_dir():
         raise Invalid("the benches are in a checkout of Kumoi, and this is an installed copy")
-    settings = choice.existing(args)
-    words = ["--name", settings.name, "--state-dir", settings.state_dir]
+    cloud, host = choice.existing(args)
+    words = ["--name", cloud.name, "--state-dir", host.state_dir]
     words += ["--only", args.only] if args.only else []
     where = {"PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"}
     return process.show([sys.executable, "-m", "bench", *words], cwd=CHECKOUT, env=where)

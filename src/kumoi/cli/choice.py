@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kumoi import config
 from kumoi.base.errors import Conflict, Invalid, NotFound
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings, Settings
 from kumoi.hosts import clouds_yaml
 
 NAME_PATTERN = r"[a-z][a-z0-9]{0,7}"
@@ -28,34 +28,32 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def config_file(settings: Settings) -> Path:
-    return settings.state / "kumoi.toml"
+def chosen(
+    args: argparse.Namespace, *, strictly: bool = False
+) -> tuple[CloudSettings, HostSettings]:
+    """The settings of the cloud and host that are there, or the defaults for the name.
 
-
-def chosen(args: argparse.Namespace) -> Settings:
-    """The settings of the cloud that is there, or the defaults for its name.
-
-    Raises Invalid when the name or the directory cannot be used.
+    Raises Invalid when the name or the directory cannot be used; `strictly`, also when a file has a
+    key that was mistyped.
     """
     if not re.fullmatch(NAME_PATTERN, args.name):
         raise Invalid(f"--name {args.name} is not 1 to 8 of a-z and 0-9", field="name")
     state_dir = str(Path(args.state_dir or f"/var/lib/{args.name}").absolute())
     if len(state_dir) > STATE_DIR_MAX or re.search(r"\s", state_dir):
         raise Invalid("--state-dir is too long or has blanks in it", field="state_dir")
-    fresh = Settings(name=args.name, state_dir=state_dir)
-    if not config_file(fresh).exists():
+    cloud = _read(CloudSettings(name=args.name), state_dir, strictly=strictly)
+    if cloud.name != args.name:
+        raise Invalid(f"{state_dir} belongs to the cloud {cloud.name}", field="state_dir")
+    return cloud, _read(config.first_host(cloud, state_dir), state_dir, strictly=strictly)
+
+
+def _read(fresh: Settings, state_dir: str, *, strictly: bool) -> Settings:
+    """Those that are there, or fresh ones."""
+    kind = type(fresh)
+    if not config.file_of(kind, Path(state_dir)).exists():
         return fresh
-    there = config.parse(config_file(fresh).read_text())
-    if there.name != args.name:
-        raise Invalid(f"{state_dir} belongs to the cloud {there.name}", field="state_dir")
-    return there
-
-
-def write(settings: Settings) -> None:
-    """Keep the settings for the roles, and for the next command."""
-    draft = settings.state / ".kumoi.toml.new"
-    draft.write_text(config.render(settings))
-    draft.replace(config_file(settings))
+    found = config.read(kind, Path(state_dir))
+    return found.require_known() if strictly else found.settings
 
 
 def person() -> clouds_yaml.Person:
@@ -67,30 +65,35 @@ def person() -> clouds_yaml.Person:
     return clouds_yaml.Person(Path.home(), os.geteuid(), os.getegid())
 
 
-def existing(args: argparse.Namespace) -> Settings:
+def existing(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
     """The settings of a cloud that must be there. Raises NotFound."""
-    settings = chosen(args)
-    if not config_file(settings).exists():
-        told = f"the cloud {settings.name} is not here: sudo ./kumoi up{words(settings)}"
-        raise NotFound("cloud", settings.name, message=told)
-    return settings
+    cloud, host = chosen(args)
+    if not is_there(host):
+        told = f"the cloud {cloud.name} is not here: sudo ./kumoi up{words(cloud, host)}"
+        raise NotFound("cloud", cloud.name, message=told)
+    return cloud, host
 
 
-def words(settings: Settings) -> str:
+def is_there(host: HostSettings) -> bool:
+    """Whether `up` has been here."""
+    return config.file_of(CloudSettings, host.state).exists()
+
+
+def words(cloud: CloudSettings, host: HostSettings) -> str:
     """What a command line must have to be about this cloud, with a blank before it."""
-    name = "" if settings.name == DEFAULT_NAME else f" --name {settings.name}"
-    usual = settings.state_dir == f"/var/lib/{settings.name}"
-    return name if usual else f"{name} --state-dir {settings.state_dir}"
+    name = "" if cloud.name == DEFAULT_NAME else f" --name {cloud.name}"
+    usual = host.state_dir == f"/var/lib/{cloud.name}"
+    return name if usual else f"{name} --state-dir {host.state_dir}"
 
 
 @contextlib.contextmanager
-def alone(settings: Settings) -> Iterator[None]:
+def alone(cloud: CloudSettings, host: HostSettings) -> Iterator[None]:
     """One `up` or `down` of a cloud at a time."""
-    with (settings.state / "up.lock").open("w") as lock:
+    with (host.state / "up.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as cause:
             raise Conflict(
-                f"another command is changing the cloud {settings.name}: wait until it has ended"
+                f"another command is changing the cloud {cloud.name}: wait until it has ended"
             ) from cause
         yield

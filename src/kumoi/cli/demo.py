@@ -17,7 +17,7 @@ from kumoi.base.errors import Invalid, Permanent
 from kumoi.cli import up
 from kumoi.cli.progress import Progress
 from kumoi.cli.run import console, follow_run
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import passwords, running
 from kumoi.pipeline.client import Client
 
@@ -43,11 +43,11 @@ def run(args: argparse.Namespace) -> int:
     if not EXAMPLE.is_dir():
         raise Invalid("the example is in a checkout of Kumoi, and this is an installed copy")
     progress = Progress()
-    settings = up.bring_up(args, progress)
+    cloud, host = up.bring_up(args, progress)
     with progress.stage("push examples/hello") as stage:
-        commit = push(settings, EXAMPLE)
-        stage.note(f"{commit[:10]} to {repository_url(settings)}")
-    client = Client(settings.name, settings.pipeline_url)
+        commit = push(cloud, host, EXAMPLE)
+        stage.note(f"{commit[:10]} to {repository_url(cloud)}")
+    client = Client(cloud.name, cloud.pipeline_url)
     progress.say()
     status = follow_run(client, _run_of(client, commit), console())
     progress.say()
@@ -58,16 +58,16 @@ def run(args: argparse.Namespace) -> int:
     return status
 
 
-def repository_url(settings: Settings) -> str:
-    return f"{settings.pipeline_url}/git/{USER}/hello.git"
+def repository_url(cloud: CloudSettings) -> str:
+    return f"{cloud.pipeline_url}/git/{USER}/hello.git"
 
 
-def push(settings: Settings, example: Path) -> str:
+def push(cloud: CloudSettings, host: HostSettings, example: Path) -> str:
     """Commit the example on top of what was pushed before, and push it; the commit's id."""
-    git_dir = settings.state / "demo" / "hello.git"
+    git_dir = host.state / "demo" / "hello.git"
     git_dir.parent.mkdir(exist_ok=True)
-    url = repository_url(settings)
-    env = _git_environment(settings)
+    url = repository_url(cloud)
+    env = _git_environment(host)
 
     def git(*words: str, check: bool = True) -> process.Completed:
         where = [f"--git-dir={git_dir}", f"--work-tree={example}"]
@@ -85,13 +85,13 @@ def push(settings: Settings, example: Path) -> str:
         raise Permanent(f"the example could not be pushed: {cause}") from cause
 
 
-def _git_environment(settings: Settings) -> dict[str, str]:
+def _git_environment(host: HostSettings) -> dict[str, str]:
     """The login goes by the environment, where no list of processes shows it."""
-    password = passwords.read(settings, USER).reveal()
+    password = passwords.read(host, USER).reveal()
     login = base64.b64encode(f"{USER}:{password}".encode()).decode()
     options = {
         "http.extraHeader": f"Authorization: Basic {login}",
-        "http.sslCAInfo": str(settings.pki_dir / "ca.crt"),
+        "http.sslCAInfo": str(host.pki_dir / "ca.crt"),
         "safe.directory": "*",
     }
     numbered = {

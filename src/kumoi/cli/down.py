@@ -9,7 +9,7 @@ from kumoi.cli import choice
 from kumoi.cli.progress import Progress
 from kumoi.cloud.agent import purge
 from kumoi.cloud.drivers.instance.lxc import idmap
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import clouds_yaml, control, teardown, virtual
 
 GRACE_S = 5.0  # For servers to halt.
@@ -24,28 +24,30 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     progress = Progress()
-    settings = choice.chosen(args)
-    if not settings.state.exists() and not virtual.is_there(settings):
-        progress.say(f"The cloud {settings.name} is not here: nothing to do")
+    cloud, host = choice.chosen(args)
+    if not host.state.exists() and not virtual.is_there(cloud, host):
+        progress.say(f"The cloud {cloud.name} is not here: nothing to do")
         return 0
-    with choice.alone(settings) if settings.state.exists() else contextlib.nullcontext():
-        take_down(settings, progress, with_data=args.purge)
+    with choice.alone(cloud, host) if host.state.exists() else contextlib.nullcontext():
+        take_down(cloud, host, progress, with_data=args.purge)
     return 0
 
 
-def take_down(settings: Settings, progress: Progress, *, with_data: bool) -> None:
+def take_down(
+    cloud: CloudSettings, host: HostSettings, progress: Progress, *, with_data: bool
+) -> None:
     """Roles first, which would start servers again; then servers, while they have a network; then
     everything else. With their data goes the need to end anything with care.
     """
     with progress.stage("stop roles"):
-        control.stop_roles(settings, at_once=with_data)
+        control.stop_roles(cloud, host, at_once=with_data)
     with progress.stage("stop servers") as stage:
-        ended = purge.stop_servers(settings, grace_s=0 if with_data else GRACE_S)
+        ended = purge.stop_servers(cloud, host, grace_s=0 if with_data else GRACE_S)
         stage.note(f"{ended} ran" if ended else "none ran")
     with progress.stage("stop engines, remove links"):
-        teardown.stop(settings, at_once=with_data)
+        teardown.stop(cloud, host, at_once=with_data)
     if with_data:
         with progress.stage("remove what it kept"):
-            teardown.purge(settings)
+            teardown.purge(host)
             idmap.remove_grant()
-            clouds_yaml.remove(choice.person(), settings)
+            clouds_yaml.remove(choice.person(), cloud)

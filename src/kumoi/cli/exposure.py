@@ -23,7 +23,7 @@ from kumoi.base.errors import Conflict, Permanent
 from kumoi.cli import choice
 from kumoi.cli.run import console
 from kumoi.cli.status import admin_entry
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import control, first_run, sockets
 
 if TYPE_CHECKING:
@@ -78,25 +78,25 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = choice.existing(args)
-    if control.read_status(settings) is None:
+    cloud, host = choice.existing(args)
+    if control.read_status(host) is None:
         raise Conflict(
-            f"the cloud {settings.name} is down: sudo ./kumoi up{choice.words(settings)}"
+            f"the cloud {cloud.name} is down: sudo ./kumoi up{choice.words(cloud, host)}"
         )
-    found = endpoints(settings)
-    cloud = first_run.connect(admin_entry(settings))
+    found = endpoints(cloud, host)
+    api = first_run.connect(admin_entry(cloud, host))
     try:
         document = {
-            "name": settings.name,
+            "name": cloud.name,
             "endpoints": [asdict(one) for one in found],
-            "floating_ips": [asdict(one) for one in floating_ips(cloud)],
-            "router_gateways": [asdict(one) for one in gateways(cloud)],
-            "tenant_networks": _count_tenant_networks(cloud),
-            "service_ports": service_ports(cloud),
+            "floating_ips": [asdict(one) for one in floating_ips(api)],
+            "router_gateways": [asdict(one) for one in gateways(api)],
+            "tenant_networks": _count_tenant_networks(api),
+            "service_ports": service_ports(api),
         }
     except (SDKException, ClientException) as cause:
         raise Permanent(
-            f"the API does not answer at {settings.api_url}: sudo ./kumoi up{choice.words(settings)}"
+            f"the API does not answer at {cloud.api_url}: sudo ./kumoi up{choice.words(cloud, host)}"
         ) from cause
     if args.json:
         print(json.dumps(document, indent=2))
@@ -105,32 +105,32 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def endpoints(settings: Settings) -> list[Endpoint]:
+def endpoints(cloud: CloudSettings, host: HostSettings) -> list[Endpoint]:
     """Those of this cloud wherever they listen, and those of others that its tenants can reach."""
     here = [
-        _endpoint(one, "machine", reached_by(settings, one.bound))
-        for one in sockets.of_machine(settings)
-        if one.unit or reached_by(settings, one.bound) == TENANTS
+        _endpoint(one, "machine", reached_by(cloud, one.bound))
+        for one in sockets.of_machine(host)
+        if one.unit or reached_by(cloud, one.bound) == TENANTS
     ]
     inside = [
-        _endpoint(one, settings.host_name, LOOPBACK if one.bound.is_loopback else UNDERLAY)
-        for one in (*sockets.of_host(settings), *sockets.of_switch(settings))
+        _endpoint(one, host.name, LOOPBACK if one.bound.is_loopback else UNDERLAY)
+        for one in (*sockets.of_host(host), *sockets.of_switch(host))
     ]
     return here + inside
 
 
-def reached_by(settings: Settings, bound: sockets.Bound) -> str:
+def reached_by(cloud: CloudSettings, bound: sockets.Bound) -> str:
     """Who can open a socket of the machine."""
-    public = (settings.api_port, settings.pipeline_port)
+    public = (cloud.api_port, cloud.pipeline_port)
     if bound.is_loopback:
         return LOOPBACK
     if (
         bound.protocol == "tcp"
         and bound.port in public
-        and (bound.is_any or bound.address == settings.public_address)
+        and (bound.is_any or bound.address == cloud.public_address)
     ):
         return TENANTS
-    return UNDERLAY if bound.address == settings.underlay_address else NETWORKS
+    return UNDERLAY if bound.address == cloud.control_address else NETWORKS
 
 
 def floating_ips(cloud: Connection) -> list[Floating]:

@@ -19,15 +19,15 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = choice.existing(args)
-    names = sorted(path.stem for path in settings.log_dir.glob("*.log"))
+    _, host = choice.existing(args)
+    names = sorted(path.stem for path in host.log_dir.glob("*.log"))
     if args.unit is None:
         for name in names:
-            print(f"{name:<16} {settings.log_dir / name}.log")
+            print(f"{name:<16} {host.log_dir / name}.log")
         return 0
     if args.unit not in names:
         known = f"{', '.join(names)} have one" if names else "nothing has one yet"
         raise NotFound("log", args.unit, message=f"there is no log of {args.unit}: {known}")
     follow = ["--follow=name"] if args.follow else []
-    file = settings.log_dir / f"{args.unit}.log"
+    file = host.log_dir / f"{args.unit}.log"
     return process.show(["tail", *follow, f"--lines={args.lines}", file])

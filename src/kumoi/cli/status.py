@@ -17,7 +17,7 @@ from rich.table import Table
 
 from kumoi.base.errors import KumoiError
 from kumoi.cli import choice
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import (
     clouds_yaml,
     control,
@@ -56,34 +56,36 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when everything that should run does and answers, 1 otherwise."""
-    settings = choice.existing(args)
-    found = processes(settings)
-    hosts, servers, trouble = _ask(settings, found)
+    cloud, host = choice.existing(args)
+    found = processes(cloud, host)
+    hosts, servers, trouble = _ask(cloud, host, found)
     if args.json:
         document = {
-            "name": settings.name,
-            "api_url": settings.api_url,
+            "name": cloud.name,
+            "api_url": cloud.api_url,
             "processes": [asdict(one) for one in found],
             "hosts": hosts,
             "servers": servers,
             "api_trouble": trouble,
         }
         print(json.dumps(document, indent=2))
+    elif found:
+        _show(found, hosts, servers, trouble)
     else:
-        _show(settings, found, hosts, servers, trouble)
+        start = f"sudo ./kumoi up{choice.words(cloud, host)}"
+        print(f"The cloud {cloud.name} is down. Start it: {start}")
     return 0 if found and all(one.healthy for one in found) else 1
 
 
-def processes(settings: Settings) -> list[Process]:
+def processes(cloud: CloudSettings, host: HostSettings) -> list[Process]:
     """The supervisor first, then its units in the order of starting."""
-    marked = [one for one in running.found(settings.state_dir) if one.name == running.SUPERVISOR]
+    marked = [one for one in running.found(host.state_dir) if one.name == running.SUPERVISOR]
     rows = [_supervisor_row(one) for one in marked]
-    status = control.read_status(settings)
+    status = control.read_status(host)
     if status is None:
         return rows
     only_engines = not any(unit.kind == "role" for unit in status.units)
-    config_file = choice.config_file(settings)
-    wanted = units.table(settings, config=config_file, only_engines=only_engines)
+    wanted = units.table(cloud, host, only_engines=only_engines)
     listens = {unit.name: unit.listens for unit in wanted}
     return rows + [_row(unit, listens.get(unit.name, "")) for unit in status.units]
 
@@ -122,16 +124,16 @@ def _row(unit: control.UnitStatus, listens: str) -> Process:
 
 
 def _ask(
-    settings: Settings, found: list[Process]
+    cloud: CloudSettings, host: HostSettings, found: list[Process]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
     """Hosts and servers as the API tells them to an administrator, or why it does not."""
     if not any(one.name == "api" and one.healthy for one in found):
         return [], [], "the API does not answer"
     try:
-        cloud = first_run.connect(admin_entry(settings))
+        api = first_run.connect(admin_entry(cloud, host))
         hosts = [
             {"name": one.name, "state": one.state, "status": one.status}
-            for one in cloud.compute.hypervisors(details=True)
+            for one in api.compute.hypervisors(details=True)
         ]
         servers = [
             {
@@ -141,34 +143,30 @@ def _ask(
                 "host": one.hypervisor_hostname or one.compute_host,
                 "project_id": one.project_id,
             }
-            for one in cloud.compute.servers(details=True, all_projects=True)
+            for one in api.compute.servers(details=True, all_projects=True)
         ]
     except (SDKException, ClientException, KumoiError) as error:
         return [], [], f"the API refused: {error}"
     return hosts, servers, ""
 
 
-def admin_entry(settings: Settings) -> dict[str, Any]:
+def admin_entry(cloud: CloudSettings, host: HostSettings) -> dict[str, Any]:
     wanted = clouds_yaml.entries(
-        settings,
-        admin_password=passwords.read(settings, "admin"),
-        demo_password=passwords.read(settings, "demo"),
+        cloud,
+        host,
+        admin_password=passwords.read(host, "admin"),
+        demo_password=passwords.read(host, "demo"),
     )
-    return wanted[f"{settings.name}-admin"]
+    return wanted[f"{cloud.name}-admin"]
 
 
 def _show(
-    settings: Settings,
     found: list[Process],
     hosts: list[dict[str, Any]],
     servers: list[dict[str, Any]],
     trouble: str,
 ) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH_ELSEWHERE)
-    if not found:
-        start = f"sudo ./kumoi up{choice.words(settings)}"
-        console.print(f"The cloud {settings.name} is down. Start it: {start}")
-        return
     console.print(_process_table(found))
     ours = sum(one.memory_kib for one in found if one.kind == "role") >> 10
     total = sum(one.memory_kib for one in found) >> 10

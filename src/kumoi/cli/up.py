@@ -22,7 +22,7 @@ from kumoi.cli import choice
 from kumoi.cli.progress import Progress, Stage
 from kumoi.cloud.drivers.instance.lxc import image as lxc_image
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import (
     clouds_yaml,
     control,
@@ -64,59 +64,61 @@ def add_ranges_to(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     progress = Progress()
-    settings = bring_up(args, progress)
+    cloud, host = bring_up(args, progress)
     if not args.only_engines:
-        for line in _next_steps(settings):
+        for line in _next_steps(cloud, host):
             progress.say(line)
     return 0
 
 
-def bring_up(args: argparse.Namespace, progress: Progress) -> Settings:
-    """Everything; the settings of the cloud that is up then."""
+def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSettings, HostSettings]:
+    """Everything; the settings of what is up then."""
     with progress.stage("look at this machine") as stage:
-        settings = _decide(args)
-        stage.note(f"floating IPs in {settings.public_cidr}")
+        cloud, host = _decide(args)
+        stage.note(f"floating IPs in {cloud.public_cidr}")
     with progress.stage("system packages") as stage:
         added = packages.ensure(packages.NEEDED)
         stage.note(f"installed {len(added)}" if added else "all there")
-    _make_directories(settings)
-    with choice.alone(settings), _images(progress, wanted=not args.only_engines) as images:
+    _make_directories(host)
+    with choice.alone(cloud, host), _images(progress, wanted=not args.only_engines) as images:
         with progress.stage("certificates, passwords, settings"):
-            pki.ensure(settings, Clock().now())
-            passwords.ensure(settings)
-            choice.write(settings)
-        _start(settings, progress, only_engines=args.only_engines)
+            pki.ensure(cloud, host, Clock().now())
+            passwords.ensure(host)
+            config.write(cloud, host.state)
+            config.write(host, host.state)
+        _start(cloud, host, progress, only_engines=args.only_engines)
         if not args.only_engines:
-            _offer(settings, progress, images)
-    return settings
+            _offer(cloud, host, progress, images)
+    return cloud, host
 
 
-def _decide(args: argparse.Namespace) -> Settings:
+def _decide(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
     """The settings, with the address ranges checked. Changes nothing."""
-    settings = choice.chosen(args)
-    machine.check_size(settings.state)
-    machine.check_passable(settings.state)
+    cloud, host = choice.chosen(args, strictly=True)
+    machine.check_size(host.state)
+    machine.check_passable(host.state)
     clouds_yaml.check(choice.person())
-    taken = ranges.used(virtual.own_links(settings))
-    if choice.config_file(settings).exists():
+    taken = ranges.used(virtual.own_links(cloud))
+    if choice.is_there(host):
         for asked, there in (
-            (args.public_cidr, settings.public_cidr),
-            (args.underlay_cidr, settings.underlay_cidr),
+            (args.public_cidr, cloud.public_cidr),
+            (args.underlay_cidr, cloud.underlay_cidr),
         ):
             if asked not in {None, there}:
-                raise Conflict(f"the cloud {settings.name} has {there}: `down --purge` it first")
+                raise Conflict(f"the cloud {cloud.name} has {there}: `down --purge` it first")
     else:
         public, underlay = ranges.choose(taken, args.public_cidr, args.underlay_cidr)
-        settings = config.changed(settings, public_cidr=public, underlay_cidr=underlay)
-    ranges.check(settings.public_cidr, settings.underlay_cidr, taken)
-    return settings
+        cloud = config.changed(cloud, public_cidr=public, underlay_cidr=underlay)
+        host = config.first_host(cloud, host.state_dir)
+    ranges.check(cloud.public_cidr, cloud.underlay_cidr, taken)
+    return cloud, host
 
 
-def _make_directories(settings: Settings) -> None:
-    for path in (settings.state, settings.run_dir, settings.log_dir, settings.wake_dir):
+def _make_directories(host: HostSettings) -> None:
+    for path in (host.state, host.run_dir, host.log_dir, host.wake_dir):
         path.mkdir(parents=True, exist_ok=True)
-    settings.state.chmod(0o755)  # Everybody may read the authority's certificate below it.
-    for path in (settings.run_dir, settings.log_dir):
+    host.state.chmod(0o755)  # Everybody may read the authority's certificate below it.
+    for path in (host.run_dir, host.log_dir):
         path.chmod(0o700)
 
 
@@ -135,65 +137,67 @@ def _images(progress: Progress, *, wanted: bool) -> Iterator[Images]:
         yield [(recipe, builder.submit(build, recipe)) for recipe in image.RECIPES if wanted]
 
 
-def _start(settings: Settings, progress: Progress, *, only_engines: bool) -> None:
+def _start(
+    cloud: CloudSettings, host: HostSettings, progress: Progress, *, only_engines: bool
+) -> None:
     """The virtual host, then every process under the supervisor."""
     with progress.stage("virtual host"):
-        if virtual.ensure_links(settings):
-            control.stop(settings)  # What still runs lives in a namespace that is no more.
-            units.boot_file(settings).unlink(missing_ok=True)  # So servers are to be started again.
-            _make_directories(settings)
-        if not running.found(settings.state_dir):
-            virtual.ensure_databases(settings)
-    config_file = choice.config_file(settings)
-    wanted = units.table(settings, config=config_file, only_engines=only_engines)
-    if not only_engines and not control.is_running(settings, wanted):
+        if virtual.ensure_links(cloud, host):
+            control.stop(cloud, host)  # What still runs lives in a namespace that is no more.
+            units.boot_file(host).unlink(missing_ok=True)  # So servers are to be started again.
+            _make_directories(host)
+        if not running.found(host.state_dir):
+            virtual.ensure_databases(host)
+    wanted = units.table(cloud, host, only_engines=only_engines)
+    if not only_engines and not control.is_running(host, wanted):
         with progress.stage("stores"):
-            _ensure_stores(settings)
-    command = [sys.executable, "-m", "kumoi.main", "supervise", "--config", str(config_file)]
+            _ensure_stores(host)
+    command = [sys.executable, "-m", "kumoi.main", "supervise", "--config", host.state_dir]
     if only_engines:
         command.append("--only-engines")
     with progress.stage("Open vSwitch and OVN") as stage:
-        control.ensure(settings, wanted, command=command)
+        control.ensure(host, wanted, command=command)
         names = [unit.name for unit in wanted if unit.kind is units.Kind.ENGINE]
-        control.wait_ready(settings, names, timeout_s=ENGINES_TIMEOUT_S, tell=stage.tell)
-        virtual.forget_other_gateways(settings)
+        control.wait_ready(host, names, timeout_s=ENGINES_TIMEOUT_S, tell=stage.tell)
+        virtual.forget_other_gateways(cloud, host)
     names = [unit.name for unit in wanted if unit.kind is units.Kind.ROLE]
     if names:
         with progress.stage(f"roles {', '.join(names)}") as stage:
-            control.wait_ready(settings, names, timeout_s=ROLES_TIMEOUT_S, tell=stage.tell)
+            control.wait_ready(host, names, timeout_s=ROLES_TIMEOUT_S, tell=stage.tell)
 
 
-def _offer(settings: Settings, progress: Progress, images: Images) -> None:
+def _offer(cloud: CloudSettings, host: HostSettings, progress: Progress, images: Images) -> None:
     """What users find: clouds.yaml, flavors, the external network, images."""
     person = choice.person()
     with progress.stage("clouds.yaml") as stage:
         wanted = clouds_yaml.entries(
-            settings,
-            admin_password=passwords.read(settings, "admin"),
-            demo_password=passwords.read(settings, "demo"),
+            cloud,
+            host,
+            admin_password=passwords.read(host, "admin"),
+            demo_password=passwords.read(host, "demo"),
         )
         clouds_yaml.write(person, wanted)
         stage.note(f"{' and '.join(wanted)} in {person.file}")
     with progress.stage("flavors and external network"):
-        cloud = first_run.connect(wanted[f"{settings.name}-admin"])
-        first_run.ensure_flavors_and_network(cloud, settings)
+        api = first_run.connect(wanted[f"{cloud.name}-admin"])
+        first_run.ensure_flavors_and_network(api, cloud)
     with progress.stage("the host reports") as stage:
-        first_run.wait_for_host(cloud, settings, timeout_s=HOST_TIMEOUT_S)
+        first_run.wait_for_host(api, host, timeout_s=HOST_TIMEOUT_S)
     offered = {}
     for recipe, file in images:
         path = file.result()
         with progress.stage(f"offer image {recipe.name}") as stage:
-            offer = first_run.ensure_image(cloud, recipe, path)
+            offer = first_run.ensure_image(api, recipe, path)
             offered[recipe.name] = offer.sha256
             stage.note(f"{path.stat().st_size >> 20} MiB" if offer.uploaded else "there")
     with progress.stage("images ready on the host") as stage:
-        _wait_for_images(settings, offered, stage)
+        _wait_for_images(host, offered, stage)
 
 
-def _wait_for_images(settings: Settings, offered: dict[str, str], stage: Stage) -> None:
+def _wait_for_images(host: HostSettings, offered: dict[str, str], stage: Stage) -> None:
     """Until the host has unpacked them: the first server starts as quickly as any other."""
     deadline = time.monotonic() + IMAGES_TIMEOUT_S
-    paths = Paths(settings.host_dir)
+    paths = Paths(host.agent_dir)
     while True:
         ready = lxc_image.ready(paths)
         late = [name for name, sha256 in offered.items() if sha256 not in ready]
@@ -202,32 +206,32 @@ def _wait_for_images(settings: Settings, offered: dict[str, str], stage: Stage) 
         if time.monotonic() > deadline:
             raise Permanent(
                 f"the host did not unpack {', '.join(late)} within {IMAGES_TIMEOUT_S:g} s; "
-                f"see {settings.log_dir / 'agent.log'}"
+                f"see {host.log_dir / 'agent.log'}"
             )
         stage.tell(", ".join(late))
         time.sleep(POLL_S)
 
 
-def _ensure_stores(settings: Settings) -> None:
+def _ensure_stores(host: HostSettings) -> None:
     """In another process, so that what it imports goes with it."""
     command = [sys.executable, "-m", "kumoi.main", "store", "ensure"]
     try:
-        process.run([*command, "--config", choice.config_file(settings)], timeout_s=STORE_TIMEOUT_S)
+        process.run([*command, "--config", host.state], timeout_s=STORE_TIMEOUT_S)
     except process.ProcessFailed as cause:
         raise Permanent("the stores could not be made ready") from cause
 
 
-def _next_steps(settings: Settings) -> list[str]:
+def _next_steps(cloud: CloudSettings, host: HostSettings) -> list[str]:
     client = Path(sys.executable).parent / "openstack"
-    name, this = settings.name, choice.words(settings)
-    repository = f"{settings.pipeline_url.replace('//', '//demo@')}/git/demo/my-app.git"
+    name, this = cloud.name, choice.words(cloud, host)
+    repository = f"{cloud.pipeline_url.replace('//', '//demo@')}/git/demo/my-app.git"
     return [
         "",
-        f"The cloud [bold]{name}[/] is up at {settings.api_url}. What to try next:",
+        f"The cloud [bold]{name}[/] is up at {cloud.api_url}. What to try next:",
         f"  alias openstack='{client} --os-cloud {name}'",
         "  openstack image list; openstack flavor list; openstack network list",
         f"  sudo ./kumoi demo{this}      push an example and see it verified",
-        f"  git -c http.sslCAInfo={settings.pki_dir / 'ca.crt'} push {repository} main",
+        f"  git -c http.sslCAInfo={host.pki_dir / 'ca.crt'} push {repository} main",
         f"  sudo ./kumoi status{this}    every process, host and server",
         f"  sudo ./kumoi down{this}      stop; with --purge nothing is left",
     ]

@@ -10,7 +10,7 @@ from kumoi.cloud.reconcilers.host import HostReconciler
 from kumoi.cloud.reconcilers.image import ImageReconciler
 from kumoi.cloud.reconcilers.network import NetworkReconciler
 from kumoi.cloud.reconcilers.server import ServerReconciler
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.engine.loop import Loop, Poke, run
 
@@ -20,19 +20,19 @@ HOST_INTERVAL_S = 5.0
 IMAGE_INTERVAL_S = 20.0
 
 
-async def serve(settings: Settings, database: Database, clock: Clock) -> None:
+async def serve(cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock) -> None:
     """Until cancelled."""
     plugged = Poke()  # OVN says that a port has come up.
-    remote, hosts = settings.northbound_remote, (settings.host_name,)
-    with OvnNorthbound(remote, chassis=hosts, changed=plugged) as northbound:
+    remote, chassis = host.northbound_remote, (host.name,)
+    with OvnNorthbound(remote, chassis=chassis, changed=plugged) as northbound:
         network = NetworkReconciler(database, northbound, clock)
         server = ServerReconciler(database, clock)
-        host = HostReconciler(database, clock, silent_s=settings.host_silent_s)
-        image = ImageReconciler(database, settings, clock)
+        hosts = HostReconciler(database, clock, silent_s=cloud.host_silent_s)
+        image = ImageReconciler(database, host, clock)
         loops = (
             Loop("network", network.round, NETWORK_INTERVAL_S, plugged),
             Loop("server", server.round, SERVER_INTERVAL_S),
-            Loop("host", host.round, HOST_INTERVAL_S),
+            Loop("host", hosts.round, HOST_INTERVAL_S),
             Loop("image", image.round, IMAGE_INTERVAL_S),
         )
         async with asyncio.TaskGroup() as tasks:

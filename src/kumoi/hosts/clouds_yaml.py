@@ -17,7 +17,7 @@ import yaml
 
 from kumoi.base.errors import Invalid
 from kumoi.base.secret import Secret
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 
 FILE = ".config/openstack/clouds.yaml"
 MODE = 0o600  # There are passwords in it.
@@ -37,12 +37,12 @@ class Person:
 
 
 def entries(
-    settings: Settings, *, admin_password: Secret, demo_password: Secret
+    cloud: CloudSettings, host: HostSettings, *, admin_password: Secret, demo_password: Secret
 ) -> dict[str, dict[str, Any]]:
     """`NAME`, a normal user in a project, and `NAME-admin`."""
     return {
-        settings.name: _entry(settings, "demo", demo_password),
-        f"{settings.name}-admin": _entry(settings, "admin", admin_password),
+        cloud.name: _entry(cloud, host, "demo", demo_password),
+        f"{cloud.name}-admin": _entry(cloud, host, "admin", admin_password),
     }
 
 
@@ -64,7 +64,7 @@ def write(person: Person, wanted: dict[str, dict[str, Any]]) -> bool:
     return True
 
 
-def remove(person: Person, settings: Settings) -> None:
+def remove(person: Person, cloud: CloudSettings) -> None:
     """Take the entries of this cloud out; the file goes when nothing else is in it, and so does its
     directory.
     """
@@ -72,7 +72,7 @@ def remove(person: Person, settings: Settings) -> None:
         return
     document = _read(person.file)
     clouds = document.get("clouds", {})
-    ours = {settings.name, f"{settings.name}-admin"} & set(clouds)
+    ours = {cloud.name, f"{cloud.name}-admin"} & set(clouds)
     for name in ours:
         del clouds[name]
     if ours and document == {"clouds": {}}:
@@ -83,19 +83,19 @@ def remove(person: Person, settings: Settings) -> None:
         _write(person, document)
 
 
-def _entry(settings: Settings, user: str, password: Secret) -> dict[str, Any]:
+def _entry(cloud: CloudSettings, host: HostSettings, user: str, password: Secret) -> dict[str, Any]:
     return {
         "auth": {
-            "auth_url": f"{settings.api_url}/identity",
+            "auth_url": f"{cloud.api_url}/identity",
             "username": user,
             "password": password.reveal(),
             "project_name": user,
             "user_domain_name": "Default",
             "project_domain_name": "Default",
         },
-        "region_name": settings.region,
+        "region_name": cloud.region,
         "identity_api_version": "3",
-        "cacert": str(settings.pki_dir / "ca.crt"),
+        "cacert": str(host.pki_dir / "ca.crt"),
     }
 
 

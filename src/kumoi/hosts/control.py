@@ -14,7 +14,7 @@ from typing import Any
 
 from kumoi.base import process
 from kumoi.base.errors import Permanent
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import running, units
 from kumoi.hosts.units import Unit
 
@@ -48,33 +48,33 @@ def digest_of(units: Sequence[Unit]) -> str:
     return hashlib.sha256(repr([unit.digest for unit in units]).encode()).hexdigest()[:16]
 
 
-def ensure(settings: Settings, units: Sequence[Unit], *, command: Sequence[str]) -> None:
+def ensure(host: HostSettings, units: Sequence[Unit], *, command: Sequence[str]) -> None:
     """A supervisor with just these units. One that runs with others hands over to a new one, and
     what is as wanted goes on running. `command` starts a supervisor and does not return.
     """
     digest = digest_of(units)
-    supervisor = _supervisor(settings)
+    supervisor = _supervisor(host)
     if supervisor is not None and supervisor.digest == digest:
         for unit in units:
             running.run_then(unit)
         return
     if supervisor is not None:
         running.stop([supervisor], timeout_s=LEAVE_TIMEOUT_S, first=signal.SIGHUP)
-    log = settings.log_dir / f"{running.SUPERVISOR}.log"
-    status_file(settings).unlink(missing_ok=True)
-    marks = running.mark(settings.state_dir, running.SUPERVISOR, digest)
+    log = host.log_dir / f"{running.SUPERVISOR}.log"
+    status_file(host).unlink(missing_ok=True)
+    marks = running.mark(host.state_dir, running.SUPERVISOR, digest)
     process.start(command, log=log, env=marks)
 
 
-def is_running(settings: Settings, wanted: Sequence[Unit]) -> bool:
+def is_running(host: HostSettings, wanted: Sequence[Unit]) -> bool:
     """Whether just these units are there and ready, so that nothing they need is to be done."""
-    status = read_status(settings)
+    status = read_status(host)
     names = [unit.name for unit in wanted]
     return bool(status and status.digest == digest_of(wanted) and not _not_ready(status, names))
 
 
 def wait_ready(
-    settings: Settings,
+    host: HostSettings,
     names: Sequence[str],
     *,
     timeout_s: float,
@@ -85,56 +85,56 @@ def wait_ready(
     """
     deadline = time.monotonic() + timeout_s
     while True:
-        late = _not_ready(read_status(settings), names)
+        late = _not_ready(read_status(host), names)
         if not late:
             return
         if time.monotonic() > deadline:
-            raise Permanent(_lateness(settings, late, timeout_s))
+            raise Permanent(_lateness(host, late, timeout_s))
         tell(", ".join(late))
         time.sleep(POLL_S)
 
 
-def stop_roles(settings: Settings, *, at_once: bool = False) -> None:
+def stop_roles(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> None:
     """The supervisor, so that nothing is started again, and our own processes."""
-    marked = [one for one in (_supervisor(settings),) if one is not None]
+    marked = [one for one in (_supervisor(host),) if one is not None]
     running.stop(marked, timeout_s=LEAVE_TIMEOUT_S, first=signal.SIGHUP)
-    engines = {unit.name for unit in units.engines(settings)}
-    roles = [one for one in running.found(settings.state_dir) if one.name not in engines]
+    engines = {unit.name for unit in units.engines(cloud, host)}
+    roles = [one for one in running.found(host.state_dir) if one.name not in engines]
     running.stop(roles, timeout_s=STOP_TIMEOUT_S, first=_first(at_once=at_once))
     running.kill_what_they_left(roles)
 
 
-def stop(settings: Settings, *, at_once: bool = False) -> None:
+def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> None:
     """Stop everything in order; also what a killed supervisor left, and a supervisor that hangs."""
-    stop_roles(settings, at_once=at_once)
-    order = [] if at_once else units.stop_order(units.engines(settings))
+    stop_roles(cloud, host, at_once=at_once)
+    order = [] if at_once else units.stop_order(units.engines(cloud, host))
     first = _first(at_once=at_once)
-    running.stop_in_order(settings.state_dir, order, timeout_s=STOP_TIMEOUT_S, first=first)
-    status_file(settings).unlink(missing_ok=True)
+    running.stop_in_order(host.state_dir, order, timeout_s=STOP_TIMEOUT_S, first=first)
+    status_file(host).unlink(missing_ok=True)
 
 
-def read_status(settings: Settings) -> Status | None:
+def read_status(host: HostSettings) -> Status | None:
     """What the supervisor wrote last; None when there is none or it is gone."""
-    if _supervisor(settings) is None:
+    if _supervisor(host) is None:
         return None
     try:
-        raw: dict[str, Any] = json.loads(status_file(settings).read_text())
+        raw: dict[str, Any] = json.loads(status_file(host).read_text())
     except FileNotFoundError:
         return None
     units = tuple(UnitStatus(name=name, **shown) for name, shown in raw["units"].items())
     return Status(raw["pid"], raw["digest"], units)
 
 
-def status_file(settings: Settings) -> Path:
-    return settings.run_dir / "status.json"
+def status_file(host: HostSettings) -> Path:
+    return host.run_dir / "status.json"
 
 
 def _first(*, at_once: bool) -> signal.Signals:
     return signal.SIGKILL if at_once else signal.SIGTERM
 
 
-def _supervisor(settings: Settings) -> running.Running | None:
-    marked = running.found(settings.state_dir)
+def _supervisor(host: HostSettings) -> running.Running | None:
+    marked = running.found(host.state_dir)
     return next((one for one in marked if one.name == running.SUPERVISOR), None)
 
 
@@ -143,12 +143,12 @@ def _not_ready(status: Status | None, names: Sequence[str]) -> list[str]:
     return [name for name in names if name not in ready]
 
 
-def _lateness(settings: Settings, late: list[str], timeout_s: float) -> str:
-    log = settings.log_dir / f"{late[0]}.log"
+def _lateness(host: HostSettings, late: list[str], timeout_s: float) -> str:
+    log = host.log_dir / f"{late[0]}.log"
     with contextlib.suppress(FileNotFoundError):
         lines = log.read_text(errors="replace").splitlines()[-LOG_SHOWN_LINES:]
         return (
             f"{', '.join(late)} not ready after {timeout_s:g} s; the end of {log}:\n"
             + "\n".join(f"    {line}" for line in lines)
         )
-    return f"{', '.join(late)} not ready after {timeout_s:g} s; see {settings.log_dir}"
+    return f"{', '.join(late)} not ready after {timeout_s:g} s; see {host.log_dir}"

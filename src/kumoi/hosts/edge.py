@@ -15,7 +15,7 @@ import ipaddress
 from collections.abc import Collection, Sequence
 
 from kumoi.base import process
-from kumoi.config import Settings
+from kumoi.config import CloudSettings
 from kumoi.hosts import links
 
 MACHINE = "machine"
@@ -42,47 +42,47 @@ INWARD = (
 """What is not the internet: private, local and special ranges."""
 
 
-def machine_link(settings: Settings) -> str:
+def machine_link(cloud: CloudSettings) -> str:
     """The machine's end: it has the address and the one route for floating IPs."""
-    return f"{settings.name}-ext"
+    return f"{cloud.name}-ext"
 
 
-def mac(settings: Settings) -> str:
+def mac(cloud: CloudSettings) -> str:
     """Of the edge on the external network, where it stands for the machine: the same for ever, as
     routers do not ask again.
     """
-    octets = ipaddress.ip_address(settings.public_address).packed
+    octets = ipaddress.ip_address(cloud.public_address).packed
     return ":".join(f"{octet:02x}" for octet in (0x0A, 0, *octets))
 
 
-def ensure(settings: Settings) -> None:
+def ensure(cloud: CloudSettings) -> None:
     """Rules first, so that no packet passes without them."""
-    name = settings.edge_name
+    name = cloud.edge_name
     links.ensure_namespace(name)
-    outside = links.addresses() if settings.outbound else []
-    process.run(["nft", "-f", "-"], stdin=rules(settings, outside), namespace=name)
-    prefix = int(settings.public_cidr.partition("/")[2])
-    links.ensure_bridge(PUBLIC, namespace=name, mac=mac(settings))
-    links.ensure_address(PUBLIC, address=settings.edge_address, prefix=prefix, namespace=name)
-    links.ensure_veth(links.Veth(name=machine_link(settings), inner=MACHINE, inner_namespace=name))
+    outside = links.addresses() if cloud.outbound else []
+    process.run(["nft", "-f", "-"], stdin=rules(cloud, outside), namespace=name)
+    prefix = int(cloud.public_cidr.partition("/")[2])
+    links.ensure_bridge(PUBLIC, namespace=name, mac=mac(cloud))
+    links.ensure_address(PUBLIC, address=cloud.edge_address, prefix=prefix, namespace=name)
+    links.ensure_veth(links.Veth(name=machine_link(cloud), inner=MACHINE, inner_namespace=name))
     _set(_sysctls(), name)
-    links.ensure_default_route(MACHINE, gateway=settings.public_address, namespace=name)
-    links.ensure_address(machine_link(settings), address=settings.public_address, prefix=prefix)
+    links.ensure_default_route(MACHINE, gateway=cloud.public_address, namespace=name)
+    links.ensure_address(machine_link(cloud), address=cloud.public_address, prefix=prefix)
 
 
-def delete(settings: Settings) -> None:
-    links.delete_link(machine_link(settings))
-    links.delete_namespace(settings.edge_name)
+def delete(cloud: CloudSettings) -> None:
+    links.delete_link(machine_link(cloud))
+    links.delete_namespace(cloud.edge_name)
 
 
-def rules(settings: Settings, machine_addresses: Collection[str]) -> str:
+def rules(cloud: CloudSettings, machine_addresses: Collection[str]) -> str:
     """What passes, as one transaction of nft that replaces what was there.
 
     TCP is not tracked: a packet that opens a connection shows it. So tenants cannot fill the table
     of connections, which the machine bounds for all, and what is open outlives the edge. What the
     machine opens by other protocols is tracked, for the answers.
     """
-    here, ports = settings.public_address, f"{settings.api_port}, {settings.pipeline_port}"
+    here, ports = cloud.public_address, f"{cloud.api_port}, {cloud.pipeline_port}"
     return f"""\
 table inet edge
 delete table inet edge
@@ -106,15 +106,15 @@ table inet edge {{
     ip daddr {here} tcp dport {{ {ports} }} accept
     ip daddr {here} icmp type echo-request accept
     icmp type {{ destination-unreachable, time-exceeded, parameter-problem }} accept
-{_outbound(settings, machine_addresses)}\
+{_outbound(cloud, machine_addresses)}\
     meta l4proto tcp reject with tcp reset
   }}
 }}
 """
 
 
-def _outbound(settings: Settings, machine_addresses: Collection[str]) -> str:
-    if not settings.outbound:
+def _outbound(cloud: CloudSettings, machine_addresses: Collection[str]) -> str:
+    if not cloud.outbound:
         return ""
     inward = [ipaddress.IPv4Network(cidr) for cidr in (*INWARD, *machine_addresses)]
     merged = ", ".join(str(one) for one in ipaddress.collapse_addresses(inward))

@@ -18,7 +18,7 @@ from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
 
 from kumoi.base.errors import Permanent
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import image
 
 if TYPE_CHECKING:
@@ -62,29 +62,29 @@ def connect(entry: Mapping[str, Any]) -> Connection:
     )
 
 
-def ensure_flavors_and_network(cloud: Connection, settings: Settings) -> None:
+def ensure_flavors_and_network(api: Connection, cloud: CloudSettings) -> None:
     """Raises Permanent when the API refuses."""
     try:
         for flavor in FLAVORS:
-            _ensure_flavor(cloud, flavor)
-        _ensure_public_network(cloud, settings)
+            _ensure_flavor(api, flavor)
+        _ensure_public_network(api, cloud)
     except (SDKException, ClientException) as cause:
         raise Permanent(f"the first flavors and networks could not be made: {cause}") from cause
 
 
-def wait_for_host(cloud: Connection, settings: Settings, *, timeout_s: float) -> None:
+def wait_for_host(api: Connection, host: HostSettings, *, timeout_s: float) -> None:
     """Until the virtual host takes servers. Raises Permanent when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            if any(one.state == "up" for one in cloud.compute.hypervisors(details=True)):
+            if any(one.state == "up" for one in api.compute.hypervisors(details=True)):
                 return
         except (SDKException, ClientException) as cause:
             raise Permanent(f"the hosts could not be listed: {cause}") from cause
         if time.monotonic() > deadline:
             raise Permanent(
-                f"the host {settings.host_name} did not report within {timeout_s:g} s; "
-                f"see {settings.log_dir / 'agent.log'}"
+                f"the host {host.name} did not report within {timeout_s:g} s; "
+                f"see {host.log_dir / 'agent.log'}"
             )
         time.sleep(POLL_S)
 
@@ -97,18 +97,18 @@ class Offered:
     uploaded: bool
 
 
-def ensure_image(cloud: Connection, recipe: image.Recipe, file: Path) -> Offered:
+def ensure_image(api: Connection, recipe: image.Recipe, file: Path) -> Offered:
     """Upload an image that is not there as its recipe makes it. One made by an older recipe goes
     once the new one is there. Raises Permanent when the API refuses.
     """
     try:
-        same_name = [one for one in cloud.image.images(name=recipe.name) if _is_ours(one)]
+        same_name = [one for one in api.image.images(name=recipe.name) if _is_ours(one)]
         wanted = image.key(recipe)
         for one in same_name:
             if _recipe(one) == wanted and one.status == "active":
                 return Offered(str(one.properties[SHA256_PROPERTY]), uploaded=False)
         sha256 = _sha256(file)
-        cloud.image.create_image(
+        api.image.create_image(
             recipe.name,
             filename=str(file),
             allow_duplicates=True,
@@ -123,37 +123,37 @@ def ensure_image(cloud: Connection, recipe: image.Recipe, file: Path) -> Offered
             },
         )
         for one in same_name:
-            cloud.image.delete_image(one, ignore_missing=True)
+            api.image.delete_image(one, ignore_missing=True)
     except (SDKException, ClientException) as cause:
         raise Permanent(f"the image {recipe.name} could not be uploaded: {cause}") from cause
     return Offered(sha256, uploaded=True)
 
 
-def _ensure_flavor(cloud: Connection, flavor: Flavor) -> None:
-    if cloud.compute.find_flavor(flavor.name) is None:
-        cloud.compute.create_flavor(
+def _ensure_flavor(api: Connection, flavor: Flavor) -> None:
+    if api.compute.find_flavor(flavor.name) is None:
+        api.compute.create_flavor(
             name=flavor.name, vcpus=flavor.vcpus, ram=flavor.ram_mib, disk=flavor.disk_gib
         )
 
 
-def _ensure_public_network(cloud: Connection, settings: Settings) -> None:
-    network = cloud.network.find_network(PUBLIC_NETWORK)
+def _ensure_public_network(api: Connection, cloud: CloudSettings) -> None:
+    network = api.network.find_network(PUBLIC_NETWORK)
     if network is None:
-        network = cloud.network.create_network(
+        network = api.network.create_network(
             name=PUBLIC_NETWORK,
             is_router_external=True,
             provider_network_type="flat",
             provider_physical_network=PHYSICAL_NETWORK,
         )
-    if any(cloud.network.subnets(network_id=network.id)):
+    if any(api.network.subnets(network_id=network.id)):
         return
-    addresses = ipaddress.IPv4Network(settings.public_cidr)
-    cloud.network.create_subnet(
+    addresses = ipaddress.IPv4Network(cloud.public_cidr)
+    api.network.create_subnet(
         name=PUBLIC_NETWORK,
         network_id=network.id,
         ip_version=4,
-        cidr=settings.public_cidr,
-        gateway_ip=settings.public_address,
+        cidr=cloud.public_cidr,
+        gateway_ip=cloud.public_address,
         is_dhcp_enabled=False,
         allocation_pools=[
             {"start": str(addresses[FIRST_FLOATING]), "end": str(addresses[-2])},

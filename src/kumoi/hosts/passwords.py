@@ -12,16 +12,16 @@ from pathlib import Path
 
 from kumoi.base.errors import Permanent
 from kumoi.base.secret import Secret
-from kumoi.config import Settings
+from kumoi.config import HostSettings
 
 USERS = ("admin", "demo")
 ENTROPY_BYTES = 18
 
 
-def ensure(settings: Settings) -> None:
+def ensure(host: HostSettings) -> None:
     """A password for each user that has none yet."""
     for user in USERS:
-        path = _path(settings, user)
+        path = _path(host, user)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             draft = path.with_name(f".{user}.new")
@@ -31,16 +31,16 @@ def ensure(settings: Settings) -> None:
             draft.replace(path)
 
 
-def read(settings: Settings, user: str) -> Secret:
+def read(host: HostSettings, user: str) -> Secret:
     """Raises Permanent when `up` has not made it."""
     try:
-        return Secret(_path(settings, user).read_text())
+        return Secret(_path(host, user).read_text())
     except OSError as cause:
         raise Permanent(f"the first password of {user} cannot be read") from cause
 
 
-def _path(settings: Settings, user: str) -> Path:
-    return settings.state / "passwords" / user
+def _path(host: HostSettings, user: str) -> Path:
+    return host.state / "passwords" / user
 
 
 def _for_root_only(path: str, flags: int) -> int:

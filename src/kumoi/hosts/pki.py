@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 
 AUTHORITY_DAYS = 3_650
 CERTIFICATE_DAYS = 800
@@ -45,33 +45,33 @@ class Pair:
     key: ec.EllipticCurvePrivateKey
 
 
-def subjects(settings: Settings) -> list[Subject]:
+def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
     """Every certificate that the cloud needs."""
-    here = frozenset({settings.public_address, settings.underlay_address, "127.0.0.1"})
+    here = frozenset({cloud.public_address, cloud.control_address, "127.0.0.1"})
     local = frozenset({"localhost"})
     return [
         Subject("api", here, local),
         Subject("pipeline", here, local),
         Subject(
-            settings.host_name,
-            frozenset({settings.host_underlay_address}),
-            frozenset({settings.host_name}),
+            host.name,
+            frozenset({host.underlay_address}),
+            frozenset({host.name}),
         ),
     ]
 
 
-def ensure(settings: Settings, now: datetime) -> list[str]:
+def ensure(cloud: CloudSettings, host: HostSettings, now: datetime) -> list[str]:
     """Make what is missing, stands for other addresses, or ends soon; the names of what was made."""
-    directory = settings.pki_dir
+    directory = host.pki_dir
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o755)  # So that everybody finds ca.crt; keys have modes of their own.
     made = []
     authority = _load(directory, "ca")
     if authority is None or _ends_soon(authority.certificate, now):
-        authority = _make_authority(settings, now)
+        authority = _make_authority(cloud, now)
         _write(directory, "ca", authority)
         made.append("ca")
-    for subject in subjects(settings):
+    for subject in subjects(cloud, host):
         pair = _load(directory, subject.common_name)
         if pair is None or not _is_good(pair.certificate, subject, authority, now):
             _write(directory, subject.common_name, _issue(subject, authority, now))
@@ -79,9 +79,9 @@ def ensure(settings: Settings, now: datetime) -> list[str]:
     return made
 
 
-def _make_authority(settings: Settings, now: datetime) -> Pair:
+def _make_authority(cloud: CloudSettings, now: datetime) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name(f"Kumoi {settings.name} authority")
+    name = _name(f"Kumoi {cloud.name} authority")
     builder = (
         _builder(name, name, key.public_key(), now, AUTHORITY_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kumoi.base import process
-from kumoi.config import Settings
+from kumoi.config import HostSettings
 from kumoi.hosts import running, units
 
 PROTOCOLS = ("tcp", "tcp6", "udp", "udp6")
@@ -55,32 +55,32 @@ class Listener:
     unit: str | None
 
 
-def of_machine(settings: Settings) -> list[Listener]:
+def of_machine(host: HostSettings) -> list[Listener]:
     """All of this machine's own, also those that are not of this cloud."""
     texts = {name: Path("/proc/net", name).read_text() for name in PROTOCOLS}
-    return _listeners(parse(texts), settings)
+    return _listeners(parse(texts), host)
 
 
-def of_host(settings: Settings) -> list[Listener]:
+def of_host(host: HostSettings) -> list[Listener]:
     """Those in the virtual host's namespace; none when it is not there."""
-    if not units.namespace_path(settings.host_name).exists():
+    if not units.namespace_path(host.name).exists():
         return []
     texts = {
-        name: process.run(["cat", f"/proc/net/{name}"], namespace=settings.host_name).out
+        name: process.run(["cat", f"/proc/net/{name}"], namespace=host.name).out
         for name in PROTOCOLS
     }
-    return _listeners(parse(texts), settings)
+    return _listeners(parse(texts), host)
 
 
-def of_switch(settings: Settings) -> list[Listener]:
+def of_switch(host: HostSettings) -> list[Listener]:
     """Where the virtual host's switch takes tunnels: in user space it has no socket for them. It
     takes none as long as there is no other host.
     """
-    control = units.switch_dir(settings) / "ovs-vswitchd.ctl"
+    control = units.switch_dir(host) / "ovs-vswitchd.ctl"
     told = process.run(["ovs-appctl", "-t", control, "tnl/ports/show"], check=False).out
-    pid = next((one.pid for one in running.found(settings.state_dir) if one.name == SWITCH), 0)
+    pid = next((one.pid for one in running.found(host.state_dir) if one.name == SWITCH), 0)
     return [
-        Listener(Bound("udp", settings.host_underlay_address, port, 0), SWITCH, pid, SWITCH)
+        Listener(Bound("udp", host.underlay_address, port, 0), SWITCH, pid, SWITCH)
         for port in tunnel_ports(told)
     ]
 
@@ -111,8 +111,8 @@ def _address(text: str) -> str:
     return socket.inet_ntop(socket.AF_INET if len(words) == 1 else socket.AF_INET6, packed)
 
 
-def _listeners(found: Iterable[Bound], settings: Settings) -> list[Listener]:
-    by_session = {one.pid: one.name for one in running.found(settings.state_dir)}
+def _listeners(found: Iterable[Bound], host: HostSettings) -> list[Listener]:
+    by_session = {one.pid: one.name for one in running.found(host.state_dir)}
     bound = list(found)
     owners = _owners({one.inode for one in bound})
     listeners = []

@@ -11,29 +11,29 @@ import contextlib
 from pathlib import Path
 
 from kumoi.base import process
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import control, trees, virtual
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
-def stop(settings: Settings, *, at_once: bool = False) -> None:
+def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> None:
     """Our processes, and all that is mounted or linked. What the cloud keeps on disk stays. Servers
     have ended.
     """
-    control.stop(settings, at_once=at_once)
-    for mount in mounts(settings.state):
+    control.stop(cloud, host, at_once=at_once)
+    for mount in mounts(host.state):
         process.run(["umount", "--lazy", mount])
-    for device in loop_devices(settings.state):
+    for device in loop_devices(host.state):
         process.run(["losetup", "--detach", device])
-    remove_control_groups(f"{settings.name}.servers")
-    virtual.delete(settings)
-    trees.remove(settings.run_dir)
+    remove_control_groups(f"{cloud.name}.servers")
+    virtual.delete(cloud, host)
+    trees.remove(host.run_dir)
 
 
-def purge(settings: Settings) -> None:
+def purge(host: HostSettings) -> None:
     """What `stop` left: the state. Only after `stop`."""
-    trees.remove(settings.state)
+    trees.remove(host.state)
 
 
 def mounts(below: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 
 CONTROLLER_LOST_WAIT_MS = 3_000  # Flows stay this long after ovn-controller came back: no gap.
 ONE_HEAP = (
@@ -68,16 +68,16 @@ def namespace_path(name: str) -> Path:
     return Path("/run/netns") / name
 
 
-def engines(settings: Settings) -> list[Unit]:
+def engines(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
     """OVN's central part, and the virtual host's switch with its controller."""
-    return [*_central(settings), *_switch(settings)]
+    return [*_central(host), *_switch(cloud, host)]
 
 
-def roles(settings: Settings, *, config: Path, version: str) -> list[Unit]:
+def roles(cloud: CloudSettings, host: HostSettings, *, version: str) -> list[Unit]:
     """Our own processes. `version` stands for what they read at their start: code, settings,
     certificates. Another version means another start.
     """
-    public = f"tcp:{settings.public_address}"
+    public = f"tcp:{cloud.public_address}"
 
     def role(
         name: str,
@@ -89,7 +89,7 @@ def roles(settings: Settings, *, config: Path, version: str) -> list[Unit]:
         return Unit(
             name=name,
             kind=Kind.ROLE,
-            argv=(sys.executable, "-m", "kumoi.main", "role", name, "--config", str(config)),
+            argv=(sys.executable, "-m", "kumoi.main", "role", name, "--config", host.state_dir),
             env=(ONE_HEAP,),
             namespace=namespace,
             listens=listens,
@@ -98,21 +98,21 @@ def roles(settings: Settings, *, config: Path, version: str) -> list[Unit]:
         )
 
     return [
-        role("api", listens=f"{public}:{settings.api_port}"),
+        role("api", listens=f"{public}:{cloud.api_port}"),
         role("worker"),
-        role("agent", namespace=settings.host_name, needs=("api",)),
-        role("pipeline", listens=f"{public}:{settings.pipeline_port}"),
+        role("agent", namespace=host.name, needs=("api",)),
+        role("pipeline", listens=f"{public}:{cloud.pipeline_port}"),
     ]
 
 
-def table(settings: Settings, *, config: Path, only_engines: bool) -> list[Unit]:
+def table(cloud: CloudSettings, host: HostSettings, *, only_engines: bool) -> list[Unit]:
     """Everything that must run, in the order of starting."""
     if only_engines:
-        return engines(settings)
-    certificates = [path.stat().st_mtime_ns for path in sorted(settings.pki_dir.glob("*.crt"))]
-    told = (code_version(), settings, certificates)
+        return engines(cloud, host)
+    certificates = [path.stat().st_mtime_ns for path in sorted(host.pki_dir.glob("*.crt"))]
+    told = (code_version(), cloud, host, certificates)
     version = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
-    return [*engines(settings), *roles(settings, config=config, version=version)]
+    return [*engines(cloud, host), *roles(cloud, host, version=version)]
 
 
 def stop_order(wanted: Sequence[Unit]) -> list[frozenset[str]]:
@@ -127,9 +127,9 @@ def stop_order(wanted: Sequence[Unit]) -> list[frozenset[str]]:
     return groups
 
 
-def boot_file(settings: Settings) -> Path:
+def boot_file(host: HostSettings) -> Path:
     """Names the virtual host's boot, which ends when its servers are stopped with it."""
-    return settings.run_dir / "host-boot"
+    return host.run_dir / "host-boot"
 
 
 def code_version() -> str:
@@ -140,49 +140,49 @@ def code_version() -> str:
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 
-def ovn_database(settings: Settings, which: str) -> Path:
+def ovn_database(host: HostSettings, which: str) -> Path:
     """The file of a central database, "ovnnb" or "ovnsb"."""
-    return settings.state / "ovn" / f"{which}_db.db"
+    return host.state / "ovn" / f"{which}_db.db"
 
 
-def switch_database(settings: Settings) -> Path:
-    return settings.state / "ovs" / "conf.db"
+def switch_database(host: HostSettings) -> Path:
+    return host.state / "ovs" / "conf.db"
 
 
-def switch_dir(settings: Settings) -> Path:
+def switch_dir(host: HostSettings) -> Path:
     """Sockets of the virtual host's switch."""
-    return settings.run_dir / "ovs"
+    return host.run_dir / "ovs"
 
 
-def _central(settings: Settings) -> list[Unit]:
-    env = (("OVN_RUNDIR", str(settings.run_dir)), ("OVS_RUNDIR", str(settings.run_dir)))
+def _central(host: HostSettings) -> list[Unit]:
+    env = (("OVN_RUNDIR", str(host.run_dir)), ("OVS_RUNDIR", str(host.run_dir)))
     databases = [
         Unit(
             name=f"{which}-db",
             kind=Kind.ENGINE,
             argv=(
                 "/usr/sbin/ovsdb-server",
-                str(ovn_database(settings, which)),
+                str(ovn_database(host, which)),
                 f"--remote=p{remote}",
-                f"--unixctl={settings.run_dir / f'{which}_db.ctl'}",
+                f"--unixctl={host.run_dir / f'{which}_db.ctl'}",
                 *CONSOLE_LOG,
             ),
             env=env,
             listens=remote,
         )
         for which, remote in (
-            ("ovnnb", settings.northbound_remote),
-            ("ovnsb", settings.southbound_remote),
+            ("ovnnb", host.northbound_remote),
+            ("ovnsb", host.southbound_remote),
         )
     ]
-    control = settings.run_dir / "ovn-northd.ctl"
+    control = host.run_dir / "ovn-northd.ctl"
     northd = Unit(
         name="ovn-northd",
         kind=Kind.ENGINE,
         argv=(
             "/usr/bin/ovn-northd",
-            f"--ovnnb-db={settings.northbound_remote}",
-            f"--ovnsb-db={settings.southbound_remote}",
+            f"--ovnnb-db={host.northbound_remote}",
+            f"--ovnsb-db={host.southbound_remote}",
             f"--unixctl={control}",
             *CONSOLE_LOG,
         ),
@@ -193,8 +193,8 @@ def _central(settings: Settings) -> list[Unit]:
     return [*databases, northd]
 
 
-def _switch(settings: Settings) -> list[Unit]:
-    run = switch_dir(settings)
+def _switch(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
+    run = switch_dir(host)
 
     def engine(
         *,
@@ -210,19 +210,19 @@ def _switch(settings: Settings) -> list[Unit]:
             kind=Kind.ENGINE,
             argv=(program, *arguments, *CONSOLE_LOG),
             env=tuple((key, str(run)) for key in ("OVS_RUNDIR", "OVN_RUNDIR", "OVS_DBDIR")),
-            namespace=settings.host_name,
+            namespace=host.name,
             listens=listens,
             needs=needs,
             then=then,
         )
 
-    remote = settings.switch_remote
+    remote = host.switch_remote
     return [
         engine(
             name="ovs-db",
             program="/usr/sbin/ovsdb-server",
             arguments=(
-                str(switch_database(settings)),
+                str(switch_database(host)),
                 f"--remote=p{remote}",
                 f"--unixctl={run / 'ovs-db.ctl'}",
             ),
@@ -234,7 +234,7 @@ def _switch(settings: Settings) -> list[Unit]:
             arguments=(remote, f"--unixctl={run / 'ovs-vswitchd.ctl'}"),
             listens=f"unix:{run / 'ovs-vswitchd.ctl'}",
             needs=("ovs-db",),
-            then=_switch_settings(settings),
+            then=_switch_settings(cloud, host),
         ),
         engine(
             name="ovn-controller",
@@ -247,33 +247,32 @@ def _switch(settings: Settings) -> list[Unit]:
     ]
 
 
-def _switch_settings(settings: Settings) -> tuple[tuple[str, ...], ...]:
+def _switch_settings(cloud: CloudSettings, host: HostSettings) -> tuple[tuple[str, ...], ...]:
     """The virtual host's bridges, and its tunnel address: a user-space switch takes its bridges'
     links along when it dies, so the address is given again at every start.
     """
-    host = settings.host_name
-    prefix = settings.underlay_cidr.partition("/")[2]
+    prefix = cloud.underlay_cidr.partition("/")[2]
     external_ids = {
-        "system-id": host,
-        "hostname": host,
-        "ovn-remote": f'"{settings.southbound_remote}"',
+        "system-id": host.name,
+        "hostname": host.name,
+        "ovn-remote": f'"{host.southbound_remote}"',
         "ovn-encap-type": "geneve",
-        "ovn-encap-ip": settings.host_underlay_address,
+        "ovn-encap-ip": host.underlay_address,
         "ovn-bridge-datapath-type": "netdev",
         "ovn-bridge-mappings": "physnet1:br-ex",
         "ovn-ofctrl-wait-before-clear": str(CONTROLLER_LOST_WAIT_MS),
     }
-    configure = ["ovs-vsctl", f"--db={settings.switch_remote}", "--timeout=10"]
+    configure = ["ovs-vsctl", f"--db={host.switch_remote}", "--timeout=10"]
     configure += ["--", "set", "open", "."]
     configure += [f"external-ids:{key}={value}" for key, value in external_ids.items()]
     for bridge, port in (("br-phy", "eth0"), ("br-ex", "eth1")):
         configure += ["--", "--may-exist", "add-br", bridge]
         configure += ["--", "set", "bridge", bridge, "datapath_type=netdev"]
         configure += ["--", "--may-exist", "add-port", bridge, port]
-    address = f"{settings.host_underlay_address}/{prefix}"
+    address = f"{host.underlay_address}/{prefix}"
     return (
-        ("ovs-vsctl", f"--db={settings.switch_remote}", "--no-wait", "--timeout=10", "init"),
+        ("ovs-vsctl", f"--db={host.switch_remote}", "--no-wait", "--timeout=10", "init"),
         tuple(configure),
-        ("ip", "-n", host, "address", "replace", address, "dev", "br-phy"),
-        ("ip", "-n", host, "link", "set", "dev", "br-phy", "up"),
+        ("ip", "-n", host.name, "address", "replace", address, "dev", "br-phy"),
+        ("ip", "-n", host.name, "link", "set", "dev", "br-phy", "up"),
     )

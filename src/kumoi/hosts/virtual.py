@@ -13,100 +13,100 @@ from __future__ import annotations
 from pathlib import Path
 
 from kumoi.base import process
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import edge, links, running, sockets, units
 
 OVN_SCHEMAS = Path("/usr/share/ovn")
 SWITCH_SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 
 
-def underlay_bridge(settings: Settings) -> str:
-    return f"{settings.name}-ul"
+def underlay_bridge(cloud: CloudSettings) -> str:
+    return f"{cloud.name}-ul"
 
 
-def own_links(settings: Settings) -> set[str]:
+def own_links(cloud: CloudSettings) -> set[str]:
     """Those of the machine's own namespace that have addresses of the cloud's."""
-    return {underlay_bridge(settings), edge.machine_link(settings)}
+    return {underlay_bridge(cloud), edge.machine_link(cloud)}
 
 
-def ensure_links(settings: Settings) -> bool:
+def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
     """The namespaces, bridges and links. Whether the host's namespace had to be made: whatever
     still runs in an older one of that name must be started again.
     """
-    made = links.ensure_namespace(settings.host_name)
-    edge.ensure(settings)
-    underlay = underlay_bridge(settings)
+    made = links.ensure_namespace(host.name)
+    edge.ensure(cloud)
+    underlay = underlay_bridge(cloud)
     links.ensure_bridge(underlay)
-    prefix = int(settings.underlay_cidr.partition("/")[2])
-    links.ensure_address(underlay, address=settings.underlay_address, prefix=prefix)
+    prefix = int(cloud.underlay_cidr.partition("/")[2])
+    links.ensure_address(underlay, address=cloud.control_address, prefix=prefix)
     links.disable_offload(underlay, receive=False)
-    for veth in _veths(settings):
+    for veth in _veths(cloud, host):
         fresh = links.ensure_veth(veth)
         links.disable_offload(veth.name, namespace=veth.namespace)
         links.disable_offload(veth.inner, namespace=veth.inner_namespace)
         if fresh and not made:
-            _unplug(settings, veth.inner)
+            _unplug(host, veth.inner)
     return made
 
 
-def forget_other_gateways(settings: Settings) -> None:
+def forget_other_gateways(cloud: CloudSettings, host: HostSettings) -> None:
     """Routers remember whom they asked for the machine's address, and do not ask again: what an
     earlier layout of the machine's links taught them goes. The central engines answer.
     """
-    remote = f"--db={settings.southbound_remote}"
+    remote = f"--db={host.southbound_remote}"
     ask = ["ovn-sbctl", remote, "--timeout=10", "--bare", "--columns=_uuid", "find", "MAC_Binding"]
-    wrong = [f"ip={settings.public_address}", f'mac!="{edge.mac(settings)}"']
+    wrong = [f"ip={cloud.public_address}", f'mac!="{edge.mac(cloud)}"']
     for row in process.run([*ask, *wrong]).out.split():
         forget = ["--if-exists", "destroy", "MAC_Binding", row]
         process.run(["ovn-sbctl", remote, "--timeout=10", *forget])
 
 
-def ensure_databases(settings: Settings) -> None:
+def ensure_databases(host: HostSettings) -> None:
     """Open vSwitch's and OVN's databases, empty, or brought to the installed version's schema."""
     for which, schema in (("ovnnb", "ovn-nb"), ("ovnsb", "ovn-sb")):
-        path = units.ovn_database(settings, which)
+        path = units.ovn_database(host, which)
         _ensure_database(path, OVN_SCHEMAS / f"{schema}.ovsschema")
-    _ensure_database(units.switch_database(settings), SWITCH_SCHEMA)
-    units.switch_dir(settings).mkdir(parents=True, exist_ok=True)
+    _ensure_database(units.switch_database(host), SWITCH_SCHEMA)
+    units.switch_dir(host).mkdir(parents=True, exist_ok=True)
 
 
-def is_there(settings: Settings) -> bool:
+def is_there(cloud: CloudSettings, host: HostSettings) -> bool:
     """Whether anything of it is."""
-    namespaces = (settings.host_name, settings.edge_name)
-    there = own_links(settings) & links.names()
+    namespaces = (host.name, cloud.edge_name)
+    there = own_links(cloud) & links.names()
     return bool(there) or any(units.namespace_path(name).exists() for name in namespaces)
 
 
-def delete(settings: Settings) -> None:
+def delete(cloud: CloudSettings, host: HostSettings) -> None:
     """Remove the links and the namespaces, whatever of them is there."""
-    for veth in _veths(settings):
+    for veth in _veths(cloud, host):
         if veth.namespace is None:
             links.delete_link(veth.name)
-    edge.delete(settings)
-    links.delete_namespace(settings.host_name)
-    links.delete_link(underlay_bridge(settings))
+    edge.delete(cloud)
+    links.delete_namespace(host.name)
+    links.delete_link(underlay_bridge(cloud))
 
 
-def _unplug(settings: Settings, port: str) -> None:
+def _unplug(host: HostSettings, port: str) -> None:
     """A switch that runs holds on to a link that is no more, whatever has its name now. It is given
     its ports again when `up` goes on.
     """
-    if any(one.name == sockets.SWITCH for one in running.found(settings.state_dir)):
-        remote = f"--db={settings.switch_remote}"
+    if any(one.name == sockets.SWITCH for one in running.found(host.state_dir)):
+        remote = f"--db={host.switch_remote}"
         process.run(["ovs-vsctl", remote, "--timeout=10", "--if-exists", "del-port", port])
 
 
-def _veths(settings: Settings) -> list[links.Veth]:
+def _veths(cloud: CloudSettings, host: HostSettings) -> list[links.Veth]:
     """Those between the machine or the edge and the host's switch."""
-    host, underlay = settings.host_name, underlay_bridge(settings)
+    inside, underlay = host.name, underlay_bridge(cloud)
     return [
-        links.Veth(name=f"{underlay}h", bridge=underlay, inner="eth0", inner_namespace=host),
+        links.Veth(name=f"{underlay}h", bridge=underlay, inner="eth0", inner_namespace=inside),
         links.Veth(
             name="host1",
-            namespace=settings.edge_name,
+            namespace=cloud.edge_name,
             bridge=edge.PUBLIC,
             inner="eth1",
-            inner_namespace=host,
+            inner_namespace=inside,
         ),
     ]
 

@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kumoi.base.errors import Invalid, KumoiError, NotFound, Transient
-from kumoi.config import Settings
+from kumoi.config import CloudSettings
 
-PORT = Settings().pipeline_port
+PORT = CloudSettings().pipeline_port
 TIMEOUT_S = 60
 NOT_FOUND = 404
 

@@ -20,7 +20,7 @@ from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Invalid, KumoiError
 from kumoi.base.ids import new_hex_id
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.pipeline import deletion
 from kumoi.pipeline import environment as environment_file
@@ -41,43 +41,43 @@ def check_name(name: str) -> None:
         raise Invalid(f"a repository may not be called {name!r}", field="repository")
 
 
-def path_of(settings: Settings, project_id: str, name: str) -> Path:
-    return settings.state / "git" / project_id / f"{name}.git"
+def path_of(host: HostSettings, project_id: str, name: str) -> Path:
+    return host.state / "git" / project_id / f"{name}.git"
 
 
-def hook_socket(settings: Settings) -> Path:
+def hook_socket(host: HostSettings) -> Path:
     """Where the post-receive hook asks which runs began."""
-    return settings.run_dir / "pipeline-hook.sock"
+    return host.run_dir / "pipeline-hook.sock"
 
 
-def ensure_folders(settings: Settings) -> None:
+def ensure_folders(host: HostSettings) -> None:
     """At each start: where git's bodies are spooled, and the hooks of all repositories, since the
     interpreter may have moved. What a killed process spooled goes.
     """
-    spool = settings.state / "git-spool"
+    spool = host.state / "git-spool"
     shutil.rmtree(spool, ignore_errors=True)
     spool.mkdir(parents=True, mode=0o700)
-    hook_socket(settings).unlink(missing_ok=True)
-    folder = settings.state / "git-hooks"
+    hook_socket(host).unlink(missing_ok=True)
+    folder = host.state / "git-hooks"
     folder.mkdir(parents=True, exist_ok=True)
     source = Path(__file__).resolve().parents[2]
     for name, action in HOOKS.items():
         script = folder / name
         script.write_text(
             f"#!/bin/sh\nPYTHONPATH='{source}' exec '{sys.executable}' "
-            f"-m kumoi.pipeline.receive_hook {action} '{hook_socket(settings)}'\n"
+            f"-m kumoi.pipeline.receive_hook {action} '{hook_socket(host)}'\n"
         )
         script.chmod(0o755)
 
 
-def ensure_repository(settings: Settings, project_id: str, name: str) -> Path:
+def ensure_repository(host: HostSettings, project_id: str, name: str) -> Path:
     """The bare repository, made at the first push. Safe to repeat, and to be interrupted."""
-    path = path_of(settings, project_id, name)
+    path = path_of(host, project_id, name)
     if not (path / "kumoi-ready").exists():
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         git(path, "init", "--quiet", "--bare", "--initial-branch=main", str(path))
         for key, value in (
-            ("core.hooksPath", str(settings.state / "git-hooks")),
+            ("core.hooksPath", str(host.state / "git-hooks")),
             ("receive.denyNonFastForwards", "false"),
             ("receive.denyDeletes", "false"),
             ("receive.denyDeleteCurrent", "ignore"),
@@ -93,8 +93,11 @@ def ensure_repository(settings: Settings, project_id: str, name: str) -> Path:
 class Heads:
     """The reconciler from branches to runs."""
 
-    def __init__(self, settings: Settings, database: Database, clock: Clock) -> None:
-        self._settings = settings
+    def __init__(
+        self, cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock
+    ) -> None:
+        self._cloud = cloud
+        self._host = host
         self._database = database
         self._clock = clock
         self._looked_s = -LOOK_AGAIN_S
@@ -115,7 +118,7 @@ class Heads:
 
     def look(self, found: Repository) -> list[str]:
         """Bring one repository's branches and runs together; the ids of the runs that began."""
-        path = path_of(self._settings, found.project_id, found.name)
+        path = path_of(self._host, found.project_id, found.name)
         if not (path / "kumoi-ready").exists():
             return []
         with self._database.read() as connection:
@@ -157,7 +160,7 @@ class Heads:
     def _new_environment(
         self, new: run.Run, wanted: environment_file.Environment
     ) -> environment.Environment:
-        ttl_s = wanted.ttl_s or self._settings.environment_ttl_s
+        ttl_s = wanted.ttl_s or self._cloud.environment_ttl_s
         return environment.Environment(
             id=new_hex_id()[:ID_LENGTH],
             run_id=new.id,

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Bug
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import flow as flows
 from kumoi.engine.db import Database
 from kumoi.engine.flow import Done, Kind, Moved, Next, Outcome, Wait, step
@@ -61,7 +61,8 @@ class State(msgspec.Struct):
 class Means:
     """What the steps work with. `began_at` is when this process did: silence before it was ours."""
 
-    settings: Settings
+    cloud: CloudSettings
+    host: HostSettings
     database: Database
     clock: Clock
     open_cloud: Callable[[str], Cloud]  # Of an environment.
@@ -111,7 +112,7 @@ class PipelineRun:
             self.environment.id,
             self.wanted,
             self.state.place,
-            user_data=user_data(self.means.settings, self._runner().token),
+            user_data=user_data(self.means.cloud, self.means.host, self._runner().token),
             tags={"kumoi_run": self.run.id, "kumoi_environment": self.environment.id},
         )
         with self.means.database.write() as connection:
@@ -178,8 +179,8 @@ class PipelineRun:
     def _runner_failure(self, stage: Stage) -> str:
         """Why nothing more is to be expected of the runner; empty while something is."""
         now = self.means.clock.now()
-        if now - self.run.created_at > timedelta(seconds=self.means.settings.run_deadline_s):
-            return f"{stage}: the run took longer than {self.means.settings.run_deadline_s} s"
+        if now - self.run.created_at > timedelta(seconds=self.means.cloud.run_deadline_s):
+            return f"{stage}: the run took longer than {self.means.cloud.run_deadline_s} s"
         seen_at = self._runner().seen_at
         since = max(filter(None, (seen_at, self.state.active_at, self.means.began_at)))
         silent_s = RUNNER_SILENT_S if seen_at else RUNNER_CLAIM_S

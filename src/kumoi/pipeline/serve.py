@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from kumoi.base.clock import Clock
 from kumoi.base.errors import NotFound, Permanent
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import loop
 from kumoi.engine.db import Database
 from kumoi.engine.flow_worker import Flows, Makers
@@ -39,28 +39,30 @@ HOOK_TIMEOUT_S = 15.0
 OpenCloud = Callable[[str], Cloud]
 
 
-async def serve(settings: Settings, database: Database, clock: Clock) -> None:
+async def serve(cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock) -> None:
     """Until cancelled."""
-    certificate = settings.pki_dir / "pipeline.crt", settings.pki_dir / "pipeline.key"
-    ca = settings.pki_dir / "ca.crt"
+    certificate = host.pki_dir / "pipeline.crt", host.pki_dir / "pipeline.key"
+    ca = host.pki_dir / "ca.crt"
     identity = Identity(
-        f"{settings.api_url}/identity",
+        f"{cloud.api_url}/identity",
         ca,
         clock,
-        attempts_per_minute=settings.login_attempts_per_minute,
+        attempts_per_minute=cloud.login_attempts_per_minute,
     )
     await serve_with(
-        settings,
+        cloud,
+        host,
         database,
         clock,
         identity,
         certificates=Certificates(*certificate),
-        open_cloud=delegated(database, identity, settings.region),
+        open_cloud=delegated(database, identity, cloud.region),
     )
 
 
 async def serve_with(
-    settings: Settings,
+    cloud: CloudSettings,
+    host: HostSettings,
     database: Database,
     clock: Clock,
     identity: Identity,
@@ -69,15 +71,15 @@ async def serve_with(
     open_cloud: OpenCloud,
 ) -> None:
     """As `serve`, with the cloud given. Tests give their own."""
-    settings.run_dir.mkdir(parents=True, exist_ok=True)
-    receive.ensure_folders(settings)
-    heads = Heads(settings, database, clock)
+    host.run_dir.mkdir(parents=True, exist_ok=True)
+    receive.ensure_folders(host)
+    heads = Heads(cloud, host, database, clock)
     expiry = Expiry(database, clock, open_cloud)
-    means = pipeline_run.Means(settings, database, clock, open_cloud, clock.now())
+    means = pipeline_run.Means(cloud, host, database, clock, open_cloud, clock.now())
     flows = Flows(database, clock, kinds(means))
     alarm = Alarm(database.listen())
-    app = application(Pipeline(settings, database, clock, identity, heads, alarm), ROUTES)
-    listener = Listener(app, settings.public_address, settings.pipeline_port, certificates)
+    app = application(Pipeline(cloud, host, database, clock, identity, heads, alarm), ROUTES)
+    listener = Listener(app, cloud.public_address, cloud.pipeline_port, certificates)
     loops = (
         Loop("pipeline.heads", heads.round, HEADS_EVERY_S),
         Loop("pipeline.expire", expiry.expire, EXPIRE_EVERY_S),
@@ -87,7 +89,7 @@ async def serve_with(
         async with asyncio.TaskGroup() as group:
             group.create_task(serve_http(listener))
             group.create_task(flows.run(workers=WORKERS))
-            group.create_task(answer_hooks(settings, database, heads))
+            group.create_task(answer_hooks(cloud, host, database, heads))
             for each in loops:
                 group.create_task(loop.run(each, database, clock))
     finally:
@@ -120,7 +122,9 @@ def delegated(database: Database, identity: Identity, region: str) -> OpenCloud:
     return open_cloud
 
 
-async def answer_hooks(settings: Settings, database: Database, heads: Heads) -> None:
+async def answer_hooks(
+    cloud: CloudSettings, host: HostSettings, database: Database, heads: Heads
+) -> None:
     """Tell a post-receive hook which runs its push began; being asked is the hint to look."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -129,7 +133,7 @@ async def answer_hooks(settings: Settings, database: Database, heads: Heads) -> 
                 lines: list[str] = []
                 while len(lines) < HOOK_LINES_MAX and (line := await reader.readline()):
                     lines.append(line.decode().rstrip("\n"))
-                said = await asyncio.to_thread(_began, settings, database, heads, lines)
+                said = await asyncio.to_thread(_began, cloud, database, heads, lines)
                 writer.write("".join(f"{line}\n" for line in said).encode())
                 await writer.drain()
         except (TimeoutError, OSError, ValueError):
@@ -137,12 +141,12 @@ async def answer_hooks(settings: Settings, database: Database, heads: Heads) -> 
         finally:
             writer.close()
 
-    server = await asyncio.start_unix_server(answer, receive.hook_socket(settings))
+    server = await asyncio.start_unix_server(answer, receive.hook_socket(host))
     async with server:
         await server.serve_forever()
 
 
-def _began(settings: Settings, database: Database, heads: Heads, lines: list[str]) -> list[str]:
+def _began(cloud: CloudSettings, database: Database, heads: Heads, lines: list[str]) -> list[str]:
     """`lines` are "project repository" and then "commit branch" for each head."""
     if not lines or " " not in lines[0]:
         return []
@@ -158,7 +162,7 @@ def _began(settings: Settings, database: Database, heads: Heads, lines: list[str
             commit, _, branch = line.partition(" ")
             new = run.find_of_push(connection, found.id, branch, commit)
             if new is not None:
-                where = f"{settings.pipeline_url}/pipeline/v1/runs/{new.id}"
+                where = f"{cloud.pipeline_url}/pipeline/v1/runs/{new.id}"
                 said.append(f"run {new.id} started: {where}")
                 said.append(f"follow it with: kumoi run follow {new.id}")
     return said

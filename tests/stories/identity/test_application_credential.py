@@ -34,7 +34,7 @@ def connected(cloud: RunningCloud, credential: Any, secret: str) -> Iterator[Con
             "application_credential_id": credential.id,
             "application_credential_secret": secret,
         },
-        region_name=cloud.settings.region,
+        region_name=cloud.config.region,
         identity_api_version="3",
     ) as connection:
         yield connection
@@ -230,7 +230,7 @@ def test_a_wrong_generated_secret_counts_as_a_failed_login(
         "application_credential": {"id": made.id, "secret": made.secret},
     }
     try:
-        for _ in range(cloud.settings.login_attempts_per_minute):
+        for _ in range(cloud.config.login_attempts_per_minute):
             cloud.services.logins.failed("127.0.0.1")
         assert http.post(TOKENS, json={"auth": {"identity": right}}).status_code == 201
         assert http.post(TOKENS, json={"auth": {"identity": identity}}).status_code == 429

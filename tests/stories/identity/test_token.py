@@ -187,7 +187,7 @@ def test_somebody_who_guesses_too_often_waits_and_no_right_password_helps(
     cloud: RunningCloud, demo: Connection
 ) -> None:
     """Another source is not held up, and neither is who is in already."""
-    most = cloud.settings.login_attempts_per_minute
+    most = cloud.config.login_attempts_per_minute
     logins = cloud.services.logins
     demo.authorize()
     for _ in range(most):

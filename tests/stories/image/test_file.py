@@ -44,7 +44,7 @@ def status(owner: Connection, image_id: str) -> str:
 
 def kept(cloud: RunningCloud) -> set[str]:
     """The names of all files but the lock."""
-    return {path.name for path in cloud.settings.image_dir.iterdir()} - {".lock"}
+    return {path.name for path in cloud.here.image_dir.iterdir()} - {".lock"}
 
 
 @contextlib.contextmanager
@@ -181,8 +181,8 @@ def test_a_cut_upload_leaves_the_image_queued_and_no_file(
 
 def test_an_image_larger_than_allowed_is_refused(cloud: RunningCloud, demo: Connection) -> None:
     before, key = kept(cloud), queued(demo)["id"]
-    settings = changed(cloud.settings, image_max_bytes=1000)
-    with content.begin(settings) as draft:
+    config = changed(cloud.config, image_max_bytes=1000)
+    with content.begin(config, cloud.here) as draft:
         draft.write(bytes(1000))
         with pytest.raises(Exception, match="too large"):
             draft.write(b"1")
@@ -195,13 +195,19 @@ def test_a_project_fills_no_more_than_its_share(cloud: RunningCloud, demo: Conne
     first, second = queued(demo)["id"], queued(demo)["id"]
     assert put(demo, first, b"a" * 1000).status_code == 204
     before = kept(cloud)
-    settings = changed(cloud.settings, image_project_max_bytes=1500)
+    config = changed(cloud.config, image_project_max_bytes=1500)
     owner = Caller("u", demo.current_project_id, frozenset({"member"}), "req-1")
-    with content.begin(settings) as draft:
+    with content.begin(config, cloud.here) as draft:
         draft.write(b"b" * 1000)
         with pytest.raises(TooLarge, match="together"):
             content.accept(
-                cloud.database, settings, draft, caller=owner, key=second, now=datetime.now(UTC)
+                cloud.database,
+                config,
+                cloud.here,
+                draft,
+                caller=owner,
+                key=second,
+                now=datetime.now(UTC),
             )
     assert status(demo, second) == "queued"
     assert kept(cloud) == before
@@ -256,10 +262,10 @@ def test_the_sweeper_takes_what_a_killed_process_left_and_nothing_else(
     put(demo, key, data)
     left = {"0" * 64, ".draft-left-over"}
     for name in left:
-        (cloud.settings.image_dir / name).write_bytes(b"left over")
-    with content.begin(cloud.settings) as draft:
+        (cloud.here.image_dir / name).write_bytes(b"left over")
+    with content.begin(cloud.config, cloud.here) as draft:
         draft.write(b"still coming in")
-        assert set(content.sweep(cloud.database, cloud.settings)) == left
+        assert set(content.sweep(cloud.database, cloud.here)) == left
         assert draft.finish().size == len(b"still coming in")
     assert demo.image.get(f"/images/{key}/file").content == data
 
@@ -282,7 +288,7 @@ def test_a_disk_that_fills_up_leaves_the_image_queued_and_no_file(
 ) -> None:
     """A small file system over the directory of images stands for a full disk."""
     key = queued(demo)["id"]
-    directory = cloud.settings.image_dir
+    directory = cloud.here.image_dir
     run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", directory])
     try:
         answer = put(demo, key, os.urandom(8 << 20))

@@ -30,14 +30,14 @@ from openstack.connection import Connection
 from tests.conftest import database_url
 from tests.running_cloud import RunningCloud, free_port
 
-from kumoi import config
 from kumoi.base import process
-from kumoi.config import Settings
+from kumoi.config import CLOUD_FILE, CloudSettings, HostSettings, first_host, write
 from kumoi.hosts import first_run, pki
 from kumoi.pipeline.store.migrate import upgrade
 
 ROOT = Path(__file__).parents[3]
 HELLO = ROOT / "examples" / "hello"
+OF_ANOTHER_RELEASE = "key_of_another_release"  # The role starts all the same, and says so.
 RANGE = "127.204.0.0/24"  # Loopback: the pipeline wants an address of its own.
 START_S = 20.0
 SETTLE_EVERY_S = 0.1
@@ -59,16 +59,16 @@ def until(look: Callable[[], Found | None], *, within_s: float = 30.0) -> Found:
 
 @dataclass
 class RunningPipeline:
-    settings: Settings
-    config_file: Path
+    config: CloudSettings
+    here: HostSettings
     cloud: RunningCloud
     process: Popen[bytes] | None = None
     children: list[Popen[bytes]] = field(default_factory=list)
 
     def start(self) -> None:
         self.process = process.start(
-            [sys.executable, "-m", "kumoi.main", "role", "pipeline", "--config", self.config_file],
-            log=self.settings.log_dir / "pipeline.log",
+            [sys.executable, "-m", "kumoi.main", "role", "pipeline", "--config", self.here.state],
+            log=self.here.log_dir / "pipeline.log",
             env={"PYTHONPATH": str(ROOT / "src")},
         )
         until(self._listens, within_s=START_S)
@@ -82,8 +82,8 @@ class RunningPipeline:
     def client(self, connection: Connection) -> httpx.Client:
         """As whoever that connection is."""
         return httpx.Client(
-            base_url=self.settings.pipeline_url,
-            verify=ssl.create_default_context(cafile=self.settings.pki_dir / "ca.crt"),
+            base_url=self.config.pipeline_url,
+            verify=ssl.create_default_context(cafile=self.here.pki_dir / "ca.crt"),
             headers={"X-Auth-Token": connection.authorize()},
             timeout=40,
         )
@@ -103,10 +103,10 @@ class RunningPipeline:
         return until(end, within_s=within_s)
 
     def url(self, project: str, repository: str = "hello") -> str:
-        return f"{self.settings.pipeline_url}/git/{project}/{repository}.git"
+        return f"{self.config.pipeline_url}/git/{project}/{repository}.git"
 
     def _listens(self) -> bool:
-        address = (self.settings.public_address, self.settings.pipeline_port)
+        address = (self.config.public_address, self.config.pipeline_port)
         with contextlib.suppress(OSError), socket.create_connection(address, 0.2):
             return True
         return False
@@ -129,23 +129,25 @@ def pipeline(
 def _running(
     cloud: RunningCloud, admin: Connection, folder: Path, database: str
 ) -> Iterator[RunningPipeline]:
-    settings = Settings(
+    config = CloudSettings(
         name="story",
-        state_dir=str(folder),
         api_public_url=cloud.url,
-        region=cloud.settings.region,
+        region=cloud.config.region,
         public_cidr=RANGE,
         pipeline_database_url=database,
         pipeline_port=free_port(),
         login_attempts_per_minute=1_000,
     )
-    for needed in (settings.run_dir, settings.log_dir):
+    here = first_host(config, str(folder))
+    for needed in (here.run_dir, here.log_dir):
         needed.mkdir(parents=True, exist_ok=True)
-    pki.ensure(settings, datetime.now(UTC))
-    upgrade(settings.pipeline_database)
-    config_file = folder / "kumoi.toml"
-    config_file.write_text(config.render(settings))
-    first_run.ensure_flavors_and_network(admin, settings)
+    pki.ensure(config, here, datetime.now(UTC))
+    upgrade(database)
+    write(config, folder)
+    write(here, folder)
+    with (folder / CLOUD_FILE).open("a") as file:
+        file.write(f"{OF_ANOTHER_RELEASE} = true\n")
+    first_run.ensure_flavors_and_network(admin, config)
     for name in ("debian-12", "debian-12-runner"):
         admin.image.create_image(
             name=name,
@@ -154,8 +156,9 @@ def _running(
             visibility="public",
             data=_root_tar(),
         )
-    running = RunningPipeline(settings, config_file, cloud)
+    running = RunningPipeline(config, here, cloud)
     running.start()
+    assert OF_ANOTHER_RELEASE in (here.log_dir / "pipeline.log").read_text()
     with _settling(cloud):
         yield running
     running.kill()
@@ -216,7 +219,7 @@ class Pusher:
             "HOME": str(home),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
-            "GIT_SSL_CAINFO": str(self.pipeline.settings.pki_dir / "ca.crt"),
+            "GIT_SSL_CAINFO": str(self.pipeline.here.pki_dir / "ca.crt"),
             "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.org",
             "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.org",
             "LC_ALL": "C",

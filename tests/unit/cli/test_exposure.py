@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kumoi.cli.exposure import LOOPBACK, NETWORKS, TENANTS, UNDERLAY, opened, reached_by
-from kumoi.config import Settings
+from kumoi.config import CloudSettings
 from kumoi.hosts.sockets import Bound
 
 
@@ -62,5 +62,5 @@ def test_what_goes_out_and_other_groups_open_nothing() -> None:
 def test_tenants_reach_what_the_edge_lets_through(
     protocol: str, address: str, port: int, who: str
 ) -> None:
-    settings = Settings(public_cidr="10.1.0.0/24", underlay_cidr="10.2.0.0/28")
-    assert reached_by(settings, Bound(protocol, address, port, 0)) == who
+    cloud = CloudSettings(public_cidr="10.1.0.0/24", underlay_cidr="10.2.0.0/28")
+    assert reached_by(cloud, Bound(protocol, address, port, 0)) == who

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from kumoi import main
+from kumoi import config, main
 from kumoi.base.errors import Conflict, Invalid, NotFound, Permanent
-from kumoi.cli import choice
-from kumoi.config import Settings
+from kumoi.cli import choice, up
+from kumoi.cli.progress import Progress
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import clouds_yaml, image, machine
 
 ROOT = Path(__file__).parents[3]
@@ -91,11 +92,11 @@ def test_a_directory_too_deep_for_sockets_is_refused() -> None:
 
 
 def test_a_cloud_is_changed_by_one_command_at_a_time(tmp_path: Path) -> None:
-    settings = Settings(name="kcli", state_dir=str(tmp_path))
+    cloud, host = CloudSettings(name="kcli"), HostSettings(state_dir=str(tmp_path))
     with (
-        choice.alone(settings),
+        choice.alone(cloud, host),
         pytest.raises(Conflict, match="another command is changing the cloud kcli"),
-        choice.alone(settings),
+        choice.alone(cloud, host),
     ):
         pass
 
@@ -147,11 +148,25 @@ def test_a_command_on_a_cloud_that_is_not_there_says_how_to_get_it(short: Path) 
         choice.existing(arguments(state_dir=str(short)))
 
 
+def test_a_mistyped_setting_stops_up_and_nothing_else(short: Path) -> None:
+    config.write(CloudSettings(name="kcli"), short)
+    file = short / config.CLOUD_FILE
+    file.write_text(f'regoin = "here"\n{file.read_text()}')
+    args = arguments(state_dir=str(short), public_cidr=None, underlay_cidr=None)
+    with pytest.raises(Invalid, match="there is no setting regoin: did you mean region"):
+        up.bring_up(args, Progress())
+    cloud, host = choice.existing(args)
+    assert (cloud.name, host.name) == ("kcli", "kcli-host1")
+
+
 def test_advice_is_about_the_cloud_that_was_named() -> None:
-    assert choice.words(Settings()) == ""
-    other = Settings(name="kcli", state_dir="/srv/kcli")
-    assert choice.words(other) == " --name kcli --state-dir /srv/kcli"
-    assert choice.words(Settings(name="kcli", state_dir="/var/lib/kcli")) == " --name kcli"
+    assert choice.words(CloudSettings(), HostSettings()) == ""
+    other = CloudSettings(name="kcli")
+    assert (
+        choice.words(other, HostSettings(state_dir="/srv/kcli"))
+        == " --name kcli --state-dir /srv/kcli"
+    )
+    assert choice.words(other, HostSettings(state_dir="/var/lib/kcli")) == " --name kcli"
 
 
 @as_root

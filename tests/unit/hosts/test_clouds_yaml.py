@@ -12,11 +12,12 @@ import yaml
 
 from kumoi.base.errors import Invalid
 from kumoi.base.secret import Secret
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import clouds_yaml
 from kumoi.hosts.clouds_yaml import Person
 
-SETTINGS = Settings(name="t1", state_dir="/s")
+CLOUD = CloudSettings(name="t1")
+HOST = HostSettings(state_dir="/s")
 THEIRS: dict[str, Any] = {
     "clouds": {"work": {"auth": {"auth_url": "https://w"}}, "home": {}},
     "cache": {"a": 1},
@@ -29,7 +30,7 @@ def person(tmp_path: Path) -> Person:
 
 
 def entries() -> dict[str, dict[str, Any]]:
-    return clouds_yaml.entries(SETTINGS, admin_password=Secret("a"), demo_password=Secret("d"))
+    return clouds_yaml.entries(CLOUD, HOST, admin_password=Secret("a"), demo_password=Secret("d"))
 
 
 def write(person: Person, text: str) -> None:
@@ -66,16 +67,16 @@ def test_writing_the_same_again_does_not_touch_the_file(person: Person) -> None:
 def test_removing_leaves_theirs_and_nothing_empty(person: Person) -> None:
     write(person, yaml.safe_dump(THEIRS, sort_keys=False))
     clouds_yaml.write(person, entries())
-    clouds_yaml.remove(person, SETTINGS)
+    clouds_yaml.remove(person, CLOUD)
     assert yaml.safe_load(person.file.read_text()) == THEIRS
     person.file.unlink()
     clouds_yaml.write(person, entries())
-    clouds_yaml.remove(person, SETTINGS)
+    clouds_yaml.remove(person, CLOUD)
     assert not person.file.parent.exists()
     clouds_yaml.write(person, entries())
     secure = person.file.with_name("secure.yaml")
     secure.touch()
-    clouds_yaml.remove(person, SETTINGS)
+    clouds_yaml.remove(person, CLOUD)
     assert not person.file.exists()
     assert secure.exists()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from kumoi.config import Settings
+from kumoi.config import CloudSettings
 from kumoi.hosts import edge
 
-SETTINGS = Settings(name="t1", public_cidr="10.0.4.0/24", underlay_cidr="10.0.5.0/28")
+CLOUD = CloudSettings(name="t1", public_cidr="10.0.4.0/24", underlay_cidr="10.0.5.0/28")
 RULES = """\
 table inet edge
 delete table inet edge
@@ -39,11 +39,11 @@ table inet edge {
 
 
 def test_rules() -> None:
-    assert edge.rules(SETTINGS, []) == RULES
+    assert edge.rules(CLOUD, []) == RULES
 
 
 def test_outbound_lets_servers_reach_the_internet_and_no_address_of_the_machine() -> None:
-    outbound = Settings(public_cidr="10.0.4.0/24", outbound=True)
+    outbound = CloudSettings(public_cidr="10.0.4.0/24", outbound=True)
     told = edge.rules(outbound, ["198.41.0.4", "10.0.4.1", "192.168.1.7"])
     (line,) = set(told.splitlines()) - set(RULES.splitlines())
     found = re.fullmatch(r"    ip daddr != \{ (.*) \} accept", line)
@@ -56,5 +56,5 @@ def test_outbound_lets_servers_reach_the_internet_and_no_address_of_the_machine(
 
 
 def test_the_edge_keeps_its_link_address_and_another_cloud_has_another() -> None:
-    assert edge.mac(SETTINGS) == "0a:00:0a:00:04:01"
-    assert edge.mac(Settings(public_cidr="10.0.6.0/24")) != edge.mac(SETTINGS)
+    assert edge.mac(CLOUD) == "0a:00:0a:00:04:01"
+    assert edge.mac(CloudSettings(public_cidr="10.0.6.0/24")) != edge.mac(CLOUD)

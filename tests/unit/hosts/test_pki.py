@@ -12,58 +12,59 @@ from pathlib import Path
 import pytest
 
 from kumoi import config
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import pki
 
+CLOUD = CloudSettings()
 NOW = datetime.now(UTC)
 EVERYTHING = ["ca", "api", "pipeline", "kumoi-host1"]
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(state_dir=str(tmp_path))
+def host(tmp_path: Path) -> HostSettings:
+    return HostSettings(state_dir=str(tmp_path))
 
 
-def test_all_are_made_once(settings: Settings) -> None:
-    assert pki.ensure(settings, NOW) == EVERYTHING
-    assert pki.ensure(settings, NOW) == []
+def test_all_are_made_once(host: HostSettings) -> None:
+    assert pki.ensure(CLOUD, host, NOW) == EVERYTHING
+    assert pki.ensure(CLOUD, host, NOW) == []
 
 
-def test_keys_are_for_root_only_and_the_authority_is_for_everybody(settings: Settings) -> None:
-    pki.ensure(settings, NOW)
-    for path in settings.pki_dir.iterdir():
+def test_keys_are_for_root_only_and_the_authority_is_for_everybody(host: HostSettings) -> None:
+    pki.ensure(CLOUD, host, NOW)
+    for path in host.pki_dir.iterdir():
         wanted = 0o600 if path.suffix == ".key" else 0o644
         assert stat.S_IMODE(path.stat().st_mode) == wanted, path
 
 
-def test_another_address_renews_what_stands_for_it(settings: Settings) -> None:
-    pki.ensure(settings, NOW)
-    moved = config.changed(settings, public_cidr="10.9.9.0/24")
-    assert pki.ensure(moved, NOW) == ["api", "pipeline"]
+def test_another_address_renews_what_stands_for_it(host: HostSettings) -> None:
+    pki.ensure(CLOUD, host, NOW)
+    moved = config.changed(CLOUD, public_cidr="10.9.9.0/24")
+    assert pki.ensure(moved, host, NOW) == ["api", "pipeline"]
 
 
-def test_what_ends_soon_is_renewed(settings: Settings) -> None:
-    pki.ensure(settings, NOW)
+def test_what_ends_soon_is_renewed(host: HostSettings) -> None:
+    pki.ensure(CLOUD, host, NOW)
     later = NOW + timedelta(days=pki.CERTIFICATE_DAYS - pki.RENEW_BEFORE_DAYS + 1)
-    assert pki.ensure(settings, later) == ["api", "pipeline", "kumoi-host1"]
+    assert pki.ensure(CLOUD, host, later) == ["api", "pipeline", "kumoi-host1"]
 
 
-def test_a_new_authority_renews_everything(settings: Settings) -> None:
-    pki.ensure(settings, NOW)
-    (settings.pki_dir / "ca.key").unlink()
-    assert pki.ensure(settings, NOW) == EVERYTHING
+def test_a_new_authority_renews_everything(host: HostSettings) -> None:
+    pki.ensure(CLOUD, host, NOW)
+    (host.pki_dir / "ca.key").unlink()
+    assert pki.ensure(CLOUD, host, NOW) == EVERYTHING
 
 
-def test_a_certificate_without_its_key_is_made_again(settings: Settings) -> None:
-    pki.ensure(settings, NOW)
-    other = (settings.pki_dir / "api.key").read_bytes()
-    (settings.pki_dir / "pipeline.key").write_bytes(other)
-    assert pki.ensure(settings, NOW) == ["pipeline"]
+def test_a_certificate_without_its_key_is_made_again(host: HostSettings) -> None:
+    pki.ensure(CLOUD, host, NOW)
+    other = (host.pki_dir / "api.key").read_bytes()
+    (host.pki_dir / "pipeline.key").write_bytes(other)
+    assert pki.ensure(CLOUD, host, NOW) == ["pipeline"]
 
 
-def test_a_client_trusts_the_api_and_the_api_knows_the_host_by_name(settings: Settings) -> None:
-    pki.ensure(settings, NOW)
-    directory = settings.pki_dir
+def test_a_client_trusts_the_api_and_the_api_knows_the_host_by_name(host: HostSettings) -> None:
+    pki.ensure(CLOUD, host, NOW)
+    directory = host.pki_dir
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=directory / "ca.crt")
     server.verify_mode = ssl.CERT_REQUIRED
     server.load_cert_chain(directory / "api.crt", directory / "api.key")
@@ -78,7 +79,7 @@ def test_a_client_trusts_the_api_and_the_api_knows_the_host_by_name(settings: Se
 
     thread = threading.Thread(target=serve)
     thread.start()
-    with client.wrap_socket(ours, server_hostname=settings.public_address) as secured:
+    with client.wrap_socket(ours, server_hostname=CLOUD.public_address) as secured:
         secured.recv(1)
     thread.join(5)
     (certificate,) = names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from kumoi.config import Settings
+from kumoi.config import HostSettings
 from kumoi.hosts import sockets
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid timeout inode"
@@ -42,13 +42,13 @@ def test_a_listener_is_told_with_its_process() -> None:
         mine.bind(("127.0.0.1", 0))
         mine.listen()
         port = mine.getsockname()[1]
-        found = sockets.of_machine(Settings(name="nobody", state_dir="/nowhere"))
+        found = sockets.of_machine(HostSettings(name="nobody", state_dir="/nowhere"))
     (one,) = [one for one in found if one.bound.port == port and one.bound.is_loopback]
     assert (one.pid, one.unit) == (os.getpid(), None)
 
 
 def test_without_a_virtual_host_nothing_listens_in_it() -> None:
-    assert sockets.of_host(Settings(name="nobody", state_dir="/nowhere")) == []
+    assert sockets.of_host(HostSettings(name="nobody", state_dir="/nowhere")) == []
 
 
 def test_tunnels_are_told_by_the_switch() -> None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from kumoi import config
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings, first_host
 from kumoi.hosts import units
 
-SETTINGS = Settings(
-    name="t1", state_dir="/s", public_cidr="10.0.4.0/24", underlay_cidr="10.0.5.0/28"
-)
-CONFIG = Path("/s/kumoi.toml")
+CLOUD = CloudSettings(name="t1", public_cidr="10.0.4.0/24", underlay_cidr="10.0.5.0/28")
+HOST = first_host(CLOUD, "/s")
 
 
-def by_name(settings: Settings = SETTINGS) -> dict[str, units.Unit]:
-    roles = units.roles(settings, config=CONFIG, version="1")
-    return {unit.name: unit for unit in [*units.engines(settings), *roles]}
+def by_name(cloud: CloudSettings = CLOUD, host: HostSettings = HOST) -> dict[str, units.Unit]:
+    roles = units.roles(cloud, host, version="1")
+    return {unit.name: unit for unit in [*units.engines(cloud, host), *roles]}
 
 
 def test_only_the_switch_its_controller_and_the_agent_live_in_the_hosts_namespace() -> None:
@@ -65,19 +61,17 @@ def test_the_switch_is_told_all_that_ovn_needs_after_each_start() -> None:
 
 
 def test_a_role_is_started_anew_for_another_version_and_an_engine_is_not() -> None:
-    one = units.roles(SETTINGS, config=CONFIG, version="1")
-    other = units.roles(SETTINGS, config=CONFIG, version="2")
+    one = units.roles(CLOUD, HOST, version="1")
+    other = units.roles(CLOUD, HOST, version="2")
     assert all(a.digest != b.digest for a, b in zip(one, other, strict=True))
-    again = config.changed(SETTINGS, run_deadline_s=7)
-    assert units.engines(SETTINGS) == units.engines(again)
+    again = config.changed(CLOUD, run_deadline_s=7)
+    assert units.engines(CLOUD, HOST) == units.engines(again, HOST)
 
 
 def test_two_clouds_share_no_path_port_or_namespace() -> None:
-    other = Settings(
-        name="t2", state_dir="/o", public_cidr="10.1.4.0/24", underlay_cidr="10.1.5.0/28"
-    )
+    other = CloudSettings(name="t2", public_cidr="10.1.4.0/24", underlay_cidr="10.1.5.0/28")
     for name, unit in by_name().items():
-        twin = by_name(other)[name]
+        twin = by_name(other, first_host(other, "/o"))[name]
         assert unit.namespace is None or unit.namespace != twin.namespace
         assert not unit.listens or unit.listens != twin.listens
 

@@ -10,7 +10,7 @@ from kumoi.base.clock import SetClock
 from kumoi.base.errors import Invalid, TooLarge
 from kumoi.base.ids import new_id
 from kumoi.base.process import run as run_program
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.pipeline import git, receive
 from kumoi.pipeline.receive import Heads
@@ -27,16 +27,16 @@ class Place:
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
         self.clock = SetClock()
-        self.settings = Settings(state_dir=str(folder / "state"))
-        self.settings.run_dir.mkdir(parents=True)
+        self.host = HostSettings(state_dir=str(folder / "state"))
+        self.host.run_dir.mkdir(parents=True)
         self.repository = Repository(new_id(), "p1", "demo", "hello", self.clock.now())
         with database.write() as connection:
             repository.ensure(connection, self.repository)
-        self.bare = receive.ensure_repository(self.settings, "p1", "hello")
+        self.bare = receive.ensure_repository(self.host, "p1", "hello")
         self.work = folder / "work"
         self.work.mkdir()
         self.git("init", "--quiet", "--initial-branch=main", ".")
-        self.heads = Heads(self.settings, database, self.clock)
+        self.heads = Heads(CloudSettings(), self.host, database, self.clock)
 
     def git(self, *args: str) -> str:
         who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
@@ -88,7 +88,7 @@ def test_a_branch_set_back_is_a_push_too(place: Place) -> None:
 def test_what_was_pushed_while_nobody_looked_is_found_later(place: Place) -> None:
     place.commit()
     place.push()
-    restarted = Heads(place.settings, place.database, place.clock)
+    restarted = Heads(CloudSettings(), place.host, place.database, place.clock)
     restarted.round()
     assert len(place.runs()) == 1
 
@@ -130,7 +130,7 @@ def test_a_broken_repository_keeps_no_other_waiting(place: Place) -> None:
     broken = Repository("0", "p0", "other", "broken", place.clock.now())
     with place.database.write() as connection:
         repository.ensure(connection, broken)
-    path = receive.ensure_repository(place.settings, "p0", "broken")
+    path = receive.ensure_repository(place.host, "p0", "broken")
     (path / "HEAD").write_text("nothing")
     place.commit()
     place.push()
@@ -152,7 +152,7 @@ def test_a_commit_that_unpacks_to_too_much_leaves_nothing(
 def test_a_repository_is_made_again_where_making_it_was_interrupted(place: Place) -> None:
     (place.bare / "kumoi-ready").unlink()
     (place.bare / "config").unlink()
-    receive.ensure_repository(place.settings, "p1", "hello")
+    receive.ensure_repository(place.host, "p1", "hello")
     place.commit()
     place.push()
     assert len(place.look()) == 1

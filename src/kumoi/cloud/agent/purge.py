@@ -11,21 +11,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 from kumoi.cloud.drivers.instance.lxc import cgroup, monitor
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import units
 
 TOGETHER_MAX = 256
 
 
-def stop_servers(settings: Settings, *, grace_s: float) -> int:
+def stop_servers(cloud: CloudSettings, host: HostSettings, *, grace_s: float) -> int:
     """How many there were. Without grace they are killed."""
-    units.boot_file(settings).unlink(missing_ok=True)  # First: should we be killed half way.
-    paths = Paths(settings.host_dir)
+    units.boot_file(host).unlink(missing_ok=True)  # First: should we be killed half way.
+    paths = Paths(host.agent_dir)
     monitor.wait_for_strays(paths)
     running = monitor.find_all(paths)
 
     def end(server_id: str) -> None:
-        cgroup.thaw(f"{settings.name}.servers/{server_id}")  # What is frozen hears no signal.
+        cgroup.thaw(f"{cloud.name}.servers/{server_id}")  # What is frozen hears no signal.
         monitor.stop(running[server_id], grace_s=grace_s)
 
     with ThreadPoolExecutor(TOGETHER_MAX) as threads:

@@ -23,7 +23,7 @@ from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver
 from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
 from kumoi.cloud.hostapi.messages import Inventory
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import units
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -32,32 +32,34 @@ INOTIFY_INSTANCES_MIN = 8_192
 """All servers together count against root's; each systemd takes a few, and Linux allows 128."""
 
 
-async def serve(settings: Settings, clock: Clock) -> None:
+async def serve(cloud: CloudSettings, host: HostSettings, clock: Clock) -> None:
     """Until cancelled."""
-    with OvsSwitch(settings.switch_remote) as switch:
-        await serve_with(settings, clock, switch=switch, host_boot=identify_boot(settings))
+    with OvsSwitch(host.switch_remote) as switch:
+        await serve_with(cloud, host, clock, switch=switch, host_boot=identify_boot(host))
 
 
-async def serve_with(settings: Settings, clock: Clock, *, switch: Switch, host_boot: str) -> None:
+async def serve_with(
+    cloud: CloudSettings, host: HostSettings, clock: Clock, *, switch: Switch, host_boot: str
+) -> None:
     """The same on a switch and a boot of the host that the caller names."""
     _check_control_groups()
     ensure_inotify_instances()
-    host_dir = settings.host_dir
+    host_dir = host.agent_dir
     host_dir.mkdir(parents=True, exist_ok=True)
-    driver = LxcDriver(host_dir=host_dir, cloud=settings.name, switch=switch, host_boot=host_boot)
+    driver = LxcDriver(host_dir=host_dir, cloud=cloud.name, switch=switch, host_boot=host_boot)
     driver.prepare()
 
     def take(ready_images: frozenset[str]) -> Inventory:
         return inventory.take(
-            hostname=settings.host_name,
-            address=settings.host_underlay_address,
+            hostname=host.name,
+            address=host.underlay_address,
             host_dir=host_dir,
             drivers=[driver.name],
             ready_images=ready_images,
         )
 
-    tls = tls_context(settings.pki_dir, settings.host_name)
-    async with HttpUpstream(settings.host_api_url, tls=tls) as upstream:
+    tls = tls_context(host.pki_dir, host.name)
+    async with HttpUpstream(cloud.host_api_url, tls=tls) as upstream:
         downloads = host_dir / "downloads"
         images = Images(driver=driver, upstream=upstream, directory=downloads, clock=clock)
         snapshots = Snapshots(driver=driver, upstream=upstream, directory=host_dir / "snapshots")
@@ -72,16 +74,16 @@ async def serve_with(settings: Settings, clock: Clock, *, switch: Switch, host_b
             host_boot=host_boot,
             clock=clock,
         )
-        log.event("agent.started", host=settings.host_name)
+        log.event("agent.started", host=host.name)
         await agent.run()
 
 
-def identify_boot(settings: Settings, *, boot_id: Path = BOOT_ID) -> str:
+def identify_boot(host: HostSettings, *, boot_id: Path = BOOT_ID) -> str:
     """The identity of this boot of the host: of the machine's, and of the virtual host's, which
     begins with `kumoi up` and ends with `kumoi down`. Servers that ran in an earlier one are
     started again; a server that ended in this one has ended by itself.
     """
-    path = units.boot_file(settings)
+    path = units.boot_file(host)
     path.parent.mkdir(parents=True, exist_ok=True)
     machine = boot_id.read_text().strip()
     if not path.exists() or not path.read_text().startswith(machine):

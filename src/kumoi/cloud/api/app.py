@@ -85,7 +85,7 @@ class App:
             http=http,
             path={},
             raw=b"",
-            base=f"{self._services.settings.api_url}/{service.prefix}",
+            base=f"{self._services.cloud.api_url}/{service.prefix}",
             request_id=request_id,
             source=http.client.host if http.client else "",
             microversion=versions.requested(http, service.type),
@@ -136,7 +136,7 @@ class App:
 
     async def _body(self, http: HttpRequest) -> bytes:
         """The body. Raises TooLarge before it is held in memory."""
-        limit = self._services.settings.body_max_bytes
+        limit = self._services.cloud.body_max_bytes
         declared = http.headers.get("Content-Length", "")
         if declared.isdecimal() and int(declared) > limit:
             raise TooLarge(f"Request is too large: at most {limit} bytes")

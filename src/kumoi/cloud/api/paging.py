@@ -54,5 +54,5 @@ def links(request: Request, ids: Sequence[str], most: int | None) -> list[dict[s
     if not most or len(ids) < most:
         return []
     query = [(k, v) for k, v in request.http.query_params.multi_items() if k != "marker"]
-    page = f"{request.services.settings.api_url}{request.url_path}"
+    page = f"{request.services.cloud.api_url}{request.url_path}"
     return [{"rel": "next", "href": f"{page}?{urlencode([*query, ('marker', ids[-1])])}"}]

@@ -18,7 +18,7 @@ from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import revocation
 from kumoi.cloud.domain.identity.login import Logins
 from kumoi.cloud.domain.identity.token import Tokens
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.engine.serving import Certificates, Listener
 from kumoi.engine.serving import serve as serve_listener
@@ -28,23 +28,26 @@ REVOCATIONS_INTERVAL_S = 10.0
 SERVICES = (IDENTITY, IMAGE, NETWORK, COMPUTE)
 
 
-def build_services(settings: Settings, database: Database, clock: Clock) -> Services:
+def build_services(
+    cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock
+) -> Services:
     """What the handlers work with."""
     return Services(
-        settings=settings,
+        cloud=cloud,
+        host=host,
         database=database,
         clock=clock,
-        tokens=Tokens.from_file(settings.pki_dir / "token.key"),
-        logins=Logins(settings, clock),
+        tokens=Tokens.from_file(host.pki_dir / "token.key"),
+        logins=Logins(cloud, clock),
     )
 
 
-async def serve(settings: Settings, database: Database, clock: Clock) -> None:
+async def serve(cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock) -> None:
     """Until cancelled."""
-    services = build_services(settings, database, clock)
+    services = build_services(cloud, host, database, clock)
     await asyncio.to_thread(_learn_revoked, services)  # Before anything is served.
     alarm = Alarm(database.listen())
-    pki = settings.pki_dir
+    pki = host.pki_dir
     server = Certificates(pki / "api.crt", pki / "api.key")
     hosts = Certificates(pki / "api.crt", pki / "api.key", client_ca=pki / "ca.crt")
     try:
@@ -52,17 +55,15 @@ async def serve(settings: Settings, database: Database, clock: Clock) -> None:
             tasks.create_task(watch_revocations(services, alarm))
             tasks.create_task(
                 serve_listener(
-                    Listener(
-                        App(services, SERVICES), settings.public_address, settings.api_port, server
-                    )
+                    Listener(App(services, SERVICES), cloud.public_address, cloud.api_port, server)
                 )
             )
             tasks.create_task(
                 serve_listener(
                     Listener(
                         host_app(services, alarm),
-                        settings.underlay_address,
-                        settings.host_api_port,
+                        cloud.control_address,
+                        cloud.host_api_port,
                         hosts,
                         grace_s=0,  # Long polls and reports, which a host repeats.
                     )

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from kumoi.base.clock import Clock
 from kumoi.cloud.domain.identity.login import Logins
 from kumoi.cloud.domain.identity.token import Tokens
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    settings: Settings
+    cloud: CloudSettings
+    host: HostSettings
     database: Database
     clock: Clock
     tokens: Tokens

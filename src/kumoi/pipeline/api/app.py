@@ -34,7 +34,7 @@ from kumoi.base.errors import (
     Transient,
     Unauthenticated,
 )
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.engine.serving import TooSlow, reading
 from kumoi.engine.wake import Alarm
@@ -75,7 +75,8 @@ class Policy(enum.StrEnum):
 class Pipeline:
     """What handlers work with."""
 
-    settings: Settings
+    cloud: CloudSettings
+    host: HostSettings
     database: Database
     clock: Clock
     identity: Identity
@@ -176,7 +177,7 @@ def refused(error: KumoiError) -> Response:
 async def _admit(pipeline: Pipeline, route: Route, http: Request) -> Asked:
     if route.policy == Policy.GIT:
         return Asked(pipeline, http, b"")  # Its body may be long: git.py spools it.
-    bare = Asked(pipeline, http, await _body(http, pipeline.settings.body_max_bytes))
+    bare = Asked(pipeline, http, await _body(http, pipeline.cloud.body_max_bytes))
     return await run_in_threadpool(_known, bare, route.policy)
 
 

@@ -55,7 +55,7 @@ def info_refs(asked: Asked) -> Response:
         login, caller = _log_in(asked)
         found = _repository(asked, caller, service)
         if service == PUSH:
-            receive.ensure_repository(asked.pipeline.settings, caller.project_id, found.name)
+            receive.ensure_repository(asked.pipeline.host, caller.project_id, found.name)
             _ensure_delegation(asked.pipeline, found, login, caller)
     except Unauthenticated:
         return _challenge()
@@ -145,7 +145,7 @@ def _backend(asked: Asked, caller: Caller, found: Repository, body: IO[bytes]) -
     body.seek(0)
     environment = {
         **git.ENVIRONMENT,
-        "GIT_PROJECT_ROOT": str(asked.pipeline.settings.state / "git"),
+        "GIT_PROJECT_ROOT": str(asked.pipeline.host.state / "git"),
         "GIT_HTTP_EXPORT_ALL": "1",
         "GIT_PROTOCOL": http.headers.get("Git-Protocol", ""),
         "REQUEST_METHOD": http.method,
@@ -197,7 +197,7 @@ async def _spool_body(http: Request, body: IO[bytes]) -> None:
 
 
 def _spool(pipeline: Pipeline) -> str:
-    folder = pipeline.settings.state / "git-spool"
+    folder = pipeline.host.state / "git-spool"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return str(folder)
 

@@ -86,11 +86,11 @@ def tree(asked: Asked) -> Response:
         owner = repository.get(connection, of.repository_id) if of else None
     if of is None or owner is None:
         raise NotFound("run", asked.runner().run_id)
-    settings = asked.pipeline.settings
-    folder = Path(tempfile.mkdtemp(prefix="tree-", dir=settings.state / "git-spool"))
+    host = asked.pipeline.host
+    folder = Path(tempfile.mkdtemp(prefix="tree-", dir=host.state / "git-spool"))
     path = folder / "tree.tar"
     try:
-        git.archive(receive.path_of(settings, owner.project_id, owner.name), of.commit, path)
+        git.archive(receive.path_of(host, owner.project_id, owner.name), of.commit, path)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

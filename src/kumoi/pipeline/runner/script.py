@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from kumoi.base.errors import Bug
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 
 SOURCE = Path(__file__).parent / "runner.py"
 MARK = "CONFIG: dict[str, str] = {}"
@@ -14,10 +14,10 @@ MARK = "CONFIG: dict[str, str] = {}"
 EARLY = "#cloud-boothook\n"
 
 
-def user_data(settings: Settings, token: str) -> str:
+def user_data(cloud: CloudSettings, host: HostSettings, token: str) -> str:
     """A script that cloud-init runs as root while the server starts."""
-    ca = (settings.pki_dir / "ca.crt").read_text()
-    facts = {"url": settings.pipeline_url, "ca": ca, "token": token}
+    ca = (host.pki_dir / "ca.crt").read_text()
+    facts = {"url": cloud.pipeline_url, "ca": ca, "token": token}
     source = SOURCE.read_text()
     if source.count(MARK) != 1:
         raise Bug("runner.py has no place for its configuration")

@@ -10,7 +10,7 @@ from kumoi.cloud.agent.inventory import ram_mib, take
 from kumoi.cloud.agent.serve import ensure_inotify_instances, identify_boot
 from kumoi.cloud.agent.state import Kept, StateDir
 from kumoi.cloud.hostapi.messages import Power, Server
-from kumoi.config import Settings
+from kumoi.config import HostSettings
 
 ID = "6f04a590-e910-4720-a682-6d5d9a87d591"
 KEPT = Kept(server=Server(id=ID, generation=7, power=Power.RUNNING), fault="no room")
@@ -42,26 +42,26 @@ def test_an_id_never_becomes_a_path(tmp_path: Path) -> None:
 
 
 def test_the_boot_stays_the_same_while_machine_and_virtual_host_are_up(tmp_path: Path) -> None:
-    settings, boot_id = Settings(state_dir=str(tmp_path)), tmp_path / "boot_id"
+    host, boot_id = HostSettings(state_dir=str(tmp_path)), tmp_path / "boot_id"
     boot_id.write_text("one\n")
-    first = identify_boot(settings, boot_id=boot_id)
-    assert identify_boot(settings, boot_id=boot_id) == first
+    first = identify_boot(host, boot_id=boot_id)
+    assert identify_boot(host, boot_id=boot_id) == first
 
 
 def test_another_boot_of_the_machine_is_another_boot(tmp_path: Path) -> None:
-    settings, boot_id = Settings(state_dir=str(tmp_path)), tmp_path / "boot_id"
+    host, boot_id = HostSettings(state_dir=str(tmp_path)), tmp_path / "boot_id"
     boot_id.write_text("one\n")
-    first = identify_boot(settings, boot_id=boot_id)
+    first = identify_boot(host, boot_id=boot_id)
     boot_id.write_text("two\n")
-    assert identify_boot(settings, boot_id=boot_id) != first
+    assert identify_boot(host, boot_id=boot_id) != first
 
 
 def test_down_and_up_is_another_boot(tmp_path: Path) -> None:
-    settings, boot_id = Settings(state_dir=str(tmp_path)), tmp_path / "boot_id"
+    host, boot_id = HostSettings(state_dir=str(tmp_path)), tmp_path / "boot_id"
     boot_id.write_text("one\n")
-    first = identify_boot(settings, boot_id=boot_id)
-    (settings.run_dir / "host-boot").unlink()
-    assert identify_boot(settings, boot_id=boot_id) != first
+    first = identify_boot(host, boot_id=boot_id)
+    (host.run_dir / "host-boot").unlink()
+    assert identify_boot(host, boot_id=boot_id) != first
 
 
 def test_inotify_instances_are_only_ever_raised(tmp_path: Path) -> None:

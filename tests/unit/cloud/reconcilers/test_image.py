@@ -11,54 +11,56 @@ from kumoi.cloud.domain.image import content
 from kumoi.cloud.drivers.image import files
 from kumoi.cloud.reconcilers.image import SWEEP_S, ImageReconciler
 from kumoi.cloud.store.schema import metadata
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings, cloud_database
 from kumoi.engine.db import Database
 
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(state_dir=str(tmp_path))
+CLOUD = CloudSettings()
 
 
 @pytest.fixture
-def database(settings: Settings) -> Database:
-    made = Database(settings.database, wake_dir=settings.wake_dir)
+def host(tmp_path: Path) -> HostSettings:
+    return HostSettings(state_dir=str(tmp_path))
+
+
+@pytest.fixture
+def database(host: HostSettings) -> Database:
+    made = Database(cloud_database(CLOUD, host), wake_dir=host.wake_dir)
     metadata.create_all(made.engine)
     return made
 
 
-def left(settings: Settings) -> set[str]:
-    return {path.name for path in settings.image_dir.iterdir()} - {files.LOCK}
+def left(host: HostSettings) -> set[str]:
+    return {path.name for path in host.image_dir.iterdir()} - {files.LOCK}
 
 
 def test_what_a_killed_upload_left_goes_and_what_is_being_written_stays(
-    settings: Settings, database: Database
+    host: HostSettings, database: Database
 ) -> None:
-    reconciler = ImageReconciler(database, settings, SetClock())
-    with content.begin(settings) as draft:
+    reconciler = ImageReconciler(database, host, SetClock())
+    with content.begin(CLOUD, host) as draft:
         draft.write(b"x")
-        (settings.image_dir / f"{files.DRAFT}dead").write_bytes(b"half an image")
-        (settings.image_dir / ("0" * 64)).write_bytes(b"no row came to name it")
+        (host.image_dir / f"{files.DRAFT}dead").write_bytes(b"half an image")
+        (host.image_dir / ("0" * 64)).write_bytes(b"no row came to name it")
         reconciler.round()
-        assert len(left(settings)) == 1
-    assert left(settings) == set()
+        assert len(left(host)) == 1
+    assert left(host) == set()
 
 
 def test_a_cloud_without_images_has_nothing_to_sweep(
-    settings: Settings, database: Database
+    host: HostSettings, database: Database
 ) -> None:
-    ImageReconciler(database, settings, SetClock()).round()
-    assert not settings.image_dir.exists()
+    ImageReconciler(database, host, SetClock()).round()
+    assert not host.image_dir.exists()
 
 
-def test_files_are_looked_at_now_and_then_only(settings: Settings, database: Database) -> None:
+def test_files_are_looked_at_now_and_then_only(host: HostSettings, database: Database) -> None:
     clock = SetClock()
-    reconciler = ImageReconciler(database, settings, clock)
+    reconciler = ImageReconciler(database, host, clock)
     reconciler.round()
-    settings.image_dir.mkdir()
-    (settings.image_dir / ("0" * 64)).write_bytes(b"x")
+    host.image_dir.mkdir()
+    (host.image_dir / ("0" * 64)).write_bytes(b"x")
     reconciler.round()
-    assert left(settings)
+    assert left(host)
     clock.advance(SWEEP_S)
     reconciler.round()
-    assert not left(settings)
+    assert not left(host)

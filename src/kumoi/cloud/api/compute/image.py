@@ -32,13 +32,13 @@ def delete(request: Request) -> Reply:
     with request.write() as connection:
         gone = domain.delete(connection, request.caller, request.path["id"])
     if gone.sha256 is not None:
-        content.discard(request.services.database, request.services.settings, gone.sha256)
+        content.discard(request.services.database, request.services.host, gone.sha256)
     return Reply(204)
 
 
 def place(request: Request, image_id: str) -> str:
     """Where the image API has it."""
-    return f"{request.services.settings.api_url}/image/v2/images/{image_id}"
+    return f"{request.services.cloud.api_url}/image/v2/images/{image_id}"
 
 
 def _render(request: Request, row: Image) -> dict[str, Any]:

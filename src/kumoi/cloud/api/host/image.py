@@ -22,7 +22,7 @@ async def download(request: Request) -> Reply:
     """A file that is removed meanwhile is read to its end."""
     host_id = caller.host_of(request)
     sha256 = await anyio.to_thread.run_sync(_content, request, host_id)
-    path = request.services.settings.image_dir / sha256
+    path = request.services.host.image_dir / sha256
     try:
         file = await anyio.to_thread.run_sync(lambda: path.open("rb"))
     except FileNotFoundError as cause:
@@ -35,7 +35,7 @@ async def upload(request: Request) -> Reply:
     """What createImage wanted of this host."""
     services, key = request.services, request.path["id"]
     owner = await anyio.to_thread.run_sync(_uploader, request)
-    draft = await anyio.to_thread.run_sync(content.begin, services.settings)
+    draft = await anyio.to_thread.run_sync(content.begin, services.cloud, services.host)
     with draft:
         gathered = bytearray()
         async for piece in request.http.stream():
@@ -47,7 +47,13 @@ async def upload(request: Request) -> Reply:
         now = services.clock.now()
         await anyio.to_thread.run_sync(
             lambda: content.accept(
-                services.database, services.settings, draft, caller=owner, key=key, now=now
+                services.database,
+                services.cloud,
+                services.host,
+                draft,
+                caller=owner,
+                key=key,
+                now=now,
             )
         )
     await anyio.to_thread.run_sync(_finish, request)

@@ -45,7 +45,7 @@ def put_console(request: Request) -> Reply:
 
 async def _body(request: Request) -> bytes:
     """Raises TooLarge."""
-    most = request.services.settings.body_max_bytes
+    most = request.services.cloud.body_max_bytes
     body = bytearray()
     async for piece in request.http.stream():
         body += piece

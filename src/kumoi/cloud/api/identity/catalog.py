@@ -58,7 +58,7 @@ def render(
     request: Request, connection: Connection, project_id: str | None
 ) -> list[dict[str, Any]]:
     """As it stands in a token too."""
-    entries = domain.build(connection, request.services.settings.api_url, project_id)
+    entries = domain.build(connection, request.services.cloud.api_url, project_id)
     return [
         {
             "id": entry.service.id,

@@ -100,14 +100,14 @@ def delete(request: Request) -> Reply:
 
 
 def render(request: Request, row: Endpoint) -> dict[str, Any]:
-    settings = request.services.settings
+    cloud = request.services.cloud
     return {
         "id": row.id,
         "service_id": row.service_id,
         "interface": row.interface,
         "region": row.region,
         "region_id": row.region,
-        "url": f"{settings.api_url}{row.url}" if row.url.startswith("/") else row.url,
+        "url": f"{cloud.api_url}{row.url}" if row.url.startswith("/") else row.url,
         "enabled": row.enabled,
         "links": rendering.link(request, "endpoints", row.id),
     }

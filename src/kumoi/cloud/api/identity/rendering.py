@@ -69,7 +69,7 @@ def page(
     wanted: Listing | None = None,
 ) -> dict[str, Any]:
     """A list, with links to itself and, when the page is full, to the next one."""
-    url = f"{request.services.settings.api_url}{request.url_path}"
+    url = f"{request.services.cloud.api_url}{request.url_path}"
     query = request.http.scope["query_string"].decode("latin-1")
     following = paging.links(
         request, [str(row.get("id")) for row in shown], wanted.limit if wanted else None

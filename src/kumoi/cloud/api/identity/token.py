@@ -25,7 +25,7 @@ def create(request: Request) -> Reply:
     scope = wanted_scope(auth.scope)
     with request.read() as connection:
         claims = authentication.claims(
-            connection, login, scope, now=now, ttl_s=request.services.settings.token_ttl_s
+            connection, login, scope, now=now, ttl_s=request.services.cloud.token_ttl_s
         )
         shown = render(request, connection, claims)
     token = request.services.tokens.sign(claims)

@@ -37,7 +37,7 @@ class _Part:
 async def upload(request: Request) -> Reply:
     """Content for a queued image. A cut upload leaves nothing, and the image queued."""
     await to_thread.run_sync(_require_upload, request)
-    draft = await to_thread.run_sync(content.begin, request.services.settings)
+    draft = await to_thread.run_sync(content.begin, request.services.cloud, request.services.host)
     with draft:
         async for block in _blocks(request):
             await to_thread.run_sync(draft.write, block)
@@ -73,7 +73,7 @@ def _require_upload(request: Request) -> None:
         raise UnsupportedMediaType(f"Content-Type must be {OCTETS}")
     with request.read() as connection:
         content.require_expected(connection, request.caller, request.path["id"])
-    most = request.services.settings.image_max_bytes
+    most = request.services.cloud.image_max_bytes
     declared = request.http.headers.get("Content-Length", "")
     if declared.isdecimal() and int(declared) > most:
         raise TooLarge(f"The image is too large: at most {most} bytes are allowed")
@@ -83,7 +83,8 @@ def _accept(request: Request, draft: Draft) -> None:
     services = request.services
     content.accept(
         services.database,
-        services.settings,
+        services.cloud,
+        services.host,
         draft,
         caller=request.caller,
         key=request.path["id"],
@@ -110,7 +111,7 @@ def _readable(request: Request) -> Image:
 
 def _open(request: Request, sha256: str) -> IO[bytes]:
     """An open file stays readable when its image is deleted meanwhile."""
-    path = request.services.settings.image_dir / sha256
+    path = request.services.host.image_dir / sha256
     try:
         return path.open("rb", buffering=0)
     except FileNotFoundError as cause:

@@ -139,5 +139,5 @@ def _href(request: Request, marker: str, *, back: bool) -> str:
         if name not in ("marker", "page_reverse")
     ]
     turned = [("page_reverse", "True")] if back else []
-    page_url = f"{request.services.settings.api_url}{request.url_path}"
+    page_url = f"{request.services.cloud.api_url}{request.url_path}"
     return f"{page_url}?{urlencode([*kept, ('marker', marker), *turned])}"

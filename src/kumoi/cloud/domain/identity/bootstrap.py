@@ -30,7 +30,7 @@ from kumoi.cloud.store.identity.region import Region
 from kumoi.cloud.store.identity.role import Role
 from kumoi.cloud.store.identity.service import Service
 from kumoi.cloud.store.identity.user import User
-from kumoi.config import Settings
+from kumoi.config import CloudSettings
 
 DOMAIN_ID = "default"
 ROLES = ("admin", "member", "reader", "service")
@@ -72,7 +72,7 @@ def prepare(*, admin_password: Secret, demo_password: Secret) -> FirstPasswords:
     return FirstPasswords(hash_password(admin_password), hash_password(demo_password))
 
 
-def bootstrap(connection: Connection, settings: Settings, passwords: FirstPasswords) -> None:
+def bootstrap(connection: Connection, cloud: CloudSettings, passwords: FirstPasswords) -> None:
     """Make what is not there yet."""
     if domains.get(connection, DOMAIN_ID) is None:
         domains.insert(connection, Domain(DOMAIN_ID, "Default", "The default domain", enabled=True))
@@ -88,10 +88,10 @@ def bootstrap(connection: Connection, settings: Settings, passwords: FirstPasswo
         _assign(connection, user_id, Target.PROJECT, project_ids[project], role_ids[role])
     _assign(connection, admin, Target.DOMAIN, DOMAIN_ID, role_ids["admin"])
     _assign(connection, admin, Target.SYSTEM, SYSTEM_ID, role_ids["admin"])
-    if regions.get(connection, settings.region) is None:
-        regions.insert(connection, Region(settings.region, "", None))
+    if regions.get(connection, cloud.region) is None:
+        regions.insert(connection, Region(cloud.region, "", None))
     for service in SERVICES:
-        _service(connection, settings.region, service)
+        _service(connection, cloud.region, service)
 
 
 def _role(connection: Connection, name: str) -> str:

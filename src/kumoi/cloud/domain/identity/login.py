@@ -17,7 +17,7 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import RateLimited, Unauthenticated
 from kumoi.base.secret import Secret
 from kumoi.cloud.domain.identity import password
-from kumoi.config import Settings
+from kumoi.config import CloudSettings
 
 SOURCES_MAX = 10_000
 WINDOW_S = 60.0
@@ -25,8 +25,8 @@ REFUSED = "The request you have made requires authentication."
 
 
 class Logins:
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._most = settings.login_attempts_per_minute
+    def __init__(self, cloud: CloudSettings, clock: Clock) -> None:
+        self._most = cloud.login_attempts_per_minute
         self._clock = clock
         self._failures: collections.OrderedDict[str, collections.deque[float]] = (
             collections.OrderedDict()

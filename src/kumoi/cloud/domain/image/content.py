@@ -20,7 +20,7 @@ from kumoi.cloud.drivers.image.files import Content, Draft
 from kumoi.cloud.drivers.image.inspect import Finding
 from kumoi.cloud.store.image import image as store
 from kumoi.cloud.store.image.image import Image
-from kumoi.config import Settings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 
 __all__ = ["Draft", "accept", "begin", "discard", "readable", "require_expected", "sweep"]
@@ -39,14 +39,21 @@ def require_expected(connection: Connection, caller: Caller, key: str) -> Image:
     return row
 
 
-def begin(settings: Settings) -> Draft:
+def begin(cloud: CloudSettings, host: HostSettings) -> Draft:
     """Raises TooLarge when the disk is full."""
-    settings.image_dir.mkdir(parents=True, exist_ok=True)
-    return files.draft(settings.image_dir, settings.image_max_bytes)
+    host.image_dir.mkdir(parents=True, exist_ok=True)
+    return files.draft(host.image_dir, cloud.image_max_bytes)
 
 
 def accept(
-    database: Database, settings: Settings, draft: Draft, *, caller: Caller, key: str, now: datetime
+    database: Database,
+    cloud: CloudSettings,
+    host: HostSettings,
+    draft: Draft,
+    *,
+    caller: Caller,
+    key: str,
+    now: datetime,
 ) -> None:
     """Keep the whole draft as the image's content, and make the image active.
 
@@ -57,7 +64,7 @@ def accept(
     with database.read() as connection:
         row = require_expected(connection, caller, key)
     found = inspect.check(row.disk_format or "raw", content.head, content.tail, content.size)
-    with files.lock(settings.image_dir):
+    with files.lock(host.image_dir):
         draft.keep(content.sha256)
         try:
             with database.write() as connection:
@@ -65,11 +72,11 @@ def accept(
                 if current.disk_format != row.disk_format:
                     raise Conflict(f"Image {key} was changed during the upload")
                 if not caller.is_admin:
-                    _require_room(connection, settings, current, content.size)
+                    _require_room(connection, cloud, current, content.size)
                 store.update(connection, key, _values(content, found, now))
                 image.tell_hosts(connection, current)
         except BaseException:
-            _delete_unnamed(database, settings.image_dir, content.sha256)
+            _delete_unnamed(database, host.image_dir, content.sha256)
             raise
 
 
@@ -86,28 +93,28 @@ def readable(connection: Connection, caller: Caller, key: str) -> Image:
     return row
 
 
-def discard(database: Database, settings: Settings, sha256: str) -> None:
+def discard(database: Database, host: HostSettings, sha256: str) -> None:
     """Remove the content unless an image has it. After the transaction that deleted one."""
-    with files.lock(settings.image_dir):
-        _delete_unnamed(database, settings.image_dir, sha256)
+    with files.lock(host.image_dir):
+        _delete_unnamed(database, host.image_dir, sha256)
 
 
-def sweep(database: Database, settings: Settings) -> list[str]:
+def sweep(database: Database, host: HostSettings) -> list[str]:
     """Remove what a process left that died between file and row; the names of what went."""
-    if not settings.image_dir.is_dir():
+    if not host.image_dir.is_dir():
         return []
-    with files.lock(settings.image_dir):
+    with files.lock(host.image_dir):
         with database.read() as connection:
             named = store.contents(connection)
-        return files.delete_orphans(settings.image_dir, named)
+        return files.delete_orphans(host.image_dir, named)
 
 
-def _require_room(connection: Connection, settings: Settings, row: Image, more: int) -> None:
+def _require_room(connection: Connection, cloud: CloudSettings, row: Image, more: int) -> None:
     """Raises TooLarge. One project must not fill the disk that all images are on."""
     _, has = store.held(connection, row.owner)
-    if has + more > settings.image_project_max_bytes:
+    if has + more > cloud.image_project_max_bytes:
         raise TooLarge(
-            f"The project's images may have {settings.image_project_max_bytes} bytes together, and "
+            f"The project's images may have {cloud.image_project_max_bytes} bytes together, and "
             f"have {has} already."
         )
 

@@ -8,7 +8,7 @@ from kumoi.base.secret import Secret
 from kumoi.cloud.domain.identity import credential_secret, login
 from kumoi.cloud.domain.identity.login import Logins
 from kumoi.cloud.domain.identity.password import hash_password, matches
-from kumoi.config import Settings
+from kumoi.config import CloudSettings
 
 RIGHT = Secret("right")
 HASH = hash_password(RIGHT)
@@ -21,7 +21,7 @@ def clock() -> SetClock:
 
 @pytest.fixture
 def logins(clock: SetClock) -> Logins:
-    return Logins(Settings(login_attempts_per_minute=3), clock)
+    return Logins(CloudSettings(login_attempts_per_minute=3), clock)
 
 
 def fail(logins: Logins, source: str, times: int = 3) -> None:

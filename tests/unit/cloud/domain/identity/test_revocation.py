@@ -21,7 +21,7 @@ from kumoi.cloud.domain.identity.token import TTL_MAX_S, Claims, Tokens
 from kumoi.cloud.store.identity import endpoint as endpoints
 from kumoi.cloud.store.identity import revocation as store
 from kumoi.cloud.store.tables import metadata
-from kumoi.config import Settings
+from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,7 +34,7 @@ def database(store_url: str, tmp_path: Path) -> Iterator[Database]:
     opened = Database(store_url, wake_dir=tmp_path / "wake")
     metadata.create_all(opened.engine)
     with opened.write() as connection:
-        bootstrap.bootstrap(connection, Settings(), FirstPasswords("admin hash", "demo hash"))
+        bootstrap.bootstrap(connection, CloudSettings(), FirstPasswords("admin hash", "demo hash"))
     yield opened
     opened.close()
 
@@ -63,7 +63,7 @@ def test_starting_twice_makes_nothing_twice_and_keeps_what_was_changed(
     claims = log_in(database)
     with database.write() as connection:
         user.update(connection, claims.user_id, {"password_hash": "changed"}, NOW)
-        bootstrap.bootstrap(connection, Settings(), FirstPasswords("x", "y"))
+        bootstrap.bootstrap(connection, CloudSettings(), FirstPasswords("x", "y"))
         assert user.get(connection, claims.user_id).password_hash == "changed"
         assert len(endpoints.enabled(connection)) == 12
 
