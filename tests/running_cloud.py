@@ -70,10 +70,10 @@ class FakeHost:
         )
         self._send("PUT", "inventory", inventory)
 
-    def wanted(self, since: int = 0) -> messages.Wanted:
+    def wanted(self, since: int = 0, epoch: str = "") -> messages.Wanted:
         answer = httpx.get(
             f"{self.url}{messages.PATH}/wanted",
-            params={"since": since, "wait_s": 0},
+            params={"since": since, "epoch": epoch, "wait_s": 0},
             headers={HOST_HEADER: self.name},
         )
         answer.raise_for_status()

@@ -196,6 +196,16 @@ def test_servers_long_deleted_are_forgotten(
     assert list(admin.compute.servers(all_projects=True, deleted=True)) == []
 
 
+def test_a_host_that_read_another_epoch_is_told_everything(bench: Workbench) -> None:
+    made = bench.active()
+    seen = bench.cloud.host.wanted()
+    again = bench.cloud.host.wanted(since=seen.revision, epoch=seen.epoch)
+    assert (again.complete, again.servers, again.epoch) == (False, [], seen.epoch)
+    anew = bench.cloud.host.wanted(since=seen.revision, epoch="another")
+    assert anew.complete
+    assert made.id in [one.id for one in anew.servers]
+
+
 def test_an_administrator_deletes_a_server_whose_host_is_gone(
     bench: Workbench, admin: Connection
 ) -> None:

@@ -1,6 +1,6 @@
 """What the control plane and a host say to each other. Version 1.
 
-    GET  /host/v1/wanted?since=R&wait_s=W  -> Wanted   long poll; answers at once when newer than R
+    GET  /host/v1/wanted?since=R&epoch=E&wait_s=W  -> Wanted   long poll; answers at once when newer than R
     POST /host/v1/reports   Reports        -> 204      what is, after each change and every minute
     PUT  /host/v1/inventory Inventory      -> 204      at start and as a sign of life every 10 s
     PUT  /host/v1/servers/{id}/console     -> 204      text: the last of what a server wrote to its
@@ -116,12 +116,14 @@ class Server(Message, frozen=True, kw_only=True):
 class Wanted(Message, frozen=True, kw_only=True):
     """Servers that changed after `since`; with `complete`, all of this host's, so that whatever
     else the host has must go. `images` are worth having ready; none is nothing new of them. `store`
-    names the store that this comes from: what another one does not know need not go.
+    names the store that this comes from: what another one does not know need not go. `epoch` goes back
+    with the revision: revisions of two epochs cannot be compared.
     """
 
     revision: int
     complete: bool
     servers: list[Server]
+    epoch: str = ""
     store: str = ""
     images: list[Image] = []
 

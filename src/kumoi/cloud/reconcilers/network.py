@@ -41,6 +41,7 @@ from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.engine import feed
 from kumoi.engine.db import Database
+from kumoi.engine.feed import Position
 
 DRIFT_S = 60.0  # How long the engine may differ when somebody else changed it.
 ACTIVE = "ACTIVE"
@@ -55,7 +56,7 @@ class NetworkReconciler:
         self._database = database
         self._northbound = northbound
         self._clock = clock
-        self._seen = -1  # The last revision of the topic that the engine has.
+        self._seen = Position()  # Up to where the engine has what was written.
         self._compared_at_s = 0.0
         self._up: frozenset[str] | None = None
 
@@ -71,16 +72,16 @@ class NetworkReconciler:
         """Whether the engine was compared with the store."""
         now_s = self._clock.monotonic()
         with self._database.read() as connection:
-            newest = feed.changes(connection, standard.TOPIC, since=self._seen).revision
-            is_due = self._seen < 0 or now_s - self._compared_at_s >= DRIFT_S
-            if newest == self._seen and not is_due:
+            now = feed.position(connection)
+            is_due = now_s - self._compared_at_s >= DRIFT_S or not now.continues(self._seen)
+            if not (is_due or _has_changed(connection, self._seen)):
                 return False
             topology = load(connection)
         applied = self._northbound.converge(topology)
         if applied.actions:
             duration_s = round(self._clock.monotonic() - now_s, 3)
             log.event("network.converged", actions=len(applied.actions), duration_s=duration_s)
-        self._seen, self._compared_at_s = newest, now_s
+        self._seen, self._compared_at_s = now, now_s
         return True
 
     def _write_back(self, up: frozenset[str]) -> None:
@@ -95,6 +96,10 @@ class NetworkReconciler:
             for status, keys in stale_statuses(port_store.standings(connection), up).items():
                 port_store.set_status(connection, keys, status)
             floating_ip_store.set_statuses(connection)
+
+
+def _has_changed(connection: Connection, since: Position) -> bool:
+    return bool(feed.changes(connection, standard.TOPIC, since=since.revision).keys)
 
 
 def stale_statuses(

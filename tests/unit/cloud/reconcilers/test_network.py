@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from kumoi.base.clock import SetClock
 from kumoi.base.errors import Transient
@@ -21,7 +22,10 @@ from kumoi.cloud.reconcilers.network import DRIFT_S, NetworkReconciler
 from kumoi.cloud.store.network import port as port_store
 from kumoi.cloud.store.network.port import Port
 from kumoi.cloud.store.schema import metadata
+from kumoi.engine import feed
 from kumoi.engine.db import Database
+from kumoi.engine.schema import feed as feed_table
+from kumoi.engine.schema import feed_revision
 
 ADMIN = Caller(user_id="u", project_id="p", roles=frozenset({"admin"}), request_id="r")
 
@@ -172,6 +176,17 @@ def test_drift_is_repaired(world: World) -> None:
     world.clock.advance(DRIFT_S)
     world.reconciler.round()
     assert world.northbound.records == wanted
+
+
+def test_a_store_that_went_back_is_compared_although_its_revision_was_seen(world: World) -> None:
+    world.reconciler.round()
+    with world.database.write() as connection:
+        name = port.update(connection, ADMIN, world.port_id, {"name": "n"}, world.clock.now()).name
+        connection.execute(sa.update(feed_revision).values(value=feed_revision.c.value - 1))
+        connection.execute(sa.update(feed_table).values(revision=1))
+        feed.new_epoch(connection)
+    world.reconciler.round()
+    assert name in {one.name for one in world.northbound.topology.ports}
 
 
 def test_a_change_is_not_forgotten_when_the_engine_does_not_answer(world: World) -> None:

@@ -1,7 +1,8 @@
 """Wakes exactly those hosts for which something changed.
 
 Every write of the cloud rings the alarm, and a hundred hosts wait. So one task per process looks
-once for all of them which topics are newer, and each host waits for its own.
+once for all of them which topics are newer, and each host waits for its own. When the store begins
+another epoch, all of them are woken: what they know may be what was never written.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from kumoi.base import log
 from kumoi.cloud.store.host.host import EVERY_HOST
 from kumoi.engine import feed
 from kumoi.engine.db import Database
+from kumoi.engine.feed import Position
 from kumoi.engine.wake import Alarm
 
 PREFIX = "host:"
@@ -26,44 +28,57 @@ class Hub:
     def __init__(self, database: Database, alarm: Alarm) -> None:
         self._database = database
         self._alarm = alarm
-        self._revision = 0
+        self._seen: Position | None = None  # None before the first look.
         self._newest: dict[str, int] = {}
         self._waiting: dict[str, asyncio.Event] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def wait(self, topic: str, since: int, timeout_s: float) -> bool:
-        """Until something in the topic is newer than `since`; False when the time is up."""
+    async def wait(self, topic: str, since: Position, timeout_s: float) -> bool:
+        """Until something in the topic is newer than `since`, or `since` is of an epoch that is over;
+        False when the time is up.
+        """
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch(), name="host-hub")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self._newest_for(topic) <= since:
+                while not self._has_news(topic, since):
                     event = self._waiting.setdefault(topic, asyncio.Event())
                     await event.wait()
-        return self._newest_for(topic) > since
+        return self._has_news(topic, since)
 
-    def _newest_for(self, topic: str) -> int:
-        return max(self._newest.get(topic, 0), self._newest.get(EVERY_HOST, 0))
+    def _has_news(self, topic: str, since: Position) -> bool:
+        if self._seen is None:
+            return False
+        newest = max(self._newest.get(topic, 0), self._newest.get(EVERY_HOST, 0))
+        return newest > since.revision or since.epoch not in (self._seen.epoch, "")
 
     async def _watch(self) -> None:
         while True:
             seen = self._alarm.count
             try:
-                changed = await asyncio.to_thread(self._look)
+                now, changed = await asyncio.to_thread(self._look)
             except Exception as error:  # noqa: BLE001 - a loop's outermost place, as engine/loop.py
                 log.failure("host_hub.failed", error)
                 await asyncio.sleep(1)
                 continue
-            for topic, revision in changed.items():
-                self._newest[topic] = revision
-                self._revision = max(self._revision, revision)
-                for woken in list(self._waiting) if topic == EVERY_HOST else [topic]:
-                    event = self._waiting.pop(woken, None)
-                    if event is not None:
-                        event.set()
+            self._take(now, changed)
             await self._alarm.wait(INTERVAL_S, after=seen)
             await asyncio.sleep(PAUSE_S)
 
-    def _look(self) -> dict[str, int]:
+    def _look(self) -> tuple[Position, dict[str, int]]:
         with self._database.read() as connection:
-            return feed.topics(connection, PREFIX, since=self._revision)
+            now = feed.position(connection)
+            goes_on = self._seen is not None and now.continues(self._seen)
+            since = self._seen.revision if self._seen is not None and goes_on else 0
+            return now, feed.topics(connection, PREFIX, since=since)
+
+    def _take(self, now: Position, changed: dict[str, int]) -> None:
+        """Remember what was seen, and wake whom it concerns."""
+        goes_on = self._seen is not None and now.continues(self._seen)
+        self._newest = {**self._newest, **changed} if goes_on else changed
+        self._seen = now
+        everybody = EVERY_HOST in changed or not goes_on
+        for topic in list(self._waiting) if everybody else changed:
+            event = self._waiting.pop(topic, None)
+            if event is not None:
+                event.set()

@@ -10,23 +10,26 @@ from kumoi.cloud.api.request import Reply, Request
 from kumoi.cloud.domain.host import wanted
 from kumoi.cloud.hostapi.messages import Wanted
 from kumoi.cloud.store.host.host import topic
+from kumoi.engine.feed import Position
 
 WAIT_MAX_S = 60.0
 NUMBER_MAX = 2.0**53
 
 
 async def show(request: Request) -> Reply:
-    """At once when there is something newer than `since`, else when there is, or after `wait_s`."""
+    """At once when there is something newer than `since` in that `epoch`, else when there is, or
+    after `wait_s`.
+    """
     host_id = caller.host_of(request)
-    since = int(_number(request, "since"))
+    since = Position(request.query.get("epoch", ""), int(_number(request, "since")))
     wait_s = min(_number(request, "wait_s"), WAIT_MAX_S)
-    if since > 0 and wait_s > 0:
+    if since.revision > 0 and wait_s > 0:
         await caller.hub_of(request).wait(topic(host_id), since, wait_s)
     answer = await anyio.to_thread.run_sync(_look, request, host_id, since)
     return Reply(200, answer)
 
 
-def _look(request: Request, host_id: str, since: int) -> Wanted:
+def _look(request: Request, host_id: str, since: Position) -> Wanted:
     with request.read() as connection:
         return wanted.since(connection, host_id, since)
 

@@ -17,33 +17,39 @@ from kumoi.cloud.store.compute import snapshot as snapshot_store
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.host import host as host_store
 from kumoi.engine import feed
+from kumoi.engine.feed import Position
 
 
-def since(connection: Connection, host_id: str, revision: int) -> Wanted:
-    """What changed after the revision; everything for 0, and for one that we never gave.
+def since(connection: Connection, host_id: str, seen: Position) -> Wanted:
+    """What changed after that; everything for revision 0, and for a position that the store does not
+    continue. An agent that does not say an epoch yet means the present one.
 
     Images to prefetch are told when there is nothing more urgent.
     """
-    latest = feed.position(connection).revision
+    now = feed.position(connection)
+    if not seen.epoch:
+        seen = Position(now.epoch, seen.revision)
     host = host_store.get(connection, host_id)
     # A store that is made anew gives each host another uuid.
     name = "" if host is None else host.uuid
-    if revision <= 0 or revision > latest:
+    if not now.continues(seen):
         rows = store.on_host(connection, host_id)
         return Wanted(
-            revision=max(latest, 1),
+            epoch=now.epoch,
+            revision=max(now.revision, 1),
             complete=True,
             servers=_messages(connection, rows),
             store=name,
             images=prefetch.images(connection),
         )
-    changes = feed.changes(connection, host_store.topic(host_id), since=revision)
-    for_all = feed.changes(connection, host_store.EVERY_HOST, since=revision)
+    changes = feed.changes(connection, host_store.topic(host_id), since=seen.revision)
+    for_all = feed.changes(connection, host_store.EVERY_HOST, since=seen.revision)
     rows = store.several(connection, changes.keys) if changes.keys else []
     mine = [row for row in rows if row.host_id == host_id and not row.deleted]
     gone = sorted(set(changes.keys) - {row.id for row in mine})
     servers = [*_messages(connection, mine), *(_absent(key) for key in gone)]
     return Wanted(
+        epoch=now.epoch,
         revision=_next(changes, for_all),
         complete=False,
         servers=servers,

@@ -60,7 +60,7 @@ def has_ended(connection: Connection, claims: Claims) -> bool:
 
 def refresh(connection: Connection, tokens: Tokens, now: datetime) -> None:
     """Learn what was revoked since this process last looked."""
-    tokens.revoke_known(store.load(connection, tokens.revision), now=now)
+    tokens.revoke_known(store.load(connection, tokens.position), now=now)
 
 
 def _all_gone(now: datetime) -> datetime:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from jwt.types import Options
 from kumoi.base.errors import Bug, Unauthenticated
 from kumoi.cloud.store.identity.assignment import SYSTEM_ID
 from kumoi.cloud.store.identity.revocation import Kind, Revoked, grant_key
+from kumoi.engine.feed import Position
 
 ALGORITHM = "EdDSA"
 TTL_MAX_S = 86_400  # No token lives longer, whatever the settings say: revocations can be dropped.
@@ -119,23 +121,25 @@ class Tokens:
         return claims
 
     @property
-    def revision(self) -> int:
+    def position(self) -> Position:
         """Up to where this process knows what is revoked; for revocation.load."""
-        return self._revoked.revision
+        return self._revoked.position
 
     def revoke_known(self, revoked: Revoked, *, now: datetime | None = None) -> None:
-        """Add to what is revoked; whoever read earlier but comes later takes nothing back. With
-        `now`, forget what has expired.
+        """Add to what is revoked; whoever read earlier but comes later takes nothing back. What was
+        learnt in another epoch is forgotten: generations may be given again there. With `now`,
+        forget what has expired.
         """
         with self._learning:
-            ends = dict(self._revoked.ends)
-            for key, end in revoked.ends.items():
-                known = ends.get(key)
-                if known is None or end.generation >= known.generation:
-                    ends[key] = end
+            known = self._revoked
+            if revoked.position.epoch == known.position.epoch:
+                known = _joined(known, revoked)
+            elif revoked.whole:
+                known = revoked
             if now is not None:
-                ends = {key: end for key, end in ends.items() if end.expires_at > now}
-            self._revoked = Revoked(ends, max(revoked.revision, self._revoked.revision))
+                ends = {key: end for key, end in known.ends.items() if end.expires_at > now}
+                known = replace(known, ends=ends)
+            self._revoked = known
 
     def _is_revoked(self, claims: Claims) -> bool:
         ends = self._revoked.ends
@@ -153,6 +157,16 @@ class Tokens:
             key is not None and (kind, key) in ends and generation < ends[kind, key].generation
             for kind, key, generation in asked
         )
+
+
+def _joined(known: Revoked, more: Revoked) -> Revoked:
+    """Both, of one epoch: the later end of each key, the further position."""
+    ends = dict(known.ends)
+    for key, end in more.ends.items():
+        if key not in ends or end.generation >= ends[key].generation:
+            ends[key] = end
+    further = max(known.position, more.position, key=lambda position: position.revision)
+    return Revoked(ends, further)
 
 
 def _write_key(path: Path) -> None:

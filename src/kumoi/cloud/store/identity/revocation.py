@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store.schema import insert_all, metadata
 from kumoi.engine import feed
 from kumoi.engine.db import Timestamp
+from kumoi.engine.feed import Position
 
 TOPIC = "revocation"
 FEED_KEY = "list"
@@ -47,10 +48,13 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """Rows as a lookup, and the revision up to which they are complete."""
+    """Rows as a lookup, and up to where they are known. `whole` is all there are; otherwise those
+    since an earlier position of the same epoch.
+    """
 
     ends: dict[Key, End] = field(default_factory=dict)
-    revision: int = 0
+    position: Position = field(default_factory=Position)
+    whole: bool = False
 
 
 revocation = sa.Table(
@@ -91,11 +95,12 @@ def get(connection: Connection, keys: Iterable[Key]) -> dict[Key, End]:
     return {(Kind(row.kind), row.key): End(row.generation, row.expires_at) for row in rows}
 
 
-def load(connection: Connection, since: int = 0) -> Revoked:
-    """What was revoked after `since`, and the revision to go on from."""
-    query = sa.select(revocation).where(revocation.c.revision > since)
-    rows = connection.execute(query).all()
-    return Revoked(
-        {(Kind(row.kind), row.key): End(row.generation, row.expires_at) for row in rows},
-        max((row.revision for row in rows), default=since),
+def load(connection: Connection, seen: Position) -> Revoked:
+    """What was revoked after that; all of it when the store does not continue that position."""
+    now = feed.position(connection)
+    whole = not now.continues(seen)
+    rows = connection.execute(
+        sa.select(revocation).where(revocation.c.revision > (0 if whole else seen.revision))
     )
+    ends = {(Kind(row.kind), row.key): End(row.generation, row.expires_at) for row in rows}
+    return Revoked(ends, now, whole)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from kumoi.base.errors import Unauthenticated
 from kumoi.cloud.domain.identity import (
@@ -22,7 +23,10 @@ from kumoi.cloud.store.identity import endpoint as endpoints
 from kumoi.cloud.store.identity import revocation as store
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings
+from kumoi.engine import feed
 from kumoi.engine.db import Database
+from kumoi.engine.feed import Position
+from kumoi.engine.schema import feed_revision
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TTL_S = 3_600
@@ -115,8 +119,29 @@ def test_only_what_is_new_is_read_again(database: Database, tokens: Tokens) -> N
         revocation.end_token(connection, claims, NOW)
     learn(database, tokens)
     with database.read() as connection:
-        assert store.load(connection, tokens.revision).ends == {}
-        assert len(store.load(connection).ends) == 1
+        assert store.load(connection, tokens.position).ends == {}
+        assert len(store.load(connection, Position()).ends) == 1
+
+
+def test_a_store_that_went_back_is_read_from_its_beginning(
+    database: Database, tokens: Tokens
+) -> None:
+    """What it lost is no longer revoked; what it gives at a revision read before, is."""
+    lost, kept = log_in(database), log_in(database)
+    with database.write() as connection:
+        went_back_to = feed.position(connection).revision
+        revocation.end_token(connection, lost, NOW)
+    learn(database, tokens)
+    with database.write() as connection:
+        connection.execute(sa.delete(store.revocation))
+        connection.execute(sa.update(feed_revision).values(value=went_back_to))
+        feed.new_epoch(connection)
+        revocation.end_token(connection, kept, NOW)
+        assert feed.position(connection).revision == tokens.position.revision
+    learn(database, tokens)
+    assert tokens.check(tokens.sign(lost), now=NOW) == lost
+    with pytest.raises(Unauthenticated):
+        tokens.check(tokens.sign(kept), now=NOW)
 
 
 def test_rows_that_end_no_token_any_more_go(database: Database) -> None:
@@ -126,7 +151,7 @@ def test_rows_that_end_no_token_any_more_go(database: Database) -> None:
     later = NOW + timedelta(days=1)
     with database.write() as connection:
         revocation.end_user(connection, claims.user_id, later)
-        assert [kind for kind, _ in store.load(connection).ends] == ["user"]
+        assert [kind for kind, _ in store.load(connection, Position()).ends] == ["user"]
 
 
 @pytest.mark.parametrize("gone", ["user", "domain"])

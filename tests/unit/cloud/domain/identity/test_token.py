@@ -9,6 +9,7 @@ import pytest
 from kumoi.base.errors import Bug, Unauthenticated
 from kumoi.cloud.domain.identity.token import Claims, Scope, Tokens
 from kumoi.cloud.store.identity.revocation import EVERYTHING, End, Kind, Revoked, grant_key
+from kumoi.engine.feed import Position
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -46,8 +47,10 @@ def is_valid(tokens: Tokens, token: str) -> bool:
     return True
 
 
-def revoked(kind: Kind, key: str, generation: int, revision: int = 1) -> Revoked:
-    return Revoked({(kind, key): End(generation, LATER)}, revision)
+def revoked(
+    kind: Kind, key: str, generation: int, revision: int = 1, epoch: str = "first"
+) -> Revoked:
+    return Revoked({(kind, key): End(generation, LATER)}, Position(epoch, revision), whole=True)
 
 
 def test_a_token_says_what_was_signed(tokens: Tokens) -> None:
@@ -132,8 +135,21 @@ def test_who_read_earlier_and_comes_later_takes_nothing_back(tokens: Tokens) -> 
     tokens.revoke_known(revoked(Kind.USER, "u", 4, revision=9))
     tokens.revoke_known(revoked(Kind.USER, "u", 2, revision=5))
     tokens.revoke_known(Revoked())
-    assert tokens.revision == 9
+    assert tokens.position.revision == 9
     assert not is_valid(tokens, token)
+
+
+def test_what_was_ended_in_another_epoch_has_not_ended_in_this_one(tokens: Tokens) -> None:
+    """The user's generation went back with the store, so this is what a login gets now."""
+    token = tokens.sign(claims())
+    tokens.revoke_known(revoked(Kind.USER, "u", 4, revision=9))
+    assert not is_valid(tokens, token)
+    tokens.revoke_known(Revoked({}, Position("second", 5), whole=True))
+    assert is_valid(tokens, token)
+    late = Revoked({(Kind.USER, "u"): End(4, LATER)}, Position("first", 10))
+    tokens.revoke_known(late)
+    assert tokens.position == Position("second", 5)
+    assert is_valid(tokens, token)
 
 
 def test_what_has_expired_is_forgotten(tokens: Tokens) -> None:
