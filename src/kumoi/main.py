@@ -185,7 +185,7 @@ def _role(args: argparse.Namespace) -> None:
     import asyncio
 
     from kumoi.base import log
-    from kumoi.hosts import running
+    from kumoi.hosts.units import running
 
     running.forget_mark()
     log.set_up(args.role)
@@ -207,10 +207,10 @@ async def _until_told(serving: Coroutine[Any, Any, None]) -> None:
 
 
 def _supervise(args: argparse.Namespace) -> None:
-    from kumoi.hosts import control, supervisor, units
+    from kumoi.hosts.units import control, supervisor, table
 
     cloud, host = _settings(args)
-    wanted = units.table(cloud, host, only_engines=args.only_engines)
+    wanted = table.all_units(cloud, host, only_engines=args.only_engines)
     places = supervisor.Places(host.state_dir, host.run_dir, host.log_dir)
     supervisor.Supervisor(wanted, control.digest_of(wanted), places).run()
 
@@ -230,7 +230,7 @@ def _bootstrap(cloud: CloudSettings, host: HostSettings) -> None:
     """The first domain, projects, users, roles and catalogue; repeated without effect."""
     from kumoi.cloud.domain.identity.bootstrap import bootstrap, prepare
     from kumoi.engine.db import Database
-    from kumoi.hosts import passwords
+    from kumoi.hosts.first_use import passwords
 
     database = Database(config.cloud_database(cloud, host), wake_dir=host.wake_dir)
     first = prepare(

@@ -49,7 +49,9 @@ from kumoi.cloud.hostapi.messages import (
     Wanted,
 )
 from kumoi.config import CloudSettings, HostSettings, first_host, read, write
-from kumoi.hosts import pki, teardown, trees
+from kumoi.hosts import teardown
+from kumoi.hosts.first_use import pki
+from kumoi.hosts.install import trees
 
 ROOT = Path(__file__).parents[2]
 NAME = "kct"

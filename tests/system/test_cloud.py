@@ -21,7 +21,7 @@ from tests.system.live import LiveCloud, eventually, pings, ssh_banner
 from tests.system.tenant import Tenant, connects, listens, pinged, reachable, tenant
 
 from kumoi.base.process import run
-from kumoi.hosts import links
+from kumoi.hosts.wires import links
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 

@@ -29,7 +29,7 @@ from kumoi.base.ids import new_id
 from kumoi.base.process import run
 from kumoi.cloud.drivers.instance.lxc import cgroup, monitor
 from kumoi.cloud.hostapi.messages import Address, Image, Port, Power, Route, Server, State
-from kumoi.hosts.image import DEBIAN, ensure
+from kumoi.hosts.install.image import DEBIAN, ensure
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 

@@ -19,7 +19,7 @@ from tests.system.live import eventually
 
 from kumoi.base.process import run
 from kumoi.config import CLOUD_FILE
-from kumoi.hosts import edge, links
+from kumoi.hosts.wires import edge, links
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

@@ -14,7 +14,8 @@ import pytest
 from tests.system.conftest import EngineHost
 
 from kumoi.base.process import run
-from kumoi.hosts import control, links, running
+from kumoi.hosts.units import control, running
+from kumoi.hosts.wires import links
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

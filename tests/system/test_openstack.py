@@ -8,7 +8,7 @@ import pytest
 from tests.system.live import LiveCloud, eventually, ssh_banner
 
 from kumoi.base.process import run
-from kumoi.hosts.image import DEBIAN, ensure
+from kumoi.hosts.install.image import DEBIAN, ensure
 
 CACHE = Path("/var/tmp/kumoi-test-cache")
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]

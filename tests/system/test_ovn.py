@@ -40,7 +40,9 @@ from kumoi.cloud.drivers.network.interface import (
 from kumoi.cloud.drivers.network.ovn.apply import OvnNorthbound
 from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
 from kumoi.config import CloudSettings, HostSettings, first_host
-from kumoi.hosts import running, teardown, units, virtual
+from kumoi.hosts import teardown
+from kumoi.hosts.units import running, table
+from kumoi.hosts.wires import virtual
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
 
@@ -206,7 +208,7 @@ class Engines:
 
     def __init__(self, cloud: CloudSettings, host: HostSettings) -> None:
         self.config, self.here = cloud, host
-        self.units = {unit.name: unit for unit in units.engines(cloud, host)}
+        self.units = {unit.name: unit for unit in table.engines(cloud, host)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start_all(self) -> None:

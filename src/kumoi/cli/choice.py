@@ -14,7 +14,7 @@ from pathlib import Path
 from kumoi import config
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.config import CloudSettings, HostSettings, Settings
-from kumoi.hosts import clouds_yaml
+from kumoi.hosts.first_use import clouds_yaml
 
 NAME_PATTERN = r"[a-z][a-z0-9]{0,7}"
 DEFAULT_NAME = "kumoi"

@@ -18,7 +18,8 @@ from kumoi.cli import up
 from kumoi.cli.progress import Progress
 from kumoi.cli.run import console, follow_run
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts import passwords, running
+from kumoi.hosts.first_use import passwords
+from kumoi.hosts.units import running
 from kumoi.pipeline.client import Client
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "hello"

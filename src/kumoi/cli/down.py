@@ -10,7 +10,10 @@ from kumoi.cli.progress import Progress
 from kumoi.cloud.agent import purge
 from kumoi.cloud.drivers.instance.lxc import idmap
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts import clouds_yaml, control, teardown, virtual
+from kumoi.hosts import teardown
+from kumoi.hosts.first_use import clouds_yaml
+from kumoi.hosts.units import control
+from kumoi.hosts.wires import virtual
 
 GRACE_S = 5.0  # For servers to halt.
 

@@ -2,7 +2,7 @@
 
 Sockets come from the kernel, tunnels from the switch, what belongs to tenants from the public API.
 Tenants' packets come to the machine by the edge alone, whose rules let them open the APIs and the
-pipeline (hosts/edge.py). Others come by the machine's own networks, and what stops those is the
+pipeline (hosts/wires/edge.py). Others come by the machine's own networks, and what stops those is the
 machine's own firewall, so whatever listens on more than loopback counts as reached by them.
 """
 
@@ -24,7 +24,9 @@ from kumoi.cli import choice
 from kumoi.cli.run import console
 from kumoi.cli.status import admin_entry
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts import control, first_run, sockets
+from kumoi.hosts.first_use import first_run
+from kumoi.hosts.units import control
+from kumoi.hosts.wires import sockets
 
 if TYPE_CHECKING:
     from openstack.connection import Connection

@@ -18,16 +18,9 @@ from rich.table import Table
 from kumoi.base.errors import KumoiError
 from kumoi.cli import choice
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts import (
-    clouds_yaml,
-    control,
-    first_run,
-    memory,
-    passwords,
-    running,
-    supervisor,
-    units,
-)
+from kumoi.hosts.first_use import clouds_yaml, first_run, passwords
+from kumoi.hosts.units import control, memory, running, supervisor
+from kumoi.hosts.units.table import all_units
 
 RESTARTS_SHOWN_FROM = 1
 WIDTH_ELSEWHERE = 200  # In a pipe a row stays on its line.
@@ -85,7 +78,7 @@ def processes(cloud: CloudSettings, host: HostSettings) -> list[Process]:
     if status is None:
         return rows
     only_engines = not any(unit.kind == "role" for unit in status.units)
-    wanted = units.table(cloud, host, only_engines=only_engines)
+    wanted = all_units(cloud, host, only_engines=only_engines)
     listens = {unit.name: unit.listens for unit in wanted}
     return rows + [_row(unit, listens.get(unit.name, "")) for unit in status.units]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from kumoi.base import process
 from kumoi.base.errors import Invalid
 from kumoi.cli.progress import Progress
-from kumoi.hosts import packages
+from kumoi.hosts.install import packages
 
 CHECKOUT = Path(__file__).parents[3]
 CODE = ("src", "tests", "bench", "kumoi")

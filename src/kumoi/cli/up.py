@@ -23,20 +23,10 @@ from kumoi.cli.progress import Progress, Stage
 from kumoi.cloud.drivers.instance.lxc import image as lxc_image
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts import (
-    clouds_yaml,
-    control,
-    first_run,
-    image,
-    machine,
-    packages,
-    passwords,
-    pki,
-    ranges,
-    running,
-    units,
-    virtual,
-)
+from kumoi.hosts.first_use import clouds_yaml, first_run, passwords, pki
+from kumoi.hosts.install import image, machine, packages
+from kumoi.hosts.units import control, running, table
+from kumoi.hosts.wires import ranges, virtual
 
 ENGINES_TIMEOUT_S = 30.0
 ROLES_TIMEOUT_S = 30.0
@@ -144,11 +134,11 @@ def _start(
     with progress.stage("virtual host"):
         if virtual.ensure_links(cloud, host):
             control.stop(cloud, host)  # What still runs lives in a namespace that is no more.
-            units.boot_file(host).unlink(missing_ok=True)  # So servers are to be started again.
+            table.boot_file(host).unlink(missing_ok=True)  # So servers are to be started again.
             _make_directories(host)
         if not running.found(host.state_dir):
             virtual.ensure_databases(host)
-    wanted = units.table(cloud, host, only_engines=only_engines)
+    wanted = table.all_units(cloud, host, only_engines=only_engines)
     if not only_engines and not control.is_running(host, wanted):
         with progress.stage("stores"):
             _ensure_stores(host)
@@ -157,10 +147,10 @@ def _start(
         command.append("--only-engines")
     with progress.stage("Open vSwitch and OVN") as stage:
         control.ensure(host, wanted, command=command)
-        names = [unit.name for unit in wanted if unit.kind is units.Kind.ENGINE]
+        names = [unit.name for unit in wanted if unit.kind is table.Kind.ENGINE]
         control.wait_ready(host, names, timeout_s=ENGINES_TIMEOUT_S, tell=stage.tell)
         virtual.forget_other_gateways(cloud, host)
-    names = [unit.name for unit in wanted if unit.kind is units.Kind.ROLE]
+    names = [unit.name for unit in wanted if unit.kind is table.Kind.ROLE]
     if names:
         with progress.stage(f"roles {', '.join(names)}") as stage:
             control.wait_ready(host, names, timeout_s=ROLES_TIMEOUT_S, tell=stage.tell)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from kumoi.base import process
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts import control, trees, virtual
+from kumoi.hosts.install import trees
+from kumoi.hosts.units import control
+from kumoi.hosts.wires import virtual
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 

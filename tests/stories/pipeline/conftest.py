@@ -32,7 +32,7 @@ from tests.running_cloud import RunningCloud, free_port
 
 from kumoi.base import process
 from kumoi.config import CLOUD_FILE, CloudSettings, HostSettings, first_host, write
-from kumoi.hosts import first_run, pki
+from kumoi.hosts.first_use import first_run, pki
 from kumoi.pipeline.store.migrate import upgrade
 
 ROOT = Path(__file__).parents[3]

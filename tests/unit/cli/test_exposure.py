@@ -9,7 +9,7 @@ import pytest
 
 from kumoi.cli.exposure import LOOPBACK, NETWORKS, TENANTS, UNDERLAY, opened, reached_by
 from kumoi.config import CloudSettings
-from kumoi.hosts.sockets import Bound
+from kumoi.hosts.wires.sockets import Bound
 
 
 def rule(**changes: Any) -> SimpleNamespace:

@@ -17,7 +17,8 @@ from kumoi.base.errors import Conflict, Invalid, NotFound, Permanent
 from kumoi.cli import choice, up
 from kumoi.cli.progress import Progress
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts import clouds_yaml, image, machine
+from kumoi.hosts.first_use import clouds_yaml
+from kumoi.hosts.install import image, machine
 
 ROOT = Path(__file__).parents[3]
 NOBODY = 65_534

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kumoi.hosts import teardown, trees
+from kumoi.hosts import teardown
+from kumoi.hosts.install import trees
 
 
 def test_mounts_are_named_innermost_first() -> None:

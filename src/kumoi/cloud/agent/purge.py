@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from kumoi.cloud.drivers.instance.lxc import cgroup, monitor
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts import units
+from kumoi.hosts.units import table
 
 TOGETHER_MAX = 256
 
 
 def stop_servers(cloud: CloudSettings, host: HostSettings, *, grace_s: float) -> int:
     """How many there were. Without grace they are killed."""
-    units.boot_file(host).unlink(missing_ok=True)  # First: should we be killed half way.
+    table.boot_file(host).unlink(missing_ok=True)  # First: should we be killed half way.
     paths = Paths(host.agent_dir)
     monitor.wait_for_strays(paths)
     running = monitor.find_all(paths)

@@ -24,7 +24,7 @@ from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
 from kumoi.cloud.hostapi.messages import Inventory
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts import units
+from kumoi.hosts.units import table
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 INOTIFY_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -83,7 +83,7 @@ def identify_boot(host: HostSettings, *, boot_id: Path = BOOT_ID) -> str:
     begins with `kumoi up` and ends with `kumoi down`. Servers that ran in an earlier one are
     started again; a server that ended in this one has ended by itself.
     """
-    path = units.boot_file(host)
+    path = table.boot_file(host)
     path.parent.mkdir(parents=True, exist_ok=True)
     machine = boot_id.read_text().strip()
     if not path.exists() or not path.read_text().startswith(machine):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kumoi.cloud.domain.network.addressing import invalid_input
 
 FLAT, GENEVE = "flat", "geneve"
-PHYSICAL_NETWORKS = ("physnet1",)  # What every host has; see hosts/virtual.py.
+PHYSICAL_NETWORKS = ("physnet1",)  # What every host has; see hosts/wires/virtual.py.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import os
 import socket
 
 from kumoi.config import HostSettings
-from kumoi.hosts import sockets
+from kumoi.hosts.wires import sockets
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid timeout inode"
 TCP = f"""{HEAD}

@@ -6,7 +6,7 @@ import ipaddress
 import re
 
 from kumoi.config import CloudSettings
-from kumoi.hosts import edge
+from kumoi.hosts.wires import edge
 
 CLOUD = CloudSettings(name="t1", public_cidr="10.0.4.0/24", underlay_cidr="10.0.5.0/28")
 RULES = """\

@@ -1,6 +1,6 @@
 """The processes of a cloud, as a table: engines of others and roles of ours.
 
-`engines` and `roles` are pure: settings in, units out; `table` adds the version of the code. The
+`engines` and `roles` are pure: settings in, units out; `all_units` adds the version of the code. The
 supervisor starts what stands here, `up` and `status` read it. Nothing is started here.
 """
 
@@ -105,7 +105,7 @@ def roles(cloud: CloudSettings, host: HostSettings, *, version: str) -> list[Uni
     ]
 
 
-def table(cloud: CloudSettings, host: HostSettings, *, only_engines: bool) -> list[Unit]:
+def all_units(cloud: CloudSettings, host: HostSettings, *, only_engines: bool) -> list[Unit]:
     """Everything that must run, in the order of starting."""
     if only_engines:
         return engines(cloud, host)
@@ -134,7 +134,7 @@ def boot_file(host: HostSettings) -> Path:
 
 def code_version() -> str:
     """Changes whenever a file of ours does, so that `up` starts the new code."""
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[2]
     stats = ((path, path.stat()) for path in sorted(package.rglob("*.py")))
     told = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]

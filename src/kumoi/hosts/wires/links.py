@@ -17,7 +17,7 @@ from pyroute2 import IPRoute, NetlinkError, NetNS, netns
 
 from kumoi.base import process
 from kumoi.base.errors import Transient
-from kumoi.hosts.units import namespace_path
+from kumoi.hosts.units.table import namespace_path
 
 OWN_NAMESPACE = Path("/proc/self/ns/net")
 

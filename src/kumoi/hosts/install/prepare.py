@@ -1,6 +1,6 @@
 """System packages and images, made by the launcher while Python packages are being installed.
 
-Started as `python3 -m kumoi.hosts.prepare` before our Python environment is there, so this and all
+Started as `python3 -m kumoi.hosts.install.prepare` before our Python environment is there, so this and all
 it imports is of the standard library. Images take longest, so they begin as soon as their tools are
 there. `up` does the same again, waiting for what is under way.
 """
@@ -11,7 +11,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from kumoi.base.errors import KumoiError
-from kumoi.hosts import image, packages
+from kumoi.hosts.install import image, packages
 
 
 def main() -> int:

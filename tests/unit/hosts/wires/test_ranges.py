@@ -7,8 +7,8 @@ from ipaddress import IPv4Network
 import pytest
 
 from kumoi.base.errors import Conflict, Invalid
-from kumoi.hosts import ranges
-from kumoi.hosts.ranges import Used
+from kumoi.hosts.wires import ranges
+from kumoi.hosts.wires.ranges import Used
 
 OFFICE = Used(IPv4Network("172.24.0.0/16"), "the route to 172.24.0.0/16")
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kumoi.base import process
-from kumoi.hosts.units import Unit
+from kumoi.hosts.units.table import Unit
 
 MARK = "KUMOI_UNIT"
 SUPERVISOR = "supervisor"

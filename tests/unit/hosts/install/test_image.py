@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from kumoi.hosts import image
+from kumoi.hosts.install import image
 
 
 def test_every_recipe_has_a_key_of_its_own_that_stays_the_same() -> None:

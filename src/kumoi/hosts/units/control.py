@@ -15,8 +15,8 @@ from typing import Any
 from kumoi.base import process
 from kumoi.base.errors import Permanent
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts import running, units
-from kumoi.hosts.units import Unit
+from kumoi.hosts.units import running, table
+from kumoi.hosts.units.table import Unit
 
 POLL_S = 0.05
 LEAVE_TIMEOUT_S = 5.0
@@ -98,7 +98,7 @@ def stop_roles(cloud: CloudSettings, host: HostSettings, *, at_once: bool = Fals
     """The supervisor, so that nothing is started again, and our own processes."""
     marked = [one for one in (_supervisor(host),) if one is not None]
     running.stop(marked, timeout_s=LEAVE_TIMEOUT_S, first=signal.SIGHUP)
-    engines = {unit.name for unit in units.engines(cloud, host)}
+    engines = {unit.name for unit in table.engines(cloud, host)}
     roles = [one for one in running.found(host.state_dir) if one.name not in engines]
     running.stop(roles, timeout_s=STOP_TIMEOUT_S, first=_first(at_once=at_once))
     running.kill_what_they_left(roles)
@@ -107,7 +107,7 @@ def stop_roles(cloud: CloudSettings, host: HostSettings, *, at_once: bool = Fals
 def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> None:
     """Stop everything in order; also what a killed supervisor left, and a supervisor that hangs."""
     stop_roles(cloud, host, at_once=at_once)
-    order = [] if at_once else units.stop_order(units.engines(cloud, host))
+    order = [] if at_once else table.stop_order(table.engines(cloud, host))
     first = _first(at_once=at_once)
     running.stop_in_order(host.state_dir, order, timeout_s=STOP_TIMEOUT_S, first=first)
     status_file(host).unlink(missing_ok=True)

@@ -5,7 +5,7 @@
     NAME-ext public_address ── edge.py ──── eth1 in br-ex   physnet1, floating IPs
 
 So the machine's own switches, bridges and firewall are never touched. `up` and `down` call this; the
-switch's own settings stand in units.py, as they are repeated at each of its starts.
+switch's own settings stand in units/table.py, as they are repeated at each of its starts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 
 from kumoi.base import process
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts import edge, links, running, sockets, units
+from kumoi.hosts.units import running, table
+from kumoi.hosts.wires import edge, links, sockets
 
 OVN_SCHEMAS = Path("/usr/share/ovn")
 SWITCH_SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
@@ -64,17 +65,17 @@ def forget_other_gateways(cloud: CloudSettings, host: HostSettings) -> None:
 def ensure_databases(host: HostSettings) -> None:
     """Open vSwitch's and OVN's databases, empty, or brought to the installed version's schema."""
     for which, schema in (("ovnnb", "ovn-nb"), ("ovnsb", "ovn-sb")):
-        path = units.ovn_database(host, which)
+        path = table.ovn_database(host, which)
         _ensure_database(path, OVN_SCHEMAS / f"{schema}.ovsschema")
-    _ensure_database(units.switch_database(host), SWITCH_SCHEMA)
-    units.switch_dir(host).mkdir(parents=True, exist_ok=True)
+    _ensure_database(table.switch_database(host), SWITCH_SCHEMA)
+    table.switch_dir(host).mkdir(parents=True, exist_ok=True)
 
 
 def is_there(cloud: CloudSettings, host: HostSettings) -> bool:
     """Whether anything of it is."""
     namespaces = (host.name, cloud.edge_name)
     there = own_links(cloud) & links.names()
-    return bool(there) or any(units.namespace_path(name).exists() for name in namespaces)
+    return bool(there) or any(table.namespace_path(name).exists() for name in namespaces)
 
 
 def delete(cloud: CloudSettings, host: HostSettings) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kumoi.base import process
-from kumoi.hosts import running
+from kumoi.hosts.units import running
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 DEAF = [

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from kumoi import config
 from kumoi.config import CloudSettings, HostSettings, first_host
-from kumoi.hosts import units
+from kumoi.hosts.units import table
 
 CLOUD = CloudSettings(name="t1", public_cidr="10.0.4.0/24", underlay_cidr="10.0.5.0/28")
 HOST = first_host(CLOUD, "/s")
 
 
-def by_name(cloud: CloudSettings = CLOUD, host: HostSettings = HOST) -> dict[str, units.Unit]:
-    roles = units.roles(cloud, host, version="1")
-    return {unit.name: unit for unit in [*units.engines(cloud, host), *roles]}
+def by_name(cloud: CloudSettings = CLOUD, host: HostSettings = HOST) -> dict[str, table.Unit]:
+    roles = table.roles(cloud, host, version="1")
+    return {unit.name: unit for unit in [*table.engines(cloud, host), *roles]}
 
 
 def test_only_the_switch_its_controller_and_the_agent_live_in_the_hosts_namespace() -> None:
@@ -61,11 +61,11 @@ def test_the_switch_is_told_all_that_ovn_needs_after_each_start() -> None:
 
 
 def test_a_role_is_started_anew_for_another_version_and_an_engine_is_not() -> None:
-    one = units.roles(CLOUD, HOST, version="1")
-    other = units.roles(CLOUD, HOST, version="2")
+    one = table.roles(CLOUD, HOST, version="1")
+    other = table.roles(CLOUD, HOST, version="2")
     assert all(a.digest != b.digest for a, b in zip(one, other, strict=True))
     again = config.changed(CLOUD, run_deadline_s=7)
-    assert units.engines(CLOUD, HOST) == units.engines(again, HOST)
+    assert table.engines(CLOUD, HOST) == table.engines(again, HOST)
 
 
 def test_two_clouds_share_no_path_port_or_namespace() -> None:
@@ -77,7 +77,7 @@ def test_two_clouds_share_no_path_port_or_namespace() -> None:
 
 
 def test_roles_stop_first_and_an_engine_when_nothing_needs_it_any_more() -> None:
-    order = units.stop_order(list(by_name().values()))
+    order = table.stop_order(list(by_name().values()))
     assert order[0] == {"api", "worker", "agent", "pipeline"}
     gone: set[str] = set()
     for names in order:

@@ -30,8 +30,8 @@ from typing import Any
 
 from kumoi.base import process
 from kumoi.base.errors import Conflict, KumoiError, chain
-from kumoi.hosts import running
-from kumoi.hosts.units import Unit, stop_order
+from kumoi.hosts.units import running
+from kumoi.hosts.units.table import Unit, stop_order
 
 PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 5.0

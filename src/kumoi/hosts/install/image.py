@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kumoi.base import process
 from kumoi.base.errors import Permanent
-from kumoi.hosts import trees
+from kumoi.hosts.install import trees
 
 SUITE = "bookworm"
 RECIPE_DIR = Path(__file__).parent / "recipe"
@@ -65,7 +65,7 @@ RECIPES = (DEBIAN, RUNNER)
 
 def cache_dir() -> Path:
     """For all clouds of this machine: beside the code in a checkout."""
-    checkout = Path(__file__).parents[3]
+    checkout = Path(__file__).parents[4]
     if (checkout / "pyproject.toml").exists():
         return checkout / ".cache" / "images"
     return Path("/var/cache/kumoi/images")

@@ -13,7 +13,7 @@ import pytest
 
 from kumoi import config
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts import pki
+from kumoi.hosts.first_use import pki
 
 CLOUD = CloudSettings()
 NOW = datetime.now(UTC)

@@ -13,8 +13,8 @@ import yaml
 from kumoi.base.errors import Invalid
 from kumoi.base.secret import Secret
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts import clouds_yaml
-from kumoi.hosts.clouds_yaml import Person
+from kumoi.hosts.first_use import clouds_yaml
+from kumoi.hosts.first_use.clouds_yaml import Person
 
 CLOUD = CloudSettings(name="t1")
 HOST = HostSettings(state_dir="/s")

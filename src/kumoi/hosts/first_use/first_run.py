@@ -19,7 +19,7 @@ from openstack.exceptions import SDKException
 
 from kumoi.base.errors import Permanent
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts import image
+from kumoi.hosts.install import image
 
 if TYPE_CHECKING:
     from openstack.connection import Connection

@@ -16,7 +16,7 @@ from collections.abc import Collection, Sequence
 
 from kumoi.base import process
 from kumoi.config import CloudSettings
-from kumoi.hosts import links
+from kumoi.hosts.wires import links
 
 MACHINE = "machine"
 PUBLIC = "public"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kumoi.base import process
 from kumoi.config import HostSettings
-from kumoi.hosts import running, units
+from kumoi.hosts.units import running, table
 
 PROTOCOLS = ("tcp", "tcp6", "udp", "udp6")
 LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # Of UDP: not connected.
@@ -63,7 +63,7 @@ def of_machine(host: HostSettings) -> list[Listener]:
 
 def of_host(host: HostSettings) -> list[Listener]:
     """Those in the virtual host's namespace; none when it is not there."""
-    if not units.namespace_path(host.name).exists():
+    if not table.namespace_path(host.name).exists():
         return []
     texts = {
         name: process.run(["cat", f"/proc/net/{name}"], namespace=host.name).out
@@ -76,7 +76,7 @@ def of_switch(host: HostSettings) -> list[Listener]:
     """Where the virtual host's switch takes tunnels: in user space it has no socket for them. It
     takes none as long as there is no other host.
     """
-    control = units.switch_dir(host) / "ovs-vswitchd.ctl"
+    control = table.switch_dir(host) / "ovs-vswitchd.ctl"
     told = process.run(["ovs-appctl", "-t", control, "tnl/ports/show"], check=False).out
     pid = next((one.pid for one in running.found(host.state_dir) if one.name == SWITCH), 0)
     return [

@@ -1,0 +1,1 @@
+"""What a new cloud starts with: certificates, passwords, clouds.yaml, first networks and flavors."""
