@@ -35,7 +35,8 @@ from kumoi.base.clock import Clock
 from kumoi.base.process import run
 from kumoi.cloud.agent.purge import stop_servers
 from kumoi.cloud.agent.serve import identify_boot, serve_with
-from kumoi.cloud.drivers.instance.lxc import cgroup, disk, idmap, link, monitor
+from kumoi.cloud.drivers.instance import loop
+from kumoi.cloud.drivers.instance.lxc import cgroup, idmap, link, monitor
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.hostapi.messages import (
     PATH,
@@ -299,7 +300,7 @@ class ContainerHost:
         if self.paths.servers.exists():
             found += [f"directory {path.name}" for path in self.paths.servers.iterdir()]
             found += [f"loop {path}" for path in self.paths.servers.iterdir()
-                      if disk.is_attached(path)]  # fmt: skip
+                      if loop.is_attached(path)]  # fmt: skip
         found += [f"port {name}" for name in BridgeSwitch(self.here).list_ports()]
         found += [f"link {name}" for name in self.inside(_link_names) if name[0] in "kp"]
         found += [

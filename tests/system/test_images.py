@@ -23,7 +23,8 @@ from tests.system.container_host import ROOT
 
 from kumoi.base.errors import Permanent
 from kumoi.base.process import run
-from kumoi.cloud.drivers.instance.lxc import image, unpack
+from kumoi.cloud.drivers.instance import unpack
+from kumoi.cloud.drivers.instance.lxc import image
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.hostapi.messages import Image
 

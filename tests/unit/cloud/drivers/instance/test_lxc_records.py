@@ -12,10 +12,11 @@ from types import SimpleNamespace
 import pytest
 
 from kumoi.base.errors import Permanent, Transient
-from kumoi.cloud.drivers.instance.lxc import cgroup, disk, idmap, image, record, unpack
+from kumoi.cloud.drivers.instance import record, sparse, unpack
+from kumoi.cloud.drivers.instance.lxc import cgroup, idmap, image
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
-from kumoi.cloud.drivers.instance.lxc.record import Record
-from kumoi.cloud.drivers.instance.lxc.switchboard import Switchboard
+from kumoi.cloud.drivers.instance.record import Record
+from kumoi.cloud.drivers.instance.switchboard import Switchboard
 from kumoi.cloud.drivers.network.fake import FakeSwitch
 
 
@@ -79,7 +80,7 @@ def test_a_sparse_copy_is_the_same_and_takes_no_more_room(tmp_path: Path) -> Non
         file.truncate(1 << 30)
         file.seek(5 << 20)
         file.write(b"data")
-    disk.copy_sparse(source, target)
+    sparse.copy(source, target)
     assert target.stat().st_size == 1 << 30
     assert target.stat().st_blocks * 512 < 1 << 20
     with target.open("rb") as file:

@@ -17,15 +17,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
-
-from kumoi.base import files, log
+from kumoi.base import files
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.process import ProcessFailed
+from kumoi.cloud.drivers.instance import loop, record, sparse, wire
 from kumoi.cloud.drivers.instance.interface import Observed
 from kumoi.cloud.drivers.instance.lxc import (
     cgroup,
+    config,
     disk,
     idmap,
     image,
@@ -33,17 +33,15 @@ from kumoi.cloud.drivers.instance.lxc import (
     monitor,
     network,
     plan,
-    record,
     rootfs,
     still,
 )
 from kumoi.cloud.drivers.instance.lxc.paths import PART, Paths
-from kumoi.cloud.drivers.instance.lxc.record import Record
-from kumoi.cloud.drivers.instance.lxc.switchboard import Switchboard
+from kumoi.cloud.drivers.instance.lxc.ports import Ports, link_ports
+from kumoi.cloud.drivers.instance.record import Record
 from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.hostapi.messages import Image, Server, State
 
-LINK_THREADS = 4
 DETACH_TIMEOUT_S = 5.0
 CPUINFO = Path("/proc/cpuinfo")
 TIME_NAMESPACE = Path("/proc/self/ns/time")
@@ -60,12 +58,11 @@ class LxcDriver:
     def __init__(self, *, host_dir: Path, cloud: str, switch: Switch, host_boot: str) -> None:
         self._paths = Paths(host_dir)
         self._cloud = cloud
-        self._board = Switchboard(switch)
+        self._ports = Ports(self._paths, switch)
         self._host_boot = host_boot
-        self._held: set[str] = set()
+        self._freezer = still.Freezer(self._group)
         self._machine = cgroup.machine(f"{cloud}.servers")
         self._cpuinfo = CPUINFO.read_text()
-        self._links = ThreadPoolExecutor(LINK_THREADS, thread_name_prefix="links")
         self._settling = ThreadPoolExecutor(1, thread_name_prefix="settling")
 
     def prepare(self) -> None:
@@ -81,7 +78,7 @@ class LxcDriver:
 
     def close(self) -> None:
         """After the last verb."""
-        self._links.shutdown()
+        self._ports.close()
         self._settling.shutdown()
 
     # What is there.
@@ -90,7 +87,7 @@ class LxcDriver:
         running = monitor.find_all(self._paths)
         names = {entry.name for entry in self._paths.servers.iterdir() if entry.is_dir()}
         links = frozenset(name for name in link.list_links() if link.is_up(name))
-        plugged = self._board.list_ports()
+        plugged = self._ports.list_plugged()
         return {
             server_id: self._observed(server_id, running.get(server_id), links, plugged)
             for server_id in sorted(names | set(running))
@@ -102,7 +99,7 @@ class LxcDriver:
             return None
         known = record.read(self._paths.record(server_id)).links
         links = frozenset(name for name in known if link.is_up(name))
-        return self._observed(server_id, running, links, self._board.list_ports())
+        return self._observed(server_id, running, links, self._ports.list_plugged())
 
     def ready_images(self) -> frozenset[str]:
         return image.ready(self._paths)
@@ -145,8 +142,8 @@ class LxcDriver:
             running = monitor.find(self._paths, server.id)
             if running is None:
                 self._start(server)
-            elif self._is_paused(server.id):
-                cgroup.thaw(self._group(server.id))
+            else:
+                self._freezer.resume(server.id)
             self._settle(server)
 
     def ensure_ports(self, server: Server) -> None:
@@ -155,8 +152,7 @@ class LxcDriver:
 
     def ensure_paused(self, server_id: str) -> None:
         with _attempted("pause a server"):
-            self._held.discard(server_id)
-            cgroup.freeze(self._group(server_id))
+            self._freezer.pause(server_id)
 
     def ensure_stopped(self, server_id: str, *, grace_s: float) -> None:
         with _attempted("stop a server"):
@@ -180,14 +176,12 @@ class LxcDriver:
             base = self._image_of(server)
             file = self._paths.disk(server.id, server.build)
             mounts = rootfs.mounts_for(self._paths.host_dir)
-            with self._still(server.id, file, path.with_name(f"{path.name}.disk")) as source:
+            copy = path.with_name(f"{path.name}.disk")
+            with self._unchanging(server.id, mounts, file, copy) as source:
                 image.write(mounts, base, source, path)
 
     def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
-        links, plugged = link.list_links(), self._board.list_ports()
-        kept = {plan.link_name(port_id) for port_id in wanted_ports()}
-        self._board.change(ensured={}, deleted=set(plugged) - kept)
-        link.delete(sorted(links - kept))
+        self._ports.sweep(wanted_ports)
 
     # How.
 
@@ -201,7 +195,7 @@ class LxcDriver:
         known = record.read(self._paths.record(server_id))
         state = State.STOPPED
         if running is not None:
-            state = State.PAUSED if self._is_paused(server_id) else State.RUNNING
+            state = State.PAUSED if self._freezer.is_paused(server_id) else State.RUNNING
         there = {name: port for name, port in known.links.items() if name in links}
         return Observed(
             server_id=server_id,
@@ -223,7 +217,7 @@ class LxcDriver:
         final = self._paths.disk(server_id, action.build)
         part = final.with_name(final.name + PART)
         template = disk.ensure_template(self._paths.templates, action.disk_gib)
-        disk.copy_sparse(template, part)
+        sparse.copy(template, part)
         mounts = rootfs.mounts_for(self._paths.host_dir)
 
         def fill() -> None:
@@ -238,38 +232,36 @@ class LxcDriver:
     def _start(self, server: Server) -> None:
         ids = idmap.of_slot(server.id_slot)
         image_ = self._image_of(server)
-        links = plan.links(server)
+        wires = wire.of(server)
         mounts = rootfs.mounts_for(self._paths.host_dir)
-        place = plan.Place(
+        place = config.Place(
             rootfs=mounts.root,
             console=self._paths.console(server.id),
             processors=mounts.processors,
             start_hook=network.hook(self._paths.network(server.id)),
             uptime_s=_uptime_s(),
         )
-        text = plan.config(server, self._machine, place, ids)
+        text = config.config(server, self._machine, place, ids)
         self._record(
             server.id,
-            links={each.name: each.port_id for each in links},
+            links=link_ports(wires),
             wired=server.ports,
-            given=list(plan.wires(server)),
+            given=list(network.statements(wires)),
         )
         if server.build not in self._disks(server.id):
             raise Transient("start a server that is not built yet")
         self._grow_disk(server)
         idmap.ensure_grant()  # Another cloud's `down` may have taken it back.
-        self._paths.config(server.id).write_text(text)
-        self._paths.network(server.id).write_text(network.at_start(server))
+        files.replace(self._paths.config(server.id), text, promise=Promise.KILL)
         for group in self._groups(server.id):
             cgroup.remove(group)
-        made = self._links.submit(self._make_links, links)
-        plugged = self._links.submit(self._plug, links)
+        begun = self._ports.begin(server, wires)
 
         def launch() -> None:
             rootfs.open_disk(mounts, self._paths.disk(server.id, server.build))
             rootfs.assemble(mounts, image_, ids)
-            mounts.processors.write_text(plan.processors(self._cpuinfo, server.vcpus))
-            made.result()
+            mounts.processors.write_text(config.processors(self._cpuinfo, server.vcpus))
+            begun.wait_made()
             monitor.start(self._paths, server.id)
 
         try:
@@ -277,52 +269,21 @@ class LxcDriver:
         except ProcessFailed as cause:
             raise Transient(f"start a server: LXC says {self._last_words(server.id)}") from cause
         finally:
-            made.exception()
-            plugged.exception()
-        plugged.result()
+            begun.wait_ended()
+        begun.wait()
 
     def _settle(self, server: Server) -> None:
         """Ports as wanted, and the start taken down."""
-        links = plan.links(server)
-        by_name = {each.name: (each, port) for each, port in zip(links, server.ports, strict=True)}
-        known = record.read(self._paths.record(server.id))
         running = monitor.find(self._paths, server.id)
-        pid = running.pid if running else 0
-        there = [name for name in {*known.links, *by_name} if link.exists(name)]
-        plugged = self._board.list_ports()
-        mine = {name: port for name, port in plugged.items() if name in {*known.links, *by_name}}
-        actions = plan.plugging(links, links=there, plugged=mine)
-        link.delete(action.name for action in actions if isinstance(action, plan.DropLink))
-        for action in actions:
-            if isinstance(action, plan.MakeLink):
-                each, port = by_name[action.link.name]
-                link.attach(each, port.addresses, pid=pid)
-        self._board.change(
-            ensured={each.name: each.port_id for each in actions if isinstance(each, plan.Plug)},
-            deleted=[each.name for each in actions if isinstance(each, plan.Unplug)],
-        )
-        link.set_up(by_name)
-        given = known.given
-        if known.wired != server.ports:
-            given = self._rewire(server, given, pid=pid)
-        self._record(
-            server.id,
-            links={each.name: each.port_id for each in links},
-            wired=server.ports,
-            given=given,
+        path = self._paths.record(server.id)
+        known = self._ports.settle(server, record.read(path), pid=running.pid if running else 0)
+        settled = known.but(
             started_generation=server.generation,
             boot=server.boot,
             hard_boot=server.hard_boot,
             host_boot=self._host_boot,
         )
-
-    def _rewire(self, server: Server, given: list[str], *, pid: int) -> list[str]:
-        """Its addresses and routes inside as wanted; all that it was ever given."""
-        file = self._paths.network(server.id)
-        text = network.change(server, given)
-        files.replace(file, text, promise=Promise.KILL)
-        network.apply(file, pid=pid)
-        return list(dict.fromkeys([*given, *plan.wires(server)]))
+        record.write(path, settled)
 
     def _grow_disk(self, server: Server) -> None:
         """Of a stopped server, when it was given a flavor with a larger one."""
@@ -331,53 +292,16 @@ class LxcDriver:
             self._await_detached(file.parent)
             disk.enlarge(file, server.disk_gib)
 
-    def _make_links(self, links: tuple[plan.Link, ...]) -> None:
-        """For a server that does not run: both ends here, or the link is made anew."""
-        for each in links:
-            if link.exists(each.name) and not link.exists(each.peer):
-                link.delete([each.name])
-            link.ensure(each)
-
-    def _plug(self, links: tuple[plan.Link, ...]) -> None:
-        ports = {each.name: each.port_id for each in links}
-        self._board.change(ensured=ports, deleted=())
-
     @contextlib.contextmanager
-    def _still(self, server_id: str, file: Path, copy: Path) -> Iterator[Path]:
-        """A disk that does not change: a copy of a running server's, where one is possible."""
-        if not self._running(server_id) or self._is_paused(server_id):
+    def _unchanging(
+        self, server_id: str, mounts: rootfs.Mounts, file: Path, copy: Path
+    ) -> Iterator[Path]:
+        """The disk itself of one that does nothing."""
+        if not self._running(server_id) or self._freezer.is_paused(server_id):
             yield file
             return
-        if not still.is_possible(file):
-            log.event("server.not_frozen", server=server_id, why="its disk is too large to copy")
-            yield file
-            return
-        try:
-            mounts = rootfs.mounts_for(self._paths.host_dir)
-            still.take(mounts, file, copy, self._frozen(server_id))
-            yield copy
-        finally:
-            copy.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def _frozen(self, server_id: str) -> Iterator[None]:
-        """Frozen for a moment by us, which is not paused: whoever looks meanwhile sees it run. To
-        the agent after one that was killed in here it is paused, against what is wanted.
-        """
-        self._held.add(server_id)
-        began = time.monotonic()
-        try:
-            cgroup.freeze(self._group(server_id))
-            yield
-        finally:
-            if server_id in self._held:  # Nobody has paused it meanwhile.
-                cgroup.thaw(self._group(server_id))
-                self._held.discard(server_id)
-            seconds = round(time.monotonic() - began, 4)
-            log.event("server.stood_still", server=server_id, seconds=seconds)
-
-    def _is_paused(self, server_id: str) -> bool:
-        return server_id not in self._held and cgroup.is_frozen(self._group(server_id))
+        with still.of(mounts, file, copy, self._freezer, server_id) as source:
+            yield source
 
     def _running(self, server_id: str) -> monitor.Running | None:
         """Also one whose directory somebody took away: its control group is still there."""
@@ -390,23 +314,21 @@ class LxcDriver:
     def _end(self, server_id: str, *, grace_s: float) -> None:
         """Its processes, all of them."""
         if running := self._running(server_id):
-            if cgroup.is_frozen(self._group(server_id)):
-                cgroup.thaw(self._group(server_id))
+            self._freezer.resume(server_id)
             monitor.stop(running, grace_s=grace_s)
 
     def _tidy(self, server_id: str) -> bool:
         """Take away what a run made: ports, links, groups. Whether its record names any."""
         known = record.read(self._paths.record(server_id))
         if known.links:
-            self._board.change(ensured={}, deleted=list(known.links))
-            link.delete(known.links)
+            self._ports.remove(known.links)
         for group in self._groups(server_id):
             cgroup.remove(group)
         return bool(known.links)
 
     def _record(self, server_id: str, **changes: object) -> Record:
         path = self._paths.record(server_id)
-        known = msgspec.structs.replace(record.read(path), **changes)
+        known = record.read(path).but(**changes)
         record.write(path, known)
         return known
 
@@ -439,7 +361,7 @@ class LxcDriver:
     def _await_detached(self, directory: Path) -> None:
         """The kernel lets the disk go a moment after the last process ended."""
         deadline = time.monotonic() + DETACH_TIMEOUT_S
-        while disk.is_attached(directory):
+        while loop.is_attached(directory):
             if time.monotonic() > deadline:
                 raise Transient("let a server's disk go: something still uses it")
             time.sleep(_POLL_S)

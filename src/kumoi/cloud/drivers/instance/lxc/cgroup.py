@@ -1,6 +1,6 @@
 """The control groups of servers: what this host has of them, freezing, and removing what is left.
 
-LXC makes a server's groups and sets the limits that plan.py wrote. Version 1 (each controller a
+LXC makes a server's groups and sets the limits that config.py wrote. Version 1 (each controller a
 tree of its own), version 2 and both together occur.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kumoi.base.errors import Transient
-from kumoi.cloud.drivers.instance.lxc.plan import Machine
+from kumoi.cloud.drivers.instance.lxc.config import Machine
 
 ROOT = Path("/sys/fs/cgroup")
 APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
@@ -24,7 +24,7 @@ _CONTROLLERS = ("memory", "cpu", "pids", "devices", "freezer")
 
 
 def machine(parent: str, *, root: Path = ROOT) -> Machine:
-    """What this host offers, for plan.py. `parent` is the group above all servers' groups."""
+    """What this host offers, for config.py. `parent` is the group above all servers' groups."""
     alone = frozenset(name for name in _CONTROLLERS if (root / name / "cgroup.procs").exists())
     unified: frozenset[str] = frozenset()
     if (root / "cgroup.controllers").exists():

@@ -19,7 +19,8 @@ from kumoi.base import files, process
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.ids import new_hex_id
-from kumoi.cloud.drivers.instance.lxc import kernel, rootfs, unpack
+from kumoi.cloud.drivers.instance import kernel, unpack
+from kumoi.cloud.drivers.instance.lxc import rootfs
 from kumoi.cloud.drivers.instance.lxc.paths import PART, Paths
 from kumoi.cloud.hostapi.messages import Image
 

@@ -25,9 +25,8 @@ from pyroute2.iproute.linux import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from kumoi.base.errors import Transient
-from kumoi.cloud.drivers.instance.lxc import kernel
-from kumoi.cloud.drivers.instance.lxc.plan import LINK_ID_DIGITS, Link
-from kumoi.cloud.hostapi.messages import Address
+from kumoi.cloud.drivers.instance import kernel
+from kumoi.cloud.drivers.instance.wire import LINK_ID_DIGITS, Wire
 
 _SIOCGIFFLAGS = 0x8913
 _SIOCETHTOOL = 0x8946
@@ -38,31 +37,31 @@ _GONE = (errno.ENODEV, errno.ENOENT)
 _NET = Path("/sys/class/net")
 
 
-def ensure(link: Link) -> None:
+def ensure(wire: Wire) -> None:
     """Make a link with both ends on the host, the host's end up."""
-    with _netlink(f"make link {link.name}") as route:
+    with _netlink(f"make link {wire.link}") as route:
         with _present():
             route.link(
                 "add",
-                ifname=link.name,
+                ifname=wire.link,
                 kind="veth",
-                mtu=link.mtu,
+                mtu=wire.mtu,
                 state="up",
-                peer={"ifname": link.peer, "address": link.mac, "mtu": link.mtu},
+                peer={"ifname": wire.peer, "address": wire.mac, "mtu": wire.mtu},
             )
-        route.link("set", ifname=link.name, state="up")
-    for name in (link.name, link.peer):
+        route.link("set", ifname=wire.link, state="up")
+    for name in (wire.link, wire.peer):
         disable_offload(name)
 
 
-def attach(link: Link, addresses: Iterable[Address], *, pid: int) -> None:
-    """Make a link whose inner end is in the network namespace of a running server."""
-    ensure(link)
+def attach(wire: Wire, *, pid: int) -> None:
+    """Make a link whose inner end is in the network namespace of a running server, up."""
+    ensure(wire)
     namespace = _open_namespace(pid)
     try:
-        with _netlink(f"move link {link.peer} into its server") as route:
-            route.link("set", ifname=link.peer, net_ns_fd=namespace)
-        _inside(namespace, lambda: _configure(link, list(addresses)))
+        with _netlink(f"move link {wire.peer} into its server") as route:
+            route.link("set", ifname=wire.peer, net_ns_fd=namespace)
+        _inside(namespace, lambda: _bring_up(wire))
     finally:
         os.close(namespace)
 
@@ -152,18 +151,11 @@ def _open_namespace(pid: int) -> int:
         raise Transient("enter a server's network: it has just ended") from cause
 
 
-def _configure(link: Link, addresses: list[Address]) -> None:
-    with _netlink(f"give {link.inner} its addresses") as route:
-        index = socket.if_nametoindex(link.peer)
-        route.link("set", index=index, ifname=link.inner)
-        for address in addresses:
-            with _present():
-                route.addr("add", index=index, address=address.address, prefixlen=address.prefix)
+def _bring_up(wire: Wire) -> None:
+    with _netlink(f"bring up {wire.name}") as route:
+        index = socket.if_nametoindex(wire.peer)
+        route.link("set", index=index, ifname=wire.name)
         route.link("set", index=index, state="up")
-        for address in addresses:
-            if address.gateway:
-                with _present():
-                    route.route("add", dst="default", gateway=address.gateway, oif=index)
 
 
 @contextlib.contextmanager

@@ -1,9 +1,9 @@
 """What a server's network has inside: addresses and routes, as lines for `ip -batch`.
 
-LXC sets what a server starts with, but for the routes of its subnets, which it has no word for, and
-sets it again when the server reboots from inside. What it lacks, and what changed since the start,
-stands in a file that LXC's hook runs before the first process, each time; the same file makes a
-change in a server that runs. Lines say what is to be, so they may be run again at any moment.
+LXC moves a server's links in and knows nothing of what is on them. All of that stands in a file that
+LXC's hook runs before the server's first process, at each start, reboots from inside included; the
+same file makes a change in a server that runs. Lines say what is to be, so they may be run again at
+any moment.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kumoi.base import log, process
-from kumoi.cloud.drivers.instance.lxc import plan
-from kumoi.cloud.hostapi.messages import Server
+from kumoi.cloud.drivers.instance.wire import Wire, WireRoute
 
 _RUN = """[ ! -s "$0" ] || nsenter --net=/proc/"$LXC_PID"/ns/net ip -force -batch "$0"; true"""
 
@@ -24,15 +23,26 @@ def hook(file: Path) -> str:
     return f"sh -c '{_RUN}' {shlex.quote(str(file))}"
 
 
-def at_start(server: Server) -> str:
-    """What LXC leaves out."""
-    return _replaced(wire for wire in plan.wires(server) if plan.is_left_out(wire))
+def statements(wires: Iterable[Wire]) -> tuple[str, ...]:
+    """All that is on these, in order: addresses, then default routes, then others."""
+    given = list(wires)
+    addresses = [
+        f"address {address} dev {wire.name}" for wire in given for address in wire.addresses
+    ]
+    defaults = [_route(route, wire.name) for wire in given for route in wire.gateways]
+    others = [_route(route, None) for wire in given for route in wire.routes]
+    return tuple(dict.fromkeys([*addresses, *defaults, *others]))
 
 
-def change(server: Server, given: Iterable[str]) -> str:
-    """From all that it was given since its start, to what is wanted now."""
-    wanted = plan.wires(server)
-    gone = [wire for wire in given if wire not in wanted]
+def at_start(wires: Iterable[Wire]) -> str:
+    """For a server that has nothing yet."""
+    return _replaced(statements(wires))
+
+
+def change(wires: Iterable[Wire], given: Iterable[str]) -> str:
+    """From all statements that it was given since its start, to what is wanted now."""
+    wanted = statements(wires)
+    gone = [statement for statement in given if statement not in wanted]
     return _deleted(reversed(gone)) + _replaced(wanted)
 
 
@@ -45,9 +55,14 @@ def apply(file: Path, *, pid: int) -> None:
         log.warning("server.network_incomplete", why=done.err.strip())
 
 
-def _deleted(wires: Iterable[str]) -> str:
-    return "".join(f"{wire.replace(' ', ' delete ', 1)}\n" for wire in wires)
+def _route(route: WireRoute, device: str | None) -> str:
+    through = f" dev {device}" if device else ""
+    return f"route {route.destination} via {route.nexthop}{through}{' onlink' * route.onlink}"
 
 
-def _replaced(wires: Iterable[str]) -> str:
-    return "".join(f"{wire.replace(' ', ' replace ', 1)}\n" for wire in wires)
+def _deleted(statements: Iterable[str]) -> str:
+    return "".join(f"{each.replace(' ', ' delete ', 1)}\n" for each in statements)
+
+
+def _replaced(statements: Iterable[str]) -> str:
+    return "".join(f"{each.replace(' ', ' replace ', 1)}\n" for each in statements)

@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from kumoi.base.errors import Permanent, Transient
-from kumoi.cloud.drivers.instance.lxc import disk, idmap, kernel
-from kumoi.cloud.drivers.instance.lxc.plan import LOGIN, ROOT, File
+from kumoi.cloud.drivers.instance import kernel
+from kumoi.cloud.drivers.instance.lxc import disk, idmap
+from kumoi.cloud.drivers.instance.seed import LOGIN, ROOT, SeedFile
 
 Result = TypeVar("Result")
 
@@ -149,7 +150,7 @@ def show_stored(mounts: Mounts, image: Path) -> None:
         raise Transient("mount a server's files for reading") from cause
 
 
-def write_files(mounts: Mounts, image: Path, files: tuple[File, ...]) -> None:
+def write_files(mounts: Mounts, image: Path, files: tuple[SeedFile, ...]) -> None:
     """Write files into a new server's own layer, before it ever ran."""
     try:
         with _directory(mounts.raw / "upper") as upper, _directory(image) as lower:
@@ -185,7 +186,7 @@ def find_login(root: int) -> Login:
     return Login(0, 0, "/root")
 
 
-def _write_file(upper: int, lower: int, file: File, login: Login) -> None:
+def _write_file(upper: int, lower: int, file: SeedFile, login: Login) -> None:
     path = file.path.replace(LOGIN, login.home, 1) if file.path.startswith(LOGIN) else file.path
     parts = [part for part in path.split("/") if part]
     if ".." in parts or not parts:

@@ -3,21 +3,77 @@
 All its files are as they were in one moment: the server is frozen from when what it wrote last is
 on its disk until the disk is copied. That takes as long as copying what the server wrote over its
 image; with more than BYTES_MAX of that, or no room for a copy, there is no still.
+
+Frozen for a moment by us is not paused: whoever looks meanwhile sees it run. To the agent after one
+that was killed in here it is paused, against what is wanted, and so it is thawed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kumoi.cloud.drivers.instance.lxc import disk, rootfs
+from kumoi.base import log
+from kumoi.cloud.drivers.instance import sparse
+from kumoi.cloud.drivers.instance.lxc import cgroup, rootfs
 
 BYTES_MAX = 512 << 20
 """A fresh server stands still for 10 ms, one that wrote 200 MiB for 0.2 s; 600 MiB took 3.6 s while
 others kept the host's disk busy.
 """
 FREE_BYTES_MIN = 1 << 30
+
+
+class Freezer:
+    """Who is paused, and who only stands still for a moment. `group` names a server's group."""
+
+    def __init__(self, group: Callable[[str], str]) -> None:
+        self._group = group
+        self._held: set[str] = set()
+
+    def is_paused(self, server_id: str) -> bool:
+        return server_id not in self._held and cgroup.is_frozen(self._group(server_id))
+
+    def pause(self, server_id: str) -> None:
+        self._held.discard(server_id)
+        cgroup.freeze(self._group(server_id))
+
+    def resume(self, server_id: str) -> None:
+        if cgroup.is_frozen(self._group(server_id)):
+            cgroup.thaw(self._group(server_id))
+
+    @contextlib.contextmanager
+    def frozen(self, server_id: str) -> Iterator[None]:
+        self._held.add(server_id)
+        began = time.monotonic()
+        try:
+            cgroup.freeze(self._group(server_id))
+            yield
+        finally:
+            if server_id in self._held:  # Nobody has paused it meanwhile.
+                cgroup.thaw(self._group(server_id))
+                self._held.discard(server_id)
+            seconds = round(time.monotonic() - began, 4)
+            log.event("server.stood_still", server=server_id, seconds=seconds)
+
+
+@contextlib.contextmanager
+def of(
+    mounts: rootfs.Mounts, file: Path, copy: Path, freezer: Freezer, server_id: str
+) -> Iterator[Path]:
+    """A disk of a running server that does not change: a copy, where one is possible."""
+    if not is_possible(file):
+        log.event("server.not_frozen", server=server_id, why="its disk is too large to copy")
+        yield file
+        return
+    try:
+        _take(mounts, file, copy, freezer.frozen(server_id))
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def is_possible(file: Path) -> bool:
@@ -27,7 +83,7 @@ def is_possible(file: Path) -> bool:
     return size <= BYTES_MAX and space.f_bavail * space.f_frsize >= size + FREE_BYTES_MIN
 
 
-def take(
+def _take(
     mounts: rootfs.Mounts,
     file: Path,
     target: Path,
@@ -40,6 +96,6 @@ def take(
         rootfs.sync_disk(mounts)  # So that little is left to wait for.
         with frozen:
             rootfs.sync_disk(mounts)
-            disk.copy_sparse(file, target)
+            sparse.copy(file, target)
 
     rootfs.privately(inside)

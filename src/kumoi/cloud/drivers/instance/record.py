@@ -1,4 +1,4 @@
-"""What a server was last started as, kept in its directory.
+"""What a server was last started as, kept by its driver in the server's directory.
 
 Replaced as a whole and not forced to disk: after a power failure the host's boot differs anyway,
 and a record that cannot be read counts as none. On a full disk it is written over instead: stopping
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -19,8 +20,8 @@ from kumoi.cloud.hostapi.messages import Port
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """`links` names the links that a start made or was about to make, with their port ids. `wired`
-    is how its ports were last set up inside, `given` all addresses and routes that they had since
-    the start, as in plan.wires. `image_sha256` is what the disk lies on.
+    is how its ports were last set up inside, `given` all statements about addresses and routes that
+    were made in it since the start. `image_sha256` is what the disk lies on.
     """
 
     started_generation: int = 0
@@ -31,6 +32,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     links: dict[str, str] = {}
     wired: list[Port] = []
     given: list[str] = []
+
+    def but(self, **changes: object) -> Self:
+        return msgspec.structs.replace(self, **changes)
 
 
 def read(path: Path) -> Record:

@@ -22,7 +22,7 @@ from pathlib import Path
 from kumoi.base import process
 from kumoi.base.errors import Permanent
 from kumoi.base.process import ProcessFailed
-from kumoi.cloud.drivers.instance.lxc import kernel
+from kumoi.cloud.drivers.instance import kernel
 
 TIMEOUT_S = 900.0
 FREE_BYTES_MIN = 256 << 20

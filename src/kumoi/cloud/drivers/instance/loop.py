@@ -1,0 +1,114 @@
+"""Loop devices: a file of the host as a block device.
+
+A device lets go of its file by itself when the last mount is gone. A device that still has the file
+is used again: two of them on one file would destroy it. Called by drivers that mount what servers
+have on their disks; knows no driver's files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from kumoi.base.errors import Transient
+
+_TRIES = 64
+_BLOCK_BYTES = 4_096
+_CONFIGURE = 0x4C0A
+_GET_STATUS64 = 0x4C05
+_CTL_GET_FREE = 0x4C82
+_AUTOCLEAR = 4
+_STATUS_BYTES = 232
+_CONFIG_BYTES = 304
+_FLAGS_OFFSET = 52
+_SYS_BLOCK = Path("/sys/block")
+
+
+@contextlib.contextmanager
+def attached(file: Path) -> Iterator[str]:
+    """The path of a loop device that has this file, for as long as we are inside. A mount made
+    inside keeps the device afterwards.
+    """
+    descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        device, path = _find(descriptor, file) or _attach(descriptor)
+    except OSError as cause:
+        raise Transient("attach a server's disk to a loop device") from cause
+    finally:
+        os.close(descriptor)
+    try:
+        yield path
+    finally:
+        os.close(device)
+
+
+def is_attached(directory: Path) -> bool:
+    """Whether a loop device has a file of this directory, removed files included."""
+    wanted = directory.resolve()
+    for backing in _SYS_BLOCK.glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):  # It was let go of meanwhile.
+            if Path(_backing(backing)).parent == wanted:
+                return True
+    return False
+
+
+def _find(file: int, path: Path) -> tuple[int, str] | None:
+    """The device that has this very file: names may lie, so the inode decides."""
+    wanted = os.fstat(file)
+    directory = path.parent.resolve()
+    for backing in _SYS_BLOCK.glob("loop*/loop/backing_file"):
+        try:
+            named = _backing(backing)
+        except OSError:
+            continue  # It was let go of meanwhile.
+        if Path(named).parent != directory:  # Renamed while attached, at most.
+            continue
+        device_path = f"/dev/{backing.parts[-3]}"
+        device = os.open(device_path, os.O_RDWR | os.O_CLOEXEC)
+        status = bytearray(_STATUS_BYTES)
+        try:
+            fcntl.ioctl(device, _GET_STATUS64, status)
+        except OSError:  # It was let go of meanwhile.
+            os.close(device)
+            continue
+        number, inode = struct.unpack_from("=QQ", status)
+        if (number, inode) == (wanted.st_dev, wanted.st_ino):
+            return device, device_path
+        os.close(device)
+    return None
+
+
+def _backing(path: Path) -> str:
+    return path.read_text().rstrip("\n").removesuffix(" (deleted)")
+
+
+def _attach(file: int) -> tuple[int, str]:
+    control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for _ in range(_TRIES):
+            path = f"/dev/loop{fcntl.ioctl(control, _CTL_GET_FREE)}"
+            device = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.ioctl(device, _CONFIGURE, _configuration(file))
+            except OSError as cause:
+                os.close(device)
+                if cause.errno != errno.EBUSY:  # Somebody else took it first.
+                    raise
+            else:
+                return device, path
+    finally:
+        os.close(control)
+    raise OSError(errno.EBUSY, "no free loop device")
+
+
+def _configuration(file: int) -> bytes:
+    """The kernel's struct loop_config: descriptor, block size, then loop_info64 with its flags."""
+    data = bytearray(_CONFIG_BYTES)
+    struct.pack_into("=II", data, 0, file, _BLOCK_BYTES)
+    struct.pack_into("=I", data, 8 + _FLAGS_OFFSET, _AUTOCLEAR)
+    return bytes(data)

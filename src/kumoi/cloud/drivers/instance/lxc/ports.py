@@ -1,0 +1,122 @@
+"""The network of servers from outside: their links on this host, and the switch's ports.
+
+apply.py calls this and keeps the record; what is to be done for a running server, plan.py says. What
+is on a link inside, network.py writes.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from kumoi.base import files
+from kumoi.base.files import Promise
+from kumoi.cloud.drivers.instance import wire
+from kumoi.cloud.drivers.instance.lxc import link, network, plan
+from kumoi.cloud.drivers.instance.lxc.paths import Paths
+from kumoi.cloud.drivers.instance.record import Record
+from kumoi.cloud.drivers.instance.switchboard import Switchboard
+from kumoi.cloud.drivers.instance.wire import Wire
+from kumoi.cloud.drivers.network.interface import Switch
+from kumoi.cloud.hostapi.messages import Server
+
+LINK_THREADS = 4
+
+
+class Begun:
+    """Links being made and plugged while something else is done."""
+
+    def __init__(
+        self, made: concurrent.futures.Future[None], plugged: concurrent.futures.Future[None]
+    ) -> None:
+        self._made, self._plugged = made, plugged
+
+    def wait_made(self) -> None:
+        self._made.result()
+
+    def wait(self) -> None:
+        self._made.result()
+        self._plugged.result()
+
+    def wait_ended(self) -> None:
+        """However they ended."""
+        self._made.exception()
+        self._plugged.exception()
+
+
+class Ports:
+    def __init__(self, paths: Paths, switch: Switch) -> None:
+        self._paths = paths
+        self._board = Switchboard(switch)
+        self._threads = ThreadPoolExecutor(LINK_THREADS, thread_name_prefix="links")
+
+    def close(self) -> None:
+        self._threads.shutdown()
+
+    def list_plugged(self) -> dict[str, str]:
+        """Port ids by link, of all servers."""
+        return self._board.list_ports()
+
+    def begin(self, server: Server, wires: Sequence[Wire]) -> Begun:
+        """For a server that does not run: its links and ports, and what it is to find on them."""
+        path = self._paths.network(server.id)
+        files.replace(path, network.at_start(wires), promise=Promise.KILL)
+        return Begun(self._threads.submit(_make, wires), self._threads.submit(self._plug, wires))
+
+    def settle(self, server: Server, known: Record, *, pid: int) -> Record:
+        """Of a running server, as wanted; gives what is known of it then."""
+        wires = wire.of(server)
+        names = {*known.links, *(each.link for each in wires)}
+        there = [name for name in names if link.exists(name)]
+        mine = {name: port for name, port in self.list_plugged().items() if name in names}
+        actions = plan.plugging(wires, links=there, plugged=mine)
+        link.delete(action.name for action in actions if isinstance(action, plan.DropLink))
+        made = [action.wire for action in actions if isinstance(action, plan.MakeLink)]
+        for each in made:
+            link.attach(each, pid=pid)
+        self._board.change(
+            ensured={each.name: each.port_id for each in actions if isinstance(each, plan.Plug)},
+            deleted=[each.name for each in actions if isinstance(each, plan.Unplug)],
+        )
+        link.set_up(each.link for each in wires)
+        given = known.given
+        if made or known.wired != server.ports:
+            given = self._rewire(server.id, wires, given, pid=pid)
+        return known.but(links=link_ports(wires), wired=server.ports, given=given)
+
+    def remove(self, links: Iterable[str]) -> None:
+        names = list(links)
+        self._board.change(ensured={}, deleted=names)
+        link.delete(names)
+
+    def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
+        links, plugged = link.list_links(), self.list_plugged()
+        kept = {wire.link_name(port_id) for port_id in wanted_ports()}
+        self._board.change(ensured={}, deleted=set(plugged) - kept)
+        link.delete(sorted(links - kept))
+
+    def _rewire(
+        self, server_id: str, wires: Sequence[Wire], given: list[str], *, pid: int
+    ) -> list[str]:
+        """Addresses and routes inside as wanted; all that it was ever given."""
+        file = self._paths.network(server_id)
+        files.replace(file, network.change(wires, given), promise=Promise.KILL)
+        network.apply(file, pid=pid)
+        return list(dict.fromkeys([*given, *network.statements(wires)]))
+
+    def _plug(self, wires: Sequence[Wire]) -> None:
+        self._board.change(ensured=link_ports(wires), deleted=())
+
+
+def link_ports(wires: Iterable[Wire]) -> dict[str, str]:
+    """Port ids by the host's end of their links."""
+    return {each.link: each.port_id for each in wires}
+
+
+def _make(wires: Sequence[Wire]) -> None:
+    """For a server that does not run: both ends here, or the link is made anew."""
+    for each in wires:
+        if link.exists(each.link) and not link.exists(each.peer):
+            link.delete([each.link])
+        link.ensure(each)

@@ -1,0 +1,100 @@
+"""What a new server finds: the files that make it itself, as data. Pure.
+
+Shared by the drivers: LXC writes them into the server's own layer, another driver may write them
+onto a disk that it shows the guest. Text that came from outside is checked here again before it
+becomes a line of a file: a line too many would be somebody else's word.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from dataclasses import dataclass
+
+from kumoi.base.errors import Permanent
+from kumoi.cloud.drivers.instance import wire
+from kumoi.cloud.hostapi.messages import Server
+
+ROOT = "root"
+LOGIN = "~"
+"""Owners of files; a path that begins with `~` lies in the home of the image's login user."""
+
+_HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+_HOSTNAME_MAX = 253
+_NOCLOUD = "/var/lib/cloud/seed/nocloud"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedFile:
+    """A file that a new server finds. `owner` is ROOT or LOGIN."""
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+    owner: str = ROOT
+
+    def __str__(self) -> str:
+        return f"write {self.path} ({len(self.content)} bytes, {self.mode:o}, {self.owner})"
+
+
+def hostname(server: Server) -> str:
+    """Its host name, checked."""
+    name = server.hostname or f"server-{server.id[:8]}"
+    if len(name) > _HOSTNAME_MAX or not _HOSTNAME.fullmatch(name.lower()):
+        raise Permanent(f"{name!r} is no host name")
+    return name
+
+
+def files(server: Server) -> tuple[SeedFile, ...]:
+    """What a new server finds in its file system before its first process runs."""
+    host = hostname(server)
+    short = host.partition(".")[0]
+    names = host if short == host else f"{host} {short}"
+    hosts = (
+        f"127.0.0.1 localhost\n127.0.1.1 {names}\n::1 localhost ip6-localhost ip6-loopback\n"
+        "ff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n"
+    )
+    wanted = [
+        SeedFile(path="/etc/hostname", content=f"{host}\n".encode()),
+        SeedFile(path="/etc/hosts", content=hosts.encode()),
+        SeedFile(path="/etc/machine-id", content=(server.id.replace("-", "") + "\n").encode()),
+    ]
+    if dns := wire.name_servers(wire.of(server)):
+        resolv = "".join(f"nameserver {address}\n" for address in dns)
+        wanted.append(SeedFile(path="/etc/resolv.conf", content=resolv.encode()))
+    if server.ssh_keys:
+        keys = "".join(f"{_one_line(key.strip(), 'SSH key')}\n" for key in server.ssh_keys)
+        path = f"{LOGIN}/.ssh/authorized_keys"
+        wanted.append(SeedFile(path=path, content=keys.encode(), mode=0o600, owner=LOGIN))
+    return (*wanted, *nocloud(server))
+
+
+def nocloud(server: Server) -> tuple[SeedFile, ...]:
+    """cloud-init's NoCloud seed, where there is user data for it. The network is already there."""
+    if not server.user_data:
+        return ()
+    try:
+        user_data = base64.b64decode(server.user_data, validate=True)
+    except binascii.Error as cause:
+        raise Permanent("the user data is not Base64") from cause
+    meta_data = {
+        "instance-id": f"{server.id}-{server.build}",
+        "local-hostname": hostname(server),
+        "public-keys": list(server.ssh_keys),
+        "meta": dict(sorted(server.metadata.items())),
+    }
+    meta_text = json.dumps(meta_data) + "\n"
+    settings = "datasource_list: [NoCloud]\nnetwork: {config: disabled}\n"
+    return (
+        SeedFile(path=f"{_NOCLOUD}/meta-data", content=meta_text.encode(), mode=0o600),
+        SeedFile(path=f"{_NOCLOUD}/user-data", content=user_data, mode=0o600),
+        SeedFile(path="/etc/cloud/cloud.cfg.d/99-kumoi.cfg", content=settings.encode()),
+    )
+
+
+def _one_line(text: str, what: str) -> str:
+    if not text.isprintable():
+        raise Permanent(f"the {what} has characters that do not print")
+    return text

@@ -1,0 +1,126 @@
+"""A server's network as it is to have it inside: one `Wire` per port. Pure.
+
+The one form in which drivers have it: LXC moves links in and writes addresses with `ip -batch`,
+another driver writes them onto a config drive. Text that came from outside is checked here again
+before it becomes a line that some program believes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kumoi.base import address as ip
+from kumoi.base.errors import Permanent
+from kumoi.cloud.hostapi.messages import Address, Port, Server
+
+LINK_ID_DIGITS = 12
+_NAME = re.compile(r"[a-z][a-z0-9]{0,14}")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_MTU = range(576, 65_536)
+
+
+@dataclass(frozen=True, slots=True)
+class WireRoute:
+    """`onlink` is for a next hop that no address of the link has in its network."""
+
+    destination: str
+    nexthop: str
+    onlink: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wire:
+    """`name` is the link's name inside the server. Of `addresses` each has its prefix length.
+    `gateways` are default routes: of several ports' the first one counts, for each IP version.
+    """
+
+    port_id: str
+    name: str
+    mac: str
+    mtu: int
+    addresses: tuple[str, ...] = ()
+    gateways: tuple[WireRoute, ...] = ()
+    routes: tuple[WireRoute, ...] = ()
+    dns: tuple[str, ...] = ()
+
+    @property
+    def link(self) -> str:
+        """The host's end of it."""
+        return link_name(self.port_id)
+
+    @property
+    def peer(self) -> str:
+        """The server's end, while it is still on the host."""
+        return f"p{self.link[1:]}"
+
+
+def link_name(port_id: str) -> str:
+    """The host's end of a port's link."""
+    return "k" + port_id.replace("-", "")[:LINK_ID_DIGITS]
+
+
+def of(server: Server) -> tuple[Wire, ...]:
+    """One per port, in the server's order. Raises Permanent for what is not possible."""
+    routed: set[int] = set()
+    return tuple(_wire(port, routed) for port in server.ports)
+
+
+def name_servers(wires: Iterable[Wire]) -> list[str]:
+    """In the order given, each once."""
+    return list(dict.fromkeys(address for wire in wires for address in wire.dns))
+
+
+def _wire(port: Port, routed: set[int]) -> Wire:
+    """`routed` are the IP versions that have their default route by now."""
+    mac = port.mac.lower()
+    if not _MAC.fullmatch(mac):
+        raise Permanent(f"{port.mac!r} is no MAC address")
+    if port.mtu not in _MTU:
+        raise Permanent(f"an MTU of {port.mtu} is not possible")
+    if not _NAME.fullmatch(port.name):
+        raise Permanent(f"{port.name!r} is no name for a network interface")
+    gateways: list[WireRoute] = []
+    for address in port.addresses:
+        own = _own(address)
+        if address.gateway and own.version not in routed:
+            routed.add(own.version)
+            gateway = _address(address.gateway)
+            onlink = gateway not in own.network
+            gateways.append(WireRoute("default", str(gateway), onlink=onlink))
+    return Wire(
+        port_id=port.id,
+        name=port.name,
+        mac=mac,
+        mtu=port.mtu,
+        addresses=tuple(str(_own(address)) for address in port.addresses),
+        gateways=tuple(gateways),
+        routes=tuple(
+            WireRoute(_network(route.destination), str(_address(route.nexthop)))
+            for address in port.addresses
+            for route in address.routes
+        ),
+        dns=tuple(str(_address(dns)) for address in port.addresses for dns in address.dns),
+    )
+
+
+def _own(address: Address) -> ip.Interface:
+    own = _address(address.address)
+    if not 0 < address.prefix <= own.max_prefixlen:
+        raise Permanent(f"{address.address}/{address.prefix} is no address")
+    return ip.interface(f"{own}/{address.prefix}")
+
+
+def _address(text: str) -> ip.Address:
+    try:
+        return ip.address(text)
+    except ValueError as cause:
+        raise Permanent(f"{text!r} is no IP address") from cause
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip.network(text))
+    except ValueError as cause:
+        raise Permanent(f"{text!r} is no network") from cause
