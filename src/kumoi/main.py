@@ -83,6 +83,12 @@ COMMANDS = {
         "the environments that pushes made",
         "./kumoi environment list",
     ),
+    "token": Command(
+        "kumoi.cli.token",
+        "the keys that sign tokens, and their rotation",
+        "sudo ./kumoi token rotate",
+        needs_root=True,
+    ),
     "bench": Command(
         "kumoi.cli.bench",
         "measure the cloud that is up",

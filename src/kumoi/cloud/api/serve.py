@@ -1,12 +1,14 @@
 """The API role: two listeners, the OpenStack APIs for clients and the host API for hosts.
 
-Also keeps the list of revoked tokens in memory, renewed whenever the store changes.
+Also keeps the list of revoked tokens in memory, renewed whenever the store changes, and the keys of
+tokens.
 """
 
 from __future__ import annotations
 
 import asyncio
 
+from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.cloud.api.app import App
 from kumoi.cloud.api.compute.routes import SERVICE as COMPUTE
@@ -17,7 +19,9 @@ from kumoi.cloud.api.network.routes import SERVICE as NETWORK
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import revocation
 from kumoi.cloud.domain.identity.login import Logins
+from kumoi.cloud.domain.identity.signing_key import LEARN_S
 from kumoi.cloud.domain.identity.token import Tokens
+from kumoi.cloud.store.identity.signing_key import KeyDirectory, SigningKeys
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.engine.serving import Certificates, Listener
@@ -37,9 +41,14 @@ def build_services(
         host=host,
         database=database,
         clock=clock,
-        tokens=Tokens.from_file(host.pki_dir / "token.key"),
+        tokens=Tokens(signing_keys(host), clock.now()),
         logins=Logins(cloud, clock),
     )
+
+
+def signing_keys(host: HostSettings) -> SigningKeys:
+    """Where all API processes of the cloud, and `kumoi token`, find the keys of tokens."""
+    return KeyDirectory(host.pki_dir / "token-keys")
 
 
 async def serve(cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock) -> None:
@@ -53,6 +62,7 @@ async def serve(cloud: CloudSettings, host: HostSettings, database: Database, cl
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(watch_revocations(services, alarm))
+            tasks.create_task(watch_keys(services))
             tasks.create_task(
                 serve_listener(
                     Listener(App(services, SERVICES), cloud.public_address, cloud.api_port, server)
@@ -79,6 +89,16 @@ async def watch_revocations(services: Services, alarm: Alarm) -> None:
         seen = alarm.count
         await asyncio.to_thread(_learn_revoked, services)
         await alarm.wait(REVOCATIONS_INTERVAL_S, after=seen)
+
+
+async def watch_keys(services: Services) -> None:
+    """Learn which keys sign and are accepted, well before anybody signs with a new one."""
+    while True:
+        await asyncio.sleep(LEARN_S)
+        try:
+            await asyncio.to_thread(services.tokens.learn_keys, services.clock.now())
+        except OSError as error:
+            log.failure("signing_key.not_read", error)  # Those known go on.
 
 
 def _learn_revoked(services: Services) -> None:

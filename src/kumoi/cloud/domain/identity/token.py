@@ -1,4 +1,4 @@
-"""Tokens: signed with Ed25519 (RFC 8037, as JWS in compact form), checked with the public key alone.
+"""Tokens: signed with Ed25519 (RFC 8037, as JWS in compact form), checked with the public keys alone.
 
 A token carries all that `GET /v3/auth/tokens` shows but the catalogue, so that checking one needs
 neither database nor network. What is revoked is a short list (store/identity/revocation.py) that
@@ -7,30 +7,24 @@ each API process keeps in memory and adds to when the store changes; see Tokens.
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import jwt
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 from jwt.types import Options
 
-from kumoi.base.errors import Bug, Unauthenticated
+from kumoi.base.errors import Unauthenticated
+from kumoi.cloud.domain.identity import signing_key
+from kumoi.cloud.domain.identity.signing_key import TTL_MAX_S
 from kumoi.cloud.store.identity.assignment import SYSTEM_ID
 from kumoi.cloud.store.identity.revocation import Kind, Revoked, grant_key
+from kumoi.cloud.store.identity.signing_key import ALGORITHM, SigningKeys
 from kumoi.engine.feed import Position
 
-ALGORITHM = "EdDSA"
-TTL_MAX_S = 86_400  # No token lives longer, whatever the settings say: revocations can be dropped.
+__all__ = ["TTL_MAX_S", "Claims", "Scope", "Tokens"]
+
 OUR_CLOCK: Options = {"verify_exp": False, "verify_iat": False}  # We compare times ourselves.
 
 
@@ -88,33 +82,38 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tokens:
-    """Signs and checks. One key file per cloud, made at first start."""
+    """Signs with one key and checks with several; `kid` in a token's header says with which."""
 
-    def __init__(self, key: Ed25519PrivateKey) -> None:
-        self._key = key
-        self._public = key.public_key()
+    def __init__(self, keys: SigningKeys, now: datetime) -> None:
+        self._keys = keys
         self._revoked = Revoked()
         self._learning = threading.Lock()
+        signing_key.ensure_first(keys, now)
+        self.learn_keys(now)
 
-    @classmethod
-    def from_file(cls, path: Path) -> Tokens:
-        """With the key in `path`, made (mode 0600) when it is not there."""
-        if not path.exists():
-            _write_key(path)
-        key = load_pem_private_key(path.read_bytes(), password=None)
-        if not isinstance(key, Ed25519PrivateKey):
-            raise Bug(f"{path.name} does not hold an Ed25519 key")
-        return cls(key)
+    def learn_keys(self, now: datetime) -> None:
+        """Look which keys there are now; the API does so every LEARN_S."""
+        signing_key.remove_expired(self._keys, now)
+        found = self._keys.load()
+        signer = signing_key.signer(found, now)
+        accepted = signing_key.accepted(found, now)
+        self._public = {span.key.id: span.key.private.public_key() for span in accepted}
+        self._signer = signer
 
     def sign(self, claims: Claims) -> str:
-        return jwt.encode(msgspec.to_builtins(claims), self._key, algorithm=ALGORITHM)
+        signer = self._signer
+        header = {"kid": signer.id}
+        return jwt.encode(msgspec.to_builtins(claims), signer.private, ALGORITHM, header)
 
     def check(self, token: str, *, now: datetime, allow_expired: bool = False) -> Claims:
-        """What the token says. Raises Unauthenticated when it is forged, expired or revoked."""
+        """What the token says. Raises Unauthenticated when it is forged, expired or revoked, or of
+        a key that is not known here.
+        """
         try:
-            raw = jwt.decode(token, self._public, algorithms=[ALGORITHM], options=OUR_CLOCK)
+            key = self._public[jwt.get_unverified_header(token)["kid"]]
+            raw = jwt.decode(token, key, algorithms=[ALGORITHM], options=OUR_CLOCK)
             claims = msgspec.convert(raw, Claims)
-        except (jwt.InvalidTokenError, msgspec.ValidationError) as cause:
+        except (jwt.InvalidTokenError, msgspec.ValidationError, KeyError) as cause:
             raise Unauthenticated("The request you have made requires authentication.") from cause
         if (now >= claims.expires_at and not allow_expired) or self._is_revoked(claims):
             raise Unauthenticated("The request you have made requires authentication.")
@@ -167,20 +166,3 @@ def _joined(known: Revoked, more: Revoked) -> Revoked:
             ends[key] = end
     further = max(known.position, more.position, key=lambda position: position.revision)
     return Revoked(ends, further)
-
-
-def _write_key(path: Path) -> None:
-    """Beside and then renamed, so that two starting at once end with one key."""
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    )
-    draft = path.with_suffix(f".{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft.touch(mode=0o600)
-    draft.write_bytes(pem)
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()

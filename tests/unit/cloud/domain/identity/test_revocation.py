@@ -21,6 +21,7 @@ from kumoi.cloud.domain.identity.bootstrap import FirstPasswords
 from kumoi.cloud.domain.identity.token import TTL_MAX_S, Claims, Tokens
 from kumoi.cloud.store.identity import endpoint as endpoints
 from kumoi.cloud.store.identity import revocation as store
+from kumoi.cloud.store.identity.signing_key import KeyDirectory
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings
 from kumoi.engine import feed
@@ -45,7 +46,7 @@ def database(store_url: str, tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Tokens:
-    return Tokens.from_file(tmp_path / "token.key")
+    return Tokens(KeyDirectory(tmp_path / "keys"), NOW)
 
 
 def log_in(database: Database, login: Login | None = None, *, ttl_s: int = TTL_S) -> Claims:

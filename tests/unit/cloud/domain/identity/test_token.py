@@ -4,11 +4,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import jwt
+import msgspec
 import pytest
 
-from kumoi.base.errors import Bug, Unauthenticated
+from kumoi.base.errors import Unauthenticated
+from kumoi.cloud.domain.identity import signing_key
 from kumoi.cloud.domain.identity.token import Claims, Scope, Tokens
 from kumoi.cloud.store.identity.revocation import EVERYTHING, End, Kind, Revoked, grant_key
+from kumoi.cloud.store.identity.signing_key import KeyDirectory
 from kumoi.engine.feed import Position
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -36,7 +40,7 @@ def claims(**changes: Any) -> Claims:
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Tokens:
-    return Tokens.from_file(tmp_path / "token.key")
+    return Tokens(KeyDirectory(tmp_path / "keys"), NOW)
 
 
 def is_valid(tokens: Tokens, token: str) -> bool:
@@ -69,33 +73,28 @@ def test_a_token_expires_by_our_clock(tokens: Tokens) -> None:
 
 
 def test_another_clouds_token_is_none_of_ours(tokens: Tokens, tmp_path: Path) -> None:
-    other = Tokens.from_file(tmp_path / "other.key")
+    other = Tokens(KeyDirectory(tmp_path / "other"), NOW)
     assert not is_valid(tokens, other.sign(claims()))
-    assert not is_valid(tokens, "nonsense")
 
 
-def test_the_key_is_made_once_and_only_root_reads_it(tmp_path: Path) -> None:
-    path = tmp_path / "pki" / "token.key"
-    token = Tokens.from_file(path).sign(claims())
-    assert is_valid(Tokens.from_file(path), token)
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert [one.name for one in path.parent.iterdir()] == ["token.key"]
+@pytest.mark.parametrize(
+    "token",
+    [
+        "nonsense",
+        "a.b.c",
+        jwt.encode({}, "x" * 32, "HS256"),
+        jwt.encode({}, "x" * 32, "HS256", {"kid": "unknown"}),
+    ],
+)
+def test_what_is_no_token_of_a_known_key_is_an_invalid_token(tokens: Tokens, token: str) -> None:
+    assert not is_valid(tokens, token)
 
 
-def test_another_kind_of_key_is_a_bug(tmp_path: Path) -> None:
-    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-    )
-
-    pem = generate_private_key(SECP256R1()).private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    )
-    (tmp_path / "token.key").write_bytes(pem)
-    with pytest.raises(Bug):
-        Tokens.from_file(tmp_path / "token.key")
+def test_a_known_kid_alone_opens_nothing(tokens: Tokens) -> None:
+    kid = jwt.get_unverified_header(tokens.sign(claims()))["kid"]
+    key = signing_key.new_key(NOW).private
+    forged = jwt.encode(msgspec.to_builtins(claims()), key, "EdDSA", {"kid": kid})
+    assert not is_valid(tokens, forged)
 
 
 @pytest.mark.parametrize(

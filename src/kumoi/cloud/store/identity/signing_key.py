@@ -1,0 +1,133 @@
+"""The keys that sign tokens, as they are kept: a directory with a file for each.
+
+What the directory stands for is `SigningKeys`: several API processes share it, on one machine or on
+several. Which key signs and which are accepted is domain/identity/signing_key.py's to say. A file
+that this release does not understand is left alone and told once; tokens of its key are not
+accepted here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from kumoi.base import files, log
+
+ALGORITHM = "EdDSA"
+FIRST = "first"  # A name of its own, so that two starting at once end with one key.
+SUFFIX = ".json"
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """`id` is the `kid` of the tokens that it signs; `made_at` is when it was published."""
+
+    id: str
+    made_at: datetime
+    private: Ed25519PrivateKey
+
+
+class SigningKeys(Protocol):
+    """Where all API processes find the same keys."""
+
+    def load(self) -> Sequence[SigningKey]:
+        """In no order. Empty before the first."""
+        ...
+
+    def add(self, key: SigningKey) -> None: ...
+
+    def add_first(self, key: SigningKey) -> None:
+        """Unless there is one, be it one that this release does not understand."""
+        ...
+
+    def remove(self, id: str) -> None:
+        """Gone already is fine."""
+        ...
+
+
+class _File(msgspec.Struct):
+    id: str
+    algorithm: str
+    made_at: datetime
+    private_key: str
+
+
+class KeyDirectory:
+    """`SigningKeys` on one machine. Only its owner reads it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._told: set[Path] = set()
+
+    def load(self) -> list[SigningKey]:
+        found = [self._read(path) for path in sorted(self._path.glob(f"*{SUFFIX}"))]
+        return [key for key in found if key is not None]
+
+    def add(self, key: SigningKey) -> None:
+        self._ensure()
+        files.replace(self._path_of(key.id), _render(key), promise=files.Promise.NEW)
+
+    def add_first(self, key: SigningKey) -> None:
+        self._ensure()
+        if any(self._path.glob(f"*{SUFFIX}")):
+            return
+        draft = self._path / f".{FIRST}.{os.getpid()}"
+        files.replace(draft, _render(key), promise=files.Promise.OLD_OR_NEW)
+        try:
+            os.link(draft, self._path_of(FIRST))
+        except FileExistsError:
+            pass  # Somebody else's is as good.
+        finally:
+            draft.unlink()
+        files.sync(self._path)
+
+    def remove(self, id: str) -> None:
+        """Whatever the file is called."""
+        for path in self._path.glob(f"*{SUFFIX}"):
+            key = self._read(path)
+            if key is not None and key.id == id:
+                path.unlink(missing_ok=True)
+
+    def _ensure(self) -> None:
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _path_of(self, name: str) -> Path:
+        return self._path / f"{name}{SUFFIX}"
+
+    def _read(self, path: Path) -> SigningKey | None:
+        try:
+            return _parse(path.read_bytes())
+        except FileNotFoundError:  # It has just been removed.
+            return None
+        except (ValueError, TypeError) as error:
+            if path not in self._told:
+                self._told.add(path)
+                log.failure("signing_key.not_understood", error, file=path.name)
+            return None
+
+
+def _parse(content: bytes) -> SigningKey:
+    """Raises ValueError for what is not a key of ours."""
+    file = msgspec.json.decode(content, type=_File)
+    private = load_pem_private_key(file.private_key.encode(), password=None)
+    if file.algorithm != ALGORITHM or not isinstance(private, Ed25519PrivateKey):
+        raise ValueError(f"its algorithm is not {ALGORITHM}")
+    return SigningKey(file.id, file.made_at, private)
+
+
+def _render(key: SigningKey) -> bytes:
+    pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return msgspec.json.encode(_File(key.id, ALGORITHM, key.made_at, pem.decode()))
