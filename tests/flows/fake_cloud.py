@@ -23,6 +23,8 @@ class Made:
     on: set[str] = field(default_factory=set)
     looks: int = 0
     address: str = ""
+    user_data: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -72,7 +74,8 @@ class FakeCloud:
         return Port(made.thing.id, made.address)
 
     def ensure_server(self, wanted: NewServer) -> None:
-        self._ensure("ensure_server", Noun.SERVER, wanted.name, {wanted.port_id})
+        made = self._ensure("ensure_server", Noun.SERVER, wanted.name, {wanted.port_id})
+        made.user_data, made.metadata = wanted.user_data, wanted.metadata
 
     def ensure_floating_ip(self, name: str, port_id: str, external_id: str) -> str:  # noqa: ARG002
         return self._ensure("ensure_floating_ip", Noun.FLOATING_IP, name, {port_id}).address

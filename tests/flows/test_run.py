@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.flows.fake_cloud import Made
-from tests.flows.world import HELLO, World
+from tests.flows.world import HELLO, SCRIPT, World
 
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.cloud import Noun, Thing
 from kumoi.pipeline.store import environment as environments
 from kumoi.pipeline.store import runner
-from kumoi.pipeline.store.run import Stage, Status
+from kumoi.pipeline.store.run import Run, Stage, Status
 
 
 def test_a_good_commit_ends_verified_and_its_environment_lives(world: World) -> None:
@@ -179,3 +179,32 @@ def test_the_sweeper_finds_what_came_late(world: World) -> None:
     world.clock.advance(61)
     world.expiry.sweep()
     assert world.environment(new).swept_at is not None
+
+
+def test_a_run_goes_on_with_the_runner_of_the_release_that_began_it(world: World) -> None:
+    new = world.push()
+    assert world.turn()  # It has been received.
+    world.restart(script=SCRIPT + "# The next release's.\n")
+    world.verify(new)
+    assert world.run(new).status == Status.VERIFIED
+    assert "next release" not in runner_server(world, new).user_data
+    newer = world.push(sequence=2)
+    world.verify(newer)
+    assert "next release" in runner_server(world, newer).user_data
+
+
+def test_every_server_says_of_which_commit_it_is(world: World) -> None:
+    new = world.push()
+    world.settle(until_s=10)
+    servers = [made for made in world.cloud.made.values() if made.thing.noun == Noun.SERVER]
+    assert {made.metadata["kumoi_commit"] for made in servers} == {new.commit}
+
+
+def runner_server(world: World, of: Run) -> Made:
+    name = f"env-{world.environment(of).id}-runner"
+    (found,) = (
+        made
+        for made in world.cloud.made.values()
+        if made.thing.name == name and made.thing.noun == Noun.SERVER
+    )
+    return found

@@ -16,6 +16,7 @@ from kumoi.engine.flow_worker import LEASE_TTL_S, Flows
 from kumoi.pipeline import environment
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.expire import Expiry
+from kumoi.pipeline.runner.script import MARK
 from kumoi.pipeline.serve import kinds
 from kumoi.pipeline.store import environment as environments
 from kumoi.pipeline.store import repository, result, run, runner
@@ -23,6 +24,7 @@ from kumoi.pipeline.store.environment import Environment
 from kumoi.pipeline.store.repository import Repository
 from kumoi.pipeline.store.run import Run
 
+SCRIPT = f"# A release's runner.\n{MARK}\n"
 TURNS_MAX = 300
 HELLO = """
 servers:
@@ -51,15 +53,18 @@ class World:
         with database.write() as connection:
             repository.ensure(connection, self.repository)
 
-    def restart(self) -> None:
-        """The pipeline's process begins anew; what the old one knew is gone."""
+    def restart(self, *, script: str = SCRIPT) -> None:
+        """The pipeline's process begins anew; what the old one knew is gone. With another `script`
+        it is of another release.
+        """
         means = pipeline_run.Means(
             CloudSettings(),
             self.here,
             self.database,
             self.clock,
             lambda _id: self.cloud,
-            self.clock.now(),
+            began_at=self.clock.now(),
+            script=script,
         )
         self.flows = Flows(self.database, self.clock, kinds(means))
         self.expiry = Expiry(self.database, self.clock, lambda _id: self.cloud)

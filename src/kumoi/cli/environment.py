@@ -16,6 +16,7 @@ from kumoi.pipeline.client import Client
 
 WAIT_MAX_S = 900.0
 LOOK_AGAIN_S = 0.5
+COMMIT_SHOWN = 10
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +24,14 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     for name, (_act, about) in ACTIONS.items():
         action = actions.add_parser(name, help=about, description=about)
         add_cloud(action)
+        if name != "list":
+            action.add_argument("id", help="as `kumoi environment list` shows it")
         if name == "list":
             action.add_argument("--all", action="store_true", help="the deleted ones too")
-            action.add_argument("--json", action="store_true", help="for programs")
-        else:
-            action.add_argument("id", help="as `kumoi environment list` shows it")
+        if name == "delete":
             action.add_argument("--wait", action="store_true", help="until nothing of it is left")
+        else:
+            action.add_argument("--json", action="store_true", help="for programs")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,13 +44,23 @@ def list_(client: Client, args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found, indent=2))
         return 0
-    table = Table("Environment", "Branch", "Run", "Status", "URL", "Expires")
+    table = Table("Environment", "Branch", "Commit", "Run", "Status", "URL", "Expires")
     for each in found:
         status = each["status"] if not each["reason"] else f"{each['status']}: {each['reason']}"
         expires = each["expires_at"][:19].replace("T", " ")
-        row = (each["id"], each["branch"], each["run_id"], status, each["url"], expires)
-        table.add_row(*row)
+        about = (each["id"], each["branch"], each["commit"][:COMMIT_SHOWN], each["run_id"])
+        table.add_row(*about, status, each["url"], expires)
     console().print(table)
+    return 0
+
+
+def show(client: Client, args: argparse.Namespace) -> int:
+    found: dict[str, Any] = client.get(f"environments/{args.id}")["environment"]
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    for name, value in found.items():
+        print(f"{name:<12}{value if value is not None else ''}")
     return 0
 
 
@@ -66,5 +79,6 @@ def delete(client: Client, args: argparse.Namespace) -> int:
 Act = Callable[[Client, argparse.Namespace], int]
 ACTIONS: dict[str, tuple[Act, str]] = {
     "list": (list_, "the environments that are there"),
+    "show": (show, "one, with the commit that it was built of"),
     "delete": (delete, "delete one, with everything in it"),
 }

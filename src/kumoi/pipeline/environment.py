@@ -1,6 +1,7 @@
 """The environment file `kumoi.yaml`: what a push wants, checked once, here.
 
-`parse` is called by the receive hook, which refuses a push that it cannot read, and by the run.
+`parse` is called through git.py by the receive hook, which refuses a push that it cannot read; the
+run begins with what the hook has read.
 `environment.example.yaml` beside this file is the reference, with a word on every key; a test
 reads it. Unknown keys are refused, so that a key of a later version is never silently ignored.
 """

@@ -5,9 +5,14 @@ Called by receive.py and by the receive hook; few imports, since the hook starts
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
+from kumoi import __version__
+from kumoi.base import files
 from kumoi.base.errors import Invalid, TooLarge
 from kumoi.base.process import ProcessFailed, run
 from kumoi.pipeline import environment
@@ -15,6 +20,7 @@ from kumoi.pipeline import environment
 TIMEOUT_S = 30.0
 TREE_MAX_BYTES = 1 << 30
 HEADS = "refs/heads/"
+PARSED = "kumoi-parsed"
 LS_TREE_FIELDS = 4
 # Nobody's own configuration.
 ENVIRONMENT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
@@ -33,14 +39,25 @@ def list_heads(path: Path) -> list[Head]:
 
 
 def read_file(path: Path, commit: str) -> environment.Environment:
-    """kumoi.yaml at that commit. Raises Invalid with one line on what is wrong."""
+    """kumoi.yaml at that commit. Raises Invalid with one line on what is wrong.
+
+    It is parsed once: the receive hook keeps what it read beside the repository's objects, by the
+    file's own id, so that the pipeline's process reads no YAML. Another release parses again.
+    """
     name = environment.FILE_NAME
     listed = git(path, "ls-tree", "--long", commit, "--", name).split()
     if len(listed) < LS_TREE_FIELDS or listed[1] != "blob":
         raise Invalid(f"there is no {name} in commit {commit[:10]}", field=name)
     if int(listed[3]) > environment.FILE_MAX_BYTES:
         raise Invalid(f"{name} is larger than {environment.FILE_MAX_BYTES} bytes", field=name)
-    return environment.parse(git(path, "cat-file", "blob", listed[2]))
+    parsed = path / PARSED / f"{__version__}-{listed[2]}.json"
+    with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+        return msgspec.json.decode(parsed.read_bytes(), type=environment.Environment)
+    found = environment.parse(git(path, "cat-file", "blob", listed[2]))
+    with contextlib.suppress(OSError):  # Whoever has another look parses it once more.
+        parsed.parent.mkdir(exist_ok=True)
+        files.replace(parsed, msgspec.json.encode(found), promise=files.Promise.KILL)
+    return found
 
 
 def archive(path: Path, commit: str, into: Path) -> None:

@@ -15,7 +15,8 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def new_runner(run_id: str) -> Runner:
+def new_runner(run_id: str, script: str) -> Runner:
+    """`script` is the hash of what it will run."""
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - 7 MB, once per run
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
 
@@ -35,4 +36,5 @@ def new_runner(run_id: str) -> Runner:
         token_hash=digest(token),
         private_key=private.decode(),
         public_key=f"{public.decode()} kumoi-run-{run_id}",
+        script=script,
     )

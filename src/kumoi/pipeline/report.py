@@ -30,6 +30,9 @@ def junit(run: Run, results: Sequence[Result]) -> str:
         suite.set("skipped", _count(checks, "skipped"))
         suite.set("time", f"{sum(each['seconds'] for each in checks):.3f}")
         suite.set("timestamp", run.created_at.isoformat())
+        properties = ET.SubElement(suite, "properties")
+        for name in ("commit", "branch"):
+            ET.SubElement(properties, "property", name=name, value=_clean(getattr(run, name)))
         for check in checks:
             _case(suite, check)
     ET.indent(root)

@@ -27,7 +27,7 @@ from kumoi.pipeline import build, configure, deletion, keys, verify
 from kumoi.pipeline.cloud import Cloud
 from kumoi.pipeline.environment import Environment
 from kumoi.pipeline.runner.script import user_data
-from kumoi.pipeline.store import environment, repository, result, run, runner
+from kumoi.pipeline.store import environment, repository, result, run, runner, script
 from kumoi.pipeline.store.run import Run, Stage, Status
 
 BUILD_DEADLINE_S = 300.0
@@ -59,7 +59,9 @@ class State(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What the steps work with. `began_at` is when this process did: silence before it was ours."""
+    """What the steps work with. `began_at` is when this process did: silence before it was ours.
+    `script` is this release's, for runners of runs that begin here.
+    """
 
     cloud: CloudSettings
     host: HostSettings
@@ -67,6 +69,7 @@ class Means:
     clock: Clock
     open_cloud: Callable[[str], Cloud]  # Of an environment.
     began_at: datetime
+    script: str
 
 
 class PipelineRun:
@@ -86,12 +89,14 @@ class PipelineRun:
 
     @step(undo="delete_environment", deadline_s=BUILD_DEADLINE_S)
     def receive(self) -> Outcome:
-        """Make the runner's keys; end the branch's older runs that still go on."""
-        made = keys.new_runner(self.run.id)
+        """Make the runner's keys and say what it will run; end the branch's older runs that still
+        go on.
+        """
         now = self.means.clock.now()
         with self.means.database.write() as connection:
             if runner.get(connection, self.run.id) is None:
-                runner.add(connection, made)
+                digest = script.ensure(connection, self.means.script)
+                runner.add(connection, keys.new_runner(self.run.id, digest))
             for older in run.list_older(connection, self.run):
                 if older.status == Status.RUNNING:
                     flows.cancel(connection, older.id, f"run {self.run.id} is newer", now)
@@ -112,8 +117,12 @@ class PipelineRun:
             self.environment.id,
             self.wanted,
             self.state.place,
-            user_data=user_data(self.means.cloud, self.means.host, self._runner().token),
-            tags={"kumoi_run": self.run.id, "kumoi_environment": self.environment.id},
+            user_data=self._user_data(),
+            tags={
+                "kumoi_run": self.run.id,
+                "kumoi_environment": self.environment.id,
+                "kumoi_commit": self.run.commit,
+            },
         )
         with self.means.database.write() as connection:
             runner.set_job(connection, self.run.id, self._job(connection))
@@ -201,6 +210,15 @@ class PipelineRun:
             "configure": configure.tasks(self.wanted),
             "verify": verify.tasks(self.wanted),
         }
+
+    def _user_data(self) -> str:
+        """With the script that the run began with, whatever this release's is."""
+        found = self._runner()
+        with self.means.database.read() as connection:
+            source = script.get(connection, found.script)
+        if source is None:
+            raise Bug("the runner's script is not in the store")
+        return user_data(self.means.cloud, self.means.host, source, found.token)
 
     def _runner(self) -> runner.Runner:
         with self.means.database.read() as connection:

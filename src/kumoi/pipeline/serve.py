@@ -27,6 +27,7 @@ from kumoi.pipeline.cloud import Cloud
 from kumoi.pipeline.expire import Expiry
 from kumoi.pipeline.identity import Clouds, Identity
 from kumoi.pipeline.receive import Heads
+from kumoi.pipeline.runner.script import this_release
 from kumoi.pipeline.store import environment, repository, run
 
 WORKERS = 4
@@ -75,7 +76,9 @@ async def serve_with(
     receive.ensure_folders(host)
     heads = Heads(cloud, host, database, clock)
     expiry = Expiry(database, clock, open_cloud)
-    means = pipeline_run.Means(cloud, host, database, clock, open_cloud, clock.now())
+    means = pipeline_run.Means(
+        cloud, host, database, clock, open_cloud, began_at=clock.now(), script=this_release()
+    )
     flows = Flows(database, clock, kinds(means))
     alarm = Alarm(database.listen())
     app = application(Pipeline(cloud, host, database, clock, identity, heads, alarm), ROUTES)

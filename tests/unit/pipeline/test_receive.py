@@ -162,3 +162,27 @@ def test_a_repository_is_made_again_where_making_it_was_interrupted(place: Place
 def test_a_name_that_git_or_the_disk_would_trip_over_is_refused(name: str) -> None:
     with pytest.raises(Invalid):
         receive.check_name(name)
+
+
+def test_a_file_is_parsed_by_the_hook_and_by_nobody_after_it(place: Place) -> None:
+    receive.ensure_folders(place.host)
+    place.commit()
+    place.push()
+    (kept,) = (place.bare / git.PARSED).iterdir()
+    kept.write_text(kept.read_text().replace("debian-12", "as-kept"))
+    (begun,) = place.look()
+    with place.database.read() as connection:
+        lived = environment.get_of_run(connection, begun)
+    assert lived is not None
+    assert lived.wanted["servers"]["web"]["image"] == "as-kept"
+
+
+@pytest.mark.parametrize("content", ["", '{"servers": {"web": {"vcpus": 2}}}'])
+def test_what_cannot_be_read_of_a_parsed_file_is_parsed_again(place: Place, content: str) -> None:
+    commit = place.commit()
+    place.push()
+    good = git.read_file(place.bare, commit)
+    (kept,) = (place.bare / git.PARSED).iterdir()
+    kept.write_text(content)
+    assert git.read_file(place.bare, commit) == good
+    assert kept.read_text() != content

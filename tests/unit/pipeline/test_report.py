@@ -37,9 +37,18 @@ def test_a_report_has_a_suite_per_stage_and_a_case_per_check() -> None:
         "<?xml version='1.0' encoding='utf-8'?>\n"
         '<testsuites name="run r1">\n'
         '  <testsuite name="configure" tests="0" failures="0" skipped="0" time="0.000" '
-        'timestamp="2026-01-01T00:00:00+00:00" />\n'
+        'timestamp="2026-01-01T00:00:00+00:00">\n'
+        "    <properties>\n"
+        f'      <property name="commit" value="{"c" * 40}" />\n'
+        '      <property name="branch" value="main" />\n'
+        "    </properties>\n"
+        "  </testsuite>\n"
         '  <testsuite name="verify" tests="2" failures="1" skipped="0" time="1.000" '
         'timestamp="2026-01-01T00:00:00+00:00">\n'
+        "    <properties>\n"
+        f'      <property name="commit" value="{"c" * 40}" />\n'
+        '      <property name="branch" value="main" />\n'
+        "    </properties>\n"
         '    <testcase name="a" classname="web-1.serverspec" time="0.500" />\n'
         '    <testcase name="b" classname="web-1.serverspec" time="0.500">\n'
         '      <failure message="no">no\nport &lt;80&gt;\N{REPLACEMENT CHARACTER}</failure>\n'

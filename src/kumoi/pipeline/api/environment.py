@@ -10,7 +10,7 @@ from starlette.responses import Response
 from kumoi.base.errors import NotFound
 from kumoi.pipeline import deletion
 from kumoi.pipeline.api.app import Asked, json
-from kumoi.pipeline.store import environment
+from kumoi.pipeline.store import environment, run
 from kumoi.pipeline.store.environment import Environment
 
 ACCEPTED = 202
@@ -24,12 +24,13 @@ def list_(asked: Asked) -> Response:
             asked.member().project_id,
             with_deleted=bool(asked.number("all", 0, 1)),
         )
-    return json({"environments": [render(each) for each in found]})
+        commits = run.commits(connection, [each.run_id for each in found])
+    return json({"environments": [render(each, commits[each.run_id]) for each in found]})
 
 
 def show(asked: Asked) -> Response:
     with asked.pipeline.database.read() as connection:
-        return json({"environment": render(_find(connection, asked))})
+        return _answer(connection, _find(connection, asked))
 
 
 def delete(asked: Asked) -> Response:
@@ -38,13 +39,14 @@ def delete(asked: Asked) -> Response:
     with asked.pipeline.database.write() as connection:
         found = _find(connection, asked)
         deletion.request(connection, found, "somebody asked for it", now)
-    return json({"environment": render(found)}, ACCEPTED)
+        return _answer(connection, found, ACCEPTED)
 
 
-def render(found: Environment) -> dict[str, Any]:
+def render(found: Environment, commit: str) -> dict[str, Any]:
     return {
         "id": found.id,
         "run_id": found.run_id,
+        "commit": commit,
         "branch": found.branch,
         "status": found.status,
         "url": found.url,
@@ -54,6 +56,11 @@ def render(found: Environment) -> dict[str, Any]:
         "ended_at": found.ended_at,
         "swept_at": found.swept_at,
     }
+
+
+def _answer(connection: Connection, found: Environment, status: int = 200) -> Response:
+    commit = run.commits(connection, [found.run_id])[found.run_id]
+    return json({"environment": render(found, commit)}, status)
 
 
 def _find(connection: Connection, asked: Asked) -> Environment:

@@ -103,5 +103,5 @@ def _render(connection: Connection, found: run.Run) -> dict[str, Any]:
         "reason": found.reason,
         "created_at": found.created_at,
         "ended_at": found.ended_at,
-        "environment": environment_api.render(lived) if lived else None,
+        "environment": environment_api.render(lived, found.commit) if lived else None,
     }

@@ -1,4 +1,8 @@
-"""The runner's user data: runner.py with the three facts that it cannot know. Called by the build."""
+"""The runner's user data: runner.py with the three facts that it cannot know.
+
+`this_release` is kept with each run that begins (store/script.py), and `user_data` is made of what
+was kept. Called by run.py and serve.py.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,15 @@ MARK = "CONFIG: dict[str, str] = {}"
 EARLY = "#cloud-boothook\n"
 
 
-def user_data(cloud: CloudSettings, host: HostSettings, token: str) -> str:
+def this_release() -> str:
+    """Read once, when the pipeline starts: the files may be replaced while it runs."""
+    return SOURCE.read_text()
+
+
+def user_data(cloud: CloudSettings, host: HostSettings, source: str, token: str) -> str:
     """A script that cloud-init runs as root while the server starts."""
     ca = (host.pki_dir / "ca.crt").read_text()
     facts = {"url": cloud.pipeline_url, "ca": ca, "token": token}
-    source = SOURCE.read_text()
     if source.count(MARK) != 1:
-        raise Bug("runner.py has no place for its configuration")
+        raise Bug("the runner's script has no place for its configuration")
     return EARLY + source.replace(MARK, f"CONFIG: dict[str, str] = {json.dumps(facts)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -96,6 +97,12 @@ def find_of_push(
     same = (run.c.repository_id == repository_id) & (run.c.branch == branch)
     found = sa.select(run).where(same, run.c.commit == commit).order_by(run.c.sequence.desc())
     return fetch_one(connection, found.limit(1), Run)
+
+
+def commits(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
+    """The commit of each run."""
+    found = sa.select(run.c.id, run.c.commit).where(run.c.id.in_(list(ids)))
+    return {row.id: row.commit for row in connection.execute(found)}
 
 
 def list_older(connection: Connection, newer: Run) -> list[Run]:

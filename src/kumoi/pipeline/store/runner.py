@@ -23,6 +23,7 @@ runner = sa.Table(
     sa.Column("public_key", sa.Text, nullable=False),
     sa.Column("job", Json, nullable=False),
     sa.Column("seen_at", Timestamp, nullable=True),
+    sa.Column("script", sa.String(64), nullable=False, server_default=""),
 )
 
 
@@ -30,6 +31,7 @@ runner = sa.Table(
 class Runner:
     """`token` goes into its user data and is kept until claimed; `session_hash` is of the secret it
     chose when it claimed. `job` is empty until the servers are known. `private_key` opens them.
+    `script` is the hash of what it runs (script.py).
     """
 
     run_id: str
@@ -37,6 +39,7 @@ class Runner:
     token_hash: str
     private_key: str
     public_key: str
+    script: str
     session_hash: str = ""
     job: dict[str, Any] | None = None
     seen_at: datetime | None = None

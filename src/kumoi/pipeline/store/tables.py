@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kumoi.pipeline.store import environment, log, repository, result, run, runner
+from kumoi.pipeline.store import environment, log, repository, result, run, runner, script
 from kumoi.pipeline.store.schema import metadata
 
-__all__ = ["environment", "log", "metadata", "repository", "result", "run", "runner"]
+__all__ = ["environment", "log", "metadata", "repository", "result", "run", "runner", "script"]
