@@ -15,11 +15,14 @@ import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from kumoi import config
 from kumoi.base.errors import Invalid, KumoiError, UserError, chain
 from kumoi.config import CloudSettings, HostSettings
+
+if TYPE_CHECKING:
+    from kumoi.engine.db import Database
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -265,19 +268,15 @@ INNER: dict[str, Callable[[argparse.Namespace], None]] = {
 async def _api(cloud: CloudSettings, host: HostSettings) -> None:
     from kumoi.base.clock import Clock
     from kumoi.cloud.api.serve import serve
-    from kumoi.engine.db import Database
 
-    database = Database(config.cloud_database(cloud, host), wake_dir=host.wake_dir)
-    await serve(cloud, host, database, Clock())
+    await serve(cloud, host, _cloud_store(cloud, host), Clock())
 
 
 async def _worker(cloud: CloudSettings, host: HostSettings) -> None:
     from kumoi.base.clock import Clock
     from kumoi.cloud.worker import serve
-    from kumoi.engine.db import Database
 
-    database = Database(config.cloud_database(cloud, host), wake_dir=host.wake_dir)
-    await serve(cloud, host, database, Clock())
+    await serve(cloud, host, _cloud_store(cloud, host), Clock())
 
 
 async def _agent(cloud: CloudSettings, host: HostSettings) -> None:
@@ -289,11 +288,28 @@ async def _agent(cloud: CloudSettings, host: HostSettings) -> None:
 
 async def _pipeline(cloud: CloudSettings, host: HostSettings) -> None:
     from kumoi.base.clock import Clock
-    from kumoi.engine.db import Database
     from kumoi.pipeline.serve import serve
+    from kumoi.pipeline.store.migrations import FOLDER
 
-    database = Database(config.pipeline_database(cloud, host), wake_dir=host.wake_dir / "pipeline")
-    await serve(cloud, host, database, Clock())
+    url = config.pipeline_database(cloud, host)
+    await serve(cloud, host, _store_of(url, host.wake_dir / "pipeline", FOLDER), Clock())
+
+
+def _cloud_store(cloud: CloudSettings, host: HostSettings) -> Database:
+    from kumoi.cloud.store.migrations import FOLDER
+
+    return _store_of(config.cloud_database(cloud, host), host.wake_dir, FOLDER)
+
+
+def _store_of(url: str, wake_dir: Path, migrations: Path) -> Database:
+    """Open it, unless its tables are of a release that ours cannot work with."""
+    from kumoi.engine import schema_check
+    from kumoi.engine.db import Database
+
+    database = Database(url, wake_dir=wake_dir)
+    with database.read() as connection:
+        schema_check.require(connection, migrations)
+    return database
 
 
 ROLES: dict[str, Callable[[CloudSettings, HostSettings], Coroutine[Any, Any, None]]] = {

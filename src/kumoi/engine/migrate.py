@@ -16,16 +16,27 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import event
 
-from kumoi.engine import sqlite
+from kumoi import __version__
+from kumoi.engine import schema_check, sqlite
 from kumoi.engine.db import WRITER_LOCK
+from kumoi.engine.schema_check import Step
 
 OWNERS_ONLY = 0o600
 LOCK_TIMEOUT_MS = 60_000
 
 
-def upgrade(url: str, folder: Path) -> None:
-    """Run what is missing, all of it or nothing. Whoever else does so meanwhile waits."""
-    command.upgrade(_config(url, folder), "head")
+def upgrade(url: str, folder: Path, *, to: str = "head") -> None:
+    """Run what is missing, all of it or nothing. Whoever else does so meanwhile waits. A newer store
+    that this release can bear is left as it is; Permanent for one that it cannot.
+    """
+    looking = engine(url)
+    try:
+        with looking.connect() as connection:
+            newer = schema_check.is_newer(connection, folder)
+    finally:
+        looking.dispose()
+    if not newer:
+        command.upgrade(_config(url, folder), to)
 
 
 def keep_private(url: str) -> None:
@@ -44,7 +55,9 @@ def differences(url: str, metadata: sa.MetaData) -> list[str]:
     looking = engine(url)
     try:
         with looking.connect() as connection:
-            found = compare_metadata(MigrationContext.configure(connection), metadata)
+            ours = {"include_name": lambda name, *_: name != schema_check.schema_step.name}
+            migrated = MigrationContext.configure(connection, opts=ours)
+            found = compare_metadata(migrated, metadata)
     finally:
         looking.dispose()
     return sorted(str(difference) for difference in found)
@@ -64,6 +77,18 @@ def environment(metadata: sa.MetaData) -> None:
             if connection.dialect.name != "sqlite":
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
             context.run_migrations()
+            schema_check.record(connection, _applied(connection))
+
+
+def _applied(connection: sa.Connection) -> list[Step]:
+    """Every migration up to where the store is now."""
+    scripts = context.script
+    heads = MigrationContext.configure(connection).get_current_heads()
+    return [
+        Step(each.revision, __version__, getattr(each.module, "contract", ""))
+        for head in heads
+        for each in scripts.iterate_revisions(head, "base")
+    ]
 
 
 def engine(url: str) -> sa.Engine:

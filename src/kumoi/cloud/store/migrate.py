@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from kumoi.cloud.store.migrations import FOLDER
 from kumoi.engine import migrate
-
-FOLDER = Path(__file__).parent / "migrations"
 
 
 def upgrade(url: str) -> None:

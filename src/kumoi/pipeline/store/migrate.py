@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from kumoi.engine import migrate
-
-FOLDER = Path(__file__).parent / "migrations"
+from kumoi.pipeline.store.migrations import FOLDER
 
 
 def upgrade(url: str) -> None:
