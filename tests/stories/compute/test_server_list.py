@@ -67,7 +67,7 @@ def test_only_an_administrator_sees_all_projects(
         ("marker=11111111-2222-4333-8444-555555555555", "marker"),
         ("changes-since=yesterday", "changes-since"),
         ("sort_key=colour", "colour"),
-        ("name=((a*)*)*", "name"),
+        ("name=(a", "name"),
         ("name=*", "name"),
         ("status=HAPPY", "HAPPY"),
         ("colour=red", "colour"),

@@ -168,8 +168,8 @@ def _predicates(query: Query) -> list[Predicate]:
     """What the database is not asked."""
     found: list[Predicate] = []
     if query.name is not None:
-        name = pattern.compiled(query.name, "name")
-        found.append(lambda row: name.search(row.name) is not None)
+        has_name = pattern.finder(query.name, "name")
+        found.append(lambda row: has_name(row.name))
     wanted_states: tuple[tuple[str, Collection[Any]], ...] = (
         ("status", query.statuses),
         ("vm_state", query.vm_states),
@@ -201,7 +201,7 @@ def _state_is(word: str, wanted: frozenset[Any]) -> Predicate:
 def _addressed(connection: Connection, rows: list[Server], query: Query) -> list[Server]:
     """Those with an address that fits."""
     wanted = [
-        (version, pattern.compiled(text, field_name))
+        (version, pattern.finder(text, field_name))
         for version, text, field_name in ((4, query.ip, "ip"), (6, query.ip6, "ip6"))
         if text is not None
     ]
@@ -210,9 +210,9 @@ def _addressed(connection: Connection, rows: list[Server], query: Query) -> list
         row
         for row in rows
         if any(
-            shown.version == version and expression.search(shown.address)
+            shown.version == version and is_found(shown.address)
             for shown in addresses.get(row.id, ())
-            for version, expression in wanted
+            for version, is_found in wanted
         )
     ]
 

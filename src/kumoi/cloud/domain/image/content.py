@@ -63,7 +63,7 @@ def accept(
     content = draft.finish()
     with database.read() as connection:
         row = require_expected(connection, caller, key)
-    found = inspect.check(row.disk_format or "raw", content.head, content.tail, content.size)
+    found = inspect.check(row.disk_format or "raw", content.inspection, content.size)
     with files.lock(host.image_dir):
         draft.keep(content.sha256)
         try:

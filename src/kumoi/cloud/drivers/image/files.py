@@ -21,7 +21,7 @@ from typing import Self
 
 from kumoi.base.errors import TooLarge, Transient
 from kumoi.base.files import sync
-from kumoi.cloud.drivers.image.inspect import HEAD_BYTES, TAIL_BYTES
+from kumoi.cloud.drivers.image.inspect import Inspection
 
 DRAFT = ".draft-"
 LOCK = ".lock"
@@ -32,14 +32,13 @@ SPARE_BYTES_MAX = 1 << 30  # but no more than this.
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What came in. `head` and `tail` are its first and last bytes, to see what it is."""
+    """What came in."""
 
     size: int
     sha256: str
     sha512: str
     md5: str
-    head: bytes
-    tail: bytes
+    inspection: Inspection
 
 
 class Draft:
@@ -52,7 +51,7 @@ class Draft:
         self._file, self._path = os.fdopen(handle, "wb", buffering=0), Path(name)
         fcntl.flock(handle, fcntl.LOCK_EX)
         self._hashes = (hashlib.sha256(), hashlib.sha512(), hashlib.md5(usedforsecurity=False))
-        self._size, self._head, self._tail = 0, b"", b""
+        self._size, self._inspection = 0, Inspection()
 
     def __enter__(self) -> Self:
         return self
@@ -69,9 +68,7 @@ class Draft:
         self._require_space(len(block))
         for running in self._hashes:
             running.update(block)
-        if len(self._head) < HEAD_BYTES:
-            self._head += block[: HEAD_BYTES - len(self._head)]
-        self._tail = (self._tail + block[-TAIL_BYTES:])[-TAIL_BYTES:]
+        self._inspection.eat(block)
         try:
             rest = memoryview(block)
             while rest:
@@ -86,7 +83,7 @@ class Draft:
         except OSError as cause:
             raise _failed(cause) from cause
         sha256, sha512, md5 = (running.hexdigest() for running in self._hashes)
-        return Content(self._size, sha256, sha512, md5, self._head, self._tail)
+        return Content(self._size, sha256, sha512, md5, self._inspection)
 
     def keep(self, sha256: str) -> None:
         """Put it in its place, also where the same content is already. While holding `lock`."""

@@ -1,7 +1,9 @@
-"""What an image's content is, by its own marks. Pure: bytes in, finding out.
+"""What an image's content is. Pure: blocks in, finding out.
 
-Reads no more than the first HEAD_BYTES and the last TAIL_BYTES. Refuses what could make a host
-read one of its own files: a qcow2 that stands on another file, a VMDK that names one.
+The marks at its beginning say what it claims to be. Whether a disk of that format is whole, how large
+it is inside, and whether it could make a host read one of its own files, says oslo.utils' inspector
+of that format, the one that Glance uses: it reads no more than it needs, in bounds of its own. Root
+file systems, which it does not know, are ours.
 """
 
 from __future__ import annotations
@@ -11,25 +13,21 @@ import lzma
 import re
 import struct
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kumoi.base.errors import Invalid
+
+if TYPE_CHECKING:
+    from oslo_utils.imageutils.format_inspector import FileInspector
 
 HEAD_BYTES = 64 << 10
 TAIL_BYTES = 512
 UNPACKED_BYTES = 1024
+VHD_MARK = b"conectix"
 TAR_MARK = slice(257, 262)
 
-_QCOW2_HEADER = struct.Struct(">4sIQIIQ")  # Magic, version, backing offset and size, bits, size.
-_QCOW2_FEATURES = struct.Struct(">Q")
-_QCOW2_FEATURES_AT = 72
-_QCOW2_HARMLESS = 0b1_1011  # Dirty, corrupt, compression type, extended L2; bit 2 is a data file.
-_VMDK_SPARSE = struct.Struct("<4sIIQQQQ")  # Magic, version, flags, capacity, grain, descriptor.
-_VMDK_SELF_CONTAINED = (b"monolithicSparse", b"streamOptimized")
-_VMDK_TYPE = re.compile(rb'createType\s*=\s*"([^"]*)"')
-_VMDK_EXTENT = re.compile(rb"^\s*(?:RW|RDONLY|NOACCESS)\s+\d+\s+(\S+)\s*(.*)$", re.MULTILINE)
-_SECTOR = 512
+_VMDK_EXTENT = re.compile(r"^\s*(?:rw|rdonly|noaccess)\s+\d+\s+(\S+)", re.MULTILINE)
 _SQUASHFS = struct.Struct("<4s24xHH8xQ")  # Magic, version, bytes used.
 _SQUASHFS_VERSION = 4
 
@@ -61,130 +59,171 @@ class Finding:
 # hybrid ISO is a disk.
 CALLED_RAW = frozenset({Kind.RAW, Kind.ROOT_TAR, Kind.SQUASHFS, Kind.ISO})
 UNCHECKED = frozenset({"ami", "ari", "aki"})
+INSPECTED = frozenset({Kind.QCOW2, Kind.VMDK, Kind.VHD, Kind.VHDX, Kind.VDI, Kind.ISO})
 
 
-def check(disk_format: str, head: bytes, tail: bytes, size: int) -> Finding:
+class Inspection:
+    """Of content that comes in blocks, in order. It keeps its beginning and its end."""
+
+    def __init__(self) -> None:
+        self._head, self._tail, self._size = bytearray(), b"", 0
+        self._kind: Kind | None = None
+        self._inspector: FileInspector | None = None
+        self._broken: Exception | None = None
+
+    def eat(self, block: bytes) -> None:
+        self._size += len(block)
+        self._tail = (self._tail + block[-TAIL_BYTES:])[-TAIL_BYTES:]
+        missing = HEAD_BYTES - len(self._head)
+        if missing > 0:
+            self._head += block[:missing]
+            block = block[missing:]
+            if len(self._head) == HEAD_BYTES:
+                self._begin()
+        if block:
+            self._feed(block)
+
+    def claimed(self) -> Kind:
+        """What it claims to be, all of it having come."""
+        if self._kind is None:
+            self._begin()
+        if self._kind is Kind.RAW and self._tail.startswith(VHD_MARK):
+            self._kind, self._inspector = Kind.VHD, _inspector(Kind.VHD)
+            self._feed(self._tail)  # A fixed one's header is its end.
+        return self._kind or Kind.RAW
+
+    def find(self) -> Finding:
+        """What it is, all of it having come. Raises Invalid for a disk that is broken or refers to
+        other files.
+        """
+        kind, head = self.claimed(), bytes(self._head)
+        _require_takeable(head)
+        if kind is Kind.SQUASHFS:
+            _require_squashfs(head, self._size)
+        return Finding(kind, self._virtual_size(kind, self._inspector) if self._inspector else None)
+
+    def _begin(self) -> None:
+        """Its beginning is there: what does it claim to be?"""
+        head = bytes(self._head)
+        self._kind = _claimed(head)
+        if self._kind in INSPECTED:
+            self._inspector = _inspector(self._kind)
+            self._feed(head)
+
+    def _feed(self, block: bytes) -> None:
+        if self._inspector is None or self._broken is not None:
+            return
+        try:
+            self._inspector.eat_chunk(block)
+        except Exception as error:  # noqa: BLE001 - of whatever kind: what it says was not checked
+            self._broken = error
+
+    def _virtual_size(self, kind: Kind, inspector: FileInspector) -> int | None:
+        from oslo_utils.imageutils.format_inspector import (  # noqa: PLC0415 - see _inspector
+            ImageFormatError,
+            SafetyCheckFailed,
+        )
+
+        try:
+            if self._broken is not None:
+                raise ImageFormatError from self._broken
+            inspector.finish()
+            inspector.safety_check()
+            size = inspector.virtual_size
+        except SafetyCheckFailed as cause:
+            why = "; ".join(str(failure) for failure in cause.failures.values())
+            raise _refused(kind, f"is refused: {why}") from cause
+        except (ImageFormatError, struct.error) as cause:
+            raise _refused(kind, "is broken or cut off") from cause
+        if kind is Kind.VMDK and not _stands_alone(inspector):
+            raise _refused(kind, "is refused: it refers to other files")
+        return size or None
+
+
+def check(disk_format: str, inspection: Inspection, size: int) -> Finding:
     """Raises Invalid when the content is not what it is said to be, or would be dangerous."""
-    found = find(head, tail)
-    if disk_format in UNCHECKED:
-        return found
-    fits = found.kind in CALLED_RAW if disk_format == Kind.RAW else found.kind == disk_format
-    if not fits:
-        seen = "nothing known" if found.kind is Kind.RAW else found.kind.value
+    kind = inspection.claimed()
+    fits = kind in CALLED_RAW if disk_format == Kind.RAW else kind == disk_format
+    if not fits and disk_format not in UNCHECKED:
+        seen = "nothing known" if kind is Kind.RAW else kind.value
         raise Invalid(
             f"The image is not what it says: disk_format is {disk_format}, the content is {seen}.",
             field="disk_format",
         )
-    if found.kind is Kind.RAW:
-        return Finding(Kind.RAW, virtual_size=size)
-    if found.kind is Kind.SQUASHFS:
-        _require_whole(head, size)
-    return found
+    found = inspection.find()
+    is_disk = found.kind is Kind.RAW and disk_format not in UNCHECKED
+    return Finding(Kind.RAW, virtual_size=size) if is_disk else found
 
 
-def find(head: bytes, tail: bytes) -> Finding:
-    """What it is. Raises Invalid for a disk that refers to other files."""
-    for mark, finder in _MARKS:
-        if head.startswith(mark):
-            return finder(head)
-    if head[64:68] == b"\x7f\x10\xda\xbe":
-        return Finding(Kind.VDI)
-    if head[0x8001:0x8006] == b"CD001":
-        return Finding(Kind.ISO)
-    if head[TAR_MARK] == b"ustar":
-        return Finding(Kind.ROOT_TAR)
-    if head.startswith(b"conectix") or tail.startswith(b"conectix"):
-        return Finding(Kind.VHD)
-    return Finding(Kind.RAW)
-
-
-def _qcow2(head: bytes) -> Finding:
-    if len(head) < _QCOW2_FEATURES_AT + _QCOW2_FEATURES.size:
-        raise Invalid("The qcow2 header is cut off.", field="disk_format")
-    _, version, backing_at, _, _, virtual_size = _QCOW2_HEADER.unpack_from(head)
-    if version not in (2, 3):
-        raise Invalid(f"qcow2 version {version} is not known.", field="disk_format")
-    if backing_at:
-        raise Invalid("A qcow2 image with a backing file is refused.", field="disk_format")
-    if version == 3:  # noqa: PLR2004 - the version itself
-        (features,) = _QCOW2_FEATURES.unpack_from(head, _QCOW2_FEATURES_AT)
-        if features & ~_QCOW2_HARMLESS:
-            raise Invalid(
-                "A qcow2 image with an external data file or unknown features is refused.",
-                field="disk_format",
-            )
-    return Finding(Kind.QCOW2, virtual_size)
-
-
-def _vmdk_sparse(head: bytes) -> Finding:
-    if len(head) < _VMDK_SPARSE.size:
-        raise Invalid("The VMDK header is cut off.", field="disk_format")
-    _, _, _, capacity, _, descriptor_at, descriptor_size = _VMDK_SPARSE.unpack_from(head)
-    start = descriptor_at * _SECTOR
-    descriptor = head[start : start + descriptor_size * _SECTOR]
-    kind = _VMDK_TYPE.search(descriptor)
-    extents = _VMDK_EXTENT.findall(descriptor)
-    own = all(type_ == b"SPARSE" and b"/" not in name for type_, name in extents)
-    if kind is None or kind.group(1) not in _VMDK_SELF_CONTAINED or not own:
-        raise Invalid("A VMDK image that refers to other files is refused.", field="disk_format")
-    return Finding(Kind.VMDK, capacity * _SECTOR)
-
-
-def _vmdk_text(_head: bytes) -> Finding:
-    raise Invalid("A VMDK image that refers to other files is refused.", field="disk_format")
-
-
-def _squashfs(head: bytes) -> Finding:
-    if len(head) < _SQUASHFS.size:
-        raise Invalid("The squashfs header is cut off.", field="disk_format")
-    _, version, _, _ = _SQUASHFS.unpack_from(head)
-    if version != _SQUASHFS_VERSION:
-        raise Invalid(f"squashfs version {version} is not known.", field="disk_format")
-    return Finding(Kind.SQUASHFS)
-
-
-def _require_whole(head: bytes, size: int) -> None:
-    """A squashfs file says how long it is; a tool may have filled it up to a whole block."""
-    used = _SQUASHFS.unpack_from(head)[3]
-    if used > size:
-        raise Invalid(
-            f"The squashfs file is cut off: it has {size} bytes of {used}.", field="disk_format"
-        )
-
-
-def _gzip(head: bytes) -> Finding:
-    try:
-        begin = zlib.decompressobj(wbits=31).decompress(head, UNPACKED_BYTES)
-    except zlib.error:
-        return Finding(Kind.RAW)
-    return _tar(begin)
-
-
-def _xz(head: bytes) -> Finding:
-    try:
-        begin = lzma.LZMADecompressor().decompress(head, UNPACKED_BYTES)
-    except lzma.LZMAError:
-        return Finding(Kind.RAW)
-    return _tar(begin)
-
-
-def _tar(begin: bytes) -> Finding:
-    return Finding(Kind.ROOT_TAR if begin[TAR_MARK] == b"ustar" else Kind.RAW)
-
-
-def _simply(kind: Kind) -> Callable[[bytes], Finding]:
-    return lambda _head: Finding(kind)
-
-
-_MARKS: tuple[tuple[bytes, Callable[[bytes], Finding]], ...] = (
-    (b"QFI\xfb", _qcow2),
-    (b"KDMV", _vmdk_sparse),
-    (b"# Disk DescriptorFile", _vmdk_text),
-    (b"vhdxfile", _simply(Kind.VHDX)),
-    (b"hsqs", _squashfs),
-    (b"WithoutFreeSpace", _simply(Kind.PLOOP)),
-    (b"WithouFreSpacExt", _simply(Kind.PLOOP)),
-    (b"\x1f\x8b", _gzip),
-    (b"\xfd7zXZ\x00", _xz),
-    (b"\x28\xb5\x2f\xfd", _simply(Kind.ROOT_TAR)),  # Zstandard: what is inside, the host sees.
+_MARKS = (
+    (b"QFI\xfb", Kind.QCOW2),
+    (b"KDMV", Kind.VMDK),
+    (b"vhdxfile", Kind.VHDX),
+    (b"hsqs", Kind.SQUASHFS),
+    (b"WithoutFreeSpace", Kind.PLOOP),
+    (b"WithouFreSpacExt", Kind.PLOOP),
+    (b"\x28\xb5\x2f\xfd", Kind.ROOT_TAR),  # Zstandard: what is inside, the host sees.
+    (VHD_MARK, Kind.VHD),
 )
+_REFUSED = (
+    (b"# disk descriptorfile", "A VMDK image that refers to other files is refused."),
+    (b"qed\0", "A QED image is refused: nobody maintains that format."),
+)
+
+
+def _require_takeable(head: bytes) -> None:
+    for mark, why in _REFUSED:
+        if head[: len(mark)].lower() == mark:
+            raise Invalid(why, field="disk_format")
+
+
+def _claimed(head: bytes) -> Kind:
+    """By its marks."""
+    for mark, kind in _MARKS:
+        if head.startswith(mark):
+            return kind
+    if head[64:68] == b"\x7f\x10\xda\xbe":
+        return Kind.VDI
+    if head[0x8001:0x8006] == b"CD001":
+        return Kind.ISO
+    return Kind.ROOT_TAR if _unpacked(head)[TAR_MARK] == b"ustar" else Kind.RAW
+
+
+def _inspector(kind: Kind) -> FileInspector:
+    """Imported when there is something to inspect: most processes never have."""
+    from oslo_utils.imageutils import format_inspector  # noqa: PLC0415
+
+    return format_inspector.ALL_FORMATS[kind.value]()
+
+
+def _stands_alone(inspector: FileInspector) -> bool:
+    """Glance would take a flat extent of a name without a path; no disk in one file has any."""
+    extents = _VMDK_EXTENT.findall(getattr(inspector, "desc_text", None) or "")
+    return all(kind == "sparse" for kind in extents)
+
+
+def _require_squashfs(head: bytes, size: int) -> None:
+    """A file says how long it is; a tool may have filled it up to a whole block."""
+    if len(head) < _SQUASHFS.size:
+        raise _refused(Kind.SQUASHFS, "is broken or cut off")
+    _, version, _, used = _SQUASHFS.unpack_from(head)
+    if version != _SQUASHFS_VERSION:
+        raise _refused(Kind.SQUASHFS, f"is refused: version {version} is not known")
+    if used > size:
+        raise _refused(Kind.SQUASHFS, f"is cut off: it has {size} bytes of {used}")
+
+
+def _unpacked(head: bytes) -> bytes:
+    """The first bytes of what is inside, where it is compressed."""
+    try:
+        if head.startswith(b"\x1f\x8b"):
+            return zlib.decompressobj(wbits=31).decompress(head, UNPACKED_BYTES)
+        if head.startswith(b"\xfd7zXZ\x00"):
+            return lzma.LZMADecompressor().decompress(head, UNPACKED_BYTES)
+    except (zlib.error, lzma.LZMAError):
+        return b""
+    return head
+
+
+def _refused(kind: Kind, why: str) -> Invalid:
+    return Invalid(f"The {kind.value} image {why}.", field="disk_format")
