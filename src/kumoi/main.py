@@ -70,6 +70,18 @@ COMMANDS = {
         "sudo ./kumoi down --purge",
         needs_root=True,
     ),
+    "backup": Command(
+        "kumoi.cli.backup",
+        "all that the cloud keeps but servers' disks, in one file",
+        "sudo ./kumoi backup /backup/monday.kumoi",
+        needs_root=True,
+    ),
+    "restore": Command(
+        "kumoi.cli.restore",
+        "a cloud as a backup has it",
+        "sudo ./kumoi restore /backup/monday.kumoi",
+        needs_root=True,
+    ),
     "demo": Command(
         "kumoi.cli.demo",
         "start the cloud, push an example, show the verified URL",

@@ -79,6 +79,18 @@ def is_there(host: HostSettings) -> bool:
     return config.file_of(CloudSettings, host.state).exists()
 
 
+def unfinished_restore(host: HostSettings) -> Path:
+    """What `restore` leaves while there is half of the old cloud and half of the restored one."""
+    return host.state / "restore-unfinished"
+
+
+def require_whole(host: HostSettings) -> None:
+    """Raises Conflict when a restore was cut short."""
+    note = unfinished_restore(host)
+    if note.exists():
+        raise Conflict(f"a restore was cut short ({note.read_text()}): call `restore` again")
+
+
 def words(cloud: CloudSettings, host: HostSettings) -> str:
     """What a command line must have to be about this cloud, with a blank before it."""
     name = "" if cloud.name == DEFAULT_NAME else f" --name {cloud.name}"

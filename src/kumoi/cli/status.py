@@ -17,12 +17,14 @@ from rich.table import Table
 
 from kumoi.base.errors import KumoiError
 from kumoi.cli import choice
+from kumoi.cloud.agent.unlisted import unlisted
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords
 from kumoi.hosts.units import control, memory, running, supervisor
 from kumoi.hosts.units.table import all_units
 
 RESTARTS_SHOWN_FROM = 1
+UNKNOWN = "on the host, unknown to the store (docs/guide/operate.md, Restore)"
 WIDTH_ELSEWHERE = 200  # In a pipe a row stays on its line.
 COLOURS = {"running": "green", "starting": "yellow", "waiting": "red"}
 
@@ -52,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     cloud, host = choice.existing(args)
     found = processes(cloud, host)
     hosts, servers, trouble = _ask(cloud, host, found)
+    unknown = [] if trouble else _unknown(host, servers)
     if args.json:
         document = {
             "name": cloud.name,
@@ -59,11 +62,12 @@ def run(args: argparse.Namespace) -> int:
             "processes": [asdict(one) for one in found],
             "hosts": hosts,
             "servers": servers,
+            "unknown": unknown,
             "api_trouble": trouble,
         }
         print(json.dumps(document, indent=2))
     elif found:
-        _show(found, hosts, servers, trouble)
+        _show(found, hosts, servers, unknown, trouble)
     else:
         start = f"sudo ./kumoi up{choice.words(cloud, host)}"
         print(f"The cloud {cloud.name} is down. Start it: {start}")
@@ -143,6 +147,19 @@ def _ask(
     return hosts, servers, ""
 
 
+def _unknown(host: HostSettings, servers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the host keeps of servers that no API lists, as after a restore."""
+    return [
+        {
+            "id": one.id,
+            "name": one.name,
+            "addresses": list(one.addresses),
+            "since": _iso(one.since) if one.since else "",
+        }
+        for one in unlisted(host, {row["id"] for row in servers})
+    ]
+
+
 def admin_entry(cloud: CloudSettings, host: HostSettings) -> dict[str, Any]:
     wanted = clouds_yaml.entries(
         cloud,
@@ -157,6 +174,7 @@ def _show(
     found: list[Process],
     hosts: list[dict[str, Any]],
     servers: list[dict[str, Any]],
+    unknown: list[dict[str, Any]],
     trouble: str,
 ) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH_ELSEWHERE)
@@ -169,6 +187,8 @@ def _show(
         return
     for title, rows in (("host", hosts), ("server", servers)):
         console.print(_plain_table(title, rows) if rows else f"No {title}s")
+    if unknown:
+        console.print(_plain_table(UNKNOWN, unknown))
 
 
 def _process_table(found: list[Process]) -> Table:

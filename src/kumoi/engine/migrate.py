@@ -50,6 +50,11 @@ def keep_private(url: str) -> None:
                 beside.chmod(OWNERS_ONLY)
 
 
+def migration_of(connection: sa.Connection) -> str:
+    """The newest migration that a database has had; empty when none."""
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
 def differences(url: str, metadata: sa.MetaData) -> list[str]:
     """What the tables in the code have and the database lacks, or the other way round. Sorted."""
     looking = engine(url)

@@ -18,6 +18,7 @@ from kumoi.base.process import ProcessFailed, run
 from kumoi.pipeline import environment
 
 TIMEOUT_S = 30.0
+COPY_TIMEOUT_S = 3_600.0  # A whole repository of any size.
 TREE_MAX_BYTES = 1 << 30
 HEADS = "refs/heads/"
 PARSED = "kumoi-parsed"
@@ -74,6 +75,23 @@ def archive(path: Path, commit: str, into: Path) -> None:
             raise
         most = TREE_MAX_BYTES >> 20
         raise TooLarge(f"the commit's files are more than {most} MiB") from cause
+
+
+def save(path: Path, into: Path) -> bool:
+    """Pack all that the repository's names lead to into one file, as git itself finds it while pushes
+    go on. Whether there is anything.
+    """
+    if not git(path, "for-each-ref", "--count=1"):
+        return False
+    argv = ["git", "--git-dir", str(path), "bundle", "create", "--quiet", str(into), "--all"]
+    run(argv, env=ENVIRONMENT, timeout_s=COPY_TIMEOUT_S)
+    return True
+
+
+def load(path: Path, saved: Path) -> None:
+    """Bring what `save` packed into an empty repository."""
+    argv = ["git", "--git-dir", str(path), "fetch", "--quiet", str(saved), "+refs/*:refs/*"]
+    run(argv, env=ENVIRONMENT, timeout_s=COPY_TIMEOUT_S)
 
 
 def git(path: Path, *args: str) -> str:

@@ -73,6 +73,12 @@ def ensure_folders(host: HostSettings) -> None:
 def ensure_repository(host: HostSettings, project_id: str, name: str) -> Path:
     """The bare repository, made at the first push. Safe to repeat, and to be interrupted."""
     path = path_of(host, project_id, name)
+    ensure_bare(host, path)
+    return path
+
+
+def ensure_bare(host: HostSettings, path: Path) -> None:
+    """As above, wherever it stands before it comes to its place."""
     if not (path / "kumoi-ready").exists():
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         git(path, "init", "--quiet", "--bare", "--initial-branch=main", str(path))
@@ -87,7 +93,6 @@ def ensure_repository(host: HostSettings, project_id: str, name: str) -> Path:
         ):
             git(path, "config", key, value)
         (path / "kumoi-ready").touch()
-    return path
 
 
 class Heads:

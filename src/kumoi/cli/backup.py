@@ -1,0 +1,240 @@
+"""`kumoi backup FILE`: all that the control plane keeps, as it was at one moment, in one file.
+
+Roles, pushes and uploads go on meanwhile. Both stores are seen at one moment, in which nobody wrote;
+in the same moment every image's file gets a second name, under the lock by which images come and go:
+what the store names is there. Repositories come after the stores, since git may know more pushes
+than the store, which then begins their runs, but not fewer. What a host keeps (servers' disks) is
+not in it, nor what is made again from the rest. docs/design/0013 says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from kumoi import __version__, config
+from kumoi.base.clock import Clock
+from kumoi.base.errors import Permanent
+from kumoi.cli import choice
+from kumoi.cli.progress import Progress
+from kumoi.cloud.drivers.image import files as image_files
+from kumoi.cloud.store import migrate as cloud_migrate
+from kumoi.cloud.store.migrations import FOLDER as CLOUD_MIGRATIONS
+from kumoi.cloud.store.tables import metadata as cloud_tables
+from kumoi.config import CloudSettings, HostSettings
+from kumoi.engine import copy
+from kumoi.engine.copy import Copied, Store
+from kumoi.engine.db import Database
+from kumoi.hosts import backup_file
+from kumoi.hosts.backup_file import Manifest, StoreFacts
+from kumoi.hosts.install import trees
+from kumoi.pipeline import git
+from kumoi.pipeline.store import migrate as pipeline_migrate
+from kumoi.pipeline.store.migrations import FOLDER as PIPELINE_MIGRATIONS
+from kumoi.pipeline.store.tables import metadata as pipeline_tables
+
+STAGING = ".backup"
+DIRECTORIES = ("pki", "passwords")  # Kept file by file.
+SETTINGS = (config.CLOUD_FILE, config.HOST_FILE)
+STORES, IMAGES, REPOSITORIES = "stores", "images", "git"
+SPARE_BYTES = 16 << 20
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    choice.add_to(parser)
+    parser.add_argument(
+        "file", metavar="FILE", help="a new file; what is there is not written over"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    cloud, host = choice.existing(args)
+    target = Path(args.file).absolute()
+    progress = Progress(Console(stderr=True, quiet=True)) if args.json else Progress()
+    with choice.alone(cloud, host):
+        manifest = make(cloud, host, target, progress)
+    if args.json:
+        print(json.dumps(summary(target, manifest), indent=2))
+    else:
+        progress.say(f"{len(manifest.parts)} parts, {manifest.bytes >> 20} MiB. To restore it:")
+        progress.say(f"  sudo ./kumoi restore{choice.words(cloud, host)} {target}")
+    return 0
+
+
+def stores(cloud: CloudSettings, host: HostSettings) -> list[Store]:
+    """The cloud's first."""
+    return [
+        Store(
+            "cloud",
+            config.cloud_database(cloud, host),
+            cloud_tables,
+            CLOUD_MIGRATIONS,
+            cloud_migrate.upgrade,
+        ),
+        Store(
+            "pipeline",
+            config.pipeline_database(cloud, host),
+            pipeline_tables,
+            PIPELINE_MIGRATIONS,
+            pipeline_migrate.upgrade,
+        ),
+    ]
+
+
+def summary(file: Path, manifest: Manifest) -> dict[str, object]:
+    return {
+        "file": str(file),
+        "cloud": manifest.cloud,
+        "release": manifest.release,
+        "made_at": manifest.made_at,
+        "bytes": manifest.bytes,
+        "parts": len(manifest.parts),
+        "stores": {
+            name: {"migration": one.migration, "epoch": one.epoch, "revision": one.revision}
+            for name, one in manifest.stores.items()
+        },
+    }
+
+
+def make(cloud: CloudSettings, host: HostSettings, target: Path, progress: Progress) -> Manifest:
+    """Raises Conflict when the file is there, Permanent when there is no room."""
+    _require_room(host, target)
+    with staging(host.state / STAGING) as place:
+        with progress.stage("stores, image files"):
+            made_at = Clock().now().isoformat(timespec="seconds")
+            copied = _take(cloud, host, place)
+        with progress.stage("pushed repositories") as stage:
+            stage.note(f"{_pack_repositories(host, place)} packed")
+        parts = [*_files_below(place), *_kept_files(host)]
+        total = sum(path.stat().st_size for _, path in parts)
+        with progress.stage(f"write {target.name}") as stage:
+            counter = counted(total, stage.tell)
+            with backup_file.written(target, counter) as writer:
+                for name, path in parts:
+                    writer.add(name, path)
+                facts = {name: _facts(one) for name, one in copied.items()}
+                manifest = Manifest(
+                    format=backup_file.FORMAT,
+                    release=__version__,
+                    cloud=cloud.name,
+                    state_dir=host.state_dir,
+                    made_at=made_at,
+                    stores=facts,
+                    parts=writer.parts,
+                )
+                writer.finish(manifest)
+            stage.note(f"{total >> 20} MiB")
+    return manifest
+
+
+@contextlib.contextmanager
+def staging(place: Path) -> Iterator[Path]:
+    """A directory for the time being; what a killed command left in it goes first."""
+    trees.remove(place)
+    place.mkdir(mode=0o700)
+    try:
+        yield place
+    finally:
+        trees.remove(place)
+
+
+def counted(total: int, tell: Callable[[str], None]) -> Callable[[int], None]:
+    done = 0
+
+    def more(count: int) -> None:
+        nonlocal done
+        done += count
+        tell(f"{done >> 20} of {total >> 20} MiB")
+
+    return more
+
+
+def _take(cloud: CloudSettings, host: HostSettings, place: Path) -> dict[str, Copied]:
+    """Both stores and the names of images, at one moment."""
+    (place / STORES).mkdir()
+    (place / IMAGES).mkdir()
+    wanted = stores(cloud, host)
+    with contextlib.ExitStack() as open_ones:
+        databases = []
+        for one in wanted:
+            database = Database(one.url, wake_dir=host.wake_dir)
+            open_ones.callback(database.close)
+            databases.append(database)
+        host.image_dir.mkdir(exist_ok=True)
+        with contextlib.ExitStack() as images:
+            images.enter_context(image_files.lock(host.image_dir))
+
+            def link_images() -> None:
+                for path in host.image_dir.iterdir():
+                    if not path.name.startswith("."):
+                        os.link(path, place / IMAGES / path.name)
+                images.close()
+
+            with copy.frozen(databases, link_images) as connections:
+                return {
+                    one.name: copy.save(connection, one, place / STORES / f"{one.name}.db")
+                    for one, connection in zip(wanted, connections, strict=True)
+                }
+
+
+def _pack_repositories(host: HostSettings, place: Path) -> int:
+    """How many. One that nothing was pushed to is made again by the first push."""
+    packed = 0
+    for path in sorted((host.state / REPOSITORIES).glob("*/*.git")):
+        into = place / REPOSITORIES / path.parent.name / f"{path.stem}.bundle"
+        into.parent.mkdir(parents=True, exist_ok=True)
+        packed += git.save(path, into)
+    return packed
+
+
+def _kept_files(host: HostSettings) -> list[tuple[str, Path]]:
+    """Settings, certificates, keys and passwords, each replaced as a whole by whoever writes it."""
+    found = [(path.name, path) for path in (host.state / name for name in SETTINGS)]
+    for name in DIRECTORIES:
+        below = _files_below(host.state / name)
+        found += [(f"{name}/{inner}", path) for inner, path in below]
+    return found
+
+
+def _files_below(top: Path) -> list[tuple[str, Path]]:
+    """But for drafts."""
+    return [
+        (str(path.relative_to(top)), path)
+        for path in sorted(top.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    ]
+
+
+def _facts(one: Copied) -> StoreFacts:
+    return StoreFacts(migration=one.migration, epoch=one.epoch, revision=one.revision)
+
+
+def _require_room(host: HostSettings, target: Path) -> None:
+    """Raises Permanent, before anything is written."""
+    copies = _size(host.state / REPOSITORIES)
+    copies += sum(_size(path) for path in host.state.glob("*.db*"))
+    kept = copies + _size(host.image_dir)
+    if not target.parent.is_dir():
+        raise Permanent(f"{target.parent} is no directory")
+    same = host.state.stat().st_dev == target.parent.stat().st_dev
+    for place, needed in ((target.parent, kept + copies * same), (host.state, copies)):
+        free = shutil.disk_usage(place).free
+        if free < needed + SPARE_BYTES:
+            raise Permanent(
+                f"{place} has {free >> 20} MiB free, and the backup needs up to "
+                f"{(needed + SPARE_BYTES) >> 20} MiB there"
+            )
+
+
+def _size(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
