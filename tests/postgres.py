@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -20,17 +23,54 @@ from kumoi.base.ids import new_hex_id
 from kumoi.base.process import run
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
+ENDS_S = 10.0
 UNPRIVILEGED = "postgres"  # Debian's package makes this user; the server refuses to run as root.
 
 
 @contextlib.contextmanager
 def running_postgres() -> Iterator[str]:
     """Start a server, give its SQLAlchemy URL, stop it and remove all of it."""
-    with _home() as home:
-        data = home / "data"
-        _command("initdb", "-D", data, "-U", "kumoi", "--auth=trust", "-E", "UTF8", "--no-sync")
-        with _started(home):
-            yield f"postgresql+psycopg://kumoi@/postgres?host={home}"
+    with own_postgres() as server:
+        yield server.url
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """One that a test may kill. `start` brings it back as a supervisor would."""
+
+    home: Path
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://kumoi@/postgres?host={self.home}"
+
+    @property
+    def libpq_url(self) -> str:
+        return self.url.replace("+psycopg", "")
+
+    def start(self) -> None:
+        _start(self.home)
+
+    def kill(self) -> None:
+        """SIGKILL to the postmaster; returns when all that it had started has ended after it."""
+        told = self.home / "data/postmaster.pid"
+        pid = int(told.read_text().split()[0])
+        started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        handles = [os.pidfd_open(int(child)) for child in (str(pid), *started)]
+        os.kill(pid, signal.SIGKILL)
+        for handle in handles:
+            if not select.select([handle], [], [], ENDS_S)[0]:
+                raise TimeoutError("a process of PostgreSQL outlives its postmaster")
+            os.close(handle)
+        for lock in (told, self.home / ".s.PGSQL.5432.lock"):
+            lock.unlink()  # Until somebody has reaped it, its number keeps the next one away.
+
+
+@contextlib.contextmanager
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server for one test file, which it may kill. Removed at the end, running or not."""
+    with _initialised() as home, _started(home):
+        yield PostgresServer(home)
 
 
 @contextlib.contextmanager
@@ -65,17 +105,30 @@ def _home() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def _initialised() -> Iterator[Path]:
+    with _home() as home:
+        data = home / "data"
+        _command("initdb", "-D", data, "-U", "kumoi", "--auth=trust", "-E", "UTF8", "--no-sync")
+        yield home
+
+
+@contextlib.contextmanager
 def _started(home: Path) -> Iterator[None]:
+    _start(home)
+    try:
+        yield
+    finally:
+        if (home / "data/postmaster.pid").exists():
+            _command("pg_ctl", "-D", home / "data", "-w", "-m", "immediate", "stop")
+
+
+def _start(home: Path) -> None:
     options = (
         f"-c listen_addresses= -c unix_socket_directories={home} -c fsync=off "
         "-c max_connections=200 -c shared_buffers=16MB"
     )
     data = home / "data"
     _command("pg_ctl", "-D", data, "-w", "-t", "30", "-l", home / "log", "-o", options, "start")
-    try:
-        yield
-    finally:
-        _command("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
 
 
 @contextlib.contextmanager

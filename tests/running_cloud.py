@@ -189,7 +189,7 @@ def _serving(services: Services, port: int, host_port: int) -> Iterator[None]:
 
 
 async def _serve(services: Services, port: int, host_port: int) -> None:
-    alarm = Alarm(services.database.listen())
+    alarm = Alarm(services.database.listen)
     hosts = host_app(services, alarm, identify=lambda http: http.headers[HOST_HEADER])
     with contextlib.suppress(asyncio.CancelledError):
         async with asyncio.TaskGroup() as tasks:
@@ -198,7 +198,7 @@ async def _serve(services: Services, port: int, host_port: int) -> None:
             tasks.create_task(serve(Listener(apis, "127.0.0.1", port)))
             hosts = Listening(hosts, [HOST])
             tasks.create_task(serve(Listener(hosts, "127.0.0.1", host_port)))
-    alarm.close()
+    await alarm.close()
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:

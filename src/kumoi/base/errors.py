@@ -13,6 +13,8 @@
     │   ├── TooLarge          the body is larger than allowed
     │   └── RateLimited       too many attempts; `retry_after_s` says when again
     ├── Transient         background work: try again after `retry_after_s`
+    │   ├── StoreLost         the database has gone away; nothing was changed
+    │   └── OutcomeUnknown    it went away during a commit: look before you try again
     ├── Permanent         background work: trying again will not help; the text is shown to operators
     └── Bug               cannot happen; it is logged with its chain and pages
 
@@ -132,6 +134,14 @@ class Transient(KumoiError):
     ) -> None:
         super().__init__(message, code=code)
         self.retry_after_s = retry_after_s
+
+
+class StoreLost(Transient):
+    code = "store.lost"
+
+
+class OutcomeUnknown(Transient):
+    code = "store.outcome_unknown"
 
 
 class Permanent(KumoiError):

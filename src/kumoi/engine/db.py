@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,36 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.types import TypeDecorator
 
-from kumoi.base.errors import Invalid, Transient
+from kumoi.base.errors import Invalid, OutcomeUnknown, StoreLost, Transient
 from kumoi.engine import sqlite
-from kumoi.engine.wake import CHANNEL, Listener, PostgresWake, Wake
+from kumoi.engine.outage import Outage
+from kumoi.engine.wake import CHANNEL, CONNECT, Listener, PostgresWake, Wake
 
 WRITER_LOCK = 0x6B756D6F69  # "kumoi"
 BUSY_TIMEOUT_MS = 10_000
+OUTAGE_WAIT_S = 10.0  # Longer than a server takes that is started again.
 POOL_SIZE = 16
+
+# What PostgreSQL calls errors.
+GOING_DOWN = "57P"  # It shuts down, it crashed, or it does not serve yet.
+READ_ONLY = "25006"  # It was the primary, and is no more.
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """How a transaction begins, and how it tells listeners from within; empty where it does not."""
+
+    read: str
+    write: str
+    wake: str
+
+
+SQLITE = _Words("BEGIN", "BEGIN IMMEDIATE", "")
+POSTGRESQL = _Words(
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    f"BEGIN; SELECT pg_advisory_xact_lock({WRITER_LOCK})",
+    f"NOTIFY {CHANNEL}",
+)
 
 
 class Timestamp(TypeDecorator[datetime]):
@@ -71,6 +95,10 @@ def _json_from_text(text: str | None) -> Any:
 class Database:
     """`url` is SQLAlchemy's: `sqlite:///path` or `postgresql+psycopg://…`. `wake_dir` holds the
     sockets of SQLite's wake-ups and is not used on PostgreSQL.
+
+    A PostgreSQL that has gone away is waited for where a transaction begins, for OUTAGE_WAIT_S at
+    most. A transaction that it went away from raises: StoreLost when nothing was kept, and
+    OutcomeUnknown when nobody knows.
     """
 
     def __init__(self, url: str, *, wake_dir: Path) -> None:
@@ -80,15 +108,18 @@ class Database:
         self.wake: Wake | PostgresWake = (
             Wake(wake_dir) if self.is_sqlite else PostgresWake(_libpq_url(self.url))
         )
+        self._words = SQLITE if self.is_sqlite else POSTGRESQL
+        self._outage = Outage(wait_s=OUTAGE_WAIT_S)
         self._writer = threading.Lock()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent look. Nothing written inside is kept."""
-        with self.engine.connect() as connection:
-            if not self.is_sqlite:
-                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        with self._transaction("read from the store", self._words.read) as connection:
             yield connection
+            if not self.is_sqlite:  # A ROLLBACK would end prepared statements too.
+                with contextlib.suppress(sa.exc.DBAPIError):
+                    connection.commit()
 
     @contextlib.contextmanager
     def write(self, *, wakes: bool = True) -> Iterator[Connection]:
@@ -97,23 +128,43 @@ class Database:
 
         Raises Transient when another process keeps writing for longer than BUSY_TIMEOUT_MS.
         """
-        with self._writer, self.engine.connect() as connection:
-            connection.info["writing"] = True
-            try:
-                with connection.begin():
-                    if not self.is_sqlite:
-                        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
-                    yield connection
-                    if wakes and not self.is_sqlite:
-                        connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
-            except sa.exc.OperationalError as cause:
-                raise Transient("write to the store") from cause
-            except sa.exc.DataError as cause:
-                raise Invalid("a value is too long or too large to be kept") from cause
-            finally:
-                connection.info["writing"] = False
+        words = self._words
+        with (
+            self._writer,
+            self._transaction("write to the store", words.write) as connection,
+        ):
+            yield connection
+            if wakes and words.wake:
+                connection.exec_driver_sql(words.wake)
+            _commit(connection)
         if wakes:
             self.wake.ring()
+
+    @contextlib.contextmanager
+    def _transaction(self, what: str, begin: str) -> Iterator[Connection]:
+        """Rolled back at the end. What the database says is wrong becomes an error of ours."""
+        with _named(what):
+            connection = self._begin(what, begin)
+            try:
+                yield connection
+            finally:
+                with contextlib.suppress(sa.exc.DBAPIError):  # Gone: so is its transaction.
+                    connection.close()
+
+    def _begin(self, what: str, begin: str) -> Connection:
+        """A connection that has said `begin`. Raises StoreLost when there is none for too long."""
+        while True:
+            try:
+                connection = _begun(self.engine, begin)
+            except sa.exc.OperationalError as cause:
+                connects = cause.statement is None
+                if self.is_sqlite or not (connects or cause.connection_invalidated):
+                    raise
+                if not self._outage.goes_on():
+                    raise StoreLost(what) from cause
+            else:
+                self._outage.is_over()
+                return connection
 
     def listen(self) -> Listener:
         """Readable whenever somebody, here or in another process, has written."""
@@ -121,6 +172,44 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _begun(engine: Engine, begin: str) -> Connection:
+    connection = engine.connect()
+    try:
+        connection.exec_driver_sql(begin)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _commit(connection: Connection) -> None:
+    """Raises OutcomeUnknown when the connection breaks meanwhile: it may be kept, or not."""
+    try:
+        connection.commit()
+    except BaseException as cause:
+        connection.rollback()  # Or SQLAlchemy's pool takes it for ended.
+        if not (isinstance(cause, sa.exc.DBAPIError) and cause.connection_invalidated):
+            raise
+        raise OutcomeUnknown("the store went away while it was told to keep a change") from cause
+
+
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Errors of the database and its driver, in our words."""
+    try:
+        yield
+    except sa.exc.DataError as cause:
+        raise Invalid("a value is too long or too large to be kept") from cause
+    except sa.exc.DBAPIError as cause:
+        if cause.connection_invalidated:
+            raise StoreLost(what) from cause
+        if isinstance(cause, sa.exc.OperationalError):
+            raise Transient(what) from cause
+        raise
+    except sa.exc.TimeoutError as cause:
+        raise Transient(f"{what}: all connections are busy") from cause
 
 
 def _sqlite_engine(url: sa.URL) -> Engine:
@@ -143,16 +232,28 @@ def _sqlite_engine(url: sa.URL) -> Engine:
         ):
             raw.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(engine, "begin")
-    def _begun(connection: Connection) -> None:
-        writing = connection.info.get("writing", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
     return engine
 
 
 def _postgres_engine(url: sa.URL) -> Engine:
-    return sa.create_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True)
+    """Its connections are in autocommit, as SQLite's: we say BEGIN ourselves."""
+    engine = sa.create_engine(
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_SIZE,
+        pool_timeout=BUSY_TIMEOUT_MS / 1000,
+        isolation_level="AUTOCOMMIT",
+        connect_args={**CONNECT, "options": f"-c lock_timeout={BUSY_TIMEOUT_MS}"},
+    )
+
+    @event.listens_for(engine, "handle_error")
+    def _failed(context: sa.engine.ExceptionContext) -> None:
+        """What the server says as it goes down comes before the connection is seen to be closed."""
+        state = str(getattr(context.original_exception, "sqlstate", None) or "")
+        if state.startswith(GOING_DOWN) or state == READ_ONLY:
+            context.is_disconnect = True
+
+    return engine
 
 
 def _libpq_url(url: sa.URL) -> str:

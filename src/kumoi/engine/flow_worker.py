@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from kumoi.base import log
+from kumoi.base.backoff import Backoff
 from kumoi.base.clock import Clock
 from kumoi.engine import holder
 from kumoi.engine.db import Database
@@ -28,7 +29,8 @@ from kumoi.engine.wake import Alarm
 LEASE_TTL_S = 10.0
 STEP_RUN_MAX_S = 120.0  # One call of a step; longer than this and its lease is not renewed.
 IDLE_MAX_S = LEASE_TTL_S / 3  # Leases are renewed as often.
-FULL_WAIT_S = 0.2  # All workers busy, or the store was.
+FULL_WAIT_S = 0.2  # All workers are busy.
+AGAIN = Backoff(first_s=0.2, most_s=10.0)
 UNKNOWN_TOLD_MAX = 50
 
 Makers = Mapping[Kind[Any], Callable[[Any], object]]
@@ -47,11 +49,12 @@ class Flows:
         self._unknown: set[tuple[Any, ...]] = set()  # What the log has been told of.
         self._held: dict[str, float] = {}  # Lease tokens in use, since when.
         self._renewed_s = clock.monotonic()
+        self._freed = False  # What killed workers held.
+        self._failures = 0
 
     async def run(self, *, workers: int) -> None:
         """Until cancelled: keep up to `workers` steps running. Steps that run finish first."""
-        alarm = Alarm(self._database.listen())
-        await asyncio.to_thread(self._free_the_dead)
+        alarm = Alarm(self._database.listen)
         with ThreadPoolExecutor(workers, "flow") as pool:
             try:
                 while True:
@@ -59,20 +62,28 @@ class Flows:
                     idle_s = await asyncio.to_thread(self._round, pool, workers)
                     await alarm.wait(idle_s, after=seen)
             finally:
-                alarm.close()
+                await alarm.close()
 
     def _round(self, pool: ThreadPoolExecutor, workers: int) -> float:
         """Renew our leases, start what is due and free; how long nothing more can be done."""
         try:
+            if not self._freed:
+                self._free_the_dead()
+                self._freed = True
             self._renew()
+            idle_s = FULL_WAIT_S
             while len(self._held) < workers:
                 row = self._claim()
                 if row is None:
-                    return self._idle_s()
+                    idle_s = self._idle_s()
+                    break
                 pool.submit(self._work, row)
+            self._failures = 0
         except Exception as error:  # noqa: BLE001 - the engine's loop
             log.failure("flow.round_failed", error)
-        return FULL_WAIT_S
+            self._failures += 1
+            return AGAIN.after(self._failures)
+        return idle_s
 
     def advance(self) -> bool:
         """Run one step of one flow that is due; false when none is."""

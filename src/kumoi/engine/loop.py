@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from kumoi.base import log
 from kumoi.base.backoff import Backoff
 from kumoi.base.clock import Clock
-from kumoi.base.errors import Transient
+from kumoi.base.errors import StoreLost, Transient
 from kumoi.engine import holder, lease
 from kumoi.engine.db import Database
 from kumoi.engine.wake import Alarm
@@ -59,7 +59,7 @@ class Loop:
 async def run(loop: Loop, database: Database, clock: Clock) -> None:
     """Until cancelled."""
     token = holder.new_token()
-    alarm = Alarm(database.listen())
+    alarm = Alarm(database.listen)
     loop.poke.bind(alarm)
     failures = 0
     try:
@@ -74,12 +74,16 @@ async def run(loop: Loop, database: Database, clock: Clock) -> None:
                 failures += 1
                 pause_s = _pause_s(failures, error)
                 log.failure("loop.failed", error, loop=loop.name, pause_s=pause_s)
-                await asyncio.sleep(pause_s)
+                if isinstance(error, StoreLost):  # Heard again, it is back.
+                    await alarm.wait(pause_s, after=seen)
+                else:
+                    await asyncio.sleep(pause_s)
                 continue
             await alarm.wait(loop.interval_s, after=seen)
     finally:
-        alarm.close()
-        await asyncio.to_thread(_release, loop, database, token)
+        await alarm.close()
+        with contextlib.suppress(Transient):  # Then it runs out.
+            await asyncio.to_thread(_release, loop, database, token)
 
 
 def _claim(loop: Loop, database: Database, clock: Clock, token: str) -> bool:

@@ -2,7 +2,8 @@
 latency, nothing else, since every listener looks for itself at its own interval too.
 
 On SQLite each listener owns a datagram socket in one directory and a writer pokes them all. On
-PostgreSQL it is LISTEN and NOTIFY. Either way a listener is a file descriptor that turns readable.
+PostgreSQL it is LISTEN and NOTIFY. Either way a listener is a file descriptor that turns readable,
+and an Alarm gets itself a new one when the database that it listened to went away.
 """
 
 from __future__ import annotations
@@ -12,20 +13,35 @@ import contextlib
 import os
 import secrets
 import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 
+from kumoi.base import log
+from kumoi.base.backoff import Backoff
+from kumoi.base.errors import StoreLost
+
 CHANNEL = "kumoi_wake"
 DRAIN_MAX = 1_000
+AGAIN = Backoff(first_s=0.05, most_s=1.0)
+
+# For libpq: a server whose machine is gone is found out within seconds.
+CONNECT: dict[str, int] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 
 
 class Listener(Protocol):
     def fileno(self) -> int: ...
 
     def drain(self) -> None:
-        """Forget the hints that have arrived."""
+        """Forget the hints that have arrived. Raises StoreLost when no more will come."""
 
     def close(self) -> None: ...
 
@@ -90,34 +106,74 @@ class _DatagramListener:
 
 class _PostgresListener:
     def __init__(self, url: str) -> None:
-        self._connection = psycopg.connect(url, autocommit=True)
-        self._connection.execute(f"LISTEN {CHANNEL}")
+        connect: dict[str, Any] = {**CONNECT}
+        try:
+            self._connection = psycopg.connect(url, autocommit=True, **connect)
+            self._connection.execute(f"LISTEN {CHANNEL}")
+            self._descriptor = self._connection.fileno()
+        except psycopg.OperationalError as cause:
+            raise StoreLost("listen to the store") from cause
 
     def fileno(self) -> int:
-        return self._connection.fileno()
+        return self._descriptor
 
     def drain(self) -> None:
-        for _ in self._connection.notifies(timeout=0):
-            pass
+        try:
+            for _ in self._connection.notifies(timeout=0):
+                pass
+        except psycopg.OperationalError as cause:
+            raise StoreLost("listen to the store") from cause
 
     def close(self) -> None:
         self._connection.close()
 
 
 class Alarm:
-    """A listener that any number of coroutines wait for. `count` is the hints so far: read it
-    before you look, and wait for one `after` it, so that none is lost in between.
+    """What any number of coroutines wait for. `count` is the hints so far: read it before you look,
+    and wait for one `after` it, so that none is lost in between.
+
+    It listens from shortly after it is made, and again after the database was away; each time it
+    rings, since what was written before was not heard.
     """
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listen: Callable[[], Listener]) -> None:
         self.count = 0
-        self._listener = listener
         self._rung = asyncio.Event()
-        asyncio.get_running_loop().add_reader(listener.fileno(), self._hear)
+        self._listening = asyncio.create_task(self._listen(listen), name="alarm")
 
-    def _hear(self) -> None:
-        self._listener.drain()
+    async def _listen(self, listen: Callable[[], Listener]) -> None:
+        failures = 0
+        while True:
+            try:
+                listener = await asyncio.to_thread(listen)
+            except StoreLost:
+                failures += 1
+            else:
+                await self._hear(listener)
+                log.warning("store.not_heard")
+                failures = 1
+            await asyncio.sleep(AGAIN.after(failures))
+
+    async def _hear(self, listener: Listener) -> None:
+        """Until the listener hears nothing more."""
+        loop, deaf = asyncio.get_running_loop(), asyncio.Event()
+        descriptor = listener.fileno()
+
+        def hear() -> None:
+            try:
+                listener.drain()
+            except StoreLost:
+                loop.remove_reader(descriptor)
+                deaf.set()
+            self.ring()
+
+        loop.add_reader(descriptor, hear)
         self.ring()
+        try:
+            await deaf.wait()
+        finally:
+            loop.remove_reader(descriptor)
+            listener.close()
 
     def ring(self) -> None:
         """A hint from within this process, in the event loop's own thread."""
@@ -126,13 +182,17 @@ class Alarm:
         self._rung = asyncio.Event()
 
     async def wait(self, timeout_s: float, *, after: int) -> None:
-        """Until a hint after the given count has arrived, or the time is up."""
+        """Until a hint after the given count has arrived, or the time is up. Raises what made it
+        impossible to listen, other than a database that is away.
+        """
+        if self._listening.done():
+            self._listening.result()
         if self.count > after:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._rung.wait()
 
-    def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._listener.fileno())
-        self._listener.close()
+    async def close(self) -> None:
+        self._listening.cancel()
+        await asyncio.gather(self._listening, return_exceptions=True)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from kumoi.base.clock import Clock
-from kumoi.base.errors import NotFound, Permanent
+from kumoi.base.errors import NotFound, Permanent, Transient
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import loop
 from kumoi.engine.db import Database
@@ -80,7 +80,7 @@ async def serve_with(
         cloud, host, database, clock, open_cloud, began_at=clock.now(), script=this_release()
     )
     flows = Flows(database, clock, kinds(means))
-    alarm = Alarm(database.listen())
+    alarm = Alarm(database.listen)
     app = application(Pipeline(cloud, host, database, clock, identity, heads, alarm), ROUTES)
     listener = Listener(app, cloud.public_address, cloud.pipeline_port, certificates)
     loops = (
@@ -96,7 +96,7 @@ async def serve_with(
             for each in loops:
                 group.create_task(loop.run(each, database, clock))
     finally:
-        alarm.close()
+        await alarm.close()
 
 
 def kinds(means: pipeline_run.Means) -> Makers:
@@ -139,7 +139,7 @@ async def answer_hooks(
                 said = await asyncio.to_thread(_began, cloud, database, heads, lines)
                 writer.write("".join(f"{line}\n" for line in said).encode())
                 await writer.drain()
-        except (TimeoutError, OSError, ValueError):
+        except (TimeoutError, OSError, ValueError, Transient):
             return  # The hook says so itself; the run begins all the same.
         finally:
             writer.close()

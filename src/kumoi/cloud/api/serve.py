@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 
 from kumoi.base import log
+from kumoi.base.backoff import Backoff
 from kumoi.base.clock import Clock
+from kumoi.base.errors import Transient
 from kumoi.cloud.api.app import App
 from kumoi.cloud.api.compute.routes import SERVICE as COMPUTE
 from kumoi.cloud.api.host.app import host_app
@@ -29,6 +31,7 @@ from kumoi.engine.serving import serve as serve_listener
 from kumoi.engine.wake import Alarm
 
 REVOCATIONS_INTERVAL_S = 10.0
+AGAIN = Backoff(first_s=0.1, most_s=2.0)
 SERVICES = (IDENTITY, IMAGE, NETWORK, COMPUTE)
 
 
@@ -54,8 +57,8 @@ def signing_keys(host: HostSettings) -> SigningKeys:
 async def serve(cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock) -> None:
     """Until cancelled."""
     services = build_services(cloud, host, database, clock)
-    await asyncio.to_thread(_learn_revoked, services)  # Before anything is served.
-    alarm = Alarm(database.listen())
+    alarm = Alarm(database.listen)
+    await _learn_revoked(services, alarm)  # Before anything is served.
     pki = host.pki_dir
     server = Certificates(pki / "api.crt", pki / "api.key")
     hosts = Certificates(pki / "api.crt", pki / "api.key", client_ca=pki / "ca.crt")
@@ -80,14 +83,13 @@ async def serve(cloud: CloudSettings, host: HostSettings, database: Database, cl
                 )
             )
     finally:
-        alarm.close()
+        await alarm.close()
 
 
 async def watch_revocations(services: Services, alarm: Alarm) -> None:
     """Learn what other processes revoked, as soon as they say so."""
     while True:
-        seen = alarm.count
-        await asyncio.to_thread(_learn_revoked, services)
+        seen = await _learn_revoked(services, alarm)
         await alarm.wait(REVOCATIONS_INTERVAL_S, after=seen)
 
 
@@ -101,6 +103,21 @@ async def watch_keys(services: Services) -> None:
             log.failure("signing_key.not_read", error)  # Those known go on.
 
 
-def _learn_revoked(services: Services) -> None:
+async def _learn_revoked(services: Services, alarm: Alarm) -> int:
+    """As soon as the store can be read; the alarm's count just before."""
+    failures = 0
+    while True:
+        seen = alarm.count
+        try:
+            await asyncio.to_thread(_load_revoked, services)
+        except Transient as error:
+            failures += 1
+            log.failure("revocations.not_learned", error)
+            await alarm.wait(AGAIN.after(failures), after=seen)
+        else:
+            return seen
+
+
+def _load_revoked(services: Services) -> None:
     with services.database.read() as connection:
         revocation.refresh(connection, services.tokens, services.clock.now())

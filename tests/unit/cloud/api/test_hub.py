@@ -37,7 +37,7 @@ def woken(database: Database, since: Position, *after: Callable[[], object]) -> 
     """Which of two hosts that have read as far as `since` hear, and before when something happens."""
 
     async def listen() -> set[str]:
-        alarm = Alarm(database.listen())
+        alarm = Alarm(database.listen)
         hub = Hub(database, alarm)
         waiting = {
             name: asyncio.create_task(hub.wait(topic(name), since, LONG_S))
@@ -53,7 +53,7 @@ def woken(database: Database, since: Position, *after: Callable[[], object]) -> 
         for task in waiting.values():
             task.cancel()
         await asyncio.gather(*waiting.values(), return_exceptions=True)
-        alarm.close()
+        await alarm.close()
         return heard
 
     return asyncio.run(listen())
