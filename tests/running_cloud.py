@@ -22,7 +22,6 @@ from openstack.connection import Connection
 from kumoi.base.clock import Clock
 from kumoi.base.secret import Secret
 from kumoi.cloud.api import serve as api_serve
-from kumoi.cloud.api.app import App
 from kumoi.cloud.api.host.app import host_app
 from kumoi.cloud.api.host.routes import SERVICE as HOST
 from kumoi.cloud.api.services import Services
@@ -32,7 +31,7 @@ from kumoi.cloud.hostapi.messages import Power, State
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
-from kumoi.engine.serving import Listener, serve
+from kumoi.engine.http.serving import Listener, serve
 from kumoi.engine.wake import Alarm
 from tests.told import Listening
 
@@ -194,7 +193,7 @@ async def _serve(services: Services, port: int, host_port: int) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(api_serve.watch_revocations(services, alarm))
-            apis = Listening(App(services, api_serve.SERVICES), api_serve.SERVICES)
+            apis = Listening(api_serve.app(services), api_serve.SERVICES)
             tasks.create_task(serve(Listener(apis, "127.0.0.1", port)))
             hosts = Listening(hosts, [HOST])
             tasks.create_task(serve(Listener(hosts, "127.0.0.1", host_port)))

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kumoi.cloud.api.routing import Router, Service
+from kumoi.engine.http.routing import Router
+from kumoi.engine.http.service import Service
 
 TOLD: set[str] = set()
 REFUSED, NOT_IMPLEMENTED = 400, 501

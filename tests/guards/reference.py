@@ -16,17 +16,19 @@ from pathlib import Path
 import kumoi
 from kumoi.base import errors as base_errors
 from kumoi.base.errors import KumoiError
-from kumoi.cloud.api import errors as api_errors
 from kumoi.cloud.api.host.routes import SERVICE as HOST
-from kumoi.cloud.api.routing import OPEN, Service
 from kumoi.cloud.api.serve import SERVICES
 from kumoi.config import CLOUD_FILE, HOST_FILE, CloudSettings, HostSettings
-from kumoi.pipeline.api.routes import ROUTES as PIPELINE_ROUTES
+from kumoi.engine.http import errors as http_errors
+from kumoi.engine.http.routing import KNOWN, OPEN, Route
+from kumoi.engine.http.service import Service
+from kumoi.pipeline.api.routes import SERVICES as PIPELINE_SERVICES
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 RULES = {
     "anybody": "anybody with a valid token",
+    "bool": "any role in the project",
     "reader": "`reader`, `member` or `admin` in the project",
     "member": "`member` or `admin` in the project",
     "admin": "`admin`",
@@ -77,27 +79,32 @@ def errors() -> str:
 
 def routes() -> str:
     rows = [
-        f"| {route.method} | `/{service.prefix}{route.path}` | `{route.policy}` "
+        f"| {route.method} | `{_path(service, route)}` | `{route.policy}` | {_caller(route)} "
         f"| {'.'.join(map(str, route.since)) if route.since else ''} |"
-        for service in (*SERVICES, HOST)
+        for service in (*SERVICES, HOST, *PIPELINE_SERVICES)
         for route in service.routes
-    ]
-    rows += [
-        f"| {route.method} | `{route.path}` | pipeline: {route.policy} | |"
-        for route in PIPELINE_ROUTES
     ]
     return _page(
         "Routes",
         f"Those of the OpenStack services, of the host API (`/host`, with a host's certificate), and "
-        f"of the pipeline on its own port. `{OPEN}` needs no token.",
-        ["method", "path", "policy", "since"],
+        f"of the pipeline on its own port. `{OPEN}` asks nobody who calls; `{KNOWN}` is for whoever "
+        f"is known by what the column names.",
+        ["method", "path", "policy", "caller by", "since"],
         rows,
     )
 
 
+def _path(service: Service, route: Route) -> str:
+    return f"/{service.prefix}{route.path}".replace("//", "/")
+
+
+def _caller(route: Route) -> str:
+    return "" if route.policy == OPEN else route.scheme
+
+
 def policies() -> str:
     rows = []
-    for service in SERVICES:
+    for service in (*SERVICES, *PIPELINE_SERVICES):
         for name, rule in sorted(service.policies.items()):
             used = sum(one.policy == name for one in service.routes)
             rows.append(f"| `{name}` | {RULES.get(rule.__name__, rule.__name__)} | {used} |")
@@ -111,7 +118,7 @@ def policies() -> str:
 
 
 def services() -> tuple[Service, ...]:
-    return SERVICES
+    return (*SERVICES, *PIPELINE_SERVICES)
 
 
 def codes_in_source() -> dict[str, Said]:
@@ -174,8 +181,8 @@ def _kinds(top: type[KumoiError]) -> Iterator[type[KumoiError]]:
 
 
 def _status(kind: type[KumoiError]) -> str:
-    near = [one for one in inspect.getmro(kind) if one in api_errors.STATUS]
-    return str(api_errors.STATUS[near[0]]) if near and kind is not KumoiError else ""
+    near = [one for one in inspect.getmro(kind) if one in http_errors.STATUS]
+    return str(http_errors.STATUS[near[0]]) if near and kind is not KumoiError else ""
 
 
 def _drawn() -> dict[str, str]:

@@ -17,9 +17,10 @@ import pytest
 import sqlalchemy as sa
 from openstack.connection import Connection
 
-from kumoi.cloud.api.routing import OPEN, Route, Service
 from kumoi.cloud.api.serve import SERVICES
 from kumoi.cloud.store.tables import metadata
+from kumoi.engine.http.routing import OPEN, Route
+from kumoi.engine.http.service import Service
 from tests.running_cloud import RunningCloud
 from tests.told import UNTOLD
 

@@ -1,7 +1,7 @@
 """Every error of ours, in one tree. Who catches what:
 
     KumoiError            has a stable code, a message for people, and fields for machines
-    ├── UserError         the caller can mend it; api/errors.py alone gives it a status and an envelope
+    ├── UserError         the caller can mend it; engine/http/errors.py alone gives it a status
     │   ├── Invalid           a value is wrong; `field` names it
     │   ├── Unauthenticated   who are you?
     │   ├── Forbidden         you may not

@@ -12,16 +12,17 @@ import hashlib
 import hmac
 import secrets
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kumoi.base.clock import Clock
-from kumoi.base.errors import Forbidden, RateLimited, Transient, Unauthenticated
+from kumoi.base.errors import Forbidden, Transient, Unauthenticated
 from kumoi.base.ids import is_uuid
 from kumoi.base.secret import Secret
+from kumoi.engine.http.limits import Attempts
 from kumoi.pipeline.cloud import OpenStack, asked
 from kumoi.pipeline.store.repository import Delegation, Repository
 
@@ -30,12 +31,10 @@ if TYPE_CHECKING:
 
 CACHE_TTL_S = 60.0
 CACHE_MAX = 1_000
-SOURCES_MAX = 10_000
 TIMEOUT_S = 30
 ROLES = frozenset({"member", "admin"})
 DELEGATED_ROLE = "member"
 DEFAULT_DOMAIN = "Default"
-MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Identity:
         known = self._answers.get(key)
         if known is not None:
             return known
-        self._limit.check(source)
+        self._limit.allow(source)
         try:
             caller = self._scoped(login, project)
         except Unauthenticated:
@@ -202,35 +201,6 @@ class Identity:
         from keystoneauth1.session import Session  # noqa: PLC0415 - see cloud.asked
 
         return Session(auth=auth, verify=self._ca, timeout=TIMEOUT_S)
-
-
-class Attempts:
-    """Failed logins of the last minute, per source address."""
-
-    def __init__(self, clock: Clock, per_minute: int) -> None:
-        self._clock = clock
-        self._per_minute = per_minute
-        self._failed: OrderedDict[str, deque[float]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def check(self, source: str) -> None:
-        """Raises RateLimited, before anything is hashed or asked."""
-        now_s = self._clock.monotonic()
-        with self._lock:
-            times = self._failed.get(source, deque())
-            while times and times[0] <= now_s - MINUTE_S:
-                times.popleft()
-            if len(times) >= self._per_minute:
-                after_s = times[0] + MINUTE_S - now_s
-                raise RateLimited("too many failed logins from here", retry_after_s=after_s)
-
-    def failed(self, source: str) -> None:
-        with self._lock:
-            times = self._failed.setdefault(source, deque(maxlen=self._per_minute))
-            times.append(self._clock.monotonic())
-            self._failed.move_to_end(source)
-            while len(self._failed) > SOURCES_MAX:
-                self._failed.popitem(last=False)
 
 
 class _Answers:

@@ -15,14 +15,15 @@ from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import loop
 from kumoi.engine.db import Database
 from kumoi.engine.flow_worker import Flows, Makers
+from kumoi.engine.http.app import App
+from kumoi.engine.http.serving import Certificates, Listener
+from kumoi.engine.http.serving import serve as serve_http
 from kumoi.engine.loop import Loop
-from kumoi.engine.serving import Certificates, Listener
-from kumoi.engine.serving import serve as serve_http
 from kumoi.engine.wake import Alarm
 from kumoi.pipeline import deletion, receive
 from kumoi.pipeline import run as pipeline_run
-from kumoi.pipeline.api.app import Pipeline, application
-from kumoi.pipeline.api.routes import ROUTES
+from kumoi.pipeline.api.request import Pipeline
+from kumoi.pipeline.api.routes import SERVICES
 from kumoi.pipeline.cloud import Cloud
 from kumoi.pipeline.expire import Expiry
 from kumoi.pipeline.identity import Clouds, Identity
@@ -81,7 +82,12 @@ async def serve_with(
     )
     flows = Flows(database, clock, kinds(means))
     alarm = Alarm(database.listen)
-    app = application(Pipeline(cloud, host, database, clock, identity, heads, alarm), ROUTES)
+    app = App(
+        Pipeline(cloud, host, database, clock, identity, heads, alarm),
+        SERVICES,
+        root=cloud.pipeline_url,
+        body_max_bytes=cloud.body_max_bytes,
+    )
     listener = Listener(app, cloud.public_address, cloud.pipeline_port, certificates)
     loops = (
         Loop("pipeline.heads", heads.round, HEADS_EVERY_S),

@@ -12,7 +12,6 @@ import pytest
 
 from kumoi.base.clock import SetClock
 from kumoi.cloud.api import serve
-from kumoi.cloud.api.app import App
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import signing_key
 from kumoi.cloud.domain.identity.signing_key import PUBLISHED_S, TTL_MAX_S
@@ -43,7 +42,7 @@ class Process:
         self.clock = SetClock(services.clock.now())
         tokens = Tokens(serve.signing_keys(services.host), self.clock.now())
         self.services = replace(services, clock=self.clock, tokens=tokens)
-        self._app = App(self.services, serve.SERVICES)
+        self._app = serve.app(self.services)
 
     def token(self) -> str:
         answer = self._ask("POST", json=LOGIN)

@@ -1,28 +1,10 @@
-"""Failed logins are counted per source, before anything is asked."""
+"""What is kept of those who asked."""
 
 from __future__ import annotations
 
-import pytest
-
 from kumoi.base.clock import SetClock
-from kumoi.base.errors import RateLimited
 from kumoi.base.secret import Secret
-from kumoi.pipeline.identity import Attempts, Caller, Login, _Answers
-
-
-def test_too_many_failures_from_one_source_must_wait_and_others_need_not() -> None:
-    clock = SetClock()
-    attempts = Attempts(clock, 3)
-    for _ in range(3):
-        attempts.check("10.0.0.1")
-        attempts.failed("10.0.0.1")
-        clock.advance(10)
-    with pytest.raises(RateLimited) as refused:
-        attempts.check("10.0.0.1")
-    assert refused.value.retry_after_s == 30
-    attempts.check("10.0.0.2")
-    clock.advance(31)
-    attempts.check("10.0.0.1")
+from kumoi.pipeline.identity import Caller, Login, _Answers
 
 
 def test_an_answer_is_kept_for_a_minute_and_not_under_the_secret_itself() -> None:

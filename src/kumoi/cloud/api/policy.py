@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kumoi.base.errors import Forbidden
 from kumoi.cloud.domain.caller import Caller
 
 Rule = Callable[[Caller], bool]
@@ -34,9 +33,3 @@ def admin(caller: Caller) -> bool:
 
 def _has(caller: Caller, role: str) -> bool:
     return caller.project_id is not None and role in caller.roles
-
-
-def check(policies: dict[str, Rule], policy: str, caller: Caller) -> None:
-    """Raises Forbidden."""
-    if not policies[policy](caller):
-        raise Forbidden(f"Policy doesn't allow {policy} to be performed.")

@@ -12,7 +12,6 @@ from kumoi.base import log
 from kumoi.base.backoff import Backoff
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Transient
-from kumoi.cloud.api.app import App
 from kumoi.cloud.api.compute.routes import SERVICE as COMPUTE
 from kumoi.cloud.api.host.app import host_app
 from kumoi.cloud.api.identity.routes import SERVICE as IDENTITY
@@ -26,8 +25,9 @@ from kumoi.cloud.domain.identity.token import Tokens
 from kumoi.cloud.store.identity.signing_key import KeyDirectory, SigningKeys
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
-from kumoi.engine.serving import Certificates, Listener
-from kumoi.engine.serving import serve as serve_listener
+from kumoi.engine.http.app import App
+from kumoi.engine.http.serving import Certificates, Listener
+from kumoi.engine.http.serving import serve as serve_listener
 from kumoi.engine.wake import Alarm
 
 REVOCATIONS_INTERVAL_S = 10.0
@@ -45,13 +45,19 @@ def build_services(
         database=database,
         clock=clock,
         tokens=Tokens(signing_keys(host), clock.now()),
-        logins=Logins(cloud, clock),
+        logins=Logins(clock, cloud.login_attempts_per_minute),
     )
 
 
 def signing_keys(host: HostSettings) -> SigningKeys:
     """Where all API processes of the cloud, and `kumoi token`, find the keys of tokens."""
     return KeyDirectory(host.pki_dir / "token-keys")
+
+
+def app(services: Services) -> App:
+    """The OpenStack APIs."""
+    cloud = services.cloud
+    return App(services, SERVICES, root=cloud.api_url, body_max_bytes=cloud.body_max_bytes)
 
 
 async def serve(cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock) -> None:
@@ -68,7 +74,7 @@ async def serve(cloud: CloudSettings, host: HostSettings, database: Database, cl
             tasks.create_task(watch_keys(services))
             tasks.create_task(
                 serve_listener(
-                    Listener(App(services, SERVICES), cloud.public_address, cloud.api_port, server)
+                    Listener(app(services), cloud.public_address, cloud.api_port, server)
                 )
             )
             tasks.create_task(

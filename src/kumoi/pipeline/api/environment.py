@@ -5,41 +5,39 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy.engine import Connection
-from starlette.responses import Response
 
 from kumoi.base.errors import NotFound
+from kumoi.engine.http.request import Reply
 from kumoi.pipeline import deletion
-from kumoi.pipeline.api.app import Asked, json
+from kumoi.pipeline.api.request import Request, number
 from kumoi.pipeline.store import environment, run
 from kumoi.pipeline.store.environment import Environment
 
-ACCEPTED = 202
 
-
-def list_(asked: Asked) -> Response:
+def list_(request: Request) -> Reply:
     """Newest first; with `all=1` the deleted ones too."""
-    with asked.pipeline.database.read() as connection:
+    with request.read() as connection:
         found = environment.list_of_project(
             connection,
-            asked.member().project_id,
-            with_deleted=bool(asked.number("all", 0, 1)),
+            request.caller.project_id,
+            with_deleted=bool(number(request, "all", 0, 1)),
         )
         commits = run.commits(connection, [each.run_id for each in found])
-    return json({"environments": [render(each, commits[each.run_id]) for each in found]})
+    return Reply(200, {"environments": [render(each, commits[each.run_id]) for each in found]})
 
 
-def show(asked: Asked) -> Response:
-    with asked.pipeline.database.read() as connection:
-        return _answer(connection, _find(connection, asked))
+def show(request: Request) -> Reply:
+    with request.read() as connection:
+        return _answer(connection, _find(connection, request))
 
 
-def delete(asked: Asked) -> Response:
+def delete(request: Request) -> Reply:
     """Begin to delete it. Asked for twice is asked for once."""
-    now = asked.pipeline.clock.now()
-    with asked.pipeline.database.write() as connection:
-        found = _find(connection, asked)
+    now = request.services.clock.now()
+    with request.write() as connection:
+        found = _find(connection, request)
         deletion.request(connection, found, "somebody asked for it", now)
-        return _answer(connection, found, ACCEPTED)
+        return _answer(connection, found, 202)
 
 
 def render(found: Environment, commit: str) -> dict[str, Any]:
@@ -58,14 +56,14 @@ def render(found: Environment, commit: str) -> dict[str, Any]:
     }
 
 
-def _answer(connection: Connection, found: Environment, status: int = 200) -> Response:
+def _answer(connection: Connection, found: Environment, status: int = 200) -> Reply:
     commit = run.commits(connection, [found.run_id])[found.run_id]
-    return json({"environment": render(found, commit)}, status)
+    return Reply(status, {"environment": render(found, commit)})
 
 
-def _find(connection: Connection, asked: Asked) -> Environment:
-    id = asked.http.path_params["id"]  # noqa: A001 - the path's own word
-    found = environment.get(connection, id)
-    if found is None or found.project_id != asked.member().project_id:
-        raise NotFound("environment", id)
+def _find(connection: Connection, request: Request) -> Environment:
+    key = request.path["id"]
+    found = environment.get(connection, key)
+    if found is None or found.project_id != request.caller.project_id:
+        raise NotFound("environment", key)
     return found

@@ -1,26 +1,65 @@
-"""Every path of the pipeline: method, path, handler, and who may."""
+"""Every path of the pipeline: method, path, handler, who may, and how the caller is known."""
 
 from __future__ import annotations
 
-from kumoi.pipeline.api import environment, git, run, runner, version
-from kumoi.pipeline.api.app import Policy, Route
+from kumoi.engine.http.routing import KNOWN, OPEN, Route
+from kumoi.engine.http.service import Rule, Service
+from kumoi.pipeline.api import caller, environment, git, run, runner, version
+from kumoi.pipeline.api.caller import CLAIM, LOGIN, SESSION
 
-GIT = "/git/{project}/{repository}.git"
-API = "/pipeline/v1"
+REPOSITORY = "/{project}/{repository.git}"
 
-ROUTES = (
-    Route("GET", "/", version.show, Policy.OPEN),
-    Route("GET", f"{GIT}/info/refs", git.info_refs, Policy.GIT),
-    Route("POST", GIT + "/{service}", git.service, Policy.GIT),
-    Route("GET", f"{API}/runs", run.list_, Policy.MEMBER),
-    Route("GET", API + "/runs/{id}", run.show, Policy.MEMBER),
-    Route("GET", API + "/runs/{id}/log", run.read_log, Policy.MEMBER),
-    Route("GET", API + "/runs/{id}/junit.xml", run.junit, Policy.MEMBER),
-    Route("GET", f"{API}/environments", environment.list_, Policy.MEMBER),
-    Route("GET", API + "/environments/{id}", environment.show, Policy.MEMBER),
-    Route("DELETE", API + "/environments/{id}", environment.delete, Policy.MEMBER),
-    Route("POST", "/runner/v1/claim", runner.claim, Policy.CLAIM),
-    Route("GET", "/runner/v1/tree", runner.tree, Policy.SESSION),
-    Route("POST", "/runner/v1/log", runner.write_log, Policy.SESSION),
-    Route("POST", "/runner/v1/result", runner.write_result, Policy.SESSION),
+POLICIES: dict[str, Rule] = {
+    "kumoi:run:list": bool,
+    "kumoi:run:show": bool,
+    "kumoi:environment:list": bool,
+    "kumoi:environment:show": bool,
+    "kumoi:environment:delete": bool,
+}
+
+ROOT = Service(type="pipeline", prefix="", routes=(Route("GET", "/", version.show, OPEN),))
+
+PIPELINE = Service(
+    type="pipeline",
+    prefix="pipeline",
+    routes=(
+        Route("GET", "/v1/runs", run.list_, "kumoi:run:list"),
+        Route("GET", "/v1/runs/{id}", run.show, "kumoi:run:show"),
+        Route("GET", "/v1/runs/{id}/log", run.read_log, "kumoi:run:show", streams=True),
+        Route("GET", "/v1/runs/{id}/junit.xml", run.junit, "kumoi:run:show"),
+        Route("GET", "/v1/environments", environment.list_, "kumoi:environment:list"),
+        Route("GET", "/v1/environments/{id}", environment.show, "kumoi:environment:show"),
+        Route("DELETE", "/v1/environments/{id}", environment.delete, "kumoi:environment:delete"),
+    ),
+    policies=POLICIES,
+    schemes=caller.SCHEMES,
+    envelope=caller.envelope,
 )
+
+GIT = Service(
+    type="git",
+    prefix="git",
+    routes=(
+        Route("GET", f"{REPOSITORY}/info/refs", git.info_refs, KNOWN, scheme=LOGIN),
+        Route("POST", REPOSITORY + "/{service}", git.service, KNOWN, scheme=LOGIN, streams=True),
+    ),
+    schemes=caller.SCHEMES,
+    envelope=caller.envelope,
+    refusal=git.refusal,
+    challenge=caller.CHALLENGE,
+)
+
+RUNNER = Service(
+    type="runner",
+    prefix="runner",
+    routes=(
+        Route("POST", "/v1/claim", runner.claim, KNOWN, scheme=CLAIM),
+        Route("GET", "/v1/tree", runner.tree, KNOWN, scheme=SESSION),
+        Route("POST", "/v1/log", runner.write_log, KNOWN, scheme=SESSION),
+        Route("POST", "/v1/result", runner.write_result, KNOWN, scheme=SESSION),
+    ),
+    schemes=caller.SCHEMES,
+    envelope=caller.envelope,
+)
+
+SERVICES = (ROOT, PIPELINE, GIT, RUNNER)

@@ -4,58 +4,59 @@ from __future__ import annotations
 
 from typing import Any
 
+from anyio import to_thread
 from sqlalchemy.engine import Connection
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
 
 from kumoi.base.errors import NotFound
+from kumoi.engine.http.request import Reply
 from kumoi.pipeline import report
 from kumoi.pipeline.api import environment as environment_api
-from kumoi.pipeline.api.app import Asked, json
+from kumoi.pipeline.api.request import Request, number
 from kumoi.pipeline.store import environment, log, repository, result, run
 
 WAIT_MAX_S = 30
 OFFSET_MAX = 1 << 40
 
 
-def list_(asked: Asked) -> Response:
+def list_(request: Request) -> Reply:
     """Newest first."""
-    limit = asked.number("limit", 50, run.LIST_MAX)
-    with asked.pipeline.database.read() as connection:
-        found = run.list_of_project(connection, asked.member().project_id, limit=limit)
-        return json({"runs": [_render(connection, each) for each in found]})
+    limit = number(request, "limit", 50, run.LIST_MAX)
+    with request.read() as connection:
+        found = run.list_of_project(connection, request.caller.project_id, limit=limit)
+        return Reply(200, {"runs": [_render(connection, each) for each in found]})
 
 
-def show(asked: Asked) -> Response:
-    with asked.pipeline.database.read() as connection:
-        found = _find(connection, asked)
+def show(request: Request) -> Reply:
+    with request.read() as connection:
+        found = _find(connection, request)
         results = result.list_of_run(connection, found.id)
         rendered = _render(connection, found)
     rendered["results"] = [
         {"stage": each.stage, "passed": each.passed, "reason": each.reason, "checks": each.checks}
         for each in sorted(results, key=lambda one: report.ORDER.index(run.Stage(one.stage)))
     ]
-    return json({"run": rendered})
+    return Reply(200, {"run": rendered})
 
 
-async def read_log(asked: Asked) -> Response:
+async def read_log(request: Request) -> Reply:
     """The log from `offset` on. With `wait_s`, wait for more of it, for another stage than
     `stage`, or for the end.
     """
-    offset = asked.number("offset", 0, OFFSET_MAX)
-    wait_s = asked.number("wait_s", 0, WAIT_MAX_S)
-    stage = asked.http.query_params.get("stage", "")
-    clock, alarm = asked.pipeline.clock, asked.pipeline.alarm
+    offset = number(request, "offset", 0, OFFSET_MAX)
+    wait_s = number(request, "wait_s", 0, WAIT_MAX_S)
+    stage = request.query.get("stage", "")
+    clock, alarm = request.services.clock, request.services.alarm
     until_s = clock.monotonic() + wait_s
     while True:
         seen = alarm.count
-        found, text = await run_in_threadpool(_read_log, asked, offset)
+        found, text = await to_thread.run_sync(_read_log, request, offset)
         left_s = until_s - clock.monotonic()
         moved = bool(stage) and found.stage != stage
         if text or moved or found.ended_at is not None or left_s <= 0:
             break
         await alarm.wait(left_s, after=seen)
-    return json(
+    return Reply(
+        200,
         {
             "text": text,
             "next_offset": offset + len(text),
@@ -63,28 +64,28 @@ async def read_log(asked: Asked) -> Response:
             "stage": found.stage,
             "stages": found.stages,
             "waits_for": found.waits_for,
-        }
+        },
     )
 
 
-def junit(asked: Asked) -> Response:
-    with asked.pipeline.database.read() as connection:
-        found = _find(connection, asked)
+def junit(request: Request) -> Reply:
+    with request.read() as connection:
+        found = _find(connection, request)
         text = report.junit(found, result.list_of_run(connection, found.id))
-    return Response(text, media_type="application/xml")
+    return Reply(200, text.encode(), media_type="application/xml")
 
 
-def _read_log(asked: Asked, offset: int) -> tuple[run.Run, str]:
-    with asked.pipeline.database.read() as connection:
-        found = _find(connection, asked)
+def _read_log(request: Request, offset: int) -> tuple[run.Run, str]:
+    with request.read() as connection:
+        found = _find(connection, request)
         return found, log.read(connection, found.id, offset=offset)
 
 
-def _find(connection: Connection, asked: Asked) -> run.Run:
-    id = asked.http.path_params["id"]  # noqa: A001 - the path's own word
-    found = run.get(connection, id)
-    if found is None or found.project_id != asked.member().project_id:
-        raise NotFound("run", id)
+def _find(connection: Connection, request: Request) -> run.Run:
+    key = request.path["id"]
+    found = run.get(connection, key)
+    if found is None or found.project_id != request.caller.project_id:
+        raise NotFound("run", key)
     return found
 
 

@@ -15,17 +15,16 @@ from typing import Annotated, Literal
 
 import msgspec
 from sqlalchemy.engine import Connection
-from starlette.responses import Response, StreamingResponse
 
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.engine import flow as flows
+from kumoi.engine.http.request import Reply
 from kumoi.pipeline import git, receive
-from kumoi.pipeline.api.app import Asked, json, read
+from kumoi.pipeline.api.request import RunnerRequest
 from kumoi.pipeline.keys import digest
 from kumoi.pipeline.store import log, repository, result, run, runner
 from kumoi.pipeline.store.run import Stage
 
-NO_CONTENT = 204
 SESSION_MIN = 32
 SEEN_EVERY_S = 5
 PART_BYTES = 65_536
@@ -61,14 +60,14 @@ class Told(msgspec.Struct):
     checks: list[Check] = []
 
 
-def claim(asked: Asked) -> Response:
+def claim(request: RunnerRequest) -> Reply:
     """The job, with the key that opens the servers."""
-    session = read(asked, Claim).session
+    session = request.parse(Claim).session
     if len(session) < SESSION_MIN:
         raise Invalid(f"a session has at least {SESSION_MIN} characters", field="session")
-    now = asked.pipeline.clock.now()
-    with asked.pipeline.database.write() as connection:
-        found = runner.get(connection, asked.runner().run_id) or asked.runner()
+    now = request.services.clock.now()
+    with request.write() as connection:
+        found = runner.get(connection, request.caller.run_id) or request.caller
         if found.session_hash not in ("", digest(session)):
             raise Conflict("this token has been claimed", code="runner.claimed")
         if found.job is None:
@@ -76,17 +75,17 @@ def claim(asked: Asked) -> Response:
         runner.set_session(connection, found.run_id, digest(session))
         runner.set_seen(connection, found.run_id, now)
         flows.wake(connection, found.run_id, now)
-    return json({"job": found.job, "private_key": found.private_key})
+    return Reply(200, {"job": found.job, "private_key": found.private_key})
 
 
-def tree(asked: Asked) -> Response:
+def tree(request: RunnerRequest) -> Reply:
     """The commit's files, as a tar."""
-    with asked.pipeline.database.read() as connection:
-        of = run.get(connection, asked.runner().run_id)
+    with request.read() as connection:
+        of = run.get(connection, request.caller.run_id)
         owner = repository.get(connection, of.repository_id) if of else None
     if of is None or owner is None:
-        raise NotFound("run", asked.runner().run_id)
-    host = asked.pipeline.host
+        raise NotFound("run", request.caller.run_id)
+    host = request.services.host
     folder = Path(tempfile.mkdtemp(prefix="tree-", dir=host.state / "git-spool"))
     path = folder / "tree.tar"
     try:
@@ -94,37 +93,37 @@ def tree(asked: Asked) -> Response:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return StreamingResponse(_once(path), media_type="application/x-tar")
+    return Reply(200, stream=_once(path), media_type="application/x-tar")
 
 
-def write_log(asked: Asked) -> Response:
-    lines: Lines = read(asked, Lines)
+def write_log(request: RunnerRequest) -> Reply:
+    lines = request.parse(Lines)
     if len(lines.text) > TEXT_MAX:
         raise Invalid(f"a batch has at most {TEXT_MAX} characters", field="text")
-    now = asked.pipeline.clock.now()
+    now = request.services.clock.now()
     text = lines.text.replace("\x00", "")
-    with asked.pipeline.database.write(wakes=bool(text)) as connection:
-        _seen(connection, asked.runner(), now)
+    with request.services.database.write(wakes=bool(text)) as connection:
+        _seen(connection, request.caller, now)
         if text:
-            log.append(connection, asked.runner().run_id, lines.sequence, text)
-    return Response(status_code=NO_CONTENT)
+            log.append(connection, request.caller.run_id, lines.sequence, text)
+    return Reply(204)
 
 
-def write_result(asked: Asked) -> Response:
-    told: Told = read(asked, Told)
+def write_result(request: RunnerRequest) -> Reply:
+    told = request.parse(Told)
     if len(told.checks) > CHECKS_MAX:
         raise Invalid(f"at most {CHECKS_MAX} checks", field="checks")
     checks = [
         {**msgspec.to_builtins(check), "output": _shown(check.output)} for check in told.checks
     ]
-    id = asked.runner().run_id  # noqa: A001 - a run's
-    now = asked.pipeline.clock.now()
+    id = request.caller.run_id  # noqa: A001 - a run's
+    now = request.services.clock.now()
     new = result.Result(id, Stage(told.stage), told.passed, _shown(told.reason), checks)
-    with asked.pipeline.database.write() as connection:
+    with request.write() as connection:
         runner.set_seen(connection, id, now)
         result.add(connection, new)
         flows.wake(connection, id, now)
-    return Response(status_code=NO_CONTENT)
+    return Reply(204)
 
 
 def _shown(text: str) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from starlette.responses import Response
+from kumoi.engine.http.request import Reply
+from kumoi.pipeline.api.request import Request
 
-from kumoi.pipeline.api.app import Asked, json
 
-
-def show(_asked: Asked) -> Response:
-    return json({"service": "kumoi-pipeline", "versions": ["v1"]})
+def show(_request: Request) -> Reply:
+    return Reply(200, {"service": "kumoi-pipeline", "versions": ["v1"]})

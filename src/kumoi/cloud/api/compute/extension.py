@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kumoi.base.errors import NotFound
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
+from kumoi.engine.http.request import Reply
 
 NAMES = {
     "os-availability-zone": "AvailabilityZone",

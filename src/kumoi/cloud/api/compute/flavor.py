@@ -9,11 +9,12 @@ import msgspec
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.compute.shapes import Count, Flag, Key, LongText, Name, Text
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import flavor as domain
 from kumoi.cloud.domain.compute.flavor import NewFlavor
 from kumoi.cloud.store.compute.flavor import SORT_KEYS, Flavor
 from kumoi.cloud.store.listing import Listing, Sort
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 V_DESCRIPTION = (2, 55)
 V_EXTRA_SPECS = (2, 61)

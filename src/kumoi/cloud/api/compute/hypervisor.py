@@ -8,10 +8,11 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import NotFound, Unsupported
 from kumoi.cloud.api.compute import rendering, shapes
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.host import host as domain
 from kumoi.cloud.store.compute import server as server_store
 from kumoi.cloud.store.host.host import UP, Host
+from kumoi.engine.http.request import Reply
 
 V_CPU_INFO_OBJECT = (2, 28)
 V_PAGES = (2, 33)

@@ -7,10 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 from kumoi.cloud.api.compute import rendering
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import content
 from kumoi.cloud.domain.image import image as domain
 from kumoi.cloud.store.image.image import Image
+from kumoi.engine.http.request import Reply
 
 STATUSES = {
     "active": "ACTIVE",

@@ -6,10 +6,11 @@ import hashlib
 from typing import Any
 
 from kumoi.cloud.api.compute import rendering, shapes
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import action as domain
 from kumoi.cloud.domain.compute import server
 from kumoi.cloud.store.compute.action import Action
+from kumoi.engine.http.request import Reply
 
 V_EVENTS_FOR_ALL = (2, 51)
 V_PAGES = (2, 58)

@@ -7,10 +7,11 @@ from typing import Any
 from kumoi.base.errors import Invalid, NotFound
 from kumoi.base.ids import is_uuid
 from kumoi.cloud.api.compute import shapes
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import networking, server, server_action
 from kumoi.cloud.domain.compute.networking import Nic
 from kumoi.cloud.store.network.port import Port
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 V_TAG = (2, 49)
 V_SHOWS_TAG = (2, 70)

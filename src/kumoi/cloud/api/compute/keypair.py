@@ -8,9 +8,10 @@ import msgspec
 
 from kumoi.base.errors import Forbidden
 from kumoi.cloud.api.compute import rendering, shapes
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import keypair as domain
 from kumoi.cloud.store.compute.keypair import Keypair
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 V_TYPE = (2, 2)
 V_USER = (2, 10)

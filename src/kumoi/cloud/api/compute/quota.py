@@ -8,8 +8,9 @@ from typing import Any
 from kumoi.base.errors import Forbidden, Invalid
 from kumoi.cloud.api.compute import shapes
 from kumoi.cloud.api.compute.shapes import Count, Flag
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import quota as domain
+from kumoi.engine.http.request import Reply
 
 # The last version that has a resource, and the first. Classes differ.
 OF_NETWORK = ("fixed_ips", "floating_ips", "security_groups", "security_group_rules")

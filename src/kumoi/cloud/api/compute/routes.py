@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kumoi.cloud.api import errors
 from kumoi.cloud.api.compute import (
     extension,
     flavor,
@@ -23,7 +24,9 @@ from kumoi.cloud.api.compute import (
     volume_attachment,
 )
 from kumoi.cloud.api.policy import Rule, admin, member, reader
-from kumoi.cloud.api.routing import OPEN, Route, Service
+from kumoi.cloud.api.token import SCHEMES
+from kumoi.engine.http.routing import OPEN, Route
+from kumoi.engine.http.service import Service
 
 V2 = "/v2.1"
 FLAVOR = f"{V2}/flavors/{{id}}"
@@ -171,4 +174,10 @@ SERVICE = Service(
     prefix="compute",
     routes=(*VERSIONS, *FLAVORS, *KEYPAIRS, *SERVERS, *GROUPS, *QUOTAS, *HOSTS, *PROXIES),
     policies=POLICIES,
+    schemes=SCHEMES,
+    envelope=errors.compute,
+    challenge=errors.CHALLENGE,
+    headers={"Vary": "OpenStack-API-Version, X-OpenStack-Nova-API-Version"},
+    id_headers=("X-Openstack-Request-Id", "X-Compute-Request-Id"),
+    versions=version.VERSIONS,
 )

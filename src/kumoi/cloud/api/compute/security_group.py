@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.base.ids import is_uuid
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import networking, server
 from kumoi.cloud.domain.network import security_group as domain
 from kumoi.cloud.domain.network.security_group import NewSecurityGroup
@@ -19,6 +19,7 @@ from kumoi.cloud.store.listing import Listing, Sort
 from kumoi.cloud.store.network.security_group import SecurityGroup
 from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
 from kumoi.cloud.store.network.standard import Query
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 GroupName = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 ANY_PORT = -1

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from kumoi.cloud.api.compute import rendering, server_body, server_query, server_view, shapes
-from kumoi.cloud.api.request import UNSET, Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import address, server_create, server_delete
 from kumoi.cloud.domain.compute import server as domain
+from kumoi.engine.http.request import UNSET, Reply
 
 
 def create(request: Request) -> Reply:

@@ -11,8 +11,9 @@ from kumoi.base.errors import Forbidden, Invalid, NotFound, Unsupported
 from kumoi.cloud.api.compute import rendering, server_body, server_image, server_view, shapes
 from kumoi.cloud.api.compute.server_body import DiskConfig, File, Hostname
 from kumoi.cloud.api.compute.shapes import Count, Flag, LongText, Metadata, Name, Text
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import console, server, server_action, server_delete, server_resize
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 Shape = TypeVar("Shape")
 V_LOCK_REASON = (2, 73)

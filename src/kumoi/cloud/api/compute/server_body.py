@@ -14,9 +14,10 @@ from kumoi.base.errors import Forbidden, Invalid
 from kumoi.base.ids import is_uuid
 from kumoi.cloud.api.compute import shapes
 from kumoi.cloud.api.compute.shapes import Count, Flag, LongText, Metadata, Name, Tags, Text
-from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute.networking import Nic
 from kumoi.cloud.domain.compute.server_create import HOSTNAME_MAX, ZONE, NewServer
+from kumoi.engine.http.request import UNSET, Body, Unset
 
 SERVERS_MAX = 1_000  # In one request.
 NAME_MAX = 255

@@ -9,9 +9,10 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.compute.shapes import Count, Name
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import server_group as domain
 from kumoi.cloud.store.compute.server_group import ServerGroup
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 V_OWNER = (2, 13)
 V_SOFT = (2, 15)

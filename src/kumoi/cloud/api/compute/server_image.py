@@ -7,8 +7,9 @@ import msgspec
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.compute import image
 from kumoi.cloud.api.compute.shapes import Metadata, Name
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import snapshot
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 V_ID = (2, 45)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from kumoi.base.errors import Invalid, NotFound
 from kumoi.cloud.api.compute.shapes import Metadata
-from kumoi.cloud.api.request import Body, Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import server as domain
+from kumoi.engine.http.request import Body, Reply
 
 
 class Put(Body, kw_only=True):

@@ -7,8 +7,9 @@ import msgspec
 from kumoi.base.errors import NotFound
 from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.compute.shapes import Tag, Tags
-from kumoi.cloud.api.request import Body, Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import server as domain
+from kumoi.engine.http.request import Body, Reply
 
 
 class Put(Body, kw_only=True):

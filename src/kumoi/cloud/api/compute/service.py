@@ -7,10 +7,11 @@ from typing import Any
 from kumoi.base.errors import Invalid, NotFound
 from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.compute.shapes import Flag, Text
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute.server_create import ZONE
 from kumoi.cloud.domain.host import host as domain
 from kumoi.cloud.store.host.host import UP, Host
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 BINARY = "nova-compute"
 V_FORCED_DOWN = (2, 11)

@@ -13,8 +13,9 @@ import msgspec
 
 from kumoi.base.address import address
 from kumoi.base.errors import Invalid
-from kumoi.cloud.api import paging
-from kumoi.cloud.api.request import UNSET, Request
+from kumoi.cloud.api.request import Request
+from kumoi.engine.http import paging
+from kumoi.engine.http.request import UNSET
 
 Version = tuple[int, int]
 

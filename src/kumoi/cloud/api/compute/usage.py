@@ -11,10 +11,11 @@ from typing import Any
 
 from kumoi.base.errors import Forbidden, Invalid
 from kumoi.cloud.api.compute import rendering, shapes
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import server as domain
 from kumoi.cloud.domain.compute import status
 from kumoi.cloud.store.compute.server import Server
+from kumoi.engine.http.request import Reply
 
 HOUR_S = 3_600.0
 DEFAULT = timedelta(weeks=4)

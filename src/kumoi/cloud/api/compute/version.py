@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from kumoi.cloud.api import versions
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
+from kumoi.engine.http import versions
+from kumoi.engine.http.request import Reply
 
+VERSIONS = versions.Microversions(
+    "compute", first=(2, 1), last=(2, 96), own_header="X-OpenStack-Nova-API-Version"
+)
 MEDIA_TYPES = [
     {"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}
 ]
@@ -27,8 +31,8 @@ def _version(request: Request) -> dict[str, Any]:
     return {
         "id": "v2.1",
         "status": "CURRENT",
-        "version": versions.text(versions.COMPUTE_MAX),
-        "min_version": versions.text(versions.COMPUTE_MIN),
+        "version": versions.text(VERSIONS.last),
+        "min_version": versions.text(VERSIONS.first),
         "updated": "2013-07-23T11:33:21Z",
         "links": _links(request),
     }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import server
+from kumoi.engine.http.request import Reply
 
 
 def index(request: Request) -> Reply:

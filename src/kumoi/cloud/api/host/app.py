@@ -11,12 +11,12 @@ from collections.abc import Callable
 from starlette.requests import Request as HttpRequest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kumoi.cloud.api.app import App
 from kumoi.cloud.api.host.caller import HOST_KEY, HUB_KEY, INTAKE_KEY
 from kumoi.cloud.api.host.hub import Hub
 from kumoi.cloud.api.host.intake import Intake
 from kumoi.cloud.api.host.routes import SERVICE
 from kumoi.cloud.api.services import Services
+from kumoi.engine.http.app import App
 from kumoi.engine.wake import Alarm
 
 Identify = Callable[[HttpRequest], str]
@@ -30,7 +30,8 @@ def by_certificate(http: HttpRequest) -> str:
 
 def host_app(services: Services, alarm: Alarm, *, identify: Identify = by_certificate) -> ASGIApp:
     """To be served on the hosts' own listener."""
-    app = App(services, (SERVICE,))
+    cloud = services.cloud
+    app = App(services, (SERVICE,), root=cloud.host_api_url, body_max_bytes=cloud.body_max_bytes)
     hub = Hub(services.database, alarm)
     intake = Intake(services.database, services.clock)
 

@@ -9,11 +9,12 @@ import anyio.to_thread
 
 from kumoi.base.errors import NotFound
 from kumoi.cloud.api.host import caller
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.compute import snapshot
 from kumoi.cloud.domain.host import prefetch
 from kumoi.cloud.domain.image import content
+from kumoi.engine.http.request import Reply
 
 CHUNK_BYTES = 1 << 20
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from kumoi.base.errors import TooLarge
 from kumoi.cloud.api.host import caller
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import console
 from kumoi.cloud.domain.host import host as host_domain
 from kumoi.cloud.hostapi.messages import Inventory, Reports
+from kumoi.engine.http.request import Reply
 
 
 def put_inventory(request: Request) -> Reply:

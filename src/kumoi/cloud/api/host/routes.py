@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from kumoi.cloud.api.host import image, report, watch
-from kumoi.cloud.api.routing import OPEN, Route, Service
+from kumoi.engine.http.routing import OPEN, Route
+from kumoi.engine.http.service import Service
 
 SERVICE = Service(
     type="host",

@@ -6,11 +6,12 @@ import anyio.to_thread
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.host import caller
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.host import wanted
 from kumoi.cloud.hostapi.messages import Wanted
 from kumoi.cloud.store.host.host import topic
 from kumoi.engine.feed import Position
+from kumoi.engine.http.request import Reply
 
 WAIT_MAX_S = 60.0
 NUMBER_MAX = 2.0**53

@@ -9,9 +9,8 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid
 from kumoi.base.secret import Secret
-from kumoi.cloud.api import paging
 from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import application_credential as domain
 from kumoi.cloud.domain.identity import credential_secret, user
 from kumoi.cloud.domain.identity.application_credential import NewCredential, RoleRef
@@ -19,6 +18,8 @@ from kumoi.cloud.domain.identity.password import hash_password
 from kumoi.cloud.store.identity import application_credential as store
 from kumoi.cloud.store.identity import role as roles
 from kumoi.cloud.store.identity.application_credential import ApplicationCredential
+from kumoi.engine.http import paging
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"name": "name"}
 

@@ -10,15 +10,16 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.cloud.api import paging
 from kumoi.cloud.api.identity import rendering, role
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import assignment as domain
 from kumoi.cloud.domain.identity import assignment_list
 from kumoi.cloud.domain.identity.assignment_list import Wanted
 from kumoi.cloud.store.identity import names as names_of
 from kumoi.cloud.store.identity.assignment import SYSTEM_ID, Actor, Assignment, Target
 from kumoi.cloud.store.identity.names import Name
+from kumoi.engine.http import paging
+from kumoi.engine.http.request import Reply
 
 FILTERS = {
     "user.id": "user_id",

@@ -9,13 +9,14 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Forbidden
 from kumoi.cloud.api.identity import domain as identity_domain
 from kumoi.cloud.api.identity import project, rendering
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import assignment
 from kumoi.cloud.domain.identity import catalog as domain
 from kumoi.cloud.store.identity import domain as domain_store
 from kumoi.cloud.store.identity import project as project_store
 from kumoi.cloud.store.identity.assignment import Target
 from kumoi.cloud.store.listing import Listing
+from kumoi.engine.http.request import Reply
 
 
 def show(request: Request) -> Reply:

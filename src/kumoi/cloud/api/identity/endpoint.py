@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import endpoint as domain
 from kumoi.cloud.domain.identity.endpoint import NewEndpoint
 from kumoi.cloud.store.identity import endpoint as store
 from kumoi.cloud.store.identity.endpoint import Endpoint
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {
     "interface": "interface",

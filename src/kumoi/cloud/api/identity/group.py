@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from kumoi.cloud.api.identity import rendering, user
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import group as domain
 from kumoi.cloud.store.identity import group as store
 from kumoi.cloud.store.identity import user as users
 from kumoi.cloud.store.identity.group import Group
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"name": "name", "domain_id": "domain_id"}
 

@@ -9,11 +9,12 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid, NotFound
 from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import project as domain
 from kumoi.cloud.domain.identity.project import NewProject
 from kumoi.cloud.store.identity import project as store
 from kumoi.cloud.store.identity.project import Project
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"name": "name", "enabled": "enabled", "domain_id": "domain_id", "parent_id": "parent_id"}
 

@@ -7,10 +7,11 @@ from typing import Any
 from kumoi.base.errors import Invalid
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import region as domain
 from kumoi.cloud.store.identity import region as store
 from kumoi.cloud.store.identity.region import Region
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"parent_region_id": "parent_region_id"}
 

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import msgspec
 
-from kumoi.cloud.api import paging
-from kumoi.cloud.api.request import UNSET, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import revocation
 from kumoi.cloud.store.listing import Listing
+from kumoi.engine.http import paging
+from kumoi.engine.http.request import UNSET, Unset
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
 ShortName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\S")]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import role as domain
 from kumoi.cloud.store.identity import role as store
 from kumoi.cloud.store.identity.role import Role
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"name": "name"}
 

@@ -5,6 +5,7 @@ Managing anything is an administrator's; what anybody may do with what is their 
 
 from __future__ import annotations
 
+from kumoi.cloud.api import errors
 from kumoi.cloud.api.identity import (
     application_credential,
     assignment,
@@ -21,7 +22,9 @@ from kumoi.cloud.api.identity import (
     version,
 )
 from kumoi.cloud.api.policy import Rule, admin, anybody
-from kumoi.cloud.api.routing import OPEN, Route, Service
+from kumoi.cloud.api.token import SCHEMES
+from kumoi.engine.http.routing import OPEN, Route
+from kumoi.engine.http.service import Service
 
 LOGIN_POOL = "login"  # Whatever hashes a password runs in these threads.
 
@@ -213,8 +216,11 @@ POLICIES: dict[str, Rule] = {
 }
 
 SERVICE = Service(
-    "identity",
-    "identity",
-    (*VERSIONS, *TOKENS, *DOMAINS, *PROJECTS, *USERS, *GROUPS, *ROLES, *GRANTS, *CATALOG),
-    POLICIES,
+    type="identity",
+    prefix="identity",
+    routes=(*VERSIONS, *TOKENS, *DOMAINS, *PROJECTS, *USERS, *GROUPS, *ROLES, *GRANTS, *CATALOG),
+    policies=POLICIES,
+    schemes=SCHEMES,
+    challenge=errors.CHALLENGE,
+    headers={"Vary": "X-Auth-Token"},
 )

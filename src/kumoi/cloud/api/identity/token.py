@@ -10,11 +10,12 @@ from kumoi.base.errors import Forbidden, NotFound, Unauthenticated
 from kumoi.base.secret import Secret
 from kumoi.cloud.api.identity import catalog, rendering
 from kumoi.cloud.api.identity.token_body import Auth, wanted_scope
-from kumoi.cloud.api.request import UNSET, Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import authentication, credential_secret, revocation
 from kumoi.cloud.domain.identity.authentication import Login
 from kumoi.cloud.domain.identity.login import REFUSED
 from kumoi.cloud.domain.identity.token import Claims
+from kumoi.engine.http.request import UNSET, Reply
 
 
 def create(request: Request) -> Reply:

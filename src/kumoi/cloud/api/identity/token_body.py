@@ -6,8 +6,8 @@ import msgspec
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.identity.rendering import Password
-from kumoi.cloud.api.request import UNSET, Body, Unset
 from kumoi.cloud.domain.identity.authentication import Named, WantedScope
+from kumoi.engine.http.request import UNSET, Body, Unset
 
 
 class DomainRef(Body):

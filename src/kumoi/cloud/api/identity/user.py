@@ -6,7 +6,7 @@ from typing import Any
 
 from kumoi.base.secret import Secret
 from kumoi.cloud.api.identity import group, project, rendering
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import assignment
 from kumoi.cloud.domain.identity import user as domain
 from kumoi.cloud.domain.identity.password import hash_password
@@ -17,6 +17,7 @@ from kumoi.cloud.store.identity import user as store
 from kumoi.cloud.store.identity.assignment import Target
 from kumoi.cloud.store.identity.user import User
 from kumoi.cloud.store.listing import Listing
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"name": "name", "enabled": "enabled", "domain_id": "domain_id"}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
+from kumoi.engine.http.request import Reply
 
 VERSION = "v3.14"
 UPDATED = "2020-04-07T00:00:00Z"  # When upstream published that version.

@@ -9,11 +9,12 @@ import msgspec
 
 from kumoi.base.errors import Invalid
 from kumoi.base.ids import is_uuid
-from kumoi.cloud.api.errors import UnsupportedMediaType
-from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import patch
 from kumoi.cloud.domain.image.image import NewImage
 from kumoi.cloud.domain.image.patch import Change
+from kumoi.engine.http.errors import UnsupportedMediaType
+from kumoi.engine.http.request import UNSET, Body, Unset
 
 Operator = Literal["add", "replace", "remove"]
 PATCH = "application/openstack-images-v2.1-json-patch"

@@ -15,11 +15,12 @@ from typing import IO
 from anyio import to_thread
 
 from kumoi.base.errors import Bug, Invalid, TooLarge
-from kumoi.cloud.api.errors import UnsupportedMediaType
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import content
 from kumoi.cloud.domain.image.content import Draft
 from kumoi.cloud.store.image.image import Image
+from kumoi.engine.http.errors import UnsupportedMediaType
+from kumoi.engine.http.request import Reply
 
 BLOCK_BYTES = 1 << 20
 OCTETS = "application/octet-stream"

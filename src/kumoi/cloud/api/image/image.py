@@ -7,11 +7,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from kumoi.cloud.api.image import body, query
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import content, patch
 from kumoi.cloud.domain.image import image as domain
 from kumoi.cloud.store.image.image import Image
 from kumoi.cloud.store.listing import Listing
+from kumoi.engine.http.request import Reply
 
 HASH_ALGORITHM = "sha512"
 

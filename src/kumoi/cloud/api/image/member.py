@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from kumoi.cloud.api.image.image import moment
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import member as domain
 from kumoi.cloud.store.image.member import Member
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 
 class Create(Body):

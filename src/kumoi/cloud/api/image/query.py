@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from kumoi.base.errors import Invalid
-from kumoi.cloud.api import paging
 from kumoi.cloud.api.image.body import Visibility
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.store.image.image_filter import COMPARISONS, TimeFilter, Wanted
 from kumoi.cloud.store.listing import Listing, Sort
+from kumoi.engine.http import paging
 
 PAGE = 25
 # Attributes that may be one of several: `in:a,b`.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from kumoi.cloud.api import errors
 from kumoi.cloud.api.image import file, image, member, schemas, version
 from kumoi.cloud.api.policy import Rule, anybody, reader
 from kumoi.cloud.api.policy import member as member_role
-from kumoi.cloud.api.routing import OPEN, Route, Service
+from kumoi.cloud.api.token import SCHEMES
+from kumoi.engine.http.routing import OPEN, Route
+from kumoi.engine.http.service import Service
 
 IMAGES = (
     Route("GET", "/", version.index, OPEN),
@@ -55,4 +58,12 @@ POLICIES: dict[str, Rule] = {
     "image:schema:show": anybody,
 }
 
-SERVICE = Service("image", "image", (*IMAGES, *MEMBERS, *ABOUT), POLICIES)
+SERVICE = Service(
+    type="image",
+    prefix="image",
+    routes=(*IMAGES, *MEMBERS, *ABOUT),
+    policies=POLICIES,
+    schemes=SCHEMES,
+    envelope=errors.image,
+    challenge=errors.CHALLENGE,
+)

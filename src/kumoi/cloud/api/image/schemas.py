@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image.formats import CONTAINER_FORMATS, DISK_FORMATS
+from kumoi.engine.http.request import Reply
 
 STRING = {"type": "string", "maxLength": 255}
 READ_ONLY = {"readOnly": True}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
+from kumoi.engine.http.request import Reply
 
 NEWEST = 9  # v2.9: hidden images and multiple hashes, without several stores.
 

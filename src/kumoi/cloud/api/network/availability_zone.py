@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from kumoi.cloud.api.network import rendering
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
+from kumoi.engine.http.request import Reply
 
 ZONE = "nova"
 RESOURCES = ("network", "router")

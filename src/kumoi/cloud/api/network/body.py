@@ -12,7 +12,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from kumoi.base.errors import Invalid
-from kumoi.cloud.api.request import Body, Request
+from kumoi.cloud.api.request import Request
+from kumoi.engine.http.request import Body
 
 Shape = TypeVar("Shape", bound=Body)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from kumoi.base.errors import NotFound
 from kumoi.cloud.api.network import rendering
 from kumoi.cloud.api.network.rendering import Shown
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
+from kumoi.engine.http.request import Reply
 
 UPDATED = "2026-01-01T00:00:00-00:00"
 

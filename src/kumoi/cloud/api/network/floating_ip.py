@@ -11,11 +11,12 @@ from kumoi.cloud.api.network import body, rendering, shapes
 from kumoi.cloud.api.network.body import Tag, Text
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
-from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import floating_ip as domain
 from kumoi.cloud.domain.network.floating_ip import NewFloatingIp
 from kumoi.cloud.store.network.floating_ip import FloatingIp
 from kumoi.cloud.store.network.port import Port
+from kumoi.engine.http.request import UNSET, Body, Unset
 
 COLUMNS = {
     "floating_network_id": "floating_network_id",

@@ -13,11 +13,12 @@ from kumoi.cloud.api.network.availability_zone import ZONE
 from kumoi.cloud.api.network.body import Tag, Text
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
-from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import network as domain
 from kumoi.cloud.domain.network.network import NewNetwork
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.network import Network
+from kumoi.engine.http.request import UNSET, Body, Unset
 
 Mtu = Annotated[int, msgspec.Meta(ge=68, le=9000)]
 Kind = Annotated[str, msgspec.Meta(max_length=32)]

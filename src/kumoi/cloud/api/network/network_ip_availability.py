@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from kumoi.base.errors import NotFound
 from kumoi.cloud.api.network import rendering
 from kumoi.cloud.api.network.rendering import Shown
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import allocation
 from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.network import Network
 from kumoi.cloud.store.network.subnet import Subnet
+from kumoi.engine.http.request import Reply
 
 FILTERS = ("network_id", "network_name", "project_id", "tenant_id")
 

@@ -13,10 +13,11 @@ from kumoi.cloud.api.network.body import Tag, Text
 from kumoi.cloud.api.network.fixed_ip import wanted_ips
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
-from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import port as domain
 from kumoi.cloud.domain.network.port import NewPort
 from kumoi.cloud.store.network.port import Port
+from kumoi.engine.http.request import UNSET, Body, Unset
 
 COLUMNS = {
     "name": "name",

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from kumoi.base.errors import Invalid
-from kumoi.cloud.api import paging
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.store.listing import Listing, Sort
 from kumoi.cloud.store.network.standard import Query
 from kumoi.cloud.store.network.tag import Wanted
+from kumoi.engine.http import paging
 
 NO_FILTERS = frozenset({"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"})
 TAG_FILTERS = frozenset({"tags", "tags-any", "not-tags", "not-tags-any"})

@@ -8,8 +8,9 @@ import msgspec
 
 from kumoi.base.errors import Forbidden
 from kumoi.cloud.api.network import body
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import quota as domain
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 Limit = Annotated[int, msgspec.Meta(ge=-1, le=2_147_483_647)]
 

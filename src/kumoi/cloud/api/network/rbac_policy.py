@@ -11,9 +11,10 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import NotFound
 from kumoi.cloud.api.network import rendering
 from kumoi.cloud.api.network.rendering import Shown
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.store.network import network as store
 from kumoi.cloud.store.network.network import Network
+from kumoi.engine.http.request import Reply
 
 SHARED = "access_as_shared"
 EXTERNAL = "access_as_external"

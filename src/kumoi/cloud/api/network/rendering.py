@@ -8,10 +8,11 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from kumoi.base.errors import Forbidden, Invalid, Stale
-from kumoi.cloud.api import paging
 from kumoi.cloud.api.network import query
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.store.network.standard import Query
+from kumoi.engine.http import paging
+from kumoi.engine.http.request import Reply
 
 Shown = dict[str, Any]
 PROJECT_ID_MAX = 64

@@ -15,10 +15,11 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import UserError
 from kumoi.cloud.api.network import body, query, rendering
 from kumoi.cloud.api.network.rendering import Shown, Standard
-from kumoi.cloud.api.request import Body, Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.store.network import tag as tag_store
 from kumoi.cloud.store.network.standard import Query
+from kumoi.engine.http.request import Body, Reply
 
 Row = TypeVar("Row", bound=Standard)
 

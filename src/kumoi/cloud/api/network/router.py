@@ -13,13 +13,14 @@ from kumoi.cloud.api.network.body import Tag, Text
 from kumoi.cloud.api.network.fixed_ip import wanted_ips
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
-from kumoi.cloud.api.request import UNSET, Body, Reply, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import router as domain
 from kumoi.cloud.domain.network import router_interface
 from kumoi.cloud.domain.network.router import Gateway, NewRouter
 from kumoi.cloud.domain.network.router_interface import Interface
 from kumoi.cloud.store.network.port import Port
 from kumoi.cloud.store.network.router import Router
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"name": "name", "admin_state_up": "admin_state_up"}
 

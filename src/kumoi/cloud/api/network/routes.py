@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kumoi.cloud.api import policy
+from kumoi.cloud.api import errors, policy
 from kumoi.cloud.api.network import (
     agent,
     availability_zone,
@@ -25,7 +25,9 @@ from kumoi.cloud.api.network import (
 )
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.network.tag import TagHandlers
-from kumoi.cloud.api.routing import OPEN, Route, Service
+from kumoi.cloud.api.token import SCHEMES
+from kumoi.engine.http.routing import OPEN, Route
+from kumoi.engine.http.service import Service
 
 POLICIES: dict[str, policy.Rule] = {
     "network:read": policy.reader,
@@ -105,4 +107,13 @@ ROUTES = (
     Route("GET", "/v2.0/service-providers", service_provider.index, READ),
 )
 
-SERVICE = Service(type="network", prefix="network", routes=ROUTES, policies=POLICIES)
+SERVICE = Service(
+    type="network",
+    prefix="network",
+    routes=ROUTES,
+    policies=POLICIES,
+    schemes=SCHEMES,
+    envelope=errors.network,
+    statuses=errors.NETWORK_STATUSES,
+    challenge=errors.CHALLENGE,
+)

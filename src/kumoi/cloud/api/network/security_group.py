@@ -11,10 +11,11 @@ from kumoi.cloud.api.network import rendering, security_group_rule
 from kumoi.cloud.api.network.body import Tag, Text
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
-from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import security_group as domain
 from kumoi.cloud.domain.network.security_group import NewSecurityGroup
 from kumoi.cloud.store.network.security_group import SecurityGroup
+from kumoi.engine.http.request import UNSET, Body, Unset
 
 COLUMNS = {"name": "name", "stateful": "stateful"}
 

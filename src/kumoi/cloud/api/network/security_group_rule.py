@@ -11,11 +11,12 @@ from kumoi.cloud.api.network import body, rendering, shapes
 from kumoi.cloud.api.network.body import Text
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
-from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import security_group_rule as domain
 from kumoi.cloud.domain.network.security_group import ETHERTYPES
 from kumoi.cloud.domain.network.security_group_rule import NewRule
 from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
+from kumoi.engine.http.request import UNSET, Body, Unset
 
 COLUMNS = {
     "security_group_id": "security_group_id",

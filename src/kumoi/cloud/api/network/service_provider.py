@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kumoi.cloud.api.request import Reply, Request
+from kumoi.cloud.api.request import Request
+from kumoi.engine.http.request import Reply
 
 
 def index(_request: Request) -> Reply:

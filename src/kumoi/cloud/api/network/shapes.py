@@ -9,7 +9,7 @@ from kumoi.base.address import address as read_address
 from kumoi.base.address import interface as read_interface
 from kumoi.base.errors import Invalid
 from kumoi.base.ids import is_uuid
-from kumoi.cloud.api.request import UNSET, Body, Unset
+from kumoi.engine.http.request import UNSET, Body, Unset
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _NO_MACS = ("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff")

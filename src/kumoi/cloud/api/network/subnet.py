@@ -11,10 +11,11 @@ from kumoi.cloud.api.network import body, rendering, shapes
 from kumoi.cloud.api.network.body import Tag, Text
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
-from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import subnet as domain
 from kumoi.cloud.domain.network.subnet import NewSubnet
 from kumoi.cloud.store.network.subnet import Subnet
+from kumoi.engine.http.request import UNSET, Body, Unset
 
 COLUMNS = {
     "name": "name",

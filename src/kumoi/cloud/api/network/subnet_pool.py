@@ -12,10 +12,11 @@ from kumoi.cloud.api.network import body, rendering, shapes
 from kumoi.cloud.api.network.body import Tag, Text
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
-from kumoi.cloud.api.request import UNSET, Body, Request, Unset
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import subnet_pool as domain
 from kumoi.cloud.domain.network.subnet_pool import NewSubnetPool
 from kumoi.cloud.store.network.subnet_pool import SubnetPool
+from kumoi.engine.http.request import UNSET, Body, Unset
 
 Length = Annotated[int, msgspec.Meta(ge=0, le=128)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from kumoi.cloud.api.network import body, shapes
 from kumoi.cloud.api.network.body import Tag
-from kumoi.cloud.api.request import Body, Reply, Request
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import tag as domain
+from kumoi.engine.http.request import Body, Reply
 
 TAG_MAX = 60
 TAGS_MAX = 50

@@ -5,10 +5,10 @@ import pytest
 from kumoi.base.clock import SetClock
 from kumoi.base.errors import RateLimited, Unauthenticated
 from kumoi.base.secret import Secret
-from kumoi.cloud.domain.identity import credential_secret, login
+from kumoi.cloud.domain.identity import credential_secret
 from kumoi.cloud.domain.identity.login import Logins
 from kumoi.cloud.domain.identity.password import hash_password, matches
-from kumoi.config import CloudSettings
+from kumoi.engine.http import limits
 
 RIGHT = Secret("right")
 HASH = hash_password(RIGHT)
@@ -21,7 +21,7 @@ def clock() -> SetClock:
 
 @pytest.fixture
 def logins(clock: SetClock) -> Logins:
-    return Logins(CloudSettings(login_attempts_per_minute=3), clock)
+    return Logins(clock, 3)
 
 
 def fail(logins: Logins, source: str, times: int = 3) -> None:
@@ -53,33 +53,9 @@ def test_after_too_many_failures_nothing_is_hashed_any_more(
     fail(logins, "a")
     with pytest.raises(RateLimited) as refused:
         logins.verify("a", HASH, RIGHT)
-    assert refused.value.retry_after_s == pytest.approx(login.WINDOW_S)
-    clock.advance(login.WINDOW_S)
+    assert refused.value.retry_after_s == pytest.approx(limits.WINDOW_S)
+    clock.advance(limits.WINDOW_S)
     logins.verify("a", HASH, RIGHT)
-
-
-def test_each_source_counts_for_itself_and_an_ipv6_network_as_one(logins: Logins) -> None:
-    fail(logins, "192.0.2.1")
-    logins.allow("192.0.2.2")
-    for host in range(3):
-        logins.failed(f"2001:db8::{host:x}")
-    with pytest.raises(RateLimited):
-        logins.allow("2001:db8::ffff")
-    logins.allow("2001:db8:0:1::1")
-
-
-def test_what_is_counted_has_a_bound(logins: Logins) -> None:
-    fail(logins, "first")
-    for number in range(login.SOURCES_MAX):
-        logins.failed(str(number))
-    logins.allow("first")
-    assert len(logins._failures) == login.SOURCES_MAX
-
-
-def test_a_source_can_be_let_in_again(logins: Logins) -> None:
-    fail(logins, "a")
-    logins.forget("a")
-    logins.allow("a")
 
 
 def test_passwords_are_kept_with_salt(logins: Logins) -> None:

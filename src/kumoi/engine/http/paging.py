@@ -1,13 +1,14 @@
-"""What the query strings of list requests have in common; api/<service>/ has each one's dialect."""
+"""What the query strings of list requests have in common; each service has its own dialect."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from kumoi.base.errors import Invalid
-from kumoi.cloud.api.request import Request
+from kumoi.engine.http.request import Request
 
 PAGE_MAX = 1_000
 DIGITS_MAX = 18  # Any such number has room in 64 bits.
@@ -36,7 +37,9 @@ def moment(text: str) -> datetime:
         raise ValueError(f"{text} is before or after all times") from cause
 
 
-def limit(request: Request, *, default: int | None = None, most: int = PAGE_MAX) -> int | None:
+def limit(
+    request: Request[Any, Any], *, default: int | None = None, most: int = PAGE_MAX
+) -> int | None:
     """`limit`, cut to `most`. Raises Invalid when it is not a number of 0 or more."""
     raw = request.query.get("limit")
     if raw is None:
@@ -49,10 +52,10 @@ def limit(request: Request, *, default: int | None = None, most: int = PAGE_MAX)
     return min(wanted, most)
 
 
-def links(request: Request, ids: Sequence[str], most: int | None) -> list[dict[str, str]]:
+def links(request: Request[Any, Any], ids: Sequence[str], most: int | None) -> list[dict[str, str]]:
     """`next`, when the page is full."""
     if not most or len(ids) < most:
         return []
     query = [(k, v) for k, v in request.http.query_params.multi_items() if k != "marker"]
-    page = f"{request.services.cloud.api_url}{request.url_path}"
+    page = f"{request.root}{request.url_path}"
     return [{"rel": "next", "href": f"{page}?{urlencode([*query, ('marker', ids[-1])])}"}]

@@ -12,8 +12,10 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from tests.running_cloud import free_port
 
-from kumoi.engine import serving
-from kumoi.engine.serving import Listener, TooSlow, reading, serve
+from kumoi.engine.http import limits, serving
+from kumoi.engine.http.errors import TooSlow
+from kumoi.engine.http.limits import reading
+from kumoi.engine.http.serving import Listener, serve
 
 WITHIN_S = 10.0
 
@@ -118,7 +120,7 @@ def test_a_body_is_no_head_however_it_is_cut() -> None:
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "BODY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(limits, "BODY_TIMEOUT_S", 0.01)
 
     async def story() -> None:
         async with reading():

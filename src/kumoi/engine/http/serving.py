@@ -11,7 +11,7 @@ import contextlib
 import gc
 import resource
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,10 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from kumoi.base.errors import UserError
-
 BACKLOG = 1_024
 KEEP_ALIVE_S = 75  # Longer than a long poll waits.
 HEAD_TIMEOUT_S = 30.0  # From the first byte of a request, or of a connection, to its last header.
 HEAD_MAX_BYTES = 128 << 10
-BODY_TIMEOUT_S = 60.0  # For what is read whole; see `reading`.
 GRACE_S = 5
 GC_YOUNG = 10_000  # Python's own 700 meets every list of servers many times.
 
@@ -113,12 +110,6 @@ class ClientCertificateProtocol(BoundedProtocol):
         scope["extensions"] = {"tls": {"client_common_name": name}}
 
 
-class TooSlow(UserError):
-    """A client that keeps us waiting; it may ask again."""
-
-    code = "request.too_slow"
-
-
 class _Server(uvicorn.Server):
     """Signals are the role's business, which cancels us."""
 
@@ -141,16 +132,6 @@ async def serve(listener: Listener) -> None:
             async with asyncio.timeout(listener.grace_s + 1):
                 await serving
         raise
-
-
-@contextlib.asynccontextmanager
-async def reading() -> AsyncIterator[None]:
-    """For reading a whole body. Raises TooSlow when it takes too long."""
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            yield
-    except TimeoutError as cause:
-        raise TooSlow(f"the body did not come within {BODY_TIMEOUT_S:g} s") from cause
 
 
 def _allow_connections() -> None:

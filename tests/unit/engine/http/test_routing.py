@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kumoi.base.errors import Bug
-from kumoi.cloud.api.routing import Route, Router
+from kumoi.engine.http.routing import Route, Router
 
 
 def handler(_request: object) -> None:

@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kumoi.base.errors import Bug
-from kumoi.cloud.api.policy import Rule
 
-OPEN = "open"  # The policy of a route that needs no token: versions and logins.
+OPEN = "open"  # The policy of a route that asks nobody who calls: versions and logins.
+KNOWN = "known"  # Whoever the route's scheme knows may: hosts, and runners.
+TOKEN = "token"  # noqa: S105 - a scheme's name
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`policy` names a rule of the service, or OPEN. `since` is the first microversion that has the
-    route, `until` the last. A `streams` handler is a coroutine that reads the body itself. `pool`
-    names the threads that the handler runs in; see app.THREADS.
+    """`policy` names a rule of the service, or is OPEN or KNOWN. `since` is the first microversion that has the
+    route, `until` the last. A `streams` handler is a coroutine that reads the body itself; any other
+    runs in a thread of `pool`, see App. `scheme` is how the caller is known, one of the service's.
     """
 
     method: str
@@ -27,16 +28,7 @@ class Route:
     until: tuple[int, int] | None = None
     streams: bool = False
     pool: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """One OpenStack service: where it is mounted, its routes and the rules they name."""
-
-    type: str
-    prefix: str
-    routes: tuple[Route, ...]
-    policies: dict[str, Rule]
+    scheme: str = TOKEN
 
 
 @dataclass(slots=True)

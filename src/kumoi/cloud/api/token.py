@@ -1,0 +1,27 @@
+"""Who calls the cloud's APIs: the owner of the token in X-Auth-Token."""
+
+from __future__ import annotations
+
+from kumoi.base.errors import Unauthenticated
+from kumoi.cloud.api.request import Request
+from kumoi.cloud.domain.caller import Caller
+from kumoi.engine.http.routing import TOKEN
+from kumoi.engine.http.service import Scheme
+
+
+def identify(request: Request) -> Caller:
+    """By the token's signature alone. Raises Unauthenticated."""
+    token = request.http.headers.get("X-Auth-Token")
+    if not token:
+        raise Unauthenticated("The request you have made requires authentication.")
+    claims = request.services.tokens.check(token, now=request.services.clock.now())
+    request.claims = claims
+    return Caller(
+        user_id=claims.user_id,
+        project_id=claims.project_id,
+        roles=frozenset(name for _, name in claims.roles),
+        request_id=request.request_id,
+    )
+
+
+SCHEMES = {TOKEN: Scheme(identify)}

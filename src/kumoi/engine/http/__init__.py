@@ -1,0 +1,1 @@
+"""HTTP for all: routing, requests, errors, limits and listeners. It knows no service."""

@@ -1,0 +1,176 @@
+"""The ASGI application: finds the route, the caller and the policy, runs the handler, answers.
+
+In this order, and a handler sees only requests that passed all of it: service by prefix, route by
+path and method, microversion, caller, policy, body size. Every answer carries a request id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio.to_thread
+import msgspec
+from anyio import CapacityLimiter
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from kumoi.base import log
+from kumoi.base.errors import Forbidden, Invalid, KumoiError, NotFound, UserError
+from kumoi.base.ids import new_request_id
+from kumoi.engine.http import errors, limits, versions
+from kumoi.engine.http.request import Context, Reply, Request
+from kumoi.engine.http.routing import KNOWN, OPEN, Route, Router
+from kumoi.engine.http.service import Service
+
+THREADS: Mapping[str, int] = {"": 16, "login": 2}
+"""Hashing has its own few, so that a flood of logins starves no one."""
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+DISCONNECTED = 499
+NOWHERE = Service(type="", prefix="", routes=())
+
+
+@dataclass(frozen=True, slots=True)
+class _Mounted:
+    service: Service
+    router: Router
+    base: str
+
+
+class App:
+    """Several services on one listener. `root` is the public URL that their prefixes follow."""
+
+    def __init__(
+        self,
+        context: Context,
+        services: Iterable[Service],
+        *,
+        root: str,
+        body_max_bytes: int,
+        threads: Mapping[str, int] = THREADS,
+    ) -> None:
+        self._context = context
+        self._root = root
+        self._body_max_bytes = body_max_bytes
+        self._threads = threads
+        self._mounted = {
+            item.prefix: _Mounted(item, Router(item.routes), f"{root}/{item.prefix}")
+            for item in services
+        }
+        self._nowhere = _Mounted(NOWHERE, Router(()), root)
+        self._limiters: dict[str, CapacityLimiter] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        response = await self._answer(HttpRequest(scope, receive))
+        await response(scope, receive, send)
+
+    async def _answer(self, http: HttpRequest) -> Response:
+        path: str = http.scope["path"]
+        prefix, _, rest = path.lstrip("/").partition("/")
+        mounted = self._mounted.get(prefix, self._nowhere)
+        service = mounted.service
+        request = self._request(http, mounted)
+        with log.bound(request=request.request_id):
+            try:
+                reply = await self._handle(request, mounted, "/" + rest)
+            except KumoiError as error:
+                reply = _refused(request, service, error)
+            except ClientDisconnect:
+                reply = Reply(DISCONNECTED)
+            except Exception as error:  # noqa: BLE001 - the middleware: the outermost place
+                log.failure("request.failed", error, method=http.method, path=path)
+                reply = errors.internal(service)
+            if http.method not in READING:
+                log.event("request.handled", method=http.method, path=path, status=reply.status)
+        return _response(reply, request, service)
+
+    def _request(self, http: HttpRequest, mounted: _Mounted) -> Request[Any, Any]:
+        return Request(
+            services=self._context,
+            http=http,
+            path={},
+            raw=b"",
+            root=self._root,
+            base=mounted.base,
+            request_id=new_request_id(),
+            source=http.client.host if http.client else "",
+        )
+
+    async def _handle(self, request: Request[Any, Any], mounted: _Mounted, path: str) -> Reply:
+        http, service = request.http, mounted.service
+        if mounted is self._nowhere:
+            raise NotFound("resource", http.scope["path"])
+        if service.versions is not None:
+            request.microversion = service.versions.requested(http.headers)
+        if "\x00" in path or b"%00" in http.scope["query_string"]:
+            raise Invalid("the URL holds a NUL character", field="url")
+        route, request.path = _route(mounted.router, http.method, path, request.microversion)
+        if route.policy != OPEN:
+            await self._admit(request, service, route)
+        if route.streams:
+            streamed: Reply = await route.handler(request)
+            return streamed
+        request.raw = await limits.body(http, self._body_max_bytes)
+        handled: Reply = await anyio.to_thread.run_sync(
+            route.handler, request, limiter=self._limiter(route.pool)
+        )
+        return handled
+
+    async def _admit(self, request: Request[Any, Any], service: Service, route: Route) -> None:
+        """Who calls, and whether such a caller may. Raises Unauthenticated, Forbidden."""
+        scheme = service.schemes[route.scheme]
+        if scheme.blocks:
+            limiter = self._limiter(route.pool)
+            caller = await anyio.to_thread.run_sync(scheme.identify, request, limiter=limiter)
+        else:
+            caller = scheme.identify(request)
+        request.caller_or_none = caller
+        if route.policy != KNOWN and not service.policies[route.policy](caller):
+            raise Forbidden(f"Policy doesn't allow {route.policy} to be performed.")
+
+    def _limiter(self, pool: str) -> CapacityLimiter:
+        """Made inside the running loop, once."""
+        if pool not in self._limiters:
+            self._limiters[pool] = CapacityLimiter(self._threads[pool])
+        return self._limiters[pool]
+
+
+def _route(
+    router: Router, method: str, path: str, version: versions.Version
+) -> tuple[Route, dict[str, str]]:
+    methods, found = router.find(path)
+    route = methods.get("GET" if method == "HEAD" and "HEAD" not in methods else method)
+    if route is None and methods:
+        raise errors.MethodNotAllowed(methods)
+    if route is None or (route.since or version) > version or version > (route.until or version):
+        raise NotFound("resource", path)
+    return route, found
+
+
+def _refused(request: Request[Any, Any], service: Service, error: KumoiError) -> Reply:
+    if not isinstance(error, UserError):
+        log.failure("request.failed", error)
+    own = service.refusal(request, error) if service.refusal is not None else None
+    return own if own is not None else errors.reply(error, service)
+
+
+def _response(reply: Reply, request: Request[Any, Any], service: Service) -> Response:
+    headers = dict.fromkeys(service.id_headers, request.request_id)
+    if service.versions is not None:
+        headers |= service.versions.headers(request.microversion)
+    headers |= service.headers
+    headers |= reply.headers
+    if reply.stream is not None:
+        return StreamingResponse(
+            reply.stream, reply.status, headers=headers, media_type=reply.media_type
+        )
+    body: Any = reply.body
+    if body is None:
+        return Response(status_code=reply.status, headers=headers)
+    content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    return Response(content, reply.status, headers=headers, media_type=reply.media_type)

@@ -1,0 +1,110 @@
+"""HTTP status of every error, and the answer to a request that failed. Nowhere else.
+
+What the answer's body looks like is the service's: its `envelope`. Where a service answers an error
+with another status than the others do, it says so in its `statuses`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from kumoi.base.errors import (
+    Bug,
+    Conflict,
+    Forbidden,
+    Invalid,
+    KumoiError,
+    NotFound,
+    OverQuota,
+    RateLimited,
+    Stale,
+    TooLarge,
+    Transient,
+    Unauthenticated,
+    Unsupported,
+    UserError,
+)
+from kumoi.engine.http.request import Reply
+
+if TYPE_CHECKING:
+    from kumoi.engine.http.service import Service
+
+INTERNAL = 500
+
+
+class MethodNotAllowed(UserError):
+    """`allowed` are the methods the resource has."""
+
+    code = "request.method_not_allowed"
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        super().__init__("The method is not allowed for this resource.")
+        self.allowed = ", ".join(sorted(allowed))
+
+
+class UnsupportedMediaType(UserError):
+    """The body is of a type that the resource does not take; 415."""
+
+    code = "request.unsupported_media_type"
+
+
+class NotAcceptable(UserError):
+    """The microversion is outside the range; 406."""
+
+    code = "version.not_acceptable"
+
+
+class TooSlow(UserError):
+    """A client that keeps us waiting; it may ask again."""
+
+    code = "request.too_slow"
+
+
+STATUS: Mapping[type[KumoiError], int] = {
+    Invalid: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Stale: 412,
+    TooLarge: 413,
+    Unsupported: 501,
+    NotAcceptable: 406,
+    MethodNotAllowed: 405,
+    UnsupportedMediaType: 415,
+    RateLimited: 429,
+    TooSlow: 408,
+    OverQuota: 403,
+    UserError: 400,
+    Transient: 503,
+}
+
+
+def status_of(error: KumoiError, statuses: Mapping[type[KumoiError], int]) -> int:
+    """What a service answers this error with; its own `statuses` come first."""
+    for kind in type(error).__mro__:
+        status = statuses.get(kind) or STATUS.get(kind)
+        if status is not None:
+            return status
+    return INTERNAL
+
+
+def reply(error: KumoiError, service: Service) -> Reply:
+    """The answer to a request that failed."""
+    status = status_of(error, service.statuses)
+    headers = {}
+    if isinstance(error, RateLimited):
+        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = error.allowed
+    if isinstance(error, Unauthenticated) and service.challenge:
+        headers["WWW-Authenticate"] = service.challenge
+    message = error.message if isinstance(error, UserError) else "The service is not available now"
+    return Reply(status, service.envelope(status, message, error), headers)
+
+
+def internal(service: Service) -> Reply:
+    """The answer when we failed; the log has the reason under the request's id."""
+    message = "An unexpected error prevented the server from fulfilling your request."
+    return Reply(INTERNAL, service.envelope(INTERNAL, message, Bug(message)))

@@ -1,0 +1,102 @@
+"""What a request may cost: its body's size and time, and how often a source may fail to log in."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import ipaddress
+import threading
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request as HttpRequest
+
+from kumoi.base.clock import Clock
+from kumoi.base.errors import RateLimited, TooLarge
+from kumoi.engine.http.errors import TooSlow
+
+BODY_TIMEOUT_S = 60.0  # For what is read whole.
+SOURCES_MAX = 10_000
+WINDOW_S = 60.0
+
+
+async def body(http: HttpRequest, most: int) -> bytes:
+    """The whole body. Raises TooLarge before more than `most` bytes are held, TooSlow."""
+    declared = http.headers.get("Content-Length", "")
+    if declared.isdecimal() and int(declared) > most:
+        raise _too_large(most)
+    held = bytearray()
+    async with reading():
+        async for chunk in http.stream():
+            held += chunk
+            if len(held) > most:
+                raise _too_large(most)
+    return bytes(held)
+
+
+@contextlib.asynccontextmanager
+async def reading() -> AsyncIterator[None]:
+    """For reading a whole body. Raises TooSlow when it takes too long."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            yield
+    except TimeoutError as cause:
+        raise TooSlow(f"the body did not come within {BODY_TIMEOUT_S:g} s") from cause
+
+
+class Attempts:
+    """Failures of the last minute, per source address, counted before anything costly is done: so
+    guessing gets slow and a flood costs nearly nothing. What is counted fits into SOURCES_MAX
+    entries, the longest silent forgotten first. Each process counts for itself.
+    """
+
+    def __init__(self, clock: Clock, per_minute: int) -> None:
+        self._clock = clock
+        self._most = per_minute
+        self._failures: collections.OrderedDict[str, collections.deque[float]] = (
+            collections.OrderedDict()
+        )
+        self._lock = threading.Lock()
+
+    def allow(self, source: str) -> None:
+        """Raises RateLimited when the source has no attempts left."""
+        now = self._clock.monotonic()
+        with self._lock:
+            failures = self._failures.get(network_of(source))
+            if failures is None:
+                return
+            while failures and failures[0] <= now - WINDOW_S:
+                failures.popleft()
+            if len(failures) >= self._most:
+                raise RateLimited(
+                    "Too many failed logins from this address",
+                    retry_after_s=failures[0] + WINDOW_S - now,
+                )
+
+    def failed(self, source: str) -> None:
+        """Count a failure."""
+        key = network_of(source)
+        with self._lock:
+            failures = self._failures.setdefault(key, collections.deque(maxlen=self._most))
+            failures.append(self._clock.monotonic())
+            self._failures.move_to_end(key)
+            while len(self._failures) > SOURCES_MAX:
+                self._failures.popitem(last=False)
+
+    def forget(self, source: str) -> None:
+        """Let the source try again at once."""
+        with self._lock:
+            self._failures.pop(network_of(source), None)
+
+
+def network_of(source: str) -> str:
+    """An IPv6 source counts with its /64: whoever has one address of it has them all."""
+    try:
+        address = ipaddress.IPv6Address(source)
+    except ValueError:
+        return source
+    return str(ipaddress.IPv6Network((address, 64), strict=False))
+
+
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"Request is too large: at most {most} bytes")

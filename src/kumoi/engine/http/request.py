@@ -1,0 +1,135 @@
+"""What a handler is given and what it gives back.
+
+A handler parses (`request.parse`), calls one domain function inside `request.read()` or
+`request.write()`, renders, and returns a Reply. It runs in a worker thread; a streaming handler is
+a coroutine and uses `request.http` itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+from sqlalchemy.engine import Connection
+from starlette.requests import Request as HttpRequest
+
+from kumoi.base.clock import Clock
+from kumoi.base.errors import Bug, Invalid
+from kumoi.engine.db import Database
+
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""How JSON writes it. PostgreSQL takes none in a text, and neither does OVN's database."""
+
+UNSET = msgspec.UNSET
+Unset = msgspec.UnsetType
+
+
+class Context(Protocol):
+    """What every handler works with; a half of the product adds its own."""
+
+    @property
+    def database(self) -> Database: ...
+    @property
+    def clock(self) -> Clock: ...
+
+
+Services = TypeVar("Services", bound=Context)
+Who = TypeVar("Who")
+Shape = TypeVar("Shape")
+
+
+class Body(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Base of what a request may hold. A field left out is UNSET, which differs from null."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`body` is encoded as JSON unless it is bytes; None is no body; an iterator is streamed."""
+
+    status: int
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    stream: AsyncIterator[bytes] | Iterator[bytes] | None = None
+    media_type: str = "application/json"
+
+
+@dataclass(slots=True)
+class Request(Generic[Services, Who]):
+    """One request. `path` holds the route's placeholders; `microversion` is (2, 96) and the like
+    where the service has them; `base` is the service's public URL without a version, and `root` what
+    stands before every service's prefix; `claims` are what a caller's token says.
+    """
+
+    services: Services
+    http: HttpRequest
+    path: dict[str, str]
+    raw: bytes
+    root: str
+    base: str
+    request_id: str
+    source: str
+    microversion: tuple[int, int] = (0, 0)
+    caller_or_none: Who | None = None
+    claims: Any = None
+
+    @property
+    def caller(self) -> Who:
+        if self.caller_or_none is None:
+            raise Bug("a route without a policy asked who calls")
+        return self.caller_or_none
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        return self.http.query_params
+
+    def query_all(self, key: str) -> list[str]:
+        return self.http.query_params.getlist(key)
+
+    @property
+    def url_path(self) -> str:
+        """As it was asked for. `http.url` is made of the Host header too, which may be anything."""
+        return str(self.http.scope["path"])
+
+    @property
+    def json(self) -> bytes:
+        """The body, without what nothing can keep. Raises Invalid."""
+        if not self.raw.isascii():
+            try:
+                self.raw.decode()
+            except UnicodeDecodeError as cause:
+                raise Invalid("the body is not UTF-8", field="body") from cause
+        if NUL.search(self.raw):
+            raise Invalid("the body holds a NUL character", field="body")
+        return self.raw or b"null"
+
+    def parse(self, shape: type[Shape]) -> Shape:
+        """The body as `shape`. Raises Invalid naming the field that does not fit."""
+        try:
+            return msgspec.json.decode(self.json, type=shape)
+        except msgspec.ValidationError as cause:
+            raise _invalid(cause) from cause
+        except msgspec.DecodeError as cause:
+            raise Invalid("the body is not JSON", field="body") from cause
+        except RecursionError as cause:
+            raise Invalid("the body is nested too deeply", field="body") from cause
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        with self.services.database.read() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        with self.services.database.write() as connection:
+            yield connection
+
+
+def _invalid(cause: msgspec.ValidationError) -> Invalid:
+    """Msgspec says "Expected `str`, got `int` - at `$.network.name`"."""
+    text, _, path = str(cause).partition(" - at `")
+    name = path.rstrip("`").removeprefix("$").removeprefix(".") or "body"
+    return Invalid(f"Invalid input for field {name}: {text}", field=name)

@@ -1,0 +1,87 @@
+"""The ways to know who calls the pipeline, and what is said to whom it does not."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Invalid, KumoiError, Transient, Unauthenticated
+from kumoi.base.secret import Secret
+from kumoi.engine.http.routing import TOKEN
+from kumoi.engine.http.service import Scheme
+from kumoi.pipeline.api.request import Request, RunnerRequest
+from kumoi.pipeline.identity import Caller, Login
+from kumoi.pipeline.keys import digest
+from kumoi.pipeline.store import runner
+from kumoi.pipeline.store.runner import Runner
+
+LOGIN = "login"
+CLAIM = "claim"
+SESSION = "session"
+
+CHALLENGE = 'Basic realm="Kumoi", charset="UTF-8"'
+
+Find = Callable[[Connection, str], Runner | None]
+
+
+def by_token(request: Request) -> Caller:
+    """A token of the cloud's, in X-Auth-Token; the identity service is asked."""
+    token = request.http.headers.get("X-Auth-Token", "")
+    if not token:
+        raise Unauthenticated("this needs a token in X-Auth-Token")
+    return request.services.identity.validate(token)
+
+
+def by_login(request: Request) -> Caller:
+    """Git's: a user's name and password, or an application credential, for the project of the path.
+    The login itself becomes the request's `claims`.
+    """
+    scheme, _, coded = request.http.headers.get("Authorization", "").partition(" ")
+    try:
+        name, _, secret = base64.b64decode(coded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError) as cause:
+        raise Unauthenticated("the login cannot be read") from cause
+    if scheme.lower() != "basic" or not name or not secret:
+        raise Unauthenticated("the name or the password is wrong, or missing")
+    request.claims = Login(name, Secret(secret))
+    return request.services.identity.login(request.claims, request.path["project"], request.source)
+
+
+def by_claim(request: RunnerRequest) -> Runner:
+    """The one-time token of a runner's user data."""
+    return _runner(request, runner.find_by_token)
+
+
+def by_session(request: RunnerRequest) -> Runner:
+    """What a runner that has claimed its job calls with."""
+    return _runner(request, runner.find_by_session)
+
+
+SCHEMES = {
+    TOKEN: Scheme(by_token, blocks=True),
+    LOGIN: Scheme(by_login, blocks=True),
+    CLAIM: Scheme(by_claim, blocks=True),
+    SESSION: Scheme(by_session, blocks=True),
+}
+
+
+def envelope(_status: int, message: str, error: KumoiError) -> Any:
+    """{"error": {"code", "message", "field"}}; what to wait for is said too."""
+    said = error.message if isinstance(error, Transient) else message
+    shown = {"code": error.code, "message": said}
+    if isinstance(error, Invalid) and error.field:
+        shown["field"] = error.field
+    return {"error": shown}
+
+
+def _runner(request: RunnerRequest, find: Find) -> Runner:
+    scheme, _, token = request.http.headers.get("Authorization", "").partition(" ")
+    with request.read() as connection:
+        found = find(connection, digest(token))
+    if scheme != "Bearer" or found is None:
+        raise Unauthenticated("this token is not of a runner whose run goes on")
+    return found
