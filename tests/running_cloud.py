@@ -26,26 +26,21 @@ from kumoi.cloud.api.host.app import host_app
 from kumoi.cloud.api.host.routes import SERVICE as HOST
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import bootstrap
-from kumoi.cloud.hostapi import messages
-from kumoi.cloud.hostapi.messages import Power, State
+from kumoi.cloud.hostapi.hello import PATH, Inventory
+from kumoi.cloud.hostapi.messages import Server
+from kumoi.cloud.hostapi.things import Message, Wanted
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.engine.http.serving import Listener, serve
 from kumoi.engine.wake import Alarm
+from tests import host_words
 from tests.told import Listening
 
 ADMIN_PASSWORD = "admin-secret"
 DEMO_PASSWORD = "demo-secret"
 START_S = 15.0
 HOST_HEADER = "X-Test-Host"
-
-STATES = {
-    Power.RUNNING: State.RUNNING,
-    Power.STOPPED: State.STOPPED,
-    Power.PAUSED: State.PAUSED,
-    Power.ABSENT: State.ABSENT,
-}
 
 
 @dataclass
@@ -58,7 +53,7 @@ class FakeHost:
     address: str = ""
 
     def register(self, *, vcpus: int = 64, ram_mib: int = 262_144, disk_gib: int = 10_000) -> None:
-        inventory = messages.Inventory(
+        inventory = Inventory(
             version="0",
             hostname=self.name,
             drivers=["lxc"],
@@ -69,38 +64,30 @@ class FakeHost:
         )
         self._send("PUT", "inventory", inventory)
 
-    def wanted(self, since: int = 0, epoch: str = "") -> messages.Wanted:
+    def wanted(self, since: Wanted | None = None) -> Wanted:
         answer = httpx.get(
-            f"{self.url}{messages.PATH}/wanted",
-            params={"since": since, "epoch": epoch, "wait_s": 0},
+            f"{self.url}{PATH}/wanted",
+            params={"wait_s": 0}
+            | ({"epoch": since.epoch, "since": since.revision} if since else {}),
             headers={HOST_HEADER: self.name},
         )
         answer.raise_for_status()
-        return msgspec.json.decode(answer.content, type=messages.Wanted)
+        return msgspec.json.decode(answer.content, type=Wanted)
 
     def settle(self) -> None:
         """Bring every server to what is wanted of it, and say so."""
-        servers = self.wanted().servers
-        if servers:
-            reports = messages.Reports(reports=[self._report(server) for server in servers])
-            self._send("POST", "reports", reports)
+        if servers := self.servers():
+            reports = [host_words.report(server, fault=self.fail_with) for server in servers]
+            self._send("POST", "reports", host_words.reports(reports))
 
-    def _report(self, server: messages.Server) -> messages.Report:
-        failed = bool(self.fail_with) and server.power != Power.ABSENT
-        return messages.Report(
-            server_id=server.id,
-            generation=server.generation,
-            state=State.FAILED if failed else STATES[server.power],
-            fault=self.fail_with if failed else "",
-            boot=server.boot,
-            hard_boot=server.hard_boot,
-            build=server.build,
-        )
+    def servers(self) -> list[Server]:
+        """All that are wanted of it."""
+        return host_words.servers(self.wanted())
 
-    def _send(self, method: str, what: str, message: messages.Message) -> None:
+    def _send(self, method: str, what: str, message: Message) -> None:
         answer = httpx.request(
             method,
-            f"{self.url}{messages.PATH}/{what}",
+            f"{self.url}{PATH}/{what}",
             content=msgspec.json.encode(message),
             headers={HOST_HEADER: self.name},
         )

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 import httpx
 import msgspec
 
-from kumoi.cloud.hostapi import messages
-from kumoi.cloud.hostapi.messages import Power, Server, Wanted
-from tests.running_cloud import HOST_HEADER, STATES
+from kumoi.cloud.hostapi.hello import PATH, Inventory
+from kumoi.cloud.hostapi.messages import Power, Server
+from kumoi.cloud.hostapi.things import Message, Position, Wanted
+from tests import host_words
+from tests.running_cloud import HOST_HEADER
 
 POLL_S = 20.0
 CONNECT_S = 30.0
@@ -30,7 +32,7 @@ class FleetHost:
     told: int = 0
 
     async def register(self) -> None:
-        inventory = messages.Inventory(
+        inventory = Inventory(
             version="0",
             hostname=self.name,
             drivers=["lxc"],
@@ -42,13 +44,13 @@ class FleetHost:
 
     async def run(self) -> None:
         """Until cancelled."""
-        since = 0
+        since = Position()
         while True:
             wanted = await self._wanted(since)
-            since = wanted.revision
+            since = Position(wanted.epoch, wanted.revision)
             self.told += 1
-            if wanted.servers:
-                await self._make(wanted.servers)
+            if servers := host_words.servers(wanted):
+                await self._make(servers)
 
     async def _make(self, servers: list[Server]) -> None:
         for server in servers:
@@ -56,32 +58,22 @@ class FleetHost:
                 self.servers.pop(server.id, None)
             else:
                 self.servers[server.id] = server
-        reports = [
-            messages.Report(
-                server_id=server.id,
-                generation=server.generation,
-                state=STATES[server.power],
-                boot=server.boot,
-                hard_boot=server.hard_boot,
-                build=server.build,
-            )
-            for server in servers
-        ]
-        await self._send("POST", "reports", messages.Reports(reports=reports))
+        reports = [host_words.report(server) for server in servers]
+        await self._send("POST", "reports", host_words.reports(reports))
 
-    async def _wanted(self, since: int) -> Wanted:
+    async def _wanted(self, since: Position) -> Wanted:
         answer = await self.client.get(
-            f"{messages.PATH}/wanted",
-            params={"since": since, "wait_s": POLL_S},
+            f"{PATH}/wanted",
+            params={"epoch": since.epoch, "since": since.revision, "wait_s": POLL_S},
             headers={HOST_HEADER: self.name},
         )
         answer.raise_for_status()
         return msgspec.json.decode(answer.content, type=Wanted)
 
-    async def _send(self, method: str, what: str, message: messages.Message) -> None:
+    async def _send(self, method: str, what: str, message: Message) -> None:
         answer = await self.client.request(
             method,
-            f"{messages.PATH}/{what}",
+            f"{PATH}/{what}",
             content=msgspec.json.encode(message),
             headers={HOST_HEADER: self.name},
         )

@@ -29,6 +29,8 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 from pyroute2.iproute.linux import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
+from tests import host_words
+from tests.host_words import ServerTold
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
@@ -38,17 +40,9 @@ from kumoi.cloud.agent.serve import identify_boot, serve_with
 from kumoi.cloud.drivers.instance import loop
 from kumoi.cloud.drivers.instance.lxc import cgroup, idmap, link, monitor
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
-from kumoi.cloud.hostapi.messages import (
-    PATH,
-    Image,
-    Inventory,
-    Power,
-    Report,
-    Reports,
-    Server,
-    State,
-    Wanted,
-)
+from kumoi.cloud.hostapi.hello import PATH, Inventory
+from kumoi.cloud.hostapi.messages import Image, Power, Server, State, server_thing
+from kumoi.cloud.hostapi.things import ThingReport, Wanted, raw
 from kumoi.config import CloudSettings, HostSettings, first_host, read, write
 from kumoi.hosts import teardown
 from kumoi.hosts.first_use import pki
@@ -106,7 +100,7 @@ class ControlPlane:
     image_files: dict[str, Path] = field(default_factory=dict)
     images: list[Image] = field(default_factory=list)
     servers: dict[str, Server] = field(default_factory=dict)
-    told: dict[str, Report] = field(default_factory=dict)
+    told: dict[str, ServerTold] = field(default_factory=dict)
     told_at: dict[tuple[str, State], float] = field(default_factory=dict)
     inventory: Inventory | None = None
     consoles: dict[str, str] = field(default_factory=dict)
@@ -125,23 +119,26 @@ class ControlPlane:
     def wanted(self, since: int, wait_s: float) -> Wanted:
         with self.changed:
             self.changed.wait_for(lambda: self.revision > since, timeout=wait_s)
-            servers = list(self.servers.values())
             return Wanted(
-                revision=self.revision, complete=since == 0, servers=servers, images=self.images
+                epoch="one",
+                revision=self.revision,
+                complete=since == 0,
+                things=[raw(server_thing(one)) for one in self.servers.values()],
+                images=[raw(image) for image in self.images],
             )
 
-    def take(self, reports: Reports) -> None:
+    def take(self, reports: list[ThingReport]) -> None:
         now = time.monotonic()
         with self.changed:
-            for report in reports.reports:
-                self.told[report.server_id] = report
-                self.told_at.setdefault((report.server_id, report.state), now)
-                wanted = self.servers.get(report.server_id)
+            for report in map(host_words.told, reports):
+                self.told[report.id] = report
+                self.told_at.setdefault((report.id, report.state), now)
+                wanted = self.servers.get(report.id)
                 if report.state is State.ABSENT and wanted and wanted.power is Power.ABSENT:
-                    del self.servers[report.server_id]
+                    del self.servers[report.id]
             self.changed.notify_all()
 
-    def await_told(self, server: Server, state: State, *, bound_s: float = BOUND_S) -> Report:
+    def await_told(self, server: Server, state: State, *, bound_s: float = BOUND_S) -> ServerTold:
         """Wait until this server's generation is reported to be so."""
 
         def told() -> bool:
@@ -173,7 +170,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self._body()
         if self.control.reachable:
-            self.control.take(msgspec.json.decode(body, type=Reports))
+            self.control.take(host_words.read_reports(body))
         self._answer(204 if self.control.reachable else 503, b"")
 
     def do_PUT(self) -> None:
@@ -271,6 +268,11 @@ class ContainerHost:
         if self.namespace.exists():
             self.inside(lambda: link.delete(sorted(link.list_links())))
 
+    def pid(self, server: Server) -> int:
+        """Of its first process; 0 while it does not run."""
+        running = monitor.find(self.paths, server.id)
+        return running.pid if running else 0
+
     def attach(self, server: Server, *command: str, check: bool = True) -> str:
         """Run a command inside a server, within its limits."""
         done = self.inside(
@@ -317,7 +319,7 @@ class ContainerHost:
             groups = (tree / f"{NAME}.servers").glob("*/")
             found += [f"group {path}" for path in groups if path.name != PIVOT]
         wanted = self.here.agent_dir / "wanted"
-        found += [f"wanted {path.name}" for path in wanted.glob("*")]
+        found += [f"wanted {path.name}" for path in wanted.glob("*/*")]
         return sorted(set(found))
 
 
@@ -404,7 +406,7 @@ def main() -> None:
 
 
 def image_of(sha256: str, path: Path) -> Image:
-    return Image(id=sha256, sha256=sha256, size=path.stat().st_size, disk_format="root-tar")
+    return Image(id=sha256, sha256=sha256, disk_format="root-tar")
 
 
 if __name__ == "__main__":

@@ -57,9 +57,8 @@ def there(cloud: CloudSettings, host: HostSettings) -> frozenset[str]:
 
 def _directories(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     """Of servers, and what the agent remembers of them."""
-    for place in ("servers", "wanted", "downloads", "snapshots"):
-        with contextlib.suppress(FileNotFoundError):
-            yield from (str(path) for path in (host.agent_dir / place).iterdir())
+    for pattern in ("servers/*", "wanted/*/*", "downloads/*", "snapshots/*"):
+        yield from (str(path) for path in host.agent_dir.glob(pattern))
 
 
 def _half_made_files(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:

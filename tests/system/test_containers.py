@@ -50,7 +50,7 @@ def host(image: Image) -> Iterator[ContainerHost]:
         running.start_agent()
         until(
             lambda: (
-                running.control.inventory and running.control.inventory.ready_images == [image.id]
+                running.control.inventory and running.control.inventory.ready_images == (image.id,)
             ),
             bound_s=120,
         )
@@ -128,11 +128,11 @@ def test_a_server_that_is_told_to_run_has_its_address_and_answers(
 ) -> None:
     wanted = servers.wanted(number=5)
     host.control.want(wanted)
-    told = host.control.await_told(wanted, State.RUNNING)
+    host.control.await_told(wanted, State.RUNNING)
     address = host.attach(wanted, "ip", "-4", "-o", "address", "show", "dev", "eth0")
     route = host.attach(wanted, "ip", "route", "show", "default")
     until(lambda: host.banner("10.202.1.5").startswith("SSH-2.0"))
-    assert told.pid > 0
+    assert host.pid(wanted) > 0
     assert "10.202.1.5/24" in address
     assert f"default via {GATEWAY}" in route
 
@@ -221,7 +221,7 @@ def test_a_full_disk_hurts_nobody_else(host: ContainerHost, servers: Servers) ->
 
 
 def test_servers_have_distinct_user_ids(host: ContainerHost, servers: Servers) -> None:
-    pairs = [(one, host.control.told[one.id].pid) for one in (servers.new(number=5),
+    pairs = [(one, host.pid(one)) for one in (servers.new(number=5),
                                                               servers.new(number=6))]  # fmt: skip
     bases = [int(Path(f"/proc/{pid}/uid_map").read_text().split()[1]) for _, pid in pairs]
     assert abs(bases[0] - bases[1]) >= 65_536
@@ -283,18 +283,19 @@ def test_an_agent_that_was_killed_finds_its_servers_again(
     host: ContainerHost, servers: Servers
 ) -> None:
     server = servers.new()
-    pid = host.control.told[server.id].pid
+    pid = host.pid(server)
     host.kill_agent()
     host.control.told.clear()
     host.start_agent()
-    assert host.control.await_told(server, State.RUNNING).pid == pid
+    host.control.await_told(server, State.RUNNING)
+    assert host.pid(server) == pid
 
 
 def test_a_server_that_ends_by_itself_is_reported_stopped_and_stays_so(
     host: ContainerHost, servers: Servers
 ) -> None:
     server = servers.new()
-    os.kill(host.control.told[server.id].pid, signal.SIGKILL)
+    os.kill(host.pid(server), signal.SIGKILL)
     host.control.await_told(server, State.STOPPED, bound_s=3)
     until(lambda: not [name for name in host.leftovers() if name.startswith(("link", "group"))])
     again = servers.change(server)
@@ -348,7 +349,7 @@ def test_a_port_gets_another_address_while_its_server_runs_and_keeps_it(
     host: ContainerHost, servers: Servers
 ) -> None:
     server = servers.new(number=5)
-    pid = host.control.told[server.id].pid
+    pid = host.pid(server)
     host.attach(server, "ip", "address", "add", "10.202.9.9/32", "dev", "eth0")
     (port,) = server.ports
     moved = msgspec.structs.replace(port.addresses[0], address="10.202.1.77", routes=[ROUTE])
@@ -366,7 +367,7 @@ def test_a_port_gets_another_address_while_its_server_runs_and_keeps_it(
     assert shown() == {"10.202.1.77/24", "10.202.9.9/32"}
     assert f"default via {GATEWAY}" in host.attach(changed, "ip", "route")
     assert f"{ROUTE.destination} via {GATEWAY}" in host.attach(changed, "ip", "route")
-    assert monitor.find(host.paths, server.id).pid == pid  # type: ignore[union-attr]
+    assert host.pid(server) == pid
 
     _reboot_from_inside(host, changed, "10.202.1.77")
     assert shown() == {"10.202.1.77/24"}

@@ -23,7 +23,7 @@ from kumoi.cloud.hostapi.messages import Image, Power, Server
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
-IMAGE = Image(id="i", sha256="ab" * 32, size=1, disk_format="root-tar")
+IMAGE = Image(id="i", sha256="ab" * 32, disk_format="root-tar")
 KEY = "ssh-ed25519 AAAA me@here"
 
 

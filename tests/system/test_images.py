@@ -55,7 +55,7 @@ def squashed(tree: Path, *options: str) -> Path:
 
 def ensure(paths: Paths, file: Path) -> Path:
     """The image's files."""
-    wanted = Image(id="i", sha256=SHA256, size=1, disk_format="raw")
+    wanted = Image(id="i", sha256=SHA256, disk_format="raw")
     image.ensure(paths, wanted, file)
     return paths.rootfs(SHA256)
 
@@ -159,7 +159,7 @@ from pathlib import Path
 from kumoi.cloud.drivers.instance.lxc import image
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.hostapi.messages import Image
-wanted = Image(id="i", sha256=sys.argv[1], size=1, disk_format="raw")
+wanted = Image(id="i", sha256=sys.argv[1], disk_format="raw")
 image.ensure(Paths(Path(sys.argv[2])), wanted, Path(sys.argv[3]))
 """
 

@@ -13,7 +13,8 @@ from tests.running_cloud import HOST_HEADER, RunningCloud
 from tests.tarball import tarball
 
 from kumoi.base.ids import new_hex_id
-from kumoi.cloud.hostapi import messages
+from kumoi.cloud.hostapi.hello import PATH
+from kumoi.cloud.hostapi.messages import Server as HostServer
 
 
 @dataclass
@@ -47,15 +48,15 @@ class Workbench:
         host = self.cloud.host
         answer = httpx.request(
             method,
-            f"{host.url}{messages.PATH}/{path}",
+            f"{host.url}{PATH}/{path}",
             content=content,
             headers={HOST_HEADER: host.name},
         )
         answer.raise_for_status()
 
-    def told(self, server: Any) -> messages.Server:
+    def told(self, server: Any) -> HostServer:
         """What the host is told of it."""
-        return next(one for one in self.cloud.host.wanted().servers if one.id == server.id)
+        return next(one for one in self.cloud.host.servers() if one.id == server.id)
 
     def show(self, server: Any) -> Any:
         return self.connection.compute.get_server(server.id)

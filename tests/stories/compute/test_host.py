@@ -7,16 +7,18 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from openstack import exceptions
 from openstack.connection import Connection
+from tests import host_words
 from tests.running_cloud import HOST_HEADER, RunningCloud
 from tests.stories.compute.conftest import Workbench
 from tests.tarball import tarball
 
 from kumoi.base.clock import SetClock
 from kumoi.base.ids import new_id
-from kumoi.cloud.hostapi.messages import PATH
+from kumoi.cloud.hostapi.hello import PATH
 from kumoi.cloud.reconcilers.host import HostReconciler
 from kumoi.cloud.reconcilers.server import BUILD_S, KEPT_S, ServerReconciler
 
@@ -199,11 +201,11 @@ def test_servers_long_deleted_are_forgotten(
 def test_a_host_that_read_another_epoch_is_told_everything(bench: Workbench) -> None:
     made = bench.active()
     seen = bench.cloud.host.wanted()
-    again = bench.cloud.host.wanted(since=seen.revision, epoch=seen.epoch)
-    assert (again.complete, again.servers, again.epoch) == (False, [], seen.epoch)
-    anew = bench.cloud.host.wanted(since=seen.revision, epoch="another")
+    again = bench.cloud.host.wanted(seen)
+    assert (again.complete, again.things, again.epoch) == (False, [], seen.epoch)
+    anew = bench.cloud.host.wanted(msgspec.structs.replace(seen, epoch="another"))
     assert anew.complete
-    assert made.id in [one.id for one in anew.servers]
+    assert made.id in [one.id for one in host_words.servers(anew)]
 
 
 def test_an_administrator_deletes_a_server_whose_host_is_gone(
@@ -215,7 +217,7 @@ def test_an_administrator_deletes_a_server_whose_host_is_gone(
     with pytest.raises(exceptions.NotFoundException):
         bench.show(made)
     bench.cloud.host.register()
-    assert made.id not in [one.id for one in bench.cloud.host.wanted().servers]
+    assert made.id not in [one.id for one in bench.cloud.host.servers()]
 
 
 def test_a_host_fetches_public_images_and_those_of_its_servers(

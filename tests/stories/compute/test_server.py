@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from openstack import exceptions
 from openstack.connection import Connection
+from tests import host_words
 from tests.stories.compute.conftest import Workbench
 
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.domain.compute import keypair
-from kumoi.cloud.hostapi import messages
-from kumoi.cloud.hostapi.messages import Power, State
+from kumoi.cloud.hostapi.messages import Power, Server
 
 
 def test_a_server_is_build_until_its_host_says_it_runs(bench: Workbench) -> None:
@@ -98,6 +98,7 @@ def test_what_a_host_cannot_build_is_in_error_with_its_words_and_holds_nothing(
 ) -> None:
     before = [host.memory_used for host in admin.compute.hypervisors(details=True)]
     kept = demo.network.create_port(network_id=bench.network_id, name="mine")
+    seen = bench.cloud.host.wanted()
     bench.cloud.host.fail_with = "image is no root filesystem"
     failed = bench.active(networks=[{"uuid": bench.network_id}, {"port": kept.id}])
     assert failed.status == "ERROR"
@@ -105,7 +106,7 @@ def test_what_a_host_cannot_build_is_in_error_with_its_words_and_holds_nothing(
     assert list(demo.network.ports(device_id=failed.id)) == []
     assert demo.network.get_port(kept.id).device_id == ""
     assert [host.memory_used for host in admin.compute.hypervisors(details=True)] == before
-    told = {server.id: server.power for server in bench.cloud.host.wanted(since=1).servers}
+    told = {server.id: server.power for server in host_words.servers(bench.cloud.host.wanted(seen))}
     assert told[failed.id] == "absent"
     bench.cloud.host.settle()
     demo.compute.delete_server(failed)
@@ -284,12 +285,14 @@ def test_a_server_that_the_cloud_does_not_know_is_wanted_absent_of_whoever_has_i
     bench: Workbench,
 ) -> None:
     made = bench.active()
-    revision = bench.cloud.host.wanted().revision
+    before = bench.cloud.host.wanted()
     unknown = "11111111-2222-4333-8444-555555555555"
-    report = messages.Report(server_id=unknown, generation=3, state=State.RUNNING)
-    bench.host_says("POST", "reports", msgspec.json.encode(messages.Reports(reports=[report])))
-    told = bench.cloud.host.wanted(since=revision)
-    assert [(one.id, one.power) for one in told.servers] == [(unknown, Power.ABSENT)]
+    reports = host_words.reports(
+        [host_words.report(Server(id=unknown, generation=3, power=Power.RUNNING))]
+    )
+    bench.host_says("POST", "reports", msgspec.json.encode(reports))
+    told = host_words.servers(bench.cloud.host.wanted(since=before))
+    assert [(one.id, one.power) for one in told] == [(unknown, Power.ABSENT)]
     assert bench.show(made).status == "ACTIVE"
 
 

@@ -11,23 +11,25 @@ import msgspec
 import pytest
 from openstack.connection import Connection
 
-from kumoi.cloud.hostapi import messages
+from kumoi.cloud.hostapi.hello import PATH
+from kumoi.cloud.hostapi.messages import read_images
+from kumoi.cloud.hostapi.things import Wanted
 from tests.running_cloud import HOST_HEADER, RunningCloud
 
 WAIT_S = 20
 AT_ONCE_S = 4.0  # Less than a hub looks by itself, and much less than a poll lasts.
 
 
-def listen(cloud: RunningCloud, since: int) -> messages.Wanted:
+def listen(cloud: RunningCloud, seen: Wanted) -> Wanted:
     """As a host does: an answer when there is news."""
     answer = httpx.get(
-        f"{cloud.host.url}{messages.PATH}/wanted",
-        params={"since": since, "wait_s": WAIT_S},
+        f"{cloud.host.url}{PATH}/wanted",
+        params={"epoch": seen.epoch, "since": seen.revision, "wait_s": WAIT_S},
         headers={HOST_HEADER: cloud.host.name},
         timeout=WAIT_S + 5,
     )
     answer.raise_for_status()
-    return msgspec.json.decode(answer.content, type=messages.Wanted)
+    return msgspec.json.decode(answer.content, type=Wanted)
 
 
 def upload(admin: Connection, name: str, visibility: str) -> str:
@@ -54,14 +56,14 @@ def test_a_host_hears_at_once_of_an_image_that_everybody_may_use(
     admin.network.create_network(
         name="before"
     )  # A cloud in which nothing ever happened has no news.
-    before = cloud.host.wanted().revision
+    before = cloud.host.wanted()
     with ThreadPoolExecutor(1) as host:
         news = host.submit(listen, cloud, before)
         image_id = upload(admin, "for-all", "public")
         told = news.result(AT_ONCE_S)
-        assert image_id in {image.id for image in told.images}
-        assert told.revision > before
-        again = host.submit(listen, cloud, told.revision)
+        assert image_id in {image.id for image in read_images(told.images)}
+        assert told.revision > before.revision
+        again = host.submit(listen, cloud, told)
         upload(admin, "for-me", "private")
         with pytest.raises(TimeoutError):
             again.result(1.0)  # It is no news to a host.

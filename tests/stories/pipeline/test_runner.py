@@ -71,9 +71,9 @@ def start_runner(pipeline: RunningPipeline, tmp_path: Path, demo: Connection) ->
 
     def user_data() -> str:
         """The runner's user data."""
-        for server in pipeline.cloud.host.wanted().servers:
-            mine = server.project_id == demo.current_project_id
-            if mine and server.name.endswith("-runner") and server.power == "running":
+        mine = {server.id for server in demo.compute.servers() if server.name.endswith("-runner")}
+        for server in pipeline.cloud.host.servers():
+            if server.id in mine and server.power == "running":
                 return server.user_data
         return ""
 

@@ -6,31 +6,25 @@ A loop without an end: it looks every few seconds and remembers only what it has
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Mapping
 
 from kumoi.base import log
 from kumoi.base.errors import KumoiError
-from kumoi.cloud.agent.upstream import Upstream
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
+from kumoi.cloud.hostapi.client import Upstream
 
 LOOK_S = 3.0
 BYTES_MAX = 64 << 10
 
 
 class Consoles:
-    """`servers` says which servers there are."""
+    """`servers` are those there are, each with the name of its driver."""
 
-    def __init__(
-        self,
-        *,
-        driver: InstanceDriver,
-        upstream: Upstream,
-        servers: Callable[[], Collection[str]],
-    ) -> None:
-        self._driver = driver
+    def __init__(self, *, drivers: Mapping[str, InstanceDriver], upstream: Upstream) -> None:
+        self._drivers = drivers
         self._upstream = upstream
-        self._servers = servers
         self._told: dict[str, int] = {}
+        self.servers: dict[str, str] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -42,13 +36,16 @@ class Consoles:
             await asyncio.sleep(LOOK_S)
 
     async def _tell(self) -> None:
-        servers = list(self._servers())
-        for server_id in self._told.keys() - set(servers):
+        servers = dict(self.servers)
+        for server_id in self._told.keys() - servers.keys():
             del self._told[server_id]
         for server_id, text in (await asyncio.to_thread(self._changed, servers)).items():
             await self._upstream.console(server_id, text)
             self._told[server_id] = hash(text)
 
-    def _changed(self, servers: list[str]) -> dict[str, str]:
-        texts = {one: self._driver.console(one, bytes_max=BYTES_MAX) for one in servers}
+    def _changed(self, servers: Mapping[str, str]) -> dict[str, str]:
+        texts = {
+            server_id: self._drivers[driver].console(server_id, bytes_max=BYTES_MAX)
+            for server_id, driver in servers.items()
+        }
         return {one: text for one, text in texts.items() if hash(text) != self._told.get(one, 0)}

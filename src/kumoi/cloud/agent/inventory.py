@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import kumoi
-from kumoi.cloud.hostapi.messages import Inventory
+from kumoi.cloud.hostapi.hello import Inventory
 
 _MEMINFO = Path("/proc/meminfo")
 
@@ -31,7 +31,7 @@ def take(
         vcpus=os.cpu_count() or 1,
         ram_mib=ram_mib(_MEMINFO.read_text()),
         disk_gib=disk.f_blocks * disk.f_frsize >> 30,
-        ready_images=sorted(ready_images),
+        ready_images=tuple(sorted(ready_images)),
     )
 
 

@@ -1,6 +1,6 @@
 """Reports on their way to the control plane: at once, all that wait together, until it has them.
 
-Of each server the latest counts. Once a minute everything is told again, in case the control plane
+Of each thing the latest counts. Once a minute everything is told again, in case the control plane
 was put back to an earlier state.
 """
 
@@ -10,42 +10,42 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from kumoi.base import log
+from kumoi.base.backoff import Backoff
 from kumoi.base.errors import KumoiError
-from kumoi.cloud.agent.upstream import Upstream
-from kumoi.cloud.hostapi.messages import Report, Reports
+from kumoi.cloud.hostapi.client import Upstream
+from kumoi.cloud.hostapi.things import Key, ThingReport
 
 TELL_ALL_S = 60.0
 BATCH_MAX = 500
-PAUSE_MIN_S = 0.2
-PAUSE_MAX_S = 5.0
+UNREACHED = Backoff(first_s=0.2, most_s=5.0)
 
 
 class Outbox:
     """Used inside the event loop only. `taken` hears of reports that have arrived."""
 
-    def __init__(self, upstream: Upstream, taken: Callable[[Sequence[Report]], None]) -> None:
+    def __init__(self, upstream: Upstream, taken: Callable[[Sequence[ThingReport]], None]) -> None:
         self._upstream = upstream
         self._taken = taken
-        self._latest: dict[str, Report] = {}
-        self._waiting: dict[str, Report] = {}
+        self._latest: dict[Key, ThingReport] = {}
+        self._waiting: dict[Key, ThingReport] = {}
         self._filled = asyncio.Event()
 
-    def put(self, report: Report) -> None:
-        self._waiting[report.server_id] = report
-        self._latest[report.server_id] = report
+    def put(self, report: ThingReport) -> None:
+        self._waiting[report.key] = report
+        self._latest[report.key] = report
         self._filled.set()
 
-    def has_told(self, report: Report) -> bool:
+    def has_told(self, report: ThingReport) -> bool:
         """Whether this is what was told, or is about to be."""
-        return self._latest.get(report.server_id) == report
+        return self._latest.get(report.key) == report
 
-    def forget(self, server_id: str) -> None:
-        self._latest.pop(server_id, None)
-        self._waiting.pop(server_id, None)
+    def forget(self, key: Key) -> None:
+        self._latest.pop(key, None)
+        self._waiting.pop(key, None)
 
     async def run(self) -> None:
         """Until cancelled."""
-        pause_s = 0.0
+        failures = 0
         while True:
             try:
                 async with asyncio.timeout(TELL_ALL_S):
@@ -54,20 +54,20 @@ class Outbox:
                 self._waiting = dict(self._latest)
             try:
                 await self._send()
-                pause_s = 0.0
+                failures = 0
             except KumoiError as error:
-                if not pause_s:
+                if not failures:
                     log.failure("reports.not_sent", error)
-                pause_s = min(max(PAUSE_MIN_S, pause_s * 2), PAUSE_MAX_S)
-            await asyncio.sleep(pause_s)
+                failures += 1
+            await asyncio.sleep(UNREACHED.after(failures))
 
     async def _send(self) -> None:
         batch = list(self._waiting.values())[:BATCH_MAX]
         if batch:
-            await self._upstream.report(Reports(reports=batch))
+            await self._upstream.report(batch)
             self._taken(batch)
         for report in batch:
-            if self._waiting.get(report.server_id) is report:
-                del self._waiting[report.server_id]
+            if self._waiting.get(report.key) is report:
+                del self._waiting[report.key]
         if not self._waiting:
             self._filled.clear()

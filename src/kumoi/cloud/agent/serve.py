@@ -14,15 +14,18 @@ from kumoi.base.errors import Permanent
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.agent import inventory
 from kumoi.cloud.agent.agent import Agent
+from kumoi.cloud.agent.consoles import Consoles
+from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.images import Images
+from kumoi.cloud.agent.kinds.server import ServerKind
 from kumoi.cloud.agent.snapshots import Snapshots
-from kumoi.cloud.agent.state import StateDir
-from kumoi.cloud.agent.trust import Trust
-from kumoi.cloud.agent.upstream import HttpUpstream, tls_context
+from kumoi.cloud.agent.trust import TrustFile
+from kumoi.cloud.drivers.instance.interface import InstanceDriver
 from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver
 from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
-from kumoi.cloud.hostapi.messages import Inventory
+from kumoi.cloud.hostapi.client import HttpUpstream, tls_context
+from kumoi.cloud.hostapi.hello import Inventory
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.units import table
 
@@ -46,32 +49,40 @@ async def serve_with(
     ensure_inotify_instances()
     host_dir = host.agent_dir
     host_dir.mkdir(parents=True, exist_ok=True)
-    driver = LxcDriver(host_dir=host_dir, cloud=cloud.name, switch=switch, host_boot=host_boot)
-    driver.prepare()
+    lxc = LxcDriver(host_dir=host_dir, cloud=cloud.name, switch=switch, host_boot=host_boot)
+    lxc.prepare()
+    drivers: dict[str, InstanceDriver] = {lxc.name: lxc}
 
     def take(ready_images: frozenset[str]) -> Inventory:
         return inventory.take(
             hostname=host.name,
             address=host.underlay_address,
             host_dir=host_dir,
-            drivers=[driver.name],
+            drivers=sorted(drivers),
             ready_images=ready_images,
         )
 
     tls = tls_context(host.pki_dir, host.name)
     async with HttpUpstream(cloud.host_api_url, tls=tls) as upstream:
-        downloads = host_dir / "downloads"
-        images = Images(driver=driver, upstream=upstream, directory=downloads, clock=clock)
-        snapshots = Snapshots(driver=driver, upstream=upstream, directory=host_dir / "snapshots")
-        agent = Agent(
-            driver=driver,
-            upstream=upstream,
-            state=StateDir(host_dir / "wanted"),
-            trust=Trust(host_dir / "control-plane.json"),
+        images = Images(
+            drivers=drivers, upstream=upstream, directory=host_dir / "downloads", clock=clock
+        )
+        servers = ServerKind(
+            drivers=drivers,
             images=images,
-            snapshots=snapshots,
-            inventory=take,
+            snapshots=Snapshots(
+                drivers=drivers, upstream=upstream, directory=host_dir / "snapshots"
+            ),
+            consoles=Consoles(drivers=drivers, upstream=upstream),
             host_boot=host_boot,
+        )
+        agent = Agent(
+            kinds=[servers],
+            upstream=upstream,
+            files=ThingFiles(host_dir / "wanted"),
+            trust=TrustFile(host_dir / "control-plane.json"),
+            images=images,
+            inventory=take,
             clock=clock,
         )
         log.event("agent.started", host=host.name)

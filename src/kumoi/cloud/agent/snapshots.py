@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from kumoi.base import log
 from kumoi.base.errors import KumoiError, Permanent, Transient
-from kumoi.cloud.agent.upstream import Upstream
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
+from kumoi.cloud.hostapi.client import Upstream
 from kumoi.cloud.hostapi.messages import Server
 
 ATTEMPTS_MAX = 3
@@ -23,8 +24,10 @@ REMEMBERED_MAX = 1_000
 class Snapshots:
     """`directory` holds files on their way and nothing else."""
 
-    def __init__(self, *, driver: InstanceDriver, upstream: Upstream, directory: Path) -> None:
-        self._driver = driver
+    def __init__(
+        self, *, drivers: Mapping[str, InstanceDriver], upstream: Upstream, directory: Path
+    ) -> None:
+        self._drivers = drivers
         self._upstream = upstream
         self._directory = directory
         self._queue: asyncio.Queue[tuple[str, Server]] = asyncio.Queue()
@@ -60,7 +63,7 @@ class Snapshots:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._directory / "image"
         try:
-            await asyncio.to_thread(self._driver.write_image, server, path)
+            await asyncio.to_thread(self._drivers[server.driver].write_image, server, path)
             await self._upstream.send_image(image_id, path)
         finally:
             path.unlink(missing_ok=True)

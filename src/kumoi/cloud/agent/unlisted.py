@@ -10,19 +10,21 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from kumoi.cloud.agent.state import StateDir
-from kumoi.cloud.agent.trust import Trust
+from kumoi.cloud.agent.files import ThingFiles
+from kumoi.cloud.agent.hearing import WantedThing
+from kumoi.cloud.agent.trust import TrustFile
 from kumoi.cloud.drivers.instance.lxc import monitor
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
-from kumoi.cloud.hostapi.messages import Power
+from kumoi.cloud.hostapi.messages import SERVER, Server, read_server
+from kumoi.cloud.hostapi.things import Key, NotUnderstood, Thing
 from kumoi.config import HostSettings
 from kumoi.hosts.units import running
 
 
 @dataclass(frozen=True, slots=True)
 class UnlistedServer:
-    """`since` is when it was started, in seconds of the epoch, 0 while it does not run. `name` and
-    `addresses` are what the host was told last.
+    """`since` is when it was started, in seconds of the epoch, 0 while it does not run. `name` (its
+    host name) and `addresses` are what the host was told last.
     """
 
     id: str
@@ -35,18 +37,28 @@ def unlisted(host: HostSettings, listed: Collection[str]) -> list[UnlistedServer
     """What is on the host beside those servers, by id; not what is on its way out. Nothing while the
     host trusts the store: then it removes what is not listed.
     """
-    if not Trust(host.agent_dir / "control-plane.json").doubted:
+    if not TrustFile(host.agent_dir / "control-plane.json").read().doubted:
         return []
-    kept = StateDir(host.agent_dir / "wanted").load()
+    wanted = ThingFiles(host.agent_dir / "wanted").load()
+    here = {key.id for key, one in wanted.items() if key.kind == SERVER and not one.is_absent}
+    leaving = {key.id for key, one in wanted.items() if key.kind == SERVER and one.is_absent}
     runs = monitor.find_all(Paths(host.agent_dir))
     found = []
-    for server_id in sorted((kept.keys() | runs.keys()) - set(listed)):
-        server = kept[server_id].server if server_id in kept else None
-        if server is not None and server.power is Power.ABSENT:
-            continue
+    for server_id in sorted((here | runs.keys()) - leaving - set(listed)):
+        server = _read(wanted.get(Key(SERVER, server_id)))
         ports = server.ports if server else []
         addresses = tuple(one.address for port in ports for one in port.addresses)
         pid = runs[server_id].keeper_pid if server_id in runs else 0
         since = running.started_at(pid) if pid else 0.0
-        found.append(UnlistedServer(server_id, server.name if server else "", addresses, since))
+        found.append(UnlistedServer(server_id, server.hostname if server else "", addresses, since))
     return found
+
+
+def _read(wanted: WantedThing | None) -> Server | None:
+    """None where nothing was told, or nothing that this release understands."""
+    if wanted is None or not isinstance(wanted.told, Thing):
+        return None
+    try:
+        return read_server(wanted.told)
+    except NotUnderstood:
+        return None

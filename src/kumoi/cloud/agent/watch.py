@@ -1,4 +1,4 @@
-"""Notice at once when a server's processes have ended: the kernel says so on a descriptor."""
+"""Notice at once when a thing's processes have ended: the kernel says so on a descriptor."""
 
 from __future__ import annotations
 
@@ -6,39 +6,41 @@ import asyncio
 import os
 from collections.abc import Callable
 
+from kumoi.cloud.hostapi.things import Key
+
 
 class EndWatch:
     """Used inside the event loop only."""
 
-    def __init__(self, ended: Callable[[str], None]) -> None:
+    def __init__(self, ended: Callable[[Key], None]) -> None:
         self._ended = ended
-        self._watched: dict[str, tuple[int, int]] = {}
+        self._watched: dict[Key, tuple[int, int]] = {}
 
-    def watch(self, server_id: str, pid: int) -> None:
+    def watch(self, key: Key, pid: int) -> None:
         """Say so once when this process ends. 0 is none."""
-        watched = self._watched.get(server_id)
+        watched = self._watched.get(key)
         if watched and watched[0] == pid:
             return
-        self._drop(server_id)
+        self._drop(key)
         if pid == 0:
             return
         try:
             descriptor = os.pidfd_open(pid)
         except OSError:
             return  # Ended already, or nothing that can be watched: the next look finds it.
-        self._watched[server_id] = (pid, descriptor)
-        asyncio.get_running_loop().add_reader(descriptor, self._fire, server_id)
+        self._watched[key] = (pid, descriptor)
+        asyncio.get_running_loop().add_reader(descriptor, self._fire, key)
 
     def close(self) -> None:
-        for server_id in list(self._watched):
-            self._drop(server_id)
+        for key in list(self._watched):
+            self._drop(key)
 
-    def _fire(self, server_id: str) -> None:
-        self._drop(server_id)
-        self._ended(server_id)
+    def _fire(self, key: Key) -> None:
+        self._drop(key)
+        self._ended(key)
 
-    def _drop(self, server_id: str) -> None:
-        watched = self._watched.pop(server_id, None)
+    def _drop(self, key: Key) -> None:
+        watched = self._watched.pop(key, None)
         if watched:
             asyncio.get_running_loop().remove_reader(watched[1])
             os.close(watched[1])

@@ -1,73 +1,68 @@
-"""What the control plane and a host say to each other. Version 1.
+"""What is particular to servers in what control plane and host say to each other.
 
-    GET  /host/v1/wanted?since=R&epoch=E&wait_s=W  -> Wanted   long poll; answers at once when newer than R
-    POST /host/v1/reports   Reports        -> 204      what is, after each change and every minute
-    PUT  /host/v1/inventory Inventory      -> 204      at start and as a sign of life every 10 s
-    PUT  /host/v1/servers/{id}/console     -> 204      text: the last of what a server wrote to its
-                                                       console, when it changed; 64 KiB at most
-    GET  /host/v1/images/{id}              -> bytes    the image's file; X-Kumoi-Sha256 names its hash
-    PUT  /host/v1/images/{id}              bytes -> 204  a wanted snapshot: a tarball of the disk
-    DELETE /host/v1/images/{id}            -> 204      a wanted snapshot that cannot be made
+A server is a thing (things.py). Its spec says everything about it: the host needs nothing else, and
+keeps the last one so that it reboots into the right state with the control plane gone. What nobody
+on a host reads does not travel: a server's name, its project.
 
-The host is the common name of the client's certificate; it sees and reports only its own servers.
-A message says everything about a server: the host needs nothing else, and keeps the last one so
-that it reboots into the right state with the control plane gone. A field may be added with a
-default; one is never removed or given another meaning within a version.
+A spec is read strictly and written without what is at its default. So a word that was added since
+travels only for the servers that use it, and a host that does not know it refuses those alone
+rather than make something else than was asked for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
+from collections.abc import Iterable
 
 import msgspec
 
-VERSION = 1
-PATH = "/host/v1"
+from kumoi.cloud.hostapi.things import Key, Message, NotUnderstood, Thing, absent
 
-
-GENERATION_LAST = 2**31 - 1
-"""Newer than any: with it a host is told to remove what the control plane does not know."""
+SERVER = "server"
+"""The kind."""
 
 
 class Power(enum.StrEnum):
-    """What a server is wanted to be."""
+    """What a server is wanted to be. An absent one's thing is absent, and has no spec."""
 
     RUNNING = "running"
     STOPPED = "stopped"
     PAUSED = "paused"
-    ABSENT = "absent"  # Gone, with everything it had; the host reports it absent when it is.
+    ABSENT = "absent"
 
 
 class State(enum.StrEnum):
-    """What a server is."""
+    """What a server is. Of one that failed the report has a fault, of an absent one it says that."""
 
     BUILDING = "building"
     RUNNING = "running"
     STOPPED = "stopped"
     PAUSED = "paused"
     ABSENT = "absent"
-    FAILED = "failed"  # `fault` says why, in words for an operator.
+    FAILED = "failed"
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """Unknown fields are ignored: the other side may be one version ahead."""
+class Strict(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """Part of a spec."""
 
 
-class Image(Message, frozen=True, kw_only=True):
-    """`sha256` is of the file as stored; `size` in bytes; `disk_format` as in the image API."""
+class Image(Strict, frozen=True, kw_only=True):
+    """`sha256` is of the file as stored; `disk_format` as in the image API."""
 
     id: str
     sha256: str
-    size: int
     disk_format: str
 
 
-class Route(Message, frozen=True, kw_only=True):
+class Route(Strict, frozen=True, kw_only=True):
     destination: str  # A CIDR.
     nexthop: str
 
 
-class Address(Message, frozen=True, kw_only=True):
+class Address(Strict, frozen=True, kw_only=True):
     address: str
     prefix: int
     gateway: str | None = None
@@ -75,7 +70,7 @@ class Address(Message, frozen=True, kw_only=True):
     routes: list[Route] = []
 
 
-class Port(Message, frozen=True, kw_only=True):
+class Port(Strict, frozen=True, kw_only=True):
     """A network interface. `name` is the link's name inside the server."""
 
     id: str
@@ -85,19 +80,14 @@ class Port(Message, frozen=True, kw_only=True):
     addresses: list[Address] = []
 
 
-class Server(Message, frozen=True, kw_only=True):
-    """One server as wanted. `generation` grows with each change that the host must act on, and a
-    host refuses one older than it knows. `boot` grows with each reboot asked for, `hard_boot` with
-    each hard one; `build` with each rebuild, which starts again from `image` with an empty disk.
+class ServerSpec(Strict, frozen=True, kw_only=True):
+    """`boot` grows with each reboot asked for, `hard_boot` with each hard one; `build` with each
+    rebuild, which starts again from `image` with an empty disk.
     """
 
-    id: str
-    generation: int
     power: Power
     driver: str = "lxc"
-    name: str = ""
     hostname: str = ""
-    project_id: str = ""
     vcpus: int = 1
     ram_mib: int = 512
     disk_gib: int = 10
@@ -113,49 +103,47 @@ class Server(Message, frozen=True, kw_only=True):
     snapshots: list[str] = []  # Ids of images wanted of its disk; each until its content has come.
 
 
-class Wanted(Message, frozen=True, kw_only=True):
-    """Servers that changed after `since`; with `complete`, all of this host's, so that whatever
-    else the host has must go. `images` are worth having ready; none is nothing new of them. `store`
-    names the store that this comes from: what another one does not know need not go. `epoch` goes back
-    with the revision: revisions of two epochs cannot be compared.
-    """
+class Server(ServerSpec, frozen=True, kw_only=True):
+    """A server as its driver gets it."""
 
-    revision: int
-    complete: bool
-    servers: list[Server]
-    epoch: str = ""
-    store: str = ""
-    images: list[Image] = []
-
-
-class Report(Message, frozen=True, kw_only=True):
-    """What a server is. `generation` is that of the wanted state it was made from."""
-
-    server_id: str
+    id: str
     generation: int
+
+
+class ServerStatus(Message, frozen=True, kw_only=True):
+    """The boots and the build that it has behind it, as in its spec."""
+
     state: State
-    fault: str = ""
-    pid: int = 0
-    boot: int = 0  # The reboots it has behind it, as in Server.
+    boot: int = 0
     hard_boot: int = 0
     build: int = 0
 
 
-class Reports(Message, frozen=True, kw_only=True):
-    reports: list[Report]
+def server_thing(server: Server) -> Thing:
+    """The thing that says so."""
+    if server.power is Power.ABSENT:
+        return absent(Key(SERVER, server.id), server.generation)
+    words = {name: getattr(server, name) for name in ServerSpec.__struct_fields__}
+    spec = msgspec.Raw(msgspec.json.encode(ServerSpec(**words)))
+    return Thing(kind=SERVER, id=server.id, generation=server.generation, spec=spec)
 
 
-class Inventory(Message, frozen=True, kw_only=True):
-    """What a host has. `ready_images` are unpacked and start at once; `address` is where other
-    hosts reach it.
-    """
+def read_images(raws: Iterable[msgspec.Raw]) -> list[Image]:
+    """Those that can be read: the others are for newer hosts."""
+    images = []
+    for one in raws:
+        with contextlib.suppress(msgspec.DecodeError):
+            images.append(msgspec.json.decode(one, type=Image))
+    return images
 
-    protocol: int = VERSION
-    version: str
-    hostname: str
-    drivers: list[str]
-    vcpus: int
-    ram_mib: int
-    disk_gib: int
-    ready_images: list[str] = []
-    address: str = ""
+
+def read_server(thing: Thing) -> Server:
+    """Raises NotUnderstood."""
+    try:
+        spec = msgspec.json.decode(thing.spec, type=ServerSpec)
+    except msgspec.DecodeError as error:
+        raise NotUnderstood(str(error)) from error
+    if spec.power is Power.ABSENT:
+        raise NotUnderstood("a spec does not say that its server is absent")
+    words = {name: getattr(spec, name) for name in ServerSpec.__struct_fields__}
+    return Server(id=thing.id, generation=thing.generation, **words)

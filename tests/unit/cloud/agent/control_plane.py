@@ -6,35 +6,35 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
+from tests import host_words
+from tests.host_words import ServerTold
 
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Transient
 from kumoi.cloud.agent.agent import Agent
+from kumoi.cloud.agent.consoles import Consoles
+from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.images import Images
+from kumoi.cloud.agent.kinds.interface import AnyKind
+from kumoi.cloud.agent.kinds.server import ServerKind
 from kumoi.cloud.agent.snapshots import Snapshots
-from kumoi.cloud.agent.state import StateDir
-from kumoi.cloud.agent.trust import Trust
+from kumoi.cloud.agent.trust import TrustFile
 from kumoi.cloud.drivers.instance.fake import FakeDriver
-from kumoi.cloud.hostapi.messages import (
-    Image,
-    Inventory,
-    Power,
-    Report,
-    Reports,
-    Server,
-    State,
-    Wanted,
-)
+from kumoi.cloud.drivers.instance.interface import InstanceDriver
+from kumoi.cloud.hostapi.hello import Inventory
+from kumoi.cloud.hostapi.messages import SERVER, Image, Power, Server, State, server_thing
+from kumoi.cloud.hostapi.things import Key, Position, Thing, ThingReport, Wanted, raw
 
 BOUND_S = 10.0
 IMAGE_FILE = b"an image"
 IMAGE = Image(
     id="image-1",
     sha256=hashlib.sha256(IMAGE_FILE).hexdigest(),
-    size=len(IMAGE_FILE),
     disk_format="root-tar",
 )
 
@@ -48,14 +48,15 @@ def server(number: int, *, generation: int = 1, power: Power = Power.RUNNING) ->
 class FakeControlPlane:
     """Holds what is wanted and what was told; can be unreachable."""
 
-    servers: dict[str, Server] = field(default_factory=dict)
+    things: dict[Key, bytes] = field(default_factory=dict)
     images: list[Image] = field(default_factory=list)
     revision: int = 1
-    store: str = "store-1"
+    epoch: str = "epoch-1"
     reachable: bool = True
     image_file: bytes = IMAGE_FILE
-    told: dict[str, Report] = field(default_factory=dict)
-    told_often: list[Report] = field(default_factory=list)
+    told: dict[str, ServerTold] = field(default_factory=dict)
+    told_often: list[ServerTold] = field(default_factory=list)
+    reports: dict[Key, ThingReport] = field(default_factory=dict)
     inventories: list[Inventory] = field(default_factory=list)
     sent: dict[str, bytes] = field(default_factory=dict)
     given_up: list[str] = field(default_factory=list)
@@ -64,37 +65,46 @@ class FakeControlPlane:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def want(self, *servers: Server) -> None:
-        for one in servers:
-            self.servers[one.id] = one
+        self.want_things(*map(server_thing, servers))
+
+    def want_things(self, *things: Thing) -> None:
+        for one in things:
+            self.want_words(one.key, raw(one))
+
+    def want_words(self, key: Key, words: bytes) -> None:
+        """A thing in words of its own."""
+        self.things[key] = bytes(words)
         self.revision += 1
         self.changed.set()
 
     def drop(self, *server_ids: str) -> None:
         """As if the rows were gone: only a complete answer tells."""
         for server_id in server_ids:
-            self.servers.pop(server_id)
+            self.things.pop(Key(SERVER, server_id))
 
-    async def wanted(self, since: int, wait_s: float) -> Wanted:
+    async def wanted(self, since: Position, wait_s: float) -> Wanted:
         self._check()
-        if since >= self.revision:
+        if since.revision >= self.revision:
             self.changed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self.changed.wait()
             self._check()
         return Wanted(
+            epoch=self.epoch,
             revision=self.revision,
-            complete=since == 0,
-            servers=list(self.servers.values()),
-            store=self.store,
-            images=self.images,
+            complete=since.revision == 0,
+            things=[msgspec.Raw(words) for words in self.things.values()],
+            images=[raw(image) for image in self.images],
         )
 
-    async def report(self, reports: Reports) -> None:
+    async def report(self, reports: Sequence[ThingReport]) -> None:
         self._check()
-        for one in reports.reports:
-            self.told[one.server_id] = one
-            self.told_often.append(one)
+        for one in reports:
+            self.reports[one.key] = one
+            if one.kind == SERVER:
+                self.told[one.id] = host_words.told(one)
+                self.told_often.append(self.told[one.id])
 
     async def inventory(self, inventory: Inventory) -> None:
         self._check()
@@ -133,24 +143,34 @@ class Host:
     directory: Path
     control: FakeControlPlane = field(default_factory=FakeControlPlane)
     driver: FakeDriver = field(default_factory=FakeDriver)
+    drivers: dict[str, FakeDriver] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
+    kinds: list[AnyKind] = field(default_factory=list)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Agent]:
-        agent = Agent(
-            driver=self.driver,
+        drivers: dict[str, InstanceDriver] = {self.driver.name: self.driver, **self.drivers}
+        images = Images(
+            drivers=drivers,
             upstream=self.control,
-            state=StateDir(self.directory / "wanted"),
-            trust=Trust(self.directory / "control-plane.json"),
-            images=Images(
-                driver=self.driver,
-                upstream=self.control,
-                directory=self.directory / "downloads",
-                clock=self.clock,
-            ),
+            directory=self.directory / "downloads",
+            clock=self.clock,
+        )
+        servers = ServerKind(
+            drivers=drivers,
+            images=images,
             snapshots=Snapshots(
-                driver=self.driver, upstream=self.control, directory=self.directory / "snapshots"
+                drivers=drivers, upstream=self.control, directory=self.directory / "snapshots"
             ),
+            consoles=Consoles(drivers=drivers, upstream=self.control),
+            host_boot=self.driver.host_boot,
+        )
+        agent = Agent(
+            kinds=[servers, *self.kinds],
+            upstream=self.control,
+            files=ThingFiles(self.directory / "wanted"),
+            trust=TrustFile(self.directory / "control-plane.json"),
+            images=images,
             inventory=lambda ready: Inventory(
                 version="0",
                 hostname="host",
@@ -158,9 +178,8 @@ class Host:
                 vcpus=1,
                 ram_mib=1,
                 disk_gib=1,
-                ready_images=sorted(ready),
+                ready_images=tuple(sorted(ready)),
             ),
-            host_boot=self.driver.host_boot,
             clock=self.clock,
         )
         task = asyncio.create_task(agent.run())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -10,18 +11,19 @@ import msgspec
 import pytest
 from tests.unit.cloud.agent.control_plane import IMAGE, Host, server, until
 
+from kumoi.base import files
 from kumoi.base.clock import SetClock
 from kumoi.base.errors import Permanent, Transient
-from kumoi.cloud.agent import agent as agent_module
-from kumoi.cloud.agent import consoles
+from kumoi.cloud.agent import consoles, tending
+from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.images import UNUSED_KEPT_S
-from kumoi.cloud.agent.state import StateDir
-from kumoi.cloud.hostapi.messages import GENERATION_LAST, Port, Power, State
+from kumoi.cloud.hostapi.messages import SERVER, Port, Power, State
+from kumoi.cloud.hostapi.things import GENERATION_LAST, Key
 
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.setattr(agent_module, "LOOK_AROUND_S", 0.05)
+    monkeypatch.setattr(tending, "LOOK_AROUND_S", 0.05)
     monkeypatch.setattr(consoles, "LOOK_S", 0.05)
     return Host(tmp_path)
 
@@ -42,7 +44,6 @@ async def test_a_wanted_server_runs_and_is_reported(host: Host) -> None:
     host.control.want(server(1))
     async with host.running():
         await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
-    assert host.control.told[server(1).id].pid > 0
     assert host.control.fetched == [IMAGE.id]
 
 
@@ -63,7 +64,7 @@ async def test_a_deleted_server_is_reported_absent_and_forgotten(host: Host) -> 
         await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
         host.control.want(server(1, generation=2, power=Power.ABSENT))
         await until(lambda: host.control.state_of(server(1)) is State.ABSENT)
-        await until(lambda: not StateDir(host.directory / "wanted").load())
+        await until(lambda: not ThingFiles(host.directory / "wanted").load())
     assert host.driver.servers == {}
 
 
@@ -88,10 +89,10 @@ async def test_what_a_complete_list_does_not_name_goes(host: Host) -> None:
     async with host.running():
         await until(lambda: set(host.driver.servers) == {server(2).id})
         kept = host.directory / "wanted"
-        await until(lambda: [path.stem for path in kept.glob("*.json")] == [server(2).id])
+        await until(lambda: [path.stem for path in kept.glob("*/*.json")] == [server(2).id])
 
 
-@pytest.mark.parametrize("lost", ["another store", "an older copy"])
+@pytest.mark.parametrize("lost", ["another epoch", "an older copy"])
 def test_a_control_plane_that_lost_its_store_takes_no_server_along(host: Host, lost: str) -> None:
     @story
     async def told(host: Host) -> None:
@@ -100,8 +101,8 @@ def test_a_control_plane_that_lost_its_store_takes_no_server_along(host: Host, l
         async with host.running():
             await until(lambda: len(host.control.told) == 2)
         host.control.drop(server(1).id, server(2).id)
-        if lost == "another store":
-            host.control.store = "store-2"
+        if lost == "another epoch":
+            host.control.epoch = "epoch-2"
         else:
             host.control.revision = 1
         host.driver.ensure_built(server(9))
@@ -128,11 +129,11 @@ async def test_a_control_plane_that_has_its_store_again_is_trusted_again(host: H
     host.control.want(server(1), server(2))
     async with host.running():
         await until(lambda: len(host.control.told) == 2)
-    kept = dict(host.control.servers)
-    host.control.servers, host.control.store = {}, "store-2"
+    kept = dict(host.control.things)
+    host.control.things, host.control.epoch = {}, "epoch-2"
     async with host.running():
         await until(lambda: len(host.control.inventories) > 1)
-    host.control.servers, host.control.store = kept, "store-1"
+    host.control.things, host.control.epoch = kept, "epoch-1"
     async with host.running():
         await until(lambda: len(host.control.inventories) > 2)
     host.control.drop(server(2).id)
@@ -181,14 +182,15 @@ async def test_a_host_comes_back_with_the_control_plane_gone(host: Host) -> None
 
 @story
 async def test_what_could_not_be_written_down_is_written_as_soon_as_it_can_be(host: Host) -> None:
-    (host.directory / "wanted").mkdir()
-    (host.directory / "wanted" / f"{server(1).id}.part").mkdir()  # As good as a full disk.
+    draft = files.draft_of(host.directory / "wanted" / SERVER / f"{server(1).id}.json")
+    (draft / "full").mkdir(parents=True)  # As good as a full disk.
     host.control.want(server(1))
     async with host.running():
         await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
-        assert StateDir(host.directory / "wanted").load() == {}
-        (host.directory / "wanted" / f"{server(1).id}.part").rmdir()
-        await until(lambda: StateDir(host.directory / "wanted").load().keys() == {server(1).id})
+        assert ThingFiles(host.directory / "wanted").load() == {}
+        shutil.rmtree(draft)
+        known = Key(SERVER, server(1).id)
+        await until(lambda: ThingFiles(host.directory / "wanted").load().keys() == {known})
 
 
 @story
@@ -257,7 +259,7 @@ async def test_what_is_transient_is_tried_again(host: Host) -> None:
 
 @story
 async def test_trying_again_has_an_end(host: Host) -> None:
-    often = agent_module.ATTEMPTS_MAX
+    often = tending.ATTEMPTS_MAX
     host.driver.fail_next("ensure_built", Transient("never", retry_after_s=0.001), times=often)
     host.control.want(server(1))
     async with host.running():
@@ -278,7 +280,7 @@ async def test_a_server_that_ran_keeps_its_disk_when_it_fails(host: Host) -> Non
 
 @story
 async def test_deleting_is_never_given_up(host: Host) -> None:
-    often = agent_module.ATTEMPTS_MAX + 1
+    often = tending.ATTEMPTS_MAX + 1
     host.control.want(server(1))
     async with host.running():
         await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
@@ -307,7 +309,8 @@ async def test_images_worth_having_are_made_ready_and_announced(host: Host) -> N
     async with host.running():
         await until(
             lambda: (
-                host.control.inventories and host.control.inventories[-1].ready_images == [IMAGE.id]
+                host.control.inventories
+                and host.control.inventories[-1].ready_images == (IMAGE.id,)
             )
         )
 
@@ -367,10 +370,10 @@ def test_reports_of_one_server_do_not_wait_for_another(host: Host) -> None:
 
     async def told() -> None:
         host.driver.start_s = 0.3
-        host.control.want(*[server(number) for number in range(agent_module.TOGETHER_MAX)])
+        host.control.want(*[server(number) for number in range(tending.TOGETHER_MAX)])
         began = asyncio.get_running_loop().time()
         async with host.running():
-            await until(lambda: len(host.control.told) == agent_module.TOGETHER_MAX)
-        assert asyncio.get_running_loop().time() - began < 0.3 * agent_module.TOGETHER_MAX / 2
+            await until(lambda: len(host.control.told) == tending.TOGETHER_MAX)
+        assert asyncio.get_running_loop().time() - began < 0.3 * tending.TOGETHER_MAX / 2
 
     asyncio.run(told())

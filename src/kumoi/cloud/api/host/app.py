@@ -11,11 +11,13 @@ from collections.abc import Callable
 from starlette.requests import Request as HttpRequest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kumoi.cloud.api.host.caller import HOST_KEY, HUB_KEY, INTAKE_KEY
+from kumoi.cloud.api.host.caller import HOST_KEY, HUB_KEY, INTAKE_KEY, KINDS_KEY
 from kumoi.cloud.api.host.hub import Hub
 from kumoi.cloud.api.host.intake import Intake
 from kumoi.cloud.api.host.routes import SERVICE
 from kumoi.cloud.api.services import Services
+from kumoi.cloud.domain.host.kinds import KINDS
+from kumoi.cloud.domain.host.thing import Kinds
 from kumoi.engine.http.app import App
 from kumoi.engine.wake import Alarm
 
@@ -28,17 +30,24 @@ def by_certificate(http: HttpRequest) -> str:
     return str(tls.get("client_common_name") or "")
 
 
-def host_app(services: Services, alarm: Alarm, *, identify: Identify = by_certificate) -> ASGIApp:
+def host_app(
+    services: Services,
+    alarm: Alarm,
+    *,
+    identify: Identify = by_certificate,
+    kinds: Kinds = KINDS,
+) -> ASGIApp:
     """To be served on the hosts' own listener."""
     cloud = services.cloud
     app = App(services, (SERVICE,), root=cloud.host_api_url, body_max_bytes=cloud.body_max_bytes)
     hub = Hub(services.database, alarm)
-    intake = Intake(services.database, services.clock)
+    intake = Intake(services.database, services.clock, kinds)
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             scope[HUB_KEY] = hub
             scope[INTAKE_KEY] = intake
+            scope[KINDS_KEY] = kinds
             scope[HOST_KEY] = identify(HttpRequest(scope))
         await app(scope, receive, send)
 

@@ -6,10 +6,12 @@ from kumoi.base.errors import Bug, Unauthenticated
 from kumoi.cloud.api.host.hub import Hub
 from kumoi.cloud.api.host.intake import Intake
 from kumoi.cloud.api.request import Request
+from kumoi.cloud.domain.host.thing import Kinds
 
 HOST_KEY = "kumoi.host"
 HUB_KEY = "kumoi.hub"
 INTAKE_KEY = "kumoi.intake"
+KINDS_KEY = "kumoi.kinds"
 
 
 def host_of(request: Request) -> str:
@@ -32,3 +34,8 @@ def intake_of(request: Request) -> Intake:
     if not isinstance(intake, Intake):
         raise Bug("the host API was not built by host_app")
     return intake
+
+
+def kinds_of(request: Request) -> Kinds:
+    kinds: Kinds = request.http.scope[KINDS_KEY]
+    return kinds

@@ -50,7 +50,7 @@ class Hub:
         if self._seen is None:
             return False
         newest = max(self._newest.get(topic, 0), self._newest.get(EVERY_HOST, 0))
-        return newest > since.revision or since.epoch not in (self._seen.epoch, "")
+        return newest > since.revision or since.epoch != self._seen.epoch
 
     async def _watch(self) -> None:
         while True:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from kumoi.base.clock import Clock
 from kumoi.cloud.domain.host import report as domain
-from kumoi.cloud.hostapi.messages import Report
+from kumoi.cloud.domain.host.thing import Kinds
+from kumoi.cloud.hostapi.things import ThingReport
 from kumoi.engine.db import Database
 
 BATCH_MAX = 500
@@ -22,20 +23,21 @@ BATCH_MAX = 500
 @dataclass(slots=True)
 class _Delivery:
     host_id: str
-    reports: Sequence[Report]
+    reports: Sequence[ThingReport]
     done: asyncio.Future[None] = field(default_factory=asyncio.Future)
 
 
 class Intake:
     """One per process."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, kinds: Kinds) -> None:
+        self._kinds = kinds
         self._database = database
         self._clock = clock
         self._waiting: list[_Delivery] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def take(self, host_id: str, reports: Sequence[Report]) -> None:
+    async def take(self, host_id: str, reports: Sequence[ThingReport]) -> None:
         """Returns when they are kept. Raises what writing them raised."""
         delivery = _Delivery(host_id, reports)
         self._waiting.append(delivery)
@@ -69,14 +71,14 @@ class Intake:
                 (delivery.host_id, one)
                 for delivery in batch
                 for one in delivery.reports
-                if domain.says_news(connection, delivery.host_id, one)
+                if domain.says_news(connection, delivery.host_id, one, self._kinds)
             ]
         if not news:
             return
         now = self._clock.now()
         with self._database.write() as connection:
             for host_id, one in news:
-                domain.take(connection, host_id, one, now)
+                domain.take(connection, host_id, one, now, self._kinds)
 
 
 def _answer(batch: Sequence[_Delivery], failed: BaseException | None) -> None:

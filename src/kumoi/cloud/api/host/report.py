@@ -1,4 +1,4 @@
-"""What hosts say: their inventory, which is their sign of life, and what their servers are."""
+"""What hosts say: their inventory, which is their sign of life, and what their things are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from kumoi.cloud.api.host import caller
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import console
 from kumoi.cloud.domain.host import host as host_domain
-from kumoi.cloud.hostapi.messages import Inventory, Reports
+from kumoi.cloud.domain.host import report as domain
+from kumoi.cloud.hostapi.hello import Inventory
+from kumoi.cloud.hostapi.things import Reports
 from kumoi.engine.http.request import Reply
 
 
@@ -31,7 +33,8 @@ async def create(request: Request) -> Reply:
     """Kept together with what other hosts report at the same time; see intake.py."""
     host_id = caller.host_of(request)
     request.raw = await _body(request)
-    await caller.intake_of(request).take(host_id, request.parse(Reports).reports)
+    reports = domain.read_all(host_id, request.parse(Reports).reports)
+    await caller.intake_of(request).take(host_id, reports)
     return Reply(204)
 
 

@@ -8,7 +8,7 @@ from kumoi.base.errors import Invalid
 from kumoi.cloud.api.host import caller
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.host import wanted
-from kumoi.cloud.hostapi.messages import Wanted
+from kumoi.cloud.hostapi.things import Wanted
 from kumoi.cloud.store.host.host import topic
 from kumoi.engine.feed import Position
 from kumoi.engine.http.request import Reply
@@ -32,7 +32,7 @@ async def show(request: Request) -> Reply:
 
 def _look(request: Request, host_id: str, since: Position) -> Wanted:
     with request.read() as connection:
-        return wanted.since(connection, host_id, since)
+        return wanted.since(connection, host_id, since, caller.kinds_of(request))
 
 
 def _number(request: Request, name: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -9,6 +10,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Invalid, NotFound
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.image import image as image_domain
+from kumoi.cloud.hostapi import messages
 from kumoi.cloud.store.image.image import Image
 
 GIB = 1 << 30
@@ -47,10 +49,10 @@ def driver(row: Image) -> str:
 
 
 def for_host(row: Image) -> dict[str, Any]:
-    """As hostapi.messages.Image has it."""
-    return {
-        "id": row.id,
-        "sha256": row.sha256,
-        "size": row.size,
-        "disk_format": row.disk_format,
-    }
+    """As a server remembers it."""
+    return {"id": row.id, "sha256": row.sha256, "disk_format": row.disk_format}
+
+
+def message(image: Mapping[str, Any]) -> messages.Image:
+    """As a host is told of it."""
+    return messages.Image(id=image["id"], sha256=image["sha256"], disk_format=image["disk_format"])

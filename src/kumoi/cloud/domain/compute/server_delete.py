@@ -18,7 +18,6 @@ from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.host.host import UP
-from kumoi.engine import feed
 
 
 def begin(connection: Connection, caller: Caller, server: Server, now: datetime) -> None:
@@ -38,7 +37,7 @@ def force(connection: Connection, caller: Caller, server: Server, now: datetime)
     row = None if server.host_id is None else host_store.get(connection, server.host_id)
     if caller.is_admin and server.host_id is not None and (row is None or row.state != UP):
         finish(connection, server, now)
-        feed.touch(connection, host_store.topic(server.host_id), server.id)
+        store.touch(connection, server.host_id, server.id)
 
 
 def give_back(connection: Connection, server: Server, now: datetime) -> None:
@@ -50,7 +49,7 @@ def give_back(connection: Connection, server: Server, now: datetime) -> None:
     networking.release(connection, server, now)
     placement.release(connection, server)
     store.update(connection, server, now=now, host_id=None, id_slot=None)
-    feed.touch(connection, host_store.topic(server.host_id), server.id)
+    store.touch(connection, server.host_id, server.id)
 
 
 def finish(connection: Connection, server: Server, now: datetime) -> None:

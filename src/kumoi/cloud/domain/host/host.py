@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base import log
 from kumoi.base.errors import NotFound
 from kumoi.base.ids import new_id
-from kumoi.cloud.hostapi.messages import Inventory
+from kumoi.cloud.hostapi.hello import Inventory
 from kumoi.cloud.store.host import host as store
 from kumoi.cloud.store.host.host import DOWN, UP, Host
 

@@ -16,7 +16,7 @@ IMAGES_MAX = 8
 def images(connection: Connection) -> list[messages.Image]:
     """The newest of those that everybody may start servers from."""
     found = sorted(store.active_public(connection), key=lambda row: row.created_at, reverse=True)
-    return [messages.Image(**boot_image.for_host(row)) for row in found[:IMAGES_MAX]]
+    return [boot_image.message(boot_image.for_host(row)) for row in found[:IMAGES_MAX]]
 
 
 def content(connection: Connection, host_id: str, image_id: str) -> str:

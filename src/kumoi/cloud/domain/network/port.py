@@ -21,6 +21,7 @@ from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import fixed_ip, owner, port_permission, quota, security_group
 from kumoi.cloud.domain.network import network as network_domain
 from kumoi.cloud.domain.network.fixed_ip import Pair, Place, WantedIp
+from kumoi.cloud.store.compute import server as server_store
 from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import network as network_store
@@ -28,7 +29,6 @@ from kumoi.cloud.store.network import port as store
 from kumoi.cloud.store.network.network import Network
 from kumoi.cloud.store.network.port import Port
 from kumoi.cloud.store.network.standard import Query
-from kumoi.engine import feed
 
 MAC_PREFIX = "fa:16:3e"
 MAC_TRIES = 16
@@ -371,4 +371,4 @@ def _require_consistent(row: Port, values: Mapping[str, Any]) -> None:
 def _tell_host(connection: Connection, row: Port) -> None:
     """A server's host looks again at the server whose port changed."""
     if row.host and row.device_owner.startswith(owner.COMPUTE):
-        feed.touch(connection, f"host:{row.host}", row.device_id)
+        server_store.touch(connection, row.host, row.device_id)

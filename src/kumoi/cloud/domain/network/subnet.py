@@ -15,13 +15,13 @@ from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import addressing, allocation, fixed_ip, owner, quota, subnet_pool
 from kumoi.cloud.domain.network import network as network_domain
+from kumoi.cloud.store.compute import server as server_store
 from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import port as port_store
 from kumoi.cloud.store.network import subnet as store
 from kumoi.cloud.store.network.standard import Query
 from kumoi.cloud.store.network.subnet import Subnet
-from kumoi.engine import feed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +232,7 @@ def _tell_hosts(connection: Connection, key: str) -> None:
     """Hosts look again at the servers that have an address of this subnet."""
     for port in port_store.on_subnet(connection, key):
         if port.host and port.device_owner.startswith(owner.COMPUTE):
-            feed.touch(connection, f"host:{port.host}", port.device_id)
+            server_store.touch(connection, port.host, port.device_id)
 
 
 def _owned(connection: Connection, caller: Caller, key: str, action: str) -> Subnet:

@@ -18,13 +18,14 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.store import schema
-from kumoi.cloud.store.host.host import topic
+from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.listing import Sort
 from kumoi.cloud.store.schema import ID, NAME, metadata
-from kumoi.engine import feed
 from kumoi.engine.db import Json, Timestamp
 
 BATCH = 1_000
+KIND = "server"
+"""What a server is among the things on a host."""
 
 
 class Server(msgspec.Struct, frozen=True, gc=False):
@@ -190,7 +191,12 @@ SORT_KEYS = {name: name for name in server.c.keys()} | {  # noqa: SIM118 - a col
 def insert(connection: Connection, row: Server) -> None:
     schema.insert(connection, server, msgspec.structs.asdict(row))
     if row.host_id is not None:
-        feed.touch(connection, topic(row.host_id), row.id)
+        touch(connection, row.host_id, row.id)
+
+
+def touch(connection: Connection, host_id: str, key: str) -> None:
+    """The host looks again at this server."""
+    host_store.touch_thing(connection, host_id, KIND, key)
 
 
 def get(connection: Connection, key: str) -> Server | None:
@@ -224,14 +230,14 @@ def want(connection: Connection, row: Server, *, now: datetime, **values: Any) -
     changed = values | {"updated_at": now, "generation": server.c.generation + 1}
     schema.update(connection, server, row.id, changed)
     if row.host_id is not None:
-        feed.touch(connection, topic(row.host_id), row.id)
+        touch(connection, row.host_id, row.id)
 
 
 def tell(connection: Connection, row: Server, *, now: datetime, **values: Any) -> None:
     """Change what the host should hear of, and need not act on: the generation stays."""
     schema.update(connection, server, row.id, values | {"updated_at": now})
     if row.host_id is not None:
-        feed.touch(connection, topic(row.host_id), row.id)
+        touch(connection, row.host_id, row.id)
 
 
 def observe(connection: Connection, row: Server, **values: Any) -> bool:

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.schema import ID, NAME, metadata
+from kumoi.engine import feed
 from kumoi.engine.db import Json, Timestamp
 
 UP = "up"
@@ -23,8 +24,18 @@ DOWN = "down"
 
 
 def topic(host_id: str) -> str:
-    """The feed topic of what a host must look at again; its keys are server ids."""
+    """The feed topic of what a host must look at again; its keys are `kind/id`."""
     return f"host:{host_id}"
+
+
+def touch_thing(connection: Connection, host_id: str, kind: str, thing_id: str) -> None:
+    """The host looks again at this thing."""
+    feed.touch(connection, topic(host_id), f"{kind}/{thing_id}")
+
+
+def forget_thing(connection: Connection, host_id: str, kind: str, thing_id: str) -> None:
+    """The host has seen that it is gone."""
+    feed.forget(connection, topic(host_id), f"{kind}/{thing_id}")
 
 
 EVERY_HOST = topic("*")

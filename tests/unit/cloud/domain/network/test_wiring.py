@@ -126,7 +126,7 @@ def test_the_host_looks_again_when_the_address_of_a_servers_port_changes(
     one = bound(connection, new_port(connection, private), "s1")
     before = feed.position(connection).revision
     port.update(connection, CALLER, one.id, {"fixed_ips": ()}, NOW)
-    assert feed.changes(connection, "host:host1", since=before).keys == ("s1",)
+    assert feed.changes(connection, "host:host1", since=before).keys == ("server/s1",)
 
 
 def test_a_group_is_found_by_name_and_the_default_is_made(connection: Connection) -> None:

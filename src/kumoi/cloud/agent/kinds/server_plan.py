@@ -5,7 +5,6 @@ wanted running, started for this generation, and it has ended                   
     ended by itself, and its owner decides; it is reported stopped
 boot or hard_boot has grown                                                        stop, start
 build differs from its disk's                                                      stop, build
-wanted absent                                                                      delete
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kumoi.cloud.drivers.instance.interface import Observed
-from kumoi.cloud.hostapi.messages import Power, Report, Server, State
+from kumoi.cloud.hostapi.messages import Power, Server, ServerStatus, State
 
 STOP_GRACE_S = 20.0
 
@@ -56,19 +55,11 @@ class Pause:
         return "pause"
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
-    def __str__(self) -> str:
-        return "delete"
-
-
-Action = Stop | Build | Start | Settle | Pause | Delete
+Action = Stop | Build | Start | Settle | Pause
 
 
 def plan(wanted: Server, seen: Observed | None, *, host_boot: str) -> list[Action]:
     """The actions, in order. None when all is as wanted."""
-    if wanted.power is Power.ABSENT:
-        return [Delete()] if seen else []
     if seen is None or seen.build != wanted.build:
         clearing = [Stop(0)] if seen and _has_run(seen) else []
         return [*clearing, Build(wanted.build), *_from_stopped(wanted)]
@@ -81,19 +72,12 @@ def plan(wanted: Server, seen: Observed | None, *, host_boot: str) -> list[Actio
     return _from_started(wanted, seen)
 
 
-def report(wanted: Server, seen: Observed | None) -> Report:
+def status(seen: Observed | None) -> ServerStatus:
     """What the control plane is told, when nothing is left to do."""
     if seen is None:
-        state = State.ABSENT if wanted.power is Power.ABSENT else State.BUILDING
-        return Report(server_id=wanted.id, generation=wanted.generation, state=state)
-    return Report(
-        server_id=wanted.id,
-        generation=wanted.generation,
-        state=seen.state,
-        pid=seen.pid,
-        boot=seen.boot,
-        hard_boot=seen.hard_boot,
-        build=seen.build or 0,
+        return ServerStatus(state=State.BUILDING)
+    return ServerStatus(
+        state=seen.state, boot=seen.boot, hard_boot=seen.hard_boot, build=seen.build or 0
     )
 
 

@@ -4,41 +4,47 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from kumoi.cloud.agent.files import ThingFiles
+from kumoi.cloud.agent.hearing import WantedThing
 from kumoi.cloud.agent.inventory import ram_mib, take
 from kumoi.cloud.agent.serve import ensure_inotify_instances, identify_boot
-from kumoi.cloud.agent.state import Kept, StateDir
-from kumoi.cloud.hostapi.messages import Power, Server
+from kumoi.cloud.hostapi.things import Key, Thing, raw
 from kumoi.config import HostSettings
 
 ID = "6f04a590-e910-4720-a682-6d5d9a87d591"
-KEPT = Kept(server=Server(id=ID, generation=7, power=Power.RUNNING), fault="no room")
+KEY = Key("server", ID)
+THING = Thing(kind="server", id=ID, generation=7, spec=msgspec.Raw(b'{ "power": "running" }'))
+KEPT = WantedThing(told=THING, raw=bytes(raw(THING)), fault="no room")
 
 
 def test_what_is_saved_is_there_after_a_restart(tmp_path: Path) -> None:
-    StateDir(tmp_path).save(KEPT)
-    assert StateDir(tmp_path).load() == {ID: KEPT}
+    ThingFiles(tmp_path).save(KEPT)
+    assert ThingFiles(tmp_path).load() == {KEY: KEPT}
 
 
 def test_what_is_forgotten_is_gone(tmp_path: Path) -> None:
-    state = StateDir(tmp_path)
+    state = ThingFiles(tmp_path)
     state.save(KEPT)
-    state.forget(ID)
-    state.forget(ID)
+    state.forget(KEY)
+    state.forget(KEY)
     assert state.load() == {}
 
 
 def test_a_spoilt_file_does_not_stop_the_agent(tmp_path: Path) -> None:
-    state = StateDir(tmp_path)
+    state = ThingFiles(tmp_path)
     state.save(KEPT)
-    (tmp_path / "other.json").write_bytes(b"")
-    assert state.load() == {ID: KEPT}
+    (tmp_path / "server" / "other.json").write_bytes(b"")
+    assert state.load() == {KEY: KEPT}
 
 
 def test_an_id_never_becomes_a_path(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
-        StateDir(tmp_path).forget("../../etc/passwd")
+        ThingFiles(tmp_path).forget(Key("server", "../../etc/passwd"))
+    with pytest.raises(ValueError):
+        ThingFiles(tmp_path).forget(Key("..", ID))
 
 
 def test_the_boot_stays_the_same_while_machine_and_virtual_host_are_up(tmp_path: Path) -> None:
@@ -84,7 +90,7 @@ def test_the_inventory_says_what_the_host_has(tmp_path: Path) -> None:
         ready_images={"b", "a"},
     )
     assert taken.address == "10.0.0.2"
-    assert (taken.hostname, taken.drivers, taken.ready_images) == ("h", ["lxc"], ["a", "b"])
+    assert (taken.hostname, taken.drivers, taken.ready_images) == ("h", ["lxc"], ("a", "b"))
     assert taken.vcpus >= 1
     assert taken.ram_mib > 0
     assert taken.disk_gib > 0

@@ -7,7 +7,7 @@ import dataclasses
 import msgspec
 import pytest
 
-from kumoi.cloud.agent.reconcile import ended_by_itself, plan, report
+from kumoi.cloud.agent.kinds.server_plan import ended_by_itself, plan, status
 from kumoi.cloud.drivers.instance.interface import Observed
 from kumoi.cloud.hostapi.messages import Address, Port, Power, Server, State
 
@@ -76,9 +76,6 @@ def seen_as(seen: Observed, **changes: object) -> Observed:
         ("rebuilt", but(build=1), RUNNING, "stop at once, build 1, start"),
         ("rebuilt while stopped", but(build=1, power=Power.STOPPED), ENDED, "build 1"),
         ("a half-made one is built", WANTED, seen_as(ENDED, build=None), "build 0, start"),
-        ("deleted", but(power=Power.ABSENT), RUNNING, "delete"),
-        ("half-made and deleted", but(power=Power.ABSENT), seen_as(ENDED, build=None), "delete"),
-        ("gone already", but(power=Power.ABSENT), None, ""),
     ],
 )  # fmt: skip
 def test_plan(rule: str, wanted: Server, seen: Observed | None, actions: str) -> None:
@@ -94,12 +91,10 @@ def test_a_running_server_never_counts_as_ended() -> None:
     assert not ended_by_itself(WANTED, RUNNING, host_boot="now")
 
 
-def test_a_report_says_which_wanted_state_it_is_about() -> None:
-    told = report(but(boot=2), seen_as(RUNNING, boot=2))
-    assert (told.server_id, told.generation, told.state) == (ID, 3, State.RUNNING)
-    assert (told.pid, told.boot, told.build) == (10, 2, 0)
+def test_what_is_there_is_told_with_the_boots_behind_it() -> None:
+    told = status(seen_as(RUNNING, boot=2))
+    assert (told.state, told.boot, told.build) == (State.RUNNING, 2, 0)
 
 
-def test_what_is_gone_is_reported_absent_only_when_that_is_wanted() -> None:
-    assert report(but(power=Power.ABSENT), None).state is State.ABSENT
-    assert report(WANTED, None).state is State.BUILDING
+def test_what_is_not_there_yet_is_being_built() -> None:
+    assert status(None).state is State.BUILDING

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import hashlib
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -19,7 +19,9 @@ import httpx
 import msgspec
 
 from kumoi.base.errors import Permanent, Transient
-from kumoi.cloud.hostapi.messages import PATH, Image, Inventory, Reports, Wanted
+from kumoi.cloud.hostapi.hello import PATH, Inventory
+from kumoi.cloud.hostapi.messages import Image
+from kumoi.cloud.hostapi.things import Position, Reports, ThingReport, Wanted, raw
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 15.0
@@ -29,9 +31,9 @@ _JSON = {"Content-Type": "application/json"}
 
 
 class Upstream(Protocol):
-    async def wanted(self, since: int, wait_s: float) -> Wanted: ...
+    async def wanted(self, since: Position, wait_s: float) -> Wanted: ...
 
-    async def report(self, reports: Reports) -> None: ...
+    async def report(self, reports: Sequence[ThingReport]) -> None: ...
 
     async def inventory(self, inventory: Inventory) -> None: ...
 
@@ -65,19 +67,19 @@ class HttpUpstream:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def wanted(self, since: int, wait_s: float) -> Wanted:
+    async def wanted(self, since: Position, wait_s: float) -> Wanted:
         with _asking("ask what is wanted"):
             answer = await self._client.get(
                 "/wanted",
-                params={"since": since, "wait_s": f"{wait_s:g}"},
+                params={"epoch": since.epoch, "since": since.revision, "wait_s": f"{wait_s:g}"},
                 timeout=httpx.Timeout(wait_s + ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             )
             answer.raise_for_status()
             return msgspec.json.decode(answer.content, type=Wanted)
 
-    async def report(self, reports: Reports) -> None:
+    async def report(self, reports: Sequence[ThingReport]) -> None:
         with _asking("report what is"):
-            content = msgspec.json.encode(reports)
+            content = msgspec.json.encode(Reports(reports=[raw(one) for one in reports]))
             answer = await self._client.post("/reports", content=content, headers=_JSON)
             answer.raise_for_status()
 

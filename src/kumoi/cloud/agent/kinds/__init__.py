@@ -1,0 +1,1 @@
+"""What a host does for each kind of thing: one file per kind."""

@@ -1,0 +1,145 @@
+"""Servers: each observed, planned and made by the driver that its spec names.
+
+What to do is `server_plan.plan`; the verbs are the driver's. With the servers go what belongs to
+them alone: their images (images.py), snapshots wanted of them, and their consoles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from typing import Any
+
+from kumoi.base.errors import Bug
+from kumoi.cloud.agent.consoles import Consoles
+from kumoi.cloud.agent.images import Images
+from kumoi.cloud.agent.kinds.server_plan import (
+    Action,
+    Build,
+    Pause,
+    Settle,
+    Start,
+    Stop,
+    plan,
+    status,
+)
+from kumoi.cloud.agent.snapshots import Snapshots
+from kumoi.cloud.drivers.instance.interface import InstanceDriver, Observed
+from kumoi.cloud.hostapi.messages import Server, ServerStatus, read_server
+from kumoi.cloud.hostapi.things import NotUnderstood, Thing
+
+
+class ServerKind:
+    """`drivers` are this host's, by the name that a spec calls them; `host_boot` is the identity of
+    this boot of the host.
+    """
+
+    name = "server"
+
+    def __init__(
+        self,
+        *,
+        drivers: Mapping[str, InstanceDriver],
+        images: Images,
+        snapshots: Snapshots,
+        consoles: Consoles,
+        host_boot: str,
+    ) -> None:
+        self._drivers = drivers
+        self._images = images
+        self._snapshots = snapshots
+        self._consoles = consoles
+        self._host_boot = host_boot
+
+    def read(self, thing: Thing) -> Server:
+        server = read_server(thing)
+        if server.driver not in self._drivers:
+            raise NotUnderstood(f"it has no driver {server.driver}")
+        return server
+
+    def heard(self, server: Server) -> None:
+        if server.image:
+            self._images.heard_of(server.image)
+        self._snapshots.want(server)
+        self._consoles.servers[server.id] = server.driver
+
+    def list_all(self) -> Mapping[str, Observed]:
+        return {
+            server_id: seen
+            for driver in self._drivers.values()
+            for server_id, seen in driver.list_instances().items()
+        }
+
+    def observe(self, thing_id: str, spec: Server | None) -> Observed | None:
+        if spec is not None:
+            return self._driver(spec).observe(thing_id)
+        seen = (driver.observe(thing_id) for driver in self._drivers.values())
+        return next((one for one in seen if one is not None), None)
+
+    def plan(self, spec: Server, seen: Observed | None) -> Sequence[Action]:
+        return plan(spec, seen, host_boot=self._host_boot)
+
+    async def prepare(self, spec: Server, actions: Sequence[Action]) -> None:
+        if spec.image and any(isinstance(action, Build | Start) for action in actions):
+            await self._images.ensure(spec.image, spec.driver)
+
+    def apply(self, spec: Server, actions: Sequence[Action]) -> None:
+        driver = self._driver(spec)
+        for action in actions:
+            match action:
+                case Stop(grace_s):
+                    driver.ensure_stopped(spec.id, grace_s=grace_s)
+                case Build():
+                    driver.ensure_built(spec)
+                case Start():
+                    driver.ensure_running(spec)
+                case Settle():
+                    driver.ensure_ports(spec)
+                case Pause():
+                    driver.ensure_paused(spec.id)
+                case _:
+                    raise Bug(f"no way to {action}")
+
+    def delete(self, thing_id: str) -> None:
+        for driver in self._drivers.values():
+            if driver.observe(thing_id) is not None:
+                driver.delete_instance(thing_id)
+
+    def take_back(self, spec: Server, actions: Sequence[Action]) -> None:
+        """Everything of a server that never was, and of another one all but its disk."""
+        if any(isinstance(action, Build) for action in actions):
+            self._driver(spec).delete_instance(spec.id)
+        else:
+            self._driver(spec).ensure_stopped(spec.id, grace_s=0)
+
+    def status(self, seen: Observed | None) -> ServerStatus:
+        return status(seen)
+
+    def watched_pid(self, seen: Observed) -> int:
+        return seen.keeper_pid
+
+    async def tidy(
+        self, wanted: Callable[[], Collection[Server]], seen: Mapping[str, Observed]
+    ) -> None:
+        """The ports of a server that is here and not understood are those that it has."""
+
+        def ports() -> frozenset[str]:
+            servers = wanted()
+            others = seen.keys() - {server.id for server in servers}
+            theirs = {port for one in others for port in seen[one].ports}
+            theirs |= {port.id for one in others for port in seen[one].wired}
+            return frozenset(port.id for server in servers for port in server.ports) | theirs
+
+        def images() -> frozenset[str]:
+            return frozenset(server.image.sha256 for server in wanted() if server.image)
+
+        for driver in self._drivers.values():
+            await asyncio.to_thread(driver.sweep, ports)
+        self._consoles.servers = {server.id: server.driver for server in wanted()}
+        await self._images.tidy(images)
+
+    def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
+        return (self._images.run(), self._snapshots.run(), self._consoles.run())
+
+    def _driver(self, spec: Server) -> InstanceDriver:
+        return self._drivers[spec.driver]

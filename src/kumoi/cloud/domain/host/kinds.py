@@ -1,0 +1,8 @@
+"""The kinds of thing that hosts are told of, by name. A new one is a line here."""
+
+from __future__ import annotations
+
+from kumoi.cloud.domain.host import server
+from kumoi.cloud.domain.host.thing import Kinds
+
+KINDS: Kinds = {kind.name: kind for kind in (server.KIND,)}

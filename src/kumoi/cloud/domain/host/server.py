@@ -1,0 +1,170 @@
+"""Servers as things on a host: what it is told of them, and what it says becomes what they are.
+
+A report counts only from the server's own host and when no newer one has been seen; whatever else
+a host has, it is told to remove. Nothing here touches what is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from kumoi.base import log
+from kumoi.cloud.domain.compute import action, boot_image, server_delete, server_resize, status
+from kumoi.cloud.domain.host.thing import Kind, not_here
+from kumoi.cloud.domain.network import wiring
+from kumoi.cloud.domain.network.wiring import WiredAddress, WiredPort
+from kumoi.cloud.hostapi import messages
+from kumoi.cloud.hostapi.messages import Power, ServerStatus, State
+from kumoi.cloud.hostapi.things import NotUnderstood, Thing, ThingReport
+from kumoi.cloud.store.compute import server as store
+from kumoi.cloud.store.compute import snapshot as snapshot_store
+from kumoi.cloud.store.compute.server import Server
+from kumoi.cloud.store.host import host as host_store
+
+FAULT_MAX = 2_000
+
+
+def on_host(connection: Connection, host_id: str) -> list[Thing]:
+    return _things(connection, store.on_host(connection, host_id))
+
+
+def several(connection: Connection, host_id: str, ids: Sequence[str]) -> list[Thing]:
+    rows = store.several(connection, ids)
+    return _things(connection, [row for row in rows if _is_on(row, host_id)])
+
+
+def take(connection: Connection, host_id: str, report: ThingReport, now: datetime) -> None:
+    """Write what the report says, or tell the host that the server is not its own."""
+    row = store.get(connection, report.id)
+    if row is None or not _is_on(row, host_id):
+        not_here(connection, host_id, report)
+    elif not row.observed_generation <= report.generation <= row.generation:
+        return
+    elif not report.absent:
+        _observe(connection, row, report, now)
+    elif row.power == Power.ABSENT:
+        server_delete.finish(connection, row, now)
+        host_store.forget_thing(connection, host_id, store.KIND, row.id)
+
+
+def says_news(connection: Connection, host_id: str, report: ThingReport) -> bool:
+    """Reports come every minute and seldom do."""
+    row = store.get(connection, report.id)
+    if row is None or not _is_on(row, host_id) or report.absent:
+        return True
+    return any(getattr(row, name) != value for name, value in _observed(row, report).items())
+
+
+KIND = Kind(store.KIND, on_host, several, says_news, take)
+
+
+def _is_on(row: Server, host_id: str) -> bool:
+    return row.host_id == host_id and not row.deleted
+
+
+def _observe(connection: Connection, row: Server, report: ThingReport, now: datetime) -> None:
+    values = _observed(row, report) | {"updated_at": now}
+    if report.fault:
+        values["fault_at"] = now if values["fault"] != row.fault else row.fault_at
+    else:
+        values["fault_at"] = None
+    if row.launched_at is None and values["state"] in (State.RUNNING, State.STOPPED, State.PAUSED):
+        values["launched_at"] = now
+        log.event("server.launched", server=row.id, host=row.host_id)
+    if not store.observe(connection, row, **values):
+        return
+    after = store.get(connection, row.id)
+    if after is not None and status.of(after).task_state is None:
+        action.end(connection, row.id, now, fault=after.fault)
+    if report.fault and row.launched_at is None and row.power != Power.ABSENT:
+        server_delete.give_back(connection, row, now)
+
+
+def _observed(row: Server, report: ThingReport) -> dict[str, Any]:
+    """With a fault the host has tried all that was wanted in that generation."""
+    values: dict[str, Any] = {"observed_generation": report.generation}
+    if report.fault:
+        values |= {"state": State.FAILED.value, "fault": report.fault[:FAULT_MAX]}
+        if report.generation == row.generation:
+            values |= {
+                "observed_boot": row.boot,
+                "observed_hard_boot": row.hard_boot,
+                "observed_build": row.build,
+            }
+        return values
+    told = _read(report)
+    return values | {
+        "state": told.state.value,
+        "fault": None,
+        "observed_boot": told.boot,
+        "observed_hard_boot": told.hard_boot,
+        "observed_build": told.build,
+    }
+
+
+def _read(report: ThingReport) -> ServerStatus:
+    try:
+        return msgspec.json.decode(report.status, type=ServerStatus)
+    except msgspec.DecodeError as error:
+        raise NotUnderstood(str(error)) from error
+
+
+def _things(connection: Connection, rows: Iterable[Server]) -> list[Thing]:
+    listed = list(rows)
+    ports = wiring.wirings(connection, [row.id for row in listed]) if listed else {}
+    snapshots = snapshot_store.by_server(connection, [row.id for row in listed])
+    return [
+        messages.server_thing(_message(row, ports.get(row.id, ()), snapshots.get(row.id, [])))
+        for row in listed
+    ]
+
+
+def _message(row: Server, ports: Iterable[WiredPort], snapshots: list[str]) -> messages.Server:
+    return messages.Server(
+        id=row.id,
+        generation=row.generation,
+        power=Power(row.power),
+        driver=row.driver,
+        hostname=row.hostname,
+        vcpus=row.vcpus,
+        ram_mib=row.ram_mib,
+        disk_gib=server_resize.disk_gib(row),
+        image=None if row.image is None else boot_image.message(row.image),
+        id_slot=row.id_slot or 0,
+        ports=[_port(port) for port in ports],
+        ssh_keys=row.ssh_keys,
+        user_data=row.user_data or "",
+        metadata=row.metadata,
+        boot=row.boot,
+        hard_boot=row.hard_boot,
+        build=row.build,
+        snapshots=snapshots,
+    )
+
+
+def _port(port: WiredPort) -> messages.Port:
+    return messages.Port(
+        id=port.id,
+        mac=port.mac,
+        mtu=port.mtu,
+        name=f"eth{port.index}",
+        addresses=[_address(address) for address in port.addresses],
+    )
+
+
+def _address(address: WiredAddress) -> messages.Address:
+    return messages.Address(
+        address=address.address,
+        prefix=address.prefix,
+        gateway=address.gateway,
+        dns=list(address.dns),
+        routes=[
+            messages.Route(destination=route.destination, nexthop=route.nexthop)
+            for route in address.routes
+        ],
+    )

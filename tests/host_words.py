@@ -1,0 +1,86 @@
+"""What hosts in tests read and say: servers out of what is wanted, and reports of servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from kumoi.cloud.hostapi.messages import (
+    SERVER,
+    Power,
+    Server,
+    ServerStatus,
+    State,
+    read_server,
+)
+from kumoi.cloud.hostapi.things import Reports, Thing, ThingReport, Wanted, raw
+
+STATES = {
+    Power.RUNNING: State.RUNNING,
+    Power.STOPPED: State.STOPPED,
+    Power.PAUSED: State.PAUSED,
+    Power.ABSENT: State.ABSENT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTold:
+    """What a host said of a server."""
+
+    id: str
+    generation: int
+    state: State
+    fault: str = ""
+    boot: int = 0
+    hard_boot: int = 0
+    build: int = 0
+
+
+def things(wanted: Wanted) -> list[Thing]:
+    return [msgspec.json.decode(one, type=Thing) for one in wanted.things]
+
+
+def servers(wanted: Wanted) -> list[Server]:
+    return [
+        Server(id=one.id, generation=one.generation, power=Power.ABSENT)
+        if one.absent
+        else read_server(one)
+        for one in things(wanted)
+        if one.kind == SERVER
+    ]
+
+
+def told(report: ThingReport) -> ServerTold:
+    if report.fault:
+        return ServerTold(report.id, report.generation, State.FAILED, report.fault)
+    if report.absent:
+        return ServerTold(report.id, report.generation, State.ABSENT)
+    status = msgspec.json.decode(report.status, type=ServerStatus)
+    boots = (status.boot, status.hard_boot, status.build)
+    return ServerTold(report.id, report.generation, status.state, "", *boots)
+
+
+def report(server: Server, *, fault: str = "") -> ThingReport:
+    """That it is as wanted, or is not for that reason."""
+    if fault and server.power is not Power.ABSENT:
+        return ThingReport(kind=SERVER, id=server.id, generation=server.generation, fault=fault)
+    if server.power is Power.ABSENT:
+        return ThingReport(kind=SERVER, id=server.id, generation=server.generation, absent=True)
+    status = ServerStatus(
+        state=STATES[server.power],
+        boot=server.boot,
+        hard_boot=server.hard_boot,
+        build=server.build,
+    )
+    return ThingReport(kind=SERVER, id=server.id, generation=server.generation, status=raw(status))
+
+
+def reports(many: Iterable[ThingReport]) -> Reports:
+    return Reports(reports=[raw(one) for one in many])
+
+
+def read_reports(body: bytes) -> list[ThingReport]:
+    many = msgspec.json.decode(body, type=Reports)
+    return [msgspec.json.decode(one, type=ThingReport) for one in many.reports]
