@@ -65,7 +65,7 @@ def delete(world: World, new: Run) -> None:
         with world.database.write() as connection:
             found = environments.get_of_run(connection, new.id)
             assert found is not None
-            deletion.request(connection, found, "asked for", world.clock.now())
+            deletion.request(connection, found, "asked for")
 
     drive(world, ask)
     drive(world, world.settle)

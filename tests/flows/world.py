@@ -45,6 +45,7 @@ class World:
         self.database = database
         self.cloud = FakeCloud()
         self.clock = SetClock()
+        database.set_clock(self.clock)
         (folder / "pki").mkdir(exist_ok=True)
         (folder / "pki" / "ca.crt").write_text("a certificate")
         self.here = HostSettings(state_dir=str(folder))
@@ -100,7 +101,7 @@ class World:
             expires_at=now + timedelta(hours=24),
         )
         with self.database.write() as connection:
-            pipeline_run.begin(connection, new, lived, now)
+            pipeline_run.begin(connection, new, lived)
         return new
 
     def turn(self) -> bool:

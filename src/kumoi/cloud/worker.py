@@ -26,8 +26,8 @@ async def serve(cloud: CloudSettings, host: HostSettings, database: Database, cl
     remote, chassis = host.northbound_remote, (host.name,)
     with OvnNorthbound(remote, chassis=chassis, changed=plugged) as northbound:
         network = NetworkReconciler(database, northbound, clock)
-        server = ServerReconciler(database, clock)
-        hosts = HostReconciler(database, clock, silent_s=cloud.host_silent_s)
+        server = ServerReconciler(database)
+        hosts = HostReconciler(database, silent_s=cloud.host_silent_s)
         image = ImageReconciler(database, host, clock)
         loops = (
             Loop("network", network.round, NETWORK_INTERVAL_S, plugged),
@@ -37,4 +37,4 @@ async def serve(cloud: CloudSettings, host: HostSettings, database: Database, cl
         )
         async with asyncio.TaskGroup() as tasks:
             for loop in loops:
-                tasks.create_task(run(loop, database, clock), name=loop.name)
+                tasks.create_task(run(loop, database), name=loop.name)

@@ -22,11 +22,13 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.types import TypeDecorator
 
+from kumoi.base.clock import Clock
 from kumoi.base.errors import Invalid, OutcomeUnknown, StoreLost, Transient
 from kumoi.engine import sqlite
 from kumoi.engine.outage import Outage
 from kumoi.engine.wake import CHANNEL, CONNECT, Listener, PostgresWake, Wake
 
+CLOCK = "kumoi_clock"
 WRITER_LOCK = 0x6B756D6F69  # "kumoi"
 BUSY_TIMEOUT_MS = 10_000
 OUTAGE_WAIT_S = 10.0  # Longer than a server takes that is started again.
@@ -90,6 +92,20 @@ def _time_from_text(text: str | None) -> datetime | None:
 
 def _json_from_text(text: str | None) -> Any:
     return None if text is None else msgspec.json.decode(text)
+
+
+def now(connection: Connection) -> datetime:
+    """The database's time, which all that share it agree on, whatever their own clocks say. Leases,
+    silences and deadlines are kept by it. A test may have set another: `set_clock`.
+    """
+    clock: Clock | None = connection.get_execution_options().get(CLOCK)
+    if clock is not None:
+        return clock.now()
+    if connection.dialect.name == "sqlite":
+        told = connection.exec_driver_sql("SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')")
+        return datetime.fromisoformat(told.scalar_one())
+    at: datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+    return at.astimezone(UTC)
 
 
 class Database:
@@ -165,6 +181,15 @@ class Database:
             else:
                 self._outage.is_over()
                 return connection
+
+    def now(self) -> datetime:
+        """The database's time, outside of a transaction; see `now`."""
+        with self.read() as connection:
+            return now(connection)
+
+    def set_clock(self, clock: Clock) -> None:
+        """In place of the database's own. For tests: nobody else may."""
+        self.engine.update_execution_options(**{CLOCK: clock})
 
     def listen(self) -> Listener:
         """Readable whenever somebody, here or in another process, has written."""

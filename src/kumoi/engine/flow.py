@@ -24,6 +24,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from kumoi.engine.db import now
 from kumoi.engine.schema import flow
 
 State = TypeVar("State", bound=msgspec.Struct)
@@ -134,7 +135,7 @@ class Kind(Generic[State]):
 
 
 def start(
-    connection: Connection, kind: Kind[State], id: str, state: State, now: datetime, *, subject: str
+    connection: Connection, kind: Kind[State], id: str, state: State, *, subject: str
 ) -> bool:
     """Begin a flow inside the caller's transaction; false when one of that id exists already.
     `subject` is the id of what it is about.
@@ -142,28 +143,30 @@ def start(
     if connection.execute(sa.select(flow.c.id).where(flow.c.id == id)).first():
         return False
     deadline_s = kind.rules()[kind.first].deadline_s
+    at = now(connection)
     row: dict[str, Any] = {"id": id, "kind": kind.name, "status": Status.RUNNING}
-    row |= {"step": kind.first, "created_at": now, "subject": subject}
+    row |= {"step": kind.first, "created_at": at, "subject": subject}
     row |= dict.fromkeys(("waits_for", "failure", "cancelled", "lease_token"), "")
     row |= {"state": msgspec.to_builtins(state), "state_version": kind.version}
     row |= {"undos": [], "attempts": 0, "wakes": 0}
-    row |= {"due_at": now, "deadline_at": now + timedelta(seconds=deadline_s)}
+    row |= {"due_at": at, "deadline_at": at + timedelta(seconds=deadline_s)}
     connection.execute(sa.insert(flow).values(**row))
     return True
 
 
-def wake(connection: Connection, id: str, now: datetime) -> None:
+def wake(connection: Connection, id: str) -> None:
     """Let it look now; a hint. A flow whose step is running right now looks again after it."""
     running = (flow.c.id == id) & flow.c.due_at.is_not(None)
-    connection.execute(sa.update(flow).where(running).values(wakes=flow.c.wakes + 1, due_at=now))
+    woken = sa.update(flow).values(wakes=flow.c.wakes + 1, due_at=now(connection))
+    connection.execute(woken.where(running))
 
 
-def cancel(connection: Connection, id: str, reason: str, now: datetime) -> bool:
+def cancel(connection: Connection, id: str, reason: str) -> bool:
     """Ask it to stop and undo what it did; false when it is not running."""
     asked = connection.execute(
         sa.update(flow)
         .where(flow.c.id == id, flow.c.status == Status.RUNNING)
-        .values(cancelled=reason, wakes=flow.c.wakes + 1, due_at=now)
+        .values(cancelled=reason, wakes=flow.c.wakes + 1, due_at=now(connection))
     )
     return asked.rowcount == 1
 

@@ -18,7 +18,6 @@ from sqlalchemy.engine import Row
 
 from kumoi.base import log
 from kumoi.base.backoff import Backoff
-from kumoi.base.clock import Clock
 from kumoi.base.errors import Bug, Permanent, Transient, chain
 from kumoi.engine.db import Database
 from kumoi.engine.flow import Done, Kind, Moved, Next, Outcome, Rule, Status, Wait
@@ -34,13 +33,11 @@ class Turn:
     def __init__(
         self,
         database: Database,
-        clock: Clock,
         kind: Kind[Any],
         make: Callable[[Any], object],
         row: Row[Any],
     ) -> None:
         self._database = database
-        self._clock = clock
         self._kind = kind
         self._make = make
         self._row = row
@@ -103,7 +100,7 @@ class Turn:
 
     def _wait(self, reason: str, again_s: float, *, attempts: int) -> None:
         """Not now. Past the deadline: never."""
-        now = self._clock.now()
+        now = self._database.now()
         deadline_at = self._row.deadline_at
         if now >= deadline_at:
             self._give_up(Permanent(f"{self._row.step} did not end in time: {reason}"))
@@ -141,7 +138,7 @@ class Turn:
 
     def _save(self, status: Status, **changed: Any) -> None:
         """Write the outcome if the lease is still ours; else somebody else has gone on."""
-        now = self._clock.now()
+        now = self._database.now()
         values = {"attempts": 0, "waits_for": "", "failure": self._row.failure, **changed}
         if status in (Status.RUNNING, Status.UNDOING):
             self._undoing = status == Status.UNDOING

@@ -20,7 +20,7 @@ from kumoi.base import log
 from kumoi.base.backoff import Backoff
 from kumoi.base.clock import Clock
 from kumoi.engine import holder
-from kumoi.engine.db import Database
+from kumoi.engine.db import Database, now
 from kumoi.engine.flow import Kind
 from kumoi.engine.flow_turn import Turn
 from kumoi.engine.schema import flow
@@ -94,30 +94,33 @@ class Flows:
 
     def _claim(self) -> Row[Any] | None:
         """Take the flow that has been due for longest, unless somebody holds it."""
-        now = self._clock.now()
-        free = flow.c.lease_expires_at.is_(None) | (flow.c.lease_expires_at <= now)
-        due = sa.select(flow.c.id).where(flow.c.due_at <= now, free, self._known)
         with self._database.read() as connection:
-            if connection.execute(due.limit(1)).first() is None:
-                self._tell_of_unknown(connection, now)
+            at = now(connection)
+            if connection.execute(self._due(at).limit(1)).first() is None:
+                self._tell_of_unknown(connection, at)
                 return None
         token = holder.new_token()
         with self._database.write(wakes=False) as connection:
-            first = due.order_by(flow.c.due_at, flow.c.id).limit(1).scalar_subquery()
+            at = now(connection)
+            first = self._due(at).order_by(flow.c.due_at, flow.c.id).limit(1).scalar_subquery()
             row = connection.execute(
                 sa.update(flow)
                 .where(flow.c.id == first)
-                .values(lease_token=token, lease_expires_at=now + timedelta(seconds=LEASE_TTL_S))
+                .values(lease_token=token, lease_expires_at=at + timedelta(seconds=LEASE_TTL_S))
                 .returning(*flow.c)
             ).first()
         if row is not None:
             self._held[token] = self._clock.monotonic()
         return row
 
-    def _tell_of_unknown(self, connection: Connection, now: datetime) -> None:
+    def _due(self, at: datetime) -> sa.Select[tuple[str]]:
+        free = flow.c.lease_expires_at.is_(None) | (flow.c.lease_expires_at <= at)
+        return sa.select(flow.c.id).where(flow.c.due_at <= at, free, self._known)
+
+    def _tell_of_unknown(self, connection: Connection, at: datetime) -> None:
         """Once of each place where a flow waits for a process of another release."""
         places = sa.select(flow.c.id, flow.c.kind, flow.c.step, flow.c.state_version)
-        waiting = places.where(flow.c.due_at <= now, ~self._known).order_by(flow.c.id)
+        waiting = places.where(flow.c.due_at <= at, ~self._known).order_by(flow.c.id)
         found = {tuple(row) for row in connection.execute(waiting.limit(UNKNOWN_TOLD_MAX))}
         for id, kind, step, version in sorted(found - self._unknown):  # noqa: A001 - a flow's
             log.warning("flow.not_known_here", flow=id, kind=kind, step=step, state_version=version)
@@ -136,7 +139,7 @@ class Flows:
     def _work(self, row: Row[Any]) -> None:
         with log.bound(flow=row.id, kind=row.kind, step=row.step):
             try:
-                Turn(self._database, self._clock, *self._kinds[row.kind], row).run()
+                Turn(self._database, *self._kinds[row.kind], row).run()
             except Exception as error:  # noqa: BLE001 - the engine's loop; the lease runs out
                 log.failure("flow.turn_failed", error)
             finally:
@@ -150,9 +153,10 @@ class Flows:
                     flow.c.lease_expires_at.is_(None), self._known
                 )
             ).scalar()
+            at = now(connection)
         if due_at is None:
             return IDLE_MAX_S
-        left_s: float = (due_at - self._clock.now()).total_seconds()
+        left_s: float = (due_at - at).total_seconds()
         return min(max(left_s, 0.01), IDLE_MAX_S)
 
     def _renew(self) -> None:
@@ -163,7 +167,7 @@ class Flows:
         self._renewed_s = now_s
         tokens = [token for token, s in self._held.copy().items() if s > now_s - STEP_RUN_MAX_S]
         if tokens:
-            until = self._clock.now() + timedelta(seconds=LEASE_TTL_S)
             ours = flow.c.lease_token.in_(tokens)
             with self._database.write(wakes=False) as connection:
+                until = now(connection) + timedelta(seconds=LEASE_TTL_S)
                 connection.execute(sa.update(flow).where(ours).values(lease_expires_at=until))

@@ -1,21 +1,23 @@
-"""A lease: one worker at a time, until it expires or its process is seen to have ended. One
-conditional UPDATE, token and expiry; engine/holder.py makes tokens.
+"""A lease: one worker at a time, until it expires by the database's clock or its process is seen to
+have ended. One conditional UPDATE, token and expiry; engine/holder.py makes tokens.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.engine import holder
+from kumoi.engine.db import now
 from kumoi.engine.schema import lease
 
 
-def claim(connection: Connection, name: str, *, token: str, now: datetime, ttl_s: float) -> bool:
+def claim(connection: Connection, name: str, *, token: str, ttl_s: float) -> bool:
     """Take the lease, or keep it when `token` has it already. Whether we have it now."""
-    expires_at = now + timedelta(seconds=ttl_s)
+    at = now(connection)
+    expires_at = at + timedelta(seconds=ttl_s)
     holder_token = connection.execute(
         sa.select(lease.c.token).where(lease.c.name == name)
     ).scalar_one_or_none()
@@ -25,20 +27,18 @@ def claim(connection: Connection, name: str, *, token: str, now: datetime, ttl_s
     ours = [token, holder_token] if holder.is_gone(holder_token) else [token]
     held = connection.execute(
         sa.update(lease)
-        .where(lease.c.name == name, lease.c.token.in_(ours) | (lease.c.expires_at <= now))
+        .where(lease.c.name == name, lease.c.token.in_(ours) | (lease.c.expires_at <= at))
         .values(token=token, expires_at=expires_at)
     )
     return held.rowcount == 1
 
 
-def is_held(
-    connection: Connection, name: str, *, token: str, until: datetime, margin_s: float
-) -> bool:
-    """Whether it is ours for at least `margin_s` after `until`. Only looks."""
+def is_held(connection: Connection, name: str, *, token: str, margin_s: float) -> bool:
+    """Whether it is ours for at least `margin_s` from now. Only looks."""
     expires_at = connection.execute(
         sa.select(lease.c.expires_at).where(lease.c.name == name, lease.c.token == token)
     ).scalar_one_or_none()
-    return expires_at is not None and expires_at >= until + timedelta(seconds=margin_s)
+    return expires_at is not None and expires_at >= now(connection) + timedelta(seconds=margin_s)
 
 
 def release(connection: Connection, name: str, *, token: str) -> None:

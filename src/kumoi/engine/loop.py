@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 from kumoi.base import log
 from kumoi.base.backoff import Backoff
-from kumoi.base.clock import Clock
 from kumoi.base.errors import StoreLost, Transient
 from kumoi.engine import holder, lease
 from kumoi.engine.db import Database
@@ -56,7 +55,7 @@ class Loop:
     poke: Poke = field(default_factory=Poke)
 
 
-async def run(loop: Loop, database: Database, clock: Clock) -> None:
+async def run(loop: Loop, database: Database) -> None:
     """Until cancelled."""
     token = holder.new_token()
     alarm = Alarm(database.listen)
@@ -66,7 +65,7 @@ async def run(loop: Loop, database: Database, clock: Clock) -> None:
         while True:
             seen = alarm.count
             try:
-                held = await asyncio.to_thread(_claim, loop, database, clock, token)
+                held = await asyncio.to_thread(_claim, loop, database, token)
                 if held:
                     await asyncio.to_thread(loop.round_)
                 failures = 0
@@ -86,15 +85,13 @@ async def run(loop: Loop, database: Database, clock: Clock) -> None:
             await asyncio.to_thread(_release, loop, database, token)
 
 
-def _claim(loop: Loop, database: Database, clock: Clock, token: str) -> bool:
+def _claim(loop: Loop, database: Database, token: str) -> bool:
     """Renew only when half is gone, so that an idle loop does not write."""
     with database.read() as connection:
-        if lease.is_held(
-            connection, loop.name, token=token, until=clock.now(), margin_s=LEASE_TTL_S / 2
-        ):
+        if lease.is_held(connection, loop.name, token=token, margin_s=LEASE_TTL_S / 2):
             return True
     with database.write(wakes=False) as connection:
-        return lease.claim(connection, loop.name, token=token, now=clock.now(), ttl_s=LEASE_TTL_S)
+        return lease.claim(connection, loop.name, token=token, ttl_s=LEASE_TTL_S)
 
 
 def _release(loop: Loop, database: Database, token: str) -> None:

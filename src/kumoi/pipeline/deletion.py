@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -45,22 +44,22 @@ class EnvironmentDelete:
         return Done()
 
 
-def request(connection: Connection, found: Environment, reason: str, now: datetime) -> None:
+def request(connection: Connection, found: Environment, reason: str) -> None:
     """Delete it. Its run, if that still goes on, is cancelled, and its undo comes back to `begin`:
     nothing is deleted while something may still be made.
     """
     if found.status == environment.Status.LIVE and not flows.cancel(
-        connection, found.run_id, reason, now
+        connection, found.run_id, reason
     ):
-        begin(connection, found, reason, now)
+        begin(connection, found, reason)
 
 
-def begin(connection: Connection, found: Environment, reason: str, now: datetime) -> None:
+def begin(connection: Connection, found: Environment, reason: str) -> None:
     """Start the flow, for the first time or once more. Called when its run makes nothing more."""
     number = found.deletions + 1
     environment.set_deleting(connection, found.id, reason, number)
     state = State(environment_id=found.id)
-    flows.start(connection, KIND, flow_id(found.id, number), state, now, subject=found.id)
+    flows.start(connection, KIND, flow_id(found.id, number), state, subject=found.id)
 
 
 def flow_id(environment_id: str, number: int) -> str:

@@ -36,7 +36,7 @@ class Expiry:
     swept_s: float = 0.0
 
     def expire(self) -> None:
-        now = self.clock.now()
+        now = self.database.now()
         with self.database.read() as connection:
             over = environment.list_expired(connection, now)
             stuck = [
@@ -48,16 +48,16 @@ class Expiry:
             return
         with self.database.write() as connection:
             for each in over:
-                deletion.request(connection, each, "its time to live is over", now)
+                deletion.request(connection, each, "its time to live is over")
             for each in stuck:
-                deletion.begin(connection, each, each.reason, now)
+                deletion.begin(connection, each, each.reason)
 
     def sweep(self) -> None:
         """Not at every hint of the store: nothing here is urgent."""
         if self.clock.monotonic() < self.swept_s + SWEEP_EVERY_S:
             return
         self.swept_s = self.clock.monotonic()
-        before = self.clock.now() - timedelta(seconds=SWEEP_AFTER_S)
+        before = self.database.now() - timedelta(seconds=SWEEP_AFTER_S)
         with self.database.read() as connection:
             unswept = environment.list_unswept(connection, before)
         for each in unswept:
@@ -70,14 +70,14 @@ class Expiry:
             # One project's broken credential must not keep the others from being swept.
             log.warning("environment.sweep_failed", environment=found.id, reason=error.message)
             return
-        now = self.clock.now()
+        now = self.database.now()
         with self.database.write() as connection:
             if not left:
                 environment.set_swept(connection, found.id, now)
                 return
-            deletion.begin(connection, found, "the sweeper found something left", now)
+            deletion.begin(connection, found, "the sweeper found something left")
         log.warning("environment.leftovers_found", environment=found.id, left=left)
 
     def _failed_before(self, connection: Connection, found: environment.Environment) -> bool:
         last = flows.ended_at(connection, deletion.flow_id(found.id, found.deletions))
-        return last is not None and last <= self.clock.now() - timedelta(seconds=RETRY_AFTER_S)
+        return last is not None and last <= self.database.now() - timedelta(seconds=RETRY_AFTER_S)

@@ -150,7 +150,7 @@ class Heads:
             repository.set_branch(connection, found.id, after)
             if not commit:
                 for lived in environment.list_live_of_branch(connection, found.id, before.name):
-                    deletion.request(connection, lived, f"branch {before.name} was deleted", now)
+                    deletion.request(connection, lived, f"branch {before.name} was deleted")
                 return []
             new = _new_run(found, after, now)
             if wanted is None:
@@ -158,7 +158,7 @@ class Heads:
                 run.end(connection, new.id, run.Status.FAILED, refusal, now)
             else:
                 lived = self._new_environment(new, wanted)
-                pipeline_run.begin(connection, new, lived, now)
+                pipeline_run.begin(connection, new, lived)
         log.event("run.begun", run=new.id, repository=found.name, commit=commit)
         return [new.id]
 

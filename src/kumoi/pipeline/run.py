@@ -92,14 +92,13 @@ class PipelineRun:
         """Make the runner's keys and say what it will run; end the branch's older runs that still
         go on.
         """
-        now = self.means.clock.now()
         with self.means.database.write() as connection:
             if runner.get(connection, self.run.id) is None:
                 digest = script.ensure(connection, self.means.script)
                 runner.add(connection, keys.new_runner(self.run.id, digest))
             for older in run.list_older(connection, self.run):
                 if older.status == Status.RUNNING:
-                    flows.cancel(connection, older.id, f"run {self.run.id} is newer", now)
+                    flows.cancel(connection, older.id, f"run {self.run.id} is newer")
         return Next("build_network")
 
     @step(undo="delete_environment", deadline_s=BUILD_DEADLINE_S)
@@ -160,18 +159,17 @@ class PipelineRun:
                 ):
                     if older.created_at < self.environment.created_at:
                         reason = f"run {self.run.id} is verified and newer"
-                        deletion.request(connection, older, reason, now)
+                        deletion.request(connection, older, reason)
             status = Status.FAILED if failure else Status.VERIFIED
             _end(connection, self.run.id, status, failure, now)
         return Done()
 
     def delete_environment(self) -> Outcome:
         """Undo: hand over to the flow that deletes, since nothing more is made now."""
-        now = self.means.clock.now()
         with self.means.database.write() as connection:
             found = environment.get(connection, self.environment.id)
             if found is not None and found.status == environment.Status.LIVE:
-                deletion.begin(connection, found, "its build was taken back", now)
+                deletion.begin(connection, found, "its build was taken back")
         return Done()
 
     def _await_stage(
@@ -231,12 +229,12 @@ class PipelineRun:
         return self.means.open_cloud(self.environment.id)
 
 
-def begin(connection: Connection, new: Run, lived: environment.Environment, now: datetime) -> None:
+def begin(connection: Connection, new: Run, lived: environment.Environment) -> None:
     """Its rows and its flow, in the caller's transaction."""
     run.add(connection, new)
     environment.add(connection, lived)
     state = State(run_id=new.id, environment_id=lived.id)
-    flows.start(connection, KIND, new.id, state, now, subject=new.id)
+    flows.start(connection, KIND, new.id, state, subject=new.id)
 
 
 def _moved(connection: Connection, moved: Moved) -> None:

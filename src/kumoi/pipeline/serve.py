@@ -100,7 +100,7 @@ async def serve_with(
             group.create_task(flows.run(workers=WORKERS))
             group.create_task(answer_hooks(cloud, host, database, heads))
             for each in loops:
-                group.create_task(loop.run(each, database, clock))
+                group.create_task(loop.run(each, database))
     finally:
         await alarm.close()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -21,10 +22,17 @@ from kumoi.base.ids import new_id
 from kumoi.cloud.hostapi.hello import PATH
 from kumoi.cloud.reconcilers.host import HostReconciler
 from kumoi.cloud.reconcilers.server import BUILD_S, KEPT_S, ServerReconciler
+from kumoi.engine.db import Database
 
 
-def later(cloud: RunningCloud, seconds: float) -> SetClock:
-    return SetClock(at=cloud.services.clock.now() + timedelta(seconds=seconds))
+@contextlib.contextmanager
+def later(cloud: RunningCloud, seconds: float) -> Iterator[Database]:
+    """The cloud's store as somebody sees it whose database is that much further in time."""
+    url = cloud.database.url.render_as_string(hide_password=False)
+    opened = Database(url, wake_dir=cloud.services.host.wake_dir)
+    opened.set_clock(SetClock(at=opened.now() + timedelta(seconds=seconds)))
+    yield opened
+    opened.close()
 
 
 def test_claims_come_and_go_with_servers(
@@ -64,8 +72,8 @@ def test_a_host_shows_the_address_that_it_tells(bench: Workbench, admin: Connect
 def test_a_silent_host_is_down_and_gets_no_servers_until_it_is_heard(
     bench: Workbench, admin: Connection
 ) -> None:
-    reconciler = HostReconciler(bench.cloud.database, later(bench.cloud, 60), silent_s=30)
-    reconciler.round()
+    with later(bench.cloud, 60) as database:
+        HostReconciler(database, silent_s=30).round()
     assert {service.state for service in admin.compute.services()} == {"down"}
     failed = bench.show(bench.server())
     assert failed.status == "ERROR"
@@ -181,7 +189,8 @@ def test_a_build_that_takes_too_long_is_an_error_until_its_host_reports(
     bench: Workbench,
 ) -> None:
     made = bench.server()
-    ServerReconciler(bench.cloud.database, later(bench.cloud, BUILD_S + 60)).round()
+    with later(bench.cloud, BUILD_S + 60) as database:
+        ServerReconciler(database).round()
     assert "took longer" in bench.show(made).fault["message"]
     bench.cloud.host.settle()
     assert bench.show(made).status == "ACTIVE"
@@ -194,7 +203,8 @@ def test_servers_long_deleted_are_forgotten(
     demo.compute.delete_server(made)
     bench.cloud.host.settle()
     assert made.id in [one.id for one in admin.compute.servers(all_projects=True, deleted=True)]
-    ServerReconciler(bench.cloud.database, later(bench.cloud, KEPT_S + 60)).round()
+    with later(bench.cloud, KEPT_S + 60) as database:
+        ServerReconciler(database).round()
     assert list(admin.compute.servers(all_projects=True, deleted=True)) == []
 
 
@@ -212,7 +222,8 @@ def test_an_administrator_deletes_a_server_whose_host_is_gone(
     bench: Workbench, admin: Connection
 ) -> None:
     made = bench.active()
-    HostReconciler(bench.cloud.database, later(bench.cloud, 60), silent_s=30).round()
+    with later(bench.cloud, 60) as database:
+        HostReconciler(database, silent_s=30).round()
     admin.compute.delete_server(made, force=True)
     with pytest.raises(exceptions.NotFoundException):
         bench.show(made)

@@ -3,14 +3,16 @@ from __future__ import annotations
 import select
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from kumoi.base.clock import SetClock
+from kumoi.base.clock import Clock, SetClock
 from kumoi.base.process import run
-from kumoi.engine import feed, holder, lease
-from kumoi.engine.db import Database
+from kumoi.engine import feed, holder, lease, schema
+from kumoi.engine.db import Database, now
 
 TOKEN_MAX = 36  # As wide as the column.
 
@@ -80,10 +82,11 @@ def test_a_write_that_says_so_wakes_nobody(database: Database) -> None:
 
 def test_a_lease_has_one_holder_until_it_expires(database: Database) -> None:
     clock = SetClock()
+    database.set_clock(clock)
 
     def claim(token: str) -> bool:
         with database.write() as connection:
-            return lease.claim(connection, "planner", token=token, now=clock.now(), ttl_s=10)
+            return lease.claim(connection, "planner", token=token, ttl_s=10)
 
     assert claim("one")
     assert not claim("two")
@@ -96,30 +99,55 @@ def test_a_lease_has_one_holder_until_it_expires(database: Database) -> None:
 def test_a_lease_of_a_process_that_ended_is_free_at_once(database: Database) -> None:
     told = "from kumoi.engine import holder; print(holder.new_token())"
     ended = run([sys.executable, "-c", told]).out.strip()
-    now, alive = SetClock().now(), holder.new_token()
+    alive = holder.new_token()
     assert max(len(ended), len(alive)) <= TOKEN_MAX
     with database.write() as connection:
-        assert lease.claim(connection, "planner", token=ended, now=now, ttl_s=10)
-        assert lease.claim(connection, "planner", token=alive, now=now, ttl_s=10)
-        assert not lease.claim(connection, "planner", token="other", now=now, ttl_s=10)
+        assert lease.claim(connection, "planner", token=ended, ttl_s=10)
+        assert lease.claim(connection, "planner", token=alive, ttl_s=10)
+        assert not lease.claim(connection, "planner", token="other", ttl_s=10)
 
 
 def test_a_lease_of_another_machine_is_kept_until_it_expires(database: Database) -> None:
     machine, *process = holder.new_token().split(":")
     elsewhere = ":".join([machine[::-1] + "x", *process])
-    now = SetClock().now()
     with database.write() as connection:
-        assert lease.claim(connection, "planner", token=elsewhere, now=now, ttl_s=10)
-        assert not lease.claim(connection, "planner", token=holder.new_token(), now=now, ttl_s=10)
+        assert lease.claim(connection, "planner", token=elsewhere, ttl_s=10)
+        assert not lease.claim(connection, "planner", token=holder.new_token(), ttl_s=10)
 
 
 def test_a_released_lease_is_free_and_only_its_holder_releases_it(database: Database) -> None:
-    now = SetClock().now()
     with database.write() as connection:
-        assert lease.claim(connection, "planner", token="one", now=now, ttl_s=10)
+        assert lease.claim(connection, "planner", token="one", ttl_s=10)
         lease.release(connection, "planner", token="two")
-        assert not lease.claim(connection, "planner", token="two", now=now, ttl_s=10)
+        assert not lease.claim(connection, "planner", token="two", ttl_s=10)
         lease.release(connection, "planner", token="one")
-        assert lease.claim(connection, "planner", token="two", now=now, ttl_s=10)
-        assert lease.is_held(connection, "planner", token="two", until=now, margin_s=10)
-        assert not lease.is_held(connection, "planner", token="two", until=now, margin_s=11)
+        assert lease.claim(connection, "planner", token="two", ttl_s=10)
+        assert lease.is_held(connection, "planner", token="two", margin_s=9)
+        assert not lease.is_held(connection, "planner", token="two", margin_s=11)
+
+
+def test_all_who_share_a_database_agree_on_its_time(
+    store_url: str, database: Database, tmp_path: Path
+) -> None:
+    twin = Database(store_url, wake_dir=tmp_path / "wake")
+    times = [which.now() for which in (database, twin, database)]
+    assert times == sorted(times)
+    assert {at.utcoffset() for at in times} == {timedelta(0)}
+    with database.write() as connection:
+        assert now(connection) >= times[-1]
+    twin.close()
+
+
+@pytest.mark.parametrize("skew", [timedelta(hours=-1), timedelta(hours=1)])
+def test_a_process_whose_clock_is_wrong_neither_steals_nor_keeps_a_lease(
+    database: Database, monkeypatch: pytest.MonkeyPatch, skew: timedelta
+) -> None:
+    with database.write() as connection:
+        assert lease.claim(connection, "planner", token="one", ttl_s=10)
+        monkeypatch.setattr(Clock, "now", lambda _self: datetime.now(UTC) + skew)
+        assert lease.is_held(connection, "planner", token="one", margin_s=5)
+        assert not lease.claim(connection, "planner", token="two", ttl_s=10)
+        over = {"expires_at": now(connection) - timedelta(seconds=1)}
+        connection.execute(sa.update(schema.lease).values(over))
+        assert not lease.is_held(connection, "planner", token="one", margin_s=0)
+        assert lease.claim(connection, "planner", token="two", ttl_s=10)

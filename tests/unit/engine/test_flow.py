@@ -19,7 +19,7 @@ from kumoi.base.ids import new_id
 from kumoi.base.process import run
 from kumoi.engine import flow as flows
 from kumoi.engine import schema
-from kumoi.engine.db import Database
+from kumoi.engine.db import Database, now
 from kumoi.engine.flow import Done, Kind, Moved, Next, Outcome, Status, Wait, step
 from kumoi.engine.flow_turn import UNDO_DEADLINE_S
 from kumoi.engine.flow_worker import IDLE_MAX_S, LEASE_TTL_S, Flows
@@ -91,14 +91,14 @@ class World:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.clock = SetClock()
+        database.set_clock(self.clock)
         self.script = Script()
         schema.metadata.create_all(database.engine)
         self.flows = self.script.worker(database, self.clock)
 
     def start(self, id: str = "f1") -> bool:
         with self.database.write() as connection:
-            now = self.clock.now()
-            return flows.start(connection, self.script.kind(), id, Trip(), now, subject="s1")
+            return flows.start(connection, self.script.kind(), id, Trip(), subject="s1")
 
     def run(self) -> None:
         while self.flows.advance():
@@ -110,7 +110,7 @@ class World:
 
     def cancel(self, id: str = "f1") -> bool:
         with self.database.write() as connection:
-            return flows.cancel(connection, id, "not wanted", self.clock.now())
+            return flows.cancel(connection, id, "not wanted")
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def test_a_waiting_flow_that_is_woken_looks_at_once(world: World) -> None:
     world.run()
     assert world.row().status == Status.RUNNING
     with world.database.write() as connection:
-        flows.wake(connection, "f1", world.clock.now())
+        flows.wake(connection, "f1")
     world.run()
     assert world.row().status == Status.DONE
 
@@ -226,7 +226,7 @@ def test_a_wake_up_during_the_step_is_not_lost(world: World) -> None:
     def wakes(_trip: Trip) -> Outcome:
         world.script.does.clear()
         with world.database.write() as connection:
-            flows.wake(connection, "f1", world.clock.now())
+            flows.wake(connection, "f1")
         return Wait("the bank", again_s=50)
 
     world.script.does["pay"] = wakes
@@ -285,7 +285,7 @@ def test_a_step_that_names_no_undo_of_its_own_is_refused(database: Database) -> 
     kind = Kind("wrong", Trip, Wrong, "only")
     clock = SetClock()
     with database.write() as connection:
-        flows.start(connection, kind, "w", Trip(), clock.now(), subject="")
+        flows.start(connection, kind, "w", Trip(), subject="")
     Flows(database, clock, {kind: lambda _trip: Wrong()}).advance()
     with database.read() as connection:
         assert flows.status(connection, "w") == Status.RUNNING
@@ -303,6 +303,21 @@ def test_a_flow_held_by_one_worker_is_not_run_by_another(world: World) -> None:
     world.start()
     world.run()
     assert world.row().status == Status.DONE
+
+
+def test_a_worker_whose_clock_is_wrong_steals_nothing(world: World) -> None:
+    fast = SetClock(at=world.clock.now() + timedelta(hours=1))
+    other = world.script.worker(world.database, fast)
+
+    def while_held(_trip: Trip) -> Outcome:
+        assert not other.advance()
+        return Wait("a seat", again_s=5)
+
+    world.script.does["book"] = while_held
+    world.start()
+    world.run()
+    assert world.row().due_at == world.clock.now() + timedelta(seconds=5)
+    assert not other.advance()
 
 
 def test_a_result_that_comes_after_the_lease_was_lost_is_dropped(world: World) -> None:
@@ -348,8 +363,8 @@ def test_what_a_killed_worker_of_this_machine_held_goes_on_at_once(database: Dat
     ended = run([sys.executable, "-c", told]).out.strip()
     clock = Clock()
     with database.write() as connection:
-        flows.start(connection, world.script.kind(), "f1", Trip(), clock.now(), subject="")
-        expires_at = clock.now() + timedelta(hours=1)
+        flows.start(connection, world.script.kind(), "f1", Trip(), subject="")
+        expires_at = now(connection) + timedelta(hours=1)
         connection.execute(
             sa.update(schema.flow).values(lease_token=ended, lease_expires_at=expires_at)
         )
@@ -374,7 +389,7 @@ def test_workers_share_flows_in_threads_and_keep_their_leases(database: Database
     ids = [new_id() for _ in range(20)]
     with database.write() as connection:
         for each in ids:
-            flows.start(connection, script.kind(), each, Trip(), clock.now(), subject="")
+            flows.start(connection, script.kind(), each, Trip(), subject="")
 
     async def story() -> None:
         workers = [

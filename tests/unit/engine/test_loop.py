@@ -4,7 +4,6 @@ import asyncio
 import threading
 from pathlib import Path
 
-from kumoi.base.clock import Clock
 from kumoi.base.errors import Transient
 from kumoi.engine import feed
 from kumoi.engine.db import Database
@@ -17,7 +16,7 @@ def drive(database: Database, *loops: Loop, until: threading.Event) -> None:
     """Run the loops until the event is set."""
 
     async def driven() -> None:
-        tasks = [asyncio.create_task(run(loop, database, Clock())) for loop in loops]
+        tasks = [asyncio.create_task(run(loop, database)) for loop in loops]
         try:
             assert await asyncio.to_thread(until.wait, BOUND_S)
         finally:
@@ -76,7 +75,7 @@ def test_of_two_processes_one_runs_the_loop(
 
     async def driven() -> None:
         tasks = [
-            asyncio.create_task(run(round_of(name), which, Clock()))
+            asyncio.create_task(run(round_of(name), which))
             for name, which in (("one", database), ("two", twin))
         ]
         try:

@@ -33,10 +33,9 @@ def show(request: Request) -> Reply:
 
 def delete(request: Request) -> Reply:
     """Begin to delete it. Asked for twice is asked for once."""
-    now = request.services.clock.now()
     with request.write() as connection:
         found = _find(connection, request)
-        deletion.request(connection, found, "somebody asked for it", now)
+        deletion.request(connection, found, "somebody asked for it")
         return _answer(connection, found, 202)
 
 

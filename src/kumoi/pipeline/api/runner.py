@@ -74,7 +74,7 @@ def claim(request: RunnerRequest) -> Reply:
             raise Conflict("the job is not ready yet", code="runner.early")
         runner.set_session(connection, found.run_id, digest(session))
         runner.set_seen(connection, found.run_id, now)
-        flows.wake(connection, found.run_id, now)
+        flows.wake(connection, found.run_id)
     return Reply(200, {"job": found.job, "private_key": found.private_key})
 
 
@@ -122,7 +122,7 @@ def write_result(request: RunnerRequest) -> Reply:
     with request.write() as connection:
         runner.set_seen(connection, id, now)
         result.add(connection, new)
-        flows.wake(connection, id, now)
+        flows.wake(connection, id)
     return Reply(204)
 
 

@@ -10,6 +10,7 @@ from kumoi.cloud.domain.host import host as host_domain
 from kumoi.cloud.domain.host import report as domain
 from kumoi.cloud.hostapi.hello import Inventory
 from kumoi.cloud.hostapi.things import Reports
+from kumoi.engine.db import now
 from kumoi.engine.http.request import Reply
 
 
@@ -17,15 +18,14 @@ def put_inventory(request: Request) -> Reply:
     """Nobody is woken by a host that says nothing new."""
     host_id = caller.host_of(request)
     inventory = request.parse(Inventory)
-    now = request.services.clock.now()
     database = request.services.database
     with database.read() as connection:
         is_news = host_domain.is_news(connection, host_id, inventory)
     with database.write(wakes=is_news) as connection:
         if is_news:
-            host_domain.register(connection, host_id, inventory, now)
+            host_domain.register(connection, host_id, inventory, now(connection))
         else:
-            host_domain.beat(connection, host_id, now)
+            host_domain.beat(connection, host_id, now(connection))
     return Reply(204)
 
 
@@ -41,9 +41,8 @@ async def create(request: Request) -> Reply:
 def put_console(request: Request) -> Reply:
     """The last of what a server wrote to its console, as text. Nobody is woken by it."""
     host_id = caller.host_of(request)
-    now = request.services.clock.now()
     with request.services.database.write(wakes=False) as connection:
-        console.keep(connection, host_id, request.path["id"], request.raw, now)
+        console.keep(connection, host_id, request.path["id"], request.raw, now(connection))
     return Reply(204)
 
 
