@@ -1,4 +1,4 @@
-"""`kumoi bench`: the figures of the cloud that is up, each beside what it must reach."""
+"""`kumoi bench`: the figures, each beside what it must reach; most are of the cloud that is up."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kumoi.base.errors import Invalid
 from kumoi.cli import choice
 
 CHECKOUT = Path(__file__).parents[3]
+ALONE = ("api", "cluster", "up")  # Parts that need no cloud that is up.
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +22,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if not (CHECKOUT / "bench").is_dir():
         raise Invalid("the benches are in a checkout of Kumoi, and this is an installed copy")
-    cloud, host = choice.existing(args)
-    words = ["--name", cloud.name, "--state-dir", host.state_dir]
-    words += ["--only", args.only] if args.only else []
+    words = ["--only", args.only] if args.only else []
+    if args.only not in ALONE:
+        cloud, host = choice.existing(args)
+        words += ["--name", cloud.name, "--state-dir", host.state_dir]
     where = {"PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"}
     return process.show([sys.executable, "-m", "bench", *words], cwd=CHECKOUT, env=where)
