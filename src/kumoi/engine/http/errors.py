@@ -16,6 +16,7 @@ from kumoi.base.errors import (
     Invalid,
     KumoiError,
     NotFound,
+    OutcomeUnknown,
     OverQuota,
     RateLimited,
     Stale,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from kumoi.engine.http.service import Service
 
 INTERNAL = 500
+UNKNOWN = "It is not known whether this was done: look before you try again"
 
 
 class MethodNotAllowed(UserError):
@@ -78,6 +80,7 @@ STATUS: Mapping[type[KumoiError], int] = {
     OverQuota: 403,
     UserError: 400,
     Transient: 503,
+    OutcomeUnknown: 504,
 }
 
 
@@ -94,13 +97,15 @@ def reply(error: KumoiError, service: Service) -> Reply:
     """The answer to a request that failed."""
     status = status_of(error, service.statuses)
     headers = {}
-    if isinstance(error, RateLimited):
+    if isinstance(error, RateLimited | Transient) and not isinstance(error, OutcomeUnknown):
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = error.allowed
     if isinstance(error, Unauthenticated) and service.challenge:
         headers["WWW-Authenticate"] = service.challenge
     message = error.message if isinstance(error, UserError) else "The service is not available now"
+    if isinstance(error, OutcomeUnknown):
+        message = UNKNOWN
     return Reply(status, service.envelope(status, message, error), headers)
 
 
