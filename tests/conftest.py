@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from kumoi.base.process import run
 from tests.postgres import fresh_database, running_postgres
 
 if TYPE_CHECKING:
@@ -31,10 +34,21 @@ def postgres_url() -> Iterator[str]:
 def database_url(backend: str, directory: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty database of that kind."""
     if backend == "sqlite":
-        yield f"sqlite:///{directory / 'store.db'}"
+        url = f"sqlite:///{directory / 'store.db'}"
+        _expand(url)
+        yield url
         return
     with fresh_database(request.getfixturevalue("postgres_url")) as url:
+        _expand(url)
         yield url
+
+
+def _expand(url: str) -> None:
+    """With the tables of another release, where tests/upgrade tells the stories of this one on it."""
+    newer = os.environ.get("KUMOI_TEST_SCHEMA_OF")
+    if newer:
+        path = {"PYTHONPATH": f"{newer}/src:{newer}"}
+        run([sys.executable, "-m", "tests.upgrade.play", "schema", url], env=path, cwd=Path(newer))
 
 
 @pytest.fixture(params=BACKENDS)

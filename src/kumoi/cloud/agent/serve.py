@@ -6,6 +6,7 @@ Called by main.py. Must run in the host's network namespace and in the machine's
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from kumoi.base import log
@@ -51,7 +52,19 @@ async def serve_with(
     host_dir.mkdir(parents=True, exist_ok=True)
     lxc = LxcDriver(host_dir=host_dir, cloud=cloud.name, switch=switch, host_boot=host_boot)
     lxc.prepare()
-    drivers: dict[str, InstanceDriver] = {lxc.name: lxc}
+    await serve_drivers(cloud, host, clock, drivers={lxc.name: lxc}, host_boot=host_boot)
+
+
+async def serve_drivers(
+    cloud: CloudSettings,
+    host: HostSettings,
+    clock: Clock,
+    *,
+    drivers: Mapping[str, InstanceDriver],
+    host_boot: str,
+) -> None:
+    """The same with the drivers given."""
+    host_dir = host.agent_dir
 
     def take(ready_images: frozenset[str]) -> Inventory:
         return inventory.take(
