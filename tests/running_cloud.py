@@ -26,7 +26,7 @@ from kumoi.cloud.api.host.app import host_app
 from kumoi.cloud.api.host.routes import SERVICE as HOST
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import bootstrap
-from kumoi.cloud.hostapi.hello import PATH, Inventory
+from kumoi.cloud.hostapi.hello import PATH, HostHello
 from kumoi.cloud.hostapi.messages import Server
 from kumoi.cloud.hostapi.things import Message, Wanted
 from kumoi.cloud.store.tables import metadata
@@ -53,8 +53,8 @@ class FakeHost:
     address: str = ""
 
     def register(self, *, vcpus: int = 64, ram_mib: int = 262_144, disk_gib: int = 10_000) -> None:
-        inventory = Inventory(
-            version="0",
+        hello = HostHello(
+            release="0",
             hostname=self.name,
             drivers=["lxc"],
             vcpus=vcpus,
@@ -62,7 +62,7 @@ class FakeHost:
             disk_gib=disk_gib,
             address=self.address,
         )
-        self._send("PUT", "inventory", inventory)
+        self._send("PUT", "hello", hello)
 
     def wanted(self, since: Wanted | None = None) -> Wanted:
         answer = httpx.get(

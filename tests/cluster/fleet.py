@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import httpx
 import msgspec
 
-from kumoi.cloud.hostapi.hello import PATH, Inventory
+from kumoi.cloud.hostapi.hello import PATH, HostHello
 from kumoi.cloud.hostapi.messages import Power, Server
 from kumoi.cloud.hostapi.things import Message, Position, Wanted
 from tests import host_words
@@ -32,15 +32,15 @@ class FleetHost:
     told: int = 0
 
     async def register(self) -> None:
-        inventory = Inventory(
-            version="0",
+        hello = HostHello(
+            release="0",
             hostname=self.name,
             drivers=["lxc"],
             vcpus=64,
             ram_mib=65_536,
             disk_gib=1_000,
         )
-        await self._send("PUT", "inventory", inventory)
+        await self._send("PUT", "hello", hello)
 
     async def run(self) -> None:
         """Until cancelled."""

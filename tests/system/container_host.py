@@ -40,7 +40,7 @@ from kumoi.cloud.agent.serve import identify_boot, serve_with
 from kumoi.cloud.drivers.instance import loop
 from kumoi.cloud.drivers.instance.lxc import cgroup, idmap, link, monitor
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
-from kumoi.cloud.hostapi.hello import PATH, Inventory
+from kumoi.cloud.hostapi.hello import PATH, Hello, HostHello
 from kumoi.cloud.hostapi.messages import Image, Power, Server, State, server_thing
 from kumoi.cloud.hostapi.things import ThingReport, Wanted, raw
 from kumoi.config import CloudSettings, HostSettings, first_host, read, write
@@ -102,7 +102,7 @@ class ControlPlane:
     servers: dict[str, Server] = field(default_factory=dict)
     told: dict[str, ServerTold] = field(default_factory=dict)
     told_at: dict[tuple[str, State], float] = field(default_factory=dict)
-    inventory: Inventory | None = None
+    hello: HostHello | None = None
     consoles: dict[str, str] = field(default_factory=dict)
     snapshots: dict[str, bytes] = field(default_factory=dict)
     revision: int = 1
@@ -177,14 +177,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         kind, _, key = self.path.removeprefix(f"{PATH}/").partition("/")
         body = self._body()
         with self.control.changed:
-            if kind == "inventory":
-                self.control.inventory = msgspec.json.decode(body, type=Inventory)
+            if kind == "hello":
+                self.control.hello = msgspec.json.decode(body, type=HostHello)
             elif kind == "servers":
                 self.control.consoles[key.partition("/")[0]] = body.decode()
             else:
                 self.control.snapshots[key] = body
             self.control.changed.notify_all()
-        self._answer(204, b"")
+        if not self.control.reachable:
+            self._answer(503, b"")
+        elif kind == "hello":
+            self._answer(200, msgspec.json.encode(Hello(release="0")))
+        else:
+            self._answer(204, b"")
 
     def _body(self) -> bytes:
         if "Content-Length" in self.headers:

@@ -49,9 +49,7 @@ def host(image: Image) -> Iterator[ContainerHost]:
         running.control.images = [image]
         running.start_agent()
         until(
-            lambda: (
-                running.control.inventory and running.control.inventory.ready_images == (image.id,)
-            ),
+            lambda: running.control.hello and running.control.hello.ready_images == (image.id,),
             bound_s=120,
         )
         yield running

@@ -17,9 +17,11 @@ from tests.running_cloud import HOST_HEADER, RunningCloud
 from tests.stories.compute.conftest import Workbench
 from tests.tarball import tarball
 
+import kumoi
 from kumoi.base.clock import SetClock
 from kumoi.base.ids import new_id
-from kumoi.cloud.hostapi.hello import PATH
+from kumoi.cloud.hostapi.hello import PATH, PROTOCOL, PROTOCOL_OLDEST
+from kumoi.cloud.hostapi.things import ThingReport
 from kumoi.cloud.reconcilers.host import HostReconciler
 from kumoi.cloud.reconcilers.server import BUILD_S, KEPT_S, ServerReconciler
 from kumoi.engine.db import Database
@@ -216,6 +218,58 @@ def test_a_host_that_read_another_epoch_is_told_everything(bench: Workbench) -> 
     anew = bench.cloud.host.wanted(msgspec.structs.replace(seen, epoch="another"))
     assert anew.complete
     assert made.id in [one.id for one in host_words.servers(anew)]
+
+
+def test_a_host_newer_than_the_control_plane_may_not_act(bench: Workbench) -> None:
+    host = bench.cloud.host
+
+    def hears() -> int:
+        url, who = f"{host.url}{PATH}/wanted", {HOST_HEADER: host.name}
+        return httpx.get(url, params={"wait_s": 0}, headers=who).status_code
+
+    def says_hello(**words: object) -> httpx.Response:
+        had: dict[str, object] = {"hostname": host.name, "drivers": ["lxc"], "release": "0"}
+        had |= {"vcpus": 64, "ram_mib": 262_144, "disk_gib": 10_000, "protocol": PROTOCOL}
+        url, who = f"{host.url}{PATH}/hello", {HOST_HEADER: host.name}
+        return httpx.put(url, json=had | words, headers=who)
+
+    try:
+        refused = says_hello(release="999.1")
+        assert refused.status_code == 409
+        words = refused.json()["error"]["message"]
+        assert f"release 999.1, newer than the control plane's {kumoi.__version__}" in words
+        assert hears() == 409
+        assert says_hello(protocol=PROTOCOL_OLDEST - 1).status_code == 409
+        assert hears() == 409
+    finally:
+        accepted = says_hello()
+    assert accepted.status_code == 200
+    assert accepted.json()["release"] == kumoi.__version__
+    assert accepted.json()["epoch"] == host.wanted().epoch
+    assert hears() == 200
+
+
+def test_what_a_host_cannot_understand_of_a_server_is_its_fault_alone(
+    bench: Workbench, admin: Connection
+) -> None:
+    first, second = bench.active("one"), bench.active("two")
+    told = {one.id: one for one in host_words.things(bench.cloud.host.wanted())}
+    words = "not understood by this host, which is of release 0"
+    faulty = ThingReport(
+        kind="server", id=first.id, generation=told[first.id].generation, fault=words
+    )
+    newer = ThingReport(kind="volume", id=new_id(), generation=1)
+    odd = msgspec.structs.replace(
+        faulty, id=second.id, fault="", status=msgspec.Raw(b'{"state":"asleep"}')
+    )
+    many = [faulty, newer, odd]
+    bench.host_says("POST", "reports", msgspec.json.encode(host_words.reports(many)))
+    bench.host_says("POST", "reports", b'{"reports": [{"kind": 1}, {}, "x"]}')
+    shown = bench.show(first)
+    assert (shown.status, shown.fault["message"]) == ("ERROR", words)
+    assert bench.show(second).status == "ACTIVE"
+    bench.cloud.host.settle()
+    assert bench.show(first).status == "ACTIVE"
 
 
 def test_an_administrator_deletes_a_server_whose_host_is_gone(

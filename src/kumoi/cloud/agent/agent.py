@@ -21,8 +21,8 @@ from kumoi.cloud.agent.kinds.interface import AnyKind
 from kumoi.cloud.agent.outbox import Outbox
 from kumoi.cloud.agent.tending import Tending, wait
 from kumoi.cloud.agent.trust import TrustFile
-from kumoi.cloud.hostapi.client import Upstream
-from kumoi.cloud.hostapi.hello import Inventory
+from kumoi.cloud.hostapi.client import Refused, Upstream
+from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.hostapi.messages import read_images
 from kumoi.cloud.hostapi.things import ThingReport, Wanted
 
@@ -32,8 +32,8 @@ UNREACHED = Backoff(first_s=0.2, most_s=5.0)
 
 
 class Agent:
-    """`kinds` are the things that this host can be told of; `inventory` says what the host has,
-    given the ids of the images that are ready.
+    """`kinds` are the things that this host can be told of; `hello` says what the host is and has,
+    given the epoch that was heard last and the ids of the images that are ready.
     """
 
     def __init__(
@@ -44,14 +44,14 @@ class Agent:
         files: ThingFiles,
         trust: TrustFile,
         images: Images,
-        inventory: Callable[[frozenset[str]], Inventory],
+        hello: Callable[[str, frozenset[str]], HostHello],
         clock: Clock,
     ) -> None:
         self._kinds = kinds
         self._upstream = upstream
         self._trust = trust
         self._images = images
-        self._inventory = inventory
+        self._hello = hello
         self._hearing = Hearing(files.load(), trust.read())
         self._outbox = Outbox(upstream, self._reported)
         self._tending = Tending(
@@ -62,6 +62,8 @@ class Agent:
             clock=clock,
         )
         self._asked = asyncio.Event()
+        self._accepted = asyncio.Event()
+        self._was_refused = False
 
     async def run(self) -> None:
         """Until cancelled. Things run on."""
@@ -77,9 +79,15 @@ class Agent:
     async def _listen(self) -> None:
         failures = 0
         while True:
+            await self._accepted.wait()
             try:
-                self._hear(await self._upstream.wanted(self._hearing.since, LONG_POLL_S))
+                wanted = await self._upstream.wanted(self._hearing.since, LONG_POLL_S)
                 failures = 0
+                if self._accepted.is_set():  # Else it was refused meanwhile, and is told again.
+                    self._hear(wanted)
+            except Refused as why:
+                self._hold(why)
+                continue
             except KumoiError as error:
                 if not failures:
                     log.failure("control_plane.not_reached", error)
@@ -105,11 +113,33 @@ class Agent:
         while True:
             self._images.changed.clear()
             try:
-                taken = await asyncio.to_thread(self._inventory, self._images.ready_ids())
-                await self._upstream.inventory(taken)
+                epoch = self._hearing.since.epoch
+                hello = await asyncio.to_thread(self._hello, epoch, self._images.ready_ids())
+                answer = await self._upstream.hello(hello)
+                self._go_on(answer.release)
+            except Refused as why:
+                self._hold(why)
             except (KumoiError, OSError) as error:
                 log.failure("host.not_announced", error)
+                self._go_on("")  # With nobody there it makes its host match what it knows.
             await wait(self._images.changed, HEARTBEAT_S)
+
+    def _hold(self, why: Refused) -> None:
+        """Change nothing on this host until the control plane accepts it; what runs goes on."""
+        log.warning("host.refused", why=why.message)
+        self._was_refused = True
+        self._accepted.clear()
+        self._tending.allowed.clear()
+
+    def _go_on(self, release: str) -> None:
+        """A host that was refused stays so while nobody answers; one that begins knows no better."""
+        if release and not self._tending.allowed.is_set():
+            log.event("control_plane.met", release=release)
+        if release:
+            self._was_refused = False
+        if not self._was_refused:
+            self._accepted.set()
+            self._tending.allowed.set()
 
     def _reported(self, reports: Sequence[ThingReport]) -> None:
         self._tending.reported(reports)

@@ -8,23 +8,25 @@ from collections.abc import Collection
 from pathlib import Path
 
 import kumoi
-from kumoi.cloud.hostapi.hello import Inventory
+from kumoi.cloud.hostapi.hello import HostHello
 
 _MEMINFO = Path("/proc/meminfo")
 
 
 def take(
     *,
+    epoch: str,
     hostname: str,
     address: str,
     host_dir: Path,
     drivers: list[str],
     ready_images: Collection[str],
-) -> Inventory:
+) -> HostHello:
     """`ready_images` are the ids of images that start at once."""
     disk = os.statvfs(host_dir)
-    return Inventory(
-        version=kumoi.__version__,
+    return HostHello(
+        release=kumoi.__version__,
+        epoch=epoch,
         hostname=hostname or socket.gethostname(),
         address=address,
         drivers=drivers,

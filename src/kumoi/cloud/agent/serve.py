@@ -26,7 +26,7 @@ from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver
 from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
 from kumoi.cloud.hostapi.client import HttpUpstream, tls_context
-from kumoi.cloud.hostapi.hello import Inventory
+from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.units import table
 
@@ -66,8 +66,9 @@ async def serve_drivers(
     """The same with the drivers given."""
     host_dir = host.agent_dir
 
-    def take(ready_images: frozenset[str]) -> Inventory:
+    def take(epoch: str, ready_images: frozenset[str]) -> HostHello:
         return inventory.take(
+            epoch=epoch,
             hostname=host.name,
             address=host.underlay_address,
             host_dir=host_dir,
@@ -95,7 +96,7 @@ async def serve_drivers(
             files=ThingFiles(host_dir / "wanted"),
             trust=TrustFile(host_dir / "control-plane.json"),
             images=images,
-            inventory=take,
+            hello=take,
             clock=clock,
         )
         log.event("agent.started", host=host.name)

@@ -59,7 +59,7 @@ class _Attempt:
 
 
 class Tending:
-    """`kinds` are those that this host knows, by name."""
+    """`kinds` are those that this host knows, by name. While `allowed` is not set nothing is begun."""
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class Tending:
         self._files = files
         self._outbox = outbox
         self._clock = clock
+        self.allowed = asyncio.Event()
         self._unsaved: set[Key] = set()
         self._work: dict[Key, _Work] = {}
         self._ends = EndWatch(self.wake)
@@ -91,6 +92,7 @@ class Tending:
             async with self._group:
                 await asked.wait()
                 while True:
+                    await self.allowed.wait()
                     await self._look_around()
                     await asyncio.sleep(LOOK_AROUND_S)
         finally:
@@ -181,6 +183,7 @@ class Tending:
             while work.woken.is_set() or again_s is not None:
                 if again_s is not None:
                     await wait(work.woken, again_s)
+                await self.allowed.wait()
                 work.woken.clear()
                 wanted = self._hearing.things.get(key)
                 if wanted is None:

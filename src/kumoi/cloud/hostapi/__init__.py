@@ -3,7 +3,7 @@
     GET  /host/v1/wanted?epoch=E&since=R&wait_s=W -> Wanted   long poll; at once when there is
                                                        more than at revision R of epoch E
     POST /host/v1/reports   Reports        -> 204      what is, after each change and every minute
-    PUT  /host/v1/inventory Inventory      -> 204      at start and as a sign of life every 10 s
+    PUT  /host/v1/hello     HostHello      -> Hello    at start and as a sign of life every 10 s
     PUT  /host/v1/servers/{id}/console     -> 204      text: the last of what a server wrote to its
                                                        console, when it changed; 64 KiB at most
     GET  /host/v1/images/{id}              -> bytes    the image's file; X-Kumoi-Sha256 names its hash

@@ -18,8 +18,8 @@ from typing import Protocol, Self
 import httpx
 import msgspec
 
-from kumoi.base.errors import Permanent, Transient
-from kumoi.cloud.hostapi.hello import PATH, Inventory
+from kumoi.base.errors import KumoiError, Permanent, Transient
+from kumoi.cloud.hostapi.hello import PATH, REFUSED, Hello, HostHello
 from kumoi.cloud.hostapi.messages import Image
 from kumoi.cloud.hostapi.things import Position, Reports, ThingReport, Wanted, raw
 
@@ -30,12 +30,22 @@ _NOT_FOUND = 404
 _JSON = {"Content-Type": "application/json"}
 
 
+class Refused(KumoiError):
+    """The control plane says that this host may not act, and why."""
+
+    code = REFUSED
+
+
 class Upstream(Protocol):
-    async def wanted(self, since: Position, wait_s: float) -> Wanted: ...
+    async def wanted(self, since: Position, wait_s: float) -> Wanted:
+        """Raises Refused when this host may not act."""
+        ...
 
     async def report(self, reports: Sequence[ThingReport]) -> None: ...
 
-    async def inventory(self, inventory: Inventory) -> None: ...
+    async def hello(self, hello: HostHello) -> Hello:
+        """Raises Refused when this host may not act."""
+        ...
 
     async def fetch_image(self, image: Image, path: Path) -> None:
         """Write an image's file to `path`, and check that it is what it should be."""
@@ -74,7 +84,7 @@ class HttpUpstream:
                 params={"epoch": since.epoch, "since": since.revision, "wait_s": f"{wait_s:g}"},
                 timeout=httpx.Timeout(wait_s + ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             )
-            answer.raise_for_status()
+            _check_accepted(answer)
             return msgspec.json.decode(answer.content, type=Wanted)
 
     async def report(self, reports: Sequence[ThingReport]) -> None:
@@ -83,11 +93,12 @@ class HttpUpstream:
             answer = await self._client.post("/reports", content=content, headers=_JSON)
             answer.raise_for_status()
 
-    async def inventory(self, inventory: Inventory) -> None:
-        with _asking("tell what this host has"):
-            content = msgspec.json.encode(inventory)
-            answer = await self._client.put("/inventory", content=content, headers=_JSON)
-            answer.raise_for_status()
+    async def hello(self, hello: HostHello) -> Hello:
+        with _asking("say hello"):
+            content = msgspec.json.encode(hello)
+            answer = await self._client.put("/hello", content=content, headers=_JSON)
+            _check_accepted(answer)
+            return msgspec.json.decode(answer.content, type=Hello)
 
     async def fetch_image(self, image: Image, path: Path) -> None:
         digest = hashlib.sha256()
@@ -122,6 +133,21 @@ class HttpUpstream:
             answer = await self._client.put(url, content=text.encode(), headers=headers)
             if answer.status_code != httpx.codes.NOT_FOUND:  # Deleted meanwhile: nobody reads it.
                 answer.raise_for_status()
+
+
+def _check_accepted(answer: httpx.Response) -> None:
+    """Raises Refused, or for any other status that is no success."""
+    if answer.status_code == httpx.codes.CONFLICT:
+        raise Refused(msgspec.json.decode(answer.content, type=_Envelope).error.message)
+    answer.raise_for_status()
+
+
+class _Error(msgspec.Struct):
+    message: str
+
+
+class _Envelope(msgspec.Struct):
+    error: _Error
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:

@@ -1,20 +1,34 @@
-"""How a host presents itself to the control plane: what it has, and which release it is of."""
+"""How a host presents itself to the control plane, how the control plane answers, and whom it refuses.
+
+A host says hello when it starts and with each sign of life; the answer says the same of the control
+plane. Both sides may be one release apart, and agents are never newer than the control plane: a
+newer one may keep and report what the control plane does not know. So the control plane is updated
+first, and its answer names the release to install.
+"""
 
 from __future__ import annotations
 
 from kumoi.cloud.hostapi.things import Message
 
-VERSION = 2
 PATH = "/host/v1"
+PROTOCOL = 2
+PROTOCOL_OLDEST = 2
+"""The oldest that this release still speaks with hosts."""
 
 
-class Inventory(Message, frozen=True, kw_only=True):
-    """What a host has. `ready_images` are unpacked and start at once; `address` is where other
+class Hello(Message, frozen=True, kw_only=True):
+    """`epoch` is that of the store: as the host heard it last, or as it is."""
+
+    protocol: int = PROTOCOL
+    release: str
+    epoch: str = ""
+
+
+class HostHello(Hello, frozen=True, kw_only=True):
+    """And what the host has. `ready_images` are unpacked and start at once; `address` is where other
     hosts reach it.
     """
 
-    protocol: int = VERSION
-    version: str
     hostname: str
     drivers: list[str]
     vcpus: int
@@ -22,3 +36,40 @@ class Inventory(Message, frozen=True, kw_only=True):
     disk_gib: int
     ready_images: tuple[str, ...] = ()
     address: str = ""
+
+
+REFUSED = "host.refused"
+"""The code, and the type word, of the answer to a host that may not act."""
+
+
+def refusal(*, protocol: int, release: str, own_release: str, oldest: int = PROTOCOL_OLDEST) -> str:
+    """Why a host of that protocol and release may not act; empty when it may."""
+    install = f"install release {own_release} on it"
+    if protocol < oldest:
+        return (
+            f"this host speaks protocol {protocol} and the control plane, of release {own_release}, "
+            f"{oldest} to {PROTOCOL}: {install}"
+        )
+    if numbers(release) > numbers(own_release):
+        return (
+            f"this host is of release {release}, newer than the control plane's {own_release}: "
+            f"update the control plane first, or {install}"
+        )
+    if protocol > PROTOCOL:
+        return (
+            f"this host speaks protocol {protocol} and the control plane, of release {own_release}, "
+            f"none newer than {PROTOCOL}: {install}"
+        )
+    return ""
+
+
+def numbers(release: str) -> tuple[int, ...]:
+    """To compare releases by: "1.2.0" and "1.2" are the same, and so is "1.2.0.dev3"."""
+    found: list[int] = []
+    for part in release.split("."):
+        if not part.isdecimal():
+            break
+        found.append(int(part))
+    while found and found[-1] == 0:
+        found.pop()
+    return tuple(found)

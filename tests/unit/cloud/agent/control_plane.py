@@ -26,7 +26,8 @@ from kumoi.cloud.agent.snapshots import Snapshots
 from kumoi.cloud.agent.trust import TrustFile
 from kumoi.cloud.drivers.instance.fake import FakeDriver
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
-from kumoi.cloud.hostapi.hello import Inventory
+from kumoi.cloud.hostapi.client import Refused
+from kumoi.cloud.hostapi.hello import Hello, HostHello
 from kumoi.cloud.hostapi.messages import SERVER, Image, Power, Server, State, server_thing
 from kumoi.cloud.hostapi.things import Key, Position, Thing, ThingReport, Wanted, raw
 
@@ -53,11 +54,12 @@ class FakeControlPlane:
     revision: int = 1
     epoch: str = "epoch-1"
     reachable: bool = True
+    refusal: str = ""
     image_file: bytes = IMAGE_FILE
     told: dict[str, ServerTold] = field(default_factory=dict)
     told_often: list[ServerTold] = field(default_factory=list)
     reports: dict[Key, ThingReport] = field(default_factory=dict)
-    inventories: list[Inventory] = field(default_factory=list)
+    hellos: list[HostHello] = field(default_factory=list)
     sent: dict[str, bytes] = field(default_factory=dict)
     given_up: list[str] = field(default_factory=list)
     consoles: dict[str, str] = field(default_factory=dict)
@@ -84,6 +86,8 @@ class FakeControlPlane:
 
     async def wanted(self, since: Position, wait_s: float) -> Wanted:
         self._check()
+        if self.refusal:
+            raise Refused(self.refusal)
         if since.revision >= self.revision:
             self.changed.clear()
             with contextlib.suppress(TimeoutError):
@@ -106,9 +110,12 @@ class FakeControlPlane:
                 self.told[one.id] = host_words.told(one)
                 self.told_often.append(self.told[one.id])
 
-    async def inventory(self, inventory: Inventory) -> None:
+    async def hello(self, hello: HostHello) -> Hello:
         self._check()
-        self.inventories.append(inventory)
+        self.hellos.append(hello)
+        if self.refusal:
+            raise Refused(self.refusal)
+        return Hello(release="0", epoch=self.epoch)
 
     async def fetch_image(self, image: Image, path: Path) -> None:
         self._check()
@@ -171,8 +178,9 @@ class Host:
             files=ThingFiles(self.directory / "wanted"),
             trust=TrustFile(self.directory / "control-plane.json"),
             images=images,
-            inventory=lambda ready: Inventory(
-                version="0",
+            hello=lambda epoch, ready: HostHello(
+                release="0",
+                epoch=epoch,
                 hostname="host",
                 drivers=["lxc"],
                 vcpus=1,

@@ -11,20 +11,23 @@ import msgspec
 import pytest
 from tests.unit.cloud.agent.control_plane import IMAGE, Host, server, until
 
+import kumoi
 from kumoi.base import files
 from kumoi.base.clock import SetClock
 from kumoi.base.errors import Permanent, Transient
-from kumoi.cloud.agent import consoles, tending
+from kumoi.cloud.agent import agent, consoles, tending
 from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.images import UNUSED_KEPT_S
+from kumoi.cloud.drivers.instance.fake import FakeDriver
 from kumoi.cloud.hostapi.messages import SERVER, Port, Power, State
-from kumoi.cloud.hostapi.things import GENERATION_LAST, Key
+from kumoi.cloud.hostapi.things import GENERATION_LAST, Key, Thing
 
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(tending, "LOOK_AROUND_S", 0.05)
     monkeypatch.setattr(consoles, "LOOK_S", 0.05)
+    monkeypatch.setattr(agent, "HEARTBEAT_S", 0.05)
     return Host(tmp_path)
 
 
@@ -113,7 +116,7 @@ def test_a_control_plane_that_lost_its_store_takes_no_server_along(host: Host, l
             host.control.want(nobodys, server(3))  # Life goes on with what it knows.
             await until(lambda: host.control.state_of(server(3)) is State.RUNNING)
         async with host.running():
-            await until(lambda: len(host.control.inventories) > 2)
+            await until(lambda: len(host.control.hellos) > 2)
         here = {server(number).id for number in (1, 2, 3, 9)}
         assert set(host.driver.servers) == here
 
@@ -132,10 +135,10 @@ async def test_a_control_plane_that_has_its_store_again_is_trusted_again(host: H
     kept = dict(host.control.things)
     host.control.things, host.control.epoch = {}, "epoch-2"
     async with host.running():
-        await until(lambda: len(host.control.inventories) > 1)
+        await until(lambda: len(host.control.hellos) > 1)
     host.control.things, host.control.epoch = kept, "epoch-1"
     async with host.running():
-        await until(lambda: len(host.control.inventories) > 2)
+        await until(lambda: len(host.control.hellos) > 2)
     host.control.drop(server(2).id)
     async with host.running():
         await until(lambda: set(host.driver.servers) == {server(1).id})
@@ -308,10 +311,7 @@ async def test_images_worth_having_are_made_ready_and_announced(host: Host) -> N
     host.control.images = [IMAGE]
     async with host.running():
         await until(
-            lambda: (
-                host.control.inventories
-                and host.control.inventories[-1].ready_images == (IMAGE.id,)
-            )
+            lambda: host.control.hellos and host.control.hellos[-1].ready_images == (IMAGE.id,)
         )
 
 
@@ -363,6 +363,97 @@ async def test_an_id_that_is_no_uuid_is_refused(host: Host) -> None:
     async with host.running():
         await until(lambda: host.control.state_of(server(2)) is State.RUNNING)
     assert set(host.driver.servers) == {server(2).id}
+
+
+SEALED = b'{"kind":"server","id":"%s","generation":2,"spec":{"power":"running","sealed":true}}'
+
+
+@story
+async def test_a_word_that_is_not_known_harms_only_its_server_and_what_runs_goes_on(
+    host: Host,
+) -> None:
+    host.control.want(server(1), server(2))
+    async with host.running():
+        await until(lambda: len(host.control.told) == 2)
+        host.control.want_words(Key(SERVER, server(1).id), SEALED % server(1).id.encode())
+        host.control.want(server(2, generation=2, power=Power.STOPPED))
+        await until(lambda: host.control.state_of(server(2)) is State.STOPPED)
+        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+    fault = host.control.told[server(1).id].fault
+    assert f"not understood by this host, which is of release {kumoi.__version__}" in fault
+    assert "sealed" in fault
+    assert host.driver.servers[server(1).id].state is State.RUNNING
+    host.control.told.clear()
+    async with host.running():  # Nor after a restart.
+        await until(lambda: len(host.control.hellos) > 3)
+        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+    assert host.driver.servers[server(1).id].state is State.RUNNING
+
+
+@story
+async def test_a_server_that_is_not_understood_can_be_deleted(host: Host) -> None:
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        host.control.want_words(Key(SERVER, server(1).id), SEALED % server(1).id.encode())
+        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+        host.control.want(server(1, generation=3, power=Power.ABSENT))
+        await until(lambda: host.control.state_of(server(1)) is State.ABSENT)
+    assert host.driver.servers == {}
+
+
+@story
+async def test_a_kind_that_is_not_known_is_reported_and_kept(host: Host) -> None:
+    other = Thing(kind="volume", id=server(9).id, generation=4)
+    host.control.want_things(other)
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: other.key in host.control.reports)
+    report = host.control.reports[other.key]
+    assert (report.generation, "kind of thing called volume" in report.fault) == (4, True)
+    assert other.key in ThingFiles(host.directory / "wanted").load()
+
+
+@story
+async def test_each_server_goes_to_the_driver_that_it_names(host: Host) -> None:
+    machines = host.drivers["qemu"] = FakeDriver(name="qemu")
+    host.control.want(
+        server(1),
+        msgspec.structs.replace(server(2), driver="qemu"),
+        msgspec.structs.replace(server(3), driver="abacus"),
+    )
+    async with host.running():
+        await until(lambda: len(host.control.told) == 3)
+        await until(lambda: host.control.state_of(server(2)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        assert "abacus" in host.control.told[server(3).id].fault
+        assert (set(host.driver.servers), set(machines.servers)) == (
+            {server(1).id},
+            {server(2).id},
+        )
+        host.control.want(server(2, generation=2, power=Power.ABSENT))
+        await until(lambda: host.control.state_of(server(2)) is State.ABSENT)
+    assert machines.servers == {}
+
+
+@story
+async def test_a_host_that_is_refused_changes_nothing_until_it_is_accepted(host: Host) -> None:
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        host.control.refusal = "newer than the control plane"
+        said = len(host.control.hellos)
+        await until(lambda: len(host.control.hellos) > said + 2)
+        host.control.told.clear()
+        host.control.want(server(2))
+        host.driver.kill(server(1).id)
+        await until(lambda: len(host.control.hellos) > said + 5)
+        assert set(host.driver.servers) == {server(1).id}
+        assert host.control.told == {}
+        host.control.refusal = ""
+        await until(lambda: host.control.state_of(server(2)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is State.STOPPED)
 
 
 def test_reports_of_one_server_do_not_wait_for_another(host: Host) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.hearing import WantedThing
 from kumoi.cloud.agent.inventory import ram_mib, take
 from kumoi.cloud.agent.serve import ensure_inotify_instances, identify_boot
-from kumoi.cloud.hostapi.things import Key, Thing, raw
+from kumoi.cloud.hostapi.things import Key, Thing, Unreadable, raw, read_all
 from kumoi.config import HostSettings
 
 ID = "6f04a590-e910-4720-a682-6d5d9a87d591"
@@ -23,6 +24,29 @@ KEPT = WantedThing(told=THING, raw=bytes(raw(THING)), fault="no room")
 def test_what_is_saved_is_there_after_a_restart(tmp_path: Path) -> None:
     ThingFiles(tmp_path).save(KEPT)
     assert ThingFiles(tmp_path).load() == {KEY: KEPT}
+
+
+def test_a_thing_stays_byte_for_byte_and_words_of_another_release_stay(tmp_path: Path) -> None:
+    words = b'{ "kind": "server", "id":"%s", "generation": 7, "lane": [1],  "spec": {"a" : 1} }'
+    thing = words % ID.encode()
+    file = tmp_path / "server" / f"{ID}.json"
+    file.parent.mkdir()
+    file.write_bytes(b'{"since": "N+1", "thing": ' + thing + b', "fault": ""}')
+    files = ThingFiles(tmp_path)
+    known = files.load()[KEY]
+    files.save(dataclasses.replace(known, fault="no room"))
+    assert thing in file.read_bytes()
+    assert b'"since":"N+1"' in file.read_bytes()
+    assert files.load()[KEY] == dataclasses.replace(known, fault="no room")
+
+
+def test_a_thing_that_cannot_be_read_is_kept_all_the_same(tmp_path: Path) -> None:
+    words = b'{"kind":"server","id":"%s","generation":"eleven"}' % ID.encode()
+    ((_, told),) = read_all([msgspec.Raw(words)])
+    assert isinstance(told, Unreadable)
+    ThingFiles(tmp_path).save(WantedThing(told=told, raw=words))
+    known = ThingFiles(tmp_path).load()[KEY]
+    assert (known.raw, known.told) == (words, told)
 
 
 def test_what_is_forgotten_is_gone(tmp_path: Path) -> None:
@@ -83,6 +107,7 @@ def test_inotify_instances_are_only_ever_raised(tmp_path: Path) -> None:
 
 def test_the_inventory_says_what_the_host_has(tmp_path: Path) -> None:
     taken = take(
+        epoch="e",
         hostname="h",
         address="10.0.0.2",
         host_dir=tmp_path,

@@ -8,14 +8,14 @@ import pytest
 
 from kumoi.base.clock import Clock
 from kumoi.cloud.domain.host import host as domain
-from kumoi.cloud.hostapi.hello import Inventory
+from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.reconcilers.host import HostReconciler
 from kumoi.cloud.store.host import host as store
 from kumoi.cloud.store.schema import metadata
 from kumoi.engine.db import Database, now
 
-INVENTORY = Inventory(
-    version="1", hostname="host1", drivers=["lxc"], vcpus=1, ram_mib=1_024, disk_gib=10
+HELLO = HostHello(
+    release="0", hostname="host1", drivers=["lxc"], vcpus=1, ram_mib=1_024, disk_gib=10
 )
 
 
@@ -24,7 +24,7 @@ def database(store_url: str, tmp_path: Path) -> Iterator[Database]:
     opened = Database(store_url, wake_dir=tmp_path / "wake")
     metadata.create_all(opened.engine)
     with opened.write() as connection:
-        domain.register(connection, "host1", INVENTORY, now(connection))
+        domain.register(connection, "host1", HELLO, now(connection))
     yield opened
     opened.close()
 

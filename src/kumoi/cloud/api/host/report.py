@@ -1,32 +1,42 @@
-"""What hosts say: their inventory, which is their sign of life, and what their things are."""
+"""What hosts say: hello, which is their sign of life, and what their things are."""
 
 from __future__ import annotations
 
-from kumoi.base.errors import TooLarge
+import kumoi
+from kumoi.base.errors import Conflict, TooLarge
 from kumoi.cloud.api.host import caller
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import console
 from kumoi.cloud.domain.host import host as host_domain
 from kumoi.cloud.domain.host import report as domain
-from kumoi.cloud.hostapi.hello import Inventory
+from kumoi.cloud.hostapi.hello import REFUSED, Hello, HostHello
 from kumoi.cloud.hostapi.things import Reports
+from kumoi.engine import feed
 from kumoi.engine.db import now
 from kumoi.engine.http.request import Reply
 
 
-def put_inventory(request: Request) -> Reply:
-    """Nobody is woken by a host that says nothing new."""
+def put_hello(request: Request) -> Reply:
+    """Nobody is woken by a host that says nothing new. One that may not act is remembered by its
+    release, and is no sign of life.
+    """
     host_id = caller.host_of(request)
-    inventory = request.parse(Inventory)
+    hello = request.parse(HostHello)
     database = request.services.database
     with database.read() as connection:
-        is_news = host_domain.is_news(connection, host_id, inventory)
-    with database.write(wakes=is_news) as connection:
-        if is_news:
-            host_domain.register(connection, host_id, inventory, now(connection))
+        is_news = host_domain.is_news(connection, host_id, hello)
+        epoch = feed.position(connection).epoch
+    refusal = host_domain.refusal(hello)
+    with database.write(wakes=is_news and not refusal) as connection:
+        if refusal:
+            host_domain.note(connection, host_id, hello)
+        elif is_news:
+            host_domain.register(connection, host_id, hello, now(connection))
         else:
             host_domain.beat(connection, host_id, now(connection))
-    return Reply(204)
+    if refusal:
+        raise Conflict(refusal, kind=REFUSED, code=REFUSED)
+    return Reply(200, Hello(release=kumoi.__version__, epoch=epoch))
 
 
 async def create(request: Request) -> Reply:

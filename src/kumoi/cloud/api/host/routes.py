@@ -1,4 +1,4 @@
-"""The host API's routes; see hostapi/messages.py for what they carry. OPEN: see app.py."""
+"""The host API's routes; see hostapi for what they carry. OPEN: see app.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SERVICE = Service(
         Route("PUT", "/v1/images/{id}", image.upload, OPEN, streams=True),
         Route("DELETE", "/v1/images/{id}", image.delete, OPEN),
         Route("POST", "/v1/reports", report.create, OPEN, streams=True),
-        Route("PUT", "/v1/inventory", report.put_inventory, OPEN),
+        Route("PUT", "/v1/hello", report.put_hello, OPEN),
         Route("PUT", "/v1/servers/{id}/console", report.put_console, OPEN),
     ),
     policies={},

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import anyio.to_thread
 
-from kumoi.base.errors import Invalid
+from kumoi.base.errors import Conflict, Invalid
 from kumoi.cloud.api.host import caller
 from kumoi.cloud.api.request import Request
+from kumoi.cloud.domain.host import host as host_domain
 from kumoi.cloud.domain.host import wanted
+from kumoi.cloud.hostapi.hello import REFUSED
 from kumoi.cloud.hostapi.things import Wanted
 from kumoi.cloud.store.host.host import topic
 from kumoi.engine.feed import Position
@@ -32,6 +34,8 @@ async def show(request: Request) -> Reply:
 
 def _look(request: Request, host_id: str, since: Position) -> Wanted:
     with request.read() as connection:
+        if refusal := host_domain.refused(connection, host_id):
+            raise Conflict(refusal, kind=REFUSED, code=REFUSED)
         return wanted.since(connection, host_id, since, caller.kinds_of(request))
 
 

@@ -1,4 +1,4 @@
-"""Hosts: they come by themselves, with their first inventory, and count as up while they are heard.
+"""Hosts: they come by themselves, with their first hello, and count as up while they are heard.
 
 What may be promised of a host is more than it has: servers seldom use all they may.
 """
@@ -11,10 +11,12 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+import kumoi
 from kumoi.base import log
 from kumoi.base.errors import NotFound
 from kumoi.base.ids import new_id
-from kumoi.cloud.hostapi.hello import Inventory
+from kumoi.cloud.hostapi.hello import HostHello
+from kumoi.cloud.hostapi.hello import refusal as refusal_of
 from kumoi.cloud.store.host import host as store
 from kumoi.cloud.store.host.host import DOWN, UP, Host
 
@@ -23,12 +25,12 @@ RAM_OVERCOMMIT = 1.5
 DISK_OVERCOMMIT = 8.0  # A container's layer over its image begins empty.
 
 
-def is_news(connection: Connection, host_id: str, inventory: Inventory) -> bool:
-    """Whether the inventory says more than that the host is alive."""
+def is_news(connection: Connection, host_id: str, hello: HostHello) -> bool:
+    """Whether the hello says more than that the host is alive."""
     row = store.get(connection, host_id)
     if row is None or row.state != UP:
         return True
-    said = _facts(inventory)
+    said = _facts(hello)
     return any(getattr(row, name) != value for name, value in said.items())
 
 
@@ -37,23 +39,42 @@ def beat(connection: Connection, host_id: str, now: datetime) -> None:
     store.update(connection, host_id, seen_at=now)
 
 
-def register(connection: Connection, host_id: str, inventory: Inventory, now: datetime) -> Host:
+def register(connection: Connection, host_id: str, hello: HostHello, now: datetime) -> Host:
     """Insert or update the host; it is up."""
     row = store.get(connection, host_id)
-    facts = _facts(inventory)
+    facts = _facts(hello)
     if row is None:
         row = _new(connection, host_id, now)
         store.insert(connection, row)
-        log.event("host.registered", host=host_id, vcpus=inventory.vcpus, ram_mib=inventory.ram_mib)
+        log.event("host.registered", host=host_id, vcpus=hello.vcpus, ram_mib=hello.ram_mib)
     elif row.state != UP:
         log.event("host.returned", host=host_id)
     free = {
-        "vcpus_free": int(inventory.vcpus * CPU_OVERCOMMIT) - row.vcpus_claimed,
-        "ram_free_mib": int(inventory.ram_mib * RAM_OVERCOMMIT) - row.ram_claimed_mib,
-        "disk_free_gib": int(inventory.disk_gib * DISK_OVERCOMMIT) - row.disk_claimed_gib,
+        "vcpus_free": int(hello.vcpus * CPU_OVERCOMMIT) - row.vcpus_claimed,
+        "ram_free_mib": int(hello.ram_mib * RAM_OVERCOMMIT) - row.ram_claimed_mib,
+        "disk_free_gib": int(hello.disk_gib * DISK_OVERCOMMIT) - row.disk_claimed_gib,
     }
     store.update(connection, host_id, state=UP, seen_at=now, updated_at=now, **facts, **free)
     return get(connection, host_id)
+
+
+def refusal(hello: HostHello) -> str:
+    """Why the host may not act; empty when it may."""
+    return refusal_of(protocol=hello.protocol, release=hello.release, own_release=kumoi.__version__)
+
+
+def refused(connection: Connection, host_id: str) -> str:
+    """The same, of a host as it said hello last."""
+    row = store.get(connection, host_id)
+    if row is None:
+        return ""
+    return refusal_of(protocol=row.protocol, release=row.version, own_release=kumoi.__version__)
+
+
+def note(connection: Connection, host_id: str, hello: HostHello) -> None:
+    """What a host is that may not act."""
+    store.update(connection, host_id, version=hello.release, protocol=hello.protocol)
+    log.warning("host.refused", host=host_id, release=hello.release, protocol=hello.protocol)
 
 
 def change(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> Host:
@@ -83,21 +104,22 @@ def every(connection: Connection) -> list[Host]:
     return store.every(connection)
 
 
-def _facts(inventory: Inventory) -> dict[str, Any]:
+def _facts(hello: HostHello) -> dict[str, Any]:
     return {
-        "version": inventory.version,
-        "hostname": inventory.hostname,
-        "address": inventory.address,
-        "drivers": list(inventory.drivers),
-        "vcpus": inventory.vcpus,
-        "ram_mib": inventory.ram_mib,
-        "disk_gib": inventory.disk_gib,
-        "ready_images": list(inventory.ready_images),
+        "version": hello.release,
+        "protocol": hello.protocol,
+        "hostname": hello.hostname,
+        "address": hello.address,
+        "drivers": list(hello.drivers),
+        "vcpus": hello.vcpus,
+        "ram_mib": hello.ram_mib,
+        "disk_gib": hello.disk_gib,
+        "ready_images": list(hello.ready_images),
     }
 
 
 def _new(connection: Connection, host_id: str, now: datetime) -> Host:
-    """Empty, until the inventory is written over it."""
+    """Empty, until the hello is written over it."""
     return Host(
         id=host_id,
         uuid=new_id(),

@@ -1,4 +1,4 @@
-"""Hosts: the rows. What a host has comes from its inventory; what is claimed of it, from servers.
+"""Hosts: the rows. What a host has it says itself; what is claimed of it, from servers.
 
 The claimed sums stand in the row, and what is free is indexed, so that choosing a host costs the
 same among ten as among a thousand.
@@ -44,8 +44,8 @@ EVERY_HOST = topic("*")
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """`id` is the common name of its certificate. `*_free` is capacity less claims, where capacity
-    is the inventory times what may be promised of it; below zero when the host has shrunk.
+    """`id` is the name in its certificate; `version` is its release. `*_free` is capacity less claims, where capacity
+    is what it says of itself times what may be promised of it; below zero when the host has shrunk.
     """
 
     id: str
@@ -73,6 +73,7 @@ class Host:
     updated_at: datetime
     seen_at: datetime
     address: str = ""
+    protocol: int = 0
 
 
 host = sa.Table(
@@ -103,6 +104,7 @@ host = sa.Table(
     sa.Column("updated_at", Timestamp, nullable=False),
     sa.Column("seen_at", Timestamp, nullable=False),
     sa.Column("address", sa.String(64), nullable=False, server_default=""),
+    sa.Column("protocol", sa.Integer, nullable=False, server_default="0"),
 )
 
 
