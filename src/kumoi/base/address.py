@@ -28,6 +28,22 @@ def network(text: str) -> Network:
     return ipaddress.ip_network(_without_zone(text))
 
 
+def source_network(source: str) -> str:
+    """What whoever counts per source address counts by. An IPv6 source counts with its /64, for who
+    has one address of it has them all; an IPv4 one for itself, also where it is written as IPv6; what
+    is no address (a socket's peer) as it is.
+    """
+    try:
+        found = address(source)
+    except ValueError:
+        return source
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.IPv6Network((found, 64), strict=False))
+
+
 def _without_zone(text: str) -> str:
     if "%" in text:
         raise ValueError("an address with a zone")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-import ipaddress
 import threading
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request as HttpRequest
 
+from kumoi.base.address import source_network
 from kumoi.base.clock import Clock
 from kumoi.base.errors import RateLimited, TooLarge
 from kumoi.engine.http.errors import TooSlow
@@ -62,7 +62,7 @@ class Attempts:
         """Raises RateLimited when the source has no attempts left."""
         now = self._clock.monotonic()
         with self._lock:
-            failures = self._failures.get(network_of(source))
+            failures = self._failures.get(source_network(source))
             if failures is None:
                 return
             while failures and failures[0] <= now - WINDOW_S:
@@ -75,7 +75,7 @@ class Attempts:
 
     def failed(self, source: str) -> None:
         """Count a failure."""
-        key = network_of(source)
+        key = source_network(source)
         with self._lock:
             failures = self._failures.setdefault(key, collections.deque(maxlen=self._most))
             failures.append(self._clock.monotonic())
@@ -86,16 +86,7 @@ class Attempts:
     def forget(self, source: str) -> None:
         """Let the source try again at once."""
         with self._lock:
-            self._failures.pop(network_of(source), None)
-
-
-def network_of(source: str) -> str:
-    """An IPv6 source counts with its /64: whoever has one address of it has them all."""
-    try:
-        address = ipaddress.IPv6Address(source)
-    except ValueError:
-        return source
-    return str(ipaddress.IPv6Network((address, 64), strict=False))
+            self._failures.pop(source_network(source), None)
 
 
 def _too_large(most: int) -> TooLarge:
