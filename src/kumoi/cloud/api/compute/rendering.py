@@ -29,10 +29,6 @@ def time(value: datetime) -> str:
     return f"{value.isoformat()[:19]}Z"
 
 
-def time_or_none(value: datetime | None) -> str | None:
-    return None if value is None else time(value)
-
-
 def precise(value: datetime | None) -> str | None:
     """2026-01-01T00:00:00.000000, which some attributes have."""
     if value is None:

@@ -16,7 +16,6 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 BINARY = "nova-compute"
 V_FORCED_DOWN = (2, 11)
 V_UUID = (2, 53)
-V_DOWN_CELLS = (2, 69)
 
 
 class Changes(Body, kw_only=True):

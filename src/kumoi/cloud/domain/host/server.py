@@ -17,7 +17,6 @@ from kumoi.base import log
 from kumoi.cloud.domain.compute import action, boot_image, server_delete, server_resize, status
 from kumoi.cloud.domain.host.thing import Kind, not_here
 from kumoi.cloud.domain.network import wiring
-from kumoi.cloud.domain.network.wiring import WiredAddress, WiredPort
 from kumoi.cloud.hostapi import messages
 from kumoi.cloud.hostapi.messages import Power, ServerStatus, State
 from kumoi.cloud.hostapi.things import NotUnderstood, Thing, ThingReport
@@ -119,12 +118,12 @@ def _things(connection: Connection, rows: Iterable[Server]) -> list[Thing]:
     ports = wiring.wirings(connection, [row.id for row in listed]) if listed else {}
     snapshots = snapshot_store.by_server(connection, [row.id for row in listed])
     return [
-        messages.server_thing(_message(row, ports.get(row.id, ()), snapshots.get(row.id, [])))
+        messages.server_thing(_message(row, ports.get(row.id, []), snapshots.get(row.id, [])))
         for row in listed
     ]
 
 
-def _message(row: Server, ports: Iterable[WiredPort], snapshots: list[str]) -> messages.Server:
+def _message(row: Server, ports: list[messages.Port], snapshots: list[str]) -> messages.Server:
     return messages.Server(
         id=row.id,
         generation=row.generation,
@@ -136,7 +135,7 @@ def _message(row: Server, ports: Iterable[WiredPort], snapshots: list[str]) -> m
         disk_gib=server_resize.disk_gib(row),
         image=None if row.image is None else boot_image.message(row.image),
         id_slot=row.id_slot or 0,
-        ports=[_port(port) for port in ports],
+        ports=ports,
         ssh_keys=row.ssh_keys,
         user_data=row.user_data or "",
         metadata=row.metadata,
@@ -144,27 +143,4 @@ def _message(row: Server, ports: Iterable[WiredPort], snapshots: list[str]) -> m
         hard_boot=row.hard_boot,
         build=row.build,
         snapshots=snapshots,
-    )
-
-
-def _port(port: WiredPort) -> messages.Port:
-    return messages.Port(
-        id=port.id,
-        mac=port.mac,
-        mtu=port.mtu,
-        name=f"eth{port.index}",
-        addresses=[_address(address) for address in port.addresses],
-    )
-
-
-def _address(address: WiredAddress) -> messages.Address:
-    return messages.Address(
-        address=address.address,
-        prefix=address.prefix,
-        gateway=address.gateway,
-        dns=list(address.dns),
-        routes=[
-            messages.Route(destination=route.destination, nexthop=route.nexthop)
-            for route in address.routes
-        ],
     )

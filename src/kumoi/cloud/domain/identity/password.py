@@ -14,7 +14,6 @@ from kumoi.base.secret import Secret
 
 MEMORY_KIB = 32_768
 PASSES = 3
-LENGTH_MAX = 4_096
 
 _hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=1)
 

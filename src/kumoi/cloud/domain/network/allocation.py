@@ -34,10 +34,6 @@ def choose(pools: Iterable[Pool], after: int | None, taken_from: TakenFrom) -> i
     return _first_free(ordered, taken_from)
 
 
-def is_in(pools: Iterable[Pool], address: int) -> bool:
-    return any(first <= address <= last for first, last in pools)
-
-
 def as_pools(texts: Iterable[Sequence[str]]) -> list[Pool]:
     """From [first, last] pairs of text."""
     return [

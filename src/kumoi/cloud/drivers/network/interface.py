@@ -22,8 +22,6 @@ FLOATING_IP = "network:floatingip"
 COMPUTE = "compute:"
 """What the owner of a server's port begins with."""
 
-LINK_NAME_MAX = 15
-
 
 class Direction(enum.StrEnum):
     """As seen from the server."""

@@ -51,11 +51,6 @@ def enabled(connection: Connection) -> list[Endpoint]:
     return schema.fetch(connection, query, Endpoint)
 
 
-def of_service(connection: Connection, service_id: str) -> list[Endpoint]:
-    query = sa.select(endpoint).where(endpoint.c.service_id == service_id)
-    return schema.fetch(connection, query.order_by(endpoint.c.id), Endpoint)
-
-
 def page(connection: Connection, wanted: Listing) -> list[Endpoint]:
     return listing.page(connection, endpoint, Endpoint, wanted)
 

@@ -15,6 +15,7 @@ from kumoi.cloud.domain.network import network, port, security_group, subnet, wi
 from kumoi.cloud.domain.network.network import NewNetwork
 from kumoi.cloud.domain.network.port import NewPort
 from kumoi.cloud.domain.network.subnet import NewSubnet
+from kumoi.cloud.hostapi import messages
 from kumoi.cloud.store.network.network import Network
 from kumoi.cloud.store.network.port import Port
 from kumoi.cloud.store.schema import metadata
@@ -68,35 +69,32 @@ def test_a_server_is_told_all_of_its_ports_in_their_order(
     connection: Connection, private: Network
 ) -> None:
     ports = [bound(connection, new_port(connection, private), "s1") for _ in range(3)]
-    wired = wiring.wiring(connection, "s1")
-    assert [(one.id, one.index) for one in wired] == [
-        (one.id, index) for index, one in enumerate(ports)
+    wired = wiring.wirings(connection, ["s1"])["s1"]
+    assert [(one.id, one.name) for one in wired] == [
+        (one.id, f"eth{index}") for index, one in enumerate(ports)
     ]
     assert (wired[0].mac, wired[0].mtu) == (ports[0].mac_address, 1442)
-    assert wired[0].addresses == (
-        wiring.WiredAddress(
+    assert wired[0].addresses == [
+        messages.Address(
             address="10.0.0.2",
             prefix=24,
-            version=4,
             gateway="10.0.0.1",
-            dns=("9.9.9.9",),
-            routes=(wiring.HostRoute("10.9.0.0/16", "10.0.0.9"),),
+            dns=["9.9.9.9"],
+            routes=[messages.Route(destination="10.9.0.0/16", nexthop="10.0.0.9")],
         ),
-    )
+    ]
 
 
-def test_addresses_and_groups_of_many_servers_are_read_at_once(
+def test_the_ports_of_many_servers_are_read_at_once(
     connection: Connection, private: Network
 ) -> None:
     for device in ("s1", "s2"):
         bound(connection, new_port(connection, private), device)
-    found = wiring.addresses(connection, ["s1", "s2", "s3"])
-    assert {key: [one.address for one in shown] for key, shown in found.items()} == {
-        "s1": ["10.0.0.2"],
-        "s2": ["10.0.0.3"],
-    }
-    assert found["s1"][0].network_name == "private"
-    assert wiring.group_names(connection, ["s1"]) == {"s1": ("default",)}
+    found = wiring.wirings(connection, ["s1", "s2", "s3"])
+    assert {
+        key: [one.address for port in ports for one in port.addresses]
+        for key, ports in found.items()
+    } == {"s1": ["10.0.0.2"], "s2": ["10.0.0.3"]}
 
 
 def test_a_port_belongs_to_one_server(connection: Connection, private: Network) -> None:
