@@ -92,7 +92,6 @@ def _git_environment(host: HostSettings) -> dict[str, str]:
     login = base64.b64encode(f"{USER}:{password}".encode()).decode()
     options = {
         "http.extraHeader": f"Authorization: Basic {login}",
-        "http.sslCAInfo": str(host.pki_dir / "ca.crt"),
         "safe.directory": "*",
     }
     numbered = {
@@ -104,7 +103,7 @@ def _git_environment(host: HostSettings) -> dict[str, str]:
         **AUTHOR,
         **numbered,
         "GIT_CONFIG_COUNT": str(len(options)),
-        "GIT_SSL_CAINFO": options["http.sslCAInfo"],
+        "GIT_SSL_CAINFO": str(host.pki_dir / "ca.crt"),  # It is stronger than any configuration.
         "GIT_TERMINAL_PROMPT": "0",
     }
 

@@ -222,7 +222,7 @@ def _next_steps(cloud: CloudSettings, host: HostSettings) -> list[str]:
         f"  alias openstack='{client} --os-cloud {name}'",
         "  openstack image list; openstack flavor list; openstack network list",
         f"  sudo ./kumoi demo{this}      push an example and see it verified",
-        f"  git -c http.sslCAInfo={host.pki_dir / 'ca.crt'} push {repository} main",
+        f"  GIT_SSL_CAINFO={host.pki_dir / 'ca.crt'} git push {repository} main",
         f"  sudo ./kumoi status{this}    every process, host and server",
         f"  sudo ./kumoi down{this}      stop; with --purge nothing is left",
     ]
