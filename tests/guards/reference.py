@@ -23,16 +23,10 @@ from kumoi.engine.http import errors as http_errors
 from kumoi.engine.http.routing import KNOWN, OPEN, Route
 from kumoi.engine.http.service import Service
 from kumoi.pipeline.api.routes import SERVICES as PIPELINE_SERVICES
+from kumoi.policy.table import SERVICES as TABLES
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
-RULES = {
-    "anybody": "anybody with a valid token",
-    "bool": "any role in the project",
-    "reader": "`reader`, `member` or `admin` in the project",
-    "member": "`member` or `admin` in the project",
-    "admin": "`admin`",
-}
 Said = tuple[str, str]  # The name of the error's class, and what is said of it.
 WRITTEN_BY = "<!-- Made by `python -m tests.guards.reference`; do not edit. -->\n"
 
@@ -103,16 +97,19 @@ def _caller(route: Route) -> str:
 
 
 def policies() -> str:
-    rows = []
-    for service in (*SERVICES, *PIPELINE_SERVICES):
-        for name, rule in sorted(service.policies.items()):
-            used = sum(one.policy == name for one in service.routes)
-            rows.append(f"| `{name}` | {RULES.get(rule.__name__, rule.__name__)} | {used} |")
+    rows = [
+        f"| `{name}` | {row.admin} | {row.owner} | {row.member} | {row.reader} | {row.service} |"
+        for rows in TABLES.values()
+        for name, row in rows.items()
+    ]
     return _page(
         "Policies",
-        "What a token's roles allow. Whose thing it is, is asked as well: another's answers 404. "
-        "Which routes name a policy stands in [routes.md](routes.md).",
-        ["policy", "who", "routes of it"],
+        "What each role may do, and with whose things: `any`, its `own`, or `no`. `owner` is whoever "
+        "has the thing, as a user or by its project, with whatever role; for a rule about an "
+        "attribute (`create_port:fixed_ips:ip_address`) it is the owner of what the attribute is of. "
+        "`admin` implies `member` implies `reader`. What is another's answers 404 where it may not "
+        "be seen. Which routes name a row stands in [routes.md](routes.md).",
+        ["policy", "admin", "owner", "member", "reader", "service"],
         rows,
     )
 

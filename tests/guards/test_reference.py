@@ -26,12 +26,6 @@ def test_every_route_has_a_policy_that_there_is(service: Service) -> None:
 
 
 @EACH_SERVICE
-def test_every_policy_is_some_routes(service: Service) -> None:
-    named = {route.policy for route in service.routes}
-    assert sorted(set(service.policies) - named) == []
-
-
-@EACH_SERVICE
 def test_only_versions_and_logins_are_open(service: Service) -> None:
     """Whoever opens another route says here why."""
     opened = {

@@ -25,6 +25,7 @@ from kumoi.base.secret import Secret
 from kumoi.engine.http.limits import Attempts
 from kumoi.pipeline.cloud import OpenStack, asked
 from kumoi.pipeline.store.repository import Delegation, Repository
+from kumoi.policy import caller
 
 if TYPE_CHECKING:
     from keystoneauth1.session import Session
@@ -32,17 +33,16 @@ if TYPE_CHECKING:
 CACHE_TTL_S = 60.0
 CACHE_MAX = 1_000
 TIMEOUT_S = 30
-ROLES = frozenset({"member", "admin"})
-DELEGATED_ROLE = "member"
+DELEGATED_ROLES = ("member", "admin")  # The first of them that the pusher has.
 DEFAULT_DOMAIN = "Default"
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    user_id: str
+class Caller(caller.Caller):
+    """In the one project that a token or a login is for."""
+
     project_id: str
     project_name: str
-    roles: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +98,14 @@ class Identity:
         body = answer.json()["token"]
         if "project" not in body:
             raise Forbidden("the token is not for a project")
-        caller = Caller(
+        found = Caller(
             body["user"]["id"],
             body["project"]["id"],
-            body["project"]["name"],
             frozenset(role["name"] for role in body.get("roles", [])),
+            body["project"]["name"],
         )
-        self._answers.keep(token, caller)
-        return caller
+        self._answers.keep(token, found)
+        return found
 
     def delegate(self, login: Login, caller: Caller, repository: str) -> Delegation:
         """Let the pusher give the pipeline a credential for this repository. One of that name is
@@ -115,7 +115,7 @@ class Identity:
             return Delegation(login.name, login.secret)
         name = f"kumoi-pipeline-{repository}-{caller.project_id[:8]}"
         where = f"{self._url}/users/{caller.user_id}/application_credentials"
-        wanted = DELEGATED_ROLE if DELEGATED_ROLE in caller.roles else min(caller.roles & ROLES)
+        wanted = min(caller.roles.intersection(DELEGATED_ROLES), key=DELEGATED_ROLES.index)
         body = {"name": name, "roles": [{"name": wanted}], "description": "Made by a git push"}
         with asked("make an application credential"):
             session = self._session(self._password(login, caller.project_name))
@@ -155,8 +155,6 @@ class Identity:
                 raise Forbidden(f"{login.name} has no role in project {project}") from None
         if project not in (caller.project_name, caller.project_id):
             raise Forbidden(f"this credential is for another project than {project}")
-        if not caller.roles & ROLES:
-            raise Forbidden(f"this needs role member in project {project}")
         return caller
 
     def _access(self, auth: Any) -> Caller:
@@ -172,8 +170,8 @@ class Identity:
         return Caller(
             access.user_id or "",
             access.project_id or "",
-            access.project_name or "",
             frozenset(access.role_names or ()),
+            access.project_name or "",
         )
 
     def _password(self, login: Login, project: str | None) -> Any:

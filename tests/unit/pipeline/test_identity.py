@@ -10,7 +10,7 @@ from kumoi.pipeline.identity import Caller, Login, _Answers
 def test_an_answer_is_kept_for_a_minute_and_not_under_the_secret_itself() -> None:
     clock = SetClock()
     answers = _Answers(clock)
-    caller = Caller("u", "p", "demo", frozenset({"member"}))
+    caller = Caller("u", "p", frozenset({"member"}), "demo")
     answers.keep("secret", caller)
     assert answers.get("secret") == caller
     assert answers.get("other") is None

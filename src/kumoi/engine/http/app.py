@@ -130,7 +130,7 @@ class App:
         else:
             caller = scheme.identify(request)
         request.caller_or_none = caller
-        if route.policy != KNOWN and not service.policies[route.policy](caller):
+        if route.policy != KNOWN and not service.policies[route.policy].allows(caller):
             raise Forbidden(f"Policy doesn't allow {route.policy} to be performed.")
 
     def _limiter(self, pool: str) -> CapacityLimiter:

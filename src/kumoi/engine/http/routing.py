@@ -9,7 +9,7 @@ from typing import Any
 from kumoi.base.errors import Bug
 
 OPEN = "open"  # The policy of a route that asks nobody who calls: versions and logins.
-KNOWN = "known"  # Whoever the route's scheme knows may: hosts, and runners.
+KNOWN = "known"  # Whoever the scheme knows: a host, a runner; or the handler asks a rule itself.
 TOKEN = "token"  # noqa: S105 - a scheme's name
 
 

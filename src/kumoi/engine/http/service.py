@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 from kumoi.base.errors import KumoiError
 from kumoi.engine.http.request import Reply, Request
@@ -21,8 +21,13 @@ Envelope = Callable[[int, str, KumoiError], Any]
 
 Statuses = Mapping[type[KumoiError], int]
 
-Rule = Callable[[Any], bool]
-"""Whether a caller may."""
+
+class Rule(Protocol):
+    """A row of a policy table."""
+
+    def allows(self, caller: Any, /) -> bool:
+        """Whether such a caller may at all."""
+
 
 Refusal = Callable[[Request[Any, Any], KumoiError], Reply | None]
 """The answer in the words of another protocol; None where the envelope will do."""

@@ -63,6 +63,7 @@ def _answer(connection: Connection, found: Environment, status: int = 200) -> Re
 def _find(connection: Connection, request: Request) -> Environment:
     key = request.path["id"]
     found = environment.get(connection, key)
-    if found is None or found.project_id != request.caller.project_id:
+    if found is None:
         raise NotFound("environment", key)
+    request.caller.require("kumoi:environment:show", "environment", key, found.project_id)
     return found

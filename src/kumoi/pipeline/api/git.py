@@ -50,6 +50,7 @@ def info_refs(request: Request) -> Reply:
     service, caller = request.query.get("service", ""), request.caller
     if service not in SERVICES:
         raise Forbidden("only git's smart protocol is spoken here")
+    _require_may_push(request, service)
     found = _repository(request, service)
     if service == PUSH:
         receive.ensure_repository(request.services.host, caller.project_id, found.name)
@@ -63,6 +64,7 @@ async def service(request: Request) -> Reply:
     name = request.path["service"]
     if name not in SERVICES:
         raise NotFound("git service", name)
+    _require_may_push(request, name)
     with tempfile.TemporaryFile(dir=_spool(request.services)) as body:
         await _spool_body(request, body)
         return await to_thread.run_sync(_serve, request, name, body)
@@ -76,6 +78,13 @@ def refusal(request: Request, error: KumoiError) -> Reply | None:
         return None
     log.event("git.refused", reason=error.message)
     return _error_packet(service, error.message)
+
+
+def _require_may_push(request: Request, service: str) -> None:
+    """Raises Forbidden in words for whoever reads them in a terminal."""
+    caller = request.caller
+    if service == PUSH and not caller.may("kumoi:git:push", caller.project_id):
+        raise Forbidden(f"this needs role member in project {caller.project_name}")
 
 
 def _serve(request: Request, name: str, body: IO[bytes]) -> Reply:

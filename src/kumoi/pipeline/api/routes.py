@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from kumoi.engine.http.routing import KNOWN, OPEN, Route
-from kumoi.engine.http.service import Rule, Service
+from kumoi.engine.http.service import Service
 from kumoi.pipeline.api import caller, environment, git, run, runner, version
 from kumoi.pipeline.api.caller import CLAIM, LOGIN, SESSION
+from kumoi.policy.table import TABLE
 
 REPOSITORY = "/{project}/{repository.git}"
-
-POLICIES: dict[str, Rule] = {
-    "kumoi:run:list": bool,
-    "kumoi:run:show": bool,
-    "kumoi:environment:list": bool,
-    "kumoi:environment:show": bool,
-    "kumoi:environment:delete": bool,
-}
 
 ROOT = Service(type="pipeline", prefix="", routes=(Route("GET", "/", version.show, OPEN),))
 
@@ -31,7 +24,7 @@ PIPELINE = Service(
         Route("GET", "/v1/environments/{id}", environment.show, "kumoi:environment:show"),
         Route("DELETE", "/v1/environments/{id}", environment.delete, "kumoi:environment:delete"),
     ),
-    policies=POLICIES,
+    policies=TABLE,
     schemes=caller.SCHEMES,
     envelope=caller.envelope,
 )
@@ -40,9 +33,17 @@ GIT = Service(
     type="git",
     prefix="git",
     routes=(
-        Route("GET", f"{REPOSITORY}/info/refs", git.info_refs, KNOWN, scheme=LOGIN),
-        Route("POST", REPOSITORY + "/{service}", git.service, KNOWN, scheme=LOGIN, streams=True),
+        Route("GET", f"{REPOSITORY}/info/refs", git.info_refs, "kumoi:git:fetch", scheme=LOGIN),
+        Route(
+            "POST",
+            REPOSITORY + "/{service}",
+            git.service,
+            "kumoi:git:fetch",
+            scheme=LOGIN,
+            streams=True,
+        ),
     ),
+    policies=TABLE,
     schemes=caller.SCHEMES,
     envelope=caller.envelope,
     refusal=git.refusal,

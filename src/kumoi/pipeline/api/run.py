@@ -84,8 +84,9 @@ def _read_log(request: Request, offset: int) -> tuple[run.Run, str]:
 def _find(connection: Connection, request: Request) -> run.Run:
     key = request.path["id"]
     found = run.get(connection, key)
-    if found is None or found.project_id != request.caller.project_id:
+    if found is None:
         raise NotFound("run", key)
+    request.caller.require("kumoi:run:show", "run", key, found.project_id)
     return found
 
 

@@ -91,6 +91,13 @@ def in_song(request: Request, error: KumoiError) -> Reply | None:
     return Reply(200, b"la la", media_type="application/song") if sings else None
 
 
+class OnlyKeepers:
+    """A rule."""
+
+    def allows(self, caller: Visitor, /) -> bool:
+        return caller.name == "keeper"
+
+
 ZOO = Service(
     type="zoo",
     prefix="zoo",
@@ -103,7 +110,7 @@ ZOO = Service(
         Route("GET", "/new", index, OPEN, since=(1, 5)),
         Route("GET", "/old", index, OPEN, until=(1, 4)),
     ),
-    policies={"zoo:keep": lambda visitor: bool(visitor.name == "keeper")},
+    policies={"zoo:keep": OnlyKeepers()},
     schemes={"badge": Scheme(by_badge, blocks=True)},
     envelope=roar,
     statuses={Conflict: 418},

@@ -157,6 +157,7 @@ def change_access(request: Request) -> Reply:
         if body.add is not UNSET and body.remove is UNSET:
             found = domain.grant(connection, request.caller, key, body.add.tenant)
         elif body.remove is not UNSET and body.add is UNSET:
+            request.caller.check("os_compute_api:os-flavor-access:remove_tenant_access")
             found = domain.revoke(connection, request.caller, key, body.remove.tenant)
         else:
             raise Invalid("There must be exactly one action.", field="body")

@@ -17,6 +17,8 @@ V_PAGES = (2, 58)
 V_HOST = (2, 62)
 V_BEFORE = (2, 66)
 V_DETAILS = (2, 84)
+EVENTS = "os_compute_api:os-instance-actions:events"
+DETAILS = "os_compute_api:os-instance-actions:events:details"
 
 
 def index(request: Request) -> Reply:
@@ -47,7 +49,7 @@ def show(request: Request) -> Reply:
         found = server.get(connection, request.caller, request.path["id"])
         row = domain.get(connection, found.id, request.path["request_id"])
     shown = _brief(request, row)
-    if request.caller.is_admin or request.microversion >= V_EVENTS_FOR_ALL:
+    if request.microversion >= V_EVENTS_FOR_ALL or request.caller.may(EVENTS):
         shown["events"] = [_event(request, row)]
     return Reply(200, {"instanceAction": shown})
 
@@ -75,12 +77,13 @@ def _event(request: Request, row: Action) -> dict[str, Any]:
         "finish_time": rendering.precise(row.finish_at),
         "result": row.result,
     }
-    if request.caller.is_admin:
+    sees_details = request.caller.may(DETAILS)
+    if sees_details:
         shown["traceback"] = None
     if request.microversion >= V_HOST:
         text = f"{row.project_id}{row.host_id}".encode()
         shown["hostId"] = hashlib.sha224(text).hexdigest() if row.host_id else ""
-        if request.caller.is_admin:
+        if sees_details:
             shown["host"] = row.host_id or ""
     if request.microversion >= V_DETAILS:
         shown["details"] = row.message

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-from kumoi.base.errors import Forbidden
 from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import keypair as domain
@@ -115,8 +114,7 @@ def _user(request: Request, user_id: str | None) -> str:
     """Whose keypairs; another's are for administrators, since 2.10."""
     if user_id is None or request.microversion < V_USER or user_id == request.caller.user_id:
         return request.caller.user_id
-    if not request.caller.is_admin:
-        raise Forbidden("Policy doesn't allow os_compute_api:os-keypairs to be performed.")
+    request.caller.check("os_compute_api:os-keypairs:index", user_id=user_id)
     return user_id
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kumoi.base.errors import Forbidden, Invalid
+from kumoi.base.errors import Invalid
 from kumoi.cloud.api.compute import shapes
 from kumoi.cloud.api.compute.shapes import Count, Flag
 from kumoi.cloud.api.request import Request
@@ -82,8 +82,8 @@ def limits(request: Request) -> Reply:
     """What the caller's project may have, and has."""
     caller, version = request.caller, request.microversion
     project_id = request.query.get("tenant_id") or caller.project_id or ""
-    if project_id != caller.project_id and not caller.is_admin:
-        raise Forbidden("Policy doesn't allow os_compute_api:limits:other_project to be performed.")
+    if project_id != caller.project_id:
+        caller.check("os_compute_api:limits:other_project")
     with request.read() as connection:
         found = domain.usages(connection, project_id, caller.user_id)
     absolute: dict[str, Any] = {
@@ -114,8 +114,7 @@ def limits(request: Request) -> Reply:
 def _project(request: Request) -> str:
     """Raises Forbidden for another's, unless the caller is an administrator."""
     project_id = request.path["id"]
-    if not request.caller.sees(project_id):
-        raise Forbidden("Policy doesn't allow os_compute_api:os-quota-sets:show to be performed.")
+    request.caller.check("os_compute_api:os-quota-sets:show", project_id)
     return project_id
 
 

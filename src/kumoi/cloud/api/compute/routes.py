@@ -23,10 +23,10 @@ from kumoi.cloud.api.compute import (
     version,
     volume_attachment,
 )
-from kumoi.cloud.api.policy import Rule, admin, member, reader
 from kumoi.cloud.api.token import SCHEMES
-from kumoi.engine.http.routing import OPEN, Route
+from kumoi.engine.http.routing import KNOWN, OPEN, Route
 from kumoi.engine.http.service import Service
+from kumoi.policy.table import TABLE
 
 V2 = "/v2.1"
 FLAVOR = f"{V2}/flavors/{{id}}"
@@ -36,144 +36,366 @@ PROXY_LAST = (2, 35)  # The last version that passed images and networks on.
 VERSIONS = (
     Route("GET", "/", version.index, OPEN),
     Route("GET", V2, version.show, OPEN),
-    Route("GET", f"{V2}/extensions", extension.index, "extension:read"),
-    Route("GET", f"{V2}/extensions/{{id}}", extension.show, "extension:read"),
+    Route("GET", f"{V2}/extensions", extension.index, "os_compute_api:extensions"),
+    Route("GET", f"{V2}/extensions/{{id}}", extension.show, "os_compute_api:extensions"),
 )
 
 FLAVORS = (
-    Route("GET", f"{V2}/flavors", flavor.index, "flavor:read"),
-    Route("POST", f"{V2}/flavors", flavor.create, "flavor:manage"),
-    Route("GET", f"{V2}/flavors/detail", flavor.detail, "flavor:read"),
-    Route("GET", FLAVOR, flavor.show, "flavor:read"),
-    Route("PUT", FLAVOR, flavor.update, "flavor:manage", since=(2, 55)),
-    Route("DELETE", FLAVOR, flavor.delete, "flavor:manage"),
-    Route("POST", f"{FLAVOR}/action", flavor.change_access, "flavor:manage"),
-    Route("GET", f"{FLAVOR}/os-flavor-access", flavor.access, "flavor:manage"),
-    Route("GET", f"{FLAVOR}/os-extra_specs", flavor.specs, "flavor:read"),
-    Route("POST", f"{FLAVOR}/os-extra_specs", flavor.put_specs, "flavor:manage"),
-    Route("GET", f"{FLAVOR}/os-extra_specs/{{key}}", flavor.spec, "flavor:read"),
-    Route("PUT", f"{FLAVOR}/os-extra_specs/{{key}}", flavor.put_spec, "flavor:manage"),
-    Route("DELETE", f"{FLAVOR}/os-extra_specs/{{key}}", flavor.delete_spec, "flavor:manage"),
+    Route("GET", f"{V2}/flavors", flavor.index, "os_compute_api:flavors"),
+    Route("POST", f"{V2}/flavors", flavor.create, "os_compute_api:os-flavor-manage:create"),
+    Route("GET", f"{V2}/flavors/detail", flavor.detail, "os_compute_api:flavors"),
+    Route("GET", FLAVOR, flavor.show, "os_compute_api:flavors"),
+    Route("PUT", FLAVOR, flavor.update, "os_compute_api:os-flavor-manage:update", since=(2, 55)),
+    Route("DELETE", FLAVOR, flavor.delete, "os_compute_api:os-flavor-manage:delete"),
+    Route(
+        "POST",
+        f"{FLAVOR}/action",
+        flavor.change_access,
+        "os_compute_api:os-flavor-access:add_tenant_access",
+    ),
+    Route("GET", f"{FLAVOR}/os-flavor-access", flavor.access, "os_compute_api:os-flavor-access"),
+    Route(
+        "GET",
+        f"{FLAVOR}/os-extra_specs",
+        flavor.specs,
+        "os_compute_api:os-flavor-extra-specs:index",
+    ),
+    Route(
+        "POST",
+        f"{FLAVOR}/os-extra_specs",
+        flavor.put_specs,
+        "os_compute_api:os-flavor-extra-specs:create",
+    ),
+    Route(
+        "GET",
+        f"{FLAVOR}/os-extra_specs/{{key}}",
+        flavor.spec,
+        "os_compute_api:os-flavor-extra-specs:show",
+    ),
+    Route(
+        "PUT",
+        f"{FLAVOR}/os-extra_specs/{{key}}",
+        flavor.put_spec,
+        "os_compute_api:os-flavor-extra-specs:update",
+    ),
+    Route(
+        "DELETE",
+        f"{FLAVOR}/os-extra_specs/{{key}}",
+        flavor.delete_spec,
+        "os_compute_api:os-flavor-extra-specs:delete",
+    ),
 )
 
 KEYPAIRS = (
-    Route("GET", f"{V2}/os-keypairs", keypair.index, "keypair:own"),
-    Route("POST", f"{V2}/os-keypairs", keypair.create, "keypair:own"),
-    Route("GET", f"{V2}/os-keypairs/{{id}}", keypair.show, "keypair:own"),
-    Route("DELETE", f"{V2}/os-keypairs/{{id}}", keypair.delete, "keypair:own"),
+    Route("GET", f"{V2}/os-keypairs", keypair.index, "os_compute_api:os-keypairs:index"),
+    Route("POST", f"{V2}/os-keypairs", keypair.create, "os_compute_api:os-keypairs:create"),
+    Route("GET", f"{V2}/os-keypairs/{{id}}", keypair.show, "os_compute_api:os-keypairs:show"),
+    Route(
+        "DELETE", f"{V2}/os-keypairs/{{id}}", keypair.delete, "os_compute_api:os-keypairs:delete"
+    ),
 )
 
 SERVERS = (
-    Route("GET", f"{V2}/servers", server.index, "server:read"),
-    Route("POST", f"{V2}/servers", server.create, "server:change"),
-    Route("GET", f"{V2}/servers/detail", server.detail, "server:read"),
-    Route("GET", SERVER, server.show, "server:read"),
-    Route("PUT", SERVER, server.update, "server:change"),
-    Route("DELETE", SERVER, server.delete, "server:change"),
-    Route("POST", f"{SERVER}/action", server_action.create, "server:change"),
+    Route("GET", f"{V2}/servers", server.index, "os_compute_api:servers:index"),
+    Route("POST", f"{V2}/servers", server.create, "os_compute_api:servers:create"),
+    Route("GET", f"{V2}/servers/detail", server.detail, "os_compute_api:servers:detail"),
+    Route("GET", SERVER, server.show, "os_compute_api:servers:show"),
+    Route("PUT", SERVER, server.update, "os_compute_api:servers:update"),
+    Route("DELETE", SERVER, server.delete, "os_compute_api:servers:delete"),
+    Route("POST", f"{SERVER}/action", server_action.create, KNOWN),
     Route(
         "POST",
         f"{SERVER}/remote-consoles",
         server_action.remote_console,
-        "server:change",
+        "os_compute_api:os-remote-consoles",
         since=(2, 6),
     ),
-    Route("GET", f"{SERVER}/ips", server.addresses, "server:read"),
-    Route("GET", f"{SERVER}/ips/{{network}}", server.network_addresses, "server:read"),
-    Route("GET", f"{SERVER}/metadata", server_metadata.index, "server:read"),
-    Route("POST", f"{SERVER}/metadata", server_metadata.add, "server:change"),
-    Route("PUT", f"{SERVER}/metadata", server_metadata.replace, "server:change"),
-    Route("GET", f"{SERVER}/metadata/{{key}}", server_metadata.show, "server:read"),
-    Route("PUT", f"{SERVER}/metadata/{{key}}", server_metadata.put, "server:change"),
-    Route("DELETE", f"{SERVER}/metadata/{{key}}", server_metadata.delete, "server:change"),
-    Route("GET", f"{SERVER}/tags", server_tag.index, "server:read", since=(2, 26)),
-    Route("PUT", f"{SERVER}/tags", server_tag.replace, "server:change", since=(2, 26)),
-    Route("DELETE", f"{SERVER}/tags", server_tag.clear, "server:change", since=(2, 26)),
-    Route("GET", f"{SERVER}/tags/{{key}}", server_tag.show, "server:read", since=(2, 26)),
-    Route("PUT", f"{SERVER}/tags/{{key}}", server_tag.put, "server:change", since=(2, 26)),
-    Route("DELETE", f"{SERVER}/tags/{{key}}", server_tag.delete, "server:change", since=(2, 26)),
-    Route("GET", f"{SERVER}/os-interface", interface.index, "server:read"),
-    Route("POST", f"{SERVER}/os-interface", interface.create, "server:change"),
-    Route("GET", f"{SERVER}/os-interface/{{port_id}}", interface.show, "server:read"),
-    Route("DELETE", f"{SERVER}/os-interface/{{port_id}}", interface.delete, "server:change"),
-    Route("GET", f"{SERVER}/os-instance-actions", instance_action.index, "server:read"),
+    Route("GET", f"{SERVER}/ips", server.addresses, "os_compute_api:ips:index"),
+    Route("GET", f"{SERVER}/ips/{{network}}", server.network_addresses, "os_compute_api:ips:show"),
+    Route(
+        "GET", f"{SERVER}/metadata", server_metadata.index, "os_compute_api:server-metadata:index"
+    ),
+    Route(
+        "POST", f"{SERVER}/metadata", server_metadata.add, "os_compute_api:server-metadata:create"
+    ),
+    Route(
+        "PUT",
+        f"{SERVER}/metadata",
+        server_metadata.replace,
+        "os_compute_api:server-metadata:update_all",
+    ),
+    Route(
+        "GET",
+        f"{SERVER}/metadata/{{key}}",
+        server_metadata.show,
+        "os_compute_api:server-metadata:show",
+    ),
+    Route(
+        "PUT",
+        f"{SERVER}/metadata/{{key}}",
+        server_metadata.put,
+        "os_compute_api:server-metadata:update",
+    ),
+    Route(
+        "DELETE",
+        f"{SERVER}/metadata/{{key}}",
+        server_metadata.delete,
+        "os_compute_api:server-metadata:delete",
+    ),
+    Route(
+        "GET",
+        f"{SERVER}/tags",
+        server_tag.index,
+        "os_compute_api:os-server-tags:index",
+        since=(2, 26),
+    ),
+    Route(
+        "PUT",
+        f"{SERVER}/tags",
+        server_tag.replace,
+        "os_compute_api:os-server-tags:update_all",
+        since=(2, 26),
+    ),
+    Route(
+        "DELETE",
+        f"{SERVER}/tags",
+        server_tag.clear,
+        "os_compute_api:os-server-tags:delete_all",
+        since=(2, 26),
+    ),
+    Route(
+        "GET",
+        f"{SERVER}/tags/{{key}}",
+        server_tag.show,
+        "os_compute_api:os-server-tags:show",
+        since=(2, 26),
+    ),
+    Route(
+        "PUT",
+        f"{SERVER}/tags/{{key}}",
+        server_tag.put,
+        "os_compute_api:os-server-tags:update",
+        since=(2, 26),
+    ),
+    Route(
+        "DELETE",
+        f"{SERVER}/tags/{{key}}",
+        server_tag.delete,
+        "os_compute_api:os-server-tags:delete",
+        since=(2, 26),
+    ),
+    Route(
+        "GET", f"{SERVER}/os-interface", interface.index, "os_compute_api:os-attach-interfaces:list"
+    ),
+    Route(
+        "POST",
+        f"{SERVER}/os-interface",
+        interface.create,
+        "os_compute_api:os-attach-interfaces:create",
+    ),
+    Route(
+        "GET",
+        f"{SERVER}/os-interface/{{port_id}}",
+        interface.show,
+        "os_compute_api:os-attach-interfaces:show",
+    ),
+    Route(
+        "DELETE",
+        f"{SERVER}/os-interface/{{port_id}}",
+        interface.delete,
+        "os_compute_api:os-attach-interfaces:delete",
+    ),
+    Route(
+        "GET",
+        f"{SERVER}/os-instance-actions",
+        instance_action.index,
+        "os_compute_api:os-instance-actions:list",
+    ),
     Route(
         "GET",
         f"{SERVER}/os-instance-actions/{{request_id}}",
         instance_action.show,
-        "server:read",
+        "os_compute_api:os-instance-actions:show",
     ),
-    Route("GET", f"{SERVER}/os-security-groups", security_group.of_server, "server:read"),
-    Route("GET", f"{SERVER}/os-volume_attachments", volume_attachment.index, "server:read"),
+    Route(
+        "GET",
+        f"{SERVER}/os-security-groups",
+        security_group.of_server,
+        "os_compute_api:os-security-groups:list",
+    ),
+    Route(
+        "GET",
+        f"{SERVER}/os-volume_attachments",
+        volume_attachment.index,
+        "os_compute_api:os-volumes-attachments:index",
+    ),
 )
 
 GROUPS = (
-    Route("GET", f"{V2}/os-server-groups", server_group.index, "server:read"),
-    Route("POST", f"{V2}/os-server-groups", server_group.create, "server:change"),
-    Route("GET", f"{V2}/os-server-groups/{{id}}", server_group.show, "server:read"),
-    Route("DELETE", f"{V2}/os-server-groups/{{id}}", server_group.delete, "server:change"),
+    Route(
+        "GET", f"{V2}/os-server-groups", server_group.index, "os_compute_api:os-server-groups:index"
+    ),
+    Route(
+        "POST",
+        f"{V2}/os-server-groups",
+        server_group.create,
+        "os_compute_api:os-server-groups:create",
+    ),
+    Route(
+        "GET",
+        f"{V2}/os-server-groups/{{id}}",
+        server_group.show,
+        "os_compute_api:os-server-groups:show",
+    ),
+    Route(
+        "DELETE",
+        f"{V2}/os-server-groups/{{id}}",
+        server_group.delete,
+        "os_compute_api:os-server-groups:delete",
+    ),
 )
 
 QUOTAS = (
-    Route("GET", f"{V2}/limits", quota.limits, "quota:read"),
-    Route("GET", f"{V2}/os-quota-sets/{{id}}", quota.show, "quota:read"),
-    Route("PUT", f"{V2}/os-quota-sets/{{id}}", quota.update, "quota:manage"),
-    Route("DELETE", f"{V2}/os-quota-sets/{{id}}", quota.delete, "quota:manage"),
-    Route("GET", f"{V2}/os-quota-sets/{{id}}/defaults", quota.defaults, "quota:read"),
-    Route("GET", f"{V2}/os-quota-sets/{{id}}/detail", quota.detail, "quota:read"),
-    Route("GET", f"{V2}/os-quota-class-sets/{{id}}", quota.show_class, "quota:manage"),
-    Route("PUT", f"{V2}/os-quota-class-sets/{{id}}", quota.update_class, "quota:manage"),
-    Route("GET", f"{V2}/os-simple-tenant-usage", usage.index, "usage:all"),
-    Route("GET", f"{V2}/os-simple-tenant-usage/{{id}}", usage.show, "quota:read"),
+    Route("GET", f"{V2}/limits", quota.limits, "os_compute_api:limits"),
+    Route("GET", f"{V2}/os-quota-sets/{{id}}", quota.show, "os_compute_api:os-quota-sets:show"),
+    Route("PUT", f"{V2}/os-quota-sets/{{id}}", quota.update, "os_compute_api:os-quota-sets:update"),
+    Route(
+        "DELETE", f"{V2}/os-quota-sets/{{id}}", quota.delete, "os_compute_api:os-quota-sets:delete"
+    ),
+    Route(
+        "GET",
+        f"{V2}/os-quota-sets/{{id}}/defaults",
+        quota.defaults,
+        "os_compute_api:os-quota-sets:defaults",
+    ),
+    Route(
+        "GET",
+        f"{V2}/os-quota-sets/{{id}}/detail",
+        quota.detail,
+        "os_compute_api:os-quota-sets:detail",
+    ),
+    Route(
+        "GET",
+        f"{V2}/os-quota-class-sets/{{id}}",
+        quota.show_class,
+        "os_compute_api:os-quota-class-sets:show",
+    ),
+    Route(
+        "PUT",
+        f"{V2}/os-quota-class-sets/{{id}}",
+        quota.update_class,
+        "os_compute_api:os-quota-class-sets:update",
+    ),
+    Route(
+        "GET",
+        f"{V2}/os-simple-tenant-usage",
+        usage.index,
+        "os_compute_api:os-simple-tenant-usage:list",
+    ),
+    Route(
+        "GET",
+        f"{V2}/os-simple-tenant-usage/{{id}}",
+        usage.show,
+        "os_compute_api:os-simple-tenant-usage:show",
+    ),
 )
 
 HYPERVISORS = f"{V2}/os-hypervisors"
 HOSTS = (
-    Route("GET", HYPERVISORS, hypervisor.index, "host:manage"),
-    Route("GET", f"{HYPERVISORS}/detail", hypervisor.detail, "host:manage"),
-    Route("GET", f"{HYPERVISORS}/statistics", hypervisor.statistics, "host:manage", until=(2, 87)),
-    Route("GET", f"{HYPERVISORS}/{{id}}", hypervisor.show, "host:manage"),
-    Route("GET", f"{HYPERVISORS}/{{id}}/uptime", hypervisor.uptime, "host:manage", until=(2, 87)),
-    Route("GET", f"{HYPERVISORS}/{{id}}/search", hypervisor.search, "host:manage", until=(2, 52)),
-    Route("GET", f"{V2}/os-services", service.index, "host:manage"),
-    Route("PUT", f"{V2}/os-services/{{id}}", service.update, "host:manage"),
-    Route("GET", f"{V2}/os-availability-zone", service.zones, "zone:read"),
-    Route("GET", f"{V2}/os-availability-zone/detail", service.zones_detail, "host:manage"),
-    Route("GET", f"{V2}/os-aggregates", service.aggregates, "host:manage"),
-    Route("GET", f"{V2}/os-migrations", service.migrations, "host:manage"),
+    Route("GET", HYPERVISORS, hypervisor.index, "os_compute_api:os-hypervisors:list"),
+    Route(
+        "GET",
+        f"{HYPERVISORS}/detail",
+        hypervisor.detail,
+        "os_compute_api:os-hypervisors:list-detail",
+    ),
+    Route(
+        "GET",
+        f"{HYPERVISORS}/statistics",
+        hypervisor.statistics,
+        "os_compute_api:os-hypervisors:statistics",
+        until=(2, 87),
+    ),
+    Route("GET", f"{HYPERVISORS}/{{id}}", hypervisor.show, "os_compute_api:os-hypervisors:show"),
+    Route(
+        "GET",
+        f"{HYPERVISORS}/{{id}}/uptime",
+        hypervisor.uptime,
+        "os_compute_api:os-hypervisors:uptime",
+        until=(2, 87),
+    ),
+    Route(
+        "GET",
+        f"{HYPERVISORS}/{{id}}/search",
+        hypervisor.search,
+        "os_compute_api:os-hypervisors:search",
+        until=(2, 52),
+    ),
+    Route("GET", f"{V2}/os-services", service.index, "os_compute_api:os-services:list"),
+    Route("PUT", f"{V2}/os-services/{{id}}", service.update, "os_compute_api:os-services:update"),
+    Route(
+        "GET",
+        f"{V2}/os-availability-zone",
+        service.zones,
+        "os_compute_api:os-availability-zone:list",
+    ),
+    Route(
+        "GET",
+        f"{V2}/os-availability-zone/detail",
+        service.zones_detail,
+        "os_compute_api:os-availability-zone:detail",
+    ),
+    Route("GET", f"{V2}/os-aggregates", service.aggregates, "os_compute_api:os-aggregates:index"),
+    Route("GET", f"{V2}/os-migrations", service.migrations, "os_compute_api:os-migrations:index"),
 )
 
 IMAGES = f"{V2}/images"
 SECURITY = f"{V2}/os-security-groups"
 PROXIES = (
-    Route("GET", f"{IMAGES}/{{id}}", image.show, "server:read", until=PROXY_LAST),
-    Route("DELETE", f"{IMAGES}/{{id}}", image.delete, "server:change", until=PROXY_LAST),
-    Route("GET", SECURITY, security_group.index, "server:read", until=PROXY_LAST),
-    Route("POST", SECURITY, security_group.create, "server:change", until=PROXY_LAST),
-    Route("GET", f"{SECURITY}/{{id}}", security_group.show, "server:read", until=PROXY_LAST),
-    Route("PUT", f"{SECURITY}/{{id}}", security_group.update, "server:change", until=PROXY_LAST),
-    Route("DELETE", f"{SECURITY}/{{id}}", security_group.delete, "server:change", until=PROXY_LAST),
+    Route("GET", f"{IMAGES}/{{id}}", image.show, "get_image", until=PROXY_LAST),
+    Route("DELETE", f"{IMAGES}/{{id}}", image.delete, "delete_image", until=PROXY_LAST),
+    Route(
+        "GET",
+        SECURITY,
+        security_group.index,
+        "os_compute_api:os-security-groups:get",
+        until=PROXY_LAST,
+    ),
+    Route(
+        "POST",
+        SECURITY,
+        security_group.create,
+        "os_compute_api:os-security-groups:create",
+        until=PROXY_LAST,
+    ),
+    Route(
+        "GET",
+        f"{SECURITY}/{{id}}",
+        security_group.show,
+        "os_compute_api:os-security-groups:show",
+        until=PROXY_LAST,
+    ),
+    Route(
+        "PUT",
+        f"{SECURITY}/{{id}}",
+        security_group.update,
+        "os_compute_api:os-security-groups:update",
+        until=PROXY_LAST,
+    ),
+    Route(
+        "DELETE",
+        f"{SECURITY}/{{id}}",
+        security_group.delete,
+        "os_compute_api:os-security-groups:delete",
+        until=PROXY_LAST,
+    ),
 )
-
-POLICIES: dict[str, Rule] = {
-    "extension:read": reader,
-    "flavor:read": reader,
-    "flavor:manage": admin,
-    "host:manage": admin,
-    "keypair:own": reader,
-    "quota:read": reader,
-    "quota:manage": admin,
-    "server:read": reader,
-    "server:change": member,
-    "usage:all": admin,
-    "zone:read": reader,
-}
 
 SERVICE = Service(
     type="compute",
     prefix="compute",
     routes=(*VERSIONS, *FLAVORS, *KEYPAIRS, *SERVERS, *GROUPS, *QUOTAS, *HOSTS, *PROXIES),
-    policies=POLICIES,
+    policies=TABLE,
     schemes=SCHEMES,
     envelope=errors.compute,
     challenge=errors.CHALLENGE,

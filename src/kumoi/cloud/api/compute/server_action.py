@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 import msgspec
 
-from kumoi.base.errors import Forbidden, Invalid, NotFound, Unsupported
+from kumoi.base.errors import Invalid, NotFound, Unsupported
 from kumoi.cloud.api.compute import rendering, server_body, server_image, server_view, shapes
 from kumoi.cloud.api.compute.server_body import DiskConfig, File, Hostname
 from kumoi.cloud.api.compute.shapes import Count, Flag, LongText, Metadata, Name, Text
@@ -93,6 +94,14 @@ class State(Body, kw_only=True):
     state: Annotated[str, msgspec.Meta(pattern="^(active|error)$")]
 
 
+@dataclass(frozen=True, slots=True)
+class Action:
+    """`rule` is what a caller needs for it; the one route of all actions asks no rule of its own."""
+
+    rule: str
+    act: Callable[[Request, str, bytes], Reply]
+
+
 def create(request: Request) -> Reply:
     """Raises Invalid when there is not exactly one key, or none that we know."""
     body = request.parse(dict[str, msgspec.Raw])
@@ -105,7 +114,9 @@ def create(request: Request) -> Reply:
         raise Unsupported(REFUSED[name])
     if name not in ACTIONS:
         raise Invalid(f"There is no such action: {name}", field=name)
-    return ACTIONS[name](request, name, bytes(raw))
+    action = ACTIONS[name]
+    request.caller.check(action.rule, request.caller.project_id)
+    return action.act(request, name, bytes(raw))
 
 
 def remote_console(request: Request) -> Reply:
@@ -243,10 +254,6 @@ def _force_delete(request: Request, _name: str, _raw: bytes) -> Reply:
 def _reset_state(request: Request, name: str, raw: bytes) -> Reply:
     """An administrator's word that the server is as it should be, or is not."""
     to_error = _read(name, raw, State).state == "error"
-    if not request.caller.is_admin:
-        raise Forbidden(
-            "Policy doesn't allow os_compute_api:os-admin-actions:reset_state to be performed."
-        )
     now = request.services.clock.now()
     with request.write() as connection:
         server_action.reset(connection, request.caller, request.path["id"], now, to_error=to_error)
@@ -287,24 +294,26 @@ REFUSED: dict[str, str] = {
     "restore": "Deleted servers are gone.",
 }
 
-ACTIONS: dict[str, Callable[[Request, str, bytes], Reply]] = {
-    "os-start": _move(server_action.start),
-    "os-stop": _move(server_action.stop),
-    "pause": _move(server_action.pause),
-    "unpause": _move(server_action.unpause),
-    "unlock": _move(server_action.unlock),
-    "lock": _lock,
-    "reboot": _reboot,
-    "rebuild": _rebuild,
-    "resize": _resize,
-    "confirmResize": _move(server_resize.confirm, status=204),
-    "revertResize": _move(server_resize.revert),
-    "createImage": server_image.create,
-    "os-getConsoleOutput": _console,
-    "addSecurityGroup": _group(add=True),
-    "removeSecurityGroup": _group(add=False),
-    "addFixedIp": _add_address,
-    "removeFixedIp": _remove_address,
-    "forceDelete": _force_delete,
-    "os-resetState": _reset_state,
+ACTIONS: dict[str, Action] = {
+    "os-start": Action("os_compute_api:servers:start", _move(server_action.start)),
+    "os-stop": Action("os_compute_api:servers:stop", _move(server_action.stop)),
+    "pause": Action("os_compute_api:os-pause-server:pause", _move(server_action.pause)),
+    "unpause": Action("os_compute_api:os-pause-server:unpause", _move(server_action.unpause)),
+    "unlock": Action("os_compute_api:os-lock-server:unlock", _move(server_action.unlock)),
+    "lock": Action("os_compute_api:os-lock-server:lock", _lock),
+    "reboot": Action("os_compute_api:servers:reboot", _reboot),
+    "rebuild": Action("os_compute_api:servers:rebuild", _rebuild),
+    "resize": Action("os_compute_api:servers:resize", _resize),
+    "confirmResize": Action(
+        "os_compute_api:servers:confirm_resize", _move(server_resize.confirm, status=204)
+    ),
+    "revertResize": Action("os_compute_api:servers:revert_resize", _move(server_resize.revert)),
+    "createImage": Action("os_compute_api:servers:create_image", server_image.create),
+    "os-getConsoleOutput": Action("os_compute_api:os-console-output", _console),
+    "addSecurityGroup": Action("os_compute_api:os-security-groups:add", _group(add=True)),
+    "removeSecurityGroup": Action("os_compute_api:os-security-groups:remove", _group(add=False)),
+    "addFixedIp": Action("os_compute_api:os-multinic:add", _add_address),
+    "removeFixedIp": Action("os_compute_api:os-multinic:remove", _remove_address),
+    "forceDelete": Action("os_compute_api:os-deferred-delete:force", _force_delete),
+    "os-resetState": Action("os_compute_api:os-admin-actions:reset_state", _reset_state),
 }

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from kumoi.base.address import address
-from kumoi.base.errors import Forbidden, Invalid
+from kumoi.base.errors import Invalid
 from kumoi.base.ids import is_uuid
 from kumoi.cloud.api.compute import shapes
 from kumoi.cloud.api.compute.shapes import Count, Flag, LongText, Metadata, Name, Tags, Text
@@ -269,10 +269,8 @@ def _place(request: Request, wanted: New) -> tuple[str | None, str | None]:
     host_id = _or_none(wanted.host) or _or_none(wanted.hypervisor_hostname) or host_id
     if zone not in ("", ZONE):
         raise Invalid("The requested availability zone is not available", field="availability_zone")
-    if host_id and not request.caller.is_admin:
-        raise Forbidden(
-            "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed."
-        )
+    if host_id:
+        request.caller.check("os_compute_api:servers:create:forced_host")
     return zone or None, host_id or None
 
 

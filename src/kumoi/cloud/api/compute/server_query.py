@@ -50,6 +50,7 @@ STATUSES = frozenset(
     | {"SUSPENDED", "RESIZE", "VERIFY_RESIZE", "REVERT_RESIZE", "MIGRATING", "PASSWORD", "RESCUE"}
     | {"SHELVED", "SHELVED_OFFLOADED", "SOFT_DELETED", "UNKNOWN"}
 )
+ALL_FILTERS = "os_compute_api:servers:allow_all_filters"
 V_STRICT = (2, 75)
 V_STATUS_STRICT = (2, 38)
 
@@ -68,9 +69,10 @@ def parse(request: Request) -> Query:
         )
     statuses = _statuses(request)
     deleted: bool | None = None if since or before else False
-    if caller.is_admin and query.get("deleted"):
+    sees_deleted = caller.may(ALL_FILTERS)
+    if sees_deleted and query.get("deleted"):
         deleted = _flag(request, "deleted")
-    if statuses == {"DELETED"} and caller.is_admin:
+    if statuses == {"DELETED"} and sees_deleted:
         deleted = True
     most = rendering.limit(request)
     return Query(
@@ -101,10 +103,11 @@ def parse(request: Request) -> Query:
 
 
 def _among(request: Request, *, all_projects: bool) -> dict[str, list[Any]]:
+    sees_all = request.caller.may(ALL_FILTERS)
     found: dict[str, list[Any]] = {}
     for name, column in COLUMNS.items():
         values = request.query_all(name)
-        if not values or (name in ADMIN_ONLY and not request.caller.is_admin):
+        if not values or (name in ADMIN_ONLY and not sees_all):
             continue
         if column == "project_id" and not all_projects:
             continue
@@ -124,7 +127,7 @@ def _statuses(request: Request) -> set[str]:
     unknown = sorted(found - STATUSES)
     if unknown and request.microversion >= V_STATUS_STRICT:
         raise Invalid(f"Invalid filter value: {unknown[0]}", field="status")
-    if "DELETED" in found and not request.caller.is_admin:
+    if "DELETED" in found and not request.caller.may(ALL_FILTERS):
         raise Forbidden("Only administrators may list deleted instances")
     return found
 

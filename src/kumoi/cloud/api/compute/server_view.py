@@ -27,6 +27,9 @@ _encode = msgspec.json.Encoder().encode
 WITH_PROGRESS = frozenset({"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "REBOOT"})
 WITH_FAULT = frozenset({"ERROR", "DELETED"})
 
+HOST_STATUS = "os_compute_api:servers:show:host_status"
+EXTENDED = "os_compute_api:os-extended-server-attributes"
+
 
 @dataclass(frozen=True, slots=True)
 class Around:
@@ -42,7 +45,7 @@ def around(connection: Connection, request: Request, rows: Sequence[Server]) -> 
     ids = [row.id for row in rows]
     found = address.of(connection, ids)
     states: dict[str, str] = {}
-    if request.caller.is_admin and request.microversion >= (2, 16):
+    if request.microversion >= (2, 16) and request.caller.may(HOST_STATUS):
         states = host_store.states(connection)
     return Around(found.addresses, found.groups, states)
 
@@ -135,7 +138,7 @@ def _detail(request: Request, row: Server, around: Around, *, single: bool) -> d
         shown["progress"] = 0
     if now.status in WITH_FAULT and row.fault is not None:
         shown["fault"] = _fault(row, single=single)
-    if request.caller.is_admin:
+    if request.caller.may(EXTENDED):
         _add_for_admin(shown, row, version, around)
     _add_newer(shown, row, version, single=single)
     return shown

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from kumoi.base.errors import Forbidden, Invalid
+from kumoi.base.errors import Invalid
 from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import server as domain
@@ -46,8 +46,7 @@ def index(request: Request) -> Reply:
 
 def show(request: Request) -> Reply:
     project_id = request.path["id"]
-    if not request.caller.sees(project_id):
-        raise Forbidden("Policy doesn't allow os_compute_api:os-simple-tenant-usage:show.")
+    request.caller.check("os_compute_api:os-simple-tenant-usage:show", project_id)
     span = _span(request)
     with request.read() as connection:
         rows = domain.ever(connection, project_id=project_id)

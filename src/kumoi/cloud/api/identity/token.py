@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Forbidden, NotFound, Unauthenticated
+from kumoi.base.errors import NotFound, Unauthenticated
 from kumoi.base.secret import Secret
 from kumoi.cloud.api.identity import catalog, rendering
 from kumoi.cloud.api.identity.token_body import Auth, wanted_scope
@@ -99,9 +99,7 @@ def _subject(request: Request) -> tuple[str, Claims]:
         )
     except Unauthenticated as cause:
         raise NotFound("token", "asked about") from cause
-    caller = request.caller
-    if claims.user_id != caller.user_id and not (caller.is_admin or "service" in caller.roles):
-        raise Forbidden("You are not authorized to perform the requested action.")
+    request.caller.check("identity:validate_token", user_id=claims.user_id)
     return token, claims
 
 

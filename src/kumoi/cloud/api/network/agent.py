@@ -39,7 +39,7 @@ def show(request: Request) -> Reply:
 
 
 def _visible(connection: Connection, request: Request) -> list[Host]:
-    return store.every(connection) if request.caller.is_admin else []
+    return store.every(connection) if request.caller.may("get_agent") else []
 
 
 def _lower(values: list[str]) -> list[str]:

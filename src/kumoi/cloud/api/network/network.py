@@ -95,7 +95,7 @@ def _shown(
 ) -> list[Shown]:
     subnets = subnet_store.ids_by_network(connection, [row.id for row in rows])
     shown = [_render(row, subnets.get(row.id, []), tags.get(row.id, ())) for row in rows]
-    if request.caller.is_admin:
+    if request.caller.may("get_network:provider"):
         for row, one in zip(rows, shown, strict=True):
             one["provider:network_type"] = row.network_type
             one["provider:physical_network"] = row.physical_network

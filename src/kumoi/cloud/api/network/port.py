@@ -127,7 +127,7 @@ def _shown(
     tags: Mapping[str, Sequence[str]],
 ) -> list[Shown]:
     shown = [_render(row, tags.get(row.id, ())) for row in rows]
-    if request.caller.is_admin:
+    if request.caller.may("get_port:binding"):
         return [one | _binding(row) for row, one in zip(rows, shown, strict=True)]
     return shown
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import msgspec
 
-from kumoi.base.errors import Forbidden
 from kumoi.cloud.api.network import body
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import quota as domain
@@ -84,6 +83,5 @@ def delete(request: Request) -> Reply:
 def _project(request: Request) -> str:
     """Raises Forbidden for another project's."""
     key = request.path["id"]
-    if not request.caller.sees(key):
-        raise Forbidden("rule:get_quota is disallowed by policy")
+    request.caller.check("get_quota", key)
     return key

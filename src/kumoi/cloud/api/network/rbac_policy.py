@@ -54,7 +54,7 @@ def _all(connection: Connection, request: Request) -> list[Shown]:
     return [
         _render(row, action)
         for row in store.every(connection)
-        if request.caller.sees(row.project_id)
+        if request.caller.may("get_rbac_policy", row.project_id)
         for action, holds in ((SHARED, row.shared), (EXTERNAL, row.external))
         if holds
     ]

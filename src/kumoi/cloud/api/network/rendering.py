@@ -80,7 +80,7 @@ def page(request: Request, words: str, shown: Sequence[Shown], asked: Query) -> 
     return Reply(200, body)
 
 
-def owner(request: Request, values: dict[str, Any]) -> str:
+def owner(request: Request, values: dict[str, Any], rule: str) -> str:
     """Whose a new thing is: the caller's, unless an administrator says otherwise.
 
     Takes `project_id` and `tenant_id` out of the values. Raises Invalid, Forbidden.
@@ -99,7 +99,7 @@ def owner(request: Request, values: dict[str, Any]) -> str:
         )
     if len(wanted) > PROJECT_ID_MAX:
         raise Invalid(f"'{wanted[:PROJECT_ID_MAX]}…' is no project", field="project_id")
-    if wanted != mine and not request.caller.is_admin:
+    if not request.caller.may(rule, wanted):
         raise Forbidden(
             "Specifying 'project_id' or 'tenant_id' other than the authenticated "
             "project in request requires admin privileges"

@@ -47,6 +47,11 @@ class Resource(Generic[Row]):
     shown: Callable[[Connection, Request, Sequence[Row], Mapping[str, Sequence[str]]], list[Shown]]
     prepare: Callable[[Request], None] | None = None
 
+    @property
+    def rule(self) -> str:
+        """The noun as its rules name it: "create_<rule>"."""
+        return self.word
+
     def create(self, request: Request) -> Reply:
         """One, or several in one transaction: all or none."""
         wanted, is_bulk = body.several(request, self.word, self.words, self.new)
@@ -93,7 +98,7 @@ class Resource(Generic[Row]):
 
     def _made(self, connection: Connection, request: Request, values: dict[str, Any]) -> Row:
         tags = values.pop("tags", None)
-        values["project_id"] = rendering.owner(request, values)
+        values["project_id"] = rendering.owner(request, values, f"create_{self.rule}")
         row = self.make(connection, request, values)
         if tags:
             tag_store.replace(connection, row.id, tags)

@@ -123,8 +123,8 @@ def _interface(one: Interface) -> Shown:
 def _make(connection: Connection, request: Request, values: dict[str, Any]) -> Router:
     values.pop("availability_zone_hints", None)
     for name in ("distributed", "ha"):
-        if values.pop(name, None) is not None and not request.caller.is_admin:
-            raise shapes.invalid(name, "only an administrator may say where a router is")
+        if values.pop(name, None) is not None:
+            request.caller.check(f"create_router:{name}")
     _checked(values)
     now = request.services.clock.now()
     return domain.create(connection, request.caller, NewRouter(**values), now)

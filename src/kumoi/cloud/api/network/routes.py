@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kumoi.cloud.api import errors, policy
+from kumoi.cloud.api import errors
 from kumoi.cloud.api.network import (
     agent,
     availability_zone,
@@ -28,37 +28,32 @@ from kumoi.cloud.api.network.tag import TagHandlers
 from kumoi.cloud.api.token import SCHEMES
 from kumoi.engine.http.routing import OPEN, Route
 from kumoi.engine.http.service import Service
-
-POLICIES: dict[str, policy.Rule] = {
-    "network:read": policy.reader,
-    "network:write": policy.member,
-    "network:operate": policy.admin,
-}
-READ, WRITE, OPERATE = POLICIES
+from kumoi.policy.table import TABLE
 
 
 def nouns(path: str, resource: Resource[Any]) -> tuple[Route, ...]:
     """The routes that every noun has."""
     return (
-        Route("POST", path, resource.create, WRITE),
-        Route("GET", path, resource.index, READ),
-        Route("GET", f"{path}/{{id}}", resource.show, READ),
-        Route("PUT", f"{path}/{{id}}", resource.update, WRITE),
-        Route("DELETE", f"{path}/{{id}}", resource.delete, WRITE),
+        Route("POST", path, resource.create, f"create_{resource.rule}"),
+        Route("GET", path, resource.index, f"get_{resource.rule}"),
+        Route("GET", f"{path}/{{id}}", resource.show, f"get_{resource.rule}"),
+        Route("PUT", f"{path}/{{id}}", resource.update, f"update_{resource.rule}"),
+        Route("DELETE", f"{path}/{{id}}", resource.delete, f"delete_{resource.rule}"),
     )
 
 
 def tags(words: str) -> tuple[Route, ...]:
     """The routes of a noun's tags."""
     handlers, path = TagHandlers(words), f"/v2.0/{words}/{{id}}/tags"
+    read, write, delete = (f"{verb}_{handlers.rule}_tags" for verb in ("get", "update", "delete"))
     return (
-        Route("GET", path, handlers.index, READ),
-        Route("PUT", path, handlers.replace, WRITE),
-        Route("POST", path, handlers.add_many, WRITE),
-        Route("DELETE", path, handlers.clear, WRITE),
-        Route("GET", f"{path}/{{tag}}", handlers.show, READ),
-        Route("PUT", f"{path}/{{tag}}", handlers.add, WRITE),
-        Route("DELETE", f"{path}/{{tag}}", handlers.remove, WRITE),
+        Route("GET", path, handlers.index, read),
+        Route("PUT", path, handlers.replace, write),
+        Route("POST", path, handlers.add_many, write),
+        Route("DELETE", path, handlers.clear, delete),
+        Route("GET", f"{path}/{{tag}}", handlers.show, read),
+        Route("PUT", f"{path}/{{tag}}", handlers.add, write),
+        Route("DELETE", f"{path}/{{tag}}", handlers.remove, delete),
     )
 
 
@@ -72,16 +67,36 @@ ROUTES = (
     *nouns("/v2.0/subnetpools", subnet_pool.RESOURCE),
     *nouns("/v2.0/ports", port.RESOURCE),
     *nouns("/v2.0/routers", router.RESOURCE),
-    Route("PUT", "/v2.0/routers/{id}/add_router_interface", router.add_interface, WRITE),
-    Route("PUT", "/v2.0/routers/{id}/remove_router_interface", router.remove_interface, WRITE),
-    Route("PUT", "/v2.0/routers/{id}/add_extraroutes", router.add_extra_routes, WRITE),
-    Route("PUT", "/v2.0/routers/{id}/remove_extraroutes", router.remove_extra_routes, WRITE),
+    Route(
+        "PUT",
+        "/v2.0/routers/{id}/add_router_interface",
+        router.add_interface,
+        "add_router_interface",
+    ),
+    Route(
+        "PUT",
+        "/v2.0/routers/{id}/remove_router_interface",
+        router.remove_interface,
+        "remove_router_interface",
+    ),
+    Route("PUT", "/v2.0/routers/{id}/add_extraroutes", router.add_extra_routes, "add_extraroutes"),
+    Route(
+        "PUT",
+        "/v2.0/routers/{id}/remove_extraroutes",
+        router.remove_extra_routes,
+        "remove_extraroutes",
+    ),
     *nouns("/v2.0/floatingips", floating_ip.RESOURCE),
     *nouns("/v2.0/security-groups", security_group.RESOURCE),
-    Route("POST", RULES, security_group_rule.RESOURCE.create, WRITE),
-    Route("GET", RULES, security_group_rule.RESOURCE.index, READ),
-    Route("GET", f"{RULES}/{{id}}", security_group_rule.RESOURCE.show, READ),
-    Route("DELETE", f"{RULES}/{{id}}", security_group_rule.RESOURCE.delete, WRITE),
+    Route("POST", RULES, security_group_rule.RESOURCE.create, "create_security_group_rule"),
+    Route("GET", RULES, security_group_rule.RESOURCE.index, "get_security_group_rule"),
+    Route("GET", f"{RULES}/{{id}}", security_group_rule.RESOURCE.show, "get_security_group_rule"),
+    Route(
+        "DELETE",
+        f"{RULES}/{{id}}",
+        security_group_rule.RESOURCE.delete,
+        "delete_security_group_rule",
+    ),
     *tags("networks"),
     *tags("subnets"),
     *tags("subnetpools"),
@@ -89,29 +104,39 @@ ROUTES = (
     *tags("routers"),
     *tags("floatingips"),
     *tags("security-groups"),
-    Route("GET", "/v2.0/quotas", quota.index, OPERATE),
-    Route("GET", "/v2.0/quotas/{id}", quota.show, READ),
-    Route("GET", "/v2.0/quotas/{id}/default", quota.show_default, READ),
-    Route("GET", "/v2.0/quotas/{id}/details", quota.show_details, READ),
-    Route("PUT", "/v2.0/quotas/{id}", quota.update, OPERATE),
-    Route("DELETE", "/v2.0/quotas/{id}", quota.delete, OPERATE),
-    Route("GET", "/v2.0/extensions", extension.index, READ),
-    Route("GET", "/v2.0/extensions/{id}", extension.show, READ),
-    Route("GET", "/v2.0/agents", agent.index, READ),
-    Route("GET", "/v2.0/agents/{id}", agent.show, READ),
-    Route("GET", "/v2.0/availability_zones", availability_zone.index, READ),
-    Route("GET", "/v2.0/network-ip-availabilities", network_ip_availability.index, OPERATE),
-    Route("GET", "/v2.0/network-ip-availabilities/{id}", network_ip_availability.show, OPERATE),
-    Route("GET", "/v2.0/rbac-policies", rbac_policy.index, READ),
-    Route("GET", "/v2.0/rbac-policies/{id}", rbac_policy.show, READ),
-    Route("GET", "/v2.0/service-providers", service_provider.index, READ),
+    Route("GET", "/v2.0/quotas", quota.index, "get_quotas"),
+    Route("GET", "/v2.0/quotas/{id}", quota.show, "get_quota"),
+    Route("GET", "/v2.0/quotas/{id}/default", quota.show_default, "get_quota"),
+    Route("GET", "/v2.0/quotas/{id}/details", quota.show_details, "get_quota"),
+    Route("PUT", "/v2.0/quotas/{id}", quota.update, "update_quota"),
+    Route("DELETE", "/v2.0/quotas/{id}", quota.delete, "delete_quota"),
+    Route("GET", "/v2.0/extensions", extension.index, "get_extension"),
+    Route("GET", "/v2.0/extensions/{id}", extension.show, "get_extension"),
+    Route("GET", "/v2.0/agents", agent.index, "get_agent"),
+    Route("GET", "/v2.0/agents/{id}", agent.show, "get_agent"),
+    Route("GET", "/v2.0/availability_zones", availability_zone.index, "get_availability_zone"),
+    Route(
+        "GET",
+        "/v2.0/network-ip-availabilities",
+        network_ip_availability.index,
+        "get_network_ip_availability",
+    ),
+    Route(
+        "GET",
+        "/v2.0/network-ip-availabilities/{id}",
+        network_ip_availability.show,
+        "get_network_ip_availability",
+    ),
+    Route("GET", "/v2.0/rbac-policies", rbac_policy.index, "get_rbac_policy"),
+    Route("GET", "/v2.0/rbac-policies/{id}", rbac_policy.show, "get_rbac_policy"),
+    Route("GET", "/v2.0/service-providers", service_provider.index, "get_service_provider"),
 )
 
 SERVICE = Service(
     type="network",
     prefix="network",
     routes=ROUTES,
-    policies=POLICIES,
+    policies=TABLE,
     schemes=SCHEMES,
     envelope=errors.network,
     statuses=errors.NETWORK_STATUSES,

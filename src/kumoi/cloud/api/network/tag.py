@@ -25,6 +25,11 @@ class TagHandlers:
 
     kind: str
 
+    @property
+    def rule(self) -> str:
+        """The word that the rules have."""
+        return self.kind.replace("-", "_")
+
     def index(self, request: Request) -> Reply:
         with request.read() as connection:
             words = domain.of(connection, request.caller, self.kind, request.path["id"])

@@ -15,6 +15,8 @@ from kumoi.cloud.store.compute import flavor as store
 from kumoi.cloud.store.compute.flavor import Flavor
 from kumoi.cloud.store.listing import Listing
 
+PRIVATE = "os_compute_api:os-flavor-access"  # Who sees what is not public.
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewFlavor:
@@ -63,7 +65,7 @@ def get(connection: Connection, caller: Caller, key: str) -> Flavor:
     row = store.get(connection, key)
     if row is None:
         raise NotFound("flavor", key)
-    if row.is_public or caller.is_admin:
+    if row.is_public or caller.may(PRIVATE):
         return row
     if caller.project_id not in store.projects(connection, key):
         raise NotFound("flavor", key)
@@ -79,12 +81,13 @@ def page(
     min_ram_mib: int,
     min_disk_gib: int,
 ) -> list[Flavor]:
-    """`is_public` is for administrators; None shows them all."""
+    """`is_public` is for who sees those that are not; None shows them all."""
+    sees_all = caller.may(PRIVATE)
     return store.page(
         connection,
         wanted,
-        is_public=is_public if caller.is_admin else None,
-        project_id=None if caller.is_admin else (caller.project_id or ""),
+        is_public=is_public if sees_all else None,
+        project_id=None if sees_all else (caller.project_id or ""),
         min_ram_mib=min_ram_mib,
         min_disk_gib=min_disk_gib,
     )

@@ -192,7 +192,7 @@ def _check_network(connection: Connection, caller: Caller, nic: Nic) -> None:
         found = network_domain.get(connection, caller, nic.network_id)
     except NotFound as cause:
         raise Invalid(f"Network {nic.network_id} could not be found.", field="networks") from cause
-    if found.external and not caller.is_admin:
+    if found.external and not caller.may("network:attach_external_network"):
         raise Forbidden(
             "It is not allowed to create an interface on external network " + nic.network_id
         )
@@ -208,7 +208,9 @@ def _check_port(connection: Connection, caller: Caller, key: str) -> None:
         found = port_domain.get(connection, caller, key)
     except NotFound as cause:
         raise Invalid(f"Port {key} could not be found.", field="networks") from cause
-    if not caller.sees(found.project_id):  # Seen only since it is on the caller's network.
+    if not caller.may(
+        "update_port", found.project_id
+    ):  # Seen only since it is on the caller's network.
         raise Invalid(f"Port {key} could not be found.", field="networks")
     if found.device_id:
         raise Conflict(f"Port {key} is still in use.")

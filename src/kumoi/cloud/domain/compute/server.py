@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
+from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.compute import address, pattern, quota, status
 from kumoi.cloud.store.compute import server as store
@@ -17,6 +17,7 @@ from kumoi.cloud.store.compute.server import Server, Where
 from kumoi.cloud.store.listing import Sort
 
 Predicate = Callable[[Server], bool]
+UNLOCK_OVERRIDE = "os_compute_api:os-lock-server:unlock:unlock_override"
 ALIVE = ("active", "paused", "stopped")
 
 
@@ -54,24 +55,22 @@ def get(connection: Connection, caller: Caller, key: str) -> Server:
     row = store.get(connection, key)
     if row is None or row.deleted:
         raise NotFound("instance", key)
-    caller.require("instance", key, row.project_id)
+    caller.require("os_compute_api:servers:show", "instance", key, row.project_id)
     return row
 
 
 def unlocked(connection: Connection, caller: Caller, key: str) -> Server:
     """One that the caller may change. Raises NotFound, Conflict while it is locked."""
     row = get(connection, caller, key)
-    if row.locked_by and not caller.is_admin:
+    if row.locked_by and not caller.may(UNLOCK_OVERRIDE):
         raise Conflict(f"Instance {key} is locked")
     return row
 
 
 def page(connection: Connection, caller: Caller, query: Query) -> list[Server]:
     """Raises Forbidden for other projects' servers, Invalid for a bad expression, key or marker."""
-    if query.all_projects and not caller.is_admin:
-        raise Forbidden(
-            "Policy doesn't allow os_compute_api:servers:index:get_all_tenants to be performed."
-        )
+    if query.all_projects:
+        caller.check("os_compute_api:servers:index:get_all_tenants")
     among = dict(query.among)
     if not query.all_projects:
         among["project_id"] = [caller.project_id or ""]

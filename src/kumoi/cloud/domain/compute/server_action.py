@@ -37,6 +37,7 @@ __all__ = [
     "unpause",
 ]
 
+UNLOCK_OVERRIDE = "os_compute_api:os-lock-server:unlock:unlock_override"
 REBOOT_TASKS = (None, "reboot_started", "reboot_started_hard", "pausing", "unpausing")
 HARD_STATES = ("active", "stopped", "paused", "error")
 
@@ -118,14 +119,15 @@ def lock(
 ) -> None:
     """Locked by an administrator, only an administrator unlocks it."""
     row = get(connection, caller, key)
-    locked_by = "admin" if caller.is_admin and caller.project_id != row.project_id else "owner"
+    overrides = caller.may(UNLOCK_OVERRIDE) and caller.project_id != row.project_id
+    locked_by = "admin" if overrides else "owner"
     store.update(connection, row, now=now, locked_by=locked_by, locked_reason=reason)
     action.record(connection, caller, row, "lock", now)
 
 
 def unlock(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
     row = get(connection, caller, key)
-    if row.locked_by == "admin" and not caller.is_admin:
+    if row.locked_by == "admin" and not caller.may(UNLOCK_OVERRIDE):
         raise Conflict(f"Instance {key} is locked")
     store.update(connection, row, now=now, locked_by="", locked_reason=None)
     action.record(connection, caller, row, "unlock", now)

@@ -35,7 +35,9 @@ def force(connection: Connection, caller: Caller, server: Server, now: datetime)
     """Without waiting for a host that is down; should it come back, it is told to remove it."""
     begin(connection, caller, server, now)
     row = None if server.host_id is None else host_store.get(connection, server.host_id)
-    if caller.is_admin and server.host_id is not None and (row is None or row.state != UP):
+    if server.host_id is None or (row is not None and row.state == UP):
+        return
+    if caller.may("os_compute_api:os-deferred-delete:force:host_down"):
         finish(connection, server, now)
         store.touch(connection, server.host_id, server.id)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Forbidden, NotFound
+from kumoi.base.errors import NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.compute import quota
@@ -56,7 +56,7 @@ def get(connection: Connection, caller: Caller, key: str) -> ServerGroup:
     row = store.get(connection, key)
     if row is None:
         raise NotFound("instance group", key)
-    caller.require("instance group", key, row.project_id)
+    caller.require("os_compute_api:os-server-groups:show", "instance group", key, row.project_id)
     return row
 
 
@@ -64,8 +64,8 @@ def page(
     connection: Connection, caller: Caller, *, all_projects: bool, limit: int | None, offset: int
 ) -> list[ServerGroup]:
     """Raises Forbidden for others' groups."""
-    if all_projects and not caller.is_admin:
-        raise Forbidden("Policy doesn't allow os_compute_api:os-server-groups:index:all_projects")
+    if all_projects:
+        caller.check("os_compute_api:os-server-groups:index:all_projects")
     project_id = None if all_projects else (caller.project_id or "")
     return store.page(connection, project_id=project_id, limit=limit, offset=offset)
 

@@ -40,7 +40,7 @@ def get(connection: Connection, key: str) -> Domain:
 
 def seen(connection: Connection, caller: Caller, own: Collection[str], key: str) -> Domain:
     """One of `own`; for an administrator, any. Raises NotFound."""
-    if not caller.is_admin and key not in own:
+    if not caller.may("identity:get_domain") and key not in own:
         raise NotFound("domain", key)
     return get(connection, key)
 

@@ -68,7 +68,7 @@ def get(connection: Connection, key: str) -> Project:
 def seen(connection: Connection, caller: Caller, key: str) -> Project:
     """One that the caller may look at: an administrator any, others those they have a role on."""
     row = store.get(connection, key)
-    if row is not None and not caller.is_admin and key != caller.project_id:
+    if row is not None and not caller.may("identity:get_project", key):
         own = assignment.targets_of(connection, caller.user_id, Target.PROJECT)
         row = row if key in own else None
     if row is None:

@@ -65,7 +65,7 @@ def get(connection: Connection, key: str) -> User:
 
 def seen(connection: Connection, caller: Caller, key: str) -> User:
     """Oneself; for an administrator, anybody. Raises NotFound."""
-    if not caller.is_admin and key != caller.user_id:
+    if not caller.may("identity:get_user", user_id=key):
         raise NotFound("user", key)
     return get(connection, key)
 

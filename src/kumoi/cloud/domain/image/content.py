@@ -71,7 +71,7 @@ def accept(
                 current = require_expected(connection, caller, key)
                 if current.disk_format != row.disk_format:
                     raise Conflict(f"Image {key} was changed during the upload")
-                if not caller.is_admin:
+                if not caller.may(image.OVER_LIMIT):
                     _require_room(connection, cloud, current, content.size)
                 store.update(connection, key, _values(content, found, now))
                 image.tell_hosts(connection, current)
@@ -86,7 +86,7 @@ def readable(connection: Connection, caller: Caller, key: str) -> Image:
     Raises NotFound, Forbidden while it is deactivated.
     """
     row = image.get(connection, caller, key)
-    if row.status == "deactivated" and not caller.is_admin:
+    if row.status == "deactivated" and not caller.may("download_image:deactivated"):
         raise Forbidden(
             "The requested image has been deactivated. Image data download is forbidden."
         )

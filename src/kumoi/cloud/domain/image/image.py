@@ -25,7 +25,7 @@ from kumoi.engine import feed
 PROPERTIES_MAX = 128
 TAGS_MAX = 128
 IMAGES_MAX = 500  # Of one project.
-PUBLICIZE = "You are not authorized to complete publicize_image action."
+OVER_LIMIT = "add_image:over_limit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +51,10 @@ def create(connection: Connection, caller: Caller, wanted: NewImage, now: dateti
     Invalid for formats that do not go together.
     """
     owner = wanted.owner or caller.project_id
-    if owner != caller.project_id and not caller.is_admin:
+    if not caller.may("add_image", owner):
         raise Forbidden(f"You are not permitted to create images owned by '{owner}'.")
     if wanted.visibility == "public":
-        _require_admin(caller, PUBLICIZE)
+        caller.check("publicize_image")
     if wanted.id is not None and store.get(connection, wanted.id) is not None:
         raise Conflict(f"Image ID {wanted.id} already exists!")
     container_format, disk_format = require_mix(wanted.container_format, wanted.disk_format)
@@ -82,7 +82,7 @@ def create(connection: Connection, caller: Caller, wanted: NewImage, now: dateti
         tags=tuple(sorted(set(wanted.tags))),
     )
     _require_quota(row)
-    if not caller.is_admin and store.held(connection, owner)[0] >= IMAGES_MAX:
+    if not caller.may(OVER_LIMIT) and store.held(connection, owner)[0] >= IMAGES_MAX:
         raise TooLarge("The limit has been exceeded on the number of images of a project.")
     store.insert(connection, row)
     return row
@@ -94,22 +94,22 @@ def get(connection: Connection, caller: Caller, key: str) -> Image:
     if row is None:
         raise NotFound("image", key)
     open_to_all = row.visibility in ("public", "community")
-    if not caller.sees(row.owner, shared=open_to_all or _is_shared_with(connection, row, caller)):
-        raise NotFound("image", key)
+    shared = open_to_all or _is_shared_with(connection, row, caller)
+    caller.require("get_image", "image", key, row.owner, shared=shared)
     return row
 
 
 def owned(connection: Connection, caller: Caller, key: str) -> Image:
     """One that the caller may change. Raises NotFound, Forbidden for another's that it sees."""
     row = get(connection, caller, key)
-    if not caller.sees(row.owner):
+    if not caller.may("modify_image", row.owner):
         raise Forbidden("You are not permitted to modify this image.")
     return row
 
 
 def page(connection: Connection, caller: Caller, wanted: Wanted, listing: Listing) -> list[Image]:
     conditions = image_filter.conditions(
-        wanted, project_id=caller.project_id, is_admin=caller.is_admin
+        wanted, project_id=caller.project_id, sees_all=caller.may("get_images")
     )
     return store.page(connection, listing, conditions)
 
@@ -118,10 +118,10 @@ def update(
     connection: Connection, caller: Caller, row: Image, changed: Image, now: datetime
 ) -> Image:
     """From `row` to `changed`, as patch.py made it. Raises Forbidden, Conflict, Invalid, TooLarge."""
-    if changed.owner != row.owner:
-        _require_admin(caller, "You are not authorized to change the owner of an image.")
+    if changed.owner != row.owner and not caller.may("add_image", changed.owner):
+        raise Forbidden("You are not authorized to change the owner of an image.")
     if changed.visibility == "public" != row.visibility:
-        _require_admin(caller, PUBLICIZE)
+        caller.check("publicize_image")
     for name in ("container_format", "disk_format"):
         if getattr(changed, name) != getattr(row, name) and row.status != "queued":
             raise Forbidden(f"Attribute {name} can be only replaced for a queued image.")
@@ -191,11 +191,6 @@ def _is_shared_with(connection: Connection, row: Image, caller: Caller) -> bool:
     if row.visibility != "shared" or caller.project_id is None:
         return False
     return members.get(connection, row.id, caller.project_id) is not None
-
-
-def _require_admin(caller: Caller, words: str) -> None:
-    if not caller.is_admin:
-        raise Forbidden(words)
 
 
 def _require_quota(row: Image) -> None:

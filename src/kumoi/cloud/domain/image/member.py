@@ -35,7 +35,7 @@ def every(connection: Connection, caller: Caller, image_id: str) -> list[Member]
     if row.visibility != "shared":
         raise Forbidden("Only shared images have members.")
     found = store.of_image(connection, image_id)
-    if caller.sees(row.owner):
+    if caller.may("get_members", row.owner):
         return found
     return [one for one in found if one.member_id == caller.project_id]
 
@@ -44,7 +44,9 @@ def get(connection: Connection, caller: Caller, image_id: str, member_id: str) -
     """Raises NotFound, also for one that the caller is not to see."""
     row = image.get(connection, caller, image_id)
     found = store.get(connection, image_id, member_id)
-    if found is None or not (caller.sees(row.owner) or member_id == caller.project_id):
+    if found is None or not (
+        caller.may("get_member", row.owner) or caller.may("get_member", member_id)
+    ):
         raise NotFound("image member", member_id)
     return found
 
@@ -60,7 +62,7 @@ def set_status(
 ) -> Member:
     """By the member itself. Raises NotFound, Forbidden."""
     get(connection, caller, image_id, member_id)
-    if member_id != caller.project_id and not caller.is_admin:
+    if not caller.may("modify_member", member_id):
         raise Forbidden("Only the member itself may change its status.")
     store.set_status(connection, image_id, member_id, status=status, now=now)
     return get(connection, caller, image_id, member_id)

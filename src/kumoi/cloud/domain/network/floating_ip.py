@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
+from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import fixed_ip, owner, quota
@@ -47,10 +47,9 @@ def create(
     """Raises NotFound, Forbidden, OverQuota, Conflict when no address is left or the port has one,
     Invalid for a network that is not external.
     """
-    if not caller.sees(wanted.project_id):
-        raise Forbidden("rule:create_floatingip is disallowed by policy")
-    if wanted.floating_ip_address is not None and not caller.is_admin:
-        raise Forbidden("rule:create_floatingip:floating_ip_address is disallowed by policy")
+    caller.check("create_floatingip", wanted.project_id)
+    if wanted.floating_ip_address is not None:
+        caller.check("create_floatingip:floating_ip_address")
     network = network_domain.get(connection, caller, wanted.floating_network_id)
     if not network.external:
         raise bad_request(f"Network {network.id} is not a valid external network")
@@ -83,7 +82,7 @@ def create(
 def get(connection: Connection, caller: Caller, key: str) -> FloatingIp:
     """Raises NotFound when there is none that the caller may see."""
     row = store.get(connection, key)
-    if row is None or not caller.sees(row.project_id):
+    if row is None or not caller.may("get_floatingip", row.project_id):
         raise NotFound(
             "floating IP",
             key,
@@ -94,7 +93,7 @@ def get(connection: Connection, caller: Caller, key: str) -> FloatingIp:
 
 
 def page(connection: Connection, caller: Caller, query: Query) -> list[FloatingIp]:
-    return store.page(connection, query, project_id=None if caller.is_admin else caller.project_id)
+    return store.page(connection, query, project_id=caller.reach("get_floatingip"))
 
 
 def update(
@@ -168,7 +167,7 @@ def _associate(
     """Lead to a port, and there to that address."""
     port_id, fixed_address = target
     port = port_domain.get(connection, caller, port_id)
-    if not caller.sees(port.project_id):
+    if not caller.may("update_port", port.project_id):
         raise port_domain.not_found(port_id)
     subnet_id, address = _inner_address(port, fixed_address)
     for other in store.of_ports(connection, [port_id]):

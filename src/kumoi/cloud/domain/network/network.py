@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Forbidden, NotFound
+from kumoi.base.errors import Conflict, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import quota, security_group
@@ -55,9 +55,10 @@ class NewNetwork:
 
 def create(connection: Connection, caller: Caller, wanted: NewNetwork, now: datetime) -> Network:
     """Raises Forbidden for what only an administrator may set, Invalid for what no host carries."""
-    _require_own(caller, wanted.project_id)
+    caller.check("create_network", wanted.project_id)
     asked = [name for name in ADMIN_ONLY if getattr(wanted, name) not in (False, None)]
-    _require_admin(caller, "create_network", asked)
+    for name in asked:
+        caller.check(f"create_network:{ADMIN_ONLY[name]}")
     provider = Provider(
         network_type=wanted.network_type,
         physical_network=wanted.physical_network,
@@ -94,20 +95,23 @@ def get(connection: Connection, caller: Caller, key: str) -> Network:
     row = store.get(connection, key)
     if row is None:
         raise NotFound("network", key)
-    caller.require("network", key, row.project_id, shared=row.shared or row.external)
+    shared = row.shared or row.external
+    caller.require("get_network", "network", key, row.project_id, shared=shared)
     return row
 
 
 def page(connection: Connection, caller: Caller, query: Query) -> list[Network]:
-    return store.page(connection, query, project_id=None if caller.is_admin else caller.project_id)
+    return store.page(connection, query, project_id=caller.reach("get_network"))
 
 
 def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> Network:
     """Raises NotFound, and Forbidden for what only an owner or an administrator may change."""
-    _owned(connection, caller, key)
-    _require_admin(caller, "update_network", [name for name in ADMIN_ONLY if name in values])
+    _owned(connection, caller, key, "update_network")
+    for name, word in ADMIN_ONLY.items():
+        if name in values:
+            caller.check(f"update_network:{word}")
     store.update(connection, key, now=now, **values)
     return get(connection, caller, key)
 
@@ -117,7 +121,7 @@ def delete(connection: Connection, caller: Caller, key: str) -> None:
 
     Raises NotFound, Forbidden, and Conflict while anything else is on it.
     """
-    _owned(connection, caller, key)
+    _owned(connection, caller, key, "delete_network")
     for floating in floating_ip_store.find(connection, floating_network_id=key, port_id=None):
         floating_ip_store.delete(connection, floating.id)
         port_store.delete(connection, floating.own_port_id)
@@ -134,19 +138,7 @@ def delete(connection: Connection, caller: Caller, key: str) -> None:
     store.delete(connection, key)
 
 
-def _owned(connection: Connection, caller: Caller, key: str) -> Network:
+def _owned(connection: Connection, caller: Caller, key: str, rule: str) -> Network:
     row = get(connection, caller, key)
-    if not caller.sees(row.project_id):
-        raise Forbidden("Policy doesn't allow changing a network of another project.")
+    caller.check(rule, row.project_id)
     return row
-
-
-def _require_admin(caller: Caller, action: str, asked: Sequence[str]) -> None:
-    if asked and not caller.is_admin:
-        rules = " and ".join(f"rule:{action}:{ADMIN_ONLY[name]}" for name in asked)
-        raise Forbidden(f"({rules}) is disallowed by policy")
-
-
-def _require_own(caller: Caller, project_id: str) -> None:
-    if not caller.sees(project_id):
-        raise Forbidden("Policy doesn't allow a network for another project.")

@@ -65,7 +65,7 @@ def create(connection: Connection, caller: Caller, wanted: NewPort, now: datetim
     and Conflict when an address is taken or none is left.
     """
     network = network_domain.get(connection, caller, wanted.network_id)
-    port_permission.require_may_create(caller, network, wanted)
+    port_permission.check_create(caller, network, wanted.project_id, _said(wanted))
     security_group.require_all(connection, caller, wanted.security_group_ids or ())
     return make(connection, wanted, now)
 
@@ -81,7 +81,7 @@ def create_bound(
 ) -> Port:
     """`create` and `bind` in one, for a port that goes with its server. Raises as they do."""
     network = network_domain.get(connection, caller, wanted.network_id)
-    port_permission.require_may_create(caller, network, wanted)
+    port_permission.check_create(caller, network, wanted.project_id, _said(wanted))
     security_group.require_all(connection, caller, wanted.security_group_ids or ())
     mates = store.of_servers(connection, [device_id])
     bound = replace(
@@ -93,6 +93,13 @@ def create_bound(
         delete_with_device=True,
     )
     return make(connection, bound, now)
+
+
+def _said(wanted: NewPort) -> dict[str, Any]:
+    """What has rules of its own, as a change would say it."""
+    names = ("mac_address", "port_security_enabled", "allowed_address_pairs", "fixed_ips")
+    said = {name: getattr(wanted, name) for name in (*names, "device_owner")}
+    return said | ({"host": wanted.host} if wanted.host else {})
 
 
 def make(connection: Connection, wanted: NewPort, now: datetime) -> Port:
@@ -172,15 +179,15 @@ def get(connection: Connection, caller: Caller, key: str) -> Port:
     row = store.get(connection, key)
     if row is None:
         raise not_found(key)
-    if not caller.sees(row.project_id):
+    if not caller.may("get_port", row.project_id):
         network = network_store.get(connection, row.network_id)
-        if network is None or not caller.sees(network.project_id):
+        if network is None or not caller.may("get_network", network.project_id):
             raise not_found(key)
     return row
 
 
 def page(connection: Connection, caller: Caller, query: Query) -> list[Port]:
-    return store.page(connection, query, project_id=None if caller.is_admin else caller.project_id)
+    return store.page(connection, query, project_id=caller.reach("get_port"))
 
 
 def update(
@@ -189,7 +196,7 @@ def update(
     """`values` has columns, and `fixed_ips` as WantedIps. Raises as `create` does."""
     row = get(connection, caller, key)
     network = network_domain.get(connection, caller, row.network_id)
-    port_permission.require_may_change(caller, network, row, values)
+    port_permission.check_update(caller, network, row, values)
     if "security_group_ids" in values:
         security_group.require_all(connection, caller, values["security_group_ids"])
     return change(connection, row, values, now)

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
+from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import network as network_domain
@@ -50,8 +50,7 @@ class NewRouter:
 
 def create(connection: Connection, caller: Caller, wanted: NewRouter, now: datetime) -> Router:
     """Raises NotFound, Forbidden, OverQuota, Invalid for a gateway that leads nowhere."""
-    if not caller.sees(wanted.project_id):
-        raise Forbidden("rule:create_router is disallowed by policy")
+    caller.check("create_router", wanted.project_id)
     quota.require(connection, wanted.project_id, "router")
     row = Router(
         id=new_id(),
@@ -76,12 +75,12 @@ def get(connection: Connection, caller: Caller, key: str) -> Router:
     row = store.get(connection, key)
     if row is None:
         raise NotFound("router", key)
-    caller.require("router", key, row.project_id)
+    caller.require("get_router", "router", key, row.project_id)
     return row
 
 
 def page(connection: Connection, caller: Caller, query: Query) -> list[Router]:
-    return store.page(connection, query, project_id=None if caller.is_admin else caller.project_id)
+    return store.page(connection, query, project_id=caller.reach("get_router"))
 
 
 def update(
@@ -201,10 +200,8 @@ def set_gateway(
         ("enable_snat", wanted.enable_snat),
         ("external_fixed_ips", wanted.fixed_ips),
     ):
-        if value is not None and not caller.is_admin:
-            raise Forbidden(
-                f"rule:update_router:external_gateway_info:{name} is disallowed by policy"
-            )
+        if value is not None:
+            caller.check(f"update_router:external_gateway_info:{name}")
     current = gateway_port(connection, row.id)
     if current is not None and current.network_id == network.id:
         if wanted.fixed_ips is not None:

@@ -94,7 +94,7 @@ def _add_subnet(
     connection: Connection, caller: Caller, row: Router, subnet_id: str, now: datetime
 ) -> Interface:
     subnet = subnet_domain.get(connection, caller, subnet_id)
-    if not caller.sees(subnet.project_id):
+    if not caller.may("update_subnet", subnet.project_id):
         raise Forbidden("the gateway address of another project's subnet cannot be taken")
     if subnet.gateway_ip is None:
         raise bad_request("Subnet for router interface must have a gateway IP")
@@ -123,7 +123,7 @@ def _add_port(
     connection: Connection, caller: Caller, row: Router, port_id: str, now: datetime
 ) -> Interface:
     port = port_domain.get(connection, caller, port_id)
-    if not caller.sees(port.project_id):
+    if not caller.may("update_port", port.project_id):
         raise port_domain.not_found(port_id)
     if port.device_id:
         raise Conflict(

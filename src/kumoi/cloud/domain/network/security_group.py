@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Forbidden, NotFound
+from kumoi.base.errors import Conflict, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import quota
@@ -37,8 +37,7 @@ def create(
     connection: Connection, caller: Caller, wanted: NewSecurityGroup, now: datetime
 ) -> SecurityGroup:
     """With rules that let everything out. Raises Conflict for a second "default"."""
-    if not caller.sees(wanted.project_id):
-        raise Forbidden("rule:create_security_group is disallowed by policy")
+    caller.check("create_security_group", wanted.project_id)
     ensure_default(connection, wanted.project_id, now)
     if wanted.name == DEFAULT:
         raise _second_default()
@@ -73,7 +72,7 @@ def ensure_default(connection: Connection, project_id: str, now: datetime) -> Se
 def get(connection: Connection, caller: Caller, key: str) -> SecurityGroup:
     """Raises NotFound when there is none that the caller may see."""
     group = store.get(connection, key)
-    if group is None or not caller.sees(group.project_id):
+    if group is None or not caller.may("get_security_group", group.project_id):
         raise not_found(key)
     return group
 
@@ -87,7 +86,7 @@ def find(connection: Connection, caller: Caller, name_or_id: str, now: datetime)
     if name_or_id == DEFAULT:
         return ensure_default(connection, project_id, now)
     group = store.get(connection, name_or_id)
-    if group is not None and caller.sees(group.project_id):
+    if group is not None and caller.may("get_security_group", group.project_id):
         return group
     named = store.find(connection, project_id=project_id, name=name_or_id)
     if not named:
@@ -106,13 +105,13 @@ def require_all(connection: Connection, caller: Caller, keys: Collection[str]) -
     wanted = list(dict.fromkeys(keys))
     found = store.many(connection, wanted)
     for key in wanted:
-        if key not in found or not caller.sees(found[key].project_id):
+        if key not in found or not caller.may("get_security_group", found[key].project_id):
             raise not_found(key)
     return wanted
 
 
 def page(connection: Connection, caller: Caller, query: Query) -> list[SecurityGroup]:
-    return store.page(connection, query, project_id=None if caller.is_admin else caller.project_id)
+    return store.page(connection, query, project_id=caller.reach("get_security_group"))
 
 
 def rules(connection: Connection, group_ids: Collection[str]) -> dict[str, list[SecurityGroupRule]]:
@@ -144,7 +143,7 @@ def update(
 def delete(connection: Connection, caller: Caller, key: str) -> None:
     """Raises NotFound; Conflict for the default and while a port has it."""
     group = get(connection, caller, key)
-    if group.is_default and not caller.is_admin:
+    if group.is_default and not caller.may("delete_security_group:is_default"):
         raise Conflict(
             "Insufficient rights for removing default security group.",
             kind="SecurityGroupCannotRemoveDefault",

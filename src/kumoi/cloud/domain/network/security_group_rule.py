@@ -117,7 +117,7 @@ def create(
 def get(connection: Connection, caller: Caller, key: str) -> SecurityGroupRule:
     """Raises NotFound when there is none that the caller may see."""
     rule = store.get(connection, key)
-    if rule is None or not caller.sees(rule.project_id):
+    if rule is None or not caller.may("get_security_group_rule", rule.project_id):
         raise NotFound(
             "security group rule", key, message=f"Security group rule {key} does not exist"
         )
@@ -125,7 +125,7 @@ def get(connection: Connection, caller: Caller, key: str) -> SecurityGroupRule:
 
 
 def page(connection: Connection, caller: Caller, query: Query) -> list[SecurityGroupRule]:
-    return store.page(connection, query, project_id=None if caller.is_admin else caller.project_id)
+    return store.page(connection, query, project_id=caller.reach("get_security_group_rule"))
 
 
 def delete(connection: Connection, caller: Caller, key: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
+from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import addressing, allocation, fixed_ip, owner, quota, subnet_pool
@@ -54,8 +54,8 @@ def create(connection: Connection, caller: Caller, wanted: NewSubnet, now: datet
     for pools that overlap.
     """
     network = network_domain.get(connection, caller, wanted.network_id)
-    if not (caller.sees(network.project_id) and caller.sees(wanted.project_id)):
-        raise Forbidden("rule:create_subnet is disallowed by policy")
+    caller.check("create_subnet", network.project_id)
+    caller.check("create_subnet", wanted.project_id)
     quota.require(connection, wanted.project_id, "subnet")
     cidr, pool_id = _cidr(connection, caller, wanted)
     addressing.require_modes(
@@ -80,17 +80,17 @@ def get(connection: Connection, caller: Caller, key: str) -> Subnet:
     row = store.get(connection, key)
     if row is None:
         raise NotFound("subnet", key)
-    if not caller.sees(row.project_id):
+    if not caller.may("get_subnet", row.project_id):
         network = network_store.get(connection, row.network_id)
-        if network is None or not caller.sees(
-            network.project_id, shared=network.shared or network.external
-        ):
+        if network is None:
             raise NotFound("subnet", key)
+        shared = network.shared or network.external
+        caller.require("get_network", "subnet", key, network.project_id, shared=shared)
     return row
 
 
 def page(connection: Connection, caller: Caller, query: Query) -> list[Subnet]:
-    return store.page(connection, query, project_id=None if caller.is_admin else caller.project_id)
+    return store.page(connection, query, project_id=caller.reach("get_subnet"))
 
 
 def update(
@@ -237,6 +237,5 @@ def _tell_hosts(connection: Connection, key: str) -> None:
 
 def _owned(connection: Connection, caller: Caller, key: str, action: str) -> Subnet:
     row = get(connection, caller, key)
-    if not caller.sees(row.project_id):
-        raise Forbidden(f"rule:{action} is disallowed by policy")
+    caller.check(action, row.project_id)
     return row

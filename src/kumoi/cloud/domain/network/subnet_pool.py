@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound, OverQuota
+from kumoi.base.errors import Conflict, Invalid, NotFound, OverQuota
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import quota
@@ -56,10 +56,10 @@ def create(
     connection: Connection, caller: Caller, wanted: NewSubnetPool, now: datetime
 ) -> SubnetPool:
     """Raises Forbidden, OverQuota, and Invalid for prefixes or lengths that do not fit."""
-    if not caller.sees(wanted.project_id):
-        raise Forbidden("rule:create_subnetpool is disallowed by policy")
-    if (wanted.shared or wanted.is_default) and not caller.is_admin:
-        raise Forbidden("rule:create_subnetpool:shared is disallowed by policy")
+    caller.check("create_subnetpool", wanted.project_id)
+    for name in ADMIN_ONLY:
+        if getattr(wanted, name):
+            caller.check(f"create_subnetpool:{name}")
     quota.require(connection, wanted.project_id, "subnetpool")
     version, prefixes = _joined(wanted.prefixes)
     shortest = PREFIX_MIN[version] if wanted.min_prefixlen is None else wanted.min_prefixlen
@@ -92,7 +92,7 @@ def create(
 def get(connection: Connection, caller: Caller, key: str) -> SubnetPool:
     """Raises NotFound when there is none that the caller may see."""
     row = store.get(connection, key)
-    if row is None or not caller.sees(row.project_id, shared=row.shared):
+    if row is None or not (row.shared or caller.may("get_subnetpool", row.project_id)):
         raise _not_found(key)
     return row
 
@@ -100,7 +100,7 @@ def get(connection: Connection, caller: Caller, key: str) -> SubnetPool:
 def default(connection: Connection, caller: Caller, ip_version: int) -> SubnetPool:
     """The one that is used when none is named."""
     for row in store.find(connection, is_default=True, ip_version=ip_version):
-        if caller.sees(row.project_id, shared=row.shared):
+        if row.shared or caller.may("get_subnetpool", row.project_id):
             return row
     raise Invalid(
         f"Bad subnets request: No default subnetpool found for IPv{ip_version}.", kind="BadRequest"
@@ -108,7 +108,7 @@ def default(connection: Connection, caller: Caller, ip_version: int) -> SubnetPo
 
 
 def page(connection: Connection, caller: Caller, query: Query) -> list[SubnetPool]:
-    return store.page(connection, query, project_id=None if caller.is_admin else caller.project_id)
+    return store.page(connection, query, project_id=caller.reach("get_subnetpool"))
 
 
 def update(
@@ -116,8 +116,9 @@ def update(
 ) -> SubnetPool:
     """Raises as `create` does; prefixes may only grow."""
     row = _owned(connection, caller, key, "update_subnetpool")
-    if any(name in values for name in ADMIN_ONLY) and not caller.is_admin:
-        raise Forbidden("rule:update_subnetpool:is_default is disallowed by policy")
+    for name in ADMIN_ONLY:
+        if name in values:
+            caller.check(f"update_subnetpool:{name}")
     new = dict(values)
     if "prefixes" in new:
         new["prefixes"] = _grown(row, new["prefixes"])
@@ -209,8 +210,7 @@ def _not_found(key: str) -> NotFound:
 
 def _owned(connection: Connection, caller: Caller, key: str, action: str) -> SubnetPool:
     row = get(connection, caller, key)
-    if not caller.sees(row.project_id):
-        raise Forbidden(f"rule:{action} is disallowed by policy")
+    caller.check(action, row.project_id)
     return row
 
 

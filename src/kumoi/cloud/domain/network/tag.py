@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Forbidden, NotFound
+from kumoi.base.errors import NotFound
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import (
     floating_ip,
@@ -77,8 +77,8 @@ def _get(connection: Connection, caller: Caller, kind: str, key: str) -> Any:
 
 
 def _owned(connection: Connection, caller: Caller, kind: str, key: str) -> None:
-    if not caller.sees(_get(connection, caller, kind, key).project_id):
-        raise Forbidden("rule:update_tags is disallowed by policy")
+    owner = _get(connection, caller, kind, key).project_id
+    caller.check(f"update_{kind.replace('-', '_')}_tags", owner)
 
 
 def _not_found(key: str, word: str) -> NotFound:

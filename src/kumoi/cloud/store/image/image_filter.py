@@ -41,11 +41,11 @@ class Wanted:
 
 
 def conditions(
-    wanted: Wanted, *, project_id: str | None, is_admin: bool
+    wanted: Wanted, *, project_id: str | None, sees_all: bool
 ) -> list[sa.ColumnElement[bool]]:
     found: list[sa.ColumnElement[bool]] = [
         image.c.os_hidden.is_(wanted.os_hidden),
-        _visible(wanted, project_id, is_admin=is_admin),
+        _visible(wanted, project_id, sees_all=sees_all),
     ]
     if wanted.size_min is not None:
         found.append(image.c.size >= wanted.size_min)
@@ -63,7 +63,7 @@ def conditions(
     return found
 
 
-def _visible(wanted: Wanted, project_id: str | None, *, is_admin: bool) -> sa.ColumnElement[bool]:
+def _visible(wanted: Wanted, project_id: str | None, *, sees_all: bool) -> sa.ColumnElement[bool]:
     """A list shows what is public, the caller's own and what it accepted as a member. Community
     images of others show only where they are asked for.
     """
@@ -72,12 +72,12 @@ def _visible(wanted: Wanted, project_id: str | None, *, is_admin: bool) -> sa.Co
     public = image.c.visibility == "public"
     community = image.c.visibility == "community"
     if wanted.visibility == "all":
-        return sa.true() if is_admin else own | shared | public | community
+        return sa.true() if sees_all else own | shared | public | community
     if wanted.visibility == "community":
         return community
     if wanted.visibility == "public":
         return public
-    seen = ~community | own if is_admin else own | shared | public
+    seen = ~community | own if sees_all else own | shared | public
     if wanted.visibility is None:
         return seen
     return (image.c.visibility == wanted.visibility) & seen

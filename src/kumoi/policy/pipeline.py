@@ -1,0 +1,17 @@
+"""What is allowed at the pipeline. Nobody sees another project's, whatever the role."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kumoi.policy.row import PROJECT_MEMBER, PROJECT_READER, Row
+
+PIPELINE: Mapping[str, Row] = {
+    "kumoi:git:fetch": PROJECT_READER,
+    "kumoi:git:push": PROJECT_MEMBER,
+    "kumoi:run:list": PROJECT_READER,
+    "kumoi:run:show": PROJECT_READER,
+    "kumoi:environment:list": PROJECT_READER,
+    "kumoi:environment:show": PROJECT_READER,
+    "kumoi:environment:delete": PROJECT_MEMBER,
+}

@@ -1,0 +1,21 @@
+"""Every permission of both halves. A service adds its file, and its line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kumoi.policy.compute import COMPUTE
+from kumoi.policy.identity import IDENTITY
+from kumoi.policy.image import IMAGE
+from kumoi.policy.network import NETWORK
+from kumoi.policy.pipeline import PIPELINE
+from kumoi.policy.row import Row
+
+SERVICES: Mapping[str, Mapping[str, Row]] = {
+    "identity": IDENTITY,
+    "image": IMAGE,
+    "network": NETWORK,
+    "compute": COMPUTE,
+    "pipeline": PIPELINE,
+}
+TABLE: Mapping[str, Row] = {name: row for rows in SERVICES.values() for name, row in rows.items()}

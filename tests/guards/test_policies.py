@@ -1,0 +1,207 @@
+"""Roles decide in one place; every row of the table is asked by somebody; every route obeys its row.
+
+The last is asked of the real applications: each route is called as everybody.
+"""
+
+from __future__ import annotations
+
+import ast
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kumoi.base.errors import Unauthenticated
+from kumoi.cloud.api import serve as api_serve
+from kumoi.cloud.api.serve import SERVICES
+from kumoi.cloud.domain.identity.token import Claims, Scope
+from kumoi.engine.http.app import App
+from kumoi.engine.http.routing import KNOWN, OPEN, TOKEN, Route
+from kumoi.engine.http.service import Service
+from kumoi.pipeline.api.request import Pipeline
+from kumoi.pipeline.api.routes import SERVICES as PIPELINE_SERVICES
+from kumoi.pipeline.identity import Caller as PipelineCaller
+from kumoi.pipeline.identity import Identity
+from kumoi.pipeline.store.tables import metadata as pipeline_metadata
+from kumoi.policy.caller import Caller
+from kumoi.policy.table import TABLE
+from tests.asking import Asking
+from tests.running_cloud import RunningCloud, running_cloud
+
+ROOT = Path(__file__).parents[2]
+COMPOSED = (  # Of an action and an attribute that somebody named.
+    "create_network:",
+    "update_network:",
+    "create_port:",
+    "update_port:",
+    "create_router:",
+    "update_router:",
+    "create_subnetpool:",
+    "update_subnetpool:",
+)
+PROJECT, USER = "projecta", "usera"
+OWN_PROJECTS = ("/quotas/", "/os-quota-sets/", "/os-simple-tenant-usage/")
+REFUSED = (401, 403)
+ROLES = {
+    "admin": ("admin", PROJECT),
+    "member": ("member", PROJECT),
+    "reader": ("reader", PROJECT),
+    "member of another project": ("member", "projectb"),
+    "no role": ("", PROJECT),
+}
+
+
+def sources() -> Iterator[Path]:
+    for path in sorted((ROOT / "src" / "kumoi").rglob("*.py")):
+        if "policy" not in path.parts:
+            yield path
+
+
+def test_roles_decide_in_the_table_only() -> None:
+    """Whoever looks into a caller's roles elsewhere decides beside the table."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Attribute) and node.attr == "is_admin")
+        or (isinstance(node, ast.Name) and node.id == "is_admin")
+        or (isinstance(node, ast.Compare) and _asks_roles(node))
+    ]
+    assert found == []
+
+
+def _asks_roles(node: ast.Compare) -> bool:
+    asked = [ast.unparse(one) for one in node.comparators]
+    return isinstance(node.ops[0], ast.In | ast.NotIn) and any(
+        one.endswith("caller.roles") for one in asked
+    )
+
+
+def test_every_row_is_asked_by_somebody() -> None:
+    routed = {route.policy for service in services() for route in service.routes}
+    text = "\n".join(path.read_text() for path in sources())
+    unused = [
+        name
+        for name in TABLE
+        if name not in routed and f'"{name}"' not in text and not name.startswith(COMPOSED)
+    ]
+    assert unused == []
+
+
+def services() -> tuple[Service, ...]:
+    return (*SERVICES, *PIPELINE_SERVICES)
+
+
+@dataclass
+class KnownTokens(Identity):
+    """Knows who has which token, as the cloud's identity service would say it."""
+
+    callers: dict[str, PipelineCaller]
+
+    def validate(self, token: str) -> PipelineCaller:
+        if token not in self.callers:
+            raise Unauthenticated("the token is not valid")
+        return self.callers[token]
+
+
+@dataclass
+class Everybody:
+    """Calls the real applications, as whoever is named."""
+
+    cloud: RunningCloud
+    openstack: Asking
+    pipeline: Asking
+    known: KnownTokens
+
+    def call(self, service: Service, route: Route, who: str | None) -> int:
+        headers = {} if who is None else {"X-Auth-Token": self.token(who)}
+        if "/auth/tokens" in route.path and who is not None:
+            headers["X-Subject-Token"] = self.token(who)
+        if route.since is not None or route.until is not None:
+            version = route.since or route.until or (0, 0)
+            headers["OpenStack-API-Version"] = f"compute {version[0]}.{version[1]}"
+        app = self.pipeline if service in PIPELINE_SERVICES else self.openstack
+        path = f"/{service.prefix}{_filled(route.path)}"
+        return app.request(route.method, path, headers=headers).status_code
+
+    def token(self, who: str) -> str:
+        """A fresh one, since some are revoked on the way."""
+        role, project = ROLES[who]
+        now = int(self.cloud.services.clock.now().timestamp())
+        claims = Claims(
+            user_id=USER,
+            user_name="somebody",
+            user_domain_id="default",
+            user_domain_name="Default",
+            methods=["password"],
+            audit_ids=[uuid.uuid4().hex],
+            iat=now,
+            exp=now + 600,
+            issued_at_us=0,
+            user_generation=0,
+            project=Scope(id=project, name=project, domain_id="default", domain_name="Default"),
+            roles=[(role, role)] if role else [],
+        )
+        token = self.cloud.services.tokens.sign(claims)
+        roles = frozenset({role} if role else ())
+        self.known.callers[token] = PipelineCaller(USER, project, roles, project)
+        return token
+
+
+def _filled(path: str) -> str:
+    """With an id of nothing, but for what belongs to the caller itself."""
+    own = USER if "/users/{id}" in path else PROJECT
+    if "/users/{id}" in path or any(word in f"{path}/" for word in OWN_PROJECTS):
+        path = path.replace("{id}", own, 1)
+    while "{" in path:
+        before, _, rest = path.partition("{")
+        path = before + str(uuid.uuid4()) + rest.partition("}")[2]
+    return path
+
+
+@pytest.fixture(scope="module")
+def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everybody]:
+    folder = tmp_path_factory.mktemp("roles")
+    with running_cloud(folder, f"sqlite:///{folder / 'cloud.db'}") as cloud:
+        pipeline_metadata.create_all(cloud.database.engine, checkfirst=True)
+        known = KnownTokens({})
+        pipeline = Pipeline(
+            cloud.services.cloud,
+            cloud.services.host,
+            cloud.database,
+            cloud.services.clock,
+            known,
+            heads=None,  # type: ignore[arg-type] # Of pushes, which nobody makes here.
+            alarm=None,  # type: ignore[arg-type]
+        )
+        app = App(pipeline, PIPELINE_SERVICES, root="https://pipeline", body_max_bytes=1_000)
+        with Asking(api_serve.app(cloud.services)) as openstack, Asking(app) as asked:
+            yield Everybody(cloud, openstack, asked, known)
+
+
+@pytest.mark.parametrize("who", [*ROLES, None], ids=lambda who: who or "nobody")
+def test_every_route_lets_in_whom_its_row_does(everybody: Everybody, who: str | None) -> None:
+    wrong = [
+        f"{route.method} /{service.prefix}{route.path}: {status}"
+        for service in services()
+        for route in service.routes
+        if route.scheme == TOKEN and route.policy != OPEN
+        for status in [everybody.call(service, route, who)]
+        if not _is_as_the_row_says(route, who, status)
+    ]
+    assert wrong == []
+
+
+def _is_as_the_row_says(route: Route, who: str | None, status: int) -> bool:
+    if who is None:
+        return status == 401
+    if route.policy == KNOWN:
+        return status not in REFUSED
+    role, project = ROLES[who]
+    caller = Caller(USER, project, frozenset({role} if role else ()))
+    if not TABLE[route.policy].allows(caller):
+        return status == 403
+    owns = project == PROJECT or not any(word in f"{route.path}/" for word in OWN_PROJECTS)
+    return status not in REFUSED if owns else status == 403
