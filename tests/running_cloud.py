@@ -18,6 +18,7 @@ import httpx
 import msgspec
 import openstack
 from openstack.connection import Connection
+from starlette.requests import Request
 
 from kumoi.base.clock import Clock
 from kumoi.base.secret import Secret
@@ -176,7 +177,7 @@ def _serving(services: Services, port: int, host_port: int) -> Iterator[None]:
 
 async def _serve(services: Services, port: int, host_port: int) -> None:
     alarm = Alarm(services.database.listen)
-    hosts = host_app(services, alarm, identify=lambda http: http.headers[HOST_HEADER])
+    hosts = host_app(services, alarm, identify=_by_header)
     with contextlib.suppress(asyncio.CancelledError):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(api_serve.watch_revocations(services, alarm))
@@ -185,6 +186,10 @@ async def _serve(services: Services, port: int, host_port: int) -> None:
             hosts = Listening(hosts, [HOST])
             tasks.create_task(serve(Listener(hosts, "127.0.0.1", host_port)))
     await alarm.close()
+
+
+async def _by_header(http: Request) -> str:
+    return http.headers[HOST_HEADER]
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:

@@ -248,18 +248,21 @@ def _store(args: argparse.Namespace) -> None:
 
 
 def _bootstrap(cloud: CloudSettings, host: HostSettings) -> None:
-    """The first domain, projects, users, roles and catalogue; repeated without effect."""
+    """The first domain, projects, users, roles, catalogue and host; repeated without effect."""
+    from kumoi.cloud.domain.host import enrolment
     from kumoi.cloud.domain.identity.bootstrap import bootstrap, prepare
     from kumoi.engine.db import Database
-    from kumoi.hosts.first_use import passwords
+    from kumoi.hosts.first_use import passwords, pki
 
     database = Database(config.cloud_database(cloud, host), wake_dir=host.wake_dir)
     first = prepare(
         admin_password=passwords.read(host, "admin"),
         demo_password=passwords.read(host, "demo"),
     )
+    key = pki.public_key_sha256(pki.read_certificate(host))
     with database.write() as connection:
         bootstrap(connection, cloud, first)
+        enrolment.enrol(connection, host.name, key)
 
 
 def _settings(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:

@@ -72,11 +72,12 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
     _make_directories(host)
     with choice.alone(cloud, host), _images(progress, wanted=not args.only_engines) as images:
         with progress.stage("certificates, passwords, settings"):
-            pki.ensure(cloud, host, Clock().now())
+            made = pki.ensure(cloud, host, Clock().now())
             passwords.ensure(host)
             config.write(cloud, host.state)
             config.write(host, host.state)
-        _start(cloud, host, progress, only_engines=args.only_engines)
+        is_new = host.name in made  # Then its key is to be enrolled.
+        _start(cloud, host, progress, only_engines=args.only_engines, is_new=is_new)
         if not args.only_engines:
             _offer(cloud, host, progress, images)
     return cloud, host
@@ -129,7 +130,12 @@ def _images(progress: Progress, *, wanted: bool) -> Iterator[Images]:
 
 
 def _start(
-    cloud: CloudSettings, host: HostSettings, progress: Progress, *, only_engines: bool
+    cloud: CloudSettings,
+    host: HostSettings,
+    progress: Progress,
+    *,
+    only_engines: bool,
+    is_new: bool,
 ) -> None:
     """The virtual host, then every process under the supervisor."""
     with progress.stage("virtual host"):
@@ -140,7 +146,7 @@ def _start(
         if not running.found(host.state_dir):
             virtual.ensure_databases(host)
     wanted = table.all_units(cloud, host, only_engines=only_engines)
-    if not only_engines and not control.is_running(host, wanted):
+    if not only_engines and (is_new or not control.is_running(host, wanted)):
         with progress.stage("stores"):
             _ensure_stores(host)
     command = [sys.executable, "-m", "kumoi.main", "supervise", "--config", host.state_dir]

@@ -1,7 +1,7 @@
 """Serve ASGI applications over TLS, several in one loop, each with its own listener.
 
-With a client CA a listener takes only clients with a certificate of that CA, and puts its common
-name into the scope: `scope["extensions"]["tls"]["client_common_name"]`.
+With a client CA a listener takes only clients with a certificate of that CA, and puts it,
+in DER, into the scope: `scope["extensions"]["tls"]["client_certificate"]`.
 """
 
 from __future__ import annotations
@@ -104,10 +104,9 @@ class ClientCertificateProtocol(BoundedProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         secured = self.transport.get_extra_info("ssl_object")
-        certificate = secured.getpeercert() if secured is not None else None
-        name = _common_name(certificate or {})
+        certificate = secured.getpeercert(binary_form=True) if secured is not None else None
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-        scope["extensions"] = {"tls": {"client_common_name": name}}
+        scope["extensions"] = {"tls": {"client_certificate": certificate}}
 
 
 class _Server(uvicorn.Server):
@@ -173,11 +172,3 @@ def _config(listener: Listener) -> uvicorn.Config:
         server_header=False,
         **tls,
     )
-
-
-def _common_name(certificate: dict[str, Any]) -> str:
-    for part in certificate.get("subject", ()):
-        for key, value in part:
-            if key == "commonName":
-                return str(value)
-    return ""

@@ -3,13 +3,15 @@
     ca.crt ca.key          the authority; the certificate is for everybody to read
     api.crt api.key        of the APIs, for clients and for hosts
     pipeline.crt …         of the pipeline's API and its git server
-    <host>.crt <host>.key  of a host: who it is to the host API, by its common name
+    <host>.crt <host>.key  of a host: who it is to the host API, by its URI and its key; see
+                           docs/design/0010
 
 Elliptic curve keys: a handshake costs little, and a key is made in a moment.
 """
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 from dataclasses import dataclass
@@ -37,6 +39,8 @@ class Subject:
     common_name: str
     addresses: frozenset[str] = frozenset()
     dns_names: frozenset[str] = frozenset()
+    uris: frozenset[str] = frozenset()
+    usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,32 @@ def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
             host.name,
             frozenset({host.underlay_address}),
             frozenset({host.name}),
+            frozenset({host_uri(cloud.name, host.name)}),
+            ExtendedKeyUsageOID.CLIENT_AUTH,
         ),
     ]
+
+
+def host_uri(cloud_name: str, host_name: str) -> str:
+    """What makes a certificate a host's: its name in that cloud, and that it is for nothing else."""
+    return f"{host_uri_prefix(cloud_name)}{host_name}"
+
+
+def host_uri_prefix(cloud_name: str) -> str:
+    return f"spiffe://{cloud_name}/host/"
+
+
+def public_key_sha256(certificate: x509.Certificate) -> str:
+    """What a host is enrolled with: it stays the same when the certificate is renewed."""
+    key = certificate.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return hashlib.sha256(key).hexdigest()
+
+
+def read_certificate(host: HostSettings) -> x509.Certificate:
+    """The host's own."""
+    return x509.load_pem_x509_certificate((host.pki_dir / f"{host.name}.crt").read_bytes())
 
 
 def ensure(cloud: CloudSettings, host: HostSettings, now: datetime) -> list[str]:
@@ -74,7 +102,7 @@ def ensure(cloud: CloudSettings, host: HostSettings, now: datetime) -> list[str]
     for subject in subjects(cloud, host):
         pair = _load(directory, subject.common_name)
         if pair is None or not _is_good(pair.certificate, subject, authority, now):
-            _write(directory, subject.common_name, _issue(subject, authority, now))
+            _write(directory, subject.common_name, _issue(subject, authority, now, pair))
             made.append(subject.common_name)
     return made
 
@@ -91,20 +119,22 @@ def _make_authority(cloud: CloudSettings, now: datetime) -> Pair:
     return Pair(builder.sign(key, hashes.SHA256()), key)
 
 
-def _issue(subject: Subject, authority: Pair, now: datetime) -> Pair:
-    key = ec.generate_private_key(ec.SECP256R1())
+def _issue(subject: Subject, authority: Pair, now: datetime, before: Pair | None) -> Pair:
+    """A client, which is known by its key, keeps that of the certificate before."""
+    keeps = before is not None and subject.usage == ExtendedKeyUsageOID.CLIENT_AUTH
+    key = before.key if before and keeps else ec.generate_private_key(ec.SECP256R1())
     issuer = authority.certificate.subject
     names: list[x509.GeneralName] = [x509.DNSName(name) for name in sorted(subject.dns_names)]
     names += [
         x509.IPAddress(ipaddress.ip_address(address)) for address in sorted(subject.addresses)
     ]
-    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    names += [x509.UniformResourceIdentifier(uri) for uri in sorted(subject.uris)]
     signer = authority.key.public_key()
     builder = (
         _builder(_name(subject.common_name), issuer, key.public_key(), now, CERTIFICATE_DAYS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([subject.usage]), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(
@@ -157,12 +187,16 @@ def _is_good(
     try:
         certificate.verify_directly_issued_by(authority.certificate)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
         return False
     addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
     dns_names = set(names.get_values_for_type(x509.DNSName))
-    stands_for = addresses == subject.addresses and dns_names == subject.dns_names
-    return stands_for and not _ends_soon(certificate, now)
+    uris = set(names.get_values_for_type(x509.UniformResourceIdentifier))
+    stands_for = (
+        addresses == subject.addresses and dns_names == subject.dns_names and uris == subject.uris
+    )
+    return stands_for and list(usages) == [subject.usage] and not _ends_soon(certificate, now)
 
 
 def _ends_soon(certificate: x509.Certificate, now: datetime) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kumoi.base.errors import Bug, Unauthenticated
+from kumoi.base.errors import Bug, UserError
 from kumoi.cloud.api.host.hub import Hub
 from kumoi.cloud.api.host.intake import Intake
 from kumoi.cloud.api.request import Request
@@ -15,11 +15,11 @@ KINDS_KEY = "kumoi.kinds"
 
 
 def host_of(request: Request) -> str:
-    """Raises Unauthenticated when no certificate says."""
-    name = request.http.scope.get(HOST_KEY)
-    if not name:
-        raise Unauthenticated("A host's certificate is needed.")
-    return str(name)
+    """Raises Unauthenticated or Forbidden when it is no host of ours."""
+    who = request.http.scope[HOST_KEY]
+    if isinstance(who, UserError):
+        raise who
+    return str(who)
 
 
 def hub_of(request: Request) -> Hub:
