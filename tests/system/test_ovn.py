@@ -8,6 +8,7 @@ way outside.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -50,6 +51,9 @@ CLOUD = CloudSettings(name="knet", public_cidr="10.203.0.0/24", underlay_cidr="1
 HERE = first_host(CLOUD, "/var/tmp/knet")
 MACHINE = "10.203.0.1"
 FLOATING_ADDRESS = "10.203.0.21"
+SECOND = HostSettings(
+    name="knet-second", state_dir="/var/tmp/knet-second", underlay_address="10.203.1.3"
+)
 READY_S = 20.0
 CONTROLLER = "ovn-controller"
 
@@ -98,12 +102,13 @@ def endpoint(name: str, network: str, mac: int, *fixed: tuple[str, str]) -> Port
         fixed_ips=tuple(FixedIp(subnet_id=subnet, address=address) for subnet, address in fixed),
         device_owner="compute:nova",
         security_group_ids=("open",),
+        host=HERE.name,
     )
 
 
 def router_port(name: str, owner: str, router: str, mac: int, *fixed: tuple[str, str]) -> Port:
     port = endpoint(name, name.partition("-")[0], mac, *fixed)
-    return replace(port, device_owner=owner, device_id=router, security_group_ids=())
+    return replace(port, device_owner=owner, device_id=router, security_group_ids=(), host=None)
 
 
 WEB = endpoint("web", "a1", 0x11, ("a1-4", "10.203.16.11"), ("a1-6", "fd00:203:1::11"))
@@ -256,6 +261,16 @@ class World:
         remote = self.engines.here.northbound_remote
         return process.run(["ovn-nbctl", f"--db={remote}", "--timeout=15", *args]).out
 
+    def southbound(self, *args: str) -> str:
+        remote = self.engines.here.southbound_remote
+        return process.run(["ovn-sbctl", f"--db={remote}", "--timeout=15", *args]).out.strip()
+
+    def claimed_by(self, port: Port) -> str:
+        """The chassis that has the port; empty for none."""
+        look = ("--bare", "--columns=chassis", "find", "port_binding", f"logical_port={port.id}")
+        chassis = self.southbound(*look)
+        return self.southbound("get", "chassis", chassis, "name").strip('"') if chassis else ""
+
     def plug(self, port: Port) -> None:
         self.make_link(port)
         self.switch.ensure_ports({namespace(port): port.id})
@@ -327,6 +342,48 @@ def host() -> Iterator[World]:
 
 
 @pytest.fixture
+def second(host: World) -> Iterator[Engines]:
+    """A second chassis: a switch and a controller in a namespace of their own. No wire leads to it,
+    but it hears of every port and may claim what is plugged into it.
+    """
+    engines = Engines(CLOUD, SECOND)
+    name = SECOND.name
+    process.run(["ip", "netns", "add", name])
+    process.run(["ip", "-n", name, "link", "add", "name", "eth0", "type", "veth", "peer", "eth1"])
+    for folder in (SECOND.run_dir, SECOND.log_dir):
+        folder.mkdir(parents=True, exist_ok=True)
+    virtual.ensure_databases(SECOND)
+    try:
+        for unit in ("ovs-db", "ovs-vswitchd"):
+            engines.start(unit)
+        switch_of(engines, "set", "open", ".", f"external-ids:ovn-remote={remote_of(HERE)}")
+        engines.start("ovn-controller")
+        yield engines
+    finally:
+        for one in engines.processes.values():
+            one.kill()
+            one.wait()
+        host.southbound("--if-exists", "chassis-del", name)
+        process.run(["ip", "netns", "delete", name])
+        shutil.rmtree(SECOND.state)
+
+
+def remote_of(host: HostSettings) -> str:
+    """As ovs-vsctl reads it."""
+    return f'"{host.southbound_remote}"'
+
+
+def switch_of(engines: Engines, *args: str) -> None:
+    process.run(["ovs-vsctl", f"--db={engines.here.switch_remote}", "--timeout=10", *args])
+
+
+def plug_bare(engines: Engines, link: str, port: Port) -> None:
+    """Into the switch itself: who plugs it need not be an agent of ours."""
+    add = ("add-port", "br-int", link, "--", "set", "interface", link, "type=internal")
+    switch_of(engines, *add, f"external-ids:iface-id={port.id}")
+
+
+@pytest.fixture
 def world(host: World) -> Iterator[World]:
     """As in BASE at the start of each test, and again at its end."""
     yield host
@@ -394,7 +451,7 @@ def with_port(port: Port) -> Topology:
 def test_networks_of_a_tenant_reach_each_other_across_their_router(world: World) -> None:
     reaches(WEB, address_of(DB))
     reaches(DB, address_of(WEB))
-    assert world.network.ports_up() >= {WEB.id, DB.id, ALIEN.id, NEIGHBOUR.id}
+    assert world.network.observe().ports_up >= {WEB.id, DB.id, ALIEN.id, NEIGHBOUR.id}
 
 
 def test_ipv6_is_routed_and_neighbours_find_each_other(world: World) -> None:
@@ -468,6 +525,26 @@ def test_servers_without_a_floating_ip_reach_the_outside(world: World) -> None:
 
 def test_a_floating_ip_is_reached_from_another_tenant(world: World) -> None:
     reaches(ALIEN, FLOATING_ADDRESS)
+
+
+def test_a_port_is_claimed_by_no_other_host_than_its_servers(world: World, second: Engines) -> None:
+    """Whatever is plugged there: a copy of a server that runs here, one that is to run here, and one
+    that may run anywhere.
+    """
+    bound = endpoint("bound", "a1", 0x21, ("a1-4", "10.203.16.21"))
+    free = replace(endpoint("free", "a1", 0x22, ("a1-4", "10.203.16.22")), host=None)
+    wanted = replace(BASE, ports=(*BASE.ports, bound, free))
+    world.converge(wanted)
+    for number, port in enumerate((WEB, bound, free)):
+        plug_bare(second, f"copy{number}", port)
+    wait_until(lambda: world.claimed_by(free) == SECOND.name, "the second chassis to claim")
+    world.settle()
+    assert world.claimed_by(bound) == ""
+    assert world.claimed_by(WEB) == HERE.name
+    reaches(DB, address_of(WEB))
+    moved = (*BASE.ports, replace(bound, host=SECOND.name), free)
+    world.converge(replace(wanted, ports=moved))
+    wait_until(lambda: world.claimed_by(bound) == SECOND.name, "the second chassis to be let")
 
 
 def test_a_spoofed_address_is_dropped(world: World) -> None:

@@ -24,6 +24,7 @@ from kumoi.cloud.drivers.network.interface import (
     HostRoute,
     Network,
     Northbound,
+    Observed,
     Port,
     Router,
     Rule,
@@ -58,15 +59,15 @@ class NetworkReconciler:
         self._clock = clock
         self._seen = Position()  # Up to where the engine has what was written.
         self._compared_at_s = 0.0
-        self._up: frozenset[str] | None = None
+        self._observed: Observed | None = None
 
     def round(self) -> None:
         """Raises Transient when the engine does not answer; the next round does it all again."""
         changed = self._converge()
-        up = self._northbound.ports_up()
-        if changed or up != self._up:
-            self._write_back(up)
-            self._up = up
+        observed = self._northbound.observe()
+        if changed or observed != self._observed:
+            self._write_back(observed.ports_up)
+            self._observed = observed
 
     def _converge(self) -> bool:
         """Whether the engine was compared with the store."""
@@ -172,6 +173,7 @@ def _port(row: port_store.Port) -> Port:
         fixed_ips=tuple(FixedIp(subnet_id=pair[0], address=pair[1]) for pair in row.fixed_ips),
         device_owner=row.device_owner,
         device_id=row.device_id,
+        host=row.host or None,
         admin_state_up=row.admin_state_up,
         port_security_enabled=row.port_security_enabled,
         security_group_ids=tuple(row.security_group_ids),

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kumoi.base.errors import Transient
-from kumoi.cloud.drivers.network.interface import Applied, Topology
+from kumoi.cloud.drivers.network.interface import Applied, Observed, Topology
 from kumoi.cloud.drivers.network.ovn.northbound import Key, Record, references_of
 from kumoi.cloud.drivers.network.ovn.plan import Seen, desired, keys_of, plan
 
@@ -69,12 +69,13 @@ class FakeNorthbound:
         self.records, self.topology = wanted, topology
         return Applied(tuple(str(action) for action in actions))
 
-    def ports_up(self) -> frozenset[str]:
+    def observe(self) -> Observed:
         self.failures.check()
         known = frozenset(port.id for port in self.topology.ports)
         if self.switches is None:
-            return known
-        return known & {port_id for switch in self.switches for port_id in switch.ports.values()}
+            return Observed(known)
+        plugged = {port_id for switch in self.switches for port_id in switch.ports.values()}
+        return Observed(known & plugged)
 
 
 def as_seen(records: Mapping[Key, Record]) -> list[Seen]:

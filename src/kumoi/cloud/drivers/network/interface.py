@@ -85,7 +85,10 @@ class AddressPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """`generation` is the row's; it is written beside the port for people to compare."""
+    """`host` is the one that it may be plugged into, by the name it goes by in the network engine;
+    without one, any may. `generation` is the row's; it is written beside the port for people to
+    compare.
+    """
 
     id: str
     network_id: str
@@ -94,6 +97,7 @@ class Port:
     fixed_ips: tuple[FixedIp, ...] = ()
     device_owner: str = ""
     device_id: str = ""
+    host: str | None = None
     admin_state_up: bool = True
     port_security_enabled: bool = True
     security_group_ids: tuple[str, ...] = ()
@@ -176,6 +180,15 @@ class Applied:
     actions: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What comes up from the engine. `ports_up` are ids of the ports that some host has plugged and
+    that carry traffic.
+    """
+
+    ports_up: frozenset[str] = frozenset()
+
+
 class Northbound(Protocol):
     """The whole network's engine. Used by the worker, from one thread at a time.
 
@@ -186,8 +199,8 @@ class Northbound(Protocol):
         """Make it so, in one transaction: first write and repair are the same."""
         ...
 
-    def ports_up(self) -> frozenset[str]:
-        """Ids of the ports that some host has plugged and that carry traffic."""
+    def observe(self) -> Observed:
+        """What is, as far as the store wants to know it."""
         ...
 
 

@@ -52,6 +52,7 @@ WEB = Port(
     fixed_ips=(FixedIp(subnet_id="sub-a", address="10.0.1.21"),),
     device_owner="compute:nova",
     device_id="server-1",
+    host="host-1",
     security_group_ids=("group-1",),
     generation=4,
 )

@@ -185,16 +185,16 @@ def test_damage_done_by_hand_is_repaired_in_one_round(
 def test_ports_are_up_when_their_host_says_so(northbound_server: Server) -> None:
     with OvnNorthbound(northbound_server.remote) as network:
         network.converge(OUTSIDE)
-        assert network.ports_up() == frozenset()
+        assert network.observe().ports_up == frozenset()
         nbctl(northbound_server, "set", "Logical_Switch_Port", "web", "up=true")
         nbctl(northbound_server, "set", "Logical_Switch_Port", "r-a", "up=true")
-        wait_until(lambda: network.ports_up() == {"web"})
+        wait_until(lambda: network.observe().ports_up == {"web"})
 
 
 def test_a_change_is_told(northbound_server: Server) -> None:
     told = threading.Event()
     with OvnNorthbound(northbound_server.remote, changed=told.set) as network:
-        network.ports_up()
+        network.observe()
         assert told.wait(WAIT_S)
         told.clear()
         nbctl(northbound_server, "ls-add", "lab")
@@ -243,7 +243,7 @@ def test_one_connection_serves_several_threads(northbound_server: Server) -> Non
         try:
             for _ in range(20):
                 network.converge(OUTSIDE)
-                network.ports_up()
+                network.observe()
         except BaseException as problem:  # noqa: BLE001 - handed to the test
             problems.append(problem)
 
@@ -392,16 +392,16 @@ def test_fakes_hold_state_and_fail_when_told() -> None:
     switch = FakeSwitch()
     network = FakeNorthbound(switches=(switch,))
     network.converge(SWITCHED)
-    assert network.ports_up() == frozenset()
+    assert network.observe().ports_up == frozenset()
     plugging: Switch = switch
     plugging.ensure_ports({"k1": WEB.id, "k2": "unknown"})
-    assert network.ports_up() == {WEB.id}
+    assert network.observe().ports_up == {WEB.id}
     plugging.delete_ports(["k1", "gone"])
     assert plugging.list_ports() == {"k2": "unknown"}
-    assert FakeNorthbound(topology=SWITCHED).ports_up() == {WEB.id}
+    assert FakeNorthbound(topology=SWITCHED).observe().ports_up == {WEB.id}
     switch.failures.fail_next()
     network.failures.fail_next(2)
-    for attempt in (plugging.list_ports, network.ports_up, lambda: network.converge(SWITCHED)):
+    for attempt in (plugging.list_ports, network.observe, lambda: network.converge(SWITCHED)):
         with pytest.raises(Transient):
             attempt()
     assert network.converge(SWITCHED).actions == ()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 
 from kumoi.base.errors import Bug
 from kumoi.cloud.drivers.network import ovsdb
-from kumoi.cloud.drivers.network.interface import Applied, Topology
+from kumoi.cloud.drivers.network.interface import Applied, Observed, Topology
 from kumoi.cloud.drivers.network.ovn import northbound
 from kumoi.cloud.drivers.network.ovn.northbound import ID, KIND, Key, Kind, Record
 from kumoi.cloud.drivers.network.ovn.plan import (
@@ -71,14 +71,14 @@ class OvnNorthbound:
         actions = self._connection.transact(change, timeout_s=self._timeout_s)
         return Applied(tuple(str(action) for action in actions))
 
-    def ports_up(self) -> frozenset[str]:
+    def observe(self) -> Observed:
         with self._connection.reading(timeout_s=self._timeout_s) as database:
             ups = (
                 _key_of(row, database, PORT_TABLE)
                 for row in database.rows(PORT_TABLE)
                 if database.value(row, PORT_TABLE, "up") is True
             )
-            return frozenset(key.id for key in ups if key.kind == Kind.PORT)
+            return Observed(frozenset(key.id for key in ups if key.kind == Kind.PORT))
 
     def close(self) -> None:
         self._connection.close()

@@ -1,8 +1,9 @@
 """Networks, their ports, and what a port answers to DHCP, as northbound records. Pure.
 
 Called by plan.py. A server's port is dropped at once when it speaks with an address not its own,
-unless its port security is off. DHCP is answered from these records by the port's own host; there
-is no lease, no port and no process.
+unless its port security is off, and no host but its server's may claim it: another that has a link
+of the same port plugged gets nothing. DHCP is answered from these records by the port's own host;
+there is no lease, no port and no process.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from kumoi.cloud.drivers.network.interface import Network, Port, Subnet
 from kumoi.cloud.drivers.network.ovn.index import Index, is_ipv4, marks
 from kumoi.cloud.drivers.network.ovn.northbound import (
+    NO_PAIRS,
     NO_TEXTS,
     DhcpOptions,
     Key,
@@ -91,6 +93,7 @@ def _port(port: Port, index: Index) -> LogicalSwitchPort:
         enabled=None if up else False,
         addresses=_addresses(port),
         port_security=_port_security(port),
+        options=NO_PAIRS if port.host is None else frozenset({("requested-chassis", port.host)}),
         dhcpv4_options=_dhcp_of(port, index, ip_version=4),
         dhcpv6_options=_dhcp_of(port, index, ip_version=6),
     )
