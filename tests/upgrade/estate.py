@@ -24,8 +24,8 @@ from tests.tarball import tarball
 from tests.upgrade.releases import PLAY, Release
 
 PUBLIC_ADDRESS = "127.205.0.1"
-START_S = 20.0
-WITHIN_S = 30.0
+START_S = 60.0
+WITHIN_S = 60.0
 END_S = 20.0
 KUMOI_YAML = "servers:\n  web: {image: debian-12, flavor: small, ports: [80]}\n"
 
@@ -66,13 +66,17 @@ class Estate:
         self.end(*roles)
         for role, release in roles.items():
             words: tuple[str | Path, ...] = ("kumoi.main", "role", role, "--config", self.state)
-            if role == "agent":
-                words = (PLAY, "agent", self.state)
+            if role in ("agent", "worker"):  # Which need more than loopback.
+                words = (PLAY, role, self.state)
             self.running[role] = release.start(*words, log=self.state / "log" / f"{role}.log")
         for role, port in (("api", self.ports[0]), ("pipeline", self.ports[2])):
             if role in roles:
                 listens = functools.partial(self._listens, role, port)
                 until(listens, within_s=START_S)
+
+    def log(self, role: str) -> str:
+        """What all that played it have said."""
+        return (self.state / "log" / f"{role}.log").read_text()
 
     def end(self, *roles: str) -> None:
         """Each as its supervisor would, all at once."""
@@ -150,8 +154,7 @@ class Estate:
         return answer
 
     def _listens(self, role: str, port: int) -> bool:
-        log = self.state / "log" / f"{role}.log"
-        assert self.running[role].poll() is None, log.read_text()[-2_000:]
+        assert self.running[role].poll() is None, self.log(role)[-2_000:]
         with contextlib.suppress(OSError), socket.create_connection((PUBLIC_ADDRESS, port), 0.2):
             return True
         return False

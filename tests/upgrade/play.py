@@ -12,8 +12,10 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import kumoi
 from kumoi import config
@@ -22,8 +24,14 @@ from kumoi.base.clock import Clock
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.agent.serve import serve_drivers
 from kumoi.cloud.drivers.instance.fake import FakeDriver
+from kumoi.cloud.drivers.network.fake import FakeNorthbound
 from kumoi.cloud.store.migrate import upgrade
+from kumoi.cloud.store.migrations import FOLDER
+from kumoi.cloud.worker import serve_with
 from kumoi.config import CloudSettings, HostSettings
+from kumoi.engine import schema_check
+from kumoi.engine.db import Database
+from kumoi.engine.loop import Poke
 from kumoi.hosts.first_use import passwords, pki
 
 PUBLIC = "127.205.0.0/24"  # Loopback: nothing is prepared for it, and nothing leaves the machine.
@@ -76,19 +84,35 @@ def schema(args: argparse.Namespace) -> None:
 def agent(args: argparse.Namespace) -> None:
     """The host's agent with servers that are only remembered: to it the host has just booted."""
     log.set_up("agent")
-    asyncio.run(_agent(*_settings(args.directory)))
-
-
-async def _agent(cloud: CloudSettings, host: HostSettings) -> None:
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    cloud, host = _settings(args.directory)
     host.agent_dir.mkdir(parents=True, exist_ok=True)
     driver = FakeDriver(host_boot=new_hex_id())
-    with contextlib.suppress(asyncio.CancelledError):
-        await serve_drivers(
-            cloud, host, Clock(), drivers={driver.name: driver}, host_boot=driver.host_boot
+    drivers = {driver.name: driver}
+    asyncio.run(
+        _until_told(
+            serve_drivers(cloud, host, Clock(), drivers=drivers, host_boot=driver.host_boot)
         )
+    )
+
+
+def worker(args: argparse.Namespace) -> None:
+    """The reconcilers, with a network that is only remembered; on stores that it can bear."""
+    log.set_up("worker")
+    cloud, host = _settings(args.directory)
+    database = Database(config.cloud_database(cloud, host), wake_dir=host.wake_dir)
+    with database.read() as connection:
+        schema_check.require(connection, FOLDER)
+    engine = FakeNorthbound()
+    asyncio.run(
+        _until_told(serve_with(cloud, host, database, Clock(), northbound=engine, plugged=Poke()))
+    )
+
+
+async def _until_told(serving: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(serving)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def _settings(directory: Path) -> tuple[CloudSettings, HostSettings]:
@@ -99,7 +123,7 @@ def _settings(directory: Path) -> tuple[CloudSettings, HostSettings]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     words = parser.add_subparsers(required=True)
-    for play in (where, version, prepare, settle, schema, agent):
+    for play in (where, version, prepare, settle, schema, agent, worker):
         word = words.add_parser(play.__name__)
         word.set_defaults(play=play)
         if play is schema:

@@ -33,6 +33,10 @@ class Release:
     def path(self) -> dict[str, str]:
         return {"PYTHONPATH": f"{self.root / 'src'}:{self.root}"}
 
+    @property
+    def version(self) -> str:
+        return self.run(PLAY, "version").strip()
+
     def run(self, *words: str | Path, timeout_s: float = 120.0) -> str:
         """A module with its arguments, to its end; what it printed."""
         argv = [sys.executable, "-m", *words]

@@ -1,7 +1,8 @@
 """An update of a cloud that works: each role of one release on the state of the other.
 
-The older release makes the cloud and some things in it; then the stores are expanded, and API and
-agent are of either release in turn, in the order of an update and of its taking back.
+The older release makes the cloud and some things in it; then the stores are expanded, and control
+plane and agent are of either release in turn, as in an update and in its taking back. An agent is
+never newer than its control plane, and one that is holds still.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from openstack.exceptions import NotFoundException
 
 from tests.upgrade.estate import Estate, estate_in, until
 from tests.upgrade.releases import Release
+
+pytestmark = pytest.mark.timeout(600)  # The first of them waits for the making of a whole cloud.
 
 
 @dataclass
@@ -35,7 +38,7 @@ def lived(
     """Made by the older release, its stores expanded by this one since."""
     with estate_in(tmp_path_factory.mktemp("estate")) as estate:
         estate.begin(older)
-        estate.put(api=older, agent=older, pipeline=older)
+        estate.put(api=older, worker=older, agent=older, pipeline=older)
         connection = estate.connect()
         estate.furnish(connection)
         estate.await_host(connection)
@@ -48,21 +51,26 @@ def lived(
 
 
 @pytest.mark.parametrize(
-    ("api", "agent"),
-    [("newer", "older"), ("newer", "newer"), ("older", "newer"), ("older", "older")],
+    ("control", "agent"), [("newer", "older"), ("newer", "newer"), ("older", "older")]
 )
-def test_apis_and_agents_of_both_releases_work_together(
-    lived: Lived, request: pytest.FixtureRequest, api: str, agent: str
+def test_a_control_plane_works_with_agents_of_its_release_and_of_the_one_before(
+    lived: Lived, request: pytest.FixtureRequest, control: str, agent: str
 ) -> None:
-    lived.estate.put(api=request.getfixturevalue(api), agent=request.getfixturevalue(agent))
-    connection = lived.connection
-    for action, status in (("stop", "SHUTOFF"), ("start", "ACTIVE")):
-        getattr(connection.compute, f"{action}_server")(lived.server_id)
-        until(lambda status=status: state(connection, lived.server_id) == status)  # type: ignore[misc]
-    new = make(connection, f"{api}-{agent}")
-    connection.compute.delete_server(new)
-    until(lambda: state(connection, new) == "")
-    assert state(connection, lived.server_id) == "ACTIVE"
+    of_control: Release = request.getfixturevalue(control)
+    of_agent: Release = request.getfixturevalue(agent)
+    lived.estate.put(api=of_control, worker=of_control, agent=of_agent)
+    works(lived, f"{control}-{agent}")
+
+
+def test_an_agent_newer_than_its_control_plane_holds_still_until_that_is_updated(
+    lived: Lived, older: Release, newer: Release
+) -> None:
+    lived.estate.put(api=older, worker=older, agent=newer)
+    if older.version != newer.version:
+        until(lambda: "newer than the control plane's" in lived.estate.log("agent"))
+    assert state(lived.connection, lived.server_id) == "ACTIVE"
+    lived.estate.put(api=newer, worker=newer)
+    works(lived, "updated")
 
 
 def test_a_token_lives_on(lived: Lived, newer: Release) -> None:
@@ -76,7 +84,7 @@ def test_a_token_lives_on(lived: Lived, newer: Release) -> None:
 def test_a_run_that_the_older_release_began_is_ended_by_this_one(
     lived: Lived, newer: Release
 ) -> None:
-    lived.estate.put(api=newer, agent=newer, pipeline=newer)
+    lived.estate.put(api=newer, worker=newer, agent=newer, pipeline=newer)
     estate, connection = lived.estate, lived.connection
     assert stage(estate, connection, lived.run_id) == "configure"
     found = estate.pipeline(connection, "GET", f"runs/{lived.run_id}")["run"]["environment"]
@@ -86,6 +94,19 @@ def test_a_run_that_the_older_release_began_is_ended_by_this_one(
     run = estate.pipeline(connection, "GET", f"runs/{lived.run_id}")["run"]
     assert run["status"] == "cancelled"
     assert [one.name for one in connection.compute.servers()] == ["old"]
+
+
+def works(lived: Lived, name: str) -> None:
+    """What there was can be stopped and started, and something new can be made and deleted."""
+    connection = lived.connection
+    for action, status in (("stop", "SHUTOFF"), ("start", "ACTIVE")):
+        getattr(connection.compute, f"{action}_server")(lived.server_id)
+        until(lambda status=status: state(connection, lived.server_id) == status)  # type: ignore[misc]
+    new = make(connection, name)
+    until(lambda: [port.status for port in connection.network.ports(device_id=new)] == ["ACTIVE"])
+    connection.compute.delete_server(new)
+    until(lambda: state(connection, new) == "")
+    assert state(connection, lived.server_id) == "ACTIVE"
 
 
 def make(connection: Connection, name: str) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+import pytest
+
 from kumoi.base import process
 from tests.upgrade.releases import Release
 
@@ -16,9 +18,10 @@ STORIES = (
     "tests/stories/identity/test_user.py",
     "tests/stories/network/test_security_group.py",
 )
-TIMEOUT_S = 300.0
+TIMEOUT_S = 500.0
 
 
+@pytest.mark.timeout(600)
 def test_the_older_releases_stories_hold_on_this_releases_tables(
     older: Release, newer: Release
 ) -> None:

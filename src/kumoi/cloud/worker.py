@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from kumoi.base.clock import Clock
+from kumoi.cloud.drivers.network.interface import Northbound
 from kumoi.cloud.drivers.network.ovn.apply import OvnNorthbound
 from kumoi.cloud.reconcilers.host import HostReconciler
 from kumoi.cloud.reconcilers.image import ImageReconciler
@@ -25,16 +26,29 @@ async def serve(cloud: CloudSettings, host: HostSettings, database: Database, cl
     plugged = Poke()  # OVN says that a port has come up.
     remote, chassis = host.northbound_remote, (host.name,)
     with OvnNorthbound(remote, chassis=chassis, changed=plugged) as northbound:
-        network = NetworkReconciler(database, northbound, clock)
-        server = ServerReconciler(database)
-        hosts = HostReconciler(database, silent_s=cloud.host_silent_s)
-        image = ImageReconciler(database, host, clock)
-        loops = (
-            Loop("network", network.round, NETWORK_INTERVAL_S, plugged),
-            Loop("server", server.round, SERVER_INTERVAL_S),
-            Loop("host", hosts.round, HOST_INTERVAL_S),
-            Loop("image", image.round, IMAGE_INTERVAL_S),
-        )
-        async with asyncio.TaskGroup() as tasks:
-            for loop in loops:
-                tasks.create_task(run(loop, database), name=loop.name)
+        await serve_with(cloud, host, database, clock, northbound=northbound, plugged=plugged)
+
+
+async def serve_with(
+    cloud: CloudSettings,
+    host: HostSettings,
+    database: Database,
+    clock: Clock,
+    *,
+    northbound: Northbound,
+    plugged: Poke,
+) -> None:
+    """The same with the network's engine given."""
+    network = NetworkReconciler(database, northbound, clock)
+    server = ServerReconciler(database)
+    hosts = HostReconciler(database, silent_s=cloud.host_silent_s)
+    image = ImageReconciler(database, host, clock)
+    loops = (
+        Loop("network", network.round, NETWORK_INTERVAL_S, plugged),
+        Loop("server", server.round, SERVER_INTERVAL_S),
+        Loop("host", hosts.round, HOST_INTERVAL_S),
+        Loop("image", image.round, IMAGE_INTERVAL_S),
+    )
+    async with asyncio.TaskGroup() as tasks:
+        for loop in loops:
+            tasks.create_task(run(loop, database), name=loop.name)
