@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from kumoi import __version__
+from kumoi.base.release import numbers
 from kumoi.cloud.store.migrate import upgrade as upgrade_cloud
 from kumoi.cloud.store.tables import metadata as cloud
 from kumoi.engine import migrate, schema_check
@@ -126,10 +127,6 @@ def test_what_contracts_is_seen(body: str) -> None:
 @pytest.mark.parametrize("body", BORNE.values(), ids=BORNE)
 def test_what_expands_is_let_through(body: str) -> None:
     assert migrations.beyond_expanding(written(body)) == []
-
-
-def numbers(release: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in release.split("."))
 
 
 def tables(url: str) -> list[tuple[str, list[str]]]:

@@ -21,6 +21,7 @@ from kumoi import __version__, config
 from kumoi.base import files
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Conflict, Invalid, KumoiError, Permanent
+from kumoi.base.release import numbers
 from kumoi.cli import choice
 from kumoi.cli.backup import (
     DIRECTORIES,
@@ -94,17 +95,13 @@ def restore(
 
 
 def _require_ours(manifest: Manifest, cloud: CloudSettings) -> None:
-    if _numbers(manifest.release) > _numbers(__version__):
+    if numbers(manifest.release) > numbers(__version__):
         raise Invalid(
             f"the backup is of release {manifest.release}, newer than {__version__}: "
             "restore it with that one"
         )
     if manifest.cloud != cloud.name:
         raise Invalid(f"this is a backup of the cloud {manifest.cloud}: --name {manifest.cloud}")
-
-
-def _numbers(release: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in release.split(".") if part.isdigit())
 
 
 def _require_stopped(cloud: CloudSettings, host: HostSettings, *, may_stop: bool) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.engine import Connection
 from kumoi import __version__
 from kumoi.base import log
 from kumoi.base.errors import Permanent
+from kumoi.base.release import numbers
 
 REVISION_DIGITS = 4  # A migration's file begins with its revision; a guard says so.
 
@@ -66,10 +67,10 @@ def is_newer(connection: Connection, folder: Path, *, release: str = __version__
     """
     known = revisions(folder)
     unknown = [step for step in _steps(connection) if step.revision not in known]
-    barred = [step for step in unknown if step.needs and _numbers(step.needs) > _numbers(release)]
+    barred = [step for step in unknown if step.needs and numbers(step.needs) > numbers(release)]
     if barred:
-        needs = max((step.needs for step in barred), key=_numbers)
-        newest = max((step.release for step in unknown), key=_numbers)
+        needs = max((step.needs for step in barred), key=numbers)
+        newest = max((step.release for step in unknown), key=numbers)
         raise Permanent(
             f"the store is of release {newest} and no longer has what {release} reads: "
             f"install {needs} or newer, best {newest}"
@@ -101,7 +102,3 @@ def _current(connection: Connection) -> str | None:
     if not sa.inspect(connection).has_table(ALEMBICS.name):
         return None
     return connection.execute(sa.select(ALEMBICS.c.version_num)).scalar()
-
-
-def _numbers(release: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in release.split("."))

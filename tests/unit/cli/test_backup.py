@@ -50,7 +50,8 @@ def host(top: Path) -> HostSettings:
     (made.pki_dir / "ca.key").write_text("the authority's key")
     (made.pki_dir / "ca.key").chmod(0o600)
     (made.pki_dir / "ca.crt").write_text("its certificate")
-    (made.pki_dir / "token.key").write_text("tokens are signed by this")
+    (made.pki_dir / "token-keys").mkdir()
+    (made.pki_dir / "token-keys/first.json").write_text("tokens are signed by this")
     (made.state / "passwords/admin").write_text("secret")
     (made.image_dir / IMAGE).write_bytes(os.urandom(100_000))
     cloud_migrate.upgrade(config.cloud_database(cloud, made))
@@ -125,7 +126,13 @@ def test_all_is_back_after_all_was_lost(host: HostSettings, top: Path) -> None:
     called("restore", file, host)
 
     after = picture(host.state)
-    for name in ("pki/ca.key", "pki/ca.crt", "pki/token.key", "passwords/admin", f"images/{IMAGE}"):
+    for name in (
+        "pki/ca.key",
+        "pki/ca.crt",
+        "pki/token-keys/first.json",
+        "passwords/admin",
+        f"images/{IMAGE}",
+    ):
         assert after[name] == before[name]
     assert (host.pki_dir / "ca.key").stat().st_mode & 0o777 == 0o600
     assert (host.state / "cloud.db").stat().st_mode & 0o777 == 0o600

@@ -8,6 +8,7 @@ first, and its answer names the release to install.
 
 from __future__ import annotations
 
+from kumoi.base.release import numbers
 from kumoi.cloud.hostapi.things import Message
 
 PATH = "/host/v1"
@@ -61,15 +62,3 @@ def refusal(*, protocol: int, release: str, own_release: str, oldest: int = PROT
             f"none newer than {PROTOCOL}: {install}"
         )
     return ""
-
-
-def numbers(release: str) -> tuple[int, ...]:
-    """To compare releases by: "1.2.0" and "1.2" are the same, and so is "1.2.0.dev3"."""
-    found: list[int] = []
-    for part in release.split("."):
-        if not part.isdecimal():
-            break
-        found.append(int(part))
-    while found and found[-1] == 0:
-        found.pop()
-    return tuple(found)
