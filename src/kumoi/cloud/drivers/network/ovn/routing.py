@@ -1,8 +1,8 @@
 """Routers, their ways outside, and floating IPs, as northbound records. Pure.
 
-Called by plan.py. A router is distributed: every host routes for itself. Only what has no floating
-IP leaves through a gateway host; a server with one is translated on the server's own host, where
-the floating IP has a MAC and the server is plugged.
+Called by plan.py. A router is distributed: every host routes for itself. What leaves the cloud
+leaves through a gateway host, floating IPs too: the reconciler gives them no MAC. One that has a MAC
+would be translated on the host where its server is plugged, which needs a way outside there.
 """
 
 from __future__ import annotations
