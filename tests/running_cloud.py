@@ -11,7 +11,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -29,6 +29,7 @@ from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import bootstrap
 from kumoi.cloud.hostapi.hello import PATH, HostHello
 from kumoi.cloud.hostapi.messages import Server
+from kumoi.cloud.hostapi.offer import Offer
 from kumoi.cloud.hostapi.things import Message, Wanted
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings
@@ -52,12 +53,14 @@ class FakeHost:
     name: str = "host1"
     fail_with: str = ""
     address: str = ""
+    offers: dict[str, Offer] = field(default_factory=dict)
 
     def register(self, *, vcpus: int = 64, ram_mib: int = 262_144, disk_gib: int = 10_000) -> None:
         hello = HostHello(
             release="0",
             hostname=self.name,
-            drivers=["lxc"],
+            drivers=list(self.offers) or ["lxc"],
+            offers=self.offers,
             vcpus=vcpus,
             ram_mib=ram_mib,
             disk_gib=disk_gib,

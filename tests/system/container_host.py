@@ -44,7 +44,6 @@ from kumoi.cloud.hostapi.hello import PATH, Hello, HostHello
 from kumoi.cloud.hostapi.messages import Image, Power, Server, State, server_thing
 from kumoi.cloud.hostapi.things import ThingReport, Wanted, raw
 from kumoi.config import CloudSettings, HostSettings, first_host, read, write
-from kumoi.hosts import teardown
 from kumoi.hosts.first_use import pki
 from kumoi.hosts.install import trees
 
@@ -229,7 +228,7 @@ class ContainerHost:
 
     @property
     def paths(self) -> Paths:
-        return Paths(self.here.agent_dir)
+        return Paths(self.here.agent_dir / "lxc")
 
     @property
     def namespace(self) -> Path:
@@ -397,7 +396,7 @@ def _tear_down(host: ContainerHost) -> None:
     if host.namespace.exists():
         run(["ip", "netns", "delete", host.here.name])
     trees.remove(host.here.state)  # Tens of thousands of files: no time fits all machines.
-    teardown.remove_control_groups(f"{NAME}.servers")
+    cgroup.remove_empty(cgroup.of_servers(NAME))
 
 
 def main() -> None:

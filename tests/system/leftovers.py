@@ -57,7 +57,7 @@ def there(cloud: CloudSettings, host: HostSettings) -> frozenset[str]:
 
 def _directories(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     """Of servers, and what the agent remembers of them."""
-    for pattern in ("servers/*", "wanted/*/*", "downloads/*", "snapshots/*"):
+    for pattern in ("lxc/servers/*", "wanted/*/*", "downloads/*", "snapshots/*"):
         yield from (str(path) for path in host.agent_dir.glob(pattern))
 
 
@@ -66,7 +66,7 @@ def _half_made_files(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]
     for path in host.state.glob("*"):
         if path.name not in ("host", "run", "log"):
             yield from (str(one) for one in path.rglob("*.part"))
-    for place in ("", "images", "templates"):
+    for place in ("", "lxc/images", "lxc/templates"):
         yield from (str(one) for one in (host.agent_dir / place).glob("*.part"))
     yield from (str(path) for path in host.image_dir.glob(".draft-*"))
 
@@ -74,7 +74,7 @@ def _half_made_files(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]
 def _image_files(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     """That no image's row names: as they came, and as the host unpacked them."""
     named = {sha256 for (sha256,) in _rows(host, "SELECT sha256 FROM image")}
-    for directory in (host.image_dir, host.agent_dir / "images"):
+    for directory in (host.image_dir, host.agent_dir / "lxc/images"):
         for path in directory.glob("*"):
             if path.name != ".lock" and path.name.partition(".")[0] not in named:
                 yield str(path)

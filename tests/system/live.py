@@ -94,7 +94,7 @@ class LiveCloud:
 
     def init_pid(self, server_id: str) -> int:
         """The first process of a server."""
-        where = self.here.agent_dir / "servers"
+        where = self.here.agent_dir / "lxc/servers"
         ask: list[str | Path] = ["lxc-info", "-P", where, "-n", server_id, "-p", "-H"]
         return int(run(ask, namespace=self.here.name).out)
 

@@ -101,7 +101,7 @@ class Tenant:
 
     def root(self, server: Any, *command: str, check: bool = True) -> Completed:
         """As root inside a server, as somebody who took it over."""
-        where = self.live.here.agent_dir / "servers"
+        where = self.live.here.agent_dir / "lxc/servers"
         ask: list[str | Path] = ["lxc-attach", "-P", where, "-n", server.id, "--", *command]
         return run(ask, namespace=self.live.here.name, check=check, timeout_s=40)
 

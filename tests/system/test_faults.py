@@ -389,7 +389,7 @@ def _await_api(live: LiveCloud) -> None:
 
 
 def _runs(live: LiveCloud) -> set[str]:
-    return set(monitor.find_all(Paths(live.here.agent_dir)))
+    return set(monitor.find_all(Paths(live.here.agent_dir / "lxc")))
 
 
 def _three_servers(user: Tenant) -> tuple[Any, Any, Any]:
@@ -458,7 +458,7 @@ def _lose_power(live: LiveCloud) -> None:
     units = _units(live)
     for pid in (units.pop("supervisor"), *units.values()):
         _kill(pid)
-    for one in monitor.find_all(Paths(host.agent_dir)).values():
+    for one in monitor.find_all(Paths(host.agent_dir / "lxc")).values():
         _kill(one.keeper_pid)
         _kill(one.pid)
     for namespace in (host.name, cloud.edge_name):

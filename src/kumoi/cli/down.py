@@ -8,7 +8,6 @@ import contextlib
 from kumoi.cli import choice
 from kumoi.cli.progress import Progress
 from kumoi.cloud.agent import purge
-from kumoi.cloud.drivers.instance.lxc import idmap
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import teardown
 from kumoi.hosts.first_use import clouds_yaml
@@ -52,5 +51,5 @@ def take_down(
     if with_data:
         with progress.stage("remove what it kept"):
             teardown.purge(host)
-            idmap.remove_grant()
+            purge.forget(cloud, host)
             clouds_yaml.remove(choice.person(), cloud)

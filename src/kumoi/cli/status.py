@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     cloud, host = choice.existing(args)
     found = processes(cloud, host)
     hosts, servers, trouble = _ask(cloud, host, found)
-    unknown = [] if trouble else _unknown(host, servers)
+    unknown = [] if trouble else _unknown(cloud, host, servers)
     if args.json:
         document = {
             "name": cloud.name,
@@ -147,7 +147,9 @@ def _ask(
     return hosts, servers, ""
 
 
-def _unknown(host: HostSettings, servers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _unknown(
+    cloud: CloudSettings, host: HostSettings, servers: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """What the host keeps of servers that no API lists, as after a restore."""
     return [
         {
@@ -156,7 +158,7 @@ def _unknown(host: HostSettings, servers: list[dict[str, Any]]) -> list[dict[str
             "addresses": list(one.addresses),
             "since": _iso(one.since) if one.since else "",
         }
-        for one in unlisted(host, {row["id"] for row in servers})
+        for one in unlisted(cloud, host, {row["id"] for row in servers})
     ]
 
 

@@ -20,8 +20,7 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import Conflict, Permanent
 from kumoi.cli import choice
 from kumoi.cli.progress import Progress, Stage
-from kumoi.cloud.drivers.instance.lxc import image as lxc_image
-from kumoi.cloud.drivers.instance.lxc.paths import Paths
+from kumoi.cloud.drivers.instance import registry
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords, pki
 from kumoi.hosts.install import image, machine, packages
@@ -188,15 +187,17 @@ def _offer(cloud: CloudSettings, host: HostSettings, progress: Progress, images:
             offered[recipe.name] = offer.sha256
             stage.note(f"{path.stat().st_size >> 20} MiB" if offer.uploaded else "there")
     with progress.stage("images ready on the host") as stage:
-        _wait_for_images(host, offered, stage)
+        _wait_for_images(cloud, host, offered, stage)
 
 
-def _wait_for_images(host: HostSettings, offered: dict[str, str], stage: Stage) -> None:
+def _wait_for_images(
+    cloud: CloudSettings, host: HostSettings, offered: dict[str, str], stage: Stage
+) -> None:
     """Until the host has unpacked them: the first server starts as quickly as any other."""
     deadline = time.monotonic() + IMAGES_TIMEOUT_S
-    paths = Paths(host.agent_dir)
+    drivers = registry.on_host(host.agent_dir, cloud.name).values()
     while True:
-        ready = lxc_image.ready(paths)
+        ready = frozenset().union(*(driver.ready_images() for driver in drivers))
         late = [name for name, sha256 in offered.items() if sha256 not in ready]
         if not late:
             return

@@ -7,7 +7,6 @@ are not its business: cloud/agent/purge.py ends them first.
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 from kumoi.base import process
@@ -15,8 +14,6 @@ from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.install import trees
 from kumoi.hosts.units import control
 from kumoi.hosts.wires import virtual
-
-CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> None:
@@ -28,7 +25,6 @@ def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> 
         process.run(["umount", "--lazy", mount])
     for device in loop_devices(host.state):
         process.run(["losetup", "--detach", device])
-    remove_control_groups(f"{cloud.name}.servers")
     virtual.delete(cloud, host)
     trees.remove(host.run_dir)
 
@@ -56,14 +52,3 @@ def loop_devices(below: Path) -> list[Path]:
         if file.is_relative_to(below):
             devices.append(Path("/dev") / backing.parts[3])
     return devices
-
-
-def remove_control_groups(name: str) -> None:
-    """Empty ones only: the kernel refuses others."""
-    for top in (CONTROL_GROUPS, *CONTROL_GROUPS.glob("*/")):
-        root = top / name
-        if root.is_dir():
-            below = sorted((path for path in root.rglob("*/")), reverse=True)
-            for group in [*below, root]:
-                with contextlib.suppress(OSError):
-                    group.rmdir()

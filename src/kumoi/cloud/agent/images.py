@@ -96,11 +96,18 @@ class Images:
             images = await self._prefetch.get()
             self._worth = frozenset(image.sha256 for image in images)
             for image in images:
-                for driver in self._drivers:
+                for driver in self._takers(image):
                     try:
                         await self.ensure(image, driver)
                     except KumoiError as error:
                         log.failure("image.not_prefetched", error, image=image.id, driver=driver)
+
+    def _takers(self, image: Image) -> list[str]:
+        return [
+            name
+            for name, driver in self._drivers.items()
+            if image.disk_format in driver.offer.formats
+        ]
 
     async def tidy(self, wanted: Callable[[], Collection[str]]) -> None:
         """Remove what nobody uses any more. `wanted` gives the contents that servers here are wanted

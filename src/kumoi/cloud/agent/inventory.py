@@ -9,6 +9,7 @@ from pathlib import Path
 
 import kumoi
 from kumoi.cloud.hostapi.hello import HostHello
+from kumoi.cloud.hostapi.offer import Offer
 
 _MEMINFO = Path("/proc/meminfo")
 
@@ -19,7 +20,7 @@ def take(
     hostname: str,
     address: str,
     host_dir: Path,
-    drivers: list[str],
+    offers: dict[str, Offer],
     ready_images: Collection[str],
 ) -> HostHello:
     """`ready_images` are the ids of images that start at once."""
@@ -29,7 +30,8 @@ def take(
         epoch=epoch,
         hostname=hostname or socket.gethostname(),
         address=address,
-        drivers=drivers,
+        drivers=list(offers),
+        offers=offers,
         vcpus=os.cpu_count() or 1,
         ram_mib=ram_mib(_MEMINFO.read_text()),
         disk_gib=disk.f_blocks * disk.f_frsize >> 30,

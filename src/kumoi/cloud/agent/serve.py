@@ -6,6 +6,7 @@ Called by main.py. Must run in the host's network namespace and in the machine's
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from kumoi.cloud.agent.images import Images
 from kumoi.cloud.agent.kinds.server import ServerKind
 from kumoi.cloud.agent.snapshots import Snapshots
 from kumoi.cloud.agent.trust import TrustFile
+from kumoi.cloud.drivers.instance import registry
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
-from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver
 from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
 from kumoi.cloud.hostapi.client import HttpUpstream, tls_context
@@ -50,9 +51,13 @@ async def serve_with(
     ensure_inotify_instances()
     host_dir = host.agent_dir
     host_dir.mkdir(parents=True, exist_ok=True)
-    lxc = LxcDriver(host_dir=host_dir, cloud=cloud.name, switch=switch, host_boot=host_boot)
-    lxc.prepare()
-    await serve_drivers(cloud, host, clock, drivers={lxc.name: lxc}, host_boot=host_boot)
+    host_dir.chmod(0o711)  # Drivers' servers pass through.
+    with contextlib.ExitStack() as stack:
+        drivers = {
+            name: stack.enter_context(driver.opened(switch=switch, host_boot=host_boot))
+            for name, driver in registry.on_host(host_dir, cloud.name).items()
+        }
+        await serve_drivers(cloud, host, clock, drivers=drivers, host_boot=host_boot)
 
 
 async def serve_drivers(
@@ -72,7 +77,7 @@ async def serve_drivers(
             hostname=host.name,
             address=host.underlay_address,
             host_dir=host_dir,
-            drivers=sorted(drivers),
+            offers={name: each.offer for name, each in drivers.items()},
             ready_images=ready_images,
         )
 

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.hearing import WantedThing
 from kumoi.cloud.agent.trust import TrustFile
-from kumoi.cloud.drivers.instance.lxc import monitor
-from kumoi.cloud.drivers.instance.lxc.paths import Paths
+from kumoi.cloud.drivers.instance import registry
 from kumoi.cloud.hostapi.messages import SERVER, Server, read_server
 from kumoi.cloud.hostapi.things import Key, NotUnderstood, Thing
-from kumoi.config import HostSettings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.units import running
 
 
@@ -33,7 +32,9 @@ class UnlistedServer:
     since: float
 
 
-def unlisted(host: HostSettings, listed: Collection[str]) -> list[UnlistedServer]:
+def unlisted(
+    cloud: CloudSettings, host: HostSettings, listed: Collection[str]
+) -> list[UnlistedServer]:
     """What is on the host beside those servers, by id; not what is on its way out. Nothing while the
     host trusts the store: then it removes what is not listed.
     """
@@ -42,14 +43,14 @@ def unlisted(host: HostSettings, listed: Collection[str]) -> list[UnlistedServer
     wanted = ThingFiles(host.agent_dir / "wanted").load()
     here = {key.id for key, one in wanted.items() if key.kind == SERVER and not one.is_absent}
     leaving = {key.id for key, one in wanted.items() if key.kind == SERVER and one.is_absent}
-    runs = monitor.find_all(Paths(host.agent_dir))
+    drivers = registry.on_host(host.agent_dir, cloud.name).values()
+    runs = {key: pid for driver in drivers for key, pid in driver.list_running().items()}
     found = []
     for server_id in sorted((here | runs.keys()) - leaving - set(listed)):
         server = _read(wanted.get(Key(SERVER, server_id)))
         ports = server.ports if server else []
         addresses = tuple(one.address for port in ports for one in port.addresses)
-        pid = runs[server_id].keeper_pid if server_id in runs else 0
-        since = running.started_at(pid) if pid else 0.0
+        since = running.started_at(runs[server_id]) if server_id in runs else 0.0
         found.append(UnlistedServer(server_id, server.hostname if server else "", addresses, since))
     return found
 

@@ -8,7 +8,10 @@ first, and its answer names the release to install.
 
 from __future__ import annotations
 
+import msgspec
+
 from kumoi.base.release import numbers
+from kumoi.cloud.hostapi.offer import Offer
 from kumoi.cloud.hostapi.things import Message
 
 PATH = "/host/v1"
@@ -27,7 +30,8 @@ class Hello(Message, frozen=True, kw_only=True):
 
 class HostHello(Hello, frozen=True, kw_only=True):
     """And what the host has. `ready_images` are unpacked and start at once; `address` is where other
-    hosts reach it.
+    hosts reach it. `offers` is what each of its drivers takes and can do; a host of an older
+    release names them only.
     """
 
     hostname: str
@@ -37,6 +41,7 @@ class HostHello(Hello, frozen=True, kw_only=True):
     disk_gib: int
     ready_images: tuple[str, ...] = ()
     address: str = ""
+    offers: dict[str, Offer] = msgspec.field(default_factory=dict)
 
 
 REFUSED = "host.refused"

@@ -50,7 +50,9 @@ class Strict(
 
 
 class Image(Strict, frozen=True, kw_only=True):
-    """`sha256` is of the file as stored; `disk_format` as in the image API."""
+    """`sha256` is of the file as stored; `disk_format` what its content was seen to be, in the image
+    API's words.
+    """
 
     id: str
     sha256: str

@@ -7,11 +7,21 @@ do, once more with all of them, so that the reasons are complete.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 Reasons = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs:
+    """What one driver of a host takes and can do. `formats` of None: it has not said, which a host
+    of an older release does not; then it is tried.
+    """
+
+    formats: frozenset[str] | None = None
+    capabilities: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +31,7 @@ class Candidate:
     id: str
     up: bool
     enabled: bool
-    drivers: frozenset[str]
+    drivers: Mapping[str, Runs]
     vcpus_free: int
     ram_free_mib: int
     disk_free_gib: int
@@ -30,14 +40,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What a server needs. `near` are hosts it prefers (soft affinity), `far` those it would rather
+    """What a server needs: a driver that takes its image's format and has all `capabilities`. `near`
+    are hosts it prefers (soft affinity), `far` those it would rather
     not share (soft anti-affinity), with how often; `but` and `only` are hard.
     """
 
-    driver: str
+    image_format: str
     vcpus: int
     ram_mib: int
     disk_gib: int
+    capabilities: frozenset[str] = frozenset()
     image_id: str | None = None
     but: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
@@ -47,9 +59,12 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`host_id` is None when no host will do, and `reasons` then say why: one per kind of lack."""
+    """`host_id` is None when no host will do, and `reasons` then say why: one per kind of lack.
+    `driver` is the one of that host that is to run the server.
+    """
 
     host_id: str | None
+    driver: str = ""
     reasons: Reasons = ()
 
 
@@ -64,11 +79,29 @@ def choose(candidates: Sequence[Candidate], ask: Ask) -> Decision:
         else:
             lacks[lack] += 1
     if fit:
-        return Decision(min(fit, key=lambda candidate: _weight(candidate, ask)).id)
+        best = min(fit, key=lambda candidate: _weight(candidate, ask))
+        return Decision(best.id, drivers(best, ask)[0])
     if not candidates:
-        return Decision(None, ("there are no hosts",))
+        return Decision(None, reasons=("there are no hosts",))
     reasons = tuple(f"{_hosts(count)} {lack}" for lack, count in sorted(lacks.items()))
-    return Decision(None, reasons)
+    return Decision(None, reasons=reasons)
+
+
+def drivers(candidate: Candidate, ask: Ask) -> list[str]:
+    """Those of a host that take the image and can do all that is asked, by name."""
+    return [
+        name
+        for name in _takers(candidate, ask)
+        if ask.capabilities <= candidate.drivers[name].capabilities
+    ]
+
+
+def _takers(candidate: Candidate, ask: Ask) -> list[str]:
+    return sorted(
+        name
+        for name, runs in candidate.drivers.items()
+        if runs.formats is None or ask.image_format in runs.formats
+    )
 
 
 def _lack(candidate: Candidate, ask: Ask) -> str | None:
@@ -78,7 +111,8 @@ def _lack(candidate: Candidate, ask: Ask) -> str | None:
         (candidate.id not in ask.but, "ruled out by anti-affinity"),
         (candidate.up, "down"),
         (candidate.enabled, "disabled"),
-        (ask.driver in candidate.drivers, f"without the {ask.driver} driver"),
+        (bool(_takers(candidate, ask)), f"without a driver for {ask.image_format} images"),
+        (bool(drivers(candidate, ask)), f"without {_words(ask.capabilities)} for such images"),
         (candidate.vcpus_free >= ask.vcpus, f"without {ask.vcpus} free vcpus"),
         (candidate.ram_free_mib >= ask.ram_mib, f"without {ask.ram_mib} MiB of free memory"),
         (candidate.disk_free_gib >= ask.disk_gib, f"without {ask.disk_gib} GiB of free disk"),
@@ -95,6 +129,10 @@ def _weight(candidate: Candidate, ask: Ask) -> tuple[Any, ...]:
         -candidate.ram_free_mib,
         candidate.id,
     )
+
+
+def _words(capabilities: frozenset[str]) -> str:
+    return " and ".join(sorted(capabilities))
 
 
 def _hosts(count: int) -> str:

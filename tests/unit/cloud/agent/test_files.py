@@ -12,6 +12,7 @@ from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.hearing import WantedThing
 from kumoi.cloud.agent.inventory import ram_mib, take
 from kumoi.cloud.agent.serve import ensure_inotify_instances, identify_boot
+from kumoi.cloud.hostapi.offer import Offer
 from kumoi.cloud.hostapi.things import Key, Thing, Unreadable, raw, read_all
 from kumoi.config import HostSettings
 
@@ -111,7 +112,7 @@ def test_the_inventory_says_what_the_host_has(tmp_path: Path) -> None:
         hostname="h",
         address="10.0.0.2",
         host_dir=tmp_path,
-        drivers=["lxc"],
+        offers={"lxc": Offer(formats=["root-tar"])},
         ready_images={"b", "a"},
     )
     assert taken.address == "10.0.0.2"

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kumoi.cloud.scheduler.choose import Ask, Candidate, choose
+from kumoi.cloud.scheduler.choose import Ask, Candidate, Runs, choose
 
+LXC = Runs(formats=frozenset({"root-tar"}), capabilities=frozenset({"pause", "live-addresses"}))
+QEMU = Runs(formats=frozenset({"qcow2", "raw"}), capabilities=frozenset({"pause"}))
 ROOMY = Candidate(
     id="b",
     up=True,
     enabled=True,
-    drivers=frozenset({"lxc"}),
+    drivers={"lxc": LXC},
     vcpus_free=8,
     ram_free_mib=8_192,
     disk_free_gib=100,
 )
-ASK = Ask(driver="lxc", vcpus=1, ram_mib=512, disk_gib=10)
+ASK = Ask(image_format="root-tar", vcpus=1, ram_mib=512, disk_gib=10)
 
 
 def test_the_host_with_most_free_memory_is_chosen() -> None:
@@ -55,7 +57,7 @@ def test_each_lack_is_counted_and_named_once() -> None:
         replace(ROOMY, id="1", up=False),
         replace(ROOMY, id="2", up=False),
         replace(ROOMY, id="3", enabled=False),
-        replace(ROOMY, id="4", drivers=frozenset({"qemu"})),
+        replace(ROOMY, id="4", drivers={"qemu": QEMU}),
         replace(ROOMY, id="5", vcpus_free=0),
         replace(ROOMY, id="6", ram_free_mib=511),
         replace(ROOMY, id="7", disk_free_gib=9),
@@ -68,8 +70,34 @@ def test_each_lack_is_counted_and_named_once() -> None:
         "1 host is without 1 free vcpus",
         "1 host is without 10 GiB of free disk",
         "1 host is without 512 MiB of free memory",
-        "1 host is without the lxc driver",
+        "1 host is without a driver for root-tar images",
     )
+
+
+def test_a_server_goes_where_a_driver_takes_its_image_and_is_given_that_driver() -> None:
+    machines = replace(ROOMY, id="z", ram_free_mib=1_024, drivers={"lxc": LXC, "qemu": QEMU})
+    decision = choose([ROOMY, machines], replace(ASK, image_format="qcow2"))
+    assert (decision.host_id, decision.driver) == ("z", "qemu")
+    decision = choose([ROOMY, machines], ASK)
+    assert (decision.host_id, decision.driver) == ("b", "lxc")
+
+
+def test_an_image_that_no_driver_takes_is_placed_nowhere() -> None:
+    decision = choose([ROOMY], replace(ASK, image_format="vhdx"))
+    assert decision.reasons == ("1 host is without a driver for vhdx images",)
+
+
+def test_capabilities_asked_of_a_driver_are_hard() -> None:
+    both = replace(ROOMY, drivers={"a": QEMU, "b": replace(QEMU, capabilities=LXC.capabilities)})
+    live = replace(ASK, image_format="raw", capabilities=frozenset({"live-addresses"}))
+    assert choose([both], live).driver == "b"
+    alone = replace(ROOMY, drivers={"a": QEMU})
+    assert choose([alone], live).reasons == ("1 host is without live-addresses for such images",)
+
+
+def test_a_driver_that_has_not_said_what_it_takes_is_tried() -> None:
+    old = replace(ROOMY, drivers={"lxc": Runs()})
+    assert choose([old], replace(ASK, image_format="squashfs")).driver == "lxc"
 
 
 def test_no_hosts_at_all_is_said_so() -> None:

@@ -127,7 +127,7 @@ class ServerKind:
             servers = wanted()
             others = seen.keys() - {server.id for server in servers}
             theirs = {port for one in others for port in seen[one].ports}
-            theirs |= {port.id for one in others for port in seen[one].wired}
+            theirs |= {port.id for one in others for port in seen[one].wired or ()}
             return frozenset(port.id for server in servers for port in server.ports) | theirs
 
         def images() -> frozenset[str]:

@@ -129,7 +129,7 @@ def _is_unsettled(wanted: Server, seen: Observed) -> bool:
     return (
         seen.started_generation != wanted.generation
         or seen.ports != ports
-        or seen.wired != tuple(wanted.ports)
+        or (seen.wired is not None and seen.wired != tuple(wanted.ports))
     )
 
 

@@ -14,8 +14,6 @@ from kumoi.cloud.hostapi import messages
 from kumoi.cloud.store.image.image import Image
 
 GIB = 1 << 30
-CONTAINER, MACHINE = "lxc", "qemu"
-TREES = frozenset({"root-tar", "squashfs"})
 
 
 def usable(
@@ -43,14 +41,14 @@ def usable(
     return row
 
 
-def driver(row: Image) -> str:
-    """What kind of server an image makes: a file tree a container, a disk a virtual machine."""
-    return CONTAINER if (row.content_format or row.disk_format) in TREES else MACHINE
+def format_of(row: Image) -> str:
+    """What a driver must take: what its content was seen to be, before what it is called."""
+    return row.content_format or row.disk_format or "raw"
 
 
 def for_host(row: Image) -> dict[str, Any]:
     """As a server remembers it."""
-    return {"id": row.id, "sha256": row.sha256, "disk_format": row.disk_format}
+    return {"id": row.id, "sha256": row.sha256, "disk_format": format_of(row)}
 
 
 def message(image: Mapping[str, Any]) -> messages.Image:

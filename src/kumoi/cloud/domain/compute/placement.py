@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid
-from kumoi.cloud.scheduler.choose import Ask, Candidate, Decision, choose
+from kumoi.cloud.scheduler.choose import Ask, Candidate, Decision, Runs, choose
 from kumoi.cloud.store.compute import server as server_store
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.host.host import UP, Host
 
 CANDIDATES_MAX = 16
+CAPABILITY_PREFIX = "capabilities:"
 
 
 def place(connection: Connection, ask: Ask) -> Decision:
@@ -61,6 +64,26 @@ def release(connection: Connection, server: Server) -> None:
         )
 
 
+def require_taken(connection: Connection, server: Server, image_format: str) -> None:
+    """Raises Invalid when the driver that runs a server does not take images of this format."""
+    host = None if server.host_id is None else host_store.get(connection, server.host_id)
+    formats = None if host is None else _runs(host.offers.get(server.driver)).formats
+    if formats is not None and image_format not in formats:
+        raise Invalid(
+            f"The server's host runs it by {server.driver}, which takes no {image_format} images.",
+            field="imageRef",
+        )
+
+
+def capabilities(extra_specs: Mapping[str, str]) -> frozenset[str]:
+    """What a flavor asks of the driver: `capabilities:NAME` that is true."""
+    return frozenset(
+        name.removeprefix(CAPABILITY_PREFIX)
+        for name, value in extra_specs.items()
+        if name.startswith(CAPABILITY_PREFIX) and value.lower() == "true"
+    )
+
+
 def reclaim(connection: Connection, before: Server, after: Server) -> None:
     """A server's claim becomes another. Raises Invalid when its host has no room for it."""
     host = None if before.host_id is None else host_store.get(connection, before.host_id)
@@ -103,12 +126,18 @@ def disk_claim_gib(disk_gib: int, ephemeral_gib: int, swap_mib: int) -> int:
     return disk_gib + ephemeral_gib + -(-swap_mib // 1024)
 
 
+def _runs(offer: Mapping[str, Any] | None) -> Runs:
+    if offer is None:
+        return Runs()
+    return Runs(formats=frozenset(offer["formats"]), capabilities=frozenset(offer["capabilities"]))
+
+
 def _candidate(row: Host) -> Candidate:
     return Candidate(
         id=row.id,
         up=row.state == UP and not row.forced_down,
         enabled=row.enabled,
-        drivers=frozenset(row.drivers),
+        drivers={name: _runs(row.offers.get(name)) for name in row.drivers},
         vcpus_free=row.vcpus_free,
         ram_free_mib=row.ram_free_mib,
         disk_free_gib=row.disk_free_gib,

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.compute import action, boot_image, networking, status
+from kumoi.cloud.domain.compute import action, boot_image, networking, placement, status
 from kumoi.cloud.domain.compute.networking import Nic
 from kumoi.cloud.domain.compute.server import get, unlocked
 from kumoi.cloud.domain.compute.server_create import keys
@@ -93,6 +93,7 @@ def rebuild(
     image = boot_image.usable(
         connection, caller, image_id, ram_mib=row.ram_mib, disk_gib=row.disk_gib
     )
+    placement.require_taken(connection, row, boot_image.format_of(image))
     is_stopped = status.of(row).vm_state == "stopped"
     changes = {
         **values,

@@ -174,7 +174,7 @@ def _make(
     if decision.host_id is None:
         reasons = "; ".join(decision.reasons)
         return _failed(connection, caller, row, f"No valid host was found. {reasons}.", now)
-    placed = msgspec.structs.replace(row, host_id=decision.host_id)
+    placed = msgspec.structs.replace(row, host_id=decision.host_id, driver=decision.driver)
     try:
         with connection.begin_nested():
             slot = placement.claim(connection, decision.host_id, ask)
@@ -248,7 +248,7 @@ def _row(
         group_id=wanted.group_id,
         locked_by="",
         locked_reason=None,
-        driver=boot_image.driver(plan.image),
+        driver="",  # The host chosen has it.
         **_FRESH,
         created_at=plan.now,
         updated_at=plan.now,
@@ -286,7 +286,8 @@ def _ask(connection: Connection, wanted: NewServer, plan: _Plan) -> Ask:
     if wanted.host_id is not None:
         only = frozenset({wanted.host_id}) & (only or {wanted.host_id})
     return Ask(
-        driver=boot_image.driver(plan.image),
+        image_format=boot_image.format_of(plan.image),
+        capabilities=placement.capabilities(size.extra_specs),
         vcpus=size.vcpus,
         ram_mib=size.ram_mib,
         disk_gib=placement.disk_claim_gib(size.disk_gib, size.ephemeral_gib, size.swap_mib),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy.engine import Connection
 
 import kumoi
@@ -111,6 +112,7 @@ def _facts(hello: HostHello) -> dict[str, Any]:
         "hostname": hello.hostname,
         "address": hello.address,
         "drivers": list(hello.drivers),
+        "offers": msgspec.to_builtins(hello.offers),
         "vcpus": hello.vcpus,
         "ram_mib": hello.ram_mib,
         "disk_gib": hello.disk_gib,

@@ -13,18 +13,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kumoi.base.errors import KumoiError
+from kumoi.base.errors import KumoiError, Permanent
 from kumoi.cloud.drivers.instance.interface import Observed
 from kumoi.cloud.hostapi.messages import Image, Server, State
+from kumoi.cloud.hostapi.offer import Capability, Offer
+
+EVERYTHING = Offer(formats=["root-tar", "squashfs", "qcow2"], capabilities=list(Capability))
 
 
 @dataclass
 class FakeDriver:
-    """`start_s` is how long a start takes. `fail_next` makes calls fail; `kill` ends a server as if
+    """What it takes and can do is for a test to say: `offer`. Without live addresses those inside
+    change at a start only, without snapshots it refuses to write images. `start_s` is how long a start takes. `fail_next` makes calls fail; `kill` ends a server as if
     its own processes had; `reboot_host` ends all of them, and the host has another boot.
     """
 
     name: str = "lxc"
+    offer: Offer = EVERYTHING
     host_boot: str = "boot-1"
     start_s: float = 0.0
     servers: dict[str, Observed] = field(default_factory=dict)
@@ -69,6 +74,8 @@ class FakeDriver:
             return frozenset(self.images)
 
     def ensure_image(self, image: Image, path: Path) -> None:  # noqa: ARG002 - the contract's
+        if image.disk_format not in self.offer.formats:
+            raise Permanent(f"the driver {self.name} takes no {image.disk_format} images")
         self._begin("ensure_image", image.id)
         with self._guard:
             self.images.add(image.sha256)
@@ -103,6 +110,7 @@ class FakeDriver:
             self._settle(server)
 
     def ensure_paused(self, server_id: str) -> None:
+        self._require(Capability.PAUSE)
         self._begin("ensure_paused", server_id)
         self._change(server_id, state=State.PAUSED)
 
@@ -122,6 +130,7 @@ class FakeDriver:
         """Every port here belongs to a server."""
 
     def write_image(self, server: Server, path: Path) -> None:
+        self._require(Capability.SNAPSHOT)
         self._begin("write_image", server.id)
         path.write_bytes(f"image of {server.id}".encode())
 
@@ -130,6 +139,14 @@ class FakeDriver:
         return f"server {server_id} is {seen.state}\n"[-bytes_max:] if seen else ""
 
     # How.
+
+    @property
+    def _is_live(self) -> bool:
+        return Capability.LIVE_ADDRESSES in self.offer.capabilities
+
+    def _require(self, capability: Capability) -> None:
+        if capability not in self.offer.capabilities:
+            raise Permanent(f"the driver {self.name} has no {capability}")
 
     def _begin(self, verb: str, noun_id: str) -> None:
         with self._guard:
@@ -147,7 +164,7 @@ class FakeDriver:
             hard_boot=server.hard_boot,
             host_boot=self.host_boot,
             ports=frozenset(port.id for port in server.ports),
-            wired=tuple(server.ports),
+            wired=tuple(server.ports) if self._is_live else None,
         )
 
     def _change(self, server_id: str, **changes: object) -> None:

@@ -9,11 +9,14 @@ text for operators, when none will. Drivers know nothing of the control plane.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.hostapi.messages import Image, Port, Server, State
+from kumoi.cloud.hostapi.offer import Offer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,8 @@ class Observed:
     excepted. `build` is None while there is no disk. The rest tells about the latest start:
     `started_generation` is that of the wanted state it was for, 0 for none; `host_boot` is the
     identity of the host's own boot; `remains` says that links or groups of it are still there.
-    `wired` is how its ports were last set up inside.
+    `wired` is how its ports were last set up inside; None where a driver has no live addresses and
+    only the next start can change them.
     """
 
     server_id: str
@@ -37,7 +41,7 @@ class Observed:
     started_generation: int = 0
     host_boot: str = ""
     ports: frozenset[str] = frozenset()
-    wired: tuple[Port, ...] = ()
+    wired: tuple[Port, ...] | None = ()
     remains: bool = False
 
 
@@ -45,6 +49,11 @@ class InstanceDriver(Protocol):
     @property
     def name(self) -> str:
         """As in a server's `driver`."""
+        ...
+
+    @property
+    def offer(self) -> Offer:
+        """What it takes and can do on this host."""
         ...
 
     def list_instances(self) -> dict[str, Observed]:
@@ -78,7 +87,9 @@ class InstanceDriver(Protocol):
         ...
 
     def ensure_ports(self, server: Server) -> None:
-        """Plug a running server's ports as wanted and take down its generation."""
+        """Plug a running server's ports as wanted and take down its generation. With live
+        addresses, those inside are then as wanted too; without, those of the next start will be.
+        """
         ...
 
     def ensure_paused(self, server_id: str) -> None:
@@ -105,4 +116,32 @@ class InstanceDriver(Protocol):
 
     def console(self, server_id: str, *, bytes_max: int) -> str:
         """The end of what it wrote to its console."""
+        ...
+
+
+class HostDriver(Protocol):
+    """A driver on a host, whether servers or an agent run there or not."""
+
+    def opened(self, *, switch: Switch, host_boot: str) -> AbstractContextManager[InstanceDriver]:
+        """For the agent, as long as that runs. Servers run on when it is left. `host_boot` is the
+        identity of this boot of the host.
+        """
+        ...
+
+    def ready_images(self) -> frozenset[str]:
+        """As an agent would say."""
+        ...
+
+    def list_running(self) -> dict[str, int]:
+        """By server id, the process that ends when the server has stopped for good."""
+        ...
+
+    def stop_servers(self, *, grace_s: float) -> int:
+        """End all that runs, with no agent running: asked all at the same time, killed when the
+        grace is over. Their disks stay. How many there were.
+        """
+        ...
+
+    def forget(self) -> None:
+        """Take back what it was given outside the host's directories, unless others use it."""
         ...

@@ -49,6 +49,12 @@ ENDS_WITH_US = ("setpriv", "--pdeathsig=KILL")
 _CAPABILITY = "security.capability"
 
 
+def formats() -> frozenset[str]:
+    """Those of images that this host can unpack, in the image API's words."""
+    has_squashfs = shutil.which(_SQUASHFS_TOOL) is not None
+    return frozenset({"root-tar", "squashfs"} if has_squashfs else {"root-tar"})
+
+
 def unpack(file: Path, target: Path) -> None:
     """Runs in a thread with mounts of its own. Raises Permanent when it cannot be."""
     magic = _magic(file)

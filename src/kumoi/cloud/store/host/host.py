@@ -7,7 +7,7 @@ same among ten as among a thousand.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -44,8 +44,9 @@ EVERY_HOST = topic("*")
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """`id` is the name in its certificate; `version` is its release. `*_free` is capacity less claims, where capacity
-    is what it says of itself times what may be promised of it; below zero when the host has shrunk.
+    """`id` is the name in its certificate; `version` is its release. `*_free` is capacity less claims,
+    where capacity is what it says of itself times what may be promised of it; below zero when the
+    host has shrunk. `offers` holds, by driver, what hostapi.offer.Offer has.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Host:
     seen_at: datetime
     address: str = ""
     protocol: int = 0
+    offers: dict[str, Any] = field(default_factory=dict)
 
 
 host = sa.Table(
@@ -105,6 +107,7 @@ host = sa.Table(
     sa.Column("seen_at", Timestamp, nullable=False),
     sa.Column("address", sa.String(64), nullable=False, server_default=""),
     sa.Column("protocol", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("offers", Json, nullable=False, server_default="{}"),
 )
 
 

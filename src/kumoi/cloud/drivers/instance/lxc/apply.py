@@ -21,7 +21,7 @@ from kumoi.base import files
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.process import ProcessFailed
-from kumoi.cloud.drivers.instance import loop, record, sparse, wire
+from kumoi.cloud.drivers.instance import loop, record, sparse, unpack, wire
 from kumoi.cloud.drivers.instance.interface import Observed
 from kumoi.cloud.drivers.instance.lxc import (
     cgroup,
@@ -41,6 +41,7 @@ from kumoi.cloud.drivers.instance.lxc.ports import Ports, link_ports
 from kumoi.cloud.drivers.instance.record import Record
 from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.hostapi.messages import Image, Server, State
+from kumoi.cloud.hostapi.offer import Capability, Offer
 
 DETACH_TIMEOUT_S = 5.0
 CPUINFO = Path("/proc/cpuinfo")
@@ -54,6 +55,10 @@ class LxcDriver:
     """
 
     name = "lxc"
+    offer = Offer(
+        formats=sorted(unpack.formats()),
+        capabilities=[Capability.LIVE_ADDRESSES, Capability.PAUSE, Capability.SNAPSHOT],
+    )
 
     def __init__(self, *, host_dir: Path, cloud: str, switch: Switch, host_boot: str) -> None:
         self._paths = Paths(host_dir)
@@ -61,7 +66,7 @@ class LxcDriver:
         self._ports = Ports(self._paths, switch)
         self._host_boot = host_boot
         self._freezer = still.Freezer(self._group)
-        self._machine = cgroup.machine(f"{cloud}.servers")
+        self._machine = cgroup.machine(cgroup.of_servers(cloud))
         self._cpuinfo = CPUINFO.read_text()
         self._settling = ThreadPoolExecutor(1, thread_name_prefix="settling")
 
@@ -353,7 +358,7 @@ class LxcDriver:
         return [int(name.split(".")[1]) for name in names]
 
     def _group(self, server_id: str) -> str:
-        return f"{self._machine.cgroup_parent}/{server_id}"
+        return cgroup.of_server(self._cloud, server_id)
 
     def _groups(self, server_id: str) -> tuple[str, str]:
         return self._group(server_id), f"{self._group(server_id)}.monitor"

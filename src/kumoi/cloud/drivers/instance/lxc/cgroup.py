@@ -23,6 +23,15 @@ _POLL_S = 0.005
 _CONTROLLERS = ("memory", "cpu", "pids", "devices", "freezer")
 
 
+def of_servers(cloud: str) -> str:
+    """The group above all servers' groups of a cloud."""
+    return f"{cloud}.servers"
+
+
+def of_server(cloud: str, server_id: str) -> str:
+    return f"{of_servers(cloud)}/{server_id}"
+
+
 def machine(parent: str, *, root: Path = ROOT) -> Machine:
     """What this host offers, for config.py. `parent` is the group above all servers' groups."""
     alone = frozenset(name for name in _CONTROLLERS if (root / name / "cgroup.procs").exists())
@@ -72,6 +81,14 @@ def remove(group: str, *, root: Path = ROOT) -> None:
             if time.monotonic() > deadline:
                 raise Transient(f"remove control group {path}: it is still in use")
             time.sleep(_POLL_S)
+
+
+def remove_empty(group: str, *, root: Path = ROOT) -> None:
+    """What nobody uses of a group and of those below it. The kernel refuses others."""
+    for path in _everywhere(group, root):
+        for directory, _, _ in os.walk(path, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(directory).rmdir()
 
 
 def remains(group: str, *, root: Path = ROOT) -> bool:

@@ -1,0 +1,61 @@
+"""LXC on a host, whether an agent runs there or not: what the agent opens, and what `up` and `down`
+ask with no agent to ask.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from kumoi.cloud.drivers.instance.interface import InstanceDriver
+from kumoi.cloud.drivers.instance.lxc import cgroup, idmap, image, monitor
+from kumoi.cloud.drivers.instance.lxc.paths import Paths
+from kumoi.cloud.drivers.network.interface import Switch
+
+TOGETHER_MAX = 256
+
+
+class LxcHost:
+    def __init__(self, directory: Path, cloud: str) -> None:
+        self._paths = Paths(directory)
+        self._cloud = cloud
+
+    @contextlib.contextmanager
+    def opened(self, *, switch: Switch, host_boot: str) -> Iterator[InstanceDriver]:
+        from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver  # noqa: PLC0415 - agents only
+
+        driver = LxcDriver(
+            host_dir=self._paths.host_dir, cloud=self._cloud, switch=switch, host_boot=host_boot
+        )
+        driver.prepare()
+        try:
+            yield driver
+        finally:
+            driver.close()
+
+    def ready_images(self) -> frozenset[str]:
+        return image.ready(self._paths)
+
+    def list_running(self) -> dict[str, int]:
+        return {
+            server_id: running.keeper_pid
+            for server_id, running in monitor.find_all(self._paths).items()
+        }
+
+    def stop_servers(self, *, grace_s: float) -> int:
+        monitor.wait_for_strays(self._paths)
+        running = monitor.find_all(self._paths)
+
+        def end(server_id: str) -> None:
+            cgroup.thaw(cgroup.of_server(self._cloud, server_id))  # What is frozen hears no signal.
+            monitor.stop(running[server_id], grace_s=grace_s)
+
+        with ThreadPoolExecutor(TOGETHER_MAX) as threads:
+            list(threads.map(end, running))
+        cgroup.remove_empty(cgroup.of_servers(self._cloud))
+        return len(running)
+
+    def forget(self) -> None:
+        idmap.remove_grant()
