@@ -24,7 +24,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from kumoi.base import files
 from kumoi.base.errors import Invalid
+from kumoi.base.files import Promise
 
 CLOUD_FILE = "cloud.toml"
 HOST_FILE = "host.toml"
@@ -233,9 +235,7 @@ def write(settings: Settings, directory: Path) -> None:
     kind = type(settings)
     path = file_of(kind, directory)
     unknown = read(kind, directory).unknown if path.exists() else {}
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_text(render(settings, unknown))
-    draft.replace(path)
+    files.replace(path, render(settings, unknown), promise=Promise.NEW, mode=files.OPEN)
 
 
 def render(settings: CloudSettings | HostSettings, unknown: Mapping[str, Any] | None = None) -> str:

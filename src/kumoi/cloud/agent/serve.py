@@ -10,9 +10,10 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from kumoi.base import log
+from kumoi.base import files, log
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Permanent
+from kumoi.base.files import Promise
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.agent import inventory
 from kumoi.cloud.agent.agent import Agent
@@ -117,9 +118,7 @@ def identify_boot(host: HostSettings, *, boot_id: Path = BOOT_ID) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     machine = boot_id.read_text().strip()
     if not path.exists() or not path.read_text().startswith(machine):
-        part = path.with_suffix(".part")
-        part.write_text(f"{machine} {new_hex_id()}")
-        part.replace(path)
+        files.replace(path, f"{machine} {new_hex_id()}", promise=Promise.KILL)
     return path.read_text()
 
 

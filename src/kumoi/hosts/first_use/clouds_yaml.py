@@ -15,7 +15,9 @@ from typing import Any
 
 import yaml
 
+from kumoi.base import files
 from kumoi.base.errors import Invalid
+from kumoi.base.files import Promise
 from kumoi.base.secret import Secret
 from kumoi.config import CloudSettings, HostSettings
 
@@ -119,11 +121,10 @@ def _write(person: Person, document: dict[str, Any]) -> None:
             directory.mkdir(mode=0o700, parents=True)
             os.chown(directory, person.uid, person.gid, follow_symlinks=False)
     mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else MODE
-    draft = file.with_name(f".{file.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
-    with os.fdopen(descriptor, "w") as out:
-        yaml.safe_dump(document, out, sort_keys=False)
-        os.fchown(out.fileno(), person.uid, person.gid)
-        os.fchmod(out.fileno(), mode)
-    draft.replace(file)
+    files.replace(
+        file,
+        yaml.safe_dump(document, sort_keys=False),
+        promise=Promise.OLD_OR_NEW,
+        mode=mode,
+        owner=(person.uid, person.gid),
+    )

@@ -6,11 +6,12 @@ changes a user's password later changes nothing here.
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
+from kumoi.base import files
 from kumoi.base.errors import Permanent
+from kumoi.base.files import Promise
 from kumoi.base.secret import Secret
 from kumoi.config import HostSettings
 
@@ -24,11 +25,7 @@ def ensure(host: HostSettings) -> None:
         path = _path(host, user)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            draft = path.with_name(f".{user}.new")
-            draft.unlink(missing_ok=True)
-            with open(draft, "x", opener=_for_root_only) as file:
-                file.write(secrets.token_urlsafe(ENTROPY_BYTES))
-            draft.replace(path)
+            files.replace(path, secrets.token_urlsafe(ENTROPY_BYTES), promise=Promise.NEW)
 
 
 def read(host: HostSettings, user: str) -> Secret:
@@ -41,7 +38,3 @@ def read(host: HostSettings, user: str) -> Secret:
 
 def _path(host: HostSettings, user: str) -> Path:
     return host.state / "passwords" / user
-
-
-def _for_root_only(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

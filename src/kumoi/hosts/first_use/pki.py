@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from kumoi.base import files
+from kumoi.base.files import Promise
 from kumoi.config import CloudSettings, HostSettings
 
 AUTHORITY_DAYS = 3_650
@@ -225,16 +226,6 @@ def _write(directory: Path, name: str, pair: Pair) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    _replace(directory / f"{name}.key", key_text, mode=0o600)
+    files.replace(directory / f"{name}.key", key_text, promise=Promise.NEW)
     certificate_text = pair.certificate.public_bytes(serialization.Encoding.PEM)
-    _replace(directory / f"{name}.crt", certificate_text, mode=0o644)
-
-
-def _replace(path: Path, content: bytes, *, mode: int) -> None:
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    draft.chmod(mode)
-    draft.replace(path)
+    files.replace(directory / f"{name}.crt", certificate_text, promise=Promise.NEW, mode=files.OPEN)

@@ -13,8 +13,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from kumoi.base import process
+from kumoi.base import files, process
 from kumoi.base.errors import Permanent
+from kumoi.base.files import Promise
 from kumoi.hosts.install import trees
 
 SUITE = "bookworm"
@@ -105,7 +106,7 @@ def _replace(recipe: Recipe, base: Path | None, file: Path) -> None:
     work.mkdir()
     try:
         _build(recipe, base, draft, work)
-        draft.replace(file)
+        files.publish(draft, file, promise=Promise.KILL)
     except process.ProcessFailed as cause:
         draft.unlink(missing_ok=True)
         raise Permanent(

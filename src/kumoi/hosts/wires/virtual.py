@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kumoi.base import process
+from kumoi.base import files, process
+from kumoi.base.files import Promise
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.units import running, table
 from kumoi.hosts.wires import edge, links, sockets
@@ -115,9 +116,9 @@ def _veths(cloud: CloudSettings, host: HostSettings) -> list[links.Veth]:
 def _ensure_database(path: Path, schema: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        draft = path.with_name(f".{path.name}.new")
+        draft = files.draft_of(path)
         draft.unlink(missing_ok=True)
         process.run(["ovsdb-tool", "create", draft, schema])
-        draft.replace(path)
+        files.publish(draft, path, promise=Promise.KILL)
     elif process.run(["ovsdb-tool", "needs-conversion", path, schema]).out.strip() == "yes":
         process.run(["ovsdb-tool", "convert", path, schema])
