@@ -42,6 +42,8 @@ class ThingFiles:
         for path in sorted(self._directory.glob("*/*.json")):
             try:
                 yield _decode(path.read_bytes())
+            except FileNotFoundError:
+                continue  # Forgotten meanwhile, by an agent beside whom somebody only looks.
             except msgspec.DecodeError as error:
                 log.failure("wanted.unreadable", error, file=f"{path.parent.name}/{path.name}")
 

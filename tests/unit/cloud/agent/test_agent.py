@@ -20,6 +20,7 @@ from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.images import UNUSED_KEPT_S
 from kumoi.cloud.drivers.instance.fake import FakeDriver
 from kumoi.cloud.hostapi.messages import SERVER, Port, Power, State
+from kumoi.cloud.hostapi.offer import Offer
 from kumoi.cloud.hostapi.things import GENERATION_LAST, Key, Thing
 
 
@@ -304,6 +305,23 @@ async def test_reports_wait_for_the_control_plane(host: Host) -> None:
         await until(lambda: host.driver.servers[server(1).id].remains is False)
         host.control.reachable = True
         await until(lambda: host.control.state_of(server(1)) is State.STOPPED)
+
+
+@story
+async def test_an_image_worth_having_is_made_ready_by_those_drivers_that_take_it(
+    host: Host,
+) -> None:
+    machines = FakeDriver(name="machine", offer=Offer(formats=["qcow2"]))
+    host.drivers["machine"] = machines
+    disk = msgspec.structs.replace(IMAGE, id="disk", disk_format="qcow2")
+    host.driver.offer = Offer(formats=["root-tar"])
+    host.control.images = [IMAGE, disk]
+    async with host.running():
+        await until(lambda: host.driver.images and machines.images)
+    assert (host.driver.done, machines.done) == (
+        [f"ensure_image {IMAGE.id}"],
+        [f"ensure_image {disk.id}"],
+    )
 
 
 @story

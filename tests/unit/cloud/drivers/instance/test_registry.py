@@ -61,3 +61,10 @@ def test_a_driver_refuses_in_words_what_it_does_not_offer(tmp_path: Path) -> Non
     tree = Image(id="i", sha256="ab" * 32, disk_format="root-tar")
     with pytest.raises(Permanent, match="machine takes no root-tar images"):
         driver.ensure_image(tree, tmp_path / "file")
+
+
+def test_a_host_where_nothing_ever_ran_has_nothing_and_is_taken_down(tmp_path: Path) -> None:
+    for driver in registry.on_host(tmp_path, "nowhere").values():
+        assert driver.ready_images() == frozenset()
+        assert driver.list_running() == {}
+        assert driver.stop_servers(grace_s=0) == 0
