@@ -456,6 +456,41 @@ async def test_each_server_goes_to_the_driver_that_it_names(host: Host) -> None:
 
 
 @story
+async def test_the_ports_of_a_server_that_is_not_understood_are_not_swept(host: Host) -> None:
+    port = Port(
+        id="fb0e9e14-e016-43ac-a2bd-fb160025e286", mac="02:00:00:00:01:01", mtu=1400, name="eth0"
+    )
+    swept: list[frozenset[str]] = []
+    host.driver.sweep = lambda wanted_ports: swept.append(wanted_ports())  # type: ignore[method-assign]
+    host.control.want(msgspec.structs.replace(server(1), ports=[port]))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        host.control.want_words(Key(SERVER, server(1).id), SEALED % server(1).id.encode())
+        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+        host.driver.unplug(server(1).id)
+        swept.clear()
+        await until(lambda: len(swept) > 1)
+    assert set(swept) == {frozenset({port.id})}
+
+
+@story
+async def test_a_host_that_is_refused_tries_nothing_again(host: Host) -> None:
+    busy = Transient("busy", retry_after_s=0.01)
+    host.driver.fail_next("ensure_built", busy, times=tending.ATTEMPTS_MAX - 1)
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.driver.failures_left("ensure_built") < tending.ATTEMPTS_MAX - 1)
+        host.control.refusal = "newer than the control plane"
+        said = len(host.control.hellos)
+        await until(lambda: len(host.control.hellos) > said + 2)
+        left = host.driver.failures_left("ensure_built")
+        await until(lambda: len(host.control.hellos) > said + 12)
+        assert host.driver.failures_left("ensure_built") == left > 0
+        host.control.refusal = ""
+        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+
+
+@story
 async def test_a_host_that_is_refused_changes_nothing_until_it_is_accepted(host: Host) -> None:
     host.control.want(server(1))
     async with host.running():

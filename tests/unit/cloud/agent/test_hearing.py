@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import pytest
 
@@ -116,6 +118,15 @@ def test_what_is_heard(rule: str, here: list[Thing], heard: Wanted, result: str)
 def test_a_store_that_lost_what_it_knew(rule: str, heard: list[Wanted], result: str) -> None:
     here = known(thing("a"), thing("b"))
     assert after(Hearing(here, TRUST), *heard) == result, rule
+
+
+def test_words_of_another_release_stay_with_a_thing_that_changes() -> None:
+    hearing = Hearing({}, Trust())
+    hearing.hear(wanted(thing("a")))
+    rest = {"since": msgspec.Raw(b"1")}
+    hearing.things[key("a")] = dataclasses.replace(hearing.things[key("a")], rest=rest)
+    hearing.hear(wanted(thing("a", 2), complete=False))
+    assert (hearing.things[key("a")].generation, hearing.things[key("a")].rest) == (2, rest)
 
 
 def test_a_new_doubt_asks_for_everything() -> None:

@@ -45,6 +45,10 @@ class FakeDriver:
         """The next calls of this verb raise this error instead of doing anything."""
         self._failures += [(verb, error)] * times
 
+    def failures_left(self, verb: str) -> int:
+        """How many calls of this verb are still to fail."""
+        return sum(1 for failing, _ in self._failures if failing == verb)
+
     def kill(self, server_id: str) -> None:
         with self._guard:
             self._change(server_id, state=State.STOPPED, pid=0, ports=frozenset(), remains=True)
