@@ -30,6 +30,7 @@ from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import bootstrap
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings
+from kumoi.engine.activation import Activation
 from kumoi.engine.db import Database
 from kumoi.engine.http.app import App
 from kumoi.engine.http.request import Reply, Request
@@ -200,7 +201,7 @@ async def _until_ended(services: Services, port: int) -> None:
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(api_serve.watch_revocations(services, alarm))
-        tasks.create_task(serve(Listener(app, ADDRESS, port, certificates)))
+        tasks.create_task(serve([Listener(app, ADDRESS, port, certificates)], Activation.none()))
 
 
 def free_port() -> int:

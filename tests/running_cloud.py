@@ -33,6 +33,7 @@ from kumoi.cloud.hostapi.offer import Offer
 from kumoi.cloud.hostapi.things import Message, Wanted
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings
+from kumoi.engine.activation import Activation
 from kumoi.engine.db import Database
 from kumoi.engine.http.serving import Listener, serve
 from kumoi.engine.wake import Alarm
@@ -185,9 +186,9 @@ async def _serve(services: Services, port: int, host_port: int) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(api_serve.watch_revocations(services, alarm))
             apis = Listening(api_serve.app(services), api_serve.SERVICES)
-            tasks.create_task(serve(Listener(apis, "127.0.0.1", port)))
+            tasks.create_task(serve([Listener(apis, "127.0.0.1", port)], Activation.none()))
             hosts = Listening(hosts, [HOST])
-            tasks.create_task(serve(Listener(hosts, "127.0.0.1", host_port)))
+            tasks.create_task(serve([Listener(hosts, "127.0.0.1", host_port)], Activation.none()))
     await alarm.close()
 
 

@@ -22,7 +22,10 @@ from kumoi.base.errors import Invalid, KumoiError, UserError, chain
 from kumoi.config import CloudSettings, HostSettings
 
 if TYPE_CHECKING:
+    from kumoi.engine.activation import Activation
     from kumoi.engine.db import Database
+
+Role = Callable[[CloudSettings, HostSettings, "Activation"], Coroutine[Any, Any, None]]
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -202,7 +205,9 @@ def _add_inner(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _role(args: argparse.Namespace) -> None:
-    """Until SIGTERM or SIGINT, which let what is under way finish."""
+    """Until SIGTERM or SIGINT, which let what is under way finish; or SIGUSR1, when another process
+    serves already and those who are connected here are to have their answers.
+    """
     import asyncio
 
     from kumoi.base import log
@@ -213,25 +218,36 @@ def _role(args: argparse.Namespace) -> None:
     cloud, host = config.read(CloudSettings, args.config), config.read(HostSettings, args.config)
     for name in (*cloud.unknown, *host.unknown):
         log.event("settings.key_unknown", key=name)
-    asyncio.run(_until_told(ROLES[args.role](cloud.settings, host.settings)))
+    asyncio.run(_until_told(ROLES[args.role], cloud.settings, host.settings))
 
 
-async def _until_told(serving: Coroutine[Any, Any, None]) -> None:
+async def _until_told(role: Role, cloud: CloudSettings, host: HostSettings) -> None:
     import asyncio
 
-    task = asyncio.ensure_future(serving)
+    from kumoi.engine.activation import Activation
+
+    activation = Activation.of_process()
+    task = asyncio.ensure_future(role(cloud, host, activation))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
+    draining: set[asyncio.Task[None]] = set()
+
+    async def drain() -> None:
+        await activation.drain()
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGUSR1, lambda: draining.add(loop.create_task(drain())))
     with contextlib.suppress(asyncio.CancelledError):
         await task
 
 
 def _supervise(args: argparse.Namespace) -> None:
-    from kumoi.hosts.units import control, supervisor, table
+    from kumoi.hosts.units import control, releases, supervisor, table
 
     cloud, host = _settings(args)
-    wanted = table.all_units(cloud, host, only_engines=args.only_engines)
+    release = releases.running()
+    wanted = table.all_units(cloud, host, release, only_engines=args.only_engines)
     places = supervisor.Places(host.state_dir, host.run_dir, host.log_dir)
     supervisor.Supervisor(wanted, control.digest_of(wanted), places).run()
 
@@ -280,34 +296,35 @@ INNER: dict[str, Callable[[argparse.Namespace], None]] = {
 # The roles. Each composes what it needs and serves until it is told to end.
 
 
-async def _api(cloud: CloudSettings, host: HostSettings) -> None:
+async def _api(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:
     from kumoi.base.clock import Clock
     from kumoi.cloud.api.serve import serve
 
-    await serve(cloud, host, _cloud_store(cloud, host), Clock())
+    await serve(cloud, host, _cloud_store(cloud, host), Clock(), activation)
 
 
-async def _worker(cloud: CloudSettings, host: HostSettings) -> None:
+async def _worker(cloud: CloudSettings, host: HostSettings, _activation: Activation) -> None:
     from kumoi.base.clock import Clock
     from kumoi.cloud.worker import serve
 
     await serve(cloud, host, _cloud_store(cloud, host), Clock())
 
 
-async def _agent(cloud: CloudSettings, host: HostSettings) -> None:
+async def _agent(cloud: CloudSettings, host: HostSettings, _activation: Activation) -> None:
     from kumoi.base.clock import Clock
     from kumoi.cloud.agent.serve import serve
 
     await serve(cloud, host, Clock())
 
 
-async def _pipeline(cloud: CloudSettings, host: HostSettings) -> None:
+async def _pipeline(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:
     from kumoi.base.clock import Clock
     from kumoi.pipeline.serve import serve
     from kumoi.pipeline.store.migrations import FOLDER
 
     url = config.pipeline_database(cloud, host)
-    await serve(cloud, host, _store_of(url, host.wake_dir / "pipeline", FOLDER), Clock())
+    store = _store_of(url, host.wake_dir / "pipeline", FOLDER)
+    await serve(cloud, host, store, Clock(), activation)
 
 
 def _cloud_store(cloud: CloudSettings, host: HostSettings) -> Database:
@@ -327,7 +344,7 @@ def _store_of(url: str, wake_dir: Path, migrations: Path) -> Database:
     return database
 
 
-ROLES: dict[str, Callable[[CloudSettings, HostSettings], Coroutine[Any, Any, None]]] = {
+ROLES: dict[str, Role] = {
     "api": _api,
     "worker": _worker,
     "agent": _agent,

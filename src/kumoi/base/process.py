@@ -138,8 +138,10 @@ def start(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     namespace: str | None = None,
+    descriptors: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own, its output appended to `log`.
+    """Start a program in a session of its own, its output appended to `log`. It inherits
+    `descriptors` under their numbers.
 
     Raises ProcessFailed when it cannot start.
     """
@@ -154,6 +156,7 @@ def start(
                 start_new_session=True,
                 env={**os.environ, **env} if env else None,
                 cwd=cwd,
+                pass_fds=descriptors,
             )
         except OSError as cause:
             raise ProcessFailed(f"{argv[0]} could not be started") from cause

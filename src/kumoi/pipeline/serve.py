@@ -13,6 +13,7 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import NotFound, Permanent, Transient
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import loop
+from kumoi.engine.activation import Activation
 from kumoi.engine.db import Database
 from kumoi.engine.flow_worker import Flows, Makers
 from kumoi.engine.http.app import App
@@ -41,7 +42,13 @@ HOOK_TIMEOUT_S = 15.0
 OpenCloud = Callable[[str], Cloud]
 
 
-async def serve(cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock) -> None:
+async def serve(
+    cloud: CloudSettings,
+    host: HostSettings,
+    database: Database,
+    clock: Clock,
+    activation: Activation,
+) -> None:
     """Until cancelled."""
     certificate = host.pki_dir / "pipeline.crt", host.pki_dir / "pipeline.key"
     ca = host.pki_dir / "ca.crt"
@@ -59,6 +66,7 @@ async def serve(cloud: CloudSettings, host: HostSettings, database: Database, cl
         identity,
         certificates=Certificates(*certificate),
         open_cloud=delegated(database, identity, cloud.region),
+        activation=activation,
     )
 
 
@@ -71,6 +79,7 @@ async def serve_with(
     *,
     certificates: Certificates,
     open_cloud: OpenCloud,
+    activation: Activation,
 ) -> None:
     """As `serve`, with the cloud given. Tests give their own."""
     host.run_dir.mkdir(parents=True, exist_ok=True)
@@ -96,7 +105,7 @@ async def serve_with(
     )
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(serve_http(listener))
+            group.create_task(serve_http([listener], activation))
             group.create_task(flows.run(workers=WORKERS))
             group.create_task(answer_hooks(cloud, host, database, heads))
             for each in loops:

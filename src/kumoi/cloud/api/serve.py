@@ -24,10 +24,11 @@ from kumoi.cloud.domain.identity.signing_key import LEARN_S
 from kumoi.cloud.domain.identity.token import Tokens
 from kumoi.cloud.store.identity.signing_key import KeyDirectory, SigningKeys
 from kumoi.config import CloudSettings, HostSettings
+from kumoi.engine.activation import Activation
 from kumoi.engine.db import Database
 from kumoi.engine.http.app import App
 from kumoi.engine.http.serving import Certificates, Listener
-from kumoi.engine.http.serving import serve as serve_listener
+from kumoi.engine.http.serving import serve as serve_listeners
 from kumoi.engine.wake import Alarm
 
 REVOCATIONS_INTERVAL_S = 10.0
@@ -60,7 +61,13 @@ def app(services: Services) -> App:
     return App(services, SERVICES, root=cloud.api_url, body_max_bytes=cloud.body_max_bytes)
 
 
-async def serve(cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock) -> None:
+async def serve(
+    cloud: CloudSettings,
+    host: HostSettings,
+    database: Database,
+    clock: Clock,
+    activation: Activation,
+) -> None:
     """Until cancelled."""
     services = build_services(cloud, host, database, clock)
     alarm = Alarm(database.listen)
@@ -68,26 +75,21 @@ async def serve(cloud: CloudSettings, host: HostSettings, database: Database, cl
     pki = host.pki_dir
     server = Certificates(pki / "api.crt", pki / "api.key")
     hosts = Certificates(pki / "api.crt", pki / "api.key", client_ca=pki / "ca.crt")
+    listeners = (
+        Listener(app(services), cloud.public_address, cloud.api_port, server),
+        Listener(
+            host_app(services, alarm),
+            cloud.control_address,
+            cloud.host_api_port,
+            hosts,
+            grace_s=0,  # Long polls and reports, which a host repeats.
+        ),
+    )
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(watch_revocations(services, alarm))
             tasks.create_task(watch_keys(services))
-            tasks.create_task(
-                serve_listener(
-                    Listener(app(services), cloud.public_address, cloud.api_port, server)
-                )
-            )
-            tasks.create_task(
-                serve_listener(
-                    Listener(
-                        host_app(services, alarm),
-                        cloud.control_address,
-                        cloud.host_api_port,
-                        hosts,
-                        grace_s=0,  # Long polls and reports, which a host repeats.
-                    )
-                )
-            )
+            tasks.create_task(serve_listeners(listeners, activation))
     finally:
         await alarm.close()
 

@@ -10,8 +10,10 @@ import asyncio
 import contextlib
 import gc
 import resource
+import socket
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,17 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from kumoi.engine.activation import Activation
+
 BACKLOG = 1_024
 KEEP_ALIVE_S = 75  # Longer than a long poll waits.
 HEAD_TIMEOUT_S = 30.0  # From the first byte of a request, or of a connection, to its last header.
 HEAD_MAX_BYTES = 128 << 10
 GRACE_S = 5
+DRAIN_IDLE_S = 2.0  # Longer than a TLS handshake takes, and a client that is at work is silent.
+DRAIN_MAX_S = 60.0
+DRAIN_POLL_S = 0.1
+_LAST = (b"connection", b"close")
 GC_YOUNG = 10_000  # Python's own 700 meets every list of servers many times.
 
 
@@ -89,6 +97,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = True
         super().on_message_complete()
 
+    def close_if_idle(self) -> None:
+        """Unless a request is under way, or the head of one."""
+        is_answered = self.cycle is None or self.cycle.response_complete
+        if self._in_head and self._head_bytes == 0 and is_answered:
+            self.transport.close()
+
     def _lose_patience_later(self) -> None:
         self._patience = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
 
@@ -110,25 +124,72 @@ class ClientCertificateProtocol(BoundedProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Signals are the role's business, which cancels us."""
+    """Signals are the role's business, which cancels us, or has us drained."""
+
+    draining = False
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answers = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.answers.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def on_tick(self, counter: int) -> bool:
+        ends = await super().on_tick(counter)
+        if self.draining and _LAST not in self.server_state.default_headers:
+            self.server_state.default_headers = [*self.server_state.default_headers, _LAST]
+        return ends
 
-async def serve(listener: Listener) -> None:
-    """Until cancelled; then what is under way has its grace."""
+    async def drain(self) -> None:
+        """Take no more connections, answer what comes on those that are there, and have each closed
+        with its next answer. A connection on which nothing comes is closed after a while.
+        """
+        for listening in self.servers:
+            listening.close()
+        self.draining = True
+        await self.on_tick(1)
+        began = time.monotonic()
+        while (passed_s := time.monotonic() - began) < DRAIN_MAX_S:
+            await asyncio.sleep(DRAIN_POLL_S)
+            if passed_s > DRAIN_IDLE_S:
+                if not self.server_state.connections:
+                    return
+                for connection in list(self.server_state.connections):
+                    if isinstance(connection, BoundedProtocol):
+                        connection.close_if_idle()
+
+
+async def serve(listeners: Sequence[Listener], activation: Activation) -> None:
+    """Until cancelled; then what is under way has its grace. Says that it is ready when all of them
+    answer.
+    """
     _spare_the_collector()
     _allow_connections()
-    server = _Server(_config(listener))
-    serving = asyncio.create_task(server.serve())
+    servers = [_Server(_config(listener)) for listener in listeners]
+    activation.on_drain += [server.drain for server in servers]
+    async with asyncio.TaskGroup() as tasks:
+        for server, listener in zip(servers, listeners, strict=True):
+            handed = activation.take(listener.host, listener.port)
+            tasks.create_task(_serve(server, [handed] if handed else None, listener.grace_s))
+        for server in servers:
+            await server.answers.wait()
+        activation.tell_ready()
+
+
+async def _serve(server: _Server, sockets: list[socket.socket] | None, grace_s: int) -> None:
+    serving = asyncio.create_task(server.serve(sockets))
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
         server.should_exit = True
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(listener.grace_s + 1):
+            async with asyncio.timeout(grace_s + 1):
                 await serving
         raise
 

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from tests.running_cloud import free_port
 
+from kumoi.engine.activation import Activation
 from kumoi.engine.http import limits, serving
 from kumoi.engine.http.errors import TooSlow
 from kumoi.engine.http.limits import reading
@@ -31,7 +32,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 @contextlib.asynccontextmanager
 async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     port = free_port()
-    task = asyncio.create_task(serve(Listener(app, "127.0.0.1", port)))
+    task = asyncio.create_task(serve([Listener(app, "127.0.0.1", port)], Activation.none()))
     try:
         async with asyncio.timeout(WITHIN_S):
             while True:
