@@ -124,6 +124,11 @@ class HostSettings:
         return self.state / "log"
 
     @property
+    def release_dir(self) -> Path:
+        """The code that roles run, a directory for each release."""
+        return self.state / "releases"
+
+    @property
     def pki_dir(self) -> Path:
         """`ca.crt`, and `<name>.crt` with `<name>.key` for what runs here."""
         return self.state / "pki"

@@ -20,6 +20,7 @@ from kumoi.cloud.domain.host.thing import Kinds
 from kumoi.cloud.hostapi.client import tls_context
 from kumoi.cloud.store.host import enrolment as enrolment_store
 from kumoi.config import HostSettings
+from kumoi.engine.activation import Activation
 from kumoi.engine.http.serving import Certificates, Listener, serve
 from kumoi.engine.wake import Alarm
 from kumoi.hosts.first_use import pki
@@ -69,7 +70,8 @@ async def secure_host_api(
     files = Certificates(directory / "api.crt", directory / "api.key", directory / "ca.crt")
     alarm = Alarm(cloud.database.listen)
     app = host_app(cloud.services, alarm, kinds=kinds)
-    serving = asyncio.create_task(serve(Listener(app, "127.0.0.1", port, files, grace_s=0)))
+    listener = Listener(app, "127.0.0.1", port, files, grace_s=0)
+    serving = asyncio.create_task(serve([listener], Activation.none()))
     try:
         await _listening(port)
         yield SecureHostApi(cloud, f"https://127.0.0.1:{port}")

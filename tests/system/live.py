@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import ssl
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from kumoi.config import CloudSettings, HostSettings, first_host, read
 
 ROOT = Path(__file__).parents[2]
 UP_TIMEOUT_S = 420
+SOURCE = Path(__file__).parents[2] / "src"
 Found = TypeVar("Found")
 
 
@@ -69,16 +71,23 @@ class LiveCloud:
             compute_default_microversion="2.96",
         )
 
-    def kumoi(self, *args: str, check: bool = True, timeout_s: float = 60) -> Completed:
-        """Our own command on this cloud."""
+    def kumoi(
+        self, *args: str, check: bool = True, timeout_s: float = 60, source: Path | None = None
+    ) -> Completed:
+        """Our own command on this cloud; `source` is where another release's code is."""
         command, *rest = args
         where = ["--name", self.config.name, "--state-dir", self.here.state_dir]
         return run(
             [sys.executable, "-m", "kumoi.main", command, *where, *rest],
             check=check,
             timeout_s=timeout_s,
-            env=self.env,
+            env=self.env if source is None else {**self.env, "PYTHONPATH": str(source)},
         )
+
+    def release(self) -> str:
+        """The id of the release that the API is of."""
+        argv = Path(f"/proc/{self.pid('api')}/cmdline").read_text().split("\0")
+        return Path(argv[0]).relative_to(self.here.release_dir).parts[0]
 
     def openstack(self, *args: str, check: bool = True) -> Any:
         """The unmodified client; what it prints as JSON, or None when it prints nothing."""
@@ -110,6 +119,14 @@ SSH_OPTIONS = [
     "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes",
     "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR",
 ]  # fmt: skip
+
+
+def another_release(directory: Path) -> Path:
+    """The same code but for a comment, as another checkout has it: for `LiveCloud.kumoi`."""
+    shutil.copytree(SOURCE, directory, ignore=shutil.ignore_patterns("__pycache__"))
+    with (directory / "kumoi/__init__.py").open("a") as file:
+        file.write("# Another release.\n")
+    return directory
 
 
 @contextlib.contextmanager

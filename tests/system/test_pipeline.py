@@ -16,7 +16,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from tests.system.live import ROOT, LiveCloud, eventually, live_cloud
+from tests.system.live import ROOT, LiveCloud, another_release, eventually, live_cloud
 
 from kumoi.base.process import Completed, run
 
@@ -160,6 +160,18 @@ def test_a_push_without_kumoi_yaml_is_refused(hello: Hello) -> None:
     (hello.folder / "kumoi.yaml").unlink()
     hello.commit()
     assert "refused: there is no kumoi.yaml in commit" in hello.push()
+
+
+def test_a_run_in_progress_goes_on_across_an_update(
+    live: LiveCloud, hello: Hello, tmp_path: Path
+) -> None:
+    run_id = hello.begin("updated")
+    live.kumoi("up", source=another_release(tmp_path / "src"), timeout_s=VERIFIED_S)
+    assert "verify passed" in command(live, "run", "follow", run_id).out
+    live.kumoi("up", timeout_s=VERIFIED_S)
+    environment = shown(live, run_id)["environment"]["id"]
+    command(live, "environment", "delete", environment, "--wait")
+    assert left(live) == {}
 
 
 def test_a_pipeline_killed_in_every_stage_loses_nothing_and_doubles_nothing(

@@ -6,18 +6,22 @@ import contextlib
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import httpx
 import pytest
 from openstack.connection import Connection
-from tests.system.live import LiveCloud, eventually, pings
+from tests.system.live import LiveCloud, another_release, eventually, pings
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 PINGS = 30_000
+UPDATE_S = 180.0
+ASKED = ("/network/v2.0/networks", "/compute/v2.1/servers", "/image/v2/images", "/identity/v3")
 # All but ovs-vswitchd, which is the path itself where the switch runs in user space.
 KILLED = (
     "agent",
@@ -88,8 +92,76 @@ def test_no_packet_is_lost_while_each_process_is_killed_in_turn(
             _kill_and_wait_for_the_next(live, unit)
         assert pinging.poll() is None, "the pings ended before the last process was back"
         out, _ = pinging.communicate(timeout=240)
+    assert _counted(out) == (PINGS, PINGS), out
+
+
+def test_an_update_and_the_way_back_fail_no_call_and_lose_no_packet(
+    live: LiveCloud, two_networks: dict[str, str], tmp_path: Path
+) -> None:
+    """And none of four clients that ask as fast as they can waits for long."""
+    (first, _), (_, there) = two_networks.items()
+    other = another_release(tmp_path / "src")
+    before = live.release()
+    with Clients(live) as clients, pings(live.init_pid(first), there, PINGS) as pinging:
+        live.kumoi("up", source=other, timeout_s=UPDATE_S)
+        assert live.release() != before
+        clients.go_on()
+        live.kumoi("up", timeout_s=UPDATE_S)
+        assert live.release() == before
+        clients.go_on()
+        out, _ = pinging.communicate(timeout=240)
+    assert clients.failed == []
+    assert _counted(out) == (PINGS, PINGS), out
+
+
+class Clients:
+    """Four of them, each with a connection that it keeps as long as it is let."""
+
+    def __init__(self, live: LiveCloud) -> None:
+        self._live = live
+        with live.connect() as cloud:
+            self._token = cloud.authorize()
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=[path]) for path in ASKED]
+        self.answered = 0
+        self.failed: list[str] = []
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        self.go_on()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def go_on(self) -> None:
+        """Until they have had many more answers."""
+        enough = self.answered + 400
+        eventually(lambda: self.answered > enough, within_s=60, what="clients are answered")
+
+    def _ask(self, path: str) -> None:
+        headers = {"X-Auth-Token": self._token}
+        url = self._live.config.api_url + path
+        with httpx.Client(verify=self._live.tls, headers=headers, timeout=30) as client:
+            while not self._over.is_set():
+                try:
+                    answer = client.get(url)
+                except httpx.HTTPError as error:
+                    self.failed.append(repr(error))
+                    continue
+                if answer.status_code == httpx.codes.OK:
+                    self.answered += 1
+                else:
+                    self.failed.append(answer.text)
+
+
+def _counted(out: str) -> tuple[int, int]:
+    """Pings sent and answered."""
     sent, received = re.search(r"(\d+) packets transmitted, (\d+) received", out).groups()  # type: ignore[union-attr]
-    assert (int(sent), int(received)) == (PINGS, PINGS), out
+    return int(sent), int(received)
 
 
 def _kill_and_wait_for_the_next(live: LiveCloud, unit: str) -> None:

@@ -21,7 +21,6 @@ from kumoi.cloud.agent.unlisted import unlisted
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords
 from kumoi.hosts.units import control, memory, running, supervisor
-from kumoi.hosts.units.table import all_units
 
 RESTARTS_SHOWN_FROM = 1
 UNKNOWN = "on the host, unknown to the store (docs/guide/operate.md, Restore)"
@@ -52,7 +51,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when everything that should run does and answers, 1 otherwise."""
     cloud, host = choice.existing(args)
-    found = processes(cloud, host)
+    found = processes(host)
     hosts, servers, trouble = _ask(cloud, host, found)
     unknown = [] if trouble else _unknown(cloud, host, servers)
     if args.json:
@@ -74,17 +73,14 @@ def run(args: argparse.Namespace) -> int:
     return 0 if found and all(one.healthy for one in found) else 1
 
 
-def processes(cloud: CloudSettings, host: HostSettings) -> list[Process]:
+def processes(host: HostSettings) -> list[Process]:
     """The supervisor first, then its units in the order of starting."""
     marked = [one for one in running.found(host.state_dir) if one.name == running.SUPERVISOR]
     rows = [_supervisor_row(one) for one in marked]
     status = control.read_status(host)
     if status is None:
         return rows
-    only_engines = not any(unit.kind == "role" for unit in status.units)
-    wanted = all_units(cloud, host, only_engines=only_engines)
-    listens = {unit.name: unit.listens for unit in wanted}
-    return rows + [_row(unit, listens.get(unit.name, "")) for unit in status.units]
+    return rows + [_row(unit) for unit in status.units]
 
 
 def _supervisor_row(one: running.Running) -> Process:
@@ -101,12 +97,12 @@ def _supervisor_row(one: running.Running) -> Process:
     )
 
 
-def _row(unit: control.UnitStatus, listens: str) -> Process:
+def _row(unit: control.UnitStatus) -> Process:
     why = unit.why if unit.state != "running" else ""
-    if unit.state == "running" and not supervisor.answers(listens):
-        why = f"does not answer at {listens}"
+    if unit.state == "running" and not supervisor.answers(unit.listens):
+        why = f"does not answer at {unit.listens}"
     if unit.state == "starting" and not why:
-        why = f"does not answer yet at {listens}" if listens else "started just now"
+        why = f"does not answer yet at {unit.listens}" if unit.listens else "started just now"
     return Process(
         name=unit.name,
         kind=unit.kind,

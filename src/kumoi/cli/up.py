@@ -24,7 +24,8 @@ from kumoi.cloud.drivers.instance import registry
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords, pki
 from kumoi.hosts.install import image, machine, packages
-from kumoi.hosts.units import control, running, table
+from kumoi.hosts.units import control, releases, running, table
+from kumoi.hosts.units.releases import Release
 from kumoi.hosts.wires import ranges, virtual
 
 ENGINES_TIMEOUT_S = 30.0
@@ -144,11 +145,14 @@ def _start(
             _make_directories(host)
         if not running.found(host.state_dir):
             virtual.ensure_databases(host)
-    wanted = table.all_units(cloud, host, only_engines=only_engines)
+    with progress.stage("release") as stage:
+        release = releases.running() if only_engines else releases.install(host.release_dir)
+        stage.note(release.id)
+    wanted = table.all_units(cloud, host, release, only_engines=only_engines)
     if not only_engines and (is_new or not control.is_running(host, wanted)):
         with progress.stage("stores"):
-            _ensure_stores(host)
-    command = [sys.executable, "-m", "kumoi.main", "supervise", "--config", host.state_dir]
+            _ensure_stores(host, release)
+    command = [*release.argv, "supervise", "--config", host.state_dir]
     if only_engines:
         command.append("--only-engines")
     with progress.stage("Open vSwitch and OVN") as stage:
@@ -210,9 +214,9 @@ def _wait_for_images(
         time.sleep(POLL_S)
 
 
-def _ensure_stores(host: HostSettings) -> None:
+def _ensure_stores(host: HostSettings, release: Release) -> None:
     """In another process, so that what it imports goes with it."""
-    command = [sys.executable, "-m", "kumoi.main", "store", "ensure"]
+    command = [*release.argv, "store", "ensure"]
     try:
         process.run([*command, "--config", host.state], timeout_s=STORE_TIMEOUT_S)
     except process.ProcessFailed as cause:

@@ -60,11 +60,10 @@ def ensure_folders(host: HostSettings) -> None:
     hook_socket(host).unlink(missing_ok=True)
     folder = host.state / "git-hooks"
     folder.mkdir(parents=True, exist_ok=True)
-    source = Path(__file__).resolve().parents[2]
     for name, action in HOOKS.items():
         script = folder / name
         script.write_text(
-            f"#!/bin/sh\nPYTHONPATH='{source}' exec '{sys.executable}' "
+            f"#!/bin/sh\nexec '{sys.executable}' -I "
             f"-m kumoi.pipeline.receive_hook {action} '{hook_socket(host)}'\n"
         )
         script.chmod(0o755)

@@ -8,14 +8,13 @@ import json
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from kumoi.base import process
 from kumoi.base.errors import Permanent
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts.units import running, table
+from kumoi.hosts.units import guard, running, table
 from kumoi.hosts.units.table import Unit
 
 POLL_S = 0.05
@@ -35,6 +34,7 @@ class UnitStatus:
     since: float
     restarts: int
     why: str
+    listens: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,9 @@ def ensure(host: HostSettings, units: Sequence[Unit], *, command: Sequence[str])
         for unit in units:
             running.run_then(unit)
         return
-    if supervisor is not None:
-        running.stop([supervisor], timeout_s=LEAVE_TIMEOUT_S, first=signal.SIGHUP)
-    log = host.log_dir / f"{running.SUPERVISOR}.log"
+    _dismiss(host)
     status_file(host).unlink(missing_ok=True)
-    marks = running.mark(host.state_dir, running.SUPERVISOR, digest)
-    process.start(command, log=log, env=marks)
+    guard.start(host.state_dir, host.log_dir, digest=digest, command=command)
 
 
 def is_running(host: HostSettings, wanted: Sequence[Unit]) -> bool:
@@ -88,6 +85,9 @@ def wait_ready(
         late = _not_ready(read_status(host), names)
         if not late:
             return
+        kept = [unit for unit in _units(host) if unit.name in late and unit.state == "kept"]
+        if kept:
+            raise Permanent(f"{kept[0].name}: {kept[0].why}; see {_log(host, kept[0].name)}")
         if time.monotonic() > deadline:
             raise Permanent(_lateness(host, late, timeout_s))
         tell(", ".join(late))
@@ -96,8 +96,7 @@ def wait_ready(
 
 def stop_roles(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> None:
     """The supervisor, so that nothing is started again, and our own processes."""
-    marked = [one for one in (_supervisor(host),) if one is not None]
-    running.stop(marked, timeout_s=LEAVE_TIMEOUT_S, first=signal.SIGHUP)
+    _dismiss(host)
     engines = {unit.name for unit in table.engines(cloud, host)}
     roles = [one for one in running.found(host.state_dir) if one.name not in engines]
     running.stop(roles, timeout_s=STOP_TIMEOUT_S, first=_first(at_once=at_once))
@@ -121,7 +120,11 @@ def read_status(host: HostSettings) -> Status | None:
         raw: dict[str, Any] = json.loads(status_file(host).read_text())
     except FileNotFoundError:
         return None
-    units = tuple(UnitStatus(name=name, **shown) for name, shown in raw["units"].items())
+    known = {item.name for item in fields(UnitStatus)}
+    units = tuple(
+        UnitStatus(name=name, **{key: shown[key] for key in shown.keys() & known})
+        for name, shown in raw["units"].items()
+    )
     return Status(raw["pid"], raw["digest"], units)
 
 
@@ -131,6 +134,13 @@ def status_file(host: HostSettings) -> Path:
 
 def _first(*, at_once: bool) -> signal.Signals:
     return signal.SIGKILL if at_once else signal.SIGTERM
+
+
+def _dismiss(host: HostSettings) -> None:
+    """End the supervisor, and before it whoever would start it again. What they run goes on."""
+    for name, first in ((running.GUARD, signal.SIGTERM), (running.SUPERVISOR, signal.SIGHUP)):
+        marked = [one for one in running.found(host.state_dir) if one.name == name]
+        running.stop(marked, timeout_s=LEAVE_TIMEOUT_S, first=first)
 
 
 def _supervisor(host: HostSettings) -> running.Running | None:
@@ -143,8 +153,17 @@ def _not_ready(status: Status | None, names: Sequence[str]) -> list[str]:
     return [name for name in names if name not in ready]
 
 
+def _units(host: HostSettings) -> tuple[UnitStatus, ...]:
+    status = read_status(host)
+    return status.units if status else ()
+
+
+def _log(host: HostSettings, name: str) -> Path:
+    return host.log_dir / f"{name}.log"
+
+
 def _lateness(host: HostSettings, late: list[str], timeout_s: float) -> str:
-    log = host.log_dir / f"{late[0]}.log"
+    log = _log(host, late[0])
     with contextlib.suppress(FileNotFoundError):
         lines = log.read_text(errors="replace").splitlines()[-LOG_SHOWN_LINES:]
         return (

@@ -22,6 +22,7 @@ from kumoi.hosts.units.table import Unit
 
 MARK = "KUMOI_UNIT"
 SUPERVISOR = "supervisor"
+GUARD = "guard"  # Of the supervisor; see guard.py.
 PROC = Path("/proc")
 
 
@@ -62,10 +63,19 @@ def stop(
     running: Iterable[Running], *, timeout_s: float, first: signal.Signals = signal.SIGTERM
 ) -> None:
     """Ask to end, and make end what does not within the time."""
+    _stop((one.pid for one in running), timeout_s=timeout_s, first=first)
+
+
+def stop_process(pid: int, *, timeout_s: float) -> None:
+    """The same for one that is known by its pid."""
+    _stop([pid], timeout_s=timeout_s, first=signal.SIGTERM)
+
+
+def _stop(pids: Iterable[int], *, timeout_s: float, first: signal.Signals) -> None:
     handles = []
-    for one in running:
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            handles.append(os.pidfd_open(one.pid))
+            handles.append(os.pidfd_open(pid))
     left = list(handles)
     try:
         for sent in (first, signal.SIGKILL):
@@ -90,7 +100,7 @@ def stop_in_order(
         stop(
             (one for one in found(state_dir) if one.name in names), timeout_s=timeout_s, first=first
         )
-    rest = [one for one in found(state_dir) if one.name != SUPERVISOR]
+    rest = [one for one in found(state_dir) if one.name not in {SUPERVISOR, GUARD}]
     stop(rest, timeout_s=timeout_s, first=first)
 
 

@@ -2,7 +2,9 @@
 
 Every unit is a process in a session of its own. What ends is started again after a growing pause.
 When the supervisor itself is killed the units go on, and the next supervisor takes over what it
-finds running (running.py); only what is not as wanted any more is started anew.
+finds running (running.py). What is not as wanted any more is replaced, one unit after the other:
+where two of it may run at once, the new one starts first, on the same listening sockets, and the
+old one leaves when the new one said that it is ready. One that does not start replaces nothing.
 
     SIGTERM   stop everything, roles before engines, then end
     SIGHUP    end and leave everything running, for another supervisor to take over
@@ -20,7 +22,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,10 +31,12 @@ from typing import Any
 
 from kumoi.base import process
 from kumoi.base.errors import Conflict, KumoiError, chain
-from kumoi.hosts.units import running
+from kumoi.engine import activation
+from kumoi.hosts.units import guard, listening, running
+from kumoi.hosts.units.notices import Notices
+from kumoi.hosts.units.slot import PAUSE_FIRST_S, Process, Slot, SlotState
 from kumoi.hosts.units.table import Unit, stop_order
 
-PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 5.0
 HEALTHY_AFTER_S = 30.0  # Running for this long, a unit's pause starts from the first again.
 READY_POLL_S = 0.02
@@ -41,6 +44,9 @@ SETTLE_S = 1.0  # A unit that answers nowhere is ready when it lived this long.
 NEEDS_WAIT_S = 10.0
 TICK_S = 5.0
 STOP_TIMEOUT_S = 8.0  # A role lets what is under way finish, for 5 s at most.
+REPLACE_TIMEOUT_S = 30.0
+REPLACE_ATTEMPTS = 3
+DRAIN_TIMEOUT_S = 75.0  # Longer than a role takes for it; see engine/http.
 LOG_MAX_BYTES = 10 << 20  # Of each unit's log, and as much again in one older file.
 
 
@@ -54,39 +60,14 @@ class Places:
 
 
 @dataclass(slots=True)
-class Slot:
-    """One unit and what became of it. `state` is waiting, starting or running."""
-
-    unit: Unit
-    state: str = "waiting"
-    pid: int = 0
-    handle: int = -1  # A pidfd.
-    child: subprocess.Popen[bytes] | None = None
-    since: float = 0.0
-    restarts: int = 0
-    why: str = ""
-    pause_s: float = PAUSE_FIRST_S
-    next_at: float = 0.0
-    ready_at: float = 0.0
-
-    def shown(self) -> dict[str, Any]:
-        return {
-            "kind": self.unit.kind.value,
-            "state": self.state,
-            "pid": self.pid,
-            "since": self.since,
-            "restarts": self.restarts,
-            "why": self.why,
-        }
-
-
-@dataclass(slots=True)
 class Supervisor:
     units: Sequence[Unit]
     digest: str
     places: Places
     slots: list[Slot] = field(init=False)
     _asked: set[int] = field(default_factory=set)
+    _sockets: dict[str, socket.socket] = field(default_factory=dict)
+    _leaving: list[Leaving] = field(default_factory=list)
     _written: str = ""
     _rotated_at: float = 0.0
     _began: float = field(default_factory=time.monotonic)
@@ -96,70 +77,110 @@ class Supervisor:
 
     def run(self) -> None:
         """Until told to end. Raises Conflict when another supervisor of this cloud runs."""
-        with only_one(self.places.run_dir), _signals(self._asked) as wakeup:
+        notices = Notices(self.places.run_dir / "notify.sock")
+        with only_one(self.places.run_dir), notices, _signals(self._asked) as wakeup:
             self._log("supervisor.started")
+            self._open_sockets()
             self._adopt()
-            while not self._asked:
+            while not self._asked and not self._lost_its_guard():
+                self._hear(notices)
                 for slot in self.slots:
                     self._advance(slot)
+                self._leaving = [one for one in self._leaving if not one.has_left()]
                 self._rotate_logs()
                 self._write_status()
-                self._wait(wakeup)
+                self._wait(wakeup, notices)
             if signal.SIGTERM in self._asked:
                 self._stop_all()
             self._write_status()
             self._log("supervisor.ended", left_running=signal.SIGTERM not in self._asked)
 
+    def _open_sockets(self) -> None:
+        addresses = [address for unit in self.units for address in unit.sockets]
+        holders = [one.pid for one in running.found(self.places.state_dir)]
+        self._sockets = listening.open_all(addresses, holders)
+
+    def _lost_its_guard(self) -> bool:
+        """Then another guard, with another supervisor, takes over."""
+        if not guard.is_gone():
+            return False
+        guard.start_again(self.places.state_dir, self.places.log_dir, digest=self.digest)
+        return True
+
     # One unit.
 
     def _adopt(self) -> None:
-        """Take over what runs as wanted; end what runs otherwise, or twice, or is not wanted."""
+        """Take over what runs as wanted. What runs otherwise serves until its turn to be replaced;
+        what runs twice, or is not wanted at all, ends.
+        """
         by_name = {slot.unit.name: slot for slot in self.slots}
         surplus = []
         for one in running.found(self.places.state_dir):
             slot = by_name.get(one.name)
-            if one.name == running.SUPERVISOR:
+            if one.name in {running.SUPERVISOR, running.GUARD}:
                 continue
-            if slot is None or slot.pid or slot.unit.digest != one.digest:
+            process = Process.of(one)
+            if process is None:
+                continue
+            if slot is not None and slot.unit.digest == one.digest and slot.process is None:
+                slot.process = process
+                slot.state = SlotState.STARTING  # Until it answers and `then` went through again.
+                self._log("unit.adopted", unit=one.name, pid=one.pid)
+            elif slot is not None and slot.unit.digest != one.digest and slot.before is None:
+                slot.before = process
+            else:
+                process.close()
                 surplus.append(one)
-                continue
-            slot.pid, slot.handle, slot.since = one.pid, os.pidfd_open(one.pid), one.since
-            slot.state = "starting"  # It is ready when it answers and `then` went through again.
-            self._log("unit.adopted", unit=one.name, pid=one.pid)
+        for slot in self.slots:
+            if slot.process and slot.before:  # It was being replaced when a supervisor ended.
+                self._let_go(slot, slot.before)
         running.stop(surplus, timeout_s=STOP_TIMEOUT_S)
         for one in surplus:
-            self._log("unit.replaced", unit=one.name, pid=one.pid)
+            self._log("unit.ended_as_surplus", unit=one.name, pid=one.pid)
 
     def _advance(self, slot: Slot) -> None:
-        if slot.pid and running.has_ended(slot.handle):
-            self._note_end(slot)
+        self._note_ends(slot)
         now = time.monotonic()
-        if slot.state == "waiting" and now >= slot.next_at and self._needs_are_ready(slot):
-            self._start(slot)
-        elif slot.state == "starting" and now >= slot.next_at and _is_ready(slot):
-            self._finish_start(slot)
-        elif slot.state == "running" and now - slot.ready_at > HEALTHY_AFTER_S:
-            slot.pause_s = PAUSE_FIRST_S
+        match slot.state:
+            case SlotState.WAITING if now >= slot.next_at and self._has_turn(slot):
+                self._start(slot)
+            case SlotState.STARTING if now >= slot.next_at and _is_ready(slot):
+                self._finish_start(slot)
+            case SlotState.STARTING if slot.before and slot.process:
+                if time.time() - slot.process.since > REPLACE_TIMEOUT_S:
+                    self._keep_before(slot, f"it was not ready within {REPLACE_TIMEOUT_S:g} s")
+            case SlotState.RUNNING if now - slot.ready_at > HEALTHY_AFTER_S:
+                slot.pause_s = PAUSE_FIRST_S
+
+    def _has_turn(self, slot: Slot) -> bool:
+        """What replaces another goes one at a time, in the table's order, and only when all before
+        it are as wanted: a release that does not start stops the update.
+        """
+        if slot.before is None:
+            return self._needs_are_ready(slot)
+        earlier = self.slots[: self.slots.index(slot)]
+        return all(other.state is SlotState.RUNNING for other in earlier)
 
     def _start(self, slot: Slot) -> None:
         unit = slot.unit
+        if slot.before and not unit.overlaps:
+            self._stop_before(slot, slot.before)
+        handed = [self._sockets[address].fileno() for address in unit.sockets]
+        env = {
+            **dict(unit.env),
+            **running.mark(self.places.state_dir, unit.name, unit.digest),
+            activation.HANDED: ",".join(map(str, handed)),
+            "NOTIFY_SOCKET": str(self.places.run_dir / "notify.sock"),
+        }
+        log = self.places.log_dir / f"{unit.name}.log"
         try:
-            slot.child = process.start(
-                unit.command,
-                log=self.places.log_dir / f"{unit.name}.log",
-                env={
-                    **dict(unit.env),
-                    **running.mark(self.places.state_dir, unit.name, unit.digest),
-                },
-            )
+            child = process.start(unit.command, log=log, env=env, descriptors=handed)
         except KumoiError as error:
             self._pause(slot, error)
             return
-        slot.pid = slot.child.pid
-        slot.handle = os.pidfd_open(slot.pid)
-        slot.since = time.time()
-        slot.state, slot.why = "starting", ""
-        self._log("unit.started", unit=unit.name, pid=slot.pid)
+        slot.process = Process(child.pid, os.pidfd_open(child.pid), time.time(), child)
+        slot.state, slot.why, slot.told_ready = SlotState.STARTING, "", False
+        self._log("unit.started", unit=unit.name, pid=child.pid)
         self._write_pid(slot)
 
     def _finish_start(self, slot: Slot) -> None:
@@ -168,19 +189,32 @@ class Supervisor:
         except KumoiError as error:
             self._pause(slot, error)
             return
-        slot.state, slot.why, slot.ready_at = "running", "", time.monotonic()
-        self._log("unit.ready", unit=slot.unit.name, pid=slot.pid)
+        slot.state, slot.why, slot.attempts = SlotState.RUNNING, "", 0
+        slot.ready_at = time.monotonic()
+        self._log("unit.ready", unit=slot.unit.name, pid=slot.process.pid if slot.process else 0)
         self._write_pid(slot)
+        if slot.before:
+            self._let_go(slot, slot.before)
 
-    def _note_end(self, slot: Slot) -> None:
-        status = slot.child.poll() if slot.child else None
-        self._log("unit.ended", unit=slot.unit.name, pid=slot.pid, status=status)
-        os.close(slot.handle)
-        slot.pid, slot.handle, slot.child, slot.state = 0, -1, None, "waiting"
+    def _note_ends(self, slot: Slot) -> None:
+        if slot.before and slot.before.ended():
+            slot.before.close()
+            slot.before = None
+            if slot.state is SlotState.KEPT:
+                slot.state, slot.next_at = SlotState.WAITING, 0.0
+        if slot.process is None or not slot.process.ended():
+            return
+        pid, status = slot.process.pid, slot.process.close()
+        self._log("unit.ended", unit=slot.unit.name, pid=pid, status=status)
+        slot.process, slot.state = None, SlotState.WAITING
         slot.restarts += 1
         slot.why = "it ended" if status is None else f"it ended with status {status}"
         slot.next_at = time.monotonic() + slot.pause_s
         slot.pause_s = min(slot.pause_s * 2, PAUSE_MAX_S)
+        if slot.before:
+            slot.attempts += 1
+            if slot.attempts >= REPLACE_ATTEMPTS:
+                self._keep_before(slot, slot.why)
 
     def _pause(self, slot: Slot, error: KumoiError) -> None:
         slot.why = str(error)
@@ -188,31 +222,67 @@ class Supervisor:
         slot.pause_s = min(slot.pause_s * 2, PAUSE_MAX_S)
         self._log("unit.start_failed", unit=slot.unit.name, error=chain(error))
 
+    # Replacing one.
+
+    def _let_go(self, slot: Slot, before: Process) -> None:
+        """It serves who is connected, and ends."""
+        slot.before = None
+        with contextlib.suppress(ProcessLookupError):
+            drains = signal.SIGUSR1 if slot.unit.overlaps else signal.SIGTERM
+            signal.pidfd_send_signal(before.handle, drains)
+        self._leaving.append(Leaving(before, time.monotonic() + DRAIN_TIMEOUT_S))
+        self._log("unit.replaced", unit=slot.unit.name, pid=before.pid)
+
+    def _stop_before(self, slot: Slot, before: Process) -> None:
+        """And wait: two of these may not run at once."""
+        running.stop_process(before.pid, timeout_s=STOP_TIMEOUT_S)
+        before.close()
+        slot.before = None
+        self._log("unit.replaced", unit=slot.unit.name, pid=before.pid)
+
+    def _keep_before(self, slot: Slot, why: str) -> None:
+        if slot.process:
+            running.stop_process(slot.process.pid, timeout_s=STOP_TIMEOUT_S)
+            slot.process.close()
+            slot.process = None
+        slot.state = SlotState.KEPT
+        slot.why = f"what is wanted does not start ({why}); the one before it goes on"
+        self._log("unit.kept", unit=slot.unit.name, why=why)
+
     def _needs_are_ready(self, slot: Slot) -> bool:
         """Only before the first start, and not for ever: each copes with others that come and go,
         and a host starts its servers with the control plane gone.
         """
         if slot.restarts or time.monotonic() - self._began > NEEDS_WAIT_S:
             return True
-        ready = {other.unit.name for other in self.slots if other.state == "running"}
+        ready = {other.unit.name for other in self.slots if other.state is SlotState.RUNNING}
+        ready |= {other.unit.name for other in self.slots if other.before}
         return ready.issuperset(slot.unit.needs)
 
     # All of them.
+
+    def _hear(self, notices: Notices) -> None:
+        ready = notices.ready()
+        for slot in self.slots:
+            if slot.process and slot.process.pid in ready:
+                slot.told_ready = True
 
     def _stop_all(self) -> None:
         order = stop_order(self.units)
         running.stop_in_order(self.places.state_dir, order, timeout_s=STOP_TIMEOUT_S)
         for slot in self.slots:
-            slot.state, slot.pid, slot.why = "waiting", 0, "stopped"
+            slot.state, slot.process, slot.why = SlotState.WAITING, None, "stopped"
             (self.places.run_dir / f"{slot.unit.name}.pid").unlink(missing_ok=True)
 
-    def _wait(self, wakeup: int) -> None:
+    def _wait(self, wakeup: int, notices: Notices) -> None:
         """For the end of a unit, a signal, or the next thing that is due."""
         poll = select.poll()
         poll.register(wakeup, select.POLLIN)
-        for slot in self.slots:
-            if slot.handle >= 0:
-                poll.register(slot.handle, select.POLLIN)
+        poll.register(notices.fileno(), select.POLLIN)
+        watched = [one for slot in self.slots for one in (slot.process, slot.before)]
+        for one in (*watched, *(leaving.process for leaving in self._leaving)):
+            if one is not None:
+                poll.register(one.handle, select.POLLIN)
         poll.poll(self._due_s() * 1000)
         with contextlib.suppress(BlockingIOError):
             os.read(wakeup, 64)
@@ -221,7 +291,8 @@ class Supervisor:
         now = time.monotonic()
         due_s = TICK_S
         for slot in self.slots:
-            if slot.state == "starting" or (slot.state == "waiting" and slot.next_at > now):
+            is_due = slot.state is SlotState.WAITING and slot.next_at > now
+            if slot.state is SlotState.STARTING or is_due:
                 due_s = min(due_s, max(READY_POLL_S, slot.next_at - now))
         return due_s
 
@@ -240,7 +311,8 @@ class Supervisor:
 
     def _write_pid(self, slot: Slot) -> None:
         path = self.places.run_dir / f"{slot.unit.name}.pid"
-        _replace(path, f"{slot.pid} {int(slot.since)}\n")
+        if slot.process:
+            _replace(path, f"{slot.process.pid} {int(slot.process.since)}\n")
 
     def _write_status(self) -> None:
         text = json.dumps(
@@ -260,9 +332,32 @@ class Supervisor:
         os.write(2, f"{line}\n".encode())
 
 
+@dataclass(slots=True)
+class Leaving:
+    """A process that was replaced and serves who is connected, until `deadline`."""
+
+    process: Process
+    deadline: float
+
+    def has_left(self) -> bool:
+        if not self.process.ended():
+            if time.monotonic() < self.deadline:
+                return False
+            running.stop_process(self.process.pid, timeout_s=STOP_TIMEOUT_S)
+        self.process.close()
+        return True
+
+
 def _is_ready(slot: Slot) -> bool:
+    """One that we started says so itself, where it can: its socket takes connections before it
+    answers them. One that was running before us answers, or did.
+    """
+    if slot.process is None:
+        return False
+    if slot.unit.notifies and slot.process.child is not None:
+        return slot.told_ready
     if not slot.unit.listens:
-        return time.time() - slot.since > SETTLE_S
+        return time.time() - slot.process.since > SETTLE_S
     return answers(slot.unit.listens)
 
 

@@ -1,6 +1,6 @@
 """The processes of a cloud, as a table: engines of others and roles of ours.
 
-`engines` and `roles` are pure: settings in, units out; `all_units` adds the version of the code. The
+`engines` and `roles` are pure: settings in, units out; `all_units` adds the version of what they read. The
 supervisor starts what stands here, `up` and `status` read it. Nothing is started here.
 """
 
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kumoi.config import CloudSettings, HostSettings
+from kumoi.hosts.units.releases import Release
 
 CONTROLLER_LOST_WAIT_MS = 3_000  # Flows stay this long after ovn-controller came back: no gap.
 ONE_HEAP = (
@@ -35,7 +35,9 @@ class Unit:
     `namespace` is a network namespace by name. `listens` is where it answers once it is ready:
     "unix:PATH", "tcp:ADDRESS:PORT", or empty when it answers nowhere. `then` are commands, each safe
     to repeat, that follow every start. `needs` are units that are waited for, for a while, before
-    it is started first.
+    it is started first. `sockets` are addresses like `listens` on which the supervisor listens for
+    it. `overlaps` is whether two of it may run at once, while one replaces the other; `notifies`,
+    whether it says itself that it is ready.
     """
 
     name: str
@@ -46,12 +48,15 @@ class Unit:
     listens: str = ""
     then: tuple[tuple[str, ...], ...] = ()
     needs: tuple[str, ...] = ()
+    sockets: tuple[str, ...] = ()
+    overlaps: bool = False
+    notifies: bool = False
     version: str = ""
 
     @property
     def digest(self) -> str:
         """Changes when the unit must be started anew to be what is wanted."""
-        told = (self.argv, self.env, self.namespace, self.then, self.version)
+        told = (self.argv, self.env, self.namespace, self.then, self.sockets, self.version)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
     @property
@@ -73,46 +78,59 @@ def engines(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
     return [*_central(host), *_switch(cloud, host)]
 
 
-def roles(cloud: CloudSettings, host: HostSettings, *, version: str) -> list[Unit]:
-    """Our own processes. `version` stands for what they read at their start: code, settings,
-    certificates. Another version means another start.
+def roles(
+    cloud: CloudSettings, host: HostSettings, release: Release, *, version: str
+) -> list[Unit]:
+    """Our own processes. `version` stands for what they read at their start beside the release's
+    code: settings, certificates. Another version means another start.
     """
-    public = f"tcp:{cloud.public_address}"
+    api, host_api, pipeline = (
+        f"tcp:{cloud.public_address}:{cloud.api_port}",
+        f"tcp:{cloud.control_address}:{cloud.host_api_port}",
+        f"tcp:{cloud.public_address}:{cloud.pipeline_port}",
+    )
 
     def role(
         name: str,
         *,
-        listens: str = "",
+        sockets: tuple[str, ...] = (),
         namespace: str | None = None,
         needs: tuple[str, ...] = ("ovn-northd", "ovn-controller"),
+        overlaps: bool = True,
     ) -> Unit:
         return Unit(
             name=name,
             kind=Kind.ROLE,
-            argv=(sys.executable, "-m", "kumoi.main", "role", name, "--config", host.state_dir),
+            argv=(*release.argv, "role", name, "--config", host.state_dir),
             env=(ONE_HEAP,),
             namespace=namespace,
-            listens=listens,
+            listens=sockets[0] if sockets else "",
             needs=needs,
+            sockets=sockets,
+            overlaps=overlaps,
+            notifies=bool(sockets),
             version=version,
         )
 
     return [
-        role("api", listens=f"{public}:{cloud.api_port}"),
+        role("api", sockets=(api, host_api)),
         role("worker"),
-        role("agent", namespace=host.name, needs=("api",)),
-        role("pipeline", listens=f"{public}:{cloud.pipeline_port}"),
+        # Two agents would tend the same servers.
+        role("agent", namespace=host.name, needs=("api",), overlaps=False),
+        role("pipeline", sockets=(pipeline,)),
     ]
 
 
-def all_units(cloud: CloudSettings, host: HostSettings, *, only_engines: bool) -> list[Unit]:
+def all_units(
+    cloud: CloudSettings, host: HostSettings, release: Release, *, only_engines: bool
+) -> list[Unit]:
     """Everything that must run, in the order of starting."""
     if only_engines:
         return engines(cloud, host)
     certificates = [path.stat().st_mtime_ns for path in sorted(host.pki_dir.glob("*.crt"))]
-    told = (code_version(), cloud, host, certificates)
+    told = (release.id, cloud, host, certificates)
     version = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
-    return [*engines(cloud, host), *roles(cloud, host, version=version)]
+    return [*engines(cloud, host), *roles(cloud, host, release, version=version)]
 
 
 def stop_order(wanted: Sequence[Unit]) -> list[frozenset[str]]:
@@ -130,14 +148,6 @@ def stop_order(wanted: Sequence[Unit]) -> list[frozenset[str]]:
 def boot_file(host: HostSettings) -> Path:
     """Names the virtual host's boot, which ends when its servers are stopped with it."""
     return host.run_dir / "host-boot"
-
-
-def code_version() -> str:
-    """Changes whenever a file of ours does, so that `up` starts the new code."""
-    package = Path(__file__).parents[2]
-    stats = ((path, path.stat()) for path in sorted(package.rglob("*.py")))
-    told = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
-    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 
 def ovn_database(host: HostSettings, which: str) -> Path:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from kumoi import config
 from kumoi.config import CloudSettings, HostSettings, first_host
 from kumoi.hosts.units import table
+from kumoi.hosts.units.releases import Release
 
 CLOUD = CloudSettings(name="t1", public_cidr="10.0.4.0/24", underlay_cidr="10.0.5.0/28")
 HOST = first_host(CLOUD, "/s")
+RELEASE = Release("1", Path("/s/releases/1/bin/python"))
 
 
 def by_name(cloud: CloudSettings = CLOUD, host: HostSettings = HOST) -> dict[str, table.Unit]:
-    roles = table.roles(cloud, host, version="1")
+    roles = table.roles(cloud, host, RELEASE, version="1")
     return {unit.name: unit for unit in [*table.engines(cloud, host), *roles]}
 
 
@@ -61,8 +65,8 @@ def test_the_switch_is_told_all_that_ovn_needs_after_each_start() -> None:
 
 
 def test_a_role_is_started_anew_for_another_version_and_an_engine_is_not() -> None:
-    one = table.roles(CLOUD, HOST, version="1")
-    other = table.roles(CLOUD, HOST, version="2")
+    one = table.roles(CLOUD, HOST, RELEASE, version="1")
+    other = table.roles(CLOUD, HOST, RELEASE, version="2")
     assert all(a.digest != b.digest for a, b in zip(one, other, strict=True))
     again = config.changed(CLOUD, run_deadline_s=7)
     assert table.engines(CLOUD, HOST) == table.engines(again, HOST)

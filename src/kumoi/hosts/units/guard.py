@@ -1,0 +1,42 @@
+"""The guard starts the supervisor again when it dies: a shell, and nothing in it that could fail.
+
+Only where systemd is not there to do it. A supervisor that was told to end does so with status 0, and
+its guard with it. One that finds its guard gone leaves to another guard with another supervisor:
+whichever of the two is killed, both are there again, and what they watch over never stops.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kumoi.base import process
+from kumoi.hosts.units import running
+
+GUARD_PID = "KUMOI_GUARD_PID"
+LOOP = f'export {GUARD_PID}=$$; until "$@"; do sleep 0.2; done'
+
+
+def start(state_dir: str, log_dir: Path, *, digest: str, command: Sequence[str]) -> None:
+    """A guard, and so a supervisor by this command. Raises ProcessFailed."""
+    marks = running.mark(state_dir, running.SUPERVISOR, digest)
+    given = [f"{key}={value}" for key, value in marks.items()]
+    # The supervisor leads a session of its own, as whatever carries a mark does.
+    process.start(
+        ["sh", "-c", LOOP, "kumoi-guard", "setsid", "env", *given, *command],
+        log=log_dir / f"{running.SUPERVISOR}.log",
+        env=running.mark(state_dir, running.GUARD, digest),
+    )
+
+
+def start_again(state_dir: str, log_dir: Path, *, digest: str) -> None:
+    """Of the supervisor that calls: the same command."""
+    start(state_dir, log_dir, digest=digest, command=[sys.executable, *sys.orig_argv[1:]])
+
+
+def is_gone() -> bool:
+    """Whether this supervisor had a guard, which has ended."""
+    guard = os.environ.get(GUARD_PID, "")
+    return bool(guard) and os.getppid() != int(guard)

@@ -1,0 +1,95 @@
+"""The listening sockets of units, which outlive each of their processes.
+
+A supervisor opens them, hands them to whatever it starts, and keeps them: while a role is replaced
+or started again, who connects waits and is not refused. A supervisor that comes after a killed one
+takes them from the processes that have them, since nobody else can listen there as long as they do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from kumoi.base.errors import Conflict
+
+BACKLOG = 1_024
+PIDFD_GETFD = 438  # The system call's number, the same on every architecture: pidfd_getfd(2).
+SOCKET_MODE = 0o600
+
+
+def open_all(addresses: Iterable[str], holders: Iterable[int]) -> dict[str, socket.socket]:
+    """A listening socket for each address, "tcp:ADDRESS:PORT" or "unix:PATH": the one that a process
+    of `holders` has, or a new one. Raises Conflict when somebody else listens there.
+    """
+    wanted = set(addresses)
+    opened: dict[str, socket.socket] = {}
+    for pid in holders if wanted else ():
+        for one in _of_process(pid):
+            address = address_of(one)
+            if address in wanted and address not in opened:
+                opened[address] = one
+            else:
+                one.close()
+    for address in sorted(wanted - opened.keys()):
+        opened[address] = _listen(address)
+    return opened
+
+
+def address_of(one: socket.socket) -> str:
+    bound = one.getsockname()
+    return f"unix:{bound}" if one.family == socket.AF_UNIX else f"tcp:{bound[0]}:{bound[1]}"
+
+
+def _listen(address: str) -> socket.socket:
+    kind, _, where = address.partition(":")
+    family = socket.AF_UNIX if kind == "unix" else socket.AF_INET
+    one = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        if kind == "unix":
+            Path(where).unlink(missing_ok=True)  # Of a process that is gone.
+            one.bind(where)
+            Path(where).chmod(SOCKET_MODE)
+        else:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            host, _, port = where.rpartition(":")
+            one.bind((host, int(port)))
+        one.listen(BACKLOG)
+    except OSError as cause:
+        one.close()
+        raise Conflict(f"{where} cannot be listened on: another process may have it") from cause
+    return one
+
+
+def _of_process(pid: int) -> Iterator[socket.socket]:
+    """Copies of the listening sockets of a process; none when it ended."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with contextlib.suppress(OSError):
+        handle = os.pidfd_open(pid)
+        try:
+            for entry in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if not str(entry.readlink()).startswith("socket:"):
+                        continue
+                    number = libc.syscall(PIDFD_GETFD, handle, int(entry.name), 0)
+                    if number < 0:
+                        continue
+                    os.set_inheritable(number, False)  # noqa: FBT003 - the library's signature
+                    one = socket.socket(fileno=number)
+                    if _listens(one):
+                        yield one
+                    else:
+                        one.close()
+        finally:
+            os.close(handle)
+
+
+def _listens(one: socket.socket) -> bool:
+    return (
+        one.type == socket.SOCK_STREAM
+        and one.family in (socket.AF_INET, socket.AF_UNIX)
+        and bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    )

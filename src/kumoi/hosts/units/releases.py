@@ -1,0 +1,141 @@
+"""The code that roles run: releases side by side, each whole in a directory of its own.
+
+`up` installs what it was called from, Python packages included, and roles run from there. So
+whatever becomes of the checkout, a role that starts again is of the release that it was; the next
+release lies beside it while it takes over, and so does the one to go back to. `up` calls this.
+Only code is here: no state, no settings.
+"""
+
+from __future__ import annotations
+
+import compileall
+import hashlib
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import kumoi
+
+KEPT = 3  # Beside those that something runs from.
+DIGEST_DIGITS = 12
+_PACKAGE = Path(kumoi.__file__).parent
+_CHECKOUT_LINK = "kumoi.pth"
+_COMPILED = "__pycache__"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """`id` is the version and a digest of all its code: the same code, the same id."""
+
+    id: str
+    python: Path
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """Isolated: no directory and no variable of the caller's says where modules come from."""
+        return (str(self.python), "-I", "-m", "kumoi.main")
+
+
+def running() -> Release:
+    """The one that this process is of."""
+    return Release(release_id(), Path(sys.executable))
+
+
+def release_id() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(_code_files()):
+        digest.update(f"{path.relative_to(_PACKAGE)} ".encode())
+        digest.update(path.read_bytes())
+    for name in sorted(path.name for path in _site_packages(Path(sys.prefix)).glob("*.dist-info")):
+        digest.update(name.encode())
+    return f"{kumoi.__version__}-{digest.hexdigest()[:DIGEST_DIGITS]}"
+
+
+def install(directory: Path) -> Release:
+    """What this process is of, below `directory`, all of it or nothing; there already costs nothing.
+    Older ones go, but for a few to go back to.
+    """
+    name = release_id()
+    home = directory / name
+    release = Release(name, home / "bin" / Path(sys.executable).name)
+    if Path(sys.prefix) == home:
+        return release
+    if home.is_dir():
+        os.utime(home)
+    else:
+        _install(home)
+    _remove_old(directory, but=home)
+    return release
+
+
+def _install(home: Path) -> None:
+    home.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    draft = home.with_name(f".{home.name}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    environment = Path(sys.prefix)
+    packages = _site_packages(draft)
+    shutil.copytree(
+        _site_packages(environment),
+        packages,
+        copy_function=_place,
+        ignore=shutil.ignore_patterns(_CHECKOUT_LINK, "kumoi"),
+        symlinks=True,
+    )
+    shutil.copytree(_PACKAGE, packages / "kumoi")  # Not linked: a checkout's files are edited.
+    (draft / "bin").mkdir()
+    for python in (environment / "bin").glob("python*"):
+        (draft / "bin" / python.name).symlink_to(python.readlink())
+    shutil.copy(environment / "pyvenv.cfg", draft)
+    compileall.compile_dir(packages / "kumoi", quiet=2)
+    os.sync()  # A release with this name is whole, also after a power failure.
+    draft.rename(home)
+
+
+def _place(source: str, target: str) -> None:
+    """Packages are many and never edited in place, so a second name is enough; not of a file that
+    somebody other than us could change.
+    """
+    status = os.lstat(source)
+    theirs = status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if not theirs:
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except OSError:  # Another file system, or one without links.
+            pass
+        else:
+            return
+    shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _remove_old(directory: Path, *, but: Path) -> None:
+    there = [path for path in directory.iterdir() if path.is_dir() and path != but]
+    newest = sorted(there, key=lambda path: path.stat().st_mtime, reverse=True)
+    used = set(_homes_in_use())
+    for path in newest[KEPT:]:
+        if path not in used:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _homes_in_use() -> Iterator[Path]:
+    """Directories of the Pythons that processes were started with."""
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            program = line.read_bytes().split(b"\0")[0].decode(errors="replace")
+        except OSError:
+            continue
+        if program.startswith("/"):
+            yield Path(program).parent.parent
+
+
+def _code_files() -> Iterator[Path]:
+    for path in _PACKAGE.rglob("*"):
+        if path.is_file() and _COMPILED not in path.parts:
+            yield path
+
+
+def _site_packages(prefix: Path) -> Path:
+    return prefix / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}/site-packages"

@@ -1,0 +1,82 @@
+"""One unit under its supervisor: its process, and what became of the one before it.
+
+The supervisor's own state, without any decision: what is done with it stands in supervisor.py.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+from kumoi.hosts.units.running import Running, has_ended
+from kumoi.hosts.units.table import Unit
+
+PAUSE_FIRST_S = 0.1
+
+
+class SlotState(enum.StrEnum):
+    WAITING = "waiting"
+    STARTING = "starting"
+    RUNNING = "running"
+    KEPT = "kept"  # What is wanted does not start; the process before it goes on.
+
+
+@dataclass(slots=True)
+class Process:
+    """A process that is watched: `handle` is a pidfd."""
+
+    pid: int
+    handle: int
+    since: float
+    child: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def of(cls, one: Running) -> Process | None:
+        """One that runs already. None when it has just ended."""
+        try:
+            return cls(one.pid, os.pidfd_open(one.pid), one.since)
+        except ProcessLookupError:
+            return None
+
+    def ended(self) -> bool:
+        return has_ended(self.handle)
+
+    def close(self) -> int | None:
+        """Forget it, when it has ended; its status, where we are its parent."""
+        os.close(self.handle)
+        return self.child.poll() if self.child else None
+
+
+@dataclass(slots=True)
+class Slot:
+    """`before` is a process of the same unit that is not as wanted any more, and serves until
+    another one does. `attempts` counts starts that failed since `before` was there.
+    """
+
+    unit: Unit
+    state: SlotState = SlotState.WAITING
+    process: Process | None = None
+    before: Process | None = None
+    told_ready: bool = False
+    attempts: int = 0
+    restarts: int = 0
+    why: str = ""
+    pause_s: float = PAUSE_FIRST_S
+    next_at: float = 0.0
+    ready_at: float = 0.0
+
+    def shown(self) -> dict[str, Any]:
+        """For `status`: what serves now."""
+        serving = self.process or self.before
+        return {
+            "kind": self.unit.kind.value,
+            "state": self.state.value,
+            "pid": serving.pid if serving else 0,
+            "since": serving.since if serving else 0.0,
+            "restarts": self.restarts,
+            "why": self.why,
+            "listens": self.unit.listens,
+        }
