@@ -7,6 +7,7 @@ host API.
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import socket
 import threading
@@ -17,6 +18,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import openstack
+import sqlalchemy as sa
 from openstack.connection import Connection
 from starlette.requests import Request
 
@@ -33,6 +35,7 @@ from kumoi.cloud.hostapi.offer import Offer
 from kumoi.cloud.hostapi.things import Message, Wanted
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings
+from kumoi.engine import audit, schema
 from kumoi.engine.activation import Activation
 from kumoi.engine.db import Database
 from kumoi.engine.http.serving import Listener, serve
@@ -40,6 +43,7 @@ from kumoi.engine.wake import Alarm
 from tests import host_words
 from tests.told import Listening
 
+OWN_TOKEN = "/v3/auth/tokens"  # Ended by whoever has it: the initiator's token says which.
 ADMIN_PASSWORD = "admin-secret"
 DEMO_PASSWORD = "demo-secret"
 START_S = 15.0
@@ -148,10 +152,12 @@ def running_cloud(directory: Path, database_url: str) -> Iterator[RunningCloud]:
         bootstrap.bootstrap(connection, config, passwords)
     services = api_serve.build_services(config, here, database, Clock())
     try:
-        with _serving(services, port, host_port):
+        apis = Listening(api_serve.app(services), api_serve.SERVICES)
+        with _serving(services, apis, port, host_port):
             host = FakeHost(f"http://127.0.0.1:{host_port}")
             host.register()
             yield RunningCloud(config, here, database, services, config.api_url, host)
+        _require_records(database, apis)
     finally:
         database.close()
 
@@ -162,11 +168,27 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _require_records(database: Database, apis: Listening) -> None:
+    """Every change that a story made has left one record, which names its target."""
+    with database.read() as connection:
+        rows = connection.execute(sa.select(schema.audit)).mappings().all()
+    found = collections.defaultdict(list)
+    for row in rows:
+        found[row["request_id"]].append((row["outcome"], bool(row["target_id"])))
+    wrong = [
+        f"{route.method} {route.path}: {found[request_id]}"
+        for request_id, route in apis.changed.items()
+        if found[request_id] != [(audit.SUCCESS, True)] and route.path != OWN_TOKEN
+    ]
+    if wrong:
+        raise AssertionError(f"changes without their one record: {wrong}")
+
+
 @contextlib.contextmanager
-def _serving(services: Services, port: int, host_port: int) -> Iterator[None]:
+def _serving(services: Services, apis: Listening, port: int, host_port: int) -> Iterator[None]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(
-        target=loop.run_until_complete, args=[_serve(services, port, host_port)]
+        target=loop.run_until_complete, args=[_serve(services, apis, port, host_port)]
     )
     thread.start()
     try:
@@ -179,13 +201,12 @@ def _serving(services: Services, port: int, host_port: int) -> Iterator[None]:
         loop.close()
 
 
-async def _serve(services: Services, port: int, host_port: int) -> None:
+async def _serve(services: Services, apis: Listening, port: int, host_port: int) -> None:
     alarm = Alarm(services.database.listen)
     hosts = host_app(services, alarm, identify=_by_header)
     with contextlib.suppress(asyncio.CancelledError):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(api_serve.watch_revocations(services, alarm))
-            apis = Listening(api_serve.app(services), api_serve.SERVICES)
             tasks.create_task(serve([Listener(apis, "127.0.0.1", port)], Activation.none()))
             hosts = Listening(hosts, [HOST])
             tasks.create_task(serve([Listener(hosts, "127.0.0.1", host_port)], Activation.none()))

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kumoi.engine.http.routing import Router
+from kumoi.engine.http.app import READING
+from kumoi.engine.http.routing import Route, Router
 from kumoi.engine.http.service import Service
 
 TOLD: set[str] = set()
@@ -30,21 +31,29 @@ class Listening:
     def __init__(self, app: ASGIApp, services: Iterable[Service]) -> None:
         self._app = app
         self._services = {one.prefix: (one, Router(one.routes)) for one in services}
+        self.changed: dict[str, Route] = {}  # What succeeded, by the request's id.
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def answered(message: Message) -> None:
             status = message.get("status", REFUSED)
             if status < REFUSED or status == NOT_IMPLEMENTED:
-                self._note(scope["method"], scope["path"])
+                route = self._note(scope["method"], scope["path"])
+                if route is not None and status < REFUSED:
+                    headers = dict(message["headers"])
+                    self.changed[headers[b"x-openstack-request-id"].decode()] = route
             await send(message)
 
         tells = scope["type"] == "http" and UNTOLD not in dict(scope["headers"])
         await self._app(scope, receive, answered if tells else send)
 
-    def _note(self, method: str, path: str) -> None:
+    def _note(self, method: str, path: str) -> Route | None:
+        """The route, when its requests are to leave a record."""
         _, prefix, *rest = path.split("/", 2)
         if prefix in self._services:
             service, router = self._services[prefix]
             routes, _ = router.find("/" + (rest[0] if rest else ""))
             taken = "GET" if method == "HEAD" and "HEAD" not in routes else method
-            TOLD.add(named(service, taken, routes[taken].path))
+            route = routes[taken]
+            TOLD.add(named(service, taken, route.path))
+            return route if taken not in READING and route.audits else None
+        return None

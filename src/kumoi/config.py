@@ -62,6 +62,7 @@ class CloudSettings:
     body_max_bytes: int = key(1_048_576, "Largest JSON body.")
     image_max_bytes: int = key(64 << 30, "Largest image.")
     image_project_max_bytes: int = key(256 << 30, "All image content of one project together.")
+    audit_days: int = key(90, "How long it is kept who changed what.")
     environment_ttl_s: int = key(86_400, "How long a pushed environment lives by default.")
     run_deadline_s: int = key(3_600, "A pipeline run that takes longer has failed.")
 

@@ -67,6 +67,12 @@ COMMANDS = {
         "sudo ./kumoi logs api --follow",
         needs_root=True,
     ),
+    "audit": Command(
+        "kumoi.cli.audit",
+        "who changed what",
+        "sudo ./kumoi audit --since 1h --outcome failure",
+        needs_root=True,
+    ),
     "down": Command(
         "kumoi.cli.down",
         "stop the cloud; with --purge nothing is left of it",

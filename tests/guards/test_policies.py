@@ -17,7 +17,9 @@ from kumoi.base.errors import Unauthenticated
 from kumoi.cloud.api import serve as api_serve
 from kumoi.cloud.api.serve import SERVICES
 from kumoi.cloud.domain.identity.token import Claims, Scope
-from kumoi.engine.http.app import App
+from kumoi.engine import audit
+from kumoi.engine.audit import Recorder
+from kumoi.engine.http.app import READING, App
 from kumoi.engine.http.routing import KNOWN, OPEN, TOKEN, Route
 from kumoi.engine.http.service import Service
 from kumoi.pipeline.api.request import Pipeline
@@ -126,6 +128,10 @@ class Everybody:
         path = f"/{service.prefix}{_filled(route.path)}"
         return app.request(route.method, path, headers=headers).status_code
 
+    def records(self) -> int:
+        with self.cloud.database.read() as connection:
+            return audit.newest(connection)
+
     def token(self, who: str) -> str:
         """A fresh one, since some are revoked on the way."""
         role, project = ROLES[who]
@@ -176,7 +182,14 @@ def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everybody]:
             heads=None,  # type: ignore[arg-type] # Of pushes, which nobody makes here.
             alarm=None,  # type: ignore[arg-type]
         )
-        app = App(pipeline, PIPELINE_SERVICES, root="https://pipeline", body_max_bytes=1_000)
+        recorder = Recorder(cloud.database, cloud.services.clock)
+        app = App(
+            pipeline,
+            PIPELINE_SERVICES,
+            root="https://pipeline",
+            body_max_bytes=1_000,
+            recorder=recorder,
+        )
         with Asking(api_serve.app(cloud.services)) as openstack, Asking(app) as asked:
             yield Everybody(cloud, openstack, asked, known)
 
@@ -192,6 +205,36 @@ def test_every_route_lets_in_whom_its_row_does(everybody: Everybody, who: str | 
         if not _is_as_the_row_says(route, who, status)
     ]
     assert wrong == []
+
+
+def test_every_route_that_changes_leaves_one_record(
+    everybody: Everybody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever comes of it, and whoever asks."""
+    monkeypatch.setattr(audit, "FAILURES_PER_MINUTE", 10_000)
+    wrong = []
+    for service in services():
+        for route in service.routes:
+            if route.scheme != TOKEN or route.method in READING or not route.audits:
+                continue
+            for who in ("admin", "reader", None):
+                before = everybody.records()
+                everybody.call(service, route, who)
+                new = everybody.records() - before
+                if new != 1:
+                    wrong.append(f"{route.method} /{service.prefix}{route.path} {who}: {new}")
+    assert wrong == []
+
+
+def test_only_what_changes_nothing_of_anybodys_leaves_none() -> None:
+    """Whoever adds one says here why: a login, and the lines of a run's log."""
+    silent = {
+        f"{route.method} /{service.prefix}{route.path}"
+        for service in services()
+        for route in service.routes
+        if not route.audits
+    }
+    assert silent == {"POST /identity/v3/auth/tokens", "POST /runner/v1/log"}
 
 
 def _is_as_the_row_says(route: Route, who: str | None, status: int) -> bool:

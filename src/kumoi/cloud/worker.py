@@ -12,6 +12,8 @@ from kumoi.cloud.reconcilers.image import ImageReconciler
 from kumoi.cloud.reconcilers.network import NetworkReconciler
 from kumoi.cloud.reconcilers.server import ServerReconciler
 from kumoi.config import CloudSettings, HostSettings
+from kumoi.engine import audit
+from kumoi.engine.audit import PRUNE_EVERY_S
 from kumoi.engine.db import Database
 from kumoi.engine.loop import Loop, Poke, run
 
@@ -48,6 +50,7 @@ async def serve_with(
         Loop("server", server.round, SERVER_INTERVAL_S),
         Loop("host", hosts.round, HOST_INTERVAL_S),
         Loop("image", image.round, IMAGE_INTERVAL_S),
+        Loop("audit", audit.Pruner(database, clock, cloud.audit_days).round, PRUNE_EVERY_S),
     )
     async with asyncio.TaskGroup() as tasks:
         for loop in loops:

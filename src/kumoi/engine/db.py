@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -127,6 +127,7 @@ class Database:
         self._words = SQLITE if self.is_sqlite else POSTGRESQL
         self._outage = Outage(wait_s=OUTAGE_WAIT_S)
         self._writer = threading.Lock()
+        self.before_commit: Callable[[Connection], None] = _nothing_more
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -150,6 +151,7 @@ class Database:
             self._transaction("write to the store", words.write) as connection,
         ):
             yield connection
+            self.before_commit(connection)
             if wakes and words.wake:
                 connection.exec_driver_sql(words.wake)
             _commit(connection)
@@ -197,6 +199,10 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _nothing_more(_connection: Connection) -> None:
+    """See audit.py, which has a last word in a transaction."""
 
 
 def _begun(engine: Engine, begin: str) -> Connection:

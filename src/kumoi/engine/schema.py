@@ -63,4 +63,32 @@ flow = sa.Table(
     sa.Column("state_version", sa.Integer, nullable=False, server_default="1"),
 )
 
-__all__ = ["Json", "Timestamp", "feed", "feed_revision", "flow", "lease", "metadata"]
+# Who changed what; only audit.py reads and writes it.
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column(
+        "sequence",
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    sa.Column("id", sa.String(36), nullable=False, unique=True),
+    sa.Column("event_time", Timestamp, nullable=False, index=True),
+    sa.Column("action", sa.String(64), nullable=False),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("reason_code", sa.Integer, nullable=False),
+    sa.Column("rule", sa.String(128), nullable=False),
+    sa.Column("initiator_id", sa.String(64), nullable=False),
+    sa.Column("initiator_project_id", sa.String(64), nullable=False),
+    sa.Column("initiator_address", sa.String(64), nullable=False),
+    sa.Column("initiator_token_id", sa.String(64), nullable=False),
+    sa.Column("target_type", sa.String(128), nullable=False),
+    sa.Column("target_id", sa.String(255), nullable=False),
+    sa.Column("observer", sa.String(32), nullable=False),
+    sa.Column("request_id", sa.String(64), nullable=False),
+    sa.Column("request_path", sa.String(255), nullable=False),
+    sa.Column("repeated", sa.Integer, nullable=False),
+)
+
+__all__ = ["Json", "Timestamp", "audit", "feed", "feed_revision", "flow", "lease", "metadata"]

@@ -103,6 +103,7 @@ class Identity:
             body["project"]["id"],
             frozenset(role["name"] for role in body.get("roles", [])),
             body["project"]["name"],
+            token_id=next(iter(body.get("audit_ids", ())), ""),
         )
         self._answers.keep(token, found)
         return found
@@ -172,6 +173,7 @@ class Identity:
             access.project_id or "",
             frozenset(access.role_names or ()),
             access.project_name or "",
+            token_id=access.audit_id or "",
         )
 
     def _password(self, login: Login, project: str | None) -> Any:

@@ -14,6 +14,7 @@ from kumoi.base.errors import NotFound, Permanent, Transient
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import loop
 from kumoi.engine.activation import Activation
+from kumoi.engine.audit import PRUNE_EVERY_S, Pruner, Recorder
 from kumoi.engine.db import Database
 from kumoi.engine.flow_worker import Flows, Makers
 from kumoi.engine.http.app import App
@@ -96,12 +97,15 @@ async def serve_with(
         SERVICES,
         root=cloud.pipeline_url,
         body_max_bytes=cloud.body_max_bytes,
+        recorder=Recorder(database, clock),
     )
     listener = Listener(app, cloud.public_address, cloud.pipeline_port, certificates)
+    pruner = Pruner(database, clock, cloud.audit_days)
     loops = (
         Loop("pipeline.heads", heads.round, HEADS_EVERY_S),
         Loop("pipeline.expire", expiry.expire, EXPIRE_EVERY_S),
         Loop("pipeline.sweep", expiry.sweep, SWEEP_EVERY_S),
+        Loop("pipeline.audit", pruner.round, PRUNE_EVERY_S),
     )
     try:
         async with asyncio.TaskGroup() as group:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kumoi.base.errors import Forbidden, NotFound
 from kumoi.policy.table import TABLE
@@ -10,7 +10,7 @@ from kumoi.policy.table import TABLE
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`project_id` is None with a token that is not scoped to a project.
+    """`project_id` is None with a token that is not scoped to a project; `token_id` is its audit id.
 
     The rules that these ask are rows of the table. A thing belongs to a project, or to a user; a
     rule about nothing of anybody's is asked without either.
@@ -19,6 +19,7 @@ class Caller:
     user_id: str
     project_id: str | None
     roles: frozenset[str]
+    token_id: str = field(default="", kw_only=True)
 
     def may(self, rule: str, project_id: str | None = None, *, user_id: str | None = None) -> bool:
         """Whether this caller may do that with a thing of that project or user."""

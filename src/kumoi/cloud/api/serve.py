@@ -25,6 +25,7 @@ from kumoi.cloud.domain.identity.token import Tokens
 from kumoi.cloud.store.identity.signing_key import KeyDirectory, SigningKeys
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.activation import Activation
+from kumoi.engine.audit import Recorder
 from kumoi.engine.db import Database
 from kumoi.engine.http.app import App
 from kumoi.engine.http.serving import Certificates, Listener
@@ -58,7 +59,13 @@ def signing_keys(host: HostSettings) -> SigningKeys:
 def app(services: Services) -> App:
     """The OpenStack APIs."""
     cloud = services.cloud
-    return App(services, SERVICES, root=cloud.api_url, body_max_bytes=cloud.body_max_bytes)
+    return App(
+        services,
+        SERVICES,
+        root=cloud.api_url,
+        body_max_bytes=cloud.body_max_bytes,
+        recorder=Recorder(services.database, services.clock),
+    )
 
 
 async def serve(

@@ -21,6 +21,7 @@ def identify(request: Request) -> Caller:
         project_id=claims.project_id,
         roles=frozenset(name for _, name in claims.roles),
         request_id=request.request_id,
+        token_id=claims.audit_ids[0],
     )
 
 

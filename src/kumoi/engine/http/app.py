@@ -21,15 +21,20 @@ from starlette.types import Receive, Scope, Send
 from kumoi.base import log
 from kumoi.base.errors import Forbidden, Invalid, KumoiError, NotFound, UserError
 from kumoi.base.ids import new_request_id
+from kumoi.engine import audit
+from kumoi.engine.audit import Record, Recorder
 from kumoi.engine.http import errors, limits, versions
 from kumoi.engine.http.request import Context, Reply, Request
 from kumoi.engine.http.routing import KNOWN, OPEN, Route, Router
 from kumoi.engine.http.service import Service
+from kumoi.policy.caller import Caller
 
 THREADS: Mapping[str, int] = {"": 16, "login": 2}
 """Hashing has its own few, so that a flood of logins starves no one."""
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 DISCONNECTED = 499
+REFUSED = 400
+ACTIONS = {"POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
 NOWHERE = Service(type="", prefix="", routes=())
 
 
@@ -51,7 +56,9 @@ class App:
         root: str,
         body_max_bytes: int,
         threads: Mapping[str, int] = THREADS,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder
         self._context = context
         self._root = root
         self._body_max_bytes = body_max_bytes
@@ -87,6 +94,7 @@ class App:
                 reply = errors.internal(service)
             if http.method not in READING:
                 log.event("request.handled", method=http.method, path=path, status=reply.status)
+            await self._record(request, reply)
         return _response(reply, request, service)
 
     def _request(self, http: HttpRequest, mounted: _Mounted) -> Request[Any, Any]:
@@ -110,6 +118,9 @@ class App:
         if "\x00" in path or b"%00" in http.scope["query_string"]:
             raise Invalid("the URL holds a NUL character", field="url")
         route, request.path = _route(mounted.router, http.method, path, request.microversion)
+        if self._recorder is not None and http.method not in READING:
+            request.record = _record(request, service, route)
+            audit.CURRENT.set(request.record if route.audits else None)
         if route.policy != OPEN:
             await self._admit(request, service, route)
         if route.streams:
@@ -130,8 +141,23 @@ class App:
         else:
             caller = scheme.identify(request)
         request.caller_or_none = caller
+        if request.record is not None and isinstance(caller, Caller):
+            request.record.user_id = caller.user_id
+            request.record.project_id = caller.project_id or ""
+            request.record.token_id = caller.token_id
         if route.policy != KNOWN and not service.policies[route.policy].allows(caller):
             raise Forbidden(f"Policy doesn't allow {route.policy} to be performed.")
+
+    async def _record(self, request: Request[Any, Any], reply: Reply) -> None:
+        """What became of a request that may change something; where it did, it is kept already."""
+        record = request.record
+        if record is None or self._recorder is None or (record.kept and reply.status < REFUSED):
+            return
+        keep = self._recorder.failed if reply.status >= REFUSED else self._recorder.succeeded
+        try:
+            await anyio.to_thread.run_sync(keep, record, reply.status)
+        except KumoiError as error:  # The store is away: the answer says so already.
+            log.failure("audit.failed", error, path=record.request_path)
 
     def _limiter(self, pool: str) -> CapacityLimiter:
         """Made inside the running loop, once."""
@@ -150,6 +176,22 @@ def _route(
     if route is None or (route.since or version) > version or version > (route.until or version):
         raise NotFound("resource", path)
     return route, found
+
+
+def _record(request: Request[Any, Any], service: Service, route: Route) -> Record:
+    """The target is of the type that the path's words name, and its id the path's last."""
+    words = [word for word in route.path.split("/")[2:] if word and not word.startswith("{")]
+    return audit.new_record(
+        action=ACTIONS.get(route.method, "update"),
+        target_type="/".join((service.type, *words)),
+        target_id=next(reversed(request.path.values()), ""),
+        request_id=request.request_id,
+        request_path=request.url_path,
+        observer=service.type,
+        address=request.source,
+        rule="" if route.policy in (OPEN, KNOWN) else route.policy,
+        audits=route.audits,
+    )
 
 
 def _refused(request: Request[Any, Any], service: Service, error: KumoiError) -> Reply:

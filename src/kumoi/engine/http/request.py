@@ -19,6 +19,7 @@ from starlette.requests import Request as HttpRequest
 
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Bug, Invalid
+from kumoi.engine.audit import Record
 from kumoi.engine.db import Database
 
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -75,6 +76,7 @@ class Request(Generic[Services, Who]):
     microversion: tuple[int, int] = (0, 0)
     caller_or_none: Who | None = None
     claims: Any = None
+    record: Record | None = None
 
     @property
     def caller(self) -> Who:

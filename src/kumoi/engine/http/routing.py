@@ -18,6 +18,8 @@ class Route:
     """`policy` names a rule of the service, or is OPEN or KNOWN. `since` is the first microversion that has the
     route, `until` the last. A `streams` handler is a coroutine that reads the body itself; any other
     runs in a thread of `pool`, see App. `scheme` is how the caller is known, one of the service's.
+    What a route with a method that changes did is recorded, unless it says that nothing `audits` it:
+    then only what was refused is.
     """
 
     method: str
@@ -29,6 +31,7 @@ class Route:
     streams: bool = False
     pool: str = ""
     scheme: str = TOKEN
+    audits: bool = True
 
 
 @dataclass(slots=True)

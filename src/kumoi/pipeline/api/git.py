@@ -24,6 +24,7 @@ from kumoi.base.errors import (
 )
 from kumoi.base.ids import new_id
 from kumoi.base.process import run
+from kumoi.engine import audit
 from kumoi.engine.http.request import Reply
 from kumoi.pipeline import git, receive
 from kumoi.pipeline.api.request import Pipeline, Request
@@ -64,6 +65,8 @@ async def service(request: Request) -> Reply:
     name = request.path["service"]
     if name not in SERVICES:
         raise NotFound("git service", name)
+    if name == FETCH:
+        audit.unrecorded()
     _require_may_push(request, name)
     with tempfile.TemporaryFile(dir=_spool(request.services)) as body:
         await _spool_body(request, body)
@@ -91,6 +94,7 @@ def _serve(request: Request, name: str, body: IO[bytes]) -> Reply:
     found = _repository(request, FETCH)  # By now it exists.
     answer = _backend(request, found, body)
     if name == PUSH:
+        audit.about(found.id, action="update/push")
         log.event("git.pushed", repository=found.name, project=found.project_id)
     return answer
 

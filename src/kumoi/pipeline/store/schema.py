@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from kumoi.engine import schema as engine_schema
 
 metadata = sa.MetaData(naming_convention=engine_schema.metadata.naming_convention)
-for _table in (engine_schema.flow, engine_schema.lease):
+for _table in (engine_schema.audit, engine_schema.flow, engine_schema.lease):
     _table.to_metadata(metadata)
 
 Noun = TypeVar("Noun")

@@ -14,6 +14,7 @@ from kumoi.cloud.domain.compute import flavor as domain
 from kumoi.cloud.domain.compute.flavor import NewFlavor
 from kumoi.cloud.store.compute.flavor import SORT_KEYS, Flavor
 from kumoi.cloud.store.listing import Listing, Sort
+from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 V_DESCRIPTION = (2, 55)
@@ -78,6 +79,7 @@ def create(request: Request) -> Reply:
     wanted = _new(body)
     with request.write() as connection:
         made = domain.create(connection, wanted, request.services.clock.now())
+        audit.about(made.id)
     return Reply(200, {"flavor": render(request, made)})
 
 

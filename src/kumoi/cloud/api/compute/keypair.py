@@ -10,6 +10,7 @@ from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import keypair as domain
 from kumoi.cloud.store.compute.keypair import Keypair
+from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 V_TYPE = (2, 2)
@@ -45,6 +46,7 @@ def create(request: Request) -> Reply:
             material=material,
             now=request.services.clock.now(),
         )
+        audit.about(made.name)
     shown = _brief(request, made) | {"user_id": made.user_id}
     if material.private_key is not None:
         shown["private_key"] = material.private_key

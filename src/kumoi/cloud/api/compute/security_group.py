@@ -19,6 +19,7 @@ from kumoi.cloud.store.listing import Listing, Sort
 from kumoi.cloud.store.network.security_group import SecurityGroup
 from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
 from kumoi.cloud.store.network.standard import Query
+from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 GroupName = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -54,6 +55,7 @@ def create(request: Request) -> Reply:
     )
     with request.write() as connection:
         made = domain.create(connection, request.caller, wanted, now)
+        audit.about(made.id)
         (shown,) = _shown(connection, [made])
     return Reply(200, {"security_group": shown})
 

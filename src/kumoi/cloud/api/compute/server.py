@@ -8,6 +8,7 @@ from kumoi.cloud.api.compute import rendering, server_body, server_query, server
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import address, server_create, server_delete
 from kumoi.cloud.domain.compute import server as domain
+from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Reply
 
 
@@ -18,6 +19,7 @@ def create(request: Request) -> Reply:
     now = request.services.clock.now()
     with request.write() as connection:
         made = server_create.create(connection, request.caller, wanted, now)
+        audit.about(made[0].id)
     asked = body.server.return_reservation_id
     if asked is not UNSET and shapes.flag(asked, "return_reservation_id"):
         return Reply(202, {"reservation_id": made[0].reservation_id})

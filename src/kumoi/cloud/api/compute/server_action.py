@@ -14,6 +14,7 @@ from kumoi.cloud.api.compute.server_body import DiskConfig, File, Hostname
 from kumoi.cloud.api.compute.shapes import Count, Flag, LongText, Metadata, Name, Text
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import console, server, server_action, server_delete, server_resize
+from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 Shape = TypeVar("Shape")
@@ -116,6 +117,7 @@ def create(request: Request) -> Reply:
         raise Invalid(f"There is no such action: {name}", field=name)
     action = ACTIONS[name]
     request.caller.check(action.rule, request.caller.project_id)
+    audit.about(request.path["id"], action=f"update/{name}")
     return action.act(request, name, bytes(raw))
 
 

@@ -12,6 +12,7 @@ from kumoi.cloud.api.compute.shapes import Count, Name
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import server_group as domain
 from kumoi.cloud.store.compute.server_group import ServerGroup
+from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 V_OWNER = (2, 13)
@@ -48,6 +49,7 @@ def create(request: Request) -> Reply:
             rules=rules,
             now=request.services.clock.now(),
         )
+        audit.about(made.id)
     return Reply(200, {"server_group": _render(request, made, [])})
 
 

@@ -18,6 +18,7 @@ from kumoi.cloud.domain.identity.password import hash_password
 from kumoi.cloud.store.identity import application_credential as store
 from kumoi.cloud.store.identity import role as roles
 from kumoi.cloud.store.identity.application_credential import ApplicationCredential
+from kumoi.engine import audit
 from kumoi.engine.http import paging
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
@@ -63,6 +64,7 @@ def create(request: Request) -> Reply:
     with request.write() as connection:
         now = request.services.clock.now()
         made = domain.create(connection, request.claims, request.path["id"], new, now)
+        audit.about(made.id)
         shown = render(request, connection, made)
     return Reply(201, {"application_credential": {**shown, "secret": secret.reveal()}})
 

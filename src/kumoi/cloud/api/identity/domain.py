@@ -9,6 +9,7 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import domain
 from kumoi.cloud.store.identity import domain as store
 from kumoi.cloud.store.identity.domain import Domain
+from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"name": "name", "enabled": "enabled"}
@@ -47,6 +48,7 @@ def create(request: Request) -> Reply:
             description=wanted.description or "",
             enabled=wanted.enabled,
         )
+        audit.about(made.id)
     return Reply(201, {"domain": render(request, made)})
 
 

@@ -12,6 +12,7 @@ from kumoi.cloud.domain.identity import endpoint as domain
 from kumoi.cloud.domain.identity.endpoint import NewEndpoint
 from kumoi.cloud.store.identity import endpoint as store
 from kumoi.cloud.store.identity.endpoint import Endpoint
+from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {
@@ -66,6 +67,7 @@ def create(request: Request) -> Reply:
             ),
             makes_region=wanted.region_id is None,
         )
+        audit.about(made.id)
     return Reply(201, {"endpoint": render(request, made)})
 
 

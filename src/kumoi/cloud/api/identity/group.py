@@ -10,6 +10,7 @@ from kumoi.cloud.domain.identity import group as domain
 from kumoi.cloud.store.identity import group as store
 from kumoi.cloud.store.identity import user as users
 from kumoi.cloud.store.identity.group import Group
+from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"name": "name", "domain_id": "domain_id"}
@@ -44,6 +45,7 @@ def create(request: Request) -> Reply:
             description=wanted.description or "",
             domain_id=rendering.home(request, wanted.domain_id),
         )
+        audit.about(made.id)
     return Reply(201, {"group": render(request, made)})
 
 

@@ -14,6 +14,7 @@ from kumoi.cloud.domain.identity import project as domain
 from kumoi.cloud.domain.identity.project import NewProject
 from kumoi.cloud.store.identity import project as store
 from kumoi.cloud.store.identity.project import Project
+from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"name": "name", "enabled": "enabled", "domain_id": "domain_id", "parent_id": "parent_id"}
@@ -68,6 +69,7 @@ def create(request: Request) -> Reply:
                 enabled=wanted.enabled,
             ),
         )
+        audit.about(made.id)
         domain.set_tags(connection, made.id, wanted.tags)
         (shown,) = render(request, connection, [made])
     return Reply(201, {"project": shown})

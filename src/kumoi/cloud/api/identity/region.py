@@ -11,6 +11,7 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import region as domain
 from kumoi.cloud.store.identity import region as store
 from kumoi.cloud.store.identity.region import Region
+from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"parent_region_id": "parent_region_id"}
@@ -45,6 +46,7 @@ def create(request: Request) -> Reply:
     row = Region(named or new_hex_id(), wanted.description or "", wanted.parent_region_id)
     with request.write() as connection:
         made = domain.create(connection, row)
+        audit.about(made.id)
     return Reply(201, {"region": render(request, made)})
 
 

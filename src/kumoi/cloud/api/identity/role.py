@@ -9,6 +9,7 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import role as domain
 from kumoi.cloud.store.identity import role as store
 from kumoi.cloud.store.identity.role import Role
+from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"name": "name"}
@@ -42,6 +43,7 @@ def create(request: Request) -> Reply:
     wanted = request.parse(Create).role
     with request.write() as connection:
         made = domain.create(connection, name=wanted.name, description=wanted.description)
+        audit.about(made.id)
     return Reply(201, {"role": render(request, made)})
 
 

@@ -34,7 +34,7 @@ VERSIONS = (
 )
 
 TOKENS = (
-    Route("POST", "/v3/auth/tokens", token.create, OPEN, pool=LOGIN_POOL),
+    Route("POST", "/v3/auth/tokens", token.create, OPEN, pool=LOGIN_POOL, audits=False),
     Route("GET", "/v3/auth/tokens", token.show, "identity:validate_token"),
     Route("HEAD", "/v3/auth/tokens", token.check, "identity:check_token"),
     Route("DELETE", "/v3/auth/tokens", token.delete, "identity:revoke_token"),

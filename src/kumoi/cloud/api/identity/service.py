@@ -9,6 +9,7 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import service as domain
 from kumoi.cloud.store.identity import service as store
 from kumoi.cloud.store.identity.service import Service
+from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"name": "name", "type": "type"}
@@ -46,6 +47,7 @@ def create(request: Request) -> Reply:
             description=wanted.description,
             enabled=wanted.enabled,
         )
+        audit.about(made.id)
     return Reply(201, {"service": render(request, made)})
 
 

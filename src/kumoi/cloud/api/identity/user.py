@@ -17,6 +17,7 @@ from kumoi.cloud.store.identity import user as store
 from kumoi.cloud.store.identity.assignment import Target
 from kumoi.cloud.store.identity.user import User
 from kumoi.cloud.store.listing import Listing
+from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"name": "name", "enabled": "enabled", "domain_id": "domain_id"}
@@ -77,6 +78,7 @@ def create(request: Request) -> Reply:
                 password_hash=hashed,
             ),
         )
+        audit.about(made.id)
     return Reply(201, {"user": render(request, made)})
 
 

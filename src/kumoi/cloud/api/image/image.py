@@ -12,6 +12,7 @@ from kumoi.cloud.domain.image import content, patch
 from kumoi.cloud.domain.image import image as domain
 from kumoi.cloud.store.image.image import Image
 from kumoi.cloud.store.listing import Listing
+from kumoi.engine import audit
 from kumoi.engine.http.request import Reply
 
 HASH_ALGORITHM = "sha512"
@@ -22,6 +23,7 @@ def create(request: Request) -> Reply:
     with request.write() as connection:
         now = request.services.clock.now()
         made = domain.create(connection, request.caller, wanted, now)
+        audit.about(made.id)
     return Reply(201, render(made), {"Location": f"{request.base}/v2/images/{made.id}"})
 
 

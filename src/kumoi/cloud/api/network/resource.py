@@ -19,6 +19,7 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.store.network import tag as tag_store
 from kumoi.cloud.store.network.standard import Query
+from kumoi.engine import audit
 from kumoi.engine.http.request import Body, Reply
 
 Row = TypeVar("Row", bound=Standard)
@@ -100,6 +101,7 @@ class Resource(Generic[Row]):
         tags = values.pop("tags", None)
         values["project_id"] = rendering.owner(request, values, f"create_{self.rule}")
         row = self.make(connection, request, values)
+        audit.about(row.id)
         if tags:
             tag_store.replace(connection, row.id, tags)
         return row
