@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import enum
 import ipaddress
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -34,9 +35,22 @@ WRITTEN = "written_by_up"
 WRITTEN_MEANING = "What `kumoi up` wrote here: by this it tells another release's key from a slip."
 
 
-def key(default: Any, meaning: str) -> Any:
-    """One setting: its default and what it means."""
-    return field(default=default, metadata={"meaning": meaning})
+class Role(enum.StrEnum):
+    """What may run on a host. Each brings the engines of others that it needs there."""
+
+    NETWORK = "network"  # OVN's central databases and northd.
+    API = "api"
+    WORKER = "worker"
+    AGENT = "agent"  # With the host's switch and its controller.
+    PIPELINE = "pipeline"
+
+
+ROLES = tuple(role.value for role in Role)
+
+
+def key(default: Any, meaning: str, *, one_of: Collection[str] = ()) -> Any:
+    """One setting: its default, what it means, and what the words of a list may be."""
+    return field(default=default, metadata={"meaning": meaning, "one_of": tuple(one_of)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,9 @@ class CloudSettings:
     api_port: int = key(5000, "OpenStack APIs, on the first public address.")
     api_public_url: str = key("", "Where clients reach the APIs; empty is this machine's own.")
     host_api_port: int = key(5001, "Host API, on the first underlay address.")
+    southbound_url: str = key(
+        "", "Where hosts reach OVN, such as ssl:172.24.5.1:6642; empty when there is one host."
+    )
     pipeline_port: int = key(5002, "Pipeline API and git, on the first public address.")
     token_ttl_s: int = key(14_400, "How long a token lives.")
     host_silent_s: int = key(30, "A host not heard of for this long is down.")
@@ -108,6 +125,7 @@ class HostSettings:
     name: str = key("kumoi-host1", "Its name among the hosts, and of its network namespace.")
     state_dir: str = key("/var/lib/kumoi", "Everything it keeps; `down --purge` removes it.")
     underlay_address: str = key("172.24.5.2", "Its address on the underlay: tunnels end here.")
+    roles: tuple[str, ...] = key(ROLES, f"What runs here, of {', '.join(ROLES)}.", one_of=ROLES)
 
     # What follows from the keys above.
 
@@ -155,6 +173,7 @@ class HostSettings:
 
     @property
     def southbound_remote(self) -> str:
+        """How to reach OVN's southbound database where it runs."""
         return f"unix:{self.run_dir / 'ovnsb_db.sock'}"
 
     @property
@@ -174,6 +193,19 @@ def cloud_database(cloud: CloudSettings, host: HostSettings) -> str:
     return cloud.database_url or f"sqlite:///{host.state / 'cloud.db'}"
 
 
+def southbound(cloud: CloudSettings, host: HostSettings) -> str:
+    """How this host's controller reaches OVN's southbound database. Raises Invalid when it is not
+    here, and nothing says where.
+    """
+    if Role.NETWORK in host.roles:
+        return host.southbound_remote
+    if not cloud.southbound_url:
+        raise Invalid(
+            f"{host.name} does not run OVN's databases: set southbound_url", field="southbound_url"
+        )
+    return cloud.southbound_url
+
+
 def pipeline_database(cloud: CloudSettings, host: HostSettings) -> str:
     return cloud.pipeline_database_url or f"sqlite:///{host.state / 'pipeline.db'}"
 
@@ -184,22 +216,38 @@ Settings = TypeVar("Settings", CloudSettings, HostSettings)
 @dataclass(frozen=True, slots=True)
 class Parsed(Generic[Settings]):
     """What a file says. `unknown` are keys of it that this release does not have; `written` are
-    those that the `up` that wrote the file had.
+    those that the `up` that wrote the file had, and the words of lists as "key.word".
     """
 
     settings: Settings
     unknown: Mapping[str, Any]
     written: frozenset[str]
 
+    @property
+    def unknown_names(self) -> list[str]:
+        """Keys, and words of lists as "key.word", that this release does not have."""
+        words: list[str] = []
+        for item in fields(self.settings):
+            if item.metadata["one_of"]:
+                words += (f"{item.name}.{word}" for word in getattr(self.settings, item.name))
+        known = _names(self.settings)
+        return [name for name in (*self.unknown, *words) if name not in known]
+
     def require_known(self) -> Settings:
-        """Raises Invalid naming a key that no `up` wrote, and the nearest that there is."""
-        for name in self.unknown:
+        """Raises Invalid naming a key or word that no `up` wrote, and the nearest that there is."""
+        for name in self.unknown_names:
             if name not in self.written:
-                known = [item.name for item in fields(self.settings)]
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+                near = difflib.get_close_matches(name, _names(self.settings), n=1, cutoff=0.5)
                 hint = f": did you mean {near[0]}?" if near else ""
                 raise Invalid(f"there is no setting {name}{hint}", field=name)
         return self.settings
+
+
+def _names(settings: CloudSettings | HostSettings) -> list[str]:
+    """Every key, and every word that a list may have, as "key.word"."""
+    items = fields(settings)
+    words: list[str] = [f"{item.name}.{word}" for item in items for word in item.metadata["one_of"]]
+    return [*(item.name for item in items), *words]
 
 
 def parse(kind: type[Settings], text: str) -> Parsed[Settings]:
@@ -212,13 +260,24 @@ def parse(kind: type[Settings], text: str) -> Parsed[Settings]:
     if not isinstance(written, list):
         raise Invalid(f"setting {WRITTEN} must be list, not {written!r}", field=WRITTEN)
     known = {item.name: item for item in fields(kind)}
-    values = {name: value for name, value in raw.items() if name in known}
-    for name, value in values.items():
-        if type(value) is not type(known[name].default):
-            wanted = type(known[name].default).__name__
-            raise Invalid(f"setting {name} must be {wanted}, not {value!r}", field=name)
+    values = {
+        name: _of_type(name, value, known[name].default)
+        for name, value in raw.items()
+        if name in known
+    }
     unknown = {name: value for name, value in raw.items() if name not in known}
     return Parsed(kind(**values), unknown, frozenset(map(str, written)))
+
+
+def _of_type(name: str, value: Any, default: Any) -> Any:
+    if isinstance(default, tuple):
+        if isinstance(value, list) and all(type(item) is str for item in value):
+            return tuple(value)
+        raise Invalid(f"setting {name} must be a list of words, not {value!r}", field=name)
+    if type(value) is not type(default):
+        wanted = type(default).__name__
+        raise Invalid(f"setting {name} must be {wanted}, not {value!r}", field=name)
+    return value
 
 
 def file_of(kind: type[CloudSettings | HostSettings], directory: Path) -> Path:
@@ -252,7 +311,7 @@ def render(settings: CloudSettings | HostSettings, unknown: Mapping[str, Any] | 
         lines += [f"# {item.metadata['meaning']}", f"{item.name} = {_toml(value)}", ""]
     for name, value in (unknown or {}).items():
         lines += ["# Of another release.", f"{_toml(name)} = {_toml(value)}", ""]
-    written = [item.name for item in fields(settings)] + list(unknown or {})
+    written = [*_names(settings), *(unknown or {})]
     return "\n".join([*lines, f"# {WRITTEN_MEANING}", f"{WRITTEN} = {_toml(written)}", ""])
 
 

@@ -222,7 +222,7 @@ def _role(args: argparse.Namespace) -> None:
     running.forget_mark()
     log.set_up(args.role)
     cloud, host = config.read(CloudSettings, args.config), config.read(HostSettings, args.config)
-    for name in (*cloud.unknown, *host.unknown):
+    for name in (*cloud.unknown_names, *host.unknown_names):
         log.event("settings.key_unknown", key=name)
     asyncio.run(_until_told(ROLES[args.role], cloud.settings, host.settings))
 

@@ -70,7 +70,7 @@ class EngineHost:
 @pytest.fixture
 def engine_host() -> Iterator[EngineHost]:
     """A place that no other run uses, which this test may bring up and break."""
-    with _free_slot() as slot:
+    with free_slot() as slot:
         host = EngineHost(f"ksys{slot}", 16 + slot)
         host.reclaim()
         try:
@@ -83,14 +83,14 @@ def engine_host() -> Iterator[EngineHost]:
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
     """A whole cloud, brought up once for all tests that need one."""
     with (
-        _free_slot() as slot,
+        free_slot() as slot,
         live_cloud(f"klive{slot}", 240 + slot, tmp_path_factory.mktemp("home")) as cloud,
     ):
         yield cloud
 
 
 @contextlib.contextmanager
-def _free_slot() -> Iterator[int]:
+def free_slot() -> Iterator[int]:
     """One of a few places, held by a socket's name, which goes with this process."""
     for slot in range(SLOTS):
         with socket.socket(socket.AF_UNIX) as held:

@@ -268,7 +268,7 @@ class ContainerHost:
     def reboot(self, *, grace_s: float = GRACE_S) -> None:
         """As `kumoi down` ends the servers of a host; its links go with the host."""
         self.stop_agent()
-        stop_servers(self.config, self.here, grace_s=grace_s)
+        stop_servers(self.here, grace_s=grace_s)
         if self.namespace.exists():
             self.inside(lambda: link.delete(sorted(link.list_links())))
 
@@ -320,7 +320,7 @@ class ContainerHost:
             if str(self.paths.servers) in path.read_text()
         ]
         for tree in cgroup.ROOT.glob("*/"):
-            groups = (tree / f"{NAME}.servers").glob("*/")
+            groups = (tree / cgroup.of_servers(self.here.name)).glob("*/")
             found += [f"group {path}" for path in groups if path.name != PIVOT]
         wanted = self.here.agent_dir / "wanted"
         found += [f"wanted {path.name}" for path in wanted.glob("*/*")]
@@ -396,7 +396,7 @@ def _tear_down(host: ContainerHost) -> None:
     if host.namespace.exists():
         run(["ip", "netns", "delete", host.here.name])
     trees.remove(host.here.state)  # Tens of thousands of files: no time fits all machines.
-    cgroup.remove_empty(cgroup.of_servers(NAME))
+    cgroup.remove_empty(cgroup.of_servers(host.here.name))
 
 
 def main() -> None:

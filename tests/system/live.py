@@ -24,7 +24,7 @@ import yaml
 from openstack.connection import Connection
 
 from kumoi.base.process import Completed, run
-from kumoi.config import CloudSettings, HostSettings, first_host, read
+from kumoi.config import CloudSettings, HostSettings, first_host, read, write
 
 ROOT = Path(__file__).parents[2]
 UP_TIMEOUT_S = 420
@@ -130,15 +130,21 @@ def another_release(directory: Path) -> Path:
 
 
 @contextlib.contextmanager
-def live_cloud(name: str, octet: int, directory: Path) -> Iterator[LiveCloud]:
-    """Up, and purged at the end. `octet` is the second of its ranges, 10.<octet>.0.0/16."""
+def live_cloud(name: str, octet: int, directory: Path, **settings: Any) -> Iterator[LiveCloud]:
+    """Up, and purged at the end. `octet` is the second of its ranges, 10.<octet>.0.0/16. `settings`
+    stand in its cloud.toml before.
+    """
     state = Path(f"/var/tmp/{name}")
-    config = CloudSettings(name=name)
+    public, underlay = f"10.{octet}.4.0/24", f"10.{octet}.5.0/28"
+    config = CloudSettings(name=name, public_cidr=public, underlay_cidr=underlay, **settings)
     cloud = LiveCloud(config, first_host(config, str(state)), directory)
     with contextlib.suppress(Exception):
         cloud.kumoi("down", "--purge", timeout_s=120)
     try:
-        ranges = ["--public-cidr", f"10.{octet}.4.0/24", "--underlay-cidr", f"10.{octet}.5.0/28"]
+        if settings:
+            state.mkdir(exist_ok=True)
+            write(config, state)
+        ranges = ["--public-cidr", public, "--underlay-cidr", underlay]
         cloud.kumoi("up", *ranges, timeout_s=UP_TIMEOUT_S)
         config, here = read(CloudSettings, state).settings, read(HostSettings, state).settings
         yield LiveCloud(config, here, directory)

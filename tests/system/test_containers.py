@@ -485,7 +485,7 @@ def test_a_server_goes_on_when_the_agent_is_killed_while_it_makes_an_image_of_it
 ) -> None:
     server = servers.new(number=5)
     host.attach(server, "dd", "if=/dev/urandom", "of=/filling", "bs=1M", "count=400")
-    group = f"{host.config.name}.servers/{server.id}"
+    group = cgroup.of_server(host.here.name, server.id)
     servers.change(server, snapshots=["killed"])
     until(lambda: cgroup.is_frozen(group))
     host.kill_agent()

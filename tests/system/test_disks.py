@@ -84,7 +84,9 @@ def built(driver: LxcDriver) -> Server:
 def test_a_disk_that_was_built_is_whole_after_a_power_failure(
     host_dir: Path, device: Path, tmp_path: Path
 ) -> None:
-    driver = LxcDriver(host_dir=host_dir, cloud="kumoi-test", switch=FakeSwitch(), host_boot="1")
+    driver = LxcDriver(
+        host_dir=host_dir, host_name="kumoi-test", switch=FakeSwitch(), host_boot="1"
+    )
     try:
         server = built(driver)
         with without_power(device, tmp_path) as found:
@@ -102,7 +104,9 @@ def test_a_disk_that_was_built_is_whole_after_a_power_failure(
 def test_a_disk_that_grew_is_whole_after_a_power_failure(
     host_dir: Path, device: Path, tmp_path: Path
 ) -> None:
-    driver = LxcDriver(host_dir=host_dir, cloud="kumoi-test", switch=FakeSwitch(), host_boot="1")
+    driver = LxcDriver(
+        host_dir=host_dir, host_name="kumoi-test", switch=FakeSwitch(), host_boot="1"
+    )
     try:
         server = built(driver)
         disk.enlarge(Paths(host_dir).disk(server.id, 0), 2)

@@ -29,7 +29,9 @@ def test_settings_survive_being_written_and_read() -> None:
     cloud = CloudSettings(name="x1", region='a "quoted" \\ place\n', api_port=7000, outbound=True)
     assert parse(CloudSettings, render(cloud)).require_known() == cloud
     host = HostSettings(name="rack2", state_dir="/a \x7f b")
-    assert parse(HostSettings, render(host)).require_known() == host
+    again = parse(HostSettings, render(host)).require_known()
+    assert again == host
+    assert repr(again) == repr(host)  # By this a role sees that it must be started anew.
 
 
 def test_a_mistyped_setting_is_named_with_the_nearest_that_there_is() -> None:
@@ -43,6 +45,21 @@ def test_a_role_reads_what_another_release_wrote() -> None:
     assert found.settings == CloudSettings(name="c1")
     assert set(found.unknown) == {"image_mirrors", "quota"}
     assert found.require_known() == found.settings
+
+
+def test_a_role_that_only_another_release_has_is_its_own_affair() -> None:
+    text = 'roles = ["agent", "balancer"]'
+    with pytest.raises(Invalid, match=r"no setting roles\.balancer"):
+        parse(HostSettings, text).require_known()
+    found = parse(HostSettings, f'{text}\nwritten_by_up = ["roles", "roles.balancer"]')
+    assert found.unknown_names == ["roles.balancer"]
+    assert found.require_known().roles == ("agent", "balancer")
+
+
+def test_a_list_of_anything_but_words_is_named() -> None:
+    for value in ('"agent"', "[1]", '["agent", true]'):
+        with pytest.raises(Invalid, match="roles must be a list of words"):
+            parse(HostSettings, f"roles = {value}")
 
 
 def test_what_another_release_wrote_stays_when_it_is_written_back(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import contextlib
 from kumoi.cli import choice
 from kumoi.cli.progress import Progress
 from kumoi.cloud.agent import purge
-from kumoi.config import CloudSettings, HostSettings
+from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts import teardown
 from kumoi.hosts.first_use import clouds_yaml
 from kumoi.hosts.units import control
@@ -44,12 +44,13 @@ def take_down(
     with progress.stage("stop roles"):
         control.stop_roles(cloud, host, at_once=with_data)
     with progress.stage("stop servers") as stage:
-        ended = purge.stop_servers(cloud, host, grace_s=0 if with_data else GRACE_S)
+        ended = purge.stop_servers(host, grace_s=0 if with_data else GRACE_S)
         stage.note(f"{ended} ran" if ended else "none ran")
     with progress.stage("stop engines, remove links"):
         teardown.stop(cloud, host, at_once=with_data)
     if with_data:
         with progress.stage("remove what it kept"):
             teardown.purge(host)
-            purge.forget(cloud, host)
-            clouds_yaml.remove(choice.person(), cloud)
+            purge.forget(host)
+            if Role.API in host.roles:
+                clouds_yaml.remove(choice.person(), cloud)

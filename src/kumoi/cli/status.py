@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     cloud, host = choice.existing(args)
     found = processes(host)
     hosts, servers, trouble = _ask(cloud, host, found)
-    unknown = [] if trouble else _unknown(cloud, host, servers)
+    unknown = [] if trouble else _unknown(host, servers)
     if args.json:
         document = {
             "name": cloud.name,
@@ -143,9 +143,7 @@ def _ask(
     return hosts, servers, ""
 
 
-def _unknown(
-    cloud: CloudSettings, host: HostSettings, servers: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _unknown(host: HostSettings, servers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the host keeps of servers that no API lists, as after a restore."""
     return [
         {
@@ -154,7 +152,7 @@ def _unknown(
             "addresses": list(one.addresses),
             "since": _iso(one.since) if one.since else "",
         }
-        for one in unlisted(cloud, host, {row["id"] for row in servers})
+        for one in unlisted(host, {row["id"] for row in servers})
     ]
 
 

@@ -1,5 +1,7 @@
-"""`kumoi up`: from whatever is there to a running cloud; again and again without harm.
+"""`kumoi up`: from whatever is there to a running host; again and again without harm.
 
+On a machine where nothing is said it makes the one host of a cloud, which runs everything. Where a
+host.toml names fewer roles, it brings up those, under a control plane that is elsewhere.
 What can be refused is refused before anything is changed. Images build beside the other stages, as
 they take longest.
 """
@@ -21,7 +23,7 @@ from kumoi.base.errors import Conflict, Permanent
 from kumoi.cli import choice
 from kumoi.cli.progress import Progress, Stage
 from kumoi.cloud.drivers.instance import registry
-from kumoi.config import CloudSettings, HostSettings
+from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords, pki
 from kumoi.hosts.install import image, machine, packages
 from kumoi.hosts.units import control, releases, running, table
@@ -34,6 +36,7 @@ STORE_TIMEOUT_S = 60.0
 HOST_TIMEOUT_S = 30.0
 IMAGES_TIMEOUT_S = 300.0
 POLL_S = 0.05
+
 
 Images = list[tuple[image.Recipe, "Future[Path]"]]
 
@@ -55,7 +58,7 @@ def add_ranges_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     progress = Progress()
     cloud, host = bring_up(args, progress)
-    if not args.only_engines:
+    if not args.only_engines and Role.API in host.roles:
         for line in _next_steps(cloud, host):
             progress.say(line)
     return 0
@@ -70,15 +73,19 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
         added = packages.ensure(packages.NEEDED)
         stage.note(f"installed {len(added)}" if added else "all there")
     _make_directories(host)
-    with choice.alone(cloud, host), _images(progress, wanted=not args.only_engines) as images:
+    offers = not args.only_engines and Role.API in host.roles
+    with choice.alone(cloud, host), _images(progress, wanted=offers) as images:
         with progress.stage("certificates, passwords, settings"):
-            made = pki.ensure(cloud, host, Clock().now())
-            passwords.ensure(host)
+            is_new = False  # Then its key is to be enrolled.
+            if Role.API in host.roles:
+                is_new = host.name in pki.ensure(cloud, host, Clock().now())
+                passwords.ensure(host)
+            else:
+                pki.require(host)
             config.write(cloud, host.state)
             config.write(host, host.state)
-        is_new = host.name in made  # Then its key is to be enrolled.
         _start(cloud, host, progress, only_engines=args.only_engines, is_new=is_new)
-        if not args.only_engines:
+        if offers:
             _offer(cloud, host, progress, images)
     return cloud, host
 
@@ -149,7 +156,8 @@ def _start(
         release = releases.running() if only_engines else releases.install(host.release_dir)
         stage.note(release.id)
     wanted = table.all_units(cloud, host, release, only_engines=only_engines)
-    if not only_engines and (is_new or not control.is_running(host, wanted)):
+    has_stores = Role.API in host.roles and not only_engines
+    if has_stores and (is_new or not control.is_running(host, wanted)):
         with progress.stage("stores"):
             _ensure_stores(host, release)
     command = [*release.argv, "supervise", "--config", host.state_dir]
@@ -159,7 +167,8 @@ def _start(
         control.ensure(host, wanted, command=command)
         names = [unit.name for unit in wanted if unit.kind is table.Kind.ENGINE]
         control.wait_ready(host, names, timeout_s=ENGINES_TIMEOUT_S, tell=stage.tell)
-        virtual.forget_other_gateways(cloud, host)
+        if Role.NETWORK in host.roles:
+            virtual.forget_other_gateways(cloud, host)
     names = [unit.name for unit in wanted if unit.kind is table.Kind.ROLE]
     if names:
         with progress.stage(f"roles {', '.join(names)}") as stage:
@@ -191,15 +200,13 @@ def _offer(cloud: CloudSettings, host: HostSettings, progress: Progress, images:
             offered[recipe.name] = offer.sha256
             stage.note(f"{path.stat().st_size >> 20} MiB" if offer.uploaded else "there")
     with progress.stage("images ready on the host") as stage:
-        _wait_for_images(cloud, host, offered, stage)
+        _wait_for_images(host, offered, stage)
 
 
-def _wait_for_images(
-    cloud: CloudSettings, host: HostSettings, offered: dict[str, str], stage: Stage
-) -> None:
+def _wait_for_images(host: HostSettings, offered: dict[str, str], stage: Stage) -> None:
     """Until the host has unpacked them: the first server starts as quickly as any other."""
     deadline = time.monotonic() + IMAGES_TIMEOUT_S
-    drivers = registry.on_host(host.agent_dir, cloud.name).values()
+    drivers = registry.on_host(host.agent_dir, host.name).values()
     while True:
         ready = frozenset().union(*(driver.ready_images() for driver in drivers))
         late = [name for name, sha256 in offered.items() if sha256 not in ready]

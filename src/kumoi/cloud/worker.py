@@ -26,8 +26,7 @@ IMAGE_INTERVAL_S = 20.0
 async def serve(cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock) -> None:
     """Until cancelled."""
     plugged = Poke()  # OVN says that a port has come up.
-    remote, chassis = host.northbound_remote, (host.name,)
-    with OvnNorthbound(remote, chassis=chassis, changed=plugged) as northbound:
+    with OvnNorthbound(host.northbound_remote, changed=plugged) as northbound:
         await serve_with(cloud, host, database, clock, northbound=northbound, plugged=plugged)
 
 

@@ -8,18 +8,18 @@ virtual host.
 from __future__ import annotations
 
 from kumoi.cloud.drivers.instance import registry
-from kumoi.config import CloudSettings, HostSettings
+from kumoi.config import HostSettings
 from kumoi.hosts.units import table
 
 
-def stop_servers(cloud: CloudSettings, host: HostSettings, *, grace_s: float) -> int:
+def stop_servers(host: HostSettings, *, grace_s: float) -> int:
     """How many there were. Without grace they are killed."""
     table.boot_file(host).unlink(missing_ok=True)  # First: should we be killed half way.
-    drivers = registry.on_host(host.agent_dir, cloud.name).values()
+    drivers = registry.on_host(host.agent_dir, host.name).values()
     return sum(driver.stop_servers(grace_s=grace_s) for driver in drivers)
 
 
-def forget(cloud: CloudSettings, host: HostSettings) -> None:
+def forget(host: HostSettings) -> None:
     """What drivers were given outside the host's directories. After its servers are gone."""
-    for driver in registry.on_host(host.agent_dir, cloud.name).values():
+    for driver in registry.on_host(host.agent_dir, host.name).values():
         driver.forget()

@@ -56,7 +56,7 @@ async def serve_with(
     with contextlib.ExitStack() as stack:
         drivers = {
             name: stack.enter_context(driver.opened(switch=switch, host_boot=host_boot))
-            for name, driver in registry.on_host(host_dir, cloud.name).items()
+            for name, driver in registry.on_host(host_dir, host.name).items()
         }
         await serve_drivers(cloud, host, clock, drivers=drivers, host_boot=host_boot)
 

@@ -16,7 +16,7 @@ from kumoi.cloud.agent.trust import TrustFile
 from kumoi.cloud.drivers.instance import registry
 from kumoi.cloud.hostapi.messages import SERVER, Server, read_server
 from kumoi.cloud.hostapi.things import Key, NotUnderstood, Thing
-from kumoi.config import CloudSettings, HostSettings
+from kumoi.config import HostSettings
 from kumoi.hosts.units import running
 
 
@@ -32,9 +32,7 @@ class UnlistedServer:
     since: float
 
 
-def unlisted(
-    cloud: CloudSettings, host: HostSettings, listed: Collection[str]
-) -> list[UnlistedServer]:
+def unlisted(host: HostSettings, listed: Collection[str]) -> list[UnlistedServer]:
     """What is on the host beside those servers, by id; not what is on its way out. Nothing while the
     host trusts the store: then it removes what is not listed.
     """
@@ -43,7 +41,7 @@ def unlisted(
     wanted = ThingFiles(host.agent_dir / "wanted").load()
     here = {key.id for key, one in wanted.items() if key.kind == SERVER and not one.is_absent}
     leaving = {key.id for key, one in wanted.items() if key.kind == SERVER and one.is_absent}
-    drivers = registry.on_host(host.agent_dir, cloud.name).values()
+    drivers = registry.on_host(host.agent_dir, host.name).values()
     runs = {key: pid for driver in drivers for key, pid in driver.list_running().items()}
     found = []
     for server_id in sorted((here | runs.keys()) - leaving - set(listed)):

@@ -32,6 +32,7 @@ from kumoi.cloud.drivers.network.interface import (
     Subnet,
     Topology,
 )
+from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import port as port_store
@@ -135,6 +136,7 @@ def load(connection: Connection) -> Topology:
         routers=tuple(_router(row) for row in router_store.every(connection)),
         floating_ips=_floating_ips(connection),
         security_groups=_security_groups(connection),
+        gateway_hosts=tuple(row.id for row in host_store.every(connection)),
     )
 
 

@@ -73,11 +73,12 @@ def ensure_flavors_and_network(api: Connection, cloud: CloudSettings) -> None:
 
 
 def wait_for_host(api: Connection, host: HostSettings, *, timeout_s: float) -> None:
-    """Until the virtual host takes servers. Raises Permanent when it does not in time."""
+    """Until this host takes servers. Raises Permanent when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            if any(one.state == "up" for one in api.compute.hypervisors(details=True)):
+            found = api.compute.hypervisors(details=True)
+            if any(one.name == host.name and one.state == "up" for one in found):
                 return
         except (SDKException, ClientException) as cause:
             raise Permanent(f"the hosts could not be listed: {cause}") from cause

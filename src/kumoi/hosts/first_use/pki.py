@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kumoi.base import files
+from kumoi.base.errors import Conflict, Permanent
 from kumoi.base.files import Promise
 from kumoi.config import CloudSettings, HostSettings
 
@@ -51,20 +52,24 @@ class Pair:
 
 
 def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
-    """Every certificate that the cloud needs."""
+    """Every certificate that is needed where the authority is."""
     here = frozenset({cloud.public_address, cloud.control_address, "127.0.0.1"})
     local = frozenset({"localhost"})
     return [
         Subject("api", here, local),
         Subject("pipeline", here, local),
-        Subject(
-            host.name,
-            frozenset({host.underlay_address}),
-            frozenset({host.name}),
-            frozenset({host_uri(cloud.name, host.name)}),
-            ExtendedKeyUsageOID.CLIENT_AUTH,
-        ),
+        _subject(cloud, host),
     ]
+
+
+def _subject(cloud: CloudSettings, host: HostSettings) -> Subject:
+    return Subject(
+        host.name,
+        frozenset({host.underlay_address}),
+        frozenset({host.name}),
+        frozenset({host_uri(cloud.name, host.name)}),
+        ExtendedKeyUsageOID.CLIENT_AUTH,
+    )
 
 
 def host_uri(cloud_name: str, host_name: str) -> str:
@@ -89,11 +94,30 @@ def read_certificate(host: HostSettings) -> x509.Certificate:
     return x509.load_pem_x509_certificate((host.pki_dir / f"{host.name}.crt").read_bytes())
 
 
+def admit(authority_dir: Path, cloud: CloudSettings, host: HostSettings, now: datetime) -> None:
+    """Give another host of the cloud its certificate, by the authority in `authority_dir`. It is
+    still to be enrolled.
+    """
+    authority = _load(authority_dir, "ca")
+    if authority is None:
+        raise Permanent(f"the authority of the cloud is not in {authority_dir}")
+    _make_directory(host.pki_dir)
+    text = (authority_dir / "ca.crt").read_bytes()
+    files.replace(host.pki_dir / "ca.crt", text, promise=Promise.OLD_OR_NEW, mode=files.OPEN)
+    before = _load(host.pki_dir, host.name)
+    _write(host.pki_dir, host.name, _issue(_subject(cloud, host), authority, now, before))
+
+
+def require(host: HostSettings) -> None:
+    """On a host without the authority. Raises Conflict when it was not given its certificate."""
+    if _load(host.pki_dir, host.name) is None or not (host.pki_dir / "ca.crt").exists():
+        raise Conflict(f"{host.pki_dir} has no certificate of the host {host.name}")
+
+
 def ensure(cloud: CloudSettings, host: HostSettings, now: datetime) -> list[str]:
     """Make what is missing, stands for other addresses, or ends soon; the names of what was made."""
     directory = host.pki_dir
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o755)  # So that everybody finds ca.crt; keys have modes of their own.
+    _make_directory(directory)
     made = []
     authority = _load(directory, "ca")
     if authority is None or _ends_soon(authority.certificate, now):
@@ -106,6 +130,11 @@ def ensure(cloud: CloudSettings, host: HostSettings, now: datetime) -> list[str]
             _write(directory, subject.common_name, _issue(subject, authority, now, pair))
             made.append(subject.common_name)
     return made
+
+
+def _make_directory(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o755)  # So that everybody finds ca.crt; keys have modes of their own.
 
 
 def _make_authority(cloud: CloudSettings, now: datetime) -> Pair:

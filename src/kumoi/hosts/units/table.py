@@ -9,10 +9,10 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kumoi.config import CloudSettings, HostSettings
+from kumoi.config import CloudSettings, HostSettings, Role, southbound
 from kumoi.hosts.units.releases import Release
 
 CONTROLLER_LOST_WAIT_MS = 3_000  # Flows stay this long after ovn-controller came back: no gap.
@@ -74,8 +74,9 @@ def namespace_path(name: str) -> Path:
 
 
 def engines(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
-    """OVN's central part, and the virtual host's switch with its controller."""
-    return [*_central(host), *_switch(cloud, host)]
+    """What the host's roles need: OVN's central part, and a switch with its controller."""
+    central = _central(cloud, host) if Role.NETWORK in host.roles else []
+    return _here([*central, *(_switch(cloud, host) if Role.AGENT in host.roles else [])])
 
 
 def roles(
@@ -91,7 +92,7 @@ def roles(
     )
 
     def role(
-        name: str,
+        name: Role,
         *,
         sockets: tuple[str, ...] = (),
         namespace: str | None = None,
@@ -99,9 +100,9 @@ def roles(
         overlaps: bool = True,
     ) -> Unit:
         return Unit(
-            name=name,
+            name=name.value,
             kind=Kind.ROLE,
-            argv=(*release.argv, "role", name, "--config", host.state_dir),
+            argv=(*release.argv, "role", name.value, "--config", host.state_dir),
             env=(ONE_HEAP,),
             namespace=namespace,
             listens=sockets[0] if sockets else "",
@@ -112,13 +113,14 @@ def roles(
             version=version,
         )
 
-    return [
-        role("api", sockets=(api, host_api)),
-        role("worker"),
+    every = {
+        Role.API: role(Role.API, sockets=(api, host_api)),
+        Role.WORKER: role(Role.WORKER),
         # Two agents would tend the same servers.
-        role("agent", namespace=host.name, needs=("api",), overlaps=False),
-        role("pipeline", sockets=(pipeline,)),
-    ]
+        Role.AGENT: role(Role.AGENT, namespace=host.name, needs=("api",), overlaps=False),
+        Role.PIPELINE: role(Role.PIPELINE, sockets=(pipeline,)),
+    }
+    return [unit for name, unit in every.items() if name in host.roles]
 
 
 def all_units(
@@ -130,7 +132,15 @@ def all_units(
     certificates = [path.stat().st_mtime_ns for path in sorted(host.pki_dir.glob("*.crt"))]
     told = (release.id, cloud, host, certificates)
     version = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
-    return [*engines(cloud, host), *roles(cloud, host, release, version=version)]
+    return _here([*engines(cloud, host), *roles(cloud, host, release, version=version)])
+
+
+def _here(wanted: list[Unit]) -> list[Unit]:
+    """Nobody waits for what runs on another host."""
+    names = {unit.name for unit in wanted}
+    return [
+        replace(unit, needs=tuple(name for name in unit.needs if name in names)) for unit in wanted
+    ]
 
 
 def stop_order(wanted: Sequence[Unit]) -> list[frozenset[str]]:
@@ -164,7 +174,7 @@ def switch_dir(host: HostSettings) -> Path:
     return host.run_dir / "ovs"
 
 
-def _central(host: HostSettings) -> list[Unit]:
+def _central(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
     env = (("OVN_RUNDIR", str(host.run_dir)), ("OVS_RUNDIR", str(host.run_dir)))
     databases = [
         Unit(
@@ -175,14 +185,15 @@ def _central(host: HostSettings) -> list[Unit]:
                 str(ovn_database(host, which)),
                 f"--remote=p{remote}",
                 f"--unixctl={host.run_dir / f'{which}_db.ctl'}",
+                *others,
                 *CONSOLE_LOG,
             ),
             env=env,
             listens=remote,
         )
-        for which, remote in (
-            ("ovnnb", host.northbound_remote),
-            ("ovnsb", host.southbound_remote),
+        for which, remote, others in (
+            ("ovnnb", host.northbound_remote, ()),
+            ("ovnsb", host.southbound_remote, _for_other_hosts(cloud, host)),
         )
     ]
     control = host.run_dir / "ovn-northd.ctl"
@@ -201,6 +212,22 @@ def _central(host: HostSettings) -> list[Unit]:
         needs=("ovnnb-db", "ovnsb-db"),
     )
     return [*databases, northd]
+
+
+def _for_other_hosts(cloud: CloudSettings, host: HostSettings) -> tuple[str, ...]:
+    """Where their controllers reach the southbound database, with a certificate of ours."""
+    if not cloud.southbound_url:
+        return ()
+    kind, address, port = cloud.southbound_url.split(":")
+    return (f"--remote=p{kind}:{port}:{address}", *_certificate(host, "api"))
+
+
+def _certificate(host: HostSettings, name: str) -> tuple[str, ...]:
+    return (
+        f"--private-key={host.pki_dir / name}.key",
+        f"--certificate={host.pki_dir / name}.crt",
+        f"--ca-cert={host.pki_dir / 'ca.crt'}",
+    )
 
 
 def _switch(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
@@ -249,7 +276,10 @@ def _switch(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
         engine(
             name="ovn-controller",
             program="/usr/bin/ovn-controller",
-            arguments=(remote,),
+            arguments=(
+                remote,
+                *(() if Role.NETWORK in host.roles else _certificate(host, host.name)),
+            ),
             # Its control socket is named for its pid; that it made its bridge shows that it works.
             listens=f"unix:{run / 'br-int.mgmt'}",
             needs=("ovs-vswitchd", "ovnsb-db"),
@@ -265,7 +295,7 @@ def _switch_settings(cloud: CloudSettings, host: HostSettings) -> tuple[tuple[st
     external_ids = {
         "system-id": host.name,
         "hostname": host.name,
-        "ovn-remote": f'"{host.southbound_remote}"',
+        "ovn-remote": f'"{southbound(cloud, host)}"',
         "ovn-encap-type": "geneve",
         "ovn-encap-ip": host.underlay_address,
         "ovn-bridge-datapath-type": "netdev",

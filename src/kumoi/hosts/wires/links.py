@@ -108,9 +108,22 @@ def disable_offload(name: str, *, namespace: str | None = None, receive: bool = 
     process.run(["ethtool", "-K", name, *features], namespace=namespace)
 
 
-def delete_link(name: str) -> None:
-    with _attempt(f"remove the link {name}"), IPRoute() as here:
+def delete_link(name: str, *, namespace: str | None = None) -> None:
+    if namespace is not None and namespace not in netns.listnetns():
+        return
+    with _attempt(f"remove the link {name}"), _inside(namespace) as here:
         _delete(here, name)
+
+
+def ports_of(bridge: str) -> list[str]:
+    """The links in a bridge of the machine's own namespace; none when it is not there."""
+    with _attempt(f"look at the bridge {bridge}"), IPRoute() as here:
+        indices = here.link_lookup(ifname=bridge)
+        return [
+            link.get("ifname")
+            for link in (here.get_links() if indices else ())
+            if link.get("master") == indices[0]
+        ]
 
 
 def names() -> set[str]:

@@ -1,8 +1,11 @@
 """The virtual host: a network namespace with a switch of its own, on the same machine.
 
-    this machine                        network namespace NAME-host1
-    NAME-ul  underlay_address    ── veth ── eth0 in br-phy  host_underlay_address, tunnels
-    NAME-ext public_address ── edge.py ──── eth1 in br-ex   physnet1, floating IPs
+    this machine                        network namespace of the host's name
+    NAME-ul  control_address    ── veth ── eth0 in br-phy  underlay_address, tunnels
+    NAME-ext public_address ── edge.py ─── eth1 in br-ex   physnet1, floating IPs
+
+Several hosts of a cloud on one machine share NAME-ul, NAME-ext and the edge, which are there for as
+long as one of them is.
 
 So the machine's own switches, bridges and firewall are never touched. `up` and `down` call this; the
 switch's own settings stand in units/table.py, as they are repeated at each of its starts.
@@ -10,11 +13,12 @@ switch's own settings stand in units/table.py, as they are repeated at each of i
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 
 from kumoi.base import files, process
 from kumoi.base.files import Promise
-from kumoi.config import CloudSettings, HostSettings
+from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.units import running, table
 from kumoi.hosts.wires import edge, links, sockets
 
@@ -42,7 +46,7 @@ def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
     prefix = int(cloud.underlay_cidr.partition("/")[2])
     links.ensure_address(underlay, address=cloud.control_address, prefix=prefix)
     links.disable_offload(underlay, receive=False)
-    for veth in _veths(cloud, host):
+    for veth in veths(cloud, host):
         fresh = links.ensure_veth(veth)
         links.disable_offload(veth.name, namespace=veth.namespace)
         links.disable_offload(veth.inner, namespace=veth.inner_namespace)
@@ -64,29 +68,37 @@ def forget_other_gateways(cloud: CloudSettings, host: HostSettings) -> None:
 
 
 def ensure_databases(host: HostSettings) -> None:
-    """Open vSwitch's and OVN's databases, empty, or brought to the installed version's schema."""
-    for which, schema in (("ovnnb", "ovn-nb"), ("ovnsb", "ovn-sb")):
-        path = table.ovn_database(host, which)
-        _ensure_database(path, OVN_SCHEMAS / f"{schema}.ovsschema")
-    _ensure_database(table.switch_database(host), SWITCH_SCHEMA)
-    table.switch_dir(host).mkdir(parents=True, exist_ok=True)
+    """The databases of OVN and Open vSwitch that its roles need, empty, or brought to the installed
+    version's schema.
+    """
+    if Role.NETWORK in host.roles:
+        for which, schema in (("ovnnb", "ovn-nb"), ("ovnsb", "ovn-sb")):
+            path = table.ovn_database(host, which)
+            _ensure_database(path, OVN_SCHEMAS / f"{schema}.ovsschema")
+    if Role.AGENT in host.roles:
+        _ensure_database(table.switch_database(host), SWITCH_SCHEMA)
+        table.switch_dir(host).mkdir(parents=True, exist_ok=True)
 
 
 def is_there(cloud: CloudSettings, host: HostSettings) -> bool:
-    """Whether anything of it is."""
+    """Whether anything of it is, or anything that hosts share and none is left of."""
+    if links.ports_of(underlay_bridge(cloud)):
+        return table.namespace_path(host.name).exists()
     namespaces = (host.name, cloud.edge_name)
     there = own_links(cloud) & links.names()
     return bool(there) or any(table.namespace_path(name).exists() for name in namespaces)
 
 
 def delete(cloud: CloudSettings, host: HostSettings) -> None:
-    """Remove the links and the namespaces, whatever of them is there."""
-    for veth in _veths(cloud, host):
-        if veth.namespace is None:
-            links.delete_link(veth.name)
-    edge.delete(cloud)
+    """Remove the host's links and namespace, whatever of them is there; with the last host of the
+    cloud here, also what they share.
+    """
+    for veth in veths(cloud, host):
+        links.delete_link(veth.name, namespace=veth.namespace)
     links.delete_namespace(host.name)
-    links.delete_link(underlay_bridge(cloud))
+    if not links.ports_of(underlay_bridge(cloud)):
+        edge.delete(cloud)
+        links.delete_link(underlay_bridge(cloud))
 
 
 def _unplug(host: HostSettings, port: str) -> None:
@@ -98,19 +110,30 @@ def _unplug(host: HostSettings, port: str) -> None:
         process.run(["ovs-vsctl", remote, "--timeout=10", "--if-exists", "del-port", port])
 
 
-def _veths(cloud: CloudSettings, host: HostSettings) -> list[links.Veth]:
+def veths(cloud: CloudSettings, host: HostSettings) -> list[links.Veth]:
     """Those between the machine or the edge and the host's switch."""
-    inside, underlay = host.name, underlay_bridge(cloud)
+    inside, number = host.name, _number(cloud, host)
     return [
-        links.Veth(name=f"{underlay}h", bridge=underlay, inner="eth0", inner_namespace=inside),
         links.Veth(
-            name="host1",
+            name=f"{cloud.name}-u{number}",
+            bridge=underlay_bridge(cloud),
+            inner="eth0",
+            inner_namespace=inside,
+        ),
+        links.Veth(
+            name=f"host{number}",
             namespace=cloud.edge_name,
             bridge=edge.PUBLIC,
             inner="eth1",
             inner_namespace=inside,
         ),
     ]
+
+
+def _number(cloud: CloudSettings, host: HostSettings) -> int:
+    """Its place in the underlay: a name may be too long for that of a link."""
+    network = ipaddress.IPv4Network(cloud.underlay_cidr)
+    return int(ipaddress.IPv4Address(host.underlay_address)) - int(network.network_address)
 
 
 def _ensure_database(path: Path, schema: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from kumoi import config
+from kumoi.base.errors import Invalid
 from kumoi.config import CloudSettings, HostSettings, first_host
 from kumoi.hosts.units import table
 from kumoi.hosts.units.releases import Release
@@ -15,8 +18,8 @@ RELEASE = Release("1", Path("/s/releases/1/bin/python"))
 
 
 def by_name(cloud: CloudSettings = CLOUD, host: HostSettings = HOST) -> dict[str, table.Unit]:
-    roles = table.roles(cloud, host, RELEASE, version="1")
-    return {unit.name: unit for unit in [*table.engines(cloud, host), *roles]}
+    found = table.all_units(cloud, host, RELEASE, only_engines=False)
+    return {unit.name: unit for unit in found}
 
 
 def test_only_the_switch_its_controller_and_the_agent_live_in_the_hosts_namespace() -> None:
@@ -78,6 +81,28 @@ def test_two_clouds_share_no_path_port_or_namespace() -> None:
         twin = by_name(other, first_host(other, "/o"))[name]
         assert unit.namespace is None or unit.namespace != twin.namespace
         assert not unit.listens or unit.listens != twin.listens
+
+
+def test_a_host_of_one_role_has_what_that_role_needs_and_waits_for_nobody_else() -> None:
+    far = config.changed(CLOUD, southbound_url="ssl:10.0.5.1:6642")
+    host = HostSettings(
+        name="rack7", state_dir="/r", underlay_address="10.0.5.9", roles=("agent", "of-tomorrow")
+    )
+    units = by_name(far, host)
+    assert list(units) == ["ovs-db", "ovs-vswitchd", "ovn-controller", "agent"]
+    for unit in units.values():
+        assert unit.namespace == "rack7"
+        assert set(unit.needs) < set(units)
+    told = " ".join(units["ovs-vswitchd"].then[1])
+    assert "external-ids:system-id=rack7 " in told
+    assert 'external-ids:ovn-remote="ssl:10.0.5.1:6642"' in told
+    assert "--certificate=/r/pki/rack7.crt" in units["ovn-controller"].argv
+    assert "--remote=pssl:6642:10.0.5.1" in by_name(far)["ovnsb-db"].argv
+
+
+def test_a_host_that_cannot_reach_ovn_is_refused() -> None:
+    with pytest.raises(Invalid, match="set southbound_url"):
+        by_name(host=HostSettings(roles=("agent",)))
 
 
 def test_roles_stop_first_and_an_engine_when_nothing_needs_it_any_more() -> None:

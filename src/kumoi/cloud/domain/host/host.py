@@ -20,6 +20,8 @@ from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.hostapi.hello import refusal as refusal_of
 from kumoi.cloud.store.host import host as store
 from kumoi.cloud.store.host.host import DOWN, UP, Host
+from kumoi.cloud.store.network.standard import TOPIC as NETWORK_TOPIC
+from kumoi.engine import feed
 
 CPU_OVERCOMMIT = 32.0
 RAM_OVERCOMMIT = 1.5
@@ -47,6 +49,7 @@ def register(connection: Connection, host_id: str, hello: HostHello, now: dateti
     if row is None:
         row = _new(connection, host_id, now)
         store.insert(connection, row)
+        feed.touch(connection, NETWORK_TOPIC, host_id)  # It may lead outside.
         log.event("host.registered", host=host_id, vcpus=hello.vcpus, ram_mib=hello.ram_mib)
     elif row.state != UP:
         log.event("host.returned", host=host_id)

@@ -12,7 +12,7 @@ from kumoi.cloud.drivers.instance.interface import HostDriver
 from kumoi.cloud.drivers.instance.lxc.host import LxcHost
 
 Factory = Callable[[Path, str], HostDriver]
-"""From a directory of the driver's own, and the cloud's name."""
+"""From a directory of the driver's own, and the host's name."""
 
 DRIVERS: Mapping[str, Factory] = {
     "lxc": LxcHost,
@@ -20,9 +20,9 @@ DRIVERS: Mapping[str, Factory] = {
 
 
 def on_host(
-    agent_dir: Path, cloud: str, *, table: Mapping[str, Factory] = DRIVERS
+    agent_dir: Path, host_name: str, *, table: Mapping[str, Factory] = DRIVERS
 ) -> dict[str, HostDriver]:
     """All of them on one host, by name, in the order of the table. Each has a directory of its own
     below the agent's.
     """
-    return {name: factory(agent_dir / name, cloud) for name, factory in table.items()}
+    return {name: factory(agent_dir / name, host_name) for name, factory in table.items()}

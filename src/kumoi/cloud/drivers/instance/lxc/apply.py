@@ -50,8 +50,8 @@ _POLL_S = 0.005
 
 
 class LxcDriver:
-    """Used by the host agent, in the host's network namespace. `cloud` names the control groups;
-    `host_boot` is the identity of this boot of the host.
+    """Used by the host agent, in the host's network namespace. `host_name` names the control
+    groups of its servers, `host_boot` is the identity of this boot of the host.
     """
 
     name = "lxc"
@@ -60,13 +60,13 @@ class LxcDriver:
         capabilities=[Capability.LIVE_ADDRESSES, Capability.PAUSE, Capability.SNAPSHOT],
     )
 
-    def __init__(self, *, host_dir: Path, cloud: str, switch: Switch, host_boot: str) -> None:
+    def __init__(self, *, host_dir: Path, host_name: str, switch: Switch, host_boot: str) -> None:
         self._paths = Paths(host_dir)
-        self._cloud = cloud
         self._ports = Ports(self._paths, switch)
         self._host_boot = host_boot
+        self._host_name = host_name
         self._freezer = still.Freezer(self._group)
-        self._machine = cgroup.machine(cgroup.of_servers(cloud))
+        self._machine = cgroup.machine(cgroup.of_servers(host_name))
         self._cpuinfo = CPUINFO.read_text()
         self._settling = ThreadPoolExecutor(1, thread_name_prefix="settling")
 
@@ -358,7 +358,7 @@ class LxcDriver:
         return [int(name.split(".")[1]) for name in names]
 
     def _group(self, server_id: str) -> str:
-        return cgroup.of_server(self._cloud, server_id)
+        return cgroup.of_server(self._host_name, server_id)
 
     def _groups(self, server_id: str) -> tuple[str, str]:
         return self._group(server_id), f"{self._group(server_id)}.monitor"

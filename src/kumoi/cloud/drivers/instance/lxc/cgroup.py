@@ -23,13 +23,13 @@ _POLL_S = 0.005
 _CONTROLLERS = ("memory", "cpu", "pids", "devices", "freezer")
 
 
-def of_servers(cloud: str) -> str:
-    """The group above all servers' groups of a cloud."""
-    return f"{cloud}.servers"
+def of_servers(host_name: str) -> str:
+    """The group above all servers' groups of a host."""
+    return f"{host_name}.servers"
 
 
-def of_server(cloud: str, server_id: str) -> str:
-    return f"{of_servers(cloud)}/{server_id}"
+def of_server(host_name: str, server_id: str) -> str:
+    return f"{of_servers(host_name)}/{server_id}"
 
 
 def machine(parent: str, *, root: Path = ROOT) -> Machine:

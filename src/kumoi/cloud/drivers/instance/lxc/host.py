@@ -18,16 +18,19 @@ TOGETHER_MAX = 256
 
 
 class LxcHost:
-    def __init__(self, directory: Path, cloud: str) -> None:
+    def __init__(self, directory: Path, host_name: str) -> None:
         self._paths = Paths(directory)
-        self._cloud = cloud
+        self._host_name = host_name
 
     @contextlib.contextmanager
     def opened(self, *, switch: Switch, host_boot: str) -> Iterator[InstanceDriver]:
         from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver  # noqa: PLC0415 - agents only
 
         driver = LxcDriver(
-            host_dir=self._paths.host_dir, cloud=self._cloud, switch=switch, host_boot=host_boot
+            host_dir=self._paths.host_dir,
+            host_name=self._host_name,
+            switch=switch,
+            host_boot=host_boot,
         )
         driver.prepare()
         try:
@@ -49,12 +52,14 @@ class LxcHost:
         running = monitor.find_all(self._paths)
 
         def end(server_id: str) -> None:
-            cgroup.thaw(cgroup.of_server(self._cloud, server_id))  # What is frozen hears no signal.
+            cgroup.thaw(
+                cgroup.of_server(self._host_name, server_id)
+            )  # What is frozen hears no signal.
             monitor.stop(running[server_id], grace_s=grace_s)
 
         with ThreadPoolExecutor(TOGETHER_MAX) as threads:
             list(threads.map(end, running))
-        cgroup.remove_empty(cgroup.of_servers(self._cloud))
+        cgroup.remove_empty(cgroup.of_servers(self._host_name))
         return len(running)
 
     def forget(self) -> None:

@@ -8,8 +8,7 @@ is remembered until the row changes, so that a round in which nothing changed co
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -37,16 +36,14 @@ HELD = {record.TABLE: record.HOLDER for record in northbound.RECORDS if record.H
 class OvnNorthbound:
     """Implements `interface.Northbound`.
 
-    `remote` as OVSDB writes it, such as unix:/run/ovn/ovnnb_db.sock. `chassis` lead outside when
-    a topology does not say which hosts do. `changed` is called from another thread after anything
-    in the database has changed: a hint, never data.
+    `remote` as OVSDB writes it, such as unix:/run/ovn/ovnnb_db.sock. `changed` is called from another
+    thread after anything in the database has changed: a hint, never data.
     """
 
     def __init__(
         self,
         remote: str,
         *,
-        chassis: Sequence[str] = (),
         changed: Callable[[], None] | None = None,
         timeout_s: float = ovsdb.DEFAULT_TIMEOUT_S,
     ) -> None:
@@ -54,12 +51,9 @@ class OvnNorthbound:
             remote, northbound.DATABASE, northbound.tables(), changed=changed
         )
         self._mirror = _Mirror()
-        self._chassis = tuple(chassis)
         self._timeout_s = timeout_s
 
     def converge(self, topology: Topology) -> Applied:
-        if not topology.gateway_hosts:
-            topology = replace(topology, gateway_hosts=self._chassis)
         wanted = desired(topology)
 
         def change(database: ovsdb.Change) -> list[Action]:

@@ -1,0 +1,166 @@
+"""Two hosts under one control plane, from two host files: the second has a name, a directory, a
+switch, a supervisor and an agent of its own, and reaches OVN with a certificate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.system.conftest import free_slot
+from tests.system.live import LiveCloud, eventually, live_cloud, ssh_banner
+from tests.system.tenant import Tenant, tenant
+
+from kumoi.base.process import run
+from kumoi.cloud.domain.host import enrolment
+from kumoi.config import HostSettings, cloud_database, write
+from kumoi.engine.db import Database
+from kumoi.hosts.first_use import pki
+from kumoi.hosts.units import running
+from kumoi.hosts.wires import links
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+
+BOUND_S = 30.0
+SECOND_NAME = "rack7-blade3.example.org"  # Longer than a link's name may be.
+
+
+@dataclass(frozen=True)
+class Pair:
+    """`first` runs everything, `second` only servers."""
+
+    first: LiveCloud
+    second: LiveCloud
+
+    def of(self, host: str) -> LiveCloud:
+        return self.second if host == SECOND_NAME else self.first
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    home = tmp_path_factory.mktemp("home")
+    with free_slot() as slot:
+        name, octet = f"kpair{slot}", 230 + slot
+        southbound = f"ssl:10.{octet}.5.1:6642"
+        second = HostSettings(
+            name=SECOND_NAME,
+            state_dir=f"/var/tmp/{name}-2",
+            underlay_address=f"10.{octet}.5.9",
+            roles=("agent",),
+        )
+        with live_cloud(name, octet, home, southbound_url=southbound) as first:
+            other = LiveCloud(first.config, second, home)
+            _write(first, second)
+            other.kumoi("down", "--purge", timeout_s=120)  # What a killed run left.
+            _write(first, second)
+            pki.admit(first.here.pki_dir, first.config, second, datetime.now(UTC))
+            _enrol(first, second)
+            try:
+                other.kumoi("up", timeout_s=120)
+                yield Pair(first, other)
+            finally:
+                other.kumoi("down", "--purge", timeout_s=120)
+
+
+def _enrol(first: LiveCloud, second: HostSettings) -> None:
+    database = Database(cloud_database(first.config, first.here), wake_dir=first.here.wake_dir)
+    key = pki.public_key_sha256(pki.read_certificate(second))
+    with contextlib.closing(database), database.write() as connection:
+        enrolment.enrol(connection, second.name, key)
+
+
+def _write(first: LiveCloud, second: HostSettings) -> None:
+    second.state.mkdir(exist_ok=True)
+    write(first.config, second.state)
+    write(second, second.state)
+
+
+@pytest.fixture(scope="module")
+def user(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenant]:
+    with tenant(pair.first, "pair", tmp_path_factory.mktemp("user")) as user:
+        user.wire("192.168.77.0/24")
+        yield user
+
+
+@pytest.fixture(scope="module")
+def servers(pair: Pair, user: Tenant) -> dict[str, Any]:
+    """One on each host, by the host's name."""
+    eventually(lambda: len(_hosts(pair)) == 2, within_s=BOUND_S, what="two hosts are up")
+    apart = user.cloud.compute.create_server_group(name="apart", policy="anti-affinity")
+    begun = [
+        user.begin_server(name, scheduler_hints={"group": apart.id}) for name in ("one", "two")
+    ]
+    running = [user.settled(server) for server in begun]
+    with pair.first.connect(admin=True) as admin:
+        return {admin.compute.get_server(one.id).compute_host: one for one in running}
+
+
+def _hosts(pair: Pair) -> dict[str, str]:
+    with pair.first.connect(admin=True) as admin:
+        found = admin.compute.hypervisors(details=True)
+        return {one.name: one.host_ip for one in found if one.state == "up"}
+
+
+def _tunnels(one: LiveCloud) -> str:
+    control = one.here.run_dir / "ovs" / "ovs-vswitchd.ctl"
+    return run(["ovs-appctl", "-t", control, "tnl/ports/show"]).out
+
+
+def test_each_host_is_known_by_its_own_name_and_address(pair: Pair) -> None:
+    wanted = {one.here.name: one.here.underlay_address for one in (pair.first, pair.second)}
+    eventually(lambda: _hosts(pair) == wanted, within_s=BOUND_S, what="both hosts are up")
+    shown = json.loads(pair.second.kumoi("status", "--json").out)
+    names = {one["name"] for one in shown["processes"]}
+    assert names == {"supervisor", "ovs-db", "ovs-vswitchd", "ovn-controller", "agent"}
+    assert all(one["healthy"] for one in shown["processes"])
+
+
+def test_servers_on_two_hosts_reach_each_other_through_a_tunnel(
+    pair: Pair, user: Tenant, servers: dict[str, Any]
+) -> None:
+    assert set(servers) == {pair.first.here.name, SECOND_NAME}
+    for host, server in servers.items():
+        other = next(one for one in servers.values() if one.id != server.id)
+        there = dataclasses.replace(user, live=pair.of(host))
+        address = user.address(other)
+
+        def pinged(there: Tenant = there, server: Any = server, address: str = address) -> bool:
+            ping = ["ping", "-c", "1", "-W", "1", address]
+            return there.inside(server, *ping, check=False).status == 0
+
+        eventually(pinged, within_s=BOUND_S, what=f"{host} reaches {address}")
+        assert "genev_sys_6081" in _tunnels(pair.of(host))
+
+
+def test_either_host_leads_outside(pair: Pair, user: Tenant, servers: dict[str, Any]) -> None:
+    northbound = f"--db={pair.first.here.northbound_remote}"
+    ask = ["ovn-nbctl", northbound, "--bare", "--columns=chassis_name", "list", "Gateway_Chassis"]
+    assert set(run(ask).out.split()) == set(servers)
+    for host, server in servers.items():
+        address = user.floating(server)
+        what = f"{host}'s server answers at {address}"
+        eventually(lambda address=address: ssh_banner(address), within_s=BOUND_S, what=what)  # type: ignore[misc]
+
+
+def test_taking_one_host_down_leaves_the_other_as_it_is(
+    pair: Pair, user: Tenant, servers: dict[str, Any]
+) -> None:
+    stays = servers[pair.first.here.name]
+    before = {one.name: one.pid for one in running.found(pair.first.here.state_dir)}
+    pair.second.kumoi("down")
+    assert running.found(pair.second.here.state_dir) == []
+    assert not Path("/run/netns", SECOND_NAME).exists()
+    after = {one.name: one.pid for one in running.found(pair.first.here.state_dir)}
+    assert after == before
+    router = user.subnet.gateway_ip
+    ping = ["ping", "-c", "1", "-W", "1", router]
+    assert user.inside(stays, *ping, check=False).status == 0
+    pair.second.kumoi("up", timeout_s=120)
+    assert len(links.ports_of(f"{pair.first.config.name}-ul")) == 2

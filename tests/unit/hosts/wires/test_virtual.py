@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kumoi.config import CloudSettings, first_host
+from kumoi.hosts.wires import virtual
+
+LINK_NAME_MAX = 15
+
+
+def test_hosts_of_one_cloud_share_no_link_and_any_name_will_do() -> None:
+    cloud = CloudSettings(name="eightchr", underlay_cidr="10.2.0.0/16")
+    first = first_host(cloud, "/s")
+    other = replace(first, name="a.name.longer.than.a.link.may.have", underlay_address="10.2.255.9")
+    names = [
+        (veth.namespace, veth.name)
+        for host in (first, other)
+        for veth in virtual.veths(cloud, host)
+    ]
+    assert len(names) == len(set(names)) == 4
+    assert all(len(name) <= LINK_NAME_MAX for _, name in names)
