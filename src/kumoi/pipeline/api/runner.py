@@ -53,7 +53,7 @@ class Check(msgspec.Struct):
     output: str = ""
 
 
-class Told(msgspec.Struct):
+class StageResult(msgspec.Struct):
     stage: Literal["configure", "verify"]
     passed: bool
     reason: str = ""
@@ -110,7 +110,7 @@ def write_log(request: RunnerRequest) -> Reply:
 
 
 def write_result(request: RunnerRequest) -> Reply:
-    told = request.parse(Told)
+    told = request.parse(StageResult)
     if len(told.checks) > CHECKS_MAX:
         raise Invalid(f"at most {CHECKS_MAX} checks", field="checks")
     checks = [

@@ -24,7 +24,7 @@ Specs = dict[Key, Text]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9. _-]+$")]
 
 
-class New(
+class FlavorNew(
     Body,
     kw_only=True,
     rename={
@@ -44,16 +44,16 @@ class New(
     description: LongText | Unset | None = UNSET
 
 
-class Create(Body, kw_only=True):
-    flavor: New
+class FlavorCreate(Body, kw_only=True):
+    flavor: FlavorNew
 
 
-class Changes(Body, kw_only=True):
+class FlavorChanges(Body, kw_only=True):
     description: LongText | None
 
 
-class Update(Body, kw_only=True):
-    flavor: Changes
+class FlavorUpdate(Body, kw_only=True):
+    flavor: FlavorChanges
 
 
 class Tenant(Body, kw_only=True):
@@ -74,7 +74,7 @@ class PutSpecs(Body, kw_only=True):
 
 
 def create(request: Request) -> Reply:
-    body = request.parse(Create).flavor
+    body = request.parse(FlavorCreate).flavor
     shapes.require_versions(request, body, since={"description": V_DESCRIPTION})
     wanted = _new(body)
     with request.write() as connection:
@@ -98,7 +98,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    description = request.parse(Update).flavor.description
+    description = request.parse(FlavorUpdate).flavor.description
     with request.write() as connection:
         changed = domain.describe(connection, request.caller, request.path["id"], description)
     return Reply(200, {"flavor": render(request, changed)})
@@ -233,7 +233,7 @@ def _is_public(request: Request) -> bool | None:
     return None if raw.lower() == "none" else shapes.flag(raw, "is_public")
 
 
-def _new(body: New) -> NewFlavor:
+def _new(body: FlavorNew) -> NewFlavor:
     key = None if body.id is UNSET or body.id == "auto" or body.id is None else str(body.id)
     swap = 0 if body.swap in {UNSET, ""} else shapes.count(body.swap, "swap")
     return NewFlavor(

@@ -21,15 +21,15 @@ class FixedIp(Body, kw_only=True):
     ip_address: str
 
 
-class New(Body, kw_only=True):
+class ServerInterfaceNew(Body, kw_only=True):
     port_id: str | Unset = UNSET
     net_id: str | Unset = UNSET
     fixed_ips: list[FixedIp] | Unset = UNSET
     tag: str | Unset = UNSET
 
 
-class Create(Body, kw_only=True, rename={"wanted": "interfaceAttachment"}):
-    wanted: New | Unset = UNSET
+class ServerInterfaceCreate(Body, kw_only=True, rename={"wanted": "interfaceAttachment"}):
+    wanted: ServerInterfaceNew | Unset = UNSET
 
 
 def index(request: Request) -> Reply:
@@ -53,7 +53,7 @@ def show(request: Request) -> Reply:
 
 
 def create(request: Request) -> Reply:
-    body = request.parse(Create).wanted
+    body = request.parse(ServerInterfaceCreate).wanted
     nic = None if body is UNSET else _nic(request, body)
     now = request.services.clock.now()
     with request.write() as connection:
@@ -70,7 +70,7 @@ def delete(request: Request) -> Reply:
     return Reply(202)
 
 
-def _nic(request: Request, body: New) -> Nic | None:
+def _nic(request: Request, body: ServerInterfaceNew) -> Nic | None:
     """Raises Invalid."""
     shapes.require_versions(request, body, since={"tag": V_TAG})
     for name, value in (("port_id", body.port_id), ("net_id", body.net_id)):

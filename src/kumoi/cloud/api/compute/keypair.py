@@ -18,22 +18,22 @@ V_USER = (2, 10)
 V_IMPORT_ONLY = (2, 92)
 
 
-class New(Body, kw_only=True):
+class KeypairNew(Body, kw_only=True):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     public_key: shapes.LongText | Unset = UNSET
     type: str | Unset = UNSET
     user_id: str | Unset = UNSET
 
 
-class Create(Body, kw_only=True):
-    keypair: New
+class KeypairCreate(Body, kw_only=True):
+    keypair: KeypairNew
 
 
 def create(request: Request) -> Reply:
     """A key of the user's own, or, before 2.92, one that we make and whose private half is shown
     this once.
     """
-    body = request.parse(Create).keypair
+    body = request.parse(KeypairCreate).keypair
     shapes.require_versions(request, body, since={"type": V_TYPE, "user_id": V_USER})
     material = _material(request, body)
     user_id = _user(request, None if body.user_id is UNSET else body.user_id)
@@ -95,7 +95,7 @@ def delete(request: Request) -> Reply:
     return Reply(204 if request.microversion >= V_TYPE else 202)
 
 
-def _material(request: Request, body: New) -> domain.Material:
+def _material(request: Request, body: KeypairNew) -> domain.Material:
     """Made or read before the transaction. Raises Invalid."""
     allowed = domain.NAME_NEW if request.microversion >= V_IMPORT_ONLY else domain.NAME_OLD
     if not allowed.fullmatch(body.name) or body.name != body.name.strip():

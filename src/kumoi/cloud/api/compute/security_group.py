@@ -26,13 +26,13 @@ GroupName = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 ANY_PORT = -1
 
 
-class New(Body, kw_only=True):
+class ProxiedSecurityGroupNew(Body, kw_only=True):
     name: GroupName
     description: Annotated[str, msgspec.Meta(max_length=255)] | Unset | None = UNSET
 
 
-class Create(Body, kw_only=True):
-    security_group: New
+class ProxiedSecurityGroupCreate(Body, kw_only=True):
+    security_group: ProxiedSecurityGroupNew
 
 
 def index(request: Request) -> Reply:
@@ -47,7 +47,10 @@ def index(request: Request) -> Reply:
 
 
 def create(request: Request) -> Reply:
-    body, now = request.parse(Create).security_group, request.services.clock.now()
+    body, now = (
+        request.parse(ProxiedSecurityGroupCreate).security_group,
+        request.services.clock.now(),
+    )
     wanted = NewSecurityGroup(
         project_id=request.caller.project_id or "",
         name=body.name,
@@ -68,7 +71,10 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    body, now = request.parse(Create).security_group, request.services.clock.now()
+    body, now = (
+        request.parse(ProxiedSecurityGroupCreate).security_group,
+        request.services.clock.now(),
+    )
     with request.write() as connection:
         found = _get(connection, request)
         values = {"name": body.name, "description": _description(body)}
@@ -110,7 +116,7 @@ def _get(connection: Connection, request: Request) -> SecurityGroup:
         raise NotFound("security group", key, message=f"Security group {key} not found") from cause
 
 
-def _description(body: New) -> str:
+def _description(body: ProxiedSecurityGroupNew) -> str:
     return "" if body.description in (UNSET, None) else str(body.description)
 
 

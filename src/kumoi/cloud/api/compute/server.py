@@ -14,7 +14,7 @@ from kumoi.engine.http.request import UNSET, Reply
 
 def create(request: Request) -> Reply:
     """Answers with the first of them, or with the reservation's id."""
-    body = request.parse(server_body.Create)
+    body = request.parse(server_body.ServerCreate)
     wanted = server_body.new_server(request, body)
     now = request.services.clock.now()
     with request.write() as connection:
@@ -47,8 +47,8 @@ def detail(request: Request) -> Reply:
     query = server_query.parse(request)
     with request.read() as connection:
         found = domain.page(connection, request.caller, query)
-        around = server_view.around(connection, request, found)
-    shown = server_view.details(request, found, around)
+        context = server_view.context(connection, request, found)
+    shown = server_view.details(request, found, context)
     ids = [row.id for row in found]
     return Reply(200, rendering.page(request, "servers", shown, ids, query.limit))
 
@@ -56,17 +56,17 @@ def detail(request: Request) -> Reply:
 def show(request: Request) -> Reply:
     with request.read() as connection:
         found = domain.get(connection, request.caller, request.path["id"])
-        around = server_view.around(connection, request, [found])
-    return Reply(200, {"server": server_view.one(request, found, around)})
+        context = server_view.context(connection, request, [found])
+    return Reply(200, {"server": server_view.one(request, found, context)})
 
 
 def update(request: Request) -> Reply:
-    values = server_body.changes(request, request.parse(server_body.Update).server)
+    values = server_body.changes(request, request.parse(server_body.ServerUpdate).server)
     now = request.services.clock.now()
     with request.write() as connection:
         changed = domain.rename(connection, request.caller, request.path["id"], values, now)
-        around = server_view.around(connection, request, [changed])
-    return Reply(200, {"server": server_view.updated(request, changed, around)})
+        context = server_view.context(connection, request, [changed])
+    return Reply(200, {"server": server_view.updated(request, changed, context)})
 
 
 def delete(request: Request) -> Reply:

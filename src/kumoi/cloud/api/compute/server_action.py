@@ -166,8 +166,8 @@ def _rebuild(request: Request, name: str, raw: bytes) -> Reply:
             image_id=server_body.image_id(body.image),
             values=values,
         )
-        around = server_view.around(connection, request, [row])
-    shown = server_view.updated(request, row, around, rebuilt=True)
+        context = server_view.context(connection, request, [row])
+    shown = server_view.updated(request, row, context, rebuilt=True)
     shown["adminPass"] = server_body.password(body.admin_pass)
     location = f"{request.base}/{rendering.VERSION}/servers/{row.id}"
     return Reply(202, {"server": shown}, {"Location": location})

@@ -77,7 +77,7 @@ class Disk(Body, kw_only=True):
     no_device: Any = UNSET
 
 
-class Changes(
+class ServerChanges(
     Body,
     kw_only=True,
     rename={
@@ -96,7 +96,7 @@ class Changes(
     disk_config: DiskConfig | Unset = UNSET
 
 
-class New(
+class ServerNew(
     Body,
     kw_only=True,
     rename={
@@ -138,21 +138,21 @@ class New(
     hints: dict[str, Any] | Unset = UNSET
 
 
-class Create(
+class ServerCreate(
     Body,
     kw_only=True,
     rename={"hints": "os:scheduler_hints", "old_hints": "OS-SCH-HNT:scheduler_hints"},
 ):
-    server: New
+    server: ServerNew
     hints: dict[str, Any] | Unset = UNSET
     old_hints: dict[str, Any] | Unset = UNSET
 
 
-class Update(Body, kw_only=True):
-    server: Changes
+class ServerUpdate(Body, kw_only=True):
+    server: ServerChanges
 
 
-def new_server(request: Request, body: Create) -> NewServer:
+def new_server(request: Request, body: ServerCreate) -> NewServer:
     """Raises Invalid, and Forbidden for what only an administrator may ask."""
     wanted = body.server
     shapes.require_versions(request, wanted, since=SINCE, until=UNTIL)
@@ -188,7 +188,7 @@ def new_server(request: Request, body: Create) -> NewServer:
     )
 
 
-def changes(request: Request, body: Changes) -> dict[str, Any]:
+def changes(request: Request, body: ServerChanges) -> dict[str, Any]:
     """Columns. Raises Invalid."""
     shapes.require_versions(request, body, since=SINCE)
     values = shapes.given(body)
@@ -239,7 +239,7 @@ def rebuilt(body: Any) -> dict[str, Any]:
     return values
 
 
-def _counts(wanted: New) -> tuple[int, int]:
+def _counts(wanted: ServerNew) -> tuple[int, int]:
     least = 1
     if wanted.min_count is not UNSET:
         least = shapes.count(wanted.min_count, "min_count", least=1, most=SERVERS_MAX)
@@ -251,7 +251,7 @@ def _counts(wanted: New) -> tuple[int, int]:
     return least, most
 
 
-def _require_room_for_numbers(wanted: New, most: int) -> None:
+def _require_room_for_numbers(wanted: ServerNew, most: int) -> None:
     """Each of several servers has its number behind the name. Raises Invalid."""
     if most == 1:
         return
@@ -263,7 +263,7 @@ def _require_room_for_numbers(wanted: New, most: int) -> None:
             raise shapes.invalid(field, name, f"with a number behind it, it is too long: {longest}")
 
 
-def _place(request: Request, wanted: New) -> tuple[str | None, str | None]:
+def _place(request: Request, wanted: ServerNew) -> tuple[str | None, str | None]:
     """The zone, and the host an administrator insists on: "nova:host1" or `host`."""
     zone, _, host_id = (_or_none(wanted.availability_zone) or "").partition(":")
     host_id = _or_none(wanted.host) or _or_none(wanted.hypervisor_hostname) or host_id
@@ -274,7 +274,7 @@ def _place(request: Request, wanted: New) -> tuple[str | None, str | None]:
     return zone or None, host_id or None
 
 
-def _nics(request: Request, wanted: New) -> tuple[tuple[Nic, ...] | None, bool]:
+def _nics(request: Request, wanted: ServerNew) -> tuple[tuple[Nic, ...] | None, bool]:
     """The ports asked for, and whether a server may go without one."""
     if wanted.networks is UNSET:
         if request.microversion >= V_NETWORKS:
@@ -314,7 +314,7 @@ def _nic(one: Network) -> Nic:
     return Nic(network_id=one.uuid, fixed_ip=fixed)
 
 
-def _image(wanted: New) -> str:
+def _image(wanted: ServerNew) -> str:
     """The image, said as such or as the one block device that is a local copy of it."""
     said = _or_none(wanted.image) or ""
     disks = [] if wanted.block_device_mapping_v2 is UNSET else wanted.block_device_mapping_v2
@@ -338,13 +338,13 @@ def _image(wanted: New) -> str:
     return image_id(said)
 
 
-def _group_names(wanted: New) -> tuple[str, ...]:
+def _group_names(wanted: ServerNew) -> tuple[str, ...]:
     if wanted.security_groups is UNSET:
         return ()
     return tuple(dict.fromkeys(group.name for group in wanted.security_groups))
 
 
-def _group_id(body: Create) -> str | None:
+def _group_id(body: ServerCreate) -> str | None:
     """The server group, from whichever place the hints stand in."""
     for hints in (body.hints, body.old_hints, body.server.hints):
         if hints is not UNSET and "group" in hints:
@@ -355,7 +355,7 @@ def _group_id(body: Create) -> str | None:
     return None
 
 
-def _default_description(request: Request, wanted: New) -> str | None:
+def _default_description(request: Request, wanted: ServerNew) -> str | None:
     """Before a server had a description, its name was shown as one."""
     return wanted.name if request.microversion < SINCE["description"] else None
 

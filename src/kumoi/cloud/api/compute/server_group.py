@@ -26,19 +26,19 @@ class Rules(Body, kw_only=True):
     max_server_per_host: Count | Unset = UNSET
 
 
-class New(Body, kw_only=True):
+class ServerGroupNew(Body, kw_only=True):
     name: Name
     policies: Annotated[list[str], msgspec.Meta(min_length=1, max_length=1)] | Unset = UNSET
     policy: str | Unset = UNSET
     rules: Rules | Unset = UNSET
 
 
-class Create(Body, kw_only=True):
-    server_group: New
+class ServerGroupCreate(Body, kw_only=True):
+    server_group: ServerGroupNew
 
 
 def create(request: Request) -> Reply:
-    body = request.parse(Create).server_group
+    body = request.parse(ServerGroupCreate).server_group
     policy, rules = _policy(request, body)
     with request.write() as connection:
         made = domain.create(
@@ -79,7 +79,7 @@ def delete(request: Request) -> Reply:
     return Reply(204)
 
 
-def _policy(request: Request, body: New) -> tuple[str, dict[str, Any]]:
+def _policy(request: Request, body: ServerGroupNew) -> tuple[str, dict[str, Any]]:
     """Raises Invalid."""
     shapes.require_versions(
         request,

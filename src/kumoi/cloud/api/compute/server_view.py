@@ -32,7 +32,7 @@ EXTENDED = "os_compute_api:os-extended-server-attributes"
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class ServerContext:
     """What servers show that is not in their rows."""
 
     addresses: Mapping[str, Sequence[Shown]]
@@ -40,14 +40,14 @@ class Around:
     host_states: Mapping[str, str]
 
 
-def around(connection: Connection, request: Request, rows: Sequence[Server]) -> Around:
+def context(connection: Connection, request: Request, rows: Sequence[Server]) -> ServerContext:
     """For all of them, in a few queries."""
     ids = [row.id for row in rows]
     found = address.of(connection, ids)
     states: dict[str, str] = {}
     if request.microversion >= (2, 16) and request.caller.may(HOST_STATUS):
         states = host_store.states(connection)
-    return Around(found.addresses, found.groups, states)
+    return ServerContext(found.addresses, found.groups, states)
 
 
 def brief(request: Request, row: Server) -> dict[str, Any]:
@@ -58,23 +58,23 @@ def brief(request: Request, row: Server) -> dict[str, Any]:
     }
 
 
-def details(request: Request, rows: Sequence[Server], around: Around) -> list[msgspec.Raw]:
+def details(request: Request, rows: Sequence[Server], context: ServerContext) -> list[msgspec.Raw]:
     """Each encoded as soon as it is made: a thousand of them as dictionaries would set the garbage
     collector going, which takes longer than all the rest.
     """
-    return [msgspec.Raw(_encode(_detail(request, row, around, single=False))) for row in rows]
+    return [msgspec.Raw(_encode(_detail(request, row, context, single=False))) for row in rows]
 
 
-def one(request: Request, row: Server, around: Around) -> dict[str, Any]:
+def one(request: Request, row: Server, context: ServerContext) -> dict[str, Any]:
     """Shows a little more than lists do."""
-    return _detail(request, row, around, single=True)
+    return _detail(request, row, context, single=True)
 
 
 def updated(
-    request: Request, row: Server, around: Around, *, rebuilt: bool = False
+    request: Request, row: Server, context: ServerContext, *, rebuilt: bool = False
 ) -> dict[str, Any]:
     """After PUT and rebuild: since 2.75 as a GET, before that less."""
-    shown = _detail(request, row, around, single=True)
+    shown = _detail(request, row, context, single=True)
     version = request.microversion
     if version >= (2, 75):
         if rebuilt:
@@ -89,7 +89,7 @@ def updated(
     ]
     for name in dropped:
         del shown[name]
-    shown["addresses"] = plain_addresses(around.addresses.get(row.id, ()))
+    shown["addresses"] = plain_addresses(context.addresses.get(row.id, ()))
     if not (rebuilt and version >= (2, 54)):
         del shown["key_name"]
     if rebuilt and version >= (2, 57):
@@ -97,7 +97,9 @@ def updated(
     return shown
 
 
-def _detail(request: Request, row: Server, around: Around, *, single: bool) -> dict[str, Any]:
+def _detail(
+    request: Request, row: Server, context: ServerContext, *, single: bool
+) -> dict[str, Any]:
     version = request.microversion
     now = status.of(row)
     base = request.base
@@ -113,7 +115,7 @@ def _detail(request: Request, row: Server, around: Around, *, single: bool) -> d
         "flavor": _flavor(row) if version >= (2, 47) else _flavor_link(base, row),
         "created": time(row.created_at),
         "updated": time(row.updated_at),
-        "addresses": _addresses(around.addresses.get(row.id, ())),
+        "addresses": _addresses(context.addresses.get(row.id, ())),
         "accessIPv4": row.access_ipv4,
         "accessIPv6": row.access_ipv6,
         "links": [
@@ -131,7 +133,7 @@ def _detail(request: Request, row: Server, around: Around, *, single: bool) -> d
         "OS-EXT-STS:power_state": now.power_state,
         "os-extended-volumes:volumes_attached": [],
     }
-    groups = around.groups.get(row.id, ())
+    groups = context.groups.get(row.id, ())
     if groups:
         shown["security_groups"] = [{"name": name} for name in groups]
     if now.status in WITH_PROGRESS:
@@ -139,13 +141,13 @@ def _detail(request: Request, row: Server, around: Around, *, single: bool) -> d
     if now.status in WITH_FAULT and row.fault is not None:
         shown["fault"] = _fault(row, single=single)
     if request.caller.may(EXTENDED):
-        _add_for_admin(shown, row, version, around)
+        _add_for_admin(shown, row, version, context)
     _add_newer(shown, row, version, single=single)
     return shown
 
 
 def _add_for_admin(
-    shown: dict[str, Any], row: Server, version: tuple[int, int], around: Around
+    shown: dict[str, Any], row: Server, version: tuple[int, int], context: ServerContext
 ) -> None:
     shown["OS-EXT-SRV-ATTR:host"] = row.host_id
     shown["OS-EXT-SRV-ATTR:hypervisor_hostname"] = row.host_id
@@ -159,7 +161,7 @@ def _add_for_admin(
         shown["OS-EXT-SRV-ATTR:root_device_name"] = "/dev/root"
         shown["OS-EXT-SRV-ATTR:user_data"] = row.user_data
     if version >= (2, 16):
-        shown["host_status"] = around.host_states.get(row.host_id or "", "")
+        shown["host_status"] = context.host_states.get(row.host_id or "", "")
 
 
 def _add_newer(

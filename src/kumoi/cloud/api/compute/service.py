@@ -18,7 +18,7 @@ V_FORCED_DOWN = (2, 11)
 V_UUID = (2, 53)
 
 
-class Changes(Body, kw_only=True):
+class ComputeServiceChanges(Body, kw_only=True):
     status: str | Unset = UNSET
     disabled_reason: Text | Unset = UNSET
     forced_down: Flag | Unset = UNSET
@@ -48,7 +48,7 @@ def update(request: Request) -> Reply:
     """By UUID since 2.53; before that the path's last word is what to do."""
     if request.microversion < V_UUID:
         return _update_old(request)
-    body = request.parse(Changes)
+    body = request.parse(ComputeServiceChanges)
     values = _values(body.status, body.disabled_reason, body.forced_down)
     with request.write() as connection:
         row = _by_uuid(domain.every(connection), request.path["id"])

@@ -32,7 +32,7 @@ class Role(Body):
     domain: dict[str, str] | None = None
 
 
-class New(Body):
+class ApplicationCredentialNew(Body):
     """`access_rules` are not supported: none may be given, since none would be kept to."""
 
     name: rendering.Name
@@ -45,12 +45,12 @@ class New(Body):
     access_rules: rendering.NoRules | Unset = UNSET
 
 
-class Create(Body):
-    application_credential: New
+class ApplicationCredentialCreate(Body):
+    application_credential: ApplicationCredentialNew
 
 
 def create(request: Request) -> Reply:
-    wanted = request.parse(Create).application_credential
+    wanted = request.parse(ApplicationCredentialCreate).application_credential
     _require_project(request, wanted)
     secret, secret_hash = _secret(wanted.secret)
     new = NewCredential(
@@ -102,7 +102,7 @@ def access_rules(request: Request) -> Reply:
     return Reply(200, rendering.page(request, "access_rules", []))
 
 
-def _require_project(request: Request, wanted: New) -> None:
+def _require_project(request: Request, wanted: ApplicationCredentialNew) -> None:
     if wanted.project_id not in (UNSET, request.claims.project_id):
         raise Invalid("project_id must be the token's project", field="project_id")
 

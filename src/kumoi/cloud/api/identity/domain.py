@@ -15,7 +15,7 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 COLUMNS = {"name": "name", "enabled": "enabled"}
 
 
-class New(Body):
+class DomainNew(Body):
     name: rendering.ShortName
     description: rendering.Text | None = ""
     enabled: bool = True
@@ -23,7 +23,7 @@ class New(Body):
     tags: rendering.NoTags | Unset = UNSET
 
 
-class Changes(Body):
+class DomainChanges(Body):
     name: rendering.ShortName | Unset = UNSET
     description: rendering.Text | Unset = UNSET
     enabled: bool | Unset = UNSET
@@ -31,16 +31,16 @@ class Changes(Body):
     tags: rendering.NoTags | Unset = UNSET
 
 
-class Create(Body):
-    domain: New
+class DomainCreate(Body):
+    domain: DomainNew
 
 
-class Update(Body):
-    domain: Changes
+class DomainUpdate(Body):
+    domain: DomainChanges
 
 
 def create(request: Request) -> Reply:
-    wanted = request.parse(Create).domain
+    wanted = request.parse(DomainCreate).domain
     with request.write() as connection:
         made = domain.create(
             connection,
@@ -70,7 +70,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(Update).domain, without=("options", "tags"))
+    values = rendering.given(request.parse(DomainUpdate).domain, without=("options", "tags"))
     with request.write() as connection:
         now = request.services.clock.now()
         changed = domain.update(connection, request.path["id"], values, now)

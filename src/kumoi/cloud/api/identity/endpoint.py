@@ -25,7 +25,7 @@ Interface = Literal["public", "internal", "admin"]
 Url = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9+.-]+:.+", max_length=2_000)]
 
 
-class New(Body):
+class EndpointNew(Body):
     service_id: rendering.Key
     interface: Interface
     url: Url
@@ -35,7 +35,7 @@ class New(Body):
     enabled: bool = True
 
 
-class Changes(Body):
+class EndpointChanges(Body):
     service_id: rendering.Key | Unset = UNSET
     interface: Interface | Unset = UNSET
     url: Url | Unset = UNSET
@@ -45,16 +45,16 @@ class Changes(Body):
     enabled: bool | Unset = UNSET
 
 
-class Create(Body):
-    endpoint: New
+class EndpointCreate(Body):
+    endpoint: EndpointNew
 
 
-class Update(Body):
-    endpoint: Changes
+class EndpointUpdate(Body):
+    endpoint: EndpointChanges
 
 
 def create(request: Request) -> Reply:
-    wanted = request.parse(Create).endpoint
+    wanted = request.parse(EndpointCreate).endpoint
     with request.write() as connection:
         made = domain.create(
             connection,
@@ -86,7 +86,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(Update).endpoint, without=("name",))
+    values = rendering.given(request.parse(EndpointUpdate).endpoint, without=("name",))
     makes_region = "region_id" not in values  # By its older name, it comes with the endpoint.
     if not makes_region:
         values["region"] = values.pop("region_id")

@@ -16,28 +16,28 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 COLUMNS = {"name": "name", "domain_id": "domain_id"}
 
 
-class New(Body):
+class GroupNew(Body):
     name: rendering.Name
     domain_id: rendering.Key | Unset = UNSET
     description: rendering.Text | None = ""
 
 
-class Changes(Body):
+class GroupChanges(Body):
     name: rendering.Name | Unset = UNSET
     domain_id: rendering.Key | Unset = UNSET
     description: rendering.Text | Unset = UNSET
 
 
-class Create(Body):
-    group: New
+class GroupCreate(Body):
+    group: GroupNew
 
 
-class Update(Body):
-    group: Changes
+class GroupUpdate(Body):
+    group: GroupChanges
 
 
 def create(request: Request) -> Reply:
-    wanted = request.parse(Create).group
+    wanted = request.parse(GroupCreate).group
     with request.write() as connection:
         made = domain.create(
             connection,
@@ -64,7 +64,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(Update).group)
+    values = rendering.given(request.parse(GroupUpdate).group)
     with request.write() as connection:
         changed = domain.update(connection, request.path["id"], values)
     return Reply(200, {"group": render(request, changed)})

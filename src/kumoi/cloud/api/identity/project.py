@@ -20,7 +20,7 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 COLUMNS = {"name": "name", "enabled": "enabled", "domain_id": "domain_id", "parent_id": "parent_id"}
 
 
-class New(Body):
+class ProjectNew(Body):
     name: rendering.ShortName
     domain_id: rendering.Key | Unset = UNSET
     parent_id: rendering.Key | None = None
@@ -31,7 +31,7 @@ class New(Body):
     options: rendering.NoOptions | Unset = UNSET
 
 
-class Changes(Body):
+class ProjectChanges(Body):
     name: rendering.ShortName | Unset = UNSET
     description: rendering.Text | Unset | None = UNSET
     enabled: bool | Unset = UNSET
@@ -42,12 +42,12 @@ class Changes(Body):
     options: rendering.NoOptions | Unset = UNSET
 
 
-class Create(Body):
-    project: New
+class ProjectCreate(Body):
+    project: ProjectNew
 
 
-class Update(Body):
-    project: Changes
+class ProjectUpdate(Body):
+    project: ProjectChanges
 
 
 class Tags(Body):
@@ -55,7 +55,7 @@ class Tags(Body):
 
 
 def create(request: Request) -> Reply:
-    wanted = request.parse(Create).project
+    wanted = request.parse(ProjectCreate).project
     if wanted.is_domain:
         raise Invalid("A project that acts as a domain is made as a domain", field="is_domain")
     with request.write() as connection:
@@ -93,7 +93,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(Update).project, without=("options", "is_domain"))
+    values = rendering.given(request.parse(ProjectUpdate).project, without=("options", "is_domain"))
     tags = values.pop("tags", None)
     if values.get("description", "") is None:
         values["description"] = ""

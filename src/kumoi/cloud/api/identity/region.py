@@ -17,28 +17,28 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 COLUMNS = {"parent_region_id": "parent_region_id"}
 
 
-class New(Body):
+class RegionNew(Body):
     id: rendering.Name | Unset = UNSET
     description: rendering.Text | None = None
     parent_region_id: rendering.Name | None = None
 
 
-class Changes(Body):
+class RegionChanges(Body):
     description: rendering.Text | Unset | None = UNSET
     parent_region_id: rendering.Name | Unset | None = UNSET
 
 
-class Create(Body):
-    region: New
+class RegionCreate(Body):
+    region: RegionNew
 
 
-class Update(Body):
-    region: Changes
+class RegionUpdate(Body):
+    region: RegionChanges
 
 
 def create(request: Request) -> Reply:
     """By POST, or by PUT to the id that it is to have."""
-    wanted = request.parse(Create).region
+    wanted = request.parse(RegionCreate).region
     given = None if isinstance(wanted.id, Unset) else wanted.id
     named = request.path.get("id", given)
     if given not in (None, named):
@@ -65,7 +65,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(Update).region)
+    values = rendering.given(request.parse(RegionUpdate).region)
     if "description" in values:
         values["description"] = values["description"] or ""
     with request.write() as connection:

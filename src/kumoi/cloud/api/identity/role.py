@@ -15,7 +15,7 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 COLUMNS = {"name": "name"}
 
 
-class New(Body):
+class RoleNew(Body):
     """A role of one domain only is not supported: `domain_id` may only be null."""
 
     name: rendering.Name
@@ -24,23 +24,23 @@ class New(Body):
     options: rendering.NoOptions | Unset = UNSET
 
 
-class Changes(Body):
+class RoleChanges(Body):
     name: rendering.Name | Unset = UNSET
     description: rendering.Text | Unset | None = UNSET
     domain_id: Unset | None = UNSET
     options: rendering.NoOptions | Unset = UNSET
 
 
-class Create(Body):
-    role: New
+class RoleCreate(Body):
+    role: RoleNew
 
 
-class Update(Body):
-    role: Changes
+class RoleUpdate(Body):
+    role: RoleChanges
 
 
 def create(request: Request) -> Reply:
-    wanted = request.parse(Create).role
+    wanted = request.parse(RoleCreate).role
     with request.write() as connection:
         made = domain.create(connection, name=wanted.name, description=wanted.description)
         audit.about(made.id)
@@ -62,7 +62,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(Update).role, without=("options", "domain_id"))
+    values = rendering.given(request.parse(RoleUpdate).role, without=("options", "domain_id"))
     with request.write() as connection:
         now = request.services.clock.now()
         changed = domain.update(connection, request.path["id"], values, now)

@@ -15,30 +15,30 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 COLUMNS = {"name": "name", "type": "type"}
 
 
-class New(Body):
+class ServiceNew(Body):
     type: rendering.Name
     name: rendering.Text = ""
     description: rendering.Text | None = None
     enabled: bool = True
 
 
-class Changes(Body):
+class ServiceChanges(Body):
     type: rendering.Name | Unset = UNSET
     name: rendering.Text | Unset = UNSET
     description: rendering.Text | Unset | None = UNSET
     enabled: bool | Unset = UNSET
 
 
-class Create(Body):
-    service: New
+class ServiceCreate(Body):
+    service: ServiceNew
 
 
-class Update(Body):
-    service: Changes
+class ServiceUpdate(Body):
+    service: ServiceChanges
 
 
 def create(request: Request) -> Reply:
-    wanted = request.parse(Create).service
+    wanted = request.parse(ServiceCreate).service
     with request.write() as connection:
         made = domain.create(
             connection,
@@ -66,7 +66,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(Update).service)
+    values = rendering.given(request.parse(ServiceUpdate).service)
     with request.write() as connection:
         changed = domain.update(connection, request.path["id"], values)
     return Reply(200, {"service": render(request, changed)})

@@ -23,7 +23,7 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 COLUMNS = {"name": "name", "enabled": "enabled", "domain_id": "domain_id"}
 
 
-class New(Body):
+class UserNew(Body):
     name: rendering.Name
     domain_id: rendering.Key | Unset = UNSET
     default_project_id: rendering.Key | None = None
@@ -34,7 +34,7 @@ class New(Body):
     options: rendering.NoOptions | Unset = UNSET
 
 
-class Changes(Body):
+class UserChanges(Body):
     name: rendering.Name | Unset = UNSET
     domain_id: rendering.Key | Unset = UNSET
     default_project_id: rendering.Key | Unset | None = UNSET
@@ -50,12 +50,12 @@ class Passwords(Body):
     original_password: rendering.Password
 
 
-class Create(Body):
-    user: New
+class UserCreate(Body):
+    user: UserNew
 
 
-class Update(Body):
-    user: Changes
+class UserUpdate(Body):
+    user: UserChanges
 
 
 class ChangePassword(Body):
@@ -63,7 +63,7 @@ class ChangePassword(Body):
 
 
 def create(request: Request) -> Reply:
-    wanted = request.parse(Create).user
+    wanted = request.parse(UserCreate).user
     hashed = hash_password(Secret(wanted.password)) if wanted.password else None
     with request.write() as connection:
         made = domain.create(
@@ -97,7 +97,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(Update).user, without=("options",))
+    values = rendering.given(request.parse(UserUpdate).user, without=("options",))
     if "password" in values:
         password = values.pop("password")
         values["password_hash"] = hash_password(Secret(password)) if password else None

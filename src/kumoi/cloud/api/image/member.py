@@ -13,11 +13,11 @@ from kumoi.cloud.store.image.member import Member
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 
-class Create(Body):
+class ImageMemberCreate(Body):
     member: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
-class Update(Body):
+class ImageMemberUpdate(Body):
     """The SDK says again which member it is: the path decides."""
 
     status: Literal["pending", "accepted", "rejected"]
@@ -25,7 +25,7 @@ class Update(Body):
 
 
 def create(request: Request) -> Reply:
-    wanted = request.parse(Create).member
+    wanted = request.parse(ImageMemberCreate).member
     with request.write() as connection:
         now = request.services.clock.now()
         made = domain.create(connection, request.caller, request.path["id"], wanted, now)
@@ -47,7 +47,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    status = request.parse(Update).status
+    status = request.parse(ImageMemberUpdate).status
     with request.write() as connection:
         changed = domain.set_status(
             connection,

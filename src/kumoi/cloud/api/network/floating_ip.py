@@ -28,13 +28,13 @@ COLUMNS = {
 }
 
 
-class Changes(Body):
+class FloatingIpChanges(Body):
     description: Text | Unset = UNSET
     port_id: str | Unset | None = UNSET
     fixed_ip_address: str | Unset | None = UNSET
 
 
-class New(Changes, kw_only=True):
+class FloatingIpNew(FloatingIpChanges, kw_only=True):
     floating_network_id: str
     floating_ip_address: str | Unset | None = UNSET
     subnet_id: str | Unset | None = UNSET
@@ -106,8 +106,8 @@ def _port_details(port: Port) -> Shown:
 RESOURCE = Resource(
     word="floatingip",
     words="floatingips",
-    new=New,
-    changes=Changes,
+    new=FloatingIpNew,
+    changes=FloatingIpChanges,
     columns=COLUMNS,
     make=_make,
     get=domain.get,

@@ -43,7 +43,7 @@ BOOLEANS = frozenset(
 )
 
 
-class Changes(Body, rename={"external": "router:external"}):
+class NetworkChanges(Body, rename={"external": "router:external"}):
     name: Text | Unset = UNSET
     description: Text | Unset = UNSET
     admin_state_up: bool | Unset = UNSET
@@ -54,8 +54,8 @@ class Changes(Body, rename={"external": "router:external"}):
     mtu: Mtu | Unset = UNSET
 
 
-class New(
-    Changes,
+class NetworkNew(
+    NetworkChanges,
     rename={
         "external": "router:external",
         "network_type": "provider:network_type",
@@ -125,8 +125,8 @@ def _render(row: Network, subnet_ids: list[str], tags: Sequence[str]) -> Shown:
 RESOURCE = Resource(
     word="network",
     words="networks",
-    new=New,
-    changes=Changes,
+    new=NetworkNew,
+    changes=NetworkChanges,
     columns=COLUMNS,
     booleans=BOOLEANS,
     make=_make,

@@ -40,7 +40,7 @@ UNBOUND = "unbound"
 PAIRS_MAX = 10  # Each becomes flows on the port's host.
 
 
-class Changes(Body, rename=RENAMED):
+class PortChanges(Body, rename=RENAMED):
     name: Text | Unset = UNSET
     description: Text | Unset = UNSET
     admin_state_up: bool | Unset = UNSET
@@ -56,7 +56,7 @@ class Changes(Body, rename=RENAMED):
     profile: dict[str, Any] | Unset | None = UNSET
 
 
-class New(Changes, kw_only=True, rename=RENAMED):
+class PortNew(PortChanges, kw_only=True, rename=RENAMED):
     network_id: str
     project_id: str | Unset = UNSET
     tenant_id: str | Unset = UNSET
@@ -166,8 +166,8 @@ def _binding(row: Port) -> Shown:
 RESOURCE = Resource(
     word="port",
     words="ports",
-    new=New,
-    changes=Changes,
+    new=PortNew,
+    changes=PortChanges,
     columns=COLUMNS,
     booleans=frozenset({"admin_state_up", "port_security_enabled"}),
     special=frozenset({"fixed_ips", "security_groups", "mac_address"}),

@@ -14,7 +14,7 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 Limit = Annotated[int, msgspec.Meta(ge=-1, le=2_147_483_647)]
 
 
-class Changes(Body):
+class NetworkQuotaChanges(Body):
     network: Limit | Unset = UNSET
     subnet: Limit | Unset = UNSET
     subnetpool: Limit | Unset = UNSET
@@ -65,7 +65,7 @@ def show_details(request: Request) -> Reply:
 
 def update(request: Request) -> Reply:
     """With `check_limit`, none goes below what is used, unless `force` says so."""
-    values = body.given(body.one(request, "quota", Changes))
+    values = body.given(body.one(request, "quota", NetworkQuotaChanges))
     checked, forced = values.pop("check_limit", False), values.pop("force", False)
     with request.write() as connection:
         limits = domain.update(

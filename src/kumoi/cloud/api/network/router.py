@@ -31,7 +31,7 @@ class GatewayInfo(Body):
     external_fixed_ips: list[shapes.FixedIp] | Unset | None = UNSET
 
 
-class Changes(Body):
+class RouterChanges(Body):
     name: Text | Unset = UNSET
     description: Text | Unset = UNSET
     admin_state_up: bool | Unset = UNSET
@@ -39,7 +39,7 @@ class Changes(Body):
     routes: list[shapes.Route] | Unset | None = UNSET
 
 
-class New(Body):
+class RouterNew(Body):
     name: Text | Unset = UNSET
     description: Text | Unset = UNSET
     admin_state_up: bool | Unset = UNSET
@@ -198,8 +198,8 @@ def _render(row: Router, gateway: Port | None, tags: Sequence[str]) -> Shown:
 RESOURCE = Resource(
     word="router",
     words="routers",
-    new=New,
-    changes=Changes,
+    new=RouterNew,
+    changes=RouterChanges,
     columns=COLUMNS,
     booleans=frozenset({"admin_state_up"}),
     make=_make,

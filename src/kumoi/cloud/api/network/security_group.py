@@ -20,13 +20,13 @@ from kumoi.engine.http.request import UNSET, Body, Unset
 COLUMNS = {"name": "name", "stateful": "stateful"}
 
 
-class Changes(Body):
+class SecurityGroupChanges(Body):
     name: Text | Unset = UNSET
     description: Text | Unset = UNSET
     stateful: bool | Unset = UNSET
 
 
-class New(Changes):
+class SecurityGroupNew(SecurityGroupChanges):
     project_id: str | Unset = UNSET
     tenant_id: str | Unset = UNSET
     tags: list[Tag] | Unset = UNSET
@@ -84,8 +84,8 @@ def _shown(
 RESOURCE = Resource(
     word="security_group",
     words="security_groups",
-    new=New,
-    changes=Changes,
+    new=SecurityGroupNew,
+    changes=SecurityGroupChanges,
     columns=COLUMNS,
     booleans=frozenset({"stateful"}),
     make=_make,

@@ -31,7 +31,7 @@ COLUMNS = {
 DIRECTIONS = ("ingress", "egress")
 
 
-class New(Body):
+class SecurityGroupRuleNew(Body):
     security_group_id: str
     direction: str
     ethertype: str | Unset | None = UNSET
@@ -88,7 +88,7 @@ def render(row: SecurityGroupRule) -> Shown:
 RESOURCE = Resource(
     word="security_group_rule",
     words="security_group_rules",
-    new=New,
+    new=SecurityGroupRuleNew,
     changes=None,
     columns=COLUMNS,
     make=_make,

@@ -32,7 +32,7 @@ MODES = ("dhcpv6-stateful", "dhcpv6-stateless", "slaac")
 VERSIONS = (4, 6)
 
 
-class Changes(Body):
+class SubnetChanges(Body):
     name: Text | Unset = UNSET
     description: Text | Unset = UNSET
     gateway_ip: str | Unset | None = UNSET
@@ -42,7 +42,7 @@ class Changes(Body):
     host_routes: list[shapes.Route] | Unset | None = UNSET
 
 
-class New(Changes, kw_only=True):
+class SubnetNew(SubnetChanges, kw_only=True):
     network_id: str
     ip_version: int | Unset = UNSET
     project_id: str | Unset = UNSET
@@ -126,8 +126,8 @@ def _render(row: Subnet, tags: Sequence[str]) -> Shown:
 RESOURCE = Resource(
     word="subnet",
     words="subnets",
-    new=New,
-    changes=Changes,
+    new=SubnetNew,
+    changes=SubnetChanges,
     columns=COLUMNS,
     booleans=frozenset({"enable_dhcp"}),
     special=frozenset({"router:external"}),

@@ -33,7 +33,7 @@ COLUMNS = {
 }
 
 
-class Changes(Body):
+class SubnetPoolChanges(Body):
     name: Text | Unset = UNSET
     description: Text | Unset = UNSET
     prefixes: list[str] | Unset = UNSET
@@ -44,7 +44,7 @@ class Changes(Body):
     is_default: bool | Unset = UNSET
 
 
-class New(Body):
+class SubnetPoolNew(Body):
     name: Text
     prefixes: list[str]
     description: Text | Unset = UNSET
@@ -109,8 +109,8 @@ def _render(row: SubnetPool, tags: Sequence[str]) -> Shown:
 RESOURCE = Resource(
     word="subnetpool",
     words="subnetpools",
-    new=New,
-    changes=Changes,
+    new=SubnetPoolNew,
+    changes=SubnetPoolChanges,
     columns=COLUMNS,
     booleans=frozenset({"shared", "is_default"}),
     make=_make,
