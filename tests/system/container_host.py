@@ -38,7 +38,7 @@ from kumoi.base.process import run
 from kumoi.cloud.agent.purge import stop_servers
 from kumoi.cloud.agent.serve import identify_boot, serve_with
 from kumoi.cloud.drivers.instance import loop
-from kumoi.cloud.drivers.instance.lxc import cgroup, idmap, link, monitor
+from kumoi.cloud.drivers.instance.lxc import cgroup, link, monitor, subids
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.hostapi.hello import PATH, Hello, HostHello
 from kumoi.cloud.hostapi.messages import Image, Power, Server, State, server_thing
@@ -392,7 +392,7 @@ def _serve(cloud: CloudSettings, host: HostSettings, control: ControlPlane) -> H
 
 def _tear_down(host: ContainerHost) -> None:
     host.reboot(grace_s=0)
-    idmap.remove_grant()
+    subids.release(host.paths.host_dir)
     if host.namespace.exists():
         run(["ip", "netns", "delete", host.here.name])
     trees.remove(host.here.state)  # Tens of thousands of files: no time fits all machines.

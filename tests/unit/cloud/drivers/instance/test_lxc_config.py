@@ -20,6 +20,7 @@ from kumoi.base.errors import Permanent
 from kumoi.cloud.drivers.instance import seed
 from kumoi.cloud.drivers.instance.lxc import config, network
 from kumoi.cloud.drivers.instance.lxc.idmap import of_slot
+from kumoi.cloud.drivers.instance.lxc.subids import FIRST, Claim
 from kumoi.cloud.hostapi.messages import Address, Server
 
 VERSION_1 = config.Machine(
@@ -43,6 +44,7 @@ BARE = config.Machine(
     swap_limited=False,
     apparmor=False,
 )
+CLAIM = Claim(FIRST)
 PLACE = config.Place(
     rootfs=Path("/mnt/root"),
     console=Path("/state/servers/x/console.log"),
@@ -54,7 +56,7 @@ CPUINFO = "processor\t: 0\nmodel name\t: A\n\nprocessor\t: 1\nmodel name\t: B\n\
 
 
 def told(server: Server, machine: config.Machine = VERSION_1) -> str:
-    return config.config(server, machine, PLACE, of_slot(server.id_slot))
+    return config.config(server, machine, PLACE, of_slot(CLAIM, server.id_slot))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_a_server_without_ports_has_no_network() -> None:
 
 def test_without_clocks_of_their_own_servers_show_the_hosts() -> None:
     place = dataclasses.replace(PLACE, uptime_s=None)
-    assert "lxc.time" not in config.config(SERVER, VERSION_1, place, of_slot(1))
+    assert "lxc.time" not in config.config(SERVER, VERSION_1, place, of_slot(CLAIM, 1))
 
 
 def test_a_server_shows_as_many_processors_as_its_flavor_has() -> None:

@@ -15,9 +15,12 @@ from kumoi.base.errors import Permanent, Transient
 from kumoi.cloud.drivers.instance import record, sparse, unpack
 from kumoi.cloud.drivers.instance.lxc import cgroup, idmap, image
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
+from kumoi.cloud.drivers.instance.lxc.subids import COUNT, FIRST, Claim
 from kumoi.cloud.drivers.instance.record import Record
 from kumoi.cloud.drivers.instance.switchboard import Switchboard
 from kumoi.cloud.drivers.network.fake import FakeSwitch
+
+CLAIM = Claim(FIRST + COUNT)
 
 
 def test_a_record_that_cannot_be_read_counts_as_none(tmp_path: Path) -> None:
@@ -47,31 +50,17 @@ def test_a_record_is_written_over_when_the_disk_is_full(
 
 
 def test_servers_never_share_user_ids() -> None:
-    first, second = idmap.of_slot(0), idmap.of_slot(1)
+    first, second = idmap.of_slot(CLAIM, 0), idmap.of_slot(CLAIM, 1)
+    assert first.base == CLAIM.base
     assert first.base + first.count == second.base
-    assert first.base >= 1 << 29
-    assert idmap.of_slot(idmap.SLOTS - 1).base + idmap.RANGE == 1 << 31
+    last = idmap.of_slot(CLAIM, idmap.SLOTS - 1)
+    assert last.base + last.count == CLAIM.base + COUNT
 
 
 def test_there_is_no_slot_beyond_the_last() -> None:
     for slot in (-1, idmap.SLOTS):
         with pytest.raises(Permanent):
-            idmap.of_slot(slot)
-
-
-def test_the_grant_of_ids_is_one_line_however_often_it_is_given(tmp_path: Path) -> None:
-    path = tmp_path / "subuid"
-    path.write_text("me:100000:65536")
-    for _ in range(2):
-        idmap.ensure_grant((path,))
-    assert path.read_text() == f"me:100000:65536\n{idmap.LINE}"
-
-
-def test_the_grant_of_ids_goes_when_nobody_uses_them(tmp_path: Path) -> None:
-    path = tmp_path / "subuid"
-    path.write_text(f"me:100000:65536\n{idmap.LINE}")
-    assert idmap.remove_grant((path,), proc=tmp_path)
-    assert path.read_text() == "me:100000:65536\n"
+            idmap.of_slot(CLAIM, slot)
 
 
 def test_a_sparse_copy_is_the_same_and_takes_no_more_room(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from kumoi.cloud.drivers.instance.lxc import (
     plan,
     rootfs,
     still,
+    subids,
 )
 from kumoi.cloud.drivers.instance.lxc.paths import PART, Paths
 from kumoi.cloud.drivers.instance.lxc.ports import Ports, link_ports
@@ -76,7 +77,7 @@ class LxcDriver:
         self._paths.servers.chmod(0o711)
         self._paths.host_dir.chmod(0o711)
         self._check_enterable()
-        idmap.ensure_grant()
+        subids.claim(self._paths.host_dir)
         monitor.wait_for_strays(self._paths)
         image.sweep(self._paths)
         self._settling.submit(image.settle, self._paths)
@@ -235,7 +236,7 @@ class LxcDriver:
         disk.keep(part, final)
 
     def _start(self, server: Server) -> None:
-        ids = idmap.of_slot(server.id_slot)
+        ids = idmap.of_slot(subids.claim(self._paths.host_dir), server.id_slot)
         image_ = self._image_of(server)
         wires = wire.of(server)
         mounts = rootfs.mounts_for(self._paths.host_dir)
@@ -256,7 +257,6 @@ class LxcDriver:
         if server.build not in self._disks(server.id):
             raise Transient("start a server that is not built yet")
         self._grow_disk(server)
-        idmap.ensure_grant()  # Another cloud's `down` may have taken it back.
         files.replace(self._paths.config(server.id), text, promise=Promise.KILL)
         for group in self._groups(server.id):
             cgroup.remove(group)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
-from kumoi.cloud.drivers.instance.lxc import cgroup, idmap, image, monitor
+from kumoi.cloud.drivers.instance.lxc import cgroup, image, monitor, subids
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.drivers.network.interface import Switch
 
@@ -63,4 +63,4 @@ class LxcHost:
         return len(running)
 
     def forget(self) -> None:
-        idmap.remove_grant()
+        subids.release(self._paths.host_dir)
