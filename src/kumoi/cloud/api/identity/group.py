@@ -7,9 +7,11 @@ from typing import Any
 from kumoi.cloud.api.identity import rendering, user
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import group as domain
+from kumoi.cloud.domain.identity import user as user_domain
 from kumoi.cloud.store.identity import group as store
 from kumoi.cloud.store.identity import user as users
 from kumoi.cloud.store.identity.group import Group
+from kumoi.cloud.store.listing import Listing
 from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
@@ -104,6 +106,15 @@ def remove_user(request: Request) -> Reply:
         domain.leave(connection, request.path["id"], request.path["user_id"], now)
     rendering.ended(request)
     return Reply(204)
+
+
+def of_user(request: Request) -> Reply:
+    with request.read() as connection:
+        found = user_domain.seen(connection, request.caller, request.path["id"])
+        ids = store.groups_of(connection, found.id)
+        rows = store.page(connection, Listing(), ids=ids)
+    shown = [render(request, row) for row in rows]
+    return Reply(200, rendering.page(request, "groups", shown))
 
 
 def render(request: Request, row: Group) -> dict[str, Any]:

@@ -83,7 +83,7 @@ USERS = (
         "identity:change_password",
         pool=LOGIN_POOL,
     ),
-    Route("GET", "/v3/users/{id}/groups", user.list_groups, "identity:list_groups_for_user"),
+    Route("GET", "/v3/users/{id}/groups", group.of_user, "identity:list_groups_for_user"),
     Route("GET", "/v3/users/{id}/projects", user.list_projects, "identity:list_user_projects"),
     Route(
         "POST",

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from kumoi.base.secret import Secret
-from kumoi.cloud.api.identity import group, project, rendering
+from kumoi.cloud.api.identity import project, rendering
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import assignment
 from kumoi.cloud.domain.identity import user as domain
 from kumoi.cloud.domain.identity.password import hash_password
 from kumoi.cloud.domain.identity.user import NewUser
-from kumoi.cloud.store.identity import group as groups
 from kumoi.cloud.store.identity import project as projects
 from kumoi.cloud.store.identity import user as store
 from kumoi.cloud.store.identity.assignment import Target
 from kumoi.cloud.store.identity.user import User
-from kumoi.cloud.store.listing import Listing
 from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
@@ -131,15 +129,6 @@ def delete(request: Request) -> Reply:
         domain.delete(connection, request.path["id"], request.services.clock.now())
     rendering.ended(request)
     return Reply(204)
-
-
-def list_groups(request: Request) -> Reply:
-    with request.read() as connection:
-        found = domain.seen(connection, request.caller, request.path["id"])
-        ids = groups.groups_of(connection, found.id)
-        rows = groups.page(connection, Listing(), ids=ids)
-    shown = [group.render(request, row) for row in rows]
-    return Reply(200, rendering.page(request, "groups", shown))
 
 
 def list_projects(request: Request) -> Reply:
