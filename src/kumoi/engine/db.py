@@ -26,6 +26,7 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import Invalid, OutcomeUnknown, StoreLost, Transient
 from kumoi.engine import sqlite
 from kumoi.engine.outage import Outage
+from kumoi.engine.statement import say
 from kumoi.engine.wake import CHANNEL, CONNECT, Listener, PostgresWake, Wake
 
 CLOCK = "kumoi_clock"
@@ -153,7 +154,7 @@ class Database:
             yield connection
             self.before_commit(connection)
             if wakes and words.wake:
-                connection.exec_driver_sql(words.wake)
+                say(connection, words.wake)
             _commit(connection)
         if wakes:
             self.wake.ring()
@@ -208,7 +209,8 @@ def _nothing_more(_connection: Connection) -> None:
 def _begun(engine: Engine, begin: str) -> Connection:
     connection = engine.connect()
     try:
-        connection.exec_driver_sql(begin)
+        connection.begin()
+        say(connection, begin)
     except BaseException:
         connection.close()
         raise

@@ -14,7 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid
-from kumoi.cloud.store.schema import Noun, fetch
+from kumoi.cloud.store.schema import Noun, Nouns, Where, fetch
+
+Condition = sa.ColumnElement[bool] | Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +43,80 @@ def page(
     table: sa.Table,
     noun: type[Noun],
     listing: Listing,
-    *conditions: sa.ColumnElement[bool],
+    *conditions: Condition,
 ) -> list[Noun]:
-    """The rows of one page as nouns; `conditions` are what the caller may see at all.
+    """The rows of one page as nouns; `conditions` are what the caller may see at all. Where each of
+    them is a Where, a page without a marker is a statement that was compiled before.
 
     Raises Invalid (field `marker`) when the marker is not there, (field `sort_key`) when it is not
     a column.
     """
-    query = sa.select(table).where(*conditions)
-    for column, values in listing.filters.items():
-        query = query.where(table.c[column].in_(list(values)))
     sorts = _sorts(table, listing)
-    if listing.marker is not None:
-        query = query.where(_after(connection, table, sorts, listing.marker, conditions))
-    query = query.order_by(*(_ordered(table.c[sort.key], sort) for sort in sorts))
-    if listing.limit is not None:
-        query = query.limit(listing.limit)
-    rows = fetch(connection, query, noun)
+    wheres = [one for one in conditions if isinstance(one, Where)]
+    if listing.marker is None and len(wheres) == len(conditions):
+        nouns, values = _shape(table, noun, listing, sorts, wheres)
+        rows = nouns.all(connection, **values)
+    else:
+        built = [_built(one) for one in conditions]
+        query = sa.select(table).where(*built)
+        for column, wanted in listing.filters.items():
+            query = query.where(table.c[column].in_(list(wanted)))
+        if listing.marker is not None:
+            query = query.where(_after(connection, table, sorts, listing.marker, built))
+        query = query.order_by(*(_ordered(table.c[sort.key], sort) for sort in sorts))
+        rows = fetch(connection, query.limit(listing.limit), noun)
     return rows[::-1] if listing.page_reverse else rows
+
+
+def _shape(
+    table: sa.Table,
+    noun: type[Noun],
+    listing: Listing,
+    sorts: tuple[Sort, ...],
+    wheres: Sequence[Where],
+) -> tuple[Nouns[Noun], dict[str, Any]]:
+    """The query of a first page, and its parameters. Which conditions, filters of how many values
+    and sorts make its shape, of which each is compiled once.
+    """
+    given: dict[str, Any] = {}
+    for where in wheres:
+        given |= where.values
+    for column, values in listing.filters.items():
+        given |= {f"{column}_{place}": value for place, value in enumerate(values)}
+    counts = tuple((column, len(values)) for column, values in listing.filters.items())
+    bounded = listing.limit is not None
+    key = (table.name, noun, tuple(where.name for where in wheres), counts, sorts, bounded)
+    nouns = _SHAPES.get(key)
+    if nouns is None:
+        query = sa.select(table).where(*(where.build() for where in wheres))
+        for column, count in counts:
+            query = query.where(table.c[column].in_(_places(table.c[column], count)))
+        query = query.order_by(*(_ordered(table.c[sort.key], sort) for sort in sorts))
+        if bounded:
+            query = query.limit(sa.bindparam("page_limit", type_=sa.Integer, required=True))
+        if len(_SHAPES) >= SHAPES_MAX:
+            _SHAPES.clear()
+        nouns = _SHAPES[key] = Nouns(query, noun)
+    if bounded:
+        given["page_limit"] = listing.limit
+    return nouns, given
+
+
+def _places(column: sa.Column[Any], count: int) -> list[sa.BindParameter[Any]]:
+    return [
+        sa.bindparam(f"{column.name}_{place}", type_=column.type, required=True)
+        for place in range(count)
+    ]
+
+
+def _built(condition: Condition) -> sa.ColumnElement[bool]:
+    if isinstance(condition, Where):
+        return condition.build().params(**condition.values)
+    return condition
+
+
+SHAPES_MAX = 1_000  # Of lists that are asked for; a few KiB each.
+_SHAPES: dict[tuple[Any, ...], Nouns[Any]] = {}
 
 
 def _sorts(table: sa.Table, listing: Listing) -> tuple[Sort, ...]:

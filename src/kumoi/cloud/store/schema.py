@@ -6,13 +6,17 @@ functions that take the open transaction. Nothing outside store/ writes SQL.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+import functools
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.engine import schema as engine_schema
+from kumoi.engine.statement import AMONG_MAX, Statement
 
 metadata = sa.MetaData(naming_convention=engine_schema.metadata.naming_convention)
 for _table in engine_schema.metadata.sorted_tables:
@@ -22,7 +26,67 @@ Noun = TypeVar("Noun")
 
 ID = sa.String(64)
 NAME = sa.String(255)
-AMONG_MAX = 5_000  # Databases bound the parameters of one statement.
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A condition that is built once. `build` makes it with a `sa.bindparam` for each of `values`;
+    `name` tells it from the other conditions on the same table.
+    """
+
+    name: str
+    build: Callable[[], sa.ColumnElement[bool]]
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Nouns(Generic[Noun]):
+    """A query that is compiled once, each of whose rows is a `noun`, its fields the columns."""
+
+    def __init__(self, query: sa.Select[Any], noun: type[Noun]) -> None:
+        self._statement = Statement(query)
+        self._noun = noun
+        self._names = tuple(str(column.key) for column in query.selected_columns)
+        fields = list(getattr(noun, "__dataclass_fields__", ()))
+        whole = len(fields) > 1 and set(fields) == set(self._names)
+        self._ordered = itemgetter(*(self._names.index(name) for name in fields)) if whole else None
+
+    def all(self, connection: Connection, **values: Any) -> list[Noun]:
+        rows = self._statement.rows(connection, **values)
+        noun, ordered = self._noun, self._ordered
+        if ordered is not None:
+            return [noun(*ordered(row)) for row in rows]
+        names = self._names
+        return [noun(**dict(zip(names, row, strict=True))) for row in rows]
+
+    def one(self, connection: Connection, **values: Any) -> Noun | None:
+        found = self.all(connection, **values)
+        return found[0] if found else None
+
+
+@functools.cache
+def _having(
+    table: sa.Table, noun: Hashable, names: tuple[str, ...], nothing: frozenset[str]
+) -> Nouns[Any]:
+    """Rows whose columns of these names have the values given, or none for those in `nothing`."""
+    conditions = [
+        table.c[name].is_(None) if name in nothing else table.c[name] == sa.bindparam(name)
+        for name in names
+    ]
+    order = [table.c[name] for name in ("created_at", "id") if name in table.c]
+    return Nouns(sa.select(table).where(*conditions).order_by(*order), noun)  # type: ignore[arg-type]
+
+
+def find(connection: Connection, table: sa.Table, noun: type[Noun], **values: Any) -> list[Noun]:
+    """Rows whose columns have these values, oldest first where the table has `created_at`."""
+    nothing = frozenset(name for name, value in values.items() if value is None)
+    given = {name: value for name, value in values.items() if value is not None}
+    return _having(table, noun, tuple(values), nothing).all(connection, **given)
+
+
+def get(connection: Connection, table: sa.Table, noun: type[Noun], key: str) -> Noun | None:
+    """The row whose `id` is `key`."""
+    nouns: Nouns[Noun] = _having(table, noun, ("id",), frozenset())
+    return nouns.one(connection, id=key)
 
 
 def fetch(connection: Connection, query: sa.Select[Any], noun: type[Noun]) -> list[Noun]:

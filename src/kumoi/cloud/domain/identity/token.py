@@ -8,6 +8,7 @@ each API process keeps in memory and adds to when the store changes; see Tokens.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -19,13 +20,14 @@ from kumoi.base.errors import Unauthenticated
 from kumoi.cloud.domain.identity import signing_key
 from kumoi.cloud.domain.identity.signing_key import TTL_MAX_S
 from kumoi.cloud.store.identity.assignment import SYSTEM_ID
-from kumoi.cloud.store.identity.revocation import Kind, Revoked, grant_key
+from kumoi.cloud.store.identity.revocation import End, Key, Kind, Revoked, grant_key
 from kumoi.cloud.store.identity.signing_key import ALGORITHM, SigningKeys
 from kumoi.engine.feed import Position
 
 __all__ = ["TTL_MAX_S", "Claims", "Scope", "Tokens"]
 
 OUR_CLOCK: Options = {"verify_exp": False, "verify_iat": False}  # We compare times ourselves.
+VERIFIED_MAX = 4_096  # A few KiB each.
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +100,7 @@ class Tokens:
         signer = signing_key.signer(found, now)
         accepted = signing_key.accepted(found, now)
         self._public = {span.key.id: span.key.private.public_key() for span in accepted}
+        self._verified: dict[str, _Verified] = {}  # Of these keys; who verifies now keeps the old.
         self._signer = signer
 
     def sign(self, claims: Claims) -> str:
@@ -109,15 +112,28 @@ class Tokens:
         """What the token says. Raises Unauthenticated when it is forged, expired or revoked, or of
         a key that is not known here.
         """
+        verified = self._verified
+        known = verified.get(token) or self._verify(token, verified)
+        expired = now.timestamp() >= known.claims.exp and not allow_expired
+        ends = self._revoked.ends
+        if expired or (ends and known.is_revoked(ends)):
+            raise Unauthenticated("The request you have made requires authentication.")
+        return known.claims
+
+    def _verify(self, token: str, verified: dict[str, _Verified]) -> _Verified:
+        """By its signature, which costs as much as all the rest of a short request: so the answer
+        is kept as long as its key is accepted. Whether it has ended since is asked each time.
+        """
         try:
             key = self._public[jwt.get_unverified_header(token)["kid"]]
             raw = jwt.decode(token, key, algorithms=[ALGORITHM], options=OUR_CLOCK)
             claims = msgspec.convert(raw, Claims)
         except (jwt.InvalidTokenError, msgspec.ValidationError, KeyError) as cause:
             raise Unauthenticated("The request you have made requires authentication.") from cause
-        if (now >= claims.expires_at and not allow_expired) or self._is_revoked(claims):
-            raise Unauthenticated("The request you have made requires authentication.")
-        return claims
+        if len(verified) >= VERIFIED_MAX:
+            verified.clear()
+        known = verified[token] = _Verified(claims)
+        return known
 
     @property
     def position(self) -> Position:
@@ -140,8 +156,13 @@ class Tokens:
                 known = replace(known, ends=ends)
             self._revoked = known
 
-    def _is_revoked(self, claims: Claims) -> bool:
-        ends = self._revoked.ends
+
+class _Verified:
+    """Claims whose signature is good, and what ends them: keys and generations."""
+
+    __slots__ = ("_ends_with", "claims")
+
+    def __init__(self, claims: Claims) -> None:
         asked: list[tuple[Kind, str | None, int]] = [
             (Kind.TOKEN, claims.audit_ids[0], 0),
             (Kind.CREDENTIAL, claims.application_credential_id, 0),
@@ -152,9 +173,12 @@ class Tokens:
         if claims.target_id is not None:
             key = grant_key(claims.user_id, claims.target_id)
             asked.append((Kind.GRANT, key, claims.user_generation))
+        self.claims = claims
+        self._ends_with = [((kind, key), at) for kind, key, at in asked if key is not None]
+
+    def is_revoked(self, ends: Mapping[Key, End]) -> bool:
         return any(
-            key is not None and (kind, key) in ends and generation < ends[kind, key].generation
-            for kind, key, generation in asked
+            key in ends and generation < ends[key].generation for key, generation in self._ends_with
         )
 
 

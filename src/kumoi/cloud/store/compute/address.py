@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from kumoi.cloud.store import schema
 from kumoi.cloud.store.network.floating_ip import floating_ip
 from kumoi.cloud.store.network.network import network
 from kumoi.cloud.store.network.port import port
 from kumoi.cloud.store.network.security_group import security_group
+from kumoi.engine.statement import AMONG_MAX
 
 
 class PortRow(NamedTuple):
@@ -75,6 +75,6 @@ def _among(
 ) -> Iterator[Any]:
     """As schema.among, but rows by position: a third of the cost."""
     listed = list(keys)
-    for start in range(0, len(listed), schema.AMONG_MAX):
-        some = listed[start : start + schema.AMONG_MAX]
+    for start in range(0, len(listed), AMONG_MAX):
+        some = listed[start : start + AMONG_MAX]
         yield from connection.execute(query.where(column.in_(some)))

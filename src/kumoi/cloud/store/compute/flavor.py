@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Listing
-from kumoi.cloud.store.schema import ID, NAME, metadata
+from kumoi.cloud.store.schema import ID, NAME, Where, metadata
 from kumoi.engine.db import Json, Timestamp
 
 
@@ -96,12 +96,26 @@ def page(
     min_disk_gib: int,
 ) -> list[Flavor]:
     """Those that are public or not; with `project_id`, the public and those it has access to."""
-    conditions = [flavor.c.ram_mib >= min_ram_mib, flavor.c.disk_gib >= min_disk_gib]
+    least = {"least_ram_mib": min_ram_mib, "least_disk_gib": min_disk_gib}
+    conditions = [Where("large", _large, least)]
     if project_id is not None:
-        conditions.append(flavor.c.is_public | flavor.c.id.in_(_accessible(project_id)))
+        conditions.append(Where("seen", _seen, {"seen_by": project_id}))
     elif is_public is not None:
-        conditions.append(flavor.c.is_public.is_(is_public))
+        conditions.append(Where("public", _public, {"wanted_public": is_public}))
     return listing.page(connection, flavor, Flavor, wanted, *conditions)
+
+
+def _large() -> sa.ColumnElement[bool]:
+    large_enough = flavor.c.ram_mib >= sa.bindparam("least_ram_mib")
+    return large_enough & (flavor.c.disk_gib >= sa.bindparam("least_disk_gib"))
+
+
+def _seen() -> sa.ColumnElement[bool]:
+    return flavor.c.is_public | flavor.c.id.in_(_accessible(sa.bindparam("seen_by")))
+
+
+def _public() -> sa.ColumnElement[bool]:
+    return flavor.c.is_public == sa.bindparam("wanted_public")
 
 
 def update(connection: Connection, key: str, **values: Any) -> None:
@@ -132,5 +146,5 @@ def revoke(connection: Connection, key: str, project_id: str) -> bool:
     return done.rowcount == 1
 
 
-def _accessible(project_id: str) -> sa.Select[tuple[str]]:
+def _accessible(project_id: str | sa.BindParameter[str]) -> sa.Select[tuple[str]]:
     return sa.select(flavor_access.c.flavor_id).where(flavor_access.c.project_id == project_id)

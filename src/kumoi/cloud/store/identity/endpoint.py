@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Listing
-from kumoi.cloud.store.schema import ID, NAME, metadata
+from kumoi.cloud.store.schema import ID, NAME, Nouns, metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,14 @@ endpoint = sa.Table(
 )
 
 
+_ENABLED = Nouns(
+    sa.select(endpoint)
+    .where(endpoint.c.enabled)
+    .order_by(endpoint.c.region, endpoint.c.interface.desc(), endpoint.c.id),
+    Endpoint,
+)
+
+
 def insert(connection: Connection, row: Endpoint) -> None:
     schema.insert(connection, endpoint, asdict(row))
 
@@ -46,9 +54,7 @@ def get(connection: Connection, key: str) -> Endpoint | None:
 
 def enabled(connection: Connection) -> list[Endpoint]:
     """What the catalogue shows."""
-    query = sa.select(endpoint).where(endpoint.c.enabled)
-    query = query.order_by(endpoint.c.region, endpoint.c.interface.desc(), endpoint.c.id)
-    return schema.fetch(connection, query, Endpoint)
+    return _ENABLED.all(connection)
 
 
 def page(connection: Connection, wanted: Listing) -> list[Endpoint]:

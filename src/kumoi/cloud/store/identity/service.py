@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Listing
-from kumoi.cloud.store.schema import ID, NAME, metadata
+from kumoi.cloud.store.schema import ID, NAME, Nouns, metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,11 @@ service = sa.Table(
 )
 
 
+_ENABLED = Nouns(
+    sa.select(service).where(service.c.enabled).order_by(service.c.type, service.c.id), Service
+)
+
+
 def insert(connection: Connection, row: Service) -> None:
     schema.insert(connection, service, asdict(row))
 
@@ -49,8 +54,7 @@ def of_type(connection: Connection, type_: str) -> list[Service]:
 
 def enabled(connection: Connection) -> list[Service]:
     """What the catalogue shows, by type."""
-    query = sa.select(service).where(service.c.enabled).order_by(service.c.type, service.c.id)
-    return schema.fetch(connection, query, Service)
+    return _ENABLED.all(connection)
 
 
 def page(connection: Connection, wanted: Listing) -> list[Service]:

@@ -15,9 +15,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import listing, schema
-from kumoi.cloud.store.listing import Listing
+from kumoi.cloud.store.listing import Condition, Listing
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine.db import Timestamp
+from kumoi.engine.statement import Among
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,17 @@ image_tag = sa.Table(
     sa.Column("tag", NAME, primary_key=True),
 )
 
+_PROPERTIES = Among(
+    sa.select(image_property.c.image_id, image_property.c.name, image_property.c.value).order_by(
+        image_property.c.name
+    ),
+    image_property.c.image_id,
+)
+_TAGS = Among(
+    sa.select(image_tag.c.image_id, image_tag.c.tag).order_by(image_tag.c.tag),
+    image_tag.c.image_id,
+)
+
 PARTS = ("properties", "tags")  # What is kept beside the image's own row.
 
 
@@ -102,9 +114,7 @@ def get(connection: Connection, key: str) -> Image | None:
     return _with_parts(connection, found)[0] if found else None
 
 
-def page(
-    connection: Connection, wanted: Listing, conditions: Sequence[sa.ColumnElement[bool]]
-) -> list[Image]:
+def page(connection: Connection, wanted: Listing, conditions: Sequence[Condition]) -> list[Image]:
     """One page; `conditions` come from image_filter.py."""
     found = listing.page(connection, image, Image, wanted, *conditions)
     return _with_parts(connection, found)
@@ -172,10 +182,8 @@ def _with_parts(connection: Connection, rows: Sequence[Image]) -> list[Image]:
     properties: dict[str, dict[str, str]] = {key: {} for key in ids}
     tags: dict[str, list[str]] = {key: [] for key in ids}
     if ids:
-        query = sa.select(image_property).where(image_property.c.image_id.in_(ids))
-        for found in connection.execute(query.order_by(image_property.c.name)):
-            properties[found.image_id][found.name] = found.value
-        labelled = sa.select(image_tag).where(image_tag.c.image_id.in_(ids))
-        for found in connection.execute(labelled.order_by(image_tag.c.tag)):
-            tags[found.image_id].append(found.tag)
+        for key, name, value in _PROPERTIES.rows(connection, ids):
+            properties[key][name] = value
+        for key, word in _TAGS.rows(connection, ids):
+            tags[key].append(word)
     return [replace(row, properties=properties[row.id], tags=tuple(tags[row.id])) for row in rows]

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 
 from kumoi.cloud.store.image.image import image, image_property, image_tag
 from kumoi.cloud.store.image.member import member
+from kumoi.cloud.store.listing import Condition
+from kumoi.cloud.store.schema import Where
 
 COMPARISONS = ("gt", "gte", "lt", "lte", "eq", "neq")
 
@@ -40,12 +42,10 @@ class Wanted:
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
-def conditions(
-    wanted: Wanted, *, project_id: str | None, sees_all: bool
-) -> list[sa.ColumnElement[bool]]:
-    found: list[sa.ColumnElement[bool]] = [
-        image.c.os_hidden.is_(wanted.os_hidden),
-        _visible(wanted, project_id, sees_all=sees_all),
+def conditions(wanted: Wanted, *, project_id: str | None, sees_all: bool) -> list[Condition]:
+    found: list[Condition] = [
+        Where("hidden", _hidden, {"wanted_hidden": wanted.os_hidden}),
+        _seen(wanted, project_id, sees_all=sees_all),
     ]
     if wanted.size_min is not None:
         found.append(image.c.size >= wanted.size_min)
@@ -63,7 +63,23 @@ def conditions(
     return found
 
 
-def _visible(wanted: Wanted, project_id: str | None, *, sees_all: bool) -> sa.ColumnElement[bool]:
+def _hidden() -> sa.ColumnElement[bool]:
+    return image.c.os_hidden == sa.bindparam("wanted_hidden")
+
+
+def _seen(wanted: Wanted, project_id: str | None, *, sees_all: bool) -> Where:
+    shape = (wanted.visibility, wanted.member_status, sees_all, project_id is None)
+    by = None if project_id is None else sa.bindparam("seen_by", type_=image.c.owner.type)
+    return Where(
+        f"seen {shape}",
+        lambda: _visible(wanted, by, sees_all=sees_all),
+        {} if project_id is None else {"seen_by": project_id},
+    )
+
+
+def _visible(
+    wanted: Wanted, project_id: sa.BindParameter[str] | None, *, sees_all: bool
+) -> sa.ColumnElement[bool]:
     """A list shows what is public, the caller's own and what it accepted as a member. Community
     images of others show only where they are asked for.
     """
@@ -83,7 +99,7 @@ def _visible(wanted: Wanted, project_id: str | None, *, sees_all: bool) -> sa.Co
     return (image.c.visibility == wanted.visibility) & seen
 
 
-def _shared_with(wanted: Wanted, project_id: str | None) -> sa.Select[Any]:
+def _shared_with(wanted: Wanted, project_id: sa.BindParameter[str] | None) -> sa.Select[Any]:
     query = sa.select(member.c.image_id).where(member.c.member_id == project_id)
     if wanted.member_status != "all":
         query = query.where(member.c.status == wanted.member_status)

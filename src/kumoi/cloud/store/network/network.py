@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network.standard import Query
-from kumoi.cloud.store.schema import NAME, metadata
+from kumoi.cloud.store.schema import NAME, Where, metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,13 @@ def find(connection: Connection, **values: Any) -> list[Network]:
 
 def page(connection: Connection, query: Query, *, project_id: str | None) -> list[Network]:
     """One page; with `project_id`, of what that project sees: its own, the shared, the external."""
-    seen: list[sa.ColumnElement[bool]] = []
-    if project_id is not None:
-        seen.append((network.c.project_id == project_id) | network.c.shared | network.c.external)
+    seen = [Where("seen", _seen, {"seen_by": project_id})] if project_id is not None else []
     return standard.page(connection, network, Network, query, *seen)
+
+
+def _seen() -> sa.ColumnElement[bool]:
+    own = network.c.project_id == sa.bindparam("seen_by")
+    return own | network.c.shared | network.c.external
 
 
 def usable_by(connection: Connection, project_id: str) -> list[Network]:

@@ -17,6 +17,7 @@ from kumoi.cloud.store.network.network import network
 from kumoi.cloud.store.network.standard import Query
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine.db import Json
+from kumoi.engine.statement import AMONG_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +170,8 @@ def standings(connection: Connection) -> list[Standing]:
 
 def set_status(connection: Connection, keys: Sequence[str], status: str) -> None:
     """What is, not what is wanted: neither revision nor feed changes."""
-    for start in range(0, len(keys), schema.AMONG_MAX):
-        some = keys[start : start + schema.AMONG_MAX]
+    for start in range(0, len(keys), AMONG_MAX):
+        some = keys[start : start + AMONG_MAX]
         connection.execute(sa.update(port).where(port.c.id.in_(some)).values(status=status))
 
 

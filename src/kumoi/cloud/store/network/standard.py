@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import listing, schema
-from kumoi.cloud.store.listing import Listing
+from kumoi.cloud.store.listing import Condition, Listing
 from kumoi.cloud.store.network import tag
 from kumoi.cloud.store.schema import ID, NAME, Noun
 from kumoi.engine import feed
@@ -60,14 +60,12 @@ def insert(connection: Connection, table: sa.Table, row: Mapping[str, Any]) -> N
 
 
 def get(connection: Connection, table: sa.Table, noun: type[Noun], key: str) -> Noun | None:
-    return schema.fetch_one(connection, sa.select(table).where(table.c.id == key), noun)
+    return schema.get(connection, table, noun, key)
 
 
 def find(connection: Connection, table: sa.Table, noun: type[Noun], **values: Any) -> list[Noun]:
     """Rows whose columns have these values, oldest first."""
-    conditions = [table.c[name] == value for name, value in values.items()]
-    query = sa.select(table).where(*conditions).order_by(table.c.created_at, table.c.id)
-    return schema.fetch(connection, query, noun)
+    return schema.find(connection, table, noun, **values)
 
 
 def page(
@@ -75,7 +73,7 @@ def page(
     table: sa.Table,
     noun: type[Noun],
     query: Query,
-    *conditions: sa.ColumnElement[bool],
+    *conditions: Condition,
 ) -> list[Noun]:
     """One page of what the conditions allow, selected by column and tag."""
     tagged = tag.conditions(table.c.id, query.tags)

@@ -17,6 +17,7 @@ from kumoi.cloud.store.network.network import network
 from kumoi.cloud.store.network.standard import Query
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine.db import Json
+from kumoi.engine.statement import Among
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,12 @@ subnet = sa.Table(
 )
 
 
+_IDS_BY_NETWORK = Among(
+    sa.select(subnet.c.id, subnet.c.network_id).order_by(subnet.c.created_at, subnet.c.id),
+    subnet.c.network_id,
+)
+
+
 def insert(connection: Connection, row: Subnet) -> None:
     standard.insert(connection, subnet, asdict(row))
 
@@ -85,10 +92,9 @@ def of_pool(connection: Connection, pool_id: str) -> list[Subnet]:
 
 def ids_by_network(connection: Connection, network_ids: Collection[str]) -> dict[str, list[str]]:
     """Ids of subnets by their network, oldest first."""
-    query = sa.select(subnet.c.id, subnet.c.network_id).order_by(subnet.c.created_at, subnet.c.id)
     found: dict[str, list[str]] = defaultdict(list)
-    for row in schema.among(connection, query, subnet.c.network_id, network_ids):
-        found[row["network_id"]].append(row["id"])
+    for key, network_id in _IDS_BY_NETWORK.rows(connection, network_ids):
+        found[network_id].append(key)
     return found
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.schema import ID, metadata
+from kumoi.engine.statement import Among, Statement
 
 tag = sa.Table(
     "network_tag",
@@ -19,6 +20,12 @@ tag = sa.Table(
     sa.Column("resource_id", ID, primary_key=True),
     sa.Column("tag", sa.String(255), primary_key=True),
 )
+
+
+_OF = Statement(
+    sa.select(tag.c.tag).where(tag.c.resource_id == sa.bindparam("key")).order_by(tag.c.tag)
+)
+_OF_MANY = Among(sa.select(tag.c.resource_id, tag.c.tag), tag.c.resource_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +39,14 @@ class Wanted:
 
 
 def of(connection: Connection, key: str) -> list[str]:
-    return list(
-        connection.execute(
-            sa.select(tag.c.tag).where(tag.c.resource_id == key).order_by(tag.c.tag)
-        ).scalars()
-    )
+    return [word for (word,) in _OF.rows(connection, key=key)]
 
 
 def of_many(connection: Connection, keys: Collection[str]) -> dict[str, list[str]]:
     """Tags by thing; things without are left out."""
     found: dict[str, list[str]] = defaultdict(list)
-    for row in schema.among(connection, sa.select(tag), tag.c.resource_id, keys):
-        found[row["resource_id"]].append(row["tag"])
+    for key, word in _OF_MANY.rows(connection, keys):
+        found[key].append(word)
     return {key: sorted(words) for key, words in found.items()}
 
 

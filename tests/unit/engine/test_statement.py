@@ -1,0 +1,86 @@
+"""A statement compiled once answers as SQLAlchemy's own execution does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+
+from kumoi.base.errors import Transient
+from kumoi.engine.db import Database, Json, Timestamp
+from kumoi.engine.statement import AMONG_MAX, Among, Statement
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+thing = sa.Table(
+    "thing",
+    sa.MetaData(),
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("count", sa.Integer),
+    sa.Column("is_on", sa.Boolean),
+    sa.Column("at", Timestamp),
+    sa.Column("told", Json),
+)
+ROWS = [
+    ("a", 1, True, AT, {"x": [1]}),
+    ("b", 2, False, None, None),
+    ("c%", None, None, AT, ["%", "é"]),
+]
+ALL = Statement(sa.select(thing).order_by(thing.c.id))
+WANTED = Statement(
+    sa.select(thing.c.id, thing.c.at)
+    .where(thing.c.is_on == sa.bindparam("on"), thing.c.at <= sa.bindparam("until"))
+    .where(thing.c.id != "z", sa.func.length(thing.c.id) < 9)
+)
+SOME = Among(sa.select(thing.c.id).order_by(thing.c.id.desc()), thing.c.id)
+
+
+@pytest.fixture
+def filled(database: Database) -> Database:
+    thing.metadata.create_all(database.engine)
+    with database.write() as connection:
+        names = [column.name for column in thing.c]
+        connection.execute(sa.insert(thing), [dict(zip(names, row, strict=True)) for row in ROWS])
+    return database
+
+
+def test_values_have_the_types_of_their_columns(filled: Database) -> None:
+    with filled.read() as connection:
+        assert ALL.rows(connection) == ROWS
+        assert ALL.rows(connection) == [tuple(row) for row in connection.execute(sa.select(thing))]
+        assert ALL.row(connection) == ROWS[0]
+
+
+def test_parameters_are_given_by_name(filled: Database) -> None:
+    with filled.read() as connection:
+        assert WANTED.rows(connection, on=True, until=AT) == [("a", AT)]
+        assert WANTED.rows(connection, on=False, until=AT) == []
+        assert WANTED.row(connection, on=False, until=AT) is None
+        with pytest.raises(KeyError):
+            WANTED.rows(connection, on=True)
+
+
+def test_it_sees_what_its_transaction_wrote(filled: Database) -> None:
+    with pytest.raises(KeyError), filled.write() as connection:
+        connection.execute(sa.insert(thing).values(id="d"))
+        assert len(ALL.rows(connection)) == 4
+        raise KeyError
+    with filled.read() as connection:
+        assert len(ALL.rows(connection)) == 3
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, AMONG_MAX + 1])
+def test_rows_among_any_number_of_keys(filled: Database, count: int) -> None:
+    keys = ["c%", "a", *(f"none-{number}" for number in range(count))][:count]
+    with filled.read() as connection:
+        found = [key for (key,) in SOME.rows(connection, keys)]
+    assert found == [key for key in ("c%", "a") if key in keys]
+
+
+def test_what_the_database_refuses_is_told_as_ever(filled: Database) -> None:
+    missing = Statement(sa.select(sa.table("nowhere", sa.column("id", sa.Text()))))
+    with pytest.raises((sa.exc.ProgrammingError, Transient)), filled.read() as connection:
+        missing.rows(connection)
+    with filled.read() as connection:
+        assert len(ALL.rows(connection)) == 3
