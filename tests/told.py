@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kumoi.engine.http.app import READING
 from kumoi.engine.http.routing import Route, Router
+from kumoi.engine.http.running import READING
 from kumoi.engine.http.service import Service
 
 TOLD: set[str] = set()

@@ -19,8 +19,9 @@ from kumoi.cloud.api.serve import SERVICES
 from kumoi.cloud.domain.identity.token import Claims, Scope
 from kumoi.engine import audit
 from kumoi.engine.audit import Recorder
-from kumoi.engine.http.app import READING, App
+from kumoi.engine.http.app import App
 from kumoi.engine.http.routing import KNOWN, OPEN, TOKEN, Route
+from kumoi.engine.http.running import READING
 from kumoi.engine.http.service import Service
 from kumoi.pipeline.api.request import Pipeline
 from kumoi.pipeline.api.routes import SERVICES as PIPELINE_SERVICES

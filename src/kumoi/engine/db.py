@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -127,6 +128,7 @@ class Database:
         )
         self._words = SQLITE if self.is_sqlite else POSTGRESQL
         self._outage = Outage(wait_s=OUTAGE_WAIT_S)
+        self._idle: deque[Connection] = deque()
         self._writer = threading.Lock()
         self.before_commit: Callable[[Connection], None] = _nothing_more
 
@@ -167,14 +169,13 @@ class Database:
             try:
                 yield connection
             finally:
-                with contextlib.suppress(sa.exc.DBAPIError):  # Gone: so is its transaction.
-                    connection.close()
+                self._end(connection)
 
     def _begin(self, what: str, begin: str) -> Connection:
         """A connection that has said `begin`. Raises StoreLost when there is none for too long."""
         while True:
             try:
-                connection = _begun(self.engine, begin)
+                connection = self._begun(begin)
             except sa.exc.OperationalError as cause:
                 connects = cause.statement is None
                 if self.is_sqlite or not (connects or cause.connection_invalidated):
@@ -194,11 +195,42 @@ class Database:
         """In place of the database's own. For tests: nobody else may."""
         self.engine.update_execution_options(**{CLOCK: clock})
 
+    def _begun(self, begin: str) -> Connection:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self.engine.connect()
+        try:
+            connection.begin()
+            say(connection, begin)
+        except BaseException:
+            self._close_idle()  # What one of them has met awaits the others.
+            connection.close()
+            raise
+        return connection
+
+    def _end(self, connection: Connection) -> None:
+        """Kept for the next one: to take it from the pool costs as much as a short query does."""
+        with contextlib.suppress(sa.exc.DBAPIError):  # Gone: so is its transaction.
+            connection.rollback()
+            is_as_made = connection.get_execution_options() == self.engine.get_execution_options()
+            if is_as_made and not (connection.closed or connection.invalidated):
+                self._idle.append(connection)
+                return
+        with contextlib.suppress(sa.exc.DBAPIError):
+            connection.close()
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            with contextlib.suppress(sa.exc.DBAPIError, IndexError):
+                self._idle.pop().close()
+
     def listen(self) -> Listener:
         """Readable whenever somebody, here or in another process, has written."""
         return self.wake.listen()
 
     def close(self) -> None:
+        self._close_idle()
         self.engine.dispose()
 
 
@@ -206,23 +238,13 @@ def _nothing_more(_connection: Connection) -> None:
     """See audit.py, which has a last word in a transaction."""
 
 
-def _begun(engine: Engine, begin: str) -> Connection:
-    connection = engine.connect()
-    try:
-        connection.begin()
-        say(connection, begin)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
 def _commit(connection: Connection) -> None:
     """Raises OutcomeUnknown when the connection breaks meanwhile: it may be kept, or not."""
     try:
         connection.commit()
     except BaseException as cause:
-        connection.rollback()  # Or SQLAlchemy's pool takes it for ended.
+        connection.rollback()  # Or SQLAlchemy's pool takes it for ended;
+        connection.close()  # and this is what ends it.
         if not (isinstance(cause, sa.exc.DBAPIError) and cause.connection_invalidated):
             raise
         raise OutcomeUnknown("the store went away while it was told to keep a change") from cause

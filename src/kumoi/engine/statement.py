@@ -102,13 +102,9 @@ class _Compiled:
             for bind, name in compiled.bind_names.items()
             if bind.required
         }
-        readers = [
-            column.type.dialect_impl(dialect).result_processor(dialect, None)
-            for column in query.selected_columns
-        ]
-        self._readers: list[tuple[int, Convert]] = [
-            (place, reader) for place, reader in enumerate(readers) if reader is not None
-        ]
+        self._types = [column.type.dialect_impl(dialect) for column in query.selected_columns]
+        self._dialect = dialect
+        self._readers: list[tuple[int, Convert]] | None = None
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         told = {**self._fixed}
@@ -117,14 +113,26 @@ class _Compiled:
         parameters = told if self._order is None else [told[name] for name in self._order]
         cursor = say(connection, self._text, parameters)
         found: list[tuple[Any, ...]] = cursor.fetchall()
+        readers = self._readers
+        if readers is None:
+            readers = self._readers = self._find_readers(cursor.description)
         cursor.close()
-        return [self._read(row) for row in found] if self._readers else found
+        return [_read(row, readers) for row in found] if readers else found
 
-    def _read(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        cells = list(row)
-        for place, read in self._readers:
-            cells[place] = read(cells[place])
-        return tuple(cells)
+    def _find_readers(self, description: Sequence[Any]) -> list[tuple[int, Convert]]:
+        """How a column is read depends on what the database sends for it as well."""
+        readers = [
+            type_.result_processor(self._dialect, column[1])
+            for type_, column in zip(self._types, description, strict=True)
+        ]
+        return [(place, reader) for place, reader in enumerate(readers) if reader is not None]
+
+
+def _read(row: tuple[Any, ...], readers: Sequence[tuple[int, Convert]]) -> tuple[Any, ...]:
+    cells = list(row)
+    for place, read in readers:
+        cells[place] = read(cells[place])
+    return tuple(cells)
 
 
 def _bound(type_: Any, dialect: Dialect, value: Any) -> Any:

@@ -21,11 +21,12 @@ thing = sa.Table(
     sa.Column("is_on", sa.Boolean),
     sa.Column("at", Timestamp),
     sa.Column("told", Json),
+    sa.Column("factor", sa.Float),
 )
 ROWS = [
-    ("a", 1, True, AT, {"x": [1]}),
-    ("b", 2, False, None, None),
-    ("c%", None, None, AT, ["%", "é"]),
+    ("a", 1, True, AT, {"x": [1]}, 1.5),
+    ("b", 2, False, None, None, None),
+    ("c%", None, None, AT, ["%", "é"], 2.0),
 ]
 ALL = Statement(sa.select(thing).order_by(thing.c.id))
 WANTED = Statement(

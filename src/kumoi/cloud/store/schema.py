@@ -7,7 +7,7 @@ functions that take the open transaction. Nothing outside store/ writes SQL.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
@@ -65,7 +65,7 @@ class Nouns(Generic[Noun]):
 
 @functools.cache
 def _having(
-    table: sa.Table, noun: Hashable, names: tuple[str, ...], nothing: frozenset[str]
+    table: sa.Table, noun: Any, names: tuple[str, ...], nothing: frozenset[str]
 ) -> Nouns[Any]:
     """Rows whose columns of these names have the values given, or none for those in `nothing`."""
     conditions = [
@@ -73,17 +73,21 @@ def _having(
         for name in names
     ]
     order = [table.c[name] for name in ("created_at", "id") if name in table.c]
-    return Nouns(sa.select(table).where(*conditions).order_by(*order), noun)  # type: ignore[arg-type]
+    return Nouns(sa.select(table).where(*conditions).order_by(*order), noun)
 
 
-def find(connection: Connection, table: sa.Table, noun: type[Noun], **values: Any) -> list[Noun]:
+def find(
+    connection: Connection, table: sa.Table, noun: Callable[..., Noun], **values: Any
+) -> list[Noun]:
     """Rows whose columns have these values, oldest first where the table has `created_at`."""
     nothing = frozenset(name for name, value in values.items() if value is None)
     given = {name: value for name, value in values.items() if value is not None}
     return _having(table, noun, tuple(values), nothing).all(connection, **given)
 
 
-def get(connection: Connection, table: sa.Table, noun: type[Noun], key: str) -> Noun | None:
+def get(
+    connection: Connection, table: sa.Table, noun: Callable[..., Noun], key: str
+) -> Noun | None:
     """The row whose `id` is `key`."""
     nouns: Nouns[Noun] = _having(table, noun, ("id",), frozenset())
     return nouns.one(connection, id=key)

@@ -12,7 +12,6 @@ from typing import Any
 
 import anyio.to_thread
 import msgspec
-from anyio import CapacityLimiter
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
@@ -26,12 +25,12 @@ from kumoi.engine.audit import Record, Recorder
 from kumoi.engine.http import errors, limits, versions
 from kumoi.engine.http.request import Context, Reply, Request
 from kumoi.engine.http.routing import KNOWN, OPEN, Route, Router
+from kumoi.engine.http.running import READING, Runner
 from kumoi.engine.http.service import Service
 from kumoi.policy.caller import Caller
 
 THREADS: Mapping[str, int] = {"": 16, "login": 2}
 """Hashing has its own few, so that a flood of logins starves no one."""
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
 DISCONNECTED = 499
 REFUSED = 400
 ACTIONS = {"POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
@@ -62,13 +61,12 @@ class App:
         self._context = context
         self._root = root
         self._body_max_bytes = body_max_bytes
-        self._threads = threads
         self._mounted = {
             item.prefix: _Mounted(item, Router(item.routes), f"{root}/{item.prefix}")
             for item in services
         }
         self._nowhere = _Mounted(NOWHERE, Router(()), root)
-        self._limiters: dict[str, CapacityLimiter] = {}
+        self._runner = Runner(threads, is_local=context.database.is_sqlite)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -127,17 +125,13 @@ class App:
             streamed: Reply = await route.handler(request)
             return streamed
         request.raw = await limits.body(http, self._body_max_bytes)
-        handled: Reply = await anyio.to_thread.run_sync(
-            route.handler, request, limiter=self._limiter(route.pool)
-        )
-        return handled
+        return await self._runner.run(route, request)
 
     async def _admit(self, request: Request[Any, Any], service: Service, route: Route) -> None:
         """Who calls, and whether such a caller may. Raises Unauthenticated, Forbidden."""
         scheme = service.schemes[route.scheme]
         if scheme.blocks:
-            limiter = self._limiter(route.pool)
-            caller = await anyio.to_thread.run_sync(scheme.identify, request, limiter=limiter)
+            caller = await self._runner.in_thread(route.pool, lambda: scheme.identify(request))
         else:
             caller = scheme.identify(request)
         request.caller_or_none = caller
@@ -158,12 +152,6 @@ class App:
             await anyio.to_thread.run_sync(keep, record, reply.status)
         except KumoiError as error:  # The store is away: the answer says so already.
             log.failure("audit.failed", error, path=record.request_path)
-
-    def _limiter(self, pool: str) -> CapacityLimiter:
-        """Made inside the running loop, once."""
-        if pool not in self._limiters:
-            self._limiters[pool] = CapacityLimiter(self._threads[pool])
-        return self._limiters[pool]
 
 
 def _route(

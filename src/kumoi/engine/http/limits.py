@@ -25,6 +25,8 @@ async def body(http: HttpRequest, most: int) -> bytes:
     declared = http.headers.get("Content-Length", "")
     if declared.isdecimal() and int(declared) > most:
         raise _too_large(most)
+    if not declared and "Transfer-Encoding" not in http.headers:
+        return b""  # Nothing else says that there is a body (RFC 9112, 6.3).
     held = bytearray()
     async with reading():
         async for chunk in http.stream():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -134,4 +134,4 @@ def render(row: Image) -> dict[str, Any]:
 
 def moment(at: datetime) -> str:
     """As Glance writes a time: 2026-01-01T12:00:00Z."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{at.isoformat()[:19]}Z"  # Times of the store are in UTC.
