@@ -51,6 +51,8 @@ def test_a_request_leaves_one_record_with_its_first_transaction(database: Databa
         with database.write() as connection:
             audit.about("port1")
             assert audit.find(connection, {}) == []
+            assert not asked.kept
+        assert len(kept(database)) == 1
         with database.write():
             pass
     finally:
