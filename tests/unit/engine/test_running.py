@@ -1,0 +1,54 @@
+"""Short looks at a local store run in the event loop; all else in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from kumoi.engine.http import running
+from kumoi.engine.http.request import Reply, Request
+from kumoi.engine.http.routing import OPEN, Route
+from kumoi.engine.http.running import Runner
+
+CALLS = 3
+
+
+def where(method: str, *, is_local: bool = True, pool: str = "") -> list[str]:
+    """Where each of several calls of one route ran: "loop" or "thread"."""
+    found: list[str] = []
+
+    def handler(_request: Request[Any, Any]) -> Reply:
+        is_main = threading.current_thread() is threading.main_thread()
+        found.append("loop" if is_main else "thread")
+        return Reply(200)
+
+    async def story() -> None:
+        runner = Runner({"": 1, "login": 1}, is_local=is_local)
+        route = Route(method, "/", handler, OPEN, pool=pool)
+        asked = cast("Request[Any, Any]", SimpleNamespace(http=SimpleNamespace(method=method)))
+        for _ in range(CALLS):
+            await runner.run(route, asked)
+
+    asyncio.run(story())
+    return found
+
+
+def test_a_look_that_was_short_runs_in_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "QUICK_S", 3_600.0)
+    assert where("GET") == ["thread", "loop", "loop"]
+
+
+def test_a_look_that_was_long_runs_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "QUICK_S", -1.0)
+    assert where("GET") == ["thread"] * CALLS
+
+
+def test_what_may_wait_runs_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "QUICK_S", 3_600.0)
+    assert where("POST") == ["thread"] * CALLS
+    assert where("GET", is_local=False) == ["thread"] * CALLS
+    assert where("GET", pool="login") == ["thread"] * CALLS
