@@ -39,6 +39,7 @@ from kumoi.cloud.agent.purge import stop_servers
 from kumoi.cloud.agent.serve import identify_boot, serve_with
 from kumoi.cloud.drivers.instance import loop
 from kumoi.cloud.drivers.instance.lxc import cgroup, link, monitor, subids
+from kumoi.cloud.drivers.instance.lxc.config import PIVOT
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.hostapi.hello import PATH, Hello, HostHello
 from kumoi.cloud.hostapi.messages import Image, Power, Server, State, server_thing
@@ -49,7 +50,6 @@ from kumoi.hosts.install import trees
 
 ROOT = Path(__file__).parents[2]
 NAME = "kct"
-PIVOT = "pivot"  # The group that monitors end in is the cloud's, and goes with it.
 BRIDGE = "br0"
 GATEWAY = "10.202.1.1"
 BOUND_S = 20.0

@@ -16,6 +16,7 @@ from typing import Any
 
 from kumoi.base.process import run
 from kumoi.cloud.drivers.instance.lxc import cgroup
+from kumoi.cloud.drivers.instance.lxc.config import PIVOT
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import sqlite
 
@@ -128,7 +129,9 @@ def _southbound_rows(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]
 
 def _control_groups(cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     for top in (CONTROL_GROUPS, *CONTROL_GROUPS.glob("*/")):
-        yield from (str(path) for path in (top / cgroup.of_servers(host.name)).glob("*/"))
+        for path in (top / cgroup.of_servers(host.name)).glob("*/"):
+            if path.name != PIVOT:
+                yield str(path)
         for path in top.glob("lxc.*"):
             if any(one.startswith(str(host.state)) for one in _commands(path)):
                 yield str(path)

@@ -233,7 +233,7 @@ class Storm:
         router = insist(lambda: net.find_router(name) or False, lambda: None)
         if not router:
             return
-        subnet = net.find_subnet(name)
+        subnet = insist(lambda: net.find_subnet(name, ignore_missing=False), lambda: None)
 
         def unplug() -> bool:
             with contextlib.suppress(NotFoundException):

@@ -19,6 +19,8 @@ PIDS_MAX = 4_096
 CPU_PERIOD_US = 100_000
 CPU_SHARES_PER_VCPU = 1_024
 CONSOLE_BYTES_MAX = 1 << 20
+PIVOT = "pivot"
+"""The group, beside those of servers, that monitors end in. It is the host's and goes with it."""
 
 COMMON_CONFIG = "/usr/share/lxc/config/common.conf"
 USERNS_CONFIG = "/usr/share/lxc/config/userns.conf"
@@ -86,7 +88,7 @@ def config(server: Server, machine: Machine, place: Place, ids: IdRange) -> str:
             *_clocks(place.uptime_s),
             f"lxc.cgroup.dir.container = {machine.cgroup_parent}/{server.id}",
             f"lxc.cgroup.dir.monitor = {machine.cgroup_parent}/{server.id}.monitor",
-            f"lxc.cgroup.dir.monitor.pivot = {machine.cgroup_parent}/pivot",
+            f"lxc.cgroup.dir.monitor.pivot = {machine.cgroup_parent}/{PIVOT}",
             *_limits(server, machine),
             *_networks(server),
             "",
