@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,11 +20,12 @@ from kumoi.config import CloudSettings, HostSettings
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> HostSettings:
-    """Of a cloud that `up` has begun."""
+def host() -> Iterator[HostSettings]:
+    """Of a cloud that `up` has begun, in a directory short enough for the sockets in it."""
     cloud = CloudSettings(name="kcli")
-    config.file_of(CloudSettings, tmp_path).write_text(config.render(cloud))
-    return config.first_host(cloud, str(tmp_path))
+    with tempfile.TemporaryDirectory(prefix="kcli", dir="/tmp") as state:
+        config.file_of(CloudSettings, Path(state)).write_text(config.render(cloud))
+        yield config.first_host(cloud, state)
 
 
 def call(host: HostSettings, action: str) -> int:
