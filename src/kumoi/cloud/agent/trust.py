@@ -8,6 +8,7 @@ it is. That ends when the control plane knows it all again, or when an operator 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,12 +18,20 @@ from kumoi.base.files import Promise
 from kumoi.cloud.hostapi.things import Message, Wanted
 
 
-class Trust(Message, frozen=True, kw_only=True):
-    """The state of the store that was listened to, how far, and whether it is doubted."""
+class _Words(Message, frozen=True, kw_only=True):
+    """Of the file; `rest` of a Trust are all others."""
 
     epoch: str = ""
     revision: int = 0
     doubted: bool = False
+
+
+class Trust(_Words, frozen=True, kw_only=True):
+    """The state of the store that was listened to, how far, and whether it is doubted. `rest` are
+    words of its file that we do not know.
+    """
+
+    rest: Mapping[str, msgspec.Raw] = msgspec.field(default_factory=dict)
 
     def after(self, wanted: Wanted, *, complete: bool, unknown: int) -> Trust:
         """`unknown` is how many things of this host a list does not name; it counts against the
@@ -32,7 +41,7 @@ class Trust(Message, frozen=True, kw_only=True):
         doubted = self.doubted or self._is_other(wanted) or went_back
         if doubted and (unknown or not complete):
             return msgspec.structs.replace(self, doubted=True)
-        return Trust(epoch=wanted.epoch, revision=wanted.revision)
+        return Trust(epoch=wanted.epoch, revision=wanted.revision, rest=self.rest)
 
     def why(self, wanted: Wanted) -> str:
         """In words for an operator."""
@@ -51,13 +60,26 @@ class TrustFile:
 
     def read(self) -> Trust:
         try:
-            return msgspec.json.decode(self.file.read_bytes(), type=Trust)
+            return _decode(self.file.read_bytes())
         except (FileNotFoundError, msgspec.DecodeError):
             return Trust()
 
     def write(self, trust: Trust) -> None:
         """A revision that is lost makes us doubt a little later."""
         try:
-            files.replace(self.file, msgspec.json.encode(trust), promise=Promise.KILL)
+            files.replace(self.file, _encode(trust), promise=Promise.KILL)
         except OSError as error:
             log.failure("trust.not_kept", error)
+
+
+def _encode(trust: Trust) -> bytes:
+    words = {name: getattr(trust, name) for name in _Words.__struct_fields__}
+    return msgspec.json.encode(dict(trust.rest) | words)
+
+
+def _decode(content: bytes) -> Trust:
+    """Raises DecodeError."""
+    words = msgspec.json.decode(content, type=_Words)
+    every = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+    rest = {name: raw for name, raw in every.items() if name not in _Words.__struct_fields__}
+    return Trust(epoch=words.epoch, revision=words.revision, doubted=words.doubted, rest=rest)

@@ -1,0 +1,35 @@
+"""The file that says how far this host trusts its control plane."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kumoi.cloud.agent.trust import Trust, TrustFile
+from kumoi.cloud.hostapi.things import Wanted
+
+
+def heard(epoch: str, revision: int) -> Wanted:
+    return Wanted(epoch=epoch, revision=revision, complete=True, things=[])
+
+
+@pytest.mark.parametrize("unknown", [0, 1], ids=["trusted", "doubted"])
+def test_words_of_another_release_are_kept_when_the_file_is_written_again(
+    tmp_path: Path, unknown: int
+) -> None:
+    kept = TrustFile(tmp_path / "control-plane.json")
+    later = {"since": {"at": 7}, "rest": "a word too"}
+    kept.file.write_text(json.dumps({"epoch": "e", "revision": 9, "doubted": False} | later))
+    kept.write(kept.read().after(heard("f", 3), complete=True, unknown=unknown))
+    now = {"epoch": "e", "revision": 9, "doubted": True} if unknown else {}
+    wanted = {"epoch": "f", "revision": 3, "doubted": False} | now | later
+    assert json.loads(kept.file.read_text()) == wanted
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"revision": "nine"}'])
+def test_what_cannot_be_read_is_no_trust_yet(tmp_path: Path, content: bytes) -> None:
+    kept = TrustFile(tmp_path / "control-plane.json")
+    kept.file.write_bytes(content)
+    assert kept.read() == Trust()
