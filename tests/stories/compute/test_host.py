@@ -21,6 +21,7 @@ import kumoi
 from kumoi.base.clock import SetClock
 from kumoi.base.ids import new_id
 from kumoi.cloud.hostapi.hello import PATH, PROTOCOL, PROTOCOL_OLDEST
+from kumoi.cloud.hostapi.offer import Offer
 from kumoi.cloud.hostapi.things import ThingReport
 from kumoi.cloud.reconcilers.host import HostReconciler
 from kumoi.cloud.reconcilers.server import BUILD_S, KEPT_S, ServerReconciler
@@ -69,6 +70,18 @@ def test_a_host_shows_the_address_that_it_tells(bench: Workbench, admin: Connect
     finally:
         bench.cloud.host.address = ""
         bench.cloud.host.register()
+
+
+def test_a_host_shows_the_type_of_its_first_driver(bench: Workbench, admin: Connection) -> None:
+    host = bench.cloud.host
+    host.offers = {"qemu": Offer(), "lxc": Offer()}
+    try:
+        host.register()
+        (shown,) = (one for one in admin.compute.hypervisors(details=True) if one.name == "host1")
+        assert shown.hypervisor_type == "QEMU"
+    finally:
+        host.offers = {}
+        host.register()
 
 
 def test_a_silent_host_is_down_and_gets_no_servers_until_it_is_heard(

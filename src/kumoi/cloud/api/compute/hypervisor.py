@@ -19,7 +19,6 @@ V_PAGES = (2, 33)
 V_UUID = (2, 53)
 V_ALWAYS_SERVERS = (2, 75)
 V_NO_STATISTICS = (2, 88)
-TYPE = "LXC"
 UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104 - what an agent of an older version does not tell
 
 
@@ -123,7 +122,7 @@ def _brief(request: Request, row: Host) -> dict[str, Any]:
 
 def _detail(request: Request, row: Host) -> dict[str, Any]:
     shown = _brief(request, row) | {
-        "hypervisor_type": TYPE,
+        "hypervisor_type": _type(row),
         "hypervisor_version": 5_000_000,
         "host_ip": row.address or UNKNOWN_ADDRESS,
         "service": {
@@ -138,6 +137,11 @@ def _detail(request: Request, row: Host) -> dict[str, Any]:
     else:
         shown["uptime"] = None
     return shown
+
+
+def _type(row: Host) -> str:
+    """Its first driver's name as clients write it; empty until the host has said hello."""
+    return row.drivers[0].upper() if row.drivers else ""
 
 
 _STATISTICS = (
