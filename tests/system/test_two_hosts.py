@@ -18,8 +18,10 @@ from tests.system.conftest import free_slot
 from tests.system.live import LiveCloud, eventually, live_cloud, ssh_banner
 from tests.system.tenant import Tenant, tenant
 
+import kumoi
 from kumoi.base.process import run
 from kumoi.cloud.domain.host import enrolment
+from kumoi.cloud.hostapi.hello import PROTOCOL
 from kumoi.config import HostSettings, cloud_database, write
 from kumoi.engine.db import Database
 from kumoi.hosts.first_use import pki
@@ -120,6 +122,9 @@ def test_each_host_is_known_by_its_own_name_and_address(pair: Pair) -> None:
     names = {one["name"] for one in shown["processes"]}
     assert names == {"supervisor", "ovs-db", "ovs-vswitchd", "ovn-controller", "agent"}
     assert all(one["healthy"] for one in shown["processes"])
+    hosts = json.loads(pair.first.kumoi("status", "--json").out)["hosts"]
+    said = {one["name"]: (one["release"], one["protocol"]) for one in hosts}
+    assert said == dict.fromkeys(wanted, (kumoi.__version__, PROTOCOL))
 
 
 def test_servers_on_two_hosts_reach_each_other_through_a_tunnel(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -15,10 +16,13 @@ from openstack.exceptions import SDKException
 from rich.console import Console
 from rich.table import Table
 
+from kumoi import config
 from kumoi.base.errors import KumoiError
 from kumoi.cli import choice
 from kumoi.cloud.agent.unlisted import unlisted
+from kumoi.cloud.domain.host import host as host_domain
 from kumoi.config import CloudSettings, HostSettings
+from kumoi.engine.db import Database
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords
 from kumoi.hosts.units import control, memory, running, supervisor
 
@@ -119,14 +123,18 @@ def _row(unit: control.UnitStatus) -> Process:
 def _ask(
     cloud: CloudSettings, host: HostSettings, found: list[Process]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
-    """Hosts and servers as the API tells them to an administrator, or why it does not."""
+    """Hosts and servers as the API tells them to an administrator, or why it does not. What hosts
+    last said of their release is in the store only.
+    """
     if not any(one.name == "api" and one.healthy for one in found):
         return [], [], "the API does not answer"
     try:
         api = first_run.connect(admin_entry(cloud, host))
+        shown = list(api.compute.hypervisors(details=True))
+        said = _releases(cloud, host)
         hosts = [
-            {"name": one.name, "state": one.state, "status": one.status}
-            for one in api.compute.hypervisors(details=True)
+            {"name": one.name, "state": one.state, "status": one.status, **said[one.name]}
+            for one in shown
         ]
         servers = [
             {
@@ -141,6 +149,14 @@ def _ask(
     except (SDKException, ClientException, KumoiError) as error:
         return [], [], f"the API refused: {error}"
     return hosts, servers, ""
+
+
+def _releases(cloud: CloudSettings, host: HostSettings) -> dict[str, dict[str, Any]]:
+    """By host. Hosts that are refused are among them: their release is why."""
+    database = Database(config.cloud_database(cloud, host), wake_dir=host.wake_dir)
+    with contextlib.closing(database), database.read() as connection:
+        rows = host_domain.every(connection)
+    return {row.id: {"release": row.version, "protocol": row.protocol} for row in rows}
 
 
 def _unknown(host: HostSettings, servers: list[dict[str, Any]]) -> list[dict[str, Any]]:
