@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Permanent
-from kumoi.cloud.domain.host.thing import Kind, not_here
+from kumoi.cloud.domain.host.thing import ThingKind, not_here
 from kumoi.cloud.hostapi.messages import Strict
 from kumoi.cloud.hostapi.things import Message, NotUnderstood, Thing, ThingReport, raw
 from kumoi.cloud.store.host import host as host_store
@@ -112,7 +112,7 @@ def _length(report: ThingReport) -> int:
         raise NotUnderstood(str(error)) from error
 
 
-CONTROL_KIND = Kind(NOTE, _on_host, _several, _says_news, _take)
+CONTROL_KIND = ThingKind(NOTE, _on_host, _several, _says_news, _take)
 
 
 # The host's side.

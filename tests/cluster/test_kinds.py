@@ -19,7 +19,7 @@ from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.images import Images
 from kumoi.cloud.agent.trust import TrustFile
 from kumoi.cloud.domain.host.kinds import KINDS
-from kumoi.cloud.domain.host.thing import Kind
+from kumoi.cloud.domain.host.thing import ThingKind
 from kumoi.cloud.hostapi.client import HttpUpstream, tls_context
 from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.hostapi.things import Thing
@@ -146,9 +146,9 @@ def test_a_kind_that_the_host_does_not_know_harms_no_other(
 FAULTS: list[str] = []
 
 
-def _as_volume() -> Kind:
+def _as_volume() -> ThingKind:
     thing = Thing(kind="volume", id=SECOND, generation=1)
-    return Kind(
+    return ThingKind(
         "volume",
         lambda *_: [thing],
         lambda *_: [thing],

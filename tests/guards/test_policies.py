@@ -28,7 +28,7 @@ from kumoi.pipeline.api.routes import SERVICES as PIPELINE_SERVICES
 from kumoi.pipeline.identity import Caller as PipelineCaller
 from kumoi.pipeline.identity import Identity
 from kumoi.pipeline.store.tables import metadata as pipeline_metadata
-from kumoi.policy.caller import Caller
+from kumoi.policy.caller import PolicySubject
 from kumoi.policy.table import TABLE
 from tests.asking import Asking
 from tests.running_cloud import RunningCloud, running_cloud
@@ -244,7 +244,7 @@ def _is_as_the_row_says(route: Route, who: str | None, status: int) -> bool:
     if route.policy == KNOWN:
         return status not in REFUSED
     role, project = ROLES[who]
-    caller = Caller(USER, project, frozenset({role} if role else ()))
+    caller = PolicySubject(USER, project, frozenset({role} if role else ()))
     if not TABLE[route.policy].allows(caller):
         return status == 403
     owns = project == PROJECT or not any(word in f"{route.path}/" for word in OWN_PROJECTS)

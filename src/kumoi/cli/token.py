@@ -12,7 +12,7 @@ from kumoi.cli import choice
 from kumoi.cli.run import console
 from kumoi.cloud.api.serve import signing_keys
 from kumoi.cloud.domain.identity import signing_key
-from kumoi.cloud.domain.identity.signing_key import Span
+from kumoi.cloud.domain.identity.signing_key import KeyLifetime
 from kumoi.config import HostSettings
 
 ACTIONS = {
@@ -52,7 +52,7 @@ def rotate(host: HostSettings) -> int:
     return 0
 
 
-def does(span: Span, now: datetime) -> str:
+def does(span: KeyLifetime, now: datetime) -> str:
     """In words."""
     if now < span.signs_from:
         return f"is accepted, and signs from {_time(span.signs_from)} on"

@@ -38,7 +38,7 @@ DEFAULT_DOMAIN = "Default"
 
 
 @dataclass(frozen=True, slots=True)
-class Caller(caller.Caller):
+class Caller(caller.PolicySubject):
     """In the one project that a token or a login is for."""
 
     project_id: str

@@ -9,7 +9,7 @@ from kumoi.policy.table import TABLE
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class PolicySubject:
     """`project_id` is None with a token that is not scoped to a project; `token_id` is its audit id.
 
     The rules that these ask are rows of the table. A thing belongs to a project, or to a user; a

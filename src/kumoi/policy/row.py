@@ -1,7 +1,8 @@
 """A row of the policy table, and how it is read: the only place where a role decides anything.
 
 A route names the row that lets a caller in at all. Whose thing it is, and what an attribute may be,
-needs state: the domain asks the same table then, by `Caller.may`, `check`, `require` and `reach`.
+needs state: the domain asks the same table then, by `may`, `check`, `require` and `reach` of a
+`PolicySubject`.
 `admin` implies `member` implies `reader`. A role on a domain or the system is none on any project's
 things.
 """
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kumoi.policy.caller import Caller
+    from kumoi.policy.caller import PolicySubject
 
 
 class Reach(enum.StrEnum):
@@ -38,12 +39,12 @@ class Row:
     reader: Reach
     service: Reach = Reach.NO
 
-    def allows(self, caller: Caller) -> bool:
+    def allows(self, caller: PolicySubject) -> bool:
         """Whether there may be anything that the caller could do it with."""
         return any(reach is not Reach.NO for reach in self._of(caller))
 
     def covers(
-        self, caller: Caller, project_id: str | None = None, user_id: str | None = None
+        self, caller: PolicySubject, project_id: str | None = None, user_id: str | None = None
     ) -> bool:
         """Whether the caller may do it with a thing of that project, or of that user."""
         owns = (project_id is not None and project_id == caller.project_id) or (
@@ -53,7 +54,7 @@ class Row:
             reach is Reach.ANY or (owns and reach is Reach.OWN) for reach in self._of(caller)
         )
 
-    def _of(self, caller: Caller) -> Iterator[Reach]:
+    def _of(self, caller: PolicySubject) -> Iterator[Reach]:
         """What the caller's roles reach."""
         roles = caller.roles
         if "admin" in roles:

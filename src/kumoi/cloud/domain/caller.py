@@ -8,7 +8,7 @@ from kumoi.policy import caller
 
 
 @dataclass(frozen=True, slots=True)
-class Caller(caller.Caller):
+class Caller(caller.PolicySubject):
     """As a token says."""
 
     request_id: str

@@ -27,7 +27,7 @@ from kumoi.engine.http.request import Context, Reply, Request
 from kumoi.engine.http.routing import KNOWN, OPEN, Route, Router
 from kumoi.engine.http.running import READING, Runner
 from kumoi.engine.http.service import Service
-from kumoi.policy.caller import Caller
+from kumoi.policy.caller import PolicySubject
 
 THREADS: Mapping[str, int] = {"": 16, "login": 2}
 """Hashing has its own few, so that a flood of logins starves no one."""
@@ -135,7 +135,7 @@ class App:
         else:
             caller = scheme.identify(request)
         request.caller_or_none = caller
-        if request.record is not None and isinstance(caller, Caller):
+        if request.record is not None and isinstance(caller, PolicySubject):
             request.record.user_id = caller.user_id
             request.record.project_id = caller.project_id or ""
             request.record.token_id = caller.token_id

@@ -9,7 +9,7 @@ from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import action as domain
 from kumoi.cloud.domain.compute import server
-from kumoi.cloud.store.compute.action import Action
+from kumoi.cloud.store.compute.action import InstanceAction
 from kumoi.engine.http.request import Reply
 
 V_EVENTS_FOR_ALL = (2, 51)
@@ -54,7 +54,7 @@ def show(request: Request) -> Reply:
     return Reply(200, {"instanceAction": shown})
 
 
-def _brief(request: Request, row: Action) -> dict[str, Any]:
+def _brief(request: Request, row: InstanceAction) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "action": row.action,
         "instance_uuid": row.server_id,
@@ -69,7 +69,7 @@ def _brief(request: Request, row: Action) -> dict[str, Any]:
     return shown
 
 
-def _event(request: Request, row: Action) -> dict[str, Any]:
+def _event(request: Request, row: InstanceAction) -> dict[str, Any]:
     """The one step an action has."""
     shown: dict[str, Any] = {
         "event": row.event,

@@ -17,14 +17,14 @@ V_TAG = (2, 49)
 V_SHOWS_TAG = (2, 70)
 
 
-class FixedIp(Body, kw_only=True):
+class ServerInterfaceFixedIp(Body, kw_only=True):
     ip_address: str
 
 
 class ServerInterfaceNew(Body, kw_only=True):
     port_id: str | Unset = UNSET
     net_id: str | Unset = UNSET
-    fixed_ips: list[FixedIp] | Unset = UNSET
+    fixed_ips: list[ServerInterfaceFixedIp] | Unset = UNSET
     tag: str | Unset = UNSET
 
 
@@ -88,7 +88,7 @@ def _nic(request: Request, body: ServerInterfaceNew) -> Nic | None:
     return Nic(network_id=body.net_id, fixed_ip=fixed or None)
 
 
-def _address(fixed_ips: list[FixedIp]) -> str:
+def _address(fixed_ips: list[ServerInterfaceFixedIp]) -> str:
     text = fixed_ips[0].ip_address
     version = 6 if ":" in text else 4
     from_body = shapes.ip_address(text, "fixed_ips.ip_address", version)

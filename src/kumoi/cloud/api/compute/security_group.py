@@ -18,7 +18,7 @@ from kumoi.cloud.domain.network.security_group import NewSecurityGroup
 from kumoi.cloud.store.listing import Listing, Sort
 from kumoi.cloud.store.network.security_group import SecurityGroup
 from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
@@ -37,7 +37,9 @@ class ProxiedSecurityGroupCreate(Body, kw_only=True):
 
 def index(request: Request) -> Reply:
     project_id = request.caller.project_id or ""
-    query = Query(listing=Listing(filters={"project_id": [project_id]}, sorts=(Sort("name"),)))
+    query = NetworkQuery(
+        listing=Listing(filters={"project_id": [project_id]}, sorts=(Sort("name"),))
+    )
     now = request.services.clock.now()
     with request.write() as connection:
         domain.ensure_default(connection, project_id, now)

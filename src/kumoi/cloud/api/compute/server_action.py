@@ -79,7 +79,7 @@ class Console(Body, kw_only=True):
     length: Count | Unset | None = UNSET
 
 
-class Group(Body, kw_only=True):
+class SecurityGroupMembership(Body, kw_only=True):
     name: Text
 
 
@@ -91,12 +91,12 @@ class OldAddress(Body, kw_only=True):
     address: str
 
 
-class State(Body, kw_only=True):
+class ServerStateReset(Body, kw_only=True):
     state: Annotated[str, msgspec.Meta(pattern="^(active|error)$")]
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class ServerAction:
     """`rule` is what a caller needs for it; the one route of all actions asks no rule of its own."""
 
     rule: str
@@ -206,7 +206,7 @@ def _console(request: Request, name: str, raw: bytes) -> Reply:
 
 def _group(*, add: bool) -> Callable[[Request, str, bytes], Reply]:
     def act(request: Request, name: str, raw: bytes) -> Reply:
-        group = _read(name, raw, Group).name
+        group = _read(name, raw, SecurityGroupMembership).name
         now = request.services.clock.now()
         with request.write() as connection:
             server_action.change_group(
@@ -255,7 +255,7 @@ def _force_delete(request: Request, _name: str, _raw: bytes) -> Reply:
 
 def _reset_state(request: Request, name: str, raw: bytes) -> Reply:
     """An administrator's word that the server is as it should be, or is not."""
-    to_error = _read(name, raw, State).state == "error"
+    to_error = _read(name, raw, ServerStateReset).state == "error"
     now = request.services.clock.now()
     with request.write() as connection:
         server_action.reset(connection, request.caller, request.path["id"], now, to_error=to_error)
@@ -296,26 +296,30 @@ REFUSED: dict[str, str] = {
     "restore": "Deleted servers are gone.",
 }
 
-ACTIONS: dict[str, Action] = {
-    "os-start": Action("os_compute_api:servers:start", _move(server_action.start)),
-    "os-stop": Action("os_compute_api:servers:stop", _move(server_action.stop)),
-    "pause": Action("os_compute_api:os-pause-server:pause", _move(server_action.pause)),
-    "unpause": Action("os_compute_api:os-pause-server:unpause", _move(server_action.unpause)),
-    "unlock": Action("os_compute_api:os-lock-server:unlock", _move(server_action.unlock)),
-    "lock": Action("os_compute_api:os-lock-server:lock", _lock),
-    "reboot": Action("os_compute_api:servers:reboot", _reboot),
-    "rebuild": Action("os_compute_api:servers:rebuild", _rebuild),
-    "resize": Action("os_compute_api:servers:resize", _resize),
-    "confirmResize": Action(
+ACTIONS: dict[str, ServerAction] = {
+    "os-start": ServerAction("os_compute_api:servers:start", _move(server_action.start)),
+    "os-stop": ServerAction("os_compute_api:servers:stop", _move(server_action.stop)),
+    "pause": ServerAction("os_compute_api:os-pause-server:pause", _move(server_action.pause)),
+    "unpause": ServerAction("os_compute_api:os-pause-server:unpause", _move(server_action.unpause)),
+    "unlock": ServerAction("os_compute_api:os-lock-server:unlock", _move(server_action.unlock)),
+    "lock": ServerAction("os_compute_api:os-lock-server:lock", _lock),
+    "reboot": ServerAction("os_compute_api:servers:reboot", _reboot),
+    "rebuild": ServerAction("os_compute_api:servers:rebuild", _rebuild),
+    "resize": ServerAction("os_compute_api:servers:resize", _resize),
+    "confirmResize": ServerAction(
         "os_compute_api:servers:confirm_resize", _move(server_resize.confirm, status=204)
     ),
-    "revertResize": Action("os_compute_api:servers:revert_resize", _move(server_resize.revert)),
-    "createImage": Action("os_compute_api:servers:create_image", server_image.create),
-    "os-getConsoleOutput": Action("os_compute_api:os-console-output", _console),
-    "addSecurityGroup": Action("os_compute_api:os-security-groups:add", _group(add=True)),
-    "removeSecurityGroup": Action("os_compute_api:os-security-groups:remove", _group(add=False)),
-    "addFixedIp": Action("os_compute_api:os-multinic:add", _add_address),
-    "removeFixedIp": Action("os_compute_api:os-multinic:remove", _remove_address),
-    "forceDelete": Action("os_compute_api:os-deferred-delete:force", _force_delete),
-    "os-resetState": Action("os_compute_api:os-admin-actions:reset_state", _reset_state),
+    "revertResize": ServerAction(
+        "os_compute_api:servers:revert_resize", _move(server_resize.revert)
+    ),
+    "createImage": ServerAction("os_compute_api:servers:create_image", server_image.create),
+    "os-getConsoleOutput": ServerAction("os_compute_api:os-console-output", _console),
+    "addSecurityGroup": ServerAction("os_compute_api:os-security-groups:add", _group(add=True)),
+    "removeSecurityGroup": ServerAction(
+        "os_compute_api:os-security-groups:remove", _group(add=False)
+    ),
+    "addFixedIp": ServerAction("os_compute_api:os-multinic:add", _add_address),
+    "removeFixedIp": ServerAction("os_compute_api:os-multinic:remove", _remove_address),
+    "forceDelete": ServerAction("os_compute_api:os-deferred-delete:force", _force_delete),
+    "os-resetState": ServerAction("os_compute_api:os-admin-actions:reset_state", _reset_state),
 }

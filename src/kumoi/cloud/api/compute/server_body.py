@@ -43,14 +43,14 @@ Hostname = Annotated[str, msgspec.Meta(min_length=2, max_length=63, pattern=HOST
 DiskConfig = Annotated[str, msgspec.Meta(pattern="^(AUTO|MANUAL)$")]
 
 
-class Network(Body, kw_only=True):
+class ServerNetwork(Body, kw_only=True):
     uuid: str | Unset = UNSET
     port: str | Unset | None = UNSET
     fixed_ip: str | Unset = UNSET
     tag: str | Unset = UNSET
 
 
-class Group(Body, kw_only=True):
+class ServerSecurityGroup(Body, kw_only=True):
     name: Text
 
 
@@ -112,9 +112,9 @@ class ServerNew(
     name: Name
     flavor: str | int
     image: str | Unset = UNSET
-    networks: list[Network] | str | Unset = UNSET
+    networks: list[ServerNetwork] | str | Unset = UNSET
     key_name: str | Unset = UNSET
-    security_groups: list[Group] | Unset = UNSET
+    security_groups: list[ServerSecurityGroup] | Unset = UNSET
     user_data: str | Unset | None = UNSET
     metadata: Metadata | Unset = UNSET
     tags: Tags | Unset = UNSET
@@ -287,7 +287,7 @@ def _nics(request: Request, wanted: ServerNew) -> tuple[tuple[Nic, ...] | None, 
     return (tuple(_nic(one) for one in wanted.networks) or None), True
 
 
-def _nic(one: Network) -> Nic:
+def _nic(one: ServerNetwork) -> Nic:
     if one.port is not UNSET and one.port is not None:
         if not is_uuid(one.port):
             raise shapes.invalid("networks.port", one.port, f"'{one.port}' is not a 'uuid'")

@@ -9,11 +9,11 @@ from kumoi.cloud.domain.compute import server as domain
 from kumoi.engine.http.request import Body, Reply
 
 
-class Put(Body, kw_only=True):
+class ServerMetadataReplace(Body, kw_only=True):
     metadata: Metadata
 
 
-class PutOne(Body, kw_only=True):
+class ServerMetadataItemReplace(Body, kw_only=True):
     meta: Metadata
 
 
@@ -24,14 +24,14 @@ def index(request: Request) -> Reply:
 
 
 def replace(request: Request) -> Reply:
-    wanted, now = request.parse(Put).metadata, request.services.clock.now()
+    wanted, now = request.parse(ServerMetadataReplace).metadata, request.services.clock.now()
     with request.write() as connection:
         items = domain.put_metadata(connection, request.caller, request.path["id"], wanted, now)
     return Reply(200, {"metadata": items})
 
 
 def add(request: Request) -> Reply:
-    wanted, now = request.parse(Put).metadata, request.services.clock.now()
+    wanted, now = request.parse(ServerMetadataReplace).metadata, request.services.clock.now()
     with request.write() as connection:
         items = domain.add_metadata(connection, request.caller, request.path["id"], wanted, now)
     return Reply(200, {"metadata": items})
@@ -48,7 +48,7 @@ def show(request: Request) -> Reply:
 
 def put(request: Request) -> Reply:
     name = request.path["key"]
-    wanted, now = request.parse(PutOne).meta, request.services.clock.now()
+    wanted, now = request.parse(ServerMetadataItemReplace).meta, request.services.clock.now()
     if set(wanted) != {name}:
         raise Invalid("Request body and URI mismatch", field="meta")
     with request.write() as connection:

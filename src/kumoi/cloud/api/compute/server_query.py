@@ -11,7 +11,7 @@ from kumoi.base.errors import Forbidden, Invalid
 from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import status
-from kumoi.cloud.domain.compute.server import Query
+from kumoi.cloud.domain.compute.server import ServerQuery
 from kumoi.cloud.store.listing import Sort
 
 # A filter's name, and the column whose value it names exactly.
@@ -55,7 +55,7 @@ V_STRICT = (2, 75)
 V_STATUS_STRICT = (2, 38)
 
 
-def parse(request: Request) -> Query:
+def parse(request: Request) -> ServerQuery:
     """Raises Invalid, and Forbidden for what only an administrator may ask."""
     query, caller = request.query, request.caller
     if request.microversion >= V_STRICT:
@@ -75,7 +75,7 @@ def parse(request: Request) -> Query:
     if statuses == {"DELETED"} and sees_deleted:
         deleted = True
     most = rendering.limit(request)
-    return Query(
+    return ServerQuery(
         among=_among(request, all_projects=all_projects),
         all_projects=all_projects,
         deleted=deleted,

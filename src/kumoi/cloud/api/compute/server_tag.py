@@ -12,7 +12,7 @@ from kumoi.cloud.domain.compute import server as domain
 from kumoi.engine.http.request import Body, Reply
 
 
-class Put(Body, kw_only=True):
+class ServerTagsReplace(Body, kw_only=True):
     tags: Tags
 
 
@@ -23,7 +23,7 @@ def index(request: Request) -> Reply:
 
 
 def replace(request: Request) -> Reply:
-    wanted, now = request.parse(Put).tags, request.services.clock.now()
+    wanted, now = request.parse(ServerTagsReplace).tags, request.services.clock.now()
     with request.write() as connection:
         tags = domain.put_tags(connection, request.caller, request.path["id"], wanted, now)
     return Reply(200, {"tags": tags})

@@ -18,7 +18,7 @@ from kumoi.cloud.api.compute import rendering
 from kumoi.cloud.api.compute.rendering import precise, time
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import address, status
-from kumoi.cloud.domain.compute.address import Shown
+from kumoi.cloud.domain.compute.address import ShownAddress
 from kumoi.cloud.domain.compute.server_create import ZONE
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.host import host as host_store
@@ -35,7 +35,7 @@ EXTENDED = "os_compute_api:os-extended-server-attributes"
 class ServerContext:
     """What servers show that is not in their rows."""
 
-    addresses: Mapping[str, Sequence[Shown]]
+    addresses: Mapping[str, Sequence[ShownAddress]]
     groups: Mapping[str, Sequence[str]]
     host_states: Mapping[str, str]
 
@@ -221,7 +221,7 @@ def _fault(row: Server, *, single: bool) -> dict[str, Any]:
     return fault
 
 
-def _addresses(listed: Sequence[Shown]) -> dict[str, list[dict[str, Any]]]:
+def _addresses(listed: Sequence[ShownAddress]) -> dict[str, list[dict[str, Any]]]:
     """By the network's name."""
     shown: dict[str, list[dict[str, Any]]] = {}
     for one in listed:
@@ -236,7 +236,7 @@ def _addresses(listed: Sequence[Shown]) -> dict[str, list[dict[str, Any]]]:
     return shown
 
 
-def plain_addresses(listed: Sequence[Shown]) -> dict[str, list[dict[str, Any]]]:
+def plain_addresses(listed: Sequence[ShownAddress]) -> dict[str, list[dict[str, Any]]]:
     """As the list of a server's addresses has them."""
     return {
         name: [{"addr": one["addr"], "version": one["version"]} for one in shown]

@@ -22,7 +22,7 @@ DEFAULT = timedelta(weeks=4)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class UsagePeriod:
     start: datetime
     stop: datetime
     now: datetime
@@ -55,11 +55,11 @@ def show(request: Request) -> Reply:
     return Reply(200, {"tenant_usage": _usage(project_id, used, span, detailed=True)})
 
 
-def _span(request: Request) -> Span:
+def _span(request: Request) -> UsagePeriod:
     """Raises Invalid."""
     now = request.services.clock.now()
     start, stop = request.query.get("start"), request.query.get("end")
-    span = Span(
+    span = UsagePeriod(
         start=shapes.moment(start, "start") if start else now - DEFAULT,
         stop=shapes.moment(stop, "end") if stop else now,
         now=now,
@@ -69,7 +69,7 @@ def _span(request: Request) -> Span:
     return span
 
 
-def _hours(row: Server, span: Span) -> float:
+def _hours(row: Server, span: UsagePeriod) -> float:
     if row.launched_at is None:
         return 0.0
     start = max(row.launched_at, span.start)
@@ -77,7 +77,9 @@ def _hours(row: Server, span: Span) -> float:
     return max((stop - start).total_seconds() / HOUR_S, 0.0)
 
 
-def _usage(project_id: str, rows: list[Server], span: Span, *, detailed: bool) -> dict[str, Any]:
+def _usage(
+    project_id: str, rows: list[Server], span: UsagePeriod, *, detailed: bool
+) -> dict[str, Any]:
     hours = [_hours(row, span) for row in rows]
     pairs = list(zip(rows, hours, strict=True))
     shown: dict[str, Any] = {
@@ -94,7 +96,7 @@ def _usage(project_id: str, rows: list[Server], span: Span, *, detailed: bool) -
     return shown
 
 
-def _server(row: Server, hours: float, span: Span) -> dict[str, Any]:
+def _server(row: Server, hours: float, span: UsagePeriod) -> dict[str, Any]:
     started = row.launched_at or row.created_at
     return {
         "instance_id": row.id,

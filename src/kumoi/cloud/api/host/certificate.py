@@ -25,7 +25,7 @@ REMEMBERED_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class CertificateNames:
     """What a certificate says."""
 
     uris: tuple[str, ...]
@@ -72,7 +72,7 @@ class ByCertificate:
 
 
 @functools.lru_cache(maxsize=1_000)
-def read(der: bytes) -> Shown:
+def read(der: bytes) -> CertificateNames:
     """TLS has checked who signed it and until when it holds."""
     certificate = x509.load_der_x509_certificate(der)
     try:
@@ -80,4 +80,4 @@ def read(der: bytes) -> Shown:
         uris = tuple(names.get_values_for_type(x509.UniformResourceIdentifier))
     except x509.ExtensionNotFound:
         uris = ()
-    return Shown(uris, public_key_sha256(certificate))
+    return CertificateNames(uris, public_key_sha256(certificate))

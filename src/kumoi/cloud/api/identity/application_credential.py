@@ -25,7 +25,7 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 COLUMNS = {"name": "name"}
 
 
-class Role(Body):
+class CredentialRole(Body):
     id: rendering.Key | None = None
     name: rendering.Name | None = None
     domain_id: rendering.Key | None = None
@@ -38,7 +38,7 @@ class ApplicationCredentialNew(Body):
     name: rendering.Name
     description: rendering.Text | None = None
     secret: rendering.Password | None = None
-    roles: tuple[Role, ...] = ()
+    roles: tuple[CredentialRole, ...] = ()
     unrestricted: bool = False
     expires_at: str | None = None
     project_id: rendering.Key | Unset = UNSET

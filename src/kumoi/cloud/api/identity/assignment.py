@@ -14,9 +14,9 @@ from kumoi.cloud.api.identity import rendering, role
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import assignment as domain
 from kumoi.cloud.domain.identity import assignment_list
-from kumoi.cloud.domain.identity.assignment_list import Wanted
+from kumoi.cloud.domain.identity.assignment_list import AssignmentFilter
 from kumoi.cloud.store.identity import names as names_of
-from kumoi.cloud.store.identity.assignment import SYSTEM_ID, Actor, Assignment, Target
+from kumoi.cloud.store.identity.assignment import SYSTEM_ID, Actor, Assignment, AssignmentTarget
 from kumoi.cloud.store.identity.names import Name
 from kumoi.engine.http import paging
 from kumoi.engine.http.request import Reply
@@ -63,7 +63,7 @@ def index(request: Request) -> Reply:
         return Reply(200, rendering.page(request, "role_assignments", []))
     given = {name: request.query[key] for key, name in FILTERS.items() if key in request.query}
     system = "scope.system" in request.query
-    wanted = Wanted(effective=_flag(request, "effective"), system=system, **given)
+    wanted = AssignmentFilter(effective=_flag(request, "effective"), system=system, **given)
     with request.read() as connection:
         found = assignment_list.every(connection, wanted)
         shown = _render(request, connection, found)
@@ -77,11 +77,11 @@ def _flag(request: Request, key: str) -> bool:
 
 def _named(request: Request) -> Assignment:
     parts = request.url_path.split("/v3/")[1].split("/")
-    actors = parts[1] if parts[0] == Target.SYSTEM else parts[2]
+    actors = parts[1] if parts[0] == AssignmentTarget.SYSTEM else parts[2]
     return Assignment(
         Actor(actors.removesuffix("s")),
         request.path["actor_id"],
-        Target(parts[0].removesuffix("s")),
+        AssignmentTarget(parts[0].removesuffix("s")),
         request.path.get("id", SYSTEM_ID),
         request.path.get("role_id", ""),
     )
@@ -105,7 +105,9 @@ def _render(
 
 
 def _plain(request: Request, row: Assignment) -> dict[str, Any]:
-    target = ("system",) if row.target == Target.SYSTEM else (f"{row.target}s", row.target_id)
+    target = (
+        ("system",) if row.target == AssignmentTarget.SYSTEM else (f"{row.target}s", row.target_id)
+    )
     path = (*target, f"{row.actor}s", row.actor_id, "roles", row.role_id)
     return {
         "role": {"id": row.role_id},
@@ -116,7 +118,7 @@ def _plain(request: Request, row: Assignment) -> dict[str, Any]:
 
 
 def _scope(row: Assignment, shown: dict[str, Any]) -> dict[str, Any]:
-    if row.target == Target.SYSTEM:
+    if row.target == AssignmentTarget.SYSTEM:
         return {"system": {"all": True}}
     return {row.target.value: shown}
 

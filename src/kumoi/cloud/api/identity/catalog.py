@@ -14,7 +14,7 @@ from kumoi.cloud.domain.identity import assignment
 from kumoi.cloud.domain.identity import catalog as domain
 from kumoi.cloud.store.identity import domain as domain_store
 from kumoi.cloud.store.identity import project as project_store
-from kumoi.cloud.store.identity.assignment import Target
+from kumoi.cloud.store.identity.assignment import AssignmentTarget
 from kumoi.cloud.store.listing import Listing
 from kumoi.engine.http.request import Reply
 
@@ -31,7 +31,7 @@ def show(request: Request) -> Reply:
 def projects(request: Request) -> Reply:
     """The projects that the caller could have a token for."""
     with request.read() as connection:
-        ids = assignment.targets_of(connection, request.caller.user_id, Target.PROJECT)
+        ids = assignment.targets_of(connection, request.caller.user_id, AssignmentTarget.PROJECT)
         enabled = Listing(filters={"enabled": [True]})
         rows = project_store.page(connection, enabled, ids=ids)
         shown = project.render(request, connection, rows)
@@ -41,7 +41,7 @@ def projects(request: Request) -> Reply:
 def domains(request: Request) -> Reply:
     """The domains that the caller could have a token for."""
     with request.read() as connection:
-        ids = assignment.targets_of(connection, request.caller.user_id, Target.DOMAIN)
+        ids = assignment.targets_of(connection, request.caller.user_id, AssignmentTarget.DOMAIN)
         enabled = Listing(filters={"enabled": [True], "id": ids})
         rows = domain_store.page(connection, enabled)
     shown = [identity_domain.render(request, row) for row in rows]
@@ -51,7 +51,7 @@ def domains(request: Request) -> Reply:
 def system(request: Request) -> Reply:
     """Whether the caller could have a token for the system."""
     with request.read() as connection:
-        found = assignment.targets_of(connection, request.caller.user_id, Target.SYSTEM)
+        found = assignment.targets_of(connection, request.caller.user_id, AssignmentTarget.SYSTEM)
     return Reply(200, rendering.page(request, "system", [{"all": True}] if found else []))
 
 

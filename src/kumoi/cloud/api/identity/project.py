@@ -50,7 +50,7 @@ class ProjectUpdate(Body):
     project: ProjectChanges
 
 
-class Tags(Body):
+class ProjectTagsReplace(Body):
     tags: list[rendering.Tag]
 
 
@@ -122,7 +122,7 @@ def tags(request: Request) -> Reply:
 
 
 def set_tags(request: Request) -> Reply:
-    wanted = request.parse(Tags).tags
+    wanted = request.parse(ProjectTagsReplace).tags
     with request.write() as connection:
         domain.set_tags(connection, request.path["id"], wanted)
     return Reply(200, {"tags": sorted(set(wanted))})

@@ -8,7 +8,7 @@ from kumoi.cloud.api.identity import rendering
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import role as domain
 from kumoi.cloud.store.identity import role as store
-from kumoi.cloud.store.identity.role import Role
+from kumoi.cloud.store.identity.role import IdentityRole
 from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
@@ -95,18 +95,20 @@ def inferences(request: Request) -> Reply:
     return Reply(200, rendering.page(request, "role_inferences", shown))
 
 
-def _inference(request: Request, prior: Role, implies: list[Role]) -> dict[str, Any]:
+def _inference(
+    request: Request, prior: IdentityRole, implies: list[IdentityRole]
+) -> dict[str, Any]:
     return {
         "prior_role": _short(request, prior),
         "implies": [_short(request, row) for row in implies],
     }
 
 
-def _short(request: Request, row: Role) -> dict[str, Any]:
+def _short(request: Request, row: IdentityRole) -> dict[str, Any]:
     return {"id": row.id, "name": row.name, "links": rendering.link(request, "roles", row.id)}
 
 
-def render(request: Request, row: Role) -> dict[str, Any]:
+def render(request: Request, row: IdentityRole) -> dict[str, Any]:
     return {
         "id": row.id,
         "name": row.name,

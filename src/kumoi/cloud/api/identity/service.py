@@ -8,7 +8,7 @@ from kumoi.cloud.api.identity import rendering
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import service as domain
 from kumoi.cloud.store.identity import service as store
-from kumoi.cloud.store.identity.service import Service
+from kumoi.cloud.store.identity.service import CatalogService
 from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
@@ -78,7 +78,7 @@ def delete(request: Request) -> Reply:
     return Reply(204)
 
 
-def render(request: Request, row: Service) -> dict[str, Any]:
+def render(request: Request, row: CatalogService) -> dict[str, Any]:
     shown = {
         "id": row.id,
         "type": row.type,

@@ -72,7 +72,7 @@ class CredentialMethod(Body):
         return None if self.user is UNSET else self.user.named("application_credential.user")
 
 
-class Identity(Body):
+class AuthIdentity(Body):
     methods: list[str]
     password: PasswordMethod | Unset = UNSET
     token: TokenMethod | Unset = UNSET
@@ -87,7 +87,7 @@ class Empty(Body):
     pass
 
 
-class Scope(Body):
+class AuthScope(Body):
     project: Ref | Unset = UNSET
     domain: DomainRef | Unset = UNSET
     system: System | Unset = UNSET
@@ -95,15 +95,15 @@ class Scope(Body):
 
 
 class AuthBody(Body):
-    identity: Identity
-    scope: Scope | str | Unset = UNSET
+    identity: AuthIdentity
+    scope: AuthScope | str | Unset = UNSET
 
 
 class Auth(Body):
     auth: AuthBody
 
 
-def wanted_scope(scope: Scope | str | msgspec.UnsetType) -> WantedScope | None:
+def wanted_scope(scope: AuthScope | str | msgspec.UnsetType) -> WantedScope | None:
     """Raises Invalid for what is no scope."""
     if isinstance(scope, msgspec.UnsetType):
         return None

@@ -13,7 +13,7 @@ from kumoi.cloud.domain.identity.password import hash_password
 from kumoi.cloud.domain.identity.user import NewUser
 from kumoi.cloud.store.identity import project as projects
 from kumoi.cloud.store.identity import user as store
-from kumoi.cloud.store.identity.assignment import Target
+from kumoi.cloud.store.identity.assignment import AssignmentTarget
 from kumoi.cloud.store.identity.user import User
 from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
@@ -135,7 +135,7 @@ def list_projects(request: Request) -> Reply:
     """The projects on which the user has a role."""
     with request.read() as connection:
         found = domain.seen(connection, request.caller, request.path["id"])
-        ids = assignment.targets_of(connection, found.id, Target.PROJECT)
+        ids = assignment.targets_of(connection, found.id, AssignmentTarget.PROJECT)
         wanted = rendering.listing(request, project.COLUMNS, booleans=("enabled",))
         rows = projects.page(connection, wanted, ids=ids)
         shown = project.render(request, connection, rows)

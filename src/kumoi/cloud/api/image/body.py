@@ -12,7 +12,7 @@ from kumoi.base.ids import is_uuid
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import patch
 from kumoi.cloud.domain.image.image import NewImage
-from kumoi.cloud.domain.image.patch import Change
+from kumoi.cloud.domain.image.patch import PatchOperation
 from kumoi.engine.http.errors import UnsupportedMediaType
 from kumoi.engine.http.request import UNSET, Body, Unset
 
@@ -97,7 +97,7 @@ def new(request: Request) -> NewImage:
     return NewImage(**values, properties=properties)
 
 
-def changes(request: Request) -> list[Change]:
+def changes(request: Request) -> list[PatchOperation]:
     """Raises Invalid, UnsupportedMediaType, Forbidden."""
     content_type = request.http.headers.get("Content-Type", "").partition(";")[0].strip()
     if content_type == PATCH:
@@ -119,17 +119,17 @@ def _modern(step: OldOperation) -> Operation:
     return Operation(op=op, path=path, value=step.value)
 
 
-def _change(step: Operation) -> Change:
+def _change(step: Operation) -> PatchOperation:
     name = step.path.removeprefix("/").replace("~1", "/").replace("~0", "~")
     if not step.path.startswith("/") or not name or "/" in step.path[1:]:
         raise Invalid(f"'{step.path}' is not the path of an attribute", field="path")
     patch.require_writable(name)
     if step.op == "remove":
-        return Change("remove", name)
+        return PatchOperation("remove", name)
     if step.value is UNSET:
         raise Invalid(f"Operation {step.op} of {name} needs a value", field="value")
     known = name in Known.__struct_fields__
-    return Change(step.op, name, (_checked if known else _property)(name, step.value))
+    return PatchOperation(step.op, name, (_checked if known else _property)(name, step.value))
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -9,7 +9,7 @@ import msgspec
 from kumoi.cloud.api.image.image import moment
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import member as domain
-from kumoi.cloud.store.image.member import Member
+from kumoi.cloud.store.image.member import ImageMember
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 
@@ -67,7 +67,7 @@ def delete(request: Request) -> Reply:
     return Reply(204)
 
 
-def render(row: Member) -> dict[str, Any]:
+def render(row: ImageMember) -> dict[str, Any]:
     return {
         "image_id": row.image_id,
         "member_id": row.member_id,

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.image.body import Visibility
 from kumoi.cloud.api.request import Request
-from kumoi.cloud.store.image.image_filter import COMPARISONS, TimeFilter, Wanted
+from kumoi.cloud.store.image.image_filter import COMPARISONS, ImageFilter, TimeFilter
 from kumoi.cloud.store.listing import Listing, Sort
 from kumoi.engine.http import paging
 
@@ -53,11 +53,11 @@ def listing(request: Request) -> Listing:
     )
 
 
-def wanted(request: Request) -> Wanted:
+def wanted(request: Request) -> ImageFilter:
     """Raises Invalid naming the parameter."""
     query = request.query
     own = {*SEVERAL, *EXACT, *NUMBERS, *TIMES, *OTHER}
-    return Wanted(
+    return ImageFilter(
         visibility=_one_of(request, "visibility", VISIBILITIES),
         member_status=_one_of(request, "member_status", MEMBER_STATUSES) or "accepted",
         os_hidden=paging.boolean(query.get("os_hidden", "false"), "os_hidden"),

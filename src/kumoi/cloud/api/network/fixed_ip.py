@@ -8,12 +8,12 @@ from kumoi.cloud.api.network import body, shapes
 from kumoi.cloud.domain.network.fixed_ip import WantedIp
 
 
-def wanted_ips(field: str, given: Iterable[shapes.FixedIp] | None) -> tuple[WantedIp, ...]:
+def wanted_ips(field: str, given: Iterable[shapes.FixedIpBody] | None) -> tuple[WantedIp, ...]:
     """Raises Invalid naming the field."""
     return tuple(_wanted_ip(field, one) for one in given or ())
 
 
-def _wanted_ip(field: str, given: shapes.FixedIp) -> WantedIp:
+def _wanted_ip(field: str, given: shapes.FixedIpBody) -> WantedIp:
     values = {name: value for name, value in body.given(given).items() if value is not None}
     if not values:
         raise shapes.invalid(field, "IP allocation requires subnet_id or ip_address")

@@ -45,12 +45,12 @@ class PortChanges(Body, rename=RENAMED):
     description: Text | Unset = UNSET
     admin_state_up: bool | Unset = UNSET
     mac_address: str | Unset | None = UNSET
-    fixed_ips: list[shapes.FixedIp] | Unset | None = UNSET
+    fixed_ips: list[shapes.FixedIpBody] | Unset | None = UNSET
     device_id: Text | Unset | None = UNSET
     device_owner: Text | Unset | None = UNSET
     port_security_enabled: bool | Unset = UNSET
     security_groups: list[str] | Unset | None = UNSET
-    allowed_address_pairs: list[shapes.AddressPair] | Unset | None = UNSET
+    allowed_address_pairs: list[shapes.AddressPairBody] | Unset | None = UNSET
     host: Text | Unset | None = UNSET
     vnic_type: str | Unset = UNSET
     profile: dict[str, Any] | Unset | None = UNSET
@@ -113,7 +113,7 @@ def _checked(values: dict[str, Any]) -> None:
         values["allowed_address_pairs"] = tuple(dict.fromkeys(_pair(pair) for pair in pairs))
 
 
-def _pair(given: shapes.AddressPair) -> tuple[str, str | None]:
+def _pair(given: shapes.AddressPairBody) -> tuple[str, str | None]:
     text, field = given.ip_address, "allowed_address_pairs"
     address = shapes.cidr(field, text) if "/" in text else shapes.address(field, text)
     mac = given.mac_address

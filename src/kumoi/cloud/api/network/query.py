@@ -8,8 +8,8 @@ from typing import Any
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.store.listing import Listing, Sort
-from kumoi.cloud.store.network.standard import Query
-from kumoi.cloud.store.network.tag import Wanted
+from kumoi.cloud.store.network.standard import NetworkQuery
+from kumoi.cloud.store.network.tag import TagFilter
 from kumoi.engine.http import paging
 
 NO_FILTERS = frozenset({"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"})
@@ -44,7 +44,7 @@ def read(
     *,
     booleans: Collection[str] = (),
     special: Collection[str] = (),
-) -> Query:
+) -> NetworkQuery:
     """What a list request asks for. `columns` maps an attribute to its column; `special` are the
     filters that the noun's store understands itself.
     """
@@ -74,7 +74,7 @@ def read(
         page_reverse=request.query.get("page_reverse", "").lower() == "true",
     )
     found = {name: request.query_all(name) for name in special if name in request.query}
-    return Query(listing=listing, tags=_tags(request), special=found)
+    return NetworkQuery(listing=listing, tags=_tags(request), special=found)
 
 
 def fields(request: Request) -> frozenset[str]:
@@ -115,11 +115,11 @@ def _sorts(request: Request, columns: Mapping[str, str]) -> tuple[Sort, ...]:
     return tuple(sorts)
 
 
-def _tags(request: Request) -> Wanted:
+def _tags(request: Request) -> TagFilter:
     def words(name: str) -> tuple[str, ...]:
         return tuple(word for text in request.query_all(name) for word in text.split(",") if word)
 
-    return Wanted(
+    return TagFilter(
         all=words("tags"),
         any=words("tags-any"),
         not_all=words("not-tags"),

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from kumoi.base.errors import Forbidden, Invalid, Stale
 from kumoi.cloud.api.network import query
 from kumoi.cloud.api.request import Request
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.engine.http import paging
 from kumoi.engine.http.request import Reply
 
@@ -70,7 +70,7 @@ def only(request: Request, shown: Shown) -> Shown:
     return {name: value for name, value in shown.items() if name in wanted} if wanted else shown
 
 
-def page(request: Request, words: str, shown: Sequence[Shown], asked: Query) -> Reply:
+def page(request: Request, words: str, shown: Sequence[Shown], asked: NetworkQuery) -> Reply:
     """A list, with links to the pages before and after when there is a limit."""
     body: dict[str, Any] = {words: [only(request, one) for one in shown]}
     if asked.listing.limit is not None:
@@ -120,7 +120,7 @@ def require_revision(request: Request, row: Standard) -> None:
         raise Stale(f"Constrained to {text}, but current revision is {row.revision_number}")
 
 
-def _links(request: Request, ids: Sequence[str], asked: Query) -> list[dict[str, str]]:
+def _links(request: Request, ids: Sequence[str], asked: NetworkQuery) -> list[dict[str, str]]:
     listing = asked.listing
     full = listing.limit is not None and len(ids) == listing.limit
     has_next = full if not listing.page_reverse else True

@@ -18,7 +18,7 @@ from kumoi.cloud.api.network.rendering import Shown, Standard
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.store.network import tag as tag_store
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.engine import audit
 from kumoi.engine.http.request import Body, Reply
 
@@ -42,7 +42,7 @@ class Resource(Generic[Row]):
     special: frozenset[str] = frozenset()
     make: Callable[[Connection, Request, dict[str, Any]], Row]
     get: Callable[[Connection, Caller, str], Row]
-    page: Callable[[Connection, Caller, Query], list[Row]]
+    page: Callable[[Connection, Caller, NetworkQuery], list[Row]]
     change: Callable[[Connection, Request, str, dict[str, Any]], Row] | None
     remove: Callable[[Connection, Request, str], None]
     shown: Callable[[Connection, Request, Sequence[Row], Mapping[str, Sequence[str]]], list[Shown]]

@@ -28,7 +28,7 @@ COLUMNS = {"name": "name", "admin_state_up": "admin_state_up"}
 class GatewayInfo(Body):
     network_id: str | Unset = UNSET
     enable_snat: bool | Unset = UNSET
-    external_fixed_ips: list[shapes.FixedIp] | Unset | None = UNSET
+    external_fixed_ips: list[shapes.FixedIpBody] | Unset | None = UNSET
 
 
 class RouterChanges(Body):
@@ -36,7 +36,7 @@ class RouterChanges(Body):
     description: Text | Unset = UNSET
     admin_state_up: bool | Unset = UNSET
     external_gateway_info: GatewayInfo | Unset | None = UNSET
-    routes: list[shapes.Route] | Unset | None = UNSET
+    routes: list[shapes.RouteBody] | Unset | None = UNSET
 
 
 class RouterNew(Body):
@@ -58,7 +58,7 @@ class InterfaceChange(Body):
 
 
 class Routes(Body):
-    routes: list[shapes.Route]
+    routes: list[shapes.RouteBody]
 
 
 def add_interface(request: Request) -> Reply:

@@ -20,17 +20,17 @@ class Pool(Body):
     end: str
 
 
-class Route(Body):
+class RouteBody(Body):
     destination: str
     nexthop: str
 
 
-class FixedIp(Body):
+class FixedIpBody(Body):
     subnet_id: str | Unset | None = UNSET
     ip_address: str | Unset | None = UNSET
 
 
-class AddressPair(Body):
+class AddressPairBody(Body):
     ip_address: str
     mac_address: str | Unset | None = UNSET
 
@@ -99,7 +99,7 @@ def one_of(field: str, text: str, allowed: Iterable[str]) -> str:
     raise invalid(field, f"'{text}' is not in {listed}")
 
 
-def routes(field: str, given: Iterable[Route]) -> list[list[str]]:
+def routes(field: str, given: Iterable[RouteBody]) -> list[list[str]]:
     found = [[cidr(field, route.destination), address(field, route.nexthop)] for route in given]
     if len({tuple(route) for route in found}) < len(found):
         raise invalid(field, "Duplicate items in the list")

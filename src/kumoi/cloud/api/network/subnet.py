@@ -39,7 +39,7 @@ class SubnetChanges(Body):
     enable_dhcp: bool | Unset = UNSET
     allocation_pools: list[shapes.Pool] | Unset = UNSET
     dns_nameservers: list[str] | Unset | None = UNSET
-    host_routes: list[shapes.Route] | Unset | None = UNSET
+    host_routes: list[shapes.RouteBody] | Unset | None = UNSET
 
 
 class SubnetNew(SubnetChanges, kw_only=True):

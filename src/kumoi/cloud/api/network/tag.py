@@ -15,7 +15,7 @@ TAG_MAX = 60
 TAGS_MAX = 50
 
 
-class Tags(Body):
+class NetworkTagsReplace(Body):
     tags: list[Tag]
 
 
@@ -84,7 +84,7 @@ def _require_few(words: Sequence[str]) -> None:
 
 
 def _words(request: Request) -> list[str]:
-    words = body.plain(request, Tags).tags
+    words = body.plain(request, NetworkTagsReplace).tags
     _require_few(words)
     if len(set(words)) < len(words):
         raise shapes.invalid("tags", "Duplicate items in the list")

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Invalid, NotFound
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.store.compute import action as store
-from kumoi.cloud.store.compute.action import Action
+from kumoi.cloud.store.compute.action import InstanceAction
 from kumoi.cloud.store.compute.server import Server
 
 EVENTS = {
@@ -59,7 +59,7 @@ def end(connection: Connection, server_id: str, now: datetime, *, fault: str | N
     )
 
 
-def get(connection: Connection, server_id: str, request_id: str) -> Action:
+def get(connection: Connection, server_id: str, request_id: str) -> InstanceAction:
     """Raises NotFound."""
     row = store.get(connection, server_id, request_id)
     if row is None:
@@ -75,7 +75,7 @@ def page(
     until: datetime | None,
     marker: str | None,
     limit: int | None,
-) -> list[Action]:
+) -> list[InstanceAction]:
     """Newest first. Raises Invalid (field `marker`)."""
     if marker is not None and store.get(connection, server_id, marker) is None:
         raise Invalid(f"marker [{marker}] not found", field="marker")
@@ -91,7 +91,7 @@ def _insert(
     *,
     result: str | None = None,
 ) -> None:
-    row = Action(
+    row = InstanceAction(
         request_id=caller.request_id,
         server_id=server.id,
         action=action,

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store.compute import address as store
 
 
-class Shown(NamedTuple):
+class ShownAddress(NamedTuple):
     """One address. `floating` tells the two types apart."""
 
     network_name: str
@@ -28,7 +28,7 @@ class Shown(NamedTuple):
 class Addresses:
     """By server."""
 
-    addresses: dict[str, list[Shown]] = field(default_factory=dict)
+    addresses: dict[str, list[ShownAddress]] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -43,10 +43,10 @@ def of(connection: Connection, server_ids: Collection[str]) -> Addresses:
         name = networks.get(row.network_id, "")
         shown = found.addresses.setdefault(row.server_id, [])
         for _, fixed in row.fixed_ips:
-            shown.append(Shown(name, fixed, row.mac, floating=False))
+            shown.append(ShownAddress(name, fixed, row.mac, floating=False))
             outside = floating.get((row.id, fixed))
             if outside is not None:
-                shown.append(Shown(name, outside, row.mac, floating=True))
+                shown.append(ShownAddress(name, outside, row.mac, floating=True))
         names = found.groups.setdefault(row.server_id, [])
         names += [
             groups[key] for key in row.group_ids if key in groups and groups[key] not in names

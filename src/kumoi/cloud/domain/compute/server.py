@@ -22,7 +22,7 @@ ALIVE = ("active", "paused", "stopped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
+class ServerQuery:
     """What a list of servers asks for. None, and what is empty, does not matter. `among` are
     columns with the values they may have; `name` and `ip` are regular expressions.
     """
@@ -67,7 +67,7 @@ def unlocked(connection: Connection, caller: Caller, key: str) -> Server:
     return row
 
 
-def page(connection: Connection, caller: Caller, query: Query) -> list[Server]:
+def page(connection: Connection, caller: Caller, query: ServerQuery) -> list[Server]:
     """Raises Forbidden for other projects' servers, Invalid for a bad expression, key or marker."""
     if query.all_projects:
         caller.check("os_compute_api:servers:index:get_all_tenants")
@@ -163,7 +163,7 @@ def require_metadata(connection: Connection, project_id: str, items: Mapping[str
         quota.require(connection, project_id, "metadata_items", used=used, more=0)
 
 
-def _predicates(query: Query) -> list[Predicate]:
+def _predicates(query: ServerQuery) -> list[Predicate]:
     """What the database is not asked."""
     found: list[Predicate] = []
     if query.name is not None:
@@ -197,7 +197,7 @@ def _state_is(word: str, wanted: frozenset[Any]) -> Predicate:
     return lambda row: getattr(status.of(row), word) in wanted
 
 
-def _addressed(connection: Connection, rows: list[Server], query: Query) -> list[Server]:
+def _addressed(connection: Connection, rows: list[Server], query: ServerQuery) -> list[Server]:
     """Those with an address that fits."""
     wanted = [
         (version, pattern.finder(text, field_name))

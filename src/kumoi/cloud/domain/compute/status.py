@@ -48,14 +48,14 @@ TASK_SNAPSHOT = "image_uploading"
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ComputeStatus:
     status: str
     vm_state: str
     task_state: str | None
     power_state: int
 
 
-def of(server: Server) -> Status:
+def of(server: Server) -> ComputeStatus:
     """The status of a row."""
     return _status(
         deleted=server.deleted,
@@ -103,27 +103,27 @@ def _status(
     soft: bool,
     resized: bool,
     reverting: bool,
-) -> Status:
+) -> ComputeStatus:
     if deleted:
-        return Status("DELETED", "deleted", None, NO_STATE)
+        return ComputeStatus("DELETED", "deleted", None, NO_STATE)
     vm_state, power_state = _settled(State(state), launched=launched)
     if power == Power.ABSENT:
-        return Status(STATUSES[vm_state], vm_state, "deleting", power_state)
+        return ComputeStatus(STATUSES[vm_state], vm_state, "deleting", power_state)
     if vm_state == "building":
-        return Status("BUILD", vm_state, "spawning", power_state)
+        return ComputeStatus("BUILD", vm_state, "spawning", power_state)
     again = {"rebuilding": rebuilding, "reboot_started_hard": hard, "resize_reverting": reverting}
     task = next((name for name, is_wanted in again.items() if is_wanted), None)
     if task is not None:
         vm_state = "resized" if task == "resize_reverting" else vm_state
     elif vm_state == "error":
-        return Status("ERROR", vm_state, None, power_state)
+        return ComputeStatus("ERROR", vm_state, None, power_state)
     elif resized:
         vm_state, task = (vm_state, "resize_migrating") if behind else ("resized", None)
     elif soft and power == Power.RUNNING:
         task = "reboot_started"
     elif behind:
         task = MOVES.get((Power(power), State(state)))
-    return Status(UNDER_WAY.get(task or "", STATUSES[vm_state]), vm_state, task, power_state)
+    return ComputeStatus(UNDER_WAY.get(task or "", STATUSES[vm_state]), vm_state, task, power_state)
 
 
 def _settled(state: State, *, launched: bool) -> tuple[str, int]:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.cloud.domain.compute import action, boot_image, server_delete, server_resize, status
-from kumoi.cloud.domain.host.thing import Kind, not_here
+from kumoi.cloud.domain.host.thing import ThingKind, not_here
 from kumoi.cloud.domain.network import wiring
 from kumoi.cloud.hostapi import messages
 from kumoi.cloud.hostapi.messages import Power, ServerStatus, State
@@ -59,7 +59,7 @@ def says_news(connection: Connection, host_id: str, report: ThingReport) -> bool
     return any(getattr(row, name) != value for name, value in _observed(row, report).items())
 
 
-KIND = Kind(store.KIND, on_host, several, says_news, take)
+KIND = ThingKind(store.KIND, on_host, several, says_news, take)
 
 
 def _is_on(row: Server, host_id: str) -> bool:

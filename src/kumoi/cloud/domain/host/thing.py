@@ -17,7 +17,7 @@ from kumoi.cloud.store.host import host as host_store
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ThingKind:
     """`on_host` gives all things of a host, `several` those of the ids that are its own, as wanted.
     `says_news` tells whether `take`, which writes what a report says, would change anything; both
     raise NotUnderstood before they have written anything.
@@ -30,7 +30,7 @@ class Kind:
     take: Callable[[Connection, str, ThingReport, datetime], None]
 
 
-Kinds = Mapping[str, Kind]
+Kinds = Mapping[str, ThingKind]
 
 
 def not_here(connection: Connection, host_id: str, report: ThingReport) -> None:

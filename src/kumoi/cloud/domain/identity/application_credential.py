@@ -14,7 +14,7 @@ from kumoi.cloud.domain.identity import assignment, revocation
 from kumoi.cloud.domain.identity.token import Claims
 from kumoi.cloud.store.identity import application_credential as store
 from kumoi.cloud.store.identity.application_credential import ApplicationCredential
-from kumoi.cloud.store.identity.assignment import Target
+from kumoi.cloud.store.identity.assignment import AssignmentTarget
 
 PER_USER_MAX = 100
 
@@ -109,7 +109,7 @@ def _offered(connection: Connection, claims: Claims) -> list[tuple[str, str]]:
     if claims.application_credential_id is not None or claims.project is None:
         return claims.roles
     found = assignment.effective_roles(
-        connection, claims.user_id, Target.PROJECT, claims.project.id
+        connection, claims.user_id, AssignmentTarget.PROJECT, claims.project.id
     )
     return [(role.id, role.name) for role in found]
 

@@ -18,15 +18,15 @@ from kumoi.cloud.store.identity import group as groups
 from kumoi.cloud.store.identity import project as projects
 from kumoi.cloud.store.identity import role as roles
 from kumoi.cloud.store.identity import user as users
-from kumoi.cloud.store.identity.assignment import Actor, Assignment, Target
-from kumoi.cloud.store.identity.role import Role
+from kumoi.cloud.store.identity.assignment import Actor, Assignment, AssignmentTarget
+from kumoi.cloud.store.identity.role import IdentityRole
 
 IMPLIED: Mapping[str, tuple[str, ...]] = {"admin": ("member",), "member": ("reader",)}
 
 
 def effective_roles(
-    connection: Connection, user_id: str, target: Target, target_id: str
-) -> list[Role]:
+    connection: Connection, user_id: str, target: AssignmentTarget, target_id: str
+) -> list[IdentityRole]:
     """A user's roles there, its groups' and the implied ones among them, by name."""
     found = store.of_user(
         connection,
@@ -40,7 +40,7 @@ def effective_roles(
     return with_implied(roles.every(connection), {row.role_id for row in found})
 
 
-def with_implied(every: Iterable[Role], role_ids: Iterable[str]) -> list[Role]:
+def with_implied(every: Iterable[IdentityRole], role_ids: Iterable[str]) -> list[IdentityRole]:
     """The roles with these ids and what they imply, by name."""
     by_id = {row.id: row for row in every}
     by_name = {row.name: row for row in by_id.values()}
@@ -54,7 +54,7 @@ def with_implied(every: Iterable[Role], role_ids: Iterable[str]) -> list[Role]:
     return [by_name[name] for name in sorted(names)]
 
 
-def targets_of(connection: Connection, user_id: str, target: Target) -> list[str]:
+def targets_of(connection: Connection, user_id: str, target: AssignmentTarget) -> list[str]:
     """The ids of the projects, or domains, on which the user has any role."""
     group_ids = groups.groups_of(connection, user_id)
     found = store.of_user(connection, user_id, group_ids, target=target)
@@ -95,8 +95,8 @@ def end_tokens(connection: Connection, gone: Iterable[Assignment], now: datetime
 
 
 def granted(
-    connection: Connection, actor: Actor, actor_id: str, target: Target, target_id: str
-) -> list[Role]:
+    connection: Connection, actor: Actor, actor_id: str, target: AssignmentTarget, target_id: str
+) -> list[IdentityRole]:
     """What is assigned there itself, without groups and implied roles. Raises NotFound."""
     _require_ends(connection, actor, actor_id, target, target_id)
     found = store.matching(
@@ -113,13 +113,13 @@ def _require(connection: Connection, row: Assignment) -> None:
 
 
 def _require_ends(
-    connection: Connection, actor: Actor, actor_id: str, target: Target, target_id: str
+    connection: Connection, actor: Actor, actor_id: str, target: AssignmentTarget, target_id: str
 ) -> None:
     get_actor = users.get if actor == Actor.USER else groups.get
     if get_actor(connection, actor_id) is None:
         raise NotFound(actor, actor_id)
-    if target == Target.SYSTEM:
+    if target == AssignmentTarget.SYSTEM:
         return
-    get_target = projects.get if target == Target.PROJECT else domains.get
+    get_target = projects.get if target == AssignmentTarget.PROJECT else domains.get
     if get_target(connection, target_id) is None:
         raise NotFound(target, target_id)

@@ -11,11 +11,11 @@ from kumoi.cloud.domain.identity.assignment import with_implied
 from kumoi.cloud.store.identity import assignment as store
 from kumoi.cloud.store.identity import group as groups
 from kumoi.cloud.store.identity import role as roles
-from kumoi.cloud.store.identity.assignment import Actor, Assignment, Target
+from kumoi.cloud.store.identity.assignment import Actor, Assignment, AssignmentTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class AssignmentFilter:
     """Which ones; None is any. `effective` puts members in place of groups and adds what roles
     imply.
     """
@@ -29,7 +29,7 @@ class Wanted:
     effective: bool = False
 
 
-def every(connection: Connection, wanted: Wanted) -> list[Assignment]:
+def every(connection: Connection, wanted: AssignmentFilter) -> list[Assignment]:
     found: Iterable[Assignment] = store.matching(connection)
     if wanted.effective:
         found = _implied(connection, _of_members(connection, found))
@@ -55,13 +55,13 @@ def _implied(connection: Connection, found: Iterable[Assignment]) -> Iterable[As
             yield replace(row, role_id=role.id)
 
 
-def _fits(row: Assignment, wanted: Wanted) -> bool:
+def _fits(row: Assignment, wanted: AssignmentFilter) -> bool:
     asked = (
         (wanted.user_id, row.actor_id if row.actor == Actor.USER else None),
         (wanted.group_id, row.actor_id if row.actor == Actor.GROUP else None),
-        (wanted.project_id, row.target_id if row.target == Target.PROJECT else None),
-        (wanted.domain_id, row.target_id if row.target == Target.DOMAIN else None),
-        (True if wanted.system else None, row.target == Target.SYSTEM),
+        (wanted.project_id, row.target_id if row.target == AssignmentTarget.PROJECT else None),
+        (wanted.domain_id, row.target_id if row.target == AssignmentTarget.DOMAIN else None),
+        (True if wanted.system else None, row.target == AssignmentTarget.SYSTEM),
         (wanted.role_id, row.role_id),
     )
     return all(want is None or want == have for want, have in asked)

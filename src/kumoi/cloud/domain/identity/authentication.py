@@ -27,10 +27,10 @@ from kumoi.cloud.store.identity import project as projects
 from kumoi.cloud.store.identity import role as roles
 from kumoi.cloud.store.identity import user as users
 from kumoi.cloud.store.identity.application_credential import ApplicationCredential
-from kumoi.cloud.store.identity.assignment import SYSTEM_ID, Target
+from kumoi.cloud.store.identity.assignment import SYSTEM_ID, AssignmentTarget
 from kumoi.cloud.store.identity.domain import Domain
 from kumoi.cloud.store.identity.project import Project
-from kumoi.cloud.store.identity.role import Role
+from kumoi.cloud.store.identity.role import IdentityRole
 from kumoi.cloud.store.identity.user import User
 
 
@@ -72,7 +72,7 @@ class _Granted:
     project: Project | None = None
     domain: Domain | None = None
     system: bool = False
-    roles: tuple[Role, ...] = ()
+    roles: tuple[IdentityRole, ...] = ()
 
 
 def find_user(connection: Connection, wanted: Named) -> User | None:
@@ -153,12 +153,12 @@ def _for_scope(connection: Connection, user: User, scope: WantedScope | None) ->
         domain = _domain(connection, scope.domain)
         if domain is None or not domain.enabled:
             raise Unauthenticated(REFUSED)
-        found = assignments.effective_roles(connection, user.id, Target.DOMAIN, domain.id)
+        found = assignments.effective_roles(connection, user.id, AssignmentTarget.DOMAIN, domain.id)
         if not found:
             raise Unauthenticated(REFUSED)
         return _Granted(domain=domain, roles=tuple(found))
     if scope.system:
-        found = assignments.effective_roles(connection, user.id, Target.SYSTEM, SYSTEM_ID)
+        found = assignments.effective_roles(connection, user.id, AssignmentTarget.SYSTEM, SYSTEM_ID)
         if not found:
             raise Unauthenticated(REFUSED)
         return _Granted(system=True, roles=tuple(found))
@@ -180,7 +180,7 @@ def _for_project(connection: Connection, user_id: str, project: Project | None) 
     if project is None or not project.enabled:
         raise Unauthenticated(REFUSED)
     domain = domains.get(connection, project.domain_id)
-    found = assignments.effective_roles(connection, user_id, Target.PROJECT, project.id)
+    found = assignments.effective_roles(connection, user_id, AssignmentTarget.PROJECT, project.id)
     if domain is None or not domain.enabled or not found:
         raise Unauthenticated(REFUSED)
     return _Granted(project=project, roles=tuple(found))

@@ -22,13 +22,13 @@ from kumoi.cloud.store.identity import region as regions
 from kumoi.cloud.store.identity import role as roles
 from kumoi.cloud.store.identity import service as services
 from kumoi.cloud.store.identity import user as users
-from kumoi.cloud.store.identity.assignment import SYSTEM_ID, Actor, Assignment, Target
+from kumoi.cloud.store.identity.assignment import SYSTEM_ID, Actor, Assignment, AssignmentTarget
 from kumoi.cloud.store.identity.domain import Domain
 from kumoi.cloud.store.identity.endpoint import Endpoint
 from kumoi.cloud.store.identity.project import Project
 from kumoi.cloud.store.identity.region import Region
-from kumoi.cloud.store.identity.role import Role
-from kumoi.cloud.store.identity.service import Service
+from kumoi.cloud.store.identity.role import IdentityRole
+from kumoi.cloud.store.identity.service import CatalogService
 from kumoi.cloud.store.identity.user import User
 from kumoi.config import CloudSettings
 
@@ -85,9 +85,9 @@ def bootstrap(connection: Connection, cloud: CloudSettings, passwords: FirstPass
         (admin, "demo", "admin"),
         (demo, "demo", "member"),
     ):
-        _assign(connection, user_id, Target.PROJECT, project_ids[project], role_ids[role])
-    _assign(connection, admin, Target.DOMAIN, DOMAIN_ID, role_ids["admin"])
-    _assign(connection, admin, Target.SYSTEM, SYSTEM_ID, role_ids["admin"])
+        _assign(connection, user_id, AssignmentTarget.PROJECT, project_ids[project], role_ids[role])
+    _assign(connection, admin, AssignmentTarget.DOMAIN, DOMAIN_ID, role_ids["admin"])
+    _assign(connection, admin, AssignmentTarget.SYSTEM, SYSTEM_ID, role_ids["admin"])
     if regions.get(connection, cloud.region) is None:
         regions.insert(connection, Region(cloud.region, "", None))
     for service in SERVICES:
@@ -97,7 +97,7 @@ def bootstrap(connection: Connection, cloud: CloudSettings, passwords: FirstPass
 def _role(connection: Connection, name: str) -> str:
     found = roles.named(connection, name)
     if found is None:
-        found = Role(new_hex_id(), name, None)
+        found = IdentityRole(new_hex_id(), name, None)
         roles.insert(connection, found)
     return found.id
 
@@ -135,7 +135,7 @@ def _user(connection: Connection, name: str, password_hash: str, project_id: str
 
 
 def _assign(
-    connection: Connection, user_id: str, target: Target, target_id: str, role_id: str
+    connection: Connection, user_id: str, target: AssignmentTarget, target_id: str, role_id: str
 ) -> None:
     row = Assignment(Actor.USER, user_id, target, target_id, role_id)
     assignments.ensure(connection, row)
@@ -144,7 +144,7 @@ def _assign(
 def _service(connection: Connection, region: str, first: FirstService) -> None:
     if services.of_type(connection, first.type):
         return
-    row = Service(new_hex_id(), first.type, first.name, first.description, enabled=True)
+    row = CatalogService(new_hex_id(), first.type, first.name, first.description, enabled=True)
     services.insert(connection, row)
     for interface in INTERFACES:
         endpoints.insert(

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store.identity import endpoint as endpoints
 from kumoi.cloud.store.identity import service as services
 from kumoi.cloud.store.identity.endpoint import Endpoint
-from kumoi.cloud.store.identity.service import Service
+from kumoi.cloud.store.identity.service import CatalogService
 
 PROJECT_PLACES = ("$(project_id)s", "$(tenant_id)s", "%(project_id)s", "%(tenant_id)s")
 
@@ -18,7 +18,7 @@ PROJECT_PLACES = ("$(project_id)s", "$(tenant_id)s", "%(project_id)s", "%(tenant
 class Entry:
     """A service and its endpoints, each with the URL that a client is to use."""
 
-    service: Service
+    service: CatalogService
     endpoints: list[tuple[Endpoint, str]]
 
 

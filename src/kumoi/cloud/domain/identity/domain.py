@@ -18,7 +18,7 @@ from kumoi.cloud.store.identity import domain as store
 from kumoi.cloud.store.identity import group as groups
 from kumoi.cloud.store.identity import project as projects
 from kumoi.cloud.store.identity import user as users
-from kumoi.cloud.store.identity.assignment import Target
+from kumoi.cloud.store.identity.assignment import AssignmentTarget
 from kumoi.cloud.store.identity.domain import Domain
 
 
@@ -74,13 +74,13 @@ def delete(connection: Connection, key: str, now: datetime) -> None:
     for owned in projects.in_domain(connection, key):
         project.remove(connection, owned.id, now)
     _end_own(connection, key, now)
-    assignments.delete_matching(connection, target=Target.DOMAIN, target_id=key)
+    assignments.delete_matching(connection, target=AssignmentTarget.DOMAIN, target_id=key)
     store.delete(connection, key)
 
 
 def _end_own(connection: Connection, key: str, now: datetime) -> None:
     """End the tokens that are for the domain itself."""
-    found = assignments.matching(connection, target=Target.DOMAIN, target_id=key)
+    found = assignments.matching(connection, target=AssignmentTarget.DOMAIN, target_id=key)
     assignment.end_tokens(connection, found, now)
 
 

@@ -18,7 +18,7 @@ from kumoi.cloud.store.identity import assignment as assignments
 from kumoi.cloud.store.identity import domain as domains
 from kumoi.cloud.store.identity import project as store
 from kumoi.cloud.store.identity import user as users
-from kumoi.cloud.store.identity.assignment import Target
+from kumoi.cloud.store.identity.assignment import AssignmentTarget
 from kumoi.cloud.store.identity.project import Project
 
 TAGS_MAX = 80
@@ -69,7 +69,7 @@ def seen(connection: Connection, caller: Caller, key: str) -> Project:
     """One that the caller may look at: an administrator any, others those they have a role on."""
     row = store.get(connection, key)
     if row is not None and not caller.may("identity:get_project", key):
-        own = assignment.targets_of(connection, caller.user_id, Target.PROJECT)
+        own = assignment.targets_of(connection, caller.user_id, AssignmentTarget.PROJECT)
         row = row if key in own else None
     if row is None:
         raise NotFound("project", key)
@@ -102,7 +102,7 @@ def delete(connection: Connection, key: str, now: datetime) -> None:
 def remove(connection: Connection, key: str, now: datetime) -> None:
     """With everything that names it."""
     revocation.end_project(connection, key, now)
-    assignments.delete_matching(connection, target=Target.PROJECT, target_id=key)
+    assignments.delete_matching(connection, target=AssignmentTarget.PROJECT, target_id=key)
     credentials.delete_of(connection, project_id=key)
     users.clear_default_project(connection, key)
     store.delete(connection, key)

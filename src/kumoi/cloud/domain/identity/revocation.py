@@ -15,31 +15,31 @@ from kumoi.cloud.domain.identity.token import TTL_MAX_S, Claims, Tokens
 from kumoi.cloud.store.identity import project as projects
 from kumoi.cloud.store.identity import revocation as store
 from kumoi.cloud.store.identity import user as users
-from kumoi.cloud.store.identity.revocation import EVERYTHING, End, Key, Kind, grant_key
+from kumoi.cloud.store.identity.revocation import EVERYTHING, End, Key, RevocationKind, grant_key
 
 
 def end_token(connection: Connection, claims: Claims, now: datetime) -> None:
     """This one token."""
     end = End(EVERYTHING, claims.expires_at)
-    store.add(connection, {(Kind.TOKEN, claims.audit_ids[0]): end}, now)
+    store.add(connection, {(RevocationKind.TOKEN, claims.audit_ids[0]): end}, now)
 
 
 def end_user(connection: Connection, user_id: str, now: datetime) -> None:
     """All tokens of a user."""
     end = End(users.next_generation(connection, user_id), _all_gone(now))
-    store.add(connection, {(Kind.USER, user_id): end}, now)
+    store.add(connection, {(RevocationKind.USER, user_id): end}, now)
 
 
 def end_project(connection: Connection, project_id: str, now: datetime) -> None:
     """All tokens for a project."""
     end = End(projects.next_generation(connection, project_id), _all_gone(now))
-    store.add(connection, {(Kind.PROJECT, project_id): end}, now)
+    store.add(connection, {(RevocationKind.PROJECT, project_id): end}, now)
 
 
 def end_credential(connection: Connection, credential_id: str, now: datetime) -> None:
     """All tokens that an application credential got."""
     end = End(EVERYTHING, _all_gone(now))
-    store.add(connection, {(Kind.CREDENTIAL, credential_id): end}, now)
+    store.add(connection, {(RevocationKind.CREDENTIAL, credential_id): end}, now)
 
 
 def end_grants(connection: Connection, grants: Iterable[tuple[str, str]], now: datetime) -> None:
@@ -47,13 +47,13 @@ def end_grants(connection: Connection, grants: Iterable[tuple[str, str]], now: d
     ends: dict[Key, End] = {}
     for user_id, target_id in grants:
         generation = users.next_generation(connection, user_id)
-        ends[Kind.GRANT, grant_key(user_id, target_id)] = End(generation, _all_gone(now))
+        ends[RevocationKind.GRANT, grant_key(user_id, target_id)] = End(generation, _all_gone(now))
     store.add(connection, ends, now)
 
 
 def has_ended(connection: Connection, claims: Claims) -> bool:
     """Whether the token itself or all of its user's were ended, as this transaction sees it."""
-    token, user = (Kind.TOKEN, claims.audit_ids[0]), (Kind.USER, claims.user_id)
+    token, user = (RevocationKind.TOKEN, claims.audit_ids[0]), (RevocationKind.USER, claims.user_id)
     ends = store.get(connection, [token, user])
     return token in ends or (user in ends and claims.user_generation < ends[user].generation)
 

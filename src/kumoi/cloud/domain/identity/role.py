@@ -14,18 +14,18 @@ from kumoi.cloud.domain.identity import assignment
 from kumoi.cloud.domain.identity.bootstrap import ROLES
 from kumoi.cloud.store.identity import assignment as assignments
 from kumoi.cloud.store.identity import role as store
-from kumoi.cloud.store.identity.role import Role
+from kumoi.cloud.store.identity.role import IdentityRole
 
 
-def create(connection: Connection, *, name: str, description: str | None) -> Role:
+def create(connection: Connection, *, name: str, description: str | None) -> IdentityRole:
     """Raises Conflict when the name is taken."""
     _require_free(connection, name)
-    row = Role(new_hex_id(), name, description)
+    row = IdentityRole(new_hex_id(), name, description)
     store.insert(connection, row)
     return row
 
 
-def get(connection: Connection, key: str) -> Role:
+def get(connection: Connection, key: str) -> IdentityRole:
     """Raises NotFound."""
     row = store.get(connection, key)
     if row is None:
@@ -33,7 +33,9 @@ def get(connection: Connection, key: str) -> Role:
     return row
 
 
-def update(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> Role:
+def update(
+    connection: Connection, key: str, values: Mapping[str, Any], now: datetime
+) -> IdentityRole:
     """A role's name is what policies look at: renaming ends the tokens that carry it.
 
     Raises NotFound, Conflict, Forbidden for the names that policies know.
@@ -56,13 +58,13 @@ def delete(connection: Connection, key: str, now: datetime) -> None:
     store.delete(connection, key)
 
 
-def implied_by(connection: Connection, row: Role) -> list[Role]:
+def implied_by(connection: Connection, row: IdentityRole) -> list[IdentityRole]:
     """The roles that this one implies directly."""
     names = assignment.IMPLIED.get(row.name, ())
     return [found for found in store.every(connection) if found.name in names]
 
 
-def _require_own_name(row: Role) -> None:
+def _require_own_name(row: IdentityRole) -> None:
     if row.name in ROLES:
         raise Forbidden(f"Role {row.name} belongs to the cloud's policies and stays as it is.")
 

@@ -11,18 +11,18 @@ from kumoi.base.errors import NotFound
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.store.identity import endpoint as endpoints
 from kumoi.cloud.store.identity import service as store
-from kumoi.cloud.store.identity.service import Service
+from kumoi.cloud.store.identity.service import CatalogService
 
 
 def create(
     connection: Connection, *, type: str, name: str, description: str | None, enabled: bool
-) -> Service:
-    row = Service(new_hex_id(), type, name, description, enabled)
+) -> CatalogService:
+    row = CatalogService(new_hex_id(), type, name, description, enabled)
     store.insert(connection, row)
     return row
 
 
-def get(connection: Connection, key: str) -> Service:
+def get(connection: Connection, key: str) -> CatalogService:
     """Raises NotFound."""
     row = store.get(connection, key)
     if row is None:
@@ -30,7 +30,7 @@ def get(connection: Connection, key: str) -> Service:
     return row
 
 
-def update(connection: Connection, key: str, values: Mapping[str, Any]) -> Service:
+def update(connection: Connection, key: str, values: Mapping[str, Any]) -> CatalogService:
     """Raises NotFound."""
     get(connection, key)
     store.update(connection, key, values)

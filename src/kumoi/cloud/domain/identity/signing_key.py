@@ -26,7 +26,7 @@ ID_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class KeyLifetime:
     """What a key does when: it signs from a time until the next one does, and is accepted until
     nothing is left that it signed. Without an end it is the newest.
     """
@@ -37,20 +37,20 @@ class Span:
     accepted_until: datetime | None
 
 
-def spans(keys: Sequence[SigningKey]) -> list[Span]:
+def spans(keys: Sequence[SigningKey]) -> list[KeyLifetime]:
     """Oldest first. The oldest needs no time to become known: there is no other."""
     ordered = sorted(keys, key=lambda key: (key.made_at, key.id))
     starts = [key.made_at + timedelta(seconds=PUBLISHED_S) for key in ordered]
     starts[:1] = [key.made_at for key in ordered[:1]]
     late = timedelta(seconds=PUBLISHED_S + TTL_MAX_S)  # A process may have learned it that late.
     found = [
-        Span(key, begin, end, end + late)
+        KeyLifetime(key, begin, end, end + late)
         for key, begin, end in zip(ordered, starts, starts[1:], strict=False)
     ]
-    return [*found, Span(ordered[-1], starts[-1], None, None)] if ordered else []
+    return [*found, KeyLifetime(ordered[-1], starts[-1], None, None)] if ordered else []
 
 
-def accepted(keys: Sequence[SigningKey], now: datetime) -> list[Span]:
+def accepted(keys: Sequence[SigningKey], now: datetime) -> list[KeyLifetime]:
     """Those whose tokens are taken now, oldest first."""
     return [
         span for span in spans(keys) if span.accepted_until is None or now < span.accepted_until
@@ -84,7 +84,7 @@ def remove_expired(keys: SigningKeys, now: datetime) -> None:
             keys.remove(span.key.id)
 
 
-def rotate(keys: SigningKeys, now: datetime) -> Span:
+def rotate(keys: SigningKeys, now: datetime) -> KeyLifetime:
     """Publish a new key. Raises Conflict while the last one does not sign yet, or too many are
     still accepted.
     """

@@ -20,7 +20,7 @@ from kumoi.base.errors import Unauthenticated
 from kumoi.cloud.domain.identity import signing_key
 from kumoi.cloud.domain.identity.signing_key import TTL_MAX_S
 from kumoi.cloud.store.identity.assignment import SYSTEM_ID
-from kumoi.cloud.store.identity.revocation import End, Key, Kind, Revoked, grant_key
+from kumoi.cloud.store.identity.revocation import End, Key, RevocationKind, Revoked, grant_key
 from kumoi.cloud.store.identity.signing_key import ALGORITHM, SigningKeys
 from kumoi.engine.feed import Position
 
@@ -163,16 +163,16 @@ class _Verified:
     __slots__ = ("_ends_with", "claims")
 
     def __init__(self, claims: Claims) -> None:
-        asked: list[tuple[Kind, str | None, int]] = [
-            (Kind.TOKEN, claims.audit_ids[0], 0),
-            (Kind.CREDENTIAL, claims.application_credential_id, 0),
-            (Kind.USER, claims.user_id, claims.user_generation),
+        asked: list[tuple[RevocationKind, str | None, int]] = [
+            (RevocationKind.TOKEN, claims.audit_ids[0], 0),
+            (RevocationKind.CREDENTIAL, claims.application_credential_id, 0),
+            (RevocationKind.USER, claims.user_id, claims.user_generation),
         ]
         if claims.project is not None:
-            asked.append((Kind.PROJECT, claims.project.id, claims.project_generation))
+            asked.append((RevocationKind.PROJECT, claims.project.id, claims.project_generation))
         if claims.target_id is not None:
             key = grant_key(claims.user_id, claims.target_id)
-            asked.append((Kind.GRANT, key, claims.user_generation))
+            asked.append((RevocationKind.GRANT, key, claims.user_generation))
         self.claims = claims
         self._ends_with = [((kind, key), at) for kind, key, at in asked if key is not None]
 

@@ -18,7 +18,7 @@ from kumoi.cloud.store.image import image as store
 from kumoi.cloud.store.image import image_filter
 from kumoi.cloud.store.image import member as members
 from kumoi.cloud.store.image.image import Image
-from kumoi.cloud.store.image.image_filter import Wanted
+from kumoi.cloud.store.image.image_filter import ImageFilter
 from kumoi.cloud.store.listing import Listing
 from kumoi.engine import feed
 
@@ -107,7 +107,9 @@ def owned(connection: Connection, caller: Caller, key: str) -> Image:
     return row
 
 
-def page(connection: Connection, caller: Caller, wanted: Wanted, listing: Listing) -> list[Image]:
+def page(
+    connection: Connection, caller: Caller, wanted: ImageFilter, listing: Listing
+) -> list[Image]:
     conditions = image_filter.conditions(
         wanted, project_id=caller.project_id, sees_all=caller.may("get_images")
     )

@@ -10,26 +10,26 @@ from kumoi.base.errors import Conflict, Forbidden, NotFound, TooLarge
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.image import image
 from kumoi.cloud.store.image import member as store
-from kumoi.cloud.store.image.member import Member
+from kumoi.cloud.store.image.member import ImageMember
 
 MEMBERS_MAX = 128
 
 
 def create(
     connection: Connection, caller: Caller, image_id: str, member_id: str, now: datetime
-) -> Member:
+) -> ImageMember:
     """Raises NotFound, Forbidden, Conflict for one that is there, TooLarge for one too many."""
     _shared(connection, caller, image_id)
     if store.get(connection, image_id, member_id) is not None:
         raise Conflict(f"Member {member_id} is duplicated for image {image_id}")
     if len(store.of_image(connection, image_id)) >= MEMBERS_MAX:
         raise TooLarge("The limit has been exceeded on the number of allowed image members.")
-    row = Member(image_id, member_id, "pending", created_at=now, updated_at=now)
+    row = ImageMember(image_id, member_id, "pending", created_at=now, updated_at=now)
     store.insert(connection, row)
     return row
 
 
-def every(connection: Connection, caller: Caller, image_id: str) -> list[Member]:
+def every(connection: Connection, caller: Caller, image_id: str) -> list[ImageMember]:
     """All for the owner; a member sees itself. Raises NotFound, Forbidden when it is not shared."""
     row = image.get(connection, caller, image_id)
     if row.visibility != "shared":
@@ -40,7 +40,7 @@ def every(connection: Connection, caller: Caller, image_id: str) -> list[Member]
     return [one for one in found if one.member_id == caller.project_id]
 
 
-def get(connection: Connection, caller: Caller, image_id: str, member_id: str) -> Member:
+def get(connection: Connection, caller: Caller, image_id: str, member_id: str) -> ImageMember:
     """Raises NotFound, also for one that the caller is not to see."""
     row = image.get(connection, caller, image_id)
     found = store.get(connection, image_id, member_id)
@@ -59,7 +59,7 @@ def set_status(
     *,
     status: str,
     now: datetime,
-) -> Member:
+) -> ImageMember:
     """By the member itself. Raises NotFound, Forbidden."""
     get(connection, caller, image_id, member_id)
     if not caller.may("modify_member", member_id):

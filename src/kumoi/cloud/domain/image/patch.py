@@ -46,7 +46,7 @@ RESERVED_PREFIX = "os_glance_"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PatchOperation:
     """`op` is add, replace or remove; `value` has been checked for shape."""
 
     op: str
@@ -62,7 +62,7 @@ def require_writable(name: str) -> None:
         raise Forbidden(f"Attribute '{name}' is reserved.")
 
 
-def apply(row: Image, changes: Sequence[Change]) -> Image:
+def apply(row: Image, changes: Sequence[PatchOperation]) -> Image:
     """All of them, in order. Raises Forbidden, Conflict for a property that is not there."""
     for change in changes:
         require_writable(change.name)
@@ -70,7 +70,7 @@ def apply(row: Image, changes: Sequence[Change]) -> Image:
     return row
 
 
-def _changed(row: Image, change: Change) -> Image:
+def _changed(row: Image, change: PatchOperation) -> Image:
     if change.name in CHANGEABLE:
         return _base_changed(row, change)
     properties = dict(row.properties)
@@ -83,7 +83,7 @@ def _changed(row: Image, change: Change) -> Image:
     return replace(row, properties=properties)
 
 
-def _base_changed(row: Image, change: Change) -> Image:
+def _base_changed(row: Image, change: PatchOperation) -> Image:
     if change.op == "remove":
         raise Forbidden(f"Property {change.name} may not be removed.")
     if change.name == "tags":

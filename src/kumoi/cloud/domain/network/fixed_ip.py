@@ -38,7 +38,7 @@ class WantedIp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class AddressedPort:
     """Where and for whom: a router's port takes no automatic address. `current` are the addresses
     that a port being changed has.
     """
@@ -54,7 +54,9 @@ def is_automatic(subnet: Subnet) -> bool:
     return subnet.ip_version == IPV6 and subnet.ipv6_address_mode in AUTOMATIC_MODES
 
 
-def choose(connection: Connection, place: Place, wanted: Sequence[WantedIp] | None) -> list[Pair]:
+def choose(
+    connection: Connection, place: AddressedPort, wanted: Sequence[WantedIp] | None
+) -> list[Pair]:
     """None wants what the network gives, an empty list nothing.
 
     Raises Invalid for an address or a subnet that does not fit, Conflict when an address is taken
@@ -94,7 +96,7 @@ def next_of_version(connection: Connection, network_id: str, version: int) -> Wa
 
 
 def _one_of_each_version(
-    connection: Connection, place: Place, subnets: Sequence[Subnet]
+    connection: Connection, place: AddressedPort, subnets: Sequence[Subnet]
 ) -> list[Pair]:
     chosen: list[Pair] = []
     for version in (IPV4, IPV6):
@@ -139,7 +141,10 @@ def _next(connection: Connection, subnet: Subnet, besides: Collection[str] = ())
 
 
 def _asked_for(
-    connection: Connection, place: Place, subnets: Sequence[Subnet], wanted: Sequence[WantedIp]
+    connection: Connection,
+    place: AddressedPort,
+    subnets: Sequence[Subnet],
+    wanted: Sequence[WantedIp],
 ) -> list[Pair]:
     if len(wanted) > FIXED_IPS_MAX:
         raise Invalid("Invalid input for operation: Exceeded maximum amount of fixed ips per port.")
@@ -159,7 +164,7 @@ def _asked_for(
 
 def _exactly(
     connection: Connection,
-    place: Place,
+    place: AddressedPort,
     subnets: Sequence[Subnet],
     text: str,
     subnet_id: str | None,
@@ -201,7 +206,7 @@ def _exactly(
 
 def _from_subnet(
     connection: Connection,
-    place: Place,
+    place: AddressedPort,
     subnets: Sequence[Subnet],
     subnet_id: str | None,
     known: Sequence[Pair],
@@ -236,7 +241,7 @@ def _on_network(network_id: str, subnets: Sequence[Subnet], subnet_id: str) -> S
     )
 
 
-def _automatic(connection: Connection, place: Place, subnet: Subnet) -> str:
+def _automatic(connection: Connection, place: AddressedPort, subnet: Subnet) -> str:
     address = allocation.eui64(subnet.cidr, place.mac)
     if (subnet.id, address) not in place.current and store.owner(
         connection, subnet.id, address

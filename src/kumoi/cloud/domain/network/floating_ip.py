@@ -25,7 +25,7 @@ from kumoi.cloud.store.network import port as port_store
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.floating_ip import FloatingIp
 from kumoi.cloud.store.network.port import Port
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ def get(connection: Connection, caller: Caller, key: str) -> FloatingIp:
     return row
 
 
-def page(connection: Connection, caller: Caller, query: Query) -> list[FloatingIp]:
+def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[FloatingIp]:
     return store.page(connection, query, project_id=caller.reach("get_floatingip"))
 
 

@@ -19,7 +19,7 @@ from kumoi.cloud.store.network import network as store
 from kumoi.cloud.store.network import port as port_store
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.network import Network
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 
 TENANT_MTU = 1442  # 1,500 less Geneve over IPv4.
 EXTERNAL_MTU = 1500
@@ -100,7 +100,7 @@ def get(connection: Connection, caller: Caller, key: str) -> Network:
     return row
 
 
-def page(connection: Connection, caller: Caller, query: Query) -> list[Network]:
+def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Network]:
     return store.page(connection, query, project_id=caller.reach("get_network"))
 
 

@@ -20,7 +20,7 @@ from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import fixed_ip, owner, port_permission, quota, security_group
 from kumoi.cloud.domain.network import network as network_domain
-from kumoi.cloud.domain.network.fixed_ip import Pair, Place, WantedIp
+from kumoi.cloud.domain.network.fixed_ip import AddressedPort, Pair, WantedIp
 from kumoi.cloud.store.compute import server as server_store
 from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
@@ -28,7 +28,7 @@ from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import port as store
 from kumoi.cloud.store.network.network import Network
 from kumoi.cloud.store.network.port import Port
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 
 MAC_PREFIX = "fa:16:3e"
 MAC_TRIES = 16
@@ -111,7 +111,7 @@ def make(connection: Connection, wanted: NewPort, now: datetime) -> Port:
         quota.require(connection, wanted.project_id, "port")
     mac = _mac(connection, network.id, wanted.mac_address)
     is_router = wanted.device_owner in owner.ROUTER
-    place = Place(network_id=network.id, mac=mac, is_router=is_router)
+    place = AddressedPort(network_id=network.id, mac=mac, is_router=is_router)
     pairs = fixed_ip.choose(connection, place, wanted.fixed_ips)
     row = _with_groups(connection, _row(network, wanted, mac, pairs, now), wanted, now)
     store.insert(connection, row)
@@ -186,7 +186,7 @@ def get(connection: Connection, caller: Caller, key: str) -> Port:
     return row
 
 
-def page(connection: Connection, caller: Caller, query: Query) -> list[Port]:
+def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Port]:
     return store.page(connection, query, project_id=caller.reach("get_port"))
 
 
@@ -344,7 +344,7 @@ def _moved(
     if mac != row.mac_address:
         current = ()
     is_router = row.device_owner in owner.ROUTER
-    place = Place(network_id=row.network_id, mac=mac, is_router=is_router, current=current)
+    place = AddressedPort(network_id=row.network_id, mac=mac, is_router=is_router, current=current)
     if mac != row.mac_address:
         fixed_ip_store.delete_of_port(connection, row.id)
     pairs = fixed_ip.choose(connection, place, wanted)

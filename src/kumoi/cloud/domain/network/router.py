@@ -24,7 +24,7 @@ from kumoi.cloud.store.network import router as store
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.port import Port
 from kumoi.cloud.store.network.router import Router
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.network.subnet import Subnet
 
 ROUTES_MAX = 30
@@ -79,7 +79,7 @@ def get(connection: Connection, caller: Caller, key: str) -> Router:
     return row
 
 
-def page(connection: Connection, caller: Caller, query: Query) -> list[Router]:
+def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Router]:
     return store.page(connection, query, project_id=caller.reach("get_router"))
 
 

@@ -18,7 +18,7 @@ from kumoi.cloud.store.network import security_group as store
 from kumoi.cloud.store.network import security_group_rule as rule_store
 from kumoi.cloud.store.network.security_group import SecurityGroup
 from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 
 DEFAULT = "default"
 NOUN = "security group"
@@ -110,7 +110,7 @@ def require_all(connection: Connection, caller: Caller, keys: Collection[str]) -
     return wanted
 
 
-def page(connection: Connection, caller: Caller, query: Query) -> list[SecurityGroup]:
+def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[SecurityGroup]:
     return store.page(connection, query, project_id=caller.reach("get_security_group"))
 
 

@@ -15,7 +15,7 @@ from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import quota, security_group
 from kumoi.cloud.store.network import security_group_rule as store
 from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 
 PROTOCOLS = {
     "ah": 51,
@@ -124,7 +124,7 @@ def get(connection: Connection, caller: Caller, key: str) -> SecurityGroupRule:
     return rule
 
 
-def page(connection: Connection, caller: Caller, query: Query) -> list[SecurityGroupRule]:
+def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[SecurityGroupRule]:
     return store.page(connection, query, project_id=caller.reach("get_security_group_rule"))
 
 

@@ -20,7 +20,7 @@ from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import port as port_store
 from kumoi.cloud.store.network import subnet as store
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.network.subnet import Subnet
 
 
@@ -89,7 +89,7 @@ def get(connection: Connection, caller: Caller, key: str) -> Subnet:
     return row
 
 
-def page(connection: Connection, caller: Caller, query: Query) -> list[Subnet]:
+def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Subnet]:
     return store.page(connection, query, project_id=caller.reach("get_subnet"))
 
 
@@ -173,7 +173,7 @@ def _cidr(connection: Connection, caller: Caller, wanted: NewSubnet) -> tuple[st
     if pool_id is None and wanted.use_default_subnetpool:
         pool_id = subnet_pool.default(connection, caller, wanted.ip_version).id
     if pool_id is not None:
-        place = subnet_pool.Request(
+        place = subnet_pool.SubnetRequest(
             project_id=wanted.project_id,
             ip_version=wanted.ip_version,
             cidr=wanted.cidr,

@@ -18,7 +18,7 @@ from kumoi.cloud.domain.network import quota
 from kumoi.cloud.domain.network.allocation import EUI64_PREFIX_MAX, IPV4, IPV6
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network import subnet_pool as store
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.network.subnet_pool import SubnetPool
 
 PREFIX_MIN = {IPV4: 8, IPV6: EUI64_PREFIX_MAX}
@@ -43,7 +43,7 @@ class NewSubnetPool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class SubnetRequest:
     """A subnet to be cut: a certain network, or any with that many bits, or the pool's usual."""
 
     project_id: str
@@ -107,7 +107,7 @@ def default(connection: Connection, caller: Caller, ip_version: int) -> SubnetPo
     )
 
 
-def page(connection: Connection, caller: Caller, query: Query) -> list[SubnetPool]:
+def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[SubnetPool]:
     return store.page(connection, query, project_id=caller.reach("get_subnetpool"))
 
 
@@ -145,7 +145,7 @@ def delete(connection: Connection, caller: Caller, key: str) -> None:
     store.delete(connection, key)
 
 
-def allocate(connection: Connection, caller: Caller, key: str, wanted: Request) -> str:
+def allocate(connection: Connection, caller: Caller, key: str, wanted: SubnetRequest) -> str:
     """A free network of the pool. Raises Invalid, OverQuota, and Conflict when there is no room."""
     row = get(connection, caller, key)
     if row.ip_version != wanted.ip_version:
@@ -304,7 +304,7 @@ def _overlap(one: IpNetwork, other: IpNetwork) -> bool:
     return one.version == other.version and one.overlaps(other)
 
 
-def _is_of(subnet: subnet_store.Subnet, wanted: Request) -> bool:
+def _is_of(subnet: subnet_store.Subnet, wanted: SubnetRequest) -> bool:
     return subnet.project_id == wanted.project_id
 
 

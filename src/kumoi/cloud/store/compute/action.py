@@ -15,7 +15,7 @@ from kumoi.engine.db import Timestamp
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class InstanceAction:
     """`event` is the one step an action has here; an action is open until `finish_at` is set."""
 
     request_id: str
@@ -49,15 +49,15 @@ server_action = sa.Table(
 )
 
 
-def insert(connection: Connection, row: Action) -> None:
+def insert(connection: Connection, row: InstanceAction) -> None:
     schema.insert(connection, server_action, asdict(row))
 
 
-def get(connection: Connection, server_id: str, request_id: str) -> Action | None:
+def get(connection: Connection, server_id: str, request_id: str) -> InstanceAction | None:
     query = sa.select(server_action).where(
         server_action.c.server_id == server_id, server_action.c.request_id == request_id
     )
-    return schema.fetch_one(connection, query, Action)
+    return schema.fetch_one(connection, query, InstanceAction)
 
 
 def page(
@@ -68,7 +68,7 @@ def page(
     until: datetime | None,
     marker: str | None,
     limit: int | None,
-) -> list[Action]:
+) -> list[InstanceAction]:
     """Newest first; the marker is a request id and is known to exist."""
     changed_at = sa.func.coalesce(server_action.c.finish_at, server_action.c.start_at)
     query = sa.select(server_action).where(server_action.c.server_id == server_id)
@@ -84,7 +84,7 @@ def page(
                 < sa.tuple_(sa.literal(last.start_at, Timestamp), sa.literal(last.request_id))
             )
     query = query.order_by(server_action.c.start_at.desc(), server_action.c.request_id.desc())
-    return schema.fetch(connection, query.limit(limit), Action)
+    return schema.fetch(connection, query.limit(limit), InstanceAction)
 
 
 def finish(

@@ -19,7 +19,7 @@ class Actor(enum.StrEnum):
     GROUP = "group"
 
 
-class Target(enum.StrEnum):
+class AssignmentTarget(enum.StrEnum):
     PROJECT = "project"
     DOMAIN = "domain"
     SYSTEM = "system"  # There is one; its id is SYSTEM_ID.
@@ -32,7 +32,7 @@ SYSTEM_ID = "all"
 class Assignment:
     actor: Actor
     actor_id: str
-    target: Target
+    target: AssignmentTarget
     target_id: str
     role_id: str
 
@@ -81,7 +81,9 @@ def matching(
         query = query.where(assignment.c[column] == value)
     query = query.order_by(*assignment.primary_key.columns)
     return [
-        Assignment(Actor(row.actor), row.actor_id, Target(row.target), row.target_id, row.role_id)
+        Assignment(
+            Actor(row.actor), row.actor_id, AssignmentTarget(row.target), row.target_id, row.role_id
+        )
         for row in connection.execute(query)
     ]
 

@@ -27,7 +27,7 @@ FEED_KEY = "list"
 EVERYTHING = 2**31 - 1  # Newer than any generation.
 
 
-class Kind(enum.StrEnum):
+class RevocationKind(enum.StrEnum):
     TOKEN = "token"  # noqa: S105 - the key is an audit id
     CREDENTIAL = "credential"  # The key is an application credential.
     USER = "user"
@@ -35,7 +35,7 @@ class Kind(enum.StrEnum):
     GRANT = "grant"  # A user's roles on one project or domain; see grant_key.
 
 
-Key = tuple[Kind, str]
+Key = tuple[RevocationKind, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,9 @@ def get(connection: Connection, keys: Iterable[Key]) -> dict[Key, End]:
     """What stands there for these keys."""
     same = [(revocation.c.kind == kind) & (revocation.c.key == key) for kind, key in keys]
     rows = connection.execute(sa.select(revocation).where(sa.or_(*same)))
-    return {(Kind(row.kind), row.key): End(row.generation, row.expires_at) for row in rows}
+    return {
+        (RevocationKind(row.kind), row.key): End(row.generation, row.expires_at) for row in rows
+    }
 
 
 def load(connection: Connection, seen: Position) -> Revoked:
@@ -102,5 +104,7 @@ def load(connection: Connection, seen: Position) -> Revoked:
     rows = connection.execute(
         sa.select(revocation).where(revocation.c.revision > (0 if whole else seen.revision))
     )
-    ends = {(Kind(row.kind), row.key): End(row.generation, row.expires_at) for row in rows}
+    ends = {
+        (RevocationKind(row.kind), row.key): End(row.generation, row.expires_at) for row in rows
+    }
     return Revoked(ends, now, whole)

@@ -15,7 +15,7 @@ from kumoi.cloud.store.schema import ID, NAME, metadata
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class IdentityRole:
     id: str
     name: str
     description: str | None
@@ -30,24 +30,24 @@ role = sa.Table(
 )
 
 
-def insert(connection: Connection, row: Role) -> None:
+def insert(connection: Connection, row: IdentityRole) -> None:
     schema.insert(connection, role, asdict(row))
 
 
-def get(connection: Connection, key: str) -> Role | None:
-    return schema.fetch_one(connection, sa.select(role).where(role.c.id == key), Role)
+def get(connection: Connection, key: str) -> IdentityRole | None:
+    return schema.fetch_one(connection, sa.select(role).where(role.c.id == key), IdentityRole)
 
 
-def named(connection: Connection, name: str) -> Role | None:
-    return schema.fetch_one(connection, sa.select(role).where(role.c.name == name), Role)
+def named(connection: Connection, name: str) -> IdentityRole | None:
+    return schema.fetch_one(connection, sa.select(role).where(role.c.name == name), IdentityRole)
 
 
-def every(connection: Connection) -> list[Role]:
-    return schema.fetch(connection, sa.select(role).order_by(role.c.name), Role)
+def every(connection: Connection) -> list[IdentityRole]:
+    return schema.fetch(connection, sa.select(role).order_by(role.c.name), IdentityRole)
 
 
-def page(connection: Connection, wanted: Listing) -> list[Role]:
-    return listing.page(connection, role, Role, wanted)
+def page(connection: Connection, wanted: Listing) -> list[IdentityRole]:
+    return listing.page(connection, role, IdentityRole, wanted)
 
 
 def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:

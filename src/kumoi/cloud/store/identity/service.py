@@ -15,7 +15,7 @@ from kumoi.cloud.store.schema import ID, NAME, Nouns, metadata
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class CatalogService:
     id: str
     type: str
     name: str
@@ -35,30 +35,33 @@ service = sa.Table(
 
 
 _ENABLED = Nouns(
-    sa.select(service).where(service.c.enabled).order_by(service.c.type, service.c.id), Service
+    sa.select(service).where(service.c.enabled).order_by(service.c.type, service.c.id),
+    CatalogService,
 )
 
 
-def insert(connection: Connection, row: Service) -> None:
+def insert(connection: Connection, row: CatalogService) -> None:
     schema.insert(connection, service, asdict(row))
 
 
-def get(connection: Connection, key: str) -> Service | None:
-    return schema.fetch_one(connection, sa.select(service).where(service.c.id == key), Service)
+def get(connection: Connection, key: str) -> CatalogService | None:
+    return schema.fetch_one(
+        connection, sa.select(service).where(service.c.id == key), CatalogService
+    )
 
 
-def of_type(connection: Connection, type_: str) -> list[Service]:
+def of_type(connection: Connection, type_: str) -> list[CatalogService]:
     query = sa.select(service).where(service.c.type == type_).order_by(service.c.id)
-    return schema.fetch(connection, query, Service)
+    return schema.fetch(connection, query, CatalogService)
 
 
-def enabled(connection: Connection) -> list[Service]:
+def enabled(connection: Connection) -> list[CatalogService]:
     """What the catalogue shows, by type."""
     return _ENABLED.all(connection)
 
 
-def page(connection: Connection, wanted: Listing) -> list[Service]:
-    return listing.page(connection, service, Service, wanted)
+def page(connection: Connection, wanted: Listing) -> list[CatalogService]:
+    return listing.page(connection, service, CatalogService, wanted)
 
 
 def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:

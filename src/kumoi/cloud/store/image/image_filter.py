@@ -27,7 +27,7 @@ class TimeFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ImageFilter:
     """What a request asks for. `visibility` of None is all but community images of others;
     `member_status` of "all" is any.
     """
@@ -42,7 +42,7 @@ class Wanted:
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
-def conditions(wanted: Wanted, *, project_id: str | None, sees_all: bool) -> list[Condition]:
+def conditions(wanted: ImageFilter, *, project_id: str | None, sees_all: bool) -> list[Condition]:
     found: list[Condition] = [
         Where("hidden", _hidden, {"wanted_hidden": wanted.os_hidden}),
         _seen(wanted, project_id, sees_all=sees_all),
@@ -67,7 +67,7 @@ def _hidden() -> sa.ColumnElement[bool]:
     return image.c.os_hidden == sa.bindparam("wanted_hidden")
 
 
-def _seen(wanted: Wanted, project_id: str | None, *, sees_all: bool) -> Where:
+def _seen(wanted: ImageFilter, project_id: str | None, *, sees_all: bool) -> Where:
     shape = (wanted.visibility, wanted.member_status, sees_all, project_id is None)
     by = None if project_id is None else sa.bindparam("seen_by", type_=image.c.owner.type)
     return Where(
@@ -78,7 +78,7 @@ def _seen(wanted: Wanted, project_id: str | None, *, sees_all: bool) -> Where:
 
 
 def _visible(
-    wanted: Wanted, project_id: sa.BindParameter[str] | None, *, sees_all: bool
+    wanted: ImageFilter, project_id: sa.BindParameter[str] | None, *, sees_all: bool
 ) -> sa.ColumnElement[bool]:
     """A list shows what is public, the caller's own and what it accepted as a member. Community
     images of others show only where they are asked for.
@@ -99,7 +99,7 @@ def _visible(
     return (image.c.visibility == wanted.visibility) & seen
 
 
-def _shared_with(wanted: Wanted, project_id: sa.BindParameter[str] | None) -> sa.Select[Any]:
+def _shared_with(wanted: ImageFilter, project_id: sa.BindParameter[str] | None) -> sa.Select[Any]:
     query = sa.select(member.c.image_id).where(member.c.member_id == project_id)
     if wanted.member_status != "all":
         query = query.where(member.c.status == wanted.member_status)

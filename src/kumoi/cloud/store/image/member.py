@@ -14,7 +14,7 @@ from kumoi.engine.db import Timestamp
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ImageMember:
     """`member_id` is a project's id; `status` is pending, accepted or rejected."""
 
     image_id: str
@@ -35,19 +35,19 @@ member = sa.Table(
 )
 
 
-def insert(connection: Connection, row: Member) -> None:
+def insert(connection: Connection, row: ImageMember) -> None:
     schema.insert(connection, member, asdict(row))
 
 
-def get(connection: Connection, image_id: str, member_id: str) -> Member | None:
+def get(connection: Connection, image_id: str, member_id: str) -> ImageMember | None:
     return schema.fetch_one(
-        connection, sa.select(member).where(*_same(image_id, member_id)), Member
+        connection, sa.select(member).where(*_same(image_id, member_id)), ImageMember
     )
 
 
-def of_image(connection: Connection, image_id: str) -> list[Member]:
+def of_image(connection: Connection, image_id: str) -> list[ImageMember]:
     query = sa.select(member).where(member.c.image_id == image_id).order_by(member.c.member_id)
-    return schema.fetch(connection, query, Member)
+    return schema.fetch(connection, query, ImageMember)
 
 
 def set_status(

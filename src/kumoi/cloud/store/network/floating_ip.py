@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.network import standard
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import ID, metadata
 
 
@@ -71,7 +71,9 @@ def of_ports(connection: Connection, port_ids: Collection[str]) -> list[Floating
     return schema.fetch_among(connection, query, floating_ip.c.port_id, port_ids, FloatingIp)
 
 
-def page(connection: Connection, query: Query, *, project_id: str | None) -> list[FloatingIp]:
+def page(
+    connection: Connection, query: NetworkQuery, *, project_id: str | None
+) -> list[FloatingIp]:
     mine = [] if project_id is None else [floating_ip.c.project_id == project_id]
     return standard.page(connection, floating_ip, FloatingIp, query, *mine)
 

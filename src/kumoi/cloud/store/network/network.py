@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.network import standard
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import NAME, Where, metadata
 
 
@@ -65,7 +65,7 @@ def find(connection: Connection, **values: Any) -> list[Network]:
     return standard.find(connection, network, Network, **values)
 
 
-def page(connection: Connection, query: Query, *, project_id: str | None) -> list[Network]:
+def page(connection: Connection, query: NetworkQuery, *, project_id: str | None) -> list[Network]:
     """One page; with `project_id`, of what that project sees: its own, the shared, the external."""
     seen = [Where("seen", _seen, {"seen_by": project_id})] if project_id is not None else []
     return standard.page(connection, network, Network, query, *seen)

@@ -14,7 +14,7 @@ from kumoi.cloud.store import schema
 from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network.fixed_ip import fixed_ip
 from kumoi.cloud.store.network.network import network
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine.db import Json
 from kumoi.engine.statement import AMONG_MAX
@@ -128,7 +128,7 @@ def on_subnet(
     return schema.fetch(connection, query, Port)
 
 
-def page(connection: Connection, query: Query, *, project_id: str | None) -> list[Port]:
+def page(connection: Connection, query: NetworkQuery, *, project_id: str | None) -> list[Port]:
     """One page; with `project_id`, its own and those on its networks."""
     seen: list[sa.ColumnElement[bool]] = []
     if project_id is not None:

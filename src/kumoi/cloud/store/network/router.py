@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.network import standard
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import NAME, metadata
 from kumoi.engine.db import Json
 
@@ -51,7 +51,7 @@ def get(connection: Connection, key: str) -> Router | None:
     return standard.get(connection, router, Router, key)
 
 
-def page(connection: Connection, query: Query, *, project_id: str | None) -> list[Router]:
+def page(connection: Connection, query: NetworkQuery, *, project_id: str | None) -> list[Router]:
     mine = [] if project_id is None else [router.c.project_id == project_id]
     return standard.page(connection, router, Router, query, *mine)
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.network import standard
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import NAME, metadata
 
 
@@ -65,7 +65,9 @@ def many(connection: Connection, keys: Collection[str]) -> dict[str, SecurityGro
     return {row.id: row for row in rows}
 
 
-def page(connection: Connection, query: Query, *, project_id: str | None) -> list[SecurityGroup]:
+def page(
+    connection: Connection, query: NetworkQuery, *, project_id: str | None
+) -> list[SecurityGroup]:
     mine = [] if project_id is None else [security_group.c.project_id == project_id]
     return standard.page(connection, security_group, SecurityGroup, query, *mine)
 

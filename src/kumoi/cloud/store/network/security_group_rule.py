@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.network import standard
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import ID, metadata
 
 
@@ -95,7 +95,7 @@ def of_groups(
 
 
 def page(
-    connection: Connection, query: Query, *, project_id: str | None
+    connection: Connection, query: NetworkQuery, *, project_id: str | None
 ) -> list[SecurityGroupRule]:
     mine = [] if project_id is None else [security_group_rule.c.project_id == project_id]
     return standard.page(connection, security_group_rule, SecurityGroupRule, query, *mine)

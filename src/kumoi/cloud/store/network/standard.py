@@ -26,13 +26,13 @@ KEY = "topology"  # The planner always looks at all of it, so one key is enough.
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class NetworkQuery:
     """What a list request asks for. `tags` selects by tag; `special` holds the filters that are no
     column of the table, which the noun's own file understands.
     """
 
     listing: Listing = field(default_factory=Listing)
-    tags: tag.Wanted = field(default_factory=tag.Wanted)
+    tags: tag.TagFilter = field(default_factory=tag.TagFilter)
     special: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
@@ -72,7 +72,7 @@ def page(
     connection: Connection,
     table: sa.Table,
     noun: type[Noun],
-    query: Query,
+    query: NetworkQuery,
     *conditions: Condition,
 ) -> list[Noun]:
     """One page of what the conditions allow, selected by column and tag."""

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network.network import network
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine.db import Json
 from kumoi.engine.statement import Among
@@ -98,7 +98,7 @@ def ids_by_network(connection: Connection, network_ids: Collection[str]) -> dict
     return found
 
 
-def page(connection: Connection, query: Query, *, project_id: str | None) -> list[Subnet]:
+def page(connection: Connection, query: NetworkQuery, *, project_id: str | None) -> list[Subnet]:
     """One page; with `project_id`, its own and those of the networks it sees."""
     seen: list[sa.ColumnElement[bool]] = []
     if project_id is not None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store.network import standard
-from kumoi.cloud.store.network.standard import Query
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import NAME, metadata
 from kumoi.engine.db import Json
 
@@ -64,7 +64,9 @@ def find(connection: Connection, **values: Any) -> list[SubnetPool]:
     return standard.find(connection, subnet_pool, SubnetPool, **values)
 
 
-def page(connection: Connection, query: Query, *, project_id: str | None) -> list[SubnetPool]:
+def page(
+    connection: Connection, query: NetworkQuery, *, project_id: str | None
+) -> list[SubnetPool]:
     seen: list[sa.ColumnElement[bool]] = []
     if project_id is not None:
         seen.append((subnet_pool.c.project_id == project_id) | subnet_pool.c.shared)

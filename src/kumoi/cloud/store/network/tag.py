@@ -29,7 +29,7 @@ _OF_MANY = Among(sa.select(tag.c.resource_id, tag.c.tag), tag.c.resource_id)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TagFilter:
     """Things that have all of one set of tags, any of another, and the negations of both."""
 
     all: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ def replace(connection: Connection, key: str, words: Collection[str]) -> None:
     )
 
 
-def conditions(column: sa.Column[Any], wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+def conditions(column: sa.Column[Any], wanted: TagFilter) -> list[sa.ColumnElement[bool]]:
     """As conditions on the id column of any table."""
     found: list[sa.ColumnElement[bool]] = []
     if wanted.all:

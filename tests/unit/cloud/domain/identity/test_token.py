@@ -11,7 +11,13 @@ import pytest
 from kumoi.base.errors import Unauthenticated
 from kumoi.cloud.domain.identity import signing_key
 from kumoi.cloud.domain.identity.token import Claims, Scope, Tokens
-from kumoi.cloud.store.identity.revocation import EVERYTHING, End, Kind, Revoked, grant_key
+from kumoi.cloud.store.identity.revocation import (
+    EVERYTHING,
+    End,
+    RevocationKind,
+    Revoked,
+    grant_key,
+)
 from kumoi.cloud.store.identity.signing_key import KeyDirectory
 from kumoi.engine.feed import Position
 
@@ -52,7 +58,7 @@ def is_valid(tokens: Tokens, token: str) -> bool:
 
 
 def revoked(
-    kind: Kind, key: str, generation: int, revision: int = 1, epoch: str = "first"
+    kind: RevocationKind, key: str, generation: int, revision: int = 1, epoch: str = "first"
 ) -> Revoked:
     return Revoked({(kind, key): End(generation, LATER)}, Position(epoch, revision), whole=True)
 
@@ -100,20 +106,20 @@ def test_a_known_kid_alone_opens_nothing(tokens: Tokens) -> None:
 @pytest.mark.parametrize(
     ("kind", "key", "generation", "ends"),
     [
-        (Kind.USER, "u", 4, True),
-        (Kind.USER, "u", 3, False),
-        (Kind.USER, "other", 9, False),
-        (Kind.PROJECT, "p", 6, True),
-        (Kind.PROJECT, "p", 5, False),
-        (Kind.GRANT, grant_key("u", "p"), 4, True),
-        (Kind.GRANT, grant_key("u", "other"), 4, False),
-        (Kind.TOKEN, "a", EVERYTHING, True),
-        (Kind.TOKEN, "other", EVERYTHING, False),
-        (Kind.CREDENTIAL, "c", EVERYTHING, True),
+        (RevocationKind.USER, "u", 4, True),
+        (RevocationKind.USER, "u", 3, False),
+        (RevocationKind.USER, "other", 9, False),
+        (RevocationKind.PROJECT, "p", 6, True),
+        (RevocationKind.PROJECT, "p", 5, False),
+        (RevocationKind.GRANT, grant_key("u", "p"), 4, True),
+        (RevocationKind.GRANT, grant_key("u", "other"), 4, False),
+        (RevocationKind.TOKEN, "a", EVERYTHING, True),
+        (RevocationKind.TOKEN, "other", EVERYTHING, False),
+        (RevocationKind.CREDENTIAL, "c", EVERYTHING, True),
     ],
 )
 def test_a_token_ends_with_what_it_came_from(
-    tokens: Tokens, kind: Kind, key: str, generation: int, *, ends: bool
+    tokens: Tokens, kind: RevocationKind, key: str, generation: int, *, ends: bool
 ) -> None:
     token = tokens.sign(claims(application_credential_id="c"))
     assert is_valid(tokens, token)
@@ -123,16 +129,16 @@ def test_a_token_ends_with_what_it_came_from(
 
 def test_a_token_for_a_domain_ends_with_the_roles_there(tokens: Tokens) -> None:
     token = tokens.sign(claims(project=None, project_generation=0, domain_id="d"))
-    tokens.revoke_known(revoked(Kind.PROJECT, "p", EVERYTHING))
+    tokens.revoke_known(revoked(RevocationKind.PROJECT, "p", EVERYTHING))
     assert is_valid(tokens, token)
-    tokens.revoke_known(revoked(Kind.GRANT, grant_key("u", "d"), 4))
+    tokens.revoke_known(revoked(RevocationKind.GRANT, grant_key("u", "d"), 4))
     assert not is_valid(tokens, token)
 
 
 def test_who_read_earlier_and_comes_later_takes_nothing_back(tokens: Tokens) -> None:
     token = tokens.sign(claims())
-    tokens.revoke_known(revoked(Kind.USER, "u", 4, revision=9))
-    tokens.revoke_known(revoked(Kind.USER, "u", 2, revision=5))
+    tokens.revoke_known(revoked(RevocationKind.USER, "u", 4, revision=9))
+    tokens.revoke_known(revoked(RevocationKind.USER, "u", 2, revision=5))
     tokens.revoke_known(Revoked())
     assert tokens.position.revision == 9
     assert not is_valid(tokens, token)
@@ -141,17 +147,17 @@ def test_who_read_earlier_and_comes_later_takes_nothing_back(tokens: Tokens) -> 
 def test_what_was_ended_in_another_epoch_has_not_ended_in_this_one(tokens: Tokens) -> None:
     """The user's generation went back with the store, so this is what a login gets now."""
     token = tokens.sign(claims())
-    tokens.revoke_known(revoked(Kind.USER, "u", 4, revision=9))
+    tokens.revoke_known(revoked(RevocationKind.USER, "u", 4, revision=9))
     assert not is_valid(tokens, token)
     tokens.revoke_known(Revoked({}, Position("second", 5), whole=True))
     assert is_valid(tokens, token)
-    late = Revoked({(Kind.USER, "u"): End(4, LATER)}, Position("first", 10))
+    late = Revoked({(RevocationKind.USER, "u"): End(4, LATER)}, Position("first", 10))
     tokens.revoke_known(late)
     assert tokens.position == Position("second", 5)
     assert is_valid(tokens, token)
 
 
 def test_what_has_expired_is_forgotten(tokens: Tokens) -> None:
-    tokens.revoke_known(revoked(Kind.USER, "u", 4))
+    tokens.revoke_known(revoked(RevocationKind.USER, "u", 4))
     tokens.revoke_known(Revoked(), now=LATER)
     assert tokens._revoked.ends == {}

@@ -10,7 +10,7 @@ import pytest
 from kumoi.base.errors import Unauthenticated
 from kumoi.cloud.domain.identity import token as domain
 from kumoi.cloud.domain.identity.token import Tokens
-from kumoi.cloud.store.identity.revocation import EVERYTHING, Kind
+from kumoi.cloud.store.identity.revocation import EVERYTHING, RevocationKind
 from kumoi.cloud.store.identity.signing_key import KeyDirectory
 from tests.unit.cloud.domain.identity.test_token import NOW, claims, is_valid, revoked
 
@@ -23,7 +23,7 @@ def tokens(tmp_path: Path) -> Tokens:
 def test_a_token_that_was_good_is_refused_once_it_is_revoked(tokens: Tokens) -> None:
     token = tokens.sign(claims())
     assert is_valid(tokens, token)
-    tokens.revoke_known(revoked(Kind.TOKEN, "a", EVERYTHING))
+    tokens.revoke_known(revoked(RevocationKind.TOKEN, "a", EVERYTHING))
     assert not is_valid(tokens, token)
 
 

@@ -6,7 +6,13 @@ import pytest
 
 from kumoi.base.errors import Conflict, Forbidden, Invalid
 from kumoi.cloud.domain.image.formats import require_mix
-from kumoi.cloud.domain.image.patch import READ_ONLY, RESERVED, Change, apply, require_writable
+from kumoi.cloud.domain.image.patch import (
+    READ_ONLY,
+    RESERVED,
+    PatchOperation,
+    apply,
+    require_writable,
+)
 from kumoi.cloud.store.image.image import Image
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,11 +42,11 @@ IMAGE = Image(
 
 def test_changes_follow_each_other() -> None:
     steps = [
-        Change("add", "shape", "round"),
-        Change("replace", "shape", "square"),
-        Change("remove", "colour"),
-        Change("replace", "name", None),
-        Change("add", "tags", ["b", "a", "b"]),
+        PatchOperation("add", "shape", "round"),
+        PatchOperation("replace", "shape", "square"),
+        PatchOperation("remove", "colour"),
+        PatchOperation("replace", "name", None),
+        PatchOperation("add", "tags", ["b", "a", "b"]),
     ]
     changed = apply(IMAGE, steps)
     assert changed.properties == {"shape": "square"}
@@ -51,14 +57,14 @@ def test_changes_follow_each_other() -> None:
 @pytest.mark.parametrize("op", ["replace", "remove"])
 def test_a_property_that_is_not_there_cannot_be_changed(op: str) -> None:
     with pytest.raises(Conflict):
-        apply(IMAGE, [Change(op, "shape", "round")])
+        apply(IMAGE, [PatchOperation(op, "shape", "round")])
 
 
 def test_what_every_image_has_cannot_be_removed() -> None:
     with pytest.raises(Forbidden):
-        apply(IMAGE, [Change("remove", "min_ram")])
+        apply(IMAGE, [PatchOperation("remove", "min_ram")])
     with pytest.raises(Invalid):
-        apply(IMAGE, [Change("replace", "owner", None)])
+        apply(IMAGE, [PatchOperation("replace", "owner", None)])
 
 
 @pytest.mark.parametrize("name", sorted(READ_ONLY | RESERVED | {"os_glance_x"}))
