@@ -9,19 +9,19 @@ import msgspec
 
 from kumoi.cloud.hostapi.messages import (
     SERVER,
+    InstanceSpec,
+    InstanceState,
     Power,
-    Server,
     ServerStatus,
-    State,
     read_server,
 )
-from kumoi.cloud.hostapi.things import Reports, Thing, ThingReport, Wanted, raw
+from kumoi.cloud.hostapi.things import Reports, Thing, ThingReport, WantedThings, raw
 
 STATES = {
-    Power.RUNNING: State.RUNNING,
-    Power.STOPPED: State.STOPPED,
-    Power.PAUSED: State.PAUSED,
-    Power.ABSENT: State.ABSENT,
+    Power.RUNNING: InstanceState.RUNNING,
+    Power.STOPPED: InstanceState.STOPPED,
+    Power.PAUSED: InstanceState.PAUSED,
+    Power.ABSENT: InstanceState.ABSENT,
 }
 
 
@@ -31,20 +31,20 @@ class ServerTold:
 
     id: str
     generation: int
-    state: State
+    state: InstanceState
     fault: str = ""
     boot: int = 0
     hard_boot: int = 0
     build: int = 0
 
 
-def things(wanted: Wanted) -> list[Thing]:
+def things(wanted: WantedThings) -> list[Thing]:
     return [msgspec.json.decode(one, type=Thing) for one in wanted.things]
 
 
-def servers(wanted: Wanted) -> list[Server]:
+def servers(wanted: WantedThings) -> list[InstanceSpec]:
     return [
-        Server(id=one.id, generation=one.generation, power=Power.ABSENT)
+        InstanceSpec(id=one.id, generation=one.generation, power=Power.ABSENT)
         if one.absent
         else read_server(one)
         for one in things(wanted)
@@ -54,15 +54,15 @@ def servers(wanted: Wanted) -> list[Server]:
 
 def told(report: ThingReport) -> ServerTold:
     if report.fault:
-        return ServerTold(report.id, report.generation, State.FAILED, report.fault)
+        return ServerTold(report.id, report.generation, InstanceState.FAILED, report.fault)
     if report.absent:
-        return ServerTold(report.id, report.generation, State.ABSENT)
+        return ServerTold(report.id, report.generation, InstanceState.ABSENT)
     status = msgspec.json.decode(report.status, type=ServerStatus)
     boots = (status.boot, status.hard_boot, status.build)
     return ServerTold(report.id, report.generation, status.state, "", *boots)
 
 
-def report(server: Server, *, fault: str = "") -> ThingReport:
+def report(server: InstanceSpec, *, fault: str = "") -> ThingReport:
     """That it is as wanted, or is not for that reason."""
     if fault and server.power is not Power.ABSENT:
         return ThingReport(kind=SERVER, id=server.id, generation=server.generation, fault=fault)

@@ -30,9 +30,9 @@ from kumoi.cloud.api.host.routes import SERVICE as HOST
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import bootstrap
 from kumoi.cloud.hostapi.hello import PATH, HostHello
-from kumoi.cloud.hostapi.messages import Server
+from kumoi.cloud.hostapi.messages import InstanceSpec
 from kumoi.cloud.hostapi.offer import Offer
-from kumoi.cloud.hostapi.things import Message, Wanted
+from kumoi.cloud.hostapi.things import Message, WantedThings
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import audit, schema
@@ -73,7 +73,7 @@ class FakeHost:
         )
         self._send("PUT", "hello", hello)
 
-    def wanted(self, since: Wanted | None = None) -> Wanted:
+    def wanted(self, since: WantedThings | None = None) -> WantedThings:
         answer = httpx.get(
             f"{self.url}{PATH}/wanted",
             params={"wait_s": 0}
@@ -81,7 +81,7 @@ class FakeHost:
             headers={HOST_HEADER: self.name},
         )
         answer.raise_for_status()
-        return msgspec.json.decode(answer.content, type=Wanted)
+        return msgspec.json.decode(answer.content, type=WantedThings)
 
     def settle(self) -> None:
         """Bring every server to what is wanted of it, and say so."""
@@ -89,7 +89,7 @@ class FakeHost:
             reports = [host_words.report(server, fault=self.fail_with) for server in servers]
             self._send("POST", "reports", host_words.reports(reports))
 
-    def servers(self) -> list[Server]:
+    def servers(self) -> list[InstanceSpec]:
         """All that are wanted of it."""
         return host_words.servers(self.wanted())
 

@@ -13,8 +13,8 @@ import httpx
 import msgspec
 
 from kumoi.cloud.hostapi.hello import PATH, HostHello
-from kumoi.cloud.hostapi.messages import Power, Server
-from kumoi.cloud.hostapi.things import Message, Position, Wanted
+from kumoi.cloud.hostapi.messages import InstanceSpec, Power
+from kumoi.cloud.hostapi.things import HeardPosition, Message, WantedThings
 from tests import host_words
 from tests.running_cloud import HOST_HEADER
 
@@ -28,7 +28,7 @@ class FleetHost:
 
     name: str
     client: httpx.AsyncClient
-    servers: dict[str, Server] = field(default_factory=dict)
+    servers: dict[str, InstanceSpec] = field(default_factory=dict)
     told: int = 0
 
     async def register(self) -> None:
@@ -44,15 +44,15 @@ class FleetHost:
 
     async def run(self) -> None:
         """Until cancelled."""
-        since = Position()
+        since = HeardPosition()
         while True:
             wanted = await self._wanted(since)
-            since = Position(wanted.epoch, wanted.revision)
+            since = HeardPosition(wanted.epoch, wanted.revision)
             self.told += 1
             if servers := host_words.servers(wanted):
                 await self._make(servers)
 
-    async def _make(self, servers: list[Server]) -> None:
+    async def _make(self, servers: list[InstanceSpec]) -> None:
         for server in servers:
             if server.power is Power.ABSENT:
                 self.servers.pop(server.id, None)
@@ -61,14 +61,14 @@ class FleetHost:
         reports = [host_words.report(server) for server in servers]
         await self._send("POST", "reports", host_words.reports(reports))
 
-    async def _wanted(self, since: Position) -> Wanted:
+    async def _wanted(self, since: HeardPosition) -> WantedThings:
         answer = await self.client.get(
             f"{PATH}/wanted",
             params={"epoch": since.epoch, "since": since.revision, "wait_s": POLL_S},
             headers={HOST_HEADER: self.name},
         )
         answer.raise_for_status()
-        return msgspec.json.decode(answer.content, type=Wanted)
+        return msgspec.json.decode(answer.content, type=WantedThings)
 
     async def _send(self, method: str, what: str, message: Message) -> None:
         answer = await self.client.request(

@@ -42,8 +42,14 @@ from kumoi.cloud.drivers.instance.lxc import cgroup, link, monitor, subids
 from kumoi.cloud.drivers.instance.lxc.config import PIVOT
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.hostapi.hello import PATH, Hello, HostHello
-from kumoi.cloud.hostapi.messages import Image, Power, Server, State, server_thing
-from kumoi.cloud.hostapi.things import ThingReport, Wanted, raw
+from kumoi.cloud.hostapi.messages import (
+    ImageContent,
+    InstanceSpec,
+    InstanceState,
+    Power,
+    server_thing,
+)
+from kumoi.cloud.hostapi.things import ThingReport, WantedThings, raw
 from kumoi.config import CloudSettings, HostSettings, first_host, read, write
 from kumoi.hosts.first_use import pki
 from kumoi.hosts.install import trees
@@ -97,10 +103,10 @@ class ControlPlane:
     """What is wanted and what was told."""
 
     image_files: dict[str, Path] = field(default_factory=dict)
-    images: list[Image] = field(default_factory=list)
-    servers: dict[str, Server] = field(default_factory=dict)
+    images: list[ImageContent] = field(default_factory=list)
+    servers: dict[str, InstanceSpec] = field(default_factory=dict)
     told: dict[str, ServerTold] = field(default_factory=dict)
-    told_at: dict[tuple[str, State], float] = field(default_factory=dict)
+    told_at: dict[tuple[str, InstanceState], float] = field(default_factory=dict)
     hello: HostHello | None = None
     consoles: dict[str, str] = field(default_factory=dict)
     snapshots: dict[str, bytes] = field(default_factory=dict)
@@ -108,17 +114,17 @@ class ControlPlane:
     reachable: bool = True
     changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def want(self, *servers: Server) -> None:
+    def want(self, *servers: InstanceSpec) -> None:
         with self.changed:
             for server in servers:
                 self.servers[server.id] = server
             self.revision += 1
             self.changed.notify_all()
 
-    def wanted(self, since: int, wait_s: float) -> Wanted:
+    def wanted(self, since: int, wait_s: float) -> WantedThings:
         with self.changed:
             self.changed.wait_for(lambda: self.revision > since, timeout=wait_s)
-            return Wanted(
+            return WantedThings(
                 epoch="one",
                 revision=self.revision,
                 complete=since == 0,
@@ -133,11 +139,13 @@ class ControlPlane:
                 self.told[report.id] = report
                 self.told_at.setdefault((report.id, report.state), now)
                 wanted = self.servers.get(report.id)
-                if report.state is State.ABSENT and wanted and wanted.power is Power.ABSENT:
+                if report.state is InstanceState.ABSENT and wanted and wanted.power is Power.ABSENT:
                     del self.servers[report.id]
             self.changed.notify_all()
 
-    def await_told(self, server: Server, state: State, *, bound_s: float = BOUND_S) -> ServerTold:
+    def await_told(
+        self, server: InstanceSpec, state: InstanceState, *, bound_s: float = BOUND_S
+    ) -> ServerTold:
         """Wait until this server's generation is reported to be so."""
 
         def told() -> bool:
@@ -272,12 +280,12 @@ class ContainerHost:
         if self.namespace.exists():
             self.inside(lambda: link.delete(sorted(link.list_links())))
 
-    def pid(self, server: Server) -> int:
+    def pid(self, server: InstanceSpec) -> int:
         """Of its first process; 0 while it does not run."""
         running = monitor.find(self.paths, server.id)
         return running.pid if running else 0
 
-    def attach(self, server: Server, *command: str, check: bool = True) -> str:
+    def attach(self, server: InstanceSpec, *command: str, check: bool = True) -> str:
         """Run a command inside a server, within its limits."""
         done = self.inside(
             lambda: run(
@@ -409,8 +417,8 @@ def main() -> None:
     asyncio.run(serve_with(cloud, host, Clock(), switch=BridgeSwitch(host), host_boot=boot))
 
 
-def image_of(sha256: str, path: Path) -> Image:
-    return Image(id=sha256, sha256=sha256, disk_format="root-tar")
+def image_of(sha256: str, path: Path) -> ImageContent:
+    return ImageContent(id=sha256, sha256=sha256, disk_format="root-tar")
 
 
 if __name__ == "__main__":

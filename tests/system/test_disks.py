@@ -19,11 +19,11 @@ from kumoi.cloud.drivers.instance.lxc import disk
 from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.drivers.network.fake import FakeSwitch
-from kumoi.cloud.hostapi.messages import Image, Power, Server
+from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec, Power
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
-IMAGE = Image(id="i", sha256="ab" * 32, disk_format="root-tar")
+IMAGE = ImageContent(id="i", sha256="ab" * 32, disk_format="root-tar")
 KEY = "ssh-ed25519 AAAA me@here"
 
 
@@ -67,8 +67,8 @@ def without_power(device: Path, tmp_path: Path) -> Iterator[Paths]:
         yield Paths(where)
 
 
-def built(driver: LxcDriver) -> Server:
-    server = Server(
+def built(driver: LxcDriver) -> InstanceSpec:
+    server = InstanceSpec(
         id=new_id(),
         generation=1,
         power=Power.RUNNING,

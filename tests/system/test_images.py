@@ -26,7 +26,7 @@ from kumoi.base.process import run
 from kumoi.cloud.drivers.instance import unpack
 from kumoi.cloud.drivers.instance.lxc import image
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
-from kumoi.cloud.hostapi.messages import Image
+from kumoi.cloud.hostapi.messages import ImageContent
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -55,7 +55,7 @@ def squashed(tree: Path, *options: str) -> Path:
 
 def ensure(paths: Paths, file: Path) -> Path:
     """The image's files."""
-    wanted = Image(id="i", sha256=SHA256, disk_format="raw")
+    wanted = ImageContent(id="i", sha256=SHA256, disk_format="raw")
     image.ensure(paths, wanted, file)
     return paths.rootfs(SHA256)
 

@@ -29,13 +29,13 @@ from kumoi.cloud.drivers.network.interface import (
     Direction,
     Ethertype,
     FixedIp,
-    FloatingIp,
-    Network,
-    Port,
-    Router,
-    Rule,
-    SecurityGroup,
-    Subnet,
+    FloatingIpSpec,
+    NetworkSpec,
+    PortSpec,
+    RouterSpec,
+    RuleSpec,
+    SecurityGroupSpec,
+    SubnetSpec,
     Topology,
 )
 from kumoi.cloud.drivers.network.ovn.apply import OvnNorthbound
@@ -58,43 +58,47 @@ READY_S = 20.0
 CONTROLLER = "ovn-controller"
 
 NETWORKS = (
-    Network(id="a1"),
-    Network(id="a2"),
-    Network(id="b1"),
-    Network(id="x", mtu=1500, external=True, physical_network="physnet1"),
+    NetworkSpec(id="a1"),
+    NetworkSpec(id="a2"),
+    NetworkSpec(id="b1"),
+    NetworkSpec(id="x", mtu=1500, external=True, physical_network="physnet1"),
 )
 SUBNETS = (
-    Subnet(
+    SubnetSpec(
         id="a1-4",
         network_id="a1",
         cidr="10.203.16.0/24",
         gateway_ip="10.203.16.1",
         dns_nameservers=("10.203.16.2",),
     ),
-    Subnet(
+    SubnetSpec(
         id="a1-6", network_id="a1", cidr="fd00:203:1::/64", ip_version=6, gateway_ip="fd00:203:1::1"
     ),
-    Subnet(
+    SubnetSpec(
         id="a2-6", network_id="a2", cidr="fd00:203:2::/64", ip_version=6, gateway_ip="fd00:203:2::1"
     ),
-    Subnet(id="a2-4", network_id="a2", cidr="10.203.17.0/24", gateway_ip="10.203.17.1"),
-    Subnet(id="b1-4", network_id="b1", cidr="10.203.16.0/24", gateway_ip="10.203.16.1"),
-    Subnet(id="x-4", network_id="x", cidr="10.203.0.0/24", gateway_ip=MACHINE, enable_dhcp=False),
+    SubnetSpec(id="a2-4", network_id="a2", cidr="10.203.17.0/24", gateway_ip="10.203.17.1"),
+    SubnetSpec(id="b1-4", network_id="b1", cidr="10.203.16.0/24", gateway_ip="10.203.16.1"),
+    SubnetSpec(
+        id="x-4", network_id="x", cidr="10.203.0.0/24", gateway_ip=MACHINE, enable_dhcp=False
+    ),
 )
 EVERYTHING_OUT = (
-    Rule(id="out4", direction=Direction.EGRESS),
-    Rule(id="out6", direction=Direction.EGRESS, ethertype=Ethertype.IPV6),
+    RuleSpec(id="out4", direction=Direction.EGRESS),
+    RuleSpec(id="out6", direction=Direction.EGRESS, ethertype=Ethertype.IPV6),
 )
 PING_IN = (
-    Rule(id="ping4", direction=Direction.INGRESS, protocol="icmp"),
-    Rule(id="ping6", direction=Direction.INGRESS, ethertype=Ethertype.IPV6, protocol="ipv6-icmp"),
+    RuleSpec(id="ping4", direction=Direction.INGRESS, protocol="icmp"),
+    RuleSpec(
+        id="ping6", direction=Direction.INGRESS, ethertype=Ethertype.IPV6, protocol="ipv6-icmp"
+    ),
 )
-OPEN = SecurityGroup(id="open", rules=(*EVERYTHING_OUT, *PING_IN))
-PEERS = SecurityGroup(id="peers")
+OPEN = SecurityGroupSpec(id="open", rules=(*EVERYTHING_OUT, *PING_IN))
+PEERS = SecurityGroupSpec(id="peers")
 
 
-def endpoint(name: str, network: str, mac: int, *fixed: tuple[str, str]) -> Port:
-    return Port(
+def endpoint(name: str, network: str, mac: int, *fixed: tuple[str, str]) -> PortSpec:
+    return PortSpec(
         id=f"port-{name}",
         name=name,
         network_id=network,
@@ -106,7 +110,7 @@ def endpoint(name: str, network: str, mac: int, *fixed: tuple[str, str]) -> Port
     )
 
 
-def router_port(name: str, owner: str, router: str, mac: int, *fixed: tuple[str, str]) -> Port:
+def router_port(name: str, owner: str, router: str, mac: int, *fixed: tuple[str, str]) -> PortSpec:
     port = endpoint(name, name.partition("-")[0], mac, *fixed)
     return replace(port, device_owner=owner, device_id=router, security_group_ids=(), host=None)
 
@@ -130,9 +134,9 @@ BASE = Topology(
     networks=NETWORKS,
     subnets=SUBNETS,
     ports=(WEB, DB, ALIEN, NEIGHBOUR, *ROUTER_PORTS),
-    routers=(Router(id="ra"), Router(id="rb")),
+    routers=(RouterSpec(id="ra"), RouterSpec(id="rb")),
     floating_ips=(
-        FloatingIp(
+        FloatingIpSpec(
             id="fip",
             address=FLOATING_ADDRESS,
             router_id="ra",
@@ -265,17 +269,17 @@ class World:
         remote = self.engines.here.southbound_remote
         return process.run(["ovn-sbctl", f"--db={remote}", "--timeout=15", *args]).out.strip()
 
-    def claimed_by(self, port: Port) -> str:
+    def claimed_by(self, port: PortSpec) -> str:
         """The chassis that has the port; empty for none."""
         look = ("--bare", "--columns=chassis", "find", "port_binding", f"logical_port={port.id}")
         chassis = self.southbound(*look)
         return self.southbound("get", "chassis", chassis, "name").strip('"') if chassis else ""
 
-    def plug(self, port: Port) -> None:
+    def plug(self, port: PortSpec) -> None:
         self.make_link(port)
         self.switch.ensure_ports({namespace(port): port.id})
 
-    def make_link(self, port: Port) -> None:
+    def make_link(self, port: PortSpec) -> None:
         """A namespace with the port's link in it, its addresses set as a server's would be."""
         name, host = namespace(port), self.engines.here.name
         process.run(["ip", "netns", "add", name])
@@ -293,13 +297,13 @@ class World:
         process.run(["ethtool", "-K", name, "tx", "off", "rx", "off"], namespace=host)
         process.run(["ethtool", "-K", "eth0", "tx", "off"], namespace=name)
 
-    def unplug(self, port: Port) -> None:
+    def unplug(self, port: PortSpec) -> None:
         name = namespace(port)
         self.switch.delete_ports([name])
         process.run(["ip", "netns", "delete", name])
 
 
-def namespace(port: Port) -> str:
+def namespace(port: PortSpec) -> str:
     return f"knet-{port.name}"
 
 
@@ -377,7 +381,7 @@ def switch_of(engines: Engines, *args: str) -> None:
     process.run(["ovs-vsctl", f"--db={engines.here.switch_remote}", "--timeout=10", *args])
 
 
-def plug_bare(engines: Engines, link: str, port: Port) -> None:
+def plug_bare(engines: Engines, link: str, port: PortSpec) -> None:
     """Into the switch itself: who plugs it need not be an agent of ours."""
     add = ("add-port", "br-int", link, "--", "set", "interface", link, "type=internal")
     switch_of(engines, *add, f"external-ids:iface-id={port.id}")
@@ -399,11 +403,11 @@ def has_bridge(switch: OvsSwitch) -> bool:
     return True
 
 
-def address_of(port: Port) -> str:
+def address_of(port: PortSpec) -> str:
     return port.fixed_ips[0].address
 
 
-def ping(port: Port | None, address: str, *options: str) -> bool:
+def ping(port: PortSpec | None, address: str, *options: str) -> bool:
     """Whether two pings are answered, within two seconds. None is the machine itself."""
     args = ["ping", "-n", "-q", "-c", "2", "-i", "0.1", "-W", "1", *options, address]
     inside = None if port is None else namespace(port)
@@ -412,7 +416,7 @@ def ping(port: Port | None, address: str, *options: str) -> bool:
     return status == 0
 
 
-def reaches(port: Port | None, address: str, *options: str) -> None:
+def reaches(port: PortSpec | None, address: str, *options: str) -> None:
     """In time. The first packets may be lost while neighbours are being looked for."""
     wait_until(lambda: ping(port, address, *options), f"{address} to answer")
 
@@ -422,7 +426,7 @@ def forget(address: str) -> None:
     process.run(["ip", "neighbour", "flush", "to", address], namespace=CLOUD.edge_name)
 
 
-def connects(port: Port, address: str) -> bool:
+def connects(port: PortSpec, address: str) -> bool:
     args = [sys.executable, "-c", CONNECT, address]
     return process.run(args, check=False, namespace=namespace(port)).status == 0
 
@@ -439,11 +443,11 @@ def web_server(world: World) -> Iterator[None]:
         server.wait()
 
 
-def with_rules(*rules: Rule) -> Topology:
+def with_rules(*rules: RuleSpec) -> Topology:
     return replace(BASE, security_groups=(replace(OPEN, rules=(*OPEN.rules, *rules)), PEERS))
 
 
-def with_port(port: Port) -> Topology:
+def with_port(port: PortSpec) -> Topology:
     ports = tuple(port if one.id == port.id else one for one in BASE.ports)
     return replace(BASE, ports=ports)
 
@@ -468,7 +472,7 @@ def test_tenants_with_the_same_addresses_do_not_meet(world: World) -> None:
 
 def test_a_rule_opens_a_port_and_its_deletion_closes_it(world: World, web_server: None) -> None:
     assert not connects(DB, address_of(WEB))
-    http = Rule(
+    http = RuleSpec(
         id="http", direction=Direction.INGRESS, protocol="tcp", port_min=8080, port_max=8080
     )
     world.converge(with_rules(http))
@@ -483,7 +487,7 @@ def test_a_rule_opens_a_port_and_its_deletion_closes_it(world: World, web_server
 
 
 def test_a_rule_for_a_group_lets_its_members_in(world: World, web_server: None) -> None:
-    members = Rule(id="m", direction=Direction.INGRESS, protocol="tcp", remote_group_id="peers")
+    members = RuleSpec(id="m", direction=Direction.INGRESS, protocol="tcp", remote_group_id="peers")
     world.converge(with_rules(members))
     assert not connects(DB, address_of(WEB))
     joined = replace(DB, security_group_ids=("open", "peers"))
@@ -584,7 +588,7 @@ def test_a_spoofed_mac_is_dropped(world: World) -> None:
     reaches(ALIEN, address_of(NEIGHBOUR))
 
 
-def ask_dhcp(port: Port) -> dict[str, object]:
+def ask_dhcp(port: PortSpec) -> dict[str, object]:
     asked = process.run([sys.executable, "-c", DHCP_CLIENT], namespace=namespace(port))
     answer: dict[str, object] = json.loads(asked.out)
     return answer

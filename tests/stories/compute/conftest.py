@@ -14,7 +14,7 @@ from tests.tarball import tarball
 
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.hostapi.hello import PATH
-from kumoi.cloud.hostapi.messages import Server as HostServer
+from kumoi.cloud.hostapi.messages import InstanceSpec
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Workbench:
         )
         answer.raise_for_status()
 
-    def told(self, server: Any) -> HostServer:
+    def told(self, server: Any) -> InstanceSpec:
         """What the host is told of it."""
         return next(one for one in self.cloud.host.servers() if one.id == server.id)
 

@@ -15,7 +15,7 @@ from tests.stories.compute.conftest import Workbench
 
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.domain.compute import keypair
-from kumoi.cloud.hostapi.messages import Power, Server
+from kumoi.cloud.hostapi.messages import InstanceSpec, Power
 
 
 def test_a_server_is_build_until_its_host_says_it_runs(bench: Workbench) -> None:
@@ -288,7 +288,7 @@ def test_a_server_that_the_cloud_does_not_know_is_wanted_absent_of_whoever_has_i
     before = bench.cloud.host.wanted()
     unknown = "11111111-2222-4333-8444-555555555555"
     reports = host_words.reports(
-        [host_words.report(Server(id=unknown, generation=3, power=Power.RUNNING))]
+        [host_words.report(InstanceSpec(id=unknown, generation=3, power=Power.RUNNING))]
     )
     bench.host_says("POST", "reports", msgspec.json.encode(reports))
     told = host_words.servers(bench.cloud.host.wanted(since=before))

@@ -13,14 +13,14 @@ from openstack.connection import Connection
 
 from kumoi.cloud.hostapi.hello import PATH
 from kumoi.cloud.hostapi.messages import read_images
-from kumoi.cloud.hostapi.things import Wanted
+from kumoi.cloud.hostapi.things import WantedThings
 from tests.running_cloud import HOST_HEADER, RunningCloud
 
 WAIT_S = 20
 AT_ONCE_S = 4.0  # Less than a hub looks by itself, and much less than a poll lasts.
 
 
-def listen(cloud: RunningCloud, seen: Wanted) -> Wanted:
+def listen(cloud: RunningCloud, seen: WantedThings) -> WantedThings:
     """As a host does: an answer when there is news."""
     answer = httpx.get(
         f"{cloud.host.url}{PATH}/wanted",
@@ -29,7 +29,7 @@ def listen(cloud: RunningCloud, seen: Wanted) -> Wanted:
         timeout=WAIT_S + 5,
     )
     answer.raise_for_status()
-    return msgspec.json.decode(answer.content, type=Wanted)
+    return msgspec.json.decode(answer.content, type=WantedThings)
 
 
 def upload(admin: Connection, name: str, visibility: str) -> str:

@@ -21,10 +21,10 @@ from kumoi.cloud.agent.kinds.interface import AnyKind
 from kumoi.cloud.agent.outbox import Outbox
 from kumoi.cloud.agent.tending import Tending, wait
 from kumoi.cloud.agent.trust import TrustFile
-from kumoi.cloud.hostapi.client import Refused, Upstream
+from kumoi.cloud.hostapi.client import HostRefused, Upstream
 from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.hostapi.messages import read_images
-from kumoi.cloud.hostapi.things import ThingReport, Wanted
+from kumoi.cloud.hostapi.things import ThingReport, WantedThings
 
 LONG_POLL_S = 25.0
 HEARTBEAT_S = 10.0
@@ -85,7 +85,7 @@ class Agent:
                 failures = 0
                 if self._accepted.is_set():  # Else it was refused meanwhile, and is told again.
                     self._hear(wanted)
-            except Refused as why:
+            except HostRefused as why:
                 self._hold(why)
                 continue
             except KumoiError as error:
@@ -95,7 +95,7 @@ class Agent:
             self._asked.set()
             await asyncio.sleep(UNREACHED.after(failures))
 
-    def _hear(self, wanted: Wanted) -> None:
+    def _hear(self, wanted: WantedThings) -> None:
         before = self._hearing.trust
         news = self._hearing.hear(wanted)
         after = self._hearing.trust
@@ -117,14 +117,14 @@ class Agent:
                 hello = await asyncio.to_thread(self._hello, epoch, self._images.ready_ids())
                 answer = await self._upstream.hello(hello)
                 self._go_on(answer.release)
-            except Refused as why:
+            except HostRefused as why:
                 self._hold(why)
             except (KumoiError, OSError) as error:
                 log.failure("host.not_announced", error)
                 self._go_on("")  # With nobody there it makes its host match what it knows.
             await wait(self._images.changed, HEARTBEAT_S)
 
-    def _hold(self, why: Refused) -> None:
+    def _hold(self, why: HostRefused) -> None:
         """Change nothing on this host until the control plane accepts it; what runs goes on."""
         log.warning("host.refused", why=why.message)
         self._was_refused = True

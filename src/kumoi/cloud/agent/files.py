@@ -16,7 +16,7 @@ import msgspec
 from kumoi.base import files, log
 from kumoi.base.files import Promise
 from kumoi.cloud.agent.hearing import WantedThing
-from kumoi.cloud.hostapi.things import Key, Message, read_all
+from kumoi.cloud.hostapi.things import Message, ThingKey, read_all
 
 
 class ThingFiles:
@@ -26,7 +26,7 @@ class ThingFiles:
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def load(self) -> dict[Key, WantedThing]:
+    def load(self) -> dict[ThingKey, WantedThing]:
         return {one.key: one for one in self._read_all()}
 
     def save(self, wanted: WantedThing) -> None:
@@ -35,7 +35,7 @@ class ThingFiles:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         files.replace(path, _encode(wanted), promise=Promise.OLD_OR_NEW)
 
-    def forget(self, key: Key) -> None:
+    def forget(self, key: ThingKey) -> None:
         self._path(key).unlink(missing_ok=True)
 
     def _read_all(self) -> Iterator[WantedThing]:
@@ -47,13 +47,13 @@ class ThingFiles:
             except msgspec.DecodeError as error:
                 log.failure("wanted.unreadable", error, file=f"{path.parent.name}/{path.name}")
 
-    def _path(self, key: Key) -> Path:
+    def _path(self, key: ThingKey) -> Path:
         if not key.is_proper:
             raise ValueError(key)  # Never a path of somebody else's making.
         return self._directory / key.kind / f"{key.id}.json"
 
 
-class _Words(Message, frozen=True, kw_only=True):
+class ThingFile(Message, frozen=True, kw_only=True):
     """Of a file; `rest` of a WantedThing are all others."""
 
     thing: msgspec.Raw
@@ -64,7 +64,7 @@ class _Words(Message, frozen=True, kw_only=True):
 def _encode(wanted: WantedThing) -> bytes:
     words = msgspec.json.decode(
         msgspec.json.encode(
-            _Words(thing=msgspec.Raw(wanted.raw), fault=wanted.fault, unlisted=wanted.unlisted)
+            ThingFile(thing=msgspec.Raw(wanted.raw), fault=wanted.fault, unlisted=wanted.unlisted)
         ),
         type=dict[str, msgspec.Raw],
     )
@@ -73,7 +73,7 @@ def _encode(wanted: WantedThing) -> bytes:
 
 def _decode(content: bytes) -> WantedThing:
     """Raises DecodeError."""
-    words = msgspec.json.decode(content, type=_Words)
+    words = msgspec.json.decode(content, type=ThingFile)
     every = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
     ((raw, told),) = read_all([words.thing])
     if told is None:
@@ -83,5 +83,5 @@ def _decode(content: bytes) -> WantedThing:
         raw=raw,
         fault=words.fault,
         unlisted=words.unlisted,
-        rest={name: raw for name, raw in every.items() if name not in _Words.__struct_fields__},
+        rest={name: raw for name, raw in every.items() if name not in ThingFile.__struct_fields__},
     )

@@ -20,11 +20,11 @@ import msgspec
 from kumoi.cloud.agent.trust import Trust
 from kumoi.cloud.hostapi.things import (
     GENERATION_LAST,
-    Key,
-    Position,
+    HeardPosition,
     Thing,
+    ThingKey,
     Unreadable,
-    Wanted,
+    WantedThings,
     read_all,
 )
 
@@ -42,7 +42,7 @@ class WantedThing:
     rest: Mapping[str, msgspec.Raw] = field(default_factory=dict)
 
     @property
-    def key(self) -> Key:
+    def key(self) -> ThingKey:
         return self.told.key
 
     @property
@@ -56,7 +56,7 @@ class WantedThing:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedThing:
     """What was heard and not taken. `what` is empty where it did not even say."""
 
     what: str
@@ -67,9 +67,9 @@ class Refused:
 class News:
     """What follows: `changed` is to be written down, `look_at` looked at, in this order."""
 
-    changed: list[Key] = field(default_factory=list)
-    look_at: list[Key] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    changed: list[ThingKey] = field(default_factory=list)
+    look_at: list[ThingKey] = field(default_factory=list)
+    refused: list[RefusedThing] = field(default_factory=list)
 
 
 class Hearing:
@@ -77,17 +77,17 @@ class Hearing:
     what it does not name may go; `since` is from where to ask on.
     """
 
-    def __init__(self, things: Mapping[Key, WantedThing], trust: Trust) -> None:
+    def __init__(self, things: Mapping[ThingKey, WantedThing], trust: Trust) -> None:
         self.things = dict(things)
         self.trust = trust
         self.complete = False
-        self.since = Position()
+        self.since = HeardPosition()
 
-    def hear(self, wanted: Wanted) -> News:
+    def hear(self, wanted: WantedThings) -> News:
         news = News()
         told = [(raw, one) for raw, one in read_all(wanted.things) if one is not None]
         if len(told) < len(wanted.things):
-            news.refused.append(Refused("", "a thing does not say which it is"))
+            news.refused.append(RefusedThing("", "a thing does not say which it is"))
         complete = wanted.complete and len(told) == len(wanted.things)
         listed = {one.key for _, one in told}
         unlisted = [
@@ -104,10 +104,12 @@ class Hearing:
                 news.changed.append(key)
                 news.look_at.append(key)
         is_new_doubt = self.trust.doubted and not (doubted_before or wanted.complete)
-        self.since = Position() if is_new_doubt else Position(wanted.epoch, wanted.revision)
+        self.since = (
+            HeardPosition() if is_new_doubt else HeardPosition(wanted.epoch, wanted.revision)
+        )
         return news
 
-    def found(self, here: Iterable[Key]) -> list[Key]:
+    def found(self, here: Iterable[ThingKey]) -> list[ThingKey]:
         """Of those that are here, the ones that nobody wants: they are to go."""
         strays = [key for key in here if key not in self.things] if self.complete else []
         for key in strays:
@@ -122,13 +124,13 @@ class Hearing:
         failed = self.things[tried.key] = replace(tried, fault=fault)
         return failed
 
-    def forget(self, key: Key) -> None:
+    def forget(self, key: ThingKey) -> None:
         self.things.pop(key, None)
 
     def _want(self, raw: bytes, told: Thing | Unreadable, news: News) -> None:
         known = self.things.get(told.key)
         if why := self._why_not(known, told):
-            news.refused.append(Refused(str(told.key), why))
+            news.refused.append(RefusedThing(str(told.key), why))
             return
         if known is None or known.raw != raw or known.unlisted:
             rest = known.rest if known else {}

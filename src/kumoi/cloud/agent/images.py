@@ -17,7 +17,7 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import KumoiError, Permanent
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
 from kumoi.cloud.hostapi.client import Upstream
-from kumoi.cloud.hostapi.messages import Image
+from kumoi.cloud.hostapi.messages import ImageContent
 
 FETCHES_MAX = 2
 UNUSED_KEPT_S = 3_600.0
@@ -50,7 +50,7 @@ class Images:
         self._slots = asyncio.Semaphore(FETCHES_MAX)
         self._ids: dict[str, set[str]] = {}
         self._ready = {name: driver.ready_images() for name, driver in drivers.items()}
-        self._prefetch: asyncio.Queue[Sequence[Image]] = asyncio.Queue(maxsize=1)
+        self._prefetch: asyncio.Queue[Sequence[ImageContent]] = asyncio.Queue(maxsize=1)
         self.changed = asyncio.Event()
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -61,14 +61,14 @@ class Images:
             image_id for sha256, ids in self._ids.items() if sha256 in ready for image_id in ids
         )
 
-    def heard_of(self, image: Image) -> None:
+    def heard_of(self, image: ImageContent) -> None:
         ids = self._ids.setdefault(image.sha256, set())
         if image.id not in ids:
             ids.add(image.id)
             if any(image.sha256 in ready for ready in self._ready.values()):
                 self.changed.set()
 
-    async def ensure(self, image: Image, driver: str) -> None:
+    async def ensure(self, image: ImageContent, driver: str) -> None:
         """Have it ready for that driver. Raises Transient or Permanent when it cannot be had."""
         if len(image.sha256) != _SHA256_LENGTH or not _SHA256_DIGITS.issuperset(image.sha256):
             raise Permanent(f"image {image.id} has no proper content hash")
@@ -80,7 +80,7 @@ class Images:
                 async with self._slots:
                     await self._fetch(image, driver)
 
-    def prefetch(self, images: Sequence[Image]) -> None:
+    def prefetch(self, images: Sequence[ImageContent]) -> None:
         """Have these ready some time, instead of those that were worth it before."""
         for image in images:
             self.heard_of(image)
@@ -102,7 +102,7 @@ class Images:
                     except KumoiError as error:
                         log.failure("image.not_prefetched", error, image=image.id, driver=driver)
 
-    def _takers(self, image: Image) -> list[str]:
+    def _takers(self, image: ImageContent) -> list[str]:
         return [
             name
             for name, driver in self._drivers.items()
@@ -132,7 +132,7 @@ class Images:
         used_at_s = self._used_at_s.setdefault(sha256, now_s)
         return now_s - used_at_s >= kept_s and sha256 not in self._worth and sha256 not in wanted
 
-    async def _fetch(self, image: Image, driver: str) -> None:
+    async def _fetch(self, image: ImageContent, driver: str) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._directory / image.sha256
         try:

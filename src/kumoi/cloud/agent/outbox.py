@@ -13,7 +13,7 @@ from kumoi.base import log
 from kumoi.base.backoff import Backoff
 from kumoi.base.errors import KumoiError
 from kumoi.cloud.hostapi.client import Upstream
-from kumoi.cloud.hostapi.things import Key, ThingReport
+from kumoi.cloud.hostapi.things import ThingKey, ThingReport
 
 TELL_ALL_S = 60.0
 BATCH_MAX = 500
@@ -26,8 +26,8 @@ class Outbox:
     def __init__(self, upstream: Upstream, taken: Callable[[Sequence[ThingReport]], None]) -> None:
         self._upstream = upstream
         self._taken = taken
-        self._latest: dict[Key, ThingReport] = {}
-        self._waiting: dict[Key, ThingReport] = {}
+        self._latest: dict[ThingKey, ThingReport] = {}
+        self._waiting: dict[ThingKey, ThingReport] = {}
         self._filled = asyncio.Event()
 
     def put(self, report: ThingReport) -> None:
@@ -39,7 +39,7 @@ class Outbox:
         """Whether this is what was told, or is about to be."""
         return self._latest.get(report.key) == report
 
-    def forget(self, key: Key) -> None:
+    def forget(self, key: ThingKey) -> None:
         self._latest.pop(key, None)
         self._waiting.pop(key, None)
 

@@ -15,7 +15,7 @@ from kumoi.base import log
 from kumoi.base.errors import KumoiError, Permanent, Transient
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
 from kumoi.cloud.hostapi.client import Upstream
-from kumoi.cloud.hostapi.messages import Server
+from kumoi.cloud.hostapi.messages import InstanceSpec
 
 ATTEMPTS_MAX = 3
 REMEMBERED_MAX = 1_000
@@ -30,11 +30,11 @@ class Snapshots:
         self._drivers = drivers
         self._upstream = upstream
         self._directory = directory
-        self._queue: asyncio.Queue[tuple[str, Server]] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[str, InstanceSpec]] = asyncio.Queue()
         self._begun: dict[str, None] = {}
         shutil.rmtree(directory, ignore_errors=True)
 
-    def want(self, server: Server) -> None:
+    def want(self, server: InstanceSpec) -> None:
         for image_id in server.snapshots:
             if image_id not in self._begun:
                 self._begun[image_id] = None
@@ -59,7 +59,7 @@ class Snapshots:
                     log.event("snapshot.made", image=image_id, server=server.id)
                     break
 
-    async def _make(self, image_id: str, server: Server) -> None:
+    async def _make(self, image_id: str, server: InstanceSpec) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._directory / "image"
         try:

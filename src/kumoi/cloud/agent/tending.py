@@ -29,7 +29,7 @@ from kumoi.cloud.agent.hearing import Hearing, News, WantedThing
 from kumoi.cloud.agent.kinds.interface import AnyKind
 from kumoi.cloud.agent.outbox import Outbox
 from kumoi.cloud.agent.watch import EndWatch
-from kumoi.cloud.hostapi.things import Key, NotUnderstood, ThingReport, Unreadable
+from kumoi.cloud.hostapi.things import NotUnderstood, ThingKey, ThingReport, Unreadable
 
 LOOK_AROUND_S = 10.0
 TOGETHER_MAX = 8
@@ -76,8 +76,8 @@ class Tending:
         self._outbox = outbox
         self._clock = clock
         self.allowed = asyncio.Event()
-        self._unsaved: set[Key] = set()
-        self._work: dict[Key, _Work] = {}
+        self._unsaved: set[ThingKey] = set()
+        self._work: dict[ThingKey, _Work] = {}
         self._ends = EndWatch(self.wake)
         self._slots = asyncio.Semaphore(TOGETHER_MAX)
         self._threads = ThreadPoolExecutor(TOGETHER_MAX + 2, thread_name_prefix="agent")
@@ -111,7 +111,7 @@ class Tending:
                     kind.heard(spec)
             self.wake(key)
 
-    def wake(self, key: Key) -> None:
+    def wake(self, key: ThingKey) -> None:
         """Look at this thing, now or as soon as what is going on with it is done."""
         if key not in self._hearing.things:
             return
@@ -147,7 +147,7 @@ class Tending:
         for key, wanted in list(self._hearing.things.items()):
             if key.kind == name and not self._is_done(wanted, seen.get(key.id)):
                 self.wake(key)
-        for key in self._hearing.found(Key(name, one) for one in seen):
+        for key in self._hearing.found(ThingKey(name, one) for one in seen):
             log.warning("thing.unknown", thing=str(key))
             self.wake(key)
 
@@ -175,7 +175,7 @@ class Tending:
 
     # Making it so.
 
-    async def _tend(self, key: Key) -> None:
+    async def _tend(self, key: ThingKey) -> None:
         """All that is to be done for a thing, until it is as wanted or has failed."""
         work = self._work[key]
         again_s: float | None = None
@@ -297,7 +297,7 @@ class Tending:
         else:
             self._unsaved.discard(wanted.key)
 
-    def _forget(self, key: Key) -> None:
+    def _forget(self, key: ThingKey) -> None:
         self._hearing.forget(key)
         self._outbox.forget(key)
         self._disk.submit(self._files.forget, key)

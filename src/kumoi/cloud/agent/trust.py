@@ -15,7 +15,7 @@ import msgspec
 
 from kumoi.base import files, log
 from kumoi.base.files import Promise
-from kumoi.cloud.hostapi.things import Message, Wanted
+from kumoi.cloud.hostapi.things import Message, WantedThings
 
 
 class _Words(Message, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ class Trust(_Words, frozen=True, kw_only=True):
 
     rest: Mapping[str, msgspec.Raw] = msgspec.field(default_factory=dict)
 
-    def after(self, wanted: Wanted, *, complete: bool, unknown: int) -> Trust:
+    def after(self, wanted: WantedThings, *, complete: bool, unknown: int) -> Trust:
         """`unknown` is how many things of this host a list does not name; it counts against the
         control plane when the list is complete.
         """
@@ -43,12 +43,12 @@ class Trust(_Words, frozen=True, kw_only=True):
             return msgspec.structs.replace(self, doubted=True)
         return Trust(epoch=wanted.epoch, revision=wanted.revision, rest=self.rest)
 
-    def why(self, wanted: Wanted) -> str:
+    def why(self, wanted: WantedThings) -> str:
         """In words for an operator."""
         what = "began anew" if self._is_other(wanted) else "went back to an earlier state"
         return f"its store {what}; things that it does not know stay until the file is removed"
 
-    def _is_other(self, wanted: Wanted) -> bool:
+    def _is_other(self, wanted: WantedThings) -> bool:
         return bool(self.epoch) and wanted.epoch != self.epoch
 
 

@@ -14,8 +14,8 @@ from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.hearing import WantedThing
 from kumoi.cloud.agent.trust import TrustFile
 from kumoi.cloud.drivers.instance import registry
-from kumoi.cloud.hostapi.messages import SERVER, Server, read_server
-from kumoi.cloud.hostapi.things import Key, NotUnderstood, Thing
+from kumoi.cloud.hostapi.messages import SERVER, InstanceSpec, read_server
+from kumoi.cloud.hostapi.things import NotUnderstood, Thing, ThingKey
 from kumoi.config import HostSettings
 from kumoi.hosts.units import running
 
@@ -45,7 +45,7 @@ def unlisted(host: HostSettings, listed: Collection[str]) -> list[UnlistedServer
     runs = {key: pid for driver in drivers for key, pid in driver.list_running().items()}
     found = []
     for server_id in sorted((here | runs.keys()) - leaving - set(listed)):
-        server = _read(wanted.get(Key(SERVER, server_id)))
+        server = _read(wanted.get(ThingKey(SERVER, server_id)))
         ports = server.ports if server else []
         addresses = tuple(one.address for port in ports for one in port.addresses)
         since = running.started_at(runs[server_id]) if server_id in runs else 0.0
@@ -53,7 +53,7 @@ def unlisted(host: HostSettings, listed: Collection[str]) -> list[UnlistedServer
     return found
 
 
-def _read(wanted: WantedThing | None) -> Server | None:
+def _read(wanted: WantedThing | None) -> InstanceSpec | None:
     """None where nothing was told, or nothing that this release understands."""
     if wanted is None or not isinstance(wanted.told, Thing):
         return None

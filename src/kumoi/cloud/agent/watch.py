@@ -6,17 +6,17 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from kumoi.cloud.hostapi.things import Key
+from kumoi.cloud.hostapi.things import ThingKey
 
 
 class EndWatch:
     """Used inside the event loop only."""
 
-    def __init__(self, ended: Callable[[Key], None]) -> None:
+    def __init__(self, ended: Callable[[ThingKey], None]) -> None:
         self._ended = ended
-        self._watched: dict[Key, tuple[int, int]] = {}
+        self._watched: dict[ThingKey, tuple[int, int]] = {}
 
-    def watch(self, key: Key, pid: int) -> None:
+    def watch(self, key: ThingKey, pid: int) -> None:
         """Say so once when this process ends. 0 is none."""
         watched = self._watched.get(key)
         if watched and watched[0] == pid:
@@ -35,11 +35,11 @@ class EndWatch:
         for key in list(self._watched):
             self._drop(key)
 
-    def _fire(self, key: Key) -> None:
+    def _fire(self, key: ThingKey) -> None:
         self._drop(key)
         self._ended(key)
 
-    def _drop(self, key: Key) -> None:
+    def _drop(self, key: ThingKey) -> None:
         watched = self._watched.pop(key, None)
         if watched:
             asyncio.get_running_loop().remove_reader(watched[1])

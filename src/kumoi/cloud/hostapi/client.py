@@ -20,8 +20,8 @@ import msgspec
 
 from kumoi.base.errors import KumoiError, Permanent, Transient
 from kumoi.cloud.hostapi.hello import PATH, REFUSED, Hello, HostHello
-from kumoi.cloud.hostapi.messages import Image
-from kumoi.cloud.hostapi.things import Position, Reports, ThingReport, Wanted, raw
+from kumoi.cloud.hostapi.messages import ImageContent
+from kumoi.cloud.hostapi.things import HeardPosition, Reports, ThingReport, WantedThings, raw
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 15.0
@@ -30,24 +30,24 @@ _NOT_FOUND = 404
 _JSON = {"Content-Type": "application/json"}
 
 
-class Refused(KumoiError):
+class HostRefused(KumoiError):
     """The control plane says that this host may not act, and why."""
 
     code = REFUSED
 
 
 class Upstream(Protocol):
-    async def wanted(self, since: Position, wait_s: float) -> Wanted:
-        """Raises Refused when this host may not act."""
+    async def wanted(self, since: HeardPosition, wait_s: float) -> WantedThings:
+        """Raises HostRefused when this host may not act."""
         ...
 
     async def report(self, reports: Sequence[ThingReport]) -> None: ...
 
     async def hello(self, hello: HostHello) -> Hello:
-        """Raises Refused when this host may not act."""
+        """Raises HostRefused when this host may not act."""
         ...
 
-    async def fetch_image(self, image: Image, path: Path) -> None:
+    async def fetch_image(self, image: ImageContent, path: Path) -> None:
         """Write an image's file to `path`, and check that it is what it should be."""
         ...
 
@@ -77,7 +77,7 @@ class HttpUpstream:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def wanted(self, since: Position, wait_s: float) -> Wanted:
+    async def wanted(self, since: HeardPosition, wait_s: float) -> WantedThings:
         with _asking("ask what is wanted"):
             answer = await self._client.get(
                 "/wanted",
@@ -85,7 +85,7 @@ class HttpUpstream:
                 timeout=httpx.Timeout(wait_s + ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             )
             _check_accepted(answer)
-            return msgspec.json.decode(answer.content, type=Wanted)
+            return msgspec.json.decode(answer.content, type=WantedThings)
 
     async def report(self, reports: Sequence[ThingReport]) -> None:
         with _asking("report what is"):
@@ -100,7 +100,7 @@ class HttpUpstream:
             _check_accepted(answer)
             return msgspec.json.decode(answer.content, type=Hello)
 
-    async def fetch_image(self, image: Image, path: Path) -> None:
+    async def fetch_image(self, image: ImageContent, path: Path) -> None:
         digest = hashlib.sha256()
         with _asking(f"fetch image {image.id}"):
             async with self._client.stream("GET", f"/images/{image.id}") as answer:
@@ -136,9 +136,9 @@ class HttpUpstream:
 
 
 def _check_accepted(answer: httpx.Response) -> None:
-    """Raises Refused, or for any other status that is no success."""
+    """Raises HostRefused, or for any other status that is no success."""
     if answer.status_code == httpx.codes.CONFLICT:
-        raise Refused(msgspec.json.decode(answer.content, type=_Envelope).error.message)
+        raise HostRefused(msgspec.json.decode(answer.content, type=_Envelope).error.message)
     answer.raise_for_status()
 
 

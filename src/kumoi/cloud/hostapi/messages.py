@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from kumoi.cloud.hostapi.things import Key, Message, NotUnderstood, Thing, absent
+from kumoi.cloud.hostapi.things import Message, NotUnderstood, Thing, ThingKey, absent
 
 SERVER = "server"
 """The kind."""
@@ -32,7 +32,7 @@ class Power(enum.StrEnum):
     ABSENT = "absent"
 
 
-class State(enum.StrEnum):
+class InstanceState(enum.StrEnum):
     """What a server is. Of one that failed the report has a fault, of an absent one it says that."""
 
     BUILDING = "building"
@@ -49,7 +49,7 @@ class Strict(
     """Part of a spec."""
 
 
-class Image(Strict, frozen=True, kw_only=True):
+class ImageContent(Strict, frozen=True, kw_only=True):
     """`sha256` is of the file as stored; `disk_format` what its content was seen to be, in the image
     API's words.
     """
@@ -59,7 +59,7 @@ class Image(Strict, frozen=True, kw_only=True):
     disk_format: str
 
 
-class Route(Strict, frozen=True, kw_only=True):
+class ServerRoute(Strict, frozen=True, kw_only=True):
     destination: str  # A CIDR.
     nexthop: str
 
@@ -69,10 +69,10 @@ class Address(Strict, frozen=True, kw_only=True):
     prefix: int
     gateway: str | None = None
     dns: list[str] = []
-    routes: list[Route] = []
+    routes: list[ServerRoute] = []
 
 
-class Port(Strict, frozen=True, kw_only=True):
+class ServerPort(Strict, frozen=True, kw_only=True):
     """A network interface. `name` is the link's name inside the server."""
 
     id: str
@@ -93,9 +93,9 @@ class ServerSpec(Strict, frozen=True, kw_only=True):
     vcpus: int = 1
     ram_mib: int = 512
     disk_gib: int = 10
-    image: Image | None = None
+    image: ImageContent | None = None
     id_slot: int = 0  # The server's own range of user ids, counted from 0 on its host.
-    ports: list[Port] = []
+    ports: list[ServerPort] = []
     ssh_keys: list[str] = []
     user_data: str = ""  # Base64, as the API took it; empty is none.
     metadata: dict[str, str] = {}
@@ -105,7 +105,7 @@ class ServerSpec(Strict, frozen=True, kw_only=True):
     snapshots: list[str] = []  # Ids of images wanted of its disk; each until its content has come.
 
 
-class Server(ServerSpec, frozen=True, kw_only=True):
+class InstanceSpec(ServerSpec, frozen=True, kw_only=True):
     """A server as its driver gets it."""
 
     id: str
@@ -115,31 +115,31 @@ class Server(ServerSpec, frozen=True, kw_only=True):
 class ServerStatus(Message, frozen=True, kw_only=True):
     """The boots and the build that it has behind it, as in its spec."""
 
-    state: State
+    state: InstanceState
     boot: int = 0
     hard_boot: int = 0
     build: int = 0
 
 
-def server_thing(server: Server) -> Thing:
+def server_thing(server: InstanceSpec) -> Thing:
     """The thing that says so."""
     if server.power is Power.ABSENT:
-        return absent(Key(SERVER, server.id), server.generation)
+        return absent(ThingKey(SERVER, server.id), server.generation)
     words = {name: getattr(server, name) for name in ServerSpec.__struct_fields__}
     spec = msgspec.Raw(msgspec.json.encode(ServerSpec(**words)))
     return Thing(kind=SERVER, id=server.id, generation=server.generation, spec=spec)
 
 
-def read_images(raws: Iterable[msgspec.Raw]) -> list[Image]:
+def read_images(raws: Iterable[msgspec.Raw]) -> list[ImageContent]:
     """Those that can be read: the others are for newer hosts."""
     images = []
     for one in raws:
         with contextlib.suppress(msgspec.DecodeError):
-            images.append(msgspec.json.decode(one, type=Image))
+            images.append(msgspec.json.decode(one, type=ImageContent))
     return images
 
 
-def read_server(thing: Thing) -> Server:
+def read_server(thing: Thing) -> InstanceSpec:
     """Raises NotUnderstood."""
     try:
         spec = msgspec.json.decode(thing.spec, type=ServerSpec)
@@ -148,4 +148,4 @@ def read_server(thing: Thing) -> Server:
     if spec.power is Power.ABSENT:
         raise NotUnderstood("a spec does not say that its server is absent")
     words = {name: getattr(spec, name) for name in ServerSpec.__struct_fields__}
-    return Server(id=thing.id, generation=thing.generation, **words)
+    return InstanceSpec(id=thing.id, generation=thing.generation, **words)

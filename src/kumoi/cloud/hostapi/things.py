@@ -25,7 +25,7 @@ NOTHING = msgspec.Raw(b"{}")
 _KIND = re.compile(r"[a-z][a-z_]{0,31}")
 
 
-class Key(NamedTuple):
+class ThingKey(NamedTuple):
     """What a thing is called: its kind, and its id within the kind."""
 
     kind: str
@@ -40,7 +40,7 @@ class Key(NamedTuple):
         return bool(_KIND.fullmatch(self.kind)) and is_uuid(self.id)
 
 
-class Position(NamedTuple):
+class HeardPosition(NamedTuple):
     """How far a host has heard; none at all asks for everything."""
 
     epoch: str = ""
@@ -64,8 +64,8 @@ class Thing(Message, frozen=True, kw_only=True, omit_defaults=True):
     spec: msgspec.Raw = NOTHING
 
     @property
-    def key(self) -> Key:
-        return Key(self.kind, self.id)
+    def key(self) -> ThingKey:
+        return ThingKey(self.kind, self.id)
 
 
 class ThingReport(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -81,11 +81,11 @@ class ThingReport(Message, frozen=True, kw_only=True, omit_defaults=True):
     status: msgspec.Raw = NOTHING
 
     @property
-    def key(self) -> Key:
-        return Key(self.kind, self.id)
+    def key(self) -> ThingKey:
+        return ThingKey(self.kind, self.id)
 
 
-class Wanted(Message, frozen=True, kw_only=True):
+class WantedThings(Message, frozen=True, kw_only=True):
     """Things that changed after the revision that was asked from; with `complete`, all of this
     host's, so that whatever else the host has must go. `epoch` and `revision` are where to ask on
     from. `images` are worth having ready; none is nothing new of them. Each thing and each image is
@@ -121,11 +121,11 @@ class Unreadable:
     why: str
 
     @property
-    def key(self) -> Key:
-        return Key(self.kind, self.id)
+    def key(self) -> ThingKey:
+        return ThingKey(self.kind, self.id)
 
 
-def absent(key: Key, generation: int) -> Thing:
+def absent(key: ThingKey, generation: int) -> Thing:
     return Thing(kind=key.kind, id=key.id, generation=generation, absent=True)
 
 

@@ -20,16 +20,16 @@ from kumoi.cloud.drivers.network.interface import (
     Direction,
     Ethertype,
     FixedIp,
-    FloatingIp,
+    FloatingIpSpec,
     HostRoute,
-    Network,
+    NetworkSpec,
     Northbound,
-    Observed,
-    Port,
-    Router,
-    Rule,
-    SecurityGroup,
-    Subnet,
+    ObservedNetwork,
+    PortSpec,
+    RouterSpec,
+    RuleSpec,
+    SecurityGroupSpec,
+    SubnetSpec,
     Topology,
 )
 from kumoi.cloud.store.host import host as host_store
@@ -60,7 +60,7 @@ class NetworkReconciler:
         self._clock = clock
         self._seen = Position()  # Up to where the engine has what was written.
         self._compared_at_s = 0.0
-        self._observed: Observed | None = None
+        self._observed: ObservedNetwork | None = None
 
     def round(self) -> None:
         """Raises Transient when the engine does not answer; the next round does it all again."""
@@ -140,8 +140,8 @@ def load(connection: Connection) -> Topology:
     )
 
 
-def _network(row: network_store.Network) -> Network:
-    return Network(
+def _network(row: network_store.Network) -> NetworkSpec:
+    return NetworkSpec(
         id=row.id,
         name=row.name,
         mtu=row.mtu,
@@ -151,8 +151,8 @@ def _network(row: network_store.Network) -> Network:
     )
 
 
-def _subnet(row: subnet_store.Subnet) -> Subnet:
-    return Subnet(
+def _subnet(row: subnet_store.Subnet) -> SubnetSpec:
+    return SubnetSpec(
         id=row.id,
         network_id=row.network_id,
         cidr=row.cidr,
@@ -166,8 +166,8 @@ def _subnet(row: subnet_store.Subnet) -> Subnet:
     )
 
 
-def _port(row: port_store.Port) -> Port:
-    return Port(
+def _port(row: port_store.Port) -> PortSpec:
+    return PortSpec(
         id=row.id,
         network_id=row.network_id,
         mac=row.mac_address,
@@ -188,8 +188,8 @@ def _port(row: port_store.Port) -> Port:
     )
 
 
-def _router(row: router_store.Router) -> Router:
-    return Router(
+def _router(row: router_store.Router) -> RouterSpec:
+    return RouterSpec(
         id=row.id,
         name=row.name,
         admin_state_up=row.admin_state_up,
@@ -198,10 +198,10 @@ def _router(row: router_store.Router) -> Router:
     )
 
 
-def _floating_ips(connection: Connection) -> tuple[FloatingIp, ...]:
+def _floating_ips(connection: Connection) -> tuple[FloatingIpSpec, ...]:
     """Answered for by the router's gateway host: other hosts need no way outside."""
     return tuple(
-        FloatingIp(
+        FloatingIpSpec(
             id=row.id,
             address=row.floating_ip_address,
             router_id=row.router_id,
@@ -213,18 +213,20 @@ def _floating_ips(connection: Connection) -> tuple[FloatingIp, ...]:
     )
 
 
-def _security_groups(connection: Connection) -> tuple[SecurityGroup, ...]:
-    rules: dict[str, list[Rule]] = defaultdict(list)
+def _security_groups(connection: Connection) -> tuple[SecurityGroupSpec, ...]:
+    rules: dict[str, list[RuleSpec]] = defaultdict(list)
     for row in rule_store.every(connection):
         rules[row.security_group_id].append(_rule(row))
     return tuple(
-        SecurityGroup(id=row.id, name=row.name, stateful=row.stateful, rules=tuple(rules[row.id]))
+        SecurityGroupSpec(
+            id=row.id, name=row.name, stateful=row.stateful, rules=tuple(rules[row.id])
+        )
         for row in security_group_store.every(connection)
     )
 
 
-def _rule(row: rule_store.SecurityGroupRule) -> Rule:
-    return Rule(
+def _rule(row: rule_store.SecurityGroupRule) -> RuleSpec:
+    return RuleSpec(
         id=row.id,
         direction=Direction(row.direction),
         ethertype=Ethertype(row.ethertype),

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.cloud.domain.compute import action, server_delete
-from kumoi.cloud.hostapi.messages import State
+from kumoi.cloud.hostapi.messages import InstanceState
 from kumoi.cloud.store.compute import action as action_store
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute.server import Server
@@ -55,6 +55,8 @@ class ServerReconciler:
 def _give_up(connection: Connection, row: Server, at: datetime) -> None:
     """The host keeps trying; should it succeed, its report says so and the server is ACTIVE."""
     fault = f"Build of instance {row.id} took longer than {BUILD_S} s on host {row.host_id}."
-    store.update(connection, row, now=at, state=State.FAILED.value, fault=fault, fault_at=at)
+    store.update(
+        connection, row, now=at, state=InstanceState.FAILED.value, fault=fault, fault_at=at
+    )
     action.end(connection, row.id, at, fault=fault)
     log.warning("server.build_timed_out", server=row.id, host=row.host_id)

@@ -26,31 +26,47 @@ from kumoi.cloud.agent.snapshots import Snapshots
 from kumoi.cloud.agent.trust import TrustFile
 from kumoi.cloud.drivers.instance.fake import FakeDriver
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
-from kumoi.cloud.hostapi.client import Refused
+from kumoi.cloud.hostapi.client import HostRefused
 from kumoi.cloud.hostapi.hello import Hello, HostHello
-from kumoi.cloud.hostapi.messages import SERVER, Image, Power, Server, State, server_thing
-from kumoi.cloud.hostapi.things import Key, Position, Thing, ThingReport, Wanted, raw
+from kumoi.cloud.hostapi.messages import (
+    SERVER,
+    ImageContent,
+    InstanceSpec,
+    InstanceState,
+    Power,
+    server_thing,
+)
+from kumoi.cloud.hostapi.things import (
+    HeardPosition,
+    Thing,
+    ThingKey,
+    ThingReport,
+    WantedThings,
+    raw,
+)
 
 BOUND_S = 10.0
 IMAGE_FILE = b"an image"
-IMAGE = Image(
+IMAGE = ImageContent(
     id="image-1",
     sha256=hashlib.sha256(IMAGE_FILE).hexdigest(),
     disk_format="root-tar",
 )
 
 
-def server(number: int, *, generation: int = 1, power: Power = Power.RUNNING) -> Server:
+def server(number: int, *, generation: int = 1, power: Power = Power.RUNNING) -> InstanceSpec:
     server_id = f"00000000-0000-4000-8000-{number:012d}"
-    return Server(id=server_id, generation=generation, power=power, image=IMAGE, id_slot=number)
+    return InstanceSpec(
+        id=server_id, generation=generation, power=power, image=IMAGE, id_slot=number
+    )
 
 
 @dataclass
 class FakeControlPlane:
     """Holds what is wanted and what was told; can be unreachable."""
 
-    things: dict[Key, bytes] = field(default_factory=dict)
-    images: list[Image] = field(default_factory=list)
+    things: dict[ThingKey, bytes] = field(default_factory=dict)
+    images: list[ImageContent] = field(default_factory=list)
     revision: int = 1
     epoch: str = "epoch-1"
     reachable: bool = True
@@ -58,7 +74,7 @@ class FakeControlPlane:
     image_file: bytes = IMAGE_FILE
     told: dict[str, ServerTold] = field(default_factory=dict)
     told_often: list[ServerTold] = field(default_factory=list)
-    reports: dict[Key, ThingReport] = field(default_factory=dict)
+    reports: dict[ThingKey, ThingReport] = field(default_factory=dict)
     hellos: list[HostHello] = field(default_factory=list)
     sent: dict[str, bytes] = field(default_factory=dict)
     given_up: list[str] = field(default_factory=list)
@@ -66,14 +82,14 @@ class FakeControlPlane:
     fetched: list[str] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def want(self, *servers: Server) -> None:
+    def want(self, *servers: InstanceSpec) -> None:
         self.want_things(*map(server_thing, servers))
 
     def want_things(self, *things: Thing) -> None:
         for one in things:
             self.want_words(one.key, raw(one))
 
-    def want_words(self, key: Key, words: bytes) -> None:
+    def want_words(self, key: ThingKey, words: bytes) -> None:
         """A thing in words of its own."""
         self.things[key] = bytes(words)
         self.revision += 1
@@ -82,19 +98,19 @@ class FakeControlPlane:
     def drop(self, *server_ids: str) -> None:
         """As if the rows were gone: only a complete answer tells."""
         for server_id in server_ids:
-            self.things.pop(Key(SERVER, server_id))
+            self.things.pop(ThingKey(SERVER, server_id))
 
-    async def wanted(self, since: Position, wait_s: float) -> Wanted:
+    async def wanted(self, since: HeardPosition, wait_s: float) -> WantedThings:
         self._check()
         if self.refusal:
-            raise Refused(self.refusal)
+            raise HostRefused(self.refusal)
         if since.revision >= self.revision:
             self.changed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self.changed.wait()
             self._check()
-        return Wanted(
+        return WantedThings(
             epoch=self.epoch,
             revision=self.revision,
             complete=since.revision == 0,
@@ -114,10 +130,10 @@ class FakeControlPlane:
         self._check()
         self.hellos.append(hello)
         if self.refusal:
-            raise Refused(self.refusal)
+            raise HostRefused(self.refusal)
         return Hello(release="0", epoch=self.epoch)
 
-    async def fetch_image(self, image: Image, path: Path) -> None:
+    async def fetch_image(self, image: ImageContent, path: Path) -> None:
         self._check()
         self.fetched.append(image.id)
         path.write_bytes(self.image_file)  # noqa: ASYNC240 - a few bytes, in a test
@@ -134,7 +150,7 @@ class FakeControlPlane:
         self._check()
         self.consoles[server_id] = text
 
-    def state_of(self, one: Server) -> State | None:
+    def state_of(self, one: InstanceSpec) -> InstanceState | None:
         told = self.told.get(one.id)
         return told.state if told else None
 

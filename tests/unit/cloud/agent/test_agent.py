@@ -19,9 +19,9 @@ from kumoi.cloud.agent import agent, consoles, tending
 from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.images import UNUSED_KEPT_S
 from kumoi.cloud.drivers.instance.fake import FakeDriver
-from kumoi.cloud.hostapi.messages import SERVER, Port, Power, State
+from kumoi.cloud.hostapi.messages import SERVER, InstanceState, Power, ServerPort
 from kumoi.cloud.hostapi.offer import Offer
-from kumoi.cloud.hostapi.things import GENERATION_LAST, Key, Thing
+from kumoi.cloud.hostapi.things import GENERATION_LAST, Thing, ThingKey
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def story(told: Callable[[Host], Awaitable[None]]) -> Callable[[Host], None]:
 async def test_a_wanted_server_runs_and_is_reported(host: Host) -> None:
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
     assert host.control.fetched == [IMAGE.id]
 
 
@@ -57,7 +57,7 @@ async def test_a_hundred_servers_need_one_fetch_of_their_image(host: Host) -> No
     host.control.want(*servers)
     async with host.running():
         await until(lambda: all(host.control.state_of(one) for one in servers))
-    assert {host.control.state_of(one) for one in servers} == {State.RUNNING}
+    assert {host.control.state_of(one) for one in servers} == {InstanceState.RUNNING}
     assert host.control.fetched == [IMAGE.id]
 
 
@@ -65,9 +65,9 @@ async def test_a_hundred_servers_need_one_fetch_of_their_image(host: Host) -> No
 async def test_a_deleted_server_is_reported_absent_and_forgotten(host: Host) -> None:
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
         host.control.want(server(1, generation=2, power=Power.ABSENT))
-        await until(lambda: host.control.state_of(server(1)) is State.ABSENT)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.ABSENT)
         await until(lambda: not ThingFiles(host.directory / "wanted").load())
     assert host.driver.servers == {}
 
@@ -76,10 +76,10 @@ async def test_a_deleted_server_is_reported_absent_and_forgotten(host: Host) -> 
 async def test_an_older_generation_is_refused(host: Host) -> None:
     host.control.want(server(1, generation=5))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
         host.control.want(server(1, generation=4, power=Power.ABSENT), server(2))
-        await until(lambda: host.control.state_of(server(2)) is State.RUNNING)
-    assert host.driver.servers[server(1).id].state is State.RUNNING
+        await until(lambda: host.control.state_of(server(2)) is InstanceState.RUNNING)
+    assert host.driver.servers[server(1).id].state is InstanceState.RUNNING
     assert host.control.told[server(1).id].generation == 5
 
 
@@ -87,8 +87,8 @@ async def test_an_older_generation_is_refused(host: Host) -> None:
 async def test_what_a_complete_list_does_not_name_goes(host: Host) -> None:
     host.control.want(server(1), server(2))
     async with host.running():
-        await until(lambda: host.control.state_of(server(2)) is State.RUNNING)
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(2)) is InstanceState.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
     host.control.drop(server(1).id)
     async with host.running():
         await until(lambda: set(host.driver.servers) == {server(2).id})
@@ -115,7 +115,7 @@ def test_a_control_plane_that_lost_its_store_takes_no_server_along(host: Host, l
         )
         async with host.running():
             host.control.want(nobodys, server(3))  # Life goes on with what it knows.
-            await until(lambda: host.control.state_of(server(3)) is State.RUNNING)
+            await until(lambda: host.control.state_of(server(3)) is InstanceState.RUNNING)
         async with host.running():
             await until(lambda: len(host.control.hellos) > 2)
         here = {server(number).id for number in (1, 2, 3, 9)}
@@ -156,7 +156,7 @@ async def test_a_server_nobody_heard_of_goes_too(host: Host) -> None:
 async def test_nothing_goes_while_the_control_plane_is_away(host: Host) -> None:
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
     host.control.reachable = False
     host.driver.ensure_built(server(9))
     looked = host.driver.list_instances
@@ -180,8 +180,8 @@ async def test_a_host_comes_back_with_the_control_plane_gone(host: Host) -> None
     host.control.reachable = False
     host.driver.reboot_host("boot-2")
     async with host.running():
-        await until(lambda: host.driver.servers[server(1).id].state is State.RUNNING)
-    assert host.driver.servers[server(2).id].state is State.STOPPED
+        await until(lambda: host.driver.servers[server(1).id].state is InstanceState.RUNNING)
+    assert host.driver.servers[server(2).id].state is InstanceState.STOPPED
 
 
 @story
@@ -190,10 +190,10 @@ async def test_what_could_not_be_written_down_is_written_as_soon_as_it_can_be(ho
     (draft / "full").mkdir(parents=True)  # As good as a full disk.
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
         assert ThingFiles(host.directory / "wanted").load() == {}
         shutil.rmtree(draft)
-        known = Key(SERVER, server(1).id)
+        known = ThingKey(SERVER, server(1).id)
         await until(lambda: ThingFiles(host.directory / "wanted").load().keys() == {known})
 
 
@@ -201,21 +201,21 @@ async def test_what_could_not_be_written_down_is_written_as_soon_as_it_can_be(ho
 async def test_a_server_that_ended_by_itself_is_reported_stopped_and_left(host: Host) -> None:
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
         host.driver.kill(server(1).id)
-        await until(lambda: host.control.state_of(server(1)) is State.STOPPED)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.STOPPED)
         host.control.want(server(1, generation=2))
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
 
 
 @story
 async def test_a_lost_port_is_plugged_again(host: Host) -> None:
-    port = Port(
+    port = ServerPort(
         id="fb0e9e14-e016-43ac-a2bd-fb160025e286", mac="02:00:00:00:01:01", mtu=1400, name="eth0"
     )
     host.control.want(msgspec.structs.replace(server(1), ports=[port]))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
         host.driver.unplug(server(1).id)
         await until(lambda: host.driver.servers[server(1).id].ports == {port.id})
 
@@ -225,7 +225,7 @@ async def test_what_cannot_be_built_fails_with_its_reason_and_keeps_nothing(host
     host.driver.fail_next("ensure_running", Permanent("no such thing"))
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
     assert host.control.told[server(1).id].fault == "no such thing"
     assert host.driver.servers == {}
 
@@ -235,10 +235,10 @@ async def test_a_failed_server_stays_failed_over_a_restart_of_the_agent(host: Ho
     host.driver.fail_next("ensure_built", Permanent("no such thing"))
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
     host.control.told.clear()
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
     assert host.driver.servers == {}
 
 
@@ -247,9 +247,9 @@ async def test_a_failed_server_can_be_deleted(host: Host) -> None:
     host.driver.fail_next("ensure_built", Permanent("no such thing"))
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
         host.control.want(server(1, generation=2, power=Power.ABSENT))
-        await until(lambda: host.control.state_of(server(1)) is State.ABSENT)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.ABSENT)
 
 
 @story
@@ -257,8 +257,8 @@ async def test_what_is_transient_is_tried_again(host: Host) -> None:
     host.driver.fail_next("ensure_running", Transient("not now", retry_after_s=0.01), times=3)
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
-    assert host.control.told_often[0].state is State.RUNNING
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
+    assert host.control.told_often[0].state is InstanceState.RUNNING
 
 
 @story
@@ -267,7 +267,7 @@ async def test_trying_again_has_an_end(host: Host) -> None:
     host.driver.fail_next("ensure_built", Transient("never", retry_after_s=0.001), times=often)
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
     assert host.control.told[server(1).id].fault == "never"
 
 
@@ -275,10 +275,10 @@ async def test_trying_again_has_an_end(host: Host) -> None:
 async def test_a_server_that_ran_keeps_its_disk_when_it_fails(host: Host) -> None:
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
         host.driver.fail_next("ensure_running", Permanent("broken"))
         host.control.want(msgspec.structs.replace(server(1, generation=2), hard_boot=1))
-        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
     assert host.driver.servers[server(1).id].build == 0
 
 
@@ -287,24 +287,24 @@ async def test_deleting_is_never_given_up(host: Host) -> None:
     often = tending.ATTEMPTS_MAX + 1
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
         stuck = Transient("busy", retry_after_s=0.001)
         host.driver.fail_next("delete_instance", stuck, times=often)
         host.control.want(server(1, generation=2, power=Power.ABSENT))
-        await until(lambda: host.control.state_of(server(1)) is State.ABSENT)
-    assert State.FAILED not in {report.state for report in host.control.told_often}
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.ABSENT)
+    assert InstanceState.FAILED not in {report.state for report in host.control.told_often}
 
 
 @story
 async def test_reports_wait_for_the_control_plane(host: Host) -> None:
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
         host.control.reachable = False
         host.driver.kill(server(1).id)
         await until(lambda: host.driver.servers[server(1).id].remains is False)
         host.control.reachable = True
-        await until(lambda: host.control.state_of(server(1)) is State.STOPPED)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.STOPPED)
 
 
 @story
@@ -342,7 +342,7 @@ async def test_an_image_that_nobody_uses_for_an_hour_is_removed(host: Host) -> N
     host.control.want(server(1))
     async with host.running():
         await until(lambda: host.driver.images == {old, worth.sha256, IMAGE.sha256})
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
         clock.advance(UNUSED_KEPT_S)
         await until(lambda: host.driver.images == {worth.sha256, IMAGE.sha256})
 
@@ -351,7 +351,7 @@ async def test_an_image_that_nobody_uses_for_an_hour_is_removed(host: Host) -> N
 async def test_a_wanted_snapshot_is_made_once_and_sent(host: Host) -> None:
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
         wanted = msgspec.structs.replace(server(1, generation=2), snapshots=["image-2"])
         host.control.want(wanted)
         await until(lambda: host.control.sent)
@@ -379,7 +379,7 @@ async def test_consoles_are_told_when_they_change(host: Host) -> None:
 async def test_an_id_that_is_no_uuid_is_refused(host: Host) -> None:
     host.control.want(msgspec.structs.replace(server(1), id="../etc"), server(2))
     async with host.running():
-        await until(lambda: host.control.state_of(server(2)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(2)) is InstanceState.RUNNING)
     assert set(host.driver.servers) == {server(2).id}
 
 
@@ -393,30 +393,30 @@ async def test_a_word_that_is_not_known_harms_only_its_server_and_what_runs_goes
     host.control.want(server(1), server(2))
     async with host.running():
         await until(lambda: len(host.control.told) == 2)
-        host.control.want_words(Key(SERVER, server(1).id), SEALED % server(1).id.encode())
+        host.control.want_words(ThingKey(SERVER, server(1).id), SEALED % server(1).id.encode())
         host.control.want(server(2, generation=2, power=Power.STOPPED))
-        await until(lambda: host.control.state_of(server(2)) is State.STOPPED)
-        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+        await until(lambda: host.control.state_of(server(2)) is InstanceState.STOPPED)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
     fault = host.control.told[server(1).id].fault
     assert f"not understood by this host, which is of release {kumoi.__version__}" in fault
     assert "sealed" in fault
-    assert host.driver.servers[server(1).id].state is State.RUNNING
+    assert host.driver.servers[server(1).id].state is InstanceState.RUNNING
     host.control.told.clear()
     async with host.running():  # Nor after a restart.
         await until(lambda: len(host.control.hellos) > 3)
-        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
-    assert host.driver.servers[server(1).id].state is State.RUNNING
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
+    assert host.driver.servers[server(1).id].state is InstanceState.RUNNING
 
 
 @story
 async def test_a_server_that_is_not_understood_can_be_deleted(host: Host) -> None:
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
-        host.control.want_words(Key(SERVER, server(1).id), SEALED % server(1).id.encode())
-        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
+        host.control.want_words(ThingKey(SERVER, server(1).id), SEALED % server(1).id.encode())
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
         host.control.want(server(1, generation=3, power=Power.ABSENT))
-        await until(lambda: host.control.state_of(server(1)) is State.ABSENT)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.ABSENT)
     assert host.driver.servers == {}
 
 
@@ -426,7 +426,7 @@ async def test_a_kind_that_is_not_known_is_reported_and_kept(host: Host) -> None
     host.control.want_things(other)
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
         await until(lambda: other.key in host.control.reports)
     report = host.control.reports[other.key]
     assert (report.generation, "kind of thing called volume" in report.fault) == (4, True)
@@ -443,30 +443,30 @@ async def test_each_server_goes_to_the_driver_that_it_names(host: Host) -> None:
     )
     async with host.running():
         await until(lambda: len(host.control.told) == 3)
-        await until(lambda: host.control.state_of(server(2)) is State.RUNNING)
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(2)) is InstanceState.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
         assert "abacus" in host.control.told[server(3).id].fault
         assert (set(host.driver.servers), set(machines.servers)) == (
             {server(1).id},
             {server(2).id},
         )
         host.control.want(server(2, generation=2, power=Power.ABSENT))
-        await until(lambda: host.control.state_of(server(2)) is State.ABSENT)
+        await until(lambda: host.control.state_of(server(2)) is InstanceState.ABSENT)
     assert machines.servers == {}
 
 
 @story
 async def test_the_ports_of_a_server_that_is_not_understood_are_not_swept(host: Host) -> None:
-    port = Port(
+    port = ServerPort(
         id="fb0e9e14-e016-43ac-a2bd-fb160025e286", mac="02:00:00:00:01:01", mtu=1400, name="eth0"
     )
     swept: list[frozenset[str]] = []
     host.driver.sweep = lambda wanted_ports: swept.append(wanted_ports())  # type: ignore[method-assign]
     host.control.want(msgspec.structs.replace(server(1), ports=[port]))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
-        host.control.want_words(Key(SERVER, server(1).id), SEALED % server(1).id.encode())
-        await until(lambda: host.control.state_of(server(1)) is State.FAILED)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
+        host.control.want_words(ThingKey(SERVER, server(1).id), SEALED % server(1).id.encode())
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
         host.driver.unplug(server(1).id)
         swept.clear()
         await until(lambda: len(swept) > 1)
@@ -487,14 +487,14 @@ async def test_a_host_that_is_refused_tries_nothing_again(host: Host) -> None:
         await until(lambda: len(host.control.hellos) > said + 12)
         assert host.driver.failures_left("ensure_built") == left > 0
         host.control.refusal = ""
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
 
 
 @story
 async def test_a_host_that_is_refused_changes_nothing_until_it_is_accepted(host: Host) -> None:
     host.control.want(server(1))
     async with host.running():
-        await until(lambda: host.control.state_of(server(1)) is State.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
         host.control.refusal = "newer than the control plane"
         said = len(host.control.hellos)
         await until(lambda: len(host.control.hellos) > said + 2)
@@ -505,8 +505,8 @@ async def test_a_host_that_is_refused_changes_nothing_until_it_is_accepted(host:
         assert set(host.driver.servers) == {server(1).id}
         assert host.control.told == {}
         host.control.refusal = ""
-        await until(lambda: host.control.state_of(server(2)) is State.RUNNING)
-        await until(lambda: host.control.state_of(server(1)) is State.STOPPED)
+        await until(lambda: host.control.state_of(server(2)) is InstanceState.RUNNING)
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.STOPPED)
 
 
 def test_reports_of_one_server_do_not_wait_for_another(host: Host) -> None:

@@ -13,11 +13,11 @@ from kumoi.cloud.agent.hearing import WantedThing
 from kumoi.cloud.agent.inventory import ram_mib, take
 from kumoi.cloud.agent.serve import ensure_inotify_instances, identify_boot
 from kumoi.cloud.hostapi.offer import Offer
-from kumoi.cloud.hostapi.things import Key, Thing, Unreadable, raw, read_all
+from kumoi.cloud.hostapi.things import Thing, ThingKey, Unreadable, raw, read_all
 from kumoi.config import HostSettings
 
 ID = "6f04a590-e910-4720-a682-6d5d9a87d591"
-KEY = Key("server", ID)
+KEY = ThingKey("server", ID)
 THING = Thing(kind="server", id=ID, generation=7, spec=msgspec.Raw(b'{ "power": "running" }'))
 KEPT = WantedThing(told=THING, raw=bytes(raw(THING)), fault="no room")
 
@@ -67,9 +67,9 @@ def test_a_spoilt_file_does_not_stop_the_agent(tmp_path: Path) -> None:
 
 def test_an_id_never_becomes_a_path(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
-        ThingFiles(tmp_path).forget(Key("server", "../../etc/passwd"))
+        ThingFiles(tmp_path).forget(ThingKey("server", "../../etc/passwd"))
     with pytest.raises(ValueError):
-        ThingFiles(tmp_path).forget(Key("..", ID))
+        ThingFiles(tmp_path).forget(ThingKey("..", ID))
 
 
 def test_the_boot_stays_the_same_while_machine_and_virtual_host_are_up(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from kumoi.cloud.agent.hearing import Hearing, WantedThing
 from kumoi.cloud.agent.trust import Trust
 from kumoi.cloud.hostapi.things import (
     GENERATION_LAST,
-    Key,
-    Position,
+    HeardPosition,
     Thing,
-    Wanted,
+    ThingKey,
+    WantedThings,
     absent,
     raw,
 )
@@ -23,26 +23,26 @@ IDS = {name: f"00000000-0000-4000-8000-{number:012d}" for number, name in enumer
 NAMES = {thing_id: name for name, thing_id in IDS.items()}
 
 
-def key(name: str) -> Key:
-    return Key("server", IDS[name])
+def key(name: str) -> ThingKey:
+    return ThingKey("server", IDS[name])
 
 
 def thing(name: str, generation: int = 1, spec: bytes = b"{}") -> Thing:
     return Thing(kind="server", id=IDS[name], generation=generation, spec=msgspec.Raw(spec))
 
 
-def known(*things: Thing) -> dict[Key, WantedThing]:
+def known(*things: Thing) -> dict[ThingKey, WantedThing]:
     return {one.key: WantedThing(told=one, raw=bytes(raw(one))) for one in things}
 
 
 def wanted(
     *things: Thing | bytes, complete: bool = True, epoch: str = "e", revision: int = 10
-) -> Wanted:
+) -> WantedThings:
     words = [msgspec.Raw(one) if isinstance(one, bytes) else raw(one) for one in things]
-    return Wanted(epoch=epoch, revision=revision, complete=complete, things=words)
+    return WantedThings(epoch=epoch, revision=revision, complete=complete, things=words)
 
 
-def after(hearing: Hearing, *heard: Wanted) -> str:
+def after(hearing: Hearing, *heard: WantedThings) -> str:
     """Each thing with its generation, `-` before what is to go, `!` before what is unreadable; then
     what must be written and looked at, and why something was refused.
     """
@@ -91,7 +91,7 @@ NEWER = b'{"kind": "server", "id": "%s", "generation": "eleven"}' % IDS["a"].enc
          " | write  look  refused: its name is no kind and UUID"),
     ],
 )  # fmt: skip
-def test_what_is_heard(rule: str, here: list[Thing], heard: Wanted, result: str) -> None:
+def test_what_is_heard(rule: str, here: list[Thing], heard: WantedThings, result: str) -> None:
     assert after(Hearing(known(*here), TRUST), heard) == result, rule
 
 
@@ -115,7 +115,7 @@ def test_what_is_heard(rule: str, here: list[Thing], heard: Wanted, result: str)
          "-a1 b1 | write a look ba"),
     ],
 )  # fmt: skip
-def test_a_store_that_lost_what_it_knew(rule: str, heard: list[Wanted], result: str) -> None:
+def test_a_store_that_lost_what_it_knew(rule: str, heard: list[WantedThings], result: str) -> None:
     here = known(thing("a"), thing("b"))
     assert after(Hearing(here, TRUST), *heard) == result, rule
 
@@ -132,9 +132,9 @@ def test_words_of_another_release_stay_with_a_thing_that_changes() -> None:
 def test_a_new_doubt_asks_for_everything() -> None:
     hearing = Hearing(known(thing("a")), TRUST)
     hearing.hear(wanted(complete=False, revision=11))
-    assert hearing.since == Position("e", 11)
+    assert hearing.since == HeardPosition("e", 11)
     hearing.hear(wanted(complete=False, epoch="f", revision=12))
-    assert hearing.since == Position()
+    assert hearing.since == HeardPosition()
 
 
 def test_what_nobody_wants_goes_only_after_a_list_that_is_believed() -> None:

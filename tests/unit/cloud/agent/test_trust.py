@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from kumoi.cloud.agent.trust import Trust, TrustFile
-from kumoi.cloud.hostapi.things import Wanted
+from kumoi.cloud.hostapi.things import WantedThings
 
 
-def heard(epoch: str, revision: int) -> Wanted:
-    return Wanted(epoch=epoch, revision=revision, complete=True, things=[])
+def heard(epoch: str, revision: int) -> WantedThings:
+    return WantedThings(epoch=epoch, revision=revision, complete=True, things=[])
 
 
 @pytest.mark.parametrize("unknown", [0, 1], ids=["trusted", "doubted"])

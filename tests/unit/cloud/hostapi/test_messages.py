@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from kumoi.cloud.hostapi.messages import (
-    Image,
-    Port,
+    ImageContent,
+    InstanceSpec,
     Power,
-    Server,
+    ServerPort,
     read_images,
     read_server,
     server_thing,
@@ -17,8 +17,8 @@ from kumoi.cloud.hostapi.messages import (
 from kumoi.cloud.hostapi.things import NotUnderstood, Thing, raw
 
 ID = "6f04a590-e910-4720-a682-6d5d9a87d591"
-PLAIN = Server(id=ID, generation=3, power=Power.RUNNING)
-PORT = Port(id=ID, mac="02:00:00:00:01:01", mtu=1400, name="eth0")
+PLAIN = InstanceSpec(id=ID, generation=3, power=Power.RUNNING)
+PORT = ServerPort(id=ID, mac="02:00:00:00:01:01", mtu=1400, name="eth0")
 
 
 def with_spec(spec: bytes) -> Thing:
@@ -31,7 +31,7 @@ def test_what_is_at_its_default_does_not_travel() -> None:
 
 def test_a_host_reads_what_the_control_plane_wrote() -> None:
     server = msgspec.structs.replace(
-        PLAIN, ports=[PORT], image=Image(id="i", sha256="00", disk_format="raw"), boot=2
+        PLAIN, ports=[PORT], image=ImageContent(id="i", sha256="00", disk_format="raw"), boot=2
     )
     sent = msgspec.json.decode(raw(server_thing(server)), type=Thing)
     assert read_server(sent) == server
@@ -59,6 +59,6 @@ def test_a_word_that_is_not_known_is_not_understood(spec: bytes, why: str) -> No
 
 
 def test_an_image_for_newer_hosts_harms_no_other() -> None:
-    known = Image(id="i", sha256="00", disk_format="raw")
+    known = ImageContent(id="i", sha256="00", disk_format="raw")
     newer = msgspec.Raw(b'{"id":"j","sha256":"11","disk_format":"raw","key":"k"}')
     assert read_images([newer, raw(known)]) == [known]

@@ -18,10 +18,10 @@ from kumoi.cloud.hostapi.things import Thing
 Spec = TypeVar("Spec")
 Seen = TypeVar("Seen")
 Action = TypeVar("Action")
-AnyKind: TypeAlias = "Kind[Any, Any, Any]"
+AnyKind: TypeAlias = "AgentKind[Any, Any, Any]"
 
 
-class Kind(Protocol[Spec, Seen, Action]):
+class AgentKind(Protocol[Spec, Seen, Action]):
     """Raises Transient when a later try may help, and Permanent, with a text for operators, when
     none will.
     """

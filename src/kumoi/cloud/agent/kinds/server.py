@@ -24,8 +24,8 @@ from kumoi.cloud.agent.kinds.server_plan import (
     status,
 )
 from kumoi.cloud.agent.snapshots import Snapshots
-from kumoi.cloud.drivers.instance.interface import InstanceDriver, Observed
-from kumoi.cloud.hostapi.messages import Server, ServerStatus, read_server
+from kumoi.cloud.drivers.instance.interface import InstanceDriver, ObservedInstance
+from kumoi.cloud.hostapi.messages import InstanceSpec, ServerStatus, read_server
 from kumoi.cloud.hostapi.things import NotUnderstood, Thing
 
 
@@ -51,39 +51,39 @@ class ServerKind:
         self._consoles = consoles
         self._host_boot = host_boot
 
-    def read(self, thing: Thing) -> Server:
+    def read(self, thing: Thing) -> InstanceSpec:
         server = read_server(thing)
         if server.driver not in self._drivers:
             raise NotUnderstood(f"it has no driver {server.driver}")
         return server
 
-    def heard(self, server: Server) -> None:
+    def heard(self, server: InstanceSpec) -> None:
         if server.image:
             self._images.heard_of(server.image)
         self._snapshots.want(server)
         self._consoles.servers[server.id] = server.driver
 
-    def list_all(self) -> Mapping[str, Observed]:
+    def list_all(self) -> Mapping[str, ObservedInstance]:
         return {
             server_id: seen
             for driver in self._drivers.values()
             for server_id, seen in driver.list_instances().items()
         }
 
-    def observe(self, thing_id: str, spec: Server | None) -> Observed | None:
+    def observe(self, thing_id: str, spec: InstanceSpec | None) -> ObservedInstance | None:
         if spec is not None:
             return self._driver(spec).observe(thing_id)
         seen = (driver.observe(thing_id) for driver in self._drivers.values())
         return next((one for one in seen if one is not None), None)
 
-    def plan(self, spec: Server, seen: Observed | None) -> Sequence[Action]:
+    def plan(self, spec: InstanceSpec, seen: ObservedInstance | None) -> Sequence[Action]:
         return plan(spec, seen, host_boot=self._host_boot)
 
-    async def prepare(self, spec: Server, actions: Sequence[Action]) -> None:
+    async def prepare(self, spec: InstanceSpec, actions: Sequence[Action]) -> None:
         if spec.image and any(isinstance(action, Build | Start) for action in actions):
             await self._images.ensure(spec.image, spec.driver)
 
-    def apply(self, spec: Server, actions: Sequence[Action]) -> None:
+    def apply(self, spec: InstanceSpec, actions: Sequence[Action]) -> None:
         driver = self._driver(spec)
         for action in actions:
             match action:
@@ -105,21 +105,21 @@ class ServerKind:
             if driver.observe(thing_id) is not None:
                 driver.delete_instance(thing_id)
 
-    def take_back(self, spec: Server, actions: Sequence[Action]) -> None:
+    def take_back(self, spec: InstanceSpec, actions: Sequence[Action]) -> None:
         """Everything of a server that never was, and of another one all but its disk."""
         if any(isinstance(action, Build) for action in actions):
             self._driver(spec).delete_instance(spec.id)
         else:
             self._driver(spec).ensure_stopped(spec.id, grace_s=0)
 
-    def status(self, seen: Observed | None) -> ServerStatus:
+    def status(self, seen: ObservedInstance | None) -> ServerStatus:
         return status(seen)
 
-    def watched_pid(self, seen: Observed) -> int:
+    def watched_pid(self, seen: ObservedInstance) -> int:
         return seen.keeper_pid
 
     async def tidy(
-        self, wanted: Callable[[], Collection[Server]], seen: Mapping[str, Observed]
+        self, wanted: Callable[[], Collection[InstanceSpec]], seen: Mapping[str, ObservedInstance]
     ) -> None:
         """The ports of a server that is here and not understood are those that it has."""
 
@@ -141,5 +141,5 @@ class ServerKind:
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
         return (self._images.run(), self._snapshots.run(), self._consoles.run())
 
-    def _driver(self, spec: Server) -> InstanceDriver:
+    def _driver(self, spec: InstanceSpec) -> InstanceDriver:
         return self._drivers[spec.driver]

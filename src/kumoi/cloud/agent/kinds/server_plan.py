@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kumoi.cloud.drivers.instance.interface import Observed
-from kumoi.cloud.hostapi.messages import Power, Server, ServerStatus, State
+from kumoi.cloud.drivers.instance.interface import ObservedInstance
+from kumoi.cloud.hostapi.messages import InstanceSpec, InstanceState, Power, ServerStatus
 
 STOP_GRACE_S = 20.0
 
@@ -58,40 +58,40 @@ class Pause:
 Action = Stop | Build | Start | Settle | Pause
 
 
-def plan(wanted: Server, seen: Observed | None, *, host_boot: str) -> list[Action]:
+def plan(wanted: InstanceSpec, seen: ObservedInstance | None, *, host_boot: str) -> list[Action]:
     """The actions, in order. None when all is as wanted."""
     if seen is None or seen.build != wanted.build:
         clearing = [Stop(0)] if seen and _has_run(seen) else []
         return [*clearing, Build(wanted.build), *_from_stopped(wanted)]
     if wanted.power is Power.STOPPED:
         return _to_stopped(seen)
-    if seen.state is State.STOPPED:
+    if seen.state is InstanceState.STOPPED:
         clearing = [Stop(0)] if seen.remains else []
         ended = ended_by_itself(wanted, seen, host_boot=host_boot)
         return [*clearing, *([] if ended else _from_stopped(wanted))]
     return _from_started(wanted, seen)
 
 
-def status(seen: Observed | None) -> ServerStatus:
+def status(seen: ObservedInstance | None) -> ServerStatus:
     """What the control plane is told, when nothing is left to do."""
     if seen is None:
-        return ServerStatus(state=State.BUILDING)
+        return ServerStatus(state=InstanceState.BUILDING)
     return ServerStatus(
         state=seen.state, boot=seen.boot, hard_boot=seen.hard_boot, build=seen.build or 0
     )
 
 
-def ended_by_itself(wanted: Server, seen: Observed, *, host_boot: str) -> bool:
+def ended_by_itself(wanted: InstanceSpec, seen: ObservedInstance, *, host_boot: str) -> bool:
     """Whether it was started as wanted, on this boot of the host, and is not running any more."""
     return (
-        seen.state is State.STOPPED
+        seen.state is InstanceState.STOPPED
         and seen.started_generation == wanted.generation
         and seen.host_boot == host_boot
         and (seen.boot, seen.hard_boot) == (wanted.boot, wanted.hard_boot)
     )
 
 
-def _from_stopped(wanted: Server) -> list[Action]:
+def _from_stopped(wanted: InstanceSpec) -> list[Action]:
     match wanted.power:
         case Power.RUNNING:
             return [Start()]
@@ -101,29 +101,29 @@ def _from_stopped(wanted: Server) -> list[Action]:
             return []
 
 
-def _to_stopped(seen: Observed) -> list[Action]:
-    if seen.state is State.RUNNING:
+def _to_stopped(seen: ObservedInstance) -> list[Action]:
+    if seen.state is InstanceState.RUNNING:
         return [Stop(STOP_GRACE_S)]
     return [Stop(0)] if _has_run(seen) else []
 
 
-def _from_started(wanted: Server, seen: Observed) -> list[Action]:
+def _from_started(wanted: InstanceSpec, seen: ObservedInstance) -> list[Action]:
     if seen.hard_boot != wanted.hard_boot:
         return [Stop(0), *_from_stopped(wanted)]
     if seen.boot != wanted.boot:
-        grace_s = STOP_GRACE_S if seen.state is State.RUNNING else 0
+        grace_s = STOP_GRACE_S if seen.state is InstanceState.RUNNING else 0
         return [Stop(grace_s), *_from_stopped(wanted)]
     actions: list[Action] = []
-    if seen.state is State.PAUSED and wanted.power is Power.RUNNING:
+    if seen.state is InstanceState.PAUSED and wanted.power is Power.RUNNING:
         actions.append(Start())
     elif _is_unsettled(wanted, seen):
         actions.append(Settle())
-    if seen.state is State.RUNNING and wanted.power is Power.PAUSED:
+    if seen.state is InstanceState.RUNNING and wanted.power is Power.PAUSED:
         actions.append(Pause())
     return actions
 
 
-def _is_unsettled(wanted: Server, seen: Observed) -> bool:
+def _is_unsettled(wanted: InstanceSpec, seen: ObservedInstance) -> bool:
     """Ports change their addresses without a new generation: it is not the server that changed."""
     ports = frozenset(port.id for port in wanted.ports)
     return (
@@ -133,5 +133,5 @@ def _is_unsettled(wanted: Server, seen: Observed) -> bool:
     )
 
 
-def _has_run(seen: Observed) -> bool:
-    return seen.state is not State.STOPPED or seen.remains
+def _has_run(seen: ObservedInstance) -> bool:
+    return seen.state is not InstanceState.STOPPED or seen.remains

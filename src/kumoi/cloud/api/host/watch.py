@@ -10,7 +10,7 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.host import host as host_domain
 from kumoi.cloud.domain.host import wanted
 from kumoi.cloud.hostapi.hello import REFUSED
-from kumoi.cloud.hostapi.things import Wanted
+from kumoi.cloud.hostapi.things import WantedThings
 from kumoi.cloud.store.host.host import topic
 from kumoi.engine.feed import Position
 from kumoi.engine.http.request import Reply
@@ -32,7 +32,7 @@ async def show(request: Request) -> Reply:
     return Reply(200, answer)
 
 
-def _look(request: Request, host_id: str, since: Position) -> Wanted:
+def _look(request: Request, host_id: str, since: Position) -> WantedThings:
     with request.read() as connection:
         if refusal := host_domain.refused(connection, host_id):
             raise Conflict(refusal, kind=REFUSED, code=REFUSED)

@@ -51,6 +51,8 @@ def for_host(row: Image) -> dict[str, Any]:
     return {"id": row.id, "sha256": row.sha256, "disk_format": format_of(row)}
 
 
-def message(image: Mapping[str, Any]) -> messages.Image:
+def message(image: Mapping[str, Any]) -> messages.ImageContent:
     """As a host is told of it."""
-    return messages.Image(id=image["id"], sha256=image["sha256"], disk_format=image["disk_format"])
+    return messages.ImageContent(
+        id=image["id"], sha256=image["sha256"], disk_format=image["disk_format"]
+    )

@@ -14,7 +14,7 @@ from kumoi.cloud.domain.compute import action, boot_image, networking, placement
 from kumoi.cloud.domain.compute.networking import Nic
 from kumoi.cloud.domain.compute.server import get, unlocked
 from kumoi.cloud.domain.compute.server_create import keys
-from kumoi.cloud.hostapi.messages import Power, State
+from kumoi.cloud.hostapi.messages import InstanceState, Power
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.network.port import Port
@@ -111,7 +111,7 @@ def reset(
 ) -> None:
     """Override what the server is believed to be, until its host reports again."""
     row = get(connection, caller, key)
-    state = State.FAILED if to_error else State.RUNNING
+    state = InstanceState.FAILED if to_error else InstanceState.RUNNING
     store.update(connection, row, now=now, state=state.value, fault=None, fault_at=None)
 
 

@@ -33,7 +33,7 @@ from kumoi.cloud.domain.compute.keypair import SSH
 from kumoi.cloud.domain.compute.networking import Nic
 from kumoi.cloud.domain.compute.server import require_metadata
 from kumoi.cloud.domain.compute.server_group import Wish
-from kumoi.cloud.hostapi.messages import Power, State
+from kumoi.cloud.hostapi.messages import InstanceState, Power
 from kumoi.cloud.scheduler.choose import Ask
 from kumoi.cloud.store.compute import keypair as keypair_store
 from kumoi.cloud.store.compute import server as store
@@ -197,7 +197,7 @@ def _failed(
     connection: Connection, caller: Caller, row: Server, fault: str, now: datetime
 ) -> Server:
     """A server that never had a host."""
-    lost = msgspec.structs.replace(row, state=State.FAILED.value, fault=fault, fault_at=now)
+    lost = msgspec.structs.replace(row, state=InstanceState.FAILED.value, fault=fault, fault_at=now)
     store.insert(connection, lost)
     action.begin(connection, caller, lost, "create", now)
     action.end(connection, lost.id, now, fault=fault)
@@ -264,7 +264,7 @@ _FRESH: dict[str, Any] = {
     "boot": 0,
     "hard_boot": 0,
     "build": 0,
-    "state": State.BUILDING.value,
+    "state": InstanceState.BUILDING.value,
     "observed_generation": 0,
     "observed_boot": 0,
     "observed_hard_boot": 0,

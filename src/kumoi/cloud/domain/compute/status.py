@@ -11,15 +11,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from kumoi.base.errors import Conflict
-from kumoi.cloud.hostapi.messages import Power, State
+from kumoi.cloud.hostapi.messages import InstanceState, Power
 from kumoi.cloud.store.compute.server import Server
 
 NO_STATE, RUNNING, PAUSED, SHUTDOWN, CRASHED = 0, 1, 3, 4, 6
 SETTLED = {
-    State.RUNNING: ("active", RUNNING),
-    State.STOPPED: ("stopped", SHUTDOWN),
-    State.PAUSED: ("paused", PAUSED),
-    State.FAILED: ("error", NO_STATE),
+    InstanceState.RUNNING: ("active", RUNNING),
+    InstanceState.STOPPED: ("stopped", SHUTDOWN),
+    InstanceState.PAUSED: ("paused", PAUSED),
+    InstanceState.FAILED: ("error", NO_STATE),
 }
 STATUSES = {
     "building": "BUILD",
@@ -38,11 +38,11 @@ UNDER_WAY = {
     "reboot_started_hard": "HARD_REBOOT",
 }
 MOVES = {
-    (Power.RUNNING, State.STOPPED): "powering-on",
-    (Power.RUNNING, State.PAUSED): "unpausing",
-    (Power.STOPPED, State.RUNNING): "powering-off",
-    (Power.STOPPED, State.PAUSED): "powering-off",
-    (Power.PAUSED, State.RUNNING): "pausing",
+    (Power.RUNNING, InstanceState.STOPPED): "powering-on",
+    (Power.RUNNING, InstanceState.PAUSED): "unpausing",
+    (Power.STOPPED, InstanceState.RUNNING): "powering-off",
+    (Power.STOPPED, InstanceState.PAUSED): "powering-off",
+    (Power.PAUSED, InstanceState.RUNNING): "pausing",
 }
 TASK_SNAPSHOT = "image_uploading"
 
@@ -106,7 +106,7 @@ def _status(
 ) -> ComputeStatus:
     if deleted:
         return ComputeStatus("DELETED", "deleted", None, NO_STATE)
-    vm_state, power_state = _settled(State(state), launched=launched)
+    vm_state, power_state = _settled(InstanceState(state), launched=launched)
     if power == Power.ABSENT:
         return ComputeStatus(STATUSES[vm_state], vm_state, "deleting", power_state)
     if vm_state == "building":
@@ -122,11 +122,11 @@ def _status(
     elif soft and power == Power.RUNNING:
         task = "reboot_started"
     elif behind:
-        task = MOVES.get((Power(power), State(state)))
+        task = MOVES.get((Power(power), InstanceState(state)))
     return ComputeStatus(UNDER_WAY.get(task or "", STATUSES[vm_state]), vm_state, task, power_state)
 
 
-def _settled(state: State, *, launched: bool) -> tuple[str, int]:
+def _settled(state: InstanceState, *, launched: bool) -> tuple[str, int]:
     """A server that has run once and is being built again counts as active meanwhile."""
     if state in SETTLED:
         return SETTLED[state]

@@ -13,7 +13,7 @@ from kumoi.cloud.store.image import image as store
 IMAGES_MAX = 8
 
 
-def images(connection: Connection) -> list[messages.Image]:
+def images(connection: Connection) -> list[messages.ImageContent]:
     """The newest of those that everybody may start servers from."""
     found = sorted(store.active_public(connection), key=lambda row: row.created_at, reverse=True)
     return [boot_image.message(boot_image.for_host(row)) for row in found[:IMAGES_MAX]]

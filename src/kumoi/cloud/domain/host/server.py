@@ -18,7 +18,7 @@ from kumoi.cloud.domain.compute import action, boot_image, server_delete, server
 from kumoi.cloud.domain.host.thing import ThingKind, not_here
 from kumoi.cloud.domain.network import wiring
 from kumoi.cloud.hostapi import messages
-from kumoi.cloud.hostapi.messages import Power, ServerStatus, State
+from kumoi.cloud.hostapi.messages import InstanceState, Power, ServerStatus
 from kumoi.cloud.hostapi.things import NotUnderstood, Thing, ThingReport
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute import snapshot as snapshot_store
@@ -72,7 +72,11 @@ def _observe(connection: Connection, row: Server, report: ThingReport, now: date
         values["fault_at"] = now if values["fault"] != row.fault else row.fault_at
     else:
         values["fault_at"] = None
-    if row.launched_at is None and values["state"] in (State.RUNNING, State.STOPPED, State.PAUSED):
+    if row.launched_at is None and values["state"] in (
+        InstanceState.RUNNING,
+        InstanceState.STOPPED,
+        InstanceState.PAUSED,
+    ):
         values["launched_at"] = now
         log.event("server.launched", server=row.id, host=row.host_id)
     if not store.observe(connection, row, **values):
@@ -88,7 +92,7 @@ def _observed(row: Server, report: ThingReport) -> dict[str, Any]:
     """With a fault the host has tried all that was wanted in that generation."""
     values: dict[str, Any] = {"observed_generation": report.generation}
     if report.fault:
-        values |= {"state": State.FAILED.value, "fault": report.fault[:FAULT_MAX]}
+        values |= {"state": InstanceState.FAILED.value, "fault": report.fault[:FAULT_MAX]}
         if report.generation == row.generation:
             values |= {
                 "observed_boot": row.boot,
@@ -123,8 +127,10 @@ def _things(connection: Connection, rows: Iterable[Server]) -> list[Thing]:
     ]
 
 
-def _message(row: Server, ports: list[messages.Port], snapshots: list[str]) -> messages.Server:
-    return messages.Server(
+def _message(
+    row: Server, ports: list[messages.ServerPort], snapshots: list[str]
+) -> messages.InstanceSpec:
+    return messages.InstanceSpec(
         id=row.id,
         generation=row.generation,
         power=Power(row.power),

@@ -9,20 +9,20 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.domain.host import prefetch
 from kumoi.cloud.domain.host.thing import Kinds
-from kumoi.cloud.hostapi.things import GENERATION_LAST, Key, Thing, Wanted, absent, raw
+from kumoi.cloud.hostapi.things import GENERATION_LAST, Thing, ThingKey, WantedThings, absent, raw
 from kumoi.cloud.store.host import host as host_store
 from kumoi.engine import feed
 from kumoi.engine.feed import Position
 
 
-def since(connection: Connection, host_id: str, seen: Position, kinds: Kinds) -> Wanted:
+def since(connection: Connection, host_id: str, seen: Position, kinds: Kinds) -> WantedThings:
     """What changed after the position; everything where the store does not continue it.
 
     Images to prefetch are told when there is nothing more urgent.
     """
     now = feed.position(connection)
     if not now.continues(seen):
-        return Wanted(
+        return WantedThings(
             epoch=now.epoch,
             revision=max(now.revision, 1),
             complete=True,
@@ -35,7 +35,7 @@ def since(connection: Connection, host_id: str, seen: Position, kinds: Kinds) ->
     for_all = feed.changes(connection, host_store.EVERY_HOST, since=seen.revision)
     things = _changed(connection, host_id, changes.keys, kinds)
     images = [] if things and not for_all.keys else prefetch.images(connection)
-    return Wanted(
+    return WantedThings(
         epoch=now.epoch,
         revision=_next(changes, for_all),
         complete=False,
@@ -56,7 +56,7 @@ def _changed(
     for name, kind in kinds.items():
         mine = kind.several(connection, host_id, ids[name]) if ids[name] else []
         gone = sorted(set(ids[name]) - {one.id for one in mine})
-        things += [*mine, *(absent(Key(name, one), GENERATION_LAST) for one in gone)]
+        things += [*mine, *(absent(ThingKey(name, one), GENERATION_LAST) for one in gone)]
     return things
 
 

@@ -18,21 +18,23 @@ from kumoi.cloud.store.network.port import Port
 from kumoi.cloud.store.network.subnet import Subnet
 
 
-def wirings(connection: Connection, device_ids: Collection[str]) -> dict[str, list[messages.Port]]:
+def wirings(
+    connection: Connection, device_ids: Collection[str]
+) -> dict[str, list[messages.ServerPort]]:
     """The ports of several servers, each server's in their order; one without ports is left out."""
     ports = port_store.of_servers(connection, device_ids)
     subnets = subnet_store.many(
         connection, {subnet_id for port in ports for subnet_id, _ in port.fixed_ips}
     )
     networks = network_store.many(connection, {port.network_id for port in ports})
-    found: dict[str, list[messages.Port]] = defaultdict(list)
+    found: dict[str, list[messages.ServerPort]] = defaultdict(list)
     for port in ports:
         found[port.device_id].append(_message(port, networks[port.network_id].mtu, subnets))
     return dict(found)
 
 
-def _message(port: Port, mtu: int, subnets: dict[str, Subnet]) -> messages.Port:
-    return messages.Port(
+def _message(port: Port, mtu: int, subnets: dict[str, Subnet]) -> messages.ServerPort:
+    return messages.ServerPort(
         id=port.id,
         mac=port.mac_address,
         mtu=mtu,
@@ -48,5 +50,7 @@ def _address(text: str, subnet: Subnet) -> messages.Address:
         prefix=ipaddress.ip_network(subnet.cidr).prefixlen,
         gateway=subnet.gateway_ip,
         dns=list(subnet.dns_nameservers),
-        routes=[messages.Route(destination=to, nexthop=via) for to, via in subnet.host_routes],
+        routes=[
+            messages.ServerRoute(destination=to, nexthop=via) for to, via in subnet.host_routes
+        ],
     )

@@ -32,7 +32,7 @@ _SQUASHFS = struct.Struct("<4s24xHH8xQ")  # Magic, version, bytes used.
 _SQUASHFS_VERSION = 4
 
 
-class Kind(enum.StrEnum):
+class DiskFormat(enum.StrEnum):
     """Names are the image API's disk formats. RAW is whatever shows no mark."""
 
     RAW = "raw"
@@ -51,15 +51,24 @@ class Kind(enum.StrEnum):
 class Finding:
     """`virtual_size` is the disk's size in bytes, where the content says it."""
 
-    kind: Kind
+    kind: DiskFormat
     virtual_size: int | None = None
 
 
 # What else may be called raw: the `openstack` command has no word for root file systems, and a
 # hybrid ISO is a disk.
-CALLED_RAW = frozenset({Kind.RAW, Kind.ROOT_TAR, Kind.SQUASHFS, Kind.ISO})
+CALLED_RAW = frozenset({DiskFormat.RAW, DiskFormat.ROOT_TAR, DiskFormat.SQUASHFS, DiskFormat.ISO})
 UNCHECKED = frozenset({"ami", "ari", "aki"})
-INSPECTED = frozenset({Kind.QCOW2, Kind.VMDK, Kind.VHD, Kind.VHDX, Kind.VDI, Kind.ISO})
+INSPECTED = frozenset(
+    {
+        DiskFormat.QCOW2,
+        DiskFormat.VMDK,
+        DiskFormat.VHD,
+        DiskFormat.VHDX,
+        DiskFormat.VDI,
+        DiskFormat.ISO,
+    }
+)
 
 
 class Inspection:
@@ -67,7 +76,7 @@ class Inspection:
 
     def __init__(self) -> None:
         self._head, self._tail, self._size = bytearray(), b"", 0
-        self._kind: Kind | None = None
+        self._kind: DiskFormat | None = None
         self._inspector: FileInspector | None = None
         self._broken: Exception | None = None
 
@@ -83,14 +92,14 @@ class Inspection:
         if block:
             self._feed(block)
 
-    def claimed(self) -> Kind:
+    def claimed(self) -> DiskFormat:
         """What it claims to be, all of it having come."""
         if self._kind is None:
             self._begin()
-        if self._kind is Kind.RAW and self._tail.startswith(VHD_MARK):
-            self._kind, self._inspector = Kind.VHD, _inspector(Kind.VHD)
+        if self._kind is DiskFormat.RAW and self._tail.startswith(VHD_MARK):
+            self._kind, self._inspector = DiskFormat.VHD, _inspector(DiskFormat.VHD)
             self._feed(self._tail)  # A fixed one's header is its end.
-        return self._kind or Kind.RAW
+        return self._kind or DiskFormat.RAW
 
     def find(self) -> Finding:
         """What it is, all of it having come. Raises Invalid for a disk that is broken or refers to
@@ -98,7 +107,7 @@ class Inspection:
         """
         kind, head = self.claimed(), bytes(self._head)
         _require_takeable(head)
-        if kind is Kind.SQUASHFS:
+        if kind is DiskFormat.SQUASHFS:
             _require_squashfs(head, self._size)
         return Finding(kind, self._virtual_size(kind, self._inspector) if self._inspector else None)
 
@@ -118,7 +127,7 @@ class Inspection:
         except Exception as error:  # noqa: BLE001 - of whatever kind: what it says was not checked
             self._broken = error
 
-    def _virtual_size(self, kind: Kind, inspector: FileInspector) -> int | None:
+    def _virtual_size(self, kind: DiskFormat, inspector: FileInspector) -> int | None:
         from oslo_utils.imageutils.format_inspector import (  # noqa: PLC0415 - see _inspector
             ImageFormatError,
             SafetyCheckFailed,
@@ -135,7 +144,7 @@ class Inspection:
             raise _refused(kind, f"is refused: {why}") from cause
         except (ImageFormatError, struct.error) as cause:
             raise _refused(kind, "is broken or cut off") from cause
-        if kind is Kind.VMDK and not _stands_alone(inspector):
+        if kind is DiskFormat.VMDK and not _stands_alone(inspector):
             raise _refused(kind, "is refused: it refers to other files")
         return size or None
 
@@ -143,27 +152,27 @@ class Inspection:
 def check(disk_format: str, inspection: Inspection, size: int) -> Finding:
     """Raises Invalid when the content is not what it is said to be, or would be dangerous."""
     kind = inspection.claimed()
-    fits = kind in CALLED_RAW if disk_format == Kind.RAW else kind == disk_format
+    fits = kind in CALLED_RAW if disk_format == DiskFormat.RAW else kind == disk_format
     if not fits and disk_format not in UNCHECKED:
-        seen = "nothing known" if kind is Kind.RAW else kind.value
+        seen = "nothing known" if kind is DiskFormat.RAW else kind.value
         raise Invalid(
             f"The image is not what it says: disk_format is {disk_format}, the content is {seen}.",
             field="disk_format",
         )
     found = inspection.find()
-    is_disk = found.kind is Kind.RAW and disk_format not in UNCHECKED
-    return Finding(Kind.RAW, virtual_size=size) if is_disk else found
+    is_disk = found.kind is DiskFormat.RAW and disk_format not in UNCHECKED
+    return Finding(DiskFormat.RAW, virtual_size=size) if is_disk else found
 
 
 _MARKS = (
-    (b"QFI\xfb", Kind.QCOW2),
-    (b"KDMV", Kind.VMDK),
-    (b"vhdxfile", Kind.VHDX),
-    (b"hsqs", Kind.SQUASHFS),
-    (b"WithoutFreeSpace", Kind.PLOOP),
-    (b"WithouFreSpacExt", Kind.PLOOP),
-    (b"\x28\xb5\x2f\xfd", Kind.ROOT_TAR),  # Zstandard: what is inside, the host sees.
-    (VHD_MARK, Kind.VHD),
+    (b"QFI\xfb", DiskFormat.QCOW2),
+    (b"KDMV", DiskFormat.VMDK),
+    (b"vhdxfile", DiskFormat.VHDX),
+    (b"hsqs", DiskFormat.SQUASHFS),
+    (b"WithoutFreeSpace", DiskFormat.PLOOP),
+    (b"WithouFreSpacExt", DiskFormat.PLOOP),
+    (b"\x28\xb5\x2f\xfd", DiskFormat.ROOT_TAR),  # Zstandard: what is inside, the host sees.
+    (VHD_MARK, DiskFormat.VHD),
 )
 _REFUSED = (
     (b"# disk descriptorfile", "A VMDK image that refers to other files is refused."),
@@ -177,19 +186,19 @@ def _require_takeable(head: bytes) -> None:
             raise Invalid(why, field="disk_format")
 
 
-def _claimed(head: bytes) -> Kind:
+def _claimed(head: bytes) -> DiskFormat:
     """By its marks."""
     for mark, kind in _MARKS:
         if head.startswith(mark):
             return kind
     if head[64:68] == b"\x7f\x10\xda\xbe":
-        return Kind.VDI
+        return DiskFormat.VDI
     if head[0x8001:0x8006] == b"CD001":
-        return Kind.ISO
-    return Kind.ROOT_TAR if _unpacked(head)[TAR_MARK] == b"ustar" else Kind.RAW
+        return DiskFormat.ISO
+    return DiskFormat.ROOT_TAR if _unpacked(head)[TAR_MARK] == b"ustar" else DiskFormat.RAW
 
 
-def _inspector(kind: Kind) -> FileInspector:
+def _inspector(kind: DiskFormat) -> FileInspector:
     """Imported when there is something to inspect: most processes never have."""
     from oslo_utils.imageutils import format_inspector  # noqa: PLC0415
 
@@ -205,12 +214,12 @@ def _stands_alone(inspector: FileInspector) -> bool:
 def _require_squashfs(head: bytes, size: int) -> None:
     """A file says how long it is; a tool may have filled it up to a whole block."""
     if len(head) < _SQUASHFS.size:
-        raise _refused(Kind.SQUASHFS, "is broken or cut off")
+        raise _refused(DiskFormat.SQUASHFS, "is broken or cut off")
     _, version, _, used = _SQUASHFS.unpack_from(head)
     if version != _SQUASHFS_VERSION:
-        raise _refused(Kind.SQUASHFS, f"is refused: version {version} is not known")
+        raise _refused(DiskFormat.SQUASHFS, f"is refused: version {version} is not known")
     if used > size:
-        raise _refused(Kind.SQUASHFS, f"is cut off: it has {size} bytes of {used}")
+        raise _refused(DiskFormat.SQUASHFS, f"is cut off: it has {size} bytes of {used}")
 
 
 def _unpacked(head: bytes) -> bytes:
@@ -225,5 +234,5 @@ def _unpacked(head: bytes) -> bytes:
     return head
 
 
-def _refused(kind: Kind, why: str) -> Invalid:
+def _refused(kind: DiskFormat, why: str) -> Invalid:
     return Invalid(f"The {kind.value} image {why}.", field="disk_format")

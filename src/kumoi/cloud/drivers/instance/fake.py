@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kumoi.base.errors import KumoiError, Permanent
-from kumoi.cloud.drivers.instance.interface import Observed
-from kumoi.cloud.hostapi.messages import Image, Server, State
+from kumoi.cloud.drivers.instance.interface import ObservedInstance
+from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec, InstanceState
 from kumoi.cloud.hostapi.offer import Capability, Offer
 
 EVERYTHING = Offer(formats=["root-tar", "squashfs", "qcow2"], capabilities=list(Capability))
@@ -32,7 +32,7 @@ class FakeDriver:
     offer: Offer = EVERYTHING
     host_boot: str = "boot-1"
     start_s: float = 0.0
-    servers: dict[str, Observed] = field(default_factory=dict)
+    servers: dict[str, ObservedInstance] = field(default_factory=dict)
     images: set[str] = field(default_factory=set)
     done: list[str] = field(default_factory=list)
     _failures: list[tuple[str, KumoiError]] = field(default_factory=list)
@@ -51,7 +51,9 @@ class FakeDriver:
 
     def kill(self, server_id: str) -> None:
         with self._guard:
-            self._change(server_id, state=State.STOPPED, pid=0, ports=frozenset(), remains=True)
+            self._change(
+                server_id, state=InstanceState.STOPPED, pid=0, ports=frozenset(), remains=True
+            )
 
     def unplug(self, server_id: str) -> None:
         """A running server loses its ports."""
@@ -65,11 +67,11 @@ class FakeDriver:
 
     # What the agent asks of it.
 
-    def list_instances(self) -> dict[str, Observed]:
+    def list_instances(self) -> dict[str, ObservedInstance]:
         with self._guard:
             return dict(self.servers)
 
-    def observe(self, server_id: str) -> Observed | None:
+    def observe(self, server_id: str) -> ObservedInstance | None:
         with self._guard:
             return self.servers.get(server_id)
 
@@ -77,7 +79,7 @@ class FakeDriver:
         with self._guard:
             return frozenset(self.images)
 
-    def ensure_image(self, image: Image, path: Path) -> None:  # noqa: ARG002 - the contract's
+    def ensure_image(self, image: ImageContent, path: Path) -> None:  # noqa: ARG002 - the contract's
         if image.disk_format not in self.offer.formats:
             raise Permanent(f"the driver {self.name} takes no {image.disk_format} images")
         self._begin("ensure_image", image.id)
@@ -91,24 +93,26 @@ class FakeDriver:
             self.images.discard(sha256)
         return True
 
-    def ensure_built(self, server: Server) -> None:
+    def ensure_built(self, server: InstanceSpec) -> None:
         self._begin("ensure_built", server.id)
         with self._guard:
-            seen = self.servers.get(server.id) or Observed(server_id=server.id, state=State.STOPPED)
+            seen = self.servers.get(server.id) or ObservedInstance(
+                server_id=server.id, state=InstanceState.STOPPED
+            )
             self.servers[server.id] = dataclasses.replace(seen, build=server.build)
 
-    def ensure_running(self, server: Server) -> None:
+    def ensure_running(self, server: InstanceSpec) -> None:
         self._begin("ensure_running", server.id)
         time.sleep(self.start_s)
         with self._guard:
             seen = self.servers[server.id]
-            if seen.state is State.STOPPED:
+            if seen.state is InstanceState.STOPPED:
                 self._last_pid += 1
                 self._change(server.id, pid=self._last_pid)
-            self._change(server.id, state=State.RUNNING, remains=False)
+            self._change(server.id, state=InstanceState.RUNNING, remains=False)
             self._settle(server)
 
-    def ensure_ports(self, server: Server) -> None:
+    def ensure_ports(self, server: InstanceSpec) -> None:
         self._begin("ensure_ports", server.id)
         with self._guard:
             self._settle(server)
@@ -116,7 +120,7 @@ class FakeDriver:
     def ensure_paused(self, server_id: str) -> None:
         self._require(Capability.PAUSE)
         self._begin("ensure_paused", server_id)
-        self._change(server_id, state=State.PAUSED)
+        self._change(server_id, state=InstanceState.PAUSED)
 
     def ensure_stopped(self, server_id: str, *, grace_s: float) -> None:  # noqa: ARG002 - likewise
         self._begin("ensure_stopped", server_id)
@@ -133,7 +137,7 @@ class FakeDriver:
     def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
         """Every port here belongs to a server."""
 
-    def write_image(self, server: Server, path: Path) -> None:
+    def write_image(self, server: InstanceSpec, path: Path) -> None:
         self._require(Capability.SNAPSHOT)
         self._begin("write_image", server.id)
         path.write_bytes(f"image of {server.id}".encode())
@@ -160,7 +164,7 @@ class FakeDriver:
                     raise failure[1]
             self.done.append(f"{verb} {noun_id}")
 
-    def _settle(self, server: Server) -> None:
+    def _settle(self, server: InstanceSpec) -> None:
         self._change(
             server.id,
             started_generation=server.generation,

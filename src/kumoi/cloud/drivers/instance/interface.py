@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Protocol
 
 from kumoi.cloud.drivers.network.interface import Switch
-from kumoi.cloud.hostapi.messages import Image, Port, Server, State
+from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec, InstanceState, ServerPort
 from kumoi.cloud.hostapi.offer import Offer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class ObservedInstance:
     """What is there of a server. `state` is running, paused or stopped.
 
     `keeper_pid` is the process that ends when the server has stopped for good, a reboot from inside
@@ -32,7 +32,7 @@ class Observed:
     """
 
     server_id: str
-    state: State
+    state: InstanceState
     pid: int = 0
     keeper_pid: int = 0
     build: int | None = None
@@ -41,7 +41,7 @@ class Observed:
     started_generation: int = 0
     host_boot: str = ""
     ports: frozenset[str] = frozenset()
-    wired: tuple[Port, ...] | None = ()
+    wired: tuple[ServerPort, ...] | None = ()
     remains: bool = False
 
 
@@ -56,11 +56,11 @@ class InstanceDriver(Protocol):
         """What it takes and can do on this host."""
         ...
 
-    def list_instances(self) -> dict[str, Observed]:
+    def list_instances(self) -> dict[str, ObservedInstance]:
         """All that has anything on this host, by server id."""
         ...
 
-    def observe(self, server_id: str) -> Observed | None:
+    def observe(self, server_id: str) -> ObservedInstance | None:
         """One of them, as cheaply as can be."""
         ...
 
@@ -68,7 +68,7 @@ class InstanceDriver(Protocol):
         """Content hashes of the images that a server can be built from at once."""
         ...
 
-    def ensure_image(self, image: Image, path: Path) -> None:
+    def ensure_image(self, image: ImageContent, path: Path) -> None:
         """Make an image ready from its file. Does not change the file."""
         ...
 
@@ -78,15 +78,15 @@ class InstanceDriver(Protocol):
         """
         ...
 
-    def ensure_built(self, server: Server) -> None:
+    def ensure_built(self, server: InstanceSpec) -> None:
         """Give a stopped server a disk of its build, without those of other builds."""
         ...
 
-    def ensure_running(self, server: Server) -> None:
+    def ensure_running(self, server: InstanceSpec) -> None:
         """Start what is built, or resume it, and take down the start's generation and boots."""
         ...
 
-    def ensure_ports(self, server: Server) -> None:
+    def ensure_ports(self, server: InstanceSpec) -> None:
         """Plug a running server's ports as wanted and take down its generation. With live
         addresses, those inside are then as wanted too; without, those of the next start will be.
         """
@@ -104,7 +104,7 @@ class InstanceDriver(Protocol):
         """Leave nothing of it."""
         ...
 
-    def write_image(self, server: Server, path: Path) -> None:
+    def write_image(self, server: InstanceSpec, path: Path) -> None:
         """Write a server's files, as they are now, as an image that others can start from."""
         ...
 

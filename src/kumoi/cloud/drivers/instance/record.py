@@ -15,10 +15,10 @@ import msgspec
 
 from kumoi.base import files
 from kumoi.base.files import Promise
-from kumoi.cloud.hostapi.messages import Port
+from kumoi.cloud.hostapi.messages import ServerPort
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """`links` names the links that a start made or was about to make, with their port ids. `wired`
     is how its ports were last set up inside, `given` all statements about addresses and routes that
     were made in it since the start. `image_sha256` is what the disk lies on.
@@ -30,21 +30,21 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     host_boot: str = ""
     image_sha256: str = ""
     links: dict[str, str] = {}
-    wired: list[Port] = []
+    wired: list[ServerPort] = []
     given: list[str] = []
 
     def but(self, **changes: object) -> Self:
         return msgspec.structs.replace(self, **changes)
 
 
-def read(path: Path) -> Record:
+def read(path: Path) -> InstanceRecord:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Record)
+        return msgspec.json.decode(path.read_bytes(), type=InstanceRecord)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
-        return Record()
+        return InstanceRecord()
 
 
-def write(path: Path, record: Record) -> None:
+def write(path: Path, record: InstanceRecord) -> None:
     text = msgspec.json.encode(record)
     try:
         files.replace(path, text, promise=Promise.KILL)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from kumoi.base.errors import Permanent
 from kumoi.cloud.drivers.instance import wire
-from kumoi.cloud.hostapi.messages import Server
+from kumoi.cloud.hostapi.messages import InstanceSpec
 
 ROOT = "root"
 LOGIN = "~"
@@ -39,7 +39,7 @@ class SeedFile:
         return f"write {self.path} ({len(self.content)} bytes, {self.mode:o}, {self.owner})"
 
 
-def hostname(server: Server) -> str:
+def hostname(server: InstanceSpec) -> str:
     """Its host name, checked."""
     name = server.hostname or f"server-{server.id[:8]}"
     if len(name) > _HOSTNAME_MAX or not _HOSTNAME.fullmatch(name.lower()):
@@ -47,7 +47,7 @@ def hostname(server: Server) -> str:
     return name
 
 
-def files(server: Server) -> tuple[SeedFile, ...]:
+def files(server: InstanceSpec) -> tuple[SeedFile, ...]:
     """What a new server finds in its file system before its first process runs."""
     host = hostname(server)
     short = host.partition(".")[0]
@@ -71,7 +71,7 @@ def files(server: Server) -> tuple[SeedFile, ...]:
     return (*wanted, *nocloud(server))
 
 
-def nocloud(server: Server) -> tuple[SeedFile, ...]:
+def nocloud(server: InstanceSpec) -> tuple[SeedFile, ...]:
     """cloud-init's NoCloud seed, where there is user data for it. The network is already there."""
     if not server.user_data:
         return ()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from kumoi.base import address as ip
 from kumoi.base.errors import Permanent
-from kumoi.cloud.hostapi.messages import Address, Port, Server
+from kumoi.cloud.hostapi.messages import Address, InstanceSpec, ServerPort
 
 LINK_ID_DIGITS = 12
 _NAME = re.compile(r"[a-z][a-z0-9]{0,14}")
@@ -61,7 +61,7 @@ def link_name(port_id: str) -> str:
     return "k" + port_id.replace("-", "")[:LINK_ID_DIGITS]
 
 
-def of(server: Server) -> tuple[Wire, ...]:
+def of(server: InstanceSpec) -> tuple[Wire, ...]:
     """One per port, in the server's order. Raises Permanent for what is not possible."""
     routed: set[int] = set()
     return tuple(_wire(port, routed) for port in server.ports)
@@ -72,7 +72,7 @@ def name_servers(wires: Iterable[Wire]) -> list[str]:
     return list(dict.fromkeys(address for wire in wires for address in wire.dns))
 
 
-def _wire(port: Port, routed: set[int]) -> Wire:
+def _wire(port: ServerPort, routed: set[int]) -> Wire:
     """`routed` are the IP versions that have their default route by now."""
     mac = port.mac.lower()
     if not _MAC.fullmatch(mac):

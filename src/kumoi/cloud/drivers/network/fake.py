@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kumoi.base.errors import Transient
-from kumoi.cloud.drivers.network.interface import Applied, Observed, Topology
-from kumoi.cloud.drivers.network.ovn.northbound import Key, Record, references_of
+from kumoi.cloud.drivers.network.interface import Applied, ObservedNetwork, Topology
+from kumoi.cloud.drivers.network.ovn.northbound import NorthboundRecord, RecordKey, references_of
 from kumoi.cloud.drivers.network.ovn.plan import Seen, desired, keys_of, plan
 
 
@@ -59,7 +59,7 @@ class FakeNorthbound:
 
     switches: Iterable[FakeSwitch] | None = None
     topology: Topology = field(default_factory=Topology)
-    records: dict[Key, Record] = field(default_factory=dict)
+    records: dict[RecordKey, NorthboundRecord] = field(default_factory=dict)
     failures: Failures = field(default_factory=Failures)
 
     def converge(self, topology: Topology) -> Applied:
@@ -69,16 +69,16 @@ class FakeNorthbound:
         self.records, self.topology = wanted, topology
         return Applied(tuple(str(action) for action in actions))
 
-    def observe(self) -> Observed:
+    def observe(self) -> ObservedNetwork:
         self.failures.check()
         known = frozenset(port.id for port in self.topology.ports)
         if self.switches is None:
-            return Observed(known)
+            return ObservedNetwork(known)
         plugged = {port_id for switch in self.switches for port_id in switch.ports.values()}
-        return Observed(known & plugged)
+        return ObservedNetwork(known & plugged)
 
 
-def as_seen(records: Mapping[Key, Record]) -> list[Seen]:
+def as_seen(records: Mapping[RecordKey, NorthboundRecord]) -> list[Seen]:
     """Records as they would be found, had they been written."""
     rows = {key: uuid.uuid5(uuid.NAMESPACE_OID, str(key)) for key in records}
     return [

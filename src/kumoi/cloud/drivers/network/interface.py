@@ -1,7 +1,7 @@
 """What the network is wanted to be, and the two things that make it so.
 
 The worker's network reconciler turns the store's rows into a `Topology`, one row to one noun, and
-hands it to a `Network`; the host agent asks its `Switch` for ports. Nothing here knows the store,
+hands it to a `Northbound`; the host agent asks its `Switch` for ports. Nothing here knows the store,
 OVN or Open vSwitch. Addresses and CIDRs are text in their canonical form, ids are the API's.
 
 A port's `device_owner` and `device_id` say what it belongs to: a router's interfaces and its
@@ -36,7 +36,7 @@ class Ethertype(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
+class NetworkSpec:
     """`physical_network` is set for an external network: it leaves through that bridge mapping."""
 
     id: str
@@ -54,7 +54,7 @@ class HostRoute:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subnet:
+class SubnetSpec:
     """`ipv6_ra_mode` and `ipv6_address_mode` are slaac, dhcpv6-stateful, dhcpv6-stateless or None."""
 
     id: str
@@ -84,7 +84,7 @@ class AddressPair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Port:
+class PortSpec:
     """`host` is the one that it may be plugged into, by the name it goes by in the network engine;
     without one, any may. `generation` is the row's; it is written beside the port for people to
     compare.
@@ -106,7 +106,7 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Router:
+class RouterSpec:
     """`enable_snat` matters only while the router has a gateway port."""
 
     id: str
@@ -117,7 +117,7 @@ class Router:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FloatingIp:
+class FloatingIpSpec:
     """One that is associated: others change nothing. `mac` is that of the port that reserves it;
     with it, the server's own host answers, without it the router's gateway host does.
     """
@@ -131,7 +131,7 @@ class FloatingIp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class RuleSpec:
     """What is allowed. `protocol` is a name or number as text, or None for any. For ICMP `port_min`
     is the type and `port_max` the code. At most one of the two remotes is set.
     """
@@ -147,13 +147,13 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SecurityGroup:
+class SecurityGroupSpec:
     """One that is not stateful allows only what its rules say, answers too."""
 
     id: str
     name: str = ""
     stateful: bool = True
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[RuleSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,12 +164,12 @@ class Topology:
     the network engine.
     """
 
-    networks: tuple[Network, ...] = ()
-    subnets: tuple[Subnet, ...] = ()
-    ports: tuple[Port, ...] = ()
-    routers: tuple[Router, ...] = ()
-    floating_ips: tuple[FloatingIp, ...] = ()
-    security_groups: tuple[SecurityGroup, ...] = ()
+    networks: tuple[NetworkSpec, ...] = ()
+    subnets: tuple[SubnetSpec, ...] = ()
+    ports: tuple[PortSpec, ...] = ()
+    routers: tuple[RouterSpec, ...] = ()
+    floating_ips: tuple[FloatingIpSpec, ...] = ()
+    security_groups: tuple[SecurityGroupSpec, ...] = ()
     gateway_hosts: tuple[str, ...] = ()
 
 
@@ -181,7 +181,7 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class ObservedNetwork:
     """What comes up from the engine. `ports_up` are ids of the ports that some host has plugged and
     that carry traffic.
     """
@@ -199,7 +199,7 @@ class Northbound(Protocol):
         """Make it so, in one transaction: first write and repair are the same."""
         ...
 
-    def observe(self) -> Observed:
+    def observe(self) -> ObservedNetwork:
         """What is, as far as the store wants to know it."""
         ...
 

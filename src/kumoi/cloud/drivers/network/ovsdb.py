@@ -27,7 +27,7 @@ from ovs.poller import Poller
 from kumoi.base.errors import Bug, Permanent, Transient
 
 Row = Any
-"""A row of the library's. Only its `uuid`, and what `Replica` and `Change` do with it, is used."""
+"""A row of the library's. Only its `uuid`, and what `Replica` and its transaction do with it, is used."""
 Scalar = str | int | bool
 Value = Scalar | None | frozenset[Any]
 """A set is a frozenset, a map a frozenset of pairs, an absent optional None."""
@@ -40,7 +40,7 @@ ATTEMPT_PAUSE_S = 0.02
 Result = TypeVar("Result")
 
 
-class Refused(Permanent):
+class OvsdbRefused(Permanent):
     """The database refused a transaction: it would break one of its constraints."""
 
     code = "ovsdb.refused"
@@ -99,7 +99,7 @@ class Replica:
         return found
 
 
-class Change(Replica):
+class ReplicaTransaction(Replica):
     """The replica inside a transaction. Nothing is sent before the whole function has run."""
 
     def insert(self, table: str) -> Row:
@@ -186,11 +186,14 @@ class Connection:
             yield Replica(self._idl, self._columns)
 
     def transact(
-        self, change: Callable[[Change], Result], *, timeout_s: float = DEFAULT_TIMEOUT_S
+        self,
+        change: Callable[[ReplicaTransaction], Result],
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> Result:
         """Run `change` and commit what it did, all of it or nothing.
 
-        `change` runs again when the server asks for that. Raises Refused and Unreachable.
+        `change` runs again when the server asks for that. Raises OvsdbRefused and Unreachable.
         """
         deadline = time.monotonic() + timeout_s
         with self._held():
@@ -198,7 +201,7 @@ class Connection:
                 self._connect(deadline)
                 transaction = ovs_idl.Transaction(self._idl)
                 try:
-                    result = change(Change(self._idl, self._columns))
+                    result = change(ReplicaTransaction(self._idl, self._columns))
                 except BaseException:
                     transaction.abort()
                     raise
@@ -244,7 +247,7 @@ class Connection:
         if status == transaction.TRY_AGAIN:
             return False
         if status == transaction.ERROR:
-            raise Refused(f"{self._name} refused: {transaction.get_error()}")
+            raise OvsdbRefused(f"{self._name} refused: {transaction.get_error()}")
         raise Bug(f"a transaction on {self._name} ended {status}")
 
     def _connect(self, deadline: float) -> None:

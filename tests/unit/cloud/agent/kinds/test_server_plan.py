@@ -8,18 +8,18 @@ import msgspec
 import pytest
 
 from kumoi.cloud.agent.kinds.server_plan import ended_by_itself, plan, status
-from kumoi.cloud.drivers.instance.interface import Observed
-from kumoi.cloud.hostapi.messages import Address, Port, Power, Server, State
+from kumoi.cloud.drivers.instance.interface import ObservedInstance
+from kumoi.cloud.hostapi.messages import Address, InstanceSpec, InstanceState, Power, ServerPort
 
 ID = "6f04a590-e910-4720-a682-6d5d9a87d591"
-PORT = Port(
+PORT = ServerPort(
     id="fb0e9e14-e016-43ac-a2bd-fb160025e286", mac="02:00:00:00:01:01", mtu=1400, name="eth0"
 )
 MOVED = msgspec.structs.replace(PORT, addresses=[Address(address="10.0.0.9", prefix=24)])
-WANTED = Server(id=ID, generation=3, power=Power.RUNNING, ports=[PORT])
-RUNNING = Observed(
+WANTED = InstanceSpec(id=ID, generation=3, power=Power.RUNNING, ports=[PORT])
+RUNNING = ObservedInstance(
     server_id=ID,
-    state=State.RUNNING,
+    state=InstanceState.RUNNING,
     pid=10,
     keeper_pid=9,
     build=0,
@@ -28,19 +28,21 @@ RUNNING = Observed(
     ports=frozenset({PORT.id}),
     wired=(PORT,),
 )
-ENDED = dataclasses.replace(RUNNING, state=State.STOPPED, pid=0, keeper_pid=0, ports=frozenset())
-PAUSED = dataclasses.replace(RUNNING, state=State.PAUSED)
+ENDED = dataclasses.replace(
+    RUNNING, state=InstanceState.STOPPED, pid=0, keeper_pid=0, ports=frozenset()
+)
+PAUSED = dataclasses.replace(RUNNING, state=InstanceState.PAUSED)
 
 
-def planned(wanted: Server, seen: Observed | None) -> str:
+def planned(wanted: InstanceSpec, seen: ObservedInstance | None) -> str:
     return ", ".join(str(action) for action in plan(wanted, seen, host_boot="now"))
 
 
-def but(wanted: Server = WANTED, **changes: object) -> Server:
+def but(wanted: InstanceSpec = WANTED, **changes: object) -> InstanceSpec:
     return msgspec.structs.replace(wanted, **changes)
 
 
-def seen_as(seen: Observed, **changes: object) -> Observed:
+def seen_as(seen: ObservedInstance, **changes: object) -> ObservedInstance:
     return dataclasses.replace(seen, **changes)  # type: ignore[arg-type]
 
 
@@ -78,7 +80,7 @@ def seen_as(seen: Observed, **changes: object) -> Observed:
         ("a half-made one is built", WANTED, seen_as(ENDED, build=None), "build 0, start"),
     ],
 )  # fmt: skip
-def test_plan(rule: str, wanted: Server, seen: Observed | None, actions: str) -> None:
+def test_plan(rule: str, wanted: InstanceSpec, seen: ObservedInstance | None, actions: str) -> None:
     assert planned(wanted, seen) == actions, rule
 
 
@@ -93,8 +95,8 @@ def test_a_running_server_never_counts_as_ended() -> None:
 
 def test_what_is_there_is_told_with_the_boots_behind_it() -> None:
     told = status(seen_as(RUNNING, boot=2))
-    assert (told.state, told.boot, told.build) == (State.RUNNING, 2, 0)
+    assert (told.state, told.boot, told.build) == (InstanceState.RUNNING, 2, 0)
 
 
 def test_what_is_not_there_yet_is_being_built() -> None:
-    assert status(None).state is State.BUILDING
+    assert status(None).state is InstanceState.BUILDING

@@ -10,13 +10,13 @@ import pytest
 
 from kumoi.base.errors import Conflict
 from kumoi.cloud.domain.compute import status
-from kumoi.cloud.hostapi.messages import Power, State
+from kumoi.cloud.hostapi.messages import InstanceState, Power
 from kumoi.cloud.store.compute.server import Server
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SETTLED: dict[str, Any] = {
     "power": Power.RUNNING.value,
-    "state": State.RUNNING.value,
+    "state": InstanceState.RUNNING.value,
     "launched_at": NOW,
     "deleted": False,
     "generation": 1,

@@ -80,7 +80,7 @@ def test_a_server_is_told_all_of_its_ports_in_their_order(
             prefix=24,
             gateway="10.0.0.1",
             dns=["9.9.9.9"],
-            routes=[messages.Route(destination="10.9.0.0/16", nexthop="10.0.0.9")],
+            routes=[messages.ServerRoute(destination="10.9.0.0/16", nexthop="10.0.0.9")],
         ),
     ]
 

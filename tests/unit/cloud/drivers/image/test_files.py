@@ -9,7 +9,7 @@ import pytest
 
 from kumoi.base.errors import TooLarge, Transient
 from kumoi.cloud.drivers.image import files
-from kumoi.cloud.drivers.image.inspect import HEAD_BYTES, Kind
+from kumoi.cloud.drivers.image.inspect import HEAD_BYTES, DiskFormat
 
 
 def names(directory: Path) -> set[str]:
@@ -28,7 +28,7 @@ def test_a_draft_knows_its_hashes_and_what_it_is(tmp_path: Path) -> None:
     assert content.sha256 == hashlib.sha256(data).hexdigest()
     assert content.sha512 == hashlib.sha512(data).hexdigest()
     assert content.md5 == hashlib.md5(data).hexdigest()
-    assert content.inspection.find().kind is Kind.VHD
+    assert content.inspection.find().kind is DiskFormat.VHD
     assert names(tmp_path) == {content.sha256}
     assert (tmp_path / content.sha256).read_bytes() == data
     assert (tmp_path / content.sha256).stat().st_mode & 0o777 == 0o600

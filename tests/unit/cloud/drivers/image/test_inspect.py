@@ -12,7 +12,7 @@ import pytest
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.drivers.image import inspect
-from kumoi.cloud.drivers.image.inspect import HEAD_BYTES, Finding, Inspection, Kind
+from kumoi.cloud.drivers.image.inspect import HEAD_BYTES, DiskFormat, Finding, Inspection
 
 GIB = 1 << 30
 OWN = b'createType="streamOptimized"\nRDONLY 2048 SPARSE "disk.vmdk"\n'
@@ -72,14 +72,14 @@ def tar() -> bytes:
 @pytest.mark.parametrize(
     ("content", "finding"),
     [
-        (qcow2(size=7 * GIB), Finding(Kind.QCOW2, 7 * GIB)),
-        (qcow2(version=2, features=4 << 40)[:72] + bytes(512), Finding(Kind.QCOW2, GIB)),
-        (vmdk(OWN), Finding(Kind.VMDK, 2048 * 512)),
-        (vhd(3 * GIB), Finding(Kind.VHD, 3 * GIB)),
-        (b"disk" * HEAD_BYTES + vhd(3 * GIB), Finding(Kind.VHD, 3 * GIB)),
-        (b"small" + vhd(GIB), Finding(Kind.VHD, GIB)),
-        (vdi(5 * GIB), Finding(Kind.VDI, 5 * GIB)),
-        (iso(77), Finding(Kind.ISO, 77 * 2048)),
+        (qcow2(size=7 * GIB), Finding(DiskFormat.QCOW2, 7 * GIB)),
+        (qcow2(version=2, features=4 << 40)[:72] + bytes(512), Finding(DiskFormat.QCOW2, GIB)),
+        (vmdk(OWN), Finding(DiskFormat.VMDK, 2048 * 512)),
+        (vhd(3 * GIB), Finding(DiskFormat.VHD, 3 * GIB)),
+        (b"disk" * HEAD_BYTES + vhd(3 * GIB), Finding(DiskFormat.VHD, 3 * GIB)),
+        (b"small" + vhd(GIB), Finding(DiskFormat.VHD, GIB)),
+        (vdi(5 * GIB), Finding(DiskFormat.VDI, 5 * GIB)),
+        (iso(77), Finding(DiskFormat.ISO, 77 * 2048)),
     ],
 )
 @pytest.mark.parametrize("block_bytes", [100, 4_096, 1 << 20])
@@ -126,20 +126,20 @@ def test_a_disk_that_could_reach_other_files_is_refused_whatever_it_is_called(
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (tar(), Kind.ROOT_TAR),
-        (gzip.compress(tar(), mtime=0), Kind.ROOT_TAR),
-        (lzma.compress(tar()), Kind.ROOT_TAR),
-        (b"\x28\xb5\x2f\xfd rest", Kind.ROOT_TAR),
-        (squashfs(used=48), Kind.SQUASHFS),
-        (b"WithoutFreeSpace", Kind.PLOOP),
-        (b"WithouFreSpacExt", Kind.PLOOP),
-        (gzip.compress(b"no archive", mtime=0), Kind.RAW),
-        (b"\x1f\x8b broken", Kind.RAW),
-        (b"\xfd7zXZ\x00 broken", Kind.RAW),
-        (b"", Kind.RAW),
+        (tar(), DiskFormat.ROOT_TAR),
+        (gzip.compress(tar(), mtime=0), DiskFormat.ROOT_TAR),
+        (lzma.compress(tar()), DiskFormat.ROOT_TAR),
+        (b"\x28\xb5\x2f\xfd rest", DiskFormat.ROOT_TAR),
+        (squashfs(used=48), DiskFormat.SQUASHFS),
+        (b"WithoutFreeSpace", DiskFormat.PLOOP),
+        (b"WithouFreSpacExt", DiskFormat.PLOOP),
+        (gzip.compress(b"no archive", mtime=0), DiskFormat.RAW),
+        (b"\x1f\x8b broken", DiskFormat.RAW),
+        (b"\xfd7zXZ\x00 broken", DiskFormat.RAW),
+        (b"", DiskFormat.RAW),
     ],
 )
-def test_content_is_known_by_its_own_marks(content: bytes, kind: Kind) -> None:
+def test_content_is_known_by_its_own_marks(content: bytes, kind: DiskFormat) -> None:
     assert found(content) == Finding(kind)
 
 
@@ -160,14 +160,14 @@ def test_a_squashfs_file_that_nobody_could_unpack_is_refused_at_once(
 
 
 def test_raw_is_what_shows_no_mark_or_a_root_file_system() -> None:
-    assert check("raw", b"boot") == Finding(Kind.RAW, 4)
-    assert check("raw", gzip.compress(tar(), mtime=0)).kind is Kind.ROOT_TAR
+    assert check("raw", b"boot") == Finding(DiskFormat.RAW, 4)
+    assert check("raw", gzip.compress(tar(), mtime=0)).kind is DiskFormat.ROOT_TAR
     with pytest.raises(Invalid, match="disk_format is raw, the content is vdi"):
         check("raw", vdi(GIB))
 
 
 def test_amazons_formats_are_not_looked_at_further() -> None:
-    assert check("ami", b"anything").kind is Kind.RAW
+    assert check("ami", b"anything").kind is DiskFormat.RAW
 
 
 def test_a_wrong_name_is_refused_with_both_names() -> None:

@@ -21,7 +21,7 @@ from kumoi.cloud.drivers.instance import seed
 from kumoi.cloud.drivers.instance.lxc import config, network
 from kumoi.cloud.drivers.instance.lxc.idmap import of_slot
 from kumoi.cloud.drivers.instance.lxc.subids import FIRST, Claim
-from kumoi.cloud.hostapi.messages import Address, Server
+from kumoi.cloud.hostapi.messages import Address, InstanceSpec
 
 VERSION_1 = config.Machine(
     cgroup_parent="test.servers",
@@ -45,7 +45,7 @@ BARE = config.Machine(
     apparmor=False,
 )
 CLAIM = Claim(FIRST)
-PLACE = config.Place(
+PLACE = config.ContainerPaths(
     rootfs=Path("/mnt/root"),
     console=Path("/state/servers/x/console.log"),
     processors=Path("/mnt/cpuinfo"),
@@ -55,7 +55,7 @@ PLACE = config.Place(
 CPUINFO = "processor\t: 0\nmodel name\t: A\n\nprocessor\t: 1\nmodel name\t: B\n\n"
 
 
-def told(server: Server, machine: config.Machine = VERSION_1) -> str:
+def told(server: InstanceSpec, machine: config.Machine = VERSION_1) -> str:
     return config.config(server, machine, PLACE, of_slot(CLAIM, server.id_slot))
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from kumoi.base.errors import Permanent
-from kumoi.cloud.drivers.instance.lxc.rootfs import Login, find_login
+from kumoi.cloud.drivers.instance.lxc.rootfs import LoginUser, find_login
 
 
-def login(root: Path) -> Login:
+def login(root: Path) -> LoginUser:
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         return find_login(descriptor)
@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_the_user_debian_is_taken(root: Path) -> None:
     (root / "etc/passwd").write_text("debian:x:1001:1002::/home/debian:/bin/sh\n")
-    assert login(root) == Login(1001, 1002, "/home/debian")
+    assert login(root) == LoginUser(1001, 1002, "/home/debian")
 
 
 @pytest.mark.timeout(10)
@@ -41,4 +41,4 @@ def test_a_pipe_in_place_of_the_users_holds_nobody_up(root: Path) -> None:
 @pytest.mark.parametrize("uid", ["\u00b2", "9" * 5_000, "70000", "-1", ""])
 def test_an_id_that_is_none_counts_as_no_user(root: Path, uid: str) -> None:
     (root / "etc/passwd").write_text(f"debian:x:{uid}:1000::/home/debian:/bin/sh\n")
-    assert login(root) == Login(0, 0, "/root")
+    assert login(root) == LoginUser(0, 0, "/root")

@@ -16,7 +16,7 @@ from kumoi.cloud.drivers.instance import record, sparse, unpack
 from kumoi.cloud.drivers.instance.lxc import cgroup, idmap, image
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.drivers.instance.lxc.subids import COUNT, FIRST, Claim
-from kumoi.cloud.drivers.instance.record import Record
+from kumoi.cloud.drivers.instance.record import InstanceRecord
 from kumoi.cloud.drivers.instance.switchboard import Switchboard
 from kumoi.cloud.drivers.network.fake import FakeSwitch
 
@@ -25,28 +25,28 @@ CLAIM = Claim(FIRST + COUNT)
 
 def test_a_record_that_cannot_be_read_counts_as_none(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
-    assert record.read(path) == Record()
-    record.write(path, Record(started_generation=3))
+    assert record.read(path) == InstanceRecord()
+    record.write(path, InstanceRecord(started_generation=3))
     assert record.read(path).started_generation == 3
     path.write_bytes(b"")
-    assert record.read(path) == Record()
+    assert record.read(path) == InstanceRecord()
 
 
 def test_a_record_is_written_over_when_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "record.json"
-    record.write(path, Record(started_generation=3, links={"k0": "port"}))
+    record.write(path, InstanceRecord(started_generation=3, links={"k0": "port"}))
 
     def full(self: Path, target: Path) -> Path:
         raise OSError(errno.ENOSPC, "no room")
 
     monkeypatch.setattr(Path, "replace", full)
-    record.write(path, Record(started_generation=4))
-    assert record.read(path) == Record(started_generation=4)
+    record.write(path, InstanceRecord(started_generation=4))
+    assert record.read(path) == InstanceRecord(started_generation=4)
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(OSError, match="no room"):
-        record.write(tmp_path / "another.json", Record())
+        record.write(tmp_path / "another.json", InstanceRecord())
 
 
 def test_servers_never_share_user_ids() -> None:

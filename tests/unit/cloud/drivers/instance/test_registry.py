@@ -14,7 +14,7 @@ from kumoi.cloud.agent.kinds.server_plan import Settle
 from kumoi.cloud.drivers.instance import registry
 from kumoi.cloud.drivers.instance.fake import FakeDriver
 from kumoi.cloud.drivers.instance.interface import HostDriver
-from kumoi.cloud.hostapi.messages import Address, Image
+from kumoi.cloud.hostapi.messages import Address, ImageContent
 from kumoi.cloud.hostapi.offer import Capability, Offer
 
 MACHINES = Offer(formats=["qcow2"], capabilities=[])
@@ -58,7 +58,7 @@ def test_a_driver_refuses_in_words_what_it_does_not_offer(tmp_path: Path) -> Non
         driver.write_image(SERVER, tmp_path / "image")
     with pytest.raises(Permanent, match="machine has no pause"):
         driver.ensure_paused(SERVER.id)
-    tree = Image(id="i", sha256="ab" * 32, disk_format="root-tar")
+    tree = ImageContent(id="i", sha256="ab" * 32, disk_format="root-tar")
     with pytest.raises(Permanent, match="machine takes no root-tar images"):
         driver.ensure_image(tree, tmp_path / "file")
 

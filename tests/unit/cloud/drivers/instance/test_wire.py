@@ -15,7 +15,7 @@ from tests.unit.cloud.drivers.instance.instance_samples import (
 from kumoi.base.errors import Permanent
 from kumoi.cloud.drivers.instance import wire
 from kumoi.cloud.drivers.instance.wire import WireRoute
-from kumoi.cloud.hostapi.messages import Address, Route
+from kumoi.cloud.hostapi.messages import Address, ServerRoute
 
 
 def test_a_port_becomes_a_wire() -> None:
@@ -54,6 +54,8 @@ def test_link_names_fit_the_kernel() -> None:
 
 
 def test_a_wrong_route_is_refused() -> None:
-    wrong = Address(address="10.0.0.1", prefix=24, routes=[Route(destination="x", nexthop="y")])
+    wrong = Address(
+        address="10.0.0.1", prefix=24, routes=[ServerRoute(destination="x", nexthop="y")]
+    )
     with pytest.raises(Permanent, match="network"):
         wire.of(but(ports=[msgspec.structs.replace(PORT, addresses=[wrong])]))

@@ -11,40 +11,42 @@ from kumoi.cloud.drivers.network.interface import (
     ROUTER_INTERFACE,
     Direction,
     FixedIp,
-    FloatingIp,
-    Network,
-    Port,
-    Router,
-    Rule,
-    SecurityGroup,
-    Subnet,
+    FloatingIpSpec,
+    NetworkSpec,
+    PortSpec,
+    RouterSpec,
+    RuleSpec,
+    SecurityGroupSpec,
+    SubnetSpec,
     Topology,
 )
 from kumoi.cloud.drivers.network.ovn.plan import Action, printed
 
 GOLDEN = Path(__file__).parent / "golden"
 
-PRIVATE = Network(id="net-a", name="private")
-PRIVATE_SUBNET = Subnet(
+PRIVATE = NetworkSpec(id="net-a", name="private")
+PRIVATE_SUBNET = SubnetSpec(
     id="sub-a",
     network_id="net-a",
     cidr="10.0.1.0/24",
     gateway_ip="10.0.1.1",
     dns_nameservers=("9.9.9.9", "1.1.1.1"),
 )
-SECOND = Network(id="net-b", name="second")
-SECOND_SUBNET = Subnet(
+SECOND = NetworkSpec(id="net-b", name="second")
+SECOND_SUBNET = SubnetSpec(
     id="sub-b", network_id="net-b", cidr="10.0.2.0/24", gateway_ip="10.0.2.1", enable_dhcp=False
 )
-PUBLIC = Network(id="net-x", name="public", mtu=1500, external=True, physical_network="physnet1")
-PUBLIC_SUBNET = Subnet(
+PUBLIC = NetworkSpec(
+    id="net-x", name="public", mtu=1500, external=True, physical_network="physnet1"
+)
+PUBLIC_SUBNET = SubnetSpec(
     id="sub-x",
     network_id="net-x",
     cidr="198.51.100.0/24",
     gateway_ip="198.51.100.1",
     enable_dhcp=False,
 )
-WEB = Port(
+WEB = PortSpec(
     id="web",
     name="web1",
     network_id="net-a",
@@ -56,8 +58,8 @@ WEB = Port(
     security_group_ids=("group-1",),
     generation=4,
 )
-ROUTER = Router(id="router-1", name="main")
-INNER_A = Port(
+ROUTER = RouterSpec(id="router-1", name="main")
+INNER_A = PortSpec(
     id="r-a",
     network_id="net-a",
     mac="fa:16:3e:00:01:01",
@@ -65,7 +67,7 @@ INNER_A = Port(
     device_owner=ROUTER_INTERFACE,
     device_id="router-1",
 )
-INNER_B = Port(
+INNER_B = PortSpec(
     id="r-b",
     network_id="net-b",
     mac="fa:16:3e:00:02:01",
@@ -73,7 +75,7 @@ INNER_B = Port(
     device_owner=ROUTER_INTERFACE,
     device_id="router-1",
 )
-OUTER = Port(
+OUTER = PortSpec(
     id="r-x",
     network_id="net-x",
     mac="fa:16:3e:00:ff:01",
@@ -81,7 +83,7 @@ OUTER = Port(
     device_owner=ROUTER_GATEWAY,
     device_id="router-1",
 )
-FLOATING = FloatingIp(
+FLOATING = FloatingIpSpec(
     id="fip-1",
     address="198.51.100.21",
     router_id="router-1",
@@ -89,13 +91,15 @@ FLOATING = FloatingIp(
     fixed_address="10.0.1.21",
     mac="fa:16:3e:00:ff:15",
 )
-GROUP = SecurityGroup(
+GROUP = SecurityGroupSpec(
     id="group-1",
     name="web",
     rules=(
-        Rule(id="rule-out", direction=Direction.EGRESS),
-        Rule(id="rule-ssh", direction=Direction.INGRESS, protocol="tcp", port_min=22, port_max=22),
-        Rule(id="rule-peers", direction=Direction.INGRESS, remote_group_id="group-1"),
+        RuleSpec(id="rule-out", direction=Direction.EGRESS),
+        RuleSpec(
+            id="rule-ssh", direction=Direction.INGRESS, protocol="tcp", port_min=22, port_max=22
+        ),
+        RuleSpec(id="rule-peers", direction=Direction.INGRESS, remote_group_id="group-1"),
     ),
 )
 

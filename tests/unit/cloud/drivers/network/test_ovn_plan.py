@@ -29,24 +29,24 @@ from kumoi.cloud.drivers.network.interface import (
     Ethertype,
     FixedIp,
     HostRoute,
-    Port,
-    Rule,
-    SecurityGroup,
-    Subnet,
+    PortSpec,
+    RuleSpec,
+    SecurityGroupSpec,
+    SubnetSpec,
     Topology,
 )
 from kumoi.cloud.drivers.network.ovn.northbound import (
     Acl,
     DhcpOptions,
-    Key,
-    Kind,
     LogicalRouterPort,
     LogicalSwitch,
     LogicalSwitchPort,
     Nat,
+    NorthboundRecord,
     PortGroup,
     PortGroupName,
-    Record,
+    RecordKey,
+    RecordKind,
     StaticRoute,
     SwitchName,
     SwitchPortName,
@@ -58,7 +58,7 @@ def found(topology: Topology) -> list[Seen]:
     return as_seen(desired(topology))
 
 
-def drifted(seen: list[Seen], at: Key, /, **columns: object) -> list[Seen]:
+def drifted(seen: list[Seen], at: RecordKey, /, **columns: object) -> list[Seen]:
     """The same rows, but somebody changed columns of one."""
     return [
         replace(item, record=replace(item.record, **columns))  # type: ignore[arg-type]
@@ -68,8 +68,8 @@ def drifted(seen: list[Seen], at: Key, /, **columns: object) -> list[Seen]:
     ]
 
 
-def record(topology: Topology, kind: Kind, own_id: str) -> Record:
-    return desired(topology)[Key(kind, own_id)]
+def record(topology: Topology, kind: RecordKind, own_id: str) -> NorthboundRecord:
+    return desired(topology)[RecordKey(kind, own_id)]
 
 
 def test_network_subnet_and_port_with_dhcp_and_security_group() -> None:
@@ -103,7 +103,7 @@ def test_order_of_the_rows_does_not_matter() -> None:
 def test_a_column_changed_by_hand_is_set_back() -> None:
     seen = drifted(
         found(SWITCHED),
-        Key(Kind.PORT, "web"),
+        RecordKey(RecordKind.PORT, "web"),
         addresses=frozenset({"unknown"}),
         port_security=frozenset(),
         enabled=False,
@@ -112,7 +112,9 @@ def test_a_column_changed_by_hand_is_set_back() -> None:
 
 
 def test_a_row_deleted_by_hand_is_made_again_and_referred_to_again() -> None:
-    seen = [item for item in found(SWITCHED) if item.record.key != Key(Kind.PORT, "web")]
+    seen = [
+        item for item in found(SWITCHED) if item.record.key != RecordKey(RecordKind.PORT, "web")
+    ]
     gone = {item.row for item in found(SWITCHED)} - {item.row for item in seen}
     seen = [
         replace(item, references={name: rows - gone for name, rows in item.references.items()})
@@ -124,7 +126,9 @@ def test_a_row_deleted_by_hand_is_made_again_and_referred_to_again() -> None:
 def test_a_row_made_anew_takes_the_place_of_the_old_in_its_groups() -> None:
     """The old row still stands in the groups: the new one must be put there in the same change."""
     seen = [
-        replace(item, holder=uuid.UUID(int=7)) if item.record.key == Key(Kind.PORT, "web") else item
+        replace(item, holder=uuid.UUID(int=7))
+        if item.record.key == RecordKey(RecordKind.PORT, "web")
+        else item
         for item in found(SWITCHED)
     ]
     assert_golden("moved_by_hand", plan(desired(SWITCHED), seen))
@@ -134,7 +138,9 @@ def test_rows_of_others_are_left_alone() -> None:
     foreign = Seen(
         uuid.UUID(int=1),
         LogicalSwitch(
-            key=Key(Kind.FOREIGN, "lab"), external_ids=frozenset(), name=SwitchName("lab")
+            key=RecordKey(RecordKind.FOREIGN, "lab"),
+            external_ids=frozenset(),
+            name=SwitchName("lab"),
         ),
     )
     assert plan(desired(SWITCHED), [*found(SWITCHED), foreign]) == []
@@ -144,8 +150,8 @@ def test_rows_of_others_are_left_alone() -> None:
 def test_a_row_that_lost_its_mark_is_ours_by_its_name() -> None:
     seen = drifted(
         found(SWITCHED),
-        Key(Kind.PORT, "web"),
-        key=Key(Kind.FOREIGN, "web"),
+        RecordKey(RecordKind.PORT, "web"),
+        key=RecordKey(RecordKind.FOREIGN, "web"),
         external_ids=frozenset(),
     )
     (action,) = plan(desired(SWITCHED), seen)
@@ -157,7 +163,9 @@ def test_a_foreign_row_that_bears_a_name_of_ours_elsewhere_gives_way() -> None:
     usurper = Seen(
         uuid.UUID(int=1),
         LogicalSwitchPort(
-            key=Key(Kind.FOREIGN, "web"), external_ids=frozenset(), name=SwitchPortName("web")
+            key=RecordKey(RecordKind.FOREIGN, "web"),
+            external_ids=frozenset(),
+            name=SwitchPortName("web"),
         ),
         holder=uuid.UUID(int=2),
     )
@@ -168,7 +176,9 @@ def test_a_foreign_row_that_bears_a_name_of_ours_elsewhere_gives_way() -> None:
 
 def test_of_two_rows_with_the_same_mark_one_goes() -> None:
     seen = found(SWITCHED)
-    network = next(item for item in seen if item.record.key == Key(Kind.NETWORK, "net-a"))
+    network = next(
+        item for item in seen if item.record.key == RecordKey(RecordKind.NETWORK, "net-a")
+    )
     twin = replace(network, row=uuid.UUID(int=2**128 - 1))
     assert [str(one) for one in plan(desired(SWITCHED), [twin, *seen])] == [
         "delete Logical_Switch network/net-a"
@@ -206,16 +216,21 @@ def test_whoever_names_what_is_not_there_is_left_out() -> None:
     assert desired(lost) == {}
     no_router = replace(OUTSIDE, routers=())
     kinds = {key.kind for key in desired(no_router)}
-    assert not kinds & {Kind.ROUTER_PORT, Kind.GATEWAY, Kind.FLOATING_IP, Kind.SNAT}
+    assert not kinds & {
+        RecordKind.ROUTER_PORT,
+        RecordKind.GATEWAY,
+        RecordKind.FLOATING_IP,
+        RecordKind.SNAT,
+    }
     no_gateway = replace(OUTSIDE, ports=(WEB, INNER_A))
-    assert Key(Kind.FLOATING_IP, "fip-1") not in desired(no_gateway)
+    assert RecordKey(RecordKind.FLOATING_IP, "fip-1") not in desired(no_gateway)
     no_subnets = replace(OUTSIDE, subnets=())
-    assert Kind.ROUTER_PORT not in {key.kind for key in desired(no_subnets)}
+    assert RecordKind.ROUTER_PORT not in {key.kind for key in desired(no_subnets)}
 
 
 def test_the_port_that_reserves_a_floating_address_is_no_port_of_a_switch() -> None:
-    reserving = Port(id="fip-port", network_id="net-a", mac="m", device_owner=FLOATING_IP)
-    assert Key(Kind.PORT, "fip-port") not in desired(
+    reserving = PortSpec(id="fip-port", network_id="net-a", mac="m", device_owner=FLOATING_IP)
+    assert RecordKey(RecordKind.PORT, "fip-port") not in desired(
         Topology(networks=(PRIVATE,), ports=(reserving,))
     )
 
@@ -223,14 +238,14 @@ def test_the_port_that_reserves_a_floating_address_is_no_port_of_a_switch() -> N
 def test_without_port_security_a_port_may_say_anything_and_is_in_no_group() -> None:
     open_port = replace(WEB, port_security_enabled=False)
     topology = replace(SWITCHED, ports=(open_port,))
-    port = record(topology, Kind.PORT, "web")
+    port = record(topology, RecordKind.PORT, "web")
     assert isinstance(port, LogicalSwitchPort)
     assert port.port_security == frozenset()
     assert port.addresses == {"fa:16:3e:00:01:15 10.0.1.21", "unknown"}
-    group = record(topology, Kind.SECURITY_GROUP, "group-1")
+    group = record(topology, RecordKind.SECURITY_GROUP, "group-1")
     assert isinstance(group, PortGroup)
     assert group.ports == frozenset()
-    assert Key(Kind.SECURITY_GROUP, "drop") not in desired(topology)
+    assert RecordKey(RecordKind.SECURITY_GROUP, "drop") not in desired(topology)
 
 
 def test_allowed_address_pairs_may_be_spoken_with() -> None:
@@ -240,7 +255,7 @@ def test_allowed_address_pairs_may_be_spoken_with() -> None:
         AddressPair(address="10.0.1.101", mac="00:00:5e:00:01:01"),
     )
     topology = replace(SWITCHED, ports=(replace(WEB, allowed_address_pairs=pairs),))
-    port = record(topology, Kind.PORT, "web")
+    port = record(topology, RecordKind.PORT, "web")
     assert isinstance(port, LogicalSwitchPort)
     assert port.port_security == {
         "fa:16:3e:00:01:15 10.0.1.21 10.0.1.100",
@@ -254,20 +269,20 @@ def test_what_is_down_is_disabled() -> None:
         replace(SWITCHED, ports=(replace(WEB, admin_state_up=False),)),
         replace(SWITCHED, networks=(replace(PRIVATE, admin_state_up=False),)),
     ):
-        port = record(topology, Kind.PORT, "web")
+        port = record(topology, RecordKind.PORT, "web")
         assert isinstance(port, LogicalSwitchPort)
         assert port.enabled is False
     down = replace(ROUTED, routers=(replace(ROUTER, admin_state_up=False),))
-    assert getattr(record(down, Kind.ROUTER, "router-1"), "enabled", None) is False
+    assert getattr(record(down, RecordKind.ROUTER, "router-1"), "enabled", None) is False
     public_down = replace(OUTSIDE, networks=(PRIVATE, replace(PUBLIC, admin_state_up=False)))
-    assert getattr(record(public_down, Kind.LOCALNET, "net-x"), "enabled", None) is False
+    assert getattr(record(public_down, RecordKind.LOCALNET, "net-x"), "enabled", None) is False
 
 
 def test_dhcp_without_gateway_and_with_routes() -> None:
     route = HostRoute(destination="10.9.0.0/16", nexthop="10.0.1.9")
 
-    def options(subnet: Subnet) -> dict[str, str]:
-        found = record(replace(SWITCHED, subnets=(subnet,)), Kind.DHCP, "sub-a")
+    def options(subnet: SubnetSpec) -> dict[str, str]:
+        found = record(replace(SWITCHED, subnets=(subnet,)), RecordKind.DHCP, "sub-a")
         assert isinstance(found, DhcpOptions)
         return dict(found.options)
 
@@ -289,7 +304,7 @@ def test_dhcp_without_gateway_and_with_routes() -> None:
 def test_ipv6_answers_dhcp_only_where_the_subnet_says_so(
     mode: str | None, *, answered: bool
 ) -> None:
-    subnet = Subnet(
+    subnet = SubnetSpec(
         id="sub-6",
         network_id="net-a",
         cidr="2001:db8::/64",
@@ -306,21 +321,21 @@ def test_ipv6_answers_dhcp_only_where_the_subnet_says_so(
         ports=(replace(WEB, fixed_ips=address), replace(INNER_A, fixed_ips=address)),
     )
     wanted = desired(topology)
-    assert (Key(Kind.DHCP, "sub-6") in wanted) is answered
-    port = wanted[Key(Kind.PORT, "web")]
+    assert (RecordKey(RecordKind.DHCP, "sub-6") in wanted) is answered
+    port = wanted[RecordKey(RecordKind.PORT, "web")]
     assert isinstance(port, LogicalSwitchPort)
     assert (port.dhcpv6_options is not None) is answered
-    inner = wanted[Key(Kind.ROUTER_PORT, "r-a")]
+    inner = wanted[RecordKey(RecordKind.ROUTER_PORT, "r-a")]
     assert isinstance(inner, LogicalRouterPort)
     assert bool(inner.ipv6_ra_configs) is (mode is not None)
     nameless = replace(topology, subnets=(replace(subnet, dns_nameservers=()),))
-    options = desired(nameless).get(Key(Kind.DHCP, "sub-6"))
+    options = desired(nameless).get(RecordKey(RecordKind.DHCP, "sub-6"))
     assert "dns_server" not in dict(getattr(options, "options", ()))
 
 
 def test_an_ipv6_gateway_gets_a_route_and_no_translation() -> None:
-    inside = Subnet(id="in6", network_id="net-a", cidr="2001:db8:1::/64", ip_version=6)
-    outside = Subnet(
+    inside = SubnetSpec(id="in6", network_id="net-a", cidr="2001:db8:1::/64", ip_version=6)
+    outside = SubnetSpec(
         id="out6",
         network_id="net-x",
         cidr="2001:db8:ff::/64",
@@ -365,7 +380,7 @@ def test_a_floating_ip_is_translated_by_a_gateway_host_where_no_host_has_its_por
         {"ports": (replace(WEB, device_owner=""), INNER_A, OUTER)},
         {"floating_ips": (replace(FLOATING, mac=None),)},
     ):
-        nat = record(replace(OUTSIDE, **changed), Kind.FLOATING_IP, "fip-1")
+        nat = record(replace(OUTSIDE, **changed), RecordKind.FLOATING_IP, "fip-1")
         assert isinstance(nat, Nat)
         assert nat.external_mac is None
         assert nat.logical_port is None
@@ -376,7 +391,7 @@ def test_gateway_hosts_are_at_most_five_and_a_router_keeps_them_when_one_is_lost
 
     def chosen(among: tuple[str, ...]) -> list[str]:
         wanted = desired(replace(OUTSIDE, gateway_hosts=among))
-        return [key.id for key in wanted if key.kind == Kind.GATEWAY]
+        return [key.id for key in wanted if key.kind == RecordKind.GATEWAY]
 
     before = chosen(hosts)
     assert len(before) == 5
@@ -388,33 +403,33 @@ def test_gateway_hosts_are_at_most_five_and_a_router_keeps_them_when_one_is_lost
 @pytest.mark.parametrize(
     ("rule", "match"),
     [
-        (Rule(id="r", direction=Direction.EGRESS), "inport == @kumoi_g_1 && ip4"),
+        (RuleSpec(id="r", direction=Direction.EGRESS), "inport == @kumoi_g_1 && ip4"),
         (
-            Rule(id="r", direction=Direction.INGRESS, ethertype=Ethertype.IPV6, protocol="any"),
+            RuleSpec(id="r", direction=Direction.INGRESS, ethertype=Ethertype.IPV6, protocol="any"),
             "outport == @kumoi_g_1 && ip6",
         ),
         (
-            Rule(id="r", direction=Direction.INGRESS, protocol="TCP", port_min=80, port_max=90),
+            RuleSpec(id="r", direction=Direction.INGRESS, protocol="TCP", port_min=80, port_max=90),
             "outport == @kumoi_g_1 && ip4 && tcp && tcp.dst >= 80 && tcp.dst <= 90",
         ),
         (
-            Rule(id="r", direction=Direction.INGRESS, protocol="sctp", port_min=80),
+            RuleSpec(id="r", direction=Direction.INGRESS, protocol="sctp", port_min=80),
             "outport == @kumoi_g_1 && ip4 && sctp && sctp.dst >= 80",
         ),
         (
-            Rule(id="r", direction=Direction.INGRESS, protocol="udp", port_max=90),
+            RuleSpec(id="r", direction=Direction.INGRESS, protocol="udp", port_max=90),
             "outport == @kumoi_g_1 && ip4 && udp && udp.dst <= 90",
         ),
         (
-            Rule(id="r", direction=Direction.INGRESS, protocol="17", port_min=53, port_max=53),
+            RuleSpec(id="r", direction=Direction.INGRESS, protocol="17", port_min=53, port_max=53),
             "outport == @kumoi_g_1 && ip4 && udp && udp.dst == 53",
         ),
         (
-            Rule(id="r", direction=Direction.INGRESS, protocol="icmp", port_min=8, port_max=0),
+            RuleSpec(id="r", direction=Direction.INGRESS, protocol="icmp", port_min=8, port_max=0),
             "outport == @kumoi_g_1 && ip4 && icmp4 && icmp4.type == 8 && icmp4.code == 0",
         ),
         (
-            Rule(
+            RuleSpec(
                 id="r",
                 direction=Direction.INGRESS,
                 ethertype=Ethertype.IPV6,
@@ -424,33 +439,37 @@ def test_gateway_hosts_are_at_most_five_and_a_router_keeps_them_when_one_is_lost
             "outport == @kumoi_g_1 && ip6 && ip6.src == 2001:db8::/32 && icmp6",
         ),
         (
-            Rule(id="r", direction=Direction.EGRESS, protocol="gre", remote_prefix="10.1.0.0/16"),
+            RuleSpec(
+                id="r", direction=Direction.EGRESS, protocol="gre", remote_prefix="10.1.0.0/16"
+            ),
             "inport == @kumoi_g_1 && ip4 && ip4.dst == 10.1.0.0/16 && ip.proto == 47",
         ),
         (
-            Rule(id="r", direction=Direction.EGRESS, protocol="112", remote_prefix="0.0.0.0/0"),
+            RuleSpec(id="r", direction=Direction.EGRESS, protocol="112", remote_prefix="0.0.0.0/0"),
             "inport == @kumoi_g_1 && ip4 && ip.proto == 112",
         ),
         (
-            Rule(id="r", direction=Direction.INGRESS, remote_group_id="g-1"),
+            RuleSpec(id="r", direction=Direction.INGRESS, remote_group_id="g-1"),
             "outport == @kumoi_g_1 && ip4 && ip4.src == $kumoi_g_1_ip4",
         ),
     ],
 )
-def test_a_rule_as_ovn_says_it(rule: Rule, match: str) -> None:
-    group = SecurityGroup(id="g-1", rules=(rule,))
-    acl = record(Topology(security_groups=(group,)), Kind.RULE, "r")
+def test_a_rule_as_ovn_says_it(rule: RuleSpec, match: str) -> None:
+    group = SecurityGroupSpec(id="g-1", rules=(rule,))
+    acl = record(Topology(security_groups=(group,)), RecordKind.RULE, "r")
     assert isinstance(acl, Acl)
     assert acl.match == match
     assert acl.direction == ("to-lport" if rule.direction == Direction.INGRESS else "from-lport")
 
 
 def test_a_group_without_memory_allows_each_direction_by_itself() -> None:
-    rule = Rule(id="r", direction=Direction.INGRESS)
+    rule = RuleSpec(id="r", direction=Direction.INGRESS)
     actions = [
         record(
-            Topology(security_groups=(SecurityGroup(id="g", stateful=stateful, rules=(rule,)),)),
-            Kind.RULE,
+            Topology(
+                security_groups=(SecurityGroupSpec(id="g", stateful=stateful, rules=(rule,)),)
+            ),
+            RecordKind.RULE,
             "r",
         )
         for stateful in (True, False)
@@ -463,11 +482,11 @@ def test_a_group_without_memory_allows_each_direction_by_itself() -> None:
 
 def test_a_rule_for_an_unknown_group_or_protocol_allows_nothing() -> None:
     rules = (
-        Rule(id="r1", direction=Direction.INGRESS, remote_group_id="gone"),
-        Rule(id="r2", direction=Direction.INGRESS, protocol="carrier-pigeon"),
+        RuleSpec(id="r1", direction=Direction.INGRESS, remote_group_id="gone"),
+        RuleSpec(id="r2", direction=Direction.INGRESS, protocol="carrier-pigeon"),
     )
-    wanted = desired(Topology(security_groups=(SecurityGroup(id="g", rules=rules),)))
-    assert [key.kind for key in wanted] == [Kind.SECURITY_GROUP]
+    wanted = desired(Topology(security_groups=(SecurityGroupSpec(id="g", rules=rules),)))
+    assert [key.kind for key in wanted] == [RecordKind.SECURITY_GROUP]
 
 
 def test_a_group_that_a_port_names_but_that_is_gone_is_no_group_of_it() -> None:
@@ -481,7 +500,10 @@ def test_every_record_is_marked_with_what_it_is() -> None:
         for key, one in desired(topology).items():
             marks = dict(one.external_ids)
             assert (marks["kumoi:kind"], marks["kumoi:id"]) == (key.kind, key.id)
-    assert dict(desired(SWITCHED)[Key(Kind.PORT, "web")].external_ids)["kumoi:generation"] == "4"
+    assert (
+        dict(desired(SWITCHED)[RecordKey(RecordKind.PORT, "web")].external_ids)["kumoi:generation"]
+        == "4"
+    )
 
 
 def test_records_cannot_be_changed() -> None:

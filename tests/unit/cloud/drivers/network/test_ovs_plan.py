@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from kumoi.cloud.drivers.network.ovs.plan import (
     Action,
     Mark,
-    Plug,
     Plugged,
+    PlugLink,
     is_stale,
     plan_delete,
     plan_ensure,
@@ -21,7 +21,7 @@ def printed(actions: Iterable[Action]) -> list[str]:
 def test_what_is_plugged_already_stays_and_the_rest_is_plugged() -> None:
     plugged = [Plugged("k1", "port-1", ours=True, link_index=7)]
     wanted = {"k2": "port-2", "k1": "port-1"}
-    assert plan_ensure(wanted, plugged, {"k1": 7, "k2": 8}) == [Plug("k2", "port-2", 8)]
+    assert plan_ensure(wanted, plugged, {"k1": 7, "k2": 8}) == [PlugLink("k2", "port-2", 8)]
     assert plan_ensure({"k1": "port-1"}, plugged, {"k1": 7}) == []
     assert plan_ensure({"k1": "port-1"}, plugged, {}) == []
 

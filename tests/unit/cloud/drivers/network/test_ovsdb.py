@@ -267,7 +267,7 @@ def test_one_connection_serves_several_threads(northbound_server: Server) -> Non
 def test_what_the_database_refuses_says_why_and_changes_nothing(northbound_server: Server) -> None:
     table = "Logical_Switch"
 
-    def twice(database: ovsdb.Change) -> None:
+    def twice(database: ovsdb.ReplicaTransaction) -> None:
         switch = database.insert(table)
         database.write(switch, table, "name", "lab")
         for _ in range(2):
@@ -278,12 +278,12 @@ def test_what_the_database_refuses_says_why_and_changes_nothing(northbound_serve
     with ovsdb.Connection(
         northbound_server.remote, northbound.DATABASE, northbound.tables()
     ) as connection:
-        with pytest.raises(ovsdb.Refused, match="constraint violation"):
+        with pytest.raises(ovsdb.OvsdbRefused, match="constraint violation"):
             connection.transact(twice)
         with connection.reading() as database:
             assert list(database.rows(table)) == []
 
-        def fail(database: ovsdb.Change) -> None:
+        def fail(database: ovsdb.ReplicaTransaction) -> None:
             twice(database)
             raise LookupError
 

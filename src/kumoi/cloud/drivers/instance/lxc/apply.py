@@ -22,7 +22,7 @@ from kumoi.base.errors import Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.process import ProcessFailed
 from kumoi.cloud.drivers.instance import loop, record, sparse, unpack, wire
-from kumoi.cloud.drivers.instance.interface import Observed
+from kumoi.cloud.drivers.instance.interface import ObservedInstance
 from kumoi.cloud.drivers.instance.lxc import (
     cgroup,
     config,
@@ -39,9 +39,9 @@ from kumoi.cloud.drivers.instance.lxc import (
 )
 from kumoi.cloud.drivers.instance.lxc.paths import PART, Paths
 from kumoi.cloud.drivers.instance.lxc.ports import Ports, link_ports
-from kumoi.cloud.drivers.instance.record import Record
+from kumoi.cloud.drivers.instance.record import InstanceRecord
 from kumoi.cloud.drivers.network.interface import Switch
-from kumoi.cloud.hostapi.messages import Image, Server, State
+from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec, InstanceState
 from kumoi.cloud.hostapi.offer import Capability, Offer
 
 DETACH_TIMEOUT_S = 5.0
@@ -89,7 +89,7 @@ class LxcDriver:
 
     # What is there.
 
-    def list_instances(self) -> dict[str, Observed]:
+    def list_instances(self) -> dict[str, ObservedInstance]:
         running = monitor.find_all(self._paths)
         names = {entry.name for entry in self._paths.servers.iterdir() if entry.is_dir()}
         links = frozenset(name for name in link.list_links() if link.is_up(name))
@@ -99,7 +99,7 @@ class LxcDriver:
             for server_id in sorted(names | set(running))
         }
 
-    def observe(self, server_id: str) -> Observed | None:
+    def observe(self, server_id: str) -> ObservedInstance | None:
         running = self._running(server_id)
         if running is None and not self._paths.server(server_id).is_dir():
             return None
@@ -121,7 +121,7 @@ class LxcDriver:
 
     # The verbs.
 
-    def ensure_image(self, image_: Image, path: Path) -> None:
+    def ensure_image(self, image_: ImageContent, path: Path) -> None:
         with _attempted("make an image ready"):
             image.ensure(self._paths, image_, path)
         self._settling.submit(image.settle, self._paths)
@@ -134,7 +134,7 @@ class LxcDriver:
             image.delete(self._paths, sha256)
         return True
 
-    def ensure_built(self, server: Server) -> None:
+    def ensure_built(self, server: InstanceSpec) -> None:
         with _attempted("make a server's disk"):
             self._paths.server(server.id).mkdir(mode=0o700, exist_ok=True)
             for action in plan.building(server, self._disks(server.id)):
@@ -143,7 +143,7 @@ class LxcDriver:
                 else:
                     self._make_disk(server.id, action)
 
-    def ensure_running(self, server: Server) -> None:
+    def ensure_running(self, server: InstanceSpec) -> None:
         with _attempted("start a server"):
             running = monitor.find(self._paths, server.id)
             if running is None:
@@ -152,7 +152,7 @@ class LxcDriver:
                 self._freezer.resume(server.id)
             self._settle(server)
 
-    def ensure_ports(self, server: Server) -> None:
+    def ensure_ports(self, server: InstanceSpec) -> None:
         with _attempted("plug a server's ports"):
             self._settle(server)
 
@@ -177,7 +177,7 @@ class LxcDriver:
             if directory.exists():
                 raise Transient("delete a server's files")
 
-    def write_image(self, server: Server, path: Path) -> None:
+    def write_image(self, server: InstanceSpec, path: Path) -> None:
         with _attempted("make an image of a server"):
             base = self._image_of(server)
             file = self._paths.disk(server.id, server.build)
@@ -194,16 +194,20 @@ class LxcDriver:
     def _observed(
         self,
         server_id: str,
-        running: monitor.Running | None,
+        running: monitor.RunningContainer | None,
         links: frozenset[str],
         plugged: dict[str, str],
-    ) -> Observed:
+    ) -> ObservedInstance:
         known = record.read(self._paths.record(server_id))
-        state = State.STOPPED
+        state = InstanceState.STOPPED
         if running is not None:
-            state = State.PAUSED if self._freezer.is_paused(server_id) else State.RUNNING
+            state = (
+                InstanceState.PAUSED
+                if self._freezer.is_paused(server_id)
+                else InstanceState.RUNNING
+            )
         there = {name: port for name, port in known.links.items() if name in links}
-        return Observed(
+        return ObservedInstance(
             server_id=server_id,
             state=state,
             pid=running.pid if running else 0,
@@ -235,12 +239,12 @@ class LxcDriver:
         self._record(server_id, image_sha256=action.image_sha256)
         disk.keep(part, final)
 
-    def _start(self, server: Server) -> None:
+    def _start(self, server: InstanceSpec) -> None:
         ids = idmap.of_slot(subids.claim(self._paths.host_dir), server.id_slot)
         image_ = self._image_of(server)
         wires = wire.of(server)
         mounts = rootfs.mounts_for(self._paths.host_dir)
-        place = config.Place(
+        place = config.ContainerPaths(
             rootfs=mounts.root,
             console=self._paths.console(server.id),
             processors=mounts.processors,
@@ -277,7 +281,7 @@ class LxcDriver:
             begun.wait_ended()
         begun.wait()
 
-    def _settle(self, server: Server) -> None:
+    def _settle(self, server: InstanceSpec) -> None:
         """Ports as wanted, and the start taken down."""
         running = monitor.find(self._paths, server.id)
         path = self._paths.record(server.id)
@@ -290,7 +294,7 @@ class LxcDriver:
         )
         record.write(path, settled)
 
-    def _grow_disk(self, server: Server) -> None:
+    def _grow_disk(self, server: InstanceSpec) -> None:
         """Of a stopped server, when it was given a flavor with a larger one."""
         file = self._paths.disk(server.id, server.build)
         if disk.is_smaller(file, server.disk_gib):
@@ -308,7 +312,7 @@ class LxcDriver:
         with still.of(mounts, file, copy, self._freezer, server_id) as source:
             yield source
 
-    def _running(self, server_id: str) -> monitor.Running | None:
+    def _running(self, server_id: str) -> monitor.RunningContainer | None:
         """Also one whose directory somebody took away: its control group is still there."""
         if self._paths.server(server_id).is_dir():
             return monitor.find(self._paths, server_id)
@@ -331,7 +335,7 @@ class LxcDriver:
             cgroup.remove(group)
         return bool(known.links)
 
-    def _record(self, server_id: str, **changes: object) -> Record:
+    def _record(self, server_id: str, **changes: object) -> InstanceRecord:
         path = self._paths.record(server_id)
         known = record.read(path).but(**changes)
         record.write(path, known)
@@ -345,7 +349,7 @@ class LxcDriver:
             if not directory.stat().st_mode & stat.S_IXOTH:
                 raise Permanent(f"{directory} must be open to others for passing through (0711)")
 
-    def _image_of(self, server: Server) -> Path:
+    def _image_of(self, server: InstanceSpec) -> Path:
         """What its disk lies on; a lost record leaves what the control plane says."""
         known = record.read(self._paths.record(server.id)).image_sha256
         sha256 = known or (server.image.sha256 if server.image else "")

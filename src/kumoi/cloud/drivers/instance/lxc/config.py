@@ -13,7 +13,7 @@ from pathlib import Path
 from kumoi.cloud.drivers.instance import wire
 from kumoi.cloud.drivers.instance.lxc.idmap import IdRange
 from kumoi.cloud.drivers.instance.seed import hostname
-from kumoi.cloud.hostapi.messages import Server
+from kumoi.cloud.hostapi.messages import InstanceSpec
 
 PIDS_MAX = 4_096
 CPU_PERIOD_US = 100_000
@@ -54,7 +54,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ContainerPaths:
     """Where a server's things are as LXC sees them. `start_hook` is a command that it runs at each
     start; `uptime_s` is how long this host has been up, None where servers cannot have clocks of
     their own.
@@ -67,7 +67,7 @@ class Place:
     uptime_s: int | None
 
 
-def config(server: Server, machine: Machine, place: Place, ids: IdRange) -> str:
+def config(server: InstanceSpec, machine: Machine, place: ContainerPaths, ids: IdRange) -> str:
     """The server's LXC configuration."""
     return "\n".join(
         [
@@ -114,12 +114,12 @@ def _clocks(uptime_s: int | None) -> list[str]:
     return [f"lxc.time.offset.boot = -{uptime_s}s", f"lxc.time.offset.monotonic = -{uptime_s}s"]
 
 
-def _limits(server: Server, machine: Machine) -> list[str]:
+def _limits(server: InstanceSpec, machine: Machine) -> list[str]:
     wanted = _alone(server, machine) | _unified(server, machine)
     return [f"lxc.{key} = {value}" for key, value in wanted.items()] + _devices(machine)
 
 
-def _alone(server: Server, machine: Machine) -> dict[str, int]:
+def _alone(server: InstanceSpec, machine: Machine) -> dict[str, int]:
     """Of controllers that stand alone: control groups, version 1."""
     ram_bytes = server.ram_mib << 20
     limits: dict[str, int] = {}
@@ -136,7 +136,7 @@ def _alone(server: Server, machine: Machine) -> dict[str, int]:
     return limits
 
 
-def _unified(server: Server, machine: Machine) -> dict[str, str]:
+def _unified(server: InstanceSpec, machine: Machine) -> dict[str, str]:
     """Of the one tree of version 2."""
     limits: dict[str, str] = {}
     if "memory" in machine.unified_controllers:
@@ -161,7 +161,7 @@ def _devices(machine: Machine) -> list[str]:
     return [f"{key}.deny = a", *(f"{key}.allow = {device}" for device in DEVICES_ALLOWED)]
 
 
-def _networks(server: Server) -> list[str]:
+def _networks(server: InstanceSpec) -> list[str]:
     """Links alone: addresses and routes come from network.py, at each start of it."""
     lines: list[str] = []
     for number, each in enumerate(wire.of(server)):

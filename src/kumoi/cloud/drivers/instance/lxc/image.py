@@ -22,7 +22,7 @@ from kumoi.base.ids import new_hex_id
 from kumoi.cloud.drivers.instance import kernel, unpack
 from kumoi.cloud.drivers.instance.lxc import rootfs
 from kumoi.cloud.drivers.instance.lxc.paths import PART, Paths
-from kumoi.cloud.hostapi.messages import Image
+from kumoi.cloud.hostapi.messages import ImageContent
 
 PACK_TIMEOUT_S = 900.0
 UNSETTLED = "unsettled"
@@ -44,7 +44,7 @@ def ready(paths: Paths) -> frozenset[str]:
     )
 
 
-def ensure(paths: Paths, image: Image, file: Path) -> None:
+def ensure(paths: Paths, image: ImageContent, file: Path) -> None:
     """Unpack an image, unless it is there. Raises Permanent when it is none that could run."""
     if paths.rootfs(image.sha256).is_dir():
         return

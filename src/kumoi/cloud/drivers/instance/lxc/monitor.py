@@ -31,7 +31,7 @@ _SIGRTMIN_POWER_OFF = signal.SIGRTMIN + 4  # As systemd understands it.
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningContainer:
     """`pid` is 0 while the first process is being started."""
 
     keeper_pid: int
@@ -53,7 +53,7 @@ def start(paths: Paths, server_id: str) -> None:
     )  # fmt: skip
 
 
-def find(paths: Paths, server_id: str) -> Running | None:
+def find(paths: Paths, server_id: str) -> RunningContainer | None:
     """A server's processes, from what LXC wrote down."""
     try:
         pid = int(paths.monitor_pid(server_id).read_text())
@@ -61,15 +61,15 @@ def find(paths: Paths, server_id: str) -> Running | None:
         return None
     if _monitored(paths, pid) != server_id:
         return None
-    return Running(pid, _first_process(pid))
+    return RunningContainer(pid, _first_process(pid))
 
 
-def find_all(paths: Paths) -> dict[str, Running]:
+def find_all(paths: Paths) -> dict[str, RunningContainer]:
     """All servers' processes, from a look at every process."""
-    found: dict[str, Running] = {}
+    found: dict[str, RunningContainer] = {}
     for pid in _all_pids():
         if server_id := _monitored(paths, pid):
-            found[server_id] = Running(pid, _first_process(pid))
+            found[server_id] = RunningContainer(pid, _first_process(pid))
     return found
 
 
@@ -82,7 +82,7 @@ def wait_for_strays(paths: Paths) -> None:
         time.sleep(_POLL_S)
 
 
-def stop(running: Running, *, grace_s: float) -> None:
+def stop(running: RunningContainer, *, grace_s: float) -> None:
     """Ask the first process to end the server; when the grace is over, kill it. Returns when the
     monitor has ended. Raises Transient when even that does not help.
     """

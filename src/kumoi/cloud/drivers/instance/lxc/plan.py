@@ -13,7 +13,7 @@ from kumoi.base.errors import Permanent
 from kumoi.cloud.drivers.instance import seed
 from kumoi.cloud.drivers.instance.seed import SeedFile
 from kumoi.cloud.drivers.instance.wire import Wire
-from kumoi.cloud.hostapi.messages import Server
+from kumoi.cloud.hostapi.messages import InstanceSpec
 
 DISK_GIB_MAX = 16_384
 
@@ -77,7 +77,7 @@ DiskAction = DropDisk | MakeDisk
 LinkAction = Unplug | DropLink | MakeLink | Plug
 
 
-def building(server: Server, disks: Iterable[int]) -> list[DiskAction]:
+def building(server: InstanceSpec, disks: Iterable[int]) -> list[DiskAction]:
     """From the builds whose disks are there, to the one wanted."""
     present = set(disks)
     actions: list[DiskAction] = [DropDisk(build) for build in sorted(present - {server.build})]

@@ -15,11 +15,11 @@ from kumoi.base.files import Promise
 from kumoi.cloud.drivers.instance import wire
 from kumoi.cloud.drivers.instance.lxc import link, network, plan
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
-from kumoi.cloud.drivers.instance.record import Record
+from kumoi.cloud.drivers.instance.record import InstanceRecord
 from kumoi.cloud.drivers.instance.switchboard import Switchboard
 from kumoi.cloud.drivers.instance.wire import Wire
 from kumoi.cloud.drivers.network.interface import Switch
-from kumoi.cloud.hostapi.messages import Server
+from kumoi.cloud.hostapi.messages import InstanceSpec
 
 LINK_THREADS = 4
 
@@ -58,13 +58,13 @@ class Ports:
         """Port ids by link, of all servers."""
         return self._board.list_ports()
 
-    def begin(self, server: Server, wires: Sequence[Wire]) -> Begun:
+    def begin(self, server: InstanceSpec, wires: Sequence[Wire]) -> Begun:
         """For a server that does not run: its links and ports, and what it is to find on them."""
         path = self._paths.network(server.id)
         files.replace(path, network.at_start(wires), promise=Promise.KILL)
         return Begun(self._threads.submit(_make, wires), self._threads.submit(self._plug, wires))
 
-    def settle(self, server: Server, known: Record, *, pid: int) -> Record:
+    def settle(self, server: InstanceSpec, known: InstanceRecord, *, pid: int) -> InstanceRecord:
         """Of a running server, as wanted; gives what is known of it then."""
         wires = wire.of(server)
         names = {*known.links, *(each.link for each in wires)}

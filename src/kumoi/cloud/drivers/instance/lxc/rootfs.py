@@ -69,7 +69,7 @@ class Mounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class LoginUser:
     """The user that people log in as."""
 
     uid: int
@@ -164,7 +164,7 @@ def write_files(mounts: Mounts, image: Path, files: tuple[SeedFile, ...]) -> Non
         raise Transient("write files into a new server") from cause
 
 
-def find_login(root: int) -> Login:
+def find_login(root: int) -> LoginUser:
     """The user `debian` of an image, else its first ordinary user, else root."""
     try:
         descriptor = kernel.open_inside(root, "etc/passwd", flags=os.O_RDONLY | os.O_NONBLOCK)
@@ -182,11 +182,11 @@ def find_login(root: int) -> Login:
         if chosen and _ID.fullmatch(chosen[0][2]) and _ID.fullmatch(chosen[0][3]):
             _, _, uid, gid, _, home, _ = chosen[0]
             if max(int(uid), int(gid)) < idmap.RANGE and home.startswith("/"):
-                return Login(int(uid), int(gid), home)
-    return Login(0, 0, "/root")
+                return LoginUser(int(uid), int(gid), home)
+    return LoginUser(0, 0, "/root")
 
 
-def _write_file(upper: int, lower: int, file: SeedFile, login: Login) -> None:
+def _write_file(upper: int, lower: int, file: SeedFile, login: LoginUser) -> None:
     path = file.path.replace(LOGIN, login.home, 1) if file.path.startswith(LOGIN) else file.path
     parts = [part for part in path.split("/") if part]
     if ".." in parts or not parts:

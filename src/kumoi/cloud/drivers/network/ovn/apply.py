@@ -14,16 +14,22 @@ from typing import Any, NamedTuple, Self
 
 from kumoi.base.errors import Bug
 from kumoi.cloud.drivers.network import ovsdb
-from kumoi.cloud.drivers.network.interface import Applied, Observed, Topology
+from kumoi.cloud.drivers.network.interface import Applied, ObservedNetwork, Topology
 from kumoi.cloud.drivers.network.ovn import northbound
-from kumoi.cloud.drivers.network.ovn.northbound import ID, KIND, Key, Kind, Record
+from kumoi.cloud.drivers.network.ovn.northbound import (
+    ID,
+    KIND,
+    NorthboundRecord,
+    RecordKey,
+    RecordKind,
+)
 from kumoi.cloud.drivers.network.ovn.plan import (
     EMPTY,
     Action,
     Create,
     Delete,
+    RowReference,
     Seen,
-    Target,
     Update,
     desired,
     plan,
@@ -56,7 +62,7 @@ class OvnNorthbound:
     def converge(self, topology: Topology) -> Applied:
         wanted = desired(topology)
 
-        def change(database: ovsdb.Change) -> list[Action]:
+        def change(database: ovsdb.ReplicaTransaction) -> list[Action]:
             seen = self._mirror.read(database, self._connection.take_touched())
             actions = plan(wanted, seen)
             _apply(database, actions)
@@ -65,14 +71,14 @@ class OvnNorthbound:
         actions = self._connection.transact(change, timeout_s=self._timeout_s)
         return Applied(tuple(str(action) for action in actions))
 
-    def observe(self) -> Observed:
+    def observe(self) -> ObservedNetwork:
         with self._connection.reading(timeout_s=self._timeout_s) as database:
             ups = (
                 _key_of(row, database, PORT_TABLE)
                 for row in database.rows(PORT_TABLE)
                 if database.value(row, PORT_TABLE, "up") is True
             )
-            return Observed(frozenset(key.id for key in ups if key.kind == Kind.PORT))
+            return ObservedNetwork(frozenset(key.id for key in ups if key.kind == RecordKind.PORT))
 
     def close(self) -> None:
         self._connection.close()
@@ -93,7 +99,7 @@ class _Read(NamedTuple):
     """A row as last read: the library's object, so that a new one of the same id is noticed."""
 
     row: ovsdb.Row
-    record: Record
+    record: NorthboundRecord
     references: Mapping[str, frozenset[uuid.UUID]]
     holds: Iterable[uuid.UUID]
 
@@ -123,7 +129,7 @@ class _Mirror:
         ]
 
 
-def _read(row: ovsdb.Row, kind: type[Record], database: ovsdb.Replica) -> _Read:
+def _read(row: ovsdb.Row, kind: type[NorthboundRecord], database: ovsdb.Replica) -> _Read:
     table = kind.TABLE
     refers = northbound.references_of(kind)
     plain: dict[str, Any] = {
@@ -142,15 +148,15 @@ def _read(row: ovsdb.Row, kind: type[Record], database: ovsdb.Replica) -> _Read:
     return _Read(row, record, references, holds)
 
 
-def _key_of(row: ovsdb.Row, database: ovsdb.Replica, table: str) -> Key:
+def _key_of(row: ovsdb.Row, database: ovsdb.Replica, table: str) -> RecordKey:
     marks: dict[str, str] = dict(database.value(row, table, "external_ids"))  # type: ignore[arg-type]
     kind, own_id = marks.get(KIND), marks.get(ID)
     if kind in _KINDS and own_id is not None:
-        return Key(_KINDS[kind], own_id)
-    return Key(Kind.FOREIGN, getattr(row, "name", "") or str(row.uuid))
+        return RecordKey(_KINDS[kind], own_id)
+    return RecordKey(RecordKind.FOREIGN, getattr(row, "name", "") or str(row.uuid))
 
 
-_KINDS = {kind.value: kind for kind in Kind if kind != Kind.FOREIGN}
+_KINDS = {kind.value: kind for kind in RecordKind if kind != RecordKind.FOREIGN}
 
 
 def _row_ids(value: Any) -> frozenset[uuid.UUID]:
@@ -161,9 +167,9 @@ def _row_ids(value: Any) -> frozenset[uuid.UUID]:
     return frozenset(row.uuid for row in rows)
 
 
-def _apply(database: ovsdb.Change, actions: Iterable[Action]) -> None:
+def _apply(database: ovsdb.ReplicaTransaction, actions: Iterable[Action]) -> None:
     """Do as told. Rows come first, so that whatever refers to one finds it."""
-    created: dict[Key, ovsdb.Row] = {}
+    created: dict[RecordKey, ovsdb.Row] = {}
     actions = tuple(actions)
     for action in actions:
         if isinstance(action, Create):
@@ -181,7 +187,9 @@ def _apply(database: ovsdb.Change, actions: Iterable[Action]) -> None:
 
 
 class _Writer:
-    def __init__(self, database: ovsdb.Change, created: Mapping[Key, ovsdb.Row]) -> None:
+    def __init__(
+        self, database: ovsdb.ReplicaTransaction, created: Mapping[RecordKey, ovsdb.Row]
+    ) -> None:
         self._database = database
         self._created = created
 
@@ -201,7 +209,7 @@ class _Writer:
 
     def update(self, action: Update) -> None:
         record = action.record
-        row = self._row(record.TABLE, Target(record.key, action.row))
+        row = self._row(record.TABLE, RowReference(record.key, action.row))
         for name in action.columns:
             self._database.write(row, record.TABLE, name, getattr(record, name))
         for column, target in action.removed:
@@ -215,28 +223,30 @@ class _Writer:
 
     def delete(self, action: Delete, deleted: frozenset[uuid.UUID]) -> None:
         record = action.record
-        row = self._row(record.TABLE, Target(record.key, action.row))
+        row = self._row(record.TABLE, RowReference(record.key, action.row))
         if record.HOLDER is not None and action.holder is not None:
             table, column = record.HOLDER
             if action.holder not in deleted:
-                holder = self._row(table, Target(record.key, action.holder))
+                holder = self._row(table, RowReference(record.key, action.holder))
                 self._database.remove(holder, column, row)
         self._database.delete(row)
 
-    def _refer(self, row: ovsdb.Row, record: Record, column: str, target: Target) -> None:
+    def _refer(
+        self, row: ovsdb.Row, record: NorthboundRecord, column: str, target: RowReference
+    ) -> None:
         found = self._row(northbound.references_of(type(record))[column], target)
         if isinstance(getattr(record, column), frozenset):
             self._database.add(row, column, found)
         else:
             self._database.write(row, record.TABLE, column, found)
 
-    def _row(self, table: str, target: Target) -> ovsdb.Row:
+    def _row(self, table: str, target: RowReference) -> ovsdb.Row:
         found = self._find(table, target)
         if found is None:
             raise Bug(f"the plan names {table} {target.key}, which is not there")
         return found
 
-    def _find(self, table: str, target: Target) -> ovsdb.Row | None:
+    def _find(self, table: str, target: RowReference) -> ovsdb.Row | None:
         if target.row is None:
             return self._created.get(target.key)
         return self._database.row(table, target.row)

@@ -12,13 +12,13 @@ from kumoi.cloud.drivers.network.interface import (
     ROUTER_GATEWAY,
     ROUTER_INTERFACE,
     FixedIp,
-    Network,
-    Port,
-    Router,
-    Subnet,
+    NetworkSpec,
+    PortSpec,
+    RouterSpec,
+    SubnetSpec,
     Topology,
 )
-from kumoi.cloud.drivers.network.ovn.northbound import GENERATION, ID, KIND, LABEL, Key, Pairs
+from kumoi.cloud.drivers.network.ovn.northbound import GENERATION, ID, KIND, LABEL, Pairs, RecordKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,13 @@ class Index:
     """`endpoints` are ports of servers and of nobody; a router's are in `router_ports`."""
 
     topology: Topology
-    networks: Mapping[str, Network]
-    subnets: Mapping[str, Subnet]
-    routers: Mapping[str, Router]
-    endpoints: Mapping[str, Port]
-    router_ports: Mapping[str, Sequence[Port]]
+    networks: Mapping[str, NetworkSpec]
+    subnets: Mapping[str, SubnetSpec]
+    routers: Mapping[str, RouterSpec]
+    endpoints: Mapping[str, PortSpec]
+    router_ports: Mapping[str, Sequence[PortSpec]]
 
-    def subnet_of(self, fixed_ip: FixedIp) -> Subnet | None:
+    def subnet_of(self, fixed_ip: FixedIp) -> SubnetSpec | None:
         return self.subnets.get(fixed_ip.subnet_id)
 
     def with_prefix(self, fixed_ip: FixedIp) -> str | None:
@@ -42,7 +42,7 @@ class Index:
             return None
         return f"{fixed_ip.address}/{subnet.cidr.rpartition('/')[2]}"
 
-    def gateway_of(self, router_id: str) -> Port | None:
+    def gateway_of(self, router_id: str) -> PortSpec | None:
         """The router's port to an external network."""
         for port in self.router_ports.get(router_id, ()):
             if port.device_owner == ROUTER_GATEWAY:
@@ -52,8 +52,8 @@ class Index:
 
 def index(topology: Topology) -> Index:
     networks = {network.id: network for network in topology.networks}
-    endpoints: dict[str, Port] = {}
-    router_ports: dict[str, list[Port]] = defaultdict(list)
+    endpoints: dict[str, PortSpec] = {}
+    router_ports: dict[str, list[PortSpec]] = defaultdict(list)
     for port in topology.ports:
         if port.network_id not in networks or port.device_owner == FLOATING_IP:
             continue
@@ -71,7 +71,7 @@ def index(topology: Topology) -> Index:
     )
 
 
-def marks(key: Key, *, name: str = "", generation: int = 0) -> Pairs:
+def marks(key: RecordKey, *, name: str = "", generation: int = 0) -> Pairs:
     """What makes a row ours. Name and generation are there for people."""
     pairs = {(KIND, key.kind.value), (ID, key.id)}
     if name:

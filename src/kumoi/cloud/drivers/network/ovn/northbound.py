@@ -38,7 +38,7 @@ NO_PAIRS: Pairs = frozenset()
 NO_TEXTS: Texts = frozenset()
 
 
-class Kind(enum.StrEnum):
+class RecordKind(enum.StrEnum):
     """What a record is. With the id of what it was made from, it names the record."""
 
     NETWORK = "network"
@@ -57,8 +57,8 @@ class Kind(enum.StrEnum):
     FOREIGN = "foreign"  # Not ours; the id is the row's name.
 
 
-class Key(NamedTuple):
-    kind: Kind
+class RecordKey(NamedTuple):
+    kind: RecordKind
     id: str
 
     def __str__(self) -> str:
@@ -73,27 +73,27 @@ def _refers(table: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class NorthboundRecord:
     """`parent` is the record whose row holds this one; rows of root tables have none."""
 
     TABLE: ClassVar[str] = ""
     HOLDER: ClassVar[tuple[str, str] | None] = None
     """The parent's table and the column there that holds rows of this table."""
 
-    key: Key = field(metadata={"column": False})
-    parent: Key | None = field(default=None, compare=False, metadata={"column": False})
+    key: RecordKey = field(metadata={"column": False})
+    parent: RecordKey | None = field(default=None, compare=False, metadata={"column": False})
     external_ids: Pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogicalSwitch(Record):
+class LogicalSwitch(NorthboundRecord):
     TABLE: ClassVar[str] = "Logical_Switch"
 
     name: SwitchName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DhcpOptions(Record):
+class DhcpOptions(NorthboundRecord):
     TABLE: ClassVar[str] = "DHCP_Options"
 
     cidr: str
@@ -101,7 +101,7 @@ class DhcpOptions(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogicalSwitchPort(Record):
+class LogicalSwitchPort(NorthboundRecord):
     TABLE: ClassVar[str] = "Logical_Switch_Port"
     HOLDER: ClassVar[tuple[str, str] | None] = ("Logical_Switch", "ports")
 
@@ -111,16 +111,16 @@ class LogicalSwitchPort(Record):
     addresses: Texts = NO_TEXTS
     port_security: Texts = NO_TEXTS
     options: Pairs = NO_PAIRS
-    dhcpv4_options: Key | None = field(
+    dhcpv4_options: RecordKey | None = field(
         default=None, compare=False, metadata=_refers("DHCP_Options")
     )
-    dhcpv6_options: Key | None = field(
+    dhcpv6_options: RecordKey | None = field(
         default=None, compare=False, metadata=_refers("DHCP_Options")
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogicalRouter(Record):
+class LogicalRouter(NorthboundRecord):
     TABLE: ClassVar[str] = "Logical_Router"
 
     name: RouterName
@@ -129,7 +129,7 @@ class LogicalRouter(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogicalRouterPort(Record):
+class LogicalRouterPort(NorthboundRecord):
     TABLE: ClassVar[str] = "Logical_Router_Port"
     HOLDER: ClassVar[tuple[str, str] | None] = ("Logical_Router", "ports")
 
@@ -140,7 +140,7 @@ class LogicalRouterPort(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayChassis(Record):
+class GatewayChassis(NorthboundRecord):
     TABLE: ClassVar[str] = "Gateway_Chassis"
     HOLDER: ClassVar[tuple[str, str] | None] = ("Logical_Router_Port", "gateway_chassis")
 
@@ -150,7 +150,7 @@ class GatewayChassis(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StaticRoute(Record):
+class StaticRoute(NorthboundRecord):
     TABLE: ClassVar[str] = "Logical_Router_Static_Route"
     HOLDER: ClassVar[tuple[str, str] | None] = ("Logical_Router", "static_routes")
 
@@ -160,7 +160,7 @@ class StaticRoute(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Nat(Record):
+class Nat(NorthboundRecord):
     TABLE: ClassVar[str] = "NAT"
     HOLDER: ClassVar[tuple[str, str] | None] = ("Logical_Router", "nat")
 
@@ -172,17 +172,17 @@ class Nat(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PortGroup(Record):
+class PortGroup(NorthboundRecord):
     TABLE: ClassVar[str] = "Port_Group"
 
     name: PortGroupName
-    ports: frozenset[Key] = field(
+    ports: frozenset[RecordKey] = field(
         default=frozenset(), compare=False, metadata=_refers("Logical_Switch_Port")
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Acl(Record):
+class Acl(NorthboundRecord):
     TABLE: ClassVar[str] = "ACL"
     HOLDER: ClassVar[tuple[str, str] | None] = ("Port_Group", "acls")
 
@@ -192,7 +192,7 @@ class Acl(Record):
     action: str
 
 
-RECORDS: tuple[type[Record], ...] = (
+RECORDS: tuple[type[NorthboundRecord], ...] = (
     LogicalSwitch,
     DhcpOptions,
     LogicalSwitchPort,
@@ -212,12 +212,12 @@ NAMED_ONCE = frozenset(
 """Tables in which OVN allows a name only once, so that a row of our name must become ours."""
 
 
-def columns_of(record: type[Record]) -> tuple[str, ...]:
+def columns_of(record: type[NorthboundRecord]) -> tuple[str, ...]:
     """Names of the columns that a record stands for, in a fixed order."""
     return tuple(item.name for item in fields(record) if item.metadata.get("column", True))
 
 
-def references_of(record: type[Record]) -> Mapping[str, str]:
+def references_of(record: type[NorthboundRecord]) -> Mapping[str, str]:
     """Columns that refer to other rows, with the table of those."""
     return {
         item.name: item.metadata["refers"] for item in fields(record) if "refers" in item.metadata
@@ -238,7 +238,7 @@ def tables() -> tuple[Table, ...]:
     )
 
 
-def _columns(record: type[Record]) -> dict[str, Column]:
+def _columns(record: type[NorthboundRecord]) -> dict[str, Column]:
     hints = get_type_hints(record)
     refers = references_of(record)
     return {name: _column(hints[name], refers.get(name)) for name in columns_of(record)}
@@ -247,7 +247,9 @@ def _columns(record: type[Record]) -> dict[str, Column]:
 def _column(hint: Any, refers: str | None) -> Column:
     """From a field's type. `NewType`s of text are text."""
     if refers is not None:
-        return Column(refers=refers, many=hint == frozenset[Key], optional=hint != frozenset[Key])
+        return Column(
+            refers=refers, many=hint == frozenset[RecordKey], optional=hint != frozenset[RecordKey]
+        )
     if hint == Pairs:
         return Column(pairs=True)
     if hint == Texts:

@@ -19,9 +19,9 @@ from kumoi.cloud.drivers.network.ovn.index import index
 from kumoi.cloud.drivers.network.ovn.northbound import (
     NAMED_ONCE,
     RECORDS,
-    Key,
-    Kind,
-    Record,
+    NorthboundRecord,
+    RecordKey,
+    RecordKind,
     columns_of,
     references_of,
 )
@@ -38,26 +38,26 @@ class Seen:
     """
 
     row: RowId
-    record: Record
+    record: NorthboundRecord
     holder: RowId | None = None
     references: Mapping[str, frozenset[RowId]] = field(default_factory=dict)
 
 
-class Target(NamedTuple):
+class RowReference(NamedTuple):
     """A row to refer to. None is one that this very plan creates."""
 
-    key: Key
+    key: RecordKey
     row: RowId | None
 
 
-Reference = tuple[str, Target]
+Reference = tuple[str, RowReference]
 """A column and what it refers to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    record: Record
-    holder: Target | None
+    record: NorthboundRecord
+    holder: RowReference | None
     references: tuple[Reference, ...]
 
     def __str__(self) -> str:
@@ -78,9 +78,9 @@ class Create:
 class Update:
     """`before` is the record as found; `columns` those to be set to what `record` says."""
 
-    record: Record
+    record: NorthboundRecord
     row: RowId
-    before: Record
+    before: NorthboundRecord
     columns: tuple[str, ...]
     added: tuple[Reference, ...]
     removed: tuple[Reference, ...]
@@ -104,7 +104,7 @@ class Update:
 class Delete:
     """`holder` is the row that must let go of it."""
 
-    record: Record
+    record: NorthboundRecord
     row: RowId
     holder: RowId | None
 
@@ -118,7 +118,7 @@ class Delete:
 Action = Create | Update | Delete
 
 
-def desired(topology: Topology) -> dict[Key, Record]:
+def desired(topology: Topology) -> dict[RecordKey, NorthboundRecord]:
     """Every record, holders before what they hold. Whoever names what is not there is left out."""
     looked_up = index(topology)
     found = {
@@ -133,7 +133,7 @@ def desired(topology: Topology) -> dict[Key, Record]:
     }
 
 
-def plan(wanted: Mapping[Key, Record], seen: Iterable[Seen]) -> list[Action]:
+def plan(wanted: Mapping[RecordKey, NorthboundRecord], seen: Iterable[Seen]) -> list[Action]:
     """Deletions first, then by table and key. Nothing when all is as wanted."""
     rows = tuple(seen)
     kept = _keep(wanted, rows)
@@ -158,23 +158,25 @@ def printed(actions: Iterable[Action]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def keys_of(value: Any) -> Iterable[Key]:
+def keys_of(value: Any) -> Iterable[RecordKey]:
     """A reference's keys, whether it is one, several or none."""
     if value is None:
         return ()
-    return (value,) if isinstance(value, Key) else value
+    return (value,) if isinstance(value, RecordKey) else value
 
 
-def _keep(wanted: Mapping[Key, Record], rows: tuple[Seen, ...]) -> dict[Key, Seen]:
+def _keep(
+    wanted: Mapping[RecordKey, NorthboundRecord], rows: tuple[Seen, ...]
+) -> dict[RecordKey, Seen]:
     """Which row stands for which record: of the right table, and held by the right row."""
-    candidates: dict[Key, list[Seen]] = defaultdict(list)
+    candidates: dict[RecordKey, list[Seen]] = defaultdict(list)
     named: dict[tuple[str, str], Seen] = {}
     for item in rows:
-        if item.record.key.kind != Kind.FOREIGN:
+        if item.record.key.kind != RecordKind.FOREIGN:
             candidates[item.record.key].append(item)
         elif item.record.TABLE in NAMED_ONCE:
             named[item.record.TABLE, item.record.key.id] = item
-    kept: dict[Key, Seen] = {}
+    kept: dict[RecordKey, Seen] = {}
     for key, record in wanted.items():
         if record.parent is not None and record.parent not in kept:
             continue
@@ -192,7 +194,9 @@ def _keep(wanted: Mapping[Key, Record], rows: tuple[Seen, ...]) -> dict[Key, See
 
 
 def _deletions(
-    wanted: Mapping[Key, Record], rows: tuple[Seen, ...], kept: Mapping[Key, Seen]
+    wanted: Mapping[RecordKey, NorthboundRecord],
+    rows: tuple[Seen, ...],
+    kept: Mapping[RecordKey, Seen],
 ) -> Iterator[Delete]:
     staying = {item.row for item in kept.values()}
     if len(staying) == len(rows):
@@ -206,11 +210,11 @@ def _deletions(
         if item.row in staying:
             continue
         record = item.record
-        if record.key.kind != Kind.FOREIGN or (record.TABLE, record.key.id) in taken:
+        if record.key.kind != RecordKind.FOREIGN or (record.TABLE, record.key.id) in taken:
             yield Delete(record, item.row, item.holder)
 
 
-def _create(record: Record, kept: Mapping[Key, Seen]) -> Create:
+def _create(record: NorthboundRecord, kept: Mapping[RecordKey, Seen]) -> Create:
     holder = None if record.parent is None else _target(record.parent, kept)
     references = tuple(
         (column, _target(key, kept))
@@ -221,7 +225,10 @@ def _create(record: Record, kept: Mapping[Key, Seen]) -> Create:
 
 
 def _update(
-    record: Record, match: Seen, kept: Mapping[Key, Seen], keys: Mapping[RowId, Key]
+    record: NorthboundRecord,
+    match: Seen,
+    kept: Mapping[RecordKey, Seen],
+    keys: Mapping[RowId, RecordKey],
 ) -> Update | None:
     before = match.record
     columns: tuple[str, ...] = ()
@@ -240,7 +247,7 @@ def _update(
         staying = {target.row for target in targets}
         added += [(column, one) for one in sorted(targets, key=_by_key) if one.row not in there]
         removed += [
-            (column, Target(keys.get(row, Key(Kind.FOREIGN, str(row))), row))
+            (column, RowReference(keys.get(row, RecordKey(RecordKind.FOREIGN, str(row))), row))
             for row in sorted(there - staying)
         ]
     if not columns and not added and not removed:
@@ -252,16 +259,16 @@ _REFERENCES = {record: tuple(references_of(record)) for record in RECORDS}
 _ORDER = {record.TABLE: place for place, record in enumerate(RECORDS)}
 
 
-def _target(key: Key, kept: Mapping[Key, Seen]) -> Target:
+def _target(key: RecordKey, kept: Mapping[RecordKey, Seen]) -> RowReference:
     found = kept.get(key)
-    return Target(key, None if found is None else found.row)
+    return RowReference(key, None if found is None else found.row)
 
 
-def _by_key(target: Target) -> Key:
+def _by_key(target: RowReference) -> RecordKey:
     return target.key
 
 
-def _order(action: Action) -> tuple[bool, int, Key, RowId | None]:
+def _order(action: Action) -> tuple[bool, int, RecordKey, RowId | None]:
     deleting = isinstance(action, Delete)
     place = _ORDER[action.record.TABLE]
     row = action.row if isinstance(action, Delete) else None

@@ -13,22 +13,22 @@ from collections.abc import Iterator, Sequence
 from kumoi.cloud.drivers.network.interface import (
     COMPUTE,
     ROUTER_GATEWAY,
-    FloatingIp,
-    Port,
-    Router,
+    FloatingIpSpec,
+    PortSpec,
+    RouterSpec,
 )
 from kumoi.cloud.drivers.network.ovn.index import Index, is_ipv4, marks, network_address
 from kumoi.cloud.drivers.network.ovn.northbound import (
     NO_PAIRS,
     GatewayChassis,
-    Key,
-    Kind,
     LogicalRouter,
     LogicalRouterPort,
     LogicalSwitchPort,
     Nat,
+    NorthboundRecord,
     Pairs,
-    Record,
+    RecordKey,
+    RecordKind,
     RouterName,
     RouterPortName,
     StaticRoute,
@@ -54,18 +54,18 @@ RA_MODES = {
 }
 
 
-def records(index: Index) -> Iterator[Record]:
+def records(index: Index) -> Iterator[NorthboundRecord]:
     for router in index.topology.routers:
         yield from _router(router, index)
     for floating_ip in index.topology.floating_ips:
         yield from _floating_ip(floating_ip, index)
 
 
-def router_key(router_id: str) -> Key:
-    return Key(Kind.ROUTER, router_id)
+def router_key(router_id: str) -> RecordKey:
+    return RecordKey(RecordKind.ROUTER, router_id)
 
 
-def _router(router: Router, index: Index) -> Iterator[Record]:
+def _router(router: RouterSpec, index: Index) -> Iterator[NorthboundRecord]:
     key = router_key(router.id)
     yield LogicalRouter(
         key=key,
@@ -83,12 +83,12 @@ def _router(router: Router, index: Index) -> Iterator[Record]:
         yield from _gateway(router, gateway, index)
 
 
-def _router_port(port: Port, index: Index) -> Iterator[Record]:
+def _router_port(port: PortSpec, index: Index) -> Iterator[NorthboundRecord]:
     """The router's end and the switch's end."""
     networks = [text for text in map(index.with_prefix, port.fixed_ips) if text is not None]
     if not networks:
         return
-    key = Key(Kind.ROUTER_PORT, port.id)
+    key = RecordKey(RecordKind.ROUTER_PORT, port.id)
     yield LogicalRouterPort(
         key=key,
         parent=router_key(port.device_id),
@@ -98,7 +98,7 @@ def _router_port(port: Port, index: Index) -> Iterator[Record]:
         networks=frozenset(networks),
         ipv6_ra_configs=_advertisement(port, index),
     )
-    peer = Key(Kind.ROUTER_PEER, port.id)
+    peer = RecordKey(RecordKind.ROUTER_PEER, port.id)
     options = {("router-port", str(_port_name(port)))}
     if port.device_owner == ROUTER_GATEWAY:
         # The gateway host says where the router's and the floating addresses are when it takes over.
@@ -115,11 +115,11 @@ def _router_port(port: Port, index: Index) -> Iterator[Record]:
     )
 
 
-def _port_name(port: Port) -> RouterPortName:
+def _port_name(port: PortSpec) -> RouterPortName:
     return RouterPortName(f"lrp-{port.id}")
 
 
-def _advertisement(port: Port, index: Index) -> Pairs:
+def _advertisement(port: PortSpec, index: Index) -> Pairs:
     for fixed_ip in port.fixed_ips:
         subnet = index.subnet_of(fixed_ip)
         if subnet is not None and subnet.ipv6_ra_mode in RA_MODES:
@@ -133,7 +133,7 @@ def _advertisement(port: Port, index: Index) -> Pairs:
     return NO_PAIRS
 
 
-def _gateway(router: Router, gateway: Port, index: Index) -> Iterator[Record]:
+def _gateway(router: RouterSpec, gateway: PortSpec, index: Index) -> Iterator[NorthboundRecord]:
     yield from _gateway_hosts(gateway, index.topology.gateway_hosts)
     for fixed_ip in gateway.fixed_ips:
         subnet = index.subnet_of(fixed_ip)
@@ -144,13 +144,13 @@ def _gateway(router: Router, gateway: Port, index: Index) -> Iterator[Record]:
         yield from _snat(router, gateway, index)
 
 
-def _gateway_hosts(gateway: Port, hosts: Sequence[str]) -> Iterator[Record]:
+def _gateway_hosts(gateway: PortSpec, hosts: Sequence[str]) -> Iterator[NorthboundRecord]:
     """The same few hosts for as long as they are there, and different ones for each router."""
     for rank, host in enumerate(_ranked(gateway.id, hosts)):
-        key = Key(Kind.GATEWAY, f"{gateway.id}/{host}")
+        key = RecordKey(RecordKind.GATEWAY, f"{gateway.id}/{host}")
         yield GatewayChassis(
             key=key,
-            parent=Key(Kind.ROUTER_PORT, gateway.id),
+            parent=RecordKey(RecordKind.ROUTER_PORT, gateway.id),
             external_ids=marks(key),
             name=f"{_port_name(gateway)}_{host}",
             chassis_name=host,
@@ -165,8 +165,10 @@ def _ranked(seed: str, hosts: Sequence[str]) -> list[str]:
     return sorted(set(hosts), key=weight)[:GATEWAY_HOSTS_MAX]
 
 
-def _route(router: Router, prefix: str, nexthop: str, output: RouterPortName | None) -> StaticRoute:
-    key = Key(Kind.ROUTE, f"{router.id}/{prefix}/{nexthop}")
+def _route(
+    router: RouterSpec, prefix: str, nexthop: str, output: RouterPortName | None
+) -> StaticRoute:
+    key = RecordKey(RecordKind.ROUTE, f"{router.id}/{prefix}/{nexthop}")
     return StaticRoute(
         key=key,
         parent=router_key(router.id),
@@ -177,7 +179,7 @@ def _route(router: Router, prefix: str, nexthop: str, output: RouterPortName | N
     )
 
 
-def _snat(router: Router, gateway: Port, index: Index) -> Iterator[Record]:
+def _snat(router: RouterSpec, gateway: PortSpec, index: Index) -> Iterator[NorthboundRecord]:
     """Each inner IPv4 subnet leaves as the router's own external address."""
     outside = next((ip.address for ip in gateway.fixed_ips if is_ipv4(ip.address)), None)
     if outside is None:
@@ -190,7 +192,7 @@ def _snat(router: Router, gateway: Port, index: Index) -> Iterator[Record]:
         if is_ipv4(fixed_ip.address)
     }
     for subnet_id in sorted(inner & index.subnets.keys()):
-        key = Key(Kind.SNAT, f"{router.id}/{subnet_id}")
+        key = RecordKey(RecordKind.SNAT, f"{router.id}/{subnet_id}")
         yield Nat(
             key=key,
             parent=router_key(router.id),
@@ -201,7 +203,7 @@ def _snat(router: Router, gateway: Port, index: Index) -> Iterator[Record]:
         )
 
 
-def _floating_ip(floating_ip: FloatingIp, index: Index) -> Iterator[Record]:
+def _floating_ip(floating_ip: FloatingIpSpec, index: Index) -> Iterator[NorthboundRecord]:
     port = index.endpoints.get(floating_ip.port_id)
     if port is None or index.routers.get(floating_ip.router_id) is None:
         return
@@ -209,7 +211,7 @@ def _floating_ip(floating_ip: FloatingIp, index: Index) -> Iterator[Record]:
         return
     # A port that is no server's is plugged nowhere: only a gateway host can answer for it.
     local = floating_ip.mac is not None and port.device_owner.startswith(COMPUTE)
-    key = Key(Kind.FLOATING_IP, floating_ip.id)
+    key = RecordKey(RecordKind.FLOATING_IP, floating_ip.id)
     yield Nat(
         key=key,
         parent=router_key(floating_ip.router_id),

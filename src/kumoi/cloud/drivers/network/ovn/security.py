@@ -10,22 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from kumoi.cloud.drivers.network.interface import Direction, Ethertype, Rule, SecurityGroup
+from kumoi.cloud.drivers.network.interface import Direction, Ethertype, RuleSpec, SecurityGroupSpec
 from kumoi.cloud.drivers.network.ovn.index import Index, marks
 from kumoi.cloud.drivers.network.ovn.northbound import (
     Acl,
-    Key,
-    Kind,
+    NorthboundRecord,
     PortGroup,
     PortGroupName,
-    Record,
+    RecordKey,
+    RecordKind,
 )
 from kumoi.cloud.drivers.network.ovn.switching import port_key
 
 DROP_PRIORITY = 1001
 ALLOW_PRIORITY = 1002
 
-DROP = Key(Kind.SECURITY_GROUP, "drop")
+DROP = RecordKey(RecordKind.SECURITY_GROUP, "drop")
 DROP_NAME = PortGroupName("kumoi_drop")
 
 FROM_PORT = "from-lport"
@@ -87,11 +87,13 @@ TRANSPORTS = {"tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp", "sctp": "sctp
 ICMP = frozenset({"icmp", "1", "icmpv6", "ipv6-icmp", "58"})
 
 
-def records(index: Index) -> Iterator[Record]:
+def records(index: Index) -> Iterator[NorthboundRecord]:
     secured = [port for port in index.endpoints.values() if port.port_security_enabled]
     if secured:
         yield from _drop(frozenset(port_key(port.id) for port in secured))
-    members: dict[str, set[Key]] = {group.id: set() for group in index.topology.security_groups}
+    members: dict[str, set[RecordKey]] = {
+        group.id: set() for group in index.topology.security_groups
+    }
     for port in secured:
         for group_id in port.security_group_ids:
             if group_id in members:
@@ -100,10 +102,10 @@ def records(index: Index) -> Iterator[Record]:
         yield from _group(group, frozenset(members[group.id]), known=members)
 
 
-def _drop(ports: frozenset[Key]) -> Iterator[Record]:
+def _drop(ports: frozenset[RecordKey]) -> Iterator[NorthboundRecord]:
     yield PortGroup(key=DROP, external_ids=marks(DROP), name=DROP_NAME, ports=ports)
     for name, direction, priority, match, action in DROP_RULES:
-        key = Key(Kind.RULE, name)
+        key = RecordKey(RecordKind.RULE, name)
         yield Acl(
             key=key,
             parent=DROP,
@@ -116,9 +118,9 @@ def _drop(ports: frozenset[Key]) -> Iterator[Record]:
 
 
 def _group(
-    group: SecurityGroup, ports: frozenset[Key], *, known: Collection[str]
-) -> Iterator[Record]:
-    key = Key(Kind.SECURITY_GROUP, group.id)
+    group: SecurityGroupSpec, ports: frozenset[RecordKey], *, known: Collection[str]
+) -> Iterator[NorthboundRecord]:
+    key = RecordKey(RecordKind.SECURITY_GROUP, group.id)
     name = _group_name(group.id)
     yield PortGroup(
         key=key, external_ids=marks(key, name=group.name), name=PortGroupName(name), ports=ports
@@ -127,7 +129,7 @@ def _group(
         match = _match(name, rule)
         if match is None or (rule.remote_group_id and rule.remote_group_id not in known):
             continue
-        rule_key = Key(Kind.RULE, rule.id)
+        rule_key = RecordKey(RecordKind.RULE, rule.id)
         yield Acl(
             key=rule_key,
             parent=key,
@@ -144,7 +146,7 @@ def _group_name(group_id: str) -> str:
     return f"kumoi_{group_id.replace('-', '_')}"
 
 
-def _match(group_name: str, rule: Rule) -> str | None:
+def _match(group_name: str, rule: RuleSpec) -> str | None:
     """The rule as OVN says it, or None for a protocol that does not exist: that allows nothing."""
     inward = rule.direction == Direction.INGRESS
     family = "ip4" if rule.ethertype == Ethertype.IPV4 else "ip6"
@@ -161,7 +163,7 @@ def _match(group_name: str, rule: Rule) -> str | None:
     return " && ".join([*terms, *protocol])
 
 
-def _protocol(rule: Rule, family: str) -> list[str] | None:
+def _protocol(rule: RuleSpec, family: str) -> list[str] | None:
     wanted = rule.protocol.lower() if rule.protocol else None
     if wanted in (None, "any"):
         return []

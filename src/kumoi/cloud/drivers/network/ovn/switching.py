@@ -11,18 +11,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from kumoi.cloud.drivers.network.interface import Network, Port, Subnet
+from kumoi.cloud.drivers.network.interface import NetworkSpec, PortSpec, SubnetSpec
 from kumoi.cloud.drivers.network.ovn.index import Index, is_ipv4, marks
 from kumoi.cloud.drivers.network.ovn.northbound import (
     NO_PAIRS,
     NO_TEXTS,
     DhcpOptions,
-    Key,
-    Kind,
     LogicalSwitch,
     LogicalSwitchPort,
+    NorthboundRecord,
     Pairs,
-    Record,
+    RecordKey,
+    RecordKind,
     SwitchName,
     SwitchPortName,
     Texts,
@@ -36,15 +36,15 @@ STATEFUL = "dhcpv6-stateful"
 STATELESS = "dhcpv6-stateless"
 
 
-def switch_key(network_id: str) -> Key:
-    return Key(Kind.NETWORK, network_id)
+def switch_key(network_id: str) -> RecordKey:
+    return RecordKey(RecordKind.NETWORK, network_id)
 
 
-def port_key(port_id: str) -> Key:
-    return Key(Kind.PORT, port_id)
+def port_key(port_id: str) -> RecordKey:
+    return RecordKey(RecordKind.PORT, port_id)
 
 
-def records(index: Index) -> Iterator[Record]:
+def records(index: Index) -> Iterator[NorthboundRecord]:
     for network in index.topology.networks:
         yield from _network(network)
     for subnet in index.subnets.values():
@@ -54,13 +54,13 @@ def records(index: Index) -> Iterator[Record]:
         yield _port(port, index)
 
 
-def has_dhcp(subnet: Subnet) -> bool:
+def has_dhcp(subnet: SubnetSpec) -> bool:
     if not subnet.enable_dhcp:
         return False
     return subnet.ip_version == 4 or subnet.ipv6_address_mode in (STATEFUL, STATELESS)  # noqa: PLR2004 - the version
 
 
-def _network(network: Network) -> Iterator[Record]:
+def _network(network: NetworkSpec) -> Iterator[NorthboundRecord]:
     key = switch_key(network.id)
     yield LogicalSwitch(
         key=key,
@@ -69,7 +69,7 @@ def _network(network: Network) -> Iterator[Record]:
     )
     if network.physical_network is None:
         return
-    localnet = Key(Kind.LOCALNET, network.id)
+    localnet = RecordKey(RecordKind.LOCALNET, network.id)
     yield LogicalSwitchPort(
         key=localnet,
         parent=key,
@@ -82,7 +82,7 @@ def _network(network: Network) -> Iterator[Record]:
     )
 
 
-def _port(port: Port, index: Index) -> LogicalSwitchPort:
+def _port(port: PortSpec, index: Index) -> LogicalSwitchPort:
     key = port_key(port.id)
     up = port.admin_state_up and index.networks[port.network_id].admin_state_up
     return LogicalSwitchPort(
@@ -99,11 +99,11 @@ def _port(port: Port, index: Index) -> LogicalSwitchPort:
     )
 
 
-def _own(port: Port) -> str:
+def _own(port: PortSpec) -> str:
     return " ".join((port.mac, *(fixed_ip.address for fixed_ip in port.fixed_ips)))
 
 
-def _addresses(port: Port) -> Texts:
+def _addresses(port: PortSpec) -> Texts:
     """Where frames for the port go. Other MACs of its own have to be found by flooding."""
     foreign = any(pair.mac not in (None, port.mac) for pair in port.allowed_address_pairs)
     if foreign or not port.port_security_enabled:
@@ -111,7 +111,7 @@ def _addresses(port: Port) -> Texts:
     return frozenset({_own(port)})
 
 
-def _port_security(port: Port) -> Texts:
+def _port_security(port: PortSpec) -> Texts:
     """What the port may speak as, one line for each MAC."""
     if not port.port_security_enabled:
         return NO_TEXTS
@@ -126,21 +126,21 @@ def _port_security(port: Port) -> Texts:
     return frozenset(" ".join((mac, *addresses)) for mac, addresses in allowed.items())
 
 
-def _dhcp_of(port: Port, index: Index, *, ip_version: int) -> Key | None:
+def _dhcp_of(port: PortSpec, index: Index, *, ip_version: int) -> RecordKey | None:
     for fixed_ip in port.fixed_ips:
         subnet = index.subnet_of(fixed_ip)
         if subnet is not None and subnet.ip_version == ip_version and has_dhcp(subnet):
-            return Key(Kind.DHCP, subnet.id)
+            return RecordKey(RecordKind.DHCP, subnet.id)
     return None
 
 
-def _dhcp(subnet: Subnet, network: Network) -> DhcpOptions:
-    key = Key(Kind.DHCP, subnet.id)
+def _dhcp(subnet: SubnetSpec, network: NetworkSpec) -> DhcpOptions:
+    key = RecordKey(RecordKind.DHCP, subnet.id)
     options = _options_v4(subnet, network) if is_ipv4(subnet.cidr) else _options_v6(subnet)
     return DhcpOptions(key=key, external_ids=marks(key), cidr=subnet.cidr, options=options)
 
 
-def _options_v4(subnet: Subnet, network: Network) -> Pairs:
+def _options_v4(subnet: SubnetSpec, network: NetworkSpec) -> Pairs:
     options = {
         "server_id": subnet.gateway_ip or DHCP_SERVER_WITHOUT_GATEWAY,
         "server_mac": DHCP_MAC,
@@ -160,7 +160,7 @@ def _options_v4(subnet: Subnet, network: Network) -> Pairs:
     return frozenset(options.items())
 
 
-def _options_v6(subnet: Subnet) -> Pairs:
+def _options_v6(subnet: SubnetSpec) -> Pairs:
     options = {"server_id": DHCP_MAC}
     if subnet.dns_nameservers:
         options["dns_server"] = _listed(subnet.dns_nameservers)

@@ -18,9 +18,9 @@ from kumoi.cloud.drivers.network import ovsdb
 from kumoi.cloud.drivers.network.ovs.plan import (
     Action,
     Mark,
-    Plug,
     Plugged,
-    Unplug,
+    PlugLink,
+    UnplugLink,
     is_stale,
     plan_delete,
     plan_ensure,
@@ -132,7 +132,7 @@ class OvsSwitch:
         self.close()
 
     def _change(self, plan: Callable[[Iterable[Plugged]], Iterable[Action]]) -> None:
-        def change(database: ovsdb.Change) -> None:
+        def change(database: ovsdb.ReplicaTransaction) -> None:
             bridge = self._bridge(database)
             links = _links(bridge, database)
             _apply(tuple(plan(tuple(_plugged(links, database)))), bridge, links, database)
@@ -195,11 +195,11 @@ def _apply(
     actions: Collection[Action],
     bridge: ovsdb.Row,
     links: Mapping[str, ovsdb.Row],
-    database: ovsdb.Change,
+    database: ovsdb.ReplicaTransaction,
 ) -> None:
     for action in actions:
         match action:
-            case Plug():
+            case PlugLink():
                 _plug(action, bridge, database)
             case Mark():
                 port = links[action.name]
@@ -207,17 +207,17 @@ def _apply(
                     database.write_key(port, "external_ids", key, value)
                 for interface in _rows(database.value(port, "Port", "interfaces")):
                     database.write_key(interface, "external_ids", IFACE_ID, action.port_id)
-            case Unplug():
+            case UnplugLink():
                 port = links[action.name]
                 database.remove(bridge, "ports", port)
                 database.delete(port)
-    if any(isinstance(action, Unplug) for action in actions):
+    if any(isinstance(action, UnplugLink) for action in actions):
         # As ovs-vsctl does: the switch answers with the same number once it is done.
         for row in database.rows("Open_vSwitch"):
             database.write(row, "Open_vSwitch", "next_cfg", row.next_cfg + 1)
 
 
-def _plug(action: Plug, bridge: ovsdb.Row, database: ovsdb.Change) -> None:
+def _plug(action: PlugLink, bridge: ovsdb.Row, database: ovsdb.ReplicaTransaction) -> None:
     interface = database.insert("Interface")
     database.write(interface, "Interface", "name", action.name)
     ids = frozenset({(IFACE_ID, action.port_id)})
@@ -229,7 +229,7 @@ def _plug(action: Plug, bridge: ovsdb.Row, database: ovsdb.Change) -> None:
     database.add(bridge, "ports", port)
 
 
-def _marks(action: Plug | Mark) -> frozenset[tuple[str, str]]:
+def _marks(action: PlugLink | Mark) -> frozenset[tuple[str, str]]:
     marks = {(KIND, PORT)}
     if action.link_index is not None:
         marks.add((LINK_INDEX, str(action.link_index)))

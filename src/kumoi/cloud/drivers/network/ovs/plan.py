@@ -27,7 +27,7 @@ class Plugged:
 
 
 @dataclass(frozen=True, slots=True)
-class Plug:
+class PlugLink:
     name: str
     port_id: str
     link_index: int | None
@@ -49,14 +49,14 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Unplug:
+class UnplugLink:
     name: str
 
     def __str__(self) -> str:
         return f"unplug {self.name}"
 
 
-Action = Plug | Mark | Unplug
+Action = PlugLink | Mark | UnplugLink
 Indexes = Mapping[str, int]
 """The links that there are, by name."""
 
@@ -72,7 +72,7 @@ def plan_stale(
 ) -> list[Action]:
     """Ports to unplug, and to see gone, before `plan_ensure` plugs them again."""
     stale = {port.name for port in plugged if is_stale(port, indexes)}
-    return [Unplug(name) for name in sorted(stale & wanted.keys())]
+    return [UnplugLink(name) for name in sorted(stale & wanted.keys())]
 
 
 def plan_ensure(
@@ -84,7 +84,7 @@ def plan_ensure(
     for name, port_id in sorted(wanted.items()):
         port, index = there.get(name), indexes.get(name)
         if port is None:
-            actions.append(Plug(name, port_id, index))
+            actions.append(PlugLink(name, port_id, index))
             continue
         known = port.link_index if index is None else index
         if port != Plugged(name, port_id, ours=True, link_index=known):
@@ -95,5 +95,5 @@ def plan_ensure(
 def plan_delete(names: Collection[str], plugged: Iterable[Plugged]) -> list[Action]:
     """Those of the named links that are ours."""
     return [
-        Unplug(name) for name in sorted({port.name for port in plugged if port.ours} & {*names})
+        UnplugLink(name) for name in sorted({port.name for port in plugged if port.ours} & {*names})
     ]
