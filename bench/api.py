@@ -185,12 +185,11 @@ def _serve(pipe: Pipe, directory: Path) -> None:
     services = api_serve.build_services(cloud, host, database, Clock())
     pipe.send(port)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_until_ended(services, port))
+        asyncio.run(_until_ended(services, host.pki_dir, port))
 
 
-async def _until_ended(services: Services, port: int) -> None:
+async def _until_ended(services: Services, pki_dir: Path, port: int) -> None:
     alarm = Alarm(services.database.listen)
-    pki_dir = services.host.pki_dir
     certificates = Certificates(pki_dir / "api.crt", pki_dir / "api.key")
     cloud = services.cloud
     app = App(

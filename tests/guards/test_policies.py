@@ -176,7 +176,7 @@ def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everybody]:
         known = KnownTokens({})
         pipeline = Pipeline(
             cloud.services.cloud,
-            cloud.services.host,
+            cloud.here,
             cloud.database,
             cloud.services.clock,
             known,

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +23,7 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import Permanent
 from kumoi.cli import choice
 from kumoi.cli.progress import Progress
-from kumoi.cloud.drivers.image import files as image_files
+from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.cloud.store import migrate as cloud_migrate
 from kumoi.cloud.store.migrations import FOLDER as CLOUD_MIGRATIONS
 from kumoi.cloud.store.tables import metadata as cloud_tables
@@ -168,14 +167,12 @@ def _take(cloud: CloudSettings, host: HostSettings, place: Path) -> dict[str, Co
             database = Database(one.url, wake_dir=host.wake_dir)
             open_ones.callback(database.close)
             databases.append(database)
-        host.image_dir.mkdir(exist_ok=True)
+        files = ImageFiles(host.image_dir)
         with contextlib.ExitStack() as images:
-            images.enter_context(image_files.lock(host.image_dir))
+            images.enter_context(files.lock())
 
             def link_images() -> None:
-                for path in host.image_dir.iterdir():
-                    if not path.name.startswith("."):
-                        os.link(path, place / IMAGES / path.name)
+                files.link_all(place / IMAGES)
                 images.close()
 
             with copy.frozen(databases, link_images) as connections:

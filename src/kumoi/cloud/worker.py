@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from kumoi.base.clock import Clock
+from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.cloud.drivers.network.interface import Northbound
 from kumoi.cloud.drivers.network.ovn.apply import OvnNorthbound
 from kumoi.cloud.reconcilers.host import HostReconciler
@@ -43,7 +44,7 @@ async def serve_with(
     network = NetworkReconciler(database, northbound, clock)
     server = ServerReconciler(database)
     hosts = HostReconciler(database, silent_s=cloud.host_silent_s)
-    image = ImageReconciler(database, host, clock)
+    image = ImageReconciler(database, ImageFiles(host.image_dir), clock)
     loops = (
         Loop("network", network.round, NETWORK_INTERVAL_S, plugged),
         Loop("server", server.round, SERVER_INTERVAL_S),

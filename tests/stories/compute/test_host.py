@@ -32,7 +32,7 @@ from kumoi.engine.db import Database
 def later(cloud: RunningCloud, seconds: float) -> Iterator[Database]:
     """The cloud's store as somebody sees it whose database is that much further in time."""
     url = cloud.database.url.render_as_string(hide_password=False)
-    opened = Database(url, wake_dir=cloud.services.host.wake_dir)
+    opened = Database(url, wake_dir=cloud.here.wake_dir)
     opened.set_clock(SetClock(at=opened.now() + timedelta(seconds=seconds)))
     yield opened
     opened.close()

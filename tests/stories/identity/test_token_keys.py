@@ -12,7 +12,6 @@ import pytest
 
 from kumoi.base.clock import SetClock
 from kumoi.cloud.api import serve
-from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import signing_key
 from kumoi.cloud.domain.identity.signing_key import PUBLISHED_S, TTL_MAX_S
 from kumoi.cloud.domain.identity.token import Tokens
@@ -38,9 +37,10 @@ LOGIN = {
 class Process:
     """One API process: its own keys in memory and its own clock, over the cloud's store."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, cloud: RunningCloud) -> None:
+        services = cloud.services
         self.clock = SetClock(services.clock.now())
-        tokens = Tokens(serve.signing_keys(services.host), self.clock.now())
+        tokens = Tokens(serve.signing_keys(cloud.here), self.clock.now())
         self.services = replace(services, clock=self.clock, tokens=tokens)
         self._app = serve.app(self.services)
 
@@ -72,7 +72,7 @@ def kid(token: str) -> str:
 
 @pytest.fixture
 def processes(cloud: RunningCloud) -> tuple[Process, Process]:
-    return Process(cloud.services), Process(cloud.services)
+    return Process(cloud), Process(cloud)
 
 
 def test_tokens_are_valid_everywhere_at_each_moment_of_a_rotation(

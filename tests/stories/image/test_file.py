@@ -182,7 +182,7 @@ def test_a_cut_upload_leaves_the_image_queued_and_no_file(
 def test_an_image_larger_than_allowed_is_refused(cloud: RunningCloud, demo: Connection) -> None:
     before, key = kept(cloud), queued(demo)["id"]
     config = changed(cloud.config, image_max_bytes=1000)
-    with content.begin(config, cloud.here) as draft:
+    with cloud.services.images.draft(config.image_max_bytes) as draft:
         draft.write(bytes(1000))
         with pytest.raises(Exception, match="too large"):
             draft.write(b"1")
@@ -197,13 +197,13 @@ def test_a_project_fills_no_more_than_its_share(cloud: RunningCloud, demo: Conne
     before = kept(cloud)
     config = changed(cloud.config, image_project_max_bytes=1500)
     owner = Caller("u", demo.current_project_id, frozenset({"member"}), "req-1")
-    with content.begin(config, cloud.here) as draft:
+    with cloud.services.images.draft(config.image_max_bytes) as draft:
         draft.write(b"b" * 1000)
         with pytest.raises(TooLarge, match="together"):
             content.accept(
                 cloud.database,
                 config,
-                cloud.here,
+                cloud.services.images,
                 draft,
                 caller=owner,
                 key=second,
@@ -263,9 +263,9 @@ def test_the_sweeper_takes_what_a_killed_process_left_and_nothing_else(
     left = {"0" * 64, ".draft-left-over"}
     for name in left:
         (cloud.here.image_dir / name).write_bytes(b"left over")
-    with content.begin(cloud.config, cloud.here) as draft:
+    with cloud.services.images.draft(cloud.config.image_max_bytes) as draft:
         draft.write(b"still coming in")
-        assert set(content.sweep(cloud.database, cloud.here)) == left
+        assert set(content.sweep(cloud.database, cloud.services.images)) == left
         assert draft.finish().size == len(b"still coming in")
     assert demo.image.get(f"/images/{key}/file").content == data
 

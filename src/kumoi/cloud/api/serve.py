@@ -22,6 +22,7 @@ from kumoi.cloud.domain.identity import revocation
 from kumoi.cloud.domain.identity.login import Logins
 from kumoi.cloud.domain.identity.signing_key import LEARN_S
 from kumoi.cloud.domain.identity.token import Tokens
+from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.cloud.store.identity.signing_key import KeyDirectory, SigningKeys
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.activation import Activation
@@ -44,11 +45,11 @@ def build_services(
     """What the handlers work with."""
     return Services(
         cloud=cloud,
-        host=host,
         database=database,
         clock=clock,
         tokens=Tokens(signing_keys(host), clock.now()),
         logins=Logins(clock, cloud.login_attempts_per_minute),
+        images=ImageFiles(host.image_dir),
     )
 
 

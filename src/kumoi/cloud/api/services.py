@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from kumoi.base.clock import Clock
 from kumoi.cloud.domain.identity.login import Logins
 from kumoi.cloud.domain.identity.token import Tokens
-from kumoi.config import CloudSettings, HostSettings
+from kumoi.cloud.drivers.image.files import ImageFiles
+from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     cloud: CloudSettings
-    host: HostSettings
     database: Database
     clock: Clock
     tokens: Tokens
     logins: Logins
+    images: ImageFiles

@@ -8,7 +8,7 @@ from __future__ import annotations
 from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.cloud.domain.image import content
-from kumoi.config import HostSettings
+from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.engine.db import Database
 
 SWEEP_S = 15.0  # Every write to the store wakes the loop; a directory need not be read as often.
@@ -17,9 +17,9 @@ SWEEP_S = 15.0  # Every write to the store wakes the loop; a directory need not 
 class ImageReconciler:
     """Run by the worker, which shares the directory with the API."""
 
-    def __init__(self, database: Database, host: HostSettings, clock: Clock) -> None:
+    def __init__(self, database: Database, files: ImageFiles, clock: Clock) -> None:
         self._database = database
-        self._host = host
+        self._files = files
         self._clock = clock
         self._swept_at_s: float | None = None
 
@@ -28,7 +28,7 @@ class ImageReconciler:
         now_s = self._clock.monotonic()
         if self._swept_at_s is not None and now_s - self._swept_at_s < SWEEP_S:
             return
-        gone = content.sweep(self._database, self._host)
+        gone = content.sweep(self._database, self._files)
         self._swept_at_s = now_s
         if gone:
             log.event("image.files_swept", files=gone)

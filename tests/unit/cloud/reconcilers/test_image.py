@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kumoi.base.clock import SetClock
-from kumoi.cloud.domain.image import content
 from kumoi.cloud.drivers.image import files
+from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.cloud.reconcilers.image import SWEEP_S, ImageReconciler
 from kumoi.cloud.store.schema import metadata
 from kumoi.config import CloudSettings, HostSettings, cloud_database
@@ -36,8 +36,8 @@ def left(host: HostSettings) -> set[str]:
 def test_what_a_killed_upload_left_goes_and_what_is_being_written_stays(
     host: HostSettings, database: Database
 ) -> None:
-    reconciler = ImageReconciler(database, host, SetClock())
-    with content.begin(CLOUD, host) as draft:
+    reconciler = ImageReconciler(database, ImageFiles(host.image_dir), SetClock())
+    with ImageFiles(host.image_dir).draft(CLOUD.image_max_bytes) as draft:
         draft.write(b"x")
         (host.image_dir / f"{files.DRAFT}dead").write_bytes(b"half an image")
         (host.image_dir / ("0" * 64)).write_bytes(b"no row came to name it")
@@ -49,15 +49,14 @@ def test_what_a_killed_upload_left_goes_and_what_is_being_written_stays(
 def test_a_cloud_without_images_has_nothing_to_sweep(
     host: HostSettings, database: Database
 ) -> None:
-    ImageReconciler(database, host, SetClock()).round()
-    assert not host.image_dir.exists()
+    ImageReconciler(database, ImageFiles(host.image_dir), SetClock()).round()
+    assert left(host) == set()
 
 
 def test_files_are_looked_at_now_and_then_only(host: HostSettings, database: Database) -> None:
     clock = SetClock()
-    reconciler = ImageReconciler(database, host, clock)
+    reconciler = ImageReconciler(database, ImageFiles(host.image_dir), clock)
     reconciler.round()
-    host.image_dir.mkdir()
     (host.image_dir / ("0" * 64)).write_bytes(b"x")
     reconciler.round()
     assert left(host)

@@ -33,7 +33,7 @@ def delete(request: Request) -> Reply:
     with request.write() as connection:
         gone = domain.delete(connection, request.caller, request.path["id"])
     if gone.sha256 is not None:
-        content.discard(request.services.database, request.services.host, gone.sha256)
+        content.discard(request.services.database, request.services.images, gone.sha256)
     return Reply(204)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
-from io import BufferedReader
+from typing import IO
 
 import anyio.to_thread
 
@@ -23,12 +24,11 @@ async def download(request: Request) -> Reply:
     """A file that is removed meanwhile is read to its end."""
     host_id = caller.host_of(request)
     sha256 = await anyio.to_thread.run_sync(_content, request, host_id)
-    path = request.services.host.image_dir / sha256
     try:
-        file = await anyio.to_thread.run_sync(lambda: path.open("rb"))
+        file = await anyio.to_thread.run_sync(request.services.images.open, sha256)
     except FileNotFoundError as cause:
         raise NotFound("content of image", request.path["id"]) from cause
-    headers = {"X-Kumoi-Sha256": sha256, "Content-Length": str(path.stat().st_size)}
+    headers = {"X-Kumoi-Sha256": sha256, "Content-Length": str(os.fstat(file.fileno()).st_size)}
     return Reply(200, headers=headers, stream=_chunks(file), media_type="application/octet-stream")
 
 
@@ -36,7 +36,7 @@ async def upload(request: Request) -> Reply:
     """What createImage wanted of this host."""
     services, key = request.services, request.path["id"]
     owner = await anyio.to_thread.run_sync(_uploader, request)
-    draft = await anyio.to_thread.run_sync(content.begin, services.cloud, services.host)
+    draft = await anyio.to_thread.run_sync(services.images.draft, services.cloud.image_max_bytes)
     with draft:
         gathered = bytearray()
         async for piece in request.http.stream():
@@ -50,7 +50,7 @@ async def upload(request: Request) -> Reply:
             lambda: content.accept(
                 services.database,
                 services.cloud,
-                services.host,
+                services.images,
                 draft,
                 caller=owner,
                 key=key,
@@ -85,7 +85,7 @@ def _content(request: Request, host_id: str) -> str:
         return prefetch.content(connection, host_id, request.path["id"])
 
 
-async def _chunks(file: BufferedReader) -> AsyncIterator[bytes]:
+async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
     with file:
         while chunk := await anyio.to_thread.run_sync(file.read, CHUNK_BYTES):
             yield chunk

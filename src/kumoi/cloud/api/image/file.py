@@ -38,7 +38,8 @@ class _Part:
 async def upload(request: Request) -> Reply:
     """Content for a queued image. A cut upload leaves nothing, and the image queued."""
     await to_thread.run_sync(_require_upload, request)
-    draft = await to_thread.run_sync(content.begin, request.services.cloud, request.services.host)
+    services = request.services
+    draft = await to_thread.run_sync(services.images.draft, services.cloud.image_max_bytes)
     with draft:
         async for block in _blocks(request):
             await to_thread.run_sync(draft.write, block)
@@ -85,7 +86,7 @@ def _accept(request: Request, draft: Draft) -> None:
     content.accept(
         services.database,
         services.cloud,
-        services.host,
+        services.images,
         draft,
         caller=request.caller,
         key=request.path["id"],
@@ -112,9 +113,8 @@ def _readable(request: Request) -> Image:
 
 def _open(request: Request, sha256: str) -> IO[bytes]:
     """An open file stays readable when its image is deleted meanwhile."""
-    path = request.services.host.image_dir / sha256
     try:
-        return path.open("rb", buffering=0)
+        return request.services.images.open(sha256)
     except FileNotFoundError as cause:
         raise Bug(f"the file of content {sha256} is missing") from cause
 

@@ -8,22 +8,21 @@ the lock is the outer one.
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Forbidden, Invalid, TooLarge
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.image import image
-from kumoi.cloud.drivers.image import files, inspect
-from kumoi.cloud.drivers.image.files import Content, Draft
+from kumoi.cloud.drivers.image import inspect
+from kumoi.cloud.drivers.image.files import Content, Draft, ImageFiles
 from kumoi.cloud.drivers.image.inspect import Finding
 from kumoi.cloud.store.image import image as store
 from kumoi.cloud.store.image.image import Image
-from kumoi.config import CloudSettings, HostSettings
+from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 
-__all__ = ["Draft", "accept", "begin", "discard", "readable", "require_expected", "sweep"]
+__all__ = ["Draft", "accept", "discard", "readable", "require_expected", "sweep"]
 
 
 def require_expected(connection: Connection, caller: Caller, key: str) -> Image:
@@ -39,16 +38,10 @@ def require_expected(connection: Connection, caller: Caller, key: str) -> Image:
     return row
 
 
-def begin(cloud: CloudSettings, host: HostSettings) -> Draft:
-    """Raises TooLarge when the disk is full."""
-    host.image_dir.mkdir(parents=True, exist_ok=True)
-    return files.draft(host.image_dir, cloud.image_max_bytes)
-
-
 def accept(
     database: Database,
     cloud: CloudSettings,
-    host: HostSettings,
+    files: ImageFiles,
     draft: Draft,
     *,
     caller: Caller,
@@ -64,7 +57,7 @@ def accept(
     with database.read() as connection:
         row = require_expected(connection, caller, key)
     found = inspect.check(row.disk_format or "raw", content.inspection, content.size)
-    with files.lock(host.image_dir):
+    with files.lock():
         draft.keep(content.sha256)
         try:
             with database.write() as connection:
@@ -76,7 +69,7 @@ def accept(
                 store.update(connection, key, _values(content, found, now))
                 image.tell_hosts(connection, current)
         except BaseException:
-            _delete_unnamed(database, host.image_dir, content.sha256)
+            _delete_unnamed(database, files, content.sha256)
             raise
 
 
@@ -93,20 +86,18 @@ def readable(connection: Connection, caller: Caller, key: str) -> Image:
     return row
 
 
-def discard(database: Database, host: HostSettings, sha256: str) -> None:
+def discard(database: Database, files: ImageFiles, sha256: str) -> None:
     """Remove the content unless an image has it. After the transaction that deleted one."""
-    with files.lock(host.image_dir):
-        _delete_unnamed(database, host.image_dir, sha256)
+    with files.lock():
+        _delete_unnamed(database, files, sha256)
 
 
-def sweep(database: Database, host: HostSettings) -> list[str]:
+def sweep(database: Database, files: ImageFiles) -> list[str]:
     """Remove what a process left that died between file and row; the names of what went."""
-    if not host.image_dir.is_dir():
-        return []
-    with files.lock(host.image_dir):
+    with files.lock():
         with database.read() as connection:
             named = store.contents(connection)
-        return files.delete_orphans(host.image_dir, named)
+        return files.delete_orphans(named)
 
 
 def _require_room(connection: Connection, cloud: CloudSettings, row: Image, more: int) -> None:
@@ -119,11 +110,11 @@ def _require_room(connection: Connection, cloud: CloudSettings, row: Image, more
         )
 
 
-def _delete_unnamed(database: Database, directory: Path, sha256: str) -> None:
+def _delete_unnamed(database: Database, files: ImageFiles, sha256: str) -> None:
     with database.read() as connection:
         named = store.has_content(connection, sha256)
     if not named:
-        files.delete(directory, sha256)
+        files.delete(sha256)
 
 
 def _values(content: Content, found: Finding, now: datetime) -> dict[str, object]:

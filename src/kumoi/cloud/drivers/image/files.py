@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from kumoi.base.errors import TooLarge, Transient
 from kumoi.base.files import sync
@@ -97,45 +97,66 @@ class Draft:
             raise TooLarge("Image storage media is full: there is not enough disk space.")
 
 
-def draft(directory: Path, most_bytes: int) -> Draft:
-    """Begin a new content. Raises TooLarge when the disk is full."""
-    try:
-        with lock(directory):  # Nobody takes it for a left-over before it is locked itself.
-            return Draft(directory, most_bytes)
-    except OSError as cause:
-        raise _failed(cause) from cause
-
-
-@contextlib.contextmanager
-def lock(directory: Path) -> Iterator[None]:
-    """Held by one thread of one process at a time."""
-    handle = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def delete(directory: Path, sha256: str) -> None:
-    """While holding `lock`. Whoever reads it goes on reading."""
-    (directory / sha256).unlink(missing_ok=True)
-
-
-def delete_orphans(directory: Path, named: Collection[str]) -> list[str]:
-    """Remove contents that nothing names and drafts that nobody writes. While holding `lock`.
-
-    Gives the names of what went.
+class ImageFiles:
+    """The contents of a cloud's images. The API role owns them: it takes them in and gives them out,
+    and the worker sweeps. Nobody else knows where they are; today that is one directory.
     """
-    gone: list[str] = []
-    for path in sorted(directory.iterdir()):
-        if path.name == LOCK or path.name in named:
-            continue
-        if path.name.startswith(DRAFT) and _is_held(path):
-            continue
-        path.unlink(missing_ok=True)
-        gone.append(path.name)
-    return gone
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def draft(self, most_bytes: int) -> Draft:
+        """Begin a new content. Raises TooLarge when the disk is full."""
+        try:
+            with self.lock():  # Nobody takes it for a left-over before it is locked itself.
+                return Draft(self._directory, most_bytes)
+        except OSError as cause:
+            raise _failed(cause) from cause
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held by one thread of one process at a time."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        path = self._directory / LOCK
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def open(self, sha256: str) -> IO[bytes]:
+        """A content, unbuffered. It stays readable when it is removed meanwhile. Raises
+        FileNotFoundError.
+        """
+        return (self._directory / sha256).open("rb", buffering=0)
+
+    def link_all(self, target: Path) -> None:
+        """A second name for each content, in a directory of the same file system. While holding
+        `lock`.
+        """
+        for path in self._directory.iterdir():
+            if not path.name.startswith("."):
+                os.link(path, target / path.name)
+
+    def delete(self, sha256: str) -> None:
+        """While holding `lock`. Whoever reads it goes on reading."""
+        (self._directory / sha256).unlink(missing_ok=True)
+
+    def delete_orphans(self, named: Collection[str]) -> list[str]:
+        """Remove contents that nothing names and drafts that nobody writes. While holding `lock`.
+
+        Gives the names of what went.
+        """
+        gone: list[str] = []
+        for path in sorted(self._directory.iterdir()):
+            if path.name == LOCK or path.name in named:
+                continue
+            if path.name.startswith(DRAFT) and _is_held(path):
+                continue
+            path.unlink(missing_ok=True)
+            gone.append(path.name)
+        return gone
 
 
 def _is_held(path: Path) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from kumoi.base.errors import TooLarge, Transient
 from kumoi.cloud.drivers.image import files
+from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.cloud.drivers.image.inspect import HEAD_BYTES, DiskFormat
 
 
@@ -18,11 +19,11 @@ def names(directory: Path) -> set[str]:
 
 def test_a_draft_knows_its_hashes_and_what_it_is(tmp_path: Path) -> None:
     data = os.urandom(HEAD_BYTES * 3) + b"conectix".ljust(512, b"\0")
-    with files.draft(tmp_path, 1 << 30) as draft:
+    with ImageFiles(tmp_path).draft(1 << 30) as draft:
         for at in range(0, len(data), 1000):
             draft.write(data[at : at + 1000])
         content = draft.finish()
-        with files.lock(tmp_path):
+        with ImageFiles(tmp_path).lock():
             draft.keep(content.sha256)
     assert content.size == len(data)
     assert content.sha256 == hashlib.sha256(data).hexdigest()
@@ -35,7 +36,7 @@ def test_a_draft_knows_its_hashes_and_what_it_is(tmp_path: Path) -> None:
 
 
 def test_a_draft_that_is_not_kept_is_gone(tmp_path: Path) -> None:
-    with files.draft(tmp_path, 10) as draft:
+    with ImageFiles(tmp_path).draft(10) as draft:
         draft.write(b"0123456789")
         with pytest.raises(TooLarge, match="at most 10 bytes"):
             draft.write(b"x")
@@ -44,10 +45,10 @@ def test_a_draft_that_is_not_kept_is_gone(tmp_path: Path) -> None:
 
 def test_keeping_the_same_content_again_replaces_it(tmp_path: Path) -> None:
     for _ in range(2):
-        with files.draft(tmp_path, 10) as draft:
+        with ImageFiles(tmp_path).draft(10) as draft:
             draft.write(b"same")
             content = draft.finish()
-            with files.lock(tmp_path):
+            with ImageFiles(tmp_path).lock():
                 draft.keep(content.sha256)
     assert names(tmp_path) == {content.sha256}
 
@@ -55,26 +56,26 @@ def test_keeping_the_same_content_again_replaces_it(tmp_path: Path) -> None:
 def test_what_is_named_or_being_written_is_no_orphan(tmp_path: Path) -> None:
     for name in ("named", "nobodys", f"{files.DRAFT}dead"):
         (tmp_path / name).write_bytes(b"x")
-    with files.draft(tmp_path, 10) as draft:
-        with files.lock(tmp_path):
-            gone = files.delete_orphans(tmp_path, {"named"})
+    with ImageFiles(tmp_path).draft(10) as draft:
+        with ImageFiles(tmp_path).lock():
+            gone = ImageFiles(tmp_path).delete_orphans({"named"})
         assert gone == [f"{files.DRAFT}dead", "nobodys"]
         draft.write(b"still")
     assert names(tmp_path) == {"named"}
 
 
 def test_deleting_what_is_not_there_is_fine(tmp_path: Path) -> None:
-    files.delete(tmp_path, "nothing")
+    ImageFiles(tmp_path).delete("nothing")
 
 
 def test_the_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     entered = threading.Event()
 
     def enter() -> None:
-        with files.lock(tmp_path):
+        with ImageFiles(tmp_path).lock():
             entered.set()
 
-    with files.lock(tmp_path):
+    with ImageFiles(tmp_path).lock():
         second = threading.Thread(target=enter)
         second.start()
         assert not entered.wait(0.05)
@@ -82,6 +83,7 @@ def test_the_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     assert entered.is_set()
 
 
-def test_a_directory_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_had_is_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
     with pytest.raises(Transient):
-        files.draft(tmp_path / "nowhere", 10)
+        ImageFiles(tmp_path / "taken").draft(10)
