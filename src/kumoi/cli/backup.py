@@ -35,6 +35,7 @@ from kumoi.hosts import backup_file
 from kumoi.hosts.backup_file import Manifest, StoreFacts
 from kumoi.hosts.install import trees
 from kumoi.pipeline import git
+from kumoi.pipeline.repositories import Repositories
 from kumoi.pipeline.store import migrate as pipeline_migrate
 from kumoi.pipeline.store.migrations import FOLDER as PIPELINE_MIGRATIONS
 from kumoi.pipeline.store.tables import metadata as pipeline_tables
@@ -185,7 +186,7 @@ def _take(cloud: CloudSettings, host: HostSettings, place: Path) -> dict[str, Co
 def _pack_repositories(host: HostSettings, place: Path) -> int:
     """How many. One that nothing was pushed to is made again by the first push."""
     packed = 0
-    for path in sorted((host.state / REPOSITORIES).glob("*/*.git")):
+    for path in Repositories(host).paths():
         into = place / REPOSITORIES / path.parent.name / f"{path.stem}.bundle"
         into.parent.mkdir(parents=True, exist_ok=True)
         packed += git.save(path, into)

@@ -43,7 +43,8 @@ from kumoi.hosts import backup_file
 from kumoi.hosts.backup_file import Manifest
 from kumoi.hosts.install import packages, trees
 from kumoi.hosts.units import control, running, table
-from kumoi.pipeline import git, receive
+from kumoi.pipeline import git
+from kumoi.pipeline.repositories import Repositories
 
 STAGING = ".restore"
 ASIDE = "before-restore-"
@@ -163,7 +164,7 @@ def _make_ready(place: Path, host: HostSettings) -> tuple[list[Store], Path]:
             copied.rename(fresh / copied.name)
     for saved in sorted((parts / REPOSITORIES).glob("*/*.bundle")):
         into = fresh / REPOSITORIES / saved.parent.name / f"{saved.stem}.git"
-        receive.ensure_bare(restored, into)
+        Repositories(restored).ensure_bare(into)
         git.load(into, saved)
     return restored_stores, fresh
 

@@ -1,16 +1,13 @@
-"""Stage receive: repositories on disk, and a run for each new head of a branch.
+"""Stage receive: a run for each new head of a branch.
 
 Level-driven: `Heads` compares the branches that git has with those the store has seen, so that a
 kill between a push and its run loses nothing and doubles nothing. A push is a hint to look now.
-Bare repositories stand in `<state_dir>/git/<project id>/<name>.git`; git's own hooks call
-receive_hook.py, which refuses what has no readable kumoi.yaml before a branch moves.
+Git's own hooks call receive_hook.py, which refuses what has no readable kumoi.yaml before a branch moves.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,19 +17,19 @@ from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Invalid, KumoiError
 from kumoi.base.ids import new_hex_id
-from kumoi.config import CloudSettings, HostSettings
+from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 from kumoi.pipeline import deletion
 from kumoi.pipeline import environment as environment_file
 from kumoi.pipeline import run as pipeline_run
-from kumoi.pipeline.git import git, list_heads, read_file
+from kumoi.pipeline.git import list_heads, read_file
+from kumoi.pipeline.repositories import Repositories
 from kumoi.pipeline.store import environment, repository, run
 from kumoi.pipeline.store.repository import Branch, Repository
 
 REPOSITORY_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}")
 LOOK_AGAIN_S = 15.0
 ID_LENGTH = 12  # Of runs and environments: short enough to read out, and in every name.
-HOOKS = {"pre-receive": "check", "post-receive": "started"}
 
 
 def check_name(name: str) -> None:
@@ -41,67 +38,14 @@ def check_name(name: str) -> None:
         raise Invalid(f"a repository may not be called {name!r}", field="repository")
 
 
-def path_of(host: HostSettings, project_id: str, name: str) -> Path:
-    return host.state / "git" / project_id / f"{name}.git"
-
-
-def hook_socket(host: HostSettings) -> Path:
-    """Where the post-receive hook asks which runs began."""
-    return host.run_dir / "pipeline-hook.sock"
-
-
-def ensure_folders(host: HostSettings) -> None:
-    """At each start: where git's bodies are spooled, and the hooks of all repositories, since the
-    interpreter may have moved. What a killed process spooled goes.
-    """
-    spool = host.state / "git-spool"
-    shutil.rmtree(spool, ignore_errors=True)
-    spool.mkdir(parents=True, mode=0o700)
-    hook_socket(host).unlink(missing_ok=True)
-    folder = host.state / "git-hooks"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, action in HOOKS.items():
-        script = folder / name
-        script.write_text(
-            f"#!/bin/sh\nexec '{sys.executable}' -I "
-            f"-m kumoi.pipeline.receive_hook {action} '{hook_socket(host)}'\n"
-        )
-        script.chmod(0o755)
-
-
-def ensure_repository(host: HostSettings, project_id: str, name: str) -> Path:
-    """The bare repository, made at the first push. Safe to repeat, and to be interrupted."""
-    path = path_of(host, project_id, name)
-    ensure_bare(host, path)
-    return path
-
-
-def ensure_bare(host: HostSettings, path: Path) -> None:
-    """As above, wherever it stands before it comes to its place."""
-    if not (path / "kumoi-ready").exists():
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        git(path, "init", "--quiet", "--bare", "--initial-branch=main", str(path))
-        for key, value in (
-            ("core.hooksPath", str(host.state / "git-hooks")),
-            ("receive.denyNonFastForwards", "false"),
-            ("receive.denyDeletes", "false"),
-            ("receive.denyDeleteCurrent", "ignore"),
-            ("receive.fsckObjects", "true"),
-            ("http.receivepack", "true"),
-            ("gc.autoDetach", "false"),
-        ):
-            git(path, "config", key, value)
-        (path / "kumoi-ready").touch()
-
-
 class Heads:
     """The reconciler from branches to runs."""
 
     def __init__(
-        self, cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock
+        self, cloud: CloudSettings, repositories: Repositories, database: Database, clock: Clock
     ) -> None:
         self._cloud = cloud
-        self._host = host
+        self._repositories = repositories
         self._database = database
         self._clock = clock
         self._looked_s = -LOOK_AGAIN_S
@@ -122,8 +66,8 @@ class Heads:
 
     def look(self, found: Repository) -> list[str]:
         """Bring one repository's branches and runs together; the ids of the runs that began."""
-        path = path_of(self._host, found.project_id, found.name)
-        if not (path / "kumoi-ready").exists():
+        path = self._repositories.find(found.project_id, found.name)
+        if path is None:
             return []
         with self._database.read() as connection:
             seen = {head.name: head for head in repository.list_branches(connection, found.id)}

@@ -22,7 +22,7 @@ from kumoi.engine.http.serving import Certificates, Listener
 from kumoi.engine.http.serving import serve as serve_http
 from kumoi.engine.loop import Loop
 from kumoi.engine.wake import Alarm
-from kumoi.pipeline import deletion, receive
+from kumoi.pipeline import deletion
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.api.request import Pipeline
 from kumoi.pipeline.api.routes import SERVICES
@@ -30,6 +30,7 @@ from kumoi.pipeline.cloud import Cloud
 from kumoi.pipeline.expire import Expiry
 from kumoi.pipeline.identity import Clouds, Identity
 from kumoi.pipeline.receive import Heads
+from kumoi.pipeline.repositories import Repositories
 from kumoi.pipeline.runner.script import this_release
 from kumoi.pipeline.store import environment, repository, run
 
@@ -84,8 +85,9 @@ async def serve_with(
 ) -> None:
     """As `serve`, with the cloud given. Tests give their own."""
     host.run_dir.mkdir(parents=True, exist_ok=True)
-    receive.ensure_folders(host)
-    heads = Heads(cloud, host, database, clock)
+    repositories = Repositories(host)
+    repositories.prepare()
+    heads = Heads(cloud, repositories, database, clock)
     expiry = Expiry(database, clock, open_cloud)
     means = pipeline_run.Means(
         cloud, host, database, clock, open_cloud, began_at=clock.now(), script=this_release()
@@ -93,7 +95,7 @@ async def serve_with(
     flows = Flows(database, clock, kinds(means))
     alarm = Alarm(database.listen)
     app = App(
-        Pipeline(cloud, host, database, clock, identity, heads, alarm),
+        Pipeline(cloud, repositories, database, clock, identity, heads, alarm),
         SERVICES,
         root=cloud.pipeline_url,
         body_max_bytes=cloud.body_max_bytes,
@@ -111,7 +113,7 @@ async def serve_with(
         async with asyncio.TaskGroup() as group:
             group.create_task(serve_http([listener], activation))
             group.create_task(flows.run(workers=WORKERS))
-            group.create_task(answer_hooks(cloud, host, database, heads))
+            group.create_task(answer_hooks(cloud, repositories, database, heads))
             for each in loops:
                 group.create_task(loop.run(each, database))
     finally:
@@ -145,7 +147,7 @@ def delegated(database: Database, identity: Identity, region: str) -> OpenCloud:
 
 
 async def answer_hooks(
-    cloud: CloudSettings, host: HostSettings, database: Database, heads: Heads
+    cloud: CloudSettings, repositories: Repositories, database: Database, heads: Heads
 ) -> None:
     """Tell a post-receive hook which runs its push began; being asked is the hint to look."""
 
@@ -163,7 +165,8 @@ async def answer_hooks(
         finally:
             writer.close()
 
-    server = await asyncio.start_unix_server(answer, receive.hook_socket(host))
+    # A pipeline that is being replaced had it; whoever asks there from now on asks this one.
+    server = await asyncio.start_unix_server(answer, repositories.hook_socket)
     async with server:
         await server.serve_forever()
 

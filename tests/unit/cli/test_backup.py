@@ -24,7 +24,7 @@ from kumoi.engine import feed
 from kumoi.engine.db import Database
 from kumoi.hosts import backup_file
 from kumoi.hosts.units import running
-from kumoi.pipeline import receive
+from kumoi.pipeline.repositories import Repositories
 from kumoi.pipeline.store import migrate as pipeline_migrate
 
 NAME = "kback"
@@ -58,7 +58,7 @@ def host(top: Path) -> HostSettings:
     pipeline_migrate.upgrade(config.pipeline_database(cloud, made))
     touch(made, "thing")
     push(made, "one")
-    receive.ensure_repository(made, "project", "empty")
+    Repositories(made).ensure("project", "empty")
     return made
 
 
@@ -86,7 +86,7 @@ def things(host: HostSettings) -> tuple[list[str], feed.Position]:
 
 def push(host: HostSettings, text: str) -> str:
     """Commit to a repository of the cloud's; the commit."""
-    path = receive.ensure_repository(host, "project", "app")
+    path = Repositories(host).ensure("project", "app")
     who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     with tempfile.TemporaryDirectory() as work:
         git = ["git", f"--git-dir={path}", f"--work-tree={work}", *who]
@@ -97,7 +97,7 @@ def push(host: HostSettings, text: str) -> str:
 
 
 def head(host: HostSettings) -> str:
-    path = receive.path_of(host, "project", "app")
+    path = Repositories(host).path_of("project", "app")
     return run(["git", f"--git-dir={path}", "rev-parse", "refs/heads/main"]).out.strip()
 
 

@@ -14,6 +14,7 @@ from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.pipeline import git, receive
 from kumoi.pipeline.receive import Heads
+from kumoi.pipeline.repositories import Repositories
 from kumoi.pipeline.store import environment, repository, run
 from kumoi.pipeline.store.repository import Repository
 from kumoi.pipeline.store.run import Run
@@ -32,11 +33,11 @@ class Place:
         self.repository = Repository(new_id(), "p1", "demo", "hello", self.clock.now())
         with database.write() as connection:
             repository.ensure(connection, self.repository)
-        self.bare = receive.ensure_repository(self.host, "p1", "hello")
+        self.bare = Repositories(self.host).ensure("p1", "hello")
         self.work = folder / "work"
         self.work.mkdir()
         self.git("init", "--quiet", "--initial-branch=main", ".")
-        self.heads = Heads(CloudSettings(), self.host, database, self.clock)
+        self.heads = Heads(CloudSettings(), Repositories(self.host), database, self.clock)
 
     def git(self, *args: str) -> str:
         who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
@@ -88,7 +89,7 @@ def test_a_branch_set_back_is_a_push_too(place: Place) -> None:
 def test_what_was_pushed_while_nobody_looked_is_found_later(place: Place) -> None:
     place.commit()
     place.push()
-    restarted = Heads(CloudSettings(), place.host, place.database, place.clock)
+    restarted = Heads(CloudSettings(), Repositories(place.host), place.database, place.clock)
     restarted.round()
     assert len(place.runs()) == 1
 
@@ -130,7 +131,7 @@ def test_a_broken_repository_keeps_no_other_waiting(place: Place) -> None:
     broken = Repository("0", "p0", "other", "broken", place.clock.now())
     with place.database.write() as connection:
         repository.ensure(connection, broken)
-    path = receive.ensure_repository(place.host, "p0", "broken")
+    path = Repositories(place.host).ensure("p0", "broken")
     (path / "HEAD").write_text("nothing")
     place.commit()
     place.push()
@@ -152,7 +153,7 @@ def test_a_commit_that_unpacks_to_too_much_leaves_nothing(
 def test_a_repository_is_made_again_where_making_it_was_interrupted(place: Place) -> None:
     (place.bare / "kumoi-ready").unlink()
     (place.bare / "config").unlink()
-    receive.ensure_repository(place.host, "p1", "hello")
+    Repositories(place.host).ensure("p1", "hello")
     place.commit()
     place.push()
     assert len(place.look()) == 1
@@ -165,7 +166,7 @@ def test_a_name_that_git_or_the_disk_would_trip_over_is_refused(name: str) -> No
 
 
 def test_a_file_is_parsed_by_the_hook_and_by_nobody_after_it(place: Place) -> None:
-    receive.ensure_folders(place.host)
+    Repositories(place.host).prepare()
     place.commit()
     place.push()
     (kept,) = (place.bare / git.PARSED).iterdir()

@@ -54,7 +54,7 @@ def info_refs(request: Request) -> Reply:
     _require_may_push(request, service)
     found = _repository(request, service)
     if service == PUSH:
-        receive.ensure_repository(request.services.host, caller.project_id, found.name)
+        request.services.repositories.ensure(caller.project_id, found.name)
         _ensure_delegation(request.services, found, request.claims, caller)
     with tempfile.TemporaryFile(dir=_spool(request.services)) as nothing:
         return _backend(request, found, nothing)
@@ -139,7 +139,7 @@ def _backend(request: Request, found: Repository, body: IO[bytes]) -> Reply:
     body.seek(0)
     environment = {
         **git.ENVIRONMENT,
-        "GIT_PROJECT_ROOT": str(request.services.host.state / "git"),
+        "GIT_PROJECT_ROOT": str(request.services.repositories.root),
         "GIT_HTTP_EXPORT_ALL": "1",
         "GIT_PROTOCOL": http.headers.get("Git-Protocol", ""),
         "REQUEST_METHOD": http.method,
@@ -194,7 +194,7 @@ async def _spool_body(request: Request, body: IO[bytes]) -> None:
 
 
 def _spool(pipeline: Pipeline) -> str:
-    folder = pipeline.host.state / "git-spool"
+    folder = pipeline.repositories.spool
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return str(folder)
 

@@ -7,12 +7,13 @@ from typing import Any, TypeAlias
 
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Invalid
-from kumoi.config import CloudSettings, HostSettings
+from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 from kumoi.engine.http import request
 from kumoi.engine.wake import Alarm
 from kumoi.pipeline.identity import Caller, Identity
 from kumoi.pipeline.receive import Heads
+from kumoi.pipeline.repositories import Repositories
 from kumoi.pipeline.store.runner import Runner
 
 NUMBER_DIGITS_MAX = 18
@@ -23,7 +24,7 @@ class Pipeline:
     """What handlers work with."""
 
     cloud: CloudSettings
-    host: HostSettings
+    repositories: Repositories
     database: Database
     clock: Clock
     identity: Identity

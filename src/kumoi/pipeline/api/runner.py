@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.engine import flow as flows
 from kumoi.engine.http.request import Reply
-from kumoi.pipeline import git, receive
+from kumoi.pipeline import git
 from kumoi.pipeline.api.request import RunnerRequest
 from kumoi.pipeline.keys import digest
 from kumoi.pipeline.store import log, repository, result, run, runner
@@ -85,11 +85,11 @@ def tree(request: RunnerRequest) -> Reply:
         owner = repository.get(connection, of.repository_id) if of else None
     if of is None or owner is None:
         raise NotFound("run", request.caller.run_id)
-    host = request.services.host
-    folder = Path(tempfile.mkdtemp(prefix="tree-", dir=host.state / "git-spool"))
+    repositories = request.services.repositories
+    folder = Path(tempfile.mkdtemp(prefix="tree-", dir=repositories.spool))
     path = folder / "tree.tar"
     try:
-        git.archive(receive.path_of(host, owner.project_id, owner.name), of.commit, path)
+        git.archive(repositories.path_of(owner.project_id, owner.name), of.commit, path)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -1,0 +1,82 @@
+"""The repositories that were pushed, and what git needs beside them. The pipeline role owns them:
+nobody else reads or writes one, and nobody else knows where they are. Today that is a directory.
+
+Bare repositories, one per project and name, with hooks that call receive_hook.py. Which of their
+branches were seen stands in the store.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from kumoi.config import HostSettings
+from kumoi.pipeline.git import git
+
+HOOKS = {"pre-receive": "check", "post-receive": "started"}
+READY = "kumoi-ready"
+
+
+class Repositories:
+    """Of the host that the pipeline runs on. At `hook_socket` the post-receive hook asks which runs
+    began.
+    """
+
+    def __init__(self, host: HostSettings) -> None:
+        self.root = host.state / "git"
+        self.spool = host.state / "git-spool"
+        self.hook_socket = host.run_dir / "pipeline-hook.sock"
+        self._hooks = host.state / "git-hooks"
+
+    def prepare(self) -> None:
+        """At each start: where git's bodies are spooled, and the hooks of all repositories, since
+        the interpreter may have moved. What a killed process spooled goes.
+        """
+        shutil.rmtree(self.spool, ignore_errors=True)
+        self.spool.mkdir(parents=True, mode=0o700)
+        self._hooks.mkdir(parents=True, exist_ok=True)
+        for name, action in HOOKS.items():
+            script = self._hooks / name
+            script.write_text(
+                f"#!/bin/sh\nexec '{sys.executable}' -I "
+                f"-m kumoi.pipeline.receive_hook {action} '{self.hook_socket}'\n"
+            )
+            script.chmod(0o755)
+
+    def path_of(self, project_id: str, name: str) -> Path:
+        return self.root / project_id / f"{name}.git"
+
+    def find(self, project_id: str, name: str) -> Path | None:
+        """None until the first push has made it."""
+        path = self.path_of(project_id, name)
+        return path if (path / READY).exists() else None
+
+    def paths(self) -> Iterator[Path]:
+        """All of them, also those that are being made."""
+        yield from sorted(self.root.glob("*/*.git"))
+
+    def ensure(self, project_id: str, name: str) -> Path:
+        """The bare repository, made at the first push. Safe to repeat, and to be interrupted."""
+        path = self.path_of(project_id, name)
+        self.ensure_bare(path)
+        return path
+
+    def ensure_bare(self, path: Path) -> None:
+        """As above, wherever it stands before it comes to its place."""
+        if (path / READY).exists():
+            return
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        git(path, "init", "--quiet", "--bare", "--initial-branch=main", str(path))
+        for key, value in (
+            ("core.hooksPath", str(self._hooks)),
+            ("receive.denyNonFastForwards", "false"),
+            ("receive.denyDeletes", "false"),
+            ("receive.denyDeleteCurrent", "ignore"),
+            ("receive.fsckObjects", "true"),
+            ("http.receivepack", "true"),
+            ("gc.autoDetach", "false"),
+        ):
+            git(path, "config", key, value)
+        (path / READY).touch()
