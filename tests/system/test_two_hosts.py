@@ -62,7 +62,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             _write(first, second)
             other.kumoi("down", "--purge", timeout_s=120)  # What a killed run left.
             _write(first, second)
-            pki.admit(first.here.pki_dir, first.config, second, datetime.now(UTC))
+            authority = pki.Authority.of(first.here.pki_dir)
+            assert authority is not None
+            pki.admit(authority, first.config, second, datetime.now(UTC))
             _enrol(first, second)
             try:
                 other.kumoi("up", timeout_s=120)

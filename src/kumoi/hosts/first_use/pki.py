@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kumoi.base import files
-from kumoi.base.errors import Conflict, Permanent
+from kumoi.base.errors import Conflict
 from kumoi.base.files import Promise
 from kumoi.config import CloudSettings, HostSettings
 
@@ -49,6 +49,77 @@ class Subject:
 class Pair:
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
+
+
+class Authority:
+    """Who signs the certificates of one cloud. `up` and the joining of hosts own it: nobody else has
+    its key, or knows where that is. Today it is a file.
+    """
+
+    def __init__(self, pair: Pair) -> None:
+        self.certificate = pair.certificate
+        self._key = pair.key
+
+    @classmethod
+    def of(cls, directory: Path) -> Authority | None:
+        """The one that is kept there."""
+        pair = _load(directory, "ca")
+        return None if pair is None else cls(pair)
+
+    @classmethod
+    def make(cls, directory: Path, cloud: CloudSettings, now: datetime) -> Authority:
+        """A new one, kept there."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = _name(f"Kumoi {cloud.name} authority")
+        public_key = key.public_key()
+        builder = (
+            _builder(name, name, public_key, now, AUTHORITY_DAYS)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(authority=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        )
+        pair = Pair(builder.sign(key, hashes.SHA256()), key)
+        _write(directory, "ca", pair)
+        return cls(pair)
+
+    def issue(self, subject: Subject, now: datetime, before: Pair | None) -> Pair:
+        """A client, which is known by its key, keeps that of the certificate before."""
+        keeps = before is not None and subject.usage == ExtendedKeyUsageOID.CLIENT_AUTH
+        key = before.key if before and keeps else ec.generate_private_key(ec.SECP256R1())
+        names: list[x509.GeneralName] = [x509.DNSName(name) for name in sorted(subject.dns_names)]
+        names += [x509.IPAddress(ipaddress.ip_address(one)) for one in sorted(subject.addresses)]
+        names += [x509.UniformResourceIdentifier(uri) for uri in sorted(subject.uris)]
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        issuer, public_key = self.certificate.subject, key.public_key()
+        builder = (
+            _builder(_name(subject.common_name), issuer, public_key, now, CERTIFICATE_DAYS)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(authority=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([subject.usage]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+            .add_extension(signer, critical=False)
+        )
+        return Pair(builder.sign(self._key, hashes.SHA256()), key)
+
+    def stands_by(self, certificate: x509.Certificate, subject: Subject, now: datetime) -> bool:
+        """Whether it is of this authority, for just that subject, and does not end soon."""
+        try:
+            certificate.verify_directly_issued_by(self.certificate)
+            extensions = certificate.extensions
+            names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            usages = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
+            return False
+        addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
+        dns_names = set(names.get_values_for_type(x509.DNSName))
+        uris = set(names.get_values_for_type(x509.UniformResourceIdentifier))
+        is_for = addresses == subject.addresses and dns_names == subject.dns_names
+        is_for = is_for and uris == subject.uris
+        return is_for and list(usages) == [subject.usage] and not _ends_soon(certificate, now)
+
+    def ends_soon(self, now: datetime) -> bool:
+        return _ends_soon(self.certificate, now)
 
 
 def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
@@ -94,18 +165,13 @@ def read_certificate(host: HostSettings) -> x509.Certificate:
     return x509.load_pem_x509_certificate((host.pki_dir / f"{host.name}.crt").read_bytes())
 
 
-def admit(authority_dir: Path, cloud: CloudSettings, host: HostSettings, now: datetime) -> None:
-    """Give another host of the cloud its certificate, by the authority in `authority_dir`. It is
-    still to be enrolled.
-    """
-    authority = _load(authority_dir, "ca")
-    if authority is None:
-        raise Permanent(f"the authority of the cloud is not in {authority_dir}")
+def admit(authority: Authority, cloud: CloudSettings, host: HostSettings, now: datetime) -> None:
+    """Give another host of the cloud its certificate. It is still to be enrolled."""
     _make_directory(host.pki_dir)
-    text = (authority_dir / "ca.crt").read_bytes()
+    text = authority.certificate.public_bytes(serialization.Encoding.PEM)
     files.replace(host.pki_dir / "ca.crt", text, promise=Promise.OLD_OR_NEW, mode=files.OPEN)
     before = _load(host.pki_dir, host.name)
-    _write(host.pki_dir, host.name, _issue(_subject(cloud, host), authority, now, before))
+    _write(host.pki_dir, host.name, authority.issue(_subject(cloud, host), now, before))
 
 
 def require(host: HostSettings) -> None:
@@ -118,16 +184,15 @@ def ensure(cloud: CloudSettings, host: HostSettings, now: datetime) -> list[str]
     """Make what is missing, stands for other addresses, or ends soon; the names of what was made."""
     directory = host.pki_dir
     _make_directory(directory)
+    authority = Authority.of(directory)
     made = []
-    authority = _load(directory, "ca")
-    if authority is None or _ends_soon(authority.certificate, now):
-        authority = _make_authority(cloud, now)
-        _write(directory, "ca", authority)
+    if authority is None or authority.ends_soon(now):
+        authority = Authority.make(directory, cloud, now)
         made.append("ca")
     for subject in subjects(cloud, host):
         pair = _load(directory, subject.common_name)
-        if pair is None or not _is_good(pair.certificate, subject, authority, now):
-            _write(directory, subject.common_name, _issue(subject, authority, now, pair))
+        if pair is None or not authority.stands_by(pair.certificate, subject, now):
+            _write(directory, subject.common_name, authority.issue(subject, now, pair))
             made.append(subject.common_name)
     return made
 
@@ -135,44 +200,6 @@ def ensure(cloud: CloudSettings, host: HostSettings, now: datetime) -> list[str]
 def _make_directory(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o755)  # So that everybody finds ca.crt; keys have modes of their own.
-
-
-def _make_authority(cloud: CloudSettings, now: datetime) -> Pair:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _name(f"Kumoi {cloud.name} authority")
-    builder = (
-        _builder(name, name, key.public_key(), now, AUTHORITY_DAYS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(authority=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-    return Pair(builder.sign(key, hashes.SHA256()), key)
-
-
-def _issue(subject: Subject, authority: Pair, now: datetime, before: Pair | None) -> Pair:
-    """A client, which is known by its key, keeps that of the certificate before."""
-    keeps = before is not None and subject.usage == ExtendedKeyUsageOID.CLIENT_AUTH
-    key = before.key if before and keeps else ec.generate_private_key(ec.SECP256R1())
-    issuer = authority.certificate.subject
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in sorted(subject.dns_names)]
-    names += [
-        x509.IPAddress(ipaddress.ip_address(address)) for address in sorted(subject.addresses)
-    ]
-    names += [x509.UniformResourceIdentifier(uri) for uri in sorted(subject.uris)]
-    signer = authority.key.public_key()
-    builder = (
-        _builder(_name(subject.common_name), issuer, key.public_key(), now, CERTIFICATE_DAYS)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(authority=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([subject.usage]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer),
-            critical=False,
-        )
-    )
-    return Pair(builder.sign(authority.key, hashes.SHA256()), key)
 
 
 def _builder(
@@ -209,24 +236,6 @@ def _key_usage(*, authority: bool) -> x509.KeyUsage:
 
 def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _is_good(
-    certificate: x509.Certificate, subject: Subject, authority: Pair, now: datetime
-) -> bool:
-    try:
-        certificate.verify_directly_issued_by(authority.certificate)
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
-        return False
-    addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
-    dns_names = set(names.get_values_for_type(x509.DNSName))
-    uris = set(names.get_values_for_type(x509.UniformResourceIdentifier))
-    stands_for = (
-        addresses == subject.addresses and dns_names == subject.dns_names and uris == subject.uris
-    )
-    return stands_for and list(usages) == [subject.usage] and not _ends_soon(certificate, now)
 
 
 def _ends_soon(certificate: x509.Certificate, now: datetime) -> bool:
