@@ -14,8 +14,6 @@ from typing import Any
 from kumoi.hosts.units.running import Running, has_ended
 from kumoi.hosts.units.table import Unit
 
-PAUSE_FIRST_S = 0.1
-
 
 class SlotState(enum.StrEnum):
     WAITING = "waiting"
@@ -64,7 +62,7 @@ class Slot:
     attempts: int = 0
     restarts: int = 0
     why: str = ""
-    pause_s: float = PAUSE_FIRST_S
+    failures: int = 0  # Ends and failed starts in a row.
     next_at: float = 0.0
     ready_at: float = 0.0
 

@@ -29,15 +29,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kumoi.base import process
+from kumoi.base import files, process
+from kumoi.base.backoff import Backoff
 from kumoi.base.errors import Conflict, KumoiError, chain
 from kumoi.engine import activation
 from kumoi.hosts.units import guard, listening, running
 from kumoi.hosts.units.notices import Notices
-from kumoi.hosts.units.slot import PAUSE_FIRST_S, Process, Slot, SlotState
+from kumoi.hosts.units.slot import Process, Slot, SlotState
 from kumoi.hosts.units.table import Unit, stop_order
 
-PAUSE_MAX_S = 5.0
+AGAIN = Backoff(first_s=0.1, most_s=5.0)  # After which pause what ended is started again.
 HEALTHY_AFTER_S = 30.0  # Running for this long, a unit's pause starts from the first again.
 READY_POLL_S = 0.02
 SETTLE_S = 1.0  # A unit that answers nowhere is ready when it lived this long.
@@ -150,7 +151,7 @@ class Supervisor:
                 if time.time() - slot.process.since > REPLACE_TIMEOUT_S:
                     self._keep_before(slot, f"it was not ready within {REPLACE_TIMEOUT_S:g} s")
             case SlotState.RUNNING if now - slot.ready_at > HEALTHY_AFTER_S:
-                slot.pause_s = PAUSE_FIRST_S
+                slot.failures = 0
 
     def _has_turn(self, slot: Slot) -> bool:
         """What replaces another goes one at a time, in the table's order, and only when all before
@@ -209,8 +210,8 @@ class Supervisor:
         slot.process, slot.state = None, SlotState.WAITING
         slot.restarts += 1
         slot.why = "it ended" if status is None else f"it ended with status {status}"
-        slot.next_at = time.monotonic() + slot.pause_s
-        slot.pause_s = min(slot.pause_s * 2, PAUSE_MAX_S)
+        slot.failures += 1
+        slot.next_at = time.monotonic() + AGAIN.after(slot.failures)
         if slot.before:
             slot.attempts += 1
             if slot.attempts >= REPLACE_ATTEMPTS:
@@ -218,8 +219,8 @@ class Supervisor:
 
     def _pause(self, slot: Slot, error: KumoiError) -> None:
         slot.why = str(error)
-        slot.next_at = time.monotonic() + slot.pause_s
-        slot.pause_s = min(slot.pause_s * 2, PAUSE_MAX_S)
+        slot.failures += 1
+        slot.next_at = time.monotonic() + AGAIN.after(slot.failures)
         self._log("unit.start_failed", unit=slot.unit.name, error=chain(error))
 
     # Replacing one.
@@ -312,7 +313,9 @@ class Supervisor:
     def _write_pid(self, slot: Slot) -> None:
         path = self.places.run_dir / f"{slot.unit.name}.pid"
         if slot.process:
-            _replace(path, f"{slot.process.pid} {int(slot.process.since)}\n")
+            files.replace(
+                path, f"{slot.process.pid} {int(slot.process.since)}\n", promise=files.Promise.KILL
+            )
 
     def _write_status(self) -> None:
         text = json.dumps(
@@ -323,7 +326,7 @@ class Supervisor:
             }
         )
         if text != self._written:
-            _replace(self.places.run_dir / "status.json", text)
+            files.replace(self.places.run_dir / "status.json", text, promise=files.Promise.KILL)
             self._written = text
 
     def _log(self, name: str, **fields: Any) -> None:
@@ -401,9 +404,3 @@ def _signals(asked: set[int]) -> Iterator[int]:
         signal.set_wakeup_fd(-1)
         os.close(reader)
         os.close(writer)
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_text(text)
-    draft.replace(path)
