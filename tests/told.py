@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kumoi.engine.http.routing import Route, Router
+from kumoi.engine.http.routing import Route, RouteTable
 from kumoi.engine.http.running import READING
 from kumoi.engine.http.service import Service
 
@@ -30,7 +30,7 @@ class Listening:
 
     def __init__(self, app: ASGIApp, services: Iterable[Service]) -> None:
         self._app = app
-        self._services = {one.prefix: (one, Router(one.routes)) for one in services}
+        self._services = {one.prefix: (one, RouteTable(one.routes)) for one in services}
         self.changed: dict[str, Route] = {}  # What succeeded, by the request's id.
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

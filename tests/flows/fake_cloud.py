@@ -10,7 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from kumoi.base.errors import Permanent, Transient
-from kumoi.pipeline.cloud import Allowed, Network, NewServer, Noun, Port, ServerState, Thing
+from kumoi.pipeline.cloud import (
+    Allowed,
+    CloudNetwork,
+    CloudPort,
+    CloudResource,
+    CloudServerNew,
+    Noun,
+    ServerState,
+)
 
 BUILD_LOOKS = 2  # A server is ACTIVE when it has been looked at so often.
 
@@ -19,7 +27,7 @@ BUILD_LOOKS = 2  # A server is ACTIVE when it has been looked at so often.
 class Made:
     """One object. `on` are the ids of what it needs."""
 
-    thing: Thing
+    thing: CloudResource
     on: set[str] = field(default_factory=set)
     looks: int = 0
     address: str = ""
@@ -53,9 +61,9 @@ class FakeCloud:
         self._call("find_external_network")
         return "public"
 
-    def ensure_network(self, name: str, cidr: str) -> Network:  # noqa: ARG002 - as the real one
+    def ensure_network(self, name: str, cidr: str) -> CloudNetwork:  # noqa: ARG002 - as the real one
         made = self._ensure("ensure_network", Noun.NETWORK, name, set())
-        return Network(made.thing.id, f"subnet-of-{made.thing.id}")
+        return CloudNetwork(made.thing.id, f"subnet-of-{made.thing.id}")
 
     def ensure_router(self, name: str, external_id: str, subnet_id: str) -> None:  # noqa: ARG002
         network_id = subnet_id.removeprefix("subnet-of-")
@@ -69,11 +77,11 @@ class FakeCloud:
             raise Permanent("not a key")
         self._ensure("ensure_keypair", Noun.KEYPAIR, name, set())
 
-    def ensure_port(self, name: str, network_id: str, groups: Sequence[str]) -> Port:
+    def ensure_port(self, name: str, network_id: str, groups: Sequence[str]) -> CloudPort:
         made = self._ensure("ensure_port", Noun.PORT, name, {network_id, *groups})
-        return Port(made.thing.id, made.address)
+        return CloudPort(made.thing.id, made.address)
 
-    def ensure_server(self, wanted: NewServer) -> None:
+    def ensure_server(self, wanted: CloudServerNew) -> None:
         made = self._ensure("ensure_server", Noun.SERVER, wanted.name, {wanted.port_id})
         made.user_data, made.metadata = wanted.user_data, wanted.metadata
 
@@ -91,7 +99,7 @@ class FakeCloud:
             self.after("list_servers")
             return found
 
-    def list_things(self, noun: Noun, prefix: str) -> list[Thing]:
+    def list_things(self, noun: Noun, prefix: str) -> list[CloudResource]:
         with self._lock:
             self._call("list_things")
             return [
@@ -100,7 +108,7 @@ class FakeCloud:
                 if made.thing.noun == noun and made.thing.name.startswith(prefix)
             ]
 
-    def delete_thing(self, thing: Thing) -> None:
+    def delete_thing(self, thing: CloudResource) -> None:
         with self._lock:
             self._call("delete_thing")
             users = [made for made in self.made.values() if thing.id in made.on]
@@ -121,7 +129,9 @@ class FakeCloud:
                 if made.thing.noun == noun and made.thing.name == name:
                     return made
             number = next(self._numbers)
-            new = Made(Thing(noun, name, f"{noun}-{number}"), on, address=f"10.0.0.{number}")
+            new = Made(
+                CloudResource(noun, name, f"{noun}-{number}"), on, address=f"10.0.0.{number}"
+            )
             self.made[new.thing.id] = new
             self.created += 1
             self.after(call)

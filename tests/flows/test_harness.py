@@ -20,7 +20,7 @@ from kumoi.engine.schema import flow
 from kumoi.pipeline import deletion
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.store import environment as environments
-from kumoi.pipeline.store.run import Run, Status
+from kumoi.pipeline.store.run import Run, RunStatus
 
 PLACES_MAX = 2_000
 STEPS = list(pipeline_run.STAGES)
@@ -73,7 +73,7 @@ def delete(world: World, new: Run) -> None:
 
 def is_clean(world: World, new: Run) -> bool:
     assert world.cloud.made == {}
-    assert world.environment(new).status == environments.Status.DELETED
+    assert world.environment(new).status == environments.EnvironmentStatus.DELETED
     with world.database.read() as connection:
         going = connection.execute(sa.select(flow.c.id).where(flow.c.due_at.is_not(None))).all()
     assert going == []
@@ -91,7 +91,7 @@ def test_a_worker_killed_at_any_call_of_the_cloud_loses_and_doubles_nothing(
         setattr(world.cloud, moment, at)
         world.cloud.created = 0
         new = tell_whole_story(world, place)
-        assert world.run(new).status == Status.VERIFIED
+        assert world.run(new).status == RunStatus.VERIFIED
         assert len(world.cloud.made) == world.cloud.created == OBJECTS
         delete(world, new)
         assert is_clean(world, new)
@@ -107,7 +107,7 @@ def test_a_cloud_that_fails_for_a_moment_at_any_call_costs_only_time(small_world
         at = At(place, lambda: Transient("busy"))
         world.cloud.before = at
         new = tell_whole_story(world, place)
-        assert world.run(new).status == Status.VERIFIED
+        assert world.run(new).status == RunStatus.VERIFIED
         delete(world, new)
         assert is_clean(world, new)
         if not at.raised:
@@ -123,7 +123,7 @@ def test_a_build_that_is_refused_at_any_call_leaves_nothing(small_world: World) 
         world.cloud.before = at
         new = world.push(branch=f"try-{place}")
         world.settle(until_s=5)
-        if world.run(new).status == Status.RUNNING:
+        if world.run(new).status == RunStatus.RUNNING:
             assert not at.raised
             return
         assert world.run(new).reason == "quota exceeded"
@@ -164,7 +164,7 @@ def test_a_worker_killed_between_any_two_statements_loses_and_doubles_nothing(
             for _ in range(8):
                 drive(world, act)
         world.verify(new)
-        assert world.run(new).status == Status.VERIFIED
+        assert world.run(new).status == RunStatus.VERIFIED
         assert len(world.cloud.made) == world.cloud.created == OBJECTS
         delete(world, new)
         assert is_clean(world, new)
@@ -193,7 +193,7 @@ def test_every_step_may_run_twice(small_world: World) -> None:
         assert again.status == after.status
         assert STEPS.index(again.step) >= STEPS.index(after.step)  # A wait may have ended.
     world.verify(new)
-    assert world.run(new).status == Status.VERIFIED
+    assert world.run(new).status == RunStatus.VERIFIED
     assert len(world.cloud.made) == OBJECTS
 
 
@@ -207,7 +207,7 @@ def test_every_undo_may_run_twice(small_world: World) -> None:
         if not world.turn():
             world.clock.advance(1)
             continue
-        if before.status == flows.Status.UNDOING:
+        if before.status == flows.FlowStatus.UNDOING:
             undone.append(before.step)
             put_back(world, before)
             world.turn()

@@ -8,20 +8,20 @@ from tests.flows.fake_cloud import Made
 from tests.flows.world import HELLO, SCRIPT, World
 
 from kumoi.pipeline import run as pipeline_run
-from kumoi.pipeline.cloud import Noun, Thing
+from kumoi.pipeline.cloud import CloudResource, Noun
 from kumoi.pipeline.store import environment as environments
 from kumoi.pipeline.store import runner
-from kumoi.pipeline.store.run import Run, Stage, Status
+from kumoi.pipeline.store.run import Run, RunStatus, Stage
 
 
 def test_a_good_commit_ends_verified_and_its_environment_lives(world: World) -> None:
     new = world.push()
     world.verify(new)
-    assert world.run(new).status == Status.VERIFIED
+    assert world.run(new).status == RunStatus.VERIFIED
     assert [each["name"] for each in world.run(new).stages] == list(Stage)
     assert all(each["ended_at"] for each in world.run(new).stages)
     lived = world.environment(new)
-    assert lived.status == environments.Status.LIVE
+    assert lived.status == environments.EnvironmentStatus.LIVE
     assert lived.url.startswith("http://10.0.0.")
     names = sorted(made.thing.name for made in world.cloud.made.values())
     assert names == [
@@ -63,9 +63,9 @@ def test_a_failed_verify_is_told_and_keeps_the_servers(world: World) -> None:
     world.runner_tells(new, "configure")
     world.runner_tells(new, "verify", passed=False, reason="port 80 is closed")
     world.settle(until_s=5)
-    assert world.run(new).status == Status.FAILED
+    assert world.run(new).status == RunStatus.FAILED
     assert world.run(new).reason == "verify: port 80 is closed"
-    assert world.environment(new).status == environments.Status.LIVE
+    assert world.environment(new).status == environments.EnvironmentStatus.LIVE
 
 
 def test_an_unknown_image_fails_the_build_with_one_clear_line_and_leaves_nothing(
@@ -73,11 +73,11 @@ def test_an_unknown_image_fails_the_build_with_one_clear_line_and_leaves_nothing
 ) -> None:
     new = world.push(HELLO.replace("debian-12", "debian-99"))
     world.settle()
-    assert world.run(new).status == Status.FAILED
+    assert world.run(new).status == RunStatus.FAILED
     assert world.run(new).stage == Stage.BUILD
     assert world.run(new).reason == "there is no image 'debian-99' (servers.web.image)"
     assert world.cloud.made == {}
-    assert world.environment(new).status == environments.Status.DELETED
+    assert world.environment(new).status == environments.EnvironmentStatus.DELETED
 
 
 def test_a_server_that_cannot_be_built_fails_the_build_and_all_is_taken_back(
@@ -112,7 +112,7 @@ def test_silence_while_the_pipeline_was_down_is_not_the_runners(world: World) ->
     world.clock.advance(3_000)
     world.restart()
     world.settle(until_s=30)
-    assert world.run(new).status == Status.RUNNING
+    assert world.run(new).status == RunStatus.RUNNING
 
 
 def test_a_run_that_takes_too_long_fails(world: World) -> None:
@@ -130,10 +130,10 @@ def test_a_newer_push_ends_the_older_run_and_its_environment(world: World) -> No
     world.settle(until_s=5)
     newer = world.push(sequence=2)
     world.verify(newer)
-    assert world.run(older).status == Status.CANCELLED
+    assert world.run(older).status == RunStatus.CANCELLED
     assert world.run(older).reason == f"run {newer.id} is newer"
-    assert world.environment(older).status == environments.Status.DELETED
-    assert world.run(newer).status == Status.VERIFIED
+    assert world.environment(older).status == environments.EnvironmentStatus.DELETED
+    assert world.run(newer).status == RunStatus.VERIFIED
 
 
 def test_an_older_environment_goes_when_the_newer_is_verified_and_not_before(
@@ -143,18 +143,18 @@ def test_an_older_environment_goes_when_the_newer_is_verified_and_not_before(
     world.verify(older)
     newer = world.push(sequence=2)
     world.settle(until_s=5)
-    assert world.environment(older).status == environments.Status.LIVE
+    assert world.environment(older).status == environments.EnvironmentStatus.LIVE
     world.verify(newer)
-    assert world.environment(older).status == environments.Status.DELETED
-    assert world.environment(newer).status == environments.Status.LIVE
+    assert world.environment(older).status == environments.EnvironmentStatus.DELETED
+    assert world.environment(newer).status == environments.EnvironmentStatus.LIVE
 
 
 def test_branches_do_not_replace_each_other(world: World) -> None:
     one, other = world.push(branch="main"), world.push(branch="try")
     world.verify(one)
     world.verify(other)
-    assert world.environment(one).status == environments.Status.LIVE
-    assert world.environment(other).status == environments.Status.LIVE
+    assert world.environment(one).status == environments.EnvironmentStatus.LIVE
+    assert world.environment(other).status == environments.EnvironmentStatus.LIVE
 
 
 def test_an_environment_goes_when_its_time_is_over(world: World) -> None:
@@ -163,14 +163,14 @@ def test_an_environment_goes_when_its_time_is_over(world: World) -> None:
     world.clock.advance(timedelta(hours=24).total_seconds())
     world.expiry.expire()
     world.settle()
-    assert world.environment(new).status == environments.Status.DELETED
+    assert world.environment(new).status == environments.EnvironmentStatus.DELETED
     assert world.cloud.made == {}
 
 
 def test_the_sweeper_finds_what_came_late(world: World) -> None:
     new = world.push(HELLO.replace("debian-12", "debian-99"))
     world.settle()
-    late = Thing(Noun.NETWORK, f"env-{world.environment(new).id}", "late")
+    late = CloudResource(Noun.NETWORK, f"env-{world.environment(new).id}", "late")
     world.cloud.made["late"] = Made(late)
     world.clock.advance(61)
     world.expiry.sweep()
@@ -186,7 +186,7 @@ def test_a_run_goes_on_with_the_runner_of_the_release_that_began_it(world: World
     assert world.turn()  # It has been received.
     world.restart(script=SCRIPT + "# The next release's.\n")
     world.verify(new)
-    assert world.run(new).status == Status.VERIFIED
+    assert world.run(new).status == RunStatus.VERIFIED
     assert "next release" not in runner_server(world, new).user_data
     newer = world.push(sequence=2)
     world.verify(newer)

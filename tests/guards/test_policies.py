@@ -25,8 +25,7 @@ from kumoi.engine.http.running import READING
 from kumoi.engine.http.service import Service
 from kumoi.pipeline.api.request import Pipeline
 from kumoi.pipeline.api.routes import SERVICES as PIPELINE_SERVICES
-from kumoi.pipeline.identity import Caller as PipelineCaller
-from kumoi.pipeline.identity import Identity
+from kumoi.pipeline.identity import Identity, ProjectCaller
 from kumoi.pipeline.repositories import Repositories
 from kumoi.pipeline.store.tables import metadata as pipeline_metadata
 from kumoi.policy.caller import PolicySubject
@@ -102,9 +101,9 @@ def services() -> tuple[Service, ...]:
 class KnownTokens(Identity):
     """Knows who has which token, as the cloud's identity service would say it."""
 
-    callers: dict[str, PipelineCaller]
+    callers: dict[str, ProjectCaller]
 
-    def validate(self, token: str) -> PipelineCaller:
+    def validate(self, token: str) -> ProjectCaller:
         if token not in self.callers:
             raise Unauthenticated("the token is not valid")
         return self.callers[token]
@@ -154,7 +153,7 @@ class Everybody:
         )
         token = self.cloud.services.tokens.sign(claims)
         roles = frozenset({role} if role else ())
-        self.known.callers[token] = PipelineCaller(USER, project, roles, project)
+        self.known.callers[token] = ProjectCaller(USER, project, roles, project)
         return token
 
 

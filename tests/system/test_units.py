@@ -19,7 +19,7 @@ import pytest
 from kumoi.base.errors import Permanent
 from kumoi.config import HostSettings
 from kumoi.hosts.units import control, running
-from kumoi.hosts.units.table import Kind, Unit
+from kumoi.hosts.units.table import Unit, UnitKind
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
@@ -86,7 +86,7 @@ class Supervised:
             units.append(
                 Unit(
                     f"unit{number}",
-                    Kind.ROLE,
+                    UnitKind.ROLE,
                     argv,
                     listens=address,
                     sockets=(address,),

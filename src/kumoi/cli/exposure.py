@@ -41,7 +41,7 @@ ANY = "any"
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ExposedEndpoint:
     """A listening socket. `unit` is the process of ours that answers."""
 
     place: str
@@ -66,7 +66,7 @@ class Floating:
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
+class ExposedGateway:
     """A router's address on the external network: OVN answers pings there, nothing listens."""
 
     address: str
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def endpoints(cloud: CloudSettings, host: HostSettings) -> list[Endpoint]:
+def endpoints(cloud: CloudSettings, host: HostSettings) -> list[ExposedEndpoint]:
     """Those of this cloud wherever they listen, and those of others that its tenants can reach."""
     here = [
         _endpoint(one, "machine", reached_by(cloud, one.bound))
@@ -154,9 +154,9 @@ def floating_ips(cloud: Connection) -> list[Floating]:
     return sorted(found, key=lambda one: ipaddress.ip_address(one.address))
 
 
-def gateways(cloud: Connection) -> list[Gateway]:
+def gateways(cloud: Connection) -> list[ExposedGateway]:
     return [
-        Gateway(fixed["ip_address"], router.name, router.project_id)
+        ExposedGateway(fixed["ip_address"], router.name, router.project_id)
         for router in cloud.network.routers()
         for fixed in (router.external_gateway_info or {}).get("external_fixed_ips", [])
     ]
@@ -193,8 +193,8 @@ def _rule(rule: Any) -> str:
     return f"{rule.protocol or ANY}{ports} from {source}"
 
 
-def _endpoint(one: sockets.Listener, place: str, reached_by: str) -> Endpoint:
-    return Endpoint(
+def _endpoint(one: sockets.ListeningSocket, place: str, reached_by: str) -> ExposedEndpoint:
+    return ExposedEndpoint(
         place=place,
         protocol=one.bound.protocol,
         address=one.bound.address,

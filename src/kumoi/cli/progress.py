@@ -17,7 +17,7 @@ from rich.status import Status as Spinner
 
 
 @dataclass(slots=True)
-class Stage:
+class ProgressStage:
     """`note` adds what came of it to its line."""
 
     title: str
@@ -39,13 +39,13 @@ class Progress:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def stage(self, title: str, *, beside: bool = False) -> Iterator[Stage]:
+    def stage(self, title: str, *, beside: bool = False) -> Iterator[ProgressStage]:
         """One stage. `beside` when others run at the same time: it has no spinner."""
         began = time.monotonic()
         live = self.console.is_terminal and not beside
         spinner = self.console.status(title) if live else None
         with spinner or contextlib.nullcontext():
-            stage = Stage(title, spinner)
+            stage = ProgressStage(title, spinner)
             try:
                 yield stage
             except BaseException:
@@ -57,7 +57,7 @@ class Progress:
         with self._lock:
             self.console.print(text, soft_wrap=True)  # So that commands can be copied.
 
-    def _line(self, sign: str, stage: Stage, began: float) -> None:
+    def _line(self, sign: str, stage: ProgressStage, began: float) -> None:
         seconds = time.monotonic() - began
         notes = f" [dim]{'; '.join(stage.notes)}[/]" if stage.notes else ""
         self.say(f"{sign} {stage.title:<34} {seconds:6.1f} s{notes}")

@@ -33,7 +33,7 @@ COLOURS = {"running": "green", "starting": "yellow", "waiting": "red"}
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class ProcessRow:
     """One row. `since` is in ISO 8601; `why` says what is wrong, or is empty."""
 
     name: str
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if found and all(one.healthy for one in found) else 1
 
 
-def processes(host: HostSettings) -> list[Process]:
+def processes(host: HostSettings) -> list[ProcessRow]:
     """The supervisor first, then its units in the order of starting."""
     marked = [one for one in running.found(host.state_dir) if one.name == running.SUPERVISOR]
     rows = [_supervisor_row(one) for one in marked]
@@ -87,8 +87,8 @@ def processes(host: HostSettings) -> list[Process]:
     return rows + [_row(unit) for unit in status.units]
 
 
-def _supervisor_row(one: running.Running) -> Process:
-    return Process(
+def _supervisor_row(one: running.Running) -> ProcessRow:
+    return ProcessRow(
         name=one.name,
         kind="role",
         pid=one.pid,
@@ -101,13 +101,13 @@ def _supervisor_row(one: running.Running) -> Process:
     )
 
 
-def _row(unit: control.UnitStatus) -> Process:
+def _row(unit: control.UnitStatus) -> ProcessRow:
     why = unit.why if unit.state != "running" else ""
     if unit.state == "running" and not supervisor.answers(unit.listens):
         why = f"does not answer at {unit.listens}"
     if unit.state == "starting" and not why:
         why = f"does not answer yet at {unit.listens}" if unit.listens else "started just now"
-    return Process(
+    return ProcessRow(
         name=unit.name,
         kind=unit.kind,
         pid=unit.pid,
@@ -121,7 +121,7 @@ def _row(unit: control.UnitStatus) -> Process:
 
 
 def _ask(
-    cloud: CloudSettings, host: HostSettings, found: list[Process]
+    cloud: CloudSettings, host: HostSettings, found: list[ProcessRow]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
     """Hosts and servers as the API tells them to an administrator, or why it does not. What hosts
     last said of their release is in the store only.
@@ -183,7 +183,7 @@ def admin_entry(cloud: CloudSettings, host: HostSettings) -> dict[str, Any]:
 
 
 def _show(
-    found: list[Process],
+    found: list[ProcessRow],
     hosts: list[dict[str, Any]],
     servers: list[dict[str, Any]],
     unknown: list[dict[str, Any]],
@@ -203,7 +203,7 @@ def _show(
         console.print(_plain_table(UNKNOWN, unknown))
 
 
-def _process_table(found: list[Process]) -> Table:
+def _process_table(found: list[ProcessRow]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("process", "kind"):
         table.add_column(column)

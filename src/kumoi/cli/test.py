@@ -22,7 +22,7 @@ CODE = ("src", "tests", "bench", "kumoi")
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class CheckGroup:
     """Commands by the name of a program of our Python environment, and its arguments."""
 
     name: str
@@ -33,14 +33,14 @@ class Group:
 TOGETHER = ("-n", "2", "--dist", "loadscope")
 
 
-def _pytest(name: str, *words: str) -> Group:
-    return Group(name, (("pytest", "-rfE", "--disable-warnings", *words),))
+def _pytest(name: str, *words: str) -> CheckGroup:
+    return CheckGroup(name, (("pytest", "-rfE", "--disable-warnings", *words),))
 
 
 GROUPS = (
-    Group("lint", (("ruff", "check", *CODE), ("ruff", "format", "--check", *CODE))),
-    Group("types", (("mypy",),)),
-    Group("contract", (("lint-imports",),)),
+    CheckGroup("lint", (("ruff", "check", *CODE), ("ruff", "format", "--check", *CODE))),
+    CheckGroup("types", (("mypy",),)),
+    CheckGroup("contract", (("lint-imports",),)),
     _pytest("guards", "tests/guards"),
     _pytest("unit", *TOGETHER, "tests/unit", "tests/flows"),
     _pytest("stories", *TOGETHER, "tests/stories", "tests/cluster"),
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 
-def _run(group: Group, progress: Progress) -> Outcome:
+def _run(group: CheckGroup, progress: Progress) -> Outcome:
     began = time.monotonic()
     passed = True
     for program, *arguments in group.commands:
@@ -104,7 +104,7 @@ def _is_there(word: str) -> bool:
     return not word.startswith("tests/") or any((CHECKOUT / word).rglob("test_*.py"))
 
 
-def _summary(progress: Progress, chosen: list[Group], outcomes: list[Outcome]) -> None:
+def _summary(progress: Progress, chosen: list[CheckGroup], outcomes: list[Outcome]) -> None:
     progress.say()
     for outcome in outcomes:
         sign = "[green]passed[/]" if outcome.passed else "[red]failed[/]"

@@ -21,7 +21,7 @@ from kumoi.base import process
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Conflict, Permanent
 from kumoi.cli import choice
-from kumoi.cli.progress import Progress, Stage
+from kumoi.cli.progress import Progress, ProgressStage
 from kumoi.cloud.drivers.instance import registry
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords, pki
@@ -165,11 +165,11 @@ def _start(
         command.append("--only-engines")
     with progress.stage("Open vSwitch and OVN") as stage:
         control.ensure(host, wanted, command=command)
-        names = [unit.name for unit in wanted if unit.kind is table.Kind.ENGINE]
+        names = [unit.name for unit in wanted if unit.kind is table.UnitKind.ENGINE]
         control.wait_ready(host, names, timeout_s=ENGINES_TIMEOUT_S, tell=stage.tell)
         if Role.NETWORK in host.roles:
             virtual.forget_other_gateways(cloud, host)
-    names = [unit.name for unit in wanted if unit.kind is table.Kind.ROLE]
+    names = [unit.name for unit in wanted if unit.kind is table.UnitKind.ROLE]
     if names:
         with progress.stage(f"roles {', '.join(names)}") as stage:
             control.wait_ready(host, names, timeout_s=ROLES_TIMEOUT_S, tell=stage.tell)
@@ -203,7 +203,7 @@ def _offer(cloud: CloudSettings, host: HostSettings, progress: Progress, images:
         _wait_for_images(host, offered, stage)
 
 
-def _wait_for_images(host: HostSettings, offered: dict[str, str], stage: Stage) -> None:
+def _wait_for_images(host: HostSettings, offered: dict[str, str], stage: ProgressStage) -> None:
     """Until the host has unpacked them: the first server starts as quickly as any other."""
     deadline = time.monotonic() + IMAGES_TIMEOUT_S
     drivers = registry.on_host(host.agent_dir, host.name).values()

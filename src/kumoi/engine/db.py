@@ -28,7 +28,7 @@ from kumoi.base.errors import Invalid, OutcomeUnknown, StoreLost, Transient
 from kumoi.engine import sqlite
 from kumoi.engine.outage import Outage
 from kumoi.engine.statement import say
-from kumoi.engine.wake import CHANNEL, CONNECT, Listener, PostgresWake, Wake
+from kumoi.engine.wake import CHANNEL, CONNECT, PostgresWake, Wake, WakeListener
 
 CLOCK = "kumoi_clock"
 WRITER_LOCK = 0x6B756D6F69  # "kumoi"
@@ -225,7 +225,7 @@ class Database:
             with contextlib.suppress(sa.exc.DBAPIError, IndexError):
                 self._idle.pop().close()
 
-    def listen(self) -> Listener:
+    def listen(self) -> WakeListener:
         """Readable whenever somebody, here or in another process, has written."""
         return self.wake.listen()
 

@@ -9,7 +9,7 @@ what nouns say of their flows and ask of them. docs/design/0002 says why the eng
 A step returns `Next`, `Wait` or `Done`; raising `Transient` tries it again, `Permanent` fails the
 flow, and anything else is a bug that is tried again until the step's deadline. A flow that fails or
 is cancelled runs the undos of the steps it reached, last first; an undo returns `Wait` or `Done`.
-This module knows no nouns: a noun's row follows through `Kind.moved`, in the same transaction.
+This module knows no nouns: a noun's row follows through `FlowKind.moved`, in the same transaction.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ State = TypeVar("State", bound=msgspec.Struct)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Status(enum.StrEnum):
+class FlowStatus(enum.StrEnum):
     """UNDOING leads to FAILED, or to CANCELLED when somebody asked for the end."""
 
     RUNNING = "running"
@@ -65,7 +65,7 @@ Outcome = Next | Wait | Done
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class StepRule:
     """What a step declares about itself."""
 
     undo: str | None
@@ -78,7 +78,7 @@ def step(*, undo: str | None, deadline_s: float) -> Callable[[Function], Functio
     """
 
     def mark(function: Function) -> Function:
-        function.__dict__["flow_rule"] = Rule(undo, deadline_s)
+        function.__dict__["flow_rule"] = StepRule(undo, deadline_s)
         return function
 
     return mark
@@ -92,7 +92,7 @@ class Moved:
 
     flow_id: str
     subject: str
-    status: Status
+    status: FlowStatus
     step: str
     waits_for: str
     failure: str
@@ -101,7 +101,7 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind(Generic[State]):
+class FlowKind(Generic[State]):
     """What a flow is. `steps` is the class whose methods the steps and undos are; `moved` lets the
     noun's row follow, inside the transaction that moves the flow.
 
@@ -117,11 +117,11 @@ class Kind(Generic[State]):
     version: int = 1
     oldest: int = 1
 
-    def rules(self) -> dict[str, Rule]:
+    def rules(self) -> dict[str, StepRule]:
         """Of every step, by its name."""
         marked = {name: getattr(self.steps, name) for name in dir(self.steps)}
         found = {name: getattr(method, "flow_rule", None) for name, method in marked.items()}
-        return {name: rule for name, rule in found.items() if isinstance(rule, Rule)}
+        return {name: rule for name, rule in found.items() if isinstance(rule, StepRule)}
 
     def knows(self) -> sa.ColumnElement[bool]:
         """Which rows are of this kind, at a step or undo and with a state that we know."""
@@ -135,7 +135,7 @@ class Kind(Generic[State]):
 
 
 def start(
-    connection: Connection, kind: Kind[State], id: str, state: State, *, subject: str
+    connection: Connection, kind: FlowKind[State], id: str, state: State, *, subject: str
 ) -> bool:
     """Begin a flow inside the caller's transaction; false when one of that id exists already.
     `subject` is the id of what it is about.
@@ -144,7 +144,7 @@ def start(
         return False
     deadline_s = kind.rules()[kind.first].deadline_s
     at = now(connection)
-    row: dict[str, Any] = {"id": id, "kind": kind.name, "status": Status.RUNNING}
+    row: dict[str, Any] = {"id": id, "kind": kind.name, "status": FlowStatus.RUNNING}
     row |= {"step": kind.first, "created_at": at, "subject": subject}
     row |= dict.fromkeys(("waits_for", "failure", "cancelled", "lease_token"), "")
     row |= {"state": msgspec.to_builtins(state), "state_version": kind.version}
@@ -165,15 +165,15 @@ def cancel(connection: Connection, id: str, reason: str) -> bool:
     """Ask it to stop and undo what it did; false when it is not running."""
     asked = connection.execute(
         sa.update(flow)
-        .where(flow.c.id == id, flow.c.status == Status.RUNNING)
+        .where(flow.c.id == id, flow.c.status == FlowStatus.RUNNING)
         .values(cancelled=reason, wakes=flow.c.wakes + 1, due_at=now(connection))
     )
     return asked.rowcount == 1
 
 
-def status(connection: Connection, id: str) -> Status | None:
+def status(connection: Connection, id: str) -> FlowStatus | None:
     found = connection.execute(sa.select(flow.c.status).where(flow.c.id == id)).scalar()
-    return Status(found) if found else None
+    return FlowStatus(found) if found else None
 
 
 def ended_at(connection: Connection, id: str) -> datetime | None:

@@ -20,7 +20,7 @@ from kumoi.base import log
 from kumoi.base.backoff import Backoff
 from kumoi.base.errors import Bug, Permanent, Transient, chain
 from kumoi.engine.db import Database
-from kumoi.engine.flow import Done, Kind, Moved, Next, Outcome, Rule, Status, Wait
+from kumoi.engine.flow import Done, FlowKind, FlowStatus, Moved, Next, Outcome, StepRule, Wait
 from kumoi.engine.schema import flow
 
 BACKOFF = Backoff(first_s=0.5, most_s=30.0, factor=1.5)
@@ -33,7 +33,7 @@ class Turn:
     def __init__(
         self,
         database: Database,
-        kind: Kind[Any],
+        kind: FlowKind[Any],
         make: Callable[[Any], object],
         row: Row[Any],
     ) -> None:
@@ -42,7 +42,7 @@ class Turn:
         self._make = make
         self._row = row
         self._rules = kind.rules()
-        self._undoing = row.status == Status.UNDOING
+        self._undoing = row.status == FlowStatus.UNDOING
         self._state: Any = None  # As long as it has not been read.
 
     def run(self) -> None:
@@ -71,9 +71,9 @@ class Turn:
             self._rule(outcome.step)
         return outcome
 
-    def _rule(self, name: str) -> Rule:
+    def _rule(self, name: str) -> StepRule:
         if self._undoing:
-            return Rule(None, UNDO_DEADLINE_S)
+            return StepRule(None, UNDO_DEADLINE_S)
         if name not in self._rules:
             raise Bug(f"{self._kind.name} has no step {name}")
         return self._rules[name]
@@ -86,9 +86,9 @@ class Turn:
         elif isinstance(outcome, Next):
             undo = self._rule(self._row.step).undo
             undos = [*self._row.undos, undo] if undo else self._row.undos
-            self._save(Status.RUNNING, step=outcome.step, undos=undos)
+            self._save(FlowStatus.RUNNING, step=outcome.step, undos=undos)
         else:
-            self._save(Status.DONE, step=self._row.step)
+            self._save(FlowStatus.DONE, step=self._row.step)
 
     def _again(self, error: Exception) -> None:
         """Transient, or a bug: that is tried again with back-off too, and logged each time."""
@@ -106,7 +106,7 @@ class Turn:
             self._give_up(Permanent(f"{self._row.step} did not end in time: {reason}"))
             return
         self._save(
-            Status(self._row.status),
+            FlowStatus(self._row.status),
             step=self._row.step,
             attempts=attempts,
             waits_for=reason,
@@ -131,17 +131,17 @@ class Turn:
 
     def _undo_next(self, undos: list[str], failure: str) -> None:
         if undos:
-            self._save(Status.UNDOING, step=undos[-1], undos=undos[:-1], failure=failure)
+            self._save(FlowStatus.UNDOING, step=undos[-1], undos=undos[:-1], failure=failure)
         else:
-            ended = Status.CANCELLED if self._row.cancelled else Status.FAILED
+            ended = FlowStatus.CANCELLED if self._row.cancelled else FlowStatus.FAILED
             self._save(ended, step=self._row.step, failure=failure)
 
-    def _save(self, status: Status, **changed: Any) -> None:
+    def _save(self, status: FlowStatus, **changed: Any) -> None:
         """Write the outcome if the lease is still ours; else somebody else has gone on."""
         now = self._database.now()
         values = {"attempts": 0, "waits_for": "", "failure": self._row.failure, **changed}
-        if status in (Status.RUNNING, Status.UNDOING):
-            self._undoing = status == Status.UNDOING
+        if status in (FlowStatus.RUNNING, FlowStatus.UNDOING):
+            self._undoing = status == FlowStatus.UNDOING
             deadline_s = self._rule(values["step"]).deadline_s
             values.setdefault("deadline_at", now + timedelta(seconds=deadline_s))
             asleep = flow.c.wakes == self._row.wakes  # Nobody woke it while the step ran.

@@ -21,7 +21,7 @@ from kumoi.base.backoff import Backoff
 from kumoi.base.clock import Clock
 from kumoi.engine import holder
 from kumoi.engine.db import Database, now
-from kumoi.engine.flow import Kind
+from kumoi.engine.flow import FlowKind
 from kumoi.engine.flow_turn import Turn
 from kumoi.engine.schema import flow
 from kumoi.engine.wake import Alarm
@@ -33,7 +33,7 @@ FULL_WAIT_S = 0.2  # All workers are busy.
 AGAIN = Backoff(first_s=0.2, most_s=10.0)
 UNKNOWN_TOLD_MAX = 50
 
-Makers = Mapping[Kind[Any], Callable[[Any], object]]
+Makers = Mapping[FlowKind[Any], Callable[[Any], object]]
 
 
 class Flows:

@@ -37,7 +37,7 @@ CONNECT: dict[str, int] = {
 }
 
 
-class Listener(Protocol):
+class WakeListener(Protocol):
     def fileno(self) -> int: ...
 
     def drain(self) -> None:
@@ -67,7 +67,7 @@ class Wake:
                 except OSError:
                     continue  # Its queue is full: it has a hint already.
 
-    def listen(self) -> Listener:
+    def listen(self) -> WakeListener:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         return _DatagramListener(self._directory / f"{os.getpid()}-{secrets.token_hex(4)}")
 
@@ -81,7 +81,7 @@ class PostgresWake:
     def ring(self) -> None:
         """Nothing: the transaction carried it."""
 
-    def listen(self) -> Listener:
+    def listen(self) -> WakeListener:
         return _PostgresListener(self._url)
 
 
@@ -136,12 +136,12 @@ class Alarm:
     rings, since what was written before was not heard.
     """
 
-    def __init__(self, listen: Callable[[], Listener]) -> None:
+    def __init__(self, listen: Callable[[], WakeListener]) -> None:
         self.count = 0
         self._rung = asyncio.Event()
         self._listening = asyncio.create_task(self._listen(listen), name="alarm")
 
-    async def _listen(self, listen: Callable[[], Listener]) -> None:
+    async def _listen(self, listen: Callable[[], WakeListener]) -> None:
         failures = 0
         while True:
             try:
@@ -154,7 +154,7 @@ class Alarm:
                 failures = 1
             await asyncio.sleep(AGAIN.after(failures))
 
-    async def _hear(self, listener: Listener) -> None:
+    async def _hear(self, listener: WakeListener) -> None:
         """Until the listener hears nothing more."""
         loop, deaf = asyncio.get_running_loop(), asyncio.Event()
         descriptor = listener.fileno()

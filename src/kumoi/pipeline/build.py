@@ -15,8 +15,8 @@ from typing import TypeVar
 import msgspec
 
 from kumoi.base.errors import Permanent
-from kumoi.pipeline.cloud import Allowed, Cloud, NewServer, Port, ServerState
-from kumoi.pipeline.environment import Environment
+from kumoi.pipeline.cloud import Allowed, Cloud, CloudPort, CloudServerNew, ServerState
+from kumoi.pipeline.environment import EnvironmentFile
 
 SUBNET_CIDR = "10.0.0.0/24"  # Each environment has a router of its own, so all may be alike.
 ANYWHERE = "0.0.0.0/0"
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class PlannedServer:
     """One server to be: `name` is its short name, such as web-1."""
 
     name: str
@@ -39,7 +39,7 @@ class Member:
     flavor_key: str
 
 
-class Place(msgspec.Struct):
+class Preparation(msgspec.Struct):
     """What the first half of the build found out; kept in the flow's state."""
 
     images: dict[str, str] = {}
@@ -61,22 +61,22 @@ def prefix(environment_id: str) -> str:
     return f"env-{environment_id}"
 
 
-def members(wanted: Environment) -> list[Member]:
+def members(wanted: EnvironmentFile) -> list[PlannedServer]:
     """All servers of an environment, the runner last."""
     found = [
-        Member(f"{name}-{number}", name, group.image, group.flavor, f"servers.{name}.image",
+        PlannedServer(f"{name}-{number}", name, group.image, group.flavor, f"servers.{name}.image",
                f"servers.{name}.flavor")
         for name, group in sorted(wanted.servers.items())
         for number in range(1, group.count + 1)
     ]  # fmt: skip
     runner = wanted.runner
     found.append(
-        Member(RUNNER, RUNNER, runner.image, runner.flavor, "runner.image", "runner.flavor")
+        PlannedServer(RUNNER, RUNNER, runner.image, runner.flavor, "runner.image", "runner.flavor")
     )
     return found
 
 
-def look_up(cloud: Cloud, wanted: Environment) -> Place:
+def look_up(cloud: Cloud, wanted: EnvironmentFile) -> Preparation:
     """Every name the file uses, found in the cloud. Raises Permanent naming one that is not."""
     all_members = members(wanted)
     images = sorted({member.image for member in all_members})
@@ -91,7 +91,7 @@ def look_up(cloud: Cloud, wanted: Environment) -> Place:
             raise Permanent(f"there is no flavor {member.flavor!r} ({member.flavor_key})")
     if external_id is None:
         raise Permanent("the cloud has no external network to reach the environment through")
-    return Place(
+    return Preparation(
         images={name: id for name, id in image_ids.items() if id},  # noqa: A001 - a pair's half
         flavors={name: id for name, id in flavor_ids.items() if id},  # noqa: A001
         external_id=external_id,
@@ -99,7 +99,7 @@ def look_up(cloud: Cloud, wanted: Environment) -> Place:
 
 
 def ensure_network(
-    cloud: Cloud, environment_id: str, wanted: Environment, place: Place, public_key: str
+    cloud: Cloud, environment_id: str, wanted: EnvironmentFile, place: Preparation, public_key: str
 ) -> None:
     """Network with router, security groups and keypair. Fills in `place`."""
     name = prefix(environment_id)
@@ -133,8 +133,8 @@ def ensure_network(
 def ensure_servers(
     cloud: Cloud,
     environment_id: str,
-    wanted: Environment,
-    place: Place,
+    wanted: EnvironmentFile,
+    place: Preparation,
     *,
     user_data: str,
     tags: dict[str, str],
@@ -142,11 +142,11 @@ def ensure_servers(
     """Ports, servers and floating IPs. `user_data` is the runner's."""
     name = prefix(environment_id)
 
-    def server(member: Member) -> Port:
+    def server(member: PlannedServer) -> CloudPort:
         groups = [place.groups[key] for key in ("", member.group) if key in place.groups]
         port = cloud.ensure_port(f"{name}-{member.name}", place.network_id, groups)
         cloud.ensure_server(
-            NewServer(
+            CloudServerNew(
                 name=f"{name}-{member.name}",
                 image_id=place.images[member.image],
                 flavor_id=place.flavors[member.flavor],
@@ -174,7 +174,7 @@ def ensure_servers(
     )
 
 
-def waiting_for(found: Sequence[ServerState], environment_id: str, wanted: Environment) -> str:
+def waiting_for(found: Sequence[ServerState], environment_id: str, wanted: EnvironmentFile) -> str:
     """Which servers are not there yet, in words; empty when all are. Raises Permanent when one
     cannot be built, or has gone.
     """
@@ -193,7 +193,7 @@ def waiting_for(found: Sequence[ServerState], environment_id: str, wanted: Envir
     return f"server {', '.join(sorted(missing))}" if missing else ""
 
 
-def url(wanted: Environment, built: Built) -> str:
+def url(wanted: EnvironmentFile, built: Built) -> str:
     """Where the environment answers: the first group that has ports; empty when none has."""
     for group, address in sorted(built.floating.items()):
         ports = wanted.servers[group].ports
@@ -203,7 +203,7 @@ def url(wanted: Environment, built: Built) -> str:
     return ""
 
 
-def servers(wanted: Environment, built: Built) -> list[dict[str, str]]:
+def servers(wanted: EnvironmentFile, built: Built) -> list[dict[str, str]]:
     """What the runner is told of the servers it works on."""
     return [
         {"name": member.name, "group": member.group, "address": built.addresses[member.name]}

@@ -38,7 +38,7 @@ class Noun(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Thing:
+class CloudResource:
     """Something that exists. `name` begins with its environment's."""
 
     noun: Noun
@@ -47,13 +47,13 @@ class Thing:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class CloudNetwork:
     id: str
     subnet_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class CloudPort:
     id: str
     address: str
 
@@ -68,7 +68,7 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
-class NewServer:
+class CloudServerNew:
     name: str
     image_id: str
     flavor_id: str
@@ -93,16 +93,16 @@ class Cloud(Protocol):
     def find_image(self, name: str) -> str | None: ...
     def find_flavor(self, name: str) -> str | None: ...
     def find_external_network(self) -> str | None: ...
-    def ensure_network(self, name: str, cidr: str) -> Network: ...
+    def ensure_network(self, name: str, cidr: str) -> CloudNetwork: ...
     def ensure_router(self, name: str, external_id: str, subnet_id: str) -> None: ...
     def ensure_security_group(self, name: str, allowed: Sequence[Allowed]) -> str: ...
     def ensure_keypair(self, name: str, public_key: str) -> None: ...
-    def ensure_port(self, name: str, network_id: str, groups: Sequence[str]) -> Port: ...
-    def ensure_server(self, wanted: NewServer) -> None: ...
+    def ensure_port(self, name: str, network_id: str, groups: Sequence[str]) -> CloudPort: ...
+    def ensure_server(self, wanted: CloudServerNew) -> None: ...
     def ensure_floating_ip(self, name: str, port_id: str, external_id: str) -> str: ...
     def list_servers(self, prefix: str) -> list[ServerState]: ...
-    def list_things(self, noun: Noun, prefix: str) -> list[Thing]: ...
-    def delete_thing(self, thing: Thing) -> None: ...
+    def list_things(self, noun: Noun, prefix: str) -> list[CloudResource]: ...
+    def delete_thing(self, thing: CloudResource) -> None: ...
 
 
 class OpenStack:
@@ -127,7 +127,7 @@ class OpenStack:
             found = sorted(self._network.networks(**{"router:external": True}), key=_name)
             return str(found[0].id) if found else None
 
-    def ensure_network(self, name: str, cidr: str) -> Network:
+    def ensure_network(self, name: str, cidr: str) -> CloudNetwork:
         with asked("make a network"):
             network = self._ensure(
                 self._network.networks, name, lambda: self._network.create_network(name=name)
@@ -139,7 +139,7 @@ class OpenStack:
                     name=name, network_id=network.id, ip_version=4, cidr=cidr
                 ),
             )
-            return Network(network.id, subnet.id)
+            return CloudNetwork(network.id, subnet.id)
 
     def ensure_router(self, name: str, external_id: str, subnet_id: str) -> None:
         with asked("make a router"):
@@ -174,7 +174,7 @@ class OpenStack:
             if name not in {keypair.name for keypair in self._compute.keypairs()}:
                 self._compute.create_keypair(name=name, public_key=public_key)
 
-    def ensure_port(self, name: str, network_id: str, groups: Sequence[str]) -> Port:
+    def ensure_port(self, name: str, network_id: str, groups: Sequence[str]) -> CloudPort:
         with asked("make a port"):
             port = self._ensure(
                 self._network.ports,
@@ -183,9 +183,9 @@ class OpenStack:
                     name=name, network_id=network_id, security_groups=list(groups)
                 ),
             )
-            return Port(port.id, port.fixed_ips[0]["ip_address"])
+            return CloudPort(port.id, port.fixed_ips[0]["ip_address"])
 
-    def ensure_server(self, wanted: NewServer) -> None:
+    def ensure_server(self, wanted: CloudServerNew) -> None:
         with asked("make a server"):
             if any(server.name == wanted.name for server in self.list_servers(wanted.name)):
                 return
@@ -220,7 +220,7 @@ class OpenStack:
                 if server.name.startswith(prefix)
             ]
 
-    def list_things(self, noun: Noun, prefix: str) -> list[Thing]:
+    def list_things(self, noun: Noun, prefix: str) -> list[CloudResource]:
         listings: dict[Noun, Callable[[], Iterator[Any]]] = {
             Noun.SERVER: lambda: self._compute.servers(details=False),
             Noun.FLOATING_IP: self._network.ips,
@@ -233,12 +233,12 @@ class OpenStack:
         name_of = _description if noun == Noun.FLOATING_IP else _name
         with asked(f"list each {noun}"):
             return [
-                Thing(noun, name_of(found), found.id)
+                CloudResource(noun, name_of(found), found.id)
                 for found in listings[noun]()
                 if name_of(found).startswith(prefix)
             ]
 
-    def delete_thing(self, thing: Thing) -> None:
+    def delete_thing(self, thing: CloudResource) -> None:
         """Gone already is fine. One that is still in use raises Transient."""
         deletions: dict[Noun, Callable[[str], Any]] = {
             Noun.SERVER: self._compute.delete_server,

@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from kumoi.pipeline.environment import Environment
+from kumoi.pipeline.environment import EnvironmentFile
 from kumoi.pipeline.store.result import Result
 
 OUTPUT_SHOWN_LINES = 20
 
 
-def tasks(wanted: Environment) -> list[dict[str, Any]]:
+def tasks(wanted: EnvironmentFile) -> list[dict[str, Any]]:
     """The steps, as the runner reads them."""
     return [msgspec.to_builtins(step) for step in wanted.configure]
 

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.engine import flow as flows
-from kumoi.engine.flow import Done, Kind, Moved, Outcome, Wait, step
+from kumoi.engine.flow import Done, FlowKind, Moved, Outcome, Wait, step
 from kumoi.pipeline.cloud import Cloud
 from kumoi.pipeline.store import environment
 from kumoi.pipeline.store.environment import Environment
@@ -25,13 +25,13 @@ DEADLINE_S = 900.0
 SHOWN_MAX = 3
 
 
-class State(msgspec.Struct):
+class DeletionState(msgspec.Struct):
     environment_id: str
 
 
 @dataclass(slots=True)
 class EnvironmentDelete:
-    state: State
+    state: DeletionState
     open_cloud: Callable[[str], Cloud]  # Of an environment.
 
     # No undo: what is gone stays gone.
@@ -48,7 +48,7 @@ def request(connection: Connection, found: Environment, reason: str) -> None:
     """Delete it. Its run, if that still goes on, is cancelled, and its undo comes back to `begin`:
     nothing is deleted while something may still be made.
     """
-    if found.status == environment.Status.LIVE and not flows.cancel(
+    if found.status == environment.EnvironmentStatus.LIVE and not flows.cancel(
         connection, found.run_id, reason
     ):
         begin(connection, found, reason)
@@ -58,7 +58,7 @@ def begin(connection: Connection, found: Environment, reason: str) -> None:
     """Start the flow, for the first time or once more. Called when its run makes nothing more."""
     number = found.deletions + 1
     environment.set_deleting(connection, found.id, reason, number)
-    state = State(environment_id=found.id)
+    state = DeletionState(environment_id=found.id)
     flows.start(connection, KIND, flow_id(found.id, number), state, subject=found.id)
 
 
@@ -67,13 +67,13 @@ def flow_id(environment_id: str, number: int) -> str:
 
 
 def _moved(connection: Connection, moved: Moved) -> None:
-    if moved.status == flows.Status.DONE:
+    if moved.status == flows.FlowStatus.DONE:
         environment.set_deleted(connection, moved.subject, moved.at)
         log.event("environment.deleted", environment=moved.subject)
-    elif moved.status == flows.Status.FAILED:
+    elif moved.status == flows.FlowStatus.FAILED:
         reason = f"could not be deleted: {moved.failure}"
         environment.set_reason(connection, moved.subject, reason)
         log.warning("environment.stuck", environment=moved.subject, reason=reason)
 
 
-KIND = Kind("environment.delete", State, EnvironmentDelete, "delete", _moved)
+KIND = FlowKind("environment.delete", DeletionState, EnvironmentDelete, "delete", _moved)

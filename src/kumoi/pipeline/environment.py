@@ -37,7 +37,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A mapping of the file."""
 
 
-class Servers(Section, frozen=True):
+class ServersSection(Section, frozen=True):
     """A group of alike servers. `ports` are open to the world; the group then has a floating IP."""
 
     image: str
@@ -46,7 +46,7 @@ class Servers(Section, frozen=True):
     ports: tuple[int, ...] = ()
 
 
-class Runner(Section, frozen=True):
+class RunnerSection(Section, frozen=True):
     """The server that configures and verifies the others from inside the tenant."""
 
     image: str = "debian-12-runner"
@@ -78,11 +78,11 @@ class Verify(Section, frozen=True):
     http: Http | None = None
 
 
-class Environment(Section, frozen=True):
+class EnvironmentFile(Section, frozen=True):
     """The whole file, checked. `ttl_s` is 0 where the file leaves it to the installation."""
 
-    servers: dict[str, Servers]
-    runner: Runner = Runner()
+    servers: dict[str, ServersSection]
+    runner: RunnerSection = RunnerSection()
     configure: tuple[Configure, ...] = ()
     verify: tuple[Verify, ...] = ()
     ttl_s: int = 0
@@ -96,18 +96,18 @@ class _Top(Section, frozen=True):
     ttl: str = ""
 
 
-def parse(text: str) -> Environment:
+def parse(text: str) -> EnvironmentFile:
     """The file's meaning. Raises Invalid with one line that names the field, and its line if known:
     "kumoi.yaml:3: servers.web.count: expected int, got str".
     """
     tree = _Tree(text)
     top = tree.convert(tree.value, _Top, "")
-    environment = Environment(
+    environment = EnvironmentFile(
         servers={
-            name: tree.convert(value, Servers, f"servers.{name}")
+            name: tree.convert(value, ServersSection, f"servers.{name}")
             for name, value in top.servers.items()
         },
-        runner=tree.convert({} if top.runner is None else top.runner, Runner, "runner"),
+        runner=tree.convert({} if top.runner is None else top.runner, RunnerSection, "runner"),
         configure=tuple(
             tree.convert(value, Configure, f"configure.{index}")
             for index, value in enumerate(top.configure)
@@ -122,7 +122,7 @@ def parse(text: str) -> Environment:
     return environment
 
 
-def _faults(environment: Environment) -> Iterator[tuple[str, str]]:
+def _faults(environment: EnvironmentFile) -> Iterator[tuple[str, str]]:
     """What the types cannot say, first things first."""
     groups = environment.servers
     if not 1 <= len(groups) <= GROUPS_MAX:
@@ -143,7 +143,7 @@ def _faults(environment: Environment) -> Iterator[tuple[str, str]]:
         yield from _verify_faults(f"verify.{index}", check, groups)
 
 
-def _group_faults(name: str, group: Servers) -> Iterator[tuple[str, str]]:
+def _group_faults(name: str, group: ServersSection) -> Iterator[tuple[str, str]]:
     where = f"servers.{name}"
     if not NAME.fullmatch(name):
         yield where, NAME_RULE
@@ -160,7 +160,7 @@ def _group_faults(name: str, group: Servers) -> Iterator[tuple[str, str]]:
 
 
 def _verify_faults(
-    where: str, check: Verify, groups: dict[str, Servers]
+    where: str, check: Verify, groups: dict[str, ServersSection]
 ) -> Iterator[tuple[str, str]]:
     if bool(check.serverspec) == (check.http is not None):
         yield where, "expected either serverspec or http"
@@ -176,7 +176,9 @@ def _verify_faults(
             yield f"{where}.on", f"there is no group of servers {check.on!r}"
 
 
-def _http_faults(where: str, http: Http, groups: dict[str, Servers]) -> Iterator[tuple[str, str]]:
+def _http_faults(
+    where: str, http: Http, groups: dict[str, ServersSection]
+) -> Iterator[tuple[str, str]]:
     if http.on not in groups:
         yield f"{where}.on", f"there is no group of servers {http.on!r}"
     elif not (http.port or groups[http.on].ports):

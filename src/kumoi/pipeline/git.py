@@ -39,7 +39,7 @@ def list_heads(path: Path) -> list[Head]:
     return [Head(name.removeprefix(HEADS), commit) for commit, name in pairs]
 
 
-def read_file(path: Path, commit: str) -> environment.Environment:
+def read_file(path: Path, commit: str) -> environment.EnvironmentFile:
     """kumoi.yaml at that commit. Raises Invalid with one line on what is wrong.
 
     It is parsed once: the receive hook keeps what it read beside the repository's objects, by the
@@ -53,7 +53,7 @@ def read_file(path: Path, commit: str) -> environment.Environment:
         raise Invalid(f"{name} is larger than {environment.FILE_MAX_BYTES} bytes", field=name)
     parsed = path / PARSED / f"{__version__}-{listed[2]}.json"
     with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
-        return msgspec.json.decode(parsed.read_bytes(), type=environment.Environment)
+        return msgspec.json.decode(parsed.read_bytes(), type=environment.EnvironmentFile)
     found = environment.parse(git(path, "cat-file", "blob", listed[2]))
     with contextlib.suppress(OSError):  # Whoever has another look parses it once more.
         parsed.parent.mkdir(exist_ok=True)

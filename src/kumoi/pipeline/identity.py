@@ -38,7 +38,7 @@ DEFAULT_DOMAIN = "Default"
 
 
 @dataclass(frozen=True, slots=True)
-class Caller(caller.PolicySubject):
+class ProjectCaller(caller.PolicySubject):
     """In the one project that a token or a login is for."""
 
     project_id: str
@@ -46,7 +46,7 @@ class Caller(caller.PolicySubject):
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class GitLogin:
     """What a git client sends: a user's name and password, or an application credential."""
 
     name: str
@@ -67,7 +67,7 @@ class Identity:
         self._limit = Attempts(clock, attempts_per_minute)
         self._answers = _Answers(clock)
 
-    def login(self, login: Login, project: str, source: str) -> Caller:
+    def login(self, login: GitLogin, project: str, source: str) -> ProjectCaller:
         """Raises Unauthenticated, Forbidden (no role there), or RateLimited per source address."""
         key = f"{login.name}\0{login.secret.reveal()}\0{project}"
         known = self._answers.get(key)
@@ -82,7 +82,7 @@ class Identity:
         self._answers.keep(key, caller)
         return caller
 
-    def validate(self, token: str) -> Caller:
+    def validate(self, token: str) -> ProjectCaller:
         """Whose token it is. Raises Unauthenticated, or Forbidden when it names no project."""
         known = self._answers.get(token)
         if known is not None:
@@ -98,7 +98,7 @@ class Identity:
         body = answer.json()["token"]
         if "project" not in body:
             raise Forbidden("the token is not for a project")
-        found = Caller(
+        found = ProjectCaller(
             body["user"]["id"],
             body["project"]["id"],
             frozenset(role["name"] for role in body.get("roles", [])),
@@ -108,7 +108,7 @@ class Identity:
         self._answers.keep(token, found)
         return found
 
-    def delegate(self, login: Login, caller: Caller, repository: str) -> Delegation:
+    def delegate(self, login: GitLogin, caller: ProjectCaller, repository: str) -> Delegation:
         """Let the pusher give the pipeline a credential for this repository. One of that name is
         replaced. An application credential cannot make another: then it is itself what is given.
         """
@@ -145,7 +145,7 @@ class Identity:
             session.get_token()
             return OpenStack(Connection(session=session, region_name=region))
 
-    def _scoped(self, login: Login, project: str) -> Caller:
+    def _scoped(self, login: GitLogin, project: str) -> ProjectCaller:
         if login.is_credential:
             caller = self._access(self._credential(login.name, login.secret))
         else:
@@ -158,7 +158,7 @@ class Identity:
             raise Forbidden(f"this credential is for another project than {project}")
         return caller
 
-    def _access(self, auth: Any) -> Caller:
+    def _access(self, auth: Any) -> ProjectCaller:
         """Log in. Raises Unauthenticated or Transient."""
         from keystoneauth1 import exceptions  # noqa: PLC0415 - see cloud.asked
 
@@ -168,7 +168,7 @@ class Identity:
             raise Unauthenticated("the name or the secret is wrong") from cause
         except exceptions.ClientException as cause:
             raise Transient("the identity service did not answer") from cause
-        return Caller(
+        return ProjectCaller(
             access.user_id or "",
             access.project_id or "",
             frozenset(access.role_names or ()),
@@ -176,7 +176,7 @@ class Identity:
             token_id=access.audit_id or "",
         )
 
-    def _password(self, login: Login, project: str | None) -> Any:
+    def _password(self, login: GitLogin, project: str | None) -> Any:
         from keystoneauth1.identity import v3  # noqa: PLC0415 - see cloud.asked
 
         scope = {"project_name": project, "project_domain_name": DEFAULT_DOMAIN} if project else {}
@@ -209,15 +209,15 @@ class _Answers:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._key = secrets.token_bytes(32)
-        self._kept: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
+        self._kept: OrderedDict[bytes, tuple[float, ProjectCaller]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, proof: str) -> Caller | None:
+    def get(self, proof: str) -> ProjectCaller | None:
         with self._lock:
             until_s, caller = self._kept.get(self._hash(proof), (0.0, None))
         return caller if until_s > self._clock.monotonic() else None
 
-    def keep(self, proof: str, caller: Caller) -> None:
+    def keep(self, proof: str, caller: ProjectCaller) -> None:
         with self._lock:
             self._kept[self._hash(proof)] = (self._clock.monotonic() + CACHE_TTL_S, caller)
             while len(self._kept) > CACHE_MAX:

@@ -98,7 +98,7 @@ class Heads:
             new = _new_run(found, after, now)
             if wanted is None:
                 run.add(connection, new)
-                run.end(connection, new.id, run.Status.FAILED, refusal, now)
+                run.end(connection, new.id, run.RunStatus.FAILED, refusal, now)
             else:
                 lived = self._new_environment(new, wanted)
                 pipeline_run.begin(connection, new, lived)
@@ -106,7 +106,7 @@ class Heads:
         return [new.id]
 
     def _new_environment(
-        self, new: run.Run, wanted: environment_file.Environment
+        self, new: run.Run, wanted: environment_file.EnvironmentFile
     ) -> environment.Environment:
         ttl_s = wanted.ttl_s or self._cloud.environment_ttl_s
         return environment.Environment(
@@ -116,7 +116,7 @@ class Heads:
             project_id=new.project_id,
             branch=new.branch,
             wanted=msgspec.to_builtins(wanted),
-            status=environment.Status.LIVE,
+            status=environment.EnvironmentStatus.LIVE,
             url="",
             reason="",
             deletions=0,
@@ -125,7 +125,7 @@ class Heads:
         )
 
 
-def _read_file(path: Path, commit: str) -> tuple[environment_file.Environment | None, str]:
+def _read_file(path: Path, commit: str) -> tuple[environment_file.EnvironmentFile | None, str]:
     """The file, or why it cannot be read: a branch may have moved without the hook."""
     try:
         return read_file(path, commit), ""
@@ -141,7 +141,7 @@ def _new_run(found: Repository, head: Branch, now: datetime) -> run.Run:
         branch=head.name,
         commit=head.commit,
         sequence=head.sequence,
-        status=run.Status.RUNNING,
+        status=run.RunStatus.RUNNING,
         stage=run.Stage.RECEIVE,
         waits_for="",
         reason="",

@@ -22,13 +22,13 @@ from kumoi.base.errors import Bug
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import flow as flows
 from kumoi.engine.db import Database
-from kumoi.engine.flow import Done, Kind, Moved, Next, Outcome, Wait, step
+from kumoi.engine.flow import Done, FlowKind, Moved, Next, Outcome, Wait, step
 from kumoi.pipeline import build, configure, deletion, keys, verify
 from kumoi.pipeline.cloud import Cloud
-from kumoi.pipeline.environment import Environment
+from kumoi.pipeline.environment import EnvironmentFile
 from kumoi.pipeline.runner.script import user_data
 from kumoi.pipeline.store import environment, repository, result, run, runner, script
-from kumoi.pipeline.store.run import Run, Stage, Status
+from kumoi.pipeline.store.run import Run, RunStatus, Stage
 
 BUILD_DEADLINE_S = 300.0
 SERVERS_AGAIN_S = 0.3
@@ -48,10 +48,10 @@ STAGES = {
 }
 
 
-class State(msgspec.Struct):
+class RunState(msgspec.Struct):
     run_id: str
     environment_id: str
-    place: build.Place = msgspec.field(default_factory=build.Place)
+    place: build.Preparation = msgspec.field(default_factory=build.Preparation)
     built: build.Built = msgspec.field(default_factory=build.Built)
     active_at: datetime | None = None
     failure: str = ""
@@ -75,7 +75,7 @@ class Means:
 class PipelineRun:
     """The steps. What a step must remember stands in `state`; all else is in rows."""
 
-    def __init__(self, state: State, means: Means) -> None:
+    def __init__(self, state: RunState, means: Means) -> None:
         self.state = state
         self.means = means
         with means.database.read() as connection:
@@ -85,7 +85,7 @@ class PipelineRun:
             raise Bug("the run or its environment is not in the store")
         self.run = found
         self.environment = lived
-        self.wanted = msgspec.convert(lived.wanted, Environment)
+        self.wanted = msgspec.convert(lived.wanted, EnvironmentFile)
 
     @step(undo="delete_environment", deadline_s=BUILD_DEADLINE_S)
     def receive(self) -> Outcome:
@@ -97,7 +97,7 @@ class PipelineRun:
                 digest = script.ensure(connection, self.means.script)
                 runner.add(connection, keys.new_runner(self.run.id, digest))
             for older in run.list_older(connection, self.run):
-                if older.status == Status.RUNNING:
+                if older.status == RunStatus.RUNNING:
                     flows.cancel(connection, older.id, f"run {self.run.id} is newer")
         return Next("build_network")
 
@@ -160,7 +160,7 @@ class PipelineRun:
                     if older.created_at < self.environment.created_at:
                         reason = f"run {self.run.id} is verified and newer"
                         deletion.request(connection, older, reason)
-            status = Status.FAILED if failure else Status.VERIFIED
+            status = RunStatus.FAILED if failure else RunStatus.VERIFIED
             _end(connection, self.run.id, status, failure, now)
         return Done()
 
@@ -168,7 +168,7 @@ class PipelineRun:
         """Undo: hand over to the flow that deletes, since nothing more is made now."""
         with self.means.database.write() as connection:
             found = environment.get(connection, self.environment.id)
-            if found is not None and found.status == environment.Status.LIVE:
+            if found is not None and found.status == environment.EnvironmentStatus.LIVE:
                 deletion.begin(connection, found, "its build was taken back")
         return Done()
 
@@ -233,24 +233,26 @@ def begin(connection: Connection, new: Run, lived: environment.Environment) -> N
     """Its rows and its flow, in the caller's transaction."""
     run.add(connection, new)
     environment.add(connection, lived)
-    state = State(run_id=new.id, environment_id=lived.id)
+    state = RunState(run_id=new.id, environment_id=lived.id)
     flows.start(connection, KIND, new.id, state, subject=new.id)
 
 
 def _moved(connection: Connection, moved: Moved) -> None:
     """The run's row follows its flow."""
-    if moved.status == flows.Status.RUNNING:
+    if moved.status == flows.FlowStatus.RUNNING:
         run.enter(connection, moved.subject, STAGES[moved.step], moved.waits_for, moved.at)
-    elif moved.status != flows.Status.DONE:
-        status = Status.CANCELLED if moved.cancelled else Status.FAILED
+    elif moved.status != flows.FlowStatus.DONE:
+        status = RunStatus.CANCELLED if moved.cancelled else RunStatus.FAILED
         _end(connection, moved.subject, status, moved.failure, moved.at)
 
 
-def _end(connection: Connection, run_id: str, status: Status, reason: str, now: datetime) -> None:
+def _end(
+    connection: Connection, run_id: str, status: RunStatus, reason: str, now: datetime
+) -> None:
     """Only the first end counts, and nothing of the run opens anything after it."""
     runner.forget_secrets(connection, run_id)
     if run.end(connection, run_id, status, reason, now):
         log.event("run.ended", run=run_id, status=status, reason=reason)
 
 
-KIND = Kind("run", State, PipelineRun, "receive", _moved)
+KIND = FlowKind("run", RunState, PipelineRun, "receive", _moved)

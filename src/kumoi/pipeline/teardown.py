@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from kumoi.base.errors import Transient
 from kumoi.pipeline.build import each, prefix
-from kumoi.pipeline.cloud import Cloud, Noun, Thing
+from kumoi.pipeline.cloud import Cloud, CloudResource, Noun
 
 # Servers hold ports, floating IPs are on ports, routers are on networks: outside in.
 PHASES = (
@@ -19,14 +19,14 @@ PHASES = (
 )
 
 
-def leftovers(cloud: Cloud, environment_id: str) -> list[Thing]:
+def leftovers(cloud: Cloud, environment_id: str) -> list[CloudResource]:
     """Everything there is of it, sorted."""
     name = prefix(environment_id)
     listed = each(lambda noun: cloud.list_things(noun, name), list(Noun))
     return sorted(thing for things in listed for thing in things)
 
 
-def teardown(cloud: Cloud, environment_id: str) -> list[Thing]:
+def teardown(cloud: Cloud, environment_id: str) -> list[CloudResource]:
     """Delete what can be; what is left. An empty answer is from looking, not from hoping."""
     left = leftovers(cloud, environment_id)
     for phase in PHASES:
@@ -39,7 +39,7 @@ def teardown(cloud: Cloud, environment_id: str) -> list[Thing]:
     return left
 
 
-def _delete(cloud: Cloud, thing: Thing) -> None:
+def _delete(cloud: Cloud, thing: CloudResource) -> None:
     try:
         cloud.delete_thing(thing)
     except Transient:

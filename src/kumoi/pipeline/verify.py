@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from kumoi.pipeline.configure import tail
-from kumoi.pipeline.environment import Environment
+from kumoi.pipeline.environment import EnvironmentFile
 from kumoi.pipeline.store.result import Result
 
 FAILURES_SHOWN_MAX = 5
 
 
-def tasks(wanted: Environment) -> list[dict[str, Any]]:
+def tasks(wanted: EnvironmentFile) -> list[dict[str, Any]]:
     """The checks, as the runner reads them, each with its port."""
     found = [msgspec.to_builtins(check) for check in wanted.verify]
     for check in found:

@@ -20,7 +20,7 @@ from kumoi.base.process import run
 from kumoi.engine import flow as flows
 from kumoi.engine import schema
 from kumoi.engine.db import Database, now
-from kumoi.engine.flow import Done, Kind, Moved, Next, Outcome, Status, Wait, step
+from kumoi.engine.flow import Done, FlowKind, FlowStatus, Moved, Next, Outcome, Wait, step
 from kumoi.engine.flow_turn import UNDO_DEADLINE_S
 from kumoi.engine.flow_worker import IDLE_MAX_S, LEASE_TTL_S, Flows
 
@@ -40,8 +40,8 @@ class Script:
         self.does: dict[str, Callable[[Trip], Any]] = {}
         self.broken: Exception | None = None
 
-    def kind(self, **changed: Any) -> Kind[Trip]:
-        return Kind(
+    def kind(self, **changed: Any) -> FlowKind[Trip]:
+        return FlowKind(
             "trip", **{"state": Trip, "steps": Steps, "first": "book", **changed}, moved=self.moved
         )
 
@@ -129,7 +129,7 @@ def test_steps_run_in_order_and_their_state_is_kept(world: World) -> None:
     assert world.start()
     world.run()
     assert world.script.called == ["book", "pay", "travel"]
-    assert world.row().status == Status.DONE
+    assert world.row().status == FlowStatus.DONE
     assert world.row().state == {"seats": 1}
     assert world.row().due_at is None
 
@@ -143,9 +143,9 @@ def test_the_noun_follows_every_move(world: World) -> None:
     world.start()
     world.run()
     assert [(m.status, m.step) for m in world.script.moves] == [
-        (Status.RUNNING, "pay"),
-        (Status.RUNNING, "travel"),
-        (Status.DONE, "travel"),
+        (FlowStatus.RUNNING, "pay"),
+        (FlowStatus.RUNNING, "travel"),
+        (FlowStatus.DONE, "travel"),
     ]
 
 
@@ -154,7 +154,7 @@ def test_a_permanent_failure_undoes_what_was_reached_last_first(world: World) ->
     world.start()
     world.run()
     assert world.script.called == ["book", "pay", "refund", "unbook"]
-    assert (world.row().status, world.row().failure) == (Status.FAILED, "no money")
+    assert (world.row().status, world.row().failure) == (FlowStatus.FAILED, "no money")
 
 
 def test_a_transient_failure_is_tried_again_after_its_time(world: World) -> None:
@@ -166,10 +166,10 @@ def test_a_transient_failure_is_tried_again_after_its_time(world: World) -> None
     del world.script.does["pay"]
     world.clock.advance(6)
     world.run()
-    assert world.row().status == Status.RUNNING
+    assert world.row().status == FlowStatus.RUNNING
     world.clock.advance(3)
     world.run()
-    assert world.row().status == Status.DONE
+    assert world.row().status == FlowStatus.DONE
 
 
 def test_a_bug_is_tried_again_and_ends_at_the_deadline(world: World) -> None:
@@ -178,7 +178,7 @@ def test_a_bug_is_tried_again_and_ends_at_the_deadline(world: World) -> None:
     for _ in range(40):
         world.run()
         world.clock.advance(10)
-    assert world.row().status == Status.FAILED
+    assert world.row().status == FlowStatus.FAILED
     assert world.row().failure == "pay did not end in time: oops"
     assert world.script.called[-2:] == ["refund", "unbook"]
 
@@ -187,7 +187,7 @@ def test_anything_but_an_outcome_is_refused(world: World) -> None:
     world.script.does["book"] = lambda _trip: None
     world.start()
     world.run()
-    assert world.row().status == Status.RUNNING
+    assert world.row().status == FlowStatus.RUNNING
     assert "returned NoneType" in world.row().waits_for
 
 
@@ -205,7 +205,7 @@ def test_a_wait_ends_at_the_steps_deadline(world: World) -> None:
     for _ in range(8):
         world.run()
         world.clock.advance(10)
-    assert world.row().status == Status.FAILED
+    assert world.row().status == FlowStatus.FAILED
     assert world.row().failure == "travel did not end in time: the train"
 
 
@@ -215,11 +215,11 @@ def test_a_waiting_flow_that_is_woken_looks_at_once(world: World) -> None:
     world.run()
     del world.script.does["pay"]
     world.run()
-    assert world.row().status == Status.RUNNING
+    assert world.row().status == FlowStatus.RUNNING
     with world.database.write() as connection:
         flows.wake(connection, "f1")
     world.run()
-    assert world.row().status == Status.DONE
+    assert world.row().status == FlowStatus.DONE
 
 
 def test_a_wake_up_during_the_step_is_not_lost(world: World) -> None:
@@ -232,7 +232,7 @@ def test_a_wake_up_during_the_step_is_not_lost(world: World) -> None:
     world.script.does["pay"] = wakes
     world.start()
     world.run()
-    assert world.row().status == Status.DONE
+    assert world.row().status == FlowStatus.DONE
 
 
 def test_a_cancelled_flow_undoes_what_it_did(world: World) -> None:
@@ -242,7 +242,7 @@ def test_a_cancelled_flow_undoes_what_it_did(world: World) -> None:
     assert world.cancel()
     world.run()
     assert world.script.called == ["book", "pay", "travel", "refund", "unbook"]
-    assert (world.row().status, world.row().failure) == (Status.CANCELLED, "not wanted")
+    assert (world.row().status, world.row().failure) == (FlowStatus.CANCELLED, "not wanted")
     assert not world.cancel()
 
 
@@ -260,11 +260,11 @@ def test_an_undo_may_wait(world: World) -> None:
     world.script.does["refund"] = lambda _trip: Wait("the till", again_s=5)
     world.start()
     world.run()
-    assert world.row().status == Status.UNDOING
+    assert world.row().status == FlowStatus.UNDOING
     del world.script.does["refund"]
     world.clock.advance(6)
     world.run()
-    assert world.row().status == Status.FAILED
+    assert world.row().status == FlowStatus.FAILED
 
 
 def test_an_undo_is_not_a_place_to_go_on_from(world: World) -> None:
@@ -282,13 +282,13 @@ def test_a_step_that_names_no_undo_of_its_own_is_refused(database: Database) -> 
             return Done()
 
     schema.metadata.create_all(database.engine)
-    kind = Kind("wrong", Trip, Wrong, "only")
+    kind = FlowKind("wrong", Trip, Wrong, "only")
     clock = SetClock()
     with database.write() as connection:
         flows.start(connection, kind, "w", Trip(), subject="")
     Flows(database, clock, {kind: lambda _trip: Wrong()}).advance()
     with database.read() as connection:
-        assert flows.status(connection, "w") == Status.RUNNING
+        assert flows.status(connection, "w") == FlowStatus.RUNNING
         assert flows.status(connection, "x") is None
 
 
@@ -302,7 +302,7 @@ def test_a_flow_held_by_one_worker_is_not_run_by_another(world: World) -> None:
     world.script.does["book"] = while_held
     world.start()
     world.run()
-    assert world.row().status == Status.DONE
+    assert world.row().status == FlowStatus.DONE
 
 
 def test_a_worker_whose_clock_is_wrong_steals_nothing(world: World) -> None:
@@ -333,7 +333,7 @@ def test_a_result_that_comes_after_the_lease_was_lost_is_dropped(world: World) -
     world.script.does["book"] = sleeps
     world.start()
     world.run()
-    assert world.row().status == Status.DONE
+    assert world.row().status == FlowStatus.DONE
     assert world.script.called == ["book", "book", "pay", "travel"]
 
 
@@ -354,7 +354,7 @@ def test_a_worker_killed_in_a_step_leaves_it_to_the_next(world: World) -> None:
     assert world.script.called == ["book", "pay"]
     world.clock.advance(LEASE_TTL_S)
     world.run()
-    assert world.row().status == Status.DONE
+    assert world.row().status == FlowStatus.DONE
 
 
 def test_what_a_killed_worker_of_this_machine_held_goes_on_at_once(database: Database) -> None:
@@ -373,7 +373,7 @@ def test_what_a_killed_worker_of_this_machine_held_goes_on_at_once(database: Dat
         worker = asyncio.create_task(world.script.worker(database, clock).run(workers=1))
         async with asyncio.timeout(10):
             while True:
-                if world.row().status == Status.DONE:
+                if world.row().status == FlowStatus.DONE:
                     break
                 await asyncio.sleep(0.02)
         worker.cancel()
@@ -399,7 +399,7 @@ def test_workers_share_flows_in_threads_and_keep_their_leases(database: Database
             while True:
                 with database.read() as connection:
                     states = {flows.status(connection, each) for each in ids}
-                if states == {Status.DONE}:
+                if states == {FlowStatus.DONE}:
                     break
                 await asyncio.sleep(0.02)
         for worker in workers:
@@ -424,7 +424,7 @@ def test_a_long_steps_lease_is_renewed(world: World) -> None:
     world.script.does["book"] = long
     world.start()
     world.run()
-    assert world.row().status == Status.DONE
+    assert world.row().status == FlowStatus.DONE
 
 
 def test_a_flow_is_left_to_processes_that_know_its_kind_step_and_state(world: World) -> None:
@@ -443,7 +443,7 @@ def test_a_flow_is_left_to_processes_that_know_its_kind_step_and_state(world: Wo
     assert not any(stranger.advance() for stranger in strangers)
     assert world.row().lease_token == ""
     world.run()
-    assert world.row().status == Status.DONE
+    assert world.row().status == FlowStatus.DONE
 
 
 def test_a_step_goes_to_no_step_of_another_release(world: World) -> None:
@@ -481,11 +481,11 @@ def test_a_flow_whose_steps_cannot_be_made_fails_at_its_deadline(world: World, b
     for _ in range(int((60 + UNDO_DEADLINE_S) / 10) + 2):
         world.run()
         world.clock.advance(10)
-    assert world.row().status == Status.FAILED
+    assert world.row().status == FlowStatus.FAILED
     assert world.row().failure.startswith("book did not end in time: ")
     assert world.script.called == []
     last = world.script.moves[-1]
-    assert (last.subject, last.status) == ("s1", Status.FAILED)
+    assert (last.subject, last.status) == ("s1", FlowStatus.FAILED)
 
 
 @pytest.mark.parametrize("broken", ["state", "steps"])
@@ -496,11 +496,11 @@ def test_a_flow_whose_steps_cannot_be_made_can_be_cancelled(world: World, broken
     kept = world.row().state
     assert world.cancel()
     world.run()
-    assert (world.row().status, world.row().failure) == (Status.UNDOING, "not wanted")
+    assert (world.row().status, world.row().failure) == (FlowStatus.UNDOING, "not wanted")
     for _ in range(int(UNDO_DEADLINE_S / 10) + 2):
         world.run()
         world.clock.advance(10)
-    assert world.row().status == Status.CANCELLED
+    assert world.row().status == FlowStatus.CANCELLED
     assert world.row().state == kept
 
 
@@ -512,7 +512,7 @@ def test_a_flow_goes_on_when_its_steps_can_be_made_again(world: World) -> None:
     world.script.broken = None
     world.clock.advance(10)
     world.run()
-    assert world.row().status == Status.DONE
+    assert world.row().status == FlowStatus.DONE
 
 
 def spoil(world: World, what: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from kumoi.engine.http import running
 from kumoi.engine.http.request import Reply, Request
 from kumoi.engine.http.routing import OPEN, Route
-from kumoi.engine.http.running import Runner
+from kumoi.engine.http.running import HandlerRunner
 
 CALLS = 3
 
@@ -27,7 +27,7 @@ def where(method: str, *, is_local: bool = True, pool: str = "") -> list[str]:
         return Reply(200)
 
     async def story() -> None:
-        runner = Runner({"": 1, "login": 1}, is_local=is_local)
+        runner = HandlerRunner({"": 1, "login": 1}, is_local=is_local)
         route = Route(method, "/", handler, OPEN, pool=pool)
         asked = cast("Request[Any, Any]", SimpleNamespace(http=SimpleNamespace(method=method)))
         for _ in range(CALLS):

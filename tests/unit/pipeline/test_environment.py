@@ -8,7 +8,7 @@ import pytest
 
 from kumoi.base.errors import Invalid
 from kumoi.pipeline import environment
-from kumoi.pipeline.environment import Configure, Http, Runner, Servers, Verify, parse
+from kumoi.pipeline.environment import Configure, Http, RunnerSection, ServersSection, Verify, parse
 
 SMALL = "servers:\n  web: {image: debian-12, flavor: small}\n"
 
@@ -16,8 +16,10 @@ SMALL = "servers:\n  web: {image: debian-12, flavor: small}\n"
 def test_the_annotated_example_is_read_in_full() -> None:
     text = (Path(environment.__file__).parent / "environment.example.yaml").read_text()
     read = parse(text)
-    assert read.servers == {"web": Servers(image="debian-12", flavor="small", count=2, ports=(80,))}
-    assert read.runner == Runner()
+    assert read.servers == {
+        "web": ServersSection(image="debian-12", flavor="small", count=2, ports=(80,))
+    }
+    assert read.runner == RunnerSection()
     assert read.configure == (Configure(on="web", run="./deploy/web.sh"),)
     assert read.verify == (
         Verify(serverspec="spec/", on="web"),

@@ -18,7 +18,7 @@ from kumoi.base.files import Promise
 from kumoi.cloud.hostapi.things import Message, WantedThings
 
 
-class _Words(Message, frozen=True, kw_only=True):
+class _TrustWords(Message, frozen=True, kw_only=True):
     """Of the file; `rest` of a Trust are all others."""
 
     epoch: str = ""
@@ -26,7 +26,7 @@ class _Words(Message, frozen=True, kw_only=True):
     doubted: bool = False
 
 
-class Trust(_Words, frozen=True, kw_only=True):
+class Trust(_TrustWords, frozen=True, kw_only=True):
     """The state of the store that was listened to, how far, and whether it is doubted. `rest` are
     words of its file that we do not know.
     """
@@ -73,13 +73,13 @@ class TrustFile:
 
 
 def _encode(trust: Trust) -> bytes:
-    words = {name: getattr(trust, name) for name in _Words.__struct_fields__}
+    words = {name: getattr(trust, name) for name in _TrustWords.__struct_fields__}
     return msgspec.json.encode(dict(trust.rest) | words)
 
 
 def _decode(content: bytes) -> Trust:
     """Raises DecodeError."""
-    words = msgspec.json.decode(content, type=_Words)
+    words = msgspec.json.decode(content, type=_TrustWords)
     every = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
-    rest = {name: raw for name, raw in every.items() if name not in _Words.__struct_fields__}
+    rest = {name: raw for name, raw in every.items() if name not in _TrustWords.__struct_fields__}
     return Trust(epoch=words.epoch, revision=words.revision, doubted=words.doubted, rest=rest)

@@ -24,8 +24,8 @@ from kumoi.engine import audit
 from kumoi.engine.audit import Record, Recorder
 from kumoi.engine.http import errors, limits, versions
 from kumoi.engine.http.request import Context, Reply, Request
-from kumoi.engine.http.routing import KNOWN, OPEN, Route, Router
-from kumoi.engine.http.running import READING, Runner
+from kumoi.engine.http.routing import KNOWN, OPEN, Route, RouteTable
+from kumoi.engine.http.running import READING, HandlerRunner
 from kumoi.engine.http.service import Service
 from kumoi.policy.caller import PolicySubject
 
@@ -40,7 +40,7 @@ NOWHERE = Service(type="", prefix="", routes=())
 @dataclass(frozen=True, slots=True)
 class _Mounted:
     service: Service
-    router: Router
+    router: RouteTable
     base: str
 
 
@@ -62,11 +62,11 @@ class App:
         self._root = root
         self._body_max_bytes = body_max_bytes
         self._mounted = {
-            item.prefix: _Mounted(item, Router(item.routes), f"{root}/{item.prefix}")
+            item.prefix: _Mounted(item, RouteTable(item.routes), f"{root}/{item.prefix}")
             for item in services
         }
-        self._nowhere = _Mounted(NOWHERE, Router(()), root)
-        self._runner = Runner(threads, is_local=context.database.is_sqlite)
+        self._nowhere = _Mounted(NOWHERE, RouteTable(()), root)
+        self._runner = HandlerRunner(threads, is_local=context.database.is_sqlite)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -155,7 +155,7 @@ class App:
 
 
 def _route(
-    router: Router, method: str, path: str, version: versions.Version
+    router: RouteTable, method: str, path: str, version: versions.Version
 ) -> tuple[Route, dict[str, str]]:
     methods, found = router.find(path)
     route = methods.get("GET" if method == "HEAD" and "HEAD" not in methods else method)

@@ -41,7 +41,7 @@ class _Node:
     methods: dict[str, Route] = field(default_factory=dict)
 
 
-class Router:
+class RouteTable:
     """Finds a route by segments: a literal before a placeholder."""
 
     def __init__(self, routes: Iterable[Route]) -> None:

@@ -25,7 +25,7 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 Answer = TypeVar("Answer")
 
 
-class Runner:
+class HandlerRunner:
     """`threads` are the sizes of the pools by name. `is_local`: a look waits for nobody."""
 
     def __init__(self, threads: Mapping[str, int], *, is_local: bool) -> None:

@@ -22,7 +22,7 @@ Envelope = Callable[[int, str, KumoiError], Any]
 Statuses = Mapping[type[KumoiError], int]
 
 
-class Rule(Protocol):
+class PolicyRule(Protocol):
     """A row of a policy table."""
 
     def allows(self, caller: Any, /) -> bool:
@@ -59,7 +59,7 @@ class Service:
     type: str
     prefix: str
     routes: tuple[Route, ...]
-    policies: Mapping[str, Rule] = field(default_factory=dict)
+    policies: Mapping[str, PolicyRule] = field(default_factory=dict)
     schemes: Mapping[str, Scheme] = field(default_factory=dict)
     envelope: Envelope = plain
     statuses: Statuses = field(default_factory=dict)

@@ -34,7 +34,7 @@ FIRST_FLOATING = 10  # The addresses before it are for the machine and for what 
 
 
 @dataclass(frozen=True, slots=True)
-class Flavor:
+class FirstFlavor:
     name: str
     vcpus: int
     ram_mib: int
@@ -42,10 +42,10 @@ class Flavor:
 
 
 FLAVORS = (
-    Flavor("tiny", 1, 256, 2),
-    Flavor("small", 1, 512, 5),
-    Flavor("medium", 2, 1024, 10),
-    Flavor("large", 2, 4096, 20),
+    FirstFlavor("tiny", 1, 256, 2),
+    FirstFlavor("small", 1, 512, 5),
+    FirstFlavor("medium", 2, 1024, 10),
+    FirstFlavor("large", 2, 4096, 20),
 )
 
 
@@ -130,7 +130,7 @@ def ensure_image(api: Connection, recipe: image.Recipe, file: Path) -> Offered:
     return Offered(sha256, uploaded=True)
 
 
-def _ensure_flavor(api: Connection, flavor: Flavor) -> None:
+def _ensure_flavor(api: Connection, flavor: FirstFlavor) -> None:
     if api.compute.find_flavor(flavor.name) is None:
         api.compute.create_flavor(
             name=flavor.name, vcpus=flavor.vcpus, ram=flavor.ram_mib, disk=flavor.disk_gib

@@ -38,7 +38,7 @@ class UnitStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class SupervisorStatus:
     pid: int
     digest: str
     units: tuple[UnitStatus, ...]
@@ -112,7 +112,7 @@ def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> 
     status_file(host).unlink(missing_ok=True)
 
 
-def read_status(host: HostSettings) -> Status | None:
+def read_status(host: HostSettings) -> SupervisorStatus | None:
     """What the supervisor wrote last; None when there is none or it is gone."""
     if _supervisor(host) is None:
         return None
@@ -125,7 +125,7 @@ def read_status(host: HostSettings) -> Status | None:
         UnitStatus(name=name, **{key: shown[key] for key in shown.keys() & known})
         for name, shown in raw["units"].items()
     )
-    return Status(raw["pid"], raw["digest"], units)
+    return SupervisorStatus(raw["pid"], raw["digest"], units)
 
 
 def status_file(host: HostSettings) -> Path:
@@ -148,7 +148,7 @@ def _supervisor(host: HostSettings) -> running.Running | None:
     return next((one for one in marked if one.name == running.SUPERVISOR), None)
 
 
-def _not_ready(status: Status | None, names: Sequence[str]) -> list[str]:
+def _not_ready(status: SupervisorStatus | None, names: Sequence[str]) -> list[str]:
     ready = {unit.name for unit in status.units if unit.state == "running"} if status else set()
     return [name for name in names if name not in ready]
 

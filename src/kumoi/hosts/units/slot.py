@@ -23,7 +23,7 @@ class SlotState(enum.StrEnum):
 
 
 @dataclass(slots=True)
-class Process:
+class WatchedProcess:
     """A process that is watched: `handle` is a pidfd."""
 
     pid: int
@@ -32,7 +32,7 @@ class Process:
     child: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def of(cls, one: Running) -> Process | None:
+    def of(cls, one: Running) -> WatchedProcess | None:
         """One that runs already. None when it has just ended."""
         try:
             return cls(one.pid, os.pidfd_open(one.pid), one.since)
@@ -56,8 +56,8 @@ class Slot:
 
     unit: Unit
     state: SlotState = SlotState.WAITING
-    process: Process | None = None
-    before: Process | None = None
+    process: WatchedProcess | None = None
+    before: WatchedProcess | None = None
     told_ready: bool = False
     attempts: int = 0
     restarts: int = 0

@@ -35,7 +35,7 @@ from kumoi.base.errors import Conflict, KumoiError, chain
 from kumoi.engine import activation
 from kumoi.hosts.units import guard, listening, running
 from kumoi.hosts.units.notices import Notices
-from kumoi.hosts.units.slot import Process, Slot, SlotState
+from kumoi.hosts.units.slot import Slot, SlotState, WatchedProcess
 from kumoi.hosts.units.table import Unit, stop_order
 
 AGAIN = Backoff(first_s=0.1, most_s=5.0)  # After which pause what ended is started again.
@@ -120,7 +120,7 @@ class Supervisor:
             slot = by_name.get(one.name)
             if one.name in {running.SUPERVISOR, running.GUARD}:
                 continue
-            process = Process.of(one)
+            process = WatchedProcess.of(one)
             if process is None:
                 continue
             if slot is not None and slot.unit.digest == one.digest and slot.process is None:
@@ -179,7 +179,7 @@ class Supervisor:
         except KumoiError as error:
             self._pause(slot, error)
             return
-        slot.process = Process(child.pid, os.pidfd_open(child.pid), time.time(), child)
+        slot.process = WatchedProcess(child.pid, os.pidfd_open(child.pid), time.time(), child)
         slot.state, slot.why, slot.told_ready = SlotState.STARTING, "", False
         self._log("unit.started", unit=unit.name, pid=child.pid)
         self._write_pid(slot)
@@ -225,7 +225,7 @@ class Supervisor:
 
     # Replacing one.
 
-    def _let_go(self, slot: Slot, before: Process) -> None:
+    def _let_go(self, slot: Slot, before: WatchedProcess) -> None:
         """It serves who is connected, and ends."""
         slot.before = None
         with contextlib.suppress(ProcessLookupError):
@@ -234,7 +234,7 @@ class Supervisor:
         self._leaving.append(Leaving(before, time.monotonic() + DRAIN_TIMEOUT_S))
         self._log("unit.replaced", unit=slot.unit.name, pid=before.pid)
 
-    def _stop_before(self, slot: Slot, before: Process) -> None:
+    def _stop_before(self, slot: Slot, before: WatchedProcess) -> None:
         """And wait: two of these may not run at once."""
         running.stop_process(before.pid, timeout_s=STOP_TIMEOUT_S)
         before.close()
@@ -339,7 +339,7 @@ class Supervisor:
 class Leaving:
     """A process that was replaced and serves who is connected, until `deadline`."""
 
-    process: Process
+    process: WatchedProcess
     deadline: float
 
     def has_left(self) -> bool:

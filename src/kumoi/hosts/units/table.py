@@ -23,7 +23,7 @@ ONE_HEAP = (
 CONSOLE_LOG = ("-vconsole:info", "-vsyslog:off", "-vfile:off")  # The supervisor keeps the logs.
 
 
-class Kind(enum.StrEnum):
+class UnitKind(enum.StrEnum):
     ENGINE = "engine"
     ROLE = "role"
 
@@ -41,7 +41,7 @@ class Unit:
     """
 
     name: str
-    kind: Kind
+    kind: UnitKind
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...] = ()
     namespace: str | None = None
@@ -101,7 +101,7 @@ def roles(
     ) -> Unit:
         return Unit(
             name=name.value,
-            kind=Kind.ROLE,
+            kind=UnitKind.ROLE,
             argv=(*release.argv, "role", name.value, "--config", host.state_dir),
             env=(ONE_HEAP,),
             namespace=namespace,
@@ -145,8 +145,8 @@ def _here(wanted: list[Unit]) -> list[Unit]:
 
 def stop_order(wanted: Sequence[Unit]) -> list[frozenset[str]]:
     """Roles at once, then engines, each when nothing is left that needs it."""
-    left = [unit for unit in wanted if unit.kind is Kind.ENGINE]
-    groups = [frozenset(unit.name for unit in wanted if unit.kind is Kind.ROLE)]
+    left = [unit for unit in wanted if unit.kind is UnitKind.ENGINE]
+    groups = [frozenset(unit.name for unit in wanted if unit.kind is UnitKind.ROLE)]
     while left:
         needed = {name for unit in left for name in unit.needs}
         last = [unit for unit in left if unit.name not in needed]
@@ -179,7 +179,7 @@ def _central(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
     databases = [
         Unit(
             name=f"{which}-db",
-            kind=Kind.ENGINE,
+            kind=UnitKind.ENGINE,
             argv=(
                 "/usr/sbin/ovsdb-server",
                 str(ovn_database(host, which)),
@@ -199,7 +199,7 @@ def _central(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
     control = host.run_dir / "ovn-northd.ctl"
     northd = Unit(
         name="ovn-northd",
-        kind=Kind.ENGINE,
+        kind=UnitKind.ENGINE,
         argv=(
             "/usr/bin/ovn-northd",
             f"--ovnnb-db={host.northbound_remote}",
@@ -244,7 +244,7 @@ def _switch(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
     ) -> Unit:
         return Unit(
             name=name,
-            kind=Kind.ENGINE,
+            kind=UnitKind.ENGINE,
             argv=(program, *arguments, *CONSOLE_LOG),
             env=tuple((key, str(run)) for key in ("OVS_RUNDIR", "OVN_RUNDIR", "OVS_DBDIR")),
             namespace=host.name,

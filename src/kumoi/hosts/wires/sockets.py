@@ -46,7 +46,7 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class ListeningSocket:
     """A socket and who answers: `unit` is ours, or None for a program of somebody else's."""
 
     bound: Bound
@@ -55,13 +55,13 @@ class Listener:
     unit: str | None
 
 
-def of_machine(host: HostSettings) -> list[Listener]:
+def of_machine(host: HostSettings) -> list[ListeningSocket]:
     """All of this machine's own, also those that are not of this cloud."""
     texts = {name: Path("/proc/net", name).read_text() for name in PROTOCOLS}
     return _listeners(parse(texts), host)
 
 
-def of_host(host: HostSettings) -> list[Listener]:
+def of_host(host: HostSettings) -> list[ListeningSocket]:
     """Those in the virtual host's namespace; none when it is not there."""
     if not table.namespace_path(host.name).exists():
         return []
@@ -72,7 +72,7 @@ def of_host(host: HostSettings) -> list[Listener]:
     return _listeners(parse(texts), host)
 
 
-def of_switch(host: HostSettings) -> list[Listener]:
+def of_switch(host: HostSettings) -> list[ListeningSocket]:
     """Where the virtual host's switch takes tunnels: in user space it has no socket for them. It
     takes none as long as there is no other host.
     """
@@ -80,7 +80,7 @@ def of_switch(host: HostSettings) -> list[Listener]:
     told = process.run(["ovs-appctl", "-t", control, "tnl/ports/show"], check=False).out
     pid = next((one.pid for one in running.found(host.state_dir) if one.name == SWITCH), 0)
     return [
-        Listener(Bound("udp", host.underlay_address, port, 0), SWITCH, pid, SWITCH)
+        ListeningSocket(Bound("udp", host.underlay_address, port, 0), SWITCH, pid, SWITCH)
         for port in tunnel_ports(told)
     ]
 
@@ -111,14 +111,14 @@ def _address(text: str) -> str:
     return socket.inet_ntop(socket.AF_INET if len(words) == 1 else socket.AF_INET6, packed)
 
 
-def _listeners(found: Iterable[Bound], host: HostSettings) -> list[Listener]:
+def _listeners(found: Iterable[Bound], host: HostSettings) -> list[ListeningSocket]:
     by_session = {one.pid: one.name for one in running.found(host.state_dir)}
     bound = list(found)
     owners = _owners({one.inode for one in bound})
     listeners = []
     for one in bound:
         pid = owners.get(one.inode, 0)
-        listeners.append(Listener(one, _name(pid), pid, by_session.get(_session(pid))))
+        listeners.append(ListeningSocket(one, _name(pid), pid, by_session.get(_session(pid))))
     return listeners
 
 

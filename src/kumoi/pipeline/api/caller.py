@@ -14,7 +14,7 @@ from kumoi.base.secret import Secret
 from kumoi.engine.http.routing import TOKEN
 from kumoi.engine.http.service import Scheme
 from kumoi.pipeline.api.request import Request, RunnerRequest
-from kumoi.pipeline.identity import Caller, Login
+from kumoi.pipeline.identity import GitLogin, ProjectCaller
 from kumoi.pipeline.keys import digest
 from kumoi.pipeline.store import runner
 from kumoi.pipeline.store.runner import Runner
@@ -28,7 +28,7 @@ CHALLENGE = 'Basic realm="Kumoi", charset="UTF-8"'
 Find = Callable[[Connection, str], Runner | None]
 
 
-def by_token(request: Request) -> Caller:
+def by_token(request: Request) -> ProjectCaller:
     """A token of the cloud's, in X-Auth-Token; the identity service is asked."""
     token = request.http.headers.get("X-Auth-Token", "")
     if not token:
@@ -36,7 +36,7 @@ def by_token(request: Request) -> Caller:
     return request.services.identity.validate(token)
 
 
-def by_login(request: Request) -> Caller:
+def by_login(request: Request) -> ProjectCaller:
     """Git's: a user's name and password, or an application credential, for the project of the path.
     The login itself becomes the request's `claims`.
     """
@@ -47,7 +47,7 @@ def by_login(request: Request) -> Caller:
         raise Unauthenticated("the login cannot be read") from cause
     if scheme.lower() != "basic" or not name or not secret:
         raise Unauthenticated("the name or the password is wrong, or missing")
-    request.claims = Login(name, Secret(secret))
+    request.claims = GitLogin(name, Secret(secret))
     return request.services.identity.login(request.claims, request.path["project"], request.source)
 
 

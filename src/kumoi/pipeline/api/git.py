@@ -28,7 +28,7 @@ from kumoi.engine import audit
 from kumoi.engine.http.request import Reply
 from kumoi.pipeline import git, receive
 from kumoi.pipeline.api.request import Pipeline, Request
-from kumoi.pipeline.identity import Caller, Login
+from kumoi.pipeline.identity import GitLogin, ProjectCaller
 from kumoi.pipeline.store import repository
 from kumoi.pipeline.store.repository import Repository
 
@@ -118,7 +118,9 @@ def _repository(request: Request, service: str) -> Repository:
         return repository.ensure(connection, new)
 
 
-def _ensure_delegation(pipeline: Pipeline, found: Repository, login: Login, caller: Caller) -> None:
+def _ensure_delegation(
+    pipeline: Pipeline, found: Repository, login: GitLogin, caller: ProjectCaller
+) -> None:
     """What the pusher lets the pipeline do; made anew when the cloud takes it no longer."""
     with pipeline.database.read() as connection:
         given = repository.get_delegation(connection, found.id)

@@ -11,7 +11,7 @@ from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 from kumoi.engine.http import request
 from kumoi.engine.wake import Alarm
-from kumoi.pipeline.identity import Caller, Identity
+from kumoi.pipeline.identity import Identity, ProjectCaller
 from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.repositories import Repositories
 from kumoi.pipeline.store.runner import Runner
@@ -32,7 +32,7 @@ class Pipeline:
     alarm: Alarm
 
 
-Request: TypeAlias = request.Request[Pipeline, Caller]
+Request: TypeAlias = request.Request[Pipeline, ProjectCaller]
 RunnerRequest: TypeAlias = request.Request[Pipeline, Runner]
 
 

@@ -33,7 +33,7 @@ OUTPUT_MAX = 16_384
 CHECKS_MAX = 5_000
 
 
-class Claim(msgspec.Struct):
+class RunnerClaim(msgspec.Struct):
     session: str
 
 
@@ -62,7 +62,7 @@ class StageResult(msgspec.Struct):
 
 def claim(request: RunnerRequest) -> Reply:
     """The job, with the key that opens the servers."""
-    session = request.parse(Claim).session
+    session = request.parse(RunnerClaim).session
     if len(session) < SESSION_MIN:
         raise Invalid(f"a session has at least {SESSION_MIN} characters", field="session")
     now = request.services.clock.now()

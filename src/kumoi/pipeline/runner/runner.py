@@ -64,7 +64,7 @@ class Stopped(Exception):
     """The pipeline takes no more from us."""
 
 
-class Pipeline:
+class PipelineClient:
     """Its API, from where we are."""
 
     def __init__(self, url: str, ca: str) -> None:
@@ -115,7 +115,7 @@ class Pipeline:
 class Log:
     """Lines on their way to the pipeline, in numbered batches. Bounded: what is too much goes."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: PipelineClient) -> None:
         self._pipeline = pipeline
         self._waiting: list[str] = []
         self._size = 0
@@ -412,7 +412,7 @@ def _result(stage: str, checks: list[Check], reason: str = "") -> dict[str, Any]
     return told
 
 
-def prepare(private_key: str, pipeline: Pipeline) -> None:
+def prepare(private_key: str, pipeline: PipelineClient) -> None:
     """The key, the sources, and Serverspec's target, on this server's disk."""
     key = HOME / "key"
     key.touch(mode=0o600)
@@ -426,7 +426,7 @@ def prepare(private_key: str, pipeline: Pipeline) -> None:
         (HOME / "rspec" / "spec_helper.rb").write_text("# Everything is set already.\n")
 
 
-def work(job: dict[str, Any], private_key: str, pipeline: Pipeline, log: Log) -> None:
+def work(job: dict[str, Any], private_key: str, pipeline: PipelineClient, log: Log) -> None:
     """The job's two stages. A stage that fails for a reason of ours says so too."""
     servers = Servers(job, log)
     stage = "configure"
@@ -464,7 +464,7 @@ def main(argv: list[str]) -> int:
     HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
     if "--stay" not in argv:
         detach()
-    pipeline = Pipeline(CONFIG["url"], CONFIG["ca"])
+    pipeline = PipelineClient(CONFIG["url"], CONFIG["ca"])
     log = Log(pipeline)
     try:
         claimed = pipeline.claim(CONFIG["token"])

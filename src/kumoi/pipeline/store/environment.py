@@ -35,7 +35,7 @@ environment = sa.Table(
 )
 
 
-class Status(enum.StrEnum):
+class EnvironmentStatus(enum.StrEnum):
     """LIVE from the moment its run begins: whatever it has must one day be deleted."""
 
     LIVE = "live"
@@ -86,7 +86,7 @@ def list_of_project(
     """Newest first."""
     mine = sa.select(environment).where(environment.c.project_id == project_id)
     if not with_deleted:
-        mine = mine.where(environment.c.status != Status.DELETED)
+        mine = mine.where(environment.c.status != EnvironmentStatus.DELETED)
     newest = mine.order_by(environment.c.created_at.desc(), environment.c.id)
     return fetch(connection, newest.limit(LIST_MAX), Environment)
 
@@ -95,18 +95,18 @@ def list_live_of_branch(
     connection: Connection, repository_id: str, branch: str
 ) -> list[Environment]:
     same = (environment.c.repository_id == repository_id) & (environment.c.branch == branch)
-    live = sa.select(environment).where(same, environment.c.status == Status.LIVE)
+    live = sa.select(environment).where(same, environment.c.status == EnvironmentStatus.LIVE)
     return fetch(connection, live.order_by(environment.c.created_at), Environment)
 
 
 def list_expired(connection: Connection, now: datetime) -> list[Environment]:
     """Live ones whose time is over."""
-    live = (environment.c.status == Status.LIVE) & (environment.c.expires_at <= now)
+    live = (environment.c.status == EnvironmentStatus.LIVE) & (environment.c.expires_at <= now)
     return fetch(connection, sa.select(environment).where(live).limit(LIST_MAX), Environment)
 
 
 def list_deleting(connection: Connection) -> list[Environment]:
-    going = sa.select(environment).where(environment.c.status == Status.DELETING)
+    going = sa.select(environment).where(environment.c.status == EnvironmentStatus.DELETING)
     return fetch(connection, going.limit(LIST_MAX), Environment)
 
 
@@ -121,7 +121,7 @@ def set_url(connection: Connection, id: str, url: str) -> None:
 
 
 def set_deleting(connection: Connection, id: str, reason: str, deletions: int) -> None:
-    values = {"status": Status.DELETING, "reason": reason, "deletions": deletions}
+    values = {"status": EnvironmentStatus.DELETING, "reason": reason, "deletions": deletions}
     connection.execute(sa.update(environment).where(environment.c.id == id).values(**values))
 
 
@@ -130,8 +130,8 @@ def set_reason(connection: Connection, id: str, reason: str) -> None:
 
 
 def set_deleted(connection: Connection, id: str, now: datetime) -> None:
-    values = {"status": Status.DELETED, "ended_at": now}
-    alive = (environment.c.id == id) & (environment.c.status != Status.DELETED)
+    values = {"status": EnvironmentStatus.DELETED, "ended_at": now}
+    alive = (environment.c.id == id) & (environment.c.status != EnvironmentStatus.DELETED)
     connection.execute(sa.update(environment).where(alive).values(**values))
 
 

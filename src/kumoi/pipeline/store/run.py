@@ -36,7 +36,7 @@ run = sa.Table(
 )
 
 
-class Status(enum.StrEnum):
+class RunStatus(enum.StrEnum):
     """FAILED says in which stage and why. CANCELLED: a newer push, or somebody, ended it."""
 
     RUNNING = "running"
@@ -115,7 +115,7 @@ def list_older(connection: Connection, newer: Run) -> list[Run]:
 def enter(connection: Connection, id: str, stage: Stage, waits_for: str, now: datetime) -> None:
     """It is in this stage now; the one before has ended. Nothing once it has ended itself."""
     found = get(connection, id)
-    if found is None or found.status != Status.RUNNING:
+    if found is None or found.status != RunStatus.RUNNING:
         return
     stages = found.stages
     if not stages or stages[-1]["name"] != stage:
@@ -124,10 +124,10 @@ def enter(connection: Connection, id: str, stage: Stage, waits_for: str, now: da
     connection.execute(sa.update(run).where(run.c.id == id).values(**values))
 
 
-def end(connection: Connection, id: str, status: Status, reason: str, now: datetime) -> bool:
+def end(connection: Connection, id: str, status: RunStatus, reason: str, now: datetime) -> bool:
     """Its end, once; false when it had ended before."""
     found = get(connection, id)
-    if found is None or found.status != Status.RUNNING:
+    if found is None or found.status != RunStatus.RUNNING:
         return False
     values = {"status": status, "reason": reason, "waits_for": "", "ended_at": now}
     stages = _closed(found.stages, now)

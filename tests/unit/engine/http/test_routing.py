@@ -3,15 +3,15 @@ from __future__ import annotations
 import pytest
 
 from kumoi.base.errors import Bug
-from kumoi.engine.http.routing import Route, Router
+from kumoi.engine.http.routing import Route, RouteTable
 
 
 def handler(_request: object) -> None:
     raise AssertionError
 
 
-def router(*paths: str) -> Router:
-    return Router(Route("GET", path, handler, "any") for path in paths)
+def router(*paths: str) -> RouteTable:
+    return RouteTable(Route("GET", path, handler, "any") for path in paths)
 
 
 def test_a_literal_comes_before_a_placeholder() -> None:

@@ -13,7 +13,7 @@ from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.compute import address, pattern, quota, status
 from kumoi.cloud.store.compute import server as store
-from kumoi.cloud.store.compute.server import Server, Where
+from kumoi.cloud.store.compute.server import Server, ServerFilter
 from kumoi.cloud.store.listing import Sort
 
 Predicate = Callable[[Server], bool]
@@ -74,7 +74,7 @@ def page(connection: Connection, caller: Caller, query: ServerQuery) -> list[Ser
     among = dict(query.among)
     if not query.all_projects:
         among["project_id"] = [caller.project_id or ""]
-    where = Where(
+    where = ServerFilter(
         among=among,
         deleted=query.deleted,
         changed_since=query.changed_since,
@@ -97,7 +97,7 @@ def page(connection: Connection, caller: Caller, query: ServerQuery) -> list[Ser
 def ever(connection: Connection, *, project_id: str | None) -> list[Server]:
     """All there are and were, of one project or of all."""
     among = {} if project_id is None else {"project_id": [project_id]}
-    where = Where(among=among, deleted=None)
+    where = ServerFilter(among=among, deleted=None)
     found: list[Server] = []
     for rows in store.batches(connection, where, (), marker=None, size=store.BATCH):
         found += rows

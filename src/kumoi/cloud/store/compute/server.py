@@ -88,7 +88,7 @@ class Server(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
+class ServerFilter:
     """Which rows: `among` maps a column to the values it may have; None does not matter."""
 
     among: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -321,7 +321,7 @@ def purge(connection: Connection, *, before: datetime) -> list[str]:
 
 def batches(
     connection: Connection,
-    where: Where,
+    where: ServerFilter,
     sorts: Sequence[Sort],
     *,
     marker: str | None,
@@ -352,7 +352,7 @@ def batches(
         last = rows[-1]
 
 
-def _marker(connection: Connection, where: Where, key: str) -> Server | None:
+def _marker(connection: Connection, where: ServerFilter, key: str) -> Server | None:
     """The row to go on after, if it is of the projects asked for: what comes before and after
     another's would tell of it.
     """
@@ -361,7 +361,7 @@ def _marker(connection: Connection, where: Where, key: str) -> Server | None:
     return row if row and (projects is None or row.project_id in projects) else None
 
 
-def _conditions(where: Where) -> list[sa.ColumnElement[bool]]:
+def _conditions(where: ServerFilter) -> list[sa.ColumnElement[bool]]:
     found: list[sa.ColumnElement[bool]] = [
         server.c[name].in_(list(values)) for name, values in where.among.items()
     ]
