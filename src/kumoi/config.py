@@ -153,6 +153,16 @@ class HostSettings:
         return self.state / "pki"
 
     @property
+    def store_dir(self) -> Path:
+        """The cloud's store, where it is a file. SQLite makes others beside it."""
+        return self.state / "cloud"
+
+    @property
+    def pipeline_dir(self) -> Path:
+        """The pipeline's store, likewise."""
+        return self.state / "pipeline"
+
+    @property
     def image_dir(self) -> Path:
         """Image files by content hash."""
         return self.state / "images"
@@ -190,7 +200,7 @@ def first_host(cloud: CloudSettings, state_dir: str) -> HostSettings:
 
 def cloud_database(cloud: CloudSettings, host: HostSettings) -> str:
     """The URL of the cloud's store, for what runs on this host."""
-    return cloud.database_url or f"sqlite:///{host.state / 'cloud.db'}"
+    return cloud.database_url or f"sqlite:///{host.store_dir / 'cloud.db'}"
 
 
 def southbound(cloud: CloudSettings, host: HostSettings) -> str:
@@ -207,7 +217,7 @@ def southbound(cloud: CloudSettings, host: HostSettings) -> str:
 
 
 def pipeline_database(cloud: CloudSettings, host: HostSettings) -> str:
-    return cloud.pipeline_database_url or f"sqlite:///{host.state / 'pipeline.db'}"
+    return cloud.pipeline_database_url or f"sqlite:///{host.pipeline_dir / 'pipeline.db'}"
 
 
 Settings = TypeVar("Settings", CloudSettings, HostSettings)
@@ -300,7 +310,7 @@ def write(settings: Settings, directory: Path) -> None:
     kind = type(settings)
     path = file_of(kind, directory)
     unknown = read(kind, directory).unknown if path.exists() else {}
-    files.replace(path, render(settings, unknown), promise=Promise.NEW, mode=files.OPEN)
+    files.replace(path, render(settings, unknown), promise=Promise.NEW)
 
 
 def render(settings: CloudSettings | HostSettings, unknown: Mapping[str, Any] | None = None) -> str:

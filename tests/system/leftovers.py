@@ -173,7 +173,7 @@ def _claims(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
 
 def _pipeline_rows(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     flows = "SELECT id FROM flow WHERE status NOT IN ('done', 'failed', 'undone', 'cancelled')"
-    for (key,) in _rows(host, flows, file="pipeline.db"):
+    for (key,) in _rows(host, flows, file="pipeline/pipeline.db"):
         yield f"flow {key}"
 
 
@@ -217,7 +217,7 @@ def _identity(row: dict[str, Any]) -> str:
     return f"{name if isinstance(name, str) else ''} {json.dumps(marks, sort_keys=True)}"
 
 
-def _rows(host: HostSettings, query: str, *, file: str = "cloud.db") -> list[tuple[Any, ...]]:
+def _rows(host: HostSettings, query: str, *, file: str = "cloud/cloud.db") -> list[tuple[Any, ...]]:
     with contextlib.closing(
         sqlite.driver().connect(f"file:{host.state / file}?mode=ro", uri=True, timeout=10)
     ) as store:

@@ -19,10 +19,10 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 OCTET = 223
 MADE_AGAIN = {  # By `up` and the roles; so a backup need not have it.
     "run", "log", "ovn", "ovs", "host", "up.lock", "git-spool", "git-hooks", "demo",
-    "cloud.db-wal", "cloud.db-shm", "pipeline.db-wal", "pipeline.db-shm",
+    "settings", "releases",
 }  # fmt: skip
 KEPT = {
-    "cloud.toml", "host.toml", "pki", "passwords", "images", "git", "cloud.db", "pipeline.db",
+    "cloud.toml", "host.toml", "pki", "passwords", "images", "git", "cloud", "pipeline",
 }  # fmt: skip
 
 

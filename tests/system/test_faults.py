@@ -317,7 +317,7 @@ def test_an_environment_is_built_although_what_it_is_built_with_is_killed(
 def no_control_plane(live: LiveCloud) -> Iterator[None]:
     """API, worker, pipeline and the store's files are gone, and nobody starts them again."""
     supervisor = _units(live)["supervisor"]
-    store = live.here.state / "cloud.db"
+    store = live.here.store_dir / "cloud.db"
     aside = live.here.state / "aside"
     os.kill(supervisor, signal.SIGSTOP)
     try:

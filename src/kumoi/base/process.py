@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from kumoi.base.errors import Transient
 
@@ -57,12 +58,13 @@ def run(
     stdout: IO[bytes] | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    user: int | None = None,
     namespace: str | None = None,
     give_up: Callable[[], bool] | None = None,
 ) -> Completed:
     """Run a program to its end.
 
-    `env` is added to ours; `namespace` is a named network namespace to run in; with `stdout` the
+    `env` is added to ours; `user` is whom root runs it as, without root's groups; `namespace` is a named network namespace to run in; with `stdout` the
     output goes into that file and `out` is empty; `give_up` is asked again and again while it runs,
     and when it says so the program is killed.
     Raises ProcessFailed when it cannot start, times out, is given up, or (with `check`) ends with
@@ -81,6 +83,7 @@ def run(
             stdin=subprocess.PIPE if piped is not None else handed,
             env={**os.environ, **env} if env else None,
             cwd=cwd,
+            **_credentials(user),
         ) as child:
             try:
                 out, err = _await_end(child, piped, timeout_s, give_up)
@@ -210,6 +213,13 @@ def _await_end(
                 raise
             given = None  # It is on its way.
     raise ProcessFailed("whoever started a program gave it up")
+
+
+def _credentials(user: int | None) -> dict[str, Any]:
+    """For Popen: that user with its own group and no other."""
+    if user is None:
+        return {}
+    return {"user": user, "group": pwd.getpwuid(user).pw_gid, "extra_groups": ()}
 
 
 def _argv(args: Sequence[str | Path], namespace: str | None) -> list[str]:

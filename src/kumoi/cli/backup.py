@@ -218,7 +218,7 @@ def _facts(one: Copied) -> StoreFacts:
 def _require_room(host: HostSettings, target: Path) -> None:
     """Raises Permanent, before anything is written."""
     copies = _size(host.state / REPOSITORIES)
-    copies += sum(_size(path) for path in host.state.glob("*.db*"))
+    copies += sum(_size(path) for path in host.state.glob("*/*.db*"))
     kept = copies + _size(host.image_dir)
     if not target.parent.is_dir():
         raise Permanent(f"{target.parent} is no directory")

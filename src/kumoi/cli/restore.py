@@ -161,7 +161,8 @@ def _make_ready(place: Path, host: HostSettings) -> tuple[list[Store], Path]:
             raise Invalid(f"the backup has no {one.name} store in it")
         copy.make_ready(copied, one)
         if one.url.startswith("sqlite"):
-            copied.rename(fresh / copied.name)
+            (fresh / one.name).mkdir()
+            copied.rename(fresh / one.name / copied.name)
     for saved in sorted((parts / REPOSITORIES).glob("*/*.bundle")):
         into = fresh / REPOSITORIES / saved.parent.name / f"{saved.stem}.git"
         Repositories(restored).ensure_bare(into)
@@ -205,8 +206,7 @@ def _replaced(state: Path) -> list[Path]:
     """All that a backup has, with what SQLite keeps beside a store: an old log would be played back
     into the new one.
     """
-    names = [*SETTINGS, *DIRECTORIES, IMAGES, REPOSITORIES]
-    names += [f"{name}.db{end}" for name in ("cloud", "pipeline") for end in ("", "-wal", "-shm")]
+    names = [*SETTINGS, *DIRECTORIES, IMAGES, REPOSITORIES, "cloud", "pipeline"]
     return [state / name for name in names if (state / name).exists()]
 
 

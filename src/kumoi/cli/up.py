@@ -26,7 +26,7 @@ from kumoi.cloud.drivers.instance import registry
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords, pki
 from kumoi.hosts.install import image, machine, packages
-from kumoi.hosts.units import control, releases, running, table
+from kumoi.hosts.units import control, ownership, releases, running, table, users
 from kumoi.hosts.units.releases import Release
 from kumoi.hosts.wires import ranges, virtual
 
@@ -84,6 +84,12 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
                 pki.require(host)
             config.write(cloud, host.state)
             config.write(host, host.state)
+        if not args.only_engines:
+            with progress.stage("users of roles"):
+                users.ensure(cloud, host)
+                if ownership.is_earlier(host):
+                    control.stop_roles(cloud, host)
+                ownership.ensure(cloud, host)
         _start(cloud, host, progress, only_engines=args.only_engines, is_new=is_new)
         if offers:
             _offer(cloud, host, progress, images)
@@ -96,6 +102,7 @@ def _decide(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
     choice.require_whole(host)
     machine.check_size(host.state)
     machine.check_passable(host.state)
+    machine.check_python(Path(sys.executable))
     clouds_yaml.check(choice.person())
     taken = ranges.used(virtual.own_links(cloud))
     if choice.is_there(host):
@@ -117,8 +124,8 @@ def _make_directories(host: HostSettings) -> None:
     for path in (host.state, host.run_dir, host.log_dir, host.wake_dir):
         path.mkdir(parents=True, exist_ok=True)
     host.state.chmod(0o755)  # Everybody may read the authority's certificate below it.
-    for path in (host.run_dir, host.log_dir):
-        path.chmod(0o700)
+    host.run_dir.chmod(0o711)  # Roles get to their sockets, and see no names.
+    host.log_dir.chmod(0o700)
 
 
 @contextmanager
@@ -160,6 +167,7 @@ def _start(
     if has_stores and (is_new or not control.is_running(host, wanted)):
         with progress.stage("stores"):
             _ensure_stores(host, release)
+            ownership.own_files(cloud, host)
     command = [*release.argv, "supervise", "--config", host.state_dir]
     if only_engines:
         command.append("--only-engines")

@@ -21,7 +21,7 @@ from kumoi.engine import schema_check, sqlite
 from kumoi.engine.db import WRITER_LOCK
 from kumoi.engine.schema_check import Step
 
-OWNERS_ONLY = 0o600
+NOBODY_ELSE = 0o660  # Of what it had: its owner's, and its group's where it was given to one.
 LOCK_TIMEOUT_MS = 60_000
 
 
@@ -40,14 +40,17 @@ def upgrade(url: str, folder: Path, *, to: str = "head") -> None:
 
 
 def keep_private(url: str) -> None:
-    """A store that is a file is its owner's only, with the files that SQLite makes beside it."""
+    """A store that is a file is not open to all, with the files that SQLite makes beside it. A new
+    one is its owner's only.
+    """
     path = sa.make_url(url).database if url.startswith("sqlite") else None
     if path:
-        Path(path).touch(mode=OWNERS_ONLY)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch(mode=0o600)
         for suffix in ("", "-wal", "-shm"):
             beside = Path(path + suffix)
             if beside.exists():
-                beside.chmod(OWNERS_ONLY)
+                beside.chmod(beside.stat().st_mode & NOBODY_ELSE)
 
 
 def migration_of(connection: sa.Connection) -> str:

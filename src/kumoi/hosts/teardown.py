@@ -12,7 +12,7 @@ from pathlib import Path
 from kumoi.base import process
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.install import trees
-from kumoi.hosts.units import control
+from kumoi.hosts.units import control, users
 from kumoi.hosts.wires import virtual
 
 
@@ -30,8 +30,9 @@ def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> 
 
 
 def purge(host: HostSettings) -> None:
-    """What `stop` left: the state. Only after `stop`."""
+    """What `stop` left: the state, and the users that roles ran as. Only after `stop`."""
     trees.remove(host.state)
+    users.remove(host)
 
 
 def mounts(below: Path) -> list[Path]:

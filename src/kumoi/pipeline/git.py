@@ -6,6 +6,7 @@ Called by receive.py and by the receive hook; few imports, since the hook starts
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +84,11 @@ def save(path: Path, into: Path) -> bool:
     """
     if not git(path, "for-each-ref", "--count=1"):
         return False
-    argv = ["git", "--git-dir", str(path), "bundle", "create", "--quiet", str(into), "--all"]
-    run(argv, env=ENVIRONMENT, timeout_s=COPY_TIMEOUT_S)
+    argv = ["git", "--git-dir", str(path), "bundle", "create", "--quiet", "-", "--all"]
+    with into.open("wb") as out:
+        run(
+            argv, env=ENVIRONMENT, cwd=path, user=_owner(path), stdout=out, timeout_s=COPY_TIMEOUT_S
+        )
     return True
 
 
@@ -97,4 +101,12 @@ def load(path: Path, saved: Path) -> None:
 def git(path: Path, *args: str) -> str:
     """Git on one repository; what it printed."""
     argv = ["git", "--git-dir", str(path), *args]
-    return run(argv, env=ENVIRONMENT, timeout_s=TIMEOUT_S).out
+    return run(argv, env=ENVIRONMENT, cwd=path, user=_owner(path), timeout_s=TIMEOUT_S).out
+
+
+def _owner(path: Path) -> int | None:
+    """For commands of root: what the pipeline wrote into a repository, its settings too, may say
+    which programs git runs.
+    """
+    owner = path.stat().st_uid
+    return None if owner == os.geteuid() else owner

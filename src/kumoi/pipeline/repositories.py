@@ -7,12 +7,12 @@ branches were seen stands in the store.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from kumoi.config import HostSettings
+from kumoi.hosts.install import trees
 from kumoi.pipeline.git import git
 
 HOOKS = {"pre-receive": "check", "post-receive": "started"}
@@ -27,15 +27,17 @@ class Repositories:
     def __init__(self, host: HostSettings) -> None:
         self.root = host.state / "git"
         self.spool = host.state / "git-spool"
-        self.hook_socket = host.run_dir / "pipeline-hook.sock"
+        self.hook_socket = host.run_dir / "pipeline" / "hook.sock"
         self._hooks = host.state / "git-hooks"
 
     def prepare(self) -> None:
         """At each start: where git's bodies are spooled, and the hooks of all repositories, since
         the interpreter may have moved. What a killed process spooled goes.
         """
-        shutil.rmtree(self.spool, ignore_errors=True)
-        self.spool.mkdir(parents=True, mode=0o700)
+        self.hook_socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in self.spool.iterdir():
+            trees.remove(left)
         self._hooks.mkdir(parents=True, exist_ok=True)
         for name, action in HOOKS.items():
             script = self._hooks / name

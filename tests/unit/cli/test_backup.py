@@ -63,7 +63,7 @@ def host(top: Path) -> HostSettings:
 
 
 def database_of(state: Path) -> str:
-    return f"sqlite:///{state / 'cloud.db'}"
+    return f"sqlite:///{state / 'cloud' / 'cloud.db'}"
 
 
 def touch(host: HostSettings, key: str) -> feed.Position:
@@ -135,7 +135,7 @@ def test_all_is_back_after_all_was_lost(host: HostSettings, top: Path) -> None:
     ):
         assert after[name] == before[name]
     assert (host.pki_dir / "ca.key").stat().st_mode & 0o777 == 0o600
-    assert (host.state / "cloud.db").stat().st_mode & 0o777 == 0o600
+    assert (host.store_dir / "cloud.db").stat().st_mode & 0o777 == 0o600
     assert after["cloud.toml"] == before["cloud.toml"]
     assert after["host.toml"] == before["host.toml"]
     found, restored = things(host)
@@ -156,13 +156,13 @@ def test_what_was_there_is_kept_aside_and_no_old_log_is_played_back(
     database = Database(database_of(host.state), wake_dir=host.wake_dir)
     with database.write() as connection:
         feed.touch(connection, "things", "later")
-    assert (host.state / "cloud.db-wal").stat().st_size > 0
+    assert (host.store_dir / "cloud.db-wal").stat().st_size > 0
     capsys.readouterr()
     called("restore", file, host, json=True)
     database.close()
     aside = Path(json.loads(capsys.readouterr().out)["aside"])
     assert things(host)[0] == ["thing"]
-    assert {path.name for path in aside.iterdir()} >= {"cloud.db", "pki", "git", "cloud.toml"}
+    assert {path.name for path in aside.iterdir()} >= {"cloud", "pki", "git", "cloud.toml"}
     assert things(config.changed(host, state_dir=str(aside)))[0] == ["thing", "later"]
 
 

@@ -40,6 +40,16 @@ def check_passable(state: Path) -> None:
             )
 
 
+def check_python(program: Path) -> None:
+    """Roles run as users of their own, with this Python. Raises Invalid when they could not."""
+    for path in program.resolve().parents:
+        if not path.stat().st_mode & stat.S_IXOTH:
+            raise Invalid(
+                f"the users that roles run as could not get to the Python {program.resolve()} "
+                f"through {path}: chmod o+x {path}, or use Debian's Python"
+            )
+
+
 def _ram_mib(meminfo: str) -> int:
     line = next(line for line in meminfo.splitlines() if line.startswith("MemTotal:"))
     return int(line.split()[1]) >> 10

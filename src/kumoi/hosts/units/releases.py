@@ -91,6 +91,7 @@ def _install(home: Path) -> None:
         (draft / "bin" / python.name).symlink_to(python.readlink())
     shutil.copy(environment / "pyvenv.cfg", draft)
     compileall.compile_dir(packages / "kumoi", quiet=2)
+    _open_to_all(draft)
     os.sync()  # A release with this name is whole, also after a power failure.
     draft.rename(home)
 
@@ -101,7 +102,7 @@ def _place(source: str, target: str) -> None:
     """
     status = os.lstat(source)
     theirs = status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if not theirs:
+    if not theirs and status.st_mode & stat.S_IROTH:
         try:
             os.link(source, target, follow_symlinks=False)
         except OSError:  # Another file system, or one without links.
@@ -109,6 +110,17 @@ def _place(source: str, target: str) -> None:
         else:
             return
     shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _open_to_all(draft: Path) -> None:
+    """Roles run as users of their own, and whoever made the checkout may have kept it to himself."""
+    for directory, _, names in os.walk(draft):
+        Path(directory).chmod(0o755)
+        for name in names:
+            path = Path(directory) / name
+            status = path.lstat()
+            if not stat.S_ISLNK(status.st_mode) and not status.st_mode & stat.S_IROTH:
+                path.chmod(0o755 if status.st_mode & stat.S_IXUSR else 0o644)
 
 
 def _remove_old(directory: Path, *, but: Path) -> None:

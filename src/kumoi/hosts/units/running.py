@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kumoi.base import process
+from kumoi.hosts.units import users
 from kumoi.hosts.units.table import Unit
 
 MARK = "KUMOI_UNIT"
@@ -54,7 +55,7 @@ def found(state_dir: str) -> list[Running]:
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError, ValueError):
-            if (one := _marked(entry, wanted, own_users)) is not None:
+            if (one := _marked(entry, wanted, own_users, state_dir)) is not None:
                 running.append(one)
     return sorted(running, key=lambda one: (one.since, one.pid))
 
@@ -123,18 +124,21 @@ def started_at(pid: int) -> float:
     return time.time() - uptime_s + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _marked(entry: Path, wanted: bytes, own_users: int) -> Running | None:
-    """Only a leader of its session, run by us among our users: a tenant's root may write any mark
-    into the environment of its own processes.
+def _marked(entry: Path, wanted: bytes, own_users: int, state_dir: str) -> Running | None:
+    """Only a leader of its session, run by us or by the unit's own user, among our users: a tenant's
+    root may write any mark into the environment of its own processes, and a role any other's.
     """
     pid = int(entry.name)
-    if entry.stat().st_uid != os.geteuid() or os.getsid(pid) != pid:
+    if os.getsid(pid) != pid:
         return None
     variables = (entry / "environ").read_bytes().split(b"\0")
     ours = next((item for item in variables if item.startswith(wanted)), None)
     if ours is None or (entry / "ns/user").stat().st_ino != own_users:
         return None
     _, name, digest = ours.decode().rsplit(" ", 2)
+    owner = entry.stat().st_uid
+    if owner != os.geteuid() and not users.is_unit_of(state_dir, name, owner):
+        return None
     return Running(name, digest, pid, started_at(pid))
 
 

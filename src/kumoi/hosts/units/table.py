@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from kumoi.config import CloudSettings, HostSettings, Role, southbound
+from kumoi.hosts.units import ownership, users
+from kumoi.hosts.units.confinement import Confinement
 from kumoi.hosts.units.releases import Release
 
 CONTROLLER_LOST_WAIT_MS = 3_000  # Flows stay this long after ovn-controller came back: no gap.
+NORTHBOUND = "ovnnb-db"
 ONE_HEAP = (
     "MALLOC_ARENA_MAX",
     "1",
@@ -37,7 +41,7 @@ class Unit:
     to repeat, that follow every start. `needs` are units that are waited for, for a while, before
     it is started first. `sockets` are addresses like `listens` on which the supervisor listens for
     it. `overlaps` is whether two of it may run at once, while one replaces the other; `notifies`,
-    whether it says itself that it is ready.
+    whether it says itself that it is ready. What is not `confined` is root.
     """
 
     name: str
@@ -52,18 +56,22 @@ class Unit:
     overlaps: bool = False
     notifies: bool = False
     version: str = ""
+    confined: Confinement | None = None
 
     @property
     def digest(self) -> str:
         """Changes when the unit must be started anew to be what is wanted."""
         told = (self.argv, self.env, self.namespace, self.then, self.sockets, self.version)
-        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((*told, self.confined)).encode()).hexdigest()[:16]
 
     @property
     def command(self) -> tuple[str, ...]:
-        """`argv` inside its namespace. nsenter and not `ip netns exec`, which would make a mount
-        namespace as well, and what a host agent mounts must be seen by everybody.
+        """`argv` inside its namespace, or confined. nsenter and not `ip netns exec`, which would make
+        a mount namespace as well, and what a host agent mounts must be seen by everybody.
         """
+        if self.confined is not None:
+            told = json.dumps(asdict(self.confined))
+            return (self.argv[0], "-I", "-m", "kumoi.hosts.units.launch", told, *self.argv)
         if self.namespace is None:
             return self.argv
         return ("nsenter", f"--net={namespace_path(self.namespace)}", "--", *self.argv)
@@ -99,11 +107,14 @@ def roles(
         needs: tuple[str, ...] = ("ovn-northd", "ovn-controller"),
         overlaps: bool = True,
     ) -> Unit:
+        confined = ownership.confinement(cloud, host, name) if name in users.CONFINED else None
+        config = str(ownership.settings_dir(host, name)) if confined else host.state_dir
         return Unit(
             name=name.value,
             kind=UnitKind.ROLE,
-            argv=(*release.argv, "role", name.value, "--config", host.state_dir),
-            env=(ONE_HEAP,),
+            argv=(*release.argv, "role", name.value, "--config", config),
+            env=(ONE_HEAP, *_homes(confined)),
+            confined=confined,
             namespace=namespace,
             listens=sockets[0] if sockets else "",
             needs=needs,
@@ -132,7 +143,21 @@ def all_units(
     certificates = [path.stat().st_mtime_ns for path in sorted(host.pki_dir.glob("*.crt"))]
     told = (release.id, cloud, host, certificates)
     version = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
-    return _here([*engines(cloud, host), *roles(cloud, host, release, version=version)])
+    below = [_offered(cloud, host, unit) for unit in engines(cloud, host)]
+    return _here([*below, *roles(cloud, host, release, version=version)])
+
+
+def _homes(confined: Confinement | None) -> tuple[tuple[str, str], ...]:
+    """Where a role's libraries, and programs that it starts, look for their own and leave drafts."""
+    return tuple((key, confined.writes[0]) for key in ("HOME", "TMPDIR")) if confined else ()
+
+
+def _offered(cloud: CloudSettings, host: HostSettings, unit: Unit) -> Unit:
+    """The worker, and no other role, writes into OVN's northbound database."""
+    if unit.name != NORTHBOUND or Role.WORKER not in host.roles:
+        return unit
+    socket = host.northbound_remote.removeprefix("unix:")
+    return replace(unit, then=(("chown", users.name_of(cloud, Role.WORKER), socket),))
 
 
 def _here(wanted: list[Unit]) -> list[Unit]:

@@ -114,7 +114,8 @@ def _address(text: str) -> str:
 def _listeners(found: Iterable[Bound], host: HostSettings) -> list[ListeningSocket]:
     by_session = {one.pid: one.name for one in running.found(host.state_dir)}
     bound = list(found)
-    owners = _owners({one.inode for one in bound})
+    holders = {pid for pid, name in by_session.items() if name == running.SUPERVISOR}
+    owners = _owners({one.inode for one in bound}, last=holders)
     listeners = []
     for one in bound:
         pid = owners.get(one.inode, 0)
@@ -122,10 +123,13 @@ def _listeners(found: Iterable[Bound], host: HostSettings) -> list[ListeningSock
     return listeners
 
 
-def _owners(inodes: set[int]) -> dict[int, int]:
-    """The process that has each socket, by the socket's inode; the oldest where there are several."""
+def _owners(inodes: set[int], *, last: set[int]) -> dict[int, int]:
+    """The process that has each socket, by the socket's inode; the oldest where there are several,
+    and one of `last`, who hold sockets for others, where there is no other.
+    """
     owners: dict[int, int] = {}
-    for pid in sorted(int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()):
+    there = (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
+    for pid in sorted(there, key=lambda pid: (pid in last, pid)):
         with contextlib.suppress(OSError):  # It ended meanwhile.
             for link in (PROC / str(pid) / "fd").iterdir():
                 with contextlib.suppress(OSError):

@@ -137,7 +137,7 @@ def _number(cloud: CloudSettings, host: HostSettings) -> int:
 
 
 def _ensure_database(path: Path, schema: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         draft = files.draft_of(path)
         draft.unlink(missing_ok=True)

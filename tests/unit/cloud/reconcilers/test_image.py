@@ -24,6 +24,7 @@ def host(tmp_path: Path) -> HostSettings:
 
 @pytest.fixture
 def database(host: HostSettings) -> Database:
+    host.store_dir.mkdir()
     made = Database(cloud_database(CLOUD, host), wake_dir=host.wake_dir)
     metadata.create_all(made.engine)
     return made

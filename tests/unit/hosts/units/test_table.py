@@ -114,3 +114,24 @@ def test_roles_stop_first_and_an_engine_when_nothing_needs_it_any_more() -> None
         for unit in by_name().values():
             assert unit.name in gone or not gone & set(unit.needs), unit.name
     assert gone == set(by_name())
+
+
+def test_roles_but_the_agent_are_users_and_the_pipeline_shares_nothing() -> None:
+    units = by_name()
+    assert {name for name, unit in units.items() if unit.confined} == {"api", "worker", "pipeline"}
+    api, worker, pipeline = (units[name].confined for name in ("api", "worker", "pipeline"))
+    assert api is not None
+    assert worker is not None
+    assert pipeline is not None
+    assert (api.user, worker.user, pipeline.user) == ("t1-api", "t1-worker", "t1-pipeline")
+    assert api.group == worker.group == "t1-control"
+    assert pipeline.group == "t1-pipeline"
+    assert not set(pipeline.writes) & {*api.writes, *worker.writes}
+    assert not set(pipeline.reads) & set(worker.reads)
+
+
+def test_a_confined_unit_is_started_by_the_launcher_of_its_own_release() -> None:
+    command = by_name()["api"].command
+    assert command[:4] == ("/s/releases/1/bin/python", "-I", "-m", "kumoi.hosts.units.launch")
+    assert command[5:] == by_name()["api"].argv
+    assert command[-1] == "/s/settings/api"

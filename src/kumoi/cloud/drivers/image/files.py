@@ -25,6 +25,10 @@ from kumoi.cloud.drivers.image.inspect import Inspection
 
 DRAFT = ".draft-"
 LOCK = ".lock"
+CONTENT_MODE = (
+    0o640  # Whoever else has the directory's group looks whether a draft is being written,
+)
+LOCK_MODE = 0o660  # and takes the lock.
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 SPARE_FRACTION = 20  # One twentieth of the file system stays free for everybody else,
 SPARE_BYTES_MAX = 1 << 30  # but no more than this.
@@ -48,6 +52,7 @@ class Draft:
         self._directory = directory
         self._most_bytes = most_bytes
         handle, name = tempfile.mkstemp(prefix=DRAFT, dir=directory)
+        os.fchmod(handle, CONTENT_MODE)
         self._file, self._path = os.fdopen(handle, "wb", buffering=0), Path(name)
         fcntl.flock(handle, fcntl.LOCK_EX)
         self._hashes = (hashlib.sha256(), hashlib.sha512(), hashlib.md5(usedforsecurity=False))
@@ -118,8 +123,11 @@ class ImageFiles:
         """Held by one thread of one process at a time."""
         self._directory.mkdir(parents=True, exist_ok=True)
         path = self._directory / LOCK
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, LOCK_MODE)
         try:
+            if os.geteuid() == 0:  # A command, which may have made it: it is the group's.
+                os.fchown(handle, -1, self._directory.stat().st_gid)
+                os.fchmod(handle, LOCK_MODE)
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:

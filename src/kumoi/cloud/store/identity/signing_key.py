@@ -78,14 +78,16 @@ class KeyDirectory:
 
     def add(self, key: SigningKey) -> None:
         self._ensure()
-        files.replace(self._path_of(key.id), _render(key), promise=files.Promise.NEW)
+        text, owner = _render(key), self._owner()
+        files.replace(self._path_of(key.id), text, promise=files.Promise.NEW, owner=owner)
 
     def add_first(self, key: SigningKey) -> None:
         self._ensure()
         if any(self._path.glob(f"*{SUFFIX}")):
             return
         draft = self._path / f".{FIRST}.{os.getpid()}"
-        files.replace(draft, _render(key), promise=files.Promise.OLD_OR_NEW)
+        text, owner = _render(key), self._owner()
+        files.replace(draft, text, promise=files.Promise.OLD_OR_NEW, owner=owner)
         try:
             os.link(draft, self._path_of(FIRST))
         except FileExistsError:
@@ -103,6 +105,11 @@ class KeyDirectory:
 
     def _ensure(self) -> None:
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _owner(self) -> tuple[int, int]:
+        """Of a key, also of one that a command of root's makes."""
+        status = self._path.stat()
+        return status.st_uid, status.st_gid
 
     def _path_of(self, name: str) -> Path:
         return self._path / f"{name}{SUFFIX}"

@@ -1,0 +1,208 @@
+"""Who owns what in a cloud's state directory: each place is some role's, some roles' or root's.
+
+`up` calls this before it starts anything, so that whatever an earlier release or a restore left is
+put right. What a role owns lies in directories of root's: no role can put another thing in its
+place. docs/guide/operate.md has the table for people.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kumoi import config
+from kumoi.base import files
+from kumoi.config import CLOUD_FILE, HOST_FILE, CloudSettings, HostSettings, Role
+from kumoi.hosts.units import users
+from kumoi.hosts.units.confinement import Confinement
+
+PRIVATE_DIR, SHARED_DIR, PASSABLE_DIR = 0o700, 0o770, 0o771
+SETTINGS_DIR, SETTINGS_FILE = 0o750, 0o640
+SHARED_FILE = 0o660
+STORE_ENDS = ("", "-wal", "-shm")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A directory that is there when roles start. With `whole`, all in it has the same owner."""
+
+    path: Path
+    role: Role
+    mode: int
+    shared: bool = False  # Root's, and its role's group may write.
+    whole: bool = False
+
+
+def places(host: HostSettings) -> list[Place]:
+    """Outer ones first."""
+    found: list[Place] = []
+    if Role.API in host.roles:
+        found.append(Place(host.pki_dir / "token-keys", Role.API, PRIVATE_DIR, whole=True))
+    for role in _control_here(host)[:1]:  # Whichever it is: they have one group.
+        found += [
+            Place(host.store_dir, role, SHARED_DIR, shared=True),
+            Place(host.image_dir, role, SHARED_DIR, shared=True),
+            # The pipeline passes through to its own.
+            Place(host.wake_dir, role, PASSABLE_DIR, shared=True),
+        ]
+    if Role.PIPELINE in host.roles:
+        found += _of_pipeline(host)
+    return found
+
+
+def _control_here(host: HostSettings) -> list[Role]:
+    return [role for role in users.CONFINED if role in users.CONTROL and role in host.roles]
+
+
+def _of_pipeline(host: HostSettings) -> list[Place]:
+    return [
+        Place(path, Role.PIPELINE, PRIVATE_DIR, whole=True)
+        for path in (
+            host.pipeline_dir,
+            *(host.state / name for name in ("git", "git-spool", "git-hooks")),
+            host.run_dir / "pipeline",
+            host.wake_dir / "pipeline",
+        )
+    ]
+
+
+def settings_dir(host: HostSettings, role: Role) -> Path:
+    """What a role is told of the settings."""
+    return host.state / "settings" / role.value
+
+
+def confinement(cloud: CloudSettings, host: HostSettings, role: Role) -> Confinement:
+    """What a role is held to. The first that it writes is its home."""
+    pki = host.pki_dir
+    writes = {
+        Role.API: (host.store_dir, host.image_dir, pki / "token-keys", host.wake_dir),
+        Role.WORKER: (host.store_dir, host.image_dir, host.wake_dir),
+        Role.PIPELINE: tuple(place.path for place in _of_pipeline(host)),
+    }[role]
+    reads = {
+        Role.API: (pki / "ca.crt", pki / "api.crt", pki / "api.key"),
+        Role.WORKER: (),
+        Role.PIPELINE: (pki / "ca.crt", pki / "pipeline.crt", pki / "pipeline.key"),
+    }[role]
+    return Confinement(
+        user=users.name_of(cloud, role),
+        group=users.group_of(cloud, role),
+        writes=tuple(map(str, writes)),
+        reads=tuple(map(str, (settings_dir(host, role), *reads))),
+    )
+
+
+def ensure(cloud: CloudSettings, host: HostSettings) -> None:
+    """Every place with its owner and mode, each role's settings, and keys to those who use them. The
+    users are there.
+    """
+    for name in ("cloud", "pipeline"):
+        _move_store(host, name)
+    for place in places(host):
+        _ensure(cloud, place)
+    for role in users.CONFINED:
+        if role in host.roles:
+            _write_settings(cloud, host, role)
+    own_files(cloud, host)
+
+
+def own_files(cloud: CloudSettings, host: HostSettings) -> None:
+    """Files that root makes and a role uses: stores, keys, the lock of images."""
+    for path, role in _keys(host):
+        if path.exists():
+            os.chown(path, *_ids(cloud, role))
+    if _control_here(host):
+        images = host.image_dir.iterdir() if host.image_dir.exists() else ()
+        for path in (*_stores(host.store_dir / "cloud.db"), *images):
+            _share(cloud, path)
+    if Role.PIPELINE in host.roles:
+        for path in _stores(host.pipeline_dir / "pipeline.db"):
+            os.chown(path, *_ids(cloud, Role.PIPELINE), follow_symlinks=False)
+
+
+def is_earlier(host: HostSettings) -> bool:
+    """Whether stores are where an earlier release has them, which may be using them."""
+    return any((host.state / f"{name}.db").exists() for name in ("cloud", "pipeline"))
+
+
+def _keys(host: HostSettings) -> Iterator[tuple[Path, Role]]:
+    """A role's own only: whoever has another's key speaks in its name."""
+    for role in (Role.API, Role.PIPELINE):
+        if role in host.roles:
+            yield host.pki_dir / f"{role.value}.key", role
+
+
+def _stores(path: Path) -> list[Path]:
+    beside = [path.with_name(path.name + end) for end in STORE_ENDS]
+    return [one for one in beside if one.exists()]
+
+
+def _move_store(host: HostSettings, name: str) -> None:
+    into = host.state / name
+    for path in _stores(host.state / f"{name}.db"):
+        into.mkdir(exist_ok=True)
+        path.rename(into / path.name)
+
+
+def _ensure(cloud: CloudSettings, place: Place) -> None:
+    place.path.mkdir(parents=True, exist_ok=True)
+    uid, gid = _ids(cloud, place.role)
+    wanted = (0 if place.shared else uid, gid)
+    status = place.path.lstat()
+    if place.whole and (status.st_uid, status.st_gid) != wanted:
+        _own_all(place.path, wanted)
+    os.chown(place.path, *wanted, follow_symlinks=False)
+    place.path.chmod(place.mode)
+
+
+def _own_all(top: Path, owner: tuple[int, int]) -> None:
+    """Once: afterwards a role could have put a name there that stands for somebody else's file."""
+    for directory, inner, names in os.walk(top):
+        for name in (*inner, *names):
+            os.chown(Path(directory) / name, *owner, follow_symlinks=False)
+
+
+def _share(cloud: CloudSettings, path: Path) -> None:
+    """With API and worker. Nothing but plain files, which no name outside stands for."""
+    gid = grp.getgrnam(users.group_of(cloud, Role.API)).gr_gid
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(handle)
+        if status.st_gid != gid and status.st_nlink == 1:
+            os.fchown(handle, -1, gid)
+            os.fchmod(handle, SHARED_FILE)
+    finally:
+        os.close(handle)
+
+
+def _write_settings(cloud: CloudSettings, host: HostSettings, role: Role) -> None:
+    """Without the way into a store that is not the role's: it may hold a password."""
+    other = "pipeline_database_url" if role in users.CONTROL else "database_url"
+    directory = settings_dir(host, role)
+    directory.parent.mkdir(mode=0o755, exist_ok=True)
+    directory.parent.chmod(0o755)
+    directory.mkdir(exist_ok=True)
+    group = _ids(cloud, role)[1]
+    os.chown(directory, 0, group)
+    directory.chmod(SETTINGS_DIR)
+    cloud_text = config.render(
+        config.changed(cloud, **{other: ""}), config.read(CloudSettings, host.state).unknown
+    )
+    host_text = config.render(host, config.read(HostSettings, host.state).unknown)
+    for name, text in ((CLOUD_FILE, cloud_text), (HOST_FILE, host_text)):
+        files.replace(
+            directory / name,
+            text,
+            promise=files.Promise.OLD_OR_NEW,
+            mode=SETTINGS_FILE,
+            owner=(0, group),
+        )
+
+
+def _ids(cloud: CloudSettings, role: Role) -> tuple[int, int]:
+    entry = pwd.getpwnam(users.name_of(cloud, role))
+    return entry.pw_uid, entry.pw_gid
