@@ -194,6 +194,7 @@ class Database:
     def set_clock(self, clock: Clock) -> None:
         """In place of the database's own. For tests: nobody else may."""
         self.engine.update_execution_options(**{CLOCK: clock})
+        self._close_idle()  # Those that are open go by the clock before.
 
     def _begun(self, begin: str) -> Connection:
         try:
