@@ -1,4 +1,5 @@
-"""What of a server's disk is there after its host lost its power: all of it, once it is built.
+"""What of a server's disk is there after its host lost its power: all of it, once it is built. And
+what a host does that has no room for another: it says so at once.
 
 A copy of a block device holds what was written to it and nothing that only the kernel's memory had,
 as the device of a host does that lost its power at that moment. Needs root, and no cloud.
@@ -11,8 +12,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from kumoi.base.errors import Permanent
 from kumoi.base.ids import new_id
 from kumoi.base.process import run
 from kumoi.cloud.drivers.instance.lxc import disk
@@ -24,6 +27,7 @@ from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec, Power
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 IMAGE = ImageContent(id="i", sha256="ab" * 32, disk_format="root-tar")
+LEFT_BYTES = 2 << 20
 KEY = "ssh-ed25519 AAAA me@here"
 
 
@@ -56,6 +60,19 @@ def host_dir(device: Path, tmp_path: Path) -> Iterator[Path]:
         (paths.rootfs(IMAGE.sha256) / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
         run(["sync", "--file-system", where])
         yield where
+
+
+@contextlib.contextmanager
+def nearly_full(where: Path) -> Iterator[None]:
+    """Room for a new disk's first blocks, and for none that a server writes afterwards."""
+    space, filling = os.statvfs(where), where / "filling"
+    with filling.open("wb") as file:
+        free_bytes = space.f_bavail * space.f_frsize
+        os.posix_fallocate(file.fileno(), 0, free_bytes - LEFT_BYTES)
+    try:
+        yield
+    finally:
+        filling.unlink()
 
 
 @contextlib.contextmanager
@@ -115,5 +132,24 @@ def test_a_disk_that_grew_is_whole_after_a_power_failure(
             assert not disk.is_smaller(file, 2)
             with mounted(file, tmp_path / "disk") as own:
                 assert (own / "upper/etc/hostname").read_text() == "web1\n"
+    finally:
+        driver.close()
+
+
+def test_a_host_with_hardly_any_room_left_begins_no_disk_and_says_why(host_dir: Path) -> None:
+    driver = LxcDriver(
+        host_dir=host_dir, host_name="kumoi-test", switch=FakeSwitch(), host_boot="1"
+    )
+    try:
+        server, paths = built(driver), Paths(host_dir)
+        with nearly_full(host_dir):
+            with pytest.raises(Permanent, match="make a server's disk: the host's disk is full"):
+                built(driver)
+            assert list(paths.servers.glob("*/disk.*")) == [paths.disk(server.id, 0)]
+            larger = msgspec.structs.replace(server, disk_gib=2)
+            with pytest.raises(Permanent, match="disk larger: the host's disk is full"):
+                driver.ensure_running(larger)
+            assert not disk.is_smaller(paths.disk(server.id, 0), 1)
+        built(driver)
     finally:
         driver.close()

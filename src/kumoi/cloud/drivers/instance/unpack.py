@@ -22,12 +22,9 @@ from pathlib import Path
 from kumoi.base import process
 from kumoi.base.errors import Permanent
 from kumoi.base.process import ProcessFailed
-from kumoi.cloud.drivers.instance import kernel
+from kumoi.cloud.drivers.instance import kernel, room
 
 TIMEOUT_S = 900.0
-FREE_BYTES_MIN = 256 << 20
-FREE_FILES_MIN = 20_000
-"""What must stay free on the host meanwhile: servers run on it."""
 BYTES_MAX = 64 << 30
 FILES_MAX = 4_000_000
 """What an image may unpack to. A few hundred KiB that somebody made for it would fill any disk."""
@@ -87,14 +84,9 @@ class Room:
                 f"the image unpacks to more than an image may: {BYTES_MAX >> 30} GiB in "
                 f"{FILES_MAX} files"
             )
-        elif now.f_bavail * now.f_frsize < FREE_BYTES_MIN or _lacks_files(now):
+        elif room.is_short(now):
             self.refusal = "the host's disk is full: the image does not fit"
         return bool(self.refusal)
-
-
-def _lacks_files(now: os.statvfs_result) -> bool:
-    """Some file systems have no number of files that they can hold, and say 0."""
-    return now.f_files > 0 and now.f_favail < FREE_FILES_MIN
 
 
 def _magic(file: Path) -> bytes:
@@ -110,7 +102,7 @@ def _compression(magic: bytes) -> str | None:
 
 def _untar(file: Path, target: Path, option: str | None) -> None:
     options = [option] if option else []
-    with _bounded(target, "the image is not a tar archive of a root file system") as room:
+    with _bounded(target, "the image is not a tar archive of a root file system") as taken:
         process.run(
             [
                 *ENDS_WITH_US, "tar", "--extract", "--preserve-permissions", "--numeric-owner", "--same-owner",
@@ -120,7 +112,7 @@ def _untar(file: Path, target: Path, option: str | None) -> None:
             ],
             env={"XZ_DEFAULTS": f"--memlimit-decompress={_XZ_MEMORY_BYTES}"},
             timeout_s=TIMEOUT_S,
-            give_up=room.is_exceeded,
+            give_up=taken.is_exceeded,
         )  # fmt: skip
 
 
@@ -128,7 +120,7 @@ def _unsquash(file: Path, target: Path) -> None:
     """With errors of every kind as failures: what could not be read is no image."""
     if shutil.which(_SQUASHFS_TOOL) is None:
         raise Permanent("the host cannot unpack squashfs images: squashfs-tools is missing there")
-    with _bounded(target, "the image is no squashfs file, or a damaged one") as room:
+    with _bounded(target, "the image is no squashfs file, or a damaged one") as taken:
         process.run(
             [
                 *ENDS_WITH_US, "prlimit", f"--as={_SQUASHFS_MEMORY_BYTES}", "--core=0",
@@ -137,19 +129,19 @@ def _unsquash(file: Path, target: Path) -> None:
                 "-fr", _SQUASHFS_CACHE_MIB, "-force", "-dest", target, file,
             ],
             timeout_s=TIMEOUT_S,
-            give_up=room.is_exceeded,
+            give_up=taken.is_exceeded,
         )  # fmt: skip
 
 
 @contextlib.contextmanager
 def _bounded(target: Path, otherwise: str) -> Iterator[Room]:
     """Why a program failed that had this room."""
-    room = Room(target, os.statvfs(target))
+    taken = Room(target, os.statvfs(target))
     try:
-        yield room
+        yield taken
     except ProcessFailed as cause:
-        room.is_exceeded()
-        raise Permanent(room.refusal or otherwise) from cause
+        taken.is_exceeded()
+        raise Permanent(taken.refusal or otherwise) from cause
 
 
 def _remove_devices(root: Path) -> None:

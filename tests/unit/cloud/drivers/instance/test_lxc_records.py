@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from kumoi.base.errors import Permanent, Transient
-from kumoi.cloud.drivers.instance import record, sparse, unpack
+from kumoi.cloud.drivers.instance import record, room, sparse, unpack
 from kumoi.cloud.drivers.instance.lxc import cgroup, idmap, image
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.drivers.instance.lxc.subids import COUNT, FIRST, Claim
@@ -84,8 +84,8 @@ def test_a_sparse_copy_is_the_same_and_takes_no_more_room(tmp_path: Path) -> Non
         ({"f_bfree": 990_000, "f_ffree": 5_000_000}, ""),
         ({"f_bfree": 1_000_000 - (unpack.BYTES_MAX >> 20) - 1}, "more than an image may"),
         ({"f_ffree": 6_000_000 - unpack.FILES_MAX - 1}, "more than an image may"),
-        ({"f_bavail": (unpack.FREE_BYTES_MIN >> 20) - 1}, "disk is full"),
-        ({"f_favail": unpack.FREE_FILES_MIN - 1}, "disk is full"),
+        ({"f_bavail": (room.FREE_BYTES_MIN >> 20) - 1}, "disk is full"),
+        ({"f_favail": room.FREE_FILES_MIN - 1}, "disk is full"),
         ({"f_favail": 0, "f_files": 0}, ""),
     ],
 )
@@ -98,9 +98,9 @@ def test_an_image_takes_no_more_room_than_it_may_and_the_host_can_spare(
     )  # fmt: skip
     now = SimpleNamespace(**{**vars(before), **left})
     monkeypatch.setattr(os, "statvfs", lambda _: now)
-    room = unpack.Room(Path("/"), before)  # type: ignore[arg-type]
-    assert room.is_exceeded() == bool(why)
-    assert why in room.refusal
+    taken = unpack.Room(Path("/"), before)  # type: ignore[arg-type]
+    assert taken.is_exceeded() == bool(why)
+    assert why in taken.refusal
 
 
 def test_only_whole_images_are_ready(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from kumoi.base import files
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.process import ProcessFailed
-from kumoi.cloud.drivers.instance import loop, record, sparse, unpack, wire
+from kumoi.cloud.drivers.instance import loop, record, room, sparse, unpack, wire
 from kumoi.cloud.drivers.instance.interface import ObservedInstance
 from kumoi.cloud.drivers.instance.lxc import (
     cgroup,
@@ -223,6 +223,7 @@ class LxcDriver:
         )
 
     def _make_disk(self, server_id: str, action: plan.MakeDisk) -> None:
+        room.check(self._paths.servers, "make a server's disk")
         base = self._paths.rootfs(action.image_sha256)
         final = self._paths.disk(server_id, action.build)
         part = final.with_name(final.name + PART)
@@ -298,6 +299,7 @@ class LxcDriver:
         """Of a stopped server, when it was given a flavor with a larger one."""
         file = self._paths.disk(server.id, server.build)
         if disk.is_smaller(file, server.disk_gib):
+            room.check(file.parent, "make a server's disk larger")
             self._await_detached(file.parent)
             disk.enlarge(file, server.disk_gib)
 
