@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import openstack
 from openstack.connection import Connection
 
+from kumoi import config
 from kumoi.base import process
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.first_use import first_run, passwords
@@ -122,7 +123,7 @@ class Estate:
 
     def await_host(self, connection: Connection) -> None:
         """Until it takes servers."""
-        host = HostSettings(state_dir=str(self.state))
+        host = config.read(HostSettings, self.state).settings
         first_run.wait_for_host(connection, host, timeout_s=WITHIN_S)
 
     def push(self, folder: Path) -> str:
