@@ -32,7 +32,8 @@ def test_a_draft_knows_its_hashes_and_what_it_is(tmp_path: Path) -> None:
     assert content.inspection.find().kind is DiskFormat.VHD
     assert names(tmp_path) == {content.sha256}
     assert (tmp_path / content.sha256).read_bytes() == data
-    assert (tmp_path / content.sha256).stat().st_mode & 0o777 == 0o600
+    # The worker sweeps what the API took in: they share a group, and nobody else reads it.
+    assert (tmp_path / content.sha256).stat().st_mode & 0o777 == 0o640
 
 
 def test_a_draft_that_is_not_kept_is_gone(tmp_path: Path) -> None:
