@@ -158,8 +158,8 @@ import sys
 from pathlib import Path
 from kumoi.cloud.drivers.instance.lxc import image
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
-from kumoi.cloud.hostapi.messages import Image
-wanted = Image(id="i", sha256=sys.argv[1], disk_format="raw")
+from kumoi.cloud.hostapi.messages import ImageContent
+wanted = ImageContent(id="i", sha256=sys.argv[1], disk_format="raw")
 image.ensure(Paths(Path(sys.argv[2])), wanted, Path(sys.argv[3]))
 """
 

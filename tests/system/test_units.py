@@ -51,14 +51,14 @@ SUPERVISE = """
     from pathlib import Path
     from kumoi.hosts.units.supervisor import Places, Supervisor
     from kumoi.hosts.units.control import digest_of
-    from kumoi.hosts.units.table import Kind, Unit
+    from kumoi.hosts.units.table import Unit, UnitKind
 
     home, port, *words = sys.argv[1:]
     units = []
     for number, word in enumerate(words):
         address = f"tcp:127.0.0.1:{int(port) + number}"
         argv = (sys.executable, f"{home}/server.py", word, "127.0.0.1", str(int(port) + number))
-        units.append(Unit(f"unit{number}", Kind.ROLE, argv, listens=address, sockets=(address,),
+        units.append(Unit(f"unit{number}", UnitKind.ROLE, argv, listens=address, sockets=(address,),
                           overlaps=True, notifies=True))
     Supervisor(units, digest_of(units), Places(home, Path(home) / "run", Path(home) / "log")).run()
 """
