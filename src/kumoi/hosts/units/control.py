@@ -82,10 +82,12 @@ def wait_ready(
     """
     deadline = time.monotonic() + timeout_s
     while True:
-        late = _not_ready(read_status(host), names)
+        status = read_status(host)
+        late = _not_ready(status, names)
         if not late:
             return
-        kept = [unit for unit in _units(host) if unit.name in late and unit.state == "kept"]
+        units = status.units if status else ()
+        kept = [unit for unit in units if unit.name in late and unit.state == "kept"]
         if kept:
             raise Permanent(f"{kept[0].name}: {kept[0].why}; see {_log(host, kept[0].name)}")
         if time.monotonic() > deadline:
@@ -151,11 +153,6 @@ def _supervisor(host: HostSettings) -> running.Running | None:
 def _not_ready(status: SupervisorStatus | None, names: Sequence[str]) -> list[str]:
     ready = {unit.name for unit in status.units if unit.state == "running"} if status else set()
     return [name for name in names if name not in ready]
-
-
-def _units(host: HostSettings) -> tuple[UnitStatus, ...]:
-    status = read_status(host)
-    return status.units if status else ()
 
 
 def _log(host: HostSettings, name: str) -> Path:
