@@ -223,3 +223,25 @@ def test_another_tenants_port_does_not_exist(
     with pytest.raises(exceptions.NotFoundException):
         other.network.get_port(port.id)
     assert list(other.network.ports()) == []
+
+
+def test_a_new_mac_keeps_the_addresses_and_the_floating_ip(
+    demo: Connection, public: Any, raw: Raw
+) -> None:
+    network = demo.network.create_network(name="private")
+    four = demo.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.0.0.0/24")
+    slaac = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    six = demo.network.create_subnet(
+        network_id=network.id, ip_version=6, cidr="fd00:1::/64", **slaac
+    )
+    router = demo.network.create_router(external_gateway_info={"network_id": public.id})
+    demo.network.add_interface_to_router(router, subnet_id=four.id)
+    wanted = [{"subnet_id": four.id, "ip_address": "10.0.0.77"}, {"subnet_id": four.id}]
+    port = demo.network.create_port(network_id=network.id, fixed_ips=wanted)
+    floating = demo.network.create_ip(
+        floating_network_id=public.id, port_id=port.id, fixed_ip_address="10.0.0.77"
+    )
+    changed = demo.network.update_port(port.id, mac_address="fa:16:3e:01:02:03")
+    automatic = {"subnet_id": six.id, "ip_address": "fd00:1::f816:3eff:fe01:203"}
+    assert changed.fixed_ips == [*port.fixed_ips[:2], automatic]
+    assert demo.network.get_ip(floating.id).port_id == port.id

@@ -146,3 +146,40 @@ def test_two_ipv6_subnets_of_a_network_share_an_interface(demo: Connection) -> N
     demo.network.remove_interface_from_router(router, subnet=subnets[0].id)
     port = demo.network.get_port(made[0]["port_id"])
     assert [one["subnet_id"] for one in port.fixed_ips] == [subnets[1].id]
+
+
+@pytest.mark.parametrize("first", ["joined", "slaac"])
+def test_a_slaac_subnet_is_joined_beside_the_ipv4_subnet(demo: Connection, first: str) -> None:
+    network = demo.network.create_network(name="private")
+    four = demo.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.0.0.0/24")
+
+    def make_six() -> Any:
+        return demo.network.create_subnet(
+            network_id=network.id,
+            ip_version=6,
+            cidr="fd00:1::/64",
+            ipv6_ra_mode="slaac",
+            ipv6_address_mode="slaac",
+        )
+
+    router = demo.network.create_router(name="r")
+    six = make_six() if first == "slaac" else None
+    demo.network.add_interface_to_router(router, subnet_id=four.id)
+    six = six or make_six()
+    demo.network.add_interface_to_router(router, subnet_id=six.id)
+    ports = demo.network.ports(device_id=router.id)
+    assert {tuple(ip["subnet_id"] for ip in port.fixed_ips) for port in ports} == {
+        (four.id,),
+        (six.id,),
+    }
+
+
+def test_a_gateway_named_again_stays_as_it_is(admin: Connection, public: Any) -> None:
+    router = admin.network.create_router(external_gateway_info={"network_id": public.id})
+    now = router.external_gateway_info["external_fixed_ips"]
+    address = {"ip_address": now[0]["ip_address"]}
+    subnet = {"subnet_id": now[0]["subnet_id"]}
+    for wanted in (now, [address], [subnet], [address, subnet]):
+        info = {"network_id": public.id, "external_fixed_ips": wanted}
+        changed = admin.network.update_router(router.id, external_gateway_info=info)
+        assert changed.external_gateway_info["external_fixed_ips"] == now

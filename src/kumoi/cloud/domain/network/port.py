@@ -26,6 +26,7 @@ from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import port as store
+from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.network import Network
 from kumoi.cloud.store.network.port import Port
 from kumoi.cloud.store.network.standard import NetworkQuery
@@ -337,16 +338,17 @@ def _require_mac_may_change(connection: Connection, row: Port, mac: str) -> None
 def _moved(
     connection: Connection, row: Port, mac: str, wanted: tuple[WantedIp, ...] | None
 ) -> list[list[str]]:
-    """New addresses for a port. Floating IPs that led to one that it lost lead nowhere."""
+    """New addresses for a port: where `wanted` is None those it has, save automatic ones, which
+    follow the MAC. Floating IPs that led to an address that the port lost lead nowhere.
+    """
     current: tuple[Pair, ...] = tuple((subnet, address) for subnet, address in row.fixed_ips)
+    is_router = row.device_owner in owner.ROUTER
     if wanted is None:
         wanted = tuple(WantedIp(subnet_id=subnet_id) for subnet_id, _ in current)
-    if mac != row.mac_address:
-        current = ()
-    is_router = row.device_owner in owner.ROUTER
+    if mac != row.mac_address and not is_router:
+        subnets = subnet_store.many(connection, {subnet_id for subnet_id, _ in current})
+        current = tuple(pair for pair in current if not fixed_ip.is_automatic(subnets[pair[0]]))
     place = AddressedPort(network_id=row.network_id, mac=mac, is_router=is_router, current=current)
-    if mac != row.mac_address:
-        fixed_ip_store.delete_of_port(connection, row.id)
     pairs = fixed_ip.choose(connection, place, wanted)
     fixed_ip_store.delete_of_port(connection, row.id)
     fixed_ip_store.insert_all(connection, row.id, pairs)

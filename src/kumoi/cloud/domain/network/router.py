@@ -204,7 +204,7 @@ def set_gateway(
             caller.check(f"update_router:external_gateway_info:{name}")
     current = gateway_port(connection, row.id)
     if current is not None and current.network_id == network.id:
-        if wanted.fixed_ips is not None:
+        if wanted.fixed_ips is not None and not _names_present(current, wanted.fixed_ips):
             port_domain.change(connection, current, {"fixed_ips": wanted.fixed_ips}, now)
     else:
         if current is not None:
@@ -212,6 +212,16 @@ def set_gateway(
         _add_gateway(connection, row, wanted, now)
     if wanted.enable_snat is not None:
         store.update(connection, row.id, now=now, enable_snat=wanted.enable_snat)
+
+
+def _names_present(port: Port, wanted: Sequence[WantedIp]) -> bool:
+    """Whether a wish names the port's subnets and addresses, in one entry each or in several: then
+    nothing changes, as in Neutron's `_check_for_external_ip_change`.
+    """
+    subnets, addresses = zip(*port.fixed_ips, strict=True) if port.fixed_ips else ((), ())
+    return {ip.subnet_id for ip in wanted if ip.subnet_id} == set(subnets) and {
+        ip.ip_address for ip in wanted if ip.ip_address
+    } == set(addresses)
 
 
 def _add_gateway(connection: Connection, row: Router, wanted: Gateway, now: datetime) -> None:
