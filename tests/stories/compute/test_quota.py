@@ -119,6 +119,35 @@ def test_usage_counts_servers_that_are_there_and_those_that_are_gone(
     assert listed[project_id] >= usage.total_hours
 
 
+@pytest.mark.parametrize("of", ["all", "one"])
+def test_usage_comes_in_pages_that_end(
+    bench: Workbench, admin: Connection, demo: Connection, of: str
+) -> None:
+    made = {bench.active(name).id for name in ("a", "b", "c")}
+    path, word = "/os-simple-tenant-usage?detailed=1", "tenant_usages"
+    if of == "one":
+        path, word = f"/os-simple-tenant-usage/{demo.current_project_id}?", "tenant_usage"
+    seen: list[str] = []
+    marker = ""
+    for _ in range(100):
+        asked = f"{path}&limit=2{marker}"
+        page = admin.compute.get(asked, microversion="2.40").json()
+        usages = page[word] if of == "all" else [page[word]] if page[word] else []
+        ids = [server["instance_id"] for usage in usages for server in usage["server_usages"]]
+        if not ids:
+            break
+        assert len(ids) <= 2
+        assert (f"{word}_links" in page) == (len(ids) == 2)
+        seen += ids
+        marker = f"&marker={ids[-1]}"
+    else:
+        pytest.fail("there was no last page")
+    assert made <= set(seen)
+    assert len(seen) == len(set(seen))
+    assert admin.compute.get(f"{path}&marker=x", microversion="2.40").status_code == 400
+    assert admin.compute.get(f"{path}&marker=x", microversion="2.39").status_code == 200
+
+
 def test_usage_is_of_the_time_asked_for(bench: Workbench, demo: Connection) -> None:
     bench.active()
     path = f"/os-simple-tenant-usage/{demo.current_project_id}"

@@ -19,6 +19,7 @@ from kumoi.engine.http.request import Reply
 
 HOUR_S = 3_600.0
 DEFAULT = timedelta(weeks=4)
+V_PAGES = (2, 40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +30,55 @@ class UsagePeriod:
 
 
 def index(request: Request) -> Reply:
+    """Since 2.40 in pages of servers, by project and id: a project may be on two pages."""
     span = _span(request)
     detailed = request.query.get("detailed") == "1"
     with request.read() as connection:
         rows = domain.ever(connection, project_id=None)
+    used, links = _page(request, [row for row in rows if _hours(row, span) > 0])
     by_project: dict[str, list[Server]] = {}
-    for row in rows:
-        if _hours(row, span) > 0:
-            by_project.setdefault(row.project_id, []).append(row)
+    for row in used:
+        by_project.setdefault(row.project_id, []).append(row)
     shown = [
         _usage(project_id, found, span, detailed=detailed)
         for project_id, found in sorted(by_project.items())
     ]
-    return Reply(200, {"tenant_usages": shown})
+    more = {"tenant_usages_links": links} if links else {}
+    return Reply(200, {"tenant_usages": shown, **more})
 
 
 def show(request: Request) -> Reply:
+    """Zeros where nothing was used, since the `openstack` client cannot show an empty answer; but
+    nothing behind a marker, where a client that pages looks for the end.
+    """
     project_id = request.path["id"]
     request.caller.check("os_compute_api:os-simple-tenant-usage:show", project_id)
     span = _span(request)
     with request.read() as connection:
         rows = domain.ever(connection, project_id=project_id)
-    used = [row for row in rows if _hours(row, span) > 0]
-    # Zeros where nothing was used: the `openstack` client cannot show an empty answer.
-    return Reply(200, {"tenant_usage": _usage(project_id, used, span, detailed=True)})
+    used, links = _page(request, [row for row in rows if _hours(row, span) > 0])
+    at_end = not used and "marker" in request.query and request.microversion >= V_PAGES
+    shown = {} if at_end else _usage(project_id, used, span, detailed=True)
+    more = {"tenant_usage_links": links} if links else {}
+    return Reply(200, {"tenant_usage": shown, **more})
+
+
+def _page(request: Request, rows: list[Server]) -> tuple[list[Server], list[dict[str, str]]]:
+    """The servers of the page asked for, and the link to the next. Raises Invalid (field `marker`)
+    for a server that used nothing in the period.
+    """
+    rows = sorted(rows, key=lambda row: (row.project_id, row.id))
+    if request.microversion < V_PAGES:
+        return rows, []
+    marker = request.query.get("marker")
+    if marker is not None:
+        at = next((at for at, row in enumerate(rows) if row.id == marker), None)
+        if at is None:
+            raise Invalid(f"marker [{marker}] not found", field="marker")
+        rows = rows[at + 1 :]
+    most = rendering.limit(request)
+    rows = rows[: rendering.PAGE_MAX if most is None else most]
+    return rows, rendering.page_links(request, [row.id for row in rows], most or rendering.PAGE_MAX)
 
 
 def _span(request: Request) -> UsagePeriod:
