@@ -37,6 +37,13 @@ def test_before_2_92_a_key_is_made_and_its_private_half_shown_once(
     assert demo.compute.get_keypair("made").private_key is None
 
 
+@pytest.mark.parametrize("end", ["", "\n", " a comment\r\n"])
+def test_a_key_is_given_back_byte_for_byte(demo: Connection, end: str) -> None:
+    text = f" {keypair.generate('ssh', 'mine').public_key}{end}"
+    demo.compute.create_keypair(name="mine", public_key=text)
+    assert demo.compute.get_keypair("mine").public_key == text
+
+
 def test_what_is_no_key_is_refused(demo: Connection) -> None:
     with pytest.raises(exceptions.BadRequestException, match="public key"):
         demo.compute.create_keypair(name="bad", public_key="ssh-rsa nonsense")

@@ -48,7 +48,7 @@ def generate(type_: str, comment: str) -> Material:
 
 
 def read(type_: str, public_key: str) -> Material:
-    """A key that the user brings. Raises Invalid (field `public_key`)."""
+    """A key that the user brings, kept byte for byte. Raises Invalid (field `public_key`)."""
     if type_ == X509:
         return _read_certificate(public_key)
     parts = public_key.split()
@@ -60,7 +60,7 @@ def read(type_: str, public_key: str) -> Material:
         raise Invalid(
             "Keypair data is invalid: failed to read the public key", field="public_key"
         ) from cause
-    return Material(SSH, public_key.strip(), _fingerprint(public_key))
+    return Material(SSH, public_key, _fingerprint(public_key))
 
 
 def _read_certificate(pem: str) -> Material:

@@ -117,7 +117,7 @@ def keys(connection: Connection, caller: Caller, name: str | None) -> list[str]:
     row = keypair_store.get(connection, caller.user_id, name)
     if row is None:
         raise Invalid("Invalid key_name provided.", field="key_name")
-    return [row.public_key] if row.type == SSH else []
+    return [row.public_key.strip()] if row.type == SSH else []
 
 
 def flavor_for(connection: Connection, caller: Caller, key: str) -> Flavor:
