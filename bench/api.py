@@ -2,6 +2,9 @@
 another, per second with eight connections, as a share of what an empty route answers in the same
 run, and the processor time that the API spends on it.
 
+There are two empty routes: ours, and one of Starlette and uvicorn as they come. The second is not
+touched by our work, so a share of it says more of a change than a share of ours, which moves.
+
 Needs no cloud that is up. The shares and the processor time hold on a machine that others use too.
 """
 
@@ -13,12 +16,18 @@ import multiprocessing
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request as PlainRequest
+from starlette.responses import Response
+from starlette.routing import Route as PlainRoute
 
 from bench.load import Call, Client, Server, answers, log_in, one_by_one, together
 from bench.measure import Figure, timed, until
@@ -31,6 +40,7 @@ from kumoi.cloud.domain.identity import bootstrap
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.activation import Activation
+from kumoi.engine.audit import Recorder
 from kumoi.engine.db import Database
 from kumoi.engine.http.app import App
 from kumoi.engine.http.request import Reply, Request
@@ -43,23 +53,28 @@ from kumoi.hosts.first_use import pki
 ADDRESS = "127.0.0.1"
 PASSWORD = "bench"
 CLIENTS = 8
+PLAIN = "an empty route of Starlette and uvicorn, as they come"
 START_S = 30.0
 ONE_BY_ONE = 300
 EACH = 150
 LOGINS = 20
 NETWORKS = 10
 IMAGES = 5
+FLAVORS = 4
 QUIET = 50  # Above every level that our log lines have.
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """At most so many ms, at least so many per second, at least such a share of an empty route."""
+    """At most so many ms, at least so many per second, at least such a share of an empty route, and
+    of a plain one.
+    """
 
     ms: float | None = None
     per_s: float | None = None
     share: float | None = None
+    plain_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,36 +86,44 @@ class Measured:
 
 
 def figures() -> list[Figure]:
-    with _api() as (nobody, pid):
+    with _processes() as (nobody, pid, plain, plain_pid):
         server = _tenant(nobody)
         client = Client(server)
         calls = _calls(client, server)
+        base = _measure(plain, plain_pid, PLAIN, Call("GET", "/"))
         found = [_measure(server, pid, what, call) for what, (call, _) in calls.items()]
         client.close()
         logins = timed(lambda: log_in(nobody, "demo", PASSWORD), LOGINS)
-    empty = found[0]
     rows = [Figure("POST auth/tokens, with password hashing", logins, "ms", 120)]
-    for one in found:
-        goal = calls[one.what][1]
-        rows += [
-            Figure(one.what, one.ms, "ms", goal.ms),
-            Figure(
-                f"  with {CLIENTS} connections", [one.per_s], "per s", goal.per_s, at_least=True
-            ),
-            Figure("  of an empty route", [one.per_s / empty.per_s], "", goal.share, at_least=True),
-            Figure("  processor time", [one.cpu_ms], "ms"),
-        ]
+    for one in (base, *found):
+        goal = Goal() if one is base else calls[one.what][1]
+        rows += _shown(one, goal, found[0], base)
     return rows
 
 
+def _shown(one: Measured, goal: Goal, empty: Measured, base: Measured) -> list[Figure]:
+    together = f"  with {CLIENTS} connections"
+    share, plain_share = one.per_s / empty.per_s, one.per_s / base.per_s
+    return [
+        Figure(one.what, one.ms, "ms", goal.ms),
+        Figure(together, [one.per_s], "per s", goal.per_s, at_least=True),
+        Figure("  of an empty route", [share], "", goal.share, at_least=True),
+        Figure("  of a plain one", [plain_share], "", goal.plain_share, at_least=True),
+        Figure("  processor time", [one.cpu_ms], "ms"),
+    ]
+
+
 def _tenant(nobody: Server) -> Server:
-    """As the demo user, whose quotas are lifted."""
+    """As the demo user, whose quotas are lifted. There are flavors."""
     admin = log_in(nobody, "admin", PASSWORD)
     server = log_in(nobody, "demo", PASSWORD)
     client = Client(admin)
     projects = client.ask(Call("GET", "/identity/v3/projects?name=demo"))["projects"]
     quota = {"quota": {"network": -1, "port": -1}}
     client.ask(Call("PUT", f"/network/v2.0/quotas/{projects[0]['id']}", quota))
+    for number in range(FLAVORS):
+        flavor = {"name": f"bench-{number}", "ram": 512, "vcpus": 1, "disk": 5}
+        client.ask(Call("POST", "/compute/v2.1/flavors", {"flavor": flavor}))
     client.close()
     return server
 
@@ -120,10 +143,13 @@ def _calls(client: Client, server: Server) -> dict[str, tuple[Call, Goal]]:
     validate = Call("GET", "/identity/v3/auth/tokens", headers={"X-Subject-Token": server.token})
     return {
         "an empty route": (Call("GET", "/empty/"), Goal()),
-        "GET auth/tokens, validating": (validate, Goal(1.2, 1000, 0.40)),
-        "GET networks": (Call("GET", "/network/v2.0/networks"), Goal(1.5, 800, 0.32)),
-        "GET flavors/detail": (Call("GET", "/compute/v2.1/flavors/detail"), Goal(1.0, 1000, 0.40)),
-        "GET images": (Call("GET", "/image/v2/images"), Goal(1.2, 900, 0.36)),
+        "GET auth/tokens, validating": (validate, Goal(1.2, 1000, 0.40, 0.40)),
+        "GET networks": (Call("GET", "/network/v2.0/networks"), Goal(1.5, 800, 0.32, 0.32)),
+        "GET flavors/detail": (
+            Call("GET", "/compute/v2.1/flavors/detail"),
+            Goal(1.0, 1000, 0.40, 0.40),
+        ),
+        "GET images": (Call("GET", "/image/v2/images"), Goal(1.2, 900, 0.36, 0.36)),
         "POST ports": (
             Call("POST", "/network/v2.0/ports", {"port": {"network_id": made[0]}}),
             Goal(6, 200),
@@ -146,24 +172,35 @@ def _cpu_ms(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * TICK_MS
 
 
-# The API's process.
+# The processes.
 
 
 @contextlib.contextmanager
-def _api() -> Iterator[tuple[Server, int]]:
+def _processes() -> Iterator[tuple[Server, int, Server, int]]:
+    """The API, and a plain empty route with the same certificate: where they are, and their ids."""
+    with (
+        tempfile.TemporaryDirectory(prefix="kumoi-bench-") as directory,
+        contextlib.ExitStack() as ends,
+    ):
+        api = ends.enter_context(_process(_serve, Path(directory)))
+        plain = ends.enter_context(_process(_serve_plain, Path(directory)))
+        yield *api, *plain
+
+
+@contextlib.contextmanager
+def _process(target: Callable[[Pipe, Path], None], directory: Path) -> Iterator[tuple[Server, int]]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    with tempfile.TemporaryDirectory(prefix="kumoi-bench-") as directory:
-        process = context.Process(target=_serve, args=(theirs, Path(directory)))
-        process.start()
-        try:
-            port: int = ours.recv()
-            server = Server(ADDRESS, port, "", Path(directory) / "pki" / "ca.crt")
-            until(lambda: answers(server), within_s=START_S)
-            yield server, process.pid or 0
-        finally:
-            process.terminate()
-            process.join(30)
+    process = context.Process(target=target, args=(theirs, directory))
+    process.start()
+    try:
+        port: int = ours.recv()
+        server = Server(ADDRESS, port, "", directory / "pki" / "ca.crt")
+        until(lambda: answers(server), within_s=START_S)
+        yield server, process.pid or 0
+    finally:
+        process.terminate()
+        process.join(30)
 
 
 def _serve(pipe: Pipe, directory: Path) -> None:
@@ -197,10 +234,32 @@ async def _until_ended(services: Services, pki_dir: Path, port: int) -> None:
         (*api_serve.SERVICES, EMPTY),
         root=cloud.api_url,
         body_max_bytes=cloud.body_max_bytes,
+        recorder=Recorder(services.database, services.clock),
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(api_serve.watch_revocations(services, alarm))
         tasks.create_task(serve([Listener(app, ADDRESS, port, certificates)], Activation.none()))
+
+
+def _serve_plain(pipe: Pipe, directory: Path) -> None:
+    """What stands under us, as it comes: nothing is set but the address and the certificate."""
+    app = Starlette(routes=[PlainRoute("/", _plainly_nothing)])
+    port = free_port()
+    pipe.send(port)
+    pki_dir = directory / "pki"
+    uvicorn.run(
+        app,
+        host=ADDRESS,
+        port=port,
+        ssl_certfile=pki_dir / "api.crt",
+        ssl_keyfile=pki_dir / "api.key",
+        access_log=False,
+        log_level="error",
+    )
+
+
+def _plainly_nothing(_request: PlainRequest) -> Response:
+    return Response(b"{}", media_type="application/json")
 
 
 def free_port() -> int:

@@ -123,11 +123,11 @@ async def _measure(
         spread = sorted(len(host.servers) for host in members)
         print(f"spread over hosts: {spread[0]} to {spread[-1]} servers each")
         found = [
-            Figure(f"{servers} servers on {hosts} hosts", [rate], "per s", 40, at_least=True),
+            Figure(f"{servers} servers on {hosts} hosts", [rate], "per s", 80, at_least=True),
             Figure("POST /servers among them", answers, "ms"),
-            Figure("the API's CPU per server", [spent_ms], "ms"),
+            Figure("the API's CPU per server", [spent_ms], "ms", 8),
         ]
-        for path, target in (("servers/detail", 50.0), ("servers", None)):
+        for path, target in (("servers/detail", 35.0), ("servers", None)):
             spent = [await _list(client, path, servers) for _ in range(LISTS + 1)][1:]
             found.append(Figure(f"GET /{path} of {servers}", spent, "ms", target))
         return found

@@ -76,10 +76,10 @@ def machine() -> str:
 def show(figures: Sequence[Figure]) -> None:
     """The table, as people read it and as the README quotes it."""
     table = Table(title=machine(), title_justify="left", box=None, pad_edge=False)
-    for heading in ("what", "median", "p99", "samples", "target", ""):
+    for heading in ("what", "median", "p99", "samples", "goal", ""):
         table.add_column(heading, justify="left" if heading in ("what", "") else "right")
     for figure in figures:
-        sign = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}[figure.is_met]
+        sign = {True: "[green]reached[/]", False: "[red]missed[/]", None: ""}[figure.is_met]
         target = (
             "" if figure.target is None else f"{'≥' if figure.at_least else '≤'} {figure.target:g}"
         )
