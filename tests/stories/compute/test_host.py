@@ -24,7 +24,7 @@ from kumoi.cloud.hostapi.hello import PATH, PROTOCOL, PROTOCOL_OLDEST
 from kumoi.cloud.hostapi.offer import Offer
 from kumoi.cloud.hostapi.things import ThingReport
 from kumoi.cloud.reconcilers.host import HostReconciler
-from kumoi.cloud.reconcilers.server import BUILD_S, KEPT_S, ServerReconciler
+from kumoi.cloud.reconcilers.server import BUILD_S, DELETED_KEPT_S, ServerReconciler
 from kumoi.engine.db import Database
 
 
@@ -218,7 +218,7 @@ def test_servers_long_deleted_are_forgotten(
     demo.compute.delete_server(made)
     bench.cloud.host.settle()
     assert made.id in [one.id for one in admin.compute.servers(all_projects=True, deleted=True)]
-    with later(bench.cloud, KEPT_S + 60) as database:
+    with later(bench.cloud, DELETED_KEPT_S + 60) as database:
         ServerReconciler(database).round()
     assert list(admin.compute.servers(all_projects=True, deleted=True)) == []
 

@@ -1,6 +1,7 @@
-"""Hosts that have fallen silent count as down: a reconciler, for nobody says that it is silent.
+"""A host that has sent nothing for `silent_s` counts as down: a reconciler, for no request says so.
 
-A silence is measured by the database's clock, which also said when the host was heard.
+The silence is measured by the database's clock, which also gave the time at which the host was last
+heard.
 """
 
 from __future__ import annotations

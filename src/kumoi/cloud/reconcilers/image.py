@@ -1,6 +1,7 @@
-"""Image files that nothing names are removed: a reconciler, for the process that left one is dead.
+"""Image files that no image's row names are removed: a reconciler.
 
-An upload that ends in order leaves nothing, whatever its outcome; see domain/image/content.py.
+An upload that ends in order leaves none, whatever its outcome (domain/image/content.py); one whose
+process was killed does.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ class ImageReconciler:
         self._swept_at_s: float | None = None
 
     def round(self) -> None:
-        """What is being written is locked, and stays."""
+        """A file that is being written is locked, and stays."""
         now_s = self._clock.monotonic()
         if self._swept_at_s is not None and now_s - self._swept_at_s < SWEEP_S:
             return
-        gone = content.sweep(self._database, self._files)
+        removed = content.sweep(self._database, self._files)
         self._swept_at_s = now_s
-        if gone:
-            log.event("image.files_swept", files=gone)
+        if removed:
+            log.event("image.files_swept", files=removed)

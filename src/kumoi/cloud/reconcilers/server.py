@@ -1,25 +1,22 @@
-"""What must not stay as it is although nobody says anything: a reconciler.
+"""Servers whose rows must change although no request and no report says so: a reconciler.
 
-A server that is built for longer than BUILD_S is in ERROR; one wanted absent that never reached a
-host is gone; rows of servers long deleted are forgotten.
+A server that has been building for longer than BUILD_S gets into ERROR; one to be deleted that never
+had a host is deleted; rows of servers deleted longer than DELETED_KEPT_S ago are removed.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
-from sqlalchemy.engine import Connection
+from datetime import timedelta
 
 from kumoi.base import log
 from kumoi.cloud.domain.compute import action, server_delete
 from kumoi.cloud.hostapi.messages import InstanceState
 from kumoi.cloud.store.compute import action as action_store
 from kumoi.cloud.store.compute import server as store
-from kumoi.cloud.store.compute.server import Server
 from kumoi.engine.db import Database, now
 
 BUILD_S = 1_800
-KEPT_S = 7 * 86_400
+DELETED_KEPT_S = 7 * 86_400
 
 
 class ServerReconciler:
@@ -30,33 +27,28 @@ class ServerReconciler:
 
     def round(self) -> None:
         """Looks first, and writes only when there is something to write."""
+        building, kept = timedelta(seconds=BUILD_S), timedelta(seconds=DELETED_KEPT_S)
         with self._database.read() as connection:
-            if not self._has_work(connection, now(connection)):
-                return
+            at = now(connection)
+            has_work = (
+                bool(store.stuck(connection, before=at - building))
+                or any(row.host_id is None for row in store.unfinished_deletions(connection))
+                or store.has_purgeable(connection, before=at - kept)
+            )
+        if not has_work:
+            return
         with self._database.write() as connection:
             at = now(connection)
-            for row in store.stuck(connection, before=at - timedelta(seconds=BUILD_S)):
-                _give_up(connection, row, at)
+            for row in store.stuck(connection, before=at - building):
+                # Its host keeps trying: should it succeed, its report makes the server ACTIVE.
+                fault = f"Build of instance {row.id} took longer than {BUILD_S} s on host {row.host_id}."
+                failed = InstanceState.FAILED.value
+                store.update(connection, row, now=at, state=failed, fault=fault, fault_at=at)
+                action.end(connection, row.id, at, fault=fault)
+                log.warning("server.build_timed_out", server=row.id, host=row.host_id)
             for row in store.unfinished_deletions(connection):
                 if row.host_id is None:
                     server_delete.finish(connection, row, at)
-            gone = store.purge(connection, before=at - timedelta(seconds=KEPT_S))
-            if gone:
-                action_store.forget(connection, gone)
-
-    def _has_work(self, connection: Connection, at: datetime) -> bool:
-        return bool(
-            store.stuck(connection, before=at - timedelta(seconds=BUILD_S))
-            or any(row.host_id is None for row in store.unfinished_deletions(connection))
-            or store.has_purgeable(connection, before=at - timedelta(seconds=KEPT_S))
-        )
-
-
-def _give_up(connection: Connection, row: Server, at: datetime) -> None:
-    """The host keeps trying; should it succeed, its report says so and the server is ACTIVE."""
-    fault = f"Build of instance {row.id} took longer than {BUILD_S} s on host {row.host_id}."
-    store.update(
-        connection, row, now=at, state=InstanceState.FAILED.value, fault=fault, fault_at=at
-    )
-    action.end(connection, row.id, at, fault=fault)
-    log.warning("server.build_timed_out", server=row.id, host=row.host_id)
+            purged = store.purge(connection, before=at - kept)
+            if purged:
+                action_store.forget(connection, purged)

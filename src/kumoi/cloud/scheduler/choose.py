@@ -1,4 +1,4 @@
-"""Choose a host for a server: a snapshot in, a decision and its reasons out. Reads nothing.
+"""Choose a host for a server: a snapshot of hosts in, a decision and its reasons out. Reads nothing.
 
 Called by domain/compute/placement.py with the hosts that have most room; when none of those will
 do, once more with all of them, so that the reasons are complete.
@@ -15,9 +15,9 @@ Reasons = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Runs:
-    """What one driver of a host takes and can do. `formats` of None: it has not said, which a host
-    of an older release does not; then it is tried.
+class DriverOffer:
+    """The image formats that one driver of a host accepts, and its capabilities. `formats` of None
+    is a host of a release that does not report them: any format is tried there.
     """
 
     formats: frozenset[str] | None = None
@@ -26,12 +26,12 @@ class Runs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A host as it is now. `*_free` is what may still be promised."""
+    """A host as it is now. `*_free` is what no server has claimed yet."""
 
     id: str
     up: bool
     enabled: bool
-    drivers: Mapping[str, Runs]
+    drivers: Mapping[str, DriverOffer]
     vcpus_free: int
     ram_free_mib: int
     disk_free_gib: int
@@ -39,10 +39,24 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """What a server needs: a driver that takes its image's format and has all `capabilities`. `near`
-    are hosts it prefers (soft affinity), `far` those it would rather
-    not share (soft anti-affinity), with how often; `but` and `only` are hard.
+class HostRules:
+    """Which hosts a server may have, by their ids, and which it had better have.
+
+    `excluded` (anti-affinity) and `allowed` (affinity, or a host that the user named; None is any)
+    are strict. `preferred` (soft affinity) and `avoided` (soft anti-affinity: how many servers of
+    the group each host has) only change the order.
+    """
+
+    excluded: frozenset[str] = frozenset()
+    allowed: frozenset[str] | None = None
+    preferred: frozenset[str] = frozenset()
+    avoided: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestSpec:
+    """What a server needs of its host, which must have a driver that accepts its image's format and
+    has all `capabilities`.
     """
 
     image_format: str
@@ -51,16 +65,13 @@ class Ask:
     disk_gib: int
     capabilities: frozenset[str] = frozenset()
     image_id: str | None = None
-    but: frozenset[str] = frozenset()
-    only: frozenset[str] | None = None
-    near: frozenset[str] = frozenset()
-    far: dict[str, int] = field(default_factory=dict)
+    hosts: HostRules = HostRules()
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`host_id` is None when no host will do, and `reasons` then say why: one per kind of lack.
-    `driver` is the one of that host that is to run the server.
+    """`host_id` is None when no host will do; `reasons` then say why, each with the number of hosts
+    it rules out. `driver` is the name of the host's driver that is to run the server.
     """
 
     host_id: str | None
@@ -68,72 +79,74 @@ class Decision:
     reasons: Reasons = ()
 
 
-def choose(candidates: Sequence[Candidate], ask: Ask) -> Decision:
+def choose(candidates: Sequence[Candidate], spec: RequestSpec) -> Decision:
     """The best host by weight; ties go to the lower id, so that the answer is always the same."""
-    lacks: Counter[str] = Counter()
-    fit: list[Candidate] = []
+    rejections: Counter[str] = Counter()
+    fitting: list[Candidate] = []
     for candidate in candidates:
-        lack = _lack(candidate, ask)
-        if lack is None:
-            fit.append(candidate)
+        rejection = _rejection(candidate, spec)
+        if rejection is None:
+            fitting.append(candidate)
         else:
-            lacks[lack] += 1
-    if fit:
-        best = min(fit, key=lambda candidate: _weight(candidate, ask))
-        return Decision(best.id, drivers(best, ask)[0])
+            rejections[rejection] += 1
+    if fitting:
+        best = min(fitting, key=lambda candidate: _weight(candidate, spec))
+        return Decision(best.id, drivers(best, spec)[0])
     if not candidates:
         return Decision(None, reasons=("there are no hosts",))
-    reasons = tuple(f"{_hosts(count)} {lack}" for lack, count in sorted(lacks.items()))
-    return Decision(None, reasons=reasons)
+    return Decision(
+        None,
+        reasons=tuple(
+            f"{'1 host is' if count == 1 else f'{count} hosts are'} {rejection}"
+            for rejection, count in sorted(rejections.items())
+        ),
+    )
 
 
-def drivers(candidate: Candidate, ask: Ask) -> list[str]:
-    """Those of a host that take the image and can do all that is asked, by name."""
+def drivers(candidate: Candidate, spec: RequestSpec) -> list[str]:
+    """Names of the host's drivers that accept the image and have all capabilities asked for."""
     return [
         name
-        for name in _takers(candidate, ask)
-        if ask.capabilities <= candidate.drivers[name].capabilities
+        for name in _accepting_drivers(candidate, spec)
+        if spec.capabilities <= candidate.drivers[name].capabilities
     ]
 
 
-def _takers(candidate: Candidate, ask: Ask) -> list[str]:
+def _accepting_drivers(candidate: Candidate, spec: RequestSpec) -> list[str]:
     return sorted(
         name
-        for name, runs in candidate.drivers.items()
-        if runs.formats is None or ask.image_format in runs.formats
+        for name, offer in candidate.drivers.items()
+        if offer.formats is None or spec.image_format in offer.formats
     )
 
 
-def _lack(candidate: Candidate, ask: Ask) -> str | None:
+def _rejection(candidate: Candidate, spec: RequestSpec) -> str | None:
     """Why this host will not do, as the end of a sentence; None when it will."""
+    allowed = spec.hosts.allowed
+    capabilities = " and ".join(sorted(spec.capabilities))
     checks = (
-        (ask.only is None or candidate.id in ask.only, "not allowed by the affinity or zone asked"),
-        (candidate.id not in ask.but, "ruled out by anti-affinity"),
+        (allowed is None or candidate.id in allowed, "not allowed by the affinity or zone asked"),
+        (candidate.id not in spec.hosts.excluded, "ruled out by anti-affinity"),
         (candidate.up, "down"),
         (candidate.enabled, "disabled"),
-        (bool(_takers(candidate, ask)), f"without a driver for {ask.image_format} images"),
-        (bool(drivers(candidate, ask)), f"without {_words(ask.capabilities)} for such images"),
-        (candidate.vcpus_free >= ask.vcpus, f"without {ask.vcpus} free vcpus"),
-        (candidate.ram_free_mib >= ask.ram_mib, f"without {ask.ram_mib} MiB of free memory"),
-        (candidate.disk_free_gib >= ask.disk_gib, f"without {ask.disk_gib} GiB of free disk"),
+        (
+            bool(_accepting_drivers(candidate, spec)),
+            f"without a driver for {spec.image_format} images",
+        ),
+        (bool(drivers(candidate, spec)), f"without {capabilities} for such images"),
+        (candidate.vcpus_free >= spec.vcpus, f"without {spec.vcpus} free vcpus"),
+        (candidate.ram_free_mib >= spec.ram_mib, f"without {spec.ram_mib} MiB of free memory"),
+        (candidate.disk_free_gib >= spec.disk_gib, f"without {spec.disk_gib} GiB of free disk"),
     )
-    return next((lack for holds, lack in checks if not holds), None)
+    return next((rejection for holds, rejection in checks if not holds), None)
 
 
-def _weight(candidate: Candidate, ask: Ask) -> tuple[Any, ...]:
-    """Least is best: group wishes first, then a ready image, then free memory, then the name."""
+def _weight(candidate: Candidate, spec: RequestSpec) -> tuple[Any, ...]:
+    """Least is best: soft affinity first, then a ready image, then free memory, then the id."""
     return (
-        ask.far.get(candidate.id, 0),
-        candidate.id not in ask.near,
-        ask.image_id not in candidate.ready_images,
+        spec.hosts.avoided.get(candidate.id, 0),
+        candidate.id not in spec.hosts.preferred,
+        spec.image_id not in candidate.ready_images,
         -candidate.ram_free_mib,
         candidate.id,
     )
-
-
-def _words(capabilities: frozenset[str]) -> str:
-    return " and ".join(sorted(capabilities))
-
-
-def _hosts(count: int) -> str:
-    return "1 host is" if count == 1 else f"{count} hosts are"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kumoi.cloud.scheduler.choose import Ask, Candidate, Runs, choose
+from kumoi.cloud.scheduler.choose import Candidate, DriverOffer, HostRules, RequestSpec, choose
 
-LXC = Runs(formats=frozenset({"root-tar"}), capabilities=frozenset({"pause", "live-addresses"}))
-QEMU = Runs(formats=frozenset({"qcow2", "raw"}), capabilities=frozenset({"pause"}))
+LXC = DriverOffer(
+    formats=frozenset({"root-tar"}), capabilities=frozenset({"pause", "live-addresses"})
+)
+QEMU = DriverOffer(formats=frozenset({"qcow2", "raw"}), capabilities=frozenset({"pause"}))
 ROOMY = Candidate(
     id="b",
     up=True,
@@ -17,37 +19,40 @@ ROOMY = Candidate(
     ram_free_mib=8_192,
     disk_free_gib=100,
 )
-ASK = Ask(image_format="root-tar", vcpus=1, ram_mib=512, disk_gib=10)
+SPEC = RequestSpec(image_format="root-tar", vcpus=1, ram_mib=512, disk_gib=10)
 
 
 def test_the_host_with_most_free_memory_is_chosen() -> None:
     small = replace(ROOMY, id="a", ram_free_mib=1_024)
-    assert choose([small, ROOMY], ASK).host_id == "b"
+    assert choose([small, ROOMY], SPEC).host_id == "b"
 
 
 def test_equal_hosts_are_chosen_by_name_whatever_their_order() -> None:
     first = replace(ROOMY, id="a")
-    assert choose([ROOMY, first], ASK).host_id == "a"
-    assert choose([first, ROOMY], ASK).host_id == "a"
+    assert choose([ROOMY, first], SPEC).host_id == "a"
+    assert choose([first, ROOMY], SPEC).host_id == "a"
 
 
 def test_an_unpacked_image_outweighs_free_memory() -> None:
     ready = replace(ROOMY, id="z", ram_free_mib=1_024, ready_images=frozenset({"debian"}))
-    assert choose([ROOMY, ready], replace(ASK, image_id="debian")).host_id == "z"
+    assert choose([ROOMY, ready], replace(SPEC, image_id="debian")).host_id == "z"
 
 
 def test_soft_wishes_outweigh_memory_and_never_forbid() -> None:
     other = replace(ROOMY, id="c", ram_free_mib=1_024)
-    assert choose([ROOMY, other], replace(ASK, far={"b": 1})).host_id == "c"
-    assert choose([ROOMY, other], replace(ASK, near=frozenset({"c"}))).host_id == "c"
-    assert choose([ROOMY], replace(ASK, far={"b": 5})).host_id == "b"
+    assert choose([ROOMY, other], replace(SPEC, hosts=HostRules(avoided={"b": 1}))).host_id == "c"
+    assert (
+        choose([ROOMY, other], replace(SPEC, hosts=HostRules(preferred=frozenset({"c"})))).host_id
+        == "c"
+    )
+    assert choose([ROOMY], replace(SPEC, hosts=HostRules(avoided={"b": 5}))).host_id == "b"
 
 
 def test_hard_wishes_forbid() -> None:
-    assert choose([ROOMY], replace(ASK, but=frozenset({"b"}))).reasons == (
+    assert choose([ROOMY], replace(SPEC, hosts=HostRules(excluded=frozenset({"b"})))).reasons == (
         "1 host is ruled out by anti-affinity",
     )
-    assert choose([ROOMY], replace(ASK, only=frozenset({"x"}))).reasons == (
+    assert choose([ROOMY], replace(SPEC, hosts=HostRules(allowed=frozenset({"x"})))).reasons == (
         "1 host is not allowed by the affinity or zone asked",
     )
 
@@ -62,7 +67,7 @@ def test_each_lack_is_counted_and_named_once() -> None:
         replace(ROOMY, id="6", ram_free_mib=511),
         replace(ROOMY, id="7", disk_free_gib=9),
     ]
-    decision = choose(hosts, ASK)
+    decision = choose(hosts, SPEC)
     assert decision.host_id is None
     assert decision.reasons == (
         "1 host is disabled",
@@ -76,29 +81,29 @@ def test_each_lack_is_counted_and_named_once() -> None:
 
 def test_a_server_goes_where_a_driver_takes_its_image_and_is_given_that_driver() -> None:
     machines = replace(ROOMY, id="z", ram_free_mib=1_024, drivers={"lxc": LXC, "qemu": QEMU})
-    decision = choose([ROOMY, machines], replace(ASK, image_format="qcow2"))
+    decision = choose([ROOMY, machines], replace(SPEC, image_format="qcow2"))
     assert (decision.host_id, decision.driver) == ("z", "qemu")
-    decision = choose([ROOMY, machines], ASK)
+    decision = choose([ROOMY, machines], SPEC)
     assert (decision.host_id, decision.driver) == ("b", "lxc")
 
 
 def test_an_image_that_no_driver_takes_is_placed_nowhere() -> None:
-    decision = choose([ROOMY], replace(ASK, image_format="vhdx"))
+    decision = choose([ROOMY], replace(SPEC, image_format="vhdx"))
     assert decision.reasons == ("1 host is without a driver for vhdx images",)
 
 
 def test_capabilities_asked_of_a_driver_are_hard() -> None:
     both = replace(ROOMY, drivers={"a": QEMU, "b": replace(QEMU, capabilities=LXC.capabilities)})
-    live = replace(ASK, image_format="raw", capabilities=frozenset({"live-addresses"}))
+    live = replace(SPEC, image_format="raw", capabilities=frozenset({"live-addresses"}))
     assert choose([both], live).driver == "b"
     alone = replace(ROOMY, drivers={"a": QEMU})
     assert choose([alone], live).reasons == ("1 host is without live-addresses for such images",)
 
 
 def test_a_driver_that_has_not_said_what_it_takes_is_tried() -> None:
-    old = replace(ROOMY, drivers={"lxc": Runs()})
-    assert choose([old], replace(ASK, image_format="squashfs")).driver == "lxc"
+    old = replace(ROOMY, drivers={"lxc": DriverOffer()})
+    assert choose([old], replace(SPEC, image_format="squashfs")).driver == "lxc"
 
 
 def test_no_hosts_at_all_is_said_so() -> None:
-    assert choose([], ASK).reasons == ("there are no hosts",)
+    assert choose([], SPEC).reasons == ("there are no hosts",)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid
-from kumoi.cloud.scheduler.choose import Ask, Candidate, Decision, Runs, choose
+from kumoi.cloud.scheduler.choose import Candidate, Decision, DriverOffer, RequestSpec, choose
 from kumoi.cloud.store.compute import server as server_store
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.host import host as host_store
@@ -19,31 +19,31 @@ CANDIDATES_MAX = 16
 CAPABILITY_PREFIX = "capabilities:"
 
 
-def place(connection: Connection, ask: Ask) -> Decision:
+def place(connection: Connection, spec: RequestSpec) -> Decision:
     """Choose among the roomiest; where none will do, look at all, if only to say why not."""
     roomiest = host_store.roomiest(
         connection,
-        vcpus=ask.vcpus,
-        ram_mib=ask.ram_mib,
-        disk_gib=ask.disk_gib,
-        but=ask.but,
-        only=ask.only,
+        vcpus=spec.vcpus,
+        ram_mib=spec.ram_mib,
+        disk_gib=spec.disk_gib,
+        excluded=spec.hosts.excluded,
+        allowed=spec.hosts.allowed,
         most=CANDIDATES_MAX,
     )
-    decision = choose([_candidate(row) for row in roomiest], ask)
+    decision = choose([_candidate(row) for row in roomiest], spec)
     if decision.host_id is None:
-        decision = choose([_candidate(row) for row in host_store.every(connection)], ask)
+        decision = choose([_candidate(row) for row in host_store.every(connection)], spec)
     return decision
 
 
-def claim(connection: Connection, host_id: str, ask: Ask) -> int:
+def claim(connection: Connection, host_id: str, spec: RequestSpec) -> int:
     """Take what the server needs of the host; gives its slot, the lowest that is free."""
     host_store.claim(
         connection,
         host_id,
-        vcpus=ask.vcpus,
-        ram_mib=ask.ram_mib,
-        disk_gib=ask.disk_gib,
+        vcpus=spec.vcpus,
+        ram_mib=spec.ram_mib,
+        disk_gib=spec.disk_gib,
         servers=1,
     )
     used = server_store.used_slots(connection, host_id)
@@ -67,7 +67,7 @@ def release(connection: Connection, server: Server) -> None:
 def require_taken(connection: Connection, server: Server, image_format: str) -> None:
     """Raises Invalid when the driver that runs a server does not take images of this format."""
     host = None if server.host_id is None else host_store.get(connection, server.host_id)
-    formats = None if host is None else _runs(host.offers.get(server.driver)).formats
+    formats = None if host is None else _driver_offer(host.offers.get(server.driver)).formats
     if formats is not None and image_format not in formats:
         raise Invalid(
             f"The server's host runs it by {server.driver}, which takes no {image_format} images.",
@@ -126,10 +126,12 @@ def disk_claim_gib(disk_gib: int, ephemeral_gib: int, swap_mib: int) -> int:
     return disk_gib + ephemeral_gib + -(-swap_mib // 1024)
 
 
-def _runs(offer: Mapping[str, Any] | None) -> Runs:
+def _driver_offer(offer: Mapping[str, Any] | None) -> DriverOffer:
     if offer is None:
-        return Runs()
-    return Runs(formats=frozenset(offer["formats"]), capabilities=frozenset(offer["capabilities"]))
+        return DriverOffer()
+    return DriverOffer(
+        formats=frozenset(offer["formats"]), capabilities=frozenset(offer["capabilities"])
+    )
 
 
 def _candidate(row: Host) -> Candidate:
@@ -137,7 +139,7 @@ def _candidate(row: Host) -> Candidate:
         id=row.id,
         up=row.state == UP and not row.forced_down,
         enabled=row.enabled,
-        drivers={name: _runs(row.offers.get(name)) for name in row.drivers},
+        drivers={name: _driver_offer(row.offers.get(name)) for name in row.drivers},
         vcpus_free=row.vcpus_free,
         ram_free_mib=row.ram_free_mib,
         disk_free_gib=row.disk_free_gib,

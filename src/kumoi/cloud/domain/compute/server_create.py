@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -32,9 +32,8 @@ from kumoi.cloud.domain.compute import (
 from kumoi.cloud.domain.compute.keypair import SSH
 from kumoi.cloud.domain.compute.networking import Nic
 from kumoi.cloud.domain.compute.server import require_metadata
-from kumoi.cloud.domain.compute.server_group import Wish
 from kumoi.cloud.hostapi.messages import InstanceState, Power
-from kumoi.cloud.scheduler.choose import Ask
+from kumoi.cloud.scheduler.choose import HostRules, RequestSpec
 from kumoi.cloud.store.compute import keypair as keypair_store
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute import server_group as group_store
@@ -169,15 +168,15 @@ def _make(
 ) -> Server:
     """Schedule, claim, insert, attach; or insert a server in ERROR that says why not."""
     now = plan.now
-    ask = _ask(connection, wanted, plan)
-    decision = placement.place(connection, ask)
+    spec = _request_spec(connection, wanted, plan)
+    decision = placement.place(connection, spec)
     if decision.host_id is None:
         reasons = "; ".join(decision.reasons)
         return _failed(connection, caller, row, f"No valid host was found. {reasons}.", now)
     placed = msgspec.structs.replace(row, host_id=decision.host_id, driver=decision.driver)
     try:
         with connection.begin_nested():
-            slot = placement.claim(connection, decision.host_id, ask)
+            slot = placement.claim(connection, decision.host_id, spec)
             placed = msgspec.structs.replace(placed, id_slot=slot)
             for nic in plan.nics:
                 networking.attach(
@@ -278,24 +277,21 @@ _FRESH: dict[str, Any] = {
 """A row before any host knows of it."""
 
 
-def _ask(connection: Connection, wanted: NewServer, plan: _Plan) -> Ask:
+def _request_spec(connection: Connection, wanted: NewServer, plan: _Plan) -> RequestSpec:
     size = plan.flavor
     group = None if wanted.group_id is None else group_store.get(connection, wanted.group_id)
-    wish = Wish() if group is None else server_group.wish(connection, group)
-    only = wish.only
+    hosts = HostRules() if group is None else server_group.host_rules(connection, group)
     if wanted.host_id is not None:
-        only = frozenset({wanted.host_id}) & (only or {wanted.host_id})
-    return Ask(
+        allowed = frozenset({wanted.host_id}) & (hosts.allowed or {wanted.host_id})
+        hosts = replace(hosts, allowed=allowed)
+    return RequestSpec(
         image_format=boot_image.format_of(plan.image),
         capabilities=placement.capabilities(size.extra_specs),
         vcpus=size.vcpus,
         ram_mib=size.ram_mib,
         disk_gib=placement.disk_claim_gib(size.disk_gib, size.ephemeral_gib, size.swap_mib),
         image_id=plan.image.id,
-        but=wish.but,
-        only=only,
-        near=wish.near,
-        far=wish.far,
+        hosts=hosts,
     )
 
 

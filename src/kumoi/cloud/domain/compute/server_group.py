@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +12,7 @@ from kumoi.base.errors import NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.compute import quota
+from kumoi.cloud.scheduler.choose import HostRules
 from kumoi.cloud.store.compute import server as server_store
 from kumoi.cloud.store.compute import server_group as store
 from kumoi.cloud.store.compute.server_group import ServerGroup
@@ -21,16 +21,6 @@ AFFINITY = "affinity"
 ANTI_AFFINITY = "anti-affinity"
 SOFT_AFFINITY = "soft-affinity"
 SOFT_ANTI_AFFINITY = "soft-anti-affinity"
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """Which hosts a member may have; see scheduler.choose.Ask."""
-
-    but: frozenset[str] = frozenset()
-    only: frozenset[str] | None = None
-    near: frozenset[str] = frozenset()
-    far: dict[str, int] = field(default_factory=dict)
 
 
 def create(
@@ -81,16 +71,16 @@ def delete(connection: Connection, caller: Caller, key: str) -> None:
     store.delete(connection, key)
 
 
-def wish(connection: Connection, group: ServerGroup) -> Wish:
-    """What the policy means for the next member."""
+def host_rules(connection: Connection, group: ServerGroup) -> HostRules:
+    """What the group's policy means for the host of the next member."""
     hosts = Counter(
         server.host_id for server in server_store.in_group(connection, group.id) if server.host_id
     )
     if group.policy == ANTI_AFFINITY:
         most = int(group.rules.get("max_server_per_host", 1))
-        return Wish(but=frozenset(host for host, count in hosts.items() if count >= most))
+        return HostRules(excluded=frozenset(host for host, count in hosts.items() if count >= most))
     if group.policy == AFFINITY:
-        return Wish(only=frozenset(hosts) if hosts else None)
+        return HostRules(allowed=frozenset(hosts) if hosts else None)
     if group.policy == SOFT_AFFINITY:
-        return Wish(near=frozenset(hosts))
-    return Wish(far=dict(hosts))
+        return HostRules(preferred=frozenset(hosts))
+    return HostRules(avoided=dict(hosts))

@@ -130,8 +130,8 @@ def roomiest(
     vcpus: int,
     ram_mib: int,
     disk_gib: int,
-    but: Collection[str],
-    only: Collection[str] | None,
+    excluded: Collection[str],
+    allowed: Collection[str] | None,
     most: int,
 ) -> list[Host]:
     """Up to `most` hosts that are up, enabled and have room, those with most free memory first."""
@@ -143,10 +143,10 @@ def roomiest(
         host.c.vcpus_free >= vcpus,
         host.c.disk_free_gib >= disk_gib,
     )
-    if but:
-        query = query.where(host.c.id.not_in(list(but)))
-    if only is not None:
-        query = query.where(host.c.id.in_(list(only)))
+    if excluded:
+        query = query.where(host.c.id.not_in(list(excluded)))
+    if allowed is not None:
+        query = query.where(host.c.id.in_(list(allowed)))
     query = query.order_by(host.c.ram_free_mib.desc(), host.c.id).limit(most)
     return schema.fetch(connection, query, Host)
 
