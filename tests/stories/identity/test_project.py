@@ -136,3 +136,31 @@ def test_a_bad_project_is_refused_by_the_field_that_is_wrong(
     answer = admin.identity.post("/projects", json=body)
     assert answer.status_code == 400
     assert field in answer.json()["error"]["message"]
+
+
+def test_projects_are_found_by_a_part_of_their_name_and_by_their_tags(
+    admin: Connection,
+) -> None:
+    admin.identity.create_project(name="Web_1", tags=["blue", "green"])
+    admin.identity.create_project(name="web-2", tags=["blue"])
+
+    def found(query: str) -> set[str]:
+        listed = admin.identity.get(f"/projects?{query}").json()["projects"]
+        return {project["name"] for project in listed} & {"Web_1", "web-2"}
+
+    both = {"Web_1", "web-2"}
+    assert found("name__contains=zzz") == set()
+    assert found("name__contains=b_") == {"Web_1"}
+    assert found("name__contains=WEB") == set()
+    assert found("name__icontains=WEB") == both
+    assert found("name__startswith=we") == {"web-2"}
+    assert found("name__istartswith=we") == both
+    assert found("name__endswith=2") == {"web-2"}
+    assert found("name__endswith=a-longer-text-than-any-name") == set()
+    assert found("name__iendswith=B_1") == {"Web_1"}
+    assert found("name__contains=%25") == set()
+    assert found("name__startswith=") == both
+    assert found("tags=blue,green") == {"Web_1"}
+    assert found("tags-any=green,red") == {"Web_1"}
+    assert found("not-tags=blue,green") == {"web-2"}
+    assert found("not-tags-any=blue") == set()

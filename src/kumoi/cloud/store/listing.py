@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,12 +26,45 @@ class Sort:
     descending: bool = False
 
 
+class Comparator(StrEnum):
+    """How a text is compared with a part of it. Keystone's words."""
+
+    CONTAINS = "contains"
+    STARTS_WITH = "startswith"
+    ENDS_WITH = "endswith"
+
+
+@dataclass(frozen=True, slots=True)
+class PartFilter:
+    """A column whose text has a certain part."""
+
+    column: str
+    comparator: Comparator
+    part: str
+    case_sensitive: bool = True
+
+    def condition(self, table: sa.Table) -> sa.ColumnElement[bool]:
+        """Without LIKE, which minds the case on one of the two databases only."""
+        text: sa.ColumnElement[str] = table.c[self.column]
+        part: sa.ColumnElement[str] = sa.literal(self.part)
+        if not self.case_sensitive:
+            text, part = sa.func.lower(text), sa.func.lower(part)
+        if self.comparator is Comparator.CONTAINS:
+            return sa.func.replace(text, part, "") != text if self.part else text.is_not(None)
+        length = sa.func.length(part)
+        if self.comparator is Comparator.STARTS_WITH:
+            return sa.func.substr(text, 1, length) == part
+        first = sa.func.length(text) - length + 1
+        return sa.and_(first >= 1, sa.func.substr(text, first) == part)
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """What a list request asks for. `filters` maps a column to the values it may have; `limit` of
     None is no limit; `marker` is the id of the last thing already seen.
     """
 
+    parts: tuple[PartFilter, ...] = ()
     filters: dict[str, Sequence[Any]] = field(default_factory=dict)
     sorts: tuple[Sort, ...] = ()
     limit: int | None = None
@@ -52,6 +86,7 @@ def page(
     a column.
     """
     sorts = _sorts(table, listing)
+    conditions = (*conditions, *(part.condition(table) for part in listing.parts))
     wheres = [one for one in conditions if isinstance(one, Where)]
     if listing.marker is None and len(wheres) == len(conditions):
         nouns, values = _shape(table, noun, listing, sorts, wheres)

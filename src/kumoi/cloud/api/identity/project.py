@@ -12,6 +12,7 @@ from kumoi.cloud.api.identity import rendering
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import project as domain
 from kumoi.cloud.domain.identity.project import NewProject
+from kumoi.cloud.store import tag_filter
 from kumoi.cloud.store.identity import project as store
 from kumoi.cloud.store.identity.project import Project
 from kumoi.engine import audit
@@ -77,7 +78,7 @@ def create(request: Request) -> Reply:
 
 def index(request: Request) -> Reply:
     wanted = rendering.listing(request, COLUMNS, booleans=("enabled",))
-    tags = [tag for tag in request.query.get("tags", "").split(",") if tag]
+    tags = tag_filter.read(request.query_all)
     with request.read() as connection:
         is_domain = request.query.get("is_domain", "").lower() == "true"
         found = [] if is_domain else store.page(connection, wanted, tags=tags)

@@ -10,7 +10,7 @@ import msgspec
 
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import revocation
-from kumoi.cloud.store.listing import Listing
+from kumoi.cloud.store.listing import Comparator, Listing, PartFilter
 from kumoi.engine.http import paging
 from kumoi.engine.http.request import UNSET, Unset
 
@@ -22,6 +22,7 @@ Password = Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)]
 Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]+$")]
 NoOptions = Annotated[dict[str, Any], msgspec.Meta(max_length=0)]  # None is supported.
 NoTags = Annotated[list[str], msgspec.Meta(max_length=0)]
+COMPARATORS = frozenset(Comparator)
 NoRules = Annotated[list[Any], msgspec.Meta(max_length=0)]
 
 
@@ -52,15 +53,31 @@ def home(request: Request, domain_id: str | Unset) -> str:
 def listing(
     request: Request, columns: Mapping[str, str], *, booleans: Sequence[str] = ()
 ) -> Listing:
-    """Any attribute of `columns` is a filter; what is not one is ignored, as Keystone does."""
+    """Any attribute of `columns` is a filter, also with a comparator (`name__icontains`); what is
+    neither is ignored, as Keystone does.
+    """
     filters: dict[str, Sequence[Any]] = {}
-    for attribute, column in columns.items():
-        if attribute in request.query:
-            value: Any = request.query[attribute]
-            filters[column] = [
-                paging.boolean(value or "true", attribute) if attribute in booleans else value
-            ]
-    return Listing(filters=filters, limit=paging.limit(request), marker=request.query.get("marker"))
+    parts: list[PartFilter] = []
+    for name, text in request.query.items():
+        attribute, _, comparator = name.partition("__")
+        column = columns.get(attribute)
+        if column is None:
+            continue
+        if not comparator:
+            value: Any = text
+            if attribute in booleans:
+                value = paging.boolean(text or "true", attribute)
+            filters[column] = [value]
+        elif comparator.removeprefix("i") in COMPARATORS and attribute not in booleans:
+            word = Comparator(comparator.removeprefix("i"))
+            sensitive = not comparator.startswith("i")
+            parts.append(PartFilter(column, word, text, case_sensitive=sensitive))
+    return Listing(
+        parts=tuple(parts),
+        filters=filters,
+        limit=paging.limit(request),
+        marker=request.query.get("marker"),
+    )
 
 
 def page(

@@ -7,9 +7,9 @@ from typing import Any
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.request import Request
+from kumoi.cloud.store import tag_filter
 from kumoi.cloud.store.listing import Listing, Sort
 from kumoi.cloud.store.network.standard import NetworkQuery
-from kumoi.cloud.store.network.tag import TagFilter
 from kumoi.engine.http import paging
 
 NO_FILTERS = frozenset({"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"})
@@ -74,7 +74,7 @@ def read(
         page_reverse=request.query.get("page_reverse", "").lower() == "true",
     )
     found = {name: request.query_all(name) for name in special if name in request.query}
-    return NetworkQuery(listing=listing, tags=_tags(request), special=found)
+    return NetworkQuery(listing=listing, tags=tag_filter.read(request.query_all), special=found)
 
 
 def fields(request: Request) -> frozenset[str]:
@@ -113,15 +113,3 @@ def _sorts(request: Request, columns: Mapping[str, str]) -> tuple[Sort, ...]:
             raise Invalid(f"['{key}'] is invalid attribute for sort_keys", field="sort_key")
         sorts.append(Sort(columns[key], direction == "desc"))
     return tuple(sorts)
-
-
-def _tags(request: Request) -> TagFilter:
-    def words(name: str) -> tuple[str, ...]:
-        return tuple(word for text in request.query_all(name) for word in text.split(",") if word)
-
-    return TagFilter(
-        all=words("tags"),
-        any=words("tags-any"),
-        not_all=words("not-tags"),
-        not_any=words("not-tags-any"),
-    )

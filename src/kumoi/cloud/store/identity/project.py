@@ -12,9 +12,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from kumoi.cloud.store import listing, schema
+from kumoi.cloud.store import listing, schema, tag_filter
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.schema import ID, NAME, metadata
+from kumoi.cloud.store.tag_filter import TagFilter
+
+NO_TAGS = TagFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +70,14 @@ def page(
     wanted: Listing,
     *,
     ids: Collection[str] | None = None,
-    tags: Collection[str] = (),
+    tags: TagFilter = NO_TAGS,
 ) -> list[Project]:
-    """One page; with `ids`, among those only; with `tags`, of those that have them all."""
+    """One page; with `ids`, among those only."""
     conditions: list[sa.ColumnElement[bool]] = []
     if ids is not None:
         conditions.append(project.c.id.in_(ids))
-    for tag in tags:
-        having = sa.select(project_tag.c.project_id).where(project_tag.c.tag == tag)
-        conditions.append(project.c.id.in_(having))
+    of = project_tag.c
+    conditions += tag_filter.conditions(project.c.id, of.project_id, of.tag, tags)
     return listing.page(connection, project, Project, wanted, *conditions)
 
 

@@ -18,6 +18,7 @@ from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Condition, Listing
 from kumoi.cloud.store.network import tag
 from kumoi.cloud.store.schema import ID, NAME, Noun
+from kumoi.cloud.store.tag_filter import TagFilter
 from kumoi.engine import feed
 from kumoi.engine.db import Timestamp
 
@@ -32,7 +33,7 @@ class NetworkQuery:
     """
 
     listing: Listing = field(default_factory=Listing)
-    tags: tag.TagFilter = field(default_factory=tag.TagFilter)
+    tags: TagFilter = field(default_factory=TagFilter)
     special: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from kumoi.cloud.store import schema
+from kumoi.cloud.store import schema, tag_filter
 from kumoi.cloud.store.schema import ID, metadata
+from kumoi.cloud.store.tag_filter import TagFilter
 from kumoi.engine.statement import Among, Statement
 
 tag = sa.Table(
@@ -26,16 +26,6 @@ _OF = Statement(
     sa.select(tag.c.tag).where(tag.c.resource_id == sa.bindparam("key")).order_by(tag.c.tag)
 )
 _OF_MANY = Among(sa.select(tag.c.resource_id, tag.c.tag), tag.c.resource_id)
-
-
-@dataclass(frozen=True, slots=True)
-class TagFilter:
-    """Things that have all of one set of tags, any of another, and the negations of both."""
-
-    all: tuple[str, ...] = ()
-    any: tuple[str, ...] = ()
-    not_all: tuple[str, ...] = ()
-    not_any: tuple[str, ...] = ()
 
 
 def of(connection: Connection, key: str) -> list[str]:
@@ -59,17 +49,4 @@ def replace(connection: Connection, key: str, words: Collection[str]) -> None:
 
 def conditions(column: sa.Column[Any], wanted: TagFilter) -> list[sa.ColumnElement[bool]]:
     """As conditions on the id column of any table."""
-    found: list[sa.ColumnElement[bool]] = []
-    if wanted.all:
-        found.append(sa.and_(*(_has(column, (word,)) for word in wanted.all)))
-    if wanted.any:
-        found.append(_has(column, wanted.any))
-    if wanted.not_all:
-        found.append(sa.not_(sa.and_(*(_has(column, (word,)) for word in wanted.not_all))))
-    if wanted.not_any:
-        found.append(sa.not_(_has(column, wanted.not_any)))
-    return found
-
-
-def _has(column: sa.Column[Any], words: Sequence[str]) -> sa.ColumnElement[bool]:
-    return column.in_(sa.select(tag.c.resource_id).where(tag.c.tag.in_(words)))
+    return tag_filter.conditions(column, tag.c.resource_id, tag.c.tag, wanted)
