@@ -26,6 +26,7 @@ from kumoi.base.clock import Clock
 from kumoi.base.ids import new_id
 from kumoi.engine.db import Database
 from kumoi.engine.schema import audit
+from kumoi.engine.statement import Statement
 
 SUCCESS, FAILURE = "success", "failure"
 FAILURES_PER_MINUTE = 30  # Kept of one who fails; more are counted.
@@ -128,8 +129,13 @@ class Recorder:
             "request_path": record.request_path[:TEXT_MAX].replace("\x00", ""),
             "repeated": repeated,
         }
-        connection.execute(sa.insert(audit), values)
+        _KEEP.run(connection, values)
         record.kept = True
+
+
+_KEEP = Statement(
+    sa.insert(audit).inline(), [column.name for column in audit.c if column.name != "sequence"]
+)
 
 
 class _Failures:

@@ -19,8 +19,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from kumoi.base.errors import Bug
 from kumoi.base.ids import new_hex_id
 from kumoi.engine.schema import feed, feed_revision
+from kumoi.engine.statement import Statement
 
 CHANGES_MAX = 10_000
 
@@ -50,11 +52,9 @@ class Changes:
 def touch(connection: Connection, topic: str, key: str) -> int:
     """Say that `key` of `topic` changed. Inside a `write` transaction. Gives its revision."""
     revision = _next_revision(connection)
-    seen = connection.execute(
-        sa.update(feed).where(feed.c.topic == topic, feed.c.key == key).values(revision=revision)
-    )
-    if seen.rowcount == 0:
-        connection.execute(sa.insert(feed).values(topic=topic, key=key, revision=revision))
+    change = {"revision": revision, "of_topic": topic, "of_key": key}
+    if _RENEW.run(connection, change) == 0:
+        _ADD.run(connection, {"topic": topic, "key": key, "revision": revision})
     return revision
 
 
@@ -103,18 +103,28 @@ def new_epoch(connection: Connection) -> None:
 
 
 def _next_revision(connection: Connection) -> int:
-    advance = (
-        sa.update(feed_revision)
-        .values(value=feed_revision.c.value + 1)
-        .returning(feed_revision.c.value, feed_revision.c.epoch)
-    )
-    row = connection.execute(advance).first()
-    if row is None or not row.epoch:
+    row = _ADVANCE.row(connection)
+    if row is None or not row[1]:
         new_epoch(connection)
     if row is None:
-        row = connection.execute(advance).one()
-    return int(row.value)
+        row = _ADVANCE.row(connection)
+    if row is None:
+        raise Bug("a revision that was made just now is not there")
+    return int(row[0])
 
+
+_ADVANCE = Statement(
+    sa.update(feed_revision)
+    .values(value=feed_revision.c.value + 1)
+    .returning(feed_revision.c.value, feed_revision.c.epoch)
+)
+_RENEW = Statement(
+    sa.update(feed).where(
+        feed.c.topic == sa.bindparam("of_topic"), feed.c.key == sa.bindparam("of_key")
+    ),
+    ("revision",),
+)
+_ADD = Statement(sa.insert(feed), ("topic", "key", "revision"))
 
 # What PostgreSQL itself changes when a copy takes over: another cluster has another identifier, a
 # promoted standby and a recovery to a point in time have another timeline, a dump that was read in

@@ -1,55 +1,77 @@
-"""A SELECT that is built and compiled once, and then handed to the driver as it is.
+"""A statement that is built and compiled once, and then handed to the driver as it is.
 
 SQLAlchemy spends several times what SQLite does for a short query: it makes a key of the statement
 to find what it compiled before, an execution context, a result with metadata. Here a query with
 named parameters (`sa.bindparam`) is written at import; the first call for a dialect compiles it,
-and each call costs the driver's own time. Used by store/ for what is asked all the time.
+and each call costs the driver's own time. Used by store/ for what is asked and written all the time.
 
 Same types, same transaction, same errors as by `connection.execute`. A parameter cannot be a list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 
 Convert = Callable[[Any], Any]
+Query = sa.Select[Any] | sa.Insert | sa.Update | sa.Delete
 
 AMONG_MAX = 4_096  # Databases bound the parameters of one statement. A power of two.
 
 
-def say(connection: Connection, text: str, parameters: Any = ()) -> Any:
-    """Hand a text to the driver; its cursor. Raises what `connection.execute` would."""
+def say(connection: Connection, text: str, parameters: Any = (), *, many: bool = False) -> Any:
+    """Hand a text to the driver, once or for `many` parameters; its cursor. Raises what
+    `connection.execute` would.
+    """
     cursor: Any = connection.connection.cursor()
     try:
-        cursor.execute(text, parameters)
+        if many:
+            cursor.executemany(text, parameters)
+        else:
+            cursor.execute(text, parameters)
     except Exception as cause:  # noqa: BLE001 - whatever it is, SQLAlchemy says it in its words
         connection._handle_dbapi_exception(cause, text, None, cursor, None)  # noqa: SLF001
     return cursor
 
 
 class Statement:
-    """`rows` are tuples of the query's columns, in its order."""
+    """`rows` are tuples of the query's columns, in its order. An UPDATE gives those that it returns;
+    `names` are the columns that its parameters of the same names are for.
+    """
 
-    def __init__(self, query: sa.Select[Any]) -> None:
+    def __init__(self, query: Query, names: Sequence[str] | None = None) -> None:
         self._query = query
+        self._names = names
         self._compiled: dict[str, _Compiled] = {}
 
     def rows(self, connection: Connection, **values: Any) -> list[tuple[Any, ...]]:
         """All of them. `values` are those of the query's parameters."""
-        dialect = connection.dialect
-        compiled = self._compiled.get(dialect.name)
-        if compiled is None:
-            compiled = self._compiled[dialect.name] = _Compiled(self._query, dialect)
-        return compiled.rows(connection, values)
+        return self._for(connection).rows(connection, values)
 
     def row(self, connection: Connection, **values: Any) -> tuple[Any, ...] | None:
         """The first."""
-        found = self.rows(connection, **values)
+        found = self._for(connection).rows(connection, values)
         return found[0] if found else None
+
+    def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
+        """For an INSERT, UPDATE or DELETE: how many rows it met."""
+        return self._for(connection).run(connection, values)
+
+    def run_all(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+        """`run` for each."""
+        self._for(connection).run_all(connection, rows)
+
+    def _for(self, connection: Connection) -> _Compiled:
+        dialect = connection.dialect
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = _Compiled(self._query, dialect, self._names)
+            self._compiled[dialect.name] = compiled
+        return compiled
 
 
 class Among:
@@ -88,36 +110,48 @@ class Among:
 class _Compiled:
     """The text for one dialect, and what turns values into the driver's and back."""
 
-    def __init__(self, query: sa.Select[Any], dialect: Dialect) -> None:
-        compiled = query.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+    def __init__(self, query: Query, dialect: Dialect, names: Sequence[str] | None) -> None:
+        compiled: Any = query.compile(
+            dialect=dialect, column_keys=names, compile_kwargs={"render_postcompile": True}
+        )
         self._text = str(compiled)
-        self._order: Sequence[str] | None = compiled.positiontup
-        self._fixed = {
-            name: _bound(bind.type, dialect, bind.effective_value)
-            for bind, name in compiled.bind_names.items()
-            if not bind.required
-        }
-        self._given = {
-            name: bind.type.dialect_impl(dialect).bind_processor(dialect)
-            for bind, name in compiled.bind_names.items()
-            if bind.required
-        }
-        self._types = [column.type.dialect_impl(dialect) for column in query.selected_columns]
+        self._is_ordered = compiled.positiontup is not None
+        binds = {name: bind for bind, name in compiled.bind_names.items()}
+        self._places = [
+            _place(name, binds[name], dialect) for name in compiled.positiontup or binds
+        ]
+        self._is_plain = all(place.is_plain for place in self._places)
+        self._order = [place.name for place in self._places]
+        returned = query.exported_columns if isinstance(query, sa.Select | sa.Update) else ()
+        self._types = [column.type.dialect_impl(dialect) for column in returned]
         self._dialect = dialect
         self._readers: list[tuple[int, Convert]] | None = None
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        told = {**self._fixed}
-        for name, convert in self._given.items():
-            told[name] = values[name] if convert is None else convert(values[name])
-        parameters = told if self._order is None else [told[name] for name in self._order]
-        cursor = say(connection, self._text, parameters)
+        cursor = say(connection, self._text, self._parameters(values))
         found: list[tuple[Any, ...]] = cursor.fetchall()
         readers = self._readers
         if readers is None:
             readers = self._readers = self._find_readers(cursor.description)
         cursor.close()
         return [_read(row, readers) for row in found] if readers else found
+
+    def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
+        cursor = say(connection, self._text, self._parameters(values))
+        met: int = cursor.rowcount
+        cursor.close()
+        return met
+
+    def run_all(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+        cursor = say(connection, self._text, [self._parameters(row) for row in rows], many=True)
+        cursor.close()
+
+    def _parameters(self, values: Mapping[str, Any]) -> Any:
+        if self._is_plain:
+            told = [values[name] for name in self._order]
+        else:
+            told = [place.value(values) for place in self._places]
+        return told if self._is_ordered else dict(zip(self._order, told, strict=True))
 
     def _find_readers(self, description: Sequence[Any]) -> list[tuple[int, Convert]]:
         """How a column is read depends on what the database sends for it as well."""
@@ -135,6 +169,29 @@ def _read(row: tuple[Any, ...], readers: Sequence[tuple[int, Convert]]) -> tuple
     return tuple(cells)
 
 
-def _bound(type_: Any, dialect: Dialect, value: Any) -> Any:
-    convert = type_.dialect_impl(dialect).bind_processor(dialect)
-    return value if convert is None else convert(value)
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A parameter: given with each call, or `fixed` by the query."""
+
+    name: str
+    convert: Convert | None
+    is_given: bool
+    fixed: Any
+
+    @property
+    def is_plain(self) -> bool:
+        return self.is_given and self.convert is None
+
+    def value(self, values: Mapping[str, Any]) -> Any:
+        if not self.is_given:
+            return self.fixed
+        return values[self.name] if self.convert is None else self.convert(values[self.name])
+
+
+def _place(name: str, bind: sa.BindParameter[Any], dialect: Dialect) -> _Place:
+    convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
+    if bind.required:
+        return _Place(name, convert, is_given=True, fixed=None)
+    value = bind.effective_value
+    fixed = value if convert is None else convert(value)
+    return _Place(name, convert, is_given=False, fixed=fixed)

@@ -85,3 +85,44 @@ def test_what_the_database_refuses_is_told_as_ever(filled: Database) -> None:
         missing.rows(connection)
     with filled.read() as connection:
         assert len(ALL.rows(connection)) == 3
+
+
+def test_what_is_written_has_the_types_of_its_columns(filled: Database) -> None:
+    names = [column.name for column in thing.c]
+    insert = Statement(sa.insert(thing), names)
+    rows = [dict(zip(names, ("n" + row[0], *row[1:]), strict=True)) for row in ROWS]
+    with filled.write() as connection:
+        assert insert.run(connection, rows[0]) == 1
+        insert.run_all(connection, rows[1:])
+    with filled.read() as connection:
+        assert ALL.rows(connection)[len(ROWS) :] == [tuple(row.values()) for row in rows]
+
+
+def test_a_change_says_how_many_it_met_and_what_it_returns(filled: Database) -> None:
+    at_least = thing.c.count >= sa.bindparam("least")
+    grow = sa.update(thing).where(at_least).values(count=thing.c.count + 10)
+    change = Statement(sa.update(thing).where(at_least), ("told", "is_on"))
+    with filled.write() as connection:
+        assert Statement(grow).run(connection, {"least": 2}) == 1
+        returning = Statement(grow.returning(thing.c.at, thing.c.count))
+        assert sorted(returning.rows(connection, least=1), key=lambda row: row[1]) == [
+            (AT, 11),
+            (None, 22),
+        ]
+        assert change.run(connection, {"least": 11, "told": [1], "is_on": None}) == 2
+        assert Statement(sa.delete(thing).where(at_least)).run(connection, {"least": 12}) == 1
+    with filled.read() as connection:
+        assert [row[:5] for row in ALL.rows(connection)] == [
+            ("a", 11, None, AT, [1]),
+            ("c%", None, None, AT, ["%", "é"]),
+        ]
+
+
+def test_a_change_that_the_database_refuses_is_its_error(filled: Database) -> None:
+    insert = Statement(sa.insert(thing), ("id",))
+    for write in (
+        lambda connection: insert.run(connection, {"id": "a"}),
+        lambda connection: insert.run_all(connection, [{"id": "d"}, {"id": "a"}]),
+    ):
+        with pytest.raises(sa.exc.IntegrityError), filled.write() as connection:
+            write(connection)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.engine import schema as engine_schema
-from kumoi.engine.statement import AMONG_MAX, Statement
+from kumoi.engine.statement import AMONG_MAX, Among, Statement
 
 metadata = sa.MetaData(naming_convention=engine_schema.metadata.naming_convention)
 for _table in engine_schema.metadata.sorted_tables:
@@ -39,28 +39,48 @@ class Where:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Nouns(Generic[Noun]):
-    """A query that is compiled once, each of whose rows is a `noun`, its fields the columns."""
+class _Maker(Generic[Noun]):
+    """Makes a `noun` of each row, its fields the columns."""
 
     def __init__(self, query: sa.Select[Any], noun: type[Noun]) -> None:
-        self._statement = Statement(query)
         self._noun = noun
         self._names = tuple(str(column.key) for column in query.selected_columns)
-        fields = list(getattr(noun, "__dataclass_fields__", ()))
-        whole = len(fields) > 1 and set(fields) == set(self._names)
-        self._ordered = itemgetter(*(self._names.index(name) for name in fields)) if whole else None
+        names = list(getattr(noun, "__dataclass_fields__", ()))
+        whole = len(names) > 1 and set(names) == set(self._names)
+        self._ordered = itemgetter(*(self._names.index(name) for name in names)) if whole else None
 
-    def all(self, connection: Connection, **values: Any) -> list[Noun]:
-        rows = self._statement.rows(connection, **values)
+    def nouns(self, rows: Iterable[tuple[Any, ...]]) -> list[Noun]:
         noun, ordered = self._noun, self._ordered
         if ordered is not None:
             return [noun(*ordered(row)) for row in rows]
         names = self._names
         return [noun(**dict(zip(names, row, strict=True))) for row in rows]
 
+
+class Nouns(Generic[Noun]):
+    """A query that is compiled once, each of whose rows is a `noun`."""
+
+    def __init__(self, query: sa.Select[Any], noun: type[Noun]) -> None:
+        self._statement = Statement(query)
+        self._maker = _Maker(query, noun)
+
+    def all(self, connection: Connection, **values: Any) -> list[Noun]:
+        return self._maker.nouns(self._statement.rows(connection, **values))
+
     def one(self, connection: Connection, **values: Any) -> Noun | None:
         found = self.all(connection, **values)
         return found[0] if found else None
+
+
+class NounsAmong(Generic[Noun]):
+    """As Nouns, for the rows whose `column` is one of some keys; see Among."""
+
+    def __init__(self, query: sa.Select[Any], column: sa.Column[Any], noun: type[Noun]) -> None:
+        self._statement = Among(query, column)
+        self._maker = _Maker(query, noun)
+
+    def all(self, connection: Connection, keys: Collection[Any], **values: Any) -> list[Noun]:
+        return self._maker.nouns(self._statement.rows(connection, keys, **values))
 
 
 @functools.cache
@@ -132,25 +152,67 @@ def fetch_among(
     return found
 
 
+def values(noun: Any) -> dict[str, Any]:
+    """A noun's fields by name, as they are. `dataclasses.asdict` copies each, however deep."""
+    kind: Any = type(noun)
+    return {name: getattr(noun, name) for name in _fields(kind)}
+
+
+@functools.cache
+def _fields(noun: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(noun))
+
+
 def insert(connection: Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
-    connection.execute(sa.insert(table), dict(row))
+    _insert(table, tuple(row)).run(connection, row)
 
 
 def insert_all(connection: Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
     """Many rows with the same columns; none is fine."""
-    listed = [dict(row) for row in rows]
-    if listed:
-        connection.execute(sa.insert(table), listed)
+    listed = list(rows)
+    if len(listed) == 1:
+        insert(connection, table, listed[0])
+    elif listed:
+        _insert(table, tuple(listed[0])).run_all(connection, listed)
 
 
-def update(connection: Connection, table: sa.Table, key: str, values: Mapping[str, Any]) -> bool:
-    """Change the row whose `id` is `key`; whether there was one. No values is no change."""
+def update(
+    connection: Connection,
+    table: sa.Table,
+    key: str,
+    values: Mapping[str, Any],
+    *,
+    counted: str = "",
+) -> bool:
+    """Change the row whose `id` is `key`; whether there was one. No values is no change. The column
+    that is `counted` grows by one.
+    """
     if not values:
         return True
-    done = connection.execute(sa.update(table).where(table.c.id == key).values(**values))
-    return done.rowcount == 1
+    return _update(table, tuple(values), counted).run(connection, {**values, _KEY: key}) == 1
 
 
 def delete(connection: Connection, table: sa.Table, key: str) -> bool:
     """Delete the row whose `id` is `key`; whether there was one."""
-    return connection.execute(sa.delete(table).where(table.c.id == key)).rowcount == 1
+    return _delete(table).run(connection, {_KEY: key}) == 1
+
+
+_KEY = "key_of_row"  # A parameter; no column has such a name.
+
+
+@functools.cache
+def _insert(table: sa.Table, names: tuple[str, ...]) -> Statement:
+    return Statement(sa.insert(table).inline(), names)
+
+
+@functools.cache
+def _update(table: sa.Table, names: tuple[str, ...], counted: str) -> Statement:
+    query = sa.update(table).where(table.c.id == sa.bindparam(_KEY))
+    if counted:
+        query = query.values({counted: table.c[counted] + 1})
+    return Statement(query, names)
+
+
+@functools.cache
+def _delete(table: sa.Table) -> Statement:
+    return Statement(sa.delete(table).where(table.c.id == sa.bindparam(_KEY)))

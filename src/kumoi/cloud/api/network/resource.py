@@ -58,7 +58,8 @@ class Resource(Generic[Row]):
         wanted, is_bulk = body.several(request, self.word, self.words, self.new)
         with request.write() as connection:
             made = [self._made(connection, request, body.given(one)) for one in wanted]
-            shown = self._shown(connection, request, made)
+            rows, tags = [row for row, _ in made], {row.id: words for row, words in made}
+            shown = self.shown(connection, request, rows, tags)
         if is_bulk:
             return Reply(201, {self.words: shown})
         return Reply(201, {self.word: shown[0]})
@@ -97,14 +98,17 @@ class Resource(Generic[Row]):
             self.remove(connection, request, key)
         return Reply(204)
 
-    def _made(self, connection: Connection, request: Request, values: dict[str, Any]) -> Row:
-        tags = values.pop("tags", None)
+    def _made(
+        self, connection: Connection, request: Request, values: dict[str, Any]
+    ) -> tuple[Row, Sequence[str]]:
+        """The row, and its tags."""
+        tags = sorted(set(values.pop("tags", None) or ()))
         values["project_id"] = rendering.owner(request, values, f"create_{self.rule}")
         row = self.make(connection, request, values)
         audit.about(row.id)
         if tags:
             tag_store.replace(connection, row.id, tags)
-        return row
+        return row, tags
 
     def _shown(self, connection: Connection, request: Request, rows: Sequence[Row]) -> list[Shown]:
         tags = tag_store.of_many(connection, [row.id for row in rows]) if rows else {}

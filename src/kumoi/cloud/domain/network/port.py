@@ -68,7 +68,7 @@ def create(connection: Connection, caller: Caller, wanted: NewPort, now: datetim
     network = network_domain.get(connection, caller, wanted.network_id)
     port_permission.check_create(caller, network, wanted.project_id, _said(wanted))
     security_group.require_all(connection, caller, wanted.security_group_ids or ())
-    return make(connection, wanted, now)
+    return _make_on(connection, network, wanted, now)
 
 
 def create_bound(
@@ -93,7 +93,7 @@ def create_bound(
         device_index=max((mate.device_index for mate in mates), default=-1) + 1,
         delete_with_device=True,
     )
-    return make(connection, bound, now)
+    return _make_on(connection, network, bound, now)
 
 
 def _said(wanted: NewPort) -> dict[str, Any]:
@@ -108,6 +108,10 @@ def make(connection: Connection, wanted: NewPort, now: datetime) -> Port:
     network = network_store.get(connection, wanted.network_id)
     if network is None:
         raise NotFound("network", wanted.network_id)
+    return _make_on(connection, network, wanted, now)
+
+
+def _make_on(connection: Connection, network: Network, wanted: NewPort, now: datetime) -> Port:
     if wanted.project_id != owner.NOBODY:
         quota.require(connection, wanted.project_id, "port")
     mac = _mac(connection, network.id, wanted.mac_address)

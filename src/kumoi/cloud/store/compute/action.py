@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -50,7 +50,7 @@ server_action = sa.Table(
 
 
 def insert(connection: Connection, row: InstanceAction) -> None:
-    schema.insert(connection, server_action, asdict(row))
+    schema.insert(connection, server_action, schema.values(row))
 
 
 def get(connection: Connection, server_id: str, request_id: str) -> InstanceAction | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -75,7 +75,7 @@ SORT_KEYS = {
 
 
 def insert(connection: Connection, row: Flavor) -> None:
-    schema.insert(connection, flavor, asdict(row))
+    schema.insert(connection, flavor, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> Flavor | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -38,7 +38,7 @@ keypair = sa.Table(
 
 
 def insert(connection: Connection, row: Keypair) -> None:
-    schema.insert(connection, keypair, asdict(row))
+    schema.insert(connection, keypair, schema.values(row))
 
 
 def get(connection: Connection, user_id: str, name: str) -> Keypair | None:

@@ -227,8 +227,8 @@ def update(connection: Connection, row: Server, *, now: datetime, **values: Any)
 
 def want(connection: Connection, row: Server, *, now: datetime, **values: Any) -> None:
     """Change what the host must make so: a new generation, and the host is told."""
-    changed = values | {"updated_at": now, "generation": server.c.generation + 1}
-    schema.update(connection, server, row.id, changed)
+    changed = values | {"updated_at": now}
+    schema.update(connection, server, row.id, changed, counted="generation")
     if row.host_id is not None:
         touch(connection, row.host_id, row.id)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -39,7 +39,7 @@ server_group = sa.Table(
 
 
 def insert(connection: Connection, row: ServerGroup) -> None:
-    schema.insert(connection, server_group, asdict(row))
+    schema.insert(connection, server_group, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> ServerGroup | None:

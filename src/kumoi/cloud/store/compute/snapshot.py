@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -36,7 +36,7 @@ server_snapshot = sa.Table(
 
 
 def insert(connection: Connection, row: Snapshot) -> None:
-    schema.insert(connection, server_snapshot, asdict(row))
+    schema.insert(connection, server_snapshot, schema.values(row))
 
 
 def get(connection: Connection, image_id: str) -> Snapshot | None:

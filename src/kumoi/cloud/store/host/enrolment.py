@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -38,7 +38,7 @@ def get(connection: Connection, host_id: str) -> Enrolment | None:
 
 def replace(connection: Connection, row: Enrolment) -> None:
     delete(connection, row.host_id)
-    schema.insert(connection, enrolment, asdict(row))
+    schema.insert(connection, enrolment, schema.values(row))
 
 
 def delete(connection: Connection, host_id: str) -> None:

@@ -7,7 +7,7 @@ same among ten as among a thousand.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -112,7 +112,7 @@ host = sa.Table(
 
 
 def insert(connection: Connection, row: Host) -> None:
-    schema.insert(connection, host, asdict(row))
+    schema.insert(connection, host, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> Host | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -48,7 +48,7 @@ credential = sa.Table(
 
 
 def insert(connection: Connection, row: ApplicationCredential) -> None:
-    schema.insert(connection, credential, asdict(row))
+    schema.insert(connection, credential, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> ApplicationCredential | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -51,7 +51,7 @@ assignment = sa.Table(
 def ensure(connection: Connection, row: Assignment) -> None:
     """Assign; nothing when it is assigned already."""
     if not has(connection, row):
-        schema.insert(connection, assignment, asdict(row))
+        schema.insert(connection, assignment, schema.values(row))
 
 
 def has(connection: Connection, row: Assignment) -> bool:
@@ -95,4 +95,4 @@ def delete_matching(connection: Connection, **only: Any) -> None:
 
 
 def _same(row: Assignment) -> list[sa.ColumnElement[bool]]:
-    return [assignment.c[column] == value for column, value in asdict(row).items()]
+    return [assignment.c[column] == value for column, value in schema.values(row).items()]

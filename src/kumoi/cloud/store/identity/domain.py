@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,7 +33,7 @@ domain = sa.Table(
 
 
 def insert(connection: Connection, row: Domain) -> None:
-    schema.insert(connection, domain, asdict(row))
+    schema.insert(connection, domain, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> Domain | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,7 +45,7 @@ _ENABLED = Nouns(
 
 
 def insert(connection: Connection, row: Endpoint) -> None:
-    schema.insert(connection, endpoint, asdict(row))
+    schema.insert(connection, endpoint, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> Endpoint | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -41,7 +41,7 @@ membership = sa.Table(
 
 
 def insert(connection: Connection, row: Group) -> None:
-    schema.insert(connection, group, asdict(row))
+    schema.insert(connection, group, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> Group | None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -53,7 +53,7 @@ project_tag = sa.Table(
 
 
 def insert(connection: Connection, row: Project) -> None:
-    schema.insert(connection, project, asdict(row))
+    schema.insert(connection, project, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> Project | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,7 +31,7 @@ region = sa.Table(
 
 
 def insert(connection: Connection, row: Region) -> None:
-    schema.insert(connection, region, asdict(row))
+    schema.insert(connection, region, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> Region | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,7 +31,7 @@ role = sa.Table(
 
 
 def insert(connection: Connection, row: IdentityRole) -> None:
-    schema.insert(connection, role, asdict(row))
+    schema.insert(connection, role, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> IdentityRole | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -41,7 +41,7 @@ _ENABLED = Nouns(
 
 
 def insert(connection: Connection, row: CatalogService) -> None:
-    schema.insert(connection, service, asdict(row))
+    schema.insert(connection, service, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> CatalogService | None:

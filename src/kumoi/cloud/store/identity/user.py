@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -48,7 +48,7 @@ user = sa.Table(
 
 
 def insert(connection: Connection, row: User) -> None:
-    schema.insert(connection, user, asdict(row))
+    schema.insert(connection, user, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> User | None:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -102,7 +102,7 @@ PARTS = ("properties", "tags")  # What is kept beside the image's own row.
 
 
 def insert(connection: Connection, row: Image) -> None:
-    values = asdict(row)
+    values = schema.values(row)
     for part in PARTS:
         values.pop(part)
     schema.insert(connection, image, values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -36,7 +36,7 @@ member = sa.Table(
 
 
 def insert(connection: Connection, row: ImageMember) -> None:
-    schema.insert(connection, member, asdict(row))
+    schema.insert(connection, member, schema.values(row))
 
 
 def get(connection: Connection, image_id: str, member_id: str) -> ImageMember | None:

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.schema import ID, metadata
+from kumoi.engine.statement import Statement
 
 fixed_ip = sa.Table(
     "fixed_ip",
@@ -44,13 +45,18 @@ def delete_of_port(connection: Connection, port_id: str) -> None:
 
 def taken_from(connection: Connection, subnet_id: str, first: int, most: int) -> list[int]:
     """The taken addresses of a subnet from `first` on, in order, at most `most`."""
-    query = (
-        sa.select(fixed_ip.c.number)
-        .where(fixed_ip.c.subnet_id == subnet_id, fixed_ip.c.number >= _text(first))
-        .order_by(fixed_ip.c.number)
-        .limit(most)
+    found = _FROM.rows(connection, subnet=subnet_id, first=_text(first), most=most)
+    return [int(number, 16) for (number,) in found]
+
+
+_FROM = Statement(
+    sa.select(fixed_ip.c.number)
+    .where(
+        fixed_ip.c.subnet_id == sa.bindparam("subnet"), fixed_ip.c.number >= sa.bindparam("first")
     )
-    return [int(number, 16) for number in connection.execute(query).scalars()]
+    .order_by(fixed_ip.c.number)
+    .limit(sa.bindparam("most", type_=sa.Integer, required=True))
+)
 
 
 def owner(connection: Connection, subnet_id: str, address: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -54,7 +54,7 @@ floating_ip = sa.Table(
 
 
 def insert(connection: Connection, row: FloatingIp) -> None:
-    standard.insert(connection, floating_ip, asdict(row))
+    standard.insert(connection, floating_ip, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> FloatingIp | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -54,7 +54,7 @@ network = sa.Table(
 
 
 def insert(connection: Connection, row: Network) -> None:
-    standard.insert(connection, network, asdict(row))
+    standard.insert(connection, network, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> Network | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +15,9 @@ from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network.fixed_ip import fixed_ip
 from kumoi.cloud.store.network.network import network
 from kumoi.cloud.store.network.standard import NetworkQuery
-from kumoi.cloud.store.schema import ID, NAME, metadata
+from kumoi.cloud.store.schema import ID, NAME, NounsAmong, metadata
 from kumoi.engine.db import Json
-from kumoi.engine.statement import AMONG_MAX
+from kumoi.engine.statement import AMONG_MAX, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ port_security_group = sa.Table(
 
 def insert(connection: Connection, row: Port) -> None:
     """Its addresses are inserted by the caller (fixed_ip.py), its groups here."""
-    standard.insert(connection, port, asdict(row))
+    standard.insert(connection, port, schema.values(row))
     _insert_groups(connection, row.id, row.security_group_ids)
 
 
@@ -113,8 +113,14 @@ def of_servers(connection: Connection, server_ids: Collection[str]) -> list[Port
     """The ports that servers have been given, which have a host, in the same order. Anybody may
     write any server's id into an unbound port of theirs: that makes it nobody's.
     """
-    query = sa.select(port).where(port.c.host != "").order_by(port.c.device_index, port.c.id)
-    return schema.fetch_among(connection, query, port.c.device_id, server_ids, Port)
+    return _OF_SERVERS.all(connection, server_ids)
+
+
+_OF_SERVERS = NounsAmong(
+    sa.select(port).where(port.c.host != "").order_by(port.c.device_index, port.c.id),
+    port.c.device_id,
+    Port,
+)
 
 
 def on_subnet(
@@ -176,8 +182,14 @@ def set_status(connection: Connection, keys: Sequence[str], status: str) -> None
 
 
 def mac_is_taken(connection: Connection, network_id: str, mac: str) -> bool:
-    query = sa.select(port.c.id).where(port.c.network_id == network_id, port.c.mac_address == mac)
-    return connection.execute(query).first() is not None
+    return _WITH_MAC.row(connection, network=network_id, mac=mac) is not None
+
+
+_WITH_MAC = Statement(
+    sa.select(port.c.id).where(
+        port.c.network_id == sa.bindparam("network"), port.c.mac_address == sa.bindparam("mac")
+    )
+)
 
 
 def group_is_used(connection: Connection, group_id: str) -> bool:

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.schema import ID, metadata
+from kumoi.engine.statement import Statement
 
 quota = sa.Table(
     "network_quota",
@@ -20,9 +21,15 @@ quota = sa.Table(
 )
 
 
+_OF = Statement(
+    sa.select(quota.c.resource, quota.c.most).where(
+        quota.c.project_id == sa.bindparam("project_id")
+    )
+)
+
+
 def of(connection: Connection, project_id: str) -> dict[str, int]:
-    query = sa.select(quota.c.resource, quota.c.most).where(quota.c.project_id == project_id)
-    return {row.resource: row.most for row in connection.execute(query)}
+    return dict(_OF.rows(connection, project_id=project_id))
 
 
 def every(connection: Connection) -> dict[str, dict[str, int]]:

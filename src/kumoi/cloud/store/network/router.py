@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -44,7 +44,7 @@ router = sa.Table(
 
 
 def insert(connection: Connection, row: Router) -> None:
-    standard.insert(connection, router, asdict(row))
+    standard.insert(connection, router, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> Router | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -47,7 +47,7 @@ sa.Index(
 
 
 def insert(connection: Connection, row: SecurityGroup) -> None:
-    standard.insert(connection, security_group, asdict(row))
+    standard.insert(connection, security_group, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> SecurityGroup | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -62,11 +62,11 @@ security_group_rule = sa.Table(
 
 
 def insert(connection: Connection, row: SecurityGroupRule) -> None:
-    standard.insert(connection, security_group_rule, asdict(row))
+    standard.insert(connection, security_group_rule, schema.values(row))
 
 
 def insert_all(connection: Connection, rows: Collection[SecurityGroupRule]) -> None:
-    schema.insert_all(connection, security_group_rule, [asdict(row) for row in rows])
+    schema.insert_all(connection, security_group_rule, [schema.values(row) for row in rows])
     standard.touch(connection)
 
 

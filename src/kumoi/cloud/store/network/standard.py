@@ -6,6 +6,7 @@ must look again. Called by the noun files beside it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +22,7 @@ from kumoi.cloud.store.schema import ID, NAME, Noun
 from kumoi.cloud.store.tag_filter import TagFilter
 from kumoi.engine import feed
 from kumoi.engine.db import Timestamp
+from kumoi.engine.statement import Statement
 
 TOPIC = "network"  # Whatever the network planner must look at again.
 KEY = "topology"  # The planner always looks at all of it, so one key is enough.
@@ -85,8 +87,8 @@ def update(
     connection: Connection, table: sa.Table, key: str, *, now: datetime, values: Mapping[str, Any]
 ) -> None:
     """Change a row, and so its revision."""
-    grown = {**values, "updated_at": now, "revision_number": table.c.revision_number + 1}
-    schema.update(connection, table, key, grown)
+    changed = {**values, "updated_at": now}
+    schema.update(connection, table, key, changed, counted="revision_number")
     touch(connection)
 
 
@@ -99,5 +101,11 @@ def delete(connection: Connection, table: sa.Table, key: str) -> None:
 
 def count(connection: Connection, table: sa.Table, project_id: str) -> int:
     """How many a project has."""
-    counted = sa.select(sa.func.count()).where(table.c.project_id == project_id)
-    return connection.execute(counted.select_from(table)).scalar_one()
+    ((found,),) = _count(table).rows(connection, project_id=project_id)
+    return int(found)
+
+
+@functools.cache
+def _count(table: sa.Table) -> Statement:
+    wanted = table.c.project_id == sa.bindparam("project_id")
+    return Statement(sa.select(sa.func.count()).select_from(table).where(wanted))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -74,7 +74,7 @@ _IDS_BY_NETWORK = Among(
 
 
 def insert(connection: Connection, row: Subnet) -> None:
-    standard.insert(connection, subnet, asdict(row))
+    standard.insert(connection, subnet, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> Subnet | None:

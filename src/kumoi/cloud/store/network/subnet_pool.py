@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from kumoi.cloud.store import schema
 from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import NAME, metadata
@@ -53,7 +54,7 @@ subnet_pool = sa.Table(
 
 
 def insert(connection: Connection, row: SubnetPool) -> None:
-    standard.insert(connection, subnet_pool, asdict(row))
+    standard.insert(connection, subnet_pool, schema.values(row))
 
 
 def get(connection: Connection, key: str) -> SubnetPool | None:
