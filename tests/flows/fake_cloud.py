@@ -27,7 +27,7 @@ BUILD_LOOKS = 2  # A server is ACTIVE when it has been looked at so often.
 class Made:
     """One object. `on` are the ids of what it needs."""
 
-    thing: CloudResource
+    resource: CloudResource
     on: set[str] = field(default_factory=set)
     looks: int = 0
     address: str = ""
@@ -63,14 +63,14 @@ class FakeCloud:
 
     def ensure_network(self, name: str, cidr: str) -> CloudNetwork:  # noqa: ARG002 - as the real one
         made = self._ensure("ensure_network", Noun.NETWORK, name, set())
-        return CloudNetwork(made.thing.id, f"subnet-of-{made.thing.id}")
+        return CloudNetwork(made.resource.id, f"subnet-of-{made.resource.id}")
 
     def ensure_router(self, name: str, external_id: str, subnet_id: str) -> None:  # noqa: ARG002
         network_id = subnet_id.removeprefix("subnet-of-")
         self._ensure("ensure_router", Noun.ROUTER, name, {network_id})
 
     def ensure_security_group(self, name: str, allowed: Sequence[Allowed]) -> str:  # noqa: ARG002
-        return self._ensure("ensure_security_group", Noun.SECURITY_GROUP, name, set()).thing.id
+        return self._ensure("ensure_security_group", Noun.SECURITY_GROUP, name, set()).resource.id
 
     def ensure_keypair(self, name: str, public_key: str) -> None:
         if not public_key.startswith("ssh-ed25519 "):
@@ -79,7 +79,7 @@ class FakeCloud:
 
     def ensure_port(self, name: str, network_id: str, groups: Sequence[str]) -> CloudPort:
         made = self._ensure("ensure_port", Noun.PORT, name, {network_id, *groups})
-        return CloudPort(made.thing.id, made.address)
+        return CloudPort(made.resource.id, made.address)
 
     def ensure_server(self, wanted: CloudServerNew) -> None:
         made = self._ensure("ensure_server", Noun.SERVER, wanted.name, {wanted.port_id})
@@ -94,30 +94,30 @@ class FakeCloud:
             found = [
                 self._state(made)
                 for made in self.made.values()
-                if made.thing.noun == Noun.SERVER and made.thing.name.startswith(prefix)
+                if made.resource.noun == Noun.SERVER and made.resource.name.startswith(prefix)
             ]
             self.after("list_servers")
             return found
 
-    def list_things(self, noun: Noun, prefix: str) -> list[CloudResource]:
+    def list_resources(self, noun: Noun, prefix: str) -> list[CloudResource]:
         with self._lock:
-            self._call("list_things")
+            self._call("list_resources")
             return [
-                made.thing
+                made.resource
                 for made in self.made.values()
-                if made.thing.noun == noun and made.thing.name.startswith(prefix)
+                if made.resource.noun == noun and made.resource.name.startswith(prefix)
             ]
 
-    def delete_thing(self, thing: CloudResource) -> None:
+    def delete_resource(self, resource: CloudResource) -> None:
         with self._lock:
-            self._call("delete_thing")
-            users = [made for made in self.made.values() if thing.id in made.on]
-            if thing.noun == Noun.PORT:  # As in Nova and Neutron: a floating IP goes loose.
-                users = [made for made in users if made.thing.noun == Noun.SERVER]
+            self._call("delete_resource")
+            users = [made for made in self.made.values() if resource.id in made.on]
+            if resource.noun == Noun.PORT:  # As in Nova and Neutron: a floating IP goes loose.
+                users = [made for made in users if made.resource.noun == Noun.SERVER]
             if users:
-                raise Transient(f"{thing.noun} is in use by {users[0].thing.name}")
-            self.made.pop(thing.id, None)
-            self.after("delete_thing")
+                raise Transient(f"{resource.noun} is in use by {users[0].resource.name}")
+            self.made.pop(resource.id, None)
+            self.after("delete_resource")
 
     def _ensure(self, call: str, noun: Noun, name: str, on: set[str]) -> Made:
         with self._lock:
@@ -126,23 +126,23 @@ class FakeCloud:
             if gone:
                 raise Permanent(f"{name} needs what is not there: {gone}")
             for made in self.made.values():
-                if made.thing.noun == noun and made.thing.name == name:
+                if made.resource.noun == noun and made.resource.name == name:
                     return made
             number = next(self._numbers)
             new = Made(
                 CloudResource(noun, name, f"{noun}-{number}"), on, address=f"10.0.0.{number}"
             )
-            self.made[new.thing.id] = new
+            self.made[new.resource.id] = new
             self.created += 1
             self.after(call)
             return new
 
     def _state(self, made: Made) -> ServerState:
         made.looks += 1
-        if self.broken_server and made.thing.name.endswith(self.broken_server):
-            return ServerState(made.thing.name, "ERROR", "no valid host was found")
+        if self.broken_server and made.resource.name.endswith(self.broken_server):
+            return ServerState(made.resource.name, "ERROR", "no valid host was found")
         status = "ACTIVE" if made.looks >= BUILD_LOOKS else "BUILD"
-        return ServerState(made.thing.name, status, "")
+        return ServerState(made.resource.name, status, "")
 
     def _call(self, name: str) -> None:
         self.before(name)

@@ -23,7 +23,7 @@ def test_a_good_commit_ends_verified_and_its_environment_lives(world: World) -> 
     lived = world.environment(new)
     assert lived.status == environments.EnvironmentStatus.LIVE
     assert lived.url.startswith("http://10.0.0.")
-    names = sorted(made.thing.name for made in world.cloud.made.values())
+    names = sorted(made.resource.name for made in world.cloud.made.values())
     assert names == [
         f"env-{lived.id}",  # Keypair,
         f"env-{lived.id}",  # network,
@@ -196,7 +196,7 @@ def test_a_run_goes_on_with_the_runner_of_the_release_that_began_it(world: World
 def test_every_server_says_of_which_commit_it_is(world: World) -> None:
     new = world.push()
     world.settle(until_s=10)
-    servers = [made for made in world.cloud.made.values() if made.thing.noun == Noun.SERVER]
+    servers = [made for made in world.cloud.made.values() if made.resource.noun == Noun.SERVER]
     assert {made.metadata["kumoi_commit"] for made in servers} == {new.commit}
 
 
@@ -205,6 +205,6 @@ def runner_server(world: World, of: Run) -> Made:
     (found,) = (
         made
         for made in world.cloud.made.values()
-        if made.thing.name == name and made.thing.noun == Noun.SERVER
+        if made.resource.name == name and made.resource.noun == Noun.SERVER
     )
     return found

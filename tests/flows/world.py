@@ -58,7 +58,7 @@ class World:
         """The pipeline's process begins anew; what the old one knew is gone. With another `script`
         it is of another release.
         """
-        means = pipeline_run.Means(
+        context = pipeline_run.RunContext(
             CloudSettings(),
             self.here,
             self.database,
@@ -67,7 +67,7 @@ class World:
             began_at=self.clock.now(),
             script=script,
         )
-        self.flows = Flows(self.database, self.clock, kinds(means))
+        self.flows = Flows(self.database, self.clock, kinds(context))
         self.expiry = Expiry(self.database, self.clock, lambda _id: self.cloud)
 
     def push(self, text: str = HELLO, branch: str = "main", sequence: int = 1) -> Run:

@@ -20,10 +20,10 @@ SHAPES = {
 }
 
 
-WITHOUT_MEANS: Any = None  # The table needs none; only the steps do.
+NO_CONTEXT: Any = None  # The table needs none; only the steps do.
 
 
-@pytest.mark.parametrize("kind", kinds(WITHOUT_MEANS), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", kinds(NO_CONTEXT), ids=lambda kind: kind.name)
 def test_a_state_that_changed_has_another_version(kind: FlowKind[msgspec.Struct]) -> None:
     assert SHAPES[kind.name, kind.version] == _shape(kind.state)
 

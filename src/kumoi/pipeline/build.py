@@ -1,7 +1,7 @@
-"""Stage build: an environment's network and servers, everything at once that may be.
+"""Stage build: an environment's network and servers, made in parallel where the order is free.
 
 Called by the steps of run.py. Each function may be repeated: it finds what it made by its name.
-Nothing here deletes; teardown.py does. `members` and `job` are pure.
+Nothing here deletes; teardown.py does. `members`, `servers` and `url` are pure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kumoi.pipeline.environment import EnvironmentFile
 SUBNET_CIDR = "10.0.0.0/24"  # Each environment has a router of its own, so all may be alike.
 ANYWHERE = "0.0.0.0/0"
 RUNNER = "runner"
-TOGETHER_MAX = 8
+PARALLEL_MAX = 8
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,35 +29,37 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class PlannedServer:
-    """One server to be: `name` is its short name, such as web-1."""
+    """A server that the environment is to have. `name` is its short name, such as web-1."""
 
     name: str
     group: str
     image: str
     flavor: str
-    image_key: str  # Where kumoi.yaml says so, for messages.
+    image_key: str  # The key in kumoi.yaml, for messages.
     flavor_key: str
 
 
 class Preparation(msgspec.Struct):
-    """What the first half of the build found out; kept in the flow's state."""
+    """The ids that servers need: images, flavors, networks, security groups. Part of the flow's
+    state; `look_up` and `ensure_network` fill it in.
+    """
 
     images: dict[str, str] = {}
     flavors: dict[str, str] = {}
     external_id: str = ""
     network_id: str = ""
-    groups: dict[str, str] = {}  # Security groups: of each group of servers, and "" of all.
+    groups: dict[str, str] = {}  # Security groups: one per group of servers, and "" for all.
 
 
 class Built(msgspec.Struct):
-    """What the second half found out."""
+    """The addresses of the servers. Part of the flow's state."""
 
-    addresses: dict[str, str] = {}  # Of each server, inside the network.
-    floating: dict[str, str] = {}  # Of each group with ports.
+    addresses: dict[str, str] = {}  # By server, inside the network.
+    floating: dict[str, str] = {}  # By group that has ports.
 
 
 def prefix(environment_id: str) -> str:
-    """What the name of everything in this environment begins with."""
+    """The beginning of the name of everything that belongs to this environment."""
     return f"env-{environment_id}"
 
 
@@ -77,12 +79,14 @@ def members(wanted: EnvironmentFile) -> list[PlannedServer]:
 
 
 def look_up(cloud: Cloud, wanted: EnvironmentFile) -> Preparation:
-    """Every name the file uses, found in the cloud. Raises Permanent naming one that is not."""
+    """The ids of the images, flavors and network that the file names. Raises Permanent with the name
+    and its key in the file when the cloud does not have one.
+    """
     all_members = members(wanted)
     images = sorted({member.image for member in all_members})
     flavors = sorted({member.flavor for member in all_members})
-    image_ids = dict(zip(images, each(cloud.find_image, images), strict=True))
-    flavor_ids = dict(zip(flavors, each(cloud.find_flavor, flavors), strict=True))
+    image_ids = dict(zip(images, in_parallel(cloud.find_image, images), strict=True))
+    flavor_ids = dict(zip(flavors, in_parallel(cloud.find_flavor, flavors), strict=True))
     external_id = cloud.find_external_network()
     for member in all_members:
         if image_ids[member.image] is None:
@@ -99,42 +103,45 @@ def look_up(cloud: Cloud, wanted: EnvironmentFile) -> Preparation:
 
 
 def ensure_network(
-    cloud: Cloud, environment_id: str, wanted: EnvironmentFile, place: Preparation, public_key: str
+    cloud: Cloud,
+    environment_id: str,
+    wanted: EnvironmentFile,
+    preparation: Preparation,
+    public_key: str,
 ) -> None:
-    """Network with router, security groups and keypair. Fills in `place`."""
+    """Network with router, security groups and keypair. Fills in `preparation`."""
     name = prefix(environment_id)
 
     def network_with_router() -> str:
         network = cloud.ensure_network(name, SUBNET_CIDR)
-        cloud.ensure_router(name, place.external_id, network.subnet_id)
+        cloud.ensure_router(name, preparation.external_id, network.subnet_id)
         return network.id
-
-    inside = [Allowed("tcp", 0, SUBNET_CIDR), Allowed("icmp", 0, SUBNET_CIDR)]
-    opened = {group: servers.ports for group, servers in wanted.servers.items() if servers.ports}
-
-    def security_group(group: str) -> str:
-        allowed = [Allowed("tcp", port, ANYWHERE) for port in opened[group]]
-        return cloud.ensure_security_group(f"{name}-{group}", allowed)
 
     def keypair() -> str:
         cloud.ensure_keypair(name, public_key)
         return name
 
     def inner_group() -> str:
+        inside = [Allowed("tcp", 0, SUBNET_CIDR), Allowed("icmp", 0, SUBNET_CIDR)]
         return cloud.ensure_security_group(name, inside)
 
+    def outer_group(group: str) -> str:
+        allowed = [Allowed("tcp", port, ANYWHERE) for port in wanted.servers[group].ports]
+        return cloud.ensure_security_group(f"{name}-{group}", allowed)
+
+    with_ports = [group for group, servers in wanted.servers.items() if servers.ports]
     calls = [network_with_router, keypair, inner_group]
-    calls += [functools.partial(security_group, group) for group in opened]
-    made = each(lambda call: call(), calls)
-    place.network_id = made[0]
-    place.groups = {"": made[2], **dict(zip(opened, made[3:], strict=True))}
+    calls += [functools.partial(outer_group, group) for group in with_ports]
+    ids = in_parallel(lambda call: call(), calls)
+    preparation.network_id = ids[0]
+    preparation.groups = {"": ids[2], **dict(zip(with_ports, ids[3:], strict=True))}
 
 
 def ensure_servers(
     cloud: Cloud,
     environment_id: str,
     wanted: EnvironmentFile,
-    place: Preparation,
+    preparation: Preparation,
     *,
     user_data: str,
     tags: dict[str, str],
@@ -143,13 +150,14 @@ def ensure_servers(
     name = prefix(environment_id)
 
     def server(member: PlannedServer) -> CloudPort:
-        groups = [place.groups[key] for key in ("", member.group) if key in place.groups]
-        port = cloud.ensure_port(f"{name}-{member.name}", place.network_id, groups)
+        known = preparation.groups
+        groups = [known[key] for key in ("", member.group) if key in known]
+        port = cloud.ensure_port(f"{name}-{member.name}", preparation.network_id, groups)
         cloud.ensure_server(
             CloudServerNew(
                 name=f"{name}-{member.name}",
-                image_id=place.images[member.image],
-                flavor_id=place.flavors[member.flavor],
+                image_id=preparation.images[member.image],
+                flavor_id=preparation.flavors[member.flavor],
                 port_id=port.id,
                 keypair=name,
                 user_data=user_data if member.group == RUNNER else "",
@@ -158,24 +166,24 @@ def ensure_servers(
         )
         return port
 
-    runner_first = members(wanted)[::-1]  # It takes longest until it is of use.
-    ports = each(server, runner_first)
+    runner_first = members(wanted)[::-1]  # The runner needs the longest time until it can work.
+    ports = in_parallel(server, runner_first)
     by_name = {member.name: port for member, port in zip(runner_first, ports, strict=True)}
 
     def floating_ip(group: str) -> str:
         port_id = by_name[f"{group}-1"].id
-        return cloud.ensure_floating_ip(f"{name}-{group}", port_id, place.external_id)
+        return cloud.ensure_floating_ip(f"{name}-{group}", port_id, preparation.external_id)
 
-    fronts = [group for group, servers in sorted(wanted.servers.items()) if servers.ports]
-    addresses = each(floating_ip, fronts)
+    with_ports = [group for group, servers in sorted(wanted.servers.items()) if servers.ports]
+    addresses = in_parallel(floating_ip, with_ports)
     return Built(
         addresses={member: port.address for member, port in by_name.items()},
-        floating=dict(zip(fronts, addresses, strict=True)),
+        floating=dict(zip(with_ports, addresses, strict=True)),
     )
 
 
-def waiting_for(found: Sequence[ServerState], environment_id: str, wanted: EnvironmentFile) -> str:
-    """Which servers are not there yet, in words; empty when all are. Raises Permanent when one
+def not_active(found: Sequence[ServerState], environment_id: str, wanted: EnvironmentFile) -> str:
+    """Names the servers that are not ACTIVE yet; empty when all are. Raises Permanent when one
     cannot be built, or has gone.
     """
     name = prefix(environment_id)
@@ -194,17 +202,17 @@ def waiting_for(found: Sequence[ServerState], environment_id: str, wanted: Envir
 
 
 def url(wanted: EnvironmentFile, built: Built) -> str:
-    """Where the environment answers: the first group that has ports; empty when none has."""
+    """The environment's own URL: that of the first group with ports; empty when none has any."""
     for group, address in sorted(built.floating.items()):
         ports = wanted.servers[group].ports
-        scheme, plain = ("https", 443) if 443 in ports and 80 not in ports else ("http", 80)  # noqa: PLR2004
-        port = plain if plain in ports else ports[0]
-        return f"{scheme}://{address}" + ("" if port == plain else f":{port}") + "/"
+        scheme, default = ("https", 443) if 443 in ports and 80 not in ports else ("http", 80)  # noqa: PLR2004
+        port = default if default in ports else ports[0]
+        return f"{scheme}://{address}" + ("" if port == default else f":{port}") + "/"
     return ""
 
 
 def servers(wanted: EnvironmentFile, built: Built) -> list[dict[str, str]]:
-    """What the runner is told of the servers it works on."""
+    """The servers that the runner works on, as its job lists them."""
     return [
         {"name": member.name, "group": member.group, "address": built.addresses[member.name]}
         for member in members(wanted)
@@ -212,12 +220,12 @@ def servers(wanted: EnvironmentFile, built: Built) -> list[dict[str, str]]:
     ]
 
 
-def each(call: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """The call of every item at once, TOGETHER_MAX at a time, answers in the items' order; the
-    first error by order, after all have ended.
+def in_parallel(call: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """The results in the items' order; PARALLEL_MAX calls run at a time. Raises the first error by
+    order, after all calls have ended.
     """
     if not items:
         return []
-    with ThreadPoolExecutor(TOGETHER_MAX, "build") as pool:
+    with ThreadPoolExecutor(PARALLEL_MAX, "build") as pool:
         futures = [pool.submit(call, item) for item in items]
     return [future.result() for future in futures]

@@ -1,6 +1,7 @@
-"""The pipeline's API for the command line: an entry of clouds.yaml says who asks and where.
+"""The command line's client of the pipeline's API, configured by an entry of clouds.yaml.
 
-The pipeline stands beside the cloud's APIs, on its own port, unless the entry has `pipeline_url`.
+The pipeline answers on the host of the cloud's APIs, on its own port, unless the entry has
+`pipeline_url`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ NOT_FOUND = 404
 
 
 class Client:
-    """As the user of one entry of clouds.yaml."""
+    """Calls the API as the user of one entry of clouds.yaml."""
 
     def __init__(self, os_cloud: str, url: str | None = None) -> None:
         """Raises Invalid when there is no such entry."""
@@ -28,9 +29,9 @@ class Client:
             connection = openstack.connect(cloud=os_cloud, app_name="kumoi")
         except ConfigException as cause:
             raise Invalid(f"clouds.yaml has no entry {os_cloud}; is the cloud up?") from cause
-        known = connection.config.config
-        host = urlsplit(str(known["auth"]["auth_url"])).hostname
-        self._url = url or known.get("pipeline_url") or f"https://{host}:{PORT}"
+        entry = connection.config.config
+        host = urlsplit(str(entry["auth"]["auth_url"])).hostname
+        self._url = url or entry.get("pipeline_url") or f"https://{host}:{PORT}"
         self._session = connection.session
 
     def get(self, path: str, **parameters: str | int) -> dict[str, Any]:
@@ -48,10 +49,10 @@ class Client:
         """Raises a KumoiError with the pipeline's own words."""
         from keystoneauth1 import exceptions  # noqa: PLC0415 - see __init__
 
-        where = f"{self._url}/pipeline/v1/{path}"
+        url = f"{self._url}/pipeline/v1/{path}"
         try:
             answer = self._session.request(
-                where, method, params=parameters, raise_exc=False, connect_retries=0,
+                url, method, params=parameters, raise_exc=False, connect_retries=0,
                 timeout=TIMEOUT_S, headers={"Accept": "*/*"},
             )  # fmt: skip
         except exceptions.Unauthorized as cause:

@@ -1,9 +1,9 @@
 """The few calls that the pipeline makes of a cloud, through openstacksdk and nothing else.
 
-`Cloud` is what stages use; `OpenStack` is any OpenStack; tests have a fake that holds state. Every
-object gets a name that begins with its environment's, so that a repeated step finds what it made
-and a deletion finds all there is. Library exceptions end here: `Permanent` when the cloud refuses,
-`Transient` when it cannot just now.
+`Cloud` is the interface that stages use; `OpenStack` implements it for any OpenStack, and tests have
+a fake that holds state. The name of every object begins with its environment's, so that a repeated
+step finds what it made and a deletion finds all there is. Library exceptions end here: `Permanent`
+when the cloud refuses, `Transient` when it cannot just now.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SERVER_ERROR = 500
 
 
 class Noun(enum.StrEnum):
-    """What an environment is made of, in the order in which it is taken apart."""
+    """The kinds of object in an environment, in the order in which they are deleted."""
 
     SERVER = "server"
     FLOATING_IP = "floating IP"
@@ -39,7 +39,7 @@ class Noun(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class CloudResource:
-    """Something that exists. `name` begins with its environment's."""
+    """An object that exists in the cloud. `name` begins with its environment's."""
 
     noun: Noun
     name: str
@@ -88,7 +88,7 @@ class ServerState:
 
 
 class Cloud(Protocol):
-    """Every `ensure_` finds what is there under that name before it makes it."""
+    """Every `ensure_` looks for an object of that name before it makes one."""
 
     def find_image(self, name: str) -> str | None: ...
     def find_flavor(self, name: str) -> str | None: ...
@@ -101,8 +101,8 @@ class Cloud(Protocol):
     def ensure_server(self, wanted: CloudServerNew) -> None: ...
     def ensure_floating_ip(self, name: str, port_id: str, external_id: str) -> str: ...
     def list_servers(self, prefix: str) -> list[ServerState]: ...
-    def list_things(self, noun: Noun, prefix: str) -> list[CloudResource]: ...
-    def delete_thing(self, thing: CloudResource) -> None: ...
+    def list_resources(self, noun: Noun, prefix: str) -> list[CloudResource]: ...
+    def delete_resource(self, resource: CloudResource) -> None: ...
 
 
 class OpenStack:
@@ -114,21 +114,22 @@ class OpenStack:
         self._image = connection.image
 
     def find_image(self, name: str) -> str | None:
-        with asked("look for an image"):
+        with cloud_errors("look for an image"):
             return _first_id(self._image.images(name=name), name)
 
     def find_flavor(self, name: str) -> str | None:
-        with asked("look for a flavor"):
+        with cloud_errors("look for a flavor"):
             return _first_id(self._compute.flavors(), name)
 
     def find_external_network(self) -> str | None:
         """The first by name, where there are several."""
-        with asked("look for an external network"):
-            found = sorted(self._network.networks(**{"router:external": True}), key=_name)
-            return str(found[0].id) if found else None
+        with cloud_errors("look for an external network"):
+            found = self._network.networks(**{"router:external": True})
+            first = min(found, key=lambda network: network.name or "", default=None)
+            return None if first is None else str(first.id)
 
     def ensure_network(self, name: str, cidr: str) -> CloudNetwork:
-        with asked("make a network"):
+        with cloud_errors("make a network"):
             network = self._ensure(
                 self._network.networks, name, lambda: self._network.create_network(name=name)
             )
@@ -142,7 +143,7 @@ class OpenStack:
             return CloudNetwork(network.id, subnet.id)
 
     def ensure_router(self, name: str, external_id: str, subnet_id: str) -> None:
-        with asked("make a router"):
+        with cloud_errors("make a router"):
             gateway = {"network_id": external_id}
             router = self._ensure(
                 self._network.routers,
@@ -153,29 +154,37 @@ class OpenStack:
                 self._network.add_interface_to_router(router.id, subnet=subnet_id)
 
     def ensure_security_group(self, name: str, allowed: Sequence[Allowed]) -> str:
-        with asked("make a security group"):
+        with cloud_errors("make a security group"):
             group = self._ensure(
                 self._network.security_groups,
                 name,
                 lambda: self._network.create_security_group(name=name),
             )
-            there = {
+            existing = {
                 (rule.protocol, rule.port_range_min or 0, rule.remote_ip_prefix)
                 for rule in self._network.security_group_rules(security_group_id=group.id)
                 if rule.direction == "ingress"
             }
             for rule in allowed:
-                if (rule.protocol, rule.port, rule.cidr) not in there:
-                    self._create_rule(group.id, rule)
+                if (rule.protocol, rule.port, rule.cidr) not in existing:
+                    self._network.create_security_group_rule(
+                        security_group_id=group.id,
+                        direction="ingress",
+                        ether_type="IPv4",
+                        protocol=rule.protocol,
+                        remote_ip_prefix=rule.cidr,
+                        port_range_min=rule.port or None,
+                        port_range_max=rule.port or None,
+                    )
             return str(group.id)
 
     def ensure_keypair(self, name: str, public_key: str) -> None:
-        with asked("make a keypair"):
+        with cloud_errors("make a keypair"):
             if name not in {keypair.name for keypair in self._compute.keypairs()}:
                 self._compute.create_keypair(name=name, public_key=public_key)
 
     def ensure_port(self, name: str, network_id: str, groups: Sequence[str]) -> CloudPort:
-        with asked("make a port"):
+        with cloud_errors("make a port"):
             port = self._ensure(
                 self._network.ports,
                 name,
@@ -186,7 +195,7 @@ class OpenStack:
             return CloudPort(port.id, port.fixed_ips[0]["ip_address"])
 
     def ensure_server(self, wanted: CloudServerNew) -> None:
-        with asked("make a server"):
+        with cloud_errors("make a server"):
             if any(server.name == wanted.name for server in self.list_servers(wanted.name)):
                 return
             extra: dict[str, Any] = {}
@@ -204,7 +213,7 @@ class OpenStack:
 
     def ensure_floating_ip(self, name: str, port_id: str, external_id: str) -> str:
         """A floating IP has no name of its own: its description is the name."""
-        with asked("make a floating IP"):
+        with cloud_errors("make a floating IP"):
             for found in self._network.ips(port_id=port_id):
                 return str(found.floating_ip_address)
             made = self._network.create_ip(
@@ -213,14 +222,14 @@ class OpenStack:
             return str(made.floating_ip_address)
 
     def list_servers(self, prefix: str) -> list[ServerState]:
-        with asked("list servers"):
+        with cloud_errors("list servers"):
             return [
                 ServerState(server.name, server.status, (server.fault or {}).get("message", ""))
                 for server in self._compute.servers(details=True)
                 if server.name.startswith(prefix)
             ]
 
-    def list_things(self, noun: Noun, prefix: str) -> list[CloudResource]:
+    def list_resources(self, noun: Noun, prefix: str) -> list[CloudResource]:
         listings: dict[Noun, Callable[[], Iterator[Any]]] = {
             Noun.SERVER: lambda: self._compute.servers(details=False),
             Noun.FLOATING_IP: self._network.ips,
@@ -230,16 +239,13 @@ class OpenStack:
             Noun.NETWORK: self._network.networks,
             Noun.SECURITY_GROUP: self._network.security_groups,
         }
-        name_of = _description if noun == Noun.FLOATING_IP else _name
-        with asked(f"list each {noun}"):
-            return [
-                CloudResource(noun, name_of(found), found.id)
-                for found in listings[noun]()
-                if name_of(found).startswith(prefix)
-            ]
+        name_field = "description" if noun == Noun.FLOATING_IP else "name"
+        with cloud_errors(f"list each {noun}"):
+            named = [(getattr(found, name_field) or "", found.id) for found in listings[noun]()]
+        return [CloudResource(noun, name, id) for name, id in named if name.startswith(prefix)]  # noqa: A001
 
-    def delete_thing(self, thing: CloudResource) -> None:
-        """Gone already is fine. One that is still in use raises Transient."""
+    def delete_resource(self, resource: CloudResource) -> None:
+        """Raises Transient while it is still in use; one that has gone is no error."""
         deletions: dict[Noun, Callable[[str], Any]] = {
             Noun.SERVER: self._compute.delete_server,
             Noun.FLOATING_IP: self._network.delete_ip,
@@ -249,8 +255,9 @@ class OpenStack:
             Noun.NETWORK: self._network.delete_network,
             Noun.SECURITY_GROUP: self._network.delete_security_group,
         }
-        with asked(f"delete {thing.noun} {thing.name}", deleting=True):
-            deletions[thing.noun](thing.name if thing.noun == Noun.KEYPAIR else thing.id)
+        key = resource.name if resource.noun == Noun.KEYPAIR else resource.id
+        with cloud_errors(f"delete {resource.noun} {resource.name}", deleting=True):
+            deletions[resource.noun](key)
 
     def _delete_router(self, router_id: str) -> None:
         for subnet_id in sorted(self._router_subnets(router_id)):
@@ -266,28 +273,17 @@ class OpenStack:
             for fixed in port.fixed_ips
         }
 
-    def _create_rule(self, group_id: str, rule: Allowed) -> None:
-        ports = {"port_range_min": rule.port, "port_range_max": rule.port} if rule.port else {}
-        self._network.create_security_group_rule(
-            security_group_id=group_id,
-            direction="ingress",
-            ether_type="IPv4",
-            protocol=rule.protocol,
-            remote_ip_prefix=rule.cidr,
-            **ports,
-        )
-
     @staticmethod
     def _ensure(listing: Callable[..., Any], name: str, make: Callable[[], Any]) -> Any:
-        """What has the name, made when nothing has."""
+        """The object of that name, made when there is none."""
         return next((found for found in listing(name=name) if found.name == name), None) or make()
 
 
 @contextlib.contextmanager
-def asked(what: str, *, deleting: bool = False) -> Iterator[None]:
-    """The one place where a library's exception becomes one of ours. When `deleting`, what is not
-    there is as good as deleted and a 409 is of the moment (still in use); otherwise a 409 is a
-    refusal, such as a quota.
+def cloud_errors(what: str, *, deleting: bool = False) -> Iterator[None]:
+    """Turns the library's exceptions into ours; no other place does. `what` completes "the cloud
+    could not ...". When `deleting`, an object that is not found counts as deleted, and a 409 means
+    that it is still in use; otherwise a 409 is a refusal, such as a quota.
     """
     import openstack.exceptions as sdk  # noqa: PLC0415 - 20 MB, which an idle pipeline is spared
     from keystoneauth1 import exceptions as keystone  # noqa: PLC0415
@@ -299,12 +295,12 @@ def asked(what: str, *, deleting: bool = False) -> Iterator[None]:
             return
         raise Permanent(f"the cloud could not {what}: not found") from cause
     except (sdk.HttpException, keystone.HttpError) as cause:
-        raise _refused(cause, what, deleting=deleting) from cause
+        raise _http_error(cause, what, deleting=deleting) from cause
     except (sdk.SDKException, keystone.ClientException) as cause:
         raise Transient(f"the cloud did not answer when asked to {what}") from cause
 
 
-def _refused(cause: Any, what: str, *, deleting: bool) -> Permanent | Transient:
+def _http_error(cause: Any, what: str, *, deleting: bool) -> Permanent | Transient:
     status = getattr(cause, "status_code", None) or getattr(cause, "http_status", None) or 0
     if status == UNAUTHORIZED:
         return Permanent(
@@ -313,17 +309,9 @@ def _refused(cause: Any, what: str, *, deleting: bool) -> Permanent | Transient:
         )
     if not status or status >= SERVER_ERROR or (deleting and status == CONFLICT):
         return Transient(f"the cloud could not {what} just now")
-    said = getattr(cause, "details", None) or getattr(cause, "message", "") or f"status {status}"
-    return Permanent(f"the cloud refused to {what}: {said}")
+    reason = getattr(cause, "details", None) or getattr(cause, "message", "") or f"status {status}"
+    return Permanent(f"the cloud refused to {what}: {reason}")
 
 
 def _first_id(found: Iterator[Any], name: str) -> str | None:
     return next((str(item.id) for item in found if item.name == name), None)
-
-
-def _name(found: Any) -> str:
-    return str(found.name or "")
-
-
-def _description(found: Any) -> str:
-    return str(found.description or "")

@@ -1,5 +1,5 @@
-"""Stage configure: what makes the servers what they should be. It happens on the runner, inside the
-tenant; here it is written down and judged. Called by run.py.
+"""Stage configure: the commands that set the servers up. The runner executes them inside the tenant;
+this file writes them into its job and reads its result. Called by run.py.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ OUTPUT_SHOWN_LINES = 20
 
 
 def tasks(wanted: EnvironmentFile) -> list[dict[str, Any]]:
-    """The steps, as the runner reads them."""
+    """The steps as the runner's job lists them."""
     return [msgspec.to_builtins(step) for step in wanted.configure]
 
 
 def failure(result: Result) -> str:
-    """Why the stage failed, with the last lines of what the step said; empty when it passed."""
+    """Why the stage failed, with the last lines of the step's output; empty when it passed."""
     if result.passed:
         return ""
     for check in result.checks:

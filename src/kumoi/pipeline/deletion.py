@@ -1,7 +1,7 @@
-"""Deleting environments: the flow that does it, and how it is asked for.
+"""The flow that deletes an environment, and `request`, which starts it.
 
-The steps are known and somebody waits for the end, so this is a flow. `request` is the one way to
-ask; what is left after all is found by the sweeper in expire.py.
+The steps are known and somebody waits for the end, so this is a flow. Leftovers that it misses are
+found by the sweeper in expire.py.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ class DeletionState(msgspec.Struct):
 @dataclass(slots=True)
 class EnvironmentDelete:
     state: DeletionState
-    open_cloud: Callable[[str], Cloud]  # Of an environment.
+    open_cloud: Callable[[str], Cloud]  # By the environment's id.
 
-    # No undo: what is gone stays gone.
+    # No undo: a deleted object cannot be brought back.
     @step(undo=None, deadline_s=DEADLINE_S)
     def delete(self) -> Outcome:
         left = teardown(self.open_cloud(self.state.environment_id), self.state.environment_id)
         if left:
-            shown = ", ".join(f"{thing.noun} {thing.name}" for thing in left[:SHOWN_MAX])
-            return Wait(f"{len(left)} objects to go: {shown}", AGAIN_S)
+            first = ", ".join(f"{resource.noun} {resource.name}" for resource in left[:SHOWN_MAX])
+            return Wait(f"{len(left)} objects to go: {first}", AGAIN_S)
         return Done()
 
 
 def request(connection: Connection, found: Environment, reason: str) -> None:
-    """Delete it. Its run, if that still goes on, is cancelled, and its undo comes back to `begin`:
-    nothing is deleted while something may still be made.
+    """Delete an environment. Where its run still goes on, the run is cancelled and its undo calls
+    `begin`, so that nothing is deleted while the run may still make more.
     """
     if found.status == environment.EnvironmentStatus.LIVE and not flows.cancel(
         connection, found.run_id, reason
@@ -55,7 +55,9 @@ def request(connection: Connection, found: Environment, reason: str) -> None:
 
 
 def begin(connection: Connection, found: Environment, reason: str) -> None:
-    """Start the flow, for the first time or once more. Called when its run makes nothing more."""
+    """Start the flow, for the first time or again. The environment's run must have ended, or be in
+    its undo.
+    """
     number = found.deletions + 1
     environment.set_deleting(connection, found.id, reason, number)
     state = DeletionState(environment_id=found.id)

@@ -1,9 +1,9 @@
-"""The environment file `kumoi.yaml`: what a push wants, checked once, here.
+"""The environment file `kumoi.yaml`: the servers, steps and checks that a push asks for.
 
-`parse` is called through git.py by the receive hook, which refuses a push that it cannot read; the
-run begins with what the hook has read.
-`environment.example.yaml` beside this file is the reference, with a word on every key; a test
-reads it. Unknown keys are refused, so that a key of a later version is never silently ignored.
+`parse` alone validates it. The receive hook calls it through git.py and refuses a push whose file it
+cannot read; the run begins with the parsed file. `environment.example.yaml` beside this file is the
+reference, with a word on every key; a test reads it. Unknown keys are refused, so that a key of a
+later version is never silently ignored.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Configure(Section, frozen=True):
 
 
 class Http(Section, frozen=True):
-    """What a group's servers must answer. The port is the group's first unless given."""
+    """The answer that a group's servers must give. `port` 0 stands for the group's first port."""
 
     on: str
     path: str = "/"
@@ -97,8 +97,8 @@ class _Top(Section, frozen=True):
 
 
 def parse(text: str) -> EnvironmentFile:
-    """The file's meaning. Raises Invalid with one line that names the field, and its line if known:
-    "kumoi.yaml:3: servers.web.count: expected int, got str".
+    """The parsed and checked file. Raises Invalid with one line that names the field, and its line
+    where known: "kumoi.yaml:3: servers.web.count: expected int, got str".
     """
     tree = _Tree(text)
     top = tree.convert(tree.value, _Top, "")
@@ -123,7 +123,9 @@ def parse(text: str) -> EnvironmentFile:
 
 
 def _faults(environment: EnvironmentFile) -> Iterator[tuple[str, str]]:
-    """What the types cannot say, first things first."""
+    """The violations of rules that the types do not express, as path and message, in the order in
+    which they are to be reported.
+    """
     groups = environment.servers
     if not 1 <= len(groups) <= GROUPS_MAX:
         yield "servers", f"expected 1 to {GROUPS_MAX} groups, got {len(groups)}"
@@ -198,7 +200,7 @@ def _ttl_s(tree: _Tree, text: str) -> int:
 
 
 class _Tree:
-    """The YAML text as values, and the line on which each stands."""
+    """The YAML text as values, with the line of each."""
 
     def __init__(self, text: str) -> None:
         if len(text.encode()) > FILE_MAX_BYTES:
@@ -215,7 +217,7 @@ class _Tree:
             raise Invalid(f"{FILE_NAME}: is nested too deeply", field="") from cause
 
     def _value(self, node: yaml.Node | None, path: str) -> Any:
-        """Values by hand, so that a key given twice and a reference that explodes are refused."""
+        """Built node by node, so that a repeated key and an exploding reference are refused."""
         self._nodes += 1
         if self._nodes > NODES_MAX:
             raise Invalid(f"{FILE_NAME}: has more than {NODES_MAX} values", field="")
@@ -252,10 +254,16 @@ class _Tree:
             # The library's sentence is "Expected `int`, got `str` - at `$.count`".
             message, _, where = str(cause).partition(" - at ")
             inner = re.sub(r"\[(\d+)\]", r".\1", where.strip("`$")).strip(".")
-            raise self.fault(_join(path, inner), _sentence(message)) from cause
+            message = message.replace("`", "")
+            message = re.sub(r"^Object contains unknown field (.*)", r"there is no key \1", message)
+            message = re.sub(
+                r"^Object missing required field (.*)", r"the key \1 is missing", message
+            )
+            message = message[:1].lower() + message[1:]
+            raise self.fault(_join(path, inner), message) from cause
 
     def fault(self, path: str, message: str) -> Invalid:
-        """An error that names the field, and the nearest line that is known."""
+        """An error that names the field and its line, or that of the nearest parent with one."""
         parts = path.split(".")
         known = (".".join(parts[:n]) for n in range(len(parts), -1, -1))
         line = next((self._lines[each] for each in known if each in self._lines), 0)
@@ -265,10 +273,3 @@ class _Tree:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path and name else path or name
-
-
-def _sentence(message: str) -> str:
-    plain = message.replace("`", "")
-    plain = re.sub(r"^Object contains unknown field (.*)", r"there is no key \1", plain)
-    plain = re.sub(r"^Object missing required field (.*)", r"the key \1 is missing", plain)
-    return plain[:1].lower() + plain[1:]

@@ -1,8 +1,8 @@
-"""The end of environments, whatever happened: reconcilers without input.
+"""Reconcilers that see to it that every environment ends.
 
-`expire` begins to delete those whose time is over, and begins again where a deletion failed.
-`sweep` looks once more, some time after an environment was deleted, whether really nothing of it is
-there: a step whose worker hung may have made something late.
+`expire` begins to delete those whose time to live is over, and begins again where a deletion failed.
+`sweep` lists a deleted environment's objects once more after SWEEP_AFTER_S: a step whose worker hung
+may have made one late.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-
-from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
@@ -32,28 +30,29 @@ SWEEP_EVERY_S = 15.0
 class Expiry:
     database: Database
     clock: Clock
-    open_cloud: Callable[[str], Cloud]  # Of an environment.
+    open_cloud: Callable[[str], Cloud]  # By the environment's id.
     swept_s: float = 0.0
 
     def expire(self) -> None:
         now = self.database.now()
+        failed_before = now - timedelta(seconds=RETRY_AFTER_S)
+        stuck: list[environment.Environment] = []
         with self.database.read() as connection:
-            over = environment.list_expired(connection, now)
-            stuck = [
-                each
-                for each in environment.list_deleting(connection)
-                if self._failed_before(connection, each)
-            ]
-        if not over and not stuck:
+            expired = environment.list_expired(connection, now)
+            for each in environment.list_deleting(connection):
+                ended_at = flows.ended_at(connection, deletion.flow_id(each.id, each.deletions))
+                if ended_at is not None and ended_at <= failed_before:
+                    stuck.append(each)
+        if not expired and not stuck:
             return
         with self.database.write() as connection:
-            for each in over:
+            for each in expired:
                 deletion.request(connection, each, "its time to live is over")
             for each in stuck:
                 deletion.begin(connection, each, each.reason)
 
     def sweep(self) -> None:
-        """Not at every hint of the store: nothing here is urgent."""
+        """At most once in SWEEP_EVERY_S, however often the store's hints wake the loop."""
         if self.clock.monotonic() < self.swept_s + SWEEP_EVERY_S:
             return
         self.swept_s = self.clock.monotonic()
@@ -77,7 +76,3 @@ class Expiry:
                 return
             deletion.begin(connection, found, "the sweeper found something left")
         log.warning("environment.leftovers_found", environment=found.id, left=left)
-
-    def _failed_before(self, connection: Connection, found: environment.Environment) -> bool:
-        last = flows.ended_at(connection, deletion.flow_id(found.id, found.deletions))
-        return last is not None and last <= self.database.now() - timedelta(seconds=RETRY_AFTER_S)

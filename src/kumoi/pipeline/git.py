@@ -1,4 +1,4 @@
-"""Git, as far as the pipeline asks it: heads, the environment file at a commit, archives.
+"""The pipeline's git commands: branch heads, the environment file at a commit, archives, bundles.
 
 Called by receive.py and by the receive hook; few imports, since the hook starts at every push.
 """
@@ -9,6 +9,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -24,7 +25,7 @@ TREE_MAX_BYTES = 1 << 30
 HEADS = "refs/heads/"
 PARSED = "kumoi-parsed"
 LS_TREE_FIELDS = 4
-# Nobody's own configuration.
+# Neither the machine's git configuration nor a user's has a say.
 ENVIRONMENT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 
 
@@ -43,8 +44,8 @@ def list_heads(path: Path) -> list[Head]:
 def read_file(path: Path, commit: str) -> environment.EnvironmentFile:
     """kumoi.yaml at that commit. Raises Invalid with one line on what is wrong.
 
-    It is parsed once: the receive hook keeps what it read beside the repository's objects, by the
-    file's own id, so that the pipeline's process reads no YAML. Another release parses again.
+    It is parsed once: the receive hook writes the parsed file beside the repository's objects, named
+    by the id of its blob, so that the pipeline's process reads no YAML. Another release parses again.
     """
     name = environment.FILE_NAME
     listed = git(path, "ls-tree", "--long", commit, "--", name).split()
@@ -56,31 +57,30 @@ def read_file(path: Path, commit: str) -> environment.EnvironmentFile:
     with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
         return msgspec.json.decode(parsed.read_bytes(), type=environment.EnvironmentFile)
     found = environment.parse(git(path, "cat-file", "blob", listed[2]))
-    with contextlib.suppress(OSError):  # Whoever has another look parses it once more.
+    with contextlib.suppress(OSError):  # Then the next reader parses it once more.
         parsed.parent.mkdir(exist_ok=True)
         files.replace(parsed, msgspec.json.encode(found), promise=files.Promise.KILL)
     return found
 
 
-def archive(path: Path, commit: str, into: Path) -> None:
-    """The commit's files as a tar. Raises TooLarge: a few KiB of commit may name the same files any
-    number of times.
+def archive(path: Path, commit: str, out: IO[bytes]) -> None:
+    """Write the commit's files to `out` as a tar. Raises TooLarge: a few KiB of commit may name the
+    same files any number of times.
     """
     bounded = ["prlimit", f"--fsize={TREE_MAX_BYTES}", "--core=0"]
     argv = [*bounded, "git", "--git-dir", str(path), "archive", "--format=tar", commit]
     try:
-        with into.open("wb") as out:
-            run(argv, env=ENVIRONMENT, stdout=out, timeout_s=TIMEOUT_S)
+        run(argv, env=ENVIRONMENT, stdout=out, timeout_s=TIMEOUT_S)
     except ProcessFailed as cause:
-        if into.stat().st_size < TREE_MAX_BYTES:
+        if os.fstat(out.fileno()).st_size < TREE_MAX_BYTES:
             raise
-        most = TREE_MAX_BYTES >> 20
-        raise TooLarge(f"the commit's files are more than {most} MiB") from cause
+        size_mib = TREE_MAX_BYTES >> 20
+        raise TooLarge(f"the commit's files are more than {size_mib} MiB") from cause
 
 
 def save(path: Path, into: Path) -> bool:
-    """Pack all that the repository's names lead to into one file, as git itself finds it while pushes
-    go on. Whether there is anything.
+    """Bundle every ref and its objects into one file; pushes may go on meanwhile. False for an empty
+    repository, of which no file is written.
     """
     if not git(path, "for-each-ref", "--count=1"):
         return False
@@ -92,21 +92,21 @@ def save(path: Path, into: Path) -> bool:
     return True
 
 
-def load(path: Path, saved: Path) -> None:
-    """Bring what `save` packed into an empty repository."""
-    argv = ["git", "--git-dir", str(path), "fetch", "--quiet", str(saved), "+refs/*:refs/*"]
+def load(path: Path, bundle: Path) -> None:
+    """Fetch a bundle that `save` wrote into an empty repository."""
+    argv = ["git", "--git-dir", str(path), "fetch", "--quiet", str(bundle), "+refs/*:refs/*"]
     run(argv, env=ENVIRONMENT, timeout_s=COPY_TIMEOUT_S)
 
 
 def git(path: Path, *args: str) -> str:
-    """Git on one repository; what it printed."""
+    """The output of a git command on one repository."""
     argv = ["git", "--git-dir", str(path), *args]
     return run(argv, env=ENVIRONMENT, cwd=path, user=_owner(path), timeout_s=TIMEOUT_S).out
 
 
 def _owner(path: Path) -> int | None:
-    """For commands of root: what the pipeline wrote into a repository, its settings too, may say
-    which programs git runs.
+    """The user that git is to run as when root calls it (backup, restore), else None: a repository's
+    own settings, which the pipeline's user may write, can name programs for git to run.
     """
     owner = path.stat().st_uid
     return None if owner == os.geteuid() else owner

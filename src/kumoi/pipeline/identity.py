@@ -1,9 +1,9 @@
-"""Who pushes and who asks, by asking the cloud's identity service; and what a pusher lets us do.
+"""Authentication of the pipeline's callers at the cloud's identity service, and delegation.
 
 The pipeline has no rights of its own. A pusher's password or application credential is checked by
-logging in with it, scoped to the project of the URL. At the first push it makes the pipeline an
-application credential for that repository. Called by the API; nothing here is kept but answers,
-for CACHE_TTL_S, under a keyed hash of the secret.
+logging in with it, scoped to the project of the URL. The first push makes an application credential
+with which the pipeline works for that repository. Called by the API. Only authenticated callers are
+cached, for CACHE_TTL_S, under a keyed hash of the secret.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kumoi.base.errors import Forbidden, Transient, Unauthenticated
 from kumoi.base.ids import is_uuid
 from kumoi.base.secret import Secret
 from kumoi.engine.http.limits import Attempts
-from kumoi.pipeline.cloud import OpenStack, asked
+from kumoi.pipeline.cloud import OpenStack, cloud_errors
 from kumoi.pipeline.store.repository import Delegation, Repository
 from kumoi.policy import caller
 
@@ -39,7 +39,7 @@ DEFAULT_DOMAIN = "Default"
 
 @dataclass(frozen=True, slots=True)
 class ProjectCaller(caller.PolicySubject):
-    """In the one project that a token or a login is for."""
+    """The authenticated user, in the one project that the token or the login is for."""
 
     project_id: str
     project_name: str
@@ -65,28 +65,28 @@ class Identity:
         self._ca = str(ca)
         self._clock = clock
         self._limit = Attempts(clock, attempts_per_minute)
-        self._answers = _Answers(clock)
+        self._cache = _CallerCache(clock)
 
     def login(self, login: GitLogin, project: str, source: str) -> ProjectCaller:
         """Raises Unauthenticated, Forbidden (no role there), or RateLimited per source address."""
         key = f"{login.name}\0{login.secret.reveal()}\0{project}"
-        known = self._answers.get(key)
-        if known is not None:
-            return known
+        cached = self._cache.get(key)
+        if cached is not None:
+            return cached
         self._limit.allow(source)
         try:
-            caller = self._scoped(login, project)
+            caller = self._log_in_to_project(login, project)
         except Unauthenticated:
             self._limit.failed(source)
             raise
-        self._answers.keep(key, caller)
+        self._cache.put(key, caller)
         return caller
 
     def validate(self, token: str) -> ProjectCaller:
-        """Whose token it is. Raises Unauthenticated, or Forbidden when it names no project."""
-        known = self._answers.get(token)
-        if known is not None:
-            return known
+        """The token's caller. Raises Unauthenticated, or Forbidden when it names no project."""
+        cached = self._cache.get(token)
+        if cached is not None:
+            return cached
         answer = self._session(None).get(
             f"{self._url}/auth/tokens",
             headers={"X-Auth-Token": token, "X-Subject-Token": token},
@@ -98,69 +98,70 @@ class Identity:
         body = answer.json()["token"]
         if "project" not in body:
             raise Forbidden("the token is not for a project")
-        found = ProjectCaller(
+        caller = ProjectCaller(
             body["user"]["id"],
             body["project"]["id"],
             frozenset(role["name"] for role in body.get("roles", [])),
             body["project"]["name"],
             token_id=next(iter(body.get("audit_ids", ())), ""),
         )
-        self._answers.keep(token, found)
-        return found
+        self._cache.put(token, caller)
+        return caller
 
     def delegate(self, login: GitLogin, caller: ProjectCaller, repository: str) -> Delegation:
-        """Let the pusher give the pipeline a credential for this repository. One of that name is
-        replaced. An application credential cannot make another: then it is itself what is given.
+        """Make the pipeline's application credential for this repository, as the pusher; it replaces
+        one of that name. A pusher who logs in with an application credential delegates that one,
+        since it cannot make another.
         """
         if login.is_credential:
             return Delegation(login.name, login.secret)
         name = f"kumoi-pipeline-{repository}-{caller.project_id[:8]}"
         where = f"{self._url}/users/{caller.user_id}/application_credentials"
-        wanted = min(caller.roles.intersection(DELEGATED_ROLES), key=DELEGATED_ROLES.index)
-        body = {"name": name, "roles": [{"name": wanted}], "description": "Made by a git push"}
-        with asked("make an application credential"):
+        role = min(caller.roles.intersection(DELEGATED_ROLES), key=DELEGATED_ROLES.index)
+        body = {"name": name, "roles": [{"name": role}], "description": "Made by a git push"}
+        with cloud_errors("make an application credential"):
             session = self._session(self._password(login, caller.project_name))
             listed = session.get(where, params={"name": name}).json()["application_credentials"]
             for found in listed:
                 if found["name"] == name:
                     session.delete(f"{where}/{found['id']}")
-            made = session.post(where, json={"application_credential": body})
-        given = made.json()["application_credential"]
-        return Delegation(given["id"], Secret(given["secret"]))
+            answer = session.post(where, json={"application_credential": body})
+        credential = answer.json()["application_credential"]
+        return Delegation(credential["id"], Secret(credential["secret"]))
 
-    def works(self, given: Delegation) -> bool:
-        """Whether the cloud still takes it."""
+    def is_valid(self, delegation: Delegation) -> bool:
+        """Whether the cloud still accepts the credential."""
         try:
-            self._access(self._credential(given.credential_id, given.secret))
+            self._log_in(self._credential(delegation.credential_id, delegation.secret))
         except Unauthenticated:
             return False
         return True
 
-    def cloud(self, given: Delegation, region: str) -> OpenStack:
-        """The cloud, as what was delegated."""
-        from openstack.connection import Connection  # noqa: PLC0415 - see cloud.asked
+    def cloud(self, delegation: Delegation, region: str) -> OpenStack:
+        """The cloud, logged in with the delegated credential."""
+        from openstack.connection import Connection  # noqa: PLC0415 - see cloud.cloud_errors
 
-        session = self._session(self._credential(given.credential_id, given.secret))
-        with asked("log in"):
+        session = self._session(self._credential(delegation.credential_id, delegation.secret))
+        with cloud_errors("log in"):
             session.get_token()
             return OpenStack(Connection(session=session, region_name=region))
 
-    def _scoped(self, login: GitLogin, project: str) -> ProjectCaller:
+    def _log_in_to_project(self, login: GitLogin, project: str) -> ProjectCaller:
         if login.is_credential:
-            caller = self._access(self._credential(login.name, login.secret))
+            caller = self._log_in(self._credential(login.name, login.secret))
         else:
             try:
-                caller = self._access(self._password(login, project))
+                caller = self._log_in(self._password(login, project))
             except Unauthenticated:
-                self._access(self._password(login, None))  # Raises if the password is wrong.
+                self._log_in(self._password(login, None))  # Raises if the password is wrong.
                 raise Forbidden(f"{login.name} has no role in project {project}") from None
         if project not in (caller.project_name, caller.project_id):
             raise Forbidden(f"this credential is for another project than {project}")
         return caller
 
-    def _access(self, auth: Any) -> ProjectCaller:
-        """Log in. Raises Unauthenticated or Transient."""
-        from keystoneauth1 import exceptions  # noqa: PLC0415 - see cloud.asked
+    def _log_in(self, auth: Any) -> ProjectCaller:
+        """Raises Unauthenticated or Transient."""
+        from keystoneauth1 import exceptions  # noqa: PLC0415 - see cloud.cloud_errors
 
         try:
             access = auth.get_access(self._session(auth))
@@ -177,7 +178,7 @@ class Identity:
         )
 
     def _password(self, login: GitLogin, project: str | None) -> Any:
-        from keystoneauth1.identity import v3  # noqa: PLC0415 - see cloud.asked
+        from keystoneauth1.identity import v3  # noqa: PLC0415 - see cloud.cloud_errors
 
         scope = {"project_name": project, "project_domain_name": DEFAULT_DOMAIN} if project else {}
         return v3.Password(
@@ -189,7 +190,7 @@ class Identity:
         )
 
     def _credential(self, id: str, secret: Secret) -> Any:
-        from keystoneauth1.identity import v3  # noqa: PLC0415 - see cloud.asked
+        from keystoneauth1.identity import v3  # noqa: PLC0415 - see cloud.cloud_errors
 
         return v3.ApplicationCredential(
             self._url,
@@ -198,49 +199,49 @@ class Identity:
         )
 
     def _session(self, auth: Any) -> Session:
-        from keystoneauth1.session import Session  # noqa: PLC0415 - see cloud.asked
+        from keystoneauth1.session import Session  # noqa: PLC0415 - see cloud.cloud_errors
 
         return Session(auth=auth, verify=self._ca, timeout=TIMEOUT_S)
 
 
-class _Answers:
-    """Callers by a keyed hash of what they proved themselves with."""
+class _CallerCache:
+    """Authenticated callers, by a keyed hash of the secret that they presented."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._key = secrets.token_bytes(32)
-        self._kept: OrderedDict[bytes, tuple[float, ProjectCaller]] = OrderedDict()
+        self._callers: OrderedDict[bytes, tuple[float, ProjectCaller]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, proof: str) -> ProjectCaller | None:
+    def get(self, secret: str) -> ProjectCaller | None:
         with self._lock:
-            until_s, caller = self._kept.get(self._hash(proof), (0.0, None))
-        return caller if until_s > self._clock.monotonic() else None
+            expires_s, caller = self._callers.get(self._hash(secret), (0.0, None))
+        return caller if expires_s > self._clock.monotonic() else None
 
-    def keep(self, proof: str, caller: ProjectCaller) -> None:
+    def put(self, secret: str, caller: ProjectCaller) -> None:
         with self._lock:
-            self._kept[self._hash(proof)] = (self._clock.monotonic() + CACHE_TTL_S, caller)
-            while len(self._kept) > CACHE_MAX:
-                self._kept.popitem(last=False)
+            self._callers[self._hash(secret)] = (self._clock.monotonic() + CACHE_TTL_S, caller)
+            while len(self._callers) > CACHE_MAX:
+                self._callers.popitem(last=False)
 
-    def _hash(self, proof: str) -> bytes:
-        return hmac.digest(self._key, proof.encode(), hashlib.sha256)
+    def _hash(self, secret: str) -> bytes:
+        return hmac.digest(self._key, secret.encode(), hashlib.sha256)
 
 
 class Clouds:
-    """The cloud as each repository's delegation lets us see it; sessions are kept while alike."""
+    """A session with the cloud per repository, kept until the repository's delegation changes."""
 
     def __init__(self, connect: Callable[[Delegation], OpenStack]) -> None:
         self._connect = connect
         self._open: dict[str, tuple[Delegation, OpenStack]] = {}
         self._lock = threading.Lock()
 
-    def of(self, repository: Repository, given: Delegation) -> OpenStack:
+    def of(self, repository: Repository, delegation: Delegation) -> OpenStack:
         with self._lock:
-            known, cloud = self._open.get(repository.id, (None, None))
-        if cloud is not None and known == given:
+            previous, cloud = self._open.get(repository.id, (None, None))
+        if cloud is not None and previous == delegation:
             return cloud
-        cloud = self._connect(given)
+        cloud = self._connect(delegation)
         with self._lock:
-            self._open[repository.id] = (given, cloud)
+            self._open[repository.id] = (delegation, cloud)
         return cloud

@@ -1,4 +1,4 @@
-"""The secrets of one run: the runner's one-time token, and the key that opens the servers."""
+"""The secrets of one run: the runner's one-time token, and the SSH key of its servers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ TOKEN_BYTES = 32
 
 
 def digest(token: str) -> str:
-    """Tokens are looked up by this; they have more entropy than anyone can try."""
+    """The hash by which a token is stored and found; its entropy makes a salt needless."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def new_runner(run_id: str, script: str) -> Runner:
-    """`script` is the hash of what it will run."""
+    """A runner with fresh secrets. `script` is the hash of the script it will run."""
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - 7 MB, once per run
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
 

@@ -1,8 +1,8 @@
 """Stage receive: a run for each new head of a branch.
 
-Level-driven: `Heads` compares the branches that git has with those the store has seen, so that a
-kill between a push and its run loses nothing and doubles nothing. A push is a hint to look now.
-Git's own hooks call receive_hook.py, which refuses what has no readable kumoi.yaml before a branch moves.
+Level-driven: `Heads` compares the branches in git with those in the store, so that a kill between a
+push and its run loses nothing and doubles nothing. A push is a hint to look now. Git's own hooks call
+receive_hook.py, which refuses a push without a readable kumoi.yaml before its branch moves.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Heads:
         self._looked_s = -LOOK_AGAIN_S
 
     def round(self) -> None:
-        """Look at every repository, but not at every hint of the store: a push tells us itself."""
+        """Compare every repository, at most once in LOOK_AGAIN_S: a push has its own hint."""
         now_s = self._clock.monotonic()
         if now_s < self._looked_s + LOOK_AGAIN_S:
             return
@@ -65,43 +65,51 @@ class Heads:
                 log.failure("repository.not_read", error, repository=each.id)
 
     def look(self, found: Repository) -> list[str]:
-        """Bring one repository's branches and runs together; the ids of the runs that began."""
+        """Begin a run for each branch of one repository whose head is new; the ids of the runs."""
         path = self._repositories.find(found.project_id, found.name)
         if path is None:
             return []
         with self._database.read() as connection:
             seen = {head.name: head for head in repository.list_branches(connection, found.id)}
         heads = {head.branch: head for head in list_heads(path)}
-        begun: list[str] = []
+        run_ids: list[str] = []
         for name in sorted(heads.keys() | seen.keys()):
             before = seen.get(name, Branch(name, "", 0))
             commit = heads[name].commit if name in heads else ""
             if commit != before.commit:
-                begun += self._moved(found, path, before, commit)
-        return begun
+                run_ids += self._follow_branch(found, path, before, commit)
+        return run_ids
 
-    def _moved(self, found: Repository, path: Path, before: Branch, commit: str) -> list[str]:
-        """One branch has a new head. Somebody else may have seen it at the same time."""
+    def _follow_branch(
+        self, found: Repository, path: Path, before: Branch, commit: str
+    ) -> list[str]:
+        """Record a branch's new head and begin its run; without a commit the branch was deleted. Does
+        nothing where another thread or process has recorded a head since `before` was read.
+        """
         after = Branch(before.name, commit, before.sequence + 1)
-        wanted, refusal = _read_file(path, commit) if commit else (None, "")
+        wanted, refusal = None, ""
+        if commit:
+            try:
+                wanted = read_file(path, commit)
+            except Invalid as refused:  # A branch may have moved without the hook.
+                refusal = refused.message
         now = self._clock.now()
         with self._database.write() as connection:
             branches = repository.list_branches(connection, found.id)
-            there = next((each for each in branches if each.name == before.name), None)
-            if (there or Branch(before.name, "", 0)) != before:
+            current = next((each for each in branches if each.name == before.name), None)
+            if (current or Branch(before.name, "", 0)) != before:
                 return []
             repository.set_branch(connection, found.id, after)
             if not commit:
-                for lived in environment.list_live_of_branch(connection, found.id, before.name):
-                    deletion.request(connection, lived, f"branch {before.name} was deleted")
+                for live in environment.list_live_of_branch(connection, found.id, before.name):
+                    deletion.request(connection, live, f"branch {before.name} was deleted")
                 return []
             new = _new_run(found, after, now)
             if wanted is None:
                 run.add(connection, new)
                 run.end(connection, new.id, run.RunStatus.FAILED, refusal, now)
             else:
-                lived = self._new_environment(new, wanted)
-                pipeline_run.begin(connection, new, lived)
+                pipeline_run.begin(connection, new, self._new_environment(new, wanted))
         log.event("run.begun", run=new.id, repository=found.name, commit=commit)
         return [new.id]
 
@@ -123,14 +131,6 @@ class Heads:
             created_at=new.created_at,
             expires_at=new.created_at + timedelta(seconds=ttl_s),
         )
-
-
-def _read_file(path: Path, commit: str) -> tuple[environment_file.EnvironmentFile | None, str]:
-    """The file, or why it cannot be read: a branch may have moved without the hook."""
-    try:
-        return read_file(path, commit), ""
-    except Invalid as refused:
-        return None, refused.message
 
 
 def _new_run(found: Repository, head: Branch, now: datetime) -> run.Run:

@@ -1,5 +1,5 @@
-"""What git runs on a push. `check` (pre-receive) refuses a branch whose new commit has no readable
-kumoi.yaml; `started` (post-receive) asks the pipeline which runs began and prints them.
+"""The program of git's two hooks on a push. `check` (pre-receive) refuses a branch whose new commit
+has no readable kumoi.yaml; `started` (post-receive) asks the pipeline which runs began and prints them.
 
 A program of its own with few imports, so that a push is quick and untrusted YAML is read outside
 the pipeline's process. It never touches the store.
@@ -21,12 +21,12 @@ BRANCH_MAX = 200
 
 def main(argv: list[str], lines: list[str]) -> int:
     """`argv` is the action and the pipeline's socket; `lines` are git's "old new ref"."""
-    action, where = argv
-    moved = [line.split(" ", 2) for line in lines]
-    heads = [(new, ref) for _, new, ref in moved if ref.startswith(HEADS)]
+    action, socket_path = argv
+    updates = [line.split(" ", 2) for line in lines]
+    heads = [(new, ref) for _, new, ref in updates if ref.startswith(HEADS)]
     if action == "check":
         return _check([(new, ref) for new, ref in heads if new.strip("0")])
-    for line in _ask(where, heads) if heads else []:
+    for line in _ask_for_runs(socket_path, heads) if heads else []:
         print(line)  # noqa: T201 - git shows it to whoever pushed
     return 0
 
@@ -48,18 +48,18 @@ def _check(heads: list[tuple[str, str]]) -> int:
     return 0
 
 
-def _ask(where: str, heads: list[tuple[str, str]]) -> list[str]:
-    """The pipeline's lines on these heads. Asking is a hint too: without an answer the run begins
-    when the pipeline looks by itself.
+def _ask_for_runs(socket_path: str, heads: list[tuple[str, str]]) -> list[str]:
+    """The pipeline's lines about the runs of these heads. The question also makes the pipeline look
+    at the repository; where it is down, the runs begin when it next looks by itself.
     """
     path = Path(os.environ.get("GIT_DIR", ".")).resolve()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(TIMEOUT_S)
-            client.connect(where)
-            asked = [f"{path.parent.name} {path.stem}"]
-            asked += [f"{new} {ref.removeprefix(HEADS)}" for new, ref in heads[:HEADS_MAX]]
-            client.sendall("".join(f"{line}\n" for line in asked).encode())
+            client.connect(socket_path)
+            question = [f"{path.parent.name} {path.stem}"]
+            question += [f"{new} {ref.removeprefix(HEADS)}" for new, ref in heads[:HEADS_MAX]]
+            client.sendall("".join(f"{line}\n" for line in question).encode())
             client.shutdown(socket.SHUT_WR)
             answer = b""
             while len(answer) < ANSWER_MAX_BYTES and (more := client.recv(4_096)):

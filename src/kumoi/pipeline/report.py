@@ -12,19 +12,20 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from kumoi.pipeline.store.result import Result
-from kumoi.pipeline.store.run import Run, Stage
+from kumoi.pipeline.store.run import Run
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-ORDER = (Stage.CONFIGURE, Stage.VERIFY)
 
 
 def junit(run: Run, results: Sequence[Result]) -> str:
     """One suite per stage; a stage that failed without a failed check is a case of its own."""
     root = ET.Element("testsuites", name=f"run {run.id}")
-    for result in sorted(results, key=lambda each: ORDER.index(Stage(each.stage))):
+    for result in results:
         checks = result.checks
-        if not result.passed and not any(each["outcome"] == "failed" for each in checks):
-            checks = [*checks, _whole_stage(result)]
+        if not result.passed and not any(check["outcome"] == "failed" for check in checks):
+            whole = {"suite": result.stage, "name": "the stage as a whole", "server": "",
+                     "seconds": 0.0, "outcome": "failed", "output": result.reason or "failed"}  # fmt: skip
+            checks = [*checks, whole]
         suite = ET.SubElement(root, "testsuite", name=result.stage, tests=str(len(checks)))
         suite.set("failures", _count(checks, "failed"))
         suite.set("skipped", _count(checks, "skipped"))
@@ -34,13 +35,13 @@ def junit(run: Run, results: Sequence[Result]) -> str:
         for name in ("commit", "branch"):
             ET.SubElement(properties, "property", name=name, value=_clean(getattr(run, name)))
         for check in checks:
-            _case(suite, check)
+            _add_case(suite, check)
     ET.indent(root)
-    written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
-    return written.decode() + "\n"
+    xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return xml.decode() + "\n"
 
 
-def _case(suite: ET.Element, check: dict[str, Any]) -> None:
+def _add_case(suite: ET.Element, check: dict[str, Any]) -> None:
     classname = f"{check['server']}.{check['suite']}".strip(".")
     case = ET.SubElement(suite, "testcase", name=_clean(check["name"]))
     case.set("classname", _clean(classname))
@@ -50,12 +51,6 @@ def _case(suite: ET.Element, check: dict[str, Any]) -> None:
         ET.SubElement(case, "failure", message=_clean(first)).text = _clean(check["output"])
     elif check["outcome"] == "skipped":
         ET.SubElement(case, "skipped")
-
-
-def _whole_stage(result: Result) -> dict[str, Any]:
-    reason = result.reason or "failed"
-    return {"suite": result.stage, "name": "the stage as a whole", "server": "", "seconds": 0.0,
-            "outcome": "failed", "output": reason}  # fmt: skip
 
 
 def _count(checks: Sequence[dict[str, Any]], outcome: str) -> str:

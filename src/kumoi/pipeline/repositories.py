@@ -1,8 +1,8 @@
-"""The repositories that were pushed, and what git needs beside them. The pipeline role owns them:
-nobody else reads or writes one, and nobody else knows where they are. Today that is a directory.
+"""The pushed git repositories, their hooks, and the spool for bodies of git requests.
 
-Bare repositories, one per project and name, with hooks that call receive_hook.py. Which of their
-branches were seen stands in the store.
+The pipeline role owns them: nobody else reads or writes one, and nobody else knows where they are.
+Today that is a directory of bare repositories, one per project and name, with hooks that call
+receive_hook.py. The heads for which runs have begun are in the store.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ READY = "kumoi-ready"
 
 
 class Repositories:
-    """Of the host that the pipeline runs on. At `hook_socket` the post-receive hook asks which runs
-    began.
+    """On the host that the pipeline runs on. `hook_socket` is where the post-receive hook asks which
+    runs began.
     """
 
     def __init__(self, host: HostSettings) -> None:
@@ -31,8 +31,8 @@ class Repositories:
         self._hooks = host.state / "git-hooks"
 
     def prepare(self) -> None:
-        """At each start: where git's bodies are spooled, and the hooks of all repositories, since
-        the interpreter may have moved. What a killed process spooled goes.
+        """Called at each start. Makes the directories, empties the spool of what a killed process
+        left there, and writes the hooks anew, since the interpreter's path may have changed.
         """
         self.hook_socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -51,12 +51,12 @@ class Repositories:
         return self.root / project_id / f"{name}.git"
 
     def find(self, project_id: str, name: str) -> Path | None:
-        """None until the first push has made it."""
+        """The repository's path; None until the first push has made it."""
         path = self.path_of(project_id, name)
         return path if (path / READY).exists() else None
 
     def paths(self) -> Iterator[Path]:
-        """All of them, also those that are being made."""
+        """Every repository, also one that is still being made."""
         yield from sorted(self.root.glob("*/*.git"))
 
     def ensure(self, project_id: str, name: str) -> Path:
@@ -66,7 +66,7 @@ class Repositories:
         return path
 
     def ensure_bare(self, path: Path) -> None:
-        """As above, wherever it stands before it comes to its place."""
+        """As `ensure`, for a path of its own: a restore makes a repository before it is in place."""
         if (path / READY).exists():
             return
         path.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,9 +1,9 @@
 """A pipeline run: receive, build, configure, verify, report.
 
-The steps are fixed and whoever pushed waits for the outcome, so this is a flow. Building and
-deleting happen in the cloud, as what the pusher delegated; configuring and verifying happen on the
-runner, and its posts wake the flow. A build that fails takes back what it made; once the servers
-stand, a failed run leaves them until the time to live is over, for people to look at.
+The steps are fixed and whoever pushed waits for the outcome, so this is a flow. Building and deleting
+are calls of the cloud's APIs with the pusher's delegation; configuring and verifying happen on the
+runner, whose posts wake the flow. A build that fails deletes what it made; once all servers are
+active, a failed run leaves them until the time to live is over, for people to look at.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from kumoi.pipeline.store.run import Run, RunStatus, Stage
 
 BUILD_DEADLINE_S = 300.0
 SERVERS_AGAIN_S = 0.3
-RUNNER_AGAIN_S = 5.0  # Its posts wake us before.
-RUNNER_CLAIM_S = 180.0  # From ACTIVE to the first word.
+RUNNER_AGAIN_S = 5.0  # Its posts wake the flow earlier.
+RUNNER_CLAIM_S = 180.0  # From ACTIVE to its first call.
 RUNNER_SILENT_S = 60.0
 FOREVER_S = 7 * 86_400.0  # Bounded by `run_deadline_s`, which keeps the servers.
 
@@ -58,43 +58,41 @@ class RunState(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What the steps work with. `began_at` is when this process did: silence before it was ours.
-    `script` is this release's, for runners of runs that begin here.
+class RunContext:
+    """The settings and services that the steps use. `began_at` is when this process started: a runner
+    could not reach the pipeline before. `script` is this release's, for runs that begin here.
     """
 
     cloud: CloudSettings
     host: HostSettings
     database: Database
     clock: Clock
-    open_cloud: Callable[[str], Cloud]  # Of an environment.
+    open_cloud: Callable[[str], Cloud]  # By the environment's id.
     began_at: datetime
     script: str
 
 
 class PipelineRun:
-    """The steps. What a step must remember stands in `state`; all else is in rows."""
+    """The steps. `state` holds what one step leaves to a later one; all else is in rows."""
 
-    def __init__(self, state: RunState, means: Means) -> None:
+    def __init__(self, state: RunState, context: RunContext) -> None:
         self.state = state
-        self.means = means
-        with means.database.read() as connection:
-            found = run.get(connection, state.run_id)
-            lived = environment.get(connection, state.environment_id)
-        if found is None or lived is None:
+        self.context = context
+        with context.database.read() as connection:
+            run_row = run.get(connection, state.run_id)
+            environment_row = environment.get(connection, state.environment_id)
+        if run_row is None or environment_row is None:
             raise Bug("the run or its environment is not in the store")
-        self.run = found
-        self.environment = lived
-        self.wanted = msgspec.convert(lived.wanted, EnvironmentFile)
+        self.run = run_row
+        self.environment = environment_row
+        self.wanted = msgspec.convert(environment_row.wanted, EnvironmentFile)
 
     @step(undo="delete_environment", deadline_s=BUILD_DEADLINE_S)
     def receive(self) -> Outcome:
-        """Make the runner's keys and say what it will run; end the branch's older runs that still
-        go on.
-        """
-        with self.means.database.write() as connection:
+        """Make the runner's secrets and settle its script; cancel the branch's older runs."""
+        with self.context.database.write() as connection:
             if runner.get(connection, self.run.id) is None:
-                digest = script.ensure(connection, self.means.script)
+                digest = script.ensure(connection, self.context.script)
                 runner.add(connection, keys.new_runner(self.run.id, digest))
             for older in run.list_older(connection, self.run):
                 if older.status == RunStatus.RUNNING:
@@ -123,7 +121,7 @@ class PipelineRun:
                 "kumoi_commit": self.run.commit,
             },
         )
-        with self.means.database.write() as connection:
+        with self.context.database.write() as connection:
             runner.set_job(connection, self.run.id, self._job(connection))
             where = build.url(self.wanted, self.state.built)
             environment.set_url(connection, self.environment.id, where)
@@ -132,13 +130,13 @@ class PipelineRun:
     @step(undo="delete_environment", deadline_s=BUILD_DEADLINE_S)
     def await_servers(self) -> Outcome:
         states = self._cloud().list_servers(build.prefix(self.environment.id))
-        missing = build.waiting_for(states, self.environment.id, self.wanted)
-        if missing:
-            return Wait(missing, SERVERS_AGAIN_S)
-        self.state.active_at = self.means.clock.now()
+        not_active = build.not_active(states, self.environment.id, self.wanted)
+        if not_active:
+            return Wait(not_active, SERVERS_AGAIN_S)
+        self.state.active_at = self.context.clock.now()
         return Next("configure")
 
-    # No undo from here on: the servers stay for people to look at, until their time is over.
+    # No undo from here on: the servers stay for people to look at, until their time to live is over.
     @step(undo=None, deadline_s=FOREVER_S)
     def configure(self) -> Outcome:
         return self._await_stage(Stage.CONFIGURE, configure.failure, then="verify")
@@ -151,8 +149,8 @@ class PipelineRun:
     def report(self) -> Outcome:
         """Close the run. A verified one replaces the branch's older environments."""
         failure = self.state.failure
-        now = self.means.clock.now()
-        with self.means.database.write() as connection:
+        now = self.context.clock.now()
+        with self.context.database.write() as connection:
             if not failure:
                 for older in environment.list_live_of_branch(
                     connection, self.run.repository_id, self.run.branch
@@ -165,8 +163,8 @@ class PipelineRun:
         return Done()
 
     def delete_environment(self) -> Outcome:
-        """Undo: hand over to the flow that deletes, since nothing more is made now."""
-        with self.means.database.write() as connection:
+        """Undo: start the flow that deletes the environment, now that the build makes nothing more."""
+        with self.context.database.write() as connection:
             found = environment.get(connection, self.environment.id)
             if found is not None and found.status == environment.EnvironmentStatus.LIVE:
                 deletion.begin(connection, found, "its build was taken back")
@@ -175,7 +173,7 @@ class PipelineRun:
     def _await_stage(
         self, stage: Stage, failure_of: Callable[[result.Result], str], *, then: str
     ) -> Outcome:
-        with self.means.database.read() as connection:
+        with self.context.database.read() as connection:
             found = {each.stage: each for each in result.list_of_run(connection, self.run.id)}
         if stage in found:
             self.state.failure = failure_of(found[stage])
@@ -184,16 +182,16 @@ class PipelineRun:
         return Next("report") if self.state.failure else Wait("the runner", RUNNER_AGAIN_S)
 
     def _runner_failure(self, stage: Stage) -> str:
-        """Why nothing more is to be expected of the runner; empty while something is."""
-        now = self.means.clock.now()
-        if now - self.run.created_at > timedelta(seconds=self.means.cloud.run_deadline_s):
-            return f"{stage}: the run took longer than {self.means.cloud.run_deadline_s} s"
+        """Why the stage's result will not come any more; empty while it still may."""
+        now = self.context.clock.now()
+        if now - self.run.created_at > timedelta(seconds=self.context.cloud.run_deadline_s):
+            return f"{stage}: the run took longer than {self.context.cloud.run_deadline_s} s"
         seen_at = self._runner().seen_at
-        since = max(filter(None, (seen_at, self.state.active_at, self.means.began_at)))
-        silent_s = RUNNER_SILENT_S if seen_at else RUNNER_CLAIM_S
-        if (now - since).total_seconds() > silent_s:
+        silent_since = max(filter(None, (seen_at, self.state.active_at, self.context.began_at)))
+        silent_max_s = RUNNER_SILENT_S if seen_at else RUNNER_CLAIM_S
+        if (now - silent_since).total_seconds() > silent_max_s:
             what = "has been silent" if seen_at else "did not call"
-            return f"{stage}: the runner {what} for {silent_s:g} s"
+            return f"{stage}: the runner {what} for {silent_max_s:g} s"
         return ""
 
     def _job(self, connection: Connection) -> dict[str, Any]:
@@ -210,31 +208,31 @@ class PipelineRun:
         }
 
     def _user_data(self) -> str:
-        """With the script that the run began with, whatever this release's is."""
+        """The runner's, with the script of the release that began the run."""
         found = self._runner()
-        with self.means.database.read() as connection:
+        with self.context.database.read() as connection:
             source = script.get(connection, found.script)
         if source is None:
             raise Bug("the runner's script is not in the store")
-        return user_data(self.means.cloud, self.means.host, source, found.token)
+        return user_data(self.context.cloud, self.context.host, source, found.token)
 
     def _runner(self) -> runner.Runner:
-        with self.means.database.read() as connection:
+        with self.context.database.read() as connection:
             found = runner.get(connection, self.run.id)
         if found is None:
             raise Bug("the run's runner is not in the store")
         return found
 
     def _cloud(self) -> Cloud:
-        return self.means.open_cloud(self.environment.id)
+        return self.context.open_cloud(self.environment.id)
 
 
-def begin(connection: Connection, new: Run, lived: environment.Environment) -> None:
-    """Its rows and its flow, in the caller's transaction."""
-    run.add(connection, new)
-    environment.add(connection, lived)
-    state = RunState(run_id=new.id, environment_id=lived.id)
-    flows.start(connection, KIND, new.id, state, subject=new.id)
+def begin(connection: Connection, new_run: Run, new_environment: environment.Environment) -> None:
+    """Add the rows of a run and its environment and start its flow, in the caller's transaction."""
+    run.add(connection, new_run)
+    environment.add(connection, new_environment)
+    state = RunState(run_id=new_run.id, environment_id=new_environment.id)
+    flows.start(connection, KIND, new_run.id, state, subject=new_run.id)
 
 
 def _moved(connection: Connection, moved: Moved) -> None:
@@ -249,7 +247,7 @@ def _moved(connection: Connection, moved: Moved) -> None:
 def _end(
     connection: Connection, run_id: str, status: RunStatus, reason: str, now: datetime
 ) -> None:
-    """Only the first end counts, and nothing of the run opens anything after it."""
+    """End the run's row, unless it has ended, and forget the secrets of its runner."""
     runner.forget_secrets(connection, run_id)
     if run.end(connection, run_id, status, reason, now):
         log.event("run.ended", run=run_id, status=status, reason=reason)

@@ -1,7 +1,7 @@
 """The pipeline's role: its API with git, flow workers and reconcilers, in one process.
 
-Called by main.py, which opens the store. `kumoi up` has brought its tables to the newest migration
-before. Killed at any moment it loses nothing: what is wanted stands in the store and in git.
+Called by main.py, which opens the store; `kumoi up` has migrated it before. The process may be killed
+at any moment: all its state is in the store and in git.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def serve(
         clock,
         identity,
         certificates=Certificates(*certificate),
-        open_cloud=delegated(database, identity, cloud.region),
+        open_cloud=cloud_opener(database, identity, cloud.region),
         activation=activation,
     )
 
@@ -83,16 +83,16 @@ async def serve_with(
     open_cloud: OpenCloud,
     activation: Activation,
 ) -> None:
-    """As `serve`, with the cloud given. Tests give their own."""
+    """As `serve`, for tests that pass a cloud of their own."""
     host.run_dir.mkdir(parents=True, exist_ok=True)
     repositories = Repositories(host)
     repositories.prepare()
     heads = Heads(cloud, repositories, database, clock)
     expiry = Expiry(database, clock, open_cloud)
-    means = pipeline_run.Means(
+    context = pipeline_run.RunContext(
         cloud, host, database, clock, open_cloud, began_at=clock.now(), script=this_release()
     )
-    flows = Flows(database, clock, kinds(means))
+    flows = Flows(database, clock, kinds(context))
     alarm = Alarm(database.listen)
     app = App(
         Pipeline(cloud, repositories, database, clock, identity, heads, alarm),
@@ -120,28 +120,28 @@ async def serve_with(
         await alarm.close()
 
 
-def kinds(means: pipeline_run.Means) -> Makers:
-    """The pipeline's flows."""
+def kinds(context: pipeline_run.RunContext) -> Makers:
+    """The pipeline's kinds of flow, each with the function that makes its steps object."""
     return {
-        pipeline_run.KIND: lambda state: pipeline_run.PipelineRun(state, means),
-        deletion.KIND: lambda state: deletion.EnvironmentDelete(state, means.open_cloud),
+        pipeline_run.KIND: lambda state: pipeline_run.PipelineRun(state, context),
+        deletion.KIND: lambda state: deletion.EnvironmentDelete(state, context.open_cloud),
     }
 
 
-def delegated(database: Database, identity: Identity, region: str) -> OpenCloud:
-    """How to open the cloud of an environment: as what its repository's pusher delegated."""
-    clouds = Clouds(lambda given: identity.cloud(given, region))
+def cloud_opener(database: Database, identity: Identity, region: str) -> OpenCloud:
+    """A function that opens an environment's cloud with the delegation of its repository."""
+    clouds = Clouds(lambda delegation: identity.cloud(delegation, region))
 
     def open_cloud(environment_id: str) -> Cloud:
         with database.read() as connection:
-            lived = environment.get(connection, environment_id)
-            owner = repository.get(connection, lived.repository_id) if lived else None
-            given = repository.get_delegation(connection, owner.id) if owner else None
+            found = environment.get(connection, environment_id)
+            owner = repository.get(connection, found.repository_id) if found else None
+            delegation = repository.get_delegation(connection, owner.id) if owner else None
         if owner is None:
             raise NotFound("environment", environment_id)
-        if given is None:
+        if delegation is None:
             raise Permanent("nobody has let the pipeline work for this repository; push again")
-        return clouds.of(owner, given)
+        return clouds.of(owner, delegation)
 
     return open_cloud
 
@@ -149,7 +149,9 @@ def delegated(database: Database, identity: Identity, region: str) -> OpenCloud:
 async def answer_hooks(
     cloud: CloudSettings, repositories: Repositories, database: Database, heads: Heads
 ) -> None:
-    """Tell a post-receive hook which runs its push began; being asked is the hint to look."""
+    """Serve post-receive hooks: a hook's question makes us look at its repository, and is answered
+    with the runs that its push began.
+    """
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -157,22 +159,26 @@ async def answer_hooks(
                 lines: list[str] = []
                 while len(lines) < HOOK_LINES_MAX and (line := await reader.readline()):
                     lines.append(line.decode().rstrip("\n"))
-                said = await asyncio.to_thread(_began, cloud, database, heads, lines)
-                writer.write("".join(f"{line}\n" for line in said).encode())
+                runs = await asyncio.to_thread(_runs_of_push, cloud, database, heads, lines)
+                writer.write("".join(f"{line}\n" for line in runs).encode())
                 await writer.drain()
         except (TimeoutError, OSError, ValueError, Transient):
-            return  # The hook says so itself; the run begins all the same.
+            return  # The hook says so to the pusher; the run begins all the same.
         finally:
             writer.close()
 
-    # A pipeline that is being replaced had it; whoever asks there from now on asks this one.
+    # Takes the path over from a pipeline that is being replaced.
     server = await asyncio.start_unix_server(answer, repositories.hook_socket)
     async with server:
         await server.serve_forever()
 
 
-def _began(cloud: CloudSettings, database: Database, heads: Heads, lines: list[str]) -> list[str]:
-    """`lines` are "project repository" and then "commit branch" for each head."""
+def _runs_of_push(
+    cloud: CloudSettings, database: Database, heads: Heads, lines: list[str]
+) -> list[str]:
+    """The lines that the pusher sees about each run. `lines` are the hook's question: "project
+    repository", then "commit branch" for each head.
+    """
     if not lines or " " not in lines[0]:
         return []
     project_id, name = lines[0].split(" ", 1)
@@ -181,13 +187,13 @@ def _began(cloud: CloudSettings, database: Database, heads: Heads, lines: list[s
     if found is None:
         return []
     heads.look(found)
-    said: list[str] = []
+    answer: list[str] = []
     with database.read() as connection:
         for line in lines[1:]:
             commit, _, branch = line.partition(" ")
             new = run.find_of_push(connection, found.id, branch, commit)
             if new is not None:
-                where = f"{cloud.pipeline_url}/pipeline/v1/runs/{new.id}"
-                said.append(f"run {new.id} started: {where}")
-                said.append(f"follow it with: kumoi run follow {new.id}")
-    return said
+                url = f"{cloud.pipeline_url}/pipeline/v1/runs/{new.id}"
+                answer.append(f"run {new.id} started: {url}")
+                answer.append(f"follow it with: kumoi run follow {new.id}")
+    return answer

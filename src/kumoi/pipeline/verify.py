@@ -1,5 +1,5 @@
-"""Stage verify: what must hold. It happens on the runner, inside the tenant; here it is written
-down and judged. Called by run.py.
+"""Stage verify: checks of the configured servers. The runner executes them inside the tenant; this
+file writes them into its job and reads its result. Called by run.py.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ FAILURES_SHOWN_MAX = 5
 
 
 def tasks(wanted: EnvironmentFile) -> list[dict[str, Any]]:
-    """The checks, as the runner reads them, each with its port."""
-    found = [msgspec.to_builtins(check) for check in wanted.verify]
-    for check in found:
+    """The checks as the runner's job lists them, each with its port."""
+    checks = [msgspec.to_builtins(check) for check in wanted.verify]
+    for check in checks:
         http = check["http"]
         if http and not http["port"]:
             http["port"] = wanted.servers[http["on"]].ports[0]
-    return found
+    return checks
 
 
 def failure(result: Result) -> str:
-    """Which checks failed and what they said; empty when all passed."""
+    """Which checks failed, with the last lines of their output; empty when all passed."""
     if result.passed:
         return ""
     failed = [check for check in result.checks if check["outcome"] == "failed"]

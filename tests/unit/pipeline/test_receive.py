@@ -99,8 +99,8 @@ def test_two_that_look_at_the_same_time_begin_one_run(place: Place) -> None:
     place.push()
     before = repository.Branch("main", "", 0)
     commit = place.git("rev-parse", "HEAD")
-    assert len(place.heads._moved(place.repository, place.bare, before, commit)) == 1
-    assert place.heads._moved(place.repository, place.bare, before, commit) == []
+    assert len(place.heads._follow_branch(place.repository, place.bare, before, commit)) == 1
+    assert place.heads._follow_branch(place.repository, place.bare, before, commit) == []
     assert len(place.runs()) == 1
 
 
@@ -146,8 +146,8 @@ def test_a_commit_that_unpacks_to_too_much_leaves_nothing(
     (place.work / "large").write_bytes(bytes(100_000))
     commit = place.commit()
     place.push()
-    with pytest.raises(TooLarge):
-        git.archive(place.bare, commit, place.work / "tree.tar")
+    with (place.work / "tree.tar").open("wb") as out, pytest.raises(TooLarge):
+        git.archive(place.bare, commit, out)
 
 
 def test_a_repository_is_made_again_where_making_it_was_interrupted(place: Place) -> None:

@@ -22,16 +22,18 @@ def check(name: str, outcome: str = "passed", output: str = "") -> dict[str, Any
     }  # fmt: skip
 
 
-def told(stage: str, *, passed: bool, checks: list[dict[str, Any]], reason: str = "") -> Result:
+def stage_result(
+    stage: str, *, passed: bool, checks: list[dict[str, Any]], reason: str = ""
+) -> Result:
     return Result(run_id="r1", stage=stage, passed=passed, reason=reason, checks=checks)
 
 
 def test_a_report_has_a_suite_per_stage_and_a_case_per_check() -> None:
     results = [
-        told(
+        stage_result("configure", passed=True, checks=[]),
+        stage_result(
             "verify", passed=False, checks=[check("a"), check("b", "failed", "no\nport <80>\x00")]
         ),
-        told("configure", passed=True, checks=[]),
     ]
     assert report.junit(RUN, results) == (
         "<?xml version='1.0' encoding='utf-8'?>\n"
@@ -59,14 +61,14 @@ def test_a_report_has_a_suite_per_stage_and_a_case_per_check() -> None:
 
 
 def test_a_stage_that_failed_without_a_failed_check_is_a_case_of_its_own() -> None:
-    text = report.junit(RUN, [told("configure", passed=False, reason="no SSH", checks=[])])
+    text = report.junit(RUN, [stage_result("configure", passed=False, reason="no SSH", checks=[])])
     assert 'tests="1" failures="1"' in text
     assert '<failure message="no SSH">no SSH</failure>' in text
 
 
 def test_a_failure_names_the_check_and_shows_its_last_lines() -> None:
     output = "".join(f"line {number}\n" for number in range(1, 31))
-    failed = told("configure", passed=False, checks=[check("./web.sh", "failed", output)])
+    failed = stage_result("configure", passed=False, checks=[check("./web.sh", "failed", output)])
     lines = configure.failure(failed).splitlines()
     assert lines[0] == "configure: ./web.sh failed on web-1"
     assert lines[1:] == [f"    line {number}" for number in range(11, 31)]
@@ -74,6 +76,6 @@ def test_a_failure_names_the_check_and_shows_its_last_lines() -> None:
 
 def test_many_failures_are_counted_and_the_first_shown() -> None:
     checks = [check(f"c{number}", "failed", "x") for number in range(8)]
-    text = verify.failure(told("verify", passed=False, checks=[*checks, check("good")]))
+    text = verify.failure(stage_result("verify", passed=False, checks=[*checks, check("good")]))
     assert text.splitlines()[0] == "verify: 8 of 9 checks failed"
     assert text.splitlines()[-1] == "  and 3 more"

@@ -1,4 +1,4 @@
-"""The ways to know who calls the pipeline, and what is said to whom it does not."""
+"""How the pipeline learns who calls it, one scheme per kind of caller; and its error envelope."""
 
 from __future__ import annotations
 
@@ -25,11 +25,9 @@ SESSION = "session"
 
 CHALLENGE = 'Basic realm="Kumoi", charset="UTF-8"'
 
-Find = Callable[[Connection, str], Runner | None]
-
 
 def by_token(request: Request) -> ProjectCaller:
-    """A token of the cloud's, in X-Auth-Token; the identity service is asked."""
+    """A token of the cloud, in X-Auth-Token, validated by the cloud's identity service."""
     token = request.http.headers.get("X-Auth-Token", "")
     if not token:
         raise Unauthenticated("this needs a token in X-Auth-Token")
@@ -37,8 +35,8 @@ def by_token(request: Request) -> ProjectCaller:
 
 
 def by_login(request: Request) -> ProjectCaller:
-    """Git's: a user's name and password, or an application credential, for the project of the path.
-    The login itself becomes the request's `claims`.
+    """Git's HTTP login: a user's name and password, or an application credential, for the project
+    named in the path. The login itself becomes the request's `claims`.
     """
     scheme, _, coded = request.http.headers.get("Authorization", "").partition(" ")
     try:
@@ -52,12 +50,12 @@ def by_login(request: Request) -> ProjectCaller:
 
 
 def by_claim(request: RunnerRequest) -> Runner:
-    """The one-time token of a runner's user data."""
+    """The one-time token in a runner's user data."""
     return _runner(request, runner.find_by_token)
 
 
 def by_session(request: RunnerRequest) -> Runner:
-    """What a runner that has claimed its job calls with."""
+    """The session secret of a runner that has claimed its job."""
     return _runner(request, runner.find_by_session)
 
 
@@ -70,15 +68,15 @@ SCHEMES = {
 
 
 def envelope(_status: int, message: str, error: KumoiError) -> Any:
-    """{"error": {"code", "message", "field"}}; what to wait for is said too."""
-    said = error.message if isinstance(error, Transient) else message
-    shown = {"code": error.code, "message": said}
+    """{"error": {"code", "message", "field"}}; a Transient's own message says what to wait for."""
+    text = error.message if isinstance(error, Transient) else message
+    body = {"code": error.code, "message": text}
     if isinstance(error, Invalid) and error.field:
-        shown["field"] = error.field
-    return {"error": shown}
+        body["field"] = error.field
+    return {"error": body}
 
 
-def _runner(request: RunnerRequest, find: Find) -> Runner:
+def _runner(request: RunnerRequest, find: Callable[[Connection, str], Runner | None]) -> Runner:
     scheme, _, token = request.http.headers.get("Authorization", "").partition(" ")
     with request.read() as connection:
         found = find(connection, digest(token))

@@ -32,7 +32,7 @@ def show(request: Request) -> Reply:
 
 
 def delete(request: Request) -> Reply:
-    """Begin to delete it. Asked for twice is asked for once."""
+    """Begin to delete it. A repeated request changes nothing."""
     with request.write() as connection:
         found = _find(connection, request)
         deletion.request(connection, found, "somebody asked for it")

@@ -1,15 +1,14 @@
 """Git over HTTPS: `/git/<project>/<repository>.git`, spoken by git's own http-backend.
 
-Who may is decided here, by a login at the cloud's identity service. The first request of a push
-makes the repository, and lets the pusher delegate. Bodies are spooled to disk both ways, so that
-a push costs no memory. A refusal is one line that git shows: it takes those only with status 200,
-as an ERR packet in place of the list of branches.
+A caller's rights are checked here, by a login at the cloud's identity service. The first request of
+a push makes the repository and the pusher's delegation to the pipeline. Bodies are spooled to disk
+both ways, so that a push costs no memory. A refusal is one line that git shows: git accepts it only
+with status 200, as an ERR packet in place of the list of branches.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from typing import IO
 
 from anyio import to_thread
@@ -27,7 +26,7 @@ from kumoi.base.process import run
 from kumoi.engine import audit
 from kumoi.engine.http.request import Reply
 from kumoi.pipeline import git, receive
-from kumoi.pipeline.api.request import Pipeline, Request
+from kumoi.pipeline.api.request import Pipeline, Request, file_parts
 from kumoi.pipeline.identity import GitLogin, ProjectCaller
 from kumoi.pipeline.store import repository
 from kumoi.pipeline.store.repository import Repository
@@ -40,7 +39,6 @@ LONG_BODY_MAX_BYTES = 512 << 20
 BACKEND_TIMEOUT_S = 300.0
 BOUNDED = ("prlimit", f"--fsize={2 * LONG_BODY_MAX_BYTES}", f"--as={4 << 30}", "--core=0")
 """A push may be compressed as a whole, and objects unpack in memory: neither may fill the machine."""
-PART_BYTES = 65_536
 PACKET_MAX = 1_000
 NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
 FLUSH = b"0000"
@@ -56,43 +54,51 @@ def info_refs(request: Request) -> Reply:
     if service == PUSH:
         request.services.repositories.ensure(caller.project_id, found.name)
         _ensure_delegation(request.services, found, request.claims, caller)
-    with tempfile.TemporaryFile(dir=_spool(request.services)) as nothing:
-        return _backend(request, found, nothing)
+    with tempfile.TemporaryFile(dir=_spool_folder(request.services)) as empty_body:
+        return _run_backend(request, found, empty_body)
 
 
 async def service(request: Request) -> Reply:
-    """The second request: its body is the push, or what is asked for."""
+    """The second request: its body is the pushed objects, or the list of those to fetch."""
     name = request.path["service"]
     if name not in SERVICES:
         raise NotFound("git service", name)
     if name == FETCH:
         audit.unrecorded()
     _require_may_push(request, name)
-    with tempfile.TemporaryFile(dir=_spool(request.services)) as body:
-        await _spool_body(request, body)
+    size = 0
+    with tempfile.TemporaryFile(dir=_spool_folder(request.services)) as body:
+        async for part in request.http.stream():
+            size += len(part)
+            if size > LONG_BODY_MAX_BYTES:
+                raise TooLarge(f"a push may have {LONG_BODY_MAX_BYTES >> 20} MiB at most")
+            body.write(part)
         return await to_thread.run_sync(_serve, request, name, body)
 
 
 def refusal(request: Request, error: KumoiError) -> Reply | None:
-    """What git shows to whoever is refused at the first request."""
+    """The error as git shows it, where the first request is refused."""
     service = request.query.get("service", "")
     is_first = request.url_path.endswith("/info/refs") and service in SERVICES
     if not is_first or isinstance(error, Unauthenticated):
         return None
     log.event("git.refused", reason=error.message)
-    return _error_packet(service, error.message)
+    line = error.message[:PACKET_MAX].replace("\n", " ")
+    body = _packet(f"# service={service}\n") + FLUSH + _packet(f"ERR {line}\n")
+    return Reply(200, body, NO_CACHE, media_type=f"application/x-{service}-advertisement")
 
 
 def _require_may_push(request: Request, service: str) -> None:
-    """Raises Forbidden in words for whoever reads them in a terminal."""
+    """Raises Forbidden, worded for a reader at a terminal."""
     caller = request.caller
     if service == PUSH and not caller.may("kumoi:git:push", caller.project_id):
         raise Forbidden(f"this needs role member in project {caller.project_name}")
 
 
 def _serve(request: Request, name: str, body: IO[bytes]) -> Reply:
-    found = _repository(request, FETCH)  # By now it exists.
-    answer = _backend(request, found, body)
+    """The blocking half of the second request."""
+    found = _repository(request, FETCH)  # The first request of a push has made it.
+    answer = _run_backend(request, found, body)
     if name == PUSH:
         audit.about(found.id, action="update/push")
         log.event("git.pushed", repository=found.name, project=found.project_id)
@@ -100,7 +106,7 @@ def _serve(request: Request, name: str, body: IO[bytes]) -> Reply:
 
 
 def _repository(request: Request, service: str) -> Repository:
-    """The project's repository of that name; a push makes it."""
+    """The repository that the path names; a push makes it where there is none."""
     caller, path = request.caller, request.path["repository.git"]
     name = path.removesuffix(SUFFIX)
     if name == path:
@@ -121,19 +127,21 @@ def _repository(request: Request, service: str) -> Repository:
 def _ensure_delegation(
     pipeline: Pipeline, found: Repository, login: GitLogin, caller: ProjectCaller
 ) -> None:
-    """What the pusher lets the pipeline do; made anew when the cloud takes it no longer."""
+    """The credential with which the pipeline works for this repository. A pusher makes the first;
+    a later one replaces it once the cloud accepts it no longer.
+    """
     with pipeline.database.read() as connection:
-        given = repository.get_delegation(connection, found.id)
-    if given is not None and pipeline.identity.works(given):
+        delegation = repository.get_delegation(connection, found.id)
+    if delegation is not None and pipeline.identity.is_valid(delegation):
         return
-    given = pipeline.identity.delegate(login, caller, found.name)
+    delegation = pipeline.identity.delegate(login, caller, found.name)
     with pipeline.database.write() as connection:
-        repository.set_delegation(connection, found.id, given, pipeline.clock.now())
+        repository.set_delegation(connection, found.id, delegation, pipeline.clock.now())
     log.event("delegation.made", repository=found.name, user=caller.user_id)
 
 
-def _backend(request: Request, found: Repository, body: IO[bytes]) -> Reply:
-    """Run git http-backend as the CGI program it is."""
+def _run_backend(request: Request, found: Repository, body: IO[bytes]) -> Reply:
+    """The answer of git http-backend, run as a CGI program."""
     http = request.http
     rest = str(http.scope["path"]).partition(".git/")[2]
     body.seek(0, 2)
@@ -153,18 +161,18 @@ def _backend(request: Request, found: Repository, body: IO[bytes]) -> Reply:
         "REMOTE_USER": request.caller.user_id,
         "REMOTE_ADDR": request.source,
     }
-    out = tempfile.TemporaryFile(dir=_spool(request.services))  # noqa: SIM115 - the answer closes it
+    out = tempfile.TemporaryFile(dir=_spool_folder(request.services))  # noqa: SIM115 - the answer closes it
     try:
         run([*BOUNDED, "git", "http-backend"], stdin=body, stdout=out, env=environment,
             timeout_s=BACKEND_TIMEOUT_S)  # fmt: skip
-        return _from_cgi(out)
+        return _cgi_reply(out)
     except BaseException:
         out.close()
         raise
 
 
-def _from_cgi(out: IO[bytes]) -> Reply:
-    """The program's output: header lines, an empty line, the body."""
+def _cgi_reply(out: IO[bytes]) -> Reply:
+    """A CGI program's output as our answer: header lines, an empty line, the body."""
     out.seek(0)
     status = 200
     media_type = "application/octet-stream"
@@ -177,34 +185,13 @@ def _from_cgi(out: IO[bytes]) -> Reply:
             media_type = value.strip()
         else:
             headers[name] = value.strip()
-    return Reply(status, headers=headers, stream=_parts(out), media_type=media_type)
+    return Reply(status, headers=headers, stream=file_parts(out), media_type=media_type)
 
 
-def _parts(out: IO[bytes]) -> Iterator[bytes]:
-    with out:
-        while part := out.read(PART_BYTES):
-            yield part
-
-
-async def _spool_body(request: Request, body: IO[bytes]) -> None:
-    size = 0
-    async for part in request.http.stream():
-        size += len(part)
-        if size > LONG_BODY_MAX_BYTES:
-            raise TooLarge(f"a push may have {LONG_BODY_MAX_BYTES >> 20} MiB at most")
-        body.write(part)
-
-
-def _spool(pipeline: Pipeline) -> str:
+def _spool_folder(pipeline: Pipeline) -> str:
     folder = pipeline.repositories.spool
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return str(folder)
-
-
-def _error_packet(service: str, message: str) -> Reply:
-    shown = message[:PACKET_MAX].replace("\n", " ")
-    body = _packet(f"# service={service}\n") + FLUSH + _packet(f"ERR {shown}\n")
-    return Reply(200, body, NO_CACHE, media_type=f"application/x-{service}-advertisement")
 
 
 def _packet(text: str) -> bytes:

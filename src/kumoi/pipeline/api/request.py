@@ -1,9 +1,10 @@
-"""A request to the pipeline: the framework's, with what the pipeline's handlers work with."""
+"""The HTTP framework's request, with the services that the pipeline's handlers use."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import IO, TypeAlias
 
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Invalid
@@ -17,11 +18,12 @@ from kumoi.pipeline.repositories import Repositories
 from kumoi.pipeline.store.runner import Runner
 
 NUMBER_DIGITS_MAX = 18
+PART_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What handlers work with."""
+    """The services behind the pipeline's handlers, one object for all requests."""
 
     cloud: CloudSettings
     repositories: Repositories
@@ -36,9 +38,16 @@ Request: TypeAlias = request.Request[Pipeline, ProjectCaller]
 RunnerRequest: TypeAlias = request.Request[Pipeline, Runner]
 
 
-def number(asked: request.Request[Any, Any], name: str, default: int, most: int) -> int:
-    """A query parameter from 0 to `most`. Raises Invalid."""
-    text = asked.query.get(name, str(default))
-    if not text.isdecimal() or len(text) > NUMBER_DIGITS_MAX or int(text) > most:
-        raise Invalid(f"{name} must be a number from 0 to {most}", field=name)
+def number(request: Request, name: str, default: int, maximum: int) -> int:
+    """A query parameter from 0 to `maximum`. Raises Invalid."""
+    text = request.query.get(name, str(default))
+    if not text.isdecimal() or len(text) > NUMBER_DIGITS_MAX or int(text) > maximum:
+        raise Invalid(f"{name} must be a number from 0 to {maximum}", field=name)
     return int(text)
+
+
+def file_parts(file: IO[bytes]) -> Iterator[bytes]:
+    """The body of a streamed answer: the file from where it stands, closed at its end."""
+    with file:
+        while part := file.read(PART_BYTES):
+            yield part

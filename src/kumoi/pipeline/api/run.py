@@ -33,28 +33,28 @@ def show(request: Request) -> Reply:
         rendered = _render(connection, found)
     rendered["results"] = [
         {"stage": each.stage, "passed": each.passed, "reason": each.reason, "checks": each.checks}
-        for each in sorted(results, key=lambda one: report.ORDER.index(run.Stage(one.stage)))
+        for each in results
     ]
     return Reply(200, {"run": rendered})
 
 
 async def read_log(request: Request) -> Reply:
-    """The log from `offset` on. With `wait_s`, wait for more of it, for another stage than
-    `stage`, or for the end.
+    """The log from `offset` on. With `wait_s` the answer is held back until there is more of it,
+    the run is at another stage than `stage`, or it has ended.
     """
     offset = number(request, "offset", 0, OFFSET_MAX)
     wait_s = number(request, "wait_s", 0, WAIT_MAX_S)
     stage = request.query.get("stage", "")
     clock, alarm = request.services.clock, request.services.alarm
-    until_s = clock.monotonic() + wait_s
+    deadline_s = clock.monotonic() + wait_s
     while True:
-        seen = alarm.count
+        count = alarm.count
         found, text = await to_thread.run_sync(_read_log, request, offset)
-        left_s = until_s - clock.monotonic()
-        moved = bool(stage) and found.stage != stage
-        if text or moved or found.ended_at is not None or left_s <= 0:
+        left_s = deadline_s - clock.monotonic()
+        at_another_stage = bool(stage) and found.stage != stage
+        if text or at_another_stage or found.ended_at is not None or left_s <= 0:
             break
-        await alarm.wait(left_s, after=seen)
+        await alarm.wait(left_s, after=count)
     return Reply(
         200,
         {
@@ -92,7 +92,7 @@ def _find(connection: Connection, request: Request) -> run.Run:
 
 def _render(connection: Connection, found: run.Run) -> dict[str, Any]:
     owner = repository.get(connection, found.repository_id)
-    lived = environment.get_of_run(connection, found.id)
+    built = environment.get_of_run(connection, found.id)
     return {
         "id": found.id,
         "repository": owner.name if owner else "",
@@ -105,5 +105,5 @@ def _render(connection: Connection, found: run.Run) -> dict[str, Any]:
         "reason": found.reason,
         "created_at": found.created_at,
         "ended_at": found.ended_at,
-        "environment": environment_api.render(lived, found.commit) if lived else None,
+        "environment": environment_api.render(built, found.commit) if built else None,
     }

@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 """The runner: configures and verifies an environment's servers from inside the tenant's network.
 
-One file of the standard library only, delivered as a server's user data and run as root by
-cloud-init; script.py fills in CONFIG. It leaves cloud-init at once, which must not wait for it, and
-does nothing at a second start, since its token has been claimed. It fetches the pushed commit with a one-time token, copies it
-to the servers, runs what kumoi.yaml says and sends log and results back. All it is told comes from
-the pipeline, and every post may be repeated: the pipeline may be down in between.
+One file that needs only the standard library, delivered as a server's user data and run as root by
+cloud-init; script.py fills in CONFIG. It detaches at once, since cloud-init must not wait for it, and
+does nothing at a second start, since its token has been claimed. It fetches its job and the pushed
+commit from the pipeline, copies the commit to the servers, runs what kumoi.yaml says and posts log
+and results. It repeats every post until it is accepted: the pipeline may be down in between.
 
-It runs programs itself, which elsewhere only base/process.py does: it is not part of our processes.
+It starts programs itself, which elsewhere only base/process.py does: it is not part of our processes.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
@@ -42,9 +43,9 @@ FLUSH_EVERY_S = 0.5
 ALIVE_EVERY_S = 10.0
 BATCH_MAX = 65_536
 BUFFER_MAX = 4 << 20
-OUTPUT_KEPT = 8_000
+OUTPUT_MAX = 8_000
 RESULT_MAX = 800_000
-TOGETHER_MAX = 16
+PARALLEL_MAX = 16
 UNAUTHORIZED, CONFLICT, SERVER_ERROR = 401, 409, 500
 
 # Serverspec's target, loaded before any file of the user's.
@@ -61,11 +62,11 @@ Check = dict[str, Any]
 
 
 class Stopped(Exception):
-    """The pipeline takes no more from us."""
+    """The pipeline accepts nothing more from this runner: its run has ended."""
 
 
 class PipelineClient:
-    """Its API, from where we are."""
+    """The runner's calls of the pipeline's API."""
 
     def __init__(self, url: str, ca: str) -> None:
         self._url = url
@@ -73,47 +74,47 @@ class PipelineClient:
         self._session = secrets.token_urlsafe(32)
 
     def claim(self, token: str) -> dict[str, Any]:
-        """The job. It may not be ready: we may have started before the other servers."""
-        answer = self._ask("POST", "claim", {"session": self._session}, token)
+        """The job. It may not be ready: this server may have started before the others."""
+        answer = self._call("POST", "claim", {"session": self._session}, token)
         job: dict[str, Any] = json.loads(answer)
         return job
 
-    def post(self, what: str, body: dict[str, Any]) -> None:
-        self._ask("POST", what, body, self._session)
+    def post(self, path: str, body: dict[str, Any]) -> None:
+        self._call("POST", path, body, self._session)
 
     def tree(self) -> bytes:
-        return self._ask("GET", "tree", None, self._session)
+        return self._call("GET", "tree", None, self._session)
 
-    def _ask(self, method: str, what: str, body: dict[str, Any] | None, token: str) -> bytes:
-        """Until it is taken, it is refused, or POST_DEADLINE_S is over."""
+    def _call(self, method: str, path: str, body: dict[str, Any] | None, token: str) -> bytes:
+        """Repeats the call until it is answered, refused, or POST_DEADLINE_S is over."""
         data = json.dumps(body).encode() if body is not None else None
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        until_s = time.monotonic() + POST_DEADLINE_S
+        deadline_s = time.monotonic() + POST_DEADLINE_S
         pause_s = 0.1
         while True:
-            asked = urllib.request.Request(  # noqa: S310 - the URL is our pipeline's
-                f"{self._url}/runner/v1/{what}", data, headers, method=method
+            request = urllib.request.Request(  # noqa: S310 - the URL is our pipeline's
+                f"{self._url}/runner/v1/{path}", data, headers, method=method
             )
             try:
-                with urllib.request.urlopen(asked, timeout=30, context=self._tls) as answer:  # noqa: S310
-                    taken: bytes = answer.read()
-                    return taken
+                with urllib.request.urlopen(request, timeout=30, context=self._tls) as response:  # noqa: S310
+                    answer: bytes = response.read()
+                    return answer
             except urllib.error.HTTPError as error:
                 text = error.read().decode(errors="replace")
                 if error.code == UNAUTHORIZED or "runner.claimed" in text:
                     raise Stopped(text) from error
                 if error.code < SERVER_ERROR and error.code != CONFLICT:
-                    raise RuntimeError(f"{what} was refused: {text}") from error
+                    raise RuntimeError(f"{path} was refused: {text}") from error
             except (OSError, ssl.SSLError):
                 pass  # The pipeline restarts, or the network is not there yet.
-            if time.monotonic() > until_s:
-                raise Stopped(f"nobody took {what} for {POST_DEADLINE_S:g} s")
+            if time.monotonic() > deadline_s:
+                raise Stopped(f"nobody answered {path} for {POST_DEADLINE_S:g} s")
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, 1.0)
 
 
 class Log:
-    """Lines on their way to the pipeline, in numbered batches. Bounded: what is too much goes."""
+    """Sends log lines to the pipeline in numbered batches. Lines beyond BUFFER_MAX are dropped."""
 
     def __init__(self, pipeline: PipelineClient) -> None:
         self._pipeline = pipeline
@@ -138,7 +139,7 @@ class Log:
                 self._size += len(whole)
 
     def flush(self) -> None:
-        """Send all there is now. Only one thread sends, so batches arrive in order."""
+        """Send all lines now. Only one thread sends at a time, so batches arrive in order."""
         with self._sending:
             while batch := self._take():
                 self._sequence += 1
@@ -165,7 +166,7 @@ class Log:
                     self._pipeline.post("log", {"sequence": 0, "text": ""})
                     alive_s = time.monotonic()
             except Stopped:
-                os._exit(0)  # The run has ended without us: what still runs is of no use.
+                os._exit(0)  # The run has ended without us; whatever still runs is useless.
 
 
 class Servers:
@@ -177,14 +178,14 @@ class Servers:
         self._known_hosts = HOME / "known_hosts"
         self._key = HOME / "key"
 
-    def of(self, group: str) -> list[dict[str, str]]:
+    def in_group(self, group: str) -> list[dict[str, str]]:
         return [server for server in self._job["servers"] if server["group"] == group]
 
-    def ready(self, server: dict[str, str]) -> None:
+    def copy_sources(self, server: dict[str, str]) -> None:
         """Wait for SSH, then copy the sources there."""
-        until_s = time.monotonic() + SSH_DEADLINE_S
+        deadline_s = time.monotonic() + SSH_DEADLINE_S
         while self._run(server, "true").returncode != 0:
-            if time.monotonic() > until_s:
+            if time.monotonic() > deadline_s:
                 raise RuntimeError(f"{server['name']} does not answer by SSH")
             time.sleep(0.1)
         with (HOME / "tree.tar").open("rb") as tar:
@@ -196,14 +197,14 @@ class Servers:
 
     def run(self, server: dict[str, str], command: str) -> Check:
         """A configure step on one server, as a check."""
-        facts = {
+        variables = {
             "KUMOI_SERVER": server["name"],
             "KUMOI_GROUP": server["group"],
             "KUMOI_COMMIT": self._job["commit"],
             "KUMOI_BRANCH": self._job["branch"],
             "KUMOI_ENVIRONMENT": self._job["environment"],
         }
-        exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in facts.items())
+        exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
         remote = f"cd {REMOTE} && export {exports} && exec sh -c {shlex.quote(command)}"
         began_s = time.monotonic()
         argv = [*self._ssh(server), remote]
@@ -213,7 +214,7 @@ class Servers:
         return check("configure", command, server, began_s, failed=status != 0, output=output)
 
     def environment(self, server: dict[str, str]) -> dict[str, str]:
-        """What Serverspec needs to reach it."""
+        """The variables with which Serverspec reaches a server."""
         return {
             "TARGET_HOST": server["address"],
             "TARGET_USER": USER,
@@ -243,8 +244,8 @@ class Servers:
             "ControlPersist": "60",
             "LogLevel": "ERROR",
         }
-        given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        return ["ssh", *given, "-i", str(self._key), f"{USER}@{server['address']}"]
+        words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        return ["ssh", *words, "-i", str(self._key), f"{USER}@{server['address']}"]
 
 
 def configure(job: dict[str, Any], servers: Servers, log: Log) -> list[Check]:
@@ -256,14 +257,14 @@ def configure(job: dict[str, Any], servers: Servers, log: Log) -> list[Check]:
         def on_server(server: dict[str, str], command: str = step["run"]) -> Check:
             return servers.run(server, command)
 
-        checks += together(on_server, servers.of(step["on"]))
+        checks += in_parallel(on_server, servers.in_group(step["on"]))
         if any(each["outcome"] == "failed" for each in checks):
             break
     return checks
 
 
 def verify(job: dict[str, Any], servers: Servers, log: Log) -> list[Check]:
-    """All checks, also after one has failed."""
+    """Every check on every server of its group, also after one has failed."""
     checks: list[Check] = []
     for number, wanted in enumerate(job["verify"]):
         if wanted["http"]:
@@ -273,7 +274,7 @@ def verify(job: dict[str, Any], servers: Servers, log: Log) -> list[Check]:
             def expect(server: dict[str, str], http: dict[str, Any] = http) -> list[Check]:
                 return [http_check(server, http)]
 
-            found = together(expect, servers.of(http["on"]))
+            found = in_parallel(expect, servers.in_group(http["on"]))
         else:
             log.line(f"verify {wanted['on']}: serverspec {wanted['serverspec']}")
 
@@ -282,8 +283,8 @@ def verify(job: dict[str, Any], servers: Servers, log: Log) -> list[Check]:
             ) -> list[Check]:
                 return serverspec(server, servers.environment(server), path, number, log)
 
-            found = together(spec, servers.of(wanted["on"]))
-        for each in (one for some in found for one in some):
+            found = in_parallel(spec, servers.in_group(wanted["on"]))
+        for each in itertools.chain.from_iterable(found):
             log.line(f"{each['outcome']}: {each['name']}", each["server"])
             checks.append(each)
     return checks
@@ -292,7 +293,7 @@ def verify(job: dict[str, Any], servers: Servers, log: Log) -> list[Check]:
 def serverspec(
     server: dict[str, str], environment: dict[str, str], path: str, number: int, log: Log
 ) -> list[Check]:
-    """RSpec's own JSON, made into checks."""
+    """Run one path of Serverspec files against a server; RSpec's JSON report as checks."""
     report = HOME / f"rspec-{number}-{server['name']}.json"
     argv = ["rspec", "-I", str(HOME / "rspec"), "-r", "kumoi_target", "--no-color",
             "--format", "json", "--out", str(report), "--format", "progress", path]  # fmt: skip
@@ -307,28 +308,31 @@ def serverspec(
         examples = json.loads(report.read_text())["examples"]
     except (OSError, ValueError, KeyError):
         examples = []
-    checks = [_example(each, server) for each in examples]
+    checks = [_rspec_check(each, server) for each in examples]
     if not checks or (status != 0 and all(each["outcome"] != "failed" for each in checks)):
         name = f"serverspec {path}"
-        said = output or "no examples were found"
-        checks.append(check("serverspec", name, server, began_s, failed=True, output=said))
+        text = output or "no examples were found"
+        checks.append(check("serverspec", name, server, began_s, failed=True, output=text))
     return checks
 
 
 def http_check(server: dict[str, str], http: dict[str, Any]) -> Check:
-    """Ask until it is as wanted, HTTP_WITHIN_S at most: a service may just be starting."""
-    address = f"http://{server['address']}:{http['port']}{http['path']}"
-    wish = f"status {http['status']}" + (f" with {http['contains']!r}" if http["contains"] else "")
-    name = f"GET {http['path']} on port {http['port']} answers {wish}"
+    """Repeats the request until the answer is the expected one, for HTTP_WITHIN_S at most: a service
+    may just be starting.
+    """
+    url = f"http://{server['address']}:{http['port']}{http['path']}"
+    expected = f"status {http['status']}"
+    expected += f" with {http['contains']!r}" if http["contains"] else ""
+    name = f"GET {http['path']} on port {http['port']} answers {expected}"
     began_s = time.monotonic()
     while True:
-        got = _get(address)
-        text = f"status {got[0]}" if got[0] else "no answer"
-        if got[0] == http["status"] and http["contains"] in got[1]:
+        status, body = _get(url)
+        text = f"status {status}" if status else "no answer"
+        if status == http["status"] and http["contains"] in body:
             return check("http", name, server, began_s, failed=False, output=text)
         if time.monotonic() - began_s > HTTP_WITHIN_S:
-            said = f"expected {wish}\n     got {text}\n{got[1]}"
-            return check("http", name, server, began_s, failed=True, output=said)
+            text = f"expected {expected}\n     got {text}\n{body}"
+            return check("http", name, server, began_s, failed=True, output=text)
         time.sleep(0.3)
 
 
@@ -339,8 +343,10 @@ def run_logged(
     cwd: Path | None = None,
     environment: dict[str, str] | None = None,
 ) -> tuple[int, str]:
-    """A program to its end, each line as it comes; its status and its last OUTPUT_KEPT."""
-    kept = ""
+    """Run a program to its end and pass each line of its output to `line`. Its status, and the last
+    OUTPUT_MAX characters.
+    """
+    output = ""
     with subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -353,11 +359,11 @@ def run_logged(
         timer.start()
         for raw in program.stdout or ():
             text = raw.decode(errors="replace")
-            kept = (kept + text)[-OUTPUT_KEPT:]
+            output = (output + text)[-OUTPUT_MAX:]
             line(text.rstrip("\r\n"))
         status = program.wait()
         timer.cancel()
-    return status, kept
+    return status, output
 
 
 def check(
@@ -369,33 +375,36 @@ def check(
         "server": server["name"],
         "seconds": round(time.monotonic() - began_s, 3),
         "outcome": "failed" if failed else "passed",
-        "output": output[-OUTPUT_KEPT:],
+        "output": output[-OUTPUT_MAX:],
     }
 
 
-def together(call: Callable[[dict[str, str]], Any], items: Sequence[dict[str, str]]) -> list[Any]:
-    with ThreadPoolExecutor(TOGETHER_MAX) as pool:
-        return list(pool.map(call, items))
+def in_parallel(
+    call: Callable[[dict[str, str]], Any], servers: Sequence[dict[str, str]]
+) -> list[Any]:
+    with ThreadPoolExecutor(PARALLEL_MAX) as pool:
+        return list(pool.map(call, servers))
 
 
-def _example(found: dict[str, Any], server: dict[str, str]) -> Check:
-    outcome = {"passed": "passed", "failed": "failed"}.get(found["status"], "skipped")
-    said = (found.get("exception") or {}).get("message", "")
-    where = f"{found.get('file_path', '')}:{found.get('line_number', '')}"
+def _rspec_check(example: dict[str, Any], server: dict[str, str]) -> Check:
+    """One example of RSpec's JSON report."""
+    outcome = {"passed": "passed", "failed": "failed"}.get(example["status"], "skipped")
+    message = (example.get("exception") or {}).get("message", "")
+    where = f"{example.get('file_path', '')}:{example.get('line_number', '')}"
     return {
         "suite": "serverspec",
-        "name": found["full_description"],
+        "name": example["full_description"],
         "server": server["name"],
-        "seconds": round(float(found.get("run_time") or 0), 3),
+        "seconds": round(float(example.get("run_time") or 0), 3),
         "outcome": outcome,
-        "output": f"{said.strip()}\n{where}"[-OUTPUT_KEPT:] if outcome == "failed" else "",
+        "output": f"{message.strip()}\n{where}"[-OUTPUT_MAX:] if outcome == "failed" else "",
     }
 
 
-def _get(address: str) -> tuple[int, str]:
+def _get(url: str) -> tuple[int, str]:
     """Status and body; 0 when nothing answers."""
     try:
-        with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - http, by us
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http, by us
             return answer.status, answer.read(HTTP_BODY_MAX).decode(errors="replace")
     except urllib.error.HTTPError as error:
         return error.code, error.read(HTTP_BODY_MAX).decode(errors="replace")
@@ -404,12 +413,12 @@ def _get(address: str) -> tuple[int, str]:
 
 
 def _result(stage: str, checks: list[Check], reason: str = "") -> dict[str, Any]:
-    """What is posted; outputs are given up when it would be too large."""
+    """A stage's result as it is posted; outputs are shortened when it would be too large."""
     passed = not reason and all(each["outcome"] != "failed" for each in checks)
-    told = {"stage": stage, "passed": passed, "reason": reason, "checks": checks}
-    if len(json.dumps(told)) > RESULT_MAX:
-        told["checks"] = [{**each, "output": each["output"][-200:]} for each in checks]
-    return told
+    result = {"stage": stage, "passed": passed, "reason": reason, "checks": checks}
+    if len(json.dumps(result)) > RESULT_MAX:
+        result["checks"] = [{**each, "output": each["output"][-200:]} for each in checks]
+    return result
 
 
 def prepare(private_key: str, pipeline: PipelineClient) -> None:
@@ -423,34 +432,34 @@ def prepare(private_key: str, pipeline: PipelineClient) -> None:
     (HOME / "rspec").mkdir(exist_ok=True)
     (HOME / "rspec" / "kumoi_target.rb").write_text(TARGET)
     if not (HOME / "tree" / "spec" / "spec_helper.rb").exists():
-        (HOME / "rspec" / "spec_helper.rb").write_text("# Everything is set already.\n")
+        (HOME / "rspec" / "spec_helper.rb").write_text("# kumoi_target.rb sets everything.\n")
 
 
 def work(job: dict[str, Any], private_key: str, pipeline: PipelineClient, log: Log) -> None:
-    """The job's two stages. A stage that fails for a reason of ours says so too."""
+    """The job's two stages. An error of the runner's own becomes the stage's result, too."""
     servers = Servers(job, log)
     stage = "configure"
     try:
         prepare(private_key, pipeline)
         log.line(f"commit {job['commit'][:10]} fetched; waiting for the servers")
-        together(servers.ready, job["servers"])
+        in_parallel(servers.copy_sources, job["servers"])
         for stage, act in (("configure", configure), ("verify", verify)):
-            told = _result(stage, act(job, servers, log))
-            log.line(f"{stage} {'passed' if told['passed'] else 'failed'}")
+            result = _result(stage, act(job, servers, log))
+            log.line(f"{stage} {'passed' if result['passed'] else 'failed'}")
             log.flush()
-            pipeline.post("result", told)
-            if not told["passed"]:
+            pipeline.post("result", result)
+            if not result["passed"]:
                 return
     except Stopped:
         raise
-    except Exception as error:  # noqa: BLE001 - the outermost place: whatever it is, it is told
+    except Exception as error:  # noqa: BLE001 - the outermost place: any error is reported
         log.line(f"{stage} failed: {error}")
         log.flush()
         pipeline.post("result", _result(stage, [], str(error)))
 
 
 def detach() -> None:
-    """Leave whoever started us, who waits for our end, and write to a file from now on."""
+    """Become a process of our own, since the caller waits for its child, and log to a file."""
     if os.fork():
         os._exit(0)
     os.setsid()

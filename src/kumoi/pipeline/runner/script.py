@@ -1,7 +1,7 @@
-"""The runner's user data: runner.py with the three facts that it cannot know.
+"""The runner's user data: the text of runner.py with the pipeline's URL, its CA and a token filled in.
 
-`this_release` is kept with each run that begins (store/script.py), and `user_data` is made of what
-was kept. Called by run.py and serve.py.
+The script of this release is stored when a run begins (store/script.py); `user_data` is made of the
+stored one. Called by run.py and serve.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ EARLY = "#cloud-boothook\n"
 
 
 def this_release() -> str:
-    """Read once, when the pipeline starts: the files may be replaced while it runs."""
+    """The script's text, read once when the pipeline starts: its file may be replaced meanwhile."""
     return SOURCE.read_text()
 
 

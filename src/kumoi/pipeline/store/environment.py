@@ -1,4 +1,4 @@
-"""Environments: what a run built, until it is deleted."""
+"""Environments: the servers and network that a run builds, until they are deleted."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class EnvironmentStatus(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`wanted` is kumoi.yaml as read. `reason` is why it is deleted, or cannot be; `deletions`
-    counts the attempts. `swept_at` is when nothing of it was found once more.
+    """`wanted` is kumoi.yaml as parsed. `reason` is why it is deleted, or cannot be; `deletions`
+    counts the attempts. `swept_at` is when the sweeper, after the deletion, found nothing of it.
     """
 
     id: str
@@ -71,49 +71,49 @@ def add(connection: Connection, new: Environment) -> None:
 
 
 def get(connection: Connection, id: str) -> Environment | None:
-    mine = sa.select(environment).where(environment.c.id == id)
-    return fetch_one(connection, mine, Environment)
+    query = sa.select(environment).where(environment.c.id == id)
+    return fetch_one(connection, query, Environment)
 
 
 def get_of_run(connection: Connection, run_id: str) -> Environment | None:
-    mine = sa.select(environment).where(environment.c.run_id == run_id)
-    return fetch_one(connection, mine, Environment)
+    query = sa.select(environment).where(environment.c.run_id == run_id)
+    return fetch_one(connection, query, Environment)
 
 
 def list_of_project(
     connection: Connection, project_id: str, *, with_deleted: bool = False
 ) -> list[Environment]:
     """Newest first."""
-    mine = sa.select(environment).where(environment.c.project_id == project_id)
+    query = sa.select(environment).where(environment.c.project_id == project_id)
     if not with_deleted:
-        mine = mine.where(environment.c.status != EnvironmentStatus.DELETED)
-    newest = mine.order_by(environment.c.created_at.desc(), environment.c.id)
+        query = query.where(environment.c.status != EnvironmentStatus.DELETED)
+    newest = query.order_by(environment.c.created_at.desc(), environment.c.id)
     return fetch(connection, newest.limit(LIST_MAX), Environment)
 
 
 def list_live_of_branch(
     connection: Connection, repository_id: str, branch: str
 ) -> list[Environment]:
-    same = (environment.c.repository_id == repository_id) & (environment.c.branch == branch)
-    live = sa.select(environment).where(same, environment.c.status == EnvironmentStatus.LIVE)
+    of_branch = (environment.c.repository_id == repository_id) & (environment.c.branch == branch)
+    live = sa.select(environment).where(of_branch, environment.c.status == EnvironmentStatus.LIVE)
     return fetch(connection, live.order_by(environment.c.created_at), Environment)
 
 
 def list_expired(connection: Connection, now: datetime) -> list[Environment]:
-    """Live ones whose time is over."""
-    live = (environment.c.status == EnvironmentStatus.LIVE) & (environment.c.expires_at <= now)
-    return fetch(connection, sa.select(environment).where(live).limit(LIST_MAX), Environment)
+    """Live ones whose time to live is over."""
+    expired = (environment.c.status == EnvironmentStatus.LIVE) & (environment.c.expires_at <= now)
+    return fetch(connection, sa.select(environment).where(expired).limit(LIST_MAX), Environment)
 
 
 def list_deleting(connection: Connection) -> list[Environment]:
-    going = sa.select(environment).where(environment.c.status == EnvironmentStatus.DELETING)
-    return fetch(connection, going.limit(LIST_MAX), Environment)
+    query = sa.select(environment).where(environment.c.status == EnvironmentStatus.DELETING)
+    return fetch(connection, query.limit(LIST_MAX), Environment)
 
 
 def list_unswept(connection: Connection, ended_before: datetime) -> list[Environment]:
-    """Deleted ones that nobody has looked for since."""
-    gone = (environment.c.swept_at.is_(None)) & (environment.c.ended_at <= ended_before)
-    return fetch(connection, sa.select(environment).where(gone).limit(LIST_MAX), Environment)
+    """Deleted ones whose leftovers the sweeper has not looked for since."""
+    unswept = (environment.c.swept_at.is_(None)) & (environment.c.ended_at <= ended_before)
+    return fetch(connection, sa.select(environment).where(unswept).limit(LIST_MAX), Environment)
 
 
 def set_url(connection: Connection, id: str, url: str) -> None:
@@ -131,8 +131,8 @@ def set_reason(connection: Connection, id: str, reason: str) -> None:
 
 def set_deleted(connection: Connection, id: str, now: datetime) -> None:
     values = {"status": EnvironmentStatus.DELETED, "ended_at": now}
-    alive = (environment.c.id == id) & (environment.c.status != EnvironmentStatus.DELETED)
-    connection.execute(sa.update(environment).where(alive).values(**values))
+    not_yet = (environment.c.id == id) & (environment.c.status != EnvironmentStatus.DELETED)
+    connection.execute(sa.update(environment).where(not_yet).values(**values))
 
 
 def set_swept(connection: Connection, id: str, now: datetime) -> None:

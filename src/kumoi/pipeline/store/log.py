@@ -22,33 +22,29 @@ log = sa.Table(
 
 
 def append(connection: Connection, run_id: str, sequence: int, text: str) -> bool:
-    """Keep a batch; false when it came before or the log is full."""
-    seen = (log.c.run_id == run_id) & (log.c.sequence == sequence)
-    if connection.execute(sa.select(log.c.sequence).where(seen)).first():
+    """Store a batch; false when it came before or the log is full."""
+    same_batch = (log.c.run_id == run_id) & (log.c.sequence == sequence)
+    if connection.execute(sa.select(log.c.sequence).where(same_batch)).first():
         return False
-    offset = size(connection, run_id)
-    if offset >= RUN_MAX_BYTES:
-        return False
-    kept = text if offset + len(text) < RUN_MAX_BYTES else TRUNCATED.rjust(RUN_MAX_BYTES - offset)
-    connection.execute(
-        sa.insert(log).values(run_id=run_id, sequence=sequence, offset=offset, text=kept)
-    )
-    return True
-
-
-def size(connection: Connection, run_id: str) -> int:
-    """Characters in all."""
     last = connection.execute(
         sa.select(log.c.offset, sa.func.length(log.c.text).label("length"))
         .where(log.c.run_id == run_id)
         .order_by(log.c.offset.desc())
         .limit(1)
     ).first()
-    return int(last.offset + last.length) if last else 0
+    offset = int(last.offset + last.length) if last else 0
+    if offset >= RUN_MAX_BYTES:
+        return False
+    if offset + len(text) >= RUN_MAX_BYTES:
+        text = TRUNCATED.rjust(RUN_MAX_BYTES - offset)
+    connection.execute(
+        sa.insert(log).values(run_id=run_id, sequence=sequence, offset=offset, text=text)
+    )
+    return True
 
 
 def read(connection: Connection, run_id: str, *, offset: int) -> str:
-    """The text from there on, up to READ_MAX batches of it."""
+    """The text from `offset` on, up to READ_MAX batches of it."""
     rows = connection.execute(
         sa.select(log.c.offset, log.c.text)
         .where(log.c.run_id == run_id, log.c.offset + sa.func.length(log.c.text) > offset)

@@ -1,4 +1,4 @@
-"""Repositories, the heads of their branches, and what their pushers let the pipeline do."""
+"""Repositories, the heads of their branches, and the credentials that pushers delegated."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def ensure(connection: Connection, wanted: Repository) -> Repository:
 
 
 def find(connection: Connection, project_id: str, name: str) -> Repository | None:
-    mine = (repository.c.project_id == project_id) & (repository.c.name == name)
-    return fetch_one(connection, sa.select(repository).where(mine), Repository)
+    matches = (repository.c.project_id == project_id) & (repository.c.name == name)
+    return fetch_one(connection, sa.select(repository).where(matches), Repository)
 
 
 def get(connection: Connection, id: str) -> Repository | None:
@@ -89,14 +89,14 @@ def list_all(connection: Connection) -> list[Repository]:
     return fetch(connection, sa.select(repository).order_by(repository.c.id), Repository)
 
 
-def set_delegation(connection: Connection, id: str, given: Delegation, now: datetime) -> None:
-    """Replace what was delegated before."""
+def set_delegation(connection: Connection, id: str, new: Delegation, now: datetime) -> None:
+    """Replaces the repository's earlier one."""
     connection.execute(sa.delete(delegation).where(delegation.c.repository_id == id))
     connection.execute(
         sa.insert(delegation).values(
             repository_id=id,
-            credential_id=given.credential_id,
-            secret=given.secret.reveal(),
+            credential_id=new.credential_id,
+            secret=new.secret.reveal(),
             made_at=now,
         )
     )
@@ -111,12 +111,12 @@ def get_delegation(connection: Connection, id: str) -> Delegation | None:
 
 def list_branches(connection: Connection, id: str) -> list[Branch]:
     columns = (branch.c.name, branch.c.commit, branch.c.sequence)
-    mine = sa.select(*columns).where(branch.c.repository_id == id).order_by(branch.c.name)
-    return fetch(connection, mine, Branch)
+    query = sa.select(*columns).where(branch.c.repository_id == id).order_by(branch.c.name)
+    return fetch(connection, query, Branch)
 
 
 def set_branch(connection: Connection, id: str, head: Branch) -> None:
-    mine = (branch.c.repository_id == id) & (branch.c.name == head.name)
+    matches = (branch.c.repository_id == id) & (branch.c.name == head.name)
     values = {"commit": head.commit, "sequence": head.sequence}
-    if connection.execute(sa.update(branch).where(mine).values(**values)).rowcount == 0:
+    if connection.execute(sa.update(branch).where(matches).values(**values)).rowcount == 0:
         connection.execute(sa.insert(branch).values(repository_id=id, name=head.name, **values))

@@ -1,4 +1,4 @@
-"""What a runner reports of each stage."""
+"""Results: a runner's report of each stage, with its checks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.engine.schema import Json
+from kumoi.pipeline.store.run import Stage
 from kumoi.pipeline.store.schema import ID, fetch, metadata
+
+ORDER = tuple(Stage)
 
 result = sa.Table(
     "result",
@@ -42,5 +45,6 @@ def add(connection: Connection, new: Result) -> bool:
 
 
 def list_of_run(connection: Connection, run_id: str) -> list[Result]:
-    mine = sa.select(result).where(result.c.run_id == run_id).order_by(result.c.stage)
-    return fetch(connection, mine, Result)
+    """In the order of the stages."""
+    query = sa.select(result).where(result.c.run_id == run_id)
+    return sorted(fetch(connection, query, Result), key=lambda each: ORDER.index(Stage(each.stage)))

@@ -46,7 +46,7 @@ class RunStatus(enum.StrEnum):
 
 
 class Stage(enum.StrEnum):
-    """In this order."""
+    """The stages of a run, in the order in which it passes through them."""
 
     RECEIVE = "receive"
     BUILD = "build"
@@ -85,8 +85,8 @@ def get(connection: Connection, id: str) -> Run | None:
 
 def list_of_project(connection: Connection, project_id: str, *, limit: int = LIST_MAX) -> list[Run]:
     """Newest first."""
-    mine = sa.select(run).where(run.c.project_id == project_id)
-    newest = mine.order_by(run.c.created_at.desc(), run.c.id).limit(min(limit, LIST_MAX))
+    query = sa.select(run).where(run.c.project_id == project_id)
+    newest = query.order_by(run.c.created_at.desc(), run.c.id).limit(min(limit, LIST_MAX))
     return fetch(connection, newest, Run)
 
 
@@ -94,26 +94,26 @@ def find_of_push(
     connection: Connection, repository_id: str, branch: str, commit: str
 ) -> Run | None:
     """The newest run of that commit on that branch."""
-    same = (run.c.repository_id == repository_id) & (run.c.branch == branch)
-    found = sa.select(run).where(same, run.c.commit == commit).order_by(run.c.sequence.desc())
-    return fetch_one(connection, found.limit(1), Run)
+    of_branch = (run.c.repository_id == repository_id) & (run.c.branch == branch)
+    query = sa.select(run).where(of_branch, run.c.commit == commit)
+    return fetch_one(connection, query.order_by(run.c.sequence.desc()).limit(1), Run)
 
 
 def commits(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
     """The commit of each run."""
-    found = sa.select(run.c.id, run.c.commit).where(run.c.id.in_(list(ids)))
-    return {row.id: row.commit for row in connection.execute(found)}
+    query = sa.select(run.c.id, run.c.commit).where(run.c.id.in_(list(ids)))
+    return {row.id: row.commit for row in connection.execute(query)}
 
 
 def list_older(connection: Connection, newer: Run) -> list[Run]:
     """Runs of the same branch that came before, oldest first."""
-    same = (run.c.repository_id == newer.repository_id) & (run.c.branch == newer.branch)
-    older = sa.select(run).where(same, run.c.sequence < newer.sequence)
-    return fetch(connection, older.order_by(run.c.sequence), Run)
+    of_branch = (run.c.repository_id == newer.repository_id) & (run.c.branch == newer.branch)
+    query = sa.select(run).where(of_branch, run.c.sequence < newer.sequence)
+    return fetch(connection, query.order_by(run.c.sequence), Run)
 
 
 def enter(connection: Connection, id: str, stage: Stage, waits_for: str, now: datetime) -> None:
-    """It is in this stage now; the one before has ended. Nothing once it has ended itself."""
+    """Begin a stage, and end the one before. Does nothing once the run has ended."""
     found = get(connection, id)
     if found is None or found.status != RunStatus.RUNNING:
         return
@@ -125,7 +125,7 @@ def enter(connection: Connection, id: str, stage: Stage, waits_for: str, now: da
 
 
 def end(connection: Connection, id: str, status: RunStatus, reason: str, now: datetime) -> bool:
-    """Its end, once; false when it had ended before."""
+    """End the run; false when it had ended before."""
     found = get(connection, id)
     if found is None or found.status != RunStatus.RUNNING:
         return False

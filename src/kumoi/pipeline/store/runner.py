@@ -1,4 +1,4 @@
-"""Runners: what each proves itself with, and what it is to do."""
+"""Runners: the secrets each authenticates with, and its job."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ runner = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """`token` goes into its user data and is kept until claimed; `session_hash` is of the secret it
-    chose when it claimed. `job` is empty until the servers are known. `private_key` opens them.
-    `script` is the hash of what it runs (script.py).
+    """`token` goes into the runner's user data and is stored until it is claimed; `session_hash` is
+    the hash of the secret that the runner chose with its claim. `job` is empty until the servers are
+    known, which `private_key` opens by SSH. `script` is the hash of the script it runs (script.py).
     """
 
     run_id: str
@@ -55,13 +55,13 @@ def get(connection: Connection, run_id: str) -> Runner | None:
 
 
 def find_by_token(connection: Connection, token_hash: str) -> Runner | None:
-    mine = (runner.c.token_hash == token_hash) & (runner.c.token_hash != "")
-    return fetch_one(connection, sa.select(runner).where(mine), Runner)
+    matches = (runner.c.token_hash == token_hash) & (runner.c.token_hash != "")
+    return fetch_one(connection, sa.select(runner).where(matches), Runner)
 
 
 def find_by_session(connection: Connection, session_hash: str) -> Runner | None:
-    mine = (runner.c.session_hash == session_hash) & (runner.c.session_hash != "")
-    return fetch_one(connection, sa.select(runner).where(mine), Runner)
+    matches = (runner.c.session_hash == session_hash) & (runner.c.session_hash != "")
+    return fetch_one(connection, sa.select(runner).where(matches), Runner)
 
 
 def set_job(connection: Connection, run_id: str, job: dict[str, Any]) -> None:
@@ -78,6 +78,6 @@ def set_seen(connection: Connection, run_id: str, now: datetime) -> None:
 
 
 def forget_secrets(connection: Connection, run_id: str) -> None:
-    """The run has ended: nothing opens anything any more."""
+    """Once the run has ended, neither its tokens nor its key open anything."""
     values = {"token": "", "token_hash": "", "session_hash": "", "private_key": "", "job": None}
     connection.execute(sa.update(runner).where(runner.c.run_id == run_id).values(**values))

@@ -22,7 +22,7 @@ script = sa.Table(
 
 
 def ensure(connection: Connection, text: str) -> str:
-    """Keep it; its hash."""
+    """Store the script unless it is there; its hash."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     if get(connection, digest) is None:
         connection.execute(sa.insert(script).values(hash=digest, text=text))
