@@ -131,8 +131,8 @@ class NoteKind:
         except msgspec.DecodeError as error:
             raise NotUnderstood(str(error)) from error
 
-    def heard(self, spec: tuple[str, str]) -> None:
-        """Nothing can begin early."""
+    def announce(self, spec: tuple[str, str]) -> None:
+        """Nothing can start early."""
 
     def list_all(self) -> Mapping[str, str]:
         return {path.name: path.read_text() for path in self.directory.iterdir()}

@@ -1,8 +1,8 @@
-"""The host agent: hears what is wanted, makes the host match, reports what is.
+"""The host agent: asks what is wanted of this host, makes the host match, reports what is.
 
-hearing.py knows what is wanted here, tending.py makes it so, outbox.py tells what is; this connects
-them with the control plane and says that the host is alive. With the control plane gone the host
-goes on with what it knows.
+hearing.py holds what is wanted here, tending.py makes the host match, outbox.py sends the reports;
+this connects them with the control plane and says hello as a sign of life. While the control plane
+cannot be reached, the host goes on with what it was last sent.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from kumoi.cloud.agent.trust import TrustFile
 from kumoi.cloud.hostapi.client import HostRefused, Upstream
 from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.hostapi.messages import read_images
-from kumoi.cloud.hostapi.things import ThingReport, WantedThings
+from kumoi.cloud.hostapi.things import WantedThings
 
 LONG_POLL_S = 25.0
 HEARTBEAT_S = 10.0
-UNREACHED = Backoff(first_s=0.2, most_s=5.0)
+RETRY = Backoff(first_s=0.2, most_s=5.0)
 
 
 class Agent:
-    """`kinds` are the things that this host can be told of; `hello` says what the host is and has,
-    given the epoch that was heard last and the ids of the images that are ready.
+    """`kinds` are the kinds of thing that this host can have. `hello` makes the host's hello from the
+    store's epoch, as received last, and the ids of the images that are ready.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Agent:
         self._images = images
         self._hello = hello
         self._hearing = Hearing(files.load(), trust.read())
-        self._outbox = Outbox(upstream, self._reported)
+        self._outbox = Outbox(upstream)
         self._tending = Tending(
             kinds={kind.name: kind for kind in kinds},
             hearing=self._hearing,
@@ -66,12 +66,12 @@ class Agent:
         self._was_refused = False
 
     async def run(self) -> None:
-        """Until cancelled. Things run on."""
+        """Until cancelled. Things keep running."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._tending.run(self._asked))  # First: it takes what is heard.
+            group.create_task(self._tending.run(self._asked))  # First: it gets what is received.
             group.create_task(self._listen())
             group.create_task(self._beat())
-            group.create_task(self._outbox.run())
+            group.create_task(self._outbox.run(delivered=self._tending.delivered))
             for kind in self._kinds:
                 for task in kind.tasks():
                     group.create_task(task)
@@ -83,29 +83,29 @@ class Agent:
             try:
                 wanted = await self._upstream.wanted(self._hearing.since, LONG_POLL_S)
                 failures = 0
-                if self._accepted.is_set():  # Else it was refused meanwhile, and is told again.
-                    self._hear(wanted)
+                if self._accepted.is_set():  # Else it was refused meanwhile, and will ask again.
+                    self._receive(wanted)
             except HostRefused as why:
-                self._hold(why)
+                self._suspend(why)
                 continue
             except KumoiError as error:
                 if not failures:
                     log.failure("control_plane.not_reached", error)
                 failures += 1
             self._asked.set()
-            await asyncio.sleep(UNREACHED.after(failures))
+            await asyncio.sleep(RETRY.after(failures))
 
-    def _hear(self, wanted: WantedThings) -> None:
+    def _receive(self, wanted: WantedThings) -> None:
         before = self._hearing.trust
-        news = self._hearing.hear(wanted)
+        outcome = self._hearing.hear(wanted)
         after = self._hearing.trust
         if after.doubted and (wanted.complete or not before.doubted):
             log.warning("control_plane.doubted", why=after.why(wanted), file=self._trust.file)
         if after != before:
             self._trust.write(after)
-        for refused in news.refused:
+        for refused in outcome.refused:
             log.warning("wanted.refused", thing=refused.what, why=refused.why)
-        self._tending.take(news)
+        self._tending.take(outcome)
         if wanted.images:
             self._images.prefetch(read_images(wanted.images))
 
@@ -116,23 +116,25 @@ class Agent:
                 epoch = self._hearing.since.epoch
                 hello = await asyncio.to_thread(self._hello, epoch, self._images.ready_ids())
                 answer = await self._upstream.hello(hello)
-                self._go_on(answer.release)
+                self._resume(answer.release)
             except HostRefused as why:
-                self._hold(why)
+                self._suspend(why)
             except (KumoiError, OSError) as error:
                 log.failure("host.not_announced", error)
-                self._go_on("")  # With nobody there it makes its host match what it knows.
+                self._resume("")  # Unreachable: make the host match what it was last sent.
             await wait(self._images.changed, HEARTBEAT_S)
 
-    def _hold(self, why: HostRefused) -> None:
-        """Change nothing on this host until the control plane accepts it; what runs goes on."""
+    def _suspend(self, why: HostRefused) -> None:
+        """Change nothing on this host until the control plane accepts it; its things keep running."""
         log.warning("host.refused", why=why.message)
         self._was_refused = True
         self._accepted.clear()
         self._tending.allowed.clear()
 
-    def _go_on(self, release: str) -> None:
-        """A host that was refused stays so while nobody answers; one that begins knows no better."""
+    def _resume(self, release: str) -> None:
+        """Begin, or go on. `release` is the control plane's, and empty when it did not answer: then a
+        host that was refused stays suspended, and one that was not goes on.
+        """
         if release and not self._tending.allowed.is_set():
             log.event("control_plane.met", release=release)
         if release:
@@ -140,6 +142,3 @@ class Agent:
         if not self._was_refused:
             self._accepted.set()
             self._tending.allowed.set()
-
-    def _reported(self, reports: Sequence[ThingReport]) -> None:
-        self._tending.reported(reports)

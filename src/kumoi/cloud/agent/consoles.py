@@ -1,6 +1,6 @@
-"""What servers write to their consoles, told to the control plane when it has changed.
+"""Sends the end of each server's console to the control plane when it has changed.
 
-A loop without an end: it looks every few seconds and remembers only what it has told.
+A loop without an end: it reads every console each few seconds, and remembers a hash of what it sent.
 """
 
 from __future__ import annotations
@@ -18,34 +18,26 @@ BYTES_MAX = 64 << 10
 
 
 class Consoles:
-    """`servers` are those there are, each with the name of its driver."""
+    """`servers` are the ids of this host's servers, each with the name of its driver."""
 
     def __init__(self, *, drivers: Mapping[str, InstanceDriver], upstream: Upstream) -> None:
         self._drivers = drivers
         self._upstream = upstream
-        self._told: dict[str, int] = {}
+        self._sent: dict[str, int] = {}
         self.servers: dict[str, str] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
+            servers = dict(self.servers)
+            self._sent = {key: sent for key, sent in self._sent.items() if key in servers}
             try:
-                await self._tell()
+                for server_id, driver in servers.items():
+                    read = self._drivers[driver].console
+                    text = await asyncio.to_thread(read, server_id, bytes_max=BYTES_MAX)
+                    if hash(text) != self._sent.get(server_id, hash("")):
+                        await self._upstream.console(server_id, text)
+                        self._sent[server_id] = hash(text)
             except (KumoiError, OSError) as error:
                 log.failure("consoles.not_told", error)
             await asyncio.sleep(LOOK_S)
-
-    async def _tell(self) -> None:
-        servers = dict(self.servers)
-        for server_id in self._told.keys() - servers.keys():
-            del self._told[server_id]
-        for server_id, text in (await asyncio.to_thread(self._changed, servers)).items():
-            await self._upstream.console(server_id, text)
-            self._told[server_id] = hash(text)
-
-    def _changed(self, servers: Mapping[str, str]) -> dict[str, str]:
-        texts = {
-            server_id: self._drivers[driver].console(server_id, bytes_max=BYTES_MAX)
-            for server_id, driver in servers.items()
-        }
-        return {one: text for one, text in texts.items() if hash(text) != self._told.get(one, 0)}

@@ -1,7 +1,8 @@
-"""Images on this host: fetched and made ready once, whoever asks and however often.
+"""Images on this host: each is fetched and made ready once, however many servers need it.
 
-Servers that need one wait for it; those worth having ready come one at a time when nothing else is
-being fetched. One that nobody has used for a while is removed, sooner when the disk is getting full.
+Servers wait for the image they need. Images that the control plane names as worth having are
+prefetched, one at a time. One that no server has used for a while is removed, sooner when the disk is
+getting full.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _SHA256_LENGTH = 64
 
 
 class Images:
-    """Each is made ready by the driver that needs it. `directory` holds files on their way and
-    nothing else.
+    """Each is made ready by the driver that needs it. `directory` holds files that are being fetched
+    and nothing else.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Images:
         self._directory = directory
         self._clock = clock
         self._used_at_s: dict[str, float] = {}
-        self._worth: frozenset[str] = frozenset()
+        self._prefetched: frozenset[str] = frozenset()
         self._locks: dict[str, asyncio.Lock] = {}
         self._slots = asyncio.Semaphore(FETCHES_MAX)
         self._ids: dict[str, set[str]] = {}
@@ -55,13 +56,16 @@ class Images:
         shutil.rmtree(directory, ignore_errors=True)
 
     def ready_ids(self) -> frozenset[str]:
-        """Ids of the images heard of that are ready, for any driver."""
+        """Ids of the images that are ready for some driver. A content may have several ids; those are
+        reported that the control plane has named to this host.
+        """
         ready = frozenset[str]().union(*self._ready.values())
         return frozenset(
             image_id for sha256, ids in self._ids.items() if sha256 in ready for image_id in ids
         )
 
-    def heard_of(self, image: ImageContent) -> None:
+    def learn_id(self, image: ImageContent) -> None:
+        """Its id is reported as ready once its content is."""
         ids = self._ids.setdefault(image.sha256, set())
         if image.id not in ids:
             ids.add(image.id)
@@ -69,7 +73,7 @@ class Images:
                 self.changed.set()
 
     async def ensure(self, image: ImageContent, driver: str) -> None:
-        """Have it ready for that driver. Raises Transient or Permanent when it cannot be had."""
+        """Have it ready for that driver. Raises Transient or Permanent."""
         if len(image.sha256) != _SHA256_LENGTH or not _SHA256_DIGITS.issuperset(image.sha256):
             raise Permanent(f"image {image.id} has no proper content hash")
         self._used_at_s[image.sha256] = self._clock.monotonic()
@@ -81,39 +85,36 @@ class Images:
                     await self._fetch(image, driver)
 
     def prefetch(self, images: Sequence[ImageContent]) -> None:
-        """Have these ready some time, instead of those that were worth it before."""
+        """Have these ready some time, instead of those named here before."""
         for image in images:
-            self.heard_of(image)
+            self.learn_id(image)
         if self._prefetch.full():
             self._prefetch.get_nowait()
         self._prefetch.put_nowait(images)
 
     async def run(self) -> None:
-        """Prefetch, one after the other, until cancelled. One that cannot be had is only logged: a
-        server that needs it will say so.
+        """Prefetch, one after the other, until cancelled. A failure is only logged: a server that
+        needs the image will meet it again and report it.
         """
         while True:
             images = await self._prefetch.get()
-            self._worth = frozenset(image.sha256 for image in images)
+            self._prefetched = frozenset(image.sha256 for image in images)
             for image in images:
-                for driver in self._takers(image):
+                for name, driver in self._drivers.items():
+                    if image.disk_format not in driver.offer.formats:
+                        continue
                     try:
-                        await self.ensure(image, driver)
+                        await self.ensure(image, name)
                     except KumoiError as error:
-                        log.failure("image.not_prefetched", error, image=image.id, driver=driver)
-
-    def _takers(self, image: ImageContent) -> list[str]:
-        return [
-            name
-            for name, driver in self._drivers.items()
-            if image.disk_format in driver.offer.formats
-        ]
+                        log.failure("image.not_prefetched", error, image=image.id, driver=name)
 
     async def tidy(self, wanted: Callable[[], Collection[str]]) -> None:
-        """Remove what nobody uses any more. `wanted` gives the contents that servers here are wanted
-        to be made from; those that disks lie on, the driver knows.
+        """Remove images that nobody uses any more. `wanted` gives the hashes of the images that
+        servers here are to be made from; a driver does not delete one that a disk still needs.
         """
-        kept_s = UNUSED_KEPT_S if _has_room(self._directory.parent) else UNUSED_KEPT_FULL_S
+        space = os.statvfs(self._directory.parent)
+        has_room = space.f_bavail >= space.f_blocks * FREE_FRACTION_MIN
+        kept_s = UNUSED_KEPT_S if has_room else UNUSED_KEPT_FULL_S
         for name, driver in self._drivers.items():
             for sha256 in sorted(self._ready[name]):
                 async with self._locks.setdefault(sha256, asyncio.Lock()):
@@ -127,10 +128,11 @@ class Images:
                         self._ready[name] |= {sha256}
 
     def _is_unused(self, sha256: str, wanted: Collection[str], kept_s: float) -> bool:
-        """What is seen for the first time counts as just used."""
+        """An image that is seen for the first time counts as just used."""
         now_s = self._clock.monotonic()
         used_at_s = self._used_at_s.setdefault(sha256, now_s)
-        return now_s - used_at_s >= kept_s and sha256 not in self._worth and sha256 not in wanted
+        needed = self._prefetched.union(wanted)
+        return now_s - used_at_s >= kept_s and sha256 not in needed
 
     async def _fetch(self, image: ImageContent, driver: str) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -143,8 +145,3 @@ class Images:
         self._ready[driver] = await asyncio.to_thread(self._drivers[driver].ready_images)
         self.changed.set()
         log.event("image.made_ready", image=image.id, sha256=image.sha256)
-
-
-def _has_room(directory: Path) -> bool:
-    space = os.statvfs(directory)
-    return space.f_bavail >= space.f_blocks * FREE_FRACTION_MIN

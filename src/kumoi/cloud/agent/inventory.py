@@ -1,4 +1,4 @@
-"""What this host has to offer, read anew for each sign of life."""
+"""What this host has to offer its servers, read anew for each hello."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def take(
     offers: dict[str, Offer],
     ready_images: Collection[str],
 ) -> HostHello:
-    """`ready_images` are the ids of images that start at once."""
+    """`ready_images` are the ids of images that a server can start from without a fetch."""
     disk = os.statvfs(host_dir)
     return HostHello(
         release=kumoi.__version__,
@@ -40,7 +40,7 @@ def take(
 
 
 def ram_mib(meminfo: str) -> int:
-    """The whole memory, from the text of /proc/meminfo."""
+    """All of the machine's memory, from the text of /proc/meminfo; 0 where it does not say."""
     for line in meminfo.splitlines():
         if line.startswith("MemTotal:"):
             return int(line.split()[1]) >> 10

@@ -1,8 +1,7 @@
-"""End the servers of a host, with no agent running. The one way in which `kumoi down` ends them.
+"""Stop the servers of a host while no agent runs: how `kumoi down` stops them.
 
-Each driver ends its own. Their disks and what is wanted of them stay: for the agent that starts next
-the host has rebooted, and it starts those that are wanted running. Links and ports go with the
-virtual host.
+Each driver stops its own. Their disks and specs stay. To the agent that starts next the host has
+rebooted: it starts the servers that are wanted running. Links and ports go with the virtual host.
 """
 
 from __future__ import annotations
@@ -13,13 +12,17 @@ from kumoi.hosts.units import table
 
 
 def stop_servers(host: HostSettings, *, grace_s: float) -> int:
-    """How many there were. Without grace they are killed."""
-    table.boot_file(host).unlink(missing_ok=True)  # First: should we be killed half way.
+    """Stop all of them; gives their number. With a grace of 0 they are killed."""
+    table.boot_file(host).unlink(
+        missing_ok=True
+    )  # First: it must be gone if we are killed half way.
     drivers = registry.on_host(host.agent_dir, host.name).values()
     return sum(driver.stop_servers(grace_s=grace_s) for driver in drivers)
 
 
 def forget(host: HostSettings) -> None:
-    """What drivers were given outside the host's directories. After its servers are gone."""
+    """Have drivers give back what they hold outside the host's directories, such as its range of
+    sub-ids. Call it when the servers are gone.
+    """
     for driver in registry.on_host(host.agent_dir, host.name).values():
         driver.forget()

@@ -18,11 +18,11 @@ from kumoi.base.ids import new_hex_id
 from kumoi.cloud.agent import inventory
 from kumoi.cloud.agent.agent import Agent
 from kumoi.cloud.agent.consoles import Consoles
-from kumoi.cloud.agent.files import ThingFiles
+from kumoi.cloud.agent.files import WANTED_DIR, ThingFiles
 from kumoi.cloud.agent.images import Images
 from kumoi.cloud.agent.kinds.server import ServerKind
 from kumoi.cloud.agent.snapshots import Snapshots
-from kumoi.cloud.agent.trust import TrustFile
+from kumoi.cloud.agent.trust import TRUST_FILE, TrustFile
 from kumoi.cloud.drivers.instance import registry
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
 from kumoi.cloud.drivers.network.interface import Switch
@@ -47,12 +47,12 @@ async def serve(cloud: CloudSettings, host: HostSettings, clock: Clock) -> None:
 async def serve_with(
     cloud: CloudSettings, host: HostSettings, clock: Clock, *, switch: Switch, host_boot: str
 ) -> None:
-    """The same on a switch and a boot of the host that the caller names."""
-    _check_control_groups()
+    """The same with a switch and an identity of the host's boot that the caller names."""
+    _require_control_groups()
     ensure_inotify_instances()
     host_dir = host.agent_dir
     host_dir.mkdir(parents=True, exist_ok=True)
-    host_dir.chmod(0o711)  # Drivers' servers pass through.
+    host_dir.chmod(0o711)  # Processes of servers reach their files below it.
     with contextlib.ExitStack() as stack:
         drivers = {
             name: stack.enter_context(driver.opened(switch=switch, host_boot=host_boot))
@@ -69,16 +69,16 @@ async def serve_drivers(
     drivers: Mapping[str, InstanceDriver],
     host_boot: str,
 ) -> None:
-    """The same with the drivers given."""
+    """The same with drivers that the caller has opened."""
     host_dir = host.agent_dir
 
-    def take(epoch: str, ready_images: frozenset[str]) -> HostHello:
+    def hello(epoch: str, ready_images: frozenset[str]) -> HostHello:
         return inventory.take(
             epoch=epoch,
             hostname=host.name,
             address=host.underlay_address,
             host_dir=host_dir,
-            offers={name: each.offer for name, each in drivers.items()},
+            offers={name: driver.offer for name, driver in drivers.items()},
             ready_images=ready_images,
         )
 
@@ -99,10 +99,10 @@ async def serve_drivers(
         agent = Agent(
             kinds=[servers],
             upstream=upstream,
-            files=ThingFiles(host_dir / "wanted"),
-            trust=TrustFile(host_dir / "control-plane.json"),
+            files=ThingFiles(host_dir / WANTED_DIR),
+            trust=TrustFile(host_dir / TRUST_FILE),
             images=images,
-            hello=take,
+            hello=hello,
             clock=clock,
         )
         log.event("agent.started", host=host.name)
@@ -110,9 +110,9 @@ async def serve_drivers(
 
 
 def identify_boot(host: HostSettings, *, boot_id: Path = BOOT_ID) -> str:
-    """The identity of this boot of the host: of the machine's, and of the virtual host's, which
-    begins with `kumoi up` and ends with `kumoi down`. Servers that ran in an earlier one are
-    started again; a server that ended in this one has ended by itself.
+    """The identity of this boot of the host: of the machine's boot, and of the virtual host's, which
+    begins with `kumoi up` and ends with `kumoi down`. Servers that ran in an earlier boot are started
+    again; a server that ended in this one ended by itself.
     """
     path = table.boot_file(host)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,12 +123,12 @@ def identify_boot(host: HostSettings, *, boot_id: Path = BOOT_ID) -> str:
 
 
 def ensure_inotify_instances(path: Path = INOTIFY_INSTANCES) -> None:
-    """Allow enough of them for all servers. Never fewer than the machine allows already."""
+    """Raise the machine's limit to what all servers need; a higher limit stays."""
     if int(path.read_text()) < INOTIFY_INSTANCES_MIN:
         path.write_text(f"{INOTIFY_INSTANCES_MIN}\n")
 
 
-def _check_control_groups() -> None:
+def _require_control_groups() -> None:
     root = Path("/sys/fs/cgroup")
     if not any(root.glob("*/cgroup.procs")) and not (root / "cgroup.procs").exists():
         raise Permanent("control groups cannot be seen: start the agent with nsenter --net")

@@ -1,7 +1,7 @@
-"""Images that the control plane wants made of servers here: written to a file, sent, forgotten.
+"""Snapshots: images that the control plane wants made of servers here.
 
-One at a time: it reads a whole disk. A wanted one stays wanted until it has come, so a kill in the
-middle only begins it anew.
+Each is written to a file, sent, and the file removed; one at a time, for it reads a whole disk. A
+snapshot stays wanted until its content has arrived, so one that a kill interrupts begins anew.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from kumoi.cloud.hostapi.client import Upstream
 from kumoi.cloud.hostapi.messages import InstanceSpec
 
 ATTEMPTS_MAX = 3
+RETRY_S = 1.0
 REMEMBERED_MAX = 1_000
 
 
 class Snapshots:
-    """`directory` holds files on their way and nothing else."""
+    """`directory` holds files that are being made or sent and nothing else."""
 
     def __init__(
         self, *, drivers: Mapping[str, InstanceDriver], upstream: Upstream, directory: Path
@@ -35,6 +36,7 @@ class Snapshots:
         shutil.rmtree(directory, ignore_errors=True)
 
     def want(self, server: InstanceSpec) -> None:
+        """Make those of a server's wanted snapshots that were not begun yet."""
         for image_id in server.snapshots:
             if image_id not in self._begun:
                 self._begun[image_id] = None
@@ -54,7 +56,8 @@ class Snapshots:
                     if isinstance(error, Permanent) or attempt == ATTEMPTS_MAX:
                         await self._give_up(image_id)
                         break
-                    await asyncio.sleep(_pause_s(error))
+                    retry_s = error.retry_after_s if isinstance(error, Transient) else RETRY_S
+                    await asyncio.sleep(retry_s)
                 else:
                     log.event("snapshot.made", image=image_id, server=server.id)
                     break
@@ -69,13 +72,11 @@ class Snapshots:
             path.unlink(missing_ok=True)
 
     async def _give_up(self, image_id: str) -> None:
-        """When even this does not get through it is still wanted, and begun anew some time."""
+        """When even this cannot be sent, the snapshot is still wanted, and begun anew with the next
+        spec of its server.
+        """
         try:
             await self._upstream.give_up_image(image_id)
         except KumoiError as error:
             log.failure("snapshot.not_given_up", error, image=image_id)
             self._begun.pop(image_id, None)
-
-
-def _pause_s(error: KumoiError) -> float:
-    return error.retry_after_s if isinstance(error, Transient) else 1.0

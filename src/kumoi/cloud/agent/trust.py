@@ -1,9 +1,10 @@
-"""Whether the control plane still knows what it had placed here.
+"""Whether the control plane still knows the things that it had placed on this host.
 
-One that lost its store, or was put back to an older copy of it, does not know things whose only
-disks are on this host, and would have them removed with everything else that nobody wants. So the
-host remembers what epoch of a store it listened to and how far. While it doubts, what is not known stays as
-it is. That ends when the control plane knows it all again, or when an operator removes the file.
+A control plane that lost its store, or whose store was restored from an older copy, does not know
+things whose only disks are on this host, and would have the host remove them. So the host remembers
+the epoch of the store and the last revision that it received. While it doubts the store, things that
+the control plane does not name stay as they are. The doubt ends when the control plane names them
+all again, or when an operator removes the file.
 """
 
 from __future__ import annotations
@@ -17,34 +18,36 @@ from kumoi.base import files, log
 from kumoi.base.files import Promise
 from kumoi.cloud.hostapi.things import Message, WantedThings
 
+TRUST_FILE = "control-plane.json"  # In the agent's directory.
 
-class _TrustWords(Message, frozen=True, kw_only=True):
-    """Of the file; `rest` of a Trust are all others."""
+
+class TrustRecord(Message, frozen=True, kw_only=True):
+    """The words of the file that this release knows: the epoch and the revision of the store that
+    were received last, and whether the store is doubted.
+    """
 
     epoch: str = ""
     revision: int = 0
     doubted: bool = False
 
 
-class Trust(_TrustWords, frozen=True, kw_only=True):
-    """The state of the store that was listened to, how far, and whether it is doubted. `rest` are
-    words of its file that we do not know.
-    """
+class Trust(TrustRecord, frozen=True, kw_only=True):
+    """With `unknown`, the words of the file that this release does not know: they are kept."""
 
-    rest: Mapping[str, msgspec.Raw] = msgspec.field(default_factory=dict)
+    unknown: Mapping[str, msgspec.Raw] = msgspec.field(default_factory=dict)
 
-    def after(self, wanted: WantedThings, *, complete: bool, unknown: int) -> Trust:
-        """`unknown` is how many things of this host a list does not name; it counts against the
-        control plane when the list is complete.
+    def after(self, wanted: WantedThings, *, complete: bool, unnamed: int) -> Trust:
+        """The trust once `wanted` was received. `unnamed` is how many things of this host it does not
+        name, which counts when it is `complete`.
         """
         went_back = wanted.complete and wanted.revision < self.revision
         doubted = self.doubted or self._is_other(wanted) or went_back
-        if doubted and (unknown or not complete):
+        if doubted and (unnamed or not complete):
             return msgspec.structs.replace(self, doubted=True)
-        return Trust(epoch=wanted.epoch, revision=wanted.revision, rest=self.rest)
+        return Trust(epoch=wanted.epoch, revision=wanted.revision, unknown=self.unknown)
 
     def why(self, wanted: WantedThings) -> str:
-        """In words for an operator."""
+        """Why the store is doubted, for an operator."""
         what = "began anew" if self._is_other(wanted) else "went back to an earlier state"
         return f"its store {what}; things that it does not know stay until the file is removed"
 
@@ -53,33 +56,26 @@ class Trust(_TrustWords, frozen=True, kw_only=True):
 
 
 class TrustFile:
-    """Where it is kept."""
-
     def __init__(self, file: Path) -> None:
         self.file = file
 
     def read(self) -> Trust:
+        """An unreadable file is as good as none: nothing is doubted yet."""
         try:
-            return _decode(self.file.read_bytes())
+            content = self.file.read_bytes()
+            known = msgspec.json.decode(content, type=TrustRecord)
+            words = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
         except (FileNotFoundError, msgspec.DecodeError):
             return Trust()
+        names = TrustRecord.__struct_fields__
+        unknown = {name: word for name, word in words.items() if name not in names}
+        return Trust(**msgspec.structs.asdict(known), unknown=unknown)
 
     def write(self, trust: Trust) -> None:
-        """A revision that is lost makes us doubt a little later."""
+        """A revision that could not be written makes the host doubt a little later."""
+        known = {name: getattr(trust, name) for name in TrustRecord.__struct_fields__}
+        content = msgspec.json.encode(dict(trust.unknown) | known)
         try:
-            files.replace(self.file, _encode(trust), promise=Promise.KILL)
+            files.replace(self.file, content, promise=Promise.KILL)
         except OSError as error:
             log.failure("trust.not_kept", error)
-
-
-def _encode(trust: Trust) -> bytes:
-    words = {name: getattr(trust, name) for name in _TrustWords.__struct_fields__}
-    return msgspec.json.encode(dict(trust.rest) | words)
-
-
-def _decode(content: bytes) -> Trust:
-    """Raises DecodeError."""
-    words = msgspec.json.decode(content, type=_TrustWords)
-    every = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
-    rest = {name: raw for name, raw in every.items() if name not in _TrustWords.__struct_fields__}
-    return Trust(epoch=words.epoch, revision=words.revision, doubted=words.doubted, rest=rest)

@@ -1,4 +1,4 @@
-"""Notice at once when a thing's processes have ended: the kernel says so on a descriptor."""
+"""Notice at once when a thing's process has ended: a pidfd becomes readable then."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from kumoi.cloud.hostapi.things import ThingKey
 
 
 class EndWatch:
-    """Used inside the event loop only."""
+    """Calls `ended` when a watched process has ended. Used inside the event loop only."""
 
     def __init__(self, ended: Callable[[ThingKey], None]) -> None:
         self._ended = ended
         self._watched: dict[ThingKey, tuple[int, int]] = {}
 
     def watch(self, key: ThingKey, pid: int) -> None:
-        """Say so once when this process ends. 0 is none."""
+        """Watch this process instead of the thing's last one. 0 is none."""
         watched = self._watched.get(key)
         if watched and watched[0] == pid:
             return
@@ -27,7 +27,7 @@ class EndWatch:
         try:
             descriptor = os.pidfd_open(pid)
         except OSError:
-            return  # Ended already, or nothing that can be watched: the next look finds it.
+            return  # Ended already, or not to be watched: the next look around finds it.
         self._watched[key] = (pid, descriptor)
         asyncio.get_running_loop().add_reader(descriptor, self._fire, key)
 

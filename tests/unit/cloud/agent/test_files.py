@@ -19,7 +19,7 @@ from kumoi.config import HostSettings
 ID = "6f04a590-e910-4720-a682-6d5d9a87d591"
 KEY = ThingKey("server", ID)
 THING = Thing(kind="server", id=ID, generation=7, spec=msgspec.Raw(b'{ "power": "running" }'))
-KEPT = WantedThing(told=THING, raw=bytes(raw(THING)), fault="no room")
+KEPT = WantedThing(thing=THING, raw=bytes(raw(THING)), fault="no room")
 
 
 def test_what_is_saved_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -45,9 +45,9 @@ def test_a_thing_that_cannot_be_read_is_kept_all_the_same(tmp_path: Path) -> Non
     words = b'{"kind":"server","id":"%s","generation":"eleven"}' % ID.encode()
     ((_, told),) = read_all([msgspec.Raw(words)])
     assert isinstance(told, Unreadable)
-    ThingFiles(tmp_path).save(WantedThing(told=told, raw=words))
+    ThingFiles(tmp_path).save(WantedThing(thing=told, raw=words))
     known = ThingFiles(tmp_path).load()[KEY]
-    assert (known.raw, known.told) == (words, told)
+    assert (known.raw, known.thing) == (words, told)
 
 
 def test_what_is_forgotten_is_gone(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def thing(name: str, generation: int = 1, spec: bytes = b"{}") -> Thing:
 
 
 def known(*things: Thing) -> dict[ThingKey, WantedThing]:
-    return {one.key: WantedThing(told=one, raw=bytes(raw(one))) for one in things}
+    return {one.key: WantedThing(thing=one, raw=bytes(raw(one))) for one in things}
 
 
 def wanted(
@@ -47,15 +47,15 @@ def after(hearing: Hearing, *heard: WantedThings) -> str:
     what must be written and looked at, and why something was refused.
     """
     for one in heard:
-        news = hearing.hear(one)
+        outcome = hearing.hear(one)
     things = " ".join(
-        f"{'-' if one.is_absent else ''}{'' if isinstance(one.told, Thing) else '!'}"
+        f"{'-' if one.is_absent else ''}{'' if isinstance(one.thing, Thing) else '!'}"
         f"{NAMES[one.key.id]}{one.generation}"
         for one in hearing.things.values()
     )
-    written = "".join(NAMES[one.id] for one in news.changed)
-    looked = "".join(NAMES[one.id] for one in news.look_at)
-    refused = "".join(f" refused: {one.why}" for one in news.refused)
+    written = "".join(NAMES[one.id] for one in outcome.changed)
+    looked = "".join(NAMES[one.id] for one in outcome.look_at)
+    refused = "".join(f" refused: {one.why}" for one in outcome.refused)
     return f"{things} | write {written} look {looked}{refused}"
 
 
@@ -124,9 +124,9 @@ def test_words_of_another_release_stay_with_a_thing_that_changes() -> None:
     hearing = Hearing({}, Trust())
     hearing.hear(wanted(thing("a")))
     rest = {"since": msgspec.Raw(b"1")}
-    hearing.things[key("a")] = dataclasses.replace(hearing.things[key("a")], rest=rest)
+    hearing.things[key("a")] = dataclasses.replace(hearing.things[key("a")], unknown=rest)
     hearing.hear(wanted(thing("a", 2), complete=False))
-    assert (hearing.things[key("a")].generation, hearing.things[key("a")].rest) == (2, rest)
+    assert (hearing.things[key("a")].generation, hearing.things[key("a")].unknown) == (2, rest)
 
 
 def test_a_new_doubt_asks_for_everything() -> None:
@@ -139,9 +139,9 @@ def test_a_new_doubt_asks_for_everything() -> None:
 
 def test_what_nobody_wants_goes_only_after_a_list_that_is_believed() -> None:
     hearing = Hearing({}, Trust())
-    assert hearing.found([key("a")]) == []
+    assert hearing.add_strays([key("a")]) == []
     hearing.hear(wanted())
-    assert hearing.found([key("a")]) == [key("a")]
+    assert hearing.add_strays([key("a")]) == [key("a")]
     assert hearing.things[key("a")].is_absent
 
 

@@ -15,15 +15,15 @@ def heard(epoch: str, revision: int) -> WantedThings:
     return WantedThings(epoch=epoch, revision=revision, complete=True, things=[])
 
 
-@pytest.mark.parametrize("unknown", [0, 1], ids=["trusted", "doubted"])
+@pytest.mark.parametrize("unnamed", [0, 1], ids=["trusted", "doubted"])
 def test_words_of_another_release_are_kept_when_the_file_is_written_again(
-    tmp_path: Path, unknown: int
+    tmp_path: Path, unnamed: int
 ) -> None:
     kept = TrustFile(tmp_path / "control-plane.json")
     later = {"since": {"at": 7}, "rest": "a word too"}
     kept.file.write_text(json.dumps({"epoch": "e", "revision": 9, "doubted": False} | later))
-    kept.write(kept.read().after(heard("f", 3), complete=True, unknown=unknown))
-    now = {"epoch": "e", "revision": 9, "doubted": True} if unknown else {}
+    kept.write(kept.read().after(heard("f", 3), complete=True, unnamed=unnamed))
+    now = {"epoch": "e", "revision": 9, "doubted": True} if unnamed else {}
     wanted = {"epoch": "f", "revision": 3, "doubted": False} | now | later
     assert json.loads(kept.file.read_text()) == wanted
 

@@ -1,9 +1,9 @@
 """What the agent's one loop asks of a kind of thing.
 
-A kind observes, plans and applies; when, how often, how many together and what becomes of failures
-is the loop's business (tending.py). `Spec` is what is wanted of one thing, `Seen` what is there,
-`Action` a step that prints well. What takes time is called in threads, of one thing by one thread at
-a time, and of several things at once; what is a coroutine, or says so, runs inside the event loop.
+A kind observes, plans and applies; the loop decides when, how often, how many at once, and what
+follows a failure (tending.py). `Spec` is what is wanted of one thing, `Seen` what is there, `Action` a
+step that prints well. Methods are called in threads: for one thing by one thread at a time, for
+several things at once. Coroutines, and methods that say so, run inside the event loop.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class AgentKind(Protocol[Spec, Seen, Action]):
         """Raises NotUnderstood. Inside the loop."""
         ...
 
-    def heard(self, spec: Spec) -> None:
-        """It is wanted so: begin what may begin early. Inside the loop."""
+    def announce(self, spec: Spec) -> None:
+        """A spec was received: start early what may start early. Inside the loop."""
         ...
 
     def list_all(self) -> Mapping[str, Seen]:
-        """All that has anything on this host, by id."""
+        """Everything of this kind that has anything on this host, by id."""
         ...
 
     def observe(self, thing_id: str, spec: Spec | None) -> Seen | None:
-        """One of them. No spec: it is to go."""
+        """One of them. A spec of None: it must go."""
         ...
 
     def plan(self, spec: Spec, seen: Seen | None) -> Sequence[Action]:
@@ -62,11 +62,11 @@ class AgentKind(Protocol[Spec, Seen, Action]):
         ...
 
     def take_back(self, spec: Spec, actions: Sequence[Action]) -> None:
-        """It has failed at these actions: give up what they claimed."""
+        """These actions failed for good: release what they have claimed."""
         ...
 
     def status(self, seen: Seen | None) -> msgspec.Struct:
-        """What the control plane is told when nothing is left to do."""
+        """What to report when nothing is left to do."""
         ...
 
     def watched_pid(self, seen: Seen) -> int:
@@ -74,11 +74,11 @@ class AgentKind(Protocol[Spec, Seen, Action]):
         ...
 
     async def tidy(self, wanted: Callable[[], Collection[Spec]], seen: Mapping[str, Seen]) -> None:
-        """After each look around: remove what belongs to no thing. `seen` is what the look found;
-        of things that are not understood `wanted` says nothing, and nothing may be taken from them.
+        """After each look around: remove what belongs to no thing. `seen` is what `list_all` gave.
+        `wanted` does not name things that are not understood, and nothing may be taken from those.
         """
         ...
 
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """What runs as long as the agent does."""
+        """Coroutines that run as long as the agent does."""
         ...

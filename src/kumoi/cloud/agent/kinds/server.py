@@ -1,7 +1,7 @@
 """Servers: each observed, planned and made by the driver that its spec names.
 
-What to do is `server_plan.plan`; the verbs are the driver's. With the servers go what belongs to
-them alone: their images (images.py), snapshots wanted of them, and their consoles.
+`server_plan.plan` says what to do, the driver does it. What belongs to servers alone is served here
+too: their images (images.py), snapshots and consoles.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from kumoi.cloud.hostapi.things import NotUnderstood, Thing
 
 
 class ServerKind:
-    """`drivers` are this host's, by the name that a spec calls them; `host_boot` is the identity of
-    this boot of the host.
+    """`drivers` are this host's, by the name that specs use; `host_boot` is the identity of this
+    boot of the host.
     """
 
     name = "server"
@@ -57,9 +57,9 @@ class ServerKind:
             raise NotUnderstood(f"it has no driver {server.driver}")
         return server
 
-    def heard(self, server: InstanceSpec) -> None:
+    def announce(self, server: InstanceSpec) -> None:
         if server.image:
-            self._images.heard_of(server.image)
+            self._images.learn_id(server.image)
         self._snapshots.want(server)
         self._consoles.servers[server.id] = server.driver
 
@@ -74,7 +74,7 @@ class ServerKind:
         if spec is not None:
             return self._driver(spec).observe(thing_id)
         seen = (driver.observe(thing_id) for driver in self._drivers.values())
-        return next((one for one in seen if one is not None), None)
+        return next((instance for instance in seen if instance is not None), None)
 
     def plan(self, spec: InstanceSpec, seen: ObservedInstance | None) -> Sequence[Action]:
         return plan(spec, seen, host_boot=self._host_boot)
@@ -106,7 +106,7 @@ class ServerKind:
                 driver.delete_instance(thing_id)
 
     def take_back(self, spec: InstanceSpec, actions: Sequence[Action]) -> None:
-        """Everything of a server that never was, and of another one all but its disk."""
+        """Of a server that could not be built, everything; of any other, all but its disk."""
         if any(isinstance(action, Build) for action in actions):
             self._driver(spec).delete_instance(spec.id)
         else:
@@ -121,14 +121,16 @@ class ServerKind:
     async def tidy(
         self, wanted: Callable[[], Collection[InstanceSpec]], seen: Mapping[str, ObservedInstance]
     ) -> None:
-        """The ports of a server that is here and not understood are those that it has."""
+        """A server that is here and whose spec is not understood keeps the ports that it has."""
 
         def ports() -> frozenset[str]:
             servers = wanted()
-            others = seen.keys() - {server.id for server in servers}
-            theirs = {port for one in others for port in seen[one].ports}
-            theirs |= {port.id for one in others for port in seen[one].wired or ()}
-            return frozenset(port.id for server in servers for port in server.ports) | theirs
+            others = [seen[key] for key in seen.keys() - {server.id for server in servers}]
+            return frozenset(
+                [port.id for server in servers for port in server.ports]
+                + [port_id for instance in others for port_id in instance.ports]
+                + [port.id for instance in others for port in instance.wired or ()]
+            )
 
         def images() -> frozenset[str]:
             return frozenset(server.image.sha256 for server in wanted() if server.image)

@@ -43,7 +43,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Plug the ports as wanted and take the generation down."""
+    """Plug the ports as wanted, and record the generation as the one that is running."""
 
     def __str__(self) -> str:
         return "settle"
@@ -59,12 +59,14 @@ Action = Stop | Build | Start | Settle | Pause
 
 
 def plan(wanted: InstanceSpec, seen: ObservedInstance | None, *, host_boot: str) -> list[Action]:
-    """The actions, in order. None when all is as wanted."""
+    """The actions, in order; empty when the server is as wanted."""
     if seen is None or seen.build != wanted.build:
         clearing = [Stop(0)] if seen and _has_run(seen) else []
         return [*clearing, Build(wanted.build), *_from_stopped(wanted)]
     if wanted.power is Power.STOPPED:
-        return _to_stopped(seen)
+        if seen.state is InstanceState.RUNNING:
+            return [Stop(STOP_GRACE_S)]
+        return [Stop(0)] if _has_run(seen) else []
     if seen.state is InstanceState.STOPPED:
         clearing = [Stop(0)] if seen.remains else []
         ended = ended_by_itself(wanted, seen, host_boot=host_boot)
@@ -73,7 +75,7 @@ def plan(wanted: InstanceSpec, seen: ObservedInstance | None, *, host_boot: str)
 
 
 def status(seen: ObservedInstance | None) -> ServerStatus:
-    """What the control plane is told, when nothing is left to do."""
+    """What to report when nothing is left to do."""
     if seen is None:
         return ServerStatus(state=InstanceState.BUILDING)
     return ServerStatus(
@@ -82,7 +84,7 @@ def status(seen: ObservedInstance | None) -> ServerStatus:
 
 
 def ended_by_itself(wanted: InstanceSpec, seen: ObservedInstance, *, host_boot: str) -> bool:
-    """Whether it was started as wanted, on this boot of the host, and is not running any more."""
+    """Whether it was started as wanted, in this boot of the host, and has ended since."""
     return (
         seen.state is InstanceState.STOPPED
         and seen.started_generation == wanted.generation
@@ -101,12 +103,6 @@ def _from_stopped(wanted: InstanceSpec) -> list[Action]:
             return []
 
 
-def _to_stopped(seen: ObservedInstance) -> list[Action]:
-    if seen.state is InstanceState.RUNNING:
-        return [Stop(STOP_GRACE_S)]
-    return [Stop(0)] if _has_run(seen) else []
-
-
 def _from_started(wanted: InstanceSpec, seen: ObservedInstance) -> list[Action]:
     if seen.hard_boot != wanted.hard_boot:
         return [Stop(0), *_from_stopped(wanted)]
@@ -116,21 +112,16 @@ def _from_started(wanted: InstanceSpec, seen: ObservedInstance) -> list[Action]:
     actions: list[Action] = []
     if seen.state is InstanceState.PAUSED and wanted.power is Power.RUNNING:
         actions.append(Start())
-    elif _is_unsettled(wanted, seen):
+    elif (
+        seen.started_generation != wanted.generation
+        or seen.ports != {port.id for port in wanted.ports}
+        # Ports change their addresses without a new generation of their server.
+        or (seen.wired is not None and seen.wired != tuple(wanted.ports))
+    ):
         actions.append(Settle())
     if seen.state is InstanceState.RUNNING and wanted.power is Power.PAUSED:
         actions.append(Pause())
     return actions
-
-
-def _is_unsettled(wanted: InstanceSpec, seen: ObservedInstance) -> bool:
-    """Ports change their addresses without a new generation: it is not the server that changed."""
-    ports = frozenset(port.id for port in wanted.ports)
-    return (
-        seen.started_generation != wanted.generation
-        or seen.ports != ports
-        or (seen.wired is not None and seen.wired != tuple(wanted.ports))
-    )
 
 
 def _has_run(seen: ObservedInstance) -> bool:
