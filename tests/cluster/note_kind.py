@@ -156,8 +156,14 @@ class NoteKind:
     def delete(self, thing_id: str) -> None:
         (self.directory / thing_id).unlink()
 
-    def take_back(self, spec: tuple[str, str], actions: Sequence[str]) -> None:  # noqa: ARG002 - likewise
-        (self.directory / spec[0]).unlink(missing_ok=True)
+    def take_back(
+        self,
+        spec: tuple[str, str],
+        seen: str | None,
+        actions: Sequence[str],  # noqa: ARG002 - likewise
+    ) -> None:
+        if seen is None:
+            (self.directory / spec[0]).unlink(missing_ok=True)
 
     def status(self, seen: str | None) -> NoteStatus:
         return NoteStatus(length=len(seen or ""))

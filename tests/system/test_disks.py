@@ -8,6 +8,7 @@ as the device of a host does that lost its power at that moment. Needs root, and
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,8 @@ import pytest
 from kumoi.base.errors import Permanent
 from kumoi.base.ids import new_id
 from kumoi.base.process import run
-from kumoi.cloud.drivers.instance.lxc import disk
+from kumoi.cloud.drivers.instance import record
+from kumoi.cloud.drivers.instance.lxc import disk, rootfs
 from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.drivers.network.fake import FakeSwitch
@@ -153,3 +155,55 @@ def test_a_host_with_hardly_any_room_left_begins_no_disk_and_says_why(host_dir: 
         built(driver)
     finally:
         driver.close()
+
+
+def test_a_rebuild_that_a_full_host_refuses_leaves_the_disk_that_was(
+    host_dir: Path, tmp_path: Path
+) -> None:
+    driver = LxcDriver(
+        host_dir=host_dir, host_name="kumoi-test", switch=FakeSwitch(), host_boot="1"
+    )
+    try:
+        server, paths = built(driver), Paths(host_dir)
+        with mounted(paths.disk(server.id, 0), tmp_path / "written") as own:
+            (own / "upper/data").write_text("years of work\n")
+        other = msgspec.structs.replace(IMAGE, id="other", sha256="cd" * 32)
+        (paths.rootfs(other.sha256) / "etc").mkdir(parents=True)
+        (paths.rootfs(other.sha256) / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+        rebuilt = msgspec.structs.replace(server, build=1, image=other)
+        with nearly_full(host_dir):
+            with pytest.raises(Permanent, match="make a server's disk: the host's disk is full"):
+                driver.ensure_built(rebuilt)
+            seen = driver.observe(server.id)
+            assert seen is not None
+            assert seen.build == 0
+            with mounted(paths.disk(server.id, 0), tmp_path / "disk") as own:
+                assert (own / "upper/data").read_text() == "years of work\n"
+            assert not driver.delete_image(IMAGE.sha256)
+        driver.ensure_built(rebuilt)
+        assert list(paths.servers.glob("*/disk.*")) == [paths.disk(server.id, 1)]
+        assert not driver.delete_image(other.sha256)
+        assert driver.delete_image(IMAGE.sha256)
+    finally:
+        driver.close()
+
+
+def test_a_disk_whose_making_failed_half_way_costs_nothing(
+    host_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = LxcDriver(
+        host_dir=host_dir, host_name="kumoi-test", switch=FakeSwitch(), host_boot="1"
+    )
+    try:
+        server, paths = built(driver), Paths(host_dir)
+        monkeypatch.setattr(rootfs, "sync_disk", _no_room)
+        with pytest.raises(Permanent, match="the host's disk is full"):
+            driver.ensure_built(msgspec.structs.replace(server, build=1))
+        assert list(paths.servers.glob("*/disk.*")) == [paths.disk(server.id, 0)]
+        assert record.read(paths.record(server.id)).image_of(0) == IMAGE.sha256
+    finally:
+        driver.close()
+
+
+def _no_room(mounts: rootfs.Mounts) -> None:
+    raise OSError(errno.ENOSPC, f"no room at {mounts.raw}")

@@ -51,11 +51,14 @@ class _Progress:
 
 @dataclass(slots=True)
 class _Attempt:
-    """One attempt at one thing; with a spec of None to delete it."""
+    """One attempt at one thing; with a spec of None to delete it. `seen` is what was there before
+    the actions; without any, nothing was begun.
+    """
 
     kind: AnyKind
     wanted: WantedThing
     spec: Any
+    seen: Any = None
     actions: Sequence[Any] = ()
 
 
@@ -232,6 +235,7 @@ class Tending:
             await self._in_thread(kind.delete, thing_id)
             done = ["delete"]
         else:
+            attempt.seen = seen
             attempt.actions = () if attempt.wanted.fault else kind.plan(spec, seen)
             if not attempt.actions:
                 return seen
@@ -246,23 +250,29 @@ class Tending:
     async def _retry_or_fail(
         self, attempt: _Attempt, progress: _Progress, error: Exception
     ) -> float | None:
-        """How long to wait before the next attempt; None after the last. A deletion has no last."""
+        """How long to wait before the next attempt; None after the last. A deletion has no last, nor
+        has an observation: what could not be observed may be as wanted.
+        """
         kind, wanted = attempt.kind, attempt.wanted
         progress.attempts += 1
         log.failure("thing.not_converged", error, attempt=progress.attempts)
         hopeless = isinstance(error, Permanent) or progress.attempts >= ATTEMPTS_MAX
-        if not hopeless or attempt.spec is None:
+        if not hopeless or not attempt.actions:
             asked_s = error.retry_after_s if isinstance(error, Transient) else None
             return RETRY.after(progress.attempts, asked_s=asked_s)
         log.event("thing.failed")
+        seen = attempt.seen
         try:
-            await self._in_thread(kind.take_back, attempt.spec, attempt.actions)
+            await self._in_thread(kind.take_back, attempt.spec, seen, attempt.actions)
+            seen = await self._in_thread(kind.observe, wanted.key.id, attempt.spec)
         except Exception as cause:  # noqa: BLE001 - the agent's loop: the outermost place
             log.failure("thing.not_taken_back", cause)
         fault = error.message if isinstance(error, KumoiError) else "an internal error of the host"
         if failed := self._hearing.fail(wanted, fault):
             self._save(failed)
-            self._report(_fault_report(failed, fault), failed)
+            self._report(_report(kind, failed, seen), failed)
+            if seen is not None:
+                self._ends.watch(failed.key, kind.watched_pid(seen))
         return None
 
     def _report(self, report: ThingReport, wanted: WantedThing) -> None:
@@ -310,13 +320,15 @@ class Tending:
 
 
 def _report(kind: AnyKind, wanted: WantedThing, seen: Any) -> ThingReport:
-    if wanted.fault and not wanted.is_absent:
-        return _fault_report(wanted, wanted.fault)
+    """Of one that failed, with what there is of it nevertheless."""
+    fault = "" if wanted.is_absent else wanted.fault
     key, generation = wanted.key, wanted.generation
-    if wanted.is_absent and seen is None:
+    if seen is None and fault:
+        return _fault_report(wanted, fault)
+    if seen is None and wanted.is_absent:
         return ThingReport(kind=key.kind, id=key.id, generation=generation, absent=True)
     status = msgspec.Raw(msgspec.json.encode(kind.status(seen)))
-    return ThingReport(kind=key.kind, id=key.id, generation=generation, status=status)
+    return ThingReport(kind=key.kind, id=key.id, generation=generation, fault=fault, status=status)
 
 
 def _fault_report(wanted: WantedThing, fault: str) -> ThingReport:

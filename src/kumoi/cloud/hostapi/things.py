@@ -70,7 +70,8 @@ class Thing(Message, frozen=True, kw_only=True, omit_defaults=True):
 
 class ThingReport(Message, frozen=True, kw_only=True, omit_defaults=True):
     """What a thing is. `generation` is that of the wanted state it was made from. With a `fault`, in
-    words for an operator, it could not be made so, and there is no status.
+    words for an operator, it could not be made so; the status is then what there is of it
+    nevertheless. There is none where nothing is, and a host of 0.2.0 never gives one with a fault.
     """
 
     kind: str

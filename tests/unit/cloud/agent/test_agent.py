@@ -15,11 +15,18 @@ import kumoi
 from kumoi.base import files
 from kumoi.base.clock import SetClock
 from kumoi.base.errors import Permanent, Transient
+from kumoi.base.ids import new_id
 from kumoi.cloud.agent import agent, consoles, tending
 from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.images import UNUSED_KEPT_S
 from kumoi.cloud.drivers.instance.fake import FakeDriver
-from kumoi.cloud.hostapi.messages import SERVER, InstanceState, Power, ServerPort
+from kumoi.cloud.hostapi.messages import (
+    SERVER,
+    InstanceState,
+    Power,
+    ServerPort,
+    ServerStatus,
+)
 from kumoi.cloud.hostapi.offer import Offer
 from kumoi.cloud.hostapi.things import GENERATION_LAST, Thing, ThingKey
 
@@ -280,6 +287,65 @@ async def test_a_server_that_ran_keeps_its_disk_when_it_fails(host: Host) -> Non
         host.control.want(msgspec.structs.replace(server(1, generation=2), hard_boot=1))
         await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
     assert host.driver.servers[server(1).id].build == 0
+
+
+@pytest.mark.parametrize("verb", ["ensure_image", "ensure_built"])
+def test_a_refused_rebuild_leaves_the_server_that_was(host: Host, verb: str) -> None:
+    other = msgspec.structs.replace(IMAGE, id="image-2", sha256="2" * 64)
+
+    @story
+    async def told(host: Host) -> None:
+        host.control.want(server(1))
+        async with host.running():
+            await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
+            host.driver.fail_next(verb, Permanent("the host's disk is full"))
+            changes = {"build": 1, "image": other}
+            rebuilt = msgspec.structs.replace(server(1, generation=2), **changes)
+            host.control.want(rebuilt)
+            await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
+            report = host.control.reports[ThingKey(SERVER, server(1).id)]
+            assert report.fault == "the host's disk is full"
+            there = msgspec.json.decode(report.status, type=ServerStatus)
+            assert there.build == host.driver.servers[server(1).id].build == 0
+
+            name = ServerPort(id=new_id(), mac="02:00:00:00:01:01", mtu=1400, name="eth0")
+            tried = host.driver.done.count(f"ensure_built {server(1).id}")
+            host.control.want(msgspec.structs.replace(rebuilt, ports=[name]), server(2))
+            await until(lambda: host.control.state_of(server(2)) is InstanceState.RUNNING)
+            assert host.driver.done.count(f"ensure_built {server(1).id}") == tried
+            assert host.driver.servers[server(1).id].build == 0
+
+            host.control.want(msgspec.structs.replace(server(1, generation=3), hard_boot=1))
+            await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
+        assert f"delete_instance {server(1).id}" not in host.driver.done
+
+    told(host)
+
+
+@story
+async def test_a_running_server_whose_ports_cannot_be_plugged_runs_on(host: Host) -> None:
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
+        host.driver.fail_next("ensure_ports", Permanent("no such thing"))
+        host.control.want(server(1, generation=2))
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
+    assert host.driver.servers[server(1).id].state is InstanceState.RUNNING
+
+
+@story
+async def test_a_server_that_nobody_can_look_at_is_no_failed_one(host: Host) -> None:
+    host.control.want(server(1))
+    async with host.running():
+        await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
+        often = tending.ATTEMPTS_MAX + 1
+        blind = Transient("the switch does not answer", retry_after_s=0.001)
+        host.driver.fail_next("observe", blind, times=often)
+        host.control.want(server(1, generation=2))
+        await until(lambda: host.control.told[server(1).id].generation == 2)
+    assert host.driver.failures_left("observe") == 0
+    assert InstanceState.FAILED not in {report.state for report in host.control.told_often}
+    assert f"ensure_stopped {server(1).id}" not in host.driver.done
 
 
 @story

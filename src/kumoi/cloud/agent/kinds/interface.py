@@ -61,12 +61,14 @@ class AgentKind(Protocol[Spec, Seen, Action]):
         """Leave nothing of it."""
         ...
 
-    def take_back(self, spec: Spec, actions: Sequence[Action]) -> None:
-        """These actions failed for good: release what they have claimed."""
+    def take_back(self, spec: Spec, seen: Seen | None, actions: Sequence[Action]) -> None:
+        """These actions failed for good, and some may not have begun: release what they have claimed,
+        and nothing of what was there before them, `seen`.
+        """
         ...
 
     def status(self, seen: Seen | None) -> msgspec.Struct:
-        """What to report when nothing is left to do."""
+        """What to report when nothing is left to do, or the rest has failed for good."""
         ...
 
     def watched_pid(self, seen: Seen) -> int:

@@ -25,7 +25,7 @@ from kumoi.cloud.agent.kinds.server_plan import (
 )
 from kumoi.cloud.agent.snapshots import Snapshots
 from kumoi.cloud.drivers.instance.interface import InstanceDriver, ObservedInstance
-from kumoi.cloud.hostapi.messages import InstanceSpec, ServerStatus, read_server
+from kumoi.cloud.hostapi.messages import InstanceSpec, InstanceState, ServerStatus, read_server
 from kumoi.cloud.hostapi.things import NotUnderstood, Thing
 
 
@@ -105,11 +105,18 @@ class ServerKind:
             if driver.observe(thing_id) is not None:
                 driver.delete_instance(thing_id)
 
-    def take_back(self, spec: InstanceSpec, actions: Sequence[Action]) -> None:
-        """Of a server that could not be built, everything; of any other, all but its disk."""
-        if any(isinstance(action, Build) for action in actions):
+    def take_back(
+        self, spec: InstanceSpec, seen: ObservedInstance | None, actions: Sequence[Action]
+    ) -> None:
+        """Of a server that was never built, everything. Of any other its start, and never its disk;
+        one that has run since before the actions runs on.
+        """
+        if seen is None or seen.build is None:
             self._driver(spec).delete_instance(spec.id)
-        else:
+            return
+        now = self._driver(spec).observe(spec.id)
+        has_start = any(isinstance(action, Start) for action in actions)
+        if has_start and now is not None and not _runs_on(seen, now):
             self._driver(spec).ensure_stopped(spec.id, grace_s=0)
 
     def status(self, seen: ObservedInstance | None) -> ServerStatus:
@@ -145,3 +152,9 @@ class ServerKind:
 
     def _driver(self, spec: InstanceSpec) -> InstanceDriver:
         return self._drivers[spec.driver]
+
+
+def _runs_on(before: ObservedInstance, now: ObservedInstance) -> bool:
+    """Whether it is the same run of it."""
+    same = (before.keeper_pid or before.pid) == (now.keeper_pid or now.pid)
+    return same and InstanceState.STOPPED not in (before.state, now.state)

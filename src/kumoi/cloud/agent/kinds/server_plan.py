@@ -4,7 +4,8 @@ wanted running, never started for this generation, or ended by the host's reboot
 wanted running, started for this generation, and it has ended                      leave it: it
     ended by itself, and its owner decides; it is reported stopped
 boot or hard_boot has grown                                                        stop, start
-build differs from its disk's                                                      stop, build
+build differs from its disk's                                                      stop, build;
+    where that is refused, its disk is the one it had
 """
 
 from __future__ import annotations
@@ -75,11 +76,11 @@ def plan(wanted: InstanceSpec, seen: ObservedInstance | None, *, host_boot: str)
 
 
 def status(seen: ObservedInstance | None) -> ServerStatus:
-    """What to report when nothing is left to do."""
-    if seen is None:
+    """What to report when nothing is left to do, or the rest has failed for good."""
+    if seen is None or seen.build is None:
         return ServerStatus(state=InstanceState.BUILDING)
     return ServerStatus(
-        state=seen.state, boot=seen.boot, hard_boot=seen.hard_boot, build=seen.build or 0
+        state=seen.state, boot=seen.boot, hard_boot=seen.hard_boot, build=seen.build
     )
 
 

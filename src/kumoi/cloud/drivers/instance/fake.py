@@ -73,6 +73,7 @@ class FakeDriver:
 
     def observe(self, server_id: str) -> ObservedInstance | None:
         with self._guard:
+            self._fail_if_told("observe")
             return self.servers.get(server_id)
 
     def ready_images(self) -> frozenset[str]:
@@ -158,11 +159,14 @@ class FakeDriver:
 
     def _begin(self, verb: str, noun_id: str) -> None:
         with self._guard:
-            for failure in self._failures:
-                if failure[0] == verb:
-                    self._failures.remove(failure)
-                    raise failure[1]
+            self._fail_if_told(verb)
             self.done.append(f"{verb} {noun_id}")
+
+    def _fail_if_told(self, verb: str) -> None:
+        for failure in self._failures:
+            if failure[0] == verb:
+                self._failures.remove(failure)
+                raise failure[1]
 
     def _settle(self, server: InstanceSpec) -> None:
         self._change(

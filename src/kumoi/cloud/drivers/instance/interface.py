@@ -79,7 +79,9 @@ class InstanceDriver(Protocol):
         ...
 
     def ensure_built(self, server: InstanceSpec) -> None:
-        """Give a stopped server a disk of its build, without those of other builds."""
+        """Give a stopped server a disk of its build, then take away those of other builds: where it
+        cannot be made, the server has what it had.
+        """
         ...
 
     def ensure_running(self, server: InstanceSpec) -> None:

@@ -21,7 +21,8 @@ from kumoi.cloud.hostapi.messages import ServerPort
 class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """`links` names the links that a start made or was about to make, with their port ids. `wired`
     is how its ports were last set up inside, `given` all statements about addresses and routes that
-    were made in it since the start. `image_sha256` is what the disk lies on.
+    were made in it since the start. `image_sha256` is what the disk lies on, `images` says so for
+    each build: while one takes the place of another there are two.
     """
 
     started_generation: int = 0
@@ -29,9 +30,14 @@ class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     hard_boot: int = 0
     host_boot: str = ""
     image_sha256: str = ""
+    images: dict[int, str] = {}
     links: dict[str, str] = {}
     wired: list[ServerPort] = []
     given: list[str] = []
+
+    def image_of(self, build: int) -> str:
+        """What the disk of that build lies on. A record of an older release has only one."""
+        return self.images.get(build) or self.image_sha256
 
     def but(self, **changes: object) -> Self:
         return msgspec.structs.replace(self, **changes)

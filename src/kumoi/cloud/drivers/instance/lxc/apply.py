@@ -129,7 +129,8 @@ class LxcDriver:
     def delete_image(self, sha256: str) -> bool:
         with _attempted("remove an image"):
             for directory in self._paths.servers.iterdir():
-                if record.read(self._paths.record(directory.name)).image_sha256 == sha256:
+                known = record.read(self._paths.record(directory.name))
+                if sha256 in (known.image_sha256, *known.images.values()):
                     return False
             image.delete(self._paths, sha256)
         return True
@@ -137,11 +138,7 @@ class LxcDriver:
     def ensure_built(self, server: InstanceSpec) -> None:
         with _attempted("make a server's disk"):
             self._paths.server(server.id).mkdir(mode=0o700, exist_ok=True)
-            for action in plan.building(server, self._disks(server.id)):
-                if isinstance(action, plan.DropDisk):
-                    self._paths.disk(server.id, action.build).unlink(missing_ok=True)
-                else:
-                    self._make_disk(server.id, action)
+            self._build(server)
 
     def ensure_running(self, server: InstanceSpec) -> None:
         with _attempted("start a server"):
@@ -222,13 +219,24 @@ class LxcDriver:
             remains=running is None and bool(known.links),
         )
 
+    def _build(self, server: InstanceSpec) -> None:
+        """The record names the images of all disks that are there, before and after each of them."""
+        actions = plan.building(server, self._disks(server.id))
+        for action in actions:
+            if isinstance(action, plan.DropDisk):
+                self._paths.disk(server.id, action.build).unlink(missing_ok=True)
+            else:
+                self._make_disk(server.id, action)
+        if actions:
+            sha256 = record.read(self._paths.record(server.id)).image_of(server.build)
+            self._record(server.id, image_sha256=sha256, images={server.build: sha256})
+
     def _make_disk(self, server_id: str, action: plan.MakeDisk) -> None:
         room.check(self._paths.servers, "make a server's disk")
         base = self._paths.rootfs(action.image_sha256)
         final = self._paths.disk(server_id, action.build)
         part = final.with_name(final.name + PART)
         template = disk.ensure_template(self._paths.templates, action.disk_gib)
-        sparse.copy(template, part)
         mounts = rootfs.mounts_for(self._paths.host_dir)
 
         def fill() -> None:
@@ -236,9 +244,13 @@ class LxcDriver:
             rootfs.write_files(mounts, base, action.files)
             rootfs.sync_disk(mounts)
 
-        rootfs.privately(fill)
-        self._record(server_id, image_sha256=action.image_sha256)
-        disk.keep(part, final)
+        with disk.draft(part):
+            sparse.copy(template, part)
+            rootfs.privately(fill)
+            known = record.read(self._paths.record(server_id))
+            here = {build: known.image_of(build) for build in self._disks(server_id)}
+            self._record(server_id, images=here | {action.build: action.image_sha256})
+            disk.keep(part, final)
 
     def _start(self, server: InstanceSpec) -> None:
         ids = idmap.of_slot(subids.claim(self._paths.host_dir), server.id_slot)
@@ -261,6 +273,7 @@ class LxcDriver:
         )
         if server.build not in self._disks(server.id):
             raise Transient("start a server that is not built yet")
+        self._build(server)  # An agent was killed before it had dropped the disks of other builds.
         self._grow_disk(server)
         files.replace(self._paths.config(server.id), text, promise=Promise.KILL)
         for group in self._groups(server.id):
@@ -353,7 +366,7 @@ class LxcDriver:
 
     def _image_of(self, server: InstanceSpec) -> Path:
         """What its disk lies on; a lost record leaves what the control plane says."""
-        known = record.read(self._paths.record(server.id)).image_sha256
+        known = record.read(self._paths.record(server.id)).image_of(server.build)
         sha256 = known or (server.image.sha256 if server.image else "")
         if not sha256:
             raise Permanent("nobody knows which image the server was built from")

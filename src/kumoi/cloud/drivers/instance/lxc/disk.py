@@ -14,8 +14,10 @@ a server that its owner had been told was ACTIVE could never start again.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from kumoi.base import files, process
@@ -51,6 +53,15 @@ def ensure_template(templates: Path, disk_gib: int) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def draft(part: Path) -> Iterator[None]:
+    """A file that is made inside and gets its final name there, or takes no room afterwards."""
+    try:
+        yield
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def keep(part: Path, final: Path) -> None:
     """Give a file whose content is on the disk its final name, and wait until it has it."""
     part.replace(final)
@@ -80,10 +91,11 @@ def enlarge(file: Path, disk_gib: int) -> None:
     it mounted would take a right that root in a container lacks.
     """
     part = file.with_name(file.name + PART)
-    sparse.copy(file, part)
-    os.truncate(part, disk_gib << 30)
-    checked = process.run(["e2fsck", "-f", "-p", part], timeout_s=RESIZE_TIMEOUT_S, check=False)
-    if checked.status not in _E2FSCK_GOOD:
-        raise Permanent("the server's disk is damaged")
-    process.run(["resize2fs", part], timeout_s=RESIZE_TIMEOUT_S)
-    files.publish(part, file, promise=Promise.NEW)
+    with draft(part):
+        sparse.copy(file, part)
+        os.truncate(part, disk_gib << 30)
+        checked = process.run(["e2fsck", "-f", "-p", part], timeout_s=RESIZE_TIMEOUT_S, check=False)
+        if checked.status not in _E2FSCK_GOOD:
+            raise Permanent("the server's disk is damaged")
+        process.run(["resize2fs", part], timeout_s=RESIZE_TIMEOUT_S)
+        files.publish(part, file, promise=Promise.NEW)

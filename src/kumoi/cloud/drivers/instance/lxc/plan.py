@@ -78,9 +78,11 @@ LinkAction = Unplug | DropLink | MakeLink | Plug
 
 
 def building(server: InstanceSpec, disks: Iterable[int]) -> list[DiskAction]:
-    """From the builds whose disks are there, to the one wanted."""
+    """From the builds whose disks are there, to the one wanted. The others go when it is there:
+    one that cannot be made costs nobody what he has.
+    """
     present = set(disks)
-    actions: list[DiskAction] = [DropDisk(build) for build in sorted(present - {server.build})]
+    actions: list[DiskAction] = []
     if server.build not in present:
         if server.image is None:
             raise Permanent("the server has no image to be built from")
@@ -88,7 +90,7 @@ def building(server: InstanceSpec, disks: Iterable[int]) -> list[DiskAction]:
             raise Permanent(f"a disk of {server.disk_gib} GiB cannot be made")
         made = MakeDisk(server.build, server.disk_gib, server.image.sha256, seed.files(server))
         actions.append(made)
-    return actions
+    return [*actions, *(DropDisk(build) for build in sorted(present - {server.build}))]
 
 
 def plugging(
