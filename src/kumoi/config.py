@@ -179,17 +179,17 @@ class HostSettings:
     @property
     def northbound_remote(self) -> str:
         """How to reach OVN's northbound database."""
-        return f"unix:{self.run_dir / 'ovnnb_db.sock'}"
+        return f"unix:{self.run_dir / 'ovnnb-db/db.sock'}"
 
     @property
     def southbound_remote(self) -> str:
         """How to reach OVN's southbound database where it runs."""
-        return f"unix:{self.run_dir / 'ovnsb_db.sock'}"
+        return f"unix:{self.run_dir / 'ovnsb-db/db.sock'}"
 
     @property
     def switch_remote(self) -> str:
         """How the host agent reaches its host's Open vSwitch database."""
-        return f"unix:{self.run_dir / 'ovs' / 'db.sock'}"
+        return f"unix:{self.run_dir / 'ovs-db/db.sock'}"
 
 
 def first_host(cloud: CloudSettings, state_dir: str) -> HostSettings:

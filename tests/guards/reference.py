@@ -24,11 +24,11 @@ from kumoi.engine.http.routing import KNOWN, OPEN, Route
 from kumoi.engine.http.service import Service
 from kumoi.pipeline.api.routes import SERVICES as PIPELINE_SERVICES
 from kumoi.policy.table import SERVICES as TABLES
+from tests.guards import units
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 Said = tuple[str, str]  # The name of the error's class, and what is said of it.
-WRITTEN_BY = "<!-- Made by `python -m tests.guards.reference`; do not edit. -->\n"
 
 
 def pages() -> dict[str, str]:
@@ -38,6 +38,7 @@ def pages() -> dict[str, str]:
         "errors.md": errors(),
         "routes.md": routes(),
         "policies.md": policies(),
+        "units.md": units.page(),
     }
 
 
@@ -195,7 +196,7 @@ def _literal(value: object) -> str:
 
 def _page(title: str, about: str, columns: list[str], rows: list[str]) -> str:
     head = f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n"
-    return f"# {title}\n\n{WRITTEN_BY}\n{about}\n\n{head}" + "\n".join(rows) + "\n"
+    return f"# {title}\n\n{units.WRITTEN_BY}\n{about}\n\n{head}" + "\n".join(rows) + "\n"
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ way outside.
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from pathlib import Path
 import pytest
 from pyroute2 import NetNS
 
+from kumoi import config
 from kumoi.base import process
 from kumoi.base.errors import Transient
 from kumoi.cloud.drivers.network.interface import (
@@ -40,9 +40,9 @@ from kumoi.cloud.drivers.network.interface import (
 )
 from kumoi.cloud.drivers.network.ovn.apply import OvnNorthbound
 from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
-from kumoi.config import CloudSettings, HostSettings, first_host
+from kumoi.config import CloudSettings, HostSettings, Role, first_host
 from kumoi.hosts import teardown
-from kumoi.hosts.units import running, table
+from kumoi.hosts.units import ownership, running, table, users
 from kumoi.hosts.wires import virtual
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
@@ -52,7 +52,10 @@ HERE = first_host(CLOUD, "/var/tmp/knet")
 MACHINE = "10.203.0.1"
 FLOATING_ADDRESS = "10.203.0.21"
 SECOND = HostSettings(
-    name="knet-second", state_dir="/var/tmp/knet-second", underlay_address="10.203.1.3"
+    name="knet-second",
+    state_dir="/var/tmp/knet-second",
+    underlay_address="10.203.1.3",
+    roles=(Role.NETWORK, Role.AGENT),
 )
 READY_S = 20.0
 CONTROLLER = "ovn-controller"
@@ -221,12 +224,22 @@ class Engines:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start_all(self) -> None:
-        for folder in (self.here.run_dir, self.here.log_dir):
-            folder.mkdir(parents=True, exist_ok=True)
         virtual.ensure_links(self.config, self.here)
-        virtual.ensure_databases(self.here)
+        self.prepare()
         for name in self.units:
             self.start(name)
+
+    def prepare(self) -> None:
+        """Directories, databases and their users, as `up` makes them."""
+        for folder in (self.here.run_dir, self.here.log_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.here.state.chmod(0o755)
+        config.write(self.config, self.here.state)
+        config.write(self.here, self.here.state)
+        users.ensure(self.config, self.here)
+        ownership.ensure(self.config, self.here)
+        virtual.ensure_databases(self.here)
+        ownership.own_databases(self.config, self.here)
 
     def start(self, name: str) -> None:
         unit = self.units[name]
@@ -354,9 +367,8 @@ def second(host: World) -> Iterator[Engines]:
     name = SECOND.name
     process.run(["ip", "netns", "add", name])
     process.run(["ip", "-n", name, "link", "add", "name", "eth0", "type", "veth", "peer", "eth1"])
-    for folder in (SECOND.run_dir, SECOND.log_dir):
-        folder.mkdir(parents=True, exist_ok=True)
-    virtual.ensure_databases(SECOND)
+    engines.prepare()
+    Path(HERE.southbound_remote.removeprefix("unix:")).chmod(0o777)  # Its own is another one.
     try:
         for unit in ("ovs-db", "ovs-vswitchd"):
             engines.start(unit)
@@ -369,7 +381,7 @@ def second(host: World) -> Iterator[Engines]:
             one.wait()
         host.southbound("--if-exists", "chassis-del", name)
         process.run(["ip", "netns", "delete", name])
-        shutil.rmtree(SECOND.state)
+        teardown.purge(SECOND)
 
 
 def remote_of(host: HostSettings) -> str:

@@ -16,7 +16,7 @@ from tests.system.live import LiveCloud
 from kumoi import config
 from kumoi.base.process import run
 from kumoi.config import CloudSettings, HostSettings, Role, first_host
-from kumoi.hosts.units import launch, ownership, users
+from kumoi.hosts.units import launch, ownership, rights, users
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
@@ -143,9 +143,9 @@ def test_what_an_earlier_layout_or_a_restore_left_is_given_to_its_roles(tmp_path
         assert _owner(here.store_dir / "cloud.db-wal") == (0, 0o660)
         assert (here.store_dir / "cloud.db-wal").stat().st_gid == api.pw_gid
         assert _owner(here.pki_dir / "token-keys/first.json") == (api.pw_uid, 0o600)
-        told = (ownership.settings_dir(here, Role.API) / "cloud.toml").read_text()
+        told = (rights.settings_dir(here, Role.API) / "cloud.toml").read_text()
         assert "secret" not in told
-        assert "secret" in (ownership.settings_dir(here, Role.PIPELINE) / "cloud.toml").read_text()
+        assert "secret" in (rights.settings_dir(here, Role.PIPELINE) / "cloud.toml").read_text()
     finally:
         users.remove(here)
 
@@ -177,7 +177,7 @@ def _probed(live: LiveCloud, role: Role, names: list[str]) -> dict[str, str]:
 
 def _as(live: LiveCloud, role: Role, *words: str) -> list[str]:
     """Python as the role, by the very program that starts the role."""
-    confined = ownership.confinement(live.config, live.here, role)
+    confined = rights.of_unit(live.config, live.here, role)
     python = str(live.here.release_dir / live.release() / "bin" / Path(sys.executable).name)
-    told = json.dumps(asdict(confined))
+    told = json.dumps({"confined": asdict(confined), "namespace": "", "variables": []})
     return [python, "-I", "-m", launch.__name__, told, python, "-I", *words]

@@ -84,12 +84,11 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
                 pki.require(host)
             config.write(cloud, host.state)
             config.write(host, host.state)
-        if not args.only_engines:
-            with progress.stage("users of roles"):
-                users.ensure(cloud, host)
-                if ownership.is_earlier(host):
-                    control.stop_roles(cloud, host)
-                ownership.ensure(cloud, host)
+        with progress.stage("users"):
+            users.ensure(cloud, host)
+            if ownership.is_earlier(host):
+                control.stop_roles(cloud, host)
+            ownership.ensure(cloud, host)
         _start(cloud, host, progress, only_engines=args.only_engines, is_new=is_new)
         if offers:
             _offer(cloud, host, progress, images)
@@ -159,6 +158,7 @@ def _start(
             _make_directories(host)
         if not running.found(host.state_dir):
             virtual.ensure_databases(host)
+            ownership.own_databases(cloud, host)
     with progress.stage("release") as stage:
         release = releases.running() if only_engines else releases.install(host.release_dir)
         stage.note(release.id)

@@ -3,6 +3,7 @@
     ca.crt ca.key          the authority; the certificate is for everybody to read
     api.crt api.key        of the APIs, for clients and for hosts
     pipeline.crt …         of the pipeline's API and its git server
+    ovnsb-db.crt …         of OVN's southbound database, where there are other hosts
     <host>.crt <host>.key  of a host: who it is to the host API, by its URI and its key; see
                            docs/design/0010
 
@@ -126,9 +127,11 @@ def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
     """Every certificate that is needed where the authority is."""
     here = frozenset({cloud.public_address, cloud.control_address, "127.0.0.1"})
     local = frozenset({"localhost"})
+    far = [Subject("ovnsb-db", here, local)] if cloud.southbound_url else []
     return [
         Subject("api", here, local),
         Subject("pipeline", here, local),
+        *far,
         _subject(cloud, host),
     ]
 

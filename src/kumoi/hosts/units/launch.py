@@ -1,8 +1,8 @@
-"""Become a unit's user, without any right that it does not need, and then the unit's program.
+"""Become a unit's user, with no right that it does not need, and then the unit's program.
 
-The supervisor starts this as root in place of a program that is confined; its pid, descriptors and
-environment go on to the program. It decides nothing: who and what stands in its first argument, which
-units/table.py made. What fails ends it before the program begins.
+The supervisor starts this as root in place of a unit's program; its pid and descriptors go on to the
+program, and of its environment what a unit needs. It decides nothing: who and what stands in its
+first argument, which units/table.py made. What fails ends it before the program begins.
 """
 
 from __future__ import annotations
@@ -15,38 +15,84 @@ import pwd
 import sys
 from pathlib import Path
 
-from kumoi.hosts.units.confinement import Confinement
+from kumoi.hosts.units.confinement import ROOT, Confinement
 
-UMASK = 0o007  # Whoever has the group of a role works on the same files.
+PASSED = frozenset({
+    "PATH", "LANG", "LC_ALL", "TZ", "KUMOI_UNIT", "KUMOI_LISTEN_FDS", "NOTIFY_SOCKET", "LISTEN_FDS",
+    "LISTEN_PID", "LISTEN_FDNAMES",
+})  # fmt: skip
+CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
+CAPABILITY_VERSION = 0x20080522
+PR_SET_KEEPCAPS = 8
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
 LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
+CLONE_NEWNET = 0x40000000
 
 
 def main(argv: list[str]) -> None:
-    confined = Confinement(**json.loads(argv[0]))
-    become(confined.user, confined.group)
-    os.execv(argv[1], argv[1:])  # noqa: S606 - this process becomes the program
+    told = json.loads(argv[0])
+    confined = Confinement(**told["confined"])
+    if told["namespace"]:
+        enter(told["namespace"])
+    become(confined)
+    passed = PASSED.union(told["variables"])
+    kept = {key: value for key, value in os.environ.items() if key in passed}
+    os.execve(argv[1], argv[1:], kept)  # noqa: S606 - this process becomes the program
 
 
-def become(user: str, group: str) -> None:
-    """Once, and never back: no capability is left, and no program gives one."""
-    uid, gid = pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid
+def enter(namespace: str) -> None:
+    """Its network only: what a host agent mounts must be seen by everybody."""
+    handle = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    if _libc().setns(handle, CLONE_NEWNET) != 0:
+        _fail("setns")
+    os.close(handle)
+
+
+def become(confined: Confinement) -> None:
+    """Once, and never back: no capability is left but those named, and no program gives one."""
+    os.umask(confined.umask)
+    if confined.user == ROOT:
+        return
+    uid, gid = pwd.getpwnam(confined.user).pw_uid, grp.getgrnam(confined.group).gr_gid
+    kept = [CAPABILITIES[name] for name in confined.capabilities]
     for capability in range(int(LAST_CAPABILITY.read_text()) + 1):
-        _prctl(PR_CAPBSET_DROP, capability)
-    os.setgroups([])
+        if capability not in kept:
+            _prctl(PR_CAPBSET_DROP, capability)
+    os.setgroups([grp.getgrnam(name).gr_gid for name in confined.groups])
     os.setresgid(gid, gid, gid)
+    _prctl(PR_SET_KEEPCAPS, 1 if kept else 0)
     os.setresuid(uid, uid, uid)
+    if kept:
+        _hold(kept)
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
-    os.umask(UMASK)
 
 
-def _prctl(option: int, value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    zero = ctypes.c_ulong(0)
-    if libc.prctl(option, ctypes.c_ulong(value), zero, zero, zero) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"prctl {option}: {os.strerror(number)}")
+def _hold(capabilities: list[int]) -> None:
+    """Across the change of user, and into the program."""
+    mask = sum(1 << one for one in capabilities)
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
+    data = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)  # All of them are below 32.
+    if _libc().capset(header, data) != 0:
+        _fail("capset")
+    for one in capabilities:
+        _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, one)
+
+
+def _prctl(option: int, *values: int) -> None:
+    given = [ctypes.c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4]]
+    if _libc().prctl(option, *given) != 0:
+        _fail(f"prctl {option}")
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _fail(what: str) -> None:
+    number = ctypes.get_errno()
+    raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
 if __name__ == "__main__":

@@ -17,40 +17,44 @@ from pathlib import Path
 from kumoi import config
 from kumoi.base import files
 from kumoi.config import CLOUD_FILE, HOST_FILE, CloudSettings, HostSettings, Role
-from kumoi.hosts.units import users
-from kumoi.hosts.units.confinement import Confinement
+from kumoi.hosts.units import rights, users
 
 PRIVATE_DIR, SHARED_DIR, PASSABLE_DIR = 0o700, 0o770, 0o771
 SETTINGS_DIR, SETTINGS_FILE = 0o750, 0o640
 SHARED_FILE = 0o660
+DATABASES_DIR = 0o1770  # Each of the two replaces its own files only.
+SOCKETS_DIR = 0o711
 STORE_ENDS = ("", "-wal", "-shm")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A directory that is there when roles start. With `whole`, all in it has the same owner."""
+    """A directory that is there when units start. With `whole`, all in it has the same owner."""
 
     path: Path
-    role: Role
+    unit: str
     mode: int
-    shared: bool = False  # Root's, and its role's group may write.
+    shared: str = ""  # Root's, and this group may write.
     whole: bool = False
 
 
-def places(host: HostSettings) -> list[Place]:
+def places(cloud: CloudSettings, host: HostSettings) -> list[Place]:
     """Outer ones first."""
-    found: list[Place] = []
+    found = [*_of_engines(cloud, host)]
     if Role.API in host.roles:
         found.append(Place(host.pki_dir / "token-keys", Role.API, PRIVATE_DIR, whole=True))
     for role in _control_here(host)[:1]:  # Whichever it is: they have one group.
+        group = users.group_of(cloud, host, role)
         found += [
-            Place(host.store_dir, role, SHARED_DIR, shared=True),
-            Place(host.image_dir, role, SHARED_DIR, shared=True),
+            Place(host.store_dir, role, SHARED_DIR, shared=group),
+            Place(host.image_dir, role, SHARED_DIR, shared=group),
             # The pipeline passes through to its own.
-            Place(host.wake_dir, role, PASSABLE_DIR, shared=True),
+            Place(host.wake_dir, role, PASSABLE_DIR, shared=group),
         ]
     if Role.PIPELINE in host.roles:
-        found += _of_pipeline(host)
+        found += [
+            Place(path, Role.PIPELINE, PRIVATE_DIR, whole=True) for path in rights.of_pipeline(host)
+        ]
     return found
 
 
@@ -58,42 +62,17 @@ def _control_here(host: HostSettings) -> list[Role]:
     return [role for role in users.CONFINED if role in users.CONTROL and role in host.roles]
 
 
-def _of_pipeline(host: HostSettings) -> list[Place]:
-    return [
-        Place(path, Role.PIPELINE, PRIVATE_DIR, whole=True)
-        for path in (
-            host.pipeline_dir,
-            *(host.state / name for name in ("git", "git-spool", "git-hooks")),
-            host.run_dir / "pipeline",
-            host.wake_dir / "pipeline",
-        )
-    ]
-
-
-def settings_dir(host: HostSettings, role: Role) -> Path:
-    """What a role is told of the settings."""
-    return host.state / "settings" / role.value
-
-
-def confinement(cloud: CloudSettings, host: HostSettings, role: Role) -> Confinement:
-    """What a role is held to. The first that it writes is its home."""
-    pki = host.pki_dir
-    writes = {
-        Role.API: (host.store_dir, host.image_dir, pki / "token-keys", host.wake_dir),
-        Role.WORKER: (host.store_dir, host.image_dir, host.wake_dir),
-        Role.PIPELINE: tuple(place.path for place in _of_pipeline(host)),
-    }[role]
-    reads = {
-        Role.API: (pki / "ca.crt", pki / "api.crt", pki / "api.key"),
-        Role.WORKER: (),
-        Role.PIPELINE: (pki / "ca.crt", pki / "pipeline.crt", pki / "pipeline.key"),
-    }[role]
-    return Confinement(
-        user=users.name_of(cloud, role),
-        group=users.group_of(cloud, role),
-        writes=tuple(map(str, writes)),
-        reads=tuple(map(str, (settings_dir(host, role), *reads))),
-    )
+def _of_engines(cloud: CloudSettings, host: HostSettings) -> Iterator[Place]:
+    """Where their sockets are, everybody passes through: a socket's own mode says who connects."""
+    for role in (Role.NETWORK, Role.AGENT):
+        if role in host.roles:
+            for unit in users.UNITS[role]:
+                yield Place(rights.run_dir(host, unit), unit, SOCKETS_DIR, whole=True)
+    if Role.NETWORK in host.roles:
+        group = users.databases_group(cloud, host)
+        yield Place(host.state / "ovn", "ovnnb-db", DATABASES_DIR, shared=group)
+    if Role.AGENT in host.roles:
+        yield Place(host.state / "ovs", "ovs-db", PRIVATE_DIR, whole=True)
 
 
 def ensure(cloud: CloudSettings, host: HostSettings) -> None:
@@ -102,8 +81,8 @@ def ensure(cloud: CloudSettings, host: HostSettings) -> None:
     """
     for name in ("cloud", "pipeline"):
         _move_store(host, name)
-    for place in places(host):
-        _ensure(cloud, place)
+    for place in places(cloud, host):
+        _ensure(cloud, host, place)
     for role in users.CONFINED:
         if role in host.roles:
             _write_settings(cloud, host, role)
@@ -112,16 +91,28 @@ def ensure(cloud: CloudSettings, host: HostSettings) -> None:
 
 def own_files(cloud: CloudSettings, host: HostSettings) -> None:
     """Files that root makes and a role uses: stores, keys, the lock of images."""
-    for path, role in _keys(host):
+    for path, unit in _keys(host):
         if path.exists():
-            os.chown(path, *_ids(cloud, role))
+            os.chown(path, *_ids(cloud, host, unit))
+    own_databases(cloud, host)
     if _control_here(host):
         images = host.image_dir.iterdir() if host.image_dir.exists() else ()
         for path in (*_stores(host.store_dir / "cloud.db"), *images):
-            _share(cloud, path)
+            _share(cloud, host, path)
     if Role.PIPELINE in host.roles:
         for path in _stores(host.pipeline_dir / "pipeline.db"):
-            os.chown(path, *_ids(cloud, Role.PIPELINE), follow_symlinks=False)
+            os.chown(path, *_ids(cloud, host, Role.PIPELINE), follow_symlinks=False)
+
+
+def own_databases(cloud: CloudSettings, host: HostSettings) -> None:
+    """Those of engines, which root makes."""
+    if Role.NETWORK in host.roles:
+        for which in ("ovnnb", "ovnsb"):
+            for path in (host.state / "ovn").glob(f"*{which}_db.db*"):
+                os.chown(path, *_ids(cloud, host, f"{which}-db"), follow_symlinks=False)
+    if Role.AGENT in host.roles:
+        for path in (host.state / "ovs").glob("*conf.db*"):
+            os.chown(path, *_ids(cloud, host, "ovs-db"), follow_symlinks=False)
 
 
 def is_earlier(host: HostSettings) -> bool:
@@ -129,11 +120,17 @@ def is_earlier(host: HostSettings) -> bool:
     return any((host.state / f"{name}.db").exists() for name in ("cloud", "pipeline"))
 
 
-def _keys(host: HostSettings) -> Iterator[tuple[Path, Role]]:
-    """A role's own only: whoever has another's key speaks in its name."""
+def _keys(host: HostSettings) -> Iterator[tuple[Path, str]]:
+    """A unit's own only: whoever has another's key speaks in its name. The agent is root, so its
+    host's key may be the controller's.
+    """
     for role in (Role.API, Role.PIPELINE):
         if role in host.roles:
             yield host.pki_dir / f"{role.value}.key", role
+    if Role.NETWORK in host.roles:
+        yield host.pki_dir / "ovnsb-db.key", "ovnsb-db"
+    if Role.AGENT in host.roles and Role.NETWORK not in host.roles:
+        yield host.pki_dir / f"{host.name}.key", "ovn-controller"
 
 
 def _stores(path: Path) -> list[Path]:
@@ -148,10 +145,10 @@ def _move_store(host: HostSettings, name: str) -> None:
         path.rename(into / path.name)
 
 
-def _ensure(cloud: CloudSettings, place: Place) -> None:
+def _ensure(cloud: CloudSettings, host: HostSettings, place: Place) -> None:
     place.path.mkdir(parents=True, exist_ok=True)
-    uid, gid = _ids(cloud, place.role)
-    wanted = (0 if place.shared else uid, gid)
+    uid, gid = _ids(cloud, host, place.unit)
+    wanted = (0, grp.getgrnam(place.shared).gr_gid) if place.shared else (uid, gid)
     status = place.path.lstat()
     if place.whole and (status.st_uid, status.st_gid) != wanted:
         _own_all(place.path, wanted)
@@ -166,9 +163,9 @@ def _own_all(top: Path, owner: tuple[int, int]) -> None:
             os.chown(Path(directory) / name, *owner, follow_symlinks=False)
 
 
-def _share(cloud: CloudSettings, path: Path) -> None:
+def _share(cloud: CloudSettings, host: HostSettings, path: Path) -> None:
     """With API and worker. Nothing but plain files, which no name outside stands for."""
-    gid = grp.getgrnam(users.group_of(cloud, Role.API)).gr_gid
+    gid = grp.getgrnam(users.group_of(cloud, host, Role.API)).gr_gid
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(handle)
@@ -182,11 +179,11 @@ def _share(cloud: CloudSettings, path: Path) -> None:
 def _write_settings(cloud: CloudSettings, host: HostSettings, role: Role) -> None:
     """Without the way into a store that is not the role's: it may hold a password."""
     other = "pipeline_database_url" if role in users.CONTROL else "database_url"
-    directory = settings_dir(host, role)
+    directory = rights.settings_dir(host, role)
     directory.parent.mkdir(mode=0o755, exist_ok=True)
     directory.parent.chmod(0o755)
     directory.mkdir(exist_ok=True)
-    group = _ids(cloud, role)[1]
+    group = _ids(cloud, host, role)[1]
     os.chown(directory, 0, group)
     directory.chmod(SETTINGS_DIR)
     cloud_text = config.render(
@@ -203,6 +200,6 @@ def _write_settings(cloud: CloudSettings, host: HostSettings, role: Role) -> Non
         )
 
 
-def _ids(cloud: CloudSettings, role: Role) -> tuple[int, int]:
-    entry = pwd.getpwnam(users.name_of(cloud, role))
+def _ids(cloud: CloudSettings, host: HostSettings, unit: str) -> tuple[int, int]:
+    entry = pwd.getpwnam(users.name_of(cloud, host, unit))
     return entry.pw_uid, entry.pw_gid

@@ -9,15 +9,17 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from kumoi.config import CloudSettings, HostSettings, Role, southbound
-from kumoi.hosts.units import ownership, users
+from kumoi.hosts.units import rights, users
 from kumoi.hosts.units.confinement import Confinement
 from kumoi.hosts.units.releases import Release
 
+LAUNCHER = "kumoi.hosts.units.launch"
 CONTROLLER_LOST_WAIT_MS = 3_000  # Flows stay this long after ovn-controller came back: no gap.
 NORTHBOUND = "ovnnb-db"
 ONE_HEAP = (
@@ -41,7 +43,8 @@ class Unit:
     to repeat, that follow every start. `needs` are units that are waited for, for a while, before
     it is started first. `sockets` are addresses like `listens` on which the supervisor listens for
     it. `overlaps` is whether two of it may run at once, while one replaces the other; `notifies`,
-    whether it says itself that it is ready. What is not `confined` is root.
+    whether it says itself that it is ready. `confined` is what it may, from rights.py; without, it is
+    as whoever starts it. `launcher` is the Python that holds it to that.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Unit:
     notifies: bool = False
     version: str = ""
     confined: Confinement | None = None
+    launcher: str = sys.executable
 
     @property
     def digest(self) -> str:
@@ -66,15 +70,15 @@ class Unit:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """`argv` inside its namespace, or confined. nsenter and not `ip netns exec`, which would make
-        a mount namespace as well, and what a host agent mounts must be seen by everybody.
-        """
-        if self.confined is not None:
-            told = json.dumps(asdict(self.confined))
-            return (self.argv[0], "-I", "-m", "kumoi.hosts.units.launch", told, *self.argv)
-        if self.namespace is None:
+        """`argv`, by the launcher where it is confined."""
+        if self.confined is None:
             return self.argv
-        return ("nsenter", f"--net={namespace_path(self.namespace)}", "--", *self.argv)
+        told = {
+            "confined": asdict(self.confined),
+            "namespace": str(namespace_path(self.namespace)) if self.namespace else "",
+            "variables": [key for key, _ in self.env],
+        }
+        return (self.launcher, "-I", "-m", LAUNCHER, json.dumps(told), *self.argv)
 
 
 def namespace_path(name: str) -> Path:
@@ -107,13 +111,15 @@ def roles(
         needs: tuple[str, ...] = ("ovn-northd", "ovn-controller"),
         overlaps: bool = True,
     ) -> Unit:
-        confined = ownership.confinement(cloud, host, name) if name in users.CONFINED else None
-        config = str(ownership.settings_dir(host, name)) if confined else host.state_dir
+        confined = rights.of_unit(cloud, host, name)
+        is_told = name in users.CONFINED
+        config = str(rights.settings_dir(host, name)) if is_told else host.state_dir
         return Unit(
             name=name.value,
             kind=UnitKind.ROLE,
             argv=(*release.argv, "role", name.value, "--config", config),
             env=(ONE_HEAP, *_homes(confined)),
+            launcher=str(release.python),
             confined=confined,
             namespace=namespace,
             listens=sockets[0] if sockets else "",
@@ -138,18 +144,20 @@ def all_units(
     cloud: CloudSettings, host: HostSettings, release: Release, *, only_engines: bool
 ) -> list[Unit]:
     """Everything that must run, in the order of starting."""
+    launcher = str(release.python)
+    below = [replace(unit, launcher=launcher) for unit in engines(cloud, host)]
     if only_engines:
-        return engines(cloud, host)
+        return below
     certificates = [path.stat().st_mtime_ns for path in sorted(host.pki_dir.glob("*.crt"))]
     told = (release.id, cloud, host, certificates)
     version = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
-    below = [_offered(cloud, host, unit) for unit in engines(cloud, host)]
+    below = [_offered(cloud, host, unit) for unit in below]
     return _here([*below, *roles(cloud, host, release, version=version)])
 
 
-def _homes(confined: Confinement | None) -> tuple[tuple[str, str], ...]:
-    """Where a role's libraries, and programs that it starts, look for their own and leave drafts."""
-    return tuple((key, confined.writes[0]) for key in ("HOME", "TMPDIR")) if confined else ()
+def _homes(confined: Confinement) -> tuple[tuple[str, str], ...]:
+    """Where a unit's libraries, and programs that it starts, look for their own and leave drafts."""
+    return tuple((key, confined.state) for key in ("HOME", "TMPDIR"))
 
 
 def _offered(cloud: CloudSettings, host: HostSettings, unit: Unit) -> Unit:
@@ -157,7 +165,7 @@ def _offered(cloud: CloudSettings, host: HostSettings, unit: Unit) -> Unit:
     if unit.name != NORTHBOUND or Role.WORKER not in host.roles:
         return unit
     socket = host.northbound_remote.removeprefix("unix:")
-    return replace(unit, then=(("chown", users.name_of(cloud, Role.WORKER), socket),))
+    return replace(unit, then=(("chown", users.name_of(cloud, host, Role.WORKER), socket),))
 
 
 def _here(wanted: list[Unit]) -> list[Unit]:
@@ -196,24 +204,50 @@ def switch_database(host: HostSettings) -> Path:
 
 def switch_dir(host: HostSettings) -> Path:
     """Sockets of the virtual host's switch."""
-    return host.run_dir / "ovs"
+    return rights.run_dir(host, "ovs-vswitchd")
+
+
+def _engine(
+    cloud: CloudSettings,
+    host: HostSettings,
+    name: str,
+    *,
+    argv: tuple[str, ...],
+    listens: str,
+    env: tuple[tuple[str, str], ...] = (),
+    namespace: str | None = None,
+    needs: tuple[str, ...] = (),
+    then: tuple[tuple[str, ...], ...] = (),
+) -> Unit:
+    own = str(rights.run_dir(host, name))
+    confined = rights.of_unit(cloud, host, name)
+    places = (("OVS_RUNDIR", own), ("OVN_RUNDIR", own), ("OVS_DBDIR", own))
+    return Unit(
+        name=name,
+        kind=UnitKind.ENGINE,
+        argv=(*argv, *CONSOLE_LOG),
+        env=tuple({**dict(places), **dict(env), **dict(_homes(confined))}.items()),
+        namespace=namespace,
+        listens=listens,
+        needs=needs,
+        then=then,
+        confined=confined,
+    )
 
 
 def _central(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
-    env = (("OVN_RUNDIR", str(host.run_dir)), ("OVS_RUNDIR", str(host.run_dir)))
     databases = [
-        Unit(
-            name=f"{which}-db",
-            kind=UnitKind.ENGINE,
+        _engine(
+            cloud,
+            host,
+            f"{which}-db",
             argv=(
                 "/usr/sbin/ovsdb-server",
                 str(ovn_database(host, which)),
                 f"--remote=p{remote}",
-                f"--unixctl={host.run_dir / f'{which}_db.ctl'}",
+                f"--unixctl={rights.run_dir(host, f'{which}-db') / 'control.ctl'}",
                 *others,
-                *CONSOLE_LOG,
             ),
-            env=env,
             listens=remote,
         )
         for which, remote, others in (
@@ -221,18 +255,17 @@ def _central(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
             ("ovnsb", host.southbound_remote, _for_other_hosts(cloud, host)),
         )
     ]
-    control = host.run_dir / "ovn-northd.ctl"
-    northd = Unit(
-        name="ovn-northd",
-        kind=UnitKind.ENGINE,
+    control = rights.run_dir(host, "ovn-northd") / "control.ctl"
+    northd = _engine(
+        cloud,
+        host,
+        "ovn-northd",
         argv=(
             "/usr/bin/ovn-northd",
             f"--ovnnb-db={host.northbound_remote}",
             f"--ovnsb-db={host.southbound_remote}",
             f"--unixctl={control}",
-            *CONSOLE_LOG,
         ),
-        env=env,
         listens=f"unix:{control}",
         needs=("ovnnb-db", "ovnsb-db"),
     )
@@ -244,72 +277,52 @@ def _for_other_hosts(cloud: CloudSettings, host: HostSettings) -> tuple[str, ...
     if not cloud.southbound_url:
         return ()
     kind, address, port = cloud.southbound_url.split(":")
-    return (f"--remote=p{kind}:{port}:{address}", *_certificate(host, "api"))
+    return (f"--remote=p{kind}:{port}:{address}", *_certificate(host, "ovnsb-db"))
 
 
 def _certificate(host: HostSettings, name: str) -> tuple[str, ...]:
-    return (
-        f"--private-key={host.pki_dir / name}.key",
-        f"--certificate={host.pki_dir / name}.crt",
-        f"--ca-cert={host.pki_dir / 'ca.crt'}",
-    )
+    key, certificate, authority = rights.certificate(host, name)
+    return (f"--private-key={key}", f"--certificate={certificate}", f"--ca-cert={authority}")
 
 
 def _switch(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
-    run = switch_dir(host)
-
-    def engine(
-        *,
-        name: str,
-        program: str,
-        arguments: tuple[str, ...],
-        listens: str,
-        needs: tuple[str, ...] = (),
-        then: tuple[tuple[str, ...], ...] = (),
-    ) -> Unit:
-        return Unit(
-            name=name,
-            kind=UnitKind.ENGINE,
-            argv=(program, *arguments, *CONSOLE_LOG),
-            env=tuple((key, str(run)) for key in ("OVS_RUNDIR", "OVN_RUNDIR", "OVS_DBDIR")),
-            namespace=host.name,
-            listens=listens,
-            needs=needs,
-            then=then,
-        )
-
-    remote = host.switch_remote
-    return [
-        engine(
-            name="ovs-db",
-            program="/usr/sbin/ovsdb-server",
-            arguments=(
-                str(switch_database(host)),
-                f"--remote=p{remote}",
-                f"--unixctl={run / 'ovs-db.ctl'}",
-            ),
-            listens=remote,
+    run, remote, inside = switch_dir(host), host.switch_remote, host.name
+    database = _engine(
+        cloud,
+        host,
+        "ovs-db",
+        argv=(
+            "/usr/sbin/ovsdb-server",
+            str(switch_database(host)),
+            f"--remote=p{remote}",
+            f"--unixctl={rights.run_dir(host, 'ovs-db') / 'control.ctl'}",
         ),
-        engine(
-            name="ovs-vswitchd",
-            program="/usr/sbin/ovs-vswitchd",
-            arguments=(remote, f"--unixctl={run / 'ovs-vswitchd.ctl'}"),
-            listens=f"unix:{run / 'ovs-vswitchd.ctl'}",
-            needs=("ovs-db",),
-            then=_switch_settings(cloud, host),
-        ),
-        engine(
-            name="ovn-controller",
-            program="/usr/bin/ovn-controller",
-            arguments=(
-                remote,
-                *(() if Role.NETWORK in host.roles else _certificate(host, host.name)),
-            ),
-            # Its control socket is named for its pid; that it made its bridge shows that it works.
-            listens=f"unix:{run / 'br-int.mgmt'}",
-            needs=("ovs-vswitchd", "ovnsb-db"),
-        ),
-    ]
+        listens=remote,
+        namespace=inside,
+    )
+    switch = _engine(
+        cloud,
+        host,
+        "ovs-vswitchd",
+        argv=("/usr/sbin/ovs-vswitchd", remote, f"--unixctl={run / 'ovs-vswitchd.ctl'}"),
+        listens=f"unix:{run / 'ovs-vswitchd.ctl'}",
+        namespace=inside,
+        needs=("ovs-db",),
+        then=_switch_settings(cloud, host),
+    )
+    far = () if Role.NETWORK in host.roles else _certificate(host, host.name)
+    controller = _engine(
+        cloud,
+        host,
+        "ovn-controller",
+        argv=("/usr/bin/ovn-controller", remote, *far),
+        env=(("OVS_RUNDIR", str(run)),),  # Where the switch's sockets are that it speaks to.
+        # Its control socket is named for its pid; that it made its bridge shows that it works.
+        listens=f"unix:{run / 'br-int.mgmt'}",
+        namespace=inside,
+        needs=("ovs-vswitchd", "ovnsb-db"),
+    )
+    return [database, switch, controller]
 
 
 def _switch_settings(cloud: CloudSettings, host: HostSettings) -> tuple[tuple[str, ...], ...]:

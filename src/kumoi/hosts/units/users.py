@@ -1,38 +1,66 @@
-"""The users that roles run as: one for each role of each cloud, made by `up`, gone with the cloud.
+"""The users that units run as: one for each unit of each cloud, made by `up`, gone with the cloud.
 
 API and worker work on one store, a file of SQLite where nobody said otherwise, so they have one group
-and no other; the pipeline has a group of its own. The home of each is its cloud's state directory,
-which is how it is told whose user it is. The agent and the engines are root.
+and no other; every other unit has a group of its own, and an engine is in the groups of those whose
+sockets it connects to. The home of each is its cloud's state directory, which is how it is told
+whose user it is. The agent is root.
 """
 
 from __future__ import annotations
 
 import grp
+import hashlib
 import pwd
+import re
 from pathlib import Path
 
+from kumoi import config
 from kumoi.base import process
 from kumoi.base.errors import Conflict
 from kumoi.config import CloudSettings, HostSettings, Role
 
+NORTHBOUND, DATABASES = "-ovnnb-db", "-ovn"
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,15}")  # With a unit's name, 31 characters.
 NOLOGIN = "/usr/sbin/nologin"
 CONTROL = frozenset({Role.API, Role.WORKER})
 CONFINED = (Role.API, Role.WORKER, Role.PIPELINE)
 
 
-def name_of(cloud: CloudSettings, role: Role) -> str:
-    return f"{cloud.name}-{role.value}"
+UNITS = {
+    Role.API: ("api",),
+    Role.WORKER: ("worker",),
+    Role.PIPELINE: ("pipeline",),
+    Role.NETWORK: ("ovnnb-db", "ovnsb-db", "ovn-northd"),
+    Role.AGENT: ("ovs-db", "ovs-vswitchd", "ovn-controller"),
+}
+"""Units with a user of their own, by the role that brings them to a host."""
 
 
-def group_of(cloud: CloudSettings, role: Role) -> str:
-    return f"{cloud.name}-control" if role in CONTROL else name_of(cloud, role)
+def name_of(cloud: CloudSettings, host: HostSettings, unit: str) -> str:
+    """Of engines, the host's: several hosts of a cloud may be on one machine."""
+    return f"{cloud.name if unit in CONFINED else _prefix(cloud, host)}-{unit}"
+
+
+def group_of(cloud: CloudSettings, host: HostSettings, unit: str) -> str:
+    return f"{cloud.name}-control" if unit in CONTROL else name_of(cloud, host, unit)
+
+
+def databases_group(cloud: CloudSettings, host: HostSettings) -> str:
+    """Of both central databases: their files are in one directory."""
+    return f"{_prefix(cloud, host)}{DATABASES}"
+
+
+def units_here(host: HostSettings) -> list[str]:
+    return [unit for role, units in UNITS.items() if role in host.roles for unit in units]
 
 
 def ensure(cloud: CloudSettings, host: HostSettings) -> None:
-    """A user for each role that runs here. Raises Conflict when a name is somebody else's."""
-    for role in CONFINED:
-        if role in host.roles:
-            _ensure(name_of(cloud, role), group_of(cloud, role), host.state_dir)
+    """A user for each unit that runs here. Raises Conflict when a name is somebody else's."""
+    for unit in units_here(host):
+        name, group = name_of(cloud, host, unit), group_of(cloud, host, unit)
+        _ensure(name, group, host.state_dir)
+    if Role.NETWORK in host.roles:
+        _ensure_group(databases_group(cloud, host))
 
 
 def remove(host: HostSettings) -> None:
@@ -41,8 +69,10 @@ def remove(host: HostSettings) -> None:
     groups = {entry.pw_gid for entry in ours}
     for entry in ours:
         process.run(["userdel", entry.pw_name])
+    names = [entry.pw_name for entry in ours if entry.pw_name.endswith(NORTHBOUND)]
+    shared = {name.removesuffix(NORTHBOUND) + DATABASES for name in names}
     for group in grp.getgrall():
-        if group.gr_gid in groups:
+        if group.gr_gid in groups or group.gr_name in shared:
             process.run(["groupdel", group.gr_name])
 
 
@@ -54,14 +84,23 @@ def is_unit_of(state_dir: str, unit: str, uid: int) -> bool:
         entry = pwd.getpwuid(uid)
     except KeyError:
         return False
-    return entry.pw_dir == state_dir and entry.pw_name.rpartition("-")[2] == unit
+    return entry.pw_dir == state_dir and entry.pw_name.endswith(f"-{unit}")
+
+
+def _prefix(cloud: CloudSettings, host: HostSettings) -> str:
+    """The cloud's name on its first host, elsewhere the host's."""
+    if host.name == config.first_host(cloud, host.state_dir).name:
+        return cloud.name
+    if NAME_PATTERN.fullmatch(host.name):
+        return host.name
+    return f"{cloud.name}-{hashlib.sha256(host.name.encode()).hexdigest()[:7]}"
 
 
 def _ensure(name: str, group: str, state_dir: str) -> None:
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
-        process.run(["groupadd", "--system", "--force", group])
+        _ensure_group(group)
         made = ["useradd", "--system", "--no-create-home", "--no-log-init", "--shell", NOLOGIN]
         process.run([*made, "--home-dir", state_dir, "--gid", group, name])
         return
@@ -72,3 +111,7 @@ def _ensure(name: str, group: str, state_dir: str) -> None:
             f"the user {name} is there and belongs to {entry.pw_dir}: use another --name"
         )
     process.run(["usermod", "--home", state_dir, name])  # Of a cloud that was deleted by hand.
+
+
+def _ensure_group(name: str) -> None:
+    process.run(["groupadd", "--system", "--force", name])

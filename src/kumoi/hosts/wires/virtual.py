@@ -77,7 +77,6 @@ def ensure_databases(host: HostSettings) -> None:
             _ensure_database(path, OVN_SCHEMAS / f"{schema}.ovsschema")
     if Role.AGENT in host.roles:
         _ensure_database(table.switch_database(host), SWITCH_SCHEMA)
-        table.switch_dir(host).mkdir(parents=True, exist_ok=True)
 
 
 def is_there(cloud: CloudSettings, host: HostSettings) -> bool:

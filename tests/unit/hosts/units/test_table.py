@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from kumoi import config
 from kumoi.base.errors import Invalid
 from kumoi.config import CloudSettings, HostSettings, first_host
-from kumoi.hosts.units import table
+from kumoi.hosts.units import rights, table
+from kumoi.hosts.units.confinement import Confinement
 from kumoi.hosts.units.releases import Release
 
 CLOUD = CloudSettings(name="t1", public_cidr="10.0.4.0/24", underlay_cidr="10.0.5.0/28")
@@ -22,15 +24,20 @@ def by_name(cloud: CloudSettings = CLOUD, host: HostSettings = HOST) -> dict[str
     return {unit.name: unit for unit in found}
 
 
+def row_of(unit: str) -> Confinement:
+    return rights.of_unit(CLOUD, HOST, unit)
+
+
 def test_only_the_switch_its_controller_and_the_agent_live_in_the_hosts_namespace() -> None:
     inside = {name for name, unit in by_name().items() if unit.namespace == "t1-host1"}
     assert inside == {"ovs-db", "ovs-vswitchd", "ovn-controller", "agent"}
 
 
-def test_entering_a_namespace_keeps_the_mounts() -> None:
-    agent = by_name()["agent"]
-    assert agent.command[:3] == ("nsenter", "--net=/run/netns/t1-host1", "--")
-    assert agent.command[3:] == agent.argv
+def test_what_lives_in_a_namespace_is_told_so_by_its_file() -> None:
+    told = {name: json.loads(unit.command[4])["namespace"] for name, unit in by_name().items()}
+    inside = {name for name, namespace in told.items() if namespace}
+    assert inside == {"ovs-db", "ovs-vswitchd", "ovn-controller", "agent"}
+    assert told["agent"] == "/run/netns/t1-host1"
 
 
 def test_the_central_databases_listen_on_files_only() -> None:
@@ -49,11 +56,11 @@ def test_every_need_names_a_unit_that_stands_before() -> None:
 def test_the_switch_is_told_all_that_ovn_needs_after_each_start() -> None:
     told = [" ".join(command) for command in by_name()["ovs-vswitchd"].then]
     assert told == [
-        "ovs-vsctl --db=unix:/s/run/ovs/db.sock --no-wait --timeout=10 init",
+        "ovs-vsctl --db=unix:/s/run/ovs-db/db.sock --no-wait --timeout=10 init",
         (
-            "ovs-vsctl --db=unix:/s/run/ovs/db.sock --timeout=10"
+            "ovs-vsctl --db=unix:/s/run/ovs-db/db.sock --timeout=10"
             " -- set open . external-ids:system-id=t1-host1 external-ids:hostname=t1-host1"
-            ' external-ids:ovn-remote="unix:/s/run/ovnsb_db.sock" external-ids:ovn-encap-type=geneve'
+            ' external-ids:ovn-remote="unix:/s/run/ovnsb-db/db.sock" external-ids:ovn-encap-type=geneve'
             " external-ids:ovn-encap-ip=10.0.5.2 external-ids:ovn-bridge-datapath-type=netdev"
             " external-ids:ovn-bridge-mappings=physnet1:br-ex"
             " external-ids:ovn-ofctrl-wait-before-clear=3000"
@@ -116,22 +123,52 @@ def test_roles_stop_first_and_an_engine_when_nothing_needs_it_any_more() -> None
     assert gone == set(by_name())
 
 
-def test_roles_but_the_agent_are_users_and_the_pipeline_shares_nothing() -> None:
-    units = by_name()
-    assert {name for name, unit in units.items() if unit.confined} == {"api", "worker", "pipeline"}
-    api, worker, pipeline = (units[name].confined for name in ("api", "worker", "pipeline"))
-    assert api is not None
-    assert worker is not None
-    assert pipeline is not None
-    assert (api.user, worker.user, pipeline.user) == ("t1-api", "t1-worker", "t1-pipeline")
+def test_each_unit_but_the_agent_is_a_user_of_its_own() -> None:
+    confined = {name: unit.confined for name, unit in by_name().items() if unit.confined}
+    assert list(confined) == list(by_name())
+    users = {name: row.user for name, row in confined.items()}
+    assert users.pop("agent") == "root"
+    assert users == {name: f"t1-{name}" for name in users}
+    assert [name for name, row in confined.items() if not row.is_bounded] == ["agent"]
+
+
+def test_the_api_and_the_worker_share_their_group_and_the_pipeline_shares_nothing() -> None:
+    api, worker, pipeline = (row_of(name) for name in ("api", "worker", "pipeline"))
     assert api.group == worker.group == "t1-control"
     assert pipeline.group == "t1-pipeline"
     assert not set(pipeline.writes) & {*api.writes, *worker.writes}
     assert not set(pipeline.reads) & set(worker.reads)
 
 
+def test_only_the_switch_has_capabilities_and_only_for_its_network() -> None:
+    with_some = {name: row_of(name).capabilities for name in by_name() if row_of(name).capabilities}
+    assert with_some == {"ovs-vswitchd": ("CAP_NET_ADMIN", "CAP_NET_RAW")}
+
+
+def test_a_unit_is_in_the_groups_of_those_whose_sockets_it_connects_to() -> None:
+    groups = {name: row_of(name).groups for name in by_name() if row_of(name).groups}
+    assert groups == {
+        "ovnnb-db": ("t1-ovn",),
+        "ovnsb-db": ("t1-ovn",),
+        "ovn-northd": ("t1-ovnnb-db", "t1-ovnsb-db"),
+        "ovs-vswitchd": ("t1-ovs-db",),
+        "ovn-controller": ("t1-ovs-db", "t1-ovs-vswitchd", "t1-ovnsb-db"),
+    }
+
+
+def test_hosts_of_a_cloud_on_one_machine_have_engines_of_their_own_users() -> None:
+    long = "A.host-with.a-long-name"
+    for name, prefix in (("rack7", "rack7"), (long, "t1-526ab4c")):
+        host = HostSettings(name=name, state_dir="/r")
+        assert rights.of_unit(CLOUD, host, "ovs-db").user == f"{prefix}-ovs-db"
+        assert rights.of_unit(CLOUD, host, "worker").user == "t1-worker"
+
+
 def test_a_confined_unit_is_started_by_the_launcher_of_its_own_release() -> None:
+    for unit in by_name().values():
+        python, *words = unit.command[:4]
+        assert python == "/s/releases/1/bin/python", unit.name
+        assert words == ["-I", "-m", "kumoi.hosts.units.launch"]
     command = by_name()["api"].command
-    assert command[:4] == ("/s/releases/1/bin/python", "-I", "-m", "kumoi.hosts.units.launch")
     assert command[5:] == by_name()["api"].argv
     assert command[-1] == "/s/settings/api"

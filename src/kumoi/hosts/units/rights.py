@@ -1,0 +1,227 @@
+"""What each unit may, a row a unit: its user and groups, what it reads and writes, its capabilities
+and kinds of sockets.
+
+Pure, as units/table.py is, which asks here. Our own launcher and systemd hold a unit to its row;
+ownership.py gives the directories that stand here to their users; docs/guide/operate.md shows the
+table to people, and a test holds it to this one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kumoi.config import CloudSettings, HostSettings, Role
+from kumoi.hosts.units import users
+from kumoi.hosts.units.confinement import (
+    INET,
+    INET6,
+    NETLINK,
+    PACKET,
+    ROOT,
+    UNIX,
+    Confinement,
+)
+
+NETWORKED = (UNIX, INET, INET6)
+TUN = "/dev/net/tun"
+
+
+def of_unit(cloud: CloudSettings, host: HostSettings, unit: str) -> Confinement:
+    """The row of one unit."""
+    rows = {
+        "api": _api,
+        "worker": _worker,
+        "pipeline": _pipeline,
+        "agent": _agent,
+        "ovnnb-db": _northbound,
+        "ovnsb-db": _southbound,
+        "ovn-northd": _northd,
+        "ovs-db": _switch_database,
+        "ovs-vswitchd": _switch,
+        "ovn-controller": _controller,
+    }
+    return rows[unit](cloud, host)
+
+
+def settings_dir(host: HostSettings, role: Role) -> Path:
+    """What a role is told of the settings."""
+    return host.state / "settings" / role.value
+
+
+def run_dir(host: HostSettings, unit: str) -> Path:
+    """Where an engine's sockets are: its own, and others pass through. The switch's has the name that
+    the release before asks for.
+    """
+    return host.run_dir / ("ovs" if unit == "ovs-vswitchd" else unit)
+
+
+def of_pipeline(host: HostSettings) -> tuple[Path, ...]:
+    """The pipeline's own, all of it."""
+    return (
+        host.pipeline_dir,
+        *(host.state / name for name in ("git", "git-spool", "git-hooks")),
+        host.run_dir / "pipeline",
+        host.wake_dir / "pipeline",
+    )
+
+
+def certificate(host: HostSettings, name: str) -> tuple[Path, Path, Path]:
+    """Key, certificate and authority."""
+    return host.pki_dir / f"{name}.key", host.pki_dir / f"{name}.crt", host.pki_dir / "ca.crt"
+
+
+# Roles.
+
+
+def _api(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    return _row(
+        cloud,
+        host,
+        Role.API,
+        state=host.store_dir,
+        writes=(host.image_dir, host.pki_dir / "token-keys", host.wake_dir),
+        reads=(settings_dir(host, Role.API), *certificate(host, "api")),
+        families=NETWORKED,
+    )
+
+
+def _worker(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    return _row(
+        cloud,
+        host,
+        Role.WORKER,
+        state=host.store_dir,
+        writes=(host.image_dir, host.wake_dir),
+        reads=(settings_dir(host, Role.WORKER),),
+        families=NETWORKED,
+    )
+
+
+def _pipeline(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    state, *others = of_pipeline(host)
+    return _row(
+        cloud,
+        host,
+        Role.PIPELINE,
+        state=state,
+        writes=tuple(others),
+        reads=(settings_dir(host, Role.PIPELINE), *certificate(host, "pipeline")),
+        families=NETWORKED,
+        starts_programs=True,
+    )
+
+
+def _agent(_cloud: CloudSettings, host: HostSettings) -> Confinement:
+    """Root: it makes mounts, links, cgroups and maps of users, for every server. What is held back
+    from it would be held back from servers too, which come of it.
+    """
+    return Confinement(
+        user=ROOT,
+        group=ROOT,
+        state=str(host.agent_dir),
+        starts_programs=True,
+        umask=0o022,
+        is_bounded=False,
+    )
+
+
+# Engines.
+
+
+def _northbound(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    return _row(
+        cloud,
+        host,
+        "ovnnb-db",
+        groups=(users.databases_group(cloud, host),),
+        state=host.state / "ovn",
+        writes=(run_dir(host, "ovnnb-db"),),
+    )
+
+
+def _southbound(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    """Where there are other hosts, their controllers come with certificates."""
+    far = bool(cloud.southbound_url)
+    return _row(
+        cloud,
+        host,
+        "ovnsb-db",
+        groups=(users.databases_group(cloud, host),),
+        state=host.state / "ovn",
+        writes=(run_dir(host, "ovnsb-db"),),
+        reads=certificate(host, "ovnsb-db") if far else (),
+        families=NETWORKED if far else (UNIX,),
+    )
+
+
+def _northd(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    return _row(
+        cloud,
+        host,
+        "ovn-northd",
+        groups=_groups(cloud, host, "ovnnb-db", "ovnsb-db"),
+        state=run_dir(host, "ovn-northd"),
+    )
+
+
+def _switch_database(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    return _row(cloud, host, "ovs-db", state=host.state / "ovs", writes=(run_dir(host, "ovs-db"),))
+
+
+def _switch(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    """It makes links and takes packets from them, in its host's network namespace."""
+    return _row(
+        cloud,
+        host,
+        "ovs-vswitchd",
+        groups=_groups(cloud, host, "ovs-db"),
+        state=run_dir(host, "ovs-vswitchd"),
+        writes=(Path(TUN),),
+        capabilities=("CAP_NET_ADMIN", "CAP_NET_RAW"),
+        families=(*NETWORKED, NETLINK, PACKET),
+    )
+
+
+def _controller(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    """It reaches the central database by a socket, or by TLS with its host's certificate."""
+    near = Role.NETWORK in host.roles
+    return _row(
+        cloud,
+        host,
+        "ovn-controller",
+        groups=_groups(cloud, host, "ovs-db", "ovs-vswitchd", *(("ovnsb-db",) if near else ())),
+        state=run_dir(host, "ovn-controller"),
+        reads=() if near else certificate(host, host.name),
+        families=(*((UNIX,) if near else NETWORKED), NETLINK),
+    )
+
+
+def _groups(cloud: CloudSettings, host: HostSettings, *units: str) -> tuple[str, ...]:
+    """Of those whose sockets it connects to."""
+    return tuple(users.group_of(cloud, host, unit) for unit in units)
+
+
+def _row(
+    cloud: CloudSettings,
+    host: HostSettings,
+    unit: str,
+    *,
+    state: Path,
+    groups: tuple[str, ...] = (),
+    writes: tuple[Path, ...] = (),
+    reads: tuple[Path, ...] = (),
+    capabilities: tuple[str, ...] = (),
+    families: tuple[str, ...] = (UNIX,),
+    starts_programs: bool = False,
+) -> Confinement:
+    return Confinement(
+        user=users.name_of(cloud, host, unit),
+        group=users.group_of(cloud, host, unit),
+        groups=groups,
+        state=str(state),
+        reads=tuple(map(str, reads)),
+        writes=tuple(map(str, (state, *writes))),
+        capabilities=capabilities,
+        families=families,
+        starts_programs=starts_programs,
+    )
