@@ -1,0 +1,108 @@
+"""Load balancers: the rows. A port keeps the virtual address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store import schema
+from kumoi.cloud.store.network import standard
+from kumoi.cloud.store.network.standard import NetworkQuery
+from kumoi.cloud.store.schema import ID, NAME, metadata
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancer:
+    """`revision_number` grows with each change of any of its parts; `applied_revision` is the one
+    that the network engine has, and is the worker's to write. `owns_vip_port` is false for a port of
+    the user's own, which stays when the balancer goes.
+    """
+
+    id: str
+    project_id: str
+    name: str
+    description: str
+    admin_state_up: bool
+    vip_address: str
+    vip_network_id: str
+    vip_subnet_id: str
+    vip_port_id: str
+    owns_vip_port: bool
+    applied_revision: int
+    created_at: datetime
+    updated_at: datetime
+    revision_number: int
+
+
+load_balancer = sa.Table(
+    "load_balancer",
+    metadata,
+    *standard.columns(),
+    sa.Column("name", NAME, nullable=False),
+    sa.Column("admin_state_up", sa.Boolean, nullable=False),
+    sa.Column("vip_address", sa.String(45), nullable=False),
+    sa.Column("vip_network_id", ID, sa.ForeignKey("network.id"), nullable=False),
+    sa.Column("vip_subnet_id", ID, sa.ForeignKey("subnet.id"), nullable=False),
+    sa.Column("vip_port_id", ID, sa.ForeignKey("port.id"), nullable=False, unique=True),
+    sa.Column("owns_vip_port", sa.Boolean, nullable=False),
+    sa.Column("applied_revision", sa.Integer, nullable=False),
+)
+
+
+def insert(connection: Connection, row: LoadBalancer) -> None:
+    standard.insert(connection, load_balancer, asdict(row))
+
+
+def get(connection: Connection, key: str) -> LoadBalancer | None:
+    return standard.get(connection, load_balancer, LoadBalancer, key)
+
+
+def page(
+    connection: Connection, query: NetworkQuery, *, project_id: str | None
+) -> list[LoadBalancer]:
+    mine = [] if project_id is None else [load_balancer.c.project_id == project_id]
+    return standard.page(connection, load_balancer, LoadBalancer, query, *mine)
+
+
+def every(connection: Connection) -> list[LoadBalancer]:
+    return schema.fetch(connection, sa.select(load_balancer), LoadBalancer)
+
+
+def update(connection: Connection, key: str, *, now: datetime, **values: Any) -> None:
+    standard.update(connection, load_balancer, key, now=now, values=values)
+
+
+def advance(connection: Connection, key: str, *, now: datetime) -> int:
+    """One of its parts changes: the revision that has the change."""
+    update(connection, key, now=now)
+    query = sa.select(load_balancer.c.revision_number).where(load_balancer.c.id == key)
+    return int(connection.execute(query).scalar_one())
+
+
+def applied(connection: Connection) -> dict[str, int]:
+    """The revision that the network engine is said to have, of each."""
+    query = sa.select(load_balancer.c.id, load_balancer.c.applied_revision)
+    return {row.id: row.applied_revision for row in connection.execute(query)}
+
+
+def set_applied(connection: Connection, revisions: Mapping[str, int]) -> None:
+    """What is, not what is wanted: neither revision nor feed changes."""
+    for key, revision in revisions.items():
+        connection.execute(
+            sa.update(load_balancer)
+            .where(load_balancer.c.id == key)
+            .values(applied_revision=revision)
+        )
+
+
+def delete(connection: Connection, key: str) -> None:
+    standard.delete(connection, load_balancer, key)
+
+
+def count(connection: Connection, project_id: str) -> int:
+    return standard.count(connection, load_balancer, project_id)
