@@ -131,6 +131,46 @@ class FloatingIpSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackendSpec:
+    """A member that new connections go to; how many of them is `weight` in proportion to the others'."""
+
+    address: str
+    port: int
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerSpec:
+    """`protocol` is tcp, udp or sctp. With `by_source`, the client's address alone decides which
+    backend it gets; with `sticky_s`, a client stays with its backend for so long after its last
+    connection, as far as that backend is there.
+    """
+
+    id: str
+    protocol: str
+    port: int
+    backends: tuple[BackendSpec, ...] = ()
+    by_source: bool = False
+    sticky_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalancerSpec:
+    """`port_id` is the port that has the virtual address. `member_subnet_ids` are where members are,
+    beside the subnet of the address. `generation` is the row's.
+    """
+
+    id: str
+    port_id: str
+    address: str
+    subnet_id: str
+    name: str = ""
+    member_subnet_ids: tuple[str, ...] = ()
+    listeners: tuple[ListenerSpec, ...] = ()
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSpec:
     """What is allowed. `protocol` is a name or number as text, or None for any. For ICMP `port_min`
     is the type and `port_max` the code. At most one of the two remotes is set.
@@ -170,6 +210,7 @@ class Topology:
     routers: tuple[RouterSpec, ...] = ()
     floating_ips: tuple[FloatingIpSpec, ...] = ()
     security_groups: tuple[SecurityGroupSpec, ...] = ()
+    balancers: tuple[BalancerSpec, ...] = ()
     gateway_hosts: tuple[str, ...] = ()
 
 

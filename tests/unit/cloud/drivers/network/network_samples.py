@@ -9,9 +9,12 @@ from pathlib import Path
 from kumoi.cloud.drivers.network.interface import (
     ROUTER_GATEWAY,
     ROUTER_INTERFACE,
+    BackendSpec,
+    BalancerSpec,
     Direction,
     FixedIp,
     FloatingIpSpec,
+    ListenerSpec,
     NetworkSpec,
     PortSpec,
     RouterSpec,
@@ -121,6 +124,59 @@ OUTSIDE = Topology(
     ports=(WEB, INNER_A, OUTER),
     routers=(ROUTER,),
     floating_ips=(FLOATING,),
+    gateway_hosts=("host-1",),
+)
+VIRTUAL = PortSpec(
+    id="vip",
+    name="octavia-lb-lb-1",
+    network_id="net-a",
+    mac="fa:16:3e:00:01:50",
+    fixed_ips=(FixedIp(subnet_id="sub-a", address="10.0.1.50"),),
+    device_owner="Octavia",
+    device_id="lb-lb-1",
+    port_security_enabled=False,
+)
+HTTP = ListenerSpec(
+    id="http",
+    protocol="tcp",
+    port=80,
+    backends=(
+        BackendSpec(address="10.0.1.21", port=8080, weight=4),
+        BackendSpec(address="10.0.2.22", port=8080, weight=2),
+    ),
+)
+BALANCER = BalancerSpec(
+    id="lb-1",
+    name="shop",
+    port_id="vip",
+    address="10.0.1.50",
+    subnet_id="sub-a",
+    member_subnet_ids=("sub-b",),
+    listeners=(HTTP,),
+    generation=7,
+)
+BALANCED = Topology(
+    networks=(PRIVATE, SECOND),
+    subnets=(PRIVATE_SUBNET, SECOND_SUBNET),
+    ports=(VIRTUAL, INNER_A, INNER_B),
+    routers=(ROUTER,),
+    balancers=(BALANCER,),
+)
+BALANCED_OUTSIDE = Topology(
+    networks=(PRIVATE, PUBLIC),
+    subnets=(PRIVATE_SUBNET, PUBLIC_SUBNET),
+    ports=(VIRTUAL, INNER_A, OUTER),
+    routers=(ROUTER,),
+    floating_ips=(
+        FloatingIpSpec(
+            id="fip-2",
+            address="198.51.100.22",
+            router_id="router-1",
+            port_id="vip",
+            fixed_address="10.0.1.50",
+        ),
+    ),
+    balancers=(BALANCER,),
     gateway_hosts=("host-1",),
 )
 

@@ -12,6 +12,7 @@ from kumoi.cloud.drivers.network.interface import (
     ROUTER_GATEWAY,
     ROUTER_INTERFACE,
     FixedIp,
+    FloatingIpSpec,
     NetworkSpec,
     PortSpec,
     RouterSpec,
@@ -23,7 +24,10 @@ from kumoi.cloud.drivers.network.ovn.northbound import GENERATION, ID, KIND, LAB
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """`endpoints` are ports of servers and of nobody; a router's are in `router_ports`."""
+    """`endpoints` are ports of servers and of nobody; a router's are in `router_ports`, and those
+    with a balancer's virtual address in `balancer_ports`. `routers_on` are the routers that have an
+    interface on a network, `floating_to` the floating IPs that lead to a port.
+    """
 
     topology: Topology
     networks: Mapping[str, NetworkSpec]
@@ -31,6 +35,9 @@ class Index:
     routers: Mapping[str, RouterSpec]
     endpoints: Mapping[str, PortSpec]
     router_ports: Mapping[str, Sequence[PortSpec]]
+    balancer_ports: Mapping[str, PortSpec]
+    routers_on: Mapping[str, frozenset[str]]
+    floating_to: Mapping[str, Sequence[FloatingIpSpec]]
 
     def subnet_of(self, fixed_ip: FixedIp) -> SubnetSpec | None:
         return self.subnets.get(fixed_ip.subnet_id)
@@ -41,6 +48,11 @@ class Index:
         if subnet is None:
             return None
         return f"{fixed_ip.address}/{subnet.cidr.rpartition('/')[2]}"
+
+    def inner_ports(self, router_id: str) -> list[PortSpec]:
+        """The router's interfaces, without its way outside."""
+        ports = self.router_ports.get(router_id, ())
+        return [port for port in ports if port.device_owner == ROUTER_INTERFACE]
 
     def gateway_of(self, router_id: str) -> PortSpec | None:
         """The router's port to an external network."""
@@ -54,11 +66,15 @@ def index(topology: Topology) -> Index:
     networks = {network.id: network for network in topology.networks}
     endpoints: dict[str, PortSpec] = {}
     router_ports: dict[str, list[PortSpec]] = defaultdict(list)
+    balancer_ports: dict[str, PortSpec] = {}
+    balanced = {balancer.port_id for balancer in topology.balancers}
     for port in topology.ports:
         if port.network_id not in networks or port.device_owner == FLOATING_IP:
             continue
         if port.device_owner in (ROUTER_INTERFACE, ROUTER_GATEWAY):
             router_ports[port.device_id].append(port)
+        elif port.id in balanced:
+            balancer_ports[port.id] = port
         else:
             endpoints[port.id] = port
     return Index(
@@ -68,7 +84,26 @@ def index(topology: Topology) -> Index:
         routers={router.id: router for router in topology.routers},
         endpoints=endpoints,
         router_ports=router_ports,
+        balancer_ports=balancer_ports,
+        routers_on=_routers_on(router_ports),
+        floating_to=_floating_to(topology),
     )
+
+
+def _routers_on(router_ports: Mapping[str, Sequence[PortSpec]]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for router_id, ports in router_ports.items():
+        for port in ports:
+            if port.device_owner == ROUTER_INTERFACE:
+                found[port.network_id].add(router_id)
+    return {network_id: frozenset(router_ids) for network_id, router_ids in found.items()}
+
+
+def _floating_to(topology: Topology) -> dict[str, list[FloatingIpSpec]]:
+    found: dict[str, list[FloatingIpSpec]] = defaultdict(list)
+    for floating in topology.floating_ips:
+        found[floating.port_id].append(floating)
+    return found
 
 
 def marks(key: RecordKey, *, name: str = "", generation: int = 0) -> Pairs:

@@ -54,6 +54,12 @@ class RecordKind(enum.StrEnum):
     FLOATING_IP = "floating_ip"
     SECURITY_GROUP = "security_group"
     RULE = "rule"
+    LISTENER = "listener"
+    FLOATING_LISTENER = "floating_listener"
+    BALANCER_ROUTER = "balancer_router"
+    BALANCER_PORT = "balancer_port"
+    BALANCER_PEER = "balancer_peer"
+    BALANCER_ROUTE = "balancer_route"
     FOREIGN = "foreign"  # Not ours; the id is the row's name.
 
 
@@ -86,10 +92,26 @@ class NorthboundRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadBalancerRecord(NorthboundRecord):
+    """`vips` is virtual address and port to backends, several with commas between."""
+
+    TABLE: ClassVar[str] = "Load_Balancer"
+
+    name: str
+    protocol: str | None
+    vips: Pairs
+    selection_fields: Texts = NO_TEXTS
+    options: Pairs = NO_PAIRS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogicalSwitch(NorthboundRecord):
     TABLE: ClassVar[str] = "Logical_Switch"
 
     name: SwitchName
+    load_balancer: frozenset[RecordKey] = field(
+        default=frozenset(), compare=False, metadata=_refers("Load_Balancer")
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +148,9 @@ class LogicalRouter(NorthboundRecord):
     name: RouterName
     enabled: bool | None = None
     options: Pairs = NO_PAIRS
+    load_balancer: frozenset[RecordKey] = field(
+        default=frozenset(), compare=False, metadata=_refers("Load_Balancer")
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +228,7 @@ RECORDS: tuple[type[NorthboundRecord], ...] = (
     Nat,
     PortGroup,
     Acl,
+    LoadBalancerRecord,
 )
 """Holders before what they hold."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from kumoi.cloud.drivers.network.interface import Topology
-from kumoi.cloud.drivers.network.ovn import routing, security, switching
+from kumoi.cloud.drivers.network.ovn import balancing, routing, security, switching
 from kumoi.cloud.drivers.network.ovn.index import index
 from kumoi.cloud.drivers.network.ovn.northbound import (
     NAMED_ONCE,
@@ -123,7 +123,7 @@ def desired(topology: Topology) -> dict[RecordKey, NorthboundRecord]:
     looked_up = index(topology)
     found = {
         record.key: record
-        for part in (switching, routing, security)
+        for part in (switching, routing, security, balancing)
         for record in part.records(looked_up)
     }
     return {

@@ -17,6 +17,7 @@ from kumoi.cloud.drivers.network.interface import (
     PortSpec,
     RouterSpec,
 )
+from kumoi.cloud.drivers.network.ovn.attaching import on_routers
 from kumoi.cloud.drivers.network.ovn.index import Index, is_ipv4, marks, network_address
 from kumoi.cloud.drivers.network.ovn.northbound import (
     NO_PAIRS,
@@ -55,8 +56,9 @@ RA_MODES = {
 
 
 def records(index: Index) -> Iterator[NorthboundRecord]:
+    balancing = on_routers(index)
     for router in index.topology.routers:
-        yield from _router(router, index)
+        yield from _router(router, index, balancing.get(router.id, frozenset()))
     for floating_ip in index.topology.floating_ips:
         yield from _floating_ip(floating_ip, index)
 
@@ -65,7 +67,9 @@ def router_key(router_id: str) -> RecordKey:
     return RecordKey(RecordKind.ROUTER, router_id)
 
 
-def _router(router: RouterSpec, index: Index) -> Iterator[NorthboundRecord]:
+def _router(
+    router: RouterSpec, index: Index, listeners: frozenset[RecordKey]
+) -> Iterator[NorthboundRecord]:
     key = router_key(router.id)
     yield LogicalRouter(
         key=key,
@@ -73,6 +77,7 @@ def _router(router: RouterSpec, index: Index) -> Iterator[NorthboundRecord]:
         name=RouterName(f"kumoi-{router.id}"),
         enabled=None if router.admin_state_up else False,
         options=ROUTER_OPTIONS,
+        load_balancer=listeners,
     )
     for port in index.router_ports.get(router.id, ()):
         yield from _router_port(port, index)

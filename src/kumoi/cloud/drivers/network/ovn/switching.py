@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from kumoi.cloud.drivers.network.interface import NetworkSpec, PortSpec, SubnetSpec
+from kumoi.cloud.drivers.network.ovn.attaching import on_switches
 from kumoi.cloud.drivers.network.ovn.index import Index, is_ipv4, marks
 from kumoi.cloud.drivers.network.ovn.northbound import (
     NO_PAIRS,
@@ -45,8 +46,9 @@ def port_key(port_id: str) -> RecordKey:
 
 
 def records(index: Index) -> Iterator[NorthboundRecord]:
+    attached = on_switches(index)
     for network in index.topology.networks:
-        yield from _network(network)
+        yield from _network(network, attached.get(network.id, frozenset()))
     for subnet in index.subnets.values():
         if has_dhcp(subnet):
             yield _dhcp(subnet, index.networks[subnet.network_id])
@@ -60,12 +62,13 @@ def has_dhcp(subnet: SubnetSpec) -> bool:
     return subnet.ip_version == 4 or subnet.ipv6_address_mode in (STATEFUL, STATELESS)  # noqa: PLR2004 - the version
 
 
-def _network(network: NetworkSpec) -> Iterator[NorthboundRecord]:
+def _network(network: NetworkSpec, listeners: frozenset[RecordKey]) -> Iterator[NorthboundRecord]:
     key = switch_key(network.id)
     yield LogicalSwitch(
         key=key,
         external_ids=marks(key, name=network.name),
         name=SwitchName(f"kumoi-{network.id}"),
+        load_balancer=listeners,
     )
     if network.physical_network is None:
         return

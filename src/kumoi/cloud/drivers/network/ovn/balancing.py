@@ -1,0 +1,164 @@
+"""Load balancers as northbound records. Pure.
+
+Called by plan.py. A listener is a row that names its backends; OVN gives each new connection one of
+them where it begins, and no process is on its way. Equal backends are repeated as often as their
+weight says. A member that is not among them gets no new connection and keeps those it has.
+
+The virtual address is that of a small router with one port, which answers for it (ARP, ping) and
+sends what was already given a backend to where that is. It balances nothing itself, so it does not
+fall under the rule of attaching.py. Without it nobody on the address's own network would take the
+packets in, since OVN sends them on by the MAC that the address had.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from kumoi.cloud.drivers.network.interface import (
+    BackendSpec,
+    BalancerSpec,
+    ListenerSpec,
+    PortSpec,
+    SubnetSpec,
+)
+from kumoi.cloud.drivers.network.ovn.attaching import floating_key, floating_of, listener_key
+from kumoi.cloud.drivers.network.ovn.index import Index, is_ipv4, marks
+from kumoi.cloud.drivers.network.ovn.northbound import (
+    NO_TEXTS,
+    LoadBalancerRecord,
+    LogicalRouter,
+    LogicalRouterPort,
+    LogicalSwitchPort,
+    NorthboundRecord,
+    Pairs,
+    RecordKey,
+    RecordKind,
+    RouterName,
+    RouterPortName,
+    StaticRoute,
+    SwitchPortName,
+    Texts,
+)
+from kumoi.cloud.drivers.network.ovn.routing import ROUTER_OPTIONS
+from kumoi.cloud.drivers.network.ovn.switching import switch_key
+
+REPEATS_MAX = 32
+"""How often the heaviest member is named: shares are right to within 3 %."""
+BY_SOURCE: Texts = frozenset({"ip_src", "ip_dst"})
+
+
+def records(index: Index) -> Iterator[NorthboundRecord]:
+    for balancer in index.topology.balancers:
+        port, subnet = (
+            index.balancer_ports.get(balancer.port_id),
+            index.subnets.get(balancer.subnet_id),
+        )
+        if port is None or subnet is None:
+            continue
+        yield from _place(balancer, port, subnet)
+        yield from _listeners(balancer, index)
+
+
+def _listeners(balancer: BalancerSpec, index: Index) -> Iterator[LoadBalancerRecord]:
+    floating = floating_of(balancer, index)
+    for listener in balancer.listeners:
+        # The small router answers for the address: no other is to.
+        yield _row(listener_key(listener), balancer.address, listener, neighbours="none")
+        for one in floating:
+            key = floating_key(listener, one)
+            yield _row(key, one.address, listener, neighbours="reachable")
+
+
+def _row(
+    key: RecordKey, address: str, listener: ListenerSpec, *, neighbours: str
+) -> LoadBalancerRecord:
+    """With nobody to give connections to, they are refused at once."""
+    options = {("neighbor_responder", neighbours), ("reject", "true")}
+    if listener.sticky_s is not None:
+        options.add(("affinity_timeout", str(listener.sticky_s)))
+    return LoadBalancerRecord(
+        key=key,
+        external_ids=marks(key),
+        name=f"kumoi-{key.id}",
+        protocol=listener.protocol,
+        vips=_vips(address, listener),
+        selection_fields=BY_SOURCE if listener.by_source else NO_TEXTS,
+        options=frozenset(options),
+    )
+
+
+def _vips(address: str, listener: ListenerSpec) -> Pairs:
+    ends = [
+        end
+        for backend, times in zip(listener.backends, repeats(listener.backends), strict=True)
+        for end in [_end(backend.address, backend.port)] * times
+    ]
+    return frozenset({(_end(address, listener.port), ",".join(ends))})
+
+
+def repeats(backends: Sequence[BackendSpec]) -> list[int]:
+    """How often to name each, in the smallest numbers that keep the shares."""
+    if not backends:
+        return []
+    divisor = math.gcd(*(backend.weight for backend in backends))
+    counts = [backend.weight // divisor for backend in backends]
+    most = max(counts)
+    if most <= REPEATS_MAX:
+        return counts
+    return [max(1, round(count * REPEATS_MAX / most)) for count in counts]
+
+
+def _end(address: str, port: int) -> str:
+    return f"{address}:{port}" if is_ipv4(address) else f"[{address}]:{port}"
+
+
+def _place(
+    balancer: BalancerSpec, port: PortSpec, subnet: SubnetSpec
+) -> Iterator[NorthboundRecord]:
+    """The small router, its port and the switch's end of it."""
+    router = RecordKey(RecordKind.BALANCER_ROUTER, balancer.id)
+    yield LogicalRouter(
+        key=router,
+        external_ids=marks(router, name=balancer.name, generation=balancer.generation),
+        name=RouterName(f"kumoi-{balancer.id}"),
+        options=ROUTER_OPTIONS,
+    )
+    end = RecordKey(RecordKind.BALANCER_PORT, port.id)
+    name = RouterPortName(f"lrp-{port.id}")
+    yield LogicalRouterPort(
+        key=end,
+        parent=router,
+        external_ids=marks(end),
+        name=name,
+        mac=port.mac,
+        networks=frozenset({f"{balancer.address}/{subnet.cidr.rpartition('/')[2]}"}),
+    )
+    if subnet.gateway_ip:
+        yield _way_out(router, balancer, subnet.gateway_ip, name)
+    peer = RecordKey(RecordKind.BALANCER_PEER, port.id)
+    yield LogicalSwitchPort(
+        key=peer,
+        parent=switch_key(port.network_id),
+        external_ids=marks(peer, name=port.name, generation=port.generation),
+        name=SwitchPortName(port.id),
+        type="router",
+        enabled=None if port.admin_state_up else False,
+        addresses=frozenset({"router"}),
+        options=frozenset({("router-port", str(name))}),
+    )
+
+
+def _way_out(
+    router: RecordKey, balancer: BalancerSpec, gateway_ip: str, output: RouterPortName
+) -> StaticRoute:
+    """To members on other subnets."""
+    key = RecordKey(RecordKind.BALANCER_ROUTE, balancer.id)
+    return StaticRoute(
+        key=key,
+        parent=router,
+        external_ids=marks(key),
+        ip_prefix="0.0.0.0/0" if is_ipv4(gateway_ip) else "::/0",
+        nexthop=gateway_ip,
+        output_port=output,
+    )
