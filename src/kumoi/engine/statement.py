@@ -122,7 +122,9 @@ class _Compiled:
         ]
         self._is_plain = all(place.is_plain for place in self._places)
         self._order = [place.name for place in self._places]
-        returned = query.exported_columns if isinstance(query, sa.Select | sa.Update) else ()
+        returned: Iterable[Any] = compiled.effective_returning or ()
+        if isinstance(query, sa.Select):
+            returned = query.selected_columns
         self._types = [column.type.dialect_impl(dialect) for column in returned]
         self._dialect = dialect
         self._readers: list[tuple[int, Convert]] | None = None

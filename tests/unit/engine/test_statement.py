@@ -101,10 +101,10 @@ def test_what_is_written_has_the_types_of_its_columns(filled: Database) -> None:
 def test_a_change_says_how_many_it_met_and_what_it_returns(filled: Database) -> None:
     at_least = thing.c.count >= sa.bindparam("least")
     grow = sa.update(thing).where(at_least).values(count=thing.c.count + 10)
+    returning = Statement(grow.returning(thing.c.at, thing.c.count))
     change = Statement(sa.update(thing).where(at_least), ("told", "is_on"))
     with filled.write() as connection:
         assert Statement(grow).run(connection, {"least": 2}) == 1
-        returning = Statement(grow.returning(thing.c.at, thing.c.count))
         assert sorted(returning.rows(connection, least=1), key=lambda row: row[1]) == [
             (AT, 11),
             (None, 22),
