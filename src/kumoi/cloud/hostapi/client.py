@@ -1,7 +1,7 @@
-"""The control plane as the agent sees it: the calls of the host API.
+"""The agent's client of the host API.
 
-`Upstream` is the contract, `HttpUpstream` the real one: HTTPS, with this host's own certificate.
-Every call raises Transient when the control plane cannot be reached or does not answer as agreed.
+`Upstream` is the contract, `HttpUpstream` the real client: HTTPS, with this host's own certificate.
+Every call raises Transient when the control plane cannot be reached or its answer cannot be read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from kumoi.cloud.hostapi.things import HeardPosition, Reports, ThingReport, Want
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 15.0
 CHUNK_BYTES = 1 << 20
-_NOT_FOUND = 404
+_NOT_FOUND = httpx.codes.NOT_FOUND
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -48,15 +48,15 @@ class Upstream(Protocol):
         ...
 
     async def fetch_image(self, image: ImageContent, path: Path) -> None:
-        """Write an image's file to `path`, and check that it is what it should be."""
+        """Write an image's file to `path`, and check its hash."""
         ...
 
     async def send_image(self, image_id: str, path: Path) -> None:
-        """A snapshot that was wanted."""
+        """Upload the content of a wanted snapshot."""
         ...
 
     async def give_up_image(self, image_id: str) -> None:
-        """A snapshot that was wanted and cannot be made."""
+        """Say that a wanted snapshot cannot be made."""
         ...
 
     async def console(self, server_id: str, text: str) -> None:
@@ -78,7 +78,7 @@ class HttpUpstream:
         await self._client.aclose()
 
     async def wanted(self, since: HeardPosition, wait_s: float) -> WantedThings:
-        with _asking("ask what is wanted"):
+        with _attempting("ask what is wanted"):
             answer = await self._client.get(
                 "/wanted",
                 params={"epoch": since.epoch, "since": since.revision, "wait_s": f"{wait_s:g}"},
@@ -88,13 +88,13 @@ class HttpUpstream:
             return msgspec.json.decode(answer.content, type=WantedThings)
 
     async def report(self, reports: Sequence[ThingReport]) -> None:
-        with _asking("report what is"):
+        with _attempting("report what is"):
             content = msgspec.json.encode(Reports(reports=[raw(one) for one in reports]))
             answer = await self._client.post("/reports", content=content, headers=_JSON)
             answer.raise_for_status()
 
     async def hello(self, hello: HostHello) -> Hello:
-        with _asking("say hello"):
+        with _attempting("say hello"):
             content = msgspec.json.encode(hello)
             answer = await self._client.put("/hello", content=content, headers=_JSON)
             _check_accepted(answer)
@@ -102,7 +102,7 @@ class HttpUpstream:
 
     async def fetch_image(self, image: ImageContent, path: Path) -> None:
         digest = hashlib.sha256()
-        with _asking(f"fetch image {image.id}"):
+        with _attempting(f"fetch image {image.id}"):
             async with self._client.stream("GET", f"/images/{image.id}") as answer:
                 if answer.status_code == _NOT_FOUND:
                     raise Permanent(f"image {image.id} is gone")
@@ -115,28 +115,28 @@ class HttpUpstream:
             raise Transient(f"fetch image {image.id}: what came is not what it should be")
 
     async def send_image(self, image_id: str, path: Path) -> None:
-        with _asking(f"send image {image_id}"):
+        with _attempting(f"send image {image_id}"):
             headers = {"Content-Type": "application/octet-stream"}
             answer = await self._client.put(
-                f"/images/{image_id}", content=_pieces(path), headers=headers
+                f"/images/{image_id}", content=_chunks(path), headers=headers
             )
             answer.raise_for_status()
 
     async def give_up_image(self, image_id: str) -> None:
-        with _asking(f"give up image {image_id}"):
+        with _attempting(f"give up image {image_id}"):
             (await self._client.delete(f"/images/{image_id}")).raise_for_status()
 
     async def console(self, server_id: str, text: str) -> None:
-        with _asking("send a console"):
+        with _attempting("send a console"):
             headers = {"Content-Type": "text/plain; charset=utf-8"}
             url = f"/servers/{server_id}/console"
             answer = await self._client.put(url, content=text.encode(), headers=headers)
-            if answer.status_code != httpx.codes.NOT_FOUND:  # Deleted meanwhile: nobody reads it.
+            if answer.status_code != _NOT_FOUND:  # Deleted meanwhile: nobody reads it.
                 answer.raise_for_status()
 
 
 def _check_accepted(answer: httpx.Response) -> None:
-    """Raises HostRefused, or for any other status that is no success."""
+    """Raises HostRefused, or HTTPStatusError for any other answer that is no success."""
     if answer.status_code == httpx.codes.CONFLICT:
         raise HostRefused(msgspec.json.decode(answer.content, type=_Envelope).error.message)
     answer.raise_for_status()
@@ -150,22 +150,22 @@ class _Envelope(msgspec.Struct):
     error: _Error
 
 
-async def _pieces(path: Path) -> AsyncIterator[bytes]:
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
     with await asyncio.to_thread(path.open, "rb") as file:
-        while piece := await asyncio.to_thread(file.read, CHUNK_BYTES):
-            yield piece
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield chunk
 
 
 def tls_context(pki_dir: Path, host_name: str) -> ssl.SSLContext:
-    """Trust the cloud's own authority only, and show this host's certificate."""
+    """Trust only the cloud's own authority, and present this host's certificate."""
     context = ssl.create_default_context(cafile=str(pki_dir / "ca.crt"))
     context.load_cert_chain(pki_dir / f"{host_name}.crt", pki_dir / f"{host_name}.key")
     return context
 
 
 @contextlib.contextmanager
-def _asking(what: str) -> Iterator[None]:
-    """Outside errors become ours, in this one place."""
+def _attempting(what: str) -> Iterator[None]:
+    """Turn the errors of httpx, msgspec and the operating system into Transient or Permanent."""
     try:
         yield
     except httpx.HTTPError as cause:

@@ -1,9 +1,9 @@
-"""How a host presents itself to the control plane, how the control plane answers, and whom it refuses.
+"""How a host presents itself to the control plane, what that answers, and which hosts it refuses.
 
-A host says hello when it starts and with each sign of life; the answer says the same of the control
-plane. Both sides may be one release apart, and agents are never newer than the control plane: a
-newer one may keep and report what the control plane does not know. So the control plane is updated
-first, and its answer names the release to install.
+A host says hello when it starts and as a sign of life; the answer says the same of the control plane.
+Both sides may be one release apart, but an agent is never newer than the control plane: it might keep
+and report what the control plane does not know. So the control plane is updated first, and a refusal
+names the release to install.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ PROTOCOL_OLDEST = 2
 
 
 class Hello(Message, frozen=True, kw_only=True):
-    """`epoch` is that of the store: as the host heard it last, or as it is."""
+    """`epoch` is the store's: from a host the one it received last, from the control plane the one
+    of today.
+    """
 
     protocol: int = PROTOCOL
     release: str
@@ -29,9 +31,9 @@ class Hello(Message, frozen=True, kw_only=True):
 
 
 class HostHello(Hello, frozen=True, kw_only=True):
-    """And what the host has. `ready_images` are unpacked and start at once; `address` is where other
-    hosts reach it. `offers` is what each of its drivers takes and can do; a host of an older
-    release names them only.
+    """With what the host has. `address` is where other hosts reach it. `ready_images` are ids of
+    images that a server can start from without a fetch. `offers` says what each of the `drivers`
+    accepts and can do; a host of an older release sends only their names.
     """
 
     hostname: str

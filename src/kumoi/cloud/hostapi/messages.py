@@ -1,12 +1,12 @@
-"""What is particular to servers in what control plane and host say to each other.
+"""Servers in the host API: the spec that a host is sent, and the status that it reports.
 
 A server is a thing (things.py). Its spec says everything about it: the host needs nothing else, and
-keeps the last one so that it reboots into the right state with the control plane gone. What nobody
-on a host reads does not travel: a server's name, its project.
+keeps the last one so that it reboots into the right state while the control plane is away. What nobody
+on a host reads is not sent: a server's name, its project.
 
-A spec is read strictly and written without what is at its default. So a word that was added since
-travels only for the servers that use it, and a host that does not know it refuses those alone
-rather than make something else than was asked for.
+A spec is read strictly, and written without fields that have their default. So a field that a later
+release adds is sent only for the servers that use it, and a host that does not know it refuses those
+servers alone rather than make something else than was asked for.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import msgspec
 from kumoi.cloud.hostapi.things import Message, NotUnderstood, Thing, ThingKey, absent
 
 SERVER = "server"
-"""The kind."""
+"""The kind of such a thing."""
 
 
 class Power(enum.StrEnum):
-    """What a server is wanted to be. An absent one's thing is absent, and has no spec."""
+    """The state that a server is wanted to be in. ABSENT is said by its thing, not in a spec."""
 
     RUNNING = "running"
     STOPPED = "stopped"
@@ -33,7 +33,7 @@ class Power(enum.StrEnum):
 
 
 class InstanceState(enum.StrEnum):
-    """What a server is. Of one that failed the report has a fault, of an absent one it says that."""
+    """The state that a server is in. FAILED and ABSENT are said by its report, not in a status."""
 
     BUILDING = "building"
     RUNNING = "running"
@@ -46,12 +46,12 @@ class InstanceState(enum.StrEnum):
 class Strict(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """Part of a spec."""
+    """Part of a spec: fields that this release does not know make it unreadable."""
 
 
 class ImageContent(Strict, frozen=True, kw_only=True):
-    """`sha256` is of the file as stored; `disk_format` what its content was seen to be, in the image
-    API's words.
+    """`sha256` is of the file as stored; `disk_format` is the format that its content was found to
+    have, in the image API's words.
     """
 
     id: str
@@ -83,8 +83,8 @@ class ServerPort(Strict, frozen=True, kw_only=True):
 
 
 class ServerSpec(Strict, frozen=True, kw_only=True):
-    """`boot` grows with each reboot asked for, `hard_boot` with each hard one; `build` with each
-    rebuild, which starts again from `image` with an empty disk.
+    """`boot` counts the reboots asked for, `hard_boot` the hard ones; `build` the rebuilds, each of
+    which makes a new disk from `image`.
     """
 
     power: Power
@@ -102,18 +102,18 @@ class ServerSpec(Strict, frozen=True, kw_only=True):
     boot: int = 0
     hard_boot: int = 0
     build: int = 0
-    snapshots: list[str] = []  # Ids of images wanted of its disk; each until its content has come.
+    snapshots: list[str] = []  # Ids of images to make of its disk; each until its content is there.
 
 
 class InstanceSpec(ServerSpec, frozen=True, kw_only=True):
-    """A server as its driver gets it."""
+    """A server's spec with its thing's id and generation, as drivers get it."""
 
     id: str
     generation: int
 
 
 class ServerStatus(Message, frozen=True, kw_only=True):
-    """The boots and the build that it has behind it, as in its spec."""
+    """`boot`, `hard_boot` and `build` are those of the spec that it was last started or built by."""
 
     state: InstanceState
     boot: int = 0
@@ -122,20 +122,20 @@ class ServerStatus(Message, frozen=True, kw_only=True):
 
 
 def server_thing(server: InstanceSpec) -> Thing:
-    """The thing that says so."""
+    """A server as a thing."""
     if server.power is Power.ABSENT:
         return absent(ThingKey(SERVER, server.id), server.generation)
-    words = {name: getattr(server, name) for name in ServerSpec.__struct_fields__}
-    spec = msgspec.Raw(msgspec.json.encode(ServerSpec(**words)))
+    fields = {name: getattr(server, name) for name in ServerSpec.__struct_fields__}
+    spec = msgspec.Raw(msgspec.json.encode(ServerSpec(**fields)))
     return Thing(kind=SERVER, id=server.id, generation=server.generation, spec=spec)
 
 
 def read_images(raws: Iterable[msgspec.Raw]) -> list[ImageContent]:
-    """Those that can be read: the others are for newer hosts."""
+    """Those that this release can read; a newer control plane may send others."""
     images = []
-    for one in raws:
+    for image in raws:
         with contextlib.suppress(msgspec.DecodeError):
-            images.append(msgspec.json.decode(one, type=ImageContent))
+            images.append(msgspec.json.decode(image, type=ImageContent))
     return images
 
 
@@ -147,5 +147,5 @@ def read_server(thing: Thing) -> InstanceSpec:
         raise NotUnderstood(str(error)) from error
     if spec.power is Power.ABSENT:
         raise NotUnderstood("a spec does not say that its server is absent")
-    words = {name: getattr(spec, name) for name in ServerSpec.__struct_fields__}
-    return InstanceSpec(id=thing.id, generation=thing.generation, **words)
+    fields = msgspec.structs.asdict(spec)
+    return InstanceSpec(id=thing.id, generation=thing.generation, **fields)

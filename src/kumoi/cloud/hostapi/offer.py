@@ -1,7 +1,7 @@
-"""What a host says that one of its drivers can do, so that the scheduler can match.
+"""What a host reports of each of its drivers, for the scheduler to match.
 
-The words travel as they are: one that the other side does not know is a format or a capability that
-nobody asks for there, and harms nothing.
+Formats and capabilities are sent as plain words: one that the control plane does not know is one that
+nobody asks for, and does no harm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Capability(enum.StrEnum):
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """`formats` are those of images that it takes, in the image API's words."""
+    """`formats` are the image formats that the driver accepts, in the image API's words."""
 
     formats: list[str] = []
     capabilities: list[str] = []

@@ -1,9 +1,9 @@
-"""Things on a host, as control plane and host name them to each other, whatever their kind.
+"""Things: what is wanted of a host and what it reports, whatever the kind.
 
-A thing is one row of what is wanted of a host: a server, later a volume or a load balancer. What
-only its kind understands travels as `spec` towards the host and as `status` back, raw until the
-kind's own code reads it. So a word that one side does not know harms the one thing that carries it.
-A list is read one by one for the same reason.
+A thing is a server, later a volume or a load balancer. What only its kind's code understands is its
+`spec` towards the host and its `status` back: raw JSON until that code reads it. So a word that one
+side does not know harms only the thing that carries it; the items of a list are read one by one for
+the same reason.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from kumoi.base.errors import Permanent
 from kumoi.base.ids import is_uuid
 
 GENERATION_LAST = 2**31 - 1
-"""Newer than any: with it a host is told to remove what the control plane does not know."""
+"""Newer than any other: the control plane sends it to have a host remove what it does not know."""
 
 NOTHING = msgspec.Raw(b"{}")
 _KIND = re.compile(r"[a-z][a-z_]{0,31}")
 
 
 class ThingKey(NamedTuple):
-    """What a thing is called: its kind, and its id within the kind."""
+    """A thing's kind, and its id within the kind."""
 
     kind: str
     id: str
@@ -41,20 +41,22 @@ class ThingKey(NamedTuple):
 
 
 class HeardPosition(NamedTuple):
-    """How far a host has heard; none at all asks for everything."""
+    """The store's epoch and revision up to which a host has received what is wanted; without an epoch
+    it asks for everything.
+    """
 
     epoch: str = ""
     revision: int = 0
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """Unknown fields are ignored: the other side may be one version ahead."""
+    """Fields that this release does not know are ignored: the other side may be one release ahead."""
 
 
 class Thing(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing as wanted. `generation` grows with each change that the host must act on, and a
-    host refuses one older than it knows. An `absent` one must go, with everything it has, and needs
-    no spec: so a host can remove what it would not understand.
+    """One thing as wanted. `generation` grows with each change that the host must act on; a host
+    refuses one older than it knows. An `absent` thing must be removed with everything it has, and
+    needs no spec: so a host can remove one whose spec it would not understand.
     """
 
     kind: str
@@ -69,9 +71,9 @@ class Thing(Message, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ThingReport(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """What a thing is. `generation` is that of the wanted state it was made from. With a `fault`, in
-    words for an operator, it could not be made so; the status is then what there is of it
-    nevertheless. There is none where nothing is, and a host of 0.2.0 never gives one with a fault.
+    """What a thing is. `generation` is that of the spec that it was made by. A `fault` says, for an
+    operator, why it could not be made; `status` is then what is there of it nevertheless. It is empty
+    where nothing is there, and from a host of 0.2.0 always empty beside a fault.
     """
 
     kind: str
@@ -87,10 +89,9 @@ class ThingReport(Message, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class WantedThings(Message, frozen=True, kw_only=True):
-    """Things that changed after the revision that was asked from; with `complete`, all of this
-    host's, so that whatever else the host has must go. `epoch` and `revision` are where to ask on
-    from. `images` are worth having ready; none is nothing new of them. Each thing and each image is
-    read for itself.
+    """Things that changed after the revision asked from; with `complete` all things of this host, so
+    that whatever else it has must go. `epoch` and `revision` are the position to ask from next.
+    `images` are worth prefetching; an empty list changes nothing. Each item is read on its own.
     """
 
     epoch: str
@@ -101,20 +102,20 @@ class WantedThings(Message, frozen=True, kw_only=True):
 
 
 class Reports(Message, frozen=True, kw_only=True):
-    """Each is a ThingReport, read for itself."""
+    """Each item is a ThingReport, read on its own."""
 
     reports: list[msgspec.Raw]
 
 
 class NotUnderstood(Permanent):
-    """A word that this release does not know."""
+    """A thing with a kind, a word or a driver that is not known here."""
 
     code = "thing.not_understood"
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A thing of which only the name could be read, and why no more."""
+    """A thing of which only kind, id and generation could be read, and why."""
 
     kind: str
     id: str
@@ -131,12 +132,14 @@ def absent(key: ThingKey, generation: int) -> Thing:
 
 
 def raw(message: msgspec.Struct) -> msgspec.Raw:
-    """As part of a list."""
+    """A message as an item of a list."""
     return msgspec.Raw(msgspec.json.encode(message))
 
 
 def read_all(raws: Iterable[msgspec.Raw]) -> list[tuple[bytes, Thing | Unreadable | None]]:
-    """Each as it came and what it says; None for one that does not even say which it is."""
+    """Each item's bytes, and the thing that they say; None where not even its kind and id could be
+    read.
+    """
     return [(bytes(raw), _read(raw)) for raw in raws]
 
 
@@ -146,14 +149,14 @@ def _read(raw: msgspec.Raw) -> Thing | Unreadable | None:
     except msgspec.DecodeError as error:
         why = str(error)
     try:
-        name = msgspec.json.decode(raw, type=_Name)
+        name = msgspec.json.decode(raw, type=_ThingName)
     except msgspec.DecodeError:
         return None
     generation = name.generation if isinstance(name.generation, int) else 0
     return Unreadable(name.kind, name.id, generation, why)
 
 
-class _Name(Message, frozen=True, kw_only=True):
+class _ThingName(Message, frozen=True, kw_only=True):
     kind: str
     id: str
     generation: object = 0

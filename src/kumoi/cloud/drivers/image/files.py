@@ -1,9 +1,9 @@
 """Image files: one per content, named by its sha256, in one directory.
 
-Content comes in as a draft beside its place and is renamed when it is whole. Whoever names a
-content in the store, or removes its file, holds `lock` meanwhile, so that nobody removes what
-somebody else is about to name. A draft is locked while it is written: one that is not is left over
-from a process that died.
+An upload is written to a draft in the same directory and renamed when it is complete. Whoever writes
+a row that names a content, or removes a content's file, holds `lock` meanwhile, so that no file is
+removed that a row is about to name. A draft is locked while it is written: an unlocked one is left
+over from a process that died.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SPARE_BYTES_MAX = 1 << 30  # but no more than this.
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What came in."""
+    """A complete upload."""
 
     size: int
     sha256: str
@@ -46,7 +46,9 @@ class Content:
 
 
 class Draft:
-    """Content on its way in. Use it as a context: what was not kept is gone afterwards."""
+    """An upload that is being written. A context manager: a draft that `keep` did not put in its
+    place is removed at the end.
+    """
 
     def __init__(self, directory: Path, most_bytes: int) -> None:
         self._directory = directory
@@ -70,9 +72,12 @@ class Draft:
         self._size += len(block)
         if self._size > self._most_bytes:
             raise TooLarge(f"The image is too large: at most {self._most_bytes} bytes are allowed")
-        self._require_space(len(block))
-        for running in self._hashes:
-            running.update(block)
+        space = os.fstatvfs(self._file.fileno())
+        spare = min(space.f_blocks * space.f_frsize // SPARE_FRACTION, SPARE_BYTES_MAX)
+        if space.f_bavail * space.f_frsize < spare + len(block):
+            raise TooLarge("Image storage media is full: there is not enough disk space.")
+        for digest in self._hashes:
+            digest.update(block)
         self._inspection.eat(block)
         try:
             rest = memoryview(block)
@@ -82,38 +87,32 @@ class Draft:
             raise _failed(cause) from cause
 
     def finish(self) -> Content:
-        """Everything is on the disk. Raises TooLarge when that is full."""
+        """Wait until everything is on the disk. Raises TooLarge when the disk is full."""
         try:
             os.fsync(self._file.fileno())
         except OSError as cause:
             raise _failed(cause) from cause
-        sha256, sha512, md5 = (running.hexdigest() for running in self._hashes)
+        sha256, sha512, md5 = (digest.hexdigest() for digest in self._hashes)
         return Content(self._size, sha256, sha512, md5, self._inspection)
 
     def keep(self, sha256: str) -> None:
-        """Put it in its place, also where the same content is already. While holding `lock`."""
+        """Put it in its place, even if the same content is there already. While holding `lock`."""
         self._path.rename(self._directory / sha256)
         sync(self._directory)
 
-    def _require_space(self, more_bytes: int) -> None:
-        space = os.fstatvfs(self._file.fileno())
-        spare = min(space.f_blocks * space.f_frsize // SPARE_FRACTION, SPARE_BYTES_MAX)
-        if space.f_bavail * space.f_frsize < spare + more_bytes:
-            raise TooLarge("Image storage media is full: there is not enough disk space.")
-
 
 class ImageFiles:
-    """The contents of a cloud's images. The API role owns them: it takes them in and gives them out,
-    and the worker sweeps. Nobody else knows where they are; today that is one directory.
+    """The contents of a cloud's images. The API role owns them: it writes and serves them; the worker
+    removes those that no row names. Nobody else knows where they are: today, in one directory.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def draft(self, most_bytes: int) -> Draft:
-        """Begin a new content. Raises TooLarge when the disk is full."""
+        """Begin an upload. Raises TooLarge when the disk is full."""
         try:
-            with self.lock():  # Nobody takes it for a left-over before it is locked itself.
+            with self.lock():  # Until the draft itself is locked it looks like a left-over.
                 return Draft(self._directory, most_bytes)
         except OSError as cause:
             raise _failed(cause) from cause
@@ -125,7 +124,7 @@ class ImageFiles:
         path = self._directory / LOCK
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, LOCK_MODE)
         try:
-            if os.geteuid() == 0:  # A command, which may have made it: it is the group's.
+            if os.geteuid() == 0:  # A command may have created it: give it to the group.
                 os.fchown(handle, -1, self._directory.stat().st_gid)
                 os.fchmod(handle, LOCK_MODE)
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -134,44 +133,41 @@ class ImageFiles:
             os.close(handle)
 
     def open(self, sha256: str) -> IO[bytes]:
-        """A content, unbuffered. It stays readable when it is removed meanwhile. Raises
+        """A content, unbuffered. It stays readable if its file is removed meanwhile. Raises
         FileNotFoundError.
         """
         return (self._directory / sha256).open("rb", buffering=0)
 
     def link_all(self, target: Path) -> None:
-        """A second name for each content, in a directory of the same file system. While holding
-        `lock`.
-        """
+        """Hard-link each content into a directory of the same file system. While holding `lock`."""
         for path in self._directory.iterdir():
             if not path.name.startswith("."):
                 os.link(path, target / path.name)
 
     def delete(self, sha256: str) -> None:
-        """While holding `lock`. Whoever reads it goes on reading."""
+        """While holding `lock`. Whoever has it open can read on."""
         (self._directory / sha256).unlink(missing_ok=True)
 
     def delete_orphans(self, named: Collection[str]) -> list[str]:
-        """Remove contents that nothing names and drafts that nobody writes. While holding `lock`.
-
-        Gives the names of what went.
+        """Remove contents that are not in `named` and drafts that nobody writes; gives the names of
+        the removed files. While holding `lock`.
         """
-        gone: list[str] = []
+        removed: list[str] = []
         for path in sorted(self._directory.iterdir()):
             if path.name == LOCK or path.name in named:
                 continue
-            if path.name.startswith(DRAFT) and _is_held(path):
+            if path.name.startswith(DRAFT) and _is_being_written(path):
                 continue
             path.unlink(missing_ok=True)
-            gone.append(path.name)
-        return gone
+            removed.append(path.name)
+        return removed
 
 
-def _is_held(path: Path) -> bool:
+def _is_being_written(path: Path) -> bool:
     try:
         handle = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
-        return True  # It has just been kept or dropped.
+        return True  # It was put in its place or removed just now.
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

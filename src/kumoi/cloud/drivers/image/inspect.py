@@ -1,9 +1,9 @@
-"""What an image's content is. Pure: blocks in, finding out.
+"""What an image's content is. Pure: blocks in, a finding out.
 
-The marks at its beginning say what it claims to be. Whether a disk of that format is whole, how large
-it is inside, and whether it could make a host read one of its own files, says oslo.utils' inspector
-of that format, the one that Glance uses: it reads no more than it needs, in bounds of its own. Root
-file systems, which it does not know, are ours.
+Magic numbers at its beginning say which format it claims. oslo.utils' inspector of that format, the
+one that Glance uses, says whether the disk is complete, its virtual size, and whether it refers to
+other files; it reads no more than it needs, within bounds of its own. Root file systems, which
+oslo.utils does not know, are checked here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SQUASHFS_VERSION = 4
 
 
 class DiskFormat(enum.StrEnum):
-    """Names are the image API's disk formats. RAW is whatever shows no mark."""
+    """Names are the image API's disk formats. RAW is whatever has no magic number."""
 
     RAW = "raw"
     ROOT_TAR = "root-tar"
@@ -49,15 +49,17 @@ class DiskFormat(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`virtual_size` is the disk's size in bytes, where the content says it."""
+    """`virtual_size` is the disk's size in bytes, where the content states it."""
 
     kind: DiskFormat
     virtual_size: int | None = None
 
 
-# What else may be called raw: the `openstack` command has no word for root file systems, and a
-# hybrid ISO is a disk.
-CALLED_RAW = frozenset({DiskFormat.RAW, DiskFormat.ROOT_TAR, DiskFormat.SQUASHFS, DiskFormat.ISO})
+# Contents that an image of disk_format raw may have: the `openstack` command has no word for root
+# file systems, and a hybrid ISO is a disk.
+ALLOWED_AS_RAW = frozenset(
+    {DiskFormat.RAW, DiskFormat.ROOT_TAR, DiskFormat.SQUASHFS, DiskFormat.ISO}
+)
 UNCHECKED = frozenset({"ami", "ari", "aki"})
 INSPECTED = frozenset(
     {
@@ -72,7 +74,7 @@ INSPECTED = frozenset(
 
 
 class Inspection:
-    """Of content that comes in blocks, in order. It keeps its beginning and its end."""
+    """Inspects a content that arrives in blocks, in order. Only its beginning and its end are kept."""
 
     def __init__(self) -> None:
         self._head, self._tail, self._size = bytearray(), b"", 0
@@ -93,28 +95,30 @@ class Inspection:
             self._feed(block)
 
     def claimed(self) -> DiskFormat:
-        """What it claims to be, all of it having come."""
+        """The format that it claims, once all of it was eaten."""
         if self._kind is None:
             self._begin()
         if self._kind is DiskFormat.RAW and self._tail.startswith(VHD_MARK):
             self._kind, self._inspector = DiskFormat.VHD, _inspector(DiskFormat.VHD)
-            self._feed(self._tail)  # A fixed one's header is its end.
+            self._feed(self._tail)  # A fixed VHD's header is at its end.
         return self._kind or DiskFormat.RAW
 
     def find(self) -> Finding:
-        """What it is, all of it having come. Raises Invalid for a disk that is broken or refers to
+        """What it is, once all of it was eaten. Raises Invalid for a disk that is broken or refers to
         other files.
         """
         kind, head = self.claimed(), bytes(self._head)
-        _require_takeable(head)
+        for magic, why in _REFUSED:
+            if head[: len(magic)].lower() == magic:
+                raise Invalid(why, field="disk_format")
         if kind is DiskFormat.SQUASHFS:
             _require_squashfs(head, self._size)
         return Finding(kind, self._virtual_size(kind, self._inspector) if self._inspector else None)
 
     def _begin(self) -> None:
-        """Its beginning is there: what does it claim to be?"""
+        """Choose the inspector, once the beginning was eaten."""
         head = bytes(self._head)
-        self._kind = _claimed(head)
+        self._kind = _format_of(head)
         if self._kind in INSPECTED:
             self._inspector = _inspector(self._kind)
             self._feed(head)
@@ -124,7 +128,7 @@ class Inspection:
             return
         try:
             self._inspector.eat_chunk(block)
-        except Exception as error:  # noqa: BLE001 - of whatever kind: what it says was not checked
+        except Exception as error:  # noqa: BLE001 - of any kind: the content is not trusted
             self._broken = error
 
     def _virtual_size(self, kind: DiskFormat, inspector: FileInspector) -> int | None:
@@ -144,15 +148,19 @@ class Inspection:
             raise _refused(kind, f"is refused: {why}") from cause
         except (ImageFormatError, struct.error) as cause:
             raise _refused(kind, "is broken or cut off") from cause
-        if kind is DiskFormat.VMDK and not _stands_alone(inspector):
-            raise _refused(kind, "is refused: it refers to other files")
+        if kind is DiskFormat.VMDK:
+            # The inspector accepts a flat extent with a name but no path; a disk that is one file
+            # has none.
+            extents = _VMDK_EXTENT.findall(getattr(inspector, "desc_text", None) or "")
+            if any(extent != "sparse" for extent in extents):
+                raise _refused(kind, "is refused: it refers to other files")
         return size or None
 
 
 def check(disk_format: str, inspection: Inspection, size: int) -> Finding:
-    """Raises Invalid when the content is not what it is said to be, or would be dangerous."""
+    """Raises Invalid when the content is not of the format stated, or would be dangerous."""
     kind = inspection.claimed()
-    fits = kind in CALLED_RAW if disk_format == DiskFormat.RAW else kind == disk_format
+    fits = kind in ALLOWED_AS_RAW if disk_format == DiskFormat.RAW else kind == disk_format
     if not fits and disk_format not in UNCHECKED:
         seen = "nothing known" if kind is DiskFormat.RAW else kind.value
         raise Invalid(
@@ -164,14 +172,14 @@ def check(disk_format: str, inspection: Inspection, size: int) -> Finding:
     return Finding(DiskFormat.RAW, virtual_size=size) if is_disk else found
 
 
-_MARKS = (
+_MAGIC = (
     (b"QFI\xfb", DiskFormat.QCOW2),
     (b"KDMV", DiskFormat.VMDK),
     (b"vhdxfile", DiskFormat.VHDX),
     (b"hsqs", DiskFormat.SQUASHFS),
     (b"WithoutFreeSpace", DiskFormat.PLOOP),
     (b"WithouFreSpacExt", DiskFormat.PLOOP),
-    (b"\x28\xb5\x2f\xfd", DiskFormat.ROOT_TAR),  # Zstandard: what is inside, the host sees.
+    (b"\x28\xb5\x2f\xfd", DiskFormat.ROOT_TAR),  # Zstandard: the host sees what is inside.
     (VHD_MARK, DiskFormat.VHD),
 )
 _REFUSED = (
@@ -180,16 +188,10 @@ _REFUSED = (
 )
 
 
-def _require_takeable(head: bytes) -> None:
-    for mark, why in _REFUSED:
-        if head[: len(mark)].lower() == mark:
-            raise Invalid(why, field="disk_format")
-
-
-def _claimed(head: bytes) -> DiskFormat:
-    """By its marks."""
-    for mark, kind in _MARKS:
-        if head.startswith(mark):
+def _format_of(head: bytes) -> DiskFormat:
+    """The format that a content's beginning claims, by its magic numbers."""
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
             return kind
     if head[64:68] == b"\x7f\x10\xda\xbe":
         return DiskFormat.VDI
@@ -199,20 +201,14 @@ def _claimed(head: bytes) -> DiskFormat:
 
 
 def _inspector(kind: DiskFormat) -> FileInspector:
-    """Imported when there is something to inspect: most processes never have."""
+    """oslo.utils is imported when there is something to inspect: in most processes there never is."""
     from oslo_utils.imageutils import format_inspector  # noqa: PLC0415
 
     return format_inspector.ALL_FORMATS[kind.value]()
 
 
-def _stands_alone(inspector: FileInspector) -> bool:
-    """Glance would take a flat extent of a name without a path; no disk in one file has any."""
-    extents = _VMDK_EXTENT.findall(getattr(inspector, "desc_text", None) or "")
-    return all(kind == "sparse" for kind in extents)
-
-
 def _require_squashfs(head: bytes, size: int) -> None:
-    """A file says how long it is; a tool may have filled it up to a whole block."""
+    """Its superblock states its length; the file may be longer, for tools pad it to a whole block."""
     if len(head) < _SQUASHFS.size:
         raise _refused(DiskFormat.SQUASHFS, "is broken or cut off")
     _, version, _, used = _SQUASHFS.unpack_from(head)
@@ -223,7 +219,7 @@ def _require_squashfs(head: bytes, size: int) -> None:
 
 
 def _unpacked(head: bytes) -> bytes:
-    """The first bytes of what is inside, where it is compressed."""
+    """The first bytes after decompression; of an uncompressed content, its own."""
     try:
         if head.startswith(b"\x1f\x8b"):
             return zlib.decompressobj(wbits=31).decompress(head, UNPACKED_BYTES)
