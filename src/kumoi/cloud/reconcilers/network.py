@@ -89,13 +89,13 @@ class NetworkReconciler:
     def _write_back(self, up: frozenset[str]) -> None:
         """What is, into the store; no write when it says so already."""
         with self._database.read() as connection:
-            stale = stale_statuses(port_store.standings(connection), up)
+            stale = stale_statuses(port_store.summaries(connection), up)
             floating = floating_ip_store.has_stale_status(connection)
         if not stale and not floating:
             return
         with self._database.write(wakes=False) as connection:
             # Looked at again: ports may have been bound or released since.
-            for status, keys in stale_statuses(port_store.standings(connection), up).items():
+            for status, keys in stale_statuses(port_store.summaries(connection), up).items():
                 port_store.set_status(connection, keys, status)
             floating_ip_store.set_statuses(connection)
 
@@ -105,18 +105,18 @@ def _has_changed(connection: Connection, since: Position) -> bool:
 
 
 def stale_statuses(
-    standings: list[port_store.Standing], up: frozenset[str]
+    summaries: list[port_store.PortSummary], up: frozenset[str]
 ) -> dict[str, list[str]]:
     """The ports whose status is not what it should be, by the status that they should have."""
     stale: dict[str, list[str]] = defaultdict(list)
-    for one in standings:
+    for one in summaries:
         status = _status(one, up)
         if status != one.status:
             stale[status].append(one.id)
     return stale
 
 
-def _status(one: port_store.Standing, up: frozenset[str]) -> str:
+def _status(one: port_store.PortSummary, up: frozenset[str]) -> str:
     """A router's port is part of the engine; a server's is active when its host has plugged it."""
     if one.device_owner == owner.FLOATING_IP:
         return NOT_APPLICABLE

@@ -12,11 +12,11 @@ from kumoi.base.clock import SetClock
 from kumoi.base.errors import Transient
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import floating_ip, network, port, router, router_interface, subnet
-from kumoi.cloud.domain.network.floating_ip import NewFloatingIp
-from kumoi.cloud.domain.network.network import NewNetwork
-from kumoi.cloud.domain.network.port import NewPort
-from kumoi.cloud.domain.network.router import Gateway, NewRouter
-from kumoi.cloud.domain.network.subnet import NewSubnet
+from kumoi.cloud.domain.network.floating_ip import FloatingIpRequest
+from kumoi.cloud.domain.network.network import NetworkRequest
+from kumoi.cloud.domain.network.port import PortRequest
+from kumoi.cloud.domain.network.router import Gateway, RouterRequest
+from kumoi.cloud.domain.network.subnet import SubnetRequest
 from kumoi.cloud.drivers.network.fake import FakeNorthbound, FakeSwitch
 from kumoi.cloud.reconcilers.network import DRIFT_S, NetworkReconciler
 from kumoi.cloud.store.network import port as port_store
@@ -52,16 +52,16 @@ class World:
             outside = network.create(
                 connection,
                 ADMIN,
-                NewNetwork(project_id="p", external=True, physical_network="physnet1"),
+                NetworkRequest(project_id="p", external=True, physical_network="physnet1"),
                 now,
             )
-            inside = network.create(connection, ADMIN, NewNetwork(project_id="p"), now)
+            inside = network.create(connection, ADMIN, NetworkRequest(project_id="p"), now)
             ranges = ((outside, "10.201.1.0/24"), (inside, "10.0.0.0/24"))
             subnets = [
                 subnet.create(
                     connection,
                     ADMIN,
-                    NewSubnet(project_id="p", network_id=on.id, ip_version=4, cidr=cidr),
+                    SubnetRequest(project_id="p", network_id=on.id, ip_version=4, cidr=cidr),
                     now,
                 )
                 for on, cidr in ranges
@@ -69,21 +69,23 @@ class World:
             gate = router.create(
                 connection,
                 ADMIN,
-                NewRouter(project_id="p", gateway=Gateway(network_id=outside.id)),
+                RouterRequest(project_id="p", gateway=Gateway(network_id=outside.id)),
                 now,
             )
             router_interface.add(
                 connection, ADMIN, gate.id, subnet_id=subnets[1].id, port_id=None, now=now
             )
             made = port.create(
-                connection, ADMIN, NewPort(project_id="p", network_id=inside.id), now
+                connection, ADMIN, PortRequest(project_id="p", network_id=inside.id), now
             )
             self.port_id = made.id
             port.bind(connection, made.id, host="host1", device_id="s1", now=now)
             self.floating_id = floating_ip.create(
                 connection,
                 ADMIN,
-                NewFloatingIp(project_id="p", floating_network_id=outside.id, port_id=self.port_id),
+                FloatingIpRequest(
+                    project_id="p", floating_network_id=outside.id, port_id=self.port_id
+                ),
                 now,
             ).id
 
@@ -93,7 +95,7 @@ class World:
 
     def statuses(self) -> set[tuple[str, str]]:
         with self.database.read() as connection:
-            return {(one.device_owner, one.status) for one in port_store.standings(connection)}
+            return {(one.device_owner, one.status) for one in port_store.summaries(connection)}
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.compute.shapes import Count, Flag, Key, LongText, Name, Text
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import flavor as domain
-from kumoi.cloud.domain.compute.flavor import NewFlavor
+from kumoi.cloud.domain.compute.flavor import FlavorRequest
 from kumoi.cloud.store.compute.flavor import SORT_KEYS, Flavor
 from kumoi.cloud.store.listing import Listing, Sort
 from kumoi.engine import audit
@@ -233,10 +233,10 @@ def _is_public(request: Request) -> bool | None:
     return None if raw.lower() == "none" else shapes.flag(raw, "is_public")
 
 
-def _new(body: FlavorNew) -> NewFlavor:
+def _new(body: FlavorNew) -> FlavorRequest:
     key = None if body.id is UNSET or body.id == "auto" or body.id is None else str(body.id)
     swap = 0 if body.swap in {UNSET, ""} else shapes.count(body.swap, "swap")
-    return NewFlavor(
+    return FlavorRequest(
         id=key,
         name=body.name,
         description=None if body.description is UNSET else body.description,

@@ -14,7 +14,7 @@ from kumoi.base.ids import is_uuid
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import networking, server
 from kumoi.cloud.domain.network import security_group as domain
-from kumoi.cloud.domain.network.security_group import NewSecurityGroup
+from kumoi.cloud.domain.network.security_group import SecurityGroupRequest
 from kumoi.cloud.store.listing import Listing, Sort
 from kumoi.cloud.store.network.security_group import SecurityGroup
 from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
@@ -53,7 +53,7 @@ def create(request: Request) -> Reply:
         request.parse(ProxiedSecurityGroupCreate).security_group,
         request.services.clock.now(),
     )
-    wanted = NewSecurityGroup(
+    wanted = SecurityGroupRequest(
         project_id=request.caller.project_id or "",
         name=body.name,
         description=_description(body),

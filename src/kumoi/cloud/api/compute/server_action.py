@@ -83,11 +83,11 @@ class SecurityGroupMembership(Body, kw_only=True):
     name: Text
 
 
-class NewAddress(Body, kw_only=True):
+class AddFixedIp(Body, kw_only=True):
     network_id: Annotated[str, msgspec.Meta(min_length=1)] = msgspec.field(name="networkId")
 
 
-class OldAddress(Body, kw_only=True):
+class RemoveFixedIp(Body, kw_only=True):
     address: str
 
 
@@ -219,7 +219,7 @@ def _group(*, add: bool) -> Callable[[Request, str, bytes], Reply]:
 
 def _add_address(request: Request, name: str, raw: bytes) -> Reply:
     _require_addresses(request, name)
-    network_id = _read(name, raw, NewAddress).network_id
+    network_id = _read(name, raw, AddFixedIp).network_id
     now = request.services.clock.now()
     with request.write() as connection:
         server_action.add_address(connection, request.caller, request.path["id"], network_id, now)
@@ -228,7 +228,7 @@ def _add_address(request: Request, name: str, raw: bytes) -> Reply:
 
 def _remove_address(request: Request, name: str, raw: bytes) -> Reply:
     _require_addresses(request, name)
-    given = _read(name, raw, OldAddress).address
+    given = _read(name, raw, RemoveFixedIp).address
     version = 6 if ":" in given else 4
     address = shapes.ip_address(given, f"{name}.address", version)
     now = request.services.clock.now()

@@ -14,9 +14,9 @@ from kumoi.base.errors import Invalid
 from kumoi.base.ids import is_uuid
 from kumoi.cloud.api.compute import shapes
 from kumoi.cloud.api.compute.shapes import Count, Flag, LongText, Metadata, Name, Tags, Text
-from kumoi.cloud.api.request import Request
+from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.compute.networking import Nic
-from kumoi.cloud.domain.compute.server_create import HOSTNAME_MAX, ZONE, NewServer
+from kumoi.cloud.domain.compute.server_create import HOSTNAME_MAX, ZONE, ServerRequest
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 SERVERS_MAX = 1_000  # In one request.
@@ -152,7 +152,7 @@ class ServerUpdate(Body, kw_only=True):
     server: ServerChanges
 
 
-def new_server(request: Request, body: ServerCreate) -> NewServer:
+def new_server(request: Request, body: ServerCreate) -> ServerRequest:
     """Raises Invalid, and Forbidden for what only an administrator may ask."""
     wanted = body.server
     shapes.require_versions(request, wanted, since=SINCE, until=UNTIL)
@@ -162,7 +162,7 @@ def new_server(request: Request, body: ServerCreate) -> NewServer:
     _require_room_for_numbers(wanted, most)
     zone, host_id = _place(request, wanted)
     nics, may_lack = _nics(request, wanted)
-    return NewServer(
+    return ServerRequest(
         name=wanted.name,
         flavor_id=str(wanted.flavor),
         image_id=_image(wanted),
@@ -191,7 +191,7 @@ def new_server(request: Request, body: ServerCreate) -> NewServer:
 def changes(request: Request, body: ServerChanges) -> dict[str, Any]:
     """Columns. Raises Invalid."""
     shapes.require_versions(request, body, since=SINCE)
-    values = shapes.given(body)
+    values = fields_set(body)
     for name, version in (("access_ipv4", 4), ("access_ipv6", 6)):
         if name in values:
             values[name] = shapes.ip_address(values[name], f"accessIPv{version}", version)
@@ -228,7 +228,7 @@ def rebuilt(body: Any) -> dict[str, Any]:
     """The columns that change with a rebuild. Raises Invalid."""
     if body.personality not in (UNSET, []):
         raise shapes.invalid("personality", "…", "Files are not written; use user_data.")
-    values = {name: value for name, value in shapes.given(body).items() if name in REBUILT_COLUMNS}
+    values = {name: value for name, value in fields_set(body).items() if name in REBUILT_COLUMNS}
     for name, version in (("access_ipv4", 4), ("access_ipv6", 6)):
         if name in values:
             values[name] = shapes.ip_address(values[name], f"accessIPv{version}", version)

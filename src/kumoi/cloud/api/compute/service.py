@@ -24,7 +24,7 @@ class ComputeServiceChanges(Body, kw_only=True):
     forced_down: Flag | Unset = UNSET
 
 
-class OldChanges(Body, kw_only=True):
+class ServiceChangesBefore253(Body, kw_only=True):
     host: str
     binary: str
     disabled_reason: Text | Unset = UNSET
@@ -58,7 +58,7 @@ def update(request: Request) -> Reply:
 
 def _update_old(request: Request) -> Reply:
     """Until 2.52: enable, disable, disable-log-reason, force-down."""
-    body, verb = request.parse(OldChanges), request.path["id"]
+    body, verb = request.parse(ServiceChangesBefore253), request.path["id"]
     words: dict[str, str | Unset] = {
         "enable": "enabled",
         "disable": "disabled",

@@ -111,12 +111,3 @@ def require_versions(
                 getattr(body, name),
                 f"Additional properties are not allowed ('{api_name}' was unexpected)",
             )
-
-
-def given(body: msgspec.Struct) -> dict[str, Any]:
-    """The fields that the body has."""
-    return {
-        name: getattr(body, name)
-        for name in body.__struct_fields__
-        if getattr(body, name) is not UNSET
-    }

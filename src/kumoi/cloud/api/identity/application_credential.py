@@ -13,7 +13,7 @@ from kumoi.cloud.api.identity import rendering
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import application_credential as domain
 from kumoi.cloud.domain.identity import credential_secret, user
-from kumoi.cloud.domain.identity.application_credential import NewCredential, RoleRef
+from kumoi.cloud.domain.identity.application_credential import ApplicationCredentialRequest, RoleRef
 from kumoi.cloud.domain.identity.password import hash_password
 from kumoi.cloud.store.identity import application_credential as store
 from kumoi.cloud.store.identity import role as roles
@@ -53,7 +53,7 @@ def create(request: Request) -> Reply:
     wanted = request.parse(ApplicationCredentialCreate).application_credential
     _require_project(request, wanted)
     secret, secret_hash = _secret(wanted.secret)
-    new = NewCredential(
+    new = ApplicationCredentialRequest(
         name=wanted.name,
         secret_hash=secret_hash,
         description=wanted.description,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import Request
+from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.identity import domain
 from kumoi.cloud.store.identity import domain as store
 from kumoi.cloud.store.identity.domain import Domain
@@ -70,7 +70,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(DomainUpdate).domain, without=("options", "tags"))
+    values = fields_set(request.parse(DomainUpdate).domain, without=("options", "tags"))
     with request.write() as connection:
         now = request.services.clock.now()
         changed = domain.update(connection, request.path["id"], values, now)

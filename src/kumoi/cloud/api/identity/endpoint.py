@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import Request
+from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.identity import endpoint as domain
-from kumoi.cloud.domain.identity.endpoint import NewEndpoint
+from kumoi.cloud.domain.identity.endpoint import EndpointRequest
 from kumoi.cloud.store.identity import endpoint as store
 from kumoi.cloud.store.identity.endpoint import Endpoint
 from kumoi.engine import audit
@@ -58,7 +58,7 @@ def create(request: Request) -> Reply:
     with request.write() as connection:
         made = domain.create(
             connection,
-            NewEndpoint(
+            EndpointRequest(
                 service_id=wanted.service_id,
                 interface=wanted.interface,
                 url=wanted.url,
@@ -86,7 +86,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(EndpointUpdate).endpoint, without=("name",))
+    values = fields_set(request.parse(EndpointUpdate).endpoint, without=("name",))
     makes_region = "region_id" not in values  # By its older name, it comes with the endpoint.
     if not makes_region:
         values["region"] = values.pop("region_id")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kumoi.cloud.api.identity import rendering, user
-from kumoi.cloud.api.request import Request
+from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.identity import group as domain
 from kumoi.cloud.domain.identity import user as user_domain
 from kumoi.cloud.store.identity import group as store
@@ -66,7 +66,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(GroupUpdate).group)
+    values = fields_set(request.parse(GroupUpdate).group)
     with request.write() as connection:
         changed = domain.update(connection, request.path["id"], values)
     return Reply(200, {"group": render(request, changed)})

@@ -9,9 +9,9 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid, NotFound
 from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import Request
+from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.identity import project as domain
-from kumoi.cloud.domain.identity.project import NewProject
+from kumoi.cloud.domain.identity.project import ProjectRequest
 from kumoi.cloud.store import tag_filter
 from kumoi.cloud.store.identity import project as store
 from kumoi.cloud.store.identity.project import Project
@@ -62,7 +62,7 @@ def create(request: Request) -> Reply:
     with request.write() as connection:
         made = domain.create(
             connection,
-            NewProject(
+            ProjectRequest(
                 name=wanted.name,
                 domain_id=rendering.home(request, wanted.domain_id),
                 parent_id=wanted.parent_id,
@@ -94,7 +94,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(ProjectUpdate).project, without=("options", "is_domain"))
+    values = fields_set(request.parse(ProjectUpdate).project, without=("options", "is_domain"))
     tags = values.pop("tags", None)
     if values.get("description", "") is None:
         values["description"] = ""

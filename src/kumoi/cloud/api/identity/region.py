@@ -7,7 +7,7 @@ from typing import Any
 from kumoi.base.errors import Invalid
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import Request
+from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.identity import region as domain
 from kumoi.cloud.store.identity import region as store
 from kumoi.cloud.store.identity.region import Region
@@ -65,7 +65,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(RegionUpdate).region)
+    values = fields_set(request.parse(RegionUpdate).region)
     if "description" in values:
         values["description"] = values["description"] or ""
     with request.write() as connection:

@@ -1,4 +1,4 @@
-"""What all nouns of the identity API share: times, links, lists and the fields that were given."""
+"""What all nouns of the identity API share: times, links and lists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import revocation
 from kumoi.cloud.store.listing import Comparator, Listing, PartFilter
 from kumoi.engine.http import paging
-from kumoi.engine.http.request import UNSET, Unset
+from kumoi.engine.http.request import Unset
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
 ShortName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\S")]
@@ -33,12 +33,6 @@ def moment(at: datetime | None) -> str | None:
 
 def link(request: Request, *path: str) -> dict[str, str]:
     return {"self": "/".join((f"{request.base}/v3", *path))}
-
-
-def given(body: msgspec.Struct, *, without: Sequence[str] = ()) -> dict[str, Any]:
-    """The fields that the request has; one left out is no change."""
-    fields = {name: getattr(body, name) for name in body.__struct_fields__ if name not in without}
-    return {name: value for name, value in fields.items() if value is not UNSET}
 
 
 def home(request: Request, domain_id: str | Unset) -> str:

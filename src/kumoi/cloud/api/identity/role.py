@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import Request
+from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.identity import role as domain
 from kumoi.cloud.store.identity import role as store
 from kumoi.cloud.store.identity.role import IdentityRole
@@ -62,7 +62,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(RoleUpdate).role, without=("options", "domain_id"))
+    values = fields_set(request.parse(RoleUpdate).role, without=("options", "domain_id"))
     with request.write() as connection:
         now = request.services.clock.now()
         changed = domain.update(connection, request.path["id"], values, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import Request
+from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.identity import service as domain
 from kumoi.cloud.store.identity import service as store
 from kumoi.cloud.store.identity.service import CatalogService
@@ -66,7 +66,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(ServiceUpdate).service)
+    values = fields_set(request.parse(ServiceUpdate).service)
     with request.write() as connection:
         changed = domain.update(connection, request.path["id"], values)
     return Reply(200, {"service": render(request, changed)})

@@ -6,7 +6,7 @@ import msgspec
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.identity.rendering import Password
-from kumoi.cloud.domain.identity.authentication import Named, WantedScope
+from kumoi.cloud.domain.identity.authentication import Named, ScopeRequest
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 
@@ -103,25 +103,25 @@ class Auth(Body):
     auth: AuthBody
 
 
-def wanted_scope(scope: AuthScope | str | msgspec.UnsetType) -> WantedScope | None:
+def wanted_scope(scope: AuthScope | str | msgspec.UnsetType) -> ScopeRequest | None:
     """Raises Invalid for what is no scope."""
     if isinstance(scope, msgspec.UnsetType):
         return None
     if isinstance(scope, str):
         if scope != "unscoped":
             raise Invalid(f"'{scope}' is not a scope", field="auth.scope")
-        return WantedScope(unscoped=True)
+        return ScopeRequest(unscoped=True)
     if scope.system is not UNSET:
         if not scope.system.all:
             raise Invalid("The system is one: all must be true", field="auth.scope.system.all")
-        return WantedScope(system=True)
+        return ScopeRequest(system=True)
     if scope.project is not UNSET and scope.domain is not UNSET:
         raise Invalid("Only one of project and domain can be the scope", field="auth.scope")
     if scope.project is not UNSET:
-        return WantedScope(project=scope.project.named("project"))
+        return ScopeRequest(project=scope.project.named("project"))
     if scope.domain is not UNSET:
-        return WantedScope(domain=_domain(scope.domain, "domain"))
-    return WantedScope(unscoped=True)
+        return ScopeRequest(domain=_domain(scope.domain, "domain"))
+    return ScopeRequest(unscoped=True)
 
 
 def _domain(given: DomainRef, field: str) -> Named:

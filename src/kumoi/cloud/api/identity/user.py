@@ -6,11 +6,11 @@ from typing import Any
 
 from kumoi.base.secret import Secret
 from kumoi.cloud.api.identity import project, rendering
-from kumoi.cloud.api.request import Request
+from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.identity import assignment
 from kumoi.cloud.domain.identity import user as domain
 from kumoi.cloud.domain.identity.password import hash_password
-from kumoi.cloud.domain.identity.user import NewUser
+from kumoi.cloud.domain.identity.user import UserRequest
 from kumoi.cloud.store.identity import project as projects
 from kumoi.cloud.store.identity import user as store
 from kumoi.cloud.store.identity.assignment import AssignmentTarget
@@ -66,7 +66,7 @@ def create(request: Request) -> Reply:
     with request.write() as connection:
         made = domain.create(
             connection,
-            NewUser(
+            UserRequest(
                 name=wanted.name,
                 domain_id=rendering.home(request, wanted.domain_id),
                 description=wanted.description,
@@ -95,7 +95,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = rendering.given(request.parse(UserUpdate).user, without=("options",))
+    values = fields_set(request.parse(UserUpdate).user, without=("options",))
     if "password" in values:
         password = values.pop("password")
         values["password_hash"] = hash_password(Secret(password)) if password else None

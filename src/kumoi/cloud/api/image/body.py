@@ -11,7 +11,7 @@ from kumoi.base.errors import Invalid
 from kumoi.base.ids import is_uuid
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import patch
-from kumoi.cloud.domain.image.image import NewImage
+from kumoi.cloud.domain.image.image import ImageRequest
 from kumoi.cloud.domain.image.patch import PatchOperation
 from kumoi.engine.http.errors import UnsupportedMediaType
 from kumoi.engine.http.request import UNSET, Body, Unset
@@ -78,7 +78,7 @@ class OldOperation(Body):
     value: Any = UNSET
 
 
-def new(request: Request) -> NewImage:
+def new(request: Request) -> ImageRequest:
     """Raises Invalid naming the attribute, Forbidden for one that is not the caller's to set."""
     given: dict[str, Any] = request.parse(dict[str, Any])
     values: dict[str, Any] = {}
@@ -94,7 +94,7 @@ def new(request: Request) -> NewImage:
             raise Invalid("Invalid image id format", field="id")
         values["id"] = str(uuid.UUID(values["id"]))
     values["tags"] = tuple(values.get("tags", ()))
-    return NewImage(**values, properties=properties)
+    return ImageRequest(**values, properties=properties)
 
 
 def changes(request: Request) -> list[PatchOperation]:

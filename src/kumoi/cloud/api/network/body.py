@@ -86,12 +86,6 @@ def _required(shape: type[Body]) -> dict[str, bool]:
     return {field.encode_name: field.required for field in msgspec.structs.fields(shape)}
 
 
-def given(body: Body) -> dict[str, Any]:
-    """What the body says, by the names of the shape; what it leaves out is left out."""
-    values = {name: getattr(body, name) for name in body.__struct_fields__}
-    return {name: value for name, value in values.items() if value is not msgspec.UNSET}
-
-
 def convert(values: dict[str, Any], name: str, check: Callable[[str, Any], Any]) -> None:
     """Put what the check gives in place of a value that is there and not None."""
     if values.get(name) is not None:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kumoi.cloud.api.network import body, shapes
-from kumoi.cloud.domain.network.fixed_ip import WantedIp
+from kumoi.cloud.api.network import shapes
+from kumoi.cloud.api.request import fields_set
+from kumoi.cloud.domain.network.fixed_ip import FixedIpRequest
 
 
-def wanted_ips(field: str, given: Iterable[shapes.FixedIpBody] | None) -> tuple[WantedIp, ...]:
+def fixed_ip_requests(
+    field: str, given: Iterable[shapes.FixedIpBody] | None
+) -> tuple[FixedIpRequest, ...]:
     """Raises Invalid naming the field."""
     return tuple(_wanted_ip(field, one) for one in given or ())
 
 
-def _wanted_ip(field: str, given: shapes.FixedIpBody) -> WantedIp:
-    values = {name: value for name, value in body.given(given).items() if value is not None}
+def _wanted_ip(field: str, given: shapes.FixedIpBody) -> FixedIpRequest:
+    values = {name: value for name, value in fields_set(given).items() if value is not None}
     if not values:
         raise shapes.invalid(field, "IP allocation requires subnet_id or ip_address")
     if "ip_address" in values:
         values["ip_address"] = shapes.address(field, values["ip_address"])
     if "subnet_id" in values:
         values["subnet_id"] = shapes.uuid(field, values["subnet_id"])
-    return WantedIp(**values)
+    return FixedIpRequest(**values)

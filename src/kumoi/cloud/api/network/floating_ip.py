@@ -13,7 +13,7 @@ from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import floating_ip as domain
-from kumoi.cloud.domain.network.floating_ip import NewFloatingIp
+from kumoi.cloud.domain.network.floating_ip import FloatingIpRequest
 from kumoi.cloud.store.network.floating_ip import FloatingIp
 from kumoi.cloud.store.network.port import Port
 from kumoi.engine.http.request import UNSET, Body, Unset
@@ -46,7 +46,7 @@ class FloatingIpNew(FloatingIpChanges, kw_only=True):
 def _make(connection: Connection, request: Request, values: dict[str, Any]) -> FloatingIp:
     _checked(values)
     now = request.services.clock.now()
-    return domain.create(connection, request.caller, NewFloatingIp(**values), now)
+    return domain.create(connection, request.caller, FloatingIpRequest(**values), now)
 
 
 def _change(

@@ -15,7 +15,7 @@ from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import network as domain
-from kumoi.cloud.domain.network.network import NewNetwork
+from kumoi.cloud.domain.network.network import NetworkRequest
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.network import Network
 from kumoi.engine.http.request import UNSET, Body, Unset
@@ -75,7 +75,7 @@ class NetworkNew(
 def _make(connection: Connection, request: Request, values: dict[str, Any]) -> Network:
     values.pop("availability_zone_hints", None)
     now = request.services.clock.now()
-    return domain.create(connection, request.caller, NewNetwork(**values), now)
+    return domain.create(connection, request.caller, NetworkRequest(**values), now)
 
 
 def _change(connection: Connection, request: Request, key: str, values: dict[str, Any]) -> Network:

@@ -10,12 +10,12 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.network import body, rendering, shapes
 from kumoi.cloud.api.network.body import Tag, Text
-from kumoi.cloud.api.network.fixed_ip import wanted_ips
+from kumoi.cloud.api.network.fixed_ip import fixed_ip_requests
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import port as domain
-from kumoi.cloud.domain.network.port import NewPort
+from kumoi.cloud.domain.network.port import PortRequest
 from kumoi.cloud.store.network.port import Port
 from kumoi.engine.http.request import UNSET, Body, Unset
 
@@ -68,7 +68,7 @@ def _make(connection: Connection, request: Request, values: dict[str, Any]) -> P
     _checked(values)
     values["allowed_address_pairs"] = tuple(values.pop("allowed_address_pairs", ()))
     now = request.services.clock.now()
-    return domain.create(connection, request.caller, NewPort(**values), now)
+    return domain.create(connection, request.caller, PortRequest(**values), now)
 
 
 def _change(connection: Connection, request: Request, key: str, values: dict[str, Any]) -> Port:
@@ -98,7 +98,7 @@ def _checked(values: dict[str, Any]) -> None:
         shapes.one_of("binding:vnic_type", values["vnic_type"], VNIC_TYPES)
     body.convert(values, "mac_address", shapes.mac)
     if "fixed_ips" in values:
-        values["fixed_ips"] = wanted_ips("fixed_ips", values["fixed_ips"])
+        values["fixed_ips"] = fixed_ip_requests("fixed_ips", values["fixed_ips"])
     if "security_groups" in values:
         groups = values.pop("security_groups") or ()
         values["security_group_ids"] = shapes.uuids("security_groups", groups)

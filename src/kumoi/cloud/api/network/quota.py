@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from kumoi.cloud.api.network import body
-from kumoi.cloud.api.request import Request
+from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.network import quota as domain
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
@@ -65,7 +65,7 @@ def show_details(request: Request) -> Reply:
 
 def update(request: Request) -> Reply:
     """With `check_limit`, none goes below what is used, unless `force` says so."""
-    values = body.given(body.one(request, "quota", NetworkQuotaChanges))
+    values = fields_set(body.one(request, "quota", NetworkQuotaChanges))
     checked, forced = values.pop("check_limit", False), values.pop("force", False)
     with request.write() as connection:
         limits = domain.update(

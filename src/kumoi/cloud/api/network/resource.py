@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import UserError
 from kumoi.cloud.api.network import body, query, rendering
 from kumoi.cloud.api.network.rendering import Shown, Standard
-from kumoi.cloud.api.request import Request
+from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.store.network import tag as tag_store
 from kumoi.cloud.store.network.standard import NetworkQuery
@@ -57,7 +57,7 @@ class Resource(Generic[Row]):
         """One, or several in one transaction: all or none."""
         wanted, is_bulk = body.several(request, self.word, self.words, self.new)
         with request.write() as connection:
-            made = [self._made(connection, request, body.given(one)) for one in wanted]
+            made = [self._made(connection, request, fields_set(one)) for one in wanted]
             rows, tags = [row for row, _ in made], {row.id: words for row, words in made}
             shown = self.shown(connection, request, rows, tags)
         if is_bulk:
@@ -83,7 +83,7 @@ class Resource(Generic[Row]):
         if self.changes is None or self.change is None:
             raise UserError(f"a {self.word} cannot be changed")
         fixed = {*self.columns, *query.STANDARD, *body.names(self.new)}
-        values = body.given(body.one(request, self.word, self.changes, fixed=fixed))
+        values = fields_set(body.one(request, self.word, self.changes, fixed=fixed))
         key = request.path["id"]
         with request.write() as connection:
             rendering.require_revision(request, self.get(connection, request.caller, key))

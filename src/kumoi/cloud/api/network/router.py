@@ -10,13 +10,13 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.api.network import body, rendering, shapes
 from kumoi.cloud.api.network.availability_zone import ZONE
 from kumoi.cloud.api.network.body import Tag, Text
-from kumoi.cloud.api.network.fixed_ip import wanted_ips
+from kumoi.cloud.api.network.fixed_ip import fixed_ip_requests
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
-from kumoi.cloud.api.request import Request
+from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.network import router as domain
 from kumoi.cloud.domain.network import router_interface
-from kumoi.cloud.domain.network.router import Gateway, NewRouter
+from kumoi.cloud.domain.network.router import Gateway, RouterRequest
 from kumoi.cloud.domain.network.router_interface import Interface
 from kumoi.cloud.store.network.port import Port
 from kumoi.cloud.store.network.router import Router
@@ -103,7 +103,7 @@ def _change_routes(request: Request, change: Any) -> Reply:
 
 
 def _interface_ids(request: Request) -> dict[str, str | None]:
-    given = body.given(body.plain(request, InterfaceChange))
+    given = fields_set(body.plain(request, InterfaceChange))
     return {name: given.get(name) for name in ("subnet_id", "port_id")}
 
 
@@ -127,7 +127,7 @@ def _make(connection: Connection, request: Request, values: dict[str, Any]) -> R
             request.caller.check(f"create_router:{name}")
     _checked(values)
     now = request.services.clock.now()
-    return domain.create(connection, request.caller, NewRouter(**values), now)
+    return domain.create(connection, request.caller, RouterRequest(**values), now)
 
 
 def _change(connection: Connection, request: Request, key: str, values: dict[str, Any]) -> Router:
@@ -149,7 +149,7 @@ def _checked(values: dict[str, Any]) -> None:
 
 def _gateway(info: GatewayInfo | None) -> Gateway | None:
     """Nothing inside is no gateway."""
-    given = body.given(info) if info is not None else {}
+    given = fields_set(info) if info is not None else {}
     if not given:
         return None
     if "network_id" not in given:
@@ -158,7 +158,7 @@ def _gateway(info: GatewayInfo | None) -> Gateway | None:
     return Gateway(
         network_id=shapes.uuid("external_gateway_info.network_id", given["network_id"]),
         enable_snat=given.get("enable_snat"),
-        fixed_ips=None if addresses is None else wanted_ips("external_fixed_ips", addresses),
+        fixed_ips=None if addresses is None else fixed_ip_requests("external_fixed_ips", addresses),
     )
 
 

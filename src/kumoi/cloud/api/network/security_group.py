@@ -13,7 +13,7 @@ from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import security_group as domain
-from kumoi.cloud.domain.network.security_group import NewSecurityGroup
+from kumoi.cloud.domain.network.security_group import SecurityGroupRequest
 from kumoi.cloud.store.network.security_group import SecurityGroup
 from kumoi.engine.http.request import UNSET, Body, Unset
 
@@ -34,7 +34,7 @@ class SecurityGroupNew(SecurityGroupChanges):
 
 def _make(connection: Connection, request: Request, values: dict[str, Any]) -> SecurityGroup:
     now = request.services.clock.now()
-    return domain.create(connection, request.caller, NewSecurityGroup(**values), now)
+    return domain.create(connection, request.caller, SecurityGroupRequest(**values), now)
 
 
 def _change(

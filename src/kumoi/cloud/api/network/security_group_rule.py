@@ -14,7 +14,7 @@ from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import security_group_rule as domain
 from kumoi.cloud.domain.network.security_group import ETHERTYPES
-from kumoi.cloud.domain.network.security_group_rule import NewRule
+from kumoi.cloud.domain.network.security_group_rule import SecurityGroupRuleRequest
 from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
 from kumoi.engine.http.request import UNSET, Body, Unset
 
@@ -53,7 +53,7 @@ def _make(connection: Connection, request: Request, values: dict[str, Any]) -> S
     )
     body.convert(values, "protocol", lambda _, protocol: str(protocol))
     now = request.services.clock.now()
-    return domain.create(connection, request.caller, NewRule(**values), now)
+    return domain.create(connection, request.caller, SecurityGroupRuleRequest(**values), now)
 
 
 def _remove(connection: Connection, request: Request, key: str) -> None:

@@ -13,7 +13,7 @@ from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import subnet as domain
-from kumoi.cloud.domain.network.subnet import NewSubnet
+from kumoi.cloud.domain.network.subnet import SubnetRequest
 from kumoi.cloud.store.network.subnet import Subnet
 from kumoi.engine.http.request import UNSET, Body, Unset
 
@@ -69,7 +69,7 @@ def _make(connection: Connection, request: Request, values: dict[str, Any]) -> S
     for name in ("ipv6_ra_mode", "ipv6_address_mode"):
         body.convert(values, name, _mode)
     now = request.services.clock.now()
-    return domain.create(connection, request.caller, NewSubnet(**values), now)
+    return domain.create(connection, request.caller, SubnetRequest(**values), now)
 
 
 def _change(connection: Connection, request: Request, key: str, values: dict[str, Any]) -> Subnet:

@@ -14,7 +14,7 @@ from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import subnet_pool as domain
-from kumoi.cloud.domain.network.subnet_pool import NewSubnetPool
+from kumoi.cloud.domain.network.subnet_pool import SubnetPoolRequest
 from kumoi.cloud.store.network.subnet_pool import SubnetPool
 from kumoi.engine.http.request import UNSET, Body, Unset
 
@@ -62,7 +62,7 @@ class SubnetPoolNew(Body):
 def _make(connection: Connection, request: Request, values: dict[str, Any]) -> SubnetPool:
     _checked(values)
     now = request.services.clock.now()
-    return domain.create(connection, request.caller, NewSubnetPool(**values), now)
+    return domain.create(connection, request.caller, SubnetPoolRequest(**values), now)
 
 
 def _change(

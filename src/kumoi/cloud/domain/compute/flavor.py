@@ -19,7 +19,7 @@ PRIVATE = "os_compute_api:os-flavor-access"  # Who sees what is not public.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewFlavor:
+class FlavorRequest:
     """What a flavor is made from; everything has been checked for shape. `id` of None makes one."""
 
     name: str
@@ -35,7 +35,7 @@ class NewFlavor:
     extra_specs: dict[str, str] = field(default_factory=dict)
 
 
-def create(connection: Connection, wanted: NewFlavor, now: datetime) -> Flavor:
+def create(connection: Connection, wanted: FlavorRequest, now: datetime) -> Flavor:
     """Raises Conflict when its name or id is taken."""
     key = wanted.id or new_id()
     if store.named(connection, wanted.name) is not None:

@@ -13,8 +13,8 @@ from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import network as network_domain
 from kumoi.cloud.domain.network import port as port_domain
 from kumoi.cloud.domain.network import security_group
-from kumoi.cloud.domain.network.fixed_ip import WantedIp
-from kumoi.cloud.domain.network.port import NewPort
+from kumoi.cloud.domain.network.fixed_ip import FixedIpRequest
+from kumoi.cloud.domain.network.port import PortRequest
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import security_group as group_store
@@ -112,10 +112,10 @@ def attach(
 ) -> Port:
     """One more port for a server, bound to its host. Raises as the network's rules do."""
     if nic.port_id is None:
-        wanted = NewPort(
+        wanted = PortRequest(
             project_id=server.project_id,
             network_id=nic.network_id,
-            fixed_ips=(WantedIp(ip_address=nic.fixed_ip),) if nic.fixed_ip else None,
+            fixed_ips=(FixedIpRequest(ip_address=nic.fixed_ip),) if nic.fixed_ip else None,
             security_group_ids=tuple(group_ids) if group_ids else None,
         )
         return port_domain.create_bound(
@@ -147,8 +147,8 @@ def add_address(connection: Connection, server: Server, network_id: str, now: da
         raise Invalid(
             f"Instance {server.id} has no port on network {network_id}", field="networkId"
         )
-    has = tuple(WantedIp(subnet_id=pair[0], ip_address=pair[1]) for pair in row.fixed_ips)
-    more = WantedIp(subnet_id=has[0].subnet_id if has else subnets[0].id)
+    has = tuple(FixedIpRequest(subnet_id=pair[0], ip_address=pair[1]) for pair in row.fixed_ips)
+    more = FixedIpRequest(subnet_id=has[0].subnet_id if has else subnets[0].id)
     port_domain.change(connection, row, {"fixed_ips": (*has, more)}, now)
 
 
@@ -157,7 +157,7 @@ def remove_address(connection: Connection, server: Server, address: str, now: da
     for row in of(connection, server):
         left = [pair for pair in row.fixed_ips if pair[1] != address]
         if len(left) < len(row.fixed_ips):
-            kept = tuple(WantedIp(subnet_id=subnet, ip_address=has) for subnet, has in left)
+            kept = tuple(FixedIpRequest(subnet_id=subnet, ip_address=has) for subnet, has in left)
             port_domain.change(connection, row, {"fixed_ips": kept}, now)
             return
     raise Invalid(f"Instance {server.id} doesn't have the fixed IP '{address}'.", field="address")

@@ -47,7 +47,7 @@ RESERVATION_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewServer:
+class ServerRequest:
     """What servers are made from; everything has been checked for shape. `nics` of None lets us
     choose the network; with `may_lack_network` there need not be one.
     """
@@ -89,7 +89,7 @@ class _Plan:
 
 
 def create(
-    connection: Connection, caller: Caller, wanted: NewServer, now: datetime
+    connection: Connection, caller: Caller, wanted: ServerRequest, now: datetime
 ) -> list[Server]:
     """Between `least` and `most` servers, as many as the quota allows."""
     if caller.project_id is None:
@@ -128,7 +128,7 @@ def flavor_for(connection: Connection, caller: Caller, key: str) -> Flavor:
 
 
 def _plan(
-    connection: Connection, caller: Caller, wanted: NewServer, now: datetime
+    connection: Connection, caller: Caller, wanted: ServerRequest, now: datetime
 ) -> tuple[_Plan, int]:
     """Check everything the caller could have known. Gives the plan and how many to make."""
     project_id = caller.project_id or ""
@@ -162,7 +162,7 @@ def _plan(
 def _make(
     connection: Connection,
     caller: Caller,
-    wanted: NewServer,
+    wanted: ServerRequest,
     plan: _Plan,
     row: Server,
 ) -> Server:
@@ -207,7 +207,7 @@ def _failed(
 def _row(
     connection: Connection,
     caller: Caller,
-    wanted: NewServer,
+    wanted: ServerRequest,
     plan: _Plan,
     index: int,
 ) -> Server:
@@ -277,7 +277,7 @@ _FRESH: dict[str, Any] = {
 """A row before any host knows of it."""
 
 
-def _request_spec(connection: Connection, wanted: NewServer, plan: _Plan) -> RequestSpec:
+def _request_spec(connection: Connection, wanted: ServerRequest, plan: _Plan) -> RequestSpec:
     size = plan.flavor
     group = None if wanted.group_id is None else group_store.get(connection, wanted.group_id)
     hosts = HostRules() if group is None else server_group.host_rules(connection, group)

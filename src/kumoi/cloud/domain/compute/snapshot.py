@@ -16,7 +16,7 @@ from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.compute import action, status
 from kumoi.cloud.domain.compute.server import unlocked
 from kumoi.cloud.domain.image import image as image_domain
-from kumoi.cloud.domain.image.image import NewImage
+from kumoi.cloud.domain.image.image import ImageRequest
 from kumoi.cloud.store.compute import server as server_store
 from kumoi.cloud.store.compute import snapshot as store
 from kumoi.cloud.store.compute.server import Server
@@ -46,7 +46,7 @@ def create(
         "user_id": row.user_id,
         "base_image_ref": row.image_id or "",
     }
-    wanted = NewImage(
+    wanted = ImageRequest(
         name=name,
         visibility="private",
         owner=row.project_id,

@@ -28,7 +28,7 @@ class RoleRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewCredential:
+class ApplicationCredentialRequest:
     """What a credential is made from. No roles means all that its user has."""
 
     name: str
@@ -40,7 +40,11 @@ class NewCredential:
 
 
 def create(
-    connection: Connection, claims: Claims, user_id: str, wanted: NewCredential, now: datetime
+    connection: Connection,
+    claims: Claims,
+    user_id: str,
+    wanted: ApplicationCredentialRequest,
+    now: datetime,
 ) -> ApplicationCredential:
     """For the user and project of the token that asks. Raises NotFound for another's, Forbidden for
     a token that may not, Invalid for a role that the user has not, Conflict when the name is taken.

@@ -45,7 +45,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class WantedScope:
+class ScopeRequest:
     """One of them at most; with `unscoped`, not even the user's default project."""
 
     project: Named | None = None
@@ -98,7 +98,7 @@ def find_credential(
 
 
 def claims(
-    connection: Connection, login: Login, scope: WantedScope | None, *, now: datetime, ttl_s: int
+    connection: Connection, login: Login, scope: ScopeRequest | None, *, now: datetime, ttl_s: int
 ) -> Claims:
     """The new token's claims. Raises Unauthenticated when anything is disabled, gone or not
     assigned, or a password changed since it was checked.
@@ -144,7 +144,7 @@ def claims(
     )
 
 
-def _for_scope(connection: Connection, user: User, scope: WantedScope | None) -> _Granted:
+def _for_scope(connection: Connection, user: User, scope: ScopeRequest | None) -> _Granted:
     if scope is None:
         return _default_scope(connection, user)
     if scope.project is not None:
@@ -199,7 +199,7 @@ def _credential(
 
 
 def _for_credential(
-    connection: Connection, credential: ApplicationCredential, scope: WantedScope | None
+    connection: Connection, credential: ApplicationCredential, scope: ScopeRequest | None
 ) -> _Granted:
     """Its own project and no other, and its roles among those that its user still has."""
     project = projects.get(connection, credential.project_id)

@@ -18,7 +18,7 @@ from kumoi.cloud.store.identity.region import Region
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewEndpoint:
+class EndpointRequest:
     service_id: str
     interface: str
     url: str
@@ -26,7 +26,7 @@ class NewEndpoint:
     enabled: bool = True
 
 
-def create(connection: Connection, wanted: NewEndpoint, *, makes_region: bool) -> Endpoint:
+def create(connection: Connection, wanted: EndpointRequest, *, makes_region: bool) -> Endpoint:
     """Raises Invalid for a service that is not there, or a region unless it is to be made."""
     _require_service(connection, wanted.service_id)
     _require_region(connection, wanted.region, makes=makes_region)

@@ -25,7 +25,7 @@ TAGS_MAX = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewProject:
+class ProjectRequest:
     """What a project is made from. Without a parent it stands at the top of its domain."""
 
     name: str
@@ -35,7 +35,7 @@ class NewProject:
     enabled: bool = True
 
 
-def create(connection: Connection, wanted: NewProject) -> Project:
+def create(connection: Connection, wanted: ProjectRequest) -> Project:
     """Raises NotFound for its domain, Invalid for a parent that is not there, Conflict when the name is taken."""
     if domains.get(connection, wanted.domain_id) is None:
         raise NotFound("domain", wanted.domain_id)

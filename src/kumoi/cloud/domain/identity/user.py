@@ -24,7 +24,7 @@ from kumoi.cloud.store.identity.user import User
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewUser:
+class UserRequest:
     """What a user is made from. Without a password hash it cannot log in with a password."""
 
     name: str
@@ -36,7 +36,7 @@ class NewUser:
     password_hash: str | None = None
 
 
-def create(connection: Connection, wanted: NewUser) -> User:
+def create(connection: Connection, wanted: UserRequest) -> User:
     """Raises NotFound for its domain, Conflict when the name is taken."""
     if domains.get(connection, wanted.domain_id) is None:
         raise NotFound("domain", wanted.domain_id)

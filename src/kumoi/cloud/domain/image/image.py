@@ -29,7 +29,7 @@ OVER_LIMIT = "add_image:over_limit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewImage:
+class ImageRequest:
     """What an image is made from; everything has been checked for shape."""
 
     id: str | None = None
@@ -46,7 +46,7 @@ class NewImage:
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
-def create(connection: Connection, caller: Caller, wanted: NewImage, now: datetime) -> Image:
+def create(connection: Connection, caller: Caller, wanted: ImageRequest, now: datetime) -> Image:
     """Raises Forbidden for what only an administrator may set, Conflict for an id that is taken,
     Invalid for formats that do not go together.
     """

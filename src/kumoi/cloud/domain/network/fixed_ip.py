@@ -30,7 +30,7 @@ Pair = tuple[str, str]  # Subnet and address.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WantedIp:
+class FixedIpRequest:
     """At least one of the two is given."""
 
     subnet_id: str | None = None
@@ -55,7 +55,7 @@ def is_automatic(subnet: Subnet) -> bool:
 
 
 def choose(
-    connection: Connection, place: AddressedPort, wanted: Sequence[WantedIp] | None
+    connection: Connection, place: AddressedPort, wanted: Sequence[FixedIpRequest] | None
 ) -> list[Pair]:
     """None wants what the network gives, an empty list nothing.
 
@@ -79,7 +79,7 @@ def choose(
     ]
 
 
-def next_of_version(connection: Connection, network_id: str, version: int) -> WantedIp | None:
+def next_of_version(connection: Connection, network_id: str, version: int) -> FixedIpRequest | None:
     """A free address of that version; None where the network has no such subnet.
 
     Raises Conflict when none is left.
@@ -92,7 +92,7 @@ def next_of_version(connection: Connection, network_id: str, version: int) -> Wa
     if not subnets:
         return None
     subnet_id, address = _from_any(connection, network_id, subnets)
-    return WantedIp(subnet_id=subnet_id, ip_address=address)
+    return FixedIpRequest(subnet_id=subnet_id, ip_address=address)
 
 
 def _one_of_each_version(
@@ -144,7 +144,7 @@ def _asked_for(
     connection: Connection,
     place: AddressedPort,
     subnets: Sequence[Subnet],
-    wanted: Sequence[WantedIp],
+    wanted: Sequence[FixedIpRequest],
 ) -> list[Pair]:
     if len(wanted) > FIXED_IPS_MAX:
         raise Invalid("Invalid input for operation: Exceeded maximum amount of fixed ips per port.")

@@ -18,8 +18,8 @@ from kumoi.cloud.domain.network import network as network_domain
 from kumoi.cloud.domain.network import port as port_domain
 from kumoi.cloud.domain.network import router as router_domain
 from kumoi.cloud.domain.network.allocation import IPV4
-from kumoi.cloud.domain.network.fixed_ip import WantedIp
-from kumoi.cloud.domain.network.port import DOWN, NOWHERE, NewPort
+from kumoi.cloud.domain.network.fixed_ip import FixedIpRequest
+from kumoi.cloud.domain.network.port import DOWN, NOWHERE, PortRequest
 from kumoi.cloud.store.network import floating_ip as store
 from kumoi.cloud.store.network import port as port_store
 from kumoi.cloud.store.network import subnet as subnet_store
@@ -29,7 +29,7 @@ from kumoi.cloud.store.network.standard import NetworkQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewFloatingIp:
+class FloatingIpRequest:
     """`fixed_ip_address` says which of the port's addresses, where it has several."""
 
     project_id: str
@@ -42,7 +42,7 @@ class NewFloatingIp:
 
 
 def create(
-    connection: Connection, caller: Caller, wanted: NewFloatingIp, now: datetime
+    connection: Connection, caller: Caller, wanted: FloatingIpRequest, now: datetime
 ) -> FloatingIp:
     """Raises NotFound, Forbidden, OverQuota, Conflict when no address is left or the port has one,
     Invalid for a network that is not external.
@@ -133,17 +133,17 @@ def bad_request(reason: str) -> Invalid:
     return Invalid(f"Bad floatingip request: {reason}.", kind="BadRequest")
 
 
-def _own_port(connection: Connection, wanted: NewFloatingIp, key: str, now: datetime) -> Port:
-    address: WantedIp | None
+def _own_port(connection: Connection, wanted: FloatingIpRequest, key: str, now: datetime) -> Port:
+    address: FixedIpRequest | None
     if wanted.floating_ip_address is not None or wanted.subnet_id is not None:
-        address = WantedIp(subnet_id=wanted.subnet_id, ip_address=wanted.floating_ip_address)
+        address = FixedIpRequest(subnet_id=wanted.subnet_id, ip_address=wanted.floating_ip_address)
     else:
         address = fixed_ip.next_of_version(connection, wanted.floating_network_id, IPV4)
     if address is None:
         raise bad_request(f"Network {wanted.floating_network_id} does not contain any IPv4 subnet")
     made = port_domain.make(
         connection,
-        NewPort(
+        PortRequest(
             project_id=owner.NOBODY,
             network_id=wanted.floating_network_id,
             device_id=key,

@@ -36,7 +36,7 @@ PORTS_NAMED_MAX = 10  # In an error's message.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewNetwork:
+class NetworkRequest:
     """What a network is made from; everything has been checked for shape."""
 
     project_id: str
@@ -53,7 +53,9 @@ class NewNetwork:
     segmentation_id: int | None = None
 
 
-def create(connection: Connection, caller: Caller, wanted: NewNetwork, now: datetime) -> Network:
+def create(
+    connection: Connection, caller: Caller, wanted: NetworkRequest, now: datetime
+) -> Network:
     """Raises Forbidden for what only an administrator may set, Invalid for what no host carries."""
     caller.check("create_network", wanted.project_id)
     asked = [name for name in ADMIN_ONLY if getattr(wanted, name) not in (False, None)]

@@ -20,7 +20,7 @@ from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import fixed_ip, owner, port_permission, quota, security_group
 from kumoi.cloud.domain.network import network as network_domain
-from kumoi.cloud.domain.network.fixed_ip import AddressedPort, Pair, WantedIp
+from kumoi.cloud.domain.network.fixed_ip import AddressedPort, FixedIpRequest, Pair
 from kumoi.cloud.store.compute import server as server_store
 from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
@@ -37,7 +37,7 @@ DOWN = "DOWN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewPort:
+class PortRequest:
     """`fixed_ips` of None is what the network gives; `security_group_ids` of None is the default
     group; `port_security_enabled` of None is the network's. `allowed_address_pairs` are
     (address or CIDR, MAC or None).
@@ -49,7 +49,7 @@ class NewPort:
     description: str = ""
     admin_state_up: bool = True
     mac_address: str | None = None
-    fixed_ips: tuple[WantedIp, ...] | None = None
+    fixed_ips: tuple[FixedIpRequest, ...] | None = None
     device_id: str = ""
     device_owner: str = ""
     host: str = ""
@@ -61,7 +61,7 @@ class NewPort:
     delete_with_device: bool = False
 
 
-def create(connection: Connection, caller: Caller, wanted: NewPort, now: datetime) -> Port:
+def create(connection: Connection, caller: Caller, wanted: PortRequest, now: datetime) -> Port:
     """Raises NotFound for a network or group the caller may not see, Forbidden, Invalid, OverQuota,
     and Conflict when an address is taken or none is left.
     """
@@ -74,7 +74,7 @@ def create(connection: Connection, caller: Caller, wanted: NewPort, now: datetim
 def create_bound(
     connection: Connection,
     caller: Caller,
-    wanted: NewPort,
+    wanted: PortRequest,
     now: datetime,
     *,
     host: str,
@@ -96,14 +96,14 @@ def create_bound(
     return _make_on(connection, network, bound, now)
 
 
-def _said(wanted: NewPort) -> dict[str, Any]:
+def _said(wanted: PortRequest) -> dict[str, Any]:
     """What has rules of its own, as a change would say it."""
     names = ("mac_address", "port_security_enabled", "allowed_address_pairs", "fixed_ips")
     said = {name: getattr(wanted, name) for name in (*names, "device_owner")}
     return said | ({"host": wanted.host} if wanted.host else {})
 
 
-def make(connection: Connection, wanted: NewPort, now: datetime) -> Port:
+def make(connection: Connection, wanted: PortRequest, now: datetime) -> Port:
     """A port without asking who wants it. A port of nobody's counts for no quota."""
     network = network_store.get(connection, wanted.network_id)
     if network is None:
@@ -111,7 +111,7 @@ def make(connection: Connection, wanted: NewPort, now: datetime) -> Port:
     return _make_on(connection, network, wanted, now)
 
 
-def _make_on(connection: Connection, network: Network, wanted: NewPort, now: datetime) -> Port:
+def _make_on(connection: Connection, network: Network, wanted: PortRequest, now: datetime) -> Port:
     if wanted.project_id != owner.NOBODY:
         quota.require(connection, wanted.project_id, "port")
     mac = _mac(connection, network.id, wanted.mac_address)
@@ -198,7 +198,7 @@ def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Po
 def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> Port:
-    """`values` has columns, and `fixed_ips` as WantedIps. Raises as `create` does."""
+    """`values` has columns, and `fixed_ips` as FixedIpRequests. Raises as `create` does."""
     row = get(connection, caller, key)
     network = network_domain.get(connection, caller, row.network_id)
     port_permission.check_update(caller, network, row, values)
@@ -266,7 +266,7 @@ _UNBOUND: dict[str, Any] = {
 }
 
 
-def _row(network: Network, wanted: NewPort, mac: str, pairs: list[Pair], now: datetime) -> Port:
+def _row(network: Network, wanted: PortRequest, mac: str, pairs: list[Pair], now: datetime) -> Port:
     secured = wanted.port_security_enabled
     if secured is None:
         secured = network.port_security_enabled and wanted.device_owner not in owner.SERVICE
@@ -295,7 +295,7 @@ def _row(network: Network, wanted: NewPort, mac: str, pairs: list[Pair], now: da
     )
 
 
-def _with_groups(connection: Connection, row: Port, wanted: NewPort, now: datetime) -> Port:
+def _with_groups(connection: Connection, row: Port, wanted: PortRequest, now: datetime) -> Port:
     """In the default group, when nothing was said of groups."""
     _require_consistent(row, {})
     if (
@@ -340,7 +340,7 @@ def _require_mac_may_change(connection: Connection, row: Port, mac: str) -> None
 
 
 def _moved(
-    connection: Connection, row: Port, mac: str, wanted: tuple[WantedIp, ...] | None
+    connection: Connection, row: Port, mac: str, wanted: tuple[FixedIpRequest, ...] | None
 ) -> list[list[str]]:
     """New addresses for a port: where `wanted` is None those it has, save automatic ones, which
     follow the MAC. Floating IPs that led to an address that the port lost lead nowhere.
@@ -348,7 +348,7 @@ def _moved(
     current: tuple[Pair, ...] = tuple((subnet, address) for subnet, address in row.fixed_ips)
     is_router = row.device_owner in owner.ROUTER
     if wanted is None:
-        wanted = tuple(WantedIp(subnet_id=subnet_id) for subnet_id, _ in current)
+        wanted = tuple(FixedIpRequest(subnet_id=subnet_id) for subnet_id, _ in current)
     if mac != row.mac_address and not is_router:
         subnets = subnet_store.many(connection, {subnet_id for subnet_id, _ in current})
         current = tuple(pair for pair in current if not fixed_ip.is_automatic(subnets[pair[0]]))

@@ -16,8 +16,8 @@ from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import network as network_domain
 from kumoi.cloud.domain.network import owner, quota
 from kumoi.cloud.domain.network import port as port_domain
-from kumoi.cloud.domain.network.fixed_ip import WantedIp
-from kumoi.cloud.domain.network.port import NewPort
+from kumoi.cloud.domain.network.fixed_ip import FixedIpRequest
+from kumoi.cloud.domain.network.port import PortRequest
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import port as port_store
 from kumoi.cloud.store.network import router as store
@@ -36,11 +36,11 @@ class Gateway:
 
     network_id: str
     enable_snat: bool | None = None
-    fixed_ips: tuple[WantedIp, ...] | None = None
+    fixed_ips: tuple[FixedIpRequest, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewRouter:
+class RouterRequest:
     project_id: str
     name: str = ""
     description: str = ""
@@ -48,7 +48,7 @@ class NewRouter:
     gateway: Gateway | None = None
 
 
-def create(connection: Connection, caller: Caller, wanted: NewRouter, now: datetime) -> Router:
+def create(connection: Connection, caller: Caller, wanted: RouterRequest, now: datetime) -> Router:
     """Raises NotFound, Forbidden, OverQuota, Invalid for a gateway that leads nowhere."""
     caller.check("create_router", wanted.project_id)
     quota.require(connection, wanted.project_id, "router")
@@ -214,7 +214,7 @@ def set_gateway(
         store.update(connection, row.id, now=now, enable_snat=wanted.enable_snat)
 
 
-def _names_present(port: Port, wanted: Sequence[WantedIp]) -> bool:
+def _names_present(port: Port, wanted: Sequence[FixedIpRequest]) -> bool:
     """Whether a wish names the port's subnets and addresses, in one entry each or in several: then
     nothing changes, as in Neutron's `_check_for_external_ip_change`.
     """
@@ -228,7 +228,7 @@ def _add_gateway(connection: Connection, row: Router, wanted: Gateway, now: date
     others = connected_subnets(connection, row.id)
     made = port_domain.make(
         connection,
-        NewPort(
+        PortRequest(
             project_id=owner.NOBODY,
             network_id=wanted.network_id,
             device_id=row.id,

@@ -15,8 +15,8 @@ from kumoi.cloud.domain.network import port as port_domain
 from kumoi.cloud.domain.network import router as router_domain
 from kumoi.cloud.domain.network import subnet as subnet_domain
 from kumoi.cloud.domain.network.allocation import IPV4, IPV6
-from kumoi.cloud.domain.network.fixed_ip import WantedIp
-from kumoi.cloud.domain.network.port import NewPort
+from kumoi.cloud.domain.network.fixed_ip import FixedIpRequest
+from kumoi.cloud.domain.network.port import PortRequest
 from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import port as port_store
@@ -99,15 +99,17 @@ def _add_subnet(
     if subnet.gateway_ip is None:
         raise bad_request("Subnet for router interface must have a gateway IP")
     _require_fits(connection, row, [subnet])
-    wanted = WantedIp(subnet_id=subnet.id, ip_address=subnet.gateway_ip)
+    wanted = FixedIpRequest(subnet_id=subnet.id, ip_address=subnet.gateway_ip)
     mate = _mate(connection, row, subnet)
     if mate is not None:
-        kept = [WantedIp(subnet_id=each, ip_address=address) for each, address in mate.fixed_ips]
+        kept = [
+            FixedIpRequest(subnet_id=each, ip_address=address) for each, address in mate.fixed_ips
+        ]
         port = port_domain.change(connection, mate, {"fixed_ips": (*kept, wanted)}, now)
     else:
         port = port_domain.make(
             connection,
-            NewPort(
+            PortRequest(
                 project_id=row.project_id,
                 network_id=subnet.network_id,
                 device_id=row.id,

@@ -26,7 +26,7 @@ ETHERTYPES = ("IPv4", "IPv6")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewSecurityGroup:
+class SecurityGroupRequest:
     project_id: str
     name: str = ""
     description: str = ""
@@ -34,7 +34,7 @@ class NewSecurityGroup:
 
 
 def create(
-    connection: Connection, caller: Caller, wanted: NewSecurityGroup, now: datetime
+    connection: Connection, caller: Caller, wanted: SecurityGroupRequest, now: datetime
 ) -> SecurityGroup:
     """With rules that let everything out. Raises Conflict for a second "default"."""
     caller.check("create_security_group", wanted.project_id)
@@ -60,7 +60,7 @@ def ensure_default(connection: Connection, project_id: str, now: datetime) -> Se
     found = default(connection, project_id)
     if found is not None:
         return found
-    wanted = NewSecurityGroup(
+    wanted = SecurityGroupRequest(
         project_id=project_id, name=DEFAULT, description="Default security group"
     )
     group = _group(wanted, now, is_default=True)
@@ -167,7 +167,7 @@ def _second_default() -> Conflict:
     )
 
 
-def _group(wanted: NewSecurityGroup, now: datetime, *, is_default: bool) -> SecurityGroup:
+def _group(wanted: SecurityGroupRequest, now: datetime, *, is_default: bool) -> SecurityGroup:
     return SecurityGroup(
         id=new_id(),
         project_id=wanted.project_id,

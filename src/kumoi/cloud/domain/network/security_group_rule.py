@@ -64,7 +64,7 @@ ANY_PROTOCOL = frozenset({"", "any", "ip", "hopopt", "0"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewRule:
+class SecurityGroupRuleRequest:
     security_group_id: str
     direction: str
     ethertype: str = "IPv4"
@@ -78,7 +78,7 @@ class NewRule:
 
 
 def create(
-    connection: Connection, caller: Caller, wanted: NewRule, now: datetime
+    connection: Connection, caller: Caller, wanted: SecurityGroupRuleRequest, now: datetime
 ) -> SecurityGroupRule:
     """Raises NotFound, OverQuota, Invalid, and Conflict when the group has such a rule."""
     protocol = canonical_protocol(wanted.protocol, wanted.ethertype)
@@ -166,7 +166,7 @@ def canonical_protocol(protocol: str | None, ethertype: str) -> str | None:
     return ICMP_V6 if ethertype == "IPv6" and name in ICMP_ON_V6 else name
 
 
-def _prefix(wanted: NewRule) -> str | None:
+def _prefix(wanted: SecurityGroupRuleRequest) -> str | None:
     """The remote prefix with its length. Raises Invalid."""
     if wanted.remote_ip_prefix is None:
         return None

@@ -25,7 +25,7 @@ from kumoi.cloud.store.network.subnet import Subnet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewSubnet:
+class SubnetRequest:
     """Either `cidr`, or a pool with or without `prefixlen`. A `gateway_ip` of None is the first
     address, unless `has_gateway` is false. `allocation_pools` of None are all the rest.
     """
@@ -49,7 +49,7 @@ class NewSubnet:
     ipv6_address_mode: str | None = None
 
 
-def create(connection: Connection, caller: Caller, wanted: NewSubnet, now: datetime) -> Subnet:
+def create(connection: Connection, caller: Caller, wanted: SubnetRequest, now: datetime) -> Subnet:
     """Raises NotFound, Forbidden, OverQuota; Invalid for what does not fit together, and Conflict
     for pools that overlap.
     """
@@ -139,7 +139,7 @@ def delete(connection: Connection, caller: Caller, key: str, now: datetime) -> N
 
 
 def _row(
-    wanted: NewSubnet, cidr: str, pool_id: str | None, gateway: str | None, now: datetime
+    wanted: SubnetRequest, cidr: str, pool_id: str | None, gateway: str | None, now: datetime
 ) -> Subnet:
     pools: Sequence[Sequence[str]] | None = wanted.allocation_pools
     if pools is None:
@@ -167,13 +167,13 @@ def _row(
     )
 
 
-def _cidr(connection: Connection, caller: Caller, wanted: NewSubnet) -> tuple[str, str | None]:
+def _cidr(connection: Connection, caller: Caller, wanted: SubnetRequest) -> tuple[str, str | None]:
     """The network of the subnet and the pool that it is from."""
     pool_id = wanted.subnetpool_id
     if pool_id is None and wanted.use_default_subnetpool:
         pool_id = subnet_pool.default(connection, caller, wanted.ip_version).id
     if pool_id is not None:
-        place = subnet_pool.SubnetRequest(
+        place = subnet_pool.PrefixRequest(
             project_id=wanted.project_id,
             ip_version=wanted.ip_version,
             cidr=wanted.cidr,

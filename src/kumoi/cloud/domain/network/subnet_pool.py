@@ -29,7 +29,7 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewSubnetPool:
+class SubnetPoolRequest:
     project_id: str
     name: str
     prefixes: tuple[str, ...]
@@ -43,7 +43,7 @@ class NewSubnetPool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubnetRequest:
+class PrefixRequest:
     """A subnet to be cut: a certain network, or any with that many bits, or the pool's usual."""
 
     project_id: str
@@ -53,7 +53,7 @@ class SubnetRequest:
 
 
 def create(
-    connection: Connection, caller: Caller, wanted: NewSubnetPool, now: datetime
+    connection: Connection, caller: Caller, wanted: SubnetPoolRequest, now: datetime
 ) -> SubnetPool:
     """Raises Forbidden, OverQuota, and Invalid for prefixes or lengths that do not fit."""
     caller.check("create_subnetpool", wanted.project_id)
@@ -145,7 +145,7 @@ def delete(connection: Connection, caller: Caller, key: str) -> None:
     store.delete(connection, key)
 
 
-def allocate(connection: Connection, caller: Caller, key: str, wanted: SubnetRequest) -> str:
+def allocate(connection: Connection, caller: Caller, key: str, wanted: PrefixRequest) -> str:
     """A free network of the pool. Raises Invalid, OverQuota, and Conflict when there is no room."""
     row = get(connection, caller, key)
     if row.ip_version != wanted.ip_version:
@@ -304,7 +304,7 @@ def _overlap(one: IpNetwork, other: IpNetwork) -> bool:
     return one.version == other.version and one.overlaps(other)
 
 
-def _is_of(subnet: subnet_store.Subnet, wanted: SubnetRequest) -> bool:
+def _is_of(subnet: subnet_store.Subnet, wanted: PrefixRequest) -> bool:
     return subnet.project_id == wanted.project_id
 
 

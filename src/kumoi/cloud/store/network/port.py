@@ -158,8 +158,8 @@ def every(connection: Connection) -> list[Port]:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What is known of a port's state, without the rest of it."""
+class PortSummary:
+    """The columns of a port that its status follows from, and no more: the worker reads all ports."""
 
     id: str
     status: str
@@ -168,10 +168,10 @@ class Standing:
     admin_state_up: bool
 
 
-def standings(connection: Connection) -> list[Standing]:
-    """Of all ports."""
-    columns = [port.c[item.name] for item in fields(Standing)]
-    return schema.fetch(connection, sa.select(*columns), Standing)
+def summaries(connection: Connection) -> list[PortSummary]:
+    """The summaries of all ports."""
+    columns = [port.c[item.name] for item in fields(PortSummary)]
+    return schema.fetch(connection, sa.select(*columns), PortSummary)
 
 
 def set_status(connection: Connection, keys: Sequence[str], status: str) -> None:

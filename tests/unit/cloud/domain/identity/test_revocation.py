@@ -16,7 +16,7 @@ from kumoi.cloud.domain.identity import (
     revocation,
     user,
 )
-from kumoi.cloud.domain.identity.authentication import Login, Named, WantedScope
+from kumoi.cloud.domain.identity.authentication import Login, Named, ScopeRequest
 from kumoi.cloud.domain.identity.bootstrap import FirstPasswords
 from kumoi.cloud.domain.identity.token import TTL_MAX_S, Claims, Tokens
 from kumoi.cloud.store.identity import endpoint as endpoints
@@ -31,7 +31,7 @@ from kumoi.engine.schema import feed_revision
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TTL_S = 3_600
-DEMO = WantedScope(project=Named(name="demo", domain_id="default"))
+DEMO = ScopeRequest(project=Named(name="demo", domain_id="default"))
 
 
 @pytest.fixture

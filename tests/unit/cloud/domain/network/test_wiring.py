@@ -12,9 +12,9 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import network, port, security_group, subnet, wiring
-from kumoi.cloud.domain.network.network import NewNetwork
-from kumoi.cloud.domain.network.port import NewPort
-from kumoi.cloud.domain.network.subnet import NewSubnet
+from kumoi.cloud.domain.network.network import NetworkRequest
+from kumoi.cloud.domain.network.port import PortRequest
+from kumoi.cloud.domain.network.subnet import SubnetRequest
 from kumoi.cloud.hostapi import messages
 from kumoi.cloud.store.network.network import Network
 from kumoi.cloud.store.network.port import Port
@@ -37,8 +37,8 @@ def connection(store_url: str, tmp_path: Path) -> Iterator[Connection]:
 
 @pytest.fixture
 def private(connection: Connection) -> Network:
-    made = network.create(connection, CALLER, NewNetwork(project_id="p", name="private"), NOW)
-    wanted = NewSubnet(
+    made = network.create(connection, CALLER, NetworkRequest(project_id="p", name="private"), NOW)
+    wanted = SubnetRequest(
         project_id="p",
         network_id=made.id,
         ip_version=4,
@@ -51,7 +51,7 @@ def private(connection: Connection) -> Network:
 
 
 def new_port(connection: Connection, on: Network) -> Port:
-    return port.create(connection, CALLER, NewPort(project_id="p", network_id=on.id), NOW)
+    return port.create(connection, CALLER, PortRequest(project_id="p", network_id=on.id), NOW)
 
 
 def bound(connection: Connection, one: Port, device: str, *, made_for_it: bool = True) -> Port:
