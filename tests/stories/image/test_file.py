@@ -152,7 +152,7 @@ def test_an_image_that_is_not_what_it_says_stays_queued_and_leaves_nothing(
     key = queued(demo, disk_format=disk_format)["id"]
     answer = put(demo, key, data)
     assert answer.status_code == 400
-    assert disk_format in answer.json()["message"]
+    assert disk_format in answer.text
     assert status(demo, key) == "queued"
     assert kept(cloud) == before
 
@@ -293,7 +293,7 @@ def test_a_disk_that_fills_up_leaves_the_image_queued_and_no_file(
     try:
         answer = put(demo, key, os.urandom(8 << 20))
         assert answer.status_code == 413
-        assert "full" in answer.json()["message"]
+        assert "full" in answer.text
         assert kept(cloud) == set()
         assert status(demo, key) == "queued"
         assert put(demo, key, b"small").status_code == 204

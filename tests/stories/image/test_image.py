@@ -132,7 +132,7 @@ def test_a_bad_image_is_refused_by_the_attribute_that_is_wrong(
 ) -> None:
     answer = demo.image.post("/images", json={"name": "bad", **attributes})
     assert answer.status_code == status
-    assert field in answer.json()["message"]
+    assert field in answer.text
 
 
 def test_a_protected_image_stays_until_it_is_not(demo: Connection) -> None:
@@ -220,3 +220,24 @@ def test_schemas_and_versions_are_told(demo: Connection) -> None:
     assert root.json()["versions"][0]["status"] == "CURRENT"
     listed = demo.session.get(demo.session.get_endpoint(service_type="image") + "/versions")
     assert (listed.status_code, listed.json()) == (200, root.json())
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("application/json", "application/json"),
+        ("*/*", "text/html; charset=utf-8"),
+        ("text/html;q=0.5, application/json", "application/json"),
+        ("application/json;q=0.5, */*", "text/html; charset=utf-8"),
+        ("application/*;q=0.5, text/plain", "application/json"),
+        ("", "text/html; charset=utf-8"),
+        ("application/json;q=x", "text/html; charset=utf-8"),
+    ],
+)
+def test_an_error_is_a_page_for_who_does_not_ask_for_json(
+    demo: Connection, accept: str, media_type: str
+) -> None:
+    answer = demo.image.get("/images/<b>", headers={"Accept": accept})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, media_type)
+    assert ("&lt;b&gt;" in answer.text) == ("html" in media_type)
+    assert "404 Not Found" in answer.text

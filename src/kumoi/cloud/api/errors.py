@@ -2,7 +2,7 @@
 
 Identity: {"error": {"code", "message", "title"}}, which is the framework's plain one. Compute:
 {"<type word>": {"code", "message"}}. Network: {"NeutronError": {"type", "message", "detail"}}.
-Image: {"code", "title", "message"}, which its clients accept beside Glance's HTML.
+Image: {"code", "title", "message"}, or a page for who does not ask for JSON (image/error_page.py).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kumoi.cloud.api import errors
-from kumoi.cloud.api.image import file, image, member, schemas, version
+from kumoi.cloud.api.image import error_page, file, image, member, schemas, version
 from kumoi.cloud.api.token import SCHEMES
 from kumoi.engine.http.routing import OPEN, Route
 from kumoi.engine.http.service import Service
@@ -48,5 +48,6 @@ SERVICE = Service(
     policies=TABLE,
     schemes=SCHEMES,
     envelope=errors.image,
+    refusal=error_page.refusal,
     challenge=errors.CHALLENGE,
 )
