@@ -62,19 +62,20 @@ def told(report: ThingReport) -> ServerTold:
     return ServerTold(report.id, report.generation, status.state, "", *boots)
 
 
-def report(server: InstanceSpec, *, fault: str = "") -> ThingReport:
-    """That it is as wanted, or is not for that reason."""
-    if fault and server.power is not Power.ABSENT:
-        return ThingReport(kind=SERVER, id=server.id, generation=server.generation, fault=fault)
+def report(
+    server: InstanceSpec, *, fault: str = "", before: InstanceSpec | None = None
+) -> ThingReport:
+    """That it is as wanted, or is not for that reason; and then what there is, from before."""
     if server.power is Power.ABSENT:
         return ThingReport(kind=SERVER, id=server.id, generation=server.generation, absent=True)
+    said = ThingReport(kind=SERVER, id=server.id, generation=server.generation, fault=fault)
+    there = before if fault else server
+    if there is None:
+        return said
     status = ServerStatus(
-        state=STATES[server.power],
-        boot=server.boot,
-        hard_boot=server.hard_boot,
-        build=server.build,
+        state=STATES[there.power], boot=there.boot, hard_boot=there.hard_boot, build=there.build
     )
-    return ThingReport(kind=SERVER, id=server.id, generation=server.generation, status=raw(status))
+    return msgspec.structs.replace(said, status=raw(status))
 
 
 def reports(many: Iterable[ThingReport]) -> Reports:

@@ -52,13 +52,16 @@ HOST_HEADER = "X-Test-Host"
 
 @dataclass
 class FakeHost:
-    """Answers for one host. `fail_with` makes it report every build as failed."""
+    """Answers for one host. `fail_with` makes it report every build as failed, and what it had built
+    before as still there.
+    """
 
     url: str
     name: str = "host1"
     fail_with: str = ""
     address: str = ""
     offers: dict[str, Offer] = field(default_factory=dict)
+    built: dict[str, InstanceSpec] = field(default_factory=dict)
 
     def register(self, *, vcpus: int = 64, ram_mib: int = 262_144, disk_gib: int = 10_000) -> None:
         hello = HostHello(
@@ -86,7 +89,12 @@ class FakeHost:
     def settle(self) -> None:
         """Bring every server to what is wanted of it, and say so."""
         if servers := self.servers():
-            reports = [host_words.report(server, fault=self.fail_with) for server in servers]
+            reports = [
+                host_words.report(server, fault=self.fail_with, before=self.built.get(server.id))
+                for server in servers
+            ]
+            if not self.fail_with:
+                self.built |= {server.id: server for server in servers}
             self._send("POST", "reports", host_words.reports(reports))
 
     def servers(self) -> list[InstanceSpec]:

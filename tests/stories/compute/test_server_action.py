@@ -12,6 +12,8 @@ from openstack.connection import Connection
 from tests.stories.compute.conftest import Workbench
 from tests.tarball import tarball
 
+from kumoi.cloud.domain.compute.server_rebuild import ADVICE
+
 
 def status(bench: Workbench, server: object) -> tuple[str, str | None]:
     shown = bench.show(server)
@@ -84,6 +86,41 @@ def test_a_server_that_failed_comes_back_with_a_hard_reboot(
     shown = bench.show(made)
     assert (shown.status, shown.fault) == ("ACTIVE", None)
     assert shown.addresses == made.addresses
+
+
+def test_a_refused_rebuild_leaves_the_server_that_was(bench: Workbench, demo: Connection) -> None:
+    made, host = bench.active(), bench.cloud.host
+    other = demo.image.create_image(
+        "other", data=tarball(), disk_format="root-tar", container_format="bare"
+    ).id
+    host.fail_with = "the host's disk is full"
+    demo.compute.rebuild_server(made, other)
+    host.settle()
+    shown = bench.show(made)
+    assert (shown.status, shown.image.id) == ("ERROR", other)
+    assert shown.fault["message"] == f"the host's disk is full. {ADVICE}"
+
+    demo.compute.rebuild_server(made, other)  # Tried again, refused again.
+    host.settle()
+    assert bench.show(made).status == "ERROR"
+    host.fail_with = ""
+    demo.compute.reboot_server(made, "HARD")
+    wanted = bench.told(made)
+    assert (wanted.build, wanted.image and wanted.image.id) == (0, bench.image_id)
+    host.settle()
+    shown = bench.show(made)
+    assert (shown.status, shown.fault, shown.image.id) == ("ACTIVE", None, bench.image_id)
+
+    demo.compute.rebuild_server(made, other)
+    host.settle()
+    assert (bench.show(made).image.id, bench.told(made).build) == (other, 1)
+    host.fail_with = "no such thing"
+    demo.compute.reboot_server(made, "HARD")
+    host.settle()
+    assert bench.show(made).fault["message"] == "no such thing"
+    host.fail_with = ""
+    demo.compute.reboot_server(made, "HARD")
+    assert bench.told(made).build == 1  # What was rebuilt is never gone back on.
 
 
 @pytest.mark.parametrize("kind", ["HARD", "SOFT"])

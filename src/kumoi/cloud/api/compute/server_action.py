@@ -13,7 +13,14 @@ from kumoi.cloud.api.compute import rendering, server_body, server_image, server
 from kumoi.cloud.api.compute.server_body import DiskConfig, File, Hostname
 from kumoi.cloud.api.compute.shapes import Count, Flag, LongText, Metadata, Name, Text
 from kumoi.cloud.api.request import Request
-from kumoi.cloud.domain.compute import console, server, server_action, server_delete, server_resize
+from kumoi.cloud.domain.compute import (
+    console,
+    server,
+    server_action,
+    server_delete,
+    server_rebuild,
+    server_resize,
+)
 from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
@@ -158,7 +165,7 @@ def _rebuild(request: Request, name: str, raw: bytes) -> Reply:
     with request.write() as connection:
         if isinstance(body.key_name, str):
             values["ssh_keys"] = server_action.keys(connection, request.caller, body.key_name)
-        row = server_action.rebuild(
+        row = server_rebuild.begin(
             connection,
             request.caller,
             request.path["id"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.compute import action, boot_image, networking, placement, status
+from kumoi.cloud.domain.compute import action, networking, server_rebuild, status
 from kumoi.cloud.domain.compute.networking import Nic
 from kumoi.cloud.domain.compute.server import get, unlocked
 from kumoi.cloud.domain.compute.server_create import keys
@@ -28,7 +27,6 @@ __all__ = [
     "lock",
     "pause",
     "reboot",
-    "rebuild",
     "remove_address",
     "reset",
     "start",
@@ -76,34 +74,6 @@ def reboot(connection: Connection, caller: Caller, key: str, now: datetime, *, h
         status.require(row, "reboot", vm_states=("active",))
         values = {"boot": row.boot + 1}
     _want(connection, caller, row, "reboot", now, power=Power.RUNNING.value, **values)
-
-
-def rebuild(
-    connection: Connection,
-    caller: Caller,
-    key: str,
-    now: datetime,
-    *,
-    image_id: str,
-    values: Mapping[str, Any],
-) -> Server:
-    """Start again from an image with an empty disk. `values` are columns that change with it."""
-    row = _ready(connection, caller, key, "rebuild", ("active", "stopped", "error"))
-    _require_host(row)
-    image = boot_image.usable(
-        connection, caller, image_id, ram_mib=row.ram_mib, disk_gib=row.disk_gib
-    )
-    placement.require_taken(connection, row, boot_image.format_of(image))
-    is_stopped = status.of(row).vm_state == "stopped"
-    changes = {
-        **values,
-        "image_id": image.id,
-        "image": boot_image.for_host(image),
-        "build": row.build + 1,
-        "power": (Power.STOPPED if is_stopped else Power.RUNNING).value,
-    }
-    _want(connection, caller, row, "rebuild", now, **changes)
-    return get(connection, caller, key)
 
 
 def reset(
@@ -202,12 +172,6 @@ def _want(
     now: datetime,
     **values: Any,
 ) -> None:
-    _require_host(row)
-    store.want(connection, row, now=now, **values)
+    server_rebuild.require_host(row)
+    store.want(connection, row, now=now, **server_rebuild.going_back(row), **values)
     action.begin(connection, caller, row, verb, now)
-
-
-def _require_host(row: Server) -> None:
-    """One that could not be built has none any more, and nobody would act on what is wanted."""
-    if row.host_id is None:
-        raise Conflict(f"Instance {row.id} is on no host; delete it and make another.")

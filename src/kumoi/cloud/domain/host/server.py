@@ -14,12 +14,19 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from kumoi.base import log
-from kumoi.cloud.domain.compute import action, boot_image, server_delete, server_resize, status
+from kumoi.cloud.domain.compute import (
+    action,
+    boot_image,
+    server_delete,
+    server_rebuild,
+    server_resize,
+    status,
+)
 from kumoi.cloud.domain.host.thing import ThingKind, not_here
 from kumoi.cloud.domain.network import wiring
 from kumoi.cloud.hostapi import messages
 from kumoi.cloud.hostapi.messages import InstanceState, Power, ServerStatus
-from kumoi.cloud.hostapi.things import NotUnderstood, Thing, ThingReport
+from kumoi.cloud.hostapi.things import NOTHING, NotUnderstood, Thing, ThingReport
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute import snapshot as snapshot_store
 from kumoi.cloud.store.compute.server import Server
@@ -89,10 +96,14 @@ def _observe(connection: Connection, row: Server, report: ThingReport, now: date
 
 
 def _observed(row: Server, report: ThingReport) -> dict[str, Any]:
-    """With a fault the host has tried all that was wanted in that generation."""
+    """With a fault the host has tried all that was wanted in that generation, and may say what there
+    is nevertheless.
+    """
     values: dict[str, Any] = {"observed_generation": report.generation}
     if report.fault:
-        values |= {"state": InstanceState.FAILED.value, "fault": report.fault[:FAULT_MAX]}
+        fault = report.fault[:FAULT_MAX]
+        values["state"] = InstanceState.FAILED.value
+        values |= server_rebuild.failed(row, report.generation, fault, _disk_build(report))
         if report.generation == row.generation:
             values |= {
                 "observed_boot": row.boot,
@@ -107,7 +118,16 @@ def _observed(row: Server, report: ThingReport) -> dict[str, Any]:
         "observed_boot": told.boot,
         "observed_hard_boot": told.hard_boot,
         "observed_build": told.build,
+        "rebuild_refused": 0,
     }
+
+
+def _disk_build(report: ThingReport) -> int | None:
+    """The build whose disk is there of a server that failed."""
+    if report.status == NOTHING:
+        return None
+    told = _read(report)
+    return None if told.state is InstanceState.BUILDING else told.build
 
 
 def _read(report: ThingReport) -> ServerStatus:

@@ -85,6 +85,8 @@ class Server(msgspec.Struct, frozen=True, gc=False):
     number: int = 0
     resized_from: dict[str, Any] | None = None
     reverted: int = 0
+    rebuilt_from: dict[str, Any] | None = None
+    rebuild_refused: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,11 +160,14 @@ server = sa.Table(
     sa.Column("resized_from", Json),  # The columns of its flavor before a resize not yet confirmed.
     # The generation that takes a resize back; under way until the host has made it so.
     sa.Column("reverted", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("rebuilt_from", Json),  # What its disk was made from before the last rebuild.
+    # Observed: the generation in which its host refused a rebuild and has the disk from before.
+    sa.Column("rebuild_refused", sa.Integer, nullable=False, server_default="0"),
     sa.Index("ix_server_project_id_deleted", "project_id", "deleted"),
     sa.Index("ix_server_created_at", "created_at"),
 )
 
-HIDDEN = frozenset({"ssh_keys", "image"})  # What no list shows.
+HIDDEN = frozenset({"ssh_keys", "image", "rebuilt_from"})  # What no list shows.
 _LISTED = [sa.null().label(column.name) if column.name in HIDDEN else column for column in server.c]
 
 SORT_KEYS = {name: name for name in server.c.keys()} | {  # noqa: SIM118 - a collection, no dict

@@ -27,6 +27,11 @@ def test_a_rebuild_drops_the_disks_of_other_builds_when_its_own_is_there() -> No
     ]
 
 
+def test_a_disk_of_a_later_build_gives_way_to_none_that_was_wanted_before() -> None:
+    with pytest.raises(Permanent, match="of a later build"):
+        plan.building(but(build=1), [2])
+
+
 def test_what_is_built_and_plugged_is_left_alone() -> None:
     wires = wire.of(SERVER)
     plugged = {each.link: each.port_id for each in wires}

@@ -79,9 +79,11 @@ LinkAction = Unplug | DropLink | MakeLink | Plug
 
 def building(server: InstanceSpec, disks: Iterable[int]) -> list[DiskAction]:
     """From the builds whose disks are there, to the one wanted. The others go when it is there:
-    one that cannot be made costs nobody what he has.
+    one that cannot be made costs nobody what he has. Nor does one that was wanted before.
     """
     present = set(disks)
+    if present and server.build < min(present):
+        raise Permanent("the server's disk is of a later build than the one that is wanted")
     actions: list[DiskAction] = []
     if server.build not in present:
         if server.image is None:
