@@ -1,7 +1,7 @@
-"""Reconciler: the network engine is made to be what the store wants, and the store learns what is.
+"""Reconciler: makes the network engine match the store, and writes the state of ports to the store.
 
-The world may drift, so each round compares; but when nothing was written since the last one, only
-every DRIFT_S. Runs in the worker under a lease (engine/loop.py). It writes no wanted state: only
+The engine may drift, so it is compared with the store whenever something was written, and every
+DRIFT_S in any case. Runs in the worker under a lease (engine/loop.py). It writes no wanted state: only
 the status of ports and floating IPs, and only when it differs.
 """
 
@@ -76,8 +76,10 @@ class NetworkReconciler:
         with self._database.read() as connection:
             now = feed.position(connection)
             is_due = now_s - self._compared_at_s >= DRIFT_S or not now.continues(self._seen)
-            if not (is_due or _has_changed(connection, self._seen)):
-                return False
+            if not is_due:
+                changes = feed.changes(connection, standard.TOPIC, since=self._seen.revision)
+                if not changes.keys:
+                    return False
             topology = load(connection)
         applied = self._northbound.converge(topology)
         if applied.actions:
@@ -87,7 +89,7 @@ class NetworkReconciler:
         return True
 
     def _write_back(self, up: frozenset[str]) -> None:
-        """What is, into the store; no write when it says so already."""
+        """The status of ports and floating IPs, into the store; no write when none differs."""
         with self._database.read() as connection:
             stale = stale_statuses(port_store.summaries(connection), up)
             floating = floating_ip_store.has_stale_status(connection)
@@ -100,31 +102,27 @@ class NetworkReconciler:
             floating_ip_store.set_statuses(connection)
 
 
-def _has_changed(connection: Connection, since: Position) -> bool:
-    return bool(feed.changes(connection, standard.TOPIC, since=since.revision).keys)
-
-
 def stale_statuses(
     summaries: list[port_store.PortSummary], up: frozenset[str]
 ) -> dict[str, list[str]]:
-    """The ports whose status is not what it should be, by the status that they should have."""
+    """Ids of the ports whose status differs from what it should be, by the status it should be."""
     stale: dict[str, list[str]] = defaultdict(list)
-    for one in summaries:
-        status = _status(one, up)
-        if status != one.status:
-            stale[status].append(one.id)
+    for port in summaries:
+        status = _status(port, up)
+        if status != port.status:
+            stale[status].append(port.id)
     return stale
 
 
-def _status(one: port_store.PortSummary, up: frozenset[str]) -> str:
-    """A router's port is part of the engine; a server's is active when its host has plugged it."""
-    if one.device_owner == owner.FLOATING_IP:
+def _status(port: port_store.PortSummary, up: frozenset[str]) -> str:
+    """A router's port needs no plugging; a server's is active when its host has plugged it."""
+    if port.device_owner == owner.FLOATING_IP:
         return NOT_APPLICABLE
-    if not one.admin_state_up:
+    if not port.admin_state_up:
         return DOWN
-    if one.device_owner in owner.ROUTER:
+    if port.device_owner in owner.ROUTER:
         return ACTIVE
-    return ACTIVE if one.host and one.id in up else DOWN
+    return ACTIVE if port.host and port.id in up else DOWN
 
 
 def load(connection: Connection) -> Topology:

@@ -1,4 +1,4 @@
-"""A network that only remembers. It behaves as the real one: it holds state, and fails when told.
+"""A network in memory. It behaves as the real one: it has state, and fails when a test says so.
 
 For tests, and for measuring the control plane with a thousand hosts on one machine.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from kumoi.base.errors import Transient
 from kumoi.cloud.drivers.network.interface import Applied, ObservedNetwork, Topology
 from kumoi.cloud.drivers.network.ovn.northbound import NorthboundRecord, RecordKey, references_of
-from kumoi.cloud.drivers.network.ovn.plan import Seen, desired, keys_of, plan
+from kumoi.cloud.drivers.network.ovn.plan import SeenRow, desired, keys_of, plan
 
 
 @dataclass
@@ -65,7 +65,7 @@ class FakeNorthbound:
     def converge(self, topology: Topology) -> Applied:
         self.failures.check()
         wanted = desired(topology)
-        actions = plan(wanted, as_seen(self.records))
+        actions = plan(wanted, as_seen_rows(self.records))
         self.records, self.topology = wanted, topology
         return Applied(tuple(str(action) for action in actions))
 
@@ -78,11 +78,11 @@ class FakeNorthbound:
         return ObservedNetwork(known & plugged)
 
 
-def as_seen(records: Mapping[RecordKey, NorthboundRecord]) -> list[Seen]:
-    """Records as they would be found, had they been written."""
+def as_seen_rows(records: Mapping[RecordKey, NorthboundRecord]) -> list[SeenRow]:
+    """Rows as they would be read, had these records been written."""
     rows = {key: uuid.uuid5(uuid.NAMESPACE_OID, str(key)) for key in records}
     return [
-        Seen(
+        SeenRow(
             rows[key],
             record,
             rows[record.parent] if record.parent else None,

@@ -1,11 +1,11 @@
-"""What the network is wanted to be, and the two things that make it so.
+"""The network as wanted, and the two drivers that make it so.
 
-The worker's network reconciler turns the store's rows into a `Topology`, one row to one noun, and
-hands it to a `Northbound`; the host agent asks its `Switch` for ports. Nothing here knows the store,
-OVN or Open vSwitch. Addresses and CIDRs are text in their canonical form, ids are the API's.
+The worker's network reconciler turns the store's rows into a `Topology`, one spec per row, and gives
+it to a `Northbound`; the host agent has its `Switch` plug ports. Nothing here knows the store, OVN or
+Open vSwitch. Addresses and CIDRs are text in their canonical form, ids are the API's.
 
-A port's `device_owner` and `device_id` say what it belongs to: a router's interfaces and its
-gateway are the ports that name it, so nothing is said twice.
+A port's `device_owner` and `device_id` say what it belongs to: a router's interfaces and its gateway
+are the ports with its id, and are stated nowhere else.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Protocol
 ROUTER_INTERFACE = "network:router_interface"
 ROUTER_GATEWAY = "network:router_gateway"
 FLOATING_IP = "network:floatingip"
-"""Owners of ports that are no server's. A floating IP's port only reserves its address."""
+"""Owners of ports that do not belong to servers. A floating IP's port only reserves its address."""
 COMPUTE = "compute:"
-"""What the owner of a server's port begins with."""
+"""Prefix of the owner of a server's port."""
 
 
 class Direction(enum.StrEnum):
@@ -37,7 +37,7 @@ class Ethertype(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSpec:
-    """`physical_network` is set for an external network: it leaves through that bridge mapping."""
+    """`physical_network` is set for an external network: the bridge mapping that it leaves by."""
 
     id: str
     name: str = ""
@@ -85,9 +85,8 @@ class AddressPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortSpec:
-    """`host` is the one that it may be plugged into, by the name it goes by in the network engine;
-    without one, any may. `generation` is the row's; it is written beside the port for people to
-    compare.
+    """`host` is the only host that may plug it, by its chassis name; None allows any. `generation` is
+    the row's, and is written beside the port for people to compare.
     """
 
     id: str
@@ -172,7 +171,7 @@ class BalancerSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSpec:
-    """What is allowed. `protocol` is a name or number as text, or None for any. For ICMP `port_min`
+    """Traffic that is allowed. `protocol` is a name or number as text, or None for any. For ICMP `port_min`
     is the type and `port_max` the code. At most one of the two remotes is set.
     """
 
@@ -188,7 +187,7 @@ class RuleSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityGroupSpec:
-    """One that is not stateful allows only what its rules say, answers too."""
+    """One that is not stateful needs rules for answers, too."""
 
     id: str
     name: str = ""
@@ -198,10 +197,9 @@ class SecurityGroupSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """The whole network as wanted. Order does not matter. Whoever names something that is not in
+    """The whole network as wanted. Order does not matter. A spec that names something that is not in
     it (a port on an unknown network, say) is left out rather than refused: rows may be deleted
-    between two reads. `gateway_hosts` are the hosts that lead outside, by the name each goes by in
-    the network engine.
+    between two reads. `gateway_hosts` are the chassis names of the hosts with a way outside.
     """
 
     networks: tuple[NetworkSpec, ...] = ()
@@ -216,15 +214,15 @@ class Topology:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a converge did: one printable line per action, none when all was as wanted."""
+    """What `converge` did: a printable line per action, none when all was as wanted."""
 
     actions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedNetwork:
-    """What comes up from the engine. `ports_up` are ids of the ports that some host has plugged and
-    that carry traffic.
+    """What the engine reports. `ports_up` are ids of the ports that a host has plugged and that carry
+    traffic.
     """
 
     ports_up: frozenset[str] = frozenset()
@@ -237,11 +235,11 @@ class Northbound(Protocol):
     """
 
     def converge(self, topology: Topology) -> Applied:
-        """Make it so, in one transaction: first write and repair are the same."""
+        """Make the network as wanted, in one transaction: first write and repair are the same."""
         ...
 
     def observe(self) -> ObservedNetwork:
-        """What is, as far as the store wants to know it."""
+        """The state of the network, as far as the store has columns for it."""
         ...
 
 
@@ -253,15 +251,15 @@ class Switch(Protocol):
     """
 
     def ensure_ports(self, ports: Mapping[str, str]) -> None:
-        """Plug links, together: link name to port id. A link that was replaced by another of its
-        name since it was plugged is plugged anew. The links exist, or are being made meanwhile.
+        """Plug links, all at once: link name to port id. A link that was replaced by another of the
+        same name since it was plugged is plugged again. The links exist, or are being made meanwhile.
         """
         ...
 
     def delete_ports(self, names: Collection[str]) -> None:
-        """Unplug links, together. One that is not plugged is no error."""
+        """Unplug links, all at once. One that is not plugged is no error."""
         ...
 
     def list_ports(self) -> dict[str, str]:
-        """Link name to port id, of those plugged and not replaced since."""
+        """Link name to port id, of the links plugged and not replaced since."""
         ...

@@ -1,12 +1,12 @@
 """A connection to one OVSDB database: a live replica in memory, and transactions on it.
 
-Open vSwitch's own Python library keeps the replica. It has no types and belongs to one thread at a
-time, so it stops at this file. Used by ovn/apply.py for the northbound database and by ovs/apply.py
-for a host's switch. A thread of the connection's own keeps the replica current and reconnects;
-whoever works on the replica holds the connection's lock meanwhile.
+Open vSwitch's own Python library keeps the replica. It has no types and may be used by one thread at
+a time, so nothing outside this module uses it. ovn/apply.py connects to the northbound database,
+ovs/apply.py to a host's switch. A thread of the connection's own keeps the replica current and
+reconnects; whoever works on the replica holds the connection's lock.
 
-It must not know what any table means: callers declare the tables and columns they use, and the
-replica holds nothing else.
+It must not know what any table means: callers declare the tables and columns they use, and nothing
+else is replicated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ovs.poller import Poller
 from kumoi.base.errors import Bug, Permanent, Transient
 
 Row = Any
-"""A row of the library's. Only its `uuid`, and what `Replica` and its transaction do with it, is used."""
+"""A row of the library's. Callers use its `uuid` and hand it to `Replica` and `ReplicaTransaction`."""
 Scalar = str | int | bool
 Value = Scalar | None | frozenset[Any]
 """A set is a frozenset, a map a frozenset of pairs, an absent optional None."""
@@ -47,7 +47,7 @@ class OvsdbRefused(Permanent):
 
 
 class Unreachable(Transient):
-    """The database did not answer in time. What was asked may or may not have happened."""
+    """The database did not answer in time. A transaction may or may not have been committed."""
 
     code = "ovsdb.unreachable"
 
@@ -65,7 +65,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """`root` as in the database's own schema: rows of other tables live by being referred to."""
+    """`root` is `isRoot` of the database's schema: a row of another table lives while one refers to it."""
 
     name: str
     columns: Mapping[str, Column]
@@ -86,7 +86,7 @@ class Replica:
         return self._idl.tables[table].rows.get(row_id)
 
     def value(self, row: Row, table: str, column: str) -> Value:
-        """A column's value. References come as a frozenset of rows, or a row, or None."""
+        """A column's value. A reference is a frozenset of rows, a row, or None."""
         raw = getattr(row, column)
         kind = self._columns[table][column]
         if kind.pairs:
@@ -118,14 +118,14 @@ class ReplicaTransaction(Replica):
         setattr(row, column, raw)
 
     def add(self, row: Row, column: str, value: Row | Scalar) -> None:
-        """Put one more into a set, without saying what else is in it."""
+        """Add one value to a set, whatever else is in it."""
         row.addvalue(column, value)
 
     def remove(self, row: Row, column: str, value: Row | Scalar) -> None:
         row.delvalue(column, value)
 
     def write_key(self, row: Row, column: str, key: str, value: str) -> None:
-        """Set one key of a map, leaving those that others wrote."""
+        """Set one key of a map; other keys stay."""
         row.setkey(column, key, value)
 
     def delete(self, row: Row) -> None:
@@ -150,14 +150,14 @@ class Connection:
         self._name = f"{database} at {remote}"
         self._changed = changed
         self._columns = {table.name: table.columns for table in tables}
-        self._touched: set[uuid.UUID] = set()
-        self._idl = _open(remote, _schema(database, tables), self._touched)
+        self._changed_rows: set[uuid.UUID] = set()
+        self._idl = _open(remote, database, tables, self._changed_rows)
         self._lock = threading.Lock()
         self._closing = False
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
-        self._thread = threading.Thread(target=self._keep, name=f"ovsdb {database}", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name=f"ovsdb {database}", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -179,9 +179,9 @@ class Connection:
 
     @contextlib.contextmanager
     def reading(self, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[Replica]:
-        """The replica, current as far as the server has told. Raises Unreachable."""
+        """The replica, with everything that the server has sent. Raises Unreachable."""
         deadline = time.monotonic() + timeout_s
-        with self._held():
+        with self._locked():
             self._connect(deadline)
             yield Replica(self._idl, self._columns)
 
@@ -191,12 +191,11 @@ class Connection:
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> Result:
-        """Run `change` and commit what it did, all of it or nothing.
-
-        `change` runs again when the server asks for that. Raises OvsdbRefused and Unreachable.
+        """Run `change` and commit what it wrote, all of it or nothing. It runs again when the server
+        asks to try again. Raises OvsdbRefused and Unreachable.
         """
         deadline = time.monotonic() + timeout_s
-        with self._held():
+        with self._locked():
             while True:
                 self._connect(deadline)
                 transaction = ovs_idl.Transaction(self._idl)
@@ -214,9 +213,9 @@ class Connection:
     def wait_for(
         self, holds: Callable[[Replica], bool], *, timeout_s: float = DEFAULT_TIMEOUT_S
     ) -> bool:
-        """Whether something comes to hold in the replica in time. Raises Unreachable."""
+        """Wait until `holds` is true of the replica; false when the time is up. Raises Unreachable."""
         deadline = time.monotonic() + timeout_s
-        with self._held():
+        with self._locked():
             while True:
                 self._connect(deadline)
                 if holds(Replica(self._idl, self._columns)):
@@ -225,16 +224,16 @@ class Connection:
                     return False
                 self._block(deadline)
 
-    def take_touched(self) -> set[uuid.UUID]:
-        """Rows that have changed since the last call. Only while the replica is held."""
-        touched = set(self._touched)
-        self._touched.clear()
-        return touched
+    def take_changed_rows(self) -> set[uuid.UUID]:
+        """Ids of the rows that have changed since the last call. Only with the lock held."""
+        changed = set(self._changed_rows)
+        self._changed_rows.clear()
+        return changed
 
-    # What follows runs with the lock held, but for `_keep` and `_wake`.
+    # What follows runs with the lock held, except `_follow` and `_wake`.
 
     def _commit(self, transaction: Any, deadline: float) -> bool:
-        """Whether it is done; False is to be tried again."""
+        """Whether it was committed; False asks to try again."""
         status = transaction.commit()
         while status == transaction.INCOMPLETE:
             if time.monotonic() >= deadline:
@@ -251,7 +250,7 @@ class Connection:
         raise Bug(f"a transaction on {self._name} ended {status}")
 
     def _connect(self, deadline: float) -> None:
-        """Take in what the server has sent; wait until there is a replica and a connection."""
+        """Process what the server has sent; wait until the replica is complete and connected."""
         while True:
             self._idl.run()
             # The library's state stays "monitoring" while it has lost the server.
@@ -269,8 +268,8 @@ class Connection:
         poller.block()
 
     @contextlib.contextmanager
-    def _held(self) -> Iterator[None]:
-        """The lock; afterwards the keeper looks anew at what there is to wait for."""
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock; afterwards the thread computes anew what to wait for."""
         if not self._thread.is_alive():
             raise Bug(f"the connection to {self._name} has ended")
         with self._lock:
@@ -283,8 +282,8 @@ class Connection:
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake_write, b"w")
 
-    def _keep(self) -> None:
-        """The thread: keep up with the server while nobody else does."""
+    def _follow(self) -> None:
+        """The connection's thread: process what the server sends while nobody holds the lock."""
         seen = 0
         while not self._closing:
             with self._lock:
@@ -302,36 +301,37 @@ class Connection:
                 os.read(self._wake_read, 4096)
 
 
-def _open(remote: str, schema: dict[str, Any], touched: set[uuid.UUID]) -> Any:
-    class Noting(ovs_idl.Idl):  # type: ignore[misc]
+def _open(remote: str, database: str, tables: Iterable[Table], changed: set[uuid.UUID]) -> Any:
+    """The library's replica of these tables; it adds the ids of rows that change to `changed`."""
+
+    class RecordingIdl(ovs_idl.Idl):  # type: ignore[misc]
         def notify(self, event: str, row: Any, updates: Any = None) -> None:
             del event, updates
-            touched.add(row.uuid)
+            changed.add(row.uuid)
 
-    helper = ovs_idl.SchemaHelper(schema_json=schema)
-    helper.register_all()
-    idl = Noting(remote, helper)
-    # The library waits up to 8 s between attempts, which a restart of the server need not cost.
-    idl._session.reconnect.set_backoff(BACKOFF_MIN_MS, BACKOFF_MAX_MS)  # noqa: SLF001
-    return idl
-
-
-def _schema(database: str, tables: Iterable[Table]) -> dict[str, Any]:
-    """As much of the database's schema as the library needs to know: what we use of it."""
-    return {
+    schema = {
         "name": database,
         "version": "0.0.0",
         "tables": {
             table.name: {
                 "isRoot": table.root,
-                "columns": {name: {"type": _type(item)} for name, item in table.columns.items()},
+                "columns": {
+                    name: {"type": _type(column)} for name, column in table.columns.items()
+                },
             }
             for table in tables
         },
     }
+    helper = ovs_idl.SchemaHelper(schema_json=schema)
+    helper.register_all()
+    idl = RecordingIdl(remote, helper)
+    # The library waits up to 8 s between attempts, which a restart of the server need not cost.
+    idl._session.reconnect.set_backoff(BACKOFF_MIN_MS, BACKOFF_MAX_MS)  # noqa: SLF001
+    return idl
 
 
 def _type(column: Column) -> Any:
+    """The column's type as the database's schema writes it (RFC 7047)."""
     key: Any = {"type": column.type}
     if column.refers is not None:
         key = {"type": "uuid", "refTable": column.refers, "refType": "weak"}

@@ -14,7 +14,7 @@ from tests.unit.cloud.drivers.network.network_samples import (
     assert_golden,
 )
 
-from kumoi.cloud.drivers.network.fake import as_seen
+from kumoi.cloud.drivers.network.fake import as_seen_rows
 from kumoi.cloud.drivers.network.interface import BackendSpec, ListenerSpec, Topology
 from kumoi.cloud.drivers.network.ovn.balancing import REPEATS_MAX, repeats
 from kumoi.cloud.drivers.network.ovn.northbound import (
@@ -63,17 +63,19 @@ def test_a_router_that_loses_its_gateway_stops_to_balance() -> None:
 
     assert balances(with_gateway)
     assert not balances(BALANCED)
-    assert_golden("balancer_loses_gateway", plan(desired(BALANCED), as_seen(desired(with_gateway))))
+    assert_golden(
+        "balancer_loses_gateway", plan(desired(BALANCED), as_seen_rows(desired(with_gateway)))
+    )
 
 
 def test_a_member_that_changes_changes_its_row_alone() -> None:
     drained = listening(BALANCED, backends=HTTP.backends[:1])
-    assert_golden("balancer_drained", plan(desired(drained), as_seen(desired(BALANCED))))
+    assert_golden("balancer_drained", plan(desired(drained), as_seen_rows(desired(BALANCED))))
 
 
 def test_a_balancer_that_goes_leaves_nothing() -> None:
     without = replace(BALANCED, balancers=(), ports=BALANCED.ports[1:])
-    assert_golden("balancer_deleted", plan(desired(without), as_seen(desired(BALANCED))))
+    assert_golden("balancer_deleted", plan(desired(without), as_seen_rows(desired(BALANCED))))
 
 
 def test_without_members_connections_are_refused() -> None:

@@ -21,7 +21,7 @@ from tests.unit.cloud.drivers.network.network_samples import (
     assert_golden,
 )
 
-from kumoi.cloud.drivers.network.fake import as_seen
+from kumoi.cloud.drivers.network.fake import as_seen_rows
 from kumoi.cloud.drivers.network.interface import (
     FLOATING_IP,
     AddressPair,
@@ -51,14 +51,14 @@ from kumoi.cloud.drivers.network.ovn.northbound import (
     SwitchName,
     SwitchPortName,
 )
-from kumoi.cloud.drivers.network.ovn.plan import Delete, Seen, Update, desired, plan
+from kumoi.cloud.drivers.network.ovn.plan import Delete, SeenRow, Update, desired, plan
 
 
-def found(topology: Topology) -> list[Seen]:
-    return as_seen(desired(topology))
+def found(topology: Topology) -> list[SeenRow]:
+    return as_seen_rows(desired(topology))
 
 
-def drifted(seen: list[Seen], at: RecordKey, /, **columns: object) -> list[Seen]:
+def drifted(seen: list[SeenRow], at: RecordKey, /, **columns: object) -> list[SeenRow]:
     """The same rows, but somebody changed columns of one."""
     return [
         replace(item, record=replace(item.record, **columns))  # type: ignore[arg-type]
@@ -135,7 +135,7 @@ def test_a_row_made_anew_takes_the_place_of_the_old_in_its_groups() -> None:
 
 
 def test_rows_of_others_are_left_alone() -> None:
-    foreign = Seen(
+    foreign = SeenRow(
         uuid.UUID(int=1),
         LogicalSwitch(
             key=RecordKey(RecordKind.FOREIGN, "lab"),
@@ -160,7 +160,7 @@ def test_a_row_that_lost_its_mark_is_ours_by_its_name() -> None:
 
 
 def test_a_foreign_row_that_bears_a_name_of_ours_elsewhere_gives_way() -> None:
-    usurper = Seen(
+    usurper = SeenRow(
         uuid.UUID(int=1),
         LogicalSwitchPort(
             key=RecordKey(RecordKind.FOREIGN, "web"),

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from kumoi.cloud.drivers.network.ovs.plan import (
     Action,
-    Mark,
-    Plugged,
+    MarkLink,
+    PluggedPort,
     PlugLink,
     is_stale,
     plan_delete,
@@ -19,7 +19,7 @@ def printed(actions: Iterable[Action]) -> list[str]:
 
 
 def test_what_is_plugged_already_stays_and_the_rest_is_plugged() -> None:
-    plugged = [Plugged("k1", "port-1", ours=True, link_index=7)]
+    plugged = [PluggedPort("k1", "port-1", ours=True, link_index=7)]
     wanted = {"k2": "port-2", "k1": "port-1"}
     assert plan_ensure(wanted, plugged, {"k1": 7, "k2": 8}) == [PlugLink("k2", "port-2", 8)]
     assert plan_ensure({"k1": "port-1"}, plugged, {"k1": 7}) == []
@@ -27,23 +27,23 @@ def test_what_is_plugged_already_stays_and_the_rest_is_plugged() -> None:
 
 
 def test_a_link_plugged_as_another_port_or_unmarked_is_marked() -> None:
-    plugged = [Plugged("k1", "old", ours=True), Plugged("k2", "port-2", ours=False)]
+    plugged = [PluggedPort("k1", "old", ours=True), PluggedPort("k2", "port-2", ours=False)]
     actions = plan_ensure({"k1": "port-1", "k2": "port-2", "k3": "port-3"}, plugged, {})
     assert printed(actions) == ["mark k1 as port-1", "mark k2 as port-2", "plug k3 as port-3"]
 
 
 def test_an_index_that_was_not_known_is_noted() -> None:
-    plugged = [Plugged("k1", "port-1", ours=True)]
-    assert plan_ensure({"k1": "port-1"}, plugged, {"k1": 7}) == [Mark("k1", "port-1", 7)]
+    plugged = [PluggedPort("k1", "port-1", ours=True)]
+    assert plan_ensure({"k1": "port-1"}, plugged, {"k1": 7}) == [MarkLink("k1", "port-1", 7)]
 
 
 def test_a_port_whose_link_was_replaced_is_unplugged_first() -> None:
     plugged = [
-        Plugged("gone", "port-1", ours=True, link_index=7),
-        Plugged("replaced", "port-2", ours=True, link_index=7),
-        Plugged("same", "port-3", ours=True, link_index=7),
-        Plugged("unknown", "port-4", ours=True),
-        Plugged("unwanted", "port-5", ours=True, link_index=7),
+        PluggedPort("gone", "port-1", ours=True, link_index=7),
+        PluggedPort("replaced", "port-2", ours=True, link_index=7),
+        PluggedPort("same", "port-3", ours=True, link_index=7),
+        PluggedPort("unknown", "port-4", ours=True),
+        PluggedPort("unwanted", "port-5", ours=True, link_index=7),
     ]
     indexes = {"replaced": 8, "same": 7, "unknown": 9, "unwanted": 10}
     assert [port.name for port in plugged if is_stale(port, indexes)] == ["replaced", "unwanted"]
@@ -52,5 +52,5 @@ def test_a_port_whose_link_was_replaced_is_unplugged_first() -> None:
 
 
 def test_only_our_links_are_unplugged() -> None:
-    plugged = [Plugged("k1", "port-1", ours=True), Plugged("patch", None, ours=False)]
+    plugged = [PluggedPort("k1", "port-1", ours=True), PluggedPort("patch", None, ours=False)]
     assert printed(plan_delete({"k1", "patch", "gone"}, plugged)) == ["unplug k1"]

@@ -1,8 +1,8 @@
-"""The northbound database made to be what it should be. The only writer of it.
+"""The only writer of OVN's northbound database.
 
-`OvnNorthbound` is used by the worker's network reconciler. It reads the rows that are there out of
-a live replica, plans, and commits the plan in one transaction; it chooses nothing. What a row said
-is remembered until the row changes, so that a round in which nothing changed costs little.
+`OvnNorthbound` is used by the worker's network reconciler. It reads the rows from a live replica,
+plans, and commits the plan in one transaction; it chooses nothing. The record made of a row is kept
+until the row changes, so that a round in which nothing changed costs little.
 """
 
 from __future__ import annotations
@@ -29,21 +29,22 @@ from kumoi.cloud.drivers.network.ovn.plan import (
     Create,
     Delete,
     RowReference,
-    Seen,
+    SeenRow,
     Update,
     desired,
     plan,
 )
 
 PORT_TABLE = northbound.LogicalSwitchPort.TABLE
-HELD = {record.TABLE: record.HOLDER for record in northbound.RECORDS if record.HOLDER is not None}
+HOLDERS = tuple(record.HOLDER for record in northbound.RECORDS if record.HOLDER is not None)
+"""Tables and their columns that refer to children."""
 
 
 class OvnNorthbound:
     """Implements `interface.Northbound`.
 
-    `remote` as OVSDB writes it, such as unix:/run/ovn/ovnnb_db.sock. `changed` is called from another
-    thread after anything in the database has changed: a hint, never data.
+    `remote` is in OVSDB's notation, such as unix:/run/ovn/ovnnb_db.sock. `changed` is called, from
+    another thread, after anything in the database has changed: a hint, never data.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class OvnNorthbound:
         wanted = desired(topology)
 
         def change(database: ovsdb.ReplicaTransaction) -> list[Action]:
-            seen = self._mirror.read(database, self._connection.take_touched())
+            seen = self._mirror.read(database, self._connection.take_changed_rows())
             actions = plan(wanted, seen)
             _apply(database, actions)
             return actions
@@ -73,12 +74,12 @@ class OvnNorthbound:
 
     def observe(self) -> ObservedNetwork:
         with self._connection.reading(timeout_s=self._timeout_s) as database:
-            ups = (
+            up = (
                 _key_of(row, database, PORT_TABLE)
                 for row in database.rows(PORT_TABLE)
                 if database.value(row, PORT_TABLE, "up") is True
             )
-            return ObservedNetwork(frozenset(key.id for key in ups if key.kind == RecordKind.PORT))
+            return ObservedNetwork(frozenset(key.id for key in up if key.kind == RecordKind.PORT))
 
     def close(self) -> None:
         self._connection.close()
@@ -95,41 +96,43 @@ class OvnNorthbound:
         self.close()
 
 
-class _Read(NamedTuple):
-    """A row as last read: the library's object, so that a new one of the same id is noticed."""
+class _MirroredRow(NamedTuple):
+    """What was made of a row when it was last read. `row` is the library's object: a new row of the
+    same id is another object. `children` are the rows that it refers to as its own.
+    """
 
     row: ovsdb.Row
     record: NorthboundRecord
     references: Mapping[str, frozenset[uuid.UUID]]
-    holds: Iterable[uuid.UUID]
+    children: Iterable[uuid.UUID]
 
 
 class _Mirror:
-    """Rows turned into records, kept until they change."""
+    """The records of all rows, each made anew when its row has changed."""
 
     def __init__(self) -> None:
-        self._read: dict[uuid.UUID, _Read] = {}
+        self._rows: dict[uuid.UUID, _MirroredRow] = {}
 
-    def read(self, database: ovsdb.Replica, touched: Iterable[uuid.UUID]) -> list[Seen]:
-        for row_id in touched:
-            self._read.pop(row_id, None)
-        before, self._read = self._read, {}
+    def read(self, database: ovsdb.Replica, changed: Iterable[uuid.UUID]) -> list[SeenRow]:
+        for row_id in changed:
+            self._rows.pop(row_id, None)
+        before, self._rows = self._rows, {}
         holders: dict[uuid.UUID, uuid.UUID] = {}
         for record in northbound.RECORDS:
             for row in database.rows(record.TABLE):
                 known = before.get(row.uuid)
                 if known is None or known.row is not row:
                     known = _read(row, record, database)
-                self._read[row.uuid] = known
-                for held in known.holds:
-                    holders[held] = row.uuid
+                self._rows[row.uuid] = known
+                for child in known.children:
+                    holders[child] = row.uuid
         return [
-            Seen(row_id, known.record, holders.get(row_id), known.references)
-            for row_id, known in self._read.items()
+            SeenRow(row_id, known.record, holders.get(row_id), known.references)
+            for row_id, known in self._rows.items()
         ]
 
 
-def _read(row: ovsdb.Row, kind: type[NorthboundRecord], database: ovsdb.Replica) -> _Read:
+def _read(row: ovsdb.Row, kind: type[NorthboundRecord], database: ovsdb.Replica) -> _MirroredRow:
     table = kind.TABLE
     refers = northbound.references_of(kind)
     plain: dict[str, Any] = {
@@ -139,13 +142,13 @@ def _read(row: ovsdb.Row, kind: type[NorthboundRecord], database: ovsdb.Replica)
     }
     record = kind(key=_key_of(row, database, table), **plain)
     references = {column: _row_ids(database.value(row, table, column)) for column in refers}
-    holds = [
-        held
-        for holder, column in HELD.values()
+    children = [
+        child
+        for holder, column in HOLDERS
         if holder == table
-        for held in _row_ids(database.value(row, table, column))
+        for child in _row_ids(database.value(row, table, column))
     ]
-    return _Read(row, record, references, holds)
+    return _MirroredRow(row, record, references, children)
 
 
 def _key_of(row: ovsdb.Row, database: ovsdb.Replica, table: str) -> RecordKey:
@@ -168,7 +171,7 @@ def _row_ids(value: Any) -> frozenset[uuid.UUID]:
 
 
 def _apply(database: ovsdb.ReplicaTransaction, actions: Iterable[Action]) -> None:
-    """Do as told. Rows come first, so that whatever refers to one finds it."""
+    """Write the actions. All rows are inserted first, so that references find them."""
     created: dict[RecordKey, ovsdb.Row] = {}
     actions = tuple(actions)
     for action in actions:

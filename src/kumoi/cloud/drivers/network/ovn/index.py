@@ -1,4 +1,4 @@
-"""The topology arranged for looking things up. Used by the files that make records of it."""
+"""The topology, indexed by id. Used by the modules that make records of it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from kumoi.cloud.drivers.network.ovn.northbound import GENERATION, ID, KIND, LAB
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """`endpoints` are ports of servers and of nobody; a router's are in `router_ports`, and those
-    with a balancer's virtual address in `balancer_ports`. `routers_on` are the routers that have an
-    interface on a network, `floating_to` the floating IPs that lead to a port.
+    """By id: `endpoints` are the ports of servers and those without an owner, `router_ports` those of
+    a router, `balancer_ports` those with a balancer's virtual address; `routers_on` are the routers
+    with an interface on a network, `floating_to` the floating IPs of a port.
     """
 
     topology: Topology
@@ -107,7 +107,7 @@ def _floating_to(topology: Topology) -> dict[str, list[FloatingIpSpec]]:
 
 
 def marks(key: RecordKey, *, name: str = "", generation: int = 0) -> Pairs:
-    """What makes a row ours. Name and generation are there for people."""
+    """The external_ids by which a row is known as ours. Name and generation are for people to read."""
     pairs = {(KIND, key.kind.value), (ID, key.id)}
     if name:
         pairs.add((LABEL, name))
@@ -121,5 +121,5 @@ def is_ipv4(address: str) -> bool:
 
 
 def network_address(cidr: str) -> str:
-    """The CIDR without host bits, as OVN keeps them."""
+    """The CIDR without host bits, as OVN wants it."""
     return str(ipaddress.ip_network(cidr, strict=False))

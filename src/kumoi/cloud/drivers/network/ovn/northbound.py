@@ -1,11 +1,10 @@
-"""The rows of OVN's northbound database that we write, as records, and how they are named.
+"""The rows of OVN's northbound database that Kumoi writes, as records, and how they are named.
 
-plan.py makes and compares records; apply.py reads and writes them. A record holds every column we
-care about and nothing else: a column that is not here is never read nor written. What the columns
-mean is in ovn-nb(5).
+plan.py makes and compares records; apply.py reads and writes them. A record has the columns that Kumoi
+uses: a column that is not here is never read nor written. ovn-nb(5) says what the columns mean.
 
-Each record carries what it is in `external_ids`: `kumoi:kind` and `kumoi:id`. Rows without these
-belong to somebody else.
+Each row says in `external_ids` what it is: `kumoi:kind` and `kumoi:id`. Rows without these are not
+ours.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ NO_TEXTS: Texts = frozenset()
 
 
 class RecordKind(enum.StrEnum):
-    """What a record is. With the id of what it was made from, it names the record."""
+    """What a record is. Together with the id of the noun that it was made from, its key."""
 
     NETWORK = "network"
     LOCALNET = "localnet"
@@ -72,8 +71,8 @@ class RecordKey(NamedTuple):
 
 
 def _refers(table: str) -> dict[str, str]:
-    """A field whose column refers to rows of a table; the record holds their keys. Two records are
-    compared without it: references are compared row by row.
+    """Metadata of a field whose column refers to rows of `table`. The record has their keys; records
+    are compared without it, for plan.py compares references row by row.
     """
     return {"refers": table}
 
@@ -230,29 +229,36 @@ RECORDS: tuple[type[NorthboundRecord], ...] = (
     Acl,
     LoadBalancerRecord,
 )
-"""Holders before what they hold."""
+"""A parent's table before the tables of its children."""
 
 NAMED_ONCE = frozenset(
     {"Logical_Switch_Port", "Logical_Router_Port", "Gateway_Chassis", "Port_Group"}
 )
-"""Tables in which OVN allows a name only once, so that a row of our name must become ours."""
+"""Tables in which OVN allows a name only once: a foreign row with a name of ours is taken over."""
 
 
 def columns_of(record: type[NorthboundRecord]) -> tuple[str, ...]:
-    """Names of the columns that a record stands for, in a fixed order."""
+    """Names of a record's columns, in a fixed order."""
     return tuple(item.name for item in fields(record) if item.metadata.get("column", True))
 
 
 def references_of(record: type[NorthboundRecord]) -> Mapping[str, str]:
-    """Columns that refer to other rows, with the table of those."""
+    """Columns that refer to other rows, each with the table of those rows."""
     return {
         item.name: item.metadata["refers"] for item in fields(record) if "refers" in item.metadata
     }
 
 
 def tables() -> tuple[Table, ...]:
-    """What a connection must replicate: the records' columns, those that hold, and who is up."""
-    columns = {record.TABLE: _columns(record) for record in RECORDS}
+    """What a connection must replicate: the records' columns, those by which a parent refers to its
+    children, and whether a port is up.
+    """
+    columns: dict[str, dict[str, Column]] = {}
+    for record in RECORDS:
+        hints, refers = get_type_hints(record), references_of(record)
+        columns[record.TABLE] = {
+            name: _column(hints[name], refers.get(name)) for name in columns_of(record)
+        }
     for record in RECORDS:
         if record.HOLDER is not None:
             holder, column = record.HOLDER
@@ -264,14 +270,8 @@ def tables() -> tuple[Table, ...]:
     )
 
 
-def _columns(record: type[NorthboundRecord]) -> dict[str, Column]:
-    hints = get_type_hints(record)
-    refers = references_of(record)
-    return {name: _column(hints[name], refers.get(name)) for name in columns_of(record)}
-
-
 def _column(hint: Any, refers: str | None) -> Column:
-    """From a field's type. `NewType`s of text are text."""
+    """The column of a field of this type. A `NewType` of text is text."""
     if refers is not None:
         return Column(
             refers=refers, many=hint == frozenset[RecordKey], optional=hint != frozenset[RecordKey]

@@ -1,8 +1,8 @@
 """What must change in the northbound database, as actions. Pure: reads nothing, touches nothing.
 
-`desired` makes records of a topology; `plan` compares them with the rows that are there. Called by
-apply.py for the first write and for every repair alike. Rows that are not ours are left alone, but
-for one that bears a name of ours in a table where a name may stand only once.
+`desired` makes records of a topology; `plan` compares them with the rows that were read. apply.py
+calls both, for the first write and for every repair alike. Rows that are not ours are left alone,
+unless one has a name of ours in a table where names are unique.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from kumoi.cloud.drivers.network.ovn.northbound import (
 
 RowId = uuid.UUID
 EMPTY: tuple[Any, ...] = (None, "", frozenset())
-"""What a column holds before anything is written to it."""
+"""A column's value before anything is written to it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A row that is there. Its record's own references and parent are not filled; `holder` is the
-    row that holds it, `references` the rows that each column refers to.
+class SeenRow:
+    """A row as read. Its record has no parent and no references: instead, `holder` is the row that
+    refers to it as its child, and `references` are the rows that each column refers to.
     """
 
     row: RowId
@@ -44,7 +44,7 @@ class Seen:
 
 
 class RowReference(NamedTuple):
-    """A row to refer to. None is one that this very plan creates."""
+    """A row to refer to. `row` is None for one that the same plan creates."""
 
     key: RecordKey
     row: RowId | None
@@ -76,7 +76,7 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """`before` is the record as found; `columns` those to be set to what `record` says."""
+    """`before` is the record as read; `columns` are those to set to `record`'s values."""
 
     record: NorthboundRecord
     row: RowId
@@ -102,7 +102,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """`holder` is the row that must let go of it."""
+    """`holder` is the row whose reference to it must be removed."""
 
     record: NorthboundRecord
     row: RowId
@@ -119,34 +119,40 @@ Action = Create | Update | Delete
 
 
 def desired(topology: Topology) -> dict[RecordKey, NorthboundRecord]:
-    """Every record, holders before what they hold. Whoever names what is not there is left out."""
-    looked_up = index(topology)
-    found = {
+    """Every record, parents before their children; none whose parent is not there."""
+    indexed = index(topology)
+    records = {
         record.key: record
         for part in (switching, routing, security, balancing)
-        for record in part.records(looked_up)
+        for record in part.records(indexed)
     }
     return {
         key: record
-        for key, record in found.items()
-        if record.parent is None or record.parent in found
+        for key, record in records.items()
+        if record.parent is None or record.parent in records
     }
 
 
-def plan(wanted: Mapping[RecordKey, NorthboundRecord], seen: Iterable[Seen]) -> list[Action]:
+def plan(wanted: Mapping[RecordKey, NorthboundRecord], seen: Iterable[SeenRow]) -> list[Action]:
     """Deletions first, then by table and key. Nothing when all is as wanted."""
     rows = tuple(seen)
-    kept = _keep(wanted, rows)
+    matches = _match(wanted, rows)
     keys = {item.row: item.record.key for item in rows}
-    actions: list[Action] = [*_deletions(wanted, rows, kept)]
+    actions: list[Action] = [*_deletions(wanted, rows, matches)]
     for key, record in wanted.items():
-        match = kept.get(key)
-        if match is None:
-            actions.append(_create(record, kept))
+        match = matches.get(key)
+        if match is not None:
+            update = _update(record, match, matches, keys)
+            if update is not None:
+                actions.append(update)
             continue
-        update = _update(record, match, kept, keys)
-        if update is not None:
-            actions.append(update)
+        holder = None if record.parent is None else _target(record.parent, matches)
+        references = tuple(
+            (column, _target(target, matches))
+            for column in references_of(type(record))
+            for target in sorted(keys_of(getattr(record, column)))
+        )
+        actions.append(Create(record, holder, references))
     return sorted(actions, key=_order)
 
 
@@ -165,22 +171,22 @@ def keys_of(value: Any) -> Iterable[RecordKey]:
     return (value,) if isinstance(value, RecordKey) else value
 
 
-def _keep(
-    wanted: Mapping[RecordKey, NorthboundRecord], rows: tuple[Seen, ...]
-) -> dict[RecordKey, Seen]:
-    """Which row stands for which record: of the right table, and held by the right row."""
-    candidates: dict[RecordKey, list[Seen]] = defaultdict(list)
-    named: dict[tuple[str, str], Seen] = {}
+def _match(
+    wanted: Mapping[RecordKey, NorthboundRecord], rows: tuple[SeenRow, ...]
+) -> dict[RecordKey, SeenRow]:
+    """The row of each record: of the same table and key, and a child of its parent's row."""
+    candidates: dict[RecordKey, list[SeenRow]] = defaultdict(list)
+    named: dict[tuple[str, str], SeenRow] = {}
     for item in rows:
         if item.record.key.kind != RecordKind.FOREIGN:
             candidates[item.record.key].append(item)
         elif item.record.TABLE in NAMED_ONCE:
             named[item.record.TABLE, item.record.key.id] = item
-    kept: dict[RecordKey, Seen] = {}
+    matches: dict[RecordKey, SeenRow] = {}
     for key, record in wanted.items():
-        if record.parent is not None and record.parent not in kept:
+        if record.parent is not None and record.parent not in matches:
             continue
-        holder = None if record.parent is None else kept[record.parent].row
+        holder = None if record.parent is None else matches[record.parent].row
         choice = candidates.get(key)
         if choice is None:
             foreign = named.get((record.TABLE, getattr(record, "name", "")))
@@ -189,16 +195,17 @@ def _keep(
             item for item in choice if type(item.record) is type(record) and item.holder == holder
         ]
         if fitting:
-            kept[key] = fitting[0] if len(fitting) == 1 else min(fitting, key=lambda one: one.row)
-    return kept
+            matches[key] = min(fitting, key=lambda item: item.row)
+    return matches
 
 
 def _deletions(
     wanted: Mapping[RecordKey, NorthboundRecord],
-    rows: tuple[Seen, ...],
-    kept: Mapping[RecordKey, Seen],
+    rows: tuple[SeenRow, ...],
+    matches: Mapping[RecordKey, SeenRow],
 ) -> Iterator[Delete]:
-    staying = {item.row for item in kept.values()}
+    """Rows of ours that match no record, and foreign ones whose name a record needs."""
+    staying = {item.row for item in matches.values()}
     if len(staying) == len(rows):
         return
     taken = {
@@ -214,20 +221,10 @@ def _deletions(
             yield Delete(record, item.row, item.holder)
 
 
-def _create(record: NorthboundRecord, kept: Mapping[RecordKey, Seen]) -> Create:
-    holder = None if record.parent is None else _target(record.parent, kept)
-    references = tuple(
-        (column, _target(key, kept))
-        for column in references_of(type(record))
-        for key in sorted(keys_of(getattr(record, column)))
-    )
-    return Create(record, holder, references)
-
-
 def _update(
     record: NorthboundRecord,
-    match: Seen,
-    kept: Mapping[RecordKey, Seen],
+    match: SeenRow,
+    matches: Mapping[RecordKey, SeenRow],
     keys: Mapping[RowId, RecordKey],
 ) -> Update | None:
     before = match.record
@@ -242,13 +239,17 @@ def _update(
     added: list[Reference] = []
     removed: list[Reference] = []
     for column in refers:
-        there = match.references.get(column, frozenset())
-        targets = {_target(key, kept) for key in keys_of(getattr(record, column))}
+        present = match.references.get(column, frozenset())
+        targets = {_target(key, matches) for key in keys_of(getattr(record, column))}
         staying = {target.row for target in targets}
-        added += [(column, one) for one in sorted(targets, key=_by_key) if one.row not in there]
+        added += [
+            (column, target)
+            for target in sorted(targets, key=lambda target: target.key)
+            if target.row not in present
+        ]
         removed += [
             (column, RowReference(keys.get(row, RecordKey(RecordKind.FOREIGN, str(row))), row))
-            for row in sorted(there - staying)
+            for row in sorted(present - staying)
         ]
     if not columns and not added and not removed:
         return None
@@ -259,13 +260,9 @@ _REFERENCES = {record: tuple(references_of(record)) for record in RECORDS}
 _ORDER = {record.TABLE: place for place, record in enumerate(RECORDS)}
 
 
-def _target(key: RecordKey, kept: Mapping[RecordKey, Seen]) -> RowReference:
-    found = kept.get(key)
-    return RowReference(key, None if found is None else found.row)
-
-
-def _by_key(target: RowReference) -> RecordKey:
-    return target.key
+def _target(key: RecordKey, matches: Mapping[RecordKey, SeenRow]) -> RowReference:
+    match = matches.get(key)
+    return RowReference(key, None if match is None else match.row)
 
 
 def _order(action: Action) -> tuple[bool, int, RecordKey, RowId | None]:
@@ -276,7 +273,7 @@ def _order(action: Action) -> tuple[bool, int, RecordKey, RowId | None]:
 
 
 def _text(value: Any) -> str:
-    """A column's value, always the same way."""
+    """A column's value as text, with sets and maps in a fixed order."""
     if isinstance(value, frozenset):
         pairs = all(isinstance(item, tuple) for item in value)
         items = [": ".join(item) if pairs else str(item) for item in sorted(value)]

@@ -1,9 +1,9 @@
 """Security groups as port groups with access lists. Pure.
 
-Called by plan.py. A port with port security is in one group that drops all IP in both directions,
-and in one group for each of its security groups, whose rules allow. What was allowed in one
-direction is answered in the other. Without rules there is still ARP, neighbour discovery and DHCP:
-a port must be able to learn its address and find its neighbours.
+Called by plan.py. A port with port security is in one port group that drops all IP in both directions,
+and in one for each of its security groups, whose rules allow. Answers to allowed traffic are allowed.
+Without any rule ARP, neighbour discovery and DHCP still work: a port must be able to learn its address
+and find its neighbours.
 """
 
 from __future__ import annotations
@@ -142,12 +142,12 @@ def _group(
 
 
 def _group_name(group_id: str) -> str:
-    """A name that may stand in a match, where a dash may not."""
+    """A name without dashes, which a match does not allow."""
     return f"kumoi_{group_id.replace('-', '_')}"
 
 
 def _match(group_name: str, rule: RuleSpec) -> str | None:
-    """The rule as OVN says it, or None for a protocol that does not exist: that allows nothing."""
+    """The rule in OVN's match language; None for an unknown protocol, which allows nothing."""
     inward = rule.direction == Direction.INGRESS
     family = "ip4" if rule.ethertype == Ethertype.IPV4 else "ip6"
     far_end = f"{family}.{'src' if inward else 'dst'}"
@@ -155,7 +155,7 @@ def _match(group_name: str, rule: RuleSpec) -> str | None:
     if rule.remote_prefix and not rule.remote_prefix.endswith("/0"):
         terms.append(f"{far_end} == {rule.remote_prefix}")
     if rule.remote_group_id:
-        # OVN keeps a set of the addresses of each port group's members, under its name.
+        # OVN keeps an address set of each port group's members, named after it.
         terms.append(f"{far_end} == ${_group_name(rule.remote_group_id)}_{family}")
     protocol = _protocol(rule, family)
     if protocol is None:
@@ -168,22 +168,16 @@ def _protocol(rule: RuleSpec, family: str) -> list[str] | None:
     if wanted in (None, "any"):
         return []
     if wanted in TRANSPORTS:
-        transport = TRANSPORTS[wanted]
-        return [transport, *_range(f"{transport}.dst", rule.port_min, rule.port_max)]
+        transport, low, high = TRANSPORTS[wanted], rule.port_min, rule.port_max
+        bounds = {"==": low} if low == high else {">=": low, "<=": high}
+        ports = bounds.items()
+        return [
+            transport,
+            *(f"{transport}.dst {sign} {port}" for sign, port in ports if port is not None),
+        ]
     if wanted in ICMP:
         name = "icmp4" if family == "ip4" else "icmp6"
         kinds = {f"{name}.type": rule.port_min, f"{name}.code": rule.port_max}
         return [name, *(f"{what} == {value}" for what, value in kinds.items() if value is not None)]
     number = NUMBERS.get(str(wanted), int(str(wanted)) if str(wanted).isdecimal() else None)
     return None if number is None else [f"ip.proto == {number}"]
-
-
-def _range(what: str, low: int | None, high: int | None) -> list[str]:
-    if low is not None and low == high:
-        return [f"{what} == {low}"]
-    bounds = []
-    if low is not None:
-        bounds.append(f"{what} >= {low}")
-    if high is not None:
-        bounds.append(f"{what} <= {high}")
-    return bounds

@@ -1,9 +1,9 @@
-"""Networks, their ports, and what a port answers to DHCP, as northbound records. Pure.
+"""Networks, their ports, and DHCP, as northbound records. Pure.
 
-Called by plan.py. A server's port is dropped at once when it speaks with an address not its own,
-unless its port security is off, and no host but its server's may claim it: another that has a link
-of the same port plugged gets nothing. DHCP is answered from these records by the port's own host;
-there is no lease, no port and no process.
+Called by plan.py. A packet that a server's port sends from an address that is not its own is dropped
+at once, unless its port security is off. Only the server's own host may bind the port: another host
+with a link of the same port plugged gets no traffic. DHCP is answered from these records on the port's
+own host: there are no leases, no DHCP port and no process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from kumoi.cloud.drivers.network.ovn.northbound import (
 )
 
 DHCP_MAC = "0a:00:00:00:00:01"
-"""Who answers DHCP. It is seen on no wire but the asking port's own."""
+"""The DHCP server's MAC. Only the port that asks ever sees it."""
 DHCP_SERVER_WITHOUT_GATEWAY = "169.254.0.1"
 LEASE_TIME_S = 43_200
 STATEFUL = "dhcpv6-stateful"
@@ -51,7 +51,12 @@ def records(index: Index) -> Iterator[NorthboundRecord]:
         yield from _network(network, attached.get(network.id, frozenset()))
     for subnet in index.subnets.values():
         if has_dhcp(subnet):
-            yield _dhcp(subnet, index.networks[subnet.network_id])
+            key = RecordKey(RecordKind.DHCP, subnet.id)
+            if is_ipv4(subnet.cidr):
+                options = _options_v4(subnet, index.networks[subnet.network_id])
+            else:
+                options = _options_v6(subnet)
+            yield DhcpOptions(key=key, external_ids=marks(key), cidr=subnet.cidr, options=options)
     for port in index.endpoints.values():
         yield _port(port, index)
 
@@ -88,13 +93,17 @@ def _network(network: NetworkSpec, listeners: frozenset[RecordKey]) -> Iterator[
 def _port(port: PortSpec, index: Index) -> LogicalSwitchPort:
     key = port_key(port.id)
     up = port.admin_state_up and index.networks[port.network_id].admin_state_up
+    addresses = {_own_addresses(port)}
+    has_other_macs = any(pair.mac not in (None, port.mac) for pair in port.allowed_address_pairs)
+    if has_other_macs or not port.port_security_enabled:
+        addresses.add("unknown")  # Frames to MACs that no port is known to have are flooded to it.
     return LogicalSwitchPort(
         key=key,
         parent=switch_key(port.network_id),
         external_ids=marks(key, name=port.name, generation=port.generation),
         name=SwitchPortName(port.id),
         enabled=None if up else False,
-        addresses=_addresses(port),
+        addresses=frozenset(addresses),
         port_security=_port_security(port),
         options=NO_PAIRS if port.host is None else frozenset({("requested-chassis", port.host)}),
         dhcpv4_options=_dhcp_of(port, index, ip_version=4),
@@ -102,24 +111,17 @@ def _port(port: PortSpec, index: Index) -> LogicalSwitchPort:
     )
 
 
-def _own(port: PortSpec) -> str:
+def _own_addresses(port: PortSpec) -> str:
+    """MAC and fixed addresses, as OVN writes them."""
     return " ".join((port.mac, *(fixed_ip.address for fixed_ip in port.fixed_ips)))
 
 
-def _addresses(port: PortSpec) -> Texts:
-    """Where frames for the port go. Other MACs of its own have to be found by flooding."""
-    foreign = any(pair.mac not in (None, port.mac) for pair in port.allowed_address_pairs)
-    if foreign or not port.port_security_enabled:
-        return frozenset({_own(port), "unknown"})
-    return frozenset({_own(port)})
-
-
 def _port_security(port: PortSpec) -> Texts:
-    """What the port may speak as, one line for each MAC."""
+    """The addresses that the port may send from, one line for each MAC."""
     if not port.port_security_enabled:
         return NO_TEXTS
     if not port.allowed_address_pairs:
-        return frozenset({_own(port)})
+        return frozenset({_own_addresses(port)})
     allowed: dict[str, list[str]] = defaultdict(list)
     allowed[port.mac] = [fixed_ip.address for fixed_ip in port.fixed_ips]
     for pair in port.allowed_address_pairs:
@@ -137,12 +139,6 @@ def _dhcp_of(port: PortSpec, index: Index, *, ip_version: int) -> RecordKey | No
     return None
 
 
-def _dhcp(subnet: SubnetSpec, network: NetworkSpec) -> DhcpOptions:
-    key = RecordKey(RecordKind.DHCP, subnet.id)
-    options = _options_v4(subnet, network) if is_ipv4(subnet.cidr) else _options_v6(subnet)
-    return DhcpOptions(key=key, external_ids=marks(key), cidr=subnet.cidr, options=options)
-
-
 def _options_v4(subnet: SubnetSpec, network: NetworkSpec) -> Pairs:
     options = {
         "server_id": subnet.gateway_ip or DHCP_SERVER_WITHOUT_GATEWAY,
@@ -153,24 +149,24 @@ def _options_v4(subnet: SubnetSpec, network: NetworkSpec) -> Pairs:
     if subnet.gateway_ip:
         options["router"] = subnet.gateway_ip
     if subnet.dns_nameservers:
-        options["dns_server"] = _listed(subnet.dns_nameservers)
+        options["dns_server"] = _as_set(subnet.dns_nameservers)
     if subnet.host_routes:
         # A client that gets this option ignores the router option (RFC 3442).
         routes = [f"{route.destination},{route.nexthop}" for route in subnet.host_routes]
         if subnet.gateway_ip:
             routes.append(f"0.0.0.0/0,{subnet.gateway_ip}")
-        options["classless_static_route"] = _listed(routes)
+        options["classless_static_route"] = _as_set(routes)
     return frozenset(options.items())
 
 
 def _options_v6(subnet: SubnetSpec) -> Pairs:
     options = {"server_id": DHCP_MAC}
     if subnet.dns_nameservers:
-        options["dns_server"] = _listed(subnet.dns_nameservers)
+        options["dns_server"] = _as_set(subnet.dns_nameservers)
     if subnet.ipv6_address_mode == STATELESS:
         options["dhcpv6_stateless"] = "true"
     return frozenset(options.items())
 
 
-def _listed(values: tuple[str, ...] | list[str]) -> str:
+def _as_set(values: tuple[str, ...] | list[str]) -> str:
     return "{" + ", ".join(values) + "}"

@@ -1,8 +1,7 @@
 """A host's switch: which links are plugged into its integration bridge, and as which ports.
 
-`OvsSwitch` is used by the host agent, in the host's network namespace. It writes only the switch's
-own database; ovs-vswitchd and ovn-controller do the rest, and go on doing it when the agent is
-gone.
+`OvsSwitch` is used by the host agent, in the host's network namespace. It writes only the
+Open_vSwitch database; ovs-vswitchd and ovn-controller act on it, with or without the agent.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from kumoi.base.errors import Transient
 from kumoi.cloud.drivers.network import ovsdb
 from kumoi.cloud.drivers.network.ovs.plan import (
     Action,
-    Mark,
-    Plugged,
+    MarkLink,
+    PluggedPort,
     PlugLink,
     UnplugLink,
     is_stale,
@@ -33,7 +32,7 @@ KIND = "kumoi:kind"
 PORT = "port"
 LINK_INDEX = "kumoi:link"
 IFACE_ID = "iface-id"
-"""What ovn-controller looks for: the logical port that an interface is."""
+"""The key by which ovn-controller finds an interface's logical port."""
 LINK_WAIT_S = 0.2
 LINK_POLL_S = 0.002
 
@@ -95,8 +94,11 @@ class OvsSwitch:
     def ensure_ports(self, ports: Mapping[str, str]) -> None:
         indexes = self._indexes(ports)
         self._change(lambda plugged: plan_stale(ports, plugged, indexes))
-        if not ports.keys() <= self.list_ports().keys():
-            self._await_taken()
+        # ovs-vswitchd must have removed a link before one of the same name is plugged: it does not
+        # notice the change when it sees both at once.
+        plugs = not ports.keys() <= self.list_ports().keys()
+        if plugs and not self._connection.wait_for(_has_caught_up, timeout_s=self._timeout_s):
+            raise Transient("the switch has not let go of what was unplugged")
         self._change(lambda plugged: plan_ensure(ports, plugged, indexes))
         if indexes.keys() < ports.keys():
             late = self._late_indexes(ports.keys() - indexes.keys())
@@ -106,10 +108,10 @@ class OvsSwitch:
         self._change(lambda plugged: plan_delete(names, plugged))
 
     def list_ports(self) -> dict[str, str]:
-        """Not those whose link is another than was plugged: plugging these anew mends them."""
+        """Without those whose link was replaced since: `ensure_ports` plugs them again."""
         with self._connection.reading(timeout_s=self._timeout_s) as database:
             links = _links(self._bridge(database), database)
-            ours = [port for port in _plugged(links, database) if port.ours]
+            ours = [port for port in _plugged_ports(links, database) if port.ours]
         indexes = self._indexes(port.name for port in ours)
         return {
             port.name: port.port_id
@@ -131,27 +133,20 @@ class OvsSwitch:
     ) -> None:
         self.close()
 
-    def _change(self, plan: Callable[[Iterable[Plugged]], Iterable[Action]]) -> None:
+    def _change(self, plan: Callable[[Iterable[PluggedPort]], Iterable[Action]]) -> None:
         def change(database: ovsdb.ReplicaTransaction) -> None:
             bridge = self._bridge(database)
             links = _links(bridge, database)
-            _apply(tuple(plan(tuple(_plugged(links, database)))), bridge, links, database)
+            _apply(tuple(plan(tuple(_plugged_ports(links, database)))), bridge, links, database)
 
         self._connection.transact(change, timeout_s=self._timeout_s)
-
-    def _await_taken(self) -> None:
-        """Until ovs-vswitchd has done what was asked of it. It must have let a link go before one of
-        the same name is plugged: it does not notice the change when it sees both at once.
-        """
-        if not self._connection.wait_for(_is_taken, timeout_s=self._timeout_s):
-            raise Transient("the switch has not let go of what was unplugged")
 
     def _indexes(self, names: Iterable[str]) -> dict[str, int]:
         found = ((name, self._link_index(name)) for name in names)
         return {name: index for name, index in found if index is not None}
 
     def _late_indexes(self, names: Collection[str]) -> dict[str, int]:
-        """Of links that somebody makes while they are being plugged."""
+        """Indexes of links that are being made right now, as soon as they exist."""
         deadline = time.monotonic() + LINK_WAIT_S
         while True:
             found = self._indexes(names)
@@ -166,16 +161,19 @@ class OvsSwitch:
         raise Transient(f"the switch has no bridge {self._bridge_name} yet")
 
 
-def _is_taken(database: ovsdb.Replica) -> bool:
+def _has_caught_up(database: ovsdb.Replica) -> bool:
+    """Whether ovs-vswitchd has done everything that was committed."""
     return all(row.cur_cfg >= row.next_cfg for row in database.rows("Open_vSwitch"))
 
 
 def _links(bridge: ovsdb.Row, database: ovsdb.Replica) -> dict[str, ovsdb.Row]:
-    """Name to the switch's port row."""
+    """The bridge's Port rows by name."""
     return {row.name: row for row in _rows(database.value(bridge, "Bridge", "ports"))}
 
 
-def _plugged(links: Mapping[str, ovsdb.Row], database: ovsdb.Replica) -> Iterable[Plugged]:
+def _plugged_ports(
+    links: Mapping[str, ovsdb.Row], database: ovsdb.Replica
+) -> Iterable[PluggedPort]:
     for name, row in links.items():
         port_id = None
         for interface in _rows(database.value(row, "Port", "interfaces")):
@@ -183,7 +181,7 @@ def _plugged(links: Mapping[str, ovsdb.Row], database: ovsdb.Replica) -> Iterabl
             port_id = ids.get(IFACE_ID, port_id)
         marks = _pairs(database.value(row, "Port", "external_ids"))
         index = marks.get(LINK_INDEX, "")
-        yield Plugged(
+        yield PluggedPort(
             name,
             port_id,
             ours=marks.get(KIND) == PORT,
@@ -201,7 +199,7 @@ def _apply(
         match action:
             case PlugLink():
                 _plug(action, bridge, database)
-            case Mark():
+            case MarkLink():
                 port = links[action.name]
                 for key, value in _marks(action):
                     database.write_key(port, "external_ids", key, value)
@@ -212,7 +210,7 @@ def _apply(
                 database.remove(bridge, "ports", port)
                 database.delete(port)
     if any(isinstance(action, UnplugLink) for action in actions):
-        # As ovs-vsctl does: the switch answers with the same number once it is done.
+        # As ovs-vsctl does: ovs-vswitchd sets cur_cfg to this number once it is done.
         for row in database.rows("Open_vSwitch"):
             database.write(row, "Open_vSwitch", "next_cfg", row.next_cfg + 1)
 
@@ -229,7 +227,7 @@ def _plug(action: PlugLink, bridge: ovsdb.Row, database: ovsdb.ReplicaTransactio
     database.add(bridge, "ports", port)
 
 
-def _marks(action: PlugLink | Mark) -> frozenset[tuple[str, str]]:
+def _marks(action: PlugLink | MarkLink) -> frozenset[tuple[str, str]]:
     marks = {(KIND, PORT)}
     if action.link_index is not None:
         marks.add((LINK_INDEX, str(action.link_index)))
