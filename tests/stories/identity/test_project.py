@@ -90,6 +90,19 @@ def test_domains_are_listed_for_administrators(admin: Connection, demo: Connecti
     assert demo.identity.get("/domains").status_code == 403
 
 
+def test_a_domain_is_named_in_whatever_case(admin: Connection, http: httpx.Client) -> None:
+    name = f"Domain-{new_hex_id()[:8]}"
+    domain = admin.identity.create_domain(name=name)
+    admin.identity.create_user(name="inside", password="pw", domain_id=domain.id)
+    user = {"name": "inside", "password": "pw", "domain": {"name": name.upper()}}
+    identity = {"methods": ["password"], "password": {"user": user}}
+    answer = http.post("/identity/v3/auth/tokens", json={"auth": {"identity": identity}})
+    assert answer.json()["token"]["user"]["domain"] == {"id": domain.id, "name": name}
+    with pytest.raises(exceptions.ConflictException):
+        admin.identity.create_domain(name=name.lower())
+    admin.identity.update_domain(domain, name=name.lower())
+
+
 def test_a_domain_is_emptied_and_goes_only_when_disabled(
     admin: Connection, http: httpx.Client
 ) -> None:

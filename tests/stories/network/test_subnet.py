@@ -71,7 +71,7 @@ def test_a_subnet_with_an_address_in_use_stays(demo: Connection, network: Any, r
 
 BAD: dict[str, tuple[dict[str, Any], int, str, str]] = {
     "not a network": ({"cidr": "10.0.0.0/33"}, 400, "HTTPBadRequest", "cidr"),
-    "bits beyond the prefix": ({"cidr": "10.0.0.5/24"}, 400, "HTTPBadRequest", "10.0.0.0/24"),
+    "no prefix": ({"cidr": "10.0.0.0"}, 400, "HTTPBadRequest", "10.0.0.0/32"),
     "other version": ({"cidr": "fd00::/64"}, 400, "InvalidInput", "ip_version"),
     "version 5": ({"ip_version": 5}, 400, "HTTPBadRequest", "ip_version"),
     "no cidr": ({"cidr": None}, 400, "BadRequest", "cidr"),
@@ -186,3 +186,8 @@ def test_the_two_modes_agree(network: Any, raw: Raw) -> None:
         "ipv6_address_mode": "dhcpv6-stateful",
     }
     assert raw.fault("POST", "subnets", {"subnet": body})[:2] == (400, "InvalidInput")
+
+
+def test_bits_beyond_the_prefix_are_dropped(demo: Connection, network: Any) -> None:
+    subnet = demo.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.5.0.1/24")
+    assert (subnet.cidr, subnet.gateway_ip) == ("10.5.0.0/24", "10.5.0.1")

@@ -97,7 +97,7 @@ class ServerSpec(Strict, frozen=True, kw_only=True):
     id_slot: int = 0  # The server's own range of user ids, counted from 0 on its host.
     ports: list[ServerPort] = []
     ssh_keys: list[str] = []
-    user_data: str = ""  # Base64, as the API took it; empty is none.
+    user_data: str = ""  # Base64 in one line; empty is none.
     metadata: dict[str, str] = {}
     boot: int = 0
     hard_boot: int = 0

@@ -199,13 +199,13 @@ def changes(request: Request, body: ServerChanges) -> dict[str, Any]:
 
 
 def user_data(value: str | Unset | None) -> str | None:
-    """Base64, as it came. Raises Invalid."""
+    """Base64, as it came: with the line breaks that some encoders add. Raises Invalid."""
     if value is UNSET or value is None:
         return None
     if len(value) > USER_DATA_MAX:
         raise Invalid("user_data is too long", field="user_data")
     try:
-        base64.b64decode(value, validate=True)
+        base64.b64decode("".join(value.split()), validate=True)
     except (binascii.Error, ValueError) as cause:
         raise shapes.invalid("user_data", value[:64], "it is not a 'base64'") from cause
     return value

@@ -30,15 +30,9 @@ Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"^[^,/]+
 Tags = Annotated[list[Tag], msgspec.Meta(max_length=50)]
 Flag = bool | str
 Count = int | str
-FLAGS = {
-    "true": True,
-    "1": True,
-    "on": True,
-    "yes": True,
-    "false": False,
-    "0": False,
-    "off": False,
-    "no": False,
+FLAGS = {  # What oslo.utils' `bool_from_string` reads.
+    **dict.fromkeys(("1", "t", "true", "on", "y", "yes"), True),
+    **dict.fromkeys(("0", "f", "false", "off", "n", "no"), False),
 }
 
 
@@ -46,7 +40,7 @@ def flag(value: Flag, field: str) -> bool:
     """Raises Invalid."""
     if isinstance(value, bool):
         return value
-    found = FLAGS.get(str(value).lower())
+    found = FLAGS.get(str(value).strip().lower())
     if found is None:
         raise invalid(field, value, f"'{value}' is not a boolean")
     return found

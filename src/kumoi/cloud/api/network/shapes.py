@@ -65,12 +65,12 @@ def addresses(field: str, texts: Iterable[str]) -> list[str]:
 
 
 def cidr(field: str, text: str) -> str:
-    """A network, written as one: no bits set beyond its prefix."""
+    """The network of an address with a prefix: bits beyond the prefix are dropped."""
     try:
         interface = read_interface(text)
     except ValueError as cause:
         raise invalid(field, f"'{text}' is not a valid IP subnet") from cause
-    if "/" not in text or interface.ip != interface.network.network_address:
+    if "/" not in text:
         raise invalid(
             field,
             f"'{text}' isn't a recognized IP subnet cidr, '{interface.network}' is recommended",

@@ -163,7 +163,7 @@ def _message(
         id_slot=row.id_slot or 0,
         ports=ports,
         ssh_keys=row.ssh_keys,
-        user_data=row.user_data or "",
+        user_data="".join((row.user_data or "").split()),
         metadata=row.metadata,
         boot=row.boot,
         hard_boot=row.hard_boot,

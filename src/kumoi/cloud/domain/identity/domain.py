@@ -48,7 +48,7 @@ def seen(connection: Connection, caller: Caller, own: Collection[str], key: str)
 def update(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> Domain:
     """Disabling it ends the tokens of its users and for its projects. Raises NotFound, Conflict."""
     row = get(connection, key)
-    if values.get("name", row.name) != row.name:
+    if values.get("name", row.name).lower() != row.name.lower():
         _require_free(connection, values["name"])
     store.update(connection, key, values)
     if row.enabled and values.get("enabled") is False:

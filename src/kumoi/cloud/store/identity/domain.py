@@ -41,7 +41,9 @@ def get(connection: Connection, key: str) -> Domain | None:
 
 
 def named(connection: Connection, name: str) -> Domain | None:
-    return schema.fetch_one(connection, sa.select(domain).where(domain.c.name == name), Domain)
+    """Whatever the case of its letters, as in Keystone on MySQL: clients say `default`."""
+    query = sa.select(domain).where(sa.func.lower(domain.c.name) == name.lower())
+    return schema.fetch_one(connection, query.order_by(domain.c.name != name).limit(1), Domain)
 
 
 def page(connection: Connection, wanted: Listing) -> list[Domain]:
