@@ -1,4 +1,4 @@
-"""The settings: what the cloud is, and what this host is. Two frozen trees, a line per key with its
+"""The settings of a cloud and those of one of its hosts: two frozen trees, a line per key with its
 type, default and meaning.
 
 `kumoi up` writes them to `cloud.toml`, which is the same on every host of a cloud, and `host.toml`,
@@ -6,10 +6,10 @@ which is not, both in the host's state directory. main.py reads them once and pa
 needs, the narrower of the two. Nothing else reads the environment or a file of settings.
 `docs/reference/settings.md` is generated from here.
 
-A file may come from another release of `up`. What is not known here stays in the file, and a role
-that reads it starts (design note 0006); `require_known` is for commands that a person gave, where
-an unknown key is a slip of theirs. Each file names the keys that `up` wrote, so that one is told
-from the other.
+A file may be of another release. A role starts all the same, and unknown keys stay in the file
+(design note 0006); `require_known` is for commands that a person gives, where an unknown key is a
+slip of the pen. Each file names the keys that its `up` wrote, which tells another release's key
+from a slip.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WRITTEN_MEANING = "What `kumoi up` wrote here: by this it tells another release'
 
 
 class Role(enum.StrEnum):
-    """What may run on a host. Each brings the engines of others that it needs there."""
+    """The roles that a host may have. Each brings the engines that it needs on its host."""
 
     NETWORK = "network"  # OVN's central databases and northd.
     API = "api"
@@ -49,13 +49,13 @@ ROLES = tuple(role.value for role in Role)
 
 
 def key(default: Any, meaning: str, *, one_of: Collection[str] = ()) -> Any:
-    """One setting: its default, what it means, and what the words of a list may be."""
+    """One setting: its default, its meaning, and the words that its list may have."""
     return field(default=default, metadata={"meaning": meaning, "one_of": tuple(one_of)})
 
 
 @dataclass(frozen=True, slots=True)
 class CloudSettings:
-    """What the cloud is, on whichever of its hosts one asks."""
+    """The settings of the cloud, the same on each of its hosts."""
 
     name: str = key("kumoi", "Prefix of every namespace, link and container; 1 to 8 of a-z0-9.")
     region: str = key("RegionOne", "Region in the service catalogue.")
@@ -97,7 +97,7 @@ class CloudSettings:
 
     @property
     def edge_address(self) -> str:
-        """In whose name the edge asks for links on the external network."""
+        """The edge's own address on the external network, the source of its ARP requests."""
         return str(ipaddress.ip_network(self.public_cidr)[2])
 
     @property
@@ -120,7 +120,7 @@ class CloudSettings:
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """What this host of the cloud is."""
+    """The settings of this host."""
 
     name: str = key("kumoi-host1", "Its name among the hosts, and of its network namespace.")
     state_dir: str = key("/var/lib/kumoi", "Everything it keeps; `down --purge` removes it.")
@@ -169,7 +169,7 @@ class HostSettings:
 
     @property
     def agent_dir(self) -> Path:
-        """What the host agent keeps: its wanted state, servers, unpacked images."""
+        """The host agent's files: its wanted state, servers, unpacked images."""
         return self.state / "host"
 
     @property
@@ -193,7 +193,7 @@ class HostSettings:
 
 
 def first_host(cloud: CloudSettings, state_dir: str) -> HostSettings:
-    """The host that `up` makes of a machine: the first of its cloud."""
+    """The settings of a cloud's first host, which `up` makes of the machine it runs on."""
     address = str(ipaddress.ip_network(cloud.underlay_cidr)[2])
     return HostSettings(name=f"{cloud.name}-host1", state_dir=state_dir, underlay_address=address)
 
@@ -204,8 +204,8 @@ def cloud_database(cloud: CloudSettings, host: HostSettings) -> str:
 
 
 def southbound(cloud: CloudSettings, host: HostSettings) -> str:
-    """How this host's controller reaches OVN's southbound database. Raises Invalid when it is not
-    here, and nothing says where.
+    """The remote at which this host's controller reaches OVN's southbound database. Raises Invalid
+    when it is on another host and `southbound_url` is not set.
     """
     if Role.NETWORK in host.roles:
         return host.southbound_remote
@@ -225,8 +225,8 @@ Settings = TypeVar("Settings", CloudSettings, HostSettings)
 
 @dataclass(frozen=True, slots=True)
 class Parsed(Generic[Settings]):
-    """What a file says. `unknown` are keys of it that this release does not have; `written` are
-    those that the `up` that wrote the file had, and the words of lists as "key.word".
+    """A parsed file of settings. `unknown` are its keys that this release does not have; `written`
+    are all keys, and all words of lists as "key.word", of the release that wrote the file.
     """
 
     settings: Settings
@@ -235,7 +235,7 @@ class Parsed(Generic[Settings]):
 
     @property
     def unknown_names(self) -> list[str]:
-        """Keys, and words of lists as "key.word", that this release does not have."""
+        """The keys, and the words of lists as "key.word", that this release does not have."""
         words: list[str] = []
         for item in fields(self.settings):
             if item.metadata["one_of"]:
@@ -244,7 +244,9 @@ class Parsed(Generic[Settings]):
         return [name for name in (*self.unknown, *words) if name not in known]
 
     def require_known(self) -> Settings:
-        """Raises Invalid naming a key or word that no `up` wrote, and the nearest that there is."""
+        """The settings. Raises Invalid for an unknown key or word that no `up` wrote, with the
+        nearest known one.
+        """
         for name in self.unknown_names:
             if name not in self.written:
                 near = difflib.get_close_matches(name, _names(self.settings), n=1, cutoff=0.5)
@@ -295,7 +297,7 @@ def file_of(kind: type[CloudSettings | HostSettings], directory: Path) -> Path:
 
 
 def read(kind: type[Settings], directory: Path) -> Parsed[Settings]:
-    """From their file in a host's state directory. Raises Invalid naming it."""
+    """Read the settings from their file in a host's state directory. Raises Invalid naming it."""
     path = file_of(kind, directory)
     try:
         return parse(kind, path.read_text())
@@ -306,7 +308,7 @@ def read(kind: type[Settings], directory: Path) -> Parsed[Settings]:
 
 
 def write(settings: Settings, directory: Path) -> None:
-    """Into their file. What the file that is there says beyond them stays."""
+    """Write the settings to their file. Keys of another release in the present file stay."""
     kind = type(settings)
     path = file_of(kind, directory)
     unknown = read(kind, directory).unknown if path.exists() else {}
@@ -331,7 +333,9 @@ def changed(settings: Settings, **values: Any) -> Settings:
 
 
 def _toml(value: Any) -> str:
-    """Whatever tomllib reads. JSON's strings are TOML's, but for what JSON need not escape."""
+    """A value that tomllib parsed, as TOML. JSON's strings are TOML's, but for DEL, which JSON need
+    not escape.
+    """
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, bool):

@@ -1,7 +1,7 @@
-"""IP addresses that came as text from somebody else: the ones that Python reads, without a zone.
+"""Parses IP addresses from texts that others wrote: whatever Python accepts, but no zone.
 
-Python takes "fe80::1%eth0", and any text for the zone, line breaks included; it gives the zone back
-as it came. Nothing of ours needs one, and addresses end in other programs' configuration.
+Python accepts "fe80::1%eth0" with any text as the zone, line breaks included, and prints it back
+unchanged. Addresses end up in other programs' configuration, and nothing of ours needs a zone.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def network(text: str) -> Network:
 
 
 def source_network(source: str) -> str:
-    """What whoever counts per source address counts by. An IPv6 source counts with its /64, for who
-    has one address of it has them all; an IPv4 one for itself, also where it is written as IPv6; what
-    is no address (a socket's peer) as it is.
+    """The key for limits per source. An IPv6 address counts with its /64, since one client has all
+    addresses of that network; an IPv4 address alone, also where it is written as IPv6; a text that
+    is no address (a local socket's peer) is its own key.
     """
     try:
         found = address(source)

@@ -1,8 +1,8 @@
-"""How long to wait before the next attempt: longer after each failure, up to a bound.
+"""Computes the pause before the next attempt: longer after each failure, up to a bound.
 
-Several that fail together (the agents of a cloud whose API restarts) must not come back together, so
-a part of each pause is left to chance. Whoever tries counts its failures, in a variable or in a row,
-and waits by its own means: this only says how long.
+Callers that fail together (the agents of a cloud whose API restarts) must not come back together,
+so a part of each pause is random. The caller counts its failures, in a variable or in a row, and
+does the waiting.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ EXPONENT_MAX = 32  # Beyond it every pause is the longest one anyway, and powers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """The first pause, the longest, what each is multiplied by for the next, and which part of it
-    chance may add.
+    """The first pause, the longest, the factor from one to the next, and the largest random part
+    that is added to each, as a fraction of it.
     """
 
     first_s: float
@@ -25,9 +25,8 @@ class Backoff:
     jitter: float = 0.2
 
     def after(self, failures: int, *, asked_s: float | None = None) -> float:
-        """The pause after so many failures in a row; none after none. `asked_s` is the first pause
-        that the failure itself asked for: it is never waited for less, unless it is beyond the
-        bound.
+        """The pause after that many failures in a row; 0 after none. `asked_s`, where the error
+        itself asked for a pause, takes the place of the first one.
         """
         if failures <= 0:
             return 0.0

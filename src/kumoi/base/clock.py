@@ -21,7 +21,7 @@ class Clock:
 
 @dataclass
 class SetClock(Clock):
-    """A clock that moves when told to. For tests."""
+    """A clock that moves only by `advance`. For tests."""
 
     at: datetime = field(default_factory=lambda: datetime(2026, 1, 1, tzinfo=UTC))
     ticks_s: float = 0.0

@@ -37,7 +37,7 @@ class KumoiError(Exception):
 
 
 class UserError(KumoiError):
-    """The caller can mend it."""
+    """An error that the caller can mend."""
 
     code = "request.failed"
 

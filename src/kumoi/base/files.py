@@ -1,9 +1,8 @@
-"""A file replaced as a whole: whoever reads it finds all of the old one or all of the new one.
+"""Replaces files as a whole: a reader finds all of the old content or all of the new.
 
-What a power failure may do to it is the caller's to say, since the answer costs time: each `Promise`
-names what is on the disk when the call returns. Content is written beside its place and renamed. A
-draft has one writer at a time; what a killed one left, the next takes away. Called wherever a file
-is kept; decides nothing about what is in it.
+The content is written to a draft beside the file, which is then renamed. How much of this must
+survive a power failure is the caller's choice of a `Promise`, since waiting for the disk costs
+time. A draft has one writer at a time; the next writer removes one that a killed process left.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ OPEN = 0o644
 
 
 class Promise(enum.Enum):
-    """What a file lives through, once a call that replaces it has returned."""
+    """What a file survives, once the call that replaces it has returned."""
 
     KILL = enum.auto()
-    """Our death at any moment. After a power failure it may be the old one, the new one or empty:
-    for what is made anew then, or where a loss is noticed."""
+    """The end of our process at any moment. After a power failure the file may be the old one, the
+    new one or empty: for files that can be made again."""
 
     OLD_OR_NEW = enum.auto()
-    """A power failure too: it is the old one or the new one and never half. The content is waited
-    for, the name is not."""
+    """A power failure, too: the file is the old one or the new one, never a part. The call waits
+    until the content is on the disk, but not the rename."""
 
     NEW = enum.auto()
-    """A power failure too: it is the new one. Content and name are waited for."""
+    """A power failure, too: the file is the new one. The call waits for content and rename."""
 
 
 def draft_of(path: Path) -> Path:
-    """Where a file's next content is written: beside it, so that a rename is enough."""
+    """The draft's path: in the same directory, so that a rename is enough."""
     return path.with_name(f".{path.name}{DRAFT_SUFFIX}")
 
 
@@ -45,8 +44,8 @@ def replace(
     mode: int = PRIVATE,
     owner: tuple[int, int] | None = None,
 ) -> None:
-    """Give a file this content, mode and (user, group). Nobody reads it before it is whole, and no
-    link that somebody put in the draft's place is followed. What fails leaves the old one.
+    """Give a file this content, mode and (user, group). An error leaves the old file. A link at the
+    draft's path is not followed.
     """
     draft = draft_of(path)
     draft.unlink(missing_ok=True)
@@ -64,7 +63,7 @@ def replace(
 
 
 def publish(draft: Path, path: Path, *, promise: Promise) -> None:
-    """Give a draft that somebody else filled (a program, a download) its name."""
+    """Rename a draft that the caller filled (by a program, a download) to its final name."""
     if promise is not Promise.KILL:
         sync(draft)
     draft.replace(path)

@@ -17,7 +17,7 @@ def new_hex_id() -> str:
 
 
 def new_request_id() -> str:
-    """A UUID too, but no secret: to ask the kernel for randomness costs more than the rest of it."""
+    """A UUID, too, but a guessable one, without the cost of the kernel's randomness."""
     return f"req-{uuid.UUID(int=random.getrandbits(128), version=4)}"
 
 

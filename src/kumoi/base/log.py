@@ -30,37 +30,32 @@ def set_up(role: str, *, stream: TextIO | None = None, level: int = logging.INFO
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role)
-    handler = _Bridge()
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[_Bridge()], force=True)
 
 
 def event(name: str, **fields: Any) -> None:
-    """`event("server.created", server=id)`."""
-    _logger().info(name, **fields)
+    """Log a change of state: `event("server.created", server=id)`."""
+    structlog.get_logger().info(name, **fields)
 
 
 def warning(name: str, **fields: Any) -> None:
-    _logger().warning(name, **fields)
+    structlog.get_logger().warning(name, **fields)
 
 
 def failure(name: str, error: BaseException, **fields: Any) -> None:
     """Log an error with its whole chain, once, in the outermost loop."""
-    _logger().error(name, error=chain(error), **fields)
+    structlog.get_logger().error(name, error=chain(error), **fields)
 
 
 @contextlib.contextmanager
 def bound(**fields: Any) -> Iterator[None]:
-    """Fields on every line inside."""
+    """Adds the fields to every line that is logged inside."""
     with structlog.contextvars.bound_contextvars(**fields):
         yield
 
 
-def _logger() -> Any:
-    return structlog.get_logger()
-
-
 class _Bridge(logging.Handler):
-    """Python's own logging, as used by libraries, into our lines."""
+    """Turns records of Python's own logging, which libraries use, into our lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         fields = {"logger": record.name}

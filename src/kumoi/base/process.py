@@ -1,7 +1,8 @@
 """The only place that starts programs. Argument lists only: no shell, no interpolation.
 
-`run` waits and gives back what was printed; `show` waits and lets people see it; `start` leaves a
-program running on its own, detached from us, so that it outlives us.
+`run` waits and returns the output; `show` waits while people see the output; `start` leaves a
+program running in a session of its own, so that it outlives us; `piped` talks with one through
+pipes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ GIVE_UP_POLL_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """What a finished program left. `out` and `err` are text, undecodable bytes replaced."""
+    """A finished program's status and output, as text with undecodable bytes replaced."""
 
     args: tuple[str, ...]
     status: int
@@ -64,29 +65,29 @@ def run(
 ) -> Completed:
     """Run a program to its end.
 
-    `env` is added to ours; `user` is whom root runs it as, without root's groups; `namespace` is a named network namespace to run in; with `stdout` the
-    output goes into that file and `out` is empty; `give_up` is asked again and again while it runs,
-    and when it says so the program is killed.
-    Raises ProcessFailed when it cannot start, times out, is given up, or (with `check`) ends with
-    another status than 0.
+    `env` is added to ours; `user` is the user that root runs it as, with that user's group and no
+    other; `namespace` is the name of a network namespace to run in; with `stdout` the output goes
+    to that file and `out` is empty; `give_up` is called repeatedly while the program runs, which is
+    killed when it returns true. Raises ProcessFailed when it cannot start, times out, is given up,
+    or (with `check`) ends with another status than 0.
     """
     argv = _argv(args, namespace)
     began = time.monotonic()
-    given = stdin.encode() if isinstance(stdin, str) else stdin
-    piped = given if isinstance(given, bytes) else None
-    handed = subprocess.DEVNULL if given is None or isinstance(given, bytes) else given
+    content = stdin.encode() if isinstance(stdin, str) else stdin
+    data = content if isinstance(content, bytes) else None
+    file = None if isinstance(content, bytes) else content
     try:
         with subprocess.Popen(
             argv,
             stdout=stdout or subprocess.PIPE,
             stderr=subprocess.PIPE,
-            stdin=subprocess.PIPE if piped is not None else handed,
+            stdin=subprocess.PIPE if data is not None else file or subprocess.DEVNULL,
             env={**os.environ, **env} if env else None,
             cwd=cwd,
             **_credentials(user),
         ) as child:
             try:
-                out, err = _await_end(child, piped, timeout_s, give_up)
+                out, err = _communicate(child, data, timeout_s, give_up)
             except BaseException:
                 child.kill()
                 raise
@@ -102,9 +103,9 @@ def run(
         time.monotonic() - began,
     )
     if check and completed.status != 0:
-        shown = (completed.err.strip() or completed.out.strip())[-OUTPUT_SHOWN_MAX:]
+        output = (completed.err.strip() or completed.out.strip())[-OUTPUT_SHOWN_MAX:]
         raise ProcessFailed(
-            f"`{' '.join(argv)}` ended with status {completed.status}: {shown}",
+            f"`{' '.join(argv)}` ended with status {completed.status}: {output}",
             completed=completed,
         )
     return completed
@@ -116,7 +117,7 @@ def show(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> int:
-    """Run a program whose output people see as it comes; its exit status.
+    """Run a program with our standard output and error; its exit status.
 
     Raises ProcessFailed when it cannot start.
     """
@@ -167,7 +168,7 @@ def start(
 
 @dataclass(frozen=True, slots=True)
 class Piped:
-    """A program we talk with: what we write it reads, and the other way about."""
+    """A program whose `input` we write and whose `output` we read."""
 
     pid: int
     input: IO[bytes]
@@ -176,7 +177,7 @@ class Piped:
 
 @contextlib.contextmanager
 def piped(args: Sequence[str | Path]) -> Iterator[Piped]:
-    """A program that runs while we are inside, and is ended when we leave.
+    """A program that runs inside the `with` block and is killed at its end.
 
     Raises ProcessFailed when it cannot start.
     """
@@ -194,29 +195,29 @@ def piped(args: Sequence[str | Path]) -> Iterator[Piped]:
             child.kill()
 
 
-def _await_end(
+def _communicate(
     child: subprocess.Popen[bytes],
-    given: bytes | None,
+    data: bytes | None,
     timeout_s: float,
     give_up: Callable[[], bool] | None,
 ) -> tuple[bytes, bytes]:
-    """What it printed."""
+    """Its output and error output, once it has ended."""
     if give_up is None:
-        return child.communicate(given, timeout=timeout_s)
+        return child.communicate(data, timeout=timeout_s)
     deadline = time.monotonic() + timeout_s
     while not give_up():
         left_s = deadline - time.monotonic()
         try:
-            return child.communicate(given, timeout=min(GIVE_UP_POLL_S, left_s))
+            return child.communicate(data, timeout=min(GIVE_UP_POLL_S, left_s))
         except subprocess.TimeoutExpired:
             if left_s <= GIVE_UP_POLL_S:
                 raise
-            given = None  # It is on its way.
-    raise ProcessFailed("whoever started a program gave it up")
+            data = None  # Later calls go on writing what the first was given.
+    raise ProcessFailed("the caller gave the program up")
 
 
 def _credentials(user: int | None) -> dict[str, Any]:
-    """For Popen: that user with its own group and no other."""
+    """Popen's parameters for a program that runs as that user, with its own group and no other."""
     if user is None:
         return {}
     return {"user": user, "group": pwd.getpwuid(user).pw_gid, "extra_groups": ()}

@@ -1,10 +1,10 @@
-"""Releases by name, such as "1.2.0", and which of two is newer. Called wherever two of them meet."""
+"""Compares the names of releases, such as "1.2.0"."""
 
 from __future__ import annotations
 
 
 def numbers(release: str) -> tuple[int, ...]:
-    """To compare releases by: "1.2.0" and "1.2" are the same, and so is "1.2.0.dev3"."""
+    """A release as numbers, which compare: "1.2.0", "1.2" and "1.2.0.dev3" are all (1, 2)."""
     found: list[int] = []
     for part in release.split("."):
         if not part.isdecimal():

@@ -29,7 +29,7 @@ from kumoi.cloud.store.migrations import FOLDER as CLOUD_MIGRATIONS
 from kumoi.cloud.store.tables import metadata as cloud_tables
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import copy
-from kumoi.engine.copy import Copied, Store
+from kumoi.engine.copy import Store, StoreCopy
 from kumoi.engine.db import Database
 from kumoi.hosts import backup_file
 from kumoi.hosts.backup_file import Manifest, StoreFacts
@@ -157,7 +157,7 @@ def counted(total: int, tell: Callable[[str], None]) -> Callable[[int], None]:
     return more
 
 
-def _take(cloud: CloudSettings, host: HostSettings, place: Path) -> dict[str, Copied]:
+def _take(cloud: CloudSettings, host: HostSettings, place: Path) -> dict[str, StoreCopy]:
     """Both stores and the names of images, at one moment."""
     (place / STORES).mkdir()
     (place / IMAGES).mkdir()
@@ -211,7 +211,7 @@ def _files_below(top: Path) -> list[tuple[str, Path]]:
     ]
 
 
-def _facts(one: Copied) -> StoreFacts:
+def _facts(one: StoreCopy) -> StoreFacts:
     return StoreFacts(migration=one.migration, epoch=one.epoch, revision=one.revision)
 
 

@@ -1,1 +1,1 @@
-"""Rows, leases, loops and flows: knows no nouns."""
+"""Database, change feed, wake-ups, leases, loops and flows, for nouns that it does not know."""

@@ -1,10 +1,10 @@
-"""Who changed what: one record a change, kept in the change's own transaction.
+"""The audit: one record for each change, of who changed what, in the change's own transaction.
 
 A request that may change something carries a Record. The first write transaction of the request
-keeps it, so that a change without its record cannot be; a request that changed nothing has it kept
-at the end. What was denied or failed is kept in a transaction of its own, and only so often for
-each who fails: a flood fills no disk. Nobody reads it by an API; `kumoi audit` does, on the
-machine. Columns are those of CADF's events (DMTF DSP0262).
+writes it, so that there is no change without a record; for a request that wrote nothing it is
+written at the end. A denied or failed request is recorded in a transaction of its own, and only so
+often per caller, so that a flood does not fill the disk. No API shows the audit; `kumoi audit`
+does, on the machine. Columns are those of CADF's events (DMTF DSP0262).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from kumoi.engine.schema import audit
 from kumoi.engine.statement import Statement
 
 SUCCESS, FAILURE = "success", "failure"
-FAILURES_PER_MINUTE = 30  # Kept of one who fails; more are counted.
-FAILING_MAX = 10_000
-FAILURES_KEPT_MAX = 100_000
+FAILURES_PER_MINUTE = 30  # Recorded of one caller; more are counted.
+FAILING_CALLERS_MAX = 10_000
+FAILURES_STORED_MAX = 100_000
 PAGE = 1_000
 PRUNE_EVERY_S = 3_600.0
 MINUTE_S = 60.0
@@ -43,8 +43,9 @@ CURRENT: contextvars.ContextVar[Record | None] = contextvars.ContextVar("record"
 
 @dataclass(slots=True)
 class Record:
-    """What is known of a request that may change something. `target_id` of a new thing is told by
-    its handler, before the transaction ends.
+    """A request that may change something. The handler of a new resource sets its id as `target_id`
+    (`about`) before the transaction ends. `is_change` is false for a request that turned out to
+    change nothing; `written` says that the record is in the store.
     """
 
     id: str
@@ -60,30 +61,30 @@ class Record:
     token_id: str = ""
     rule: str = ""
     audits: bool = True
-    kept: bool = False
-    wanted: bool = True
+    written: bool = False
+    is_change: bool = True
 
 
 class Recorder:
-    """Keeps the records of one store. One per process and database."""
+    """Writes the records to one store. One per process and database."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._failures = _Failures(clock)
-        database.before_commit = self._keep_current
+        self._failures = _FailureLimit(clock)
+        database.before_commit = self._write_current
 
     def succeeded(self, record: Record, status: int) -> None:
-        """For a request that wrote nothing."""
-        if record.wanted and record.audits and not record.kept:
+        """Record a request that wrote nothing to the store."""
+        if record.is_change and record.audits and not record.written:
             with self._database.write(wakes=False) as connection:
                 self._insert(connection, record, SUCCESS, status)
 
     def failed(self, record: Record, status: int) -> None:
-        """Also for one that wrote, and then failed."""
-        if not record.wanted:
+        """Record a request that failed, also one that failed after it wrote to the store."""
+        if not record.is_change:
             return
-        if not record.kept:
+        if not record.written:
             repeated = self._failures.allow(record.user_id or source_network(record.address))
             if repeated is None:
                 return
@@ -93,13 +94,13 @@ class Recorder:
         changed = {"outcome": FAILURE, "reason_code": status}
         with self._database.write(wakes=False) as connection:
             query = sa.update(audit).where(audit.c.id == record.id).values(**changed)
-            if connection.execute(query).rowcount == 0:  # Its transaction was not kept.
+            if connection.execute(query).rowcount == 0:  # Its transaction was rolled back.
                 self._insert(connection, record, FAILURE, status)
 
-    def _keep_current(self, connection: Connection) -> None:
-        """In every write transaction, at its end."""
+    def _write_current(self, connection: Connection) -> None:
+        """Called at the end of every write transaction."""
         record = CURRENT.get()
-        if record is not None and record.wanted and not record.kept:
+        if record is not None and record.is_change and not record.written:
             self._insert(connection, record, SUCCESS, 0)
 
     def _insert(
@@ -129,50 +130,61 @@ class Recorder:
             "request_path": record.request_path[:TEXT_MAX].replace("\x00", ""),
             "repeated": repeated,
         }
-        _KEEP.run(connection, values)
-        record.kept = True
+        _INSERT.run(connection, values)
+        record.written = True
 
 
-_KEEP = Statement(
+_INSERT = Statement(
     sa.insert(audit).inline(), [column.name for column in audit.c if column.name != "sequence"]
 )
 
 
-class _Failures:
-    """How often each may have a failure kept; those that were not are counted in the next."""
+@dataclass(slots=True)
+class _FailureCount:
+    """Of one caller. `recorded` are those of the minute since `began_s`."""
+
+    began_s: float
+    recorded: int = 0
+    left_out: int = 0
+
+
+class _FailureLimit:
+    """Bounds the recorded failures per caller and minute; the next record counts those left out."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._seen: collections.OrderedDict[str, list[float]] = collections.OrderedDict()
+        self._counts: collections.OrderedDict[str, _FailureCount] = collections.OrderedDict()
 
-    def allow(self, who: str) -> int | None:
-        """How many were left out since the last that was kept; None: leave this one out too."""
+    def allow(self, caller: str) -> int | None:
+        """How many of the caller's failures were left out since the last recorded one; None when
+        this one is to be left out, too.
+        """
         now_s = self._clock.monotonic()
         with self._lock:
-            seen = self._seen.setdefault(who, [now_s, 0, 0])
-            self._seen.move_to_end(who)
-            while len(self._seen) > FAILING_MAX:
-                self._seen.popitem(last=False)
-            if now_s - seen[0] >= MINUTE_S:
-                seen[0], seen[1] = now_s, 0
-            if seen[1] >= FAILURES_PER_MINUTE:
-                seen[2] += 1
+            count = self._counts.setdefault(caller, _FailureCount(now_s))
+            self._counts.move_to_end(caller)
+            while len(self._counts) > FAILING_CALLERS_MAX:
+                self._counts.popitem(last=False)
+            if now_s - count.began_s >= MINUTE_S:
+                count.began_s, count.recorded = now_s, 0
+            if count.recorded >= FAILURES_PER_MINUTE:
+                count.left_out += 1
                 return None
-            left_out = int(seen[2])
-            seen[1], seen[2] = seen[1] + 1, 0
+            left_out = count.left_out
+            count.recorded, count.left_out = count.recorded + 1, 0
             return left_out
 
 
-def unrecorded() -> None:
-    """What this request does is no change after all."""
+def discard_record() -> None:
+    """The current request changes nothing after all, so it leaves no record."""
     record = CURRENT.get()
     if record is not None:
-        record.wanted = False
+        record.is_change = False
 
 
 def about(target_id: str, *, action: str | None = None) -> None:
-    """Which thing it is that this request makes or changes."""
+    """Set the id of the resource that the current request makes or changes."""
     record = CURRENT.get()
     if record is not None:
         record.target_id = target_id
@@ -185,15 +197,17 @@ def new_record(**known: Any) -> Record:
 
 def find(
     connection: Connection,
-    among: Mapping[str, str],
+    columns: Mapping[str, str],
     *,
     since: datetime | None = None,
     after: int = 0,
     last: int | None = None,
 ) -> list[sa.RowMapping]:
-    """Oldest first: the `last` of them, or up to PAGE behind `after`."""
+    """The records with these values of columns, oldest first: the `last` ones, or up to PAGE of
+    those that follow the sequence number `after`.
+    """
     query = sa.select(audit).where(audit.c.sequence > after)
-    for name, value in among.items():
+    for name, value in columns.items():
         query = query.where(audit.c[name] == value)
     if since is not None:
         query = query.where(audit.c.event_time >= since)
@@ -205,45 +219,49 @@ def find(
 
 
 def newest(connection: Connection) -> int:
-    """The newest record's number; 0 where there is none."""
+    """The newest record's sequence number; 0 where there is none."""
     return connection.execute(sa.select(sa.func.max(audit.c.sequence))).scalar() or 0
 
 
 def prune(connection: Connection, before: datetime) -> int:
-    """Forget what is older, and the oldest failures when they are too many."""
-    gone = connection.execute(sa.delete(audit).where(audit.c.event_time < before)).rowcount
+    """Delete records of the time `before`, and the oldest failures beyond FAILURES_STORED_MAX. The
+    number of deleted records.
+    """
+    deleted = connection.execute(sa.delete(audit).where(audit.c.event_time < before)).rowcount
     failures = sa.select(audit.c.sequence).where(audit.c.outcome == FAILURE)
-    newest = failures.order_by(audit.c.sequence.desc()).offset(FAILURES_KEPT_MAX).limit(1)
-    oldest_kept = connection.execute(newest).scalar()
-    if oldest_kept is not None:
+    surplus = failures.order_by(audit.c.sequence.desc()).offset(FAILURES_STORED_MAX).limit(1)
+    newest_surplus = connection.execute(surplus).scalar()
+    if newest_surplus is not None:
         too_many = sa.delete(audit).where(
-            audit.c.outcome == FAILURE, audit.c.sequence <= oldest_kept
+            audit.c.outcome == FAILURE, audit.c.sequence <= newest_surplus
         )
-        gone += connection.execute(too_many).rowcount
-    return gone
+        deleted += connection.execute(too_many).rowcount
+    return deleted
 
 
 class Pruner:
-    """A loop's round: forgets in time. Every write wakes a loop; this has nothing to do as often."""
+    """The round of a loop that prunes the audit, at most once in PRUNE_EVERY_S however often the
+    store's hints wake the loop.
+    """
 
     def __init__(self, database: Database, clock: Clock, days: int) -> None:
         self._database = database
         self._clock = clock
-        self._kept = timedelta(days=days)
+        self._age = timedelta(days=days)
         self._due_at_s = 0.0
 
     def round(self) -> None:
         if self._clock.monotonic() < self._due_at_s:
             return
         with self._database.write(wakes=False) as connection:
-            gone = prune(connection, self._clock.now() - self._kept)
+            deleted = prune(connection, self._clock.now() - self._age)
         self._due_at_s = self._clock.monotonic() + PRUNE_EVERY_S
-        if gone:
-            log.event("audit.pruned", records=gone)
+        if deleted:
+            log.event("audit.pruned", records=deleted)
 
 
 def events(rows: Sequence[sa.RowMapping]) -> Iterator[dict[str, Any]]:
-    """As CADF writes them."""
+    """The records as CADF events."""
     for row in rows:
         yield {
             "typeURI": "http://schemas.dmtf.org/cloud/audit/1.0/event",

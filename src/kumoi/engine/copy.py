@@ -1,9 +1,9 @@
-"""Copies of stores, for backups: taken while roles work on them, and put back.
+"""Copies stores for backups while roles work on them, and restores them from copies.
 
 A copy is always a file of SQLite with the tables of one migration, whichever database the store is
-in: so a copy is opened and upgraded in one way, and a store can move from one database to the other.
-Several stores are copied as they were at one moment (`frozen`). Called by the commands `backup` and
-`restore`; no role comes here.
+in: so a copy is opened and upgraded in one way, and a store can move from one database to the
+other. Several stores are copied as they were at one moment (`frozen`). Called by the commands
+`backup` and `restore` only.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
-    """What a copy is of. `epoch` and `revision` are empty where the store has no feed."""
+class StoreCopy:
+    """The state that a copy holds. `epoch` and `revision` are empty where the store has no feed."""
 
     migration: str
     epoch: str
@@ -48,71 +48,74 @@ class Copied:
 def frozen(
     databases: Sequence[Database], meanwhile: Callable[[], None]
 ) -> Iterator[list[Connection]]:
-    """A connection to each, all of which see one moment: that in which nobody was writing to any and
-    `meanwhile` was done. Writers go on as soon as it is.
+    """A connection to each database, all of which read the state of one moment. `meanwhile` is
+    called in that moment, while no writer is at work; writers go on as soon as it has returned.
     """
     with contextlib.ExitStack() as readers:
         with contextlib.ExitStack() as writers:
             for database in databases:
                 writers.enter_context(database.write(wakes=False))
-            looking = [readers.enter_context(database.read()) for database in databases]
-            for connection in looking:
+            connections = [readers.enter_context(database.read()) for database in databases]
+            for connection in connections:  # Its first read fixes the state that it sees.
                 connection.execute(sa.text("SELECT * FROM alembic_version")).all()
             meanwhile()
-        yield looking
+        yield connections
 
 
-def save(connection: Connection, store: Store, into: Path) -> Copied:
-    """Write what the connection sees to a file that is not there yet.
+def save(connection: Connection, store: Store, into: Path) -> StoreCopy:
+    """Write the state that the connection reads to a new file.
 
-    Raises Conflict when it would not be all of the store, whose tables are those of another release.
+    Raises Conflict when the tables are those of another release: the copy would lack some.
     """
     migration = migrate.migration_of(connection)
     is_sqlite = connection.dialect.name == "sqlite"
     if not is_sqlite and migration != max(schema_check.revisions(store.folder)):
         raise Conflict(f"the {store.name} store is of another release: run `up` first")
     into.touch(mode=0o600)
-    if is_sqlite:
-        _copy_file(connection, into)
+    if is_sqlite:  # SQLite's own means of copying, inside the connection's transaction.
+        source: Any = connection.connection.driver_connection
+        with contextlib.closing(sqlite.driver().connect(str(into))) as target:
+            source.backup(target)
+            target.execute("PRAGMA journal_mode = DELETE")  # One file, with nothing beside it.
     else:
         url = f"sqlite:///{into}"
         store.upgrade(url)
-        with _opened(url) as copy, copy.begin():
+        with _connected(url) as copy, copy.begin():
             _copy_rows(connection, copy, store.metadata)
     if "feed_revision" not in store.metadata.tables:
-        return Copied(migration, "", 0)
+        return StoreCopy(migration, "", 0)
     position = feed.position(connection)
-    return Copied(migration, position.epoch, position.revision)
+    return StoreCopy(migration, position.epoch, position.revision)
 
 
 def make_ready(copy: Path, store: Store) -> None:
-    """Bring a copy to this release, and say in it that revisions may have gone back.
+    """Migrate a copy to this release, and give it a new epoch, since revisions may have gone back.
 
-    Raises Invalid when it is no copy of this store, or of a release to come; Permanent when this
-    release cannot bear it.
+    Raises Invalid when it is no copy of this store, or is of a newer release; Permanent when this
+    release cannot work on it.
     """
     url = f"sqlite:///{copy}"
-    with _opened(url) as connection:
-        _require_known(connection, store)
+    with _connected(url) as connection:
+        _check(connection, store)
     store.upgrade(url)
     if "feed_revision" in store.metadata.tables:
-        with _opened(url) as connection, connection.begin():
+        with _connected(url) as connection, connection.begin():
             feed.new_epoch(connection)
 
 
 def load(copy: Path, store: Store) -> None:
-    """Put a copy that was made ready in the place of all that is in a store of PostgreSQL: as one
+    """Replace all rows of a store in PostgreSQL by those of a copy that was made ready, in one
     transaction.
     """
     store.upgrade(store.url)
-    with _opened(f"sqlite:///{copy}") as source, _opened(store.url) as target, target.begin():
+    with _connected(f"sqlite:///{copy}") as source, _connected(store.url) as target, target.begin():
         for table in reversed(store.metadata.sorted_tables):
             target.execute(sa.delete(table))
         _copy_rows(source, target, store.metadata)
 
 
 @contextlib.contextmanager
-def _opened(url: str) -> Iterator[Connection]:
+def _connected(url: str) -> Iterator[Connection]:
     engine = migrate.engine(url)
     try:
         with engine.connect() as connection:
@@ -121,30 +124,23 @@ def _opened(url: str) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _require_known(connection: Connection, store: Store) -> None:
+def _check(connection: Connection, store: Store) -> None:
+    """Raises as `make_ready` does."""
     try:
-        sound = connection.execute(sa.text("PRAGMA integrity_check")).scalar_one()
+        verdict = connection.execute(sa.text("PRAGMA integrity_check")).scalar_one()
         migration = migrate.migration_of(connection)
     except sa.exc.DatabaseError as cause:
         raise Invalid(f"the copy of the {store.name} store is no database") from cause
-    if sound != "ok":
-        raise Invalid(f"the copy of the {store.name} store is damaged: {sound}")
+    if verdict != "ok":
+        raise Invalid(f"the copy of the {store.name} store is damaged: {verdict}")
     known = migration in schema_check.revisions(store.folder)
     if not known and not schema_check.is_newer(connection, store.folder):
         raise Invalid(f"the copy of the {store.name} store is of a newer release than this one")
 
 
-def _copy_file(connection: Connection, into: Path) -> None:
-    """By SQLite's own means, from inside the connection's transaction."""
-    source: Any = connection.connection.driver_connection
-    with contextlib.closing(sqlite.driver().connect(str(into))) as target:
-        source.backup(target)
-        target.execute("PRAGMA journal_mode = DELETE")  # One file, with nothing beside it.
-
-
 def _copy_rows(source: Connection, target: Connection, metadata: sa.MetaData) -> None:
     for table in metadata.sorted_tables:
-        target.execute(sa.delete(table))  # What migrations put there.
-        found = source.execution_options(yield_per=ROWS_AT_ONCE).execute(sa.select(table))
-        for rows in found.mappings().partitions():
+        target.execute(sa.delete(table))  # Rows that migrations inserted.
+        selected = source.execution_options(yield_per=ROWS_AT_ONCE).execute(sa.select(table))
+        for rows in selected.mappings().partitions():
             target.execute(sa.insert(table), [dict(row) for row in rows])

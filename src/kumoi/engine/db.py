@@ -2,8 +2,8 @@
 
 `write` opens a transaction that no other writer's overlaps: BEGIN IMMEDIATE on SQLite, an advisory
 lock on PostgreSQL. So a check made inside (a quota, a free address) still holds at the commit, and
-revisions (feed.py) commit in the order they were given. Transactions are short: no network, no
-process, no hashing, no sleep inside.
+revisions (feed.py) commit in the order in which they were assigned. Transactions are short: no
+network, no process, no hashing, no sleep inside.
 """
 
 from __future__ import annotations
@@ -26,32 +26,30 @@ from sqlalchemy.types import TypeDecorator
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Invalid, OutcomeUnknown, StoreLost, Transient
 from kumoi.engine import sqlite
-from kumoi.engine.outage import Outage
-from kumoi.engine.statement import say
+from kumoi.engine.outage import Outage, serves_no_more
+from kumoi.engine.statement import execute_text
 from kumoi.engine.wake import CHANNEL, CONNECT, PostgresWake, Wake, WakeListener
 
 CLOCK = "kumoi_clock"
 WRITER_LOCK = 0x6B756D6F69  # "kumoi"
 BUSY_TIMEOUT_MS = 10_000
-OUTAGE_WAIT_S = 10.0  # Longer than a server takes that is started again.
+OUTAGE_WAIT_S = 10.0  # A database server restarts in less.
 POOL_SIZE = 16
-
-# What PostgreSQL calls errors.
-GOING_DOWN = "57P"  # It shuts down, it crashed, or it does not serve yet.
-READ_ONLY = "25006"  # It was the primary, and is no more.
 
 
 @dataclass(frozen=True, slots=True)
-class _Words:
-    """How a transaction begins, and how it tells listeners from within; empty where it does not."""
+class _TransactionSql:
+    """What begins a transaction, and what wakes listeners at its commit; the latter is empty where
+    a database has no such statement.
+    """
 
     read: str
     write: str
     wake: str
 
 
-SQLITE = _Words("BEGIN", "BEGIN IMMEDIATE", "")
-POSTGRESQL = _Words(
+SQLITE = _TransactionSql("BEGIN", "BEGIN IMMEDIATE", "")
+POSTGRESQL = _TransactionSql(
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     f"BEGIN; SELECT pg_advisory_xact_lock({WRITER_LOCK})",
     f"NOTIFY {CHANNEL}",
@@ -59,7 +57,7 @@ POSTGRESQL = _Words(
 
 
 class Timestamp(TypeDecorator[datetime]):
-    """A time in UTC. SQLite keeps no zone, so one is put back on the way out."""
+    """A time in UTC. SQLite stores no zone, so it is added when a row is read."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
@@ -70,7 +68,7 @@ class Timestamp(TypeDecorator[datetime]):
         return value
 
     def result_processor(self, dialect: Dialect, _coltype: object) -> Any:
-        """One step instead of SQLAlchemy's three: lists of a thousand rows are made of this."""
+        """One function instead of SQLAlchemy's three, since lists have a thousand rows."""
         return _time_from_text if dialect.name == "sqlite" else None
 
 
@@ -84,7 +82,6 @@ class Json(TypeDecorator[Any]):
         return msgspec.json.encode(value).decode()
 
     def result_processor(self, _dialect: Dialect, _coltype: object) -> Any:
-        """As above."""
         return _json_from_text
 
 
@@ -97,15 +94,15 @@ def _json_from_text(text: str | None) -> Any:
 
 
 def now(connection: Connection) -> datetime:
-    """The database's time, which all that share it agree on, whatever their own clocks say. Leases,
-    silences and deadlines are kept by it. A test may have set another: `set_clock`.
+    """The database's time, for leases, silences and deadlines: all that share the database agree on
+    it, whatever their own clocks show. A test may set another one by `set_clock`.
     """
     clock: Clock | None = connection.get_execution_options().get(CLOCK)
     if clock is not None:
         return clock.now()
     if connection.dialect.name == "sqlite":
-        told = connection.exec_driver_sql("SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')")
-        return datetime.fromisoformat(told.scalar_one())
+        row = connection.exec_driver_sql("SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')")
+        return datetime.fromisoformat(row.scalar_one())
     at: datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
     return at.astimezone(UTC)
 
@@ -114,28 +111,30 @@ class Database:
     """`url` is SQLAlchemy's: `sqlite:///path` or `postgresql+psycopg://…`. `wake_dir` holds the
     sockets of SQLite's wake-ups and is not used on PostgreSQL.
 
-    A PostgreSQL that has gone away is waited for where a transaction begins, for OUTAGE_WAIT_S at
-    most. A transaction that it went away from raises: StoreLost when nothing was kept, and
-    OutcomeUnknown when nobody knows.
+    Where PostgreSQL does not answer, the beginning of a transaction waits for it, OUTAGE_WAIT_S at
+    most. A transaction that loses its connection raises: StoreLost when it was not committed, and
+    OutcomeUnknown when that cannot be known.
     """
 
     def __init__(self, url: str, *, wake_dir: Path) -> None:
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url)
+        libpq_url = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
         self.wake: Wake | PostgresWake = (
-            Wake(wake_dir) if self.is_sqlite else PostgresWake(_libpq_url(self.url))
+            Wake(wake_dir) if self.is_sqlite else PostgresWake(libpq_url)
         )
-        self._words = SQLITE if self.is_sqlite else POSTGRESQL
+        self._sql = SQLITE if self.is_sqlite else POSTGRESQL
         self._outage = Outage(wait_s=OUTAGE_WAIT_S)
         self._idle: deque[Connection] = deque()
         self._writer = threading.Lock()
-        self.before_commit: Callable[[Connection], None] = _nothing_more
+        self.before_commit: Callable[[Connection], None] = lambda _connection: None
+        """The last part of every write transaction; audit.py sets it."""
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent look. Nothing written inside is kept."""
-        with self._transaction("read from the store", self._words.read) as connection:
+        """A transaction whose reads are consistent; whatever it writes is rolled back."""
+        with self._transaction("read from the store", self._sql.read) as connection:
             yield connection
             if not self.is_sqlite:  # A ROLLBACK would end prepared statements too.
                 with contextlib.suppress(sa.exc.DBAPIError):
@@ -143,39 +142,38 @@ class Database:
 
     @contextlib.contextmanager
     def write(self, *, wakes: bool = True) -> Iterator[Connection]:
-        """The only writer; committed at the end, rolled back by any exception. Listeners are told
-        unless `wakes` is false, as for a lease that is renewed.
+        """The transaction of the only writer; committed at the end, rolled back by any exception.
+        Listeners are woken unless `wakes` is false, as for the renewal of a lease.
 
         Raises Transient when another process keeps writing for longer than BUSY_TIMEOUT_MS.
         """
-        words = self._words
-        with (
-            self._writer,
-            self._transaction("write to the store", words.write) as connection,
-        ):
+        sql = self._sql
+        with self._writer, self._transaction("write to the store", sql.write) as connection:
             yield connection
             self.before_commit(connection)
-            if wakes and words.wake:
-                say(connection, words.wake)
+            if wakes and sql.wake:
+                execute_text(connection, sql.wake)
             _commit(connection)
         if wakes:
             self.wake.ring()
 
     @contextlib.contextmanager
     def _transaction(self, what: str, begin: str) -> Iterator[Connection]:
-        """Rolled back at the end. What the database says is wrong becomes an error of ours."""
-        with _named(what):
+        """Rolled back at the end. Errors of the database become errors of ours."""
+        with _our_errors(what):
             connection = self._begin(what, begin)
             try:
                 yield connection
             finally:
-                self._end(connection)
+                self._give_back(connection)
 
     def _begin(self, what: str, begin: str) -> Connection:
-        """A connection that has said `begin`. Raises StoreLost when there is none for too long."""
+        """A connection in a new transaction. Raises StoreLost when the database has not answered
+        for too long.
+        """
         while True:
             try:
-                connection = self._begun(begin)
+                connection = self._try_to_begin(begin)
             except sa.exc.OperationalError as cause:
                 connects = cause.statement is None
                 if self.is_sqlite or not (connects or cause.connection_invalidated):
@@ -192,27 +190,29 @@ class Database:
             return now(connection)
 
     def set_clock(self, clock: Clock) -> None:
-        """In place of the database's own. For tests: nobody else may."""
+        """Replace the database's own clock. For tests only."""
         self.engine.update_execution_options(**{CLOCK: clock})
-        self._close_idle()  # Those that are open go by the clock before.
+        self._close_idle()  # Open connections have the options from before.
 
-    def _begun(self, begin: str) -> Connection:
+    def _try_to_begin(self, begin: str) -> Connection:
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = self.engine.connect()
         try:
             connection.begin()
-            say(connection, begin)
+            execute_text(connection, begin)
         except BaseException:
-            self._close_idle()  # What one of them has met awaits the others.
+            self._close_idle()  # They have probably been lost, too.
             connection.close()
             raise
         return connection
 
-    def _end(self, connection: Connection) -> None:
-        """Kept for the next one: to take it from the pool costs as much as a short query does."""
-        with contextlib.suppress(sa.exc.DBAPIError):  # Gone: so is its transaction.
+    def _give_back(self, connection: Connection) -> None:
+        """Roll back, and keep the connection for the next transaction: taking one from SQLAlchemy's
+        pool costs as much as a short query.
+        """
+        with contextlib.suppress(sa.exc.DBAPIError):  # A lost connection has no transaction.
             connection.rollback()
             is_as_made = connection.get_execution_options() == self.engine.get_execution_options()
             if is_as_made and not (connection.closed or connection.invalidated):
@@ -227,7 +227,7 @@ class Database:
                 self._idle.pop().close()
 
     def listen(self) -> WakeListener:
-        """Readable whenever somebody, here or in another process, has written."""
+        """A descriptor that turns readable whenever this or another process has written."""
         return self.wake.listen()
 
     def close(self) -> None:
@@ -235,25 +235,21 @@ class Database:
         self.engine.dispose()
 
 
-def _nothing_more(_connection: Connection) -> None:
-    """See audit.py, which has a last word in a transaction."""
-
-
 def _commit(connection: Connection) -> None:
-    """Raises OutcomeUnknown when the connection breaks meanwhile: it may be kept, or not."""
+    """Raises OutcomeUnknown when the connection breaks meanwhile: the database may have committed."""
     try:
         connection.commit()
     except BaseException as cause:
-        connection.rollback()  # Or SQLAlchemy's pool takes it for ended;
-        connection.close()  # and this is what ends it.
+        connection.rollback()  # Else SQLAlchemy's pool believes that the transaction has ended;
+        connection.close()  # closing ends it on the server.
         if not (isinstance(cause, sa.exc.DBAPIError) and cause.connection_invalidated):
             raise
         raise OutcomeUnknown("the store went away while it was told to keep a change") from cause
 
 
 @contextlib.contextmanager
-def _named(what: str) -> Iterator[None]:
-    """Errors of the database and its driver, in our words."""
+def _our_errors(what: str) -> Iterator[None]:
+    """Turns errors of the database and its driver into ours."""
     try:
         yield
     except sa.exc.DataError as cause:
@@ -279,7 +275,7 @@ def _sqlite_engine(url: sa.URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _connected(raw: Any, _record: object) -> None:
-        raw.isolation_level = None  # We say BEGIN ourselves.
+        raw.isolation_level = None  # The driver sends no BEGIN; Database does.
         for pragma in (
             "journal_mode = WAL",
             "synchronous = FULL",  # An acknowledged write survives a power cut.
@@ -292,7 +288,7 @@ def _sqlite_engine(url: sa.URL) -> Engine:
 
 
 def _postgres_engine(url: sa.URL) -> Engine:
-    """Its connections are in autocommit, as SQLite's: we say BEGIN ourselves."""
+    """In autocommit, as SQLite's: the driver sends no BEGIN, Database does."""
     engine = sa.create_engine(
         url,
         pool_size=POOL_SIZE,
@@ -304,13 +300,7 @@ def _postgres_engine(url: sa.URL) -> Engine:
 
     @event.listens_for(engine, "handle_error")
     def _failed(context: sa.engine.ExceptionContext) -> None:
-        """What the server says as it goes down comes before the connection is seen to be closed."""
-        state = str(getattr(context.original_exception, "sqlstate", None) or "")
-        if state.startswith(GOING_DOWN) or state == READ_ONLY:
+        if serves_no_more(context.original_exception):
             context.is_disconnect = True
 
     return engine
-
-
-def _libpq_url(url: sa.URL) -> str:
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)

@@ -14,13 +14,13 @@ from pathlib import Path
 
 PROC = Path("/proc")
 MACHINE_DIGITS = 8
-_STARTED_FIELD = 19  # Counted from the state, which follows the program's name in parentheses.
+_START_TICKS_FIELD = 19  # Counted from the state, which follows the program's name in parentheses.
 
 
 def new_token() -> str:
     """A lease token, 36 characters at most: machine, process, its start, and something unique."""
     pid = os.getpid()
-    return f"{_machine()}:{pid}:{_started(pid)}:{secrets.token_hex(3)}"
+    return f"{_machine()}:{pid}:{_start_ticks(pid)}:{secrets.token_hex(3)}"
 
 
 def is_gone(token: str) -> bool:
@@ -28,7 +28,7 @@ def is_gone(token: str) -> bool:
     parts = token.split(":")
     if len(parts) != 4 or parts[0] != _machine() or not parts[1].isdecimal():  # noqa: PLR2004
         return False
-    return str(_started(int(parts[1]))) != parts[2]
+    return str(_start_ticks(int(parts[1]))) != parts[2]
 
 
 @functools.cache
@@ -39,10 +39,10 @@ def _machine() -> str:
     return hashlib.sha256(f"{boot} {pids}".encode()).hexdigest()[:MACHINE_DIGITS]
 
 
-def _started(pid: int) -> int:
+def _start_ticks(pid: int) -> int:
     """When a process started, in the kernel's ticks; 0 when there is none or it has ended."""
     try:
         fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return 0 if fields[0] in "ZX" else int(fields[_STARTED_FIELD])
+    return 0 if fields[0] in "ZX" else int(fields[_START_TICKS_FIELD])

@@ -1,15 +1,17 @@
-"""A statement that is built and compiled once, and then handed to the driver as it is.
+"""Statements that are compiled once and then passed to the driver without SQLAlchemy's cost per
+call.
 
-SQLAlchemy spends several times what SQLite does for a short query: it makes a key of the statement
-to find what it compiled before, an execution context, a result with metadata. Here a query with
-named parameters (`sa.bindparam`) is written at import; the first call for a dialect compiles it,
-and each call costs the driver's own time. Used by store/ for what is asked and written all the time.
+For a short query SQLAlchemy takes several times as long as SQLite: it computes a cache key of the
+statement, and makes an execution context and a result with metadata. Here a query with named
+parameters (`sa.bindparam`) is built at import; the first call for a dialect compiles it, and each
+call costs only the driver's own time. Used by store/ for the most frequent queries and writes.
 
-Same types, same transaction, same errors as by `connection.execute`. A parameter cannot be a list.
+Types, transaction and errors are those of `connection.execute`. A parameter cannot be a list.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +19,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 
+from kumoi.engine.outage import serves_no_more
+
 Convert = Callable[[Any], Any]
 Query = sa.Select[Any] | sa.Insert | sa.Update | sa.Delete
 
-AMONG_MAX = 4_096  # Databases bound the parameters of one statement. A power of two.
+KEYS_MAX = 4_096  # Databases bound the parameters of one statement. A power of two.
 
 
-def say(connection: Connection, text: str, parameters: Any = (), *, many: bool = False) -> Any:
-    """Hand a text to the driver, once or for `many` parameters; its cursor. Raises what
+def execute_text(
+    connection: Connection, text: str, parameters: Any = (), *, many: bool = False
+) -> Any:
+    """Execute a text by the driver, once or for `many` parameters; the driver's cursor. Raises what
     `connection.execute` would.
     """
     cursor: Any = connection.connection.cursor()
@@ -33,14 +39,38 @@ def say(connection: Connection, text: str, parameters: Any = (), *, many: bool =
             cursor.executemany(text, parameters)
         else:
             cursor.execute(text, parameters)
-    except Exception as cause:  # noqa: BLE001 - whatever it is, SQLAlchemy says it in its words
-        connection._handle_dbapi_exception(cause, text, None, cursor, None)  # noqa: SLF001
+    except Exception as cause:
+        raise _sqlalchemy_error(connection, cursor, text, cause) from cause
     return cursor
 
 
+def _sqlalchemy_error(
+    connection: Connection, cursor: Any, text: str, cause: Exception
+) -> BaseException:
+    """The driver's error as SQLAlchemy raises it. A lost connection is invalidated, and those of
+    the engine's pool, which were probably lost with it, are dropped.
+    """
+    dialect = connection.dialect
+    driver_error = dialect.loaded_dbapi.Error
+    is_lost = isinstance(cause, driver_error) and (
+        dialect.is_disconnect(cause, connection.connection.driver_connection, cursor)
+        or serves_no_more(cause)
+    )
+    if is_lost:
+        connection.invalidate(cause)
+        connection.engine.dispose()
+    else:
+        with contextlib.suppress(driver_error):
+            cursor.close()
+    return sa.exc.DBAPIError.instance(
+        text, None, cause, driver_error, connection_invalidated=is_lost, dialect=dialect
+    )
+
+
 class Statement:
-    """`rows` are tuples of the query's columns, in its order. An UPDATE gives those that it returns;
-    `names` are the columns that its parameters of the same names are for.
+    """A SELECT, INSERT, UPDATE or DELETE. Its rows are tuples of the query's columns, in its order;
+    those of an UPDATE are what it returns. `names` are the columns that an INSERT or UPDATE takes
+    as parameters.
     """
 
     def __init__(self, query: Query, names: Sequence[str] | None = None) -> None:
@@ -49,20 +79,20 @@ class Statement:
         self._compiled: dict[str, _Compiled] = {}
 
     def rows(self, connection: Connection, **values: Any) -> list[tuple[Any, ...]]:
-        """All of them. `values` are those of the query's parameters."""
+        """All rows. `values` are those of the query's parameters."""
         return self._for(connection).rows(connection, values)
 
     def row(self, connection: Connection, **values: Any) -> tuple[Any, ...] | None:
-        """The first."""
+        """The first row."""
         found = self._for(connection).rows(connection, values)
         return found[0] if found else None
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
-        """For an INSERT, UPDATE or DELETE: how many rows it met."""
+        """Execute an INSERT, UPDATE or DELETE; how many rows it changed."""
         return self._for(connection).run(connection, values)
 
     def run_all(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-        """`run` for each."""
+        """`run` for each of the rows."""
         self._for(connection).run_all(connection, rows)
 
     def _for(self, connection: Connection) -> _Compiled:
@@ -74,41 +104,38 @@ class Statement:
         return compiled
 
 
-class Among:
-    """As a Statement, for the rows whose `column` is one of some keys, however many there are. In
-    the query's order as long as there are at most AMONG_MAX keys.
+class KeyedStatement:
+    """As a Statement, for the rows whose `column` is one of any number of keys. In the query's
+    order as long as there are at most KEYS_MAX keys.
     """
 
     def __init__(self, query: sa.Select[Any], column: sa.Column[Any]) -> None:
         self._query = query
         self._column = column
-        self._of_size: dict[int, Statement] = {}
+        self._statements: dict[int, Statement] = {}  # By the number of keys.
 
     def rows(
         self, connection: Connection, keys: Collection[Any], **values: Any
     ) -> list[tuple[Any, ...]]:
-        listed = list(keys)
+        all_keys = list(keys)
         found: list[tuple[Any, ...]] = []
-        for start in range(0, len(listed), AMONG_MAX):
-            some = listed[start : start + AMONG_MAX]
-            size = 1 << (len(some) - 1).bit_length()
-            some += [some[-1]] * (size - len(some))  # So there are few sizes.
-            numbered = {f"among_{place}": key for place, key in enumerate(some)}
-            found += self._statement(size).rows(connection, **numbered, **values)
+        for start in range(0, len(all_keys), KEYS_MAX):
+            part = all_keys[start : start + KEYS_MAX]
+            size = 1 << (len(part) - 1).bit_length()
+            part += [part[-1]] * (size - len(part))  # Repeated keys keep the number of sizes small.
+            statement = self._statements.get(size)
+            if statement is None:
+                type_ = self._column.type
+                binds = [sa.bindparam(f"key_{n}", type_=type_, required=True) for n in range(size)]
+                statement = Statement(self._query.where(self._column.in_(binds)))
+                self._statements[size] = statement
+            numbered = {f"key_{n}": key for n, key in enumerate(part)}
+            found += statement.rows(connection, **numbered, **values)
         return found
-
-    def _statement(self, size: int) -> Statement:
-        statement = self._of_size.get(size)
-        if statement is None:
-            type_ = self._column.type
-            places = [sa.bindparam(f"among_{n}", type_=type_, required=True) for n in range(size)]
-            statement = Statement(self._query.where(self._column.in_(places)))
-            self._of_size[size] = statement
-        return statement
 
 
 class _Compiled:
-    """The text for one dialect, and what turns values into the driver's and back."""
+    """The text for one dialect, with the converters of its parameters and columns."""
 
     def __init__(self, query: Query, dialect: Dialect, names: Sequence[str] | None) -> None:
         compiled: Any = query.compile(
@@ -117,83 +144,87 @@ class _Compiled:
         self._text = str(compiled)
         self._is_ordered = compiled.positiontup is not None
         binds = {name: bind for bind, name in compiled.bind_names.items()}
-        self._places = [
-            _place(name, binds[name], dialect) for name in compiled.positiontup or binds
+        self._parameters = [
+            _parameter(name, binds[name], dialect) for name in compiled.positiontup or binds
         ]
-        self._is_plain = all(place.is_plain for place in self._places)
-        self._order = [place.name for place in self._places]
+        self._is_plain = all(parameter.is_plain for parameter in self._parameters)
+        self._order = [parameter.name for parameter in self._parameters]
         returned: Iterable[Any] = compiled.effective_returning or ()
         if isinstance(query, sa.Select):
             returned = query.selected_columns
         self._types = [column.type.dialect_impl(dialect) for column in returned]
         self._dialect = dialect
-        self._readers: list[tuple[int, Convert]] | None = None
+        self._converters: list[tuple[int, Convert]] | None = None  # Known from the first cursor.
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        cursor = say(connection, self._text, self._parameters(values))
+        cursor = execute_text(connection, self._text, self._driver_values(values))
         found: list[tuple[Any, ...]] = cursor.fetchall()
-        readers = self._readers
-        if readers is None:
-            readers = self._readers = self._find_readers(cursor.description)
+        converters = self._converters
+        if converters is None:
+            converters = self._converters = self._column_converters(cursor.description)
         cursor.close()
-        return [_read(row, readers) for row in found] if readers else found
+        return [_converted(row, converters) for row in found] if converters else found
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
-        cursor = say(connection, self._text, self._parameters(values))
-        met: int = cursor.rowcount
+        cursor = execute_text(connection, self._text, self._driver_values(values))
+        count: int = cursor.rowcount
         cursor.close()
-        return met
+        return count
 
     def run_all(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-        cursor = say(connection, self._text, [self._parameters(row) for row in rows], many=True)
-        cursor.close()
+        values = [self._driver_values(row) for row in rows]
+        execute_text(connection, self._text, values, many=True).close()
 
-    def _parameters(self, values: Mapping[str, Any]) -> Any:
+    def _driver_values(self, values: Mapping[str, Any]) -> Any:
         if self._is_plain:
-            told = [values[name] for name in self._order]
+            ordered = [values[name] for name in self._order]
         else:
-            told = [place.value(values) for place in self._places]
-        return told if self._is_ordered else dict(zip(self._order, told, strict=True))
+            ordered = [parameter.value(values) for parameter in self._parameters]
+        return ordered if self._is_ordered else dict(zip(self._order, ordered, strict=True))
 
-    def _find_readers(self, description: Sequence[Any]) -> list[tuple[int, Convert]]:
-        """How a column is read depends on what the database sends for it as well."""
-        readers = [
+    def _column_converters(self, description: Sequence[Any]) -> list[tuple[int, Convert]]:
+        """The places of columns that need a conversion, which depends on the type that the database
+        sends, too.
+        """
+        converters = [
             type_.result_processor(self._dialect, column[1])
             for type_, column in zip(self._types, description, strict=True)
         ]
-        return [(place, reader) for place, reader in enumerate(readers) if reader is not None]
+        return [(place, convert) for place, convert in enumerate(converters) if convert is not None]
 
 
-def _read(row: tuple[Any, ...], readers: Sequence[tuple[int, Convert]]) -> tuple[Any, ...]:
+def _converted(row: tuple[Any, ...], converters: Sequence[tuple[int, Convert]]) -> tuple[Any, ...]:
     cells = list(row)
-    for place, read in readers:
-        cells[place] = read(cells[place])
+    for place, convert in converters:
+        cells[place] = convert(cells[place])
     return tuple(cells)
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """A parameter: given with each call, or `fixed` by the query."""
+class _Parameter:
+    """A parameter of a statement. Where the query `has_value`, that is `fixed`; else each call
+    gives the value.
+    """
 
     name: str
     convert: Convert | None
-    is_given: bool
+    has_value: bool
     fixed: Any
 
     @property
     def is_plain(self) -> bool:
-        return self.is_given and self.convert is None
+        return not self.has_value and self.convert is None
 
     def value(self, values: Mapping[str, Any]) -> Any:
-        if not self.is_given:
+        if self.has_value:
             return self.fixed
         return values[self.name] if self.convert is None else self.convert(values[self.name])
 
 
-def _place(name: str, bind: sa.BindParameter[Any], dialect: Dialect) -> _Place:
+def _parameter(name: str, bind: sa.BindParameter[Any], dialect: Dialect) -> _Parameter:
     convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
     if bind.required:
-        return _Place(name, convert, is_given=True, fixed=None)
+        return _Parameter(name, convert, has_value=False, fixed=None)
     value = bind.effective_value
     fixed = value if convert is None else convert(value)
-    return _Place(name, convert, is_given=False, fixed=fixed)
+    return _Parameter(name, convert, has_value=True, fixed=fixed)

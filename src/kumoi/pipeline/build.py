@@ -79,8 +79,8 @@ def members(wanted: EnvironmentFile) -> list[PlannedServer]:
 
 
 def look_up(cloud: Cloud, wanted: EnvironmentFile) -> Preparation:
-    """The ids of the images, flavors and network that the file names. Raises Permanent with the name
-    and its key in the file when the cloud does not have one.
+    """The ids of the images, flavors and network that the file names. Raises Permanent with the
+    name and its key in the file when the cloud does not have one.
     """
     all_members = members(wanted)
     images = sorted({member.image for member in all_members})

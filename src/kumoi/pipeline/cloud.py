@@ -1,9 +1,9 @@
 """The few calls that the pipeline makes of a cloud, through openstacksdk and nothing else.
 
-`Cloud` is the interface that stages use; `OpenStack` implements it for any OpenStack, and tests have
-a fake that holds state. The name of every object begins with its environment's, so that a repeated
-step finds what it made and a deletion finds all there is. Library exceptions end here: `Permanent`
-when the cloud refuses, `Transient` when it cannot just now.
+`Cloud` is the interface that stages use; `OpenStack` implements it for any OpenStack, and tests
+have a fake that holds state. The name of every object begins with its environment's, so that a
+repeated step finds what it made and a deletion finds all there is. Library exceptions end here:
+`Permanent` when the cloud refuses, `Transient` when it cannot just now.
 """
 
 from __future__ import annotations

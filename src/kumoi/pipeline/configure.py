@@ -1,5 +1,5 @@
-"""Stage configure: the commands that set the servers up. The runner executes them inside the tenant;
-this file writes them into its job and reads its result. Called by run.py.
+"""Stage configure: the commands that set the servers up. The runner executes them inside the
+tenant; this file writes them into its job and reads its result. Called by run.py.
 """
 
 from __future__ import annotations

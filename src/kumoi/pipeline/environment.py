@@ -1,9 +1,9 @@
 """The environment file `kumoi.yaml`: the servers, steps and checks that a push asks for.
 
-`parse` alone validates it. The receive hook calls it through git.py and refuses a push whose file it
-cannot read; the run begins with the parsed file. `environment.example.yaml` beside this file is the
-reference, with a word on every key; a test reads it. Unknown keys are refused, so that a key of a
-later version is never silently ignored.
+`parse` alone validates it. The receive hook calls it through git.py and refuses a push whose file
+it cannot read; the run begins with the parsed file. `environment.example.yaml` beside this file is
+the reference, with a word on every key; a test reads it. Unknown keys are refused, so that a key of
+a later version is never silently ignored.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reconcilers that see to it that every environment ends.
 
-`expire` begins to delete those whose time to live is over, and begins again where a deletion failed.
-`sweep` lists a deleted environment's objects once more after SWEEP_AFTER_S: a step whose worker hung
-may have made one late.
+`expire` begins to delete those whose time to live is over, and begins again where a deletion
+failed. `sweep` lists a deleted environment's objects once more after SWEEP_AFTER_S: a step whose
+worker hung may have made one late.
 """
 
 from __future__ import annotations

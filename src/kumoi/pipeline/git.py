@@ -44,8 +44,9 @@ def list_heads(path: Path) -> list[Head]:
 def read_file(path: Path, commit: str) -> environment.EnvironmentFile:
     """kumoi.yaml at that commit. Raises Invalid with one line on what is wrong.
 
-    It is parsed once: the receive hook writes the parsed file beside the repository's objects, named
-    by the id of its blob, so that the pipeline's process reads no YAML. Another release parses again.
+    It is parsed once: the receive hook writes the parsed file beside the repository's objects,
+    named by the id of its blob, so that the pipeline's process reads no YAML. Another release
+    parses again.
     """
     name = environment.FILE_NAME
     listed = git(path, "ls-tree", "--long", commit, "--", name).split()
@@ -79,8 +80,8 @@ def archive(path: Path, commit: str, out: IO[bytes]) -> None:
 
 
 def save(path: Path, into: Path) -> bool:
-    """Bundle every ref and its objects into one file; pushes may go on meanwhile. False for an empty
-    repository, of which no file is written.
+    """Bundle every ref and its objects into one file; pushes may go on meanwhile. False for an
+    empty repository, of which no file is written.
     """
     if not git(path, "for-each-ref", "--count=1"):
         return False
@@ -105,8 +106,9 @@ def git(path: Path, *args: str) -> str:
 
 
 def _owner(path: Path) -> int | None:
-    """The user that git is to run as when root calls it (backup, restore), else None: a repository's
-    own settings, which the pipeline's user may write, can name programs for git to run.
+    """The user that git is to run as when root calls it (backup, restore), else None: a
+    repository's own settings, which the pipeline's user may write, can name programs for git to
+    run.
     """
     owner = path.stat().st_uid
     return None if owner == os.geteuid() else owner

@@ -109,9 +109,9 @@ class Identity:
         return caller
 
     def delegate(self, login: GitLogin, caller: ProjectCaller, repository: str) -> Delegation:
-        """Make the pipeline's application credential for this repository, as the pusher; it replaces
-        one of that name. A pusher who logs in with an application credential delegates that one,
-        since it cannot make another.
+        """Make the pipeline's application credential for this repository, as the pusher; it
+        replaces one of that name. A pusher who logs in with an application credential delegates
+        that one, since it cannot make another.
         """
         if login.is_credential:
             return Delegation(login.name, login.secret)

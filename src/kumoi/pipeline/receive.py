@@ -1,8 +1,8 @@
 """Stage receive: a run for each new head of a branch.
 
 Level-driven: `Heads` compares the branches in git with those in the store, so that a kill between a
-push and its run loses nothing and doubles nothing. A push is a hint to look now. Git's own hooks call
-receive_hook.py, which refuses a push without a readable kumoi.yaml before its branch moves.
+push and its run loses nothing and doubles nothing. A push is a hint to look now. Git's own hooks
+call receive_hook.py, which refuses a push without a readable kumoi.yaml before its branch moves.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class Heads:
     def _follow_branch(
         self, found: Repository, path: Path, before: Branch, commit: str
     ) -> list[str]:
-        """Record a branch's new head and begin its run; without a commit the branch was deleted. Does
-        nothing where another thread or process has recorded a head since `before` was read.
+        """Record a branch's new head and begin its run; without a commit the branch was deleted.
+        Does nothing where another thread or process has recorded a head since `before` was read.
         """
         after = Branch(before.name, commit, before.sequence + 1)
         wanted, refusal = None, ""

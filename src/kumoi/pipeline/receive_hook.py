@@ -1,5 +1,6 @@
 """The program of git's two hooks on a push. `check` (pre-receive) refuses a branch whose new commit
-has no readable kumoi.yaml; `started` (post-receive) asks the pipeline which runs began and prints them.
+has no readable kumoi.yaml; `started` (post-receive) asks the pipeline which runs began and prints
+them.
 
 A program of its own with few imports, so that a push is quick and untrusted YAML is read outside
 the pipeline's process. It never touches the store.

@@ -20,8 +20,8 @@ READY = "kumoi-ready"
 
 
 class Repositories:
-    """On the host that the pipeline runs on. `hook_socket` is where the post-receive hook asks which
-    runs began.
+    """On the host that the pipeline runs on. `hook_socket` is where the post-receive hook asks
+    which runs began.
     """
 
     def __init__(self, host: HostSettings) -> None:
@@ -66,7 +66,7 @@ class Repositories:
         return path
 
     def ensure_bare(self, path: Path) -> None:
-        """As `ensure`, for a path of its own: a restore makes a repository before it is in place."""
+        """As `ensure`, for any path: a restore makes a repository before it is in place."""
         if (path / READY).exists():
             return
         path.mkdir(parents=True, exist_ok=True, mode=0o700)

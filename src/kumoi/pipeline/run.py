@@ -1,9 +1,9 @@
 """A pipeline run: receive, build, configure, verify, report.
 
-The steps are fixed and whoever pushed waits for the outcome, so this is a flow. Building and deleting
-are calls of the cloud's APIs with the pusher's delegation; configuring and verifying happen on the
-runner, whose posts wake the flow. A build that fails deletes what it made; once all servers are
-active, a failed run leaves them until the time to live is over, for people to look at.
+The steps are fixed and whoever pushed waits for the outcome, so this is a flow. Building and
+deleting are calls of the cloud's APIs with the pusher's delegation; configuring and verifying
+happen on the runner, whose posts wake the flow. A build that fails deletes what it made; once all
+servers are active, a failed run leaves them until the time to live is over, for people to look at.
 """
 
 from __future__ import annotations
@@ -59,8 +59,9 @@ class RunState(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """The settings and services that the steps use. `began_at` is when this process started: a runner
-    could not reach the pipeline before. `script` is this release's, for runs that begin here.
+    """The settings and services that the steps use. `began_at` is when this process started: a
+    runner could not reach the pipeline before. `script` is this release's, for runs that begin
+    here.
     """
 
     cloud: CloudSettings
@@ -136,7 +137,7 @@ class PipelineRun:
         self.state.active_at = self.context.clock.now()
         return Next("configure")
 
-    # No undo from here on: the servers stay for people to look at, until their time to live is over.
+    # No undo from here on: the servers stay for people to look at, until they expire.
     @step(undo=None, deadline_s=FOREVER_S)
     def configure(self) -> Outcome:
         return self._await_stage(Stage.CONFIGURE, configure.failure, then="verify")
@@ -163,7 +164,7 @@ class PipelineRun:
         return Done()
 
     def delete_environment(self) -> Outcome:
-        """Undo: start the flow that deletes the environment, now that the build makes nothing more."""
+        """Undo: start the flow that deletes the environment; the build makes nothing more."""
         with self.context.database.write() as connection:
             found = environment.get(connection, self.environment.id)
             if found is not None and found.status == environment.EnvironmentStatus.LIVE:

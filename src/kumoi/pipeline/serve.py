@@ -1,7 +1,7 @@
 """The pipeline's role: its API with git, flow workers and reconcilers, in one process.
 
-Called by main.py, which opens the store; `kumoi up` has migrated it before. The process may be killed
-at any moment: all its state is in the store and in git.
+Called by main.py, which opens the store; `kumoi up` has migrated it before. The process may be
+killed at any moment: all its state is in the store and in git.
 """
 
 from __future__ import annotations

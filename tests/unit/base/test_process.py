@@ -27,7 +27,7 @@ def test_a_program_that_does_not_end_is_stopped() -> None:
 
 def test_a_program_is_killed_when_whoever_started_it_gives_up() -> None:
     answers = iter([False, False, True])
-    with pytest.raises(ProcessFailed, match="gave it up"):
+    with pytest.raises(ProcessFailed, match="gave the program up"):
         run(["sleep", "30"], give_up=lambda: next(answers))
 
 

@@ -19,7 +19,7 @@ from kumoi.engine.http.serving import Listener
 
 
 def handed(one: socket.socket) -> Activation:
-    return Activation({activation.HANDED: str(os.dup(one.fileno()))}, pid=1)
+    return Activation({activation.OUR_LISTEN_FDS: str(os.dup(one.fileno()))}, pid=1)
 
 
 def test_a_socket_is_taken_once_and_by_its_address() -> None:
@@ -35,8 +35,8 @@ def test_a_socket_is_taken_once_and_by_its_address() -> None:
 
 def test_systemds_descriptors_are_another_process_own() -> None:
     told = {"LISTEN_PID": "77", "LISTEN_FDS": "2"}
-    assert activation._numbers(told, 77) == [3, 4]
-    assert activation._numbers(told, 78) == []
+    assert activation._descriptors(told, 77) == [3, 4]
+    assert activation._descriptors(told, 78) == []
 
 
 def test_ready_is_told_where_the_environment_says(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_request_leaves_one_record_with_its_first_transaction(database: Databa
         with database.write() as connection:
             audit.about("port1")
             assert audit.find(connection, {}) == []
-            assert not asked.kept
+            assert not asked.written
         assert len(kept(database)) == 1
         with database.write():
             pass
@@ -116,7 +116,7 @@ def test_what_is_old_is_forgotten(database: Database) -> None:
 def test_the_newest_failures_are_kept_and_every_success(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "FAILURES_KEPT_MAX", 2)
+    monkeypatch.setattr(audit, "FAILURES_STORED_MAX", 2)
     clock = SetClock()
     recorder = Recorder(database, clock)
     recorder.succeeded(record(), 200)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from kumoi.base.errors import Transient
 from kumoi.engine.db import Database, Json, Timestamp
-from kumoi.engine.statement import AMONG_MAX, Among, Statement
+from kumoi.engine.statement import KEYS_MAX, KeyedStatement, Statement
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 
@@ -34,7 +34,7 @@ WANTED = Statement(
     .where(thing.c.is_on == sa.bindparam("on"), thing.c.at <= sa.bindparam("until"))
     .where(thing.c.id != "z", sa.func.length(thing.c.id) < 9)
 )
-SOME = Among(sa.select(thing.c.id).order_by(thing.c.id.desc()), thing.c.id)
+SOME = KeyedStatement(sa.select(thing.c.id).order_by(thing.c.id.desc()), thing.c.id)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_it_sees_what_its_transaction_wrote(filled: Database) -> None:
         assert len(ALL.rows(connection)) == 3
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, AMONG_MAX + 1])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, KEYS_MAX + 1])
 def test_rows_among_any_number_of_keys(filled: Database, count: int) -> None:
     keys = ["c%", "a", *(f"none-{number}" for number in range(count))][:count]
     with filled.read() as connection:

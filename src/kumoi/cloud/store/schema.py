@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.engine import schema as engine_schema
-from kumoi.engine.statement import AMONG_MAX, Among, Statement
+from kumoi.engine.statement import KEYS_MAX, KeyedStatement, Statement
 
 metadata = sa.MetaData(naming_convention=engine_schema.metadata.naming_convention)
 for _table in engine_schema.metadata.sorted_tables:
@@ -73,10 +73,10 @@ class Nouns(Generic[Noun]):
 
 
 class NounsAmong(Generic[Noun]):
-    """As Nouns, for the rows whose `column` is one of some keys; see Among."""
+    """As Nouns, for the rows whose `column` is one of some keys; see KeyedStatement."""
 
     def __init__(self, query: sa.Select[Any], column: sa.Column[Any], noun: type[Noun]) -> None:
-        self._statement = Among(query, column)
+        self._statement = KeyedStatement(query, column)
         self._maker = _Maker(query, noun)
 
     def all(self, connection: Connection, keys: Collection[Any], **values: Any) -> list[Noun]:
@@ -129,11 +129,11 @@ def among(
     connection: Connection, query: sa.Select[Any], column: sa.Column[Any], keys: Collection[Any]
 ) -> Iterator[sa.RowMapping]:
     """The query's rows whose `column` is one of `keys`, however many they are. In the query's order
-    as long as there are at most AMONG_MAX keys.
+    as long as there are at most KEYS_MAX keys.
     """
     listed = list(keys)
-    for start in range(0, len(listed), AMONG_MAX):
-        some = listed[start : start + AMONG_MAX]
+    for start in range(0, len(listed), KEYS_MAX):
+        some = listed[start : start + KEYS_MAX]
         yield from connection.execute(query.where(column.in_(some))).mappings()
 
 
@@ -147,8 +147,8 @@ def fetch_among(
     """As `among`, each row as a noun."""
     listed = list(keys)
     found: list[Noun] = []
-    for start in range(0, len(listed), AMONG_MAX):
-        found += fetch(connection, query.where(column.in_(listed[start : start + AMONG_MAX])), noun)
+    for start in range(0, len(listed), KEYS_MAX):
+        found += fetch(connection, query.where(column.in_(listed[start : start + KEYS_MAX])), noun)
     return found
 
 

@@ -145,7 +145,7 @@ class App:
     async def _record(self, request: Request[Any, Any], reply: Reply) -> None:
         """What became of a request that may change something; where it did, it is kept already."""
         record = request.record
-        if record is None or self._recorder is None or (record.kept and reply.status < REFUSED):
+        if record is None or self._recorder is None or (record.written and reply.status < REFUSED):
             return
         keep = self._recorder.failed if reply.status >= REFUSED else self._recorder.succeeded
         try:

@@ -170,7 +170,7 @@ class Supervisor:
         env = {
             **dict(unit.env),
             **running.mark(self.places.state_dir, unit.name, unit.digest),
-            activation.HANDED: ",".join(map(str, handed)),
+            activation.OUR_LISTEN_FDS: ",".join(map(str, handed)),
             "NOTIFY_SOCKET": str(self.places.run_dir / "notify.sock"),
         }
         log = self.places.log_dir / f"{unit.name}.log"

@@ -38,7 +38,8 @@ SUFFIX = ".git"
 LONG_BODY_MAX_BYTES = 512 << 20
 BACKEND_TIMEOUT_S = 300.0
 BOUNDED = ("prlimit", f"--fsize={2 * LONG_BODY_MAX_BYTES}", f"--as={4 << 30}", "--core=0")
-"""A push may be compressed as a whole, and objects unpack in memory: neither may fill the machine."""
+"""A push may be compressed as a whole, and objects unpack in memory: neither may fill the machine.
+"""
 PACKET_MAX = 1_000
 NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
 FLUSH = b"0000"
@@ -64,7 +65,7 @@ async def service(request: Request) -> Reply:
     if name not in SERVICES:
         raise NotFound("git service", name)
     if name == FETCH:
-        audit.unrecorded()
+        audit.discard_record()
     _require_may_push(request, name)
     size = 0
     with tempfile.TemporaryFile(dir=_spool_folder(request.services)) as body:

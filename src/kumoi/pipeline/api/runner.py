@@ -1,8 +1,8 @@
 """The API of runners: claim the job, fetch the sources, post log lines and results.
 
 A runner sees its own run only, and may repeat every post. The one-time token of its user data is
-exchanged for a session whose secret the runner chooses itself, so that a claim whose answer was lost
-can be made again, by the same runner and no other.
+exchanged for a session whose secret the runner chooses itself, so that a claim whose answer was
+lost can be made again, by the same runner and no other.
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 """The runner: configures and verifies an environment's servers from inside the tenant's network.
 
 One file that needs only the standard library, delivered as a server's user data and run as root by
-cloud-init; script.py fills in CONFIG. It detaches at once, since cloud-init must not wait for it, and
-does nothing at a second start, since its token has been claimed. It fetches its job and the pushed
-commit from the pipeline, copies the commit to the servers, runs what kumoi.yaml says and posts log
-and results. It repeats every post until it is accepted: the pipeline may be down in between.
+cloud-init; script.py fills in CONFIG. It detaches at once, since cloud-init must not wait for it,
+and does nothing at a second start, since its token has been claimed. It fetches its job and the
+pushed commit from the pipeline, copies the commit to the servers, runs what kumoi.yaml says and
+posts log and results. It repeats every post until it is accepted: the pipeline may be down in
+between.
 
-It starts programs itself, which elsewhere only base/process.py does: it is not part of our processes.
+It starts programs itself, which elsewhere only base/process.py does: it is not part of our
+processes.
 """
 
 from __future__ import annotations
@@ -317,8 +319,8 @@ def serverspec(
 
 
 def http_check(server: dict[str, str], http: dict[str, Any]) -> Check:
-    """Repeats the request until the answer is the expected one, for HTTP_WITHIN_S at most: a service
-    may just be starting.
+    """Repeats the request until the answer is the expected one, for HTTP_WITHIN_S at most: a
+    service may just be starting.
     """
     url = f"http://{server['address']}:{http['port']}{http['path']}"
     expected = f"status {http['status']}"

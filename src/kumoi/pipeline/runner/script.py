@@ -1,4 +1,5 @@
-"""The runner's user data: the text of runner.py with the pipeline's URL, its CA and a token filled in.
+"""The runner's user data: the text of runner.py with the pipeline's URL, its CA and a token filled
+in.
 
 The script of this release is stored when a run begins (store/script.py); `user_data` is made of the
 stored one. Called by run.py and serve.py.

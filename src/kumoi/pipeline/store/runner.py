@@ -30,8 +30,9 @@ runner = sa.Table(
 @dataclass(frozen=True, slots=True)
 class Runner:
     """`token` goes into the runner's user data and is stored until it is claimed; `session_hash` is
-    the hash of the secret that the runner chose with its claim. `job` is empty until the servers are
-    known, which `private_key` opens by SSH. `script` is the hash of the script it runs (script.py).
+    the hash of the secret that the runner chose with its claim. `job` is empty until the servers
+    are known, which `private_key` opens by SSH. `script` is the hash of the script it runs
+    (script.py).
     """
 
     run_id: str

@@ -16,7 +16,7 @@ from kumoi.cloud.store.network.floating_ip import floating_ip
 from kumoi.cloud.store.network.network import network
 from kumoi.cloud.store.network.port import port
 from kumoi.cloud.store.network.security_group import security_group
-from kumoi.engine.statement import AMONG_MAX
+from kumoi.engine.statement import KEYS_MAX
 
 
 class PortRow(NamedTuple):
@@ -75,6 +75,6 @@ def _among(
 ) -> Iterator[Any]:
     """As schema.among, but rows by position: a third of the cost."""
     listed = list(keys)
-    for start in range(0, len(listed), AMONG_MAX):
-        some = listed[start : start + AMONG_MAX]
+    for start in range(0, len(listed), KEYS_MAX):
+        some = listed[start : start + KEYS_MAX]
         yield from connection.execute(query.where(column.in_(some)))

@@ -18,7 +18,7 @@ from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Condition, Listing
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine.db import Timestamp
-from kumoi.engine.statement import Among
+from kumoi.engine.statement import KeyedStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +87,13 @@ image_tag = sa.Table(
     sa.Column("tag", NAME, primary_key=True),
 )
 
-_PROPERTIES = Among(
+_PROPERTIES = KeyedStatement(
     sa.select(image_property.c.image_id, image_property.c.name, image_property.c.value).order_by(
         image_property.c.name
     ),
     image_property.c.image_id,
 )
-_TAGS = Among(
+_TAGS = KeyedStatement(
     sa.select(image_tag.c.image_id, image_tag.c.tag).order_by(image_tag.c.tag),
     image_tag.c.image_id,
 )

@@ -17,7 +17,7 @@ from kumoi.cloud.store.network.network import network
 from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import ID, NAME, NounsAmong, metadata
 from kumoi.engine.db import Json
-from kumoi.engine.statement import AMONG_MAX, Statement
+from kumoi.engine.statement import KEYS_MAX, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +176,8 @@ def summaries(connection: Connection) -> list[PortSummary]:
 
 def set_status(connection: Connection, keys: Sequence[str], status: str) -> None:
     """What is, not what is wanted: neither revision nor feed changes."""
-    for start in range(0, len(keys), AMONG_MAX):
-        some = keys[start : start + AMONG_MAX]
+    for start in range(0, len(keys), KEYS_MAX):
+        some = keys[start : start + KEYS_MAX]
         connection.execute(sa.update(port).where(port.c.id.in_(some)).values(status=status))
 
 

@@ -17,7 +17,7 @@ from kumoi.cloud.store.network.network import network
 from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine.db import Json
-from kumoi.engine.statement import Among
+from kumoi.engine.statement import KeyedStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ subnet = sa.Table(
 )
 
 
-_IDS_BY_NETWORK = Among(
+_IDS_BY_NETWORK = KeyedStatement(
     sa.select(subnet.c.id, subnet.c.network_id).order_by(subnet.c.created_at, subnet.c.id),
     subnet.c.network_id,
 )

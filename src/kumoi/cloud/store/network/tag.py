@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import schema, tag_filter
 from kumoi.cloud.store.schema import ID, metadata
 from kumoi.cloud.store.tag_filter import TagFilter
-from kumoi.engine.statement import Among, Statement
+from kumoi.engine.statement import KeyedStatement, Statement
 
 tag = sa.Table(
     "network_tag",
@@ -25,7 +25,7 @@ tag = sa.Table(
 _OF = Statement(
     sa.select(tag.c.tag).where(tag.c.resource_id == sa.bindparam("key")).order_by(tag.c.tag)
 )
-_OF_MANY = Among(sa.select(tag.c.resource_id, tag.c.tag), tag.c.resource_id)
+_OF_MANY = KeyedStatement(sa.select(tag.c.resource_id, tag.c.tag), tag.c.resource_id)
 
 
 def of(connection: Connection, key: str) -> list[str]:
