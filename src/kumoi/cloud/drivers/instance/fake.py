@@ -1,5 +1,5 @@
-"""A driver whose servers are only remembered. It behaves as the real one: it holds state, takes its
-time and fails when told to.
+"""A driver with servers in memory. It behaves as the real one: it has state, takes its time and fails
+when a test says so.
 
 For tests, and for measuring the control plane with a hundred hosts in one process.
 """
@@ -23,9 +23,10 @@ EVERYTHING = Offer(formats=["root-tar", "squashfs", "qcow2"], capabilities=list(
 
 @dataclass
 class FakeDriver:
-    """What it takes and can do is for a test to say: `offer`. Without live addresses those inside
-    change at a start only, without snapshots it refuses to write images. `start_s` is how long a start takes. `fail_next` makes calls fail; `kill` ends a server as if
-    its own processes had; `reboot_host` ends all of them, and the host has another boot.
+    """`offer` is for a test to choose: without live addresses, addresses inside change at a start
+    only; without snapshots, it refuses to write images. `start_s` is how long a start takes.
+    `fail_next` makes calls fail; `kill` ends a server as if its own processes had ended; `reboot_host`
+    ends all servers, and the host has another boot.
     """
 
     name: str = "lxc"
@@ -39,7 +40,7 @@ class FakeDriver:
     _guard: threading.RLock = field(default_factory=threading.RLock)
     _last_pid: int = 1
 
-    # What a test tells it.
+    # For tests.
 
     def fail_next(self, verb: str, error: KumoiError, *, times: int = 1) -> None:
         """The next calls of this verb raise this error instead of doing anything."""
@@ -65,7 +66,7 @@ class FakeDriver:
             for server_id in self.servers:
                 self.kill(server_id)
 
-    # What the agent asks of it.
+    # The driver.
 
     def list_instances(self) -> dict[str, ObservedInstance]:
         with self._guard:
@@ -73,7 +74,7 @@ class FakeDriver:
 
     def observe(self, server_id: str) -> ObservedInstance | None:
         with self._guard:
-            self._fail_if_told("observe")
+            self._fail_if_asked("observe")
             return self.servers.get(server_id)
 
     def ready_images(self) -> frozenset[str]:
@@ -147,11 +148,7 @@ class FakeDriver:
         seen = self.observe(server_id)
         return f"server {server_id} is {seen.state}\n"[-bytes_max:] if seen else ""
 
-    # How.
-
-    @property
-    def _is_live(self) -> bool:
-        return Capability.LIVE_ADDRESSES in self.offer.capabilities
+    # What the methods share.
 
     def _require(self, capability: Capability) -> None:
         if capability not in self.offer.capabilities:
@@ -159,16 +156,17 @@ class FakeDriver:
 
     def _begin(self, verb: str, noun_id: str) -> None:
         with self._guard:
-            self._fail_if_told(verb)
+            self._fail_if_asked(verb)
             self.done.append(f"{verb} {noun_id}")
 
-    def _fail_if_told(self, verb: str) -> None:
+    def _fail_if_asked(self, verb: str) -> None:
         for failure in self._failures:
             if failure[0] == verb:
                 self._failures.remove(failure)
                 raise failure[1]
 
     def _settle(self, server: InstanceSpec) -> None:
+        has_live_addresses = Capability.LIVE_ADDRESSES in self.offer.capabilities
         self._change(
             server.id,
             started_generation=server.generation,
@@ -176,7 +174,7 @@ class FakeDriver:
             hard_boot=server.hard_boot,
             host_boot=self.host_boot,
             ports=frozenset(port.id for port in server.ports),
-            wired=tuple(server.ports) if self._is_live else None,
+            wired=tuple(server.ports) if has_live_addresses else None,
         )
 
     def _change(self, server_id: str, **changes: object) -> None:

@@ -1,8 +1,8 @@
 """What a driver of servers does for the host agent.
 
-Every verb is idempotent: it looks at what is there and does what is missing, also after a kill in
-the middle of an earlier one. The agent calls the verbs of one server from one thread at a time, and
-of several servers at once. A verb raises Transient when a later try may help and Permanent, with a
+Every method is idempotent: it looks at what is there and does what is missing, also after a kill in
+the middle of an earlier call. The agent calls methods for one server from one thread at a time, and
+for several servers at once. A method raises Transient when a later try may help and Permanent, with a
 text for operators, when none will. Drivers know nothing of the control plane.
 """
 
@@ -21,14 +21,14 @@ from kumoi.cloud.hostapi.offer import Offer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedInstance:
-    """What is there of a server. `state` is running, paused or stopped.
+    """What a driver observes of a server. `state` is running, paused or stopped.
 
-    `keeper_pid` is the process that ends when the server has stopped for good, a reboot from inside
-    excepted. `build` is None while there is no disk. The rest tells about the latest start:
-    `started_generation` is that of the wanted state it was for, 0 for none; `host_boot` is the
-    identity of the host's own boot; `remains` says that links or groups of it are still there.
-    `wired` is how its ports were last set up inside; None where a driver has no live addresses and
-    only the next start can change them.
+    `keeper_pid` is the process that ends when the server has stopped for good, and stays in a reboot
+    from inside. `build` is None while there is no disk. The rest is about the latest start:
+    `started_generation` is that of the spec it was started by, 0 for none; `host_boot` is the identity
+    of the host's boot; `remains` says that its links or control groups are still there although it has
+    stopped. `wired` are its ports as last set up inside; None where the driver has no live addresses,
+    so that only the next start can change them.
     """
 
     server_id: str
@@ -53,15 +53,15 @@ class InstanceDriver(Protocol):
 
     @property
     def offer(self) -> Offer:
-        """What it takes and can do on this host."""
+        """The image formats that it accepts on this host, and its capabilities."""
         ...
 
     def list_instances(self) -> dict[str, ObservedInstance]:
-        """All that has anything on this host, by server id."""
+        """Every server that has anything on this host, by id."""
         ...
 
     def observe(self, server_id: str) -> ObservedInstance | None:
-        """One of them, as cheaply as can be."""
+        """One server, without looking at the others."""
         ...
 
     def ready_images(self) -> frozenset[str]:
@@ -73,24 +73,22 @@ class InstanceDriver(Protocol):
         ...
 
     def delete_image(self, sha256: str) -> bool:
-        """Remove what was made ready of an image, unless a server's disk lies on it. Whether it is
-        gone.
-        """
+        """Remove a ready image, unless a server's disk needs it; whether it was removed."""
         ...
 
     def ensure_built(self, server: InstanceSpec) -> None:
-        """Give a stopped server a disk of its build, then take away those of other builds: where it
-        cannot be made, the server has what it had.
+        """Give a stopped server a disk of its build, then remove those of other builds: while the new
+        one cannot be made, the server keeps the old one.
         """
         ...
 
     def ensure_running(self, server: InstanceSpec) -> None:
-        """Start what is built, or resume it, and take down the start's generation and boots."""
+        """Start a built server, or resume it, and record its generation and boots."""
         ...
 
     def ensure_ports(self, server: InstanceSpec) -> None:
-        """Plug a running server's ports as wanted and take down its generation. With live
-        addresses, those inside are then as wanted too; without, those of the next start will be.
+        """Plug a running server's ports as wanted and record its generation. A driver with live
+        addresses changes those inside, too; with any other, the next start does.
         """
         ...
 
@@ -99,11 +97,11 @@ class InstanceDriver(Protocol):
         ...
 
     def ensure_stopped(self, server_id: str, *, grace_s: float) -> None:
-        """Ask it to stop, end it when the grace is over, and clean up after it but for the disk."""
+        """Ask it to stop, kill it when the grace is over, and remove everything but its disk."""
         ...
 
     def delete_instance(self, server_id: str) -> None:
-        """Leave nothing of it."""
+        """Remove everything it has."""
         ...
 
     def write_image(self, server: InstanceSpec, path: Path) -> None:
@@ -111,13 +109,13 @@ class InstanceDriver(Protocol):
         ...
 
     def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
-        """Remove ports that no server is wanted to have. First look what is there, then ask what is
-        wanted: what a start makes meanwhile is then known to be wanted.
+        """Remove ports that no server is wanted to have. It must list the ports before it calls
+        `wanted_ports`, which then names those of a start in between.
         """
         ...
 
     def console(self, server_id: str, *, bytes_max: int) -> str:
-        """The end of what it wrote to its console."""
+        """The end of what the server wrote to its console."""
         ...
 
 
@@ -125,25 +123,25 @@ class HostDriver(Protocol):
     """A driver on a host, whether servers or an agent run there or not."""
 
     def opened(self, *, switch: Switch, host_boot: str) -> AbstractContextManager[InstanceDriver]:
-        """For the agent, as long as that runs. Servers run on when it is left. `host_boot` is the
+        """The driver for an agent, while it runs; servers keep running afterwards. `host_boot` is the
         identity of this boot of the host.
         """
         ...
 
     def ready_images(self) -> frozenset[str]:
-        """As an agent would say."""
+        """Likewise, without an agent."""
         ...
 
     def list_running(self) -> dict[str, int]:
-        """By server id, the process that ends when the server has stopped for good."""
+        """By server id, the process that ends when the server has stopped for good: `keeper_pid`."""
         ...
 
     def stop_servers(self, *, grace_s: float) -> int:
-        """End all that runs, with no agent running: asked all at the same time, killed when the
-        grace is over. Their disks stay. How many there were.
+        """Stop all running servers, while no agent runs: all are asked at once and killed when the
+        grace is over. Their disks stay. Gives their number.
         """
         ...
 
     def forget(self) -> None:
-        """Take back what it was given outside the host's directories, unless others use it."""
+        """Give back what the host holds outside its directories, unless a process still uses it."""
         ...

@@ -1,7 +1,7 @@
 """The kernel calls that Python lacks: mounts, namespaces, paths resolved inside a root.
 
-Called by the storage files of this driver. A call that fails raises OSError with the kernel's
-number; what it means is the caller's to say. It decides nothing and keeps nothing.
+Called by drivers of servers. A call that fails raises OSError with the kernel's number; the caller says
+what that means. Nothing is decided and nothing kept here.
 
 The calls above number 424 have the same number on every architecture.
 """
@@ -123,8 +123,8 @@ def clone_mount(
     attributes: int = 0,
     userns_fd: int | None = None,
 ) -> None:
-    """Mount what is at `source` at `target` as well, with other attributes; with `userns_fd`, the
-    ids of that user namespace stand for those on disk.
+    """Mount what is at `source` at `target` as well, with other attributes; with `userns_fd` as an
+    idmapped mount, by the id map of that user namespace.
     """
     tree = _check(
         _libc.syscall(
@@ -188,10 +188,10 @@ def sync_file_system(fd: int) -> None:
 
 @contextlib.contextmanager
 def acting_as(uid: int, gid: int) -> Iterator[None]:
-    """In the calling thread, own new files as this user, with all of root's rights kept.
+    """Create files as this user in the calling thread, with all of root's capabilities.
 
-    An overlay remembers who mounted it and makes its own files as that user: on an idmapped layer
-    this user must be one of those mapped, or the overlay silently becomes read-only.
+    An overlay creates its own files as the user who mounted it: on an idmapped layer this must be a
+    mapped user, or the overlay silently becomes read-only.
     """
     _libc.setfsgid(gid)
     _libc.setfsuid(uid)
@@ -204,7 +204,7 @@ def acting_as(uid: int, gid: int) -> Iterator[None]:
 
 
 def _raise_capabilities() -> None:
-    """Leaving user 0 takes the file capabilities away; take back all that are permitted."""
+    """Make all permitted capabilities effective: leaving user 0 drops those about files."""
     header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
     words = (_CapabilityWord * _CAPABILITY_WORDS)()
     _check(_libc.capget(ctypes.byref(header), words), "capget")

@@ -1,8 +1,8 @@
 """Loop devices: a file of the host as a block device.
 
-A device lets go of its file by itself when the last mount is gone. A device that still has the file
-is used again: two of them on one file would destroy it. Called by drivers that mount what servers
-have on their disks; knows no driver's files.
+The kernel detaches a device from its file when the last mount is gone. A device that still has the
+file is used again: two of them on one file would destroy it. Called by drivers that mount servers'
+disks; knows no driver's files.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _SYS_BLOCK = Path("/sys/block")
 
 @contextlib.contextmanager
 def attached(file: Path) -> Iterator[str]:
-    """The path of a loop device that has this file, for as long as we are inside. A mount made
-    inside keeps the device afterwards.
+    """The path of a loop device with this file, within the context. A mount made within it keeps the
+    device attached afterwards.
     """
     descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     try:
-        device, path = _find(descriptor, file) or _attach(descriptor)
+        device, path = _find_device(descriptor, file) or _attach(descriptor)
     except OSError as cause:
         raise Transient("attach a server's disk to a loop device") from cause
     finally:
@@ -48,32 +48,32 @@ def attached(file: Path) -> Iterator[str]:
 
 
 def is_attached(directory: Path) -> bool:
-    """Whether a loop device has a file of this directory, removed files included."""
+    """Whether a loop device has a file of this directory, even one that was removed."""
     wanted = directory.resolve()
     for backing in _SYS_BLOCK.glob("loop*/loop/backing_file"):
-        with contextlib.suppress(OSError):  # It was let go of meanwhile.
+        with contextlib.suppress(OSError):  # Detached meanwhile.
             if Path(_backing(backing)).parent == wanted:
                 return True
     return False
 
 
-def _find(file: int, path: Path) -> tuple[int, str] | None:
-    """The device that has this very file: names may lie, so the inode decides."""
+def _find_device(file: int, path: Path) -> tuple[int, str] | None:
+    """The device that has this file: by its inode, for a file's name may have changed."""
     wanted = os.fstat(file)
     directory = path.parent.resolve()
     for backing in _SYS_BLOCK.glob("loop*/loop/backing_file"):
         try:
-            named = _backing(backing)
+            name = _backing(backing)
         except OSError:
-            continue  # It was let go of meanwhile.
-        if Path(named).parent != directory:  # Renamed while attached, at most.
+            continue  # Detached meanwhile.
+        if Path(name).parent != directory:  # A file is renamed within its directory only.
             continue
         device_path = f"/dev/{backing.parts[-3]}"
         device = os.open(device_path, os.O_RDWR | os.O_CLOEXEC)
         status = bytearray(_STATUS_BYTES)
         try:
             fcntl.ioctl(device, _GET_STATUS64, status)
-        except OSError:  # It was let go of meanwhile.
+        except OSError:  # Detached meanwhile.
             os.close(device)
             continue
         number, inode = struct.unpack_from("=QQ", status)
@@ -88,13 +88,17 @@ def _backing(path: Path) -> str:
 
 
 def _attach(file: int) -> tuple[int, str]:
+    # struct loop_config: descriptor, block size, then struct loop_info64 with its flags.
+    configuration = bytearray(_CONFIG_BYTES)
+    struct.pack_into("=II", configuration, 0, file, _BLOCK_BYTES)
+    struct.pack_into("=I", configuration, 8 + _FLAGS_OFFSET, _AUTOCLEAR)
     control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
     try:
         for _ in range(_TRIES):
             path = f"/dev/loop{fcntl.ioctl(control, _CTL_GET_FREE)}"
             device = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             try:
-                fcntl.ioctl(device, _CONFIGURE, _configuration(file))
+                fcntl.ioctl(device, _CONFIGURE, bytes(configuration))
             except OSError as cause:
                 os.close(device)
                 if cause.errno != errno.EBUSY:  # Somebody else took it first.
@@ -104,11 +108,3 @@ def _attach(file: int) -> tuple[int, str]:
     finally:
         os.close(control)
     raise OSError(errno.EBUSY, "no free loop device")
-
-
-def _configuration(file: int) -> bytes:
-    """The kernel's struct loop_config: descriptor, block size, then loop_info64 with its flags."""
-    data = bytearray(_CONFIG_BYTES)
-    struct.pack_into("=II", data, 0, file, _BLOCK_BYTES)
-    struct.pack_into("=I", data, 8 + _FLAGS_OFFSET, _AUTOCLEAR)
-    return bytes(data)

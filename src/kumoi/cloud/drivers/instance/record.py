@@ -1,8 +1,8 @@
-"""What a server was last started as, kept by its driver in the server's directory.
+"""How a server was last started, recorded by its driver in the server's directory.
 
-Replaced as a whole and not forced to disk: after a power failure the host's boot differs anyway,
-and a record that cannot be read counts as none. On a full disk it is written over instead: stopping
-a server must not need room.
+The file is replaced as a whole and not synced: after a power failure the host's boot differs anyway,
+and an unreadable record counts as none. On a full disk it is overwritten in place instead: stopping a
+server must not need room.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from kumoi.cloud.hostapi.messages import ServerPort
 
 
 class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`links` names the links that a start made or was about to make, with their port ids. `wired`
-    is how its ports were last set up inside, `given` all statements about addresses and routes that
-    were made in it since the start. `image_sha256` is what the disk lies on, `images` says so for
-    each build: while one takes the place of another there are two.
+    """`links` are the links that a start made or was about to make, with their port ids. `wired` are
+    the ports as last set up inside, `given` all statements about addresses and routes (network.py)
+    applied since the start. `image_sha256` is the image below the disk; `images` that of each build's
+    disk, for while a rebuild is under way there are two.
     """
 
     started_generation: int = 0
@@ -36,10 +36,10 @@ class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     given: list[str] = []
 
     def image_of(self, build: int) -> str:
-        """What the disk of that build lies on. A record of an older release has only one."""
+        """The image below that build's disk. A record of release 0.2.0 has only one."""
         return self.images.get(build) or self.image_sha256
 
-    def but(self, **changes: object) -> Self:
+    def replace(self, **changes: object) -> Self:
         return msgspec.structs.replace(self, **changes)
 
 

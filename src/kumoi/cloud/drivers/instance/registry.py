@@ -1,6 +1,6 @@
-"""The drivers of servers that there are. A new one is a line here and a folder beside this file.
+"""The drivers of servers. A new one is a line here and a folder beside this file.
 
-Whoever starts or takes down a host asks here, and learns no driver's files: the agent, `up`, `down`.
+The agent, `up` and `down` get their drivers here, and know no driver's files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from kumoi.cloud.drivers.instance.interface import HostDriver
 from kumoi.cloud.drivers.instance.lxc.host import LxcHost
 
 Factory = Callable[[Path, str], HostDriver]
-"""From a directory of the driver's own, and the host's name."""
+"""Makes a driver from a directory of its own and the host's name."""
 
 DRIVERS: Mapping[str, Factory] = {
     "lxc": LxcHost,

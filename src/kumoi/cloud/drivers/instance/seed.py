@@ -1,8 +1,8 @@
-"""What a new server finds: the files that make it itself, as data. Pure.
+"""The files with which a new server starts: its names, its keys, cloud-init's seed. Pure.
 
-Shared by the drivers: LXC writes them into the server's own layer, another driver may write them
-onto a disk that it shows the guest. Text that came from outside is checked here again before it
-becomes a line of a file: a line too many would be somebody else's word.
+Shared by the drivers: LXC writes them into the server's own layer, another driver may write them to a
+config drive. Text from outside is checked here again before it becomes part of a file, so that it
+cannot add lines.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kumoi.cloud.hostapi.messages import InstanceSpec
 
 ROOT = "root"
 LOGIN = "~"
-"""Owners of files; a path that begins with `~` lies in the home of the image's login user."""
+"""Owners of files. A path that begins with `~` is in the home of the image's login user."""
 
 _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _HOSTNAME_MAX = 253
@@ -28,7 +28,7 @@ _NOCLOUD = "/var/lib/cloud/seed/nocloud"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedFile:
-    """A file that a new server finds. `owner` is ROOT or LOGIN."""
+    """A file of a new server. `owner` is ROOT or LOGIN."""
 
     path: str
     content: bytes
@@ -40,7 +40,7 @@ class SeedFile:
 
 
 def hostname(server: InstanceSpec) -> str:
-    """Its host name, checked."""
+    """The server's host name. Raises Permanent when it is none."""
     name = server.hostname or f"server-{server.id[:8]}"
     if len(name) > _HOSTNAME_MAX or not _HOSTNAME.fullmatch(name.lower()):
         raise Permanent(f"{name!r} is no host name")
@@ -48,7 +48,7 @@ def hostname(server: InstanceSpec) -> str:
 
 
 def files(server: InstanceSpec) -> tuple[SeedFile, ...]:
-    """What a new server finds in its file system before its first process runs."""
+    """Files to write before a new server's first process runs."""
     host = hostname(server)
     short = host.partition(".")[0]
     names = host if short == host else f"{host} {short}"
@@ -65,14 +65,16 @@ def files(server: InstanceSpec) -> tuple[SeedFile, ...]:
         resolv = "".join(f"nameserver {address}\n" for address in dns)
         wanted.append(SeedFile(path="/etc/resolv.conf", content=resolv.encode()))
     if server.ssh_keys:
-        keys = "".join(f"{_one_line(key.strip(), 'SSH key')}\n" for key in server.ssh_keys)
-        path = f"{LOGIN}/.ssh/authorized_keys"
-        wanted.append(SeedFile(path=path, content=keys.encode(), mode=0o600, owner=LOGIN))
+        keys = [key.strip() for key in server.ssh_keys]
+        if not all(key.isprintable() for key in keys):
+            raise Permanent("the SSH key has characters that do not print")
+        path, lines = f"{LOGIN}/.ssh/authorized_keys", "".join(f"{key}\n" for key in keys)
+        wanted.append(SeedFile(path=path, content=lines.encode(), mode=0o600, owner=LOGIN))
     return (*wanted, *nocloud(server))
 
 
 def nocloud(server: InstanceSpec) -> tuple[SeedFile, ...]:
-    """cloud-init's NoCloud seed, where there is user data for it. The network is already there."""
+    """cloud-init's NoCloud seed, if the server has user data. It leaves the network alone."""
     if not server.user_data:
         return ()
     try:
@@ -92,9 +94,3 @@ def nocloud(server: InstanceSpec) -> tuple[SeedFile, ...]:
         SeedFile(path=f"{_NOCLOUD}/user-data", content=user_data, mode=0o600),
         SeedFile(path="/etc/cloud/cloud.cfg.d/99-kumoi.cfg", content=settings.encode()),
     )
-
-
-def _one_line(text: str, what: str) -> str:
-    if not text.isprintable():
-        raise Permanent(f"the {what} has characters that do not print")
-    return text

@@ -13,12 +13,12 @@ _COPY_BYTES = 1 << 20
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file, holes as holes. Raises Permanent when there is no room for it."""
+    """Copy a file, holes as holes. Raises Permanent when the disk is full."""
     try:
         with source.open("rb") as from_, target.open("wb") as to:
             size = os.fstat(from_.fileno()).st_size
             os.ftruncate(to.fileno(), size)
-            for start, end in _data(from_.fileno(), size):
+            for start, end in _data_ranges(from_.fileno(), size):
                 _copy_range(from_.fileno(), to.fileno(), start, end)
     except OSError as cause:
         target.unlink(missing_ok=True)
@@ -27,8 +27,8 @@ def copy(source: Path, target: Path) -> None:
         raise Transient("copy an empty disk") from cause
 
 
-def _data(file: int, size: int) -> Iterator[tuple[int, int]]:
-    """The parts of a sparse file that hold data."""
+def _data_ranges(file: int, size: int) -> Iterator[tuple[int, int]]:
+    """Start and end of each part of a sparse file that has data."""
     end = 0
     while end < size:
         try:

@@ -1,8 +1,8 @@
-"""Many servers' wishes to the host's one switch, put together.
+"""Changes of the host's one switch for many servers, batched.
 
-A switch is used from one thread at a time and each transaction costs the same, whether it plugs one
-port or twenty. So whoever comes while a transaction is under way waits, and the next one carries
-all that came meanwhile.
+A switch is used from one thread at a time, and each transaction costs the same whether it plugs one
+port or twenty. So changes that are asked for while a transaction is under way wait, and the next
+transaction makes all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kumoi.cloud.drivers.network.interface import Switch
 
 
 @dataclass(slots=True, eq=False)
-class _Wish:
+class _Change:
     ensured: Mapping[str, str]
     deleted: Collection[str]
     done: bool = False
@@ -28,42 +28,43 @@ class Switchboard:
 
     def __init__(self, switch: Switch) -> None:
         self._switch = switch
-        self._turn = threading.Lock()
-        self._guard = threading.Lock()
-        self._wishes: list[_Wish] = []
+        self._switch_lock = threading.Lock()
+        self._waiting_lock = threading.Lock()
+        self._waiting: list[_Change] = []
 
     def change(self, *, ensured: Mapping[str, str], deleted: Collection[str]) -> None:
         """Unplug, then plug. Raises what the switch raised."""
         if not ensured and not deleted:
             return
-        wish = _Wish(ensured, deleted)
-        with self._guard:
-            self._wishes.append(wish)
-        with self._turn:
-            if not wish.done:
-                self._carry_out()
-        if not wish.done:
-            raise Bug("a wish to the switch was forgotten")
-        if wish.error is not None:
-            raise wish.error
+        change = _Change(ensured, deleted)
+        with self._waiting_lock:
+            self._waiting.append(change)
+        with self._switch_lock:
+            if not change.done:  # Else the batch of another thread had it.
+                self._make_waiting()
+        if not change.done:
+            raise Bug("a change of the switch was forgotten")
+        if change.error is not None:
+            raise change.error
 
     def list_ports(self) -> dict[str, str]:
-        with self._turn:
+        with self._switch_lock:
             return self._switch.list_ports()
 
-    def _carry_out(self) -> None:
-        with self._guard:
-            batch, self._wishes = self._wishes, []
-        ensured = {name: port for wish in batch for name, port in wish.ensured.items()}
-        deleted = {name for wish in batch for name in wish.deleted}
+    def _make_waiting(self) -> None:
+        """All waiting changes, in one go. With the switch's lock held."""
+        with self._waiting_lock:
+            batch, self._waiting = self._waiting, []
+        ensured = {name: port for change in batch for name, port in change.ensured.items()}
+        deleted = {name for change in batch for name in change.deleted}
         error: BaseException | None = None
         try:
             if deleted:
                 self._switch.delete_ports(sorted(deleted))
             if ensured:
                 self._switch.ensure_ports(ensured)
-        except BaseException as cause:  # noqa: BLE001 - handed on to each who waits, as it is
+        except BaseException as cause:  # noqa: BLE001 - raised again in each waiting thread
             error = cause
-        for wish in batch:
-            wish.error = error
-            wish.done = True
+        for change in batch:
+            change.error = error
+            change.done = True

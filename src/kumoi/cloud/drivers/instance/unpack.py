@@ -1,12 +1,12 @@
 """Unpack an image's file: a tar archive or a squashfs file of a root file system.
 
-Called by image.py. An image is somebody else's work: the program runs in a view of the host where
-nothing but the target can be written, and it is ended when it takes more room than an image may,
-or more than the host can spare. Device nodes are taken out, and of extended attributes only file
-capabilities are kept (an overlay believes what its own say).
+Called by image.py. An image is not trusted: the program that unpacks it runs with mounts in which only
+the target can be written, and is killed when it takes more space than an image may or the host can
+spare. Device nodes are removed, and extended attributes other than file capabilities, for overlayfs
+has attributes of its own.
 
-A squashfs file is read by squashfs-tools and never mounted: what is wrong with it then hurts a
-program of little memory, not the kernel of all servers.
+A squashfs file is read by squashfs-tools and never mounted: a malformed one then harms a program of
+little memory, not the kernel that all servers share.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kumoi.cloud.drivers.instance import kernel, room
 TIMEOUT_S = 900.0
 BYTES_MAX = 64 << 30
 FILES_MAX = 4_000_000
-"""What an image may unpack to. A few hundred KiB that somebody made for it would fill any disk."""
+"""What an image may unpack to. A crafted file of a few hundred KiB would fill any disk."""
 
 _COMPRESSIONS = {
     b"\x28\xb5\x2f\xfd": "--zstd",
@@ -41,35 +41,36 @@ _SQUASHFS_CACHE_MIB = "32"
 _SQUASHFS_THREADS = "2"
 _MAGIC_BYTES = 8
 _XZ_MEMORY_BYTES = 256 << 20  # A file may ask for 4 GiB; the best compression asks for 65 MiB.
-ENDS_WITH_US = ("setpriv", "--pdeathsig=KILL")
-"""A killed agent's programs would write on while the next agent removes what they made."""
+DIE_WITH_AGENT = ("setpriv", "--pdeathsig=KILL")
+"""Otherwise a killed agent's programs would write on while the next agent removes what they made."""
 _CAPABILITY = "security.capability"
 
 
 def formats() -> frozenset[str]:
-    """Those of images that this host can unpack, in the image API's words."""
+    """The image formats that this host can unpack, in the image API's words."""
     has_squashfs = shutil.which(_SQUASHFS_TOOL) is not None
     return frozenset({"root-tar", "squashfs"} if has_squashfs else {"root-tar"})
 
 
 def unpack(file: Path, target: Path) -> None:
-    """Runs in a thread with mounts of its own. Raises Permanent when it cannot be."""
-    magic = _magic(file)
+    """Runs in a thread with mounts of its own. Raises Permanent when the file cannot be unpacked."""
+    with file.open("rb") as opened:
+        magic = opened.read(_MAGIC_BYTES)
     kernel.mount(target, target, flags=kernel.MS_BIND)
     kernel.forbid_writing("/")
     kernel.allow_writing(target)
     if magic.startswith(_SQUASHFS):
         _unsquash(file, target)
-        _forget_attributes(target)
+        _remove_attributes(target)
     else:
-        _untar(file, target, _compression(magic))
+        _untar(file, target, magic)
     _remove_devices(target)
 
 
 @dataclass(slots=True)
-class Room:
-    """What an unpacking takes of its file system, as far as one can tell: what others write there
-    meanwhile counts as well. `refusal` is why it was to end.
+class SpaceTaken:
+    """The space that an unpacking takes of its file system; what others write there meanwhile counts
+    as well. `refusal` says why it must end.
     """
 
     target: Path
@@ -89,23 +90,12 @@ class Room:
         return bool(self.refusal)
 
 
-def _magic(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        return opened.read(_MAGIC_BYTES)
-
-
-def _compression(magic: bytes) -> str | None:
-    return next(
-        (option for start, option in _COMPRESSIONS.items() if magic.startswith(start)), None
-    )
-
-
-def _untar(file: Path, target: Path, option: str | None) -> None:
-    options = [option] if option else []
+def _untar(file: Path, target: Path, magic: bytes) -> None:
+    options = [option for start, option in _COMPRESSIONS.items() if magic.startswith(start)]
     with _bounded(target, "the image is not a tar archive of a root file system") as taken:
         process.run(
             [
-                *ENDS_WITH_US, "tar", "--extract", "--preserve-permissions", "--numeric-owner", "--same-owner",
+                *DIE_WITH_AGENT, "tar", "--extract", "--preserve-permissions", "--numeric-owner", "--same-owner",
                 "--xattrs", f"--xattrs-include={_CAPABILITY}", "--delay-directory-restore",
                 "--exclude=./dev/*", "--exclude=dev/*", *options,
                 f"--file={file}", f"--directory={target}",
@@ -117,13 +107,13 @@ def _untar(file: Path, target: Path, option: str | None) -> None:
 
 
 def _unsquash(file: Path, target: Path) -> None:
-    """With errors of every kind as failures: what could not be read is no image."""
+    """Any error is a failure: a file that cannot be read completely is no image."""
     if shutil.which(_SQUASHFS_TOOL) is None:
         raise Permanent("the host cannot unpack squashfs images: squashfs-tools is missing there")
     with _bounded(target, "the image is no squashfs file, or a damaged one") as taken:
         process.run(
             [
-                *ENDS_WITH_US, "prlimit", f"--as={_SQUASHFS_MEMORY_BYTES}", "--core=0",
+                *DIE_WITH_AGENT, "prlimit", f"--as={_SQUASHFS_MEMORY_BYTES}", "--core=0",
                 _SQUASHFS_TOOL, "-strict-errors", "-no-progress", "-quiet",
                 "-processors", _SQUASHFS_THREADS, "-da", _SQUASHFS_CACHE_MIB,
                 "-fr", _SQUASHFS_CACHE_MIB, "-force", "-dest", target, file,
@@ -134,9 +124,9 @@ def _unsquash(file: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _bounded(target: Path, otherwise: str) -> Iterator[Room]:
-    """Why a program failed that had this room."""
-    taken = Room(target, os.statvfs(target))
+def _bounded(target: Path, otherwise: str) -> Iterator[SpaceTaken]:
+    """Raises Permanent when the program fails: for the space it took, or with the text `otherwise`."""
+    taken = SpaceTaken(target, os.statvfs(target))
     try:
         yield taken
     except ProcessFailed as cause:
@@ -145,7 +135,7 @@ def _bounded(target: Path, otherwise: str) -> Iterator[Room]:
 
 
 def _remove_devices(root: Path) -> None:
-    """A server cannot open them anyway: its mounts forbid it."""
+    """A server could not open them anyway: its mounts forbid it."""
     for directory, _, names in os.walk(root):
         for name in names:
             path = Path(directory, name)
@@ -154,8 +144,8 @@ def _remove_devices(root: Path) -> None:
                 path.unlink()
 
 
-def _forget_attributes(root: Path) -> None:
-    """All but file capabilities. Unlike tar, unsquashfs cannot be told which ones to make."""
+def _remove_attributes(root: Path) -> None:
+    """Remove all but file capabilities: unlike tar, unsquashfs makes all that an image has."""
     for directory, directories, names in os.walk(root):
         for name in (".", *directories, *names):
             path = Path(directory, name)

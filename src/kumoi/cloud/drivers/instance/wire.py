@@ -1,8 +1,8 @@
-"""A server's network as it is to have it inside: one `Wire` per port. Pure.
+"""A server's network as wanted inside the server: one `Wire` per port. Pure.
 
-The one form in which drivers have it: LXC moves links in and writes addresses with `ip -batch`,
-another driver writes them onto a config drive. Text that came from outside is checked here again
-before it becomes a line that some program believes.
+All drivers use this form: LXC moves links into the server and sets addresses with `ip -batch`, another
+driver may write them to a config drive. Text from outside is checked here again before a program reads
+it as a line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MTU = range(576, 65_536)
 
 @dataclass(frozen=True, slots=True)
 class WireRoute:
-    """`onlink` is for a next hop that no address of the link has in its network."""
+    """`onlink` is for a next hop that is in the network of no address of the link."""
 
     destination: str
     nexthop: str
@@ -32,8 +32,8 @@ class WireRoute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wire:
-    """`name` is the link's name inside the server. Of `addresses` each has its prefix length.
-    `gateways` are default routes: of several ports' the first one counts, for each IP version.
+    """`name` is the link's name inside the server. `addresses` have prefix lengths. `gateways` are
+    default routes: a server has one for each IP version, from the first port that has a gateway.
     """
 
     port_id: str
@@ -47,33 +47,33 @@ class Wire:
 
     @property
     def link(self) -> str:
-        """The host's end of it."""
+        """Name of the host's end of the link."""
         return link_name(self.port_id)
 
     @property
     def peer(self) -> str:
-        """The server's end, while it is still on the host."""
+        """Name of the server's end while it is still on the host."""
         return f"p{self.link[1:]}"
 
 
 def link_name(port_id: str) -> str:
-    """The host's end of a port's link."""
+    """Name of the host's end of a port's link."""
     return "k" + port_id.replace("-", "")[:LINK_ID_DIGITS]
 
 
 def of(server: InstanceSpec) -> tuple[Wire, ...]:
-    """One per port, in the server's order. Raises Permanent for what is not possible."""
+    """One per port, in the server's order. Raises Permanent for values that are not possible."""
     routed: set[int] = set()
     return tuple(_wire(port, routed) for port in server.ports)
 
 
 def name_servers(wires: Iterable[Wire]) -> list[str]:
-    """In the order given, each once."""
+    """Their name servers, in order, each once."""
     return list(dict.fromkeys(address for wire in wires for address in wire.dns))
 
 
 def _wire(port: ServerPort, routed: set[int]) -> Wire:
-    """`routed` are the IP versions that have their default route by now."""
+    """`routed` are the IP versions that have a default route already; this adds to it."""
     mac = port.mac.lower()
     if not _MAC.fullmatch(mac):
         raise Permanent(f"{port.mac!r} is no MAC address")
@@ -83,7 +83,7 @@ def _wire(port: ServerPort, routed: set[int]) -> Wire:
         raise Permanent(f"{port.name!r} is no name for a network interface")
     gateways: list[WireRoute] = []
     for address in port.addresses:
-        own = _own(address)
+        own = _interface(address)
         if address.gateway and own.version not in routed:
             routed.add(own.version)
             gateway = _address(address.gateway)
@@ -94,7 +94,7 @@ def _wire(port: ServerPort, routed: set[int]) -> Wire:
         name=port.name,
         mac=mac,
         mtu=port.mtu,
-        addresses=tuple(str(_own(address)) for address in port.addresses),
+        addresses=tuple(str(_interface(address)) for address in port.addresses),
         gateways=tuple(gateways),
         routes=tuple(
             WireRoute(_network(route.destination), str(_address(route.nexthop)))
@@ -105,7 +105,7 @@ def _wire(port: ServerPort, routed: set[int]) -> Wire:
     )
 
 
-def _own(address: Address) -> ip.Interface:
+def _interface(address: Address) -> ip.Interface:
     own = _address(address.address)
     if not 0 < address.prefix <= own.max_prefixlen:
         raise Permanent(f"{address.address}/{address.prefix} is no address")

@@ -98,7 +98,7 @@ def test_an_image_takes_no_more_room_than_it_may_and_the_host_can_spare(
     )  # fmt: skip
     now = SimpleNamespace(**{**vars(before), **left})
     monkeypatch.setattr(os, "statvfs", lambda _: now)
-    taken = unpack.Room(Path("/"), before)  # type: ignore[arg-type]
+    taken = unpack.SpaceTaken(Path("/"), before)  # type: ignore[arg-type]
     assert taken.is_exceeded() == bool(why)
     assert why in taken.refusal
 
@@ -152,7 +152,7 @@ class SlowSwitch(FakeSwitch):
         super().delete_ports(names)
 
 
-def test_wishes_to_the_switch_that_wait_together_go_together() -> None:
+def test_changes_of_the_switch_that_wait_together_are_made_together() -> None:
     switch = SlowSwitch()
     board = Switchboard(switch)
     threads = [
@@ -163,7 +163,7 @@ def test_wishes_to_the_switch_that_wait_together_go_together() -> None:
     assert switch.begun.wait(5)
     for thread in threads[1:]:
         thread.start()
-    while len(board._wishes) < 9:
+    while len(board._waiting) < 9:
         threads[1].join(0.001)
     switch.may_go_on.set()
     for thread in threads:
@@ -172,7 +172,7 @@ def test_wishes_to_the_switch_that_wait_together_go_together() -> None:
     assert len(board.list_ports()) == 10
 
 
-def test_everybody_who_waited_hears_of_the_failure() -> None:
+def test_a_failure_of_the_switch_is_raised_by_each_change() -> None:
     switch = FakeSwitch()
     switch.failures.fail_next()
     with pytest.raises(Transient):

@@ -1,8 +1,8 @@
 """Servers as unprivileged LXC system containers.
 
-Looks at what is there, asks plan.py what is missing, does that. What runs is seen in /proc, what is
-built is seen in the directory, so a kill at any moment leaves nothing that the next look does not
-find. Links are made while the root file system is mounted; LXC starts when it has both.
+Observes, has plan.py say what is missing, and does that. Processes are observed in /proc and disks in
+the server's directory, so a kill at any moment leaves nothing that the next look does not find. Links
+are made while the root file system is mounted; LXC starts when it has both.
 """
 
 from __future__ import annotations
@@ -72,22 +72,26 @@ class LxcDriver:
         self._settling = ThreadPoolExecutor(1, thread_name_prefix="settling")
 
     def prepare(self) -> None:
-        """Once, before the first verb: what the host needs, and what an earlier agent began."""
+        """Once, before any other method: prepare the host, and clean up after an earlier agent."""
         self._paths.servers.mkdir(parents=True, exist_ok=True)
         self._paths.servers.chmod(0o711)
         self._paths.host_dir.chmod(0o711)
-        self._check_enterable()
+        # Each server's own directory is closed to all, but its root, who is nobody on the host, must be
+        # able to pass through those above.
+        for directory in self._paths.servers.resolve().parents:
+            if not directory.stat().st_mode & stat.S_IXOTH:
+                raise Permanent(f"{directory} must be open to others for passing through (0711)")
         subids.claim(self._paths.host_dir)
         monitor.wait_for_strays(self._paths)
         image.sweep(self._paths)
         self._settling.submit(image.settle, self._paths)
 
     def close(self) -> None:
-        """After the last verb."""
+        """After all other methods."""
         self._ports.close()
         self._settling.shutdown()
 
-    # What is there.
+    # Observing.
 
     def list_instances(self) -> dict[str, ObservedInstance]:
         running = monitor.find_all(self._paths)
@@ -119,7 +123,7 @@ class LxcDriver:
         except FileNotFoundError:
             return ""
 
-    # The verbs.
+    # Changing.
 
     def ensure_image(self, image_: ImageContent, path: Path) -> None:
         with _attempted("make an image ready"):
@@ -180,13 +184,16 @@ class LxcDriver:
             file = self._paths.disk(server.id, server.build)
             mounts = rootfs.mounts_for(self._paths.host_dir)
             copy = path.with_name(f"{path.name}.disk")
-            with self._unchanging(server.id, mounts, file, copy) as source:
+            if not self._running(server.id) or self._freezer.is_paused(server.id):
+                image.write(mounts, base, file, path)  # Nothing changes the disk.
+                return
+            with still.of(mounts, file, copy, self._freezer, server.id) as source:
                 image.write(mounts, base, source, path)
 
     def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
         self._ports.sweep(wanted_ports)
 
-    # How.
+    # What the methods above share.
 
     def _observed(
         self,
@@ -220,7 +227,7 @@ class LxcDriver:
         )
 
     def _build(self, server: InstanceSpec) -> None:
-        """The record names the images of all disks that are there, before and after each of them."""
+        """Make and drop disks. The record names the images of all disks that exist, at any moment."""
         actions = plan.building(server, self._disks(server.id))
         for action in actions:
             if isinstance(action, plan.DropDisk):
@@ -246,10 +253,10 @@ class LxcDriver:
 
         with disk.draft(part):
             sparse.copy(template, part)
-            rootfs.privately(fill)
+            rootfs.with_own_mounts(fill)
             known = record.read(self._paths.record(server_id))
-            here = {build: known.image_of(build) for build in self._disks(server_id)}
-            self._record(server_id, images=here | {action.build: action.image_sha256})
+            images = {build: known.image_of(build) for build in self._disks(server_id)}
+            self._record(server_id, images=images | {action.build: action.image_sha256})
             disk.keep(part, final)
 
     def _start(self, server: InstanceSpec) -> None:
@@ -262,7 +269,8 @@ class LxcDriver:
             console=self._paths.console(server.id),
             processors=mounts.processors,
             start_hook=network.hook(self._paths.network(server.id)),
-            uptime_s=_uptime_s(),
+            # By the clock that stops in suspends: no clock of a server may run below 0.
+            uptime_s=int(time.monotonic()) if TIME_NAMESPACE.exists() else None,
         )
         text = config.config(server, self._machine, place, ids)
         self._record(
@@ -273,34 +281,34 @@ class LxcDriver:
         )
         if server.build not in self._disks(server.id):
             raise Transient("start a server that is not built yet")
-        self._build(server)  # An agent was killed before it had dropped the disks of other builds.
+        self._build(server)  # Drops disks of other builds that a killed agent left.
         self._grow_disk(server)
         files.replace(self._paths.config(server.id), text, promise=Promise.KILL)
         for group in self._groups(server.id):
             cgroup.remove(group)
-        begun = self._ports.begin(server, wires)
+        links = self._ports.begin(server, wires)
 
         def launch() -> None:
             rootfs.open_disk(mounts, self._paths.disk(server.id, server.build))
             rootfs.assemble(mounts, image_, ids)
             mounts.processors.write_text(config.processors(self._cpuinfo, server.vcpus))
-            begun.wait_made()
+            links.wait_made()
             monitor.start(self._paths, server.id)
 
         try:
-            rootfs.privately(launch)
+            rootfs.with_own_mounts(launch)
         except ProcessFailed as cause:
-            raise Transient(f"start a server: LXC says {self._last_words(server.id)}") from cause
+            raise Transient(f"start a server: LXC says {self._first_error(server.id)}") from cause
         finally:
-            begun.wait_ended()
-        begun.wait()
+            links.wait_ended()
+        links.wait()
 
     def _settle(self, server: InstanceSpec) -> None:
-        """Ports as wanted, and the start taken down."""
+        """Ports as wanted, and the generation and boots into the record."""
         running = monitor.find(self._paths, server.id)
         path = self._paths.record(server.id)
         known = self._ports.settle(server, record.read(path), pid=running.pid if running else 0)
-        settled = known.but(
+        settled = known.replace(
             started_generation=server.generation,
             boot=server.boot,
             hard_boot=server.hard_boot,
@@ -309,26 +317,15 @@ class LxcDriver:
         record.write(path, settled)
 
     def _grow_disk(self, server: InstanceSpec) -> None:
-        """Of a stopped server, when it was given a flavor with a larger one."""
+        """Enlarge a stopped server's disk after a resize to a flavor with a larger one."""
         file = self._paths.disk(server.id, server.build)
         if disk.is_smaller(file, server.disk_gib):
             room.check(file.parent, "make a server's disk larger")
             self._await_detached(file.parent)
             disk.enlarge(file, server.disk_gib)
 
-    @contextlib.contextmanager
-    def _unchanging(
-        self, server_id: str, mounts: rootfs.Mounts, file: Path, copy: Path
-    ) -> Iterator[Path]:
-        """The disk itself of one that does nothing."""
-        if not self._running(server_id) or self._freezer.is_paused(server_id):
-            yield file
-            return
-        with still.of(mounts, file, copy, self._freezer, server_id) as source:
-            yield source
-
     def _running(self, server_id: str) -> monitor.RunningContainer | None:
-        """Also one whose directory somebody took away: its control group is still there."""
+        """A server whose directory was removed is found by its control group."""
         if self._paths.server(server_id).is_dir():
             return monitor.find(self._paths, server_id)
         if cgroup.remains(self._group(server_id)):
@@ -336,13 +333,13 @@ class LxcDriver:
         return None
 
     def _end(self, server_id: str, *, grace_s: float) -> None:
-        """Its processes, all of them."""
+        """End all its processes."""
         if running := self._running(server_id):
             self._freezer.resume(server_id)
             monitor.stop(running, grace_s=grace_s)
 
     def _tidy(self, server_id: str) -> bool:
-        """Take away what a run made: ports, links, groups. Whether its record names any."""
+        """Remove what a start made: ports, links, control groups. Whether its record names links."""
         known = record.read(self._paths.record(server_id))
         if known.links:
             self._ports.remove(known.links)
@@ -352,20 +349,12 @@ class LxcDriver:
 
     def _record(self, server_id: str, **changes: object) -> InstanceRecord:
         path = self._paths.record(server_id)
-        known = record.read(path).but(**changes)
+        known = record.read(path).replace(**changes)
         record.write(path, known)
         return known
 
-    def _check_enterable(self) -> None:
-        """LXC wants a server's root, nobody on the host, to be able to come to its directory. Each
-        server's own is closed to all.
-        """
-        for directory in self._paths.servers.resolve().parents:
-            if not directory.stat().st_mode & stat.S_IXOTH:
-                raise Permanent(f"{directory} must be open to others for passing through (0711)")
-
     def _image_of(self, server: InstanceSpec) -> Path:
-        """What its disk lies on; a lost record leaves what the control plane says."""
+        """The image below its disk, by the record; by its spec when the record was lost."""
         known = record.read(self._paths.record(server.id)).image_of(server.build)
         sha256 = known or (server.image.sha256 if server.image else "")
         if not sha256:
@@ -383,14 +372,15 @@ class LxcDriver:
         return self._group(server_id), f"{self._group(server_id)}.monitor"
 
     def _await_detached(self, directory: Path) -> None:
-        """The kernel lets the disk go a moment after the last process ended."""
+        """The kernel detaches the disk a moment after the last process ended."""
         deadline = time.monotonic() + DETACH_TIMEOUT_S
         while loop.is_attached(directory):
             if time.monotonic() > deadline:
                 raise Transient("let a server's disk go: something still uses it")
             time.sleep(_POLL_S)
 
-    def _last_words(self, server_id: str) -> str:
+    def _first_error(self, server_id: str) -> str:
+        """The first line of LXC's log, without its prefix."""
         try:
             lines = self._paths.log(server_id).read_text(errors="replace").splitlines()
         except FileNotFoundError:
@@ -398,14 +388,9 @@ class LxcDriver:
         return " ".join(lines[0].split()[3:]) if lines else "nothing"
 
 
-def _uptime_s() -> int | None:
-    """By the clock that stood still in suspends: neither clock of a server's may run below 0."""
-    return int(time.monotonic()) if TIME_NAMESPACE.exists() else None
-
-
 @contextlib.contextmanager
 def _attempted(what: str) -> Iterator[None]:
-    """What the operating system refuses may be different in a while, unless there is no room."""
+    """An error of the operating system is Transient, or Permanent when the disk is full."""
     try:
         yield
     except OSError as cause:

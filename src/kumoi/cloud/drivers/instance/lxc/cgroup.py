@@ -1,7 +1,7 @@
-"""The control groups of servers: what this host has of them, freezing, and removing what is left.
+"""The control groups of servers: which controllers this host has, freezing, and removing groups.
 
-LXC makes a server's groups and sets the limits that config.py wrote. Version 1 (each controller a
-tree of its own), version 2 and both together occur.
+LXC creates a server's groups and sets the limits that config.py wrote. Hosts have version 1 (a tree for
+each controller), version 2 (one tree), or both.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CONTROLLERS = ("memory", "cpu", "pids", "devices", "freezer")
 
 
 def of_servers(host_name: str) -> str:
-    """The group above all servers' groups of a host."""
+    """The parent of the groups of all servers of a host."""
     return f"{host_name}.servers"
 
 
@@ -33,8 +33,10 @@ def of_server(host_name: str, server_id: str) -> str:
 
 
 def machine(parent: str, *, root: Path = ROOT) -> Machine:
-    """What this host offers, for config.py. `parent` is the group above all servers' groups."""
-    alone = frozenset(name for name in _CONTROLLERS if (root / name / "cgroup.procs").exists())
+    """What this host offers, for config.py. `parent` is the parent of all servers' groups."""
+    controllers = frozenset(
+        name for name in _CONTROLLERS if (root / name / "cgroup.procs").exists()
+    )
     unified: frozenset[str] = frozenset()
     if (root / "cgroup.controllers").exists():
         unified = frozenset((root / "cgroup.controllers").read_text().split())
@@ -43,7 +45,7 @@ def machine(parent: str, *, root: Path = ROOT) -> Machine:
     )
     return Machine(
         cgroup_parent=parent,
-        controllers=alone,
+        controllers=controllers,
         unified_controllers=unified,
         swap_limited=swap,
         apparmor=APPARMOR.exists() and APPARMOR.read_text().startswith("Y"),
@@ -60,7 +62,7 @@ def is_frozen(group: str, *, root: Path = ROOT) -> bool:
 
 
 def freeze(group: str, *, root: Path = ROOT) -> None:
-    """Stop all processes of a server where they are. Raises Transient when one does not stop."""
+    """Freeze all processes of a server. Raises Transient when one does not stop in time."""
     _set_frozen(group, frozen=True, root=root)
     deadline = time.monotonic() + FREEZE_TIMEOUT_S
     while not _all_frozen(group, root):
@@ -84,7 +86,7 @@ def remove(group: str, *, root: Path = ROOT) -> None:
 
 
 def remove_empty(group: str, *, root: Path = ROOT) -> None:
-    """What nobody uses of a group and of those below it. The kernel refuses others."""
+    """Remove a group and those below it as far as they have no processes."""
     for path in _everywhere(group, root):
         for directory, _, _ in os.walk(path, topdown=False):
             with contextlib.suppress(OSError):
@@ -103,7 +105,7 @@ def _everywhere(group: str, root: Path) -> Iterator[Path]:
 
 
 def _remove_tree(path: Path) -> bool:
-    """Children first. False when something still runs in there."""
+    """Children first. False when a process is still in one of them."""
     for directory, _, _ in os.walk(path, topdown=False):
         try:
             Path(directory).rmdir()

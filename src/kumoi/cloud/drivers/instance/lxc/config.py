@@ -1,7 +1,7 @@
-"""What LXC is told about a server: its configuration, as text. Pure.
+"""A server's LXC configuration, as text. Pure.
 
-apply.py writes it at each start. Text that came from outside was checked on its way here (wire.py,
-seed.py): a line too many would be a hole in the wall.
+apply.py writes it at each start. Text from outside was checked on its way here (wire.py, seed.py), so
+that it cannot add lines: one would open the container.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CPU_PERIOD_US = 100_000
 CPU_SHARES_PER_VCPU = 1_024
 CONSOLE_BYTES_MAX = 1 << 20
 PIVOT = "pivot"
-"""The group, beside those of servers, that monitors end in. It is the host's and goes with it."""
+"""The group, beside those of servers, that monitors are moved to when they end. It is the host's."""
 
 COMMON_CONFIG = "/usr/share/lxc/config/common.conf"
 USERNS_CONFIG = "/usr/share/lxc/config/userns.conf"
@@ -42,7 +42,7 @@ _PROCESSOR = re.compile(r"^(processor\s*: )\d+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What this host offers. `controllers` are those that stand alone (cgroup version 1);
+    """What this host offers. `controllers` are those of control groups version 1,
     `unified_controllers` those of version 2.
     """
 
@@ -55,9 +55,8 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerPaths:
-    """Where a server's things are as LXC sees them. `start_hook` is a command that it runs at each
-    start; `uptime_s` is how long this host has been up, None where servers cannot have clocks of
-    their own.
+    """Paths of a server's files in LXC's mounts. `start_hook` is a command that LXC runs at each
+    start; `uptime_s` is how long this host has been up, None where the kernel has no time namespaces.
     """
 
     rootfs: Path
@@ -68,7 +67,8 @@ class ContainerPaths:
 
 
 def config(server: InstanceSpec, machine: Machine, place: ContainerPaths, ids: IdRange) -> str:
-    """The server's LXC configuration."""
+    limits = _limits_v1(server, machine) | _limits_v2(server, machine)
+    clocks = () if place.uptime_s is None else ("boot", "monotonic")
     return "\n".join(
         [
             f"# Server {server.id}, written at each start.",
@@ -85,11 +85,13 @@ def config(server: InstanceSpec, machine: Machine, place: ContainerPaths, ids: I
             f"lxc.console.size = {CONSOLE_BYTES_MAX}",
             f"lxc.mount.entry = {place.processors} proc/cpuinfo none bind,ro 0 0",
             f"lxc.hook.start-host = {place.start_hook}",
-            *_clocks(place.uptime_s),
+            # The clocks that count from the boot count from the server's own.
+            *(f"lxc.time.offset.{clock} = -{place.uptime_s}s" for clock in clocks),
             f"lxc.cgroup.dir.container = {machine.cgroup_parent}/{server.id}",
             f"lxc.cgroup.dir.monitor = {machine.cgroup_parent}/{server.id}.monitor",
             f"lxc.cgroup.dir.monitor.pivot = {machine.cgroup_parent}/{PIVOT}",
-            *_limits(server, machine),
+            *(f"lxc.{key} = {value}" for key, value in limits.items()),
+            *_devices(machine),
             *_networks(server),
             "",
         ]
@@ -97,7 +99,7 @@ def config(server: InstanceSpec, machine: Machine, place: ContainerPaths, ids: I
 
 
 def processors(cpuinfo: str, vcpus: int) -> str:
-    """/proc/cpuinfo as a server shows it: the host's, with as many processors as its flavor has."""
+    """A server's /proc/cpuinfo: the host's, with as many processors as the flavor has."""
     found = [block for block in cpuinfo.split("\n\n") if block.startswith("processor")]
     if not found:
         return cpuinfo
@@ -107,22 +109,10 @@ def processors(cpuinfo: str, vcpus: int) -> str:
     )
 
 
-def _clocks(uptime_s: int | None) -> list[str]:
-    """The clocks that count from the boot count from the server's own."""
-    if uptime_s is None:
-        return []
-    return [f"lxc.time.offset.boot = -{uptime_s}s", f"lxc.time.offset.monotonic = -{uptime_s}s"]
-
-
-def _limits(server: InstanceSpec, machine: Machine) -> list[str]:
-    wanted = _alone(server, machine) | _unified(server, machine)
-    return [f"lxc.{key} = {value}" for key, value in wanted.items()] + _devices(machine)
-
-
-def _alone(server: InstanceSpec, machine: Machine) -> dict[str, int]:
-    """Of controllers that stand alone: control groups, version 1."""
+def _limits_v1(server: InstanceSpec, machine: Machine) -> dict[str, int | str]:
+    """For control groups version 1."""
     ram_bytes = server.ram_mib << 20
-    limits: dict[str, int] = {}
+    limits: dict[str, int | str] = {}
     if "memory" in machine.controllers:
         limits["cgroup.memory.limit_in_bytes"] = ram_bytes
         if machine.swap_limited:
@@ -136,9 +126,9 @@ def _alone(server: InstanceSpec, machine: Machine) -> dict[str, int]:
     return limits
 
 
-def _unified(server: InstanceSpec, machine: Machine) -> dict[str, str]:
-    """Of the one tree of version 2."""
-    limits: dict[str, str] = {}
+def _limits_v2(server: InstanceSpec, machine: Machine) -> dict[str, int | str]:
+    """For control groups version 2."""
+    limits: dict[str, int | str] = {}
     if "memory" in machine.unified_controllers:
         limits["cgroup2.memory.max"] = str(server.ram_mib << 20)
         if machine.swap_limited:
@@ -151,7 +141,7 @@ def _unified(server: InstanceSpec, machine: Machine) -> dict[str, str]:
 
 
 def _devices(machine: Machine) -> list[str]:
-    """userns.conf opens all devices, trusting that none can be made: we do not."""
+    """Allow a few only: userns.conf allows all, trusting that a server cannot make device nodes."""
     if "devices" in machine.controllers:
         key = "lxc.cgroup.devices"
     elif machine.unified_controllers:
@@ -162,7 +152,7 @@ def _devices(machine: Machine) -> list[str]:
 
 
 def _networks(server: InstanceSpec) -> list[str]:
-    """Links alone: addresses and routes come from network.py, at each start of it."""
+    """The links; network.py sets addresses and routes at each start."""
     lines: list[str] = []
     for number, each in enumerate(wire.of(server)):
         key = f"lxc.net.{number}"

@@ -1,15 +1,14 @@
 """A server's disk: a sparse ext4 file of the flavor's size, so that a full one hurts nobody else.
 
-It holds the overlay's upper and work directories, ids as the server sees them. A new one is a copy
-of an empty template of that size (7 ms here, mkfs takes 11 and many more writes). The journal
-stays: without it the host's power failure would need a full check of every server's disk.
+It has the overlay's upper and work directories, with ids as the server sees them. A new disk is a copy
+of an empty template of that size (7 ms here; mkfs takes 11 and many more writes). It has a journal:
+without one, a power failure of the host would need a full check of every server's disk.
 
-What has a disk's final name is whole after a power failure: its content is waited for before the
-rename, and the rename before anybody is told of the server. That takes 10 to 20 ms of waiting here,
-no processor, and the kernel makes one of the waits of many servers; to sync the whole host's file
-system instead would wait for all that anybody writes. With the content written some time later, as
-the kernel likes it, a host that lost its power within half a minute had a disk of zeros there, and
-a server that its owner had been told was ACTIVE could never start again.
+A file with a disk's final name is complete even after a power failure: its content is synced before
+the rename, and the rename before the server is reported. That takes 10 to 20 ms of waiting here and no
+processor time, and the kernel joins the syncs of many servers; to sync the host's whole file system
+instead would wait for everything that anybody writes. Without the sync, a host that lost its power
+within half a minute had a disk of zeros, and a server reported ACTIVE could never start again.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ from kumoi.cloud.drivers.instance.lxc.paths import PART
 JOURNAL_MIB = 16
 RESIZE_TIMEOUT_S = 600.0
 MOUNT_OPTIONS = "noinit_itable,discard"
-"""A sparse file reads as zeros already: no zeroing of inode tables in the background. What is
-deleted inside becomes a hole again."""
+"""A sparse file reads as zeros already: inode tables need no zeroing in the background. Blocks that a
+server frees become holes again."""
 
 _BLOCK_BYTES = 4_096
 _BLOCK_COUNT_AT = 1_024 + 4  # In the superblock.
-_E2FSCK_GOOD = (0, 1)  # Clean; and mended.
+_E2FSCK_GOOD = (0, 1)  # Clean; repaired.
 
 
 def ensure_template(templates: Path, disk_gib: int) -> Path:
@@ -55,7 +54,7 @@ def ensure_template(templates: Path, disk_gib: int) -> Path:
 
 @contextlib.contextmanager
 def draft(part: Path) -> Iterator[None]:
-    """A file that is made inside and gets its final name there, or takes no room afterwards."""
+    """Removes the file at the end, unless it was given its final name within the context."""
     try:
         yield
     finally:
@@ -63,7 +62,7 @@ def draft(part: Path) -> Iterator[None]:
 
 
 def keep(part: Path, final: Path) -> None:
-    """Give a file whose content is on the disk its final name, and wait until it has it."""
+    """Give a synced file its final name, and sync the rename."""
     part.replace(final)
     files.sync(final.parent)
 
@@ -87,8 +86,8 @@ def is_smaller(file: Path, disk_gib: int) -> bool:
 
 
 def enlarge(file: Path, disk_gib: int) -> None:
-    """Give a disk that nobody uses this size: a copy, so that a kill leaves it as it was. Growing
-    it mounted would take a right that root in a container lacks.
+    """Give a disk that nobody uses this size. It becomes a copy, so that a kill leaves it as it was;
+    growing it while mounted needs a capability that root in a container lacks.
     """
     part = file.with_name(file.name + PART)
     with draft(part):

@@ -1,6 +1,4 @@
-"""LXC on a host, whether an agent runs there or not: what the agent opens, and what `up` and `down`
-ask with no agent to ask.
-"""
+"""LXC on a host: the driver that an agent opens, and what `up` and `down` do while no agent runs."""
 
 from __future__ import annotations
 
@@ -52,9 +50,8 @@ class LxcHost:
         running = monitor.find_all(self._paths)
 
         def end(server_id: str) -> None:
-            cgroup.thaw(
-                cgroup.of_server(self._host_name, server_id)
-            )  # What is frozen hears no signal.
+            # A frozen process gets no signal.
+            cgroup.thaw(cgroup.of_server(self._host_name, server_id))
             monitor.stop(running[server_id], grace_s=grace_s)
 
         with ThreadPoolExecutor(TOGETHER_MAX) as threads:

@@ -1,8 +1,8 @@
 """The ids that a server's users have on this host.
 
-Each server has 65,536 of them, those of its slot in the range that the host claimed (subids.py). On
-disk a server's files have the ids its own users see; a mount translates them, so a disk can move to
-another slot or another host.
+Each server has 65,536 ids: those of its slot in the range that the host claimed (subids.py). On disk
+the files of a server have the ids that its own users see; an idmapped mount translates them, so a disk
+can move to another slot or another host.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def open_namespace(ids: IdRange) -> int:
     """A user namespace with this range, as a descriptor; the caller closes it."""
     with process.piped(["unshare", "--user", "cat"]) as child:
         child.input.write(b".")
-        if child.output.read(1) != b".":  # Its answer says that it is in its namespace by now.
+        if child.output.read(1) != b".":  # It answers once it is in its namespace.
             raise Transient("make a user namespace")
         for kind in ("uid_map", "gid_map"):
             Path(f"/proc/{child.pid}/{kind}").write_text(f"0 {ids.base} {ids.count}\n")

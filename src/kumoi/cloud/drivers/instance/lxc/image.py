@@ -1,15 +1,16 @@
-"""Images as this driver uses them: unpacked once per content, for all the servers made from it.
+"""Images as this driver uses them: unpacked once per content, for all servers made from it.
 
-The files keep the image's own ids; the directory above is root's alone, so that nobody on the host
-reaches an image's programs with special rights. How a file becomes files, see unpack.py.
+The files keep the image's own ids; the directory above is only root's, so that nobody on the host can
+run an image's setuid programs. unpack.py unpacks a file.
 
-A power failure must not leave empty files under an image's final name. To wait for the disk takes
-as long as the machine has anything to write (28 s after everything had been installed), so an image
-is used at once and carries a mark until it is settled: with one of an earlier boot it is no image.
+A power failure must not leave empty files under an image's final name. A sync takes as long as the
+machine has anything to write (28 s right after an installation), so an image is used at once and has a
+mark until it is synced: one with the mark of an earlier boot is no image.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -45,7 +46,7 @@ def ready(paths: Paths) -> frozenset[str]:
 
 
 def ensure(paths: Paths, image: ImageContent, file: Path) -> None:
-    """Unpack an image, unless it is there. Raises Permanent when it is none that could run."""
+    """Unpack an image, unless it is there. Raises Permanent when no server could start from it."""
     if paths.rootfs(image.sha256).is_dir():
         return
     paths.images.mkdir(parents=True, exist_ok=True)
@@ -53,20 +54,20 @@ def ensure(paths: Paths, image: ImageContent, file: Path) -> None:
     part = paths.images / f"{image.sha256}.{new_hex_id()}{PART}"
     try:
         (part / "rootfs").mkdir(parents=True)
-        rootfs.privately(lambda: unpack.unpack(file, part / "rootfs"))
-        _check(part / "rootfs")
-        _mark_unsettled(part)
+        rootfs.with_own_mounts(lambda: unpack.unpack(file, part / "rootfs"))
+        _require_bootable(part / "rootfs")
+        files.replace(part / UNSETTLED, BOOT_ID.read_text(), promise=Promise.OLD_OR_NEW)
         part.rename(paths.images / image.sha256)
     except OSError as cause:
         if cause.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            return  # Somebody else was faster.
+            return  # Another thread was faster.
         raise Transient("unpack an image") from cause
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
 def delete(paths: Paths, sha256: str) -> None:
-    """Remove an unpacked image. Nobody ever finds half of it."""
+    """Remove an unpacked image; it is never there in part."""
     part = paths.images / f"{sha256}.{new_hex_id()}{PART}"
     try:
         (paths.images / sha256).rename(part)
@@ -76,8 +77,8 @@ def delete(paths: Paths, sha256: str) -> None:
 
 
 def write(mounts: rootfs.Mounts, base: Path, disk_file: Path, target: Path) -> None:
-    """Write a server's files as an image, while it runs or not. What is its own stays out: its
-    host keys and its seed; its names are written anew for each server anyway.
+    """Write a server's files as an image, whether it runs or not. Without the files that are its own:
+    its host keys and its seed; each new server gets names of its own anyway.
     """
 
     def inside() -> None:
@@ -85,7 +86,7 @@ def write(mounts: rootfs.Mounts, base: Path, disk_file: Path, target: Path) -> N
         rootfs.show_stored(mounts, base)
         done = process.run(
             [
-                *unpack.ENDS_WITH_US, "tar", "--create", "--use-compress-program=zstd -1", "--numeric-owner",
+                *unpack.DIE_WITH_AGENT, "tar", "--create", "--use-compress-program=zstd -1", "--numeric-owner",
                 "--xattrs", "--xattrs-include=security.capability", "--one-file-system",
                 "--sparse", *(f"--exclude={path}" for path in _OWN),
                 f"--file={target}", f"--directory={mounts.root}", ".",
@@ -96,12 +97,12 @@ def write(mounts: rootfs.Mounts, base: Path, disk_file: Path, target: Path) -> N
         if done.status not in (0, _TAR_CHANGED):
             raise Transient("write a server's files as an image")
 
-    rootfs.privately(inside)
+    rootfs.with_own_mounts(inside)
 
 
 def settle(paths: Paths) -> None:
-    """Wait until unpacked images are on the disk. Servers need not: it takes as long as all that
-    anybody has written lately.
+    """Sync unpacked images and remove their marks. Servers do not wait for it: it takes as long as
+    everything that was written on the host lately.
     """
     marks = [mark for mark in paths.images.glob(f"*/{UNSETTLED}") if not _is_lost(mark.parent)]
     if marks:
@@ -115,8 +116,8 @@ def settle(paths: Paths) -> None:
 
 
 def sweep(paths: Paths) -> None:
-    """Remove what an interrupted unpacking left, and what a power failure may have spoilt. Only
-    while nobody unpacks.
+    """Remove incomplete images, and those that a power failure may have damaged. Only while nothing
+    is being unpacked.
     """
     lost = [mark.parent for mark in paths.images.glob(f"*/{UNSETTLED}") if _is_lost(mark.parent)]
     for directory in (*paths.images.glob(f"*{PART}"), *lost):
@@ -124,32 +125,24 @@ def sweep(paths: Paths) -> None:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _check(root: Path) -> None:
+def _require_bootable(root: Path) -> None:
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        if not any(_exists(descriptor, path) for path in _INITS):
+        for path in _INITS:
+            with contextlib.suppress(OSError):
+                os.close(kernel.open_inside(descriptor, path, flags=os.O_PATH))
+                break
+        else:
             raise Permanent("the image has no /sbin/init to start")
         rootfs.find_login(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _mark_unsettled(directory: Path) -> None:
-    """The name of this boot of the machine: after another one, files may be empty."""
-    files.replace(directory / UNSETTLED, BOOT_ID.read_text(), promise=Promise.OLD_OR_NEW)
-
-
 def _is_lost(directory: Path) -> bool:
+    """Whether it was not synced before the machine booted last: its files may be empty."""
     mark = directory / UNSETTLED
     try:
         return mark.read_text() != BOOT_ID.read_text()
     except FileNotFoundError:
         return False
-
-
-def _exists(root: int, path: str) -> bool:
-    try:
-        os.close(kernel.open_inside(root, path, flags=os.O_PATH))
-    except OSError:
-        return False
-    return True

@@ -1,9 +1,10 @@
 """The links between servers and the host's switch: veth pairs, made by netlink in this process.
 
-All functions work in the network namespace of the calling thread. A link that is there already, or
-gone already, is no error. The host's end comes into being up: a switch that finds it meanwhile
-reads its flags and writes them back with one more, and would take it down again. Checksum offload goes off at both ends: the switch's user-space datapath
-forwards packets as they are, and a checksum left to the hardware would never be filled in.
+All functions work in the network namespace of the calling thread. A link that exists already, or is
+gone already, is no error. The host's end is created up: a switch that meets it in between reads its
+flags and writes them back with one more, and would take it down again. Checksum offload is turned off
+at both ends: the switch's user-space datapath forwards packets as they are, and a checksum left to the
+hardware would never be filled in.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _NET = Path("/sys/class/net")
 def ensure(wire: Wire) -> None:
     """Make a link with both ends on the host, the host's end up."""
     with _netlink(f"make link {wire.link}") as route:
-        with _present():
+        try:
             route.link(
                 "add",
                 ifname=wire.link,
@@ -49,6 +50,9 @@ def ensure(wire: Wire) -> None:
                 state="up",
                 peer={"ifname": wire.peer, "address": wire.mac, "mtu": wire.mtu},
             )
+        except NetlinkError as cause:
+            if cause.code != errno.EEXIST:
+                raise
         route.link("set", ifname=wire.link, state="up")
     for name in (wire.link, wire.peer):
         disable_offload(name)
@@ -56,24 +60,34 @@ def ensure(wire: Wire) -> None:
 
 def attach(wire: Wire, *, pid: int) -> None:
     """Make a link whose inner end is in the network namespace of a running server, up."""
+
+    def bring_up() -> None:
+        with _netlink(f"bring up {wire.name}") as route:
+            index = socket.if_nametoindex(wire.peer)
+            route.link("set", index=index, ifname=wire.name)
+            route.link("set", index=index, state="up")
+
     ensure(wire)
-    namespace = _open_namespace(pid)
+    try:
+        namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as cause:
+        raise Transient("enter a server's network: it has just ended") from cause
     try:
         with _netlink(f"move link {wire.peer} into its server") as route:
             route.link("set", ifname=wire.peer, net_ns_fd=namespace)
-        _inside(namespace, lambda: _bring_up(wire))
+        _in_network(namespace, bring_up)
     finally:
         os.close(namespace)
 
 
 def delete(names: Iterable[str]) -> None:
-    """Remove links by the host's end; the other end goes with it."""
+    """Remove links by the name of the host's end, and with it the other end."""
     wanted = list(names)
     if not wanted:
         return
     with _netlink("remove links") as route:
         for name in wanted:
-            with _gone():
+            with _ignoring_gone():
                 route.link("del", ifname=name)
 
 
@@ -95,26 +109,26 @@ def is_up(name: str) -> bool:
     """Whether there is a link of that name and it is up."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
         try:
-            told = fcntl.ioctl(opened, _SIOCGIFFLAGS, struct.pack("16s24x", name.encode()))
+            answer = fcntl.ioctl(opened, _SIOCGIFFLAGS, struct.pack("16s24x", name.encode()))
         except OSError:
             return False
-    flags: int = struct.unpack_from("=H", told, 16)[0]
+    flags: int = struct.unpack_from("=H", answer, 16)[0]
     return bool(flags & _IFF_UP)
 
 
 def set_up(names: Iterable[str]) -> None:
-    """Bring up those that are down."""
+    """Bring up those of the links that are down."""
     down = [name for name in names if not is_up(name)]
     if not down:
         return
     with _netlink("bring up links") as route:
         for name in down:
-            with _gone():
+            with _ignoring_gone():
                 route.link("set", ifname=name, state="up")
 
 
 def disable_offload(name: str) -> None:
-    """Turn transmit checksum offload off; an end that has gone into its server is left alone."""
+    """Turn transmit checksum offload off; an end that is in its server already is left alone."""
     value = array.array("B", struct.pack("=II", _ETHTOOL_STXCSUM, 0))
     address, _ = value.buffer_info()
     request = struct.pack("16sP16x", name.encode(), address)
@@ -127,35 +141,21 @@ def disable_offload(name: str) -> None:
 
 
 def in_namespace(path: Path, work: Callable[[], None]) -> None:
-    """Do something in a named network namespace, in a thread of its own."""
+    """Run `work` in a named network namespace, in a thread of its own."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _inside(descriptor, work)
+        _in_network(descriptor, work)
     finally:
         os.close(descriptor)
 
 
-def _inside(namespace: int, work: Callable[[], None]) -> None:
+def _in_network(namespace: int, work: Callable[[], None]) -> None:
     def entered() -> None:
         kernel.enter_network(namespace)
         work()
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="network") as thread:
         thread.submit(entered).result()
-
-
-def _open_namespace(pid: int) -> int:
-    try:
-        return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as cause:
-        raise Transient("enter a server's network: it has just ended") from cause
-
-
-def _bring_up(wire: Wire) -> None:
-    with _netlink(f"bring up {wire.name}") as route:
-        index = socket.if_nametoindex(wire.peer)
-        route.link("set", index=index, ifname=wire.name)
-        route.link("set", index=index, state="up")
 
 
 @contextlib.contextmanager
@@ -168,18 +168,8 @@ def _netlink(what: str) -> Any:
 
 
 @contextlib.contextmanager
-def _present() -> Any:
-    """What is there already is fine."""
-    try:
-        yield
-    except NetlinkError as cause:
-        if cause.code != errno.EEXIST:
-            raise
-
-
-@contextlib.contextmanager
-def _gone() -> Any:
-    """What is gone already is fine."""
+def _ignoring_gone() -> Any:
+    """A link that is gone already is no error."""
     try:
         yield
     except NetlinkError as cause:

@@ -1,8 +1,8 @@
-"""The processes of servers: LXC's monitor, which is nobody's child, and the server's first process.
+"""The processes of servers: LXC's monitor, which is no child of ours, and the server's first process.
 
-What runs is read from /proc, so a restarted agent knows it at once and has nothing to remember. A
-monitor calls itself `[lxc monitor] <directory> <server>`; anybody inside a server could call itself
-that too, so only a process of the host's own root counts.
+Which servers run is read from /proc, so a restarted agent knows it at once. A monitor's command line
+is `[lxc monitor] <directory> <server>`; a process inside a server could have the same, so only
+processes of the host's own root count.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _SIGRTMIN_POWER_OFF = signal.SIGRTMIN + 4  # As systemd understands it.
 
 @dataclass(frozen=True, slots=True)
 class RunningContainer:
-    """`pid` is 0 while the first process is being started."""
+    """`keeper_pid` is the monitor; `pid` the server's first process, 0 while it is being started."""
 
     keeper_pid: int
     pid: int
 
 
 def start(paths: Paths, server_id: str) -> None:
-    """Start a server from its configuration, in the calling thread's mounts. LXC's monitor lets go
-    of us. Raises Transient when the server does not start.
+    """Start a server from its configuration, in the calling thread's mounts. LXC's monitor becomes a
+    daemon. Raises Transient when the server does not start.
     """
     log = paths.log(server_id)
     log.unlink(missing_ok=True)
@@ -54,7 +54,7 @@ def start(paths: Paths, server_id: str) -> None:
 
 
 def find(paths: Paths, server_id: str) -> RunningContainer | None:
-    """A server's processes, from what LXC wrote down."""
+    """A server's processes, by the monitor's pid file."""
     try:
         pid = int(paths.monitor_pid(server_id).read_text())
     except (FileNotFoundError, ValueError):
@@ -65,7 +65,7 @@ def find(paths: Paths, server_id: str) -> RunningContainer | None:
 
 
 def find_all(paths: Paths) -> dict[str, RunningContainer]:
-    """All servers' processes, from a look at every process."""
+    """All servers' processes, from a look at every process of the host."""
     found: dict[str, RunningContainer] = {}
     for pid in _all_pids():
         if server_id := _monitored(paths, pid):
@@ -74,7 +74,7 @@ def find_all(paths: Paths) -> dict[str, RunningContainer]:
 
 
 def wait_for_strays(paths: Paths) -> None:
-    """Wait for starts that an agent before us began and did not live to see."""
+    """Wait until the starts that an earlier agent began have ended."""
     deadline = time.monotonic() + STRAY_TIMEOUT_S
     while any(_is_start(paths, pid) for pid in _all_pids()):
         if time.monotonic() > deadline:
@@ -91,7 +91,7 @@ def stop(running: RunningContainer, *, grace_s: float) -> None:
     except ProcessLookupError:
         return
     try:
-        if running.pid and _ended_when_asked(keeper, running.pid, grace_s):
+        if running.pid and _ask_to_end(keeper, running.pid, grace_s):
             return
         if running.pid:
             _signal(running.pid, signal.SIGKILL)
@@ -111,7 +111,7 @@ def _all_pids() -> list[int]:
 
 
 def _monitored(paths: Paths, pid: int) -> str | None:
-    """The server whose monitor this process is."""
+    """The id of the server whose monitor this process is; None when it is none."""
     try:
         command = (_PROC / str(pid) / "cmdline").read_text(errors="replace")
         match = _MONITOR.fullmatch(command)
@@ -148,15 +148,17 @@ def _first_process(keeper_pid: int) -> int:
 
 
 def _halt_signal(pid: int) -> int:
-    """Systemd has a signal of its own for it; others have SIGPWR."""
+    """The signal that makes a first process halt: systemd has its own, others take SIGPWR."""
     with contextlib.suppress(OSError):
         if (_PROC / str(pid) / "exe").readlink().name == "systemd":
             return _SIGRTMIN_POWER_OFF
     return signal.SIGPWR
 
 
-def _ended_when_asked(keeper: int, pid: int, grace_s: float) -> bool:
-    """Ask until it has ended: a first process that has just begun hears no signal yet."""
+def _ask_to_end(keeper: int, pid: int, grace_s: float) -> bool:
+    """Whether it ends within the grace. The signal is sent again and again: a first process that has
+    just begun ignores it.
+    """
     deadline = time.monotonic() + grace_s
     while (left_s := deadline - time.monotonic()) > 0:
         _signal(pid, _halt_signal(pid))

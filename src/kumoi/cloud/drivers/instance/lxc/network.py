@@ -1,9 +1,8 @@
-"""What a server's network has inside: addresses and routes, as lines for `ip -batch`.
+"""Addresses and routes inside a server, as lines for `ip -batch`.
 
-LXC moves a server's links in and knows nothing of what is on them. All of that stands in a file that
-LXC's hook runs before the server's first process, at each start, reboots from inside included; the
-same file makes a change in a server that runs. Lines say what is to be, so they may be run again at
-any moment.
+LXC moves a server's links in but sets no addresses. A hook of LXC's runs a file of such lines before
+the server's first process, at each start and each reboot from inside; the same file is run to change a
+server that runs. The lines can be run again at any moment.
 """
 
 from __future__ import annotations
@@ -19,35 +18,39 @@ _RUN = """[ ! -s "$0" ] || nsenter --net=/proc/"$LXC_PID"/ns/net ip -force -batc
 
 
 def hook(file: Path) -> str:
-    """For LXC: run once the server's links are there, before its first process."""
+    """The command for LXC's hook, which runs between moving the links in and the first process."""
     return f"sh -c '{_RUN}' {shlex.quote(str(file))}"
 
 
 def statements(wires: Iterable[Wire]) -> tuple[str, ...]:
-    """All that is on these, in order: addresses, then default routes, then others."""
-    given = list(wires)
+    """What the links have, in order: addresses, then default routes, then other routes. Each is an
+    `ip` command without its verb.
+    """
+    wires = list(wires)
     addresses = [
-        f"address {address} dev {wire.name}" for wire in given for address in wire.addresses
+        f"address {address} dev {wire.name}" for wire in wires for address in wire.addresses
     ]
-    defaults = [_route(route, wire.name) for wire in given for route in wire.gateways]
-    others = [_route(route, None) for wire in given for route in wire.routes]
+    defaults = [_route(route, wire.name) for wire in wires for route in wire.gateways]
+    others = [_route(route, None) for wire in wires for route in wire.routes]
     return tuple(dict.fromkeys([*addresses, *defaults, *others]))
 
 
 def at_start(wires: Iterable[Wire]) -> str:
-    """For a server that has nothing yet."""
-    return _replaced(statements(wires))
+    """Lines for a server that has nothing yet."""
+    return _lines("replace", statements(wires))
 
 
 def change(wires: Iterable[Wire], given: Iterable[str]) -> str:
-    """From all statements that it was given since its start, to what is wanted now."""
+    """Lines for a running server, from all statements that it was `given` since its start."""
     wanted = statements(wires)
-    gone = [statement for statement in given if statement not in wanted]
-    return _deleted(reversed(gone)) + _replaced(wanted)
+    unwanted = [statement for statement in given if statement not in wanted]
+    return _lines("delete", reversed(unwanted)) + _lines("replace", wanted)
 
 
 def apply(file: Path, *, pid: int) -> None:
-    """To a running server. A route that leads nowhere is its owner's doing: the rest counts."""
+    """Run the lines in a running server. A line that fails, such as a route to an unreachable next
+    hop, does not stop the others.
+    """
     done = process.run(
         ["nsenter", f"--net=/proc/{pid}/ns/net", "ip", "-force", "-batch", file], check=False
     )
@@ -60,9 +63,5 @@ def _route(route: WireRoute, device: str | None) -> str:
     return f"route {route.destination} via {route.nexthop}{through}{' onlink' * route.onlink}"
 
 
-def _deleted(statements: Iterable[str]) -> str:
-    return "".join(f"{each.replace(' ', ' delete ', 1)}\n" for each in statements)
-
-
-def _replaced(statements: Iterable[str]) -> str:
-    return "".join(f"{each.replace(' ', ' replace ', 1)}\n" for each in statements)
+def _lines(verb: str, statements: Iterable[str]) -> str:
+    return "".join(f"{statement.replace(' ', f' {verb} ', 1)}\n" for statement in statements)

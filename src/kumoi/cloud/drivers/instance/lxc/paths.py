@@ -1,18 +1,18 @@
-"""Where this driver keeps things, below the host's directory.
+"""Paths of this driver's files, below its directory on the host.
 
     images/<sha256>/rootfs/    an image's files, ids as in the image; only root can get in
     images/<sha256>/unsettled  which boot of the machine unpacked it, until it is on the disk
     templates/<gib>.ext4       empty file systems, copied for each new disk
     servers/<id>/              everything of one server; LXC's own directory of it as well
         config                 what LXC reads
-        network                what it has inside beside what LXC sets, for each of its starts
-        record.json            what it was last started as
+        network                its addresses and routes, applied at each start (network.py)
+        record.json            how it was last started
         disk.<build>.ext4      its own file system; *.part while it is being made
         monitor.pid            LXC's monitor, written by LXC
         console.log, lxc.log
 
-A name that ends in `.part` is half made: nobody may use it, anybody may remove it when nobody is
-making it.
+A file or directory whose name ends in `.part` is incomplete: nobody may use it, and anybody may remove
+it while nobody is making it.
 """
 
 from __future__ import annotations

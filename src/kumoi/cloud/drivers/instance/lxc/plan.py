@@ -1,6 +1,6 @@
 """What to do for a server's disk and links. Pure: no file, no process, no clock.
 
-apply.py and ports.py call this with what they observed and do what comes out, choosing nothing.
+apply.py and ports.py call this with what they observed and carry out the actions, choosing nothing.
 Actions are data that print well.
 """
 
@@ -78,8 +78,8 @@ LinkAction = Unplug | DropLink | MakeLink | Plug
 
 
 def building(server: InstanceSpec, disks: Iterable[int]) -> list[DiskAction]:
-    """From the builds whose disks are there, to the one wanted. The others go when it is there:
-    one that cannot be made costs nobody what he has. Nor does one that was wanted before.
+    """From the builds whose disks exist to the one wanted. The others are dropped once it exists: a
+    disk that cannot be made costs no server the one it has. Nor does a spec of an earlier build.
     """
     present = set(disks)
     if present and server.build < min(present):
@@ -98,21 +98,21 @@ def building(server: InstanceSpec, disks: Iterable[int]) -> list[DiskAction]:
 def plugging(
     wanted: Iterable[Wire], *, links: Iterable[str], plugged: Mapping[str, str]
 ) -> list[LinkAction]:
-    """From the server's links and switch ports that are there, to those wanted."""
-    kept = {wire.link: wire for wire in wanted}
+    """From the server's links and switch ports that exist to those wanted."""
+    wires = {wire.link: wire for wire in wanted}
     present = set(links)
-    wrong = {name for name, port_id in plugged.items() if not _is_port(kept, name, port_id)}
+    wrong = {
+        name
+        for name, port_id in plugged.items()
+        if name not in wires or wires[name].port_id != port_id
+    }
     return [
         *(Unplug(name) for name in sorted(wrong)),
-        *(DropLink(name) for name in sorted(present - set(kept))),
-        *(MakeLink(kept[name]) for name in sorted(set(kept) - present)),
+        *(DropLink(name) for name in sorted(present - set(wires))),
+        *(MakeLink(wires[name]) for name in sorted(set(wires) - present)),
         *(
-            Plug(name, kept[name].port_id)
-            for name in sorted(kept)
+            Plug(name, wires[name].port_id)
+            for name in sorted(wires)
             if name in wrong or name not in plugged
         ),
     ]
-
-
-def _is_port(kept: Mapping[str, Wire], name: str, port_id: str) -> bool:
-    return name in kept and kept[name].port_id == port_id

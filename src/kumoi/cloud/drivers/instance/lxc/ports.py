@@ -1,7 +1,7 @@
-"""The network of servers from outside: their links on this host, and the switch's ports.
+"""The network of servers as seen from the host: their links, and the switch's ports.
 
-apply.py calls this and keeps the record; what is to be done for a running server, plan.py says. What
-is on a link inside, network.py writes.
+apply.py calls this and writes the record; plan.py says what to do for a running server, network.py
+what addresses and routes its links have inside.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from kumoi.cloud.hostapi.messages import InstanceSpec
 LINK_THREADS = 4
 
 
-class Begun:
-    """Links being made and plugged while something else is done."""
+class PendingLinks:
+    """Links that are being made and plugged by other threads."""
 
     def __init__(
         self, made: concurrent.futures.Future[None], plugged: concurrent.futures.Future[None]
@@ -40,7 +40,7 @@ class Begun:
         self._plugged.result()
 
     def wait_ended(self) -> None:
-        """However they ended."""
+        """Wait until both have ended, successfully or not."""
         self._made.exception()
         self._plugged.exception()
 
@@ -58,19 +58,29 @@ class Ports:
         """Port ids by link, of all servers."""
         return self._board.list_ports()
 
-    def begin(self, server: InstanceSpec, wires: Sequence[Wire]) -> Begun:
-        """For a server that does not run: its links and ports, and what it is to find on them."""
+    def begin(self, server: InstanceSpec, wires: Sequence[Wire]) -> PendingLinks:
+        """Begin to make the links and ports of a server that does not run, and write the addresses and
+        routes that it will have.
+        """
+
+        def make() -> None:
+            for each in wires:
+                if link.exists(each.link) and not link.exists(each.peer):
+                    link.delete([each.link])  # Its other end was in a server that has ended.
+                link.ensure(each)
+
         path = self._paths.network(server.id)
         files.replace(path, network.at_start(wires), promise=Promise.KILL)
-        return Begun(self._threads.submit(_make, wires), self._threads.submit(self._plug, wires))
+        plugged = self._threads.submit(self._board.change, ensured=link_ports(wires), deleted=())
+        return PendingLinks(self._threads.submit(make), plugged)
 
     def settle(self, server: InstanceSpec, known: InstanceRecord, *, pid: int) -> InstanceRecord:
-        """Of a running server, as wanted; gives what is known of it then."""
+        """Make a running server's links and ports as wanted; gives its record for that."""
         wires = wire.of(server)
         names = {*known.links, *(each.link for each in wires)}
-        there = [name for name in names if link.exists(name)]
+        present = [name for name in names if link.exists(name)]
         mine = {name: port for name, port in self.list_plugged().items() if name in names}
-        actions = plan.plugging(wires, links=there, plugged=mine)
+        actions = plan.plugging(wires, links=present, plugged=mine)
         link.delete(action.name for action in actions if isinstance(action, plan.DropLink))
         made = [action.wire for action in actions if isinstance(action, plan.MakeLink)]
         for each in made:
@@ -82,8 +92,11 @@ class Ports:
         link.set_up(each.link for each in wires)
         given = known.given
         if made or known.wired != server.ports:
-            given = self._rewire(server.id, wires, given, pid=pid)
-        return known.but(links=link_ports(wires), wired=server.ports, given=given)
+            file = self._paths.network(server.id)
+            files.replace(file, network.change(wires, given), promise=Promise.KILL)
+            network.apply(file, pid=pid)
+            given = list(dict.fromkeys([*given, *network.statements(wires)]))
+        return known.replace(links=link_ports(wires), wired=server.ports, given=given)
 
     def remove(self, links: Iterable[str]) -> None:
         names = list(links)
@@ -92,31 +105,11 @@ class Ports:
 
     def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
         links, plugged = link.list_links(), self.list_plugged()
-        kept = {wire.link_name(port_id) for port_id in wanted_ports()}
-        self._board.change(ensured={}, deleted=set(plugged) - kept)
-        link.delete(sorted(links - kept))
-
-    def _rewire(
-        self, server_id: str, wires: Sequence[Wire], given: list[str], *, pid: int
-    ) -> list[str]:
-        """Addresses and routes inside as wanted; all that it was ever given."""
-        file = self._paths.network(server_id)
-        files.replace(file, network.change(wires, given), promise=Promise.KILL)
-        network.apply(file, pid=pid)
-        return list(dict.fromkeys([*given, *network.statements(wires)]))
-
-    def _plug(self, wires: Sequence[Wire]) -> None:
-        self._board.change(ensured=link_ports(wires), deleted=())
+        wanted = {wire.link_name(port_id) for port_id in wanted_ports()}
+        self._board.change(ensured={}, deleted=set(plugged) - wanted)
+        link.delete(sorted(links - wanted))
 
 
 def link_ports(wires: Iterable[Wire]) -> dict[str, str]:
     """Port ids by the host's end of their links."""
     return {each.link: each.port_id for each in wires}
-
-
-def _make(wires: Sequence[Wire]) -> None:
-    """For a server that does not run: both ends here, or the link is made anew."""
-    for each in wires:
-        if link.exists(each.link) and not link.exists(each.peer):
-            link.delete([each.link])
-        link.ensure(each)

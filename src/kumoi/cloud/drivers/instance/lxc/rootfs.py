@@ -3,12 +3,12 @@
     overlay     lower: the image's files, mounted read-only, ids translated
                 upper: the server's own disk, ids translated
 
-The mounts belong to the thread that makes them and to what it starts: LXC's monitor and the server.
-When those end, the kernel takes the mounts away and lets the loop device go. So a kill of anything
-at any moment leaves no mount behind, and nobody else on the host has to carry or hide them.
+The mounts are in a mount namespace of the thread that makes them and of what it starts: LXC's monitor
+and the server. When those end, the kernel removes the mounts and detaches the loop device. So a kill
+at any moment leaves no mount behind, and no other process of the host sees them.
 
-Whatever an image or a server put into its files, the host follows no symlink of it out of it: files
-are opened with openat2, and written on the disk itself, where only the server's own layer is.
+Whatever files an image or a server has, the host follows no symlink out of them: they are opened with
+openat2, and written to the disk itself, which has only the server's own layer.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _ID = re.compile(r"[0-9]{1,5}")
 
 @dataclass(frozen=True, slots=True)
 class Mounts:
-    """Where things are mounted, in the thread's own view: a directory that everybody may enter,
-    since the server's first process, not root any more, walks through it.
+    """Mount points, in the thread's own namespace: a directory that everybody may enter, for the
+    server's first process, which is not the host's root, passes through it.
     """
 
     top: Path
@@ -64,7 +64,7 @@ class Mounts:
 
     @property
     def processors(self) -> Path:
-        """What the server finds at /proc/cpuinfo."""
+        """The server's /proc/cpuinfo."""
         return self.top / "cpuinfo"
 
 
@@ -77,8 +77,8 @@ class LoginUser:
     home: str
 
 
-def privately(work: Callable[[], Result]) -> Result:
-    """Do something in a thread with mounts of its own. Programs that it starts keep them."""
+def with_own_mounts(work: Callable[[], Result]) -> Result:
+    """Run `work` in a thread with a mount namespace of its own, which programs it starts share."""
 
     def inside() -> Result:
         try:
@@ -92,7 +92,7 @@ def privately(work: Callable[[], Result]) -> Result:
 
 
 def mounts_for(host_dir: Path) -> Mounts:
-    """Hidden in the thread's view is what lies at the mount point: never the host's own files."""
+    """A mount point that does not hide the driver's own files from the thread."""
     top = Path("/media") if Path("/mnt") in host_dir.resolve().parents else Path("/mnt")
     return Mounts(top)
 
@@ -113,15 +113,13 @@ def open_disk(mounts: Mounts, file: Path) -> None:
 
 
 def sync_disk(mounts: Mounts) -> None:
-    """Wait until what was written to the open disk would survive a power failure. A flush of the
-    loop device is one of the file that it has.
-    """
+    """Sync the open disk. A flush of the loop device is a flush of its file."""
     with _directory(mounts.raw) as descriptor:
         kernel.sync_file_system(descriptor)
 
 
 def assemble(mounts: Mounts, image: Path, ids: idmap.IdRange) -> None:
-    """Mount the whole root file system, the disk being open."""
+    """Mount the whole root file system, once the disk is open."""
     namespace = idmap.open_namespace(ids)
     attributes = kernel.MOUNT_ATTR_NODEV
     try:
@@ -141,7 +139,7 @@ def assemble(mounts: Mounts, image: Path, ids: idmap.IdRange) -> None:
 
 
 def show_stored(mounts: Mounts, image: Path) -> None:
-    """Mount the whole root file system read-only with the ids as stored, the disk being open."""
+    """Mount the whole root file system read-only with the ids as stored, once the disk is open."""
     layers = f"lowerdir={mounts.raw}/upper:{image}"
     flags = kernel.MS_NODEV | kernel.MS_RDONLY
     try:
@@ -154,7 +152,7 @@ def write_files(mounts: Mounts, image: Path, files: tuple[SeedFile, ...]) -> Non
     """Write files into a new server's own layer, before it ever ran."""
     try:
         with _directory(mounts.raw / "upper") as upper, _directory(image) as lower:
-            _adopt(upper, lower, "")
+            _ensure_directory(upper, lower, "")
             login = find_login(lower)
             for file in files:
                 _write_file(upper, lower, file, login)
@@ -194,9 +192,9 @@ def _write_file(upper: int, lower: int, file: SeedFile, login: LoginUser) -> Non
     uid, gid = (0, 0) if file.owner == ROOT else (login.uid, login.gid)
     for depth in range(1, len(parts)):
         directory = "/".join(parts[:depth])
-        made = _adopt(upper, lower, directory)
+        made = _ensure_directory(upper, lower, directory)
         if made and file.owner == LOGIN and depth == len(parts) - 1:
-            _own(upper, directory, uid=uid, gid=gid, mode=0o700)
+            _set_owner(upper, directory, uid=uid, gid=gid, mode=0o700)
     name = "/".join(parts)
     descriptor = os.open(
         name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600, dir_fd=upper
@@ -207,9 +205,9 @@ def _write_file(upper: int, lower: int, file: SeedFile, login: LoginUser) -> Non
         os.fchmod(descriptor, file.mode)
 
 
-def _adopt(upper: int, lower: int, directory: str) -> bool:
-    """Have a directory in the server's layer, with the image's owner and mode. Whether the image
-    had none. Nothing but us has written to the layer, so its own directories are real ones.
+def _ensure_directory(upper: int, lower: int, directory: str) -> bool:
+    """Have a directory in the server's layer, with the owner and mode of the image's; whether the
+    image has none. Nobody else has written to the layer yet, so it has no symlinks.
     """
     status = _image_directory(lower, directory)
     if directory:
@@ -220,12 +218,12 @@ def _adopt(upper: int, lower: int, directory: str) -> bool:
     if status is None:
         return True
     uid, gid, mode = status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)
-    _own(upper, directory or ".", uid=uid, gid=gid, mode=mode)
+    _set_owner(upper, directory or ".", uid=uid, gid=gid, mode=mode)
     return False
 
 
 def _image_directory(lower: int, directory: str) -> os.stat_result | None:
-    """The image's directory of that very path, or None: then ours takes its place."""
+    """The image's directory of that path; None where it has none, or only behind a symlink."""
     flags = os.O_PATH | os.O_DIRECTORY
     try:
         descriptor = kernel.open_inside(lower, directory or ".", flags=flags, follow=False)
@@ -239,7 +237,7 @@ def _image_directory(lower: int, directory: str) -> os.stat_result | None:
         os.close(descriptor)
 
 
-def _own(upper: int, path: str, *, uid: int, gid: int, mode: int) -> None:
+def _set_owner(upper: int, path: str, *, uid: int, gid: int, mode: int) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=upper)
     try:
         os.fchown(descriptor, uid, gid)

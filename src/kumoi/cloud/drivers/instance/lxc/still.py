@@ -1,11 +1,11 @@
-"""A still of a running server's disk, for an image to be made from while the server goes on.
+"""A copy of a running server's disk that does not change, to make an image from.
 
-All its files are as they were in one moment: the server is frozen from when what it wrote last is
-on its disk until the disk is copied. That takes as long as copying what the server wrote over its
-image; with more than BYTES_MAX of that, or no room for a copy, there is no still.
+All its files are as they were at one moment: the server is frozen while its last writes are synced and
+its disk is copied. That takes as long as copying what the server wrote over its image; with more than
+BYTES_MAX of that, or too little room for a copy, there is no copy.
 
-Frozen for a moment by us is not paused: whoever looks meanwhile sees it run. To the agent after one
-that was killed in here it is paused, against what is wanted, and so it is thawed.
+A server that is frozen for this moment does not count as paused: an observer sees it running. To the
+agent that follows one killed meanwhile it is paused against what is wanted, and so it is thawed.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from kumoi.cloud.drivers.instance import sparse
 from kumoi.cloud.drivers.instance.lxc import cgroup, rootfs
 
 BYTES_MAX = 512 << 20
-"""A fresh server stands still for 10 ms, one that wrote 200 MiB for 0.2 s; 600 MiB took 3.6 s while
-others kept the host's disk busy.
+"""A new server is frozen for 10 ms, one that wrote 200 MiB for 0.2 s; 600 MiB took 3.6 s while the
+host's disk was busy.
 """
 FREE_BYTES_MIN = 1 << 30
 
 
 class Freezer:
-    """Who is paused, and who only stands still for a moment. `group` names a server's group."""
+    """Which servers are paused, and which are frozen only for a copy. `group` gives the name of a
+    server's control group.
+    """
 
     def __init__(self, group: Callable[[str], str]) -> None:
         self._group = group
@@ -65,37 +67,27 @@ def of(
     mounts: rootfs.Mounts, file: Path, copy: Path, freezer: Freezer, server_id: str
 ) -> Iterator[Path]:
     """A disk of a running server that does not change: a copy, where one is possible."""
+
+    def take() -> None:
+        rootfs.open_disk(mounts, file)
+        rootfs.sync_disk(mounts)  # First, so that little is left to sync while it is frozen.
+        with freezer.frozen(server_id):
+            rootfs.sync_disk(mounts)
+            sparse.copy(file, copy)
+
     if not is_possible(file):
         log.event("server.not_frozen", server=server_id, why="its disk is too large to copy")
         yield file
         return
     try:
-        _take(mounts, file, copy, freezer.frozen(server_id))
+        rootfs.with_own_mounts(take)
         yield copy
     finally:
         copy.unlink(missing_ok=True)
 
 
 def is_possible(file: Path) -> bool:
-    """Whether the copy would be short and not take the host's last room."""
+    """Whether the copy would be quick and leave room on the host's disk."""
     size = file.stat().st_blocks * 512
     space = os.statvfs(file)
     return size <= BYTES_MAX and space.f_bavail * space.f_frsize >= size + FREE_BYTES_MIN
-
-
-def _take(
-    mounts: rootfs.Mounts,
-    file: Path,
-    target: Path,
-    frozen: contextlib.AbstractContextManager[None],
-) -> None:
-    """Copy a disk that its server has mounted; inside `frozen`, the server does nothing."""
-
-    def inside() -> None:
-        rootfs.open_disk(mounts, file)
-        rootfs.sync_disk(mounts)  # So that little is left to wait for.
-        with frozen:
-            rootfs.sync_disk(mounts)
-            sparse.copy(file, target)
-
-    rootfs.privately(inside)

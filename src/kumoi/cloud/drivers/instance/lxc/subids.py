@@ -1,15 +1,15 @@
-"""The user and group ids that the servers of one host may have: a range of them, claimed here.
+"""The range of user and group ids that the servers of one host may have.
 
-Several hosts, and several clouds, run on one machine, and no two of their servers may share an id.
-So each host claims a range in /etc/subuid and /etc/subgid, where liblxc asks newuidmap for it: a
-line for root, below a line that says whose it is, by the directory of its servers.
+Several hosts, and several clouds, may run on one machine, and no two of their servers may share an id.
+So each host claims a range in /etc/subuid and /etc/subgid, where newuidmap, which liblxc calls, looks
+it up: a line for root, below a comment that names the owner, the directory of its driver.
 
     # kumoi /var/lib/kumoi/host/lxc
     root:1073741824:67108864
 
-A claim is taken and given back under one lock; the lines of others are copied as they are. The LXC
-driver claims, before each start of a server as somebody may have edited the files; `down --purge`
-releases. What ids within the range are for is idmap.py's to say.
+Claiming and releasing take one lock; the lines of others are copied as they are. The LXC driver claims
+before each start of a server, for somebody may have edited the files; `down --purge` releases. idmap.py
+divides the range among servers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import contextlib
 import fcntl
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,25 +47,34 @@ class Claim:
     def has(self, uid: int) -> bool:
         return self.base <= uid < self.base + COUNT
 
+    def is_free(self, taken: Iterable[range]) -> bool:
+        end = self.base + COUNT
+        return not any(other.start < end and self.base < other.stop for other in taken)
+
 
 def claim(owner: Path, places: Sequence[Path] = PLACES) -> Claim:
     """The owner's range, the same each time. Raises Permanent when all are taken."""
-    with _alone(places):
+    with _locked(places):
         texts = [_lines(place) for place in places]
         held = [_find(lines, owner) for lines in texts]
-        if held[0] is not None and all(one == held[0] for one in held):
+        if held[0] is not None and all(claim == held[0] for claim in held):
             return held[0]
         others = [_without(lines, owner) for lines in texts]  # A kill came between the files.
-        taken = [range_ for lines in others for range_ in _taken(lines)]
-        chosen = next((one for one in held if one and _is_free(one, taken)), None) or _free(taken)
+        taken = [range_ for lines in others for range_ in _ranges_of_others(lines)]
+        claims = [*held, *(Claim(base) for base in range(FIRST, END, COUNT))]
+        chosen = next((claim for claim in claims if claim and claim.is_free(taken)), None)
+        if chosen is None:
+            raise Permanent(
+                "every range of user ids for servers is taken in /etc/subuid and /etc/subgid"
+            )
         for place, lines in zip(places, others, strict=True):
             _write(place, [*lines, _mark(owner), chosen.line])
         return chosen
 
 
 def release(owner: Path, places: Sequence[Path] = PLACES, *, proc: Path = PROC) -> bool:
-    """Give the owner's range back unless some process still runs as one of its ids; whether it is."""
-    with _alone(places):
+    """Give the owner's range back, unless a process still runs as one of its ids; whether it did."""
+    with _locked(places):
         for place in places:
             lines = _lines(place)
             held = _find(lines, owner)
@@ -77,8 +86,8 @@ def release(owner: Path, places: Sequence[Path] = PLACES, *, proc: Path = PROC) 
 
 
 @contextlib.contextmanager
-def _alone(places: Sequence[Path]) -> Iterator[None]:
-    """One of us at a time. The files are replaced, so their directory is what is locked."""
+def _locked(places: Sequence[Path]) -> Iterator[None]:
+    """One process at a time. The files are replaced, so their directory is locked."""
     handle = os.open(places[0].parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -96,7 +105,7 @@ def _lines(place: Path) -> list[str]:
 
 
 def _find(lines: list[str], owner: Path) -> Claim | None:
-    """What stands below the owner's mark."""
+    """The claim below the owner's mark."""
     for mark, line in itertools.pairwise(lines):
         if mark == _mark(owner):
             for base in range(FIRST, END, COUNT):
@@ -107,18 +116,18 @@ def _find(lines: list[str], owner: Path) -> Claim | None:
 
 def _without(lines: list[str], owner: Path) -> list[str]:
     """All lines but the owner's mark and the claim below it."""
-    held, kept, before = _find(lines, owner), list[str](), ""
+    held, others, before = _find(lines, owner), list[str](), ""
     for line in lines:
         is_claim = before == _mark(owner) and held is not None and line == held.line
         if line != _mark(owner) and not is_claim:
-            kept.append(line)
+            others.append(line)
         before = line
-    return kept
+    return others
 
 
-def _taken(lines: list[str]) -> Iterator[range]:
-    """The ranges of everybody but root, and what other hosts of ours claimed. What else root was
-    given, it may divide as it likes.
+def _ranges_of_others(lines: list[str]) -> Iterator[range]:
+    """The ranges of all users but root, and those that other hosts of ours have claimed. Root's other
+    ranges may be used by anything on this machine that root starts, so also by us.
     """
     before = ""
     for line in lines:
@@ -130,32 +139,20 @@ def _taken(lines: list[str]) -> Iterator[range]:
         before = line
 
 
-def _is_free(one: Claim, taken: list[range]) -> bool:
-    end = one.base + COUNT
-    return not any(other.start < end and one.base < other.stop for other in taken)
-
-
-def _free(taken: list[range]) -> Claim:
-    for base in range(FIRST, END, COUNT):
-        if _is_free(Claim(base), taken):
-            return Claim(base)
-    raise Permanent("every range of user ids for servers is taken in /etc/subuid and /etc/subgid")
-
-
 def _write(place: Path, lines: list[str]) -> None:
-    there = place.stat() if place.exists() else None
+    before = place.stat() if place.exists() else None
     files.replace(
         place,
         "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"),
         promise=Promise.OLD_OR_NEW,
-        mode=there.st_mode & 0o777 if there else files.OPEN,
-        owner=(there.st_uid, there.st_gid) if there else None,
+        mode=before.st_mode & 0o777 if before else files.OPEN,
+        owner=(before.st_uid, before.st_gid) if before else None,
     )
 
 
 def _is_in_use(held: Claim, proc: Path) -> bool:
     for entry in proc.iterdir():
-        with contextlib.suppress(OSError):  # It ended meanwhile.
+        with contextlib.suppress(OSError):  # The process ended meanwhile.
             if entry.name.isdigit() and held.has(entry.stat().st_uid):
                 return True
     return False
