@@ -35,7 +35,7 @@ class ServerInterfaceCreate(Body, kw_only=True, rename={"wanted": "interfaceAtta
 def index(request: Request) -> Reply:
     with request.read() as connection:
         found = server.get(connection, request.caller, request.path["id"])
-        ports = networking.of(connection, found)
+        ports = networking.ports_of(connection, found)
     return Reply(200, {"interfaceAttachments": [_render(request, port) for port in ports]})
 
 
@@ -43,7 +43,7 @@ def show(request: Request) -> Reply:
     key = request.path["port_id"]
     with request.read() as connection:
         found = server.get(connection, request.caller, request.path["id"])
-        ports = networking.of(connection, found)
+        ports = networking.ports_of(connection, found)
     port = next((port for port in ports if port.id == key), None)
     if port is None:
         raise NotFound(

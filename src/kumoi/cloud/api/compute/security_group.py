@@ -101,7 +101,7 @@ def delete(request: Request) -> Reply:
 def of_server(request: Request) -> Reply:
     with request.read() as connection:
         found = server.get(connection, request.caller, request.path["id"])
-        ports = networking.of(connection, found)
+        ports = networking.ports_of(connection, found)
         ids = dict.fromkeys(key for port in ports for key in port.security_group_ids)
         groups = [domain.get(connection, request.caller, key) for key in ids]
         shown = _shown(connection, groups)

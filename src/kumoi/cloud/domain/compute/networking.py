@@ -1,4 +1,6 @@
-"""A server's ports: which networks it gets, and port calls inside compute's own transaction."""
+"""A server's ports: which networks it is put on, and changes of its ports inside compute's own
+transaction.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,14 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
 from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.network import fixed_ip, security_group
 from kumoi.cloud.domain.network import network as network_domain
 from kumoi.cloud.domain.network import port as port_domain
-from kumoi.cloud.domain.network import security_group
 from kumoi.cloud.domain.network.fixed_ip import FixedIpRequest
 from kumoi.cloud.domain.network.port import PortRequest
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.network import network as network_store
+from kumoi.cloud.store.network import port as port_store
 from kumoi.cloud.store.network import security_group as group_store
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.port import Port
@@ -28,9 +31,7 @@ NO_ADDRESS = "IpAddressGenerationFailure"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nic:
-    """A port that is there, or a network to make one on. `required` is False for a network we chose
-    ourselves: it may turn out to have no subnet.
-    """
+    """An interface that a request asks for: an existing port, or a network to make a port on."""
 
     network_id: str = ""
     port_id: str | None = None
@@ -38,8 +39,9 @@ class Nic:
 
 
 def automatic(connection: Connection, caller: Caller, *, may_lack: bool) -> tuple[Nic, ...]:
-    """The one network the project may use. Raises Conflict when there are several, and Invalid
-    when there is none, unless a server may lack one.
+    """For a request that names no network: the only one that the project may use, its own before
+    shared ones. Raises Conflict when there are several, and Invalid when there is none, unless
+    the server may lack one.
     """
     usable = [
         row
@@ -63,9 +65,11 @@ def automatic(connection: Connection, caller: Caller, *, may_lack: bool) -> tupl
 
 
 def check(connection: Connection, caller: Caller, nics: Sequence[Nic], *, servers: int) -> None:
-    """Before anything is claimed. Raises Invalid, Forbidden, and Conflict for a port in use."""
-    pinned = any(nic.port_id or nic.fixed_ip for nic in nics)
-    if servers > 1 and pinned:
+    """Whether so many servers may have these interfaces; nothing is claimed yet.
+
+    Raises Invalid, Forbidden, and Conflict for a port in use.
+    """
+    if servers > 1 and any(nic.port_id or nic.fixed_ip for nic in nics):
         raise Invalid(
             "Unable to launch multiple instances with a single configured port or address. "
             "Please launch your instance one by one with different ports.",
@@ -74,7 +78,7 @@ def check(connection: Connection, caller: Caller, nics: Sequence[Nic], *, server
     seen: set[str] = set()
     for nic in nics:
         if nic.port_id is None:
-            _check_network(connection, caller, nic)
+            _check_network(connection, caller, nic.network_id)
             continue
         if nic.port_id in seen:
             raise Invalid(f"Port {nic.port_id} is asked for twice.", field="networks")
@@ -97,7 +101,7 @@ def groups(
 
 
 def group(connection: Connection, key: str | None) -> SecurityGroup | None:
-    """A group that a rule names, whoever's it is."""
+    """The remote group of a rule, whatever project it is of."""
     return None if key is None else group_store.get(connection, key)
 
 
@@ -110,7 +114,7 @@ def attach(
     group_ids: Sequence[str],
     now: datetime,
 ) -> Port:
-    """One more port for a server, bound to its host. Raises as the network's rules do."""
+    """Give a server one more port, bound to its host. Raises as the network's rules do."""
     if nic.port_id is None:
         wanted = PortRequest(
             project_id=server.project_id,
@@ -128,7 +132,7 @@ def attach(
 
 def detach(connection: Connection, server: Server, port_id: str, now: datetime) -> None:
     """Raises NotFound when the server has no such port."""
-    row = next((row for row in of(connection, server) if row.id == port_id), None)
+    row = next((port for port in ports_of(connection, server) if port.id == port_id), None)
     if row is None:
         raise NotFound(
             "port", port_id, message=f"Instance {server.id} does not have a port {port_id}"
@@ -140,25 +144,28 @@ def detach(connection: Connection, server: Server, port_id: str, now: datetime) 
 
 
 def add_address(connection: Connection, server: Server, network_id: str, now: datetime) -> None:
-    """Raises Invalid for a network that the server is not on, Conflict when none is left."""
+    """Add an address to the server's port on a network, on the subnet that it has the first of.
+
+    Raises Invalid for a network that the server is not on, Conflict when no address is left.
+    """
     subnets = subnet_store.of_network(connection, network_id)
-    row = next((row for row in of(connection, server) if row.network_id == network_id), None)
+    ports = ports_of(connection, server)
+    row = next((port for port in ports if port.network_id == network_id), None)
     if row is None or not subnets:
         raise Invalid(
             f"Instance {server.id} has no port on network {network_id}", field="networkId"
         )
-    has = tuple(FixedIpRequest(subnet_id=pair[0], ip_address=pair[1]) for pair in row.fixed_ips)
-    more = FixedIpRequest(subnet_id=has[0].subnet_id if has else subnets[0].id)
-    port_domain.change(connection, row, {"fixed_ips": (*has, more)}, now)
+    subnet_id = row.fixed_ips[0][0] if row.fixed_ips else subnets[0].id
+    wanted = [*fixed_ip.requests(row.fixed_ips), FixedIpRequest(subnet_id=subnet_id)]
+    port_domain.change(connection, row, {"fixed_ips": wanted}, now)
 
 
 def remove_address(connection: Connection, server: Server, address: str, now: datetime) -> None:
-    """Raises Invalid when no port of the server has it."""
-    for row in of(connection, server):
+    """Raises Invalid when no port of the server has the address."""
+    for row in ports_of(connection, server):
         left = [pair for pair in row.fixed_ips if pair[1] != address]
         if len(left) < len(row.fixed_ips):
-            kept = tuple(FixedIpRequest(subnet_id=subnet, ip_address=has) for subnet, has in left)
-            port_domain.change(connection, row, {"fixed_ips": kept}, now)
+            port_domain.change(connection, row, {"fixed_ips": fixed_ip.requests(left)}, now)
             return
     raise Invalid(f"Instance {server.id} doesn't have the fixed IP '{address}'.", field="address")
 
@@ -166,51 +173,42 @@ def remove_address(connection: Connection, server: Server, address: str, now: da
 def change_group(
     connection: Connection, caller: Caller, server: Server, name: str, now: datetime, *, add: bool
 ) -> None:
-    """Raises NotFound for a group that is not there, Conflict when nothing would change."""
+    """Add all ports of a server to a security group, or remove them from it.
+
+    Raises NotFound for a group that does not exist, Conflict for a removal where no port is in it.
+    """
     group = security_group.find(connection, caller, name, now)
-    ports = [row for row in of(connection, server) if row.port_security_enabled]
-    if not add and not any(group.id in row.security_group_ids for row in ports):
+    ports = [port for port in ports_of(connection, server) if port.port_security_enabled]
+    if not add and not any(group.id in port.security_group_ids for port in ports):
         raise Conflict(f"Security group {name} not associated with the instance {server.id}")
-    for row in ports:
-        kept = [key for key in row.security_group_ids if key != group.id]
-        groups = [*kept, group.id] if add else kept
-        port_domain.change(connection, row, {"security_group_ids": groups}, now)
+    for port in ports:
+        others = [key for key in port.security_group_ids if key != group.id]
+        ids = [*others, group.id] if add else others
+        port_domain.change(connection, port, {"security_group_ids": ids}, now)
 
 
-def release(connection: Connection, server: Server, now: datetime) -> None:
-    """The server is gone."""
-    port_domain.release_device(connection, server.id, now)
-
-
-def of(connection: Connection, server: Server) -> list[Port]:
+def ports_of(connection: Connection, server: Server) -> list[Port]:
     """In the order in which they were attached."""
-    return port_domain.of_device(connection, server.id)
+    return port_store.of_servers(connection, [server.id])
 
 
-def _check_network(connection: Connection, caller: Caller, nic: Nic) -> None:
+def _check_network(connection: Connection, caller: Caller, key: str) -> None:
     try:
-        found = network_domain.get(connection, caller, nic.network_id)
+        network = network_domain.get(connection, caller, key)
     except NotFound as cause:
-        raise Invalid(f"Network {nic.network_id} could not be found.", field="networks") from cause
-    if found.external and not caller.may("network:attach_external_network"):
-        raise Forbidden(
-            "It is not allowed to create an interface on external network " + nic.network_id
-        )
-    if not subnet_store.of_network(connection, nic.network_id):
+        raise Invalid(f"Network {key} could not be found.", field="networks") from cause
+    if network.external and not caller.may("network:attach_external_network"):
+        raise Forbidden("It is not allowed to create an interface on external network " + key)
+    if not subnet_store.of_network(connection, key):
         raise Invalid(
-            f"Network {nic.network_id} requires a subnet in order to boot instances on.",
-            field="networks",
+            f"Network {key} requires a subnet in order to boot instances on.", field="networks"
         )
 
 
 def _check_port(connection: Connection, caller: Caller, key: str) -> None:
     try:
-        found = port_domain.get(connection, caller, key)
+        port = port_domain.get_changeable(connection, caller, key)
     except NotFound as cause:
         raise Invalid(f"Port {key} could not be found.", field="networks") from cause
-    if not caller.may(
-        "update_port", found.project_id
-    ):  # Seen only since it is on the caller's network.
-        raise Invalid(f"Port {key} could not be found.", field="networks")
-    if found.device_id:
+    if port.device_id:
         raise Conflict(f"Port {key} is still in use.")

@@ -1,6 +1,8 @@
-"""Delete a server: wanted absent at once; gone when its host says so, or when it never had one.
+"""Delete a server: it is wanted absent at once, and its row is marked deleted once its host reports
+it gone, or at once where it never had a host.
 
-One that could not be built gives back what it claimed, and waits in ERROR for its owner to delete it.
+A server that could not be built releases what it claimed, and stays in ERROR until its owner deletes
+it.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.compute import action, networking, placement, snapshot
+from kumoi.cloud.domain.compute import action, placement, snapshot
+from kumoi.cloud.domain.network import port as port_domain
 from kumoi.cloud.hostapi.messages import Power
 from kumoi.cloud.store.compute import console as console_store
 from kumoi.cloud.store.compute import server as store
@@ -32,7 +35,9 @@ def begin(connection: Connection, caller: Caller, server: Server, now: datetime)
 
 
 def force(connection: Connection, caller: Caller, server: Server, now: datetime) -> None:
-    """Without waiting for a host that is down; should it come back, it is told to remove it."""
+    """Delete without waiting for a host that is down. Should that host come back, it is asked to
+    remove the server then.
+    """
     begin(connection, caller, server, now)
     row = None if server.host_id is None else host_store.get(connection, server.host_id)
     if server.host_id is None or (row is not None and row.state == UP):
@@ -42,21 +47,21 @@ def force(connection: Connection, caller: Caller, server: Server, now: datetime)
         store.touch(connection, server.host_id, server.id)
 
 
-def give_back(connection: Connection, server: Server, now: datetime) -> None:
-    """It never ran and never will: its addresses, its slot and its room on the host are free. The
-    host is told to forget it.
+def release_claims(connection: Connection, server: Server, now: datetime) -> None:
+    """Free the addresses, the slot and the room on its host of a server that could not be built,
+    and have the host forget it.
     """
     if server.host_id is None:
         return
-    networking.release(connection, server, now)
+    port_domain.release_device(connection, server.id, now)
     placement.release(connection, server)
     store.update(connection, server, now=now, host_id=None, id_slot=None)
     store.touch(connection, server.host_id, server.id)
 
 
 def finish(connection: Connection, server: Server, now: datetime) -> None:
-    """The host has nothing of it any more: ports and claims go, the row stays for a while."""
-    networking.release(connection, server, now)
+    """Release ports and claims of a server that no host has any more; its row stays for a while."""
+    port_domain.release_device(connection, server.id, now)
     placement.release(connection, server)
     store.update(
         connection, server, now=now, deleted=True, terminated_at=now, power=Power.ABSENT.value

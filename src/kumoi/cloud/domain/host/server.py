@@ -92,7 +92,7 @@ def _observe(connection: Connection, row: Server, report: ThingReport, now: date
     if after is not None and status.of(after).task_state is None:
         action.end(connection, row.id, now, fault=after.fault)
     if report.fault and row.launched_at is None and row.power != Power.ABSENT:
-        server_delete.give_back(connection, row, now)
+        server_delete.release_claims(connection, row, now)
 
 
 def _observed(row: Server, report: ThingReport) -> dict[str, Any]:

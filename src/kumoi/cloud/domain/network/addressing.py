@@ -1,4 +1,4 @@
-"""What fits together in a subnet: pure checks of its network, gateway, pools, routes and modes."""
+"""Whether a subnet's CIDR, gateway, pools, routes and IPv6 modes fit together. Pure checks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from kumoi.base.errors import Conflict, Invalid
 from kumoi.cloud.domain.network import allocation
-from kumoi.cloud.domain.network.allocation import EUI64_PREFIX_MAX, IPV4, IPV6
-from kumoi.cloud.domain.network.fixed_ip import AUTOMATIC_MODES, is_usable
+from kumoi.cloud.domain.network.allocation import EUI64_PREFIX_MAX, IPV4, IPV6, is_usable
+from kumoi.cloud.domain.network.fixed_ip import AUTOMATIC_MODES
 
 DNS_SERVERS_MAX = 5
 HOST_ROUTES_MAX = 20
@@ -21,13 +21,15 @@ def invalid_input(reason: str, field: str | None = None) -> Invalid:
 
 
 def first_address(cidr: str) -> str:
-    """The gateway where none was named."""
+    """The gateway of a subnet that names none."""
     network = ipaddress.ip_network(cidr)
     return str(network[1] if network.num_addresses > 1 else network[0])
 
 
 def require_modes(cidr: str, enable_dhcp: bool, ra: str | None, address: str | None) -> None:
-    """Raises Invalid."""
+    """Raises Invalid where DHCP or the modes of IPv6 (router advertisements, addresses) do not fit
+    the network.
+    """
     network = ipaddress.ip_network(cidr)
     if network.prefixlen == 0:
         raise invalid_input("0 is not allowed as CIDR prefix length")
@@ -57,7 +59,9 @@ def require_modes(cidr: str, enable_dhcp: bool, ra: str | None, address: str | N
 
 
 def require_gateway(cidr: str, gateway: str | None) -> None:
-    """A gateway elsewhere is allowed; one inside must be an address that a port can have."""
+    """Raises Invalid for a gateway on the subnet's network that no port could have. One outside of
+    it is allowed.
+    """
     if gateway is None:
         return
     network, address = ipaddress.ip_network(cidr), ipaddress.ip_address(gateway)
@@ -70,7 +74,9 @@ def require_gateway(cidr: str, gateway: str | None) -> None:
 
 
 def require_pools(cidr: str, gateway: str | None, pools: Sequence[Sequence[str]]) -> None:
-    """Raises Invalid, and Conflict for pools that overlap each other or hold the gateway."""
+    """Raises Invalid for a pool that is not on the network, and Conflict for pools that overlap or
+    contain the gateway.
+    """
     network = ipaddress.ip_network(cidr)
     for first, last in pools:
         low, high = ipaddress.ip_address(first), ipaddress.ip_address(last)
@@ -83,15 +89,30 @@ def require_pools(cidr: str, gateway: str | None, pools: Sequence[Sequence[str]]
                 f"The allocation pool {first}-{last} spans beyond the subnet cidr {cidr}.",
                 kind="OutOfBoundsAllocationPool",
             )
-    _require_apart(cidr, pools)
-    if gateway is not None and ipaddress.ip_address(gateway) in network:
-        _require_outside(network.version, gateway, pools)
+    ranges = sorted(allocation.as_pools(pools))
+    for pool, following in pairwise(ranges):
+        if following[0] <= pool[1]:
+            raise Conflict(
+                f"Found overlapping allocation pools: {_pool(network.version, *pool)} "
+                f"{_pool(network.version, *following)} for subnet {cidr}.",
+                kind="OverlappingAllocationPools",
+            )
+    address = None if gateway is None else ipaddress.ip_address(gateway)
+    if address is None or address not in network:
+        return
+    for pool in ranges:
+        if pool[0] <= int(address) <= pool[1]:
+            raise Conflict(
+                f"Gateway ip {gateway} conflicts with allocation pool "
+                f"{_pool(network.version, *pool)}.",
+                kind="GatewayConflictWithAllocationPools",
+            )
 
 
 def require_routes(
     subnet_id: str, cidr: str, dns_nameservers: Sequence[str], routes: Sequence[Sequence[str]]
 ) -> None:
-    """Raises Invalid."""
+    """Raises Invalid for too many name servers or routes, and for routes of the other IP version."""
     if len(dns_nameservers) > DNS_SERVERS_MAX:
         raise Invalid(
             f"Unable to complete operation for {subnet_id}. The number of DNS nameservers exceeds "
@@ -117,28 +138,5 @@ def require_routes(
             )
 
 
-def _require_apart(cidr: str, pools: Sequence[Sequence[str]]) -> None:
-    version = ipaddress.ip_network(cidr).version
-    for (first, last), (next_first, next_last) in pairwise(sorted(allocation.as_pools(pools))):
-        if next_first <= last:
-            raise Conflict(
-                f"Found overlapping allocation pools: {_pool(version, first, last)} "
-                f"{_pool(version, next_first, next_last)} for subnet {cidr}.",
-                kind="OverlappingAllocationPools",
-            )
-
-
-def _require_outside(version: int, gateway: str, pools: Sequence[Sequence[str]]) -> None:
-    address = int(ipaddress.ip_address(gateway))
-    for first, last in allocation.as_pools(pools):
-        if first <= address <= last:
-            raise Conflict(
-                f"Gateway ip {gateway} conflicts with allocation pool "
-                f"{_pool(version, first, last)}.",
-                kind="GatewayConflictWithAllocationPools",
-            )
-
-
 def _pool(version: int, first: int, last: int) -> str:
-    make = ipaddress.IPv4Address if version == IPV4 else ipaddress.IPv6Address
-    return f"{make(first)}-{make(last)}"
+    return f"{allocation.to_text(first, version)}-{allocation.to_text(last, version)}"

@@ -1,8 +1,8 @@
-"""Choose addresses: pure, from the pools and what is taken.
+"""The arithmetic of addresses: which are free, which a port may have. Pure.
 
-The next one after the one given last, and round again: the answer is the same every time, an
-address that was just given back is not given out at once, and the search is short however large
-the pool is.
+A search starts after the address allocated last and wraps around. So its answer is the same every
+time, an address that was just released is not allocated again at once, and the search is short
+however large the pool is.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 
-WINDOW = 256  # Taken addresses looked at in one go.
+WINDOW = 256  # Taken addresses read at once.
 EUI64_PREFIX_MAX = 64
 IPV4 = 4
 IPV6 = 6
 IPV4_LINK_PREFIX = 31  # From here on every address may be used: RFC 3021,
 IPV6_LINK_PREFIX = 127  # and RFC 6164.
 
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 Pool = tuple[int, int]  # First and last address, both included.
 TakenFrom = Callable[[int, int], Sequence[int]]
 """The taken addresses from the first argument on, in order, at most as many as the second."""
@@ -35,18 +36,24 @@ def choose(pools: Iterable[Pool], after: int | None, taken_from: TakenFrom) -> i
 
 
 def as_pools(texts: Iterable[Sequence[str]]) -> list[Pool]:
-    """From [first, last] pairs of text."""
+    """The numbers of [first, last] pairs of addresses."""
     return [
         (int(ipaddress.ip_address(first)), int(ipaddress.ip_address(last))) for first, last in texts
     ]
 
 
+def to_text(number: int, version: int) -> str:
+    """The address of that number."""
+    return str(ipaddress.IPv4Address(number) if version == IPV4 else ipaddress.IPv6Address(number))
+
+
 def size(pools: Iterable[Pool]) -> int:
+    """How many addresses the pools have."""
     return sum(last - first + 1 for first, last in pools)
 
 
 def default_pools(cidr: str, gateway: str | None) -> list[list[str]]:
-    """All of a network but its own address, IPv4's broadcast address and the gateway."""
+    """The pools of a subnet that names none: all that a port may have, without the gateway."""
     network = ipaddress.ip_network(cidr)
     first, last = int(network.network_address), int(network.broadcast_address)
     if network.version == IPV4 and network.prefixlen < IPV4_LINK_PREFIX:
@@ -58,12 +65,30 @@ def default_pools(cidr: str, gateway: str | None) -> list[list[str]]:
         middle = int(ipaddress.ip_address(gateway))
         if first <= middle <= last:
             ranges = [(first, middle - 1), (middle + 1, last)]
-    make = ipaddress.IPv4Address if network.version == IPV4 else ipaddress.IPv6Address
-    return [[str(make(low)), str(make(high))] for low, high in ranges if low <= high]
+    version = network.version
+    return [[to_text(low, version), to_text(high, version)] for low, high in ranges if low <= high]
+
+
+def is_usable(cidr: str, address: str) -> bool:
+    """Whether a port may have the address: it is on the network, and is neither the network's own
+    address nor IPv4's broadcast address.
+    """
+    network, wanted = ipaddress.ip_network(cidr), ipaddress.ip_address(address)
+    if wanted not in network:
+        return False
+    if network.version == IPV4:
+        reserved = {network.network_address, network.broadcast_address}
+        return network.prefixlen >= IPV4_LINK_PREFIX or wanted not in reserved
+    return network.prefixlen >= IPV6_LINK_PREFIX or wanted != network.network_address
+
+
+def overlap(network: IpNetwork, other: IpNetwork) -> bool:
+    """Whether two networks share an address; those of different versions share none."""
+    return network.version == other.version and network.overlaps(other)
 
 
 def eui64(cidr: str, mac: str) -> str:
-    """The address that a server makes itself on an IPv6 network of at most 64 bits."""
+    """The address that a server with that MAC configures by itself (SLAAC) on an IPv6 network."""
     octets = bytearray.fromhex(mac.replace(":", ""))
     octets[0] ^= 0x02
     interface = bytes(octets[:3]) + b"\xff\xfe" + bytes(octets[3:])

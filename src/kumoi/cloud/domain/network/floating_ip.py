@@ -1,4 +1,4 @@
-"""Floating IPs: an address outside that leads to a port inside."""
+"""Floating IPs: addresses on an external network that lead to a port on an inner one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kumoi.cloud.domain.network import network as network_domain
 from kumoi.cloud.domain.network import port as port_domain
 from kumoi.cloud.domain.network import router as router_domain
 from kumoi.cloud.domain.network.allocation import IPV4
-from kumoi.cloud.domain.network.fixed_ip import FixedIpRequest
+from kumoi.cloud.domain.network.fixed_ip import FixedIp, FixedIpRequest
 from kumoi.cloud.domain.network.port import DOWN, NOWHERE, PortRequest
 from kumoi.cloud.store.network import floating_ip as store
 from kumoi.cloud.store.network import port as port_store
@@ -30,7 +30,7 @@ from kumoi.cloud.store.network.standard import NetworkQuery
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloatingIpRequest:
-    """`fixed_ip_address` says which of the port's addresses, where it has several."""
+    """`fixed_ip_address` is the address of the port to lead to, where the port has several."""
 
     project_id: str
     floating_network_id: str
@@ -73,14 +73,15 @@ def create(
     )
     store.insert(connection, row)
     if wanted.port_id is not None:
-        _associate(connection, caller, row, (wanted.port_id, wanted.fixed_ip_address), now)
+        port = port_domain.get_changeable(connection, caller, wanted.port_id)
+        _associate(connection, row, port, wanted.fixed_ip_address, now)
     elif wanted.fixed_ip_address is not None:
         raise bad_request("fixed_ip_address cannot be specified without a port_id")
     return get(connection, caller, key)
 
 
 def get(connection: Connection, caller: Caller, key: str) -> FloatingIp:
-    """Raises NotFound when there is none that the caller may see."""
+    """Raises NotFound when there is no such floating IP that the caller may see."""
     row = store.get(connection, key)
     if row is None or not caller.may("get_floatingip", row.project_id):
         raise NotFound(
@@ -99,14 +100,17 @@ def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Fl
 def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> FloatingIp:
-    """With `port_id` (None is nowhere) or `fixed_ip_address` it leads elsewhere. Raises as `create`."""
+    """A `port_id` (None for no port) or a `fixed_ip_address` in `values` makes it lead elsewhere.
+    Raises as `create` does.
+    """
     row = get(connection, caller, key)
     new = dict(values)
     moves = "port_id" in new or "fixed_ip_address" in new
     port_id = new.pop("port_id", row.port_id)
     fixed_address = new.pop("fixed_ip_address", None)
     if moves and port_id is not None:
-        _associate(connection, caller, row, (port_id, fixed_address), now)
+        port = port_domain.get_changeable(connection, caller, port_id)
+        _associate(connection, row, port, fixed_address, now)
     elif moves and fixed_address is not None:
         raise bad_request("fixed_ip_address cannot be specified without a port_id")
     elif moves:
@@ -116,7 +120,7 @@ def update(
 
 
 def delete(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
-    """With the port that kept its address."""
+    """Delete a floating IP and the port on the external network that has its address."""
     row = get(connection, caller, key)
     store.delete(connection, key)
     own = port_store.get(connection, row.own_port_id)
@@ -134,6 +138,9 @@ def bad_request(reason: str) -> Invalid:
 
 
 def _own_port(connection: Connection, wanted: FloatingIpRequest, key: str, now: datetime) -> Port:
+    """The port on the external network that has the floating address: that asked for, or a free
+    one.
+    """
     address: FixedIpRequest | None
     if wanted.floating_ip_address is not None or wanted.subnet_id is not None:
         address = FixedIpRequest(subnet_id=wanted.subnet_id, ip_address=wanted.floating_ip_address)
@@ -141,7 +148,7 @@ def _own_port(connection: Connection, wanted: FloatingIpRequest, key: str, now: 
         address = fixed_ip.next_of_version(connection, wanted.floating_network_id, IPV4)
     if address is None:
         raise bad_request(f"Network {wanted.floating_network_id} does not contain any IPv4 subnet")
-    made = port_domain.make(
+    port = port_domain.make(
         connection,
         PortRequest(
             project_id=owner.NOBODY,
@@ -152,46 +159,32 @@ def _own_port(connection: Connection, wanted: FloatingIpRequest, key: str, now: 
         ),
         now,
     )
-    if not _is_ipv4(made.fixed_ips[0][1]):
+    if not _is_ipv4(port.fixed_ips[0][1]):
         raise bad_request("a floating IP is an IPv4 address")
-    return made
+    return port
 
 
 def _associate(
-    connection: Connection,
-    caller: Caller,
-    row: FloatingIp,
-    target: tuple[str, str | None],
-    now: datetime,
+    connection: Connection, row: FloatingIp, port: Port, fixed_address: str | None, now: datetime
 ) -> None:
-    """Lead to a port, and there to that address."""
-    port_id, fixed_address = target
-    port = port_domain.get(connection, caller, port_id)
-    if not caller.may("update_port", port.project_id):
-        raise port_domain.not_found(port_id)
+    """Make a floating IP lead to a port, there to that address or to the only one."""
     subnet_id, address = _inner_address(port, fixed_address)
-    for other in store.of_ports(connection, [port_id]):
+    for other in store.of_ports(connection, [port.id]):
         if other.fixed_ip_address == address and other.id != row.id:
             raise Conflict(
                 f"Cannot associate floating IP {row.floating_ip_address} ({row.id}) with port "
-                f"{port_id} using fixed IP {address}, as that fixed IP already has a floating IP "
+                f"{port.id} using fixed IP {address}, as that fixed IP already has a floating IP "
                 f"on external network {other.floating_network_id}.",
                 kind="FloatingIPPortAlreadyAssociated",
             )
-    router_id = _router(connection, row, port_id, subnet_id)
-    store.update(
-        connection,
-        row.id,
-        now=now,
-        port_id=port_id,
-        fixed_ip_address=address,
-        router_id=router_id,
-    )
+    router_id = _router(connection, row, port.id, subnet_id)
+    values = {"port_id": port.id, "fixed_ip_address": address, "router_id": router_id}
+    store.update(connection, row.id, now=now, **values)
 
 
-def _inner_address(port: Port, wanted: str | None) -> tuple[str, str]:
-    """Subnet and address of the port. Raises Invalid when it is not clear which."""
-    pairs = [(pair[0], pair[1]) for pair in port.fixed_ips if _is_ipv4(pair[1])]
+def _inner_address(port: Port, wanted: str | None) -> FixedIp:
+    """The fixed IP to lead to. Raises Invalid when the port has no such, or several to choose from."""
+    pairs = [pair for pair in port.fixed_ips if _is_ipv4(pair[1])]
     if wanted is not None:
         for pair in pairs:
             if pair[1] == wanted:
@@ -210,16 +203,18 @@ def _inner_address(port: Port, wanted: str | None) -> tuple[str, str]:
 
 
 def _router(connection: Connection, row: FloatingIp, port_id: str, subnet_id: str) -> str:
-    """The router between the two networks: the one that is the subnet's gateway before others."""
+    """The router between the subnet and the external network; of several, the one that has the
+    subnet's gateway address. Raises NotFound.
+    """
     interfaces = port_store.on_subnet(connection, subnet_id, device_owner=owner.ROUTER_INTERFACE)
     subnet = subnet_store.get(connection, subnet_id)
-    usual = subnet.gateway_ip if subnet is not None else None
+    gateway_ip = subnet.gateway_ip if subnet is not None else None
     candidates: list[tuple[bool, str]] = []
     for interface in interfaces:
         gateway = router_domain.gateway_port(connection, interface.device_id)
         if gateway is not None and gateway.network_id == row.floating_network_id:
-            is_usual = [subnet_id, usual] in interface.fixed_ips
-            candidates.append((not is_usual, interface.device_id))
+            is_subnets_gateway = [subnet_id, gateway_ip] in interface.fixed_ips
+            candidates.append((not is_subnets_gateway, interface.device_id))
     if not candidates:
         raise NotFound(
             "external gateway",

@@ -12,8 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.network import quota, security_group
-from kumoi.cloud.domain.network.provider import Provider
+from kumoi.cloud.domain.network import provider, quota, security_group
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import network as store
 from kumoi.cloud.store.network import port as port_store
@@ -23,7 +22,7 @@ from kumoi.cloud.store.network.standard import NetworkQuery
 
 TENANT_MTU = 1442  # 1,500 less Geneve over IPv4.
 EXTERNAL_MTU = 1500
-# What only an administrator may say, and the API's word for it.
+# The fields that only an administrator may set, and the API's words for them.
 ADMIN_ONLY = {
     "shared": "shared",
     "external": "router:external",
@@ -37,7 +36,7 @@ PORTS_NAMED_MAX = 10  # In an error's message.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkRequest:
-    """What a network is made from; everything has been checked for shape."""
+    """A network to be made. The API has checked the form of each field."""
 
     project_id: str
     name: str = ""
@@ -58,18 +57,14 @@ def create(
 ) -> Network:
     """Raises Forbidden for what only an administrator may set, Invalid for what no host carries."""
     caller.check("create_network", wanted.project_id)
-    asked = [name for name in ADMIN_ONLY if getattr(wanted, name) not in (False, None)]
-    for name in asked:
-        caller.check(f"create_network:{ADMIN_ONLY[name]}")
-    provider = Provider(
-        network_type=wanted.network_type,
-        physical_network=wanted.physical_network,
-        segmentation_id=wanted.segmentation_id,
+    for name, word in ADMIN_ONLY.items():
+        if getattr(wanted, name) not in (False, None):
+            caller.check(f"create_network:{word}")
+    network_type = provider.network_type(
+        wanted.network_type, wanted.physical_network, wanted.segmentation_id
     )
-    network_type = provider.chosen_type()
     quota.require(connection, wanted.project_id, "network")
     security_group.ensure_default(connection, wanted.project_id, now)
-    external = wanted.external
     row = Network(
         id=new_id(),
         project_id=wanted.project_id,
@@ -77,10 +72,10 @@ def create(
         description=wanted.description,
         admin_state_up=wanted.admin_state_up,
         shared=wanted.shared,
-        external=external,
+        external=wanted.external,
         is_default=wanted.is_default,
         port_security_enabled=wanted.port_security_enabled,
-        mtu=wanted.mtu or (EXTERNAL_MTU if external else TENANT_MTU),
+        mtu=wanted.mtu or (EXTERNAL_MTU if wanted.external else TENANT_MTU),
         network_type=network_type,
         physical_network=wanted.physical_network,
         segmentation_id=wanted.segmentation_id,
@@ -93,7 +88,7 @@ def create(
 
 
 def get(connection: Connection, caller: Caller, key: str) -> Network:
-    """Raises NotFound when there is none that the caller may see."""
+    """Raises NotFound when there is no such network that the caller may see."""
     row = store.get(connection, key)
     if row is None:
         raise NotFound("network", key)
@@ -110,7 +105,7 @@ def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> Network:
     """Raises NotFound, and Forbidden for what only an owner or an administrator may change."""
-    _owned(connection, caller, key, "update_network")
+    caller.check("update_network", get(connection, caller, key).project_id)
     for name, word in ADMIN_ONLY.items():
         if name in values:
             caller.check(f"update_network:{word}")
@@ -119,11 +114,11 @@ def update(
 
 
 def delete(connection: Connection, caller: Caller, key: str) -> None:
-    """With its subnets, and the floating IPs of it that lead nowhere.
+    """Delete a network with its subnets and the floating IPs of it that lead to no port.
 
-    Raises NotFound, Forbidden, and Conflict while anything else is on it.
+    Raises NotFound, Forbidden, and Conflict while it has any other port.
     """
-    _owned(connection, caller, key, "delete_network")
+    caller.check("delete_network", get(connection, caller, key).project_id)
     for floating in floating_ip_store.find(connection, floating_network_id=key, port_id=None):
         floating_ip_store.delete(connection, floating.id)
         port_store.delete(connection, floating.own_port_id)
@@ -138,9 +133,3 @@ def delete(connection: Connection, caller: Caller, key: str) -> None:
     for subnet in subnet_store.of_network(connection, key):
         subnet_store.delete(connection, subnet.id)
     store.delete(connection, key)
-
-
-def _owned(connection: Connection, caller: Caller, key: str, rule: str) -> Network:
-    row = get(connection, caller, key)
-    caller.check(rule, row.project_id)
-    return row

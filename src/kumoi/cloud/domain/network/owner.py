@@ -1,19 +1,21 @@
-"""What a port belongs to: the words that the API has for it."""
+"""A port's `device_owner`: what kind of thing the port belongs to, in Neutron's words."""
 
 from __future__ import annotations
 
 ROUTER_INTERFACE = "network:router_interface"
 ROUTER_GATEWAY = "network:router_gateway"
 FLOATING_IP = "network:floatingip"
-COMPUTE = "compute:"  # What the owner of a server's port begins with.
+COMPUTE = "compute:"  # The prefix for ports of servers; a zone may follow.
 SERVER = "compute:nova"
 
 ROUTER = frozenset({ROUTER_INTERFACE, ROUTER_GATEWAY})
-SERVICE = frozenset({ROUTER_INTERFACE, ROUTER_GATEWAY, FLOATING_IP})  # Not the tenant's to delete.
+SERVICE = frozenset(
+    {ROUTER_INTERFACE, ROUTER_GATEWAY, FLOATING_IP}
+)  # A tenant cannot delete these.
 NETWORK_PREFIX = "network:"
-NOBODY = ""  # The project of ports that no tenant sees: gateways and floating IPs.
+NOBODY = ""  # The project of gateway and floating IP ports, which no tenant sees.
 
 
 def is_networks(device_owner: str) -> bool:
-    """Whether the network itself has the port, rather than a server or a user."""
+    """Whether the port belongs to the network service, rather than to a server or a user."""
     return device_owner.startswith(NETWORK_PREFIX)

@@ -1,14 +1,14 @@
 """Ports: what is allowed. Each function takes the open transaction and touches nothing else.
 
-Users' requests come through `create`, `update` and `delete`; routers and floating IPs make their
-own ports with `make`; compute calls `create`, `bind`, `unbind` and `release_device` inside its own
-transaction.
+Users' requests come through `create`, `update` and `delete`. Routers and floating IPs, whose ports
+no rule stands in the way of, call `make`, `change` and `remove`. Compute calls `create_bound`,
+`bind`, `unbind` and `release_device` inside its own transaction.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -20,9 +20,8 @@ from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import fixed_ip, owner, port_permission, quota, security_group
 from kumoi.cloud.domain.network import network as network_domain
-from kumoi.cloud.domain.network.fixed_ip import AddressedPort, FixedIpRequest, Pair
+from kumoi.cloud.domain.network.fixed_ip import AddressedPort, FixedIp, FixedIpRequest
 from kumoi.cloud.store.compute import server as server_store
-from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import port as store
@@ -38,9 +37,9 @@ DOWN = "DOWN"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortRequest:
-    """`fixed_ips` of None is what the network gives; `security_group_ids` of None is the default
-    group; `port_security_enabled` of None is the network's. `allowed_address_pairs` are
-    (address or CIDR, MAC or None).
+    """A port to be made. None leaves the choice to us: for `fixed_ips` an address of each IP
+    version, for `security_group_ids` the default group, for `port_security_enabled` the network's
+    setting. `allowed_address_pairs` are (address or CIDR, MAC or None).
     """
 
     project_id: str
@@ -66,7 +65,7 @@ def create(connection: Connection, caller: Caller, wanted: PortRequest, now: dat
     and Conflict when an address is taken or none is left.
     """
     network = network_domain.get(connection, caller, wanted.network_id)
-    port_permission.check_create(caller, network, wanted.project_id, _said(wanted))
+    port_permission.check_create(caller, network, wanted.project_id, _attributes_with_rules(wanted))
     security_group.require_all(connection, caller, wanted.security_group_ids or ())
     return _make_on(connection, network, wanted, now)
 
@@ -82,29 +81,28 @@ def create_bound(
 ) -> Port:
     """`create` and `bind` in one, for a port that goes with its server. Raises as they do."""
     network = network_domain.get(connection, caller, wanted.network_id)
-    port_permission.check_create(caller, network, wanted.project_id, _said(wanted))
+    port_permission.check_create(caller, network, wanted.project_id, _attributes_with_rules(wanted))
     security_group.require_all(connection, caller, wanted.security_group_ids or ())
-    mates = store.of_servers(connection, [device_id])
     bound = replace(
         wanted,
         host=host,
         device_id=device_id,
         device_owner=owner.SERVER,
-        device_index=max((mate.device_index for mate in mates), default=-1) + 1,
+        device_index=_next_index(connection, device_id),
         delete_with_device=True,
     )
     return _make_on(connection, network, bound, now)
 
 
-def _said(wanted: PortRequest) -> dict[str, Any]:
-    """What has rules of its own, as a change would say it."""
+def _attributes_with_rules(wanted: PortRequest) -> dict[str, Any]:
+    """The attributes that have a rule of their own, as an update would name them."""
     names = ("mac_address", "port_security_enabled", "allowed_address_pairs", "fixed_ips")
-    said = {name: getattr(wanted, name) for name in (*names, "device_owner")}
-    return said | ({"host": wanted.host} if wanted.host else {})
+    found = {name: getattr(wanted, name) for name in (*names, "device_owner")}
+    return found | ({"host": wanted.host} if wanted.host else {})
 
 
 def make(connection: Connection, wanted: PortRequest, now: datetime) -> Port:
-    """A port without asking who wants it. A port of nobody's counts for no quota."""
+    """Make a port without asking for a permission. One of NOBODY counts for no quota."""
     network = network_store.get(connection, wanted.network_id)
     if network is None:
         raise NotFound("network", wanted.network_id)
@@ -116,11 +114,10 @@ def _make_on(connection: Connection, network: Network, wanted: PortRequest, now:
         quota.require(connection, wanted.project_id, "port")
     mac = _mac(connection, network.id, wanted.mac_address)
     is_router = wanted.device_owner in owner.ROUTER
-    place = AddressedPort(network_id=network.id, mac=mac, is_router=is_router)
-    pairs = fixed_ip.choose(connection, place, wanted.fixed_ips)
+    port = AddressedPort(network_id=network.id, mac=mac, is_router=is_router)
+    pairs = fixed_ip.choose(connection, port, wanted.fixed_ips)
     row = _with_groups(connection, _row(network, wanted, mac, pairs, now), wanted, now)
     store.insert(connection, row)
-    fixed_ip_store.insert_all(connection, row.id, row.fixed_ips)
     return row
 
 
@@ -131,11 +128,8 @@ def bind(
     host: str,
     device_id: str,
     now: datetime,
-    device_owner: str = owner.SERVER,
-    delete_with_device: bool = False,
 ) -> Port:
-    """Give a port to a server on a host, after the ports it has. One made for the server goes with
-    it (`delete_with_device`); a user's own is only released.
+    """Give a user's port to a server on a host, after the ports that the server has.
 
     Raises NotFound, and Conflict (PortInUse) when another device has it.
     """
@@ -144,29 +138,31 @@ def bind(
         raise not_found(port_id)
     if row.device_id not in ("", device_id):
         raise Conflict(f"Port {port_id} is still in use.", kind="PortInUse")
-    mates = [mate for mate in store.of_servers(connection, [device_id]) if mate.id != port_id]
-    is_new = not row.host
-    values: dict[str, Any] = {
-        "host": host,
-        "device_id": device_id,
-        "device_owner": device_owner,
-        "device_index": max((mate.device_index for mate in mates), default=-1) + 1
-        if is_new
-        else row.device_index,
-        "delete_with_device": delete_with_device if is_new else row.delete_with_device,
-    }
+    values: dict[str, Any] = {"host": host, "device_id": device_id, "device_owner": owner.SERVER}
+    if not row.host:
+        values["device_index"] = _next_index(connection, device_id)
     store.update(connection, port_id, now=now, **values)
     return replace(row, **values, updated_at=now, revision_number=row.revision_number + 1)
 
 
 def unbind(connection: Connection, port_id: str, now: datetime) -> None:
-    """Take a port from its device; it keeps its addresses. One that is gone is no error."""
+    """Take a port from its device; it keeps its addresses. A deleted port is no error."""
     if store.get(connection, port_id) is not None:
-        store.update(connection, port_id, now=now, **_UNBOUND)
+        store.update(
+            connection,
+            port_id,
+            now=now,
+            host="",
+            device_id="",
+            device_owner="",
+            device_index=0,
+            delete_with_device=False,
+            status=DOWN,
+        )
 
 
 def release_device(connection: Connection, device_id: str, now: datetime) -> None:
-    """The server is gone: ports made for it go, a user's own are released."""
+    """After a server's deletion: delete the ports made for it, release the user's own."""
     for row in store.of_servers(connection, [device_id]):
         if row.delete_with_device:
             remove(connection, row, now)
@@ -174,13 +170,8 @@ def release_device(connection: Connection, device_id: str, now: datetime) -> Non
             unbind(connection, row.id, now)
 
 
-def of_device(connection: Connection, device_id: str) -> list[Port]:
-    """In the order in which they were bound."""
-    return store.of_servers(connection, [device_id])
-
-
 def get(connection: Connection, caller: Caller, key: str) -> Port:
-    """Raises NotFound when there is none that the caller may see."""
+    """Raises NotFound when there is no such port that the caller may see."""
     row = store.get(connection, key)
     if row is None:
         raise not_found(key)
@@ -191,6 +182,16 @@ def get(connection: Connection, caller: Caller, key: str) -> Port:
     return row
 
 
+def get_changeable(connection: Connection, caller: Caller, key: str) -> Port:
+    """Raises NotFound also for a port that the caller sees, on a network of theirs, but may not
+    change.
+    """
+    row = get(connection, caller, key)
+    if not caller.may("update_port", row.project_id):
+        raise not_found(key)
+    return row
+
+
 def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Port]:
     return store.page(connection, query, project_id=caller.reach("get_port"))
 
@@ -198,7 +199,7 @@ def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Po
 def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> Port:
-    """`values` has columns, and `fixed_ips` as FixedIpRequests. Raises as `create` does."""
+    """Change the columns in `values`; `fixed_ips` are FixedIpRequests there. Raises as `create`."""
     row = get(connection, caller, key)
     network = network_domain.get(connection, caller, row.network_id)
     port_permission.check_update(caller, network, row, values)
@@ -208,16 +209,23 @@ def update(
 
 
 def change(connection: Connection, row: Port, values: Mapping[str, Any], now: datetime) -> Port:
-    """The same without asking who wants it."""
+    """`update` without asking for a permission."""
     new = dict(values)
     mac = new.get("mac_address", row.mac_address)
     if mac != row.mac_address:
-        _require_mac_may_change(connection, row, mac)
+        if row.host:
+            raise Conflict(
+                f"Unable to complete operation on port {row.id}, port is already bound, port type: "
+                f"ovs, old_mac {row.mac_address}, new_mac {mac}.",
+                kind="PortBound",
+            )
+        if store.mac_is_taken(connection, row.network_id, mac):
+            raise _mac_in_use(row.network_id, mac)
     if "fixed_ips" in new or mac != row.mac_address:
-        new["fixed_ips"] = _moved(connection, row, mac, new.get("fixed_ips"))
+        new["fixed_ips"] = _new_fixed_ips(connection, row, mac, new.get("fixed_ips"))
     _require_consistent(row, new)
     store.update(connection, row.id, now=now, **new)
-    _tell_host(connection, row)
+    touch_server(connection, row)
     changed = store.get(connection, row.id)
     if changed is None:
         raise not_found(row.id)
@@ -237,11 +245,19 @@ def delete(connection: Connection, caller: Caller, key: str, now: datetime) -> N
 
 
 def remove(connection: Connection, row: Port, now: datetime) -> None:
-    """Delete a port; floating IPs that lead to it lead nowhere then."""
+    """`delete` without asking for a permission. Floating IPs that lead to the port lead nowhere
+    then.
+    """
     for floating in floating_ip_store.of_ports(connection, [row.id]):
         floating_ip_store.update(connection, floating.id, now=now, **NOWHERE)
     store.delete(connection, row.id)
-    _tell_host(connection, row)
+    touch_server(connection, row)
+
+
+def touch_server(connection: Connection, row: Port) -> None:
+    """Have the host of a server's port look at that server again."""
+    if row.host and row.device_owner.startswith(owner.COMPUTE):
+        server_store.touch(connection, row.host, row.device_id)
 
 
 def not_found(key: str) -> NotFound:
@@ -254,19 +270,12 @@ NOWHERE: dict[str, Any] = {
     "router_id": None,
     "status": DOWN,
 }
-"""What a floating IP says that leads to no port."""
-
-_UNBOUND: dict[str, Any] = {
-    "host": "",
-    "device_id": "",
-    "device_owner": "",
-    "device_index": 0,
-    "delete_with_device": False,
-    "status": DOWN,
-}
+"""The columns of a floating IP that leads to no port."""
 
 
-def _row(network: Network, wanted: PortRequest, mac: str, pairs: list[Pair], now: datetime) -> Port:
+def _row(
+    network: Network, wanted: PortRequest, mac: str, pairs: list[FixedIp], now: datetime
+) -> Port:
     secured = wanted.port_security_enabled
     if secured is None:
         secured = network.port_security_enabled and wanted.device_owner not in owner.SERVICE
@@ -287,7 +296,7 @@ def _row(network: Network, wanted: PortRequest, mac: str, pairs: list[Pair], now
         vnic_type=wanted.vnic_type,
         port_security_enabled=secured,
         allowed_address_pairs=[list(pair) for pair in wanted.allowed_address_pairs],
-        fixed_ips=[list(pair) for pair in pairs],
+        fixed_ips=pairs,
         security_group_ids=list(dict.fromkeys(wanted.security_group_ids or ())),
         created_at=now,
         updated_at=now,
@@ -296,7 +305,7 @@ def _row(network: Network, wanted: PortRequest, mac: str, pairs: list[Pair], now
 
 
 def _with_groups(connection: Connection, row: Port, wanted: PortRequest, now: datetime) -> Port:
-    """In the default group, when nothing was said of groups."""
+    """In the default group, when the request names no groups."""
     _require_consistent(row, {})
     if (
         wanted.security_group_ids is None
@@ -309,7 +318,7 @@ def _with_groups(connection: Connection, row: Port, wanted: PortRequest, now: da
 
 
 def _mac(connection: Connection, network_id: str, wanted: str | None) -> str:
-    """The wanted one, or one that is free. Raises Conflict when it is taken."""
+    """The MAC asked for, or a free one. Raises Conflict when it is taken."""
     if wanted is not None:
         if store.mac_is_taken(connection, network_id, wanted):
             raise _mac_in_use(network_id, wanted)
@@ -328,43 +337,35 @@ def _mac_in_use(network_id: str, mac: str) -> Conflict:
     )
 
 
-def _require_mac_may_change(connection: Connection, row: Port, mac: str) -> None:
-    if row.host:
-        raise Conflict(
-            f"Unable to complete operation on port {row.id}, port is already bound, port type: "
-            f"ovs, old_mac {row.mac_address}, new_mac {mac}.",
-            kind="PortBound",
-        )
-    if store.mac_is_taken(connection, row.network_id, mac):
-        raise _mac_in_use(row.network_id, mac)
+def _new_fixed_ips(
+    connection: Connection, row: Port, mac: str, wanted: Sequence[FixedIpRequest] | None
+) -> list[FixedIp]:
+    """What a port has after a change; floating IPs that led to an address it loses lead nowhere.
 
-
-def _moved(
-    connection: Connection, row: Port, mac: str, wanted: tuple[FixedIpRequest, ...] | None
-) -> list[list[str]]:
-    """New addresses for a port: where `wanted` is None those it has, save automatic ones, which
-    follow the MAC. Floating IPs that led to an address that the port lost lead nowhere.
+    `wanted` of None keeps its addresses, but an automatic one follows the MAC.
     """
-    current: tuple[Pair, ...] = tuple((subnet, address) for subnet, address in row.fixed_ips)
-    is_router = row.device_owner in owner.ROUTER
+    current, is_router = row.fixed_ips, row.device_owner in owner.ROUTER
     if wanted is None:
-        wanted = tuple(FixedIpRequest(subnet_id=subnet_id) for subnet_id, _ in current)
+        wanted = [FixedIpRequest(subnet_id=subnet_id) for subnet_id, _ in current]
     if mac != row.mac_address and not is_router:
         subnets = subnet_store.many(connection, {subnet_id for subnet_id, _ in current})
-        current = tuple(pair for pair in current if not fixed_ip.is_automatic(subnets[pair[0]]))
-    place = AddressedPort(network_id=row.network_id, mac=mac, is_router=is_router, current=current)
-    pairs = fixed_ip.choose(connection, place, wanted)
-    fixed_ip_store.delete_of_port(connection, row.id)
-    fixed_ip_store.insert_all(connection, row.id, pairs)
-    kept = {address for _, address in pairs}
+        current = [pair for pair in current if not fixed_ip.is_automatic(subnets[pair[0]])]
+    port = AddressedPort(network_id=row.network_id, mac=mac, is_router=is_router, current=current)
+    pairs = fixed_ip.choose(connection, port, wanted)
+    addresses = {address for _, address in pairs}
     for floating in floating_ip_store.of_ports(connection, [row.id]):
-        if floating.fixed_ip_address not in kept:
+        if floating.fixed_ip_address not in addresses:
             floating_ip_store.update(connection, floating.id, now=floating.updated_at, **NOWHERE)
-    return [list(pair) for pair in pairs]
+    return pairs
+
+
+def _next_index(connection: Connection, device_id: str) -> int:
+    ports = store.of_servers(connection, [device_id])
+    return max((port.device_index for port in ports), default=-1) + 1
 
 
 def _require_consistent(row: Port, values: Mapping[str, Any]) -> None:
-    """Groups and address pairs only make sense on a port that is guarded."""
+    """Raises for security groups or address pairs on a port without port security."""
     if values.get("port_security_enabled", row.port_security_enabled):
         return
     if values.get("security_group_ids", row.security_group_ids):
@@ -379,9 +380,3 @@ def _require_consistent(row: Port, values: Mapping[str, Any]) -> None:
             "Port Security must be enabled in order to have allowed address pairs on a port.",
             kind="AddressPairAndPortSecurityRequired",
         )
-
-
-def _tell_host(connection: Connection, row: Port) -> None:
-    """A server's host looks again at the server whose port changed."""
-    if row.host and row.device_owner.startswith(owner.COMPUTE):
-        server_store.touch(connection, row.host, row.device_id)

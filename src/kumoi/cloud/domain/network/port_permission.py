@@ -1,4 +1,4 @@
-"""Who may say what about a port. Called by port.py."""
+"""Who may set which attributes of a port. Called by port.py."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from kumoi.cloud.domain.network import owner
 from kumoi.cloud.store.network.network import Network
 from kumoi.cloud.store.network.port import Port
 
-# What has a rule of its own wherever it is said.
+# Each has a rule of its own, for creation and for update.
 ATTRIBUTES = ("mac_address", "port_security_enabled", "allowed_address_pairs")
 
 
 def check_create(
     caller: Caller, network: Network, project_id: str, values: Mapping[str, Any]
 ) -> None:
-    """`values` has what was said of the port. Raises Forbidden."""
+    """`values` are the attributes that the request names. Raises Forbidden."""
     caller.check("create_port", project_id)
     if not (network.shared or caller.may("update_network", network.project_id)):
         raise Forbidden(f"Tenant {caller.project_id} not allowed to create port on this network")
@@ -26,7 +26,7 @@ def check_create(
 
 
 def check_update(caller: Caller, network: Network, row: Port, values: Mapping[str, Any]) -> None:
-    """Raises Forbidden, and Conflict for what has the port."""
+    """Raises Forbidden, and Conflict for giving the port of one device to another."""
     caller.check("update_port", row.project_id)
     _check_attributes(caller, "update_port", network, values)
     moves = any(
@@ -45,14 +45,16 @@ def check_update(caller: Caller, network: Network, row: Port, values: Mapping[st
 def _check_attributes(
     caller: Caller, action: str, network: Network, values: Mapping[str, Any]
 ) -> None:
-    """Who says that a port is a router's would be on that router, whosever it is."""
-    asked = [name for name in ATTRIBUTES if values.get(name) not in (None, (), [])]
-    if any(one.ip_address is not None for one in values.get("fixed_ips") or ()):
-        asked.append("fixed_ips:ip_address")
+    """The owners that a port of a router or floating IP has are for the service alone: such a port
+    would be on that router, whose project is not asked.
+    """
+    named = [name for name in ATTRIBUTES if values.get(name) not in (None, (), [])]
+    if any(wanted.ip_address is not None for wanted in values.get("fixed_ips") or ()):
+        named.append("fixed_ips:ip_address")
     device_owner = values.get("device_owner") or ""
     if owner.is_networks(device_owner):
-        asked.append("device_owner")
-    for name in asked:
+        named.append("device_owner")
+    for name in named:
         caller.check(f"{action}:{name}", network.project_id)
     if "host" in values:
         caller.check(f"{action}:binding:host_id")

@@ -1,43 +1,35 @@
-"""How a network is carried: an overlay of its own, or a network that the hosts are plugged into."""
+"""How a network is carried: over Geneve between the hosts, or flat on a network of theirs."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from kumoi.cloud.domain.network.addressing import invalid_input
 
 FLAT, GENEVE = "flat", "geneve"
-PHYSICAL_NETWORKS = ("physnet1",)  # What every host has; see hosts/wires/virtual.py.
+PHYSICAL_NETWORKS = ("physnet1",)  # Every host is plugged into them: hosts/wires/virtual.py.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
-    """None is left to us."""
+def network_type(
+    wanted: str | None, physical_network: str | None, segmentation_id: int | None
+) -> str:
+    """The type of a network that asks for these; None leaves the choice to us.
 
-    network_type: str | None = None
-    physical_network: str | None = None
-    segmentation_id: int | None = None
-
-    def chosen_type(self) -> str:
-        """Raises Invalid for what no host could do, and for what does not go together."""
-        kind = self.network_type or (FLAT if self.physical_network else GENEVE)
-        if kind not in (FLAT, GENEVE):
-            raise invalid_input(
-                f"provider:network_type value '{kind}' not supported", "provider:network_type"
-            )
-        self._require_place(kind)
-        if self.segmentation_id is not None:
-            raise invalid_input(
-                f"provider:segmentation_id cannot be chosen for a {kind} network",
-                "provider:segmentation_id",
-            )
-        return kind
-
-    def _require_place(self, kind: str) -> None:
-        place, field = self.physical_network, "provider:physical_network"
-        if kind == GENEVE and place is not None:
-            raise invalid_input(f"{field} specified for a {kind} network", field)
-        if kind == FLAT and place is None:
-            raise invalid_input(f"{field} required for a {kind} network", field)
-        if place is not None and place not in PHYSICAL_NETWORKS:
-            raise invalid_input(f"{field} '{place}' unknown for a {kind} network", field)
+    Raises Invalid for what no host can do, and for what does not go together.
+    """
+    chosen = wanted or (FLAT if physical_network else GENEVE)
+    if chosen not in (FLAT, GENEVE):
+        raise invalid_input(
+            f"provider:network_type value '{chosen}' not supported", "provider:network_type"
+        )
+    field = "provider:physical_network"
+    if chosen == GENEVE and physical_network is not None:
+        raise invalid_input(f"{field} specified for a {chosen} network", field)
+    if chosen == FLAT and physical_network is None:
+        raise invalid_input(f"{field} required for a {chosen} network", field)
+    if chosen == FLAT and physical_network not in PHYSICAL_NETWORKS:
+        raise invalid_input(f"{field} '{physical_network}' unknown for a {chosen} network", field)
+    if segmentation_id is not None:
+        raise invalid_input(
+            f"provider:segmentation_id cannot be chosen for a {chosen} network",
+            "provider:segmentation_id",
+        )
+    return chosen

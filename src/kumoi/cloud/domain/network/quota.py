@@ -1,7 +1,7 @@
-"""Quotas: what a project may have of each thing.
+"""Quotas: how many networks, ports and so on a project may have.
 
-`require` is called inside the write transaction that adds the things: there is one writer at a
-time, so what it counts still holds at the commit, however many ask at once.
+`require` is called inside the write transaction that adds them: there is one writer at a time, so
+what it counts still holds at the commit, however many requests come at once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kumoi.cloud.store.network import quota as store
 
 UNLIMITED = -1
 
-# Neutron's own; -1 is no limit.
+# Neutron's defaults.
 DEFAULTS = {
     "network": 100,
     "subnet": 100,
@@ -51,7 +51,7 @@ _COUNTS: dict[str, Callable[[Connection, str], int]] = {
 
 
 def require(connection: Connection, project_id: str, resource: str, count: int = 1) -> None:
-    """Raises OverQuota when so many more would be too many."""
+    """Raises OverQuota when the project may not have `count` more."""
     most = limits(connection, project_id)[resource]
     if most != UNLIMITED and used(connection, project_id, resource) + count > most:
         raise OverQuota(f"Quota exceeded for resources: ['{resource}'].", resource=resource)
@@ -62,8 +62,8 @@ def limits(connection: Connection, project_id: str) -> dict[str, int]:
 
 
 def used(connection: Connection, project_id: str, resource: str) -> int:
-    counted = _COUNTS.get(resource)
-    return counted(connection, project_id) if counted else 0
+    count_of = _COUNTS.get(resource)
+    return count_of(connection, project_id) if count_of else 0
 
 
 def every(connection: Connection) -> dict[str, dict[str, int]]:

@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.network import allocation, owner, quota
 from kumoi.cloud.domain.network import network as network_domain
-from kumoi.cloud.domain.network import owner, quota
 from kumoi.cloud.domain.network import port as port_domain
 from kumoi.cloud.domain.network.fixed_ip import FixedIpRequest
 from kumoi.cloud.domain.network.port import PortRequest
@@ -32,7 +32,9 @@ ROUTES_MAX = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """The way out. `enable_snat` of None leaves it as it is; `fixed_ips` of None is any address."""
+    """A router's gateway to an external network. `enable_snat` of None leaves it as it is; `fixed_ips`
+    of None is any address.
+    """
 
     network_id: str
     enable_snat: bool | None = None
@@ -71,7 +73,7 @@ def create(connection: Connection, caller: Caller, wanted: RouterRequest, now: d
 
 
 def get(connection: Connection, caller: Caller, key: str) -> Router:
-    """Raises NotFound when there is none that the caller may see."""
+    """Raises NotFound when there is no such router that the caller may see."""
     row = store.get(connection, key)
     if row is None:
         raise NotFound("router", key)
@@ -86,7 +88,9 @@ def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Ro
 def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> Router:
-    """`values` has columns, and `gateway` as a Gateway or None. Raises as `create` does."""
+    """Change the columns in `values`, and the gateway where it has `gateway` (a Gateway or None).
+    Raises as `create` does.
+    """
     row = get(connection, caller, key)
     new = dict(values)
     if "gateway" in new:
@@ -120,25 +124,22 @@ def gateway_port(connection: Connection, key: str) -> Port | None:
 
 
 def gateway_ports(connection: Connection, keys: Sequence[str]) -> dict[str, Port]:
-    """By router."""
+    """The gateway ports of several routers, by router."""
     ports = port_store.of_devices(connection, keys)
     return {port.device_id: port for port in ports if port.device_owner == owner.ROUTER_GATEWAY}
 
 
 def connected_subnets(connection: Connection, key: str) -> list[Subnet]:
-    """Those that a router has an address of, the gateway's with them."""
-    ports = [*interfaces(connection, key)]
-    gateway = gateway_port(connection, key)
-    ids = {pair[0] for port in (*ports, *([gateway] if gateway else [])) for pair in port.fixed_ips}
+    """The subnets on which a router has an address, those of its gateway among them."""
+    ids = {subnet_id for port in _ports(connection, key) for subnet_id, _ in port.fixed_ips}
     return list(subnet_store.many(connection, ids).values())
 
 
-def require_apart(wanted: Subnet, others: Sequence[Subnet]) -> None:
-    """Raises Invalid when a router could not tell the subnet from one that it has."""
+def require_no_overlap(wanted: Subnet, others: Sequence[Subnet]) -> None:
+    """Raises Invalid when the subnet overlaps with another of the same router."""
     network = ipaddress.ip_network(wanted.cidr)
     for other in others:
-        there = ipaddress.ip_network(other.cidr)
-        if there.version == network.version and there.overlaps(network):
+        if allocation.overlap(network, ipaddress.ip_network(other.cidr)):
             raise Invalid(
                 f"Bad router request: Cidr {wanted.cidr} of subnet {wanted.id} overlaps with cidr "
                 f"{other.cidr} of subnet {other.id}.",
@@ -149,23 +150,23 @@ def require_apart(wanted: Subnet, others: Sequence[Subnet]) -> None:
 def add_routes(
     connection: Connection, caller: Caller, key: str, routes: Sequence[list[str]], now: datetime
 ) -> Router:
-    """Those that are not there yet."""
+    """Add the routes that the router does not have yet."""
     row = get(connection, caller, key)
-    known = [*row.routes, *(route for route in routes if route not in row.routes)]
-    return update(connection, caller, key, {"routes": known}, now)
+    added = [route for route in routes if route not in row.routes]
+    return update(connection, caller, key, {"routes": [*row.routes, *added]}, now)
 
 
 def remove_routes(
     connection: Connection, caller: Caller, key: str, routes: Sequence[list[str]], now: datetime
 ) -> Router:
-    """One that is not there is no error."""
+    """Remove routes; one that the router does not have is no error."""
     row = get(connection, caller, key)
-    kept = [route for route in row.routes if route not in routes]
-    return update(connection, caller, key, {"routes": kept}, now)
+    left = [route for route in row.routes if route not in routes]
+    return update(connection, caller, key, {"routes": left}, now)
 
 
 def require_routes(connection: Connection, row: Router, routes: Sequence[Sequence[str]]) -> None:
-    """Raises Invalid when a next hop is not a neighbour, or is the router itself."""
+    """Raises Invalid when a next hop is on no subnet of the router, or is an address of its own."""
     if len(routes) > ROUTES_MAX:
         raise Invalid(
             f"Unable to complete operation for {row.id}. The number of routes exceeds the maximum "
@@ -173,10 +174,9 @@ def require_routes(connection: Connection, row: Router, routes: Sequence[Sequenc
             field="routes",
             kind="RoutesExhausted",
         )
-    networks = [ipaddress.ip_network(one.cidr) for one in connected_subnets(connection, row.id)]
-    gateway = gateway_port(connection, row.id)
-    ports = [*interfaces(connection, row.id), *([gateway] if gateway else [])]
-    own = {address for port in ports for _, address in port.fixed_ips}
+    subnets = connected_subnets(connection, row.id)
+    networks = [ipaddress.ip_network(subnet.cidr) for subnet in subnets]
+    own = {address for port in _ports(connection, row.id) for _, address in port.fixed_ips}
     for destination, nexthop in routes:
         address = ipaddress.ip_address(nexthop)
         if not any(address in network for network in networks):
@@ -188,7 +188,7 @@ def require_routes(connection: Connection, row: Router, routes: Sequence[Sequenc
 def set_gateway(
     connection: Connection, caller: Caller, row: Router, wanted: Gateway, now: datetime
 ) -> None:
-    """A port on the external network, or another address for the one that is there."""
+    """Give the router a port on the external network, or other addresses to the one it has there."""
     network = network_domain.get(connection, caller, wanted.network_id)
     if not network.external:
         raise Invalid(
@@ -214,9 +214,15 @@ def set_gateway(
         store.update(connection, row.id, now=now, enable_snat=wanted.enable_snat)
 
 
+def _ports(connection: Connection, key: str) -> list[Port]:
+    """A router's interfaces, and its gateway port where it has one."""
+    gateway = gateway_port(connection, key)
+    return [*interfaces(connection, key), *([gateway] if gateway is not None else [])]
+
+
 def _names_present(port: Port, wanted: Sequence[FixedIpRequest]) -> bool:
-    """Whether a wish names the port's subnets and addresses, in one entry each or in several: then
-    nothing changes, as in Neutron's `_check_for_external_ip_change`.
+    """Whether the requests name just the port's subnets and addresses, in one entry each or in
+    several: then nothing changes, as in Neutron's `_check_for_external_ip_change`.
     """
     subnets, addresses = zip(*port.fixed_ips, strict=True) if port.fixed_ips else ((), ())
     return {ip.subnet_id for ip in wanted if ip.subnet_id} == set(subnets) and {
@@ -226,7 +232,7 @@ def _names_present(port: Port, wanted: Sequence[FixedIpRequest]) -> bool:
 
 def _add_gateway(connection: Connection, row: Router, wanted: Gateway, now: datetime) -> None:
     others = connected_subnets(connection, row.id)
-    made = port_domain.make(
+    port = port_domain.make(
         connection,
         PortRequest(
             project_id=owner.NOBODY,
@@ -237,8 +243,8 @@ def _add_gateway(connection: Connection, row: Router, wanted: Gateway, now: date
         ),
         now,
     )
-    for subnet in subnet_store.many(connection, {pair[0] for pair in made.fixed_ips}).values():
-        require_apart(subnet, others)
+    for subnet in subnet_store.many(connection, {pair[0] for pair in port.fixed_ips}).values():
+        require_no_overlap(subnet, others)
 
 
 def _clear_gateway(connection: Connection, row: Router, now: datetime) -> None:

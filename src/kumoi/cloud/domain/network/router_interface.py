@@ -1,4 +1,4 @@
-"""Router interfaces: the ports by which a router is on a subnet."""
+"""Router interfaces: the ports through which a router is connected to subnets."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.network import owner
+from kumoi.cloud.domain.network import fixed_ip, owner
 from kumoi.cloud.domain.network import port as port_domain
 from kumoi.cloud.domain.network import router as router_domain
 from kumoi.cloud.domain.network import subnet as subnet_domain
 from kumoi.cloud.domain.network.allocation import IPV4, IPV6
 from kumoi.cloud.domain.network.fixed_ip import FixedIpRequest
 from kumoi.cloud.domain.network.port import PortRequest
-from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import port as port_store
 from kumoi.cloud.store.network import subnet as subnet_store
@@ -28,7 +27,7 @@ from kumoi.cloud.store.network.subnet import Subnet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interface:
-    """What the API answers: the port and the subnets that were meant."""
+    """A router, a port of it, and the subnets that a request added to or removed from the port."""
 
     router: Router
     port: Port
@@ -44,7 +43,8 @@ def add(
     port_id: str | None,
     now: datetime,
 ) -> Interface:
-    """By subnet, with the subnet's gateway address, or by a port that is the caller's.
+    """Connect a router: to a subnet, at the subnet's gateway address, or with a port of the
+    caller's.
 
     Raises NotFound, Forbidden, Conflict when the port or address is in use, Invalid otherwise.
     """
@@ -67,23 +67,25 @@ def remove(
     port_id: str | None,
     now: datetime,
 ) -> Interface:
-    """Raises NotFound, and Conflict while a floating IP or a route needs the interface."""
+    """Disconnect a router from a subnet, or from all subnets of a port.
+
+    Raises NotFound, and Conflict while a floating IP or a route needs the interface.
+    """
     row = router_domain.get(connection, caller, router_id)
     if subnet_id is None and port_id is None:
         raise bad_request("Either subnet_id or port_id must be specified")
-    port = _interface(connection, row, subnet_id, port_id)
-    has = [pair[0] for pair in port.fixed_ips]
-    gone = [subnet_id] if subnet_id is not None and port_id is None else has
-    for each in gone:
-        _require_not_needed(connection, row, each)
-    left = [pair for pair in port.fixed_ips if pair[0] not in gone]
+    port = _find(connection, row, subnet_id, port_id)
+    removed = [pair[0] for pair in port.fixed_ips]
+    if subnet_id is not None and port_id is None:
+        removed = [subnet_id]
+    for each in removed:
+        _require_unused(connection, row, each)
+    left = [pair for pair in port.fixed_ips if pair[0] not in removed]
     if left:
-        fixed_ip_store.delete_of_port(connection, port.id)
-        fixed_ip_store.insert_all(connection, port.id, left)
         port_store.update(connection, port.id, now=now, fixed_ips=left)
     else:
         port_domain.remove(connection, port, now)
-    return Interface(router=row, port=port, subnet_ids=tuple(gone))
+    return Interface(router=row, port=port, subnet_ids=tuple(removed))
 
 
 def bad_request(reason: str) -> Invalid:
@@ -100,12 +102,10 @@ def _add_subnet(
         raise bad_request("Subnet for router interface must have a gateway IP")
     _require_fits(connection, row, [subnet])
     wanted = FixedIpRequest(subnet_id=subnet.id, ip_address=subnet.gateway_ip)
-    mate = _mate(connection, row, subnet)
-    if mate is not None:
-        kept = [
-            FixedIpRequest(subnet_id=each, ip_address=address) for each, address in mate.fixed_ips
-        ]
-        port = port_domain.change(connection, mate, {"fixed_ips": (*kept, wanted)}, now)
+    port = _ipv6_interface(connection, row, subnet)
+    if port is not None:
+        both = [*fixed_ip.requests(port.fixed_ips), wanted]
+        port = port_domain.change(connection, port, {"fixed_ips": both}, now)
     else:
         port = port_domain.make(
             connection,
@@ -124,25 +124,21 @@ def _add_subnet(
 def _add_port(
     connection: Connection, caller: Caller, row: Router, port_id: str, now: datetime
 ) -> Interface:
-    port = port_domain.get(connection, caller, port_id)
-    if not caller.may("update_port", port.project_id):
-        raise port_domain.not_found(port_id)
+    port = port_domain.get_changeable(connection, caller, port_id)
     if port.device_id:
         raise Conflict(
             f"Unable to complete operation on port {port_id} for network {port.network_id}. Port "
             f"already has an attached device {port.device_id}.",
             kind="PortInUse",
         )
-    subnets = [
-        subnet_store.many(connection, [each])[each]
-        for each in dict.fromkeys(pair[0] for pair in port.fixed_ips)
-    ]
-    if not subnets:
+    subnet_ids = tuple(dict.fromkeys(subnet_id for subnet_id, _ in port.fixed_ips))
+    if not subnet_ids:
         raise bad_request("Router port must have at least one fixed IP")
-    fours = [pair for pair in port.fixed_ips if ipaddress.ip_address(pair[1]).version == IPV4]
-    if len(fours) > 1:
+    versions = [ipaddress.ip_address(address).version for _, address in port.fixed_ips]
+    if sum(version == IPV4 for version in versions) > 1:
         raise bad_request("Cannot have multiple IPv4 subnets on router port")
-    _require_fits(connection, row, subnets)
+    subnets = subnet_store.many(connection, subnet_ids)
+    _require_fits(connection, row, [subnets[subnet_id] for subnet_id in subnet_ids])
     values = {
         "device_id": row.id,
         "device_owner": owner.ROUTER_INTERFACE,
@@ -151,21 +147,22 @@ def _add_port(
         "port_security_enabled": False,
     }
     changed = port_domain.change(connection, port, values, now)
-    ids = tuple(subnet.id for subnet in subnets)
-    return Interface(router=row, port=changed, subnet_ids=ids)
+    return Interface(router=row, port=changed, subnet_ids=subnet_ids)
 
 
 def _require_fits(connection: Connection, row: Router, subnets: list[Subnet]) -> None:
+    """Raises Invalid for a subnet that the router has, or that overlaps with one that it has."""
     connected = router_domain.connected_subnets(connection, row.id)
-    known = {subnet.id for subnet in connected}
     for subnet in subnets:
-        if subnet.id in known:
+        if any(subnet.id == other.id for other in connected):
             raise bad_request(f"Router already has a port on subnet {subnet.id}")
-        router_domain.require_apart(subnet, connected)
+        router_domain.require_no_overlap(subnet, connected)
 
 
-def _mate(connection: Connection, row: Router, subnet: Subnet) -> Port | None:
-    """The interface on the same network that has IPv6 addresses only: one more fits there."""
+def _ipv6_interface(connection: Connection, row: Router, subnet: Subnet) -> Port | None:
+    """For an IPv6 subnet the interface on its network that has IPv6 addresses only: it takes one
+    more, as in Neutron.
+    """
     if subnet.ip_version != IPV6:
         return None
     for port in router_domain.interfaces(connection, row.id):
@@ -175,9 +172,10 @@ def _mate(connection: Connection, row: Router, subnet: Subnet) -> Port | None:
     return None
 
 
-def _interface(
-    connection: Connection, row: Router, subnet_id: str | None, port_id: str | None
-) -> Port:
+def _find(connection: Connection, row: Router, subnet_id: str | None, port_id: str | None) -> Port:
+    """The interface with that port, or on that subnet. Raises NotFound, and Conflict when the two do
+    not belong together.
+    """
     for port in router_domain.interfaces(connection, row.id):
         has = {pair[0] for pair in port.fixed_ips}
         if port_id is not None and port.id == port_id:
@@ -203,16 +201,16 @@ def _interface(
     )
 
 
-def _require_not_needed(connection: Connection, row: Router, subnet_id: str) -> None:
+def _require_unused(connection: Connection, row: Router, subnet_id: str) -> None:
+    """Raises Conflict while a floating IP or a route needs the router on the subnet."""
     blocked = f"Router interface for subnet {subnet_id} on router {row.id} cannot be deleted, as it"
     subnet = subnet_store.get(connection, subnet_id)
     if subnet is None:
         return
     network = ipaddress.ip_network(subnet.cidr)
     for floating in floating_ip_store.find(connection, router_id=row.id):
-        inside = floating.fixed_ip_address
         port = port_store.get(connection, floating.port_id or "")
-        if inside and port and [subnet_id, inside] in port.fixed_ips:
+        if port is not None and [subnet_id, floating.fixed_ip_address] in port.fixed_ips:
             raise Conflict(
                 f"{blocked} is required by one or more floating IPs.",
                 kind="RouterInterfaceInUseByFloatingIP",

@@ -36,7 +36,7 @@ class SecurityGroupRequest:
 def create(
     connection: Connection, caller: Caller, wanted: SecurityGroupRequest, now: datetime
 ) -> SecurityGroup:
-    """With rules that let everything out. Raises Conflict for a second "default"."""
+    """Make a group with rules that let all traffic out. Raises Conflict for a second "default"."""
     caller.check("create_security_group", wanted.project_id)
     ensure_default(connection, wanted.project_id, now)
     if wanted.name == DEFAULT:
@@ -44,7 +44,7 @@ def create(
     quota.require(connection, wanted.project_id, "security_group")
     group = _group(wanted, now, is_default=False)
     store.insert(connection, group)
-    rule_store.insert_all(connection, _let_out(group))
+    rule_store.insert_all(connection, _rules(group, "egress"))
     return group
 
 
@@ -54,23 +54,24 @@ def default(connection: Connection, project_id: str) -> SecurityGroup | None:
 
 
 def ensure_default(connection: Connection, project_id: str, now: datetime) -> SecurityGroup:
-    """The project's default group, made when it is not there: lets everything out, and in what
-    comes from the group itself.
+    """The project's default group, made when there is none: all traffic may leave, and what comes
+    from ports of the same group may enter.
     """
-    found = default(connection, project_id)
-    if found is not None:
-        return found
+    present = default(connection, project_id)
+    if present is not None:
+        return present
     wanted = SecurityGroupRequest(
         project_id=project_id, name=DEFAULT, description="Default security group"
     )
     group = _group(wanted, now, is_default=True)
     store.insert(connection, group)
-    rule_store.insert_all(connection, [*_let_out(group), *_let_each_other_in(group)])
+    among_themselves = _rules(group, "ingress", remote_group_id=group.id)
+    rule_store.insert_all(connection, [*_rules(group, "egress"), *among_themselves])
     return group
 
 
 def get(connection: Connection, caller: Caller, key: str) -> SecurityGroup:
-    """Raises NotFound when there is none that the caller may see."""
+    """Raises NotFound when there is no such group that the caller may see."""
     group = store.get(connection, key)
     if group is None or not caller.may("get_security_group", group.project_id):
         raise not_found(key)
@@ -101,7 +102,7 @@ def find(connection: Connection, caller: Caller, name_or_id: str, now: datetime)
 
 
 def require_all(connection: Connection, caller: Caller, keys: Collection[str]) -> list[str]:
-    """The ids, each once. Raises NotFound for one that the caller may not use."""
+    """The ids without repetitions. Raises NotFound for a group that the caller may not use."""
     wanted = list(dict.fromkeys(keys))
     found = store.many(connection, wanted)
     for key in wanted:
@@ -115,14 +116,16 @@ def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Se
 
 
 def rules(connection: Connection, group_ids: Collection[str]) -> dict[str, list[SecurityGroupRule]]:
-    """The rules of groups the caller was shown."""
+    """The rules of groups, by group. The caller may see the groups, and so their rules."""
     return rule_store.of_groups(connection, group_ids)
 
 
 def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> SecurityGroup:
-    """Raises NotFound; Conflict for the default's name, and for `stateful` while it is in use."""
+    """Raises NotFound; Conflict for another name of the default group, and for `stateful` while a
+    port is in the group.
+    """
     group = get(connection, caller, key)
     name = values.get("name", group.name)
     if group.is_default and name != group.name:
@@ -141,7 +144,7 @@ def update(
 
 
 def delete(connection: Connection, caller: Caller, key: str) -> None:
-    """Raises NotFound; Conflict for the default and while a port has it."""
+    """Raises NotFound; Conflict for the default group, and while a port is in the group."""
     group = get(connection, caller, key)
     if group.is_default and not caller.may("delete_security_group:is_default"):
         raise Conflict(
@@ -181,30 +184,26 @@ def _group(wanted: SecurityGroupRequest, now: datetime, *, is_default: bool) -> 
     )
 
 
-def _let_out(group: SecurityGroup) -> list[SecurityGroupRule]:
-    return [_rule(group, "egress", ethertype, None) for ethertype in ETHERTYPES]
-
-
-def _let_each_other_in(group: SecurityGroup) -> list[SecurityGroupRule]:
-    return [_rule(group, "ingress", ethertype, group.id) for ethertype in ETHERTYPES]
-
-
-def _rule(
-    group: SecurityGroup, direction: str, ethertype: str, remote_group_id: str | None
-) -> SecurityGroupRule:
-    return SecurityGroupRule(
-        id=new_id(),
-        project_id=group.project_id,
-        security_group_id=group.id,
-        description="",
-        direction=direction,
-        ethertype=ethertype,
-        protocol=None,
-        port_range_min=None,
-        port_range_max=None,
-        remote_ip_prefix=None,
-        remote_group_id=remote_group_id,
-        created_at=group.created_at,
-        updated_at=group.created_at,
-        revision_number=1,
-    )
+def _rules(
+    group: SecurityGroup, direction: str, *, remote_group_id: str | None = None
+) -> list[SecurityGroupRule]:
+    """Rules for all traffic in that direction, one of each IP version."""
+    return [
+        SecurityGroupRule(
+            id=new_id(),
+            project_id=group.project_id,
+            security_group_id=group.id,
+            description="",
+            direction=direction,
+            ethertype=ethertype,
+            protocol=None,
+            port_range_min=None,
+            port_range_max=None,
+            remote_ip_prefix=None,
+            remote_group_id=remote_group_id,
+            created_at=group.created_at,
+            updated_at=group.created_at,
+            revision_number=1,
+        )
+        for ethertype in ETHERTYPES
+    ]

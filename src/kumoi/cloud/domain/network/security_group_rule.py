@@ -82,7 +82,7 @@ def create(
 ) -> SecurityGroupRule:
     """Raises NotFound, OverQuota, Invalid, and Conflict when the group has such a rule."""
     protocol = canonical_protocol(wanted.protocol, wanted.ethertype)
-    prefix = _prefix(wanted)
+    prefix = _remote_prefix(wanted)
     _require_ports(protocol, wanted.port_range_min, wanted.port_range_max)
     group = security_group.get(connection, caller, wanted.security_group_id)
     if wanted.remote_group_id is not None:
@@ -104,7 +104,7 @@ def create(
         revision_number=0,
     )
     for other in store.of_group(connection, group.id):
-        if _meaning(other) == _meaning(rule):
+        if _traffic(other) == _traffic(rule):
             raise Conflict(
                 f"Security group rule already exists. Rule id is {other.id}.",
                 kind="SecurityGroupRuleExists",
@@ -115,7 +115,7 @@ def create(
 
 
 def get(connection: Connection, caller: Caller, key: str) -> SecurityGroupRule:
-    """Raises NotFound when there is none that the caller may see."""
+    """Raises NotFound when there is no such rule that the caller may see."""
     rule = store.get(connection, key)
     if rule is None or not caller.may("get_security_group_rule", rule.project_id):
         raise NotFound(
@@ -129,6 +129,7 @@ def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Se
 
 
 def delete(connection: Connection, caller: Caller, key: str) -> None:
+    """Raises NotFound."""
     get(connection, caller, key)
     store.delete(connection, key)
 
@@ -139,12 +140,12 @@ def number(protocol: str) -> int:
 
 
 def normalized(prefix: str | None) -> str | None:
-    """The network that a prefix means."""
+    """The network of a prefix such as 10.0.0.5/24: 10.0.0.0/24."""
     return None if prefix is None else str(ipaddress.ip_network(prefix, strict=False))
 
 
 def canonical_protocol(protocol: str | None, ethertype: str) -> str | None:
-    """None is any. ICMP on IPv6 has one name. Raises Invalid."""
+    """In lower case, with one name for ICMP on IPv6; None is any protocol. Raises Invalid."""
     if protocol is None or protocol.lower() in ANY_PROTOCOL:
         return None
     name = protocol.lower()
@@ -166,8 +167,8 @@ def canonical_protocol(protocol: str | None, ethertype: str) -> str | None:
     return ICMP_V6 if ethertype == "IPv6" and name in ICMP_ON_V6 else name
 
 
-def _prefix(wanted: SecurityGroupRuleRequest) -> str | None:
-    """The remote prefix with its length. Raises Invalid."""
+def _remote_prefix(wanted: SecurityGroupRuleRequest) -> str | None:
+    """The remote prefix, with its length where the request left it out. Raises Invalid."""
     if wanted.remote_ip_prefix is None:
         return None
     if wanted.remote_group_id is not None:
@@ -194,7 +195,7 @@ def _prefix(wanted: SecurityGroupRuleRequest) -> str | None:
 
 
 def _require_ports(protocol: str | None, low: int | None, high: int | None) -> None:
-    """Raises Invalid."""
+    """Raises Invalid for a port range that does not fit the protocol; ICMP has type and code there."""
     if low is None and high is None:
         return
     if protocol is None:
@@ -254,14 +255,14 @@ def _require_icmp(kind: int | None, code: int | None) -> None:
         )
 
 
-NOT_MEANING = frozenset({"id", "description", "created_at", "updated_at", "revision_number"})
+NOT_TRAFFIC = frozenset({"id", "description", "created_at", "updated_at", "revision_number"})
 
 
-def _meaning(rule: SecurityGroupRule) -> tuple[object, ...]:
-    """What two rules have in common when one of them is enough."""
-    same = {
-        item.name: getattr(rule, item.name) for item in fields(rule) if item.name not in NOT_MEANING
+def _traffic(rule: SecurityGroupRule) -> tuple[object, ...]:
+    """The traffic that a rule lets through: equal for two rules of which one is superfluous."""
+    traffic = {
+        item.name: getattr(rule, item.name) for item in fields(rule) if item.name not in NOT_TRAFFIC
     }
-    same["protocol"] = None if rule.protocol is None else number(rule.protocol)
-    same["remote_ip_prefix"] = normalized(rule.remote_ip_prefix)
-    return tuple(same.values())
+    traffic["protocol"] = None if rule.protocol is None else number(rule.protocol)
+    traffic["remote_ip_prefix"] = normalized(rule.remote_ip_prefix)
+    return tuple(traffic.values())

@@ -15,7 +15,7 @@ from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import addressing, allocation, fixed_ip, owner, quota, subnet_pool
 from kumoi.cloud.domain.network import network as network_domain
-from kumoi.cloud.store.compute import server as server_store
+from kumoi.cloud.domain.network import port as port_domain
 from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import port as port_store
@@ -26,8 +26,9 @@ from kumoi.cloud.store.network.subnet import Subnet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubnetRequest:
-    """Either `cidr`, or a pool with or without `prefixlen`. A `gateway_ip` of None is the first
-    address, unless `has_gateway` is false. `allocation_pools` of None are all the rest.
+    """A subnet to be made: on a `cidr`, or on a prefix out of a pool, with or without `prefixlen`. A
+    `gateway_ip` of None is the first address, unless `has_gateway` is false. `allocation_pools` of
+    None are all other addresses.
     """
 
     project_id: str
@@ -50,8 +51,8 @@ class SubnetRequest:
 
 
 def create(connection: Connection, caller: Caller, wanted: SubnetRequest, now: datetime) -> Subnet:
-    """Raises NotFound, Forbidden, OverQuota; Invalid for what does not fit together, and Conflict
-    for pools that overlap.
+    """Raises NotFound, Forbidden, OverQuota; Invalid for attributes that do not fit together, and
+    Conflict for pools that overlap.
     """
     network = network_domain.get(connection, caller, wanted.network_id)
     caller.check("create_subnet", network.project_id)
@@ -61,7 +62,12 @@ def create(connection: Connection, caller: Caller, wanted: SubnetRequest, now: d
     addressing.require_modes(
         cidr, wanted.enable_dhcp, wanted.ipv6_ra_mode, wanted.ipv6_address_mode
     )
-    _require_no_overlap(connection, network.id, cidr)
+    others = [ipaddress.ip_network(row.cidr) for row in store.of_network(connection, network.id)]
+    if any(allocation.overlap(ipaddress.ip_network(cidr), other) for other in others):
+        raise addressing.invalid_input(
+            f"Requested subnet with cidr: {cidr} for network: {network.id} overlaps with another "
+            "subnet"
+        )
     gateway = wanted.gateway_ip
     if gateway is None and wanted.has_gateway:
         gateway = addressing.first_address(cidr)
@@ -76,7 +82,7 @@ def create(connection: Connection, caller: Caller, wanted: SubnetRequest, now: d
 
 
 def get(connection: Connection, caller: Caller, key: str) -> Subnet:
-    """Raises NotFound when there is none that the caller may see."""
+    """Raises NotFound when there is no such subnet that the caller may see."""
     row = store.get(connection, key)
     if row is None:
         raise NotFound("subnet", key)
@@ -96,7 +102,7 @@ def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Su
 def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> Subnet:
-    """Raises as `create` does, and Conflict while a router has the gateway that would change."""
+    """Raises as `create` does, and Conflict for another gateway while a port has the present one."""
     row = _owned(connection, caller, key, "update_subnet")
     gateway = values.get("gateway_ip", row.gateway_ip)
     if gateway != row.gateway_ip:
@@ -115,12 +121,15 @@ def update(
             row.cidr, enable_dhcp=False, ra=row.ipv6_ra_mode, address=row.ipv6_address_mode
         )
     store.update(connection, key, now=now, **values)
-    _tell_hosts(connection, key)
+    for port in port_store.on_subnet(connection, key):
+        port_domain.touch_server(connection, port)
     return get(connection, caller, key)
 
 
 def delete(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
-    """Raises NotFound; Conflict while a port has an address of it that was not made by itself."""
+    """Raises NotFound; Conflict while a port has an address of the subnet, unless it is one that the
+    server configured by itself (SLAAC).
+    """
     row = _owned(connection, caller, key, "delete_subnet")
     ports = port_store.on_subnet(connection, key)
     automatic = fixed_ip.is_automatic(row)
@@ -132,8 +141,6 @@ def delete(connection: Connection, caller: Caller, key: str, now: datetime) -> N
         )
     for port in ports:
         left = [pair for pair in port.fixed_ips if pair[0] != key]
-        fixed_ip_store.delete_of_port(connection, port.id)
-        fixed_ip_store.insert_all(connection, port.id, left)
         port_store.update(connection, port.id, now=now, fixed_ips=left)
     store.delete(connection, key)
 
@@ -168,18 +175,18 @@ def _row(
 
 
 def _cidr(connection: Connection, caller: Caller, wanted: SubnetRequest) -> tuple[str, str | None]:
-    """The network of the subnet and the pool that it is from."""
+    """The subnet's CIDR, and the pool that it is taken from, if any."""
     pool_id = wanted.subnetpool_id
     if pool_id is None and wanted.use_default_subnetpool:
         pool_id = subnet_pool.default(connection, caller, wanted.ip_version).id
     if pool_id is not None:
-        place = subnet_pool.PrefixRequest(
+        prefix = subnet_pool.PrefixRequest(
             project_id=wanted.project_id,
             ip_version=wanted.ip_version,
             cidr=wanted.cidr,
             prefixlen=wanted.prefixlen,
         )
-        return subnet_pool.allocate(connection, caller, pool_id, place), pool_id
+        return subnet_pool.allocate(connection, caller, pool_id, prefix), pool_id
     if wanted.cidr is None:
         raise Invalid(
             "Bad subnets request: a subnetpool must be specified in the absence of a cidr.",
@@ -194,19 +201,9 @@ def _cidr(connection: Connection, caller: Caller, wanted: SubnetRequest) -> tupl
     return wanted.cidr, None
 
 
-def _require_no_overlap(connection: Connection, network_id: str, cidr: str) -> None:
-    wanted = ipaddress.ip_network(cidr)
-    for other in store.of_network(connection, network_id):
-        there = ipaddress.ip_network(other.cidr)
-        if there.version == wanted.version and there.overlaps(wanted):
-            raise addressing.invalid_input(
-                f"Requested subnet with cidr: {cidr} for network: {network_id} overlaps with "
-                "another subnet"
-            )
-
-
 def _require_gateway_is_free(connection: Connection, row: Subnet) -> None:
-    if row.gateway_ip is None or not fixed_ip.is_usable(row.cidr, row.gateway_ip):
+    """Raises Conflict while a port, such as a router's, has the subnet's gateway address."""
+    if row.gateway_ip is None or not allocation.is_usable(row.cidr, row.gateway_ip):
         return
     holder = fixed_ip_store.owner(connection, row.id, row.gateway_ip)
     if holder is not None:
@@ -218,21 +215,15 @@ def _require_gateway_is_free(connection: Connection, row: Subnet) -> None:
 
 
 def _add_to_ports(connection: Connection, row: Subnet, now: datetime) -> None:
-    """Servers that are on the network already make themselves an address on the new subnet."""
+    """Give the ports of the network the address that their servers configure by themselves on the
+    new subnet.
+    """
     for port in port_store.find(connection, network_id=row.network_id):
         if port.device_owner in owner.SERVICE:
             continue
         pair = [row.id, allocation.eui64(row.cidr, port.mac_address)]
-        fixed_ip_store.insert_all(connection, port.id, [pair])
         port_store.update(connection, port.id, now=now, fixed_ips=[*port.fixed_ips, pair])
-    _tell_hosts(connection, row.id)
-
-
-def _tell_hosts(connection: Connection, key: str) -> None:
-    """Hosts look again at the servers that have an address of this subnet."""
-    for port in port_store.on_subnet(connection, key):
-        if port.host and port.device_owner.startswith(owner.COMPUTE):
-            server_store.touch(connection, port.host, port.device_id)
+        port_domain.touch_server(connection, port)
 
 
 def _owned(connection: Connection, caller: Caller, key: str, action: str) -> Subnet:

@@ -14,8 +14,8 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Invalid, NotFound, OverQuota
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.network import quota
-from kumoi.cloud.domain.network.allocation import EUI64_PREFIX_MAX, IPV4, IPV6
+from kumoi.cloud.domain.network import allocation, quota
+from kumoi.cloud.domain.network.allocation import EUI64_PREFIX_MAX, IPV4, IPV6, IpNetwork
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network import subnet_pool as store
 from kumoi.cloud.store.network.standard import NetworkQuery
@@ -24,8 +24,6 @@ from kumoi.cloud.store.network.subnet_pool import SubnetPool
 PREFIX_MIN = {IPV4: 8, IPV6: EUI64_PREFIX_MAX}
 PREFIX_MAX = {IPV4: 32, IPV6: 128}
 ADMIN_ONLY = ("shared", "is_default")
-
-IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +42,9 @@ class SubnetPoolRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrefixRequest:
-    """A subnet to be cut: a certain network, or any with that many bits, or the pool's usual."""
+    """A prefix to take out of a pool for a subnet: a certain `cidr`, or any of length `prefixlen`,
+    or any of the pool's default length.
+    """
 
     project_id: str
     ip_version: int
@@ -61,7 +61,7 @@ def create(
         if getattr(wanted, name):
             caller.check(f"create_subnetpool:{name}")
     quota.require(connection, wanted.project_id, "subnetpool")
-    version, prefixes = _joined(wanted.prefixes)
+    version, prefixes = _merged(wanted.prefixes)
     shortest = PREFIX_MIN[version] if wanted.min_prefixlen is None else wanted.min_prefixlen
     longest = PREFIX_MAX[version] if wanted.max_prefixlen is None else wanted.max_prefixlen
     usual = shortest if wanted.default_prefixlen is None else wanted.default_prefixlen
@@ -90,15 +90,15 @@ def create(
 
 
 def get(connection: Connection, caller: Caller, key: str) -> SubnetPool:
-    """Raises NotFound when there is none that the caller may see."""
+    """Raises NotFound when there is no such pool that the caller may see."""
     row = store.get(connection, key)
     if row is None or not (row.shared or caller.may("get_subnetpool", row.project_id)):
-        raise _not_found(key)
+        raise NotFound("subnet pool", key, kind="SubnetPoolNotFound")
     return row
 
 
 def default(connection: Connection, caller: Caller, ip_version: int) -> SubnetPool:
-    """The one that is used when none is named."""
+    """The pool that a subnet is taken from when the request names none. Raises Invalid."""
     for row in store.find(connection, is_default=True, ip_version=ip_version):
         if row.shared or caller.may("get_subnetpool", row.project_id):
             return row
@@ -135,7 +135,7 @@ def update(
 
 
 def delete(connection: Connection, caller: Caller, key: str) -> None:
-    """Raises NotFound, and Invalid while a subnet is from it."""
+    """Raises NotFound, and Invalid while a subnet has a prefix of the pool."""
     _owned(connection, caller, key, "delete_subnetpool")
     if subnet_store.of_pool(connection, key):
         raise Invalid(
@@ -146,7 +146,10 @@ def delete(connection: Connection, caller: Caller, key: str) -> None:
 
 
 def allocate(connection: Connection, caller: Caller, key: str, wanted: PrefixRequest) -> str:
-    """A free network of the pool. Raises Invalid, OverQuota, and Conflict when there is no room."""
+    """A prefix of the pool that no subnet has; the subnet's row makes it taken.
+
+    Raises Invalid, OverQuota, and Conflict when there is none.
+    """
     row = get(connection, caller, key)
     if row.ip_version != wanted.ip_version:
         raise Invalid(
@@ -158,7 +161,8 @@ def allocate(connection: Connection, caller: Caller, key: str, wanted: PrefixReq
     if wanted.cidr is not None:
         chosen = ipaddress.ip_network(wanted.cidr)
         _require_length(row, chosen.prefixlen)
-        if not _fits(chosen, row.prefixes) or any(_overlap(chosen, one) for one in networks):
+        is_taken = any(allocation.overlap(chosen, network) for network in networks)
+        if is_taken or not _fits(chosen, row.prefixes):
             raise no_room("Cannot allocate requested subnet from the available set of prefixes")
     else:
         length = row.default_prefixlen if wanted.prefixlen is None else wanted.prefixlen
@@ -170,16 +174,16 @@ def allocate(connection: Connection, caller: Caller, key: str, wanted: PrefixReq
                 f"/{length}"
             )
         chosen = found
-    mine = [one for one, subnet in zip(networks, taken, strict=True) if _is_of(subnet, wanted)]
     if row.default_quota is not None:
-        used = sum(_weight(network) for network in (*mine, chosen))
+        cidrs = [subnet.cidr for subnet in taken if subnet.project_id == wanted.project_id]
+        used = sum(_size(ipaddress.ip_network(cidr)) for cidr in (*cidrs, str(chosen)))
         if used > row.default_quota:
             raise OverQuota("Per-project subnet pool prefix quota exceeded.", resource="subnetpool")
     return str(chosen)
 
 
 def cut(prefixes: Sequence[str], taken: Iterable[IpNetwork], length: int) -> IpNetwork | None:
-    """The lowest network of that length inside the prefixes that touches none of the taken. Pure."""
+    """The lowest network of that length inside the prefixes that overlaps with no taken one. Pure."""
     busy = sorted(
         (int(network.network_address), int(network.broadcast_address)) for network in taken
     )
@@ -204,18 +208,14 @@ def no_room(message: str) -> Conflict:
     return Conflict(message, kind="SubnetAllocationError")
 
 
-def _not_found(key: str) -> NotFound:
-    return NotFound("subnet pool", key, kind="SubnetPoolNotFound")
-
-
 def _owned(connection: Connection, caller: Caller, key: str, action: str) -> SubnetPool:
     row = get(connection, caller, key)
     caller.check(action, row.project_id)
     return row
 
 
-def _joined(prefixes: Sequence[str]) -> tuple[int, list[str]]:
-    """The version, and the prefixes with neighbours joined."""
+def _merged(prefixes: Sequence[str]) -> tuple[int, list[str]]:
+    """The IP version of the prefixes, and the prefixes with adjacent ones merged. Raises Invalid."""
     networks = [ipaddress.ip_network(prefix) for prefix in prefixes]
     versions = {network.version for network in networks}
     if len(versions) != 1:
@@ -228,23 +228,24 @@ def _joined(prefixes: Sequence[str]) -> tuple[int, list[str]]:
         )
     four = [network for network in networks if isinstance(network, ipaddress.IPv4Network)]
     six = [network for network in networks if isinstance(network, ipaddress.IPv6Network)]
-    joined: list[IpNetwork] = [
+    merged: list[IpNetwork] = [
         *ipaddress.collapse_addresses(four),
         *ipaddress.collapse_addresses(six),
     ]
-    return versions.pop(), [str(network) for network in joined]
+    return versions.pop(), [str(network) for network in merged]
 
 
 def _grown(row: SubnetPool, prefixes: Sequence[str]) -> list[str]:
-    version, joined = _joined(prefixes)
+    """The prefixes of a changed pool. Raises Invalid when one of the present ones is missing."""
+    version, merged = _merged(prefixes)
     if version != row.ip_version or not all(
-        _fits(ipaddress.ip_network(old), joined) for old in row.prefixes
+        _fits(ipaddress.ip_network(old), merged) for old in row.prefixes
     ):
         raise Invalid(
             "Illegal update to prefixes: Existing prefixes must be a subset of the new prefixes.",
             kind="IllegalSubnetPoolPrefixUpdate",
         )
-    return joined
+    return merged
 
 
 def _require_lengths(version: int, shortest: int, usual: int, longest: int) -> None:
@@ -300,16 +301,8 @@ def _fits(network: IpNetwork, prefixes: Iterable[str]) -> bool:
     )
 
 
-def _overlap(one: IpNetwork, other: IpNetwork) -> bool:
-    return one.version == other.version and one.overlaps(other)
-
-
-def _is_of(subnet: subnet_store.Subnet, wanted: PrefixRequest) -> bool:
-    return subnet.project_id == wanted.project_id
-
-
-def _weight(network: IpNetwork) -> int:
-    """Addresses of IPv4, networks of 64 bits of IPv6."""
+def _size(network: IpNetwork) -> int:
+    """What a prefix counts for in a quota: its addresses in IPv4, its /64 networks in IPv6."""
     if network.version == IPV4:
         return network.num_addresses
     return max(1, 1 << max(0, EUI64_PREFIX_MAX - network.prefixlen))

@@ -1,4 +1,4 @@
-"""Tags on anything of the network service that the caller owns."""
+"""Tags on the networks, ports and so on that the caller owns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kumoi.cloud.domain.network import (
 )
 from kumoi.cloud.store.network import tag as store
 
-# By the word that a path has for them.
+# By the word in a request's path.
 GETTERS: dict[str, Callable[[Connection, Caller, str], Any]] = {
     "networks": network.get,
     "subnets": subnet.get,
@@ -40,7 +40,7 @@ def of(connection: Connection, caller: Caller, kind: str, key: str) -> list[str]
 
 
 def has(connection: Connection, caller: Caller, kind: str, key: str, word: str) -> None:
-    """Raises NotFound when it has not."""
+    """Raises NotFound when the resource does not have the tag."""
     if word not in of(connection, caller, kind, key):
         raise _not_found(key, word)
 
@@ -57,12 +57,12 @@ def replace(
 def add(
     connection: Connection, caller: Caller, kind: str, key: str, words: Collection[str]
 ) -> list[str]:
-    """To those it has. Raises NotFound, Forbidden."""
+    """Add to the tags of a resource. Raises NotFound, Forbidden."""
     return replace(connection, caller, kind, key, [*of(connection, caller, kind, key), *words])
 
 
 def remove(connection: Connection, caller: Caller, kind: str, key: str, word: str) -> None:
-    """Raises NotFound when it has no such tag, Forbidden."""
+    """Raises NotFound when the resource does not have the tag, Forbidden."""
     _owned(connection, caller, kind, key)
     words = store.of(connection, key)
     if word not in words:

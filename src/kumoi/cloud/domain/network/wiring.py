@@ -1,5 +1,5 @@
-"""What a host is told of its servers' ports: rows in, the host protocol's messages out, with no shape
-of a port in between. Called inside the transaction that tells the host of its servers.
+"""The ports of servers as messages for their host: the rows become the host protocol's messages with
+no other form between. Called inside the transaction that reads what a host's servers should be.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from kumoi.cloud.hostapi import messages
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import port as port_store
 from kumoi.cloud.store.network import subnet as subnet_store
-from kumoi.cloud.store.network.port import Port
 from kumoi.cloud.store.network.subnet import Subnet
 
 
 def wirings(
     connection: Connection, device_ids: Collection[str]
 ) -> dict[str, list[messages.ServerPort]]:
-    """The ports of several servers, each server's in their order; one without ports is left out."""
+    """By server, its ports in their order; servers without ports are left out."""
     ports = port_store.of_servers(connection, device_ids)
     subnets = subnet_store.many(
         connection, {subnet_id for port in ports for subnet_id, _ in port.fixed_ips}
@@ -29,22 +28,19 @@ def wirings(
     networks = network_store.many(connection, {port.network_id for port in ports})
     found: dict[str, list[messages.ServerPort]] = defaultdict(list)
     for port in ports:
-        found[port.device_id].append(_message(port, networks[port.network_id].mtu, subnets))
+        message = messages.ServerPort(
+            id=port.id,
+            mac=port.mac_address,
+            mtu=networks[port.network_id].mtu,
+            name=f"eth{port.device_index}",
+            addresses=[_address(text, subnets[subnet_id]) for subnet_id, text in port.fixed_ips],
+        )
+        found[port.device_id].append(message)
     return dict(found)
 
 
-def _message(port: Port, mtu: int, subnets: dict[str, Subnet]) -> messages.ServerPort:
-    return messages.ServerPort(
-        id=port.id,
-        mac=port.mac_address,
-        mtu=mtu,
-        name=f"eth{port.device_index}",
-        addresses=[_address(text, subnets[subnet_id]) for subnet_id, text in port.fixed_ips],
-    )
-
-
 def _address(text: str, subnet: Subnet) -> messages.Address:
-    """A port's address with what its subnet says; no gateway on a subnet without one."""
+    """A port's address with what its subnet adds; a subnet without a gateway adds none."""
     return messages.Address(
         address=text,
         prefix=ipaddress.ip_network(subnet.cidr).prefixlen,

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import schema
+from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
 from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network.fixed_ip import fixed_ip
 from kumoi.cloud.store.network.network import network
@@ -22,9 +23,10 @@ from kumoi.engine.statement import KEYS_MAX, Statement
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """`host` is the one it is bound to, or empty. `device_index` orders the ports of a device;
-    with `delete_with_device` it goes when the device goes. `fixed_ips` are [subnet, address] pairs
-    and `security_group_ids` ids: copies, for reading, of what the tables beside keep unique.
+    """`host` is the host that the port is bound to, or empty. `device_index` orders the ports of a
+    device; with `delete_with_device` the port is deleted when its server is. `fixed_ips` are
+    [subnet, address] pairs and `security_group_ids` ids: copies, for reading, of the tables
+    `fixed_ip` and `port_security_group`, which only this file and fixed_ip.py write.
     `allowed_address_pairs` are [address, mac or None] pairs.
     """
 
@@ -84,8 +86,9 @@ port_security_group = sa.Table(
 
 
 def insert(connection: Connection, row: Port) -> None:
-    """Its addresses are inserted by the caller (fixed_ip.py), its groups here."""
+    """With its fixed IPs and its places in security groups."""
     standard.insert(connection, port, schema.values(row))
+    fixed_ip_store.insert_all(connection, row.id, row.fixed_ips)
     _insert_groups(connection, row.id, row.security_group_ids)
 
 
@@ -110,8 +113,8 @@ def of_devices(connection: Connection, device_ids: Collection[str]) -> list[Port
 
 
 def of_servers(connection: Connection, server_ids: Collection[str]) -> list[Port]:
-    """The ports that servers have been given, which have a host, in the same order. Anybody may
-    write any server's id into an unbound port of theirs: that makes it nobody's.
+    """The ports bound for servers, in the same order. A port without a host is no server's,
+    whatever its `device_id`: any user may write any server's id into a port of their own.
     """
     return _OF_SERVERS.all(connection, server_ids)
 
@@ -126,7 +129,7 @@ _OF_SERVERS = NounsAmong(
 def on_subnet(
     connection: Connection, subnet_id: str, *, device_owner: str | None = None
 ) -> list[Port]:
-    """The ports that have an address of a subnet, of one kind of owner or of all."""
+    """The ports that have an address of a subnet; with `device_owner`, of that owner only."""
     holders = sa.select(fixed_ip.c.port_id).where(fixed_ip.c.subnet_id == subnet_id)
     query = sa.select(port).where(port.c.id.in_(holders)).order_by(port.c.created_at, port.c.id)
     if device_owner is not None:
@@ -135,22 +138,22 @@ def on_subnet(
 
 
 def page(connection: Connection, query: NetworkQuery, *, project_id: str | None) -> list[Port]:
-    """One page; with `project_id`, its own and those on its networks."""
-    seen: list[sa.ColumnElement[bool]] = []
+    """One page; with `project_id`, that project's own ports and those on its networks."""
+    conditions: list[sa.ColumnElement[bool]] = []
     if project_id is not None:
         mine = sa.select(network.c.id).where(network.c.project_id == project_id)
-        seen.append((port.c.project_id == project_id) | port.c.network_id.in_(mine))
-    seen += _addressed(query.special.get("fixed_ips", ()))
+        conditions.append((port.c.project_id == project_id) | port.c.network_id.in_(mine))
+    conditions += _having_fixed_ips(query.special.get("fixed_ips", ()))
     groups = query.special.get("security_groups", ())
     if groups:
         holders = sa.select(port_security_group.c.port_id).where(
             port_security_group.c.security_group_id.in_(groups)
         )
-        seen.append(port.c.id.in_(holders))
+        conditions.append(port.c.id.in_(holders))
     macs = query.special.get("mac_address", ())
     if macs:
-        seen.append(port.c.mac_address.in_([mac.lower() for mac in macs]))
-    return standard.page(connection, port, Port, query, *seen)
+        conditions.append(port.c.mac_address.in_([mac.lower() for mac in macs]))
+    return standard.page(connection, port, Port, query, *conditions)
 
 
 def every(connection: Connection) -> list[Port]:
@@ -175,7 +178,7 @@ def summaries(connection: Connection) -> list[PortSummary]:
 
 
 def set_status(connection: Connection, keys: Sequence[str], status: str) -> None:
-    """What is, not what is wanted: neither revision nor feed changes."""
+    """Observed, not wanted: neither the revision nor the feed changes."""
     for start in range(0, len(keys), KEYS_MAX):
         some = keys[start : start + KEYS_MAX]
         connection.execute(sa.update(port).where(port.c.id.in_(some)).values(status=status))
@@ -200,7 +203,11 @@ def group_is_used(connection: Connection, group_id: str) -> bool:
 
 
 def update(connection: Connection, key: str, *, now: datetime, **values: Any) -> None:
+    """Likewise with its fixed IPs and security groups, where `values` has them."""
     standard.update(connection, port, key, now=now, values=values)
+    if "fixed_ips" in values:
+        fixed_ip_store.delete_of_port(connection, key)
+        fixed_ip_store.insert_all(connection, key, values["fixed_ips"])
     if "security_group_ids" in values:
         connection.execute(
             sa.delete(port_security_group).where(port_security_group.c.port_id == key)
@@ -209,7 +216,7 @@ def update(connection: Connection, key: str, *, now: datetime, **values: Any) ->
 
 
 def delete(connection: Connection, key: str) -> None:
-    """With its addresses and its places in groups."""
+    """With its fixed IPs and its places in security groups."""
     standard.delete(connection, port, key)
 
 
@@ -222,8 +229,10 @@ def _insert_groups(connection: Connection, key: str, group_ids: Collection[str])
     schema.insert_all(connection, port_security_group, rows)
 
 
-def _addressed(filters: Sequence[str]) -> list[sa.ColumnElement[bool]]:
-    """`ip_address=…`, `subnet_id=…`, `ip_address_substr=…`; several of a kind are alternatives."""
+def _having_fixed_ips(filters: Sequence[str]) -> list[sa.ColumnElement[bool]]:
+    """Conditions from `ip_address=…`, `subnet_id=…` and `ip_address_substr=…`; several of one kind
+    are alternatives.
+    """
     kinds: dict[str, list[str]] = {}
     for item in filters:
         kind, _, value = item.partition("=")

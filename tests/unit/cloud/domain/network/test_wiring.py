@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict
+from kumoi.base.errors import Conflict, NotFound
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import network, port, security_group, subnet, wiring
 from kumoi.cloud.domain.network.network import NetworkRequest
@@ -54,24 +54,22 @@ def new_port(connection: Connection, on: Network) -> Port:
     return port.create(connection, CALLER, PortRequest(project_id="p", network_id=on.id), NOW)
 
 
-def bound(connection: Connection, one: Port, device: str, *, made_for_it: bool = True) -> Port:
-    return port.bind(
-        connection,
-        one.id,
-        host="host1",
-        device_id=device,
-        delete_with_device=made_for_it,
-        now=NOW,
-    )
+def bind(connection: Connection, users: Port, server: str) -> Port:
+    return port.bind(connection, users.id, host="host1", device_id=server, now=NOW)
 
 
-def test_a_server_is_told_all_of_its_ports_in_their_order(
+def create_bound(connection: Connection, on: Network, server: str) -> Port:
+    wanted = PortRequest(project_id="p", network_id=on.id)
+    return port.create_bound(connection, CALLER, wanted, NOW, host="host1", device_id=server)
+
+
+def test_a_host_gets_all_ports_of_a_server_in_their_order(
     connection: Connection, private: Network
 ) -> None:
-    ports = [bound(connection, new_port(connection, private), "s1") for _ in range(3)]
+    ports = [create_bound(connection, private, "s1") for _ in range(3)]
     wired = wiring.wirings(connection, ["s1"])["s1"]
-    assert [(one.id, one.name) for one in wired] == [
-        (one.id, f"eth{index}") for index, one in enumerate(ports)
+    assert [(message.id, message.name) for message in wired] == [
+        (row.id, f"eth{index}") for index, row in enumerate(ports)
     ]
     assert (wired[0].mac, wired[0].mtu) == (ports[0].mac_address, 1442)
     assert wired[0].addresses == [
@@ -89,41 +87,42 @@ def test_the_ports_of_many_servers_are_read_at_once(
     connection: Connection, private: Network
 ) -> None:
     for device in ("s1", "s2"):
-        bound(connection, new_port(connection, private), device)
+        create_bound(connection, private, device)
     found = wiring.wirings(connection, ["s1", "s2", "s3"])
     assert {
-        key: [one.address for port in ports for one in port.addresses]
+        key: [address.address for port in ports for address in port.addresses]
         for key, ports in found.items()
     } == {"s1": ["10.0.0.2"], "s2": ["10.0.0.3"]}
 
 
 def test_a_port_belongs_to_one_server(connection: Connection, private: Network) -> None:
-    one = bound(connection, new_port(connection, private), "s1")
-    assert bound(connection, one, "s1").device_index == 0
+    users = bind(connection, new_port(connection, private), "s1")
+    assert bind(connection, users, "s1").device_index == 0
     with pytest.raises(Conflict) as caught:
-        bound(connection, one, "s2")
+        bind(connection, users, "s2")
     assert caught.value.kind == "PortInUse"
 
 
-def test_what_was_made_for_a_server_goes_with_it_and_a_users_port_stays(
+def test_a_port_made_for_a_server_is_deleted_with_it_and_a_users_port_stays(
     connection: Connection, private: Network
 ) -> None:
-    made = bound(connection, new_port(connection, private), "s1")
-    mine = bound(connection, new_port(connection, private), "s1", made_for_it=False)
+    made = create_bound(connection, private, "s1")
+    users = bind(connection, new_port(connection, private), "s1")
+    assert (made.device_index, users.device_index) == (0, 1)
     port.release_device(connection, "s1", NOW)
-    left = port.get(connection, CALLER, mine.id)
+    left = port.get(connection, CALLER, users.id)
     assert (left.device_id, left.device_owner, left.host) == ("", "", "")
-    assert left.fixed_ips == mine.fixed_ips
-    assert port.of_device(connection, "s1") == []
-    assert made.id != left.id
+    assert left.fixed_ips == users.fixed_ips
+    with pytest.raises(NotFound):
+        port.get(connection, CALLER, made.id)
 
 
 def test_the_host_looks_again_when_the_address_of_a_servers_port_changes(
     connection: Connection, private: Network
 ) -> None:
-    one = bound(connection, new_port(connection, private), "s1")
+    made = create_bound(connection, private, "s1")
     before = feed.position(connection).revision
-    port.update(connection, CALLER, one.id, {"fixed_ips": ()}, NOW)
+    port.update(connection, CALLER, made.id, {"fixed_ips": ()}, NOW)
     assert feed.changes(connection, "host:host1", since=before).keys == ("server/s1",)
 
 
