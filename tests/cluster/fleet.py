@@ -14,7 +14,8 @@ import msgspec
 
 from kumoi.cloud.hostapi.hello import PATH, HostHello
 from kumoi.cloud.hostapi.messages import InstanceSpec, Power
-from kumoi.cloud.hostapi.things import HeardPosition, Message, WantedThings
+from kumoi.cloud.hostapi.things import Message, WantedThings
+from kumoi.engine.position import Position
 from tests import host_words
 from tests.running_cloud import HOST_HEADER
 
@@ -44,10 +45,10 @@ class FleetHost:
 
     async def run(self) -> None:
         """Until cancelled."""
-        since = HeardPosition()
+        since = Position()
         while True:
             wanted = await self._wanted(since)
-            since = HeardPosition(wanted.epoch, wanted.revision)
+            since = Position(wanted.epoch, wanted.revision)
             self.told += 1
             if servers := host_words.servers(wanted):
                 await self._make(servers)
@@ -61,7 +62,7 @@ class FleetHost:
         reports = [host_words.report(server) for server in servers]
         await self._send("POST", "reports", host_words.reports(reports))
 
-    async def _wanted(self, since: HeardPosition) -> WantedThings:
+    async def _wanted(self, since: Position) -> WantedThings:
         answer = await self.client.get(
             f"{PATH}/wanted",
             params={"epoch": since.epoch, "since": since.revision, "wait_s": POLL_S},

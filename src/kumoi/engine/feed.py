@@ -21,24 +21,11 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Bug
 from kumoi.base.ids import new_hex_id
+from kumoi.engine.position import Position
 from kumoi.engine.schema import feed, feed_revision
 from kumoi.engine.statement import Statement
 
 CHANGES_MAX = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """How far somebody has read. Revisions can be compared within one epoch only."""
-
-    epoch: str = ""
-    revision: int = 0
-
-    def continues(self, seen: Position) -> bool:
-        """Whether one who has read as far as `seen` may go on from there with `changes`. Otherwise
-        everything must be loaded anew.
-        """
-        return seen.epoch == self.epoch and 0 < seen.revision <= self.revision
 
 
 @dataclass(frozen=True, slots=True)

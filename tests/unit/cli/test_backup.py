@@ -22,6 +22,7 @@ from kumoi.cloud.store import migrate as cloud_migrate
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import feed
 from kumoi.engine.db import Database
+from kumoi.engine.position import Position
 from kumoi.hosts import backup_file
 from kumoi.hosts.units import running
 from kumoi.pipeline.repositories import Repositories
@@ -66,7 +67,7 @@ def database_of(state: Path) -> str:
     return f"sqlite:///{state / 'cloud' / 'cloud.db'}"
 
 
-def touch(host: HostSettings, key: str) -> feed.Position:
+def touch(host: HostSettings, key: str) -> Position:
     database = Database(database_of(host.state), wake_dir=host.wake_dir)
     with database.write() as connection:
         feed.touch(connection, "things", key)
@@ -75,7 +76,7 @@ def touch(host: HostSettings, key: str) -> feed.Position:
     return position
 
 
-def things(host: HostSettings) -> tuple[list[str], feed.Position]:
+def things(host: HostSettings) -> tuple[list[str], Position]:
     database = Database(database_of(host.state), wake_dir=host.wake_dir)
     with database.read() as connection:
         found = list(feed.changes(connection, "things", since=0).keys)

@@ -9,7 +9,7 @@ from tests.postgres import fresh_database, promoted_copy
 
 from kumoi.engine import feed
 from kumoi.engine.db import Database
-from kumoi.engine.feed import Position
+from kumoi.engine.position import Position
 from kumoi.engine.schema import feed as feed_table
 from kumoi.engine.schema import metadata
 

@@ -21,13 +21,13 @@ import msgspec
 from kumoi.cloud.agent.trust import Trust
 from kumoi.cloud.hostapi.things import (
     GENERATION_LAST,
-    HeardPosition,
     Thing,
     ThingKey,
     Unreadable,
     WantedThings,
     read_all,
 )
+from kumoi.engine.position import Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class Hearing:
         self.things = dict(things)
         self.trust = trust
         self.complete = False
-        self.since = HeardPosition()
+        self.since = Position()
 
     def hear(self, wanted: WantedThings) -> HearingOutcome:
         outcome = HearingOutcome()
@@ -108,9 +108,7 @@ class Hearing:
                 outcome.changed.append(key)
                 outcome.look_at.append(key)
         begins_to_doubt = self.trust.doubted and not (doubted_before or wanted.complete)
-        self.since = (
-            HeardPosition() if begins_to_doubt else HeardPosition(wanted.epoch, wanted.revision)
-        )
+        self.since = Position() if begins_to_doubt else Position(wanted.epoch, wanted.revision)
         return outcome
 
     def add_strays(self, present: Iterable[ThingKey]) -> list[ThingKey]:

@@ -21,7 +21,8 @@ import msgspec
 from kumoi.base.errors import KumoiError, Permanent, Transient
 from kumoi.cloud.hostapi.hello import PATH, REFUSED, Hello, HostHello
 from kumoi.cloud.hostapi.messages import ImageContent
-from kumoi.cloud.hostapi.things import HeardPosition, Reports, ThingReport, WantedThings, raw
+from kumoi.cloud.hostapi.things import Reports, ThingReport, WantedThings, raw
+from kumoi.engine.position import Position
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 15.0
@@ -37,7 +38,7 @@ class HostRefused(KumoiError):
 
 
 class Upstream(Protocol):
-    async def wanted(self, since: HeardPosition, wait_s: float) -> WantedThings:
+    async def wanted(self, since: Position, wait_s: float) -> WantedThings:
         """Raises HostRefused when this host may not act."""
         ...
 
@@ -77,7 +78,7 @@ class HttpUpstream:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def wanted(self, since: HeardPosition, wait_s: float) -> WantedThings:
+    async def wanted(self, since: Position, wait_s: float) -> WantedThings:
         with _attempting("ask what is wanted"):
             answer = await self._client.get(
                 "/wanted",

@@ -40,15 +40,6 @@ class ThingKey(NamedTuple):
         return bool(_KIND.fullmatch(self.kind)) and is_uuid(self.id)
 
 
-class HeardPosition(NamedTuple):
-    """The store's epoch and revision up to which a host has received what is wanted; without an epoch
-    it asks for everything.
-    """
-
-    epoch: str = ""
-    revision: int = 0
-
-
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """Fields that this release does not know are ignored: the other side may be one release ahead."""
 

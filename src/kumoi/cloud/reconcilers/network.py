@@ -43,7 +43,7 @@ from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.engine import feed
 from kumoi.engine.db import Database
-from kumoi.engine.feed import Position
+from kumoi.engine.position import Position
 
 DRIFT_S = 60.0  # How long the engine may differ when somebody else changed it.
 ACTIVE = "ACTIVE"

@@ -37,13 +37,13 @@ from kumoi.cloud.hostapi.messages import (
     server_thing,
 )
 from kumoi.cloud.hostapi.things import (
-    HeardPosition,
     Thing,
     ThingKey,
     ThingReport,
     WantedThings,
     raw,
 )
+from kumoi.engine.position import Position
 
 BOUND_S = 10.0
 IMAGE_FILE = b"an image"
@@ -100,7 +100,7 @@ class FakeControlPlane:
         for server_id in server_ids:
             self.things.pop(ThingKey(SERVER, server_id))
 
-    async def wanted(self, since: HeardPosition, wait_s: float) -> WantedThings:
+    async def wanted(self, since: Position, wait_s: float) -> WantedThings:
         self._check()
         if self.refusal:
             raise HostRefused(self.refusal)

@@ -11,13 +11,13 @@ from kumoi.cloud.agent.hearing import Hearing, WantedThing
 from kumoi.cloud.agent.trust import Trust
 from kumoi.cloud.hostapi.things import (
     GENERATION_LAST,
-    HeardPosition,
     Thing,
     ThingKey,
     WantedThings,
     absent,
     raw,
 )
+from kumoi.engine.position import Position
 
 IDS = {name: f"00000000-0000-4000-8000-{number:012d}" for number, name in enumerate("abcd")}
 NAMES = {thing_id: name for name, thing_id in IDS.items()}
@@ -132,9 +132,9 @@ def test_words_of_another_release_stay_with_a_thing_that_changes() -> None:
 def test_a_new_doubt_asks_for_everything() -> None:
     hearing = Hearing(known(thing("a")), TRUST)
     hearing.hear(wanted(complete=False, revision=11))
-    assert hearing.since == HeardPosition("e", 11)
+    assert hearing.since == Position("e", 11)
     hearing.hear(wanted(complete=False, epoch="f", revision=12))
-    assert hearing.since == HeardPosition()
+    assert hearing.since == Position()
 
 
 def test_what_nobody_wants_goes_only_after_a_list_that_is_believed() -> None:

@@ -11,7 +11,7 @@ from kumoi.cloud.api.host.hub import Hub
 from kumoi.cloud.store.host.host import EVERY_HOST, topic
 from kumoi.engine import feed
 from kumoi.engine.db import Database
-from kumoi.engine.feed import Position
+from kumoi.engine.position import Position
 from kumoi.engine.schema import metadata
 from kumoi.engine.wake import Alarm
 

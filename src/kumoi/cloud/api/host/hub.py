@@ -14,7 +14,7 @@ from kumoi.base import log
 from kumoi.cloud.store.host.host import EVERY_HOST
 from kumoi.engine import feed
 from kumoi.engine.db import Database
-from kumoi.engine.feed import Position
+from kumoi.engine.position import Position
 from kumoi.engine.wake import Alarm
 
 PREFIX = "host:"

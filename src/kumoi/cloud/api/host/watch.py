@@ -12,8 +12,8 @@ from kumoi.cloud.domain.host import wanted
 from kumoi.cloud.hostapi.hello import REFUSED
 from kumoi.cloud.hostapi.things import WantedThings
 from kumoi.cloud.store.host.host import topic
-from kumoi.engine.feed import Position
 from kumoi.engine.http.request import Reply
+from kumoi.engine.position import Position
 
 WAIT_MAX_S = 60.0
 NUMBER_MAX = 2.0**53

@@ -12,7 +12,7 @@ from kumoi.cloud.domain.host.thing import Kinds
 from kumoi.cloud.hostapi.things import GENERATION_LAST, Thing, ThingKey, WantedThings, absent, raw
 from kumoi.cloud.store.host import host as host_store
 from kumoi.engine import feed
-from kumoi.engine.feed import Position
+from kumoi.engine.position import Position
 
 
 def since(connection: Connection, host_id: str, seen: Position, kinds: Kinds) -> WantedThings:

@@ -22,7 +22,7 @@ from kumoi.cloud.domain.identity.signing_key import TTL_MAX_S
 from kumoi.cloud.store.identity.assignment import SYSTEM_ID
 from kumoi.cloud.store.identity.revocation import End, Key, RevocationKind, Revoked, grant_key
 from kumoi.cloud.store.identity.signing_key import ALGORITHM, SigningKeys
-from kumoi.engine.feed import Position
+from kumoi.engine.position import Position
 
 __all__ = ["TTL_MAX_S", "Claims", "Scope", "Tokens"]
 

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store.schema import insert_all, metadata
 from kumoi.engine import feed
 from kumoi.engine.db import Timestamp
-from kumoi.engine.feed import Position
+from kumoi.engine.position import Position
 
 TOPIC = "revocation"
 FEED_KEY = "list"

@@ -26,7 +26,7 @@ from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings
 from kumoi.engine import feed
 from kumoi.engine.db import Database
-from kumoi.engine.feed import Position
+from kumoi.engine.position import Position
 from kumoi.engine.schema import feed_revision
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

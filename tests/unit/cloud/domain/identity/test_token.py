@@ -19,7 +19,7 @@ from kumoi.cloud.store.identity.revocation import (
     grant_key,
 )
 from kumoi.cloud.store.identity.signing_key import KeyDirectory
-from kumoi.engine.feed import Position
+from kumoi.engine.position import Position
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
