@@ -15,6 +15,7 @@ from kumoi import config
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.config import CloudSettings, HostSettings, Settings
 from kumoi.hosts.first_use import clouds_yaml
+from kumoi.hosts.units import running
 
 NAME_PATTERN = r"[a-z][a-z0-9]{0,7}"
 DEFAULT_NAME = "kumoi"
@@ -74,6 +75,38 @@ def existing(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
     return cloud, host
 
 
+def require_ours(cloud: CloudSettings, host: HostSettings) -> None:
+    """Raises Conflict when the cloud of this name has this host elsewhere on this machine, whose links
+    and processes would be taken, and when the directory is something else's.
+    """
+    for other in sorted(running.state_dirs() - {host.state_dir}):
+        theirs = HostSettings(state_dir=other)
+        with contextlib.suppress(Invalid):  # It cannot be read: then it may be anybody's.
+            name = config.read(CloudSettings, theirs.state).settings.name
+            if name != cloud.name:
+                continue
+            theirs = config.read(HostSettings, theirs.state).settings
+            if not is_there(host) or theirs.name == host.name:
+                raise Conflict(
+                    f"the cloud {cloud.name} runs from {other}, not {host.state_dir}: "
+                    f"--state-dir {other}"
+                )
+    if host.state.is_dir() and not _is_ours(host):
+        raise Conflict(f"{host.state_dir} is not empty, and no directory of a cloud")
+
+
+def _is_ours(host: HostSettings) -> bool:
+    """Whether it is empty, or `up` or `down` have begun something there."""
+    kinds = (config.file_of(CloudSettings, host.state), config.file_of(HostSettings, host.state))
+    known = (*kinds, lock_of(host))
+    return any(path.exists() for path in known) or not any(host.state.iterdir())
+
+
+def lock_of(host: HostSettings) -> Path:
+    """Held while something changes the cloud."""
+    return host.state / "up.lock"
+
+
 def is_there(host: HostSettings) -> bool:
     """Whether `up` has been here."""
     return config.file_of(CloudSettings, host.state).exists()
@@ -101,7 +134,7 @@ def words(cloud: CloudSettings, host: HostSettings) -> str:
 @contextlib.contextmanager
 def alone(cloud: CloudSettings, host: HostSettings) -> Iterator[None]:
     """One `up` or `down` of a cloud at a time."""
-    with (host.state / "up.lock").open("w") as lock:
+    with lock_of(host).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as cause:

@@ -27,6 +27,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     progress = Progress()
     cloud, host = choice.chosen(args)
+    choice.require_ours(cloud, host)
     if not host.state.exists() and not virtual.is_there(cloud, host):
         progress.say(f"The cloud {cloud.name} is not here: nothing to do")
         return 0

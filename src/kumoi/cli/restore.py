@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     manifest = backup_file.read_manifest(path)
     cloud, host = choice.chosen(args)
     _require_ours(manifest, cloud)
+    choice.require_ours(cloud, host)
     _require_stopped(cloud, host, may_stop=args.yes)
     packages.ensure(("git",))
     progress = Progress(Console(stderr=True, quiet=True)) if args.json else Progress()

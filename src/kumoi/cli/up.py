@@ -98,6 +98,7 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
 def _decide(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
     """The settings, with the address ranges checked. Changes nothing."""
     cloud, host = choice.chosen(args, strictly=True)
+    choice.require_ours(cloud, host)
     choice.require_whole(host)
     machine.check_size(host.state)
     machine.check_passable(host.state)

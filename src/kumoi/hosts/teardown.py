@@ -30,7 +30,13 @@ def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> 
 
 
 def purge(host: HostSettings) -> None:
-    """What `stop` left: the state, and the users that roles ran as. Only after `stop`."""
+    """What `stop` left: the state, and the users that roles ran as. Only after `stop`. What says whose
+    the directory is goes last, for whoever purges again what this one did not live to end.
+    """
+    if host.state.is_dir():
+        for entry in host.state.iterdir():
+            if entry.is_dir():
+                trees.remove(entry)
     trees.remove(host.state)
     users.remove(host)
 

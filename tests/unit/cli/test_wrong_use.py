@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from kumoi import config, main
+from kumoi.base import process
 from kumoi.base.errors import Conflict, Invalid, NotFound, Permanent
 from kumoi.cli import choice, up
 from kumoi.cli.progress import Progress
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.first_use import clouds_yaml
 from kumoi.hosts.install import image, machine
+from kumoi.hosts.units import running
 
 ROOT = Path(__file__).parents[3]
 NOBODY = 65_534
@@ -79,6 +81,84 @@ def test_down_of_what_is_not_there_is_no_failure(
 ) -> None:
     assert main.main(["down", "--name", "kcli", "--state-dir", str(short / "none")]) == 0
     assert capsys.readouterr().out == "The cloud kcli is not here: nothing to do\n"
+
+
+@pytest.fixture
+def no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An `up` that was not refused by now would be a cloud."""
+
+    def refuse(state_dir: Path) -> None:
+        raise Invalid(f"{state_dir} was to be used")
+
+    monkeypatch.setattr(machine, "check_size", refuse)
+
+
+@pytest.fixture
+def elsewhere(short: Path) -> Iterator[Path]:
+    """Where a cloud kcli has a process running."""
+    home = short / "home"
+    cloud = CloudSettings(name="kcli")
+    home.mkdir()
+    config.write(cloud, home)
+    config.write(config.first_host(cloud, str(home)), home)
+    env = running.mark(str(home), "agent", "d1")
+    child = process.start(["sleep", "60"], log=home / "log", env=env)
+    while str(home) not in running.state_dirs():
+        assert child.poll() is None
+    yield home
+    child.kill()
+    child.wait()
+
+
+@as_root
+@pytest.mark.usefixtures("no_further")
+@pytest.mark.parametrize("words", [["down"], ["down", "--purge"], ["up"]])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_cloud_that_runs_from_elsewhere_is_left_alone(
+    capsys: pytest.CaptureFixture[str],
+    short: Path,
+    elsewhere: Path,
+    words: list[str],
+    *,
+    there: bool,
+) -> None:
+    wrong = short / "wrong"
+    if there:  # As the first host of another cloud of that name.
+        wrong.mkdir()
+        config.write(CloudSettings(name="kcli"), wrong)
+    status, line = said([*words, "--name", "kcli", "--state-dir", str(wrong)], capsys)
+    assert status == 1
+    assert line == (
+        f"kumoi: the cloud kcli runs from {elsewhere}, not {wrong}: --state-dir {elsewhere}"
+    )
+    assert [one.name for one in running.found(str(elsewhere))] == ["agent"]
+
+
+def test_another_host_of_a_cloud_that_runs_here_is_taken_down_alone(
+    short: Path, elsewhere: Path
+) -> None:
+    cloud = CloudSettings(name="kcli")
+    second = HostSettings(name="kcli-host2", state_dir=str(short / "second"))
+    second.state.mkdir()
+    config.write(cloud, second.state)
+    assert str(elsewhere) in running.state_dirs()
+    choice.require_ours(cloud, second)
+    choice.require_ours(CloudSettings(name="kother"), HostSettings(state_dir=str(short / "new")))
+
+
+@as_root
+@pytest.mark.usefixtures("no_further")
+@pytest.mark.parametrize("words", [["down"], ["down", "--purge"], ["up"]])
+def test_a_directory_of_something_else_is_left_alone(
+    capsys: pytest.CaptureFixture[str], short: Path, words: list[str]
+) -> None:
+    (short / "thesis.txt").write_text("years of work")
+    status, line = said([*words, "--name", "kcli", "--state-dir", str(short)], capsys)
+    assert (status, line) == (
+        1,
+        f"kumoi: {short} is not empty, and no directory of a cloud",
+    )
+    assert [path.name for path in short.iterdir()] == ["thesis.txt"]
 
 
 @pytest.mark.parametrize("name", ["", "Kumoi", "much-too-long", "a b", "9lives", "x/../y"])

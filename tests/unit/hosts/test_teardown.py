@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from kumoi.config import HostSettings
 from kumoi.hosts import teardown
 from kumoi.hosts.install import trees
 
@@ -43,3 +46,21 @@ def test_a_link_to_a_tree_is_only_a_link(tmp_path: Path) -> None:
     trees.remove(tmp_path / "link")
     assert not (tmp_path / "link").is_symlink()
     assert (tmp_path / "tree" / "kept").exists()
+
+
+def test_whose_a_directory_is_it_says_until_nothing_else_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = HostSettings(state_dir=str(tmp_path / "state"))
+    (host.state / "images" / "inner").mkdir(parents=True)
+    (host.state / "host.toml").touch()
+    left: list[list[str]] = []
+
+    def remove(top: Path) -> None:
+        removed(top)
+        left.append([path.name for path in host.state.iterdir()] if host.state.exists() else [])
+
+    removed = trees.remove
+    monkeypatch.setattr(trees, "remove", remove)
+    teardown.purge(host)
+    assert left == [["host.toml"], []]

@@ -60,6 +60,22 @@ def found(state_dir: str) -> list[Running]:
     return sorted(running, key=lambda one: (one.since, one.pid))
 
 
+def state_dirs() -> frozenset[str]:
+    """Of all clouds on this machine that have any unit running."""
+    own_users = Path("/proc/self/ns/user").stat().st_ino
+    found_dirs = set()
+    for entry in PROC.iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            variables = (entry / "environ").read_bytes().split(b"\0")
+            for mark_ in (one for one in variables if one.startswith(f"{MARK}=".encode())):
+                state_dir = mark_.decode().removeprefix(f"{MARK}=").rsplit(" ", 2)[0]
+                if _marked(entry, f"{MARK}={state_dir} ".encode(), own_users, state_dir):
+                    found_dirs.add(state_dir)
+    return frozenset(found_dirs)
+
+
 def stop(
     running: Iterable[Running], *, timeout_s: float, first: signal.Signals = signal.SIGTERM
 ) -> None:
