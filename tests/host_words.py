@@ -26,8 +26,8 @@ STATES = {
 
 
 @dataclass(frozen=True, slots=True)
-class ServerTold:
-    """What a host said of a server."""
+class ServerReport:
+    """What a host reported of a server."""
 
     id: str
     generation: int
@@ -52,14 +52,14 @@ def servers(wanted: WantedThings) -> list[InstanceSpec]:
     ]
 
 
-def told(report: ThingReport) -> ServerTold:
+def server_report(report: ThingReport) -> ServerReport:
     if report.fault:
-        return ServerTold(report.id, report.generation, InstanceState.FAILED, report.fault)
+        return ServerReport(report.id, report.generation, InstanceState.FAILED, report.fault)
     if report.absent:
-        return ServerTold(report.id, report.generation, InstanceState.ABSENT)
+        return ServerReport(report.id, report.generation, InstanceState.ABSENT)
     status = msgspec.json.decode(report.status, type=ServerStatus)
     boots = (status.boot, status.hard_boot, status.build)
-    return ServerTold(report.id, report.generation, status.state, "", *boots)
+    return ServerReport(report.id, report.generation, status.state, "", *boots)
 
 
 def report(

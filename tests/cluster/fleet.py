@@ -25,12 +25,12 @@ CONNECT_S = 30.0
 
 @dataclass
 class FleetHost:
-    """One host: the servers it was told of, and how often it was told."""
+    """One host: the servers it was sent, and how many answers it got."""
 
     name: str
     client: httpx.AsyncClient
     servers: dict[str, InstanceSpec] = field(default_factory=dict)
-    told: int = 0
+    answers: int = 0
 
     async def register(self) -> None:
         hello = HostHello(
@@ -49,7 +49,7 @@ class FleetHost:
         while True:
             wanted = await self._wanted(since)
             since = Position(wanted.epoch, wanted.revision)
-            self.told += 1
+            self.answers += 1
             if servers := host_words.servers(wanted):
                 await self._make(servers)
 

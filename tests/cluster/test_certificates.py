@@ -17,7 +17,7 @@ from tests.running_cloud import RunningCloud
 HOST = "host1"
 
 
-def told(cloud: RunningCloud, name: str, *, enrolled: bool = True) -> int | str:
+def status_for(cloud: RunningCloud, name: str, *, enrolled: bool = True) -> int | str:
     """What the certificate of that name is answered; "refused" when TLS itself refuses it."""
 
     async def story() -> int | str:
@@ -36,12 +36,12 @@ async def answer(api: SecureHostApi, name: str) -> int | str:
 
 
 def test_an_enrolled_host_is_heard(cloud: RunningCloud) -> None:
-    assert told(cloud, HOST) == 200
+    assert status_for(cloud, HOST) == 200
 
 
 @pytest.mark.parametrize("name", ["api", "pipeline"])
 def test_what_serves_is_no_host(cloud: RunningCloud, name: str) -> None:
-    assert told(cloud, name) == "refused"
+    assert status_for(cloud, name) == "refused"
 
 
 def test_a_client_of_our_authority_that_is_no_host_is_refused(
@@ -63,7 +63,7 @@ def test_a_client_of_our_authority_that_is_no_host_is_refused(
 
 
 def test_a_host_that_is_not_enrolled_is_refused(cloud: RunningCloud) -> None:
-    assert told(cloud, HOST, enrolled=False) == 403
+    assert status_for(cloud, HOST, enrolled=False) == 403
 
 
 def test_another_key_in_an_enrolled_hosts_name_is_refused(cloud: RunningCloud) -> None:

@@ -51,7 +51,7 @@ def test_servers_are_spread_told_once_and_made(cloud: RunningCloud, admin: Conne
     for host in hosts:
         slots = sorted(server.id_slot for server in host.servers.values())
         assert slots == list(range(len(slots)))
-        assert host.told <= 1 + len(host.servers)
+        assert host.answers <= 1 + len(host.servers)
 
 
 def _not_active(admin: Connection) -> int:

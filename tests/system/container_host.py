@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,14 +31,14 @@ import msgspec
 from pyroute2.iproute.linux import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 from tests import host_words
-from tests.host_words import ServerTold
+from tests.host_words import ServerReport
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.base.process import run
 from kumoi.cloud.agent.purge import stop_servers
 from kumoi.cloud.agent.serve import identify_boot, serve_with
-from kumoi.cloud.drivers.instance import loop
+from kumoi.cloud.drivers.instance import kernel, loop
 from kumoi.cloud.drivers.instance.lxc import cgroup, link, monitor, subids
 from kumoi.cloud.drivers.instance.lxc.config import PIVOT
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
@@ -100,13 +101,13 @@ class BridgeSwitch:
 
 @dataclass
 class ControlPlane:
-    """What is wanted and what was told."""
+    """What is wanted and what was reported."""
 
     image_files: dict[str, Path] = field(default_factory=dict)
     images: list[ImageContent] = field(default_factory=list)
     servers: dict[str, InstanceSpec] = field(default_factory=dict)
-    told: dict[str, ServerTold] = field(default_factory=dict)
-    told_at: dict[tuple[str, InstanceState], float] = field(default_factory=dict)
+    reports: dict[str, ServerReport] = field(default_factory=dict)
+    reported_at: dict[tuple[str, InstanceState], float] = field(default_factory=dict)
     hello: HostHello | None = None
     consoles: dict[str, str] = field(default_factory=dict)
     snapshots: dict[str, bytes] = field(default_factory=dict)
@@ -135,26 +136,26 @@ class ControlPlane:
     def take(self, reports: list[ThingReport]) -> None:
         now = time.monotonic()
         with self.changed:
-            for report in map(host_words.told, reports):
-                self.told[report.id] = report
-                self.told_at.setdefault((report.id, report.state), now)
+            for report in map(host_words.server_report, reports):
+                self.reports[report.id] = report
+                self.reported_at.setdefault((report.id, report.state), now)
                 wanted = self.servers.get(report.id)
                 if report.state is InstanceState.ABSENT and wanted and wanted.power is Power.ABSENT:
                     del self.servers[report.id]
             self.changed.notify_all()
 
-    def await_told(
+    def await_report(
         self, server: InstanceSpec, state: InstanceState, *, bound_s: float = BOUND_S
-    ) -> ServerTold:
+    ) -> ServerReport:
         """Wait until this server's generation is reported to be so."""
 
-        def told() -> bool:
-            report = self.told.get(server.id)
+        def is_reported() -> bool:
+            report = self.reports.get(server.id)
             return bool(report and report.state is state and report.generation == server.generation)
 
         with self.changed:
-            assert self.changed.wait_for(told, timeout=bound_s), self.told.get(server.id)
-            return self.told[server.id]
+            assert self.changed.wait_for(is_reported, timeout=bound_s), self.reports.get(server.id)
+            return self.reports[server.id]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -243,10 +244,15 @@ class ContainerHost:
         return Path("/run/netns") / self.here.name
 
     def inside(self, work: Callable[[], Result]) -> Result:
-        """Do something in the host's network namespace."""
-        results: list[Result] = []
-        link.in_namespace(self.namespace, lambda: results.append(work()))
-        return results[0]
+        """Do something in the host's network namespace, in a thread of its own."""
+
+        def enter() -> Result:
+            with self.namespace.open("rb") as opened:
+                kernel.enter_network(opened.fileno())
+            return work()
+
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(enter).result()
 
     def start_agent(self) -> None:
         self.stop_agent()

@@ -74,7 +74,7 @@ class Servers:
         """Wanted running, and it does."""
         server = self.wanted(number=number, **changes)
         self.host.control.want(server)
-        self.host.control.await_told(server, InstanceState.RUNNING)
+        self.host.control.await_report(server, InstanceState.RUNNING)
         return server
 
     def wanted(self, *, number: int = 5, **changes: object) -> InstanceSpec:
@@ -115,7 +115,7 @@ class Servers:
         known = [one for one in self.made if one.id in self.host.control.servers]
         gone = [self.change(one, power=Power.ABSENT) for one in known]
         for one in gone:
-            self.host.control.await_told(one, InstanceState.ABSENT)
+            self.host.control.await_report(one, InstanceState.ABSENT)
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_a_server_that_is_told_to_run_has_its_address_and_answers(
 ) -> None:
     wanted = servers.wanted(number=5)
     host.control.want(wanted)
-    host.control.await_told(wanted, InstanceState.RUNNING)
+    host.control.await_report(wanted, InstanceState.RUNNING)
     address = host.attach(wanted, "ip", "-4", "-o", "address", "show", "dev", "eth0")
     route = host.attach(wanted, "ip", "route", "show", "default")
     until(lambda: host.banner("10.202.1.5").startswith("SSH-2.0"))
@@ -176,8 +176,8 @@ def test_processes_are_limited(host: ContainerHost, servers: Servers) -> None:
         "print('forks', n, flush=True)\n"
         "os.killpg(0, 9)\n"
     )
-    told = host.attach(server, "setsid", "--wait", "python3", "-c", forks, check=False)
-    count = int(told.partition("forks ")[2].split()[0]) if "forks" in told else 0
+    answer = host.attach(server, "setsid", "--wait", "python3", "-c", forks, check=False)
+    count = int(answer.partition("forks ")[2].split()[0]) if "forks" in answer else 0
     assert 4_000 < count < 4_096
 
 
@@ -209,7 +209,7 @@ def test_another_flavor_is_there_after_a_restart(host: ContainerHost, servers: S
     server = servers.new(disk_gib=2)
     host.attach(server, "sh", "-c", "echo kept > /root/kept")
     server = servers.change(server, vcpus=2, ram_mib=512, disk_gib=5, boot=server.boot + 1)
-    host.control.await_told(server, InstanceState.RUNNING)
+    host.control.await_report(server, InstanceState.RUNNING)
     assert host.attach(server, "grep", "-c", "^processor", "/proc/cpuinfo").strip() == "2"
     size = host.attach(server, "df", "--output=size", "-BG", "/").splitlines()[1]
     assert size.strip() in {"4G", "5G"}
@@ -291,9 +291,9 @@ def test_an_agent_that_was_killed_finds_its_servers_again(
     server = servers.new()
     pid = host.pid(server)
     host.kill_agent()
-    host.control.told.clear()
+    host.control.reports.clear()
     host.start_agent()
-    host.control.await_told(server, InstanceState.RUNNING)
+    host.control.await_report(server, InstanceState.RUNNING)
     assert host.pid(server) == pid
 
 
@@ -302,10 +302,10 @@ def test_a_server_that_ends_by_itself_is_reported_stopped_and_stays_so(
 ) -> None:
     server = servers.new()
     os.kill(host.pid(server), signal.SIGKILL)
-    host.control.await_told(server, InstanceState.STOPPED, bound_s=3)
+    host.control.await_report(server, InstanceState.STOPPED, bound_s=3)
     until(lambda: not [name for name in host.leftovers() if name.startswith(("link", "group"))])
     again = servers.change(server)
-    host.control.await_told(again, InstanceState.RUNNING)
+    host.control.await_report(again, InstanceState.RUNNING)
 
 
 def test_a_reboot_from_inside_keeps_the_server_and_its_address(
@@ -314,7 +314,7 @@ def test_a_reboot_from_inside_keeps_the_server_and_its_address(
     server = servers.new()
     _reboot_from_inside(host, server, "10.202.1.5")
     until(lambda: host.banner("10.202.1.5").startswith("SSH-2.0"))
-    assert host.control.told[server.id].state is InstanceState.RUNNING
+    assert host.control.reports[server.id].state is InstanceState.RUNNING
 
 
 ROUTE = ServerRoute(destination="10.203.0.0/16", nexthop=GATEWAY)
@@ -331,7 +331,7 @@ def test_a_host_route_is_there_from_the_start_and_after_a_reboot_from_inside(
     )
     servers.made[-1] = wanted
     host.control.want(wanted)
-    host.control.await_told(wanted, InstanceState.RUNNING)
+    host.control.await_report(wanted, InstanceState.RUNNING)
     assert f"via {GATEWAY}" in host.attach(wanted, "ip", "route", "show", ROUTE.destination)
     _reboot_from_inside(host, wanted, "10.202.1.5")
     assert f"via {GATEWAY}" in host.attach(wanted, "ip", "route", "show", ROUTE.destination)
@@ -341,13 +341,13 @@ def _reboot_from_inside(host: ContainerHost, server: InstanceSpec, address: str)
     until(lambda: host.banner(address))
     before = monitor.find(host.paths, server.id)
     assert before
-    told = host.attach(server, "systemctl", "reboot", check=False)
+    answer = host.attach(server, "systemctl", "reboot", check=False)
 
     def restarted() -> bool:
         now = monitor.find(host.paths, server.id)
         return bool(now and now.pid and now.pid != before.pid)
 
-    until(restarted, why=lambda: told)
+    until(restarted, why=lambda: answer)
     until(lambda: host.banner(address).startswith("SSH-2.0"))
 
 
@@ -383,20 +383,20 @@ def test_stop_start_reboot_pause_and_rebuild(host: ContainerHost, servers: Serve
     server = servers.new()
     host.attach(server, "touch", "/kept")
     server = servers.change(server, power=Power.STOPPED)
-    host.control.await_told(server, InstanceState.STOPPED)
+    host.control.await_report(server, InstanceState.STOPPED)
     server = servers.change(server, power=Power.RUNNING)
-    host.control.await_told(server, InstanceState.RUNNING)
+    host.control.await_report(server, InstanceState.RUNNING)
     server = servers.change(server, boot=1)
-    assert host.control.await_told(server, InstanceState.RUNNING).boot == 1
+    assert host.control.await_report(server, InstanceState.RUNNING).boot == 1
     server = servers.change(server, hard_boot=1)
-    assert host.control.await_told(server, InstanceState.RUNNING).hard_boot == 1
+    assert host.control.await_report(server, InstanceState.RUNNING).hard_boot == 1
     server = servers.change(server, power=Power.PAUSED)
-    host.control.await_told(server, InstanceState.PAUSED)
+    host.control.await_report(server, InstanceState.PAUSED)
     server = servers.change(server, power=Power.RUNNING)
-    host.control.await_told(server, InstanceState.RUNNING)
+    host.control.await_report(server, InstanceState.RUNNING)
     host.attach(server, "test", "-e", "/kept")
     server = servers.change(server, build=1)
-    assert host.control.await_told(server, InstanceState.RUNNING).build == 1
+    assert host.control.await_report(server, InstanceState.RUNNING).build == 1
     assert "No such file" in host.attach(server, "ls", "/kept", check=False)
 
 
@@ -412,10 +412,10 @@ def test_a_port_can_be_added_to_and_taken_from_a_running_server(
         addresses=[Address(address="10.202.1.99", prefix=24)],
     )
     server = servers.change(server, ports=[*server.ports, added])
-    host.control.await_told(server, InstanceState.RUNNING)
+    host.control.await_report(server, InstanceState.RUNNING)
     assert "10.202.1.99/24" in host.attach(server, "ip", "-4", "address", "show", "dev", "eth1")
     server = servers.change(server, ports=server.ports[:1])
-    host.control.await_told(server, InstanceState.RUNNING)
+    host.control.await_report(server, InstanceState.RUNNING)
     assert "eth1" not in host.attach(server, "ip", "link")
 
 
@@ -437,7 +437,7 @@ def test_a_server_whose_files_somebody_removed_is_ended_when_it_must_go(
     server = servers.new()
     shutil.rmtree(host.paths.server(server.id))
     gone = servers.change(server, power=Power.ABSENT)
-    host.control.await_told(gone, InstanceState.ABSENT)
+    host.control.await_report(gone, InstanceState.ABSENT)
     until(lambda: host.leftovers() == [], bound_s=15)
 
 
@@ -454,7 +454,7 @@ def test_an_image_of_a_running_server_starts_as_another(
     host.control.image_files[made.id] = file
     other = servers.wanted(number=6, image=made)
     host.control.want(other)
-    host.control.await_told(other, InstanceState.RUNNING, bound_s=60)
+    host.control.await_report(other, InstanceState.RUNNING, bound_s=60)
     assert host.attach(other, "stat", "-c", "%U", "/kept").strip() == "debian"
     assert host.attach(other, "hostname").strip() == "web6"
     assert "No such file" in host.attach(other, "ls", "/etc/issue", check=False)
@@ -473,7 +473,7 @@ def test_an_image_of_a_running_server_is_of_one_moment(
     counting = ["systemd-run", "--quiet", "sh", "-c", COUNT.format(" ".join(COUNTED))]
     host.attach(server, *counting)
     until(lambda: host.attach(server, "cat", COUNTED[-1], check=False).strip().isdigit())
-    host.control.told.clear()
+    host.control.reports.clear()
     servers.change(server, snapshots=["moment"])
     until(lambda: "moment" in host.control.snapshots, bound_s=60)
     file = tmp_path / "snapshot.tar.zst"
@@ -484,7 +484,7 @@ def test_an_image_of_a_running_server_is_of_one_moment(
     assert max(counts) - min(filter(None, counts)) <= 1, counts
     before = int(host.attach(server, "cat", COUNTED[0]).strip() or 0)
     until(lambda: int(host.attach(server, "cat", COUNTED[0]).strip() or 0) > before)
-    assert {report.state for report in host.control.told.values()} == {InstanceState.RUNNING}
+    assert {report.state for report in host.control.reports.values()} == {InstanceState.RUNNING}
     assert not list((host.here.agent_dir / "snapshots").iterdir())
 
 
@@ -521,13 +521,13 @@ def test_kills_in_the_middle_of_creating_and_deleting_leave_nothing(
         time.sleep(chance.uniform(0, 0.2))  # The moment of the kill, not a wait for anything.
         host.kill_agent()
         host.start_agent()
-        host.control.await_told(server, InstanceState.RUNNING)
+        host.control.await_report(server, InstanceState.RUNNING)
         until(lambda: host.banner(f"10.202.1.{number}"))  # noqa: B023 - called at once
         gone = servers.change(server, power=Power.ABSENT)
         time.sleep(chance.uniform(0, 0.15))
         host.kill_agent()
         host.start_agent()
-        host.control.await_told(gone, InstanceState.ABSENT)
+        host.control.await_report(gone, InstanceState.ABSENT)
         until(lambda: not [one for one in host.leftovers() if server.id in one])  # noqa: B023
 
 
@@ -536,7 +536,7 @@ def test_a_host_that_rebooted_starts_what_is_wanted_with_no_control_plane(
 ) -> None:
     running, stopped = servers.new(number=5), servers.new(number=6)
     stopped = servers.change(stopped, power=Power.STOPPED)
-    host.control.await_told(stopped, InstanceState.STOPPED)
+    host.control.await_report(stopped, InstanceState.STOPPED)
     host.kill_agent()
     for one in monitor.find_all(host.paths).values():
         os.kill(one.pid, signal.SIGKILL)
@@ -554,9 +554,9 @@ def test_down_keeps_disks_and_up_brings_servers_back(host: ContainerHost, server
     host.reboot()
     assert not monitor.find_all(host.paths)
     assert not [name for name in host.leftovers() if name.startswith(("link", "mount", "loop"))]
-    host.control.told.clear()
+    host.control.reports.clear()
     host.start_agent()
-    host.control.await_told(server, InstanceState.RUNNING)
+    host.control.await_report(server, InstanceState.RUNNING)
     host.attach(server, "test", "-e", "/kept")
 
 
@@ -569,7 +569,7 @@ def test_an_image_that_is_none_fails_with_its_reason_and_leaves_nothing(
     host.control.image_files[wrong.id] = garbage
     server = servers.wanted(image=wrong)
     host.control.want(server)
-    told = host.control.await_told(server, InstanceState.FAILED)
-    assert told.fault == "the image is not a tar archive of a root file system"
+    report = host.control.await_report(server, InstanceState.FAILED)
+    assert report.fault == "the image is not a tar archive of a root file system"
     assert [one for one in host.leftovers() if not one.startswith("wanted")] == []
     assert not list(host.paths.images.glob(f"{wrong.sha256}*"))

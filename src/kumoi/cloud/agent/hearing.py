@@ -139,10 +139,10 @@ class Hearing:
             outcome.refused.append(RefusedThing(str(thing.key), why))
             return
         if known is None or known.raw != raw or known.unlisted:
-            unknown = known.unknown if known else {}
-            self.things[thing.key] = WantedThing(
-                thing=thing, raw=raw, unknown=unknown, fault=_standing_fault(known, thing)
-            )
+            unknown, fault = (known.unknown if known else {}), ""
+            if known and not known.unlisted and known.generation == thing.generation:
+                fault = known.fault  # Only a new generation asks for another attempt.
+            self.things[thing.key] = WantedThing(thing=thing, raw=raw, fault=fault, unknown=unknown)
             outcome.changed.append(thing.key)
         outcome.look_at.append(thing.key)
 
@@ -155,12 +155,3 @@ class Hearing:
         if known and isinstance(thing, Thing) and thing.generation < known.generation:
             return f"generation {known.generation} is known, this is {thing.generation}"
         return ""
-
-
-def _standing_fault(known: WantedThing | None, thing: Thing | Unreadable) -> str:
-    """What failed is tried again when somebody asks for it, which is a new generation, and not
-    because something beside it changed.
-    """
-    if known is None or known.unlisted or known.generation != thing.generation:
-        return ""
-    return known.fault

@@ -209,7 +209,7 @@ class Tending:
         try:
             kind, spec = self._read(wanted)
         except NotUnderstood as why:
-            self._report(_fault_report(wanted, why.message), wanted)
+            self._put_report(_fault_report(wanted, why.message), wanted)
             return None
         attempt = _Attempt(kind, wanted, spec)
         try:
@@ -217,7 +217,7 @@ class Tending:
         except Exception as error:  # noqa: BLE001 - the agent's loop: the outermost place
             return await self._retry_or_fail(attempt, progress, error)
         progress.attempts = 0
-        self._report(_report(kind, wanted, seen), wanted)
+        self._put_report(_report(kind, wanted, seen), wanted)
         if seen is not None:
             self._ends.watch(wanted.key, kind.watched_pid(seen))
         elif wanted.unlisted and self._hearing.things.get(wanted.key) is wanted:
@@ -270,12 +270,12 @@ class Tending:
         fault = error.message if isinstance(error, KumoiError) else "an internal error of the host"
         if failed := self._hearing.fail(wanted, fault):
             self._save(failed)
-            self._report(_report(kind, failed, seen), failed)
+            self._put_report(_report(kind, failed, seen), failed)
             if seen is not None:
                 self._ends.watch(failed.key, kind.watched_pid(seen))
         return None
 
-    def _report(self, report: ThingReport, wanted: WantedThing) -> None:
+    def _put_report(self, report: ThingReport, wanted: WantedThing) -> None:
         """To the control plane, unless it did not name the thing: then it awaits no report."""
         if not wanted.unlisted:
             self._outbox.put(report)

@@ -197,7 +197,7 @@ def _router(row: router_store.Router) -> RouterSpec:
 
 
 def _floating_ips(connection: Connection) -> tuple[FloatingIpSpec, ...]:
-    """Answered for by the router's gateway host: other hosts need no way outside."""
+    """Without a MAC, so that the router's gateway host answers: other hosts need no way outside."""
     return tuple(
         FloatingIpSpec(
             id=row.id,

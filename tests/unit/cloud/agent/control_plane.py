@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 from tests import host_words
-from tests.host_words import ServerTold
+from tests.host_words import ServerReport
 
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Transient
@@ -63,7 +63,7 @@ def server(number: int, *, generation: int = 1, power: Power = Power.RUNNING) ->
 
 @dataclass
 class FakeControlPlane:
-    """Holds what is wanted and what was told; can be unreachable."""
+    """Holds what is wanted and what was reported; can be unreachable."""
 
     things: dict[ThingKey, bytes] = field(default_factory=dict)
     images: list[ImageContent] = field(default_factory=list)
@@ -72,8 +72,8 @@ class FakeControlPlane:
     reachable: bool = True
     refusal: str = ""
     image_file: bytes = IMAGE_FILE
-    told: dict[str, ServerTold] = field(default_factory=dict)
-    told_often: list[ServerTold] = field(default_factory=list)
+    server_reports: dict[str, ServerReport] = field(default_factory=dict)
+    all_server_reports: list[ServerReport] = field(default_factory=list)
     reports: dict[ThingKey, ThingReport] = field(default_factory=dict)
     hellos: list[HostHello] = field(default_factory=list)
     sent: dict[str, bytes] = field(default_factory=dict)
@@ -123,8 +123,8 @@ class FakeControlPlane:
         for one in reports:
             self.reports[one.key] = one
             if one.kind == SERVER:
-                self.told[one.id] = host_words.told(one)
-                self.told_often.append(self.told[one.id])
+                self.server_reports[one.id] = host_words.server_report(one)
+                self.all_server_reports.append(self.server_reports[one.id])
 
     async def hello(self, hello: HostHello) -> Hello:
         self._check()
@@ -151,8 +151,8 @@ class FakeControlPlane:
         self.consoles[server_id] = text
 
     def state_of(self, one: InstanceSpec) -> InstanceState | None:
-        told = self.told.get(one.id)
-        return told.state if told else None
+        report = self.server_reports.get(one.id)
+        return report.state if report else None
 
     def _check(self) -> None:
         if not self.reachable:

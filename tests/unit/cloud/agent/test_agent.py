@@ -39,14 +39,14 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     return Host(tmp_path)
 
 
-def story(told: Callable[[Host], Awaitable[None]]) -> Callable[[Host], None]:
+def story(steps: Callable[[Host], Awaitable[None]]) -> Callable[[Host], None]:
     """A test that is a coroutine, with a bound of its own."""
 
     def test(host: Host) -> None:
-        asyncio.run(asyncio.wait_for(told(host), timeout=30))
+        asyncio.run(asyncio.wait_for(steps(host), timeout=30))
 
-    test.__name__ = told.__name__
-    test.__doc__ = told.__doc__
+    test.__name__ = steps.__name__
+    test.__doc__ = steps.__doc__
     return test
 
 
@@ -87,7 +87,7 @@ async def test_an_older_generation_is_refused(host: Host) -> None:
         host.control.want(server(1, generation=4, power=Power.ABSENT), server(2))
         await until(lambda: host.control.state_of(server(2)) is InstanceState.RUNNING)
     assert host.driver.servers[server(1).id].state is InstanceState.RUNNING
-    assert host.control.told[server(1).id].generation == 5
+    assert host.control.server_reports[server(1).id].generation == 5
 
 
 @story
@@ -106,11 +106,11 @@ async def test_what_a_complete_list_does_not_name_goes(host: Host) -> None:
 @pytest.mark.parametrize("lost", ["another epoch", "an older copy"])
 def test_a_control_plane_that_lost_its_store_takes_no_server_along(host: Host, lost: str) -> None:
     @story
-    async def told(host: Host) -> None:
+    async def steps(host: Host) -> None:
         host.control.revision = 100
         host.control.want(server(1), server(2))
         async with host.running():
-            await until(lambda: len(host.control.told) == 2)
+            await until(lambda: len(host.control.server_reports) == 2)
         host.control.drop(server(1).id, server(2).id)
         if lost == "another epoch":
             host.control.epoch = "epoch-2"
@@ -132,14 +132,14 @@ def test_a_control_plane_that_lost_its_store_takes_no_server_along(host: Host, l
         async with host.running():
             await until(lambda: set(host.driver.servers) == {server(3).id})
 
-    told(host)
+    steps(host)
 
 
 @story
 async def test_a_control_plane_that_has_its_store_again_is_trusted_again(host: Host) -> None:
     host.control.want(server(1), server(2))
     async with host.running():
-        await until(lambda: len(host.control.told) == 2)
+        await until(lambda: len(host.control.server_reports) == 2)
     kept = dict(host.control.things)
     host.control.things, host.control.epoch = {}, "epoch-2"
     async with host.running():
@@ -183,7 +183,7 @@ async def test_nothing_goes_while_the_control_plane_is_away(host: Host) -> None:
 async def test_a_host_comes_back_with_the_control_plane_gone(host: Host) -> None:
     host.control.want(server(1), server(2, power=Power.STOPPED))
     async with host.running():
-        await until(lambda: len(host.control.told) == 2)
+        await until(lambda: len(host.control.server_reports) == 2)
     host.control.reachable = False
     host.driver.reboot_host("boot-2")
     async with host.running():
@@ -233,7 +233,7 @@ async def test_what_cannot_be_built_fails_with_its_reason_and_keeps_nothing(host
     host.control.want(server(1))
     async with host.running():
         await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
-    assert host.control.told[server(1).id].fault == "no such thing"
+    assert host.control.server_reports[server(1).id].fault == "no such thing"
     assert host.driver.servers == {}
 
 
@@ -243,7 +243,7 @@ async def test_a_failed_server_stays_failed_over_a_restart_of_the_agent(host: Ho
     host.control.want(server(1))
     async with host.running():
         await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
-    host.control.told.clear()
+    host.control.server_reports.clear()
     async with host.running():
         await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
     assert host.driver.servers == {}
@@ -265,7 +265,7 @@ async def test_what_is_transient_is_tried_again(host: Host) -> None:
     host.control.want(server(1))
     async with host.running():
         await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
-    assert host.control.told_often[0].state is InstanceState.RUNNING
+    assert host.control.all_server_reports[0].state is InstanceState.RUNNING
 
 
 @story
@@ -275,7 +275,7 @@ async def test_trying_again_has_an_end(host: Host) -> None:
     host.control.want(server(1))
     async with host.running():
         await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
-    assert host.control.told[server(1).id].fault == "never"
+    assert host.control.server_reports[server(1).id].fault == "never"
 
 
 @story
@@ -294,7 +294,7 @@ def test_a_refused_rebuild_leaves_the_server_that_was(host: Host, verb: str) -> 
     other = msgspec.structs.replace(IMAGE, id="image-2", sha256="2" * 64)
 
     @story
-    async def told(host: Host) -> None:
+    async def steps(host: Host) -> None:
         host.control.want(server(1))
         async with host.running():
             await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
@@ -319,7 +319,7 @@ def test_a_refused_rebuild_leaves_the_server_that_was(host: Host, verb: str) -> 
             await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
         assert f"delete_instance {server(1).id}" not in host.driver.done
 
-    told(host)
+    steps(host)
 
 
 @story
@@ -342,9 +342,9 @@ async def test_a_server_that_nobody_can_look_at_is_no_failed_one(host: Host) -> 
         blind = Transient("the switch does not answer", retry_after_s=0.001)
         host.driver.fail_next("observe", blind, times=often)
         host.control.want(server(1, generation=2))
-        await until(lambda: host.control.told[server(1).id].generation == 2)
+        await until(lambda: host.control.server_reports[server(1).id].generation == 2)
     assert host.driver.failures_left("observe") == 0
-    assert InstanceState.FAILED not in {report.state for report in host.control.told_often}
+    assert InstanceState.FAILED not in {report.state for report in host.control.all_server_reports}
     assert f"ensure_stopped {server(1).id}" not in host.driver.done
 
 
@@ -358,7 +358,7 @@ async def test_deleting_is_never_given_up(host: Host) -> None:
         host.driver.fail_next("delete_instance", stuck, times=often)
         host.control.want(server(1, generation=2, power=Power.ABSENT))
         await until(lambda: host.control.state_of(server(1)) is InstanceState.ABSENT)
-    assert InstanceState.FAILED not in {report.state for report in host.control.told_often}
+    assert InstanceState.FAILED not in {report.state for report in host.control.all_server_reports}
 
 
 @story
@@ -458,16 +458,16 @@ async def test_a_word_that_is_not_known_harms_only_its_server_and_what_runs_goes
 ) -> None:
     host.control.want(server(1), server(2))
     async with host.running():
-        await until(lambda: len(host.control.told) == 2)
+        await until(lambda: len(host.control.server_reports) == 2)
         host.control.want_words(ThingKey(SERVER, server(1).id), SEALED % server(1).id.encode())
         host.control.want(server(2, generation=2, power=Power.STOPPED))
         await until(lambda: host.control.state_of(server(2)) is InstanceState.STOPPED)
         await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
-    fault = host.control.told[server(1).id].fault
+    fault = host.control.server_reports[server(1).id].fault
     assert f"not understood by this host, which is of release {kumoi.__version__}" in fault
     assert "sealed" in fault
     assert host.driver.servers[server(1).id].state is InstanceState.RUNNING
-    host.control.told.clear()
+    host.control.server_reports.clear()
     async with host.running():  # Nor after a restart.
         await until(lambda: len(host.control.hellos) > 3)
         await until(lambda: host.control.state_of(server(1)) is InstanceState.FAILED)
@@ -508,10 +508,10 @@ async def test_each_server_goes_to_the_driver_that_it_names(host: Host) -> None:
         msgspec.structs.replace(server(3), driver="abacus"),
     )
     async with host.running():
-        await until(lambda: len(host.control.told) == 3)
+        await until(lambda: len(host.control.server_reports) == 3)
         await until(lambda: host.control.state_of(server(2)) is InstanceState.RUNNING)
         await until(lambda: host.control.state_of(server(1)) is InstanceState.RUNNING)
-        assert "abacus" in host.control.told[server(3).id].fault
+        assert "abacus" in host.control.server_reports[server(3).id].fault
         assert (set(host.driver.servers), set(machines.servers)) == (
             {server(1).id},
             {server(2).id},
@@ -564,12 +564,12 @@ async def test_a_host_that_is_refused_changes_nothing_until_it_is_accepted(host:
         host.control.refusal = "newer than the control plane"
         said = len(host.control.hellos)
         await until(lambda: len(host.control.hellos) > said + 2)
-        host.control.told.clear()
+        host.control.server_reports.clear()
         host.control.want(server(2))
         host.driver.kill(server(1).id)
         await until(lambda: len(host.control.hellos) > said + 5)
         assert set(host.driver.servers) == {server(1).id}
-        assert host.control.told == {}
+        assert host.control.server_reports == {}
         host.control.refusal = ""
         await until(lambda: host.control.state_of(server(2)) is InstanceState.RUNNING)
         await until(lambda: host.control.state_of(server(1)) is InstanceState.STOPPED)
@@ -578,12 +578,12 @@ async def test_a_host_that_is_refused_changes_nothing_until_it_is_accepted(host:
 def test_reports_of_one_server_do_not_wait_for_another(host: Host) -> None:
     """A slow server holds one of several hands."""
 
-    async def told() -> None:
+    async def steps() -> None:
         host.driver.start_s = 0.3
         host.control.want(*[server(number) for number in range(tending.TOGETHER_MAX)])
         began = asyncio.get_running_loop().time()
         async with host.running():
-            await until(lambda: len(host.control.told) == tending.TOGETHER_MAX)
+            await until(lambda: len(host.control.server_reports) == tending.TOGETHER_MAX)
         assert asyncio.get_running_loop().time() - began < 0.3 * tending.TOGETHER_MAX / 2
 
-    asyncio.run(told())
+    asyncio.run(steps())

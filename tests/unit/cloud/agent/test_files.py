@@ -43,11 +43,11 @@ def test_a_thing_stays_byte_for_byte_and_words_of_another_release_stay(tmp_path:
 
 def test_a_thing_that_cannot_be_read_is_kept_all_the_same(tmp_path: Path) -> None:
     words = b'{"kind":"server","id":"%s","generation":"eleven"}' % ID.encode()
-    ((_, told),) = read_all([msgspec.Raw(words)])
-    assert isinstance(told, Unreadable)
-    ThingFiles(tmp_path).save(WantedThing(thing=told, raw=words))
+    ((_, thing),) = read_all([msgspec.Raw(words)])
+    assert isinstance(thing, Unreadable)
+    ThingFiles(tmp_path).save(WantedThing(thing=thing, raw=words))
     known = ThingFiles(tmp_path).load()[KEY]
-    assert (known.raw, known.thing) == (words, told)
+    assert (known.raw, known.thing) == (words, thing)
 
 
 def test_what_is_forgotten_is_gone(tmp_path: Path) -> None:
@@ -122,6 +122,6 @@ def test_the_inventory_says_what_the_host_has(tmp_path: Path) -> None:
     assert taken.disk_gib > 0
 
 
-def test_memory_that_is_not_told_counts_as_none() -> None:
+def test_a_meminfo_without_a_total_counts_as_none() -> None:
     assert ram_mib("MemTotal:  2048 kB\n") == 2
     assert ram_mib("nothing\n") == 0

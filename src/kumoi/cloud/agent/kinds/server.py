@@ -108,15 +108,15 @@ class ServerKind:
     def take_back(
         self, spec: InstanceSpec, seen: ObservedInstance | None, actions: Sequence[Action]
     ) -> None:
-        """Of a server that was never built, everything. Of any other its start, and never its disk;
-        one that has run since before the actions runs on.
+        """Remove a server that was never built. Stop any other if these actions started it, and leave
+        its disk alone.
         """
         if seen is None or seen.build is None:
             self._driver(spec).delete_instance(spec.id)
             return
         now = self._driver(spec).observe(spec.id)
         has_start = any(isinstance(action, Start) for action in actions)
-        if has_start and now is not None and not _runs_on(seen, now):
+        if has_start and now is not None and not _is_same_run(seen, now):
             self._driver(spec).ensure_stopped(spec.id, grace_s=0)
 
     def status(self, seen: ObservedInstance | None) -> ServerStatus:
@@ -154,7 +154,7 @@ class ServerKind:
         return self._drivers[spec.driver]
 
 
-def _runs_on(before: ObservedInstance, now: ObservedInstance) -> bool:
-    """Whether it is the same run of it."""
+def _is_same_run(before: ObservedInstance, now: ObservedInstance) -> bool:
+    """Whether the server has neither ended nor been started in between."""
     same = (before.keeper_pid or before.pid) == (now.keeper_pid or now.pid)
     return same and InstanceState.STOPPED not in (before.state, now.state)

@@ -117,8 +117,8 @@ class RouterSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloatingIpSpec:
-    """One that is associated: others change nothing. `mac` is that of the port that reserves it;
-    with it, the server's own host answers, without it the router's gateway host does.
+    """An associated floating IP. With `mac`, that of the port that reserves it, the server's own host
+    answers for it; without, the router's gateway host does.
     """
 
     id: str

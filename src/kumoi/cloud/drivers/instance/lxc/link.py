@@ -17,7 +17,7 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ def attach(wire: Wire, *, pid: int) -> None:
     """Make a link whose inner end is in the network namespace of a running server, up."""
 
     def bring_up() -> None:
+        kernel.enter_network(namespace)
         with _netlink(f"bring up {wire.name}") as route:
             index = socket.if_nametoindex(wire.peer)
             route.link("set", index=index, ifname=wire.name)
@@ -75,7 +76,8 @@ def attach(wire: Wire, *, pid: int) -> None:
     try:
         with _netlink(f"move link {wire.peer} into its server") as route:
             route.link("set", ifname=wire.peer, net_ns_fd=namespace)
-        _in_network(namespace, bring_up)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="network") as thread:
+            thread.submit(bring_up).result()
     finally:
         os.close(namespace)
 
@@ -138,24 +140,6 @@ def disable_offload(name: str) -> None:
         except OSError as cause:
             if cause.errno not in _GONE:
                 raise Transient(f"turn off checksum offload of {name}") from cause
-
-
-def in_namespace(path: Path, work: Callable[[], None]) -> None:
-    """Run `work` in a named network namespace, in a thread of its own."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _in_network(descriptor, work)
-    finally:
-        os.close(descriptor)
-
-
-def _in_network(namespace: int, work: Callable[[], None]) -> None:
-    def entered() -> None:
-        kernel.enter_network(namespace)
-        work()
-
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="network") as thread:
-        thread.submit(entered).result()
 
 
 @contextlib.contextmanager

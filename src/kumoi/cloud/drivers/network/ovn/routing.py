@@ -1,8 +1,8 @@
-"""Routers, their ways outside, and floating IPs, as northbound records. Pure.
+"""Routers, their gateways, and floating IPs, as northbound records. Pure.
 
-Called by plan.py. A router is distributed: every host routes for itself. What leaves the cloud
-leaves through a gateway host, floating IPs too: the reconciler gives them no MAC. One that has a MAC
-would be translated on the host where its server is plugged, which needs a way outside there.
+Called by plan.py. A router is distributed: every host routes for itself. Traffic that leaves the cloud
+passes a gateway host, that of floating IPs too: the reconciler gives them no MAC. A floating IP with a
+MAC would be translated on its server's own host, which then needs a way outside.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from kumoi.cloud.drivers.network.ovn.northbound import (
 from kumoi.cloud.drivers.network.ovn.switching import switch_key
 
 GATEWAY_HOSTS_MAX = 5
-"""Each watches the others of the same router."""
+"""For each router. They watch each other by BFD."""
 
 ROUTER_OPTIONS: Pairs = frozenset(
     {
-        # Neighbours are learnt when asked for, not from every ARP heard on the external network.
+        # Neighbours are learnt by asking, not from every ARP request on the external network.
         ("always_learn_from_arp_request", "false"),
-        # Routers on one external network do not carry flows for each other beforehand.
+        # Routers of one external network have no flows for each other before there is traffic.
         ("dynamic_neigh_routers", "true"),
     }
 )
@@ -89,7 +89,7 @@ def _router(
 
 
 def _router_port(port: PortSpec, index: Index) -> Iterator[NorthboundRecord]:
-    """The router's end and the switch's end."""
+    """The router's port and the switch's port that is its peer."""
     networks = [text for text in map(index.with_prefix, port.fixed_ips) if text is not None]
     if not networks:
         return
@@ -106,7 +106,7 @@ def _router_port(port: PortSpec, index: Index) -> Iterator[NorthboundRecord]:
     peer = RecordKey(RecordKind.ROUTER_PEER, port.id)
     options = {("router-port", str(_port_name(port)))}
     if port.device_owner == ROUTER_GATEWAY:
-        # The gateway host says where the router's and the floating addresses are when it takes over.
+        # A gateway host that takes over announces the router's addresses and its floating IPs.
         options.add(("nat-addresses", "router"))
     yield LogicalSwitchPort(
         key=peer,
@@ -150,8 +150,12 @@ def _gateway(router: RouterSpec, gateway: PortSpec, index: Index) -> Iterator[No
 
 
 def _gateway_hosts(gateway: PortSpec, hosts: Sequence[str]) -> Iterator[NorthboundRecord]:
-    """The same few hosts for as long as they are there, and different ones for each router."""
-    for rank, host in enumerate(_ranked(gateway.id, hosts)):
+    """A few hosts in an order that differs between routers, and changes with the hosts only."""
+
+    def weight(host: str) -> bytes:
+        return hashlib.blake2b(f"{gateway.id} {host}".encode(), digest_size=8).digest()
+
+    for rank, host in enumerate(sorted(set(hosts), key=weight)[:GATEWAY_HOSTS_MAX]):
         key = RecordKey(RecordKind.GATEWAY, f"{gateway.id}/{host}")
         yield GatewayChassis(
             key=key,
@@ -161,13 +165,6 @@ def _gateway_hosts(gateway: PortSpec, hosts: Sequence[str]) -> Iterator[Northbou
             chassis_name=host,
             priority=GATEWAY_HOSTS_MAX - rank,
         )
-
-
-def _ranked(seed: str, hosts: Sequence[str]) -> list[str]:
-    def weight(host: str) -> bytes:
-        return hashlib.blake2b(f"{seed} {host}".encode(), digest_size=8).digest()
-
-    return sorted(set(hosts), key=weight)[:GATEWAY_HOSTS_MAX]
 
 
 def _route(
@@ -185,7 +182,7 @@ def _route(
 
 
 def _snat(router: RouterSpec, gateway: PortSpec, index: Index) -> Iterator[NorthboundRecord]:
-    """Each inner IPv4 subnet leaves as the router's own external address."""
+    """Traffic of each internal IPv4 subnet leaves with the router's external address."""
     outside = next((ip.address for ip in gateway.fixed_ips if is_ipv4(ip.address)), None)
     if outside is None:
         return
@@ -214,7 +211,7 @@ def _floating_ip(floating_ip: FloatingIpSpec, index: Index) -> Iterator[Northbou
         return
     if index.gateway_of(floating_ip.router_id) is None:
         return
-    # A port that is no server's is plugged nowhere: only a gateway host can answer for it.
+    # A port that no server has is plugged nowhere: only a gateway host can answer for it.
     local = floating_ip.mac is not None and port.device_owner.startswith(COMPUTE)
     key = RecordKey(RecordKind.FLOATING_IP, floating_ip.id)
     yield Nat(
