@@ -1,14 +1,14 @@
 """The change feed: which keys changed after revision N, within a topic.
 
-A revision is a number that only grows within an epoch and is given inside the writing transaction,
-so they commit in order (db.py). The feed keeps one row per key, the latest change: its size is the
-number of things, not of changes. A reader that has seen revision N asks for what is newer and,
-because each row names only *what* changed, loads the thing itself: level-driven.
+A revision is a number that only grows within an epoch and is assigned inside the writing
+transaction, so revisions commit in order (db.py). The feed has one row per key, with its latest
+change: its size is the number of keys, not of changes. A reader that has seen revision N asks for
+newer rows and, since a row only names *what* changed, loads the thing itself: level-driven.
 
-A store that was restored, or that failed over to a copy which lacked the last writes, gives the
-same revisions again to other changes. So whoever remembers a revision keeps the whole `Position`,
-and starts anew when the store's position does not continue it. docs/design/0007 says what an epoch
-is made of.
+A store that was restored, or that failed over to a copy which lacked the last writes, assigns the
+same revisions again to other changes. So a reader remembers a whole `Position`, not a revision, and
+starts anew when the store's position does not continue it. docs/design/0007 says what makes up an
+epoch.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ CHANGES_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """`revision` is where to go on from; `keys` changed, oldest first."""
+    """The changed `keys`, oldest change first, and the revision to read on from."""
 
     revision: int
     keys: tuple[str, ...]
 
 
 def touch(connection: Connection, topic: str, key: str) -> int:
-    """Say that `key` of `topic` changed. Inside a `write` transaction. Gives its revision."""
+    """Record a change of `key` in `topic`, inside a `write` transaction; its revision."""
     revision = _next_revision(connection)
     change = {"revision": revision, "of_topic": topic, "of_key": key}
     if _RENEW.run(connection, change) == 0:
@@ -46,7 +46,7 @@ def touch(connection: Connection, topic: str, key: str) -> int:
 
 
 def forget(connection: Connection, topic: str, key: str) -> None:
-    """Drop a key whose readers have all seen that it is gone."""
+    """Delete a key, once all readers have seen that what it named is gone."""
     connection.execute(sa.delete(feed).where(feed.c.topic == topic, feed.c.key == key))
 
 
@@ -63,7 +63,7 @@ def changes(connection: Connection, topic: str, *, since: int) -> Changes:
 
 
 def topics(connection: Connection, prefix: str, *, since: int) -> dict[str, int]:
-    """Topics of that prefix in which something is newer than `since`, and how new."""
+    """Topics of that prefix with changes newer than `since`, each with its newest revision."""
     rows = connection.execute(
         sa.select(feed.c.topic, sa.func.max(feed.c.revision))
         .where(feed.c.revision > since, feed.c.topic.startswith(prefix, autoescape=True))
@@ -73,7 +73,7 @@ def topics(connection: Connection, prefix: str, *, since: int) -> dict[str, int]
 
 
 def position(connection: Connection) -> Position:
-    """Where the store is now; revision 0 when nothing was ever written."""
+    """The store's newest revision and its epoch; revision 0 when nothing was ever written."""
     columns: list[sa.ColumnElement[Any]] = [feed_revision.c.value, feed_revision.c.epoch]
     if connection.dialect.name == "postgresql":
         columns.append(_POSTGRES_LIFE)
@@ -82,8 +82,8 @@ def position(connection: Connection) -> Position:
 
 
 def new_epoch(connection: Connection) -> None:
-    """Say that revisions may have gone back. To be called once in a store that was restored from a
-    copy, before any role works on it. Inside a `write` transaction.
+    """Begin an epoch, since revisions may have gone back. Called once in a store that was restored
+    from a copy, before any role works on it, inside a `write` transaction.
     """
     if connection.execute(sa.update(feed_revision).values(epoch=new_hex_id())).rowcount == 0:
         connection.execute(sa.insert(feed_revision).values(value=0, epoch=new_hex_id()))

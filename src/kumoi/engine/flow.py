@@ -3,13 +3,14 @@
 A flow is a row: its kind, the step it is at, its state as JSON, and what must be undone if it
 fails. A worker (flow_worker.py) takes one that is due under a lease, runs its step (flow_turn.py)
 and writes the outcome where the lease still matches. It may be killed between any two statements:
-the row says where to go on, and the step runs again, so every step is safe to repeat. This file is
-what nouns say of their flows and ask of them. docs/design/0002 says why the engine is ours.
+the row says where to go on, and the step runs again, so every step is safe to repeat. This file has
+what the nouns use to define, start and cancel their flows. docs/design/0002 says why the engine is
+ours.
 
 A step returns `Next`, `Wait` or `Done`; raising `Transient` tries it again, `Permanent` fails the
 flow, and anything else is a bug that is tried again until the step's deadline. A flow that fails or
 is cancelled runs the undos of the steps it reached, last first; an undo returns `Wait` or `Done`.
-This module knows no nouns: a noun's row follows through `FlowKind.moved`, in the same transaction.
+This module knows no nouns: `FlowKind.on_change` updates a noun's row in the same transaction.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class FlowStatus(enum.StrEnum):
-    """UNDOING leads to FAILED, or to CANCELLED when somebody asked for the end."""
+    """UNDOING leads to FAILED, or to CANCELLED where somebody called `cancel`."""
 
     RUNNING = "running"
     UNDOING = "undoing"
@@ -66,7 +67,7 @@ Outcome = Next | Wait | Done
 
 @dataclass(frozen=True, slots=True)
 class StepRule:
-    """What a step declares about itself."""
+    """The parameters of a step's decorator."""
 
     undo: str | None
     deadline_s: float
@@ -85,9 +86,9 @@ def step(*, undo: str | None, deadline_s: float) -> Callable[[Function], Functio
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """Where a flow has come to. `step` is the undo's name while it is undoing. `subject` is the id
-    that `start` was given: known even when the state cannot be read.
+class FlowChange:
+    """A flow's new status and step. `step` is the undo's name while it is undoing. `subject` is the
+    id that was passed to `start`: known even when the state cannot be read.
     """
 
     flow_id: str
@@ -102,34 +103,36 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class FlowKind(Generic[State]):
-    """What a flow is. `steps` is the class whose methods the steps and undos are; `moved` lets the
-    noun's row follow, inside the transaction that moves the flow.
+    """A kind of flow. The steps and undos are methods of the class `steps`; `on_change` is called
+    inside the transaction that changes the flow's row, to update the row of its noun.
 
-    `version` is the state's: raised whenever the fields of `state` change, so that a process of an
-    older release leaves the flow to those that know it. States from `oldest` on are still read.
+    `version` is raised whenever the fields of `state` change, so that a process of an older release
+    leaves the flow to those that know it. States from version `oldest` on are still read.
     """
 
     name: str
     state: type[State]
     steps: type[Any]
     first: str
-    moved: Callable[[Connection, Moved], None] = lambda _connection, _moved: None
+    on_change: Callable[[Connection, FlowChange], None] = lambda _connection, _change: None
     version: int = 1
     oldest: int = 1
 
     def rules(self) -> dict[str, StepRule]:
-        """Of every step, by its name."""
-        marked = {name: getattr(self.steps, name) for name in dir(self.steps)}
-        found = {name: getattr(method, "flow_rule", None) for name, method in marked.items()}
-        return {name: rule for name, rule in found.items() if isinstance(rule, StepRule)}
+        """The rule of every step, by its name."""
+        methods = {name: getattr(self.steps, name) for name in dir(self.steps)}
+        rules = {name: getattr(method, "flow_rule", None) for name, method in methods.items()}
+        return {name: rule for name, rule in rules.items() if isinstance(rule, StepRule)}
 
-    def knows(self) -> sa.ColumnElement[bool]:
-        """Which rows are of this kind, at a step or undo and with a state that we know."""
+    def matches(self) -> sa.ColumnElement[bool]:
+        """The condition for rows of this kind whose step or undo, and whose state, this release
+        knows.
+        """
         rules = self.rules()
-        places = {*rules, *(rule.undo for rule in rules.values() if rule.undo)}
+        steps = {*rules, *(rule.undo for rule in rules.values() if rule.undo)}
         return (
             (flow.c.kind == self.name)
-            & flow.c.step.in_(sorted(places))
+            & flow.c.step.in_(sorted(steps))
             & flow.c.state_version.between(self.oldest, self.version)
         )
 
@@ -138,7 +141,7 @@ def start(
     connection: Connection, kind: FlowKind[State], id: str, state: State, *, subject: str
 ) -> bool:
     """Begin a flow inside the caller's transaction; false when one of that id exists already.
-    `subject` is the id of what it is about.
+    `subject` is the id of the noun that it works on.
     """
     if connection.execute(sa.select(flow.c.id).where(flow.c.id == id)).first():
         return False
@@ -155,20 +158,20 @@ def start(
 
 
 def wake(connection: Connection, id: str) -> None:
-    """Let it look now; a hint. A flow whose step is running right now looks again after it."""
-    running = (flow.c.id == id) & flow.c.due_at.is_not(None)
-    woken = sa.update(flow).values(wakes=flow.c.wakes + 1, due_at=now(connection))
-    connection.execute(woken.where(running))
+    """Make the flow's step run now, as a hint; where it is running already, it runs once more."""
+    not_ended = (flow.c.id == id) & flow.c.due_at.is_not(None)
+    due_now = sa.update(flow).values(wakes=flow.c.wakes + 1, due_at=now(connection))
+    connection.execute(due_now.where(not_ended))
 
 
 def cancel(connection: Connection, id: str, reason: str) -> bool:
-    """Ask it to stop and undo what it did; false when it is not running."""
-    asked = connection.execute(
+    """Make a flow stop and run its undos; false when it is not running."""
+    updated = connection.execute(
         sa.update(flow)
         .where(flow.c.id == id, flow.c.status == FlowStatus.RUNNING)
         .values(cancelled=reason, wakes=flow.c.wakes + 1, due_at=now(connection))
     )
-    return asked.rowcount == 1
+    return updated.rowcount == 1
 
 
 def status(connection: Connection, id: str) -> FlowStatus | None:
@@ -177,5 +180,5 @@ def status(connection: Connection, id: str) -> FlowStatus | None:
 
 
 def ended_at(connection: Connection, id: str) -> datetime | None:
-    """None while it runs, and for one that never was."""
+    """None while the flow runs, and for an id without a flow."""
     return connection.execute(sa.select(flow.c.ended_at).where(flow.c.id == id)).scalar()

@@ -1,9 +1,9 @@
-"""One turn of one flow: from its row to its outcome in the store. Called by flow_worker.py, which
-holds the lease meanwhile.
+"""One turn of one flow: run the step that its row names, and write the outcome. Called by
+flow_worker.py, which holds the lease meanwhile.
 
-Whatever goes wrong, the flow's deadline and a wish to cancel it are obeyed: also when the state
-cannot be read, or the object with the steps cannot be made. Then nothing can be undone either, and
-each undo is tried until its own deadline, which is for the noun's sweeper to know.
+The flow's deadline and its cancellation hold whatever goes wrong, also when the state cannot be
+read or the steps object cannot be made. In that case no undo can work either; each is tried until
+its own deadline, and what it leaves behind is for the noun's sweeper to find.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kumoi.base import log
 from kumoi.base.backoff import Backoff
 from kumoi.base.errors import Bug, Permanent, Transient, chain
 from kumoi.engine.db import Database
-from kumoi.engine.flow import Done, FlowKind, FlowStatus, Moved, Next, Outcome, StepRule, Wait
+from kumoi.engine.flow import Done, FlowChange, FlowKind, FlowStatus, Next, Outcome, StepRule, Wait
 from kumoi.engine.schema import flow
 
 BACKOFF = Backoff(first_s=0.5, most_s=30.0, factor=1.5)
@@ -28,7 +28,7 @@ UNDO_DEADLINE_S = 600.0
 
 
 class Turn:
-    """`make` gives the object whose methods the steps are."""
+    """`make` makes the steps object, whose methods are the steps, from the flow's state."""
 
     def __init__(
         self,
@@ -43,23 +43,29 @@ class Turn:
         self._row = row
         self._rules = kind.rules()
         self._undoing = row.status == FlowStatus.UNDOING
-        self._state: Any = None  # As long as it has not been read.
+        self._state: Any = None  # Until it has been read.
 
     def run(self) -> None:
         if self._row.cancelled and not self._undoing:
             self._fail(self._row.cancelled)
             return
         try:
-            outcome = self._call(self._row.step)
+            outcome = self._run_step(self._row.step)
         except Permanent as error:
             self._give_up(error)
         except Exception as error:  # noqa: BLE001 - the engine's loop
-            self._again(error)
+            attempts = self._row.attempts + 1
+            asked_s = error.retry_after_s if isinstance(error, Transient) else None
+            if asked_s is None:
+                log.failure("flow.bug_met", error, attempts=attempts)
+            self._wait(str(error), BACKOFF.after(attempts, asked_s=asked_s), attempts=attempts)
         else:
-            self._take(outcome)
+            self._follow(outcome)
 
-    def _call(self, name: str) -> Outcome:
-        """Run it. Nothing but an outcome is taken for one."""
+    def _run_step(self, name: str) -> Outcome:
+        """The step's outcome. Raises Bug for a result that is none, and for a step or an undo that
+        does not exist.
+        """
         undo = self._rule(name).undo
         if undo is not None and not callable(getattr(self._kind.steps, undo, None)):
             raise Bug(f"{self._kind.name}.{name} names an undo that does not exist: {undo}")
@@ -78,7 +84,7 @@ class Turn:
             raise Bug(f"{self._kind.name} has no step {name}")
         return self._rules[name]
 
-    def _take(self, outcome: Outcome) -> None:
+    def _follow(self, outcome: Outcome) -> None:
         if isinstance(outcome, Wait):
             self._wait(outcome.reason, outcome.again_s, attempts=0)
         elif self._undoing:
@@ -90,16 +96,8 @@ class Turn:
         else:
             self._save(FlowStatus.DONE, step=self._row.step)
 
-    def _again(self, error: Exception) -> None:
-        """Transient, or a bug: that is tried again with back-off too, and logged each time."""
-        attempts = self._row.attempts + 1
-        asked_s = error.retry_after_s if isinstance(error, Transient) else None
-        if asked_s is None:
-            log.failure("flow.bug_met", error, attempts=attempts)
-        self._wait(str(error), BACKOFF.after(attempts, asked_s=asked_s), attempts=attempts)
-
     def _wait(self, reason: str, again_s: float, *, attempts: int) -> None:
-        """Not now. Past the deadline: never."""
+        """Let the step run again later; past its deadline the flow fails instead."""
         now = self._database.now()
         deadline_at = self._row.deadline_at
         if now >= deadline_at:
@@ -116,16 +114,16 @@ class Turn:
 
     def _give_up(self, error: Permanent) -> None:
         if self._undoing:
-            # What an undo leaves is for the noun's sweeper; the undos below it still run.
+            # The noun's sweeper finds what this undo leaves behind; the undos before it still run.
             log.failure("flow.undo_failed", error)
-            left = f"{self._row.failure}; {self._row.step}: {error.message}"
-            self._undo_next(self._row.undos, left)
+            failure = f"{self._row.failure}; {self._row.step}: {error.message}"
+            self._undo_next(self._row.undos, failure)
         else:
             log.warning("flow.failed", error=chain(error))
             self._fail(error.message)
 
     def _fail(self, failure: str) -> None:
-        """Turn around. The step we are in may have had its effect, so its undo runs too."""
+        """Begin to undo. The present step may have had its effect, so its undo runs, too."""
         undo = self._rule(self._row.step).undo
         self._undo_next([*self._row.undos, undo] if undo else self._row.undos, failure)
 
@@ -133,19 +131,19 @@ class Turn:
         if undos:
             self._save(FlowStatus.UNDOING, step=undos[-1], undos=undos[:-1], failure=failure)
         else:
-            ended = FlowStatus.CANCELLED if self._row.cancelled else FlowStatus.FAILED
-            self._save(ended, step=self._row.step, failure=failure)
+            status = FlowStatus.CANCELLED if self._row.cancelled else FlowStatus.FAILED
+            self._save(status, step=self._row.step, failure=failure)
 
     def _save(self, status: FlowStatus, **changed: Any) -> None:
-        """Write the outcome if the lease is still ours; else somebody else has gone on."""
+        """Write the outcome if the lease is still ours; else another worker has gone on."""
         now = self._database.now()
         values = {"attempts": 0, "waits_for": "", "failure": self._row.failure, **changed}
         if status in (FlowStatus.RUNNING, FlowStatus.UNDOING):
             self._undoing = status == FlowStatus.UNDOING
             deadline_s = self._rule(values["step"]).deadline_s
             values.setdefault("deadline_at", now + timedelta(seconds=deadline_s))
-            asleep = flow.c.wakes == self._row.wakes  # Nobody woke it while the step ran.
-            values["due_at"] = sa.case((asleep, values.get("due_at", now)), else_=now)
+            not_woken = flow.c.wakes == self._row.wakes  # While the step ran.
+            values["due_at"] = sa.case((not_woken, values.get("due_at", now)), else_=now)
         else:
             values |= {"due_at": None, "ended_at": now}
         if self._state is not None:
@@ -153,14 +151,22 @@ class Turn:
             values["state_version"] = self._kind.version
         ours = (flow.c.id == self._row.id) & (flow.c.lease_token == self._row.lease_token)
         with self._database.write() as connection:
-            written = connection.execute(
+            updated = connection.execute(
                 sa.update(flow)
                 .where(ours)
                 .values(status=status, lease_token="", lease_expires_at=None, **values)
             )
-            if written.rowcount != 1:
+            if updated.rowcount != 1:
                 log.warning("flow.result_dropped")
                 return
-            texts = (values["step"], values["waits_for"], values["failure"])
-            about = (self._row.id, self._row.subject, status)
-            self._kind.moved(connection, Moved(*about, *texts, bool(self._row.cancelled), now))
+            change = FlowChange(
+                flow_id=self._row.id,
+                subject=self._row.subject,
+                status=status,
+                step=values["step"],
+                waits_for=values["waits_for"],
+                failure=values["failure"],
+                cancelled=bool(self._row.cancelled),
+                at=now,
+            )
+            self._kind.on_change(connection, change)

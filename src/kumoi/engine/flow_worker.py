@@ -1,8 +1,8 @@
-"""Workers of flows: which flow is due and ours to move, and the lease while its step runs.
+"""Workers of flows: claim a flow that is due, and hold its lease while its step runs
+(flow_turn.py).
 
-Several, in several processes and of several releases, share the work: a worker takes only what it
-knows by kind, step and state version, and leaves the rest to those that do, with one line in the
-log. Called by the roles; what a turn does stands in flow_turn.py.
+Several workers, in several processes and of several releases, share the flows: a worker takes only
+those whose kind, step and state version it knows, and logs the others once. Called by the roles.
 """
 
 from __future__ import annotations
@@ -31,44 +31,46 @@ STEP_RUN_MAX_S = 120.0  # One call of a step; longer than this and its lease is 
 IDLE_MAX_S = LEASE_TTL_S / 3  # Leases are renewed as often.
 FULL_WAIT_S = 0.2  # All workers are busy.
 AGAIN = Backoff(first_s=0.2, most_s=10.0)
-UNKNOWN_TOLD_MAX = 50
+UNKNOWN_LOGGED_MAX = 50
 
 Makers = Mapping[FlowKind[Any], Callable[[Any], object]]
 
 
 class Flows:
-    """What a worker does with flows. `makers` is the table of kinds: each with what makes, of a
-    state, the object whose methods its steps are.
+    """The workers of one process. `makers` has, for each kind of flow, the function that makes the
+    steps object from a state.
     """
 
     def __init__(self, database: Database, clock: Clock, makers: Makers) -> None:
         self._database = database
         self._clock = clock
         self._kinds = {kind.name: (kind, make) for kind, make in makers.items()}
-        self._known = sa.or_(sa.false(), *(kind.knows() for kind in makers))
-        self._unknown: set[tuple[Any, ...]] = set()  # What the log has been told of.
-        self._held: dict[str, float] = {}  # Lease tokens in use, since when.
+        self._known = sa.or_(sa.false(), *(kind.matches() for kind in makers))
+        self._logged: set[tuple[Any, ...]] = set()  # The unknown flows that were logged.
+        self._held: dict[str, float] = {}  # When each lease token in use was claimed.
         self._renewed_s = clock.monotonic()
-        self._freed = False  # What killed workers held.
+        self._freed = False  # Whether leases of killed workers have been freed.
         self._failures = 0
 
     async def run(self, *, workers: int) -> None:
-        """Until cancelled: keep up to `workers` steps running. Steps that run finish first."""
+        """Run up to `workers` steps at a time, until cancelled; running steps finish first."""
         alarm = Alarm(self._database.listen)
         with ThreadPoolExecutor(workers, "flow") as pool:
             try:
                 while True:
-                    seen = alarm.count
+                    count = alarm.count
                     idle_s = await asyncio.to_thread(self._round, pool, workers)
-                    await alarm.wait(idle_s, after=seen)
+                    await alarm.wait(idle_s, after=count)
             finally:
                 await alarm.close()
 
     def _round(self, pool: ThreadPoolExecutor, workers: int) -> float:
-        """Renew our leases, start what is due and free; how long nothing more can be done."""
+        """Renew our leases, and start steps while flows are due and workers are free; how long to
+        wait for the next round.
+        """
         try:
             if not self._freed:
-                self._free_the_dead()
+                self._free_leases_of_killed()
                 self._freed = True
             self._renew()
             idle_s = FULL_WAIT_S
@@ -93,11 +95,11 @@ class Flows:
         return row is not None
 
     def _claim(self) -> Row[Any] | None:
-        """Take the flow that has been due for longest, unless somebody holds it."""
+        """Claim the flow that has been due for longest and that nobody holds."""
         with self._database.read() as connection:
             at = now(connection)
             if connection.execute(self._due(at).limit(1)).first() is None:
-                self._tell_of_unknown(connection, at)
+                self._log_unknown(connection, at)
                 return None
         token = holder.new_token()
         with self._database.write(wakes=False) as connection:
@@ -117,24 +119,24 @@ class Flows:
         free = flow.c.lease_expires_at.is_(None) | (flow.c.lease_expires_at <= at)
         return sa.select(flow.c.id).where(flow.c.due_at <= at, free, self._known)
 
-    def _tell_of_unknown(self, connection: Connection, at: datetime) -> None:
-        """Once of each place where a flow waits for a process of another release."""
-        places = sa.select(flow.c.id, flow.c.kind, flow.c.step, flow.c.state_version)
-        waiting = places.where(flow.c.due_at <= at, ~self._known).order_by(flow.c.id)
-        found = {tuple(row) for row in connection.execute(waiting.limit(UNKNOWN_TOLD_MAX))}
-        for id, kind, step, version in sorted(found - self._unknown):  # noqa: A001 - a flow's
+    def _log_unknown(self, connection: Connection, at: datetime) -> None:
+        """Log, once for each of its steps, a flow that waits for a process of another release."""
+        columns = sa.select(flow.c.id, flow.c.kind, flow.c.step, flow.c.state_version)
+        unknown = columns.where(flow.c.due_at <= at, ~self._known).order_by(flow.c.id)
+        rows = {tuple(row) for row in connection.execute(unknown.limit(UNKNOWN_LOGGED_MAX))}
+        for id, kind, step, version in sorted(rows - self._logged):  # noqa: A001 - a flow's
             log.warning("flow.not_known_here", flow=id, kind=kind, step=step, state_version=version)
-        self._unknown = found
+        self._logged = rows
 
-    def _free_the_dead(self) -> None:
-        """What a killed worker of this machine held is free at once."""
+    def _free_leases_of_killed(self) -> None:
+        """Called once: leases of this machine's killed workers need not expire."""
         held = sa.select(flow.c.lease_token).where(flow.c.lease_expires_at.is_not(None))
         with self._database.read() as connection:
             gone = [token for token in connection.execute(held).scalars() if holder.is_gone(token)]
         if gone:
-            theirs = flow.c.lease_token.in_(gone)
+            of_killed = flow.c.lease_token.in_(gone)
             with self._database.write() as connection:
-                connection.execute(sa.update(flow).where(theirs).values(lease_expires_at=None))
+                connection.execute(sa.update(flow).where(of_killed).values(lease_expires_at=None))
 
     def _work(self, row: Row[Any]) -> None:
         with log.bound(flow=row.id, kind=row.kind, step=row.step):
@@ -146,7 +148,7 @@ class Flows:
                 self._held.pop(row.lease_token, None)
 
     def _idle_s(self) -> float:
-        """How long until something is due or a lease may have run out."""
+        """How long until a flow is due, or a lease may have expired."""
         with self._database.read() as connection:
             due_at = connection.execute(
                 sa.select(sa.func.min(flow.c.due_at, type_=flow.c.due_at.type)).where(
@@ -160,7 +162,7 @@ class Flows:
         return min(max(left_s, 0.01), IDLE_MAX_S)
 
     def _renew(self) -> None:
-        """Keep the leases of steps that run, so that a short lease serves long steps."""
+        """Renew the leases of running steps, so that a short lease does for long steps."""
         now_s = self._clock.monotonic()
         if now_s < self._renewed_s + IDLE_MAX_S:
             return

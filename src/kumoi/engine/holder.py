@@ -1,7 +1,8 @@
-"""Who holds a lease: a name for this process that others on the same machine can check.
+"""Lease tokens that name the process which holds the lease, so that others can see whether it
+lives.
 
-A killed worker's lease need not run out when the next one can see that nobody has it any more. What
-cannot be seen from here, another machine's or another container's process, counts as alive.
+A killed worker's lease need not expire where the next worker can see that its process has ended. A
+process that cannot be seen from here, on another machine or in another container, counts as alive.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _START_TICKS_FIELD = 19  # Counted from the state, which follows the program's n
 
 
 def new_token() -> str:
-    """A lease token, 36 characters at most: machine, process, its start, and something unique."""
+    """A token of 36 characters at most: machine, process id, start of the process, random digits."""
     pid = os.getpid()
     return f"{_machine()}:{pid}:{_start_ticks(pid)}:{secrets.token_hex(3)}"
 
@@ -33,14 +34,14 @@ def is_gone(token: str) -> bool:
 
 @functools.cache
 def _machine() -> str:
-    """This boot of this machine, as far as pids mean the same."""
+    """A hash of this boot of this machine and its namespace of process ids."""
     boot = (PROC / "sys/kernel/random/boot_id").read_text()
     pids = (PROC / "self/ns/pid").readlink()
     return hashlib.sha256(f"{boot} {pids}".encode()).hexdigest()[:MACHINE_DIGITS]
 
 
 def _start_ticks(pid: int) -> int:
-    """When a process started, in the kernel's ticks; 0 when there is none or it has ended."""
+    """When a process started, in the kernel's ticks; 0 when no process of that id runs."""
     try:
         fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

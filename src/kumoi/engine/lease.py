@@ -15,7 +15,7 @@ from kumoi.engine.schema import lease
 
 
 def claim(connection: Connection, name: str, *, token: str, ttl_s: float) -> bool:
-    """Take the lease, or keep it when `token` has it already. Whether we have it now."""
+    """Take the lease, or renew it when `token` has it already; whether `token` has it now."""
     at = now(connection)
     expires_at = at + timedelta(seconds=ttl_s)
     holder_token = connection.execute(
@@ -34,7 +34,7 @@ def claim(connection: Connection, name: str, *, token: str, ttl_s: float) -> boo
 
 
 def is_held(connection: Connection, name: str, *, token: str, margin_s: float) -> bool:
-    """Whether it is ours for at least `margin_s` from now. Only looks."""
+    """Whether `token` holds the lease for at least `margin_s` from now."""
     expires_at = connection.execute(
         sa.select(lease.c.expires_at).where(lease.c.name == name, lease.c.token == token)
     ).scalar_one_or_none()
@@ -42,5 +42,5 @@ def is_held(connection: Connection, name: str, *, token: str, margin_s: float) -
 
 
 def release(connection: Connection, name: str, *, token: str) -> None:
-    """Give it back, if it is still ours."""
+    """Give the lease back, if `token` still holds it."""
     connection.execute(sa.delete(lease).where(lease.c.name == name, lease.c.token == token))

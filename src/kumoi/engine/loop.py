@@ -1,4 +1,4 @@
-"""Run a reconciler for ever: when a hint comes, and at its interval without one.
+"""Runs a reconciler round by round: after a hint, and at its interval without one.
 
 A reconciler takes no input. It runs in a thread, one round at a time in this process, and under a
 lease so that one process of several runs it. A round that fails is logged and tried again after a
@@ -24,7 +24,7 @@ LEASE_TTL_S = 10.0
 
 
 class Poke:
-    """Call it, from any thread, to hint that a loop's world has changed."""
+    """A function that any thread calls to hint that there is work for a loop."""
 
     def __init__(self) -> None:
         self._ring: Callable[[], object] = lambda: None
@@ -33,19 +33,19 @@ class Poke:
         self._ring()
 
     def bind(self, alarm: Alarm) -> None:
-        """By the loop, when it starts. After the loop has ended a poke does nothing."""
-        running = asyncio.get_running_loop()
+        """Called by the loop when it starts. After the loop has ended a poke does nothing."""
+        event_loop = asyncio.get_running_loop()
 
         def ring() -> None:
             with contextlib.suppress(RuntimeError):  # The event loop is closed.
-                running.call_soon_threadsafe(alarm.ring)
+                event_loop.call_soon_threadsafe(alarm.ring)
 
         self._ring = ring
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """`round_` does all there is to do and returns; `interval_s` is how long to wait for a hint,
+    """`round_` does all the work there is and returns; `interval_s` is how long to wait for a hint,
     which is a write to the store or a `poke`.
     """
 
@@ -56,14 +56,14 @@ class Loop:
 
 
 async def run(loop: Loop, database: Database) -> None:
-    """Until cancelled."""
+    """Run rounds until cancelled."""
     token = holder.new_token()
     alarm = Alarm(database.listen)
     loop.poke.bind(alarm)
     failures = 0
     try:
         while True:
-            seen = alarm.count
+            count = alarm.count
             try:
                 held = await asyncio.to_thread(_claim, loop, database, token)
                 if held:
@@ -71,22 +71,23 @@ async def run(loop: Loop, database: Database) -> None:
                 failures = 0
             except Exception as error:  # noqa: BLE001 - the engine's loop: the outermost place
                 failures += 1
-                pause_s = _pause_s(failures, error)
+                asked_s = error.retry_after_s if isinstance(error, Transient) else None
+                pause_s = BACKOFF.after(failures, asked_s=asked_s)
                 log.failure("loop.failed", error, loop=loop.name, pause_s=pause_s)
-                if isinstance(error, StoreLost):  # Heard again, it is back.
-                    await alarm.wait(pause_s, after=seen)
+                if isinstance(error, StoreLost):  # The alarm rings when the store is back.
+                    await alarm.wait(pause_s, after=count)
                 else:
                     await asyncio.sleep(pause_s)
                 continue
-            await alarm.wait(loop.interval_s, after=seen)
+            await alarm.wait(loop.interval_s, after=count)
     finally:
         await alarm.close()
-        with contextlib.suppress(Transient):  # Then it runs out.
+        with contextlib.suppress(Transient):  # Then the lease expires by itself.
             await asyncio.to_thread(_release, loop, database, token)
 
 
 def _claim(loop: Loop, database: Database, token: str) -> bool:
-    """Renew only when half is gone, so that an idle loop does not write."""
+    """Writes only when half of the lease is over, so that an idle loop does not write."""
     with database.read() as connection:
         if lease.is_held(connection, loop.name, token=token, margin_s=LEASE_TTL_S / 2):
             return True
@@ -97,8 +98,3 @@ def _claim(loop: Loop, database: Database, token: str) -> bool:
 def _release(loop: Loop, database: Database, token: str) -> None:
     with database.write(wakes=False) as connection:
         lease.release(connection, loop.name, token=token)
-
-
-def _pause_s(failures: int, error: Exception) -> float:
-    asked_s = error.retry_after_s if isinstance(error, Transient) else None
-    return BACKOFF.after(failures, asked_s=asked_s)

@@ -1,5 +1,5 @@
-"""Bring a store's tables to the newest migration. Called once per start by `kumoi up`, never by a
-role: roles of versions N and N-1 work on the same tables.
+"""Migrates a store's tables. Called once per start by `kumoi up`, never by a role: roles of
+versions N and N-1 work on the same tables.
 
 A store's migrations are a folder with `env.py` (one call of `environment`) and `versions/`.
 """
@@ -19,29 +19,32 @@ from sqlalchemy import event
 from kumoi import __version__
 from kumoi.engine import schema_check, sqlite
 from kumoi.engine.db import WRITER_LOCK
-from kumoi.engine.schema_check import Step
+from kumoi.engine.schema_check import SchemaStep
 
-NOBODY_ELSE = 0o660  # Of what it had: its owner's, and its group's where it was given to one.
+OWNER_AND_GROUP = 0o660  # The bits of a store's mode that may stay.
 LOCK_TIMEOUT_MS = 60_000
 
 
 def upgrade(url: str, folder: Path, *, to: str = "head") -> None:
-    """Run what is missing, all of it or nothing. Whoever else does so meanwhile waits. A newer store
-    that this release can bear is left as it is; Permanent for one that it cannot.
+    """Run the missing migrations, all or none; another process that does so meanwhile waits. Leaves
+    a newer store that this release can work on as it is; raises Permanent for one that it cannot.
     """
-    looking = engine(url)
+    reading = engine(url)
     try:
-        with looking.connect() as connection:
+        with reading.connect() as connection:
             newer = schema_check.is_newer(connection, folder)
     finally:
-        looking.dispose()
+        reading.dispose()
     if not newer:
-        command.upgrade(_config(url, folder), to)
+        config = Config()
+        config.set_main_option("script_location", str(folder))
+        config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+        command.upgrade(config, to)
 
 
 def keep_private(url: str) -> None:
-    """A store that is a file is not open to all, with the files that SQLite makes beside it. A new
-    one is its owner's only.
+    """Close a store that is a file, and the files that SQLite makes beside it, to all but owner and
+    group. A new one is its owner's only.
     """
     path = sa.make_url(url).database if url.startswith("sqlite") else None
     if path:
@@ -50,29 +53,29 @@ def keep_private(url: str) -> None:
         for suffix in ("", "-wal", "-shm"):
             beside = Path(path + suffix)
             if beside.exists():
-                beside.chmod(beside.stat().st_mode & NOBODY_ELSE)
+                beside.chmod(beside.stat().st_mode & OWNER_AND_GROUP)
 
 
 def migration_of(connection: sa.Connection) -> str:
-    """The newest migration that a database has had; empty when none."""
+    """The newest migration that has run on a database; empty when none has."""
     return MigrationContext.configure(connection).get_current_revision() or ""
 
 
 def differences(url: str, metadata: sa.MetaData) -> list[str]:
-    """What the tables in the code have and the database lacks, or the other way round. Sorted."""
-    looking = engine(url)
+    """How the tables in the code differ from those of a migrated database, sorted."""
+    reading = engine(url)
     try:
-        with looking.connect() as connection:
+        with reading.connect() as connection:
             ours = {"include_name": lambda name, *_: name != schema_check.schema_step.name}
             migrated = MigrationContext.configure(connection, opts=ours)
             found = compare_metadata(migrated, metadata)
     finally:
-        looking.dispose()
+        reading.dispose()
     return sorted(str(difference) for difference in found)
 
 
 def environment(metadata: sa.MetaData) -> None:
-    """What a store's `env.py` runs."""
+    """The whole of a store's `env.py`, which Alembic runs."""
     migrating = engine(str(context.config.get_main_option("sqlalchemy.url")))
     with migrating.connect() as connection:
         context.configure(
@@ -88,20 +91,20 @@ def environment(metadata: sa.MetaData) -> None:
             schema_check.record(connection, _applied(connection))
 
 
-def _applied(connection: sa.Connection) -> list[Step]:
-    """Every migration up to where the store is now."""
+def _applied(connection: sa.Connection) -> list[SchemaStep]:
+    """Every migration that has run on the store."""
     scripts = context.script
     heads = MigrationContext.configure(connection).get_current_heads()
     return [
-        Step(each.revision, __version__, getattr(each.module, "contract", ""))
+        SchemaStep(each.revision, __version__, getattr(each.module, "contract", ""))
         for head in heads
         for each in scripts.iterate_revisions(head, "base")
     ]
 
 
 def engine(url: str) -> sa.Engine:
-    """Python's driver of SQLite begins no transaction before CREATE TABLE, so we say BEGIN: what is
-    cut short leaves nothing behind, and can be run again.
+    """SQLite's driver begins no transaction before CREATE TABLE, so this engine sends BEGIN itself:
+    a migration that is cut short leaves nothing behind, and can run again.
     """
     if not url.startswith("sqlite"):
         return sa.create_engine(url, poolclass=sa.pool.NullPool)
@@ -118,10 +121,3 @@ def engine(url: str) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return made
-
-
-def _config(url: str, folder: Path) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(folder))
-    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    return config

@@ -1,12 +1,13 @@
 """Whether this release can work on a store's tables as they are now.
 
-Each migration leaves a row beside Alembic's own: which release brought it, and the oldest release
-that works on the tables after it. One that only expands needs none; one that contracts says which
-(`contract = "0.3.0"`: since that release nothing reads what goes). So a role of the release before,
-whose own migrations know nothing of it, bears a newer store or refuses it in words.
+For each migration the store has a row of ours: which release brought it, and the oldest release
+that works on the tables after it. A migration that only expands sets no oldest release; one that
+contracts does (`contract = "0.3.0"`: since that release nothing reads what goes). So a role of the
+release before, whose own migrations know nothing of it, works on a newer store or refuses it in
+words.
 
-Written by migrate.py, asked by every role when it starts. It must not import Alembic, which a role
-has no other use for.
+migrate.py writes the rows, and every role reads them when it starts. This file must not import
+Alembic, which a role has no other use for.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ schema_step = sa.Table(
     sa.Column("release", sa.String(32), nullable=False),
     sa.Column("needs", sa.String(32), nullable=False),  # Empty: any release.
 )
-ALEMBICS = sa.table("alembic_version", sa.column("version_num", sa.String))
+alembic_version = sa.table("alembic_version", sa.column("version_num", sa.String))
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A migration that a store has had. `needs` is the oldest release that works after it."""
+class SchemaStep:
+    """A migration that has run on a store. `needs` is the oldest release that works after it."""
 
     revision: str
     release: str
@@ -46,30 +47,33 @@ class Step:
 
 
 def revisions(folder: Path) -> set[str]:
-    """Those that this release knows."""
+    """The migrations that this release knows."""
     found = (folder / "versions").glob("[0-9]*.py")
     return {path.name[:REVISION_DIGITS] for path in found}
 
 
-def record(connection: Connection, steps: Iterable[Step]) -> None:
-    """Add those that are new, in the transaction that migrates."""
+def record(connection: Connection, steps: Iterable[SchemaStep]) -> None:
+    """Add the rows of new migrations, in the transaction that migrates."""
     metadata.create_all(connection)
-    there = set(connection.execute(sa.select(schema_step.c.revision)).scalars())
+    recorded = set(connection.execute(sa.select(schema_step.c.revision)).scalars())
     for step in steps:
-        if step.revision not in there:
+        if step.revision not in recorded:
             row = {"revision": step.revision, "release": step.release, "needs": step.needs}
             connection.execute(sa.insert(schema_step).values(**row))
 
 
 def is_newer(connection: Connection, folder: Path, *, release: str = __version__) -> bool:
-    """Whether the store has had migrations that this release does not know, all of which it can
-    bear. Raises Permanent with what to install when it cannot.
+    """Whether migrations have run on the store that this release does not know but can work with.
+    Raises Permanent, with the release to install, when it cannot.
     """
+    if not sa.inspect(connection).has_table(schema_step.name):
+        return False
+    rows = connection.execute(sa.select(schema_step).order_by(schema_step.c.revision)).mappings()
     known = revisions(folder)
-    unknown = [step for step in _steps(connection) if step.revision not in known]
-    barred = [step for step in unknown if step.needs and numbers(step.needs) > numbers(release)]
-    if barred:
-        needs = max((step.needs for step in barred), key=numbers)
+    unknown = [SchemaStep(**row) for row in rows if row["revision"] not in known]
+    too_new = [step for step in unknown if step.needs and numbers(step.needs) > numbers(release)]
+    if too_new:
+        needs = max((step.needs for step in too_new), key=numbers)
         newest = max((step.release for step in unknown), key=numbers)
         raise Permanent(
             f"the store is of release {newest} and no longer has what {release} reads: "
@@ -79,26 +83,15 @@ def is_newer(connection: Connection, folder: Path, *, release: str = __version__
 
 
 def require(connection: Connection, folder: Path, *, release: str = __version__) -> None:
-    """For a role that starts. Raises Permanent when the store is too new or too old."""
+    """Called by a role that starts. Raises Permanent when the store is too new or too old."""
     if is_newer(connection, folder, release=release):
         log.event("store.newer_borne", release=release)
         return
-    newest = max(revisions(folder))
-    if _current(connection) != newest:
+    current = None
+    if sa.inspect(connection).has_table(alembic_version.name):
+        current = connection.execute(sa.select(alembic_version.c.version_num)).scalar()
+    if current != max(revisions(folder)):
         raise Permanent(
             f"the store lacks tables of release {release}: "
             "the `kumoi up` of that release brings them, before its roles start"
         )
-
-
-def _steps(connection: Connection) -> list[Step]:
-    if not sa.inspect(connection).has_table(schema_step.name):
-        return []
-    rows = connection.execute(sa.select(schema_step).order_by(schema_step.c.revision))
-    return [Step(**row) for row in rows.mappings()]
-
-
-def _current(connection: Connection) -> str | None:
-    if not sa.inspect(connection).has_table(ALEMBICS.name):
-        return None
-    return connection.execute(sa.select(ALEMBICS.c.version_num)).scalar()

@@ -1,9 +1,9 @@
-"""A hint between processes that something was written. A hint is never data: losing one costs
-latency, nothing else, since every listener looks for itself at its own interval too.
+"""Wake-ups: hints between processes that the store was written. A hint is never data: a lost one
+costs only latency, since every listener also looks at an interval of its own.
 
-On SQLite each listener owns a datagram socket in one directory and a writer pokes them all. On
+On SQLite each listener owns a datagram socket in one directory and a writer sends to them all. On
 PostgreSQL it is LISTEN and NOTIFY. Either way a listener is a file descriptor that turns readable,
-and an Alarm gets itself a new one when the database that it listened to went away.
+and an Alarm opens a new one after the database was away.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CHANNEL = "kumoi_wake"
 DRAIN_MAX = 1_000
 AGAIN = Backoff(first_s=0.05, most_s=1.0)
 
-# For libpq: a server whose machine is gone is found out within seconds.
+# Parameters of libpq by which a client notices within seconds that the server's machine is gone.
 CONNECT: dict[str, int] = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
@@ -53,7 +53,7 @@ class Wake:
         self._directory = directory
 
     def ring(self) -> None:
-        """Poke every listener; one that is gone is swept away."""
+        """Send a hint to every listener; the socket of one that is gone is removed."""
         if not self._directory.is_dir():
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
@@ -79,7 +79,7 @@ class PostgresWake:
         self._url = url
 
     def ring(self) -> None:
-        """Nothing: the transaction carried it."""
+        """Does nothing: the transaction itself has sent NOTIFY."""
 
     def listen(self) -> WakeListener:
         return _PostgresListener(self._url)
@@ -129,11 +129,11 @@ class _PostgresListener:
 
 
 class Alarm:
-    """What any number of coroutines wait for. `count` is the hints so far: read it before you look,
-    and wait for one `after` it, so that none is lost in between.
+    """Wakes any number of coroutines. `count` is the number of hints so far: read it before looking
+    for work, then wait for a hint `after` it, so that none is lost in between.
 
-    It listens from shortly after it is made, and again after the database was away; each time it
-    rings, since what was written before was not heard.
+    It begins to listen shortly after it is made, and again after the database was away; each time
+    it rings, since hints before that were not received.
     """
 
     def __init__(self, listen: Callable[[], WakeListener]) -> None:
@@ -155,7 +155,7 @@ class Alarm:
             await asyncio.sleep(AGAIN.after(failures))
 
     async def _hear(self, listener: WakeListener) -> None:
-        """Until the listener hears nothing more."""
+        """Ring at each hint, until the listener has lost the database."""
         loop, deaf = asyncio.get_running_loop(), asyncio.Event()
         descriptor = listener.fileno()
 
@@ -176,14 +176,14 @@ class Alarm:
             listener.close()
 
     def ring(self) -> None:
-        """A hint from within this process, in the event loop's own thread."""
+        """Wake all that wait. Called in the event loop's own thread."""
         self.count += 1
         self._rung.set()
         self._rung = asyncio.Event()
 
     async def wait(self, timeout_s: float, *, after: int) -> None:
-        """Until a hint after the given count has arrived, or the time is up. Raises what made it
-        impossible to listen, other than a database that is away.
+        """Returns once there was a hint after the given count, or the time is up. Raises the error
+        that ended the listening, which a database that is away does not.
         """
         if self._listening.done():
             self._listening.result()

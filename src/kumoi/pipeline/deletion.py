@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.engine import flow as flows
-from kumoi.engine.flow import Done, FlowKind, Moved, Outcome, Wait, step
+from kumoi.engine.flow import Done, FlowChange, FlowKind, Outcome, Wait, step
 from kumoi.pipeline.cloud import Cloud
 from kumoi.pipeline.store import environment
 from kumoi.pipeline.store.environment import Environment
@@ -68,14 +68,15 @@ def flow_id(environment_id: str, number: int) -> str:
     return f"delete-{environment_id}-{number}"
 
 
-def _moved(connection: Connection, moved: Moved) -> None:
-    if moved.status == flows.FlowStatus.DONE:
-        environment.set_deleted(connection, moved.subject, moved.at)
-        log.event("environment.deleted", environment=moved.subject)
-    elif moved.status == flows.FlowStatus.FAILED:
-        reason = f"could not be deleted: {moved.failure}"
-        environment.set_reason(connection, moved.subject, reason)
-        log.warning("environment.stuck", environment=moved.subject, reason=reason)
+def _on_change(connection: Connection, change: FlowChange) -> None:
+    """The environment's row follows its flow."""
+    if change.status == flows.FlowStatus.DONE:
+        environment.set_deleted(connection, change.subject, change.at)
+        log.event("environment.deleted", environment=change.subject)
+    elif change.status == flows.FlowStatus.FAILED:
+        reason = f"could not be deleted: {change.failure}"
+        environment.set_reason(connection, change.subject, reason)
+        log.warning("environment.stuck", environment=change.subject, reason=reason)
 
 
-KIND = FlowKind("environment.delete", DeletionState, EnvironmentDelete, "delete", _moved)
+KIND = FlowKind("environment.delete", DeletionState, EnvironmentDelete, "delete", _on_change)

@@ -22,7 +22,7 @@ from kumoi.base.errors import Bug
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import flow as flows
 from kumoi.engine.db import Database
-from kumoi.engine.flow import Done, FlowKind, Moved, Next, Outcome, Wait, step
+from kumoi.engine.flow import Done, FlowChange, FlowKind, Next, Outcome, Wait, step
 from kumoi.pipeline import build, configure, deletion, keys, verify
 from kumoi.pipeline.cloud import Cloud
 from kumoi.pipeline.environment import EnvironmentFile
@@ -236,13 +236,13 @@ def begin(connection: Connection, new_run: Run, new_environment: environment.Env
     flows.start(connection, KIND, new_run.id, state, subject=new_run.id)
 
 
-def _moved(connection: Connection, moved: Moved) -> None:
+def _on_change(connection: Connection, change: FlowChange) -> None:
     """The run's row follows its flow."""
-    if moved.status == flows.FlowStatus.RUNNING:
-        run.enter(connection, moved.subject, STAGES[moved.step], moved.waits_for, moved.at)
-    elif moved.status != flows.FlowStatus.DONE:
-        status = RunStatus.CANCELLED if moved.cancelled else RunStatus.FAILED
-        _end(connection, moved.subject, status, moved.failure, moved.at)
+    if change.status == flows.FlowStatus.RUNNING:
+        run.enter(connection, change.subject, STAGES[change.step], change.waits_for, change.at)
+    elif change.status != flows.FlowStatus.DONE:
+        status = RunStatus.CANCELLED if change.cancelled else RunStatus.FAILED
+        _end(connection, change.subject, status, change.failure, change.at)
 
 
 def _end(
@@ -254,4 +254,4 @@ def _end(
         log.event("run.ended", run=run_id, status=status, reason=reason)
 
 
-KIND = FlowKind("run", RunState, PipelineRun, "receive", _moved)
+KIND = FlowKind("run", RunState, PipelineRun, "receive", _on_change)

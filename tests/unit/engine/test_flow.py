@@ -20,7 +20,7 @@ from kumoi.base.process import run
 from kumoi.engine import flow as flows
 from kumoi.engine import schema
 from kumoi.engine.db import Database, now
-from kumoi.engine.flow import Done, FlowKind, FlowStatus, Moved, Next, Outcome, Wait, step
+from kumoi.engine.flow import Done, FlowChange, FlowKind, FlowStatus, Next, Outcome, Wait, step
 from kumoi.engine.flow_turn import UNDO_DEADLINE_S
 from kumoi.engine.flow_worker import IDLE_MAX_S, LEASE_TTL_S, Flows
 
@@ -36,17 +36,19 @@ class Script:
 
     def __init__(self) -> None:
         self.called: list[str] = []
-        self.moves: list[Moved] = []
+        self.changes: list[FlowChange] = []
         self.does: dict[str, Callable[[Trip], Any]] = {}
         self.broken: Exception | None = None
 
     def kind(self, **changed: Any) -> FlowKind[Trip]:
         return FlowKind(
-            "trip", **{"state": Trip, "steps": Steps, "first": "book", **changed}, moved=self.moved
+            "trip",
+            **{"state": Trip, "steps": Steps, "first": "book", **changed},
+            on_change=self.on_change,
         )
 
-    def moved(self, _connection: Connection, moved: Moved) -> None:
-        self.moves.append(moved)
+    def on_change(self, _connection: Connection, change: FlowChange) -> None:
+        self.changes.append(change)
 
     def worker(self, database: Database, clock: Clock, **changed: Any) -> Flows:
         return Flows(database, clock, {self.kind(**changed): self.make})
@@ -142,7 +144,7 @@ def test_a_flow_of_the_same_id_starts_once(world: World) -> None:
 def test_the_noun_follows_every_move(world: World) -> None:
     world.start()
     world.run()
-    assert [(m.status, m.step) for m in world.script.moves] == [
+    assert [(m.status, m.step) for m in world.script.changes] == [
         (FlowStatus.RUNNING, "pay"),
         (FlowStatus.RUNNING, "travel"),
         (FlowStatus.DONE, "travel"),
@@ -484,7 +486,7 @@ def test_a_flow_whose_steps_cannot_be_made_fails_at_its_deadline(world: World, b
     assert world.row().status == FlowStatus.FAILED
     assert world.row().failure.startswith("book did not end in time: ")
     assert world.script.called == []
-    last = world.script.moves[-1]
+    last = world.script.changes[-1]
     assert (last.subject, last.status) == ("s1", FlowStatus.FAILED)
 
 

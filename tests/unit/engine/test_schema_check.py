@@ -16,7 +16,7 @@ from kumoi.cloud.store.migrate import upgrade
 from kumoi.cloud.store.migrations import FOLDER
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import migrate, schema_check
-from kumoi.engine.schema_check import Step
+from kumoi.engine.schema_check import SchemaStep
 
 ENVIRONMENT = """
 import sqlalchemy as sa
@@ -114,7 +114,7 @@ def test_a_role_on_a_store_too_new_for_it_ends_with_what_to_install(
     upgrade(url)
     engine = migrate.engine(url)
     with engine.begin() as connection:
-        schema_check.record(connection, [Step("9999", "99.1.0", needs="99.0.0")])
+        schema_check.record(connection, [SchemaStep("9999", "99.1.0", needs="99.0.0")])
     engine.dispose()
     argv = [sys.executable, "-m", "kumoi.main", "role", role, "--config", str(tmp_path)]
     src = str(FOLDER.parents[3])

@@ -23,13 +23,13 @@ def version(text: str) -> sqlite.Version:
 def test_a_version_that_loses_commits_is_refused_in_words(text: str) -> None:
     assert sqlite.loses_commits(version(text))
     with pytest.raises(Permanent, match=rf"SQLite {text} can lose .* install a pysqlite3"):
-        sqlite.require_cured(version(text))
+        sqlite.require_fixed(version(text))
 
 
 @pytest.mark.parametrize("text", GOOD)
 def test_a_version_without_the_fault_is_taken(text: str) -> None:
     assert not sqlite.loses_commits(version(text))
-    sqlite.require_cured(version(text))
+    sqlite.require_fixed(version(text))
 
 
 def test_a_store_is_opened_by_a_cured_library(tmp_path: Path) -> None:
