@@ -38,6 +38,43 @@ with socket.socket() as tried:
     tried.settimeout(3)
     print(tried.connect_ex((sys.argv[1], int(sys.argv[2]))))
 """
+REFUSED = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
+    mine.settimeout(3)
+    mine.connect((sys.argv[1], int(sys.argv[2])))
+    mine.send(b"hello")
+    try:
+        mine.recv(100)
+    except OSError as error:
+        print(error.errno)
+"""
+STRAY = """
+import socket, struct, sys
+mine, there, flags = sys.argv[1], sys.argv[2], [int(word) for word in sys.argv[4:]]
+def checksum(data):
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as raw:
+    raw.settimeout(1)
+    for at, flag in enumerate(flags):
+        here = 20000 + at
+        def segment(total):
+            words = (here, int(sys.argv[3]), 1, 1, 5 << 4, flag, 1024, total, 0)
+            return struct.pack("!HHLLBBHHH", *words)
+        pseudo = socket.inet_aton(mine) + socket.inet_aton(there) + struct.pack("!BBH", 0, 6, 20)
+        raw.sendto(segment(checksum(pseudo + segment(0))), (there, 0))
+        try:
+            while True:
+                packet = raw.recv(100)
+                if struct.unpack("!H", packet[22:24])[0] == here:
+                    print(flag)
+                    break
+        except TimeoutError:
+            pass
+"""
 SEND = """
 import socket, sys
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
@@ -181,3 +218,21 @@ def test_up_replaces_the_bridge_that_stood_in_the_machine_before_there_was_an_ed
     engine_host.kumoi("down", "--purge")
     assert {name for name in links.names() if name.startswith(engine_host.name)} == set()
     assert cloud.edge_name not in run(["ip", "netns", "list"]).out
+
+
+def test_what_is_refused_is_refused_aloud_and_stray_segments_are_answered_with_nothing(
+    engine_host: EngineHost,
+) -> None:
+    engine_host.up()
+    mine, here = tenant_address(engine_host), engine_host.config.public_address
+    fin, syn, rst, push_urgent, ack = 1, 2, 4, 40, 16
+    stray = [0, fin, ack, fin | ack, fin | push_urgent, syn | fin, syn | ack, rst]
+    with (
+        listening(socket.SOCK_STREAM, "0.0.0.0") as foreign,
+        listening(socket.SOCK_DGRAM, "0.0.0.0") as deaf,
+    ):
+        udp = str(deaf.getsockname()[1])
+        assert inside(engine_host, REFUSED, here, udp) == str(errno.ECONNREFUSED)
+        for port in (foreign.getsockname()[1], 1):  # One that is open to others, and a closed one.
+            flags = [str(flag) for flag in (*stray, syn)]  # The last shows that answers are heard.
+            assert inside(engine_host, STRAY, mine, here, str(port), *flags) == str(syn)

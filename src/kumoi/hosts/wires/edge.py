@@ -29,6 +29,7 @@ SYSCTLS = {
     "net.bridge.bridge-nf-call-iptables": 0,
     "net.bridge.bridge-nf-call-arptables": 0,
 }
+UDP_REFUSALS_PER_S = 200
 LINK_SYSCTLS = {
     "net.ipv4.conf.{link}.rp_filter": 1,
     "net.ipv4.conf.{link}.proxy_arp": 1,
@@ -81,8 +82,19 @@ def rules(cloud: CloudSettings, machine_addresses: Collection[str]) -> str:
     TCP is not tracked: a packet that opens a connection shows it. So tenants cannot fill the table
     of connections, which the machine bounds for all, and what is open outlives the edge. What the
     machine opens by other protocols is tracked, for the answers.
+
+    A segment that opens nothing and belongs to nothing is answered by nobody: without ACK or RST it
+    is dropped here, and the reset by which the machine's kernel answers an ACK (a bare RST) goes out
+    from the ports that tenants may open only. What is refused is refused aloud, so that nobody waits:
+    TCP by a reset, UDP by ICMP, of which there is a bounded number a second.
     """
     here, ports = cloud.public_address, f"{cloud.api_port}, {cloud.pipeline_port}"
+    outbound, from_machine = "", ""
+    if cloud.outbound:
+        inward = [ipaddress.IPv4Network(cidr) for cidr in (*INWARD, *machine_addresses)]
+        merged = ", ".join(str(network) for network in ipaddress.collapse_addresses(inward))
+        outbound = f"    ip daddr != {{ {merged} }} accept\n"
+        from_machine = f"ip saddr {{ {merged} }} "
     return f"""\
 table inet edge
 delete table inet edge
@@ -97,28 +109,28 @@ table inet edge {{
   }}
   chain forward {{
     type filter hook forward priority filter; policy drop;
-    iifname "{MACHINE}" oifname "{PUBLIC}" accept
+    iifname "{MACHINE}" oifname "{PUBLIC}" jump machine
     iifname "{PUBLIC}" oifname "{MACHINE}" jump tenants
   }}
+  chain machine {{
+    ip saddr {here} tcp sport {{ {ports} }} accept
+    {from_machine}tcp flags & (rst | ack) == rst drop
+    accept
+  }}
   chain tenants {{
-    tcp flags & (syn | ack) != syn accept
+    tcp flags & ack == ack accept
+    tcp flags & (syn | rst) == rst accept
+    tcp flags & (fin | syn) != syn drop
     ct state established,related accept
     ip daddr {here} tcp dport {{ {ports} }} accept
     ip daddr {here} icmp type echo-request accept
     icmp type {{ destination-unreachable, time-exceeded, parameter-problem }} accept
-{_outbound(cloud, machine_addresses)}\
+{outbound}\
     meta l4proto tcp reject with tcp reset
+    meta l4proto udp limit rate {UDP_REFUSALS_PER_S}/second reject with icmp port-unreachable
   }}
 }}
 """
-
-
-def _outbound(cloud: CloudSettings, machine_addresses: Collection[str]) -> str:
-    if not cloud.outbound:
-        return ""
-    inward = [ipaddress.IPv4Network(cidr) for cidr in (*INWARD, *machine_addresses)]
-    merged = ", ".join(str(one) for one in ipaddress.collapse_addresses(inward))
-    return f"    ip daddr != {{ {merged} }} accept\n"
 
 
 def _sysctls() -> list[str]:

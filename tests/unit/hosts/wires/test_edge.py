@@ -23,16 +23,24 @@ table inet edge {
   }
   chain forward {
     type filter hook forward priority filter; policy drop;
-    iifname "machine" oifname "public" accept
+    iifname "machine" oifname "public" jump machine
     iifname "public" oifname "machine" jump tenants
   }
+  chain machine {
+    ip saddr 10.0.4.1 tcp sport { 5000, 5002 } accept
+    tcp flags & (rst | ack) == rst drop
+    accept
+  }
   chain tenants {
-    tcp flags & (syn | ack) != syn accept
+    tcp flags & ack == ack accept
+    tcp flags & (syn | rst) == rst accept
+    tcp flags & (fin | syn) != syn drop
     ct state established,related accept
     ip daddr 10.0.4.1 tcp dport { 5000, 5002 } accept
     ip daddr 10.0.4.1 icmp type echo-request accept
     icmp type { destination-unreachable, time-exceeded, parameter-problem } accept
     meta l4proto tcp reject with tcp reset
+    meta l4proto udp limit rate 200/second reject with icmp port-unreachable
   }
 }
 """
@@ -45,9 +53,10 @@ def test_rules() -> None:
 def test_outbound_lets_servers_reach_the_internet_and_no_address_of_the_machine() -> None:
     outbound = CloudSettings(public_cidr="10.0.4.0/24", outbound=True)
     told = edge.rules(outbound, ["198.41.0.4", "10.0.4.1", "192.168.1.7"])
-    (line,) = set(told.splitlines()) - set(RULES.splitlines())
+    drop, line = sorted(set(told.splitlines()) - set(RULES.splitlines()), reverse=True)
     found = re.fullmatch(r"    ip daddr != \{ (.*) \} accept", line)
     assert found
+    assert drop == f"    ip saddr {{ {found[1]} }} tcp flags & (rst | ack) == rst drop"
     kept = [ipaddress.ip_network(cidr) for cidr in found[1].split(", ")]
     for address in ("198.41.0.4", "10.0.4.1", "192.168.1.7", "172.17.0.1", "169.254.1.1"):
         assert any(ipaddress.ip_address(address) in one for one in kept), address
