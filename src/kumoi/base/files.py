@@ -8,6 +8,7 @@ time. A draft has one writer at a time; the next writer removes one that a kille
 from __future__ import annotations
 
 import enum
+import errno
 import os
 from pathlib import Path
 
@@ -69,6 +70,11 @@ def publish(draft: Path, path: Path, *, promise: Promise) -> None:
     draft.replace(path)
     if promise is Promise.NEW:
         sync(path.parent)
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether a call failed for want of space: the file system's, or that of a quota."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def sync(path: Path) -> None:

@@ -105,7 +105,7 @@ def written(path: Path, tell: Tell) -> Iterator[Writer]:
             yield Writer(tar, tell)
         files.publish(draft, path, promise=files.Promise.NEW)
     except OSError as cause:
-        if cause.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        if not files.is_disk_full(cause) and cause.errno != errno.EFBIG:
             raise Permanent(f"{path} cannot be written: {cause.strerror}") from cause
         raise Permanent(f"the disk is full: {path} was not written") from cause
     finally:

@@ -1,5 +1,6 @@
 """A file is replaced as a whole, and its promise names what has been waited for."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -86,3 +87,10 @@ def test_what_a_killed_writer_left_is_taken_away(tmp_path: Path) -> None:
     files.draft_of(path).write_text("half and long")
     files.replace(path, "whole", promise=Promise.KILL)
     assert path.read_text() == "whole"
+
+
+@pytest.mark.parametrize(
+    ("number", "is_full"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)]
+)
+def test_a_full_disk_and_a_full_quota_are_the_same(number: int, is_full: bool) -> None:
+    assert files.is_disk_full(OSError(number, "")) is is_full

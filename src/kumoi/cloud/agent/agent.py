@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from kumoi.base import log
-from kumoi.base.backoff import Backoff
 from kumoi.base.clock import Clock
 from kumoi.base.errors import KumoiError
 from kumoi.cloud.agent.files import ThingFiles
@@ -21,14 +20,13 @@ from kumoi.cloud.agent.kinds.interface import AnyKind
 from kumoi.cloud.agent.outbox import Outbox
 from kumoi.cloud.agent.tending import Tending, wait
 from kumoi.cloud.agent.trust import TrustFile
-from kumoi.cloud.hostapi.client import HostRefused, Upstream
+from kumoi.cloud.hostapi.client import RETRY, HostRefused, Upstream
 from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.hostapi.messages import read_images
 from kumoi.cloud.hostapi.things import WantedThings
 
 LONG_POLL_S = 25.0
 HEARTBEAT_S = 10.0
-RETRY = Backoff(first_s=0.2, most_s=5.0)
 
 
 class Agent:

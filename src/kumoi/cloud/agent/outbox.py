@@ -10,14 +10,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from kumoi.base import log
-from kumoi.base.backoff import Backoff
 from kumoi.base.errors import KumoiError
-from kumoi.cloud.hostapi.client import Upstream
+from kumoi.cloud.hostapi.client import RETRY, Upstream
 from kumoi.cloud.hostapi.things import ThingKey, ThingReport
 
 RESEND_ALL_S = 60.0
 BATCH_MAX = 500
-RETRY = Backoff(first_s=0.2, most_s=5.0)
 
 
 class Outbox:

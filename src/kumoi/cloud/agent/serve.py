@@ -25,6 +25,7 @@ from kumoi.cloud.agent.snapshots import Snapshots
 from kumoi.cloud.agent.trust import TRUST_FILE, TrustFile
 from kumoi.cloud.drivers.instance import registry
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
+from kumoi.cloud.drivers.instance.kernel import BOOT_ID
 from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
 from kumoi.cloud.hostapi.client import HttpUpstream, tls_context
@@ -32,7 +33,6 @@ from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.units import table
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 INOTIFY_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 INOTIFY_INSTANCES_MIN = 8_192
 """All servers together count against root's; each systemd takes a few, and Linux allows 128."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import hashlib
 import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -18,7 +17,9 @@ from typing import Protocol, Self
 import httpx
 import msgspec
 
+from kumoi.base.backoff import Backoff
 from kumoi.base.errors import KumoiError, Permanent, Transient
+from kumoi.base.files import is_disk_full
 from kumoi.cloud.hostapi.hello import PATH, REFUSED, Hello, HostHello
 from kumoi.cloud.hostapi.messages import ImageContent
 from kumoi.cloud.hostapi.things import Reports, ThingReport, WantedThings, raw
@@ -27,6 +28,7 @@ from kumoi.engine.position import Position
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 15.0
 CHUNK_BYTES = 1 << 20
+RETRY = Backoff(first_s=0.2, most_s=5.0)  # Between calls that do not reach the control plane.
 _NOT_FOUND = httpx.codes.NOT_FOUND
 _JSON = {"Content-Type": "application/json"}
 
@@ -174,6 +176,6 @@ def _attempting(what: str) -> Iterator[None]:
     except msgspec.DecodeError as cause:
         raise Transient(f"{what}: the answer is not as agreed") from cause
     except OSError as cause:
-        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_disk_full(cause):
             raise Permanent(f"{what}: the host's disk is full") from cause
         raise Transient(what) from cause

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from kumoi.base.errors import TooLarge, Transient
-from kumoi.base.files import sync
+from kumoi.base.files import is_disk_full, sync
 from kumoi.cloud.drivers.image.inspect import Inspection
 
 DRAFT = ".draft-"
@@ -29,7 +29,6 @@ CONTENT_MODE = (
     0o640  # Whoever else has the directory's group looks whether a draft is being written,
 )
 LOCK_MODE = 0o660  # and takes the lock.
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 SPARE_FRACTION = 20  # One twentieth of the file system stays free for everybody else,
 SPARE_BYTES_MAX = 1 << 30  # but no more than this.
 
@@ -178,6 +177,6 @@ def _is_being_written(path: Path) -> bool:
 
 
 def _failed(cause: OSError) -> TooLarge | Transient:
-    if cause.errno in FULL:
+    if is_disk_full(cause) or cause.errno == errno.EFBIG:
         return TooLarge("Image storage media is full: there is not enough disk space.")
     return Transient("write an image file")

@@ -13,6 +13,10 @@ import ctypes
 import errno
 import os
 from collections.abc import Iterator
+from pathlib import Path
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""The identity of this boot of the machine."""
 
 CLONE_NEWNS = 0x0002_0000
 CLONE_NEWNET = 0x4000_0000

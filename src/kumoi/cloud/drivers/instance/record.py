@@ -7,7 +7,6 @@ server must not need room.
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 from typing import Self
 
@@ -55,7 +54,7 @@ def write(path: Path, record: InstanceRecord) -> None:
     try:
         files.replace(path, text, promise=Promise.KILL)
     except OSError as cause:
-        if cause.errno not in (errno.ENOSPC, errno.EDQUOT) or not path.exists():
+        if not files.is_disk_full(cause) or not path.exists():
             raise
         with path.open("r+b") as file:
             file.write(text)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from kumoi.base import files
 from kumoi.base.errors import Permanent, Transient
 
 _COPY_BYTES = 1 << 20
@@ -22,7 +23,7 @@ def copy(source: Path, target: Path) -> None:
                 _copy_range(from_.fileno(), to.fileno(), start, end)
     except OSError as cause:
         target.unlink(missing_ok=True)
-        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        if files.is_disk_full(cause):
             raise Permanent("the host's disk is full: no room for a server's disk") from cause
         raise Transient("copy an empty disk") from cause
 

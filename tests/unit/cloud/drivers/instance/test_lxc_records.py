@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from kumoi.base.errors import Permanent, Transient
-from kumoi.cloud.drivers.instance import record, room, sparse, unpack
+from kumoi.cloud.drivers.instance import kernel, record, room, sparse, unpack
 from kumoi.cloud.drivers.instance.lxc import cgroup, idmap, image
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.drivers.instance.lxc.subids import COUNT, FIRST, Claim
@@ -114,7 +114,7 @@ def test_only_whole_images_are_ready(tmp_path: Path) -> None:
 
 def test_an_image_that_a_power_failure_may_have_spoilt_is_none(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
-    for name, boot in (("aa", image.BOOT_ID.read_text()), ("bb", "another"), ("cc", "")):
+    for name, boot in (("aa", kernel.BOOT_ID.read_text()), ("bb", "another"), ("cc", "")):
         (paths.images / name).mkdir(parents=True)
         (paths.images / name / image.UNSETTLED).write_text(boot)
     assert image.ready(paths) == {"aa"}

@@ -8,7 +8,6 @@ are made while the root file system is mounted; LXC starts when it has both.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 import stat
@@ -369,7 +368,7 @@ class LxcDriver:
         return cgroup.of_server(self._host_name, server_id)
 
     def _groups(self, server_id: str) -> tuple[str, str]:
-        return self._group(server_id), f"{self._group(server_id)}.monitor"
+        return self._group(server_id), f"{self._group(server_id)}{config.MONITOR_SUFFIX}"
 
     def _await_detached(self, directory: Path) -> None:
         """The kernel detaches the disk a moment after the last process ended."""
@@ -394,6 +393,6 @@ def _attempted(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as cause:
-        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        if files.is_disk_full(cause):
             raise Permanent(f"{what}: the host's disk is full") from cause
         raise Transient(what) from cause

@@ -19,6 +19,8 @@ PIDS_MAX = 4_096
 CPU_PERIOD_US = 100_000
 CPU_SHARES_PER_VCPU = 1_024
 CONSOLE_BYTES_MAX = 1 << 20
+MONITOR_SUFFIX = ".monitor"
+"""Of the group of a server's monitor, after the name of the server's own group."""
 PIVOT = "pivot"
 """The group, beside those of servers, that monitors are moved to when they end. It is the host's."""
 
@@ -88,7 +90,7 @@ def config(server: InstanceSpec, machine: Machine, place: ContainerPaths, ids: I
             # The clocks that count from the boot count from the server's own.
             *(f"lxc.time.offset.{clock} = -{place.uptime_s}s" for clock in clocks),
             f"lxc.cgroup.dir.container = {machine.cgroup_parent}/{server.id}",
-            f"lxc.cgroup.dir.monitor = {machine.cgroup_parent}/{server.id}.monitor",
+            f"lxc.cgroup.dir.monitor = {machine.cgroup_parent}/{server.id}{MONITOR_SUFFIX}",
             f"lxc.cgroup.dir.monitor.pivot = {machine.cgroup_parent}/{PIVOT}",
             *(f"lxc.{key} = {value}" for key, value in limits.items()),
             *_devices(machine),

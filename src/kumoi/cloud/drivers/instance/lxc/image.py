@@ -27,7 +27,6 @@ from kumoi.cloud.hostapi.messages import ImageContent
 
 PACK_TIMEOUT_S = 900.0
 UNSETTLED = "unsettled"
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _OWN = ("./dev/*", "./etc/ssh/ssh_host_*", "./var/lib/cloud/*", "./proc/*", "./sys/*", "./run/*")
 _TAR_CHANGED = 1  # A file changed while it was read: a running server's do.
@@ -56,7 +55,7 @@ def ensure(paths: Paths, image: ImageContent, file: Path) -> None:
         (part / "rootfs").mkdir(parents=True)
         rootfs.with_own_mounts(lambda: unpack.unpack(file, part / "rootfs"))
         _require_bootable(part / "rootfs")
-        files.replace(part / UNSETTLED, BOOT_ID.read_text(), promise=Promise.OLD_OR_NEW)
+        files.replace(part / UNSETTLED, kernel.BOOT_ID.read_text(), promise=Promise.OLD_OR_NEW)
         part.rename(paths.images / image.sha256)
     except OSError as cause:
         if cause.errno in (errno.ENOTEMPTY, errno.EEXIST):
@@ -143,6 +142,6 @@ def _is_lost(directory: Path) -> bool:
     """Whether it was not synced before the machine booted last: its files may be empty."""
     mark = directory / UNSETTLED
     try:
-        return mark.read_text() != BOOT_ID.read_text()
+        return mark.read_text() != kernel.BOOT_ID.read_text()
     except FileNotFoundError:
         return False

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from kumoi.base.errors import Permanent, Transient
+from kumoi.base.files import is_disk_full
 from kumoi.cloud.drivers.instance import kernel
 from kumoi.cloud.drivers.instance.lxc import disk, idmap
 from kumoi.cloud.drivers.instance.seed import LOGIN, ROOT, SeedFile
@@ -157,7 +158,7 @@ def write_files(mounts: Mounts, image: Path, files: tuple[SeedFile, ...]) -> Non
             for file in files:
                 _write_file(upper, lower, file, login)
     except OSError as cause:
-        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_disk_full(cause):
             raise Permanent("the server's disk is too small for its own files") from cause
         raise Transient("write files into a new server") from cause
 

@@ -23,7 +23,7 @@ from kumoi.cloud.drivers.network.interface import (
     SubnetSpec,
 )
 from kumoi.cloud.drivers.network.ovn.attaching import floating_key, floating_of, listener_key
-from kumoi.cloud.drivers.network.ovn.index import Index, is_ipv4, marks
+from kumoi.cloud.drivers.network.ovn.index import Index, default_route, is_ipv4, marks, with_prefix
 from kumoi.cloud.drivers.network.ovn.northbound import (
     NO_TEXTS,
     LoadBalancerRecord,
@@ -40,7 +40,7 @@ from kumoi.cloud.drivers.network.ovn.northbound import (
     SwitchPortName,
     Texts,
 )
-from kumoi.cloud.drivers.network.ovn.routing import ROUTER_OPTIONS
+from kumoi.cloud.drivers.network.ovn.routing import ROUTER_OPTIONS, router_port_name
 from kumoi.cloud.drivers.network.ovn.switching import switch_key
 
 REPEATS_MAX = 32
@@ -125,14 +125,14 @@ def _place(
         options=ROUTER_OPTIONS,
     )
     end = RecordKey(RecordKind.BALANCER_PORT, port.id)
-    name = RouterPortName(f"lrp-{port.id}")
+    name = router_port_name(port)
     yield LogicalRouterPort(
         key=end,
         parent=router,
         external_ids=marks(end),
         name=name,
         mac=port.mac,
-        networks=frozenset({f"{balancer.address}/{subnet.cidr.rpartition('/')[2]}"}),
+        networks=frozenset({with_prefix(balancer.address, subnet)}),
     )
     if subnet.gateway_ip:
         yield _way_out(router, balancer, subnet.gateway_ip, name)
@@ -158,7 +158,7 @@ def _way_out(
         key=key,
         parent=router,
         external_ids=marks(key),
-        ip_prefix="0.0.0.0/0" if is_ipv4(gateway_ip) else "::/0",
+        ip_prefix=default_route(gateway_ip),
         nexthop=gateway_ip,
         output_port=output,
     )

@@ -42,13 +42,6 @@ class Index:
     def subnet_of(self, fixed_ip: FixedIp) -> SubnetSpec | None:
         return self.subnets.get(fixed_ip.subnet_id)
 
-    def with_prefix(self, fixed_ip: FixedIp) -> str | None:
-        """The address as 192.168.1.1/24, or None where its subnet is gone."""
-        subnet = self.subnet_of(fixed_ip)
-        if subnet is None:
-            return None
-        return f"{fixed_ip.address}/{subnet.cidr.rpartition('/')[2]}"
-
     def inner_ports(self, router_id: str) -> list[PortSpec]:
         """The router's interfaces, without its way outside."""
         ports = self.router_ports.get(router_id, ())
@@ -114,6 +107,16 @@ def marks(key: RecordKey, *, name: str = "", generation: int = 0) -> Pairs:
     if generation:
         pairs.add((GENERATION, str(generation)))
     return frozenset(pairs)
+
+
+def with_prefix(address: str, subnet: SubnetSpec) -> str:
+    """An address of a subnet, as 192.168.1.1/24."""
+    return f"{address}/{subnet.cidr.rpartition('/')[2]}"
+
+
+def default_route(gateway_ip: str) -> str:
+    """The prefix of all addresses of the gateway's IP version."""
+    return "0.0.0.0/0" if is_ipv4(gateway_ip) else "::/0"
 
 
 def is_ipv4(address: str) -> bool:

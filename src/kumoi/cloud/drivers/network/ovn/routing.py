@@ -18,7 +18,14 @@ from kumoi.cloud.drivers.network.interface import (
     RouterSpec,
 )
 from kumoi.cloud.drivers.network.ovn.attaching import on_routers
-from kumoi.cloud.drivers.network.ovn.index import Index, is_ipv4, marks, network_address
+from kumoi.cloud.drivers.network.ovn.index import (
+    Index,
+    default_route,
+    is_ipv4,
+    marks,
+    network_address,
+    with_prefix,
+)
 from kumoi.cloud.drivers.network.ovn.northbound import (
     NO_PAIRS,
     GatewayChassis,
@@ -90,7 +97,8 @@ def _router(
 
 def _router_port(port: PortSpec, index: Index) -> Iterator[NorthboundRecord]:
     """The router's port and the switch's port that is its peer."""
-    networks = [text for text in map(index.with_prefix, port.fixed_ips) if text is not None]
+    subnets = ((ip.address, index.subnet_of(ip)) for ip in port.fixed_ips)
+    networks = {with_prefix(address, subnet) for address, subnet in subnets if subnet is not None}
     if not networks:
         return
     key = RecordKey(RecordKind.ROUTER_PORT, port.id)
@@ -98,13 +106,13 @@ def _router_port(port: PortSpec, index: Index) -> Iterator[NorthboundRecord]:
         key=key,
         parent=router_key(port.device_id),
         external_ids=marks(key, generation=port.generation),
-        name=_port_name(port),
+        name=router_port_name(port),
         mac=port.mac,
         networks=frozenset(networks),
         ipv6_ra_configs=_advertisement(port, index),
     )
     peer = RecordKey(RecordKind.ROUTER_PEER, port.id)
-    options = {("router-port", str(_port_name(port)))}
+    options = {("router-port", str(router_port_name(port)))}
     if port.device_owner == ROUTER_GATEWAY:
         # A gateway host that takes over announces the router's addresses and its floating IPs.
         options.add(("nat-addresses", "router"))
@@ -120,7 +128,7 @@ def _router_port(port: PortSpec, index: Index) -> Iterator[NorthboundRecord]:
     )
 
 
-def _port_name(port: PortSpec) -> RouterPortName:
+def router_port_name(port: PortSpec) -> RouterPortName:
     return RouterPortName(f"lrp-{port.id}")
 
 
@@ -143,8 +151,8 @@ def _gateway(router: RouterSpec, gateway: PortSpec, index: Index) -> Iterator[No
     for fixed_ip in gateway.fixed_ips:
         subnet = index.subnet_of(fixed_ip)
         if subnet is not None and subnet.gateway_ip:
-            everywhere = "0.0.0.0/0" if is_ipv4(subnet.gateway_ip) else "::/0"
-            yield _route(router, everywhere, subnet.gateway_ip, output=_port_name(gateway))
+            prefix = default_route(subnet.gateway_ip)
+            yield _route(router, prefix, subnet.gateway_ip, output=router_port_name(gateway))
     if router.enable_snat:
         yield from _snat(router, gateway, index)
 
@@ -161,7 +169,7 @@ def _gateway_hosts(gateway: PortSpec, hosts: Sequence[str]) -> Iterator[Northbou
             key=key,
             parent=RecordKey(RecordKind.ROUTER_PORT, gateway.id),
             external_ids=marks(key),
-            name=f"{_port_name(gateway)}_{host}",
+            name=f"{router_port_name(gateway)}_{host}",
             chassis_name=host,
             priority=GATEWAY_HOSTS_MAX - rank,
         )
