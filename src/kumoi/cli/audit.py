@@ -42,11 +42,13 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """A log that is followed has no end but Ctrl-C's."""
+    """With --follow it ends by Ctrl-C only."""
     cloud, host = choice.existing(args)
     urls = (config.cloud_database(cloud, host), config.pipeline_database(cloud, host))
     databases = [Database(url, wake_dir=host.wake_dir) for url in urls]
-    trail = Trail(databases, _among(args), _since(args.since, datetime.now(UTC)))
+    filters = {column: getattr(args, name) for name, column in FILTERS.items()}
+    wanted = {column: value for column, value in filters.items() if value is not None}
+    trail = Trail(databases, wanted, _since(args.since, datetime.now(UTC)))
     for event in trail.last(args.lines):
         _print(event, as_json=args.json)
     while args.follow:
@@ -57,46 +59,41 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Trail:
-    """The records of several stores, in the order of their time."""
+    """The records of several stores with these values of columns, in the order of time."""
 
     def __init__(
-        self, databases: Sequence[Database], among: Mapping[str, str], since: datetime | None
+        self, databases: Sequence[Database], columns: Mapping[str, str], since: datetime | None
     ) -> None:
         self._databases = databases
-        self._among = among
+        self._columns = columns
         self._since = since
-        self._seen = [0] * len(databases)
+        self._seen = [0] * len(databases)  # The newest sequence number read from each.
 
     def last(self, count: int) -> list[dict[str, Any]]:
-        """The newest that fit the filters, oldest first."""
-        found = self._look(count)
+        """The newest records, oldest first."""
+        found = self._read(count)
         return found[-count:] if count > 0 else []
 
     def newer(self) -> list[dict[str, Any]]:
-        """What has come since."""
-        return self._look(None)
+        """The records that were added since the last call."""
+        return self._read(None)
 
-    def _look(self, count: int | None) -> list[dict[str, Any]]:
+    def _read(self, count: int | None) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         for number, database in enumerate(self._databases):
             with database.read() as connection:
                 after = self._seen[number]
                 newest = audit.newest(connection)
                 rows = audit.find(
-                    connection, self._among, since=self._since, after=after, last=count
+                    connection, self._columns, since=self._since, after=after, last=count
                 )
                 self._seen[number] = rows[-1]["sequence"] if count is None and rows else newest
             found += audit.events(rows)
         return sorted(found, key=lambda event: str(event["eventTime"]))
 
 
-def _among(args: argparse.Namespace) -> dict[str, str]:
-    given = {column: getattr(args, name) for name, column in FILTERS.items()}
-    return {column: value for column, value in given.items() if value is not None}
-
-
 def _since(text: str | None, now: datetime) -> datetime | None:
-    """Raises Invalid."""
+    """The time that --since names. Raises Invalid."""
     if text is None:
         return None
     if text[:-1].isdecimal() and text[-1] in UNITS:
@@ -127,5 +124,5 @@ def _print(event: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def shown(text: str) -> str:
-    """What a client wrote must not steer the terminal of whoever reads it."""
+    """A client's text without the control characters that would steer the reader's terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,10 +1,11 @@
-"""`kumoi backup FILE`: all that the control plane keeps, as it was at one moment, in one file.
+"""`kumoi backup FILE`: the control plane's state as it was at one moment, in one file.
 
-Roles, pushes and uploads go on meanwhile. Both stores are seen at one moment, in which nobody wrote;
-in the same moment every image's file gets a second name, under the lock by which images come and go:
-what the store names is there. Repositories come after the stores, since git may know more pushes
-than the store, which then begins their runs, but not fewer. What a host keeps (servers' disks) is
-not in it, nor what is made again from the rest. docs/design/0013 says why.
+Roles, pushes and uploads go on meanwhile. Both stores are read as of one moment, in which nobody
+wrote; in the same moment every image's file gets a second name, under the lock by which images are
+added and removed, so that every image that the store names is in the backup. Repositories are
+copied after the stores: git may have more pushes than the store, which then begins their runs, but
+not fewer. A host's own files (servers' disks) are not in the backup, nor is what can be made again
+from the rest. docs/design/0013 says why.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from kumoi.pipeline.store.migrations import FOLDER as PIPELINE_MIGRATIONS
 from kumoi.pipeline.store.tables import metadata as pipeline_tables
 
 STAGING = ".backup"
-DIRECTORIES = ("pki", "passwords")  # Kept file by file.
+DIRECTORIES = ("pki", "passwords")  # Copied file by file.
 SETTINGS = (config.CLOUD_FILE, config.HOST_FILE)
 STORES, IMAGES, REPOSITORIES = "stores", "images", "git"
 SPARE_BYTES = 16 << 20
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def stores(cloud: CloudSettings, host: HostSettings) -> list[Store]:
-    """The cloud's first."""
+    """The cloud's and the pipeline's, in this order."""
     return [
         Store(
             "cloud",
@@ -98,29 +99,34 @@ def summary(file: Path, manifest: Manifest) -> dict[str, object]:
         "bytes": manifest.bytes,
         "parts": len(manifest.parts),
         "stores": {
-            name: {"migration": one.migration, "epoch": one.epoch, "revision": one.revision}
-            for name, one in manifest.stores.items()
+            name: {"migration": store.migration, "epoch": store.epoch, "revision": store.revision}
+            for name, store in manifest.stores.items()
         },
     }
 
 
 def make(cloud: CloudSettings, host: HostSettings, target: Path, progress: Progress) -> Manifest:
-    """Raises Conflict when the file is there, Permanent when there is no room."""
+    """Write the backup. Raises Conflict when the file is there, Permanent when there is no room."""
     _require_room(host, target)
-    with staging(host.state / STAGING) as place:
+    with staging(host.state / STAGING) as folder:
         with progress.stage("stores, image files"):
             made_at = Clock().now().isoformat(timespec="seconds")
-            copied = _take(cloud, host, place)
+            copies = _copy_stores_and_images(cloud, host, folder)
         with progress.stage("pushed repositories") as stage:
-            stage.note(f"{_pack_repositories(host, place)} packed")
-        parts = [*_files_below(place), *_kept_files(host)]
+            stage.note(f"{_bundle_repositories(host, folder)} packed")
+        parts = [*_files_below(folder), *_settings_and_secrets(host)]
         total = sum(path.stat().st_size for _, path in parts)
         with progress.stage(f"write {target.name}") as stage:
             counter = counted(total, stage.tell)
             with backup_file.written(target, counter) as writer:
                 for name, path in parts:
                     writer.add(name, path)
-                facts = {name: _facts(one) for name, one in copied.items()}
+                facts = {
+                    name: StoreFacts(
+                        migration=copied.migration, epoch=copied.epoch, revision=copied.revision
+                    )
+                    for name, copied in copies.items()
+                }
                 manifest = Manifest(
                     format=backup_file.FORMAT,
                     release=__version__,
@@ -136,17 +142,18 @@ def make(cloud: CloudSettings, host: HostSettings, target: Path, progress: Progr
 
 
 @contextlib.contextmanager
-def staging(place: Path) -> Iterator[Path]:
-    """A directory for the time being; what a killed command left in it goes first."""
-    trees.remove(place)
-    place.mkdir(mode=0o700)
+def staging(folder: Path) -> Iterator[Path]:
+    """A temporary directory at that path; one that a killed command left there is removed."""
+    trees.remove(folder)
+    folder.mkdir(mode=0o700)
     try:
-        yield place
+        yield folder
     finally:
-        trees.remove(place)
+        trees.remove(folder)
 
 
 def counted(total: int, tell: Callable[[str], None]) -> Callable[[int], None]:
+    """A function that is called with each number of bytes written, and tells of their sum."""
     done = 0
 
     def more(count: int) -> None:
@@ -157,44 +164,48 @@ def counted(total: int, tell: Callable[[str], None]) -> Callable[[int], None]:
     return more
 
 
-def _take(cloud: CloudSettings, host: HostSettings, place: Path) -> dict[str, StoreCopy]:
-    """Both stores and the names of images, at one moment."""
-    (place / STORES).mkdir()
-    (place / IMAGES).mkdir()
-    wanted = stores(cloud, host)
-    with contextlib.ExitStack() as open_ones:
+def _copy_stores_and_images(
+    cloud: CloudSettings, host: HostSettings, folder: Path
+) -> dict[str, StoreCopy]:
+    """Copies of both stores, and second names of all images' files, of the same moment."""
+    (folder / STORES).mkdir()
+    (folder / IMAGES).mkdir()
+    both = stores(cloud, host)
+    with contextlib.ExitStack() as opened:
         databases = []
-        for one in wanted:
-            database = Database(one.url, wake_dir=host.wake_dir)
-            open_ones.callback(database.close)
+        for store in both:
+            database = Database(store.url, wake_dir=host.wake_dir)
+            opened.callback(database.close)
             databases.append(database)
         files = ImageFiles(host.image_dir)
         with contextlib.ExitStack() as images:
             images.enter_context(files.lock())
 
             def link_images() -> None:
-                files.link_all(place / IMAGES)
+                files.link_all(folder / IMAGES)
                 images.close()
 
             with copy.frozen(databases, link_images) as connections:
                 return {
-                    one.name: copy.save(connection, one, place / STORES / f"{one.name}.db")
-                    for one, connection in zip(wanted, connections, strict=True)
+                    store.name: copy.save(connection, store, folder / STORES / f"{store.name}.db")
+                    for store, connection in zip(both, connections, strict=True)
                 }
 
 
-def _pack_repositories(host: HostSettings, place: Path) -> int:
-    """How many. One that nothing was pushed to is made again by the first push."""
-    packed = 0
+def _bundle_repositories(host: HostSettings, folder: Path) -> int:
+    """How many were bundled. An empty repository is left out: its first push makes it again."""
+    bundled = 0
     for path in Repositories(host).paths():
-        into = place / REPOSITORIES / path.parent.name / f"{path.stem}.bundle"
+        into = folder / REPOSITORIES / path.parent.name / f"{path.stem}.bundle"
         into.parent.mkdir(parents=True, exist_ok=True)
-        packed += git.save(path, into)
-    return packed
+        bundled += git.save(path, into)
+    return bundled
 
 
-def _kept_files(host: HostSettings) -> list[tuple[str, Path]]:
-    """Settings, certificates, keys and passwords, each replaced as a whole by whoever writes it."""
+def _settings_and_secrets(host: HostSettings) -> list[tuple[str, Path]]:
+    """Settings, certificates, keys and passwords. Their writers replace each file as a whole, so
+    they can be read at any time.
+    """
     found = [(path.name, path) for path in (host.state / name for name in SETTINGS)]
     for name in DIRECTORIES:
         below = _files_below(host.state / name)
@@ -203,7 +214,7 @@ def _kept_files(host: HostSettings) -> list[tuple[str, Path]]:
 
 
 def _files_below(top: Path) -> list[tuple[str, Path]]:
-    """But for drafts."""
+    """The files below a directory, by their relative path; drafts are left out."""
     return [
         (str(path.relative_to(top)), path)
         for path in sorted(top.rglob("*"))
@@ -211,23 +222,19 @@ def _files_below(top: Path) -> list[tuple[str, Path]]:
     ]
 
 
-def _facts(one: StoreCopy) -> StoreFacts:
-    return StoreFacts(migration=one.migration, epoch=one.epoch, revision=one.revision)
-
-
 def _require_room(host: HostSettings, target: Path) -> None:
-    """Raises Permanent, before anything is written."""
+    """Raises Permanent when the file, or the copies made before it, would not fit on their disks."""
     copies = _size(host.state / REPOSITORIES)
     copies += sum(_size(path) for path in host.state.glob("*/*.db*"))
-    kept = copies + _size(host.image_dir)
+    whole = copies + _size(host.image_dir)
     if not target.parent.is_dir():
         raise Permanent(f"{target.parent} is no directory")
-    same = host.state.stat().st_dev == target.parent.stat().st_dev
-    for place, needed in ((target.parent, kept + copies * same), (host.state, copies)):
-        free = shutil.disk_usage(place).free
+    same_disk = host.state.stat().st_dev == target.parent.stat().st_dev
+    for folder, needed in ((target.parent, whole + copies * same_disk), (host.state, copies)):
+        free = shutil.disk_usage(folder).free
         if free < needed + SPARE_BYTES:
             raise Permanent(
-                f"{place} has {free >> 20} MiB free, and the backup needs up to "
+                f"{folder} has {free >> 20} MiB free, and the backup needs up to "
                 f"{(needed + SPARE_BYTES) >> 20} MiB there"
             )
 
@@ -235,4 +242,4 @@ def _require_room(host: HostSettings, target: Path) -> None:
 def _size(path: Path) -> int:
     if path.is_file():
         return path.stat().st_size
-    return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -1,4 +1,6 @@
-"""`kumoi bench`: the figures, each beside what it must reach; most are of the cloud that is up."""
+"""`kumoi bench`: measures the figures and prints each beside its goal; most need a cloud that is
+up.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from kumoi.base.errors import Invalid
 from kumoi.cli import choice
 
 CHECKOUT = Path(__file__).parents[3]
-ALONE = ("api", "cluster", "up")  # Parts that need no cloud that is up.
+WITHOUT_CLOUD = ("api", "cluster", "up")  # Parts that need no cloud that is up.
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     if not (CHECKOUT / "bench").is_dir():
         raise Invalid("the benches are in a checkout of Kumoi, and this is an installed copy")
     words = ["--only", args.only] if args.only else []
-    if args.only not in ALONE:
+    if args.only not in WITHOUT_CLOUD:
         cloud, host = choice.existing(args)
         words += ["--name", cloud.name, "--state-dir", host.state_dir]
     where = {"PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"}

@@ -1,7 +1,7 @@
 """`kumoi demo`: the whole product in one command.
 
-Brings the cloud up, pushes `examples/hello` as any user would, shows the run as it goes on, and ends
-with the URL of what was verified.
+Brings the cloud up, pushes `examples/hello` as any user would, shows the run as it goes on, and
+ends with the URL of the verified environment.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pathlib import Path
 from kumoi.base import process
 from kumoi.base.errors import Invalid, Permanent
 from kumoi.cli import up
+from kumoi.cli.output import console
 from kumoi.cli.progress import Progress
-from kumoi.cli.run import console, follow_run
+from kumoi.cli.run import follow_run
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.first_use import passwords
 from kumoi.hosts.units import running
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     status = follow_run(client, _run_of(client, commit), console())
     progress.say()
     outcome = "[green]verified[/]" if status == 0 else "[red]not verified[/]"
-    # The launcher became this process, so what it installed counts.
+    # The launcher became this process by exec, so the time in which it installed packages counts.
     seconds = time.time() - running.started_at(os.getpid())
     progress.say(f"{outcome} {seconds:.1f} s after the start of this command")
     return status
@@ -64,7 +65,7 @@ def repository_url(cloud: CloudSettings) -> str:
 
 
 def push(cloud: CloudSettings, host: HostSettings, example: Path) -> str:
-    """Commit the example on top of what was pushed before, and push it; the commit's id."""
+    """Commit the example on top of the branch that was pushed before, and push it; the commit's id."""
     git_dir = host.state / "demo" / "hello.git"
     git_dir.parent.mkdir(exist_ok=True)
     url = repository_url(cloud)
@@ -87,7 +88,7 @@ def push(cloud: CloudSettings, host: HostSettings, example: Path) -> str:
 
 
 def _git_environment(host: HostSettings) -> dict[str, str]:
-    """The login goes by the environment, where no list of processes shows it."""
+    """Git's configuration and login as variables, which no list of processes shows to others."""
     password = passwords.read(host, USER).reveal()
     login = base64.b64encode(f"{USER}:{password}".encode()).decode()
     options = {
@@ -103,7 +104,7 @@ def _git_environment(host: HostSettings) -> dict[str, str]:
         **AUTHOR,
         **numbered,
         "GIT_CONFIG_COUNT": str(len(options)),
-        "GIT_SSL_CAINFO": str(host.pki_dir / "ca.crt"),  # It is stronger than any configuration.
+        "GIT_SSL_CAINFO": str(host.pki_dir / "ca.crt"),  # Overrides any configuration.
         "GIT_TERMINAL_PROMPT": "0",
     }
 
@@ -112,9 +113,9 @@ def _run_of(client: Client, commit: str) -> str:
     """The run that the push made. Raises Permanent when it made none."""
     deadline = time.monotonic() + RUN_SEEN_TIMEOUT_S
     while True:
-        for one in client.get("runs")["runs"]:
-            if one["commit"] == commit:
-                return str(one["id"])
+        for found in client.get("runs")["runs"]:
+            if found["commit"] == commit:
+                return str(found["id"])
         if time.monotonic() > deadline:
             raise Permanent(f"the push of {commit[:10]} made no run")
         time.sleep(POLL_S)

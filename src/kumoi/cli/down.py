@@ -39,14 +39,14 @@ def run(args: argparse.Namespace) -> int:
 def take_down(
     cloud: CloudSettings, host: HostSettings, progress: Progress, *, with_data: bool
 ) -> None:
-    """Roles first, which would start servers again; then servers, while they have a network; then
-    everything else. With their data goes the need to end anything with care.
+    """Stop the roles first, since they would start servers again; then the servers, while they have
+    a network; then everything else. Where the data is removed, too, nothing need end gracefully.
     """
     with progress.stage("stop roles"):
         control.stop_roles(cloud, host, at_once=with_data)
     with progress.stage("stop servers") as stage:
-        ended = purge.stop_servers(host, grace_s=0 if with_data else GRACE_S)
-        stage.note(f"{ended} ran" if ended else "none ran")
+        count = purge.stop_servers(host, grace_s=0 if with_data else GRACE_S)
+        stage.note(f"{count} ran" if count else "none ran")
     with progress.stage("stop engines, remove links"):
         teardown.stop(cloud, host, at_once=with_data)
     if with_data:

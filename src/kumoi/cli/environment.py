@@ -1,4 +1,4 @@
-"""`kumoi environment`: what pushes have built, and its end."""
+"""`kumoi environment`: list, show and delete the environments that pushes have built."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 from rich.table import Table
 
 from kumoi.base.errors import Permanent
-from kumoi.cli.run import add_cloud, console
+from kumoi.cli.output import console
+from kumoi.cli.run import add_cloud
 from kumoi.pipeline.client import Client
 
 WAIT_MAX_S = 900.0

@@ -1,9 +1,11 @@
-"""`kumoi exposure`: every address and port that a tenant, or the outside, can reach, and who answers.
+"""`kumoi exposure`: every address and port that a tenant, or the outside, can reach, and its
+process.
 
-Sockets come from the kernel, tunnels from the switch, what belongs to tenants from the public API.
-Tenants' packets come to the machine by the edge alone, whose rules let them open the APIs and the
-pipeline (hosts/wires/edge.py). Others come by the machine's own networks, and what stops those is the
-machine's own firewall, so whatever listens on more than loopback counts as reached by them.
+Sockets are read from the kernel, tunnels from the switch, tenants' addresses from the public API.
+Tenants' packets reach the machine through the edge alone, whose rules let them open the APIs and
+the pipeline (hosts/wires/edge.py). All other clients come from the machine's own networks; only the
+machine's own firewall may stop them, so every socket beyond loopback counts as reachable from
+there.
 """
 
 from __future__ import annotations
@@ -17,11 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
-from rich.table import Table
 
 from kumoi.base.errors import Conflict, Permanent
 from kumoi.cli import choice
-from kumoi.cli.run import console
+from kumoi.cli.output import console, table
 from kumoi.cli.status import admin_entry
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.first_use import first_run
@@ -55,8 +56,8 @@ class ExposedEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Floating:
-    """A tenant's address on the external network, and what its security groups let in."""
+class ExposedFloatingIp:
+    """A tenant's address on the external network, and the traffic that its security groups let in."""
 
     address: str
     fixed_address: str
@@ -90,10 +91,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         document = {
             "name": cloud.name,
-            "endpoints": [asdict(one) for one in found],
-            "floating_ips": [asdict(one) for one in floating_ips(api)],
-            "router_gateways": [asdict(one) for one in gateways(api)],
-            "tenant_networks": _count_tenant_networks(api),
+            "endpoints": [asdict(endpoint) for endpoint in found],
+            "floating_ips": [asdict(address) for address in floating_ips(api)],
+            "router_gateways": [asdict(gateway) for gateway in gateways(api)],
+            "tenant_networks": sum(not net.is_router_external for net in api.network.networks()),
             "service_ports": service_ports(api),
         }
     except (SDKException, ClientException) as cause:
@@ -108,21 +109,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def endpoints(cloud: CloudSettings, host: HostSettings) -> list[ExposedEndpoint]:
-    """Those of this cloud wherever they listen, and those of others that its tenants can reach."""
-    here = [
-        _endpoint(one, "machine", reached_by(cloud, one.bound))
-        for one in sockets.of_machine(host)
-        if one.unit or reached_by(cloud, one.bound) == TENANTS
+    """The sockets of this cloud, and those of other programs that its tenants can reach."""
+    of_machine = [
+        _endpoint(socket, "machine", reached_by(cloud, socket.bound))
+        for socket in sockets.of_machine(host)
+        if socket.unit or reached_by(cloud, socket.bound) == TENANTS
     ]
-    inside = [
-        _endpoint(one, host.name, LOOPBACK if one.bound.is_loopback else UNDERLAY)
-        for one in (*sockets.of_host(host), *sockets.of_switch(host))
+    of_host = [
+        _endpoint(socket, host.name, LOOPBACK if socket.bound.is_loopback else UNDERLAY)
+        for socket in (*sockets.of_host(host), *sockets.of_switch(host))
     ]
-    return here + inside
+    return of_machine + of_host
 
 
 def reached_by(cloud: CloudSettings, bound: sockets.Bound) -> str:
-    """Who can open a socket of the machine."""
+    """Who can connect to a socket of the machine."""
     public = (cloud.api_port, cloud.pipeline_port)
     if bound.is_loopback:
         return LOOPBACK
@@ -135,23 +136,23 @@ def reached_by(cloud: CloudSettings, bound: sockets.Bound) -> str:
     return UNDERLAY if bound.address == cloud.control_address else NETWORKS
 
 
-def floating_ips(cloud: Connection) -> list[Floating]:
+def floating_ips(cloud: Connection) -> list[ExposedFloatingIp]:
     ports = {port.id: port for port in cloud.network.ports()}
-    servers = {one.id: one.name for one in cloud.compute.servers(all_projects=True)}
+    servers = {server.id: server.name for server in cloud.compute.servers(all_projects=True)}
     rules = list(cloud.network.security_group_rules())
     found = []
     for address in cloud.network.ips():
         port = ports.get(address.port_id)
         found.append(
-            Floating(
+            ExposedFloatingIp(
                 address=address.floating_ip_address,
                 fixed_address=address.fixed_ip_address or "",
                 server=servers.get(port.device_id, port.device_id) if port else "",
                 project_id=address.project_id,
-                opened=_opened(port, rules) if port else [],
+                opened=_port_opened(port, rules) if port else [],
             )
         )
-    return sorted(found, key=lambda one: ipaddress.ip_address(one.address))
+    return sorted(found, key=lambda exposed: ipaddress.ip_address(exposed.address))
 
 
 def gateways(cloud: Connection) -> list[ExposedGateway]:
@@ -163,22 +164,22 @@ def gateways(cloud: Connection) -> list[ExposedGateway]:
 
 
 def service_ports(cloud: Connection) -> dict[str, int]:
-    """Ports that the cloud itself has in tenants' networks, by what they are for. None is the rule:
-    addresses need no agent, and a gateway is a record of the router's, not a process.
+    """How many ports the cloud itself has in tenants' networks, by their owner. Normally none:
+    addresses need no agent, and a gateway is a record in OVN, not a process.
     """
     owners = Counter(port.device_owner or "" for port in cloud.network.ports())
     return {owner: count for owner, count in owners.items() if owner.startswith(SERVICE_OWNERS)}
 
 
 def opened(rules: list[Any], groups: set[str]) -> list[str]:
-    """What rules of these groups let in, each as "tcp 22 from 0.0.0.0/0", sorted."""
+    """The traffic that rules of these groups let in, each as "tcp 22 from 0.0.0.0/0", sorted."""
     return sorted(
         {_rule(rule) for rule in rules if rule.direction == "ingress"
          and rule.security_group_id in groups}
     )  # fmt: skip
 
 
-def _opened(port: Any, rules: list[Any]) -> list[str]:
+def _port_opened(port: Any, rules: list[Any]) -> list[str]:
     if not port.is_port_security_enabled:
         return [f"{ANY} from {ANY}: no port security"]
     return opened(rules, set(port.security_group_ids))
@@ -193,21 +194,17 @@ def _rule(rule: Any) -> str:
     return f"{rule.protocol or ANY}{ports} from {source}"
 
 
-def _endpoint(one: sockets.ListeningSocket, place: str, reached_by: str) -> ExposedEndpoint:
+def _endpoint(socket: sockets.ListeningSocket, place: str, reached_by: str) -> ExposedEndpoint:
     return ExposedEndpoint(
         place=place,
-        protocol=one.bound.protocol,
-        address=one.bound.address,
-        port=one.bound.port,
-        process=one.process,
-        pid=one.pid,
-        unit=one.unit or NOT_OURS,
+        protocol=socket.bound.protocol,
+        address=socket.bound.address,
+        port=socket.bound.port,
+        process=socket.process,
+        pid=socket.pid,
+        unit=socket.unit or NOT_OURS,
         reached_by=reached_by,
     )
-
-
-def _count_tenant_networks(cloud: Connection) -> int:
-    return sum(not network.is_router_external for network in cloud.network.networks())
 
 
 def _show(document: dict[str, Any]) -> None:
@@ -218,17 +215,7 @@ def _show(document: dict[str, Any]) -> None:
         ("router_gateways", "Routers on the external network: OVN answers pings, nothing listens"),
     ):
         rows = document[key]
-        out.print(_table(title, rows) if rows else f"{title}: none")
+        out.print(table(title, rows) if rows else f"{title}: none")
     count = sum(document["service_ports"].values())
     networks = document["tenant_networks"]
     out.print(f"Service addresses in {networks} tenant networks: {count}")
-
-
-def _table(title: str, rows: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
-    for column in rows[0]:
-        table.add_column(column.replace("_", " "))
-    for row in rows:
-        cells = (", ".join(value) if isinstance(value, list) else value for value in row.values())
-        table.add_row(*(str(cell) for cell in cells))
-    return table

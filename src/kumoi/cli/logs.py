@@ -1,4 +1,4 @@
-"""`kumoi logs`: what a process of the cloud logged, or where there is something to read."""
+"""`kumoi logs`: the log of one process of the cloud, or the list of all logs."""
 
 from __future__ import annotations
 

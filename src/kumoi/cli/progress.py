@@ -1,4 +1,4 @@
-"""What a command is doing, for people: a line per stage with its seconds.
+"""The progress of a command, for people: a line per stage with its seconds.
 
 On a terminal the stage that runs shows a spinner; elsewhere each stage is one plain line. Stages
 that run beside others (image builds) report when they end.
@@ -18,7 +18,7 @@ from rich.status import Status as Spinner
 
 @dataclass(slots=True)
 class ProgressStage:
-    """`note` adds what came of it to its line."""
+    """`note` adds a text to the stage's closing line, such as its result."""
 
     title: str
     spinner: Spinner | None
@@ -28,7 +28,7 @@ class ProgressStage:
         self.notes.append(text)
 
     def tell(self, text: str) -> None:
-        """What it is waiting for, on a terminal only."""
+        """Show what the stage is waiting for, on a terminal only."""
         if self.spinner is not None:
             self.spinner.update(f"{self.title}: {text}")
 
@@ -40,10 +40,10 @@ class Progress:
 
     @contextlib.contextmanager
     def stage(self, title: str, *, beside: bool = False) -> Iterator[ProgressStage]:
-        """One stage. `beside` when others run at the same time: it has no spinner."""
+        """One stage, with a spinner on a terminal unless it runs `beside` others."""
         began = time.monotonic()
-        live = self.console.is_terminal and not beside
-        spinner = self.console.status(title) if live else None
+        has_spinner = self.console.is_terminal and not beside
+        spinner = self.console.status(title) if has_spinner else None
         with spinner or contextlib.nullcontext():
             stage = ProgressStage(title, spinner)
             try:

@@ -1,9 +1,10 @@
-"""`kumoi restore FILE`: a cloud as a backup has it.
+"""`kumoi restore FILE`: brings a cloud's state back from a backup.
 
-The whole file is checked and all of it made ready beside what is there, so that what cannot be
-restored changes nothing. Then what is there is moved aside, and stays until somebody removes it; a
-command that is killed in between leaves a note, by which `up` refuses to start half a cloud.
-Servers are not touched: those that run go on, and their host keeps what the store does not know.
+The whole file is checked and made ready beside the present state, so that a backup which cannot be
+restored changes nothing. Then the present state is moved aside, where it stays until somebody
+removes it; a command that is killed in between leaves a note, by which `up` refuses to start half a
+cloud. Servers are not touched: those that run go on, and a host keeps those that the store does not
+know.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     _require_stopped(cloud, host, may_stop=args.yes)
     packages.ensure(("git",))
     progress = Progress(Console(stderr=True, quiet=True)) if args.json else Progress()
-    with _place_for(host), choice.alone(cloud, host):
+    with _state_directory(host), choice.alone(cloud, host):
         aside = restore(path, manifest, cloud, host, progress)
     if args.json:
         print(json.dumps({**summary(path, manifest), "aside": str(aside or "")}, indent=2))
@@ -81,19 +82,19 @@ def run(args: argparse.Namespace) -> int:
 def restore(
     path: Path, manifest: Manifest, cloud: CloudSettings, host: HostSettings, progress: Progress
 ) -> Path | None:
-    """Where what was there before is now; None when nothing was."""
+    """The directory to which the former state was moved; None when there was none."""
     _require_room(manifest, host)
-    with staging(host.state / STAGING) as place:
+    with staging(host.state / STAGING) as folder:
         with progress.stage("check and unpack") as stage:
             tell = counted(manifest.bytes, stage.tell)
-            backup_file.unpack(path, manifest, place / "parts", tell)
+            backup_file.unpack(path, manifest, folder / "parts", tell)
             stage.note(f"{len(manifest.parts)} parts, {manifest.bytes >> 20} MiB")
         with progress.stage("stores, repositories, settings"):
-            restored, fresh = _make_ready(place, host)
+            restored, fresh = _make_ready(folder, host)
         with progress.stage("stop roles"):
             control.stop_roles(cloud, host)
         with progress.stage("put it in place"):
-            return _exchange(host, restored, fresh, place / "parts" / STORES)
+            return _exchange(host, restored, fresh, folder / "parts" / STORES)
 
 
 def _require_ours(manifest: Manifest, cloud: CloudSettings) -> None:
@@ -107,9 +108,12 @@ def _require_ours(manifest: Manifest, cloud: CloudSettings) -> None:
 
 
 def _require_stopped(cloud: CloudSettings, host: HostSettings, *, may_stop: bool) -> None:
-    """Engines may go on: what they do follows the store."""
+    """Raises Conflict while roles run that may not be stopped. Engines go on: they follow the
+    store.
+    """
     engines = {unit.name for unit in table.engines(cloud, host)}
-    roles = [one.name for one in running.found(host.state_dir) if one.name not in engines]
+    found = running.found(host.state_dir)
+    roles = [process.name for process in found if process.name not in engines]
     if roles and not may_stop:
         raise Conflict(
             f"the cloud {cloud.name} runs ({', '.join(sorted(roles))}): "
@@ -118,9 +122,9 @@ def _require_stopped(cloud: CloudSettings, host: HostSettings, *, may_stop: bool
 
 
 def _require_room(manifest: Manifest, host: HostSettings) -> None:
-    """Images and stores are unpacked once, repositories twice for a while."""
-    packed = sum(one.size for one in manifest.parts if one.name.startswith(f"{REPOSITORIES}/"))
-    needed = manifest.bytes + packed + SPARE_BYTES
+    """Raises Permanent. Repositories need their size twice: as bundles and as what they unpack to."""
+    bundles = sum(part.size for part in manifest.parts if part.name.startswith(f"{REPOSITORIES}/"))
+    needed = manifest.bytes + bundles + SPARE_BYTES
     free = shutil.disk_usage(host.state).free
     if free < needed:
         raise Permanent(
@@ -130,8 +134,8 @@ def _require_room(manifest: Manifest, host: HostSettings) -> None:
 
 
 @contextlib.contextmanager
-def _place_for(host: HostSettings) -> Iterator[None]:
-    """The state directory; one that had to be made goes again when nothing comes of it."""
+def _state_directory(host: HostSettings) -> Iterator[None]:
+    """Makes the state directory; an error inside removes it again, where it was not there before."""
     made = not host.state.exists()
     host.state.mkdir(mode=0o755, parents=True, exist_ok=True)
     try:
@@ -142,54 +146,61 @@ def _place_for(host: HostSettings) -> Iterator[None]:
         raise
 
 
-def _make_ready(place: Path, host: HostSettings) -> tuple[list[Store], Path]:
-    """The stores of the restored cloud, and a directory with what will stand in its state
-    directory. Raises Invalid when a part is not what it should be.
+def _make_ready(folder: Path, host: HostSettings) -> tuple[list[Store], Path]:
+    """The stores of the restored cloud, and a directory with the restored content of its state
+    directory. Raises Invalid when a part is missing or not what it should be.
     """
-    parts, fresh = place / "parts", place / "fresh"
+    parts, fresh = folder / "parts", folder / "fresh"
     fresh.mkdir(mode=0o700)
     for name in (*SETTINGS, *DIRECTORIES, IMAGES):
         if (parts / name).exists():
             (parts / name).rename(fresh / name)
     cloud = config.read(CloudSettings, fresh).settings
-    there = config.read(HostSettings, fresh).settings
-    restored = config.changed(there, state_dir=host.state_dir)
-    config.write(restored, fresh)
-    restored_stores = stores(cloud, restored)
-    for one in restored_stores:
-        copied = parts / STORES / f"{one.name}.db"
+    saved_host = config.read(HostSettings, fresh).settings
+    restored_host = config.changed(saved_host, state_dir=host.state_dir)
+    config.write(restored_host, fresh)
+    restored = stores(cloud, restored_host)
+    for store in restored:
+        copied = parts / STORES / f"{store.name}.db"
         if not copied.exists():
-            raise Invalid(f"the backup has no {one.name} store in it")
-        copy.make_ready(copied, one)
-        if one.url.startswith("sqlite"):
-            (fresh / one.name).mkdir()
-            copied.rename(fresh / one.name / copied.name)
-    for saved in sorted((parts / REPOSITORIES).glob("*/*.bundle")):
-        into = fresh / REPOSITORIES / saved.parent.name / f"{saved.stem}.git"
-        Repositories(restored).ensure_bare(into)
-        git.load(into, saved)
-    return restored_stores, fresh
+            raise Invalid(f"the backup has no {store.name} store in it")
+        copy.make_ready(copied, store)
+        if store.url.startswith("sqlite"):
+            (fresh / store.name).mkdir()
+            copied.rename(fresh / store.name / copied.name)
+    for bundle in sorted((parts / REPOSITORIES).glob("*/*.bundle")):
+        into = fresh / REPOSITORIES / bundle.parent.name / f"{bundle.stem}.git"
+        Repositories(restored_host).ensure_bare(into)
+        git.load(into, bundle)
+    return restored, fresh
 
 
 def _exchange(host: HostSettings, restored: list[Store], fresh: Path, copies: Path) -> Path | None:
-    """Old things aside, new ones in their place, then what is in PostgreSQL. What fails is undone."""
+    """Move the former state aside and the restored one in its place, then load stores in
+    PostgreSQL. An error undoes it.
+    """
     stamp = Clock().now().strftime("%Y%m%dT%H%M%S")
     aside = host.state / f"{ASIDE}{stamp}"
     aside.mkdir(mode=0o700)
     note = choice.unfinished_restore(host)
     files.replace(note, f"what was there is in {aside}", promise=files.Promise.NEW)
-    undo: list[tuple[Path, Path]] = []
+    moves: list[tuple[Path, Path]] = []
+
+    def move(source: Path, target: Path) -> None:
+        source.rename(target)
+        moves.append((source, target))
+
     try:
         for old in _replaced(host.state):
-            _move(old, aside / old.name, undo)
+            move(old, aside / old.name)
         for new in sorted(fresh.iterdir()):
-            _move(new, host.state / new.name, undo)
+            move(new, host.state / new.name)
         files.sync(host.state)
-        for one in restored:
-            if not one.url.startswith("sqlite"):
-                copy.load(copies / f"{one.name}.db", one)
+        for store in restored:
+            if not store.url.startswith("sqlite"):
+                copy.load(copies / f"{store.name}.db", store)
     except BaseException as cause:
-        for source, target in reversed(undo):
+        for source, target in reversed(moves):
             target.rename(source)
         aside.rmdir()
         note.unlink()
@@ -204,13 +215,8 @@ def _exchange(host: HostSettings, restored: list[Store], fresh: Path, copies: Pa
 
 
 def _replaced(state: Path) -> list[Path]:
-    """All that a backup has, with what SQLite keeps beside a store: an old log would be played back
-    into the new one.
+    """All that a backup has. Of the stores it is the whole directory: a journal that SQLite left
+    beside the old store would be played back into the new one.
     """
     names = [*SETTINGS, *DIRECTORIES, IMAGES, REPOSITORIES, "cloud", "pipeline"]
     return [state / name for name in names if (state / name).exists()]
-
-
-def _move(source: Path, target: Path, undo: list[tuple[Path, Path]]) -> None:
-    source.rename(target)
-    undo.append((source, target))

@@ -1,4 +1,4 @@
-"""`kumoi run`: what became of a push. It asks the pipeline's API as a user of clouds.yaml."""
+"""`kumoi run`: list, show and follow the runs of pushes, by the pipeline's API."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kumoi.base.errors import NotFound, Transient
+from kumoi.cli.output import console
 from kumoi.pipeline.client import Client
 
 STAGES = ("receive", "build", "configure", "verify", "report")
@@ -23,7 +24,6 @@ COLOURS = {"verified": "green", "failed": "red", "cancelled": "yellow", "running
 WAIT_S = 20
 AWAY_MAX_S = 60.0
 AWAY_AGAIN_S = 1.0
-WIDTH_ELSEWHERE = 200
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def add_cloud(parser: argparse.ArgumentParser) -> None:
-    """Whom to ask, and as whom."""
+    """The options that name the pipeline and the user who asks it."""
     parser.add_argument("--os-cloud", default="kumoi", help="entry of clouds.yaml (default: kumoi)")
     parser.add_argument("--pipeline-url", help="where the pipeline is (default: beside the cloud)")
 
@@ -78,7 +78,7 @@ def show(client: Client, args: argparse.Namespace) -> int:
 
 
 def log(client: Client, args: argparse.Namespace) -> int:
-    """All there is of it now."""
+    """Print the whole log as it is now."""
     offset = 0
     while text := client.get(f"runs/{args.id}/log", offset=offset)["text"]:
         print(text, end="")
@@ -92,53 +92,53 @@ def junit(client: Client, args: argparse.Namespace) -> int:
 
 
 def follow(client: Client, args: argparse.Namespace) -> int:
-    """Until the run has ended; 0 when it is verified."""
-    return follow_run(client, args.id or _newest(client), console())
+    """Show the run that is named, or the newest, until it has ended; 0 when it is verified."""
+    run_id = args.id
+    if run_id is None:
+        newest = client.get("runs")["runs"]
+        if not newest:
+            raise NotFound("run", "", message="there is no run yet: push something")
+        run_id = newest[0]["id"]
+    return follow_run(client, run_id, console())
 
 
 def follow_run(client: Client, id: str, out: Console) -> int:
-    """On a terminal the stages stand below the log and move; elsewhere each is a line."""
+    """Show the log as it grows. On a terminal a line of all stages stays below it; elsewhere each
+    stage that begins is a line in it.
+    """
     if out.is_terminal:
-        news: list[dict[str, Any]] = []
-        with Live(console=out, auto_refresh=True, get_renderable=lambda: _stages(news)) as live:
-            for new in _news(client, id):
-                news[:] = [new]
-                if new["text"]:
-                    live.console.print(escape(new["text"].rstrip("\n")), highlight=False)
+        newest: list[dict[str, Any]] = []
+        with Live(
+            console=out, auto_refresh=True, get_renderable=lambda: _stage_line(newest)
+        ) as live:
+            for update in _updates(client, id):
+                newest[:] = [update]
+                if update["text"]:
+                    live.console.print(escape(update["text"].rstrip("\n")), highlight=False)
     else:
-        told: set[str] = set()
-        for new in _news(client, id):
-            for stage in new["stages"]:
-                if stage["name"] not in told:
-                    told.add(stage["name"])
+        shown: set[str] = set()
+        for update in _updates(client, id):
+            for stage in update["stages"]:
+                if stage["name"] not in shown:
+                    shown.add(stage["name"])
                     out.print(f"== {stage['name']}", highlight=False)
-            out.print(escape(new["text"]), end="", highlight=False, soft_wrap=True)
+            out.print(escape(update["text"]), end="", highlight=False, soft_wrap=True)
     found = client.get(f"runs/{id}")["run"]
     for line in _summary(found):
         out.print(line, highlight=False, soft_wrap=True)
     return 0 if found["status"] == "verified" else 1
 
 
-def _newest(client: Client) -> str:
-    found = client.get("runs")["runs"]
-    if not found:
-        raise NotFound("run", "", message="there is no run yet: push something")
-    return str(found[0]["id"])
-
-
-def console() -> Console:
-    plain = Console()
-    return plain if plain.is_terminal else Console(width=WIDTH_ELSEWHERE)
-
-
-def _news(client: Client, id: str) -> Iterator[dict[str, Any]]:
-    """The log and the stages as they come. A pipeline that is away for a moment is waited for."""
+def _updates(client: Client, id: str) -> Iterator[dict[str, Any]]:
+    """Each answer with more of the log, or another stage, until the run has ended. A pipeline that
+    does not answer is asked again for AWAY_MAX_S.
+    """
     offset = 0
     stage = "none"
     away_s = 0.0
     while True:
         try:
-            new = client.get(f"runs/{id}/log", offset=offset, stage=stage, wait_s=WAIT_S)
+            update = client.get(f"runs/{id}/log", offset=offset, stage=stage, wait_s=WAIT_S)
         except Transient:
             if away_s > AWAY_MAX_S:
                 raise
@@ -146,24 +146,24 @@ def _news(client: Client, id: str) -> Iterator[dict[str, Any]]:
             away_s += AWAY_AGAIN_S
             continue
         away_s = 0.0
-        offset, stage = new["next_offset"], new["stage"]
-        yield new
-        if new["status"] != "running" and not new["text"]:
+        offset, stage = update["next_offset"], update["stage"]
+        yield update
+        if update["status"] != "running" and not update["text"]:
             return
 
 
-def _stages(news: list[dict[str, Any]]) -> Text:
-    """One line: every stage, how long it took or takes, and what is waited for."""
+def _stage_line(updates: list[dict[str, Any]]) -> Text:
+    """Every stage with its seconds so far, and what the run waits for; empty before an update."""
     line = Text()
-    for new in news:
-        there = {stage["name"]: stage for stage in new["stages"]}
+    for update in updates:
+        begun = {stage["name"]: stage for stage in update["stages"]}
         for name in STAGES:
-            stage = there.get(name)
+            stage = begun.get(name)
             style = "dim" if stage is None else "green" if stage.get("ended_at") else "bold cyan"
             seconds = f" {_seconds(stage):.1f}s" if stage else ""
             line.append(f" {name}{seconds} ", style)
-        if new["waits_for"]:
-            line.append(f"  waits for {new['waits_for']}", "dim")
+        if update["waits_for"]:
+            line.append(f"  waits for {update['waits_for']}", "dim")
     return line
 
 
@@ -191,9 +191,9 @@ def _summary(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _seconds(stage: dict[str, Any]) -> float:
-    ended = stage.get("ended_at")
-    until = datetime.fromisoformat(ended) if ended else datetime.now(UTC)
-    return (until - datetime.fromisoformat(stage["began_at"])).total_seconds()
+    text = stage.get("ended_at")
+    end = datetime.fromisoformat(text) if text else datetime.now(UTC)
+    return (end - datetime.fromisoformat(stage["began_at"])).total_seconds()
 
 
 def _when(text: str) -> str:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from kumoi.base.clock import Clock
 from kumoi.cli import choice
-from kumoi.cli.run import console
+from kumoi.cli.output import console
 from kumoi.cloud.api.serve import signing_keys
 from kumoi.cloud.domain.identity import signing_key
 from kumoi.cloud.domain.identity.signing_key import KeyLifetime
@@ -53,7 +53,7 @@ def rotate(host: HostSettings) -> int:
 
 
 def does(span: KeyLifetime, now: datetime) -> str:
-    """In words."""
+    """What the key does now, in words."""
     if now < span.signs_from:
         return f"is accepted, and signs from {_time(span.signs_from)} on"
     if span.signs_until is None or now < span.signs_until:
