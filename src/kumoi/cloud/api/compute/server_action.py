@@ -17,6 +17,7 @@ from kumoi.cloud.domain.compute import (
     console,
     server,
     server_action,
+    server_create,
     server_delete,
     server_rebuild,
     server_resize,
@@ -164,7 +165,7 @@ def _rebuild(request: Request, name: str, raw: bytes) -> Reply:
     now = request.services.clock.now()
     with request.write() as connection:
         if isinstance(body.key_name, str):
-            values["ssh_keys"] = server_action.keys(connection, request.caller, body.key_name)
+            values["ssh_keys"] = server_create.keys(connection, request.caller, body.key_name)
         row = server_rebuild.begin(
             connection,
             request.caller,

@@ -158,16 +158,16 @@ def new_server(request: Request, body: ServerCreate) -> ServerRequest:
     shapes.require_versions(request, wanted, since=SINCE, until=UNTIL)
     if wanted.personality not in (UNSET, []):
         raise shapes.invalid("personality", "…", "Files are not written; use user_data.")
-    least, most = _counts(wanted)
-    _require_room_for_numbers(wanted, most)
+    min_count, max_count = _counts(wanted)
+    _require_room_for_numbers(wanted, max_count)
     zone, host_id = _place(request, wanted)
     nics, may_lack = _nics(request, wanted)
     return ServerRequest(
         name=wanted.name,
         flavor_id=str(wanted.flavor),
         image_id=_image(wanted),
-        least=least,
-        most=most,
+        min_count=min_count,
+        max_count=max_count,
         nics=nics,
         may_lack_network=may_lack,
         key_name=_or_none(wanted.key_name),

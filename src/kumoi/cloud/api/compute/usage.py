@@ -34,7 +34,7 @@ def index(request: Request) -> Reply:
     span = _span(request)
     detailed = request.query.get("detailed") == "1"
     with request.read() as connection:
-        rows = domain.ever(connection, project_id=None)
+        rows = domain.with_deleted(connection, project_id=None)
     used, links = _page(request, [row for row in rows if _hours(row, span) > 0])
     by_project: dict[str, list[Server]] = {}
     for row in used:
@@ -55,7 +55,7 @@ def show(request: Request) -> Reply:
     request.caller.check("os_compute_api:os-simple-tenant-usage:show", project_id)
     span = _span(request)
     with request.read() as connection:
-        rows = domain.ever(connection, project_id=project_id)
+        rows = domain.with_deleted(connection, project_id=project_id)
     used, links = _page(request, [row for row in rows if _hours(row, span) > 0])
     at_end = not used and "marker" in request.query and request.microversion >= V_PAGES
     shown = {} if at_end else _usage(project_id, used, span, detailed=True)

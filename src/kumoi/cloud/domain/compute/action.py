@@ -1,4 +1,6 @@
-"""What was asked of servers: a line each, opened with the request and ended by the host's report."""
+"""Instance actions: the record of the requests on a server. One is opened by the request and ended by
+the host's report.
+"""
 
 from __future__ import annotations
 
@@ -37,19 +39,19 @@ SUCCESS = "Success"
 def begin(
     connection: Connection, caller: Caller, server: Server, action: str, now: datetime
 ) -> None:
-    """Open until `end`."""
+    """Record an action that is under way until `end`."""
     _insert(connection, caller, server, action, now)
 
 
 def record(
     connection: Connection, caller: Caller, server: Server, action: str, now: datetime
 ) -> None:
-    """Done with the request itself: no host has a part in it."""
+    """Record an action that its request completes: no host has a part in it."""
     _insert(connection, caller, server, action, now, result=SUCCESS)
 
 
 def end(connection: Connection, server_id: str, now: datetime, *, fault: str | None = None) -> None:
-    """End what is open for the server."""
+    """End the server's actions under way."""
     store.finish(
         connection,
         server_id,

@@ -12,7 +12,7 @@ from kumoi.cloud.store.compute import address as store
 
 
 class ShownAddress(NamedTuple):
-    """One address. `floating` tells the two types apart."""
+    """An address of a server, fixed or floating."""
 
     network_name: str
     address: str
@@ -26,14 +26,14 @@ class ShownAddress(NamedTuple):
 
 @dataclass(slots=True)
 class Addresses:
-    """By server."""
+    """The addresses and the names of the security groups, by server."""
 
     addresses: dict[str, list[ShownAddress]] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=dict)
 
 
 def of(connection: Connection, server_ids: Collection[str]) -> Addresses:
-    """Floating addresses after the fixed one they lead to; each group once."""
+    """A floating address follows the fixed one that it leads to; a group is named once a server."""
     rows = list(store.ports(connection, server_ids))
     networks = store.network_names(connection, {row.network_id for row in rows})
     groups = store.group_names(connection, {key for row in rows for key in row.group_ids})

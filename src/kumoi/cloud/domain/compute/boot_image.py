@@ -1,4 +1,4 @@
-"""The image that a server is made from: whether it may be used, and what its host must know of it."""
+"""The image that a server boots from: whether it may be used, and what its host must know of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GIB = 1 << 30
 def usable(
     connection: Connection, caller: Caller, key: str, *, ram_mib: int, disk_gib: int
 ) -> Image:
-    """Raises Invalid when it is not there for the caller, not active, or needs a larger flavor."""
+    """Raises Invalid when the caller sees no such image, or it is not active or needs more room."""
     try:
         row = image_domain.get(connection, caller, key)
     except NotFound as cause:
@@ -42,17 +42,19 @@ def usable(
 
 
 def format_of(row: Image) -> str:
-    """What a driver must take: what its content was seen to be, before what it is called."""
+    """The format that a driver must be able to read: that found in the content, where one was found,
+    before that named by the user.
+    """
     return row.content_format or row.disk_format or "raw"
 
 
 def for_host(row: Image) -> dict[str, Any]:
-    """As a server remembers it."""
+    """The `image` column of a server's row."""
     return {"id": row.id, "sha256": row.sha256, "disk_format": format_of(row)}
 
 
 def message(image: Mapping[str, Any]) -> messages.ImageContent:
-    """As a host is told of it."""
+    """That column as a message for the host."""
     return messages.ImageContent(
         id=image["id"], sha256=image["sha256"], disk_format=image["disk_format"]
     )

@@ -1,5 +1,5 @@
-"""What servers write to their consoles. Their hosts send it when it changes, so that the API can
-show it without asking a host.
+"""The console output of servers. Their hosts send it when it changes, so that the API can show it
+without asking a host.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OUTPUT_MAX = 65_536
 def keep(
     connection: Connection, host_id: str, server_id: str, output: bytes, now: datetime
 ) -> None:
-    """The last of it. Raises NotFound when the host has no such server."""
+    """Keep the end of a server's output. Raises NotFound when the host has no such server."""
     row = server_store.get(connection, server_id)
     if row is None or row.deleted or row.host_id != host_id:
         raise NotFound("instance", server_id)
@@ -28,9 +28,9 @@ def keep(
 
 
 def tail(connection: Connection, server: Server, *, lines: int | None) -> str:
-    """The last `lines` of it; all that is kept for None and for -1."""
+    """The last `lines` lines; all there are for None and for -1."""
     text = store.get(connection, server.id)
     if lines is None or lines < 0:
         return text
-    kept = text.splitlines(keepends=True)
-    return "".join(kept[len(kept) - min(lines, len(kept)) :])
+    found = text.splitlines(keepends=True)
+    return "".join(found[max(0, len(found) - lines) :])

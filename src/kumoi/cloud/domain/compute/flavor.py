@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
@@ -15,12 +16,21 @@ from kumoi.cloud.store.compute import flavor as store
 from kumoi.cloud.store.compute.flavor import Flavor
 from kumoi.cloud.store.listing import Listing
 
-PRIVATE = "os_compute_api:os-flavor-access"  # Who sees what is not public.
+PRIVATE = "os_compute_api:os-flavor-access"  # Its rule decides who sees all private flavors.
+SIZE_COLUMNS = (
+    "vcpus",
+    "ram_mib",
+    "disk_gib",
+    "ephemeral_gib",
+    "swap_mib",
+    "extra_specs",
+)
+"""What a server's row has of its flavor, by the same names, beside the flavor's id and name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlavorRequest:
-    """What a flavor is made from; everything has been checked for shape. `id` of None makes one."""
+    """A flavor to be made; the API has checked the form of each field. `id` of None is a new UUID."""
 
     name: str
     vcpus: int
@@ -35,8 +45,14 @@ class FlavorRequest:
     extra_specs: dict[str, str] = field(default_factory=dict)
 
 
+def server_columns(row: Flavor) -> dict[str, Any]:
+    """The columns of a server that follow from its flavor."""
+    sizes = {name: getattr(row, name) for name in SIZE_COLUMNS}
+    return {"flavor_id": row.id, "flavor_name": row.name, **sizes}
+
+
 def create(connection: Connection, wanted: FlavorRequest, now: datetime) -> Flavor:
-    """Raises Conflict when its name or id is taken."""
+    """Raises Conflict when another flavor has the name or the id."""
     key = wanted.id or new_id()
     if store.named(connection, wanted.name) is not None:
         raise Conflict(f"Flavor with name {wanted.name} already exists.")
@@ -61,7 +77,7 @@ def create(connection: Connection, wanted: FlavorRequest, now: datetime) -> Flav
 
 
 def get(connection: Connection, caller: Caller, key: str) -> Flavor:
-    """Raises NotFound when there is none that the caller may use."""
+    """Raises NotFound when there is no such flavor that the caller may use."""
     row = store.get(connection, key)
     if row is None:
         raise NotFound("flavor", key)
@@ -81,7 +97,9 @@ def page(
     min_ram_mib: int,
     min_disk_gib: int,
 ) -> list[Flavor]:
-    """`is_public` is for who sees those that are not; None shows them all."""
+    """The public flavors and those that the caller's project has access to. Who sees private ones
+    chooses by `is_public`; None is all.
+    """
     sees_all = caller.may(PRIVATE)
     return store.page(
         connection,
@@ -100,7 +118,7 @@ def describe(connection: Connection, caller: Caller, key: str, description: str 
 
 
 def delete(connection: Connection, key: str) -> None:
-    """Servers keep what they were made with. Raises NotFound."""
+    """Servers made with the flavor keep their sizes. Raises NotFound."""
     if not store.delete(connection, key):
         raise NotFound("flavor", key)
 
@@ -128,12 +146,12 @@ def delete_spec(connection: Connection, caller: Caller, key: str, name: str) -> 
     row = get(connection, caller, key)
     if name not in row.extra_specs:
         raise NotFound("flavor extra spec", name)
-    kept = {spec: value for spec, value in row.extra_specs.items() if spec != name}
-    store.update(connection, key, extra_specs=kept)
+    left = {spec: value for spec, value in row.extra_specs.items() if spec != name}
+    store.update(connection, key, extra_specs=left)
 
 
 def projects(connection: Connection, caller: Caller, key: str) -> list[str]:
-    """Which projects have access. Raises NotFound for a public flavor: everybody has."""
+    """The projects that have access. Raises NotFound for a public flavor, which all may use."""
     row = get(connection, caller, key)
     if row.is_public:
         raise NotFound("access list of the public flavor", key)
@@ -141,7 +159,7 @@ def projects(connection: Connection, caller: Caller, key: str) -> list[str]:
 
 
 def grant(connection: Connection, caller: Caller, key: str, project_id: str) -> list[str]:
-    """Raises Conflict for a public flavor, and when it has access already."""
+    """Raises Conflict for a public flavor, and when the project has access already."""
     row = get(connection, caller, key)
     if row.is_public:
         raise Conflict("Can not add access to a public flavor.")
@@ -152,7 +170,7 @@ def grant(connection: Connection, caller: Caller, key: str, project_id: str) -> 
 
 
 def revoke(connection: Connection, caller: Caller, key: str, project_id: str) -> list[str]:
-    """Raises Conflict for a public flavor, NotFound when it has no access."""
+    """Raises Conflict for a public flavor, NotFound when the project has no access."""
     row = get(connection, caller, key)
     if row.is_public:
         raise Conflict("Can not remove access from a public flavor.")

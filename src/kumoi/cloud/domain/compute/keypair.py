@@ -1,4 +1,6 @@
-"""Keypairs: what is allowed. Keys are made and read outside the transaction; see `generate`."""
+"""Keypairs: what is allowed. Callers of `generate` and `read` have no transaction open: making a key
+takes time.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ NAME_NEW = re.compile(r"[A-Za-z0-9 @._-]+")  # Since microversion 2.92.
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """A key, before it is kept. `private_key` is None when the user has it."""
+    """A key that is not stored yet. `private_key` is None when the user has it."""
 
     type: str
     public_key: str
@@ -43,12 +45,12 @@ class Material:
 
 
 def generate(type_: str, comment: str) -> Material:
-    """A new key: Ed25519, made in no time; or a certificate of an RSA key, which takes 0.1 s."""
+    """A new Ed25519 key, or a certificate of a new RSA key, which takes 0.1 s to make."""
     return _new_certificate(comment) if type_ == X509 else _new_ssh(comment)
 
 
 def read(type_: str, public_key: str) -> Material:
-    """A key that the user brings, kept byte for byte. Raises Invalid (field `public_key`)."""
+    """A key of the user's, to be stored byte for byte. Raises Invalid (field `public_key`)."""
     if type_ == X509:
         return _read_certificate(public_key)
     parts = public_key.split()
@@ -82,7 +84,7 @@ def create(
     material: Material,
     now: datetime,
 ) -> Keypair:
-    """Raises Conflict when the user has one of that name, OverQuota."""
+    """Raises Conflict when the user has a keypair of that name, OverQuota."""
     if store.get(connection, user_id, name) is not None:
         raise Conflict(f"Key pair '{name}' already exists.")
     used = store.count(connection, user_id)
@@ -138,7 +140,7 @@ def _new_ssh(comment: str) -> Material:
 
 
 def _new_certificate(name: str) -> Material:
-    """Signed by itself, as Nova makes them for servers that are reached over WinRM."""
+    """Self-signed, as Nova makes them for servers that are reached over WinRM."""
     key = rsa.generate_private_key(public_exponent=65_537, key_size=RSA_BITS)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:COMMON_NAME_MAX])])
     now = datetime.now(UTC)

@@ -1,7 +1,7 @@
-"""Regular expressions that tenants send as filters, by an engine that takes linear time for each.
+"""Regular expressions that tenants send as filters, run by RE2 in linear time.
 
-Python's own backtracks: a nested or often repeated wildcard would hold the whole process. RE2 refuses
-what cannot be had in linear time (back references, looking around), and its memory has a bound here.
+Python's own engine backtracks: a nested or often repeated wildcard would block the whole process.
+RE2 refuses what has no linear algorithm (back references, lookaround), and its memory is limited.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ _OPTIONS.log_errors = False
 
 
 def finder(text: str, field: str) -> Callable[[str], bool]:
-    """Whether a text has the expression in it. Raises Invalid when it is none, or too large."""
+    """A function that says whether a text contains the expression. Raises Invalid for a text that is
+    no regular expression, or too long.
+    """
     if len(text) > LENGTH_MAX:
         raise Invalid(f"{field} is longer than {LENGTH_MAX} characters", field=field)
     try:

@@ -1,4 +1,4 @@
-"""Give a server its host: snapshot, choice, claim. Inside the transaction that makes the server."""
+"""Choose a server's host and claim its resources there, inside the transaction that makes the server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ CAPABILITY_PREFIX = "capabilities:"
 
 
 def place(connection: Connection, spec: RequestSpec) -> Decision:
-    """Choose among the roomiest; where none will do, look at all, if only to say why not."""
+    """Choose among the hosts with most room; where none of those fits, among all, if only to say why
+    no host does.
+    """
     roomiest = host_store.roomiest(
         connection,
         vcpus=spec.vcpus,
@@ -37,7 +39,7 @@ def place(connection: Connection, spec: RequestSpec) -> Decision:
 
 
 def claim(connection: Connection, host_id: str, spec: RequestSpec) -> int:
-    """Take what the server needs of the host; gives its slot, the lowest that is free."""
+    """Claim what the server needs; gives its slot, the lowest free one on the host."""
     host_store.claim(
         connection,
         host_id,
@@ -53,7 +55,7 @@ def claim(connection: Connection, host_id: str, spec: RequestSpec) -> int:
 def release(connection: Connection, server: Server) -> None:
     """Give back what `claim` took."""
     if server.host_id is not None:
-        vcpus, ram_mib, disk_gib = _held(server)
+        vcpus, ram_mib, disk_gib = _claimed(server)
         host_store.claim(
             connection,
             server.host_id,
@@ -64,8 +66,8 @@ def release(connection: Connection, server: Server) -> None:
         )
 
 
-def require_taken(connection: Connection, server: Server, image_format: str) -> None:
-    """Raises Invalid when the driver that runs a server does not take images of this format."""
+def require_format(connection: Connection, server: Server, image_format: str) -> None:
+    """Raises Invalid when the driver that runs the server cannot boot images of this format."""
     host = None if server.host_id is None else host_store.get(connection, server.host_id)
     formats = None if host is None else _driver_offer(host.offers.get(server.driver)).formats
     if formats is not None and image_format not in formats:
@@ -76,7 +78,7 @@ def require_taken(connection: Connection, server: Server, image_format: str) -> 
 
 
 def capabilities(extra_specs: Mapping[str, str]) -> frozenset[str]:
-    """What a flavor asks of the driver: `capabilities:NAME` that is true."""
+    """The capabilities that a flavor asks of the driver: each extra spec `capabilities:NAME=true`."""
     return frozenset(
         name.removeprefix(CAPABILITY_PREFIX)
         for name, value in extra_specs.items()
@@ -85,12 +87,12 @@ def capabilities(extra_specs: Mapping[str, str]) -> frozenset[str]:
 
 
 def reclaim(connection: Connection, before: Server, after: Server) -> None:
-    """A server's claim becomes another. Raises Invalid when its host has no room for it."""
+    """Change a server's claim on its host. Raises Invalid when the host has no room for it."""
     host = None if before.host_id is None else host_store.get(connection, before.host_id)
     if host is None:
         return
-    now, then = _held(after), _held(before)
-    vcpus, ram_mib, disk_gib = (new - old for new, old in zip(now, then, strict=True))
+    claims = zip(_claimed(after), _claimed(before), strict=True)
+    vcpus, ram_mib, disk_gib = (new - old for new, old in claims)
     short = [
         f"{more} more {what} wanted, {max(free, 0)} free"
         for what, more, free in (
@@ -107,13 +109,15 @@ def reclaim(connection: Connection, before: Server, after: Server) -> None:
     )
 
 
-def _held(server: Server) -> tuple[int, int, int]:
-    """vcpus, memory and disk: of two flavors the larger, while a resize is not confirmed."""
+def _claimed(server: Server) -> tuple[int, int, int]:
+    """The vcpus, memory and disk that a server claims: while a resize is not confirmed, the larger
+    ones of the two flavors.
+    """
     old = server.resized_from or {}
     disk_gib = disk_claim_gib(server.disk_gib, server.ephemeral_gib, server.swap_mib)
     if old:
-        was = disk_claim_gib(old["disk_gib"], old["ephemeral_gib"], old["swap_mib"])
-        disk_gib = max(disk_gib, was)
+        old_disk_gib = disk_claim_gib(old["disk_gib"], old["ephemeral_gib"], old["swap_mib"])
+        disk_gib = max(disk_gib, old_disk_gib)
     return (
         max(server.vcpus, old.get("vcpus", 0)),
         max(server.ram_mib, old.get("ram_mib", 0)),
@@ -122,7 +126,7 @@ def _held(server: Server) -> tuple[int, int, int]:
 
 
 def disk_claim_gib(disk_gib: int, ephemeral_gib: int, swap_mib: int) -> int:
-    """Everything a flavor puts on a host's disk."""
+    """What a server of these sizes takes of its host's disk."""
     return disk_gib + ephemeral_gib + -(-swap_mib // 1024)
 
 

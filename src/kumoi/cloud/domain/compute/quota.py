@@ -1,6 +1,7 @@
-"""Quotas of compute: what a project may have, and whether there is room for more.
+"""Compute quotas: how many servers, cores and so on a project may have.
 
-Checked inside the transaction that takes the room, so that it holds however many ask at once.
+Checked inside the transaction that adds them, so that the check holds however many requests come at
+once.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Usage:
 
 
 def defaults(connection: Connection) -> dict[str, int]:
-    """What a project has for which nothing was set."""
+    """The limits of a project that has none of its own."""
     return DEFAULTS | quota.limits(connection, DEFAULT_CLASS)
 
 
@@ -59,8 +60,8 @@ def usages(connection: Connection, project_id: str, user_id: str | None = None) 
         "server_groups": server_group.count(connection, project_id),
         "key_pairs": keypair.count(connection, user_id) if user_id else 0,
     }
-    most = limits(connection, project_id)
-    return {name: Usage(limit, used.get(name, 0)) for name, limit in most.items()}
+    allowed = limits(connection, project_id)
+    return {name: Usage(limit, used.get(name, 0)) for name, limit in allowed.items()}
 
 
 def change(
@@ -69,15 +70,15 @@ def change(
     """Raises Invalid for a limit below what is in use, unless forced."""
     if not force and project_id != DEFAULT_CLASS:
         for name, usage in usages(connection, project_id).items():
-            most = values.get(name, UNLIMITED)
-            if most != UNLIMITED and most < usage.in_use:
+            limit = values.get(name, UNLIMITED)
+            if limit != UNLIMITED and limit < usage.in_use:
                 raise Invalid(
-                    f"Quota limit {most} for {name} must be greater than or equal to already used "
+                    f"Quota limit {limit} for {name} must be greater than or equal to already used "
                     f"and reserved {usage.in_use}.",
                     field=name,
                 )
-    for name, most in values.items():
-        quota.put(connection, project_id, name, most)
+    for name, limit in values.items():
+        quota.put(connection, project_id, name, limit)
 
 
 def reset(connection: Connection, project_id: str) -> None:
@@ -85,30 +86,36 @@ def reset(connection: Connection, project_id: str) -> None:
 
 
 def servers_allowed(
-    connection: Connection, project_id: str, *, least: int, most: int, vcpus: int, ram_mib: int
+    connection: Connection,
+    project_id: str,
+    *,
+    min_count: int,
+    max_count: int,
+    vcpus: int,
+    ram_mib: int,
 ) -> int:
-    """How many servers of a size may be made: `most`, or fewer, but not fewer than `least`.
+    """How many servers of a size may be made, between `min_count` and `max_count`.
 
-    Raises OverQuota naming what is short.
+    Raises OverQuota, which names the resources that do not suffice for `min_count`.
     """
     allowed = limits(connection, project_id)
     used = server.usage(connection, project_id)
     names, each = ("instances", "cores", "ram"), (1, vcpus, ram_mib)
     rooms = [
-        most if allowed[name] == UNLIMITED or not size else (allowed[name] - has) // size
+        max_count if allowed[name] == UNLIMITED or not size else (allowed[name] - has) // size
         for name, has, size in zip(names, used, each, strict=True)
     ]
-    count = min(most, *rooms)
-    if count >= least:
+    count = min(max_count, *rooms)
+    if count >= min_count:
         return count
-    short = [index for index, room in enumerate(rooms) if room < least]
+    short = [index for index, room in enumerate(rooms) if room < min_count]
     raise OverQuota(
         "Quota exceeded for {}: Requested {}, but already used {} of {} {}".format(
             *(
                 ", ".join(str(values[index]) for index in short)
                 for values in (
                     names,
-                    [size * least for size in each],
+                    [size * min_count for size in each],
                     used,
                     [allowed[name] for name in names],
                     names,
@@ -122,9 +129,9 @@ def servers_allowed(
 def require(
     connection: Connection, project_id: str, resource: str, *, used: int, more: int = 1
 ) -> None:
-    """Raises OverQuota when `used` and `more` together are beyond the limit."""
-    most = limits(connection, project_id)[resource]
-    if most != UNLIMITED and used + more > most:
+    """Raises OverQuota when `used` and `more` together exceed the limit."""
+    limit = limits(connection, project_id)[resource]
+    if limit != UNLIMITED and used + more > limit:
         raise OverQuota(
             f"Quota exceeded, too many {resource.replace('_', ' ')}.", resource=resource
         )

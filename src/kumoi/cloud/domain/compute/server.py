@@ -1,4 +1,4 @@
-"""Servers: who may see which, and what of them changes without a host's help."""
+"""Servers: who may see which, and the changes that need no host."""
 
 from __future__ import annotations
 
@@ -18,13 +18,24 @@ from kumoi.cloud.store.listing import Sort
 
 Predicate = Callable[[Server], bool]
 UNLOCK_OVERRIDE = "os_compute_api:os-lock-server:unlock:unlock_override"
-ALIVE = ("active", "paused", "stopped")
+TAGS_MAX = 50
+_ANY_BUT_DELETING = (
+    None,
+    "powering-on",
+    "powering-off",
+    "pausing",
+    "unpausing",
+    "reboot_started",
+    "reboot_started_hard",
+    "rebuilding",
+    status.TASK_SNAPSHOT,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerQuery:
-    """What a list of servers asks for. None, and what is empty, does not matter. `among` are
-    columns with the values they may have; `name` and `ip` are regular expressions.
+    """The filters and the order of a list of servers; a filter of None, or an empty one, lets all
+    pass. `among` are columns with the values they may have; `name` and `ip` are regular expressions.
     """
 
     among: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -51,7 +62,7 @@ class ServerQuery:
 
 
 def get(connection: Connection, caller: Caller, key: str) -> Server:
-    """Raises NotFound when there is none that the caller may see."""
+    """Raises NotFound when there is no such server that the caller may see."""
     row = store.get(connection, key)
     if row is None or row.deleted:
         raise NotFound("instance", key)
@@ -60,7 +71,7 @@ def get(connection: Connection, caller: Caller, key: str) -> Server:
 
 
 def unlocked(connection: Connection, caller: Caller, key: str) -> Server:
-    """One that the caller may change. Raises NotFound, Conflict while it is locked."""
+    """A server that the caller may change. Raises NotFound, and Conflict while it is locked."""
     row = get(connection, caller, key)
     if row.locked_by and not caller.may(UNLOCK_OVERRIDE):
         raise Conflict(f"Instance {key} is locked")
@@ -87,15 +98,15 @@ def page(connection: Connection, caller: Caller, query: ServerQuery) -> list[Ser
     size = store.BATCH if predicates or by_address else query.limit
     found: list[Server] = []
     for rows in store.batches(connection, where, query.sorts, marker=query.marker, size=size):
-        kept = [row for row in rows if all(holds(row) for holds in predicates)]
-        found += _addressed(connection, kept, query) if by_address else kept
+        matching = [row for row in rows if all(holds(row) for holds in predicates)]
+        found += _with_address(connection, matching, query) if by_address else matching
         if len(found) >= query.limit:
             break
     return found[: query.limit]
 
 
-def ever(connection: Connection, *, project_id: str | None) -> list[Server]:
-    """All there are and were, of one project or of all."""
+def with_deleted(connection: Connection, *, project_id: str | None) -> list[Server]:
+    """All servers of one project, or of all, and those deleted whose rows are still there."""
     among = {} if project_id is None else {"project_id": [project_id]}
     where = ServerFilter(among=among, deleted=None)
     found: list[Server] = []
@@ -116,9 +127,9 @@ def rename(
 def put_metadata(
     connection: Connection, caller: Caller, key: str, items: Mapping[str, str], now: datetime
 ) -> dict[str, str]:
-    """Replace all of it. Raises OverQuota."""
+    """Replace all metadata. Raises OverQuota."""
     row = unlocked(connection, caller, key)
-    status.require(row, "update metadata", vm_states=ALIVE, tasks=_ANY_BUT_DELETING)
+    status.require(row, "update metadata", vm_states=status.ALIVE, tasks=_ANY_BUT_DELETING)
     require_metadata(connection, row.project_id, items)
     store.tell(connection, row, now=now, metadata=dict(items))
     return dict(items)
@@ -127,7 +138,7 @@ def put_metadata(
 def add_metadata(
     connection: Connection, caller: Caller, key: str, items: Mapping[str, str], now: datetime
 ) -> dict[str, str]:
-    """Add to it, or change some. Gives all of it."""
+    """Add to the metadata or change some of it; gives all of it."""
     row = unlocked(connection, caller, key)
     return put_metadata(connection, caller, key, row.metadata | dict(items), now)
 
@@ -139,16 +150,16 @@ def delete_metadata(
     row = unlocked(connection, caller, key)
     if name not in row.metadata:
         raise NotFound("metadata item", name)
-    kept = {item: value for item, value in row.metadata.items() if item != name}
-    put_metadata(connection, caller, key, kept, now)
+    left = {item: value for item, value in row.metadata.items() if item != name}
+    put_metadata(connection, caller, key, left, now)
 
 
 def put_tags(
     connection: Connection, caller: Caller, key: str, tags: Collection[str], now: datetime
 ) -> list[str]:
-    """Replace them all."""
+    """Replace all tags."""
     row = get(connection, caller, key)
-    status.require(row, "update tags", vm_states=ALIVE, tasks=_ANY_BUT_DELETING)
+    status.require(row, "update tags", vm_states=status.ALIVE, tasks=_ANY_BUT_DELETING)
     listed = sorted(set(tags))
     if len(listed) > TAGS_MAX:
         raise Invalid(f"The number of tags exceeded the per-server limit {TAGS_MAX}", field="tags")
@@ -159,12 +170,11 @@ def put_tags(
 def require_metadata(connection: Connection, project_id: str, items: Mapping[str, str]) -> None:
     """Raises OverQuota when there are more than the quota allows."""
     if items:
-        used = len(items)
-        quota.require(connection, project_id, "metadata_items", used=used, more=0)
+        quota.require(connection, project_id, "metadata_items", used=len(items), more=0)
 
 
 def _predicates(query: ServerQuery) -> list[Predicate]:
-    """What the database is not asked."""
+    """The filters that the database does not apply, each as a condition on a row."""
     found: list[Predicate] = []
     if query.name is not None:
         has_name = pattern.finder(query.name, "name")
@@ -197,8 +207,8 @@ def _state_is(word: str, wanted: frozenset[Any]) -> Predicate:
     return lambda row: getattr(status.of(row), word) in wanted
 
 
-def _addressed(connection: Connection, rows: list[Server], query: ServerQuery) -> list[Server]:
-    """Those with an address that fits."""
+def _with_address(connection: Connection, rows: list[Server], query: ServerQuery) -> list[Server]:
+    """The servers with an address that matches the query's expressions."""
     wanted = [
         (version, pattern.finder(text, field_name))
         for version, text, field_name in ((4, query.ip, "ip"), (6, query.ip6, "ip6"))
@@ -214,17 +224,3 @@ def _addressed(connection: Connection, rows: list[Server], query: ServerQuery) -
             for version, is_found in wanted
         )
     ]
-
-
-TAGS_MAX = 50
-_ANY_BUT_DELETING = (
-    None,
-    "powering-on",
-    "powering-off",
-    "pausing",
-    "unpausing",
-    "reboot_started",
-    "reboot_started_hard",
-    "rebuilding",
-    status.TASK_SNAPSHOT,
-)

@@ -1,4 +1,4 @@
-"""What may be asked of a server that is there: each changes what is wanted, and the host follows."""
+"""The actions on a server: each changes its wanted state, which its host then brings about."""
 
 from __future__ import annotations
 
@@ -11,61 +11,42 @@ from kumoi.base.errors import Conflict
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.compute import action, networking, server_rebuild, status
 from kumoi.cloud.domain.compute.networking import Nic
-from kumoi.cloud.domain.compute.server import get, unlocked
-from kumoi.cloud.domain.compute.server_create import keys
+from kumoi.cloud.domain.compute.server import UNLOCK_OVERRIDE, get, unlocked
 from kumoi.cloud.hostapi.messages import InstanceState, Power
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.network.port import Port
 
-__all__ = [
-    "add_address",
-    "attach_port",
-    "change_group",
-    "detach_port",
-    "keys",
-    "lock",
-    "pause",
-    "reboot",
-    "remove_address",
-    "reset",
-    "start",
-    "stop",
-    "unlock",
-    "unpause",
-]
-
-UNLOCK_OVERRIDE = "os_compute_api:os-lock-server:unlock:unlock_override"
 REBOOT_TASKS = (None, "reboot_started", "reboot_started_hard", "pausing", "unpausing")
 HARD_STATES = ("active", "stopped", "paused", "error")
 
 
 def start(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
-    """Raises Conflict unless it is stopped."""
+    """Raises Conflict unless the server is stopped."""
     row = _ready(connection, caller, key, "start", ("stopped",))
     _want(connection, caller, row, "start", now, power=Power.RUNNING.value)
 
 
 def stop(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
-    """Raises Conflict unless it runs, or failed."""
+    """Raises Conflict unless the server runs or has failed."""
     row = _ready(connection, caller, key, "stop", ("active", "error"))
     _want(connection, caller, row, "stop", now, power=Power.STOPPED.value)
 
 
 def pause(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
-    """Raises Conflict unless it runs."""
+    """Raises Conflict unless the server runs."""
     row = _ready(connection, caller, key, "pause", ("active",))
     _want(connection, caller, row, "pause", now, power=Power.PAUSED.value)
 
 
 def unpause(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
-    """Raises Conflict unless it is paused."""
+    """Raises Conflict unless the server is paused."""
     row = _ready(connection, caller, key, "unpause", ("paused",))
     _want(connection, caller, row, "unpause", now, power=Power.RUNNING.value)
 
 
 def reboot(connection: Connection, caller: Caller, key: str, now: datetime, *, hard: bool) -> None:
-    """A hard one also brings back what is stopped, paused or failed."""
+    """A hard reboot also starts a server that is stopped, paused or failed. Raises Conflict."""
     row = unlocked(connection, caller, key)
     if hard:
         status.require(row, "reboot", vm_states=HARD_STATES, tasks=REBOOT_TASKS)
@@ -79,7 +60,7 @@ def reboot(connection: Connection, caller: Caller, key: str, now: datetime, *, h
 def reset(
     connection: Connection, caller: Caller, key: str, now: datetime, *, to_error: bool
 ) -> None:
-    """Override what the server is believed to be, until its host reports again."""
+    """Override the observed state, until the host reports again."""
     row = get(connection, caller, key)
     state = InstanceState.FAILED if to_error else InstanceState.RUNNING
     store.update(connection, row, now=now, state=state.value, fault=None, fault_at=None)
@@ -88,15 +69,16 @@ def reset(
 def lock(
     connection: Connection, caller: Caller, key: str, now: datetime, *, reason: str | None
 ) -> None:
-    """Locked by an administrator, only an administrator unlocks it."""
+    """A server that an administrator of another project has locked, only an administrator unlocks."""
     row = get(connection, caller, key)
-    overrides = caller.may(UNLOCK_OVERRIDE) and caller.project_id != row.project_id
-    locked_by = "admin" if overrides else "owner"
+    is_admins = caller.may(UNLOCK_OVERRIDE) and caller.project_id != row.project_id
+    locked_by = "admin" if is_admins else "owner"
     store.update(connection, row, now=now, locked_by=locked_by, locked_reason=reason)
     action.record(connection, caller, row, "lock", now)
 
 
 def unlock(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
+    """Raises Conflict for a lock that only an administrator may remove."""
     row = get(connection, caller, key)
     if row.locked_by == "admin" and not caller.may(UNLOCK_OVERRIDE):
         raise Conflict(f"Instance {key} is locked")
@@ -107,8 +89,8 @@ def unlock(connection: Connection, caller: Caller, key: str, now: datetime) -> N
 def attach_port(
     connection: Connection, caller: Caller, key: str, nic: Nic | None, now: datetime
 ) -> Port:
-    """One more interface; without a Nic on the project's one network."""
-    row = _ready(connection, caller, key, "attach_interface", ("active", "paused", "stopped"))
+    """Add an interface; `nic` of None is a port on the only network that the project may use."""
+    row = _ready(connection, caller, key, "attach_interface", status.ALIVE)
     if row.host_id is None:
         raise Conflict(f"Instance {key} has no host.")
     nics = networking.automatic(connection, caller, may_lack=False) if nic is None else (nic,)
@@ -122,8 +104,8 @@ def attach_port(
 def detach_port(
     connection: Connection, caller: Caller, key: str, port_id: str, now: datetime
 ) -> None:
-    """Raises NotFound when it has no such port."""
-    row = _ready(connection, caller, key, "detach_interface", ("active", "paused", "stopped"))
+    """Raises NotFound when the server has no such port."""
+    row = _ready(connection, caller, key, "detach_interface", status.ALIVE)
     networking.detach(connection, row, port_id, now)
     store.tell(connection, row, now=now)
     action.record(connection, caller, row, "detach_interface", now)
@@ -132,8 +114,8 @@ def detach_port(
 def add_address(
     connection: Connection, caller: Caller, key: str, network_id: str, now: datetime
 ) -> None:
-    """One more address for the server's port on a network. Raises Invalid where it has none."""
-    row = _ready(connection, caller, key, "add_fixed_ip", ("active", "paused", "stopped"))
+    """Add an address to the server's port on a network. Raises Invalid where it has no port there."""
+    row = _ready(connection, caller, key, "add_fixed_ip", status.ALIVE)
     networking.add_address(connection, row, network_id, now)
     store.tell(connection, row, now=now)
 
@@ -141,8 +123,8 @@ def add_address(
 def remove_address(
     connection: Connection, caller: Caller, key: str, address: str, now: datetime
 ) -> None:
-    """Take an address from the port that has it. Raises Invalid when no port of the server has."""
-    row = _ready(connection, caller, key, "remove_fixed_ip", ("active", "paused", "stopped"))
+    """Remove an address of the server. Raises Invalid when no port of the server has it."""
+    row = _ready(connection, caller, key, "remove_fixed_ip", status.ALIVE)
     networking.remove_address(connection, row, address, now)
     store.tell(connection, row, now=now)
 
@@ -151,14 +133,14 @@ def change_group(
     connection: Connection, caller: Caller, key: str, name: str, now: datetime, *, add: bool
 ) -> None:
     """Put all ports of a server into a security group, or take them out of it."""
-    row = unlocked(connection, caller, key)
-    status.require(row, "change security groups", vm_states=("active", "paused", "stopped"))
+    row = _ready(connection, caller, key, "change security groups", status.ALIVE)
     networking.change_group(connection, caller, row, name, now, add=add)
 
 
 def _ready(
     connection: Connection, caller: Caller, key: str, verb: str, vm_states: tuple[str, ...]
 ) -> Server:
+    """A server on which the action may be started. Raises NotFound, Conflict."""
     row = unlocked(connection, caller, key)
     status.require(row, verb, vm_states=vm_states)
     return row

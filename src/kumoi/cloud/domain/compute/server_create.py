@@ -1,7 +1,7 @@
-"""Create servers: checks, host, ports, rows, all in the caller's one transaction.
+"""Create servers: checks, host, ports, rows, all in one transaction of the caller's.
 
-What the caller could have known is refused. What only the cloud could know, that no host has room
-or a network no address left, leaves a server in ERROR that says so and holds nothing.
+A request that does not fit what the caller can see is refused. Where only the cloud could know that
+no host has room, or that a network has no address left, a server in ERROR says so and claims nothing.
 """
 
 from __future__ import annotations
@@ -48,15 +48,16 @@ RESERVATION_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerRequest:
-    """What servers are made from; everything has been checked for shape. `nics` of None lets us
-    choose the network; with `may_lack_network` there need not be one.
+    """Servers to be made, at least `min_count` and at most `max_count`; the API has checked the form
+    of each field. `nics` of None leaves the choice of the network to us; with `may_lack_network`
+    there need not be one.
     """
 
     name: str
     flavor_id: str
     image_id: str
-    least: int = 1
-    most: int = 1
+    min_count: int = 1
+    max_count: int = 1
     nics: tuple[Nic, ...] | None = None
     may_lack_network: bool = True
     key_name: str | None = None
@@ -77,7 +78,7 @@ class ServerRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What all servers of one request share."""
+    """What is the same for all servers of one request."""
 
     flavor: Flavor
     image: Image
@@ -91,7 +92,7 @@ class _Plan:
 def create(
     connection: Connection, caller: Caller, wanted: ServerRequest, now: datetime
 ) -> list[Server]:
-    """Between `least` and `most` servers, as many as the quota allows."""
+    """As many servers as the quota allows of those asked for. Raises what the checks raise."""
     if caller.project_id is None:
         raise Forbidden("A token scoped to a project is needed.")
     plan, count = _plan(connection, caller, wanted, now)
@@ -103,7 +104,7 @@ def create(
 
 
 def hostname(name: str, key: str) -> str:
-    """A name that hosts may have, from one that people gave."""
+    """A valid hostname made of a server's name; where nothing of it is left, of its id."""
     plain = re.sub(r"[ _.]", "-", name.lower())
     plain = re.sub(r"[^a-z0-9-]", "", plain).strip("-")[:HOSTNAME_MAX].strip("-")
     return plain or f"server-{key}"
@@ -130,7 +131,7 @@ def flavor_for(connection: Connection, caller: Caller, key: str) -> Flavor:
 def _plan(
     connection: Connection, caller: Caller, wanted: ServerRequest, now: datetime
 ) -> tuple[_Plan, int]:
-    """Check everything the caller could have known. Gives the plan and how many to make."""
+    """Check what the caller can see; gives the plan, and how many servers to make."""
     project_id = caller.project_id or ""
     size = flavor_for(connection, caller, wanted.flavor_id)
     if size.disk_gib == 0:
@@ -143,13 +144,13 @@ def _plan(
     nics = wanted.nics
     if nics is None:
         nics = networking.automatic(connection, caller, may_lack=wanted.may_lack_network)
-    networking.check(connection, caller, nics, servers=wanted.most)
+    networking.check(connection, caller, nics, servers=wanted.max_count)
     group_ids = networking.groups(connection, caller, wanted.security_groups, now)
     count = quota.servers_allowed(
         connection,
         project_id,
-        least=wanted.least,
-        most=wanted.most,
+        min_count=wanted.min_count,
+        max_count=wanted.max_count,
         vcpus=size.vcpus,
         ram_mib=size.ram_mib,
     )
@@ -166,7 +167,7 @@ def _make(
     plan: _Plan,
     row: Server,
 ) -> Server:
-    """Schedule, claim, insert, attach; or insert a server in ERROR that says why not."""
+    """Schedule, claim, attach and insert a server; or insert one in ERROR that says why not."""
     now = plan.now
     spec = _request_spec(connection, wanted, plan)
     decision = placement.place(connection, spec)
@@ -195,13 +196,15 @@ def _make(
 def _failed(
     connection: Connection, caller: Caller, row: Server, fault: str, now: datetime
 ) -> Server:
-    """A server that never had a host."""
-    lost = msgspec.structs.replace(row, state=InstanceState.FAILED.value, fault=fault, fault_at=now)
-    store.insert(connection, lost)
-    action.begin(connection, caller, lost, "create", now)
-    action.end(connection, lost.id, now, fault=fault)
-    log.event("server.failed", server=lost.id, fault=fault)
-    return lost
+    """Insert a server in ERROR, which has no host and claims nothing."""
+    failed = msgspec.structs.replace(
+        row, state=InstanceState.FAILED.value, fault=fault, fault_at=now
+    )
+    store.insert(connection, failed)
+    action.begin(connection, caller, failed, "create", now)
+    action.end(connection, failed.id, now, fault=fault)
+    log.event("server.failed", server=failed.id, fault=fault)
+    return failed
 
 
 def _row(
@@ -211,8 +214,7 @@ def _row(
     plan: _Plan,
     index: int,
 ) -> Server:
-    key, several = new_id(), wanted.most > 1
-    size = plan.flavor
+    key, several = new_id(), wanted.max_count > 1
     name = f"{wanted.name}-{index + 1}" if several else wanted.name
     host_name = wanted.hostname or hostname(name, key)
     return Server(
@@ -222,14 +224,7 @@ def _row(
         name=name,
         description=wanted.description,
         hostname=f"{wanted.hostname}-{index + 1}" if several and wanted.hostname else host_name,
-        flavor_id=size.id,
-        flavor_name=size.name,
-        vcpus=size.vcpus,
-        ram_mib=size.ram_mib,
-        disk_gib=size.disk_gib,
-        ephemeral_gib=size.ephemeral_gib,
-        swap_mib=size.swap_mib,
-        extra_specs=size.extra_specs,
+        **flavor.server_columns(plan.flavor),
         image_id=plan.image.id,
         image=boot_image.for_host(plan.image),
         key_name=wanted.key_name,
@@ -247,15 +242,15 @@ def _row(
         group_id=wanted.group_id,
         locked_by="",
         locked_reason=None,
-        driver="",  # The host chosen has it.
-        **_FRESH,
+        driver="",  # Known once a host is chosen.
+        **_UNSEEN,
         created_at=plan.now,
         updated_at=plan.now,
         number=store.next_number(connection),
     )
 
 
-_FRESH: dict[str, Any] = {
+_UNSEEN: dict[str, Any] = {
     "host_id": None,
     "id_slot": None,
     "power": Power.RUNNING.value,
@@ -274,7 +269,7 @@ _FRESH: dict[str, Any] = {
     "terminated_at": None,
     "deleted": False,
 }
-"""A row before any host knows of it."""
+"""The columns of a row that no host has seen yet."""
 
 
 def _request_spec(connection: Connection, wanted: ServerRequest, plan: _Plan) -> RequestSpec:

@@ -1,4 +1,4 @@
-"""Server groups: what is allowed, and what a group's policy means for the choice of a host."""
+"""Server groups: what is allowed, and which hosts a group's policy allows its next member."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def create(
 
 
 def get(connection: Connection, caller: Caller, key: str) -> ServerGroup:
-    """Raises NotFound when there is none that the caller may see."""
+    """Raises NotFound when there is no such group that the caller may see."""
     row = store.get(connection, key)
     if row is None:
         raise NotFound("instance group", key)
@@ -53,7 +53,7 @@ def get(connection: Connection, caller: Caller, key: str) -> ServerGroup:
 def page(
     connection: Connection, caller: Caller, *, all_projects: bool, limit: int | None, offset: int
 ) -> list[ServerGroup]:
-    """Raises Forbidden for others' groups."""
+    """Raises Forbidden for the groups of all projects."""
     if all_projects:
         caller.check("os_compute_api:os-server-groups:index:all_projects")
     project_id = None if all_projects else (caller.project_id or "")
@@ -61,18 +61,18 @@ def page(
 
 
 def members(connection: Connection, group: ServerGroup) -> list[str]:
-    """Ids of the servers in it, oldest first."""
+    """The ids of the group's servers, oldest first."""
     return [server.id for server in server_store.in_group(connection, group.id)]
 
 
 def delete(connection: Connection, caller: Caller, key: str) -> None:
-    """Servers stay where they are. Raises NotFound."""
+    """The group's servers stay on their hosts. Raises NotFound."""
     get(connection, caller, key)
     store.delete(connection, key)
 
 
 def host_rules(connection: Connection, group: ServerGroup) -> HostRules:
-    """What the group's policy means for the host of the next member."""
+    """Which hosts the group's policy allows or prefers for its next member."""
     hosts = Counter(
         server.host_id for server in server_store.in_group(connection, group.id) if server.host_id
     )

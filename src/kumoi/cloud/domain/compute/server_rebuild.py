@@ -41,7 +41,7 @@ def begin(
     image = boot_image.usable(
         connection, caller, image_id, ram_mib=row.ram_mib, disk_gib=row.disk_gib
     )
-    placement.require_taken(connection, row, boot_image.format_of(image))
+    placement.require_format(connection, row, boot_image.format_of(image))
     is_stopped = status.of(row).vm_state == "stopped"
     changes = {
         **values,

@@ -1,6 +1,7 @@
-"""Make an image from a server: the image is there at once, its content comes from the host.
+"""Make an image from a server's disk. The image's row is made at once; the server's host uploads the
+content later.
 
-The host is told until the content has come, or until it says that there will be none.
+The server's wanted state names the image until the content has come, or until the host gives up.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def create(
     properties: Mapping[str, str],
     now: datetime,
 ) -> str:
-    """The image's id. Raises Conflict unless the server has a disk to take it from."""
+    """Gives the image's id. Raises Conflict unless the server has a disk to read."""
     row = unlocked(connection, caller, key)
     status.require(row, "createImage", vm_states=("active", "stopped", "paused"))
     base = None if row.image_id is None else image_store.get(connection, row.image_id)
@@ -65,7 +66,9 @@ def create(
 
 
 def uploader(connection: Connection, host_id: str, image_id: str, request_id: str) -> Caller:
-    """In whose name the host brings the content. Raises NotFound when none is wanted of it."""
+    """The user for whom the host uploads the content. Raises NotFound when this host is to upload
+    none for the image.
+    """
     row = _of_host(connection, host_id, image_id)
     return Caller(
         user_id=row.user_id,
@@ -76,7 +79,7 @@ def uploader(connection: Connection, host_id: str, image_id: str, request_id: st
 
 
 def finish(connection: Connection, image_id: str, now: datetime) -> None:
-    """The content has come."""
+    """After the upload: the host is not to make the image any more."""
     row = store.get(connection, image_id)
     if row is None:
         return
@@ -87,17 +90,17 @@ def finish(connection: Connection, image_id: str, now: datetime) -> None:
 
 
 def give_up(connection: Connection, host_id: str, image_id: str, now: datetime) -> None:
-    """The host cannot make it: the image goes. Raises NotFound when none is wanted of it."""
+    """The host cannot make the image, so its row is deleted. Raises as `uploader` does."""
     row = _of_host(connection, host_id, image_id)
     finish(connection, image_id, now)
-    _forget_image(connection, image_id)
+    _delete_empty(connection, image_id)
     log.warning("server.snapshot_failed", server=row.server_id, image=image_id)
 
 
 def abandon(connection: Connection, server: Server) -> None:
-    """The server is gone, and with it what it was to be made from."""
+    """After a server's deletion: images still to be made from it will have no content."""
     for image_id in store.delete_of_server(connection, server.id):
-        _forget_image(connection, image_id)
+        _delete_empty(connection, image_id)
 
 
 def _of_host(connection: Connection, host_id: str, image_id: str) -> Snapshot:
@@ -108,8 +111,8 @@ def _of_host(connection: Connection, host_id: str, image_id: str) -> Snapshot:
     return row
 
 
-def _forget_image(connection: Connection, image_id: str) -> None:
-    """Unless it has content, or somebody deleted it."""
+def _delete_empty(connection: Connection, image_id: str) -> None:
+    """Delete an image that has no content yet."""
     image = image_store.get(connection, image_id)
     if image is not None and image.status == "queued":
         image_store.delete(connection, image_id)

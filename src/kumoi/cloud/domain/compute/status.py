@@ -1,7 +1,7 @@
-"""What a server's status is, from what is wanted of it and what it is. Pure.
+"""A server's status in Nova's words, from its wanted and its observed state. Pure.
 
-Nova's words: `status` for people, `vm_state` for where it has settled, `task_state` for what is
-under way, `power_state` as a number. Whoever acts on a server asks `require` first.
+`status` is for people, `vm_state` the last stable state, `task_state` the change under way,
+`power_state` a number. Whoever acts on a server calls `require` first.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ MOVES = {
     (Power.STOPPED, InstanceState.PAUSED): "powering-off",
     (Power.PAUSED, InstanceState.RUNNING): "pausing",
 }
+ALIVE = ("active", "paused", "stopped")
+"""The `vm_state` of a server that its host has made and that did not fail."""
 TASK_SNAPSHOT = "image_uploading"
 
 
@@ -78,7 +80,7 @@ def require(
     vm_states: Collection[str],
     tasks: Collection[str | None] = (None,),
 ) -> None:
-    """Raises Conflict unless the server is in one of these states and tasks."""
+    """Raises Conflict unless the server has one of these `vm_state`s and `task_state`s."""
     now = of(server)
     if now.vm_state not in vm_states:
         raise Conflict(
@@ -127,7 +129,7 @@ def _status(
 
 
 def _settled(state: InstanceState, *, launched: bool) -> tuple[str, int]:
-    """A server that has run once and is being built again counts as active meanwhile."""
+    """`vm_state` and `power_state`. A server being rebuilt counts as active meanwhile."""
     if state in SETTLED:
         return SETTLED[state]
     return ("active", NO_STATE) if launched else ("building", NO_STATE)

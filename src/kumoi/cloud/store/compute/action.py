@@ -1,4 +1,4 @@
-"""What was asked of servers, when, by whom, and how it ended: the rows."""
+"""Instance actions: who requested what of a server, when, and how it ended. The rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from kumoi.engine.db import Timestamp
 
 @dataclass(frozen=True, slots=True)
 class InstanceAction:
-    """`event` is the one step an action has here; an action is open until `finish_at` is set."""
+    """`event` is the only event that an action has here. An action is under way until `finish_at` is
+    set.
+    """
 
     request_id: str
     server_id: str
@@ -90,7 +92,7 @@ def page(
 def finish(
     connection: Connection, server_id: str, *, at: datetime, result: str, message: str | None
 ) -> None:
-    """End all that are open for a server."""
+    """End the actions of a server that are under way."""
     connection.execute(
         sa.update(server_action)
         .where(server_action.c.server_id == server_id, server_action.c.finish_at.is_(None))

@@ -1,7 +1,7 @@
-"""What lists of servers show of their ports: a reading of the network's tables made for that.
+"""The addresses and security groups of servers, read from the network's tables for lists of servers.
 
-One narrow row per port, for any number of servers in one query; the network's own functions read
-whole ports, which costs several times as much.
+It reads few columns per port, for any number of servers in one query; the network's own functions
+read whole ports, which costs several times as much.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def group_names(connection: Connection, keys: Collection[str]) -> dict[str, str]
 
 
 def floating(connection: Connection, port_ids: Collection[str]) -> dict[tuple[str, str], str]:
-    """The floating address that leads to a port's fixed one."""
+    """Floating addresses, by the port and the fixed address that they lead to."""
     query = sa.select(
         floating_ip.c.port_id, floating_ip.c.fixed_ip_address, floating_ip.c.floating_ip_address
     )

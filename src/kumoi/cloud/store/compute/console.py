@@ -1,4 +1,4 @@
-"""The last that each server wrote to its console, as its host sent it: the rows."""
+"""The end of each server's console output, as its host sent it: the rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ server_console = sa.Table(
 
 
 def get(connection: Connection, server_id: str) -> str:
-    """Empty when nothing came."""
+    """Empty when the host has sent none."""
     query = sa.select(server_console.c.output).where(server_console.c.server_id == server_id)
     return connection.execute(query).scalar_one_or_none() or ""
 

@@ -95,7 +95,9 @@ def page(
     min_ram_mib: int,
     min_disk_gib: int,
 ) -> list[Flavor]:
-    """Those that are public or not; with `project_id`, the public and those it has access to."""
+    """With `project_id`, the public flavors and those that the project has access to; otherwise the
+    public or the private ones, as `is_public` says, or all.
+    """
     least = {"least_ram_mib": min_ram_mib, "least_disk_gib": min_disk_gib}
     conditions = [Where("large", _large, least)]
     if project_id is not None:
@@ -111,7 +113,9 @@ def _large() -> sa.ColumnElement[bool]:
 
 
 def _seen() -> sa.ColumnElement[bool]:
-    return flavor.c.is_public | flavor.c.id.in_(_accessible(sa.bindparam("seen_by")))
+    has_access = flavor_access.c.project_id == sa.bindparam("seen_by")
+    accessible = sa.select(flavor_access.c.flavor_id).where(has_access)
+    return flavor.c.is_public | flavor.c.id.in_(accessible)
 
 
 def _public() -> sa.ColumnElement[bool]:
@@ -127,7 +131,7 @@ def delete(connection: Connection, key: str) -> bool:
 
 
 def projects(connection: Connection, key: str) -> list[str]:
-    """Which have access, by id."""
+    """The ids of the projects that have access, in order."""
     query = sa.select(flavor_access.c.project_id).where(flavor_access.c.flavor_id == key)
     return list(connection.execute(query.order_by(flavor_access.c.project_id)).scalars())
 
@@ -137,14 +141,10 @@ def grant(connection: Connection, key: str, project_id: str) -> None:
 
 
 def revoke(connection: Connection, key: str, project_id: str) -> bool:
-    """Whether it had access."""
+    """False when the project had no access."""
     done = connection.execute(
         sa.delete(flavor_access).where(
             flavor_access.c.flavor_id == key, flavor_access.c.project_id == project_id
         )
     )
     return done.rowcount == 1
-
-
-def _accessible(project_id: str | sa.BindParameter[str]) -> sa.Select[tuple[str]]:
-    return sa.select(flavor_access.c.flavor_id).where(flavor_access.c.project_id == project_id)

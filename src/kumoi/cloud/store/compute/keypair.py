@@ -1,4 +1,4 @@
-"""Keypairs: the rows. One belongs to a user, not to a project; only the public half is kept."""
+"""Keypairs: the rows. They belong to users, not to projects; only the public key is stored."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def get(connection: Connection, user_id: str, name: str) -> Keypair | None:
 def page(
     connection: Connection, user_id: str, *, marker: str | None, limit: int | None
 ) -> list[Keypair]:
-    """By name, after the marker, which is a name too."""
+    """Ordered by name, after the keypair of that name."""
     query = sa.select(keypair).where(keypair.c.user_id == user_id).order_by(keypair.c.name)
     if marker is not None:
         query = query.where(keypair.c.name > marker)
@@ -67,7 +67,7 @@ def next_number(connection: Connection) -> int:
 
 
 def delete(connection: Connection, user_id: str, name: str) -> bool:
-    """Whether there was one."""
+    """False when there was none."""
     done = connection.execute(
         sa.delete(keypair).where(keypair.c.user_id == user_id, keypair.c.name == name)
     )

@@ -1,8 +1,8 @@
-"""Servers: the rows. What is wanted and what is stand in columns of their own: the API writes the
-first, a host's reports the second, and neither the other's.
+"""Servers: the rows. The wanted and the observed state have columns of their own: the API writes the
+first, reports of hosts the second, and neither the other's.
 
 `Server` is a msgspec struct where other nouns are dataclasses: it takes its many columns by
-position, several times faster, which a list of a thousand servers is made of.
+position, which makes a list of a thousand servers several times faster.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kumoi.engine.db import Json, Timestamp
 
 BATCH = 1_000
 KIND = "server"
-"""What a server is among the things on a host."""
+"""The kind of thing on a host that a server is; see hostapi/things.py."""
 
 
 class Server(msgspec.Struct, frozen=True, gc=False):
@@ -200,12 +200,12 @@ def insert(connection: Connection, row: Server) -> None:
 
 
 def touch(connection: Connection, host_id: str, key: str) -> None:
-    """The host looks again at this server."""
+    """Have the host look at this server again."""
     host_store.touch_thing(connection, host_id, KIND, key)
 
 
 def get(connection: Connection, key: str) -> Server | None:
-    """Also one that is deleted."""
+    """A deleted server too, as long as its row is there."""
     row = connection.execute(sa.select(server).where(server.c.id == key)).first()
     return None if row is None else Server(*row)
 
@@ -215,7 +215,7 @@ def several(connection: Connection, keys: Collection[str]) -> list[Server]:
 
 
 def on_host(connection: Connection, host_id: str) -> list[Server]:
-    """What is not deleted, by id."""
+    """The host's servers that are not deleted, ordered by id."""
     query = sa.select(server).where(server.c.host_id == host_id, server.c.deleted.is_(False))
     return _fetch(connection, query.order_by(server.c.id))
 
@@ -226,27 +226,29 @@ def in_group(connection: Connection, group_id: str) -> list[Server]:
 
 
 def update(connection: Connection, row: Server, *, now: datetime, **values: Any) -> None:
-    """Change what no host need know of."""
+    """Change columns that no host reads."""
     schema.update(connection, server, row.id, values | {"updated_at": now})
 
 
 def want(connection: Connection, row: Server, *, now: datetime, **values: Any) -> None:
-    """Change what the host must make so: a new generation, and the host is told."""
-    changed = values | {"updated_at": now}
-    schema.update(connection, server, row.id, changed, counted="generation")
+    """Change wanted state: the row gets a new generation, and the host brings the change about."""
+    changes = values | {"updated_at": now}
+    schema.update(connection, server, row.id, changes, counted="generation")
     if row.host_id is not None:
         touch(connection, row.host_id, row.id)
 
 
 def tell(connection: Connection, row: Server, *, now: datetime, **values: Any) -> None:
-    """Change what the host should hear of, and need not act on: the generation stays."""
+    """Change columns that the host reads and need not act on: the generation stays."""
     schema.update(connection, server, row.id, values | {"updated_at": now})
     if row.host_id is not None:
         touch(connection, row.host_id, row.id)
 
 
 def observe(connection: Connection, row: Server, **values: Any) -> bool:
-    """Write what a host reported; whether the row still has the host it came from."""
+    """Write a host's report. False for one that came too late: the row has another host by now, or
+    a newer report.
+    """
     done = connection.execute(
         sa.update(server)
         .where(
@@ -295,7 +297,7 @@ def uses_image(connection: Connection, host_id: str, image_id: str) -> bool:
 
 
 def stuck(connection: Connection, *, before: datetime) -> list[Server]:
-    """Building for longer than since then."""
+    """The servers that have been building since before that time and show no fault."""
     query = sa.select(server).where(
         server.c.deleted.is_(False),
         server.c.state == "building",
@@ -332,8 +334,8 @@ def batches(
     marker: str | None,
     size: int,
 ) -> Iterator[list[Server]]:
-    """Rows in order, `size` at a time (at most BATCH), until there are no more. Without what no
-    list shows (HIDDEN), which is None.
+    """Rows in order, `size` at a time (at most BATCH), until there are no more. The columns that no
+    list shows (HIDDEN) are None there.
 
     Raises Invalid (field `sort_key`, `marker`).
     """
@@ -358,8 +360,8 @@ def batches(
 
 
 def _marker(connection: Connection, where: ServerFilter, key: str) -> Server | None:
-    """The row to go on after, if it is of the projects asked for: what comes before and after
-    another's would tell of it.
+    """The row to continue after. None for one of another project: the rows around it would reveal
+    something of it.
     """
     row = get(connection, key)
     projects = where.among.get("project_id")
@@ -380,7 +382,7 @@ def _conditions(where: ServerFilter) -> list[sa.ColumnElement[bool]]:
 
 
 def _order(sorts: Sequence[Sort]) -> list[tuple[sa.Column[Any], bool]]:
-    """The wanted keys, then number and id, so that the order is total."""
+    """The columns of the sort keys, then number and id, so that the order is total."""
     order: list[tuple[sa.Column[Any], bool]] = []
     for sort in sorts:
         if sort.key not in SORT_KEYS:

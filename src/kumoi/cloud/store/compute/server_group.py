@@ -1,4 +1,4 @@
-"""Server groups: the rows. Who is in one, the servers' rows say."""
+"""Server groups: the rows. The rows of servers name the group that they are in."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def get(connection: Connection, key: str) -> ServerGroup | None:
 def page(
     connection: Connection, *, project_id: str | None, limit: int | None, offset: int
 ) -> list[ServerGroup]:
-    """Oldest first; of all projects when none is given."""
+    """Oldest first; of all projects for a `project_id` of None."""
     query = sa.select(server_group).order_by(server_group.c.created_at, server_group.c.id)
     if project_id is not None:
         query = query.where(server_group.c.project_id == project_id)

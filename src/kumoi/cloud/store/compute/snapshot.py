@@ -1,4 +1,4 @@
-"""Images that are to be made from servers: the rows, each there until its content has come."""
+"""Images to be made from servers: the rows. Each is deleted once the image's content has come."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def get(connection: Connection, image_id: str) -> Snapshot | None:
 
 
 def by_server(connection: Connection, server_ids: Collection[str]) -> dict[str, list[str]]:
-    """Ids of images, oldest first."""
+    """The ids of images to be made, oldest first, by server."""
     query = sa.select(server_snapshot.c.server_id, server_snapshot.c.image_id).order_by(
         server_snapshot.c.created_at
     )
@@ -56,7 +56,7 @@ def by_server(connection: Connection, server_ids: Collection[str]) -> dict[str, 
 
 
 def delete(connection: Connection, image_id: str) -> bool:
-    """Whether there was one."""
+    """False when there was none."""
     done = connection.execute(
         sa.delete(server_snapshot).where(server_snapshot.c.image_id == image_id)
     )
@@ -64,7 +64,7 @@ def delete(connection: Connection, image_id: str) -> bool:
 
 
 def delete_of_server(connection: Connection, server_id: str) -> list[str]:
-    """Gives the images that will not be made."""
+    """Gives the ids of the images, which will not be made."""
     query = sa.select(server_snapshot.c.image_id).where(server_snapshot.c.server_id == server_id)
     keys = list(connection.execute(query).scalars())
     if keys:

@@ -1,4 +1,4 @@
-"""Fixed IPs: which address of which subnet is whose. The table that keeps an address unique."""
+"""Fixed IPs: which port has which address of a subnet. The table that keeps addresses unique."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floating IPs: the rows. A port of its own on the external network keeps its address."""
+"""Floating IPs: the rows. Each has a port on the external network, which holds its address."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from kumoi.cloud.store.schema import ID, metadata
 
 @dataclass(frozen=True, slots=True)
 class FloatingIp:
-    """`port_id`, `fixed_ip_address` and `router_id` are all set or all None. `own_port_id` is the
-    port that keeps the address.
+    """`port_id`, `fixed_ip_address` and `router_id` say where it leads: all are set or all None.
+    `own_port_id` is the port on the external network.
     """
 
     id: str
@@ -66,7 +66,7 @@ def find(connection: Connection, **values: Any) -> list[FloatingIp]:
 
 
 def of_ports(connection: Connection, port_ids: Collection[str]) -> list[FloatingIp]:
-    """Those that lead to one of the ports."""
+    """The floating IPs that lead to one of these ports."""
     query = sa.select(floating_ip).order_by(floating_ip.c.created_at, floating_ip.c.id)
     return schema.fetch_among(connection, query, floating_ip.c.port_id, port_ids, FloatingIp)
 
@@ -74,12 +74,12 @@ def of_ports(connection: Connection, port_ids: Collection[str]) -> list[Floating
 def page(
     connection: Connection, query: NetworkQuery, *, project_id: str | None
 ) -> list[FloatingIp]:
-    mine = [] if project_id is None else [floating_ip.c.project_id == project_id]
-    return standard.page(connection, floating_ip, FloatingIp, query, *mine)
+    own = [] if project_id is None else [floating_ip.c.project_id == project_id]
+    return standard.page(connection, floating_ip, FloatingIp, query, *own)
 
 
 def associated(connection: Connection) -> list[FloatingIp]:
-    """All that lead somewhere, for the planner."""
+    """All that lead to a port, for the network planner."""
     query = sa.select(floating_ip).where(floating_ip.c.port_id.is_not(None))
     return schema.fetch(connection, query, FloatingIp)
 
@@ -89,13 +89,13 @@ def update(connection: Connection, key: str, *, now: datetime, **values: Any) ->
 
 
 def has_stale_status(connection: Connection) -> bool:
-    """Whether `set_statuses` would change any."""
+    """Whether `set_statuses` would change a row."""
     query = sa.select(floating_ip.c.id).where(sa.or_(*_stale().values())).limit(1)
     return connection.execute(query).first() is not None
 
 
 def set_statuses(connection: Connection) -> None:
-    """ACTIVE when it leads somewhere, DOWN when not: what is, so no revision changes."""
+    """ACTIVE for one that leads to a port, DOWN for others. Observed, so no revision changes."""
     for status, condition in _stale().items():
         connection.execute(sa.update(floating_ip).where(condition).values(status=status))
 
@@ -109,7 +109,7 @@ def count(connection: Connection, project_id: str) -> int:
 
 
 def _stale() -> dict[str, sa.ColumnElement[bool]]:
-    """Which rows do not say the status that they should have, by that status."""
+    """By status: a condition on the rows that should have it and have another."""
     leads = floating_ip.c.port_id.is_not(None)
     return {
         "ACTIVE": sa.and_(leads, floating_ip.c.status != "ACTIVE"),

@@ -66,7 +66,7 @@ def find(connection: Connection, **values: Any) -> list[Network]:
 
 
 def page(connection: Connection, query: NetworkQuery, *, project_id: str | None) -> list[Network]:
-    """One page; with `project_id`, of what that project sees: its own, the shared, the external."""
+    """One page; with `project_id`, of that project's networks, the shared and the external ones."""
     seen = [Where("seen", _seen, {"seen_by": project_id})] if project_id is not None else []
     return standard.page(connection, network, Network, query, *seen)
 
@@ -77,7 +77,7 @@ def _seen() -> sa.ColumnElement[bool]:
 
 
 def usable_by(connection: Connection, project_id: str) -> list[Network]:
-    """Networks a server of that project may be put on, its own before the shared, oldest first."""
+    """The networks that servers of the project may be on: its own, then shared ones, oldest first."""
     query = (
         sa.select(network)
         .where(
@@ -94,7 +94,7 @@ def many(connection: Connection, keys: Collection[str]) -> dict[str, Network]:
 
 
 def every(connection: Connection) -> list[Network]:
-    """All there are, for the planner."""
+    """All networks, for the network planner."""
     return schema.fetch(connection, sa.select(network), Network)
 
 

@@ -18,7 +18,7 @@ from kumoi.engine.db import Json
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """`routes` are [destination, nexthop] pairs. `enable_snat` matters while there is a gateway."""
+    """`routes` are [destination, nexthop] pairs. `enable_snat` has no effect without a gateway."""
 
     id: str
     project_id: str
@@ -52,8 +52,8 @@ def get(connection: Connection, key: str) -> Router | None:
 
 
 def page(connection: Connection, query: NetworkQuery, *, project_id: str | None) -> list[Router]:
-    mine = [] if project_id is None else [router.c.project_id == project_id]
-    return standard.page(connection, router, Router, query, *mine)
+    own = [] if project_id is None else [router.c.project_id == project_id]
+    return standard.page(connection, router, Router, query, *own)
 
 
 def every(connection: Connection) -> list[Router]:

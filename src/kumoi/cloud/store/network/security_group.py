@@ -68,8 +68,8 @@ def many(connection: Connection, keys: Collection[str]) -> dict[str, SecurityGro
 def page(
     connection: Connection, query: NetworkQuery, *, project_id: str | None
 ) -> list[SecurityGroup]:
-    mine = [] if project_id is None else [security_group.c.project_id == project_id]
-    return standard.page(connection, security_group, SecurityGroup, query, *mine)
+    own = [] if project_id is None else [security_group.c.project_id == project_id]
+    return standard.page(connection, security_group, SecurityGroup, query, *own)
 
 
 def every(connection: Connection) -> list[SecurityGroup]:
@@ -81,7 +81,7 @@ def update(connection: Connection, key: str, *, now: datetime, **values: Any) ->
 
 
 def delete(connection: Connection, key: str) -> None:
-    """With its rules."""
+    """Delete a group and its rules."""
     standard.delete(connection, security_group, key)
 
 

@@ -83,7 +83,7 @@ def of_group(connection: Connection, group_id: str) -> list[SecurityGroupRule]:
 def of_groups(
     connection: Connection, group_ids: Collection[str]
 ) -> dict[str, list[SecurityGroupRule]]:
-    """Rules by group."""
+    """The rules of several groups, by group."""
     table = security_group_rule
     query = sa.select(table).order_by(table.c.created_at, table.c.id)
     found: dict[str, list[SecurityGroupRule]] = defaultdict(list)
@@ -97,8 +97,8 @@ def of_groups(
 def page(
     connection: Connection, query: NetworkQuery, *, project_id: str | None
 ) -> list[SecurityGroupRule]:
-    mine = [] if project_id is None else [security_group_rule.c.project_id == project_id]
-    return standard.page(connection, security_group_rule, SecurityGroupRule, query, *mine)
+    own = [] if project_id is None else [security_group_rule.c.project_id == project_id]
+    return standard.page(connection, security_group_rule, SecurityGroupRule, query, *own)
 
 
 def every(connection: Connection) -> list[SecurityGroupRule]:

@@ -1,7 +1,7 @@
-"""What every noun of the network service has, and the functions that follow from it.
+"""The columns that all tables of the network service have, and the functions that use only these.
 
-Each row has a description, two times and a revision; each write says on the feed that the planner
-must look again. Called by the noun files beside it.
+Each row has a description, two times and a revision; each write is noted on the feed, so that the
+network planner runs again. Called by the files beside it, one a noun.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from kumoi.engine import feed
 from kumoi.engine.db import Timestamp
 from kumoi.engine.statement import Statement
 
-TOPIC = "network"  # Whatever the network planner must look at again.
-KEY = "topology"  # The planner always looks at all of it, so one key is enough.
+TOPIC = "network"  # The topic on the feed that the network planner reads.
+KEY = "topology"  # The planner always reads all rows, so one key is enough.
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkQuery:
-    """What a list request asks for. `tags` selects by tag; `special` holds the filters that are no
-    column of the table, which the noun's own file understands.
+    """The filters and the order of a list request. `special` are filters that are no columns of the
+    table; the noun's own file understands them.
     """
 
     listing: Listing = field(default_factory=Listing)
@@ -53,7 +53,7 @@ def columns(*, with_project: bool = True) -> list[sa.Column[Any]]:
 
 
 def touch(connection: Connection) -> None:
-    """The network is wanted otherwise than before."""
+    """Note on the feed that the wanted network has changed."""
     feed.touch(connection, TOPIC, KEY)
 
 
@@ -78,9 +78,9 @@ def page(
     query: NetworkQuery,
     *conditions: Condition,
 ) -> list[Noun]:
-    """One page of what the conditions allow, selected by column and tag."""
-    tagged = tag.conditions(table.c.id, query.tags)
-    return listing.page(connection, table, noun, query.listing, *conditions, *tagged)
+    """One page of the rows that fulfil the conditions and pass the query's filters."""
+    tags = tag.conditions(table.c.id, query.tags)
+    return listing.page(connection, table, noun, query.listing, *conditions, *tags)
 
 
 def update(
@@ -100,7 +100,7 @@ def delete(connection: Connection, table: sa.Table, key: str) -> None:
 
 
 def count(connection: Connection, table: sa.Table, project_id: str) -> int:
-    """How many a project has."""
+    """How many rows a project has."""
     ((found,),) = _count(table).rows(connection, project_id=project_id)
     return int(found)
 

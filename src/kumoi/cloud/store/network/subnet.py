@@ -82,16 +82,17 @@ def get(connection: Connection, key: str) -> Subnet | None:
 
 
 def of_network(connection: Connection, network_id: str) -> list[Subnet]:
-    """A network's, oldest first."""
+    """The subnets of a network, oldest first."""
     return standard.find(connection, subnet, Subnet, network_id=network_id)
 
 
 def of_pool(connection: Connection, pool_id: str) -> list[Subnet]:
+    """The subnets whose CIDR is taken from a subnet pool."""
     return standard.find(connection, subnet, Subnet, subnetpool_id=pool_id)
 
 
 def ids_by_network(connection: Connection, network_ids: Collection[str]) -> dict[str, list[str]]:
-    """Ids of subnets by their network, oldest first."""
+    """The ids of subnets, oldest first, by network."""
     found: dict[str, list[str]] = defaultdict(list)
     for key, network_id in _IDS_BY_NETWORK.rows(connection, network_ids):
         found[network_id].append(key)
@@ -99,19 +100,19 @@ def ids_by_network(connection: Connection, network_ids: Collection[str]) -> dict
 
 
 def page(connection: Connection, query: NetworkQuery, *, project_id: str | None) -> list[Subnet]:
-    """One page; with `project_id`, its own and those of the networks it sees."""
-    seen: list[sa.ColumnElement[bool]] = []
+    """One page; with `project_id`, of that project's subnets and those of networks that it sees."""
+    conditions: list[sa.ColumnElement[bool]] = []
     if project_id is not None:
         visible = sa.select(network.c.id).where(
             (network.c.project_id == project_id) | network.c.shared | network.c.external
         )
-        seen.append((subnet.c.project_id == project_id) | subnet.c.network_id.in_(visible))
+        conditions.append((subnet.c.project_id == project_id) | subnet.c.network_id.in_(visible))
     external = query.special.get("router:external")
     if external:
-        outside = sa.select(network.c.id).where(network.c.external)
-        inside = subnet.c.network_id.in_(outside)
-        seen.append(inside if external[0].lower() in ("true", "1") else sa.not_(inside))
-    return standard.page(connection, subnet, Subnet, query, *seen)
+        is_external = subnet.c.network_id.in_(sa.select(network.c.id).where(network.c.external))
+        wanted = external[0].lower() in ("true", "1")
+        conditions.append(is_external if wanted else sa.not_(is_external))
+    return standard.page(connection, subnet, Subnet, query, *conditions)
 
 
 def every(connection: Connection) -> list[Subnet]:
@@ -128,7 +129,7 @@ def update(connection: Connection, key: str, *, now: datetime, **values: Any) ->
 
 
 def remember_given(connection: Connection, key: str, address: str) -> None:
-    """Where the next search for an address starts; nothing a user sees changes."""
+    """Note the address allocated last, after which the next search starts. No user sees it."""
     schema.update(connection, subnet, key, {"last_given": address})
 
 

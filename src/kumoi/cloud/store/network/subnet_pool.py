@@ -18,7 +18,7 @@ from kumoi.engine.db import Json
 
 @dataclass(frozen=True, slots=True)
 class SubnetPool:
-    """`default_quota` is how many addresses (of IPv6: /64 networks) one project may take."""
+    """`default_quota` is how many addresses (in IPv6: /64 networks) a project may take."""
 
     id: str
     project_id: str
@@ -68,10 +68,10 @@ def find(connection: Connection, **values: Any) -> list[SubnetPool]:
 def page(
     connection: Connection, query: NetworkQuery, *, project_id: str | None
 ) -> list[SubnetPool]:
-    seen: list[sa.ColumnElement[bool]] = []
+    conditions: list[sa.ColumnElement[bool]] = []
     if project_id is not None:
-        seen.append((subnet_pool.c.project_id == project_id) | subnet_pool.c.shared)
-    return standard.page(connection, subnet_pool, SubnetPool, query, *seen)
+        conditions.append((subnet_pool.c.project_id == project_id) | subnet_pool.c.shared)
+    return standard.page(connection, subnet_pool, SubnetPool, query, *conditions)
 
 
 def update(connection: Connection, key: str, *, now: datetime, **values: Any) -> None:

@@ -1,4 +1,4 @@
-"""Tags: words that a user puts on any noun of the network service."""
+"""Tags: words that users put on networks, ports and so on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def of(connection: Connection, key: str) -> list[str]:
 
 
 def of_many(connection: Connection, keys: Collection[str]) -> dict[str, list[str]]:
-    """Tags by thing; things without are left out."""
+    """The tags of several resources, by resource; those without tags are left out."""
     found: dict[str, list[str]] = defaultdict(list)
     for key, word in _OF_MANY.rows(connection, keys):
         found[key].append(word)
@@ -48,5 +48,5 @@ def replace(connection: Connection, key: str, words: Collection[str]) -> None:
 
 
 def conditions(column: sa.Column[Any], wanted: TagFilter) -> list[sa.ColumnElement[bool]]:
-    """As conditions on the id column of any table."""
+    """The filter as conditions on the id column of a table."""
     return tag_filter.conditions(column, tag.c.resource_id, tag.c.tag, wanted)
