@@ -92,7 +92,7 @@ class HttpUpstream:
 
     async def report(self, reports: Sequence[ThingReport]) -> None:
         with _attempting("report what is"):
-            content = msgspec.json.encode(Reports(reports=[raw(one) for one in reports]))
+            content = msgspec.json.encode(Reports(reports=[raw(report) for report in reports]))
             answer = await self._client.post("/reports", content=content, headers=_JSON)
             answer.raise_for_status()
 

@@ -27,19 +27,19 @@ class ServerReconciler:
 
     def round(self) -> None:
         """Looks first, and writes only when there is something to write."""
-        building, kept = timedelta(seconds=BUILD_S), timedelta(seconds=DELETED_KEPT_S)
+        build_limit, retention = timedelta(seconds=BUILD_S), timedelta(seconds=DELETED_KEPT_S)
         with self._database.read() as connection:
             at = now(connection)
             has_work = (
-                bool(store.stuck(connection, before=at - building))
+                bool(store.stuck(connection, before=at - build_limit))
                 or any(row.host_id is None for row in store.unfinished_deletions(connection))
-                or store.has_purgeable(connection, before=at - kept)
+                or store.has_purgeable(connection, before=at - retention)
             )
         if not has_work:
             return
         with self._database.write() as connection:
             at = now(connection)
-            for row in store.stuck(connection, before=at - building):
+            for row in store.stuck(connection, before=at - build_limit):
                 # Its host keeps trying: should it succeed, its report makes the server ACTIVE.
                 fault = f"Build of instance {row.id} took longer than {BUILD_S} s on host {row.host_id}."
                 failed = InstanceState.FAILED.value
@@ -49,6 +49,6 @@ class ServerReconciler:
             for row in store.unfinished_deletions(connection):
                 if row.host_id is None:
                     server_delete.finish(connection, row, at)
-            purged = store.purge(connection, before=at - kept)
+            purged = store.purge(connection, before=at - retention)
             if purged:
                 action_store.forget(connection, purged)

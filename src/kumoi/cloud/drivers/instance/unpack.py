@@ -92,7 +92,7 @@ class SpaceTaken:
 
 def _untar(file: Path, target: Path, magic: bytes) -> None:
     options = [option for start, option in _COMPRESSIONS.items() if magic.startswith(start)]
-    with _bounded(target, "the image is not a tar archive of a root file system") as taken:
+    with _bounded(target, "the image is not a tar archive of a root file system") as space:
         process.run(
             [
                 *DIE_WITH_AGENT, "tar", "--extract", "--preserve-permissions", "--numeric-owner", "--same-owner",
@@ -102,7 +102,7 @@ def _untar(file: Path, target: Path, magic: bytes) -> None:
             ],
             env={"XZ_DEFAULTS": f"--memlimit-decompress={_XZ_MEMORY_BYTES}"},
             timeout_s=TIMEOUT_S,
-            give_up=taken.is_exceeded,
+            give_up=space.is_exceeded,
         )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def _unsquash(file: Path, target: Path) -> None:
     """Any error is a failure: a file that cannot be read completely is no image."""
     if shutil.which(_SQUASHFS_TOOL) is None:
         raise Permanent("the host cannot unpack squashfs images: squashfs-tools is missing there")
-    with _bounded(target, "the image is no squashfs file, or a damaged one") as taken:
+    with _bounded(target, "the image is no squashfs file, or a damaged one") as space:
         process.run(
             [
                 *DIE_WITH_AGENT, "prlimit", f"--as={_SQUASHFS_MEMORY_BYTES}", "--core=0",
@@ -119,19 +119,19 @@ def _unsquash(file: Path, target: Path) -> None:
                 "-fr", _SQUASHFS_CACHE_MIB, "-force", "-dest", target, file,
             ],
             timeout_s=TIMEOUT_S,
-            give_up=taken.is_exceeded,
+            give_up=space.is_exceeded,
         )  # fmt: skip
 
 
 @contextlib.contextmanager
 def _bounded(target: Path, otherwise: str) -> Iterator[SpaceTaken]:
     """Raises Permanent when the program fails: for the space it took, or with the text `otherwise`."""
-    taken = SpaceTaken(target, os.statvfs(target))
+    space = SpaceTaken(target, os.statvfs(target))
     try:
-        yield taken
+        yield space
     except ProcessFailed as cause:
-        taken.is_exceeded()
-        raise Permanent(taken.refusal or otherwise) from cause
+        space.is_exceeded()
+        raise Permanent(space.refusal or otherwise) from cause
 
 
 def _remove_devices(root: Path) -> None:

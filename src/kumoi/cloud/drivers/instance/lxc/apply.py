@@ -209,7 +209,7 @@ class LxcDriver:
                 if self._freezer.is_paused(server_id)
                 else InstanceState.RUNNING
             )
-        there = {name: port for name, port in known.links.items() if name in links}
+        present = {name: port for name, port in known.links.items() if name in links}
         return ObservedInstance(
             server_id=server_id,
             state=state,
@@ -220,7 +220,7 @@ class LxcDriver:
             hard_boot=known.hard_boot,
             started_generation=known.started_generation,
             host_boot=known.host_boot,
-            ports=frozenset(port for name, port in there.items() if plugged.get(name) == port),
+            ports=frozenset(port for name, port in present.items() if plugged.get(name) == port),
             wired=tuple(known.wired),
             remains=running is None and bool(known.links),
         )
@@ -263,7 +263,7 @@ class LxcDriver:
         image_ = self._image_of(server)
         wires = wire.of(server)
         mounts = rootfs.mounts_for(self._paths.host_dir)
-        place = config.ContainerPaths(
+        paths = config.ContainerPaths(
             rootfs=mounts.root,
             console=self._paths.console(server.id),
             processors=mounts.processors,
@@ -271,7 +271,7 @@ class LxcDriver:
             # By the clock that stops in suspends: no clock of a server may run below 0.
             uptime_s=int(time.monotonic()) if TIME_NAMESPACE.exists() else None,
         )
-        text = config.config(server, self._machine, place, ids)
+        text = config.config(server, self._machine, paths, ids)
         self._record(
             server.id,
             links=link_ports(wires),

@@ -68,27 +68,27 @@ class ContainerPaths:
     uptime_s: int | None
 
 
-def config(server: InstanceSpec, machine: Machine, place: ContainerPaths, ids: IdRange) -> str:
+def config(server: InstanceSpec, machine: Machine, paths: ContainerPaths, ids: IdRange) -> str:
     limits = _limits_v1(server, machine) | _limits_v2(server, machine)
-    clocks = () if place.uptime_s is None else ("boot", "monotonic")
+    clocks = () if paths.uptime_s is None else ("boot", "monotonic")
     return "\n".join(
         [
             f"# Server {server.id}, written at each start.",
             f"lxc.include = {COMMON_CONFIG}",
             f"lxc.include = {USERNS_CONFIG}",
             f"lxc.uts.name = {hostname(server)}",
-            f"lxc.rootfs.path = dir:{place.rootfs}",
+            f"lxc.rootfs.path = dir:{paths.rootfs}",
             f"lxc.idmap = u 0 {ids.base} {ids.count}",
             f"lxc.idmap = g 0 {ids.base} {ids.count}",
             f"lxc.apparmor.profile = {'generated' if machine.apparmor else 'unconfined'}",
             f"lxc.cap.drop = {CAPABILITIES_DROPPED}",
             "lxc.tty.max = 0",
-            f"lxc.console.logfile = {place.console}",
+            f"lxc.console.logfile = {paths.console}",
             f"lxc.console.size = {CONSOLE_BYTES_MAX}",
-            f"lxc.mount.entry = {place.processors} proc/cpuinfo none bind,ro 0 0",
-            f"lxc.hook.start-host = {place.start_hook}",
+            f"lxc.mount.entry = {paths.processors} proc/cpuinfo none bind,ro 0 0",
+            f"lxc.hook.start-host = {paths.start_hook}",
             # The clocks that count from the boot count from the server's own.
-            *(f"lxc.time.offset.{clock} = -{place.uptime_s}s" for clock in clocks),
+            *(f"lxc.time.offset.{clock} = -{paths.uptime_s}s" for clock in clocks),
             f"lxc.cgroup.dir.container = {machine.cgroup_parent}/{server.id}",
             f"lxc.cgroup.dir.monitor = {machine.cgroup_parent}/{server.id}{MONITOR_SUFFIX}",
             f"lxc.cgroup.dir.monitor.pivot = {machine.cgroup_parent}/{PIVOT}",

@@ -64,10 +64,10 @@ class Ports:
         """
 
         def make() -> None:
-            for each in wires:
-                if link.exists(each.link) and not link.exists(each.peer):
-                    link.delete([each.link])  # Its other end was in a server that has ended.
-                link.ensure(each)
+            for wire_ in wires:
+                if link.exists(wire_.link) and not link.exists(wire_.peer):
+                    link.delete([wire_.link])  # Its other end was in a server that has ended.
+                link.ensure(wire_)
 
         path = self._paths.network(server.id)
         files.replace(path, network.at_start(wires), promise=Promise.KILL)
@@ -77,21 +77,23 @@ class Ports:
     def settle(self, server: InstanceSpec, known: InstanceRecord, *, pid: int) -> InstanceRecord:
         """Make a running server's links and ports as wanted; gives its record for that."""
         wires = wire.of(server)
-        names = {*known.links, *(each.link for each in wires)}
+        names = {*known.links, *(wire_.link for wire_ in wires)}
         present = [name for name in names if link.exists(name)]
-        mine = {name: port for name, port in self.list_plugged().items() if name in names}
-        actions = plan.plugging(wires, links=present, plugged=mine)
+        plugged = {name: port for name, port in self.list_plugged().items() if name in names}
+        actions = plan.plugging(wires, links=present, plugged=plugged)
         link.delete(action.name for action in actions if isinstance(action, plan.DropLink))
-        made = [action.wire for action in actions if isinstance(action, plan.MakeLink)]
-        for each in made:
-            link.attach(each, pid=pid)
+        new_wires = [action.wire for action in actions if isinstance(action, plan.MakeLink)]
+        for new_wire in new_wires:
+            link.attach(new_wire, pid=pid)
         self._board.change(
-            ensured={each.name: each.port_id for each in actions if isinstance(each, plan.Plug)},
-            deleted=[each.name for each in actions if isinstance(each, plan.Unplug)],
+            ensured={
+                action.name: action.port_id for action in actions if isinstance(action, plan.Plug)
+            },
+            deleted=[action.name for action in actions if isinstance(action, plan.Unplug)],
         )
-        link.set_up(each.link for each in wires)
+        link.set_up(wire_.link for wire_ in wires)
         given = known.given
-        if made or known.wired != server.ports:
+        if new_wires or known.wired != server.ports:
             file = self._paths.network(server.id)
             files.replace(file, network.change(wires, given), promise=Promise.KILL)
             network.apply(file, pid=pid)
@@ -112,4 +114,4 @@ class Ports:
 
 def link_ports(wires: Iterable[Wire]) -> dict[str, str]:
     """Port ids by the host's end of their links."""
-    return {each.link: each.port_id for each in wires}
+    return {wire_.link: wire_.port_id for wire_ in wires}

@@ -47,22 +47,22 @@ class Claim:
     def has(self, uid: int) -> bool:
         return self.base <= uid < self.base + COUNT
 
-    def is_free(self, taken: Iterable[range]) -> bool:
+    def is_free(self, others_ranges: Iterable[range]) -> bool:
         end = self.base + COUNT
-        return not any(other.start < end and self.base < other.stop for other in taken)
+        return not any(other.start < end and self.base < other.stop for other in others_ranges)
 
 
 def claim(owner: Path, places: Sequence[Path] = PLACES) -> Claim:
     """The owner's range, the same each time. Raises Permanent when all are taken."""
     with _locked(places):
         texts = [_lines(place) for place in places]
-        held = [_find(lines, owner) for lines in texts]
-        if held[0] is not None and all(claim == held[0] for claim in held):
-            return held[0]
+        found = [_find(lines, owner) for lines in texts]
+        if found[0] is not None and all(claim == found[0] for claim in found):
+            return found[0]
         others = [_without(lines, owner) for lines in texts]  # A kill came between the files.
-        taken = [range_ for lines in others for range_ in _ranges_of_others(lines)]
-        claims = [*held, *(Claim(base) for base in range(FIRST, END, COUNT))]
-        chosen = next((claim for claim in claims if claim and claim.is_free(taken)), None)
+        others_ranges = [range_ for lines in others for range_ in _ranges_of_others(lines)]
+        claims = [*found, *(Claim(base) for base in range(FIRST, END, COUNT))]
+        chosen = next((claim for claim in claims if claim and claim.is_free(others_ranges)), None)
         if chosen is None:
             raise Permanent(
                 "every range of user ids for servers is taken in /etc/subuid and /etc/subgid"
@@ -77,10 +77,10 @@ def release(owner: Path, places: Sequence[Path] = PLACES, *, proc: Path = PROC) 
     with _locked(places):
         for place in places:
             lines = _lines(place)
-            held = _find(lines, owner)
-            if held is not None and _is_in_use(held, proc):
+            claim = _find(lines, owner)
+            if claim is not None and _is_in_use(claim, proc):
                 return False
-            if held is not None:
+            if claim is not None:
                 _write(place, _without(lines, owner))
     return True
 
@@ -116,9 +116,9 @@ def _find(lines: list[str], owner: Path) -> Claim | None:
 
 def _without(lines: list[str], owner: Path) -> list[str]:
     """All lines but the owner's mark and the claim below it."""
-    held, others, before = _find(lines, owner), list[str](), ""
+    claim, others, before = _find(lines, owner), list[str](), ""
     for line in lines:
-        is_claim = before == _mark(owner) and held is not None and line == held.line
+        is_claim = before == _mark(owner) and claim is not None and line == claim.line
         if line != _mark(owner) and not is_claim:
             others.append(line)
         before = line
@@ -150,9 +150,9 @@ def _write(place: Path, lines: list[str]) -> None:
     )
 
 
-def _is_in_use(held: Claim, proc: Path) -> bool:
+def _is_in_use(claim: Claim, proc: Path) -> bool:
     for entry in proc.iterdir():
         with contextlib.suppress(OSError):  # The process ended meanwhile.
-            if entry.name.isdigit() and held.has(entry.stat().st_uid):
+            if entry.name.isdigit() and claim.has(entry.stat().st_uid):
                 return True
     return False

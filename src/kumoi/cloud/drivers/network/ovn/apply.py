@@ -219,8 +219,8 @@ class _Writer:
             table = northbound.references_of(type(record))[column]
             if not isinstance(getattr(record, column), frozenset):
                 self._database.write(row, record.TABLE, column, None)
-            elif (gone := self._find(table, target)) is not None:
-                self._database.remove(row, column, gone)
+            elif (referred := self._find(table, target)) is not None:
+                self._database.remove(row, column, referred)
         for column, target in action.added:
             self._refer(row, record, column, target)
 

@@ -208,7 +208,7 @@ def _deletions(
     staying = {item.row for item in matches.values()}
     if len(staying) == len(rows):
         return
-    taken = {
+    needed = {
         (record.TABLE, getattr(record, "name", ""))
         for record in wanted.values()
         if record.TABLE in NAMED_ONCE
@@ -217,7 +217,7 @@ def _deletions(
         if item.row in staying:
             continue
         record = item.record
-        if record.key.kind != RecordKind.FOREIGN or (record.TABLE, record.key.id) in taken:
+        if record.key.kind != RecordKind.FOREIGN or (record.TABLE, record.key.id) in needed:
             yield Delete(record, item.row, item.holder)
 
 
@@ -257,7 +257,7 @@ def _update(
 
 
 _REFERENCES = {record: tuple(references_of(record)) for record in RECORDS}
-_ORDER = {record.TABLE: place for place, record in enumerate(RECORDS)}
+_ORDER = {record.TABLE: position for position, record in enumerate(RECORDS)}
 
 
 def _target(key: RecordKey, matches: Mapping[RecordKey, SeenRow]) -> RowReference:
@@ -267,9 +267,9 @@ def _target(key: RecordKey, matches: Mapping[RecordKey, SeenRow]) -> RowReferenc
 
 def _order(action: Action) -> tuple[bool, int, RecordKey, RowId | None]:
     deleting = isinstance(action, Delete)
-    place = _ORDER[action.record.TABLE]
+    position = _ORDER[action.record.TABLE]
     row = action.row if isinstance(action, Delete) else None
-    return (not deleting, -place if deleting else place, action.record.key, row)
+    return (not deleting, -position if deleting else position, action.record.key, row)
 
 
 def _text(value: Any) -> str:
