@@ -1,7 +1,7 @@
-"""Composition: the command line, and the roles it starts. The only place that wires things.
+"""Composition: the command line and the roles. The only place that opens stores and wires roles.
 
-A command is a module of cli/, imported when it is called, as a role imports only what is its own: a
-process that is there all the time should be small.
+A command is a module of cli/ that is imported when it is called, and a role imports only its own
+code: a process that runs all the time should be small.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; its exit status."""
     words = sys.argv[1:] if argv is None else argv
     if words and not words[0].startswith("-") and words[0] not in {*COMMANDS, *INNER}:
-        _tell(Invalid(f"there is no command {words[0]}: {', '.join(COMMANDS)}"))
+        _print_error(Invalid(f"there is no command {words[0]}: {', '.join(COMMANDS)}"))
         return EXIT_USAGE
     try:
         args = _parser(words[0] if words else "").parse_args(words)
@@ -142,25 +142,25 @@ def main(argv: list[str] | None = None) -> int:
         if command.needs_root and os.geteuid() != 0:
             raise KumoiError(f"this needs root, run it with sudo: sudo ./kumoi {args.command}")
         if os.geteuid() == 0 and "SUDO_USER" in os.environ:
-            _use_the_callers_clouds_yaml()
+            _use_clouds_yaml_of_sudo_user()
         status: int = importlib.import_module(command.module).run(args)
     except KumoiError as error:
-        _tell(error)
+        _print_error(error)
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return status
 
 
-def _use_the_callers_clouds_yaml() -> None:
-    """Behind sudo, `up` wrote it into the home of whoever called."""
+def _use_clouds_yaml_of_sudo_user() -> None:
+    """`up`, called by sudo, writes clouds.yaml into the home of the user who called it."""
     from kumoi.cli import choice
 
     os.environ.setdefault("OS_CLIENT_CONFIG_FILE", str(choice.person().file))
 
 
-def _tell(error: KumoiError) -> None:
-    """What the caller can mend takes one line; what failed underneath is told with its causes."""
+def _print_error(error: KumoiError) -> None:
+    """An error that the caller can mend is one line; any other is printed with its causes."""
     red, plain = ("\x1b[31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
     sys.stderr.write(f"{red}kumoi: {error}{plain}\n")
     if not isinstance(error, UserError):
@@ -169,15 +169,17 @@ def _tell(error: KumoiError) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """What is wrong with the words takes one line too."""
+    """Prints an error of usage in one line, as any other error."""
 
     def error(self, message: str) -> NoReturn:
-        _tell(Invalid(f"{message} (see {self.prog} --help)"))
+        _print_error(Invalid(f"{message} (see {self.prog} --help)"))
         self.exit(EXIT_USAGE)
 
 
 def _parser(called: str) -> argparse.ArgumentParser:
-    """Only the command that is called is imported and knows its arguments."""
+    """A parser that knows all commands, and the arguments of the called one, the only one that is
+    imported.
+    """
     from kumoi import __version__
 
     parser = _Parser(
@@ -193,26 +195,23 @@ def _parser(called: str) -> argparse.ArgumentParser:
         if name == called:
             importlib.import_module(command.module).add_to(sub)
     if called in INNER:
-        _add_inner(commands.add_parser(called), called)
+        inner = commands.add_parser(called)
+        if called == "role":
+            inner.add_argument("role", choices=sorted(ROLES))
+        elif called == "store":
+            inner.add_argument("action", choices=("ensure",))
+        elif called == "supervise":
+            inner.add_argument("--only-engines", action="store_true")
+        inner.add_argument("--config", required=True, type=Path, help="where the settings are")
     return parser
 
 
-# What Kumoi starts itself.
-
-
-def _add_inner(parser: argparse.ArgumentParser, name: str) -> None:
-    if name == "role":
-        parser.add_argument("role", choices=sorted(ROLES))
-    if name == "store":
-        parser.add_argument("action", choices=("ensure",))
-    if name == "supervise":
-        parser.add_argument("--only-engines", action="store_true")
-    parser.add_argument("--config", required=True, type=Path, help="where the settings are")
+# The commands that Kumoi calls itself.
 
 
 def _role(args: argparse.Namespace) -> None:
-    """Until SIGTERM or SIGINT, which let what is under way finish; or SIGUSR1, when another process
-    serves already and those who are connected here are to have their answers.
+    """Run a role until SIGTERM or SIGINT, which let work under way finish; or until SIGUSR1, sent
+    when another process serves already, after which connected clients get their answers.
     """
     import asyncio
 
@@ -224,10 +223,10 @@ def _role(args: argparse.Namespace) -> None:
     cloud, host = config.read(CloudSettings, args.config), config.read(HostSettings, args.config)
     for name in (*cloud.unknown_names, *host.unknown_names):
         log.event("settings.key_unknown", key=name)
-    asyncio.run(_until_told(ROLES[args.role], cloud.settings, host.settings))
+    asyncio.run(_until_signal(ROLES[args.role], cloud.settings, host.settings))
 
 
-async def _until_told(role: Role, cloud: CloudSettings, host: HostSettings) -> None:
+async def _until_signal(role: Role, cloud: CloudSettings, host: HostSettings) -> None:
     import asyncio
 
     from kumoi.engine.activation import Activation
@@ -259,7 +258,7 @@ def _supervise(args: argparse.Namespace) -> None:
 
 
 def _store(args: argparse.Namespace) -> None:
-    """Bring both databases to the tables of this version, with what a cloud starts with."""
+    """Migrate both stores to this release, and fill the cloud's with its first rows."""
     from kumoi.cloud.store.migrate import upgrade as upgrade_cloud
     from kumoi.pipeline.store.migrate import upgrade as upgrade_pipeline
 
@@ -270,7 +269,7 @@ def _store(args: argparse.Namespace) -> None:
 
 
 def _bootstrap(cloud: CloudSettings, host: HostSettings) -> None:
-    """The first domain, projects, users, roles, catalogue and host; repeated without effect."""
+    """Add the first domain, projects, users, roles, catalogue and host, where they are missing."""
     from kumoi.cloud.domain.host import enrolment
     from kumoi.cloud.domain.identity.bootstrap import bootstrap, prepare
     from kumoi.engine.db import Database
@@ -299,7 +298,7 @@ INNER: dict[str, Callable[[argparse.Namespace], None]] = {
 }
 
 
-# The roles. Each composes what it needs and serves until it is told to end.
+# The roles. Each opens its store, if it has one, and serves until it is cancelled.
 
 
 async def _api(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:
@@ -329,18 +328,18 @@ async def _pipeline(cloud: CloudSettings, host: HostSettings, activation: Activa
     from kumoi.pipeline.store.migrations import FOLDER
 
     url = config.pipeline_database(cloud, host)
-    store = _store_of(url, host.wake_dir / "pipeline", FOLDER)
+    store = _open_store(url, host.wake_dir / "pipeline", FOLDER)
     await serve(cloud, host, store, Clock(), activation)
 
 
 def _cloud_store(cloud: CloudSettings, host: HostSettings) -> Database:
     from kumoi.cloud.store.migrations import FOLDER
 
-    return _store_of(config.cloud_database(cloud, host), host.wake_dir, FOLDER)
+    return _open_store(config.cloud_database(cloud, host), host.wake_dir, FOLDER)
 
 
-def _store_of(url: str, wake_dir: Path, migrations: Path) -> Database:
-    """Open it, unless its tables are of a release that ours cannot work with."""
+def _open_store(url: str, wake_dir: Path, migrations: Path) -> Database:
+    """Raises Permanent when its tables are of a release that ours cannot work with."""
     from kumoi.engine import schema_check
     from kumoi.engine.db import Database
 

@@ -1,11 +1,11 @@
 """The file of a backup: a tar of parts, and at its end a manifest with the hash of each.
 
-    stores/cloud.db …            what was kept
-    manifest-<sha256>.json       what there must be; its name is the hash of its content
+    stores/cloud.db …            the parts
+    manifest-<sha256>.json       the list of parts; its name has the hash of its content
 
-So a file that was cut off has no manifest, and what was damaged is noticed before anything is done
-with it. Parts stand as they are: images and packed repositories are compressed already. Knows no
-part by its name. The commands `backup` and `restore` call this.
+So a file that was cut off has no manifest, and damage is noticed before any part is used. Parts are
+not compressed: images and git bundles are already. No part's name has a meaning here. The commands
+`backup` and `restore` call this.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MANIFEST = "manifest-"
 MANIFEST_MAX_BYTES = 64 << 20
 CHUNK = 1 << 20
 
-Tell = Callable[[int], None]  # How many bytes more are done.
+Tell = Callable[[int], None]  # Called with the number of bytes just read.
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ class StoreFacts(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """`made_at` is in ISO 8601. `state_dir` is where the cloud was."""
+    """`made_at` is in ISO 8601. `state_dir` is that of the cloud that was backed up."""
 
     format: int
     release: str
@@ -91,9 +91,10 @@ class Writer:
 
 @contextmanager
 def written(path: Path, tell: Tell) -> Iterator[Writer]:
-    """A new backup: it has its name once it is whole and on the disk, and is its owner's only.
+    """Writes a new backup, which gets its name once it is complete and on the disk. Only its owner
+    may read it.
 
-    Raises Conflict when there is something of that name, Permanent when the disk is full.
+    Raises Conflict when there is a file of that name, Permanent when the disk is full.
     """
     if path.exists() or path.is_symlink():
         raise Conflict(f"{path} is there: a backup is not written over")
@@ -113,7 +114,7 @@ def written(path: Path, tell: Tell) -> Iterator[Writer]:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Raises Invalid when it is no backup, was cut off, or is of a format to come."""
+    """Raises Invalid when the file is no backup, was cut off, or has a newer format."""
     try:
         with tarfile.open(path, "r:") as tar:
             last = tar.getmembers()[-1]
@@ -136,7 +137,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def unpack(path: Path, manifest: Manifest, into: Path, tell: Tell) -> None:
-    """Write every part below a directory. Raises Invalid when one is missing or not what it was,
+    """Write every part below a directory. Raises Invalid when a part is missing or damaged,
     Permanent when there is no room.
     """
     try:
@@ -168,6 +169,7 @@ def _unpack_part(tar: tarfile.TarFile, part: Part, target: Path, tell: Tell) -> 
 
 
 def _below(top: Path, name: str) -> Path:
+    """A part's path below `top`. Raises Invalid for a name that would leave it."""
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or not pure.parts:
         raise Invalid(f"the backup is damaged: a part is called {name!r}")
@@ -179,7 +181,7 @@ def _private(path: str, flags: int) -> int:
 
 
 class _Hashing:
-    """Reads a file once, for its content and its hash."""
+    """A file whose content is hashed while it is read."""
 
     def __init__(self, source: IO[bytes], tell: Tell) -> None:
         self._source, self._tell, self._hash = source, tell, hashlib.sha256()

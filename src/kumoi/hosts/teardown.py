@@ -1,8 +1,8 @@
-"""Take a cloud off the machine, from whatever state it is in.
+"""Takes a cloud off the machine, from whatever state it is in.
 
-`down` calls this; so do system tests for what a killed run left behind. It asks the kernel what is
-there and trusts no notes: processes by their marks, mounts and loop devices by their paths. Servers
-are not its business: cloud/agent/purge.py ends them first.
+`down` calls this, and so do system tests after a killed run. It relies on the kernel alone, not on
+records: processes are found by their marks, mounts and loop devices by their paths. Servers have
+been ended before, by cloud/agent/purge.py.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from kumoi.hosts.wires import virtual
 
 
 def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> None:
-    """Our processes, and all that is mounted or linked. What the cloud keeps on disk stays. Servers
-    have ended.
+    """End our processes, and remove mounts, loop devices, links and namespaces. The state directory
+    stays. Called when servers have ended.
     """
     control.stop(cloud, host, at_once=at_once)
     for mount in mounts(host.state):
@@ -30,8 +30,9 @@ def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> 
 
 
 def purge(host: HostSettings) -> None:
-    """What `stop` left: the state, and the users that roles ran as. Only after `stop`. What says whose
-    the directory is goes last, for whoever purges again what this one did not live to end.
+    """Remove the state directory and the users that roles ran as, after `stop`. The files at the
+    top of the directory name its cloud, and are removed last, so that a purge which was killed can
+    be repeated.
     """
     if host.state.is_dir():
         for entry in host.state.iterdir():

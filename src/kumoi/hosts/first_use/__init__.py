@@ -1,1 +1,1 @@
-"""What a new cloud starts with: certificates, passwords, clouds.yaml, first networks and flavors."""
+"""Made at a cloud's first start: certificates, passwords, clouds.yaml, first networks and flavors."""

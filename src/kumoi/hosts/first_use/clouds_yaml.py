@@ -1,7 +1,7 @@
 """The entries of a cloud in a person's clouds.yaml, by which every OpenStack client finds it.
 
-What else is in the file stays, in its order; comments do not survive. `up` writes, `down --purge`
-removes.
+Other entries of the file stay, in their order; comments do not survive. `up` writes the entries,
+`down --purge` removes them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MODE = 0o600  # There are passwords in it.
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whose file it is."""
+    """The owner of a clouds.yaml."""
 
     home: Path
     uid: int
@@ -49,13 +49,13 @@ def entries(
 
 
 def check(person: Person) -> None:
-    """Raises Invalid when there is a file that entries could not be put into."""
+    """Raises Invalid when the person's file exists and entries could not be added to it."""
     _read(person.file)
 
 
 def write(person: Person, wanted: dict[str, dict[str, Any]]) -> bool:
-    """Put these entries in; whether anything changed. Raises Invalid when the file that is there
-    is not one.
+    """Add or replace these entries; whether anything changed. Raises Invalid when the existing file
+    is no clouds.yaml.
     """
     document = _read(person.file)
     clouds = document.setdefault("clouds", {})
@@ -67,9 +67,7 @@ def write(person: Person, wanted: dict[str, dict[str, Any]]) -> bool:
 
 
 def remove(person: Person, cloud: CloudSettings) -> None:
-    """Take the entries of this cloud out; the file goes when nothing else is in it, and so does its
-    directory.
-    """
+    """Remove the entries of this cloud, and the file and its directory when nothing else is left."""
     if not person.file.exists():
         return
     document = _read(person.file)

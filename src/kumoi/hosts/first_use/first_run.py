@@ -1,7 +1,7 @@
-"""What a new cloud offers: images, flavors, and the external network `public`.
+"""The first images and flavors of a cloud, and its external network `public`.
 
-Made through the public API as any administrator would make it, each time `up` runs: what is there
-stays as it is. Nothing here knows the store.
+They are made by the public API, as any administrator would make them, each time `up` runs; existing
+ones stay as they are. Nothing here knows the store.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SHA256_PROPERTY = "kumoi_sha256"
 PUBLIC_NETWORK = "public"
 PHYSICAL_NETWORK = "physnet1"
 POLL_S = 0.1
-FIRST_FLOATING = 10  # The addresses before it are for the machine and for what may come.
+FIRST_FLOATING = 10  # The addresses before it are for the machine and for later use.
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +66,22 @@ def ensure_flavors_and_network(api: Connection, cloud: CloudSettings) -> None:
     """Raises Permanent when the API refuses."""
     try:
         for flavor in FLAVORS:
-            _ensure_flavor(api, flavor)
+            if api.compute.find_flavor(flavor.name) is None:
+                api.compute.create_flavor(
+                    name=flavor.name, vcpus=flavor.vcpus, ram=flavor.ram_mib, disk=flavor.disk_gib
+                )
         _ensure_public_network(api, cloud)
     except (SDKException, ClientException) as cause:
         raise Permanent(f"the first flavors and networks could not be made: {cause}") from cause
 
 
 def wait_for_host(api: Connection, host: HostSettings, *, timeout_s: float) -> None:
-    """Until this host takes servers. Raises Permanent when it does not in time."""
+    """Wait until this host accepts servers. Raises Permanent when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
             found = api.compute.hypervisors(details=True)
-            if any(one.name == host.name and one.state == "up" for one in found):
+            if any(each.name == host.name and each.state == "up" for each in found):
                 return
         except (SDKException, ClientException) as cause:
             raise Permanent(f"the hosts could not be listed: {cause}") from cause
@@ -91,24 +94,29 @@ def wait_for_host(api: Connection, host: HostSettings, *, timeout_s: float) -> N
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
-    """`sha256` is what hosts know the image by."""
+class EnsuredImage:
+    """`sha256` is the hash by which hosts name the image's content."""
 
     sha256: str
     uploaded: bool
 
 
-def ensure_image(api: Connection, recipe: image.Recipe, file: Path) -> Offered:
-    """Upload an image that is not there as its recipe makes it. One made by an older recipe goes
-    once the new one is there. Raises Permanent when the API refuses.
+def ensure_image(api: Connection, recipe: image.Recipe, file: Path) -> EnsuredImage:
+    """Upload a recipe's image, unless the cloud has it. One made by an older version of the recipe
+    is deleted after that. Raises Permanent when the API refuses.
     """
     try:
-        same_name = [one for one in api.image.images(name=recipe.name) if _is_ours(one)]
-        wanted = image.key(recipe)
-        for one in same_name:
-            if _recipe(one) == wanted and one.status == "active":
-                return Offered(str(one.properties[SHA256_PROPERTY]), uploaded=False)
-        sha256 = _sha256(file)
+        key = image.key(recipe)
+        keys = [
+            (found, (found.properties or {}).get(RECIPE_PROPERTY))
+            for found in api.image.images(name=recipe.name)
+        ]
+        ours = [(found, its_key) for found, its_key in keys if its_key is not None]
+        for found, its_key in ours:
+            if its_key == key and found.status == "active":
+                return EnsuredImage(str(found.properties[SHA256_PROPERTY]), uploaded=False)
+        with file.open("rb") as opened:
+            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
         api.image.create_image(
             recipe.name,
             filename=str(file),
@@ -119,22 +127,15 @@ def ensure_image(api: Connection, recipe: image.Recipe, file: Path) -> Offered:
             meta={
                 "os_distro": recipe.distribution,
                 "os_admin_user": recipe.user,
-                RECIPE_PROPERTY: wanted,
+                RECIPE_PROPERTY: key,
                 SHA256_PROPERTY: sha256,
             },
         )
-        for one in same_name:
-            api.image.delete_image(one, ignore_missing=True)
+        for found, _its_key in ours:
+            api.image.delete_image(found, ignore_missing=True)
     except (SDKException, ClientException) as cause:
         raise Permanent(f"the image {recipe.name} could not be uploaded: {cause}") from cause
-    return Offered(sha256, uploaded=True)
-
-
-def _ensure_flavor(api: Connection, flavor: FirstFlavor) -> None:
-    if api.compute.find_flavor(flavor.name) is None:
-        api.compute.create_flavor(
-            name=flavor.name, vcpus=flavor.vcpus, ram=flavor.ram_mib, disk=flavor.disk_gib
-        )
+    return EnsuredImage(sha256, uploaded=True)
 
 
 def _ensure_public_network(api: Connection, cloud: CloudSettings) -> None:
@@ -160,17 +161,3 @@ def _ensure_public_network(api: Connection, cloud: CloudSettings) -> None:
             {"start": str(addresses[FIRST_FLOATING]), "end": str(addresses[-2])},
         ],
     )
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _is_ours(one: Any) -> bool:
-    return _recipe(one) is not None
-
-
-def _recipe(one: Any) -> str | None:
-    value = (one.properties or {}).get(RECIPE_PROPERTY)
-    return value if value is None else str(value)

@@ -1,7 +1,7 @@
-"""The passwords that the first users start with, made once, readable by root only.
+"""The first passwords of the first users, made once and readable by root only.
 
-`up` makes them and writes them into clouds.yaml; `kumoi store bootstrap` reads them. Somebody who
-changes a user's password later changes nothing here.
+`up` makes them and writes them into clouds.yaml; `kumoi store ensure` reads them. A password that
+is changed later by the API is not changed here.
 """
 
 from __future__ import annotations

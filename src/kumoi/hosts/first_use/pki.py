@@ -4,10 +4,10 @@
     api.crt api.key        of the APIs, for clients and for hosts
     pipeline.crt …         of the pipeline's API and its git server
     ovnsb-db.crt …         of OVN's southbound database, where there are other hosts
-    <host>.crt <host>.key  of a host: who it is to the host API, by its URI and its key; see
+    <host>.crt <host>.key  of a host, which authenticates to the host API by its URI and its key; see
                            docs/design/0010
 
-Elliptic curve keys: a handshake costs little, and a key is made in a moment.
+The keys are of elliptic curves, which make short handshakes and are generated in a moment.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CLOCK_SKEW = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who a certificate is for."""
+    """The names, addresses and purpose of a certificate."""
 
     common_name: str
     addresses: frozenset[str] = frozenset()
@@ -53,7 +53,7 @@ class Pair:
 
 
 class Authority:
-    """Who signs the certificates of one cloud. `up` and the joining of hosts own it: nobody else has
+    """Signs the certificates of one cloud. `up` and the joining of hosts own it: nobody else has
     its key, or knows where that is. Today it is a file.
     """
 
@@ -63,13 +63,13 @@ class Authority:
 
     @classmethod
     def of(cls, directory: Path) -> Authority | None:
-        """The one that is kept there."""
+        """The authority whose files are in the directory."""
         pair = _load(directory, "ca")
         return None if pair is None else cls(pair)
 
     @classmethod
     def make(cls, directory: Path, cloud: CloudSettings, now: datetime) -> Authority:
-        """A new one, kept there."""
+        """A new authority, whose files are written to the directory."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = _name(f"Kumoi {cloud.name} authority")
         public_key = key.public_key()
@@ -84,11 +84,13 @@ class Authority:
         return cls(pair)
 
     def issue(self, subject: Subject, now: datetime, before: Pair | None) -> Pair:
-        """A client, which is known by its key, keeps that of the certificate before."""
+        """A certificate and its key. A client's key is that of the certificate `before`, since it
+        is enrolled by its key; a server's is new.
+        """
         keeps = before is not None and subject.usage == ExtendedKeyUsageOID.CLIENT_AUTH
         key = before.key if before and keeps else ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.DNSName(name) for name in sorted(subject.dns_names)]
-        names += [x509.IPAddress(ipaddress.ip_address(one)) for one in sorted(subject.addresses)]
+        names += [x509.IPAddress(ipaddress.ip_address(each)) for each in sorted(subject.addresses)]
         names += [x509.UniformResourceIdentifier(uri) for uri in sorted(subject.uris)]
         signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         issuer, public_key = self.certificate.subject, key.public_key()
@@ -103,8 +105,10 @@ class Authority:
         )
         return Pair(builder.sign(self._key, hashes.SHA256()), key)
 
-    def stands_by(self, certificate: x509.Certificate, subject: Subject, now: datetime) -> bool:
-        """Whether it is of this authority, for just that subject, and does not end soon."""
+    def covers(self, certificate: x509.Certificate, subject: Subject, now: datetime) -> bool:
+        """Whether the certificate is of this authority, for exactly this subject, and not about to
+        expire.
+        """
         try:
             certificate.verify_directly_issued_by(self.certificate)
             extensions = certificate.extensions
@@ -124,7 +128,7 @@ class Authority:
 
 
 def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
-    """Every certificate that is needed where the authority is."""
+    """The certificates that the host with the authority needs."""
     here = frozenset({cloud.public_address, cloud.control_address, "127.0.0.1"})
     local = frozenset({"localhost"})
     far = [Subject("ovnsb-db", here, local)] if cloud.southbound_url else []
@@ -147,7 +151,7 @@ def _subject(cloud: CloudSettings, host: HostSettings) -> Subject:
 
 
 def host_uri(cloud_name: str, host_name: str) -> str:
-    """What makes a certificate a host's: its name in that cloud, and that it is for nothing else."""
+    """The URI in a host's certificate, by which the host API tells the host's name and its cloud."""
     return f"{host_uri_prefix(cloud_name)}{host_name}"
 
 
@@ -156,7 +160,7 @@ def host_uri_prefix(cloud_name: str) -> str:
 
 
 def public_key_sha256(certificate: x509.Certificate) -> str:
-    """What a host is enrolled with: it stays the same when the certificate is renewed."""
+    """The hash by which a host is enrolled: a renewed certificate has the same."""
     key = certificate.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -164,12 +168,12 @@ def public_key_sha256(certificate: x509.Certificate) -> str:
 
 
 def read_certificate(host: HostSettings) -> x509.Certificate:
-    """The host's own."""
+    """The certificate of the host itself."""
     return x509.load_pem_x509_certificate((host.pki_dir / f"{host.name}.crt").read_bytes())
 
 
 def admit(authority: Authority, cloud: CloudSettings, host: HostSettings, now: datetime) -> None:
-    """Give another host of the cloud its certificate. It is still to be enrolled."""
+    """Make the certificate of another host of the cloud, which must then be enrolled."""
     _make_directory(host.pki_dir)
     text = authority.certificate.public_bytes(serialization.Encoding.PEM)
     files.replace(host.pki_dir / "ca.crt", text, promise=Promise.OLD_OR_NEW, mode=files.OPEN)
@@ -178,13 +182,13 @@ def admit(authority: Authority, cloud: CloudSettings, host: HostSettings, now: d
 
 
 def require(host: HostSettings) -> None:
-    """On a host without the authority. Raises Conflict when it was not given its certificate."""
+    """Called on a host without the authority. Raises Conflict when its certificate is missing."""
     if _load(host.pki_dir, host.name) is None or not (host.pki_dir / "ca.crt").exists():
         raise Conflict(f"{host.pki_dir} has no certificate of the host {host.name}")
 
 
 def ensure(cloud: CloudSettings, host: HostSettings, now: datetime) -> list[str]:
-    """Make what is missing, stands for other addresses, or ends soon; the names of what was made."""
+    """Make certificates that are missing, are for other addresses, or expire soon; their names."""
     directory = host.pki_dir
     _make_directory(directory)
     authority = Authority.of(directory)
@@ -194,7 +198,7 @@ def ensure(cloud: CloudSettings, host: HostSettings, now: datetime) -> list[str]
         made.append("ca")
     for subject in subjects(cloud, host):
         pair = _load(directory, subject.common_name)
-        if pair is None or not authority.stands_by(pair.certificate, subject, now):
+        if pair is None or not authority.covers(pair.certificate, subject, now):
             _write(directory, subject.common_name, authority.issue(subject, now, pair))
             made.append(subject.common_name)
     return made
@@ -247,7 +251,7 @@ def _ends_soon(certificate: x509.Certificate, now: datetime) -> bool:
 
 
 def _load(directory: Path, name: str) -> Pair | None:
-    """None when it is missing or unreadable: it is made again."""
+    """None when a file is missing or unreadable: then both are made again."""
     try:
         certificate = x509.load_pem_x509_certificate((directory / f"{name}.crt").read_bytes())
         key_text = (directory / f"{name}.key").read_bytes()
@@ -257,7 +261,7 @@ def _load(directory: Path, name: str) -> Pair | None:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         return None
     if key.public_key() != certificate.public_key():
-        return None  # A kill came between the two files.
+        return None  # A killed process had written one of the two files.
     return Pair(certificate, key)
 
 

@@ -1,1 +1,1 @@
-"""Network namespaces, links, the edge and address ranges of a machine that is a host."""
+"""A host machine's network: namespaces, links, the edge, address ranges."""

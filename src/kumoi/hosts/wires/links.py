@@ -1,6 +1,6 @@
 """Network namespaces, bridges and veth pairs of the machine, by netlink.
 
-Every `ensure_` may be called again and again. virtual.py says which there are; nothing here knows.
+Every `ensure_` may be repeated. virtual.py and edge.py decide which links there are.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ OWN_NAMESPACE = Path("/proc/self/ns/net")
 
 @dataclass(frozen=True, slots=True)
 class Veth:
-    """A pair of links: `name` in the machine's own namespace or in `namespace`, in a bridge there if
-    one is named; and `inner` in `inner_namespace`.
+    """A pair of links: `name` in `namespace`, or else in the machine's own, as a port of `bridge`
+    if that is set; and `inner` in `inner_namespace`.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Veth:
 
 
 def ensure_namespace(name: str) -> bool:
-    """Whether it had to be made."""
+    """Whether the namespace had to be made."""
     if name in netns.listnetns():
         if _is_namespace(name):
             return False
@@ -58,7 +58,7 @@ def delete_namespace(name: str) -> None:
 
 
 def ensure_bridge(name: str, *, namespace: str | None = None, mac: str | None = None) -> None:
-    """A bridge keeps its MAC address when links come and go, if it is given one."""
+    """With a `mac` of its own the bridge keeps its address when its ports change."""
     with _attempt(f"make the bridge {name}"), _inside(namespace) as here:
         if not here.link_lookup(ifname=name):
             here.link("add", ifname=name, kind="bridge", **({"address": mac} if mac else {}))
@@ -72,7 +72,7 @@ def ensure_address(name: str, *, address: str, prefix: int, namespace: str | Non
 
 
 def ensure_default_route(name: str, *, gateway: str, namespace: str) -> None:
-    """Everything goes to a gateway that is behind this link, whatever addresses the link has."""
+    """Route everything to a gateway on this link, which need not be in the link's own network."""
     with _attempt(f"route to {gateway}"), _inside(namespace) as here:
         index = here.link_lookup(ifname=name)[0]
         here.route("replace", dst=f"{gateway}/32", oif=index, scope="link")
@@ -80,8 +80,8 @@ def ensure_default_route(name: str, *, gateway: str, namespace: str) -> None:
 
 
 def ensure_veth(veth: Veth) -> bool:
-    """Both ends, up. Whatever else has one of the names goes, as does half a pair. Whether it had to
-    be made.
+    """Make both ends and set them up; whether the pair had to be made. Another link with one of the
+    names is deleted, as is half a pair.
     """
     with (
         _attempt(f"make the link {veth.name}"),
@@ -103,7 +103,7 @@ def ensure_veth(veth: Veth) -> bool:
 
 
 def disable_offload(name: str, *, namespace: str | None = None, receive: bool = True) -> None:
-    """A user-space switch sees what was not filled in."""
+    """Let the kernel compute checksums: a switch in user space gets packets without them otherwise."""
     features = ["tx", "off", *(["rx", "off"] if receive else [])]
     process.run(["ethtool", "-K", name, *features], namespace=namespace)
 
@@ -127,7 +127,7 @@ def ports_of(bridge: str) -> list[str]:
 
 
 def names() -> set[str]:
-    """Of every link in the machine's own namespace."""
+    """The names of all links in the machine's own namespace."""
     with IPRoute() as here:
         return {link.get("ifname") for link in here.get_links()}
 
@@ -135,7 +135,7 @@ def names() -> set[str]:
 def addresses() -> list[str]:
     """IPv4 addresses of the machine's own namespace."""
     with IPRoute() as here:
-        return [one.get("address") for one in here.get_addr(family=socket.AF_INET)]
+        return [address.get("address") for address in here.get_addr(family=socket.AF_INET)]
 
 
 def _inside(namespace: str | None) -> IPRoute:
@@ -156,7 +156,9 @@ def _delete(where: IPRoute, name: str) -> None:
 
 
 def _is_namespace(name: str) -> bool:
-    """An empty file stays when a mount is gone: after a reboot, or a kill in the middle."""
+    """Whether the namespace's file is a namespace: after a reboot, or a kill during the creation,
+    it is an empty file.
+    """
     return namespace_path(name).stat().st_dev == OWN_NAMESPACE.stat().st_dev
 
 

@@ -1,7 +1,7 @@
-"""Address ranges: which are free on this machine, and whether those chosen can be used.
+"""The address ranges of a cloud: chooses free ones, and checks those that were chosen.
 
-`up` asks before it changes anything. A range that the machine already routes anywhere, or has an
-address in, is never taken; the cloud's own links do not count.
+`up` calls this before it changes anything. A range to which the machine has a route, or in which it
+has an address, is not free; the cloud's own links do not count.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ CANDIDATES = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
-    """A range in use, and by whom, for people."""
+class UsedRange:
+    """A range in use; `who` says by what, for people."""
 
     network: ipaddress.IPv4Network
     who: str
 
 
-def used(own_links: Collection[str]) -> list[Used]:
-    """Every route and address of this machine but the default route and what is on our links."""
+def used(own_links: Collection[str]) -> list[UsedRange]:
+    """The ranges of every route and address of this machine, but for the default route and those of
+    our own links.
+    """
     with IPRoute() as here:
         names = {link["index"]: link.get("ifname") for link in here.get_links()}
         found = []
@@ -41,7 +43,7 @@ def used(own_links: Collection[str]) -> list[Used]:
             where = f"{address.get('address')}/{address['prefixlen']}"
             network = ipaddress.IPv4Network(where, strict=False)
             if name not in own_links:
-                found.append(Used(network, f"{where} of the link {name}"))
+                found.append(UsedRange(network, f"{where} of the link {name}"))
         for route in here.get_routes(family=socket.AF_INET):
             name = names.get(route.get("oif"), "none")
             if name in own_links or not route["dst_len"]:
@@ -49,12 +51,12 @@ def used(own_links: Collection[str]) -> list[Used]:
             where = f"{route.get('dst')}/{route['dst_len']}"
             network = ipaddress.IPv4Network(where, strict=False)
             if not (network.is_multicast or network.is_loopback):
-                found.append(Used(network, f"the route to {where}"))
+                found.append(UsedRange(network, f"the route to {where}"))
     return found
 
 
 def choose(
-    taken: Sequence[Used], public: str | None = None, underlay: str | None = None
+    taken: Sequence[UsedRange], public: str | None = None, underlay: str | None = None
 ) -> tuple[str, str]:
     """A public and an underlay range: those asked for, and the first free ones for the others.
 
@@ -70,13 +72,13 @@ def choose(
     raise Conflict("every usual private range is taken: choose --public-cidr and --underlay-cidr")
 
 
-def who_has(cidr: str, taken: Sequence[Used]) -> str | None:
+def who_has(cidr: str, taken: Sequence[UsedRange]) -> str | None:
     """Who uses a part of it; None when it is free."""
     network = ipaddress.IPv4Network(cidr)
     return next((one.who for one in taken if one.network.overlaps(network)), None)
 
 
-def check(public_cidr: str, underlay_cidr: str, taken: Sequence[Used]) -> None:
+def check(public_cidr: str, underlay_cidr: str, taken: Sequence[UsedRange]) -> None:
     """Raises Invalid naming what is wrong with them, or who has them."""
     public = _parsed("--public-cidr", public_cidr, PREFIX_MAX_PUBLIC)
     underlay = _parsed("--underlay-cidr", underlay_cidr, PREFIX_MAX_UNDERLAY)

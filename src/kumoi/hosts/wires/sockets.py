@@ -1,6 +1,6 @@
-"""Who listens where: sockets of the machine and of the virtual host, and the processes behind them.
+"""The listening sockets of the machine and of the virtual host, with their processes.
 
-The kernel is asked, so what is told is what is. Called by `exposure`; nothing is connected to.
+They are read from the kernel; no connection is made. Called by `exposure`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kumoi.config import HostSettings
 from kumoi.hosts.units import running, table
 
 PROTOCOLS = ("tcp", "tcp6", "udp", "udp6")
-LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # Of UDP: not connected.
+LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # UDP: sockets without a peer.
 PROC = Path("/proc")
 SOCKET_LINK = re.compile(r"socket:\[(\d+)\]")
 UNKNOWN = "?"
@@ -47,7 +47,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class ListeningSocket:
-    """A socket and who answers: `unit` is ours, or None for a program of somebody else's."""
+    """A socket and its process. `unit` is the unit of ours that it belongs to, None for others."""
 
     bound: Bound
     process: str
@@ -56,13 +56,13 @@ class ListeningSocket:
 
 
 def of_machine(host: HostSettings) -> list[ListeningSocket]:
-    """All of this machine's own, also those that are not of this cloud."""
+    """The sockets in the machine's own namespace, also those of other programs."""
     texts = {name: Path("/proc/net", name).read_text() for name in PROTOCOLS}
     return _listeners(parse(texts), host)
 
 
 def of_host(host: HostSettings) -> list[ListeningSocket]:
-    """Those in the virtual host's namespace; none when it is not there."""
+    """The sockets in the virtual host's namespace; none when that does not exist."""
     if not table.namespace_path(host.name).exists():
         return []
     texts = {
@@ -73,25 +73,25 @@ def of_host(host: HostSettings) -> list[ListeningSocket]:
 
 
 def of_switch(host: HostSettings) -> list[ListeningSocket]:
-    """Where the virtual host's switch takes tunnels: in user space it has no socket for them. It
-    takes none as long as there is no other host.
+    """The ports at which the virtual host's switch receives tunnels: a switch in user space has no
+    sockets for them. There are none while the cloud has no other host.
     """
     control = table.switch_dir(host) / "ovs-vswitchd.ctl"
-    told = process.run(["ovs-appctl", "-t", control, "tnl/ports/show"], check=False).out
-    pid = next((one.pid for one in running.found(host.state_dir) if one.name == SWITCH), 0)
+    text = process.run(["ovs-appctl", "-t", control, "tnl/ports/show"], check=False).out
+    pid = next((found.pid for found in running.found(host.state_dir) if found.name == SWITCH), 0)
     return [
         ListeningSocket(Bound("udp", host.underlay_address, port, 0), SWITCH, pid, SWITCH)
-        for port in tunnel_ports(told)
+        for port in tunnel_ports(text)
     ]
 
 
-def tunnel_ports(told: str) -> list[int]:
+def tunnel_ports(text: str) -> list[int]:
     """UDP ports, as `tnl/ports/show` lists them: "genev_sys_6081 (6081) ref_cnt=1"."""
-    return sorted({int(port) for port in TUNNEL.findall(told)})
+    return sorted({int(port) for port in TUNNEL.findall(text)})
 
 
 def parse(texts: Mapping[str, str]) -> list[Bound]:
-    """From the texts of /proc/net/tcp and its like, by name."""
+    """The listening sockets in the texts of /proc/net/tcp and its like, which are keyed by name."""
     found = []
     for name, text in texts.items():
         for line in text.splitlines()[1:]:
@@ -101,35 +101,35 @@ def parse(texts: Mapping[str, str]) -> list[Bound]:
                 found.append(
                     Bound(name.removesuffix("6"), _address(address), int(port, 16), int(fields[9]))
                 )
-    return sorted(found, key=lambda one: (one.protocol, one.port, one.address))
+    return sorted(found, key=lambda bound: (bound.protocol, bound.port, bound.address))
 
 
 def _address(text: str) -> str:
-    """The kernel writes words of four bytes, each in the machine's own order."""
+    """An address of /proc/net: words of four bytes, each in the machine's own byte order."""
     words = [bytes.fromhex(text[start : start + 8])[::-1] for start in range(0, len(text), 8)]
     packed = b"".join(words)
     return socket.inet_ntop(socket.AF_INET if len(words) == 1 else socket.AF_INET6, packed)
 
 
 def _listeners(found: Iterable[Bound], host: HostSettings) -> list[ListeningSocket]:
-    by_session = {one.pid: one.name for one in running.found(host.state_dir)}
+    units = {unit.pid: unit.name for unit in running.found(host.state_dir)}  # By session.
     bound = list(found)
-    holders = {pid for pid, name in by_session.items() if name == running.SUPERVISOR}
-    owners = _owners({one.inode for one in bound}, last=holders)
+    supervisors = {pid for pid, name in units.items() if name == running.SUPERVISOR}
+    owners = _owners({socket.inode for socket in bound}, last=supervisors)
     listeners = []
-    for one in bound:
-        pid = owners.get(one.inode, 0)
-        listeners.append(ListeningSocket(one, _name(pid), pid, by_session.get(_session(pid))))
+    for each in bound:
+        pid = owners.get(each.inode, 0)
+        listeners.append(ListeningSocket(each, _name(pid), pid, units.get(_session(pid))))
     return listeners
 
 
 def _owners(inodes: set[int], *, last: set[int]) -> dict[int, int]:
-    """The process that has each socket, by the socket's inode; the oldest where there are several,
-    and one of `last`, who hold sockets for others, where there is no other.
+    """The process of each socket, by the socket's inode. Of several processes it is the oldest; one
+    of `last`, which keep sockets open for others, only where there is no other.
     """
     owners: dict[int, int] = {}
-    there = (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
-    for pid in sorted(there, key=lambda pid: (pid in last, pid)):
+    pids = (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
+    for pid in sorted(pids, key=lambda pid: (pid in last, pid)):
         with contextlib.suppress(OSError):  # It ended meanwhile.
             for link in (PROC / str(pid) / "fd").iterdir():
                 with contextlib.suppress(OSError):

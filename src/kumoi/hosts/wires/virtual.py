@@ -4,11 +4,11 @@
     NAME-ul  control_address    ── veth ── eth0 in br-phy  underlay_address, tunnels
     NAME-ext public_address ── edge.py ─── eth1 in br-ex   physnet1, floating IPs
 
-Several hosts of a cloud on one machine share NAME-ul, NAME-ext and the edge, which are there for as
-long as one of them is.
+Several hosts of a cloud on one machine share NAME-ul, NAME-ext and the edge, which exist for as
+long as one of the hosts does.
 
-So the machine's own switches, bridges and firewall are never touched. `up` and `down` call this; the
-switch's own settings stand in units/table.py, as they are repeated at each of its starts.
+So the machine's own switches, bridges and firewall are never touched. `up` and `down` call this;
+the switch's settings are in units/table.py, since they are set again at each of its starts.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def underlay_bridge(cloud: CloudSettings) -> str:
 
 
 def own_links(cloud: CloudSettings) -> set[str]:
-    """Those of the machine's own namespace that have addresses of the cloud's."""
+    """The links in the machine's own namespace that have addresses of the cloud."""
     return {underlay_bridge(cloud), edge.machine_link(cloud)}
 
 
 def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
-    """The namespaces, bridges and links. Whether the host's namespace had to be made: whatever
-    still runs in an older one of that name must be started again.
+    """Make namespaces, bridges and links. Whether the host's namespace had to be made: then
+    processes that still run in an older one of that name must be started again.
     """
     made = links.ensure_namespace(host.name)
     edge.ensure(cloud)
@@ -47,29 +47,29 @@ def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
     links.ensure_address(underlay, address=cloud.control_address, prefix=prefix)
     links.disable_offload(underlay, receive=False)
     for veth in veths(cloud, host):
-        fresh = links.ensure_veth(veth)
+        is_new = links.ensure_veth(veth)
         links.disable_offload(veth.name, namespace=veth.namespace)
         links.disable_offload(veth.inner, namespace=veth.inner_namespace)
-        if fresh and not made:
-            _unplug(host, veth.inner)
+        if is_new and not made:
+            _remove_from_switch(host, veth.inner)
     return made
 
 
 def forget_other_gateways(cloud: CloudSettings, host: HostSettings) -> None:
-    """Routers remember whom they asked for the machine's address, and do not ask again: what an
-    earlier layout of the machine's links taught them goes. The central engines answer.
+    """Delete OVN's records of another MAC address for the machine's, as of an earlier layout of its
+    links: routers do not ask again for an address that they have a record of. Called while OVN's
+    central databases run.
     """
-    remote = f"--db={host.southbound_remote}"
-    ask = ["ovn-sbctl", remote, "--timeout=10", "--bare", "--columns=_uuid", "find", "MAC_Binding"]
+    sbctl = ["ovn-sbctl", f"--db={host.southbound_remote}", "--timeout=10"]
     wrong = [f"ip={cloud.public_address}", f'mac!="{edge.mac(cloud)}"']
-    for row in process.run([*ask, *wrong]).out.split():
-        forget = ["--if-exists", "destroy", "MAC_Binding", row]
-        process.run(["ovn-sbctl", remote, "--timeout=10", *forget])
+    found = process.run([*sbctl, "--bare", "--columns=_uuid", "find", "MAC_Binding", *wrong])
+    for row in found.out.split():
+        process.run([*sbctl, "--if-exists", "destroy", "MAC_Binding", row])
 
 
 def ensure_databases(host: HostSettings) -> None:
-    """The databases of OVN and Open vSwitch that its roles need, empty, or brought to the installed
-    version's schema.
+    """Make the databases of OVN and Open vSwitch that the host's roles need; existing ones are
+    converted to the schema of the installed version.
     """
     if Role.NETWORK in host.roles:
         for which, schema in (("ovnnb", "ovn-nb"), ("ovnsb", "ovn-sb")):
@@ -80,17 +80,17 @@ def ensure_databases(host: HostSettings) -> None:
 
 
 def is_there(cloud: CloudSettings, host: HostSettings) -> bool:
-    """Whether anything of it is, or anything that hosts share and none is left of."""
+    """Whether the host's namespace exists, or shared links and namespaces exist without a host."""
     if links.ports_of(underlay_bridge(cloud)):
         return table.namespace_path(host.name).exists()
     namespaces = (host.name, cloud.edge_name)
-    there = own_links(cloud) & links.names()
-    return bool(there) or any(table.namespace_path(name).exists() for name in namespaces)
+    shared = own_links(cloud) & links.names()
+    return bool(shared) or any(table.namespace_path(name).exists() for name in namespaces)
 
 
 def delete(cloud: CloudSettings, host: HostSettings) -> None:
-    """Remove the host's links and namespace, whatever of them is there; with the last host of the
-    cloud here, also what they share.
+    """Remove the host's links and namespace, where they exist; with the cloud's last host on this
+    machine also the shared ones.
     """
     for veth in veths(cloud, host):
         links.delete_link(veth.name, namespace=veth.namespace)
@@ -100,17 +100,17 @@ def delete(cloud: CloudSettings, host: HostSettings) -> None:
         links.delete_link(underlay_bridge(cloud))
 
 
-def _unplug(host: HostSettings, port: str) -> None:
-    """A switch that runs holds on to a link that is no more, whatever has its name now. It is given
-    its ports again when `up` goes on.
+def _remove_from_switch(host: HostSettings, port: str) -> None:
+    """Make a running switch drop a port whose link was replaced: it would go on with the deleted
+    link. A later stage of `up` adds the ports again.
     """
-    if any(one.name == sockets.SWITCH for one in running.found(host.state_dir)):
+    if any(found.name == sockets.SWITCH for found in running.found(host.state_dir)):
         remote = f"--db={host.switch_remote}"
         process.run(["ovs-vsctl", remote, "--timeout=10", "--if-exists", "del-port", port])
 
 
 def veths(cloud: CloudSettings, host: HostSettings) -> list[links.Veth]:
-    """Those between the machine or the edge and the host's switch."""
+    """The links from the machine, and from the edge, to the host's switch."""
     inside, number = host.name, _number(cloud, host)
     return [
         links.Veth(
@@ -130,7 +130,9 @@ def veths(cloud: CloudSettings, host: HostSettings) -> list[links.Veth]:
 
 
 def _number(cloud: CloudSettings, host: HostSettings) -> int:
-    """Its place in the underlay: a name may be too long for that of a link."""
+    """The number of the host's address in the underlay, for names of links: a host's own name may
+    be too long.
+    """
     network = ipaddress.IPv4Network(cloud.underlay_cidr)
     return int(ipaddress.IPv4Address(host.underlay_address)) - int(network.network_address)
 

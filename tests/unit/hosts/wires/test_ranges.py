@@ -8,9 +8,9 @@ import pytest
 
 from kumoi.base.errors import Conflict, Invalid
 from kumoi.hosts.wires import ranges
-from kumoi.hosts.wires.ranges import Used
+from kumoi.hosts.wires.ranges import UsedRange
 
-OFFICE = Used(IPv4Network("172.24.0.0/16"), "the route to 172.24.0.0/16")
+OFFICE = UsedRange(IPv4Network("172.24.0.0/16"), "the route to 172.24.0.0/16")
 
 
 def test_the_first_pair_is_taken_when_it_is_free() -> None:
@@ -26,7 +26,10 @@ def test_one_that_was_asked_for_is_kept_and_the_other_is_chosen() -> None:
 
 
 def test_when_all_are_taken_people_are_told_to_choose() -> None:
-    everything = [Used(IPv4Network("0.0.0.0/1"), "x"), Used(IPv4Network("128.0.0.0/1"), "x")]
+    everything = [
+        UsedRange(IPv4Network("0.0.0.0/1"), "x"),
+        UsedRange(IPv4Network("128.0.0.0/1"), "x"),
+    ]
     with pytest.raises(Conflict, match="--public-cidr"):
         ranges.choose(everything)
 
