@@ -104,7 +104,7 @@ def test_a_renewed_certificate_is_accepted_with_no_new_enrolment(cloud: RunningC
 def test_a_dismissed_host_is_refused_soon(
     cloud: RunningCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(certificate, "BELIEVED_S", 0.0)
+    monkeypatch.setattr(certificate, "CACHED_S", 0.0)
 
     async def story() -> list[int | str]:
         async with secure_host_api(cloud) as api:

@@ -1,4 +1,4 @@
-"""Who asks: the part of a proven identity that rules look at."""
+"""The part of an authenticated identity that rules decide by."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from kumoi.policy.table import TABLE
 class PolicySubject:
     """`project_id` is None with a token that is not scoped to a project; `token_id` is its audit id.
 
-    The rules that these ask are rows of the table. A thing belongs to a project, or to a user; a
-    rule about nothing of anybody's is asked without either.
+    A rule is the name of a row of the policy table. Its resource belongs to a project or to a user; a
+    rule that is about no resource is asked without either.
     """
 
     user_id: str
@@ -22,23 +22,25 @@ class PolicySubject:
     token_id: str = field(default="", kw_only=True)
 
     def may(self, rule: str, project_id: str | None = None, *, user_id: str | None = None) -> bool:
-        """Whether this caller may do that with a thing of that project or user."""
+        """Whether the rule allows this with a resource of that project or user."""
         return TABLE[rule].covers(self, project_id, user_id)
 
     def check(
         self, rule: str, project_id: str | None = None, *, user_id: str | None = None
     ) -> None:
-        """Raises Forbidden."""
+        """Raises Forbidden unless `may`."""
         if not TABLE[rule].covers(self, project_id, user_id):
             raise Forbidden(f"Policy doesn't allow {rule} to be performed.")
 
     def require(
         self, rule: str, noun: str, key: str, project_id: str | None, *, shared: bool = False
     ) -> None:
-        """Raises NotFound when it is another's: that it exists is nobody else's business."""
+        """Raises NotFound unless `may`, or the resource is shared: a caller who may not see it must not
+        learn that it exists.
+        """
         if not (shared or TABLE[rule].covers(self, project_id)):
             raise NotFound(noun, key)
 
     def reach(self, rule: str) -> str | None:
-        """Whose things a list shows: those of a project, or of all for None."""
+        """The project whose resources a list shows to this caller; None is all projects."""
         return None if TABLE[rule].covers(self) else (self.project_id or "")

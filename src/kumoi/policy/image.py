@@ -1,4 +1,4 @@
-"""What is allowed at the image service, by Glance's names."""
+"""Permissions of the image service, by Glance's names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is allowed at the pipeline. Nobody sees another project's, whatever the role."""
+"""Permissions of the pipeline. No role gives access to another project's resources."""
 
 from __future__ import annotations
 

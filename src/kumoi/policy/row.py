@@ -1,10 +1,9 @@
 """A row of the policy table, and how it is read: the only place where a role decides anything.
 
-A route names the row that lets a caller in at all. Whose thing it is, and what an attribute may be,
-needs state: the domain asks the same table then, by `may`, `check`, `require` and `reach` of a
-`PolicySubject`.
-`admin` implies `member` implies `reader`. A role on a domain or the system is none on any project's
-things.
+A route names the row by which a caller is let in at all. Decisions that need state, such as whose
+resource it is, are the domain's: it asks the same table by `may`, `check`, `require` and `reach` of a
+`PolicySubject`. `admin` implies `member` implies `reader`. A role on a domain or the system gives no
+access to resources of projects.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Reach(enum.StrEnum):
-    """On whose things."""
+    """Whose resources a role gives access to."""
 
     ANY = "any"
     OWN = "own"
@@ -28,9 +27,9 @@ class Reach(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What each may reach. `owner` is whoever has the thing, by project or as a user, with whatever
-    role; for a rule about an attribute it is the owner of what the attribute is of. `service` is for
-    those who act for users.
+    """The reach of each role. `owner` is the project or user that the resource belongs to, with any
+    role; for a rule about an attribute, the owner of the resource that has the attribute. `service`
+    is for services that act for users.
     """
 
     admin: Reach
@@ -40,13 +39,13 @@ class Row:
     service: Reach = Reach.NO
 
     def allows(self, caller: PolicySubject) -> bool:
-        """Whether there may be anything that the caller could do it with."""
+        """Whether the caller may do it with any resource at all."""
         return any(reach is not Reach.NO for reach in self._of(caller))
 
     def covers(
         self, caller: PolicySubject, project_id: str | None = None, user_id: str | None = None
     ) -> bool:
-        """Whether the caller may do it with a thing of that project, or of that user."""
+        """Whether the caller may do it with a resource of that project, or of that user."""
         owns = (project_id is not None and project_id == caller.project_id) or (
             user_id is not None and user_id == caller.user_id
         )
@@ -55,7 +54,7 @@ class Row:
         )
 
     def _of(self, caller: PolicySubject) -> Iterator[Reach]:
-        """What the caller's roles reach."""
+        """The reach of each of the caller's roles."""
         roles = caller.roles
         if "admin" in roles:
             yield self.admin

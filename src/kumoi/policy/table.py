@@ -1,4 +1,4 @@
-"""Every permission of both halves. A service adds its file, and its line here."""
+"""All permissions of the cloud and the pipeline. A new service adds its file, and its line here."""
 
 from __future__ import annotations
 

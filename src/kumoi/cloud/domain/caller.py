@@ -1,4 +1,4 @@
-"""Who asks the cloud: what its rules look at, and the request that it came with."""
+"""The caller of a domain function: what the rules decide by, and the request it came with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from kumoi.policy import caller
 
 @dataclass(frozen=True, slots=True)
 class Caller(caller.PolicySubject):
-    """As a token says."""
+    """The user, project and roles of a token."""
 
     request_id: str

@@ -12,6 +12,8 @@ from kumoi.cloud.store import schema
 from kumoi.cloud.store.schema import ID, metadata
 from kumoi.engine.statement import Statement
 
+UNLIMITED = -1
+
 
 class ProjectLimits:
     """The limits that one service keeps, in a table of its own."""

@@ -1,4 +1,4 @@
-"""Hosts as compute's API shows them: hypervisors. Since 2.53 their id is a UUID."""
+"""Hosts as Nova's hypervisors. Since 2.53 their id is a UUID."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.host import host as domain
 from kumoi.cloud.store.compute import server as server_store
-from kumoi.cloud.store.host.host import UP, Host
+from kumoi.cloud.store.host.host import Host
 from kumoi.engine.http.request import Reply
 
 V_CPU_INFO_OBJECT = (2, 28)
@@ -40,25 +40,25 @@ def show(request: Request) -> Reply:
 
 
 def uptime(request: Request) -> Reply:
-    """Refused in words, which clients take for "not known". Until 2.87."""
+    """Always an error, which clients show as an unknown uptime. Until 2.87."""
     with request.read() as connection:
         _get(connection, request, request.path["id"])
     raise Unsupported("Hosts do not say how long they have been up.")
 
 
 def search(request: Request) -> Reply:
-    """By a part of the name; until 2.52."""
+    """The hypervisors whose name contains a text; until 2.52."""
     with request.read() as connection:
         found = _named(connection, request.path["id"])
     return Reply(200, {"hypervisors": [_brief(request, row) for row in found]})
 
 
 def statistics(request: Request) -> Reply:
-    """The sums over all; until 2.87."""
+    """The sums over all hosts; until 2.87."""
     with request.read() as connection:
         rows = domain.every(connection)
     shown = [_statistics(row) for row in rows]
-    totals = {name: sum(one[name] for one in shown) for name in _STATISTICS}
+    totals = {name: sum(statistics[name] for statistics in shown) for name in _STATISTICS}
     return Reply(200, {"hypervisor_statistics": {"count": len(rows), **totals}})
 
 
@@ -68,13 +68,13 @@ def _list(request: Request, *, detail: bool) -> Reply:
     pattern = request.query.get("hypervisor_hostname_pattern")
     with request.read() as connection:
         rows = _named(connection, pattern) if pattern else domain.every(connection)
-        rows = _after(request, rows)[:most]
+        rows = _after_marker(request, rows)[:most]
         shown = [_detail(request, row) if detail else _brief(request, row) for row in rows]
         if _with_servers(request):
-            for one, row in zip(shown, rows, strict=True):
-                one.update(_servers(connection, request, row))
-    ids = [_id(request, row) for row in rows]
-    return Reply(200, rendering.page(request, "hypervisors", shown, [str(i) for i in ids], most))
+            for hypervisor, row in zip(shown, rows, strict=True):
+                hypervisor.update(_servers(connection, request, row))
+    ids = [str(_id(request, row)) for row in rows]
+    return Reply(200, rendering.page(request, "hypervisors", shown, ids, most))
 
 
 def _with_servers(request: Request) -> bool:
@@ -83,7 +83,7 @@ def _with_servers(request: Request) -> bool:
     return known and raw is not None and shapes.flag(raw, "with_servers")
 
 
-def _after(request: Request, rows: list[Host]) -> list[Host]:
+def _after_marker(request: Request, rows: list[Host]) -> list[Host]:
     marker = request.query.get("marker")
     if marker is None or request.microversion < V_PAGES:
         return rows
@@ -115,14 +115,15 @@ def _brief(request: Request, row: Host) -> dict[str, Any]:
     return {
         "id": _id(request, row),
         "hypervisor_hostname": row.id,
-        "state": "up" if row.state == UP and not row.forced_down else "down",
+        "state": "up" if row.is_up else "down",
         "status": "enabled" if row.enabled else "disabled",
     }
 
 
 def _detail(request: Request, row: Host) -> dict[str, Any]:
     shown = _brief(request, row) | {
-        "hypervisor_type": _type(row),
+        # Its first driver, as clients write it; empty until the host has said hello.
+        "hypervisor_type": row.drivers[0].upper() if row.drivers else "",
         "hypervisor_version": 5_000_000,
         "host_ip": row.address or UNKNOWN_ADDRESS,
         "service": {
@@ -137,11 +138,6 @@ def _detail(request: Request, row: Host) -> dict[str, Any]:
     else:
         shown["uptime"] = None
     return shown
-
-
-def _type(row: Host) -> str:
-    """Its first driver's name as clients write it; empty until the host has said hello."""
-    return row.drivers[0].upper() if row.drivers else ""
 
 
 _STATISTICS = (
@@ -176,8 +172,9 @@ def _statistics(row: Host) -> dict[str, int]:
 
 
 def _servers(connection: Connection, request: Request, row: Host) -> dict[str, Any]:
-    """Before 2.75, nothing where there are none."""
-    found = [{"uuid": one.id, "name": one.name} for one in server_store.on_host(connection, row.id)]
+    """The host's servers. Before 2.75 the key is missing where there are none."""
+    servers = server_store.on_host(connection, row.id)
+    found = [{"uuid": server.id, "name": server.name} for server in servers]
     if request.microversion < V_ALWAYS_SERVERS and not found:
         return {}
     return {"servers": found}

@@ -10,6 +10,7 @@ from kumoi.cloud.api.compute import shapes
 from kumoi.cloud.api.compute.shapes import Count, Flag
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import quota as domain
+from kumoi.cloud.store.limits import UNLIMITED
 from kumoi.engine.http.request import Reply
 
 # The last version that has a resource, and the first. Classes differ.
@@ -18,7 +19,6 @@ OF_FILES = ("injected_files", "injected_file_content_bytes", "injected_file_path
 UNTIL = dict.fromkeys(OF_NETWORK, (2, 35)) | dict.fromkeys(OF_FILES, (2, 56))
 CLASS_UNTIL = UNTIL | dict.fromkeys(OF_NETWORK, (2, 49))
 CLASS_SINCE = dict.fromkeys(("server_groups", "server_group_members"), (2, 50))
-UNLIMITED = -1
 
 
 def show(request: Request) -> Reply:

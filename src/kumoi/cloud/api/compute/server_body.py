@@ -16,7 +16,8 @@ from kumoi.cloud.api.compute import shapes
 from kumoi.cloud.api.compute.shapes import Count, Flag, LongText, Metadata, Name, Tags, Text
 from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.compute.networking import Nic
-from kumoi.cloud.domain.compute.server_create import HOSTNAME_MAX, ZONE, ServerRequest
+from kumoi.cloud.domain.compute.server_create import HOSTNAME_MAX, ServerRequest
+from kumoi.cloud.domain.host.host import ZONE
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 SERVERS_MAX = 1_000  # In one request.

@@ -19,7 +19,7 @@ from kumoi.cloud.api.compute.rendering import precise, time
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import address, status
 from kumoi.cloud.domain.compute.address import ShownAddress
-from kumoi.cloud.domain.compute.server_create import ZONE
+from kumoi.cloud.domain.host.host import ZONE
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.host import host as host_store
 

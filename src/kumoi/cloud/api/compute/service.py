@@ -1,4 +1,4 @@
-"""Services, availability zones and aggregates: who does compute's work, and where."""
+"""Compute services (one a host), availability zones and host aggregates."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from kumoi.base.errors import Invalid, NotFound
 from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.compute.shapes import Flag, Text
 from kumoi.cloud.api.request import Request
-from kumoi.cloud.domain.compute.server_create import ZONE
 from kumoi.cloud.domain.host import host as domain
-from kumoi.cloud.store.host.host import UP, Host
+from kumoi.cloud.domain.host.host import ZONE
+from kumoi.cloud.store.host.host import Host
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 BINARY = "nova-compute"
@@ -32,7 +32,7 @@ class ServiceChangesBefore253(Body, kw_only=True):
 
 
 def index(request: Request) -> Reply:
-    """One per host: what else there is has no state of its own."""
+    """One `nova-compute` per host; the control plane's processes are not listed."""
     wanted_host, wanted_binary = request.query.get("host"), request.query.get("binary")
     with request.read() as connection:
         rows = domain.every(connection)
@@ -45,18 +45,21 @@ def index(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    """By UUID since 2.53; before that the path's last word is what to do."""
+    """By UUID since 2.53; before that the last word of the path is a verb."""
     if request.microversion < V_UUID:
-        return _update_old(request)
+        return _update_by_verb(request)
     body = request.parse(ComputeServiceChanges)
     values = _values(body.status, body.disabled_reason, body.forced_down)
     with request.write() as connection:
-        row = _by_uuid(domain.every(connection), request.path["id"])
+        key = request.path["id"]
+        row = next((row for row in domain.every(connection) if row.uuid == key), None)
+        if row is None:
+            raise NotFound("service", key, message=f"Service {key} could not be found.")
         changed = domain.change(connection, row.id, values, request.services.clock.now())
     return Reply(200, {"service": _render(request, changed)})
 
 
-def _update_old(request: Request) -> Reply:
+def _update_by_verb(request: Request) -> Reply:
     """Until 2.52: enable, disable, disable-log-reason, force-down."""
     body, verb = request.parse(ServiceChangesBefore253), request.path["id"]
     words: dict[str, str | Unset] = {
@@ -81,8 +84,8 @@ def _update_old(request: Request) -> Reply:
     return Reply(200, {"service": shown})
 
 
-def zones(request: Request) -> Reply:
-    return Reply(200, {"availabilityZoneInfo": [_zone(request, None)]})
+def zones(_request: Request) -> Reply:
+    return Reply(200, {"availabilityZoneInfo": [_zone(None)]})
 
 
 def zones_detail(request: Request) -> Reply:
@@ -91,32 +94,32 @@ def zones_detail(request: Request) -> Reply:
     hosts = {
         row.id: {
             BINARY: {
-                "available": _is_up(row),
+                "available": row.is_up,
                 "active": row.enabled,
                 "updated_at": rendering.precise(row.seen_at),
             }
         }
         for row in rows
     }
-    return Reply(200, {"availabilityZoneInfo": [_zone(request, hosts)]})
+    return Reply(200, {"availabilityZoneInfo": [_zone(hosts)]})
 
 
 def aggregates(_request: Request) -> Reply:
-    """There are none: one zone, and flavors that fit every host."""
+    """There are none: hosts are in one zone, and no flavor is for some of them."""
     return Reply(200, {"aggregates": []})
 
 
 def migrations(_request: Request) -> Reply:
-    """None: a server stays on its host, also when it is resized."""
+    """There are none: a server stays on its host, also when it is resized."""
     return Reply(200, {"migrations": []})
 
 
-def _zone(_request: Request, hosts: dict[str, Any] | None) -> dict[str, Any]:
+def _zone(hosts: dict[str, Any] | None) -> dict[str, Any]:
     return {"zoneName": ZONE, "zoneState": {"available": True}, "hosts": hosts}
 
 
 def _values(status: str | Unset, reason: str | Unset, forced_down: Flag | Unset) -> dict[str, Any]:
-    """Columns. Raises Invalid."""
+    """The host's columns to change. Raises Invalid."""
     values: dict[str, Any] = {}
     if status is not UNSET:
         if status not in ("enabled", "disabled"):
@@ -132,17 +135,6 @@ def _values(status: str | Unset, reason: str | Unset, forced_down: Flag | Unset)
     return values
 
 
-def _by_uuid(rows: list[Host], key: str) -> Host:
-    for row in rows:
-        if row.uuid == key:
-            return row
-    raise NotFound("service", key, message=f"Service {key} could not be found.")
-
-
-def _is_up(row: Host) -> bool:
-    return row.state == UP and not row.forced_down
-
-
 def _render(request: Request, row: Host) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "id": row.uuid if request.microversion >= V_UUID else row.number,
@@ -150,7 +142,7 @@ def _render(request: Request, row: Host) -> dict[str, Any]:
         "host": row.id,
         "zone": ZONE,
         "status": "enabled" if row.enabled else "disabled",
-        "state": "up" if _is_up(row) else "down",
+        "state": "up" if row.is_up else "down",
         "updated_at": rendering.precise(row.seen_at),
         "disabled_reason": row.disabled_reason or None,
     }

@@ -1,7 +1,7 @@
-"""The host API's application: the framework of the OpenStack services, other callers.
+"""The host API's application: the framework of the OpenStack services with hosts as callers.
 
-A host is who its certificate says (certificate.py). It sees and reports only its own things, so there is no policy
-beyond that: every handler works for `host_of(request)` and nobody else.
+A host is identified by its certificate (certificate.py). It sees and reports only its own things, so
+there is no policy beyond that: every handler works for `host_of(request)` and nobody else.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kumoi.engine.http.app import App
 from kumoi.engine.wake import Alarm
 
 Identify = Callable[[HttpRequest], Awaitable[str]]
-"""The name of the host that calls. Raises what the call is then answered with."""
+"""Gives the name of the calling host. Raises the error that the call is answered with."""
 
 
 def host_app(
@@ -34,8 +34,8 @@ def host_app(
     identify: Identify | None = None,
     kinds: Kinds = KINDS,
 ) -> ASGIApp:
-    """To be served on the hosts' own listener. Hosts are known by their certificates, unless a test
-    knows them otherwise.
+    """The application for the hosts' own listener. Hosts are identified by their certificates, unless
+    a test brings another `identify`.
     """
     cloud = services.cloud
     identify_ = identify or ByCertificate(services.database, services.clock, cloud_name=cloud.name)
@@ -48,14 +48,10 @@ def host_app(
             scope[HUB_KEY] = hub
             scope[INTAKE_KEY] = intake
             scope[KINDS_KEY] = kinds
-            scope[HOST_KEY] = await _who(identify_, HttpRequest(scope))
+            try:
+                scope[HOST_KEY] = await identify_(HttpRequest(scope))
+            except UserError as error:  # Answered by host_of, in the host API's words.
+                scope[HOST_KEY] = error
         await app(scope, receive, send)
 
     return call
-
-
-async def _who(identify: Identify, http: HttpRequest) -> str | UserError:
-    try:
-        return await identify(http)
-    except UserError as error:
-        return error

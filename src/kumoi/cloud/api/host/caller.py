@@ -1,4 +1,4 @@
-"""Which host calls; put into the scope by app.py."""
+"""Which host calls, and the objects that its handlers share; app.py puts them into the scope."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS_KEY = "kumoi.kinds"
 
 
 def host_of(request: Request) -> str:
-    """Raises Unauthenticated or Forbidden when it is no host of ours."""
+    """The calling host's name. Raises Unauthenticated or Forbidden for any other caller."""
     who = request.http.scope[HOST_KEY]
     if isinstance(who, UserError):
         raise who

@@ -1,7 +1,7 @@
-"""Who a host is: what its certificate is for, and that its key is enrolled. Decides for app.py.
+"""Identify a host by its certificate. Called by app.py.
 
-That our authority signed a certificate says nothing by itself: the pipeline's is signed as well. It
-must be a host's of this cloud, by its URI, and the store must name its key.
+A signature of our authority is not enough, since the pipeline's certificate has one too: the
+certificate must have the URI of a host of this cloud, and its key must be enrolled for that host.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from kumoi.cloud.domain.host import enrolment
 from kumoi.engine.db import Database
 from kumoi.hosts.first_use.pki import host_uri_prefix, public_key_sha256
 
-BELIEVED_S = 10.0
-"""A host that was dismissed is heard for so long at most."""
-REMEMBERED_MAX = 10_000
+CACHED_S = 10.0
+"""A host whose enrolment was removed may call for so long at most."""
+CACHED_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateNames:
-    """What a certificate says."""
+    """The URIs of a certificate, and the hash of its public key."""
 
     uris: tuple[str, ...]
     key: str
 
 
 class ByCertificate:
-    """One per process."""
+    """One per process; caches which keys are enrolled."""
 
     def __init__(self, database: Database, clock: Clock, *, cloud_name: str) -> None:
         self._database = database
         self._clock = clock
         self._prefix = host_uri_prefix(cloud_name)
-        self._believed: dict[tuple[str, str], float] = {}
+        self._enrolled_until_s: dict[tuple[str, str], float] = {}
 
     async def __call__(self, http: HttpRequest) -> str:
         """The host's name. Raises Unauthenticated or Forbidden."""
@@ -52,28 +52,28 @@ class ByCertificate:
         ]
         if len(names) != 1 or not names[0]:
             raise Forbidden("The certificate is not a host's of this cloud.")
-        await self._check_enrolled(names[0], shown.key)
+        await self._require_enrolled(names[0], shown.key)
         return names[0]
 
-    async def _check_enrolled(self, name: str, key: str) -> None:
+    async def _require_enrolled(self, name: str, key: str) -> None:
         now_s = self._clock.monotonic()
-        if self._believed.get((name, key), 0.0) > now_s:
+        if self._enrolled_until_s.get((name, key), 0.0) > now_s:
             return
-        if not await anyio.to_thread.run_sync(self._is_enrolled, name, key):
-            self._believed.pop((name, key), None)
+        if not await anyio.to_thread.run_sync(self._look_up, name, key):
+            self._enrolled_until_s.pop((name, key), None)
             raise Forbidden(f"Host {name} is not enrolled with this key.")
-        if len(self._believed) >= REMEMBERED_MAX:
-            self._believed.clear()
-        self._believed[name, key] = now_s + BELIEVED_S
+        if len(self._enrolled_until_s) >= CACHED_MAX:
+            self._enrolled_until_s.clear()
+        self._enrolled_until_s[name, key] = now_s + CACHED_S
 
-    def _is_enrolled(self, name: str, key: str) -> bool:
+    def _look_up(self, name: str, key: str) -> bool:
         with self._database.read() as connection:
             return enrolment.is_enrolled(connection, name, key)
 
 
 @functools.lru_cache(maxsize=1_000)
 def read(der: bytes) -> CertificateNames:
-    """TLS has checked who signed it and until when it holds."""
+    """TLS has checked the signature and the dates."""
     certificate = x509.load_der_x509_certificate(der)
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

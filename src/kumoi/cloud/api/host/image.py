@@ -1,4 +1,4 @@
-"""The content of images: to a host that makes servers from it, and from one that made it."""
+"""The content of images: hosts download it for their servers, and upload what createImage asked for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHUNK_BYTES = 1 << 20
 
 
 async def download(request: Request) -> Reply:
-    """A file that is removed meanwhile is read to its end."""
+    """A file that is deleted meanwhile is still read to its end."""
     host_id = caller.host_of(request)
     sha256 = await anyio.to_thread.run_sync(_content, request, host_id)
     try:
@@ -33,18 +33,18 @@ async def download(request: Request) -> Reply:
 
 
 async def upload(request: Request) -> Reply:
-    """What createImage wanted of this host."""
+    """The image of a server of this host, asked for by createImage."""
     services, key = request.services, request.path["id"]
     owner = await anyio.to_thread.run_sync(_uploader, request)
     draft = await anyio.to_thread.run_sync(services.images.draft, services.cloud.image_max_bytes)
     with draft:
-        gathered = bytearray()
+        buffer = bytearray()
         async for piece in request.http.stream():
-            gathered += piece
-            if len(gathered) >= CHUNK_BYTES:
-                await anyio.to_thread.run_sync(draft.write, bytes(gathered))
-                gathered.clear()
-        await anyio.to_thread.run_sync(draft.write, bytes(gathered))
+            buffer += piece
+            if len(buffer) >= CHUNK_BYTES:
+                await anyio.to_thread.run_sync(draft.write, bytes(buffer))
+                buffer.clear()
+        await anyio.to_thread.run_sync(draft.write, bytes(buffer))
         now = services.clock.now()
         await anyio.to_thread.run_sync(
             lambda: content.accept(
@@ -62,7 +62,7 @@ async def upload(request: Request) -> Reply:
 
 
 def delete(request: Request) -> Reply:
-    """The host cannot make the image that was wanted of it."""
+    """The host cannot make the image."""
     host_id, now = caller.host_of(request), request.services.clock.now()
     with request.write() as connection:
         snapshot.give_up(connection, host_id, request.path["id"], now)

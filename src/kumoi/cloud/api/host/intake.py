@@ -1,8 +1,8 @@
-"""Takes in what hosts report, all that waits in one transaction.
+"""Writes the reports of hosts, all that wait in one transaction.
 
-A hundred hosts that report at once would queue for the one writer and each pay for a commit of its
-own. Here one task per process writes for all that came meanwhile, and each host hears when its own
-reports are kept.
+A hundred hosts that report at once would queue for the only writer and pay for a commit each. Here
+one task per process writes all that came meanwhile, and each host is answered once its own reports
+are written.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Intake:
         self._task: asyncio.Task[None] | None = None
 
     async def take(self, host_id: str, reports: Sequence[ThingReport]) -> None:
-        """Returns when they are kept. Raises what writing them raised."""
+        """Returns once the reports are written. Raises what writing them raised."""
         delivery = _Delivery(host_id, reports)
         self._waiting.append(delivery)
         if self._task is None or self._task.done():
@@ -46,8 +46,8 @@ class Intake:
         await delivery.done
 
     async def _drain(self) -> None:
-        """Until nothing waits. Where a batch fails, each tries for itself: one host's report must
-        not keep others' away.
+        """Write until nothing waits. Where a batch fails, each delivery is written by itself: the
+        report of one host must not hold up those of others.
         """
         while self._waiting:
             batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
@@ -59,30 +59,30 @@ class Intake:
                 _answer([delivery], await self._try([delivery]))
 
     async def _try(self, batch: Sequence[_Delivery]) -> BaseException | None:
-        """What writing them raised."""
+        """Gives what writing the batch raised, or None."""
         writing = asyncio.to_thread(self._write, batch)
         (outcome,) = await asyncio.gather(writing, return_exceptions=True)
         return outcome
 
     def _write(self, batch: Sequence[_Delivery]) -> None:
-        """Only what says something new; no transaction for nothing."""
+        """Write the reports with news; no write transaction where there are none."""
         with self._database.read() as connection:
             news = [
-                (delivery.host_id, one)
+                (delivery.host_id, report)
                 for delivery in batch
-                for one in delivery.reports
-                if domain.says_news(connection, delivery.host_id, one, self._kinds)
+                for report in delivery.reports
+                if domain.says_news(connection, delivery.host_id, report, self._kinds)
             ]
         if not news:
             return
         now = self._clock.now()
         with self._database.write() as connection:
-            for host_id, one in news:
-                domain.take(connection, host_id, one, now, self._kinds)
+            for host_id, report in news:
+                domain.take(connection, host_id, report, now, self._kinds)
 
 
 def _answer(batch: Sequence[_Delivery], failed: BaseException | None) -> None:
-    """To those that still listen."""
+    """Answer the hosts that still wait."""
     for delivery in batch:
         if delivery.done.done():
             continue

@@ -1,4 +1,4 @@
-"""What hosts say: hello, which is their sign of life, and what their things are."""
+"""What hosts send: hello, which is their sign of life, and reports of their things."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from kumoi.engine.http.request import Reply
 
 
 def put_hello(request: Request) -> Reply:
-    """Nobody is woken by a host that says nothing new. One that may not act is remembered by its
-    release, and is no sign of life.
+    """A hello without news wakes no loop. That of a host that may not act is no sign of life: only
+    its release is kept.
     """
     host_id = caller.host_of(request)
     hello = request.parse(HostHello)
@@ -29,7 +29,7 @@ def put_hello(request: Request) -> Reply:
     refusal = host_domain.refusal(hello)
     with database.write(wakes=is_news and not refusal) as connection:
         if refusal:
-            host_domain.note(connection, host_id, hello)
+            host_domain.note_refused(connection, host_id, hello)
         elif is_news:
             host_domain.register(connection, host_id, hello, now(connection))
         else:
@@ -40,7 +40,7 @@ def put_hello(request: Request) -> Reply:
 
 
 async def create(request: Request) -> Reply:
-    """Kept together with what other hosts report at the same time; see intake.py."""
+    """Written together with the reports that other hosts send at the same time; see intake.py."""
     host_id = caller.host_of(request)
     request.raw = await _body(request)
     reports = domain.read_all(host_id, request.parse(Reports).reports)
@@ -49,7 +49,7 @@ async def create(request: Request) -> Reply:
 
 
 def put_console(request: Request) -> Reply:
-    """The last of what a server wrote to its console, as text. Nobody is woken by it."""
+    """The end of a server's console output, as text. It wakes no loop."""
     host_id = caller.host_of(request)
     with request.services.database.write(wakes=False) as connection:
         console.keep(connection, host_id, request.path["id"], request.raw, now(connection))

@@ -1,4 +1,4 @@
-"""The host API's routes; see hostapi for what they carry. OPEN: see app.py."""
+"""The host API's routes; the bodies are in hostapi/. They are OPEN to policy: app.py says why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a host is wanted to be: a long poll. And the files of its images."""
+"""The wanted state of the calling host, by long poll."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ NUMBER_MAX = 2.0**53
 
 
 async def show(request: Request) -> Reply:
-    """At once when there is something newer than `since` in that `epoch`, else when there is, or
-    after `wait_s`.
+    """Answers at once when something changed after `since` in that `epoch`; else when something does,
+    or after `wait_s`.
     """
     host_id = caller.host_of(request)
     since = Position(request.query.get("epoch", ""), int(_number(request, "since")))
     wait_s = min(_number(request, "wait_s"), WAIT_MAX_S)
     if since.revision > 0 and wait_s > 0:
         await caller.hub_of(request).wait(topic(host_id), since, wait_s)
-    answer = await anyio.to_thread.run_sync(_look, request, host_id, since)
+    answer = await anyio.to_thread.run_sync(_wanted, request, host_id, since)
     return Reply(200, answer)
 
 
-def _look(request: Request, host_id: str, since: Position) -> WantedThings:
+def _wanted(request: Request, host_id: str, since: Position) -> WantedThings:
     with request.read() as connection:
         if refusal := host_domain.refused(connection, host_id):
             raise Conflict(refusal, kind=REFUSED, code=REFUSED)

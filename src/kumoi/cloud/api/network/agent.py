@@ -8,9 +8,9 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import NotFound
 from kumoi.cloud.api.network import rendering
-from kumoi.cloud.api.network.availability_zone import ZONE
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.request import Request
+from kumoi.cloud.domain.host.host import ZONE
 from kumoi.cloud.store.host import host as store
 from kumoi.cloud.store.host.host import Host
 from kumoi.engine.http.request import Reply

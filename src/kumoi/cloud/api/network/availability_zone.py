@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from kumoi.cloud.api.network import rendering
 from kumoi.cloud.api.request import Request
+from kumoi.cloud.domain.host.host import ZONE
 from kumoi.engine.http.request import Reply
 
-ZONE = "nova"
 RESOURCES = ("network", "router")
 
 

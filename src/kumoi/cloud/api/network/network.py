@@ -9,11 +9,11 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.api.network import rendering
-from kumoi.cloud.api.network.availability_zone import ZONE
 from kumoi.cloud.api.network.body import Tag, Text
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
+from kumoi.cloud.domain.host.host import ZONE
 from kumoi.cloud.domain.network import network as domain
 from kumoi.cloud.domain.network.network import NetworkRequest
 from kumoi.cloud.store.network import subnet as subnet_store

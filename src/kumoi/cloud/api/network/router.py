@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.api.network import body, rendering, shapes
-from kumoi.cloud.api.network.availability_zone import ZONE
 from kumoi.cloud.api.network.body import Tag, Text
 from kumoi.cloud.api.network.fixed_ip import fixed_ip_requests
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request, fields_set
+from kumoi.cloud.domain.host.host import ZONE
 from kumoi.cloud.domain.network import router as domain
 from kumoi.cloud.domain.network import router_interface
 from kumoi.cloud.domain.network.router import Gateway, RouterRequest

@@ -13,7 +13,7 @@ from kumoi.cloud.scheduler.choose import Candidate, Decision, DriverOffer, Reque
 from kumoi.cloud.store.compute import server as server_store
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.host import host as host_store
-from kumoi.cloud.store.host.host import UP, Host
+from kumoi.cloud.store.host.host import Host
 
 CANDIDATES_MAX = 16
 CAPABILITY_PREFIX = "capabilities:"
@@ -141,7 +141,7 @@ def _driver_offer(offer: Mapping[str, Any] | None) -> DriverOffer:
 def _candidate(row: Host) -> Candidate:
     return Candidate(
         id=row.id,
-        up=row.state == UP and not row.forced_down,
+        up=row.is_up,
         enabled=row.enabled,
         drivers={name: _driver_offer(row.offers.get(name)) for name in row.drivers},
         vcpus_free=row.vcpus_free,

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid, OverQuota
 from kumoi.cloud.store.compute import keypair, quota, server, server_group
+from kumoi.cloud.store.limits import UNLIMITED
 
 DEFAULT_CLASS = "class:default"
 DEFAULTS = {
@@ -31,7 +32,6 @@ DEFAULTS = {
     "security_groups": -1,
     "security_group_rules": -1,
 }
-UNLIMITED = -1
 
 
 @dataclass(frozen=True, slots=True)

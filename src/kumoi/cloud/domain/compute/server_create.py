@@ -41,7 +41,6 @@ from kumoi.cloud.store.compute.flavor import Flavor
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.image.image import Image
 
-ZONE = "nova"  # The one availability zone.
 HOSTNAME_MAX = 63
 RESERVATION_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 

@@ -1,4 +1,6 @@
-"""A host is enrolled before it may say anything: the store names its key. `up` enrols its own."""
+"""A host is enrolled before it may say anything: the store names its key. `kumoi up` enrols its own
+host.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from kumoi.engine.db import now
 
 
 def enrol(connection: Connection, host_id: str, public_key_sha256: str) -> None:
-    """From now on this key speaks for the host, and none that did before."""
+    """From now on the host identifies itself with this key, and with no earlier one."""
     known = store.get(connection, host_id)
     if known is None or known.public_key_sha256 != public_key_sha256:
         store.replace(connection, Enrolment(host_id, public_key_sha256, now(connection)))

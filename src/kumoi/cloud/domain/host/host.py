@@ -1,6 +1,6 @@
-"""Hosts: they come by themselves, with their first hello, and count as up while they are heard.
+"""Hosts: a host registers itself with its first hello, and counts as up while it is heard of.
 
-What may be promised of a host is more than it has: servers seldom use all they may.
+Servers may claim more of a host than it has (overcommit), since they seldom use all they may.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from kumoi.cloud.store.host.host import DOWN, UP, Host
 from kumoi.cloud.store.network.standard import TOPIC as NETWORK_TOPIC
 from kumoi.engine import feed
 
+ZONE = "nova"  # The only availability zone: all hosts are in it.
 CPU_OVERCOMMIT = 32.0
 RAM_OVERCOMMIT = 1.5
 DISK_OVERCOMMIT = 8.0  # A container's layer over its image begins empty.
@@ -33,17 +34,16 @@ def is_news(connection: Connection, host_id: str, hello: HostHello) -> bool:
     row = store.get(connection, host_id)
     if row is None or row.state != UP:
         return True
-    said = _facts(hello)
-    return any(getattr(row, name) != value for name, value in said.items())
+    return any(getattr(row, name) != value for name, value in _facts(hello).items())
 
 
 def beat(connection: Connection, host_id: str, now: datetime) -> None:
-    """The host is alive."""
+    """Note that the host is alive."""
     store.update(connection, host_id, seen_at=now)
 
 
 def register(connection: Connection, host_id: str, hello: HostHello, now: datetime) -> Host:
-    """Insert or update the host; it is up."""
+    """Insert or update the host, which is up."""
     row = store.get(connection, host_id)
     facts = _facts(hello)
     if row is None:
@@ -68,27 +68,27 @@ def refusal(hello: HostHello) -> str:
 
 
 def refused(connection: Connection, host_id: str) -> str:
-    """The same, of a host as it said hello last."""
+    """The same, by the latest hello of a host."""
     row = store.get(connection, host_id)
     if row is None:
         return ""
     return refusal_of(protocol=row.protocol, release=row.version, own_release=kumoi.__version__)
 
 
-def note(connection: Connection, host_id: str, hello: HostHello) -> None:
-    """What a host is that may not act."""
+def note_refused(connection: Connection, host_id: str, hello: HostHello) -> None:
+    """Keep the release of a host that may not act."""
     store.update(connection, host_id, version=hello.release, protocol=hello.protocol)
     log.warning("host.refused", host=host_id, release=hello.release, protocol=hello.protocol)
 
 
 def change(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> Host:
-    """What an administrator says of a host: enabled, disabled_reason, forced_down."""
+    """Set what an administrator decides about a host: enabled, disabled_reason, forced_down."""
     store.update(connection, key, **values, updated_at=now)
     return get(connection, key)
 
 
 def mark_silent(connection: Connection, *, before: datetime, now: datetime) -> list[str]:
-    """Hosts not heard of since `before` are down; gives their ids."""
+    """Mark hosts that were last heard of before that time as down; gives their ids."""
     silent = store.fell_silent(connection, before=before)
     for host_id in silent:
         store.update(connection, host_id, state=DOWN, updated_at=now)
@@ -109,6 +109,7 @@ def every(connection: Connection) -> list[Host]:
 
 
 def _facts(hello: HostHello) -> dict[str, Any]:
+    """The columns that a hello sets."""
     return {
         "version": hello.release,
         "protocol": hello.protocol,
@@ -124,7 +125,7 @@ def _facts(hello: HostHello) -> dict[str, Any]:
 
 
 def _new(connection: Connection, host_id: str, now: datetime) -> Host:
-    """Empty, until the hello is written over it."""
+    """A row without capacity; the hello fills that in."""
     return Host(
         id=host_id,
         uuid=new_id(),

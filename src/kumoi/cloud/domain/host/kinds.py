@@ -1,4 +1,4 @@
-"""The kinds of thing that hosts are told of, by name. A new one is a line here."""
+"""The kinds of thing on hosts, by name. A new kind is a line here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that hosts have a use for: worth having ready, and whose content they may fetch."""
+"""Images on hosts: which ones to fetch before a server needs them, and which a host may fetch at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IMAGES_MAX = 8
 
 
 def images(connection: Connection) -> list[messages.ImageContent]:
-    """The newest of those that everybody may start servers from."""
+    """The images that hosts should have ready: the newest public ones."""
     found = sorted(store.active_public(connection), key=lambda row: row.created_at, reverse=True)
     return [boot_image.message(boot_image.for_host(row)) for row in found[:IMAGES_MAX]]
 

@@ -1,6 +1,5 @@
-"""What hosts say of their things, whatever their kind: each report is taken for itself.
-
-One that is not understood, for its kind or a word of it, is logged and dropped; it harms no other.
+"""Reports of hosts on their things, whatever the kind. A report that is not understood, because of
+its kind or of a word in it, is logged and dropped; the others are not harmed.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from kumoi.cloud.hostapi.things import NotUnderstood, ThingReport
 
 
 def read_all(host_id: str, raws: Iterable[msgspec.Raw]) -> list[ThingReport]:
-    """Those that can be read."""
+    """The reports that can be decoded."""
     reports = []
-    for one in raws:
+    for raw in raws:
         try:
-            reports.append(msgspec.json.decode(one, type=ThingReport))
+            reports.append(msgspec.json.decode(raw, type=ThingReport))
         except msgspec.DecodeError as error:
             log.failure("report.not_understood", error, host=host_id)
     return reports
@@ -30,12 +29,12 @@ def read_all(host_id: str, raws: Iterable[msgspec.Raw]) -> list[ThingReport]:
 def take(
     connection: Connection, host_id: str, report: ThingReport, now: datetime, kinds: Kinds
 ) -> None:
-    """Write what it says."""
+    """Write what the report says to the thing's row."""
     kinds[report.kind].take(connection, host_id, report, now)
 
 
 def says_news(connection: Connection, host_id: str, report: ThingReport, kinds: Kinds) -> bool:
-    """Whether `take` can take it and would change anything."""
+    """Whether the report is understood, and `take` would change anything."""
     try:
         if report.kind not in kinds:
             raise NotUnderstood(f"there is no kind of thing called {report.kind}")

@@ -1,7 +1,8 @@
-"""Servers as things on a host: what it is told of them, and what it says becomes what they are.
+"""Servers as things on a host: rows become the messages for their host, and its reports become the
+rows' observed state.
 
-A report counts only from the server's own host and when no newer one has been seen; whatever else
-a host has, it is told to remove. Nothing here touches what is wanted.
+A report counts only from the server's own host, and when no newer one has been written; a host that
+has any other server is to remove it. Nothing here changes wanted state.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def several(connection: Connection, host_id: str, ids: Sequence[str]) -> list[Th
 
 
 def take(connection: Connection, host_id: str, report: ThingReport, now: datetime) -> None:
-    """Write what the report says, or tell the host that the server is not its own."""
+    """Write what the report says, or have the host remove a server that is not its own."""
     row = store.get(connection, report.id)
     if row is None or not _is_on(row, host_id):
         not_here(connection, host_id, report)
@@ -59,7 +60,7 @@ def take(connection: Connection, host_id: str, report: ThingReport, now: datetim
 
 
 def says_news(connection: Connection, host_id: str, report: ThingReport) -> bool:
-    """Reports come every minute and seldom do."""
+    """Whether `take` would change anything. Hosts report every minute, and seldom anything new."""
     row = store.get(connection, report.id)
     if row is None or not _is_on(row, host_id) or report.absent:
         return True
@@ -96,8 +97,8 @@ def _observe(connection: Connection, row: Server, report: ThingReport, now: date
 
 
 def _observed(row: Server, report: ThingReport) -> dict[str, Any]:
-    """With a fault the host has tried all that was wanted in that generation, and may say what there
-    is nevertheless.
+    """The columns that the report sets. With a fault the host has tried all that the generation
+    wants, and may report the state nevertheless.
     """
     values: dict[str, Any] = {"observed_generation": report.generation}
     if report.fault:
@@ -111,26 +112,26 @@ def _observed(row: Server, report: ThingReport) -> dict[str, Any]:
                 "observed_build": row.build,
             }
         return values
-    told = _read(report)
+    reported = _status_of(report)
     return values | {
-        "state": told.state.value,
+        "state": reported.state.value,
         "fault": None,
-        "observed_boot": told.boot,
-        "observed_hard_boot": told.hard_boot,
-        "observed_build": told.build,
+        "observed_boot": reported.boot,
+        "observed_hard_boot": reported.hard_boot,
+        "observed_build": reported.build,
         "rebuild_refused": 0,
     }
 
 
 def _disk_build(report: ThingReport) -> int | None:
-    """The build whose disk is there of a server that failed."""
+    """The build whose disk a failed server has, or None."""
     if report.status == NOTHING:
         return None
-    told = _read(report)
-    return None if told.state is InstanceState.BUILDING else told.build
+    reported = _status_of(report)
+    return None if reported.state is InstanceState.BUILDING else reported.build
 
 
-def _read(report: ThingReport) -> ServerStatus:
+def _status_of(report: ThingReport) -> ServerStatus:
     try:
         return msgspec.json.decode(report.status, type=ServerStatus)
     except msgspec.DecodeError as error:

@@ -1,7 +1,8 @@
-"""What the control plane asks of a kind of thing: what hosts are told of it, what becomes of reports.
+"""What a kind of thing is to the control plane: how its things are sent to hosts, and what a report
+does to a row.
 
-A kind is a value of four functions over the open transaction (kinds.py lists them all). The long
-poll, the intake of reports and the feed know nothing else of it.
+A kind is a value of four functions over the open transaction; kinds.py lists all kinds. The long
+poll, the intake of reports and the feed know nothing else of a kind.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from kumoi.cloud.store.host import host as host_store
 
 @dataclass(frozen=True, slots=True)
 class ThingKind:
-    """`on_host` gives all things of a host, `several` those of the ids that are its own, as wanted.
-    `says_news` tells whether `take`, which writes what a report says, would change anything; both
-    raise NotUnderstood before they have written anything.
+    """`on_host` gives all things of a host as they should be, `several` those with certain ids, without
+    ids of other hosts' things. `take` writes what a report says, `says_news` is whether that would
+    change anything; both raise NotUnderstood before they have written anything.
     """
 
     name: str
@@ -34,7 +35,9 @@ Kinds = Mapping[str, ThingKind]
 
 
 def not_here(connection: Connection, host_id: str, report: ThingReport) -> None:
-    """Of a thing that is not this host's: it is told to remove it, until it says that it is gone."""
+    """After a report on a thing that is not this host's: the host is to remove it, until it reports
+    that it has.
+    """
     if report.absent:
         host_store.forget_thing(connection, host_id, report.kind, report.id)
     else:

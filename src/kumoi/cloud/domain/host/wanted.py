@@ -1,4 +1,4 @@
-"""What a host is told: its things as they are wanted, each complete in itself."""
+"""The wanted state of a host: its things as they should be, each complete in itself."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from kumoi.engine.position import Position
 
 
 def since(connection: Connection, host_id: str, seen: Position, kinds: Kinds) -> WantedThings:
-    """What changed after the position; everything where the store does not continue it.
+    """What changed after the position; or everything, where the position is not of this store's epoch.
 
-    Images to prefetch are told when there is nothing more urgent.
+    The images to prefetch are sent when no thing is, so that they delay none.
     """
     now = feed.position(connection)
     if not now.continues(seen):
@@ -27,7 +27,7 @@ def since(connection: Connection, host_id: str, seen: Position, kinds: Kinds) ->
             revision=max(now.revision, 1),
             complete=True,
             things=[
-                raw(one) for kind in kinds.values() for one in kind.on_host(connection, host_id)
+                raw(thing) for kind in kinds.values() for thing in kind.on_host(connection, host_id)
             ],
             images=[raw(image) for image in prefetch.images(connection)],
         )
@@ -35,11 +35,14 @@ def since(connection: Connection, host_id: str, seen: Position, kinds: Kinds) ->
     for_all = feed.changes(connection, host_store.EVERY_HOST, since=seen.revision)
     things = _changed(connection, host_id, changes.keys, kinds)
     images = [] if things and not for_all.keys else prefetch.images(connection)
+    revision = changes.revision  # Where the host continues: after both, unless there is more.
+    if len(changes.keys) < feed.CHANGES_MAX:
+        revision = max(revision, for_all.revision)
     return WantedThings(
         epoch=now.epoch,
-        revision=_next(changes, for_all),
+        revision=revision,
         complete=False,
-        things=[raw(one) for one in things],
+        things=[raw(thing) for thing in things],
         images=[raw(image) for image in images],
     )
 
@@ -47,21 +50,15 @@ def since(connection: Connection, host_id: str, seen: Position, kinds: Kinds) ->
 def _changed(
     connection: Connection, host_id: str, keys: Iterable[str], kinds: Kinds
 ) -> list[Thing]:
-    """As they are now; those that are not this host's any more are absent."""
+    """The things with these keys as they should be; absent where they are not this host's any more."""
     ids: dict[str, list[str]] = defaultdict(list)
     for key in keys:
         name, _, thing_id = key.partition("/")
         ids[name].append(thing_id)
     things = []
     for name, kind in kinds.items():
-        mine = kind.several(connection, host_id, ids[name]) if ids[name] else []
-        gone = sorted(set(ids[name]) - {one.id for one in mine})
-        things += [*mine, *(absent(ThingKey(name, one), GENERATION_LAST) for one in gone)]
+        present = kind.several(connection, host_id, ids[name]) if ids[name] else []
+        missing = sorted(set(ids[name]) - {thing.id for thing in present})
+        things += present
+        things += [absent(ThingKey(name, thing_id), GENERATION_LAST) for thing_id in missing]
     return things
-
-
-def _next(changes: feed.Changes, for_all: feed.Changes) -> int:
-    """Where to go on from: behind both, unless there is more of the first."""
-    if len(changes.keys) >= feed.CHANGES_MAX:
-        return changes.revision
-    return max(changes.revision, for_all.revision)

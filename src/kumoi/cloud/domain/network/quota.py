@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid, OverQuota
+from kumoi.cloud.store.limits import UNLIMITED
 from kumoi.cloud.store.network import (
     floating_ip,
     network,
@@ -22,8 +23,6 @@ from kumoi.cloud.store.network import (
     subnet_pool,
 )
 from kumoi.cloud.store.network import quota as store
-
-UNLIMITED = -1
 
 # Neutron's defaults.
 DEFAULTS = {

@@ -1,4 +1,6 @@
-"""Enrolments: which key speaks for a host. A host without one is refused, whoever signed it."""
+"""Enrolments: the key with which a host identifies itself. A host without one is refused, even with a
+certificate of our authority.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from kumoi.engine.db import Timestamp
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """`public_key_sha256` is of the key in the host's certificate, in hexadecimal digits."""
+    """`public_key_sha256` is the hash of the key in the host's certificate, in hexadecimal digits."""
 
     host_id: str
     public_key_sha256: str

@@ -1,6 +1,6 @@
-"""Hosts: the rows. What a host has it says itself; what is claimed of it, from servers.
+"""Hosts: the rows. A host reports what it has; the servers placed on it claim of that.
 
-The claimed sums stand in the row, and what is free is indexed, so that choosing a host costs the
+The sums of the claims are columns, and what is free is indexed, so that choosing a host costs the
 same among ten as among a thousand.
 """
 
@@ -24,29 +24,29 @@ DOWN = "down"
 
 
 def topic(host_id: str) -> str:
-    """The feed topic of what a host must look at again; its keys are `kind/id`."""
+    """The feed topic of the things that a host must look at again; its keys are `kind/id`."""
     return f"host:{host_id}"
 
 
 def touch_thing(connection: Connection, host_id: str, kind: str, thing_id: str) -> None:
-    """The host looks again at this thing."""
+    """Have the host look at this thing again."""
     feed.touch(connection, topic(host_id), f"{kind}/{thing_id}")
 
 
 def forget_thing(connection: Connection, host_id: str, kind: str, thing_id: str) -> None:
-    """The host has seen that it is gone."""
+    """The host has removed the thing, and need not look at it again."""
     feed.forget(connection, topic(host_id), f"{kind}/{thing_id}")
 
 
 EVERY_HOST = topic("*")
-"""What all of them must look at again: images worth having ready."""
+"""The topic of what all hosts must look at again: the images to prefetch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """`id` is the name in its certificate; `version` is its release. `*_free` is capacity less claims,
-    where capacity is what it says of itself times what may be promised of it; below zero when the
-    host has shrunk. `offers` holds, by driver, what hostapi.offer.Offer has.
+    """`id` is the name in the host's certificate; `version` is its release. `*_free` is what the host
+    has, times the overcommit, less the claims: below zero when the host has shrunk. `offers` holds,
+    by driver, what hostapi.offer.Offer has.
     """
 
     id: str
@@ -76,6 +76,11 @@ class Host:
     address: str = ""
     protocol: int = 0
     offers: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the host is heard of, and no administrator says otherwise."""
+        return self.state == UP and not self.forced_down
 
 
 host = sa.Table(
@@ -120,7 +125,7 @@ def get(connection: Connection, key: str) -> Host | None:
 
 
 def every(connection: Connection) -> list[Host]:
-    """All there are, in the order they came."""
+    """All hosts, in the order of their registration."""
     return schema.fetch(connection, sa.select(host).order_by(host.c.number), Host)
 
 
@@ -134,7 +139,7 @@ def roomiest(
     allowed: Collection[str] | None,
     most: int,
 ) -> list[Host]:
-    """Up to `most` hosts that are up, enabled and have room, those with most free memory first."""
+    """At most `most` hosts that are up, enabled and have room, those with most free memory first."""
     query = sa.select(host).where(
         host.c.ram_free_mib >= ram_mib,
         host.c.state == UP,
@@ -154,7 +159,7 @@ def roomiest(
 def claim(
     connection: Connection, key: str, *, vcpus: int, ram_mib: int, disk_gib: int, servers: int
 ) -> None:
-    """Take from what is free; negative numbers give back."""
+    """Add to the claims on a host, and take that from what is free; negative numbers release."""
     connection.execute(
         sa.update(host)
         .where(host.c.id == key)
@@ -171,14 +176,18 @@ def claim(
 
 
 def update(connection: Connection, key: str, **values: Any) -> bool:
-    """Whether there was one."""
+    """False when there is no such host."""
     return schema.update(connection, host, key, values)
 
 
 def states(connection: Connection) -> dict[str, str]:
-    """By id, in the words that servers show of their host."""
+    """By host, in Nova's words: UP, DOWN, or MAINTENANCE for one that is disabled."""
     query = sa.select(host.c.id, host.c.state, host.c.enabled, host.c.forced_down)
-    return {row.id: _shown_state(row) for row in connection.execute(query)}
+    found: dict[str, str] = {}
+    for row in connection.execute(query):
+        is_up = row.state == UP and not row.forced_down
+        found[row.id] = ("UP" if row.enabled else "MAINTENANCE") if is_up else "DOWN"
+    return found
 
 
 def next_number(connection: Connection) -> int:
@@ -187,12 +196,6 @@ def next_number(connection: Connection) -> int:
 
 
 def fell_silent(connection: Connection, *, before: datetime) -> list[str]:
-    """Ids of the hosts that count as up and were last heard of before that time."""
+    """The ids of the hosts that count as up and were last heard of before that time."""
     query = sa.select(host.c.id).where(host.c.state == UP, host.c.seen_at < before)
     return list(connection.execute(query).scalars())
-
-
-def _shown_state(row: Any) -> str:
-    if row.forced_down or row.state != UP:
-        return "DOWN"
-    return "UP" if row.enabled else "MAINTENANCE"
