@@ -40,8 +40,8 @@ from kumoi.engine.activation import Activation
 from kumoi.engine.db import Database
 from kumoi.engine.http.serving import Listener, serve
 from kumoi.engine.wake import Alarm
-from tests import host_words
-from tests.told import Listening
+from tests import host_messages
+from tests.route_coverage import RouteCoverage
 
 OWN_TOKEN = "/v3/auth/tokens"  # Ended by whoever has it: the initiator's token says which.
 ADMIN_PASSWORD = "admin-secret"
@@ -90,16 +90,16 @@ class FakeHost:
         """Bring every server to what is wanted of it, and say so."""
         if servers := self.servers():
             reports = [
-                host_words.report(server, fault=self.fail_with, before=self.built.get(server.id))
+                host_messages.report(server, fault=self.fail_with, before=self.built.get(server.id))
                 for server in servers
             ]
             if not self.fail_with:
                 self.built |= {server.id: server for server in servers}
-            self._send("POST", "reports", host_words.reports(reports))
+            self._send("POST", "reports", host_messages.reports(reports))
 
     def servers(self) -> list[InstanceSpec]:
         """All that are wanted of it."""
-        return host_words.servers(self.wanted())
+        return host_messages.servers(self.wanted())
 
     def _send(self, method: str, what: str, message: Message) -> None:
         answer = httpx.request(
@@ -160,7 +160,7 @@ def running_cloud(directory: Path, database_url: str) -> Iterator[RunningCloud]:
         bootstrap.bootstrap(connection, config, passwords)
     services = api_serve.build_services(config, here, database, Clock())
     try:
-        apis = Listening(api_serve.app(services), api_serve.SERVICES)
+        apis = RouteCoverage(api_serve.app(services), api_serve.SERVICES)
         with _serving(services, apis, port, host_port):
             host = FakeHost(f"http://127.0.0.1:{host_port}")
             host.register()
@@ -176,7 +176,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _require_records(database: Database, apis: Listening) -> None:
+def _require_records(database: Database, apis: RouteCoverage) -> None:
     """Every change that a story made has left one record, which names its target."""
     with database.read() as connection:
         rows = connection.execute(sa.select(schema.audit)).mappings().all()
@@ -193,7 +193,7 @@ def _require_records(database: Database, apis: Listening) -> None:
 
 
 @contextlib.contextmanager
-def _serving(services: Services, apis: Listening, port: int, host_port: int) -> Iterator[None]:
+def _serving(services: Services, apis: RouteCoverage, port: int, host_port: int) -> Iterator[None]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(
         target=loop.run_until_complete, args=[_serve(services, apis, port, host_port)]
@@ -209,14 +209,14 @@ def _serving(services: Services, apis: Listening, port: int, host_port: int) -> 
         loop.close()
 
 
-async def _serve(services: Services, apis: Listening, port: int, host_port: int) -> None:
+async def _serve(services: Services, apis: RouteCoverage, port: int, host_port: int) -> None:
     alarm = Alarm(services.database.listen)
     hosts = host_app(services, alarm, identify=_by_header)
     with contextlib.suppress(asyncio.CancelledError):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(api_serve.watch_revocations(services, alarm))
             tasks.create_task(serve([Listener(apis, "127.0.0.1", port)], Activation.none()))
-            hosts = Listening(hosts, [HOST])
+            hosts = RouteCoverage(hosts, [HOST])
             tasks.create_task(serve([Listener(hosts, "127.0.0.1", host_port)], Activation.none()))
     await alarm.close()
 

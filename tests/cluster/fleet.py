@@ -16,7 +16,7 @@ from kumoi.cloud.hostapi.hello import PATH, HostHello
 from kumoi.cloud.hostapi.messages import InstanceSpec, Power
 from kumoi.cloud.hostapi.things import Message, WantedThings
 from kumoi.engine.position import Position
-from tests import host_words
+from tests import host_messages
 from tests.running_cloud import HOST_HEADER
 
 POLL_S = 20.0
@@ -50,7 +50,7 @@ class FleetHost:
             wanted = await self._wanted(since)
             since = Position(wanted.epoch, wanted.revision)
             self.answers += 1
-            if servers := host_words.servers(wanted):
+            if servers := host_messages.servers(wanted):
                 await self._make(servers)
 
     async def _make(self, servers: list[InstanceSpec]) -> None:
@@ -59,8 +59,8 @@ class FleetHost:
                 self.servers.pop(server.id, None)
             else:
                 self.servers[server.id] = server
-        reports = [host_words.report(server) for server in servers]
-        await self._send("POST", "reports", host_words.reports(reports))
+        reports = [host_messages.report(server) for server in servers]
+        await self._send("POST", "reports", host_messages.reports(reports))
 
     async def _wanted(self, since: Position) -> WantedThings:
         answer = await self.client.get(

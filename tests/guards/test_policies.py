@@ -30,7 +30,7 @@ from kumoi.pipeline.repositories import Repositories
 from kumoi.pipeline.store.tables import metadata as pipeline_metadata
 from kumoi.policy.caller import PolicySubject
 from kumoi.policy.table import TABLE
-from tests.asking import Asking
+from tests.asgi_client import AsgiClient
 from tests.running_cloud import RunningCloud, running_cloud
 
 ROOT = Path(__file__).parents[2]
@@ -114,8 +114,8 @@ class Everybody:
     """Calls the real applications, as whoever is named."""
 
     cloud: RunningCloud
-    openstack: Asking
-    pipeline: Asking
+    openstack: AsgiClient
+    pipeline: AsgiClient
     known: KnownTokens
 
     def call(self, service: Service, route: Route, who: str | None) -> int:
@@ -191,7 +191,7 @@ def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everybody]:
             body_max_bytes=1_000,
             recorder=recorder,
         )
-        with Asking(api_serve.app(cloud.services)) as openstack, Asking(app) as asked:
+        with AsgiClient(api_serve.app(cloud.services)) as openstack, AsgiClient(app) as asked:
             yield Everybody(cloud, openstack, asked, known)
 
 

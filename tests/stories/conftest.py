@@ -9,7 +9,7 @@ import pytest
 
 from kumoi.cloud.api.host.routes import SERVICE as HOST
 from kumoi.cloud.api.serve import SERVICES
-from tests.told import TOLD, named
+from tests.route_coverage import COVERED, route_name
 
 HERE = Path(__file__).parent
 COLLECTED = pytest.StashKey[set[Path]]()
@@ -21,9 +21,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """One of several processes has ended and hands over what it was told."""
+    """One of several test processes has ended, and hands over the routes that it covered."""
     output = getattr(node, "workeroutput", {})
-    TOLD.update(output.get("told", ()))
+    COVERED.update(output.get("covered", ()))
     collected = {Path(name) for name in output.get("collected", ())}
     node.config.stash[COLLECTED] = node.config.stash.get(COLLECTED, set()) | collected
 
@@ -33,12 +33,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     collected = session.config.stash.get(COLLECTED, set())
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output |= {"told": sorted(TOLD), "collected": sorted(map(str, collected))}
+        output |= {"covered": sorted(COVERED), "collected": sorted(map(str, collected))}
     elif _all_passed(session, exitstatus) and collected.issuperset(HERE.rglob("test_*.py")):
-        untold = [f"FAILED {route} has no story" for route in sorted(_routes() - TOLD)]
-        if untold:
+        uncovered = [f"FAILED {route} has no story" for route in sorted(_routes() - COVERED)]
+        if uncovered:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            session.config.get_terminal_writer().line("\n".join(["", *untold]))
+            session.config.get_terminal_writer().line("\n".join(["", *uncovered]))
 
 
 def _all_passed(session: pytest.Session, exitstatus: int) -> bool:
@@ -47,7 +47,7 @@ def _all_passed(session: pytest.Session, exitstatus: int) -> bool:
 
 def _routes() -> set[str]:
     return {
-        named(service, route.method, route.path)
+        route_name(service, route.method, route.path)
         for service in (*SERVICES, HOST)
         for route in service.routes
     }

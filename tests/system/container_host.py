@@ -30,8 +30,8 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 from pyroute2.iproute.linux import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
-from tests import host_words
-from tests.host_words import ServerReport
+from tests import host_messages
+from tests.host_messages import ServerReport
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
@@ -136,7 +136,7 @@ class ControlPlane:
     def take(self, reports: list[ThingReport]) -> None:
         now = time.monotonic()
         with self.changed:
-            for report in map(host_words.server_report, reports):
+            for report in map(host_messages.server_report, reports):
                 self.reports[report.id] = report
                 self.reported_at.setdefault((report.id, report.state), now)
                 wanted = self.servers.get(report.id)
@@ -178,7 +178,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self._body()
         if self.control.reachable:
-            self.control.take(host_words.read_reports(body))
+            self.control.take(host_messages.read_reports(body))
         self._answer(204 if self.control.reachable else 503, b"")
 
     def do_PUT(self) -> None:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from openstack import exceptions
 from openstack.connection import Connection
-from tests import host_words
+from tests import host_messages
 from tests.running_cloud import HOST_HEADER, RunningCloud
 from tests.stories.compute.conftest import Workbench
 from tests.tarball import tarball
@@ -230,7 +230,7 @@ def test_a_host_that_read_another_epoch_is_told_everything(bench: Workbench) -> 
     assert (again.complete, again.things, again.epoch) == (False, [], seen.epoch)
     anew = bench.cloud.host.wanted(msgspec.structs.replace(seen, epoch="another"))
     assert anew.complete
-    assert made.id in [one.id for one in host_words.servers(anew)]
+    assert made.id in [one.id for one in host_messages.servers(anew)]
 
 
 def test_a_host_newer_than_the_control_plane_may_not_act(bench: Workbench) -> None:
@@ -266,7 +266,7 @@ def test_what_a_host_cannot_understand_of_a_server_is_its_fault_alone(
     bench: Workbench, admin: Connection
 ) -> None:
     first, second = bench.active("one"), bench.active("two")
-    told = {one.id: one for one in host_words.things(bench.cloud.host.wanted())}
+    told = {one.id: one for one in host_messages.things(bench.cloud.host.wanted())}
     words = "not understood by this host, which is of release 0"
     faulty = ThingReport(
         kind="server", id=first.id, generation=told[first.id].generation, fault=words
@@ -276,7 +276,7 @@ def test_what_a_host_cannot_understand_of_a_server_is_its_fault_alone(
         faulty, id=second.id, fault="", status=msgspec.Raw(b'{"state":"asleep"}')
     )
     many = [faulty, newer, odd]
-    bench.host_says("POST", "reports", msgspec.json.encode(host_words.reports(many)))
+    bench.host_says("POST", "reports", msgspec.json.encode(host_messages.reports(many)))
     bench.host_says("POST", "reports", b'{"reports": [{"kind": 1}, {}, "x"]}')
     shown = bench.show(first)
     assert (shown.status, shown.fault["message"]) == ("ERROR", words)

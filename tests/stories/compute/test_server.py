@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from openstack import exceptions
 from openstack.connection import Connection
-from tests import host_words
+from tests import host_messages
 from tests.stories.compute.conftest import Workbench
 
 from kumoi.base.ids import new_hex_id
@@ -106,7 +106,9 @@ def test_what_a_host_cannot_build_is_in_error_with_its_words_and_holds_nothing(
     assert list(demo.network.ports(device_id=failed.id)) == []
     assert demo.network.get_port(kept.id).device_id == ""
     assert [host.memory_used for host in admin.compute.hypervisors(details=True)] == before
-    told = {server.id: server.power for server in host_words.servers(bench.cloud.host.wanted(seen))}
+    told = {
+        server.id: server.power for server in host_messages.servers(bench.cloud.host.wanted(seen))
+    }
     assert told[failed.id] == "absent"
     bench.cloud.host.settle()
     demo.compute.delete_server(failed)
@@ -287,11 +289,11 @@ def test_a_server_that_the_cloud_does_not_know_is_wanted_absent_of_whoever_has_i
     made = bench.active()
     before = bench.cloud.host.wanted()
     unknown = "11111111-2222-4333-8444-555555555555"
-    reports = host_words.reports(
-        [host_words.report(InstanceSpec(id=unknown, generation=3, power=Power.RUNNING))]
+    reports = host_messages.reports(
+        [host_messages.report(InstanceSpec(id=unknown, generation=3, power=Power.RUNNING))]
     )
     bench.host_says("POST", "reports", msgspec.json.encode(reports))
-    told = host_words.servers(bench.cloud.host.wanted(since=before))
+    told = host_messages.servers(bench.cloud.host.wanted(since=before))
     assert [(one.id, one.power) for one in told] == [(unknown, Power.ABSENT)]
     assert bench.show(made).status == "ACTIVE"
 

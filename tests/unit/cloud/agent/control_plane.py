@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-from tests import host_words
-from tests.host_words import ServerReport
+from tests import host_messages
+from tests.host_messages import ServerReport
 
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Transient
@@ -123,7 +123,7 @@ class FakeControlPlane:
         for one in reports:
             self.reports[one.key] = one
             if one.kind == SERVER:
-                self.server_reports[one.id] = host_words.server_report(one)
+                self.server_reports[one.id] = host_messages.server_report(one)
                 self.all_server_reports.append(self.server_reports[one.id])
 
     async def hello(self, hello: HostHello) -> Hello:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from tests.asking import Asking
+from tests.asgi_client import AsgiClient
 
 from kumoi.base.clock import Clock, SetClock
 from kumoi.base.errors import Conflict, KumoiError, NotFound, Unauthenticated
@@ -125,16 +125,16 @@ LION = {"name": "leo", "kind": "lion"}
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[Asking]:
+def client(tmp_path: Path) -> Iterator[AsgiClient]:
     database = Database(f"sqlite:///{tmp_path / 'zoo.db'}", wake_dir=tmp_path)
     zoo = Zoo(database, SetClock(), {})
     app = App(zoo, [ZOO], root="https://zoo.example", body_max_bytes=BODY_MAX_BYTES)
-    with Asking(app) as client:
+    with AsgiClient(app) as client:
         yield client
     database.close()
 
 
-def test_a_handler_gets_what_its_service_works_with_and_who_calls(client: Asking) -> None:
+def test_a_handler_gets_what_its_service_works_with_and_who_calls(client: AsgiClient) -> None:
     assert client.post("/zoo/animals", json=LION, headers=KEEPER).status_code == 201
     found = client.get("/zoo/animals/leo", headers={"X-Badge": "ann"})
     assert found.json() == {"kind": "lion", "for": "ann"}
@@ -144,7 +144,7 @@ def test_a_handler_gets_what_its_service_works_with_and_who_calls(client: Asking
     }
 
 
-def test_every_answer_has_the_services_headers_and_the_requests_id(client: Asking) -> None:
+def test_every_answer_has_the_services_headers_and_the_requests_id(client: AsgiClient) -> None:
     for path in ("/zoo/animals", "/zoo/nothing", "/zoo/fire"):
         answer = client.get(path)
         assert answer.headers["Vary"] == "X-Badge"
@@ -152,7 +152,7 @@ def test_every_answer_has_the_services_headers_and_the_requests_id(client: Askin
         assert answer.headers["X-Zoo-Version"] == "1.1"
 
 
-def test_an_error_is_answered_in_the_services_own_envelope_and_status(client: Asking) -> None:
+def test_an_error_is_answered_in_the_services_own_envelope_and_status(client: AsgiClient) -> None:
     client.post("/zoo/animals", json=LION, headers=KEEPER)
     again = client.post("/zoo/animals", json=LION, headers=KEEPER)
     assert (again.status_code, again.json()) == (
@@ -164,19 +164,19 @@ def test_an_error_is_answered_in_the_services_own_envelope_and_status(client: As
     assert nowhere.json()["error"]["title"] == "Not Found"
 
 
-def test_what_went_wrong_here_is_not_told(client: Asking) -> None:
+def test_what_went_wrong_here_is_not_told(client: AsgiClient) -> None:
     answer = client.get("/zoo/fire")
     assert answer.status_code == 500
     assert "secret reason" not in answer.text
 
 
-def test_another_protocol_has_its_own_way_to_refuse(client: Asking) -> None:
+def test_another_protocol_has_its_own_way_to_refuse(client: AsgiClient) -> None:
     answer = client.get("/zoo/animals/rex?song=1", headers=KEEPER)
     assert (answer.text, answer.headers["Content-Type"]) == ("la la", "application/song")
     assert client.get("/zoo/animals/rex", headers=KEEPER).status_code == 404
 
 
-def test_who_is_not_known_is_asked_who_may_not_is_told(client: Asking) -> None:
+def test_who_is_not_known_is_asked_who_may_not_is_told(client: AsgiClient) -> None:
     unknown = client.post("/zoo/animals", json=LION)
     assert (unknown.status_code, unknown.headers["WWW-Authenticate"]) == (401, "Badge")
     refused = client.post("/zoo/animals", json=LION, headers={"X-Badge": "ann"})
@@ -184,7 +184,7 @@ def test_who_is_not_known_is_asked_who_may_not_is_told(client: Asking) -> None:
     assert "zoo:keep" in refused.json()["roar"]
 
 
-def test_a_body_is_looked_at_only_when_its_sender_may_and_it_fits(client: Asking) -> None:
+def test_a_body_is_looked_at_only_when_its_sender_may_and_it_fits(client: AsgiClient) -> None:
     large = b"x" * (BODY_MAX_BYTES + 1)
     assert client.post("/zoo/animals", content=large).status_code == 401
     assert client.post("/zoo/animals", content=large, headers=KEEPER).status_code == 413
@@ -199,7 +199,7 @@ def test_a_body_is_looked_at_only_when_its_sender_may_and_it_fits(client: Asking
     assert "name" in wrong.json()["roar"]
 
 
-def test_a_route_is_there_from_its_first_version_to_its_last(client: Asking) -> None:
+def test_a_route_is_there_from_its_first_version_to_its_last(client: AsgiClient) -> None:
     def status(path: str, version: str) -> int:
         return client.get(path, headers={"OpenStack-API-Version": f"zoo {version}"}).status_code
 
@@ -210,7 +210,7 @@ def test_a_route_is_there_from_its_first_version_to_its_last(client: Asking) -> 
     assert by_own.headers["OpenStack-API-Version"] == "zoo 1.7"
 
 
-def test_a_method_that_a_path_has_not_is_told_with_those_that_it_has(client: Asking) -> None:
+def test_a_method_that_a_path_has_not_is_told_with_those_that_it_has(client: AsgiClient) -> None:
     answer = client.request("DELETE", "/zoo/animals")
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, POST")
     assert client.request("HEAD", "/zoo/animals").status_code == 200

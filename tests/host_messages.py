@@ -1,4 +1,4 @@
-"""What hosts in tests read and say: servers out of what is wanted, and reports of servers."""
+"""The messages of hosts in tests: servers read from the wanted things, and reports of servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An ASGI application asked directly, in this thread: no socket and no server."""
+"""An HTTP client that calls an ASGI application directly, in this thread, without a socket."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import httpx
 from starlette.types import ASGIApp
 
 
-class Asking:
-    """`with Asking(app) as client: client.get("/path")`."""
+class AsgiClient:
+    """`with AsgiClient(app) as client: client.get("/path")`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._transport = httpx.ASGITransport(app)
