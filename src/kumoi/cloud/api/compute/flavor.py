@@ -213,7 +213,7 @@ def _brief(request: Request, row: Flavor) -> dict[str, Any]:
     return shown
 
 
-def _listing(request: Request, most: int | None) -> Listing:
+def _listing(request: Request, most: int) -> Listing:
     key = request.query.get("sort_key", "flavorid")
     direction = request.query.get("sort_dir", "asc")
     if key not in SORT_KEYS:
@@ -222,7 +222,7 @@ def _listing(request: Request, most: int | None) -> Listing:
         raise Invalid(f"Sort direction supplied was not valid: {direction}", field="sort_dir")
     return Listing(
         sorts=(Sort(SORT_KEYS[key], direction == "desc"),),
-        limit=most if most is not None else rendering.PAGE_MAX,
+        limit=most,
         marker=request.query.get("marker"),
     )
 

@@ -64,7 +64,7 @@ def statistics(request: Request) -> Reply:
 
 def _list(request: Request, *, detail: bool) -> Reply:
     paged = request.microversion >= V_PAGES
-    most = rendering.limit(request) if paged else None
+    most = rendering.limit(request) if paged else rendering.PAGE_MAX
     pattern = request.query.get("hypervisor_hostname_pattern")
     with request.read() as connection:
         rows = _named(connection, pattern) if pattern else domain.every(connection)
@@ -74,7 +74,7 @@ def _list(request: Request, *, detail: bool) -> Reply:
             for hypervisor, row in zip(shown, rows, strict=True):
                 hypervisor.update(_servers(connection, request, row))
     ids = [str(_id(request, row)) for row in rows]
-    return Reply(200, rendering.page(request, "hypervisors", shown, ids, most))
+    return Reply(200, rendering.page(request, "hypervisors", shown, ids, most if paged else 0))
 
 
 def _with_servers(request: Request) -> bool:

@@ -23,7 +23,7 @@ DETAILS = "os_compute_api:os-instance-actions:events:details"
 
 def index(request: Request) -> Reply:
     paged = request.microversion >= V_PAGES
-    most = rendering.limit(request) if paged else None
+    most = rendering.limit(request) if paged else rendering.PAGE_MAX
     since, until = request.query.get("changes-since"), request.query.get("changes-before")
     with request.read() as connection:
         found = server.get(connection, request.caller, request.path["id"])
@@ -39,7 +39,7 @@ def index(request: Request) -> Reply:
         )
     body: dict[str, Any] = {"instanceActions": [_brief(request, row) for row in rows]}
     more = rendering.page_links(request, [row.request_id for row in rows], most)
-    if more:
+    if more and paged:
         body["links"] = more
     return Reply(200, body)
 

@@ -36,17 +36,18 @@ def precise(value: datetime | None) -> str | None:
     return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
-def limit(request: Request) -> int | None:
-    """Raises Invalid when it is not a number of 0 or more; cut to PAGE_MAX."""
-    raw = request.query.get("limit")
-    return None if raw is None else min(_natural(raw, "limit"), PAGE_MAX)
+def limit(request: Request) -> int:
+    """`limit`, PAGE_MAX where none is given and at most. Raises Invalid when it is not a number of
+    0 or more.
+    """
+    return min(_natural(request.query.get("limit", str(PAGE_MAX)), "limit"), PAGE_MAX)
 
 
 def offset(request: Request) -> int:
     return _natural(request.query.get("offset", "0"), "offset")
 
 
-def page_links(request: Request, ids: Sequence[str], most: int | None) -> list[dict[str, str]]:
+def page_links(request: Request, ids: Sequence[str], most: int) -> list[dict[str, str]]:
     """`next`, when the page is full."""
     if not most or len(ids) < most:
         return []
@@ -57,7 +58,7 @@ def page_links(request: Request, ids: Sequence[str], most: int | None) -> list[d
 
 
 def page(
-    request: Request, name: str, shown: list[Any], ids: Sequence[str], most: int | None
+    request: Request, name: str, shown: list[Any], ids: Sequence[str], most: int
 ) -> dict[str, Any]:
     """The body of a list, with `<name>_links` when there is more."""
     body: dict[str, Any] = {name: shown}

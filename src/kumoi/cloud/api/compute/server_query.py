@@ -74,7 +74,6 @@ def parse(request: Request) -> ServerQuery:
         deleted = _flag(request, "deleted")
     if statuses == {"DELETED"} and sees_deleted:
         deleted = True
-    most = rendering.limit(request)
     return ServerQuery(
         among=_among(request, all_projects=all_projects),
         all_projects=all_projects,
@@ -98,7 +97,7 @@ def parse(request: Request) -> ServerQuery:
         metadata=_metadata(request),
         sorts=_sorts(request),
         marker=query.get("marker"),
-        limit=rendering.PAGE_MAX if most is None else most,
+        limit=rendering.limit(request),
     )
 
 

@@ -77,8 +77,8 @@ def _page(request: Request, rows: list[Server]) -> tuple[list[Server], list[dict
             raise Invalid(f"marker [{marker}] not found", field="marker")
         rows = rows[at + 1 :]
     most = rendering.limit(request)
-    rows = rows[: rendering.PAGE_MAX if most is None else most]
-    return rows, rendering.page_links(request, [row.id for row in rows], most or rendering.PAGE_MAX)
+    rows = rows[:most]
+    return rows, rendering.page_links(request, [row.id for row in rows], most)
 
 
 def _span(request: Request) -> UsagePeriod:

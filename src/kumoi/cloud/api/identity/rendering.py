@@ -22,6 +22,10 @@ Password = Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)]
 Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]+$")]
 NoOptions = Annotated[dict[str, Any], msgspec.Meta(max_length=0)]  # None is supported.
 NoTags = Annotated[list[str], msgspec.Meta(max_length=0)]
+LIST_MAX = 10_000
+"""Where no limit is asked for. Keystone has none then, and openstacksdk does not follow its links, so
+this is far above what a cloud of a small team has; beyond it the link to the next page is there.
+"""
 COMPARATORS = frozenset(Comparator)
 NoRules = Annotated[list[Any], msgspec.Meta(max_length=0)]
 
@@ -69,7 +73,7 @@ def listing(
     return Listing(
         parts=tuple(parts),
         filters=filters,
-        limit=paging.limit(request),
+        limit=paging.limit(request, default=LIST_MAX),
         marker=request.query.get("marker"),
     )
 

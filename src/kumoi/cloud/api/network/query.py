@@ -69,7 +69,7 @@ def read(
     listing = Listing(
         filters=filters,
         sorts=_sorts(request, known | SORT_ONLY),
-        limit=paging.limit(request) or None,
+        limit=paging.limit(request) or paging.PAGE_MAX,
         marker=request.query.get("marker"),
         page_reverse=request.query.get("page_reverse", "").lower() == "true",
     )

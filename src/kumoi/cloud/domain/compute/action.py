@@ -76,7 +76,7 @@ def page(
     since: datetime | None,
     until: datetime | None,
     marker: str | None,
-    limit: int | None,
+    limit: int,
 ) -> list[InstanceAction]:
     """Newest first. Raises Invalid (field `marker`)."""
     if marker is not None and store.get(connection, server_id, marker) is None:

@@ -110,9 +110,7 @@ def get(connection: Connection, user_id: str, name: str) -> Keypair:
     return row
 
 
-def page(
-    connection: Connection, user_id: str, *, marker: str | None, limit: int | None
-) -> list[Keypair]:
+def page(connection: Connection, user_id: str, *, marker: str | None, limit: int) -> list[Keypair]:
     """Raises Invalid (field `marker`)."""
     if marker is not None and store.get(connection, user_id, marker) is None:
         raise Invalid(f"marker [{marker}] not found", field="marker")

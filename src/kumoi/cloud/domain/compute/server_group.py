@@ -51,7 +51,7 @@ def get(connection: Connection, caller: Caller, key: str) -> ServerGroup:
 
 
 def page(
-    connection: Connection, caller: Caller, *, all_projects: bool, limit: int | None, offset: int
+    connection: Connection, caller: Caller, *, all_projects: bool, limit: int, offset: int
 ) -> list[ServerGroup]:
     """Raises Forbidden for the groups of all projects."""
     if all_projects:

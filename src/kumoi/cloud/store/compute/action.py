@@ -69,7 +69,7 @@ def page(
     since: datetime | None,
     until: datetime | None,
     marker: str | None,
-    limit: int | None,
+    limit: int,
 ) -> list[InstanceAction]:
     """Newest first; the marker is a request id and is known to exist."""
     changed_at = sa.func.coalesce(server_action.c.finish_at, server_action.c.start_at)

@@ -46,9 +46,7 @@ def get(connection: Connection, user_id: str, name: str) -> Keypair | None:
     return schema.fetch_one(connection, query, Keypair)
 
 
-def page(
-    connection: Connection, user_id: str, *, marker: str | None, limit: int | None
-) -> list[Keypair]:
+def page(connection: Connection, user_id: str, *, marker: str | None, limit: int) -> list[Keypair]:
     """Ordered by name, after the keypair of that name."""
     query = sa.select(keypair).where(keypair.c.user_id == user_id).order_by(keypair.c.name)
     if marker is not None:

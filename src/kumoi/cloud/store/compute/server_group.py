@@ -48,7 +48,7 @@ def get(connection: Connection, key: str) -> ServerGroup | None:
 
 
 def page(
-    connection: Connection, *, project_id: str | None, limit: int | None, offset: int
+    connection: Connection, *, project_id: str | None, limit: int, offset: int
 ) -> list[ServerGroup]:
     """Oldest first; of all projects for a `project_id` of None."""
     query = sa.select(server_group).order_by(server_group.c.created_at, server_group.c.id)
