@@ -71,8 +71,9 @@ class Ports:
 
         path = self._paths.network(server.id)
         files.replace(path, network.at_start(wires), promise=Promise.KILL)
+        made = self._threads.submit(make)  # First: a plug that has all threads waits for links.
         plugged = self._threads.submit(self._board.change, ensured=link_ports(wires), deleted=())
-        return PendingLinks(self._threads.submit(make), plugged)
+        return PendingLinks(made, plugged)
 
     def settle(self, server: InstanceSpec, known: InstanceRecord, *, pid: int) -> InstanceRecord:
         """Make a running server's links and ports as wanted; gives its record for that."""
