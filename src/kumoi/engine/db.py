@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -131,14 +132,9 @@ class Database:
         self.before_commit: Callable[[Connection], None] = lambda _connection: None
         """The last part of every write transaction; audit.py sets it."""
 
-    @contextlib.contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> contextlib.AbstractContextManager[Connection]:
         """A transaction whose reads are consistent; whatever it writes is rolled back."""
-        with self._transaction("read from the store", self._sql.read) as connection:
-            yield connection
-            if not self.is_sqlite:  # A ROLLBACK would end prepared statements too.
-                with contextlib.suppress(sa.exc.DBAPIError):
-                    connection.commit()
+        return _Transaction(self, "read from the store", self._sql.read)
 
     @contextlib.contextmanager
     def write(self, *, wakes: bool = True) -> Iterator[Connection]:
@@ -148,7 +144,7 @@ class Database:
         Raises Transient when another process keeps writing for longer than BUSY_TIMEOUT_MS.
         """
         sql = self._sql
-        with self._writer, self._transaction("write to the store", sql.write) as connection:
+        with self._writer, _Transaction(self, "write to the store", sql.write) as connection:
             yield connection
             self.before_commit(connection)
             if wakes and sql.wake:
@@ -157,17 +153,7 @@ class Database:
         if wakes:
             self.wake.ring()
 
-    @contextlib.contextmanager
-    def _transaction(self, what: str, begin: str) -> Iterator[Connection]:
-        """Rolled back at the end. Errors of the database become errors of ours."""
-        with _our_errors(what):
-            connection = self._begin(what, begin)
-            try:
-                yield connection
-            finally:
-                self._give_back(connection)
-
-    def _begin(self, what: str, begin: str) -> Connection:
+    def begin(self, what: str, begin: str) -> Connection:
         """A connection in a new transaction. Raises StoreLost when the database has not answered
         for too long.
         """
@@ -208,16 +194,20 @@ class Database:
             raise
         return connection
 
-    def _give_back(self, connection: Connection) -> None:
+    def end(self, connection: Connection, *, failed: bool) -> None:
         """Roll back, and keep the connection for the next transaction: taking one from SQLAlchemy's
         pool costs as much as a short query.
         """
-        with contextlib.suppress(sa.exc.DBAPIError):  # A lost connection has no transaction.
+        try:
+            if not (failed or self.is_sqlite):  # A ROLLBACK would end prepared statements too.
+                connection.commit()
             connection.rollback()
             is_as_made = connection.get_execution_options() == self.engine.get_execution_options()
             if is_as_made and not (connection.closed or connection.invalidated):
                 self._idle.append(connection)
                 return
+        except sa.exc.DBAPIError:
+            pass  # Gone: so is its transaction.
         with contextlib.suppress(sa.exc.DBAPIError):
             connection.close()
 
@@ -247,21 +237,47 @@ def _commit(connection: Connection) -> None:
         raise OutcomeUnknown("the store went away while it was told to keep a change") from cause
 
 
-@contextlib.contextmanager
-def _our_errors(what: str) -> Iterator[None]:
-    """Turns errors of the database and its driver into ours."""
-    try:
-        yield
-    except sa.exc.DataError as cause:
-        raise Invalid("a value is too long or too large to be kept") from cause
-    except sa.exc.DBAPIError as cause:
-        if cause.connection_invalidated:
-            raise StoreLost(what) from cause
-        if isinstance(cause, sa.exc.OperationalError):
-            raise Transient(what) from cause
-        raise
-    except sa.exc.TimeoutError as cause:
-        raise Transient(f"{what}: all connections are busy") from cause
+class _Transaction:
+    """Ended when it is left: what was not committed is rolled back. Errors of the database and its
+    driver become errors of ours. A class, since a generator costs a short read more than its query.
+    """
+
+    __slots__ = ("_begin", "_connection", "_database", "_what")
+
+    def __init__(self, database: Database, what: str, begin: str) -> None:
+        self._database = database
+        self._what = what
+        self._begin = begin
+
+    def __enter__(self) -> Connection:
+        try:
+            self._connection = self._database.begin(self._what, self._begin)
+        except sa.exc.SQLAlchemyError as cause:
+            self._raise_ours(cause)
+            raise
+        return self._connection
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._database.end(self._connection, failed=error is not None)
+        if error is not None:
+            self._raise_ours(error)
+
+    def _raise_ours(self, cause: BaseException) -> None:
+        """Raises nothing for an error that is not the database's."""
+        if isinstance(cause, sa.exc.DataError):
+            raise Invalid("a value is too long or too large to be kept") from cause
+        if isinstance(cause, sa.exc.DBAPIError):
+            if cause.connection_invalidated:
+                raise StoreLost(self._what) from cause
+            if isinstance(cause, sa.exc.OperationalError):
+                raise Transient(self._what) from cause
+        if isinstance(cause, sa.exc.TimeoutError):
+            raise Transient(f"{self._what}: all connections are busy") from cause
 
 
 def _sqlite_engine(url: sa.URL) -> Engine:

@@ -14,15 +14,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 
+from kumoi.engine.memo import ENTRIES_MAX
 from kumoi.engine.outage import serves_no_more
 
 Convert = Callable[[Any], Any]
 Query = sa.Select[Any] | sa.Insert | sa.Update | sa.Delete
+
+Noun = TypeVar("Noun")
 
 KEYS_MAX = 4_096  # Databases bound the parameters of one statement. A power of two.
 
@@ -67,6 +70,13 @@ def _sqlalchemy_error(
     )
 
 
+def limit(name: str) -> sa.ColumnElement[int]:
+    """A parameter for LIMIT. SQLite looks at the value of a bare parameter there when it plans, so
+    it would plan again for each call, which costs more than most queries.
+    """
+    return sa.bindparam(name, type_=sa.Integer, required=True) + 0
+
+
 class Statement:
     """A SELECT, INSERT, UPDATE or DELETE. Its rows are tuples of the query's columns, in its order;
     those of an UPDATE are what it returns. `names` are the columns that an INSERT or UPDATE takes
@@ -86,6 +96,18 @@ class Statement:
         """The first row."""
         found = self._for(connection).rows(connection, values)
         return found[0] if found else None
+
+    def nouns(
+        self,
+        connection: Connection,
+        values: Mapping[str, Any],
+        make: Callable[[tuple[Any, ...]], Noun],
+        known: dict[tuple[Any, ...], Noun],
+    ) -> list[Noun]:
+        """What `make` makes of each row. A row that is in `known`, compared by all of its columns as
+        the driver gives them, is the same object as before.
+        """
+        return self._for(connection).nouns(connection, values, make, known)
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """Execute an INSERT, UPDATE or DELETE; how many rows it changed."""
@@ -157,13 +179,39 @@ class _Compiled:
         self._converters: list[tuple[int, Convert]] | None = None  # Known from the first cursor.
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        found, converters = self._fetch(connection, values)
+        return [_converted(row, converters) for row in found] if converters else found
+
+    def nouns(
+        self,
+        connection: Connection,
+        values: Mapping[str, Any],
+        make: Callable[[tuple[Any, ...]], Noun],
+        known: dict[tuple[Any, ...], Noun],
+    ) -> list[Noun]:
+        found, converters = self._fetch(connection, values)
+        nouns = []
+        for row in found:
+            noun = known.get(row)
+            if noun is None:
+                noun = make(_converted(row, converters))
+                if len(known) >= ENTRIES_MAX:
+                    known.clear()
+                known[row] = noun
+            nouns.append(noun)
+        return nouns
+
+    def _fetch(
+        self, connection: Connection, values: Mapping[str, Any]
+    ) -> tuple[list[tuple[Any, ...]], list[tuple[int, Convert]]]:
+        """The driver's rows, and what converts their columns."""
         cursor = execute_text(connection, self._text, self._driver_values(values))
         found: list[tuple[Any, ...]] = cursor.fetchall()
         converters = self._converters
         if converters is None:
             converters = self._converters = self._column_converters(cursor.description)
         cursor.close()
-        return [_converted(row, converters) for row in found] if converters else found
+        return found, converters
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
         cursor = execute_text(connection, self._text, self._driver_values(values))

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.store.schema import Noun, Nouns, Where, fetch
+from kumoi.engine.statement import limit
 
 Condition = sa.ColumnElement[bool] | Where
 
@@ -128,10 +129,11 @@ def _shape(
             query = query.where(table.c[column].in_(_places(table.c[column], count)))
         query = query.order_by(*(_ordered(table.c[sort.key], sort) for sort in sorts))
         if bounded:
-            query = query.limit(sa.bindparam("page_limit", type_=sa.Integer, required=True))
+            query = query.limit(limit("page_limit"))
         if len(_SHAPES) >= SHAPES_MAX:
             _SHAPES.clear()
-        nouns = _SHAPES[key] = Nouns(query, noun)
+        known = _KNOWN.setdefault((table.name, noun), {})
+        nouns = _SHAPES[key] = Nouns(query, noun, known)
     if bounded:
         given["page_limit"] = listing.limit
     return nouns, given
@@ -151,6 +153,7 @@ def _built(condition: Condition) -> sa.ColumnElement[bool]:
 
 
 SHAPES_MAX = 1_000  # Of lists that are asked for; a few KiB each.
+_KNOWN: dict[tuple[str, Any], dict[tuple[Any, ...], Any]] = {}
 _SHAPES: dict[tuple[Any, ...], Nouns[Any]] = {}
 
 

@@ -49,23 +49,32 @@ class _Maker(Generic[Noun]):
         whole = len(names) > 1 and set(names) == set(self._names)
         self._ordered = itemgetter(*(self._names.index(name) for name in names)) if whole else None
 
-    def nouns(self, rows: Iterable[tuple[Any, ...]]) -> list[Noun]:
-        noun, ordered = self._noun, self._ordered
-        if ordered is not None:
-            return [noun(*ordered(row)) for row in rows]
-        names = self._names
-        return [noun(**dict(zip(names, row, strict=True))) for row in rows]
+    def noun(self, row: tuple[Any, ...]) -> Noun:
+        if self._ordered is not None:
+            return self._noun(*self._ordered(row))
+        return self._noun(**dict(zip(self._names, row, strict=True)))
 
 
 class Nouns(Generic[Noun]):
-    """A query that is compiled once, each of whose rows is a `noun`."""
+    """A query that is compiled once, each of whose rows is a `noun`. With `known`, a row that has not
+    changed is the same object as before; see engine/memo.py. Queries of the same columns may share
+    it.
+    """
 
-    def __init__(self, query: sa.Select[Any], noun: type[Noun]) -> None:
+    def __init__(
+        self,
+        query: sa.Select[Any],
+        noun: type[Noun],
+        known: dict[tuple[Any, ...], Noun] | None = None,
+    ) -> None:
         self._statement = Statement(query)
-        self._maker = _Maker(query, noun)
+        self._noun = _Maker(query, noun).noun
+        self._known = known
 
     def all(self, connection: Connection, **values: Any) -> list[Noun]:
-        return self._maker.nouns(self._statement.rows(connection, **values))
+        if self._known is not None:
+            return self._statement.nouns(connection, values, self._noun, self._known)
+        return [self._noun(row) for row in self._statement.rows(connection, **values)]
 
     def one(self, connection: Connection, **values: Any) -> Noun | None:
         found = self.all(connection, **values)
@@ -77,10 +86,10 @@ class NounsAmong(Generic[Noun]):
 
     def __init__(self, query: sa.Select[Any], column: sa.Column[Any], noun: type[Noun]) -> None:
         self._statement = KeyedStatement(query, column)
-        self._maker = _Maker(query, noun)
+        self._noun = _Maker(query, noun).noun
 
     def all(self, connection: Connection, keys: Collection[Any], **values: Any) -> list[Noun]:
-        return self._maker.nouns(self._statement.rows(connection, keys, **values))
+        return [self._noun(row) for row in self._statement.rows(connection, keys, **values)]
 
 
 @functools.cache

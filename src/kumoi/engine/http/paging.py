@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from kumoi.base.errors import Invalid
 from kumoi.engine.http.request import Request
 
+Asked = TypeVar("Asked")
+
 PAGE_MAX = 1_000
+QUERIES_KEPT = 1_000
+QUERY_KEPT_BYTES = 512
 DIGITS_MAX = 18  # Any such number has room in 64 bits.
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+class QueryMemo(Generic[Asked]):
+    """What query strings ask for, each read once: clients ask the same again and again. `read` looks
+    at nothing else of a request.
+    """
+
+    def __init__(self, read: Callable[..., Asked]) -> None:
+        self._read = read
+        self._kept: dict[tuple[Hashable, bytes], Asked] = {}
+
+    def of(self, request: Request[Any, Any], *about: Hashable) -> Asked:
+        """`read(request, *about)`."""
+        text: bytes = request.http.scope["query_string"]
+        key = (about, text)
+        found = self._kept.get(key)
+        if found is None:
+            found = self._read(request, *about)
+            if len(text) <= QUERY_KEPT_BYTES:
+                if len(self._kept) >= QUERIES_KEPT:
+                    self._kept.clear()
+                self._kept[key] = found
+        return found
 
 
 def natural(text: str) -> int | None:

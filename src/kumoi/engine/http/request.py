@@ -7,9 +7,9 @@ a coroutine and uses `request.http` itself.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -119,15 +119,16 @@ class Request(Generic[Services, Who]):
         except RecursionError as cause:
             raise Invalid("the body is nested too deeply", field="body") from cause
 
-    @contextlib.contextmanager
-    def read(self) -> Iterator[Connection]:
-        with self.services.database.read() as connection:
-            yield connection
+    def read(self) -> AbstractContextManager[Connection]:
+        return self.services.database.read()
 
-    @contextlib.contextmanager
-    def write(self) -> Iterator[Connection]:
-        with self.services.database.write() as connection:
-            yield connection
+    def write(self) -> AbstractContextManager[Connection]:
+        return self.services.database.write()
+
+
+def encoded(shown: Any) -> msgspec.Raw:
+    """A part of an answer's body, for a Memo."""
+    return msgspec.Raw(msgspec.json.encode(shown))
 
 
 def _invalid(cause: msgspec.ValidationError) -> Invalid:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -15,7 +16,10 @@ from kumoi.cloud.domain.compute.flavor import FlavorRequest
 from kumoi.cloud.store.compute.flavor import SORT_KEYS, Flavor
 from kumoi.cloud.store.listing import Listing, Sort
 from kumoi.engine import audit
-from kumoi.engine.http.request import UNSET, Body, Reply, Unset
+from kumoi.engine.http.paging import QueryMemo
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset, encoded
+from kumoi.engine.http.versions import Version
+from kumoi.engine.memo import Memo
 
 V_DESCRIPTION = (2, 55)
 V_EXTRA_SPECS = (2, 61)
@@ -167,50 +171,87 @@ def change_access(request: Request) -> Reply:
 
 
 def render(request: Request, row: Flavor) -> dict[str, Any]:
+    return _render(row, request.base, request.microversion)
+
+
+def _render(row: Flavor, base: str, version: Version) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "id": row.id,
         "name": row.name,
         "ram": row.ram_mib,
         "disk": row.disk_gib,
         "vcpus": row.vcpus,
-        "swap": row.swap_mib if row.swap_mib or request.microversion >= V_SWAP_NUMBER else "",
+        "swap": row.swap_mib if row.swap_mib or version >= V_SWAP_NUMBER else "",
         "rxtx_factor": row.rxtx_factor,
         "OS-FLV-DISABLED:disabled": False,
         "OS-FLV-EXT-DATA:ephemeral": row.ephemeral_gib,
         "os-flavor-access:is_public": row.is_public,
-        "links": rendering.links(request, f"flavors/{row.id}"),
+        "links": rendering.links_to(base, f"flavors/{row.id}"),
     }
-    if request.microversion >= V_DESCRIPTION:
+    if version >= V_DESCRIPTION:
         shown["description"] = row.description
-    if request.microversion >= V_EXTRA_SPECS:
+    if version >= V_EXTRA_SPECS:
         shown["extra_specs"] = row.extra_specs
     return shown
 
 
 def _list(request: Request, *, detail: bool) -> Reply:
-    most = rendering.limit(request)
+    asked = _QUERIES.of(request)
     with request.read() as connection:
         found = domain.page(
             connection,
             request.caller,
-            _listing(request, most),
-            is_public=_is_public(request),
-            min_ram_mib=shapes.count(request.query.get("minRam", "0"), "minRam"),
-            min_disk_gib=shapes.count(request.query.get("minDisk", "0"), "minDisk"),
+            asked.listing,
+            is_public=asked.is_public,
+            min_ram_mib=asked.min_ram_mib,
+            min_disk_gib=asked.min_disk_gib,
         )
-    shown = [render(request, row) if detail else _brief(request, row) for row in found]
-    return Reply(200, rendering.page(request, "flavors", shown, [row.id for row in found], most))
+    shown = [_SHOWN.get((row,), request.base, request.microversion, detail) for row in found]
+    ids = [row.id for row in found]
+    return Reply(200, rendering.page(request, "flavors", shown, ids, asked.most))
 
 
-def _brief(request: Request, row: Flavor) -> dict[str, Any]:
+def _encode(nouns: tuple[Flavor], base: str, version: Version, detail: bool) -> msgspec.Raw:
+    return encoded(_render(*nouns, base, version) if detail else _brief(*nouns, base, version))
+
+
+_SHOWN = Memo(_encode)
+
+
+def _brief(row: Flavor, base: str, version: Version) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "id": row.id,
         "name": row.name,
-        "links": rendering.links(request, f"flavors/{row.id}"),
+        "links": rendering.links_to(base, f"flavors/{row.id}"),
     }
-    if request.microversion >= V_DESCRIPTION:
+    if version >= V_DESCRIPTION:
         shown["description"] = row.description
     return shown
+
+
+@dataclass(frozen=True, slots=True)
+class FlavorQuery:
+    """What a list asks for; `most` is the page's size."""
+
+    most: int
+    listing: Listing
+    is_public: bool | None
+    min_ram_mib: int
+    min_disk_gib: int
+
+
+def _read_query(request: Request) -> FlavorQuery:
+    most = rendering.limit(request)
+    return FlavorQuery(
+        most=most,
+        listing=_listing(request, most),
+        is_public=_is_public(request),
+        min_ram_mib=shapes.count(request.query.get("minRam", "0"), "minRam"),
+        min_disk_gib=shapes.count(request.query.get("minDisk", "0"), "minDisk"),
+    )
+
+
+_QUERIES = QueryMemo(_read_query)
 
 
 def _listing(request: Request, most: int) -> Listing:

@@ -18,9 +18,14 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 def links(request: Request, path: str) -> list[dict[str, str]]:
     """`self` with the version in it, `bookmark` without."""
+    return links_to(request.base, path)
+
+
+def links_to(base: str, path: str) -> list[dict[str, str]]:
+    """`links` of a service whose public URL is known."""
     return [
-        {"rel": "self", "href": f"{request.base}/{VERSION}/{path}"},
-        {"rel": "bookmark", "href": f"{request.base}/{path}"},
+        {"rel": "self", "href": f"{base}/{VERSION}/{path}"},
+        {"rel": "bookmark", "href": f"{base}/{path}"},
     ]
 
 

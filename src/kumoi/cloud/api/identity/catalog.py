@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Forbidden
@@ -12,11 +13,13 @@ from kumoi.cloud.api.identity import project, rendering
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import assignment
 from kumoi.cloud.domain.identity import catalog as domain
+from kumoi.cloud.domain.identity.catalog import Entry
 from kumoi.cloud.store.identity import domain as domain_store
 from kumoi.cloud.store.identity import project as project_store
 from kumoi.cloud.store.identity.assignment import AssignmentTarget
 from kumoi.cloud.store.listing import Listing
-from kumoi.engine.http.request import Reply
+from kumoi.engine.http.request import Reply, encoded
+from kumoi.engine.memo import Memo
 
 
 def show(request: Request) -> Reply:
@@ -55,26 +58,35 @@ def system(request: Request) -> Reply:
     return Reply(200, rendering.page(request, "system", [{"all": True}] if found else []))
 
 
-def render(
-    request: Request, connection: Connection, project_id: str | None
-) -> list[dict[str, Any]]:
-    """As it stands in a token too."""
-    entries = domain.build(connection, request.services.cloud.api_url, project_id)
-    return [
-        {
-            "id": entry.service.id,
-            "type": entry.service.type,
-            "name": entry.service.name,
-            "endpoints": [
-                {
-                    "id": row.id,
-                    "interface": row.interface,
-                    "region": row.region,
-                    "region_id": row.region,
-                    "url": url,
-                }
-                for row, url in entry.endpoints
-            ],
-        }
-        for entry in entries
-    ]
+def render(request: Request, connection: Connection, project_id: str | None) -> msgspec.Raw:
+    """As it stands in a token too. It is made once for the same rows and project."""
+    services, endpoints = domain.enabled(connection)
+    api_url = request.services.cloud.api_url
+    return _SHOWN.get((*services, *endpoints), len(services), api_url, project_id)
+
+
+def _encode(rows: tuple[Any, ...], count: int, api_url: str, project_id: str | None) -> msgspec.Raw:
+    """The first `count` rows are the services."""
+    entries = domain.build(rows[:count], rows[count:], api_url, project_id)
+    return encoded([_shown(entry) for entry in entries])
+
+
+_SHOWN = Memo(_encode)
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    return {
+        "id": entry.service.id,
+        "type": entry.service.type,
+        "name": entry.service.name,
+        "endpoints": [
+            {
+                "id": row.id,
+                "interface": row.interface,
+                "region": row.region,
+                "region_id": row.region,
+                "url": url,
+            }
+            for row, url in entry.endpoints
+        ],
+    }

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
+
 from kumoi.cloud.api.image import body, query
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import content, patch
@@ -13,7 +15,9 @@ from kumoi.cloud.domain.image import image as domain
 from kumoi.cloud.store.image.image import Image
 from kumoi.cloud.store.listing import Listing
 from kumoi.engine import audit
-from kumoi.engine.http.request import Reply
+from kumoi.engine.http.paging import QueryMemo
+from kumoi.engine.http.request import Reply, encoded
+from kumoi.engine.memo import Memo
 
 HASH_ALGORITHM = "sha512"
 
@@ -28,7 +32,7 @@ def create(request: Request) -> Reply:
 
 
 def index(request: Request) -> Reply:
-    wanted, listing = query.wanted(request), query.listing(request)
+    wanted, listing = _QUERIES.of(request)
     if listing.limit == 0:
         return Reply(200, _page(request, [], listing))
     with request.read() as connection:
@@ -93,7 +97,7 @@ def _page(request: Request, found: list[Image], listing: Listing) -> dict[str, A
     """Links are paths, as Glance writes them."""
     asked = [(k, v) for k, v in request.http.query_params.multi_items() if k != "marker"]
     shown: dict[str, Any] = {
-        "images": [render(row) for row in found],
+        "images": [_SHOWN.get((row,)) for row in found],
         "first": "/v2/images" + (f"?{urlencode(asked)}" if asked else ""),
         "schema": "/v2/schemas/images",
     }
@@ -130,6 +134,14 @@ def render(row: Image) -> dict[str, Any]:
         "file": f"/v2/images/{row.id}/file",
         "schema": "/v2/schemas/image",
     }
+
+
+def _encode(nouns: tuple[Image]) -> msgspec.Raw:
+    return encoded(render(*nouns))
+
+
+_SHOWN = Memo(_encode)
+_QUERIES = QueryMemo(lambda request: (query.wanted(request), query.listing(request)))
 
 
 def moment(at: datetime) -> str:

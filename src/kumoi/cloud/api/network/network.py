@@ -18,7 +18,8 @@ from kumoi.cloud.domain.network import network as domain
 from kumoi.cloud.domain.network.network import NetworkRequest
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.network import Network
-from kumoi.engine.http.request import UNSET, Body, Unset
+from kumoi.engine.http.request import UNSET, Body, Unset, encoded
+from kumoi.engine.memo import Memo
 
 Mtu = Annotated[int, msgspec.Meta(ge=68, le=9000)]
 Kind = Annotated[str, msgspec.Meta(max_length=32)]
@@ -94,16 +95,44 @@ def _shown(
     tags: Mapping[str, Sequence[str]],
 ) -> list[Shown]:
     subnets = subnet_store.ids_by_network(connection, [row.id for row in rows])
-    shown = [_render(row, subnets.get(row.id, []), tags.get(row.id, ())) for row in rows]
-    if request.caller.may("get_network:provider"):
-        for row, one in zip(rows, shown, strict=True):
-            one["provider:network_type"] = row.network_type
-            one["provider:physical_network"] = row.physical_network
-            one["provider:segmentation_id"] = row.segmentation_id
-    return shown
+    provider = request.caller.may("get_network:provider")
+    return [
+        _render(row, subnets.get(row.id, ()), tags.get(row.id, ()), provider=provider)
+        for row in rows
+    ]
 
 
-def _render(row: Network, subnet_ids: list[str], tags: Sequence[str]) -> Shown:
+def _encoded(
+    connection: Connection,
+    request: Request,
+    rows: Sequence[Network],
+    tags: Mapping[str, Sequence[str]],
+) -> list[msgspec.Raw]:
+    subnets = subnet_store.ids_by_network(connection, [row.id for row in rows])
+    provider = request.caller.may("get_network:provider")
+    return [
+        _SHOWN.get((row,), tuple(subnets.get(row.id, ())), tuple(tags.get(row.id, ())), provider)
+        for row in rows
+    ]
+
+
+def _encode(
+    nouns: tuple[Network], subnet_ids: tuple[str, ...], tags: tuple[str, ...], provider: bool
+) -> msgspec.Raw:
+    return encoded(_render(*nouns, subnet_ids, tags, provider=provider))
+
+
+_SHOWN = Memo(_encode)
+
+
+def _render(
+    row: Network, subnet_ids: Sequence[str], tags: Sequence[str], *, provider: bool
+) -> Shown:
+    kept_from_tenants = {
+        "provider:network_type": row.network_type,
+        "provider:physical_network": row.physical_network,
+        "provider:segmentation_id": row.segmentation_id,
+    }
     return {
         "name": row.name,
         "status": "ACTIVE",
@@ -119,6 +148,7 @@ def _render(row: Network, subnet_ids: list[str], tags: Sequence[str]) -> Shown:
         "availability_zone_hints": [],
         "availability_zones": [ZONE],
         **rendering.standard(row, tags),
+        **(kept_from_tenants if provider else {}),
     }
 
 
@@ -135,4 +165,5 @@ RESOURCE = Resource(
     change=_change,
     remove=_remove,
     shown=_shown,
+    encoded=_encoded,
 )

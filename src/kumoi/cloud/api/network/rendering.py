@@ -70,11 +70,13 @@ def only(request: Request, shown: Shown) -> Shown:
     return {name: value for name, value in shown.items() if name in wanted} if wanted else shown
 
 
-def page(request: Request, words: str, shown: Sequence[Shown], asked: NetworkQuery) -> Reply:
+def page(
+    request: Request, words: str, shown: Sequence[Any], ids: Sequence[str], asked: NetworkQuery
+) -> Reply:
     """A list, with links to the pages before and after when there is a limit."""
-    body: dict[str, Any] = {words: [only(request, one) for one in shown]}
+    body: dict[str, Any] = {words: shown}
     if asked.listing.limit is not None:
-        links = _links(request, [one["id"] for one in shown], asked)
+        links = _links(request, ids, asked)
         if links:
             body[f"{words}_links"] = links
     return Reply(200, body)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import msgspec
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import UserError
@@ -20,17 +21,19 @@ from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.store.network import tag as tag_store
 from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.engine import audit
+from kumoi.engine.http.paging import QueryMemo
 from kumoi.engine.http.request import Body, Reply
 
 Row = TypeVar("Row", bound=Standard)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resource(Generic[Row]):
     """`columns` maps an attribute to its column; `shown` renders rows with their tags.
 
     `make` and `change` get what the body says, by the names of its shape; `change` of None means
-    that the noun cannot be changed.
+    that the noun cannot be changed. `encoded` is `shown` for lists, where what was shown before is
+    kept (engine/memo.py).
     """
 
     word: str
@@ -46,6 +49,7 @@ class Resource(Generic[Row]):
     change: Callable[[Connection, Request, str, dict[str, Any]], Row] | None
     remove: Callable[[Connection, Request, str], None]
     shown: Callable[[Connection, Request, Sequence[Row], Mapping[str, Sequence[str]]], list[Shown]]
+    encoded: Callable[..., list[msgspec.Raw]] | None = None
     prepare: Callable[[Request], None] | None = None
 
     @property
@@ -65,13 +69,13 @@ class Resource(Generic[Row]):
         return Reply(201, {self.word: shown[0]})
 
     def index(self, request: Request) -> Reply:
-        asked = query.read(request, self.columns, booleans=self.booleans, special=self.special)
+        asked = _QUERIES.of(request, self)
         if self.prepare is not None:
             self.prepare(request)
         with request.read() as connection:
             found = self.page(connection, request.caller, asked)
-            shown = self._shown(connection, request, found)
-        return rendering.page(request, self.words, shown, asked)
+            shown = self._listed(connection, request, found)
+        return rendering.page(request, self.words, shown, [row.id for row in found], asked)
 
     def show(self, request: Request) -> Reply:
         with request.read() as connection:
@@ -110,6 +114,22 @@ class Resource(Generic[Row]):
             tag_store.replace(connection, row.id, tags)
         return row, tags
 
+    def _listed(self, connection: Connection, request: Request, rows: Sequence[Row]) -> list[Any]:
+        if self.encoded is None or query.fields(request):
+            shown = self._shown(connection, request, rows)
+            return [rendering.only(request, one) for one in shown]
+        tags = tag_store.of_many(connection, [row.id for row in rows])
+        return self.encoded(connection, request, rows, tags)
+
     def _shown(self, connection: Connection, request: Request, rows: Sequence[Row]) -> list[Shown]:
         tags = tag_store.of_many(connection, [row.id for row in rows]) if rows else {}
         return self.shown(connection, request, rows, tags)
+
+
+def _read_query(request: Request, resource: Resource[Any]) -> NetworkQuery:
+    return query.read(
+        request, resource.columns, booleans=resource.booleans, special=resource.special
+    )
+
+
+_QUERIES = QueryMemo(_read_query)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
@@ -22,18 +23,23 @@ class Entry:
     endpoints: list[tuple[Endpoint, str]]
 
 
-def build(connection: Connection, api_url: str, project_id: str | None) -> list[Entry]:
-    """What is enabled. An endpoint that needs a project is left out where there is none."""
+def enabled(connection: Connection) -> tuple[list[CatalogService], list[Endpoint]]:
+    return services.enabled(connection), endpoints.enabled(connection)
+
+
+def build(
+    found: Sequence[CatalogService],
+    places: Sequence[Endpoint],
+    api_url: str,
+    project_id: str | None,
+) -> list[Entry]:
+    """Of what is enabled. An endpoint that needs a project is left out where there is none."""
     by_service: dict[str, list[tuple[Endpoint, str]]] = {}
-    for row in endpoints.enabled(connection):
+    for row in places:
         url = public_url(row.url, api_url, project_id)
         if url is not None:
             by_service.setdefault(row.service_id, []).append((row, url))
-    return [
-        Entry(row, by_service[row.id])
-        for row in services.enabled(connection)
-        if row.id in by_service
-    ]
+    return [Entry(row, by_service[row.id]) for row in found if row.id in by_service]
 
 
 def public_url(url: str, api_url: str, project_id: str | None) -> str | None:

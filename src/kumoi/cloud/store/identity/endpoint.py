@@ -41,6 +41,7 @@ _ENABLED = Nouns(
     .where(endpoint.c.enabled)
     .order_by(endpoint.c.region, endpoint.c.interface.desc(), endpoint.c.id),
     Endpoint,
+    {},
 )
 
 

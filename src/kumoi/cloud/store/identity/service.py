@@ -37,6 +37,7 @@ service = sa.Table(
 _ENABLED = Nouns(
     sa.select(service).where(service.c.enabled).order_by(service.c.type, service.c.id),
     CatalogService,
+    {},
 )
 
 

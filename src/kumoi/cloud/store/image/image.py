@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Condition, Listing
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine.db import Timestamp
+from kumoi.engine.memo import Memo
 from kumoi.engine.statement import KeyedStatement
 
 
@@ -88,15 +89,10 @@ image_tag = sa.Table(
 )
 
 _PROPERTIES = KeyedStatement(
-    sa.select(image_property.c.image_id, image_property.c.name, image_property.c.value).order_by(
-        image_property.c.name
-    ),
+    sa.select(image_property.c.image_id, image_property.c.name, image_property.c.value),
     image_property.c.image_id,
 )
-_TAGS = KeyedStatement(
-    sa.select(image_tag.c.image_id, image_tag.c.tag).order_by(image_tag.c.tag),
-    image_tag.c.image_id,
-)
+_TAGS = KeyedStatement(sa.select(image_tag.c.image_id, image_tag.c.tag), image_tag.c.image_id)
 
 PARTS = ("properties", "tags")  # What is kept beside the image's own row.
 
@@ -117,7 +113,7 @@ def get(connection: Connection, key: str) -> Image | None:
 def page(connection: Connection, wanted: Listing, conditions: Sequence[Condition]) -> list[Image]:
     """One page; `conditions` come from image_filter.py."""
     found = listing.page(connection, image, Image, wanted, *conditions)
-    return _with_parts(connection, found)
+    return _with_parts(connection, found, _same)
 
 
 def active_public(connection: Connection) -> list[Image]:
@@ -164,6 +160,27 @@ def has_content(connection: Connection, sha256: str) -> bool:
     return connection.execute(query).first() is not None
 
 
+def _with(row: Image, properties: dict[str, str], tags: tuple[str, ...]) -> Image:
+    return replace(row, properties=properties, tags=tags) if properties or tags else row
+
+
+def _same(row: Image, properties: dict[str, str], tags: tuple[str, ...]) -> Image:
+    """The same object for the same row and parts; see engine/memo.py."""
+    if not properties and not tags:
+        return row
+    return _WITH_PARTS.get((row,), tuple(properties.items()), tags)
+
+
+def _join(
+    nouns: tuple[Image], properties: tuple[tuple[str, str], ...], tags: tuple[str, ...]
+) -> Image:
+    return _with(*nouns, dict(properties), tags)
+
+
+_WITH_PARTS = Memo(_join)
+MakeImage = Callable[[Image, dict[str, str], tuple[str, ...]], Image]
+
+
 def _insert_parts(
     connection: Connection, key: str, properties: Mapping[str, str], tags: Collection[str]
 ) -> None:
@@ -177,13 +194,15 @@ def _insert_parts(
     )
 
 
-def _with_parts(connection: Connection, rows: Sequence[Image]) -> list[Image]:
+def _with_parts(
+    connection: Connection, rows: Sequence[Image], make: MakeImage = _with
+) -> list[Image]:
     ids = [row.id for row in rows]
     properties: dict[str, dict[str, str]] = {key: {} for key in ids}
     tags: dict[str, list[str]] = {key: [] for key in ids}
     if ids:
-        for key, name, value in _PROPERTIES.rows(connection, ids):
+        for key, name, value in sorted(_PROPERTIES.rows(connection, ids)):
             properties[key][name] = value
-        for key, word in _TAGS.rows(connection, ids):
+        for key, word in sorted(_TAGS.rows(connection, ids)):
             tags[key].append(word)
-    return [replace(row, properties=properties[row.id], tags=tuple(tags[row.id])) for row in rows]
+    return [make(row, properties[row.id], tuple(tags[row.id])) for row in rows]

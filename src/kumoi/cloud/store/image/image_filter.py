@@ -69,12 +69,13 @@ def _hidden() -> sa.ColumnElement[bool]:
 
 def _seen(wanted: ImageFilter, project_id: str | None, *, sees_all: bool) -> Where:
     shape = (wanted.visibility, wanted.member_status, sees_all, project_id is None)
-    by = None if project_id is None else sa.bindparam("seen_by", type_=image.c.owner.type)
-    return Where(
-        f"seen {shape}",
-        lambda: _visible(wanted, by, sees_all=sees_all),
-        {} if project_id is None else {"seen_by": project_id},
-    )
+
+    def build() -> sa.ColumnElement[bool]:
+        by = None if project_id is None else sa.bindparam("seen_by", type_=image.c.owner.type)
+        return _visible(wanted, by, sees_all=sees_all)
+
+    values = {} if project_id is None else {"seen_by": project_id}
+    return Where(f"seen {shape}", build, values)
 
 
 def _visible(

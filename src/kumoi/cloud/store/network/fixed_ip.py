@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.schema import ID, metadata
-from kumoi.engine.statement import Statement
+from kumoi.engine.statement import Statement, limit
 
 fixed_ip = sa.Table(
     "fixed_ip",
@@ -43,9 +43,9 @@ def delete_of_port(connection: Connection, port_id: str) -> None:
     connection.execute(sa.delete(fixed_ip).where(fixed_ip.c.port_id == port_id))
 
 
-def taken_from(connection: Connection, subnet_id: str, first: int, most: int) -> list[int]:
-    """The taken addresses of a subnet from `first` on, in order, at most `most`."""
-    found = _FROM.rows(connection, subnet=subnet_id, first=_text(first), most=most)
+def taken_from(connection: Connection, subnet_id: str, first: int, count: int) -> list[int]:
+    """The taken addresses of a subnet from `first` on, in order, at most `count`."""
+    found = _FROM.rows(connection, subnet=subnet_id, first=_text(first), count=count)
     return [int(number, 16) for (number,) in found]
 
 
@@ -55,7 +55,7 @@ _FROM = Statement(
         fixed_ip.c.subnet_id == sa.bindparam("subnet"), fixed_ip.c.number >= sa.bindparam("first")
     )
     .order_by(fixed_ip.c.number)
-    .limit(sa.bindparam("most", type_=sa.Integer, required=True))
+    .limit(limit("count"))
 )
 
 

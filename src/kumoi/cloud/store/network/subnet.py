@@ -68,7 +68,7 @@ subnet = sa.Table(
 
 
 _IDS_BY_NETWORK = KeyedStatement(
-    sa.select(subnet.c.id, subnet.c.network_id).order_by(subnet.c.created_at, subnet.c.id),
+    sa.select(subnet.c.created_at, subnet.c.id, subnet.c.network_id),
     subnet.c.network_id,
 )
 
@@ -94,7 +94,7 @@ def of_pool(connection: Connection, pool_id: str) -> list[Subnet]:
 def ids_by_network(connection: Connection, network_ids: Collection[str]) -> dict[str, list[str]]:
     """The ids of subnets, oldest first, by network."""
     found: dict[str, list[str]] = defaultdict(list)
-    for key, network_id in _IDS_BY_NETWORK.rows(connection, network_ids):
+    for _, key, network_id in sorted(_IDS_BY_NETWORK.rows(connection, network_ids)):
         found[network_id].append(key)
     return found
 
