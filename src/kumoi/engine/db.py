@@ -287,6 +287,7 @@ def _sqlite_engine(url: sa.URL) -> Engine:
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+        hide_parameters=True,  # In errors, and so in logs: they may be secrets.
     )
 
     @event.listens_for(engine, "connect")
@@ -303,6 +304,9 @@ def _sqlite_engine(url: sa.URL) -> Engine:
     return engine
 
 
+DATA_EXCEPTION = "22"  # A class of SQLSTATE.
+
+
 def _postgres_engine(url: sa.URL) -> Engine:
     """In autocommit, as SQLite's: the driver sends no BEGIN, Database does."""
     engine = sa.create_engine(
@@ -312,11 +316,27 @@ def _postgres_engine(url: sa.URL) -> Engine:
         pool_timeout=BUSY_TIMEOUT_MS / 1000,
         isolation_level="AUTOCOMMIT",
         connect_args={**CONNECT, "options": f"-c lock_timeout={BUSY_TIMEOUT_MS}"},
+        hide_parameters=True,
     )
 
     @event.listens_for(engine, "handle_error")
     def _failed(context: sa.engine.ExceptionContext) -> None:
         if serves_no_more(context.original_exception):
             context.is_disconnect = True
+        _hide_values(context)
 
     return engine
+
+
+def _hide_values(context: sa.engine.ExceptionContext) -> None:
+    """PostgreSQL tells values of its own accord: in the detail of a constraint's error, and in the
+    message of one about data.
+    """
+    error, state = context.original_exception, getattr(context.original_exception, "sqlstate", None)
+    if not state:
+        return
+    about_data = str(state).startswith(DATA_EXCEPTION)
+    told = None if about_data else getattr(error, "diag").message_primary  # noqa: B009 - psycopg's
+    error.args = (told or f"SQLSTATE {state}",)
+    if context.sqlalchemy_exception is not None:
+        context.sqlalchemy_exception.args = (f"({type(error).__name__}) {error.args[0]}",)

@@ -107,8 +107,10 @@ def engine(url: str) -> sa.Engine:
     a migration that is cut short leaves nothing behind, and can run again.
     """
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, poolclass=sa.pool.NullPool)
-    made = sa.create_engine(url, module=sqlite.driver(), poolclass=sa.pool.NullPool)
+        return sa.create_engine(url, poolclass=sa.pool.NullPool, hide_parameters=True)
+    made = sa.create_engine(
+        url, module=sqlite.driver(), poolclass=sa.pool.NullPool, hide_parameters=True
+    )
     wait = f"PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}"
 
     @event.listens_for(made, "connect")

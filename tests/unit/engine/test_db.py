@@ -3,17 +3,20 @@ from __future__ import annotations
 import select
 import sys
 import threading
+import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from kumoi.base import errors
 from kumoi.base.clock import Clock, SetClock
 from kumoi.base.process import run
 from kumoi.engine import feed, holder, lease, schema
 from kumoi.engine.db import Database, now
 
+SECRET = "xyzzy"
 TOKEN_MAX = 36  # As wide as the column.
 
 
@@ -151,3 +154,25 @@ def test_a_process_whose_clock_is_wrong_neither_steals_nor_keeps_a_lease(
         connection.execute(sa.update(schema.lease).values(over))
         assert not lease.is_held(connection, "planner", token="one", margin_s=0)
         assert lease.claim(connection, "planner", token="two", ttl_s=10)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO hidden (word, number) VALUES (:word, 1)",  # Twice: it is there.
+        "INSERT INTO hidden (word, number) VALUES (:word, :word)",  # No number.
+        "INSERT INTO hidden (word, absent) VALUES (:word, 1)",
+    ],
+)
+def test_no_value_of_a_statement_that_fails_is_told(database: Database, statement: str) -> None:
+    with database.write() as connection:
+        connection.execute(
+            sa.text(
+                "CREATE TABLE hidden (word VARCHAR PRIMARY KEY, number INTEGER CHECK (number = 1))"
+            )
+        )
+        connection.execute(sa.text(f"INSERT INTO hidden VALUES ('{SECRET}', 1)"))
+    with pytest.raises(Exception) as caught, database.write() as connection:
+        connection.execute(sa.text(statement), {"word": SECRET})
+    told = [*errors.chain(caught.value), *traceback.format_exception(caught.value)]
+    assert not [line for line in told if SECRET in line]

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+import sqlalchemy as sa
+from structlog.testing import capture_logs
 from tests.asgi_client import AsgiClient
 
 from kumoi.base.clock import Clock, SetClock
@@ -68,6 +70,13 @@ def burn(_request: Request) -> Reply:
     raise ZeroDivisionError("the secret reason")
 
 
+def bite(request: Request) -> Reply:
+    with request.services.database.write() as connection:
+        told = {"word": request.query["word"]}
+        connection.execute(sa.text("INSERT INTO nowhere VALUES (:word)"), told)
+    return Reply(200)
+
+
 async def swallow(request: Request) -> Reply:
     size = 0
     async for piece in request.http.stream():
@@ -107,6 +116,7 @@ ZOO = Service(
         Route("POST", "/animals", create, "zoo:keep", scheme="badge"),
         Route("PUT", "/river", swallow, KNOWN, scheme="badge", streams=True),
         Route("GET", "/fire", burn, OPEN),
+        Route("GET", "/bite", bite, OPEN),
         Route("GET", "/new", index, OPEN, since=(1, 5)),
         Route("GET", "/old", index, OPEN, until=(1, 4)),
     ),
@@ -168,6 +178,15 @@ def test_what_went_wrong_here_is_not_told(client: AsgiClient) -> None:
     answer = client.get("/zoo/fire")
     assert answer.status_code == 500
     assert "secret reason" not in answer.text
+
+
+def test_no_value_of_a_statement_is_told_to_who_asked_or_to_the_log(client: AsgiClient) -> None:
+    with capture_logs() as logged:
+        answer = client.get("/zoo/bite?word=xyzzy")
+    assert answer.status_code == 503
+    assert "xyzzy" not in answer.text
+    assert "INSERT INTO nowhere" in repr(logged)
+    assert "xyzzy" not in repr(logged)
 
 
 def test_another_protocol_has_its_own_way_to_refuse(client: AsgiClient) -> None:
