@@ -5,6 +5,7 @@ Real programs and mounts in directories of the tests' own; needs root, and no cl
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import os
@@ -14,6 +15,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +26,10 @@ from tests.system.container_host import ROOT
 from kumoi.base.errors import Permanent
 from kumoi.base.process import run
 from kumoi.cloud.drivers.instance import unpack
-from kumoi.cloud.drivers.instance.lxc import image
+from kumoi.cloud.drivers.instance.lxc import image, rootfs
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.hostapi.messages import ImageContent
+from kumoi.hosts.units.confinement import launched
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -224,6 +227,51 @@ def test_a_hostile_image_writes_nothing_outside_itself(tmp_path: Path) -> None:
     assert list(outside.iterdir()) == []
     nodes = [path for path in paths.host_dir.rglob("*") if path.is_block_device()]
     assert nodes == []
+
+
+ATTEMPTS = """
+    import os, socket, subprocess, sys
+
+    target, outside, file, agent = sys.argv[1:]
+    ways = {
+        "write the target": lambda: open(f"{target}/mine", "w").close(),
+        "read the file": lambda: open(file).read(),
+        "write outside": lambda: open(f"{outside}/planted", "w").close(),
+        "read outside": lambda: open(f"{outside}/there").read(),
+        "read shadow": lambda: open("/etc/shadow").read(),
+        "open a device": lambda: (os.mknod(f"{target}/d", 0o20666, os.makedev(1, 11)),
+                                  open(f"{target}/d").close()),
+        "signal the agent": lambda: os.kill(int(agent), 0),
+        "socket": lambda: socket.socket(socket.AF_UNIX),
+        "mount": lambda: subprocess.run(["mount", "-t", "tmpfs", "x", target], check=True),
+        "unshare": lambda: subprocess.run(["unshare", "--mount", "true"], check=True),
+    }
+    done = []
+    for name, way in ways.items():
+        try:
+            way()
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        done.append(name)
+    print(done)
+"""
+
+
+def test_what_unpacks_an_image_reaches_the_file_and_the_target_only(tmp_path: Path) -> None:
+    """Whatever an image makes of the program: here another one stands in its place."""
+    target, outside, file = tmp_path / "target", tmp_path / "outside", tmp_path / "file"
+    target.mkdir()
+    outside.mkdir()
+    (outside / "there").touch()
+    file.touch()
+    row = unpack.helper(file, target, unpack.ATTRIBUTES)
+    words = ["-I", "-c", textwrap.dedent(ATTEMPTS), target, outside, file, os.getpid()]
+
+    def inside() -> str:
+        unpack.shut_in(target)
+        return run(launched(row, ["/usr/bin/python3", *map(str, words)])).out
+
+    assert ast.literal_eval(rootfs.with_own_mounts(inside)) == ["write the target", "read the file"]
 
 
 def test_a_squashfs_file_with_names_that_lead_out_writes_nothing_outside_itself(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
 import pwd
@@ -21,86 +22,179 @@ from kumoi.hosts.units import launch, ownership, rights, users
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 PROBE = """
-    import json, os, sys
+    import errno, json, os, sys
+
+    REFUSED = (errno.EACCES, errno.EPERM, errno.EXDEV, errno.ENXIO)
+
+    def works(attempt):
+        try:
+            attempt()
+        except OSError as error:
+            if error.errno not in REFUSED:
+                raise
+            return False
+        return True
+
+    def entry_made(path):
+        os.mkdir(f"{path}/probe-of-a-test")
+        os.rmdir(f"{path}/probe-of-a-test")
 
     def reached(path):
         if os.path.isdir(path):
-            return "".join(
-                letter for letter, mode in (("r", os.R_OK), ("w", os.W_OK)) if os.access(path, mode)
+            ways = (("r", lambda: os.listdir(path)), ("w", lambda: entry_made(path)))
+        else:
+            ways = (
+                ("r", lambda: os.close(os.open(path, os.O_RDONLY))),
+                ("w", lambda: os.close(os.open(path, os.O_WRONLY))),
             )
-        can = ""
-        for letter, flags in (("r", os.O_RDONLY), ("w", os.O_WRONLY)):
-            try:
-                os.close(os.open(path, flags))
-                can += letter
-            except PermissionError:
-                pass
-        return can
+        return "".join(letter for letter, attempt in ways if works(attempt))
 
     print(json.dumps({path: reached(path) for path in sys.argv[1:]}))
 """
 
-# What API, worker and pipeline may read and write.
+UNITS = (
+    "api",
+    "worker",
+    "pipeline",
+    "ovnnb-db",
+    "ovnsb-db",
+    "ovn-northd",
+    "ovs-db",
+    "ovs-vswitchd",
+    "ovn-controller",
+)
+
+# What each may read and write, in the order of UNITS.
 GOLDEN = """
-cloud.toml                  -  -  -
-host.toml                   -  -  -
-settings/api                r  r  -
-settings/worker             r  r  -
-settings/pipeline           -  -  r
-cloud                       rw rw -
-cloud/cloud.db              rw rw -
-images                      rw rw -
-images/.lock                rw rw -
-pipeline                    -  -  rw
-pipeline/pipeline.db        -  -  rw
-git                         -  -  rw
-git-spool                   -  -  rw
-git-hooks                   -  -  rw
-passwords                   -  -  -
-passwords/admin             -  -  -
-pki                         r  r  r
-pki/ca.crt                  r  r  r
-pki/ca.key                  -  -  -
-pki/api.key                 rw -  -
-pki/pipeline.key            -  -  rw
-pki/token-keys              rw -  -
-pki/token-keys/first.json   rw -  -
-host                        -  -  -
-log                         -  -  -
-log/api.log                 -  -  -
-ovn                         -  -  -
-ovs                         -  -  -
-run                         -  -  -
-releases                    r  r  r
+cloud.toml                  -  -  -  -  -  -  -  -  -
+host.toml                   -  -  -  -  -  -  -  -  -
+settings/api                r  -  -  -  -  -  -  -  -
+settings/worker             -  r  -  -  -  -  -  -  -
+settings/pipeline           -  -  r  -  -  -  -  -  -
+cloud                       rw rw -  -  -  -  -  -  -
+cloud/cloud.db              rw rw -  -  -  -  -  -  -
+images                      rw rw -  -  -  -  -  -  -
+images/.lock                rw rw -  -  -  -  -  -  -
+pipeline                    -  -  rw -  -  -  -  -  -
+pipeline/pipeline.db        -  -  rw -  -  -  -  -  -
+git                         -  -  rw -  -  -  -  -  -
+git-spool                   -  -  rw -  -  -  -  -  -
+git-hooks                   -  -  rw -  -  -  -  -  -
+passwords                   -  -  -  -  -  -  -  -  -
+passwords/admin             -  -  -  -  -  -  -  -  -
+pki                         -  -  -  -  -  -  -  -  -
+pki/ca.crt                  r  -  r  -  -  -  -  -  -
+pki/ca.key                  -  -  -  -  -  -  -  -  -
+pki/api.key                 r  -  -  -  -  -  -  -  -
+pki/pipeline.key            -  -  r  -  -  -  -  -  -
+pki/token-keys              rw -  -  -  -  -  -  -  -
+pki/token-keys/first.json   rw -  -  -  -  -  -  -  -
+host                        -  -  -  -  -  -  -  -  -
+log                         -  -  -  -  -  -  -  -  -
+log/api.log                 -  -  -  -  -  -  -  -  -
+ovn                         -  -  -  rw rw -  -  -  -
+ovn/ovnnb_db.db             -  -  -  rw -  -  -  -  -
+ovn/ovnsb_db.db             -  -  -  -  rw -  -  -  -
+ovs                         -  -  -  -  -  -  rw -  -
+ovs/conf.db                 -  -  -  -  -  -  rw -  -
+run                         -  -  -  -  -  -  -  -  -
+run/status.json             -  -  -  -  -  -  -  -  -
+run/ovnnb-db                -  -  -  rw -  -  -  -  -
+run/ovs                     -  -  -  -  -  -  -  rw -
+run/ovn-controller          -  -  -  -  -  -  -  -  rw
+releases                    -  -  -  -  -  -  -  -  -
+/etc/shadow                 -  -  -  -  -  -  -  -  -
+/etc                        r  r  r  r  r  r  r  r  r
+/root                       -  -  -  -  -  -  -  -  -
+/var/tmp                    -  -  -  -  -  -  -  -  -
+/tmp                        -  -  -  rw rw -  rw -  -
+/dev/net/tun                -  -  -  -  -  -  -  rw -
+"""
+
+ATTEMPTS = """
+    import ctypes, errno, json, os, socket, subprocess
+
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(name, *args):
+        if getattr(libc, name)(*args) < 0:
+            raise OSError(ctypes.get_errno(), name)
+
+    def new_user_namespace_by_clone():
+        if libc.syscall(56, 0x10000000 | 17, 0, 0, 0, 0) == 0:
+            os._exit(0)
+        if ctypes.get_errno():
+            raise OSError(ctypes.get_errno(), "clone")
+
+    attempts = {
+        "mount": lambda: call("mount", b"none", b"/mnt", b"tmpfs", 0, None),
+        "unshare": lambda: call("unshare", 0x10000000),
+        "clone": new_user_namespace_by_clone,
+        "clone3": lambda: call("syscall", 435, None, 0),
+        "ptrace": lambda: call("ptrace", 16, os.getppid(), 0, 0),
+        "signal": lambda: os.kill(1, 0),
+        "raw socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1),
+        "packet socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0),
+        "vsock": lambda: socket.socket(40, socket.SOCK_STREAM),
+        "bpf": lambda: call("syscall", 321, 0, None, 0),
+        "io_uring": lambda: call("syscall", 425, 1, None),
+        "keyctl": lambda: call("syscall", 250, 0, 0, 0),
+        "program": lambda: subprocess.run(["/bin/true"], check=True),
+        "setuid": lambda: os.setuid(0),
+    }
+    done = []
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except (OSError, subprocess.SubprocessError) as error:
+            if getattr(error, "errno", None) not in (
+                errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EAFNOSUPPORT
+            ):
+                raise
+        else:
+            done.append(name)
+    print(json.dumps(done))
 """
 
 
-def test_a_role_is_its_own_user_without_capabilities_groups_or_a_way_to_more(
-    live: LiveCloud,
-) -> None:
-    for role in users.CONFINED:
+def test_a_unit_is_its_own_user_in_its_own_groups_without_a_way_to_more(live: LiveCloud) -> None:
+    for unit in UNITS:
         status = dict(
             line.split(":\t", 1)
-            for line in Path(f"/proc/{live.pid(role)}/status").read_text().splitlines()
+            for line in Path(f"/proc/{live.pid(unit)}/status").read_text().splitlines()
             if ":\t" in line
         )
-        uid = pwd.getpwnam(f"{live.config.name}-{role}").pw_uid
+        row = rights.of_unit(live.config, live.here, unit)
+        uid = pwd.getpwnam(f"{live.config.name}-{unit}").pw_uid
         assert status["Uid"].split() == [str(uid)] * 4
         assert uid != 0
-        assert status["Groups"].strip() == ""
+        groups = {str(grp.getgrnam(name).gr_gid) for name in row.groups}
+        assert set(status["Groups"].split()) == groups
         assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2"
+        held = sum(1 << launch.CAPABILITIES[name] for name in row.capabilities)
         for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-            assert int(status[kind], 16) == 0, (role, kind)
+            assert int(status[kind], 16) == held, (unit, kind)
 
 
-def test_a_role_reaches_its_own_files_and_no_others(live: LiveCloud) -> None:
+def test_a_unit_reaches_its_own_files_and_no_others(live: LiveCloud) -> None:
     names = [line.split()[0] for line in GOLDEN.split("\n") if line]
-    reached = {role: _probed(live, role, names) for role in users.CONFINED}
+    reached = {unit: _probed(live, unit, names) for unit in UNITS}
     shown = []
     for name in names:
-        cells = [reached[role][name] or "-" for role in users.CONFINED]
-        shown.append(f"{name:<27} {cells[0]:<2} {cells[1]:<2} {cells[2]}")
+        cells = [reached[unit][name] or "-" for unit in UNITS]
+        shown.append(f"{name:<27} {' '.join(f'{cell:<2}' for cell in cells)}".rstrip())
     assert "\n".join(shown) == GOLDEN.strip("\n")
+
+
+def test_a_unit_is_refused_what_nobody_needs(live: LiveCloud) -> None:
+    done = {
+        unit: json.loads(run(_as(live, unit, "-c", textwrap.dedent(ATTEMPTS))).out)
+        for unit in UNITS
+    }
+    assert done.pop("pipeline") == ["program"]
+    assert done.pop("ovs-vswitchd") == ["raw socket", "packet socket"]
+    assert done == {unit: [] for unit in done}
 
 
 def test_only_the_worker_may_write_to_ovn(live: LiveCloud) -> None:
@@ -166,18 +260,18 @@ def _owner(path: Path) -> tuple[int, int]:
     return status.st_uid, status.st_mode & 0o777
 
 
-def _probed(live: LiveCloud, role: Role, names: list[str]) -> dict[str, str]:
+def _probed(live: LiveCloud, unit: str, names: list[str]) -> dict[str, str]:
     state = live.here.state
     told = run(
-        _as(live, role, "-c", textwrap.dedent(PROBE), *(str(state / name) for name in names))
+        _as(live, unit, "-c", textwrap.dedent(PROBE), *(str(state / name) for name in names))
     )
     reached = json.loads(told.out)
     return {name: reached[str(state / name)] for name in names}
 
 
-def _as(live: LiveCloud, role: Role, *words: str) -> list[str]:
-    """Python as the role, by the very program that starts the role."""
-    confined = rights.of_unit(live.config, live.here, role)
+def _as(live: LiveCloud, unit: str, *words: str) -> list[str]:
+    """Python as the unit, by the very program that starts the unit, held to what the unit is."""
+    confined = rights.of_unit(live.config, live.here, unit)
     python = str(live.here.release_dir / live.release() / "bin" / Path(sys.executable).name)
     told = json.dumps({"confined": asdict(confined), "namespace": "", "variables": []})
     return [python, "-I", "-m", launch.__name__, told, python, "-I", *words]

@@ -23,10 +23,14 @@ from kumoi.cloud.domain.host import host as host_domain
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords
-from kumoi.hosts.units import control, memory, running, supervisor
+from kumoi.hosts.units import control, landlock, memory, running, supervisor
 
 RESTARTS_SHOWN_FROM = 1
 UNKNOWN = "on the host, unknown to the store (docs/guide/operate.md, Restore)"
+NO_LANDLOCK = (
+    "This kernel has no Landlock: only users and modes keep each process to its own files. "
+    "Linux since 5.13 has it, where `lsm=` on its command line does not leave it out"
+)
 COLOURS = {"running": "green", "starting": "yellow", "waiting": "red"}
 
 
@@ -65,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
             "servers": servers,
             "unknown": unknown,
             "api_trouble": trouble,
+            "landlock": landlock.version(),
         }
         print(json.dumps(document, indent=2))
     elif found:
@@ -190,6 +195,8 @@ def _show(
     out.print(_process_table(found))
     ours = sum(row.memory_kib for row in found if row.kind == "role") >> 10
     total = sum(row.memory_kib for row in found) >> 10
+    if not landlock.version():
+        out.print(f"[red]{NO_LANDLOCK}[/]")
     out.print(f"Memory: {ours} MiB of our own, {total} MiB with the engines")
     if trouble:
         out.print(f"[red]Hosts and servers are not known: {trouble}[/]")

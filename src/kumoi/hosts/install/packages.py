@@ -22,6 +22,7 @@ NEEDED = (
     "ethtool",
     "git",
     "iproute2",
+    "libseccomp2",
     "lxc",
     "mmdebstrap",
     "nftables",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 
+LAUNCHER = "kumoi.hosts.units.launch"
 ROOT = "root"
 UNIX, INET, INET6, NETLINK, PACKET = "unix", "inet", "inet6", "netlink", "packet"
 SHARED_UMASK = 0o007  # Whoever has the group of a unit works on the same files and sockets.
@@ -19,6 +23,9 @@ class Confinement:
     `families` the address families of its sockets. With `starts_programs` it may execute the
     system's programs, without it none but its own.
 
+    `reads_tenants` marks a helper that reads what a tenant sent: it has no sockets, controls no device and
+    ends with whoever started it.
+
     `is_bounded` is whether all that holds. What is not bounded is root and may reach every path: the
     agent only, since what it holds back would be held back from all servers.
     """
@@ -33,4 +40,20 @@ class Confinement:
     families: tuple[str, ...] = (UNIX,)
     starts_programs: bool = False
     umask: int = SHARED_UMASK
+    reads_tenants: bool = False
     is_bounded: bool = True
+
+
+def launched(
+    confined: Confinement,
+    argv: Sequence[str],
+    *,
+    python: str = sys.executable,
+    variables: Iterable[str] = (),
+    namespace: str = "",
+) -> tuple[str, ...]:
+    """The command that becomes `argv`, held to `confined`; of the environment, `variables` go on to it,
+    and it runs in the network namespace of that path. Its program is an absolute path.
+    """
+    told = {"confined": asdict(confined), "namespace": namespace, "variables": list(variables)}
+    return (python, "-I", "-m", LAUNCHER, json.dumps(told), *argv)

@@ -12,16 +12,30 @@ import grp
 import json
 import os
 import pwd
+import signal
 import sys
 from pathlib import Path
 
-from kumoi.hosts.units.confinement import ROOT, Confinement
+from kumoi.hosts.units import sandbox
+from kumoi.hosts.units.confinement import Confinement
 
 PASSED = frozenset({
-    "PATH", "LANG", "LC_ALL", "TZ", "KUMOI_UNIT", "KUMOI_LISTEN_FDS", "NOTIFY_SOCKET", "LISTEN_FDS",
+    "LANG", "LC_ALL", "TZ", "KUMOI_UNIT", "KUMOI_LISTEN_FDS", "NOTIFY_SOCKET", "LISTEN_FDS",
     "LISTEN_PID", "LISTEN_FDNAMES",
 })  # fmt: skip
-CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+CAPABILITIES = {
+    "CAP_CHOWN": 0,
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_FOWNER": 3,
+    "CAP_FSETID": 4,
+    "CAP_NET_ADMIN": 12,
+    "CAP_NET_RAW": 13,
+    "CAP_SYS_ADMIN": 21,
+    "CAP_MKNOD": 27,
+    "CAP_SETFCAP": 31,
+}
+PR_SET_PDEATHSIG = 1
 CAPABILITY_VERSION = 0x20080522
 PR_SET_KEEPCAPS = 8
 PR_CAPBSET_DROP = 24
@@ -37,9 +51,10 @@ def main(argv: list[str]) -> None:
     if told["namespace"]:
         enter(told["namespace"])
     become(confined)
+    sandbox.apply(confined, argv[1])
     passed = PASSED.union(told["variables"])
     kept = {key: value for key, value in os.environ.items() if key in passed}
-    os.execve(argv[1], argv[1:], kept)  # noqa: S606 - this process becomes the program
+    os.execve(argv[1], argv[1:], {"PATH": PATH, **kept})  # noqa: S606 - this process becomes the program
 
 
 def enter(namespace: str) -> None:
@@ -53,7 +68,7 @@ def enter(namespace: str) -> None:
 def become(confined: Confinement) -> None:
     """Once, and never back: no capability is left but those named, and no program gives one."""
     os.umask(confined.umask)
-    if confined.user == ROOT:
+    if not confined.is_bounded:
         return
     uid, gid = pwd.getpwnam(confined.user).pw_uid, grp.getgrnam(confined.group).gr_gid
     kept = [CAPABILITIES[name] for name in confined.capabilities]
@@ -67,6 +82,8 @@ def become(confined: Confinement) -> None:
     if kept:
         _hold(kept)
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    if confined.reads_tenants:  # After the changes of user, which forget it.
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _hold(capabilities: list[int]) -> None:

@@ -23,7 +23,9 @@ from kumoi.hosts.units.confinement import (
 )
 
 NETWORKED = (UNIX, INET, INET6)
-TUN = "/dev/net/tun"
+TUN = Path("/dev/net/tun")
+DRAFTS = Path("/tmp")  # noqa: S108 - ovsdb-server asks libc's tmpfile(), which knows no other place
+LINKS = (Path("/sys/class/net"), Path("/sys/devices"))  # Of its network namespace.
 
 
 def of_unit(cloud: CloudSettings, host: HostSettings, unit: str) -> Confinement:
@@ -105,8 +107,12 @@ def _pipeline(cloud: CloudSettings, host: HostSettings) -> Confinement:
         Role.PIPELINE,
         state=state,
         writes=tuple(others),
-        reads=(settings_dir(host, Role.PIPELINE), *certificate(host, "pipeline")),
-        families=NETWORKED,
+        reads=(
+            settings_dir(host, Role.PIPELINE),
+            *certificate(host, "pipeline"),
+            host.state / "git-hooks",  # To execute them.
+        ),
+        families=(*NETWORKED, NETLINK),  # openstacksdk asks for the machine's addresses.
         starts_programs=True,
     )
 
@@ -135,7 +141,7 @@ def _northbound(cloud: CloudSettings, host: HostSettings) -> Confinement:
         "ovnnb-db",
         groups=(users.databases_group(cloud, host),),
         state=host.state / "ovn",
-        writes=(run_dir(host, "ovnnb-db"),),
+        writes=(run_dir(host, "ovnnb-db"), DRAFTS),
     )
 
 
@@ -148,7 +154,7 @@ def _southbound(cloud: CloudSettings, host: HostSettings) -> Confinement:
         "ovnsb-db",
         groups=(users.databases_group(cloud, host),),
         state=host.state / "ovn",
-        writes=(run_dir(host, "ovnsb-db"),),
+        writes=(run_dir(host, "ovnsb-db"), DRAFTS),
         reads=certificate(host, "ovnsb-db") if far else (),
         families=NETWORKED if far else (UNIX,),
     )
@@ -165,7 +171,9 @@ def _northd(cloud: CloudSettings, host: HostSettings) -> Confinement:
 
 
 def _switch_database(cloud: CloudSettings, host: HostSettings) -> Confinement:
-    return _row(cloud, host, "ovs-db", state=host.state / "ovs", writes=(run_dir(host, "ovs-db"),))
+    return _row(
+        cloud, host, "ovs-db", state=host.state / "ovs", writes=(run_dir(host, "ovs-db"), DRAFTS)
+    )
 
 
 def _switch(cloud: CloudSettings, host: HostSettings) -> Confinement:
@@ -176,7 +184,8 @@ def _switch(cloud: CloudSettings, host: HostSettings) -> Confinement:
         "ovs-vswitchd",
         groups=_groups(cloud, host, "ovs-db"),
         state=run_dir(host, "ovs-vswitchd"),
-        writes=(Path(TUN),),
+        reads=LINKS,
+        writes=(TUN,),
         capabilities=("CAP_NET_ADMIN", "CAP_NET_RAW"),
         families=(*NETWORKED, NETLINK, PACKET),
     )

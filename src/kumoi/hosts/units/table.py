@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kumoi.config import CloudSettings, HostSettings, Role, southbound
 from kumoi.hosts.units import rights, users
-from kumoi.hosts.units.confinement import Confinement
+from kumoi.hosts.units.confinement import Confinement, launched
 from kumoi.hosts.units.releases import Release
 
-LAUNCHER = "kumoi.hosts.units.launch"
 CONTROLLER_LOST_WAIT_MS = 3_000  # Flows stay this long after ovn-controller came back: no gap.
 NORTHBOUND = "ovnnb-db"
 ONE_HEAP = (
@@ -73,12 +71,13 @@ class Unit:
         """`argv`, by the launcher where it is confined."""
         if self.confined is None:
             return self.argv
-        told = {
-            "confined": asdict(self.confined),
-            "namespace": str(namespace_path(self.namespace)) if self.namespace else "",
-            "variables": [key for key, _ in self.env],
-        }
-        return (self.launcher, "-I", "-m", LAUNCHER, json.dumps(told), *self.argv)
+        return launched(
+            self.confined,
+            self.argv,
+            python=self.launcher,
+            variables=[key for key, _ in self.env],
+            namespace=str(namespace_path(self.namespace)) if self.namespace else "",
+        )
 
 
 def namespace_path(name: str) -> Path:

@@ -1,9 +1,10 @@
 """Unpack an image's file: a tar archive or a squashfs file of a root file system.
 
-Called by image.py. An image is not trusted: the program that unpacks it runs with mounts in which only
-the target can be written, and is killed when it takes more space than an image may or the host can
-spare. Device nodes are removed, and extended attributes other than file capabilities, for overlayfs
-has attributes of its own.
+Called by image.py. An image is not trusted: the program that unpacks it is a helper, which reads that
+file and writes the target and reaches nothing else (hosts/units/sandbox.py): no other path, no socket,
+no other process, no device, and of root's rights those about files. It is killed when it takes more
+space than an image may or the host can spare. Device nodes are removed, and extended attributes other
+than file capabilities, for overlayfs has attributes of its own.
 
 A squashfs file is read by squashfs-tools and never mounted: a malformed one then harms a program of
 little memory, not the kernel that all servers share.
@@ -23,6 +24,7 @@ from kumoi.base import process
 from kumoi.base.errors import Permanent
 from kumoi.base.process import ProcessFailed
 from kumoi.cloud.drivers.instance import kernel, room
+from kumoi.hosts.units.confinement import ROOT, Confinement, launched
 
 TIMEOUT_S = 900.0
 BYTES_MAX = 64 << 30
@@ -44,6 +46,11 @@ _XZ_MEMORY_BYTES = 256 << 20  # A file may ask for 4 GiB; the best compression a
 DIE_WITH_AGENT = ("setpriv", "--pdeathsig=KILL")
 """Otherwise a killed agent's programs would write on while the next agent removes what they made."""
 _CAPABILITY = "security.capability"
+_OWNERS_AND_MODES = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_SETFCAP")
+_NODES = "CAP_MKNOD"  # They are made and then removed: without, the programs refuse the image.
+ATTRIBUTES = (
+    "CAP_SYS_ADMIN"  # Likewise those named trusted. The filter refuses what else it is for.
+)
 
 
 def formats() -> frozenset[str]:
@@ -56,15 +63,36 @@ def unpack(file: Path, target: Path) -> None:
     """Runs in a thread with mounts of its own. Raises Permanent when the file cannot be unpacked."""
     with file.open("rb") as opened:
         magic = opened.read(_MAGIC_BYTES)
-    kernel.mount(target, target, flags=kernel.MS_BIND)
-    kernel.forbid_writing("/")
-    kernel.allow_writing(target)
+    shut_in(target)
     if magic.startswith(_SQUASHFS):
         _unsquash(file, target)
         _remove_attributes(target)
     else:
         _untar(file, target, magic)
     _remove_devices(target)
+
+
+def shut_in(target: Path) -> None:
+    """Of this thread's mounts only the target can be written, and no device is opened in it."""
+    kernel.clone_mount(target, target, attributes=kernel.MOUNT_ATTR_NODEV)
+    kernel.forbid_writing("/")
+    kernel.allow_writing(target)
+
+
+def helper(file: Path, target: Path, *more: str) -> Confinement:
+    """What the program may that unpacks this file there; `more` are further capabilities."""
+    return Confinement(
+        user=ROOT,
+        group=ROOT,
+        state=str(target),
+        reads=(str(file),),
+        writes=(str(target),),
+        capabilities=(*_OWNERS_AND_MODES, _NODES, *more),
+        families=(),
+        starts_programs=True,
+        umask=0o022,
+        reads_tenants=True,
+    )
 
 
 @dataclass(slots=True)
@@ -93,17 +121,18 @@ class SpaceTaken:
 def _untar(file: Path, target: Path, magic: bytes) -> None:
     options = [option for start, option in _COMPRESSIONS.items() if magic.startswith(start)]
     with _bounded(target, "the image is not a tar archive of a root file system") as space:
+        argv = (
+            "/usr/bin/tar", "--extract", "--preserve-permissions", "--numeric-owner", "--same-owner",
+            "--xattrs", f"--xattrs-include={_CAPABILITY}", "--delay-directory-restore",
+            "--exclude=./dev/*", "--exclude=dev/*", *options,
+            f"--file={file}", f"--directory={target}",
+        )  # fmt: skip
         process.run(
-            [
-                *DIE_WITH_AGENT, "tar", "--extract", "--preserve-permissions", "--numeric-owner", "--same-owner",
-                "--xattrs", f"--xattrs-include={_CAPABILITY}", "--delay-directory-restore",
-                "--exclude=./dev/*", "--exclude=dev/*", *options,
-                f"--file={file}", f"--directory={target}",
-            ],
+            launched(helper(file, target), argv, variables=["XZ_DEFAULTS"]),
             env={"XZ_DEFAULTS": f"--memlimit-decompress={_XZ_MEMORY_BYTES}"},
             timeout_s=TIMEOUT_S,
             give_up=space.is_exceeded,
-        )  # fmt: skip
+        )
 
 
 def _unsquash(file: Path, target: Path) -> None:
@@ -111,16 +140,17 @@ def _unsquash(file: Path, target: Path) -> None:
     if shutil.which(_SQUASHFS_TOOL) is None:
         raise Permanent("the host cannot unpack squashfs images: squashfs-tools is missing there")
     with _bounded(target, "the image is no squashfs file, or a damaged one") as space:
+        argv = (
+            "/usr/bin/prlimit", f"--as={_SQUASHFS_MEMORY_BYTES}",
+            _SQUASHFS_TOOL, "-strict-errors", "-no-progress", "-quiet",
+            "-processors", _SQUASHFS_THREADS, "-da", _SQUASHFS_CACHE_MIB,
+            "-fr", _SQUASHFS_CACHE_MIB, "-force", "-dest", str(target), str(file),
+        )  # fmt: skip
         process.run(
-            [
-                *DIE_WITH_AGENT, "prlimit", f"--as={_SQUASHFS_MEMORY_BYTES}", "--core=0",
-                _SQUASHFS_TOOL, "-strict-errors", "-no-progress", "-quiet",
-                "-processors", _SQUASHFS_THREADS, "-da", _SQUASHFS_CACHE_MIB,
-                "-fr", _SQUASHFS_CACHE_MIB, "-force", "-dest", target, file,
-            ],
+            launched(helper(file, target, ATTRIBUTES), argv),
             timeout_s=TIMEOUT_S,
             give_up=space.is_exceeded,
-        )  # fmt: skip
+        )
 
 
 @contextlib.contextmanager

@@ -1,0 +1,138 @@
+"""A filter of system calls: from now on what stands here fails, for this process and what it starts.
+
+Made by libseccomp, which Debian has wherever it has apt. Called by sandbox.py. What is refused gets
+EPERM, as it would without the right to it, so that a program which can do without goes on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from collections.abc import Collection, Iterable
+
+from kumoi.hosts.units.confinement import INET, INET6, NETLINK, PACKET, UNIX
+
+LIBRARY = "libseccomp.so.2"
+ALLOW = 0x7FFF0000
+FAIL = 0x00050000  # With the error's number in the lower half.
+NO_SUCH_CALL = -1
+ATTRIBUTE_NO_NEW_PRIVS, ATTRIBUTE_OPTIMISE = 3, 8
+BINARY_TREE = 2
+EQUAL, GREATER, MASKED_EQUAL = 4, 6, 7
+OTHER_ARCHITECTURES = {"x86_64": ("x86", "x32"), "aarch64": ("arm",)}
+
+OF_THE_MACHINE = (
+    # The kernel and its modules, the clock, swap, accounting.
+    "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module",
+    "swapon", "swapoff", "acct", "settimeofday", "clock_settime", "stime",
+    "iopl", "ioperm", "pciconfig_read", "pciconfig_write", "pciconfig_iobase",
+    "syslog", "lookup_dcookie", "nfsservctl", "vhangup",
+)  # fmt: skip
+"""What nobody here asks of the kernel, root or not, nor a server, to whom it would be refused."""
+
+NODES = ("mknod", "mknodat")
+OF_A_UNIT = (
+    *OF_THE_MACHINE,
+    # Mounts, namespaces, other roots.
+    "mount", "umount", "umount2", "pivot_root", "chroot", "unshare", "setns", "fsopen", "fsconfig",
+    "fsmount", "fspick", "move_mount", "open_tree", "open_tree_attr", "mount_setattr", "swapcontext",
+    "name_to_handle_at", "open_by_handle_at", "fanotify_init", "quotactl", "quotactl_fd",
+    # Other processes.
+    "ptrace", "perf_event_open", "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp", "pidfd_getfd",
+    # Large parts of the kernel that nothing here needs, and that most holes were in.
+    "bpf", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register", "add_key",
+    "keyctl", "request_key", "memfd_secret", "vm86", "vm86old", "modify_ldt", "uselib", "ustat",
+    "sysfs", "_sysctl", "mbind", "migrate_pages", "move_pages", "set_mempolicy",
+    "set_mempolicy_home_node", "personality", "adjtimex", "clock_adjtime", "reboot",
+    "sethostname", "setdomainname", *NODES,
+)  # fmt: skip
+
+NEW_NAMESPACES = (
+    0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000,
+)  # fmt: skip
+"""Flags of clone(2): mount, control group, names, messages, user, process, network."""
+
+FAMILY_NUMBERS = {UNIX: 1, INET: 2, INET6: 10, NETLINK: 16, PACKET: 17}
+FAMILY_MAX = 64
+TTY_INPUT = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX: typing into somebody's terminal.
+
+
+class _Comparison(ctypes.Structure):
+    _fields_ = (
+        ("arg", ctypes.c_uint),
+        ("op", ctypes.c_int),
+        ("datum_a", ctypes.c_uint64),
+        ("datum_b", ctypes.c_uint64),
+    )
+
+
+class Filter:
+    """Under construction; nothing is refused before `load`. Raises OSError at what cannot be."""
+
+    def __init__(self) -> None:
+        self._library = ctypes.CDLL(LIBRARY, use_errno=True)
+        self._library.seccomp_init.restype = ctypes.c_void_p
+        context = self._library.seccomp_init(ctypes.c_uint32(ALLOW))
+        if not context:
+            raise OSError(errno.ENOMEM, "make a filter of system calls")
+        self._context = ctypes.c_void_p(context)
+        # Where the library does not know it, a chain is made of the rules: slower, and the same.
+        self._library.seccomp_attr_set(self._context, ATTRIBUTE_OPTIMISE, BINARY_TREE)
+
+    def refuse(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._add(name, errno.EPERM)
+
+    def refuse_namespaces(self) -> None:
+        """By clone3, whose flags lie where a filter does not see them, none is made at all: without
+        it everybody takes clone.
+        """
+        self._add("clone3", errno.ENOSYS)
+        for flag in NEW_NAMESPACES:
+            self._add("clone", errno.EPERM, _Comparison(0, MASKED_EQUAL, flag, flag))
+
+    def refuse_families(self, but: Collection[str]) -> None:
+        allowed = {FAMILY_NUMBERS[name] for name in but}
+        for call in ("socket", "socketpair"):
+            for number in range(FAMILY_MAX):
+                if number not in allowed:
+                    refused = _Comparison(0, EQUAL, number, 0)
+                    self._add(call, errno.EAFNOSUPPORT, refused)
+            self._add(call, errno.EAFNOSUPPORT, _Comparison(0, GREATER, FAMILY_MAX - 1, 0))
+
+    def refuse_typing(self) -> None:
+        for command in TTY_INPUT:
+            low_half = 0xFFFFFFFF
+            refused = _Comparison(1, MASKED_EQUAL, low_half, command)
+            self._add("ioctl", errno.EPERM, refused)
+
+    def cover_other_architectures(self, machine: str) -> None:
+        """Programs of these run as well, and are refused the same; otherwise they are killed."""
+        for name in OTHER_ARCHITECTURES.get(machine, ()):
+            token = self._library.seccomp_arch_resolve_name(name.encode())
+            if token:
+                self._check(self._library.seccomp_arch_add(self._context, ctypes.c_uint32(token)))
+
+    def load(self, *, with_privileges: bool = False) -> None:
+        """`with_privileges`: root goes on to gain new ones, as what starts servers has to."""
+        if with_privileges:
+            value = ctypes.c_uint32(0)
+            set_to = self._library.seccomp_attr_set(self._context, ATTRIBUTE_NO_NEW_PRIVS, value)
+            self._check(set_to)
+        self._check(self._library.seccomp_load(self._context))
+        self._library.seccomp_release(self._context)
+
+    def _add(self, name: str, error: int, *compared: _Comparison) -> None:
+        """A call that this machine's kernels do not have is refused by that."""
+        number = self._library.seccomp_syscall_resolve_name(name.encode())
+        if number == NO_SUCH_CALL:
+            return
+        array = (_Comparison * len(compared))(*compared)
+        action, count = ctypes.c_uint32(FAIL | error), ctypes.c_uint(len(compared))
+        self._check(
+            self._library.seccomp_rule_add_array(self._context, action, number, count, array)
+        )
+
+    def _check(self, result: int) -> None:
+        if result != 0:
+            raise OSError(-result, "make a filter of system calls")
