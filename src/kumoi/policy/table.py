@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from kumoi.policy.compute import COMPUTE
 from kumoi.policy.identity import IDENTITY
 from kumoi.policy.image import IMAGE
+from kumoi.policy.load_balancer import LOAD_BALANCER
 from kumoi.policy.network import NETWORK
 from kumoi.policy.pipeline import PIPELINE
 from kumoi.policy.row import Row
@@ -16,6 +17,7 @@ SERVICES: Mapping[str, Mapping[str, Row]] = {
     "image": IMAGE,
     "network": NETWORK,
     "compute": COMPUTE,
+    "load-balancer": LOAD_BALANCER,
     "pipeline": PIPELINE,
 }
 TABLE: Mapping[str, Row] = {name: row for rows in SERVICES.values() for name, row in rows.items()}

@@ -8,11 +8,13 @@ the status of ports and floating IPs, and only when it differs.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
+from kumoi.cloud.domain.load_balancer import tree
 from kumoi.cloud.domain.network import owner
 from kumoi.cloud.domain.network.security_group_rule import normalized
 from kumoi.cloud.drivers.network.interface import (
@@ -32,7 +34,9 @@ from kumoi.cloud.drivers.network.interface import (
     SubnetSpec,
     Topology,
 )
+from kumoi.cloud.reconcilers.balancing import balancer_spec
 from kumoi.cloud.store.host import host as host_store
+from kumoi.cloud.store.load_balancer import load_balancer as balancer_store
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import port as port_store
@@ -61,12 +65,14 @@ class NetworkReconciler:
         self._seen = Position()  # Up to where the engine has what was written.
         self._compared_at_s = 0.0
         self._observed: ObservedNetwork | None = None
+        self._balancers: dict[str, int] = {}  # The revision of each that the engine has.
 
     def round(self) -> None:
         """Raises Transient when the engine does not answer; the next round does it all again."""
         changed = self._converge()
         observed = self._northbound.observe()
         if changed or observed != self._observed:
+            self._observed = None  # Until it is written.
             self._write_back(observed.ports_up)
             self._observed = observed
 
@@ -86,6 +92,7 @@ class NetworkReconciler:
             duration_s = round(self._clock.monotonic() - now_s, 3)
             log.event("network.converged", actions=len(applied.actions), duration_s=duration_s)
         self._seen, self._compared_at_s = now, now_s
+        self._balancers = {one.id: one.generation for one in topology.balancers}
         return True
 
     def _write_back(self, up: frozenset[str]) -> None:
@@ -93,13 +100,20 @@ class NetworkReconciler:
         with self._database.read() as connection:
             stale = stale_statuses(port_store.summaries(connection), up)
             floating = floating_ip_store.has_stale_status(connection)
-        if not stale and not floating:
+            applied = _newly_applied(balancer_store.applied(connection), self._balancers)
+        if not stale and not floating and not applied:
             return
         with self._database.write(wakes=False) as connection:
             # Looked at again: ports may have been bound or released since.
             for status, keys in stale_statuses(port_store.summaries(connection), up).items():
                 port_store.set_status(connection, keys, status)
             floating_ip_store.set_statuses(connection)
+            balancer_store.set_applied(connection, applied)
+
+
+def _newly_applied(said: Mapping[str, int], has: Mapping[str, int]) -> dict[str, int]:
+    """The revisions that the engine has of balancers, where the store says another."""
+    return {key: has[key] for key, revision in said.items() if key in has and has[key] != revision}
 
 
 def stale_statuses(
@@ -115,12 +129,14 @@ def stale_statuses(
 
 
 def _status(port: port_store.PortSummary, up: frozenset[str]) -> str:
-    """A router's port needs no plugging; a server's is active when its host has plugged it."""
+    """The port of a router or balancer needs no plugging; a server's is active when its host has
+    plugged it.
+    """
     if port.device_owner == owner.FLOATING_IP:
         return NOT_APPLICABLE
     if not port.admin_state_up:
         return DOWN
-    if port.device_owner in owner.ROUTER:
+    if port.device_owner in owner.ROUTER or port.device_owner == owner.BALANCER:
         return ACTIVE
     return ACTIVE if port.host and port.id in up else DOWN
 
@@ -134,6 +150,7 @@ def load(connection: Connection) -> Topology:
         routers=tuple(_router(row) for row in router_store.every(connection)),
         floating_ips=_floating_ips(connection),
         security_groups=_security_groups(connection),
+        balancers=tuple(balancer_spec(one) for one in tree.every(connection)),
         gateway_hosts=tuple(row.id for row in host_store.every(connection)),
     )
 

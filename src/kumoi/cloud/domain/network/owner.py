@@ -7,11 +7,11 @@ ROUTER_GATEWAY = "network:router_gateway"
 FLOATING_IP = "network:floatingip"
 COMPUTE = "compute:"  # The prefix for ports of servers; a zone may follow.
 SERVER = "compute:nova"
+BALANCER = "Octavia"  # The port of a load balancer's virtual address.
 
 ROUTER = frozenset({ROUTER_INTERFACE, ROUTER_GATEWAY})
-SERVICE = frozenset(
-    {ROUTER_INTERFACE, ROUTER_GATEWAY, FLOATING_IP}
-)  # A tenant cannot delete these.
+# A tenant cannot delete these.
+SERVICE = frozenset({ROUTER_INTERFACE, ROUTER_GATEWAY, FLOATING_IP, BALANCER})
 NETWORK_PREFIX = "network:"
 NOBODY = ""  # The project of gateway and floating IP ports, which no tenant sees.
 

@@ -84,13 +84,13 @@ def page(
 
 
 def of_balancers(connection: Connection, balancer_ids: Collection[str]) -> list[HealthMonitor]:
-    query = sa.select(health_monitor).order_by(health_monitor.c.created_at, health_monitor.c.id)
+    query = sa.select(health_monitor).order_by(health_monitor.c.made_revision)
     column = health_monitor.c.load_balancer_id
     return schema.fetch_among(connection, query, column, balancer_ids, HealthMonitor)
 
 
 def every(connection: Connection) -> list[HealthMonitor]:
-    query = sa.select(health_monitor).order_by(health_monitor.c.created_at, health_monitor.c.id)
+    query = sa.select(health_monitor).order_by(health_monitor.c.made_revision)
     return schema.fetch(connection, query, HealthMonitor)
 
 

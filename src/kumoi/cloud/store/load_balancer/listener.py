@@ -83,13 +83,13 @@ def page(
 
 
 def of_balancers(connection: Connection, balancer_ids: Collection[str]) -> list[BalancerListener]:
-    query = sa.select(listener).order_by(listener.c.created_at, listener.c.id)
+    query = sa.select(listener).order_by(listener.c.made_revision)
     column = listener.c.load_balancer_id
     return schema.fetch_among(connection, query, column, balancer_ids, BalancerListener)
 
 
 def every(connection: Connection) -> list[BalancerListener]:
-    query = sa.select(listener).order_by(listener.c.created_at, listener.c.id)
+    query = sa.select(listener).order_by(listener.c.made_revision)
     return schema.fetch(connection, query, BalancerListener)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -67,6 +67,12 @@ def page(
 ) -> list[LoadBalancer]:
     mine = [] if project_id is None else [load_balancer.c.project_id == project_id]
     return standard.page(connection, load_balancer, LoadBalancer, query, *mine)
+
+
+def many(connection: Connection, keys: Collection[str]) -> list[LoadBalancer]:
+    return schema.fetch_among(
+        connection, sa.select(load_balancer), load_balancer.c.id, keys, LoadBalancer
+    )
 
 
 def every(connection: Connection) -> list[LoadBalancer]:

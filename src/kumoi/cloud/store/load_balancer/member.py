@@ -75,21 +75,19 @@ def find(connection: Connection, **values: Any) -> list[PoolMember]:
     return standard.find(connection, member, PoolMember, **values)
 
 
-def page(
-    connection: Connection, query: NetworkQuery, *, project_id: str | None
-) -> list[PoolMember]:
-    mine = [] if project_id is None else [member.c.project_id == project_id]
-    return standard.page(connection, member, PoolMember, query, *mine)
+def page(connection: Connection, query: NetworkQuery, *, pool_id: str) -> list[PoolMember]:
+    """Of one pool."""
+    return standard.page(connection, member, PoolMember, query, member.c.pool_id == pool_id)
 
 
 def of_balancers(connection: Connection, balancer_ids: Collection[str]) -> list[PoolMember]:
-    query = sa.select(member).order_by(member.c.created_at, member.c.id)
+    query = sa.select(member).order_by(member.c.made_revision)
     column = member.c.load_balancer_id
     return schema.fetch_among(connection, query, column, balancer_ids, PoolMember)
 
 
 def every(connection: Connection) -> list[PoolMember]:
-    query = sa.select(member).order_by(member.c.created_at, member.c.id)
+    query = sa.select(member).order_by(member.c.made_revision)
     return schema.fetch(connection, query, PoolMember)
 
 

@@ -69,13 +69,13 @@ def page(
 
 
 def of_balancers(connection: Connection, balancer_ids: Collection[str]) -> list[BalancerPool]:
-    query = sa.select(pool).order_by(pool.c.created_at, pool.c.id)
+    query = sa.select(pool).order_by(pool.c.made_revision)
     column = pool.c.load_balancer_id
     return schema.fetch_among(connection, query, column, balancer_ids, BalancerPool)
 
 
 def every(connection: Connection) -> list[BalancerPool]:
-    query = sa.select(pool).order_by(pool.c.created_at, pool.c.id)
+    query = sa.select(pool).order_by(pool.c.made_revision)
     return schema.fetch(connection, query, BalancerPool)
 
 

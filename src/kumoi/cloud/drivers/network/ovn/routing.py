@@ -214,7 +214,8 @@ def _snat(router: RouterSpec, gateway: PortSpec, index: Index) -> Iterator[North
 
 
 def _floating_ip(floating_ip: FloatingIpSpec, index: Index) -> Iterator[NorthboundRecord]:
-    port = index.endpoints.get(floating_ip.port_id)
+    inner = floating_ip.port_id
+    port = index.endpoints.get(inner) or index.balancer_ports.get(inner)
     if port is None or index.routers.get(floating_ip.router_id) is None:
         return
     if index.gateway_of(floating_ip.router_id) is None:

@@ -1,0 +1,83 @@
+"""A load balancer made with all its parts, in one transaction: all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.load_balancer import listener, load_balancer, member, pool
+from kumoi.cloud.domain.load_balancer.listener import NewBalancerListener
+from kumoi.cloud.domain.load_balancer.load_balancer import NewLoadBalancer
+from kumoi.cloud.domain.load_balancer.member import NewPoolMember
+from kumoi.cloud.domain.load_balancer.pool import NewBalancerPool
+from kumoi.cloud.domain.load_balancer.refusal import invalid
+from kumoi.cloud.store.load_balancer.load_balancer import LoadBalancer
+
+
+@dataclass(frozen=True, slots=True)
+class NewPoolTree:
+    pool: NewBalancerPool
+    members: tuple[NewPoolMember, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewListenerTree:
+    """Its default pool is made with it, or is the one of that name beside it, or there is none."""
+
+    listener: NewBalancerListener
+    default_pool: NewPoolTree | None = None
+    default_pool_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewBalancerTree:
+    balancer: NewLoadBalancer
+    listeners: tuple[NewListenerTree, ...] = ()
+    pools: tuple[NewPoolTree, ...] = ()
+
+
+def create(
+    connection: Connection, caller: Caller, wanted: NewBalancerTree, now: datetime
+) -> LoadBalancer:
+    """Raises as making each of them does."""
+    balancer = load_balancer.create(connection, caller, wanted.balancer, now)
+    named = {
+        one.pool.name: _make_pool(connection, caller, one, balancer.id, now) for one in wanted.pools
+    }
+    for each in wanted.listeners:
+        pool_id = _default_pool(connection, caller, each, named, balancer_id=balancer.id, now=now)
+        new = replace(each.listener, load_balancer_id=balancer.id, default_pool_id=pool_id)
+        listener.create(connection, caller, new, now)
+    return load_balancer.get(connection, caller, balancer.id, f"{load_balancer.RULE}:post")
+
+
+def _default_pool(
+    connection: Connection,
+    caller: Caller,
+    wanted: NewListenerTree,
+    named: Mapping[str, str],
+    *,
+    balancer_id: str,
+    now: datetime,
+) -> str | None:
+    if wanted.default_pool is not None:
+        return _make_pool(connection, caller, wanted.default_pool, balancer_id, now)
+    if wanted.default_pool_name is None:
+        return None
+    if wanted.default_pool_name not in named:
+        raise invalid(f"Missing details for pool object: {wanted.default_pool_name}")
+    return named[wanted.default_pool_name]
+
+
+def _make_pool(
+    connection: Connection, caller: Caller, wanted: NewPoolTree, balancer_id: str, now: datetime
+) -> str:
+    new = replace(wanted.pool, load_balancer_id=balancer_id)
+    made = pool.create(connection, caller, new, now)
+    for one in wanted.members:
+        member.create(connection, caller, made.id, one, now)
+    return made.id

@@ -1,0 +1,116 @@
+"""Load balancers: what is allowed. Each function takes the open transaction and touches nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict
+from kumoi.base.ids import new_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.load_balancer import pool, quota, vip
+from kumoi.cloud.domain.load_balancer.refusal import not_found
+from kumoi.cloud.domain.load_balancer.tree import BalancerTree
+from kumoi.cloud.domain.load_balancer.tree import of as trees
+from kumoi.cloud.domain.load_balancer.vip import WantedVip
+from kumoi.cloud.store.load_balancer import listener as listener_store
+from kumoi.cloud.store.load_balancer import load_balancer as store
+from kumoi.cloud.store.load_balancer.load_balancer import LoadBalancer
+from kumoi.cloud.store.network import tag as tag_store
+from kumoi.cloud.store.network.standard import NetworkQuery
+
+RULE = "os_load-balancer_api:loadbalancer"
+NOUN = "Load Balancer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewLoadBalancer:
+    project_id: str
+    vip: WantedVip
+    name: str = ""
+    description: str = ""
+    admin_state_up: bool = True
+    tags: tuple[str, ...] = ()
+
+
+def create(
+    connection: Connection, caller: Caller, wanted: NewLoadBalancer, now: datetime
+) -> LoadBalancer:
+    """Raises Forbidden, OverQuota, and as taking the address does."""
+    caller.check(f"{RULE}:post", wanted.project_id)
+    quota.require(connection, wanted.project_id, "loadbalancer")
+    key = new_id()
+    taken = vip.take(
+        connection,
+        caller,
+        wanted.vip,
+        balancer_id=key,
+        project_id=wanted.project_id,
+        now=now,
+    )
+    row = LoadBalancer(
+        id=key,
+        project_id=wanted.project_id,
+        name=wanted.name,
+        description=wanted.description,
+        admin_state_up=wanted.admin_state_up,
+        vip_address=taken.address,
+        vip_network_id=taken.port.network_id,
+        vip_subnet_id=taken.subnet_id,
+        vip_port_id=taken.port.id,
+        owns_vip_port=taken.owns_port,
+        applied_revision=0,
+        created_at=now,
+        updated_at=now,
+        revision_number=1,
+    )
+    store.insert(connection, row)
+    tag_store.replace(connection, key, wanted.tags)
+    return row
+
+
+def get(
+    connection: Connection, caller: Caller, key: str, rule: str = f"{RULE}:get_one"
+) -> LoadBalancer:
+    """Raises NotFound; Forbidden when it is another's."""
+    row = store.get(connection, key)
+    if row is None:
+        raise not_found(NOUN, key)
+    caller.check(rule, row.project_id)
+    return row
+
+
+def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[LoadBalancer]:
+    return store.page(connection, query, project_id=caller.reach(f"{RULE}:get_all"))
+
+
+def update(
+    connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
+) -> LoadBalancer:
+    get(connection, caller, key, f"{RULE}:put")
+    store.update(connection, key, now=now, **values)
+    return get(connection, caller, key, f"{RULE}:put")
+
+
+def delete(
+    connection: Connection, caller: Caller, key: str, now: datetime, *, cascade: bool = False
+) -> None:
+    """Raises Conflict when it has parts and `cascade` does not say that they go too."""
+    row = get(connection, caller, key, f"{RULE}:delete")
+    tree = trees(connection, [row])[key]
+    if (tree.listeners or tree.pools) and not cascade:
+        raise Conflict(f"Validation failure: Cannot delete Load Balancer {key} - it has children")
+    _remove_parts(connection, tree, now)
+    store.delete(connection, key)
+    vip.release(connection, row.vip_port_id, owns_port=row.owns_vip_port, now=now)
+
+
+def _remove_parts(connection: Connection, tree: BalancerTree, now: datetime) -> None:
+    for one in tree.listeners:
+        listener_store.delete(connection, one, now=now)
+    for each in tree.pools:
+        pool.remove(connection, tree, each, now)

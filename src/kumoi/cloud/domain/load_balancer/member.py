@@ -1,0 +1,205 @@
+"""Members: what is allowed. A member is an address and port that a pool gives connections to."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, NotFound
+from kumoi.base.ids import new_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.load_balancer import pool as pool_domain
+from kumoi.cloud.domain.load_balancer import quota
+from kumoi.cloud.domain.load_balancer.refusal import invalid, not_found, option
+from kumoi.cloud.domain.network import subnet as subnet_domain
+from kumoi.cloud.store.load_balancer import member as store
+from kumoi.cloud.store.load_balancer.member import PoolMember
+from kumoi.cloud.store.load_balancer.pool import BalancerPool
+from kumoi.cloud.store.network import tag as tag_store
+from kumoi.cloud.store.network.standard import NetworkQuery
+
+RULE = "os_load-balancer_api:member"
+NOUN = "Member"
+METADATA_ADDRESS = "169.254.169.254"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPoolMember:
+    address: str
+    protocol_port: int
+    name: str = ""
+    admin_state_up: bool = True
+    weight: int = 1
+    backup: bool = False
+    subnet_id: str | None = None
+    monitor_address: str | None = None
+    monitor_port: int | None = None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def end(self) -> tuple[str, int]:
+        return (self.address, self.protocol_port)
+
+
+def create(
+    connection: Connection, caller: Caller, pool_id: str, wanted: NewPoolMember, now: datetime
+) -> PoolMember:
+    """Raises NotFound, Forbidden, OverQuota, Invalid, and Conflict when the pool has it already."""
+    pool = pool_domain.found(connection, pool_id)
+    caller.check(f"{RULE}:post", pool.project_id)
+    quota.require(connection, pool.project_id, "member")
+    return _make(connection, caller, pool, wanted, now)
+
+
+def get(
+    connection: Connection,
+    caller: Caller,
+    pool_id: str,
+    key: str,
+    rule: str = f"{RULE}:get_one",
+) -> PoolMember:
+    """Raises NotFound, also for one of another pool; Forbidden when it is another's."""
+    pool_domain.found(connection, pool_id)
+    row = store.get(connection, key)
+    if row is None or row.pool_id != pool_id:
+        raise not_found(NOUN, key)
+    caller.check(rule, row.project_id)
+    return row
+
+
+def page(
+    connection: Connection, caller: Caller, pool_id: str, query: NetworkQuery
+) -> list[PoolMember]:
+    """Of one pool."""
+    pool = pool_domain.found(connection, pool_id)
+    caller.check(f"{RULE}:get_all", pool.project_id)
+    return store.page(connection, query, pool_id=pool_id)
+
+
+def update(
+    connection: Connection,
+    caller: Caller,
+    pool_id: str,
+    key: str,
+    values: Mapping[str, Any],
+    *,
+    now: datetime,
+) -> PoolMember:
+    row = get(connection, caller, pool_id, key, f"{RULE}:put")
+    store.update(connection, row, now=now, **values)
+    return get(connection, caller, pool_id, key, f"{RULE}:put")
+
+
+def delete(connection: Connection, caller: Caller, pool_id: str, key: str, now: datetime) -> None:
+    row = get(connection, caller, pool_id, key, f"{RULE}:delete")
+    store.delete(connection, row, now=now)
+
+
+def replace_all(
+    connection: Connection,
+    caller: Caller,
+    pool_id: str,
+    wanted: Sequence[NewPoolMember],
+    now: datetime,
+    *,
+    additive: bool,
+) -> None:
+    """Those with the same address and port are changed, others made; whoever is not named goes,
+    unless it is `additive`.
+    """
+    pool = pool_domain.found(connection, pool_id)
+    for action in ("post", "put") if additive else ("post", "put", "delete"):
+        caller.check(f"{RULE}:{action}", pool.project_id)
+    there = {
+        (row.address, row.protocol_port): row for row in store.find(connection, pool_id=pool_id)
+    }
+    _require_once(wanted)
+    new = [one for one in wanted if one.end not in there]
+    named = {one.end for one in wanted}
+    gone = [] if additive else [row for end, row in there.items() if end not in named]
+    if len(new) > len(gone):
+        quota.require(connection, pool.project_id, "member", len(new) - len(gone))
+    for row in gone:
+        store.delete(connection, row, now=now)
+    for one in wanted:
+        if one.end in there:
+            _change(connection, there[one.end], one, now)
+        else:
+            _make(connection, caller, pool, one, now)
+
+
+def canonical(address: str) -> str:
+    """Raises Invalid."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError as cause:
+        raise option(address, "address") from cause
+
+
+def _change(connection: Connection, row: PoolMember, wanted: NewPoolMember, now: datetime) -> None:
+    said = _columns(wanted)
+    values = {name: said[name] for name in said if said[name] != getattr(row, name)}
+    values.pop("subnet_id", None)
+    if values:
+        store.update(connection, row, now=now, **values)
+
+
+def _columns(wanted: NewPoolMember) -> dict[str, Any]:
+    said = asdict(wanted)
+    del said["tags"]
+    return said
+
+
+def _require_once(wanted: Sequence[NewPoolMember]) -> None:
+    if len({one.end for one in wanted}) < len(wanted):
+        raise invalid("Member must be updated only once in the same request.")
+
+
+def _make(
+    connection: Connection,
+    caller: Caller,
+    pool: BalancerPool,
+    wanted: NewPoolMember,
+    now: datetime,
+) -> PoolMember:
+    if wanted.address == METADATA_ADDRESS:
+        raise option(wanted.address, "member address")
+    _require_subnet(connection, caller, wanted.subnet_id)
+    if store.find(
+        connection, pool_id=pool.id, address=wanted.address, protocol_port=wanted.protocol_port
+    ):
+        raise Conflict(
+            f"Another member on this pool is already using ip {wanted.address} on protocol_port "
+            f"{wanted.protocol_port}"
+        )
+    row = PoolMember(
+        id=new_id(),
+        project_id=pool.project_id,
+        load_balancer_id=pool.load_balancer_id,
+        description="",
+        pool_id=pool.id,
+        health=None,
+        made_revision=0,
+        changed_revision=0,
+        created_at=now,
+        updated_at=now,
+        revision_number=1,
+        **_columns(wanted),
+    )
+    store.insert(connection, row)
+    tag_store.replace(connection, row.id, wanted.tags)
+    return row
+
+
+def _require_subnet(connection: Connection, caller: Caller, subnet_id: str | None) -> None:
+    if subnet_id is None:
+        return
+    try:
+        subnet_domain.get(connection, caller, subnet_id)
+    except NotFound as cause:
+        raise invalid(f"Subnet {subnet_id} not found.") from cause

@@ -1,0 +1,55 @@
+"""What is allowed at the load balancer service, by Octavia's names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kumoi.policy.row import ADMIN, MEMBER, READER, Row
+
+BALANCERS: Mapping[str, Row] = {
+    "os_load-balancer_api:loadbalancer:get_all": READER,
+    "os_load-balancer_api:loadbalancer:get_one": READER,
+    "os_load-balancer_api:loadbalancer:get_stats": READER,
+    "os_load-balancer_api:loadbalancer:get_status": READER,
+    "os_load-balancer_api:loadbalancer:post": MEMBER,
+    "os_load-balancer_api:loadbalancer:put": MEMBER,
+    "os_load-balancer_api:loadbalancer:put_failover": ADMIN,
+    "os_load-balancer_api:loadbalancer:delete": MEMBER,
+}
+
+PARTS: Mapping[str, Row] = {
+    "os_load-balancer_api:listener:get_all": READER,
+    "os_load-balancer_api:listener:get_one": READER,
+    "os_load-balancer_api:listener:get_stats": READER,
+    "os_load-balancer_api:listener:post": MEMBER,
+    "os_load-balancer_api:listener:put": MEMBER,
+    "os_load-balancer_api:listener:delete": MEMBER,
+    "os_load-balancer_api:pool:get_all": READER,
+    "os_load-balancer_api:pool:get_one": READER,
+    "os_load-balancer_api:pool:post": MEMBER,
+    "os_load-balancer_api:pool:put": MEMBER,
+    "os_load-balancer_api:pool:delete": MEMBER,
+    "os_load-balancer_api:member:get_all": READER,
+    "os_load-balancer_api:member:get_one": READER,
+    "os_load-balancer_api:member:post": MEMBER,
+    "os_load-balancer_api:member:put": MEMBER,
+    "os_load-balancer_api:member:delete": MEMBER,
+    "os_load-balancer_api:healthmonitor:get_all": READER,
+    "os_load-balancer_api:healthmonitor:post": MEMBER,
+    "os_load-balancer_api:l7policy:get_all": READER,
+    "os_load-balancer_api:l7policy:post": MEMBER,
+}
+
+OTHERS: Mapping[str, Row] = {
+    "os_load-balancer_api:quota:get_all": ADMIN,  # Of all projects.
+    "os_load-balancer_api:quota:get_one": READER,
+    "os_load-balancer_api:quota:get_defaults": READER,
+    "os_load-balancer_api:quota:put": ADMIN,
+    "os_load-balancer_api:quota:delete": ADMIN,
+    "os_load-balancer_api:provider:get_all": READER,
+    "os_load-balancer_api:flavor:get_all": READER,
+    "os_load-balancer_api:availability-zone:get_all": READER,
+    "os_load-balancer_api:amphora:get_all": ADMIN,
+}
+
+LOAD_BALANCER: Mapping[str, Row] = {**BALANCERS, **PARTS, **OTHERS}
