@@ -247,5 +247,6 @@ def _is_as_the_row_says(route: Route, who: str | None, status: int) -> bool:
     caller = PolicySubject(USER, project, frozenset({role} if role else ()))
     if not TABLE[route.policy].allows(caller):
         return status == 403
-    owns = project == PROJECT or not any(word in f"{route.path}/" for word in OWN_PROJECTS)
+    of_project = "{" in route.path and any(word in f"{route.path}/" for word in OWN_PROJECTS)
+    owns = project == PROJECT or not of_project
     return status not in REFUSED if owns else status == 403

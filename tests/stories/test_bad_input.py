@@ -91,6 +91,13 @@ QUERIES = {
         "changes-since=0001-01-01T00:00:00%2B23:59",
         "start=0001-01-01T00:00:00%2B23:59",
     ),
+    "load-balancer": (
+        "sort=id:desc:x,",
+        "weight=--5",
+        "protocol_port=" + "9" * 30,
+        "backup=maybe",
+        "not-tags=%25,,",
+    ),
 }
 NAMES = ("%00", "%FF", "x" * 300, "..%2f..")
 
@@ -197,6 +204,43 @@ GOOD: dict[str, Any] = {
     "POST /compute/v2.1/os-server-groups": {
         "server_group": {"name": "g", "policy": "x", "rules": {"max_server_per_host": 2}}
     },
+    "POST /load-balancer/v2.0/lbaas/loadbalancers": {
+        "loadbalancer": {
+            "name": "b",
+            "vip_subnet_id": NOWHERE,
+            "vip_address": "10.0.0.5",
+            "tags": ["a"],
+            "listeners": [
+                {
+                    "protocol": "TCP",
+                    "protocol_port": 80,
+                    "timeout_client_data": 5,
+                    "default_pool": {
+                        "protocol": "TCP",
+                        "lb_algorithm": "ROUND_ROBIN",
+                        "session_persistence": {"type": "SOURCE_IP"},
+                        "members": [
+                            {"address": "fd00::1", "protocol_port": 80, "weight": 1, "backup": True}
+                        ],
+                    },
+                }
+            ],
+            "pools": [{"name": "x", "protocol": "UDP", "lb_algorithm": "SOURCE_IP"}],
+        }
+    },
+    "POST /load-balancer/v2.0/lbaas/listeners": {
+        "listener": {"loadbalancer_id": NOWHERE, "protocol": "TCP", "protocol_port": 80}
+    },
+    "POST /load-balancer/v2.0/lbaas/pools": {
+        "pool": {"loadbalancer_id": NOWHERE, "protocol": "TCP", "lb_algorithm": "SOURCE_IP"}
+    },
+    "POST /load-balancer/v2.0/lbaas/pools/{id}/members": {
+        "member": {"address": "10.0.0.5", "protocol_port": 80, "monitor_address": "fd00::1"}
+    },
+    "PUT /load-balancer/v2.0/lbaas/pools/{id}/members": {
+        "members": [{"address": "10.0.0.5", "protocol_port": 80, "weight": 5}]
+    },
+    "PUT /load-balancer/v2.0/lbaas/quotas/{id}": {"quota": {"listener": -2, "pool": 5}},
     "PUT /compute/v2.1/os-quota-sets/{id}": {"quota_set": {"instances": -5, "force": True}},
 }
 

@@ -114,6 +114,8 @@ class Tenant:
     def empty(self) -> None:
         """Delete everything, in the order in which it can be."""
         self._empty_compute()
+        for balancer in self.cloud.load_balancer.load_balancers():
+            self.cloud.load_balancer.delete_load_balancer(balancer, cascade=True)
         self._empty_network()
         for one in self.cloud.image.images(owner=self.project_id):
             self.cloud.image.delete_image(one)

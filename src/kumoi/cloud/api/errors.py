@@ -3,6 +3,7 @@
 Identity: {"error": {"code", "message", "title"}}, which is the framework's plain one. Compute:
 {"<type word>": {"code", "message"}}. Network: {"NeutronError": {"type", "message", "detail"}}.
 Image: {"code", "title", "message"}, or a page for who does not ask for JSON (image/error_page.py).
+Load balancer: {"faultcode", "faultstring", "debuginfo"}.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from kumoi.base.errors import (
     Unauthenticated,
 )
 
+SERVERS_FAULT = 500
 CHALLENGE = 'Keystone uri="/identity"'
 
 COMPUTE_WORDS = {
@@ -62,6 +64,11 @@ def network(_status: int, message: str, error: KumoiError) -> Any:
 def image(status: int, message: str, _error: KumoiError) -> Any:
     title = HTTPStatus(status).phrase
     return {"code": f"{status} {title}", "title": title, "message": message}
+
+
+def load_balancer(status: int, message: str, _error: KumoiError) -> Any:
+    code = "Client" if status < SERVERS_FAULT else "Server"
+    return {"faultcode": code, "faultstring": message, "debuginfo": None}
 
 
 def _network_word(error: KumoiError) -> str:

@@ -16,6 +16,7 @@ from kumoi.cloud.api.compute.routes import SERVICE as COMPUTE
 from kumoi.cloud.api.host.app import host_app
 from kumoi.cloud.api.identity.routes import SERVICE as IDENTITY
 from kumoi.cloud.api.image.routes import SERVICE as IMAGE
+from kumoi.cloud.api.load_balancer.routes import SERVICE as LOAD_BALANCER
 from kumoi.cloud.api.network.routes import SERVICE as NETWORK
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import revocation
@@ -36,7 +37,7 @@ from kumoi.engine.wake import Alarm
 REVOCATIONS_INTERVAL_S = 10.0
 REVOCATIONS_PAUSE_S = 0.05  # Each write rings: those that come together are looked at together.
 AGAIN = Backoff(first_s=0.1, most_s=2.0)
-SERVICES = (IDENTITY, IMAGE, NETWORK, COMPUTE)
+SERVICES = (IDENTITY, IMAGE, NETWORK, COMPUTE, LOAD_BALANCER)
 
 
 def build_services(

@@ -55,6 +55,7 @@ SERVICES = (
     FirstService("image", "glance", "Images", "/image"),
     FirstService("network", "neutron", "Networks", "/network"),
     FirstService("compute", "nova", "Servers", "/compute/v2.1"),
+    FirstService("load-balancer", "octavia", "Load balancers", "/load-balancer"),
 )
 INTERFACES = ("public", "internal", "admin")
 

@@ -10,38 +10,38 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.load_balancer import listener, load_balancer, member, pool
-from kumoi.cloud.domain.load_balancer.listener import NewBalancerListener
-from kumoi.cloud.domain.load_balancer.load_balancer import NewLoadBalancer
-from kumoi.cloud.domain.load_balancer.member import NewPoolMember
-from kumoi.cloud.domain.load_balancer.pool import NewBalancerPool
+from kumoi.cloud.domain.load_balancer.listener import ListenerRequest
+from kumoi.cloud.domain.load_balancer.load_balancer import LoadBalancerRequest
+from kumoi.cloud.domain.load_balancer.member import MemberRequest
+from kumoi.cloud.domain.load_balancer.pool import PoolRequest
 from kumoi.cloud.domain.load_balancer.refusal import invalid
 from kumoi.cloud.store.load_balancer.load_balancer import LoadBalancer
 
 
 @dataclass(frozen=True, slots=True)
-class NewPoolTree:
-    pool: NewBalancerPool
-    members: tuple[NewPoolMember, ...] = ()
+class PoolTreeRequest:
+    pool: PoolRequest
+    members: tuple[MemberRequest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class NewListenerTree:
+class ListenerTreeRequest:
     """Its default pool is made with it, or is the one of that name beside it, or there is none."""
 
-    listener: NewBalancerListener
-    default_pool: NewPoolTree | None = None
+    listener: ListenerRequest
+    default_pool: PoolTreeRequest | None = None
     default_pool_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class NewBalancerTree:
-    balancer: NewLoadBalancer
-    listeners: tuple[NewListenerTree, ...] = ()
-    pools: tuple[NewPoolTree, ...] = ()
+class BalancerTreeRequest:
+    balancer: LoadBalancerRequest
+    listeners: tuple[ListenerTreeRequest, ...] = ()
+    pools: tuple[PoolTreeRequest, ...] = ()
 
 
 def create(
-    connection: Connection, caller: Caller, wanted: NewBalancerTree, now: datetime
+    connection: Connection, caller: Caller, wanted: BalancerTreeRequest, now: datetime
 ) -> LoadBalancer:
     """Raises as making each of them does."""
     balancer = load_balancer.create(connection, caller, wanted.balancer, now)
@@ -58,7 +58,7 @@ def create(
 def _default_pool(
     connection: Connection,
     caller: Caller,
-    wanted: NewListenerTree,
+    wanted: ListenerTreeRequest,
     named: Mapping[str, str],
     *,
     balancer_id: str,
@@ -74,7 +74,7 @@ def _default_pool(
 
 
 def _make_pool(
-    connection: Connection, caller: Caller, wanted: NewPoolTree, balancer_id: str, now: datetime
+    connection: Connection, caller: Caller, wanted: PoolTreeRequest, balancer_id: str, now: datetime
 ) -> str:
     new = replace(wanted.pool, load_balancer_id=balancer_id)
     made = pool.create(connection, caller, new, now)

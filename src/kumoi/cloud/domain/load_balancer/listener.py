@@ -35,7 +35,7 @@ POOL_PROTOCOLS: Mapping[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewBalancerListener:
+class ListenerRequest:
     """Time-outs are in milliseconds."""
 
     load_balancer_id: str
@@ -56,7 +56,7 @@ class NewBalancerListener:
 
 
 def create(
-    connection: Connection, caller: Caller, wanted: NewBalancerListener, now: datetime
+    connection: Connection, caller: Caller, wanted: ListenerRequest, now: datetime
 ) -> BalancerListener:
     """Raises NotFound, Forbidden, OverQuota, Conflict when the port is taken, Unsupported."""
     balancer = balancer_store.get(connection, wanted.load_balancer_id)
@@ -127,7 +127,7 @@ def require_fitting(listener_protocol: str, pool_protocol: str) -> None:
         )
 
 
-def _said(wanted: NewBalancerListener) -> dict[str, Any]:
+def _said(wanted: ListenerRequest) -> dict[str, Any]:
     return {
         "connection_limit": wanted.connection_limit,
         "insert_headers": wanted.insert_headers,
@@ -148,7 +148,7 @@ def _require_possible(protocol: str, values: Mapping[str, Any]) -> None:
         )
 
 
-def _row(wanted: NewBalancerListener, project_id: str, now: datetime) -> BalancerListener:
+def _row(wanted: ListenerRequest, project_id: str, now: datetime) -> BalancerListener:
     return BalancerListener(
         id=new_id(),
         project_id=project_id,

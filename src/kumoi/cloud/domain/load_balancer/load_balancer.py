@@ -16,7 +16,7 @@ from kumoi.cloud.domain.load_balancer import pool, quota, vip
 from kumoi.cloud.domain.load_balancer.refusal import not_found
 from kumoi.cloud.domain.load_balancer.tree import BalancerTree
 from kumoi.cloud.domain.load_balancer.tree import of as trees
-from kumoi.cloud.domain.load_balancer.vip import WantedVip
+from kumoi.cloud.domain.load_balancer.vip import VipRequest
 from kumoi.cloud.store.load_balancer import listener as listener_store
 from kumoi.cloud.store.load_balancer import load_balancer as store
 from kumoi.cloud.store.load_balancer.load_balancer import LoadBalancer
@@ -28,9 +28,9 @@ NOUN = "Load Balancer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewLoadBalancer:
+class LoadBalancerRequest:
     project_id: str
-    vip: WantedVip
+    vip: VipRequest
     name: str = ""
     description: str = ""
     admin_state_up: bool = True
@@ -38,7 +38,7 @@ class NewLoadBalancer:
 
 
 def create(
-    connection: Connection, caller: Caller, wanted: NewLoadBalancer, now: datetime
+    connection: Connection, caller: Caller, wanted: LoadBalancerRequest, now: datetime
 ) -> LoadBalancer:
     """Raises Forbidden, OverQuota, and as taking the address does."""
     caller.check(f"{RULE}:post", wanted.project_id)

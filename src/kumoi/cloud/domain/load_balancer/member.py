@@ -29,7 +29,7 @@ METADATA_ADDRESS = "169.254.169.254"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewPoolMember:
+class MemberRequest:
     address: str
     protocol_port: int
     name: str = ""
@@ -47,7 +47,7 @@ class NewPoolMember:
 
 
 def create(
-    connection: Connection, caller: Caller, pool_id: str, wanted: NewPoolMember, now: datetime
+    connection: Connection, caller: Caller, pool_id: str, wanted: MemberRequest, now: datetime
 ) -> PoolMember:
     """Raises NotFound, Forbidden, OverQuota, Invalid, and Conflict when the pool has it already."""
     pool = pool_domain.found(connection, pool_id)
@@ -104,7 +104,7 @@ def replace_all(
     connection: Connection,
     caller: Caller,
     pool_id: str,
-    wanted: Sequence[NewPoolMember],
+    wanted: Sequence[MemberRequest],
     now: datetime,
     *,
     additive: bool,
@@ -141,7 +141,7 @@ def canonical(address: str) -> str:
         raise option(address, "address") from cause
 
 
-def _change(connection: Connection, row: PoolMember, wanted: NewPoolMember, now: datetime) -> None:
+def _change(connection: Connection, row: PoolMember, wanted: MemberRequest, now: datetime) -> None:
     said = _columns(wanted)
     values = {name: said[name] for name in said if said[name] != getattr(row, name)}
     values.pop("subnet_id", None)
@@ -149,13 +149,13 @@ def _change(connection: Connection, row: PoolMember, wanted: NewPoolMember, now:
         store.update(connection, row, now=now, **values)
 
 
-def _columns(wanted: NewPoolMember) -> dict[str, Any]:
+def _columns(wanted: MemberRequest) -> dict[str, Any]:
     said = asdict(wanted)
     del said["tags"]
     return said
 
 
-def _require_once(wanted: Sequence[NewPoolMember]) -> None:
+def _require_once(wanted: Sequence[MemberRequest]) -> None:
     if len({one.end for one in wanted}) < len(wanted):
         raise invalid("Member must be updated only once in the same request.")
 
@@ -164,7 +164,7 @@ def _make(
     connection: Connection,
     caller: Caller,
     pool: BalancerPool,
-    wanted: NewPoolMember,
+    wanted: MemberRequest,
     now: datetime,
 ) -> PoolMember:
     if wanted.address == METADATA_ADDRESS:

@@ -36,7 +36,7 @@ STICKY_MAX_S = 65_535  # OVN's.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewBalancerPool:
+class PoolRequest:
     """Of a balancer, or of a listener whose default pool it becomes."""
 
     protocol: str
@@ -51,7 +51,7 @@ class NewBalancerPool:
 
 
 def create(
-    connection: Connection, caller: Caller, wanted: NewBalancerPool, now: datetime
+    connection: Connection, caller: Caller, wanted: PoolRequest, now: datetime
 ) -> BalancerPool:
     """Raises NotFound, Forbidden, OverQuota, Invalid, Conflict for a second default pool, and
     Unsupported.
@@ -128,7 +128,7 @@ def remove(connection: Connection, tree: BalancerTree, row: BalancerPool, now: d
     store.delete(connection, row, now=now)
 
 
-def _listener(connection: Connection, wanted: NewBalancerPool) -> BalancerListener | None:
+def _listener(connection: Connection, wanted: PoolRequest) -> BalancerListener | None:
     if wanted.listener_id is None:
         return None
     listener = listener_domain.found(connection, wanted.listener_id)
@@ -137,7 +137,7 @@ def _listener(connection: Connection, wanted: NewBalancerPool) -> BalancerListen
     return listener
 
 
-def _require_supported(wanted: NewBalancerPool) -> None:
+def _require_supported(wanted: PoolRequest) -> None:
     if wanted.protocol not in PROTOCOLS:
         raise Unsupported(
             f"Pools of protocol {wanted.protocol} are not offered: this cloud has "
@@ -174,7 +174,7 @@ def _require_persistence(protocol: str, said: dict[str, Any] | None) -> None:
         raise invalid(f"persistence_timeout must be at most {STICKY_MAX_S}.")
 
 
-def _row(wanted: NewBalancerPool, balancer_id: str, project_id: str, now: datetime) -> BalancerPool:
+def _row(wanted: PoolRequest, balancer_id: str, project_id: str, now: datetime) -> BalancerPool:
     return BalancerPool(
         id=new_id(),
         project_id=project_id,

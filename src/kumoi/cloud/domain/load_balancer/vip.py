@@ -15,8 +15,8 @@ from kumoi.cloud.domain.network import network as network_domain
 from kumoi.cloud.domain.network import owner, port_permission
 from kumoi.cloud.domain.network import port as port_domain
 from kumoi.cloud.domain.network import subnet as subnet_domain
-from kumoi.cloud.domain.network.fixed_ip import WantedIp
-from kumoi.cloud.domain.network.port import NewPort
+from kumoi.cloud.domain.network.fixed_ip import FixedIpRequest
+from kumoi.cloud.domain.network.port import PortRequest
 from kumoi.cloud.store.network import port as port_store
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.network import Network
@@ -26,7 +26,7 @@ IPV4 = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WantedVip:
+class VipRequest:
     """At least one of the ids is set."""
 
     address: str | None = None
@@ -36,7 +36,7 @@ class WantedVip:
 
 
 @dataclass(frozen=True, slots=True)
-class TakenVip:
+class AllocatedVip:
     """`owns_port` is false for a port of the user's own."""
 
     port: Port
@@ -48,12 +48,12 @@ class TakenVip:
 def take(
     connection: Connection,
     caller: Caller,
-    wanted: WantedVip,
+    wanted: VipRequest,
     *,
     balancer_id: str,
     project_id: str,
     now: datetime,
-) -> TakenVip:
+) -> AllocatedVip:
     """Raises Invalid, Forbidden, OverQuota, Conflict when the address is taken, and Unsupported on
     an external network.
     """
@@ -62,11 +62,11 @@ def take(
     if wanted.network_id is None and wanted.subnet_id is None:
         raise invalid("VIP must contain one of: vip_port_id, vip_network_id, vip_subnet_id.")
     network, subnet_id = _place(connection, caller, wanted)
-    address = WantedIp(subnet_id=subnet_id, ip_address=wanted.address)
+    address = FixedIpRequest(subnet_id=subnet_id, ip_address=wanted.address)
     port_permission.check_create(caller, network, project_id, {"fixed_ips": (address,)})
     made = port_domain.make(
         connection,
-        NewPort(
+        PortRequest(
             project_id=project_id,
             network_id=network.id,
             name=f"octavia-lb-{balancer_id}",
@@ -77,7 +77,7 @@ def take(
         now,
     )
     subnet_id, text = made.fixed_ips[0]
-    return TakenVip(made, subnet_id, text, owns_port=True)
+    return AllocatedVip(made, subnet_id, text, owns_port=True)
 
 
 def release(connection: Connection, port_id: str, *, owns_port: bool, now: datetime) -> None:
@@ -98,11 +98,11 @@ def _device(balancer_id: str) -> str:
 def _given(
     connection: Connection,
     caller: Caller,
-    wanted: WantedVip,
+    wanted: VipRequest,
     *,
     balancer_id: str,
     now: datetime,
-) -> TakenVip:
+) -> AllocatedVip:
     """The user's own port."""
     port_id = str(wanted.port_id)
     row = _named(port_domain.get, connection, caller, "Port", port_id)
@@ -125,10 +125,12 @@ def _given(
     values = {"device_id": _device(balancer_id), "device_owner": owner.BALANCER}
     port_store.update(connection, port_id, now=now, **values)
     subnet_id, address = fitting[0]
-    return TakenVip(row, subnet_id, address, owns_port=False)
+    return AllocatedVip(row, subnet_id, address, owns_port=False)
 
 
-def _place(connection: Connection, caller: Caller, wanted: WantedVip) -> tuple[Network, str | None]:
+def _place(
+    connection: Connection, caller: Caller, wanted: VipRequest
+) -> tuple[Network, str | None]:
     """The network, and the subnet where the address does not say it."""
     network_id, subnet_id = wanted.network_id, wanted.subnet_id
     if subnet_id is not None:

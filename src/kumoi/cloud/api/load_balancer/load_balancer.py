@@ -1,0 +1,177 @@
+"""Load balancers: what is accepted and what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Invalid, Unsupported
+from kumoi.cloud.api.load_balancer import body, listener, pool, rendering
+from kumoi.cloud.api.load_balancer.body import Described, Id, Text
+from kumoi.cloud.api.load_balancer.listener import NO_TRAFFIC, ListenerWithin
+from kumoi.cloud.api.load_balancer.pool import PoolWithin
+from kumoi.cloud.api.load_balancer.rendering import PROVIDER, Shown, TagsOf
+from kumoi.cloud.api.load_balancer.resource import BalancingResource
+from kumoi.cloud.api.request import Request
+from kumoi.cloud.domain.load_balancer import graph, tree
+from kumoi.cloud.domain.load_balancer import load_balancer as domain
+from kumoi.cloud.domain.load_balancer.graph import BalancerTreeRequest
+from kumoi.cloud.domain.load_balancer.load_balancer import LoadBalancerRequest
+from kumoi.cloud.domain.load_balancer.member import canonical
+from kumoi.cloud.domain.load_balancer.refusal import invalid
+from kumoi.cloud.domain.load_balancer.vip import VipRequest
+from kumoi.cloud.store.load_balancer.load_balancer import LoadBalancer
+from kumoi.cloud.store.network.standard import NetworkQuery
+from kumoi.engine.http.paging import boolean
+from kumoi.engine.http.request import UNSET, Reply, Unset
+
+
+class LoadBalancerChanges(Described):
+    vip_qos_policy_id: Id | Unset | None = UNSET
+
+
+class LoadBalancerNew(LoadBalancerChanges):
+    vip_address: Id | Unset | None = UNSET
+    vip_network_id: Id | Unset | None = UNSET
+    vip_subnet_id: Id | Unset | None = UNSET
+    vip_port_id: Id | Unset | None = UNSET
+    additional_vips: list[Any] | Unset | None = UNSET
+    vip_sg_ids: list[Id] | Unset | None = UNSET
+    provider: Text | Unset | None = UNSET
+    flavor_id: Id | Unset | None = UNSET
+    availability_zone: Text | Unset | None = UNSET
+    project_id: Id | Unset | None = UNSET
+    tenant_id: Id | Unset | None = UNSET
+    listeners: list[ListenerWithin] | Unset | None = UNSET
+    pools: list[PoolWithin] | Unset | None = UNSET
+
+
+def delete(request: Request) -> Reply:
+    """With `cascade`, its parts go too."""
+    cascade = boolean(request.query.get("cascade", "false"), "cascade")
+    now = request.services.clock.now()
+    with request.write() as connection:
+        domain.delete(connection, request.caller, request.path["id"], now, cascade=cascade)
+    return Reply(204)
+
+
+def status(request: Request) -> Reply:
+    """The states of the balancer and all its parts."""
+    with request.read() as connection:
+        row = _named(connection, request, "get_status")
+        shown = rendering.states(tree.of(connection, [row])[row.id])
+    return Reply(200, {"statuses": {"loadbalancer": shown}})
+
+
+def stats(request: Request) -> Reply:
+    """As of a listener."""
+    with request.read() as connection:
+        _named(connection, request, "get_stats")
+    return Reply(200, {"stats": NO_TRAFFIC})
+
+
+def failover(request: Request) -> Reply:
+    """There is nothing to fail over to: every host balances for itself."""
+    with request.read() as connection:
+        _named(connection, request, "put_failover")
+    return Reply(202)
+
+
+def _named(connection: Connection, request: Request, action: str) -> LoadBalancer:
+    key = request.path["id"]
+    return domain.get(connection, request.caller, key, f"{domain.RULE}:{action}")
+
+
+def _make(connection: Connection, request: Request, new: LoadBalancerNew) -> LoadBalancer:
+    said = body.said(new)
+    wanted = BalancerTreeRequest(
+        LoadBalancerRequest(
+            project_id=_project(request, said),
+            vip=_vip(said),
+            **{
+                name: said[name]
+                for name in ("name", "description", "admin_state_up", "tags")
+                if name in said
+            },
+        ),
+        tuple(listener.wanted_tree(one) for one in said.get("listeners", ())),
+        tuple(pool.wanted_tree(one) for one in said.get("pools", ())),
+    )
+    _require_possible(said)
+    return graph.create(connection, request.caller, wanted, request.services.clock.now())
+
+
+def _project(request: Request, said: dict[str, Any]) -> str:
+    project_id = said.get("project_id") or said.get("tenant_id") or request.caller.project_id
+    if project_id is None:
+        raise invalid("Missing project ID in request where one is required.", "project_id")
+    return str(project_id)
+
+
+def _vip(said: dict[str, Any]) -> VipRequest:
+    address = said.get("vip_address")
+    return VipRequest(
+        address=None if address is None else canonical(address),
+        network_id=said.get("vip_network_id"),
+        subnet_id=said.get("vip_subnet_id"),
+        port_id=said.get("vip_port_id"),
+    )
+
+
+def _require_possible(said: dict[str, Any]) -> None:
+    for name in ("additional_vips", "vip_sg_ids", "vip_qos_policy_id"):
+        if said.get(name):
+            raise Unsupported(f"{name} is not offered")
+    if said.get("provider", PROVIDER) != PROVIDER:
+        raise Invalid(f"Provider '{said['provider']}' is not enabled.", field="provider")
+    for name in ("flavor_id", "availability_zone"):
+        if name in said:
+            raise invalid(f"Invalid {name}.", name)
+
+
+def _get(connection: Connection, request: Request, key: str) -> LoadBalancer:
+    return domain.get(connection, request.caller, key)
+
+
+def _page(connection: Connection, request: Request, query: NetworkQuery) -> list[LoadBalancer]:
+    return domain.page(connection, request.caller, query)
+
+
+def _change(
+    connection: Connection, request: Request, key: str, values: dict[str, Any]
+) -> LoadBalancer:
+    if values.pop("vip_qos_policy_id", None):
+        raise Unsupported("vip_qos_policy_id is not offered")
+    return domain.update(connection, request.caller, key, values, request.services.clock.now())
+
+
+def _shown(connection: Connection, rows: Sequence[LoadBalancer], tags: TagsOf) -> list[Shown]:
+    trees = tree.of(connection, rows)
+    return [rendering.balancer(trees[row.id], tags) for row in rows]
+
+
+def _remove(connection: Connection, request: Request, key: str) -> None:
+    domain.delete(connection, request.caller, key, request.services.clock.now())
+
+
+RESOURCE = BalancingResource(
+    word="loadbalancer",
+    words="loadbalancers",
+    new=LoadBalancerNew,
+    changes=LoadBalancerChanges,
+    columns={
+        "vip_address": str,
+        "vip_network_id": str,
+        "vip_subnet_id": str,
+        "vip_port_id": str,
+    },
+    defaults={"name": "", "description": "", "admin_state_up": True, "tags": []},
+    make=_make,
+    get=_get,
+    page=_page,
+    change=_change,
+    remove=_remove,
+    shown=_shown,
+)

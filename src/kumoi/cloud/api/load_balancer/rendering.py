@@ -1,0 +1,179 @@
+"""Rows as Octavia shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from kumoi.cloud.domain.load_balancer import status
+from kumoi.cloud.domain.load_balancer.tree import BalancerTree
+from kumoi.cloud.store.load_balancer.health_monitor import HealthMonitor
+from kumoi.cloud.store.load_balancer.listener import BalancerListener
+from kumoi.cloud.store.load_balancer.member import PoolMember
+from kumoi.cloud.store.load_balancer.part import BalancerPart
+from kumoi.cloud.store.load_balancer.pool import BalancerPool
+
+Shown = dict[str, Any]
+TagsOf = Mapping[str, Sequence[str]]
+PROVIDER = "kumoi"
+
+
+def balancer(tree: BalancerTree, tags: TagsOf, *, full: bool = False) -> Shown:
+    """With `full`, its parts are shown whole."""
+    row = tree.balancer
+    return {
+        "id": row.id,
+        "name": row.name,
+        "description": row.description,
+        "admin_state_up": row.admin_state_up,
+        "project_id": row.project_id,
+        "tenant_id": row.project_id,
+        "provisioning_status": status.provisioning(tree),
+        "operating_status": status.of_balancer(tree),
+        "created_at": time(row.created_at),
+        "updated_at": time(row.updated_at),
+        "vip_address": row.vip_address,
+        "vip_port_id": row.vip_port_id,
+        "vip_subnet_id": row.vip_subnet_id,
+        "vip_network_id": row.vip_network_id,
+        "vip_qos_policy_id": None,
+        "additional_vips": [],
+        "provider": PROVIDER,
+        "flavor_id": None,
+        "availability_zone": None,
+        "listeners": [listener(tree, one, tags) for one in tree.listeners]
+        if full
+        else ids(tree.listeners),
+        "pools": [pool(tree, one, tags, full=True) for one in tree.pools]
+        if full
+        else ids(tree.pools),
+        "tags": list(tags.get(row.id, ())),
+    }
+
+
+def listener(tree: BalancerTree, row: BalancerListener, tags: TagsOf) -> Shown:
+    return {
+        **_common(tree, row, tags, status.of_listener(tree, row)),
+        "description": row.description,
+        "protocol": row.protocol,
+        "protocol_port": row.protocol_port,
+        "connection_limit": row.connection_limit,
+        "default_pool_id": row.default_pool_id,
+        "default_tls_container_ref": None,
+        "sni_container_refs": [],
+        "client_ca_tls_container_ref": None,
+        "client_authentication": "NONE",
+        "client_crl_container_ref": None,
+        "insert_headers": row.insert_headers,
+        "l7policies": [],
+        "loadbalancers": [{"id": row.load_balancer_id}],
+        "timeout_client_data": row.timeout_client_data,
+        "timeout_member_connect": row.timeout_member_connect,
+        "timeout_member_data": row.timeout_member_data,
+        "timeout_tcp_inspect": row.timeout_tcp_inspect,
+        "allowed_cidrs": row.allowed_cidrs or None,
+    }
+
+
+def pool(tree: BalancerTree, row: BalancerPool, tags: TagsOf, *, full: bool = False) -> Shown:
+    members, monitor = tree.members_of(row.id), tree.monitors.get(row.id)
+    return {
+        **_common(tree, row, tags, status.of_pool(tree, row)),
+        "description": row.description,
+        "protocol": row.protocol,
+        "lb_algorithm": row.lb_algorithm,
+        "session_persistence": row.session_persistence,
+        "loadbalancers": [{"id": row.load_balancer_id}],
+        "listeners": ids(tree.listeners_of(row.id)),
+        "members": [member(tree, one, tags) for one in members] if full else ids(members),
+        "healthmonitor_id": None if monitor is None else monitor.id,
+        "tls_enabled": False,
+        "tls_container_ref": None,
+        "ca_tls_container_ref": None,
+        "crl_container_ref": None,
+    }
+
+
+def member(tree: BalancerTree, row: PoolMember, tags: TagsOf) -> Shown:
+    return {
+        **_common(tree, row, tags, status.of_member(tree, row)),
+        "address": row.address,
+        "protocol_port": row.protocol_port,
+        "weight": row.weight,
+        "backup": row.backup,
+        "subnet_id": row.subnet_id,
+        "monitor_address": row.monitor_address,
+        "monitor_port": row.monitor_port,
+    }
+
+
+def states(tree: BalancerTree) -> Shown:
+    """The status tree: Octavia's pools are below the listeners that lead to them."""
+    return {
+        "id": tree.balancer.id,
+        "name": tree.balancer.name,
+        "provisioning_status": status.provisioning(tree),
+        "operating_status": status.of_balancer(tree),
+        "listeners": [
+            {
+                **_state(tree, row, status.of_listener(tree, row)),
+                "pools": [
+                    _pool_state(tree, one) for one in tree.pools if one.id == row.default_pool_id
+                ],
+            }
+            for row in tree.listeners
+        ],
+    }
+
+
+def ids(rows: Iterable[BalancerPart]) -> list[Shown]:
+    return [{"id": row.id} for row in rows]
+
+
+def time(at: datetime) -> str:
+    return at.isoformat()[:19]
+
+
+def _common(tree: BalancerTree, row: BalancerPart, tags: TagsOf, operating: str) -> Shown:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "admin_state_up": row.admin_state_up,
+        "project_id": row.project_id,
+        "tenant_id": row.project_id,
+        "provisioning_status": status.provisioning(tree, row),
+        "operating_status": operating,
+        "created_at": time(row.created_at),
+        "updated_at": None if row.updated_at == row.created_at else time(row.updated_at),
+        "tags": list(tags.get(row.id, ())),
+    }
+
+
+def _pool_state(tree: BalancerTree, row: BalancerPool) -> Shown:
+    shown = {
+        **_state(tree, row, status.of_pool(tree, row)),
+        "members": [
+            {
+                **_state(tree, one, status.of_member(tree, one)),
+                "address": one.address,
+                "protocol_port": one.protocol_port,
+            }
+            for one in tree.members_of(row.id)
+        ],
+    }
+    monitor = tree.monitors.get(row.id)
+    return shown if monitor is None else shown | {"health_monitor": _monitor_state(tree, monitor)}
+
+
+def _monitor_state(tree: BalancerTree, row: HealthMonitor) -> Shown:
+    return {**_state(tree, row, status.of_monitor(tree, row)), "type": row.type}
+
+
+def _state(tree: BalancerTree, row: BalancerPart, operating: str) -> Shown:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "provisioning_status": status.provisioning(tree, row),
+        "operating_status": operating,
+    }

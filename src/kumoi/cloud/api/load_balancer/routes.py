@@ -1,0 +1,125 @@
+"""The route table of the load balancer service, and the rules that its policies name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kumoi.cloud.api import errors
+from kumoi.cloud.api.load_balancer import (
+    listener,
+    load_balancer,
+    member,
+    pool,
+    provider,
+    quota,
+    unoffered,
+    version,
+)
+from kumoi.cloud.api.load_balancer.resource import BalancingResource
+from kumoi.cloud.api.token import SCHEMES
+from kumoi.engine.http.routing import OPEN, Route
+from kumoi.engine.http.service import Service
+from kumoi.policy.table import TABLE
+
+RULES = "os_load-balancer_api"
+LBAAS = "/v2.0/lbaas"
+BALANCERS = f"{LBAAS}/loadbalancers"
+MEMBERS = f"{LBAAS}/pools/{{id}}/members"
+
+
+def nouns(path: str, resource: BalancingResource[Any]) -> tuple[Route, ...]:
+    """The routes that every noun has."""
+    rule, one = f"{RULES}:{resource.word}", f"{path}/{{{resource.key}}}"
+    return (
+        Route("POST", path, resource.create, f"{rule}:post"),
+        Route("GET", path, resource.index, f"{rule}:get_all"),
+        Route("GET", one, resource.show, f"{rule}:get_one"),
+        Route("PUT", one, resource.update, f"{rule}:put"),
+        Route("DELETE", one, resource.delete, f"{rule}:delete"),
+    )
+
+
+ROUTES = (
+    Route("GET", "/", version.index, OPEN),
+    *nouns(BALANCERS, load_balancer.RESOURCE)[:-1],
+    Route("DELETE", f"{BALANCERS}/{{id}}", load_balancer.delete, f"{RULES}:loadbalancer:delete"),
+    Route(
+        "GET",
+        f"{BALANCERS}/{{id}}/status",
+        load_balancer.status,
+        f"{RULES}:loadbalancer:get_status",
+    ),
+    Route(
+        "GET",
+        f"{BALANCERS}/{{id}}/statuses",
+        load_balancer.status,
+        f"{RULES}:loadbalancer:get_status",
+    ),
+    Route(
+        "GET", f"{BALANCERS}/{{id}}/stats", load_balancer.stats, f"{RULES}:loadbalancer:get_stats"
+    ),
+    Route(
+        "PUT",
+        f"{BALANCERS}/{{id}}/failover",
+        load_balancer.failover,
+        f"{RULES}:loadbalancer:put_failover",
+    ),
+    *nouns(f"{LBAAS}/listeners", listener.RESOURCE),
+    Route("GET", f"{LBAAS}/listeners/{{id}}/stats", listener.stats, f"{RULES}:listener:get_stats"),
+    *nouns(f"{LBAAS}/pools", pool.RESOURCE),
+    *nouns(MEMBERS, member.RESOURCE),
+    Route("PUT", MEMBERS, member.replace_all, f"{RULES}:member:put"),
+    Route(
+        "GET",
+        f"{LBAAS}/healthmonitors",
+        unoffered.health_monitors,
+        f"{RULES}:healthmonitor:get_all",
+    ),
+    Route(
+        "POST",
+        f"{LBAAS}/healthmonitors",
+        unoffered.create_health_monitor,
+        f"{RULES}:healthmonitor:post",
+    ),
+    Route("GET", f"{LBAAS}/l7policies", unoffered.l7_policies, f"{RULES}:l7policy:get_all"),
+    Route("POST", f"{LBAAS}/l7policies", unoffered.create_l7_policy, f"{RULES}:l7policy:post"),
+    Route("GET", f"{LBAAS}/quotas", quota.index, f"{RULES}:quota:get_all"),
+    Route("GET", f"{LBAAS}/quotas/defaults", quota.show_defaults, f"{RULES}:quota:get_defaults"),
+    Route("GET", f"{LBAAS}/quotas/{{id}}", quota.show, f"{RULES}:quota:get_one"),
+    Route(
+        "GET", f"{LBAAS}/quotas/{{id}}/default", quota.show_default, f"{RULES}:quota:get_defaults"
+    ),
+    Route("PUT", f"{LBAAS}/quotas/{{id}}", quota.update, f"{RULES}:quota:put"),
+    Route("DELETE", f"{LBAAS}/quotas/{{id}}", quota.delete, f"{RULES}:quota:delete"),
+    Route("GET", f"{LBAAS}/providers", provider.index, f"{RULES}:provider:get_all"),
+    Route(
+        "GET",
+        f"{LBAAS}/providers/{{name}}/flavor_capabilities",
+        provider.flavor_capabilities,
+        f"{RULES}:provider:get_all",
+    ),
+    Route(
+        "GET",
+        f"{LBAAS}/providers/{{name}}/availability_zone_capabilities",
+        provider.availability_zone_capabilities,
+        f"{RULES}:provider:get_all",
+    ),
+    Route("GET", f"{LBAAS}/flavors", provider.flavors, f"{RULES}:flavor:get_all"),
+    Route(
+        "GET",
+        f"{LBAAS}/availabilityzones",
+        provider.availability_zones,
+        f"{RULES}:availability-zone:get_all",
+    ),
+    Route("GET", "/v2.0/octavia/amphorae", provider.amphorae, f"{RULES}:amphora:get_all"),
+)
+
+SERVICE = Service(
+    type="load-balancer",
+    prefix="load-balancer",
+    routes=ROUTES,
+    policies=TABLE,
+    schemes=SCHEMES,
+    envelope=errors.load_balancer,
+    challenge=errors.CHALLENGE,
+)
