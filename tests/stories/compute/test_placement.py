@@ -46,6 +46,19 @@ def test_an_image_that_no_hosts_driver_takes_is_placed_nowhere_and_says_why(
     assert offering.active().status == "ACTIVE"
 
 
+def test_a_host_is_given_no_more_servers_than_its_driver_can_have(offering: Workbench) -> None:
+    few = Offer(formats=CONTAINERS.formats, capabilities=[], servers_max=1)
+    offering.cloud.host.offers = {"lxc": few}
+    offering.cloud.host.register()
+    first = offering.active()
+    assert first.status == "ACTIVE"
+    failed = offering.active()
+    assert "1 host is at the number of servers that it can have" in failed.fault["message"]
+    offering.connection.compute.delete_server(first)
+    offering.cloud.host.settle()
+    assert offering.active().status == "ACTIVE"
+
+
 def test_each_server_is_run_by_the_driver_that_takes_its_image(
     offering: Workbench, disk_id: str
 ) -> None:

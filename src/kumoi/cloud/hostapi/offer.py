@@ -20,7 +20,10 @@ class Capability(enum.StrEnum):
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """`formats` are the image formats that the driver accepts, in the image API's words."""
+    """`formats` are the image formats that the driver accepts, in the image API's words. `servers_max`
+    is how many servers the host can have with it, however small; none where nothing counts them.
+    """
 
     formats: list[str] = []
     capabilities: list[str] = []
+    servers_max: int | None = None

@@ -17,16 +17,18 @@ Reasons = tuple[str, ...]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverOffer:
     """The image formats that one driver of a host accepts, and its capabilities. `formats` of None
-    is a host of a release that does not report them: any format is tried there.
+    is a host of a release that does not report them: any format is tried there. `servers_max` of None
+    is no limit, or an unknown one.
     """
 
     formats: frozenset[str] | None = None
     capabilities: frozenset[str] = frozenset()
+    servers_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A host as it is now. `*_free` is what no server has claimed yet."""
+    """A host as it is now. `*_free` is what no server has claimed yet, `servers` how many have."""
 
     id: str
     up: bool
@@ -36,6 +38,7 @@ class Candidate:
     ram_free_mib: int
     disk_free_gib: int
     ready_images: frozenset[str] = frozenset()
+    servers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +94,7 @@ def choose(candidates: Sequence[Candidate], spec: RequestSpec) -> Decision:
             rejections[rejection] += 1
     if fitting:
         best = min(fitting, key=lambda candidate: _weight(candidate, spec))
-        return Decision(best.id, drivers(best, spec)[0])
+        return Decision(best.id, _drivers_with_room(best, spec)[0])
     if not candidates:
         return Decision(None, reasons=("there are no hosts",))
     return Decision(
@@ -110,6 +113,12 @@ def drivers(candidate: Candidate, spec: RequestSpec) -> list[str]:
         for name in _accepting_drivers(candidate, spec)
         if spec.capabilities <= candidate.drivers[name].capabilities
     ]
+
+
+def _drivers_with_room(candidate: Candidate, spec: RequestSpec) -> list[str]:
+    """Those that can have one server more."""
+    most = {name: candidate.drivers[name].servers_max for name in drivers(candidate, spec)}
+    return [name for name, count in most.items() if count is None or candidate.servers < count]
 
 
 def _accepting_drivers(candidate: Candidate, spec: RequestSpec) -> list[str]:
@@ -134,6 +143,10 @@ def _rejection(candidate: Candidate, spec: RequestSpec) -> str | None:
             f"without a driver for {spec.image_format} images",
         ),
         (bool(drivers(candidate, spec)), f"without {capabilities} for such images"),
+        (
+            bool(_drivers_with_room(candidate, spec)),
+            "at the number of servers that it can have",
+        ),
         (candidate.vcpus_free >= spec.vcpus, f"without {spec.vcpus} free vcpus"),
         (candidate.ram_free_mib >= spec.ram_mib, f"without {spec.ram_mib} MiB of free memory"),
         (candidate.disk_free_gib >= spec.disk_gib, f"without {spec.disk_gib} GiB of free disk"),

@@ -105,5 +105,15 @@ def test_a_driver_that_has_not_said_what_it_takes_is_tried() -> None:
     assert choose([old], replace(SPEC, image_format="squashfs")).driver == "lxc"
 
 
+def test_a_driver_that_can_have_no_more_servers_is_given_none() -> None:
+    few = replace(LXC, servers_max=3)
+    assert choose([replace(ROOMY, drivers={"lxc": few}, servers=2)], SPEC).host_id == "b"
+    full = replace(ROOMY, drivers={"lxc": few}, servers=3)
+    assert choose([full], SPEC).reasons == ("1 host is at the number of servers that it can have",)
+    assert choose([full, replace(ROOMY, id="c", ram_free_mib=1_024)], SPEC).host_id == "c"
+    beside = replace(full, drivers={"lxc": few, "more": replace(LXC, servers_max=4)})
+    assert choose([beside], SPEC).driver == "more"
+
+
 def test_no_hosts_at_all_is_said_so() -> None:
     assert choose([], SPEC).reasons == ("there are no hosts",)

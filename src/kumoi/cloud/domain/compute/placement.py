@@ -134,7 +134,9 @@ def _driver_offer(offer: Mapping[str, Any] | None) -> DriverOffer:
     if offer is None:
         return DriverOffer()
     return DriverOffer(
-        formats=frozenset(offer["formats"]), capabilities=frozenset(offer["capabilities"])
+        formats=frozenset(offer["formats"]),
+        capabilities=frozenset(offer["capabilities"]),
+        servers_max=offer.get("servers_max"),
     )
 
 
@@ -148,4 +150,5 @@ def _candidate(row: Host) -> Candidate:
         ram_free_mib=row.ram_free_mib,
         disk_free_gib=row.disk_free_gib,
         ready_images=frozenset(row.ready_images),
+        servers=row.servers_claimed,
     )

@@ -58,6 +58,7 @@ class LxcDriver:
     offer = Offer(
         formats=sorted(unpack.formats()),
         capabilities=[Capability.LIVE_ADDRESSES, Capability.PAUSE, Capability.SNAPSHOT],
+        servers_max=idmap.SLOTS,
     )
 
     def __init__(self, *, host_dir: Path, host_name: str, switch: Switch, host_boot: str) -> None:

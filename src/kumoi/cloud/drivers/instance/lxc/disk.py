@@ -23,7 +23,7 @@ from kumoi.base import files, process
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.ids import new_hex_id
-from kumoi.cloud.drivers.instance import kernel, loop, sparse
+from kumoi.cloud.drivers.instance import kernel, loop, room, sparse
 from kumoi.cloud.drivers.instance.lxc.paths import PART
 
 JOURNAL_MIB = 16
@@ -68,11 +68,15 @@ def keep(part: Path, final: Path) -> None:
 
 
 def mount(file: Path, target: Path) -> None:
-    """Mount a disk for the calling thread. Raises Permanent when it is damaged."""
+    """Mount a disk for the calling thread. Raises Permanent when it is damaged, and when the host has
+    no room for what mounting writes: a disk whose file cannot grow fails as a broken one does.
+    """
     with loop.attached(file) as device:
         try:
             kernel.mount(device, target, kind="ext4", flags=kernel.MS_NODEV, data=MOUNT_OPTIONS)
         except OSError as cause:
+            if cause.errno == errno.EIO and room.is_short(os.statvfs(file)):
+                raise Permanent("mount a server's disk: the host's disk is full") from cause
             if cause.errno in (errno.EUCLEAN, errno.EINVAL, errno.EIO):
                 raise Permanent("the server's disk is damaged") from cause
             raise Transient("mount a server's disk") from cause
