@@ -9,9 +9,10 @@ from tests.flows.world import HELLO, SCRIPT, World
 
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.cloud import CloudResource, Noun
+from kumoi.pipeline.stage import Stage
 from kumoi.pipeline.store import environment as environments
 from kumoi.pipeline.store import runner
-from kumoi.pipeline.store.run import Run, RunStatus, Stage
+from kumoi.pipeline.store.run import Run, RunStatus
 
 
 def test_a_good_commit_ends_verified_and_its_environment_lives(world: World) -> None:

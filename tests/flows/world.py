@@ -18,6 +18,7 @@ from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.expire import Expiry
 from kumoi.pipeline.runner.script import MARK
 from kumoi.pipeline.serve import kinds
+from kumoi.pipeline.stage import Stage
 from kumoi.pipeline.store import environment as environments
 from kumoi.pipeline.store import repository, result, run, runner
 from kumoi.pipeline.store.environment import Environment
@@ -80,7 +81,7 @@ class World:
             commit=f"{sequence:040d}",
             sequence=sequence,
             status=run.RunStatus.RUNNING,
-            stage=run.Stage.RECEIVE,
+            stage=Stage.RECEIVE,
             waits_for="",
             reason="",
             stages=[{"name": "receive", "began_at": now.isoformat()}],

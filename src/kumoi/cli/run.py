@@ -18,8 +18,8 @@ from rich.text import Text
 from kumoi.base.errors import NotFound, Transient
 from kumoi.cli.output import console
 from kumoi.pipeline.client import Client
+from kumoi.pipeline.stage import Stage
 
-STAGES = ("receive", "build", "configure", "verify", "report")
 COLOURS = {"verified": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
 WAIT_S = 20
 AWAY_MAX_S = 60.0
@@ -157,7 +157,7 @@ def _stage_line(updates: list[dict[str, Any]]) -> Text:
     line = Text()
     for update in updates:
         begun = {stage["name"]: stage for stage in update["stages"]}
-        for name in STAGES:
+        for name in Stage:
             stage = begun.get(name)
             style = "dim" if stage is None else "green" if stage.get("ended_at") else "bold cyan"
             seconds = f" {_seconds(stage):.1f}s" if stage else ""

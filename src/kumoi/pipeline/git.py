@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -29,16 +28,11 @@ LS_TREE_FIELDS = 4
 ENVIRONMENT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    branch: str
-    commit: str
-
-
-def list_heads(path: Path) -> list[Head]:
+def list_heads(path: Path) -> dict[str, str]:
+    """The commit of each branch."""
     listed = git(path, "for-each-ref", "--format=%(objectname) %(refname)", HEADS)
     pairs = (line.split(" ", 1) for line in listed.splitlines())
-    return [Head(name.removeprefix(HEADS), commit) for commit, name in pairs]
+    return {name.removeprefix(HEADS): commit for commit, name in pairs}
 
 
 def read_file(path: Path, commit: str) -> environment.EnvironmentFile:

@@ -24,6 +24,7 @@ from kumoi.pipeline import environment as environment_file
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.git import list_heads, read_file
 from kumoi.pipeline.repositories import Repositories
+from kumoi.pipeline.stage import Stage
 from kumoi.pipeline.store import environment, repository, run
 from kumoi.pipeline.store.repository import Branch, Repository
 
@@ -71,11 +72,11 @@ class Heads:
             return []
         with self._database.read() as connection:
             seen = {head.name: head for head in repository.list_branches(connection, found.id)}
-        heads = {head.branch: head for head in list_heads(path)}
+        heads = list_heads(path)
         run_ids: list[str] = []
         for name in sorted(heads.keys() | seen.keys()):
             before = seen.get(name, Branch(name, "", 0))
-            commit = heads[name].commit if name in heads else ""
+            commit = heads.get(name, "")
             if commit != before.commit:
                 run_ids += self._follow_branch(found, path, before, commit)
         return run_ids
@@ -142,9 +143,9 @@ def _new_run(found: Repository, head: Branch, now: datetime) -> run.Run:
         commit=head.commit,
         sequence=head.sequence,
         status=run.RunStatus.RUNNING,
-        stage=run.Stage.RECEIVE,
+        stage=Stage.RECEIVE,
         waits_for="",
         reason="",
-        stages=[{"name": run.Stage.RECEIVE, "began_at": now.isoformat()}],
+        stages=[{"name": Stage.RECEIVE, "began_at": now.isoformat()}],
         created_at=now,
     )

@@ -27,8 +27,9 @@ from kumoi.pipeline import build, configure, deletion, keys, verify
 from kumoi.pipeline.cloud import Cloud
 from kumoi.pipeline.environment import EnvironmentFile
 from kumoi.pipeline.runner.script import user_data
+from kumoi.pipeline.stage import Stage
 from kumoi.pipeline.store import environment, repository, result, run, runner, script
-from kumoi.pipeline.store.run import Run, RunStatus, Stage
+from kumoi.pipeline.store.run import Run, RunStatus
 
 BUILD_DEADLINE_S = 300.0
 SERVERS_AGAIN_S = 0.3

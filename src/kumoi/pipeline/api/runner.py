@@ -19,8 +19,8 @@ from kumoi.engine.http.request import Reply
 from kumoi.pipeline import git
 from kumoi.pipeline.api.request import RunnerRequest, file_parts
 from kumoi.pipeline.keys import digest
+from kumoi.pipeline.stage import Stage
 from kumoi.pipeline.store import log, repository, result, run, runner
-from kumoi.pipeline.store.run import Stage
 
 SESSION_MIN = 32
 SEEN_EVERY_S = 5

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.engine.schema import Json
-from kumoi.pipeline.store.run import Stage
+from kumoi.pipeline.stage import Stage
 from kumoi.pipeline.store.schema import ID, fetch, metadata
 
 ORDER = tuple(Stage)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.engine.schema import Json, Timestamp
+from kumoi.pipeline.stage import Stage
 from kumoi.pipeline.store.schema import ID, NAME, fetch, fetch_one, metadata
 
 LIST_MAX = 200
@@ -43,16 +44,6 @@ class RunStatus(enum.StrEnum):
     VERIFIED = "verified"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-
-class Stage(enum.StrEnum):
-    """The stages of a run, in the order in which it passes through them."""
-
-    RECEIVE = "receive"
-    BUILD = "build"
-    CONFIGURE = "configure"
-    VERIFY = "verify"
-    REPORT = "report"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Create servers: checks, host, ports, rows, all in one transaction of the caller's.
 
 A request that does not fit what the caller can see is refused. Where only the cloud could know that
-no host has room, or that a network has no address left, a server in ERROR says so and claims nothing.
+no host has room, or that a network has no address left, a server in ERROR says so and claims
+nothing.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ RESERVATION_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerRequest:
-    """Servers to be made, at least `min_count` and at most `max_count`; the API has checked the form
-    of each field. `nics` of None leaves the choice of the network to us; with `may_lack_network`
-    there need not be one.
+    """Servers to be made, at least `min_count` and at most `max_count`; the API has checked the
+    form of each field. `nics` of None leaves the choice of the network to us; with
+    `may_lack_network` there need not be one.
     """
 
     name: str
@@ -213,16 +214,15 @@ def _row(
     plan: _Plan,
     index: int,
 ) -> Server:
-    key, several = new_id(), wanted.max_count > 1
-    name = f"{wanted.name}-{index + 1}" if several else wanted.name
-    host_name = wanted.hostname or hostname(name, key)
+    key, number = new_id(), f"-{index + 1}" if wanted.max_count > 1 else ""
+    name = wanted.name + number
     return Server(
         id=key,
         project_id=caller.project_id or "",
         user_id=caller.user_id,
         name=name,
         description=wanted.description,
-        hostname=f"{wanted.hostname}-{index + 1}" if several and wanted.hostname else host_name,
+        hostname=wanted.hostname + number if wanted.hostname else hostname(name, key),
         **flavor.server_columns(plan.flavor),
         image_id=plan.image.id,
         image=boot_image.for_host(plan.image),

@@ -140,7 +140,7 @@ def _status_of(report: ThingReport) -> ServerStatus:
 
 def _things(connection: Connection, rows: Iterable[Server]) -> list[Thing]:
     listed = list(rows)
-    ports = wiring.wirings(connection, [row.id for row in listed]) if listed else {}
+    ports = wiring.server_ports(connection, [row.id for row in listed]) if listed else {}
     snapshots = snapshot_store.by_server(connection, [row.id for row in listed])
     return [
         messages.server_thing(_message(row, ports.get(row.id, []), snapshots.get(row.id, [])))

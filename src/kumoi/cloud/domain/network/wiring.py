@@ -1,5 +1,6 @@
-"""The ports of servers as messages for their host: the rows become the host protocol's messages with
-no other form between. Called inside the transaction that reads what a host's servers should be.
+"""The ports of servers as messages for their host: the rows become the host protocol's messages
+with no other form between. Called inside the transaction that reads what a host's servers should
+be.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.subnet import Subnet
 
 
-def wirings(
+def server_ports(
     connection: Connection, device_ids: Collection[str]
 ) -> dict[str, list[messages.ServerPort]]:
     """By server, its ports in their order; servers without ports are left out."""

@@ -67,7 +67,7 @@ def test_a_host_gets_all_ports_of_a_server_in_their_order(
     connection: Connection, private: Network
 ) -> None:
     ports = [create_bound(connection, private, "s1") for _ in range(3)]
-    wired = wiring.wirings(connection, ["s1"])["s1"]
+    wired = wiring.server_ports(connection, ["s1"])["s1"]
     assert [(message.id, message.name) for message in wired] == [
         (row.id, f"eth{index}") for index, row in enumerate(ports)
     ]
@@ -88,7 +88,7 @@ def test_the_ports_of_many_servers_are_read_at_once(
 ) -> None:
     for device in ("s1", "s2"):
         create_bound(connection, private, device)
-    found = wiring.wirings(connection, ["s1", "s2", "s3"])
+    found = wiring.server_ports(connection, ["s1", "s2", "s3"])
     assert {
         key: [address.address for port in ports for address in port.addresses]
         for key, ports in found.items()
