@@ -48,6 +48,13 @@ class Role(enum.StrEnum):
 ROLES = tuple(role.value for role in Role)
 
 
+class Keeper(enum.StrEnum):
+    """Who keeps the processes of a host running."""
+
+    SYSTEMD = "systemd"
+    KUMOI = "kumoi"  # Our own supervisor.
+
+
 def key(default: Any, meaning: str, *, one_of: Collection[str] = ()) -> Any:
     """One setting: its default, its meaning, and the words that its list may have."""
     return field(default=default, metadata={"meaning": meaning, "one_of": tuple(one_of)})
@@ -126,6 +133,10 @@ class HostSettings:
     state_dir: str = key("/var/lib/kumoi", "Everything it keeps; `down --purge` removes it.")
     underlay_address: str = key("172.24.5.2", "Its address on the underlay: tunnels end here.")
     roles: tuple[str, ...] = key(ROLES, f"What runs here, of {', '.join(ROLES)}.", one_of=ROLES)
+    keeper: str = key(
+        "",
+        "Who keeps its processes running, systemd or kumoi; empty: systemd where it is process 1.",
+    )
 
     # What follows from the keys above.
 

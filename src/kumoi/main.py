@@ -12,13 +12,14 @@ import importlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from kumoi import config
-from kumoi.base.errors import Invalid, KumoiError, UserError, chain
+from kumoi.base.errors import Invalid, KumoiError, Transient, UserError, chain
 from kumoi.config import CloudSettings, HostSettings
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ Role = Callable[[CloudSettings, HostSettings, "Activation"], Coroutine[Any, Any,
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+BOOT_ATTEMPTS = 10  # When they are over, nothing of the cloud starts.
+BOOT_PAUSE_S = 3.0
+HALT_GRACE_S = 5.0  # For servers, when the machine stops.
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,8 +295,36 @@ def _settings(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
     return cloud.settings, host.settings
 
 
+def _boot(args: argparse.Namespace) -> None:
+    """Before systemd starts anything else of ours."""
+    from kumoi.cli import choice
+    from kumoi.hosts import boot
+
+    cloud, host = _settings(args)
+    choice.require_whole(host)
+    for attempt in range(1, BOOT_ATTEMPTS + 1):
+        try:
+            boot.ensure(cloud, host)
+        except Transient:
+            if attempt == BOOT_ATTEMPTS:
+                raise
+            time.sleep(BOOT_PAUSE_S)
+        else:
+            return
+
+
+def _halt(args: argparse.Namespace) -> None:
+    """When systemd stops the machine, or all of us. No agent runs any more."""
+    from kumoi.cloud.agent import purge
+
+    _, host = _settings(args)
+    purge.stop_servers(host, grace_s=HALT_GRACE_S)
+
+
 INNER: dict[str, Callable[[argparse.Namespace], None]] = {
     "role": _role,
+    "boot": _boot,
+    "halt": _halt,
     "supervise": _supervise,
     "store": _store,
 }

@@ -11,7 +11,7 @@ from kumoi.cloud.agent import purge
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts import teardown
 from kumoi.hosts.first_use import clouds_yaml
-from kumoi.hosts.units import control
+from kumoi.hosts.units import keeper
 from kumoi.hosts.wires import virtual
 
 GRACE_S = 5.0  # For servers to halt.
@@ -43,7 +43,7 @@ def take_down(
     a network; then everything else. Where the data is removed, too, nothing need end gracefully.
     """
     with progress.stage("stop roles"):
-        control.stop_roles(cloud, host, at_once=with_data)
+        keeper.stop_roles(cloud, host, at_once=with_data)
     with progress.stage("stop servers") as stage:
         count = purge.stop_servers(host, grace_s=0 if with_data else GRACE_S)
         stage.note(f"{count} ran" if count else "none ran")

@@ -26,7 +26,7 @@ from kumoi.cli.output import console, table
 from kumoi.cli.status import admin_entry
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.first_use import first_run
-from kumoi.hosts.units import control
+from kumoi.hosts.units import keeper
 from kumoi.hosts.wires import sockets
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     cloud, host = choice.existing(args)
-    if control.read_status(host) is None:
+    if keeper.of(cloud, host).read_status() is None:
         raise Conflict(
             f"the cloud {cloud.name} is down: sudo ./kumoi up{choice.words(cloud, host)}"
         )

@@ -7,6 +7,8 @@ import argparse
 from kumoi.base import process
 from kumoi.base.errors import NotFound
 from kumoi.cli import choice
+from kumoi.config import CloudSettings
+from kumoi.hosts.units import keeper, systemd
 
 LINES = 50
 
@@ -19,7 +21,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    _, host = choice.existing(args)
+    cloud, host = choice.existing(args)
+    if keeper.is_systemd(host):
+        return _of_systemd(cloud, args)
     names = sorted(path.stem for path in host.log_dir.glob("*.log"))
     if args.unit is None:
         for name in names:
@@ -31,3 +35,13 @@ def run(args: argparse.Namespace) -> int:
     follow = ["--follow=name"] if args.follow else []
     file = host.log_dir / f"{args.unit}.log"
     return process.show(["tail", *follow, f"--lines={args.lines}", file])
+
+
+def _of_systemd(cloud: CloudSettings, args: argparse.Namespace) -> int:
+    """Its journal has them, of each instance that a unit ever had."""
+    name = systemd.every_instance(cloud, args.unit or "*")
+    if args.unit is None:
+        return process.show(["systemctl", "list-units", "--all", "--no-legend", name])
+    follow = ["--follow"] if args.follow else []
+    shown = [f"--unit={name}", "--output=cat", f"--lines={args.lines}"]
+    return process.show(["journalctl", "--no-pager", *shown, *follow])

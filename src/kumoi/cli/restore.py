@@ -43,7 +43,7 @@ from kumoi.engine.copy import Store
 from kumoi.hosts import backup_file
 from kumoi.hosts.backup_file import Manifest
 from kumoi.hosts.install import packages, trees
-from kumoi.hosts.units import control, running, table
+from kumoi.hosts.units import keeper, running, table
 from kumoi.pipeline import git
 from kumoi.pipeline.repositories import Repositories
 
@@ -92,7 +92,7 @@ def restore(
         with progress.stage("stores, repositories, settings"):
             restored, fresh = _make_ready(folder, host)
         with progress.stage("stop roles"):
-            control.stop_roles(cloud, host)
+            keeper.stop_roles(cloud, host)
         with progress.stage("put it in place"):
             return _exchange(host, restored, fresh, folder / "parts" / STORES)
 

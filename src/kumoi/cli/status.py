@@ -23,7 +23,8 @@ from kumoi.cloud.domain.host import host as host_domain
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords
-from kumoi.hosts.units import control, landlock, memory, running, supervisor
+from kumoi.hosts.units import control, keeper, landlock, memory, running
+from kumoi.hosts.units.answering import answers
 
 RESTARTS_SHOWN_FROM = 1
 UNKNOWN = "on the host, unknown to the store (docs/guide/operate.md, Restore)"
@@ -57,7 +58,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when everything that should run does and answers, 1 otherwise."""
     cloud, host = choice.existing(args)
-    found = processes(host)
+    found = processes(cloud, host)
     hosts, servers, trouble = _hosts_and_servers(cloud, host, found)
     unknown = [] if trouble else _unlisted_servers(host, servers)
     if args.json:
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if found and all(row.healthy for row in found) else 1
 
 
-def processes(host: HostSettings) -> list[ProcessRow]:
+def processes(cloud: CloudSettings, host: HostSettings) -> list[ProcessRow]:
     """The supervisor first, then its units in the order of starting."""
     rows = [
         ProcessRow(
@@ -97,7 +98,7 @@ def processes(host: HostSettings) -> list[ProcessRow]:
         for process in running.found(host.state_dir)
         if process.name == running.SUPERVISOR
     ]
-    status = control.read_status(host)
+    status = keeper.of(cloud, host).read_status()
     if status is None:
         return rows
     return rows + [_unit_row(unit) for unit in status.units]
@@ -105,7 +106,7 @@ def processes(host: HostSettings) -> list[ProcessRow]:
 
 def _unit_row(unit: control.UnitStatus) -> ProcessRow:
     why = unit.why if unit.state != "running" else ""
-    if unit.state == "running" and not supervisor.answers(unit.listens):
+    if unit.state == "running" and not answers(unit.listens):
         why = f"does not answer at {unit.listens}"
     if unit.state == "starting" and not why:
         why = f"does not answer yet at {unit.listens}" if unit.listens else "started just now"

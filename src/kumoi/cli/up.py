@@ -24,9 +24,10 @@ from kumoi.cli import choice
 from kumoi.cli.progress import Progress, ProgressStage
 from kumoi.cloud.drivers.instance import registry
 from kumoi.config import CloudSettings, HostSettings, Role
+from kumoi.hosts import boot
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords, pki
 from kumoi.hosts.install import image, machine, packages
-from kumoi.hosts.units import control, ownership, releases, running, table, users
+from kumoi.hosts.units import keeper, ownership, releases, table, users
 from kumoi.hosts.units.releases import Release
 from kumoi.hosts.wires import ranges, virtual
 
@@ -72,7 +73,7 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
     with progress.stage("system packages") as stage:
         added = packages.ensure(packages.NEEDED)
         stage.note(f"installed {len(added)}" if added else "all there")
-    _make_directories(host)
+    boot.make_directories(host)
     offers = not args.only_engines and Role.API in host.roles
     with choice.alone(cloud, host), _images(progress, wanted=offers) as images:
         with progress.stage("certificates, passwords, settings"):
@@ -87,7 +88,7 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
         with progress.stage("users"):
             users.ensure(cloud, host)
             if ownership.is_earlier(host):
-                control.stop_roles(cloud, host)
+                keeper.stop_roles(cloud, host)
             ownership.ensure(cloud, host)
         _start(cloud, host, progress, only_engines=args.only_engines, is_new=is_new)
         if offers:
@@ -120,14 +121,6 @@ def _decide(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
     return cloud, host
 
 
-def _make_directories(host: HostSettings) -> None:
-    for path in (host.state, host.run_dir, host.log_dir, host.wake_dir):
-        path.mkdir(parents=True, exist_ok=True)
-    host.state.chmod(0o755)  # Everybody may read the authority's certificate below it.
-    host.run_dir.chmod(0o711)  # Roles get to their sockets, and see no names.
-    host.log_dir.chmod(0o700)
-
-
 @contextmanager
 def _images(progress: Progress, *, wanted: bool) -> Iterator[Images]:
     """Their files, being built in order beside what else is done."""
@@ -153,35 +146,30 @@ def _start(
 ) -> None:
     """The virtual host, then every process under the supervisor."""
     with progress.stage("virtual host"):
-        if virtual.ensure_links(cloud, host):
-            control.stop(cloud, host)  # What still runs lives in a namespace that is no more.
-            table.boot_file(host).unlink(missing_ok=True)  # So servers are to be started again.
-            _make_directories(host)
-        if not running.found(host.state_dir):
-            virtual.ensure_databases(host)
-            ownership.own_databases(cloud, host)
+        keeper.stop_other(cloud, host)
+        if boot.ensure_links(cloud, host):
+            keeper.stop(cloud, host)  # What still runs lives in a namespace that is no more.
+        boot.ensure_files(cloud, host)
     with progress.stage("release") as stage:
         release = releases.running() if only_engines else releases.install(host.release_dir)
         stage.note(release.id)
     wanted = table.all_units(cloud, host, release, only_engines=only_engines)
+    kept = keeper.of(cloud, host, release=release, only_engines=only_engines)
     has_stores = Role.API in host.roles and not only_engines
-    if has_stores and (is_new or not control.is_running(host, wanted)):
+    if has_stores and (is_new or not kept.is_running(wanted)):
         with progress.stage("stores"):
             _ensure_stores(host, release)
             ownership.own_files(cloud, host)
-    command = [*release.argv, "supervise", "--config", host.state_dir]
-    if only_engines:
-        command.append("--only-engines")
     with progress.stage("Open vSwitch and OVN") as stage:
-        control.ensure(host, wanted, command=command)
+        kept.tell(wanted)
         names = [unit.name for unit in wanted if unit.kind is table.UnitKind.ENGINE]
-        control.wait_ready(host, names, timeout_s=ENGINES_TIMEOUT_S, tell=stage.tell)
+        kept.ensure_ready(names, timeout_s=ENGINES_TIMEOUT_S, tell=stage.tell)
         if Role.NETWORK in host.roles:
             virtual.forget_other_gateways(cloud, host)
     names = [unit.name for unit in wanted if unit.kind is table.UnitKind.ROLE]
     if names:
         with progress.stage(f"roles {', '.join(names)}") as stage:
-            control.wait_ready(host, names, timeout_s=ROLES_TIMEOUT_S, tell=stage.tell)
+            kept.ensure_ready(names, timeout_s=ROLES_TIMEOUT_S, tell=stage.tell)
 
 
 def _offer(cloud: CloudSettings, host: HostSettings, progress: Progress, images: Images) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from kumoi.base import process
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.install import trees
-from kumoi.hosts.units import control, users
+from kumoi.hosts.units import keeper, users
 from kumoi.hosts.wires import virtual
 
 
@@ -20,7 +20,7 @@ def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> 
     """End our processes, and remove mounts, loop devices, links and namespaces. The state directory
     stays. Called when servers have ended.
     """
-    control.stop(cloud, host, at_once=at_once)
+    keeper.stop(cloud, host, at_once=at_once)
     for mount in mounts(host.state):
         process.run(["umount", "--lazy", mount])
     for device in loop_devices(host.state):

@@ -34,6 +34,7 @@ from kumoi.base.backoff import Backoff
 from kumoi.base.errors import Conflict, KumoiError, chain
 from kumoi.engine import activation
 from kumoi.hosts.units import guard, listening, running
+from kumoi.hosts.units.answering import answers
 from kumoi.hosts.units.notices import Notices
 from kumoi.hosts.units.slot import Slot, SlotState, WatchedProcess
 from kumoi.hosts.units.table import Unit, stop_order
@@ -362,22 +363,6 @@ def _is_ready(slot: Slot) -> bool:
     if not slot.unit.listens:
         return time.time() - slot.process.since > SETTLE_S
     return answers(slot.unit.listens)
-
-
-def answers(listens: str) -> bool:
-    """Whether somebody accepts connections there; true when there is nowhere to ask."""
-    kind, _, where = listens.partition(":")
-    if not kind:
-        return True
-    family = socket.AF_UNIX if kind == "unix" else socket.AF_INET
-    address, _, port = where.rpartition(":")
-    with socket.socket(family, socket.SOCK_STREAM) as asked:
-        asked.settimeout(1.0)
-        try:
-            asked.connect(where if kind == "unix" else (address, int(port)))
-        except OSError:
-            return False
-    return True
 
 
 @contextlib.contextmanager

@@ -1,0 +1,44 @@
+"""What a reboot of the machine takes away, made again: links, namespaces, directories, databases.
+
+`up` calls this, and where systemd keeps the units, its boot unit before it starts any of them. All of it
+may be repeated while the cloud is up.
+"""
+
+from __future__ import annotations
+
+from kumoi.config import CloudSettings, HostSettings
+from kumoi.hosts.units import ownership, running, table
+from kumoi.hosts.wires import virtual
+
+
+def ensure(cloud: CloudSettings, host: HostSettings) -> None:
+    """Everything, before anything runs."""
+    make_directories(host)
+    ensure_links(cloud, host)
+    ensure_files(cloud, host)
+
+
+def make_directories(host: HostSettings) -> None:
+    for path in (host.state, host.run_dir, host.log_dir, host.wake_dir):
+        path.mkdir(parents=True, exist_ok=True)
+    host.state.chmod(0o755)  # Everybody may read the authority's certificate below it.
+    host.run_dir.chmod(0o711)  # Roles get to their sockets, and see no names.
+    host.log_dir.chmod(0o700)
+
+
+def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
+    """Whether the host's namespace had to be made. Then its servers are to be started again, and
+    whatever still runs lives in a namespace that is no more.
+    """
+    made = virtual.ensure_links(cloud, host)
+    if made:
+        table.boot_file(host).unlink(missing_ok=True)
+    return made
+
+
+def ensure_files(cloud: CloudSettings, host: HostSettings) -> None:
+    """What engines open when they start."""
+    make_directories(host)
+    if not running.found(host.state_dir):
+        virtual.ensure_databases(host)
+        ownership.own_databases(cloud, host)

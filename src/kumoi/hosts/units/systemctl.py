@@ -1,0 +1,354 @@
+"""Units under systemd, where it is the machine's first process: installed, started, replaced, stopped.
+
+The counterpart of control.py with supervisor.py. systemd.py says what the files are; which instance of
+a unit is in charge stands in the target's `.wants` directory, so that a reboot in the middle of an
+update starts each unit once. What replaces another is decided here, while `up` waits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kumoi.base import files, process
+from kumoi.base.errors import Conflict, Permanent
+from kumoi.base.files import Promise
+from kumoi.config import CloudSettings, HostSettings
+from kumoi.hosts.units import running, systemd
+from kumoi.hosts.units.control import SupervisorStatus, UnitStatus
+from kumoi.hosts.units.releases import Release
+from kumoi.hosts.units.table import Unit, UnitKind
+
+BOOTED = Path("/run/systemd/system")
+POLL_S = 0.05
+SETTLE_S = 1.0  # What says nothing is ready when it lived this long.
+REPLACE_TIMEOUT_S = 30.0
+REPLACE_ATTEMPTS = 3
+COMMAND_TIMEOUT_S = 120.0
+OWNER_NOTE = "# Of the cloud in "
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One service of a unit, as systemd has it. `active_since_s` is of the monotonic clock."""
+
+    service: str
+    state: str
+    pid: int
+    restarts: int
+    why: str
+    active_since_s: float
+
+
+@dataclass(slots=True)
+class Systemd:
+    """Keeps the units of one host. `directory` is where unit files are."""
+
+    cloud: CloudSettings
+    host: HostSettings
+    release: Release
+    directory: Path = Path(systemd.DIRECTORY)
+    _wanted: list[Unit] = field(default_factory=list)
+
+    # What is wanted.
+
+    def tell(self, wanted: Sequence[Unit]) -> None:
+        """From now on just these units. What runs goes on until `ensure_ready` replaces it."""
+        self._require_ours()
+        self._wanted = list(wanted)
+        texts = systemd.render(self.cloud, self.host, self.release, wanted)
+        note = f"{OWNER_NOTE}{self.host.state_dir}\n"
+        changed = [name for name, text in texts.items() if self._write(name, note + text)]
+        in_charge = self.in_charge()
+        names = {unit.name for unit in wanted}
+        for name in in_charge.keys() - names:
+            self._retire(in_charge[name])
+        gone = self._stop_others({*texts, *in_charge.values()})
+        if changed or gone:
+            _systemctl("daemon-reload")
+        fixed = [name for name in texts if "@" not in name]
+        installed = [name for name in fixed if "[Install]" in texts[name]]
+        _systemctl("enable", "--quiet", "--no-reload", *installed)
+        self._open_sockets([name for name in changed if name.endswith(".socket")])
+
+    def is_running(self, wanted: Sequence[Unit]) -> bool:
+        """Whether just these units are there and ready, so that nothing they need is to be done."""
+        services = {unit.name: systemd.service(self.cloud, unit) for unit in wanted}
+        if services != self.in_charge():
+            return False
+        return all(self._is_ready(one, services) for one in _ask(services.values()))
+
+    def ensure_ready(
+        self,
+        names: Sequence[str],
+        *,
+        timeout_s: float,
+        tell: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        """Until these are ready as they are wanted. Raises Permanent naming what is not."""
+        before = self.in_charge()
+        wanted = [unit for unit in self._wanted if unit.name in names]
+        first = [unit for unit in wanted if before.get(unit.name) in {None, self._service(unit)}]
+        self._start(first, timeout_s=timeout_s, tell=tell)
+        for unit in wanted:
+            if unit not in first:
+                tell(unit.name)
+                self._replace(unit, before[unit.name])
+
+    # Looking.
+
+    def in_charge(self) -> dict[str, str]:
+        """The service of each unit that starts with the machine, by the unit's name."""
+        wants = self.directory / f"{systemd.target(self.cloud)}.wants"
+        start = f"{systemd.prefix(self.cloud)}-"
+        found = {}
+        for path in sorted(wants.glob(f"{start}*@*.service")):
+            found[path.name.removeprefix(start).partition("@")[0]] = path.name
+        return found
+
+    def read_status(self) -> SupervisorStatus | None:
+        """None when systemd has no unit of this cloud."""
+        in_charge = self.in_charge()
+        if not in_charge:
+            return None
+        by_service = {one.service: one for one in _ask(in_charge.values())}
+        rows = [self._row(name, by_service[service]) for name, service in in_charge.items()]
+        place = {name: int(self._about(service)["Place"]) for name, service in in_charge.items()}
+        rows.sort(key=lambda row: place[row.name])
+        return SupervisorStatus(1, "", tuple(rows))
+
+    def _row(self, name: str, one: Instance) -> UnitStatus:
+        about = self._about(one.service)
+        states = {"active": "running", "activating": "starting"}
+        return UnitStatus(
+            name=name,
+            kind=about.get("Kind", ""),
+            state=states.get(one.state, "waiting"),
+            pid=one.pid,
+            since=running.started_at(one.pid) if one.pid else 0.0,
+            restarts=one.restarts,
+            why="" if one.state == "active" else one.why,
+            listens=about.get("Listens", ""),
+        )
+
+    def _about(self, service: str) -> dict[str, str]:
+        """What a unit file says of itself beyond what systemd reads."""
+        text = (self.directory / service).read_text()
+        lines = text.partition("[X-Kumoi]\n")[2].splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line)
+
+    # Stopping.
+
+    def stop_roles(self, *, at_once: bool = False) -> None:
+        """Our own processes, which nothing starts again then."""
+        roles = [
+            service
+            for service in self.in_charge().values()
+            if self._about(service).get("Kind") == UnitKind.ROLE
+        ]
+        left = [one for one in running.found(self.host.state_dir) if one.name == "agent"]
+        self._stop(roles, at_once=at_once)
+        running.kill_what_they_left(left)
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Everything, and nothing of it starts with the machine."""
+        if not self._files():
+            return
+        self.stop_roles(at_once=at_once)
+        self._stop(list(self.in_charge().values()), at_once=at_once)
+        fixed = [name for name in self._files() if "@" not in name]
+        _systemctl("stop", *self._files())
+        _systemctl("disable", "--quiet", "--no-reload", *fixed)
+        for name in self._files():
+            self._remove(name)
+        _systemctl("daemon-reload")
+
+    def _stop(self, services: Sequence[str], *, at_once: bool) -> None:
+        if not services:
+            return
+        _systemctl("disable", "--quiet", "--no-reload", *services)
+        if at_once:
+            for service in services:
+                _systemctl("kill", "--signal=SIGKILL", service, check=False)
+        _systemctl("stop", *services)
+        _systemctl("reset-failed", *services, check=False)
+
+    # Starting and replacing.
+
+    def _start(
+        self, units: Sequence[Unit], *, timeout_s: float, tell: Callable[[str], None]
+    ) -> None:
+        """All together, in systemd's order. What is there already is told again what follows a start."""
+        services = {unit.name: self._service(unit) for unit in units}
+        there = {one.service for one in _ask(services.values()) if one.state == "active"}
+        for unit in units:
+            if services[unit.name] in there:
+                running.run_then(unit)
+        missing = [one for one in services.values() if one not in there]
+        if missing:
+            _systemctl("enable", "--quiet", "--no-reload", *missing)
+            _systemctl("start", "--no-block", systemd.target(self.cloud), *missing)
+        deadline = time.monotonic() + timeout_s
+        while late := [one for one in _ask(services.values()) if not self._is_ready(one, services)]:
+            if time.monotonic() > deadline:
+                raise Permanent(_lateness(late, timeout_s))
+            tell(", ".join(one.service for one in late))
+            time.sleep(POLL_S)
+
+    def _replace(self, unit: Unit, before: str) -> None:
+        """The new one answers before the old one leaves, where two may run at once; otherwise the old
+        one comes back when the new one does not start.
+        """
+        new = self._service(unit)
+        if not unit.overlaps:
+            _systemctl("stop", before)
+        _systemctl("start", "--no-block", new)
+        try:
+            self._await_replacement(unit, new)
+        except Permanent:
+            _systemctl("stop", new, check=False)
+            _systemctl("reset-failed", new, check=False)
+            _systemctl("start", before)
+            raise
+        _systemctl("enable", "--quiet", "--no-reload", new)
+        _systemctl("disable", "--quiet", "--no-reload", before)
+        if unit.overlaps:
+            self._drain(before)
+
+    def _await_replacement(self, unit: Unit, new: str) -> None:
+        deadline = time.monotonic() + REPLACE_TIMEOUT_S
+        while True:
+            (one,) = _ask([new])
+            if self._is_ready(one, {unit.name: new}):
+                return
+            if one.restarts >= REPLACE_ATTEMPTS or time.monotonic() > deadline:
+                raise Permanent(
+                    f"{unit.name}: what is wanted does not start ({one.why or one.state}); "
+                    f"the one before it goes on; see journalctl -u {new}"
+                )
+            time.sleep(POLL_S)
+
+    def _drain(self, service: str) -> None:
+        """It answers who is connected, and ends by itself: nobody waits for it."""
+        drop_in = self.directory / f"{service}.d"
+        drop_in.mkdir(exist_ok=True)
+        (drop_in / "leaving.conf").write_text("[Service]\nKillSignal=SIGUSR1\n")
+        _systemctl("daemon-reload")
+        _systemctl("stop", "--no-block", service)
+
+    def _stop_others(self, but: set[str]) -> list[str]:
+        """What an `up` that was cut short left; what still answers who was connected may go on. Those
+        that are gone now.
+        """
+        gone = [one for one in self._files() if one not in but]
+        leaving = {one.service for one in _ask(gone) if one.state == "deactivating"}
+        gone = [one for one in gone if one not in leaving]
+        if gone:
+            _systemctl("stop", *gone)
+        for one in gone:
+            self._remove(one)
+        return gone
+
+    def _retire(self, service: str) -> None:
+        _systemctl("disable", "--quiet", "--no-reload", service)
+        _systemctl("stop", service)
+
+    def _is_ready(self, one: Instance, services: dict[str, str]) -> bool:
+        if one.state != "active":
+            return False
+        name = next(name for name, service in services.items() if service == one.service)
+        about = self._about(one.service)
+        if about.get("Notifies") == "True" or about.get("Listens"):
+            return True
+        return time.monotonic() - one.active_since_s > SETTLE_S or not name
+
+    def _open_sockets(self, changed: Iterable[str]) -> None:
+        """A socket whose addresses changed is opened anew, which is refused while its holder is there."""
+        if not any(unit.sockets for unit in self._wanted):
+            return
+        holder = systemd.holder(self.cloud)
+        again = [one for one in changed if _is_active(one)]
+        if again:
+            _systemctl("stop", holder, *again)
+        _systemctl("start", holder)
+
+    # Files.
+
+    def _service(self, unit: Unit) -> str:
+        return systemd.service(self.cloud, unit)
+
+    def _files(self) -> list[str]:
+        start = systemd.prefix(self.cloud)
+        found = [*self.directory.glob(f"{start}-*.*"), *self.directory.glob(f"{start}.target")]
+        return sorted(path.name for path in found if path.is_file())
+
+    def _write(self, name: str, text: str) -> bool:
+        path = self.directory / name
+        if path.exists() and path.read_text() == text:
+            return False
+        files.replace(path, text, promise=Promise.OLD_OR_NEW, mode=0o644)
+        return True
+
+    def _remove(self, name: str) -> None:
+        (self.directory / name).unlink(missing_ok=True)
+        drop_in = self.directory / f"{name}.d"
+        (drop_in / "leaving.conf").unlink(missing_ok=True)
+        if drop_in.is_dir():
+            drop_in.rmdir()
+
+    def _require_ours(self) -> None:
+        """Two hosts of a cloud on one machine would have the same names."""
+        path = self.directory / systemd.target(self.cloud)
+        if path.exists():
+            note = path.read_text().splitlines()[0]
+            if note != f"{OWNER_NOTE}{self.host.state_dir}":
+                raise Conflict(
+                    f"{path} is of another host of the cloud {self.cloud.name} on this machine: "
+                    'set keeper = "kumoi" in the host.toml of one of them'
+                )
+
+
+def is_first_process() -> bool:
+    """As sd_booted(3) has it."""
+    return BOOTED.is_dir()
+
+
+def _ask(services: Iterable[str]) -> list[Instance]:
+    names = list(services)
+    if not names:
+        return []
+    keys = "Id,ActiveState,MainPID,NRestarts,Result,ExecMainStatus,ActiveEnterTimestampMonotonic"
+    told = _systemctl("show", f"--property={keys}", *names).out
+    found = []
+    for block in told.strip().split("\n\n"):
+        values = dict(line.split("=", 1) for line in block.splitlines())
+        found.append(
+            Instance(
+                service=values["Id"],
+                state=values["ActiveState"],
+                pid=int(values["MainPID"]),
+                restarts=int(values["NRestarts"]),
+                why=f"{values['Result']}, its last status is {values['ExecMainStatus']}",
+                active_since_s=int(values["ActiveEnterTimestampMonotonic"]) / 1e6,
+            )
+        )
+    return found
+
+
+def _is_active(name: str) -> bool:
+    return _systemctl("is-active", "--quiet", name, check=False).status == 0
+
+
+def _lateness(late: Sequence[Instance], timeout_s: float) -> str:
+    names = ", ".join(one.service for one in late)
+    shown = process.run(
+        ["journalctl", "--unit", late[0].service, "--lines=3", "--output=cat"], check=False
+    ).out
+    lines = "\n".join(f"    {line}" for line in shown.splitlines())
+    return f"{names} not ready after {timeout_s:g} s; the end of the first one's log:\n{lines}"
+
+
+def _systemctl(*words: str, check: bool = True) -> process.Completed:
+    return process.run(["systemctl", *words], timeout_s=COMMAND_TIMEOUT_S, check=check)

@@ -1,0 +1,354 @@
+"""The table of units as systemd's unit files. Pure: settings and units in, texts out.
+
+systemctl.py installs what this renders. A unit's service is an instance that is named for the unit's
+digest, with a file of its own: while a release replaces another, both are there, and both inherit the
+listening sockets, which belong to neither (design note 0015). What a unit is held to stands in the
+table (confinement.py), in systemd's words here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from kumoi.config import CloudSettings, HostSettings, Role
+from kumoi.hosts.units import after_start, running, sandbox
+from kumoi.hosts.units.confinement import INET, INET6, NETLINK, PACKET, UNIX, Confinement
+from kumoi.hosts.units.releases import Release
+from kumoi.hosts.units.table import Unit, UnitKind, namespace_path
+
+DIRECTORY = "/etc/systemd/system"
+BACKLOG = 1_024
+DRAIN_TIMEOUT_S = 75  # Longer than a role takes to answer those who are connected.
+HALT_TIMEOUT_S = 60
+FAMILIES = {
+    UNIX: "AF_UNIX",
+    INET: "AF_INET",
+    INET6: "AF_INET6",
+    NETLINK: "AF_NETLINK",
+    PACKET: "AF_PACKET",
+}
+PLAIN_WORD = re.compile(r"[A-Za-z0-9_@+=:,./-]+")
+# What no unit of ours needs, whatever else it may.
+HELD_BACK = (
+    "NoNewPrivileges=yes",
+    "ProtectSystem=strict",
+    "ProtectHome=yes",
+    "ProtectHostname=yes",
+    "ProtectClock=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectControlGroups=yes",
+    "ProtectProc=invisible",
+    "PrivateTmp=yes",
+    "PrivateMounts=yes",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "LockPersonality=yes",
+    "MemoryDenyWriteExecute=yes",
+    "RemoveIPC=yes",
+    "KeyringMode=private",
+    "LimitCORE=0",
+    f"LimitNOFILE={sandbox.OPEN_FILES_MAX}",
+    f"LimitNPROC={sandbox.PROCESSES_MAX}",
+    "SystemCallArchitectures=native",
+    "SystemCallErrorNumber=EPERM",
+    "SystemCallFilter=@system-service",
+    "SystemCallFilter=~@privileged @resources",
+)
+
+
+def prefix(cloud: CloudSettings) -> str:
+    return f"kumoi-{cloud.name}"
+
+
+def target(cloud: CloudSettings) -> str:
+    return f"{prefix(cloud)}.target"
+
+
+def service(cloud: CloudSettings, unit: Unit) -> str:
+    return f"{prefix(cloud)}-{unit.name}@{unit.digest}.service"
+
+
+def every_instance(cloud: CloudSettings, name: str) -> str:
+    """A pattern for the services that a unit has or had."""
+    return f"{prefix(cloud)}-{name}@*.service"
+
+
+def socket(cloud: CloudSettings, unit: Unit) -> str:
+    return f"{prefix(cloud)}-{unit.name}.socket"
+
+
+def boot(cloud: CloudSettings) -> str:
+    """Makes what a reboot takes away."""
+    return f"{prefix(cloud)}-boot.service"
+
+
+def servers(cloud: CloudSettings) -> str:
+    """Asks servers to halt when the machine does."""
+    return f"{prefix(cloud)}-servers.service"
+
+
+def holder(cloud: CloudSettings) -> str:
+    """What sockets belong to: a service that does nothing and is never over, so that no traffic makes
+    systemd start anything.
+    """
+    return f"{prefix(cloud)}-sockets.service"
+
+
+def render(
+    cloud: CloudSettings, host: HostSettings, release: Release, units: Sequence[Unit]
+) -> dict[str, str]:
+    """Every file by its name."""
+    listening = [unit for unit in units if unit.sockets]
+    found = {
+        target(cloud): _target(cloud, listening),
+        boot(cloud): _boot(cloud, host, release),
+    }
+    if Role.AGENT in host.roles:
+        found[servers(cloud)] = _servers(cloud, host, release, units)
+    if listening:
+        found[holder(cloud)] = _holder(cloud, listening)
+    found |= {socket(cloud, unit): _socket(cloud, unit) for unit in listening}
+    found |= {service(cloud, unit): _service(cloud, host, release, units, unit) for unit in units}
+    return found
+
+
+def _target(cloud: CloudSettings, listening: Sequence[Unit]) -> str:
+    wants = [f"Wants={holder(cloud)}"] if listening else []
+    return _text(
+        ("Unit", [f"Description=The cloud {cloud.name} of Kumoi", *wants]),
+        ("Install", ["WantedBy=multi-user.target"]),
+    )
+
+
+def _boot(cloud: CloudSettings, host: HostSettings, release: Release) -> str:
+    # The edge keeps servers from each address of the machine's, where it leads outside at all.
+    network = "network-online.target" if cloud.outbound else "network.target"
+    return _text(
+        (
+            "Unit",
+            [
+                f"Description=Kumoi {cloud.name}: network namespaces, links, directories",
+                f"PartOf={target(cloud)}",
+                f"RequiresMountsFor={_word(host.state_dir)}",
+                f"Wants={network}",
+                f"After={network}",
+            ],
+        ),
+        (
+            "Service",
+            [
+                "Type=oneshot",
+                "RemainAfterExit=yes",
+                f"ExecStart={_words([*release.argv, 'boot', '--config', host.state_dir])}",
+            ],
+        ),
+    )
+
+
+def _servers(
+    cloud: CloudSettings, host: HostSettings, release: Release, units: Sequence[Unit]
+) -> str:
+    engines = [service(cloud, unit) for unit in units if unit.kind is UnitKind.ENGINE]
+    return _text(
+        (
+            "Unit",
+            [
+                f"Description=Kumoi {cloud.name}: servers of this host, asked to halt with it",
+                f"PartOf={target(cloud)}",
+                f"After={' '.join([boot(cloud), *engines])}",
+            ],
+        ),
+        (
+            "Service",
+            [
+                "Type=oneshot",
+                "RemainAfterExit=yes",
+                f"ExecStop={_words([*release.argv, 'halt', '--config', host.state_dir])}",
+                f"TimeoutStopSec={HALT_TIMEOUT_S}",
+            ],
+        ),
+        ("Install", [f"WantedBy={target(cloud)}"]),
+    )
+
+
+def _holder(cloud: CloudSettings, listening: Sequence[Unit]) -> str:
+    sockets = " ".join(socket(cloud, unit) for unit in listening)
+    return _text(
+        (
+            "Unit",
+            [
+                f"Description=Kumoi {cloud.name}: holds the listening sockets of roles",
+                f"PartOf={target(cloud)}",
+                f"Wants={sockets}",
+                f"After={sockets}",
+            ],
+        ),
+        ("Service", ["Type=oneshot", "RemainAfterExit=yes", "ExecStart=/bin/true"]),
+    )
+
+
+def _socket(cloud: CloudSettings, unit: Unit) -> str:
+    return _text(
+        (
+            "Unit",
+            [
+                f"Description=Kumoi {cloud.name}: where {unit.name} listens",
+                # By default it would be there before the boot unit may run.
+                "DefaultDependencies=no",
+                "Conflicts=shutdown.target",
+                f"Before=shutdown.target {holder(cloud)}",
+                f"PartOf={target(cloud)}",
+                f"Requires={boot(cloud)}",
+                f"After={boot(cloud)}",
+            ],
+        ),
+        (
+            "Socket",
+            [
+                *(f"ListenStream={_listen_stream(address)}" for address in unit.sockets),
+                f"Backlog={BACKLOG}",
+                "SocketMode=0600",
+                "TriggerLimitIntervalSec=0",
+                f"Service={holder(cloud)}",
+            ],
+        ),
+    )
+
+
+def _listen_stream(address: str) -> str:
+    return address.partition(":")[2]
+
+
+def _service(
+    cloud: CloudSettings,
+    host: HostSettings,
+    release: Release,
+    units: Sequence[Unit],
+    unit: Unit,
+) -> str:
+    by_name = {one.name: service(cloud, one) for one in units}
+    before = [boot(cloud), *(by_name[name] for name in unit.needs)]
+    if unit.name == Role.AGENT:
+        before.append(servers(cloud))
+    return _text(
+        (
+            "Unit",
+            [
+                f"Description=Kumoi {cloud.name}: {unit.name}",
+                f"PartOf={target(cloud)}",
+                f"Requires={boot(cloud)}",
+                f"After={' '.join(before)}",
+                "StartLimitIntervalSec=0",
+            ],
+        ),
+        (
+            "Service",
+            [
+                f"Type={'notify' if unit.notifies else 'exec'}",
+                *_environment(host, unit),
+                f"ExecStart={_words(unit.argv)}",
+                *_after_start(release, unit),
+                *([f"Sockets={socket(cloud, unit)}"] if unit.sockets else []),
+                "Restart=always",
+                "RestartSec=500ms",
+                f"TimeoutStopSec={DRAIN_TIMEOUT_S if unit.overlaps else 10}",
+                # An agent's servers and what it unpacks are no part of it.
+                f"KillMode={'process' if unit.name == Role.AGENT else 'mixed'}",
+                "OOMPolicy=continue",
+                *_held_to(host, unit),
+            ],
+        ),
+        ("Install", [f"WantedBy={target(cloud)}"]),
+        (
+            "X-Kumoi",
+            [
+                f"Place={units.index(unit)}",
+                f"Kind={unit.kind}",
+                f"Listens={unit.listens}",
+                f"Overlaps={unit.overlaps}",
+                f"Notifies={unit.notifies}",
+            ],
+        ),
+    )
+
+
+def _environment(host: HostSettings, unit: Unit) -> Iterator[str]:
+    marked = running.mark(host.state_dir, unit.name, unit.digest)
+    for name, value in {**dict(unit.env), **marked}.items():
+        yield f"Environment={_word(f'{name}={value}', always=True)}"
+
+
+def _after_start(release: Release, unit: Unit) -> Iterator[str]:
+    """By root, and outside of what the unit is held to: it answers, and then what follows a start."""
+    if unit.then or (unit.listens and not unit.notifies):
+        yield f"ExecStartPost=+{_words([str(release.python), *after_start.words(unit.listens, unit.then)])}"
+
+
+def _held_to(host: HostSettings, unit: Unit) -> Iterator[str]:
+    if unit.namespace:
+        yield f"NetworkNamespacePath={namespace_path(unit.namespace)}"
+    if unit.confined is None or not unit.confined.is_bounded:
+        yield "PrivateMounts=no"  # What a host agent mounts must be seen by everybody.
+        return
+    yield from _identity(unit.confined)
+    yield from _reach(host, unit.confined)
+    yield from HELD_BACK
+    if unit.kind is UnitKind.ROLE:
+        yield "SystemCallFilter=@chown"  # What it keeps for itself it replaces whole, owner and all.
+
+
+def _identity(confined: Confinement) -> Iterator[str]:
+    capabilities = " ".join(sorted(confined.capabilities))
+    yield f"User={confined.user}"
+    yield f"Group={confined.group}"
+    if confined.groups:
+        yield f"SupplementaryGroups={' '.join(confined.groups)}"
+    yield f"UMask={confined.umask:04o}"
+    yield f"CapabilityBoundingSet={capabilities}"
+    yield f"AmbientCapabilities={capabilities}"
+    if not capabilities:
+        yield "PrivateUsers=yes"
+
+
+def _reach(host: HostSettings, confined: Confinement) -> Iterator[str]:
+    """Of the state directory it sees what it may use, and nothing else is there. All the rest it may
+    read that its user may, and drafts are in a /tmp of its own.
+    """
+    devices = [path for path in confined.writes if path.startswith("/dev/")]
+    own = [path for path in confined.writes if Path(path).is_relative_to(host.state)]
+    reads = [path for path in confined.reads if Path(path).is_relative_to(host.state)]
+    yield f"TemporaryFileSystem={_word(host.state_dir)}:ro"
+    # Whose sockets it may use in there, their owners say.
+    yield from (
+        f"BindReadOnlyPaths={_word(str(path))}" for path in (host.release_dir, host.run_dir)
+    )
+    yield from (f"BindReadOnlyPaths={_word(path)}" for path in reads if path not in own)
+    yield from (f"BindPaths={_word(path)}" for path in (*own, *devices))
+    yield "PrivateDevices=yes"
+    yield from (f"DeviceAllow={path} rw" for path in devices)
+    families = " ".join(FAMILIES[name] for name in confined.families)
+    yield f"RestrictAddressFamilies={families}"
+
+
+def _text(*sections: tuple[str, Iterable[str]]) -> str:
+    return "\n".join(
+        f"[{name}]\n" + "".join(f"{line}\n" for line in lines) for name, lines in sections
+    )
+
+
+def _words(words: Iterable[str]) -> str:
+    """A command line, where a dollar begins a variable."""
+    return " ".join(_word(word).replace("$", "$$") for word in words)
+
+
+def _word(text: str, *, always: bool = False) -> str:
+    """As systemd reads it: quoted where it must be, and nothing in it stands for something else."""
+    if PLAIN_WORD.fullmatch(text) and not always:
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'

@@ -1,0 +1,205 @@
+"""Under systemd: a reboot brings everything back, an update fails no call, each unit is held back.
+
+On a machine of its own, with systemd as its first process (machine.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.system.conftest import free_slot
+from tests.system.live import another_release, eventually
+from tests.system.machine import Machine, machine
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+UNITS = {
+    "ovnnb-db", "ovnsb-db", "ovn-northd", "ovs-db", "ovs-vswitchd", "ovn-controller",
+    "api", "worker", "agent", "pipeline",
+}  # fmt: skip
+EXPOSURE_MAX = 2.0
+BACK_S = 60.0
+
+CONNECT = """
+import json, openstack, socket, sys
+cloud = openstack.connect(cloud="kumoi")
+"""
+MAKE = (
+    CONNECT
+    + """
+net = cloud.network
+network = net.create_network(name="n")
+subnet = net.create_subnet(network_id=network.id, cidr="192.168.9.0/24", ip_version=4)
+outside = net.find_network("public")
+router = net.create_router(name="r", external_gateway_info={"network_id": outside.id})
+net.add_interface_to_router(router, subnet_id=subnet.id)
+group = net.create_security_group(name="g")
+net.create_security_group_rule(
+    security_group_id=group.id, direction="ingress", protocol="tcp", port_range_min=22, port_range_max=22
+)
+server = cloud.compute.create_server(
+    name="web", image_id=cloud.image.find_image("debian-12").id,
+    flavor_id=cloud.compute.find_flavor("tiny").id, networks=[{"uuid": network.id}],
+    security_groups=[{"name": "g"}],
+)
+server = cloud.compute.wait_for_server(server, interval=0.2, wait=60)
+(port,) = net.ports(device_id=server.id)
+address = net.create_ip(floating_network_id=outside.id, port_id=port.id)
+print(json.dumps({"id": server.id, "address": address.floating_ip_address}))
+"""
+)
+SERVERS = (
+    CONNECT
+    + """
+print(json.dumps({one.id: one.status for one in cloud.compute.servers()}))
+"""
+)
+BANNER = """
+import contextlib, json, socket, sys
+said = b""
+with contextlib.suppress(OSError), socket.create_connection((sys.argv[1], 22), timeout=1) as peer:
+    said = peer.recv(4)
+print(json.dumps(said == b"SSH-"))
+"""
+ASK_UNTIL_TOLD = (
+    CONNECT
+    + """
+import httpx, threading
+headers, over, answered, failed = {"X-Auth-Token": cloud.authorize()}, threading.Event(), [], []
+url = cloud.config.get_auth_args()["auth_url"].rsplit(":", 1)[0] + ":5000"
+
+def ask(path):
+    with httpx.Client(verify=cloud.config.config["cacert"], headers=headers, timeout=30) as client:
+        while not over.is_set():
+            try:
+                answer = client.get(url + path)
+            except httpx.HTTPError as error:
+                failed.append(repr(error))
+            else:
+                (answered if answer.status_code == 200 else failed).append(answer.status_code)
+
+paths = ("/network/v2.0/networks", "/compute/v2.1/servers", "/image/v2/images", "/identity/v3")
+threads = [threading.Thread(target=ask, args=[path]) for path in paths]
+for thread in threads:
+    thread.start()
+print("begun", flush=True)
+sys.stdin.read()
+over.set()
+for thread in threads:
+    thread.join()
+print(json.dumps({"answered": len(answered), "failed": failed}))
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Machine]:
+    """A machine with the cloud up, by our own command."""
+    with free_slot() as slot, machine(f"kbox{slot}") as one:
+        one.kumoi("up")
+        yield one
+
+
+@pytest.fixture(scope="module")
+def server(box: Machine) -> Any:
+    made: Any = box.python(MAKE)
+    eventually(lambda: answers(box, made), within_s=BACK_S, what="the server answers")
+    return made
+
+
+def answers(box: Machine, server: Any) -> bool:
+    return bool(box.python(BANNER, server["address"]))
+
+
+def services(box: Machine) -> dict[str, str]:
+    """The one that runs of each unit, by the unit's name."""
+    told = box.inside(
+        "systemctl", "list-units", "--state=active", "--plain", "--no-legend", "kumoi-kumoi-*@*"
+    ).out
+    names = [line.split()[0] for line in told.splitlines()]
+    return {name.removeprefix("kumoi-kumoi-").partition("@")[0]: name for name in names}
+
+
+def test_systemd_runs_each_unit_and_each_but_the_agent_is_held_back(box: Machine) -> None:
+    assert services(box).keys() == UNITS
+    told = box.inside("systemd-analyze", "security", "--no-pager").out
+    found = dict(re.findall(r"^kumoi-kumoi-(\S+)@\S+ +(\d+\.\d)", told, re.MULTILINE))
+    assert found.keys() == UNITS
+    exposed = {name: float(level) for name, level in found.items() if name != "agent"}
+    assert max(exposed.values()) <= EXPOSURE_MAX, exposed
+
+
+def test_a_reboot_brings_everything_back_with_nobody_typing(box: Machine, server: Any) -> None:
+    box.reboot()
+    eventually(lambda: answers(box, server), within_s=BACK_S, what="the server answers again")
+    assert box.python(SERVERS) == {server["id"]: "ACTIVE"}
+    box.await_booted()
+    assert services(box).keys() == UNITS
+    assert box.inside("systemctl", "list-units", "--failed", "--no-legend").out == ""
+    assert box.kumoi("status", "--json").status == 0
+
+
+def test_an_update_and_the_way_back_fail_no_call(box: Machine, server: Any) -> None:
+    before = services(box)
+    other = another_release(box.shared / "other")
+    with box.running(ASK_UNTIL_TOLD) as clients:
+        assert clients.stdout is not None
+        assert clients.stdout.readline() == "begun\n"
+        box.kumoi("up", source=other)
+        updated = services(box)
+        box.kumoi("up")
+        out, _ = clients.communicate(timeout=30)
+    told = json.loads(out)
+    assert told["failed"] == []
+    assert told["answered"] > 0
+    roles = {"api", "worker", "agent", "pipeline"}
+    assert {name for name in UNITS if updated[name] != before[name]} == roles
+    eventually(lambda: services(box) == before, within_s=BACK_S, what="those of before serve")
+    assert answers(box, server)
+
+
+def test_a_release_that_does_not_start_replaces_nothing(box: Machine, server: Any) -> None:
+    before = services(box)
+    broken = another_release(box.shared / "broken")
+    with (broken / "kumoi/cloud/api/serve.py").open("a") as file:
+        file.write("raise SystemExit(3)\n")
+    done = box.kumoi("up", source=broken, check=False)
+    assert done.status == 1
+    assert "api: what is wanted does not start" in done.err
+    assert services(box) == before
+    assert box.python(SERVERS) == {server["id"]: "ACTIVE"}
+    box.kumoi("up")
+    assert services(box) == before
+
+
+def test_what_is_killed_comes_back(box: Machine, server: Any) -> None:
+    api = services(box)["api"]
+
+    def pid() -> str:
+        return box.inside("systemctl", "show", "--property=MainPID", "--value", api).out
+
+    before = pid()
+    box.inside("systemctl", "kill", "--signal=SIGKILL", api)
+    eventually(lambda: pid() not in {before, "0\n"}, within_s=BACK_S, what="another API")
+    assert box.python(SERVERS) == {server["id"]: "ACTIVE"}
+
+
+def test_logs_are_in_the_journal(box: Machine) -> None:
+    assert '"role": "agent"' in box.kumoi("logs", "agent").out
+
+
+def test_after_down_nothing_starts_with_the_machine(box: Machine, server: Any) -> None:
+    box.kumoi("down")
+    left = box.inside("find", "/etc/systemd/system", "-name", "kumoi-*").out
+    assert left == ""
+    box.kumoi("up")
+    eventually(lambda: answers(box, server), within_s=BACK_S, what="the server answers again")
+    box.kumoi("down", "--purge")
+    assert box.inside("find", "/etc/systemd/system", "-name", "kumoi-*").out == ""
+    assert list((box.home / "state").iterdir()) == []
+    assert Path(box.home).exists()
