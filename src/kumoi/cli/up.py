@@ -123,7 +123,7 @@ def _decide(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
 
 @contextmanager
 def _images(progress: Progress, *, wanted: bool) -> Iterator[Images]:
-    """Their files, being built in order beside what else is done."""
+    """Their files, being built beside what else is done."""
     cache = image.cache_dir()
 
     def build(recipe: image.Recipe) -> Path:
@@ -132,8 +132,11 @@ def _images(progress: Progress, *, wanted: bool) -> Iterator[Images]:
         with progress.stage(f"image {recipe.name}", beside=True):
             return image.ensure(recipe, cache)
 
-    with ThreadPoolExecutor(1) as builder:
-        yield [(recipe, builder.submit(build, recipe)) for recipe in image.RECIPES if wanted]
+    recipes = image.RECIPES if wanted else ()
+    with ThreadPoolExecutor(len(image.RECIPES)) as builders:
+        # The last one makes what it is built on as well, so it begins.
+        futures = {recipe: builders.submit(build, recipe) for recipe in reversed(recipes)}
+        yield [(recipe, futures[recipe]) for recipe in recipes]
 
 
 def _start(

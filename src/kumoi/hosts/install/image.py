@@ -1,15 +1,19 @@
 """The images that `up` brings along, built on this machine from Debian's own packages.
 
 `debian-12` is what servers start from; `debian-12-runner` is the same with what the pipeline's
-runner needs, built on top of it. Each is kept under a hash of its recipe, so it is built once.
-Called by `up`; nothing here talks to the cloud.
+runner needs. Both come of one tree, where neither is there: the first is saved as soon as it is
+whole, and the tree grows into the second. Each is kept under a hash of its recipe, so it is built
+once. Called by `up`; nothing here talks to the cloud.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import re
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +23,15 @@ from kumoi.base.files import Promise
 from kumoi.hosts.install import trees
 
 SUITE = "bookworm"
+EVERYBODYS_MIRROR = f"http://deb.debian.org/debian {SUITE} main"
 RECIPE_DIR = Path(__file__).parent / "recipe"
-BEGIN, CUSTOMIZE, EXTEND, FINISH, BUILD = (
-    RECIPE_DIR / f"{name}.sh" for name in ("begin", "customize", "extend", "finish", "build")
+BEGIN, COMPILE, CUSTOMIZE, BRANCH, EXTEND, FINISH, BUILD = (
+    RECIPE_DIR / f"{name}.sh"
+    for name in ("begin", "compile", "customize", "branch", "extend", "finish", "build")
 )
 TOOLS = ("debian-archive-keyring", "mmdebstrap", "zstd")
 BUILD_TIMEOUT_S = 900.0
+POLL_S = 0.05
 MACHINE_APT_KEYS = r"Acquire::(https?|Retries|Check-Valid-Until|Check-Date)\b"
 
 
@@ -74,7 +81,7 @@ def cache_dir() -> Path:
 
 def key(recipe: Recipe) -> str:
     """Changes whenever the image would."""
-    scripts = [path.read_bytes() for path in (BEGIN, CUSTOMIZE, EXTEND, FINISH)]
+    scripts = [path.read_bytes() for path in (BEGIN, COMPILE, CUSTOMIZE, EXTEND, FINISH)]
     told = (recipe, SUITE, scripts)
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
@@ -89,23 +96,39 @@ def ensure(recipe: Recipe, cache: Path) -> Path:
     Raises Permanent when it cannot be built, as without a network.
     """
     file = file_of(recipe, cache)
-    base = ensure(recipe.base, cache) if recipe.base else None
     cache.mkdir(parents=True, exist_ok=True)
-    with file.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _turn(recipe, cache):
         if not file.exists():
-            _replace(recipe, base, file)
+            _replace(recipe, cache)
     return file
 
 
-def _replace(recipe: Recipe, base: Path | None, file: Path) -> None:
+@contextlib.contextmanager
+def _turn(recipe: Recipe, cache: Path) -> Iterator[None]:
+    """One build of a family of images at a time. Who waits for an image that another one makes on
+    the way to its own has it at once.
+    """
+    first = recipe.base or recipe
+    with file_of(first, cache).with_suffix(".lock").open("w") as lock:
+        while not file_of(recipe, cache).exists():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(POLL_S)
+            else:
+                break
+        yield
+
+
+def _replace(recipe: Recipe, cache: Path) -> None:
     """Only a whole image gets its name."""
+    file = file_of(recipe, cache)
     draft = file.with_name(f"new-{file.name}")
-    work = file.parent / f"{key(recipe)}.part"
+    work = cache / f"{key(recipe)}.part"
     trees.remove(work)  # Of a build that was killed.
     work.mkdir()
     try:
-        _build(recipe, base, draft, work)
+        _build(recipe, cache, draft, work)
         files.publish(draft, file, promise=Promise.KILL)
     except process.ProcessFailed as cause:
         draft.unlink(missing_ok=True)
@@ -117,29 +140,37 @@ def _replace(recipe: Recipe, base: Path | None, file: Path) -> None:
         trees.remove(work)
 
 
-def _build(recipe: Recipe, base: Path | None, file: Path, work: Path) -> None:
+def _build(recipe: Recipe, cache: Path, file: Path, work: Path) -> None:
+    """From nothing, and its base with it; or from its base, where that is there."""
+    base = file_of(recipe.base, cache) if recipe.base else None
     command: list[str | Path] = ["unshare", "--mount", BUILD, work]
     command += ["mmdebstrap", "--mode=root", "--quiet"]
-    command += [f"--include={','.join(recipe.packages)}"]
-    command += [f"--aptopt={option}" for option in _machine_apt_options()]
-    if base is None:
-        command += ["--variant=minbase", f"--setup-hook={BEGIN}"]
-        command += [f"--customize-hook={CUSTOMIZE}"]
+    command += [f"--aptopt={option}" for option in apt_options()]
+    env = {}
+    if base is not None and base.exists():
+        env["KUMOI_BASE"] = str(base)
+        command += [f"--include={','.join(recipe.packages)}", "--variant=custom"]
+        command += [f"--setup-hook={EXTEND}", f"--setup-hook={BEGIN}"]
     else:
-        command += ["--variant=custom", f"--setup-hook={EXTEND}", f"--setup-hook={BEGIN}"]
-    command += [f"--customize-hook={FINISH}", SUITE, file, *_machine_sources()]
-    env = {"KUMOI_BASE": str(base)} if base else None
+        packages = (recipe.base or recipe).packages
+        command += [f"--include={','.join(packages)}", "--variant=minbase"]
+        command += [f"--setup-hook={BEGIN}"]
+        command += [f"--customize-hook={script}" for script in (COMPILE, CUSTOMIZE)]
+    if base is not None and not base.exists():
+        env |= {"KUMOI_SAVED": str(base), "KUMOI_MORE": " ".join(recipe.packages)}
+        command += [f"--customize-hook={BRANCH}"]
+    command += [f"--customize-hook={FINISH}", SUITE, file, *sources()]
     process.run(command, timeout_s=BUILD_TIMEOUT_S, env=env)
 
 
-def _machine_apt_options() -> list[str]:
+def apt_options() -> list[str]:
     """How this machine reaches packages: its proxies and certificates."""
     dump = process.run(["apt-config", "dump", "--no-empty", "--format", '%F "%v"%n', "Acquire"])
     return [line for line in dump.out.splitlines() if re.match(MACHINE_APT_KEYS, line)]
 
 
-def _machine_sources() -> list[str]:
-    """The mirrors of Debian that this machine uses, where it has any for this release."""
+def sources() -> list[str]:
+    """The mirrors of Debian that this machine uses for this release, or everybody's."""
     targets = process.run(
         [
             "apt-get",
@@ -152,4 +183,4 @@ def _machine_sources() -> list[str]:
         check=False,
     )
     lines = sorted({line for line in targets.out.splitlines() if f" {SUITE}" in line})
-    return [f"deb {line}" for line in lines]
+    return [f"deb {line}" for line in lines or [EVERYBODYS_MIRROR]]

@@ -19,8 +19,7 @@ def main() -> int:
         packages.ensure(image.TOOLS)
         with ThreadPoolExecutor(1) as beside:
             others = beside.submit(packages.ensure, packages.NEEDED)
-            for recipe in image.RECIPES:
-                image.ensure(recipe, image.cache_dir())
+            image.ensure(image.RUNNER, image.cache_dir())  # And what it is built on.
             others.result()
     except KumoiError:
         return 1  # `up` comes to the same point and says what it is.

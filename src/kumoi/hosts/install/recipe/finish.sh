@@ -12,7 +12,7 @@ ln -s /etc/machine-id "$root/var/lib/dbus/machine-id"
 printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' > "$root/etc/hosts"
 rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap" "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap" \
     "$root/etc/dpkg/dpkg.cfg.d/90-kumoi-build"
-rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/log/*.log \
+rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/*.bin "$root"/var/log/*.log \
     "$root"/var/log/apt "$root"/var/cache/ldconfig/* "$root"/var/lib/cloud "$root"/tmp/*
 
 # What was unpacked before dpkg could be told to leave it out.
