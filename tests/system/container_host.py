@@ -23,6 +23,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -76,6 +77,7 @@ class BridgeSwitch:
         with IPRoute() as route:
             (bridge,) = route.link_lookup(ifname=BRIDGE)
             for name in ports:
+                until(partial(link.exists, name), bound_s=2)  # Its server may just make it.
                 route.link("set", index=socket.if_nametoindex(name), master=bridge)
         self._save(self.list_ports() | dict(ports))
 
