@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
+from kumoi.cloud.domain.host import host as host_domain
 from kumoi.cloud.domain.load_balancer import tree
 from kumoi.cloud.domain.network import owner
 from kumoi.cloud.domain.network.security_group_rule import normalized
@@ -45,7 +46,7 @@ from kumoi.cloud.store.network import security_group as security_group_store
 from kumoi.cloud.store.network import security_group_rule as rule_store
 from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network import subnet as subnet_store
-from kumoi.engine import feed
+from kumoi.engine import db, feed
 from kumoi.engine.db import Database
 from kumoi.engine.position import Position
 
@@ -143,6 +144,7 @@ def _status(port: port_store.PortSummary, up: frozenset[str]) -> str:
 
 def load(connection: Connection) -> Topology:
     """The whole network as wanted, in one query for each kind of thing."""
+    hosts = host_domain.leading_outside(host_store.every(connection), db.now(connection))
     return Topology(
         networks=tuple(_network(row) for row in network_store.every(connection)),
         subnets=tuple(_subnet(row) for row in subnet_store.every(connection)),
@@ -151,7 +153,7 @@ def load(connection: Connection) -> Topology:
         floating_ips=_floating_ips(connection),
         security_groups=_security_groups(connection),
         balancers=tuple(balancer_spec(one) for one in tree.every(connection)),
-        gateway_hosts=tuple(row.id for row in host_store.every(connection)),
+        gateway_hosts=tuple(row.id for row in hosts),
     )
 
 

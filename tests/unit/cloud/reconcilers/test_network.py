@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import sqlalchemy as sa
 from kumoi.base.clock import SetClock
 from kumoi.base.errors import Transient
 from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.host import host
+from kumoi.cloud.domain.host.host import HEARD_ALL
 from kumoi.cloud.domain.network import floating_ip, network, port, router, router_interface, subnet
 from kumoi.cloud.domain.network.floating_ip import FloatingIpRequest
 from kumoi.cloud.domain.network.network import NetworkRequest
@@ -18,12 +21,14 @@ from kumoi.cloud.domain.network.port import PortRequest
 from kumoi.cloud.domain.network.router import Gateway, RouterRequest
 from kumoi.cloud.domain.network.subnet import SubnetRequest
 from kumoi.cloud.drivers.network.fake import FakeNorthbound, FakeSwitch
+from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.reconcilers.network import DRIFT_S, NetworkReconciler
+from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.network import port as port_store
 from kumoi.cloud.store.network.port import Port
 from kumoi.cloud.store.schema import metadata
 from kumoi.engine import feed
-from kumoi.engine.db import Database
+from kumoi.engine.db import Database, now
 from kumoi.engine.schema import feed as feed_table
 from kumoi.engine.schema import feed_revision
 
@@ -120,6 +125,44 @@ def test_what_is_wanted_reaches_the_engine(world: World) -> None:
     (floating,) = topology.floating_ips
     assert (floating.port_id, floating.fixed_address) == (world.port_id, "10.0.0.2")
     assert [len(group.rules) for group in topology.security_groups] == [4]
+
+
+def test_a_host_that_is_lost_leads_no_router_outside(world: World) -> None:
+    hello = HostHello(release="0", hostname="h", drivers=[], vcpus=1, ram_mib=1, disk_gib=1)
+    with world.database.write() as connection:
+        for name in ("host1", "host2"):
+            host.register(connection, name, hello, now(connection) - HEARD_ALL)
+
+    def gateways() -> tuple[str, ...]:
+        world.reconciler.round()
+        return world.northbound.topology.gateway_hosts
+
+    def silence(*names: str) -> None:
+        with world.database.write() as connection:
+            at = now(connection)
+            for name in names:
+                host_store.update(connection, name, seen_at=at - timedelta(seconds=31))
+            host.mark_silent(connection, before=at - timedelta(seconds=30), now=at)
+
+    assert gateways() == ("host1", "host2")
+    silence("host2")
+    assert gateways() == ("host1",)
+    with world.database.write() as connection:
+        host.register(connection, "host2", hello, now(connection))
+    assert gateways() == ("host1", "host2")
+    with world.database.write() as connection:
+        host.change(connection, "host2", {"forced_down": True}, now(connection))
+    assert gateways() == ("host1",)
+
+    silence("host1", "host2")  # Nobody is heard: it is the control plane that was lost.
+    assert gateways() == ("host1", "host2")
+    with world.database.write() as connection:
+        host.register(connection, "host1", hello, now(connection))
+    assert gateways() == ("host1", "host2")
+    with world.database.write() as connection:
+        host_store.update(connection, "host1", updated_at=now(connection) - HEARD_ALL)
+    world.clock.advance(DRIFT_S)
+    assert gateways() == ("host1",)
 
 
 def test_a_port_is_active_while_its_host_has_it_plugged(world: World) -> None:

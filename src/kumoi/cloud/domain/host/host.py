@@ -5,8 +5,8 @@ Servers may claim more of a host than it has (overcommit), since they seldom use
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ from kumoi.engine import feed
 ZONE = "nova"  # The only availability zone: all hosts are in it.
 CPU_OVERCOMMIT = 32.0
 RAM_OVERCOMMIT = 1.5
+HEARD_ALL = timedelta(seconds=15)  # A host says hello every 10 s.
 DISK_OVERCOMMIT = 8.0  # A container's layer over its image begins empty.
 
 
@@ -52,6 +53,7 @@ def register(connection: Connection, host_id: str, hello: HostHello, now: dateti
         feed.touch(connection, NETWORK_TOPIC, host_id)  # It may lead outside.
         log.event("host.registered", host=host_id, vcpus=hello.vcpus, ram_mib=hello.ram_mib)
     elif row.state != UP:
+        feed.touch(connection, NETWORK_TOPIC, host_id)
         log.event("host.returned", host=host_id)
     free = {
         "vcpus_free": int(hello.vcpus * CPU_OVERCOMMIT) - row.vcpus_claimed,
@@ -84,6 +86,7 @@ def note_refused(connection: Connection, host_id: str, hello: HostHello) -> None
 def change(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> Host:
     """Set what an administrator decides about a host: enabled, disabled_reason, forced_down."""
     store.update(connection, key, **values, updated_at=now)
+    feed.touch(connection, NETWORK_TOPIC, key)
     return get(connection, key)
 
 
@@ -92,8 +95,24 @@ def mark_silent(connection: Connection, *, before: datetime, now: datetime) -> l
     silent = store.fell_silent(connection, before=before)
     for host_id in silent:
         store.update(connection, host_id, state=DOWN, updated_at=now)
+        feed.touch(connection, NETWORK_TOPIC, host_id)
         log.warning("host.fell_silent", host=host_id)
     return silent
+
+
+def leading_outside(hosts: Sequence[Host], now: datetime) -> list[Host]:
+    """Those that may be a router's gateway: all but the lost ones. Of two hosts, OVN leaves the way
+    outside at the one that is lost: the other, with no tunnel to anybody, takes itself for cut off.
+
+    After an outage of the control plane itself hosts come back one after the other: none is lost
+    before another has been up for HEARD_ALL, in which each would have said hello.
+    """
+    steady = [row for row in hosts if _is_well(row) and now - row.updated_at >= HEARD_ALL]
+    return [row for row in hosts if _is_well(row) or not steady]
+
+
+def _is_well(row: Host) -> bool:
+    return row.state == UP and not row.forced_down
 
 
 def get(connection: Connection, key: str) -> Host:
