@@ -92,7 +92,7 @@ def delete(request: Request) -> Reply:
         if found.is_default:
             raise Invalid("Unable to delete system group 'default'", field="id")
         try:
-            domain.delete(connection, request.caller, found.id)
+            domain.delete(connection, request.caller, found.id, request.services.clock.now())
         except Conflict as cause:
             raise Invalid("Security group is still in use", field="id") from cause
     return Reply(202)

@@ -1,4 +1,4 @@
-"""Network agents: one per host, the engine's controller there. Only administrators see any."""
+"""Network agents: the OVN controller of each host. Only administrators see any."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ FILTERS = ("id", "host", "agent_type", "binary", "availability_zone", "alive")
 def index(request: Request) -> Reply:
     with request.read() as connection:
         shown = [_render(host) for host in _visible(connection, request)]
-    asked = {name: request.query_all(name) for name in FILTERS if name in request.query}
-    kept = [
-        rendering.only(request, one)
-        for one in shown
-        if all(str(one[name]).lower() in _lower(values) for name, values in asked.items())
+    filters = {
+        name: [value.lower() for value in request.query_all(name)]
+        for name in FILTERS
+        if name in request.query
+    }
+    agents = [
+        rendering.only(request, agent)
+        for agent in shown
+        if all(str(agent[name]).lower() in values for name, values in filters.items())
     ]
-    return Reply(200, {"agents": kept})
+    return Reply(200, {"agents": agents})
 
 
 def show(request: Request) -> Reply:
@@ -40,10 +44,6 @@ def show(request: Request) -> Reply:
 
 def _visible(connection: Connection, request: Request) -> list[Host]:
     return store.every(connection) if request.caller.may("get_agent") else []
-
-
-def _lower(values: list[str]) -> list[str]:
-    return [value.lower() for value in values]
 
 
 def _render(host: Host) -> Shown:

@@ -12,7 +12,7 @@ RESOURCES = ("network", "router")
 
 def index(request: Request) -> Reply:
     zones = [{"name": ZONE, "resource": resource, "state": "available"} for resource in RESOURCES]
-    asked = {
+    filters = {
         name: request.query_all(name)
         for name in ("name", "resource", "state")
         if name in request.query
@@ -20,6 +20,6 @@ def index(request: Request) -> Reply:
     shown = [
         rendering.only(request, dict(zone))
         for zone in zones
-        if all(zone[name] in values for name, values in asked.items())
+        if all(zone[name] in values for name, values in filters.items())
     ]
     return Reply(200, {"availability_zones": shown})

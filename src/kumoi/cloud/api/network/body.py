@@ -1,4 +1,4 @@
-"""The body of a request, in Neutron's words when it does not fit.
+"""The body of a request; errors are worded as Neutron words them.
 
 A body is {"port": {…}}, or {"ports": [{…}, …]} to make several at once.
 """
@@ -25,27 +25,27 @@ UNKNOWN = "Unrecognized attribute(s) '{}'"
 
 
 def one(request: Request, word: str, shape: type[Shape], *, fixed: Collection[str] = ()) -> Shape:
-    """The thing under `word`; `fixed` are attributes that exist but cannot be changed.
+    """The object under the key `word`; `fixed` are attributes that exist but cannot be changed.
 
     Raises Invalid.
     """
-    outer = _outer(request)
-    if word not in outer:
+    envelope = _envelope(request)
+    if word not in envelope:
         raise Invalid(f"Unable to find '{word}' in request body", field=word)
-    if len(outer) > 1:
-        extra = min(set(outer) - {word})
+    if len(envelope) > 1:
+        extra = min(set(envelope) - {word})
         raise Invalid(UNKNOWN.format(extra), field=extra)
-    return decode(outer[word], shape, fixed=fixed)
+    return decode(envelope[word], shape, fixed=fixed)
 
 
 def several(
     request: Request, word: str, words: str, shape: type[Shape]
 ) -> tuple[list[Shape], bool]:
-    """The things under either word, and whether it was the plural. Raises Invalid."""
-    outer = _outer(request)
-    if words not in outer or word in outer:
+    """The objects under the singular or the plural key, and whether it is the plural. Raises Invalid."""
+    envelope = _envelope(request)
+    if words not in envelope or word in envelope:
         return [one(request, word, shape)], False
-    items = _decoded(outer[words], list[msgspec.Raw])
+    items = _decoded(envelope[words], list[msgspec.Raw])
     if not items:
         raise Invalid("Resources required", field=words)
     if len(items) > BULK_MAX:
@@ -54,20 +54,20 @@ def several(
 
 
 def plain(request: Request, shape: type[Shape]) -> Shape:
-    """A body that is the thing itself, as that of an action. Raises Invalid."""
+    """A body without an envelope, as that of an action. Raises Invalid."""
     return decode(request.json if request.raw else b"{}", shape)
 
 
 def decode(raw: msgspec.Raw | bytes, shape: type[Shape], *, fixed: Collection[str] = ()) -> Shape:
-    """Raises Invalid."""
-    there: dict[str, msgspec.Raw] = _decoded(raw, dict[str, msgspec.Raw])
+    """Raises Invalid for an attribute that is unknown, cannot be changed, is missing or does not fit."""
+    present: dict[str, msgspec.Raw] = _decoded(raw, dict[str, msgspec.Raw])
     known = _required(shape)
-    for name in there:
+    for name in present:
         if name not in known:
             reason = "Cannot update read-only attribute {}" if name in fixed else UNKNOWN
             raise Invalid(reason.format(name), field=name)
     for name, required in known.items():
-        if required and name not in there:
+        if required and name not in present:
             raise Invalid(
                 f"Failed to parse request. Required attribute '{name}' not specified", field=name
             )
@@ -82,19 +82,19 @@ def names(shape: type[Body]) -> Collection[str]:
 
 @functools.cache
 def _required(shape: type[Body]) -> dict[str, bool]:
-    """The names a body may have, and whether it must."""
+    """The attributes that a body may have, and whether each is required."""
     return {field.encode_name: field.required for field in msgspec.structs.fields(shape)}
 
 
 def convert(values: dict[str, Any], name: str, check: Callable[[str, Any], Any]) -> None:
-    """Put what the check gives in place of a value that is there and not None."""
+    """Replace a value that is present and not None by what the check returns."""
     if values.get(name) is not None:
         values[name] = check(name, values[name])
 
 
-def _outer(request: Request) -> dict[str, msgspec.Raw]:
-    outer: dict[str, msgspec.Raw] = _decoded(request.json, dict[str, msgspec.Raw])
-    return outer
+def _envelope(request: Request) -> dict[str, msgspec.Raw]:
+    envelope: dict[str, msgspec.Raw] = _decoded(request.json, dict[str, msgspec.Raw])
+    return envelope
 
 
 def _decoded(raw: msgspec.Raw | bytes, shape: Any) -> Any:
@@ -102,7 +102,9 @@ def _decoded(raw: msgspec.Raw | bytes, shape: Any) -> Any:
     try:
         return msgspec.json.decode(raw, type=shape, strict=False)
     except msgspec.ValidationError as cause:
-        raise _invalid(str(cause)) from cause
+        text, _, path = str(cause).partition(" - at `")  # "Expected `str` - at `$.name`".
+        field = path.rstrip("`").removeprefix("$").removeprefix(".") or "body"
+        raise Invalid(f"Invalid input for {field}. Reason: {text}.", field=field) from cause
     except msgspec.DecodeError as cause:
         raise Invalid(
             "The server could not comply with the request since it is either malformed or "
@@ -111,10 +113,3 @@ def _decoded(raw: msgspec.Raw | bytes, shape: Any) -> Any:
         ) from cause
     except RecursionError as cause:
         raise Invalid("the body is nested too deeply", field="body") from cause
-
-
-def _invalid(message: str) -> Invalid:
-    """Msgspec says "Expected `str`, got `int` - at `$.name`"."""
-    text, _, path = message.partition(" - at `")
-    named = path.rstrip("`").removeprefix("$").removeprefix(".") or "body"
-    return Invalid(f"Invalid input for {named}. Reason: {text}.", field=named)

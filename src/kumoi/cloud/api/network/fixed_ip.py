@@ -10,18 +10,17 @@ from kumoi.cloud.domain.network.fixed_ip import FixedIpRequest
 
 
 def fixed_ip_requests(
-    field: str, given: Iterable[shapes.FixedIpBody] | None
+    field: str, bodies: Iterable[shapes.FixedIpBody] | None
 ) -> tuple[FixedIpRequest, ...]:
-    """Raises Invalid naming the field."""
-    return tuple(_wanted_ip(field, one) for one in given or ())
-
-
-def _wanted_ip(field: str, given: shapes.FixedIpBody) -> FixedIpRequest:
-    values = {name: value for name, value in fields_set(given).items() if value is not None}
-    if not values:
-        raise shapes.invalid(field, "IP allocation requires subnet_id or ip_address")
-    if "ip_address" in values:
-        values["ip_address"] = shapes.address(field, values["ip_address"])
-    if "subnet_id" in values:
-        values["subnet_id"] = shapes.uuid(field, values["subnet_id"])
-    return FixedIpRequest(**values)
+    """Raises Invalid, which names the field."""
+    found: list[FixedIpRequest] = []
+    for fixed_ip in bodies or ():
+        values = {name: value for name, value in fields_set(fixed_ip).items() if value is not None}
+        if not values:
+            raise shapes.invalid(field, "IP allocation requires subnet_id or ip_address")
+        if "ip_address" in values:
+            values["ip_address"] = shapes.address(field, values["ip_address"])
+        if "subnet_id" in values:
+            values["subnet_id"] = shapes.uuid(field, values["subnet_id"])
+        found.append(FixedIpRequest(**values))
+    return tuple(found)

@@ -43,25 +43,7 @@ class FloatingIpNew(FloatingIpChanges, kw_only=True):
     tags: list[Tag] | Unset = UNSET
 
 
-def _make(connection: Connection, request: Request, values: dict[str, Any]) -> FloatingIp:
-    _checked(values)
-    now = request.services.clock.now()
-    return domain.create(connection, request.caller, FloatingIpRequest(**values), now)
-
-
-def _change(
-    connection: Connection, request: Request, key: str, values: dict[str, Any]
-) -> FloatingIp:
-    _checked(values)
-    now = request.services.clock.now()
-    return domain.update(connection, request.caller, key, values, now)
-
-
-def _remove(connection: Connection, request: Request, key: str) -> None:
-    domain.delete(connection, request.caller, key, request.services.clock.now())
-
-
-def _checked(values: dict[str, Any]) -> None:
+def _convert(_request: Request, values: dict[str, Any]) -> None:
     for name in ("floating_network_id", "subnet_id", "port_id"):
         body.convert(values, name, shapes.uuid)
     for name in ("floating_ip_address", "fixed_ip_address"):
@@ -75,20 +57,19 @@ def _shown(
     tags: Mapping[str, Sequence[str]],
 ) -> list[Shown]:
     ports = domain.inner_ports(connection, list(rows))
-    return [_render(row, ports.get(row.port_id or ""), tags.get(row.id, ())) for row in rows]
-
-
-def _render(row: FloatingIp, port: Port | None, tags: Sequence[str]) -> Shown:
-    return {
-        "floating_network_id": row.floating_network_id,
-        "floating_ip_address": row.floating_ip_address,
-        "fixed_ip_address": row.fixed_ip_address,
-        "port_id": row.port_id,
-        "router_id": row.router_id,
-        "status": row.status,
-        "port_details": None if port is None else _port_details(port),
-        **rendering.standard(row, tags),
-    }
+    return [
+        {
+            "floating_network_id": row.floating_network_id,
+            "floating_ip_address": row.floating_ip_address,
+            "fixed_ip_address": row.fixed_ip_address,
+            "port_id": row.port_id,
+            "router_id": row.router_id,
+            "status": row.status,
+            "port_details": None if row.port_id is None else _port_details(ports[row.port_id]),
+            **rendering.standard(row, tags.get(row.id, ())),
+        }
+        for row in rows
+    ]
 
 
 def _port_details(port: Port) -> Shown:
@@ -109,10 +90,12 @@ RESOURCE = Resource(
     new=FloatingIpNew,
     changes=FloatingIpChanges,
     columns=COLUMNS,
-    make=_make,
+    wanted=FloatingIpRequest,
+    convert=_convert,
+    make=domain.create,
     get=domain.get,
     page=domain.page,
-    change=_change,
-    remove=_remove,
+    change=domain.update,
+    remove=domain.delete,
     shown=_shown,
 )

@@ -26,7 +26,7 @@ Kind = Annotated[str, msgspec.Meta(max_length=32)]
 Place = Annotated[str, msgspec.Meta(max_length=64)]
 Segment = Annotated[int, msgspec.Meta(ge=0, le=2**24)]
 
-# The API's word for a column, where it is another.
+# The column of an attribute.
 COLUMNS = {
     "name": "name",
     "admin_state_up": "admin_state_up",
@@ -73,19 +73,8 @@ class NetworkNew(
     availability_zone_hints: list[str] | Unset = UNSET
 
 
-def _make(connection: Connection, request: Request, values: dict[str, Any]) -> Network:
-    values.pop("availability_zone_hints", None)
-    now = request.services.clock.now()
-    return domain.create(connection, request.caller, NetworkRequest(**values), now)
-
-
-def _change(connection: Connection, request: Request, key: str, values: dict[str, Any]) -> Network:
-    now = request.services.clock.now()
-    return domain.update(connection, request.caller, key, values, now)
-
-
-def _remove(connection: Connection, request: Request, key: str) -> None:
-    domain.delete(connection, request.caller, key)
+def _convert(_request: Request, values: dict[str, Any]) -> None:
+    values.pop("availability_zone_hints", None)  # There is one zone.
 
 
 def _shown(
@@ -128,7 +117,7 @@ _SHOWN = Memo(_encode)
 def _render(
     row: Network, subnet_ids: Sequence[str], tags: Sequence[str], *, provider: bool
 ) -> Shown:
-    kept_from_tenants = {
+    for_administrators = {
         "provider:network_type": row.network_type,
         "provider:physical_network": row.physical_network,
         "provider:segmentation_id": row.segmentation_id,
@@ -148,7 +137,7 @@ def _render(
         "availability_zone_hints": [],
         "availability_zones": [ZONE],
         **rendering.standard(row, tags),
-        **(kept_from_tenants if provider else {}),
+        **(for_administrators if provider else {}),
     }
 
 
@@ -159,11 +148,13 @@ RESOURCE = Resource(
     changes=NetworkChanges,
     columns=COLUMNS,
     booleans=BOOLEANS,
-    make=_make,
+    wanted=NetworkRequest,
+    convert=_convert,
+    make=domain.create,
     get=domain.get,
     page=domain.page,
-    change=_change,
-    remove=_remove,
+    change=domain.update,
+    remove=domain.delete,
     shown=_shown,
     encoded=_encoded,
 )

@@ -20,8 +20,8 @@ FILTERS = ("network_id", "network_name", "project_id", "tenant_id")
 
 
 def index(request: Request) -> Reply:
-    """`ip_version` leaves out networks without a subnet of it."""
-    asked = {name: request.query_all(name) for name in FILTERS if name in request.query}
+    """With `ip_version`, of the networks that have a subnet of that version."""
+    filters = {name: request.query_all(name) for name in FILTERS if name in request.query}
     version = request.query.get("ip_version")
     with request.read() as connection:
         subnets = [
@@ -30,18 +30,18 @@ def index(request: Request) -> Reply:
             if version is None or str(row.ip_version) == version
         ]
         used = fixed_ip_store.count_by_subnet(connection)
-        having = {subnet.network_id for subnet in subnets}
+        network_ids = {subnet.network_id for subnet in subnets}
         shown = [
             _render(row, subnets, used)
             for row in network_store.every(connection)
-            if version is None or row.id in having
+            if version is None or row.id in network_ids
         ]
-    kept = [
-        rendering.only(request, one)
-        for one in shown
-        if all(one[name] in values for name, values in asked.items())
+    availabilities = [
+        rendering.only(request, availability)
+        for availability in shown
+        if all(availability[name] in values for name, values in filters.items())
     ]
-    return Reply(200, {"network_ip_availabilities": kept})
+    return Reply(200, {"network_ip_availabilities": availabilities})
 
 
 def show(request: Request) -> Reply:
@@ -56,7 +56,18 @@ def show(request: Request) -> Reply:
 
 
 def _render(row: Network, subnets: Iterable[Subnet], used: Mapping[str, int]) -> Shown:
-    parts = [_part(subnet, used) for subnet in subnets if subnet.network_id == row.id]
+    parts: list[Shown] = [
+        {
+            "subnet_id": subnet.id,
+            "subnet_name": subnet.name,
+            "cidr": subnet.cidr,
+            "ip_version": subnet.ip_version,
+            "total_ips": allocation.size(allocation.as_pools(subnet.allocation_pools)),
+            "used_ips": used.get(subnet.id, 0),
+        }
+        for subnet in subnets
+        if subnet.network_id == row.id
+    ]
     return {
         "network_id": row.id,
         "network_name": row.name,
@@ -65,15 +76,4 @@ def _render(row: Network, subnets: Iterable[Subnet], used: Mapping[str, int]) ->
         "total_ips": sum(part["total_ips"] for part in parts),
         "used_ips": sum(part["used_ips"] for part in parts),
         "subnet_ip_availability": parts,
-    }
-
-
-def _part(subnet: Subnet, used: Mapping[str, int]) -> Shown:
-    return {
-        "subnet_id": subnet.id,
-        "subnet_name": subnet.name,
-        "cidr": subnet.cidr,
-        "ip_version": subnet.ip_version,
-        "total_ips": allocation.size(allocation.as_pools(subnet.allocation_pools)),
-        "used_ips": used.get(subnet.id, 0),
     }

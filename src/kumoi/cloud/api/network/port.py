@@ -63,32 +63,8 @@ class PortNew(PortChanges, kw_only=True, rename=RENAMED):
     tags: list[Tag] | Unset = UNSET
 
 
-def _make(connection: Connection, request: Request, values: dict[str, Any]) -> Port:
-    shapes.uuid("network_id", values["network_id"])
-    _checked(values)
-    values["allowed_address_pairs"] = tuple(values.pop("allowed_address_pairs", ()))
-    now = request.services.clock.now()
-    return domain.create(connection, request.caller, PortRequest(**values), now)
-
-
-def _change(connection: Connection, request: Request, key: str, values: dict[str, Any]) -> Port:
-    _checked(values)
-    if "security_group_ids" in values:
-        values["security_group_ids"] = list(values["security_group_ids"])
-    if "allowed_address_pairs" in values:
-        values["allowed_address_pairs"] = [list(pair) for pair in values["allowed_address_pairs"]]
-    if values.get("mac_address", "") is None:
-        del values["mac_address"]
-    now = request.services.clock.now()
-    return domain.update(connection, request.caller, key, values, now)
-
-
-def _remove(connection: Connection, request: Request, key: str) -> None:
-    domain.delete(connection, request.caller, key, request.services.clock.now())
-
-
-def _checked(values: dict[str, Any]) -> None:
-    """Turn what the API says into what the domain takes."""
+def _convert(_request: Request, values: dict[str, Any]) -> None:
+    body.convert(values, "network_id", shapes.uuid)
     if values.pop("profile", None):
         raise shapes.invalid("binding:profile", "no port takes a binding profile")
     for name in ("device_id", "device_owner", "host"):
@@ -96,28 +72,35 @@ def _checked(values: dict[str, Any]) -> None:
             values[name] = ""
     if "vnic_type" in values:
         shapes.one_of("binding:vnic_type", values["vnic_type"], VNIC_TYPES)
+    if values.get("mac_address", "") is None:
+        del values["mac_address"]
     body.convert(values, "mac_address", shapes.mac)
     if "fixed_ips" in values:
         values["fixed_ips"] = fixed_ip_requests("fixed_ips", values["fixed_ips"])
     if "security_groups" in values:
         groups = values.pop("security_groups") or ()
-        values["security_group_ids"] = shapes.uuids("security_groups", groups)
+        values["security_group_ids"] = [shapes.uuid("security_groups", group) for group in groups]
     if "allowed_address_pairs" in values:
-        pairs = values["allowed_address_pairs"] or ()
-        if len(pairs) > PAIRS_MAX:
-            raise Invalid(
-                f"The number of allowed address pair exceeds the maximum {PAIRS_MAX}.",
-                field="allowed_address_pairs",
-                kind="AddressPairExhausted",
-            )
-        values["allowed_address_pairs"] = tuple(dict.fromkeys(_pair(pair) for pair in pairs))
+        values["allowed_address_pairs"] = _address_pairs(values["allowed_address_pairs"] or ())
 
 
-def _pair(given: shapes.AddressPairBody) -> tuple[str, str | None]:
-    text, field = given.ip_address, "allowed_address_pairs"
-    address = shapes.cidr(field, text) if "/" in text else shapes.address(field, text)
-    mac = given.mac_address
-    return address, shapes.mac(field, mac) if isinstance(mac, str) else None
+def _address_pairs(bodies: Sequence[shapes.AddressPairBody]) -> list[list[str | None]]:
+    """[address, MAC or None] without repetitions. Raises Invalid."""
+    field = "allowed_address_pairs"
+    if len(bodies) > PAIRS_MAX:
+        raise Invalid(
+            f"The number of allowed address pair exceeds the maximum {PAIRS_MAX}.",
+            field=field,
+            kind="AddressPairExhausted",
+        )
+    pairs: list[list[str | None]] = []
+    for pair in bodies:
+        text, mac = pair.ip_address, pair.mac_address
+        address = shapes.cidr(field, text) if "/" in text else shapes.address(field, text)
+        found = [address, shapes.mac(field, mac) if isinstance(mac, str) else None]
+        if found not in pairs:
+            pairs.append(found)
+    return pairs
 
 
 def _shown(
@@ -128,7 +111,11 @@ def _shown(
 ) -> list[Shown]:
     shown = [_render(row, tags.get(row.id, ())) for row in rows]
     if request.caller.may("get_port:binding"):
-        return [one | _binding(row) for row, one in zip(rows, shown, strict=True)]
+        for row, port in zip(rows, shown, strict=True):
+            port["binding:host_id"] = row.host
+            port["binding:profile"] = {}
+            port["binding:vif_type"] = "ovs" if row.host else UNBOUND
+            port["binding:vif_details"] = {"port_filter": True} if row.host else {}
     return shown
 
 
@@ -154,15 +141,6 @@ def _render(row: Port, tags: Sequence[str]) -> Shown:
     }
 
 
-def _binding(row: Port) -> Shown:
-    return {
-        "binding:host_id": row.host,
-        "binding:profile": {},
-        "binding:vif_type": "ovs" if row.host else UNBOUND,
-        "binding:vif_details": {"port_filter": True} if row.host else {},
-    }
-
-
 RESOURCE = Resource(
     word="port",
     words="ports",
@@ -171,10 +149,12 @@ RESOURCE = Resource(
     columns=COLUMNS,
     booleans=frozenset({"admin_state_up", "port_security_enabled"}),
     special=frozenset({"fixed_ips", "security_groups", "mac_address"}),
-    make=_make,
+    wanted=PortRequest,
+    convert=_convert,
+    make=domain.create,
     get=domain.get,
     page=domain.page,
-    change=_change,
-    remove=_remove,
+    change=domain.update,
+    remove=domain.delete,
     shown=_shown,
 )

@@ -1,4 +1,4 @@
-"""Neutron's query string: any attribute filters and may be repeated; an unknown one is refused."""
+"""Neutron's query string: any attribute is a filter and may be repeated; an unknown one is an error."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def read(
     booleans: Collection[str] = (),
     special: Collection[str] = (),
 ) -> NetworkQuery:
-    """What a list request asks for. `columns` maps an attribute to its column; `special` are the
-    filters that the noun's store understands itself.
+    """The filters, order and page of a list request. `columns` maps an attribute to its column;
+    `special` are the filters that the noun's store understands itself.
     """
     known = {**STANDARD, **columns}
     asked = list(dict.fromkeys(request.query.keys()))
@@ -78,7 +78,7 @@ def read(
 
 
 def fields(request: Request) -> frozenset[str]:
-    """The attributes to show; none named is all."""
+    """The attributes to show; empty for all."""
     return frozenset(name for name in request.query_all("fields") if name)
 
 

@@ -29,7 +29,7 @@ class NetworkQuotaChanges(Body):
 
 
 def index(request: Request) -> Reply:
-    """Of all projects that have limits of their own."""
+    """The limits of all projects that have limits of their own."""
     with request.read() as connection:
         found = domain.every(connection)
     quotas = [{**limits, "project_id": key, "tenant_id": key} for key, limits in found.items()]
@@ -48,7 +48,7 @@ def show_default(request: Request) -> Reply:
 
 
 def show_details(request: Request) -> Reply:
-    """What is used of each limit. Nothing is ever reserved."""
+    """Each limit with what is used of it. Nothing is ever reserved."""
     project_id = _project(request)
     with request.read() as connection:
         limits = domain.limits(connection, project_id)
@@ -64,7 +64,7 @@ def show_details(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    """With `check_limit`, none goes below what is used, unless `force` says so."""
+    """With `check_limit`, no limit may be below what is used, unless `force` says so."""
     values = fields_set(body.one(request, "quota", NetworkQuotaChanges))
     checked, forced = values.pop("check_limit", False), values.pop("force", False)
     with request.write() as connection:
@@ -81,7 +81,7 @@ def delete(request: Request) -> Reply:
 
 
 def _project(request: Request) -> str:
-    """Raises Forbidden for another project's."""
+    """The project in the path. Raises Forbidden for another project's quota."""
     key = request.path["id"]
     request.caller.check("get_quota", key)
     return key

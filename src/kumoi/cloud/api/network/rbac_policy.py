@@ -1,5 +1,5 @@
-"""Role-based access to networks: read only. What is shared with all, or external, is listed as the
-policy that would say so; sharing with one project is not offered.
+"""RBAC policies, read only: a network that is shared or external is listed with the policy that means
+the same. Sharing with a single project is not offered.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ FILTERS = (
 
 
 def index(request: Request) -> Reply:
-    asked = {name: request.query_all(name) for name in FILTERS if name in request.query}
+    filters = {name: request.query_all(name) for name in FILTERS if name in request.query}
     with request.read() as connection:
         shown = _all(connection, request)
-    kept = [
-        rendering.only(request, one)
-        for one in shown
-        if all(one[name] in values for name, values in asked.items())
+    policies = [
+        rendering.only(request, policy)
+        for policy in shown
+        if all(policy[name] in values for name, values in filters.items())
     ]
-    return Reply(200, {"rbac_policies": kept})
+    return Reply(200, {"rbac_policies": policies})
 
 
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        for one in _all(connection, request):
-            if one["id"] == request.path["id"]:
-                return Reply(200, {"rbac_policy": rendering.only(request, one)})
+        for policy in _all(connection, request):
+            if policy["id"] == request.path["id"]:
+                return Reply(200, {"rbac_policy": rendering.only(request, policy)})
     raise NotFound("RBAC policy", request.path["id"], kind="RbacPolicyNotFound")
 
 

@@ -71,19 +71,19 @@ def only(request: Request, shown: Shown) -> Shown:
 
 
 def page(
-    request: Request, words: str, shown: Sequence[Any], ids: Sequence[str], asked: NetworkQuery
+    request: Request, words: str, shown: Sequence[Any], ids: Sequence[str], wanted: NetworkQuery
 ) -> Reply:
     """A list, with links to the pages before and after when there is a limit."""
     body: dict[str, Any] = {words: shown}
-    if asked.listing.limit is not None:
-        links = _links(request, ids, asked)
+    if wanted.listing.limit is not None:
+        links = _links(request, ids, wanted)
         if links:
             body[f"{words}_links"] = links
     return Reply(200, body)
 
 
 def owner(request: Request, values: dict[str, Any], rule: str) -> str:
-    """Whose a new thing is: the caller's, unless an administrator says otherwise.
+    """The project of a new resource: the caller's, unless an administrator names another.
 
     Takes `project_id` and `tenant_id` out of the values. Raises Invalid, Forbidden.
     """
@@ -110,7 +110,7 @@ def owner(request: Request, values: dict[str, Any], rule: str) -> str:
 
 
 def require_revision(request: Request, row: Standard) -> None:
-    """Raises Stale when the request is only meant for another revision (If-Match)."""
+    """Raises Stale when the request has a condition (If-Match) on another revision."""
     condition = request.http.headers.get("If-Match", "").strip().strip('"')
     if not condition:
         return
@@ -122,8 +122,8 @@ def require_revision(request: Request, row: Standard) -> None:
         raise Stale(f"Constrained to {text}, but current revision is {row.revision_number}")
 
 
-def _links(request: Request, ids: Sequence[str], asked: NetworkQuery) -> list[dict[str, str]]:
-    listing = asked.listing
+def _links(request: Request, ids: Sequence[str], wanted: NetworkQuery) -> list[dict[str, str]]:
+    listing = wanted.listing
     full = listing.limit is not None and len(ids) == listing.limit
     has_next = full if not listing.page_reverse else True
     has_previous = listing.marker is not None if not listing.page_reverse else full
@@ -136,11 +136,11 @@ def _links(request: Request, ids: Sequence[str], asked: NetworkQuery) -> list[di
 
 
 def _href(request: Request, marker: str, *, back: bool) -> str:
-    kept = [
+    query_items = [
         (name, value)
         for name, value in request.http.query_params.multi_items()
         if name not in ("marker", "page_reverse")
     ]
-    turned = [("page_reverse", "True")] if back else []
+    direction = [("page_reverse", "True")] if back else []
     page_url = f"{request.services.cloud.api_url}{request.url_path}"
-    return f"{page_url}?{urlencode([*kept, ('marker', marker), *turned])}"
+    return f"{page_url}?{urlencode([*query_items, ('marker', marker), *direction])}"

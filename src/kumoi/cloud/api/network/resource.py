@@ -1,13 +1,14 @@
 """The five handlers that every noun of the network service has.
 
-A noun's file says what is its own (shapes, filters, how a row is made and shown) in one Resource;
-routes.py puts the handlers into the table.
+A noun's file has what is particular to it (bodies, filters, conversions, how a row is shown) in one
+Resource, with the functions of its domain; routes.py puts the handlers into the route table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -27,13 +28,19 @@ from kumoi.engine.http.request import Body, Reply
 Row = TypeVar("Row", bound=Standard)
 
 
+def _keep(_request: Request, _values: dict[str, Any]) -> None:
+    """The fields of the body are those of `wanted`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resource(Generic[Row]):
-    """`columns` maps an attribute to its column; `shown` renders rows with their tags.
+    """`new` and `changes` are the bodies of requests, `wanted` what the domain makes a row from.
+    `convert` turns the fields that a body sets into those of `wanted`, or into columns, in place.
+    `columns` maps an attribute to its column, `booleans` and `special` are filters of a list, and
+    `prepare` is called before a list is read. `shown` renders rows with their tags; `encoded` does so
+    for lists, and keeps what it has rendered before (engine/memo.py).
 
-    `make` and `change` get what the body says, by the names of its shape; `change` of None means
-    that the noun cannot be changed. `encoded` is `shown` for lists, where what was shown before is
-    kept (engine/memo.py).
+    The others are the noun's functions in the domain; `change` of None means that it has none.
     """
 
     word: str
@@ -43,25 +50,27 @@ class Resource(Generic[Row]):
     columns: Mapping[str, str]
     booleans: frozenset[str] = frozenset()
     special: frozenset[str] = frozenset()
-    make: Callable[[Connection, Request, dict[str, Any]], Row]
+    wanted: Callable[..., Any]
+    make: Callable[[Connection, Caller, Any, datetime], Row]
     get: Callable[[Connection, Caller, str], Row]
     page: Callable[[Connection, Caller, NetworkQuery], list[Row]]
-    change: Callable[[Connection, Request, str, dict[str, Any]], Row] | None
-    remove: Callable[[Connection, Request, str], None]
+    change: Callable[[Connection, Caller, str, dict[str, Any], datetime], Row] | None
+    remove: Callable[[Connection, Caller, str, datetime], None]
     shown: Callable[[Connection, Request, Sequence[Row], Mapping[str, Sequence[str]]], list[Shown]]
     encoded: Callable[..., list[msgspec.Raw]] | None = None
+    convert: Callable[[Request, dict[str, Any]], None] = _keep
     prepare: Callable[[Request], None] | None = None
 
     @property
     def rule(self) -> str:
-        """The noun as its rules name it: "create_<rule>"."""
+        """The noun in the names of its rules: "create_<rule>"."""
         return self.word
 
     def create(self, request: Request) -> Reply:
         """One, or several in one transaction: all or none."""
-        wanted, is_bulk = body.several(request, self.word, self.words, self.new)
+        bodies, is_bulk = body.several(request, self.word, self.words, self.new)
         with request.write() as connection:
-            made = [self._made(connection, request, fields_set(one)) for one in wanted]
+            made = [self._make(connection, request, fields_set(each)) for each in bodies]
             rows, tags = [row for row, _ in made], {row.id: words for row, words in made}
             shown = self.shown(connection, request, rows, tags)
         if is_bulk:
@@ -91,7 +100,9 @@ class Resource(Generic[Row]):
         key = request.path["id"]
         with request.write() as connection:
             rendering.require_revision(request, self.get(connection, request.caller, key))
-            changed = self.change(connection, request, key, values)
+            self.convert(request, values)
+            now = request.services.clock.now()
+            changed = self.change(connection, request.caller, key, values, now)
             (shown,) = self._shown(connection, request, [changed])
         return Reply(200, {self.word: shown})
 
@@ -99,16 +110,18 @@ class Resource(Generic[Row]):
         key = request.path["id"]
         with request.write() as connection:
             rendering.require_revision(request, self.get(connection, request.caller, key))
-            self.remove(connection, request, key)
+            self.remove(connection, request.caller, key, request.services.clock.now())
         return Reply(204)
 
-    def _made(
+    def _make(
         self, connection: Connection, request: Request, values: dict[str, Any]
     ) -> tuple[Row, Sequence[str]]:
         """The row, and its tags."""
         tags = sorted(set(values.pop("tags", None) or ()))
         values["project_id"] = rendering.owner(request, values, f"create_{self.rule}")
-        row = self.make(connection, request, values)
+        self.convert(request, values)
+        now = request.services.clock.now()
+        row = self.make(connection, request.caller, self.wanted(**values), now)
         audit.about(row.id)
         if tags:
             tag_store.replace(connection, row.id, tags)
@@ -117,7 +130,7 @@ class Resource(Generic[Row]):
     def _listed(self, connection: Connection, request: Request, rows: Sequence[Row]) -> list[Any]:
         if self.encoded is None or query.fields(request):
             shown = self._shown(connection, request, rows)
-            return [rendering.only(request, one) for one in shown]
+            return [rendering.only(request, each) for each in shown]
         tags = tag_store.of_many(connection, [row.id for row in rows])
         return self.encoded(connection, request, rows, tags)
 

@@ -66,10 +66,10 @@ def add_interface(request: Request) -> Reply:
     wanted = _interface_ids(request)
     with request.write() as connection:
         now = request.services.clock.now()
-        made = router_interface.add(
+        added = router_interface.add(
             connection, request.caller, request.path["id"], **wanted, now=now
         )
-    return Reply(200, _interface(made))
+    return Reply(200, _interface(added))
 
 
 def remove_interface(request: Request) -> Reply:
@@ -77,10 +77,10 @@ def remove_interface(request: Request) -> Reply:
     wanted = _interface_ids(request)
     with request.write() as connection:
         now = request.services.clock.now()
-        gone = router_interface.remove(
+        removed = router_interface.remove(
             connection, request.caller, request.path["id"], **wanted, now=now
         )
-    return Reply(200, _interface(gone))
+    return Reply(200, _interface(removed))
 
 
 def add_extra_routes(request: Request) -> Reply:
@@ -103,44 +103,28 @@ def _change_routes(request: Request, change: Any) -> Reply:
 
 
 def _interface_ids(request: Request) -> dict[str, str | None]:
-    given = fields_set(body.plain(request, InterfaceChange))
-    return {name: given.get(name) for name in ("subnet_id", "port_id")}
+    values = fields_set(body.plain(request, InterfaceChange))
+    return {name: values.get(name) for name in ("subnet_id", "port_id")}
 
 
-def _interface(one: Interface) -> Shown:
+def _interface(interface: Interface) -> Shown:
     return {
-        "id": one.router.id,
-        "project_id": one.router.project_id,
-        "tenant_id": one.router.project_id,
-        "port_id": one.port.id,
-        "network_id": one.port.network_id,
-        "subnet_id": one.subnet_ids[0],
-        "subnet_ids": list(one.subnet_ids),
+        "id": interface.router.id,
+        "project_id": interface.router.project_id,
+        "tenant_id": interface.router.project_id,
+        "port_id": interface.port.id,
+        "network_id": interface.port.network_id,
+        "subnet_id": interface.subnet_ids[0],
+        "subnet_ids": list(interface.subnet_ids),
         "tags": [],
     }
 
 
-def _make(connection: Connection, request: Request, values: dict[str, Any]) -> Router:
-    values.pop("availability_zone_hints", None)
+def _convert(request: Request, values: dict[str, Any]) -> None:
+    values.pop("availability_zone_hints", None)  # There is one zone.
     for name in ("distributed", "ha"):
         if values.pop(name, None) is not None:
             request.caller.check(f"create_router:{name}")
-    _checked(values)
-    now = request.services.clock.now()
-    return domain.create(connection, request.caller, RouterRequest(**values), now)
-
-
-def _change(connection: Connection, request: Request, key: str, values: dict[str, Any]) -> Router:
-    _checked(values)
-    now = request.services.clock.now()
-    return domain.update(connection, request.caller, key, values, now)
-
-
-def _remove(connection: Connection, request: Request, key: str) -> None:
-    domain.delete(connection, request.caller, key, request.services.clock.now())
-
-
-def _checked(values: dict[str, Any]) -> None:
     if "routes" in values:
         values["routes"] = shapes.routes("routes", values["routes"] or ())
     if "external_gateway_info" in values:
@@ -148,16 +132,16 @@ def _checked(values: dict[str, Any]) -> None:
 
 
 def _gateway(info: GatewayInfo | None) -> Gateway | None:
-    """Nothing inside is no gateway."""
-    given = fields_set(info) if info is not None else {}
-    if not given:
+    """The gateway asked for; null and an empty object are none. Raises Invalid."""
+    values = fields_set(info) if info is not None else {}
+    if not values:
         return None
-    if "network_id" not in given:
+    if "network_id" not in values:
         raise shapes.invalid("external_gateway_info", "'network_id' is required")
-    addresses = given.get("external_fixed_ips")
+    addresses = values.get("external_fixed_ips")
     return Gateway(
-        network_id=shapes.uuid("external_gateway_info.network_id", given["network_id"]),
-        enable_snat=given.get("enable_snat"),
+        network_id=shapes.uuid("external_gateway_info.network_id", values["network_id"]),
+        enable_snat=values.get("enable_snat"),
         fixed_ips=None if addresses is None else fixed_ip_requests("external_fixed_ips", addresses),
     )
 
@@ -202,10 +186,12 @@ RESOURCE = Resource(
     changes=RouterChanges,
     columns=COLUMNS,
     booleans=frozenset({"admin_state_up"}),
-    make=_make,
+    wanted=RouterRequest,
+    convert=_convert,
+    make=domain.create,
     get=domain.get,
     page=domain.page,
-    change=_change,
-    remove=_remove,
+    change=domain.update,
+    remove=domain.delete,
     shown=_shown,
 )

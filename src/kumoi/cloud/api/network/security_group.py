@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from sqlalchemy.engine import Connection
 
@@ -32,30 +31,14 @@ class SecurityGroupNew(SecurityGroupChanges):
     tags: list[Tag] | Unset = UNSET
 
 
-def _make(connection: Connection, request: Request, values: dict[str, Any]) -> SecurityGroup:
-    now = request.services.clock.now()
-    return domain.create(connection, request.caller, SecurityGroupRequest(**values), now)
-
-
-def _change(
-    connection: Connection, request: Request, key: str, values: dict[str, Any]
-) -> SecurityGroup:
-    now = request.services.clock.now()
-    return domain.update(connection, request.caller, key, values, now)
-
-
-def _remove(connection: Connection, request: Request, key: str) -> None:
-    domain.delete(connection, request.caller, key)
-
-
 def _ensure_default(request: Request) -> None:
-    """A project that lists its groups has a default one."""
+    """Make the default group of a project that lists its groups, where it has none yet."""
     project_id = request.caller.project_id
     if project_id is None:
         return
     with request.read() as connection:
-        there = domain.default(connection, project_id) is not None
-    if not there:
+        has_default = domain.default(connection, project_id) is not None
+    if not has_default:
         with request.write() as connection:
             domain.ensure_default(connection, project_id, request.services.clock.now())
 
@@ -88,11 +71,12 @@ RESOURCE = Resource(
     changes=SecurityGroupChanges,
     columns=COLUMNS,
     booleans=frozenset({"stateful"}),
-    make=_make,
+    wanted=SecurityGroupRequest,
+    make=domain.create,
     get=domain.get,
     page=domain.page,
-    change=_change,
-    remove=_remove,
+    change=domain.update,
+    remove=domain.delete,
     shown=_shown,
     prepare=_ensure_default,
 )

@@ -45,19 +45,12 @@ class SecurityGroupRuleNew(Body):
     tenant_id: str | Unset = UNSET
 
 
-def _make(connection: Connection, request: Request, values: dict[str, Any]) -> SecurityGroupRule:
+def _convert(_request: Request, values: dict[str, Any]) -> None:
     shapes.uuid("security_group_id", values["security_group_id"])
     values["direction"] = shapes.one_of("direction", values["direction"], DIRECTIONS)
-    values["ethertype"] = shapes.one_of(
-        "ethertype", values.get("ethertype") or ETHERTYPES[0], ETHERTYPES
-    )
+    ethertype = values.get("ethertype") or ETHERTYPES[0]
+    values["ethertype"] = shapes.one_of("ethertype", ethertype, ETHERTYPES)
     body.convert(values, "protocol", lambda _, protocol: str(protocol))
-    now = request.services.clock.now()
-    return domain.create(connection, request.caller, SecurityGroupRuleRequest(**values), now)
-
-
-def _remove(connection: Connection, request: Request, key: str) -> None:
-    domain.delete(connection, request.caller, key)
 
 
 def _shown(
@@ -91,10 +84,12 @@ RESOURCE = Resource(
     new=SecurityGroupRuleNew,
     changes=None,
     columns=COLUMNS,
-    make=_make,
+    wanted=SecurityGroupRuleRequest,
+    convert=_convert,
+    make=domain.create,
     get=domain.get,
     page=domain.page,
     change=None,
-    remove=_remove,
+    remove=domain.delete,
     shown=_shown,
 )

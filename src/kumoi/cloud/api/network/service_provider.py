@@ -1,4 +1,4 @@
-"""Service providers: there are none, the engine does it all."""
+"""Service providers: there are none, OVN does it all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of single values that a type cannot say. Each raises Invalid with the attribute's name."""
+"""Checks of values that a type cannot express. Each raises Invalid, which names the attribute."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _NO_MACS = ("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff")
 
 
-class Pool(Body):
+class PoolBody(Body):
     start: str
     end: str
 
@@ -43,10 +43,6 @@ def uuid(field: str, text: str) -> str:
     if not is_uuid(text):
         raise invalid(field, f"'{text}' is not a valid UUID")
     return text
-
-
-def uuids(field: str, texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(uuid(field, text) for text in texts)
 
 
 def address(field: str, text: str) -> str:
@@ -91,20 +87,22 @@ def mac(field: str, text: str) -> str:
 
 
 def one_of(field: str, text: str, allowed: Iterable[str]) -> str:
-    """One of the words, whatever its case."""
-    listed = list(allowed)
-    for word in listed:
+    """The word that differs from the text in its case at most."""
+    words = list(allowed)
+    for word in words:
         if text.lower() == word.lower():
             return word
-    raise invalid(field, f"'{text}' is not in {listed}")
+    raise invalid(field, f"'{text}' is not in {words}")
 
 
-def routes(field: str, given: Iterable[RouteBody]) -> list[list[str]]:
-    found = [[cidr(field, route.destination), address(field, route.nexthop)] for route in given]
-    if len({tuple(route) for route in found}) < len(found):
+def routes(field: str, bodies: Iterable[RouteBody]) -> list[list[str]]:
+    """[destination, nexthop] of each."""
+    pairs = [[cidr(field, route.destination), address(field, route.nexthop)] for route in bodies]
+    if len({tuple(pair) for pair in pairs}) < len(pairs):
         raise invalid(field, "Duplicate items in the list")
-    return found
+    return pairs
 
 
-def pools(field: str, given: Iterable[Pool]) -> list[list[str]]:
-    return [[address(field, pool.start), address(field, pool.end)] for pool in given]
+def pools(field: str, bodies: Iterable[PoolBody]) -> list[list[str]]:
+    """[first, last] of each."""
+    return [[address(field, pool.start), address(field, pool.end)] for pool in bodies]

@@ -37,7 +37,7 @@ class SubnetChanges(Body):
     description: Text | Unset = UNSET
     gateway_ip: str | Unset | None = UNSET
     enable_dhcp: bool | Unset = UNSET
-    allocation_pools: list[shapes.Pool] | Unset = UNSET
+    allocation_pools: list[shapes.PoolBody] | Unset = UNSET
     dns_nameservers: list[str] | Unset | None = UNSET
     host_routes: list[shapes.RouteBody] | Unset | None = UNSET
 
@@ -56,44 +56,21 @@ class SubnetNew(SubnetChanges, kw_only=True):
     ipv6_address_mode: str | Unset = UNSET
 
 
-def _make(connection: Connection, request: Request, values: dict[str, Any]) -> Subnet:
-    values.setdefault("ip_version", 4)
-    if values["ip_version"] not in VERSIONS:
-        raise shapes.invalid("ip_version", f"'{values['ip_version']}' is not in {list(VERSIONS)}")
-    shapes.uuid("network_id", values["network_id"])
-    if values.get("gateway_ip", "") is None:
-        values["has_gateway"] = False
-    _checked(values)
-    body.convert(values, "cidr", shapes.cidr)
-    body.convert(values, "subnetpool_id", shapes.uuid)
-    for name in ("ipv6_ra_mode", "ipv6_address_mode"):
-        body.convert(values, name, _mode)
-    now = request.services.clock.now()
-    return domain.create(connection, request.caller, SubnetRequest(**values), now)
-
-
-def _change(connection: Connection, request: Request, key: str, values: dict[str, Any]) -> Subnet:
-    _checked(values)
-    now = request.services.clock.now()
-    return domain.update(connection, request.caller, key, values, now)
-
-
-def _remove(connection: Connection, request: Request, key: str) -> None:
-    domain.delete(connection, request.caller, key, request.services.clock.now())
-
-
-def _mode(field: str, text: str) -> str:
-    return shapes.one_of(field, text, MODES)
-
-
-def _checked(values: dict[str, Any]) -> None:
+def _convert(_request: Request, values: dict[str, Any]) -> None:
     for name in ("dns_nameservers", "host_routes"):
         if name in values and values[name] is None:
             values[name] = []
+    if values.get("ip_version", VERSIONS[0]) not in VERSIONS:
+        raise shapes.invalid("ip_version", f"'{values['ip_version']}' is not in {list(VERSIONS)}")
+    for name in ("network_id", "subnetpool_id"):
+        body.convert(values, name, shapes.uuid)
+    body.convert(values, "cidr", shapes.cidr)
     body.convert(values, "gateway_ip", shapes.address)
     body.convert(values, "allocation_pools", shapes.pools)
     body.convert(values, "dns_nameservers", shapes.addresses)
     body.convert(values, "host_routes", shapes.routes)
+    for name in ("ipv6_ra_mode", "ipv6_address_mode"):
+        body.convert(values, name, lambda field, mode: shapes.one_of(field, mode, MODES))
 
 
 def _shown(
@@ -102,25 +79,24 @@ def _shown(
     rows: Sequence[Subnet],
     tags: Mapping[str, Sequence[str]],
 ) -> list[Shown]:
-    return [_render(row, tags.get(row.id, ())) for row in rows]
-
-
-def _render(row: Subnet, tags: Sequence[str]) -> Shown:
-    return {
-        "name": row.name,
-        "network_id": row.network_id,
-        "ip_version": row.ip_version,
-        "cidr": row.cidr,
-        "gateway_ip": row.gateway_ip,
-        "enable_dhcp": row.enable_dhcp,
-        "allocation_pools": [{"start": pool[0], "end": pool[1]} for pool in row.allocation_pools],
-        "dns_nameservers": row.dns_nameservers,
-        "host_routes": rendering.routes(row.host_routes),
-        "ipv6_ra_mode": row.ipv6_ra_mode,
-        "ipv6_address_mode": row.ipv6_address_mode,
-        "subnetpool_id": row.subnetpool_id,
-        **rendering.standard(row, tags),
-    }
+    return [
+        {
+            "name": row.name,
+            "network_id": row.network_id,
+            "ip_version": row.ip_version,
+            "cidr": row.cidr,
+            "gateway_ip": row.gateway_ip,
+            "enable_dhcp": row.enable_dhcp,
+            "allocation_pools": [{"start": low, "end": high} for low, high in row.allocation_pools],
+            "dns_nameservers": row.dns_nameservers,
+            "host_routes": rendering.routes(row.host_routes),
+            "ipv6_ra_mode": row.ipv6_ra_mode,
+            "ipv6_address_mode": row.ipv6_address_mode,
+            "subnetpool_id": row.subnetpool_id,
+            **rendering.standard(row, tags.get(row.id, ())),
+        }
+        for row in rows
+    ]
 
 
 RESOURCE = Resource(
@@ -131,10 +107,12 @@ RESOURCE = Resource(
     columns=COLUMNS,
     booleans=frozenset({"enable_dhcp"}),
     special=frozenset({"router:external"}),
-    make=_make,
+    wanted=SubnetRequest,
+    convert=_convert,
+    make=domain.create,
     get=domain.get,
     page=domain.page,
-    change=_change,
-    remove=_remove,
+    change=domain.update,
+    remove=domain.delete,
     shown=_shown,
 )

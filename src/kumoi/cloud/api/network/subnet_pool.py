@@ -59,25 +59,7 @@ class SubnetPoolNew(Body):
     tags: list[Tag] | Unset = UNSET
 
 
-def _make(connection: Connection, request: Request, values: dict[str, Any]) -> SubnetPool:
-    _checked(values)
-    now = request.services.clock.now()
-    return domain.create(connection, request.caller, SubnetPoolRequest(**values), now)
-
-
-def _change(
-    connection: Connection, request: Request, key: str, values: dict[str, Any]
-) -> SubnetPool:
-    _checked(values)
-    now = request.services.clock.now()
-    return domain.update(connection, request.caller, key, values, now)
-
-
-def _remove(connection: Connection, request: Request, key: str) -> None:
-    domain.delete(connection, request.caller, key)
-
-
-def _checked(values: dict[str, Any]) -> None:
+def _convert(_request: Request, values: dict[str, Any]) -> None:
     body.convert(values, "prefixes", shapes.cidrs)
 
 
@@ -87,23 +69,22 @@ def _shown(
     rows: Sequence[SubnetPool],
     tags: Mapping[str, Sequence[str]],
 ) -> list[Shown]:
-    return [_render(row, tags.get(row.id, ())) for row in rows]
-
-
-def _render(row: SubnetPool, tags: Sequence[str]) -> Shown:
-    return {
-        "name": row.name,
-        "ip_version": row.ip_version,
-        "prefixes": row.prefixes,
-        "default_prefixlen": row.default_prefixlen,
-        "min_prefixlen": row.min_prefixlen,
-        "max_prefixlen": row.max_prefixlen,
-        "default_quota": row.default_quota,
-        "shared": row.shared,
-        "is_default": row.is_default,
-        "address_scope_id": None,
-        **rendering.standard(row, tags),
-    }
+    return [
+        {
+            "name": row.name,
+            "ip_version": row.ip_version,
+            "prefixes": row.prefixes,
+            "default_prefixlen": row.default_prefixlen,
+            "min_prefixlen": row.min_prefixlen,
+            "max_prefixlen": row.max_prefixlen,
+            "default_quota": row.default_quota,
+            "shared": row.shared,
+            "is_default": row.is_default,
+            "address_scope_id": None,
+            **rendering.standard(row, tags.get(row.id, ())),
+        }
+        for row in rows
+    ]
 
 
 RESOURCE = Resource(
@@ -113,10 +94,12 @@ RESOURCE = Resource(
     changes=SubnetPoolChanges,
     columns=COLUMNS,
     booleans=frozenset({"shared", "is_default"}),
-    make=_make,
+    wanted=SubnetPoolRequest,
+    convert=_convert,
+    make=domain.create,
     get=domain.get,
     page=domain.page,
-    change=_change,
-    remove=_remove,
+    change=domain.update,
+    remove=domain.delete,
     shown=_shown,
 )

@@ -1,4 +1,4 @@
-"""The tags of any noun: /v2.0/<nouns>/{id}/tags and …/tags/{tag}."""
+"""The tags of networks, ports and so on: /v2.0/<nouns>/{id}/tags and …/tags/{tag}."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class NetworkTagsReplace(Body):
 
 @dataclass(frozen=True, slots=True)
 class TagHandlers:
-    """`kind` is the word that a path has for the nouns."""
+    """`kind` is the plural of the noun in the path."""
 
     kind: str
 
     @property
     def rule(self) -> str:
-        """The word that the rules have."""
+        """The plural in the names of the rules."""
         return self.kind.replace("-", "_")
 
     def index(self, request: Request) -> Reply:
@@ -45,23 +45,23 @@ class TagHandlers:
     def replace(self, request: Request) -> Reply:
         words = _words(request)
         with request.write() as connection:
-            kept = domain.replace(connection, request.caller, self.kind, request.path["id"], words)
-        return Reply(200, {"tags": kept})
+            tags = domain.replace(connection, request.caller, self.kind, request.path["id"], words)
+        return Reply(200, {"tags": tags})
 
     def add_many(self, request: Request) -> Reply:
         words = _words(request)
         with request.write() as connection:
-            kept = domain.add(connection, request.caller, self.kind, request.path["id"], words)
-            _require_few(kept)
-        return Reply(201, {"tags": kept})
+            tags = domain.add(connection, request.caller, self.kind, request.path["id"], words)
+            _require_few(tags)
+        return Reply(201, {"tags": tags})
 
     def add(self, request: Request) -> Reply:
         word = request.path["tag"]
         if len(word) > TAG_MAX:
             raise shapes.invalid("tag", f"'{word}' exceeds maximum length of {TAG_MAX}")
         with request.write() as connection:
-            kept = domain.add(connection, request.caller, self.kind, request.path["id"], [word])
-            _require_few(kept)
+            tags = domain.add(connection, request.caller, self.kind, request.path["id"], [word])
+            _require_few(tags)
         return Reply(201)
 
     def remove(self, request: Request) -> Reply:
@@ -78,7 +78,7 @@ class TagHandlers:
 
 
 def _require_few(words: Sequence[str]) -> None:
-    """Raises Invalid, which takes back what the transaction did."""
+    """Raises Invalid for too many; that rolls the transaction back."""
     if len(words) > TAGS_MAX:
         raise shapes.invalid("tags", f"The number of tags exceeds the maximum {TAGS_MAX}")
 

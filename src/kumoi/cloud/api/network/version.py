@@ -1,4 +1,4 @@
-"""Which versions of the network API there are, and the resources of the one."""
+"""The versions of the network API (there is one), and its resources."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def update(
     return get(connection, caller, key)
 
 
-def delete(connection: Connection, caller: Caller, key: str) -> None:
+def delete(connection: Connection, caller: Caller, key: str, _now: datetime) -> None:
     """Delete a network with its subnets and the floating IPs of it that lead to no port.
 
     Raises NotFound, Forbidden, and Conflict while it has any other port.

@@ -39,7 +39,7 @@ DOWN = "DOWN"
 class PortRequest:
     """A port to be made. None leaves the choice to us: for `fixed_ips` an address of each IP
     version, for `security_group_ids` the default group, for `port_security_enabled` the network's
-    setting. `allowed_address_pairs` are (address or CIDR, MAC or None).
+    setting. `allowed_address_pairs` are [address or CIDR, MAC or None].
     """
 
     project_id: str
@@ -48,14 +48,14 @@ class PortRequest:
     description: str = ""
     admin_state_up: bool = True
     mac_address: str | None = None
-    fixed_ips: tuple[FixedIpRequest, ...] | None = None
+    fixed_ips: Sequence[FixedIpRequest] | None = None
     device_id: str = ""
     device_owner: str = ""
     host: str = ""
     vnic_type: str = "normal"
     port_security_enabled: bool | None = None
-    security_group_ids: tuple[str, ...] | None = None
-    allowed_address_pairs: tuple[tuple[str, str | None], ...] = ()
+    security_group_ids: Sequence[str] | None = None
+    allowed_address_pairs: Sequence[list[str | None]] = ()
     device_index: int = 0
     delete_with_device: bool = False
 
@@ -295,7 +295,7 @@ def _row(
         host=wanted.host,
         vnic_type=wanted.vnic_type,
         port_security_enabled=secured,
-        allowed_address_pairs=[list(pair) for pair in wanted.allowed_address_pairs],
+        allowed_address_pairs=list(wanted.allowed_address_pairs),
         fixed_ips=pairs,
         security_group_ids=list(dict.fromkeys(wanted.security_group_ids or ())),
         created_at=now,

@@ -143,7 +143,7 @@ def update(
     return get(connection, caller, key)
 
 
-def delete(connection: Connection, caller: Caller, key: str) -> None:
+def delete(connection: Connection, caller: Caller, key: str, _now: datetime) -> None:
     """Raises NotFound; Conflict for the default group, and while a port is in the group."""
     group = get(connection, caller, key)
     if group.is_default and not caller.may("delete_security_group:is_default"):

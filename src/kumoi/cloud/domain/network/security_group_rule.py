@@ -128,7 +128,7 @@ def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Se
     return store.page(connection, query, project_id=caller.reach("get_security_group_rule"))
 
 
-def delete(connection: Connection, caller: Caller, key: str) -> None:
+def delete(connection: Connection, caller: Caller, key: str, _now: datetime) -> None:
     """Raises NotFound."""
     get(connection, caller, key)
     store.delete(connection, key)

@@ -16,6 +16,7 @@ from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import addressing, allocation, fixed_ip, owner, quota, subnet_pool
 from kumoi.cloud.domain.network import network as network_domain
 from kumoi.cloud.domain.network import port as port_domain
+from kumoi.cloud.domain.network.allocation import IPV4
 from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import port as port_store
@@ -23,29 +24,30 @@ from kumoi.cloud.store.network import subnet as store
 from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.network.subnet import Subnet
 
+FIRST_ADDRESS = "first"
+"""The gateway of a request that names none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubnetRequest:
     """A subnet to be made: on a `cidr`, or on a prefix out of a pool, with or without `prefixlen`. A
-    `gateway_ip` of None is the first address, unless `has_gateway` is false. `allocation_pools` of
-    None are all other addresses.
+    `gateway_ip` of None is no gateway. `allocation_pools` of None are all addresses but the gateway.
     """
 
     project_id: str
     network_id: str
-    ip_version: int
+    ip_version: int = IPV4
     name: str = ""
     description: str = ""
     cidr: str | None = None
     prefixlen: int | None = None
     subnetpool_id: str | None = None
     use_default_subnetpool: bool = False
-    gateway_ip: str | None = None
-    has_gateway: bool = True
+    gateway_ip: str | None = FIRST_ADDRESS
     enable_dhcp: bool = True
-    allocation_pools: tuple[tuple[str, str], ...] | None = None
-    dns_nameservers: tuple[str, ...] = ()
-    host_routes: tuple[tuple[str, str], ...] = ()
+    allocation_pools: Sequence[Sequence[str]] | None = None
+    dns_nameservers: Sequence[str] = ()
+    host_routes: Sequence[Sequence[str]] = ()
     ipv6_ra_mode: str | None = None
     ipv6_address_mode: str | None = None
 
@@ -69,7 +71,7 @@ def create(connection: Connection, caller: Caller, wanted: SubnetRequest, now: d
             "subnet"
         )
     gateway = wanted.gateway_ip
-    if gateway is None and wanted.has_gateway:
+    if gateway == FIRST_ADDRESS:
         gateway = addressing.first_address(cidr)
     addressing.require_gateway(cidr, gateway)
     row = _row(wanted, cidr, pool_id, gateway, now)
@@ -148,7 +150,7 @@ def delete(connection: Connection, caller: Caller, key: str, now: datetime) -> N
 def _row(
     wanted: SubnetRequest, cidr: str, pool_id: str | None, gateway: str | None, now: datetime
 ) -> Subnet:
-    pools: Sequence[Sequence[str]] | None = wanted.allocation_pools
+    pools = wanted.allocation_pools
     if pools is None:
         pools = allocation.default_pools(cidr, gateway)
     return Subnet(

@@ -134,7 +134,7 @@ def update(
     return get(connection, caller, key)
 
 
-def delete(connection: Connection, caller: Caller, key: str) -> None:
+def delete(connection: Connection, caller: Caller, key: str, _now: datetime) -> None:
     """Raises NotFound, and Invalid while a subnet has a prefix of the pool."""
     _owned(connection, caller, key, "delete_subnetpool")
     if subnet_store.of_pool(connection, key):
