@@ -20,6 +20,7 @@ from kumoi.cloud.domain.network import owner
 from kumoi.cloud.domain.network.security_group_rule import normalized
 from kumoi.cloud.drivers.network.interface import (
     AddressPair,
+    BalancerSpec,
     Direction,
     Ethertype,
     FixedIp,
@@ -83,17 +84,27 @@ class NetworkReconciler:
         with self._database.read() as connection:
             now = feed.position(connection)
             is_due = now_s - self._compared_at_s >= DRIFT_S or not now.continues(self._seen)
-            if not is_due:
-                changes = feed.changes(connection, standard.TOPIC, since=self._seen.revision)
-                if not changes.keys:
-                    return False
-            topology = load(connection)
+            changes = feed.changes(connection, standard.TOPIC, since=self._seen.revision)
+            is_due = is_due or bool(changes.keys)
+            topology = load(connection) if is_due else None
+            balancers = [] if is_due else _rebalanced(connection, self._seen)
+        if topology is None:
+            return self._rebalance(balancers, now)
         applied = self._northbound.converge(topology)
         if applied.actions:
             duration_s = round(self._clock.monotonic() - now_s, 3)
             log.event("network.converged", actions=len(applied.actions), duration_s=duration_s)
         self._seen, self._compared_at_s = now, now_s
         self._balancers = {one.id: one.generation for one in topology.balancers}
+        return True
+
+    def _rebalance(self, balancers: list[BalancerSpec], now: Position) -> bool:
+        """Nothing changed but members, if anything: whether the engine was told of some."""
+        if not balancers:
+            return False
+        self._northbound.rebalance(balancers)
+        self._seen = now
+        self._balancers |= {one.id: one.generation for one in balancers}
         return True
 
     def _write_back(self, up: frozenset[str]) -> None:
@@ -110,6 +121,15 @@ class NetworkReconciler:
                 port_store.set_status(connection, keys, status)
             floating_ip_store.set_statuses(connection)
             balancer_store.set_applied(connection, applied)
+
+
+def _rebalanced(connection: Connection, since: Position) -> list[BalancerSpec]:
+    """The balancers whose members changed and nothing else."""
+    keys = feed.changes(connection, balancer_store.TOPIC, since=since.revision).keys
+    if not keys:
+        return []
+    trees = tree.of(connection, balancer_store.many(connection, keys))
+    return [balancer_spec(one) for one in trees.values()]
 
 
 def _newly_applied(said: Mapping[str, int], has: Mapping[str, int]) -> dict[str, int]:

@@ -10,9 +10,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kumoi.base.errors import Transient
-from kumoi.cloud.drivers.network.interface import Applied, ObservedNetwork, Topology
+from kumoi.cloud.drivers.network.interface import (
+    Applied,
+    BalancerSpec,
+    ObservedNetwork,
+    Topology,
+)
 from kumoi.cloud.drivers.network.ovn.northbound import NorthboundRecord, RecordKey, references_of
-from kumoi.cloud.drivers.network.ovn.plan import SeenRow, desired, keys_of, plan
+from kumoi.cloud.drivers.network.ovn.plan import SeenRow, desired, keys_of, plan, plan_members
 
 
 @dataclass
@@ -67,6 +72,12 @@ class FakeNorthbound:
         wanted = desired(topology)
         actions = plan(wanted, as_seen_rows(self.records))
         self.records, self.topology = wanted, topology
+        return Applied(tuple(str(action) for action in actions))
+
+    def rebalance(self, balancers: Collection[BalancerSpec]) -> Applied:
+        self.failures.check()
+        actions = plan_members(balancers, as_seen_rows(self.records))
+        self.records |= {action.record.key: action.record for action in actions}
         return Applied(tuple(str(action) for action in actions))
 
     def observe(self) -> ObservedNetwork:

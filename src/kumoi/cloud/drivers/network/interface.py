@@ -238,6 +238,12 @@ class Northbound(Protocol):
         """Make the network as wanted, in one transaction: first write and repair are the same."""
         ...
 
+    def rebalance(self, balancers: Collection[BalancerSpec]) -> Applied:
+        """Give the listeners of these that are there already their members of now, and look at
+        nothing else: what a member does is no reason to compare a whole network.
+        """
+        ...
+
     def observe(self) -> ObservedNetwork:
         """The state of the network, as far as the store has columns for it."""
         ...

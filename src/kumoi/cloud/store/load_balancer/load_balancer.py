@@ -14,6 +14,11 @@ from kumoi.cloud.store import schema
 from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import ID, NAME, metadata
+from kumoi.engine import feed
+
+TOPIC = (
+    "balancing"  # Balancers whose members are others, or get more or less, by the balancer's id.
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +91,14 @@ def update(connection: Connection, key: str, *, now: datetime, **values: Any) ->
 def advance(connection: Connection, key: str, *, now: datetime) -> int:
     """One of its parts changes: the revision that has the change."""
     update(connection, key, now=now)
-    query = sa.select(load_balancer.c.revision_number).where(load_balancer.c.id == key)
-    return int(connection.execute(query).scalar_one())
+    return _revision(connection, key)
+
+
+def rebalance(connection: Connection, key: str, *, now: datetime) -> int:
+    """As `advance`, for a change of who gets its connections and of nothing else."""
+    schema.update(connection, load_balancer, key, {"updated_at": now}, counted="revision_number")
+    feed.touch(connection, TOPIC, key)
+    return _revision(connection, key)
 
 
 def applied(connection: Connection) -> dict[str, int]:
@@ -108,7 +119,13 @@ def set_applied(connection: Connection, revisions: Mapping[str, int]) -> None:
 
 def delete(connection: Connection, key: str) -> None:
     standard.delete(connection, load_balancer, key)
+    feed.forget(connection, TOPIC, key)
 
 
 def count(connection: Connection, project_id: str) -> int:
     return standard.count(connection, load_balancer, project_id)
+
+
+def _revision(connection: Connection, key: str) -> int:
+    query = sa.select(load_balancer.c.revision_number).where(load_balancer.c.id == key)
+    return int(connection.execute(query).scalar_one())

@@ -92,7 +92,7 @@ def every(connection: Connection) -> list[PoolMember]:
 
 
 def update(connection: Connection, row: PoolMember, *, now: datetime, **values: Any) -> None:
-    part.update(connection, member, row, now=now, values=values)
+    part.rebalance(connection, member, row, now=now, values=values)
 
 
 def delete(connection: Connection, row: PoolMember, *, now: datetime) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from kumoi.cloud.store import schema
 from kumoi.cloud.store.load_balancer import load_balancer
 from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.schema import ID, NAME
@@ -75,6 +76,22 @@ def update(
     revision = load_balancer.advance(connection, row.load_balancer_id, now=now)
     changed = {**values, "changed_revision": revision}
     standard.update(connection, table, row.id, now=now, values=changed)
+
+
+def rebalance(
+    connection: Connection,
+    table: sa.Table,
+    row: BalancerPart,
+    *,
+    now: datetime,
+    values: Mapping[str, Any],
+) -> None:
+    """A change that concerns nothing but who gets connections of the balancer: the network need not
+    be planned for it.
+    """
+    revision = load_balancer.rebalance(connection, row.load_balancer_id, now=now)
+    changed = {**values, "updated_at": now, "changed_revision": revision}
+    schema.update(connection, table, row.id, changed, counted="revision_number")
 
 
 def delete(connection: Connection, table: sa.Table, row: BalancerPart, *, now: datetime) -> None:

@@ -9,6 +9,7 @@ from tests.unit.cloud.drivers.network.network_samples import (
     BALANCER,
     HTTP,
     OUTER,
+    OUTSIDE,
     PUBLIC,
     PUBLIC_SUBNET,
     assert_golden,
@@ -23,7 +24,7 @@ from kumoi.cloud.drivers.network.ovn.northbound import (
     RecordKey,
     RecordKind,
 )
-from kumoi.cloud.drivers.network.ovn.plan import desired, plan
+from kumoi.cloud.drivers.network.ovn.plan import desired, plan, plan_members
 
 
 def listening(topology: Topology, **changes: object) -> Topology:
@@ -71,6 +72,15 @@ def test_a_router_that_loses_its_gateway_stops_to_balance() -> None:
 def test_a_member_that_changes_changes_its_row_alone() -> None:
     drained = listening(BALANCED, backends=HTTP.backends[:1])
     assert_golden("balancer_drained", plan(desired(drained), as_seen_rows(desired(BALANCED))))
+
+
+def test_members_alone_are_planned_without_the_rest() -> None:
+    """Also where a floating IP leads; listeners that are as they should be stay out of it."""
+    drained = listening(BALANCED_OUTSIDE, backends=HTTP.backends[:1]).balancers
+    seen = as_seen_rows(desired(BALANCED_OUTSIDE))
+    assert_golden("balancer_members", plan_members(drained, seen))
+    assert plan_members(BALANCED_OUTSIDE.balancers, seen) == []
+    assert plan_members(drained, as_seen_rows(desired(OUTSIDE))) == []
 
 
 def test_a_balancer_that_goes_leaves_nothing() -> None:

@@ -8,13 +8,18 @@ until the row changes, so that a round in which nothing changed costs little.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from kumoi.base.errors import Bug
 from kumoi.cloud.drivers.network import ovsdb
-from kumoi.cloud.drivers.network.interface import Applied, ObservedNetwork, Topology
+from kumoi.cloud.drivers.network.interface import (
+    Applied,
+    BalancerSpec,
+    ObservedNetwork,
+    Topology,
+)
 from kumoi.cloud.drivers.network.ovn import northbound
 from kumoi.cloud.drivers.network.ovn.northbound import (
     ID,
@@ -33,6 +38,7 @@ from kumoi.cloud.drivers.network.ovn.plan import (
     Update,
     desired,
     plan,
+    plan_members,
 )
 
 PORT_TABLE = northbound.LogicalSwitchPort.TABLE
@@ -62,10 +68,16 @@ class OvnNorthbound:
 
     def converge(self, topology: Topology) -> Applied:
         wanted = desired(topology)
+        return self._change(lambda seen: plan(wanted, seen))
+
+    def rebalance(self, balancers: Collection[BalancerSpec]) -> Applied:
+        return self._change(lambda seen: plan_members(balancers, seen))
+
+    def _change(self, plans: Callable[[list[SeenRow]], list[Action]]) -> Applied:
+        """What is planned from the rows that are there, in one transaction."""
 
         def change(database: ovsdb.ReplicaTransaction) -> list[Action]:
-            seen = self._mirror.read(database, self._connection.take_changed_rows())
-            actions = plan(wanted, seen)
+            actions = plans(self._mirror.read(database, self._connection.take_changed_rows()))
             _apply(database, actions)
             return actions
 

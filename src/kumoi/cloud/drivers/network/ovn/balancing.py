@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from kumoi.cloud.drivers.network.interface import (
     BackendSpec,
@@ -31,7 +32,6 @@ from kumoi.cloud.drivers.network.ovn.northbound import (
     LogicalRouterPort,
     LogicalSwitchPort,
     NorthboundRecord,
-    Pairs,
     RecordKey,
     RecordKind,
     RouterName,
@@ -82,19 +82,32 @@ def _row(
         external_ids=marks(key),
         name=f"kumoi-{key.id}",
         protocol=listener.protocol,
-        vips=_vips(address, listener),
+        vips=frozenset({(_end(address, listener.port), _named(listener))}),
         selection_fields=BY_SOURCE if listener.by_source else NO_TEXTS,
         options=frozenset(options),
     )
 
 
-def _vips(address: str, listener: ListenerSpec) -> Pairs:
+def listener_of(key: RecordKey) -> str:
+    """The id of the listener that a row was made of; empty for any other row."""
+    if key.kind not in (RecordKind.LISTENER, RecordKind.FLOATING_LISTENER):
+        return ""
+    return key.id.partition("/")[0]
+
+
+def with_members(record: LoadBalancerRecord, listener: ListenerSpec) -> LoadBalancerRecord:
+    """The same row, for the same address, with the members of now."""
+    return replace(record, vips=frozenset((end, _named(listener)) for end, _ in record.vips))
+
+
+def _named(listener: ListenerSpec) -> str:
+    """Each backend as often as its weight says."""
     ends = [
         end
         for backend, times in zip(listener.backends, repeats(listener.backends), strict=True)
         for end in [_end(backend.address, backend.port)] * times
     ]
-    return frozenset({(_end(address, listener.port), ",".join(ends))})
+    return ",".join(ends)
 
 
 def repeats(backends: Sequence[BackendSpec]) -> list[int]:
@@ -120,7 +133,7 @@ def _place(
     router = RecordKey(RecordKind.BALANCER_ROUTER, balancer.id)
     yield LogicalRouter(
         key=router,
-        external_ids=marks(router, name=balancer.name, generation=balancer.generation),
+        external_ids=marks(router, name=balancer.name),
         name=RouterName(f"kumoi-{balancer.id}"),
         options=ROUTER_OPTIONS,
     )

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from kumoi.cloud.drivers.network.interface import Topology
+from kumoi.cloud.drivers.network.interface import BalancerSpec, Topology
 from kumoi.cloud.drivers.network.ovn import balancing, routing, security, switching
 from kumoi.cloud.drivers.network.ovn.index import index
 from kumoi.cloud.drivers.network.ovn.northbound import (
     NAMED_ONCE,
     RECORDS,
+    LoadBalancerRecord,
     NorthboundRecord,
     RecordKey,
     RecordKind,
@@ -153,6 +154,20 @@ def plan(wanted: Mapping[RecordKey, NorthboundRecord], seen: Iterable[SeenRow]) 
             for target in sorted(keys_of(getattr(record, column)))
         )
         actions.append(Create(record, holder, references))
+    return sorted(actions, key=_order)
+
+
+def plan_members(balancers: Iterable[BalancerSpec], seen: Iterable[SeenRow]) -> list[Action]:
+    """The rows of listeners that are there, where they name other members than they should."""
+    listeners = {one.id: one for balancer in balancers for one in balancer.listeners}
+    actions: list[Action] = []
+    for item in seen:
+        listener = listeners.get(balancing.listener_of(item.record.key))
+        if listener is None or not isinstance(item.record, LoadBalancerRecord):
+            continue
+        record = balancing.with_members(item.record, listener)
+        if record != item.record:
+            actions.append(Update(record, item.row, item.record, ("vips",), (), ()))
     return sorted(actions, key=_order)
 
 
