@@ -171,6 +171,7 @@ def test_a_unit_is_its_own_user_in_its_own_groups_without_a_way_to_more(live: Li
         groups = {str(grp.getgrnam(name).gr_gid) for name in row.groups}
         assert set(status["Groups"].split()) == groups
         assert status["NoNewPrivs"] == "1"
+        assert Path(f"/proc/{live.pid(unit)}/cwd").readlink() == Path("/")
         assert status["Seccomp"] == "2"
         held = sum(1 << launch.CAPABILITIES[name] for name in row.capabilities)
         for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):

@@ -16,6 +16,7 @@ from kumoi.base import process
 from kumoi.hosts.units import running
 
 GUARD_PID = "KUMOI_GUARD_PID"
+NOWHERE = Path("/")  # Where `up` was called, a unit's user may not even look.
 LOOP = f'export {GUARD_PID}=$$; until "$@"; do sleep 0.2; done'
 
 
@@ -28,6 +29,7 @@ def start(state_dir: str, log_dir: Path, *, digest: str, command: Sequence[str])
         ["sh", "-c", LOOP, "kumoi-guard", "setsid", "env", *given, *command],
         log=log_dir / f"{running.SUPERVISOR}.log",
         env=running.mark(state_dir, running.GUARD, digest),
+        cwd=NOWHERE,
     )
 
 
