@@ -99,7 +99,8 @@ def _caller(route: Route) -> str:
 
 def policies() -> str:
     rows = [
-        f"| `{name}` | {row.admin} | {row.owner} | {row.member} | {row.reader} | {row.service} |"
+        f"| `{name}` | {row.admin} | {row.owner} | {row.member} | {row.reader} | {row.service} "
+        f"| {row.host} |"
         for rows in TABLES.values()
         for name, row in rows.items()
     ]
@@ -109,8 +110,8 @@ def policies() -> str:
         "has the thing, as a user or by its project, with whatever role; for a rule about an "
         "attribute (`create_port:fixed_ips:ip_address`) it is the owner of what the attribute is of. "
         "`admin` implies `member` implies `reader`. What is another's answers 404 where it may not "
-        "be seen. Which routes name a row stands in [routes.md](routes.md).",
-        ["policy", "admin", "owner", "member", "reader", "service"],
+        "be seen. `host` is a host of the cloud, by its certificate. Which routes name a row stands in [routes.md](routes.md).",
+        ["policy", "admin", "owner", "member", "reader", "service", "host"],
         rows,
     )
 

@@ -15,6 +15,7 @@ import pytest
 
 from kumoi.base.errors import Unauthenticated
 from kumoi.cloud.api import serve as api_serve
+from kumoi.cloud.api.host.routes import SERVICE as HOST
 from kumoi.cloud.api.serve import SERVICES
 from kumoi.cloud.domain.identity.token import Claims, Scope
 from kumoi.engine import audit
@@ -83,7 +84,7 @@ def _asks_roles(node: ast.Compare) -> bool:
 
 
 def test_every_row_is_asked_by_somebody() -> None:
-    routed = {route.policy for service in services() for route in service.routes}
+    routed = {route.policy for service in (*services(), HOST) for route in service.routes}
     text = "\n".join(path.read_text() for path in sources())
     unused = [
         name
@@ -236,6 +237,16 @@ def test_only_what_changes_nothing_of_anybodys_leaves_none() -> None:
         if not route.audits
     }
     assert silent == {"POST /identity/v3/auth/tokens", "POST /runner/v1/log"}
+
+
+def test_rows_of_the_host_api_allow_hosts_and_no_other_row_does() -> None:
+    """tests/cluster calls its routes as hosts, and as others; this is what the table says of them."""
+    host = PolicySubject("host1", None, frozenset(), is_host=True)
+    users = [PolicySubject(USER, project, frozenset({role})) for role, project in ROLES.values()]
+    for_hosts = {name for name, row in TABLE.items() if row.allows(host)}
+    assert for_hosts == {route.policy for route in HOST.routes}
+    assert {route.scheme for route in HOST.routes} == set(HOST.schemes)
+    assert not [name for name in for_hosts for user in users if TABLE[name].allows(user)]
 
 
 def _is_as_the_row_says(route: Route, who: str | None, status: int) -> bool:

@@ -11,6 +11,7 @@ from kumoi.policy.table import TABLE
 @dataclass(frozen=True, slots=True)
 class PolicySubject:
     """`project_id` is None with a token that is not scoped to a project; `token_id` is its audit id.
+    With `is_host` it is a host of the cloud: `user_id` is the host's name.
 
     A rule is the name of a row of the policy table. Its resource belongs to a project or to a user; a
     rule that is about no resource is asked without either.
@@ -20,6 +21,7 @@ class PolicySubject:
     project_id: str | None
     roles: frozenset[str]
     token_id: str = field(default="", kw_only=True)
+    is_host: bool = field(default=False, kw_only=True)
 
     def may(self, rule: str, project_id: str | None = None, *, user_id: str | None = None) -> bool:
         """Whether the rule allows this with a resource of that project or user."""

@@ -29,7 +29,8 @@ class Reach(enum.StrEnum):
 class Row:
     """The reach of each role. `owner` is the project or user that the resource belongs to, with any
     role; for a rule about an attribute, the owner of the resource that has the attribute. `service`
-    is for services that act for users.
+    is for services that act for users, `host` for a host of the cloud, which its certificate proves: no
+    role makes a caller a host, and a host has no role.
     """
 
     admin: Reach
@@ -37,6 +38,7 @@ class Row:
     member: Reach
     reader: Reach
     service: Reach = Reach.NO
+    host: Reach = Reach.NO
 
     def allows(self, caller: PolicySubject) -> bool:
         """Whether the caller may do it with any resource at all."""
@@ -55,6 +57,9 @@ class Row:
 
     def _of(self, caller: PolicySubject) -> Iterator[Reach]:
         """The reach of each of the caller's roles."""
+        if caller.is_host:
+            yield self.host
+            return
         roles = caller.roles
         if "admin" in roles:
             yield self.admin
@@ -69,6 +74,7 @@ class Row:
                 yield self.reader
 
 
+HOST_ITSELF = Row(Reach.NO, Reach.NO, Reach.NO, Reach.NO, host=Reach.OWN)
 ADMIN = Row(Reach.ANY, Reach.NO, Reach.NO, Reach.NO)
 MEMBER = Row(Reach.ANY, Reach.NO, Reach.OWN, Reach.NO)
 READER = Row(Reach.ANY, Reach.NO, Reach.OWN, Reach.OWN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kumoi.policy.compute import COMPUTE
+from kumoi.policy.host import HOST
 from kumoi.policy.identity import IDENTITY
 from kumoi.policy.image import IMAGE
 from kumoi.policy.load_balancer import LOAD_BALANCER
@@ -18,6 +19,7 @@ SERVICES: Mapping[str, Mapping[str, Row]] = {
     "network": NETWORK,
     "compute": COMPUTE,
     "load-balancer": LOAD_BALANCER,
+    "host": HOST,
     "pipeline": PIPELINE,
 }
 TABLE: Mapping[str, Row] = {name: row for rows in SERVICES.values() for name, row in rows.items()}

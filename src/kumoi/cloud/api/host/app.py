@@ -1,7 +1,7 @@
 """The host API's application: the framework of the OpenStack services with hosts as callers.
 
-A host is identified by its certificate (certificate.py). It sees and reports only its own things, so
-there is no policy beyond that: every handler works for `host_of(request)` and nobody else.
+A host is identified by its certificate (certificate.py), and the rows of its policies allow hosts
+only. It sees and reports only its own things: every handler works for `host_of(request)`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def host_app(
             scope[KINDS_KEY] = kinds
             try:
                 scope[HOST_KEY] = await identify_(HttpRequest(scope))
-            except UserError as error:  # Answered by host_of, in the host API's words.
+            except UserError as error:  # Raised by caller.identify, for the service's envelope.
                 scope[HOST_KEY] = error
         await app(scope, receive, send)
 

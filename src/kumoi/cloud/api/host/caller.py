@@ -6,6 +6,7 @@ from kumoi.base.errors import Bug, UserError
 from kumoi.cloud.api.host.hub import Hub
 from kumoi.cloud.api.host.intake import Intake
 from kumoi.cloud.api.request import Request
+from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.host.thing import Kinds
 
 HOST_KEY = "kumoi.host"
@@ -14,12 +15,27 @@ INTAKE_KEY = "kumoi.intake"
 KINDS_KEY = "kumoi.kinds"
 
 
-def host_of(request: Request) -> str:
-    """The calling host's name. Raises Unauthenticated or Forbidden for any other caller."""
+def identify(request: Request) -> Caller:
+    """The host that the connection's certificate proves. Raises Unauthenticated or Forbidden for any
+    other caller.
+    """
     who = request.http.scope[HOST_KEY]
     if isinstance(who, UserError):
         raise who
-    return str(who)
+    return Caller(
+        user_id=str(who),
+        project_id=None,
+        roles=frozenset(),
+        request_id=request.request_id,
+        is_host=True,
+    )
+
+
+def host_of(request: Request) -> str:
+    """The calling host's name."""
+    if not request.caller.is_host:
+        raise Bug("a route of the host API has a policy that allows callers that are no hosts")
+    return request.caller.user_id
 
 
 def hub_of(request: Request) -> Hub:

@@ -1,22 +1,29 @@
-"""The host API's routes; the bodies are in hostapi/. They are OPEN to policy: app.py says why."""
+"""The host API's routes; the bodies are in hostapi/."""
 
 from __future__ import annotations
 
-from kumoi.cloud.api.host import image, report, watch
-from kumoi.engine.http.routing import OPEN, Route
-from kumoi.engine.http.service import Service
+from functools import partial
+
+from kumoi.cloud.api.host import caller, image, report, watch
+from kumoi.engine.http import routing
+from kumoi.engine.http.service import Scheme, Service
+from kumoi.policy.host import HOST
+
+CERTIFICATE = "certificate"
+Route = partial(routing.Route, scheme=CERTIFICATE)
 
 SERVICE = Service(
     type="host",
     prefix="host",
     routes=(
-        Route("GET", "/v1/wanted", watch.show, OPEN, streams=True),
-        Route("GET", "/v1/images/{id}", image.download, OPEN, streams=True),
-        Route("PUT", "/v1/images/{id}", image.upload, OPEN, streams=True),
-        Route("DELETE", "/v1/images/{id}", image.delete, OPEN),
-        Route("POST", "/v1/reports", report.create, OPEN, streams=True),
-        Route("PUT", "/v1/hello", report.put_hello, OPEN),
-        Route("PUT", "/v1/servers/{id}/console", report.put_console, OPEN),
+        Route("GET", "/v1/wanted", watch.show, "host:get_wanted", streams=True),
+        Route("GET", "/v1/images/{id}", image.download, "host:get_image", streams=True),
+        Route("PUT", "/v1/images/{id}", image.upload, "host:upload_image", streams=True),
+        Route("DELETE", "/v1/images/{id}", image.delete, "host:delete_image"),
+        Route("POST", "/v1/reports", report.create, "host:create_report", streams=True),
+        Route("PUT", "/v1/hello", report.put_hello, "host:update_hello"),
+        Route("PUT", "/v1/servers/{id}/console", report.put_console, "host:update_console"),
     ),
-    policies={},
+    policies=HOST,
+    schemes={CERTIFICATE: Scheme(caller.identify)},
 )

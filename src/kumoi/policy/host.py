@@ -1,0 +1,19 @@
+"""What is allowed at the host API. A host acts on its own things only: its handlers look at no
+other's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kumoi.policy.row import HOST_ITSELF, Row
+
+HOST: Mapping[str, Row] = {
+    "host:get_wanted": HOST_ITSELF,
+    "host:get_image": HOST_ITSELF,
+    "host:upload_image": HOST_ITSELF,
+    "host:delete_image": HOST_ITSELF,
+    "host:create_report": HOST_ITSELF,
+    "host:update_hello": HOST_ITSELF,
+    "host:update_console": HOST_ITSELF,
+}
