@@ -1,7 +1,8 @@
-"""The ASGI application: finds the route, the caller and the policy, runs the handler, answers.
+"""The ASGI application: finds the route, authenticates the caller, checks the policy, runs the
+handler.
 
-In this order, and a handler sees only requests that passed all of it: service by prefix, route by
-path and method, microversion, caller, policy, body size. Every answer carries a request id.
+A handler gets only requests that passed all checks, in this order: service by prefix, microversion,
+route by path and method, caller, policy, body size. Every answer carries a request id.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from kumoi.engine.http.service import Service
 from kumoi.policy.caller import PolicySubject
 
 THREADS: Mapping[str, int] = {"": 16, "login": 2}
-"""Hashing has its own few, so that a flood of logins starves no one."""
+"""The size of each pool. Hashing has few threads of its own, so that a flood of logins starves no
+one.
+"""
 DISCONNECTED = 499
 REFUSED = 400
 ACTIONS = {"POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
@@ -84,7 +87,10 @@ class App:
             try:
                 reply = await self._handle(request, mounted, "/" + rest)
             except KumoiError as error:
-                reply = _refused(request, service, error)
+                if not isinstance(error, UserError):
+                    log.failure("request.failed", error)
+                own = service.refusal(request, error) if service.refusal is not None else None
+                reply = own if own is not None else errors.reply(error, service)
             except ClientDisconnect:
                 reply = Reply(DISCONNECTED)
             except Exception as error:  # noqa: BLE001 - the middleware: the outermost place
@@ -128,7 +134,7 @@ class App:
         return await self._runner.run(route, request)
 
     async def _admit(self, request: Request[Any, Any], service: Service, route: Route) -> None:
-        """Who calls, and whether such a caller may. Raises Unauthenticated, Forbidden."""
+        """Authenticate the caller and check the policy. Raises Unauthenticated, Forbidden."""
         scheme = service.schemes[route.scheme]
         if scheme.blocks:
             caller = await self._runner.in_thread(route.pool, lambda: scheme.identify(request))
@@ -143,20 +149,25 @@ class App:
             raise Forbidden(f"Policy doesn't allow {route.policy} to be performed.")
 
     async def _record(self, request: Request[Any, Any], reply: Reply) -> None:
-        """What became of a request that may change something; where it did, it is kept already."""
+        """Write the audit record of a request that may change something, unless the handler's
+        transaction has written it.
+        """
         record = request.record
         if record is None or self._recorder is None or (record.written and reply.status < REFUSED):
             return
-        keep = self._recorder.failed if reply.status >= REFUSED else self._recorder.succeeded
+        write = self._recorder.failed if reply.status >= REFUSED else self._recorder.succeeded
         try:
-            await anyio.to_thread.run_sync(keep, record, reply.status)
-        except KumoiError as error:  # The store is away: the answer says so already.
+            await anyio.to_thread.run_sync(write, record, reply.status)
+        except KumoiError as error:  # The store is lost: the answer says so already.
             log.failure("audit.failed", error, path=record.request_path)
 
 
 def _route(
     router: RouteTable, method: str, path: str, version: versions.Version
 ) -> tuple[Route, dict[str, str]]:
+    """The route and its placeholders. Raises MethodNotAllowed, or NotFound, also where the route
+    does not exist in this microversion.
+    """
     methods, found = router.find(path)
     route = methods.get("GET" if method == "HEAD" and "HEAD" not in methods else method)
     if route is None and methods:
@@ -167,7 +178,7 @@ def _route(
 
 
 def _record(request: Request[Any, Any], service: Service, route: Route) -> Record:
-    """The target is of the type that the path's words name, and its id the path's last."""
+    """The target's type is made of the path's words, and its id is the last id in the path."""
     words = [word for word in route.path.split("/")[2:] if word and not word.startswith("{")]
     return audit.new_record(
         action=ACTIONS.get(route.method, "update"),
@@ -180,13 +191,6 @@ def _record(request: Request[Any, Any], service: Service, route: Route) -> Recor
         rule="" if route.policy in (OPEN, KNOWN) else route.policy,
         audits=route.audits,
     )
-
-
-def _refused(request: Request[Any, Any], service: Service, error: KumoiError) -> Reply:
-    if not isinstance(error, UserError):
-        log.failure("request.failed", error)
-    own = service.refusal(request, error) if service.refusal is not None else None
-    return own if own is not None else errors.reply(error, service)
 
 
 def _response(reply: Reply, request: Request[Any, Any], service: Service) -> Response:

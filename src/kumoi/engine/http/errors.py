@@ -1,7 +1,7 @@
-"""HTTP status of every error, and the answer to a request that failed. Nowhere else.
+"""The HTTP status of every error, and the answer to a failed request. No other file has them.
 
-What the answer's body looks like is the service's: its `envelope`. Where a service answers an error
-with another status than the others do, it says so in its `statuses`.
+The form of the body is the service's own, its `envelope`. A service that answers an error with
+another status than the others do lists it in its `statuses`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class MethodNotAllowed(UserError):
 
 
 class UnsupportedMediaType(UserError):
-    """The body is of a type that the resource does not take; 415."""
+    """The body is of a type that the resource does not accept; 415."""
 
     code = "request.unsupported_media_type"
 
@@ -58,7 +58,7 @@ class NotAcceptable(UserError):
 
 
 class TooSlow(UserError):
-    """A client that keeps us waiting; it may ask again."""
+    """The client sends its request too slowly; it may send it again."""
 
     code = "request.too_slow"
 
@@ -85,7 +85,7 @@ STATUS: Mapping[type[KumoiError], int] = {
 
 
 def status_of(error: KumoiError, statuses: Mapping[type[KumoiError], int]) -> int:
-    """What a service answers this error with; its own `statuses` come first."""
+    """The status with which a service answers an error; its own `statuses` come first."""
     for kind in type(error).__mro__:
         status = statuses.get(kind) or STATUS.get(kind)
         if status is not None:
@@ -94,7 +94,7 @@ def status_of(error: KumoiError, statuses: Mapping[type[KumoiError], int]) -> in
 
 
 def reply(error: KumoiError, service: Service) -> Reply:
-    """The answer to a request that failed."""
+    """The answer to a request that raised this error."""
     status = status_of(error, service.statuses)
     headers = {}
     if isinstance(error, RateLimited | Transient) and not isinstance(error, OutcomeUnknown):
@@ -110,6 +110,6 @@ def reply(error: KumoiError, service: Service) -> Reply:
 
 
 def internal(service: Service) -> Reply:
-    """The answer when we failed; the log has the reason under the request's id."""
+    """The answer to an unexpected exception, which the log has under the request's id."""
     message = "An unexpected error prevented the server from fulfilling your request."
     return Reply(INTERNAL, service.envelope(INTERNAL, message, Bug(message)))

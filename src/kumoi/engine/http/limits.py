@@ -1,4 +1,4 @@
-"""What a request may cost: its body's size and time, and how often a source may fail to log in."""
+"""Limits: the size and the duration of a body, and the number of failed logins per source."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def body(http: HttpRequest, most: int) -> bytes:
 
 @contextlib.asynccontextmanager
 async def reading() -> AsyncIterator[None]:
-    """For reading a whole body. Raises TooSlow when it takes too long."""
+    """Bounds the time in which a whole body is read. Raises TooSlow."""
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             yield
@@ -47,9 +47,10 @@ async def reading() -> AsyncIterator[None]:
 
 
 class Attempts:
-    """Failures of the last minute, per source address, counted before anything costly is done: so
-    guessing gets slow and a flood costs nearly nothing. What is counted fits into SOURCES_MAX
-    entries, the longest silent forgotten first. Each process counts for itself.
+    """Bounds the failed logins per minute of a source address. The check comes before a password is
+    hashed, so that guessing is slow and a flood costs little. At most SOURCES_MAX sources are
+    remembered; the one whose last failure is oldest is forgotten first. Each process counts for
+    itself.
     """
 
     def __init__(self, clock: Clock, per_minute: int) -> None:

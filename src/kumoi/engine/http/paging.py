@@ -1,4 +1,4 @@
-"""What the query strings of list requests have in common; each service has its own dialect."""
+"""Parts of the query strings of list requests that several services share."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class QueryMemo(Generic[Asked]):
-    """What query strings ask for, each read once: clients ask the same again and again. `read` looks
-    at nothing else of a request.
+    """What query strings ask for, each read once: clients ask the same again and again. `read`
+    looks at nothing else of a request.
     """
 
     def __init__(self, read: Callable[..., Asked]) -> None:

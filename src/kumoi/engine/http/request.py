@@ -1,4 +1,4 @@
-"""What a handler is given and what it gives back.
+"""The request that a handler gets, and the Reply that it returns.
 
 A handler parses (`request.parse`), calls one domain function inside `request.read()` or
 `request.write()`, renders, and returns a Reply. It runs in a worker thread; a streaming handler is
@@ -23,14 +23,14 @@ from kumoi.engine.audit import Record
 from kumoi.engine.db import Database
 
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""How JSON writes it. PostgreSQL takes none in a text, and neither does OVN's database."""
+"""NUL as JSON writes it. PostgreSQL accepts none in a text, nor does OVN's database."""
 
 UNSET = msgspec.UNSET
 Unset = msgspec.UnsetType
 
 
 class Context(Protocol):
-    """What every handler works with; a half of the product adds its own."""
+    """The services that every handler has; the cloud and the pipeline each add their own."""
 
     @property
     def database(self) -> Database: ...
@@ -44,7 +44,7 @@ Shape = TypeVar("Shape")
 
 
 class Body(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Base of what a request may hold. A field left out is UNSET, which differs from null."""
+    """Base of the shapes of bodies. A field left out is UNSET, which differs from null."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class Reply:
 @dataclass(slots=True)
 class Request(Generic[Services, Who]):
     """One request. `path` holds the route's placeholders; `microversion` is (2, 96) and the like
-    where the service has them; `base` is the service's public URL without a version, and `root` what
-    stands before every service's prefix; `claims` are what a caller's token says.
+    where the service has them; `base` is the service's public URL without a version, and `root`
+    what stands before every service's prefix; `claims` are what a caller's token says.
     """
 
     services: Services
@@ -81,7 +81,7 @@ class Request(Generic[Services, Who]):
     @property
     def caller(self) -> Who:
         if self.caller_or_none is None:
-            raise Bug("a route without a policy asked who calls")
+            raise Bug("the handler of a route without a policy asked for its caller")
         return self.caller_or_none
 
     @property
@@ -93,12 +93,14 @@ class Request(Generic[Services, Who]):
 
     @property
     def url_path(self) -> str:
-        """As it was asked for. `http.url` is made of the Host header too, which may be anything."""
+        """The path as it was sent. `http.url` is made of the Host header, too, which may be
+        anything.
+        """
         return str(self.http.scope["path"])
 
     @property
     def json(self) -> bytes:
-        """The body, without what nothing can keep. Raises Invalid."""
+        """The body, checked for text that no database stores. Raises Invalid."""
         if not self.raw.isascii():
             try:
                 self.raw.decode()

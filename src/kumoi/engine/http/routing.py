@@ -1,4 +1,4 @@
-"""The route table's line, and how a path finds it."""
+"""Routes, and the table that finds the route of a path."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 from kumoi.base.errors import Bug
 
-OPEN = "open"  # The policy of a route that asks nobody who calls: versions and logins.
-KNOWN = "known"  # Whoever the scheme knows: a host, a runner; or the handler asks a rule itself.
+OPEN = "open"  # The policy of a route without authentication: versions and logins.
+KNOWN = "known"  # Any authenticated caller: a host, a runner; or the handler checks a rule itself.
 TOKEN = "token"  # noqa: S105 - a scheme's name
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`policy` names a rule of the service, or is OPEN or KNOWN. `since` is the first microversion that has the
-    route, `until` the last. A `streams` handler is a coroutine that reads the body itself; any other
-    runs in a thread of `pool`, see App. `scheme` is how the caller is known, one of the service's.
-    What a route with a method that changes did is recorded, unless it says that nothing `audits` it:
-    then only what was refused is.
+    """`policy` names a rule of the service, or is OPEN or KNOWN. `since` is the first microversion
+    that has the route, `until` the last. A handler that `streams` is a coroutine and reads the body
+    itself; any other runs in a thread of `pool`, see App. `scheme` names the service's way to
+    authenticate the caller. A route with a changing method is audited; where `audits` is false,
+    only refusals are.
     """
 
     method: str

@@ -1,10 +1,9 @@
-"""Where a handler runs: in a thread, or, when it is a short look at a local file, in the event loop.
+"""Runs a handler in a thread, or in the event loop where it is a short read of SQLite.
 
-To hand a request to a thread and its answer back costs more than what most of them ask of SQLite.
-So a GET whose last run took at most QUICK_S runs where its request is: that keeps
-the others waiting no longer than any other callback does. One that took longer runs in a thread
-until it has been short again. Where looking waits for a network (PostgreSQL), all run in threads.
-Called by app.App.
+To pass a request to a thread and its answer back costs more than most reads of SQLite. So a GET
+whose last run took at most QUICK_S runs in the event loop, where it delays other requests no longer
+than any callback does. One that took longer runs in a thread until it has been short again. With
+PostgreSQL, where a read waits for the network, all run in threads. Called by app.App.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from anyio import CapacityLimiter
 from kumoi.engine.http.request import Reply, Request
 from kumoi.engine.http.routing import Route
 
-QUICK_S = 0.005  # As long as a thread of Python keeps the others waiting anyway.
+QUICK_S = 0.005  # Python's switch interval: a thread delays the others as long anyway.
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Answer = TypeVar("Answer")
 
 
 class HandlerRunner:
-    """`threads` are the sizes of the pools by name. `is_local`: a look waits for nobody."""
+    """`threads` are the sizes of the pools by name. `is_local`: reads wait for no network."""
 
     def __init__(self, threads: Mapping[str, int], *, is_local: bool) -> None:
         self._threads = threads

@@ -1,7 +1,8 @@
-"""What is particular to one service, as data: the framework has no `if` for any of them.
+"""A service as data: everything in which one differs from another. The framework has no `if` for
+any.
 
-A service's route table and its Service stand in its routes.py; whoever serves it hands them to
-app.App. Adding one changes nothing here.
+A service's Service, with its table of routes, is in its routes.py; a role passes it to app.App.
+Adding a service changes nothing here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from kumoi.engine.http.routing import Route
 from kumoi.engine.http.versions import Microversions
 
 Envelope = Callable[[int, str, KumoiError], Any]
-"""The body of an answer to a request that failed: of its status, what to say, and the error."""
+"""Makes the body of an error's answer, from the status, the message and the error."""
 
 Statuses = Mapping[type[KumoiError], int]
 
@@ -26,17 +27,17 @@ class PolicyRule(Protocol):
     """A row of a policy table."""
 
     def allows(self, caller: Any, /) -> bool:
-        """Whether such a caller may at all."""
+        """Whether a caller with these roles may do it at all."""
 
 
 Refusal = Callable[[Request[Any, Any], KumoiError], Reply | None]
-"""The answer in the words of another protocol; None where the envelope will do."""
+"""An error's answer in another protocol, such as git's; None where the envelope is right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """How a caller is known: `identify` returns who it is, or raises Unauthenticated. One that
-    waits for somebody else, or for the store, `blocks` and runs in a thread.
+    """A way to authenticate: `identify` returns the caller, or raises Unauthenticated. A scheme
+    that waits for the store or another service `blocks`, and runs in a thread.
     """
 
     identify: Callable[[Request[Any, Any]], Any]
@@ -44,16 +45,16 @@ class Scheme:
 
 
 def plain(status: int, message: str, _error: KumoiError) -> Any:
-    """Keystone's envelope, and that of whatever belongs to no service."""
+    """The envelope of Keystone, and of paths that belong to no service."""
     title = HTTPStatus(status).phrase
     return {"error": {"code": status, "message": message, "title": title}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """`prefix` is the first word of its paths, "" for the root alone. `schemes` are the ways to know
-    a caller that its routes name. `headers` go with every answer, and the request's id under each
-    of the names in `id_headers`.
+    """`prefix` is the first word of its paths, "" for the root alone. `schemes` are the ways to
+    authenticate that its routes name. Every answer has `headers`, and the request's id in each of
+    the headers that `id_headers` names.
     """
 
     type: str

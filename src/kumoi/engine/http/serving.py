@@ -1,7 +1,7 @@
-"""Serve ASGI applications over TLS, several in one loop, each with its own listener.
+"""Serves ASGI applications over TLS, several in one event loop, each with its own listener.
 
-With a client CA a listener takes only clients with a certificate of that CA, and puts it,
-in DER, into the scope: `scope["extensions"]["tls"]["client_certificate"]`.
+With a client CA a listener accepts only clients with a certificate of that CA, which it puts, in
+DER, into the scope: `scope["extensions"]["tls"]["client_certificate"]`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DRAIN_IDLE_S = 2.0  # Longer than a TLS handshake takes, and a client that is at
 DRAIN_MAX_S = 60.0
 DRAIN_POLL_S = 0.1
 _LAST = (b"connection", b"close")
-GC_YOUNG = 10_000  # Python's own 700 meets every list of servers many times.
+GC_YOUNG = 10_000  # With Python's own 700 the collector runs many times in each list of servers.
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class Certificates:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Without certificates it is plain HTTP, for loopback only. `grace_s` is how long requests that
-    are under way may take when the listener ends; 0 where all of them are safe to cut.
+    """Without certificates it is plain HTTP, for loopback only. `grace_s` is how long running
+    requests may take when the listener ends; 0 where all of them may be cut.
     """
 
     app: ASGIApp
@@ -59,29 +59,29 @@ class Listener:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, which by itself waits for ever for a request's head, however long."""
+    """uvicorn's HTTP/1.1 with a bound on the time and the size of a request's head."""
 
     _head_bytes = 0
     _in_head = True
-    _patience: asyncio.TimerHandle | None = None
+    _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._lose_patience_later()
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._be_patient()
+        self._stop_head_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         was_in_head = self._in_head
-        if was_in_head and self._patience is None:
-            self._lose_patience_later()
+        if was_in_head and self._head_timer is None:
+            self._start_head_timer()
         super().data_received(data)
         if (
             was_in_head
             and self._in_head
-            and self._patience is not None
+            and self._head_timer is not None
             and not self.transport.is_closing()
         ):
             self._head_bytes += len(data)
@@ -89,7 +89,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.send_400_response("The request's head is too long.")
 
     def on_headers_complete(self) -> None:
-        self._be_patient()
+        self._stop_head_timer()
         self._in_head, self._head_bytes = False, 0
         super().on_headers_complete()
 
@@ -98,22 +98,22 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def close_if_idle(self) -> None:
-        """Unless a request is under way, or the head of one."""
+        """Close the connection, unless a request or a part of its head has arrived on it."""
         is_answered = self.cycle is None or self.cycle.response_complete
         if self._in_head and self._head_bytes == 0 and is_answered:
             self.transport.close()
 
-    def _lose_patience_later(self) -> None:
-        self._patience = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
 
-    def _be_patient(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 class ClientCertificateProtocol(BoundedProtocol):
-    """And telling the application whose certificate it is."""
+    """Also passes the client's certificate to the application."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -124,7 +124,7 @@ class ClientCertificateProtocol(BoundedProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Signals are the role's business, which cancels us, or has us drained."""
+    """uvicorn's server without signal handlers: the role cancels or drains it."""
 
     draining = False
 
@@ -147,8 +147,8 @@ class _Server(uvicorn.Server):
         return ends
 
     async def drain(self) -> None:
-        """Take no more connections, answer what comes on those that are there, and have each closed
-        with its next answer. A connection on which nothing comes is closed after a while.
+        """Accept no more connections, and close each open one with its next answer. An idle
+        connection is closed after DRAIN_IDLE_S.
         """
         for listening in self.servers:
             listening.close()
@@ -166,17 +166,23 @@ class _Server(uvicorn.Server):
 
 
 async def serve(listeners: Sequence[Listener], activation: Activation) -> None:
-    """Until cancelled; then what is under way has its grace. Says that it is ready when all of them
-    answer.
+    """Serve until cancelled; running requests then have their grace. Reports that the process is
+    ready when all listeners answer.
     """
-    _spare_the_collector()
-    _allow_connections()
+    # Objects made before now live as long as the role: the garbage collector need not visit them
+    # again, and runs less often for those of requests, nearly all of which are freed without it.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_YOUNG, *gc.get_threshold()[1:])
+    # All the descriptors that the machine allows: by default a process may have 1,024.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     servers = [_Server(_config(listener)) for listener in listeners]
     activation.on_drain += [server.drain for server in servers]
     async with asyncio.TaskGroup() as tasks:
         for server, listener in zip(servers, listeners, strict=True):
-            handed = activation.take(listener.host, listener.port)
-            tasks.create_task(_serve(server, [handed] if handed else None, listener.grace_s))
+            inherited = activation.take(listener.host, listener.port)
+            tasks.create_task(_serve(server, [inherited] if inherited else None, listener.grace_s))
         for server in servers:
             await server.answers.wait()
         activation.tell_ready()
@@ -192,21 +198,6 @@ async def _serve(server: _Server, sockets: list[socket.socket] | None, grace_s: 
             async with asyncio.timeout(grace_s + 1):
                 await serving
         raise
-
-
-def _allow_connections() -> None:
-    """As many as the machine lets us have: by default a process has 1,024 of all descriptors."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _spare_the_collector() -> None:
-    """What a role has made before it serves stays as long as it does: the garbage collector need not
-    look at it again, and looks less often at what requests leave, nearly all of it free already.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_YOUNG, *gc.get_threshold()[1:])
 
 
 def _config(listener: Listener) -> uvicorn.Config:
@@ -225,7 +216,7 @@ def _config(listener: Listener) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         access_log=False,
-        proxy_headers=False,  # Nobody stands before us: a header says nothing of who calls.
+        proxy_headers=False,  # There is no proxy, so such a header would be the client's own.
         log_config=None,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,

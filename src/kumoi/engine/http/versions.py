@@ -1,6 +1,6 @@
-"""Microversions: what a service offers, and which one a request asked for.
+"""Microversions: the range that a service offers, and the one that a request asks for.
 
-What differs between them lives in the parsing and rendering of the service's nouns, which compare
+The differences between them are in the parsing and rendering of the service's nouns, which compare
 `request.microversion`.
 """
 
@@ -25,8 +25,8 @@ def text(version: Version) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Microversions:
-    """Every one from `first` to `last` is accepted. `word` is the service's in the common header;
-    `own_header` is one that the service had before there was a common one.
+    """Versions from `first` to `last` are accepted. `word` names the service in the common header;
+    `own_header` is the service's older header, if it had one.
     """
 
     word: str
@@ -57,7 +57,7 @@ class Microversions:
         return version
 
     def headers(self, version: Version) -> dict[str, str]:
-        """What an answer says of the microversion it was made for; nothing when it was no good."""
+        """The headers of an answer of this microversion; none when the request's was invalid."""
         if version == NONE:
             return {}
         shown = text(version)
