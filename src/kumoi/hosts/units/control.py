@@ -1,4 +1,4 @@
-"""Start, watch and stop the supervisor of a cloud from outside: `up`, `down`, `status` and tests."""
+"""Starts, watches and stops a cloud's supervisor, for `up`, `down`, `status` and tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOG_SHOWN_LINES = 3
 
 @dataclass(frozen=True, slots=True)
 class UnitStatus:
-    """A unit as its supervisor sees it. `since` is in seconds of the epoch, 0 when it is not there."""
+    """A unit's state in its supervisor. `since` is in seconds of the epoch, 0 without a process."""
 
     name: str
     kind: str
@@ -49,8 +49,8 @@ def digest_of(units: Sequence[Unit]) -> str:
 
 
 def ensure(host: HostSettings, units: Sequence[Unit], *, command: Sequence[str]) -> None:
-    """A supervisor with just these units. One that runs with others hands over to a new one, and
-    what is as wanted goes on running. `command` starts a supervisor and does not return.
+    """Make a supervisor of exactly these units run. One with other units is replaced; units that
+    both have go on running. `command` is the supervisor's own.
     """
     digest = digest_of(units)
     supervisor = _supervisor(host)
@@ -64,7 +64,7 @@ def ensure(host: HostSettings, units: Sequence[Unit], *, command: Sequence[str])
 
 
 def is_running(host: HostSettings, wanted: Sequence[Unit]) -> bool:
-    """Whether just these units are there and ready, so that nothing they need is to be done."""
+    """Whether exactly these units run and are ready, so that their stores need no check."""
     status = read_status(host)
     names = [unit.name for unit in wanted]
     return bool(status and status.digest == digest_of(wanted) and not _not_ready(status, names))
@@ -77,8 +77,8 @@ def wait_ready(
     timeout_s: float,
     tell: Callable[[str], None] = lambda _text: None,
 ) -> None:
-    """Until these units are ready. Raises Permanent naming those that are not, with the last lines
-    of the first one's log.
+    """Wait until these units are ready. Raises Permanent with the names of those that are not in
+    time, and the last lines of the first one's log.
     """
     deadline = time.monotonic() + timeout_s
     while True:
@@ -97,7 +97,7 @@ def wait_ready(
 
 
 def stop_roles(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> None:
-    """The supervisor, so that nothing is started again, and our own processes."""
+    """Stop the roles; first the supervisor, which would start them again."""
     _dismiss(host)
     engines = {unit.name for unit in table.engines(cloud, host)}
     roles = [one for one in running.found(host.state_dir) if one.name not in engines]
@@ -106,7 +106,7 @@ def stop_roles(cloud: CloudSettings, host: HostSettings, *, at_once: bool = Fals
 
 
 def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> None:
-    """Stop everything in order; also what a killed supervisor left, and a supervisor that hangs."""
+    """Stop all units in order, also those of a killed supervisor, and a supervisor that hangs."""
     stop_roles(cloud, host, at_once=at_once)
     order = [] if at_once else table.stop_order(table.engines(cloud, host))
     first = _first(at_once=at_once)
@@ -115,7 +115,7 @@ def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> 
 
 
 def read_status(host: HostSettings) -> SupervisorStatus | None:
-    """What the supervisor wrote last; None when there is none or it is gone."""
+    """The status that the supervisor wrote last; None when no supervisor runs."""
     if _supervisor(host) is None:
         return None
     try:
@@ -139,7 +139,7 @@ def _first(*, at_once: bool) -> signal.Signals:
 
 
 def _dismiss(host: HostSettings) -> None:
-    """End the supervisor, and before it whoever would start it again. What they run goes on."""
+    """End the supervisor, and before it the guard that would start it again. Units go on."""
     for name, first in ((running.GUARD, signal.SIGTERM), (running.SUPERVISOR, signal.SIGHUP)):
         marked = [one for one in running.found(host.state_dir) if one.name == name]
         running.stop(marked, timeout_s=LEAVE_TIMEOUT_S, first=first)

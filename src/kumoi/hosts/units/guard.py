@@ -1,8 +1,9 @@
-"""The guard starts the supervisor again when it dies: a shell, and nothing in it that could fail.
+"""The guard restarts a supervisor that dies. It is a shell with one loop, which has nothing to fail
+at.
 
-Only where systemd is not there to do it. A supervisor that was told to end does so with status 0, and
-its guard with it. One that finds its guard gone leaves to another guard with another supervisor:
-whichever of the two is killed, both are there again, and what they watch over never stops.
+It is needed only where systemd does not do so. A supervisor that is told to end does so with status
+0, which ends its guard, too. A supervisor whose guard has ended starts another guard, with another
+supervisor, and ends: whichever of the two is killed, both run again, and the units never stop.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ LOOP = f'export {GUARD_PID}=$$; until "$@"; do sleep 0.2; done'
 
 
 def start(state_dir: str, log_dir: Path, *, digest: str, command: Sequence[str]) -> None:
-    """A guard, and so a supervisor by this command. Raises ProcessFailed."""
+    """Start a guard, which starts the supervisor by this command. Raises ProcessFailed."""
     marks = running.mark(state_dir, running.SUPERVISOR, digest)
     given = [f"{key}={value}" for key, value in marks.items()]
     # The supervisor leads a session of its own, as whatever carries a mark does.
@@ -34,7 +35,7 @@ def start(state_dir: str, log_dir: Path, *, digest: str, command: Sequence[str])
 
 
 def start_again(state_dir: str, log_dir: Path, *, digest: str) -> None:
-    """Of the supervisor that calls: the same command."""
+    """Start a guard with the command of the supervisor that calls this."""
     start(state_dir, log_dir, digest=digest, command=[sys.executable, *sys.orig_argv[1:]])
 
 

@@ -1,8 +1,9 @@
-"""The listening sockets of units, which outlive each of their processes.
+"""The listening sockets of units, which outlive the units' processes.
 
-A supervisor opens them, hands them to whatever it starts, and keeps them: while a role is replaced
-or started again, who connects waits and is not refused. A supervisor that comes after a killed one
-takes them from the processes that have them, since nobody else can listen there as long as they do.
+The supervisor opens them, passes them to the processes that it starts, and keeps them open: while a
+role is replaced or restarted, clients wait and are not refused. The successor of a killed
+supervisor copies them from the processes that have them, since nobody else can listen there while
+they do.
 """
 
 from __future__ import annotations
@@ -22,18 +23,19 @@ SOCKET_MODE = 0o600
 
 
 def open_all(addresses: Iterable[str], holders: Iterable[int]) -> dict[str, socket.socket]:
-    """A listening socket for each address, "tcp:ADDRESS:PORT" or "unix:PATH": the one that a process
-    of `holders` has, or a new one. Raises Conflict when somebody else listens there.
+    """A listening socket for each address, "tcp:ADDRESS:PORT" or "unix:PATH": a copy of the one
+    that a process of `holders` has, or a new one. Raises Conflict when another process listens
+    there.
     """
     wanted = set(addresses)
     opened: dict[str, socket.socket] = {}
     for pid in holders if wanted else ():
-        for one in _of_process(pid):
-            address = address_of(one)
+        for found in _of_process(pid):
+            address = address_of(found)
             if address in wanted and address not in opened:
-                opened[address] = one
+                opened[address] = found
             else:
-                one.close()
+                found.close()
     for address in sorted(wanted - opened.keys()):
         opened[address] = _listen(address)
     return opened

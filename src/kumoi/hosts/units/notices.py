@@ -1,6 +1,6 @@
-"""Where units say that they are ready: the datagram socket of sd_notify(3), as systemd has it.
+"""The datagram socket at which units report that they are ready, by systemd's sd_notify(3).
 
-The kernel says which process a notice is of, so that nobody speaks for another unit.
+The kernel names the sender of each notice, so that no process can report for another unit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SOCKET_MODE = 0o666
 
 
 class Notices:
-    """A context: the socket is there while inside."""
+    """The socket exists inside the `with` block."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -37,8 +37,8 @@ class Notices:
         return self._socket.fileno()
 
     def ready(self) -> set[int]:
-        """Processes that have said READY=1 since the last call."""
-        told: set[int] = set()
+        """The processes that have sent READY=1 since the last call."""
+        ready: set[int] = set()
         with contextlib.suppress(BlockingIOError):
             while True:
                 text, extra, _, _ = self._socket.recvmsg(
@@ -47,5 +47,5 @@ class Notices:
                 for level, kind, content in extra:
                     is_credentials = (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS)
                     if is_credentials and b"READY=1" in text.splitlines():
-                        told.add(_CREDENTIALS.unpack(content[: _CREDENTIALS.size])[0])
-        return told
+                        ready.add(_CREDENTIALS.unpack(content[: _CREDENTIALS.size])[0])
+        return ready

@@ -1,9 +1,9 @@
-"""The code that roles run: releases side by side, each whole in a directory of its own.
+"""Releases of the code that roles run, side by side, each complete in a directory of its own.
 
-`up` installs what it was called from, Python packages included, and roles run from there. So
-whatever becomes of the checkout, a role that starts again is of the release that it was; the next
-release lies beside it while it takes over, and so does the one to go back to. `up` calls this.
-Only code is here: no state, no settings.
+`up` installs the code that it was called from, Python packages included, and roles run from there.
+So a role that is restarted is of the same release whatever happens to the checkout; the next
+release is installed beside it, and the former one stays to go back to. `up` calls this. There is
+only code in these directories: no state, no settings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import kumoi
 
-KEPT = 3  # Beside those that something runs from.
+KEPT = 3  # Unused releases that stay.
 DIGEST_DIGITS = 12
 _PACKAGE = Path(kumoi.__file__).parent
 _CHECKOUT_LINK = "kumoi.pth"
@@ -29,19 +29,19 @@ _COMPILED = "__pycache__"
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """`id` is the version and a digest of all its code: the same code, the same id."""
+    """`id` is the version with a digest of all code: the same code has the same id."""
 
     id: str
     python: Path
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """Isolated: no directory and no variable of the caller's says where modules come from."""
+        """Isolated, so that neither the caller's directory nor its variables change the imports."""
         return (str(self.python), "-I", "-m", "kumoi.main")
 
 
 def running() -> Release:
-    """The one that this process is of."""
+    """The release of this process."""
     return Release(release_id(), Path(sys.executable))
 
 
@@ -56,8 +56,8 @@ def release_id() -> str:
 
 
 def install(directory: Path) -> Release:
-    """What this process is of, below `directory`, all of it or nothing; there already costs nothing.
-    Older ones go, but for a few to go back to.
+    """Install the release of this process below `directory`, completely or not at all; one that is
+    there already is left as it is. Removes unused older ones, except for KEPT to go back to.
     """
     name = release_id()
     home = directory / name
@@ -97,12 +97,12 @@ def _install(home: Path) -> None:
 
 
 def _place(source: str, target: str) -> None:
-    """Packages are many and never edited in place, so a second name is enough; not of a file that
-    somebody other than us could change.
+    """Link a file of a package, since packages are many files that are never edited in place; copy
+    one that another user could change.
     """
     status = os.lstat(source)
-    theirs = status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if not theirs and status.st_mode & stat.S_IROTH:
+    is_shared = status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if not is_shared and status.st_mode & stat.S_IROTH:
         try:
             os.link(source, target, follow_symlinks=False)
         except OSError:  # Another file system, or one without links.
@@ -113,7 +113,9 @@ def _place(source: str, target: str) -> None:
 
 
 def _open_to_all(draft: Path) -> None:
-    """Roles run as users of their own, and whoever made the checkout may have kept it to himself."""
+    """Let all users read the release: roles run as users of their own, and a checkout may be
+    private to its owner.
+    """
     for directory, _, names in os.walk(draft):
         Path(directory).chmod(0o755)
         for name in names:
@@ -124,8 +126,8 @@ def _open_to_all(draft: Path) -> None:
 
 
 def _remove_old(directory: Path, *, but: Path) -> None:
-    there = [path for path in directory.iterdir() if path.is_dir() and path != but]
-    newest = sorted(there, key=lambda path: path.stat().st_mtime, reverse=True)
+    others = [path for path in directory.iterdir() if path.is_dir() and path != but]
+    newest = sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)
     used = set(_homes_in_use())
     for path in newest[KEPT:]:
         if path not in used:
@@ -133,7 +135,7 @@ def _remove_old(directory: Path, *, but: Path) -> None:
 
 
 def _homes_in_use() -> Iterator[Path]:
-    """Directories of the Pythons that processes were started with."""
+    """The directories of the releases, and of other Pythons, that processes run from."""
     for line in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             program = line.read_bytes().split(b"\0")[0].decode(errors="replace")

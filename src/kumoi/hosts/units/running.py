@@ -1,9 +1,9 @@
-"""Which units of a cloud run, told by the processes themselves.
+"""Finds the running units of a cloud by marks in their processes' environments, and stops them.
 
-Whoever starts a unit puts a mark into its environment, where /proc shows it for as long as the
-process lives. So nothing is lost between a start and a note about it, a pid that was given to
-another process is not mistaken for ours, and what a killed supervisor left is found again.
-The supervisor, `down` and `status` call this; nothing is started here.
+The mark is set when a unit is started, and /proc shows it for as long as the process lives. So no
+process is lost between its start and a record of it, a reused pid is not mistaken for a unit, and
+the units of a killed supervisor are found again. The supervisor, `down` and `status` call this;
+nothing is started here.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def mark(state_dir: str, name: str, digest: str) -> dict[str, str]:
 
 
 def forget_mark() -> None:
-    """Called by a marked process of ours, so that what it starts is not taken for it."""
+    """Called by a marked process, so that its children do not inherit the mark."""
     os.environ.pop(MARK, None)
 
 
 def found(state_dir: str) -> list[Running]:
-    """Every unit of the cloud that keeps its state in `state_dir`, oldest first."""
+    """Every running unit of the cloud with that state directory, oldest first."""
     wanted = f"{MARK}={state_dir} ".encode()
     own_users = Path("/proc/self/ns/user").stat().st_ino
     running = []
@@ -61,7 +61,7 @@ def found(state_dir: str) -> list[Running]:
 
 
 def state_dirs() -> frozenset[str]:
-    """Of all clouds on this machine that have any unit running."""
+    """The state directories of all clouds on this machine with a running unit."""
     own_users = Path("/proc/self/ns/user").stat().st_ino
     found_dirs = set()
     for entry in PROC.iterdir():
@@ -79,12 +79,12 @@ def state_dirs() -> frozenset[str]:
 def stop(
     running: Iterable[Running], *, timeout_s: float, first: signal.Signals = signal.SIGTERM
 ) -> None:
-    """Ask to end, and make end what does not within the time."""
+    """Send `first` to the processes, and SIGKILL to those that have not ended in time."""
     _stop((one.pid for one in running), timeout_s=timeout_s, first=first)
 
 
 def stop_process(pid: int, *, timeout_s: float) -> None:
-    """The same for one that is known by its pid."""
+    """`stop` for one process, by its pid."""
     _stop([pid], timeout_s=timeout_s, first=signal.SIGTERM)
 
 
@@ -112,7 +112,7 @@ def stop_in_order(
     timeout_s: float,
     first: signal.Signals = signal.SIGTERM,
 ) -> None:
-    """Stop units by name, group after group; then what else carries the cloud's mark."""
+    """Stop units by name, group after group, then any other process with the cloud's mark."""
     for names in groups:
         stop(
             (one for one in found(state_dir) if one.name in names), timeout_s=timeout_s, first=first
@@ -122,7 +122,7 @@ def stop_in_order(
 
 
 def has_ended(handle: int) -> bool:
-    """Whether the process behind a pidfd is gone; one that nobody waited for is gone as well."""
+    """Whether the process of a pidfd has ended, also where its parent has not waited for it yet."""
     return not not_ended([handle], timeout_s=0)
 
 
@@ -141,8 +141,9 @@ def started_at(pid: int) -> float:
 
 
 def _marked(entry: Path, wanted: bytes, own_users: int, state_dir: str) -> Running | None:
-    """Only a leader of its session, run by us or by the unit's own user, among our users: a tenant's
-    root may write any mark into the environment of its own processes, and a role any other's.
+    """Only a leader of its session, run by us or by the unit's own user, among our users: a
+    tenant's root may write any mark into the environment of its own processes, and a role any
+    other's.
     """
     pid = int(entry.name)
     if os.getsid(pid) != pid:
@@ -159,8 +160,8 @@ def _marked(entry: Path, wanted: bytes, own_users: int, state_dir: str) -> Runni
 
 
 def kill_what_they_left(ended: Iterable[Running]) -> None:
-    """What units had started that goes on without them, such as the unpacking of an image. Nobody
-    is given the pid of a session's leader while anybody is in that session.
+    """Kill programs that ended units had started, such as the unpacking of an image. They are found
+    by their session: its number is not reused as a pid while a process is in it.
     """
     leaders = {one.pid for one in ended}
     for entry in PROC.iterdir():
@@ -175,7 +176,7 @@ def _stat(entry: Path) -> list[str]:
 
 
 def not_ended(handles: list[int], *, timeout_s: float) -> list[int]:
-    """Those whose process still is there when the time is over. A pidfd turns readable at the end."""
+    """The pidfds whose process still runs when the time is over. One turns readable at the end."""
     deadline = time.monotonic() + timeout_s
     left = list(handles)
     while left:

@@ -1,6 +1,6 @@
-"""One unit under its supervisor: its process, and what became of the one before it.
+"""The supervisor's state of one unit: its process, and the one that it replaces.
 
-The supervisor's own state, without any decision: what is done with it stands in supervisor.py.
+Data without decisions, which supervisor.py makes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class SlotState(enum.StrEnum):
     WAITING = "waiting"
     STARTING = "starting"
     RUNNING = "running"
-    KEPT = "kept"  # What is wanted does not start; the process before it goes on.
+    KEPT = "kept"  # The new process does not start; the one before it goes on.
 
 
 @dataclass(slots=True)
@@ -43,15 +43,15 @@ class WatchedProcess:
         return has_ended(self.handle)
 
     def close(self) -> int | None:
-        """Forget it, when it has ended; its status, where we are its parent."""
+        """Release the handle of a process that has ended; its status, where we are its parent."""
         os.close(self.handle)
         return self.child.poll() if self.child else None
 
 
 @dataclass(slots=True)
 class Slot:
-    """`before` is a process of the same unit that is not as wanted any more, and serves until
-    another one does. `attempts` counts starts that failed since `before` was there.
+    """`before` is a process of the unit's former release or settings, which serves until the new
+    process does. `attempts` counts the failed starts of the new one.
     """
 
     unit: Unit
@@ -67,7 +67,7 @@ class Slot:
     ready_at: float = 0.0
 
     def shown(self) -> dict[str, Any]:
-        """For `status`: what serves now."""
+        """The unit as `status` shows it, with the process that serves now."""
         serving = self.process or self.before
         return {
             "kind": self.unit.kind.value,
