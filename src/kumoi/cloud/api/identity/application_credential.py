@@ -1,4 +1,4 @@
-"""Application credentials: what is accepted and what is shown. The secret shows once."""
+"""Application credentials: what is accepted and what is shown. The secret is shown once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CredentialRole(Body):
 
 
 class ApplicationCredentialNew(Body):
-    """`access_rules` are not supported: none may be given, since none would be kept to."""
+    """`access_rules` are not supported: the list must be empty, since none would be enforced."""
 
     name: rendering.Name
     description: rendering.Text | None = None
@@ -72,7 +72,7 @@ def create(request: Request) -> Reply:
 def index(request: Request) -> Reply:
     wanted = rendering.listing(request, COLUMNS)
     with request.read() as connection:
-        owner = user.seen(connection, request.caller, request.path["id"])
+        owner = user.get_visible(connection, request.caller, request.path["id"])
         found = store.page(connection, wanted, user_id=owner.id)
         shown = [render(request, connection, row) for row in found]
     return Reply(200, rendering.page(request, "application_credentials", shown, wanted))
@@ -80,7 +80,7 @@ def index(request: Request) -> Reply:
 
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        owner = user.seen(connection, request.caller, request.path["id"])
+        owner = user.get_visible(connection, request.caller, request.path["id"])
         found = domain.get(connection, owner.id, request.path["credential_id"])
         shown = render(request, connection, found)
     return Reply(200, {"application_credential": shown})
@@ -88,7 +88,7 @@ def show(request: Request) -> Reply:
 
 def delete(request: Request) -> Reply:
     with request.write() as connection:
-        owner = user.seen(connection, request.caller, request.path["id"])
+        owner = user.get_visible(connection, request.caller, request.path["id"])
         key, now = request.path["credential_id"], request.services.clock.now()
         domain.delete(connection, request.claims, owner.id, key, now)
     rendering.ended(request)
@@ -96,9 +96,9 @@ def delete(request: Request) -> Reply:
 
 
 def access_rules(request: Request) -> Reply:
-    """None: they are not supported."""
+    """Access rules: none, since they are not supported."""
     with request.read() as connection:
-        user.seen(connection, request.caller, request.path["id"])
+        user.get_visible(connection, request.caller, request.path["id"])
     return Reply(200, rendering.page(request, "access_rules", []))
 
 

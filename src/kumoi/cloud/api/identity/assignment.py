@@ -1,4 +1,4 @@
-"""Role assignments: who has which role where.
+"""Role assignments: which user or group has which role on what.
 
 The path says it all: /projects/{id}/users/{actor_id}/roles/{role_id}, and the like for domains and
 groups. The system has no id: /system/users/{actor_id}/roles/{role_id}.

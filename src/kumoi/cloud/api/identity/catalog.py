@@ -1,4 +1,4 @@
-"""The catalogue, and what the caller could log in to."""
+"""The catalogue, and the scopes that the caller could have a token for."""
 
 from __future__ import annotations
 

@@ -61,11 +61,11 @@ def index(request: Request) -> Reply:
 
 
 def show(request: Request) -> Reply:
-    """Anybody may look at the domains that the token names: tools ask for them."""
+    """Anybody may see the domains that the token names, since tools ask for them."""
     claims = request.claims
     own = {claims.user_domain_id, claims.domain_id, claims.project and claims.project.domain_id}
     with request.read() as connection:
-        found = domain.seen(connection, request.caller, own, request.path["id"])
+        found = domain.get_visible(connection, request.caller, own, request.path["id"])
     return Reply(200, {"domain": render(request, found)})
 
 

@@ -110,7 +110,7 @@ def remove_user(request: Request) -> Reply:
 
 def of_user(request: Request) -> Reply:
     with request.read() as connection:
-        found = user_domain.seen(connection, request.caller, request.path["id"])
+        found = user_domain.get_visible(connection, request.caller, request.path["id"])
         ids = store.groups_of(connection, found.id)
         rows = store.page(connection, Listing(), ids=ids)
     shown = [render(request, row) for row in rows]

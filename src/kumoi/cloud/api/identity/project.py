@@ -88,7 +88,7 @@ def index(request: Request) -> Reply:
 
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        found = domain.seen(connection, request.caller, request.path["id"])
+        found = domain.get_visible(connection, request.caller, request.path["id"])
         (shown,) = render(request, connection, [found])
     return Reply(200, {"project": shown})
 
@@ -117,7 +117,7 @@ def delete(request: Request) -> Reply:
 
 def tags(request: Request) -> Reply:
     with request.read() as connection:
-        found = domain.seen(connection, request.caller, request.path["id"])
+        found = domain.get_visible(connection, request.caller, request.path["id"])
         listed = store.tags_of(connection, [found.id])[found.id]
     return Reply(200, {"tags": listed})
 
@@ -144,7 +144,7 @@ def add_tag(request: Request) -> Reply:
 
 def has_tag(request: Request) -> Reply:
     with request.read() as connection:
-        domain.seen(connection, request.caller, request.path["id"])
+        domain.get_visible(connection, request.caller, request.path["id"])
         _require_tag(request, _tags(request, connection))
     return Reply(204)
 

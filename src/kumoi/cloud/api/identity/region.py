@@ -37,7 +37,7 @@ class RegionUpdate(Body):
 
 
 def create(request: Request) -> Reply:
-    """By POST, or by PUT to the id that it is to have."""
+    """By POST, or by PUT with the new region's id in the path."""
     wanted = request.parse(RegionCreate).region
     given = None if isinstance(wanted.id, Unset) else wanted.id
     named = request.path.get("id", given)

@@ -1,4 +1,4 @@
-"""What all nouns of the identity API share: times, links and lists."""
+"""What all answers of the identity API share: times, links and lists."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def link(request: Request, *path: str) -> dict[str, str]:
 
 
 def home(request: Request, domain_id: str | Unset) -> str:
-    """The domain that something new is in: the one named, or else the token's."""
+    """The domain of a new resource: the one named, or else the token's."""
     if not isinstance(domain_id, Unset):
         return domain_id
     claims = request.claims
@@ -101,7 +101,7 @@ def page(
 
 
 def ended(request: Request) -> None:
-    """After a transaction that ended tokens: from now on this process refuses them."""
+    """Called after a transaction that ended tokens: from now on this process refuses them."""
     with request.read() as connection:
         now = request.services.clock.now()
         revocation.refresh(connection, request.services.tokens, now)

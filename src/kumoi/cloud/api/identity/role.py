@@ -16,7 +16,7 @@ COLUMNS = {"name": "name"}
 
 
 class RoleNew(Body):
-    """A role of one domain only is not supported: `domain_id` may only be null."""
+    """Roles of a single domain are not supported: `domain_id` must be null."""
 
     name: rendering.Name
     description: rendering.Text | None = None
@@ -78,7 +78,7 @@ def delete(request: Request) -> Reply:
 
 
 def implied(request: Request) -> Reply:
-    """What a role brings with it. That is fixed: admin, member, reader."""
+    """The roles that a role implies. These are fixed: admin implies member, which implies reader."""
     with request.read() as connection:
         found = domain.get(connection, request.path["id"])
         implies = domain.implied_by(connection, found)

@@ -1,4 +1,4 @@
-"""Tokens: log in, check, end."""
+"""Tokens: make one by logging in, show it, end it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import NotFound, Unauthenticated
 from kumoi.base.secret import Secret
 from kumoi.cloud.api.identity import catalog, rendering
-from kumoi.cloud.api.identity.token_body import Auth, wanted_scope
+from kumoi.cloud.api.identity.token_body import (
+    Auth,
+    AuthIdentity,
+    CredentialMethod,
+    PasswordUser,
+    wanted_scope,
+)
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import authentication, credential_secret, revocation
 from kumoi.cloud.domain.identity.authentication import Login
@@ -22,7 +28,7 @@ def create(request: Request) -> Reply:
     """Log in by password, application credential or another token."""
     auth = request.parse(Auth).auth
     now = request.services.clock.now()
-    login = _prove(request, auth.identity.methods, auth.identity)
+    login = _prove(request, auth.identity)
     scope = wanted_scope(auth.scope)
     with request.read() as connection:
         claims = authentication.claims(
@@ -34,7 +40,7 @@ def create(request: Request) -> Reply:
 
 
 def show(request: Request) -> Reply:
-    """Is it valid, and what does it say? One's own, or for an administrator or a service any."""
+    """Validate a token: the caller's own, or for an administrator or a service any."""
     token, claims = _subject(request)
     with request.read() as connection:
         shown = render(request, connection, claims)
@@ -90,7 +96,9 @@ def render(request: Request, connection: Connection, claims: Claims) -> dict[str
 
 
 def _subject(request: Request) -> tuple[str, Claims]:
-    """The token asked about. Raises NotFound when it is not valid, Forbidden when it is another's."""
+    """The claims of the token in X-Subject-Token. Raises NotFound when it is not valid, Forbidden when
+    it is another user's.
+    """
     token = request.http.headers.get("X-Subject-Token", "")
     allow_expired = request.query.get("allow_expired") == "1"
     try:
@@ -103,8 +111,9 @@ def _subject(request: Request) -> tuple[str, Claims]:
     return token, claims
 
 
-def _prove(request: Request, methods: list[str], identity: Any) -> Login:
-    """Who it is, by the one method named. Raises Unauthenticated."""
+def _prove(request: Request, identity: AuthIdentity) -> Login:
+    """Check the login by the only method that the body names. Raises Unauthenticated."""
+    methods = identity.methods
     if methods == ["password"] and identity.password is not UNSET:
         return _by_password(request, identity.password.user)
     if methods == ["token"] and identity.token is not UNSET:
@@ -114,21 +123,21 @@ def _prove(request: Request, methods: list[str], identity: Any) -> Login:
     raise Unauthenticated(REFUSED)
 
 
-def _by_password(request: Request, given: Any) -> Login:
+def _by_password(request: Request, body: PasswordUser) -> Login:
     with request.read() as connection:
-        user = authentication.find_user(connection, given.named())
+        user = authentication.find_user(connection, body.reference())
     password_hash = user.password_hash if user else None
-    request.services.logins.verify(request.source, password_hash, Secret(given.password))
+    request.services.logins.verify(request.source, password_hash, Secret(body.password))
     return Login(user.id if user else "", "password", password_hash=password_hash)
 
 
-def _by_credential(request: Request, given: Any) -> Login:
+def _by_credential(request: Request, body: CredentialMethod) -> Login:
     logins = request.services.logins
     with request.read() as connection:
-        found = authentication.find_credential(connection, given.named(), given.owner())
-    secret = Secret(given.secret)
+        found = authentication.find_credential(connection, body.reference(), body.owner())
+    secret = Secret(body.secret)
     if found is not None and credential_secret.is_generated(found.secret_hash):
-        # Nobody guesses one: who knows it need not wait for others that fail from the same address.
+        # It cannot be guessed, so failures of others at the same address do not delay its owner.
         if not credential_secret.matches(found.secret_hash, secret):
             logins.allow(request.source)
             logins.failed(request.source)

@@ -1,4 +1,4 @@
-"""The body of a login: what may stand in it, and what of it the domain is told."""
+"""The body of a login, and the parts of it that the domain takes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.identity.rendering import Password
-from kumoi.cloud.domain.identity.authentication import Named, ScopeRequest
+from kumoi.cloud.domain.identity.authentication import NameRef, ScopeRequest
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 
@@ -16,22 +16,22 @@ class DomainRef(Body):
 
 
 class Ref(Body):
-    """Something by its id, or by its name and its domain."""
+    """A reference by id, or by name and domain."""
 
     id: str | Unset = UNSET
     name: str | Unset = UNSET
     domain: DomainRef | Unset = UNSET
 
-    def named(self, field: str) -> Named:
-        """Raises Invalid when neither an id nor a name with a domain is there."""
+    def reference(self, field: str) -> NameRef:
+        """Raises Invalid unless it has an id, or a name with a domain."""
         if self.id is not UNSET:
-            return Named(id=self.id)
+            return NameRef(id=self.id)
         if self.name is UNSET:
             raise Invalid(f"Expecting to find id or name in {field}.", field=field)
         if self.domain is UNSET:
             raise Invalid(f"Expecting to find domain in {field}.", field=f"{field}.domain")
         domain = _domain(self.domain, f"{field}.domain")
-        return Named(name=self.name, domain_id=domain.id, domain_name=domain.name)
+        return NameRef(name=self.name, domain_id=domain.id, domain_name=domain.name)
 
 
 class PasswordUser(Body):
@@ -40,8 +40,8 @@ class PasswordUser(Body):
     name: str | Unset = UNSET
     domain: DomainRef | Unset = UNSET
 
-    def named(self) -> Named:
-        return Ref(id=self.id, name=self.name, domain=self.domain).named("user")
+    def reference(self) -> NameRef:
+        return Ref(id=self.id, name=self.name, domain=self.domain).reference("user")
 
 
 class PasswordMethod(Body):
@@ -58,18 +58,18 @@ class CredentialMethod(Body):
     name: str | Unset = UNSET
     user: Ref | Unset = UNSET
 
-    def named(self) -> Named:
+    def reference(self) -> NameRef:
         if self.id is not UNSET:
-            return Named(id=self.id)
+            return NameRef(id=self.id)
         if self.name is UNSET:
             raise Invalid(
                 "Expecting to find id or name in application_credential.",
                 field="application_credential",
             )
-        return Named(name=self.name)
+        return NameRef(name=self.name)
 
-    def owner(self) -> Named | None:
-        return None if self.user is UNSET else self.user.named("application_credential.user")
+    def owner(self) -> NameRef | None:
+        return None if self.user is UNSET else self.user.reference("application_credential.user")
 
 
 class AuthIdentity(Body):
@@ -104,7 +104,7 @@ class Auth(Body):
 
 
 def wanted_scope(scope: AuthScope | str | msgspec.UnsetType) -> ScopeRequest | None:
-    """Raises Invalid for what is no scope."""
+    """The scope asked for. Raises Invalid for an object that is no scope."""
     if isinstance(scope, msgspec.UnsetType):
         return None
     if isinstance(scope, str):
@@ -118,15 +118,15 @@ def wanted_scope(scope: AuthScope | str | msgspec.UnsetType) -> ScopeRequest | N
     if scope.project is not UNSET and scope.domain is not UNSET:
         raise Invalid("Only one of project and domain can be the scope", field="auth.scope")
     if scope.project is not UNSET:
-        return ScopeRequest(project=scope.project.named("project"))
+        return ScopeRequest(project=scope.project.reference("project"))
     if scope.domain is not UNSET:
         return ScopeRequest(domain=_domain(scope.domain, "domain"))
     return ScopeRequest(unscoped=True)
 
 
-def _domain(given: DomainRef, field: str) -> Named:
+def _domain(given: DomainRef, field: str) -> NameRef:
     if given.id is not UNSET:
-        return Named(id=given.id)
+        return NameRef(id=given.id)
     if given.name is not UNSET:
-        return Named(name=given.name)
+        return NameRef(name=given.name)
     raise Invalid(f"Expecting to find id or name in {field}.", field=field)

@@ -90,7 +90,7 @@ def index(request: Request) -> Reply:
 
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        found = domain.seen(connection, request.caller, request.path["id"])
+        found = domain.get_visible(connection, request.caller, request.path["id"])
     return Reply(200, {"user": render(request, found)})
 
 
@@ -107,11 +107,11 @@ def update(request: Request) -> Reply:
 
 
 def change_password(request: Request) -> Reply:
-    """One's own, with the old one; guessing counts as failed logins do."""
+    """Change the caller's own password by naming the old one. Wrong ones count as failed logins."""
     wanted = request.parse(ChangePassword).user
     key = request.path["id"]
     with request.read() as connection:
-        found = domain.seen(connection, request.caller, key)
+        found = domain.get_visible(connection, request.caller, key)
     old = Secret(wanted.original_password)
     request.services.logins.verify(request.source, found.password_hash, old)
     hashed = hash_password(Secret(wanted.password))
@@ -134,7 +134,7 @@ def delete(request: Request) -> Reply:
 def list_projects(request: Request) -> Reply:
     """The projects on which the user has a role."""
     with request.read() as connection:
-        found = domain.seen(connection, request.caller, request.path["id"])
+        found = domain.get_visible(connection, request.caller, request.path["id"])
         ids = assignment.targets_of(connection, found.id, AssignmentTarget.PROJECT)
         wanted = rendering.listing(request, project.COLUMNS, booleans=("enabled",))
         rows = projects.page(connection, wanted, ids=ids)

@@ -1,4 +1,4 @@
-"""Which versions of the identity API there are."""
+"""The versions of the identity API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Application credentials: a user's own way in for programs, with part of the user's roles."""
+"""Application credentials: logins that a user makes for programs, with some of the user's roles."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RoleRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationCredentialRequest:
-    """What a credential is made from. No roles means all that its user has."""
+    """A credential to be made. Without `roles` it has all roles of its user."""
 
     name: str
     secret_hash: str
@@ -46,8 +46,10 @@ def create(
     wanted: ApplicationCredentialRequest,
     now: datetime,
 ) -> ApplicationCredential:
-    """For the user and project of the token that asks. Raises NotFound for another's, Forbidden for
-    a token that may not, Invalid for a role that the user has not, Conflict when the name is taken.
+    """Make a credential for the user and project of the caller's token.
+
+    Raises NotFound for another user's, Forbidden for a token that may not manage credentials, Invalid
+    for a role that the user does not have, Conflict when the name is taken.
     """
     require_own(claims, user_id)
     require_unrestricted(claims)
@@ -69,7 +71,7 @@ def create(
         name=wanted.name,
         description=wanted.description,
         secret_hash=wanted.secret_hash,
-        role_ids=_roles(_offered(connection, claims), wanted.roles),
+        role_ids=_role_ids(_assignable_roles(connection, claims), wanted.roles),
         unrestricted=wanted.unrestricted,
         expires_at=wanted.expires_at,
         created_at=now,
@@ -87,7 +89,7 @@ def get(connection: Connection, user_id: str, key: str) -> ApplicationCredential
 
 
 def delete(connection: Connection, claims: Claims, user_id: str, key: str, now: datetime) -> None:
-    """Raises NotFound, Forbidden for a token that may not."""
+    """Raises NotFound, and Forbidden for a token that may not manage credentials."""
     require_unrestricted(claims)
     get(connection, user_id, key)
     revocation.end_credential(connection, key, now)
@@ -95,20 +97,20 @@ def delete(connection: Connection, claims: Claims, user_id: str, key: str, now: 
 
 
 def require_own(claims: Claims, user_id: str) -> None:
-    """Raises NotFound."""
+    """Raises NotFound for another user than the token's."""
     if claims.user_id != user_id:
         raise NotFound("user", user_id)
 
 
 def require_unrestricted(claims: Claims) -> None:
-    """A token from a credential manages credentials only where that was allowed it."""
+    """Raises Forbidden for a token of a credential that may not manage credentials."""
     if claims.application_credential_id and claims.application_credential_restricted:
         raise Forbidden("This application credential may not manage application credentials.")
 
 
-def _offered(connection: Connection, claims: Claims) -> list[tuple[str, str]]:
-    """The roles to choose from, as (id, name): the user's own there, also those given since the
-    token was made; but a credential gives on no more than it has itself.
+def _assignable_roles(connection: Connection, claims: Claims) -> list[tuple[str, str]]:
+    """The (id, name) of the roles that a new credential may have: all that the user has on the
+    project by now; where the token is of a credential itself, only the token's.
     """
     if claims.application_credential_id is not None or claims.project is None:
         return claims.roles
@@ -118,13 +120,13 @@ def _offered(connection: Connection, claims: Claims) -> list[tuple[str, str]]:
     return [(role.id, role.name) for role in found]
 
 
-def _roles(offered: Sequence[tuple[str, str]], wanted: Sequence[RoleRef]) -> list[str]:
-    """Raises Invalid for one that is not offered."""
+def _role_ids(assignable: Sequence[tuple[str, str]], wanted: Sequence[RoleRef]) -> list[str]:
+    """The ids of the roles asked for, or of all. Raises Invalid for a role that is not assignable."""
     if not wanted:
-        return [key for key, _ in offered]
+        return [key for key, _ in assignable]
     found: list[str] = []
     for ref in wanted:
-        ids = [key for key, name in offered if ref.id == key or ref.name == name]
+        ids = [key for key, name in assignable if ref.id == key or ref.name == name]
         if not ids:
             raise Invalid(
                 f"The user does not have role {ref.id or ref.name}",

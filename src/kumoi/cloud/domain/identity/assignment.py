@@ -1,4 +1,4 @@
-"""Role assignments: what somebody may do where, and what follows when that changes.
+"""Role assignments: which user or group has which role on what, and which tokens end when that changes.
 
 `admin` implies `member`, and `member` implies `reader`: a token carries all of them.
 """
@@ -27,7 +27,7 @@ IMPLIED: Mapping[str, tuple[str, ...]] = {"admin": ("member",), "member": ("read
 def effective_roles(
     connection: Connection, user_id: str, target: AssignmentTarget, target_id: str
 ) -> list[IdentityRole]:
-    """A user's roles there, its groups' and the implied ones among them, by name."""
+    """A user's roles on a target, with those of its groups and the implied ones, ordered by name."""
     found = store.of_user(
         connection,
         user_id,
@@ -41,7 +41,7 @@ def effective_roles(
 
 
 def with_implied(every: Iterable[IdentityRole], role_ids: Iterable[str]) -> list[IdentityRole]:
-    """The roles with these ids and what they imply, by name."""
+    """The roles with these ids and those that they imply, ordered by name."""
     by_id = {row.id: row for row in every}
     by_name = {row.name: row for row in by_id.values()}
     names: set[str] = set()
@@ -62,30 +62,30 @@ def targets_of(connection: Connection, user_id: str, target: AssignmentTarget) -
 
 
 def grant(connection: Connection, row: Assignment) -> None:
-    """Raises NotFound when any part of it is not there."""
+    """Raises NotFound when the role, the actor or the target does not exist."""
     _require(connection, row)
     store.ensure(connection, row)
 
 
 def check(connection: Connection, row: Assignment) -> None:
-    """Raises NotFound when it is not assigned."""
+    """Raises NotFound when the role is not assigned."""
     _require(connection, row)
     if not store.has(connection, row):
         raise NotFound("role assignment", row.role_id)
 
 
 def revoke(connection: Connection, row: Assignment, now: datetime) -> None:
-    """Take it away, and end the tokens that carry it. Raises NotFound."""
+    """Remove an assignment, and end the tokens with its role. Raises NotFound."""
     _require(connection, row)
     if not store.delete(connection, row):
         raise NotFound("role assignment", row.role_id)
     end_tokens(connection, [row], now)
 
 
-def end_tokens(connection: Connection, gone: Iterable[Assignment], now: datetime) -> None:
-    """End the tokens of whoever had these, on what they had them."""
+def end_tokens(connection: Connection, removed: Iterable[Assignment], now: datetime) -> None:
+    """End the tokens of the users who had these assignments, for the targets of them."""
     grants: set[tuple[str, str]] = set()
-    for row in gone:
+    for row in removed:
         if row.actor == Actor.USER:
             grants.add((row.actor_id, row.target_id))
         else:
@@ -97,7 +97,7 @@ def end_tokens(connection: Connection, gone: Iterable[Assignment], now: datetime
 def granted(
     connection: Connection, actor: Actor, actor_id: str, target: AssignmentTarget, target_id: str
 ) -> list[IdentityRole]:
-    """What is assigned there itself, without groups and implied roles. Raises NotFound."""
+    """The roles assigned to the actor itself, without groups and implied roles. Raises NotFound."""
     _require_ends(connection, actor, actor_id, target, target_id)
     found = store.matching(
         connection, actor=actor, actor_id=actor_id, target=target, target_id=target_id

@@ -1,8 +1,8 @@
-"""The list of role assignments, as they were made or as they take effect."""
+"""The list of role assignments: as they were made, or with groups and implied roles resolved."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from sqlalchemy.engine import Connection
@@ -16,8 +16,8 @@ from kumoi.cloud.store.identity.assignment import Actor, Assignment, AssignmentT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssignmentFilter:
-    """Which ones; None is any. `effective` puts members in place of groups and adds what roles
-    imply.
+    """The assignments to list; None is any. `effective` puts the members in place of a group and adds
+    the implied roles.
     """
 
     user_id: str | None = None
@@ -30,33 +30,30 @@ class AssignmentFilter:
 
 
 def every(connection: Connection, wanted: AssignmentFilter) -> list[Assignment]:
+    """Ordered by target, actor and role."""
     found: Iterable[Assignment] = store.matching(connection)
     if wanted.effective:
-        found = _implied(connection, _of_members(connection, found))
+        found = _resolved(connection, found)
     return sorted(
         {row for row in found if _fits(row, wanted)},
         key=lambda row: (row.target, row.target_id, row.actor, row.actor_id, row.role_id),
     )
 
 
-def _of_members(connection: Connection, found: Iterable[Assignment]) -> Iterable[Assignment]:
-    for row in found:
-        if row.actor == Actor.USER:
-            yield row
-            continue
-        for user_id in groups.members(connection, row.actor_id):
-            yield replace(row, actor=Actor.USER, actor_id=user_id)
-
-
-def _implied(connection: Connection, found: Iterable[Assignment]) -> Iterable[Assignment]:
-    known = roles.every(connection)
-    for row in found:
-        for role in with_implied(known, [row.role_id]):
-            yield replace(row, role_id=role.id)
+def _resolved(connection: Connection, rows: Iterable[Assignment]) -> Iterator[Assignment]:
+    """What each assignment means for users, with the roles that its role implies."""
+    every_role = roles.every(connection)
+    for row in rows:
+        user_ids = [row.actor_id]
+        if row.actor == Actor.GROUP:
+            user_ids = groups.members(connection, row.actor_id)
+        for user_id in user_ids:
+            for role in with_implied(every_role, [row.role_id]):
+                yield replace(row, actor=Actor.USER, actor_id=user_id, role_id=role.id)
 
 
 def _fits(row: Assignment, wanted: AssignmentFilter) -> bool:
-    asked = (
+    pairs = (
         (wanted.user_id, row.actor_id if row.actor == Actor.USER else None),
         (wanted.group_id, row.actor_id if row.actor == Actor.GROUP else None),
         (wanted.project_id, row.target_id if row.target == AssignmentTarget.PROJECT else None),
@@ -64,4 +61,4 @@ def _fits(row: Assignment, wanted: AssignmentFilter) -> bool:
         (True if wanted.system else None, row.target == AssignmentTarget.SYSTEM),
         (wanted.role_id, row.role_id),
     )
-    return all(want is None or want == have for want, have in asked)
+    return all(asked is None or asked == has for asked, has in pairs)

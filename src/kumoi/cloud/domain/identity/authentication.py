@@ -1,10 +1,10 @@
-"""Who is it, and for what is the token? Everything about a login but the password's check.
+"""A login without the check of the password: which user it is, and the claims of the new token.
 
-A handler finds who claims to log in (`find_user`, `find_credential`), has login.py check the
-password between transactions, and then asks for the claims in a second one. The claims say what
-that second look saw; what changes later ends the token by its generations.
+A handler finds the user or the credential (`find_user`, `find_credential`), has login.py check the
+password outside of any transaction, and then makes the claims in a second one. The claims say what
+that second transaction reads; what changes later ends the token by its generations.
 
-Whatever does not fit raises Unauthenticated with the same words: what exists is nobody's business.
+Whatever does not fit raises Unauthenticated with the same message, so that nobody learns what exists.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from kumoi.cloud.store.identity.user import User
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """Something by its id, or by its name in a domain, itself by id or name."""
+class NameRef:
+    """A reference by id, or by name and domain; the domain by its id or its name."""
 
     id: str | None = None
     name: str | None = None
@@ -46,17 +46,19 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class ScopeRequest:
-    """One of them at most; with `unscoped`, not even the user's default project."""
+    """The scope asked for: one of the first three at most. With `unscoped` the token is not even for
+    the user's default project.
+    """
 
-    project: Named | None = None
-    domain: Named | None = None
+    project: NameRef | None = None
+    domain: NameRef | None = None
     system: bool = False
     unscoped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What has been proved. `parent` is the token that a new one is made from."""
+    """The identity that a login has proved. `parent` is the token that it was proved with, if any."""
 
     user_id: str
     method: str
@@ -66,8 +68,8 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class _Granted:
-    """What a token is for."""
+class _ScopeRoles:
+    """The scope of a new token, and the user's roles there."""
 
     project: Project | None = None
     domain: Domain | None = None
@@ -75,20 +77,20 @@ class _Granted:
     roles: tuple[IdentityRole, ...] = ()
 
 
-def find_user(connection: Connection, wanted: Named) -> User | None:
-    """The user, also a disabled one: `claims` refuses it after the password has been checked."""
+def find_user(connection: Connection, wanted: NameRef) -> User | None:
+    """A disabled user too: `claims` refuses it, after the password has been checked."""
     if wanted.id is not None:
         return users.get(connection, wanted.id)
-    domain = _domain(connection, Named(id=wanted.domain_id, name=wanted.domain_name))
+    domain = _domain(connection, NameRef(id=wanted.domain_id, name=wanted.domain_name))
     if domain is None or wanted.name is None:
         return None
     return users.named(connection, domain.id, wanted.name)
 
 
 def find_credential(
-    connection: Connection, wanted: Named, user: Named | None
+    connection: Connection, wanted: NameRef, user: NameRef | None
 ) -> ApplicationCredential | None:
-    """By its id, or by its name and its user."""
+    """The credential of that id, or of that name and user."""
     if wanted.id is not None:
         return credentials.get(connection, wanted.id)
     owner = find_user(connection, user) if user else None
@@ -100,8 +102,8 @@ def find_credential(
 def claims(
     connection: Connection, login: Login, scope: ScopeRequest | None, *, now: datetime, ttl_s: int
 ) -> Claims:
-    """The new token's claims. Raises Unauthenticated when anything is disabled, gone or not
-    assigned, or a password changed since it was checked.
+    """The new token's claims. Raises Unauthenticated when the user, its domain or the scope is
+    disabled or does not exist, the user has no role there, or the password was changed meanwhile.
     """
     user = users.get(connection, login.user_id)
     home = domains.get(connection, user.domain_id) if user else None
@@ -113,38 +115,40 @@ def claims(
         raise Unauthenticated(REFUSED)
     credential = _credential(connection, login, now)
     if credential is not None:
-        granted = _for_credential(connection, credential, scope)
+        scoped = _for_credential(connection, credential, scope)
     else:
-        granted = _for_scope(connection, user, scope)
+        scoped = _for_scope(connection, user, scope)
     parent = login.parent
     expires_at = int(now.timestamp()) + min(ttl_s, TTL_MAX_S)
     if credential is not None and credential.expires_at is not None:
         expires_at = min(expires_at, int(credential.expires_at.timestamp()))
-    project = granted.project
+    project = scoped.project
+    audit_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    earlier = [name for name in (parent.methods if parent else []) if name != login.method]
     return Claims(
         user_id=user.id,
         user_name=user.name,
         user_domain_id=home.id,
         user_domain_name=home.name,
-        methods=_methods(login),
-        audit_ids=[_audit_id(), *(parent.audit_ids[-1:] if parent else ())],
+        methods=[login.method, *earlier],
+        audit_ids=[audit_id, *(parent.audit_ids[-1:] if parent else ())],
         iat=int(now.timestamp()),
         exp=min(expires_at, parent.exp) if parent else expires_at,
         issued_at_us=now.microsecond,
         user_generation=user.generation,
         project_generation=project.generation if project else 0,
         project=_project_scope(connection, project) if project else None,
-        domain_id=granted.domain.id if granted.domain else None,
-        domain_name=granted.domain.name if granted.domain else None,
-        system=granted.system,
-        roles=[(role.id, role.name) for role in granted.roles],
+        domain_id=scoped.domain.id if scoped.domain else None,
+        domain_name=scoped.domain.name if scoped.domain else None,
+        system=scoped.system,
+        roles=[(role.id, role.name) for role in scoped.roles],
         application_credential_id=credential.id if credential else None,
         application_credential_name=credential.name if credential else None,
         application_credential_restricted=not credential.unrestricted if credential else True,
     )
 
 
-def _for_scope(connection: Connection, user: User, scope: ScopeRequest | None) -> _Granted:
+def _for_scope(connection: Connection, user: User, scope: ScopeRequest | None) -> _ScopeRoles:
     if scope is None:
         return _default_scope(connection, user)
     if scope.project is not None:
@@ -156,40 +160,40 @@ def _for_scope(connection: Connection, user: User, scope: ScopeRequest | None) -
         found = assignments.effective_roles(connection, user.id, AssignmentTarget.DOMAIN, domain.id)
         if not found:
             raise Unauthenticated(REFUSED)
-        return _Granted(domain=domain, roles=tuple(found))
+        return _ScopeRoles(domain=domain, roles=tuple(found))
     if scope.system:
         found = assignments.effective_roles(connection, user.id, AssignmentTarget.SYSTEM, SYSTEM_ID)
         if not found:
             raise Unauthenticated(REFUSED)
-        return _Granted(system=True, roles=tuple(found))
-    return _Granted()
+        return _ScopeRoles(system=True, roles=tuple(found))
+    return _ScopeRoles()
 
 
-def _default_scope(connection: Connection, user: User) -> _Granted:
-    """The user's default project where that is possible, or none."""
+def _default_scope(connection: Connection, user: User) -> _ScopeRoles:
+    """The user's default project, where the user has a role on it; else no scope."""
     if user.default_project_id is None:
-        return _Granted()
+        return _ScopeRoles()
     try:
         project = projects.get(connection, user.default_project_id)
         return _for_project(connection, user.id, project)
     except Unauthenticated:
-        return _Granted()
+        return _ScopeRoles()
 
 
-def _for_project(connection: Connection, user_id: str, project: Project | None) -> _Granted:
+def _for_project(connection: Connection, user_id: str, project: Project | None) -> _ScopeRoles:
     if project is None or not project.enabled:
         raise Unauthenticated(REFUSED)
     domain = domains.get(connection, project.domain_id)
     found = assignments.effective_roles(connection, user_id, AssignmentTarget.PROJECT, project.id)
     if domain is None or not domain.enabled or not found:
         raise Unauthenticated(REFUSED)
-    return _Granted(project=project, roles=tuple(found))
+    return _ScopeRoles(project=project, roles=tuple(found))
 
 
 def _credential(
     connection: Connection, login: Login, now: datetime
 ) -> ApplicationCredential | None:
-    """The credential logged in with, or that the parent token came from."""
+    """The credential that the login, or its parent token, is of. Raises Unauthenticated."""
     if login.credential_id is None:
         return None
     found = credentials.get(connection, login.credential_id)
@@ -200,32 +204,32 @@ def _credential(
 
 def _for_credential(
     connection: Connection, credential: ApplicationCredential, scope: ScopeRequest | None
-) -> _Granted:
-    """Its own project and no other, and its roles among those that its user still has."""
+) -> _ScopeRoles:
+    """The credential's project, and those of its roles that its user still has."""
     project = projects.get(connection, credential.project_id)
     if scope is not None:
-        named = _project(connection, scope.project) if scope.project else None
-        if named is None or project is None or named.id != project.id:
+        asked = _project(connection, scope.project) if scope.project else None
+        if asked is None or project is None or asked.id != project.id:
             raise Unauthenticated(REFUSED)
-    granted = _for_project(connection, credential.user_id, project)
-    wanted = assignments.with_implied(roles.every(connection), credential.role_ids)
-    both = {role.id for role in wanted} & {role.id for role in granted.roles}
+    scoped = _for_project(connection, credential.user_id, project)
+    allowed = assignments.with_implied(roles.every(connection), credential.role_ids)
+    ids = {role.id for role in allowed}
+    both = tuple(role for role in scoped.roles if role.id in ids)
     if not both:
         raise Unauthenticated(REFUSED)
-    kept = tuple(role for role in granted.roles if role.id in both)
-    return _Granted(project=project, roles=kept)
+    return _ScopeRoles(project=project, roles=both)
 
 
-def _project(connection: Connection, wanted: Named) -> Project | None:
+def _project(connection: Connection, wanted: NameRef) -> Project | None:
     if wanted.id is not None:
         return projects.get(connection, wanted.id)
-    domain = _domain(connection, Named(id=wanted.domain_id, name=wanted.domain_name))
+    domain = _domain(connection, NameRef(id=wanted.domain_id, name=wanted.domain_name))
     if domain is None or wanted.name is None:
         return None
     return projects.named(connection, domain.id, wanted.name)
 
 
-def _domain(connection: Connection, wanted: Named) -> Domain | None:
+def _domain(connection: Connection, wanted: NameRef) -> Domain | None:
     if wanted.id is not None:
         return domains.get(connection, wanted.id)
     return domains.named(connection, wanted.name) if wanted.name is not None else None
@@ -239,12 +243,3 @@ def _project_scope(connection: Connection, project: Project) -> Scope:
         domain_id=project.domain_id,
         domain_name=domain.name if domain else "",
     )
-
-
-def _methods(login: Login) -> list[str]:
-    earlier = login.parent.methods if login.parent else []
-    return [login.method, *(name for name in earlier if name != login.method)]
-
-
-def _audit_id() -> str:
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()

@@ -1,7 +1,7 @@
-"""What a new cloud starts with: a domain, roles, projects, two users and the catalogue.
+"""The first content of a new cloud: a domain, roles, projects, two users and the catalogue.
 
-Called by `kumoi up` before anything serves, each time: what is there already stays as it is, and so
-do changed passwords. `prepare` hashes, outside the transaction.
+`kumoi up` calls it each time before anything serves: what exists already is not changed, nor are its
+passwords. `prepare` hashes the passwords, outside the transaction.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PROJECTS = {
 
 
 class FirstService(NamedTuple):
-    """`path` is where its API is, below the APIs' own address."""
+    """A service in the catalogue; `path` is where its API is below the URL of all APIs."""
 
     type: str
     name: str
@@ -74,7 +74,7 @@ def prepare(*, admin_password: Secret, demo_password: Secret) -> FirstPasswords:
 
 
 def bootstrap(connection: Connection, cloud: CloudSettings, passwords: FirstPasswords) -> None:
-    """Make what is not there yet."""
+    """Make what does not exist yet."""
     if domains.get(connection, DOMAIN_ID) is None:
         domains.insert(connection, Domain(DOMAIN_ID, "Default", "The default domain", enabled=True))
     role_ids = {name: _role(connection, name) for name in ROLES}

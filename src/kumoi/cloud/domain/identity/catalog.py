@@ -1,4 +1,4 @@
-"""The catalogue: which services there are, and where."""
+"""The catalogue: the services of the cloud and their URLs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def build(
 
 
 def public_url(url: str, api_url: str, project_id: str | None) -> str | None:
-    """The URL that a client is to use; None where it needs a project and there is none."""
+    """The URL with the APIs' address and the project in it; None where it needs a project and there is
+    none.
+    """
     full = f"{api_url}{url}" if url.startswith("/") else url
     for place in PROJECT_PLACES:
         if place in full:

@@ -1,7 +1,8 @@
 """Secrets of application credentials.
 
-One that we generate has 256 random bits: no dictionary holds it, so one SHA-512 keeps it, and
-logging in with it is fast. One that a user chose is kept as a password is (password.py).
+A secret that we generate has 256 random bits, which no dictionary contains. So a single SHA-512 is a
+sufficient hash, and a login takes little time. A secret that a user chose is hashed as a password
+(password.py).
 """
 
 from __future__ import annotations
@@ -28,6 +29,6 @@ def is_generated(secret_hash: str) -> bool:
     return secret_hash.startswith(PREFIX)
 
 
-def matches(secret_hash: str, given: Secret) -> bool:
-    """Of a generated one, in constant time."""
-    return hmac.compare_digest(secret_hash, hash_generated(given))
+def matches(secret_hash: str, secret: Secret) -> bool:
+    """For the hash of a generated secret; takes constant time."""
+    return hmac.compare_digest(secret_hash, hash_generated(secret))

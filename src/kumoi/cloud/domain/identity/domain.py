@@ -38,22 +38,22 @@ def get(connection: Connection, key: str) -> Domain:
     return row
 
 
-def seen(connection: Connection, caller: Caller, own: Collection[str], key: str) -> Domain:
-    """One of `own`; for an administrator, any. Raises NotFound."""
+def get_visible(connection: Connection, caller: Caller, own: Collection[str], key: str) -> Domain:
+    """A domain that the caller may see: one of `own`, or for an administrator any. Raises NotFound."""
     if not caller.may("identity:get_domain") and key not in own:
         raise NotFound("domain", key)
     return get(connection, key)
 
 
 def update(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> Domain:
-    """Disabling it ends the tokens of its users and for its projects. Raises NotFound, Conflict."""
+    """Disabling ends the tokens of the domain's users and for its projects. Raises NotFound, Conflict."""
     row = get(connection, key)
     if values.get("name", row.name).lower() != row.name.lower():
         _require_free(connection, values["name"])
     store.update(connection, key, values)
     if row.enabled and values.get("enabled") is False:
-        for found in users.in_domain(connection, key):
-            revocation.end_user(connection, found.id, now)
+        for member in users.in_domain(connection, key):
+            revocation.end_user(connection, member.id, now)
         for owned in projects.in_domain(connection, key):
             revocation.end_project(connection, owned.id, now)
         _end_own(connection, key, now)
@@ -61,7 +61,7 @@ def update(connection: Connection, key: str, values: Mapping[str, Any], now: dat
 
 
 def delete(connection: Connection, key: str, now: datetime) -> None:
-    """With all that is in it. Raises NotFound, and Forbidden while it is enabled."""
+    """Delete a domain and all that is in it. Raises NotFound, and Forbidden while it is enabled."""
     row = get(connection, key)
     if key == DOMAIN_ID:
         raise Forbidden("The default domain cannot be deleted.")

@@ -27,7 +27,9 @@ class EndpointRequest:
 
 
 def create(connection: Connection, wanted: EndpointRequest, *, makes_region: bool) -> Endpoint:
-    """Raises Invalid for a service that is not there, or a region unless it is to be made."""
+    """Raises Invalid for a service that does not exist, and for a region that does not exist, unless
+    `makes_region`.
+    """
     _require_service(connection, wanted.service_id)
     _require_region(connection, wanted.region, makes=makes_region)
     row = Endpoint(
@@ -53,7 +55,7 @@ def get(connection: Connection, key: str) -> Endpoint:
 def update(
     connection: Connection, key: str, values: Mapping[str, Any], *, makes_region: bool
 ) -> Endpoint:
-    """Raises NotFound, Invalid for a service or a region that is not there."""
+    """Raises NotFound, and Invalid as `create` does."""
     get(connection, key)
     _require_region(connection, values.get("region"), makes=makes_region)
     if "service_id" in values:

@@ -50,7 +50,7 @@ def update(connection: Connection, key: str, values: Mapping[str, Any]) -> Group
 
 
 def delete(connection: Connection, key: str, now: datetime) -> None:
-    """Its members lose what they had through it. Raises NotFound."""
+    """Delete a group; its members lose the roles that they had through it. Raises NotFound."""
     get(connection, key)
     granted = assignments.matching(connection, actor=Actor.GROUP, actor_id=key)
     assignment.end_tokens(connection, granted, now)
@@ -65,7 +65,7 @@ def join(connection: Connection, key: str, user_id: str) -> None:
 
 
 def leave(connection: Connection, key: str, user_id: str, now: datetime) -> None:
-    """Ends the user's tokens for what the group has roles on. Raises NotFound."""
+    """Remove a user, and end its tokens for the targets of the group's roles. Raises NotFound."""
     _require(connection, key, user_id)
     if not store.leave(connection, key, user_id):
         raise NotFound("user", user_id)
@@ -75,7 +75,7 @@ def leave(connection: Connection, key: str, user_id: str, now: datetime) -> None
 
 
 def check(connection: Connection, key: str, user_id: str) -> None:
-    """Raises NotFound when the user is not in it."""
+    """Raises NotFound when the user is not in the group."""
     _require(connection, key, user_id)
     if not store.is_member(connection, key, user_id):
         raise NotFound("user", user_id)

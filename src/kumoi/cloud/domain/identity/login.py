@@ -1,4 +1,4 @@
-"""Logins: a password is looked at only while its source has attempts left."""
+"""Checks of passwords, limited to a number of failures per source address."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ REFUSED = "The request you have made requires authentication."
 
 
 class Logins(Attempts):
-    """Of this process."""
+    """The failed logins that this process has seen, by source."""
 
-    def verify(self, source: str, password_hash: str | None, given: Secret) -> None:
+    def verify(self, source: str, password_hash: str | None, secret: Secret) -> None:
         """Raises RateLimited before any hashing, Unauthenticated when the password is wrong. A
-        `password_hash` of None, for a user there is not, takes as long as a wrong password.
+        `password_hash` of None, for a user that does not exist, takes as long as a wrong password.
         """
         self.allow(source)
-        right = password.matches(password_hash or _nobodys_hash(), given)
-        if password_hash is None or not right:
+        matches = password.matches(password_hash or _unused_hash(), secret)
+        if password_hash is None or not matches:
             self.failed(source)
             raise Unauthenticated(REFUSED)
 
 
 @functools.cache
-def _nobodys_hash() -> str:
+def _unused_hash() -> str:
+    """The hash of a password that nobody has."""
     return password.hash_password(Secret(secrets.token_urlsafe()))

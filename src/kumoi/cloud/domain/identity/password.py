@@ -1,4 +1,4 @@
-"""Passwords: Argon2id, and nothing else of ours ever sees one.
+"""Hashes of passwords, by Argon2id.
 
 32 MiB and 3 passes take about 70 ms on one of the cores this was measured on (16 to 32 MiB with 2
 passes took 19 to 50 ms, 64 MiB with 2 took 102 ms). A hash names its own parameters, so they can be
@@ -23,7 +23,7 @@ def hash_password(password: Secret) -> str:
 
 
 def matches(password_hash: str, password: Secret) -> bool:
-    """Takes as long whether it matches or not."""
+    """Takes the same time whether the password matches or not."""
     try:
         return _hasher.verify(password_hash, password.reveal())
     except (VerificationError, InvalidHashError):

@@ -26,7 +26,7 @@ TAGS_MAX = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectRequest:
-    """What a project is made from. Without a parent it stands at the top of its domain."""
+    """A project to be made. Without `parent_id` its parent is the domain."""
 
     name: str
     domain_id: str
@@ -36,7 +36,9 @@ class ProjectRequest:
 
 
 def create(connection: Connection, wanted: ProjectRequest) -> Project:
-    """Raises NotFound for its domain, Invalid for a parent that is not there, Conflict when the name is taken."""
+    """Raises NotFound for the domain, Invalid for a parent that does not exist in it, Conflict when the
+    name is taken.
+    """
     if domains.get(connection, wanted.domain_id) is None:
         raise NotFound("domain", wanted.domain_id)
     parent_id = wanted.parent_id or wanted.domain_id
@@ -65,8 +67,10 @@ def get(connection: Connection, key: str) -> Project:
     return row
 
 
-def seen(connection: Connection, caller: Caller, key: str) -> Project:
-    """One that the caller may look at: an administrator any, others those they have a role on."""
+def get_visible(connection: Connection, caller: Caller, key: str) -> Project:
+    """A project that the caller may see: one that the caller has a role on, or for an administrator
+    any. Raises NotFound.
+    """
     row = store.get(connection, key)
     if row is not None and not caller.may("identity:get_project", key):
         own = assignment.targets_of(connection, caller.user_id, AssignmentTarget.PROJECT)
@@ -77,7 +81,9 @@ def seen(connection: Connection, caller: Caller, key: str) -> Project:
 
 
 def update(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> Project:
-    """Disabling it ends its tokens. Raises NotFound, Conflict, Invalid for another domain."""
+    """Disabling ends the tokens for the project. Raises NotFound, Conflict, and Forbidden for another
+    domain or parent.
+    """
     row = get(connection, key)
     changes = dict(values)
     for fixed in ("domain_id", "parent_id"):
@@ -92,7 +98,7 @@ def update(connection: Connection, key: str, values: Mapping[str, Any], now: dat
 
 
 def delete(connection: Connection, key: str, now: datetime) -> None:
-    """Raises NotFound, and Forbidden while other projects are below it."""
+    """Raises NotFound, and Forbidden while the project has child projects."""
     get(connection, key)
     if store.has_children(connection, key):
         raise Forbidden(f"Cannot delete the project {key} since it is not a leaf in the hierarchy.")
@@ -100,7 +106,7 @@ def delete(connection: Connection, key: str, now: datetime) -> None:
 
 
 def remove(connection: Connection, key: str, now: datetime) -> None:
-    """With everything that names it."""
+    """Delete a project with all assignments and credentials for it."""
     revocation.end_project(connection, key, now)
     assignments.delete_matching(connection, target=AssignmentTarget.PROJECT, target_id=key)
     credentials.delete_of(connection, project_id=key)
@@ -109,7 +115,7 @@ def remove(connection: Connection, key: str, now: datetime) -> None:
 
 
 def set_tags(connection: Connection, key: str, tags: Collection[str]) -> None:
-    """Raises NotFound, Invalid for one that cannot be a tag."""
+    """Raises NotFound, and Invalid for too many tags or a text that cannot be one."""
     get(connection, key)
     if len(tags) > TAGS_MAX:
         raise Invalid(f"At most {TAGS_MAX} tags are allowed", field="tags")

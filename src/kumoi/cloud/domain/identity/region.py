@@ -14,10 +14,11 @@ from kumoi.cloud.store.identity.region import Region
 
 
 def create(connection: Connection, row: Region) -> Region:
-    """Raises Conflict when there is one of that id, NotFound for its parent."""
+    """Raises Conflict when a region has the id, NotFound for the parent."""
     if store.get(connection, row.id) is not None:
         raise Conflict(f"Conflict occurred attempting to store region - Duplicate ID, {row.id}.")
-    _require_parent(connection, row.parent_region_id)
+    if row.parent_region_id is not None:
+        get(connection, row.parent_region_id)
     store.insert(connection, row)
     return row
 
@@ -31,32 +32,23 @@ def get(connection: Connection, key: str) -> Region:
 
 
 def update(connection: Connection, key: str, values: Mapping[str, Any]) -> Region:
-    """Raises NotFound, also for its parent; Invalid for a parent that is below it."""
+    """Raises NotFound, also for the parent; Invalid for a parent that is below the region itself."""
     get(connection, key)
-    _require_parent(connection, values.get("parent_region_id"))
-    _require_above(connection, key, values.get("parent_region_id"))
+    above = values.get("parent_region_id")
+    while above is not None:
+        if above == key:
+            raise Invalid(
+                f"The region {key} cannot be below itself: circular hierarchy.",
+                field="parent_region_id",
+            )
+        above = get(connection, above).parent_region_id
     store.update(connection, key, values)
     return get(connection, key)
 
 
 def delete(connection: Connection, key: str) -> None:
-    """Raises NotFound, Forbidden while endpoints or regions are in it."""
+    """Raises NotFound, and Forbidden while the region has endpoints or child regions."""
     get(connection, key)
     if endpoints.is_in(connection, key) or store.has_children(connection, key):
         raise Forbidden(f"Unable to delete region {key}: it or its children have endpoints.")
     store.delete(connection, key)
-
-
-def _require_above(connection: Connection, key: str, parent: str | None) -> None:
-    while parent is not None:
-        if parent == key:
-            raise Invalid(
-                f"The region {key} cannot be below itself: circular hierarchy.",
-                field="parent_region_id",
-            )
-        parent = get(connection, parent).parent_region_id
-
-
-def _require_parent(connection: Connection, key: str | None) -> None:
-    if key is not None:
-        get(connection, key)

@@ -36,9 +36,9 @@ def get(connection: Connection, key: str) -> IdentityRole:
 def update(
     connection: Connection, key: str, values: Mapping[str, Any], now: datetime
 ) -> IdentityRole:
-    """A role's name is what policies look at: renaming ends the tokens that carry it.
+    """Policies decide by the name of a role, so renaming ends the tokens with the role.
 
-    Raises NotFound, Conflict, Forbidden for the names that policies know.
+    Raises NotFound, Conflict, and Forbidden for the roles that policies name.
     """
     row = get(connection, key)
     name = values.get("name", row.name)
@@ -51,7 +51,7 @@ def update(
 
 
 def delete(connection: Connection, key: str, now: datetime) -> None:
-    """From everybody who has it. Raises NotFound, Forbidden for the roles that policies know."""
+    """Delete a role with its assignments. Raises NotFound, and Forbidden as `update` does."""
     _require_own_name(get(connection, key))
     assignment.end_tokens(connection, assignments.matching(connection, role_id=key), now)
     assignments.delete_matching(connection, role_id=key)
@@ -59,7 +59,7 @@ def delete(connection: Connection, key: str, now: datetime) -> None:
 
 
 def implied_by(connection: Connection, row: IdentityRole) -> list[IdentityRole]:
-    """The roles that this one implies directly."""
+    """The roles that a role implies directly."""
     names = assignment.IMPLIED.get(row.name, ())
     return [found for found in store.every(connection) if found.name in names]
 

@@ -38,7 +38,7 @@ def update(connection: Connection, key: str, values: Mapping[str, Any]) -> Catal
 
 
 def delete(connection: Connection, key: str) -> None:
-    """With its endpoints. Raises NotFound."""
+    """Delete a service and its endpoints. Raises NotFound."""
     get(connection, key)
     endpoints.delete_of_service(connection, key)
     store.delete(connection, key)

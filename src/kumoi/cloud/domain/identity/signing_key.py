@@ -1,9 +1,9 @@
-"""Which key signs tokens, which are accepted, and how one follows another. Pure but for `rotate`
-and `ensure_first`, which write to the keys' owner.
+"""The keys that sign tokens: which one signs, which are accepted, and how keys are rotated. Pure, but
+for the functions that take `SigningKeys` and write to it.
 
-A new key is published before it signs, so that every API process knows it when the first token of
-it arrives; the one before is accepted until the last token that it signed has expired, and is then
-removed. Processes therefore need not agree on the moment. Called by token.py and `kumoi token`.
+A new key is published before it signs, so that all API processes know it when its first token
+arrives. The key before is accepted until the last token that it signed has expired, and is then
+removed. So the processes need not agree on the moment. Called by token.py and `kumoi token`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ ID_DIGITS = 16
 
 @dataclass(frozen=True, slots=True)
 class KeyLifetime:
-    """What a key does when: it signs from a time until the next one does, and is accepted until
-    nothing is left that it signed. Without an end it is the newest.
+    """A key signs from a time until the next key does, and is accepted until all tokens that it has
+    signed have expired. The newest key has no end yet.
     """
 
     key: SigningKey
@@ -38,11 +38,11 @@ class KeyLifetime:
 
 
 def spans(keys: Sequence[SigningKey]) -> list[KeyLifetime]:
-    """Oldest first. The oldest needs no time to become known: there is no other."""
+    """The lifetimes of the keys, oldest first. The oldest key signs at once, since there is no other."""
     ordered = sorted(keys, key=lambda key: (key.made_at, key.id))
     starts = [key.made_at + timedelta(seconds=PUBLISHED_S) for key in ordered]
     starts[:1] = [key.made_at for key in ordered[:1]]
-    late = timedelta(seconds=PUBLISHED_S + TTL_MAX_S)  # A process may have learned it that late.
+    late = timedelta(seconds=PUBLISHED_S + TTL_MAX_S)  # A process may learn of the next so late.
     found = [
         KeyLifetime(key, begin, end, end + late)
         for key, begin, end in zip(ordered, starts, starts[1:], strict=False)
@@ -51,14 +51,14 @@ def spans(keys: Sequence[SigningKey]) -> list[KeyLifetime]:
 
 
 def accepted(keys: Sequence[SigningKey], now: datetime) -> list[KeyLifetime]:
-    """Those whose tokens are taken now, oldest first."""
+    """The keys whose tokens are valid now, oldest first."""
     return [
         span for span in spans(keys) if span.accepted_until is None or now < span.accepted_until
     ]
 
 
 def signer(keys: Sequence[SigningKey], now: datetime) -> SigningKey:
-    """The newest that has been published for long enough; the oldest when none has."""
+    """The newest key that has been published for long enough; the oldest when none has."""
     found = accepted(keys, now)
     if not found:
         raise Bug("there is no key that this release can sign tokens with")
@@ -78,15 +78,15 @@ def ensure_first(keys: SigningKeys, now: datetime) -> None:
 
 
 def remove_expired(keys: SigningKeys, now: datetime) -> None:
-    """Those that nothing valid is signed with any more."""
+    """Remove the keys of which all tokens have expired."""
     for span in spans(keys.load()):
         if span.accepted_until is not None and span.accepted_until <= now:
             keys.remove(span.key.id)
 
 
 def rotate(keys: SigningKeys, now: datetime) -> KeyLifetime:
-    """Publish a new key. Raises Conflict while the last one does not sign yet, or too many are
-    still accepted.
+    """Publish a new key. Raises Conflict while the newest does not sign yet, or too many are still
+    accepted.
     """
     remove_expired(keys, now)
     found = spans(keys.load())

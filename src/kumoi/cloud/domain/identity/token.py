@@ -1,8 +1,8 @@
 """Tokens: signed with Ed25519 (RFC 8037, as JWS in compact form), checked with the public keys alone.
 
 A token carries all that `GET /v3/auth/tokens` shows but the catalogue, so that checking one needs
-neither database nor network. What is revoked is a short list (store/identity/revocation.py) that
-each API process keeps in memory and adds to when the store changes; see Tokens.revoke_known.
+neither database nor network. Revocations are a short list (store/identity/revocation.py) that each
+API process keeps in memory and adds to when the store changes; see Tokens.revoke_known.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ VERIFIED_MAX = 4_096  # A few KiB each.
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
-    """A project or a domain, with the domain a project is in."""
+    """The project of a token, with its domain."""
 
     id: str
     name: str
@@ -84,7 +84,9 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tokens:
-    """Signs with one key and checks with several; `kid` in a token's header says with which."""
+    """Signs tokens with one key and checks them with several; the header `kid` of a token names its
+    key.
+    """
 
     def __init__(self, keys: SigningKeys, now: datetime) -> None:
         self._keys = keys
@@ -94,7 +96,7 @@ class Tokens:
         self.learn_keys(now)
 
     def learn_keys(self, now: datetime) -> None:
-        """Look which keys there are now; the API does so every LEARN_S."""
+        """Read the keys again; the API does so every LEARN_S."""
         signing_key.remove_expired(self._keys, now)
         found = self._keys.load()
         signer = signing_key.signer(found, now)
@@ -109,8 +111,8 @@ class Tokens:
         return jwt.encode(msgspec.to_builtins(claims), signer.private, ALGORITHM, header)
 
     def check(self, token: str, *, now: datetime, allow_expired: bool = False) -> Claims:
-        """What the token says. Raises Unauthenticated when it is forged, expired or revoked, or of
-        a key that is not known here.
+        """The token's claims. Raises Unauthenticated when it is forged, expired or revoked, or signed
+        with an unknown key.
         """
         verified = self._verified
         known = verified.get(token) or self._verify(token, verified)
@@ -121,8 +123,8 @@ class Tokens:
         return known.claims
 
     def _verify(self, token: str, verified: dict[str, _Verified]) -> _Verified:
-        """By its signature, which costs as much as all the rest of a short request: so the answer
-        is kept as long as its key is accepted. Whether it has ended since is asked each time.
+        """Check the signature. That costs as much as all the rest of a short request, so the result
+        is kept as long as the key is accepted. Whether the token has ended is checked each time.
         """
         try:
             key = self._public[jwt.get_unverified_header(token)["kid"]]
@@ -137,18 +139,18 @@ class Tokens:
 
     @property
     def position(self) -> Position:
-        """Up to where this process knows what is revoked; for revocation.load."""
+        """Up to where this process knows the revocations; for revocation.load."""
         return self._revoked.position
 
     def revoke_known(self, revoked: Revoked, *, now: datetime | None = None) -> None:
-        """Add to what is revoked; whoever read earlier but comes later takes nothing back. What was
-        learnt in another epoch is forgotten: generations may be given again there. With `now`,
-        forget what has expired.
+        """Add to the known revocations; a thread that read earlier but calls later removes none.
+        Those of another epoch are forgotten, since its generations may occur again. With `now`,
+        forget the expired ones.
         """
         with self._learning:
             known = self._revoked
             if revoked.position.epoch == known.position.epoch:
-                known = _joined(known, revoked)
+                known = _merged(known, revoked)
             elif revoked.whole:
                 known = revoked
             if now is not None:
@@ -158,23 +160,23 @@ class Tokens:
 
 
 class _Verified:
-    """Claims whose signature is good, and what ends them: keys and generations."""
+    """Claims with a valid signature, and the keys and generations of revocations that end them."""
 
     __slots__ = ("_ends_with", "claims")
 
     def __init__(self, claims: Claims) -> None:
-        asked: list[tuple[RevocationKind, str | None, int]] = [
+        ends_with: list[tuple[RevocationKind, str | None, int]] = [
             (RevocationKind.TOKEN, claims.audit_ids[0], 0),
             (RevocationKind.CREDENTIAL, claims.application_credential_id, 0),
             (RevocationKind.USER, claims.user_id, claims.user_generation),
         ]
         if claims.project is not None:
-            asked.append((RevocationKind.PROJECT, claims.project.id, claims.project_generation))
+            ends_with.append((RevocationKind.PROJECT, claims.project.id, claims.project_generation))
         if claims.target_id is not None:
             key = grant_key(claims.user_id, claims.target_id)
-            asked.append((RevocationKind.GRANT, key, claims.user_generation))
+            ends_with.append((RevocationKind.GRANT, key, claims.user_generation))
         self.claims = claims
-        self._ends_with = [((kind, key), at) for kind, key, at in asked if key is not None]
+        self._ends_with = [((kind, key), at) for kind, key, at in ends_with if key is not None]
 
     def is_revoked(self, ends: Mapping[Key, End]) -> bool:
         return any(
@@ -182,8 +184,8 @@ class _Verified:
         )
 
 
-def _joined(known: Revoked, more: Revoked) -> Revoked:
-    """Both, of one epoch: the later end of each key, the further position."""
+def _merged(known: Revoked, more: Revoked) -> Revoked:
+    """Two sets of one epoch as one: the later end of each key, the later position."""
     ends = dict(known.ends)
     for key, end in more.ends.items():
         if key not in ends or end.generation >= ends[key].generation:

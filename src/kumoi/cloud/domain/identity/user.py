@@ -1,4 +1,4 @@
-"""Users: what is allowed. Passwords come as hashes: nothing hashes inside a transaction."""
+"""Users: what is allowed. Callers hash passwords before they open the transaction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kumoi.cloud.store.identity.user import User
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserRequest:
-    """What a user is made from. Without a password hash it cannot log in with a password."""
+    """A user to be made. Without `password_hash` it cannot log in with a password."""
 
     name: str
     domain_id: str
@@ -63,8 +63,8 @@ def get(connection: Connection, key: str) -> User:
     return row
 
 
-def seen(connection: Connection, caller: Caller, key: str) -> User:
-    """Oneself; for an administrator, anybody. Raises NotFound."""
+def get_visible(connection: Connection, caller: Caller, key: str) -> User:
+    """A user that the caller may see: the caller, or for an administrator any. Raises NotFound."""
     if not caller.may("identity:get_user", user_id=key):
         raise NotFound("user", key)
     return get(connection, key)
@@ -87,9 +87,9 @@ def update(connection: Connection, key: str, values: Mapping[str, Any], now: dat
 def change_password(
     connection: Connection, key: str, *, checked_hash: str | None, new_hash: str, now: datetime
 ) -> None:
-    """`checked_hash` is what the old password was checked against, before this transaction.
+    """`checked_hash` is the hash that the old password was checked against, before this transaction.
 
-    Raises Unauthenticated when it has changed since.
+    Raises Unauthenticated when the password has been changed since.
     """
     row = store.get(connection, key)
     if row is None or not row.enabled or row.password_hash != checked_hash:
@@ -98,7 +98,7 @@ def change_password(
 
 
 def delete(connection: Connection, key: str, now: datetime) -> None:
-    """With everything that names it. Raises NotFound."""
+    """Delete a user with its assignments and credentials. Raises NotFound."""
     get(connection, key)
     revocation.end_user(connection, key, now)
     groups.leave_all(connection, key)

@@ -1,4 +1,4 @@
-"""Application credentials: the rows. The secret itself is kept nowhere."""
+"""Application credentials: the rows. Of the secret only a hash is stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kumoi.engine.db import Json, Timestamp
 
 @dataclass(frozen=True, slots=True)
 class ApplicationCredential:
-    """`role_ids` are the roles it may use, among those that its user has."""
+    """`role_ids` are the roles that its tokens have, as long as its user has them."""
 
     id: str
     user_id: str
@@ -78,7 +78,7 @@ def delete(connection: Connection, key: str) -> None:
 def delete_of(
     connection: Connection, *, user_id: str | None = None, project_id: str | None = None
 ) -> None:
-    """All of a user or all of a project that goes."""
+    """Delete those of a user or for a project that is being deleted."""
     conditions = []
     if user_id is not None:
         conditions.append(credential.c.user_id == user_id)

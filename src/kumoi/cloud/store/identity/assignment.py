@@ -49,7 +49,7 @@ assignment = sa.Table(
 
 
 def ensure(connection: Connection, row: Assignment) -> None:
-    """Assign; nothing when it is assigned already."""
+    """Insert an assignment, unless it exists."""
     if not has(connection, row):
         schema.insert(connection, assignment, schema.values(row))
 
@@ -59,14 +59,14 @@ def has(connection: Connection, row: Assignment) -> bool:
 
 
 def delete(connection: Connection, row: Assignment) -> bool:
-    """Whether there was one."""
+    """False when there was none."""
     return connection.execute(sa.delete(assignment).where(*_same(row))).rowcount == 1
 
 
 def of_user(
     connection: Connection, user_id: str, group_ids: Collection[str], **only: Any
 ) -> list[Assignment]:
-    """The user's own and its groups'; `only` names columns and their values."""
+    """The assignments of a user and its groups; `only` are columns with the value they must have."""
     own = (assignment.c.actor == Actor.USER) & (assignment.c.actor_id == user_id)
     joined = (assignment.c.actor == Actor.GROUP) & assignment.c.actor_id.in_(group_ids)
     return matching(connection, own | joined, **only)
@@ -75,7 +75,7 @@ def of_user(
 def matching(
     connection: Connection, *conditions: sa.ColumnElement[bool], **only: Any
 ) -> list[Assignment]:
-    """Those whose columns have the values in `only`, in a stable order."""
+    """The assignments whose columns have the values in `only`, in a stable order."""
     query = sa.select(assignment).where(*conditions)
     for column, value in only.items():
         query = query.where(assignment.c[column] == value)
@@ -89,7 +89,7 @@ def matching(
 
 
 def delete_matching(connection: Connection, **only: Any) -> None:
-    """Everything that is assigned to an actor, on a target or as a role that goes."""
+    """Delete the assignments of an actor, on a target or of a role that is being deleted."""
     conditions = [assignment.c[column] == value for column, value in only.items()]
     connection.execute(sa.delete(assignment).where(*conditions))
 

@@ -41,7 +41,7 @@ def get(connection: Connection, key: str) -> Domain | None:
 
 
 def named(connection: Connection, name: str) -> Domain | None:
-    """Whatever the case of its letters, as in Keystone on MySQL: clients say `default`."""
+    """Without regard to case, as in Keystone on MySQL: clients name it `default`."""
     query = sa.select(domain).where(sa.func.lower(domain.c.name) == name.lower())
     return schema.fetch_one(connection, query.order_by(domain.c.name != name).limit(1), Domain)
 

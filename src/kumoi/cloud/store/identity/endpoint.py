@@ -54,7 +54,7 @@ def get(connection: Connection, key: str) -> Endpoint | None:
 
 
 def enabled(connection: Connection) -> list[Endpoint]:
-    """What the catalogue shows."""
+    """The endpoints that the catalogue shows."""
     return _ENABLED.all(connection)
 
 

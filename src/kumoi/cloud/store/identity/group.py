@@ -1,4 +1,4 @@
-"""Groups of users: the rows, and who is in them."""
+"""Groups of users: the rows, and their members."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def named(connection: Connection, domain_id: str, name: str) -> Group | None:
 def page(
     connection: Connection, wanted: Listing, *, ids: Collection[str] | None = None
 ) -> list[Group]:
-    """One page; with `ids`, among those only."""
+    """One page; with `ids`, of these only."""
     conditions = [] if ids is None else [group.c.id.in_(ids)]
     return listing.page(connection, group, Group, wanted, *conditions)
 
@@ -75,13 +75,13 @@ def delete(connection: Connection, key: str) -> None:
 
 
 def join(connection: Connection, group_id: str, user_id: str) -> None:
-    """Put the user in; nothing when it is in already."""
+    """Add a user to a group, unless it is a member."""
     if not is_member(connection, group_id, user_id):
         schema.insert(connection, membership, {"group_id": group_id, "user_id": user_id})
 
 
 def leave(connection: Connection, group_id: str, user_id: str) -> bool:
-    """Whether the user was in."""
+    """False when the user was no member."""
     done = connection.execute(
         sa.delete(membership).where(
             membership.c.group_id == group_id, membership.c.user_id == user_id
@@ -102,7 +102,7 @@ def is_member(connection: Connection, group_id: str, user_id: str) -> bool:
 
 
 def members(connection: Connection, group_id: str) -> list[str]:
-    """The ids of the users in it."""
+    """The ids of the group's users."""
     query = sa.select(membership.c.user_id).where(membership.c.group_id == group_id)
     return list(connection.execute(query.order_by(membership.c.user_id)).scalars())
 

@@ -17,7 +17,7 @@ from kumoi.cloud.store.identity.user import user
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """Something's name and its domain's; a domain itself is in none."""
+    """A name, and the domain that it is in; a domain is in none."""
 
     id: str
     name: str
@@ -27,7 +27,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """By id: users and groups are actors, projects and domains are targets."""
+    """Names by id: of actors (users and groups) and of targets (projects and domains)."""
 
     actors: dict[str, Name]
     targets: dict[str, Name]

@@ -72,7 +72,7 @@ def page(
     ids: Collection[str] | None = None,
     tags: TagFilter = NO_TAGS,
 ) -> list[Project]:
-    """One page; with `ids`, among those only."""
+    """One page; with `ids`, of these only."""
     conditions: list[sa.ColumnElement[bool]] = []
     if ids is not None:
         conditions.append(project.c.id.in_(ids))
@@ -96,7 +96,7 @@ def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:
 
 
 def next_generation(connection: Connection, key: str) -> int:
-    """Count its generation up and give the new one."""
+    """Increase the generation; gives the new one."""
     return int(
         connection.execute(
             sa.update(project)

@@ -1,4 +1,4 @@
-"""Which tokens no longer count: the rows. domain/identity/token.py keeps them in memory.
+"""Revocations of tokens: the rows. domain/identity/token.py keeps them in memory.
 
 A token carries the generation that its user and its project had when it was made. A row of kind
 `user`, `project` or `grant` ends all tokens of an older generation than its own; one of kind
@@ -48,7 +48,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """Rows as a lookup, and up to where they are known. `whole` is all there are; otherwise those
+    """Revocations by key, and the position up to which they are known. `whole` is all of them; otherwise those
     since an earlier position of the same epoch.
     """
 
@@ -73,7 +73,7 @@ def grant_key(user_id: str, target_id: str) -> str:
 
 
 def add(connection: Connection, ends: dict[Key, End], now: datetime) -> None:
-    """Say that tokens end; and drop the rows that end none any more."""
+    """Add revocations, and delete those of which all tokens have expired."""
     if not ends:
         return
     connection.execute(sa.delete(revocation).where(revocation.c.expires_at <= now))
@@ -89,7 +89,7 @@ def add(connection: Connection, ends: dict[Key, End], now: datetime) -> None:
 
 
 def get(connection: Connection, keys: Iterable[Key]) -> dict[Key, End]:
-    """What stands there for these keys."""
+    """The revocations with these keys."""
     same = [(revocation.c.kind == kind) & (revocation.c.key == key) for kind, key in keys]
     rows = connection.execute(sa.select(revocation).where(sa.or_(*same)))
     return {
@@ -98,7 +98,7 @@ def get(connection: Connection, keys: Iterable[Key]) -> dict[Key, End]:
 
 
 def load(connection: Connection, seen: Position) -> Revoked:
-    """What was revoked after that; all of it when the store does not continue that position."""
+    """The revocations after a position; all of them when the position is of another epoch."""
     now = feed.position(connection)
     whole = not now.continues(seen)
     rows = connection.execute(

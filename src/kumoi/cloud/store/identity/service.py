@@ -57,7 +57,7 @@ def of_type(connection: Connection, type_: str) -> list[CatalogService]:
 
 
 def enabled(connection: Connection) -> list[CatalogService]:
-    """What the catalogue shows, by type."""
+    """The services that the catalogue shows, ordered by type."""
     return _ENABLED.all(connection)
 
 

@@ -41,20 +41,20 @@ class SigningKey:
 
 
 class SigningKeys(Protocol):
-    """Where all API processes find the same keys."""
+    """The keys that all API processes share."""
 
     def load(self) -> Sequence[SigningKey]:
-        """In no order. Empty before the first."""
+        """All keys, in no order; empty before the first one is added."""
         ...
 
     def add(self, key: SigningKey) -> None: ...
 
     def add_first(self, key: SigningKey) -> None:
-        """Unless there is one, be it one that this release does not understand."""
+        """Add a key unless there is one, even one that this release does not understand."""
         ...
 
     def remove(self, id: str) -> None:
-        """Gone already is fine."""
+        """A key that is not there is no error."""
         ...
 
 
@@ -66,7 +66,7 @@ class _File(msgspec.Struct):
 
 
 class KeyDirectory:
-    """`SigningKeys` on one machine. Only its owner reads it."""
+    """`SigningKeys` on one machine: a directory that only its owner can read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -127,7 +127,7 @@ class KeyDirectory:
 
 
 def _parse(content: bytes) -> SigningKey:
-    """Raises ValueError for what is not a key of ours."""
+    """Raises ValueError for a file that is no key of this format."""
     file = msgspec.json.decode(content, type=_File)
     private = load_pem_private_key(file.private_key.encode(), password=None)
     if file.algorithm != ALGORITHM or not isinstance(private, Ed25519PrivateKey):

@@ -63,7 +63,7 @@ def named(connection: Connection, domain_id: str, name: str) -> User | None:
 def page(
     connection: Connection, wanted: Listing, *, ids: Collection[str] | None = None
 ) -> list[User]:
-    """One page; with `ids`, among those only."""
+    """One page; with `ids`, of these only."""
     conditions = [] if ids is None else [user.c.id.in_(ids)]
     return listing.page(connection, user, User, wanted, *conditions)
 
@@ -77,7 +77,7 @@ def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:
 
 
 def next_generation(connection: Connection, key: str) -> int:
-    """Count its generation up and give the new one."""
+    """Increase the generation; gives the new one."""
     return int(
         connection.execute(
             sa.update(user)
@@ -93,7 +93,7 @@ def delete(connection: Connection, key: str) -> None:
 
 
 def clear_default_project(connection: Connection, project_id: str) -> None:
-    """Of every user whose default project goes."""
+    """Clear it for all users with that default project."""
     connection.execute(
         sa.update(user)
         .where(user.c.default_project_id == project_id)

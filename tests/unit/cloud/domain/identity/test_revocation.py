@@ -16,7 +16,7 @@ from kumoi.cloud.domain.identity import (
     revocation,
     user,
 )
-from kumoi.cloud.domain.identity.authentication import Login, Named, ScopeRequest
+from kumoi.cloud.domain.identity.authentication import Login, NameRef, ScopeRequest
 from kumoi.cloud.domain.identity.bootstrap import FirstPasswords
 from kumoi.cloud.domain.identity.token import TTL_MAX_S, Claims, Tokens
 from kumoi.cloud.store.identity import endpoint as endpoints
@@ -31,7 +31,7 @@ from kumoi.engine.schema import feed_revision
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TTL_S = 3_600
-DEMO = ScopeRequest(project=Named(name="demo", domain_id="default"))
+DEMO = ScopeRequest(project=NameRef(name="demo", domain_id="default"))
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def tokens(tmp_path: Path) -> Tokens:
 
 def log_in(database: Database, login: Login | None = None, *, ttl_s: int = TTL_S) -> Claims:
     with database.read() as connection:
-        found = authentication.find_user(connection, Named(name="demo", domain_name="Default"))
+        found = authentication.find_user(connection, NameRef(name="demo", domain_name="Default"))
         assert found is not None
         made = login or Login(found.id, "password", password_hash="demo hash")
         return authentication.claims(connection, made, DEMO, now=NOW, ttl_s=ttl_s)
