@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.system.live import LiveCloud, live_cloud
+from tests.system.live import LiveCloud, kept_by_us, live_cloud
 
 from kumoi.base.process import Completed, run
-from kumoi.config import CloudSettings, HostSettings, first_host, read
+from kumoi.config import CloudSettings, HostSettings, first_host, read, write
 from kumoi.hosts import teardown
 
 STATE_PARENT = Path("/var/tmp")
@@ -41,14 +41,16 @@ class EngineHost:
         return read(HostSettings, self.state).settings
 
     def up(self) -> Completed:
-        return self.kumoi(
-            "up",
-            "--only-engines",
-            "--public-cidr",
-            f"10.201.{self.octet}.0/25",
-            "--underlay-cidr",
-            f"10.201.{self.octet}.128/28",
-        )
+        if not self.state.exists():
+            config = CloudSettings(
+                name=self.name,
+                public_cidr=f"10.201.{self.octet}.0/25",
+                underlay_cidr=f"10.201.{self.octet}.128/28",
+            )
+            self.state.mkdir()
+            write(config, self.state)
+            write(kept_by_us(first_host(config, str(self.state))), self.state)
+        return self.kumoi("up", "--only-engines")
 
     def kumoi(self, *words: str, check: bool = True) -> Completed:
         command, *rest = words

@@ -193,6 +193,11 @@ def test_logs_are_in_the_journal(box: Machine) -> None:
     assert '"role": "agent"' in box.kumoi("logs", "agent").out
 
 
+def test_who_answers_is_the_unit_and_not_the_systemd_that_listens_for_it(box: Machine) -> None:
+    told = json.loads(box.kumoi("exposure", "--json").out)
+    assert {one["unit"] for one in told["endpoints"]} == {"api", "pipeline"}
+
+
 def test_after_down_nothing_starts_with_the_machine(box: Machine, server: Any) -> None:
     box.kumoi("down")
     left = box.inside("find", "/etc/systemd/system", "-name", "kumoi-*").out

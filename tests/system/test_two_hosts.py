@@ -56,6 +56,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             state_dir=f"/var/tmp/{name}-2",
             underlay_address=f"10.{octet}.5.9",
             roles=("agent",),
+            keeper="kumoi",
         )
         with live_cloud(name, octet, home, southbound_url=southbound) as first:
             other = LiveCloud(first.config, second, home)

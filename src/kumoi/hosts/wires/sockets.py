@@ -21,6 +21,7 @@ from kumoi.hosts.units import running, table
 PROTOCOLS = ("tcp", "tcp6", "udp", "udp6")
 LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # UDP: sockets without a peer.
 PROC = Path("/proc")
+FIRST_PROCESS = 1
 SOCKET_LINK = re.compile(r"socket:\[(\d+)\]")
 UNKNOWN = "?"
 SWITCH = "ovs-vswitchd"
@@ -115,7 +116,8 @@ def _listeners(found: Iterable[Bound], host: HostSettings) -> list[ListeningSock
     units = {unit.pid: unit.name for unit in running.found(host.state_dir)}  # By session.
     bound = list(found)
     supervisors = {pid for pid, name in units.items() if name == running.SUPERVISOR}
-    owners = _owners({socket.inode for socket in bound}, last=supervisors)
+    keepers = {FIRST_PROCESS, *supervisors}  # The first is systemd, where that keeps the units.
+    owners = _owners({socket.inode for socket in bound}, last=keepers)
     listeners = []
     for each in bound:
         pid = owners.get(each.inode, 0)
