@@ -14,7 +14,6 @@ epoch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -23,7 +22,7 @@ from kumoi.base.errors import Bug
 from kumoi.base.ids import new_hex_id
 from kumoi.engine.position import Position
 from kumoi.engine.schema import feed, feed_revision
-from kumoi.engine.statement import Statement
+from kumoi.engine.statement import Statement, limit
 
 CHANGES_MAX = 10_000
 
@@ -52,32 +51,20 @@ def forget(connection: Connection, topic: str, key: str) -> None:
 
 def changes(connection: Connection, topic: str, *, since: int) -> Changes:
     """What changed after `since`, at most CHANGES_MAX keys, and the revision to go on from."""
-    rows = connection.execute(
-        sa.select(feed.c.key, feed.c.revision)
-        .where(feed.c.topic == topic, feed.c.revision > since)
-        .order_by(feed.c.revision)
-        .limit(CHANGES_MAX)
-    ).all()
-    newest = rows[-1].revision if rows else max(since, 0)
-    return Changes(newest, tuple(row.key for row in rows))
+    rows = _CHANGES.rows(connection, topic=topic, since=since, most=CHANGES_MAX)
+    newest = rows[-1][1] if rows else max(since, 0)
+    return Changes(newest, tuple(key for key, _ in rows))
 
 
 def topics(connection: Connection, prefix: str, *, since: int) -> dict[str, int]:
     """Topics of that prefix with changes newer than `since`, each with its newest revision."""
-    rows = connection.execute(
-        sa.select(feed.c.topic, sa.func.max(feed.c.revision))
-        .where(feed.c.revision > since, feed.c.topic.startswith(prefix, autoescape=True))
-        .group_by(feed.c.topic)
-    )
-    return {row[0]: int(row[1]) for row in rows}
+    newer = _NEWER.rows(connection, since=since)
+    return {topic: int(revision) for topic, revision in newer if topic.startswith(prefix)}
 
 
 def position(connection: Connection) -> Position:
     """The store's newest revision and its epoch; revision 0 when nothing was ever written."""
-    columns: list[sa.ColumnElement[Any]] = [feed_revision.c.value, feed_revision.c.epoch]
-    if connection.dialect.name == "postgresql":
-        columns.append(_POSTGRES_LIFE)
-    row = connection.execute(sa.select(*columns)).first()
+    row = _POSITION[connection.dialect.name].row(connection)
     return Position() if row is None else Position("-".join(row[1:]), row[0])
 
 
@@ -121,4 +108,21 @@ _POSTGRES_LIFE: sa.ColumnElement[str] = sa.literal_column(
     " || '-' || left(pg_walfile_name(pg_current_wal_lsn()), 8)"
     " || '-' || 'feed_revision'::regclass::oid",
     sa.Text,
+)
+_POSITION = {
+    "sqlite": Statement(sa.select(feed_revision.c.value, feed_revision.c.epoch)),
+    "postgresql": Statement(
+        sa.select(feed_revision.c.value, feed_revision.c.epoch, _POSTGRES_LIFE)
+    ),
+}
+_NEWER = Statement(
+    sa.select(feed.c.topic, sa.func.max(feed.c.revision))
+    .where(feed.c.revision > sa.bindparam("since"))
+    .group_by(feed.c.topic)
+)
+_CHANGES = Statement(
+    sa.select(feed.c.key, feed.c.revision)
+    .where(feed.c.topic == sa.bindparam("topic"), feed.c.revision > sa.bindparam("since"))
+    .order_by(feed.c.revision)
+    .limit(limit("most"))
 )

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.schema import ID, metadata
 from kumoi.engine.db import Timestamp
+from kumoi.engine.statement import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +94,17 @@ def finish(
     connection: Connection, server_id: str, *, at: datetime, result: str, message: str | None
 ) -> None:
     """End the actions of a server that are under way."""
-    connection.execute(
-        sa.update(server_action)
-        .where(server_action.c.server_id == server_id, server_action.c.finish_at.is_(None))
-        .values(finish_at=at, result=result, message=message)
-    )
+    values = {"finish_at": at, "result": result, "message": message}
+    _FINISH.run(connection, {**values, "of_server": server_id})
+
+
+_FINISH = Statement(
+    sa.update(server_action).where(
+        server_action.c.server_id == sa.bindparam("of_server"),
+        server_action.c.finish_at.is_(None),
+    ),
+    ("finish_at", "result", "message"),
+)
 
 
 def forget(connection: Connection, server_ids: Collection[str]) -> None:

@@ -79,7 +79,7 @@ def insert(connection: Connection, row: Flavor) -> None:
 
 
 def get(connection: Connection, key: str) -> Flavor | None:
-    return schema.fetch_one(connection, sa.select(flavor).where(flavor.c.id == key), Flavor)
+    return schema.get(connection, flavor, Flavor, key)
 
 
 def named(connection: Connection, name: str) -> Flavor | None:

@@ -7,6 +7,7 @@ position, which makes a list of a thousand servers several times faster.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,7 @@ from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.listing import Sort
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine.db import Json, Timestamp
+from kumoi.engine.statement import Statement
 
 BATCH = 1_000
 KIND = "server"
@@ -206,8 +208,11 @@ def touch(connection: Connection, host_id: str, key: str) -> None:
 
 def get(connection: Connection, key: str) -> Server | None:
     """A deleted server too, as long as its row is there."""
-    row = connection.execute(sa.select(server).where(server.c.id == key)).first()
+    row = _BY_ID.row(connection, key=key)
     return None if row is None else Server(*row)
+
+
+_BY_ID = Statement(sa.select(server).where(server.c.id == sa.bindparam("key")))
 
 
 def several(connection: Connection, keys: Collection[str]) -> list[Server]:
@@ -249,44 +254,60 @@ def observe(connection: Connection, row: Server, **values: Any) -> bool:
     """Write a host's report. False for one that came too late: the row has another host by now, or
     a newer report.
     """
-    done = connection.execute(
-        sa.update(server)
-        .where(
-            server.c.id == row.id,
-            server.c.host_id == row.host_id,
-            server.c.observed_generation <= values["observed_generation"],
-        )
-        .values(**values)
+    seen = {
+        "of_id": row.id,
+        "of_host_id": row.host_id,
+        "most_generation": values["observed_generation"],
+    }
+    return _observation(tuple(values)).run(connection, {**values, **seen}) == 1
+
+
+@functools.cache
+def _observation(names: tuple[str, ...]) -> Statement:
+    query = sa.update(server).where(
+        server.c.id == sa.bindparam("of_id"),
+        server.c.host_id == sa.bindparam("of_host_id"),
+        server.c.observed_generation <= sa.bindparam("most_generation"),
     )
-    return done.rowcount == 1
+    return Statement(query, names)
 
 
 def used_slots(connection: Connection, host_id: str) -> set[int]:
-    query = sa.select(server.c.id_slot).where(
-        server.c.host_id == host_id, server.c.id_slot.is_not(None), server.c.deleted.is_(False)
+    return {slot for (slot,) in _USED_SLOTS.rows(connection, host=host_id)}
+
+
+_USED_SLOTS = Statement(
+    sa.select(server.c.id_slot).where(
+        server.c.host_id == sa.bindparam("host"),
+        server.c.id_slot.is_not(None),
+        server.c.deleted.is_(False),
     )
-    return set(connection.execute(query).scalars())
+)
 
 
 def next_number(connection: Connection) -> int:
-    most = connection.execute(
-        sa.select(server.c.number)
-        .order_by(server.c.created_at.desc(), server.c.number.desc())
-        .limit(1)
-    ).first()
-    return 1 if most is None else most.number + 1
+    newest = _NEWEST_NUMBER.row(connection)
+    return 1 if newest is None else int(newest[0]) + 1
+
+
+_NEWEST_NUMBER = Statement(
+    sa.select(server.c.number).order_by(server.c.created_at.desc(), server.c.number.desc()).limit(1)
+)
 
 
 def usage(connection: Connection, project_id: str) -> tuple[int, int, int]:
     """Servers, vcpus and MiB of memory of a project."""
-    row = connection.execute(
-        sa.select(
-            sa.func.count(),
-            sa.func.coalesce(sa.func.sum(server.c.vcpus), 0),
-            sa.func.coalesce(sa.func.sum(server.c.ram_mib), 0),
-        ).where(server.c.project_id == project_id, server.c.deleted.is_(False))
-    ).one()
-    return int(row[0]), int(row[1]), int(row[2])
+    ((servers, vcpus, ram_mib),) = _USAGE.rows(connection, project=project_id)
+    return int(servers), int(vcpus), int(ram_mib)
+
+
+_USAGE = Statement(
+    sa.select(
+        sa.func.count(),
+        sa.func.coalesce(sa.func.sum(server.c.vcpus), 0),
+        sa.func.coalesce(sa.func.sum(server.c.ram_mib), 0),
+    ).where(server.c.project_id == sa.bindparam("project"), server.c.deleted.is_(False))
+)
 
 
 def uses_image(connection: Connection, host_id: str, image_id: str) -> bool:

@@ -18,6 +18,7 @@ from kumoi.cloud.store import schema
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine import feed
 from kumoi.engine.db import Json, Timestamp
+from kumoi.engine.statement import Statement
 
 UP = "up"
 DOWN = "down"
@@ -121,7 +122,7 @@ def insert(connection: Connection, row: Host) -> None:
 
 
 def get(connection: Connection, key: str) -> Host | None:
-    return schema.fetch_one(connection, sa.select(host).where(host.c.id == key), Host)
+    return schema.get(connection, host, Host, key)
 
 
 def every(connection: Connection) -> list[Host]:
@@ -160,19 +161,23 @@ def claim(
     connection: Connection, key: str, *, vcpus: int, ram_mib: int, disk_gib: int, servers: int
 ) -> None:
     """Add to the claims on a host, and take that from what is free; negative numbers release."""
-    connection.execute(
-        sa.update(host)
-        .where(host.c.id == key)
-        .values(
-            vcpus_claimed=host.c.vcpus_claimed + vcpus,
-            ram_claimed_mib=host.c.ram_claimed_mib + ram_mib,
-            disk_claimed_gib=host.c.disk_claimed_gib + disk_gib,
-            servers_claimed=host.c.servers_claimed + servers,
-            vcpus_free=host.c.vcpus_free - vcpus,
-            ram_free_mib=host.c.ram_free_mib - ram_mib,
-            disk_free_gib=host.c.disk_free_gib - disk_gib,
-        )
+    more = {"vcpus": vcpus, "ram_mib": ram_mib, "disk_gib": disk_gib, "servers": servers}
+    _CLAIM.run(connection, {"host": key, **more})
+
+
+_CLAIM = Statement(
+    sa.update(host)
+    .where(host.c.id == sa.bindparam("host"))
+    .values(
+        vcpus_claimed=host.c.vcpus_claimed + sa.bindparam("vcpus"),
+        ram_claimed_mib=host.c.ram_claimed_mib + sa.bindparam("ram_mib"),
+        disk_claimed_gib=host.c.disk_claimed_gib + sa.bindparam("disk_gib"),
+        servers_claimed=host.c.servers_claimed + sa.bindparam("servers"),
+        vcpus_free=host.c.vcpus_free - sa.bindparam("vcpus"),
+        ram_free_mib=host.c.ram_free_mib - sa.bindparam("ram_mib"),
+        disk_free_gib=host.c.disk_free_gib - sa.bindparam("disk_gib"),
     )
+)
 
 
 def update(connection: Connection, key: str, **values: Any) -> bool:

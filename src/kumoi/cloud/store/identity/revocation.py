@@ -21,6 +21,7 @@ from kumoi.cloud.store.schema import insert_all, metadata
 from kumoi.engine import feed
 from kumoi.engine.db import Timestamp
 from kumoi.engine.position import Position
+from kumoi.engine.statement import Statement
 
 TOPIC = "revocation"
 FEED_KEY = "list"
@@ -101,10 +102,16 @@ def load(connection: Connection, seen: Position) -> Revoked:
     """The revocations after a position; all of them when the position is of another epoch."""
     now = feed.position(connection)
     whole = not now.continues(seen)
-    rows = connection.execute(
-        sa.select(revocation).where(revocation.c.revision > (0 if whole else seen.revision))
-    )
+    rows = _NEWER.rows(connection, since=0 if whole else seen.revision)
     ends = {
-        (RevocationKind(row.kind), row.key): End(row.generation, row.expires_at) for row in rows
+        (RevocationKind(kind), key): End(generation, expires_at)
+        for kind, key, generation, expires_at in rows
     }
     return Revoked(ends, now, whole)
+
+
+_NEWER = Statement(
+    sa.select(
+        revocation.c.kind, revocation.c.key, revocation.c.generation, revocation.c.expires_at
+    ).where(revocation.c.revision > sa.bindparam("since"))
+)
