@@ -1,6 +1,6 @@
 """The program of git's two hooks on a push. `check` (pre-receive) refuses a branch whose new commit
 has no readable kumoi.yaml; `started` (post-receive) asks the pipeline which runs began and prints
-them.
+them. The pipeline calls `parse` for a commit that no hook has seen.
 
 A program of its own with few imports, so that a push is quick and untrusted YAML is read outside
 the pipeline's process. It never touches the store.
@@ -21,27 +21,29 @@ BRANCH_MAX = 200
 
 
 def main(argv: list[str], lines: list[str]) -> int:
-    """`argv` is the action and the pipeline's socket; `lines` are git's "old new ref"."""
-    action, socket_path = argv
+    """`argv` is the action and the pipeline's socket, or a commit; `lines` are git's "old new ref"."""
+    action, about = argv
+    if action == "parse":
+        return _parse(about)
     updates = [line.split(" ", 2) for line in lines]
     heads = [(new, ref) for _, new, ref in updates if ref.startswith(HEADS)]
     if action == "check":
         return _check([(new, ref) for new, ref in heads if new.strip("0")])
-    for line in _ask_for_runs(socket_path, heads) if heads else []:
+    for line in _ask_for_runs(about, heads) if heads else []:
         print(line)  # noqa: T201 - git shows it to whoever pushed
     return 0
 
 
 def _check(heads: list[tuple[str, str]]) -> int:
     from kumoi.base.errors import Invalid  # noqa: PLC0415 - `started` needs none of this
-    from kumoi.pipeline.git import read_file  # noqa: PLC0415
+    from kumoi.pipeline.git import parse_file  # noqa: PLC0415
 
     for new, ref in heads:
         if len(ref) > len(HEADS) + BRANCH_MAX:
             print(f"a branch's name has {BRANCH_MAX} characters at most", file=sys.stderr)  # noqa: T201
             return 1
         try:
-            read_file(Path(os.environ.get("GIT_DIR", ".")), new)
+            parse_file(_repository(), new)
         except Invalid as refused:
             branch = ref.removeprefix(HEADS)
             print(f"push to {branch} refused: {refused.message}", file=sys.stderr)  # noqa: T201
@@ -49,11 +51,27 @@ def _check(heads: list[tuple[str, str]]) -> int:
     return 0
 
 
+def _parse(commit: str) -> int:
+    from kumoi.base.errors import Invalid  # noqa: PLC0415
+    from kumoi.pipeline.git import REFUSED, parse_file  # noqa: PLC0415
+
+    try:
+        parse_file(_repository(), commit)
+    except Invalid as refused:
+        print(refused.message, file=sys.stderr)  # noqa: T201
+        return REFUSED
+    return 0
+
+
+def _repository() -> Path:
+    return Path(os.environ.get("GIT_DIR", "."))
+
+
 def _ask_for_runs(socket_path: str, heads: list[tuple[str, str]]) -> list[str]:
     """The pipeline's lines about the runs of these heads. The question also makes the pipeline look
     at the repository; where it is down, the runs begin when it next looks by itself.
     """
-    path = Path(os.environ.get("GIT_DIR", ".")).resolve()
+    path = _repository().resolve()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(TIMEOUT_S)

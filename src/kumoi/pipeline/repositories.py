@@ -28,7 +28,7 @@ class Repositories:
         self.root = host.state / "git"
         self.spool = host.state / "git-spool"
         self.hook_socket = host.run_dir / "pipeline" / "hook.sock"
-        self._hooks = host.state / "git-hooks"
+        self.hooks = host.state / "git-hooks"
 
     def prepare(self) -> None:
         """Called at each start. Makes the directories, empties the spool of what a killed process
@@ -38,9 +38,9 @@ class Repositories:
         self.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left in self.spool.iterdir():
             trees.remove(left)
-        self._hooks.mkdir(parents=True, exist_ok=True)
+        self.hooks.mkdir(parents=True, exist_ok=True)
         for name, action in HOOKS.items():
-            script = self._hooks / name
+            script = self.hooks / name
             script.write_text(
                 f"#!/bin/sh\nexec '{sys.executable}' -I "
                 f"-m kumoi.pipeline.receive_hook {action} '{self.hook_socket}'\n"
@@ -72,7 +72,7 @@ class Repositories:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         git(path, "init", "--quiet", "--bare", "--initial-branch=main", str(path))
         for key, value in (
-            ("core.hooksPath", str(self._hooks)),
+            ("core.hooksPath", str(self.hooks)),
             ("receive.denyNonFastForwards", "false"),
             ("receive.denyDeletes", "false"),
             ("receive.denyDeleteCurrent", "ignore"),

@@ -56,6 +56,21 @@ def test_a_wrong_password_is_refused(pusher: Pusher) -> None:
     assert "Authentication failed" in pusher.push(password="wrong")
 
 
+def test_a_push_whose_reader_is_killed_midway_fails_alone_and_the_next_one_works(
+    pipeline: RunningPipeline, pusher: Pusher
+) -> None:
+    hook = pipeline.here.state / "git-hooks" / "pre-receive"
+    as_it_was = hook.read_text()
+    hook.write_text("#!/bin/sh\nkill -9 $PPID\n")
+    try:
+        printed = pusher.push()
+    finally:
+        hook.write_text(as_it_was)
+    assert "error" in printed
+    assert "started" not in printed
+    assert pusher.run_id(pusher.push())
+
+
 def test_a_repository_without_kumoi_yaml_is_refused(pusher: Pusher) -> None:
     (pusher.folder / "kumoi.yaml").unlink()
     commit = pusher.commit("without")

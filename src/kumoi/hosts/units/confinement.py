@@ -23,8 +23,9 @@ class Confinement:
     `families` the address families of its sockets. With `starts_programs` it may execute the
     system's programs, without it none but its own.
 
-    `reads_tenants` marks a helper that reads what a tenant sent: it has no sockets, controls no device and
-    ends with whoever started it.
+    `reads_tenants` marks a helper that reads what a tenant sent: beside what stands here it reads programs
+    only, without sockets it controls no device, and it ends with whoever started it. A helper without a
+    `user` is as who starts it, which need not be root.
 
     `is_bounded` is whether all that holds. What is not bounded is root and may reach every path: the
     agent only, since what it holds back would be held back from all servers.

@@ -70,6 +70,14 @@ def become(confined: Confinement) -> None:
     os.umask(confined.umask)
     if not confined.is_bounded:
         return
+    if confined.user:
+        _change_user(confined)
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    if confined.reads_tenants:  # After the changes of user, which forget it.
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _change_user(confined: Confinement) -> None:
     uid, gid = pwd.getpwnam(confined.user).pw_uid, grp.getgrnam(confined.group).gr_gid
     kept = [CAPABILITIES[name] for name in confined.capabilities]
     for capability in range(int(LAST_CAPABILITY.read_text()) + 1):
@@ -81,9 +89,6 @@ def become(confined: Confinement) -> None:
     os.setresuid(uid, uid, uid)
     if kept:
         _hold(kept)
-    _prctl(PR_SET_NO_NEW_PRIVS, 1)
-    if confined.reads_tenants:  # After the changes of user, which forget it.
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _hold(capabilities: list[int]) -> None:

@@ -37,7 +37,7 @@ SERVICES = (PUSH, FETCH)
 SUFFIX = ".git"
 LONG_BODY_MAX_BYTES = 512 << 20
 BACKEND_TIMEOUT_S = 300.0
-BOUNDED = ("prlimit", f"--fsize={2 * LONG_BODY_MAX_BYTES}", f"--as={4 << 30}", "--core=0")
+BOUNDED = (git.PRLIMIT, f"--fsize={2 * LONG_BODY_MAX_BYTES}", f"--as={4 << 30}", "--core=0")
 """A push may be compressed as a whole, and objects unpack in memory: neither may fill the machine.
 """
 PACKET_MAX = 1_000
@@ -162,10 +162,19 @@ def _run_backend(request: Request, found: Repository, body: IO[bytes]) -> Reply:
         "REMOTE_USER": request.caller.user_id,
         "REMOTE_ADDR": request.source,
     }
+    repositories = request.services.repositories
+    path = repositories.path_of(found.project_id, found.name)
+    is_push = PUSH in {rest, request.query.get("service", "")}
+    argv = git.held(
+        path,
+        [*BOUNDED, "git", "http-backend"],
+        variables=environment,
+        writes=is_push,
+        hooks=repositories.hooks if is_push else None,
+    )
     out = tempfile.TemporaryFile(dir=_spool_folder(request.services))  # noqa: SIM115 - the answer closes it
     try:
-        run([*BOUNDED, "git", "http-backend"], stdin=body, stdout=out, env=environment,
-            timeout_s=BACKEND_TIMEOUT_S)  # fmt: skip
+        run(argv, stdin=body, stdout=out, env=environment, timeout_s=BACKEND_TIMEOUT_S)
         return _cgi_reply(out)
     except BaseException:
         out.close()
