@@ -7,6 +7,7 @@ update starts each unit once. What replaces another is decided here, while `up` 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,7 @@ class Systemd:
         texts = systemd.render(self.cloud, self.host, self.release, wanted)
         note = f"{OWNER_NOTE}{self.host.state_dir}\n"
         changed = [name for name, text in texts.items() if self._write(name, note + text)]
+        changed += [name for name in texts if self._stays_again(name)]
         in_charge = self.in_charge()
         names = {unit.name for unit in wanted}
         for name in in_charge.keys() - names:
@@ -78,7 +80,7 @@ class Systemd:
         services = {unit.name: systemd.service(self.cloud, unit) for unit in wanted}
         if services != self.in_charge():
             return False
-        return all(self._is_ready(one, services) for one in _ask(services.values()))
+        return all(self._is_ready(one) for one in _ask(services.values()))
 
     def ensure_ready(
         self,
@@ -101,10 +103,9 @@ class Systemd:
 
     def in_charge(self) -> dict[str, str]:
         """The service of each unit that starts with the machine, by the unit's name."""
-        wants = self.directory / f"{systemd.target(self.cloud)}.wants"
         start = f"{systemd.prefix(self.cloud)}-"
         found = {}
-        for path in sorted(wants.glob(f"{start}*@*.service")):
+        for path in sorted(self._wants.glob(f"{start}*@*.service")):
             found[path.name.removeprefix(start).partition("@")[0]] = path.name
         return found
 
@@ -191,7 +192,7 @@ class Systemd:
             _systemctl("enable", "--quiet", "--no-reload", *missing)
             _systemctl("start", "--no-block", systemd.target(self.cloud), *missing)
         deadline = time.monotonic() + timeout_s
-        while late := [one for one in _ask(services.values()) if not self._is_ready(one, services)]:
+        while late := [one for one in _ask(services.values()) if not self._is_ready(one)]:
             if time.monotonic() > deadline:
                 raise Permanent(_lateness(late, timeout_s))
             tell(", ".join(one.service for one in late))
@@ -212,8 +213,9 @@ class Systemd:
             _systemctl("reset-failed", new, check=False)
             _systemctl("start", before)
             raise
-        _systemctl("enable", "--quiet", "--no-reload", new)
+        # In this order, a machine that dies in between never starts two.
         _systemctl("disable", "--quiet", "--no-reload", before)
+        _systemctl("enable", "--quiet", "--no-reload", new)
         if unit.overlaps:
             self._drain(before)
 
@@ -221,7 +223,7 @@ class Systemd:
         deadline = time.monotonic() + REPLACE_TIMEOUT_S
         while True:
             (one,) = _ask([new])
-            if self._is_ready(one, {unit.name: new}):
+            if self._is_ready(one):
                 return
             if one.restarts >= REPLACE_ATTEMPTS or time.monotonic() > deadline:
                 raise Permanent(
@@ -232,9 +234,9 @@ class Systemd:
 
     def _drain(self, service: str) -> None:
         """It answers who is connected, and ends by itself: nobody waits for it."""
-        drop_in = self.directory / f"{service}.d"
-        drop_in.mkdir(exist_ok=True)
-        (drop_in / "leaving.conf").write_text("[Service]\nKillSignal=SIGUSR1\n")
+        drop_in = self._leaving(service)
+        drop_in.parent.mkdir(exist_ok=True)
+        drop_in.write_text("[Service]\nKillSignal=SIGUSR1\n")
         _systemctl("daemon-reload")
         _systemctl("stop", "--no-block", service)
 
@@ -255,14 +257,12 @@ class Systemd:
         _systemctl("disable", "--quiet", "--no-reload", service)
         _systemctl("stop", service)
 
-    def _is_ready(self, one: Instance, services: dict[str, str]) -> bool:
-        if one.state != "active":
-            return False
-        name = next(name for name, service in services.items() if service == one.service)
+    def _is_ready(self, one: Instance) -> bool:
+        """Where a unit answers somewhere, or says it, systemd knows."""
         about = self._about(one.service)
-        if about.get("Notifies") == "True" or about.get("Listens"):
-            return True
-        return time.monotonic() - one.active_since_s > SETTLE_S or not name
+        is_known = about["Notifies"] == "True" or about["Listens"]
+        settled = time.monotonic() - one.active_since_s > SETTLE_S
+        return one.state == "active" and bool(is_known or settled)
 
     def _open_sockets(self, changed: Iterable[str]) -> None:
         """A socket whose addresses changed is opened anew, which is refused while its holder is there."""
@@ -275,6 +275,11 @@ class Systemd:
         _systemctl("start", holder)
 
     # Files.
+
+    @property
+    def _wants(self) -> Path:
+        """Links to what starts with the machine."""
+        return self.directory / f"{systemd.target(self.cloud)}.wants"
 
     def _service(self, unit: Unit) -> str:
         return systemd.service(self.cloud, unit)
@@ -293,10 +298,22 @@ class Systemd:
 
     def _remove(self, name: str) -> None:
         (self.directory / name).unlink(missing_ok=True)
-        drop_in = self.directory / f"{name}.d"
-        (drop_in / "leaving.conf").unlink(missing_ok=True)
-        if drop_in.is_dir():
-            drop_in.rmdir()
+        (self._wants / name).unlink(missing_ok=True)
+        self._stays_again(name)
+
+    def _leaving(self, service: str) -> Path:
+        """There for what answers who is connected, and ends."""
+        return self.directory / f"{service}.d" / "leaving.conf"
+
+    def _stays_again(self, service: str) -> bool:
+        """Whether it was to leave. What somebody else added to its directory stays."""
+        drop_in = self._leaving(service)
+        if not drop_in.exists():
+            return False
+        drop_in.unlink()
+        with contextlib.suppress(OSError):
+            drop_in.parent.rmdir()
+        return True
 
     def _require_ours(self) -> None:
         """Two hosts of a cloud on one machine would have the same names."""

@@ -1,0 +1,180 @@
+"""What is decided about units under systemd, on a systemd that only remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from kumoi import config
+from kumoi.base.errors import Conflict, Permanent
+from kumoi.base.process import Completed
+from kumoi.config import CloudSettings, first_host
+from kumoi.hosts.units import running, systemctl, table
+from kumoi.hosts.units.releases import Release
+from kumoi.hosts.units.systemctl import Systemd
+from kumoi.hosts.units.table import Unit
+
+CLOUD = CloudSettings(name="t1", public_cidr="10.0.4.0/24", underlay_cidr="10.0.5.0/28")
+HOST = first_host(CLOUD, "/s")
+RELEASE = Release("1", Path("/s/releases/1/bin/python"))
+OTHER = config.changed(CLOUD, token_ttl_s=7)  # All roles are told something else.
+ROLES = ("api", "worker", "agent", "pipeline")
+
+
+@dataclass
+class FakeSystemctl:
+    """`broken` are words: no service with one of them in its name starts."""
+
+    directory: Path
+    active: set[str] = field(default_factory=set)
+    told: list[str] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
+
+    def __call__(self, *words: str, **_: bool) -> Completed:
+        verb, *names = [word for word in words if not word.startswith("--")]
+        known = {
+            "enable": self._enable,
+            "disable": self._disable,
+            "start": self._start,
+            "stop": self._stop,
+        }
+        if verb in known:
+            self.told += [f"{verb} {_short(name)}" for name in names]
+            known[verb](names)
+        out = "\n\n".join(map(self._shown, names)) if verb == "show" else ""
+        status = 0 if verb != "is-active" or set(names) <= self.active else 3
+        return Completed(words, status, out, "", 0.0)
+
+    def _enable(self, names: Sequence[str]) -> None:
+        wants = self.directory / "kumoi-t1.target.wants"
+        wants.mkdir(exist_ok=True)
+        for name in names:
+            (wants / name).touch()
+
+    def _disable(self, names: Sequence[str]) -> None:
+        for name in names:
+            (self.directory / "kumoi-t1.target.wants" / name).unlink(missing_ok=True)
+
+    def _start(self, names: Sequence[str]) -> None:
+        for name in names:
+            assert (self.directory / name).exists(), name
+            if not any(word in name for word in self.broken):
+                self.active.add(name)
+
+    def _stop(self, names: Sequence[str]) -> None:
+        self.active -= set(names)
+
+    def _shown(self, name: str) -> str:
+        state = "active" if name in self.active else "failed"
+        restarts = 0 if name in self.active else 3
+        return (
+            f"Id={name}\nActiveState={state}\nMainPID=0\nNRestarts={restarts}\nResult=x\n"
+            "ExecMainStatus=3\nActiveEnterTimestampMonotonic=1"
+        )
+
+
+def _short(name: str) -> str:
+    return name.partition("@")[0].removeprefix("kumoi-t1-")
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSystemctl:
+    made = FakeSystemctl(tmp_path)
+    monkeypatch.setattr(systemctl, "_systemctl", made)
+    monkeypatch.setattr(running, "run_then", lambda _unit: None)
+    return made
+
+
+def up(fake: FakeSystemctl, cloud: CloudSettings = CLOUD) -> None:
+    """As `kumoi up` does it."""
+    units = table.all_units(cloud, HOST, RELEASE, only_engines=False)
+    kept = keeper(fake)
+    kept.tell(units)
+    for kind in table.UnitKind:
+        kept.ensure_ready([unit.name for unit in units if unit.kind is kind], timeout_s=1)
+
+
+def keeper(fake: FakeSystemctl) -> Systemd:
+    return Systemd(CLOUD, HOST, RELEASE, fake.directory)
+
+
+def test_all_units_start_and_are_in_charge(fake: FakeSystemctl) -> None:
+    up(fake)
+    units: list[Unit] = table.all_units(CLOUD, HOST, RELEASE, only_engines=False)
+    assert keeper(fake).in_charge().keys() == {unit.name for unit in units}
+    assert keeper(fake).is_running(units)
+    fake.told.clear()
+    up(fake)
+    assert [word for word in fake.told if word.startswith("stop")] == []
+
+
+def test_only_what_changed_is_replaced_and_the_agent_is_never_there_twice(
+    fake: FakeSystemctl,
+) -> None:
+    up(fake)
+    before = keeper(fake).in_charge()
+    fake.told.clear()
+    up(fake, OTHER)
+    after = keeper(fake).in_charge()
+    assert {name for name in before if before[name] != after[name]} == set(ROLES)
+    assert [word for word in fake.told if word.partition(" ")[2] == "api"] == [
+        "start api", "disable api", "enable api", "stop api",
+    ]  # fmt: skip
+    assert [word for word in fake.told if word.partition(" ")[2] == "agent"] == [
+        "stop agent", "start agent", "disable agent", "enable agent",
+    ]  # fmt: skip
+    leaving = {path.parent.name.partition("@")[0] for path in fake.directory.glob("*.d/*.conf")}
+    assert leaving == {"kumoi-t1-api", "kumoi-t1-worker", "kumoi-t1-pipeline"}
+
+
+def test_what_was_to_leave_and_is_wanted_again_stays(fake: FakeSystemctl) -> None:
+    up(fake)
+    before = keeper(fake).in_charge()
+    up(fake, OTHER)
+    up(fake)
+    assert keeper(fake).in_charge() == before
+    leaving = {path.parent.name.removesuffix(".d") for path in fake.directory.glob("*.d/*.conf")}
+    assert leaving.isdisjoint(before.values())
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_what_does_not_start_replaces_nothing(fake: FakeSystemctl, name: str) -> None:
+    up(fake)
+    before = keeper(fake).in_charge()
+    units = table.all_units(OTHER, HOST, RELEASE, only_engines=False)
+    fake.broken = {f"{name}@{unit.digest}" for unit in units if unit.name == name}
+    with pytest.raises(Permanent, match=f"{name}: what is wanted does not start"):
+        up(fake, OTHER)
+    after = keeper(fake).in_charge()
+    replaced = set(ROLES[: ROLES.index(name)])
+    assert {one for one in before if before[one] != after[one]} == replaced
+    assert before[name] in fake.active
+
+
+def test_what_an_update_that_was_killed_left_goes(fake: FakeSystemctl) -> None:
+    up(fake)
+    stray = "kumoi-t1-api@0123456789abcdef.service"
+    (fake.directory / stray).write_text("[X-Kumoi]\nKind=role\n")
+    fake.active.add(stray)
+    up(fake)
+    assert stray not in fake.active
+    assert not (fake.directory / stray).exists()
+
+
+def test_nothing_is_left_and_nothing_of_it_starts_with_the_machine(fake: FakeSystemctl) -> None:
+    up(fake)
+    up(fake, OTHER)
+    keeper(fake).stop()
+    assert fake.active == set()
+    left = [path for path in fake.directory.rglob("*") if path.is_file()]
+    assert left == []
+
+
+def test_another_host_of_the_cloud_on_the_machine_is_left_alone(fake: FakeSystemctl) -> None:
+    up(fake)
+    other = Systemd(CLOUD, config.changed(HOST, state_dir="/o"), RELEASE, fake.directory)
+    with pytest.raises(Conflict, match='keeper = "kumoi"'):
+        other.tell([])
