@@ -88,18 +88,18 @@ def environment(metadata: sa.MetaData) -> None:
             if connection.dialect.name != "sqlite":
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
             context.run_migrations()
-            schema_check.record(connection, _applied(connection))
-
-
-def _applied(connection: sa.Connection) -> list[SchemaStep]:
-    """Every migration that has run on the store."""
-    scripts = context.script
-    heads = MigrationContext.configure(connection).get_current_heads()
-    return [
-        SchemaStep(each.revision, __version__, getattr(each.module, "contract", ""))
-        for head in heads
-        for each in scripts.iterate_revisions(head, "base")
-    ]
+            migrations = [
+                migration
+                for head in MigrationContext.configure(connection).get_current_heads()
+                for migration in context.script.iterate_revisions(head, "base")
+            ]
+            schema_check.record(
+                connection,
+                (
+                    SchemaStep(each.revision, __version__, getattr(each.module, "contract", ""))
+                    for each in migrations
+                ),
+            )
 
 
 def engine(url: str) -> sa.Engine:

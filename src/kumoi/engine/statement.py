@@ -104,8 +104,8 @@ class Statement:
         make: Callable[[tuple[Any, ...]], Noun],
         known: dict[tuple[Any, ...], Noun],
     ) -> list[Noun]:
-        """What `make` makes of each row. A row that is in `known`, compared by all of its columns as
-        the driver gives them, is the same object as before.
+        """What `make` makes of each row. A row that is in `known`, compared by all of its columns
+        as the driver gives them, is the same object as before.
         """
         return self._for(connection).nouns(connection, values, make, known)
 
@@ -208,8 +208,15 @@ class _Compiled:
         cursor = execute_text(connection, self._text, self._driver_values(values))
         found: list[tuple[Any, ...]] = cursor.fetchall()
         converters = self._converters
-        if converters is None:
-            converters = self._converters = self._column_converters(cursor.description)
+        if converters is None:  # A conversion depends on the type that the database sends, too.
+            processors = (
+                type_.result_processor(self._dialect, column[1])
+                for type_, column in zip(self._types, cursor.description, strict=True)
+            )
+            converters = [
+                (place, read) for place, read in enumerate(processors) if read is not None
+            ]
+            self._converters = converters
         cursor.close()
         return found, converters
 
@@ -229,16 +236,6 @@ class _Compiled:
         else:
             ordered = [parameter.value(values) for parameter in self._parameters]
         return ordered if self._is_ordered else dict(zip(self._order, ordered, strict=True))
-
-    def _column_converters(self, description: Sequence[Any]) -> list[tuple[int, Convert]]:
-        """The places of columns that need a conversion, which depends on the type that the database
-        sends, too.
-        """
-        converters = [
-            type_.result_processor(self._dialect, column[1])
-            for type_, column in zip(self._types, description, strict=True)
-        ]
-        return [(place, convert) for place, convert in enumerate(converters) if convert is not None]
 
 
 def _converted(row: tuple[Any, ...], converters: Sequence[tuple[int, Convert]]) -> tuple[Any, ...]:

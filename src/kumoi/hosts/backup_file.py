@@ -11,6 +11,7 @@ not compressed: images and git bundles are already. No part's name has a meaning
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import io
 import os
@@ -159,7 +160,8 @@ def _unpack_part(tar: tarfile.TarFile, part: Part, target: Path, tell: Tell) -> 
         raise Invalid(f"the backup is damaged: {part.name} is no file")
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     reader = _Hashing(found, tell)
-    with open(target, "xb", opener=_private) as out:
+    private = functools.partial(os.open, mode=files.PRIVATE)
+    with open(target, "xb", opener=private) as out:
         while chunk := reader.read(CHUNK):
             out.write(chunk)
         os.fchmod(out.fileno(), part.mode & 0o777)
@@ -174,10 +176,6 @@ def _below(top: Path, name: str) -> Path:
     if pure.is_absolute() or ".." in pure.parts or not pure.parts:
         raise Invalid(f"the backup is damaged: a part is called {name!r}")
     return top / pure
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, files.PRIVATE)
 
 
 class _Hashing:

@@ -115,7 +115,10 @@ class Request(Generic[Services, Who]):
         try:
             return msgspec.json.decode(self.json, type=shape)
         except msgspec.ValidationError as cause:
-            raise _invalid(cause) from cause
+            # The library's sentence is "Expected `str`, got `int` - at `$.network.name`".
+            text, _, path = str(cause).partition(" - at `")
+            name = path.rstrip("`").removeprefix("$").removeprefix(".") or "body"
+            raise Invalid(f"Invalid input for field {name}: {text}", field=name) from cause
         except msgspec.DecodeError as cause:
             raise Invalid("the body is not JSON", field="body") from cause
         except RecursionError as cause:
@@ -131,10 +134,3 @@ class Request(Generic[Services, Who]):
 def encoded(shown: Any) -> msgspec.Raw:
     """A part of an answer's body, for a Memo."""
     return msgspec.Raw(msgspec.json.encode(shown))
-
-
-def _invalid(cause: msgspec.ValidationError) -> Invalid:
-    """Msgspec says "Expected `str`, got `int` - at `$.network.name`"."""
-    text, _, path = str(cause).partition(" - at `")
-    name = path.rstrip("`").removeprefix("$").removeprefix(".") or "body"
-    return Invalid(f"Invalid input for field {name}: {text}", field=name)

@@ -1,4 +1,6 @@
-"""Whether this machine and the place chosen on it will do, asked by `up` before anything is changed."""
+"""Whether this machine and the place chosen on it will do, asked by `up` before anything is
+changed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ MEMINFO = Path("/proc/meminfo")
 
 def check_size(state: Path, *, meminfo: Path = MEMINFO, disk_min_gib: int = DISK_MIN_GIB) -> None:
     """Raises Invalid saying what there is too little of."""
-    ram_mib = _ram_mib(meminfo.read_text())
+    total = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemTotal:"))
+    ram_mib = int(total.split()[1]) >> 10
     if ram_mib < RAM_MIN_MIB:
         raise Invalid(f"this machine has {ram_mib} MiB of memory: 2 GiB at least are needed")
     there = next(path for path in (state, *state.parents) if path.exists())
@@ -48,8 +51,3 @@ def check_python(program: Path) -> None:
                 f"the users that roles run as could not get to the Python {program.resolve()} "
                 f"through {path}: chmod o+x {path}, or use Debian's Python"
             )
-
-
-def _ram_mib(meminfo: str) -> int:
-    line = next(line for line in meminfo.splitlines() if line.startswith("MemTotal:"))
-    return int(line.split()[1]) >> 10

@@ -81,7 +81,8 @@ def _ensure(absent: list[str]) -> None:
     try:
         with _no_service_starts():
             if fresh or not _was_installed(absent):
-                _update()  # The lists may be older than what the mirror still has.
+                # The lists may be older than what the mirror still has.
+                process.run(["apt-get", "-q", "update"], timeout_s=UPDATE_TIMEOUT_S, env=UNATTENDED)
                 _install(absent)
     except process.ProcessFailed as cause:
         names = " ".join(absent)
@@ -104,10 +105,6 @@ def _installed() -> set[str]:
     listed = process.run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n"])
     rows = (line.split() for line in listed.out.splitlines())
     return {name for status, name in rows if status == "installed"}
-
-
-def _update() -> None:
-    process.run(["apt-get", "-q", "update"], timeout_s=UPDATE_TIMEOUT_S, env=UNATTENDED)
 
 
 def _install(names: list[str]) -> None:

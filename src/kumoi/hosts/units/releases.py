@@ -47,7 +47,8 @@ def running() -> Release:
 
 def release_id() -> str:
     digest = hashlib.sha256()
-    for path in sorted(_code_files()):
+    code = (path for path in _PACKAGE.rglob("*") if _COMPILED not in path.parts and path.is_file())
+    for path in sorted(code):
         digest.update(f"{path.relative_to(_PACKAGE)} ".encode())
         digest.update(path.read_bytes())
     for name in sorted(path.name for path in _site_packages(Path(sys.prefix)).glob("*.dist-info")):
@@ -143,12 +144,6 @@ def _homes_in_use() -> Iterator[Path]:
             continue
         if program.startswith("/"):
             yield Path(program).parent.parent
-
-
-def _code_files() -> Iterator[Path]:
-    for path in _PACKAGE.rglob("*"):
-        if path.is_file() and _COMPILED not in path.parts:
-            yield path
 
 
 def _site_packages(prefix: Path) -> Path:

@@ -5,14 +5,14 @@
 
 The kernel forwards there, and nothing runs: servers reach the APIs and the pipeline of the machine
 and nothing else of it, and the machine's own firewall is left alone (design note 0003). Towards the
-machine the edge answers for every floating IP, towards tenants for the machine's address. virtual.py
-calls this; `rules` is pure.
+machine the edge answers for every floating IP, towards tenants for the machine's address.
+virtual.py calls this; `rules` is pure.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from kumoi.base import process
 from kumoi.config import CloudSettings
@@ -66,7 +66,14 @@ def ensure(cloud: CloudSettings) -> None:
     links.ensure_bridge(PUBLIC, namespace=name, mac=mac(cloud))
     links.ensure_address(PUBLIC, address=cloud.edge_address, prefix=prefix, namespace=name)
     links.ensure_veth(links.Veth(name=machine_link(cloud), inner=MACHINE, inner_namespace=name))
-    _set(_sysctls(), name)
+    of_links = {
+        key.format(link=link): value
+        for link in (MACHINE, PUBLIC)
+        for key, value in LINK_SYSCTLS.items()
+    }
+    assignments = [f"{key}={value}" for key, value in (SYSCTLS | of_links).items()]
+    # Unknown ones are ignored: a kernel may have no IPv6, or no filter for bridges.
+    process.run(["sysctl", "--quiet", "--ignore", "--write", *assignments], namespace=name)
     links.ensure_default_route(MACHINE, gateway=cloud.public_address, namespace=name)
     links.ensure_address(machine_link(cloud), address=cloud.public_address, prefix=prefix)
 
@@ -84,9 +91,9 @@ def rules(cloud: CloudSettings, machine_addresses: Collection[str]) -> str:
     machine opens by other protocols is tracked, for the answers.
 
     A segment that opens nothing and belongs to nothing is answered by nobody: without ACK or RST it
-    is dropped here, and the reset by which the machine's kernel answers an ACK (a bare RST) goes out
-    from the ports that tenants may open only. What is refused is refused aloud, so that nobody waits:
-    TCP by a reset, UDP by ICMP, of which there is a bounded number a second.
+    is dropped here, and the reset by which the machine's kernel answers an ACK (a bare RST) goes
+    out from the ports that tenants may open only. What is refused is refused aloud, so that nobody
+    waits: TCP by a reset, UDP by ICMP, of which there is a bounded number a second.
     """
     here, ports = cloud.public_address, f"{cloud.api_port}, {cloud.pipeline_port}"
     outbound, from_machine = "", ""
@@ -131,17 +138,3 @@ table inet edge {{
   }}
 }}
 """
-
-
-def _sysctls() -> list[str]:
-    of_links = {
-        key.format(link=link): value
-        for link in (MACHINE, PUBLIC)
-        for key, value in LINK_SYSCTLS.items()
-    }
-    return [f"{key}={value}" for key, value in (SYSCTLS | of_links).items()]
-
-
-def _set(assignments: Sequence[str], namespace: str) -> None:
-    """Unknown ones are passed over: a kernel may have no IPv6, or no filter for bridges."""
-    process.run(["sysctl", "--quiet", "--ignore", "--write", *assignments], namespace=namespace)

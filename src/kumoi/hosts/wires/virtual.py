@@ -111,7 +111,10 @@ def _remove_from_switch(host: HostSettings, port: str) -> None:
 
 def veths(cloud: CloudSettings, host: HostSettings) -> list[links.Veth]:
     """The links from the machine, and from the edge, to the host's switch."""
-    inside, number = host.name, _number(cloud, host)
+    # A host's name may be too long for that of a link; its place in the underlay is not.
+    network = ipaddress.IPv4Network(cloud.underlay_cidr)
+    number = int(ipaddress.IPv4Address(host.underlay_address)) - int(network.network_address)
+    inside = host.name
     return [
         links.Veth(
             name=f"{cloud.name}-u{number}",
@@ -127,14 +130,6 @@ def veths(cloud: CloudSettings, host: HostSettings) -> list[links.Veth]:
             inner_namespace=inside,
         ),
     ]
-
-
-def _number(cloud: CloudSettings, host: HostSettings) -> int:
-    """The number of the host's address in the underlay, for names of links: a host's own name may
-    be too long.
-    """
-    network = ipaddress.IPv4Network(cloud.underlay_cidr)
-    return int(ipaddress.IPv4Address(host.underlay_address)) - int(network.network_address)
 
 
 def _ensure_database(path: Path, schema: Path) -> None:

@@ -143,7 +143,13 @@ class Log:
     def flush(self) -> None:
         """Send all lines now. Only one thread sends at a time, so batches arrive in order."""
         with self._sending:
-            while batch := self._take():
+            while True:
+                with self._lock:
+                    text = "".join(self._waiting)
+                    batch, rest = text[:BATCH_MAX], text[BATCH_MAX:]
+                    self._waiting, self._size = [rest], len(rest)
+                if not batch:
+                    return
                 self._sequence += 1
                 self._pipeline.post("log", {"sequence": self._sequence, "text": batch})
 
@@ -151,13 +157,6 @@ class Log:
         self._ended.set()
         self._thread.join(timeout=30)
         self.flush()
-
-    def _take(self) -> str:
-        with self._lock:
-            batch = "".join(self._waiting)
-            self._waiting = [batch[BATCH_MAX:]] if len(batch) > BATCH_MAX else []
-            self._size = max(len(batch) - BATCH_MAX, 0)
-            return batch[:BATCH_MAX]
 
     def _run(self) -> None:
         alive_s = time.monotonic()

@@ -70,7 +70,9 @@ def test_starting_twice_makes_nothing_twice_and_keeps_what_was_changed(
         user.update(connection, claims.user_id, {"password_hash": "changed"}, NOW)
         bootstrap.bootstrap(connection, CloudSettings(), FirstPasswords("x", "y"))
         assert user.get(connection, claims.user_id).password_hash == "changed"
-        assert len(endpoints.enabled(connection)) == len(bootstrap.SERVICES) * len(bootstrap.INTERFACES)
+        assert len(endpoints.enabled(connection)) == len(bootstrap.SERVICES) * len(
+            bootstrap.INTERFACES
+        )
 
 
 def test_a_login_that_races_with_a_password_change_gets_nothing(database: Database) -> None:
