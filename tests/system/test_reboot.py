@@ -59,6 +59,21 @@ SERVERS = (
 print(json.dumps({one.id: one.status for one in cloud.compute.servers()}))
 """
 )
+PUSH = (
+    CONNECT
+    + """
+import subprocess, tempfile
+auth = cloud.config.get_auth_args()
+host = auth["auth_url"].split("/")[2].partition(":")[0]
+url = f"https://{auth['username']}:{auth['password']}@{host}:5002/git/demo/app.git"
+folder = tempfile.mkdtemp()
+git = ["git", "-C", folder, "-c", "user.name=a", "-c", "user.email=a@example.org",
+       "-c", f"http.sslCAInfo={cloud.config.config['cacert']}"]
+subprocess.run([*git, "init", "--quiet", "--initial-branch=main"], check=True)
+subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "x"], check=True)
+print(json.dumps(subprocess.run([*git, "push", url, "main"], capture_output=True, text=True).stderr))
+"""
+)
 BANNER = """
 import contextlib, json, socket, sys
 said = b""
@@ -132,6 +147,11 @@ def test_systemd_runs_each_unit_and_each_but_the_agent_is_held_back(box: Machine
     assert found.keys() == UNITS
     exposed = {name: float(level) for name, level in found.items() if name != "agent"}
     assert max(exposed.values()) <= EXPOSURE_MAX, exposed
+
+
+def test_a_push_is_read_by_helpers_that_are_held_to_less_than_the_pipeline(box: Machine) -> None:
+    """Refused by the hook, within git, in words: both ran."""
+    assert "there is no kumoi.yaml in commit" in str(box.python(PUSH))
 
 
 def test_a_reboot_brings_everything_back_with_nobody_typing(box: Machine, server: Any) -> None:
