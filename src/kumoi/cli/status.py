@@ -30,7 +30,7 @@ RESTARTS_SHOWN_FROM = 1
 UNKNOWN = "on the host, unknown to the store (docs/guide/operate.md, Restore)"
 NO_LANDLOCK = (
     "This kernel has no Landlock: only users and modes keep each process to its own files. "
-    "Linux since 5.13 has it, where `lsm=` on its command line does not leave it out"
+    "Linux since 5.19 has it, where `lsm=` on its command line does not leave it out"
 )
 COLOURS = {"running": "green", "starting": "yellow", "waiting": "red"}
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 CREATE_RULESET_VERSION = 1
 RULE_PATH_BENEATH = 1
-FILE_ABI, REFER_ABI, TRUNCATE_ABI, NET_ABI, DEVICE_ABI, SCOPE_ABI = 1, 2, 3, 4, 5, 6
+REFER_ABI, TRUNCATE_ABI, NET_ABI, DEVICE_ABI, SCOPE_ABI = 2, 3, 4, 5, 6
 SCOPE_ALL = 0b11  # Abstract sockets and signals reach whom we start, and nobody else.
 
 
@@ -83,10 +83,12 @@ class _PathBeneath(ctypes.Structure):
 
 
 def version() -> int:
-    """Of the kernel's Landlock; 0 when it has none, or has it switched off."""
-    number = _libc().syscall(CREATE_RULESET, None, ctypes.c_size_t(0), CREATE_RULESET_VERSION)
+    """Of the kernel's Landlock; 0 when it has none, or has it switched off. Its first version is none:
+    it forbids every rename from one directory to another, which git does at each push.
+    """
+    number = int(_libc().syscall(CREATE_RULESET, None, ctypes.c_size_t(0), CREATE_RULESET_VERSION))
     if number >= 0:
-        return int(number)
+        return number if number >= REFER_ABI else 0
     if ctypes.get_errno() in (errno.ENOSYS, errno.EOPNOTSUPP):
         return 0
     raise _failure("ask for Landlock's version")
@@ -94,7 +96,7 @@ def version() -> int:
 
 def known(abi: int) -> Access:
     """All that this version can hold back."""
-    newest = {TRUNCATE_ABI: Access.TRUNCATE, REFER_ABI: Access.REFER, DEVICE_ABI: Access.IOCTL_DEV}
+    newest = {TRUNCATE_ABI: Access.TRUNCATE, DEVICE_ABI: Access.IOCTL_DEV}
     found = ~Access(0)
     for since, access in newest.items():
         if abi < since:
@@ -103,8 +105,8 @@ def known(abi: int) -> Access:
 
 
 def restrict(paths: Mapping[str, Access], abi: int) -> None:
-    """Once: what is held back cannot be had again. Paths that are not there give nothing. Raises
-    OSError, and then nothing is held back.
+    """Once: what is held back cannot be had again. Paths that are not there, or that this user does not
+    reach, give nothing. Raises OSError, and then nothing is held back.
     """
     handled = known(abi)
     attributes = _Ruleset(int(handled), 0, SCOPE_ALL if abi >= SCOPE_ABI else 0)
@@ -126,7 +128,7 @@ def restrict(paths: Mapping[str, Access], abi: int) -> None:
 def _allow(ruleset: int, path: str, access: Access) -> None:
     try:
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return
     try:
         is_directory = stat.S_ISDIR(os.fstat(handle).st_mode)
