@@ -20,6 +20,7 @@ from kumoi.pipeline.store.tables import metadata as pipeline
 from tests.guards import migrations
 from tests.guards.migrations import Migration
 
+WRITE = "write it: python -m tests.guards.new_migration"
 STORES = pytest.mark.parametrize(
     ("upgrade", "metadata"),
     [(upgrade_cloud, cloud), (upgrade_pipeline, pipeline)],
@@ -36,7 +37,7 @@ def test_the_migrations_make_the_tables_of_the_code(
     store_url: str, upgrade: object, metadata: sa.MetaData
 ) -> None:
     upgrade(store_url)  # type: ignore[operator]
-    assert differences(store_url, metadata) == []
+    assert differences(store_url, metadata) == [], WRITE
 
 
 @STORES
@@ -45,7 +46,7 @@ def test_migrating_again_changes_nothing(
 ) -> None:
     upgrade(store_url)  # type: ignore[operator]
     upgrade(store_url)  # type: ignore[operator]
-    assert differences(store_url, metadata) == []
+    assert differences(store_url, metadata) == [], WRITE
 
 
 @STORES
@@ -59,7 +60,7 @@ def test_each_migration_may_be_applied_twice(
         once = tables(store_url)
         migrate.upgrade(store_url, folder, to=revision)
         assert tables(store_url) == once
-    assert differences(store_url, metadata) == []
+    assert differences(store_url, metadata) == [], WRITE
 
 
 @pytest.mark.parametrize("migration", migrations.every(), ids=lambda each: each.name)

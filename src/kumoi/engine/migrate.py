@@ -66,8 +66,7 @@ def differences(url: str, metadata: sa.MetaData) -> list[str]:
     reading = engine(url)
     try:
         with reading.connect() as connection:
-            ours = {"include_name": lambda name, *_: name != schema_check.schema_step.name}
-            migrated = MigrationContext.configure(connection, opts=ours)
+            migrated = MigrationContext.configure(connection, opts={"include_name": _is_ours})
             found = compare_metadata(migrated, metadata)
     finally:
         reading.dispose()
@@ -81,8 +80,9 @@ def environment(metadata: sa.MetaData) -> None:
         context.configure(
             connection=connection,
             target_metadata=metadata,
-            render_as_batch=connection.dialect.name == "sqlite",
             transactional_ddl=True,
+            include_name=_is_ours,
+            user_module_prefix="",  # In a new migration, which imports our types.
         )
         with context.begin_transaction():
             if connection.dialect.name != "sqlite":
@@ -100,6 +100,11 @@ def environment(metadata: sa.MetaData) -> None:
                     for each in migrations
                 ),
             )
+
+
+def _is_ours(name: str | None, *_: Any) -> bool:
+    """Whether the code's tables have a table or column of that name; schema_check.py has its own."""
+    return name != schema_check.schema_step.name
 
 
 def engine(url: str) -> sa.Engine:

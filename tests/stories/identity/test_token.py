@@ -47,6 +47,7 @@ def test_a_token_says_who_for_what_and_where_the_services_are(http: httpx.Client
         "image",
         "network",
         "compute",
+        "load-balancer",
     }
     assert token["expires_at"].endswith(".000000Z")
 

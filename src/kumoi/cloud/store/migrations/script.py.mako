@@ -1,4 +1,6 @@
-"""${message}."""
+"""${message}: say what for."""
+
+from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
