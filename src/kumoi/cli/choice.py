@@ -70,14 +70,14 @@ def existing(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
     """The settings of a cloud that must be there. Raises NotFound."""
     cloud, host = chosen(args)
     if not is_there(host):
-        told = f"the cloud {cloud.name} is not here: sudo ./kumoi up{words(cloud, host)}"
-        raise NotFound("cloud", cloud.name, message=told)
+        message = f"the cloud {cloud.name} is not here: sudo ./kumoi up{words(cloud, host)}"
+        raise NotFound("cloud", cloud.name, message=message)
     return cloud, host
 
 
 def require_ours(cloud: CloudSettings, host: HostSettings) -> None:
-    """Raises Conflict when the cloud of this name has this host elsewhere on this machine, whose links
-    and processes would be taken, and when the directory is something else's.
+    """Raises Conflict when the cloud of this name has this host elsewhere on this machine, whose
+    links and processes would be taken, and when the directory is something else's.
     """
     for other in sorted(running.state_dirs() - {host.state_dir}):
         theirs = HostSettings(state_dir=other)

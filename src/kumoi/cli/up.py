@@ -1,9 +1,8 @@
-"""`kumoi up`: from whatever is there to a running host; again and again without harm.
+"""`kumoi up`: brings a host up from whatever state it is in, and may be repeated.
 
-On a machine where nothing is said it makes the one host of a cloud, which runs everything. Where a
-host.toml names fewer roles, it brings up those, under a control plane that is elsewhere.
-What can be refused is refused before anything is changed. Images build beside the other stages, as
-they take longest.
+Without settings it makes the only host of a cloud, which runs every role. Where host.toml names
+fewer roles it brings up those, for a control plane that is elsewhere. Every check that can refuse
+comes before the first change. Images are built beside the other stages, since they take longest.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def add_ranges_to(parser: argparse.ArgumentParser) -> None:
-    """Which cloud, and where its addresses are."""
+    """The options that name the cloud and its address ranges."""
     choice.add_to(parser)
     parser.add_argument("--public-cidr", metavar="CIDR", help="floating IPs (default: a free /24)")
     parser.add_argument("--underlay-cidr", metavar="CIDR", help="between machine and virtual host")
@@ -66,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSettings, HostSettings]:
-    """Everything; the settings of what is up then."""
+    """All stages; the settings of the cloud and the host that are up then."""
     with progress.stage("look at this machine") as stage:
         cloud, host = _decide(args)
         stage.note(f"floating IPs in {cloud.public_cidr}")
@@ -123,7 +122,7 @@ def _decide(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
 
 @contextmanager
 def _images(progress: Progress, *, wanted: bool) -> Iterator[Images]:
-    """Their files, being built beside what else is done."""
+    """The files of the images, which are built beside the other stages."""
     cache = image.cache_dir()
 
     def build(recipe: image.Recipe) -> Path:
@@ -147,7 +146,7 @@ def _start(
     only_engines: bool,
     is_new: bool,
 ) -> None:
-    """The virtual host, then every process under the supervisor."""
+    """Make the virtual host, then start every process."""
     with progress.stage("virtual host"):
         keeper.stop_other(cloud, host)
         if boot.ensure_links(cloud, host):
@@ -176,7 +175,7 @@ def _start(
 
 
 def _offer(cloud: CloudSettings, host: HostSettings, progress: Progress, images: Images) -> None:
-    """What users find: clouds.yaml, flavors, the external network, images."""
+    """Make what users start with: clouds.yaml, flavors, the external network, images."""
     person = choice.person()
     with progress.stage("clouds.yaml") as stage:
         wanted = clouds_yaml.entries(
@@ -204,7 +203,7 @@ def _offer(cloud: CloudSettings, host: HostSettings, progress: Progress, images:
 
 
 def _wait_for_images(host: HostSettings, offered: dict[str, str], stage: ProgressStage) -> None:
-    """Until the host has unpacked them: the first server starts as quickly as any other."""
+    """Wait until the host has unpacked them, so that the first server starts as fast as any other."""
     deadline = time.monotonic() + IMAGES_TIMEOUT_S
     drivers = registry.on_host(host.agent_dir, host.name).values()
     while True:
@@ -222,7 +221,7 @@ def _wait_for_images(host: HostSettings, offered: dict[str, str], stage: Progres
 
 
 def _ensure_stores(host: HostSettings, release: Release) -> None:
-    """In another process, so that what it imports goes with it."""
+    """Runs in another process, whose imports would stay in this one's memory."""
     command = [*release.argv, "store", "ensure"]
     try:
         process.run([*command, "--config", host.state], timeout_s=STORE_TIMEOUT_S)

@@ -24,19 +24,19 @@ def handed(one: socket.socket) -> Activation:
 
 def test_a_socket_is_taken_once_and_by_its_address() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        given = handed(listening)
+        activated = handed(listening)
         address, port = listening.getsockname()
-        assert given.take(address, port + 1) is None
-        taken = given.take(address, port)
+        assert activated.take(address, port + 1) is None
+        taken = activated.take(address, port)
         assert taken is not None
         taken.close()
-        assert given.take(address, port) is None
+        assert activated.take(address, port) is None
 
 
 def test_systemds_descriptors_are_another_process_own() -> None:
-    told = {"LISTEN_PID": "77", "LISTEN_FDS": "2"}
-    assert activation._descriptors(told, 77) == [3, 4]
-    assert activation._descriptors(told, 78) == []
+    environment = {"LISTEN_PID": "77", "LISTEN_FDS": "2"}
+    assert activation._descriptors(environment, 77) == [3, 4]
+    assert activation._descriptors(environment, 78) == []
 
 
 def test_ready_is_told_where_the_environment_says(tmp_path: Path) -> None:
@@ -58,11 +58,11 @@ async def _drained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(serving, "DRAIN_IDLE_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address, port = listening.getsockname()
-        given = handed(listening)
-        task = asyncio.create_task(serving.serve([Listener(_app, address, port)], given))
+        activated = handed(listening)
+        task = asyncio.create_task(serving.serve([Listener(_app, address, port)], activated))
         async with httpx.AsyncClient() as client:
             first = await client.get(f"http://{address}:{port}/")
-            drain = asyncio.create_task(given.drain())
+            drain = asyncio.create_task(activated.drain())
             await asyncio.sleep(0)
             second = await client.get(f"http://{address}:{port}/")
             async with asyncio.timeout(10):

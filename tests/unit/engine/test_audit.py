@@ -38,56 +38,56 @@ def record(user_id: str = "u", address: str = "192.0.2.1") -> Record:
     )
 
 
-def kept(database: Database) -> list[sa.RowMapping]:
+def records(database: Database) -> list[sa.RowMapping]:
     with database.read() as connection:
         return audit.find(connection, {})
 
 
 def test_a_request_leaves_one_record_with_its_first_transaction(database: Database) -> None:
     recorder = Recorder(database, SetClock())
-    asked = record()
-    token = CURRENT.set(asked)
+    current = record()
+    token = CURRENT.set(current)
     try:
         with database.write() as connection:
             audit.about("port1")
             assert audit.find(connection, {}) == []
-            assert not asked.written
-        assert len(kept(database)) == 1
+            assert not current.written
+        assert len(records(database)) == 1
         with database.write():
             pass
     finally:
         CURRENT.reset(token)
-    recorder.succeeded(asked, 201)
-    (found,) = kept(database)
+    recorder.succeeded(current, 201)
+    (found,) = records(database)
     assert (found["outcome"], found["target_id"], found["initiator_id"]) == (SUCCESS, "port1", "u")
 
 
 def test_what_is_rolled_back_takes_its_record_along(database: Database) -> None:
     recorder = Recorder(database, SetClock())
-    asked = record()
-    token = CURRENT.set(asked)
+    current = record()
+    token = CURRENT.set(current)
     try:
         with pytest.raises(ZeroDivisionError), database.write():
             raise ZeroDivisionError
     finally:
         CURRENT.reset(token)
-    assert kept(database) == []
-    recorder.failed(asked, 409)
-    (found,) = kept(database)
+    assert records(database) == []
+    recorder.failed(current, 409)
+    (found,) = records(database)
     assert (found["outcome"], found["reason_code"]) == (FAILURE, 409)
 
 
 def test_a_request_that_fails_after_it_wrote_has_failed(database: Database) -> None:
     recorder = Recorder(database, SetClock())
-    asked = record()
-    token = CURRENT.set(asked)
+    current = record()
+    token = CURRENT.set(current)
     try:
         with database.write():
             pass
     finally:
         CURRENT.reset(token)
-    recorder.failed(asked, 500)
-    (found,) = kept(database)
+    recorder.failed(current, 500)
+    (found,) = records(database)
     assert (found["outcome"], found["reason_code"]) == (FAILURE, 500)
 
 
@@ -97,10 +97,10 @@ def test_a_flood_of_failures_is_counted_and_not_kept(database: Database) -> None
     for _ in range(audit.FAILURES_PER_MINUTE + 7):
         recorder.failed(record("", "2001:db8::1"), 401)
     recorder.failed(record("other"), 403)
-    assert len(kept(database)) == audit.FAILURES_PER_MINUTE + 1
+    assert len(records(database)) == audit.FAILURES_PER_MINUTE + 1
     clock.advance(audit.MINUTE_S)
     recorder.failed(record("", "2001:db8::2"), 401)
-    assert kept(database)[-1]["repeated"] == 7
+    assert records(database)[-1]["repeated"] == 7
 
 
 def test_what_is_old_is_forgotten(database: Database) -> None:
@@ -110,7 +110,7 @@ def test_what_is_old_is_forgotten(database: Database) -> None:
     clock.advance(timedelta(days=2).total_seconds())
     recorder.succeeded(record(), 200)
     Pruner(database, clock, days=1).round()
-    assert len(kept(database)) == 1
+    assert len(records(database)) == 1
 
 
 def test_the_newest_failures_are_kept_and_every_success(
@@ -123,7 +123,7 @@ def test_the_newest_failures_are_kept_and_every_success(
     for code in (401, 402, 403, 404):
         recorder.failed(record(), code)
     Pruner(database, clock, days=1).round()
-    assert [row["reason_code"] for row in kept(database)] == [200, 403, 404]
+    assert [row["reason_code"] for row in records(database)] == [200, 403, 404]
 
 
 def test_records_are_found_by_what_they_say(database: Database) -> None:

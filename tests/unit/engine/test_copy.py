@@ -87,8 +87,8 @@ def may_write(url: str) -> bool:
     engine = migrations.engine(url)
     with engine.connect() as connection:
         if connection.dialect.name != "sqlite":
-            asked = sa.select(sa.func.pg_try_advisory_xact_lock(WRITER_LOCK))
-            return bool(connection.execute(asked).scalar_one())
+            query = sa.select(sa.func.pg_try_advisory_xact_lock(WRITER_LOCK))
+            return bool(connection.execute(query).scalar_one())
         raw = connection.connection.driver_connection
         assert raw is not None
         raw.execute("PRAGMA busy_timeout = 0")
@@ -153,14 +153,14 @@ def test_a_store_of_another_release_is_copied_whole_or_not_at_all(
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         ("UPDATE alembic_version SET version_num = '9999'", "of a newer release than this one"),
         ("DROP TABLE alembic_version", "of a newer release than this one"),
         ("", "is no database"),
     ],
 )
-def test_what_is_no_copy_of_this_store_is_refused(tmp_path: Path, spoil: str, told: str) -> None:
+def test_what_is_no_copy_of_this_store_is_refused(tmp_path: Path, spoil: str, message: str) -> None:
     place = tmp_path / "copy.db"
     if spoil:
         migrate.upgrade(f"sqlite:///{place}")
@@ -170,5 +170,5 @@ def test_what_is_no_copy_of_this_store_is_refused(tmp_path: Path, spoil: str, to
         connection.close()
     else:
         place.write_bytes(b"something else" * 1_000)
-    with pytest.raises(Invalid, match=told):
+    with pytest.raises(Invalid, match=message):
         copy.make_ready(place, store(f"sqlite:///{place}"))

@@ -100,8 +100,8 @@ def test_a_lease_has_one_holder_until_it_expires(database: Database) -> None:
 
 
 def test_a_lease_of_a_process_that_ended_is_free_at_once(database: Database) -> None:
-    told = "from kumoi.engine import holder; print(holder.new_token())"
-    ended = run([sys.executable, "-c", told]).out.strip()
+    code = "from kumoi.engine import holder; print(holder.new_token())"
+    ended = run([sys.executable, "-c", code]).out.strip()
     alive = holder.new_token()
     assert max(len(ended), len(alive)) <= TOKEN_MAX
     with database.write() as connection:
@@ -174,5 +174,5 @@ def test_no_value_of_a_statement_that_fails_is_told(database: Database, statemen
         connection.execute(sa.text(f"INSERT INTO hidden VALUES ('{SECRET}', 1)"))
     with pytest.raises(Exception) as caught, database.write() as connection:
         connection.execute(sa.text(statement), {"word": SECRET})
-    told = [*errors.chain(caught.value), *traceback.format_exception(caught.value)]
-    assert not [line for line in told if SECRET in line]
+    lines = [*errors.chain(caught.value), *traceback.format_exception(caught.value)]
+    assert not [line for line in lines if SECRET in line]

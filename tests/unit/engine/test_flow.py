@@ -30,8 +30,8 @@ class Trip(msgspec.Struct):
 
 
 class Script:
-    """What each step does, told by the test; and what was called. `broken` is what its steps cannot
-    be made for.
+    """What each step does, set by the test, and which were called. `broken` is raised in place of
+    making the steps object.
     """
 
     def __init__(self) -> None:
@@ -361,8 +361,8 @@ def test_a_worker_killed_in_a_step_leaves_it_to_the_next(world: World) -> None:
 
 def test_what_a_killed_worker_of_this_machine_held_goes_on_at_once(database: Database) -> None:
     world = World(database)
-    told = "from kumoi.engine import holder; print(holder.new_token())"
-    ended = run([sys.executable, "-c", told]).out.strip()
+    code = "from kumoi.engine import holder; print(holder.new_token())"
+    ended = run([sys.executable, "-c", code]).out.strip()
     clock = Clock()
     with database.write() as connection:
         flows.start(connection, world.script.kind(), "f1", Trip(), subject="")
@@ -495,7 +495,7 @@ def test_a_flow_whose_steps_cannot_be_made_can_be_cancelled(world: World, broken
     world.start()
     spoil(world, broken)
     world.run()
-    kept = world.row().state
+    state = world.row().state
     assert world.cancel()
     world.run()
     assert (world.row().status, world.row().failure) == (FlowStatus.UNDOING, "not wanted")
@@ -503,7 +503,7 @@ def test_a_flow_whose_steps_cannot_be_made_can_be_cancelled(world: World, broken
         world.run()
         world.clock.advance(10)
     assert world.row().status == FlowStatus.CANCELLED
-    assert world.row().state == kept
+    assert world.row().state == state
 
 
 def test_a_flow_goes_on_when_its_steps_can_be_made_again(world: World) -> None:

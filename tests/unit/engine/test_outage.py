@@ -127,9 +127,9 @@ def test_a_writer_that_keeps_others_waiting_too_long_is_no_outage(
 ) -> None:
     monkeypatch.setattr(db, "BUSY_TIMEOUT_MS", 100)
     other = Database(server.url, wake_dir=tmp_path / "other")
-    with database.write(), pytest.raises(Transient) as told:
+    with database.write(), pytest.raises(Transient) as raised:
         touch(other)
-    assert not isinstance(told.value, StoreLost)
+    assert not isinstance(raised.value, StoreLost)
     other.close()
 
 

@@ -29,9 +29,9 @@ def where(method: str, *, is_local: bool = True, pool: str = "") -> list[str]:
     async def story() -> None:
         runner = HandlerRunner({"": 1, "login": 1}, is_local=is_local)
         route = Route(method, "/", handler, OPEN, pool=pool)
-        asked = cast("Request[Any, Any]", SimpleNamespace(http=SimpleNamespace(method=method)))
+        request = cast("Request[Any, Any]", SimpleNamespace(http=SimpleNamespace(method=method)))
         for _ in range(CALLS):
-            await runner.run(route, asked)
+            await runner.run(route, request)
 
     asyncio.run(story())
     return found

@@ -35,13 +35,13 @@ def test_a_version_without_the_fault_is_taken(text: str) -> None:
 def test_a_store_is_opened_by_a_cured_library(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'store.db'}", wake_dir=tmp_path / "wake")
     with database.read() as connection:
-        told = connection.execute(sa.text("SELECT sqlite_version()")).scalar_one()
+        text = connection.execute(sa.text("SELECT sqlite_version()")).scalar_one()
     database.close()
-    assert not sqlite.loses_commits(version(told))
+    assert not sqlite.loses_commits(version(text))
 
 
 def test_a_store_is_migrated_by_a_cured_library(tmp_path: Path) -> None:
     engine = migrate.engine(f"sqlite:///{tmp_path / 'store.db'}")
     with engine.connect() as connection:
-        told = connection.execute(sa.text("SELECT sqlite_version()")).scalar_one()
-    assert not sqlite.loses_commits(version(told))
+        text = connection.execute(sa.text("SELECT sqlite_version()")).scalar_one()
+    assert not sqlite.loses_commits(version(text))

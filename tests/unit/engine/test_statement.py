@@ -20,7 +20,7 @@ thing = sa.Table(
     sa.Column("count", sa.Integer),
     sa.Column("is_on", sa.Boolean),
     sa.Column("at", Timestamp),
-    sa.Column("told", Json),
+    sa.Column("data", Json),
     sa.Column("factor", sa.Float),
 )
 ROWS = [
@@ -102,14 +102,14 @@ def test_a_change_says_how_many_it_met_and_what_it_returns(filled: Database) -> 
     at_least = thing.c.count >= sa.bindparam("least")
     grow = sa.update(thing).where(at_least).values(count=thing.c.count + 10)
     returning = Statement(grow.returning(thing.c.at, thing.c.count))
-    change = Statement(sa.update(thing).where(at_least), ("told", "is_on"))
+    change = Statement(sa.update(thing).where(at_least), ("data", "is_on"))
     with filled.write() as connection:
         assert Statement(grow).run(connection, {"least": 2}) == 1
         assert sorted(returning.rows(connection, least=1), key=lambda row: row[1]) == [
             (AT, 11),
             (None, 22),
         ]
-        assert change.run(connection, {"least": 11, "told": [1], "is_on": None}) == 2
+        assert change.run(connection, {"least": 11, "data": [1], "is_on": None}) == 2
         assert Statement(sa.delete(thing).where(at_least)).run(connection, {"least": 12}) == 1
     with filled.read() as connection:
         assert [row[:5] for row in ALL.rows(connection)] == [

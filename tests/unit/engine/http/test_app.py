@@ -72,8 +72,8 @@ def burn(_request: Request) -> Reply:
 
 def bite(request: Request) -> Reply:
     with request.services.database.write() as connection:
-        told = {"word": request.query["word"]}
-        connection.execute(sa.text("INSERT INTO nowhere VALUES (:word)"), told)
+        values = {"word": request.query["word"]}
+        connection.execute(sa.text("INSERT INTO nowhere VALUES (:word)"), values)
     return Reply(200)
 
 
