@@ -7,7 +7,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.system.live import LiveCloud, eventually, live_cloud, ssh_banner
 from tests.system.tenant import Tenant, tenant
 
 import kumoi
+from kumoi.base import log
 from kumoi.base.process import run
 from kumoi.cloud.domain.host import enrolment
 from kumoi.cloud.hostapi.hello import PROTOCOL
@@ -26,7 +28,7 @@ from kumoi.config import HostSettings, cloud_database, write
 from kumoi.engine.db import Database
 from kumoi.hosts.first_use import pki
 from kumoi.hosts.units import running
-from kumoi.hosts.wires import links
+from kumoi.hosts.wires import links, virtual
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
@@ -113,6 +115,15 @@ def _hosts(pair: Pair) -> dict[str, str]:
         return {one.name: one.host_ip for one in found if one.state == "up"}
 
 
+def _floating(user: Tenant, server: Any) -> str:
+    """The floating address of a server, made if it has none."""
+    inside = user.address(server)
+    for one in user.cloud.network.ips(project_id=user.project_id):
+        if one.fixed_ip_address == inside:
+            return str(one.floating_ip_address)
+    return user.floating(server)
+
+
 def _tunnels(one: LiveCloud) -> str:
     control = one.here.run_dir / "ovs" / "ovs-vswitchd.ctl"
     return run(["ovs-appctl", "-t", control, "tnl/ports/show"]).out
@@ -152,9 +163,95 @@ def test_either_host_leads_outside(pair: Pair, user: Tenant, servers: dict[str, 
     ask = ["ovn-nbctl", northbound, "--bare", "--columns=chassis_name", "list", "Gateway_Chassis"]
     assert set(run(ask).out.split()) == set(servers)
     for host, server in servers.items():
-        address = user.floating(server)
+        address = _floating(user, server)
         what = f"{host}'s server answers at {address}"
         eventually(lambda address=address: ssh_banner(address), within_s=BOUND_S, what=what)  # type: ignore[misc]
+
+
+def _gateway_host(pair: Pair, user: Tenant) -> str:
+    """The host whose chassis has the way outside of the tenant's router now."""
+    outside = user.cloud.network.find_network("public")
+    with pair.first.connect(admin=True) as admin:
+        ports = admin.network.ports(device_id=user.router.id, network_id=outside.id)
+        (gateway,) = [port.id for port in ports]
+    southbound = ["ovn-sbctl", f"--db={pair.first.here.southbound_remote}", "--bare"]
+    look = ["--columns=chassis", "find", "Port_Binding", f"logical_port=cr-lrp-{gateway}"]
+    chassis = run([*southbound, *look]).out.strip()
+    if not chassis:
+        return ""
+    return run([*southbound, "--columns=name", "list", "Chassis", chassis]).out.strip()
+
+
+@contextlib.contextmanager
+def _cut_off(pair: Pair, host: str) -> Iterator[None]:
+    """A host without its wires: to the others it is as one that lost its power."""
+    one = pair.of(host)
+    wires = virtual.veths(one.config, one.here)
+
+    def switch(state: str) -> None:
+        for veth in wires:
+            run(["ip", "link", "set", "dev", veth.name, state], namespace=veth.namespace)
+
+    switch("down")
+    try:
+        yield
+    finally:
+        switch("up")
+
+
+def _silence_s(answers: Callable[[], bool], *, for_s: float) -> float:
+    """The longest time in which nobody answered, asked all the time for so long."""
+    began = last = time.monotonic()
+    longest = 0.0
+    while (now := time.monotonic()) - began < for_s:
+        if answers():
+            longest, last = max(longest, now - last), now
+    return max(longest, time.monotonic() - last)
+
+
+def _on_another_host(pair: Pair, user: Tenant, servers: dict[str, Any]) -> tuple[str, str, Any]:
+    """The host that is the gateway, another one, and the server there."""
+    gateway = eventually(lambda: _gateway_host(pair, user), within_s=BOUND_S, what="a gateway")
+    other = next(host for host in servers if host != gateway)
+    return gateway, other, servers[other]
+
+
+def test_a_floating_ip_is_answered_by_its_servers_host_when_the_gateway_is_lost(
+    pair: Pair, user: Tenant, servers: dict[str, Any]
+) -> None:
+    gateway, _, server = _on_another_host(pair, user, servers)
+    address = _floating(user, server)
+    eventually(lambda: ssh_banner(address), within_s=BOUND_S, what=f"{address} answers")
+    with _cut_off(pair, gateway):
+        silent_s = _silence_s(lambda: ssh_banner(address), for_s=10)
+        assert _gateway_host(pair, user) == gateway  # It was asked before anybody took over.
+    log.event("test.gateway_lost", floating_ip_silent_s=round(silent_s, 2))
+    assert silent_s < 1
+
+
+def test_another_host_is_the_gateway_when_one_is_lost(
+    pair: Pair, user: Tenant, servers: dict[str, Any]
+) -> None:
+    gateway, other, server = _on_another_host(pair, user, servers)
+    there = dataclasses.replace(user, live=pair.of(other))
+    for floating in user.cloud.network.ips(project_id=user.project_id):
+        user.cloud.network.delete_ip(floating)
+
+    def leaves() -> bool:
+        ping = ["ping", "-c", "1", "-W", "1", pair.first.config.public_address]
+        return there.inside(server, *ping, check=False).status == 0
+
+    eventually(leaves, within_s=BOUND_S, what="a server without a floating IP gets outside")
+    with _cut_off(pair, gateway):
+        began = time.monotonic()
+        eventually(lambda: _gateway_host(pair, user) == other, within_s=90, what="another gateway")
+        taken_s = time.monotonic() - began
+        eventually(leaves, within_s=BOUND_S, what="it gets outside again")
+        outside_s = time.monotonic() - began
+        log.event("test.gateway_lost", taken_s=round(taken_s, 1), outside_s=round(outside_s, 1))
+    eventually(lambda: len(_hosts(pair)) == 2, within_s=BOUND_S, what="it is back")
+    eventually(lambda: _gateway_host(pair, user) == gateway, within_s=90, what="the gateway again")
+    eventually(leaves, within_s=BOUND_S, what="it gets outside as before")
 
 
 def test_taking_one_host_down_leaves_the_other_as_it_is(

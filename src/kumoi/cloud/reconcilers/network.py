@@ -164,13 +164,14 @@ def _status(port: port_store.PortSummary, up: frozenset[str]) -> str:
 
 def load(connection: Connection) -> Topology:
     """The whole network as wanted, in one query for each kind of thing."""
+    ports = port_store.every(connection)
     hosts = host_domain.leading_outside(host_store.every(connection), db.now(connection))
     return Topology(
         networks=tuple(_network(row) for row in network_store.every(connection)),
         subnets=tuple(_subnet(row) for row in subnet_store.every(connection)),
-        ports=tuple(_port(row) for row in port_store.every(connection)),
+        ports=tuple(_port(row) for row in ports),
         routers=tuple(_router(row) for row in router_store.every(connection)),
-        floating_ips=_floating_ips(connection),
+        floating_ips=_floating_ips(connection, {row.id: row.mac_address for row in ports}),
         security_groups=_security_groups(connection),
         balancers=tuple(balancer_spec(one) for one in tree.every(connection)),
         gateway_hosts=tuple(row.id for row in hosts),
@@ -235,8 +236,8 @@ def _router(row: router_store.Router) -> RouterSpec:
     )
 
 
-def _floating_ips(connection: Connection) -> tuple[FloatingIpSpec, ...]:
-    """Without a MAC, so that the router's gateway host answers: other hosts need no way outside."""
+def _floating_ips(connection: Connection, macs: Mapping[str, str]) -> tuple[FloatingIpSpec, ...]:
+    """Answered for by the server's own host: every host has a way outside, as a gateway must."""
     return tuple(
         FloatingIpSpec(
             id=row.id,
@@ -244,6 +245,7 @@ def _floating_ips(connection: Connection) -> tuple[FloatingIpSpec, ...]:
             router_id=row.router_id,
             port_id=row.port_id,
             fixed_address=row.fixed_ip_address,
+            mac=macs.get(row.own_port_id),
         )
         for row in floating_ip_store.associated(connection)
         if row.router_id and row.port_id and row.fixed_ip_address

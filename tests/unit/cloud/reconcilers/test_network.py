@@ -124,6 +124,9 @@ def test_what_is_wanted_reaches_the_engine(world: World) -> None:
     assert {one.id: one.host for one in topology.ports if one.host} == {world.port_id: "host1"}
     (floating,) = topology.floating_ips
     assert (floating.port_id, floating.fixed_address) == (world.port_id, "10.0.0.2")
+    assert [floating.mac] == [
+        one.mac for one in topology.ports if one.device_owner == "network:floatingip"
+    ]
     assert [len(group.rules) for group in topology.security_groups] == [4]
 
 

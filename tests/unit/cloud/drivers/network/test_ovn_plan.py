@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.cloud.drivers.network.network_samples import (
+    BALANCER,
     FLOATING,
     GROUP,
+    HTTP,
     INNER_A,
     OUTER,
     OUTSIDE,
@@ -25,6 +27,8 @@ from kumoi.cloud.drivers.network.fake import as_seen_rows
 from kumoi.cloud.drivers.network.interface import (
     FLOATING_IP,
     AddressPair,
+    BackendSpec,
+    BalancerSpec,
     Direction,
     Ethertype,
     FixedIp,
@@ -375,10 +379,20 @@ def test_extra_routes_and_no_default_route_without_an_external_gateway() -> None
     )
 
 
-def test_a_floating_ip_is_translated_by_a_gateway_host_where_no_host_has_its_port() -> None:
+def balancer_of(address: str) -> BalancerSpec:
+    listener = replace(HTTP, backends=(BackendSpec(address=address, port=80),))
+    return replace(BALANCER, listeners=(listener,))
+
+
+def test_a_floating_ip_is_translated_by_a_gateway_host_where_its_servers_host_cannot() -> None:
+    away = replace(OUTSIDE, balancers=(balancer_of("10.0.1.99"),))
+    nat = record(away, RecordKind.FLOATING_IP, "fip-1")
+    assert isinstance(nat, Nat)
+    assert nat.external_mac is not None
     for changed in (
         {"ports": (replace(WEB, device_owner=""), INNER_A, OUTER)},
         {"floating_ips": (replace(FLOATING, mac=None),)},
+        {"balancers": (balancer_of(FLOATING.fixed_address),)},
     ):
         nat = record(replace(OUTSIDE, **changed), RecordKind.FLOATING_IP, "fip-1")
         assert isinstance(nat, Nat)

@@ -58,6 +58,19 @@ def on_routers(index: Index) -> Attached:
     return {router_id: frozenset(keys) for router_id, keys in found.items()}
 
 
+def backends_on_routers(index: Index) -> Mapping[str, frozenset[str]]:
+    """Addresses of backends by router, of those that lead outside: what they answer to a client out
+    there passes the gateway host, which knows of the connection.
+    """
+    found: dict[str, set[str]] = defaultdict(set)
+    for balancer in index.topology.balancers:
+        addresses = {one.address for listener in balancer.listeners for one in listener.backends}
+        for router_id in _routers(_networks(balancer, index), index):
+            if index.gateway_of(router_id) is not None:
+                found[router_id] |= addresses
+    return {router_id: frozenset(addresses) for router_id, addresses in found.items()}
+
+
 def _keys(balancer: BalancerSpec, index: Index) -> set[RecordKey]:
     if balancer.port_id not in index.balancer_ports:
         return set()

@@ -1,8 +1,8 @@
 """Routers, their gateways, and floating IPs, as northbound records. Pure.
 
 Called by plan.py. A router is distributed: every host routes for itself. Traffic that leaves the cloud
-passes a gateway host, that of floating IPs too: the reconciler gives them no MAC. A floating IP with a
-MAC would be translated on its server's own host, which then needs a way outside.
+passes a gateway host, but for the floating IPs of servers: they have a MAC and are translated on the
+server's own host, which has a way outside as a gateway has.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kumoi.cloud.drivers.network.interface import (
     PortSpec,
     RouterSpec,
 )
-from kumoi.cloud.drivers.network.ovn.attaching import on_routers
+from kumoi.cloud.drivers.network.ovn.attaching import backends_on_routers, on_routers
 from kumoi.cloud.drivers.network.ovn.index import (
     Index,
     default_route,
@@ -66,8 +66,10 @@ def records(index: Index) -> Iterator[NorthboundRecord]:
     balancing = on_routers(index)
     for router in index.topology.routers:
         yield from _router(router, index, balancing.get(router.id, frozenset()))
+    backends = backends_on_routers(index)
     for floating_ip in index.topology.floating_ips:
-        yield from _floating_ip(floating_ip, index)
+        balanced = floating_ip.fixed_address in backends.get(floating_ip.router_id, ())
+        yield from _floating_ip(floating_ip, index, is_backend=balanced)
 
 
 def router_key(router_id: str) -> RecordKey:
@@ -213,15 +215,19 @@ def _snat(router: RouterSpec, gateway: PortSpec, index: Index) -> Iterator[North
         )
 
 
-def _floating_ip(floating_ip: FloatingIpSpec, index: Index) -> Iterator[NorthboundRecord]:
+def _floating_ip(
+    floating_ip: FloatingIpSpec, index: Index, *, is_backend: bool
+) -> Iterator[NorthboundRecord]:
     inner = floating_ip.port_id
     port = index.endpoints.get(inner) or index.balancer_ports.get(inner)
     if port is None or index.routers.get(floating_ip.router_id) is None:
         return
     if index.gateway_of(floating_ip.router_id) is None:
         return
-    # A port that no server has is plugged nowhere: only a gateway host can answer for it.
-    local = floating_ip.mac is not None and port.device_owner.startswith(COMPUTE)
+    # A port that no server has is plugged nowhere: only a gateway host can answer for it. And what a
+    # balancer's backend answers would leave from its own host, past the gateway host that balances.
+    is_servers = port.device_owner.startswith(COMPUTE) and not is_backend
+    local = floating_ip.mac is not None and is_servers
     key = RecordKey(RecordKind.FLOATING_IP, floating_ip.id)
     yield Nat(
         key=key,
