@@ -15,7 +15,7 @@ Shape = TypeVar("Shape", bound=Body)
 Text = Annotated[str, msgspec.Meta(max_length=255)]
 Id = Annotated[str, msgspec.Meta(max_length=64)]
 PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
-Tags = Annotated[list[Text], msgspec.Meta(max_length=50)]
+Tags = Annotated[list[Text], msgspec.Meta(max_length=1_000)]
 
 
 class Common(Body):
