@@ -1,4 +1,4 @@
-"""What compute's API has beyond its first version, by the names it had when that was a question."""
+"""Extensions of the compute API, under the names they had before microversions."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""One image as compute showed it before there was an image API; until 2.35. Tools of that time wait
-for what createImage makes, and delete it, here.
+"""Images as compute showed them before there was an image API, until 2.35. Tools of that time wait
+here for the image that createImage makes, and delete it here.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def show(request: Request) -> Reply:
 
 def delete(request: Request) -> Reply:
     with request.write() as connection:
-        gone = domain.delete(connection, request.caller, request.path["id"])
-    if gone.sha256 is not None:
-        content.discard(request.services.database, request.services.images, gone.sha256)
+        deleted = domain.delete(connection, request.caller, request.path["id"])
+    if deleted.sha256 is not None:
+        content.discard(request.services.database, request.services.images, deleted.sha256)
     return Reply(204)
 
 
-def place(request: Request, image_id: str) -> str:
-    """Where the image API has it."""
+def url(request: Request, image_id: str) -> str:
+    """The image's URL at the image API."""
     return f"{request.services.cloud.api_url}/image/v2/images/{image_id}"
 
 
@@ -46,7 +46,7 @@ def _render(request: Request, row: Image) -> dict[str, Any]:
     alternate = {
         "rel": "alternate",
         "type": "application/vnd.openstack.image",
-        "href": place(request, row.id),
+        "href": url(request, row.id),
     }
     shown: dict[str, Any] = {
         "id": row.id,

@@ -1,4 +1,4 @@
-"""What was asked of a server: how it is shown."""
+"""Instance actions: what is shown."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _brief(request: Request, row: InstanceAction) -> dict[str, Any]:
 
 
 def _event(request: Request, row: InstanceAction) -> dict[str, Any]:
-    """The one step an action has."""
+    """The only event of an action."""
     shown: dict[str, Any] = {
         "event": row.event,
         "start_time": rendering.precise(row.start_at),

@@ -71,14 +71,18 @@ def delete(request: Request) -> Reply:
 
 
 def _nic(request: Request, body: ServerInterfaceNew) -> Nic | None:
-    """Raises Invalid."""
+    """None where the body names neither port nor network. Raises Invalid."""
     shapes.require_versions(request, body, since={"tag": V_TAG})
     for name, value in (("port_id", body.port_id), ("net_id", body.net_id)):
         if value is not UNSET and not is_uuid(value):
             raise shapes.invalid(name, value, f"'{value}' is not a 'uuid'")
     if body.net_id is not UNSET and body.port_id is not UNSET:
         raise Invalid("Must not input both network_id and port_id", field="net_id")
-    fixed = "" if body.fixed_ips in (UNSET, []) else _address(body.fixed_ips)
+    fixed = ""
+    if body.fixed_ips not in (UNSET, []):
+        fixed = shapes.ip_address(body.fixed_ips[0].ip_address, "fixed_ips.ip_address")
+        if len(body.fixed_ips) > 1:
+            raise Invalid("Only one address may be asked for.", field="fixed_ips")
     if body.port_id is not UNSET:
         return Nic(port_id=body.port_id)
     if body.net_id is UNSET:
@@ -86,15 +90,6 @@ def _nic(request: Request, body: ServerInterfaceNew) -> Nic | None:
             raise Invalid("Must input network_id when request IP address", field="net_id")
         return None
     return Nic(network_id=body.net_id, fixed_ip=fixed or None)
-
-
-def _address(fixed_ips: list[ServerInterfaceFixedIp]) -> str:
-    text = fixed_ips[0].ip_address
-    version = 6 if ":" in text else 4
-    from_body = shapes.ip_address(text, "fixed_ips.ip_address", version)
-    if len(fixed_ips) > 1:
-        raise Invalid("Only one address may be asked for.", field="fixed_ips")
-    return from_body
 
 
 def _render(request: Request, port: Port) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def update_class(request: Request) -> Reply:
 
 
 def limits(request: Request) -> Reply:
-    """What the caller's project may have, and has."""
+    """The limits of the caller's project, and what it has."""
     caller, version = request.caller, request.microversion
     project_id = request.query.get("tenant_id") or caller.project_id or ""
     if project_id != caller.project_id:
@@ -112,14 +112,14 @@ def limits(request: Request) -> Reply:
 
 
 def _project(request: Request) -> str:
-    """Raises Forbidden for another's, unless the caller is an administrator."""
+    """The project in the path. Raises Forbidden for another project's quota."""
     project_id = request.path["id"]
     request.caller.check("os_compute_api:os-quota-sets:show", project_id)
     return project_id
 
 
 def _known(request: Request, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that this version has."""
+    """The resources that this version of the API has."""
     return {
         name: value
         for name, value in values.items()
@@ -142,13 +142,13 @@ def _values(
     """The new limits, and whether to force them. Raises Invalid."""
     if set(body) != {word}:
         raise Invalid(f"The body must hold {word} and nothing else.", field=word)
-    given = dict(body[word])
-    given.pop("tenant_id", None)
-    given.pop("id", None)
-    force = shapes.flag(given.pop("force", False), "force")
-    for name, value in given.items():
+    values = dict(body[word])
+    values.pop("tenant_id", None)
+    values.pop("id", None)
+    force = shapes.flag(values.pop("force", False), "force")
+    for name, value in values.items():
         if name not in known:
             raise shapes.invalid(name, value, f"Additional properties are not allowed ('{name}')")
     return {
-        name: shapes.count(value, name, least=UNLIMITED) for name, value in given.items()
+        name: shapes.count(value, name, least=UNLIMITED) for name, value in values.items()
     }, force

@@ -1,4 +1,4 @@
-"""POST /servers/{id}/action: one key says what, its value how."""
+"""POST /servers/{id}/action: the only key of the body is the action, its value the arguments."""
 
 from __future__ import annotations
 
@@ -105,14 +105,14 @@ class ServerStateReset(Body, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class ServerAction:
-    """`rule` is what a caller needs for it; the one route of all actions asks no rule of its own."""
+    """`rule` is the policy of the action; the route, which all actions share, has none of its own."""
 
     rule: str
     act: Callable[[Request, str, bytes], Reply]
 
 
 def create(request: Request) -> Reply:
-    """Raises Invalid when there is not exactly one key, or none that we know."""
+    """Raises Invalid unless the body has exactly one key, which is an action."""
     body = request.parse(dict[str, msgspec.Raw])
     if len(body) != 1:
         raise Invalid("There must be exactly one action in the body.", field="body")
@@ -130,7 +130,7 @@ def create(request: Request) -> Reply:
 
 
 def remote_console(request: Request) -> Reply:
-    """Refused in words; the place is there since clients ask it whatever the server is."""
+    """Always refused; the route exists because clients call it for any server."""
     with request.read() as connection:
         server.get(connection, request.caller, request.path["id"])
     raise Unsupported("A container has no screen; use the console output or SSH.")
@@ -194,8 +194,8 @@ def _resize(request: Request, name: str, raw: bytes) -> Reply:
 def _lock(request: Request, name: str, raw: bytes) -> Reply:
     reason = None
     if request.microversion >= V_LOCK_REASON and raw != b"null":
-        given = _read(name, raw, Lock).locked_reason
-        reason = None if given is UNSET else given
+        locked_reason = _read(name, raw, Lock).locked_reason
+        reason = None if locked_reason is UNSET else locked_reason
     now = request.services.clock.now()
     with request.write() as connection:
         server_action.lock(connection, request.caller, request.path["id"], now, reason=reason)
@@ -203,7 +203,7 @@ def _lock(request: Request, name: str, raw: bytes) -> Reply:
 
 
 def _console(request: Request, name: str, raw: bytes) -> Reply:
-    """What the host last sent of it."""
+    """The output that the host has sent last."""
     length = None if raw == b"null" else _read(name, raw, Console).length
     most = None if length in (UNSET, None) else shapes.count(length, "length", least=-1)
     with request.read() as connection:
@@ -236,9 +236,7 @@ def _add_address(request: Request, name: str, raw: bytes) -> Reply:
 
 def _remove_address(request: Request, name: str, raw: bytes) -> Reply:
     _require_addresses(request, name)
-    given = _read(name, raw, RemoveFixedIp).address
-    version = 6 if ":" in given else 4
-    address = shapes.ip_address(given, f"{name}.address", version)
+    address = shapes.ip_address(_read(name, raw, RemoveFixedIp).address, f"{name}.address")
     now = request.services.clock.now()
     with request.write() as connection:
         server_action.remove_address(connection, request.caller, request.path["id"], address, now)
@@ -246,14 +244,14 @@ def _remove_address(request: Request, name: str, raw: bytes) -> Reply:
 
 
 def _require_addresses(request: Request, name: str) -> None:
-    """Compute passed these on to the network service until 2.43."""
+    """Raises NotFound since 2.44: until then compute passed these actions on to the network service."""
     if request.microversion > V_LAST_ADDRESSES:
         words = f"{name} is gone since 2.44: change the port with the network API."
         raise NotFound("action", name, message=words)
 
 
 def _force_delete(request: Request, _name: str, _raw: bytes) -> Reply:
-    """For administrators also without the host, when that is down."""
+    """Delete; for an administrator also when the host is down."""
     now = request.services.clock.now()
     with request.write() as connection:
         found = server.unlocked(connection, request.caller, request.path["id"])
@@ -262,7 +260,7 @@ def _force_delete(request: Request, _name: str, _raw: bytes) -> Reply:
 
 
 def _reset_state(request: Request, name: str, raw: bytes) -> Reply:
-    """An administrator's word that the server is as it should be, or is not."""
+    """An administrator sets the observed state to active or to error."""
     to_error = _read(name, raw, ServerStateReset).state == "error"
     now = request.services.clock.now()
     with request.write() as connection:

@@ -80,7 +80,7 @@ def delete(request: Request) -> Reply:
 
 
 def _policy(request: Request, body: ServerGroupNew) -> tuple[str, dict[str, Any]]:
-    """Raises Invalid."""
+    """The policy and its rules. Raises Invalid."""
     shapes.require_versions(
         request,
         body,
@@ -88,10 +88,10 @@ def _policy(request: Request, body: ServerGroupNew) -> tuple[str, dict[str, Any]
         until={"policies": (2, 63)},
     )
     field = "policy" if request.microversion >= V_RULES else "policies"
-    given = body.policy if field == "policy" else body.policies
-    if given is UNSET:
+    value = body.policy if field == "policy" else body.policies
+    if value is UNSET:
         raise shapes.invalid("server_group", body.name, f"'{field}' is a required property")
-    policy = given if isinstance(given, str) else given[0]
+    policy = value if isinstance(value, str) else value[0]
     allowed = (*HARD, *SOFT) if request.microversion >= V_SOFT else HARD
     if policy not in allowed:
         raise shapes.invalid(field, policy, f"'{policy}' is not one of {list(allowed)}")

@@ -37,4 +37,4 @@ def create(request: Request, name: str, raw: bytes) -> Reply:
         )
     if request.microversion >= V_ID:
         return Reply(202, {"image_id": image_id})
-    return Reply(202, headers={"Location": image.place(request, image_id)})
+    return Reply(202, headers={"Location": image.url(request, image_id)})

@@ -37,7 +37,7 @@ def clear(request: Request) -> Reply:
 
 
 def show(request: Request) -> Reply:
-    """204 when it is there."""
+    """204 when the server has the tag."""
     with request.read() as connection:
         found = domain.get(connection, request.caller, request.path["id"])
     _require(found.tags, request.path["key"])
@@ -45,7 +45,7 @@ def show(request: Request) -> Reply:
 
 
 def put(request: Request) -> Reply:
-    """201 for a new one, 204 for one that was there."""
+    """201 for a new tag, 204 for one that the server had."""
     key, tag, now = request.path["id"], request.path["key"], request.services.clock.now()
     try:
         msgspec.convert(tag, Tag)
@@ -63,8 +63,8 @@ def delete(request: Request) -> Reply:
     with request.write() as connection:
         found = domain.get(connection, request.caller, key)
         _require(found.tags, tag)
-        kept = [one for one in found.tags if one != tag]
-        domain.put_tags(connection, request.caller, key, kept, now)
+        left = [each for each in found.tags if each != tag]
+        domain.put_tags(connection, request.caller, key, left, now)
     return Reply(204)
 
 

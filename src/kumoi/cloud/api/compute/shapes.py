@@ -1,4 +1,4 @@
-"""The kinds of value that compute's bodies are made of, and how versions of the API differ in them.
+"""The types of values in compute's bodies, and the checks that depend on the version of the API.
 
 Nova takes many a number or a boolean as text too; `flag` and `count` read those.
 """
@@ -68,10 +68,14 @@ def moment(text: str, field: str) -> datetime:
         raise invalid(field, text, f"'{text}' is not a 'date-time'") from cause
 
 
-def ip_address(value: str | None, field: str, version: int) -> str:
-    """In its shortest form; None and empty are none. Raises Invalid for any other text."""
+def ip_address(value: str | None, field: str, version: int | None = None) -> str:
+    """The address in its shortest form, empty for None and "". Without a version it may be of either.
+
+    Raises Invalid.
+    """
     if not value:
         return ""
+    version = version or (6 if ":" in value else 4)
     try:
         found = address(value)
     except ValueError as cause:

@@ -1,6 +1,6 @@
-"""How much of the cloud projects used over a time: os-simple-tenant-usage.
+"""What projects used of the cloud in a period: os-simple-tenant-usage.
 
-Counted from the servers' rows: those of servers deleted longer ago than they are kept are missing.
+Counted from the rows of servers, so servers whose row has been purged after their deletion are missing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The versions that compute offers: anybody may ask."""
+"""The versions of the compute API, which anybody may read."""
 
 from __future__ import annotations
 

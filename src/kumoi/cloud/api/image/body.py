@@ -1,4 +1,4 @@
-"""What a request may say of an image. Attributes that are not the API's own are properties."""
+"""The bodies of requests about images. Attributes that are not the API's own are properties."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kumoi.base.errors import Invalid
 from kumoi.base.ids import is_uuid
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import patch
+from kumoi.cloud.domain.image.formats import ContainerFormat, DiskFormat
 from kumoi.cloud.domain.image.image import ImageRequest
 from kumoi.cloud.domain.image.patch import PatchOperation
 from kumoi.engine.http.errors import UnsupportedMediaType
@@ -27,26 +28,10 @@ Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Value = Annotated[str, msgspec.Meta(max_length=65_535)]
 Amount = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Visibility = Literal["public", "private", "shared", "community"]
-ContainerFormat = Literal["ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"]
-DiskFormat = Literal[
-    "ami",
-    "ari",
-    "aki",
-    "vhd",
-    "vhdx",
-    "vmdk",
-    "raw",
-    "qcow2",
-    "vdi",
-    "iso",
-    "ploop",
-    "root-tar",
-    "squashfs",
-]
 
 
-class Known(Body):
-    """The API's own attributes, each as it may be written."""
+class ImageAttributes(Body):
+    """The attributes of the API that a request may set."""
 
     id: str | Unset = UNSET
     name: Name | Unset | None = UNSET
@@ -70,7 +55,7 @@ class Operation(Body):
 
 
 class OldOperation(Body):
-    """One step as the draft before the standard wrote it: the operation names the path."""
+    """One step in the form of the draft before the standard: the operation's value is the path."""
 
     add: str | Unset = UNSET
     replace: str | Unset = UNSET
@@ -79,12 +64,12 @@ class OldOperation(Body):
 
 
 def new(request: Request) -> ImageRequest:
-    """Raises Invalid naming the attribute, Forbidden for one that is not the caller's to set."""
-    given: dict[str, Any] = request.parse(dict[str, Any])
+    """Raises Invalid, which names the attribute, and Forbidden for one that callers cannot set."""
+    body: dict[str, Any] = request.parse(dict[str, Any])
     values: dict[str, Any] = {}
     properties: dict[str, str] = {}
-    for name, value in given.items():
-        if name in Known.__struct_fields__:
+    for name, value in body.items():
+        if name in ImageAttributes.__struct_fields__:
             values[name] = _checked(name, value)
         else:
             patch.require_writable(name)
@@ -112,10 +97,10 @@ def changes(request: Request) -> list[PatchOperation]:
 
 
 def _modern(step: OldOperation) -> Operation:
-    named = [(op, getattr(step, op)) for op in OPERATIONS if getattr(step, op) is not UNSET]
-    if len(named) != 1:
+    present = [(op, getattr(step, op)) for op in OPERATIONS if getattr(step, op) is not UNSET]
+    if len(present) != 1:
         raise Invalid("A change names one of add, replace and remove", field="body")
-    ((op, path),) = named
+    ((op, path),) = present
     return Operation(op=op, path=path, value=step.value)
 
 
@@ -128,13 +113,14 @@ def _change(step: Operation) -> PatchOperation:
         return PatchOperation("remove", name)
     if step.value is UNSET:
         raise Invalid(f"Operation {step.op} of {name} needs a value", field="value")
-    known = name in Known.__struct_fields__
-    return PatchOperation(step.op, name, (_checked if known else _property)(name, step.value))
+    is_attribute = name in ImageAttributes.__struct_fields__
+    convert = _checked if is_attribute else _property
+    return PatchOperation(step.op, name, convert(name, step.value))
 
 
 def _checked(name: str, value: Any) -> Any:
     try:
-        return getattr(msgspec.convert({name: value}, Known), name)
+        return getattr(msgspec.convert({name: value}, ImageAttributes), name)
     except msgspec.ValidationError as cause:
         raise Invalid(
             f"Provided object does not match schema 'image': {name}: {cause}", field=name

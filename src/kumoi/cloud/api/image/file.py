@@ -1,6 +1,7 @@
-"""The content of images, in and out. Coroutines: content passes in blocks and is never held whole.
+"""Upload and download of the content of images. Coroutines: content passes in blocks, so that no
+process holds a whole image.
 
-Hashing and files run in threads, a block at a time, so that other requests go on meanwhile.
+Hashing and file access run in threads, a block at a time, so that other requests go on meanwhile.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Which bytes of a file: from `start`, `length` of them."""
+    """`length` bytes of a file, from `start` on."""
 
     start: int
     length: int
 
 
 async def upload(request: Request) -> Reply:
-    """Content for a queued image. A cut upload leaves nothing, and the image queued."""
+    """Content for a queued image. An upload that breaks off leaves no file, and the image queued."""
     await to_thread.run_sync(_require_upload, request)
     services = request.services
     draft = await to_thread.run_sync(services.images.draft, services.cloud.image_max_bytes)
@@ -69,7 +70,7 @@ async def download(request: Request) -> Reply:
 
 
 def _require_upload(request: Request) -> None:
-    """Whatever can be refused before any content is read."""
+    """Raises what can be known before any content is read."""
     media_type = request.http.headers.get("Content-Type", "").partition(";")[0].strip()
     if media_type != OCTETS:
         raise UnsupportedMediaType(f"Content-Type must be {OCTETS}")
@@ -96,14 +97,14 @@ def _accept(request: Request, draft: Draft) -> None:
 
 async def _blocks(request: Request) -> AsyncIterator[bytes]:
     """The body in blocks of at least BLOCK_BYTES, but for the last."""
-    gathered = bytearray()
+    buffer = bytearray()
     async for piece in request.http.stream():
-        gathered += piece
-        if len(gathered) >= BLOCK_BYTES:
-            yield bytes(gathered)
-            gathered.clear()
-    if gathered:
-        yield bytes(gathered)
+        buffer += piece
+        if len(buffer) >= BLOCK_BYTES:
+            yield bytes(buffer)
+            buffer.clear()
+    if buffer:
+        yield bytes(buffer)
 
 
 def _readable(request: Request) -> Image:
@@ -120,7 +121,7 @@ def _open(request: Request, sha256: str) -> IO[bytes]:
 
 
 def _part(header: str | None, size: int) -> _Part:
-    """What a Range header asks for. Raises Invalid for what is no range within the content."""
+    """The part that a Range header asks for. Raises Invalid for one outside of the content."""
     if header is None:
         return _Part(0, size)
     found = RANGE.fullmatch(header.strip())

@@ -58,9 +58,9 @@ def update(request: Request) -> Reply:
 
 def delete(request: Request) -> Reply:
     with request.write() as connection:
-        gone = domain.delete(connection, request.caller, request.path["id"])
-    if gone.sha256 is not None:
-        content.discard(request.services.database, request.services.images, gone.sha256)
+        deleted = domain.delete(connection, request.caller, request.path["id"])
+    if deleted.sha256 is not None:
+        content.discard(request.services.database, request.services.images, deleted.sha256)
     return Reply(204)
 
 
@@ -95,20 +95,20 @@ def remove_tag(request: Request) -> Reply:
 
 def _page(request: Request, found: list[Image], listing: Listing) -> dict[str, Any]:
     """Links are paths, as Glance writes them."""
-    asked = [(k, v) for k, v in request.http.query_params.multi_items() if k != "marker"]
+    query_items = [(k, v) for k, v in request.http.query_params.multi_items() if k != "marker"]
     shown: dict[str, Any] = {
         "images": [_SHOWN.get((row,)) for row in found],
-        "first": "/v2/images" + (f"?{urlencode(asked)}" if asked else ""),
+        "first": "/v2/images" + (f"?{urlencode(query_items)}" if query_items else ""),
         "schema": "/v2/schemas/images",
     }
     if found and len(found) == listing.limit:
-        following = urlencode([*asked, ("marker", found[-1].id)])
+        following = urlencode([*query_items, ("marker", found[-1].id)])
         shown["next"] = f"/v2/images?{following}"
     return shown
 
 
 def render(row: Image) -> dict[str, Any]:
-    """Its own properties stand beside the API's attributes."""
+    """An image's properties are on the same level as the API's attributes."""
     return {
         **row.properties,
         "id": row.id,

@@ -18,7 +18,7 @@ class ImageMemberCreate(Body):
 
 
 class ImageMemberUpdate(Body):
-    """The SDK says again which member it is: the path decides."""
+    """The SDK sends the member too; the one in the path is used."""
 
     status: Literal["pending", "accepted", "rejected"]
     member: str | Unset = UNSET

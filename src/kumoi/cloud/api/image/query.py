@@ -33,7 +33,7 @@ MEMBER_STATUSES = frozenset({"pending", "accepted", "rejected", "all"})
 
 
 def listing(request: Request) -> Listing:
-    """Raises Invalid naming the parameter."""
+    """Raises Invalid, which names the parameter."""
     filters: dict[str, Any] = {}
     for name in (*SEVERAL, *EXACT):
         if name in request.query:
@@ -54,9 +54,9 @@ def listing(request: Request) -> Listing:
 
 
 def wanted(request: Request) -> ImageFilter:
-    """Raises Invalid naming the parameter."""
+    """Raises Invalid, which names the parameter."""
     query = request.query
-    own = {*SEVERAL, *EXACT, *NUMBERS, *TIMES, *OTHER}
+    parameters = {*SEVERAL, *EXACT, *NUMBERS, *TIMES, *OTHER}
     return ImageFilter(
         visibility=_one_of(request, "visibility", VISIBILITIES),
         member_status=_one_of(request, "member_status", MEMBER_STATUSES) or "accepted",
@@ -65,12 +65,12 @@ def wanted(request: Request) -> ImageFilter:
         size_max=_number(request, "size_max"),
         tags=request.query_all("tag"),
         times=[_time(name, value) for name in TIMES for value in request.query_all(name)],
-        properties={name: query[name] for name in query if name not in own},
+        properties={name: query[name] for name in query if name not in parameters},
     )
 
 
 def _values(text: str, *, several: bool) -> list[str]:
-    """`in:a,b` is several; quotes keep a comma."""
+    """The values of `in:a,b`; a comma within quotes is part of a value."""
     if not several or not text.startswith("in:"):
         return [text.removeprefix("eq:") if several else text]
     found: list[str] = []
@@ -132,12 +132,10 @@ def _sorts(request: Request) -> tuple[Sort, ...]:
         directions = (directions or ["desc"]) * max(len(keys), 1)
     if not keys:
         keys = ["created_at"]
-    return tuple(_sort(key, direction) for key, direction in zip(keys, directions, strict=True))
-
-
-def _sort(key: str, direction: str) -> Sort:
-    if key not in SORTABLE:
-        raise Invalid(f"Invalid sort key: {key}", field="sort_key")
-    if direction not in ("asc", "desc"):
-        raise Invalid(f"Invalid sort direction: {direction}", field="sort_dir")
-    return Sort(key, direction == "desc")
+    sorts = list(zip(keys, directions, strict=True))
+    for key, direction in sorts:
+        if key not in SORTABLE:
+            raise Invalid(f"Invalid sort key: {key}", field="sort_key")
+        if direction not in ("asc", "desc"):
+            raise Invalid(f"Invalid sort direction: {direction}", field="sort_dir")
+    return tuple(Sort(key, direction == "desc") for key, direction in sorts)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from kumoi.cloud.api.request import Request
-from kumoi.cloud.domain.image.formats import CONTAINER_FORMATS, DISK_FORMATS
+from kumoi.cloud.domain.image.formats import ContainerFormat, DiskFormat
 from kumoi.engine.http.request import Reply
 
 STRING = {"type": "string", "maxLength": 255}
@@ -24,8 +24,8 @@ IMAGE_PROPERTIES: dict[str, dict[str, Any]] = {
     "owner": {"type": ["null", "string"], "maxLength": 255},
     "protected": {"type": "boolean"},
     "os_hidden": {"type": "boolean"},
-    "container_format": {"type": ["null", "string"], "enum": [None, *CONTAINER_FORMATS]},
-    "disk_format": {"type": ["null", "string"], "enum": [None, *DISK_FORMATS]},
+    "container_format": {"type": ["null", "string"], "enum": [None, *get_args(ContainerFormat)]},
+    "disk_format": {"type": ["null", "string"], "enum": [None, *get_args(DiskFormat)]},
     "min_disk": {"type": "integer"},
     "min_ram": {"type": "integer"},
     "size": {"type": ["null", "integer"], **READ_ONLY},

@@ -1,8 +1,8 @@
-"""An image's content: how it comes in, is found and goes again.
+"""The content of images: accept an upload, find it for a download, delete it.
 
-The file is put in its place and named by a row under one lock, and a file that no row names is
-removed under the same; see drivers/image/files.py. Files are never touched inside a transaction:
-the lock is the outer one.
+A file is moved into place and named by a row under a lock, and a file that no row names is deleted
+under the same lock; see drivers/image/files.py. No file is touched inside a transaction: the lock is
+taken first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Draft", "accept", "discard", "readable", "require_expected", "sweep"
 
 
 def require_expected(connection: Connection, caller: Caller, key: str) -> Image:
-    """One that content may be uploaded for. Raises NotFound, Forbidden, Conflict, Invalid."""
+    """An image that waits for its content. Raises NotFound, Forbidden, Conflict, Invalid."""
     row = image.owned(connection, caller, key)
     if row.status != "queued":
         raise Conflict(f"Image status transition from {row.status} to saving is not allowed")
@@ -48,10 +48,10 @@ def accept(
     key: str,
     now: datetime,
 ) -> None:
-    """Keep the whole draft as the image's content, and make the image active.
+    """Make the draft the image's content, and the image active.
 
-    Raises Invalid when it is not what it says, Conflict when another upload was faster, TooLarge
-    when it is more than its project may have; the image stays queued.
+    Raises Invalid when the content is not of the image's format, Conflict when another upload was
+    faster, TooLarge when the project would have too many bytes; the image stays queued then.
     """
     content = draft.finish()
     with database.read() as connection:
@@ -74,9 +74,9 @@ def accept(
 
 
 def readable(connection: Connection, caller: Caller, key: str) -> Image:
-    """One whose content the caller may read; `sha256` is None when there is none.
+    """An image whose content the caller may read; its `sha256` is None while there is no content.
 
-    Raises NotFound, Forbidden while it is deactivated.
+    Raises NotFound, and Forbidden while the image is deactivated.
     """
     row = image.get(connection, caller, key)
     if row.status == "deactivated" and not caller.may("download_image:deactivated"):
@@ -87,13 +87,13 @@ def readable(connection: Connection, caller: Caller, key: str) -> Image:
 
 
 def discard(database: Database, files: ImageFiles, sha256: str) -> None:
-    """Remove the content unless an image has it. After the transaction that deleted one."""
+    """Called after the deletion of an image: delete its content, unless another image has the same."""
     with files.lock():
         _delete_unnamed(database, files, sha256)
 
 
 def sweep(database: Database, files: ImageFiles) -> list[str]:
-    """Remove what a process left that died between file and row; the names of what went."""
+    """Delete the files of processes that died between file and row; gives their names."""
     with files.lock():
         with database.read() as connection:
             named = store.contents(connection)
@@ -101,7 +101,7 @@ def sweep(database: Database, files: ImageFiles) -> list[str]:
 
 
 def _require_room(connection: Connection, cloud: CloudSettings, row: Image, more: int) -> None:
-    """Raises TooLarge. One project must not fill the disk that all images are on."""
+    """Raises TooLarge, so that no project fills the disk that all images are on."""
     _, has = store.held(connection, row.owner)
     if has + more > cloud.image_project_max_bytes:
         raise TooLarge(

@@ -1,11 +1,13 @@
-"""The words for formats, and which go together."""
+"""The container and disk formats of images, and which of them go together."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from kumoi.base.errors import Invalid
 
-CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
-DISK_FORMATS = (
+ContainerFormat = Literal["ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"]
+DiskFormat = Literal[
     "ami",
     "ari",
     "aki",
@@ -19,14 +21,14 @@ DISK_FORMATS = (
     "ploop",
     "root-tar",
     "squashfs",
-)
+]
 AMAZON = ("ami", "ari", "aki")
 
 
 def require_mix(
     container_format: str | None, disk_format: str | None
 ) -> tuple[str | None, str | None]:
-    """Amazon's formats come in pairs; the one that was left out follows. Raises Invalid."""
+    """Both formats; where only one of them is Amazon's, the other becomes the same. Raises Invalid."""
     if container_format not in AMAZON and disk_format not in AMAZON:
         return container_format, disk_format
     container, disk = container_format or disk_format, disk_format or container_format

@@ -1,11 +1,10 @@
-"""Images: what is allowed. Content comes and goes in content.py."""
+"""Images: what is allowed. Their content is content.py's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy.engine import Connection
 
@@ -26,11 +25,12 @@ PROPERTIES_MAX = 128
 TAGS_MAX = 128
 IMAGES_MAX = 500  # Of one project.
 OVER_LIMIT = "add_image:over_limit"
+NOT_PATCHED = ("id", "created_at", "status", "size", "checksum", "sha512", "sha256")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
-    """What an image is made from; everything has been checked for shape."""
+    """An image to be made; the API has checked the form of each field."""
 
     id: str | None = None
     name: str | None = None
@@ -89,18 +89,21 @@ def create(connection: Connection, caller: Caller, wanted: ImageRequest, now: da
 
 
 def get(connection: Connection, caller: Caller, key: str) -> Image:
-    """Raises NotFound when there is none that the caller may see."""
+    """Raises NotFound when there is no such image that the caller may see."""
     row = store.get(connection, key)
     if row is None:
         raise NotFound("image", key)
-    open_to_all = row.visibility in ("public", "community")
-    shared = open_to_all or _is_shared_with(connection, row, caller)
+    shared = row.visibility in ("public", "community")
+    if row.visibility == "shared" and caller.project_id is not None:
+        shared = members.get(connection, key, caller.project_id) is not None
     caller.require("get_image", "image", key, row.owner, shared=shared)
     return row
 
 
 def owned(connection: Connection, caller: Caller, key: str) -> Image:
-    """One that the caller may change. Raises NotFound, Forbidden for another's that it sees."""
+    """An image that the caller may change. Raises NotFound, and Forbidden for one of another project
+    that the caller sees.
+    """
     row = get(connection, caller, key)
     if not caller.may("modify_image", row.owner):
         raise Forbidden("You are not permitted to modify this image.")
@@ -119,7 +122,7 @@ def page(
 def update(
     connection: Connection, caller: Caller, row: Image, changed: Image, now: datetime
 ) -> Image:
-    """From `row` to `changed`, as patch.py made it. Raises Forbidden, Conflict, Invalid, TooLarge."""
+    """Replace `row` by `changed`, which patch.py made of it. Raises Forbidden, Invalid, TooLarge."""
     if changed.owner != row.owner and not caller.may("add_image", changed.owner):
         raise Forbidden("You are not authorized to change the owner of an image.")
     if changed.visibility == "public" != row.visibility:
@@ -132,14 +135,15 @@ def update(
         changed, container_format=container_format, disk_format=disk_format, updated_at=now
     )
     _require_quota(changed)
-    store.update(connection, row.id, _values(changed))
+    values = {name: getattr(changed, name) for name in Image.__slots__ if name not in NOT_PATCHED}
+    store.update(connection, row.id, values)
     if row.visibility != changed.visibility:
         tell_hosts(connection, changed)
     return changed
 
 
 def tell_hosts(connection: Connection, row: Image) -> None:
-    """They have what everybody may start servers from ready before anybody does."""
+    """Have hosts look at the public images again, which they keep ready for the first server."""
     if row.visibility == "public":
         feed.touch(connection, hosts.EVERY_HOST, "images")
 
@@ -153,16 +157,19 @@ def set_tag(connection: Connection, caller: Caller, key: str, tag: str, now: dat
 
 
 def remove_tag(connection: Connection, caller: Caller, key: str, tag: str, now: datetime) -> None:
-    """Raises NotFound, also for a tag that it has not; Forbidden."""
+    """Raises NotFound, also for a tag that the image does not have; Forbidden."""
     row = owned(connection, caller, key)
     if tag not in row.tags:
         raise NotFound("image tag", tag)
-    kept = tuple(name for name in row.tags if name != tag)
-    store.update(connection, key, {"tags": kept, "updated_at": now})
+    left = tuple(name for name in row.tags if name != tag)
+    store.update(connection, key, {"tags": left, "updated_at": now})
 
 
 def delete(connection: Connection, caller: Caller, key: str) -> Image:
-    """What it was: afterwards, content.discard removes the file. Raises NotFound, Forbidden."""
+    """Gives the deleted row: after the transaction, content.discard deletes its file.
+
+    Raises NotFound, Forbidden.
+    """
     row = owned(connection, caller, key)
     if row.protected:
         raise Forbidden(f"Image {key} is protected and cannot be deleted.")
@@ -172,7 +179,7 @@ def delete(connection: Connection, caller: Caller, key: str) -> Image:
 
 
 def deactivate(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
-    """From then on only an administrator reads its content. Raises NotFound, Forbidden."""
+    """Afterwards only an administrator reads the content. Raises NotFound, Forbidden."""
     _switch(connection, owned(connection, caller, key), "active", "deactivated", now)
 
 
@@ -189,21 +196,11 @@ def _switch(connection: Connection, row: Image, old: str, new: str, now: datetim
     store.update(connection, row.id, {"status": new, "updated_at": now})
 
 
-def _is_shared_with(connection: Connection, row: Image, caller: Caller) -> bool:
-    if row.visibility != "shared" or caller.project_id is None:
-        return False
-    return members.get(connection, row.id, caller.project_id) is not None
-
-
 def _require_quota(row: Image) -> None:
+    """Raises TooLarge for an image with too many properties or tags."""
     for limit, count, what in (
         (PROPERTIES_MAX, len(row.properties), "properties"),
         (TAGS_MAX, len(row.tags), "tags"),
     ):
         if count > limit:
             raise TooLarge(f"The limit has been exceeded on the number of allowed image {what}.")
-
-
-def _values(row: Image) -> dict[str, Any]:
-    kept = ("id", "created_at", "status", "size", "checksum", "sha512", "sha256")
-    return {name: getattr(row, name) for name in Image.__slots__ if name not in kept}

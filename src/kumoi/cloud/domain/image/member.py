@@ -18,8 +18,8 @@ MEMBERS_MAX = 128
 def create(
     connection: Connection, caller: Caller, image_id: str, member_id: str, now: datetime
 ) -> ImageMember:
-    """Raises NotFound, Forbidden, Conflict for one that is there, TooLarge for one too many."""
-    _shared(connection, caller, image_id)
+    """Raises NotFound, Forbidden, Conflict for a project that is a member, TooLarge for one too many."""
+    _require_shared(connection, caller, image_id)
     if store.get(connection, image_id, member_id) is not None:
         raise Conflict(f"Member {member_id} is duplicated for image {image_id}")
     if len(store.of_image(connection, image_id)) >= MEMBERS_MAX:
@@ -30,18 +30,20 @@ def create(
 
 
 def every(connection: Connection, caller: Caller, image_id: str) -> list[ImageMember]:
-    """All for the owner; a member sees itself. Raises NotFound, Forbidden when it is not shared."""
+    """All members for the owner, and only itself for a member. Raises NotFound, and Forbidden when the
+    image is not shared.
+    """
     row = image.get(connection, caller, image_id)
     if row.visibility != "shared":
         raise Forbidden("Only shared images have members.")
     found = store.of_image(connection, image_id)
     if caller.may("get_members", row.owner):
         return found
-    return [one for one in found if one.member_id == caller.project_id]
+    return [member for member in found if member.member_id == caller.project_id]
 
 
 def get(connection: Connection, caller: Caller, image_id: str, member_id: str) -> ImageMember:
-    """Raises NotFound, also for one that the caller is not to see."""
+    """Raises NotFound, also for a member that the caller may not see."""
     row = image.get(connection, caller, image_id)
     found = store.get(connection, image_id, member_id)
     if found is None or not (
@@ -60,7 +62,7 @@ def set_status(
     status: str,
     now: datetime,
 ) -> ImageMember:
-    """By the member itself. Raises NotFound, Forbidden."""
+    """Called for the member itself. Raises NotFound, Forbidden."""
     get(connection, caller, image_id, member_id)
     if not caller.may("modify_member", member_id):
         raise Forbidden("Only the member itself may change its status.")
@@ -69,13 +71,13 @@ def set_status(
 
 
 def delete(connection: Connection, caller: Caller, image_id: str, member_id: str) -> None:
-    """By the owner. Raises NotFound, Forbidden."""
-    _shared(connection, caller, image_id)
+    """Called for the image's owner. Raises NotFound, Forbidden."""
+    _require_shared(connection, caller, image_id)
     if not store.delete(connection, image_id, member_id):
         raise NotFound("image member", member_id)
 
 
-def _shared(connection: Connection, caller: Caller, image_id: str) -> None:
+def _require_shared(connection: Connection, caller: Caller, image_id: str) -> None:
     row = image.owned(connection, caller, image_id)
     if row.visibility != "shared":
         raise Forbidden("Only shared images have members.")

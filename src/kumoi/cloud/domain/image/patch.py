@@ -1,4 +1,4 @@
-"""Changes to an image as a JSON patch says them. Pure: an image in, an image out."""
+"""Apply a JSON patch to an image. Pure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ RESERVED_PREFIX = "os_glance_"
 
 @dataclass(frozen=True, slots=True)
 class PatchOperation:
-    """`op` is add, replace or remove; `value` has been checked for shape."""
+    """`op` is add, replace or remove; the API has checked the form of `value`."""
 
     op: str
     name: str
@@ -55,7 +55,7 @@ class PatchOperation:
 
 
 def require_writable(name: str) -> None:
-    """Raises Forbidden for an attribute that is not the caller's to set."""
+    """Raises Forbidden for an attribute that callers cannot set."""
     if name in READ_ONLY:
         raise Forbidden(f"Attribute '{name}' is read-only.")
     if name in RESERVED or name.startswith(RESERVED_PREFIX):
@@ -63,16 +63,17 @@ def require_writable(name: str) -> None:
 
 
 def apply(row: Image, changes: Sequence[PatchOperation]) -> Image:
-    """All of them, in order. Raises Forbidden, Conflict for a property that is not there."""
+    """The image with all changes, made in order. Raises Forbidden, Invalid, and Conflict for a property
+    that the image does not have.
+    """
     for change in changes:
         require_writable(change.name)
-        row = _changed(row, change)
+        set_ = _with_attribute if change.name in CHANGEABLE else _with_property
+        row = set_(row, change)
     return row
 
 
-def _changed(row: Image, change: PatchOperation) -> Image:
-    if change.name in CHANGEABLE:
-        return _base_changed(row, change)
+def _with_property(row: Image, change: PatchOperation) -> Image:
     properties = dict(row.properties)
     if change.op != "add" and change.name not in properties:
         raise Conflict(f"Property {change.name} does not exist.")
@@ -83,7 +84,7 @@ def _changed(row: Image, change: PatchOperation) -> Image:
     return replace(row, properties=properties)
 
 
-def _base_changed(row: Image, change: PatchOperation) -> Image:
+def _with_attribute(row: Image, change: PatchOperation) -> Image:
     if change.op == "remove":
         raise Forbidden(f"Property {change.name} may not be removed.")
     if change.name == "tags":

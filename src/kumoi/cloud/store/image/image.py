@@ -24,7 +24,7 @@ from kumoi.engine.statement import KeyedStatement
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """`owner` is a project's id. `content_format` is what the content was seen to be."""
+    """`owner` is a project's id. `content_format` is the format found in the content."""
 
     id: str
     name: str | None
@@ -94,7 +94,7 @@ _PROPERTIES = KeyedStatement(
 )
 _TAGS = KeyedStatement(sa.select(image_tag.c.image_id, image_tag.c.tag), image_tag.c.image_id)
 
-PARTS = ("properties", "tags")  # What is kept beside the image's own row.
+PARTS = ("properties", "tags")  # Fields that have tables of their own.
 
 
 def insert(connection: Connection, row: Image) -> None:
@@ -117,7 +117,7 @@ def page(connection: Connection, wanted: Listing, conditions: Sequence[Condition
 
 
 def active_public(connection: Connection) -> list[Image]:
-    """What every tenant can make servers from."""
+    """The images that every tenant can make servers from."""
     query = sa.select(image).where(image.c.status == "active", image.c.visibility == "public")
     found = schema.fetch(connection, query.order_by(image.c.id), Image)
     return _with_parts(connection, found)
@@ -149,7 +149,7 @@ def held(connection: Connection, owner: str | None) -> tuple[int, int]:
 
 
 def contents(connection: Connection) -> set[str]:
-    """The sha256 of all content that an image has."""
+    """The sha256 of the content of all images."""
     query = sa.select(image.c.sha256).where(image.c.sha256.is_not(None)).distinct()
     return set(connection.execute(query).scalars())
 

@@ -1,4 +1,4 @@
-"""Which images a list shows: what the caller may see, and what the request asks for."""
+"""The conditions on a list of images: what the caller may see, and the filters of the request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TimeFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFilter:
-    """What a request asks for. `visibility` of None is all but community images of others;
+    """The filters of a request. `visibility` of None is all but community images of others;
     `member_status` of "all" is any.
     """
 
@@ -81,11 +81,14 @@ def _seen(wanted: ImageFilter, project_id: str | None, *, sees_all: bool) -> Whe
 def _visible(
     wanted: ImageFilter, project_id: sa.BindParameter[str] | None, *, sees_all: bool
 ) -> sa.ColumnElement[bool]:
-    """A list shows what is public, the caller's own and what it accepted as a member. Community
-    images of others show only where they are asked for.
+    """A list shows public images, the caller's own and those that it accepted as a member. Community
+    images of others are shown only by a filter for them.
     """
     own: sa.ColumnElement[bool] = sa.false() if project_id is None else image.c.owner == project_id
-    shared = (image.c.visibility == "shared") & image.c.id.in_(_shared_with(wanted, project_id))
+    memberships = sa.select(member.c.image_id).where(member.c.member_id == project_id)
+    if wanted.member_status != "all":
+        memberships = memberships.where(member.c.status == wanted.member_status)
+    shared = (image.c.visibility == "shared") & image.c.id.in_(memberships)
     public = image.c.visibility == "public"
     community = image.c.visibility == "community"
     if wanted.visibility == "all":
@@ -98,13 +101,6 @@ def _visible(
     if wanted.visibility is None:
         return seen
     return (image.c.visibility == wanted.visibility) & seen
-
-
-def _shared_with(wanted: ImageFilter, project_id: sa.BindParameter[str] | None) -> sa.Select[Any]:
-    query = sa.select(member.c.image_id).where(member.c.member_id == project_id)
-    if wanted.member_status != "all":
-        query = query.where(member.c.status == wanted.member_status)
-    return query
 
 
 def _compared(column: sa.Column[Any], time: TimeFilter) -> sa.ColumnElement[bool]:

@@ -59,7 +59,7 @@ def set_status(
 
 
 def delete(connection: Connection, image_id: str, member_id: str) -> bool:
-    """Whether there was one."""
+    """False when there was none."""
     done = connection.execute(sa.delete(member).where(*_same(image_id, member_id)))
     return done.rowcount == 1
 
