@@ -174,11 +174,6 @@ def cancel(connection: Connection, id: str, reason: str) -> bool:
     return updated.rowcount == 1
 
 
-def status(connection: Connection, id: str) -> FlowStatus | None:
-    found = connection.execute(sa.select(flow.c.status).where(flow.c.id == id)).scalar()
-    return FlowStatus(found) if found else None
-
-
 def ended_at(connection: Connection, id: str) -> datetime | None:
     """None while the flow runs, and for an id without a flow."""
     return connection.execute(sa.select(flow.c.ended_at).where(flow.c.id == id)).scalar()

@@ -88,7 +88,7 @@ class Flows:
         return idle_s
 
     def advance(self) -> bool:
-        """Run one step of one flow that is due; false when none is."""
+        """Run one step of one due flow in the caller's thread, for tests; false when none is due."""
         row = self._claim()
         if row is not None:
             self._work(row)
