@@ -57,6 +57,7 @@ for target in targets:
         if tried.connect_ex((address, int(port))) == 0:
             print(target)
 """
+NOT_FOUND = 2  # Of getent.
 UNDER_WAY = 6_000  # Pings, at one a millisecond.
 ROLES = ("agent", "api", "worker", "pipeline", "ovn-controller", "ovn-northd", "ovnnb-db")
 
@@ -228,6 +229,16 @@ def test_a_server_has_its_name_key_and_sudo_and_no_password(
     assert told == ["first", "debian", "0"]
     for name in ("root", "debian"):
         assert user.root(first, "getent", "shadow", name).out.split(":")[1][:1] in ("!", "*")
+
+
+def test_a_server_renamed_from_within_knows_its_name_without_a_name_server(
+    user: Tenant, second: Any
+) -> None:
+    """`sudo` looks up the name of the machine, and waits for it."""
+    ask = "hostname other && timeout 3 getent hosts other; hostname second"
+    assert "other" in user.root(second, "sh", "-c", ask).out
+    at_dns = ("timeout", "3", "getent", "ahostsv4", "kumoi.invalid")
+    assert user.root(second, *at_dns, check=False).status == NOT_FOUND  # Not 124, of a timeout.
 
 
 def test_user_data_is_honoured(user: Tenant, first: Any) -> None:

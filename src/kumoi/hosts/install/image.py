@@ -56,6 +56,7 @@ DEBIAN = Recipe(
         "iproute2",
         "iputils-ping",
         "less",
+        "libnss-myhostname",
         "netbase",
         "openssh-server",
         "procps",
