@@ -40,6 +40,12 @@ def check_update(caller: Caller, network: Network, row: Port, values: Mapping[st
             f"already has an attached device {row.device_id}.",
             kind="PortInUse",
         )
+    if row.device_owner == owner.BALANCER and ("fixed_ips" in values or "mac_address" in values):
+        raise Conflict(
+            f"Port {row.id} has the virtual address of load balancer {row.device_id}, which cannot "
+            "change.",
+            kind="PortInUse",
+        )
 
 
 def _check_attributes(
