@@ -255,7 +255,7 @@ def _service(
                 *_environment(host, unit),
                 f"ExecStart={_words(unit.argv)}",
                 *_after_start(release, unit),
-                *([f"Sockets={socket(cloud, unit)}"] if unit.sockets else []),
+                *_handed(cloud, unit),
                 "Restart=always",
                 "RestartSec=500ms",
                 f"TimeoutStopSec={DRAIN_TIMEOUT_S if unit.overlaps else 10}",
@@ -277,6 +277,13 @@ def _service(
             ],
         ),
     )
+
+
+def _handed(cloud: CloudSettings, unit: Unit) -> list[str]:
+    """Whether a socket blocks is one fact for all who have it: systemd would have it block at each start,
+    and whoever serves on it then waits for a connection instead of answering those that it has.
+    """
+    return [f"Sockets={socket(cloud, unit)}", "NonBlocking=yes"] if unit.sockets else []
 
 
 def _environment(host: HostSettings, unit: Unit) -> Iterator[str]:
