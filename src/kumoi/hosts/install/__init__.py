@@ -1,1 +1,1 @@
-"""What a machine gets before it is a host: packages, images and the recipes they are built by."""
+"""Prepares a machine to be a host: packages, images and their recipes, checks of the machine."""

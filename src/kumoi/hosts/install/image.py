@@ -37,7 +37,7 @@ MACHINE_APT_KEYS = r"Acquire::(https?|Retries|Check-Valid-Until|Check-Date)\b"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`user` is the login that the image's keys go to."""
+    """`user` is the login that gets a server's SSH keys."""
 
     name: str
     packages: tuple[str, ...]
@@ -73,7 +73,7 @@ RECIPES = (DEBIAN, RUNNER)
 
 
 def cache_dir() -> Path:
-    """For all clouds of this machine: beside the code in a checkout."""
+    """The directory of built images, shared by all clouds of this machine; in a checkout inside it."""
     checkout = Path(__file__).parents[4]
     if (checkout / "pyproject.toml").exists():
         return checkout / ".cache" / "images"
@@ -81,10 +81,10 @@ def cache_dir() -> Path:
 
 
 def key(recipe: Recipe) -> str:
-    """Changes whenever the image would."""
+    """A hash of everything that the image is made by."""
     scripts = [path.read_bytes() for path in (BEGIN, COMPILE, CUSTOMIZE, EXTEND, FINISH)]
-    told = (recipe, SUITE, scripts)
-    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+    source = (recipe, SUITE, scripts)
+    return hashlib.sha256(repr(source).encode()).hexdigest()[:16]
 
 
 def file_of(recipe: Recipe, cache: Path) -> Path:
@@ -122,7 +122,7 @@ def _turn(recipe: Recipe, cache: Path) -> Iterator[None]:
 
 
 def _replace(recipe: Recipe, cache: Path) -> None:
-    """Only a whole image gets its name."""
+    """Build into a draft, which gets the file's name once it is complete."""
     file = file_of(recipe, cache)
     draft = file.with_name(f"new-{file.name}")
     work = cache / f"{key(recipe)}.part"
@@ -165,7 +165,7 @@ def _build(recipe: Recipe, cache: Path, file: Path, work: Path) -> None:
 
 
 def apt_options() -> list[str]:
-    """How this machine reaches packages: its proxies and certificates."""
+    """The machine's own settings by which apt reaches mirrors: its proxies and certificates."""
     dump = process.run(["apt-config", "dump", "--no-empty", "--format", '%F "%v"%n', "Acquire"])
     return [line for line in dump.out.splitlines() if re.match(MACHINE_APT_KEYS, line)]
 

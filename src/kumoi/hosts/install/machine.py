@@ -16,7 +16,7 @@ MEMINFO = Path("/proc/meminfo")
 
 
 def check_size(state: Path, *, meminfo: Path = MEMINFO, disk_min_gib: int = DISK_MIN_GIB) -> None:
-    """Raises Invalid saying what there is too little of."""
+    """Raises Invalid when the machine has too little memory or disk."""
     total = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemTotal:"))
     ram_mib = int(total.split()[1]) >> 10
     if ram_mib < RAM_MIN_MIB:
@@ -31,7 +31,9 @@ def check_size(state: Path, *, meminfo: Path = MEMINFO, disk_min_gib: int = DISK
 
 
 def check_passable(state: Path) -> None:
-    """A server's root is nobody on this machine, and must get to its files. Raises Invalid."""
+    """Raises Invalid where an unprivileged user could not reach the state directory: the root user
+    of a server is one on this machine, and must reach its files.
+    """
     for path in (state, *state.parents):
         if path.exists() and not path.is_dir():
             raise Invalid(f"{path} is no directory: choose another place with --state-dir")
@@ -44,7 +46,7 @@ def check_passable(state: Path) -> None:
 
 
 def check_python(program: Path) -> None:
-    """Roles run as users of their own, with this Python. Raises Invalid when they could not."""
+    """Raises Invalid when the users that roles run as could not reach this Python."""
     for path in program.resolve().parents:
         if not path.stat().st_mode & stat.S_IXOTH:
             raise Invalid(

@@ -1,8 +1,8 @@
-"""Debian's packages that a host needs, installed when missing, without touching the machine's ways.
+"""Installs the packages of Debian that a host needs, without starting their services.
 
-No service of a package starts because of us: a cloud runs its own Open vSwitch and OVN in its own
-namespace, and the machine's must not appear beside them. Called by `up` and `test`, and by the
-launcher before our Python environment is there, so this imports the standard library only.
+A cloud runs its own Open vSwitch and OVN in its own namespace, and the machine's must not appear
+beside them. Called by `up` and `test`, and by the launcher before our Python environment exists, so
+this imports the standard library only.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def missing(wanted: Iterable[str]) -> list[str]:
 
 
 def ensure(wanted: Iterable[str]) -> list[str]:
-    """Install what is missing; its names. Raises Permanent when it cannot be had."""
+    """Install the missing packages; their names. Raises Permanent when that is not possible."""
     absent = missing(wanted)
     if not absent:
         return []
@@ -66,7 +66,7 @@ def ensure(wanted: Iterable[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """One of us at a time. Other programs are kept out by dpkg's own locks."""
+    """One process of ours at a time. dpkg's own locks keep other programs out."""
     descriptor = os.open(LOCK, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -117,7 +117,7 @@ def _install(names: list[str]) -> None:
 
 @contextlib.contextmanager
 def _no_service_starts() -> Iterator[None]:
-    """By Debian's own means. A policy of the machine's is kept, and decides."""
+    """Debian's policy-rc.d forbids it meanwhile. A policy that the machine has already stays."""
     ours = not POLICY.exists() or POLICY.read_text() == POLICY_TEXT
     if ours:
         POLICY.write_text(POLICY_TEXT)
@@ -130,7 +130,7 @@ def _no_service_starts() -> Iterator[None]:
 
 
 def _disable_services(packages: Iterable[str]) -> None:
-    """So that they do not start at the next boot either."""
+    """Keep the packages' services from starting at the next boot, too."""
     if not SYSTEMD.exists():
         return
     for package in sorted(packages):

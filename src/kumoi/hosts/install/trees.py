@@ -1,7 +1,7 @@
-"""Remove a tree of many files as fast as the disk lets go of them.
+"""Removes a tree of many files, several at a time.
 
-A file system that tells its disk of every freed block waits for the disk at each file: 12,000 files
-took 10 to 15 s one by one, and 1.8 s with several at a time. `down` and image builds call this.
+A file system that discards freed blocks waits for the disk at each file: 12,000 files took 10 to 15
+s one by one, and 1.8 s with several at a time. `down` and image builds call this.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from pathlib import Path
 
 from kumoi.base.errors import Transient
 
-TOGETHER = 16
+THREADS = 16
 FILES_PER_TURN = 64
 
 
 def remove(top: Path) -> None:
-    """The tree and all in it, or the file; nothing when it is not there. Links are not followed.
+    """Remove a directory with all its content, or a file, if it exists. Links are not followed.
 
-    Raises Transient when something of it cannot be removed.
+    Raises Transient when a part of it cannot be removed.
     """
     if not top.is_dir() or top.is_symlink():
         top.unlink(missing_ok=True)
         return
     directories: list[str] = []
     try:
-        with ThreadPoolExecutor(TOGETHER) as threads:
+        with ThreadPoolExecutor(THREADS) as threads:
             for _ in threads.map(_unlink, _turns(top, directories)):
                 pass
         for directory in reversed(directories):
