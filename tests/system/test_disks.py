@@ -65,12 +65,12 @@ def host_dir(device: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def nearly_full(where: Path, *, left_bytes: int = LEFT_BYTES) -> Iterator[None]:
+def nearly_full(where: Path) -> Iterator[None]:
     """Room for a new disk's first blocks, and for none that a server writes afterwards."""
     space, filling = os.statvfs(where), where / "filling"
     with filling.open("wb") as file:
         free_bytes = space.f_bavail * space.f_frsize
-        os.posix_fallocate(file.fileno(), 0, free_bytes - left_bytes)
+        os.posix_fallocate(file.fileno(), 0, free_bytes - LEFT_BYTES)
     try:
         yield
     finally:
@@ -203,34 +203,6 @@ def test_a_disk_whose_making_failed_half_way_costs_nothing(
         assert record.read(paths.record(server.id)).image_of(0) == IMAGE.sha256
     finally:
         driver.close()
-
-
-def test_a_disk_that_cannot_be_mounted_for_the_hosts_lack_of_room_is_not_called_damaged(
-    host_dir: Path, tmp_path: Path
-) -> None:
-    """A server that was cut off left a journal, and what that writes needs room on the host."""
-    driver = LxcDriver(
-        host_dir=host_dir, host_name="kumoi-test", switch=FakeSwitch(), host_boot="1"
-    )
-    try:
-        server = built(driver)
-        file, cut_off = Paths(host_dir).disk(server.id, 0), host_dir / "cut-off"
-        with mounted(file, tmp_path / "own") as own:
-            for number in range(2_000):
-                (own / f"upper/{number:0200}").mkdir()
-            run(["sync", "--file-system", own])
-            run(["cp", "--sparse=always", file, cut_off])
-        full = "mount a server's disk: the host's disk is full"
-        with nearly_full(host_dir, left_bytes=0), pytest.raises(Permanent, match=full):
-            opened(cut_off, tmp_path / "target")
-        opened(cut_off, tmp_path / "target")
-    finally:
-        driver.close()
-
-
-def opened(file: Path, target: Path) -> None:
-    target.mkdir(exist_ok=True)
-    rootfs.with_own_mounts(lambda: disk.mount(file, target))
 
 
 def _no_room(mounts: rootfs.Mounts) -> None:
