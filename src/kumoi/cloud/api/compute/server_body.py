@@ -154,7 +154,7 @@ class ServerUpdate(Body, kw_only=True):
 
 
 def new_server(request: Request, body: ServerCreate) -> ServerRequest:
-    """Raises Invalid, and Forbidden for what only an administrator may ask."""
+    """Raises Invalid, and Forbidden for fields that only an administrator may set."""
     wanted = body.server
     shapes.require_versions(request, wanted, since=SINCE, until=UNTIL)
     if wanted.personality not in (UNSET, []):
@@ -163,6 +163,9 @@ def new_server(request: Request, body: ServerCreate) -> ServerRequest:
     _require_room_for_numbers(wanted, max_count)
     zone, host_id = _place(request, wanted)
     nics, may_lack = _nics(request, wanted)
+    groups = [] if wanted.security_groups is UNSET else wanted.security_groups
+    # Before servers had a description, the name was shown as one.
+    default_description = wanted.name if request.microversion < SINCE["description"] else None
     return ServerRequest(
         name=wanted.name,
         flavor_id=str(wanted.flavor),
@@ -172,11 +175,11 @@ def new_server(request: Request, body: ServerCreate) -> ServerRequest:
         nics=nics,
         may_lack_network=may_lack,
         key_name=_or_none(wanted.key_name),
-        security_groups=_group_names(wanted),
+        security_groups=tuple(dict.fromkeys(group.name for group in groups)),
         user_data=user_data(wanted.user_data),
         metadata={} if wanted.metadata is UNSET else wanted.metadata,
         tags=() if wanted.tags is UNSET else tuple(wanted.tags),
-        description=_or_none(wanted.description) or _default_description(request, wanted),
+        description=_or_none(wanted.description) or default_description,
         hostname=_or_none(wanted.hostname),
         config_drive=wanted.config_drive not in (UNSET, None, "")
         and shapes.flag(wanted.config_drive, "config_drive"),
@@ -190,7 +193,7 @@ def new_server(request: Request, body: ServerCreate) -> ServerRequest:
 
 
 def changes(request: Request, body: ServerChanges) -> dict[str, Any]:
-    """Columns. Raises Invalid."""
+    """The columns that change. Raises Invalid."""
     shapes.require_versions(request, body, since=SINCE)
     values = fields_set(body)
     for name, version in (("access_ipv4", 4), ("access_ipv6", 6)):
@@ -200,7 +203,7 @@ def changes(request: Request, body: ServerChanges) -> dict[str, Any]:
 
 
 def user_data(value: str | Unset | None) -> str | None:
-    """Base64, as it came: with the line breaks that some encoders add. Raises Invalid."""
+    """The Base64 text unchanged, with the line breaks that some encoders add. Raises Invalid."""
     if value is UNSET or value is None:
         return None
     if len(value) > USER_DATA_MAX:
@@ -212,17 +215,17 @@ def user_data(value: str | Unset | None) -> str | None:
     return value
 
 
-def image_id(said: str) -> str:
-    """Raises Invalid when it is none. Clients of old send a link."""
-    key = said.rstrip("/").rpartition("/")[2]
+def image_id(ref: str) -> str:
+    """The id in an `imageRef`, which old clients send as a link. Raises Invalid."""
+    key = ref.rstrip("/").rpartition("/")[2]
     if not is_uuid(key):
-        raise shapes.invalid("imageRef", said, f"'{said}' is not a 'uuid'")
+        raise shapes.invalid("imageRef", ref, f"'{ref}' is not a 'uuid'")
     return key
 
 
-def password(given: str | Unset) -> str:
-    """Nothing keeps it: it is in the answer because the API has always had it."""
-    return secrets.token_urlsafe(PASSWORD_BYTES) if given is UNSET else given
+def password(wanted: str | Unset) -> str:
+    """The password in the answer. It is stored nowhere: clients only expect that there is one."""
+    return secrets.token_urlsafe(PASSWORD_BYTES) if wanted is UNSET else wanted
 
 
 def rebuilt(body: Any) -> dict[str, Any]:
@@ -241,6 +244,7 @@ def rebuilt(body: Any) -> dict[str, Any]:
 
 
 def _counts(wanted: ServerNew) -> tuple[int, int]:
+    """How many servers to make, at least and at most. Raises Invalid."""
     least = 1
     if wanted.min_count is not UNSET:
         least = shapes.count(wanted.min_count, "min_count", least=1, most=SERVERS_MAX)
@@ -253,7 +257,7 @@ def _counts(wanted: ServerNew) -> tuple[int, int]:
 
 
 def _require_room_for_numbers(wanted: ServerNew, most: int) -> None:
-    """Each of several servers has its number behind the name. Raises Invalid."""
+    """Raises Invalid where the number that follows each name of several servers makes it too long."""
     if most == 1:
         return
     for field, name, longest in (
@@ -265,7 +269,7 @@ def _require_room_for_numbers(wanted: ServerNew, most: int) -> None:
 
 
 def _place(request: Request, wanted: ServerNew) -> tuple[str | None, str | None]:
-    """The zone, and the host an administrator insists on: "nova:host1" or `host`."""
+    """The zone, and the host that an administrator asks for: "nova:host1" or `host`."""
     zone, _, host_id = (_or_none(wanted.availability_zone) or "").partition(":")
     host_id = _or_none(wanted.host) or _or_none(wanted.hypervisor_hostname) or host_id
     if zone not in ("", ZONE):
@@ -276,7 +280,7 @@ def _place(request: Request, wanted: ServerNew) -> tuple[str | None, str | None]
 
 
 def _nics(request: Request, wanted: ServerNew) -> tuple[tuple[Nic, ...] | None, bool]:
-    """The ports asked for, and whether a server may go without one."""
+    """The interfaces asked for, and whether a server may have none."""
     if wanted.networks is UNSET:
         if request.microversion >= V_NETWORKS:
             raise shapes.invalid("server", "…", "'networks' is a required property")
@@ -285,39 +289,40 @@ def _nics(request: Request, wanted: ServerNew) -> tuple[tuple[Nic, ...] | None, 
         if request.microversion < V_NETWORKS or wanted.networks not in ("auto", "none"):
             raise shapes.invalid("networks", wanted.networks, "it is not a list")
         return (None, False) if wanted.networks == "auto" else ((), True)
-    return (tuple(_nic(one) for one in wanted.networks) or None), True
+    return (tuple(_nic(network) for network in wanted.networks) or None), True
 
 
-def _nic(one: ServerNetwork) -> Nic:
-    if one.port is not UNSET and one.port is not None:
-        if not is_uuid(one.port):
-            raise shapes.invalid("networks.port", one.port, f"'{one.port}' is not a 'uuid'")
-        if one.fixed_ip is not UNSET:
+def _nic(network: ServerNetwork) -> Nic:
+    """Raises Invalid."""
+    if network.port is not UNSET and network.port is not None:
+        if not is_uuid(network.port):
+            raise shapes.invalid("networks.port", network.port, f"'{network.port}' is not a 'uuid'")
+        if network.fixed_ip is not UNSET:
             raise Invalid(
-                f"Specified Fixed IP '{one.fixed_ip}' cannot be used with port '{one.port}': the two cannot be "
+                f"Specified Fixed IP '{network.fixed_ip}' cannot be used with port '{network.port}': the two cannot be "
                 "specified together.",
                 field="networks",
             )
-        return Nic(port_id=one.port)
-    if one.uuid is UNSET:
+        return Nic(port_id=network.port)
+    if network.uuid is UNSET:
         raise Invalid("A network or a port is needed.", field="networks")
-    if not is_uuid(one.uuid):
+    if not is_uuid(network.uuid):
         raise Invalid(
-            f"Bad networks format: network uuid is not in proper format ({one.uuid})",
+            f"Bad networks format: network uuid is not in proper format ({network.uuid})",
             field="networks.uuid",
         )
-    fixed = _or_none(one.fixed_ip)
+    fixed = _or_none(network.fixed_ip)
     if fixed is not None:
         try:
             address(fixed)
         except ValueError as cause:
             raise shapes.invalid("networks.fixed_ip", fixed, "it is not an address") from cause
-    return Nic(network_id=one.uuid, fixed_ip=fixed)
+    return Nic(network_id=network.uuid, fixed_ip=fixed)
 
 
 def _image(wanted: ServerNew) -> str:
-    """The image, said as such or as the one block device that is a local copy of it."""
-    said = _or_none(wanted.image) or ""
+    """The image: from `imageRef`, or from a block device that is a local copy of it. Raises Invalid."""
+    key = _or_none(wanted.image) or ""
     disks = [] if wanted.block_device_mapping_v2 is UNSET else wanted.block_device_mapping_v2
     for disk in disks:
         if disk.source_type != "image" or disk.destination_type not in ("local", UNSET, None):
@@ -326,27 +331,21 @@ def _image(wanted: ServerNew) -> str:
                 "only.",
                 field="block_device_mapping_v2",
             )
-        if said and disk.uuid not in (said, UNSET, None):
+        if key and disk.uuid not in (key, UNSET, None):
             raise Invalid(
                 "Block Device Mapping is Invalid: it names another image.",
                 field="block_device_mapping_v2",
             )
-        said = said or _or_none(disk.uuid) or ""
+        key = key or _or_none(disk.uuid) or ""
     if wanted.block_device_mapping not in (UNSET, []):
         raise Invalid("Block Device Mapping is Invalid: use v2.", field="block_device_mapping")
-    if not said:
+    if not key:
         raise Invalid("Invalid imageRef provided.", field="imageRef")
-    return image_id(said)
-
-
-def _group_names(wanted: ServerNew) -> tuple[str, ...]:
-    if wanted.security_groups is UNSET:
-        return ()
-    return tuple(dict.fromkeys(group.name for group in wanted.security_groups))
+    return image_id(key)
 
 
 def _group_id(body: ServerCreate) -> str | None:
-    """The server group, from whichever place the hints stand in."""
+    """The server group, from any of the places where a body may have scheduler hints."""
     for hints in (body.hints, body.old_hints, body.server.hints):
         if hints is not UNSET and "group" in hints:
             group = hints["group"]
@@ -354,11 +353,6 @@ def _group_id(body: ServerCreate) -> str | None:
                 raise shapes.invalid("os:scheduler_hints.group", group, "it is not a 'uuid'")
             return group
     return None
-
-
-def _default_description(request: Request, wanted: ServerNew) -> str | None:
-    """Before a server had a description, its name was shown as one."""
-    return wanted.name if request.microversion < SINCE["description"] else None
 
 
 def _or_none(value: str | Unset | None) -> str | None:

@@ -59,7 +59,11 @@ def parse(request: Request) -> ServerQuery:
     """Raises Invalid, and Forbidden for what only an administrator may ask."""
     query, caller = request.query, request.caller
     if request.microversion >= V_STRICT:
-        _require_known(request)
+        for name in query:
+            if name not in OTHERS and name not in COLUMNS:
+                raise Invalid(
+                    f"Additional properties are not allowed ('{name}' was unexpected)", field=name
+                )
     all_projects = _flag(request, "all_tenants") is True
     since, before = _moment(request, "changes-since"), _moment(request, "changes-before")
     if since is not None and before is not None and since > before:
@@ -121,7 +125,7 @@ def _among(request: Request, *, all_projects: bool) -> dict[str, list[Any]]:
 
 
 def _statuses(request: Request) -> set[str]:
-    """Raises Invalid for an unknown one since 2.38; before that nothing has such a status."""
+    """The filter by status. Raises Invalid for an unknown one since 2.38; before, it matches nothing."""
     found = {text.upper() for text in request.query_all("status")}
     unknown = sorted(found - STATUSES)
     if unknown and request.microversion >= V_STATUS_STRICT:
@@ -151,7 +155,7 @@ def _tags(request: Request, name: str) -> list[str]:
 
 
 def _metadata(request: Request) -> dict[str, str]:
-    """JSON: {"role": "web"}."""
+    """The filter by metadata, which is JSON: {"role": "web"}. Raises Invalid."""
     raw = request.query.get("metadata")
     if not raw:
         return {}
@@ -159,14 +163,6 @@ def _metadata(request: Request) -> dict[str, str]:
         return msgspec.json.decode(raw, type=dict[str, str])
     except msgspec.DecodeError as cause:
         raise Invalid(f"metadata is not a JSON object of texts: {raw}", field="metadata") from cause
-
-
-def _require_known(request: Request) -> None:
-    for name in request.query:
-        if name not in OTHERS and name not in COLUMNS:
-            raise Invalid(
-                f"Additional properties are not allowed ('{name}' was unexpected)", field=name
-            )
 
 
 def _flag(request: Request, name: str) -> bool | None:

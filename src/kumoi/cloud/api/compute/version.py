@@ -20,7 +20,15 @@ def index(request: Request) -> Reply:
     """At the service's root. v2.0 stands first, where tools look for it, and leads to v2.1, which
     without a microversion is the same.
     """
-    return Reply(200, {"versions": [_oldest(request), _version(request)]})
+    oldest = {
+        "id": "v2.0",
+        "status": "SUPPORTED",
+        "version": "",
+        "min_version": "",
+        "updated": "2011-01-21T11:33:21Z",
+        "links": _links(request),
+    }
+    return Reply(200, {"versions": [oldest, _version(request)]})
 
 
 def show(request: Request) -> Reply:
@@ -34,17 +42,6 @@ def _version(request: Request) -> dict[str, Any]:
         "version": versions.text(VERSIONS.last),
         "min_version": versions.text(VERSIONS.first),
         "updated": "2013-07-23T11:33:21Z",
-        "links": _links(request),
-    }
-
-
-def _oldest(request: Request) -> dict[str, Any]:
-    return {
-        "id": "v2.0",
-        "status": "SUPPORTED",
-        "version": "",
-        "min_version": "",
-        "updated": "2011-01-21T11:33:21Z",
         "links": _links(request),
     }
 

@@ -51,7 +51,8 @@ class ApplicationCredentialCreate(Body):
 
 def create(request: Request) -> Reply:
     wanted = request.parse(ApplicationCredentialCreate).application_credential
-    _require_project(request, wanted)
+    if wanted.project_id not in (UNSET, request.claims.project_id):
+        raise Invalid("project_id must be the token's project", field="project_id")
     secret, secret_hash = _secret(wanted.secret)
     new = ApplicationCredentialRequest(
         name=wanted.name,
@@ -102,17 +103,13 @@ def access_rules(request: Request) -> Reply:
     return Reply(200, rendering.page(request, "access_rules", []))
 
 
-def _require_project(request: Request, wanted: ApplicationCredentialNew) -> None:
-    if wanted.project_id not in (UNSET, request.claims.project_id):
-        raise Invalid("project_id must be the token's project", field="project_id")
-
-
-def _secret(given: str | None) -> tuple[Secret, str]:
-    if given is None:
-        made = credential_secret.generate()
-        return made, credential_secret.hash_generated(made)
-    chosen = Secret(given)
-    return chosen, hash_password(chosen)
+def _secret(chosen: str | None) -> tuple[Secret, str]:
+    """The secret and its hash; generated where the user chose none."""
+    if chosen is None:
+        secret = credential_secret.generate()
+        return secret, credential_secret.hash_generated(secret)
+    secret = Secret(chosen)
+    return secret, hash_password(secret)
 
 
 def _expiry(text: str | None) -> datetime | None:
