@@ -87,7 +87,7 @@ def test_the_virtual_address_is_the_one_asked_for_and_nobody_elses(
     with pytest.raises(exceptions.ConflictException):
         demo.network.update_port(port, device_id="mine", device_owner="")
     with pytest.raises(exceptions.ConflictException, match="virtual address"):
-        demo.network.update_port(port, fixed_ips=[{"subnet_id": subnet.id}])
+        demo.network.update_port(port.id, fixed_ips=[{"subnet_id": subnet.id}])
     with pytest.raises(exceptions.ConflictException):
         demo.network.delete_network(subnet.network_id)
     taken = {"loadbalancer": {"vip_subnet_id": subnet.id, "vip_address": "10.0.0.50"}}
