@@ -145,7 +145,7 @@ def _common(tree: BalancerTree, row: BalancerPart, tags: TagsOf, operating: str)
         "provisioning_status": status.provisioning(tree, row),
         "operating_status": operating,
         "created_at": time(row.created_at),
-        "updated_at": None if row.updated_at == row.created_at else time(row.updated_at),
+        "updated_at": time(row.updated_at),
         "tags": list(tags.get(row.id, ())),
     }
 

@@ -50,7 +50,8 @@ def of_monitor(tree: BalancerTree, row: HealthMonitor) -> str:
 
 
 def of_pool(tree: BalancerTree, row: BalancerPool) -> str:
-    if _switched(tree, row) == OFFLINE:
+    """One that no listener leads to is offline, whatever its members are."""
+    if _switched(tree, row) == OFFLINE or not tree.listeners_of(row.id):
         return OFFLINE
     states = [of_member(tree, one) for one in tree.members_of(row.id)]
     if ERROR not in states:

@@ -35,6 +35,7 @@ def test_what_is_not_there_yet_or_switched_off_is_offline() -> None:
     assert status.of_balancer(new) == "OFFLINE"
     assert status.of_listener(new, LISTENER) == "OFFLINE"
     assert status.of_pool(new, POOL) == "OFFLINE"
+    assert status.of_pool(tree(), replace(POOL, id="no listener's")) == "OFFLINE"
     assert status.of_balancer(tree(admin_state_up=False)) == "OFFLINE"
     assert status.of_monitor(tree(), replace(MONITOR, admin_state_up=False)) == "OFFLINE"
     assert status.of_monitor(tree(), MONITOR) == "ONLINE"
