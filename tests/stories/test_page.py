@@ -17,6 +17,8 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (paging, rendering):
         monkeypatch.setattr(module, "PAGE_MAX", MADE - 1)
     monkeypatch.setattr(identity, "LIST_MAX", MADE - 1)
+    # Queries that an earlier test read keep the page of then.
+    monkeypatch.setattr(paging.QueryMemo, "of", lambda memo, *asked: memo._read(*asked))
 
 
 def test_a_list_without_a_limit_comes_in_pages(admin: Connection, demo: Connection) -> None:
