@@ -32,24 +32,31 @@ def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> 
 def purge(host: HostSettings) -> None:
     """Remove the state directory and the users that roles ran as, after `stop`. The files at the
     top of the directory name its cloud, and are removed last, so that a purge which was killed can
-    be repeated.
+    be repeated. A directory that is a mount point of the machine's stays, empty.
     """
     if host.state.is_dir():
         for entry in host.state.iterdir():
             if entry.is_dir():
                 trees.remove(entry)
-    trees.remove(host.state)
+    if host.state in _mount_points():
+        for entry in host.state.iterdir():
+            trees.remove(entry)
+    else:
+        trees.remove(host.state)
     users.remove(host)
 
 
 def mounts(below: Path) -> list[Path]:
-    """Mount points below a path, innermost first."""
-    points = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = Path(line.split(" ")[4].encode().decode("unicode_escape"))
-        if point.is_relative_to(below):
-            points.append(point)
+    """Mount points below a path, innermost first. What is mounted at the path itself, a disk of its
+    own for a cloud, is the machine's.
+    """
+    points = [point for point in _mount_points() if below in point.parents]
     return points[::-1]
+
+
+def _mount_points() -> list[Path]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [Path(line.split(" ")[4].encode().decode("unicode_escape")) for line in lines]
 
 
 def loop_devices(below: Path) -> list[Path]:

@@ -13,10 +13,15 @@ from kumoi.hosts.install import trees
 
 def test_mounts_are_named_innermost_first() -> None:
     points = teardown.mounts(Path("/"))
-    assert Path("/") in points
+    assert Path("/proc") in points
     for outer in (Path("/proc"), Path("/sys")):
         inner = [point for point in points if outer in point.parents]
         assert all(points.index(point) < points.index(outer) for point in inner)
+
+
+def test_what_is_mounted_at_a_place_is_not_below_it() -> None:
+    """A cloud may have a disk of its own: `down` left it unmounted, and `up` made another cloud."""
+    assert Path("/proc") not in teardown.mounts(Path("/proc"))
 
 
 def test_where_nothing_is_there_is_nothing_to_do(tmp_path: Path) -> None:

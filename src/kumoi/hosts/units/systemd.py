@@ -314,6 +314,7 @@ def _held_to(host: HostSettings, unit: Unit) -> Iterator[str]:
 
 
 def _identity(confined: Confinement) -> Iterator[str]:
+    """No `PrivateUsers=`: by its users' namespace a process of ours is told from a tenant's (running.py)."""
     capabilities = " ".join(sorted(confined.capabilities))
     yield f"User={confined.user}"
     yield f"Group={confined.group}"
@@ -322,8 +323,6 @@ def _identity(confined: Confinement) -> Iterator[str]:
     yield f"UMask={confined.umask:04o}"
     yield f"CapabilityBoundingSet={capabilities}"
     yield f"AmbientCapabilities={capabilities}"
-    if not capabilities:
-        yield "PrivateUsers=yes"
 
 
 def _reach(host: HostSettings, confined: Confinement) -> Iterator[str]:
