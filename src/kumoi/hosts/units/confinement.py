@@ -56,5 +56,5 @@ def launched(
     """The command that becomes `argv`, held to `confined`; of the environment, `variables` go on to it,
     and it runs in the network namespace of that path. Its program is an absolute path.
     """
-    told = {"confined": asdict(confined), "namespace": namespace, "variables": list(variables)}
-    return (python, "-I", "-m", LAUNCHER, json.dumps(told), *argv)
+    arguments = {"confined": asdict(confined), "namespace": namespace, "variables": list(variables)}
+    return (python, "-I", "-m", LAUNCHER, json.dumps(arguments), *argv)

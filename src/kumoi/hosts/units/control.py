@@ -87,9 +87,11 @@ def wait_ready(
         if not late:
             return
         units = status.units if status else ()
-        kept = [unit for unit in units if unit.name in late and unit.state == "kept"]
-        if kept:
-            raise Permanent(f"{kept[0].name}: {kept[0].why}; see {_log(host, kept[0].name)}")
+        not_replaced = [unit for unit in units if unit.name in late and unit.state == "kept"]
+        if not_replaced:
+            raise Permanent(
+                f"{not_replaced[0].name}: {not_replaced[0].why}; see {_log(host, not_replaced[0].name)}"
+            )
         if time.monotonic() > deadline:
             raise Permanent(_lateness(host, late, timeout_s))
         tell(", ".join(late))
@@ -100,7 +102,7 @@ def stop_roles(cloud: CloudSettings, host: HostSettings, *, at_once: bool = Fals
     """Stop the roles; first the supervisor, which would start them again."""
     _dismiss(host)
     engines = {unit.name for unit in table.engines(cloud, host)}
-    roles = [one for one in running.found(host.state_dir) if one.name not in engines]
+    roles = [unit for unit in running.found(host.state_dir) if unit.name not in engines]
     running.stop(roles, timeout_s=STOP_TIMEOUT_S, first=_first(at_once=at_once))
     running.kill_what_they_left(roles)
 
@@ -141,13 +143,13 @@ def _first(*, at_once: bool) -> signal.Signals:
 def _dismiss(host: HostSettings) -> None:
     """End the supervisor, and before it the guard that would start it again. Units go on."""
     for name, first in ((running.GUARD, signal.SIGTERM), (running.SUPERVISOR, signal.SIGHUP)):
-        marked = [one for one in running.found(host.state_dir) if one.name == name]
+        marked = [unit for unit in running.found(host.state_dir) if unit.name == name]
         running.stop(marked, timeout_s=LEAVE_TIMEOUT_S, first=first)
 
 
 def _supervisor(host: HostSettings) -> running.Running | None:
     marked = running.found(host.state_dir)
-    return next((one for one in marked if one.name == running.SUPERVISOR), None)
+    return next((unit for unit in marked if unit.name == running.SUPERVISOR), None)
 
 
 def _not_ready(status: SupervisorStatus | None, names: Sequence[str]) -> list[str]:

@@ -24,10 +24,10 @@ LOOP = f'export {GUARD_PID}=$$; until "$@"; do sleep 0.2; done'
 def start(state_dir: str, log_dir: Path, *, digest: str, command: Sequence[str]) -> None:
     """Start a guard, which starts the supervisor by this command. Raises ProcessFailed."""
     marks = running.mark(state_dir, running.SUPERVISOR, digest)
-    given = [f"{key}={value}" for key, value in marks.items()]
+    variables = [f"{key}={value}" for key, value in marks.items()]
     # The supervisor leads a session of its own, as whatever carries a mark does.
     process.start(
-        ["sh", "-c", LOOP, "kumoi-guard", "setsid", "env", *given, *command],
+        ["sh", "-c", LOOP, "kumoi-guard", "setsid", "env", *variables, *command],
         log=log_dir / f"{running.SUPERVISOR}.log",
         env=running.mark(state_dir, running.GUARD, digest),
         cwd=NOWHERE,

@@ -101,21 +101,21 @@ def is_systemd(host: HostSettings) -> bool:
     if not host.keeper:
         return systemctl.is_first_process()
     if host.keeper not in tuple(Keeper):
-        told = f"keeper is {host.keeper}, and must be systemd, kumoi or empty"
-        raise Invalid(told, field="keeper")
+        message = f"keeper is {host.keeper}, and must be systemd, kumoi or empty"
+        raise Invalid(message, field="keeper")
     return host.keeper == Keeper.SYSTEMD
 
 
 def stop_roles(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> None:
     """Our own processes, whoever keeps them."""
-    for one in _both(cloud, host):
-        one.stop_roles(at_once=at_once)
+    for keeper in _both(cloud, host):
+        keeper.stop_roles(at_once=at_once)
 
 
 def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> None:
     """Everything, whoever keeps it, and what a killed supervisor left."""
-    for one in _both(cloud, host):
-        one.stop(at_once=at_once)
+    for keeper in _both(cloud, host):
+        keeper.stop(at_once=at_once)
 
 
 def stop_other(cloud: CloudSettings, host: HostSettings) -> None:
@@ -123,9 +123,9 @@ def stop_other(cloud: CloudSettings, host: HostSettings) -> None:
     earlier release had but one.
     """
     keeps = type(of(cloud, host))
-    for one in _both(cloud, host):
-        if not isinstance(one, keeps) and one.read_status() is not None:
-            one.stop()
+    for keeper in _both(cloud, host):
+        if not isinstance(keeper, keeps) and keeper.read_status() is not None:
+            keeper.stop()
 
 
 def _both(cloud: CloudSettings, host: HostSettings) -> list[UnitKeeper]:

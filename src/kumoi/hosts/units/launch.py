@@ -46,15 +46,15 @@ CLONE_NEWNET = 0x40000000
 
 
 def main(argv: list[str]) -> None:
-    told = json.loads(argv[0])
-    confined = Confinement(**told["confined"])
-    if told["namespace"]:
-        enter(told["namespace"])
+    wanted = json.loads(argv[0])
+    confined = Confinement(**wanted["confined"])
+    if wanted["namespace"]:
+        enter(wanted["namespace"])
     become(confined)
     sandbox.apply(confined, argv[1])
-    passed = PASSED.union(told["variables"])
-    kept = {key: value for key, value in os.environ.items() if key in passed}
-    os.execve(argv[1], argv[1:], {"PATH": PATH, **kept})  # noqa: S606 - this process becomes the program
+    passed = PASSED.union(wanted["variables"])
+    environment = {key: value for key, value in os.environ.items() if key in passed}
+    os.execve(argv[1], argv[1:], {"PATH": PATH, **environment})  # noqa: S606 - this process becomes the program
 
 
 def enter(namespace: str) -> None:
@@ -79,32 +79,32 @@ def become(confined: Confinement) -> None:
 
 def _change_user(confined: Confinement) -> None:
     uid, gid = pwd.getpwnam(confined.user).pw_uid, grp.getgrnam(confined.group).gr_gid
-    kept = [CAPABILITIES[name] for name in confined.capabilities]
+    numbers = [CAPABILITIES[name] for name in confined.capabilities]
     for capability in range(int(LAST_CAPABILITY.read_text()) + 1):
-        if capability not in kept:
+        if capability not in numbers:
             _prctl(PR_CAPBSET_DROP, capability)
     os.setgroups([grp.getgrnam(name).gr_gid for name in confined.groups])
     os.setresgid(gid, gid, gid)
-    _prctl(PR_SET_KEEPCAPS, 1 if kept else 0)
+    _prctl(PR_SET_KEEPCAPS, 1 if numbers else 0)
     os.setresuid(uid, uid, uid)
-    if kept:
-        _hold(kept)
+    if numbers:
+        _hold(numbers)
 
 
 def _hold(capabilities: list[int]) -> None:
     """Across the change of user, and into the program."""
-    mask = sum(1 << one for one in capabilities)
+    mask = sum(1 << capability for capability in capabilities)
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
     data = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)  # All of them are below 32.
     if _libc().capset(header, data) != 0:
         _fail("capset")
-    for one in capabilities:
-        _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, one)
+    for capability in capabilities:
+        _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability)
 
 
 def _prctl(option: int, *values: int) -> None:
-    given = [ctypes.c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4]]
-    if _libc().prctl(option, *given) != 0:
+    arguments = [ctypes.c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4]]
+    if _libc().prctl(option, *arguments) != 0:
         _fail(f"prctl {option}")
 
 

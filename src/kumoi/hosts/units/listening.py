@@ -41,29 +41,29 @@ def open_all(addresses: Iterable[str], holders: Iterable[int]) -> dict[str, sock
     return opened
 
 
-def address_of(one: socket.socket) -> str:
-    bound = one.getsockname()
-    return f"unix:{bound}" if one.family == socket.AF_UNIX else f"tcp:{bound[0]}:{bound[1]}"
+def address_of(listener: socket.socket) -> str:
+    bound = listener.getsockname()
+    return f"unix:{bound}" if listener.family == socket.AF_UNIX else f"tcp:{bound[0]}:{bound[1]}"
 
 
 def _listen(address: str) -> socket.socket:
     kind, _, where = address.partition(":")
     family = socket.AF_UNIX if kind == "unix" else socket.AF_INET
-    one = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         if kind == "unix":
             Path(where).unlink(missing_ok=True)  # Of a process that is gone.
-            one.bind(where)
+            listener.bind(where)
             Path(where).chmod(SOCKET_MODE)
         else:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             host, _, port = where.rpartition(":")
-            one.bind((host, int(port)))
-        one.listen(BACKLOG)
+            listener.bind((host, int(port)))
+        listener.listen(BACKLOG)
     except OSError as cause:
-        one.close()
+        listener.close()
         raise Conflict(f"{where} cannot be listened on: another process may have it") from cause
-    return one
+    return listener
 
 
 def _of_process(pid: int) -> Iterator[socket.socket]:
@@ -80,18 +80,18 @@ def _of_process(pid: int) -> Iterator[socket.socket]:
                     if number < 0:
                         continue
                     os.set_inheritable(number, False)  # noqa: FBT003 - the library's signature
-                    one = socket.socket(fileno=number)
-                    if _listens(one):
-                        yield one
+                    found = socket.socket(fileno=number)
+                    if _listens(found):
+                        yield found
                     else:
-                        one.close()
+                        found.close()
         finally:
             os.close(handle)
 
 
-def _listens(one: socket.socket) -> bool:
+def _listens(found: socket.socket) -> bool:
     return (
-        one.type == socket.SOCK_STREAM
-        and one.family in (socket.AF_INET, socket.AF_UNIX)
-        and bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        found.type == socket.SOCK_STREAM
+        and found.family in (socket.AF_INET, socket.AF_UNIX)
+        and bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
     )

@@ -80,7 +80,9 @@ def ensure(cloud: CloudSettings, host: HostSettings) -> None:
     users are there.
     """
     for name in ("cloud", "pipeline"):
-        _move_store(host, name)
+        for path in _stores(host.state / f"{name}.db"):  # Where an earlier release had them.
+            (host.state / name).mkdir(exist_ok=True)
+            path.rename(host.state / name / path.name)
     for place in places(cloud, host):
         _ensure(cloud, host, place)
     for role in users.CONFINED:
@@ -135,14 +137,7 @@ def _keys(host: HostSettings) -> Iterator[tuple[Path, str]]:
 
 def _stores(path: Path) -> list[Path]:
     beside = [path.with_name(path.name + end) for end in STORE_ENDS]
-    return [one for one in beside if one.exists()]
-
-
-def _move_store(host: HostSettings, name: str) -> None:
-    into = host.state / name
-    for path in _stores(host.state / f"{name}.db"):
-        into.mkdir(exist_ok=True)
-        path.rename(into / path.name)
+    return [path for path in beside if path.exists()]
 
 
 def _ensure(cloud: CloudSettings, host: HostSettings, place: Place) -> None:

@@ -55,9 +55,9 @@ def found(state_dir: str) -> list[Running]:
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError, ValueError):
-            if (one := _marked(entry, wanted, own_users, state_dir)) is not None:
-                running.append(one)
-    return sorted(running, key=lambda one: (one.since, one.pid))
+            if (unit := _marked(entry, wanted, own_users, state_dir)) is not None:
+                running.append(unit)
+    return sorted(running, key=lambda unit: (unit.since, unit.pid))
 
 
 def state_dirs() -> frozenset[str]:
@@ -69,7 +69,7 @@ def state_dirs() -> frozenset[str]:
             continue
         with contextlib.suppress(OSError, ValueError):
             variables = (entry / "environ").read_bytes().split(b"\0")
-            for mark_ in (one for one in variables if one.startswith(f"{MARK}=".encode())):
+            for mark_ in (item for item in variables if item.startswith(f"{MARK}=".encode())):
                 state_dir = mark_.decode().removeprefix(f"{MARK}=").rsplit(" ", 2)[0]
                 if _marked(entry, f"{MARK}={state_dir} ".encode(), own_users, state_dir):
                     found_dirs.add(state_dir)
@@ -80,7 +80,7 @@ def stop(
     running: Iterable[Running], *, timeout_s: float, first: signal.Signals = signal.SIGTERM
 ) -> None:
     """Send `first` to the processes, and SIGKILL to those that have not ended in time."""
-    _stop((one.pid for one in running), timeout_s=timeout_s, first=first)
+    _stop((unit.pid for unit in running), timeout_s=timeout_s, first=first)
 
 
 def stop_process(pid: int, *, timeout_s: float) -> None:
@@ -115,9 +115,11 @@ def stop_in_order(
     """Stop units by name, group after group, then any other process with the cloud's mark."""
     for names in groups:
         stop(
-            (one for one in found(state_dir) if one.name in names), timeout_s=timeout_s, first=first
+            (unit for unit in found(state_dir) if unit.name in names),
+            timeout_s=timeout_s,
+            first=first,
         )
-    rest = [one for one in found(state_dir) if one.name not in {SUPERVISOR, GUARD}]
+    rest = [unit for unit in found(state_dir) if unit.name not in {SUPERVISOR, GUARD}]
     stop(rest, timeout_s=timeout_s, first=first)
 
 
@@ -163,7 +165,7 @@ def kill_what_they_left(ended: Iterable[Running]) -> None:
     """Kill programs that ended units had started, such as the unpacking of an image. They are found
     by their session: its number is not reused as a pid while a process is in it.
     """
-    leaders = {one.pid for one in ended}
+    leaders = {unit.pid for unit in ended}
     for entry in PROC.iterdir():
         with contextlib.suppress(OSError, ValueError):
             if int(_stat(entry)[3]) in leaders and _stat(entry)[0] not in "ZX":

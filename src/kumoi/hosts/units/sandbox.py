@@ -77,14 +77,11 @@ def paths_of(confined: Confinement, program: str) -> dict[str, Access]:
     nodes = Access.MAKE_CHAR | Access.MAKE_BLOCK if _makes_nodes(confined) else Access(0)
     for path in confined.writes:
         allow(path, WRITE | nodes if Path(path).is_dir() else DEVICE)
-    for own in (program, *_loaders()):
-        allow(Path(own).resolve(), READ | Access.EXECUTE)
+    # The kernel starts a loader in place of a program, to load it.
+    loaders = [path for pattern in LOADERS for path in Path("/").glob(pattern)]
+    for own in (Path(program), *loaders):
+        allow(own.resolve(), READ | Access.EXECUTE)
     return found
-
-
-def _loaders() -> list[str]:
-    """What the kernel starts in place of a program, to load it."""
-    return [str(path) for pattern in LOADERS for path in Path("/").glob(pattern)]
 
 
 def _filter(confined: Confinement) -> None:

@@ -32,10 +32,10 @@ class WatchedProcess:
     child: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def of(cls, one: Running) -> WatchedProcess | None:
+    def of(cls, unit: Running) -> WatchedProcess | None:
         """One that runs already. None when it has just ended."""
         try:
-            return cls(one.pid, os.pidfd_open(one.pid), one.since)
+            return cls(unit.pid, os.pidfd_open(unit.pid), unit.since)
         except ProcessLookupError:
             return None
 

@@ -88,7 +88,7 @@ class Supervisor:
                 self._hear(notices)
                 for slot in self.slots:
                     self._advance(slot)
-                self._leaving = [one for one in self._leaving if not one.has_left()]
+                self._leaving = [leaving for leaving in self._leaving if not leaving.has_left()]
                 self._rotate_logs()
                 self._write_status()
                 self._wait(wakeup, notices)
@@ -99,7 +99,7 @@ class Supervisor:
 
     def _open_sockets(self) -> None:
         addresses = [address for unit in self.units for address in unit.sockets]
-        holders = [one.pid for one in running.found(self.places.state_dir)]
+        holders = [unit.pid for unit in running.found(self.places.state_dir)]
         self._sockets = listening.open_all(addresses, holders)
 
     def _lost_its_guard(self) -> bool:
@@ -117,28 +117,28 @@ class Supervisor:
         """
         by_name = {slot.unit.name: slot for slot in self.slots}
         surplus = []
-        for one in running.found(self.places.state_dir):
-            slot = by_name.get(one.name)
-            if one.name in {running.SUPERVISOR, running.GUARD}:
+        for unit in running.found(self.places.state_dir):
+            slot = by_name.get(unit.name)
+            if unit.name in {running.SUPERVISOR, running.GUARD}:
                 continue
-            process = WatchedProcess.of(one)
+            process = WatchedProcess.of(unit)
             if process is None:
                 continue
-            if slot is not None and slot.unit.digest == one.digest and slot.process is None:
+            if slot is not None and slot.unit.digest == unit.digest and slot.process is None:
                 slot.process = process
                 slot.state = SlotState.STARTING  # Until it answers and `then` went through again.
-                self._log("unit.adopted", unit=one.name, pid=one.pid)
-            elif slot is not None and slot.unit.digest != one.digest and slot.before is None:
+                self._log("unit.adopted", unit=unit.name, pid=unit.pid)
+            elif slot is not None and slot.unit.digest != unit.digest and slot.before is None:
                 slot.before = process
             else:
                 process.close()
-                surplus.append(one)
+                surplus.append(unit)
         for slot in self.slots:
             if slot.process and slot.before:  # It was being replaced when a supervisor ended.
                 self._let_go(slot, slot.before)
         running.stop(surplus, timeout_s=STOP_TIMEOUT_S)
-        for one in surplus:
-            self._log("unit.ended_as_surplus", unit=one.name, pid=one.pid)
+        for unit in surplus:
+            self._log("unit.ended_as_surplus", unit=unit.name, pid=unit.pid)
 
     def _advance(self, slot: Slot) -> None:
         self._note_ends(slot)
@@ -281,10 +281,10 @@ class Supervisor:
         poll = select.poll()
         poll.register(wakeup, select.POLLIN)
         poll.register(notices.fileno(), select.POLLIN)
-        watched = [one for slot in self.slots for one in (slot.process, slot.before)]
-        for one in (*watched, *(leaving.process for leaving in self._leaving)):
-            if one is not None:
-                poll.register(one.handle, select.POLLIN)
+        of_slots = [each for slot in self.slots for each in (slot.process, slot.before)]
+        for watched in (*of_slots, *(leaving.process for leaving in self._leaving)):
+            if watched is not None:
+                poll.register(watched.handle, select.POLLIN)
         poll.poll(self._due_s() * 1000)
         with contextlib.suppress(BlockingIOError):
             os.read(wakeup, 64)

@@ -66,7 +66,8 @@ class Systemd:
         in_charge = self.in_charge()
         names = {unit.name for unit in wanted}
         for name in in_charge.keys() - names:
-            self._retire(in_charge[name])
+            _systemctl("disable", "--quiet", "--no-reload", in_charge[name])
+            _systemctl("stop", in_charge[name])
         gone = self._stop_others({*texts, *in_charge.values()})
         if changed or gone:
             _systemctl("daemon-reload")
@@ -80,7 +81,7 @@ class Systemd:
         services = {unit.name: systemd.service(self.cloud, unit) for unit in wanted}
         if services != self.in_charge():
             return False
-        return all(self._is_ready(one) for one in _ask(services.values()))
+        return all(self._is_ready(instance) for instance in _ask(services.values()))
 
     def ensure_ready(
         self,
@@ -114,23 +115,23 @@ class Systemd:
         in_charge = self.in_charge()
         if not in_charge:
             return None
-        by_service = {one.service: one for one in _ask(in_charge.values())}
+        by_service = {instance.service: instance for instance in _ask(in_charge.values())}
         rows = [self._row(name, by_service[service]) for name, service in in_charge.items()]
         place = {name: int(self._about(service)["Place"]) for name, service in in_charge.items()}
         rows.sort(key=lambda row: place[row.name])
         return SupervisorStatus(1, "", tuple(rows))
 
-    def _row(self, name: str, one: Instance) -> UnitStatus:
-        about = self._about(one.service)
+    def _row(self, name: str, instance: Instance) -> UnitStatus:
+        about = self._about(instance.service)
         states = {"active": "running", "activating": "starting"}
         return UnitStatus(
             name=name,
             kind=about.get("Kind", ""),
-            state=states.get(one.state, "waiting"),
-            pid=one.pid,
-            since=running.started_at(one.pid) if one.pid else 0.0,
-            restarts=one.restarts,
-            why="" if one.state == "active" else one.why,
+            state=states.get(instance.state, "waiting"),
+            pid=instance.pid,
+            since=running.started_at(instance.pid) if instance.pid else 0.0,
+            restarts=instance.restarts,
+            why="" if instance.state == "active" else instance.why,
             listens=about.get("Listens", ""),
         )
 
@@ -149,7 +150,7 @@ class Systemd:
             for service in self.in_charge().values()
             if self._about(service).get("Kind") == UnitKind.ROLE
         ]
-        left = [one for one in running.found(self.host.state_dir) if one.name == "agent"]
+        left = [unit for unit in running.found(self.host.state_dir) if unit.name == "agent"]
         self._stop(roles, at_once=at_once)
         running.kill_what_they_left(left)
 
@@ -183,19 +184,23 @@ class Systemd:
     ) -> None:
         """All together, in systemd's order. What is there already is told again what follows a start."""
         services = {unit.name: self._service(unit) for unit in units}
-        there = {one.service for one in _ask(services.values()) if one.state == "active"}
+        there = {
+            instance.service for instance in _ask(services.values()) if instance.state == "active"
+        }
         for unit in units:
             if services[unit.name] in there:
                 running.run_then(unit)
-        missing = [one for one in services.values() if one not in there]
+        missing = [service for service in services.values() if service not in there]
         if missing:
             _systemctl("enable", "--quiet", "--no-reload", *missing)
             _systemctl("start", "--no-block", systemd.target(self.cloud), *missing)
         deadline = time.monotonic() + timeout_s
-        while late := [one for one in _ask(services.values()) if not self._is_ready(one)]:
+        while late := [
+            instance for instance in _ask(services.values()) if not self._is_ready(instance)
+        ]:
             if time.monotonic() > deadline:
                 raise Permanent(_lateness(late, timeout_s))
-            tell(", ".join(one.service for one in late))
+            tell(", ".join(instance.service for instance in late))
             time.sleep(POLL_S)
 
     def _replace(self, unit: Unit, before: str) -> None:
@@ -222,12 +227,12 @@ class Systemd:
     def _await_replacement(self, unit: Unit, new: str) -> None:
         deadline = time.monotonic() + REPLACE_TIMEOUT_S
         while True:
-            (one,) = _ask([new])
-            if self._is_ready(one):
+            (instance,) = _ask([new])
+            if self._is_ready(instance):
                 return
-            if one.restarts >= REPLACE_ATTEMPTS or time.monotonic() > deadline:
+            if instance.restarts >= REPLACE_ATTEMPTS or time.monotonic() > deadline:
                 raise Permanent(
-                    f"{unit.name}: what is wanted does not start ({one.why or one.state}); "
+                    f"{unit.name}: what is wanted does not start ({instance.why or instance.state}); "
                     f"the one before it goes on; see journalctl -u {new}"
                 )
             time.sleep(POLL_S)
@@ -244,32 +249,32 @@ class Systemd:
         """What an `up` that was cut short left; what still answers who was connected may go on. Those
         that are gone now.
         """
-        gone = [one for one in self._files() if one not in but]
-        leaving = {one.service for one in _ask(gone) if one.state == "deactivating"}
-        gone = [one for one in gone if one not in leaving]
+        gone = [name for name in self._files() if name not in but]
+        leaving = {instance.service for instance in _ask(gone) if instance.state == "deactivating"}
+        gone = [name for name in gone if name not in leaving]
         if gone:
             _systemctl("stop", *gone)
-        for one in gone:
-            self._remove(one)
+        for name in gone:
+            self._remove(name)
         return gone
 
-    def _retire(self, service: str) -> None:
-        _systemctl("disable", "--quiet", "--no-reload", service)
-        _systemctl("stop", service)
-
-    def _is_ready(self, one: Instance) -> bool:
+    def _is_ready(self, instance: Instance) -> bool:
         """Where a unit answers somewhere, or says it, systemd knows."""
-        about = self._about(one.service)
+        about = self._about(instance.service)
         is_known = about["Notifies"] == "True" or about["Listens"]
-        settled = time.monotonic() - one.active_since_s > SETTLE_S
-        return one.state == "active" and bool(is_known or settled)
+        settled = time.monotonic() - instance.active_since_s > SETTLE_S
+        return instance.state == "active" and bool(is_known or settled)
 
     def _open_sockets(self, changed: Iterable[str]) -> None:
         """A socket whose addresses changed is opened anew, which is refused while its holder is there."""
         if not any(unit.sockets for unit in self._wanted):
             return
         holder = systemd.holder(self.cloud)
-        again = [one for one in changed if _is_active(one)]
+        again = [
+            name
+            for name in changed
+            if _systemctl("is-active", "--quiet", name, check=False).status == 0
+        ]
         if again:
             _systemctl("stop", holder, *again)
         _systemctl("start", holder)
@@ -337,9 +342,9 @@ def _ask(services: Iterable[str]) -> list[Instance]:
     if not names:
         return []
     keys = "Id,ActiveState,MainPID,NRestarts,Result,ExecMainStatus,ActiveEnterTimestampMonotonic"
-    told = _systemctl("show", f"--property={keys}", *names).out
+    shown = _systemctl("show", f"--property={keys}", *names).out
     found = []
-    for block in told.strip().split("\n\n"):
+    for block in shown.strip().split("\n\n"):
         values = dict(line.split("=", 1) for line in block.splitlines())
         found.append(
             Instance(
@@ -354,12 +359,8 @@ def _ask(services: Iterable[str]) -> list[Instance]:
     return found
 
 
-def _is_active(name: str) -> bool:
-    return _systemctl("is-active", "--quiet", name, check=False).status == 0
-
-
 def _lateness(late: Sequence[Instance], timeout_s: float) -> str:
-    names = ", ".join(one.service for one in late)
+    names = ", ".join(instance.service for instance in late)
     shown = process.run(
         ["journalctl", "--unit", late[0].service, "--lines=3", "--output=cat"], check=False
     ).out

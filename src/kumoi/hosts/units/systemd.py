@@ -212,7 +212,7 @@ def _socket(cloud: CloudSettings, unit: Unit) -> str:
         (
             "Socket",
             [
-                *(f"ListenStream={_listen_stream(address)}" for address in unit.sockets),
+                *(f"ListenStream={address.partition(':')[2]}" for address in unit.sockets),
                 f"Backlog={BACKLOG}",
                 "SocketMode=0600",
                 "TriggerLimitIntervalSec=0",
@@ -222,10 +222,6 @@ def _socket(cloud: CloudSettings, unit: Unit) -> str:
     )
 
 
-def _listen_stream(address: str) -> str:
-    return address.partition(":")[2]
-
-
 def _service(
     cloud: CloudSettings,
     host: HostSettings,
@@ -233,7 +229,7 @@ def _service(
     units: Sequence[Unit],
     unit: Unit,
 ) -> str:
-    by_name = {one.name: service(cloud, one) for one in units}
+    by_name = {other.name: service(cloud, other) for other in units}
     before = [boot(cloud), *(by_name[name] for name in unit.needs)]
     if unit.name == Role.AGENT:
         before.append(servers(cloud))

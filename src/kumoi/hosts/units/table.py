@@ -63,8 +63,8 @@ class Unit:
     @property
     def digest(self) -> str:
         """Changes when the unit must be started anew to be what is wanted."""
-        told = (self.argv, self.env, self.namespace, self.then, self.sockets, self.version)
-        return hashlib.sha256(repr((*told, self.confined)).encode()).hexdigest()[:16]
+        parts = (self.argv, self.env, self.namespace, self.then, self.sockets, self.version)
+        return hashlib.sha256(repr((*parts, self.confined)).encode()).hexdigest()[:16]
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -148,8 +148,8 @@ def all_units(
     if only_engines:
         return below
     certificates = [path.stat().st_mtime_ns for path in sorted(host.pki_dir.glob("*.crt"))]
-    told = (release.id, cloud, host, certificates)
-    version = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+    parts = (release.id, cloud, host, certificates)
+    version = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
     below = [_offered(cloud, host, unit) for unit in below]
     return _here([*below, *roles(cloud, host, release, version=version)])
 
