@@ -156,22 +156,22 @@ def _start(
         release = releases.running() if only_engines else releases.install(host.release_dir)
         stage.note(release.id)
     wanted = table.all_units(cloud, host, release, only_engines=only_engines)
-    kept = keeper.of(cloud, host, release=release, only_engines=only_engines)
+    unit_keeper = keeper.of(cloud, host, release=release, only_engines=only_engines)
     has_stores = Role.API in host.roles and not only_engines
-    if has_stores and (is_new or not kept.is_running(wanted)):
+    if has_stores and (is_new or not unit_keeper.is_running(wanted)):
         with progress.stage("stores"):
             _ensure_stores(host, release)
             ownership.own_files(cloud, host)
     with progress.stage("Open vSwitch and OVN") as stage:
-        kept.tell(wanted)
+        unit_keeper.tell(wanted)
         names = [unit.name for unit in wanted if unit.kind is table.UnitKind.ENGINE]
-        kept.ensure_ready(names, timeout_s=ENGINES_TIMEOUT_S, tell=stage.tell)
+        unit_keeper.ensure_ready(names, timeout_s=ENGINES_TIMEOUT_S, tell=stage.tell)
         if Role.NETWORK in host.roles:
             virtual.forget_other_gateways(cloud, host)
     names = [unit.name for unit in wanted if unit.kind is table.UnitKind.ROLE]
     if names:
         with progress.stage(f"roles {', '.join(names)}") as stage:
-            kept.ensure_ready(names, timeout_s=ROLES_TIMEOUT_S, tell=stage.tell)
+            unit_keeper.ensure_ready(names, timeout_s=ROLES_TIMEOUT_S, tell=stage.tell)
 
 
 def _offer(cloud: CloudSettings, host: HostSettings, progress: Progress, images: Images) -> None:

@@ -336,7 +336,7 @@ def _hide_values(context: sa.engine.ExceptionContext) -> None:
     if not state:
         return
     about_data = str(state).startswith(DATA_EXCEPTION)
-    told = None if about_data else getattr(error, "diag").message_primary  # noqa: B009 - psycopg's
-    error.args = (told or f"SQLSTATE {state}",)
+    message = None if about_data else getattr(error, "diag").message_primary  # noqa: B009 - psycopg's
+    error.args = (message or f"SQLSTATE {state}",)
     if context.sqlalchemy_exception is not None:
         context.sqlalchemy_exception.args = (f"({type(error).__name__}) {error.args[0]}",)

@@ -40,8 +40,8 @@ def _listener_spec(tree: BalancerTree, row: BalancerListener) -> ListenerSpec:
         protocol=TRANSPORTS[row.protocol],
         port=row.protocol_port,
         backends=tuple(
-            BackendSpec(address=one.address, port=one.protocol_port, weight=one.weight)
-            for one in members
+            BackendSpec(address=member.address, port=member.protocol_port, weight=member.weight)
+            for member in members
         ),
         by_source=pool is not None and pool.lb_algorithm == SOURCE_IP,
         sticky_s=None if pool is None else sticky_s(pool),

@@ -95,7 +95,7 @@ class NetworkReconciler:
             duration_s = round(self._clock.monotonic() - now_s, 3)
             log.event("network.converged", actions=len(applied.actions), duration_s=duration_s)
         self._seen, self._compared_at_s = now, now_s
-        self._balancers = {one.id: one.generation for one in topology.balancers}
+        self._balancers = {balancer.id: balancer.generation for balancer in topology.balancers}
         return True
 
     def _rebalance(self, balancers: list[BalancerSpec], now: Position) -> bool:
@@ -104,7 +104,7 @@ class NetworkReconciler:
             return False
         self._northbound.rebalance(balancers)
         self._seen = now
-        self._balancers |= {one.id: one.generation for one in balancers}
+        self._balancers |= {balancer.id: balancer.generation for balancer in balancers}
         return True
 
     def _write_back(self, up: frozenset[str]) -> None:
@@ -129,7 +129,7 @@ def _rebalanced(connection: Connection, since: Position) -> list[BalancerSpec]:
     if not keys:
         return []
     trees = tree.of(connection, balancer_store.many(connection, keys))
-    return [balancer_spec(one) for one in trees.values()]
+    return [balancer_spec(balancer_tree) for balancer_tree in trees.values()]
 
 
 def _newly_applied(said: Mapping[str, int], has: Mapping[str, int]) -> dict[str, int]:
@@ -173,7 +173,7 @@ def load(connection: Connection) -> Topology:
         routers=tuple(_router(row) for row in router_store.every(connection)),
         floating_ips=_floating_ips(connection, {row.id: row.mac_address for row in ports}),
         security_groups=_security_groups(connection),
-        balancers=tuple(balancer_spec(one) for one in tree.every(connection)),
+        balancers=tuple(balancer_spec(balancer_tree) for balancer_tree in tree.every(connection)),
         gateway_hosts=tuple(row.id for row in hosts),
     )
 

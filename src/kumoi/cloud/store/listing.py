@@ -88,12 +88,17 @@ def page(
     """
     sorts = _sorts(table, listing)
     conditions = (*conditions, *(part.condition(table) for part in listing.parts))
-    wheres = [one for one in conditions if isinstance(one, Where)]
+    wheres = [condition for condition in conditions if isinstance(condition, Where)]
     if listing.marker is None and len(wheres) == len(conditions):
         nouns, values = _shape(table, noun, listing, sorts, wheres)
         rows = nouns.all(connection, **values)
     else:
-        built = [_built(one) for one in conditions]
+        built = [
+            condition.build().params(**condition.values)
+            if isinstance(condition, Where)
+            else condition
+            for condition in conditions
+        ]
         query = sa.select(table).where(*built)
         for column, wanted in listing.filters.items():
             query = query.where(table.c[column].in_(list(wanted)))
@@ -114,11 +119,11 @@ def _shape(
     """The query of a first page, and its parameters. Which conditions, filters of how many values
     and sorts make its shape, of which each is compiled once.
     """
-    given: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for where in wheres:
-        given |= where.values
+        parameters |= where.values
     for column, values in listing.filters.items():
-        given |= {f"{column}_{place}": value for place, value in enumerate(values)}
+        parameters |= {f"{column}_{place}": value for place, value in enumerate(values)}
     counts = tuple((column, len(values)) for column, values in listing.filters.items())
     bounded = listing.limit is not None
     key = (table.name, noun, tuple(where.name for where in wheres), counts, sorts, bounded)
@@ -135,8 +140,8 @@ def _shape(
         known = _KNOWN.setdefault((table.name, noun), {})
         nouns = _SHAPES[key] = Nouns(query, noun, known)
     if bounded:
-        given["page_limit"] = listing.limit
-    return nouns, given
+        parameters["page_limit"] = listing.limit
+    return nouns, parameters
 
 
 def _places(column: sa.Column[Any], count: int) -> list[sa.BindParameter[Any]]:
@@ -144,12 +149,6 @@ def _places(column: sa.Column[Any], count: int) -> list[sa.BindParameter[Any]]:
         sa.bindparam(f"{column.name}_{place}", type_=column.type, required=True)
         for place in range(count)
     ]
-
-
-def _built(condition: Condition) -> sa.ColumnElement[bool]:
-    if isinstance(condition, Where):
-        return condition.build().params(**condition.values)
-    return condition
 
 
 SHAPES_MAX = 1_000  # Of lists that are asked for; a few KiB each.

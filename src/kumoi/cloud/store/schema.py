@@ -110,8 +110,8 @@ def find(
 ) -> list[Noun]:
     """Rows whose columns have these values, oldest first where the table has `created_at`."""
     nothing = frozenset(name for name, value in values.items() if value is None)
-    given = {name: value for name, value in values.items() if value is not None}
-    return _having(table, noun, tuple(values), nothing).all(connection, **given)
+    parameters = {name: value for name, value in values.items() if value is not None}
+    return _having(table, noun, tuple(values), nothing).all(connection, **parameters)
 
 
 def get(

@@ -123,9 +123,6 @@ class Authority:
         is_for = is_for and uris == subject.uris
         return is_for and list(usages) == [subject.usage] and not _ends_soon(certificate, now)
 
-    def ends_soon(self, now: datetime) -> bool:
-        return _ends_soon(self.certificate, now)
-
 
 def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
     """The certificates that the host with the authority needs."""
@@ -193,7 +190,7 @@ def ensure(cloud: CloudSettings, host: HostSettings, now: datetime) -> list[str]
     _make_directory(directory)
     authority = Authority.of(directory)
     made = []
-    if authority is None or authority.ends_soon(now):
+    if authority is None or _ends_soon(authority.certificate, now):
         authority = Authority.make(directory, cloud, now)
         made.append("ca")
     for subject in subjects(cloud, host):

@@ -75,7 +75,9 @@ def choose(
 def who_has(cidr: str, taken: Sequence[UsedRange]) -> str | None:
     """Who uses a part of it; None when it is free."""
     network = ipaddress.IPv4Network(cidr)
-    return next((one.who for one in taken if one.network.overlaps(network)), None)
+    return next(
+        (used_range.who for used_range in taken if used_range.network.overlaps(network)), None
+    )
 
 
 def check(public_cidr: str, underlay_cidr: str, taken: Sequence[UsedRange]) -> None:
@@ -95,9 +97,9 @@ def check(public_cidr: str, underlay_cidr: str, taken: Sequence[UsedRange]) -> N
             )
 
 
-def _overlap(one: str, other: str) -> bool:
+def _overlap(cidr: str, other_cidr: str) -> bool:
     try:
-        return ipaddress.IPv4Network(one).overlaps(ipaddress.IPv4Network(other))
+        return ipaddress.IPv4Network(cidr).overlaps(ipaddress.IPv4Network(other_cidr))
     except ValueError:
         return False  # Not a range: `check` says so.
 

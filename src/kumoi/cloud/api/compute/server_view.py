@@ -224,13 +224,13 @@ def _fault(row: Server, *, single: bool) -> dict[str, Any]:
 def _addresses(listed: Sequence[ShownAddress]) -> dict[str, list[dict[str, Any]]]:
     """By the network's name."""
     shown: dict[str, list[dict[str, Any]]] = {}
-    for one in listed:
-        shown.setdefault(one.network_name, []).append(
+    for entry in listed:
+        shown.setdefault(entry.network_name, []).append(
             {
-                "addr": one.address,
-                "version": one.version,
-                "OS-EXT-IPS:type": "floating" if one.floating else "fixed",
-                "OS-EXT-IPS-MAC:mac_addr": one.mac,
+                "addr": entry.address,
+                "version": entry.version,
+                "OS-EXT-IPS:type": "floating" if entry.floating else "fixed",
+                "OS-EXT-IPS-MAC:mac_addr": entry.mac,
             }
         )
     return shown
@@ -239,7 +239,7 @@ def _addresses(listed: Sequence[ShownAddress]) -> dict[str, list[dict[str, Any]]
 def plain_addresses(listed: Sequence[ShownAddress]) -> dict[str, list[dict[str, Any]]]:
     """As the list of a server's addresses has them."""
     return {
-        name: [{"addr": one["addr"], "version": one["version"]} for one in shown]
+        name: [{"addr": entry["addr"], "version": entry["version"]} for entry in shown]
         for name, shown in _addresses(listed).items()
     }
 

@@ -34,7 +34,7 @@ def granted(request: Request) -> Reply:
     row = _named(request)
     with request.read() as connection:
         found = domain.granted(connection, row.actor, row.actor_id, row.target, row.target_id)
-    shown = [role.render(request, one) for one in found]
+    shown = [role.render(request, row) for row in found]
     return Reply(200, rendering.page(request, "roles", shown))
 
 
@@ -61,9 +61,9 @@ def index(request: Request) -> Reply:
     """`effective` resolves groups and implied roles; `include_names` adds names to the ids."""
     if "scope.OS-INHERIT:inherited_to" in request.query:  # Nothing is inherited.
         return Reply(200, rendering.page(request, "role_assignments", []))
-    given = {name: request.query[key] for key, name in FILTERS.items() if key in request.query}
+    filters = {name: request.query[key] for key, name in FILTERS.items() if key in request.query}
     system = "scope.system" in request.query
-    wanted = AssignmentFilter(effective=_flag(request, "effective"), system=system, **given)
+    wanted = AssignmentFilter(effective=_flag(request, "effective"), system=system, **filters)
     with request.read() as connection:
         found = assignment_list.every(connection, wanted)
         shown = _render(request, connection, found)

@@ -153,8 +153,8 @@ def remove_tag(request: Request) -> Reply:
     with request.write() as connection:
         listed = _tags(request, connection)
         _require_tag(request, listed)
-        kept = [tag for tag in listed if tag != request.path["tag"]]
-        domain.set_tags(connection, request.path["id"], kept)
+        others = [tag for tag in listed if tag != request.path["tag"]]
+        domain.set_tags(connection, request.path["id"], others)
     return Reply(204)
 
 

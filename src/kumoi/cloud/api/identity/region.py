@@ -39,10 +39,10 @@ class RegionUpdate(Body):
 def create(request: Request) -> Reply:
     """By POST, or by PUT with the new region's id in the path."""
     wanted = request.parse(RegionCreate).region
-    given = None if isinstance(wanted.id, Unset) else wanted.id
-    named = request.path.get("id", given)
-    if given not in (None, named):
-        raise Invalid(f"The id {given} is not the one in the path", field="id")
+    chosen_id = None if isinstance(wanted.id, Unset) else wanted.id
+    named = request.path.get("id", chosen_id)
+    if chosen_id not in (None, named):
+        raise Invalid(f"The id {chosen_id} is not the one in the path", field="id")
     row = Region(named or new_hex_id(), wanted.description or "", wanted.parent_region_id)
     with request.write() as connection:
         made = domain.create(connection, row)

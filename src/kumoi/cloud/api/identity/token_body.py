@@ -124,9 +124,9 @@ def wanted_scope(scope: AuthScope | str | msgspec.UnsetType) -> ScopeRequest | N
     return ScopeRequest(unscoped=True)
 
 
-def _domain(given: DomainRef, field: str) -> NameRef:
-    if given.id is not UNSET:
-        return NameRef(id=given.id)
-    if given.name is not UNSET:
-        return NameRef(name=given.name)
+def _domain(domain: DomainRef, field: str) -> NameRef:
+    if domain.id is not UNSET:
+        return NameRef(id=domain.id)
+    if domain.name is not UNSET:
+        return NameRef(name=domain.name)
     raise Invalid(f"Expecting to find id or name in {field}.", field=field)

@@ -83,7 +83,13 @@ class Resource(Generic[Row]):
             self.prepare(request)
         with request.read() as connection:
             found = self.page(connection, request.caller, asked)
-            shown = self._listed(connection, request, found)
+            shown: list[Any]
+            if self.encoded is None or query.fields(request):
+                shown = self._shown(connection, request, found)
+                shown = [rendering.only(request, each) for each in shown]
+            else:
+                tags = tag_store.of_many(connection, [row.id for row in found])
+                shown = self.encoded(connection, request, found, tags)
         return rendering.page(request, self.words, shown, [row.id for row in found], asked)
 
     def show(self, request: Request) -> Reply:
@@ -126,13 +132,6 @@ class Resource(Generic[Row]):
         if tags:
             tag_store.replace(connection, row.id, tags)
         return row, tags
-
-    def _listed(self, connection: Connection, request: Request, rows: Sequence[Row]) -> list[Any]:
-        if self.encoded is None or query.fields(request):
-            shown = self._shown(connection, request, rows)
-            return [rendering.only(request, each) for each in shown]
-        tags = tag_store.of_many(connection, [row.id for row in rows])
-        return self.encoded(connection, request, rows, tags)
 
     def _shown(self, connection: Connection, request: Request, rows: Sequence[Row]) -> list[Shown]:
         tags = tag_store.of_many(connection, [row.id for row in rows]) if rows else {}

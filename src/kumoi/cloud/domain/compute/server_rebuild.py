@@ -43,13 +43,14 @@ def begin(
     )
     placement.require_format(connection, row, boot_image.format_of(image))
     is_stopped = status.of(row).vm_state == "stopped"
+    disk = {name: getattr(row, name) for name in DISK_COLUMNS}
     changes = {
         **values,
         "image_id": image.id,
         "image": boot_image.for_host(image),
         "build": row.build + 1,
         "power": (Power.STOPPED if is_stopped else Power.RUNNING).value,
-        "rebuilt_from": row.rebuilt_from if is_refused(row) else _disk_of(row),
+        "rebuilt_from": row.rebuilt_from if is_refused(row) else disk,
     }
     store.want(connection, row, now=now, **changes)
     action.begin(connection, caller, row, "rebuild", now)
@@ -86,7 +87,3 @@ def require_host(row: Server) -> None:
     """One that could not be built has none any more, and nobody would act on what is wanted."""
     if row.host_id is None:
         raise Conflict(f"Instance {row.id} is on no host; delete it and make another.")
-
-
-def _disk_of(row: Server) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in DISK_COLUMNS}

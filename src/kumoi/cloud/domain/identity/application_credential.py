@@ -51,7 +51,8 @@ def create(
     Raises NotFound for another user's, Forbidden for a token that may not manage credentials, Invalid
     for a role that the user does not have, Conflict when the name is taken.
     """
-    require_own(claims, user_id)
+    if claims.user_id != user_id:
+        raise NotFound("user", user_id)
     require_unrestricted(claims)
     if claims.project is None:
         raise Forbidden("Application credentials need a token for a project.")
@@ -94,12 +95,6 @@ def delete(connection: Connection, claims: Claims, user_id: str, key: str, now: 
     get(connection, user_id, key)
     revocation.end_credential(connection, key, now)
     store.delete(connection, key)
-
-
-def require_own(claims: Claims, user_id: str) -> None:
-    """Raises NotFound for another user than the token's."""
-    if claims.user_id != user_id:
-        raise NotFound("user", user_id)
 
 
 def require_unrestricted(claims: Claims) -> None:

@@ -40,10 +40,10 @@ def at_start(wires: Iterable[Wire]) -> str:
     return _lines("replace", statements(wires))
 
 
-def change(wires: Iterable[Wire], given: Iterable[str]) -> str:
-    """Lines for a running server, from all statements that it was `given` since its start."""
+def change(wires: Iterable[Wire], earlier: Iterable[str]) -> str:
+    """Lines for a running server, from all statements that it got `earlier`, since its start."""
     wanted = statements(wires)
-    unwanted = [statement for statement in given if statement not in wanted]
+    unwanted = [statement for statement in earlier if statement not in wanted]
     return _lines("delete", reversed(unwanted)) + _lines("replace", wanted)
 
 

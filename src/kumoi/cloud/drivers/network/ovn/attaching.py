@@ -64,7 +64,9 @@ def backends_on_routers(index: Index) -> Mapping[str, frozenset[str]]:
     """
     found: dict[str, set[str]] = defaultdict(set)
     for balancer in index.topology.balancers:
-        addresses = {one.address for listener in balancer.listeners for one in listener.backends}
+        addresses = {
+            backend.address for listener in balancer.listeners for backend in listener.backends
+        }
         for router_id in _routers(_networks(balancer, index), index):
             if index.gateway_of(router_id) is not None:
                 found[router_id] |= addresses
@@ -78,7 +80,10 @@ def _keys(balancer: BalancerSpec, index: Index) -> set[RecordKey]:
     return {
         key
         for listener in balancer.listeners
-        for key in (listener_key(listener), *(floating_key(listener, one) for one in floating))
+        for key in (
+            listener_key(listener),
+            *(floating_key(listener, floating_ip) for floating_ip in floating),
+        )
     }
 
 

@@ -65,9 +65,9 @@ def _listeners(balancer: BalancerSpec, index: Index) -> Iterator[LoadBalancerRec
     for listener in balancer.listeners:
         # The small router answers for the address: no other is to.
         yield _row(listener_key(listener), balancer.address, listener, neighbours="none")
-        for one in floating:
-            key = floating_key(listener, one)
-            yield _row(key, one.address, listener, neighbours="reachable")
+        for floating_ip in floating:
+            key = floating_key(listener, floating_ip)
+            yield _row(key, floating_ip.address, listener, neighbours="reachable")
 
 
 def _row(

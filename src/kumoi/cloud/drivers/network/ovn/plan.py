@@ -159,7 +159,7 @@ def plan(wanted: Mapping[RecordKey, NorthboundRecord], seen: Iterable[SeenRow]) 
 
 def plan_members(balancers: Iterable[BalancerSpec], seen: Iterable[SeenRow]) -> list[Action]:
     """The rows of listeners that are there, where they name other members than they should."""
-    listeners = {one.id: one for balancer in balancers for one in balancer.listeners}
+    listeners = {listener.id: listener for balancer in balancers for listener in balancer.listeners}
     actions: list[Action] = []
     for item in seen:
         listener = listeners.get(balancing.listener_of(item.record.key))
