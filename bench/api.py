@@ -95,21 +95,21 @@ def figures() -> list[Figure]:
         client.close()
         logins = timed(lambda: log_in(nobody, "demo", PASSWORD), LOGINS)
     rows = [Figure("POST auth/tokens, with password hashing", logins, "ms", 120)]
-    for one in (base, *found):
-        goal = Goal() if one is base else calls[one.what][1]
-        rows += _shown(one, goal, found[0], base)
+    for measured in (base, *found):
+        goal = Goal() if measured is base else calls[measured.what][1]
+        rows += _shown(measured, goal, found[0], base)
     return rows
 
 
-def _shown(one: Measured, goal: Goal, empty: Measured, base: Measured) -> list[Figure]:
+def _shown(measured: Measured, goal: Goal, empty: Measured, base: Measured) -> list[Figure]:
     together = f"  with {CLIENTS} connections"
-    share, plain_share = one.per_s / empty.per_s, one.per_s / base.per_s
+    share, plain_share = measured.per_s / empty.per_s, measured.per_s / base.per_s
     return [
-        Figure(one.what, one.ms, "ms", goal.ms),
-        Figure(together, [one.per_s], "per s", goal.per_s, at_least=True),
+        Figure(measured.what, measured.ms, "ms", goal.ms),
+        Figure(together, [measured.per_s], "per s", goal.per_s, at_least=True),
         Figure("  of an empty route", [share], "", goal.share, at_least=True),
         Figure("  of a plain one", [plain_share], "", goal.plain_share, at_least=True),
-        Figure("  processor time", [one.cpu_ms], "ms"),
+        Figure("  processor time", [measured.cpu_ms], "ms"),
     ]
 
 

@@ -39,16 +39,16 @@ class ServerReport:
 
 
 def things(wanted: WantedThings) -> list[Thing]:
-    return [msgspec.json.decode(one, type=Thing) for one in wanted.things]
+    return [msgspec.json.decode(thing, type=Thing) for thing in wanted.things]
 
 
 def servers(wanted: WantedThings) -> list[InstanceSpec]:
     return [
-        InstanceSpec(id=one.id, generation=one.generation, power=Power.ABSENT)
-        if one.absent
-        else read_server(one)
-        for one in things(wanted)
-        if one.kind == SERVER
+        InstanceSpec(id=thing.id, generation=thing.generation, power=Power.ABSENT)
+        if thing.absent
+        else read_server(thing)
+        for thing in things(wanted)
+        if thing.kind == SERVER
     ]
 
 
@@ -79,9 +79,9 @@ def report(
 
 
 def reports(many: Iterable[ThingReport]) -> Reports:
-    return Reports(reports=[raw(one) for one in many])
+    return Reports(reports=[raw(item) for item in many])
 
 
 def read_reports(body: bytes) -> list[ThingReport]:
     many = msgspec.json.decode(body, type=Reports)
-    return [msgspec.json.decode(one, type=ThingReport) for one in many.reports]
+    return [msgspec.json.decode(item, type=ThingReport) for item in many.reports]

@@ -53,8 +53,8 @@ class PostgresServer:
 
     def kill(self) -> None:
         """SIGKILL to the postmaster; returns when all that it had started has ended after it."""
-        told = self.home / "data/postmaster.pid"
-        pid = int(told.read_text().split()[0])
+        pid_file = self.home / "data/postmaster.pid"
+        pid = int(pid_file.read_text().split()[0])
         started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         handles = [os.pidfd_open(int(child)) for child in (str(pid), *started)]
         os.kill(pid, signal.SIGKILL)
@@ -62,7 +62,7 @@ class PostgresServer:
             if not select.select([handle], [], [], ENDS_S)[0]:
                 raise TimeoutError("a process of PostgreSQL outlives its postmaster")
             os.close(handle)
-        for lock in (told, self.home / ".s.PGSQL.5432.lock"):
+        for lock in (pid_file, self.home / ".s.PGSQL.5432.lock"):
             lock.unlink()  # Until somebody has reaped it, its number keeps the next one away.
 
 

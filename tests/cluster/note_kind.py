@@ -67,12 +67,12 @@ def _things(connection: Connection, *where: Any) -> list[Thing]:
     return [
         Thing(
             kind=NOTE,
-            id=one.id,
-            generation=one.generation,
-            absent=one.absent,
-            spec=raw(NoteSpec(text=one.text)),
+            id=item.id,
+            generation=item.generation,
+            absent=item.absent,
+            spec=raw(NoteSpec(text=item.text)),
         )
-        for one in connection.execute(sa.select(note).where(*where))
+        for item in connection.execute(sa.select(note).where(*where))
     ]
 
 

@@ -126,8 +126,8 @@ def test_a_killed_database_loses_nothing_and_stops_nobody(
             assert len(load.kept) < CLIENTS * EACH
             server.kill()
             server.start()
-            for one in working:
-                one.result(BOUND_S)
+            for item in working:
+                item.result(BOUND_S)
         assert len(load.kept) + len(load.unknown) == CLIENTS * EACH
         assert {status for _, status in load.answers} <= {200, 201, AGAIN, UNKNOWN}
         assert len(load.unknown) <= 1  # One writer at a time, so one commit at a time.

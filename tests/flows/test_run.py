@@ -45,17 +45,17 @@ def test_the_runner_is_told_what_it_needs_and_nothing_is_kept_after(world: World
     new = world.push()
     world.settle(until_s=5)
     with world.database.read() as connection:
-        told = runner.get(connection, new.id)
-    assert told is not None
-    assert told.job is not None
-    assert [each["name"] for each in told.job["servers"]] == ["web-1", "web-2"]
-    assert told.job["verify"][0]["http"]["port"] == 80
-    assert told.job["configure"] == [{"on": "web", "run": "./deploy/web.sh"}]
+        row = runner.get(connection, new.id)
+    assert row is not None
+    assert row.job is not None
+    assert [each["name"] for each in row.job["servers"]] == ["web-1", "web-2"]
+    assert row.job["verify"][0]["http"]["port"] == 80
+    assert row.job["configure"] == [{"on": "web", "run": "./deploy/web.sh"}]
     world.verify(new)
     with world.database.read() as connection:
-        told = runner.get(connection, new.id)
-    assert told is not None
-    assert (told.private_key, told.token_hash, told.job) == ("", "", None)
+        row = runner.get(connection, new.id)
+    assert row is not None
+    assert (row.private_key, row.token_hash, row.job) == ("", "", None)
 
 
 def test_a_failed_verify_is_told_and_keeps_the_servers(world: World) -> None:

@@ -71,8 +71,8 @@ def statements(module: ModuleType) -> list[str]:
     """The SQL of its upgrade, each on one line, as PostgreSQL is told it."""
     out = io.StringIO()
     offline = {"as_sql": True, "output_buffer": out}
-    told = MigrationContext.configure(dialect_name="postgresql", opts=offline)
-    with Operations.context(told):
+    context = MigrationContext.configure(dialect_name="postgresql", opts=offline)
+    with Operations.context(context):
         module.upgrade()
     return [line for each in out.getvalue().split(";\n") if (line := " ".join(each.split()))]
 

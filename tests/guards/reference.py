@@ -180,7 +180,7 @@ def _kinds(top: type[KumoiError]) -> Iterator[type[KumoiError]]:
 
 
 def _status(kind: type[KumoiError]) -> str:
-    near = [one for one in inspect.getmro(kind) if one in http_errors.STATUS]
+    near = [base for base in inspect.getmro(kind) if base in http_errors.STATUS]
     return str(http_errors.STATUS[near[0]]) if near and kind is not KumoiError else ""
 
 

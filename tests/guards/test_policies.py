@@ -77,9 +77,9 @@ def test_roles_decide_in_the_table_only() -> None:
 
 
 def _asks_roles(node: ast.Compare) -> bool:
-    asked = [ast.unparse(one) for one in node.comparators]
+    asked = [ast.unparse(comparator) for comparator in node.comparators]
     return isinstance(node.ops[0], ast.In | ast.NotIn) and any(
-        one.endswith("caller.roles") for one in asked
+        text.endswith("caller.roles") for text in asked
     )
 
 

@@ -118,7 +118,7 @@ def leftovers(cloud: Connection) -> list[str]:
         ("subnet pool", cloud.network.subnet_pools(project_id=project_id)),
         ("security group", cloud.network.security_groups(project_id=project_id)),
     ):
-        kept = {"security group": "default"}.get(kind, NETWORK)
-        found += [f"{kind} {item.name}" for item in listed if item.name != kept]
+        default = {"security group": "default"}.get(kind, NETWORK)
+        found += [f"{kind} {item.name}" for item in listed if item.name != default]
     ips = cloud.network.ips(project_id=project_id)
     return found + [f"floating IP {ip.floating_ip_address}" for ip in ips]

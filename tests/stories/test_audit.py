@@ -35,7 +35,7 @@ def test_a_change_names_who_where_from_what_and_by_which_request(
     assert event["request_id"] == made.headers["X-Openstack-Request-Id"]
     assert event["requestPath"] == "/network/v2.0/networks"
     demo.network.delete_network(key)
-    assert [one["action"] for one in events(cloud, target_id=key)] == ["create", "delete"]
+    assert [item["action"] for item in events(cloud, target_id=key)] == ["create", "delete"]
 
 
 def test_what_is_denied_is_on_record(cloud: RunningCloud, demo: Connection) -> None:
@@ -73,4 +73,4 @@ def test_a_failed_login_is_on_record_and_one_that_succeeds_changes_nothing(
     refused = http.post("/identity/v3/auth/tokens", json={"auth": {"identity": identity}})
     assert refused.status_code == 401
     found = events(cloud, request_id=refused.headers["X-Openstack-Request-Id"])
-    assert [one["reason"]["reasonCode"] for one in found] == [401]
+    assert [item["reason"]["reasonCode"] for item in found] == [401]

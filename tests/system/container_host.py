@@ -131,7 +131,7 @@ class ControlPlane:
                 epoch="one",
                 revision=self.revision,
                 complete=since == 0,
-                things=[raw(server_thing(one)) for one in self.servers.values()],
+                things=[raw(server_thing(server)) for server in self.servers.values()],
                 images=[raw(image) for image in self.images],
             )
 

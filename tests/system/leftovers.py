@@ -67,9 +67,9 @@ def _half_made_files(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]
     """Not below unpacked images: what is in there is the image's."""
     for path in host.state.glob("*"):
         if path.name not in ("host", "run", "log"):
-            yield from (str(one) for one in path.rglob("*.part"))
+            yield from (str(draft) for draft in path.rglob("*.part"))
     for place in ("", "lxc/images", "lxc/templates"):
-        yield from (str(one) for one in (host.agent_dir / place).glob("*.part"))
+        yield from (str(draft) for draft in (host.agent_dir / place).glob("*.part"))
     yield from (str(path) for path in host.image_dir.glob(".draft-*"))
 
 
@@ -133,7 +133,7 @@ def _control_groups(cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
             if path.name != PIVOT:
                 yield str(path)
         for path in top.glob("lxc.*"):
-            if any(one.startswith(str(host.state)) for one in _commands(path)):
+            if any(command.startswith(str(host.state)) for command in _commands(path)):
                 yield str(path)
 
 
@@ -166,8 +166,8 @@ def _claims(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     for name, *claims in _rows(host, f"SELECT id, {claimed} FROM host"):
         if any(claims):
             yield f"host {name} has claims {claims}"
-    told = "SELECT topic, key FROM feed WHERE topic LIKE 'host:%'"
-    for topic, key in _rows(host, told):
+    query = "SELECT topic, key FROM feed WHERE topic LIKE 'host:%'"
+    for topic, key in _rows(host, query):
         yield f"{topic} is told of {key}"
 
 
@@ -204,8 +204,8 @@ def _commands(group: Path) -> Iterator[str]:
 def _engine_rows(remote: str, database: str, tables: tuple[str, ...]) -> Iterator[str]:
     """What each row is, without what changes when it is made again."""
     asked = [{"op": "select", "table": table, "where": []} for table in tables]
-    told = run(["ovsdb-client", "transact", remote, json.dumps([database, *asked])]).out
-    for table, answer in zip(tables, json.loads(told), strict=True):
+    answers = run(["ovsdb-client", "transact", remote, json.dumps([database, *asked])]).out
+    for table, answer in zip(tables, json.loads(answers), strict=True):
         for row in answer.get("rows", ()):
             yield f"{table} {_identity(row)}"
 

@@ -68,8 +68,8 @@ class Machine:
     @property
     def pid(self) -> int:
         """Of its first process; 0 when it is off."""
-        told = run(["lxc-info", "-P", self.home, "-n", self.name, "-p", "-H"], check=False).out
-        return int(told or 0)
+        pid = run(["lxc-info", "-P", self.home, "-n", self.name, "-p", "-H"], check=False).out
+        return int(pid or 0)
 
     def inside(
         self, *words: str | Path, check: bool = True, timeout_s: float = COMMAND_S
@@ -130,42 +130,42 @@ class Machine:
 
     def _attach(self) -> list[str | Path]:
         env = [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root")]
-        told: list[str | Path] = []
+        variables: list[str | Path] = []
         for name, value in env:
-            told += ["-v", f"{name}={value}"]
+            variables += ["-v", f"{name}={value}"]
         here = ["-P", str(self.home), "-n", self.name, "--clear-env"]
-        return ["lxc-attach", *here, *told, "--"]
+        return ["lxc-attach", *here, *variables, "--"]
 
 
 @contextlib.contextmanager
 def machine(name: str) -> Iterator[Machine]:
     """On, and gone at the end, as is what a killed run left."""
     base = _ensure_base()
-    one = Machine(name, Path("/var/tmp") / name)
-    _remove(one)
+    box = Machine(name, Path("/var/tmp") / name)
+    _remove(box)
     for part in ("upper", "work", "root", "state", "shared", name):
-        (one.home / part).mkdir(parents=True)
-    layers = f"lowerdir={base},upperdir={one.home / 'upper'},workdir={one.home / 'work'}"
-    run(["mount", "-t", "overlay", "overlay", "-o", layers, one.home / "root"])
+        (box.home / part).mkdir(parents=True)
+    layers = f"lowerdir={base},upperdir={box.home / 'upper'},workdir={box.home / 'work'}"
+    run(["mount", "-t", "overlay", "overlay", "-o", layers, box.home / "root"])
     try:
-        (one.home / "config").write_text(_config(one))
-        one.start()
-        yield one
+        (box.home / "config").write_text(_config(box))
+        box.start()
+        yield box
     finally:
-        _remove(one)
+        _remove(box)
 
 
-def _config(one: Machine) -> str:
-    text = CONFIG.format(name=one.name, root=one.home / "root", console=one.home / "console.log")
+def _config(box: Machine) -> str:
+    text = CONFIG.format(name=box.name, root=box.home / "root", console=box.home / "console.log")
     images = image.cache_dir()
     for recipe in image.RECIPES:
         image.ensure(recipe, images)
     shown = {
         ROOT: (ROOT, "bind,ro"),
         images: (images, "bind"),
-        one.shared: (one.shared, "bind"),
+        box.shared: (box.shared, "bind"),
         # A real file system, as servers' disks cannot lie on layers.
-        one.home / "state": (Path("/var/lib/kumoi"), "bind"),
+        box.home / "state": (Path("/var/lib/kumoi"), "bind"),
     }
     # Twice: a release that is no checkout looks elsewhere.
     bound = [*shown.items(), (images, (Path("/var/cache/kumoi/images"), "bind"))]
@@ -184,19 +184,19 @@ def _config(one: Machine) -> str:
     return "\n".join([text, *lines, ""])
 
 
-def _remove(one: Machine) -> None:
-    if one.home.exists():
-        run(["lxc-stop", "-k", "-P", one.home, "-n", one.name], check=False)
+def _remove(box: Machine) -> None:
+    if box.home.exists():
+        run(["lxc-stop", "-k", "-P", box.home, "-n", box.name], check=False)
     for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
         point = Path(line.split(" ")[4])
-        if point.is_relative_to(one.home):
+        if point.is_relative_to(box.home):
             run(["umount", "--lazy", point])
-    trees.remove(one.home)
+    trees.remove(box.home)
 
 
 def _ensure_base() -> Path:
-    told = (INCLUDED, PRESET, image.SUITE)
-    base = CACHE / f"machine-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}"
+    parts = (INCLUDED, PRESET, image.SUITE)
+    base = CACHE / f"machine-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
     if base.is_dir():
         return base
     CACHE.mkdir(exist_ok=True)

@@ -117,8 +117,8 @@ class Tenant:
         for balancer in self.cloud.load_balancer.load_balancers():
             self.cloud.load_balancer.delete_load_balancer(balancer, cascade=True)
         self._empty_network()
-        for one in self.cloud.image.images(owner=self.project_id):
-            self.cloud.image.delete_image(one)
+        for image in self.cloud.image.images(owner=self.project_id):
+            self.cloud.image.delete_image(image)
 
     def _empty_compute(self) -> None:
         compute = self.cloud.compute

@@ -78,7 +78,7 @@ def test_a_cloud_that_lost_everything_is_back(live: LiveCloud, tmp_path: Path) -
     state = live.here.state
     with live.connect() as cloud:
         token = cloud.auth_token
-        images = {one.id: one.name for one in cloud.image.images()}
+        images = {image.id: image.name for image in cloud.image.images()}
         network = cloud.network.create_network(name="home")
         cloud.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.9.0.0/24")
         server = cloud.compute.create_server(
@@ -91,10 +91,10 @@ def test_a_cloud_that_lost_everything_is_back(live: LiveCloud, tmp_path: Path) -
     file = tmp_path / "backup"
     with renaming(live, network.id) as done:
         before = len(done)
-        told = json.loads(live.kumoi("backup", "--json", str(file), timeout_s=300).out)
+        manifest = json.loads(live.kumoi("backup", "--json", str(file), timeout_s=300).out)
         after = len(done)
         eventually(lambda: len(done) > after + 2, within_s=30, what="the writer goes on")
-    assert told["stores"]["cloud"]["revision"] > 0
+    assert manifest["stores"]["cloud"]["revision"] > 0
     assert {path.name for path in state.iterdir()} <= KEPT | MADE_AGAIN
 
     live.kumoi("down", timeout_s=120)
@@ -104,9 +104,9 @@ def test_a_cloud_that_lost_everything_is_back(live: LiveCloud, tmp_path: Path) -
     live.kumoi("up", timeout_s=300)
 
     with live.connect() as cloud:
-        assert {one.id: one.name for one in cloud.image.images()} == images
-        for one in cloud.image.images():
-            assert sum(map(len, cloud.image.download_image(one.id, stream=True))) == one.size
+        assert {image.id: image.name for image in cloud.image.images()} == images
+        for image in cloud.image.images():
+            assert sum(map(len, cloud.image.download_image(image.id, stream=True))) == image.size
         name = cloud.network.get_network(network.id).name
         assert before - 1 <= int(name.removeprefix("n")) <= after
         restored = cloud.compute.get_server(server.id)
@@ -141,7 +141,7 @@ def test_a_server_that_the_restored_store_does_not_know_runs_on_and_is_shown(
             networks=[{"uuid": network.id}],
         )
         server = cloud.compute.wait_for_server(server)
-        (address,) = [one["addr"] for one in server.addresses["later"]]
+        (address,) = [item["addr"] for item in server.addresses["later"]]
     pid = live.init_pid(server.id)
     refused = live.kumoi("restore", str(file), check=False)
     assert refused.status == 1
@@ -150,11 +150,11 @@ def test_a_server_that_the_restored_store_does_not_know_runs_on_and_is_shown(
     live.kumoi("up", timeout_s=300)
 
     def shown() -> list[dict[str, object]]:
-        told = json.loads(live.kumoi("status", "--json").out)
-        return [one for one in told["unknown"] if one["id"] == server.id]
+        status = json.loads(live.kumoi("status", "--json").out)
+        return [item for item in status["unknown"] if item["id"] == server.id]
 
-    (one,) = eventually(shown, within_s=60, what="status shows the server")
-    assert one["addresses"] == [address]
+    (row,) = eventually(shown, within_s=60, what="status shows the server")
+    assert row["addresses"] == [address]
     assert live.init_pid(server.id) == pid
     assert Path(f"/proc/{pid}").exists()
     assert "unknown to the store" in live.kumoi("status").out

@@ -204,13 +204,13 @@ def test_a_guest_that_asks_by_dhcp_gets_its_own_address_also_after_a_restart(
 
 def _lease(user: Tenant, server: Any, directory: Path) -> list[str]:
     """What a DHCP client is told in the network of a server: address, mask, router."""
-    told = directory / "told"
+    file = directory / "told"
     script = directory / "script"
-    script.write_text(f'#!/bin/sh\n[ "$1" = bound ] && echo $ip $subnet $router > {told}\nexit 0\n')
+    script.write_text(f'#!/bin/sh\n[ "$1" = bound ] && echo $ip $subnet $router > {file}\nexit 0\n')
     script.chmod(0o755)
     client = ("udhcpc", "-i", "eth0", "-f", "-q", "-n", "-t", "5", "-T", "1", "-s", str(script))
     user.inside(server, *client)
-    return told.read_text().split()
+    return file.read_text().split()
 
 
 def _kill_and_wait(live: LiveCloud, unit: str) -> None:
@@ -225,8 +225,8 @@ def _kill_and_wait(live: LiveCloud, unit: str) -> None:
 def test_a_server_has_its_name_key_and_sudo_and_no_password(
     user: Tenant, first: Any, outside: str
 ) -> None:
-    told = user.ssh(outside, "hostname; whoami; sudo -n id -u").out.split()
-    assert told == ["first", "debian", "0"]
+    words = user.ssh(outside, "hostname; whoami; sudo -n id -u").out.split()
+    assert words == ["first", "debian", "0"]
     for name in ("root", "debian"):
         assert user.root(first, "getent", "shadow", name).out.split(":")[1][:1] in ("!", "*")
 
@@ -262,8 +262,8 @@ def test_a_server_sees_and_has_its_flavors_processors_and_no_more_memory(
 
 def test_the_console_shows_the_boot(user: Tenant, second: Any) -> None:
     def shown() -> bool:
-        told = user.cloud.compute.get_server_console_output(second, length=200)
-        return "login:" in told["output"] or "Reached target" in told["output"]
+        console = user.cloud.compute.get_server_console_output(second, length=200)
+        return "login:" in console["output"] or "Reached target" in console["output"]
 
     eventually(shown, within_s=20, what="the console shows the boot")
 

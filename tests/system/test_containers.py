@@ -107,15 +107,15 @@ class Servers:
     def change(self, server: InstanceSpec, **changes: object) -> InstanceSpec:
         """Want it otherwise, as the next generation."""
         changed = msgspec.structs.replace(server, generation=server.generation + 1, **changes)
-        self.made = [one for one in self.made if one.id != server.id] + [changed]
+        self.made = [item for item in self.made if item.id != server.id] + [changed]
         self.host.control.want(changed)
         return changed
 
     def delete_all(self) -> None:
-        known = [one for one in self.made if one.id in self.host.control.servers]
-        gone = [self.change(one, power=Power.ABSENT) for one in known]
-        for one in gone:
-            self.host.control.await_report(one, InstanceState.ABSENT)
+        known = [item for item in self.made if item.id in self.host.control.servers]
+        gone = [self.change(item, power=Power.ABSENT) for item in known]
+        for item in gone:
+            self.host.control.await_report(item, InstanceState.ABSENT)
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_a_full_disk_hurts_nobody_else(host: ContainerHost, servers: Servers) ->
 
 
 def test_servers_have_distinct_user_ids(host: ContainerHost, servers: Servers) -> None:
-    pairs = [(one, host.pid(one)) for one in (servers.new(number=5),
+    pairs = [(item, host.pid(item)) for item in (servers.new(number=5),
                                                               servers.new(number=6))]  # fmt: skip
     bases = [int(Path(f"/proc/{pid}/uid_map").read_text().split()[1]) for _, pid in pairs]
     assert abs(bases[0] - bases[1]) >= 65_536
@@ -528,7 +528,7 @@ def test_kills_in_the_middle_of_creating_and_deleting_leave_nothing(
         host.kill_agent()
         host.start_agent()
         host.control.await_report(gone, InstanceState.ABSENT)
-        until(lambda: not [one for one in host.leftovers() if server.id in one])  # noqa: B023
+        until(lambda: not [leftover for leftover in host.leftovers() if server.id in leftover])  # noqa: B023
 
 
 def test_a_host_that_rebooted_starts_what_is_wanted_with_no_control_plane(
@@ -538,8 +538,8 @@ def test_a_host_that_rebooted_starts_what_is_wanted_with_no_control_plane(
     stopped = servers.change(stopped, power=Power.STOPPED)
     host.control.await_report(stopped, InstanceState.STOPPED)
     host.kill_agent()
-    for one in monitor.find_all(host.paths).values():
-        os.kill(one.pid, signal.SIGKILL)
+    for server in monitor.find_all(host.paths).values():
+        os.kill(server.pid, signal.SIGKILL)
     until(lambda: not monitor.find_all(host.paths))
     (host.here.run_dir / "host-boot").unlink()
     host.control.reachable = False
@@ -571,5 +571,5 @@ def test_an_image_that_is_none_fails_with_its_reason_and_leaves_nothing(
     host.control.want(server)
     report = host.control.await_report(server, InstanceState.FAILED)
     assert report.fault == "the image is not a tar archive of a root file system"
-    assert [one for one in host.leftovers() if not one.startswith("wanted")] == []
+    assert [leftover for leftover in host.leftovers() if not leftover.startswith("wanted")] == []
     assert not list(host.paths.images.glob(f"{wrong.sha256}*"))

@@ -139,8 +139,8 @@ class Storm:
             ]
             time.sleep(self.chance.uniform(0, MOMENT_MAX_S))  # The moment of the kill.
             kill()
-            for one in others:
-                one.result()
+            for item in others:
+                item.result()
             self.running = [keeper, born.result(), woken, booted, anew]
         self.stopped = [halted]
         self._await_all(before)
@@ -269,13 +269,13 @@ class Storm:
 
 def archive(files: dict[str, bytes]) -> bytes:
     """A tar archive of these files."""
-    kept = io.BytesIO()
-    with tarfile.open(fileobj=kept, mode="w") as tar:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    return kept.getvalue()
+    return buffer.getvalue()
 
 
 def test_kills_in_the_middle_of_every_change_lose_nothing_and_leave_nothing(
@@ -356,9 +356,9 @@ def agent_by_hand(live: LiveCloud) -> Iterator[None]:
 
 def _units(live: LiveCloud) -> dict[str, int]:
     """The process of each unit, and of the supervisor."""
-    told = json.loads((live.here.run_dir / "status.json").read_text())
-    units = {name: unit["pid"] for name, unit in told["units"].items()}
-    return {"supervisor": told["pid"], **units}
+    status = json.loads((live.here.run_dir / "status.json").read_text())
+    units = {name: unit["pid"] for name, unit in status["units"].items()}
+    return {"supervisor": status["pid"], **units}
 
 
 def _kill(pid: int) -> None:
@@ -411,7 +411,7 @@ def test_with_api_worker_and_store_gone_servers_talk_and_the_agent_mends_its_hos
     link = "k" + port.id.replace("-", "")[:12]
     reachable(user, first, there)
     reachable(user, first, mended)
-    before = {one.id: live.init_pid(one.id) for one in (first, second, cut)}
+    before = {item.id: live.init_pid(item.id) for item in (first, second, cut)}
     with no_control_plane(live), pings(before[first.id], there, 4000) as pinging:
         _kill(live.pid("agent"))
         run(["ip", "-n", live.here.name, "link", "set", link, "down"])
@@ -435,7 +435,7 @@ def test_a_host_that_lost_its_power_brings_back_what_ran_with_no_control_plane(
     live.kumoi("up", "--only-engines", timeout_s=60)
     with agent_by_hand(live):
         _await_banners(outside)
-        before = {one.id: live.init_pid(one.id) for one in (first, second)}
+        before = {item.id: live.init_pid(item.id) for item in (first, second)}
         assert _runs(live) == set(before)
     live.kumoi("up", timeout_s=120)
     assert {key: live.init_pid(key) for key in before} == before
@@ -458,9 +458,9 @@ def _lose_power(live: LiveCloud) -> None:
     units = _units(live)
     for pid in (units.pop("supervisor"), *units.values()):
         _kill(pid)
-    for one in monitor.find_all(Paths(host.agent_dir / "lxc")).values():
-        _kill(one.keeper_pid)
-        _kill(one.pid)
+    for server in monitor.find_all(Paths(host.agent_dir / "lxc")).values():
+        _kill(server.keeper_pid)
+        _kill(server.pid)
     for namespace in (host.name, cloud.edge_name):
         run(["ip", "netns", "delete", namespace])
 
@@ -497,8 +497,8 @@ def test_fifty_creates_at_once_hold_the_quota_exactly(live: LiveCloud, user: Ten
 
     assert sorted(_together(50, server)) == [202] * 2 + [403] * 48
     assert sorted(_together(50, network)) == [201] * 7 + [409] * 43
-    for one in list(compute.servers()):
-        user.settled(one)
+    for item in list(compute.servers()):
+        user.settled(item)
 
 
 def test_two_deletes_of_the_same_thing_are_one_deletion(user: Tenant) -> None:
@@ -570,8 +570,10 @@ def test_an_exhausted_pool_says_so_and_nothing_else(user: Tenant) -> None:
     asked = {"port": {"network_id": network.id}}
     answers = _together(12, lambda _: net.post("/ports", json=asked))
     assert sorted(answer.status_code for answer in answers) == [201] * 3 + [409] * 9
-    told = {answer.json()["NeutronError"]["type"] for answer in answers if answer.status_code > 400}
-    assert told == {"IpAddressGenerationFailure"}
+    kinds = {
+        answer.json()["NeutronError"]["type"] for answer in answers if answer.status_code > 400
+    }
+    assert kinds == {"IpAddressGenerationFailure"}
     server = user.begin_server("late", networks=[{"uuid": network.id}])
     failed = user.settled(server, "ERROR")
     assert "No more IP addresses available on network" in failed.fault["message"]
@@ -675,7 +677,7 @@ def _refuse_uploads_and_writes_while_full(cloud: RunningCloud, disk: Path) -> No
         asked = {"network": {"name": "late"}}
         assert admin.network.post("/networks", json=asked).status_code == 503
         assert admin.image.put(path, data=b"x", headers=octets).status_code == 413
-        assert [one.name for one in admin.network.networks()] == []  # Reading goes on.
+        assert [network.name for network in admin.network.networks()] == []  # Reading goes on.
         filling.unlink()
         assert admin.network.post("/networks", json=asked).status_code == 201
         assert admin.image.put(path, data=bytes(1 << 20), headers=octets).status_code == 204

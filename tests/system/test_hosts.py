@@ -68,7 +68,9 @@ def test_there_is_never_more_than_one_supervisor(engine_host: EngineHost) -> Non
     done = run([*second, "--config", host.state], check=False)
     assert done.status == 1
     assert "another supervisor" in done.err
-    supervisors = [one for one in running.found(host.state_dir) if one.name == running.SUPERVISOR]
+    supervisors = [
+        unit for unit in running.found(host.state_dir) if unit.name == running.SUPERVISOR
+    ]
     assert len(supervisors) == 1
 
 
@@ -119,9 +121,9 @@ def test_down_works_when_the_supervisor_and_half_of_the_rest_are_gone(
 
 def test_status_names_every_process_and_says_which_is_not_well(engine_host: EngineHost) -> None:
     engine_host.up()
-    told = json.loads(engine_host.kumoi("status", "--json").out)
-    assert {row["name"] for row in told["processes"]} == {*ENGINES, running.SUPERVISOR}
-    assert all(row["healthy"] and row["memory_kib"] > 0 for row in told["processes"])
+    status = json.loads(engine_host.kumoi("status", "--json").out)
+    assert {row["name"] for row in status["processes"]} == {*ENGINES, running.SUPERVISOR}
+    assert all(row["healthy"] and row["memory_kib"] > 0 for row in status["processes"])
 
     os.kill(pids(engine_host)[running.SUPERVISOR], signal.SIGSTOP)
     os.kill(pids(engine_host)["ovnnb-db"], signal.SIGKILL)  # And nobody starts it again.
@@ -144,7 +146,7 @@ def test_a_range_that_the_machine_has_is_refused_before_anything_changes(
 
 
 def pids(host: EngineHost) -> dict[str, int]:
-    return {one.name: one.pid for one in running.found(str(host.state))}
+    return {unit.name: unit.pid for unit in running.found(str(host.state))}
 
 
 def states(host: EngineHost) -> set[str]:

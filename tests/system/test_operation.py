@@ -39,22 +39,32 @@ def test_a_tenant_finds_open_just_what_exposure_tells(live: LiveCloud, customer:
     server = customer.server("scanner")
     floating = customer.floating(server)
     eventually(lambda: reaches_outside(customer, server), within_s=30, what="the gateway")
-    told = json.loads(live.kumoi("exposure", "--json").out)
+    exposure = json.loads(live.kumoi("exposure", "--json").out)
     scanned = customer.root(server, "python3", "-c", SCAN, live.config.public_address).out
     found = {int(word) for word in scanned.split()}
     assert found == {live.config.api_port, live.config.pipeline_port}
-    opened = [one for one in told["endpoints"] if "tenants" in one["reached_by"]]
-    assert {one["port"] for one in opened} == found
-    assert {one["unit"] for one in told["endpoints"]} == {"api", "pipeline"}
-    (host_api,) = [one for one in told["endpoints"] if one["port"] == live.config.host_api_port]
+    opened = [endpoint for endpoint in exposure["endpoints"] if "tenants" in endpoint["reached_by"]]
+    assert {item["port"] for item in opened} == found
+    assert {endpoint["unit"] for endpoint in exposure["endpoints"]} == {"api", "pipeline"}
+    (host_api,) = [
+        endpoint
+        for endpoint in exposure["endpoints"]
+        if endpoint["port"] == live.config.host_api_port
+    ]
     assert host_api["reached_by"].startswith("the underlay")
 
-    (mine,) = [one for one in told["floating_ips"] if one["address"] == floating]
+    (mine,) = [
+        floating_ip
+        for floating_ip in exposure["floating_ips"]
+        if floating_ip["address"] == floating
+    ]
     assert mine["server"] == "scanner"
     assert mine["opened"] == ["icmp from 0.0.0.0/0", "tcp 22 from 0.0.0.0/0"]
-    assert "exposure" in {one["router"] for one in told["router_gateways"]}
-    assert told["service_ports"] == {}
-    assert told["tenant_networks"] >= 1
+    assert "exposure" in {
+        router_gateway["router"] for router_gateway in exposure["router_gateways"]
+    }
+    assert exposure["service_ports"] == {}
+    assert exposure["tenant_networks"] >= 1
 
 
 def reaches_outside(customer: Tenant, server: Any) -> bool:
@@ -89,7 +99,7 @@ def test_down_halts_servers_cleanly_and_up_brings_back_those_that_ran(
         within_s=60,
         what="the server that ran is back, and had time to say farewell",
     )
-    statuses = {one.name: one.status for one in customer.cloud.compute.servers()}
+    statuses = {server.name: server.status for server in customer.cloud.compute.servers()}
     assert statuses == {"ran": "ACTIVE", "stopped": "SHUTOFF"}
 
 

@@ -301,7 +301,7 @@ class World:
         process.run(["ip", "-n", host, "-batch", "-"], stdin="\n".join(batch))
         batch = ["link set dev lo up", f"link set dev eth0 address {port.mac} mtu 1442 up"]
         for fixed_ip in port.fixed_ips:
-            subnet = next(one for one in SUBNETS if one.id == fixed_ip.subnet_id)
+            subnet = next(subnet for subnet in SUBNETS if subnet.id == fixed_ip.subnet_id)
             prefix = subnet.cidr.rpartition("/")[2]
             flags = " nodad" if ":" in fixed_ip.address else ""
             batch += [f"addr add {fixed_ip.address}/{prefix} dev eth0{flags}"]
@@ -352,9 +352,9 @@ def host() -> Iterator[World]:
             world.settle()
             yield world
     finally:
-        for one in engines.processes.values():
-            one.kill()
-            one.wait()
+        for daemon in engines.processes.values():
+            daemon.kill()
+            daemon.wait()
         remove_everything()
 
 
@@ -376,9 +376,9 @@ def second(host: World) -> Iterator[Engines]:
         engines.start("ovn-controller")
         yield engines
     finally:
-        for one in engines.processes.values():
-            one.kill()
-            one.wait()
+        for daemon in engines.processes.values():
+            daemon.kill()
+            daemon.wait()
         host.southbound("--if-exists", "chassis-del", name)
         process.run(["ip", "netns", "delete", name])
         teardown.purge(SECOND)
@@ -460,7 +460,7 @@ def with_rules(*rules: RuleSpec) -> Topology:
 
 
 def with_port(port: PortSpec) -> Topology:
-    ports = tuple(port if one.id == port.id else one for one in BASE.ports)
+    ports = tuple(port if item.id == port.id else item for item in BASE.ports)
     return replace(BASE, ports=ports)
 
 

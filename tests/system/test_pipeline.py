@@ -144,7 +144,7 @@ def test_a_push_without_rights_gets_one_clear_line(hello: Hello) -> None:
 def test_the_push_that_up_prints_works_where_git_is_told_another_authority(
     live: LiveCloud, hello: Hello, tmp_path: Path
 ) -> None:
-    (told,) = [line.strip() for line in live.kumoi("up").out.splitlines() if "git push" in line]
+    (command,) = [line.strip() for line in live.kumoi("up").out.splitlines() if "git push" in line]
     password = live.clouds_yaml["clouds"][live.config.name]["auth"]["password"]
     answer = tmp_path / "answer"
     answer.write_text(f"#!/bin/sh\necho '{password}'\n")
@@ -152,7 +152,7 @@ def test_the_push_that_up_prints_works_where_git_is_told_another_authority(
     foreign = {"GIT_SSL_CAINFO": "/etc/ssl/certs/ca-certificates.crt", "GIT_ASKPASS": str(answer)}
     (hello.folder / "kumoi.yaml").unlink()  # So that it builds nothing.
     hello.commit()
-    done = run(["sh", "-c", told], cwd=hello.folder, env={**live.env, **foreign}, check=False)
+    done = run(["sh", "-c", command], cwd=hello.folder, env={**live.env, **foreign}, check=False)
     assert "refused: there is no kumoi.yaml in commit" in done.err
 
 

@@ -114,9 +114,9 @@ print(json.dumps({"answered": len(answered), "failed": failed}))
 @pytest.fixture(scope="module")
 def box() -> Iterator[Machine]:
     """A machine with the cloud up, by our own command."""
-    with free_slot() as slot, machine(f"kbox{slot}") as one:
-        one.kumoi("up")
-        yield one
+    with free_slot() as slot, machine(f"kbox{slot}") as booted:
+        booted.kumoi("up")
+        yield booted
 
 
 @pytest.fixture(scope="module")
@@ -132,17 +132,17 @@ def answers(box: Machine, server: Any) -> bool:
 
 def services(box: Machine) -> dict[str, str]:
     """The one that runs of each unit, by the unit's name."""
-    told = box.inside(
+    units = box.inside(
         "systemctl", "list-units", "--state=active", "--plain", "--no-legend", "kumoi-kumoi-*@*"
     ).out
-    names = [line.split()[0] for line in told.splitlines()]
+    names = [line.split()[0] for line in units.splitlines()]
     return {name.removeprefix("kumoi-kumoi-").partition("@")[0]: name for name in names}
 
 
 def test_systemd_runs_each_unit_and_each_but_the_agent_is_held_back(box: Machine) -> None:
     assert services(box).keys() == UNITS
-    told = box.inside("systemd-analyze", "security", "--no-pager").out
-    found = dict(re.findall(r"^kumoi-kumoi-(\S+)@\S+ +(\d+\.\d)", told, re.MULTILINE))
+    table = box.inside("systemd-analyze", "security", "--no-pager").out
+    found = dict(re.findall(r"^kumoi-kumoi-(\S+)@\S+ +(\d+\.\d)", table, re.MULTILINE))
     assert found.keys() == UNITS
     exposed = {name: float(level) for name, level in found.items() if name != "agent"}
     assert max(exposed.values()) <= EXPOSURE_MAX, exposed
@@ -173,9 +173,9 @@ def test_an_update_and_the_way_back_fail_no_call(box: Machine, server: Any) -> N
         updated = services(box)
         box.kumoi("up")
         out, _ = clients.communicate(timeout=30)
-    told = json.loads(out)
-    assert told["failed"] == []
-    assert told["answered"] > 0
+    result = json.loads(out)
+    assert result["failed"] == []
+    assert result["answered"] > 0
     roles = {"api", "worker", "agent", "pipeline"}
     assert {name for name in UNITS if updated[name] != before[name]} == roles
     eventually(lambda: services(box) == before, within_s=BACK_S, what="those of before serve")
@@ -213,8 +213,8 @@ def test_logs_are_in_the_journal(box: Machine) -> None:
 
 
 def test_who_answers_is_the_unit_and_not_the_systemd_that_listens_for_it(box: Machine) -> None:
-    told = json.loads(box.kumoi("exposure", "--json").out)
-    assert {one["unit"] for one in told["endpoints"]} == {"api", "pipeline"}
+    exposure = json.loads(box.kumoi("exposure", "--json").out)
+    assert {endpoint["unit"] for endpoint in exposure["endpoints"]} == {"api", "pipeline"}
 
 
 def test_after_down_nothing_starts_with_the_machine(box: Machine) -> None:

@@ -106,38 +106,38 @@ def servers(pair: Pair, user: Tenant) -> dict[str, Any]:
     ]
     running = [user.settled(server) for server in begun]
     with pair.first.connect(admin=True) as admin:
-        return {admin.compute.get_server(one.id).compute_host: one for one in running}
+        return {admin.compute.get_server(item.id).compute_host: item for item in running}
 
 
 def _hosts(pair: Pair) -> dict[str, str]:
     with pair.first.connect(admin=True) as admin:
         found = admin.compute.hypervisors(details=True)
-        return {one.name: one.host_ip for one in found if one.state == "up"}
+        return {item.name: item.host_ip for item in found if item.state == "up"}
 
 
 def _floating(user: Tenant, server: Any) -> str:
     """The floating address of a server, made if it has none."""
     inside = user.address(server)
-    for one in user.cloud.network.ips(project_id=user.project_id):
-        if one.fixed_ip_address == inside:
-            return str(one.floating_ip_address)
+    for floating_ip in user.cloud.network.ips(project_id=user.project_id):
+        if floating_ip.fixed_ip_address == inside:
+            return str(floating_ip.floating_ip_address)
     return user.floating(server)
 
 
-def _tunnels(one: LiveCloud) -> str:
-    control = one.here.run_dir / "ovs" / "ovs-vswitchd.ctl"
+def _tunnels(cloud: LiveCloud) -> str:
+    control = cloud.here.run_dir / "ovs" / "ovs-vswitchd.ctl"
     return run(["ovs-appctl", "-t", control, "tnl/ports/show"]).out
 
 
 def test_each_host_is_known_by_its_own_name_and_address(pair: Pair) -> None:
-    wanted = {one.here.name: one.here.underlay_address for one in (pair.first, pair.second)}
+    wanted = {item.here.name: item.here.underlay_address for item in (pair.first, pair.second)}
     eventually(lambda: _hosts(pair) == wanted, within_s=BOUND_S, what="both hosts are up")
     shown = json.loads(pair.second.kumoi("status", "--json").out)
-    names = {one["name"] for one in shown["processes"]}
+    names = {process["name"] for process in shown["processes"]}
     assert names == {"supervisor", "ovs-db", "ovs-vswitchd", "ovn-controller", "agent"}
-    assert all(one["healthy"] for one in shown["processes"])
+    assert all(process["healthy"] for process in shown["processes"])
     hosts = json.loads(pair.first.kumoi("status", "--json").out)["hosts"]
-    said = {one["name"]: (one["release"], one["protocol"]) for one in hosts}
+    said = {host["name"]: (host["release"], host["protocol"]) for host in hosts}
     assert said == dict.fromkeys(wanted, (kumoi.__version__, PROTOCOL))
 
 
@@ -146,7 +146,7 @@ def test_servers_on_two_hosts_reach_each_other_through_a_tunnel(
 ) -> None:
     assert set(servers) == {pair.first.here.name, SECOND_NAME}
     for host, server in servers.items():
-        other = next(one for one in servers.values() if one.id != server.id)
+        other = next(item for item in servers.values() if item.id != server.id)
         there = dataclasses.replace(user, live=pair.of(host))
         address = user.address(other)
 
@@ -185,8 +185,8 @@ def _gateway_host(pair: Pair, user: Tenant) -> str:
 @contextlib.contextmanager
 def _cut_off(pair: Pair, host: str) -> Iterator[None]:
     """A host without its wires: to the others it is as one that lost its power."""
-    one = pair.of(host)
-    wires = virtual.veths(one.config, one.here)
+    cloud = pair.of(host)
+    wires = virtual.veths(cloud.config, cloud.here)
 
     def switch(state: str) -> None:
         for veth in wires:
@@ -258,11 +258,11 @@ def test_taking_one_host_down_leaves_the_other_as_it_is(
     pair: Pair, user: Tenant, servers: dict[str, Any]
 ) -> None:
     stays = servers[pair.first.here.name]
-    before = {one.name: one.pid for one in running.found(pair.first.here.state_dir)}
+    before = {unit.name: unit.pid for unit in running.found(pair.first.here.state_dir)}
     pair.second.kumoi("down")
     assert running.found(pair.second.here.state_dir) == []
     assert not Path("/run/netns", SECOND_NAME).exists()
-    after = {one.name: one.pid for one in running.found(pair.first.here.state_dir)}
+    after = {unit.name: unit.pid for unit in running.found(pair.first.here.state_dir)}
     assert after == before
     router = user.subnet.gateway_ip
     ping = ["ping", "-c", "1", "-W", "1", router]

@@ -103,7 +103,7 @@ class Supervised:
             return asked.recv(64).decode()
 
     def pid(self, name: str) -> int:
-        return next((one.pid for one in running.found(str(self.home)) if one.name == name), 0)
+        return next((unit.pid for unit in running.found(str(self.home)) if unit.name == name), 0)
 
 
 @pytest.fixture
@@ -114,9 +114,9 @@ def supervised(tmp_path: Path) -> Iterator[Supervised]:
         (tmp_path / name).mkdir()
     with socket.create_server(("127.0.0.1", 0)) as chosen:
         port = chosen.getsockname()[1]
-    one = Supervised(tmp_path, port)
+    supervised = Supervised(tmp_path, port)
     try:
-        yield one
+        yield supervised
     finally:
         for name in (running.GUARD, running.SUPERVISOR):
             running.stop(
@@ -172,7 +172,7 @@ def test_who_connects_while_a_unit_is_dead_waits_and_is_answered(supervised: Sup
 
 
 def pids(supervised: Supervised, name: str) -> list[int]:
-    return [one.pid for one in running.found(str(supervised.home)) if one.name == name]
+    return [unit.pid for unit in running.found(str(supervised.home)) if unit.name == name]
 
 
 class asking:  # noqa: N801 - reads as what it does

@@ -219,7 +219,7 @@ def test_users_go_with_their_cloud_and_are_nobody_elses(tmp_path: Path) -> None:
         assert not users.is_unit_of("/elsewhere", "worker", uid)
     finally:
         users.remove(here)
-    assert not [one for one in pwd.getpwall() if one.pw_name.startswith("kuser-")]
+    assert not [entry for entry in pwd.getpwall() if entry.pw_name.startswith("kuser-")]
 
 
 def test_what_an_earlier_layout_or_a_restore_left_is_given_to_its_roles(tmp_path: Path) -> None:
@@ -238,8 +238,8 @@ def test_what_an_earlier_layout_or_a_restore_left_is_given_to_its_roles(tmp_path
         assert _owner(here.store_dir / "cloud.db-wal") == (0, 0o660)
         assert (here.store_dir / "cloud.db-wal").stat().st_gid == api.pw_gid
         assert _owner(here.pki_dir / "token-keys/first.json") == (api.pw_uid, 0o600)
-        told = (rights.settings_dir(here, Role.API) / "cloud.toml").read_text()
-        assert "secret" not in told
+        text = (rights.settings_dir(here, Role.API) / "cloud.toml").read_text()
+        assert "secret" not in text
         assert "secret" in (rights.settings_dir(here, Role.PIPELINE) / "cloud.toml").read_text()
     finally:
         users.remove(here)
@@ -263,10 +263,10 @@ def _owner(path: Path) -> tuple[int, int]:
 
 def _probed(live: LiveCloud, unit: str, names: list[str]) -> dict[str, str]:
     state = live.here.state
-    told = run(
+    answer = run(
         _as(live, unit, "-c", textwrap.dedent(PROBE), *(str(state / name) for name in names))
     )
-    reached = json.loads(told.out)
+    reached = json.loads(answer.out)
     return {name: reached[str(state / name)] for name in names}
 
 
@@ -274,5 +274,5 @@ def _as(live: LiveCloud, unit: str, *words: str) -> list[str]:
     """Python as the unit, by the very program that starts the unit, held to what the unit is."""
     confined = rights.of_unit(live.config, live.here, unit)
     python = str(live.here.release_dir / live.release() / "bin" / Path(sys.executable).name)
-    told = json.dumps({"confined": asdict(confined), "namespace": "", "variables": []})
-    return [python, "-I", "-m", launch.__name__, told, python, "-I", *words]
+    arguments = json.dumps({"confined": asdict(confined), "namespace": "", "variables": []})
+    return [python, "-I", "-m", launch.__name__, arguments, python, "-I", *words]

@@ -82,10 +82,10 @@ class Estate:
     def end(self, *roles: str) -> None:
         """Each as its supervisor would, all at once."""
         ending = [self.running.pop(role) for role in roles if role in self.running]
-        for one in ending:
-            one.terminate()
-        for one in ending:
-            one.wait(END_S)
+        for item in ending:
+            item.terminate()
+        for item in ending:
+            item.wait(END_S)
 
     # What a user does.
 

@@ -93,7 +93,7 @@ def test_a_run_that_the_older_release_began_is_ended_by_this_one(
     until(lambda: estate.pipeline(connection, "GET", path)["environment"]["status"] == "deleted")
     run = estate.pipeline(connection, "GET", f"runs/{lived.run_id}")["run"]
     assert run["status"] == "cancelled"
-    assert [one.name for one in connection.compute.servers()] == ["old"]
+    assert [server.name for server in connection.compute.servers()] == ["old"]
 
 
 def works(lived: Lived, name: str) -> None:

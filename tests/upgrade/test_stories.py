@@ -27,5 +27,5 @@ def test_the_older_releases_stories_hold_on_this_releases_tables(
 ) -> None:
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *STORIES]
     env = {**older.path, "KUMOI_TEST_SCHEMA_OF": str(newer.root)}
-    told = process.run(argv, env=env, cwd=older.root, timeout_s=TIMEOUT_S, check=False)
-    assert told.status == 0, told.out[-4_000:]
+    played = process.run(argv, env=env, cwd=older.root, timeout_s=TIMEOUT_S, check=False)
+    assert played.status == 0, played.out[-4_000:]

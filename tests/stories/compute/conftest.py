@@ -54,9 +54,9 @@ class Workbench:
         )
         answer.raise_for_status()
 
-    def told(self, server: Any) -> InstanceSpec:
-        """What the host is told of it."""
-        return next(one for one in self.cloud.host.servers() if one.id == server.id)
+    def spec(self, server: Any) -> InstanceSpec:
+        """As its host has it from us."""
+        return next(spec for spec in self.cloud.host.servers() if spec.id == server.id)
 
     def show(self, server: Any) -> Any:
         return self.connection.compute.get_server(server.id)

@@ -79,8 +79,8 @@ def test_extra_specs_are_read_and_changed_one_by_one(
 
 def test_a_short_list_names_flavors_and_no_more(tenant: Connection, flavor_id: str) -> None:
     listed = tenant.compute.get("/flavors", microversion="2.1").json()["flavors"]
-    assert flavor_id in [one["id"] for one in listed]
-    assert {frozenset(one) for one in listed} == {frozenset(("id", "name", "links"))}
+    assert flavor_id in [item["id"] for item in listed]
+    assert {frozenset(item) for item in listed} == {frozenset(("id", "name", "links"))}
 
 
 def test_lists_are_filtered_and_paged(admin: Connection, demo: Connection) -> None:
@@ -88,7 +88,7 @@ def test_lists_are_filtered_and_paged(admin: Connection, demo: Connection) -> No
         admin.compute.create_flavor(name=f"page-{ram}", ram=ram, vcpus=1, disk=1)
         for ram in (90_001, 90_002, 90_003)
     ]
-    listed = [one.name for one in demo.compute.flavors(min_ram=90_002, limit=1, sort_key="name")]
+    listed = [item.name for item in demo.compute.flavors(min_ram=90_002, limit=1, sort_key="name")]
     assert listed == ["page-90002", "page-90003"]
     for flavor in made:
         admin.compute.delete_flavor(flavor)

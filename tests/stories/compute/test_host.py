@@ -77,7 +77,11 @@ def test_a_host_shows_the_type_of_its_first_driver(bench: Workbench, admin: Conn
     host.offers = {"qemu": Offer(), "lxc": Offer()}
     try:
         host.register()
-        (shown,) = (one for one in admin.compute.hypervisors(details=True) if one.name == "host1")
+        (shown,) = (
+            hypervisor
+            for hypervisor in admin.compute.hypervisors(details=True)
+            if hypervisor.name == "host1"
+        )
         assert shown.hypervisor_type == "QEMU"
     finally:
         host.offers = {}
@@ -107,7 +111,7 @@ def test_a_disabled_host_keeps_its_servers_and_gets_no_more(
         admin.compute.disable_service(service, disabled_reason="repair")
     assert "disabled" in bench.show(bench.server("more")).fault["message"]
     assert bench.show(made).status == "ACTIVE"
-    admin.compute.enable_service(next(one for one in services if one.host == "host1"))
+    admin.compute.enable_service(next(item for item in services if item.host == "host1"))
 
 
 def test_a_host_is_found_by_its_id_and_by_a_part_of_its_name(admin: Connection) -> None:
@@ -217,7 +221,9 @@ def test_servers_long_deleted_are_forgotten(
     made = bench.active()
     demo.compute.delete_server(made)
     bench.cloud.host.settle()
-    assert made.id in [one.id for one in admin.compute.servers(all_projects=True, deleted=True)]
+    assert made.id in [
+        server.id for server in admin.compute.servers(all_projects=True, deleted=True)
+    ]
     with later(bench.cloud, DELETED_KEPT_S + 60) as database:
         ServerReconciler(database).round()
     assert list(admin.compute.servers(all_projects=True, deleted=True)) == []
@@ -230,7 +236,7 @@ def test_a_host_that_read_another_epoch_is_told_everything(bench: Workbench) -> 
     assert (again.complete, again.things, again.epoch) == (False, [], seen.epoch)
     anew = bench.cloud.host.wanted(msgspec.structs.replace(seen, epoch="another"))
     assert anew.complete
-    assert made.id in [one.id for one in host_messages.servers(anew)]
+    assert made.id in [server.id for server in host_messages.servers(anew)]
 
 
 def test_a_host_newer_than_the_control_plane_may_not_act(bench: Workbench) -> None:
@@ -266,10 +272,10 @@ def test_what_a_host_cannot_understand_of_a_server_is_its_fault_alone(
     bench: Workbench, admin: Connection
 ) -> None:
     first, second = bench.active("one"), bench.active("two")
-    told = {one.id: one for one in host_messages.things(bench.cloud.host.wanted())}
+    things = {thing.id: thing for thing in host_messages.things(bench.cloud.host.wanted())}
     words = "not understood by this host, which is of release 0"
     faulty = ThingReport(
-        kind="server", id=first.id, generation=told[first.id].generation, fault=words
+        kind="server", id=first.id, generation=things[first.id].generation, fault=words
     )
     newer = ThingReport(kind="volume", id=new_id(), generation=1)
     odd = msgspec.structs.replace(
@@ -295,7 +301,7 @@ def test_an_administrator_deletes_a_server_whose_host_is_gone(
     with pytest.raises(exceptions.NotFoundException):
         bench.show(made)
     bench.cloud.host.register()
-    assert made.id not in [one.id for one in bench.cloud.host.servers()]
+    assert made.id not in [server.id for server in bench.cloud.host.servers()]
 
 
 def test_a_host_fetches_public_images_and_those_of_its_servers(

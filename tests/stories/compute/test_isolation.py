@@ -22,9 +22,9 @@ def test_a_port_that_says_it_is_anothers_servers_is_not(
     claimed = network.create_port(
         network_id=bench_of_other.network_id, device_id=server.id, device_owner="compute:nova"
     )
-    told = bench.told(server)
-    assert len(told.ports) == 1
-    assert claimed.id not in {port.id for port in told.ports}
+    spec = bench.spec(server)
+    assert len(spec.ports) == 1
+    assert claimed.id not in {port.id for port in spec.ports}
     assert len(list(bench.connection.compute.server_interfaces(server))) == 1
     assert list(bench.show(server).addresses) == ["private"]
     assert len(bench.show(server).addresses["private"]) == 1

@@ -51,7 +51,7 @@ def test_a_client_that_starts_at_the_root_finds_the_newest(
 
 
 def test_extensions_are_listed_and_shown(tenant: Connection) -> None:
-    aliases = {one.alias for one in tenant.compute.extensions()}
+    aliases = {extension.alias for extension in tenant.compute.extensions()}
     assert {"os-keypairs", "os-server-groups", "os-security-groups"} <= aliases
     assert tenant.compute.find_extension("os-keypairs").name == "Keypairs"
     assert tenant.compute.get("/extensions/os-unicorns").status_code == 404
@@ -102,7 +102,7 @@ def test_a_security_group_is_made_changed_and_deleted(tenant: Connection) -> Non
     changed = tenant.compute.put(path, json=body, microversion=LAST).json()["security_group"]
     assert changed == made | body["security_group"]
     listed = tenant.compute.get(GROUPS, microversion=LAST).json()["security_groups"]
-    assert {"default", changed["name"]} <= {one["name"] for one in listed}
+    assert {"default", changed["name"]} <= {item["name"] for item in listed}
     assert tenant.compute.delete(path, microversion=LAST).status_code == 202
     assert tenant.network.find_security_group(made["id"]) is None
 
@@ -122,7 +122,7 @@ def test_a_security_group_shows_the_rules_for_what_comes_in(tenant: Connection) 
     )
     shown = tenant.compute.get(f"{GROUPS}/{made['id']}", microversion=LAST).json()
     rules = shown["security_group"]["rules"]
-    assert [(one["ip_protocol"], one["from_port"], one["to_port"]) for one in rules] == [
+    assert [(rule["ip_protocol"], rule["from_port"], rule["to_port"]) for rule in rules] == [
         ("tcp", 22, 23),
         (None, -1, -1),
     ]

@@ -64,8 +64,8 @@ def test_each_server_is_run_by_the_driver_that_takes_its_image(
 ) -> None:
     offering.cloud.host.offers = {"lxc": CONTAINERS, "machine": MACHINES}
     offering.cloud.host.register()
-    assert offering.told(offering.server()).driver == "lxc"
-    assert offering.told(offering.server(image_id=disk_id)).driver == "machine"
+    assert offering.spec(offering.server()).driver == "lxc"
+    assert offering.spec(offering.server(image_id=disk_id)).driver == "machine"
 
 
 def test_a_rebuild_stays_with_the_servers_driver(
@@ -89,4 +89,4 @@ def test_what_a_flavor_asks_of_a_driver_is_matched(offering: Workbench, admin: C
 
 def test_a_host_that_does_not_say_what_its_drivers_take_is_tried(bench: Workbench) -> None:
     """One of an older release."""
-    assert bench.told(bench.server()).driver == "lxc"
+    assert bench.spec(bench.server()).driver == "lxc"

@@ -111,11 +111,11 @@ def test_usage_counts_servers_that_are_there_and_those_that_are_gone(
     bench.cloud.host.settle()
     project_id = demo.current_project_id
     usage = demo.compute.get_usage(project_id)
-    used = {one["name"]: (one["state"], one["vcpus"]) for one in usage.server_usages}
+    used = {item["name"]: (item["state"], item["vcpus"]) for item in usage.server_usages}
     assert used == {"kept": ("active", 1), "gone": ("terminated", 1)}
     assert usage.total_hours > 0
     assert usage.total_memory_mb_usage == pytest.approx(512 * usage.total_hours)
-    listed = {one.project_id: one.total_hours for one in admin.compute.usages()}
+    listed = {item.project_id: item.total_hours for item in admin.compute.usages()}
     assert listed[project_id] >= usage.total_hours
 
 

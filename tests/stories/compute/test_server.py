@@ -45,14 +45,14 @@ def test_the_host_is_told_all_it_needs(bench: Workbench, demo: Connection) -> No
     )
     user_data = base64.encodebytes(b"#cloud-config\n" * 9).decode()  # In lines, as Ruby's.
     made = bench.server("Web Server_1.example", key_name="told", user_data=user_data)
-    told = bench.told(made)
-    assert (told.vcpus, told.ram_mib, told.disk_gib) == (1, 512, 5)
-    assert told.hostname == "web-server-1-example"
-    assert told.ssh_keys == [key.public_key]
-    assert told.user_data == user_data.replace("\n", "")
-    assert told.image is not None
-    assert told.image.id == bench.image_id
-    (port,) = told.ports
+    spec = bench.spec(made)
+    assert (spec.vcpus, spec.ram_mib, spec.disk_gib) == (1, 512, 5)
+    assert spec.hostname == "web-server-1-example"
+    assert spec.ssh_keys == [key.public_key]
+    assert spec.user_data == user_data.replace("\n", "")
+    assert spec.image is not None
+    assert spec.image.id == bench.image_id
+    (port,) = spec.ports
     (address,) = port.addresses
     assert (address.address, address.prefix, address.gateway) == ("10.206.0.2", 24, "10.206.0.1")
     assert address.dns == ["9.9.9.9"]
@@ -89,27 +89,27 @@ def test_a_port_of_the_users_outlives_the_server(bench: Workbench, demo: Connect
     assert demo.network.get_port(port.id).device_id == made.id
     demo.compute.delete_server(made)
     bench.cloud.host.settle()
-    kept = demo.network.get_port(port.id)
-    assert (kept.device_id, kept.fixed_ips) == ("", port.fixed_ips)
+    left = demo.network.get_port(port.id)
+    assert (left.device_id, left.fixed_ips) == ("", port.fixed_ips)
 
 
 def test_what_a_host_cannot_build_is_in_error_with_its_words_and_holds_nothing(
     bench: Workbench, admin: Connection, demo: Connection
 ) -> None:
     before = [host.memory_used for host in admin.compute.hypervisors(details=True)]
-    kept = demo.network.create_port(network_id=bench.network_id, name="mine")
+    own_port = demo.network.create_port(network_id=bench.network_id, name="mine")
     seen = bench.cloud.host.wanted()
     bench.cloud.host.fail_with = "image is no root filesystem"
-    failed = bench.active(networks=[{"uuid": bench.network_id}, {"port": kept.id}])
+    failed = bench.active(networks=[{"uuid": bench.network_id}, {"port": own_port.id}])
     assert failed.status == "ERROR"
     assert failed.fault["message"] == "image is no root filesystem"
     assert list(demo.network.ports(device_id=failed.id)) == []
-    assert demo.network.get_port(kept.id).device_id == ""
+    assert demo.network.get_port(own_port.id).device_id == ""
     assert [host.memory_used for host in admin.compute.hypervisors(details=True)] == before
-    told = {
+    powers = {
         server.id: server.power for server in host_messages.servers(bench.cloud.host.wanted(seen))
     }
-    assert told[failed.id] == "absent"
+    assert powers[failed.id] == "absent"
     bench.cloud.host.settle()
     demo.compute.delete_server(failed)
     with pytest.raises(exceptions.NotFoundException):
@@ -186,7 +186,7 @@ def test_names_descriptions_and_metadata_change_without_a_new_generation(
     bench: Workbench, demo: Connection
 ) -> None:
     made = bench.active()
-    before = bench.told(made)
+    before = bench.spec(made)
     demo.compute.update_server(made, name="shop", description="renamed")
     demo.compute.set_server_metadata(made, role="shop", stage="blue")
     demo.compute.delete_server_metadata(made, ["stage"])
@@ -194,7 +194,7 @@ def test_names_descriptions_and_metadata_change_without_a_new_generation(
     shown = bench.show(made)
     assert (shown.name, shown.description, shown.metadata) == ("shop", "renamed", {"role": "shop"})
     assert shown.tags == ["green"]
-    after = bench.told(made)
+    after = bench.spec(made)
     assert after.generation == before.generation
     assert after.metadata == {"role": "shop"}
 
@@ -207,7 +207,7 @@ def test_metadata_is_read_replaced_and_changed_item_by_item(
     assert demo.compute.get(f"{path}/role").json() == {"meta": {"role": "web"}}
     put = demo.compute.put(f"{path}/stage", json={"meta": {"stage": "green"}})
     assert put.json() == {"meta": {"stage": "green"}}
-    assert bench.told(made).metadata == {"role": "web", "stage": "green"}
+    assert bench.spec(made).metadata == {"role": "web", "stage": "green"}
     assert demo.compute.put(f"{path}/stage", json={"meta": {"role": "db"}}).status_code == 400
     replaced = demo.compute.put(path, json={"metadata": {"owner": "me"}})
     assert replaced.json() == {"metadata": {"owner": "me"}}
@@ -240,8 +240,8 @@ def test_addresses_are_listed_by_network(bench: Workbench, demo: Connection) -> 
     made = bench.active()
     for label in (None, "private"):
         listed = [
-            (one.network_label, one.address, one.version)
-            for one in demo.compute.server_ips(made, network_label=label)
+            (address.network_label, address.address, address.version)
+            for address in demo.compute.server_ips(made, network_label=label)
         ]
         assert listed == [("private", "10.206.0.2", 4)]
     assert demo.compute.get(f"/servers/{made.id}/ips/nowhere").status_code == 404
@@ -293,8 +293,8 @@ def test_a_server_that_the_cloud_does_not_know_is_wanted_absent_of_whoever_has_i
         [host_messages.report(InstanceSpec(id=unknown, generation=3, power=Power.RUNNING))]
     )
     bench.host_says("POST", "reports", msgspec.json.encode(reports))
-    told = host_messages.servers(bench.cloud.host.wanted(since=before))
-    assert [(one.id, one.power) for one in told] == [(unknown, Power.ABSENT)]
+    specs = host_messages.servers(bench.cloud.host.wanted(since=before))
+    assert [(item.id, item.power) for item in specs] == [(unknown, Power.ABSENT)]
     assert bench.show(made).status == "ACTIVE"
 
 

@@ -105,7 +105,7 @@ def test_a_refused_rebuild_leaves_the_server_that_was(bench: Workbench, demo: Co
     assert bench.show(made).status == "ERROR"
     host.fail_with = ""
     demo.compute.reboot_server(made, "HARD")
-    wanted = bench.told(made)
+    wanted = bench.spec(made)
     assert (wanted.build, wanted.image and wanted.image.id) == (0, bench.image_id)
     host.settle()
     shown = bench.show(made)
@@ -113,14 +113,14 @@ def test_a_refused_rebuild_leaves_the_server_that_was(bench: Workbench, demo: Co
 
     demo.compute.rebuild_server(made, other)
     host.settle()
-    assert (bench.show(made).image.id, bench.told(made).build) == (other, 1)
+    assert (bench.show(made).image.id, bench.spec(made).build) == (other, 1)
     host.fail_with = "no such thing"
     demo.compute.reboot_server(made, "HARD")
     host.settle()
     assert bench.show(made).fault["message"] == "no such thing"
     host.fail_with = ""
     demo.compute.reboot_server(made, "HARD")
-    assert bench.told(made).build == 1  # What was rebuilt is never gone back on.
+    assert bench.spec(made).build == 1  # What was rebuilt is never gone back on.
 
 
 @pytest.mark.parametrize("kind", ["HARD", "SOFT"])
@@ -174,13 +174,13 @@ def test_interfaces_are_attached_and_detached(bench: Workbench, demo: Connection
     port = demo.network.create_port(network_id=bench.network_id)
     demo.compute.create_server_interface(made, port_id=port.id)
     demo.compute.create_server_interface(made, net_id=bench.network_id)
-    assert [one.name for one in bench.told(made).ports] == ["eth0", "eth1", "eth2"]
+    assert [item.name for item in bench.spec(made).ports] == ["eth0", "eth1", "eth2"]
     shown = list(demo.compute.server_interfaces(made))
-    assert port.id in [one.port_id for one in shown]
+    assert port.id in [item.port_id for item in shown]
     found = demo.compute.get_server_interface(port.id, server=made)
     assert (found.net_id, found.mac_addr) == (bench.network_id, port.mac_address)
-    for one in shown[1:]:
-        demo.compute.delete_server_interface(one.port_id, server=made)
+    for item in shown[1:]:
+        demo.compute.delete_server_interface(item.port_id, server=made)
     assert len(list(demo.compute.server_interfaces(made))) == 1
     assert demo.network.get_port(port.id).device_id == ""
     with pytest.raises(exceptions.NotFoundException):
@@ -205,14 +205,14 @@ def test_security_groups_are_added_and_removed(bench: Workbench, demo: Connectio
 
 def test_every_request_is_told_with_how_it_ended(bench: Workbench, demo: Connection) -> None:
     made = bench.server()
-    assert [(one.action, one.message) for one in demo.compute.server_actions(made)] == [
+    assert [(action.action, action.message) for action in demo.compute.server_actions(made)] == [
         ("create", None)
     ]
     bench.cloud.host.settle()
     demo.compute.stop_server(made)
     bench.cloud.host.settle()
     listed = list(demo.compute.server_actions(made))
-    assert [one.action for one in listed] == ["stop", "create"]
+    assert [item.action for item in listed] == ["stop", "create"]
     (event,) = demo.compute.get_server_action(listed[0].request_id, made).events
     assert (event.event, event.result) == ("compute_stop_instance", "Success")
 
@@ -229,12 +229,12 @@ def test_an_image_is_made_from_a_server_by_its_host(bench: Workbench, demo: Conn
     made = bench.active()
     image = demo.compute.create_server_image(made, "golden", {"release": "7"})
     assert demo.image.get_image(image.id).status == "queued"
-    assert bench.told(made).snapshots == [image.id]
+    assert bench.spec(made).snapshots == [image.id]
     bench.host_says("PUT", f"images/{image.id}", tarball())
     shown = demo.image.get_image(image.id)
     assert (shown.status, shown.visibility, shown.disk_format) == ("active", "private", "root-tar")
     assert shown.properties["release"] == "7"
-    assert bench.told(made).snapshots == []
+    assert bench.spec(made).snapshots == []
     assert bench.active("copy", image_id=image.id).status == "ACTIVE"
 
 
@@ -244,7 +244,7 @@ def test_an_image_that_the_host_cannot_make_goes(bench: Workbench, demo: Connect
     bench.host_says("DELETE", f"images/{image.id}", b"")
     with pytest.raises(exceptions.NotFoundException):
         demo.image.get_image(image.id)
-    assert bench.told(made).snapshots == []
+    assert bench.spec(made).snapshots == []
     assert status(bench, made) == ("ACTIVE", None)
 
 
@@ -262,8 +262,8 @@ def test_addresses_come_and_go_as_they_did_before_2_44(
         return http.post(path, json=action, headers=headers).status_code
 
     def addresses() -> list[str]:
-        (port,) = bench.told(made).ports
-        return [one.address for one in port.addresses]
+        (port,) = bench.spec(made).ports
+        return [address.address for address in port.addresses]
 
     (first,) = addresses()
     assert act({"addFixedIp": {"networkId": bench.network_id}}) == 202

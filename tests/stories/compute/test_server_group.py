@@ -16,7 +16,7 @@ def two_hosts(bench: Workbench, admin: Connection) -> Iterator[FakeHost]:
     """A second host beside the first, disabled afterwards."""
     second = FakeHost(bench.cloud.host.url, name="second")
     second.register()
-    service = next(one for one in admin.compute.services() if one.host == "second")
+    service = next(item for item in admin.compute.services() if item.host == "second")
     admin.compute.enable_service(service)
     yield second
     for server in bench.connection.compute.servers():
@@ -64,7 +64,7 @@ def test_groups_are_a_tenants_own(demo: Connection, other: Connection) -> None:
     group = demo.compute.create_server_group(
         name="mine", policy="anti-affinity", rules={"max_server_per_host": 2}
     )
-    assert [one.id for one in demo.compute.server_groups()] == [group.id]
+    assert [item.id for item in demo.compute.server_groups()] == [group.id]
     assert list(other.compute.server_groups()) == []
     with pytest.raises(exceptions.NotFoundException):
         other.compute.get_server_group(group.id)

@@ -15,9 +15,9 @@ def test_filters_choose_by_name_status_image_flavor_address_and_tag(
     web = bench.active("web-1", tags=["front"])
     bench.active("db-1")
     found = demo.compute.servers
-    assert [one.name for one in found(name="^web")] == ["web-1"]
-    assert [one.name for one in found(name="b-1")] == ["db-1", "web-1"]
-    assert [one.name for one in found(status="ACTIVE", sort_key="name", sort_dir="asc")] == [
+    assert [server.name for server in found(name="^web")] == ["web-1"]
+    assert [server.name for server in found(name="b-1")] == ["db-1", "web-1"]
+    assert [server.name for server in found(status="ACTIVE", sort_key="name", sort_dir="asc")] == [
         "db-1",
         "web-1",
     ]
@@ -26,16 +26,18 @@ def test_filters_choose_by_name_status_image_flavor_address_and_tag(
     assert len(list(found(flavor=bench.flavor_id))) == 2
     assert list(found(flavor="no-such-flavor")) == []
     address = web.addresses["private"][0]["addr"]
-    assert [one.name for one in found(ip=f"^{address}$")] == ["web-1"]
-    assert [one.name for one in found(tags="front")] == ["web-1"]
-    assert [one.name for one in found(not_tags="front")] == ["db-1"]
+    assert [server.name for server in found(ip=f"^{address}$")] == ["web-1"]
+    assert [server.name for server in found(tags="front")] == ["web-1"]
+    assert [server.name for server in found(not_tags="front")] == ["db-1"]
 
 
 def test_pages_follow_their_markers_without_repeating(bench: Workbench, demo: Connection) -> None:
     bench.server("page", min_count=5, max_count=5)
-    names = [one.name for one in demo.compute.servers(limit=2, sort_key="name", sort_dir="asc")]
+    names = [
+        server.name for server in demo.compute.servers(limit=2, sort_key="name", sort_dir="asc")
+    ]
     assert names == [f"page-{number}" for number in range(1, 6)]
-    newest_first = [one.name for one in demo.compute.servers(limit=2)]
+    newest_first = [server.name for server in demo.compute.servers(limit=2)]
     assert newest_first == names[::-1]
 
 
@@ -45,7 +47,7 @@ def test_changes_since_shows_what_was_deleted(bench: Workbench, demo: Connection
     demo.compute.delete_server(made)
     bench.cloud.host.settle()
     shown = list(demo.compute.servers(changes_since=since))
-    assert [(one.id, one.status) for one in shown] == [(made.id, "DELETED")]
+    assert [(server.id, server.status) for server in shown] == [(made.id, "DELETED")]
     assert list(demo.compute.servers(changes_since="2090-01-01T00:00:00Z")) == []
 
 
@@ -53,8 +55,8 @@ def test_only_an_administrator_sees_all_projects(
     bench: Workbench, demo: Connection, admin: Connection
 ) -> None:
     made = bench.active()
-    assert made.id in [one.id for one in admin.compute.servers(all_projects=True)]
-    assert made.id not in [one.id for one in admin.compute.servers()]
+    assert made.id in [server.id for server in admin.compute.servers(all_projects=True)]
+    assert made.id not in [server.id for server in admin.compute.servers()]
     with pytest.raises(exceptions.ForbiddenException):
         list(demo.compute.servers(all_projects=True))
 

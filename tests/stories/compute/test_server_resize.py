@@ -33,12 +33,12 @@ def claimed(bench: Workbench, admin: Connection) -> tuple[int, int, int]:
 
 def test_a_resize_waits_to_be_confirmed(bench: Workbench, demo: Connection, larger: Any) -> None:
     made = bench.active()
-    boot = bench.told(made).boot
+    boot = bench.spec(made).boot
     demo.compute.resize_server(made, larger.id)
     shown = bench.show(made)
     assert (shown.status, shown.task_state) == ("RESIZE", "resize_migrating")
-    told = bench.told(made)
-    assert (told.vcpus, told.ram_mib, told.disk_gib, told.boot) == (2, 1024, 5, boot + 1)
+    spec = bench.spec(made)
+    assert (spec.vcpus, spec.ram_mib, spec.disk_gib, spec.boot) == (2, 1024, 5, boot + 1)
     bench.cloud.host.settle()
     shown = bench.show(made)
     assert (shown.vm_state, shown.task_state) == ("resized", None)
@@ -47,7 +47,7 @@ def test_a_resize_waits_to_be_confirmed(bench: Workbench, demo: Connection, larg
         demo.compute.reboot_server(made, "SOFT")
     demo.compute.confirm_server_resize(made)
     assert shape(bench.show(made)) == ("ACTIVE", 2, 1024, 8)
-    assert bench.told(made).disk_gib == 8
+    assert bench.spec(made).disk_gib == 8
     with pytest.raises(exceptions.ConflictException):
         demo.compute.confirm_server_resize(made)
 

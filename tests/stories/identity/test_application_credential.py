@@ -115,7 +115,7 @@ def test_a_role_given_since_the_token_was_made_can_be_given_on(
     role = admin.identity.create_role(name=f"role-{new_hex_id()[:8]}")
     demo.authorize()
     admin.identity.assign_project_role_to_user(demo.current_project_id, demo.current_user_id, role)
-    assert [one["id"] for one in create(demo, roles=[{"id": role.id}]).roles] == [role.id]
+    assert [item["id"] for item in create(demo, roles=[{"id": role.id}]).roles] == [role.id]
 
 
 def test_credentials_make_credentials_only_when_unrestricted(
@@ -193,8 +193,8 @@ def test_a_credential_is_named_with_its_user(demo: Connection, http: httpx.Clien
     me = demo.identity.get_user(demo.current_user_id)
     owners = ({"id": me.id}, {"name": me.name, "domain": {"name": "Default"}})
     for owner in owners:
-        given = {"name": made.name, "user": owner, "secret": made.secret}
-        identity = {"methods": ["application_credential"], "application_credential": given}
+        credential = {"name": made.name, "user": owner, "secret": made.secret}
+        identity = {"methods": ["application_credential"], "application_credential": credential}
         token = http.post(TOKENS, json={"auth": {"identity": identity}}).json()["token"]
         assert token["application_credential"] == {
             "id": made.id,
@@ -204,7 +204,7 @@ def test_a_credential_is_named_with_its_user(demo: Connection, http: httpx.Clien
 
 
 @pytest.mark.parametrize(
-    ("given", "status"),
+    ("credential", "status"),
     [
         ({"secret": "x"}, 400),
         ({"secret": "x", "name": "nothing"}, 401),
@@ -213,9 +213,9 @@ def test_a_credential_is_named_with_its_user(demo: Connection, http: httpx.Clien
     ],
 )
 def test_a_credential_that_is_not_there_gives_nothing_away(
-    http: httpx.Client, given: dict[str, Any], status: int
+    http: httpx.Client, credential: dict[str, Any], status: int
 ) -> None:
-    identity = {"methods": ["application_credential"], "application_credential": given}
+    identity = {"methods": ["application_credential"], "application_credential": credential}
     assert http.post(TOKENS, json={"auth": {"identity": identity}}).status_code == status
 
 
@@ -223,8 +223,8 @@ def test_a_wrong_generated_secret_counts_as_a_failed_login(
     cloud: RunningCloud, demo: Connection, http: httpx.Client
 ) -> None:
     made = create(demo)
-    given = {"id": made.id, "secret": "guessed"}
-    identity = {"methods": ["application_credential"], "application_credential": given}
+    credential = {"id": made.id, "secret": "guessed"}
+    identity = {"methods": ["application_credential"], "application_credential": credential}
     right = {
         "methods": ["application_credential"],
         "application_credential": {"id": made.id, "secret": made.secret},

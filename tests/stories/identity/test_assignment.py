@@ -79,19 +79,19 @@ def test_assignments_are_listed_as_made_and_as_they_take_effect(
 ) -> None:
     me = demo.current_user_id
     made = list(admin.identity.role_assignments(user_id=me))
-    assert [(one.role["id"], one.scope["project"]["id"]) for one in made] == [
+    assert [(item.role["id"], item.scope["project"]["id"]) for item in made] == [
         (admin.identity.find_role("member").id, demo.current_project_id)
     ]
     effective = admin.identity.role_assignments(user_id=me, effective=True, include_names=True)
-    assert sorted(one.role["name"] for one in effective) == ["member", "reader"]
+    assert sorted(item.role["name"] for item in effective) == ["member", "reader"]
 
 
 def test_names_stand_beside_ids_with_their_domains(admin: Connection, demo: Connection) -> None:
     project = demo.current_project_id
-    (one,) = admin.identity.role_assignments(scope_project_id=project, include_names=True)
-    assert one.user["domain"] == {"id": "default", "name": "Default"}
-    assert one.scope["project"]["domain"]["name"] == "Default"
-    assert one.role["name"] == "member"
+    (assignment,) = admin.identity.role_assignments(scope_project_id=project, include_names=True)
+    assert assignment.user["domain"] == {"id": "default", "name": "Default"}
+    assert assignment.scope["project"]["domain"]["name"] == "Default"
+    assert assignment.role["name"] == "member"
 
 
 def test_a_role_on_a_domain_is_assigned_checked_and_taken(
@@ -101,7 +101,7 @@ def test_a_role_on_a_domain_is_assigned_checked_and_taken(
     admin.identity.assign_domain_role_to_user("default", me, reader)
     assert admin.identity.validate_user_has_domain_role("default", me, reader)
     listed = demo.identity.get("/auth/domains").json()["domains"]
-    assert [one["id"] for one in listed] == ["default"]
+    assert [item["id"] for item in listed] == ["default"]
     admin.identity.unassign_domain_role_from_user("default", me, reader)
     assert not admin.identity.validate_user_has_domain_role("default", me, reader)
 
@@ -113,8 +113,11 @@ def test_a_role_on_the_system_is_assigned_listed_and_taken(
     admin.identity.assign_system_role_to_user(me, reader, "all")
     assert admin.identity.validate_user_has_system_role(me, reader, "all")
     path = f"/role_assignments?scope.system=all&user.id={me}&include_names"
-    (one,) = admin.identity.get(path).json()["role_assignments"]
-    assert (one["scope"], one["role"]["name"]) == ({"system": {"all": True}}, "reader")
+    (assignment,) = admin.identity.get(path).json()["role_assignments"]
+    assert (assignment["scope"], assignment["role"]["name"]) == (
+        {"system": {"all": True}},
+        "reader",
+    )
     admin.identity.unassign_system_role_from_user(me, reader, "all")
     assert not admin.identity.validate_user_has_system_role(me, reader, "all")
 
@@ -136,7 +139,7 @@ def test_a_role_is_given_found_and_taken_wherever_it_may_be(
     path = f"{listed}/{admin.identity.find_role('reader').id}"
 
     def roles() -> list[str]:
-        return [one["name"] for one in admin.identity.get(listed).json()["roles"]]
+        return [role["name"] for role in admin.identity.get(listed).json()["roles"]]
 
     assert admin.identity.get(path).status_code == 404
     assert admin.identity.put(path).status_code == 204
@@ -166,7 +169,7 @@ def test_the_roles_that_policies_know_stay(admin: Connection) -> None:
     with pytest.raises(exceptions.ForbiddenException):
         admin.identity.update_role(role, name="other")
     implied = admin.identity.get("/role_inferences").json()["role_inferences"]
-    assert {one["prior_role"]["name"]: one["implies"][0]["name"] for one in implied} == {
+    assert {item["prior_role"]["name"]: item["implies"][0]["name"] for item in implied} == {
         "admin": "member",
         "member": "reader",
     }

@@ -10,7 +10,7 @@ from kumoi.base.ids import new_hex_id
 
 def types(connection: Connection) -> dict[str, list[str]]:
     catalog = connection.identity.get("/auth/catalog").json()["catalog"]
-    return {one["type"]: [place["url"] for place in one["endpoints"]] for one in catalog}
+    return {item["type"]: [place["url"] for place in item["endpoints"]] for item in catalog}
 
 
 def test_a_service_shows_once_it_has_an_endpoint(admin: Connection, demo: Connection) -> None:
@@ -40,8 +40,8 @@ def test_a_region_stays_while_an_endpoint_is_in_it(admin: Connection, demo: Conn
     nameless = admin.identity.create_region(id=f"{name}-nameless", description=None)
     assert nameless.description == ""
     admin.identity.delete_region(nameless)
-    assert {region.id, below.id} <= {one.id for one in demo.identity.regions()}
-    assert [one.id for one in demo.identity.regions(parent_region_id=name)] == [below.id]
+    assert {region.id, below.id} <= {item.id for item in demo.identity.regions()}
+    assert [item.id for item in demo.identity.regions(parent_region_id=name)] == [below.id]
     with pytest.raises(exceptions.ForbiddenException):
         admin.identity.delete_region(region)
     admin.identity.delete_region(below)
@@ -73,7 +73,7 @@ def test_an_older_client_makes_the_region_with_its_endpoint(admin: Connection) -
 
 
 def test_the_clouds_own_services_are_there(admin: Connection) -> None:
-    found = {one.type: one.name for one in admin.identity.services()}
+    found = {service.type: service.name for service in admin.identity.services()}
     assert (
         found.items()
         >= {
@@ -142,7 +142,7 @@ def test_a_token_without_a_scope_has_no_catalogue(demo: Connection, http: httpx.
     headers = {"X-Auth-Token": answer.headers["X-Subject-Token"]}
     assert http.get("/identity/v3/auth/catalog", headers=headers).status_code == 403
     listed = http.get("/identity/v3/auth/projects", headers=headers).json()["projects"]
-    assert [one["id"] for one in listed] == [demo.current_project_id]
+    assert [item["id"] for item in listed] == [demo.current_project_id]
 
 
 def test_a_region_is_not_below_itself(admin: Connection) -> None:

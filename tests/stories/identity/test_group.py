@@ -22,7 +22,7 @@ def group(admin: Connection) -> Group:
 
 def test_a_group_is_shown_and_changed(admin: Connection, group: Group) -> None:
     assert admin.identity.get_group(group.id).name == group.name
-    assert [one.id for one in admin.identity.groups(name=group.name)] == [group.id]
+    assert [item.id for item in admin.identity.groups(name=group.name)] == [group.id]
     renamed = f"{group.name}-renamed"
     admin.identity.update_group(group.id, name=renamed, description="of a story")
     shown = admin.identity.get_group(group.id)
@@ -44,7 +44,7 @@ def test_members_come_and_go(admin: Connection, demo: Connection, group: Group) 
     me = demo.current_user_id
     for _ in range(2):
         admin.identity.add_user_to_group(me, group)
-    assert [one.id for one in admin.identity.group_users(group)] == [me]
+    assert [user.id for user in admin.identity.group_users(group)] == [me]
     assert admin.identity.get(f"/groups/{group.id}/users/{me}").status_code == 204
     assert admin.identity.get(f"/groups/{group.id}/users/nobody").status_code == 404
     admin.identity.remove_user_from_group(me, group)
@@ -64,7 +64,7 @@ def test_a_deleted_group_takes_its_roles_and_the_tokens_that_carry_them(
     me = demo.identity.get_user(demo.current_user_id)
     admin.identity.add_user_to_group(me, group)
     effective = admin.identity.role_assignments(scope_project_id=project.id, effective=True)
-    assert [one.user["id"] for one in effective] == [me.id]
+    assert [item.user["id"] for item in effective] == [me.id]
     with cloud.connect(me.name, me.name, project.name) as joined:
         token = joined.auth_token
     admin.identity.delete_group(group)

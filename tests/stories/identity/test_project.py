@@ -26,7 +26,7 @@ def test_a_project_is_shown_as_it_was_made(admin: Connection) -> None:
     shown = admin.identity.get_project(made.id)
     assert (shown.name, shown.description, shown.parent_id) == (name, "of a story", "default")
     assert shown.tags == ["blue", "green"]
-    assert [one.id for one in admin.identity.projects(name=name)] == [made.id]
+    assert [item.id for item in admin.identity.projects(name=name)] == [made.id]
 
 
 def test_a_name_is_taken_once_in_a_domain(admin: Connection, project: Project) -> None:
@@ -77,16 +77,16 @@ def test_tags_are_set_added_and_taken(admin: Connection, project: Project) -> No
     assert admin.identity.get(f"{path}/c").status_code == 204
     assert admin.identity.delete(f"{path}/a").status_code == 204
     assert admin.identity.get(path).json() == {"tags": ["b", "c"]}
-    assert [one.id for one in admin.identity.projects(tags="b,c")] == [project.id]
+    assert [item.id for item in admin.identity.projects(tags="b,c")] == [project.id]
     assert admin.identity.delete(path).status_code == 204
 
 
 def test_domains_are_listed_for_administrators(admin: Connection, demo: Connection) -> None:
     name = f"domain-{new_hex_id()[:8]}"
     made = admin.identity.create_domain(name=name, description="of a story", is_enabled=False)
-    assert {"default", made.id} <= {one.id for one in admin.identity.domains()}
-    assert [one.id for one in admin.identity.domains(name=name)] == [made.id]
-    assert made.id not in {one.id for one in admin.identity.domains(is_enabled=True)}
+    assert {"default", made.id} <= {domain.id for domain in admin.identity.domains()}
+    assert [domain.id for domain in admin.identity.domains(name=name)] == [made.id]
+    assert made.id not in {domain.id for domain in admin.identity.domains(is_enabled=True)}
     assert demo.identity.get("/domains").status_code == 403
 
 

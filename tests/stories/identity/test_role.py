@@ -23,7 +23,7 @@ def role(admin: Connection) -> Role:
 def test_a_role_is_shown_and_found_by_its_name(admin: Connection, role: Role) -> None:
     shown = admin.identity.get_role(role.id)
     assert (shown.name, shown.description, shown.domain_id) == (role.name, "of a story", None)
-    assert [one.id for one in admin.identity.roles(name=role.name)] == [role.id]
+    assert [item.id for item in admin.identity.roles(name=role.name)] == [role.id]
     assert admin.identity.get(f"/roles/{role.id}/implies").json()["role_inference"]["implies"] == []
 
 

@@ -102,18 +102,18 @@ def test_tokens_are_valid_everywhere_at_each_moment_of_a_rotation(
 def test_a_token_of_a_key_that_is_gone_is_an_invalid_token(
     cloud: RunningCloud, processes: tuple[Process, Process]
 ) -> None:
-    one, _ = processes
+    first, _ = processes
     keys = serve.signing_keys(cloud.here)
-    token = one.token()
+    token = first.token()
     old = kid(token)
     later = max(key.made_at for key in keys.load()) + timedelta(seconds=PUBLISHED_S)
     new = signing_key.rotate(keys, later).key
-    one.clock.advance((later - one.clock.now()).total_seconds() + 2 * PUBLISHED_S + TTL_MAX_S)
-    one.learn()
+    first.clock.advance((later - first.clock.now()).total_seconds() + 2 * PUBLISHED_S + TTL_MAX_S)
+    first.learn()
     assert old not in {key.id for key in keys.load()}
-    fresh = one.token()
+    fresh = first.token()
     assert kid(fresh) == new.id
-    assert one.validate(fresh) == 200
-    answer = one._ask("GET", headers={"X-Auth-Token": fresh, "X-Subject-Token": token})
+    assert first.validate(fresh) == 200
+    answer = first._ask("GET", headers={"X-Auth-Token": fresh, "X-Subject-Token": token})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, 404)
-    assert one.validate(token) == 401
+    assert first.validate(token) == 401

@@ -31,8 +31,8 @@ def test_a_user_is_shown_as_it_was_made(admin: Connection) -> None:
     assert (shown.name, shown.email, shown.description) == (name, "a@example.org", "of a story")
     assert shown.is_enabled
     assert shown.password is None
-    assert [one.id for one in admin.identity.users(name=name)] == [made.id]
-    assert [one.id for one in admin.identity.users(name=name, is_enabled=False)] == []
+    assert [item.id for item in admin.identity.users(name=name)] == [made.id]
+    assert [item.id for item in admin.identity.users(name=name, is_enabled=False)] == []
 
 
 def test_a_name_is_taken_once_in_a_domain(admin: Connection, user: User) -> None:
@@ -128,8 +128,8 @@ def test_users_list_their_own_projects_and_groups(admin: Connection, demo: Conne
     me = demo.current_user_id
     group = admin.identity.create_group(name=f"group-{new_hex_id()[:8]}", domain_id="default")
     admin.identity.add_user_to_group(me, group)
-    assert [one.id for one in demo.identity.user_projects(me)] == [demo.current_project_id]
-    assert [one.id for one in demo.identity.user_groups(me)] == [group.id]
+    assert [project.id for project in demo.identity.user_projects(me)] == [demo.current_project_id]
+    assert [item.id for item in demo.identity.user_groups(me)] == [group.id]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def change(owner: Connection, image_id: str, *steps: dict[str, Any]) -> Any:
 def names(owner: Connection, query: str) -> list[str]:
     answer = owner.image.get(f"/images?{query}")
     assert answer.status_code == 200, answer.text
-    return [one["name"] for one in answer.json()["images"]]
+    return [image["name"] for image in answer.json()["images"]]
 
 
 def test_an_image_is_shown_as_it_was_registered(demo: Connection) -> None:
@@ -175,7 +175,7 @@ def test_pages_follow_each_other_without_gap_or_repetition(demo: Connection) -> 
     while address:
         body = demo.image.get(address).json()
         assert body["schema"] == "/v2/schemas/images"
-        seen += [one["name"] for one in body["images"]]
+        seen += [image["name"] for image in body["images"]]
         address = body.get("next", "").removeprefix("/v2")
     assert seen == [made[1], made[3], made[0], made[2], made[4]]
     backwards = f"owner={demo.current_project_id}&sort_key=name&sort_dir=desc"

@@ -60,12 +60,12 @@ def test_a_host_hears_at_once_of_an_image_that_everybody_may_use(
     with ThreadPoolExecutor(1) as host:
         news = host.submit(listen, cloud, before)
         image_id = upload(admin, "for-all", "public")
-        told = news.result(AT_ONCE_S)
-        assert image_id in {image.id for image in read_images(told.images)}
-        assert told.revision > before.revision
-        again = host.submit(listen, cloud, told)
+        answer = news.result(AT_ONCE_S)
+        assert image_id in {image.id for image in read_images(answer.images)}
+        assert answer.revision > before.revision
+        again = host.submit(listen, cloud, answer)
         upload(admin, "for-me", "private")
         with pytest.raises(TimeoutError):
             again.result(1.0)  # It is no news to a host.
         admin.image.update_image(upload(admin, "shown", "private"), visibility="public")
-        assert len(again.result(AT_ONCE_S).images) == len(told.images) + 1
+        assert len(again.result(AT_ONCE_S).images) == len(answer.images) + 1

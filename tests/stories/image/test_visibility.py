@@ -71,7 +71,7 @@ def test_the_owner_shares_and_the_member_answers(
     assert demo.image.put(f"{members}/{project}", json=accept).status_code == 403
     assert other.image.put(f"{members}/{project}", json={"status": "maybe"}).status_code == 400
     assert other.image.put(f"{members}/nobody", json=accept).status_code == 404
-    assert [one.member_id for one in demo.image.members(key)] == [project]
+    assert [member.member_id for member in demo.image.members(key)] == [project]
     assert demo.image.delete(f"{members}/nobody").status_code == 404
 
 

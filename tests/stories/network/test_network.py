@@ -119,7 +119,7 @@ def test_several_networks_are_made_together_or_not_at_all(
     good = {"networks": [{"name": "first"}, {"name": "second"}]}
     answer = http.post("/network/v2.0/networks", json=good, headers=headers)
     assert answer.status_code == 201
-    assert [one["name"] for one in answer.json()["networks"]] == ["first", "second"]
+    assert [network["name"] for network in answer.json()["networks"]] == ["first", "second"]
     bad = {"networks": [{"name": "third"}, {"name": "fourth", "shared": True}]}
     answer = http.post("/network/v2.0/networks", json=bad, headers=headers)
     assert answer.status_code == 403
@@ -129,21 +129,21 @@ def test_several_networks_are_made_together_or_not_at_all(
 def test_lists_are_filtered_sorted_cut_and_paged(demo: Connection, http: httpx.Client) -> None:
     for name in ("c", "a", "d", "b", "e"):
         demo.network.create_network(name=name)
-    assert [one.name for one in demo.network.networks(name="a")] == ["a"]
+    assert [network.name for network in demo.network.networks(name="a")] == ["a"]
     headers = {"X-Auth-Token": demo.auth_token}
     mine = f"project_id={demo.current_project_id}"
     names: list[str] = []
     url = f"/network/v2.0/networks?{mine}&limit=2&sort_key=name&sort_dir=desc&fields=name&fields=id"
     for _ in range(4):
         page = http.get(url, headers=headers).json()
-        names += [one["name"] for one in page["networks"]]
-        assert all(set(one) == {"id", "name"} for one in page["networks"])
-        following = [one for one in page.get("networks_links", []) if one["rel"] == "next"]
+        names += [network["name"] for network in page["networks"]]
+        assert all(set(network) == {"id", "name"} for network in page["networks"])
+        following = [item for item in page.get("networks_links", []) if item["rel"] == "next"]
         if not following:
             break
         url = following[0]["href"]
     assert names == ["e", "d", "c", "b", "a"]
-    assert [one.name for one in demo.network.networks(limit=2) if one.name in "abcde"]
+    assert [network.name for network in demo.network.networks(limit=2) if network.name in "abcde"]
 
 
 def test_a_filter_that_does_not_exist_is_refused(demo: Connection, http: httpx.Client) -> None:

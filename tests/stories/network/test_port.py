@@ -21,7 +21,7 @@ def network(demo: Connection) -> Any:
 
 def test_a_port_has_its_address_mac_and_default_group(demo: Connection, network: Any) -> None:
     port = demo.network.create_port(network_id=network.id, name="web1")
-    assert [one["ip_address"] for one in port.fixed_ips] == ["10.0.0.2"]
+    assert [fixed_ip["ip_address"] for fixed_ip in port.fixed_ips] == ["10.0.0.2"]
     assert port.mac_address.startswith("fa:16:3e:")
     assert port.status == "DOWN"
     group = demo.network.find_security_group("default")
@@ -59,19 +59,19 @@ def test_an_address_is_given_once_however_many_ask(demo: Connection, raw: Raw) -
         answers = list(pool.map(lambda _: raw("POST", "ports", body), range(70)))
     statuses = [answer.status_code for answer in answers]
     assert (statuses.count(201), statuses.count(409)) == (61, 9)
-    given = [
+    addresses = [
         answer.json()["port"]["fixed_ips"][0]["ip_address"]
         for answer in answers
         if answer.status_code == 201
     ]
-    assert len(set(given)) == 61
+    assert len(set(addresses)) == 61
 
 
 def test_a_port_moves_to_other_addresses(demo: Connection, network: Any) -> None:
     port = demo.network.create_port(network_id=network.id)
     wish = [{"ip_address": "10.0.0.5"}, {"subnet_id": network.subnet_ids[0]}]
     moved = demo.network.update_port(port.id, fixed_ips=wish)
-    assert [one["ip_address"] for one in moved.fixed_ips] == ["10.0.0.5", "10.0.0.2"]
+    assert [fixed_ip["ip_address"] for fixed_ip in moved.fixed_ips] == ["10.0.0.5", "10.0.0.2"]
     assert not demo.network.update_port(port.id, fixed_ips=[]).fixed_ips
 
 
@@ -82,7 +82,7 @@ def test_ports_are_found_by_address_subnet_group_and_part_of_an_address(
     group = first.security_group_ids[0]
 
     def found(filters: str) -> set[str]:
-        return {one["id"] for one in raw("GET", f"ports?{filters}").json()["ports"]}
+        return {port["id"] for port in raw("GET", f"ports?{filters}").json()["ports"]}
 
     assert found("fixed_ips=ip_address=10.0.0.3") == {second.id}
     assert found(f"fixed_ips=subnet_id={network.subnet_ids[0]}") == {first.id, second.id}

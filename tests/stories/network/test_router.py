@@ -145,7 +145,7 @@ def test_two_ipv6_subnets_of_a_network_share_an_interface(demo: Connection) -> N
     assert made[0]["port_id"] == made[1]["port_id"]
     demo.network.remove_interface_from_router(router, subnet=subnets[0].id)
     port = demo.network.get_port(made[0]["port_id"])
-    assert [one["subnet_id"] for one in port.fixed_ips] == [subnets[1].id]
+    assert [fixed_ip["subnet_id"] for fixed_ip in port.fixed_ips] == [subnets[1].id]
 
 
 @pytest.mark.parametrize("first", ["joined", "slaac"])

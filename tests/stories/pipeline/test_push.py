@@ -160,11 +160,14 @@ def test_an_application_credential_pushes_and_is_what_the_pipeline_works_with(
     pipeline: RunningPipeline, pusher: Pusher, demo: Connection
 ) -> None:
     """It cannot make another one, so it is itself what is delegated."""
-    given = demo.identity.create_application_credential(demo.current_user_id, name="ci")
-    run_id = pusher.run_id(pusher.push(user=given.id, password=given.secret))
+    credential = demo.identity.create_application_credential(demo.current_user_id, name="ci")
+    run_id = pusher.run_id(pusher.push(user=credential.id, password=credential.secret))
     with pipeline.client(demo) as client:
         assert built(pipeline, client, run_id)["reason"] == ""
-    names = [one.name for one in demo.identity.application_credentials(demo.current_user_id)]
+    names = [
+        credential.name
+        for credential in demo.identity.application_credentials(demo.current_user_id)
+    ]
     assert names == ["ci"]
 
 

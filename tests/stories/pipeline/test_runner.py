@@ -112,10 +112,10 @@ def test_a_good_commit_is_verified_with_log_and_junit(
     with pipeline.client(demo) as client:
         ended = pipeline.ended(client, run_id)
         assert (ended["status"], ended["reason"]) == ("verified", "")
-        told = client.get(f"/pipeline/v1/runs/{run_id}/log").json()["text"]
+        text = client.get(f"/pipeline/v1/runs/{run_id}/log").json()["text"]
         junit = ET.fromstring(client.get(f"/pipeline/v1/runs/{run_id}/junit.xml").text)
-    assert f"[web-2] configuring web-2 at {ended['commit']}" in told
-    assert "[web-1] ran against 10.0.0." in told
+    assert f"[web-2] configuring web-2 at {ended['commit']}" in text
+    assert "[web-1] ran against 10.0.0." in text
     assert [(suite.get("name"), suite.get("tests")) for suite in junit] == [
         ("configure", "2"),
         ("verify", "4"),
@@ -195,7 +195,7 @@ def test_a_token_is_claimed_once_and_its_session_ends_with_the_run(
     run_id = app.run_id(app.push())
     script = start_runner()
     facts: dict[str, Any] = {}
-    line = next(one for one in script.read_text().splitlines() if one.startswith("CONFIG: "))
+    line = next(item for item in script.read_text().splitlines() if item.startswith("CONFIG: "))
     exec(line, facts)
     with pipeline.client(demo) as client:
         assert pipeline.ended(client, run_id)["status"] == "verified"

@@ -22,11 +22,11 @@ def stores(tmp_path: Path) -> Iterator[list[Database]]:
         Database(f"sqlite:///{tmp_path / name}.db", wake_dir=tmp_path / name)
         for name in ("cloud", "pipeline")
     ]
-    for one in made:
-        schema.metadata.create_all(one.engine)
+    for item in made:
+        schema.metadata.create_all(item.engine)
     yield made
-    for one in made:
-        one.close()
+    for item in made:
+        item.close()
 
 
 def change(database: Database, clock: SetClock, user_id: str) -> None:

@@ -103,10 +103,10 @@ def head(host: HostSettings) -> str:
 
 
 def called(command: str, file: Path, host: HostSettings, **more: bool) -> None:
-    given = {"yes": False, "json": False, **more}
+    options = {"yes": False, "json": False, **more}
     module = {"backup": backup, "restore": restore}[command]
     where = {"name": NAME, "state_dir": host.state_dir, "file": str(file)}
-    assert module.run(argparse.Namespace(**where, **given)) == 0
+    assert module.run(argparse.Namespace(**where, **options)) == 0
 
 
 def picture(state: Path) -> dict[str, bytes]:
@@ -179,10 +179,10 @@ def test_a_backup_tells_programs_what_is_in_it(
     host: HostSettings, top: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     called("backup", top / "file", host, json=True)
-    told = json.loads(capsys.readouterr().out)
-    assert (told["cloud"], told["release"]) == (NAME, __version__)
-    assert told["stores"]["cloud"]["revision"] == 1
-    assert told["parts"] == len(backup_file.read_manifest(top / "file").parts)
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["cloud"], shown["release"]) == (NAME, __version__)
+    assert shown["stores"]["cloud"]["revision"] == 1
+    assert shown["parts"] == len(backup_file.read_manifest(top / "file").parts)
 
 
 def spoil_middle(file: Path) -> None:

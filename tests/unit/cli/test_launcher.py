@@ -77,10 +77,10 @@ def test_uv_is_told_where_pip_finds_packages(tmp_path: Path, index: Path) -> Non
     add_uv(index, UV)
     done = make(tmp_path, index)
     assert done.returncode == 0, done.stderr
-    told = (tmp_path / "uv-was-told").read_text().splitlines()
-    assert told[:2] == ["pip", "install"]
-    assert "kumoi-probe>=1" in told
-    assert {f"UV_FIND_LINKS={index}", "UV_NO_INDEX=1"} <= set(told)
+    words = (tmp_path / "uv-was-told").read_text().splitlines()
+    assert words[:2] == ["pip", "install"]
+    assert "kumoi-probe>=1" in words
+    assert {f"UV_FIND_LINKS={index}", "UV_NO_INDEX=1"} <= set(words)
     assert not installed(tmp_path), "this uv installs nothing, so pip was asked as well"
 
 

@@ -131,7 +131,7 @@ def test_a_cloud_that_runs_from_elsewhere_is_left_alone(
     assert line == (
         f"kumoi: the cloud kcli runs from {elsewhere}, not {wrong}: --state-dir {elsewhere}"
     )
-    assert [one.name for one in running.found(str(elsewhere))] == ["agent"]
+    assert [unit.name for unit in running.found(str(elsewhere))] == ["agent"]
 
 
 def test_another_host_of_a_cloud_that_runs_here_is_taken_down_alone(

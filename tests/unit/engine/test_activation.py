@@ -18,8 +18,8 @@ from kumoi.engine.http import serving
 from kumoi.engine.http.serving import Listener
 
 
-def handed(one: socket.socket) -> Activation:
-    return Activation({activation.OUR_LISTEN_FDS: str(os.dup(one.fileno()))}, pid=1)
+def handed(listener: socket.socket) -> Activation:
+    return Activation({activation.OUR_LISTEN_FDS: str(os.dup(listener.fileno()))}, pid=1)
 
 
 def test_a_socket_is_taken_once_and_by_its_address() -> None:

@@ -45,7 +45,9 @@ def test_two_writers_never_overlap(store_url: str, database: Database, tmp_path:
                 seen = feed.position(connection).revision
                 assert feed.touch(connection, "server", "a") == seen + 1
 
-    workers = [threading.Thread(target=count_up, args=[one]) for one in (database, twin, database)]
+    workers = [
+        threading.Thread(target=count_up, args=[item]) for item in (database, twin, database)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -108,8 +108,8 @@ def test_a_role_on_a_store_too_new_for_it_ends_with_what_to_install(
     tmp_path: Path, role: str
 ) -> None:
     cloud, host = CloudSettings(), HostSettings(state_dir=str(tmp_path))
-    for one in (cloud, host):
-        config.file_of(type(one), tmp_path).write_text(config.render(one))
+    for item in (cloud, host):
+        config.file_of(type(item), tmp_path).write_text(config.render(item))
     url = config.cloud_database(cloud, host)
     upgrade(url)
     engine = migrate.engine(url)

@@ -169,8 +169,8 @@ def test_a_file_is_parsed_by_the_hook_and_by_nobody_after_it(place: Place) -> No
     Repositories(place.host).prepare()
     place.commit()
     place.push()
-    (kept,) = (place.bare / git.PARSED).iterdir()
-    kept.write_text(kept.read_text().replace("debian-12", "as-kept"))
+    (parsed,) = (place.bare / git.PARSED).iterdir()
+    parsed.write_text(parsed.read_text().replace("debian-12", "as-kept"))
     (begun,) = place.look()
     with place.database.read() as connection:
         lived = environment.get_of_run(connection, begun)
@@ -183,7 +183,7 @@ def test_what_cannot_be_read_of_a_parsed_file_is_parsed_again(place: Place, cont
     commit = place.commit()
     place.push()
     good = git.read_file(place.bare, commit)
-    (kept,) = (place.bare / git.PARSED).iterdir()
-    kept.write_text(content)
+    (parsed,) = (place.bare / git.PARSED).iterdir()
+    parsed.write_text(content)
     assert git.read_file(place.bare, commit) == good
-    assert kept.read_text() != content
+    assert parsed.read_text() != content

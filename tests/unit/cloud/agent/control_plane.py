@@ -86,8 +86,8 @@ class FakeControlPlane:
         self.want_things(*map(server_thing, servers))
 
     def want_things(self, *things: Thing) -> None:
-        for one in things:
-            self.want_words(one.key, raw(one))
+        for thing in things:
+            self.want_words(thing.key, raw(thing))
 
     def want_words(self, key: ThingKey, words: bytes) -> None:
         """A thing in words of its own."""
@@ -120,11 +120,11 @@ class FakeControlPlane:
 
     async def report(self, reports: Sequence[ThingReport]) -> None:
         self._check()
-        for one in reports:
-            self.reports[one.key] = one
-            if one.kind == SERVER:
-                self.server_reports[one.id] = host_messages.server_report(one)
-                self.all_server_reports.append(self.server_reports[one.id])
+        for report in reports:
+            self.reports[report.key] = report
+            if report.kind == SERVER:
+                self.server_reports[report.id] = host_messages.server_report(report)
+                self.all_server_reports.append(self.server_reports[report.id])
 
     async def hello(self, hello: HostHello) -> Hello:
         self._check()
@@ -150,8 +150,8 @@ class FakeControlPlane:
         self._check()
         self.consoles[server_id] = text
 
-    def state_of(self, one: InstanceSpec) -> InstanceState | None:
-        report = self.server_reports.get(one.id)
+    def state_of(self, server: InstanceSpec) -> InstanceState | None:
+        report = self.server_reports.get(server.id)
         return report.state if report else None
 
     def _check(self) -> None:

@@ -63,8 +63,8 @@ async def test_a_hundred_servers_need_one_fetch_of_their_image(host: Host) -> No
     servers = [server(number) for number in range(100)]
     host.control.want(*servers)
     async with host.running():
-        await until(lambda: all(host.control.state_of(one) for one in servers))
-    assert {host.control.state_of(one) for one in servers} == {InstanceState.RUNNING}
+        await until(lambda: all(host.control.state_of(item) for item in servers))
+    assert {host.control.state_of(item) for item in servers} == {InstanceState.RUNNING}
     assert host.control.fetched == [IMAGE.id]
 
 
@@ -99,8 +99,8 @@ async def test_what_a_complete_list_does_not_name_goes(host: Host) -> None:
     host.control.drop(server(1).id)
     async with host.running():
         await until(lambda: set(host.driver.servers) == {server(2).id})
-        kept = host.directory / "wanted"
-        await until(lambda: [path.stem for path in kept.glob("*/*.json")] == [server(2).id])
+        directory = host.directory / "wanted"
+        await until(lambda: [path.stem for path in directory.glob("*/*.json")] == [server(2).id])
 
 
 @pytest.mark.parametrize("lost", ["another epoch", "an older copy"])
@@ -140,11 +140,11 @@ async def test_a_control_plane_that_has_its_store_again_is_trusted_again(host: H
     host.control.want(server(1), server(2))
     async with host.running():
         await until(lambda: len(host.control.server_reports) == 2)
-    kept = dict(host.control.things)
+    things = dict(host.control.things)
     host.control.things, host.control.epoch = {}, "epoch-2"
     async with host.running():
         await until(lambda: len(host.control.hellos) > 1)
-    host.control.things, host.control.epoch = kept, "epoch-1"
+    host.control.things, host.control.epoch = things, "epoch-1"
     async with host.running():
         await until(lambda: len(host.control.hellos) > 2)
     host.control.drop(server(2).id)

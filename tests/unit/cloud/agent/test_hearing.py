@@ -32,13 +32,13 @@ def thing(name: str, generation: int = 1, spec: bytes = b"{}") -> Thing:
 
 
 def known(*things: Thing) -> dict[ThingKey, WantedThing]:
-    return {one.key: WantedThing(thing=one, raw=bytes(raw(one))) for one in things}
+    return {item.key: WantedThing(thing=item, raw=bytes(raw(item))) for item in things}
 
 
 def wanted(
     *things: Thing | bytes, complete: bool = True, epoch: str = "e", revision: int = 10
 ) -> WantedThings:
-    words = [msgspec.Raw(one) if isinstance(one, bytes) else raw(one) for one in things]
+    words = [msgspec.Raw(item) if isinstance(item, bytes) else raw(item) for item in things]
     return WantedThings(epoch=epoch, revision=revision, complete=complete, things=words)
 
 
@@ -46,16 +46,16 @@ def after(hearing: Hearing, *heard: WantedThings) -> str:
     """Each thing with its generation, `-` before what is to go, `!` before what is unreadable; then
     what must be written and looked at, and why something was refused.
     """
-    for one in heard:
-        outcome = hearing.hear(one)
+    for item in heard:
+        outcome = hearing.hear(item)
     things = " ".join(
-        f"{'-' if one.is_absent else ''}{'' if isinstance(one.thing, Thing) else '!'}"
-        f"{NAMES[one.key.id]}{one.generation}"
-        for one in hearing.things.values()
+        f"{'-' if item.is_absent else ''}{'' if isinstance(item.thing, Thing) else '!'}"
+        f"{NAMES[item.key.id]}{item.generation}"
+        for item in hearing.things.values()
     )
-    written = "".join(NAMES[one.id] for one in outcome.changed)
-    looked = "".join(NAMES[one.id] for one in outcome.look_at)
-    refused = "".join(f" refused: {one.why}" for one in outcome.refused)
+    written = "".join(NAMES[item.id] for item in outcome.changed)
+    looked = "".join(NAMES[item.id] for item in outcome.look_at)
+    refused = "".join(f" refused: {item.why}" for item in outcome.refused)
     return f"{things} | write {written} look {looked}{refused}"
 
 

@@ -19,17 +19,17 @@ def heard(epoch: str, revision: int) -> WantedThings:
 def test_words_of_another_release_are_kept_when_the_file_is_written_again(
     tmp_path: Path, unnamed: int
 ) -> None:
-    kept = TrustFile(tmp_path / "control-plane.json")
+    trust_file = TrustFile(tmp_path / "control-plane.json")
     later = {"since": {"at": 7}, "rest": "a word too"}
-    kept.file.write_text(json.dumps({"epoch": "e", "revision": 9, "doubted": False} | later))
-    kept.write(kept.read().after(heard("f", 3), complete=True, unnamed=unnamed))
+    trust_file.file.write_text(json.dumps({"epoch": "e", "revision": 9, "doubted": False} | later))
+    trust_file.write(trust_file.read().after(heard("f", 3), complete=True, unnamed=unnamed))
     now = {"epoch": "e", "revision": 9, "doubted": True} if unnamed else {}
     wanted = {"epoch": "f", "revision": 3, "doubted": False} | now | later
-    assert json.loads(kept.file.read_text()) == wanted
+    assert json.loads(trust_file.file.read_text()) == wanted
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"revision": "nine"}'])
 def test_what_cannot_be_read_is_no_trust_yet(tmp_path: Path, content: bytes) -> None:
-    kept = TrustFile(tmp_path / "control-plane.json")
-    kept.file.write_bytes(content)
-    assert kept.read() == Trust()
+    trust_file = TrustFile(tmp_path / "control-plane.json")
+    trust_file.file.write_bytes(content)
+    assert trust_file.read() == Trust()

@@ -100,7 +100,10 @@ class World:
 
     def statuses(self) -> set[tuple[str, str]]:
         with self.database.read() as connection:
-            return {(one.device_owner, one.status) for one in port_store.summaries(connection)}
+            return {
+                (summary.device_owner, summary.status)
+                for summary in port_store.summaries(connection)
+            }
 
 
 @pytest.fixture
@@ -115,17 +118,17 @@ def test_what_is_wanted_reaches_the_engine(world: World) -> None:
     world.reconciler.round()
     topology = world.northbound.topology
     assert len(topology.networks) == 2
-    assert {one.device_owner for one in topology.ports} == {
+    assert {item.device_owner for item in topology.ports} == {
         "compute:nova",
         "network:floatingip",
         "network:router_gateway",
         "network:router_interface",
     }
-    assert {one.id: one.host for one in topology.ports if one.host} == {world.port_id: "host1"}
+    assert {item.id: item.host for item in topology.ports if item.host} == {world.port_id: "host1"}
     (floating,) = topology.floating_ips
     assert (floating.port_id, floating.fixed_address) == (world.port_id, "10.0.0.2")
     assert [floating.mac] == [
-        one.mac for one in topology.ports if one.device_owner == "network:floatingip"
+        item.mac for item in topology.ports if item.device_owner == "network:floatingip"
     ]
     assert [len(group.rules) for group in topology.security_groups] == [4]
 
@@ -235,7 +238,7 @@ def test_a_store_that_went_back_is_compared_although_its_revision_was_seen(world
         connection.execute(sa.update(feed_table).values(revision=1))
         feed.new_epoch(connection)
     world.reconciler.round()
-    assert name in {one.name for one in world.northbound.topology.ports}
+    assert name in {item.name for item in world.northbound.topology.ports}
 
 
 def test_a_change_is_not_forgotten_when_the_engine_does_not_answer(world: World) -> None:

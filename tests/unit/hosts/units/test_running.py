@@ -67,7 +67,7 @@ def test_what_a_marked_process_starts_is_not_taken_for_it(
 ) -> None:
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
     child = start(started, tmp_path, [sys.executable, "-c", code], "one")
-    assert [one.pid for one in running.found(str(tmp_path))] == [child.pid]
+    assert [unit.pid for unit in running.found(str(tmp_path))] == [child.pid]
 
 
 def test_what_has_ended_is_not_found_even_before_somebody_waited_for_it(

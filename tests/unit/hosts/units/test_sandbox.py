@@ -115,10 +115,10 @@ def attempt(tmp_path: Path, before: str = "", **more: object) -> list[str]:
     own.mkdir()
     other.mkdir()
     (other / "there").write_text("secret")
-    told = {"user": "", "group": "", "state": str(own), "writes": [str(own)], **more}
+    fields = {"user": "", "group": "", "state": str(own), "writes": [str(own)], **more}
     source = str(Path(sandbox.__file__).parents[3])
     program = textwrap.dedent(ATTEMPT).replace("BEFORE", before)
-    argv = [sys.executable, "-c", program, json.dumps(told), str(other)]
+    argv = [sys.executable, "-c", program, json.dumps(fields), str(other)]
     done = subprocess.run(
         argv, capture_output=True, text=True, check=False, env={"PYTHONPATH": source}
     )

@@ -91,10 +91,10 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSystemctl:
 def up(fake: FakeSystemctl, cloud: CloudSettings = CLOUD) -> None:
     """As `kumoi up` does it."""
     units = table.all_units(cloud, HOST, RELEASE, only_engines=False)
-    kept = keeper(fake)
-    kept.tell(units)
+    systemd_keeper = keeper(fake)
+    systemd_keeper.tell(units)
     for kind in table.UnitKind:
-        kept.ensure_ready([unit.name for unit in units if unit.kind is kind], timeout_s=1)
+        systemd_keeper.ensure_ready([unit.name for unit in units if unit.kind is kind], timeout_s=1)
 
 
 def keeper(fake: FakeSystemctl) -> Systemd:
@@ -150,7 +150,7 @@ def test_what_does_not_start_replaces_nothing(fake: FakeSystemctl, name: str) ->
         up(fake, OTHER)
     after = keeper(fake).in_charge()
     replaced = set(ROLES[: ROLES.index(name)])
-    assert {one for one in before if before[one] != after[one]} == replaced
+    assert {item for item in before if before[item] != after[item]} == replaced
     assert before[name] in fake.active
 
 

@@ -34,10 +34,12 @@ def test_only_the_switch_its_controller_and_the_agent_live_in_the_hosts_namespac
 
 
 def test_what_lives_in_a_namespace_is_told_so_by_its_file() -> None:
-    told = {name: json.loads(unit.command[4])["namespace"] for name, unit in by_name().items()}
-    inside = {name for name, namespace in told.items() if namespace}
+    namespaces = {
+        name: json.loads(unit.command[4])["namespace"] for name, unit in by_name().items()
+    }
+    inside = {name for name, namespace in namespaces.items() if namespace}
     assert inside == {"ovs-db", "ovs-vswitchd", "ovn-controller", "agent"}
-    assert told["agent"] == "/run/netns/t1-host1"
+    assert namespaces["agent"] == "/run/netns/t1-host1"
 
 
 def test_the_central_databases_listen_on_files_only() -> None:
@@ -54,8 +56,8 @@ def test_every_need_names_a_unit_that_stands_before() -> None:
 
 
 def test_the_switch_is_told_all_that_ovn_needs_after_each_start() -> None:
-    told = [" ".join(command) for command in by_name()["ovs-vswitchd"].then]
-    assert told == [
+    commands = [" ".join(command) for command in by_name()["ovs-vswitchd"].then]
+    assert commands == [
         "ovs-vsctl --db=unix:/s/run/ovs-db/db.sock --no-wait --timeout=10 init",
         (
             "ovs-vsctl --db=unix:/s/run/ovs-db/db.sock --timeout=10"
@@ -100,9 +102,9 @@ def test_a_host_of_one_role_has_what_that_role_needs_and_waits_for_nobody_else()
     for unit in units.values():
         assert unit.namespace == "rack7"
         assert set(unit.needs) < set(units)
-    told = " ".join(units["ovs-vswitchd"].then[1])
-    assert "external-ids:system-id=rack7 " in told
-    assert 'external-ids:ovn-remote="ssl:10.0.5.1:6642"' in told
+    command = " ".join(units["ovs-vswitchd"].then[1])
+    assert "external-ids:system-id=rack7 " in command
+    assert 'external-ids:ovn-remote="ssl:10.0.5.1:6642"' in command
     assert "--certificate=/r/pki/rack7.crt" in units["ovn-controller"].argv
     assert "--remote=pssl:6642:10.0.5.1" in by_name(far)["ovnsb-db"].argv
 

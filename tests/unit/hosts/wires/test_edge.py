@@ -52,16 +52,18 @@ def test_rules() -> None:
 
 def test_outbound_lets_servers_reach_the_internet_and_no_address_of_the_machine() -> None:
     outbound = CloudSettings(public_cidr="10.0.4.0/24", outbound=True)
-    told = edge.rules(outbound, ["198.41.0.4", "10.0.4.1", "192.168.1.7"])
-    drop, line = sorted(set(told.splitlines()) - set(RULES.splitlines()), reverse=True)
+    rules = edge.rules(outbound, ["198.41.0.4", "10.0.4.1", "192.168.1.7"])
+    drop, line = sorted(set(rules.splitlines()) - set(RULES.splitlines()), reverse=True)
     found = re.fullmatch(r"    ip daddr != \{ (.*) \} accept", line)
     assert found
     assert drop == f"    ip saddr {{ {found[1]} }} tcp flags & (rst | ack) == rst drop"
-    kept = [ipaddress.ip_network(cidr) for cidr in found[1].split(", ")]
+    networks = [ipaddress.ip_network(cidr) for cidr in found[1].split(", ")]
     for address in ("198.41.0.4", "10.0.4.1", "192.168.1.7", "172.17.0.1", "169.254.1.1"):
-        assert any(ipaddress.ip_address(address) in one for one in kept), address
-    assert not any(ipaddress.ip_address("198.41.0.5") in one for one in kept)
-    assert not any(one.overlaps(other) for one in kept for other in kept if one is not other)
+        assert any(ipaddress.ip_address(address) in item for item in networks), address
+    assert not any(ipaddress.ip_address("198.41.0.5") in item for item in networks)
+    assert not any(
+        item.overlaps(other) for item in networks for other in networks if item is not other
+    )
 
 
 def test_the_edge_keeps_its_link_address_and_another_cloud_has_another() -> None:

@@ -58,5 +58,5 @@ def test_free_ranges_are_accepted() -> None:
 
 
 def test_the_machines_own_loopback_is_in_use_and_our_links_are_not() -> None:
-    assert "127.0.0.1/8 of the link lo" in {one.who for one in ranges.used(set())}
-    assert not any("lo" in one.who.split() for one in ranges.used({"lo"}))
+    assert "127.0.0.1/8 of the link lo" in {item.who for item in ranges.used(set())}
+    assert not any("lo" in item.who.split() for item in ranges.used({"lo"}))

@@ -26,15 +26,15 @@ UDP = f"""{HEAD}
 
 def test_only_what_waits_for_others_listens() -> None:
     found = sockets.parse({"tcp": TCP, "tcp6": TCP6, "udp": UDP})
-    assert [(one.protocol, one.address, one.port, one.inode) for one in found] == [
+    assert [(item.protocol, item.address, item.port, item.inode) for item in found] == [
         ("tcp", "::", 22, 14),
         ("tcp", "::1", 25, 15),
         ("tcp", "10.206.4.1", 5000, 12),
         ("tcp", "127.0.0.1", 8080, 11),
         ("udp", "0.0.0.0", 6081, 16),
     ]
-    assert [one.is_loopback for one in found] == [False, True, False, True, False]
-    assert [one.is_any for one in found] == [True, False, False, False, True]
+    assert [item.is_loopback for item in found] == [False, True, False, True, False]
+    assert [item.is_any for item in found] == [True, False, False, False, True]
 
 
 def test_a_listener_is_told_with_its_process() -> None:
@@ -43,8 +43,8 @@ def test_a_listener_is_told_with_its_process() -> None:
         mine.listen()
         port = mine.getsockname()[1]
         found = sockets.of_machine(HostSettings(name="nobody", state_dir="/nowhere"))
-    (one,) = [one for one in found if one.bound.port == port and one.bound.is_loopback]
-    assert (one.pid, one.unit) == (os.getpid(), None)
+    (listener,) = [item for item in found if item.bound.port == port and item.bound.is_loopback]
+    assert (listener.pid, listener.unit) == (os.getpid(), None)
 
 
 def test_without_a_virtual_host_nothing_listens_in_it() -> None:
@@ -52,6 +52,6 @@ def test_without_a_virtual_host_nothing_listens_in_it() -> None:
 
 
 def test_tunnels_are_told_by_the_switch() -> None:
-    told = "Listening ports:\ngenev_sys_6081 (6081) ref_cnt=1\nvxlan_sys_4789 (4789) ref_cnt=2\n"
-    assert sockets.tunnel_ports(told) == [4789, 6081]
+    ports = "Listening ports:\ngenev_sys_6081 (6081) ref_cnt=1\nvxlan_sys_4789 (4789) ref_cnt=2\n"
+    assert sockets.tunnel_ports(ports) == [4789, 6081]
     assert sockets.tunnel_ports("Listening ports:\n") == []

@@ -94,8 +94,8 @@ def test_a_running_server_never_counts_as_ended() -> None:
 
 
 def test_what_is_there_is_told_with_the_boots_behind_it() -> None:
-    told = status(seen_as(RUNNING, boot=2))
-    assert (told.state, told.boot, told.build) == (InstanceState.RUNNING, 2, 0)
+    reported = status(seen_as(RUNNING, boot=2))
+    assert (reported.state, reported.boot, reported.build) == (InstanceState.RUNNING, 2, 0)
 
 
 def test_what_is_not_there_yet_is_being_built() -> None:

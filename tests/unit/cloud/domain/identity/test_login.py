@@ -38,9 +38,9 @@ def test_a_wrong_password_an_unknown_user_and_one_without_a_password_are_refused
     logins: Logins,
 ) -> None:
     said = set()
-    for password_hash, given in ((HASH, Secret("wrong")), (None, RIGHT), ("no hash", RIGHT)):
+    for password_hash, secret in ((HASH, Secret("wrong")), (None, RIGHT), ("no hash", RIGHT)):
         with pytest.raises(Unauthenticated) as refused:
-            logins.verify("a", password_hash, given)
+            logins.verify("a", password_hash, secret)
         said.add(refused.value.message)
     assert len(said) == 1
     with pytest.raises(RateLimited):
@@ -68,8 +68,8 @@ def test_a_generated_secret_is_long_and_checked_without_argon() -> None:
     made, again = credential_secret.generate(), credential_secret.generate()
     assert made != again
     assert len(made.reveal()) >= 43
-    kept = credential_secret.hash_generated(made)
-    assert credential_secret.is_generated(kept)
+    hashed = credential_secret.hash_generated(made)
+    assert credential_secret.is_generated(hashed)
     assert not credential_secret.is_generated(HASH)
-    assert credential_secret.matches(kept, made)
-    assert not credential_secret.matches(kept, again)
+    assert credential_secret.matches(hashed, made)
+    assert not credential_secret.matches(hashed, again)

@@ -99,11 +99,11 @@ def test_two_processes_that_start_at_once_have_one_first_key(tmp_path: Path) -> 
     )
     argv = [sys.executable, "-c", make, str(tmp_path)]
     both = [subprocess.Popen(argv, stdin=subprocess.PIPE) for _ in range(2)]
-    for one in both:
-        assert one.stdin is not None
-        one.stdin.write(b"go\n")
-        one.stdin.flush()
-    assert [one.wait(60) for one in both] == [0, 0]
+    for item in both:
+        assert item.stdin is not None
+        item.stdin.write(b"go\n")
+        item.stdin.flush()
+    assert [item.wait(60) for item in both] == [0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["first.json"]
 
 

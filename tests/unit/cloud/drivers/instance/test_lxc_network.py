@@ -29,9 +29,9 @@ def test_a_gateway_elsewhere_is_reached_on_its_link() -> None:
 
 def test_a_change_takes_back_all_that_was_given_since_the_start_and_gives_the_rest_anew() -> None:
     moved = Address(address="10.204.0.7", prefix=16, gateway="10.204.0.1")
-    given = [*network.statements(wire.of(SERVER)), "address 10.202.0.6/24 dev eth0"]
+    earlier = [*network.statements(wire.of(SERVER)), "address 10.202.0.6/24 dev eth0"]
     changed = but(ports=[with_address(moved), SECOND])
-    assert network.change(wire.of(changed), given).splitlines() == [
+    assert network.change(wire.of(changed), earlier).splitlines() == [
         "address delete 10.202.0.6/24 dev eth0",
         "route delete 10.203.0.0/16 via 10.202.0.9",
         "route delete default via fd00:202::1 dev eth0",

@@ -35,7 +35,7 @@ def test_many_hosts_that_claim_at_once_share_no_id(places: tuple[Path, Path]) ->
     owners = [Path(f"/host/{number}") for number in range(12)]
     with ThreadPoolExecutor(len(owners)) as threads:
         claims = list(threads.map(lambda owner: subids.claim(owner, places), owners))
-    bases = sorted(one.base for one in claims)
+    bases = sorted(claim.base for claim in claims)
     assert all(low + subids.COUNT <= high for low, high in itertools.pairwise(bases))
     assert [subids.claim(owner, places) for owner in owners] == claims
 

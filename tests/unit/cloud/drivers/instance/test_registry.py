@@ -24,16 +24,16 @@ MOVED = but(
 
 
 def test_each_driver_has_a_directory_of_its_own() -> None:
-    given: list[tuple[Path, str]] = []
+    calls: list[tuple[Path, str]] = []
     lxc = registry.DRIVERS["lxc"]
 
     def noting(directory: Path, cloud: str) -> HostDriver:
-        given.append((directory, cloud))
+        calls.append((directory, cloud))
         return lxc(directory, cloud)
 
     drivers = registry.on_host(Path("/host"), "kumoi", table={"one": noting, "two": noting})
     assert list(drivers) == ["one", "two"]
-    assert given == [(Path("/host/one"), "kumoi"), (Path("/host/two"), "kumoi")]
+    assert calls == [(Path("/host/one"), "kumoi"), (Path("/host/two"), "kumoi")]
 
 
 @pytest.mark.parametrize(

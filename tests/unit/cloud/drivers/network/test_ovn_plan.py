@@ -184,7 +184,7 @@ def test_of_two_rows_with_the_same_mark_one_goes() -> None:
         item for item in seen if item.record.key == RecordKey(RecordKind.NETWORK, "net-a")
     )
     twin = replace(network, row=uuid.UUID(int=2**128 - 1))
-    assert [str(one) for one in plan(desired(SWITCHED), [twin, *seen])] == [
+    assert [str(each) for each in plan(desired(SWITCHED), [twin, *seen])] == [
         "delete Logical_Switch network/net-a"
     ]
 
@@ -200,8 +200,8 @@ def test_a_reference_to_a_foreign_row_is_taken_out() -> None:
     actions = plan(desired(SWITCHED), seen)
     assert len(actions) == 2
     assert all(
-        isinstance(one, Update) and [target.row for _, target in one.removed] == [stranger]
-        for one in actions
+        isinstance(action, Update) and [target.row for _, target in action.removed] == [stranger]
+        for action in actions
     )
 
 
@@ -351,14 +351,14 @@ def test_an_ipv6_gateway_gets_a_route_and_no_translation() -> None:
         replace(OUTER, fixed_ips=(FixedIp(subnet_id="out6", address="2001:db8:ff::2"),)),
     )
     wanted = desired(replace(OUTSIDE, subnets=(inside, outside), ports=ports))
-    (route,) = (one for one in wanted.values() if isinstance(one, StaticRoute))
+    (route,) = (item for item in wanted.values() if isinstance(item, StaticRoute))
     assert route.ip_prefix == "::/0"
-    assert not [one for one in wanted.values() if isinstance(one, Nat)]
+    assert not [item for item in wanted.values() if isinstance(item, Nat)]
 
 
 def test_snat_can_be_turned_off() -> None:
     wanted = desired(replace(OUTSIDE, routers=(replace(ROUTER, enable_snat=False),)))
-    assert [one.type for one in wanted.values() if isinstance(one, Nat)] == ["dnat_and_snat"]
+    assert [item.type for item in wanted.values() if isinstance(item, Nat)] == ["dnat_and_snat"]
 
 
 def test_extra_routes_and_no_default_route_without_an_external_gateway() -> None:
@@ -371,7 +371,7 @@ def test_extra_routes_and_no_default_route_without_an_external_gateway() -> None
             subnets=(PRIVATE_SUBNET, external),
         )
     )
-    (route,) = (one for one in wanted.values() if isinstance(one, StaticRoute))
+    (route,) = (item for item in wanted.values() if isinstance(item, StaticRoute))
     assert (route.ip_prefix, route.nexthop, route.output_port) == (
         "172.16.0.0/12",
         "10.0.1.9",
@@ -488,7 +488,7 @@ def test_a_group_without_memory_allows_each_direction_by_itself() -> None:
         )
         for stateful in (True, False)
     ]
-    assert [getattr(one, "action", None) for one in actions] == [
+    assert [getattr(action, "action", None) for action in actions] == [
         "allow-related",
         "allow-stateless",
     ]
@@ -505,14 +505,14 @@ def test_a_rule_for_an_unknown_group_or_protocol_allows_nothing() -> None:
 
 def test_a_group_that_a_port_names_but_that_is_gone_is_no_group_of_it() -> None:
     wanted = desired(replace(SWITCHED, security_groups=()))
-    groups = [one.name for one in wanted.values() if isinstance(one, PortGroup)]
+    groups = [item.name for item in wanted.values() if isinstance(item, PortGroup)]
     assert groups == [PortGroupName("kumoi_drop")]
 
 
 def test_every_record_is_marked_with_what_it_is() -> None:
     for topology in (SWITCHED, OUTSIDE):
-        for key, one in desired(topology).items():
-            marks = dict(one.external_ids)
+        for key, record in desired(topology).items():
+            marks = dict(record.external_ids)
             assert (marks["kumoi:kind"], marks["kumoi:id"]) == (key.kind, key.id)
     assert (
         dict(desired(SWITCHED)[RecordKey(RecordKind.PORT, "web")].external_ids)["kumoi:generation"]

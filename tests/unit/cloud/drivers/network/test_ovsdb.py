@@ -199,13 +199,13 @@ def test_ports_are_up_when_their_host_says_so(northbound_server: Server) -> None
 
 
 def test_a_change_is_told(northbound_server: Server) -> None:
-    told = threading.Event()
-    with OvnNorthbound(northbound_server.remote, changed=told.set) as network:
+    changed = threading.Event()
+    with OvnNorthbound(northbound_server.remote, changed=changed.set) as network:
         network.observe()
-        assert told.wait(WAIT_S)
-        told.clear()
+        assert changed.wait(WAIT_S)
+        changed.clear()
         nbctl(northbound_server, "ls-add", "lab")
-        assert told.wait(WAIT_S)
+        assert changed.wait(WAIT_S)
 
 
 def test_a_server_that_is_away_is_reported_in_time_and_found_again(
