@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from structlog.testing import capture_logs
 
 from kumoi.base.clock import Clock, SetClock
 from kumoi.base.errors import Permanent, Transient
@@ -466,14 +467,13 @@ def test_a_newer_state_is_not_taken_back_by_an_older_release(world: World) -> No
     assert newer.advance()
 
 
-def test_an_unknown_flow_is_told_once_and_nobody_spins_for_it(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_flow_is_told_once_and_nobody_spins_for_it(world: World) -> None:
     world.start()
     stranger = Flows(world.database, world.clock, {})
-    for _ in range(3):
-        assert not stranger.advance()
-    assert capsys.readouterr().out.count("flow.not_known_here") == 1
+    with capture_logs() as logged:
+        for _ in range(3):
+            assert not stranger.advance()
+    assert [line["event"] for line in logged].count("flow.not_known_here") == 1
     assert stranger._idle_s() == IDLE_MAX_S
 
 
