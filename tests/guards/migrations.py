@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 from kumoi import __version__
 from kumoi.cloud.store import migrations as cloud
+from kumoi.engine import migrate
 from kumoi.pipeline.store import migrations as pipeline
 
 LIST = Path(__file__).parent / "released_migrations.txt"
@@ -65,6 +68,19 @@ def every() -> list[Migration]:
         for store, folder in STORES.items()
         for path in sorted((folder / "versions").glob("[0-9]*.py"))
     ]
+
+
+def differences(url: str, metadata: sa.MetaData) -> list[str]:
+    """How the tables in the code differ from those of a migrated database, sorted."""
+    engine = migrate.engine(url)
+    try:
+        with engine.connect() as connection:
+            options = {"include_name": migrate.is_ours}
+            migrated = MigrationContext.configure(connection, opts=options)
+            found = compare_metadata(migrated, metadata)
+    finally:
+        engine.dispose()
+    return sorted(str(difference) for difference in found)
 
 
 def statements(module: ModuleType) -> list[str]:

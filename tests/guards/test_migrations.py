@@ -14,11 +14,10 @@ from kumoi.base.release import numbers
 from kumoi.cloud.store.migrate import upgrade as upgrade_cloud
 from kumoi.cloud.store.tables import metadata as cloud
 from kumoi.engine import migrate, schema_check
-from kumoi.engine.migrate import differences
 from kumoi.pipeline.store.migrate import upgrade as upgrade_pipeline
 from kumoi.pipeline.store.tables import metadata as pipeline
 from tests.guards import migrations
-from tests.guards.migrations import Migration
+from tests.guards.migrations import Migration, differences
 
 WRITE = "write it: python -m tests.guards.new_migration"
 STORES = pytest.mark.parametrize(

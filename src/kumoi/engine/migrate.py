@@ -11,7 +11,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import command, context
-from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import event
@@ -61,18 +60,6 @@ def migration_of(connection: sa.Connection) -> str:
     return MigrationContext.configure(connection).get_current_revision() or ""
 
 
-def differences(url: str, metadata: sa.MetaData) -> list[str]:
-    """How the tables in the code differ from those of a migrated database, sorted."""
-    reading = engine(url)
-    try:
-        with reading.connect() as connection:
-            migrated = MigrationContext.configure(connection, opts={"include_name": _is_ours})
-            found = compare_metadata(migrated, metadata)
-    finally:
-        reading.dispose()
-    return sorted(str(difference) for difference in found)
-
-
 def environment(metadata: sa.MetaData) -> None:
     """The whole of a store's `env.py`, which Alembic runs."""
     migrating = engine(str(context.config.get_main_option("sqlalchemy.url")))
@@ -81,7 +68,7 @@ def environment(metadata: sa.MetaData) -> None:
             connection=connection,
             target_metadata=metadata,
             transactional_ddl=True,
-            include_name=_is_ours,
+            include_name=is_ours,
             user_module_prefix="",  # In a new migration, which imports our types.
         )
         with context.begin_transaction():
@@ -102,7 +89,7 @@ def environment(metadata: sa.MetaData) -> None:
             )
 
 
-def _is_ours(name: str | None, *_: Any) -> bool:
+def is_ours(name: str | None, *_: Any) -> bool:
     """Whether the code's tables have a table or column of that name; schema_check.py has its own."""
     return name != schema_check.schema_step.name
 

@@ -1,18 +1,10 @@
-"""The migrations make what the code has."""
+"""Where the pipeline keeps its store; tests/guards holds its migrations to the code."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from kumoi.engine.migrate import differences
 from kumoi.pipeline.store.migrate import upgrade
-from kumoi.pipeline.store.tables import metadata
-
-
-def test_the_migrations_make_the_tables_of_the_code(store_url: str) -> None:
-    upgrade(store_url)
-    upgrade(store_url)
-    assert differences(store_url, metadata) == []
 
 
 def test_the_stores_file_is_its_owners_only(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.unit.cloud.drivers.network.plan_text import printed
+
 from kumoi.cloud.drivers.network.interface import (
     ROUTER_GATEWAY,
     ROUTER_INTERFACE,
@@ -23,7 +25,7 @@ from kumoi.cloud.drivers.network.interface import (
     SubnetSpec,
     Topology,
 )
-from kumoi.cloud.drivers.network.ovn.plan import Action, printed
+from kumoi.cloud.drivers.network.ovn.plan import Action
 
 GOLDEN = Path(__file__).parent / "golden"
 

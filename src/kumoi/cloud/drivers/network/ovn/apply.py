@@ -29,7 +29,6 @@ from kumoi.cloud.drivers.network.ovn.northbound import (
     RecordKind,
 )
 from kumoi.cloud.drivers.network.ovn.plan import (
-    EMPTY,
     Action,
     Create,
     Delete,
@@ -41,6 +40,8 @@ from kumoi.cloud.drivers.network.ovn.plan import (
     plan_members,
 )
 
+EMPTY: tuple[Any, ...] = (None, "", frozenset())
+"""A column's value before anything is written to it."""
 PORT_TABLE = northbound.LogicalSwitchPort.TABLE
 HOLDERS = tuple(record.HOLDER for record in northbound.RECORDS if record.HOLDER is not None)
 """Tables and their columns that refer to children."""

@@ -28,8 +28,6 @@ from kumoi.cloud.drivers.network.ovn.northbound import (
 )
 
 RowId = uuid.UUID
-EMPTY: tuple[Any, ...] = (None, "", frozenset())
-"""A column's value before anything is written to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +63,6 @@ class Create:
         within = f" in {self.holder.key}" if self.holder else ""
         return f"create {self.record.TABLE} {self.record.key}{within}"
 
-    def details(self) -> list[str]:
-        names = columns_of(type(self.record))
-        refers = references_of(type(self.record))
-        values = {name: getattr(self.record, name) for name in names if name not in refers}
-        return [
-            *(f"{name} = {_text(value)}" for name, value in values.items() if value not in EMPTY),
-            *(f"{column} += {target.key}" for column, target in self.references),
-        ]
-
 
 @dataclass(frozen=True, slots=True)
 class Update:
@@ -90,16 +79,6 @@ class Update:
         touched = sorted({*self.columns, *(column for column, _ in self.added + self.removed)})
         return f"update {self.record.TABLE} {self.record.key}: {', '.join(touched)}"
 
-    def details(self) -> list[str]:
-        return [
-            *(
-                f"{name} = {_text(getattr(self.record, name))}, was {_text(getattr(self.before, name))}"
-                for name in self.columns
-            ),
-            *(f"{column} += {target.key}" for column, target in self.added),
-            *(f"{column} -= {target.key}" for column, target in self.removed),
-        ]
-
 
 @dataclass(frozen=True, slots=True)
 class Delete:
@@ -111,9 +90,6 @@ class Delete:
 
     def __str__(self) -> str:
         return f"delete {self.record.TABLE} {self.record.key}"
-
-    def details(self) -> list[str]:
-        return []
 
 
 Action = Create | Update | Delete
@@ -169,14 +145,6 @@ def plan_members(balancers: Iterable[BalancerSpec], seen: Iterable[SeenRow]) -> 
         if record != item.record:
             actions.append(Update(record, item.row, item.record, ("vips",), (), ()))
     return sorted(actions, key=_order)
-
-
-def printed(actions: Iterable[Action]) -> str:
-    """The plan for people, with every column."""
-    lines: list[str] = []
-    for action in actions:
-        lines += [str(action), *(f"    {detail}" for detail in action.details())]
-    return "".join(f"{line}\n" for line in lines)
 
 
 def keys_of(value: Any) -> Iterable[RecordKey]:
@@ -285,12 +253,3 @@ def _order(action: Action) -> tuple[bool, int, RecordKey, RowId | None]:
     position = _ORDER[action.record.TABLE]
     row = action.row if isinstance(action, Delete) else None
     return (not deleting, -position if deleting else position, action.record.key, row)
-
-
-def _text(value: Any) -> str:
-    """A column's value as text, with sets and maps in a fixed order."""
-    if isinstance(value, frozenset):
-        pairs = all(isinstance(item, tuple) for item in value)
-        items = [": ".join(item) if pairs else str(item) for item in sorted(value)]
-        return "{" + ", ".join(items) + "}"
-    return "none" if value is None else str(value)
