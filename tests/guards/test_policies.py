@@ -181,8 +181,7 @@ def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everybody]:
             cloud.database,
             cloud.services.clock,
             known,
-            heads=None,  # type: ignore[arg-type] # Of pushes, which nobody makes here.
-            alarm=None,  # type: ignore[arg-type]
+            alarm=None,  # type: ignore[arg-type] # Of pushes, which nobody makes here.
         )
         recorder = Recorder(cloud.database, cloud.services.clock)
         app = App(

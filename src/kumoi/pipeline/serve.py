@@ -95,7 +95,7 @@ async def serve_with(
     flows = Flows(database, clock, kinds(context))
     alarm = Alarm(database.listen)
     app = App(
-        Pipeline(cloud, repositories, database, clock, identity, heads, alarm),
+        Pipeline(cloud, repositories, database, clock, identity, alarm),
         SERVICES,
         root=cloud.pipeline_url,
         body_max_bytes=cloud.body_max_bytes,

@@ -7,7 +7,7 @@ Adding a service changes nothing here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -69,6 +69,3 @@ class Service:
     headers: Mapping[str, str] = field(default_factory=dict)
     id_headers: tuple[str, ...] = ("X-Openstack-Request-Id",)
     versions: Microversions | None = None
-
-
-Handler = Callable[[Request[Any, Any]], Reply] | Callable[[Request[Any, Any]], Awaitable[Reply]]

@@ -13,7 +13,6 @@ from kumoi.engine.db import Database
 from kumoi.engine.http import request
 from kumoi.engine.wake import Alarm
 from kumoi.pipeline.identity import Identity, ProjectCaller
-from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.repositories import Repositories
 from kumoi.pipeline.store.runner import Runner
 
@@ -30,7 +29,6 @@ class Pipeline:
     database: Database
     clock: Clock
     identity: Identity
-    heads: Heads
     alarm: Alarm
 
 

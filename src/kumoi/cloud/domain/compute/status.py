@@ -14,7 +14,7 @@ from kumoi.base.errors import Conflict
 from kumoi.cloud.hostapi.messages import InstanceState, Power
 from kumoi.cloud.store.compute.server import Server
 
-NO_STATE, RUNNING, PAUSED, SHUTDOWN, CRASHED = 0, 1, 3, 4, 6
+NO_STATE, RUNNING, PAUSED, SHUTDOWN = 0, 1, 3, 4
 SETTLED = {
     InstanceState.RUNNING: ("active", RUNNING),
     InstanceState.STOPPED: ("stopped", SHUTDOWN),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kumoi.base.errors import Conflict, Invalid, NotFound
+from kumoi.base.errors import Invalid, NotFound
 
 
 def not_found(noun: str, key: str) -> NotFound:
@@ -15,7 +15,3 @@ def invalid(reason: str, field: str | None = None) -> Invalid:
 
 def option(value: object, name: str) -> Invalid:
     return Invalid(f"{value} is not a valid option for {name}", field=name)
-
-
-def in_use(noun: str, key: str) -> Conflict:
-    return Conflict(f"{noun} {key} is in use and cannot be modified.")

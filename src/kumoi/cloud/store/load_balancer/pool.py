@@ -56,11 +56,6 @@ def get(connection: Connection, key: str) -> BalancerPool | None:
     return standard.get(connection, pool, BalancerPool, key)
 
 
-def find(connection: Connection, **values: Any) -> list[BalancerPool]:
-    """Rows whose columns have these values, oldest first."""
-    return standard.find(connection, pool, BalancerPool, **values)
-
-
 def page(
     connection: Connection, query: NetworkQuery, *, project_id: str | None
 ) -> list[BalancerPool]:

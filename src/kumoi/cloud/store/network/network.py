@@ -61,10 +61,6 @@ def get(connection: Connection, key: str) -> Network | None:
     return standard.get(connection, network, Network, key)
 
 
-def find(connection: Connection, **values: Any) -> list[Network]:
-    return standard.find(connection, network, Network, **values)
-
-
 def page(connection: Connection, query: NetworkQuery, *, project_id: str | None) -> list[Network]:
     """One page; with `project_id`, of that project's networks, the shared and the external ones."""
     seen = [Where("seen", _seen, {"seen_by": project_id})] if project_id is not None else []

@@ -19,7 +19,6 @@ import socket
 import struct
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from pyroute2.iproute.linux import IPRoute
@@ -35,7 +34,6 @@ _ETHTOOL_STXCSUM = 0x17
 _IFF_UP = 1
 _OURS = re.compile(rf"k[0-9a-f]{{{LINK_ID_DIGITS}}}")
 _GONE = (errno.ENODEV, errno.ENOENT)
-_NET = Path("/sys/class/net")
 
 
 def ensure(wire: Wire) -> None:
