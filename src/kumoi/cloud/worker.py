@@ -10,6 +10,7 @@ from kumoi.cloud.drivers.network.interface import Northbound
 from kumoi.cloud.drivers.network.ovn.apply import OvnNorthbound
 from kumoi.cloud.reconcilers.host import HostReconciler
 from kumoi.cloud.reconcilers.image import ImageReconciler
+from kumoi.cloud.reconcilers.load_balancer import StationReconciler
 from kumoi.cloud.reconcilers.network import NetworkReconciler
 from kumoi.cloud.reconcilers.server import ServerReconciler
 from kumoi.config import CloudSettings, HostSettings
@@ -22,6 +23,7 @@ NETWORK_INTERVAL_S = 5.0
 SERVER_INTERVAL_S = 10.0
 HOST_INTERVAL_S = 5.0
 IMAGE_INTERVAL_S = 20.0
+STATION_INTERVAL_S = 5.0
 
 
 async def serve(cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock) -> None:
@@ -44,11 +46,13 @@ async def serve_with(
     network = NetworkReconciler(database, northbound, clock)
     server = ServerReconciler(database)
     hosts = HostReconciler(database, silent_s=cloud.host_silent_s)
+    stations = StationReconciler(database)
     image = ImageReconciler(database, ImageFiles(host.image_dir), clock)
     loops = (
         Loop("network", network.round, NETWORK_INTERVAL_S, plugged),
         Loop("server", server.round, SERVER_INTERVAL_S),
         Loop("host", hosts.round, HOST_INTERVAL_S),
+        Loop("station", stations.round, STATION_INTERVAL_S),
         Loop("image", image.round, IMAGE_INTERVAL_S),
         Loop("audit", audit.Pruner(database, clock, cloud.audit_days).round, PRUNE_EVERY_S),
     )

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from kumoi.cloud.domain.load_balancer import stationing
 from kumoi.cloud.domain.load_balancer.traffic import SOURCE_IP, TRANSPORTS, receiving, sticky_s
 from kumoi.cloud.domain.load_balancer.tree import BalancerTree
-from kumoi.cloud.drivers.network.interface import BackendSpec, BalancerSpec, ListenerSpec
+from kumoi.cloud.drivers.network.interface import (
+    BackendSpec,
+    BalancerSpec,
+    ListenerSpec,
+    StationSpec,
+)
 from kumoi.cloud.store.load_balancer.listener import BalancerListener
+from kumoi.cloud.store.load_balancer.station import Station
 
 
 def balancer_spec(tree: BalancerTree) -> BalancerSpec:
@@ -28,7 +35,22 @@ def balancer_spec(tree: BalancerTree) -> BalancerSpec:
             for listener in tree.listeners
             if row.admin_state_up and listener.admin_state_up and listener.protocol in TRANSPORTS
         ),
+        stations=tuple(_station_spec(tree, one) for one in tree.stations),
         generation=row.revision_number,
+    )
+
+
+def _station_spec(tree: BalancerTree, row: Station) -> StationSpec:
+    place = stationing.place(tree, row)
+    return StationSpec(
+        id=place.id,
+        host=place.host_id,
+        mac=place.mac,
+        address=place.address,
+        gateway=place.gateway,
+        prefix=place.prefix,
+        first_port=place.first_port,
+        last_port=place.last_port,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kumoi.cloud.domain.host import server
+from kumoi.cloud.domain.host import load_balancer, server
 from kumoi.cloud.domain.host.thing import Kinds
 
-KINDS: Kinds = {kind.name: kind for kind in (server.KIND,)}
+KINDS: Kinds = {kind.name: kind for kind in (server.KIND, load_balancer.KIND)}

@@ -15,6 +15,7 @@ from kumoi.cloud.store.load_balancer import (
     load_balancer,
     member,
     pool,
+    station,
 )
 from kumoi.cloud.store.load_balancer.health_monitor import HealthMonitor
 from kumoi.cloud.store.load_balancer.listener import BalancerListener
@@ -22,6 +23,7 @@ from kumoi.cloud.store.load_balancer.load_balancer import LoadBalancer
 from kumoi.cloud.store.load_balancer.member import PoolMember
 from kumoi.cloud.store.load_balancer.part import BalancerPart
 from kumoi.cloud.store.load_balancer.pool import BalancerPool
+from kumoi.cloud.store.load_balancer.station import Station
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class BalancerTree:
     pools: list[BalancerPool] = field(default_factory=list)
     members: dict[str, list[PoolMember]] = field(default_factory=dict)
     monitors: dict[str, HealthMonitor] = field(default_factory=dict)
+    stations: list[Station] = field(default_factory=list)
 
     def pool(self, key: str | None) -> BalancerPool | None:
         return next((row for row in self.pools if row.id == key), None)
@@ -48,10 +51,11 @@ def every(connection: Connection) -> list[BalancerTree]:
     """Of all balancers, in one query for each kind of thing."""
     return _trees(
         load_balancer.every(connection),
-        listener.every(connection),
-        pool.every(connection),
-        member.every(connection),
-        health_monitor.every(connection),
+        listeners=listener.every(connection),
+        pools=pool.every(connection),
+        members=member.every(connection),
+        monitors=health_monitor.every(connection),
+        stations=station.every(connection),
     )
 
 
@@ -61,10 +65,11 @@ def of(connection: Connection, balancers: Iterable[LoadBalancer]) -> dict[str, B
     keys = [row.id for row in rows]
     trees = _trees(
         rows,
-        listener.of_balancers(connection, keys),
-        pool.of_balancers(connection, keys),
-        member.of_balancers(connection, keys),
-        health_monitor.of_balancers(connection, keys),
+        listeners=listener.of_balancers(connection, keys),
+        pools=pool.of_balancers(connection, keys),
+        members=member.of_balancers(connection, keys),
+        monitors=health_monitor.of_balancers(connection, keys),
+        stations=station.of_balancers(connection, keys),
     )
     return {tree.balancer.id: tree for tree in trees}
 
@@ -79,15 +84,20 @@ Part = TypeVar("Part", bound=BalancerPart)
 
 def _trees(
     balancers: list[LoadBalancer],
+    *,
     listeners: list[BalancerListener],
     pools: list[BalancerPool],
     members: list[PoolMember],
     monitors: list[HealthMonitor],
+    stations: list[Station],
 ) -> list[BalancerTree]:
     by_pool: dict[str, list[PoolMember]] = defaultdict(list)
     for row in members:
         by_pool[row.pool_id].append(row)
     monitored = {row.pool_id: row for row in monitors}
+    placed: dict[str, list[Station]] = defaultdict(list)
+    for each in stations:
+        placed[each.load_balancer_id].append(each)
     own_listeners, own_pools = _by_balancer(listeners), _by_balancer(pools)
     return [
         BalancerTree(
@@ -100,6 +110,7 @@ def _trees(
                 for row in own_pools.get(balancer.id, [])
                 if row.id in monitored
             },
+            placed.get(balancer.id, []),
         )
         for balancer in balancers
     ]

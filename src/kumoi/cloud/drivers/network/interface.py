@@ -154,9 +154,26 @@ class ListenerSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StationSpec:
+    """A place of a balancer on a host: what is sent to the virtual address and one of these ports comes
+    to it, all else of TCP and UDP to the balancer's first, and ICMP to all of them. `address` is known
+    to the balancer's router alone, which is `gateway` in their network of that prefix.
+    """
+
+    id: str
+    host: str
+    mac: str
+    address: str
+    gateway: str
+    prefix: int
+    first_port: int
+    last_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BalancerSpec:
     """`port_id` is the port that has the virtual address. `member_subnet_ids` are where members are,
-    beside the subnet of the address. `generation` is the row's.
+    beside the subnet of the address. `generation` is the row's. With stations, the address is theirs.
     """
 
     id: str
@@ -166,6 +183,7 @@ class BalancerSpec:
     name: str = ""
     member_subnet_ids: tuple[str, ...] = ()
     listeners: tuple[ListenerSpec, ...] = ()
+    stations: tuple[StationSpec, ...] = ()
     generation: int = 0
 
 

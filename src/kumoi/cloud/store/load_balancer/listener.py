@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +21,9 @@ from kumoi.engine.db import Json
 
 @dataclass(frozen=True, slots=True)
 class BalancerListener:
-    """`connection_limit` of -1 is none. Time-outs are in milliseconds."""
+    """`connection_limit` of -1 is none. Time-outs are in milliseconds. `number` is its own among the
+    balancer's listeners, and stays; `insert` chooses it.
+    """
 
     id: str
     project_id: str
@@ -43,6 +46,7 @@ class BalancerListener:
     created_at: datetime
     updated_at: datetime
     revision_number: int
+    number: int = 0
 
 
 listener = sa.Table(
@@ -59,11 +63,14 @@ listener = sa.Table(
     sa.Column("timeout_member_connect", sa.Integer, nullable=False),
     sa.Column("timeout_member_data", sa.Integer, nullable=False),
     sa.Column("timeout_tcp_inspect", sa.Integer, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False, server_default="0"),
 )
 
 
 def insert(connection: Connection, row: BalancerListener) -> None:
-    part.insert(connection, listener, row)
+    taken = {one.number for one in find(connection, load_balancer_id=row.load_balancer_id)}
+    number = next(number for number in itertools.count() if number not in taken)
+    part.insert(connection, listener, replace(row, number=number))
 
 
 def get(connection: Connection, key: str) -> BalancerListener | None:

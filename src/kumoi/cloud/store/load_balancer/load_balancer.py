@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import schema
+from kumoi.cloud.store.load_balancer import station
 from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import ID, NAME, metadata
@@ -86,6 +87,7 @@ def every(connection: Connection) -> list[LoadBalancer]:
 
 def update(connection: Connection, key: str, *, now: datetime, **values: Any) -> None:
     standard.update(connection, load_balancer, key, now=now, values=values)
+    station.tell_hosts(connection, key)
 
 
 def advance(connection: Connection, key: str, *, now: datetime) -> int:
@@ -98,7 +100,15 @@ def rebalance(connection: Connection, key: str, *, now: datetime) -> int:
     """As `advance`, for a change of who gets its connections and of nothing else."""
     schema.update(connection, load_balancer, key, {"updated_at": now}, counted="revision_number")
     feed.touch(connection, TOPIC, key)
+    station.tell_hosts(connection, key)
     return _revision(connection, key)
+
+
+def note_health(connection: Connection, key: str) -> None:
+    """Members of it are in another state than before: who gets its connections changes, and nothing
+    that was wanted.
+    """
+    feed.touch(connection, TOPIC, key)
 
 
 def applied(connection: Connection) -> dict[str, int]:
@@ -118,6 +128,8 @@ def set_applied(connection: Connection, revisions: Mapping[str, int]) -> None:
 
 
 def delete(connection: Connection, key: str) -> None:
+    for row in station.of_balancers(connection, [key]):
+        station.delete(connection, row)
     standard.delete(connection, load_balancer, key)
     feed.forget(connection, TOPIC, key)
 

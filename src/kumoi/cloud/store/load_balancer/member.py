@@ -95,6 +95,11 @@ def update(connection: Connection, row: PoolMember, *, now: datetime, **values: 
     part.rebalance(connection, member, row, now=now, values=values)
 
 
+def set_health(connection: Connection, key: str, health: str) -> None:
+    """What is, not what is wanted: the row's revision stays."""
+    schema.update(connection, member, key, {"health": health})
+
+
 def delete(connection: Connection, row: PoolMember, *, now: datetime) -> None:
     part.delete(connection, member, row, now=now)
 

@@ -22,6 +22,7 @@ from kumoi.cloud.drivers.network.interface import (
     RouterSpec,
     RuleSpec,
     SecurityGroupSpec,
+    StationSpec,
     SubnetSpec,
     Topology,
 )
@@ -163,6 +164,19 @@ BALANCED = Topology(
     ports=(VIRTUAL, INNER_A, INNER_B),
     routers=(ROUTER,),
     balancers=(BALANCER,),
+)
+STATIONS = tuple(
+    StationSpec(
+        id=f"station-{slot}",
+        host=f"host-{slot}",
+        mac=f"fa:16:3f:00:00:1{slot}",
+        address=f"169.254.0.{2 + slot}",
+        gateway="169.254.0.1",
+        prefix=29,
+        first_port=32_768 + slot * 16_384,
+        last_port=49_151 + slot * 16_384,
+    )
+    for slot in (0, 1)
 )
 BALANCED_OUTSIDE = Topology(
     networks=(PRIVATE, PUBLIC),

@@ -12,6 +12,7 @@ from tests.unit.cloud.drivers.network.network_samples import (
     OUTSIDE,
     PUBLIC,
     PUBLIC_SUBNET,
+    STATIONS,
     assert_golden,
 )
 
@@ -46,6 +47,12 @@ def test_switches_balance_and_a_router_without_a_gateway_does_not() -> None:
 
 def test_a_router_with_a_gateway_balances_and_a_floating_ip_has_a_row() -> None:
     assert_golden("balanced_outside", plan(desired(BALANCED_OUTSIDE), []))
+
+
+def test_stations_have_the_address_and_tell_apart_by_ports_what_is_for_whom() -> None:
+    stationed = replace(BALANCED, balancers=(replace(BALANCER, stations=STATIONS),))
+
+    assert_golden("balancer_stations", plan(desired(stationed), as_seen_rows(desired(BALANCED))))
 
 
 def test_a_router_that_loses_its_gateway_stops_to_balance() -> None:

@@ -12,6 +12,7 @@ packets in, since OVN sends them on by the MAC that the address had.
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from kumoi.cloud.drivers.network.interface import (
     PortSpec,
     SubnetSpec,
 )
+from kumoi.cloud.drivers.network.ovn import stationing
 from kumoi.cloud.drivers.network.ovn.attaching import floating_key, floating_of, listener_key
 from kumoi.cloud.drivers.network.ovn.index import Index, default_route, is_ipv4, marks, with_prefix
 from kumoi.cloud.drivers.network.ovn.northbound import (
@@ -139,13 +141,14 @@ def _place(
     )
     end = RecordKey(RecordKind.BALANCER_PORT, port.id)
     name = router_port_name(port)
+    own = _nobodys(subnet) if balancer.stations else balancer.address
     yield LogicalRouterPort(
         key=end,
         parent=router,
         external_ids=marks(end),
         name=name,
         mac=port.mac,
-        networks=frozenset({with_prefix(balancer.address, subnet)}),
+        networks=frozenset({with_prefix(own, subnet)}),
     )
     if subnet.gateway_ip:
         yield _way_out(router, balancer, subnet.gateway_ip, name)
@@ -157,9 +160,15 @@ def _place(
         name=SwitchPortName(port.id),
         type="router",
         enabled=None if port.admin_state_up else False,
-        addresses=frozenset({"router"}),
+        addresses=frozenset({f"{port.mac} {balancer.address}" if balancer.stations else "router"}),
         options=frozenset({("router-port", str(name))}),
     )
+    yield from stationing.records(balancer, router)
+
+
+def _nobodys(subnet: SubnetSpec) -> str:
+    """The address of the range itself, which no port can have."""
+    return str(ipaddress.ip_network(subnet.cidr, strict=False).network_address)
 
 
 def _way_out(

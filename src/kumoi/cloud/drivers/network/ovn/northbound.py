@@ -59,6 +59,12 @@ class RecordKind(enum.StrEnum):
     BALANCER_PORT = "balancer_port"
     BALANCER_PEER = "balancer_peer"
     BALANCER_ROUTE = "balancer_route"
+    STATION_SWITCH = "station_switch"
+    STATION_GATEWAY = "station_gateway"
+    STATION_PEER = "station_peer"
+    STATION_PORT = "station_port"
+    STATION_POLICY = "station_policy"
+    STATION_EVERY = "station_every"
     FOREIGN = "foreign"  # Not ours; the id is the row's name.
 
 
@@ -184,6 +190,17 @@ class StaticRoute(NorthboundRecord):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouterPolicy(NorthboundRecord):
+    TABLE: ClassVar[str] = "Logical_Router_Policy"
+    HOLDER: ClassVar[tuple[str, str] | None] = ("Logical_Router", "policies")
+
+    priority: int
+    match: str
+    action: str
+    nexthops: Texts = NO_TEXTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Nat(NorthboundRecord):
     TABLE: ClassVar[str] = "NAT"
     HOLDER: ClassVar[tuple[str, str] | None] = ("Logical_Router", "nat")
@@ -224,6 +241,7 @@ RECORDS: tuple[type[NorthboundRecord], ...] = (
     LogicalRouterPort,
     GatewayChassis,
     StaticRoute,
+    RouterPolicy,
     Nat,
     PortGroup,
     Acl,

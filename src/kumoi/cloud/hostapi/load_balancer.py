@@ -1,0 +1,137 @@
+"""Load balancers in the host API: what a host is sent of one, and what it reports.
+
+A host that has a balancer has a station of it: a network namespace with the virtual address, from
+where members are probed and, for listeners that need one, where a proxy runs. A spec says all of
+that. It is read strictly, as a server's is (messages.py).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from kumoi.cloud.hostapi.messages import Strict
+from kumoi.cloud.hostapi.things import Message, NotUnderstood, Thing, ThingKey, raw
+
+LOAD_BALANCER = "load_balancer"
+"""The kind of such a thing."""
+
+ONLINE, ERROR = "ONLINE", "ERROR"
+
+
+class StationLink(Strict, frozen=True, kw_only=True):
+    """Where a host plugs the balancer in. `port_id` names the port of the network, `address` with a
+    prefix is the station's own, known to nobody but the balancer's router, which is `gateway`. What
+    is sent to the virtual address comes to the station whose ports, `first_port` to `last_port`, it
+    is for; listeners have the lowest of these. ICMP comes to all, and one `answers_ping`.
+    """
+
+    id: str
+    port_id: str
+    mac: str
+    mtu: int
+    address: str
+    gateway: str
+    first_port: int
+    first_free_port: int
+    last_port: int
+    answers_ping: bool = True
+
+
+class MonitorSpec(Strict, frozen=True, kw_only=True):
+    """How members are probed, in the API's words. Times are in seconds."""
+
+    type: str
+    delay_s: int
+    timeout_s: int
+    max_retries: int
+    max_retries_down: int
+    http_method: str = "GET"
+    url_path: str = "/"
+    expected_codes: str = "200"
+    http_version: str = "1.0"
+    domain_name: str = ""
+
+
+class MemberSpec(Strict, frozen=True, kw_only=True):
+    """`monitor_address` and `monitor_port` are where it is probed, where that is elsewhere."""
+
+    id: str
+    address: str
+    port: int
+    weight: int = 1
+    backup: bool = False
+    monitor_address: str = ""
+    monitor_port: int = 0
+
+
+class PoolSpec(Strict, frozen=True, kw_only=True):
+    """Only members that are not switched off. Without a monitor all of them count as working."""
+
+    id: str
+    protocol: str
+    algorithm: str = "ROUND_ROBIN"
+    persistence: dict[str, str] = msgspec.field(default_factory=dict)
+    members: list[MemberSpec] = msgspec.field(default_factory=list)
+    monitor: MonitorSpec | None = None
+
+
+class ProxiedListener(Strict, frozen=True, kw_only=True):
+    """A listener that a proxy serves. `port` is the API's, `station_port` where the station listens.
+    Times are in milliseconds; a `connection_limit` of -1 is none.
+    """
+
+    id: str
+    protocol: str
+    port: int
+    station_port: int
+    pool_id: str = ""
+    connection_limit: int = -1
+    insert_headers: dict[str, str] = msgspec.field(default_factory=dict)
+    timeout_client_data: int = 50_000
+    timeout_member_connect: int = 5_000
+    timeout_member_data: int = 50_000
+    timeout_tcp_inspect: int = 0
+
+
+class BalancerOnHost(Strict, frozen=True, kw_only=True):
+    """`address` is the virtual one."""
+
+    address: str
+    station: StationLink
+    listeners: list[ProxiedListener] = msgspec.field(default_factory=list)
+    pools: list[PoolSpec] = msgspec.field(default_factory=list)
+
+
+class BalancerThing(BalancerOnHost, frozen=True, kw_only=True):
+    """A spec with its thing's id and generation, as a host's code gets it."""
+
+    id: str
+    generation: int
+
+
+class BalancerStatus(Message, frozen=True, kw_only=True):
+    """`members` is the state of each that is monitored and whose state is known: ONLINE or ERROR, by
+    its id.
+    """
+
+    members: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+def balancer_thing(balancer: BalancerThing) -> Thing:
+    fields = {name: getattr(balancer, name) for name in BalancerOnHost.__struct_fields__}
+    key = ThingKey(LOAD_BALANCER, balancer.id)
+    return Thing(
+        kind=key.kind,
+        id=key.id,
+        generation=balancer.generation,
+        spec=raw(BalancerOnHost(**fields)),
+    )
+
+
+def read_balancer(thing: Thing) -> BalancerThing:
+    """Raises NotUnderstood."""
+    try:
+        spec = msgspec.json.decode(thing.spec, type=BalancerOnHost)
+    except msgspec.DecodeError as error:
+        raise NotUnderstood(str(error)) from error
+    return BalancerThing(id=thing.id, generation=thing.generation, **msgspec.structs.asdict(spec))
