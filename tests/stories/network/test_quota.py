@@ -8,6 +8,7 @@ import pytest
 from openstack import exceptions
 from openstack.connection import Connection
 
+from kumoi.cloud.domain.network.quota import DEFAULTS
 from tests.stories.network.conftest import Raw
 
 PARALLEL = 50
@@ -76,3 +77,12 @@ def test_a_limit_is_a_number_of_something_there_is(
     status, _, message = raw_admin.fault("PUT", path, {"quota": wish})
     assert status == 400
     assert next(iter(wish)) in message
+
+
+def test_every_limit_may_be_changed(demo: Connection, admin: Connection) -> None:
+    """What is accepted is a list beside the limits: one that it lacks could never be changed."""
+    path = f"/quotas/{demo.current_project_id}"
+    wanted = dict.fromkeys(DEFAULTS, 7)
+    answer = admin.network.put(path, json={"quota": wanted})
+    assert (answer.status_code, answer.json()["quota"]) == (200, wanted)
+    admin.network.delete_quota(demo.current_project_id)
