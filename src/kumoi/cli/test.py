@@ -45,6 +45,7 @@ GROUPS = (
     _pytest("guards", "tests/guards"),
     _pytest("unit", *TOGETHER, "tests/unit", "tests/flows"),
     _pytest("stories", *TOGETHER, "tests/stories", "tests/cluster"),
+    _pytest("security", *TOGETHER, "tests/security"),
     _pytest("upgrade", *TOGETHER, "tests/upgrade"),
     _pytest("system", "tests/system"),
 )
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     chosen = [group for group in GROUPS if not args.only or group.name in args.only]
     if os.geteuid() != 0 and any(group.name == "system" for group in chosen):
         raise Invalid("the system tests need root: sudo ./kumoi test, or --only the others")
-    if {"unit", "stories", "upgrade", "system"} & {group.name for group in chosen}:
+    if {"unit", "stories", "security", "upgrade", "system"} & {group.name for group in chosen}:
         with progress.stage("system packages") as stage:
             added = packages.ensure((*packages.NEEDED, *packages.FOR_TESTS))
             stage.note(f"installed {len(added)}" if added else "all there")

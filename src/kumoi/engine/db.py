@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,10 +31,12 @@ from kumoi.engine import sqlite
 from kumoi.engine.outage import Outage, serves_no_more
 from kumoi.engine.statement import execute_text
 from kumoi.engine.wake import CHANNEL, CONNECT, PostgresWake, Wake, WakeListener
+from kumoi.engine.write_watch import WriteWatch
 
 CLOCK = "kumoi_clock"
 WRITER_LOCK = 0x6B756D6F69  # "kumoi"
-BUSY_TIMEOUT_MS = 10_000
+BUSY_TIMEOUT_MS = 10_000  # How long a writer waits for those of other processes,
+WRITER_WAIT_S = 10.0  # and for those of its own.
 OUTAGE_WAIT_S = 10.0  # A database server restarts in less.
 POOL_SIZE = 16
 
@@ -129,6 +132,7 @@ class Database:
         self._outage = Outage(wait_s=OUTAGE_WAIT_S)
         self._idle: deque[Connection] = deque()
         self._writer = threading.Lock()
+        self.write_watch = WriteWatch()
         self.before_commit: Callable[[Connection], None] = lambda _connection: None
         """The last part of every write transaction; audit.py sets it."""
 
@@ -141,17 +145,34 @@ class Database:
         """The transaction of the only writer; committed at the end, rolled back by any exception.
         Listeners are woken unless `wakes` is false, as for the renewal of a lease.
 
-        Raises Transient when another process keeps writing for longer than BUSY_TIMEOUT_MS.
+        Raises Transient when others keep writing for longer than WRITER_WAIT_S, or in another
+        process for longer than BUSY_TIMEOUT_MS.
         """
         sql = self._sql
-        with self._writer, _Transaction(self, "write to the store", sql.write) as connection:
-            yield connection
-            self.before_commit(connection)
-            if wakes and sql.wake:
-                execute_text(connection, sql.wake)
-            _commit(connection)
+        with (
+            self._only_writer_here(),
+            _Transaction(self, "write to the store", sql.write) as connection,
+        ):
+            began_s = time.perf_counter()
+            try:
+                yield connection
+                self.before_commit(connection)
+                if wakes and sql.wake:
+                    execute_text(connection, sql.wake)
+                _commit(connection)
+            finally:
+                self.write_watch.ended(time.perf_counter() - began_s)
         if wakes:
             self.wake.ring()
+
+    @contextlib.contextmanager
+    def _only_writer_here(self) -> Iterator[None]:
+        if not self._writer.acquire(timeout=WRITER_WAIT_S):
+            raise Transient("write to the store: others keep writing")
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def begin(self, what: str, begin: str) -> Connection:
         """A connection in a new transaction. Raises StoreLost when the database has not answered

@@ -18,6 +18,7 @@ from kumoi.base.errors import StoreLost, Transient
 from kumoi.engine import holder, lease
 from kumoi.engine.db import Database
 from kumoi.engine.wake import Alarm
+from kumoi.engine.write_watch import DOING
 
 BACKOFF = Backoff(first_s=1.0, most_s=30.0)
 LEASE_TTL_S = 10.0
@@ -57,6 +58,7 @@ class Loop:
 
 async def run(loop: Loop, database: Database) -> None:
     """Run rounds until cancelled."""
+    DOING.set(loop.name)
     token = holder.new_token()
     alarm = Alarm(database.listen)
     loop.poke.bind(alarm)

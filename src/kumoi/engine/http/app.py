@@ -19,7 +19,15 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from kumoi.base import log
-from kumoi.base.errors import Forbidden, Invalid, KumoiError, NotFound, UserError
+from kumoi.base.errors import (
+    Forbidden,
+    Invalid,
+    KumoiError,
+    NotFound,
+    OutcomeUnknown,
+    Transient,
+    UserError,
+)
 from kumoi.base.ids import new_request_id
 from kumoi.engine import audit
 from kumoi.engine.audit import Record, Recorder
@@ -28,6 +36,7 @@ from kumoi.engine.http.request import Context, Reply, Request
 from kumoi.engine.http.routing import KNOWN, OPEN, Route, RouteTable
 from kumoi.engine.http.running import READING, HandlerRunner
 from kumoi.engine.http.service import Service
+from kumoi.engine.write_watch import DOING
 from kumoi.policy.caller import PolicySubject
 
 THREADS: Mapping[str, int] = {"": 16, "login": 2}
@@ -89,6 +98,8 @@ class App:
             except KumoiError as error:
                 if not isinstance(error, UserError):
                     log.failure("request.failed", error)
+                if isinstance(error, Transient) and not isinstance(error, OutcomeUnknown):
+                    request.record = None  # Nothing changed, and the store takes no record now.
                 own = service.refusal(request, error) if service.refusal is not None else None
                 reply = own if own is not None else errors.reply(error, service)
             except ClientDisconnect:
@@ -122,6 +133,7 @@ class App:
         if "\x00" in path or b"%00" in http.scope["query_string"]:
             raise Invalid("the URL holds a NUL character", field="url")
         route, request.path = _route(mounted.router, http.method, path, request.microversion)
+        DOING.set(f"{http.method} /{service.prefix}{route.path}")
         if self._recorder is not None and http.method not in READING:
             request.record = _record(request, service, route)
             audit.CURRENT.set(request.record if route.audits else None)

@@ -1,0 +1,97 @@
+"""The real APIs in this process without a socket: many thousand requests take seconds."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from kumoi.base.clock import Clock
+from kumoi.base.secret import Secret
+from kumoi.cloud.api import serve as api_serve
+from kumoi.cloud.api.services import Services
+from kumoi.cloud.domain.identity import bootstrap
+from kumoi.cloud.store.tables import metadata
+from kumoi.config import CloudSettings, HostSettings
+from kumoi.engine.db import Database
+from tests.asgi_client import AsgiClient
+
+ADMIN_PASSWORD = "admin-secret"
+DEMO_PASSWORD = "demo-secret"
+LATEST = "compute 2.96"
+
+
+@dataclass
+class InProcessCloud:
+    """`ask` sends as the administrator of project admin, or with the given token."""
+
+    client: AsgiClient
+    database: Database
+    services: Services
+    token: str = ""
+    project_id: str = ""
+
+    def ask(
+        self, method: str, path: str, body: Any = None, *, token: str = "", **headers: str
+    ) -> httpx.Response:
+        """A body that is not bytes is sent as JSON."""
+        sent = {"X-Auth-Token": token or self.token, "OpenStack-API-Version": LATEST}
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        if body is not None:
+            sent |= {"Content-Type": "application/json", "Content-Length": str(len(content))}
+        return self.client.request(
+            method, path, content=content if body is not None else b"", headers=sent | headers
+        )
+
+    def log_in(self, name: str, password: str, project: str) -> tuple[str, str]:
+        """The token, and the project's id."""
+        domain = {"id": "default"}
+        user = {"name": name, "password": password, "domain": domain}
+        auth = {
+            "identity": {"methods": ["password"], "password": {"user": user}},
+            "scope": {"project": {"name": project, "domain": domain}},
+        }
+        answer = self.client.request("POST", "/identity/v3/auth/tokens", json={"auth": auth})
+        answer.raise_for_status()
+        return answer.headers["X-Subject-Token"], answer.json()["token"]["project"]["id"]
+
+    def lift_quotas(self) -> None:
+        """The administrator's project may have as much as it likes."""
+        for path, word in (
+            ("/network/v2.0/quotas", "quota"),
+            ("/compute/v2.1/os-quota-sets", "quota_set"),
+            ("/load-balancer/v2.0/lbaas/quotas", "quota"),
+        ):
+            where = f"{path}/{self.project_id}"
+            limits = self.ask("GET", where).json()[word]
+            body = {word: {key: -1 for key, value in limits.items() if isinstance(value, int)}}
+            self.ask("PUT", where, body).raise_for_status()
+
+
+@contextlib.contextmanager
+def in_process_cloud(directory: Path, database_url: str) -> Iterator[InProcessCloud]:
+    """With an administrator, a demo user and no host."""
+    cloud = CloudSettings(name="story", database_url=database_url, api_public_url="http://asked")
+    host = HostSettings(name="host1", state_dir=str(directory))
+    for needed in (host.pki_dir, host.image_dir):
+        needed.mkdir(parents=True, exist_ok=True)
+    database = Database(database_url, wake_dir=host.wake_dir)
+    metadata.create_all(database.engine)
+    passwords = bootstrap.prepare(
+        admin_password=Secret(ADMIN_PASSWORD), demo_password=Secret(DEMO_PASSWORD)
+    )
+    with database.write() as connection:
+        bootstrap.bootstrap(connection, cloud, passwords)
+    services = api_serve.build_services(cloud, host, database, Clock())
+    try:
+        with AsgiClient(api_serve.app(services)) as client:
+            made = InProcessCloud(client, database, services)
+            made.token, made.project_id = made.log_in("admin", ADMIN_PASSWORD, "admin")
+            yield made
+    finally:
+        database.close()
