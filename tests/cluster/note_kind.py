@@ -178,5 +178,5 @@ class NoteKind:
     ) -> None:
         """Nothing lies beside the notes."""
 
-    def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
+    def tasks(self, wake: Callable[[str], None]) -> Sequence[Coroutine[Any, Any, None]]:  # noqa: ARG002 - likewise
         return ()

@@ -43,6 +43,7 @@ from kumoi.cloud.drivers.instance import kernel, loop
 from kumoi.cloud.drivers.instance.lxc import cgroup, link, monitor, subids
 from kumoi.cloud.drivers.instance.lxc.config import PIVOT
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
+from kumoi.cloud.drivers.network import veth
 from kumoi.cloud.hostapi.hello import PATH, Hello, HostHello
 from kumoi.cloud.hostapi.messages import (
     ImageContent,
@@ -77,7 +78,7 @@ class BridgeSwitch:
         with IPRoute() as route:
             (bridge,) = route.link_lookup(ifname=BRIDGE)
             for name in ports:
-                until(partial(link.exists, name), bound_s=2)  # Its server may just make it.
+                until(partial(veth.exists, name), bound_s=2)  # Its server may just make it.
                 route.link("set", index=socket.if_nametoindex(name), master=bridge)
         self._save(self.list_ports() | dict(ports))
 
@@ -286,7 +287,7 @@ class ContainerHost:
         self.stop_agent()
         stop_servers(self.here, grace_s=grace_s)
         if self.namespace.exists():
-            self.inside(lambda: link.delete(sorted(link.list_links())))
+            self.inside(lambda: veth.delete(sorted(link.list_links())))
 
     def pid(self, server: InstanceSpec) -> int:
         """Of its first process; 0 while it does not run."""

@@ -8,6 +8,7 @@ cannot be reached, the host goes on with what it was last sent.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 
 from kumoi.base import log
@@ -23,7 +24,7 @@ from kumoi.cloud.agent.trust import TrustFile
 from kumoi.cloud.hostapi.client import RETRY, HostRefused, Upstream
 from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.hostapi.messages import read_images
-from kumoi.cloud.hostapi.things import WantedThings
+from kumoi.cloud.hostapi.things import ThingKey, WantedThings
 
 LONG_POLL_S = 25.0
 HEARTBEAT_S = 10.0
@@ -71,8 +72,11 @@ class Agent:
             group.create_task(self._beat())
             group.create_task(self._outbox.run(delivered=self._tending.delivered))
             for kind in self._kinds:
-                for task in kind.tasks():
+                for task in kind.tasks(functools.partial(self._wake, kind.name)):
                     group.create_task(task)
+
+    def _wake(self, kind: str, thing_id: str) -> None:
+        self._tending.wake(ThingKey(kind, thing_id))
 
     async def _listen(self) -> None:
         failures = 0

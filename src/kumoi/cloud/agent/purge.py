@@ -7,6 +7,7 @@ rebooted: it starts the servers that are wanted running. Links and ports go with
 from __future__ import annotations
 
 from kumoi.cloud.drivers.instance import registry
+from kumoi.cloud.drivers.load_balancer import station
 from kumoi.config import HostSettings
 from kumoi.hosts.units import table
 
@@ -17,6 +18,7 @@ def stop_servers(host: HostSettings, *, grace_s: float) -> int:
         missing_ok=True
     )  # First: it must be gone if we are killed half way.
     drivers = registry.on_host(host.agent_dir, host.name).values()
+    station.remove_all(host.name)
     return sum(driver.stop_servers(grace_s=grace_s) for driver in drivers)
 
 

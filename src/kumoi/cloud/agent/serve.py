@@ -7,10 +7,11 @@ Called by main.py. Must run in the host's network namespace and in the machine's
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from kumoi.base import files, log
+from kumoi.base import files, log, process
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Permanent
 from kumoi.base.files import Promise
@@ -20,18 +21,24 @@ from kumoi.cloud.agent.agent import Agent
 from kumoi.cloud.agent.consoles import Consoles
 from kumoi.cloud.agent.files import WANTED_DIR, ThingFiles
 from kumoi.cloud.agent.images import Images
+from kumoi.cloud.agent.kinds.interface import AnyKind
+from kumoi.cloud.agent.kinds.load_balancer import LoadBalancerKind
 from kumoi.cloud.agent.kinds.server import ServerKind
+from kumoi.cloud.agent.probing import ProberProcess, Probing
 from kumoi.cloud.agent.snapshots import Snapshots
 from kumoi.cloud.agent.trust import TRUST_FILE, TrustFile
 from kumoi.cloud.drivers.instance import registry
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
 from kumoi.cloud.drivers.instance.kernel import BOOT_ID
+from kumoi.cloud.drivers.instance.switchboard import SharedSwitch
+from kumoi.cloud.drivers.load_balancer.station import Stations
 from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
 from kumoi.cloud.hostapi.client import HttpUpstream, tls_context
 from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts.units import table
+from kumoi.hosts.units import rights, table
+from kumoi.hosts.units.confinement import launched
 
 INOTIFY_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 INOTIFY_INSTANCES_MIN = 8_192
@@ -53,12 +60,13 @@ async def serve_with(
     host_dir = host.agent_dir
     host_dir.mkdir(parents=True, exist_ok=True)
     host_dir.chmod(0o711)  # Processes of servers reach their files below it.
+    shared = SharedSwitch(switch)
     with contextlib.ExitStack() as stack:
         drivers = {
-            name: stack.enter_context(driver.opened(switch=switch, host_boot=host_boot))
+            name: stack.enter_context(driver.opened(switch=shared, host_boot=host_boot))
             for name, driver in registry.on_host(host_dir, host.name).items()
         }
-        await serve_drivers(cloud, host, clock, drivers=drivers, host_boot=host_boot)
+        await serve_drivers(cloud, host, clock, drivers=drivers, switch=shared, host_boot=host_boot)
 
 
 async def serve_drivers(
@@ -68,8 +76,9 @@ async def serve_drivers(
     *,
     drivers: Mapping[str, InstanceDriver],
     host_boot: str,
+    switch: Switch | None = None,
 ) -> None:
-    """The same with drivers that the caller has opened."""
+    """The same with drivers that the caller has opened. Without a switch the host has servers only."""
     host_dir = host.agent_dir
 
     def hello(epoch: str, ready_images: frozenset[str]) -> HostHello:
@@ -96,8 +105,11 @@ async def serve_drivers(
             consoles=Consoles(drivers=drivers, upstream=upstream),
             host_boot=host_boot,
         )
+        kinds: list[AnyKind] = [servers]
+        if switch is not None:
+            kinds.append(_balancers(cloud, host, switch, clock))
         agent = Agent(
-            kinds=[servers],
+            kinds=kinds,
             upstream=upstream,
             files=ThingFiles(host_dir / WANTED_DIR),
             trust=TrustFile(host_dir / TRUST_FILE),
@@ -107,6 +119,22 @@ async def serve_drivers(
         )
         log.event("agent.started", host=host.name)
         await agent.run()
+
+
+def _balancers(
+    cloud: CloudSettings, host: HostSettings, switch: Switch, clock: Clock
+) -> LoadBalancerKind:
+    directory = host.agent_dir / "load-balancers"
+    stations = Stations(host_name=host.name, directory=directory, switch=switch)
+
+    def start_prober(end: int) -> None:
+        """With that end of a pair of sockets, by which it is told what to probe."""
+        argv = (sys.executable, "-I", "-m", "kumoi.cloud.agent.prober", str(end))
+        confined = launched(rights.of_unit(cloud, host, "prober"), argv)
+        process.start(confined, log=host.log_dir / "prober.log", descriptors=[end])
+
+    prober = ProberProcess(start_prober, stations.opened)
+    return LoadBalancerKind(stations=stations, probing=Probing(prober, clock))
 
 
 def identify_boot(host: HostSettings, *, boot_id: Path = BOOT_ID) -> str:

@@ -41,6 +41,8 @@ def of_unit(cloud: CloudSettings, host: HostSettings, unit: str) -> Confinement:
         "ovs-db": _switch_database,
         "ovs-vswitchd": _switch,
         "ovn-controller": _controller,
+        "prober": _prober,
+        "proxy": _proxy,
     }
     return rows[unit](cloud, host)
 
@@ -129,6 +131,20 @@ def _agent(_cloud: CloudSettings, host: HostSettings) -> Confinement:
         umask=0o022,
         is_bounded=False,
     )
+
+
+def _prober(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    """The agent starts it. It reads what members of balancers answer, and has the sockets that it is
+    given.
+    """
+    return _row(cloud, host, "prober", state=run_dir(host, "prober"))
+
+
+def _proxy(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    """The agent starts one for each balancer, in a network of the balancer's own and a directory of
+    its own below this one.
+    """
+    return _row(cloud, host, "proxy", state=run_dir(host, "proxy"), families=NETWORKED)
 
 
 # Engines.

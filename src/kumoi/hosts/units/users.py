@@ -31,9 +31,9 @@ UNITS = {
     Role.WORKER: ("worker",),
     Role.PIPELINE: ("pipeline",),
     Role.NETWORK: ("ovnnb-db", "ovnsb-db", "ovn-northd"),
-    Role.AGENT: ("ovs-db", "ovs-vswitchd", "ovn-controller"),
+    Role.AGENT: ("ovs-db", "ovs-vswitchd", "ovn-controller", "prober", "proxy"),
 }
-"""Units with a user of their own, by the role that brings them to a host."""
+"""Units, and programs that the agent starts, with a user of their own, by the role that brings them to a host."""
 
 
 def name_of(cloud: CloudSettings, host: HostSettings, unit: str) -> str:

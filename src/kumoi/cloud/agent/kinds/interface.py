@@ -81,6 +81,8 @@ class AgentKind(Protocol[Spec, Seen, Action]):
         """
         ...
 
-    def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """Coroutines that run as long as the agent does."""
+    def tasks(self, wake: Callable[[str], None]) -> Sequence[Coroutine[Any, Any, None]]:
+        """Coroutines that run as long as the agent does. `wake` has the loop look at a thing of this
+        kind, by its id: it is another than was reported, or another than is wanted.
+        """
         ...

@@ -147,7 +147,7 @@ class ServerKind:
         self._consoles.servers = {server.id: server.driver for server in wanted()}
         await self._images.tidy(images)
 
-    def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
+    def tasks(self, wake: Callable[[str], None]) -> Sequence[Coroutine[Any, Any, None]]:  # noqa: ARG002 - the contract's
         return (self._images.run(), self._snapshots.run(), self._consoles.run())
 
     def _driver(self, spec: InstanceSpec) -> InstanceDriver:

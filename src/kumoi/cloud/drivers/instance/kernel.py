@@ -23,8 +23,10 @@ CLONE_NEWNET = 0x4000_0000
 
 MS_RDONLY = 1
 MS_NODEV = 4
+MS_BIND = 4_096
 MS_REC = 16_384
 MS_PRIVATE = 1 << 18
+MNT_DETACH = 2
 
 MOUNT_ATTR_RDONLY = 0x1
 MOUNT_ATTR_NODEV = 0x4
@@ -91,6 +93,11 @@ def leave_mounts() -> None:
     """
     _check(_libc.unshare(CLONE_NEWNS), "unshare")
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
+
+
+def leave_network() -> None:
+    """Give the calling thread a network namespace of its own, empty."""
+    _check(_libc.unshare(CLONE_NEWNET), "unshare")
 
 
 def enter_network(fd: int) -> None:

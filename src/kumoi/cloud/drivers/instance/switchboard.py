@@ -23,6 +23,26 @@ class _Change:
     error: BaseException | None = field(default=None)
 
 
+class SharedSwitch:
+    """A switch for several users, each of which uses it from one thread at a time."""
+
+    def __init__(self, switch: Switch) -> None:
+        self._switch = switch
+        self._lock = threading.Lock()
+
+    def ensure_ports(self, ports: Mapping[str, str]) -> None:
+        with self._lock:
+            self._switch.ensure_ports(ports)
+
+    def delete_ports(self, names: Collection[str]) -> None:
+        with self._lock:
+            self._switch.delete_ports(names)
+
+    def list_ports(self) -> dict[str, str]:
+        with self._lock:
+            return self._switch.list_ports()
+
+
 class Switchboard:
     """A switch that many threads may use."""
 

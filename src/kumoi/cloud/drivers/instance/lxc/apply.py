@@ -39,6 +39,7 @@ from kumoi.cloud.drivers.instance.lxc import (
 from kumoi.cloud.drivers.instance.lxc.paths import PART, Paths
 from kumoi.cloud.drivers.instance.lxc.ports import Ports, link_ports
 from kumoi.cloud.drivers.instance.record import InstanceRecord
+from kumoi.cloud.drivers.network import veth
 from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec, InstanceState
 from kumoi.cloud.hostapi.offer import Capability, Offer
@@ -96,7 +97,7 @@ class LxcDriver:
     def list_instances(self) -> dict[str, ObservedInstance]:
         running = monitor.find_all(self._paths)
         names = {entry.name for entry in self._paths.servers.iterdir() if entry.is_dir()}
-        links = frozenset(name for name in link.list_links() if link.is_up(name))
+        links = frozenset(name for name in link.list_links() if veth.is_up(name))
         plugged = self._ports.list_plugged()
         return {
             server_id: self._observed(server_id, running.get(server_id), links, plugged)
@@ -108,7 +109,7 @@ class LxcDriver:
         if running is None and not self._paths.server(server_id).is_dir():
             return None
         known = record.read(self._paths.record(server_id)).links
-        links = frozenset(name for name in known if link.is_up(name))
+        links = frozenset(name for name in known if veth.is_up(name))
         return self._observed(server_id, running, links, self._ports.list_plugged())
 
     def ready_images(self) -> frozenset[str]:

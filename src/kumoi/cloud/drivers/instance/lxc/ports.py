@@ -18,6 +18,7 @@ from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.drivers.instance.record import InstanceRecord
 from kumoi.cloud.drivers.instance.switchboard import Switchboard
 from kumoi.cloud.drivers.instance.wire import Wire
+from kumoi.cloud.drivers.network import veth
 from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.hostapi.messages import InstanceSpec
 
@@ -56,7 +57,7 @@ class Ports:
 
     def list_plugged(self) -> dict[str, str]:
         """Port ids by link, of all servers."""
-        return self._board.list_ports()
+        return {name: port for name, port in self._board.list_ports().items() if link.is_ours(name)}
 
     def begin(self, server: InstanceSpec, wires: Sequence[Wire]) -> PendingLinks:
         """Begin to make the links and ports of a server that does not run, and write the addresses and
@@ -65,8 +66,8 @@ class Ports:
 
         def make() -> None:
             for wire_ in wires:
-                if link.exists(wire_.link) and not link.exists(wire_.peer):
-                    link.delete([wire_.link])  # Its other end was in a server that has ended.
+                if veth.exists(wire_.link) and not veth.exists(wire_.peer):
+                    veth.delete([wire_.link])  # Its other end was in a server that has ended.
                 link.ensure(wire_)
 
         path = self._paths.network(server.id)
@@ -79,10 +80,10 @@ class Ports:
         """Make a running server's links and ports as wanted; gives its record for that."""
         wires = wire.of(server)
         names = {*known.links, *(wire_.link for wire_ in wires)}
-        present = [name for name in names if link.exists(name)]
+        present = [name for name in names if veth.exists(name)]
         plugged = {name: port for name, port in self.list_plugged().items() if name in names}
         actions = plan.plugging(wires, links=present, plugged=plugged)
-        link.delete(action.name for action in actions if isinstance(action, plan.DropLink))
+        veth.delete(action.name for action in actions if isinstance(action, plan.DropLink))
         new_wires = [action.wire for action in actions if isinstance(action, plan.MakeLink)]
         for new_wire in new_wires:
             link.attach(new_wire, pid=pid)
@@ -92,7 +93,7 @@ class Ports:
             },
             deleted=[action.name for action in actions if isinstance(action, plan.Unplug)],
         )
-        link.set_up(wire_.link for wire_ in wires)
+        veth.set_up(wire_.link for wire_ in wires)
         given = known.given
         if new_wires or known.wired != server.ports:
             file = self._paths.network(server.id)
@@ -104,13 +105,13 @@ class Ports:
     def remove(self, links: Iterable[str]) -> None:
         names = list(links)
         self._board.change(ensured={}, deleted=names)
-        link.delete(names)
+        veth.delete(names)
 
     def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
         links, plugged = link.list_links(), self.list_plugged()
         wanted = {wire.link_name(port_id) for port_id in wanted_ports()}
         self._board.change(ensured={}, deleted=set(plugged) - wanted)
-        link.delete(sorted(links - wanted))
+        veth.delete(sorted(links - wanted))
 
 
 def link_ports(wires: Iterable[Wire]) -> dict[str, str]:

@@ -1,0 +1,287 @@
+"""Stations on a host: a network namespace for each balancer, with the virtual address, plugged into
+the host's switch.
+
+Called by agent/kinds/load_balancer.py, in threads of the agent, whose network namespace is the host's. What a
+station was made by is kept beside it in a file; the namespace itself goes with a reboot. Nothing
+listens in it and nothing runs but what a proxy opens: it is there to open connections from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from kumoi.base import files
+from kumoi.base.errors import Transient
+from kumoi.base.files import Promise
+from kumoi.cloud.drivers.instance import kernel
+from kumoi.cloud.drivers.network import veth
+from kumoi.cloud.drivers.network.interface import Switch
+from kumoi.cloud.hostapi.load_balancer import BalancerThing, StationLink
+
+NAMESPACES = Path("/run/netns")
+INNER = "eth0"
+LINK_DIGITS = 12
+END_S = 2.0
+Result = TypeVar("Result")
+
+
+class StationRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a station was made by."""
+
+    address: str
+    link: StationLink
+
+
+@dataclass(frozen=True, slots=True)
+class SeenStation:
+    """`record` is None where there is no whole station; `plugged` is whether the switch has its port."""
+
+    id: str
+    record: StationRecord | None
+    plugged: bool = False
+
+
+class Stations:
+    """Of one host. `directory` keeps their records."""
+
+    def __init__(self, *, host_name: str, directory: Path, switch: Switch) -> None:
+        self._host_name = host_name
+        self._directory = directory
+        self._switch = switch
+        directory.mkdir(parents=True, exist_ok=True)
+        self._sockets = ThreadPoolExecutor(1, thread_name_prefix="stations")
+
+    def namespace(self, balancer_id: str) -> Path:
+        return NAMESPACES / f"{prefix(self._host_name)}{balancer_id}"
+
+    def directory_of(self, balancer_id: str) -> Path:
+        return self._directory / balancer_id
+
+    def list_ids(self) -> list[str]:
+        return [path.name for path in self._directory.iterdir()]
+
+    def observe(self, balancer_id: str) -> SeenStation | None:
+        """None where nothing is left of it."""
+        directory = self.directory_of(balancer_id)
+        if not directory.exists():
+            return None
+        try:
+            record = msgspec.json.decode((directory / "station").read_bytes(), type=StationRecord)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return SeenStation(balancer_id, None)
+        name = link_name(record.link.port_id)
+        if not self.namespace(balancer_id).exists() or not veth.exists(name):
+            return SeenStation(balancer_id, None)
+        return SeenStation(
+            balancer_id, record, self._switch.list_ports().get(name) == record.link.port_id
+        )
+
+    def make(self, balancer: BalancerThing) -> None:
+        """The namespace, its link and its addresses, anew where they were otherwise."""
+        directory = self.directory_of(balancer.id)
+        directory.mkdir(exist_ok=True)
+        directory.chmod(0o711)
+        (directory / "station").unlink(missing_ok=True)
+        namespace = self.namespace(balancer.id)
+        _ensure_namespace(namespace)
+        name = link_name(balancer.station.port_id)
+        veth.delete([name])
+        with _opened(namespace) as descriptor:
+            _make_link(name, balancer.station, descriptor)
+            _inside(descriptor, lambda: _address(balancer))
+        record = StationRecord(address=balancer.address, link=balancer.station)
+        files.replace(directory / "station", msgspec.json.encode(record), promise=Promise.KILL)
+
+    def plug(self, balancer: BalancerThing) -> None:
+        port_id = balancer.station.port_id
+        self._switch.ensure_ports({link_name(port_id): port_id})
+
+    def delete(self, balancer_id: str) -> None:
+        directory = self.directory_of(balancer_id)
+        with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+            content = (directory / "station").read_bytes()
+            name = link_name(msgspec.json.decode(content, type=StationRecord).link.port_id)
+            self._switch.delete_ports([name])
+            veth.delete([name])
+        remove_namespace(self.namespace(balancer_id))
+        shutil.rmtree(directory, ignore_errors=True)
+
+    def opened(self, balancer_id: str, family: int, kind: int, protocol: int = 0) -> socket.socket:
+        """A socket of that station's network, which other processes may be given. Raises OSError where
+        there is no such station.
+        """
+        with _opened(self.namespace(balancer_id)) as descriptor:
+
+            def make() -> socket.socket:
+                kernel.enter_network(descriptor)
+                return socket.socket(family, kind, protocol)
+
+            return self._sockets.submit(make).result()
+
+    def inside(self, balancer_id: str, work: Callable[[], Result]) -> Result:
+        """What `work` gives, done in a thread in that station's network."""
+        with _opened(self.namespace(balancer_id)) as descriptor:
+            return _inside(descriptor, work)
+
+
+def prefix(host_name: str) -> str:
+    """With which the names of the host's stations begin."""
+    return f"{host_name}-lb-"
+
+
+def link_name(port_id: str) -> str:
+    """Name of the host's end of a station's link."""
+    return "b" + port_id.replace("-", "")[:LINK_DIGITS]
+
+
+def remove_all(host_name: str) -> None:
+    """Of a host whose agent does not run: end what runs in its stations, and remove them."""
+    for path in NAMESPACES.glob(f"{prefix(host_name)}*"):
+        remove_namespace(path)
+
+
+def remove_namespace(path: Path) -> None:
+    """With all processes in it."""
+    if not path.exists():
+        return
+    end(processes(path))
+    with contextlib.suppress(OSError):
+        kernel.unmount(path, flags=kernel.MNT_DETACH)
+    path.unlink(missing_ok=True)
+
+
+def processes(namespace: Path) -> list[int]:
+    """All that are in a network namespace."""
+    with contextlib.suppress(OSError):
+        wanted = namespace.stat().st_ino
+        return [
+            int(entry.name)
+            for entry in Path("/proc").iterdir()
+            if entry.name.isdigit() and _network_of(entry) == wanted
+        ]
+    return []
+
+
+def end(pids: list[int]) -> None:
+    """Kill them, and wait until they are gone."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + END_S
+    while time.monotonic() < deadline and any(_lives(pid) for pid in pids):
+        time.sleep(0.005)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def _network_of(entry: Path) -> int:
+    try:
+        return (entry / "ns/net").stat().st_ino
+    except OSError:
+        return 0
+
+
+@contextlib.contextmanager
+def _opened(namespace: Path) -> Iterator[int]:
+    descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _ensure_namespace(path: Path) -> None:
+    """A kill during the creation leaves a file that is none."""
+    if path.exists() and path.stat().st_dev == Path("/proc/self/ns/net").stat().st_dev:
+        return
+    path.unlink(missing_ok=True)
+
+    def make() -> None:
+        kernel.leave_network()
+        path.touch(mode=0o444)
+        kernel.mount(
+            f"/proc/self/task/{threading.get_native_id()}/ns/net", path, flags=kernel.MS_BIND
+        )
+
+    try:
+        _in_thread(make)
+    except OSError as cause:
+        raise Transient("make the network namespace of a balancer") from cause
+
+
+def _make_link(name: str, station: StationLink, namespace: int) -> None:
+    with veth.netlink(f"make link {name}") as route:
+        peer = {
+            "ifname": INNER,
+            "address": station.mac,
+            "mtu": station.mtu,
+            "net_ns_fd": namespace,
+        }
+        route.link("add", ifname=name, kind="veth", mtu=station.mtu, state="up", peer=peer)
+    veth.disable_offload(name)
+
+
+def _address(balancer: BalancerThing) -> None:
+    """In the namespace: addresses, the way to everybody, and where connections are opened from."""
+    station = balancer.station
+    own, _, length = station.address.partition("/")
+    is_ipv4 = ":" not in balancer.address
+    flags: dict[str, Any] = {} if is_ipv4 else {"flags": 0x02}  # No time is lost for duplicates.
+    for name, value in _settings(station, is_ipv4=is_ipv4).items():
+        Path("/proc/sys/net", name).write_text(f"{value}\n")
+    with veth.netlink("give a balancer's station its addresses") as route:
+        lo, link = socket.if_nametoindex("lo"), socket.if_nametoindex(INNER)
+        for index in (lo, link):
+            route.link("set", index=index, state="up")
+        whole = 32 if is_ipv4 else 128
+        route.addr("add", index=lo, address=balancer.address, prefixlen=whole, **flags)
+        route.addr("add", index=link, address=own, prefixlen=int(length), **flags)
+        default = "default" if is_ipv4 else "::/0"
+        route.route(
+            "add", dst=default, gateway=station.gateway, oif=link, prefsrc=balancer.address,
+            family=socket.AF_INET if is_ipv4 else socket.AF_INET6,
+        )  # fmt: skip
+    veth.disable_offload(INNER)
+
+
+def _settings(station: StationLink, *, is_ipv4: bool) -> dict[str, str]:
+    ignores = "0" if station.answers_ping else "1"
+    return {
+        "ipv4/ip_local_port_range": f"{station.first_free_port} {station.last_port}",
+        "ipv4/tcp_tw_reuse": "1",
+        "ipv4/ping_group_range": "0 0",
+        "ipv4/icmp_echo_ignore_all" if is_ipv4 else "ipv6/icmp/echo_ignore_all": ignores,
+    }
+
+
+def _inside(namespace: int, work: Callable[[], Result]) -> Result:
+    def enter() -> Result:
+        kernel.enter_network(namespace)
+        return work()
+
+    return _in_thread(enter)
+
+
+def _in_thread(work: Callable[[], Result]) -> Result:
+    """In a thread that ends with it, since it cannot go back."""
+    with ThreadPoolExecutor(1, thread_name_prefix="station") as thread:
+        return thread.submit(work).result()

@@ -1,0 +1,168 @@
+"""Real sockets on the loopback: what is probed answers as a member would."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+
+from kumoi.base.clock import Clock
+from kumoi.cloud.agent.prober import ProbeRequest, codes
+from kumoi.cloud.agent.probing import ProberProcess, Probing, Unanswered
+from kumoi.cloud.hostapi.load_balancer import (
+    BalancerThing,
+    MemberSpec,
+    MonitorSpec,
+    PoolSpec,
+    StationLink,
+)
+
+ADDRESS = "127.0.0.1"
+
+
+@contextlib.asynccontextmanager
+async def prober() -> AsyncIterator[ProberProcess]:
+    """The real process, without the walls that only root can build."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(end: int) -> None:
+        argv = [sys.executable, "-m", "kumoi.cloud.agent.prober", str(end)]
+        started.append(subprocess.Popen(argv, pass_fds=[end]))
+
+    def opened(_balancer: str, family: int, kind: int, protocol: int) -> socket.socket:
+        return socket.socket(family, kind, protocol)
+
+    one = ProberProcess(start, opened)
+    try:
+        yield one
+    finally:
+        one.close()
+        for child in started:
+            child.wait(10)
+
+
+@contextlib.asynccontextmanager
+async def answering(words: bytes) -> AsyncIterator[int]:
+    """A member that answers so; its port."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(EOFError):
+            await reader.readuntil(b"\r\n\r\n")
+        writer.write(words)
+        writer.close()
+
+    server = await asyncio.start_server(answer, ADDRESS, 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def request(kind: str, port: int, **said: str) -> ProbeRequest:
+    usual = {
+        "http_method": "GET",
+        "url_path": "/",
+        "expected_codes": "200",
+        "http_version": "1.0",
+    }
+    return ProbeRequest(
+        number=0, type=kind, address=ADDRESS, port=port, timeout_s=2.0, **(usual | said)
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind((ADDRESS, 0))
+        return int(taken.getsockname()[1])
+
+
+def test_codes_are_one_several_or_a_range() -> None:
+    assert codes("200") == {200}
+    assert codes("200,202") == {200, 202}
+    assert codes("200-204") == {200, 201, 202, 203, 204}
+
+
+def test_whoever_listens_is_good_and_whoever_does_not_is_bad() -> None:
+    async def tell() -> None:
+        async with prober() as probe, answering(b"") as port:
+            assert await probe("lb", request("TCP", port))
+            assert not await probe("lb", request("TCP", free_port()))
+            assert not await probe("lb", request("UDP-CONNECT", free_port()))
+
+    asyncio.run(tell())
+
+
+@pytest.mark.parametrize(
+    ("words", "expected", "good"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", "200", True),
+        (b"HTTP/1.0 204 No Content\r\n\r\n", "200-204", True),
+        (b"HTTP/1.1 500 Oops\r\n\r\n", "200", False),
+        (b"SSH-2.0-other\r\n", "200", False),
+        (b"HTTP/1.1 two-hundred\r\n", "200", False),
+        (b"", "200", False),
+        (b"x" * 100_000, "200", False),
+    ],
+)
+def test_http_is_good_by_its_code(words: bytes, expected: str, *, good: bool) -> None:
+    async def tell() -> None:
+        async with prober() as probe, answering(words) as port:
+            asked = request("HTTP", port, expected_codes=expected)
+            assert await probe("lb", asked) is good
+
+    asyncio.run(tell())
+
+
+def test_a_prober_that_died_is_started_again() -> None:
+    async def tell() -> None:
+        async with prober() as probe, answering(b"") as port:
+            assert await probe("lb", request("TCP", port))
+            probe.close()
+            async with asyncio.timeout(10):
+                while True:
+                    with contextlib.suppress(Unanswered):
+                        assert await probe("lb", request("TCP", port))
+                        return
+                    await asyncio.sleep(0.05)
+
+    asyncio.run(tell())
+
+
+def balancer(*members: MemberSpec) -> BalancerThing:
+    monitor = MonitorSpec(type="TCP", delay_s=1, timeout_s=1, max_retries=1, max_retries_down=1)
+    pool = PoolSpec(id="pool", protocol="TCP", members=list(members), monitor=monitor)
+    link = StationLink(
+        id="s", port_id="s", mac="", mtu=1400, address="", gateway="", first_port=1,
+        first_free_port=2, last_port=3,
+    )  # fmt: skip
+    return BalancerThing(id="lb", generation=1, address=ADDRESS, station=link, pools=[pool])
+
+
+def test_a_state_is_told_once_and_forgotten_with_the_member() -> None:
+    async def tell() -> None:
+        heard: list[str] = []
+        asked: list[int] = []
+
+        async def probe(_balancer_id: str, wanted: ProbeRequest) -> bool:
+            asked.append(wanted.port)
+            return wanted.port != 2
+
+        probing = Probing(probe, Clock(), heard.append)
+        wanted = balancer(
+            MemberSpec(id="a", address=ADDRESS, port=1),
+            MemberSpec(id="b", address=ADDRESS, port=9, monitor_port=2),
+        )
+        probing.want(wanted)
+        async with asyncio.timeout(10):
+            while not {1, 2} <= set(asked) or "a" not in probing.states(wanted):  # noqa: ASYNC110 - a level, with a bound
+                await asyncio.sleep(0.01)
+        assert probing.states(wanted) == {"a": "ONLINE"}
+        assert heard == ["lb"]
+        probing.want(balancer(MemberSpec(id="b", address=ADDRESS, port=9)))
+        assert probing.states(wanted) == {}
+        probing.forget_others([])
+
+    asyncio.run(tell())
