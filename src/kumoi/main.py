@@ -252,8 +252,10 @@ async def _until_signal(role: Role, cloud: CloudSettings, host: HostSettings) ->
 
 
 def _supervise(args: argparse.Namespace) -> None:
-    from kumoi.hosts.units import control, releases, supervisor, table
+    from kumoi.hosts.units import control, guard, launch, releases, supervisor, table
 
+    for pid in filter(None, ("self", os.environ.get(guard.GUARD_PID))):
+        launch.protect(pid, launch.OOM_OF_UNITS)
     cloud, host = _settings(args)
     release = releases.running()
     wanted = table.all_units(cloud, host, release, only_engines=args.only_engines)

@@ -17,7 +17,7 @@ from tests.system.live import LiveCloud
 from kumoi import config
 from kumoi.base.process import run
 from kumoi.config import CloudSettings, HostSettings, Role, first_host
-from kumoi.hosts.units import launch, ownership, rights, users
+from kumoi.hosts.units import launch, ownership, rights, running, users
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
@@ -276,3 +276,14 @@ def _as(live: LiveCloud, unit: str, *words: str) -> list[str]:
     python = str(live.here.release_dir / live.release() / "bin" / Path(sys.executable).name)
     arguments = json.dumps({"confined": asdict(confined), "namespace": "", "variables": []})
     return [python, "-I", "-m", launch.__name__, arguments, python, "-I", *words]
+
+
+def test_the_machine_out_of_memory_ends_servers_before_any_process_of_ours(live: LiveCloud) -> None:
+    pids = {unit: live.pid(unit) for unit in (*UNITS, "agent")}
+    for marked in running.found(live.here.state_dir):  # The supervisor and its guard as well.
+        pids[marked.name] = marked.pid
+    assert {"supervisor", "guard"} <= set(pids)
+    scores = {
+        unit: int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for unit, pid in pids.items()
+    }
+    assert scores == dict.fromkeys(pids, launch.OOM_OF_UNITS)

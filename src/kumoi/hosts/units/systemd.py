@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kumoi.config import CloudSettings, HostSettings, Role
-from kumoi.hosts.units import after_start, running, sandbox
+from kumoi.hosts.units import after_start, launch, running, sandbox
 from kumoi.hosts.units.confinement import INET, INET6, NETLINK, PACKET, UNIX, Confinement
 from kumoi.hosts.units.releases import Release
 from kumoi.hosts.units.table import Unit, UnitKind, namespace_path
@@ -22,6 +22,7 @@ DIRECTORY = "/etc/systemd/system"
 BACKLOG = 1_024
 DRAIN_TIMEOUT_S = 75  # Longer than a role takes to answer those who are connected.
 HALT_TIMEOUT_S = 60
+CPU_WEIGHT = 500  # Other services of the machine have 100.
 FAMILIES = {
     UNIX: "AF_UNIX",
     INET: "AF_INET",
@@ -258,6 +259,8 @@ def _service(
                 # An agent's servers and what it unpacks are no part of it.
                 f"KillMode={'process' if unit.name == Role.AGENT else 'mixed'}",
                 "OOMPolicy=continue",
+                f"OOMScoreAdjust={launch.OOM_OF_UNITS}",
+                f"CPUWeight={CPU_WEIGHT}",
                 *_held_to(host, unit),
             ],
         ),
