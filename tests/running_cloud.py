@@ -29,7 +29,7 @@ from kumoi.cloud.api.host.app import host_app
 from kumoi.cloud.api.host.routes import SERVICE as HOST
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import bootstrap
-from kumoi.cloud.hostapi.hello import PATH, HostHello
+from kumoi.cloud.hostapi.hello import PATH, Allocation, HostHello
 from kumoi.cloud.hostapi.messages import InstanceSpec
 from kumoi.cloud.hostapi.offer import Offer
 from kumoi.cloud.hostapi.things import Message, WantedThings
@@ -63,7 +63,14 @@ class FakeHost:
     offers: dict[str, Offer] = field(default_factory=dict)
     built: dict[str, InstanceSpec] = field(default_factory=dict)
 
-    def register(self, *, vcpus: int = 64, ram_mib: int = 262_144, disk_gib: int = 10_000) -> None:
+    def register(
+        self,
+        *,
+        vcpus: int = 64,
+        ram_mib: int = 262_144,
+        disk_gib: int = 10_000,
+        allocation: Allocation | None = None,
+    ) -> None:
         hello = HostHello(
             release="0",
             hostname=self.name,
@@ -73,6 +80,7 @@ class FakeHost:
             ram_mib=ram_mib,
             disk_gib=disk_gib,
             address=self.address,
+            allocation=allocation or Allocation(),
         )
         self._send("PUT", "hello", hello)
 

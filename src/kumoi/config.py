@@ -138,6 +138,17 @@ class HostSettings:
         "Who keeps its processes running, systemd or kumoi; empty: systemd where it is process 1.",
     )
 
+    ram_allocation_ratio: float = key(
+        1.0, "Memory that servers may be promised, times what there is; above 1.0 they may run out."
+    )
+    cpu_allocation_ratio: float = key(32.0, "Processors that servers may be promised, likewise.")
+    disk_allocation_ratio: float = key(
+        8.0, "Disk likewise: a server's disk takes room only as it is written."
+    )
+    reserved_host_memory_mib: int = key(
+        1_024, "Memory that no server gets: the machine's own programs and the cloud's."
+    )
+
     # What follows from the keys above.
 
     @property
@@ -297,6 +308,8 @@ def _of_type(name: str, value: Any, default: Any) -> Any:
         if isinstance(value, list) and all(type(item) is str for item in value):
             return tuple(value)
         raise Invalid(f"setting {name} must be a list of words, not {value!r}", field=name)
+    if type(default) is float and type(value) is int:
+        return float(value)
     if type(value) is not type(default):
         wanted = type(default).__name__
         raise Invalid(f"setting {name} must be {wanted}, not {value!r}", field=name)

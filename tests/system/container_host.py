@@ -39,7 +39,7 @@ from kumoi.base.clock import Clock
 from kumoi.base.process import run
 from kumoi.cloud.agent.purge import stop_servers
 from kumoi.cloud.agent.serve import identify_boot, serve_with
-from kumoi.cloud.drivers.instance import kernel, loop
+from kumoi.cloud.drivers.instance import fence, kernel, loop
 from kumoi.cloud.drivers.instance.lxc import cgroup, link, monitor, subids
 from kumoi.cloud.drivers.instance.lxc.config import PIVOT
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
@@ -53,7 +53,7 @@ from kumoi.cloud.hostapi.messages import (
     server_thing,
 )
 from kumoi.cloud.hostapi.things import ThingReport, WantedThings, raw
-from kumoi.config import CloudSettings, HostSettings, first_host, read, write
+from kumoi.config import CloudSettings, HostSettings, changed, first_host, read, write
 from kumoi.hosts.first_use import pki
 from kumoi.hosts.install import trees
 
@@ -336,8 +336,8 @@ class ContainerHost:
             for path in Path("/sys/block").glob("loop*/loop/backing_file")
             if str(self.paths.servers) in path.read_text()
         ]
-        for tree in cgroup.ROOT.glob("*/"):
-            groups = (tree / cgroup.of_servers(self.here.name)).glob("*/")
+        for tree in fence.ROOT.glob("*/"):
+            groups = (tree / fence.of_servers(self.here.name)).glob("*/")
             found += [f"group {path}" for path in groups if path.name != PIVOT]
         wanted = self.here.agent_dir / "wanted"
         found += [f"wanted {path.name}" for path in wanted.glob("*/*")]
@@ -362,11 +362,11 @@ def until(
 
 
 @contextlib.contextmanager
-def container_host(image: Path, sha256: str) -> Iterator[ContainerHost]:
-    """The host, without its agent; nothing is left of it at the end, nor of a killed run before."""
+def container_host(image: Path, sha256: str, **settings: Any) -> Iterator[ContainerHost]:
+    """The host, without its agent; its settings but for these; nothing is left of it at the end, nor of a killed run before."""
     state = Path(f"/var/tmp/{NAME}-test")
     config = CloudSettings(name=NAME, underlay_cidr="10.202.0.0/28", public_cidr="10.202.2.0/24")
-    here = first_host(config, str(state))
+    here = changed(first_host(config, str(state)), **settings)
     host = ContainerHost(config, here, ControlPlane(image_files={sha256: image}))
     _tear_down(host)
     state.mkdir(parents=True)
@@ -413,7 +413,7 @@ def _tear_down(host: ContainerHost) -> None:
     if host.namespace.exists():
         run(["ip", "netns", "delete", host.here.name])
     trees.remove(host.here.state)  # Tens of thousands of files: no time fits all machines.
-    cgroup.remove_empty(cgroup.of_servers(host.here.name))
+    cgroup.remove_empty(fence.of_servers(host.here.name))
 
 
 def main() -> None:

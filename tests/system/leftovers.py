@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kumoi.base.process import run
-from kumoi.cloud.drivers.instance.lxc import cgroup
+from kumoi.cloud.drivers.instance import fence
 from kumoi.cloud.drivers.instance.lxc.config import PIVOT
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import sqlite
@@ -129,7 +129,7 @@ def _southbound_rows(_cloud: CloudSettings, host: HostSettings) -> Iterator[str]
 
 def _control_groups(cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
     for top in (CONTROL_GROUPS, *CONTROL_GROUPS.glob("*/")):
-        for path in (top / cgroup.of_servers(host.name)).glob("*/"):
+        for path in (top / fence.of_servers(host.name)).glob("*/"):
             if path.name != PIVOT:
                 yield str(path)
         for path in top.glob("lxc.*"):
@@ -144,7 +144,7 @@ def _processes(cloud: CloudSettings, host: HostSettings) -> Iterator[str]:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             if f"{host.agent_dir}/" in command and command.startswith(("[lxc", "lxc-", "tar ")):
                 yield f"{entry.name} {command}"
-            elif f"/{cgroup.of_servers(host.name)}/" in (entry / "cgroup").read_text():
+            elif f"/{fence.of_servers(host.name)}/" in (entry / "cgroup").read_text():
                 yield f"{entry.name} {command} in a server's control group"
 
 

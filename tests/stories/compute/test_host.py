@@ -20,7 +20,7 @@ from tests.tarball import tarball
 import kumoi
 from kumoi.base.clock import SetClock
 from kumoi.base.ids import new_id
-from kumoi.cloud.hostapi.hello import PATH, PROTOCOL, PROTOCOL_OLDEST
+from kumoi.cloud.hostapi.hello import PATH, PROTOCOL, PROTOCOL_OLDEST, Allocation
 from kumoi.cloud.hostapi.offer import Offer
 from kumoi.cloud.hostapi.things import ThingReport
 from kumoi.cloud.reconcilers.host import HostReconciler
@@ -55,6 +55,24 @@ def test_claims_come_and_go_with_servers(
     demo.compute.delete_server(made)
     bench.cloud.host.settle()
     assert used() == before
+
+
+def test_a_host_promises_no_more_memory_than_it_has_unless_its_operator_says_so(
+    bench: Workbench, admin: Connection
+) -> None:
+    answer = admin.compute.get("/os-hypervisors/statistics", microversion="2.87")
+    claimed = answer.json()["hypervisor_statistics"]["memory_mb_used"]
+
+    def status(ram_ratio: float) -> str:
+        """Of a server more on a host that has room for one."""
+        allowed = Allocation(ram_reserved_mib=1_024, ram_ratio=ram_ratio)
+        bench.cloud.host.register(ram_mib=1_024 + claimed + 512, allocation=allowed)
+        return str(bench.show(bench.server()).status)
+
+    try:
+        assert [status(1.0), status(1.0), status(2.0)] == ["BUILD", "ERROR", "BUILD"]
+    finally:
+        bench.cloud.host.register()
 
 
 def test_a_host_shows_the_address_that_it_tells(bench: Workbench, admin: Connection) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 import kumoi
-from kumoi.cloud.hostapi.hello import HostHello
+from kumoi.cloud.hostapi.hello import Allocation, HostHello
 from kumoi.cloud.hostapi.offer import Offer
+from kumoi.config import HostSettings
 
-_MEMINFO = Path("/proc/meminfo")
+MEMINFO = Path("/proc/meminfo")
 
 
 def take(
@@ -22,6 +23,7 @@ def take(
     host_dir: Path,
     offers: dict[str, Offer],
     ready_images: Collection[str],
+    allocation: Allocation,
 ) -> HostHello:
     """`ready_images` are the ids of images that a server can start from without a fetch."""
     disk = os.statvfs(host_dir)
@@ -33,9 +35,20 @@ def take(
         drivers=list(offers),
         offers=offers,
         vcpus=os.cpu_count() or 1,
-        ram_mib=ram_mib(_MEMINFO.read_text()),
+        ram_mib=ram_mib(MEMINFO.read_text()),
         disk_gib=disk.f_blocks * disk.f_frsize >> 30,
         ready_images=tuple(sorted(ready_images)),
+        allocation=allocation,
+    )
+
+
+def allocation(host: HostSettings) -> Allocation:
+    """How much of this host servers may claim, by its settings."""
+    return Allocation(
+        cpu_ratio=host.cpu_allocation_ratio,
+        ram_ratio=host.ram_allocation_ratio,
+        disk_ratio=host.disk_allocation_ratio,
+        ram_reserved_mib=host.reserved_host_memory_mib,
     )
 
 

@@ -27,7 +27,7 @@ from kumoi.cloud.agent.kinds.server import ServerKind
 from kumoi.cloud.agent.probing import ProberProcess, Probing
 from kumoi.cloud.agent.snapshots import Snapshots
 from kumoi.cloud.agent.trust import TRUST_FILE, TrustFile
-from kumoi.cloud.drivers.instance import registry
+from kumoi.cloud.drivers.instance import fence, registry
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
 from kumoi.cloud.drivers.instance.kernel import BOOT_ID
 from kumoi.cloud.drivers.instance.switchboard import SharedSwitch
@@ -57,6 +57,7 @@ async def serve_with(
     """The same with a switch and an identity of the host's boot that the caller names."""
     _require_control_groups()
     ensure_inotify_instances()
+    bound_servers(host)
     host_dir = host.agent_dir
     host_dir.mkdir(parents=True, exist_ok=True)
     host_dir.chmod(0o711)  # Processes of servers reach their files below it.
@@ -88,6 +89,7 @@ async def serve_drivers(
             address=host.underlay_address,
             host_dir=host_dir,
             offers={name: driver.offer for name, driver in drivers.items()},
+            allocation=inventory.allocation(host),
             ready_images=ready_images,
         )
 
@@ -154,6 +156,14 @@ def ensure_inotify_instances(path: Path = INOTIFY_INSTANCES) -> None:
     """Raise the machine's limit to what all servers need; a higher limit stays."""
     if int(path.read_text()) < INOTIFY_INSTANCES_MIN:
         path.write_text(f"{INOTIFY_INSTANCES_MIN}\n")
+
+
+def bound_servers(host: HostSettings) -> None:
+    """What all servers may take together, before any driver starts one."""
+    fence.raise_pid_max()
+    ram_mib = inventory.ram_mib(inventory.MEMINFO.read_text())
+    most = fence.bounds(ram_mib=ram_mib, reserved_mib=host.reserved_host_memory_mib)
+    fence.ensure(host.name, most)
 
 
 def _require_control_groups() -> None:

@@ -30,6 +30,18 @@ class Hello(Message, frozen=True, kw_only=True):
     epoch: str = ""
 
 
+class Allocation(Message, frozen=True, kw_only=True):
+    """How much of a host servers may claim, as its operator decided: all of it but what is reserved,
+    times a ratio. The defaults are those of hosts that do not say.
+    """
+
+    cpu_ratio: float = 32.0
+    ram_ratio: float = 1.0
+    disk_ratio: float = 8.0
+    ram_reserved_mib: int = 0
+    disk_reserved_gib: int = 0
+
+
 class HostHello(Hello, frozen=True, kw_only=True):
     """With what the host has. `address` is where other hosts reach it. `ready_images` are ids of
     images that a server can start from without a fetch. `offers` says what each of the `drivers`
@@ -44,6 +56,7 @@ class HostHello(Hello, frozen=True, kw_only=True):
     ready_images: tuple[str, ...] = ()
     address: str = ""
     offers: dict[str, Offer] = msgspec.field(default_factory=dict)
+    allocation: Allocation = Allocation()
 
 
 REFUSED = "host.refused"

@@ -10,8 +10,9 @@ import pytest
 
 from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.hearing import WantedThing
-from kumoi.cloud.agent.inventory import ram_mib, take
+from kumoi.cloud.agent.inventory import allocation, ram_mib, take
 from kumoi.cloud.agent.serve import ensure_inotify_instances, identify_boot
+from kumoi.cloud.hostapi.hello import Allocation
 from kumoi.cloud.hostapi.offer import Offer
 from kumoi.cloud.hostapi.things import Thing, ThingKey, Unreadable, raw, read_all
 from kumoi.config import HostSettings
@@ -114,7 +115,9 @@ def test_the_inventory_says_what_the_host_has(tmp_path: Path) -> None:
         host_dir=tmp_path,
         offers={"lxc": Offer(formats=["root-tar"])},
         ready_images={"b", "a"},
+        allocation=allocation(HostSettings(ram_allocation_ratio=1.5)),
     )
+    assert taken.allocation == Allocation(ram_ratio=1.5, ram_reserved_mib=1_024)
     assert taken.address == "10.0.0.2"
     assert (taken.hostname, taken.drivers, taken.ready_images) == ("h", ["lxc"], ("a", "b"))
     assert taken.vcpus >= 1

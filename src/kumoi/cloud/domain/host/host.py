@@ -1,6 +1,7 @@
 """Hosts: a host registers itself with its first hello, and counts as up while it is heard of.
 
-Servers may claim more of a host than it has (overcommit), since they seldom use all they may.
+How much of it servers may claim its operator decides (hostapi.hello.Allocation): no more memory than
+there is, unless its `ram_allocation_ratio` says so.
 """
 
 from __future__ import annotations
@@ -24,10 +25,7 @@ from kumoi.cloud.store.network.standard import TOPIC as NETWORK_TOPIC
 from kumoi.engine import feed
 
 ZONE = "nova"  # The only availability zone: all hosts are in it.
-CPU_OVERCOMMIT = 32.0
-RAM_OVERCOMMIT = 1.5
 HEARD_ALL = timedelta(seconds=15)  # A host says hello every 10 s.
-DISK_OVERCOMMIT = 8.0  # A container's layer over its image begins empty.
 
 
 def is_news(connection: Connection, host_id: str, hello: HostHello) -> bool:
@@ -56,9 +54,12 @@ def register(connection: Connection, host_id: str, hello: HostHello, now: dateti
         feed.touch(connection, NETWORK_TOPIC, host_id)
         log.event("host.returned", host=host_id)
     free = {
-        "vcpus_free": int(hello.vcpus * CPU_OVERCOMMIT) - row.vcpus_claimed,
-        "ram_free_mib": int(hello.ram_mib * RAM_OVERCOMMIT) - row.ram_claimed_mib,
-        "disk_free_gib": int(hello.disk_gib * DISK_OVERCOMMIT) - row.disk_claimed_gib,
+        name: most - claimed
+        for (name, most), claimed in zip(
+            _claimable(hello).items(),
+            (row.vcpus_claimed, row.ram_claimed_mib, row.disk_claimed_gib),
+            strict=True,
+        )
     }
     store.update(connection, host_id, state=UP, seen_at=now, updated_at=now, **facts, **free)
     return get(connection, host_id)
@@ -136,10 +137,23 @@ def _facts(hello: HostHello) -> dict[str, Any]:
         "address": hello.address,
         "drivers": list(hello.drivers),
         "offers": msgspec.to_builtins(hello.offers),
+        "allocation": msgspec.to_builtins(hello.allocation),
         "vcpus": hello.vcpus,
         "ram_mib": hello.ram_mib,
         "disk_gib": hello.disk_gib,
         "ready_images": list(hello.ready_images),
+    }
+
+
+def _claimable(hello: HostHello) -> dict[str, int]:
+    """How much servers may claim, by the columns of what is free."""
+    allowed = hello.allocation
+    ram_mib = max(0, hello.ram_mib - allowed.ram_reserved_mib)
+    disk_gib = max(0, hello.disk_gib - allowed.disk_reserved_gib)
+    return {
+        "vcpus_free": int(hello.vcpus * allowed.cpu_ratio),
+        "ram_free_mib": int(ram_mib * allowed.ram_ratio),
+        "disk_free_gib": int(disk_gib * allowed.disk_ratio),
     }
 
 

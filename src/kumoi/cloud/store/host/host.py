@@ -46,8 +46,9 @@ EVERY_HOST = topic("*")
 @dataclass(frozen=True, slots=True)
 class Host:
     """`id` is the name in the host's certificate; `version` is its release. `*_free` is what the host
-    has, times the overcommit, less the claims: below zero when the host has shrunk. `offers` holds,
-    by driver, what hostapi.offer.Offer has.
+    has, as `allocation` lets servers claim it, less the claims: below zero when the host has shrunk. `offers` holds,
+    by driver, what hostapi.offer.Offer has; `allocation` what hostapi.hello.Allocation has, {} before
+    the host has said it.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Host:
     address: str = ""
     protocol: int = 0
     offers: dict[str, Any] = field(default_factory=dict)
+    allocation: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_up(self) -> bool:
@@ -114,6 +116,7 @@ host = sa.Table(
     sa.Column("address", sa.String(64), nullable=False, server_default=""),
     sa.Column("protocol", sa.Integer, nullable=False, server_default="0"),
     sa.Column("offers", Json, nullable=False, server_default="{}"),
+    sa.Column("allocation", Json, nullable=False, server_default="{}"),
 )
 
 

@@ -20,7 +20,7 @@ from kumoi.base import files
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.process import ProcessFailed
-from kumoi.cloud.drivers.instance import loop, record, room, sparse, unpack, wire
+from kumoi.cloud.drivers.instance import fence, loop, record, room, sparse, unpack, wire
 from kumoi.cloud.drivers.instance.interface import ObservedInstance
 from kumoi.cloud.drivers.instance.lxc import (
     cgroup,
@@ -68,7 +68,7 @@ class LxcDriver:
         self._host_boot = host_boot
         self._host_name = host_name
         self._freezer = still.Freezer(self._group)
-        self._machine = cgroup.machine(cgroup.of_servers(host_name))
+        self._machine = cgroup.machine(fence.of_servers(host_name))
         self._cpuinfo = CPUINFO.read_text()
         self._settling = ThreadPoolExecutor(1, thread_name_prefix="settling")
 

@@ -13,19 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kumoi.base.errors import Transient
+from kumoi.cloud.drivers.instance.fence import ROOT, of_servers
 from kumoi.cloud.drivers.instance.lxc.config import Machine
 
-ROOT = Path("/sys/fs/cgroup")
 APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
 FREEZE_TIMEOUT_S = 10.0
 REMOVE_TIMEOUT_S = 2.0
 _POLL_S = 0.005
 _CONTROLLERS = ("memory", "cpu", "pids", "devices", "freezer")
-
-
-def of_servers(host_name: str) -> str:
-    """The parent of the groups of all servers of a host."""
-    return f"{host_name}.servers"
 
 
 def of_server(host_name: str, server_id: str) -> str:

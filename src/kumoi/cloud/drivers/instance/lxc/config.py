@@ -10,14 +10,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from kumoi.cloud.drivers.instance import wire
+from kumoi.cloud.drivers.instance import fence, wire
 from kumoi.cloud.drivers.instance.lxc.idmap import IdRange
 from kumoi.cloud.drivers.instance.seed import hostname
 from kumoi.cloud.hostapi.messages import InstanceSpec
 
-PIDS_MAX = 4_096
 CPU_PERIOD_US = 100_000
 CPU_SHARES_PER_VCPU = 1_024
+CPU_WEIGHT_PER_VCPU = 100  # The same in version 2.
+OOM_SCORE = 300
+"""Where the machine itself runs out of memory, servers end before what is its own."""
 CONSOLE_BYTES_MAX = 1 << 20
 MONITOR_SUFFIX = ".monitor"
 """Of the group of a server's monitor, after the name of the server's own group."""
@@ -82,6 +84,7 @@ def config(server: InstanceSpec, machine: Machine, paths: ContainerPaths, ids: I
             f"lxc.idmap = g 0 {ids.base} {ids.count}",
             f"lxc.apparmor.profile = {'generated' if machine.apparmor else 'unconfined'}",
             f"lxc.cap.drop = {CAPABILITIES_DROPPED}",
+            f"lxc.proc.oom_score_adj = {OOM_SCORE}",
             "lxc.tty.max = 0",
             f"lxc.console.logfile = {paths.console}",
             f"lxc.console.size = {CONSOLE_BYTES_MAX}",
@@ -124,7 +127,7 @@ def _limits_v1(server: InstanceSpec, machine: Machine) -> dict[str, int | str]:
         limits["cgroup.cpu.cfs_quota_us"] = CPU_PERIOD_US * server.vcpus
         limits["cgroup.cpu.shares"] = CPU_SHARES_PER_VCPU * server.vcpus
     if "pids" in machine.controllers:
-        limits["cgroup.pids.max"] = PIDS_MAX
+        limits["cgroup.pids.max"] = fence.pids(server.ram_mib)
     return limits
 
 
@@ -136,9 +139,10 @@ def _limits_v2(server: InstanceSpec, machine: Machine) -> dict[str, int | str]:
         if machine.swap_limited:
             limits["cgroup2.memory.swap.max"] = "0"
     if "cpu" in machine.unified_controllers:
+        limits["cgroup2.cpu.weight"] = str(CPU_WEIGHT_PER_VCPU * server.vcpus)
         limits["cgroup2.cpu.max"] = f"{CPU_PERIOD_US * server.vcpus} {CPU_PERIOD_US}"
     if "pids" in machine.unified_controllers:
-        limits["cgroup2.pids.max"] = str(PIDS_MAX)
+        limits["cgroup2.pids.max"] = str(fence.pids(server.ram_mib))
     return limits
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from kumoi.cloud.drivers.instance import fence
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
 from kumoi.cloud.drivers.instance.lxc import cgroup, image, monitor, subids
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
@@ -56,7 +57,7 @@ class LxcHost:
 
         with ThreadPoolExecutor(TOGETHER_MAX) as threads:
             list(threads.map(end, running))
-        cgroup.remove_empty(cgroup.of_servers(self._host_name))
+        cgroup.remove_empty(fence.of_servers(self._host_name))
         return len(running)
 
     def forget(self) -> None:

@@ -1,0 +1,136 @@
+"""The control group that all servers of a host are in, and what they may take together.
+
+Each server has limits of its own, which its flavor sets. Their sum may be more than the machine has,
+so the group above them has limits as well: what is left beyond those is the machine's own and the
+cloud's, whatever servers do. Drivers make their servers' groups below it. Hosts have control groups
+of version 1 (a tree for each controller), version 2 (one tree), or both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kumoi.base import log
+from kumoi.base.errors import Permanent
+
+ROOT = Path("/sys/fs/cgroup")
+KERNEL = Path("/proc/sys/kernel")
+NEEDED = ("memory", "cpu", "pids")
+SUBTREE = "cgroup.subtree_control"
+
+CPU_SHARES = 512
+"""Of all servers together, where one ordinary process of the machine has 1,024."""
+CPU_WEIGHT = 50
+"""The same in version 2, where a process has 100."""
+RAM_MIB_MIN = 256
+PROCESSES_RESERVED = 4_096
+PID_MAX = 4_194_304
+"""The most that Linux counts to."""
+PIDS_PER_MIB, PIDS_MIN, PIDS_MAX = 4, 512, 4_096
+"""Linux allows a machine eight threads per MiB of memory, so servers that have all of it can have
+half of them.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What all servers of a host may take together."""
+
+    ram_mib: int
+    processes: int
+
+
+def of_servers(host_name: str) -> str:
+    """The parent of the groups of all servers of a host."""
+    return f"{host_name}.servers"
+
+
+def pids(ram_mib: int) -> int:
+    """How many processes and threads a server of that memory may have."""
+    return max(PIDS_MIN, min(PIDS_MAX, ram_mib * PIDS_PER_MIB))
+
+
+def bounds(*, ram_mib: int, reserved_mib: int, kernel: Path = KERNEL) -> Bounds:
+    """For a machine of that memory. `kernel` says how many processes it may have."""
+    most = min(int((kernel / name).read_text()) for name in ("pid_max", "threads-max"))
+    return Bounds(
+        ram_mib=max(ram_mib - reserved_mib, RAM_MIB_MIN),
+        processes=max(most - PROCESSES_RESERVED, most // 2),
+    )
+
+
+def raise_pid_max(kernel: Path = KERNEL) -> None:
+    """So that the machine's memory bounds its processes, and not a number of former days. A higher one
+    stays, and one that may not be changed.
+    """
+    wanted = min(PID_MAX, int((kernel / "threads-max").read_text()))
+    if int((kernel / "pid_max").read_text()) < wanted:
+        with contextlib.suppress(OSError):
+            (kernel / "pid_max").write_text(f"{wanted}\n")
+
+
+def ensure(host_name: str, most: Bounds, *, root: Path = ROOT) -> None:
+    """Make the group and bound it. Raises Permanent where the machine lacks a controller: without it
+    servers would not be limited at all.
+    """
+    group = of_servers(host_name)
+    missing = [name for name in NEEDED if not _ensure_tree(root, group, name)]
+    if missing:
+        raise Permanent(
+            f"no control group of this machine bounds {', '.join(missing)}: servers would have no limit"
+        )
+    for path, value in _limits(group, most, root):
+        try:
+            path.write_text(value)
+        except OSError as error:  # Servers of before have more than that already.
+            log.warning("servers.not_bounded", file=str(path), value=value, error=str(error))
+
+
+def in_force(host_name: str, *, root: Path = ROOT) -> dict[str, int]:
+    """The limits of the group as the kernel has them, for `status`. Nothing where there is no group."""
+    group = of_servers(host_name)
+    files = {
+        "memory_max_bytes": ("memory/{}/memory.limit_in_bytes", "{}/memory.max"),
+        "memory_bytes": ("memory/{}/memory.usage_in_bytes", "{}/memory.current"),
+        "processes_max": ("pids/{}/pids.max", "{}/pids.max"),
+        "processes": ("pids/{}/pids.current", "{}/pids.current"),
+    }
+    found: dict[str, int] = {}
+    for name, paths in files.items():
+        for path in paths:
+            with contextlib.suppress(OSError, ValueError):
+                found.setdefault(name, int((root / path.format(group)).read_text()))
+    return found
+
+
+def _ensure_tree(root: Path, group: str, controller: str) -> bool:
+    """Make the group in the tree that has this controller. Whether one has."""
+    if (root / controller / "cgroup.procs").exists():
+        (root / controller / group).mkdir(exist_ok=True)
+        return True
+    offered = root / "cgroup.controllers"
+    if not offered.exists() or controller not in offered.read_text().split():
+        return False
+    if controller not in (root / SUBTREE).read_text().split():
+        (root / SUBTREE).write_text(f"+{controller}")
+    (root / group).mkdir(exist_ok=True)
+    return True
+
+
+def _limits(group: str, most: Bounds, root: Path) -> Iterator[tuple[Path, str]]:
+    ram_bytes = most.ram_mib << 20
+    for path, value in (
+        (root / "memory" / group / "memory.limit_in_bytes", ram_bytes),
+        (root / "memory" / group / "memory.memsw.limit_in_bytes", ram_bytes),
+        (root / "cpu" / group / "cpu.shares", CPU_SHARES),
+        (root / "pids" / group / "pids.max", most.processes),
+        (root / group / "memory.max", ram_bytes),
+        (root / group / "memory.swap.max", 0),
+        (root / group / "cpu.weight", CPU_WEIGHT),
+        (root / group / "pids.max", most.processes),
+    ):
+        if path.exists():
+            yield path, f"{value}"

@@ -1,0 +1,131 @@
+"""What servers of one host can take of it together, when all of them try. Real servers, whose processes
+are an attacker's.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.system.container_host import ContainerHost, until
+from tests.system.servers import Servers, made_here, running_host
+
+from kumoi.base.process import run
+from kumoi.cloud.agent import inventory
+from kumoi.cloud.drivers.instance import fence
+from kumoi.cloud.drivers.instance.lxc.config import OOM_SCORE
+from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec
+
+pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+TOGETHER_MIB = 400
+EACH_MIB = 256
+BURN_S = 3.0
+BURN = "import time\nend = time.monotonic() + {}\nwhile time.monotonic() < end: pass"
+FILL = "dd if=/dev/zero of=/dev/shm/fill bs=1M count={} 2>&1; stat -c %s /dev/shm/fill"
+FORK = "i=0; while [ $i -lt 2000 ]; do sleep 300 >/dev/null 2>&1 & i=$((i+1)); done 2>&1; :"
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[tuple[ContainerHost, ImageContent]]:
+    """On a machine that has little for servers: the rest is reserved."""
+    ram_mib = inventory.ram_mib(inventory.MEMINFO.read_text())
+    with running_host(reserved_host_memory_mib=ram_mib - TOGETHER_MIB) as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def host(started: tuple[ContainerHost, ImageContent]) -> ContainerHost:
+    return started[0]
+
+
+@pytest.fixture
+def servers(started: tuple[ContainerHost, ImageContent]) -> Iterator[Servers]:
+    with made_here(*started) as made:
+        yield made
+
+
+def usage(host: ContainerHost) -> dict[str, int]:
+    return fence.in_force(host.here.name)
+
+
+def test_servers_that_fill_their_memory_at_once_stay_within_what_is_theirs_together(
+    host: ContainerHost, servers: Servers
+) -> None:
+    attackers = [servers.new(number=number, ram_mib=EACH_MIB) for number in (5, 6)]
+    assert usage(host)["memory_max_bytes"] == TOGETHER_MIB << 20
+    written = [fill(host, one) for one in attackers]
+    assert max(written) > 100, "nobody tried"
+    assert usage(host)["memory_bytes"] <= TOGETHER_MIB << 20
+    assert min(written) < EACH_MIB - 20, "both have all that their flavors say, and the host paid"
+    assert host.agent is not None
+    assert host.agent.poll() is None
+
+
+def fill(host: ContainerHost, server: InstanceSpec) -> int:
+    """How many MiB of memory it takes before it is stopped."""
+    said = host.attach(server, "sh", "-c", FILL.format(EACH_MIB - 20), check=False).split()
+    return int(said[-1]) >> 20 if said and said[-1].isdigit() else 0
+
+
+def test_a_fork_bomb_meets_its_servers_bound_and_the_host_forks_on(
+    host: ContainerHost, servers: Servers
+) -> None:
+    server = servers.new(number=5, ram_mib=EACH_MIB)
+    before = usage(host)["processes"]
+    host.attach(server, "sh", "-c", FORK, check=False)
+    reached = usage(host)["processes"] - before
+    assert 100 < reached <= fence.pids(EACH_MIB)
+    assert fence.pids(EACH_MIB) < usage(host)["processes_max"]
+    most = min(int((fence.KERNEL / name).read_text()) for name in ("pid_max", "threads-max"))
+    assert usage(host)["processes_max"] <= most - fence.PROCESSES_RESERVED
+    assert run(["true"]).status == 0
+
+
+def test_the_machine_out_of_memory_ends_servers_before_what_is_its_own(
+    host: ContainerHost, servers: Servers
+) -> None:
+    server = servers.new(number=5)
+    until(lambda: host.banner("10.202.1.5"))
+    ours = int(Path("/proc/self/oom_score_adj").read_text())
+    assert int(Path(f"/proc/{host.pid(server)}/oom_score_adj").read_text()) == OOM_SCORE > ours
+    lowered = "echo -500 > /proc/self/oom_score_adj; cat /proc/self/oom_score_adj"
+    said = host.attach(server, "systemd-run", "--quiet", "--pipe", "sh", "-c", lowered, check=False)
+    assert said.split()[0] == str(OOM_SCORE)
+
+
+def test_servers_that_spin_leave_the_processors_to_the_machine(
+    host: ContainerHost, servers: Servers
+) -> None:
+    cores = os.cpu_count() or 1
+    spinning = servers.new(number=5, vcpus=cores * 2)
+    until(lambda: host.banner("10.202.1.5"))
+    loop = "while :; do :; done"
+    for _ in range(cores * 2):
+        host.attach(spinning, "systemd-run", "--quiet", "sh", "-c", loop)
+    before = spent_by_servers(host)
+    until(lambda: spent_by_servers(host) > before + 0.2)
+    own, theirs = resource.getrusage(resource.RUSAGE_CHILDREN), spent_by_servers(host)
+    burning = [subprocess.Popen([sys.executable, "-c", BURN.format(BURN_S)]) for _ in range(cores)]
+    for one in burning:
+        one.wait()
+    end = resource.getrusage(resource.RUSAGE_CHILDREN)
+    machine_s = end.ru_utime - own.ru_utime
+    servers_s = spent_by_servers(host) - theirs
+    assert servers_s < 0.45 * machine_s, (servers_s, machine_s)
+
+
+def spent_by_servers(host: ContainerHost) -> float:
+    """Seconds of processor time of all of them."""
+    group = fence.of_servers(host.here.name)
+    for tree in ("cpuacct", "cpu,cpuacct"):
+        file = fence.ROOT / tree / group / "cpuacct.usage"
+        if file.exists():
+            return int(file.read_text()) / 1e9
+    stat = dict(line.split() for line in (fence.ROOT / group / "cpu.stat").read_text().splitlines())
+    return int(stat["usage_usec"]) / 1e6
