@@ -20,6 +20,7 @@ from kumoi.cli import choice
 from kumoi.cli.output import console, table
 from kumoi.cloud.agent.unlisted import unlisted
 from kumoi.cloud.domain.host import host as host_domain
+from kumoi.cloud.drivers.instance import fence
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords
@@ -71,10 +72,11 @@ def run(args: argparse.Namespace) -> int:
             "unknown": unknown,
             "api_trouble": trouble,
             "landlock": landlock.version(),
+            "servers_together": fence.in_force(host.name),
         }
         print(json.dumps(document, indent=2))
     elif found:
-        _show(found, hosts, servers, unknown, trouble)
+        _show(found, hosts, servers, unknown, trouble, together=_together(host))
     else:
         start = f"sudo ./kumoi up{choice.words(cloud, host)}"
         print(f"The cloud {cloud.name} is down. Start it: {start}")
@@ -127,16 +129,16 @@ def _hosts_and_servers(
     cloud: CloudSettings, host: HostSettings, found: list[ProcessRow]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
     """Hosts and servers as the API shows them to an administrator, or why it does not. The hosts'
-    releases are read from the store, since no API shows them.
+    releases and what they may promise are read from the store, since no API shows them.
     """
     if not any(row.name == "api" and row.healthy for row in found):
         return [], [], "the API does not answer"
     try:
         api = first_run.connect(admin_entry(cloud, host))
         hypervisors = list(api.compute.hypervisors(details=True))
-        releases = _releases(cloud, host)
+        rows = _rows(cloud, host)
         hosts = [
-            {"name": each.name, "state": each.state, "status": each.status, **releases[each.name]}
+            {"name": each.name, "state": each.state, "status": each.status, **rows[each.name]}
             for each in hypervisors
         ]
         servers = [
@@ -154,12 +156,26 @@ def _hosts_and_servers(
     return hosts, servers, ""
 
 
-def _releases(cloud: CloudSettings, host: HostSettings) -> dict[str, dict[str, Any]]:
-    """Release and protocol of each host, also of those that are refused because of theirs."""
+def _rows(cloud: CloudSettings, host: HostSettings) -> dict[str, dict[str, Any]]:
+    """Release and protocol of each host, also of those that are refused because of theirs; what of its
+    memory and disk is promised to servers, and how much may be.
+    """
     database = Database(config.cloud_database(cloud, host), wake_dir=host.wake_dir)
     with contextlib.closing(database), database.read() as connection:
         rows = host_domain.every(connection)
-    return {row.id: {"release": row.version, "protocol": row.protocol} for row in rows}
+    return {
+        row.id: {
+            "release": row.version,
+            "protocol": row.protocol,
+            "ram_promised_mib": row.ram_claimed_mib,
+            "ram_promised_max_mib": row.ram_claimed_mib + row.ram_free_mib,
+            "ram_allocation_ratio": row.allocation.get("ram_ratio", 0.0),
+            "disk_promised_gib": row.disk_claimed_gib,
+            "disk_promised_max_gib": row.disk_claimed_gib + row.disk_free_gib,
+            "disk_gib": row.disk_gib,
+        }
+        for row in rows
+    }
 
 
 def _unlisted_servers(host: HostSettings, servers: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -191,6 +207,8 @@ def _show(
     servers: list[dict[str, Any]],
     unknown: list[dict[str, Any]],
     trouble: str,
+    *,
+    together: str,
 ) -> None:
     out = console()
     out.print(_process_table(found))
@@ -199,13 +217,36 @@ def _show(
     if not landlock.version():
         out.print(f"[red]{NO_LANDLOCK}[/]")
     out.print(f"Memory: {ours} MiB of our own, {total} MiB with the engines")
+    if together:
+        out.print(together)
     if trouble:
         out.print(f"[red]Hosts and servers are not known: {trouble}[/]")
         return
-    for title, rows in (("host", hosts), ("server", servers)):
+    for title, rows in (("host", [_host_row(row) for row in hosts]), ("server", servers)):
         out.print(table(title, rows) if rows else f"No {title}s")
     if unknown:
         out.print(table(UNKNOWN, unknown))
+
+
+def _host_row(host: dict[str, Any]) -> dict[str, Any]:
+    """A line of the table, which says in one word what is promised of how much."""
+    return {
+        **{name: host[name] for name in ("name", "state", "status", "release", "protocol")},
+        "memory promised": f"{host['ram_promised_mib']} of {host['ram_promised_max_mib']} MiB",
+        "ratio": f"{host['ram_allocation_ratio']:g}",
+        "disk promised": f"{host['disk_promised_gib']} of {host['disk_promised_max_gib']} GiB",
+    }
+
+
+def _together(host: HostSettings) -> str:
+    """What the servers of this host take together, and may at most; empty while it has none."""
+    limits = fence.in_force(host.name)
+    if "memory_max_bytes" not in limits or "processes_max" not in limits:
+        return ""
+    return (
+        f"Servers together: {limits['memory_bytes'] >> 20} of {limits['memory_max_bytes'] >> 20} MiB, "
+        f"{limits['processes']} of {limits['processes_max']} processes"
+    )
 
 
 def _process_table(found: list[ProcessRow]) -> Table:
