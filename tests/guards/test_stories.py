@@ -48,7 +48,7 @@ TOLD_ELSEWHERE = {
 def noun(route: Route) -> str:
     """The service and the module that answer a route; of a Resource, the one that has it."""
     resource = getattr(route.handler, "__self__", None)
-    module = getattr(resource, "shown", route.handler).__module__
+    module = getattr(resource, "new", route.handler).__module__
     return "/".join(module.split(".")[-2:])
 
 

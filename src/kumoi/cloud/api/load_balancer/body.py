@@ -18,6 +18,9 @@ PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Tags = Annotated[list[Text], msgspec.Meta(max_length=1_000)]
 
 
+RENAMED = {"loadbalancer_id": "load_balancer_id"}
+
+
 class Common(Body):
     """What every noun may say of itself."""
 
@@ -62,14 +65,14 @@ def decode(named: dict[str, msgspec.Raw], shape: type[Shape]) -> Shape:
 
 
 def said(body: Body) -> dict[str, Any]:
-    """What a new thing is said to be: null is as good as nothing."""
+    """What a new thing is said to be, by the columns' names: null is as good as nothing."""
     values = {name: getattr(body, name) for name in body.__struct_fields__}
     found = {
         name: value for name, value in values.items() if value is not UNSET and value is not None
     }
     if "tags" in found:
         found["tags"] = tuple(found["tags"])
-    return found
+    return {RENAMED.get(name, name): value for name, value in found.items()}
 
 
 def changes(body: Body, defaults: dict[str, Any]) -> dict[str, Any]:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Unsupported
 from kumoi.cloud.api.load_balancer import body, pool, rendering
 from kumoi.cloud.api.load_balancer.body import Described, Id, PortNumber, Text
 from kumoi.cloud.api.load_balancer.pool import PoolWithin
-from kumoi.cloud.api.load_balancer.rendering import Shown, TagsOf
 from kumoi.cloud.api.load_balancer.resource import BalancingResource
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.load_balancer import listener as domain
-from kumoi.cloud.domain.load_balancer import tree
 from kumoi.cloud.domain.load_balancer.graph import ListenerTreeRequest
 from kumoi.cloud.domain.load_balancer.listener import ListenerRequest
-from kumoi.cloud.store.load_balancer.listener import BalancerListener
-from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 ListenerProtocol = Literal["HTTP", "HTTPS", "PROMETHEUS", "SCTP", "TCP", "TERMINATED_HTTPS", "UDP"]
@@ -73,10 +67,10 @@ class ListenerWithin(ListenerOwn, kw_only=True):
 
 def wanted_tree(new: ListenerWithin) -> ListenerTreeRequest:
     """A default pool of which only the name is said stands beside the listeners."""
-    said = _own(new)
+    said = body.said(new)
     default = said.pop("default_pool", None)
     said.pop("default_pool_id", None)
-    listener = ListenerRequest(**said, load_balancer_id="")
+    listener = wanted(said | {"load_balancer_id": ""})
     if default is None:
         return ListenerTreeRequest(listener)
     if set(default) == {"name"}:
@@ -89,50 +83,20 @@ def wanted_tree(new: ListenerWithin) -> ListenerTreeRequest:
 def stats(request: Request) -> Reply:
     """Nothing counts where no process is on the way, so there is nothing to tell."""
     with request.read() as connection:
-        domain.get(connection, request.caller, request.path["id"], f"{domain.RULE}:get_stats")
+        domain.get(connection, request.caller, request.path["id"], action="get_stats")
     return Reply(200, {"stats": NO_TRAFFIC})
 
 
-def _own(new: ListenerOwn) -> dict[str, Any]:
-    said = body.said(new)
-    domain.require_supported(said["protocol"])
+def wanted(said: dict[str, Any]) -> ListenerRequest:
+    convert(said)
+    return ListenerRequest(**said)
+
+
+def convert(values: dict[str, Any]) -> None:
+    values.pop("project_id", None)
     for name in ("l7policies", "default_tls_container_ref", "sni_container_refs"):
-        if said.pop(name, None):
-            raise Unsupported(f"{name} is not offered for {said['protocol']} listeners")
-    if "allowed_cidrs" in said:
-        said["allowed_cidrs"] = tuple(said["allowed_cidrs"])
-    return said
-
-
-def _make(connection: Connection, request: Request, new: ListenerNew) -> BalancerListener:
-    said = _own(new)
-    said.pop("project_id", None)
-    said["load_balancer_id"] = said.pop("loadbalancer_id")
-    wanted = ListenerRequest(**said)
-    return domain.create(connection, request.caller, wanted, request.services.clock.now())
-
-
-def _get(connection: Connection, request: Request, key: str) -> BalancerListener:
-    return domain.get(connection, request.caller, key)
-
-
-def _page(connection: Connection, request: Request, query: NetworkQuery) -> list[BalancerListener]:
-    return domain.page(connection, request.caller, query)
-
-
-def _change(
-    connection: Connection, request: Request, key: str, values: dict[str, Any]
-) -> BalancerListener:
-    return domain.update(connection, request.caller, key, values, request.services.clock.now())
-
-
-def _remove(connection: Connection, request: Request, key: str) -> None:
-    domain.delete(connection, request.caller, key, request.services.clock.now())
-
-
-def _shown(connection: Connection, rows: Sequence[BalancerListener], tags: TagsOf) -> list[Shown]:
-    trees = tree.of_parts(connection, rows)
-    return [rendering.listener(trees[row.load_balancer_id], row, tags) for row in rows]
+        if values.pop(name, None):
+            raise Unsupported(f"{name} is not offered")
 
 
 RESOURCE = BalancingResource(
@@ -164,10 +128,12 @@ RESOURCE = BalancingResource(
         "timeout_tcp_inspect": 0,
         "tags": [],
     },
-    make=_make,
-    get=_get,
-    page=_page,
-    change=_change,
-    remove=_remove,
-    shown=_shown,
+    wanted=lambda _request, said: wanted(said),
+    convert=convert,
+    make=domain.create,
+    get=domain.get,
+    page=domain.page,
+    change=domain.update,
+    remove=domain.delete,
+    shown=rendering.of_parts(rendering.listener),
 )

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid, Unsupported
-from kumoi.cloud.api.load_balancer import body, listener, pool, rendering
+from kumoi.cloud.api.load_balancer import listener, pool, rendering
 from kumoi.cloud.api.load_balancer.body import Described, Id, Text
 from kumoi.cloud.api.load_balancer.listener import NO_TRAFFIC, ListenerWithin
 from kumoi.cloud.api.load_balancer.pool import PoolWithin
@@ -23,7 +23,6 @@ from kumoi.cloud.domain.load_balancer.member import canonical
 from kumoi.cloud.domain.load_balancer.refusal import invalid
 from kumoi.cloud.domain.load_balancer.vip import VipRequest
 from kumoi.cloud.store.load_balancer.load_balancer import LoadBalancer
-from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.engine.http.paging import boolean
 from kumoi.engine.http.request import UNSET, Reply, Unset
 
@@ -80,27 +79,26 @@ def failover(request: Request) -> Reply:
 
 
 def _named(connection: Connection, request: Request, action: str) -> LoadBalancer:
-    key = request.path["id"]
-    return domain.get(connection, request.caller, key, f"{domain.RULE}:{action}")
+    return domain.get(connection, request.caller, request.path["id"], action=action)
 
 
-def _make(connection: Connection, request: Request, new: LoadBalancerNew) -> LoadBalancer:
-    said = body.said(new)
-    wanted = BalancerTreeRequest(
+def _wanted(request: Request, said: dict[str, Any]) -> BalancerTreeRequest:
+    _require_possible(said)
+    names = ("name", "description", "admin_state_up", "tags")
+    return BalancerTreeRequest(
         LoadBalancerRequest(
             project_id=_project(request, said),
             vip=_vip(said),
-            **{
-                name: said[name]
-                for name in ("name", "description", "admin_state_up", "tags")
-                if name in said
-            },
+            **{name: said[name] for name in names if name in said},
         ),
         tuple(listener.wanted_tree(one) for one in said.get("listeners", ())),
         tuple(pool.wanted_tree(one) for one in said.get("pools", ())),
     )
-    _require_possible(said)
-    return graph.create(connection, request.caller, wanted, request.services.clock.now())
+
+
+def _convert(values: dict[str, Any]) -> None:
+    if values.pop("vip_qos_policy_id", None):
+        raise Unsupported("vip_qos_policy_id is not offered")
 
 
 def _project(request: Request, said: dict[str, Any]) -> str:
@@ -131,29 +129,9 @@ def _require_possible(said: dict[str, Any]) -> None:
             raise invalid(f"Invalid {name}.", name)
 
 
-def _get(connection: Connection, request: Request, key: str) -> LoadBalancer:
-    return domain.get(connection, request.caller, key)
-
-
-def _page(connection: Connection, request: Request, query: NetworkQuery) -> list[LoadBalancer]:
-    return domain.page(connection, request.caller, query)
-
-
-def _change(
-    connection: Connection, request: Request, key: str, values: dict[str, Any]
-) -> LoadBalancer:
-    if values.pop("vip_qos_policy_id", None):
-        raise Unsupported("vip_qos_policy_id is not offered")
-    return domain.update(connection, request.caller, key, values, request.services.clock.now())
-
-
 def _shown(connection: Connection, rows: Sequence[LoadBalancer], tags: TagsOf) -> list[Shown]:
     trees = tree.of(connection, rows)
     return [rendering.balancer(trees[row.id], tags) for row in rows]
-
-
-def _remove(connection: Connection, request: Request, key: str) -> None:
-    domain.delete(connection, request.caller, key, request.services.clock.now())
 
 
 RESOURCE = BalancingResource(
@@ -168,10 +146,12 @@ RESOURCE = BalancingResource(
         "vip_port_id": str,
     },
     defaults={"name": "", "description": "", "admin_state_up": True, "tags": []},
-    make=_make,
-    get=_get,
-    page=_page,
-    change=_change,
-    remove=_remove,
+    wanted=_wanted,
+    convert=_convert,
+    make=graph.create,
+    get=domain.get,
+    page=domain.page,
+    change=domain.update,
+    remove=domain.delete,
     shown=_shown,
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
+
+from sqlalchemy.engine import Connection
 
 from kumoi.cloud.domain.load_balancer import status
 from kumoi.cloud.domain.load_balancer.tree import BalancerTree
+from kumoi.cloud.domain.load_balancer.tree import of_parts as trees_of
 from kumoi.cloud.store.load_balancer.health_monitor import HealthMonitor
 from kumoi.cloud.store.load_balancer.listener import BalancerListener
 from kumoi.cloud.store.load_balancer.member import PoolMember
@@ -15,6 +18,7 @@ from kumoi.cloud.store.load_balancer.part import BalancerPart
 from kumoi.cloud.store.load_balancer.pool import BalancerPool
 
 Shown = dict[str, Any]
+Row = TypeVar("Row", bound=BalancerPart)
 TagsOf = Mapping[str, Sequence[str]]
 PROVIDER = "kumoi"
 
@@ -50,6 +54,18 @@ def balancer(tree: BalancerTree, tags: TagsOf, *, full: bool = False) -> Shown:
         else ids(tree.pools),
         "tags": list(tags.get(row.id, ())),
     }
+
+
+def of_parts(
+    show: Callable[[BalancerTree, Row, TagsOf], Shown],
+) -> Callable[[Connection, Sequence[Row], TagsOf], list[Shown]]:
+    """Shows parts, each with the tree that it belongs to."""
+
+    def shown(connection: Connection, rows: Sequence[Row], tags: TagsOf) -> list[Shown]:
+        trees = trees_of(connection, rows)
+        return [show(trees[row.load_balancer_id], row, tags) for row in rows]
+
+    return shown
 
 
 def listener(tree: BalancerTree, row: BalancerListener, tags: TagsOf) -> Shown:

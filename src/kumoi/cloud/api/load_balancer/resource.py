@@ -1,7 +1,7 @@
-"""The five requests that every noun of the load balancer service has.
+"""The five handlers that every noun of the load balancer service has.
 
-A noun's file says what is its own (shapes, filters, how a row is made and shown) in one Resource;
-routes.py puts the handlers into the table.
+A noun's file has what is particular to it (bodies, filters, conversions, how a row is shown) in one
+Resource, with the functions of its domain; routes.py puts the handlers into the route table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from kumoi.cloud.api.load_balancer import body, query
 from kumoi.cloud.api.load_balancer.rendering import Shown, TagsOf
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.store.network import tag as tag_store
-from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.engine import audit
 from kumoi.engine.http import paging
 from kumoi.engine.http.request import Body, Reply
@@ -30,30 +29,42 @@ class Identified(Protocol):
 Row = TypeVar("Row", bound=Identified)
 
 
+def _keep(_values: dict[str, Any]) -> None:
+    """The fields of the body are columns."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BalancingResource(Generic[Row]):
-    """`columns` are what a list may be filtered by, `defaults` what null says in a change, `key` is the path's placeholder for one. All but
-    `page` and `shown` are asked with what the path names.
+    """`new` and `changes` are the bodies of requests, `wanted` makes of what is said of a
+    new one what the domain makes a row from; `convert` turns the fields that a change sets into
+    columns, in place.
+    `columns` are what a list may be filtered by, `defaults` what null says in a change. `keys` are the
+    path's placeholders: of what it is within, and of one.
+
+    The others are the noun's functions in the domain, called with what the path names.
     """
 
     word: str
     words: str
-    key: str = "id"
+    keys: tuple[str, ...] = ("id",)
     new: type[Body]
     changes: type[Body]
     columns: Mapping[str, type]
     defaults: dict[str, Any] = field(default_factory=dict)
-    make: Callable[[Connection, Request, Any], Row]
-    get: Callable[[Connection, Request, str], Row]
-    page: Callable[[Connection, Request, NetworkQuery], list[Row]]
-    change: Callable[[Connection, Request, str, dict[str, Any]], Row]
-    remove: Callable[[Connection, Request, str], None]
+    wanted: Callable[[Request, dict[str, Any]], Any]
+    convert: Callable[[dict[str, Any]], None] = _keep
+    make: Callable[..., Row]
+    get: Callable[..., Row]
+    page: Callable[..., list[Row]]
+    change: Callable[..., Row]
+    remove: Callable[..., None]
     shown: Callable[[Connection, Sequence[Row], TagsOf], list[Shown]]
 
     def create(self, request: Request) -> Reply:
-        wanted = body.one(request, self.word, self.new)
+        said = body.said(body.one(request, self.word, self.new))
+        wanted, now = self.wanted(request, said), request.services.clock.now()
         with request.write() as connection:
-            row = self.make(connection, request, wanted)
+            row = self.make(connection, request.caller, *self._within(request), wanted, now)
             audit.about(row.id)
             shown = self._one(connection, row)
         return Reply(201, {self.word: shown})
@@ -61,7 +72,7 @@ class BalancingResource(Generic[Row]):
     def index(self, request: Request) -> Reply:
         asked = query.read(request, self.columns)
         with request.read() as connection:
-            rows = self.page(connection, request, asked)
+            rows = self.page(connection, request.caller, *self._within(request), asked)
             shown = self._shown(connection, rows)
         links = paging.links(request, [row.id for row in rows], asked.listing.limit)
         selected = [one for one in shown if _has_states(one, asked.special)]
@@ -70,25 +81,33 @@ class BalancingResource(Generic[Row]):
 
     def show(self, request: Request) -> Reply:
         with request.read() as connection:
-            row = self.get(connection, request, request.path[self.key])
+            row = self.get(connection, request.caller, *self._named(request))
             shown = self._one(connection, row)
         return Reply(200, {self.word: _only(request, shown)})
 
     def update(self, request: Request) -> Reply:
         values = body.changes(body.one(request, self.word, self.changes), self.defaults)
         tags = values.pop("tags", None)
-        key = request.path[self.key]
+        self.convert(values)
+        keys, now = self._named(request), request.services.clock.now()
         with request.write() as connection:
-            row = self.change(connection, request, key, values)
+            row = self.change(connection, request.caller, *keys, values, now=now)
             if tags is not None:
-                tag_store.replace(connection, key, tags)
+                tag_store.replace(connection, row.id, tags)
             shown = self._one(connection, row)
         return Reply(200, {self.word: shown})
 
     def delete(self, request: Request) -> Reply:
+        keys, now = self._named(request), request.services.clock.now()
         with request.write() as connection:
-            self.remove(connection, request, request.path[self.key])
+            self.remove(connection, request.caller, *keys, now=now)
         return Reply(204)
+
+    def _named(self, request: Request) -> list[str]:
+        return [request.path[key] for key in self.keys]
+
+    def _within(self, request: Request) -> list[str]:
+        return [request.path[key] for key in self.keys[:-1]]
 
     def _one(self, connection: Connection, row: Row) -> Shown:
         return self._shown(connection, [row])[0]

@@ -29,7 +29,7 @@ MEMBERS = f"{LBAAS}/pools/{{id}}/members"
 
 def nouns(path: str, resource: BalancingResource[Any]) -> tuple[Route, ...]:
     """The routes that every noun has."""
-    rule, one = f"{RULES}:{resource.word}", f"{path}/{{{resource.key}}}"
+    rule, one = f"{RULES}:{resource.word}", f"{path}/{{{resource.keys[-1]}}}"
     return (
         Route("POST", path, resource.create, f"{rule}:post"),
         Route("GET", path, resource.index, f"{rule}:get_all"),

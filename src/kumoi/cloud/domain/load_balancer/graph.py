@@ -52,7 +52,7 @@ def create(
         pool_id = _default_pool(connection, caller, each, named, balancer_id=balancer.id, now=now)
         new = replace(each.listener, load_balancer_id=balancer.id, default_pool_id=pool_id)
         listener.create(connection, caller, new, now)
-    return load_balancer.get(connection, caller, balancer.id, f"{load_balancer.RULE}:post")
+    return load_balancer.get(connection, caller, balancer.id, action="post")
 
 
 def _default_pool(

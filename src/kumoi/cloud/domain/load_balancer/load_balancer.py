@@ -74,13 +74,13 @@ def create(
 
 
 def get(
-    connection: Connection, caller: Caller, key: str, rule: str = f"{RULE}:get_one"
+    connection: Connection, caller: Caller, key: str, *, action: str = "get_one"
 ) -> LoadBalancer:
     """Raises NotFound; Forbidden when it is another's."""
     row = store.get(connection, key)
     if row is None:
         raise not_found(NOUN, key)
-    caller.check(rule, row.project_id)
+    caller.check(f"{RULE}:{action}", row.project_id)
     return row
 
 
@@ -91,16 +91,16 @@ def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Lo
 def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> LoadBalancer:
-    get(connection, caller, key, f"{RULE}:put")
+    get(connection, caller, key, action="put")
     store.update(connection, key, now=now, **values)
-    return get(connection, caller, key, f"{RULE}:put")
+    return get(connection, caller, key, action="put")
 
 
 def delete(
     connection: Connection, caller: Caller, key: str, now: datetime, *, cascade: bool = False
 ) -> None:
     """Raises Conflict when it has parts and `cascade` does not say that they go too."""
-    row = get(connection, caller, key, f"{RULE}:delete")
+    row = get(connection, caller, key, action="delete")
     tree = trees(connection, [row])[key]
     if (tree.listeners or tree.pools) and not cascade:
         raise Conflict(f"Validation failure: Cannot delete Load Balancer {key} - it has children")

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, NotFound
-from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.load_balancer import pool as pool_domain
 from kumoi.cloud.domain.load_balancer import quota
-from kumoi.cloud.domain.load_balancer.refusal import invalid, not_found, option
+from kumoi.cloud.domain.load_balancer.part import PartRules, beginning, said_of
+from kumoi.cloud.domain.load_balancer.refusal import invalid, option
 from kumoi.cloud.domain.network import subnet as subnet_domain
 from kumoi.cloud.store.load_balancer import member as store
 from kumoi.cloud.store.load_balancer.member import PoolMember
 from kumoi.cloud.store.load_balancer.pool import BalancerPool
-from kumoi.cloud.store.network import tag as tag_store
 from kumoi.cloud.store.network.standard import NetworkQuery
 
-RULE = "os_load-balancer_api:member"
-NOUN = "Member"
+RULES = PartRules("member", "Member", store.TABLE, "pool_id")
 METADATA_ADDRESS = "169.254.169.254"
 
 
@@ -51,25 +49,16 @@ def create(
 ) -> PoolMember:
     """Raises NotFound, Forbidden, OverQuota, Invalid, and Conflict when the pool has it already."""
     pool = pool_domain.found(connection, pool_id)
-    caller.check(f"{RULE}:post", pool.project_id)
-    quota.require(connection, pool.project_id, "member")
+    RULES.admit(connection, caller, pool.project_id)
     return _make(connection, caller, pool, wanted, now)
 
 
 def get(
-    connection: Connection,
-    caller: Caller,
-    pool_id: str,
-    key: str,
-    rule: str = f"{RULE}:get_one",
+    connection: Connection, caller: Caller, pool_id: str, key: str, action: str = "get_one"
 ) -> PoolMember:
-    """Raises NotFound, also for one of another pool; Forbidden when it is another's."""
+    """Raises NotFound, also where the pool is not there; Forbidden when it is another's."""
     pool_domain.found(connection, pool_id)
-    row = store.get(connection, key)
-    if row is None or row.pool_id != pool_id:
-        raise not_found(NOUN, key)
-    caller.check(rule, row.project_id)
-    return row
+    return RULES.get(connection, caller, pool_id, key, action=action)
 
 
 def page(
@@ -77,8 +66,8 @@ def page(
 ) -> list[PoolMember]:
     """Of one pool."""
     pool = pool_domain.found(connection, pool_id)
-    caller.check(f"{RULE}:get_all", pool.project_id)
-    return store.page(connection, query, pool_id=pool_id)
+    caller.check(f"{RULES.rule}:get_all", pool.project_id)
+    return store.TABLE.page(connection, query, pool_id=pool_id)
 
 
 def update(
@@ -90,14 +79,13 @@ def update(
     *,
     now: datetime,
 ) -> PoolMember:
-    row = get(connection, caller, pool_id, key, f"{RULE}:put")
+    row = get(connection, caller, pool_id, key, "put")
     store.update(connection, row, now=now, **values)
-    return get(connection, caller, pool_id, key, f"{RULE}:put")
+    return RULES.found(connection, pool_id, key)
 
 
 def delete(connection: Connection, caller: Caller, pool_id: str, key: str, now: datetime) -> None:
-    row = get(connection, caller, pool_id, key, f"{RULE}:delete")
-    store.delete(connection, row, now=now)
+    store.delete(connection, get(connection, caller, pool_id, key, "delete"), now=now)
 
 
 def replace_all(
@@ -114,7 +102,7 @@ def replace_all(
     """
     pool = pool_domain.found(connection, pool_id)
     for action in ("post", "put") if additive else ("post", "put", "delete"):
-        caller.check(f"{RULE}:{action}", pool.project_id)
+        caller.check(f"{RULES.rule}:{action}", pool.project_id)
     there = {
         (row.address, row.protocol_port): row for row in store.find(connection, pool_id=pool_id)
     }
@@ -142,17 +130,11 @@ def canonical(address: str) -> str:
 
 
 def _change(connection: Connection, row: PoolMember, wanted: MemberRequest, now: datetime) -> None:
-    said = _columns(wanted)
+    said = said_of(wanted)
     values = {name: said[name] for name in said if said[name] != getattr(row, name)}
     values.pop("subnet_id", None)
     if values:
         store.update(connection, row, now=now, **values)
-
-
-def _columns(wanted: MemberRequest) -> dict[str, Any]:
-    said = asdict(wanted)
-    del said["tags"]
-    return said
 
 
 def _require_once(wanted: Sequence[MemberRequest]) -> None:
@@ -178,22 +160,13 @@ def _make(
             f"{wanted.protocol_port}"
         )
     row = PoolMember(
-        id=new_id(),
-        project_id=pool.project_id,
-        load_balancer_id=pool.load_balancer_id,
+        **beginning(pool.load_balancer_id, pool.project_id, now),
+        **said_of(wanted),
         description="",
         pool_id=pool.id,
         health=None,
-        made_revision=0,
-        changed_revision=0,
-        created_at=now,
-        updated_at=now,
-        revision_number=1,
-        **_columns(wanted),
     )
-    store.insert(connection, row)
-    tag_store.replace(connection, row.id, wanted.tags)
-    return row
+    return RULES.insert(connection, row, wanted.tags)
 
 
 def _require_subnet(connection: Connection, caller: Caller, subnet_id: str | None) -> None:

@@ -10,10 +10,9 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Unsupported
-from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.load_balancer import listener as listener_domain
-from kumoi.cloud.domain.load_balancer import quota
+from kumoi.cloud.domain.load_balancer.part import PartRules, balancer_of, beginning, said_of
 from kumoi.cloud.domain.load_balancer.refusal import invalid, not_found
 from kumoi.cloud.domain.load_balancer.traffic import SOURCE_IP
 from kumoi.cloud.domain.load_balancer.tree import BalancerTree
@@ -25,11 +24,11 @@ from kumoi.cloud.store.load_balancer import member as member_store
 from kumoi.cloud.store.load_balancer import pool as store
 from kumoi.cloud.store.load_balancer.listener import BalancerListener
 from kumoi.cloud.store.load_balancer.pool import BalancerPool
-from kumoi.cloud.store.network import tag as tag_store
-from kumoi.cloud.store.network.standard import NetworkQuery
 
-RULE = "os_load-balancer_api:pool"
-NOUN = "Pool"
+RULES = PartRules("pool", "Pool", store.TABLE)
+found = RULES.found
+get = RULES.get
+page = RULES.page
 PROTOCOLS = ("TCP", "HTTP", "HTTPS", "UDP", "SCTP")
 ALGORITHMS = ("ROUND_ROBIN", "SOURCE_IP", "SOURCE_IP_PORT")
 STICKY_MAX_S = 65_535  # OVN's.
@@ -60,48 +59,27 @@ def create(
     balancer_id = listener.load_balancer_id if listener else wanted.load_balancer_id
     if balancer_id is None:
         raise invalid("Must provide at least one of: loadbalancer_id, listener_id")
-    balancer = balancer_store.get(connection, balancer_id)
-    if balancer is None:
-        raise not_found("Load Balancer", balancer_id)
-    caller.check(f"{RULE}:post", balancer.project_id)
+    balancer = balancer_of(connection, balancer_id)
+    RULES.admit(connection, caller, balancer.project_id)
     _require_supported(wanted)
     if listener is not None:
         listener_domain.require_fitting(listener.protocol, wanted.protocol)
         if listener.default_pool_id is not None:
             raise Conflict("This listener already has a default pool")
-    quota.require(connection, balancer.project_id, "pool")
-    row = _row(wanted, balancer_id, balancer.project_id, now)
-    store.insert(connection, row)
-    tag_store.replace(connection, row.id, wanted.tags)
+    row = BalancerPool(
+        **beginning(balancer.id, balancer.project_id, now),
+        **said_of(wanted, "load_balancer_id", "listener_id"),
+    )
+    kept = RULES.insert(connection, row, wanted.tags)
     if listener is not None:
         listener_store.update(connection, listener, now=now, default_pool_id=row.id)
-    return found(connection, row.id)
-
-
-def get(
-    connection: Connection, caller: Caller, key: str, rule: str = f"{RULE}:get_one"
-) -> BalancerPool:
-    """Raises NotFound; Forbidden when it is another's."""
-    row = found(connection, key)
-    caller.check(rule, row.project_id)
-    return row
-
-
-def found(connection: Connection, key: str) -> BalancerPool:
-    row = store.get(connection, key)
-    if row is None:
-        raise not_found(NOUN, key)
-    return row
-
-
-def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[BalancerPool]:
-    return store.page(connection, query, project_id=caller.reach(f"{RULE}:get_all"))
+    return kept
 
 
 def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> BalancerPool:
-    row = get(connection, caller, key, f"{RULE}:put")
+    row = get(connection, caller, key, action="put")
     _require_algorithm(values.get("lb_algorithm", row.lb_algorithm))
     _require_persistence(row.protocol, values.get("session_persistence"))
     store.update(connection, row, now=now, **values)
@@ -110,7 +88,7 @@ def update(
 
 def delete(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
     """With its members and its monitor; listeners whose default pool it was have none then."""
-    row = get(connection, caller, key, f"{RULE}:delete")
+    row = get(connection, caller, key, action="delete")
     balancer = balancer_store.get(connection, row.load_balancer_id)
     if balancer is not None:
         remove(connection, trees(connection, [balancer])[balancer.id], row, now)
@@ -172,22 +150,3 @@ def _require_persistence(protocol: str, said: dict[str, Any] | None) -> None:
         raise Unsupported("persistence_granularity of more than one address is not offered")
     if (said.get("persistence_timeout") or 0) > STICKY_MAX_S:
         raise invalid(f"persistence_timeout must be at most {STICKY_MAX_S}.")
-
-
-def _row(wanted: PoolRequest, balancer_id: str, project_id: str, now: datetime) -> BalancerPool:
-    return BalancerPool(
-        id=new_id(),
-        project_id=project_id,
-        load_balancer_id=balancer_id,
-        name=wanted.name,
-        description=wanted.description,
-        admin_state_up=wanted.admin_state_up,
-        protocol=wanted.protocol,
-        lb_algorithm=wanted.lb_algorithm,
-        session_persistence=wanted.session_persistence,
-        made_revision=0,
-        changed_revision=0,
-        created_at=now,
-        updated_at=now,
-        revision_number=1,
-    )

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
-from kumoi.cloud.store import schema
 from kumoi.cloud.store.load_balancer import part
-from kumoi.cloud.store.network import standard
-from kumoi.cloud.store.network.standard import NetworkQuery
+from kumoi.cloud.store.load_balancer.part import PartTable
 from kumoi.cloud.store.schema import ID, metadata
 
 
@@ -62,45 +57,10 @@ health_monitor = sa.Table(
     sa.Column("domain_name", sa.String(255)),
 )
 
-
-def insert(connection: Connection, row: HealthMonitor) -> None:
-    part.insert(connection, health_monitor, row)
-
-
-def get(connection: Connection, key: str) -> HealthMonitor | None:
-    return standard.get(connection, health_monitor, HealthMonitor, key)
-
-
-def find(connection: Connection, **values: Any) -> list[HealthMonitor]:
-    """Rows whose columns have these values, oldest first."""
-    return standard.find(connection, health_monitor, HealthMonitor, **values)
-
-
-def page(
-    connection: Connection, query: NetworkQuery, *, project_id: str | None
-) -> list[HealthMonitor]:
-    mine = [] if project_id is None else [health_monitor.c.project_id == project_id]
-    return standard.page(connection, health_monitor, HealthMonitor, query, *mine)
-
-
-def of_balancers(connection: Connection, balancer_ids: Collection[str]) -> list[HealthMonitor]:
-    query = sa.select(health_monitor).order_by(health_monitor.c.made_revision)
-    column = health_monitor.c.load_balancer_id
-    return schema.fetch_among(connection, query, column, balancer_ids, HealthMonitor)
-
-
-def every(connection: Connection) -> list[HealthMonitor]:
-    query = sa.select(health_monitor).order_by(health_monitor.c.made_revision)
-    return schema.fetch(connection, query, HealthMonitor)
-
-
-def update(connection: Connection, row: HealthMonitor, *, now: datetime, **values: Any) -> None:
-    part.update(connection, health_monitor, row, now=now, values=values)
-
-
-def delete(connection: Connection, row: HealthMonitor, *, now: datetime) -> None:
-    part.delete(connection, health_monitor, row, now=now)
-
-
-def count(connection: Connection, project_id: str) -> int:
-    return standard.count(connection, health_monitor, project_id)
+TABLE = PartTable(health_monitor, HealthMonitor)
+get = TABLE.get
+of_balancers = TABLE.of_balancers
+every = TABLE.every
+update = TABLE.update
+delete = TABLE.delete
+count = TABLE.count

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from kumoi.cloud.store import schema
 from kumoi.cloud.store.load_balancer import part
-from kumoi.cloud.store.network import standard
-from kumoi.cloud.store.network.standard import NetworkQuery
+from kumoi.cloud.store.load_balancer.part import PartTable
 from kumoi.cloud.store.schema import ID, metadata
 from kumoi.engine.db import Json
 
@@ -67,46 +63,18 @@ listener = sa.Table(
 )
 
 
-def insert(connection: Connection, row: BalancerListener) -> None:
-    taken = {one.number for one in find(connection, load_balancer_id=row.load_balancer_id)}
-    number = next(number for number in itertools.count() if number not in taken)
-    part.insert(connection, listener, replace(row, number=number))
+class _ListenerTable(PartTable[BalancerListener]):
+    def insert(self, connection: Connection, row: BalancerListener) -> None:
+        taken = {one.number for one in self.find(connection, load_balancer_id=row.load_balancer_id)}
+        number = next(number for number in itertools.count() if number not in taken)
+        super().insert(connection, replace(row, number=number))
 
 
-def get(connection: Connection, key: str) -> BalancerListener | None:
-    return standard.get(connection, listener, BalancerListener, key)
-
-
-def find(connection: Connection, **values: Any) -> list[BalancerListener]:
-    """Rows whose columns have these values, oldest first."""
-    return standard.find(connection, listener, BalancerListener, **values)
-
-
-def page(
-    connection: Connection, query: NetworkQuery, *, project_id: str | None
-) -> list[BalancerListener]:
-    mine = [] if project_id is None else [listener.c.project_id == project_id]
-    return standard.page(connection, listener, BalancerListener, query, *mine)
-
-
-def of_balancers(connection: Connection, balancer_ids: Collection[str]) -> list[BalancerListener]:
-    query = sa.select(listener).order_by(listener.c.made_revision)
-    column = listener.c.load_balancer_id
-    return schema.fetch_among(connection, query, column, balancer_ids, BalancerListener)
-
-
-def every(connection: Connection) -> list[BalancerListener]:
-    query = sa.select(listener).order_by(listener.c.made_revision)
-    return schema.fetch(connection, query, BalancerListener)
-
-
-def update(connection: Connection, row: BalancerListener, *, now: datetime, **values: Any) -> None:
-    part.update(connection, listener, row, now=now, values=values)
-
-
-def delete(connection: Connection, row: BalancerListener, *, now: datetime) -> None:
-    part.delete(connection, listener, row, now=now)
-
-
-def count(connection: Connection, project_id: str) -> int:
-    return standard.count(connection, listener, project_id)
+TABLE = _ListenerTable(listener, BalancerListener)
+get = TABLE.get
+find = TABLE.find
+of_balancers = TABLE.of_balancers
+every = TABLE.every
+update = TABLE.update
+delete = TABLE.delete
+count = TABLE.count

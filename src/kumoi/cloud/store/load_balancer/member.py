@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.load_balancer import part
-from kumoi.cloud.store.network import standard
-from kumoi.cloud.store.network.standard import NetworkQuery
+from kumoi.cloud.store.load_balancer.part import PartTable
 from kumoi.cloud.store.schema import ID, metadata
 
 
@@ -61,48 +58,16 @@ member = sa.Table(
     sa.UniqueConstraint("pool_id", "address", "protocol_port"),
 )
 
-
-def insert(connection: Connection, row: PoolMember) -> None:
-    part.insert(connection, member, row)
-
-
-def get(connection: Connection, key: str) -> PoolMember | None:
-    return standard.get(connection, member, PoolMember, key)
-
-
-def find(connection: Connection, **values: Any) -> list[PoolMember]:
-    """Rows whose columns have these values, oldest first."""
-    return standard.find(connection, member, PoolMember, **values)
-
-
-def page(connection: Connection, query: NetworkQuery, *, pool_id: str) -> list[PoolMember]:
-    """Of one pool."""
-    return standard.page(connection, member, PoolMember, query, member.c.pool_id == pool_id)
-
-
-def of_balancers(connection: Connection, balancer_ids: Collection[str]) -> list[PoolMember]:
-    query = sa.select(member).order_by(member.c.made_revision)
-    column = member.c.load_balancer_id
-    return schema.fetch_among(connection, query, column, balancer_ids, PoolMember)
-
-
-def every(connection: Connection) -> list[PoolMember]:
-    query = sa.select(member).order_by(member.c.made_revision)
-    return schema.fetch(connection, query, PoolMember)
-
-
-def update(connection: Connection, row: PoolMember, *, now: datetime, **values: Any) -> None:
-    part.rebalance(connection, member, row, now=now, values=values)
+TABLE = PartTable(member, PoolMember)
+get = TABLE.get
+find = TABLE.find
+of_balancers = TABLE.of_balancers
+every = TABLE.every
+update = TABLE.rebalance
+delete = TABLE.delete
+count = TABLE.count
 
 
 def set_health(connection: Connection, key: str, health: str) -> None:
     """What is, not what is wanted: the row's revision stays."""
     schema.update(connection, member, key, {"health": health})
-
-
-def delete(connection: Connection, row: PoolMember, *, now: datetime) -> None:
-    part.delete(connection, member, row, now=now)
-
-
-def count(connection: Connection, project_id: str) -> int:
-    return standard.count(connection, member, project_id)

@@ -1,4 +1,4 @@
-"""What a listener, a pool, a member and a health monitor have in common: they are parts of a balancer.
+"""What listeners, pools, members and health monitors have in common: they are parts of a balancer.
 
 A part says at which revision of its balancer it was made and last changed. Once the network engine
 has that revision (`applied_revision` of the balancer), the part is as wanted. Called by the noun
@@ -7,10 +7,9 @@ files beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Collection
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -18,6 +17,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.load_balancer import load_balancer
 from kumoi.cloud.store.network import standard
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import ID, NAME
 
 
@@ -44,6 +44,9 @@ class BalancerPart(Protocol):
     def updated_at(self) -> datetime: ...
 
 
+Row = TypeVar("Row", bound=BalancerPart)
+
+
 def columns() -> list[sa.Column[Any]]:
     return [
         *standard.columns(),
@@ -57,43 +60,58 @@ def columns() -> list[sa.Column[Any]]:
     ]
 
 
-def insert(connection: Connection, table: sa.Table, row: Any) -> None:
-    """With the balancer's next revision in place of what the row says."""
-    now = row.created_at
-    revision = load_balancer.advance(connection, row.load_balancer_id, now=now)
-    revisions = {"made_revision": revision, "changed_revision": revision}
-    standard.insert(connection, table, asdict(row) | revisions)
+class PartTable(Generic[Row]):
+    """The functions that each noun's file has for its rows. Called by the rules of the noun."""
 
+    def __init__(self, table: sa.Table, noun: type[Row]) -> None:
+        self._table = table
+        self._noun = noun
+        self._in_order = sa.select(table).order_by(table.c.made_revision)
 
-def update(
-    connection: Connection,
-    table: sa.Table,
-    row: BalancerPart,
-    *,
-    now: datetime,
-    values: Mapping[str, Any],
-) -> None:
-    revision = load_balancer.advance(connection, row.load_balancer_id, now=now)
-    changed = {**values, "changed_revision": revision}
-    standard.update(connection, table, row.id, now=now, values=changed)
+    def insert(self, connection: Connection, row: Row) -> None:
+        """With the balancer's next revision in place of what the row says."""
+        now = row.created_at
+        revision = load_balancer.advance(connection, row.load_balancer_id, now=now)
+        revisions = {"made_revision": revision, "changed_revision": revision}
+        standard.insert(connection, self._table, schema.values(row) | revisions)
 
+    def get(self, connection: Connection, key: str) -> Row | None:
+        return standard.get(connection, self._table, self._noun, key)
 
-def rebalance(
-    connection: Connection,
-    table: sa.Table,
-    row: BalancerPart,
-    *,
-    now: datetime,
-    values: Mapping[str, Any],
-) -> None:
-    """A change that concerns nothing but who gets connections of the balancer: the network need not
-    be planned for it.
-    """
-    revision = load_balancer.rebalance(connection, row.load_balancer_id, now=now)
-    changed = {**values, "updated_at": now, "changed_revision": revision}
-    schema.update(connection, table, row.id, changed, counted="revision_number")
+    def find(self, connection: Connection, **values: Any) -> list[Row]:
+        """Rows whose columns have these values, oldest first."""
+        return standard.find(connection, self._table, self._noun, **values)
 
+    def page(self, connection: Connection, query: NetworkQuery, **values: Any) -> list[Row]:
+        """Those whose columns have these values; None is any."""
+        conditions = [
+            self._table.c[name] == value for name, value in values.items() if value is not None
+        ]
+        return standard.page(connection, self._table, self._noun, query, *conditions)
 
-def delete(connection: Connection, table: sa.Table, row: BalancerPart, *, now: datetime) -> None:
-    load_balancer.advance(connection, row.load_balancer_id, now=now)
-    standard.delete(connection, table, row.id)
+    def of_balancers(self, connection: Connection, balancer_ids: Collection[str]) -> list[Row]:
+        column = self._table.c.load_balancer_id
+        return schema.fetch_among(connection, self._in_order, column, balancer_ids, self._noun)
+
+    def every(self, connection: Connection) -> list[Row]:
+        return schema.fetch(connection, self._in_order, self._noun)
+
+    def update(self, connection: Connection, row: Row, *, now: datetime, **values: Any) -> None:
+        revision = load_balancer.advance(connection, row.load_balancer_id, now=now)
+        changed = {**values, "changed_revision": revision}
+        standard.update(connection, self._table, row.id, now=now, values=changed)
+
+    def rebalance(self, connection: Connection, row: Row, *, now: datetime, **values: Any) -> None:
+        """A change that concerns nothing but who gets connections of the balancer: the network need
+        not be planned for it.
+        """
+        revision = load_balancer.rebalance(connection, row.load_balancer_id, now=now)
+        changed = {**values, "updated_at": now, "changed_revision": revision}
+        schema.update(connection, self._table, row.id, changed, counted="revision_number")
+
+    def delete(self, connection: Connection, row: Row, *, now: datetime) -> None:
+        load_balancer.advance(connection, row.load_balancer_id, now=now)
+        standard.delete(connection, self._table, row.id)
+
+    def count(self, connection: Connection, project_id: str) -> int:
+        return standard.count(connection, self._table, project_id)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
-from kumoi.cloud.store import schema
 from kumoi.cloud.store.load_balancer import part
-from kumoi.cloud.store.network import standard
-from kumoi.cloud.store.network.standard import NetworkQuery
+from kumoi.cloud.store.load_balancer.part import PartTable
 from kumoi.cloud.store.schema import metadata
 from kumoi.engine.db import Json
 
@@ -47,40 +43,10 @@ pool = sa.Table(
     sa.Column("session_persistence", Json),
 )
 
-
-def insert(connection: Connection, row: BalancerPool) -> None:
-    part.insert(connection, pool, row)
-
-
-def get(connection: Connection, key: str) -> BalancerPool | None:
-    return standard.get(connection, pool, BalancerPool, key)
-
-
-def page(
-    connection: Connection, query: NetworkQuery, *, project_id: str | None
-) -> list[BalancerPool]:
-    mine = [] if project_id is None else [pool.c.project_id == project_id]
-    return standard.page(connection, pool, BalancerPool, query, *mine)
-
-
-def of_balancers(connection: Connection, balancer_ids: Collection[str]) -> list[BalancerPool]:
-    query = sa.select(pool).order_by(pool.c.made_revision)
-    column = pool.c.load_balancer_id
-    return schema.fetch_among(connection, query, column, balancer_ids, BalancerPool)
-
-
-def every(connection: Connection) -> list[BalancerPool]:
-    query = sa.select(pool).order_by(pool.c.made_revision)
-    return schema.fetch(connection, query, BalancerPool)
-
-
-def update(connection: Connection, row: BalancerPool, *, now: datetime, **values: Any) -> None:
-    part.update(connection, pool, row, now=now, values=values)
-
-
-def delete(connection: Connection, row: BalancerPool, *, now: datetime) -> None:
-    part.delete(connection, pool, row, now=now)
-
-
-def count(connection: Connection, project_id: str) -> int:
-    return standard.count(connection, pool, project_id)
+TABLE = PartTable(pool, BalancerPool)
+get = TABLE.get
+of_balancers = TABLE.of_balancers
+every = TABLE.every
+update = TABLE.update
+delete = TABLE.delete
+count = TABLE.count
