@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 
+from kumoi.base import ssh_key
 from kumoi.pipeline.store.runner import Runner
 
 TOKEN_BYTES = 32
@@ -17,24 +18,13 @@ def digest(token: str) -> str:
 
 def new_runner(run_id: str, script: str) -> Runner:
     """A runner with fresh secrets. `script` is the hash of the script it will run."""
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - 7 MB, once per run
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
-
-    key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.OpenSSH,
-        serialization.NoEncryption(),
-    )
-    public = key.public_key().public_bytes(
-        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
-    )
+    private_key, public_key = ssh_key.new_pair(f"kumoi-run-{run_id}")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     return Runner(
         run_id=run_id,
         token=token,
         token_hash=digest(token),
-        private_key=private.decode(),
-        public_key=f"{public.decode()} kumoi-run-{run_id}",
+        private_key=private_key,
+        public_key=public_key,
         script=script,
     )

@@ -47,6 +47,14 @@ def natural(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) <= DIGITS_MAX else None
 
 
+def integer(text: str, field: str) -> int:
+    """Of either sign. Raises Invalid."""
+    number = natural(text.removeprefix("-"))
+    if number is None:
+        raise Invalid(f"'{text}' is not an integer", field=field)
+    return -number if text.startswith("-") else number
+
+
 def boolean(text: str, field: str) -> bool:
     """Raises Invalid."""
     value = BOOLEANS.get(text.lower())

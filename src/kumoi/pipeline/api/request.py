@@ -10,13 +10,12 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import Invalid
 from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
-from kumoi.engine.http import request
+from kumoi.engine.http import paging, request
 from kumoi.engine.wake import Alarm
 from kumoi.pipeline.identity import Identity, ProjectCaller
 from kumoi.pipeline.repositories import Repositories
 from kumoi.pipeline.store.runner import Runner
 
-NUMBER_DIGITS_MAX = 18
 PART_BYTES = 65_536
 
 
@@ -38,10 +37,10 @@ RunnerRequest: TypeAlias = request.Request[Pipeline, Runner]
 
 def number(request: Request, name: str, default: int, maximum: int) -> int:
     """A query parameter from 0 to `maximum`. Raises Invalid."""
-    text = request.query.get(name, str(default))
-    if not text.isdecimal() or len(text) > NUMBER_DIGITS_MAX or int(text) > maximum:
+    found = paging.natural(request.query.get(name, str(default)))
+    if found is None or found > maximum:
         raise Invalid(f"{name} must be a number from 0 to {maximum}", field=name)
-    return int(text)
+    return found
 
 
 def file_parts(file: IO[bytes]) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""A query string is read once, and an error each time."""
+"""A query string is read once, and an error each time; what its values may be."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kumoi.base.errors import Invalid
+from kumoi.engine.http import paging
 from kumoi.engine.http.paging import QUERIES_KEPT, QUERY_KEPT_BYTES, QueryMemo
 
 
@@ -55,3 +56,15 @@ def test_long_ones_are_not_kept_and_many_are_dropped() -> None:
     reader.calls = 0
     memo.of(asked(b"0"))
     assert reader.calls == 1
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("-7", -7), ("12", 12)])
+def test_an_integer_has_either_sign(text: str, number: int) -> None:
+    assert paging.integer(text, "weight") == number
+
+
+@pytest.mark.parametrize("text", ["", "-", "--5", "1.5", "x", "9" * 5_000])
+def test_what_is_no_integer_is_refused(text: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        paging.integer(text, "weight")
+    assert refused.value.field == "weight"

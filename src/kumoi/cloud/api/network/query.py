@@ -86,15 +86,8 @@ def _values(name: str, texts: Sequence[str], booleans: Collection[str]) -> Seque
     if name in booleans:
         return [paging.boolean(text, name) for text in texts]
     if name in NUMBERS:
-        return [_number(name, text) for text in texts]
+        return [paging.integer(text, name) for text in texts]
     return texts
-
-
-def _number(name: str, text: str) -> int:
-    number = paging.natural(text.removeprefix("-"))
-    if number is None:
-        raise Invalid(f"'{text}' is not an integer", field=name)
-    return -number if text.startswith("-") else number
 
 
 def _sorts(request: Request, columns: Mapping[str, str]) -> tuple[Sort, ...]:

@@ -15,10 +15,10 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 from sqlalchemy.engine import Connection
 
+from kumoi.base import ssh_key
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.compute import quota
@@ -46,7 +46,10 @@ class Material:
 
 def generate(type_: str, comment: str) -> Material:
     """A new Ed25519 key, or a certificate of a new RSA key, which takes 0.1 s to make."""
-    return _new_certificate(comment) if type_ == X509 else _new_ssh(comment)
+    if type_ == X509:
+        return _new_certificate(comment)
+    private_key, public_key = ssh_key.new_pair(comment)
+    return Material(SSH, public_key, _fingerprint(public_key), private_key)
 
 
 def read(type_: str, public_key: str) -> Material:
@@ -121,20 +124,6 @@ def delete(connection: Connection, user_id: str, name: str) -> None:
     """Raises NotFound. Servers keep the key they were made with."""
     if not store.delete(connection, user_id, name):
         raise NotFound("keypair", name)
-
-
-def _new_ssh(comment: str) -> Material:
-    key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.OpenSSH,
-        serialization.NoEncryption(),
-    )
-    public = key.public_key().public_bytes(
-        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
-    )
-    text = f"{public.decode()} {comment}"
-    return Material(SSH, text, _fingerprint(text), private.decode())
 
 
 def _new_certificate(name: str) -> Material:
