@@ -139,8 +139,7 @@ def test_the_default_domain_stays(admin: Connection, demo: Connection) -> None:
         ({"project": {"name": "a", "parent_id": "nowhere"}}, "nowhere"),
         ({"project": {"name": "a", "tags": ["a,b"]}}, "tags"),
         ({"project": {"name": "a" * 65}}, "name"),
-        ({"project": {"name": "a", "is_domain": True}}, "domain"),
-        ({"project": {"name": "a", "colour": "blue"}}, "colour"),
+        ({"project": {"name": "a", "is_domain": True, "parent_id": "default"}}, "parent"),
     ],
 )
 def test_a_bad_project_is_refused_by_the_field_that_is_wrong(

@@ -27,11 +27,11 @@ def test_a_role_is_shown_and_found_by_its_name(admin: Connection, role: Role) ->
     assert admin.identity.get(f"/roles/{role.id}/implies").json()["role_inference"]["implies"] == []
 
 
-def test_a_name_is_taken_once_and_a_role_is_of_no_domain(admin: Connection, role: Role) -> None:
+def test_a_name_is_taken_once_also_by_a_role_of_a_domain(admin: Connection, role: Role) -> None:
     with pytest.raises(exceptions.ConflictException):
         admin.identity.create_role(name=role.name)
-    with pytest.raises(exceptions.BadRequestException, match="domain_id"):
-        admin.identity.create_role(name="x", domain_id="default")
+    with pytest.raises(exceptions.ConflictException):
+        admin.identity.create_role(name=role.name, domain_id="default")
     with pytest.raises(exceptions.NotFoundException):
         admin.identity.get_role("nothing")
 

@@ -1,7 +1,8 @@
 """Role assignments: which user or group has which role on what.
 
 The path says it all: /projects/{id}/users/{actor_id}/roles/{role_id}, and the like for domains and
-groups. The system has no id: /system/users/{actor_id}/roles/{role_id}.
+groups. The system has no id: /system/users/{actor_id}/roles/{role_id}. What projects below inherit is under
+/OS-INHERIT and ends in /inherited_to_projects.
 """
 
 from __future__ import annotations
@@ -30,10 +31,13 @@ FILTERS = {
 }
 
 
+INHERITED = "scope.OS-INHERIT:inherited_to"
+INHERIT = "OS-INHERIT/"
+
+
 def granted(request: Request) -> Reply:
-    row = _named(request)
     with request.read() as connection:
-        found = domain.granted(connection, row.actor, row.actor_id, row.target, row.target_id)
+        found = domain.granted(connection, _named(request))
     shown = [role.render(request, row) for row in found]
     return Reply(200, rendering.page(request, "roles", shown))
 
@@ -59,11 +63,15 @@ def revoke(request: Request) -> Reply:
 
 def index(request: Request) -> Reply:
     """`effective` resolves groups and implied roles; `include_names` adds names to the ids."""
-    if "scope.OS-INHERIT:inherited_to" in request.query:  # Nothing is inherited.
-        return Reply(200, rendering.page(request, "role_assignments", []))
     filters = {name: request.query[key] for key, name in FILTERS.items() if key in request.query}
     system = "scope.system" in request.query
-    wanted = AssignmentFilter(effective=_flag(request, "effective"), system=system, **filters)
+    wanted = AssignmentFilter(
+        effective=_flag(request, "effective"),
+        system=system,
+        inherited=INHERITED in request.query,
+        subtree=_flag(request, "include_subtree"),
+        **filters,
+    )
     with request.read() as connection:
         found = assignment_list.every(connection, wanted)
         shown = _render(request, connection, found)
@@ -76,7 +84,9 @@ def _flag(request: Request, key: str) -> bool:
 
 
 def _named(request: Request) -> Assignment:
-    parts = request.url_path.split("/v3/")[1].split("/")
+    rest = request.url_path.split("/v3/")[1]
+    inherited = rest.startswith(INHERIT)
+    parts = rest.removeprefix(INHERIT).split("/")
     actors = parts[1] if parts[0] == AssignmentTarget.SYSTEM else parts[2]
     return Assignment(
         Actor(actors.removesuffix("s")),
@@ -84,6 +94,7 @@ def _named(request: Request) -> Assignment:
         AssignmentTarget(parts[0].removesuffix("s")),
         request.path.get("id", SYSTEM_ID),
         request.path.get("role_id", ""),
+        inherited=inherited,
     )
 
 
@@ -109,6 +120,8 @@ def _plain(request: Request, row: Assignment) -> dict[str, Any]:
         ("system",) if row.target == AssignmentTarget.SYSTEM else (f"{row.target}s", row.target_id)
     )
     path = (*target, f"{row.actor}s", row.actor_id, "roles", row.role_id)
+    if row.inherited:
+        path = ("OS-INHERIT", *path, "inherited_to_projects")
     return {
         "role": {"id": row.role_id},
         row.actor.value: {"id": row.actor_id},
@@ -120,7 +133,8 @@ def _plain(request: Request, row: Assignment) -> dict[str, Any]:
 def _scope(row: Assignment, shown: dict[str, Any]) -> dict[str, Any]:
     if row.target == AssignmentTarget.SYSTEM:
         return {"system": {"all": True}}
-    return {row.target.value: shown}
+    inherited = {"OS-INHERIT:inherited_to": "projects"} if row.inherited else {}
+    return {row.target.value: shown, **inherited}
 
 
 def _named_in_domain(name: Name) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import Request, fields_set
+from kumoi.cloud.api.identity import open_body, rendering
+from kumoi.cloud.api.identity.open_body import OpenBody
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import domain
+from kumoi.cloud.domain.identity.domain import DomainRequest
 from kumoi.cloud.store.identity import domain as store
 from kumoi.cloud.store.identity.domain import Domain
 from kumoi.engine import audit
@@ -15,19 +17,19 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 COLUMNS = {"name": "name", "enabled": "enabled"}
 
 
-class DomainNew(Body):
+class DomainNew(OpenBody):
     name: rendering.ShortName
     description: rendering.Text | None = ""
     enabled: bool = True
-    options: rendering.NoOptions | Unset = UNSET
+    options: rendering.Options | Unset = UNSET
     tags: rendering.NoTags | Unset = UNSET
 
 
-class DomainChanges(Body):
+class DomainChanges(OpenBody):
     name: rendering.ShortName | Unset = UNSET
-    description: rendering.Text | Unset = UNSET
+    description: rendering.Text | Unset | None = UNSET
     enabled: bool | Unset = UNSET
-    options: rendering.NoOptions | Unset = UNSET
+    options: rendering.Options | Unset = UNSET
     tags: rendering.NoTags | Unset = UNSET
 
 
@@ -44,9 +46,13 @@ def create(request: Request) -> Reply:
     with request.write() as connection:
         made = domain.create(
             connection,
-            name=wanted.name,
-            description=wanted.description or "",
-            enabled=wanted.enabled,
+            DomainRequest(
+                name=wanted.name,
+                description=wanted.description or "",
+                enabled=wanted.enabled,
+                options=wanted.options or {},
+                extra=open_body.others(request, "domain", DomainNew),
+            ),
         )
         audit.about(made.id)
     return Reply(201, {"domain": render(request, made)})
@@ -70,7 +76,10 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = fields_set(request.parse(DomainUpdate).domain, without=("options", "tags"))
+    body = request.parse(DomainUpdate).domain
+    values = open_body.changes(request, "domain", body, without=("tags",))
+    if values.get("description", "") is None:
+        values["description"] = ""
     with request.write() as connection:
         now = request.services.clock.now()
         changed = domain.update(connection, request.path["id"], values, now)
@@ -86,12 +95,24 @@ def delete(request: Request) -> Reply:
 
 
 def render(request: Request, row: Domain) -> dict[str, Any]:
-    return {
+    shown = {
         "id": row.id,
         "name": row.name,
         "description": row.description,
         "enabled": row.enabled,
         "tags": [],
-        "options": {},
+        "options": row.options or {},
         "links": rendering.link(request, "domains", row.id),
+    }
+    return open_body.shown(row.extra, shown)
+
+
+def render_as_project(request: Request, row: Domain) -> dict[str, Any]:
+    """The project that acts as the domain."""
+    return {
+        **render(request, row),
+        "domain_id": None,
+        "parent_id": None,
+        "is_domain": True,
+        "links": rendering.link(request, "projects", row.id),
     }

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import Request, fields_set
+from kumoi.cloud.api.identity import open_body, rendering
+from kumoi.cloud.api.identity.open_body import OpenBody
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import endpoint as domain
 from kumoi.cloud.domain.identity.endpoint import EndpointRequest
 from kumoi.cloud.store.identity import endpoint as store
@@ -25,23 +26,21 @@ Interface = Literal["public", "internal", "admin"]
 Url = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9+.-]+:.+", max_length=2_000)]
 
 
-class EndpointNew(Body):
+class EndpointNew(OpenBody):
     service_id: rendering.Key
     interface: Interface
     url: Url
     region: rendering.Name | None = None
     region_id: rendering.Name | None = None
-    name: str | Unset = UNSET
     enabled: bool = True
 
 
-class EndpointChanges(Body):
+class EndpointChanges(OpenBody):
     service_id: rendering.Key | Unset = UNSET
     interface: Interface | Unset = UNSET
     url: Url | Unset = UNSET
     region: rendering.Name | Unset | None = UNSET
     region_id: rendering.Name | Unset | None = UNSET
-    name: str | Unset = UNSET
     enabled: bool | Unset = UNSET
 
 
@@ -64,6 +63,7 @@ def create(request: Request) -> Reply:
                 url=wanted.url,
                 region=wanted.region_id or wanted.region,
                 enabled=wanted.enabled,
+                extra=open_body.others(request, "endpoint", EndpointNew),
             ),
             makes_region=wanted.region_id is None,
         )
@@ -86,7 +86,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = fields_set(request.parse(EndpointUpdate).endpoint, without=("name",))
+    values = open_body.changes(request, "endpoint", request.parse(EndpointUpdate).endpoint)
     makes_region = "region_id" not in values  # By its older name, it comes with the endpoint.
     if not makes_region:
         values["region"] = values.pop("region_id")
@@ -104,7 +104,7 @@ def delete(request: Request) -> Reply:
 
 def render(request: Request, row: Endpoint) -> dict[str, Any]:
     cloud = request.services.cloud
-    return {
+    shown = {
         "id": row.id,
         "service_id": row.service_id,
         "interface": row.interface,
@@ -114,3 +114,4 @@ def render(request: Request, row: Endpoint) -> dict[str, Any]:
         "enabled": row.enabled,
         "links": rendering.link(request, "endpoints", row.id),
     }
+    return open_body.shown(row.extra, shown)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from kumoi.cloud.api.identity import rendering, user
-from kumoi.cloud.api.request import Request, fields_set
+from kumoi.cloud.api.identity import open_body, rendering, user
+from kumoi.cloud.api.identity.open_body import OpenBody
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import group as domain
 from kumoi.cloud.domain.identity import user as user_domain
 from kumoi.cloud.store.identity import group as store
@@ -18,16 +19,16 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 COLUMNS = {"name": "name", "domain_id": "domain_id"}
 
 
-class GroupNew(Body):
+class GroupNew(OpenBody):
     name: rendering.Name
     domain_id: rendering.Key | Unset = UNSET
     description: rendering.Text | None = ""
 
 
-class GroupChanges(Body):
+class GroupChanges(OpenBody):
     name: rendering.Name | Unset = UNSET
     domain_id: rendering.Key | Unset = UNSET
-    description: rendering.Text | Unset = UNSET
+    description: rendering.Text | Unset | None = UNSET
 
 
 class GroupCreate(Body):
@@ -46,6 +47,7 @@ def create(request: Request) -> Reply:
             name=wanted.name,
             description=wanted.description or "",
             domain_id=rendering.home(request, wanted.domain_id),
+            extra=open_body.others(request, "group", GroupNew),
         )
         audit.about(made.id)
     return Reply(201, {"group": render(request, made)})
@@ -66,7 +68,9 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = fields_set(request.parse(GroupUpdate).group)
+    values = open_body.changes(request, "group", request.parse(GroupUpdate).group)
+    if values.get("description", "") is None:
+        values["description"] = ""
     with request.write() as connection:
         changed = domain.update(connection, request.path["id"], values)
     return Reply(200, {"group": render(request, changed)})
@@ -118,10 +122,11 @@ def of_user(request: Request) -> Reply:
 
 
 def render(request: Request, row: Group) -> dict[str, Any]:
-    return {
+    shown = {
         "id": row.id,
         "name": row.name,
         "domain_id": row.domain_id,
         "description": row.description,
         "links": rendering.link(request, "groups", row.id),
     }
+    return open_body.shown(row.extra, shown)

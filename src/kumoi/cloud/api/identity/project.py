@@ -8,11 +8,16 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid, NotFound
-from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import Request, fields_set
+from kumoi.cloud.api.identity import domain as domain_project
+from kumoi.cloud.api.identity import open_body, rendering
+from kumoi.cloud.api.identity.open_body import OpenBody
+from kumoi.cloud.api.request import Request
+from kumoi.cloud.domain.identity import domain as domains
 from kumoi.cloud.domain.identity import project as domain
+from kumoi.cloud.domain.identity.domain import DomainRequest
 from kumoi.cloud.domain.identity.project import ProjectRequest
 from kumoi.cloud.store import tag_filter
+from kumoi.cloud.store.identity import domain as domain_store
 from kumoi.cloud.store.identity import project as store
 from kumoi.cloud.store.identity.project import Project
 from kumoi.engine import audit
@@ -21,18 +26,18 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 COLUMNS = {"name": "name", "enabled": "enabled", "domain_id": "domain_id", "parent_id": "parent_id"}
 
 
-class ProjectNew(Body):
+class ProjectNew(OpenBody):
     name: rendering.ShortName
-    domain_id: rendering.Key | Unset = UNSET
+    domain_id: rendering.Key | Unset | None = UNSET
     parent_id: rendering.Key | None = None
     description: rendering.Text | None = ""
     enabled: bool = True
     is_domain: bool = False
     tags: tuple[rendering.Tag, ...] = ()
-    options: rendering.NoOptions | Unset = UNSET
+    options: rendering.Options | Unset = UNSET
 
 
-class ProjectChanges(Body):
+class ProjectChanges(OpenBody):
     name: rendering.ShortName | Unset = UNSET
     description: rendering.Text | Unset | None = UNSET
     enabled: bool | Unset = UNSET
@@ -40,7 +45,7 @@ class ProjectChanges(Body):
     parent_id: rendering.Key | Unset = UNSET
     is_domain: bool | Unset = UNSET
     tags: list[rendering.Tag] | Unset = UNSET
-    options: rendering.NoOptions | Unset = UNSET
+    options: rendering.Options | Unset = UNSET
 
 
 class ProjectCreate(Body):
@@ -58,16 +63,18 @@ class ProjectTagsReplace(Body):
 def create(request: Request) -> Reply:
     wanted = request.parse(ProjectCreate).project
     if wanted.is_domain:
-        raise Invalid("A project that acts as a domain is made as a domain", field="is_domain")
+        return _create_domain(request, wanted)
     with request.write() as connection:
         made = domain.create(
             connection,
             ProjectRequest(
                 name=wanted.name,
-                domain_id=rendering.home(request, wanted.domain_id),
+                domain_id=rendering.home(request, wanted.domain_id or UNSET),
                 parent_id=wanted.parent_id,
                 description=wanted.description or "",
                 enabled=wanted.enabled,
+                options=wanted.options or {},
+                extra=open_body.others(request, "project", ProjectNew),
             ),
         )
         audit.about(made.id)
@@ -76,31 +83,71 @@ def create(request: Request) -> Reply:
     return Reply(201, {"project": shown})
 
 
+def _create_domain(request: Request, wanted: ProjectNew) -> Reply:
+    """A project that acts as a domain is one: it stands in both lists, by the same id."""
+    if wanted.parent_id is not None or wanted.domain_id not in (UNSET, None):
+        raise Invalid("A project that acts as a domain has no parent", field="parent_id")
+    if wanted.tags:
+        raise Invalid("A domain has no tags", field="tags")
+    with request.write() as connection:
+        made = domains.create(
+            connection,
+            DomainRequest(
+                name=wanted.name,
+                description=wanted.description or "",
+                enabled=wanted.enabled,
+                options=wanted.options or {},
+                extra=open_body.others(request, "project", ProjectNew),
+            ),
+        )
+        audit.about(made.id)
+    return Reply(201, {"project": domain_project.render_as_project(request, made)})
+
+
 def index(request: Request) -> Reply:
     wanted = rendering.listing(request, COLUMNS, booleans=("enabled",))
     tags = tag_filter.read(request.query_all)
+    if request.query.get("is_domain", "").lower() == "true":
+        return _index_domains(request)
     with request.read() as connection:
-        is_domain = request.query.get("is_domain", "").lower() == "true"
-        found = [] if is_domain else store.page(connection, wanted, tags=tags)
+        found = store.page(connection, wanted, tags=tags)
         shown = render(request, connection, found)
     return Reply(200, rendering.page(request, "projects", shown, wanted))
 
 
-def show(request: Request) -> Reply:
+def _index_domains(request: Request) -> Reply:
+    wanted = rendering.listing(request, domain_project.COLUMNS, booleans=("enabled",))
     with request.read() as connection:
-        found = domain.get_visible(connection, request.caller, request.path["id"])
+        found = domain_store.page(connection, wanted)
+    shown = [domain_project.render_as_project(request, row) for row in found]
+    return Reply(200, rendering.page(request, "projects", shown, wanted))
+
+
+def show(request: Request) -> Reply:
+    key = request.path["id"]
+    with request.read() as connection:
+        is_domain = request.caller.may("identity:get_domain") and domain_store.get(connection, key)
+        if is_domain:
+            return Reply(200, {"project": domain_project.render_as_project(request, is_domain)})
+        found = domain.get_visible(connection, request.caller, key)
         (shown,) = render(request, connection, [found])
     return Reply(200, {"project": shown})
 
 
 def update(request: Request) -> Reply:
-    values = fields_set(request.parse(ProjectUpdate).project, without=("options", "is_domain"))
+    body = request.parse(ProjectUpdate).project
+    values = open_body.changes(request, "project", body, without=("is_domain",))
     tags = values.pop("tags", None)
     if values.get("description", "") is None:
         values["description"] = ""
+    key, now = request.path["id"], request.services.clock.now()
     with request.write() as connection:
-        now = request.services.clock.now()
-        changed = domain.update(connection, request.path["id"], values, now)
+        row = domain_store.get(connection, key)
+        if body.is_domain not in (UNSET, row is not None):
+            raise Invalid("Update of `is_domain` is not allowed.", field="is_domain")
+        if row is not None:
+            return _update_domain(request, connection, values)
+        changed = domain.update(connection, key, values, now)
         if tags is not None:
             domain.set_tags(connection, changed.id, tags)
         (shown,) = render(request, connection, [changed])
@@ -108,9 +155,20 @@ def update(request: Request) -> Reply:
     return Reply(200, {"project": shown})
 
 
+def _update_domain(request: Request, connection: Connection, values: dict[str, Any]) -> Reply:
+    now = request.services.clock.now()
+    own = {name: value for name, value in values.items() if name not in ("domain_id", "parent_id")}
+    changed = domains.update(connection, request.path["id"], own, now)
+    return Reply(200, {"project": domain_project.render_as_project(request, changed)})
+
+
 def delete(request: Request) -> Reply:
+    key, now = request.path["id"], request.services.clock.now()
     with request.write() as connection:
-        domain.delete(connection, request.path["id"], request.services.clock.now())
+        if domain_store.get(connection, key) is not None:
+            domains.delete(connection, key, now)
+        else:
+            domain.delete(connection, key, now)
     rendering.ended(request)
     return Reply(204)
 
@@ -174,6 +232,7 @@ def render(
     tags_of = store.tags_of(connection, [row.id for row in rows])
     return [
         {
+            **(row.extra or {}),
             "id": row.id,
             "name": row.name,
             "description": row.description,
@@ -182,7 +241,7 @@ def render(
             "enabled": row.enabled,
             "is_domain": False,
             "tags": tags_of[row.id],
-            "options": {},
+            "options": row.options or {},
             "links": rendering.link(request, "projects", row.id),
         }
         for row in rows

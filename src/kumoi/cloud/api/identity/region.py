@@ -6,8 +6,9 @@ from typing import Any
 
 from kumoi.base.errors import Invalid
 from kumoi.base.ids import new_hex_id
-from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import Request, fields_set
+from kumoi.cloud.api.identity import open_body, rendering
+from kumoi.cloud.api.identity.open_body import OpenBody
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import region as domain
 from kumoi.cloud.store.identity import region as store
 from kumoi.cloud.store.identity.region import Region
@@ -17,13 +18,13 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 COLUMNS = {"parent_region_id": "parent_region_id"}
 
 
-class RegionNew(Body):
+class RegionNew(OpenBody):
     id: rendering.Name | Unset = UNSET
     description: rendering.Text | None = None
     parent_region_id: rendering.Name | None = None
 
 
-class RegionChanges(Body):
+class RegionChanges(OpenBody):
     description: rendering.Text | Unset | None = UNSET
     parent_region_id: rendering.Name | Unset | None = UNSET
 
@@ -43,7 +44,8 @@ def create(request: Request) -> Reply:
     named = request.path.get("id", chosen_id)
     if chosen_id not in (None, named):
         raise Invalid(f"The id {chosen_id} is not the one in the path", field="id")
-    row = Region(named or new_hex_id(), wanted.description or "", wanted.parent_region_id)
+    extra = open_body.others(request, "region", RegionNew)
+    row = Region(named or new_hex_id(), wanted.description or "", wanted.parent_region_id, extra)
     with request.write() as connection:
         made = domain.create(connection, row)
         audit.about(made.id)
@@ -65,7 +67,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = fields_set(request.parse(RegionUpdate).region)
+    values = open_body.changes(request, "region", request.parse(RegionUpdate).region)
     if "description" in values:
         values["description"] = values["description"] or ""
     with request.write() as connection:
@@ -80,9 +82,10 @@ def delete(request: Request) -> Reply:
 
 
 def render(request: Request, row: Region) -> dict[str, Any]:
-    return {
+    shown = {
         "id": row.id,
         "description": row.description,
         "parent_region_id": row.parent_region_id,
         "links": rendering.link(request, "regions", row.id),
     }
+    return open_body.shown(row.extra, shown)

@@ -20,7 +20,7 @@ Key = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Text = Annotated[str, msgspec.Meta(max_length=65_535)]
 Password = Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)]
 Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]+$")]
-NoOptions = Annotated[dict[str, Any], msgspec.Meta(max_length=0)]  # None is supported.
+Options = dict[str, Any]
 NoTags = Annotated[list[str], msgspec.Meta(max_length=0)]
 LIST_MAX = 10_000
 """Where no limit is asked for. Keystone has none then, and openstacksdk does not follow its links, so

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import Request, fields_set
+from kumoi.cloud.api.identity import open_body, rendering
+from kumoi.cloud.api.identity.open_body import OpenBody
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import role as domain
+from kumoi.cloud.domain.identity.role import RoleRequest
 from kumoi.cloud.store.identity import role as store
 from kumoi.cloud.store.identity.role import IdentityRole
 from kumoi.engine import audit
@@ -15,20 +17,22 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 COLUMNS = {"name": "name"}
 
 
-class RoleNew(Body):
-    """Roles of a single domain are not supported: `domain_id` must be null."""
+class RoleNew(OpenBody):
+    """With `domain_id` it is a role of that domain, which no token carries; the roles that it implies,
+    tokens do.
+    """
 
     name: rendering.Name
     description: rendering.Text | None = None
-    domain_id: None = None
-    options: rendering.NoOptions | Unset = UNSET
+    domain_id: rendering.Key | None = None
+    options: rendering.Options | Unset = UNSET
 
 
-class RoleChanges(Body):
+class RoleChanges(OpenBody):
     name: rendering.Name | Unset = UNSET
     description: rendering.Text | Unset | None = UNSET
-    domain_id: Unset | None = UNSET
-    options: rendering.NoOptions | Unset = UNSET
+    domain_id: rendering.Key | Unset | None = UNSET
+    options: rendering.Options | Unset = UNSET
 
 
 class RoleCreate(Body):
@@ -42,7 +46,16 @@ class RoleUpdate(Body):
 def create(request: Request) -> Reply:
     wanted = request.parse(RoleCreate).role
     with request.write() as connection:
-        made = domain.create(connection, name=wanted.name, description=wanted.description)
+        made = domain.create(
+            connection,
+            RoleRequest(
+                name=wanted.name,
+                description=wanted.description,
+                domain_id=wanted.domain_id,
+                options=wanted.options or {},
+                extra=open_body.others(request, "role", RoleNew),
+            ),
+        )
         audit.about(made.id)
     return Reply(201, {"role": render(request, made)})
 
@@ -50,7 +63,7 @@ def create(request: Request) -> Reply:
 def index(request: Request) -> Reply:
     wanted = rendering.listing(request, COLUMNS)
     with request.read() as connection:
-        found = [] if "domain_id" in request.query else store.page(connection, wanted)
+        found = store.page(connection, wanted, domain_id=request.query.get("domain_id"))
     shown = [render(request, row) for row in found]
     return Reply(200, rendering.page(request, "roles", shown, wanted))
 
@@ -62,7 +75,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = fields_set(request.parse(RoleUpdate).role, without=("options", "domain_id"))
+    values = open_body.changes(request, "role", request.parse(RoleUpdate).role)
     with request.write() as connection:
         now = request.services.clock.now()
         changed = domain.update(connection, request.path["id"], values, now)
@@ -77,43 +90,13 @@ def delete(request: Request) -> Reply:
     return Reply(204)
 
 
-def implied(request: Request) -> Reply:
-    """The roles that a role implies. These are fixed: admin implies member, which implies reader."""
-    with request.read() as connection:
-        found = domain.get(connection, request.path["id"])
-        implies = domain.implied_by(connection, found)
-    return Reply(200, {"role_inference": _inference(request, found, implies)})
-
-
-def inferences(request: Request) -> Reply:
-    with request.read() as connection:
-        shown = [
-            _inference(request, row, implies)
-            for row in store.every(connection)
-            if (implies := domain.implied_by(connection, row))
-        ]
-    return Reply(200, rendering.page(request, "role_inferences", shown))
-
-
-def _inference(
-    request: Request, prior: IdentityRole, implies: list[IdentityRole]
-) -> dict[str, Any]:
-    return {
-        "prior_role": _short(request, prior),
-        "implies": [_short(request, row) for row in implies],
-    }
-
-
-def _short(request: Request, row: IdentityRole) -> dict[str, Any]:
-    return {"id": row.id, "name": row.name, "links": rendering.link(request, "roles", row.id)}
-
-
 def render(request: Request, row: IdentityRole) -> dict[str, Any]:
-    return {
+    shown = {
         "id": row.id,
         "name": row.name,
         "description": row.description,
-        "domain_id": None,
-        "options": {},
+        "domain_id": row.domain_id,
+        "options": row.options or {},
         "links": rendering.link(request, "roles", row.id),
     }
+    return open_body.shown(row.extra, shown)

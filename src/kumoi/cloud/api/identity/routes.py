@@ -13,6 +13,7 @@ from kumoi.cloud.api.identity import (
     domain,
     endpoint,
     group,
+    implied_role,
     project,
     region,
     role,
@@ -135,15 +136,31 @@ ROLES = (
     Route("GET", "/v3/roles/{id}", role.show, "identity:get_role"),
     Route("PATCH", "/v3/roles/{id}", role.update, "identity:update_role"),
     Route("DELETE", "/v3/roles/{id}", role.delete, "identity:delete_role"),
-    Route("GET", "/v3/roles/{id}/implies", role.implied, "identity:list_implied_roles"),
-    Route("GET", "/v3/role_inferences", role.inferences, "identity:list_role_inference_rules"),
+    Route("GET", "/v3/roles/{id}/implies", implied_role.of_role, "identity:list_implied_roles"),
+    Route("GET", "/v3/role_inferences", implied_role.every, "identity:list_role_inference_rules"),
     Route("GET", "/v3/role_assignments", assignment.index, "identity:list_role_assignments"),
 )
 
-# Roles of a user or a group on a project, a domain or the system.
+IMPLIED = tuple(
+    Route(method, "/v3/roles/{id}/implies/{implied_id}", handler, policy)
+    for method, handler, policy in (
+        ("PUT", implied_role.create, "identity:create_implied_role"),
+        ("GET", implied_role.show, "identity:get_implied_role"),
+        ("HEAD", implied_role.check, "identity:check_implied_role"),
+        ("DELETE", implied_role.delete, "identity:delete_implied_role"),
+    )
+)
+
+# Roles of a user or a group on a project, a domain or the system, and what projects below inherit.
 GRANTS = tuple(
-    Route(method, f"/v3/{target}/{actor}/{{actor_id}}/roles{rest}", handler, policy)
-    for target in ("projects/{id}", "domains/{id}", "system")
+    Route(method, f"/v3/{target}/{actor}/{{actor_id}}/roles{rest}{inherited}", handler, policy)
+    for target, inherited in (
+        ("projects/{id}", ""),
+        ("domains/{id}", ""),
+        ("system", ""),
+        ("OS-INHERIT/projects/{id}", "/inherited_to_projects"),
+        ("OS-INHERIT/domains/{id}", "/inherited_to_projects"),
+    )
     for actor in ("users", "groups")
     for method, rest, handler, policy in (
         ("GET", "", assignment.granted, "identity:list_grants"),
@@ -175,7 +192,18 @@ CATALOG = (
 SERVICE = Service(
     type="identity",
     prefix="identity",
-    routes=(*VERSIONS, *TOKENS, *DOMAINS, *PROJECTS, *USERS, *GROUPS, *ROLES, *GRANTS, *CATALOG),
+    routes=(
+        *VERSIONS,
+        *TOKENS,
+        *DOMAINS,
+        *PROJECTS,
+        *USERS,
+        *GROUPS,
+        *ROLES,
+        *IMPLIED,
+        *GRANTS,
+        *CATALOG,
+    ),
     policies=TABLE,
     schemes=SCHEMES,
     challenge=errors.CHALLENGE,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from kumoi.cloud.api.identity import rendering
-from kumoi.cloud.api.request import Request, fields_set
+from kumoi.cloud.api.identity import open_body, rendering
+from kumoi.cloud.api.identity.open_body import OpenBody
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import service as domain
 from kumoi.cloud.store.identity import service as store
 from kumoi.cloud.store.identity.service import CatalogService
@@ -15,14 +16,14 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 COLUMNS = {"name": "name", "type": "type"}
 
 
-class ServiceNew(Body):
+class ServiceNew(OpenBody):
     type: rendering.Name
     name: rendering.Text = ""
     description: rendering.Text | None = None
     enabled: bool = True
 
 
-class ServiceChanges(Body):
+class ServiceChanges(OpenBody):
     type: rendering.Name | Unset = UNSET
     name: rendering.Text | Unset = UNSET
     description: rendering.Text | Unset | None = UNSET
@@ -46,6 +47,7 @@ def create(request: Request) -> Reply:
             name=wanted.name,
             description=wanted.description,
             enabled=wanted.enabled,
+            extra=open_body.others(request, "service", ServiceNew),
         )
         audit.about(made.id)
     return Reply(201, {"service": render(request, made)})
@@ -66,7 +68,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = fields_set(request.parse(ServiceUpdate).service)
+    values = open_body.changes(request, "service", request.parse(ServiceUpdate).service)
     with request.write() as connection:
         changed = domain.update(connection, request.path["id"], values)
     return Reply(200, {"service": render(request, changed)})
@@ -79,11 +81,13 @@ def delete(request: Request) -> Reply:
 
 
 def render(request: Request, row: CatalogService) -> dict[str, Any]:
-    shown = {
+    shown: dict[str, Any] = {
         "id": row.id,
         "type": row.type,
         "name": row.name,
         "enabled": row.enabled,
         "links": rendering.link(request, "services", row.id),
     }
-    return shown if row.description is None else {**shown, "description": row.description}
+    if row.description is not None:
+        shown["description"] = row.description
+    return open_body.shown(row.extra, shown)

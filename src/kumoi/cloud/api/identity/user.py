@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kumoi.base.secret import Secret
-from kumoi.cloud.api.identity import project, rendering
-from kumoi.cloud.api.request import Request, fields_set
+from kumoi.cloud.api.identity import open_body, project, rendering
+from kumoi.cloud.api.identity.open_body import OpenBody
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import assignment
 from kumoi.cloud.domain.identity import user as domain
 from kumoi.cloud.domain.identity.password import hash_password
@@ -21,7 +22,7 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 COLUMNS = {"name": "name", "enabled": "enabled", "domain_id": "domain_id"}
 
 
-class UserNew(Body):
+class UserNew(OpenBody):
     name: rendering.Name
     domain_id: rendering.Key | Unset = UNSET
     default_project_id: rendering.Key | None = None
@@ -29,10 +30,10 @@ class UserNew(Body):
     email: rendering.Name | None = None
     enabled: bool = True
     password: rendering.Password | None = None
-    options: rendering.NoOptions | Unset = UNSET
+    options: rendering.Options | Unset = UNSET
 
 
-class UserChanges(Body):
+class UserChanges(OpenBody):
     name: rendering.Name | Unset = UNSET
     domain_id: rendering.Key | Unset = UNSET
     default_project_id: rendering.Key | Unset | None = UNSET
@@ -40,7 +41,7 @@ class UserChanges(Body):
     email: rendering.Name | Unset | None = UNSET
     enabled: bool | Unset = UNSET
     password: rendering.Password | Unset | None = UNSET
-    options: rendering.NoOptions | Unset = UNSET
+    options: rendering.Options | Unset = UNSET
 
 
 class Passwords(Body):
@@ -74,6 +75,8 @@ def create(request: Request) -> Reply:
                 enabled=wanted.enabled,
                 default_project_id=wanted.default_project_id,
                 password_hash=hashed,
+                options=wanted.options or {},
+                extra=open_body.others(request, "user", UserNew),
             ),
         )
         audit.about(made.id)
@@ -95,7 +98,7 @@ def show(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    values = fields_set(request.parse(UserUpdate).user, without=("options",))
+    values = open_body.changes(request, "user", request.parse(UserUpdate).user)
     if "password" in values:
         password = values.pop("password")
         values["password_hash"] = hash_password(Secret(password)) if password else None
@@ -149,10 +152,10 @@ def render(request: Request, row: User) -> dict[str, Any]:
         "domain_id": row.domain_id,
         "enabled": row.enabled,
         "password_expires_at": None,
-        "options": {},
+        "options": row.options or {},
         "links": rendering.link(request, "users", row.id),
     }
     for name in ("description", "email", "default_project_id"):
         if getattr(row, name) is not None:
             shown[name] = getattr(row, name)
-    return shown
+    return open_body.shown(row.extra, shown)

@@ -1,17 +1,18 @@
 """Role assignments: which user or group has which role on what, and which tokens end when that changes.
 
-`admin` implies `member`, and `member` implies `reader`: a token carries all of them.
+A token carries implied roles too; see role_rules.py. An inherited assignment counts for every project
+below its target, and not for the target itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import NotFound
-from kumoi.cloud.domain.identity import revocation
+from kumoi.cloud.domain.identity import project_tree, revocation, role_rules
 from kumoi.cloud.store.identity import assignment as store
 from kumoi.cloud.store.identity import domain as domains
 from kumoi.cloud.store.identity import group as groups
@@ -21,44 +22,32 @@ from kumoi.cloud.store.identity import user as users
 from kumoi.cloud.store.identity.assignment import Actor, Assignment, AssignmentTarget
 from kumoi.cloud.store.identity.role import IdentityRole
 
-IMPLIED: Mapping[str, tuple[str, ...]] = {"admin": ("member",), "member": ("reader",)}
-
 
 def effective_roles(
     connection: Connection, user_id: str, target: AssignmentTarget, target_id: str
 ) -> list[IdentityRole]:
     """A user's roles on a target, with those of its groups and the implied ones, ordered by name."""
-    found = store.of_user(
-        connection,
-        user_id,
-        groups.groups_of(connection, user_id),
-        target=target,
-        target_id=target_id,
-    )
+    group_ids = groups.groups_of(connection, user_id)
+    found = store.of_user(connection, user_id, group_ids, target=target, target_id=target_id)
+    if target == AssignmentTarget.PROJECT and (
+        inherited := store.of_user(connection, user_id, group_ids, inherited=True)
+    ):
+        higher = set(project_tree.above(connection, target_id))
+        found += [row for row in inherited if row.target_id in higher]
     if not found:
         return []
-    return with_implied(roles.every(connection), {row.role_id for row in found})
-
-
-def with_implied(every: Iterable[IdentityRole], role_ids: Iterable[str]) -> list[IdentityRole]:
-    """The roles with these ids and those that they imply, ordered by name."""
-    by_id = {row.id: row for row in every}
-    by_name = {row.name: row for row in by_id.values()}
-    names: set[str] = set()
-    waiting = [by_id[key].name for key in role_ids if key in by_id]
-    while waiting:
-        name = waiting.pop()
-        if name not in names and name in by_name:
-            names.add(name)
-            waiting += IMPLIED.get(name, ())
-    return [by_name[name] for name in sorted(names)]
+    return role_rules.load(connection).in_tokens({row.role_id for row in found})
 
 
 def targets_of(connection: Connection, user_id: str, target: AssignmentTarget) -> list[str]:
     """The ids of the projects, or domains, on which the user has any role."""
     group_ids = groups.groups_of(connection, user_id)
     found = store.of_user(connection, user_id, group_ids, target=target)
-    return sorted({row.target_id for row in found})
+    ids = {row.target_id for row in found}
+    if target == AssignmentTarget.PROJECT:
+        for row in store.of_user(connection, user_id, group_ids, inherited=True):
+            ids.update(project_tree.below(connection, row.target_id))
+    return sorted(ids)
 
 
 def grant(connection: Connection, row: Assignment) -> None:
@@ -86,40 +75,51 @@ def end_tokens(connection: Connection, removed: Iterable[Assignment], now: datet
     """End the tokens of the users who had these assignments, for the targets of them."""
     grants: set[tuple[str, str]] = set()
     for row in removed:
-        if row.actor == Actor.USER:
-            grants.add((row.actor_id, row.target_id))
-        else:
-            members = groups.members(connection, row.actor_id)
-            grants |= {(user_id, row.target_id) for user_id in members}
+        user_ids = [row.actor_id]
+        if row.actor == Actor.GROUP:
+            user_ids = groups.members(connection, row.actor_id)
+        target_ids = [row.target_id]
+        if row.inherited:
+            target_ids = project_tree.below(connection, row.target_id)
+        grants |= {(user_id, target_id) for user_id in user_ids for target_id in target_ids}
     revocation.end_grants(connection, sorted(grants), now)
 
 
-def granted(
-    connection: Connection, actor: Actor, actor_id: str, target: AssignmentTarget, target_id: str
-) -> list[IdentityRole]:
+def granted(connection: Connection, on: Assignment) -> list[IdentityRole]:
     """The roles assigned to the actor itself, without groups and implied roles. Raises NotFound."""
-    _require_ends(connection, actor, actor_id, target, target_id)
+    _require_ends(connection, on)
     found = store.matching(
-        connection, actor=actor, actor_id=actor_id, target=target, target_id=target_id
+        connection,
+        inherited=on.inherited,
+        actor=on.actor,
+        actor_id=on.actor_id,
+        target=on.target,
+        target_id=on.target_id,
     )
     wanted = {row.role_id for row in found}
     return [row for row in roles.every(connection) if row.id in wanted]
 
 
+def all_of(connection: Connection, role_id: str) -> list[Assignment]:
+    """All assignments of a role, the inherited ones too."""
+    return [
+        *store.matching(connection, role_id=role_id),
+        *store.matching(connection, inherited=True, role_id=role_id),
+    ]
+
+
 def _require(connection: Connection, row: Assignment) -> None:
     if roles.get(connection, row.role_id) is None:
         raise NotFound("role", row.role_id)
-    _require_ends(connection, row.actor, row.actor_id, row.target, row.target_id)
+    _require_ends(connection, row)
 
 
-def _require_ends(
-    connection: Connection, actor: Actor, actor_id: str, target: AssignmentTarget, target_id: str
-) -> None:
-    get_actor = users.get if actor == Actor.USER else groups.get
-    if get_actor(connection, actor_id) is None:
-        raise NotFound(actor, actor_id)
-    if target == AssignmentTarget.SYSTEM:
+def _require_ends(connection: Connection, row: Assignment) -> None:
+    get_actor = users.get if row.actor == Actor.USER else groups.get
+    if get_actor(connection, row.actor_id) is None:
+        raise NotFound(row.actor, row.actor_id)
+    if row.target == AssignmentTarget.SYSTEM:
         return
-    get_target = projects.get if target == AssignmentTarget.PROJECT else domains.get
-    if get_target(connection, target_id) is None:
-        raise NotFound(target, target_id)
+    get_target = projects.get if row.target == AssignmentTarget.PROJECT else domains.get
+    if get_target(connection, row.target_id) is None:
+        raise NotFound(row.target, row.target_id)

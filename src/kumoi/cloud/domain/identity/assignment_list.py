@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.engine import Connection
 
-from kumoi.cloud.domain.identity.assignment import with_implied
+from kumoi.cloud.domain.identity import project_tree, role_rules
 from kumoi.cloud.store.identity import assignment as store
 from kumoi.cloud.store.identity import group as groups
-from kumoi.cloud.store.identity import role as roles
 from kumoi.cloud.store.identity.assignment import Actor, Assignment, AssignmentTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssignmentFilter:
     """The assignments to list; None is any. `effective` puts the members in place of a group and adds
-    the implied roles.
+    the implied roles, and projects in place of what they inherit from. `inherited` are only those that
+    projects below their target inherit; with `subtree`, also those on projects below the project.
     """
 
     user_id: str | None = None
@@ -27,36 +27,59 @@ class AssignmentFilter:
     domain_id: str | None = None
     system: bool = False
     effective: bool = False
+    inherited: bool = False
+    subtree: bool = False
 
 
 def every(connection: Connection, wanted: AssignmentFilter) -> list[Assignment]:
     """Ordered by target, actor and role."""
-    found: Iterable[Assignment] = store.matching(connection)
+    found: Iterable[Assignment] = store.matching(connection, inherited=True)
+    if not wanted.inherited:
+        found = [*found, *store.matching(connection)]
+    targets = {wanted.project_id}
+    if wanted.subtree and wanted.project_id is not None:
+        targets.update(project_tree.below(connection, wanted.project_id))
     if wanted.effective:
         found = _resolved(connection, found)
     return sorted(
-        {row for row in found if _fits(row, wanted)},
-        key=lambda row: (row.target, row.target_id, row.actor, row.actor_id, row.role_id),
+        {row for row in found if _fits(row, wanted, targets)},
+        key=lambda row: (
+            row.target,
+            row.target_id,
+            row.actor,
+            row.actor_id,
+            row.role_id,
+            row.inherited,
+        ),
     )
 
 
 def _resolved(connection: Connection, rows: Iterable[Assignment]) -> Iterator[Assignment]:
     """What each assignment means for users, with the roles that its role implies."""
-    every_role = roles.every(connection)
+    rules = role_rules.load(connection)
     for row in rows:
         user_ids = [row.actor_id]
         if row.actor == Actor.GROUP:
             user_ids = groups.members(connection, row.actor_id)
+        on = [row]
+        if row.inherited:
+            on = [
+                replace(row, target=AssignmentTarget.PROJECT, target_id=key, inherited=False)
+                for key in project_tree.below(connection, row.target_id)
+            ]
         for user_id in user_ids:
-            for role in with_implied(every_role, [row.role_id]):
-                yield replace(row, actor=Actor.USER, actor_id=user_id, role_id=role.id)
+            for role in rules.in_tokens([row.role_id]):
+                for each in on:
+                    yield replace(each, actor=Actor.USER, actor_id=user_id, role_id=role.id)
 
 
-def _fits(row: Assignment, wanted: AssignmentFilter) -> bool:
+def _fits(row: Assignment, wanted: AssignmentFilter, targets: set[str | None]) -> bool:
+    project_id = row.target_id if row.target == AssignmentTarget.PROJECT else None
+    if wanted.project_id is not None and project_id not in targets:
+        return False
     pairs = (
         (wanted.user_id, row.actor_id if row.actor == Actor.USER else None),
         (wanted.group_id, row.actor_id if row.actor == Actor.GROUP else None),
-        (wanted.project_id, row.target_id if row.target == AssignmentTarget.PROJECT else None),
         (wanted.domain_id, row.target_id if row.target == AssignmentTarget.DOMAIN else None),
         (True if wanted.system else None, row.target == AssignmentTarget.SYSTEM),
         (wanted.role_id, row.role_id),

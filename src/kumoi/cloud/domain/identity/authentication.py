@@ -18,13 +18,12 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Unauthenticated
 from kumoi.cloud.domain.identity import assignment as assignments
-from kumoi.cloud.domain.identity import revocation
+from kumoi.cloud.domain.identity import revocation, role_rules
 from kumoi.cloud.domain.identity.login import REFUSED
 from kumoi.cloud.domain.identity.token import TTL_MAX_S, Claims, Scope
 from kumoi.cloud.store.identity import application_credential as credentials
 from kumoi.cloud.store.identity import domain as domains
 from kumoi.cloud.store.identity import project as projects
-from kumoi.cloud.store.identity import role as roles
 from kumoi.cloud.store.identity import user as users
 from kumoi.cloud.store.identity.application_credential import ApplicationCredential
 from kumoi.cloud.store.identity.assignment import SYSTEM_ID, AssignmentTarget
@@ -212,7 +211,7 @@ def _for_credential(
         if asked is None or project is None or asked.id != project.id:
             raise Unauthenticated(REFUSED)
     scoped = _for_project(connection, credential.user_id, project)
-    allowed = assignments.with_implied(roles.every(connection), credential.role_ids)
+    allowed = role_rules.load(connection).in_tokens(credential.role_ids)
     ids = {role.id for role in allowed}
     both = tuple(role for role in scoped.roles if role.id in ids)
     if not both:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,14 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Forbidden, NotFound
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.identity import assignment, group, project, revocation, user
+from kumoi.cloud.domain.identity import (
+    assignment,
+    group,
+    project,
+    resource_option,
+    revocation,
+    user,
+)
 from kumoi.cloud.domain.identity.bootstrap import DOMAIN_ID
 from kumoi.cloud.store.identity import assignment as assignments
 from kumoi.cloud.store.identity import domain as store
@@ -22,10 +30,28 @@ from kumoi.cloud.store.identity.assignment import AssignmentTarget
 from kumoi.cloud.store.identity.domain import Domain
 
 
-def create(connection: Connection, *, name: str, description: str, enabled: bool) -> Domain:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainRequest:
+    """A domain to be made."""
+
+    name: str
+    description: str = ""
+    enabled: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def create(connection: Connection, wanted: DomainRequest) -> Domain:
     """Raises Conflict when the name is taken."""
-    _require_free(connection, name)
-    row = Domain(new_hex_id(), name, description, enabled)
+    _require_free(connection, wanted.name)
+    row = Domain(
+        id=new_hex_id(),
+        name=wanted.name,
+        description=wanted.description,
+        enabled=wanted.enabled,
+        options=resource_option.merged(None, wanted.options),
+        extra=dict(wanted.extra),
+    )
     store.insert(connection, row)
     return row
 
@@ -48,9 +74,12 @@ def get_visible(connection: Connection, caller: Caller, own: Collection[str], ke
 def update(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> Domain:
     """Disabling ends the tokens of the domain's users and for its projects. Raises NotFound, Conflict."""
     row = get(connection, key)
+    resource_option.require_mutable("domain", key, row.options, values)
     if values.get("name", row.name).lower() != row.name.lower():
         _require_free(connection, values["name"])
-    store.update(connection, key, values)
+    changes = dict(values)
+    resource_option.merge_into(changes, options=row.options, extra=row.extra)
+    store.update(connection, key, changes)
     if row.enabled and values.get("enabled") is False:
         for member in users.in_domain(connection, key):
             revocation.end_user(connection, member.id, now)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid, NotFound
 from kumoi.base.ids import new_hex_id
+from kumoi.cloud.domain.identity import resource_option
 from kumoi.cloud.store.identity import endpoint as store
 from kumoi.cloud.store.identity import region as regions
 from kumoi.cloud.store.identity import service as services
@@ -24,6 +25,7 @@ class EndpointRequest:
     url: str
     region: str | None = None
     enabled: bool = True
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def create(connection: Connection, wanted: EndpointRequest, *, makes_region: bool) -> Endpoint:
@@ -39,6 +41,7 @@ def create(connection: Connection, wanted: EndpointRequest, *, makes_region: boo
         interface=wanted.interface,
         url=wanted.url,
         enabled=wanted.enabled,
+        extra=dict(wanted.extra),
     )
     store.insert(connection, row)
     return row
@@ -56,11 +59,13 @@ def update(
     connection: Connection, key: str, values: Mapping[str, Any], *, makes_region: bool
 ) -> Endpoint:
     """Raises NotFound, and Invalid as `create` does."""
-    get(connection, key)
+    row = get(connection, key)
     _require_region(connection, values.get("region"), makes=makes_region)
     if "service_id" in values:
         _require_service(connection, values["service_id"])
-    store.update(connection, key, values)
+    changes = dict(values)
+    resource_option.merge_into(changes, options=None, extra=row.extra)
+    store.update(connection, key, changes)
     return get(connection, key)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Forbidden, NotFound
 from kumoi.base.ids import new_hex_id
-from kumoi.cloud.domain.identity import assignment, revocation
+from kumoi.cloud.domain.identity import assignment, resource_option, revocation
 from kumoi.cloud.store.identity import assignment as assignments
 from kumoi.cloud.store.identity import domain as domains
 from kumoi.cloud.store.identity import group as store
@@ -18,13 +18,22 @@ from kumoi.cloud.store.identity import user as users
 from kumoi.cloud.store.identity.assignment import Actor
 from kumoi.cloud.store.identity.group import Group
 
+NOTHING: Mapping[str, Any] = {}
 
-def create(connection: Connection, *, name: str, description: str, domain_id: str) -> Group:
+
+def create(
+    connection: Connection,
+    *,
+    name: str,
+    description: str,
+    domain_id: str,
+    extra: Mapping[str, Any] = NOTHING,
+) -> Group:
     """Raises NotFound for its domain, Conflict when the name is taken."""
     if domains.get(connection, domain_id) is None:
         raise NotFound("domain", domain_id)
     _require_free(connection, domain_id, name)
-    row = Group(new_hex_id(), domain_id, name, description)
+    row = Group(new_hex_id(), domain_id, name, description, dict(extra))
     store.insert(connection, row)
     return row
 
@@ -45,6 +54,7 @@ def update(connection: Connection, key: str, values: Mapping[str, Any]) -> Group
         raise Forbidden("Update of `domain_id` is not allowed.")
     if changes.get("name", row.name) != row.name:
         _require_free(connection, row.domain_id, changes["name"])
+    resource_option.merge_into(changes, options=None, extra=row.extra)
     store.update(connection, key, changes)
     return get(connection, key)
 

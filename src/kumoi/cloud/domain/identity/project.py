@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.identity import assignment, revocation
+from kumoi.cloud.domain.identity import assignment, resource_option, revocation
 from kumoi.cloud.store.identity import application_credential as credentials
 from kumoi.cloud.store.identity import assignment as assignments
 from kumoi.cloud.store.identity import domain as domains
@@ -33,6 +33,8 @@ class ProjectRequest:
     parent_id: str | None = None
     description: str = ""
     enabled: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def create(connection: Connection, wanted: ProjectRequest) -> Project:
@@ -54,6 +56,8 @@ def create(connection: Connection, wanted: ProjectRequest) -> Project:
         name=wanted.name,
         description=wanted.description,
         enabled=wanted.enabled,
+        options=resource_option.merged(None, wanted.options),
+        extra=dict(wanted.extra),
     )
     store.insert(connection, row)
     return row
@@ -82,15 +86,17 @@ def get_visible(connection: Connection, caller: Caller, key: str) -> Project:
 
 def update(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> Project:
     """Disabling ends the tokens for the project. Raises NotFound, Conflict, and Forbidden for another
-    domain or parent.
+    domain or parent, and while it is immutable.
     """
     row = get(connection, key)
+    resource_option.require_mutable("project", key, row.options, values)
     changes = dict(values)
     for fixed in ("domain_id", "parent_id"):
         if changes.pop(fixed, getattr(row, fixed)) != getattr(row, fixed):
             raise Forbidden(f"Update of `{fixed}` is not allowed.")
     if changes.get("name", row.name) != row.name:
         _require_free(connection, row.domain_id, changes["name"])
+    resource_option.merge_into(changes, options=row.options, extra=row.extra)
     store.update(connection, key, changes)
     if row.enabled and changes.get("enabled") is False:
         revocation.end_project(connection, key, now)
@@ -98,8 +104,8 @@ def update(connection: Connection, key: str, values: Mapping[str, Any], now: dat
 
 
 def delete(connection: Connection, key: str, now: datetime) -> None:
-    """Raises NotFound, and Forbidden while the project has child projects."""
-    get(connection, key)
+    """Raises NotFound, and Forbidden while the project has child projects or is immutable."""
+    resource_option.require_deletable("project", key, get(connection, key).options)
     if store.has_children(connection, key):
         raise Forbidden(f"Cannot delete the project {key} since it is not a leaf in the hierarchy.")
     remove(connection, key, now)

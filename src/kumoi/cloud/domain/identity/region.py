@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
+from kumoi.cloud.domain.identity import resource_option
 from kumoi.cloud.store.identity import endpoint as endpoints
 from kumoi.cloud.store.identity import region as store
 from kumoi.cloud.store.identity.region import Region
@@ -33,7 +34,7 @@ def get(connection: Connection, key: str) -> Region:
 
 def update(connection: Connection, key: str, values: Mapping[str, Any]) -> Region:
     """Raises NotFound, also for the parent; Invalid for a parent that is below the region itself."""
-    get(connection, key)
+    row = get(connection, key)
     above = values.get("parent_region_id")
     while above is not None:
         if above == key:
@@ -42,7 +43,9 @@ def update(connection: Connection, key: str, values: Mapping[str, Any]) -> Regio
                 field="parent_region_id",
             )
         above = get(connection, above).parent_region_id
-    store.update(connection, key, values)
+    changes = dict(values)
+    resource_option.merge_into(changes, options=None, extra=row.extra)
+    store.update(connection, key, changes)
     return get(connection, key)
 
 

@@ -9,15 +9,22 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import NotFound
 from kumoi.base.ids import new_hex_id
+from kumoi.cloud.domain.identity import resource_option
 from kumoi.cloud.store.identity import endpoint as endpoints
 from kumoi.cloud.store.identity import service as store
 from kumoi.cloud.store.identity.service import CatalogService
 
 
 def create(
-    connection: Connection, *, type: str, name: str, description: str | None, enabled: bool
+    connection: Connection,
+    *,
+    type: str,
+    name: str,
+    description: str | None,
+    enabled: bool,
+    extra: Mapping[str, Any],
 ) -> CatalogService:
-    row = CatalogService(new_hex_id(), type, name, description, enabled)
+    row = CatalogService(new_hex_id(), type, name, description, enabled, dict(extra))
     store.insert(connection, row)
     return row
 
@@ -32,8 +39,10 @@ def get(connection: Connection, key: str) -> CatalogService:
 
 def update(connection: Connection, key: str, values: Mapping[str, Any]) -> CatalogService:
     """Raises NotFound."""
-    get(connection, key)
-    store.update(connection, key, values)
+    row = get(connection, key)
+    changes = dict(values)
+    resource_option.merge_into(changes, options=None, extra=row.extra)
+    store.update(connection, key, changes)
     return get(connection, key)
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Forbidden, NotFound, Unauthenticated
+from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.identity import revocation
+from kumoi.cloud.domain.identity import resource_option, revocation
 from kumoi.cloud.domain.identity.login import REFUSED
+from kumoi.cloud.domain.identity.resource_option import LOCK_PASSWORD, USER_OPTIONS
 from kumoi.cloud.store.identity import application_credential as credentials
 from kumoi.cloud.store.identity import assignment as assignments
 from kumoi.cloud.store.identity import domain as domains
@@ -34,6 +35,8 @@ class UserRequest:
     enabled: bool = True
     default_project_id: str | None = None
     password_hash: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def create(connection: Connection, wanted: UserRequest) -> User:
@@ -50,6 +53,8 @@ def create(connection: Connection, wanted: UserRequest) -> User:
         enabled=wanted.enabled,
         default_project_id=wanted.default_project_id,
         password_hash=wanted.password_hash,
+        options=resource_option.merged(None, wanted.options, USER_OPTIONS),
+        extra=dict(wanted.extra),
     )
     store.insert(connection, row)
     return row
@@ -78,6 +83,7 @@ def update(connection: Connection, key: str, values: Mapping[str, Any], now: dat
         raise Forbidden("Update of `domain_id` is not allowed.")
     if changes.get("name", row.name) != row.name:
         _require_free(connection, row.domain_id, changes["name"])
+    resource_option.merge_into(changes, options=row.options, extra=row.extra, known=USER_OPTIONS)
     store.update(connection, key, changes)
     if "password_hash" in changes or (row.enabled and changes.get("enabled") is False):
         revocation.end_user(connection, key, now)
@@ -89,11 +95,17 @@ def change_password(
 ) -> None:
     """`checked_hash` is the hash that the old password was checked against, before this transaction.
 
-    Raises Unauthenticated when the password has been changed since.
+    Raises Unauthenticated when the password has been changed since, Invalid when it is locked.
     """
     row = store.get(connection, key)
     if row is None or not row.enabled or row.password_hash != checked_hash:
         raise Unauthenticated(REFUSED)
+    if (row.options or {}).get(LOCK_PASSWORD):
+        raise Invalid(
+            "You cannot change your password at this time due to password policy disallowing "
+            "password changes. Please contact your administrator to reset your password.",
+            field="password",
+        )
     update(connection, key, {"password_hash": new_hash}, now)
 
 

@@ -30,11 +30,14 @@ SYSTEM_ID = "all"
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
+    """What is `inherited` is not for the target itself but for all projects below it."""
+
     actor: Actor
     actor_id: str
     target: AssignmentTarget
     target_id: str
     role_id: str
+    inherited: bool = False
 
 
 assignment = sa.Table(
@@ -48,51 +51,87 @@ assignment = sa.Table(
 )
 
 
+# What projects below the target inherit. A table of its own, for the release before, which has every row of
+# the other one for a role on the target itself.
+inherited_assignment = sa.Table(
+    "inherited_role_assignment",
+    metadata,
+    sa.Column("actor", sa.String(8), primary_key=True),
+    sa.Column("actor_id", ID, primary_key=True),
+    sa.Column("target", sa.String(8), primary_key=True),
+    sa.Column("target_id", ID, primary_key=True, index=True),
+    sa.Column("role_id", ID, primary_key=True, index=True),
+)
+
+
 def ensure(connection: Connection, row: Assignment) -> None:
     """Insert an assignment, unless it exists."""
     if not has(connection, row):
-        schema.insert(connection, assignment, schema.values(row))
+        values = {column.name: getattr(row, column.name) for column in assignment.columns}
+        schema.insert(connection, _table(row), values)
 
 
 def has(connection: Connection, row: Assignment) -> bool:
-    return connection.execute(sa.select(assignment).where(*_same(row))).first() is not None
+    return connection.execute(sa.select(_table(row)).where(*_same(row))).first() is not None
 
 
 def delete(connection: Connection, row: Assignment) -> bool:
     """False when there was none."""
-    return connection.execute(sa.delete(assignment).where(*_same(row))).rowcount == 1
+    return connection.execute(sa.delete(_table(row)).where(*_same(row))).rowcount == 1
 
 
 def of_user(
-    connection: Connection, user_id: str, group_ids: Collection[str], **only: Any
+    connection: Connection,
+    user_id: str,
+    group_ids: Collection[str],
+    *,
+    inherited: bool = False,
+    **only: Any,
 ) -> list[Assignment]:
     """The assignments of a user and its groups; `only` are columns with the value they must have."""
-    own = (assignment.c.actor == Actor.USER) & (assignment.c.actor_id == user_id)
-    joined = (assignment.c.actor == Actor.GROUP) & assignment.c.actor_id.in_(group_ids)
-    return matching(connection, own | joined, **only)
+    table = inherited_assignment if inherited else assignment
+    own = (table.c.actor == Actor.USER) & (table.c.actor_id == user_id)
+    joined = (table.c.actor == Actor.GROUP) & table.c.actor_id.in_(group_ids)
+    return matching(connection, own | joined, inherited=inherited, **only)
 
 
 def matching(
-    connection: Connection, *conditions: sa.ColumnElement[bool], **only: Any
+    connection: Connection,
+    *conditions: sa.ColumnElement[bool],
+    inherited: bool = False,
+    **only: Any,
 ) -> list[Assignment]:
     """The assignments whose columns have the values in `only`, in a stable order."""
-    query = sa.select(assignment).where(*conditions)
+    table = inherited_assignment if inherited else assignment
+    query = sa.select(table).where(*conditions)
     for column, value in only.items():
-        query = query.where(assignment.c[column] == value)
-    query = query.order_by(*assignment.primary_key.columns)
+        query = query.where(table.c[column] == value)
+    query = query.order_by(*table.primary_key.columns)
     return [
         Assignment(
-            Actor(row.actor), row.actor_id, AssignmentTarget(row.target), row.target_id, row.role_id
+            actor=Actor(row.actor),
+            actor_id=row.actor_id,
+            target=AssignmentTarget(row.target),
+            target_id=row.target_id,
+            role_id=row.role_id,
+            inherited=inherited,
         )
         for row in connection.execute(query)
     ]
 
 
 def delete_matching(connection: Connection, **only: Any) -> None:
-    """Delete the assignments of an actor, on a target or of a role that is being deleted."""
-    conditions = [assignment.c[column] == value for column, value in only.items()]
-    connection.execute(sa.delete(assignment).where(*conditions))
+    """Delete the assignments of an actor, on a target or of a role that is being deleted, and what is
+    inherited of them.
+    """
+    for table in (assignment, inherited_assignment):
+        conditions = [table.c[column] == value for column, value in only.items()]
+        connection.execute(sa.delete(table).where(*conditions))
+
+
+def _table(row: Assignment) -> sa.Table:
+    return inherited_assignment if row.inherited else assignment
 
 
 def _same(row: Assignment) -> list[sa.ColumnElement[bool]]:
-    return [assignment.c[column] == value for column, value in schema.values(row).items()]
+    return [column == getattr(row, column.name) for column in _table(row).columns]

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.schema import ID, NAME, metadata
+from kumoi.engine.db import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Domain:
     name: str
     description: str
     enabled: bool
+    options: dict[str, Any] | None = None
+    extra: dict[str, Any] | None = None
 
 
 domain = sa.Table(
@@ -29,6 +32,8 @@ domain = sa.Table(
     sa.Column("name", NAME, nullable=False, unique=True),
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("options", Json),
+    sa.Column("extra", Json),
 )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.schema import ID, NAME, Nouns, metadata
+from kumoi.engine.db import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Endpoint:
     interface: str
     url: str
     enabled: bool
+    extra: dict[str, Any] | None = None
 
 
 endpoint = sa.Table(
@@ -33,6 +35,7 @@ endpoint = sa.Table(
     sa.Column("interface", sa.String(8), nullable=False),
     sa.Column("url", sa.Text, nullable=False),
     sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("extra", Json),
 )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.schema import ID, NAME, metadata
+from kumoi.engine.db import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Group:
     domain_id: str
     name: str
     description: str
+    extra: dict[str, Any] | None = None
 
 
 group = sa.Table(
@@ -29,6 +31,7 @@ group = sa.Table(
     sa.Column("domain_id", ID, sa.ForeignKey("domain.id"), nullable=False),
     sa.Column("name", NAME, nullable=False),
     sa.Column("description", sa.Text, nullable=False),
+    sa.Column("extra", Json),
     sa.UniqueConstraint("domain_id", "name"),
 )
 

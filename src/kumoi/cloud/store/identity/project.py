@@ -16,6 +16,7 @@ from kumoi.cloud.store import listing, schema, tag_filter
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.cloud.store.tag_filter import TagFilter
+from kumoi.engine.db import Json
 
 NO_TAGS = TagFilter()
 
@@ -29,6 +30,8 @@ class Project:
     description: str
     enabled: bool
     generation: int = 1
+    options: dict[str, Any] | None = None
+    extra: dict[str, Any] | None = None
 
 
 project = sa.Table(
@@ -41,6 +44,8 @@ project = sa.Table(
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("enabled", sa.Boolean, nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("options", Json),
+    sa.Column("extra", Json),
     sa.UniqueConstraint("domain_id", "name"),
 )
 
@@ -84,6 +89,12 @@ def page(
 def in_domain(connection: Connection, domain_id: str) -> list[Project]:
     query = sa.select(project).where(project.c.domain_id == domain_id)
     return schema.fetch(connection, query, Project)
+
+
+def children_of(connection: Connection, keys: Collection[str]) -> list[str]:
+    """The ids of the projects directly below these projects or domains."""
+    query = sa.select(project.c.id).where(project.c.parent_id.in_(keys)).order_by(project.c.id)
+    return list(connection.execute(query).scalars())
 
 
 def has_children(connection: Connection, key: str) -> bool:

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.schema import NAME, metadata
+from kumoi.engine.db import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Region:
     id: str
     description: str
     parent_region_id: str | None
+    extra: dict[str, Any] | None = None
 
 
 region = sa.Table(
@@ -27,6 +29,7 @@ region = sa.Table(
     sa.Column("id", NAME, primary_key=True),
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("parent_region_id", NAME, index=True),
+    sa.Column("extra", Json),
 )
 
 

@@ -1,4 +1,4 @@
-"""Roles: the rows."""
+"""Roles: the rows. A name is taken once, also by a role of a single domain: policies decide by it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.schema import ID, NAME, metadata
+from kumoi.engine.db import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,9 @@ class IdentityRole:
     id: str
     name: str
     description: str | None
+    domain_id: str | None = None
+    options: dict[str, Any] | None = None
+    extra: dict[str, Any] | None = None
 
 
 role = sa.Table(
@@ -27,6 +31,9 @@ role = sa.Table(
     sa.Column("id", ID, primary_key=True),
     sa.Column("name", NAME, nullable=False, unique=True),
     sa.Column("description", sa.Text),
+    sa.Column("domain_id", ID),
+    sa.Column("options", Json),
+    sa.Column("extra", Json),
 )
 
 
@@ -46,8 +53,9 @@ def every(connection: Connection) -> list[IdentityRole]:
     return schema.fetch(connection, sa.select(role).order_by(role.c.name), IdentityRole)
 
 
-def page(connection: Connection, wanted: Listing) -> list[IdentityRole]:
-    return listing.page(connection, role, IdentityRole, wanted)
+def page(connection: Connection, wanted: Listing, *, domain_id: str | None) -> list[IdentityRole]:
+    """One page of the roles of a domain; without one, of those that are of none."""
+    return listing.page(connection, role, IdentityRole, wanted, role.c.domain_id == domain_id)
 
 
 def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:

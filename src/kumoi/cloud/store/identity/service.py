@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.schema import ID, NAME, Nouns, metadata
+from kumoi.engine.db import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class CatalogService:
     name: str
     description: str | None
     enabled: bool
+    extra: dict[str, Any] | None = None
 
 
 service = sa.Table(
@@ -31,6 +33,7 @@ service = sa.Table(
     sa.Column("name", NAME, nullable=False),
     sa.Column("description", sa.Text),
     sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("extra", Json),
 )
 
 

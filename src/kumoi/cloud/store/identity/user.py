@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.schema import ID, NAME, metadata
+from kumoi.engine.db import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class User:
     default_project_id: str | None
     password_hash: str | None
     generation: int = 1
+    options: dict[str, Any] | None = None
+    extra: dict[str, Any] | None = None
 
 
 user = sa.Table(
@@ -43,6 +46,8 @@ user = sa.Table(
     sa.Column("default_project_id", ID),
     sa.Column("password_hash", NAME),
     sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("options", Json),
+    sa.Column("extra", Json),
     sa.UniqueConstraint("domain_id", "name"),
 )
 

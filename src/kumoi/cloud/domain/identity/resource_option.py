@@ -1,0 +1,77 @@
+"""Options of users, projects, domains and roles, and attributes that only their owner understands.
+
+`immutable` keeps a project, a domain or a role from being changed or deleted; `lock_password` keeps a
+user from changing the own password. The options that except a user from a rule which this cloud does
+not have are kept and shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kumoi.base.errors import Forbidden, Invalid
+
+IMMUTABLE = "immutable"
+LOCK_PASSWORD = "lock_password"  # noqa: S105 - The name of an option.
+USER_OPTIONS = (
+    "ignore_change_password_upon_first_use",
+    "ignore_password_expiry",
+    "ignore_lockout_failure_attempts",
+    "ignore_user_inactivity",
+    LOCK_PASSWORD,
+)
+OTHERS = (IMMUTABLE,)
+
+
+def merged(
+    kept: Mapping[str, Any] | None, given: Mapping[str, Any], known: tuple[str, ...] = OTHERS
+) -> dict[str, Any]:
+    """The options after a change; null takes one away. Raises Invalid for an option that is not known, or
+    is not true or false.
+    """
+    for name, value in given.items():
+        if name not in known:
+            raise Invalid(
+                f"There is no option {name} here, only {', '.join(known)}", field=f"options.{name}"
+            )
+        if value is not None and not isinstance(value, bool):
+            raise Invalid(f"{name} must be true, false or null", field=f"options.{name}")
+    both = {**(kept or {}), **given}
+    return {name: value for name, value in both.items() if value is not None}
+
+
+def merge_into(
+    values: dict[str, Any],
+    *,
+    options: Mapping[str, Any] | None,
+    extra: Mapping[str, Any] | None,
+    known: tuple[str, ...] = OTHERS,
+) -> None:
+    """What an update does to the options and to `extra`: what it does not name stays."""
+    if "options" in values:
+        values["options"] = merged(options, values["options"], known)
+    if "extra" in values:
+        values["extra"] = {**(extra or {}), **values["extra"]}
+
+
+def require_mutable(
+    noun: str, key: str, options: Mapping[str, Any] | None, values: Mapping[str, Any]
+) -> None:
+    """Raises Forbidden when it is immutable, unless the change is to end just that."""
+    if not (options or {}).get(IMMUTABLE):
+        return
+    ends_it = set(values) == {"options"} and not values["options"].get(IMMUTABLE, True)
+    if not ends_it:
+        raise Forbidden(
+            f"The {noun} {key} is immutable. Set its option 'immutable' to false, and nothing else, "
+            "before you change it."
+        )
+
+
+def require_deletable(noun: str, key: str, options: Mapping[str, Any] | None) -> None:
+    """Raises Forbidden when it is immutable."""
+    if (options or {}).get(IMMUTABLE):
+        raise Forbidden(
+            f"The {noun} {key} is immutable. Set its option 'immutable' to false before you delete it."
+        )
