@@ -131,7 +131,10 @@ def _shape(
     if nouns is None:
         query = sa.select(table).where(*(where.build() for where in wheres))
         for column, count in counts:
-            query = query.where(table.c[column].in_(_places(table.c[column], count)))
+            named = (f"{column}_{place}" for place in range(count))
+            kind = table.c[column].type
+            places = [sa.bindparam(name, type_=kind, required=True) for name in named]
+            query = query.where(table.c[column].in_(places))
         query = query.order_by(*(_ordered(table.c[sort.key], sort) for sort in sorts))
         if bounded:
             query = query.limit(limit("page_limit"))
@@ -142,13 +145,6 @@ def _shape(
     if bounded:
         parameters["page_limit"] = listing.limit
     return nouns, parameters
-
-
-def _places(column: sa.Column[Any], count: int) -> list[sa.BindParameter[Any]]:
-    return [
-        sa.bindparam(f"{column.name}_{place}", type_=column.type, required=True)
-        for place in range(count)
-    ]
 
 
 SHAPES_MAX = 1_000  # Of lists that are asked for; a few KiB each.

@@ -111,8 +111,8 @@ def _detail(
         "user_id": row.user_id,
         "metadata": row.metadata,
         "hostId": _host_hash(row.project_id, row.host_id),
-        "image": _image(base, row),
-        "flavor": _flavor(row) if version >= (2, 47) else _flavor_link(base, row),
+        "image": "" if row.image_id is None else _linked(base, "images", row.image_id),
+        "flavor": _flavor(row) if version >= (2, 47) else _linked(base, "flavors", row.flavor_id),
         "created": time(row.created_at),
         "updated": time(row.updated_at),
         "addresses": _addresses(context.addresses.get(row.id, ())),
@@ -186,11 +186,9 @@ def _add_newer(
         shown["pinned_availability_zone"] = row.zone
 
 
-def _image(base: str, row: Server) -> Any:
-    if row.image_id is None:
-        return ""
-    href = f"{base}/images/{row.image_id}"
-    return {"id": row.image_id, "links": [{"rel": "bookmark", "href": href}]}
+def _linked(base: str, words: str, key: str) -> dict[str, Any]:
+    href = f"{base}/{words}/{key}"
+    return {"id": key, "links": [{"rel": "bookmark", "href": href}]}
 
 
 def _flavor(row: Server) -> dict[str, Any]:
@@ -203,11 +201,6 @@ def _flavor(row: Server) -> dict[str, Any]:
         "swap": row.swap_mib,
         "extra_specs": row.extra_specs,
     }
-
-
-def _flavor_link(base: str, row: Server) -> dict[str, Any]:
-    href = f"{base}/flavors/{row.flavor_id}"
-    return {"id": row.flavor_id, "links": [{"rel": "bookmark", "href": href}]}
 
 
 def _fault(row: Server, *, single: bool) -> dict[str, Any]:
