@@ -11,6 +11,8 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store.load_balancer import (
     health_monitor,
+    l7_policy,
+    l7_rule,
     listener,
     load_balancer,
     member,
@@ -18,6 +20,8 @@ from kumoi.cloud.store.load_balancer import (
     station,
 )
 from kumoi.cloud.store.load_balancer.health_monitor import HealthMonitor
+from kumoi.cloud.store.load_balancer.l7_policy import L7Policy
+from kumoi.cloud.store.load_balancer.l7_rule import L7Rule
 from kumoi.cloud.store.load_balancer.listener import BalancerListener
 from kumoi.cloud.store.load_balancer.load_balancer import LoadBalancer
 from kumoi.cloud.store.load_balancer.member import PoolMember
@@ -28,7 +32,9 @@ from kumoi.cloud.store.load_balancer.station import Station
 
 @dataclass(frozen=True, slots=True)
 class BalancerTree:
-    """`members` are by pool, `monitors` too; a pool has one at most."""
+    """`members` are by pool, `monitors` too; a pool has one at most. `policies` are by listener, in their
+    order, `rules` by policy.
+    """
 
     balancer: LoadBalancer
     listeners: list[BalancerListener] = field(default_factory=list)
@@ -36,6 +42,8 @@ class BalancerTree:
     members: dict[str, list[PoolMember]] = field(default_factory=dict)
     monitors: dict[str, HealthMonitor] = field(default_factory=dict)
     stations: list[Station] = field(default_factory=list)
+    policies: dict[str, list[L7Policy]] = field(default_factory=dict)
+    rules: dict[str, list[L7Rule]] = field(default_factory=dict)
 
     def pool(self, key: str | None) -> BalancerPool | None:
         return next((row for row in self.pools if row.id == key), None)
@@ -44,34 +52,62 @@ class BalancerTree:
         return self.members.get(pool_id, [])
 
     def listeners_of(self, pool_id: str) -> list[BalancerListener]:
-        return [row for row in self.listeners if row.default_pool_id == pool_id]
+        """Those that lead to the pool, by default or by a policy."""
+        return [
+            row
+            for row in self.listeners
+            if row.default_pool_id == pool_id
+            or any(policy.redirect_pool_id == pool_id for policy in self.policies_of(row.id))
+        ]
+
+    def policies_of(self, listener_id: str) -> list[L7Policy]:
+        return self.policies.get(listener_id, [])
+
+    def rules_of(self, policy_id: str) -> list[L7Rule]:
+        return self.rules.get(policy_id, [])
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The parts of some balancers."""
+
+    listeners: list[BalancerListener]
+    pools: list[BalancerPool]
+    members: list[PoolMember]
+    monitors: list[HealthMonitor]
+    policies: list[L7Policy]
+    rules: list[L7Rule]
+    stations: list[Station]
 
 
 def every(connection: Connection) -> list[BalancerTree]:
     """Of all balancers, in one query for each kind of thing."""
-    return _trees(
-        load_balancer.every(connection),
-        listeners=listener.every(connection),
-        pools=pool.every(connection),
-        members=member.every(connection),
-        monitors=health_monitor.every(connection),
-        stations=station.every(connection),
+    rows = _Rows(
+        listener.every(connection),
+        pool.every(connection),
+        member.every(connection),
+        health_monitor.every(connection),
+        l7_policy.every(connection),
+        l7_rule.every(connection),
+        station.every(connection),
     )
+    return _trees(load_balancer.every(connection), rows)
 
 
 def of(connection: Connection, balancers: Iterable[LoadBalancer]) -> dict[str, BalancerTree]:
     """By the balancer's id."""
-    rows = list(balancers)
-    keys = [row.id for row in rows]
-    trees = _trees(
-        rows,
-        listeners=listener.of_balancers(connection, keys),
-        pools=pool.of_balancers(connection, keys),
-        members=member.of_balancers(connection, keys),
-        monitors=health_monitor.of_balancers(connection, keys),
-        stations=station.of_balancers(connection, keys),
+    balancers = list(balancers)
+    keys = [row.id for row in balancers]
+    rows = _Rows(
+        listener.of_balancers(connection, keys),
+        pool.of_balancers(connection, keys),
+        member.of_balancers(connection, keys),
+        health_monitor.of_balancers(connection, keys),
+        l7_policy.of_balancers(connection, keys),
+        l7_rule.of_balancers(connection, keys),
+        station.of_balancers(connection, keys),
     )
-    return {tree.balancer.id: tree for tree in trees}
+    return {tree.balancer.id: tree for tree in _trees(balancers, rows)}
 
 
 def of_parts(connection: Connection, parts: Iterable[BalancerPart]) -> dict[str, BalancerTree]:
@@ -79,45 +115,37 @@ def of_parts(connection: Connection, parts: Iterable[BalancerPart]) -> dict[str,
     return of(connection, load_balancer.many(connection, {row.load_balancer_id for row in parts}))
 
 
-Part = TypeVar("Part", bound=BalancerPart)
-
-
-def _trees(
-    balancers: list[LoadBalancer],
-    *,
-    listeners: list[BalancerListener],
-    pools: list[BalancerPool],
-    members: list[PoolMember],
-    monitors: list[HealthMonitor],
-    stations: list[Station],
-) -> list[BalancerTree]:
-    by_pool: dict[str, list[PoolMember]] = defaultdict(list)
-    for row in members:
-        by_pool[row.pool_id].append(row)
-    monitored = {row.pool_id: row for row in monitors}
-    placed: dict[str, list[Station]] = defaultdict(list)
-    for each in stations:
-        placed[each.load_balancer_id].append(each)
-    own_listeners, own_pools = _by_balancer(listeners), _by_balancer(pools)
-    return [
-        BalancerTree(
-            balancer,
-            own_listeners.get(balancer.id, []),
-            own_pools.get(balancer.id, []),
-            {row.id: by_pool[row.id] for row in own_pools.get(balancer.id, [])},
-            {
-                row.id: monitored[row.id]
-                for row in own_pools.get(balancer.id, [])
-                if row.id in monitored
-            },
-            placed.get(balancer.id, []),
+def _trees(balancers: list[LoadBalancer], rows: _Rows) -> list[BalancerTree]:
+    listeners = _by("load_balancer_id", rows.listeners)
+    pools = _by("load_balancer_id", rows.pools)
+    stations = _by("load_balancer_id", rows.stations)
+    members, monitors = _by("pool_id", rows.members), {row.pool_id: row for row in rows.monitors}
+    policies = _by("listener_id", sorted(rows.policies, key=lambda row: row.position))
+    rules = _by("l7policy_id", rows.rules)
+    trees = []
+    for balancer in balancers:
+        own_listeners, own_pools = listeners.get(balancer.id, []), pools.get(balancer.id, [])
+        own_policies = {row.id: policies.get(row.id, []) for row in own_listeners}
+        trees.append(
+            BalancerTree(
+                balancer,
+                own_listeners,
+                own_pools,
+                {row.id: members.get(row.id, []) for row in own_pools},
+                {row.id: monitors[row.id] for row in own_pools if row.id in monitors},
+                stations.get(balancer.id, []),
+                own_policies,
+                {row.id: rules.get(row.id, []) for each in own_policies.values() for row in each},
+            )
         )
-        for balancer in balancers
-    ]
+    return trees
 
 
-def _by_balancer(parts: Iterable[Part]) -> dict[str, list[Part]]:
-    found: dict[str, list[Part]] = defaultdict(list)
-    for part in parts:
-        found[part.load_balancer_id].append(part)
+Row = TypeVar("Row")
+
+
+def _by(name: str, rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[getattr(row, name)].append(row)
     return found

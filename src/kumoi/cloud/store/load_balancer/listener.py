@@ -18,7 +18,8 @@ from kumoi.engine.db import Json
 @dataclass(frozen=True, slots=True)
 class BalancerListener:
     """`connection_limit` of -1 is none. Time-outs are in milliseconds. `number` is its own among the
-    balancer's listeners, and stays; `insert` chooses it.
+    balancer's listeners, and stays; `insert` chooses it. References of TLS are those of secrets of the
+    key manager; what is None there is not used.
     """
 
     id: str
@@ -43,6 +44,17 @@ class BalancerListener:
     updated_at: datetime
     revision_number: int
     number: int = 0
+    default_tls_container_ref: str | None = None
+    sni_container_refs: list[str] | None = None
+    client_ca_tls_container_ref: str | None = None
+    client_authentication: str = "NONE"
+    client_crl_container_ref: str | None = None
+    tls_ciphers: str | None = None
+    tls_versions: list[str] | None = None
+    alpn_protocols: list[str] | None = None
+    hsts_max_age: int | None = None
+    hsts_include_subdomains: bool = False
+    hsts_preload: bool = False
 
 
 listener = sa.Table(
@@ -60,6 +72,17 @@ listener = sa.Table(
     sa.Column("timeout_member_data", sa.Integer, nullable=False),
     sa.Column("timeout_tcp_inspect", sa.Integer, nullable=False),
     sa.Column("number", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("tls_ciphers", sa.String(2_048)),
+    sa.Column("tls_versions", Json),
+    sa.Column("alpn_protocols", Json),
+    sa.Column("default_tls_container_ref", sa.String(255)),
+    sa.Column("sni_container_refs", Json),
+    sa.Column("client_ca_tls_container_ref", sa.String(255)),
+    sa.Column("client_authentication", sa.String(16), nullable=False, server_default="NONE"),
+    sa.Column("client_crl_container_ref", sa.String(255)),
+    sa.Column("hsts_max_age", sa.Integer),
+    sa.Column("hsts_include_subdomains", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("hsts_preload", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 

@@ -32,6 +32,13 @@ class BalancerPool:
     created_at: datetime
     updated_at: datetime
     revision_number: int
+    tls_enabled: bool = False
+    tls_container_ref: str | None = None
+    ca_tls_container_ref: str | None = None
+    crl_container_ref: str | None = None
+    tls_ciphers: str | None = None
+    tls_versions: list[str] | None = None
+    alpn_protocols: list[str] | None = None
 
 
 pool = sa.Table(
@@ -41,6 +48,13 @@ pool = sa.Table(
     sa.Column("protocol", sa.String(16), nullable=False),
     sa.Column("lb_algorithm", sa.String(32), nullable=False),
     sa.Column("session_persistence", Json),
+    sa.Column("tls_enabled", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("tls_container_ref", sa.String(255)),
+    sa.Column("ca_tls_container_ref", sa.String(255)),
+    sa.Column("crl_container_ref", sa.String(255)),
+    sa.Column("tls_ciphers", sa.String(2_048)),
+    sa.Column("tls_versions", Json),
+    sa.Column("alpn_protocols", Json),
 )
 
 TABLE = PartTable(pool, BalancerPool)
