@@ -32,7 +32,7 @@ from kumoi.cloud.domain.identity import bootstrap
 from kumoi.cloud.hostapi.hello import PATH, Allocation, HostHello
 from kumoi.cloud.hostapi.messages import InstanceSpec
 from kumoi.cloud.hostapi.offer import Offer
-from kumoi.cloud.hostapi.things import Message, WantedThings
+from kumoi.cloud.hostapi.things import Message, Reports, ThingReport, WantedThings, raw
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import audit, schema
@@ -60,6 +60,7 @@ class FakeHost:
     name: str = "host1"
     fail_with: str = ""
     address: str = ""
+    release: str = "0"
     offers: dict[str, Offer] = field(default_factory=dict)
     built: dict[str, InstanceSpec] = field(default_factory=dict)
 
@@ -72,7 +73,7 @@ class FakeHost:
         allocation: Allocation | None = None,
     ) -> None:
         hello = HostHello(
-            release="0",
+            release=self.release,
             hostname=self.name,
             drivers=list(self.offers) or ["lxc"],
             offers=self.offers,
@@ -104,6 +105,10 @@ class FakeHost:
             if not self.fail_with:
                 self.built |= {server.id: server for server in servers}
             self._send("POST", "reports", host_messages.reports(reports))
+
+    def report(self, *reports: ThingReport) -> None:
+        """Of things that are no servers."""
+        self._send("POST", "reports", Reports(reports=[raw(one) for one in reports]))
 
     def servers(self) -> list[InstanceSpec]:
         """All that are wanted of it."""

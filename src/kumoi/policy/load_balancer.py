@@ -35,7 +35,10 @@ PARTS: Mapping[str, Row] = {
     "os_load-balancer_api:member:put": MEMBER,
     "os_load-balancer_api:member:delete": MEMBER,
     "os_load-balancer_api:healthmonitor:get_all": READER,
+    "os_load-balancer_api:healthmonitor:get_one": READER,
     "os_load-balancer_api:healthmonitor:post": MEMBER,
+    "os_load-balancer_api:healthmonitor:put": MEMBER,
+    "os_load-balancer_api:healthmonitor:delete": MEMBER,
     "os_load-balancer_api:l7policy:get_all": READER,
     "os_load-balancer_api:l7policy:post": MEMBER,
 }

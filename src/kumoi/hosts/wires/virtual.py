@@ -16,7 +16,7 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 
-from kumoi.base import files, process
+from kumoi.base import files, namespace, process
 from kumoi.base.files import Promise
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.units import running, table
@@ -89,11 +89,13 @@ def is_there(cloud: CloudSettings, host: HostSettings) -> bool:
 
 
 def delete(cloud: CloudSettings, host: HostSettings) -> None:
-    """Remove the host's links and namespace, where they exist; with the cloud's last host on this
+    """Remove the host's links and namespace, where they exist, and those of balancers; with the cloud's last host on this
     machine also the shared ones.
     """
     for veth in veths(cloud, host):
         links.delete_link(veth.name, namespace=veth.namespace)
+    for station in namespace.NAMESPACES.glob(f"{host.name}-lb-*"):
+        namespace.remove(station)
     links.delete_namespace(host.name)
     if not links.ports_of(underlay_bridge(cloud)):
         edge.delete(cloud)

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from kumoi.base.errors import Unsupported
-from kumoi.cloud.api.load_balancer import body, member, rendering
+from kumoi.cloud.api.load_balancer import body, health_monitor, member, rendering
 from kumoi.cloud.api.load_balancer.body import Described, Id
+from kumoi.cloud.api.load_balancer.health_monitor import HealthMonitorWithin
 from kumoi.cloud.api.load_balancer.member import MemberNew
 from kumoi.cloud.api.load_balancer.resource import BalancingResource
 from kumoi.cloud.domain.load_balancer import pool as domain
@@ -51,15 +52,18 @@ class PoolWithin(PoolOwn, kw_only=True):
     """One that is made with its balancer."""
 
     members: list[MemberNew] | Unset | None = UNSET
-    healthmonitor: dict[str, Any] | Unset | None = UNSET
+    healthmonitor: HealthMonitorWithin | Unset | None = UNSET
 
 
 def wanted_tree(new: PoolWithin) -> PoolTreeRequest:
     said = body.said(new)
     members = said.pop("members", ())
-    if said.pop("healthmonitor", None):
-        raise Unsupported("health monitors are not offered yet: no host probes members")
-    return PoolTreeRequest(wanted(said), tuple(member.wanted(body.said(one)) for one in members))
+    monitor = said.pop("healthmonitor", None)
+    return PoolTreeRequest(
+        wanted(said),
+        tuple(member.wanted(body.said(one)) for one in members),
+        None if monitor is None else health_monitor.wanted(body.said(monitor)),
+    )
 
 
 def wanted(said: dict[str, Any]) -> PoolRequest:

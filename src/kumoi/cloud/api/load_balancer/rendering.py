@@ -124,6 +124,23 @@ def member(tree: BalancerTree, row: PoolMember, tags: TagsOf) -> Shown:
     }
 
 
+def health_monitor(tree: BalancerTree, row: HealthMonitor, tags: TagsOf) -> Shown:
+    return {
+        **_common(tree, row, tags, status.of_monitor(tree, row)),
+        "type": row.type,
+        "delay": row.delay,
+        "timeout": row.timeout,
+        "max_retries": row.max_retries,
+        "max_retries_down": row.max_retries_down,
+        "http_method": row.http_method,
+        "url_path": row.url_path,
+        "expected_codes": row.expected_codes,
+        "http_version": row.http_version,
+        "domain_name": row.domain_name,
+        "pools": [{"id": row.pool_id}],
+    }
+
+
 def states(tree: BalancerTree) -> Shown:
     """The status tree: Octavia's pools are below the listeners that lead to them."""
     return {

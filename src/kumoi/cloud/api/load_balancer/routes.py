@@ -6,6 +6,7 @@ from typing import Any
 
 from kumoi.cloud.api import errors
 from kumoi.cloud.api.load_balancer import (
+    health_monitor,
     listener,
     load_balancer,
     member,
@@ -69,18 +70,7 @@ ROUTES = (
     *nouns(f"{LBAAS}/pools", pool.RESOURCE),
     *nouns(MEMBERS, member.RESOURCE),
     Route("PUT", MEMBERS, member.replace_all, f"{RULES}:member:put"),
-    Route(
-        "GET",
-        f"{LBAAS}/healthmonitors",
-        unoffered.health_monitors,
-        f"{RULES}:healthmonitor:get_all",
-    ),
-    Route(
-        "POST",
-        f"{LBAAS}/healthmonitors",
-        unoffered.create_health_monitor,
-        f"{RULES}:healthmonitor:post",
-    ),
+    *nouns(f"{LBAAS}/healthmonitors", health_monitor.RESOURCE),
     Route("GET", f"{LBAAS}/l7policies", unoffered.l7_policies, f"{RULES}:l7policy:get_all"),
     Route("POST", f"{LBAAS}/l7policies", unoffered.create_l7_policy, f"{RULES}:l7policy:post"),
     Route("GET", f"{LBAAS}/quotas", quota.index, f"{RULES}:quota:get_all"),

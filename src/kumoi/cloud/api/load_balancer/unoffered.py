@@ -8,15 +8,6 @@ from kumoi.cloud.api.request import Request
 from kumoi.engine.http.request import Reply
 
 
-def health_monitors(_request: Request) -> Reply:
-    return Reply(200, {"healthmonitors": []})
-
-
-def create_health_monitor(request: Request) -> Reply:
-    body.require(request, "healthmonitor")
-    raise Unsupported("health monitors are not offered yet: no host probes members")
-
-
 def l7_policies(_request: Request) -> Reply:
     return Reply(200, {"l7policies": []})
 

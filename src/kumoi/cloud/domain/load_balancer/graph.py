@@ -9,7 +9,14 @@ from datetime import datetime
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.load_balancer import listener, load_balancer, member, pool
+from kumoi.cloud.domain.load_balancer import (
+    health_monitor,
+    listener,
+    load_balancer,
+    member,
+    pool,
+)
+from kumoi.cloud.domain.load_balancer.health_monitor import HealthMonitorRequest
 from kumoi.cloud.domain.load_balancer.listener import ListenerRequest
 from kumoi.cloud.domain.load_balancer.load_balancer import LoadBalancerRequest
 from kumoi.cloud.domain.load_balancer.member import MemberRequest
@@ -22,6 +29,7 @@ from kumoi.cloud.store.load_balancer.load_balancer import LoadBalancer
 class PoolTreeRequest:
     pool: PoolRequest
     members: tuple[MemberRequest, ...] = ()
+    monitor: HealthMonitorRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +88,7 @@ def _make_pool(
     made = pool.create(connection, caller, new, now)
     for one in wanted.members:
         member.create(connection, caller, made.id, one, now)
+    if wanted.monitor is not None:
+        monitored = replace(wanted.monitor, pool_id=made.id)
+        health_monitor.create(connection, caller, monitored, now)
     return made.id

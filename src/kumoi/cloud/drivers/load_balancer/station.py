@@ -11,10 +11,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from kumoi.base import files
+from kumoi.base import files, namespace
 from kumoi.base.errors import Transient
 from kumoi.base.files import Promise
 from kumoi.cloud.drivers.instance import kernel
@@ -31,10 +29,8 @@ from kumoi.cloud.drivers.network import veth
 from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.hostapi.load_balancer import BalancerThing, StationLink
 
-NAMESPACES = Path("/run/netns")
 INNER = "eth0"
 LINK_DIGITS = 12
-END_S = 2.0
 Result = TypeVar("Result")
 
 
@@ -65,7 +61,7 @@ class Stations:
         self._sockets = ThreadPoolExecutor(1, thread_name_prefix="stations")
 
     def namespace(self, balancer_id: str) -> Path:
-        return NAMESPACES / f"{prefix(self._host_name)}{balancer_id}"
+        return namespace.NAMESPACES / f"{prefix(self._host_name)}{balancer_id}"
 
     def directory_of(self, balancer_id: str) -> Path:
         return self._directory / balancer_id
@@ -95,11 +91,11 @@ class Stations:
         directory.mkdir(exist_ok=True)
         directory.chmod(0o711)
         (directory / "station").unlink(missing_ok=True)
-        namespace = self.namespace(balancer.id)
-        _ensure_namespace(namespace)
+        path = self.namespace(balancer.id)
+        _ensure_namespace(path)
         name = link_name(balancer.station.port_id)
         veth.delete([name])
-        with _opened(namespace) as descriptor:
+        with _opened(path) as descriptor:
             _make_link(name, balancer.station, descriptor)
             _inside(descriptor, lambda: _address(balancer))
         record = StationRecord(address=balancer.address, link=balancer.station)
@@ -116,7 +112,7 @@ class Stations:
             name = link_name(msgspec.json.decode(content, type=StationRecord).link.port_id)
             self._switch.delete_ports([name])
             veth.delete([name])
-        remove_namespace(self.namespace(balancer_id))
+        namespace.remove(self.namespace(balancer_id))
         shutil.rmtree(directory, ignore_errors=True)
 
     def opened(self, balancer_id: str, family: int, kind: int, protocol: int = 0) -> socket.socket:
@@ -149,60 +145,13 @@ def link_name(port_id: str) -> str:
 
 def remove_all(host_name: str) -> None:
     """Of a host whose agent does not run: end what runs in its stations, and remove them."""
-    for path in NAMESPACES.glob(f"{prefix(host_name)}*"):
-        remove_namespace(path)
-
-
-def remove_namespace(path: Path) -> None:
-    """With all processes in it."""
-    if not path.exists():
-        return
-    end(processes(path))
-    with contextlib.suppress(OSError):
-        kernel.unmount(path, flags=kernel.MNT_DETACH)
-    path.unlink(missing_ok=True)
-
-
-def processes(namespace: Path) -> list[int]:
-    """All that are in a network namespace."""
-    with contextlib.suppress(OSError):
-        wanted = namespace.stat().st_ino
-        return [
-            int(entry.name)
-            for entry in Path("/proc").iterdir()
-            if entry.name.isdigit() and _network_of(entry) == wanted
-        ]
-    return []
-
-
-def end(pids: list[int]) -> None:
-    """Kill them, and wait until they are gone."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + END_S
-    while time.monotonic() < deadline and any(_lives(pid) for pid in pids):
-        time.sleep(0.005)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
-
-
-def _network_of(entry: Path) -> int:
-    try:
-        return (entry / "ns/net").stat().st_ino
-    except OSError:
-        return 0
+    for path in namespace.NAMESPACES.glob(f"{prefix(host_name)}*"):
+        namespace.remove(path)
 
 
 @contextlib.contextmanager
-def _opened(namespace: Path) -> Iterator[int]:
-    descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+def _opened(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         yield descriptor
     finally:
@@ -228,13 +177,13 @@ def _ensure_namespace(path: Path) -> None:
         raise Transient("make the network namespace of a balancer") from cause
 
 
-def _make_link(name: str, station: StationLink, namespace: int) -> None:
+def _make_link(name: str, station: StationLink, inner: int) -> None:
     with veth.netlink(f"make link {name}") as route:
         peer = {
             "ifname": INNER,
             "address": station.mac,
             "mtu": station.mtu,
-            "net_ns_fd": namespace,
+            "net_ns_fd": inner,
         }
         route.link("add", ifname=name, kind="veth", mtu=station.mtu, state="up", peer=peer)
     veth.disable_offload(name)
@@ -273,9 +222,9 @@ def _settings(station: StationLink, *, is_ipv4: bool) -> dict[str, str]:
     }
 
 
-def _inside(namespace: int, work: Callable[[], Result]) -> Result:
+def _inside(descriptor: int, work: Callable[[], Result]) -> Result:
     def enter() -> Result:
-        kernel.enter_network(namespace)
+        kernel.enter_network(descriptor)
         return work()
 
     return _in_thread(enter)

@@ -66,12 +66,15 @@ class FakeNorthbound:
     topology: Topology = field(default_factory=Topology)
     records: dict[RecordKey, NorthboundRecord] = field(default_factory=dict)
     failures: Failures = field(default_factory=Failures)
+    compared: int = 0
+    """How often the whole was compared."""
 
     def converge(self, topology: Topology) -> Applied:
         self.failures.check()
         wanted = desired(topology)
         actions = plan(wanted, as_seen_rows(self.records))
         self.records, self.topology = wanted, topology
+        self.compared += 1
         return Applied(tuple(str(action) for action in actions))
 
     def rebalance(self, balancers: Collection[BalancerSpec]) -> Applied:
