@@ -303,7 +303,7 @@ def ask(http: httpx.Client, admin: Connection) -> Any:
     return asked
 
 
-def kept(cloud: RunningCloud) -> dict[str, int]:
+def row_counts(cloud: RunningCloud) -> dict[str, int]:
     """How much is in each table, but for the audit, where what was refused stands too."""
     with cloud.database.read() as connection:
         return {
@@ -316,14 +316,14 @@ def kept(cloud: RunningCloud) -> dict[str, int]:
 
 
 def test_bodies_that_are_none_are_refused_and_change_nothing(cloud: RunningCloud, ask: Any) -> None:
-    before, wrong = kept(cloud), []
+    before, wrong = row_counts(cloud), []
     for service, route in routes("POST", "PUT", "PATCH"):
         for body in BODIES if not route.streams else BODIES[:1]:
             answer = ask(route.method, url(service, route), body)
             if not 400 <= answer.status_code < 500:
                 wrong.append((answer.status_code, route.method, route.path, body[:40]))
     assert wrong == []
-    assert kept(cloud) == before
+    assert row_counts(cloud) == before
 
 
 def test_values_that_do_not_belong_are_refused_and_change_nothing(
@@ -332,12 +332,12 @@ def test_values_that_do_not_belong_are_refused_and_change_nothing(
     ours = []
     for where, good in GOOD.items():
         method, _, path = where.partition(" ")
-        before = kept(cloud)
+        before = row_counts(cloud)
         for body in spoilt(good):
             answer = ask(method, path.replace("{id}", NOWHERE), content(body))
             if answer.status_code >= 500 and answer.status_code != 501:
                 ours.append((answer.status_code, where, content(body)[:400]))
-            after = kept(cloud)
+            after = row_counts(cloud)
             if answer.status_code >= 400:
                 assert after == before, (where, content(body)[:400])
             before = after

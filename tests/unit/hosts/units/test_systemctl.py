@@ -30,7 +30,7 @@ class FakeSystemctl:
 
     directory: Path
     active: set[str] = field(default_factory=set)
-    told: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
 
     def __call__(self, *words: str, **_: bool) -> Completed:
@@ -42,7 +42,7 @@ class FakeSystemctl:
             "stop": self._stop,
         }
         if verb in known:
-            self.told += [f"{verb} {_short(name)}" for name in names]
+            self.commands += [f"{verb} {_short(name)}" for name in names]
             known[verb](names)
         out = "\n\n".join(map(self._shown, names)) if verb == "show" else ""
         status = 0 if verb != "is-active" or set(names) <= self.active else 3
@@ -106,9 +106,9 @@ def test_all_units_start_and_are_in_charge(fake: FakeSystemctl) -> None:
     units: list[Unit] = table.all_units(CLOUD, HOST, RELEASE, only_engines=False)
     assert keeper(fake).in_charge().keys() == {unit.name for unit in units}
     assert keeper(fake).is_running(units)
-    fake.told.clear()
+    fake.commands.clear()
     up(fake)
-    assert [word for word in fake.told if word.startswith("stop")] == []
+    assert [word for word in fake.commands if word.startswith("stop")] == []
 
 
 def test_only_what_changed_is_replaced_and_the_agent_is_never_there_twice(
@@ -116,14 +116,14 @@ def test_only_what_changed_is_replaced_and_the_agent_is_never_there_twice(
 ) -> None:
     up(fake)
     before = keeper(fake).in_charge()
-    fake.told.clear()
+    fake.commands.clear()
     up(fake, OTHER)
     after = keeper(fake).in_charge()
     assert {name for name in before if before[name] != after[name]} == set(ROLES)
-    assert [word for word in fake.told if word.partition(" ")[2] == "api"] == [
+    assert [word for word in fake.commands if word.partition(" ")[2] == "api"] == [
         "start api", "disable api", "enable api", "stop api",
     ]  # fmt: skip
-    assert [word for word in fake.told if word.partition(" ")[2] == "agent"] == [
+    assert [word for word in fake.commands if word.partition(" ")[2] == "agent"] == [
         "stop agent", "start agent", "disable agent", "enable agent",
     ]  # fmt: skip
     leaving = {path.parent.name.partition("@")[0] for path in fake.directory.glob("*.d/*.conf")}
