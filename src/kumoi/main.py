@@ -366,6 +366,20 @@ async def _pipeline(cloud: CloudSettings, host: HostSettings, activation: Activa
     await serve(cloud, host, store, Clock(), activation)
 
 
+async def _repositories(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:
+    from kumoi.hosts.units import users
+    from kumoi.pipeline import repository_calls
+    from kumoi.pipeline.repositories import Repositories
+    from kumoi.pipeline.repository_service import RepositoryService
+
+    repositories = Repositories(host)
+    repositories.prepare()
+    caller, _ = users.user_of(cloud, host, "pipeline")
+    await RepositoryService(repositories, repository_calls.socket_of(host), caller=caller).run(
+        activation
+    )
+
+
 def _cloud_store(cloud: CloudSettings, host: HostSettings) -> Database:
     from kumoi.cloud.store.migrations import FOLDER
 
@@ -388,6 +402,7 @@ ROLES: dict[str, Role] = {
     "worker": _worker,
     "agent": _agent,
     "pipeline": _pipeline,
+    "repositories": _repositories,
 }
 
 

@@ -27,7 +27,7 @@ from kumoi.engine.http.service import Service
 from kumoi.pipeline.api.request import Pipeline
 from kumoi.pipeline.api.routes import SERVICES as PIPELINE_SERVICES
 from kumoi.pipeline.identity import Identity, ProjectCaller
-from kumoi.pipeline.repositories import Repositories
+from kumoi.pipeline.repository_client import RepositoriesClient
 from kumoi.pipeline.store.tables import metadata as pipeline_metadata
 from kumoi.policy.caller import PolicySubject
 from kumoi.policy.table import TABLE
@@ -177,7 +177,7 @@ def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everybody]:
         known = KnownTokens({})
         pipeline = Pipeline(
             cloud.services.cloud,
-            Repositories(cloud.here),
+            RepositoriesClient(cloud.here),
             cloud.database,
             cloud.services.clock,
             known,

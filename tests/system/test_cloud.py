@@ -59,7 +59,16 @@ for target in targets:
 """
 NOT_FOUND = 2  # Of getent.
 UNDER_WAY = 6_000  # Pings, at one a millisecond.
-ROLES = ("agent", "api", "worker", "pipeline", "ovn-controller", "ovn-northd", "ovnnb-db")
+ROLES = (
+    "agent",
+    "api",
+    "worker",
+    "repositories",
+    "pipeline",
+    "ovn-controller",
+    "ovn-northd",
+    "ovnnb-db",
+)
 
 
 @pytest.fixture(scope="module")

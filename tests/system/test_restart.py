@@ -27,6 +27,7 @@ KILLED = (
     "agent",
     "api",
     "worker",
+    "repositories",
     "pipeline",
     "ovn-controller",
     "ovn-northd",

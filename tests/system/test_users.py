@@ -58,6 +58,7 @@ PROBE = """
 UNITS = (
     "api",
     "worker",
+    "repositories",
     "pipeline",
     "ovnnb-db",
     "ovnsb-db",
@@ -69,49 +70,52 @@ UNITS = (
 
 # What each may read and write, in the order of UNITS.
 GOLDEN = """
-cloud.toml                  -  -  -  -  -  -  -  -  -
-host.toml                   -  -  -  -  -  -  -  -  -
-settings/api                r  -  -  -  -  -  -  -  -
-settings/worker             -  r  -  -  -  -  -  -  -
-settings/pipeline           -  -  r  -  -  -  -  -  -
-cloud                       rw rw -  -  -  -  -  -  -
-cloud/cloud.db              rw rw -  -  -  -  -  -  -
-images                      rw rw -  -  -  -  -  -  -
-images/.lock                rw rw -  -  -  -  -  -  -
-pipeline                    -  -  rw -  -  -  -  -  -
-pipeline/pipeline.db        -  -  rw -  -  -  -  -  -
-git                         -  -  rw -  -  -  -  -  -
-git-spool                   -  -  rw -  -  -  -  -  -
-git-hooks                   -  -  rw -  -  -  -  -  -
-passwords                   -  -  -  -  -  -  -  -  -
-passwords/admin             -  -  -  -  -  -  -  -  -
-pki                         -  -  -  -  -  -  -  -  -
-pki/ca.crt                  r  -  r  -  -  -  -  -  -
-pki/ca.key                  -  -  -  -  -  -  -  -  -
-pki/api.key                 r  -  -  -  -  -  -  -  -
-pki/pipeline.key            -  -  r  -  -  -  -  -  -
-pki/token-keys              rw -  -  -  -  -  -  -  -
-pki/token-keys/first.json   rw -  -  -  -  -  -  -  -
-host                        -  -  -  -  -  -  -  -  -
-log                         -  -  -  -  -  -  -  -  -
-log/api.log                 -  -  -  -  -  -  -  -  -
-ovn                         -  -  -  rw rw -  -  -  -
-ovn/ovnnb_db.db             -  -  -  rw -  -  -  -  -
-ovn/ovnsb_db.db             -  -  -  -  rw -  -  -  -
-ovs                         -  -  -  -  -  -  rw -  -
-ovs/conf.db                 -  -  -  -  -  -  rw -  -
-run                         -  -  -  -  -  -  -  -  -
-run/status.json             -  -  -  -  -  -  -  -  -
-run/ovnnb-db                -  -  -  rw -  -  -  -  -
-run/ovs                     -  -  -  -  -  -  -  rw -
-run/ovn-controller          -  -  -  -  -  -  -  -  rw
-releases                    -  -  -  -  -  -  -  -  -
-/etc/shadow                 -  -  -  -  -  -  -  -  -
-/etc                        r  r  r  r  r  r  r  r  r
-/root                       -  -  -  -  -  -  -  -  -
-/var/tmp                    -  -  -  -  -  -  -  -  -
-/tmp                        -  -  -  rw rw -  rw -  -
-/dev/net/tun                -  -  -  -  -  -  -  rw -
+cloud.toml                  -  -  -  -  -  -  -  -  -  -
+host.toml                   -  -  -  -  -  -  -  -  -  -
+settings/api                r  -  -  -  -  -  -  -  -  -
+settings/worker             -  r  -  -  -  -  -  -  -  -
+settings/repositories       -  -  r  -  -  -  -  -  -  -
+settings/pipeline           -  -  -  r  -  -  -  -  -  -
+cloud                       rw rw -  -  -  -  -  -  -  -
+cloud/cloud.db              rw rw -  -  -  -  -  -  -  -
+images                      rw rw -  -  -  -  -  -  -  -
+images/.lock                rw rw -  -  -  -  -  -  -  -
+pipeline                    -  -  -  rw -  -  -  -  -  -
+pipeline/pipeline.db        -  -  -  rw -  -  -  -  -  -
+git                         -  -  rw -  -  -  -  -  -  -
+git-spool                   -  -  -  rw -  -  -  -  -  -
+git-hooks                   -  -  rw -  -  -  -  -  -  -
+passwords                   -  -  -  -  -  -  -  -  -  -
+passwords/admin             -  -  -  -  -  -  -  -  -  -
+pki                         -  -  -  -  -  -  -  -  -  -
+pki/ca.crt                  r  -  -  r  -  -  -  -  -  -
+pki/ca.key                  -  -  -  -  -  -  -  -  -  -
+pki/api.key                 r  -  -  -  -  -  -  -  -  -
+pki/pipeline.key            -  -  -  r  -  -  -  -  -  -
+pki/token-keys              rw -  -  -  -  -  -  -  -  -
+pki/token-keys/first.json   rw -  -  -  -  -  -  -  -  -
+host                        -  -  -  -  -  -  -  -  -  -
+log                         -  -  -  -  -  -  -  -  -  -
+log/api.log                 -  -  -  -  -  -  -  -  -  -
+ovn                         -  -  -  -  rw rw -  -  -  -
+ovn/ovnnb_db.db             -  -  -  -  rw -  -  -  -  -
+ovn/ovnsb_db.db             -  -  -  -  -  rw -  -  -  -
+ovs                         -  -  -  -  -  -  -  rw -  -
+ovs/conf.db                 -  -  -  -  -  -  -  rw -  -
+run                         -  -  -  -  -  -  -  -  -  -
+run/status.json             -  -  -  -  -  -  -  -  -  -
+run/repositories            -  -  rw -  -  -  -  -  -  -
+run/pipeline                -  -  -  rw -  -  -  -  -  -
+run/ovnnb-db                -  -  -  -  rw -  -  -  -  -
+run/ovs                     -  -  -  -  -  -  -  -  rw -
+run/ovn-controller          -  -  -  -  -  -  -  -  -  rw
+releases                    -  -  -  -  -  -  -  -  -  -
+/etc/shadow                 -  -  -  -  -  -  -  -  -  -
+/etc                        r  r  r  r  r  r  r  r  r  r
+/root                       -  -  -  -  -  -  -  -  -  -
+/var/tmp                    -  -  -  -  -  -  -  -  -  -
+/tmp                        -  -  -  -  rw rw -  rw -  -
+/dev/net/tun                -  -  -  -  -  -  -  -  rw -
 """
 
 ATTEMPTS = """
@@ -196,7 +200,7 @@ def test_a_unit_is_refused_what_nobody_needs(live: LiveCloud) -> None:
         unit: json.loads(run(_as(live, unit, "-c", textwrap.dedent(ATTEMPTS))).out)
         for unit in UNITS
     }
-    assert done.pop("pipeline") == ["program"]
+    assert done.pop("repositories") == ["program"]
     assert done.pop("ovs-vswitchd") == ["raw socket", "packet socket"]
     assert done == {unit: [] for unit in done}
 
@@ -236,7 +240,8 @@ def test_what_an_earlier_layout_or_a_restore_left_is_given_to_its_roles(tmp_path
         ownership.ensure(cloud, here)
         assert not ownership.is_earlier(here)
         pipeline, api = pwd.getpwnam("kuser-pipeline"), pwd.getpwnam("kuser-api")
-        assert _owner(here.state / "git/project/app.git/config") == (pipeline.pw_uid, 0o600)
+        repositories = pwd.getpwnam("kuser-repositories")
+        assert _owner(here.state / "git/project/app.git/config") == (repositories.pw_uid, 0o600)
         assert _owner(here.pipeline_dir / "pipeline.db") == (pipeline.pw_uid, 0o600)
         assert _owner(here.store_dir / "cloud.db-wal") == (0, 0o660)
         assert (here.store_dir / "cloud.db-wal").stat().st_gid == api.pw_gid

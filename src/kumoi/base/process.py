@@ -2,7 +2,7 @@
 
 `run` waits and returns the output; `show` waits while people see the output; `start` leaves a
 program running in a session of its own, so that it outlives us; `piped` talks with one through
-pipes.
+pipes; `fork` does work of ours in a process of its own.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import signal
 import subprocess
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,6 +196,29 @@ def piped(args: Sequence[str | Path]) -> Iterator[Piped]:
             yield Piped(child.pid, child.stdin, child.stdout)
         finally:
             child.kill()
+
+
+def fork(work: Callable[[], None]) -> int:
+    """Do `work` in a process forked from this one, which must have no other thread; its pid. It leads a
+    group of its own, and what it started ends with it. Signals that this process handles end it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    pid = os.fork()
+    if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return pid
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.setpgid(0, 0)
+        work()
+    finally:
+        if sys.exc_info()[0] is not None:
+            traceback.print_exc()
+        os.killpg(0, signal.SIGKILL)
+        os._exit(1)
 
 
 def _communicate(

@@ -1,13 +1,12 @@
 """The pipeline's git commands: branch heads, the environment file at a commit, archives, bundles.
 
-Called by receive.py and by the receive hook; few imports, since the hook starts at every push.
+Called by repositories.py and by the receive hook; few imports, since the hook starts at every push.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -17,17 +16,18 @@ from kumoi import __version__
 from kumoi.base import files
 from kumoi.base.errors import Invalid, TooLarge, Transient
 from kumoi.base.process import ProcessFailed, run
-from kumoi.hosts.units.confinement import UNIX, Confinement, launched
+from kumoi.hosts.units.confinement import UNIX, Confinement
 from kumoi.pipeline import environment
 
 TIMEOUT_S = 30.0
 COPY_TIMEOUT_S = 3_600.0  # A whole repository of any size.
 TREE_MAX_BYTES = 1 << 30
+PROGRAM = "/usr/bin/git"
 PRLIMIT = "/usr/bin/prlimit"
+WITH_US = ("/usr/bin/setpriv", "--pdeathsig=KILL")  # It ends when we do.
 HEADS = "refs/heads/"
 PARSED = "kumoi-parsed"
 LS_TREE_FIELDS = 4
-REFUSED = 3  # A helper's exit status when the file is not as it must be.
 # Neither the machine's git configuration nor a user's has a say.
 ENVIRONMENT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 
@@ -42,26 +42,18 @@ def list_heads(path: Path) -> dict[str, str]:
 def read_file(path: Path, commit: str) -> environment.EnvironmentFile:
     """kumoi.yaml at that commit. Raises Invalid with one line on what is wrong.
 
-    It is parsed once, by a helper: the receive hook, or, where a branch moved without it or under
-    another release, one that is started here. It leaves what it found in the repository by the
-    commit's id, so that the pipeline's process reads no YAML.
+    It is parsed once, by the receive hook, or here where a branch moved without it or under another
+    release. What was found is left in the repository by the commit's id.
     """
+    parse_file(path, commit)
     found = _parsed(path, commit)
-    if found is None:
-        argv = [sys.executable, "-I", "-m", "kumoi.pipeline.receive_hook", "parse", commit]
-        env = {**ENVIRONMENT, "GIT_DIR": str(path)}
-        command = held(path, argv, variables=env, writes=True, hooks=path)
-        done = run(command, env=env, timeout_s=TIMEOUT_S, check=False)
-        if done.status == REFUSED:
-            raise Invalid(done.err.strip(), field=environment.FILE_NAME)
-        found = _parsed(path, commit)
     if found is None:
         raise Transient(f"read {environment.FILE_NAME} of commit {commit[:10]}")
     return found
 
 
 def parse_file(path: Path, commit: str) -> None:
-    """The helper's part. Raises Invalid."""
+    """Raises Invalid."""
     if _parsed(path, commit) is not None:
         return
     name = environment.FILE_NAME
@@ -88,41 +80,33 @@ def _parsed_path(path: Path, commit: str) -> Path:
     return path / PARSED / f"{__version__}-{commit}.json"
 
 
-def held(
-    path: Path,
-    argv: Sequence[str],
-    *,
-    variables: Iterable[str] = (),
-    writes: bool = False,
-    hooks: Path | None = None,
-) -> tuple[str, ...]:
-    """The command that runs git on what tenants pushed, or ask for: it reaches this repository, for
-    `writes` with the means to write it and to run its hooks, and nothing else of ours: no other
-    repository, no store, no key, no network. Its program is an absolute path.
+def confinement(path: Path, *, writes: bool, hooks: Path) -> Confinement:
+    """What a process may that runs git on what tenants pushed, or ask for: it reaches this repository,
+    for `writes` with the means to write it, the hooks, and nothing else of ours: no other repository,
+    no store, no key, no network.
     """
     code = (sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]))
-    confined = Confinement(
+    return Confinement(
         user="",
         group="",
         state=str(path),
-        reads=(str(path), *((str(hooks), *code) if hooks else ())),
+        reads=(str(path), str(hooks), *code),
         writes=(str(path),) if writes else (),
         families=(UNIX,),  # The hook asks the pipeline by one.
         starts_programs=True,
         umask=0o077,
         reads_tenants=True,
     )
-    return launched(confined, argv, variables=(*variables, *ENVIRONMENT))
 
 
 def archive(path: Path, commit: str, out: IO[bytes]) -> None:
     """Write the commit's files to `out` as a tar. Raises TooLarge: a few KiB of commit may name the
     same files any number of times.
     """
-    bounded = [PRLIMIT, f"--fsize={TREE_MAX_BYTES}", "--core=0"]
-    argv = [*bounded, "git", "--git-dir", str(path), "archive", "--format=tar", commit]
+    bounded = [*WITH_US, PRLIMIT, f"--fsize={TREE_MAX_BYTES}", "--core=0"]
+    argv = [*bounded, PROGRAM, "--git-dir", str(path), "archive", "--format=tar", commit]
     try:
-        run(held(path, argv), env=ENVIRONMENT, stdout=out, timeout_s=TIMEOUT_S)
+        run(argv, env=ENVIRONMENT, stdout=out, timeout_s=TIMEOUT_S)
     except ProcessFailed as cause:
         if os.fstat(out.fileno()).st_size < TREE_MAX_BYTES:
             raise

@@ -7,9 +7,8 @@ call receive_hook.py, which refuses a push without a readable kumoi.yaml before 
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
-from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -22,28 +21,31 @@ from kumoi.engine.db import Database
 from kumoi.pipeline import deletion
 from kumoi.pipeline import environment as environment_file
 from kumoi.pipeline import run as pipeline_run
-from kumoi.pipeline.git import list_heads, read_file
-from kumoi.pipeline.repositories import Repositories
 from kumoi.pipeline.stage import Stage
 from kumoi.pipeline.store import environment, repository, run
 from kumoi.pipeline.store.repository import Branch, Repository
 
-REPOSITORY_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}")
 LOOK_AGAIN_S = 15.0
 ID_LENGTH = 12  # Of runs and environments: short enough to read out, and in every name.
 
 
-def check_name(name: str) -> None:
-    """Raises Invalid when a repository may not be called so."""
-    if not REPOSITORY_NAME.fullmatch(name) or name.endswith((".git", ".lock")) or ".." in name:
-        raise Invalid(f"a repository may not be called {name!r}", field="repository")
+class ReadRepositories(Protocol):
+    """What is read of pushed repositories."""
+
+    def list_heads(self, project_id: str, name: str) -> dict[str, str] | None:
+        """The commit of each branch; None until the first push has made the repository."""
+
+    def read_file(
+        self, project_id: str, name: str, commit: str
+    ) -> environment_file.EnvironmentFile:
+        """kumoi.yaml at that commit. Raises Invalid."""
 
 
 class Heads:
     """The reconciler from branches to runs."""
 
     def __init__(
-        self, cloud: CloudSettings, repositories: Repositories, database: Database, clock: Clock
+        self, cloud: CloudSettings, repositories: ReadRepositories, database: Database, clock: Clock
     ) -> None:
         self._cloud = cloud
         self._repositories = repositories
@@ -67,23 +69,20 @@ class Heads:
 
     def look(self, found: Repository) -> list[str]:
         """Begin a run for each branch of one repository whose head is new; the ids of the runs."""
-        path = self._repositories.find(found.project_id, found.name)
-        if path is None:
-            return []
         with self._database.read() as connection:
             seen = {head.name: head for head in repository.list_branches(connection, found.id)}
-        heads = list_heads(path)
+        heads = self._repositories.list_heads(found.project_id, found.name)
+        if heads is None:
+            return []
         run_ids: list[str] = []
         for name in sorted(heads.keys() | seen.keys()):
             before = seen.get(name, Branch(name, "", 0))
             commit = heads.get(name, "")
             if commit != before.commit:
-                run_ids += self._follow_branch(found, path, before, commit)
+                run_ids += self._follow_branch(found, before, commit)
         return run_ids
 
-    def _follow_branch(
-        self, found: Repository, path: Path, before: Branch, commit: str
-    ) -> list[str]:
+    def _follow_branch(self, found: Repository, before: Branch, commit: str) -> list[str]:
         """Record a branch's new head and begin its run; without a commit the branch was deleted.
         Does nothing where another thread or process has recorded a head since `before` was read.
         """
@@ -91,7 +90,7 @@ class Heads:
         wanted, refusal = None, ""
         if commit:
             try:
-                wanted = read_file(path, commit)
+                wanted = self._repositories.read_file(found.project_id, found.name, commit)
             except Invalid as refused:  # A branch may have moved without the hook.
                 refusal = refused.message
         now = self._clock.now()

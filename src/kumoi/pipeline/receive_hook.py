@@ -1,6 +1,6 @@
 """The program of git's two hooks on a push. `check` (pre-receive) refuses a branch whose new commit
 has no readable kumoi.yaml; `started` (post-receive) asks the pipeline which runs began and prints
-them. The pipeline calls `parse` for a commit that no hook has seen.
+them.
 
 A program of its own with few imports, so that a push is quick and untrusted YAML is read outside
 the pipeline's process. It never touches the store.
@@ -21,10 +21,8 @@ BRANCH_MAX = 200
 
 
 def main(argv: list[str], lines: list[str]) -> int:
-    """`argv` is the action and the pipeline's socket, or a commit; `lines` are git's "old new ref"."""
+    """`argv` is the action and the pipeline's socket; `lines` are git's "old new ref"."""
     action, about = argv
-    if action == "parse":
-        return _parse(about)
     updates = [line.split(" ", 2) for line in lines]
     heads = [(new, ref) for _, new, ref in updates if ref.startswith(HEADS)]
     if action == "check":
@@ -48,18 +46,6 @@ def _check(heads: list[tuple[str, str]]) -> int:
             branch = ref.removeprefix(HEADS)
             print(f"push to {branch} refused: {refused.message}", file=sys.stderr)  # noqa: T201
             return 1
-    return 0
-
-
-def _parse(commit: str) -> int:
-    from kumoi.base.errors import Invalid  # noqa: PLC0415
-    from kumoi.pipeline.git import REFUSED, parse_file  # noqa: PLC0415
-
-    try:
-        parse_file(_repository(), commit)
-    except Invalid as refused:
-        print(refused.message, file=sys.stderr)  # noqa: T201
-        return REFUSED
     return 0
 
 

@@ -1,22 +1,47 @@
-"""The pushed git repositories, their hooks, and the spool for bodies of git requests.
+"""The pushed git repositories and their hooks: a directory of bare repositories, one per project and
+name, with hooks that call receive_hook.py.
 
-The pipeline role owns them: nobody else reads or writes one, and nobody else knows where they are.
-Today that is a directory of bare repositories, one per project and name, with hooks that call
-receive_hook.py. The heads for which runs have begun are in the store.
+One unit owns them (repository_service.py): nobody else reads or writes one but root, for a backup or a
+restore. The heads for which runs have begun are in the store.
 """
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
+from kumoi.base.errors import Invalid
+from kumoi.base.process import run
 from kumoi.config import HostSettings
-from kumoi.hosts.install import trees
-from kumoi.pipeline.git import git
+from kumoi.pipeline import environment, git
 
 HOOKS = {"pre-receive": "check", "post-receive": "started"}
 READY = "kumoi-ready"
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}")
+BODY_MAX_BYTES = 512 << 20
+BACKEND_TIMEOUT_S = 300.0
+BOUNDED = (git.PRLIMIT, f"--fsize={2 * BODY_MAX_BYTES}", f"--as={4 << 30}", "--core=0")
+"""A push may be compressed as a whole, and objects unpack in memory: neither may fill the machine.
+"""
+VARIABLES = frozenset({
+    "GIT_PROTOCOL", "REQUEST_METHOD", "QUERY_STRING", "CONTENT_TYPE", "CONTENT_LENGTH",
+    "HTTP_CONTENT_ENCODING", "REMOTE_USER", "REMOTE_ADDR",
+})  # fmt: skip
+"""What git http-backend is told of a request."""
+
+
+def hook_socket(host: HostSettings) -> Path:
+    """Where the pipeline answers the post-receive hook."""
+    return host.run_dir / "pipeline" / "hook.sock"
+
+
+def check_name(name: str) -> None:
+    """Raises Invalid when a repository may not be called so."""
+    if not NAME.fullmatch(name) or name.endswith((".git", ".lock")) or ".." in name:
+        raise Invalid(f"a repository may not be called {name!r}", field="repository")
 
 
 class Repositories:
@@ -26,18 +51,11 @@ class Repositories:
 
     def __init__(self, host: HostSettings) -> None:
         self.root = host.state / "git"
-        self.spool = host.state / "git-spool"
-        self.hook_socket = host.run_dir / "pipeline" / "hook.sock"
+        self.hook_socket = hook_socket(host)
         self.hooks = host.state / "git-hooks"
 
     def prepare(self) -> None:
-        """Called at each start. Makes the directories, empties the spool of what a killed process
-        left there, and writes the hooks anew, since the interpreter's path may have changed.
-        """
-        self.hook_socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for left in self.spool.iterdir():
-            trees.remove(left)
+        """Called at each start: writes the hooks anew, since the interpreter's path may have changed."""
         self.hooks.mkdir(parents=True, exist_ok=True)
         for name, action in HOOKS.items():
             script = self.hooks / name
@@ -59,6 +77,46 @@ class Repositories:
         """Every repository, also one that is still being made."""
         yield from sorted(self.root.glob("*/*.git"))
 
+    def list_heads(self, project_id: str, name: str) -> dict[str, str] | None:
+        """The commit of each branch; None until the first push has made the repository."""
+        path = self.find(project_id, name)
+        return git.list_heads(path) if path else None
+
+    def read_file(self, project_id: str, name: str, commit: str) -> environment.EnvironmentFile:
+        """kumoi.yaml at that commit. Raises Invalid."""
+        return git.read_file(self.path_of(project_id, name), commit)
+
+    def archive(self, project_id: str, name: str, commit: str, out: IO[bytes]) -> None:
+        """The commit's files as a tar. Raises TooLarge."""
+        git.archive(self.path_of(project_id, name), commit, out)
+
+    def serve_git(
+        self,
+        project_id: str,
+        name: str,
+        *,
+        rest: str,
+        variables: Mapping[str, str],
+        body: IO[bytes],
+        out: IO[bytes],
+        give_up: Callable[[], bool],
+    ) -> None:
+        """The output of git http-backend, run as a CGI program, to a request with that body."""
+        told = {key: value for key, value in variables.items() if key in VARIABLES}
+        where = {
+            "GIT_PROJECT_ROOT": str(self.root),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "PATH_INFO": f"/{project_id}/{name}.git/{rest}",
+        }
+        run(
+            [*git.WITH_US, *BOUNDED, git.PROGRAM, "http-backend"],
+            stdin=body,
+            stdout=out,
+            env={**told, **where, **git.ENVIRONMENT},
+            timeout_s=BACKEND_TIMEOUT_S,
+            give_up=give_up,
+        )
+
     def ensure(self, project_id: str, name: str) -> Path:
         """The bare repository, made at the first push. Safe to repeat, and to be interrupted."""
         path = self.path_of(project_id, name)
@@ -70,7 +128,7 @@ class Repositories:
         if (path / READY).exists():
             return
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        git(path, "init", "--quiet", "--bare", "--initial-branch=main", str(path))
+        git.git(path, "init", "--quiet", "--bare", "--initial-branch=main", str(path))
         for key, value in (
             ("core.hooksPath", str(self.hooks)),
             ("receive.denyNonFastForwards", "false"),
@@ -80,5 +138,5 @@ class Repositories:
             ("http.receivepack", "true"),
             ("gc.autoDetach", "false"),
         ):
-            git(path, "config", key, value)
+            git.git(path, "config", key, value)
         (path / READY).touch()

@@ -7,6 +7,7 @@ killed at any moment: all its state is in the store and in git.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 
 from kumoi.base.clock import Clock
@@ -22,6 +23,7 @@ from kumoi.engine.http.serving import Certificates, Listener
 from kumoi.engine.http.serving import serve as serve_http
 from kumoi.engine.loop import Loop
 from kumoi.engine.wake import Alarm
+from kumoi.hosts.units import users
 from kumoi.pipeline import deletion
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.api.request import Pipeline
@@ -30,7 +32,9 @@ from kumoi.pipeline.cloud import Cloud
 from kumoi.pipeline.expire import Expiry
 from kumoi.pipeline.identity import Clouds, Identity
 from kumoi.pipeline.receive import Heads
-from kumoi.pipeline.repositories import Repositories
+from kumoi.pipeline.repositories import hook_socket
+from kumoi.pipeline.repository_calls import user_of_peer
+from kumoi.pipeline.repository_client import RepositoriesClient
 from kumoi.pipeline.runner.script import this_release
 from kumoi.pipeline.store import environment, repository, run
 
@@ -39,6 +43,7 @@ HEADS_EVERY_S = 15.0
 EXPIRE_EVERY_S = 10.0
 SWEEP_EVERY_S = 15.0
 HOOK_LINES_MAX = 50
+HOOK_SOCKET_MODE = 0o660
 HOOK_TIMEOUT_S = 15.0
 
 OpenCloud = Callable[[str], Cloud]
@@ -85,7 +90,7 @@ async def serve_with(
 ) -> None:
     """As `serve`, for tests that pass a cloud of their own."""
     host.run_dir.mkdir(parents=True, exist_ok=True)
-    repositories = Repositories(host)
+    repositories = RepositoriesClient(host)
     repositories.prepare()
     heads = Heads(cloud, repositories, database, clock)
     expiry = Expiry(database, clock, open_cloud)
@@ -113,7 +118,7 @@ async def serve_with(
         async with asyncio.TaskGroup() as group:
             group.create_task(serve_http([listener], activation))
             group.create_task(flows.run(workers=WORKERS))
-            group.create_task(answer_hooks(cloud, repositories, database, heads))
+            group.create_task(answer_hooks(cloud, host, database, heads))
             for each in loops:
                 group.create_task(loop.run(each, database))
     finally:
@@ -147,14 +152,18 @@ def cloud_opener(database: Database, identity: Identity, region: str) -> OpenClo
 
 
 async def answer_hooks(
-    cloud: CloudSettings, repositories: Repositories, database: Database, heads: Heads
+    cloud: CloudSettings, host: HostSettings, database: Database, heads: Heads
 ) -> None:
     """Serve post-receive hooks: a hook's question makes us look at its repository, and is answered
-    with the runs that its push began.
+    with the runs that its push began. Hooks are the user of the unit that owns the repositories,
+    who gets to the socket by that unit's group.
     """
+    asker = users.user_of(cloud, host, users.REPOSITORIES)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            if user_of_peer(writer.get_extra_info("socket")) != asker[0]:
+                return
             async with asyncio.timeout(HOOK_TIMEOUT_S):
                 lines: list[str] = []
                 while len(lines) < HOOK_LINES_MAX and (line := await reader.readline()):
@@ -168,7 +177,11 @@ async def answer_hooks(
             writer.close()
 
     # Takes the path over from a pipeline that is being replaced.
-    server = await asyncio.start_unix_server(answer, repositories.hook_socket)
+    path = hook_socket(host)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+    server = await asyncio.start_unix_server(answer, path)
+    os.chown(path, -1, asker[1])
+    path.chmod(HOOK_SOCKET_MODE)
     async with server:
         await server.serve_forever()
 

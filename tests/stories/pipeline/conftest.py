@@ -63,15 +63,19 @@ class RunningPipeline:
     here: HostSettings
     cloud: RunningCloud
     process: Popen[bytes] | None = None
+    repositories: Popen[bytes] = field(init=False)
     children: list[Popen[bytes]] = field(default_factory=list)
 
     def start(self) -> None:
-        self.process = process.start(
-            [sys.executable, "-m", "kumoi.main", "role", "pipeline", "--config", self.here.state],
-            log=self.here.log_dir / "pipeline.log",
+        self.process = self.start_role("pipeline")
+        until(self._listens, within_s=START_S)
+
+    def start_role(self, role: str) -> Popen[bytes]:
+        return process.start(
+            [sys.executable, "-m", "kumoi.main", "role", role, "--config", self.here.state],
+            log=self.here.log_dir / f"{role}.log",
             env={"PYTHONPATH": str(ROOT / "src")},
         )
-        until(self._listens, within_s=START_S)
 
     def kill(self) -> None:
         """kill -9."""
@@ -157,11 +161,14 @@ def _running(
             data=_root_tar(),
         )
     running = RunningPipeline(config, here, cloud)
+    running.repositories = running.start_role("repositories")
     running.start()
     assert OF_ANOTHER_RELEASE in (here.log_dir / "pipeline.log").read_text()
     with _settling(cloud):
         yield running
     running.kill()
+    running.repositories.kill()
+    running.repositories.wait()
     for child in running.children:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)

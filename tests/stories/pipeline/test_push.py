@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from openstack.connection import Connection
 from tests.stories.pipeline.conftest import HELLO, Pusher, RunningPipeline, built, until
+
+from kumoi.hosts.units import landlock
+from kumoi.pipeline.repositories import Repositories
 
 
 def test_a_push_makes_a_run_that_builds_the_environment(
@@ -69,6 +73,47 @@ def test_a_push_whose_reader_is_killed_midway_fails_alone_and_the_next_one_works
     assert "error" in printed
     assert "started" not in printed
     assert pusher.run_id(pusher.push())
+
+
+ATTEMPTS = """#!/bin/sh
+for path in "$@"; do
+    head -c 1 "$path" >/dev/null 2>&1 && echo "reads $path"
+    [ -d "$path" ] && (ls "$path" >/dev/null && echo "lists $path"; : >"$path/new" && echo "writes $path") 2>/dev/null
+done
+git rev-parse --git-dir >/dev/null && echo "runs git"
+exit 1
+"""
+
+
+@pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
+def test_a_hook_reads_no_key_no_store_and_no_other_repository(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection
+) -> None:
+    assert "remote: run" in pusher.push()
+    here = pipeline.here
+    own = here.state / "git" / demo.current_project_id / "hello.git"
+    other = here.state / "git" / "other" / "secret.git"
+    Repositories(here).ensure("other", "secret")
+    store = here.state / "pipeline"
+    store.mkdir(exist_ok=True)
+    (store / "pipeline.db").write_text("rows")
+    paths = [
+        *(here.pki_dir / name for name in ("pipeline.key", "ca.key")),
+        store, store / "pipeline.db", here.state / "cloud.toml", here.state / "git-spool",
+        here.state / "git", other, other / "HEAD", own, own / "HEAD",
+    ]  # fmt: skip
+    assert [path for path in paths if not path.exists()] == []
+    hook = here.state / "git-hooks" / "pre-receive"
+    before = hook.read_text()
+    hook.write_text(ATTEMPTS.replace('"$@"', " ".join(f"'{path}'" for path in paths)))
+    try:
+        pusher.commit("second")
+        printed = pusher.push()
+    finally:
+        hook.write_text(before)
+    told = [line.removeprefix("remote: ").strip() for line in printed.splitlines()]
+    done = [line for line in told if line.startswith(("reads", "lists", "writes", "runs"))]
+    assert done == [f"lists {own}", f"writes {own}", f"reads {own / 'HEAD'}", "runs git"]
 
 
 def test_a_repository_without_kumoi_yaml_is_refused(pusher: Pusher) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kumoi.base.process import ProcessFailed, run
+from kumoi.base.process import run
 from kumoi.hosts.units import landlock
+from kumoi.hosts.units.confinement import launched
 from kumoi.pipeline import git
 
 ATTEMPTS = """
@@ -50,11 +51,6 @@ def test_git_reaches_its_own_repository_and_nothing_else(
         (tmp_path / name / "there").touch()
     own, other = str(tmp_path / "own"), str(tmp_path / "other")
     program = [sys.executable, "-I", "-c", textwrap.dedent(ATTEMPTS), own, other, "1"]
-    done = run(git.held(tmp_path / "own", program, writes=writes, hooks=tmp_path / "own"))
+    held = git.confinement(tmp_path / "own", writes=writes, hooks=tmp_path / "own")
+    done = run(launched(held, program))
     assert json.loads(done.out) == expected
-
-
-def test_a_helper_that_is_killed_fails_and_takes_nobody_along(tmp_path: Path) -> None:
-    with pytest.raises(ProcessFailed):
-        run(git.held(tmp_path, ["/bin/sh", "-c", "kill -9 $$"]))
-    assert "git" in run(git.held(tmp_path, ["/usr/bin/git", "--version"])).out

@@ -12,9 +12,9 @@ from kumoi.base.ids import new_id
 from kumoi.base.process import run as run_program
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
-from kumoi.pipeline import git, receive
+from kumoi.pipeline import git
 from kumoi.pipeline.receive import Heads
-from kumoi.pipeline.repositories import Repositories
+from kumoi.pipeline.repositories import Repositories, check_name
 from kumoi.pipeline.store import environment, repository, run
 from kumoi.pipeline.store.repository import Repository
 from kumoi.pipeline.store.run import Run
@@ -99,8 +99,8 @@ def test_two_that_look_at_the_same_time_begin_one_run(place: Place) -> None:
     place.push()
     before = repository.Branch("main", "", 0)
     commit = place.git("rev-parse", "HEAD")
-    assert len(place.heads._follow_branch(place.repository, place.bare, before, commit)) == 1
-    assert place.heads._follow_branch(place.repository, place.bare, before, commit) == []
+    assert len(place.heads._follow_branch(place.repository, before, commit)) == 1
+    assert place.heads._follow_branch(place.repository, before, commit) == []
     assert len(place.runs()) == 1
 
 
@@ -162,7 +162,7 @@ def test_a_repository_is_made_again_where_making_it_was_interrupted(place: Place
 @pytest.mark.parametrize("name", ["", "-x", ".x", "a/b", "a..b", "x.git", "x.lock", "a" * 64])
 def test_a_name_that_git_or_the_disk_would_trip_over_is_refused(name: str) -> None:
     with pytest.raises(Invalid):
-        receive.check_name(name)
+        check_name(name)
 
 
 def test_a_file_is_parsed_by_the_hook_and_by_nobody_after_it(place: Place) -> None:

@@ -52,14 +52,19 @@ def places(cloud: CloudSettings, host: HostSettings) -> list[Place]:
             Place(host.wake_dir, role, PASSABLE_DIR, shared=group),
         ]
     if Role.PIPELINE in host.roles:
-        found += [
-            Place(path, Role.PIPELINE, PRIVATE_DIR, whole=True) for path in rights.of_pipeline(host)
-        ]
+        for unit, paths in (
+            (Role.PIPELINE, rights.of_pipeline(host)),
+            (users.REPOSITORIES, rights.of_repositories(host)),
+        ):
+            for path in paths:
+                # Each of the two passes through to the other's socket.
+                mode = SOCKETS_DIR if path.parent == host.run_dir else PRIVATE_DIR
+                found.append(Place(path, unit, mode, whole=True))
     return found
 
 
-def _control_here(host: HostSettings) -> list[Role]:
-    return [role for role in users.CONFINED if role in users.CONTROL and role in host.roles]
+def _control_here(host: HostSettings) -> list[str]:
+    return [role for role in users.roles_here(host) if role in users.CONTROL]
 
 
 def _of_engines(cloud: CloudSettings, host: HostSettings) -> Iterator[Place]:
@@ -85,9 +90,8 @@ def ensure(cloud: CloudSettings, host: HostSettings) -> None:
             path.rename(host.state / name / path.name)
     for place in places(cloud, host):
         _ensure(cloud, host, place)
-    for role in users.CONFINED:
-        if role in host.roles:
-            _write_settings(cloud, host, role)
+    for role in users.roles_here(host):
+        _write_settings(cloud, host, role)
     own_files(cloud, host)
 
 
@@ -171,9 +175,13 @@ def _share(cloud: CloudSettings, host: HostSettings, path: Path) -> None:
         os.close(handle)
 
 
-def _write_settings(cloud: CloudSettings, host: HostSettings, role: Role) -> None:
+def _write_settings(cloud: CloudSettings, host: HostSettings, role: str) -> None:
     """Without the way into a store that is not the role's: it may hold a password."""
-    other = "pipeline_database_url" if role in users.CONTROL else "database_url"
+    others = {"pipeline_database_url": "", "database_url": ""}
+    if role in users.CONTROL:
+        del others["database_url"]
+    elif role == Role.PIPELINE:
+        del others["pipeline_database_url"]
     directory = rights.settings_dir(host, role)
     directory.parent.mkdir(mode=0o755, exist_ok=True)
     directory.parent.chmod(0o755)
@@ -182,7 +190,7 @@ def _write_settings(cloud: CloudSettings, host: HostSettings, role: Role) -> Non
     os.chown(directory, 0, group)
     directory.chmod(SETTINGS_DIR)
     cloud_text = config.render(
-        config.changed(cloud, **{other: ""}), config.read(CloudSettings, host.state).unknown
+        config.changed(cloud, **others), config.read(CloudSettings, host.state).unknown
     )
     host_text = config.render(host, config.read(HostSettings, host.state).unknown)
     for name, text in ((CLOUD_FILE, cloud_text), (HOST_FILE, host_text)):

@@ -33,6 +33,7 @@ def of_unit(cloud: CloudSettings, host: HostSettings, unit: str) -> Confinement:
     rows = {
         "api": _api,
         "worker": _worker,
+        users.REPOSITORIES: _repositories,
         "pipeline": _pipeline,
         "agent": _agent,
         "ovnnb-db": _northbound,
@@ -47,9 +48,9 @@ def of_unit(cloud: CloudSettings, host: HostSettings, unit: str) -> Confinement:
     return rows[unit](cloud, host)
 
 
-def settings_dir(host: HostSettings, role: Role) -> Path:
+def settings_dir(host: HostSettings, role: str) -> Path:
     """What a role is told of the settings."""
-    return host.state / "settings" / role.value
+    return host.state / "settings" / role
 
 
 def run_dir(host: HostSettings, unit: str) -> Path:
@@ -63,10 +64,15 @@ def of_pipeline(host: HostSettings) -> tuple[Path, ...]:
     """The pipeline's own, all of it."""
     return (
         host.pipeline_dir,
-        *(host.state / name for name in ("git", "git-spool", "git-hooks")),
+        host.state / "git-spool",
         host.run_dir / "pipeline",
         host.wake_dir / "pipeline",
     )
+
+
+def of_repositories(host: HostSettings) -> tuple[Path, ...]:
+    """What was pushed, with the hooks of it."""
+    return host.state / "git", host.state / "git-hooks", host.run_dir / "repositories"
 
 
 def certificate(host: HostSettings, name: str) -> tuple[Path, Path, Path]:
@@ -107,14 +113,27 @@ def _pipeline(cloud: CloudSettings, host: HostSettings) -> Confinement:
         cloud,
         host,
         Role.PIPELINE,
+        groups=_groups(cloud, host, users.REPOSITORIES),  # Each connects to the other's socket.
         state=state,
         writes=tuple(others),
         reads=(
             settings_dir(host, Role.PIPELINE),
             *certificate(host, "pipeline"),
-            host.state / "git-hooks",  # To execute them.
         ),
         families=(*NETWORKED, NETLINK),  # openstacksdk asks for the machine's addresses.
+    )
+
+
+def _repositories(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    """It reads what tenants push: no network, no key, no store."""
+    state, *others = of_repositories(host)
+    return _row(
+        cloud,
+        host,
+        users.REPOSITORIES,
+        state=state,
+        writes=tuple(others),
+        reads=(settings_dir(host, users.REPOSITORIES), host.state / "git-hooks"),
         starts_programs=True,
     )
 

@@ -103,20 +103,21 @@ def roles(
     )
 
     def role(
-        name: Role,
+        name: str,
         *,
         sockets: tuple[str, ...] = (),
         namespace: str | None = None,
         needs: tuple[str, ...] = ("ovn-northd", "ovn-controller"),
         overlaps: bool = True,
+        notifies: bool = False,
     ) -> Unit:
         confined = rights.of_unit(cloud, host, name)
         is_told = name in users.CONFINED
         config = str(rights.settings_dir(host, name)) if is_told else host.state_dir
         return Unit(
-            name=name.value,
+            name=str(name),
             kind=UnitKind.ROLE,
-            argv=(*release.argv, "role", name.value, "--config", config),
+            argv=(*release.argv, "role", str(name), "--config", config),
             env=(ONE_HEAP, *_homes(confined)),
             launcher=str(release.python),
             confined=confined,
@@ -125,7 +126,7 @@ def roles(
             needs=needs,
             sockets=sockets,
             overlaps=overlaps,
-            notifies=bool(sockets),
+            notifies=notifies or bool(sockets),
             version=version,
         )
 
@@ -134,9 +135,12 @@ def roles(
         Role.WORKER: role(Role.WORKER),
         # Two agents would tend the same servers.
         Role.AGENT: role(Role.AGENT, namespace=host.name, needs=("api",), overlaps=False),
+        # Who calls waits for it, so it takes its own socket from the one before.
+        users.REPOSITORIES: role(users.REPOSITORIES, needs=(), notifies=True),
         Role.PIPELINE: role(Role.PIPELINE, sockets=(pipeline,)),
     }
-    return [unit for name, unit in every.items() if name in host.roles]
+    here = {*host.roles, *users.units_here(host)}
+    return [unit for name, unit in every.items() if name in here]
 
 
 def all_units(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import grp
 import hashlib
+import os
 import pwd
 import re
 from pathlib import Path
@@ -23,13 +24,14 @@ NORTHBOUND, DATABASES = "-ovnnb-db", "-ovn"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,15}")  # With a unit's name, 31 characters.
 NOLOGIN = "/usr/sbin/nologin"
 CONTROL = frozenset({Role.API, Role.WORKER})
-CONFINED = (Role.API, Role.WORKER, Role.PIPELINE)
+REPOSITORIES = "repositories"  # Owns what was pushed, for the pipeline.
+CONFINED = (Role.API, Role.WORKER, Role.PIPELINE, REPOSITORIES)
 
 
 UNITS = {
     Role.API: ("api",),
     Role.WORKER: ("worker",),
-    Role.PIPELINE: ("pipeline",),
+    Role.PIPELINE: (REPOSITORIES, "pipeline"),
     Role.NETWORK: ("ovnnb-db", "ovnsb-db", "ovn-northd"),
     Role.AGENT: ("ovs-db", "ovs-vswitchd", "ovn-controller", "prober", "proxy"),
 }
@@ -52,6 +54,21 @@ def databases_group(cloud: CloudSettings, host: HostSettings) -> str:
 
 def units_here(host: HostSettings) -> list[str]:
     return [unit for role, units in UNITS.items() if role in host.roles for unit in units]
+
+
+def roles_here(host: HostSettings) -> list[str]:
+    """Our own processes on this host that have users."""
+    return [unit for unit in CONFINED if unit in units_here(host)]
+
+
+def user_of(cloud: CloudSettings, host: HostSettings, unit: str) -> tuple[int, int]:
+    """The user and group of a unit; where a role was started by hand, those of this process."""
+    try:
+        entry = pwd.getpwnam(name_of(cloud, host, unit))
+    except KeyError:
+        return os.geteuid(), os.getegid()
+    is_ours = entry.pw_dir == host.state_dir
+    return (entry.pw_uid, entry.pw_gid) if is_ours else (os.geteuid(), os.getegid())
 
 
 def ensure(cloud: CloudSettings, host: HostSettings) -> None:

@@ -22,12 +22,11 @@ from kumoi.base.errors import (
     Unauthenticated,
 )
 from kumoi.base.ids import new_id
-from kumoi.base.process import run
 from kumoi.engine import audit
 from kumoi.engine.http.request import Reply
-from kumoi.pipeline import git, receive
 from kumoi.pipeline.api.request import Pipeline, Request, file_parts
 from kumoi.pipeline.identity import GitLogin, ProjectCaller
+from kumoi.pipeline.repositories import BODY_MAX_BYTES, check_name
 from kumoi.pipeline.store import repository
 from kumoi.pipeline.store.repository import Repository
 
@@ -35,11 +34,6 @@ PUSH = "git-receive-pack"
 FETCH = "git-upload-pack"
 SERVICES = (PUSH, FETCH)
 SUFFIX = ".git"
-LONG_BODY_MAX_BYTES = 512 << 20
-BACKEND_TIMEOUT_S = 300.0
-BOUNDED = (git.PRLIMIT, f"--fsize={2 * LONG_BODY_MAX_BYTES}", f"--as={4 << 30}", "--core=0")
-"""A push may be compressed as a whole, and objects unpack in memory: neither may fill the machine.
-"""
 PACKET_MAX = 1_000
 NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
 FLUSH = b"0000"
@@ -71,8 +65,8 @@ async def service(request: Request) -> Reply:
     with tempfile.TemporaryFile(dir=_spool_folder(request.services)) as body:
         async for part in request.http.stream():
             size += len(part)
-            if size > LONG_BODY_MAX_BYTES:
-                raise TooLarge(f"a push may have {LONG_BODY_MAX_BYTES >> 20} MiB at most")
+            if size > BODY_MAX_BYTES:
+                raise TooLarge(f"a push may have {BODY_MAX_BYTES >> 20} MiB at most")
             body.write(part)
         return await to_thread.run_sync(_serve, request, name, body)
 
@@ -112,7 +106,7 @@ def _repository(request: Request, service: str) -> Repository:
     name = path.removesuffix(SUFFIX)
     if name == path:
         raise NotFound("repository", name)
-    receive.check_name(name)
+    check_name(name)
     with request.read() as connection:
         found = repository.find(connection, caller.project_id, name)
     if found is not None:
@@ -148,13 +142,9 @@ def _run_backend(request: Request, found: Repository, body: IO[bytes]) -> Reply:
     body.seek(0, 2)
     size = body.tell()
     body.seek(0)
-    environment = {
-        **git.ENVIRONMENT,
-        "GIT_PROJECT_ROOT": str(request.services.repositories.root),
-        "GIT_HTTP_EXPORT_ALL": "1",
+    variables = {
         "GIT_PROTOCOL": http.headers.get("Git-Protocol", ""),
         "REQUEST_METHOD": http.method,
-        "PATH_INFO": f"/{found.project_id}/{found.name}.git/{rest}",
         "QUERY_STRING": http.scope["query_string"].decode("latin-1"),
         "CONTENT_TYPE": http.headers.get("Content-Type", ""),
         "CONTENT_LENGTH": str(size),
@@ -162,19 +152,18 @@ def _run_backend(request: Request, found: Repository, body: IO[bytes]) -> Reply:
         "REMOTE_USER": request.caller.user_id,
         "REMOTE_ADDR": request.source,
     }
-    repositories = request.services.repositories
-    path = repositories.path_of(found.project_id, found.name)
     is_push = PUSH in {rest, request.query.get("service", "")}
-    argv = git.held(
-        path,
-        [*BOUNDED, "git", "http-backend"],
-        variables=environment,
-        writes=is_push,
-        hooks=repositories.hooks if is_push else None,
-    )
     out = tempfile.TemporaryFile(dir=_spool_folder(request.services))  # noqa: SIM115 - the answer closes it
     try:
-        run(argv, stdin=body, stdout=out, env=environment, timeout_s=BACKEND_TIMEOUT_S)
+        request.services.repositories.serve_git(
+            found.project_id,
+            found.name,
+            rest=rest,
+            variables=variables,
+            body=body,
+            out=out,
+            is_push=is_push,
+        )
         return _cgi_reply(out)
     except BaseException:
         out.close()

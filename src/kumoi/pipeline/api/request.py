@@ -13,7 +13,7 @@ from kumoi.engine.db import Database
 from kumoi.engine.http import paging, request
 from kumoi.engine.wake import Alarm
 from kumoi.pipeline.identity import Identity, ProjectCaller
-from kumoi.pipeline.repositories import Repositories
+from kumoi.pipeline.repository_client import RepositoriesClient
 from kumoi.pipeline.store.runner import Runner
 
 PART_BYTES = 65_536
@@ -24,7 +24,7 @@ class Pipeline:
     """The services behind the pipeline's handlers, one object for all requests."""
 
     cloud: CloudSettings
-    repositories: Repositories
+    repositories: RepositoriesClient
     database: Database
     clock: Clock
     identity: Identity

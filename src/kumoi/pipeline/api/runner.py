@@ -16,7 +16,6 @@ import msgspec
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.engine import flow as flows
 from kumoi.engine.http.request import Reply
-from kumoi.pipeline import git
 from kumoi.pipeline.api.request import RunnerRequest, file_parts
 from kumoi.pipeline.keys import digest
 from kumoi.pipeline.stage import Stage
@@ -86,7 +85,7 @@ def tree(request: RunnerRequest) -> Reply:
     repositories = request.services.repositories
     tar = tempfile.TemporaryFile(dir=repositories.spool)  # noqa: SIM115 - the answer closes it
     try:
-        git.archive(repositories.path_of(owner.project_id, owner.name), found.commit, tar)
+        repositories.archive(owner.project_id, owner.name, found.commit, tar)
         tar.seek(0)
     except BaseException:
         tar.close()

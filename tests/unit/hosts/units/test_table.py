@@ -116,7 +116,7 @@ def test_a_host_that_cannot_reach_ovn_is_refused() -> None:
 
 def test_roles_stop_first_and_an_engine_when_nothing_needs_it_any_more() -> None:
     order = table.stop_order(list(by_name().values()))
-    assert order[0] == {"api", "worker", "agent", "pipeline"}
+    assert order[0] == {"api", "worker", "agent", "repositories", "pipeline"}
     gone: set[str] = set()
     for names in order:
         gone |= names
@@ -132,6 +132,13 @@ def test_each_unit_but_the_agent_is_a_user_of_its_own() -> None:
     assert users.pop("agent") == "root"
     assert users == {name: f"t1-{name}" for name in users}
     assert [name for name, row in confined.items() if not row.is_bounded] == ["agent"]
+
+
+def test_the_pipeline_starts_no_program_and_reaches_no_repository() -> None:
+    pipeline, repositories = row_of("pipeline"), row_of("repositories")
+    assert not pipeline.starts_programs
+    assert not {*pipeline.writes, *pipeline.reads} & {*repositories.writes, *repositories.reads}
+    assert repositories.families == ("unix",)
 
 
 def test_the_api_and_the_worker_share_their_group_and_the_pipeline_shares_nothing() -> None:
@@ -153,6 +160,7 @@ def test_a_unit_is_in_the_groups_of_those_whose_sockets_it_connects_to() -> None
         "ovnnb-db": ("t1-ovn",),
         "ovnsb-db": ("t1-ovn",),
         "ovn-northd": ("t1-ovnnb-db", "t1-ovnsb-db"),
+        "pipeline": ("t1-repositories",),
         "ovs-vswitchd": ("t1-ovs-db",),
         "ovn-controller": ("t1-ovs-db", "t1-ovs-vswitchd", "t1-ovnsb-db"),
     }

@@ -1,0 +1,108 @@
+"""The pushed repositories as the pipeline sees them: by asking the unit that owns them.
+
+The pipeline has no right to a repository. It hands over descriptors of files in its spool, where the
+bodies of git's requests and answers are.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping
+from typing import IO
+
+import msgspec
+
+from kumoi.base.errors import Transient
+from kumoi.config import HostSettings
+from kumoi.hosts.install import trees
+from kumoi.pipeline import environment, repository_calls
+from kumoi.pipeline.repository_calls import ANSWER_MAX_BYTES, Answer, Call, RepositoryOperation
+
+CONNECT_WITHIN_S = 10.0  # The unit may just be starting again.
+CONNECT_AGAIN_S = 0.02
+ANSWER_WITHIN_S = 330.0  # Longer than the unit gives to what it starts.
+
+
+class RepositoriesClient:
+    """On the host that the pipeline runs on. Its methods are those of `Repositories`, and raise
+    Transient when the unit does not answer.
+    """
+
+    def __init__(self, host: HostSettings) -> None:
+        self.spool = host.state / "git-spool"
+        self._socket = repository_calls.socket_of(host)
+
+    def prepare(self) -> None:
+        """Called at each start: empties the spool of what a killed process left there."""
+        self.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in self.spool.iterdir():
+            trees.remove(left)
+
+    def ensure(self, project_id: str, name: str) -> None:
+        self._ask(Call(operation=RepositoryOperation.ENSURE, project_id=project_id, name=name))
+
+    def list_heads(self, project_id: str, name: str) -> dict[str, str] | None:
+        call = Call(operation=RepositoryOperation.LIST_HEADS, project_id=project_id, name=name)
+        return msgspec.json.decode(self._ask(call), type=dict[str, str] | None)
+
+    def read_file(self, project_id: str, name: str, commit: str) -> environment.EnvironmentFile:
+        call = Call(
+            operation=RepositoryOperation.READ_FILE, project_id=project_id, name=name, commit=commit
+        )
+        return msgspec.json.decode(self._ask(call), type=environment.EnvironmentFile)
+
+    def archive(self, project_id: str, name: str, commit: str, out: IO[bytes]) -> None:
+        call = Call(
+            operation=RepositoryOperation.ARCHIVE, project_id=project_id, name=name, commit=commit
+        )
+        self._ask(call, out)
+
+    def serve_git(
+        self,
+        project_id: str,
+        name: str,
+        *,
+        rest: str,
+        variables: Mapping[str, str],
+        body: IO[bytes],
+        out: IO[bytes],
+        is_push: bool,
+    ) -> None:
+        """The output of git http-backend output, of a request with that body, goes to `out`."""
+        call = Call(
+            operation=RepositoryOperation.PUSH if is_push else RepositoryOperation.FETCH,
+            project_id=project_id,
+            name=name,
+            rest=rest,
+            variables=variables,
+        )
+        self._ask(call, body, out)
+
+    def _ask(self, call: Call, *handed: IO[bytes]) -> msgspec.Raw:
+        try:
+            with self._connected() as connection:
+                content = msgspec.json.encode(call)
+                repository_calls.send(connection, content, [one.fileno() for one in handed])
+                answered, _ = repository_calls.receive(connection, ANSWER_MAX_BYTES)
+        except OSError as cause:
+            raise Transient(f"ask for the repository {call.name}") from cause
+        return repository_calls.require_answer(msgspec.json.decode(answered, type=Answer))
+
+    def _connected(self) -> socket.socket:
+        deadline = time.monotonic() + CONNECT_WITHIN_S
+        while True:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                connection.settimeout(ANSWER_WITHIN_S)
+                connection.connect(str(self._socket))
+            except (FileNotFoundError, ConnectionRefusedError):
+                connection.close()
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(CONNECT_AGAIN_S)
+            except OSError:
+                connection.close()
+                raise
+            else:
+                return connection
