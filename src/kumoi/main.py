@@ -276,8 +276,10 @@ def _store(args: argparse.Namespace) -> None:
 
 def _bootstrap(cloud: CloudSettings, host: HostSettings) -> None:
     """Add the first domain, projects, users, roles, catalogue and host, where they are missing."""
+    from kumoi.base.clock import Clock
     from kumoi.cloud.domain.host import enrolment
     from kumoi.cloud.domain.identity.bootstrap import bootstrap, prepare
+    from kumoi.cloud.domain.image import metadef_first
     from kumoi.engine.db import Database
     from kumoi.hosts.first_use import passwords, pki
 
@@ -289,6 +291,7 @@ def _bootstrap(cloud: CloudSettings, host: HostSettings) -> None:
     key = pki.public_key_sha256(pki.read_certificate(host))
     with database.write() as connection:
         bootstrap(connection, cloud, first)
+        metadef_first.ensure(connection, Clock().now())
         enrolment.enrol(connection, host.name, key)
 
 

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from kumoi.cloud.api import errors
-from kumoi.cloud.api.image import error_page, file, image, member, schemas, version
+from kumoi.cloud.api.image import (
+    error_page,
+    file,
+    image,
+    member,
+    metadef_item,
+    metadef_namespace,
+    metadef_resource_type,
+    schemas,
+    version,
+)
 from kumoi.cloud.api.token import SCHEMES
 from kumoi.engine.http.routing import OPEN, Route
 from kumoi.engine.http.service import Service
@@ -38,13 +48,70 @@ ABOUT = (
     Route("GET", "/v2/schemas/images", schemas.images, "get_image_schema"),
     Route("GET", "/v2/schemas/member", schemas.member, "get_image_schema"),
     Route("GET", "/v2/schemas/members", schemas.members, "get_image_schema"),
+    Route("GET", "/v2/schemas/metadefs/{name}", schemas.metadef, "get_image_schema"),
     Route("GET", "/v2/info/import", version.import_methods, "get_import_info"),
+)
+
+NAMESPACES = "/v2/metadefs/namespaces"
+NAMESPACE = f"{NAMESPACES}/{{namespace}}"
+TYPES = f"{NAMESPACE}/resource_types"
+METADEFS = (
+    Route("POST", NAMESPACES, metadef_namespace.create, "add_metadef_namespace"),
+    Route("GET", NAMESPACES, metadef_namespace.index, "get_metadef_namespaces"),
+    Route("GET", NAMESPACE, metadef_namespace.show, "get_metadef_namespace"),
+    Route("PUT", NAMESPACE, metadef_namespace.update, "modify_metadef_namespace"),
+    Route("DELETE", NAMESPACE, metadef_namespace.delete, "delete_metadef_namespace"),
+    Route(
+        "GET",
+        "/v2/metadefs/resource_types",
+        metadef_resource_type.index,
+        "list_metadef_resource_types",
+    ),
+    Route("GET", TYPES, metadef_resource_type.of_namespace, "get_metadef_resource_type"),
+    Route(
+        "POST",
+        TYPES,
+        metadef_resource_type.associate,
+        "add_metadef_resource_type_association",
+    ),
+    Route(
+        "DELETE",
+        f"{TYPES}/{{name}}",
+        metadef_resource_type.dissociate,
+        "remove_metadef_resource_type_association",
+    ),
+)
+
+# Objects, properties and tags of a namespace.
+METADEF_ITEMS = tuple(
+    Route(method, f"{NAMESPACE}/{path}", handler, policy)
+    for method, path, handler, policy in (
+        ("POST", "objects", metadef_item.create_object, "add_metadef_object"),
+        ("GET", "objects", metadef_item.list_objects, "get_metadef_objects"),
+        ("DELETE", "objects", metadef_item.delete_objects, "delete_metadef_namespace"),
+        ("GET", "objects/{name}", metadef_item.show_object, "get_metadef_object"),
+        ("PUT", "objects/{name}", metadef_item.update_object, "modify_metadef_object"),
+        ("DELETE", "objects/{name}", metadef_item.delete_object, "delete_metadef_object"),
+        ("POST", "properties", metadef_item.create_property, "add_metadef_property"),
+        ("GET", "properties", metadef_item.list_properties, "get_metadef_properties"),
+        ("DELETE", "properties", metadef_item.delete_properties, "delete_metadef_namespace"),
+        ("GET", "properties/{name}", metadef_item.show_property, "get_metadef_property"),
+        ("PUT", "properties/{name}", metadef_item.update_property, "modify_metadef_property"),
+        ("DELETE", "properties/{name}", metadef_item.delete_property, "remove_metadef_property"),
+        ("POST", "tags", metadef_item.create_tags, "add_metadef_tags"),
+        ("GET", "tags", metadef_item.list_tags, "get_metadef_tags"),
+        ("DELETE", "tags", metadef_item.delete_tags, "delete_metadef_tags"),
+        ("POST", "tags/{name}", metadef_item.create_tag, "add_metadef_tag"),
+        ("GET", "tags/{name}", metadef_item.show_tag, "get_metadef_tag"),
+        ("PUT", "tags/{name}", metadef_item.update_tag, "modify_metadef_tag"),
+        ("DELETE", "tags/{name}", metadef_item.delete_tag, "delete_metadef_tag"),
+    )
 )
 
 SERVICE = Service(
     type="image",
     prefix="image",
-    routes=(*IMAGES, *MEMBERS, *ABOUT),
+    routes=(*IMAGES, *MEMBERS, *METADEFS, *METADEF_ITEMS, *ABOUT),
     policies=TABLE,
     schemes=SCHEMES,
     envelope=errors.image,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from kumoi.base.errors import NotFound
+from kumoi.cloud.api.image import metadef_schemas
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image.formats import ContainerFormat, DiskFormat
 from kumoi.engine.http.request import Reply
@@ -104,3 +106,11 @@ def member(_request: Request) -> Reply:
 
 def members(_request: Request) -> Reply:
     return Reply(200, SCHEMAS["members"])
+
+
+def metadef(request: Request) -> Reply:
+    """Of metadata definitions."""
+    found = metadef_schemas.SCHEMAS.get(request.path["name"])
+    if found is None:
+        raise NotFound("schema", request.path["name"])
+    return Reply(200, found)
