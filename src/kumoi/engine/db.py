@@ -27,7 +27,7 @@ from sqlalchemy.types import TypeDecorator
 
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Invalid, OutcomeUnknown, StoreLost, Transient
-from kumoi.engine import sqlite
+from kumoi.engine import sqlite, unchanged
 from kumoi.engine.outage import Outage, serves_no_more
 from kumoi.engine.statement import execute_text
 from kumoi.engine.wake import CHANNEL, CONNECT, PostgresWake, Wake, WakeListener
@@ -209,6 +209,9 @@ class Database:
         try:
             connection.begin()
             execute_text(connection, begin)
+            if begin == SQLITE.read:
+                ((version,),) = execute_text(connection, unchanged.DATA_VERSION).fetchall()
+                unchanged.begin(connection, version)
         except BaseException:
             self._close_idle()  # They have probably been lost, too.
             connection.close()
@@ -220,6 +223,8 @@ class Database:
         pool costs as much as a short query.
         """
         try:
+            if self.is_sqlite and not connection.invalidated:
+                unchanged.end(connection)
             if not (failed or self.is_sqlite):  # A ROLLBACK would end prepared statements too.
                 connection.commit()
             connection.rollback()

@@ -6,7 +6,9 @@ statement, and makes an execution context and a result with metadata. Here a que
 parameters (`sa.bindparam`) is built at import; the first call for a dialect compiles it, and each
 call costs only the driver's own time. Used by store/ for the most frequent queries and writes.
 
-Types, transaction and errors are those of `connection.execute`. A parameter cannot be a list.
+Types, transaction and errors are those of `connection.execute`. A parameter cannot be a list. A
+query is a function of the database and its parameters: it calls neither a clock nor chance, since its
+rows are kept while SQLite's database is unchanged (engine/unchanged.py).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 
+from kumoi.engine import unchanged
 from kumoi.engine.memo import ENTRIES_MAX
 from kumoi.engine.outage import serves_no_more
 
@@ -171,6 +174,7 @@ class _Compiled:
         ]
         self._is_plain = all(parameter.is_plain for parameter in self._parameters)
         self._order = [parameter.name for parameter in self._parameters]
+        self._reads = isinstance(query, sa.Select)
         returned: Iterable[Any] = compiled.effective_returning or ()
         if isinstance(query, sa.Select):
             returned = query.selected_columns
@@ -180,7 +184,7 @@ class _Compiled:
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         found, converters = self._fetch(connection, values)
-        return [_converted(row, converters) for row in found] if converters else found
+        return [_converted(row, converters) for row in found] if converters else list(found)
 
     def nouns(
         self,
@@ -204,8 +208,23 @@ class _Compiled:
     def _fetch(
         self, connection: Connection, values: Mapping[str, Any]
     ) -> tuple[list[tuple[Any, ...]], list[tuple[int, Convert]]]:
-        """The driver's rows, and what converts their columns."""
-        cursor = execute_text(connection, self._text, self._driver_values(values))
+        """The driver's rows, which nobody may change, and what converts their columns."""
+        driver_values = self._driver_values(values)
+        kept = unchanged.of(connection) if self._reads else None
+        if kept is None:
+            return self._ask(connection, driver_values)
+        key = (self._text, *driver_values)
+        found = kept.get(key)
+        if found is not None and self._converters is not None:
+            return found, self._converters
+        found, converters = self._ask(connection, driver_values)
+        kept.keep(key, found)
+        return found, converters
+
+    def _ask(
+        self, connection: Connection, driver_values: Any
+    ) -> tuple[list[tuple[Any, ...]], list[tuple[int, Convert]]]:
+        cursor = execute_text(connection, self._text, driver_values)
         found: list[tuple[Any, ...]] = cursor.fetchall()
         converters = self._converters
         if converters is None:  # A conversion depends on the type that the database sends, too.

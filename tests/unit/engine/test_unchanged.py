@@ -1,0 +1,158 @@
+"""SQLite is asked for rows again only when they may have changed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.engine import unchanged
+from kumoi.engine.db import Database
+from kumoi.engine.statement import Statement
+
+thing = sa.Table(
+    "thing",
+    sa.MetaData(),
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("count", sa.Integer),
+)
+ALL = Statement(sa.select(thing).order_by(thing.c.id))
+ONE = Statement(sa.select(thing.c.count).where(thing.c.id == sa.bindparam("key")))
+ADD = Statement(sa.insert(thing), ("id", "count"))
+GROW = Statement(sa.update(thing).values(count=thing.c.count + 1).returning(thing.c.count))
+
+
+@pytest.fixture
+def filled(database: Database) -> Database:
+    thing.metadata.create_all(database.engine)
+    with database.write() as connection:
+        ADD.run_all(connection, [{"id": "a", "count": 1}, {"id": "b", "count": 2}])
+    return database
+
+
+@pytest.fixture
+def twin(filled: Database, store_url: str, tmp_path: Path) -> Iterator[Database]:
+    """Another process's."""
+    opened = Database(store_url, wake_dir=tmp_path / "wake")
+    yield opened
+    opened.close()
+
+
+def _counts(database: Database) -> list[int]:
+    with database.read() as connection:
+        return [count for _, count in ALL.rows(connection)]
+
+
+@contextlib.contextmanager
+def _asked(database: Database) -> Iterator[list[str]]:
+    """The queries that SQLite is asked meanwhile by the connection that is next in turn."""
+    found: list[str] = []
+
+    def trace(text: str) -> None:
+        if text.startswith("SELECT"):
+            found.append(text)
+
+    with database.read() as connection:
+        driver: Any = connection.connection.driver_connection
+    driver.set_trace_callback(trace)
+    yield found
+    driver.set_trace_callback(None)
+
+
+def _needs_sqlite(database: Database) -> None:
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL does not say whether anything has changed")
+
+
+def test_what_has_not_changed_is_asked_once(filled: Database) -> None:
+    _needs_sqlite(filled)
+    with _asked(filled) as queries:
+        for _ in range(3):
+            assert _counts(filled) == [1, 2]
+            with filled.read() as connection:
+                assert ONE.rows(connection, key="b") == [(2,)]
+                assert ONE.rows(connection, key="none") == []
+    assert len(queries) == 3
+
+
+def _by_statement(connection: Connection) -> None:
+    GROW.rows(connection)
+
+
+def _by_sqlalchemy(connection: Connection) -> None:
+    connection.execute(sa.update(thing).values(count=thing.c.count + 1))
+
+
+@pytest.mark.parametrize("change", [_by_statement, _by_sqlalchemy])
+def test_every_change_is_seen_at_once(
+    filled: Database, twin: Database, change: Callable[[Connection], None]
+) -> None:
+    """Whichever connection or process made it."""
+    wanted = [1, 2]
+    for writer in (filled, twin, filled, twin, twin):
+        for reader in (filled, twin):
+            assert _counts(reader) == wanted
+        with writer.write() as connection:
+            change(connection)
+        wanted = [count + 1 for count in wanted]
+        with filled.read(), filled.read() as second:  # Another connection of the same process.
+            assert [count for _, count in ALL.rows(second)] == wanted
+    assert _counts(filled) == wanted
+
+
+def test_a_transaction_sees_one_state_and_the_next_one_the_newest(
+    filled: Database, twin: Database
+) -> None:
+    with filled.read() as connection:
+        before = ALL.rows(connection)
+        with twin.write() as writing:
+            GROW.rows(writing)
+        assert ALL.rows(connection) == before
+    assert _counts(filled) == [2, 3]
+
+
+def test_what_a_read_transaction_writes_is_seen_by_it_alone(filled: Database) -> None:
+    if not filled.is_sqlite:
+        pytest.skip("PostgreSQL lets no read transaction write")
+    assert _counts(filled) == [1, 2]
+    with filled.read() as connection:
+        GROW.rows(connection)
+        assert [count for _, count in ALL.rows(connection)] == [2, 3]
+        assert ONE.rows(connection, key="a") == [(2,)]
+    with filled.read() as connection:
+        assert ONE.rows(connection, key="a") == [(1,)]
+    assert _counts(filled) == [1, 2]
+
+
+def test_what_a_failed_write_undid_is_not_kept(filled: Database) -> None:
+    with contextlib.suppress(KeyError), filled.write() as connection:
+        GROW.rows(connection)
+        assert [count for _, count in ALL.rows(connection)] == [2, 3]
+        raise KeyError
+    assert _counts(filled) == [1, 2]
+
+
+def test_the_caller_may_change_the_list_that_it_is_given(filled: Database) -> None:
+    with filled.read() as connection:
+        ALL.rows(connection).clear()
+        assert len(ALL.rows(connection)) == 2
+
+
+def test_what_is_kept_is_bounded(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    _needs_sqlite(filled)
+    monkeypatch.setattr(unchanged, "ROWS_MAX", 4)
+    with _asked(filled) as queries, filled.read() as connection:
+        for _ in range(2):
+            ALL.rows(connection)
+            ONE.rows(connection, key="a")  # One row too many: the list is dropped.
+    assert len(queries) == 4
+    monkeypatch.setattr(unchanged, "ROWS_MAX", 2)
+    with _asked(filled) as queries, filled.read() as connection:
+        for _ in range(2):
+            ALL.rows(connection)
+    assert len(queries) == 2
