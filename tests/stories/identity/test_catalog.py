@@ -32,6 +32,29 @@ def test_a_service_shows_once_it_has_an_endpoint(admin: Connection, demo: Connec
         admin.identity.get_endpoint(endpoint.id)
 
 
+def test_a_checked_token_shows_the_catalogue_as_it_is_now(
+    admin: Connection, demo: Connection
+) -> None:
+    headers = {"X-Subject-Token": demo.auth_token}
+
+    def shown() -> dict[str, str]:
+        token = demo.identity.get("/auth/tokens", headers=headers).json()["token"]
+        return {item["type"]: item["name"] for item in token["catalog"]}
+
+    type_ = f"story-{new_hex_id()[:8]}"
+    before = shown()
+    service = admin.identity.create_service(name="first", type=type_)
+    assert shown() == before
+    admin.identity.create_endpoint(
+        service_id=service.id, interface="public", url="http://192.0.2.1"
+    )
+    assert shown() == {**before, type_: "first"}
+    admin.identity.update_service(service, name="second")
+    assert shown() == {**before, type_: "second"}
+    admin.identity.delete_service(service)
+    assert shown() == before
+
+
 def test_a_region_stays_while_an_endpoint_is_in_it(admin: Connection, demo: Connection) -> None:
     name = f"region-{new_hex_id()[:8]}"
     region = admin.identity.create_region(id=name, description="of a story")

@@ -91,6 +91,6 @@ def links(request: Request[Any, Any], ids: Sequence[str], most: int | None) -> l
     """`next`, when the page is full."""
     if not most or len(ids) < most:
         return []
-    query = [(k, v) for k, v in request.http.query_params.multi_items() if k != "marker"]
+    query = [(k, v) for k, v in request.query.multi_items() if k != "marker"]
     page = f"{request.root}{request.url_path}"
     return [{"rel": "next", "href": f"{page}?{urlencode([*query, ('marker', ids[-1])])}"}]

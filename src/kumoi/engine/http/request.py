@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from sqlalchemy.engine import Connection
+from starlette.datastructures import QueryParams
 from starlette.requests import Request as HttpRequest
 
 from kumoi.base.clock import Clock
@@ -24,6 +25,8 @@ from kumoi.engine.db import Database
 
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """NUL as JSON writes it. PostgreSQL accepts none in a text, nor does OVN's database."""
+
+NO_QUERY = QueryParams()
 
 UNSET = msgspec.UNSET
 Unset = msgspec.UnsetType
@@ -85,11 +88,11 @@ class Request(Generic[Services, Who]):
         return self.caller_or_none
 
     @property
-    def query(self) -> Mapping[str, str]:
-        return self.http.query_params
+    def query(self) -> QueryParams:
+        return self.http.query_params if self.http.scope["query_string"] else NO_QUERY
 
     def query_all(self, key: str) -> list[str]:
-        return self.http.query_params.getlist(key)
+        return self.query.getlist(key)
 
     @property
     def url_path(self) -> str:

@@ -56,7 +56,7 @@ def page_links(request: Request, ids: Sequence[str], most: int) -> list[dict[str
     """`next`, when the page is full."""
     if not most or len(ids) < most:
         return []
-    query = [(k, v) for k, v in request.http.query_params.multi_items() if k != "marker"]
+    query = [(k, v) for k, v in request.query.multi_items() if k != "marker"]
     path = request.url_path.split("/", 2)[2]  # Without the service's prefix.
     href = f"{request.base}/{path}?{urlencode([*query, ('marker', ids[-1])])}"
     return [{"rel": "next", "href": href}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import NotFound, Unauthenticated
@@ -21,7 +22,10 @@ from kumoi.cloud.domain.identity import authentication, credential_secret, revoc
 from kumoi.cloud.domain.identity.authentication import Login
 from kumoi.cloud.domain.identity.login import REFUSED
 from kumoi.cloud.domain.identity.token import Claims
-from kumoi.engine.http.request import UNSET, Reply
+from kumoi.engine.http.request import UNSET, Reply, encoded
+from kumoi.engine.memo import Memo
+
+SHOWN_MAX = 1_024  # With the catalogue, 4 KiB each.
 
 
 def create(request: Request) -> Reply:
@@ -34,17 +38,17 @@ def create(request: Request) -> Reply:
         claims = authentication.claims(
             connection, login, scope, now=now, ttl_s=request.services.cloud.token_ttl_s
         )
-        shown = render(request, connection, claims)
+        listed = _catalog(request, connection, claims)
     token = request.services.tokens.sign(claims)
-    return Reply(201, {"token": shown}, {"X-Subject-Token": token})
+    return Reply(201, {"token": _render(claims, listed)}, {"X-Subject-Token": token})
 
 
 def show(request: Request) -> Reply:
     """Validate a token: the caller's own, or for an administrator or a service any."""
     token, claims = _subject(request)
     with request.read() as connection:
-        shown = render(request, connection, claims)
-    return Reply(200, {"token": shown}, {"X-Subject-Token": token})
+        listed = _catalog(request, connection, claims)
+    return Reply(200, {"token": _SHOWN.get((claims, listed))}, {"X-Subject-Token": token})
 
 
 def check(request: Request) -> Reply:
@@ -60,7 +64,14 @@ def delete(request: Request) -> Reply:
     return Reply(204)
 
 
-def render(request: Request, connection: Connection, claims: Claims) -> dict[str, Any]:
+def _catalog(request: Request, connection: Connection, claims: Claims) -> msgspec.Raw | None:
+    """None where the token has no scope, or the caller does not want it."""
+    if claims.target_id is None or "nocatalog" in request.query:
+        return None
+    return catalog.render(request, connection, claims.project_id)
+
+
+def _render(claims: Claims, listed: msgspec.Raw | None) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "methods": claims.methods,
         "user": {
@@ -84,8 +95,8 @@ def render(request: Request, connection: Connection, claims: Claims) -> dict[str
         shown["system"] = {"all": True}
     if claims.target_id is not None:
         shown["roles"] = [{"id": key, "name": name} for key, name in claims.roles]
-        if "nocatalog" not in request.query:
-            shown["catalog"] = catalog.render(request, connection, claims.project_id)
+    if listed is not None:
+        shown["catalog"] = listed
     if claims.application_credential_id is not None:
         shown["application_credential"] = {
             "id": claims.application_credential_id,
@@ -93,6 +104,13 @@ def render(request: Request, connection: Connection, claims: Claims) -> dict[str
             "restricted": claims.application_credential_restricted,
         }
     return shown
+
+
+def _encode(nouns: tuple[Claims, msgspec.Raw | None]) -> msgspec.Raw:
+    return encoded(_render(*nouns))
+
+
+_SHOWN = Memo(_encode, SHOWN_MAX)
 
 
 def _subject(request: Request) -> tuple[str, Claims]:

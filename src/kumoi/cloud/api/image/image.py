@@ -95,7 +95,7 @@ def remove_tag(request: Request) -> Reply:
 
 def _page(request: Request, found: list[Image], listing: Listing) -> dict[str, Any]:
     """Links are paths, as Glance writes them."""
-    query_items = [(k, v) for k, v in request.http.query_params.multi_items() if k != "marker"]
+    query_items = [(k, v) for k, v in request.query.multi_items() if k != "marker"]
     shown: dict[str, Any] = {
         "images": [_SHOWN.get((row,)) for row in found],
         "first": "/v2/images" + (f"?{urlencode(query_items)}" if query_items else ""),

@@ -138,7 +138,7 @@ def _links(request: Request, ids: Sequence[str], wanted: NetworkQuery) -> list[d
 def _href(request: Request, marker: str, *, back: bool) -> str:
     query_items = [
         (name, value)
-        for name, value in request.http.query_params.multi_items()
+        for name, value in request.query.multi_items()
         if name not in ("marker", "page_reverse")
     ]
     direction = [("page_reverse", "True")] if back else []
