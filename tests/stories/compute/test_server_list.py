@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 from openstack import exceptions
@@ -87,3 +89,41 @@ def test_a_query_that_makes_no_sense_is_refused_by_name(
     )
     assert answer.status_code == 400, answer.text
     assert names in answer.json()["badRequest"]["message"]
+
+
+def test_a_list_shows_each_change_at_once(
+    bench: Workbench, demo: Connection, admin: Connection
+) -> None:
+    """Also what is not in a server's row: addresses, names of groups, states of hosts."""
+    made = bench.active("before")
+
+    def shown(whose: Connection = demo) -> Any:
+        found = list(whose.compute.servers(details=True, all_projects=whose is admin))
+        return next(server for server in found if server.id == made.id)
+
+    def addresses() -> list[str]:
+        return [address["addr"] for address in shown().addresses["private"]]
+
+    assert (shown().name, shown(admin).host_status) == ("before", "UP")
+    assert shown().compute_host is None  # What administrators see is kept apart.
+    demo.compute.update_server(made, name="after")
+    demo.compute.set_server_metadata(made, role="web")
+    assert (shown().name, shown().metadata) == ("after", {"role": "web"})
+    (fixed,) = addresses()
+    extra = demo.network.create_network(name="second")
+    demo.network.create_subnet(network_id=extra.id, ip_version=4, cidr="10.207.0.0/24")
+    demo.compute.create_server_interface(made, net_id=extra.id)
+    assert set(shown().addresses) == {"private", "second"}
+    demo.network.update_network(extra, name="renamed")
+    assert set(shown().addresses) == {"private", "renamed"}
+    assert addresses() == [fixed]
+    group = demo.network.create_security_group(name="plain")
+    demo.compute.add_security_group_to_server(made, group)
+    demo.network.update_security_group(group, name="fancy")
+    assert {one["name"] for one in shown().security_groups} == {"default", "fancy"}
+    host = bench.cloud.host.name
+    service = next(iter(admin.compute.services(host=host)))
+    admin.compute.disable_service(service)
+    assert shown(admin).host_status == "MAINTENANCE"
+    admin.compute.enable_service(service)
+    assert shown(admin).host_status == "UP"

@@ -1,5 +1,6 @@
-"""How servers are shown, in every version since 2.1. Built for lists of a thousand: what servers
-share is made once, and what they need from elsewhere is fetched for all of them together.
+"""How servers are shown, in every version since 2.1. Built for lists of a thousand: what they need
+from elsewhere is fetched for all of them together, and what a list shows of a server is kept as long
+as the server is the same (engine/memo.py).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -22,8 +23,10 @@ from kumoi.cloud.domain.compute.address import ShownAddress
 from kumoi.cloud.domain.host.host import ZONE
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.host import host as host_store
+from kumoi.engine.http.request import encoded
+from kumoi.engine.http.versions import Version
+from kumoi.engine.memo import Memo
 
-_encode = msgspec.json.Encoder().encode
 WITH_PROGRESS = frozenset({"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "REBOOT"})
 WITH_FAULT = frozenset({"ERROR", "DELETED"})
 
@@ -38,6 +41,33 @@ class ServerContext:
     addresses: Mapping[str, Sequence[ShownAddress]]
     groups: Mapping[str, Sequence[str]]
     host_states: Mapping[str, str]
+
+    def of(self, row: Server) -> _Elsewhere:
+        return _Elsewhere(
+            tuple(self.addresses.get(row.id, ())),
+            tuple(self.groups.get(row.id, ())),
+            self.host_states.get(row.host_id or "", ""),
+        )
+
+
+class _Elsewhere(NamedTuple):
+    """What one server shows that is not in its row."""
+
+    addresses: tuple[ShownAddress, ...]
+    groups: tuple[str, ...]
+    host_state: str
+
+
+class _Reader(NamedTuple):
+    """What is shown depends on who asks only so far."""
+
+    version: Version
+    base: str
+    sees_extended: bool
+
+
+def _reader(request: Request) -> _Reader:
+    return _Reader(request.microversion, request.base, request.caller.may(EXTENDED))
 
 
 def context(connection: Connection, request: Request, rows: Sequence[Server]) -> ServerContext:
@@ -59,22 +89,27 @@ def brief(request: Request, row: Server) -> dict[str, Any]:
 
 
 def details(request: Request, rows: Sequence[Server], context: ServerContext) -> list[msgspec.Raw]:
-    """Each encoded as soon as it is made: a thousand of them as dictionaries would set the garbage
-    collector going, which takes longer than all the rest.
-    """
-    return [msgspec.Raw(_encode(_detail(request, row, context, single=False))) for row in rows]
+    reader = _reader(request)
+    return [_SHOWN.get((row,), reader, context.of(row)) for row in rows]
+
+
+def _encode(nouns: tuple[Server], reader: _Reader, elsewhere: _Elsewhere) -> msgspec.Raw:
+    return encoded(_detail(reader, *nouns, elsewhere, single=False))
+
+
+_SHOWN = Memo(_encode)
 
 
 def one(request: Request, row: Server, context: ServerContext) -> dict[str, Any]:
     """Shows a little more than lists do."""
-    return _detail(request, row, context, single=True)
+    return _detail(_reader(request), row, context.of(row), single=True)
 
 
 def updated(
     request: Request, row: Server, context: ServerContext, *, rebuilt: bool = False
 ) -> dict[str, Any]:
     """After PUT and rebuild: since 2.75 as a GET, before that less."""
-    shown = _detail(request, row, context, single=True)
+    shown = one(request, row, context)
     version = request.microversion
     if version >= (2, 75):
         if rebuilt:
@@ -97,12 +132,9 @@ def updated(
     return shown
 
 
-def _detail(
-    request: Request, row: Server, context: ServerContext, *, single: bool
-) -> dict[str, Any]:
-    version = request.microversion
+def _detail(reader: _Reader, row: Server, elsewhere: _Elsewhere, *, single: bool) -> dict[str, Any]:
+    version, base = reader.version, reader.base
     now = status.of(row)
-    base = request.base
     shown: dict[str, Any] = {
         "id": row.id,
         "name": row.name,
@@ -115,7 +147,7 @@ def _detail(
         "flavor": _flavor(row) if version >= (2, 47) else _linked(base, "flavors", row.flavor_id),
         "created": time(row.created_at),
         "updated": time(row.updated_at),
-        "addresses": _addresses(context.addresses.get(row.id, ())),
+        "addresses": _addresses(elsewhere.addresses),
         "accessIPv4": row.access_ipv4,
         "accessIPv6": row.access_ipv6,
         "links": [
@@ -133,22 +165,19 @@ def _detail(
         "OS-EXT-STS:power_state": now.power_state,
         "os-extended-volumes:volumes_attached": [],
     }
-    groups = context.groups.get(row.id, ())
-    if groups:
-        shown["security_groups"] = [{"name": name} for name in groups]
+    if elsewhere.groups:
+        shown["security_groups"] = [{"name": name} for name in elsewhere.groups]
     if now.status in WITH_PROGRESS:
         shown["progress"] = 0
     if now.status in WITH_FAULT and row.fault is not None:
         shown["fault"] = _fault(row, single=single)
-    if request.caller.may(EXTENDED):
-        _add_for_admin(shown, row, version, context)
+    if reader.sees_extended:
+        _add_for_admin(shown, row, version, elsewhere.host_state)
     _add_newer(shown, row, version, single=single)
     return shown
 
 
-def _add_for_admin(
-    shown: dict[str, Any], row: Server, version: tuple[int, int], context: ServerContext
-) -> None:
+def _add_for_admin(shown: dict[str, Any], row: Server, version: Version, host_state: str) -> None:
     shown["OS-EXT-SRV-ATTR:host"] = row.host_id
     shown["OS-EXT-SRV-ATTR:hypervisor_hostname"] = row.host_id
     shown["OS-EXT-SRV-ATTR:instance_name"] = f"instance-{row.id[:8]}"
@@ -161,12 +190,10 @@ def _add_for_admin(
         shown["OS-EXT-SRV-ATTR:root_device_name"] = "/dev/root"
         shown["OS-EXT-SRV-ATTR:user_data"] = row.user_data
     if version >= (2, 16):
-        shown["host_status"] = context.host_states.get(row.host_id or "", "")
+        shown["host_status"] = host_state
 
 
-def _add_newer(
-    shown: dict[str, Any], row: Server, version: tuple[int, int], *, single: bool
-) -> None:
+def _add_newer(shown: dict[str, Any], row: Server, version: Version, *, single: bool) -> None:
     """What later versions show to everybody."""
     if version >= (2, 9):
         shown["locked"] = bool(row.locked_by)

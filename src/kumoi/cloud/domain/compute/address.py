@@ -34,7 +34,7 @@ class Addresses:
 
 def of(connection: Connection, server_ids: Collection[str]) -> Addresses:
     """A floating address follows the fixed one that it leads to; a group is named once a server."""
-    rows = list(store.ports(connection, server_ids))
+    rows = store.ports(connection, server_ids)
     networks = store.network_names(connection, {row.network_id for row in rows})
     groups = store.group_names(connection, {key for row in rows for key in row.group_ids})
     floating = store.floating(connection, [row.id for row in rows])

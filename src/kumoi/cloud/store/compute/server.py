@@ -23,7 +23,7 @@ from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.listing import Sort
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine.db import Json, Timestamp
-from kumoi.engine.statement import Statement
+from kumoi.engine.statement import Statement, limit
 
 BATCH = 1_000
 KIND = "server"
@@ -170,6 +170,9 @@ server = sa.Table(
 )
 
 HIDDEN = frozenset({"ssh_keys", "image", "rebuilt_from"})  # What no list shows.
+SHAPES_MAX = 256  # Of lists that are asked for.
+_KNOWN: dict[tuple[Any, ...], Server] = {}
+_Order = Sequence[tuple[sa.Column[Any], bool]]
 _LISTED = [sa.null().label(column.name) if column.name in HIDDEN else column for column in server.c]
 
 SORT_KEYS = {name: name for name in server.c.keys()} | {  # noqa: SIM118 - a collection, no dict
@@ -366,18 +369,52 @@ def batches(
         raise Invalid(f"marker [{marker}] not found", field="marker")
     size = min(size, BATCH)
     while True:
-        query = sa.select(*_LISTED).where(*_conditions(where))
-        if last is not None:
-            query = query.where(_after(order, last))
-        for column, descending in order:
-            query = query.order_by(
-                column.desc().nulls_last() if descending else column.asc().nulls_first()
-            )
-        rows = _fetch(connection, query.limit(size))
+        if last is None:
+            rows = _first(connection, where, order, size)
+        else:
+            query = sa.select(*_LISTED).where(*_conditions(where), _after(order, last))
+            rows = _fetch(connection, query.order_by(*_ordered(order)).limit(size))
         yield rows
         if len(rows) < size:
             return
         last = rows[-1]
+
+
+def _first(connection: Connection, where: ServerFilter, order: _Order, size: int) -> list[Server]:
+    """The first batch, which most lists are: its statement is compiled once, and a server that has
+    not changed is the same object as before (engine/memo.py).
+    """
+    times = {"since": where.changed_since, "before": where.changed_before}
+    given: dict[str, Any] = {name: at for name, at in times.items() if at is not None}
+    counts = tuple((name, len(values)) for name, values in where.among.items())
+    statement = _first_of(counts, where.deleted, tuple(given), tuple(order))
+    for name, values in where.among.items():
+        given |= {f"{name}_{place}": value for place, value in enumerate(values)}
+    return statement.nouns(connection, {**given, "size": size}, _server, _KNOWN)
+
+
+@functools.lru_cache(maxsize=SHAPES_MAX)
+def _first_of(
+    counts: tuple[tuple[str, int], ...],
+    deleted: bool | None,
+    times: tuple[str, ...],
+    order: _Order,
+) -> Statement:
+    among = {
+        name: [_place(f"{name}_{place}", server.c[name]) for place in range(count)]
+        for name, count in counts
+    }
+    since, before = (
+        _place(name, server.c.updated_at) if name in times else None for name in ("since", "before")
+    )
+    where = ServerFilter(among=among, deleted=deleted, changed_since=since, changed_before=before)
+    query = sa.select(*_LISTED).where(*_conditions(where)).order_by(*_ordered(order))
+    return Statement(query.limit(limit("size")))
+
+
+def _place(name: str, column: sa.Column[Any]) -> Any:
+    """A parameter where a filter has a value."""
+    return sa.bindparam(name, type_=column.type, required=True)
 
 
 def _marker(connection: Connection, where: ServerFilter, key: str) -> Server | None:
@@ -417,7 +454,7 @@ def _order(sorts: Sequence[Sort]) -> list[tuple[sa.Column[Any], bool]]:
     return [*order, *((end, last) for end in ends)]
 
 
-def _after(order: list[tuple[sa.Column[Any], bool]], last: Server) -> sa.ColumnElement[bool]:
+def _after(order: _Order, last: Server) -> sa.ColumnElement[bool]:
     cases: list[sa.ColumnElement[bool]] = []
     same: list[sa.ColumnElement[bool]] = []
     for column, descending in order:
@@ -431,6 +468,17 @@ def _after(order: list[tuple[sa.Column[Any], bool]], last: Server) -> sa.ColumnE
         cases.append(sa.and_(*same, beyond))
         same.append(column == value)
     return sa.or_(*cases)
+
+
+def _ordered(order: _Order) -> list[sa.UnaryExpression[Any]]:
+    return [
+        column.desc().nulls_last() if descending else column.asc().nulls_first()
+        for column, descending in order
+    ]
+
+
+def _server(row: tuple[Any, ...]) -> Server:
+    return Server(*row)
 
 
 def _fetch(connection: Connection, query: sa.Select[Any]) -> list[Server]:
