@@ -238,6 +238,26 @@ def test_only_what_changes_nothing_of_anybodys_leaves_none() -> None:
     assert silent == {"POST /identity/v3/auth/tokens", "POST /runner/v1/log"}
 
 
+def test_only_the_command_line_reads_the_audit() -> None:
+    """No API shows it: whoever reads it has a shell on the machine."""
+    reading = ("find", "newest", "events")
+    readers = {
+        path.relative_to(ROOT).as_posix()
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr in reading
+        and ast.unparse(node.value) == "audit"
+    }
+    assert readers == {"src/kumoi/cli/audit.py"}
+    tables = {
+        path.relative_to(ROOT).as_posix()
+        for path in sources()
+        if "kumoi.engine.schema import" in path.read_text() and "audit.c." in path.read_text()
+    }
+    assert tables == {"src/kumoi/engine/audit.py"}
+
+
 def test_rows_of_the_host_api_allow_hosts_and_no_other_row_does() -> None:
     """tests/cluster calls its routes as hosts, and as others; this is what the table says of them."""
     host = PolicySubject("host1", None, frozenset(), is_host=True)
