@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from kumoi.cloud.hostapi.load_balancer import ERROR, ONLINE, MonitorSpec
 
-FIRST_TIMEOUT_S = 0.25
+FIRST_TIMEOUT_S = 0.1
 FIRST_AGAIN_S = 0.05
 AGAIN_MIN_S = 0.1
 

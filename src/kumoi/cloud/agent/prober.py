@@ -89,12 +89,10 @@ class Prober:
 async def probe(request: ProbeRequest, opened: socket.socket) -> bool:
     """Raises OSError, among others, where it does not go well."""
     loop = asyncio.get_running_loop()
-    if request.type == "PING":
-        return await _ping(request, opened)
+    if opened.type == socket.SOCK_DGRAM:
+        return await _datagram(request, opened)
     await loop.sock_connect(opened, (request.address, request.port))
     match request.type:
-        case "UDP-CONNECT":
-            return await _datagram(request, opened)
         case "HTTP" | "HTTPS":
             return await _http(request, opened)
         case "TLS-HELLO":
@@ -103,23 +101,20 @@ async def probe(request: ProbeRequest, opened: socket.socket) -> bool:
     return True
 
 
-async def _ping(request: ProbeRequest, opened: socket.socket) -> bool:
-    """The kernel fills in checksum and identity, and gives us the answers to our own."""
-    loop = asyncio.get_running_loop()
-    await loop.sock_connect(opened, (request.address, 0))
-    await loop.sock_sendall(opened, bytes((ECHO_REQUEST[opened.family], 0, 0, 0, 0, 0, 0, 1)))
-    return bool(await loop.sock_recv(opened, ANSWER_MAX))
-
-
 async def _datagram(request: ProbeRequest, opened: socket.socket) -> bool:
-    """Good unless it is refused."""
+    """A ping is good when it is answered, anything else unless it is refused. The kernel fills in a
+    ping's checksum and identity, and gives us the answers to our own. Not connected by the event
+    loop, which asks for names and knows no such socket.
+    """
     loop = asyncio.get_running_loop()
+    opened.connect((request.address, request.port))
+    if request.type == "PING":
+        await loop.sock_sendall(opened, bytes((ECHO_REQUEST[opened.family], 0, 0, 0, 0, 0, 0, 1)))
+        return bool(await loop.sock_recv(opened, ANSWER_MAX))
     await loop.sock_sendall(opened, b"\0")
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(min(UDP_WAIT_S, request.timeout_s / 2)):
             await loop.sock_recv(opened, ANSWER_MAX)
-    except TimeoutError:
-        return True
     return True
 
 

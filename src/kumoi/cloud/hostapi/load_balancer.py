@@ -31,6 +31,7 @@ class StationLink(Strict, frozen=True, kw_only=True):
     mtu: int
     address: str
     gateway: str
+    gateway_mac: str
     first_port: int
     first_free_port: int
     last_port: int

@@ -48,6 +48,7 @@ def _station_spec(tree: BalancerTree, row: Station) -> StationSpec:
         mac=place.mac,
         address=place.address,
         gateway=place.gateway,
+        gateway_mac=place.gateway_mac,
         prefix=place.prefix,
         first_port=place.first_port,
         last_port=place.last_port,

@@ -32,7 +32,7 @@ def test_a_new_member_is_asked_soon_again_and_each_time_more_patiently() -> None
         patience.append(timeout_s(health, monitor()))
         assert again_s(health, monitor()) < 0.1
         health = after(health, monitor(), good=False)
-    assert patience == [0.25, 0.5]
+    assert patience == [0.1, 0.2, 0.4, 0.8]
     assert (health.state, timeout_s(health, monitor()), again_s(health, monitor())) == ("", 1, 2)
     assert told(health, "---", monitor()).state == ERROR
     assert told(health, "--+", monitor()).state == ONLINE

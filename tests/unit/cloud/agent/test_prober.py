@@ -135,7 +135,7 @@ def balancer(*members: MemberSpec) -> BalancerThing:
     monitor = MonitorSpec(type="TCP", delay_s=1, timeout_s=1, max_retries=1, max_retries_down=1)
     pool = PoolSpec(id="pool", protocol="TCP", members=list(members), monitor=monitor)
     link = StationLink(
-        id="s", port_id="s", mac="", mtu=1400, address="", gateway="", first_port=1,
+        id="s", port_id="s", mac="", mtu=1400, address="", gateway="", gateway_mac="", first_port=1,
         first_free_port=2, last_port=3,
     )  # fmt: skip
     return BalancerThing(id="lb", generation=1, address=ADDRESS, station=link, pools=[pool])

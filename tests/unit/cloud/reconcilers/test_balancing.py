@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -37,22 +36,11 @@ from kumoi.engine.db import Database
 ADMIN = Caller(user_id="u", project_id="p", roles=frozenset({"admin"}), request_id="r")
 
 
-@dataclass
-class Counted(FakeNorthbound):
-    """Counts how often it was asked to compare the whole network."""
-
-    compared: int = 0
-
-    def converge(self, topology):  # type: ignore[no-untyped-def] # noqa: ANN201 - as the parent
-        self.compared += 1
-        return super().converge(topology)
-
-
 class Balanced:
     """A balancer with a listener and two members, which the network has."""
 
     def __init__(self, database: Database) -> None:
-        self.database, self.clock, self.northbound = database, SetClock(), Counted()
+        self.database, self.clock, self.northbound = database, SetClock(), FakeNorthbound()
         self.reconciler = NetworkReconciler(database, self.northbound, self.clock)
         with database.write() as connection:
             net = network.create(connection, ADMIN, NetworkRequest(project_id="p"), self.now)

@@ -127,6 +127,7 @@ def _message(one: BalancerTree, row: Station, mtus: dict[str, int]) -> messages.
             mtu=mtus[one.balancer.vip_network_id],
             address=f"{place.address}/{place.prefix}",
             gateway=place.gateway,
+            gateway_mac=place.gateway_mac,
             first_port=place.first_port,
             first_free_port=place.first_free_port,
             last_port=place.last_port,

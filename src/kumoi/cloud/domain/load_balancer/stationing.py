@@ -24,6 +24,7 @@ FIRST_PORT = 32_768
 PORTS = 16_384
 LISTENER_PORTS = 1_024
 IPV4_STATIONS, IPV6_STATIONS = ("169.254.0.", 29), ("fd00:6b75:6d6f:69::", 64)
+GATEWAY_MAC = "fa:16:3f:00:00:01"
 """Where stations and their balancer's router meet: a network of its own for each balancer."""
 
 
@@ -38,6 +39,7 @@ class StationPlace:
     mac: str
     address: str
     gateway: str
+    gateway_mac: str
     prefix: int
     first_port: int
 
@@ -79,6 +81,7 @@ def place(tree: BalancerTree, row: Station) -> StationPlace:
         mac=":".join(("fa", "16", "3f", digest[:2], digest[2:4], digest[4:6])),
         address=f"{stem}{2 + row.slot}",
         gateway=f"{stem}1",
+        gateway_mac=GATEWAY_MAC,
         prefix=prefix,
         first_port=FIRST_PORT + row.slot * PORTS,
     )

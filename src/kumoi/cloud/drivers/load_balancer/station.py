@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from pyroute2.netlink.rtnl import ndmsg
 
 from kumoi.base import files, namespace
 from kumoi.base.errors import Transient
@@ -204,6 +205,11 @@ def _address(balancer: BalancerThing) -> None:
         whole = 32 if is_ipv4 else 128
         route.addr("add", index=lo, address=balancer.address, prefixlen=whole, **flags)
         route.addr("add", index=link, address=own, prefixlen=int(length), **flags)
+        # The first packet is not to wait for an answer to a question that was asked too early.
+        route.neigh(
+            "replace", dst=station.gateway, lladdr=station.gateway_mac, ifindex=link,
+            state=ndmsg.states["permanent"],
+        )  # fmt: skip
         default = "default" if is_ipv4 else "::/0"
         route.route(
             "add", dst=default, gateway=station.gateway, oif=link, prefsrc=balancer.address,

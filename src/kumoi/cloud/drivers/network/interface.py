@@ -165,6 +165,7 @@ class StationSpec:
     mac: str
     address: str
     gateway: str
+    gateway_mac: str
     prefix: int
     first_port: int
     last_port: int

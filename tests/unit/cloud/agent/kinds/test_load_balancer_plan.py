@@ -13,7 +13,7 @@ from kumoi.cloud.hostapi.load_balancer import (
 
 LINK = StationLink(
     id="station", port_id="port", mac="fa:16:3f:00:00:01", mtu=1442, address="169.254.0.2/29",
-    gateway="169.254.0.1", first_port=32_768, first_free_port=33_792, last_port=49_151,
+    gateway="169.254.0.1", gateway_mac="fa:16:3f:00:00:01", first_port=32_768, first_free_port=33_792, last_port=49_151,
 )  # fmt: skip
 WANTED = BalancerThing(id="balancer", generation=3, address="10.0.0.5", station=LINK)
 MADE = StationRecord(address="10.0.0.5", link=LINK)

@@ -172,6 +172,7 @@ STATIONS = tuple(
         mac=f"fa:16:3f:00:00:1{slot}",
         address=f"169.254.0.{2 + slot}",
         gateway="169.254.0.1",
+        gateway_mac="fa:16:3f:00:00:01",
         prefix=29,
         first_port=32_768 + slot * 16_384,
         last_port=49_151 + slot * 16_384,

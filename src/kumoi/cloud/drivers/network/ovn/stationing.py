@@ -27,7 +27,6 @@ from kumoi.cloud.drivers.network.ovn.northbound import (
     SwitchPortName,
 )
 
-ROUTER_MAC = "fa:16:3f:00:00:01"
 EVERYBODY = 6
 """The last part of the address that stands for all stations."""
 EVERYBODY_MAC = {True: "01:00:5e:00:00:06", False: "33:33:00:00:00:06"}
@@ -69,7 +68,7 @@ def _way_in(
         parent=router,
         external_ids=marks(end),
         name=name,
-        mac=ROUTER_MAC,
+        mac=first.gateway_mac,
         networks=frozenset({f"{first.gateway}/{first.prefix}"}),
     )
     peer = RecordKey(RecordKind.STATION_PEER, balancer.id)

@@ -1,0 +1,144 @@
+"""Members are probed on a live cloud: real containers that answer, fall silent and come back."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.system.live import LiveCloud, eventually
+from tests.system.tenant import tenant
+from tests.system.test_load_balancer import KNOCK, PORT, Shop
+
+from kumoi.cloud.drivers.load_balancer.station import prefix
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+
+CIDR = "10.75.0.0/24"
+FIRST_ANSWER_S = 0.5
+TCP = {"type": "TCP", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 2}
+
+
+@pytest.fixture(scope="module")
+def shop(live: LiveCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    name = f"shop-{random.randrange(1 << 32):08x}"
+    with tenant(live, name, tmp_path_factory.mktemp(name)) as user:
+        user.wire(CIDR, ports=(22, PORT))
+        begun = [user.begin_server(one) for one in ("red", "blue", "client")]
+        red, blue, client = (user.settled(one) for one in begun)
+        made = Shop(user, (red, blue), client)
+        for server in made.servers:
+            made.serve(server)
+        yield made
+
+
+@pytest.fixture
+def balancer(shop: Shop) -> Iterator[Any]:
+    made = begin(shop, TCP)
+    eventually(lambda: shop.answers(made.vip_address), within_s=10, what="it answers")
+    yield made
+    shop.user.cloud.load_balancer.delete_load_balancer(made.id, cascade=True)
+
+
+def begin(shop: Shop, monitor: dict[str, Any], *, ends: list[dict[str, Any]] | None = None) -> Any:
+    pool = {
+        "protocol": "TCP",
+        "lb_algorithm": "ROUND_ROBIN",
+        "members": shop.ends() if ends is None else ends,
+        "healthmonitor": monitor,
+    }
+    return shop.user.cloud.load_balancer.create_load_balancer(
+        name="shop",
+        vip_subnet_id=shop.user.subnet.id,
+        listeners=[{"protocol": "TCP", "protocol_port": 80, "default_pool": pool}],
+    )
+
+
+def states(shop: Shop, balancer: Any) -> dict[str, str]:
+    """Of its members, by their port and the last part of their address."""
+    balancing = shop.user.cloud.load_balancer
+    (named,) = balancing.get_load_balancer(balancer.id).pools
+    return {
+        f"{one.address.rpartition('.')[2]}:{one.protocol_port}": one.operating_status
+        for one in balancing.members(named["id"])
+    }
+
+
+def stations(shop: Shop) -> list[str]:
+    return [path.name for path in Path("/run/netns").glob(f"{prefix(shop.user.live.here.name)}*")]
+
+
+def test_the_first_answer_comes_within_half_a_second_also_with_a_monitor(shop: Shop) -> None:
+    """Most of three in a row."""
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        made = begin(shop, TCP)
+        shop.user.inside(shop.client, sys.executable, "-c", KNOCK, made.vip_address)
+        took.append(round(time.monotonic() - began, 3))
+        shop.user.cloud.load_balancer.delete_load_balancer(made.id, cascade=True)
+    assert sorted(took)[1] <= FIRST_ANSWER_S, took
+
+
+def test_a_member_that_falls_silent_gets_nothing_until_it_is_back(
+    shop: Shop, balancer: Any
+) -> None:
+    red, _ = shop.servers
+    eventually(
+        lambda: set(states(shop, balancer).values()) == {"ONLINE"}, within_s=5, what="both work"
+    )
+    shop.user.root(red, "pkill", "-f", "serve.py")
+    began = time.monotonic()
+    eventually(
+        lambda: sorted(states(shop, balancer).values()) == ["ERROR", "ONLINE"],
+        within_s=10,
+        what="one is out",
+    )
+    took = time.monotonic() - began
+    assert set(shop.ask(balancer.vip_address, 20)) == {"blue"}
+    status = shop.user.cloud.load_balancer.get_load_balancer(balancer.id).operating_status
+    shop.serve(red)
+    eventually(
+        lambda: set(states(shop, balancer).values()) == {"ONLINE"}, within_s=10, what="it is back"
+    )
+    assert set(shop.ask(balancer.vip_address, 40)) == {"red", "blue"}
+    assert took <= TCP["delay"] * TCP["max_retries_down"] + 0.5  # type: ignore[operator]
+    assert status == "DEGRADED"
+
+
+@pytest.mark.parametrize(
+    ("monitor", "expected"),
+    [
+        ({"type": "PING"}, "ONLINE"),
+        ({"type": "TCP"}, "ONLINE"),
+        ({"type": "HTTP", "expected_codes": "200"}, "ERROR"),
+    ],
+)
+def test_each_type_of_monitor_says_what_it_sees(
+    shop: Shop, monitor: dict[str, Any], expected: str
+) -> None:
+    """The servers speak no HTTP."""
+    made = begin(shop, {**TCP, **monitor})
+    try:
+        eventually(
+            lambda: set(states(shop, made).values()) == {expected}, within_s=15, what="it is known"
+        )
+    finally:
+        shop.user.cloud.load_balancer.delete_load_balancer(made.id, cascade=True)
+
+
+def test_probes_take_no_address_of_the_subnet_and_leave_nothing(shop: Shop) -> None:
+    balancer = begin(shop, TCP)
+    eventually(lambda: shop.answers(balancer.vip_address), within_s=10, what="it answers")
+    subnet = f"subnet_id={shop.user.subnet.id}"
+    owners = {port.device_owner for port in shop.user.cloud.network.ports(fixed_ips=subnet)}
+    assert owners == {"Octavia", "compute:nova", "network:router_interface"}
+    assert stations(shop)
+    done = shop.user.inside(shop.client, "ping", "-c2", "-i0.2", "-W1", balancer.vip_address)
+    assert "DUP" not in done.out
+    shop.user.cloud.load_balancer.delete_load_balancer(balancer.id, cascade=True)
+    eventually(lambda: not stations(shop), within_s=10, what="the station is gone")
