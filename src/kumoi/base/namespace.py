@@ -31,11 +31,11 @@ def remove(path: Path) -> None:
     """With all processes in it, where it exists."""
     if not path.exists():
         return
-    _end(processes(path))
+    end(processes(path))
     process.run(["ip", "netns", "delete", path.name])
 
 
-def _end(pids: list[int]) -> None:
+def end(pids: list[int]) -> None:
     """Kill them, and wait for a while until they are gone."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):

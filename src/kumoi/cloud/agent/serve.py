@@ -7,8 +7,10 @@ Called by main.py. Must run in the host's network namespace and in the machine's
 from __future__ import annotations
 
 import contextlib
+import pwd
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from kumoi.base import files, log, process
@@ -31,6 +33,7 @@ from kumoi.cloud.drivers.instance import fence, registry
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
 from kumoi.cloud.drivers.instance.kernel import BOOT_ID
 from kumoi.cloud.drivers.instance.switchboard import SharedSwitch
+from kumoi.cloud.drivers.load_balancer.haproxy.apply import Proxies, ProxyLaunch
 from kumoi.cloud.drivers.load_balancer.station import Stations
 from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
@@ -135,8 +138,18 @@ def _balancers(
         confined = launched(rights.of_unit(cloud, host, "prober"), argv)
         process.start(confined, log=host.log_dir / "prober.log", descriptors=[end])
 
+    def start_proxy(wanted: ProxyLaunch) -> None:
+        """As the user of proxies, in the network and the directory of its own."""
+        own = replace(proxy, state=str(wanted.state), writes=(str(wanted.state),))
+        confined = replace(own, reads=(str(wanted.config),))
+        argv = launched(confined, wanted.argv, namespace=str(wanted.namespace))
+        process.start(argv, log=host.log_dir / "proxy.log", descriptors=wanted.descriptors)
+
+    proxy = rights.of_unit(cloud, host, "proxy")
+    user = pwd.getpwnam(proxy.user)
+    proxies = Proxies(stations, Path(proxy.state), (user.pw_uid, user.pw_gid), start_proxy)
     prober = ProberProcess(start_prober, stations.opened)
-    return LoadBalancerKind(stations=stations, probing=Probing(prober, clock))
+    return LoadBalancerKind(stations=stations, proxies=proxies, probing=Probing(prober, clock))
 
 
 def identify_boot(host: HostSettings, *, boot_id: Path = BOOT_ID) -> str:

@@ -12,6 +12,7 @@ from kumoi.cloud.drivers.network.interface import (
     StationSpec,
 )
 from kumoi.cloud.store.load_balancer.listener import BalancerListener
+from kumoi.cloud.store.load_balancer.pool import BalancerPool
 from kumoi.cloud.store.load_balancer.station import Station
 
 
@@ -33,11 +34,23 @@ def balancer_spec(tree: BalancerTree) -> BalancerSpec:
         listeners=tuple(
             _listener_spec(tree, listener)
             for listener in tree.listeners
-            if row.admin_state_up and listener.admin_state_up and listener.protocol in TRANSPORTS
+            if row.admin_state_up
+            and listener.admin_state_up
+            and (listener.protocol in TRANSPORTS or stationing.needs_proxy(tree, listener))
         ),
         stations=tuple(_station_spec(tree, one) for one in tree.stations),
-        generation=row.revision_number,
+        generation=_applied(tree),
     )
+
+
+def _applied(tree: BalancerTree) -> int:
+    """The revision that there is once the network has this. What a proxy serves is there when a host
+    says so.
+    """
+    if not stationing.proxied(tree):
+        return tree.balancer.revision_number
+    observed = max((one.observed_generation for one in tree.stations), default=0)
+    return min(tree.balancer.revision_number, observed)
 
 
 def _station_spec(tree: BalancerTree, row: Station) -> StationSpec:
@@ -57,15 +70,30 @@ def _station_spec(tree: BalancerTree, row: Station) -> StationSpec:
 
 def _listener_spec(tree: BalancerTree, row: BalancerListener) -> ListenerSpec:
     pool = tree.pool(row.default_pool_id)
-    members = [] if pool is None else receiving(tree, pool)
     return ListenerSpec(
         id=row.id,
-        protocol=TRANSPORTS[row.protocol],
+        protocol=TRANSPORTS.get(row.protocol, "tcp"),
         port=row.protocol_port,
-        backends=tuple(
-            BackendSpec(address=member.address, port=member.protocol_port, weight=member.weight)
-            for member in members
-        ),
+        backends=_proxies(tree, row) if stationing.needs_proxy(tree, row) else _members(tree, pool),
         by_source=pool is not None and pool.lb_algorithm == SOURCE_IP,
         sticky_s=None if pool is None else sticky_s(pool),
+    )
+
+
+def _members(tree: BalancerTree, pool: BalancerPool | None) -> tuple[BackendSpec, ...]:
+    return tuple(
+        BackendSpec(address=member.address, port=member.protocol_port, weight=member.weight)
+        for member in ([] if pool is None else receiving(tree, pool))
+    )
+
+
+def _proxies(tree: BalancerTree, row: BalancerListener) -> tuple[BackendSpec, ...]:
+    """The stations that serve it already: each at a port of the virtual address of its own."""
+    return tuple(
+        BackendSpec(
+            address=tree.balancer.vip_address,
+            port=stationing.place(tree, station).listener_port(row),
+        )
+        for station in tree.stations
+        if station.observed_generation >= row.made_revision and not station.fault
     )

@@ -21,6 +21,7 @@ NEEDED = (
     "e2fsprogs",
     "ethtool",
     "git",
+    "haproxy",
     "iproute2",
     "libseccomp2",
     "lxc",

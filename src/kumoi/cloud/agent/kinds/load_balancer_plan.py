@@ -1,13 +1,20 @@
-"""What to do for a balancer's station, from what is wanted and what is there: pure.
+"""What to do for a balancer on its host, from what is wanted and what is there: pure.
 
-no station, or one made otherwise    make it, anew
-not plugged                          plug it
+no station, or one made otherwise                      make it, anew; what ran in it has ended with it
+not plugged                                            plug it
+listeners, and no process or one of another text       start one, which takes over
+listeners, and its servers are others                  tell it
+no listener, and a process                             stop it
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kumoi.cloud.drivers.load_balancer.haproxy.apply import SeenProxy
+from kumoi.cloud.drivers.load_balancer.haproxy.config import render
+from kumoi.cloud.drivers.load_balancer.haproxy.plan import plan_servers
 from kumoi.cloud.drivers.load_balancer.station import SeenStation, StationRecord
 from kumoi.cloud.hostapi.load_balancer import BalancerThing
 
@@ -24,12 +31,65 @@ class PlugStation:
         return "plug station"
 
 
-StationAction = MakeStation | PlugStation
+@dataclass(frozen=True, slots=True)
+class StartProxy:
+    takes_over: bool
+
+    def __str__(self) -> str:
+        return "replace proxy" if self.takes_over else "start proxy"
 
 
-def plan(wanted: BalancerThing, seen: SeenStation | None) -> list[StationAction]:
-    """The actions, in order; empty when the station is as wanted."""
+@dataclass(frozen=True, slots=True)
+class TellProxy:
+    commands: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"tell proxy: {'; '.join(self.commands)}"
+
+
+@dataclass(frozen=True, slots=True)
+class StopProxy:
+    def __str__(self) -> str:
+        return "stop proxy"
+
+
+BalancerAction = MakeStation | PlugStation | StartProxy | TellProxy | StopProxy
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBalancer:
+    station: SeenStation
+    proxy: SeenProxy | None = None
+
+
+def plan(
+    wanted: BalancerThing,
+    seen: SeenBalancer | None,
+    states: Mapping[str, str],
+    *,
+    socket: str,
+) -> list[BalancerAction]:
+    """The actions, in order; empty when the balancer is as wanted. `states` are those of its members,
+    `socket` where its process takes commands.
+    """
     record = StationRecord(address=wanted.address, link=wanted.station)
-    if seen is None or seen.record != record:
-        return [MakeStation(), PlugStation()]
-    return [] if seen.plugged else [PlugStation()]
+    if seen is None or seen.station.record != record:
+        proxy: list[BalancerAction] = [StartProxy(takes_over=False)] if wanted.listeners else []
+        return [MakeStation(), PlugStation(), *proxy]
+    plug: list[BalancerAction] = [] if seen.station.plugged else [PlugStation()]
+    return [*plug, *_proxy(wanted, seen.proxy, states, socket)]
+
+
+def _proxy(
+    wanted: BalancerThing, seen: SeenProxy | None, states: Mapping[str, str], socket: str
+) -> list[BalancerAction]:
+    if not wanted.listeners:
+        return [] if seen is None else [StopProxy()]
+    if seen is None:
+        return [StartProxy(takes_over=False)]
+    none = dict.fromkeys((listener.id for listener in wanted.listeners), 0)
+    config = render(wanted, states, socket=socket, descriptors=none)
+    if config.signature != seen.signature:
+        return [StartProxy(takes_over=True)]
+    commands = plan_servers(config.servers, seen.servers)
+    return [TellProxy(tuple(commands))] if commands else []

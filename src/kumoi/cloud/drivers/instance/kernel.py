@@ -45,6 +45,7 @@ _RESOLVE_IN_ROOT = 0x10
 _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
 _SYS_OPENAT2 = 437
+_SYS_PIDFD_GETFD = 438
 _SYS_MOUNT_SETATTR = 442
 
 _CAPABILITY_VERSION_3 = 0x2008_0522
@@ -186,6 +187,15 @@ def open_inside(root: int, path: str, *, flags: int, follow: bool = True) -> int
         if fd >= 0 or ctypes.get_errno() != errno.EAGAIN:
             break
     return _check(fd, f"openat2 {path}")
+
+
+def take_descriptor(pid: int, descriptor: int) -> int:
+    """Another process's open file, as a descriptor of ours."""
+    process = os.pidfd_open(pid)
+    try:
+        return _check(_libc.syscall(_SYS_PIDFD_GETFD, process, descriptor, 0), "pidfd_getfd")
+    finally:
+        os.close(process)
 
 
 def sync_file_system(fd: int) -> None:

@@ -1,0 +1,1 @@
+"""HAProxy, for the listeners that only a process can serve."""

@@ -1,0 +1,205 @@
+"""The HAProxy processes of a host: one in each station whose balancer has listeners that need it.
+
+A process is found by its command socket and asked what it is; nothing is remembered of it. Its
+listening sockets are made here and inherited, and kept open here too: when a process dies, connections
+that begin wait in them for the next one, and an agent that dies takes them back from the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kumoi.base import files, namespace
+from kumoi.base.errors import Transient
+from kumoi.base.files import Promise
+from kumoi.cloud.drivers.instance import kernel
+from kumoi.cloud.drivers.load_balancer.haproxy.config import ProxyServer, render
+from kumoi.cloud.drivers.load_balancer.haproxy.plan import read_servers
+from kumoi.cloud.drivers.load_balancer.station import Stations
+from kumoi.cloud.hostapi.load_balancer import BalancerThing, ProxiedListener
+
+PROGRAM = "/usr/sbin/haproxy"
+BACKLOG = 4_096
+ANSWER_S = 2.0
+START_S = 10.0
+POLL_S = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class SeenProxy:
+    """A process that takes commands. `signature` is of the configuration that it was started with."""
+
+    pid: int
+    signature: str
+    servers: tuple[ProxyServer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyLaunch:
+    """What to start: in that network namespace, with `state` as its own directory and `config` to
+    read, and those descriptors.
+    """
+
+    argv: tuple[str, ...]
+    namespace: Path
+    state: Path
+    config: Path
+    descriptors: Sequence[int]
+
+
+@dataclass(slots=True)
+class Proxies:
+    """Of one host. `state` has a directory for each process, `launch` starts one; `owner` is the user
+    and group that it runs as.
+    """
+
+    stations: Stations
+    state: Path
+    owner: tuple[int, int]
+    launch: Callable[[ProxyLaunch], None]
+    _listening: dict[str, dict[int, socket.socket]] = field(default_factory=dict)
+
+    def observe(self, balancer_id: str) -> SeenProxy | None:
+        try:
+            said = self._ask(balancer_id, "show info")
+            servers = self._ask(balancer_id, "show servers state")
+        except OSError:
+            return None
+        facts = dict(line.partition(": ")[::2] for line in said.splitlines())
+        return SeenProxy(
+            int(facts["Pid"]), facts.get("description", ""), tuple(read_servers(servers))
+        )
+
+    def start(self, balancer: BalancerThing, states: Mapping[str, str]) -> None:
+        """A process as wanted; one that runs hands over to it and ends after its last connection."""
+        before = self.observe(balancer.id)
+        own = self.state / balancer.id
+        own.mkdir(mode=0o700, exist_ok=True)
+        os.chown(own, *self.owner)
+        sockets = self._sockets(balancer, before)
+        descriptors = {
+            listener.id: sockets[listener.station_port].fileno() for listener in balancer.listeners
+        }
+        wanted = render(
+            balancer, states, socket=str(self.command_socket(balancer.id)), descriptors=descriptors
+        )
+        config = self.stations.directory_of(balancer.id) / "haproxy.cfg"
+        owner = (0, self.owner[1])
+        files.replace(config, wanted.text, promise=Promise.KILL, mode=0o640, owner=owner)
+        follow = () if before is None else ("-sf", str(before.pid))
+        launched = ProxyLaunch(
+            argv=(PROGRAM, "-db", "-q", "-f", str(config), *follow),
+            namespace=self.stations.namespace(balancer.id),
+            state=own,
+            config=config,
+            descriptors=list(descriptors.values()),
+        )
+        self.launch(launched)
+        self._wait(balancer.id, wanted.signature, other_than=before)
+        self._forget(balancer)
+
+    def tell(self, balancer_id: str, commands: Sequence[str]) -> None:
+        """What it says is not decided on: the next look shows what became of it."""
+        try:
+            self._ask(balancer_id, "; ".join(commands))
+        except OSError as cause:
+            raise Transient("the proxy of a balancer does not take commands") from cause
+
+    def stop(self, balancer_id: str) -> None:
+        """At once, with all its connections."""
+        namespace.end(namespace.processes(self.stations.namespace(balancer_id)))
+        for one in self._listening.pop(balancer_id, {}).values():
+            one.close()
+        shutil.rmtree(self.state / balancer_id, ignore_errors=True)
+
+    def command_socket(self, balancer_id: str) -> Path:
+        return self.state / balancer_id / "command"
+
+    def _ask(self, balancer_id: str, command: str) -> str:
+        """Raises OSError."""
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(ANSWER_S)
+            peer.connect(str(self.command_socket(balancer_id)))
+            peer.sendall(f"{command}\n".encode())
+            answer = b""
+            while some := peer.recv(65_536):
+                answer += some
+        return answer.decode(errors="replace")
+
+    def _wait(self, balancer_id: str, signature: str, *, other_than: SeenProxy | None) -> None:
+        until = time.monotonic() + START_S
+        old = 0 if other_than is None else other_than.pid
+        while time.monotonic() < until:
+            seen = self.observe(balancer_id)
+            if seen is not None and seen.pid != old and seen.signature == signature:
+                return
+            time.sleep(POLL_S)
+        raise Transient("the proxy of a balancer has not begun to take commands")
+
+    def _sockets(
+        self, balancer: BalancerThing, running: SeenProxy | None
+    ) -> Mapping[int, socket.socket]:
+        """The listening ones, by their port: ours, those of the process that runs, or new ones."""
+        mine = self._listening.setdefault(balancer.id, {})
+        wanted = {listener.station_port for listener in balancer.listeners}
+        if running is not None and not wanted <= mine.keys():
+            for port, one in _listening_of(running.pid).items():
+                if port in wanted and port not in mine:
+                    mine[port] = one
+                else:
+                    one.close()
+        for listener in balancer.listeners:
+            if listener.station_port not in mine:
+                mine[listener.station_port] = self._listen(balancer, listener)
+        return mine
+
+    def _listen(self, balancer: BalancerThing, listener: ProxiedListener) -> socket.socket:
+        family = socket.AF_INET6 if ":" in balancer.address else socket.AF_INET
+        made = self.stations.opened(balancer.id, family, socket.SOCK_STREAM)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind((balancer.address, listener.station_port))
+            made.listen(BACKLOG)
+        except OSError as cause:
+            made.close()
+            raise Transient("listen at a balancer's address") from cause
+        return made
+
+    def _forget(self, balancer: BalancerThing) -> None:
+        """Close what belongs to no listener any more."""
+        mine = self._listening.get(balancer.id, {})
+        wanted = {listener.station_port for listener in balancer.listeners}
+        for port in list(mine.keys() - wanted):
+            mine.pop(port).close()
+
+
+def _listening_of(pid: int) -> dict[int, socket.socket]:
+    """Listening sockets of another process, by their port."""
+    found: dict[int, socket.socket] = {}
+    with contextlib.suppress(OSError):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if not str(entry.readlink()).startswith("socket:"):
+                    continue
+                one = socket.socket(fileno=kernel.take_descriptor(pid, int(entry.name)))
+                port = _listening_port(one)
+                if port and port not in found:
+                    found[port] = one
+                else:
+                    one.close()
+    return found
+
+
+def _listening_port(one: socket.socket) -> int:
+    if one.family not in (socket.AF_INET, socket.AF_INET6):
+        return 0
+    if not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return 0
+    return int(one.getsockname()[1])
