@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,12 +12,11 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.load_balancer import pool, quota, vip
+from kumoi.cloud.domain.load_balancer import listener, pool, quota, vip
 from kumoi.cloud.domain.load_balancer.refusal import not_found
 from kumoi.cloud.domain.load_balancer.tree import BalancerTree
 from kumoi.cloud.domain.load_balancer.tree import of as trees
 from kumoi.cloud.domain.load_balancer.vip import VipRequest
-from kumoi.cloud.store.load_balancer import listener as listener_store
 from kumoi.cloud.store.load_balancer import load_balancer as store
 from kumoi.cloud.store.load_balancer.load_balancer import LoadBalancer
 from kumoi.cloud.store.network import tag as tag_store
@@ -111,6 +110,6 @@ def delete(
 
 def _remove_parts(connection: Connection, tree: BalancerTree, now: datetime) -> None:
     for one in tree.listeners:
-        listener_store.delete(connection, one, now=now)
+        listener.remove(connection, one, now)
     for each in tree.pools:
-        pool.remove(connection, tree, each, now)
+        pool.remove(connection, replace(tree, policies={}), each, now)

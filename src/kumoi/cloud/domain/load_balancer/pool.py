@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Unsupported
 from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.load_balancer import datapath, tls
 from kumoi.cloud.domain.load_balancer import listener as listener_domain
 from kumoi.cloud.domain.load_balancer.part import PartRules, balancer_of, beginning, said_of
 from kumoi.cloud.domain.load_balancer.refusal import invalid, not_found
@@ -29,8 +30,7 @@ RULES = PartRules("pool", "Pool", store.TABLE)
 found = RULES.found
 get = RULES.get
 page = RULES.page
-PROTOCOLS = ("TCP", "HTTP", "HTTPS", "UDP", "SCTP")
-ALGORITHMS = ("ROUND_ROBIN", "SOURCE_IP", "SOURCE_IP_PORT")
+APP_COOKIE = "APP_COOKIE"
 STICKY_MAX_S = 65_535  # OVN's.
 
 
@@ -46,6 +46,13 @@ class PoolRequest:
     description: str = ""
     admin_state_up: bool = True
     session_persistence: dict[str, Any] | None = None
+    tls_enabled: bool = False
+    tls_container_ref: str | None = None
+    ca_tls_container_ref: str | None = None
+    crl_container_ref: str | None = None
+    tls_ciphers: str | None = None
+    tls_versions: list[str] | None = None
+    alpn_protocols: list[str] | None = None
     tags: tuple[str, ...] = ()
 
 
@@ -61,7 +68,6 @@ def create(
         raise invalid("Must provide at least one of: loadbalancer_id, listener_id")
     balancer = balancer_of(connection, balancer_id)
     RULES.admit(connection, caller, balancer.project_id)
-    _require_supported(wanted)
     if listener is not None:
         listener_domain.require_fitting(listener.protocol, wanted.protocol)
         if listener.default_pool_id is not None:
@@ -70,6 +76,7 @@ def create(
         **beginning(balancer.id, balancer.project_id, now),
         **said_of(wanted, "load_balancer_id", "listener_id"),
     )
+    _require_possible(connection, row, listener)
     kept = RULES.insert(connection, row, wanted.tags)
     if listener is not None:
         listener_store.update(connection, listener, now=now, default_pool_id=row.id)
@@ -80,8 +87,11 @@ def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> BalancerPool:
     row = get(connection, caller, key, action="put")
-    _require_algorithm(values.get("lb_algorithm", row.lb_algorithm))
-    _require_persistence(row.protocol, values.get("session_persistence"))
+    wanted = replace(row, **values)
+    balancer = balancer_of(connection, row.load_balancer_id)
+    _require_possible(
+        connection, wanted, *trees(connection, [balancer])[balancer.id].listeners_of(key)
+    )
     store.update(connection, row, now=now, **values)
     return found(connection, key)
 
@@ -96,6 +106,10 @@ def delete(connection: Connection, caller: Caller, key: str, now: datetime) -> N
 
 def remove(connection: Connection, tree: BalancerTree, row: BalancerPool, now: datetime) -> None:
     """The same without asking who wants it."""
+    for policies in tree.policies.values():
+        for policy in policies:
+            if policy.redirect_pool_id == row.id:
+                raise Conflict(f"Pool {row.id} is in use by L7 policy {policy.id}")
     for listener in listener_store.find(connection, default_pool_id=row.id):
         listener_store.update(connection, listener, now=now, default_pool_id=None)
     for member in tree.members_of(row.id):
@@ -115,31 +129,35 @@ def _listener(connection: Connection, wanted: PoolRequest) -> BalancerListener |
     return listener
 
 
-def _require_supported(wanted: PoolRequest) -> None:
-    if wanted.protocol not in PROTOCOLS:
-        raise Unsupported(
-            f"Pools of protocol {wanted.protocol} are not offered: this cloud has "
-            f"{', '.join(PROTOCOLS)}"
-        )
-    _require_algorithm(wanted.lb_algorithm)
-    _require_persistence(wanted.protocol, wanted.session_persistence)
-
-
-def _require_algorithm(name: str) -> None:
-    if name not in ALGORITHMS:
-        raise Unsupported(
-            f"{name} is not offered as lb_algorithm: this cloud has {', '.join(ALGORITHMS)}"
-        )
+def _require_possible(
+    connection: Connection, row: BalancerPool, *listeners: BalancerListener | None
+) -> None:
+    """Raises Invalid, and Unsupported where no path could serve it or one of these listeners."""
+    _require_persistence(row.protocol, row.session_persistence)
+    tls.require(
+        {name: getattr(row, name) for name in ("tls_ciphers", "tls_versions", "alpn_protocols")}
+    )
+    datapath.require_pool(row)
+    for listener in listeners:
+        if listener is not None:
+            listener_domain.require_served(connection, listener, row)
 
 
 def _require_persistence(protocol: str, said: dict[str, Any] | None) -> None:
     if not said:
         return
     kind = said["type"]
-    if said.get("cookie_name") and kind != "APP_COOKIE":
-        raise invalid(f'Field "cookie_name" can not be specified with type {kind}.')
-    if kind != SOURCE_IP:
-        raise Unsupported(f"session persistence of type {kind} is not offered, only {SOURCE_IP}")
+    if said.get("cookie_name") and kind != APP_COOKIE:
+        raise invalid(
+            'Field "cookie_name" can only be specified with session persistence of type "APP_COOKIE".'
+        )
+    if kind == APP_COOKIE and not said.get("cookie_name"):
+        raise invalid(
+            'Field "cookie_name" must be specified when using the "APP_COOKIE" session persistence '
+            "type."
+        )
+    if kind != SOURCE_IP and protocol in ("UDP", "SCTP"):
+        raise invalid(f"Session persistence of type {kind} is not supported for {protocol} pools.")
     timed = said.get("persistence_timeout") is not None or said.get("persistence_granularity")
     if timed and protocol not in ("UDP", "SCTP"):
         raise invalid(

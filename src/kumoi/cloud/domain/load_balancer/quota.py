@@ -10,7 +10,15 @@ from collections.abc import Callable, Mapping
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import OverQuota
-from kumoi.cloud.store.load_balancer import health_monitor, listener, load_balancer, member, pool
+from kumoi.cloud.store.load_balancer import (
+    health_monitor,
+    l7_policy,
+    l7_rule,
+    listener,
+    load_balancer,
+    member,
+    pool,
+)
 from kumoi.cloud.store.load_balancer import quota as store
 
 UNLIMITED = -1
@@ -31,6 +39,8 @@ _COUNTS: dict[str, Callable[[Connection, str], int]] = {
     "pool": pool.count,
     "member": member.count,
     "healthmonitor": health_monitor.count,
+    "l7policy": l7_policy.count,
+    "l7rule": l7_rule.count,
 }
 _WORDS = {
     "loadbalancer": "Load Balancer",
@@ -38,6 +48,8 @@ _WORDS = {
     "pool": "Pool",
     "member": "Member",
     "healthmonitor": "Health Monitor",
+    "l7policy": "L7Policy",
+    "l7rule": "L7Rule",
 }
 
 

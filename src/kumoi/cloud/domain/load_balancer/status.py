@@ -45,6 +45,11 @@ def of_listener(tree: BalancerTree, row: BalancerListener) -> str:
     return _switched(tree, row)
 
 
+def of_l7(tree: BalancerTree, row: BalancerPart) -> str:
+    """Of an L7 policy or rule."""
+    return _switched(tree, row)
+
+
 def of_monitor(tree: BalancerTree, row: HealthMonitor) -> str:
     return _switched(tree, row)
 

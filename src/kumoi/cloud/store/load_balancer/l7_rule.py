@@ -48,6 +48,7 @@ l7_rule = sa.Table(
 )
 
 TABLE = PartTable(l7_rule, L7Rule)
+find = TABLE.find
 of_balancers = TABLE.of_balancers
 every = TABLE.every
 update = TABLE.update
