@@ -40,7 +40,6 @@ TOLD_ELSEWHERE = {
     "compute/usage": "test_quota",
     "compute/volume_attachment": "test_server",
     "load_balancer/provider": "test_service",
-    "load_balancer/unoffered": "test_service",
 }
 """The story file of a noun that has none of its own. The list may only shrink."""
 

@@ -40,7 +40,15 @@ PARTS: Mapping[str, Row] = {
     "os_load-balancer_api:healthmonitor:put": MEMBER,
     "os_load-balancer_api:healthmonitor:delete": MEMBER,
     "os_load-balancer_api:l7policy:get_all": READER,
+    "os_load-balancer_api:l7policy:get_one": READER,
     "os_load-balancer_api:l7policy:post": MEMBER,
+    "os_load-balancer_api:l7policy:put": MEMBER,
+    "os_load-balancer_api:l7policy:delete": MEMBER,
+    "os_load-balancer_api:l7rule:get_all": READER,
+    "os_load-balancer_api:l7rule:get_one": READER,
+    "os_load-balancer_api:l7rule:post": MEMBER,
+    "os_load-balancer_api:l7rule:put": MEMBER,
+    "os_load-balancer_api:l7rule:delete": MEMBER,
 }
 
 OTHERS: Mapping[str, Row] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -10,6 +10,7 @@ import pytest
 from openstack.connection import Connection
 
 from kumoi.base.clock import Clock
+from kumoi.cloud.domain.load_balancer import datapath
 from kumoi.cloud.drivers.network.fake import FakeNorthbound
 from kumoi.cloud.drivers.network.interface import BalancerSpec
 from kumoi.cloud.drivers.network.ovn.northbound import LoadBalancerRecord, RecordKind
@@ -74,6 +75,14 @@ def raw(http: httpx.Client, demo: Connection) -> Raw:
 @pytest.fixture
 def raw_admin(http: httpx.Client, admin: Connection) -> Raw:
     return Raw(http, admin.auth_token)
+
+
+@pytest.fixture
+def proxied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where hosts run proxies."""
+    proxy = replace(datapath.PROXY, is_served=True)
+    monkeypatch.setattr(datapath, "PROXY", proxy)
+    monkeypatch.setattr(datapath, "PATHS", (datapath.OVN, proxy))
 
 
 @pytest.fixture

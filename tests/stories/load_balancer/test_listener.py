@@ -49,11 +49,13 @@ def test_what_needs_a_proxy_is_refused_in_words(balancer: Any, raw: Raw) -> None
     good = {"loadbalancer_id": balancer.id, "protocol": "TCP", "protocol_port": 80}
     for said, status in (
         ({"protocol": "HTTP"}, 501),
-        ({"protocol": "TERMINATED_HTTPS"}, 501),
+        ({"protocol": "TERMINATED_HTTPS"}, 400),
+        ({"protocol": "TERMINATED_HTTPS", "default_tls_container_ref": "x"}, 501),
+        ({"protocol": "PROMETHEUS"}, 501),
         ({"connection_limit": 5}, 501),
         ({"allowed_cidrs": ["10.0.0.0/8"]}, 501),
         ({"insert_headers": {"X-Forwarded-For": "true"}}, 400),
-        ({"default_tls_container_ref": "x"}, 501),
+        ({"default_tls_container_ref": "x"}, 400),
         ({"protocol": "PIGEON"}, 400),
         ({"protocol_port": 0}, 400),
         ({"loadbalancer_id": "none"}, 404),
@@ -62,6 +64,53 @@ def test_what_needs_a_proxy_is_refused_in_words(balancer: Any, raw: Raw) -> None
         status_now, message = raw.fault("POST", "lbaas/listeners", {"listener": good | said})
         assert status_now == status, (said, message)
     assert raw("GET", "lbaas/listeners").json() == {"listeners": []}
+
+
+@pytest.mark.usefixtures("proxied")
+def test_one_of_http_says_what_it_adds_to_requests(balancer: Any, raw: Raw) -> None:
+    good = {"loadbalancer_id": balancer.id, "protocol": "HTTP", "protocol_port": 80}
+    for said, status in (
+        ({"insert_headers": {"X-Forwarded-For": "true", "X-Forwarded-Port": "false"}}, 201),
+        ({"insert_headers": {"X-Evil": "true"}}, 400),
+        ({"insert_headers": {"X-Forwarded-For": "yes\n"}}, 400),
+        ({"insert_headers": {"X-SSL-Client-CN": "true"}}, 400),
+        ({"hsts_max_age": 5}, 400),
+        ({"sni_container_refs": ["x"]}, 400),
+    ):
+        port = {"protocol_port": 80 + status}
+        answer = raw("POST", "lbaas/listeners", {"listener": good | port | said})
+        assert answer.status_code == status, (said, answer.text)
+
+
+@pytest.mark.usefixtures("proxied")
+def test_limits_of_a_tcp_listener_are_a_proxys(
+    demo: Connection, balancer: Any, raw: Raw, worker: Worker
+) -> None:
+    balancing = demo.load_balancer
+    made = balancing.create_listener(
+        load_balancer_id=balancer.id,
+        protocol="TCP",
+        protocol_port=80,
+        connection_limit=5,
+        allowed_cidrs=["10.0.0.7/8"],
+    )
+    assert made.allowed_cidrs == ["10.0.0.0/8"]
+    assert balancing.update_listener(made.id, allowed_cidrs=None).allowed_cidrs is None
+    change = {"listener": {"allowed_cidrs": ["2001:db8::/64"]}}
+    status, message = raw.fault("PUT", f"lbaas/listeners/{made.id}", change)
+    assert status == 400
+    assert "IP version incompatible" in message
+    assert (
+        raw.fault("PUT", f"lbaas/listeners/{made.id}", {"listener": {"allowed_cidrs": ["a"]}})[0]
+        == 400
+    )
+
+
+def test_a_connection_limit_of_datagrams_is_kept(demo: Connection, balancer: Any) -> None:
+    made = demo.load_balancer.create_listener(
+        load_balancer_id=balancer.id, protocol="UDP", protocol_port=53, connection_limit=9
+    )
+    assert made.connection_limit == 9
 
 
 def test_a_pool_of_another_protocol_or_balancer_is_refused(

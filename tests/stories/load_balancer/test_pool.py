@@ -120,3 +120,37 @@ def test_anothers_is_forbidden(demo: Connection, other: Connection, balancer: An
         other.load_balancer.get_pool(made.id)
     with pytest.raises(exceptions.ForbiddenException):
         other.load_balancer.create_member(made, address="10.0.0.1", protocol_port=1)
+
+
+@pytest.mark.usefixtures("proxied")
+def test_what_a_proxy_can_is_offered_where_there_is_one(
+    demo: Connection, balancer: Any, raw: Raw
+) -> None:
+    good = {"loadbalancer_id": balancer.id, "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
+    cookie = {"type": "APP_COOKIE", "cookie_name": "id"}
+    for said, status in (
+        ({"protocol": "PROXY"}, 201),
+        ({"protocol": "PROXYV2"}, 201),
+        ({"lb_algorithm": "LEAST_CONNECTIONS"}, 201),
+        ({"session_persistence": {"type": "HTTP_COOKIE"}}, 201),
+        ({"session_persistence": cookie}, 201),
+        ({"session_persistence": cookie | {"cookie_name": "a b"}}, 400),
+        ({"session_persistence": {"type": "APP_COOKIE"}}, 400),
+        ({"protocol": "UDP", "lb_algorithm": "LEAST_CONNECTIONS"}, 501),
+        ({"tls_versions": ["TLSv1.1"]}, 400),
+        ({"tls_versions": []}, 400),
+        ({"tls_ciphers": "RC4:AES"}, 400),
+        ({"tls_ciphers": "AES\nx"}, 400),
+        ({"alpn_protocols": ["spdy"]}, 400),
+        ({"tls_ciphers": "HIGH:!RC4", "tls_versions": ["TLSv1.3"]}, 201),
+    ):
+        answer = raw("POST", "lbaas/pools", {"pool": good | said})
+        assert answer.status_code == status, (said, answer.text)
+    made = raw("POST", "lbaas/pools", {"pool": good}).json()["pool"]
+    change = {"pool": {"session_persistence": cookie}}
+    assert (
+        raw("PUT", f"lbaas/pools/{made['id']}", change).json()["pool"]["session_persistence"][
+            "cookie_name"
+        ]
+        == "id"
+    )

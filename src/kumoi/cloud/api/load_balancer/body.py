@@ -15,6 +15,7 @@ Shape = TypeVar("Shape", bound=Body)
 Text = Annotated[str, msgspec.Meta(max_length=255)]
 Id = Annotated[str, msgspec.Meta(max_length=64)]
 PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+TlsWords = Annotated[list[Annotated[str, msgspec.Meta(max_length=32)]], msgspec.Meta(max_length=16)]
 Tags = Annotated[list[Text], msgspec.Meta(max_length=1_000)]
 
 
@@ -31,6 +32,14 @@ class Common(Body):
 
 class Described(Common):
     description: Text | Unset | None = UNSET
+
+
+class Secured(Described):
+    """What a listener and a pool may say of TLS."""
+
+    tls_ciphers: Annotated[str, msgspec.Meta(max_length=2_048)] | Unset | None = UNSET
+    tls_versions: TlsWords | Unset | None = UNSET
+    alpn_protocols: TlsWords | Unset | None = UNSET
 
 
 def require(request: Request, word: str) -> None:

@@ -6,20 +6,25 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from kumoi.base.errors import Unsupported
-from kumoi.cloud.api.load_balancer import body, pool, rendering
-from kumoi.cloud.api.load_balancer.body import Described, Id, PortNumber, Text
-from kumoi.cloud.api.load_balancer.pool import PoolWithin
+from kumoi.base.errors import Invalid
+from kumoi.cloud.api.load_balancer import body, l7_policy, pool, rendering
+from kumoi.cloud.api.load_balancer.body import Id, PortNumber, Secured, Text
+from kumoi.cloud.api.load_balancer.l7_policy import L7PolicyWithin
 from kumoi.cloud.api.load_balancer.resource import BalancingResource
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.load_balancer import listener as domain
+from kumoi.cloud.domain.load_balancer import listener_options
 from kumoi.cloud.domain.load_balancer.graph import ListenerTreeRequest
 from kumoi.cloud.domain.load_balancer.listener import ListenerRequest
-from kumoi.engine.http.request import UNSET, Body, Reply, Unset
+from kumoi.engine.http.request import UNSET, Reply, Unset
 
 ListenerProtocol = Literal["HTTP", "HTTPS", "PROMETHEUS", "SCTP", "TCP", "TERMINATED_HTTPS", "UDP"]
 Limit = Annotated[int, msgspec.Meta(ge=-1, le=2_147_483_647)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=31_536_000)]
+Headers = Annotated[dict[Text, Text], msgspec.Meta(max_length=32)]
+Cidrs = Annotated[list[Annotated[str, msgspec.Meta(max_length=64)]], msgspec.Meta(max_length=256)]
+References = Annotated[list[Text], msgspec.Meta(max_length=256)]
+HstsAge = Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)]
 NO_TRAFFIC = {
     "bytes_in": 0,
     "bytes_out": 0,
@@ -29,15 +34,23 @@ NO_TRAFFIC = {
 }
 
 
-class ListenerChanges(Described):
+class ListenerChanges(Secured):
     connection_limit: Limit | Unset | None = UNSET
     default_pool_id: Id | Unset | None = UNSET
-    insert_headers: dict[str, Text] | Unset | None = UNSET
-    allowed_cidrs: list[Text] | Unset | None = UNSET
+    insert_headers: Headers | Unset | None = UNSET
+    allowed_cidrs: Cidrs | Unset | None = UNSET
     timeout_client_data: Milliseconds | Unset | None = UNSET
     timeout_member_connect: Milliseconds | Unset | None = UNSET
     timeout_member_data: Milliseconds | Unset | None = UNSET
     timeout_tcp_inspect: Milliseconds | Unset | None = UNSET
+    default_tls_container_ref: Text | Unset | None = UNSET
+    sni_container_refs: References | Unset | None = UNSET
+    client_ca_tls_container_ref: Text | Unset | None = UNSET
+    client_authentication: Literal["NONE", "OPTIONAL", "MANDATORY"] | Unset | None = UNSET
+    client_crl_container_ref: Text | Unset | None = UNSET
+    hsts_max_age: HstsAge | Unset | None = UNSET
+    hsts_include_subdomains: bool | Unset | None = UNSET
+    hsts_preload: bool | Unset | None = UNSET
 
 
 class ListenerOwn(ListenerChanges, kw_only=True):
@@ -45,18 +58,12 @@ class ListenerOwn(ListenerChanges, kw_only=True):
 
     protocol: ListenerProtocol
     protocol_port: PortNumber
-    l7policies: list[Any] | Unset | None = UNSET
-    default_tls_container_ref: Text | Unset | None = UNSET
-    sni_container_refs: list[Text] | Unset | None = UNSET
+    l7policies: list[L7PolicyWithin] | Unset | None = UNSET
 
 
 class ListenerNew(ListenerOwn, kw_only=True):
     loadbalancer_id: Id
     project_id: Id | Unset | None = UNSET
-
-
-class PoolByName(Body):
-    name: Text
 
 
 class ListenerWithin(ListenerOwn, kw_only=True):
@@ -66,18 +73,15 @@ class ListenerWithin(ListenerOwn, kw_only=True):
 
 
 def wanted_tree(new: ListenerWithin) -> ListenerTreeRequest:
-    """A default pool of which only the name is said stands beside the listeners."""
     said = body.said(new)
-    default = said.pop("default_pool", None)
     said.pop("default_pool_id", None)
-    listener = wanted(said | {"load_balancer_id": ""})
-    if default is None:
-        return ListenerTreeRequest(listener)
-    if set(default) == {"name"}:
-        return ListenerTreeRequest(
-            listener, default_pool_name=body.decode(default, PoolByName).name
-        )
-    return ListenerTreeRequest(listener, pool.wanted_tree(body.decode(default, PoolWithin)))
+    default = said.pop("default_pool", None)
+    policies = said.pop("l7policies", ())
+    return ListenerTreeRequest(
+        wanted(said | {"load_balancer_id": ""}),
+        None if default is None else pool.reference(default),
+        tuple(l7_policy.wanted_tree(one) for one in policies),
+    )
 
 
 def stats(request: Request) -> Reply:
@@ -94,9 +98,12 @@ def wanted(said: dict[str, Any]) -> ListenerRequest:
 
 def convert(values: dict[str, Any]) -> None:
     values.pop("project_id", None)
-    for name in ("l7policies", "default_tls_container_ref", "sni_container_refs"):
-        if values.pop(name, None):
-            raise Unsupported(f"{name} is not offered")
+    if values.pop("l7policies", None):
+        raise Invalid(
+            "l7policies are made with their balancer or by themselves", field="l7policies"
+        )
+    if values.get("allowed_cidrs"):
+        values["allowed_cidrs"] = listener_options.networks(values["allowed_cidrs"])
 
 
 RESOURCE = BalancingResource(
@@ -114,6 +121,11 @@ RESOURCE = BalancingResource(
         "timeout_member_connect": int,
         "timeout_member_data": int,
         "timeout_tcp_inspect": int,
+        "default_tls_container_ref": str,
+        "client_ca_tls_container_ref": str,
+        "client_authentication": str,
+        "client_crl_container_ref": str,
+        "tls_ciphers": str,
     },
     defaults={
         "name": "",
@@ -126,6 +138,9 @@ RESOURCE = BalancingResource(
         "timeout_member_connect": 5_000,
         "timeout_member_data": 50_000,
         "timeout_tcp_inspect": 0,
+        "client_authentication": listener_options.NO_AUTHENTICATION,
+        "hsts_include_subdomains": False,
+        "hsts_preload": False,
         "tags": [],
     },
     wanted=lambda _request, said: wanted(said),

@@ -23,6 +23,7 @@ from kumoi.cloud.domain.load_balancer.member import canonical
 from kumoi.cloud.domain.load_balancer.refusal import invalid
 from kumoi.cloud.domain.load_balancer.vip import VipRequest
 from kumoi.cloud.store.load_balancer.load_balancer import LoadBalancer
+from kumoi.cloud.store.network import tag as tag_store
 from kumoi.engine.http.paging import boolean
 from kumoi.engine.http.request import UNSET, Reply, Unset
 
@@ -134,6 +135,12 @@ def _shown(connection: Connection, rows: Sequence[LoadBalancer], tags: TagsOf) -
     return [rendering.balancer(trees[row.id], tags) for row in rows]
 
 
+def _shown_new(connection: Connection, row: LoadBalancer) -> Shown:
+    """With its parts whole."""
+    made = tree.of(connection, [row])[row.id]
+    return rendering.balancer(made, tag_store.of_many(connection, made.ids()), full=True)
+
+
 RESOURCE = BalancingResource(
     word="loadbalancer",
     words="loadbalancers",
@@ -154,4 +161,5 @@ RESOURCE = BalancingResource(
     change=domain.update,
     remove=domain.delete,
     shown=_shown,
+    shown_new=_shown_new,
 )

@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from kumoi.base.errors import Unsupported
 from kumoi.cloud.api.load_balancer import body, health_monitor, member, rendering
-from kumoi.cloud.api.load_balancer.body import Described, Id
+from kumoi.cloud.api.load_balancer.body import Id, Secured, Text
 from kumoi.cloud.api.load_balancer.health_monitor import HealthMonitorWithin
 from kumoi.cloud.api.load_balancer.member import MemberNew
 from kumoi.cloud.api.load_balancer.resource import BalancingResource
@@ -22,17 +21,23 @@ Algorithm = Literal["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "SOURCE_IP_
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)]
 
 
+CookieName = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[!#$%&'*+\-.0-9A-Z^_`a-z|~]+$")]
+
+
 class SessionPersistence(Body):
     type: Literal["SOURCE_IP", "HTTP_COOKIE", "APP_COOKIE"]
-    cookie_name: Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[^\s,;\\]+$")] | None = None
+    cookie_name: CookieName | None = None
     persistence_timeout: Seconds | None = None
     persistence_granularity: Annotated[str, msgspec.Meta(max_length=64)] | None = None
 
 
-class PoolChanges(Described):
+class PoolChanges(Secured):
     lb_algorithm: Algorithm | Unset | None = UNSET
     session_persistence: SessionPersistence | Unset | None = UNSET
     tls_enabled: bool | Unset | None = UNSET
+    tls_container_ref: Text | Unset | None = UNSET
+    ca_tls_container_ref: Text | Unset | None = UNSET
+    crl_container_ref: Text | Unset | None = UNSET
 
 
 class PoolOwn(PoolChanges, kw_only=True):
@@ -55,6 +60,17 @@ class PoolWithin(PoolOwn, kw_only=True):
     healthmonitor: HealthMonitorWithin | Unset | None = UNSET
 
 
+class PoolByName(Body):
+    name: Text
+
+
+def reference(raw: dict[str, msgspec.Raw]) -> PoolTreeRequest | str:
+    """One that is made where it is named, or the name of one beside."""
+    if set(raw) == {"name"}:
+        return body.decode(raw, PoolByName).name
+    return wanted_tree(body.decode(raw, PoolWithin))
+
+
 def wanted_tree(new: PoolWithin) -> PoolTreeRequest:
     said = body.said(new)
     members = said.pop("members", ())
@@ -73,8 +89,6 @@ def wanted(said: dict[str, Any]) -> PoolRequest:
 
 def convert(values: dict[str, Any]) -> None:
     values.pop("project_id", None)
-    if values.pop("tls_enabled", False):
-        raise Unsupported("TLS to members is not offered")
     if values.get("session_persistence") is not None:
         values["session_persistence"] = msgspec.structs.asdict(values["session_persistence"])
 
@@ -84,12 +98,22 @@ RESOURCE = BalancingResource(
     words="pools",
     new=PoolNew,
     changes=PoolChanges,
-    columns={"protocol": str, "lb_algorithm": str, "load_balancer_id": str},
+    columns={
+        "protocol": str,
+        "lb_algorithm": str,
+        "load_balancer_id": str,
+        "tls_enabled": bool,
+        "tls_container_ref": str,
+        "ca_tls_container_ref": str,
+        "crl_container_ref": str,
+        "tls_ciphers": str,
+    },
     defaults={
         "name": "",
         "description": "",
         "admin_state_up": True,
         "lb_algorithm": "ROUND_ROBIN",
+        "tls_enabled": False,
         "tags": [],
     },
     wanted=lambda _request, said: wanted(said),

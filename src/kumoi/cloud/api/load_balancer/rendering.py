@@ -12,6 +12,8 @@ from kumoi.cloud.domain.load_balancer import status
 from kumoi.cloud.domain.load_balancer.tree import BalancerTree
 from kumoi.cloud.domain.load_balancer.tree import of_parts as trees_of
 from kumoi.cloud.store.load_balancer.health_monitor import HealthMonitor
+from kumoi.cloud.store.load_balancer.l7_policy import L7Policy
+from kumoi.cloud.store.load_balancer.l7_rule import L7Rule
 from kumoi.cloud.store.load_balancer.listener import BalancerListener
 from kumoi.cloud.store.load_balancer.member import PoolMember
 from kumoi.cloud.store.load_balancer.part import BalancerPart
@@ -46,7 +48,7 @@ def balancer(tree: BalancerTree, tags: TagsOf, *, full: bool = False) -> Shown:
         "provider": PROVIDER,
         "flavor_id": None,
         "availability_zone": None,
-        "listeners": [listener(tree, one, tags) for one in tree.listeners]
+        "listeners": [listener(tree, one, tags, full=True) for one in tree.listeners]
         if full
         else ids(tree.listeners),
         "pools": [pool(tree, one, tags, full=True) for one in tree.pools]
@@ -68,7 +70,10 @@ def of_parts(
     return shown
 
 
-def listener(tree: BalancerTree, row: BalancerListener, tags: TagsOf) -> Shown:
+def listener(
+    tree: BalancerTree, row: BalancerListener, tags: TagsOf, *, full: bool = False
+) -> Shown:
+    policies = tree.policies_of(row.id)
     return {
         **_common(tree, row, tags, status.of_listener(tree, row)),
         "description": row.description,
@@ -76,13 +81,21 @@ def listener(tree: BalancerTree, row: BalancerListener, tags: TagsOf) -> Shown:
         "protocol_port": row.protocol_port,
         "connection_limit": row.connection_limit,
         "default_pool_id": row.default_pool_id,
-        "default_tls_container_ref": None,
-        "sni_container_refs": [],
-        "client_ca_tls_container_ref": None,
-        "client_authentication": "NONE",
-        "client_crl_container_ref": None,
+        "default_tls_container_ref": row.default_tls_container_ref,
+        "sni_container_refs": row.sni_container_refs or [],
+        "client_ca_tls_container_ref": row.client_ca_tls_container_ref,
+        "client_authentication": row.client_authentication,
+        "client_crl_container_ref": row.client_crl_container_ref,
+        "tls_ciphers": row.tls_ciphers,
+        "tls_versions": row.tls_versions or [],
+        "alpn_protocols": row.alpn_protocols or [],
+        "hsts_max_age": row.hsts_max_age,
+        "hsts_include_subdomains": row.hsts_include_subdomains,
+        "hsts_preload": row.hsts_preload,
         "insert_headers": row.insert_headers,
-        "l7policies": [],
+        "l7policies": [l7_policy(tree, one, tags, full=True) for one in policies]
+        if full
+        else ids(policies),
         "loadbalancers": [{"id": row.load_balancer_id}],
         "timeout_client_data": row.timeout_client_data,
         "timeout_member_connect": row.timeout_member_connect,
@@ -103,11 +116,14 @@ def pool(tree: BalancerTree, row: BalancerPool, tags: TagsOf, *, full: bool = Fa
         "loadbalancers": [{"id": row.load_balancer_id}],
         "listeners": ids(tree.listeners_of(row.id)),
         "members": [member(tree, one, tags) for one in members] if full else ids(members),
-        "healthmonitor_id": None if monitor is None else monitor.id,
-        "tls_enabled": False,
-        "tls_container_ref": None,
-        "ca_tls_container_ref": None,
-        "crl_container_ref": None,
+        **_monitored(tree, monitor, tags, full=full),
+        "tls_enabled": row.tls_enabled,
+        "tls_container_ref": row.tls_container_ref,
+        "ca_tls_container_ref": row.ca_tls_container_ref,
+        "crl_container_ref": row.crl_container_ref,
+        "tls_ciphers": row.tls_ciphers,
+        "tls_versions": row.tls_versions or [],
+        "alpn_protocols": row.alpn_protocols or [],
     }
 
 
@@ -141,6 +157,34 @@ def health_monitor(tree: BalancerTree, row: HealthMonitor, tags: TagsOf) -> Show
     }
 
 
+def l7_policy(tree: BalancerTree, row: L7Policy, tags: TagsOf, *, full: bool = False) -> Shown:
+    rules = tree.rules_of(row.id)
+    return {
+        **_common(tree, row, tags, status.of_l7(tree, row)),
+        "description": row.description,
+        "listener_id": row.listener_id,
+        "action": row.action,
+        "position": row.position,
+        "redirect_pool_id": row.redirect_pool_id,
+        "redirect_url": row.redirect_url,
+        "redirect_prefix": row.redirect_prefix,
+        "redirect_http_code": row.redirect_http_code,
+        "rules": [l7_rule(tree, one, tags) for one in rules] if full else ids(rules),
+    }
+
+
+def l7_rule(tree: BalancerTree, row: L7Rule, tags: TagsOf) -> Shown:
+    shown = {
+        **_common(tree, row, tags, status.of_l7(tree, row)),
+        "type": row.type,
+        "compare_type": row.compare_type,
+        "key": row.key,
+        "value": row.value,
+        "invert": row.invert,
+    }
+    return {name: value for name, value in shown.items() if name != "name"}
+
+
 def states(tree: BalancerTree) -> Shown:
     """The status tree: Octavia's pools are below the listeners that lead to them."""
     return {
@@ -151,9 +195,7 @@ def states(tree: BalancerTree) -> Shown:
         "listeners": [
             {
                 **_state(tree, row, status.of_listener(tree, row)),
-                "pools": [
-                    _pool_state(tree, one) for one in tree.pools if one.id == row.default_pool_id
-                ],
+                "pools": [_pool_state(tree, one) for one in tree.pools_of(row)],
             }
             for row in tree.listeners
         ],
@@ -181,6 +223,12 @@ def _common(tree: BalancerTree, row: BalancerPart, tags: TagsOf, operating: str)
         "updated_at": time(row.updated_at),
         "tags": list(tags.get(row.id, ())),
     }
+
+
+def _monitored(tree: BalancerTree, row: HealthMonitor | None, tags: TagsOf, *, full: bool) -> Shown:
+    if full and row is not None:
+        return {"healthmonitor": health_monitor(tree, row, tags)}
+    return {"healthmonitor_id": None if row is None else row.id}
 
 
 def _pool_state(tree: BalancerTree, row: BalancerPool) -> Shown:

@@ -41,6 +41,7 @@ class BalancingResource(Generic[Row]):
     `columns` are what a list may be filtered by, `defaults` what null says in a change. `keys` are the
     path's placeholders: of what it is within, and of one.
 
+    `shown` renders rows with their tags, `shown_new` one that was made, where it is shown otherwise.
     The others are the noun's functions in the domain, called with what the path names.
     """
 
@@ -59,6 +60,7 @@ class BalancingResource(Generic[Row]):
     change: Callable[..., Row]
     remove: Callable[..., None]
     shown: Callable[[Connection, Sequence[Row], TagsOf], list[Shown]]
+    shown_new: Callable[[Connection, Row], Shown] | None = None
 
     def create(self, request: Request) -> Reply:
         said = body.said(body.one(request, self.word, self.new))
@@ -66,7 +68,7 @@ class BalancingResource(Generic[Row]):
         with request.write() as connection:
             row = self.make(connection, request.caller, *self._within(request), wanted, now)
             audit.about(row.id)
-            shown = self._one(connection, row)
+            shown = (self.shown_new or self._one)(connection, row)
         return Reply(201, {self.word: shown})
 
     def index(self, request: Request) -> Reply:

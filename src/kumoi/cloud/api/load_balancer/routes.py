@@ -7,13 +7,14 @@ from typing import Any
 from kumoi.cloud.api import errors
 from kumoi.cloud.api.load_balancer import (
     health_monitor,
+    l7_policy,
+    l7_rule,
     listener,
     load_balancer,
     member,
     pool,
     provider,
     quota,
-    unoffered,
     version,
 )
 from kumoi.cloud.api.load_balancer.resource import BalancingResource
@@ -28,9 +29,9 @@ BALANCERS = f"{LBAAS}/loadbalancers"
 MEMBERS = f"{LBAAS}/pools/{{id}}/members"
 
 
-def nouns(path: str, resource: BalancingResource[Any]) -> tuple[Route, ...]:
-    """The routes that every noun has."""
-    rule, one = f"{RULES}:{resource.word}", f"{path}/{{{resource.keys[-1]}}}"
+def nouns(path: str, resource: BalancingResource[Any], word: str = "") -> tuple[Route, ...]:
+    """The routes that every noun has. `word` is the one of its rules, where it is another."""
+    rule, one = f"{RULES}:{word or resource.word}", f"{path}/{{{resource.keys[-1]}}}"
     return (
         Route("POST", path, resource.create, f"{rule}:post"),
         Route("GET", path, resource.index, f"{rule}:get_all"),
@@ -71,8 +72,8 @@ ROUTES = (
     *nouns(MEMBERS, member.RESOURCE),
     Route("PUT", MEMBERS, member.replace_all, f"{RULES}:member:put"),
     *nouns(f"{LBAAS}/healthmonitors", health_monitor.RESOURCE),
-    Route("GET", f"{LBAAS}/l7policies", unoffered.l7_policies, f"{RULES}:l7policy:get_all"),
-    Route("POST", f"{LBAAS}/l7policies", unoffered.create_l7_policy, f"{RULES}:l7policy:post"),
+    *nouns(f"{LBAAS}/l7policies", l7_policy.RESOURCE),
+    *nouns(f"{LBAAS}/l7policies/{{id}}/rules", l7_rule.RESOURCE, "l7rule"),
     Route("GET", f"{LBAAS}/quotas", quota.index, f"{RULES}:quota:get_all"),
     Route("GET", f"{LBAAS}/quotas/defaults", quota.show_defaults, f"{RULES}:quota:get_defaults"),
     Route("GET", f"{LBAAS}/quotas/{{id}}", quota.show, f"{RULES}:quota:get_one"),

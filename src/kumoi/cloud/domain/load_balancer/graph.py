@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
@@ -11,12 +10,16 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.load_balancer import (
     health_monitor,
+    l7_policy,
+    l7_rule,
     listener,
     load_balancer,
     member,
     pool,
 )
 from kumoi.cloud.domain.load_balancer.health_monitor import HealthMonitorRequest
+from kumoi.cloud.domain.load_balancer.l7_policy import L7PolicyRequest
+from kumoi.cloud.domain.load_balancer.l7_rule import L7RuleRequest
 from kumoi.cloud.domain.load_balancer.listener import ListenerRequest
 from kumoi.cloud.domain.load_balancer.load_balancer import LoadBalancerRequest
 from kumoi.cloud.domain.load_balancer.member import MemberRequest
@@ -32,13 +35,28 @@ class PoolTreeRequest:
     monitor: HealthMonitorRequest | None = None
 
 
+PoolReference = PoolTreeRequest | str
+"""A pool that is made where it is named, or the name of another in the same request."""
+
+
+@dataclass(frozen=True, slots=True)
+class L7PolicyTreeRequest:
+    policy: L7PolicyRequest
+    redirect_pool: PoolReference | None = None
+    rules: tuple[L7RuleRequest, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class ListenerTreeRequest:
-    """Its default pool is made with it, or is the one of that name beside it, or there is none."""
-
     listener: ListenerRequest
-    default_pool: PoolTreeRequest | None = None
-    default_pool_name: str | None = None
+    default_pool: PoolReference | None = None
+    policies: tuple[L7PolicyTreeRequest, ...] = ()
+
+    @property
+    def pools(self) -> list[PoolTreeRequest]:
+        """Those that are made with it."""
+        leads = (self.default_pool, *(one.redirect_pool for one in self.policies))
+        return [one for one in leads if isinstance(one, PoolTreeRequest)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,42 +71,55 @@ def create(
 ) -> LoadBalancer:
     """Raises as making each of them does."""
     balancer = load_balancer.create(connection, caller, wanted.balancer, now)
-    named = {
-        one.pool.name: _make_pool(connection, caller, one, balancer.id, now) for one in wanted.pools
-    }
-    for each in wanted.listeners:
-        pool_id = _default_pool(connection, caller, each, named, balancer_id=balancer.id, now=now)
-        new = replace(each.listener, load_balancer_id=balancer.id, default_pool_id=pool_id)
-        listener.create(connection, caller, new, now)
+    making = _Making(connection, caller, balancer.id, now)
+    for one in (*wanted.pools, *(one for each in wanted.listeners for one in each.pools)):
+        making.pool(one)
+    for listener_wanted in wanted.listeners:
+        making.listener(listener_wanted)
     return load_balancer.get(connection, caller, balancer.id, action="post")
 
 
-def _default_pool(
-    connection: Connection,
-    caller: Caller,
-    wanted: ListenerTreeRequest,
-    named: Mapping[str, str],
-    *,
-    balancer_id: str,
-    now: datetime,
-) -> str | None:
-    if wanted.default_pool is not None:
-        return _make_pool(connection, caller, wanted.default_pool, balancer_id, now)
-    if wanted.default_pool_name is None:
-        return None
-    if wanted.default_pool_name not in named:
-        raise invalid(f"Missing details for pool object: {wanted.default_pool_name}")
-    return named[wanted.default_pool_name]
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """`named` has the pools that were made, by their names, `made` by which request they come from."""
 
+    connection: Connection
+    caller: Caller
+    balancer_id: str
+    now: datetime
+    named: dict[str, str] = field(default_factory=dict)
+    made: dict[int, str] = field(default_factory=dict)
 
-def _make_pool(
-    connection: Connection, caller: Caller, wanted: PoolTreeRequest, balancer_id: str, now: datetime
-) -> str:
-    new = replace(wanted.pool, load_balancer_id=balancer_id)
-    made = pool.create(connection, caller, new, now)
-    for one in wanted.members:
-        member.create(connection, caller, made.id, one, now)
-    if wanted.monitor is not None:
-        monitored = replace(wanted.monitor, pool_id=made.id)
-        health_monitor.create(connection, caller, monitored, now)
-    return made.id
+    def pool(self, wanted: PoolTreeRequest) -> None:
+        if wanted.pool.name in self.named:
+            raise invalid("Pool names must be unique.")
+        new = replace(wanted.pool, load_balancer_id=self.balancer_id)
+        key = pool.create(self.connection, self.caller, new, self.now).id
+        for one in wanted.members:
+            member.create(self.connection, self.caller, key, one, self.now)
+        if wanted.monitor is not None:
+            monitored = replace(wanted.monitor, pool_id=key)
+            health_monitor.create(self.connection, self.caller, monitored, self.now)
+        self.made[id(wanted)] = key
+        if wanted.pool.name:
+            self.named[wanted.pool.name] = key
+
+    def listener(self, wanted: ListenerTreeRequest) -> None:
+        default = self._pool_id(wanted.default_pool)
+        new = replace(wanted.listener, load_balancer_id=self.balancer_id, default_pool_id=default)
+        key = listener.create(self.connection, self.caller, new, self.now).id
+        for one in wanted.policies:
+            leads = self._pool_id(one.redirect_pool)
+            policy = replace(one.policy, listener_id=key, redirect_pool_id=leads)
+            policy_id = l7_policy.create(self.connection, self.caller, policy, self.now).id
+            for rule in one.rules:
+                l7_rule.create(self.connection, self.caller, policy_id, rule, self.now)
+
+    def _pool_id(self, wanted: PoolReference | None) -> str | None:
+        if wanted is None:
+            return None
+        if isinstance(wanted, PoolTreeRequest):
+            return self.made[id(wanted)]
+        if wanted not in self.named:
+            raise invalid(f"Missing details for pool object: {wanted}")
+        return self.named[wanted]

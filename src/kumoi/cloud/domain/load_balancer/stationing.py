@@ -9,14 +9,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from kumoi.cloud.domain.load_balancer import datapath
 from kumoi.cloud.domain.load_balancer.status import is_monitored
 from kumoi.cloud.domain.load_balancer.tree import BalancerTree
 from kumoi.cloud.store.load_balancer.listener import BalancerListener
 from kumoi.cloud.store.load_balancer.station import Station
 
-PROXIED = frozenset({"HTTP", "TERMINATED_HTTPS"})
-"""Protocols of listeners that only a proxy can serve."""
-PROXIED_POOLS = frozenset({"PROXY", "PROXYV2"})
 STATIONS_MAX = 2
 """Of one balancer, each on another host."""
 
@@ -67,8 +65,7 @@ def proxied(tree: BalancerTree) -> list[BalancerListener]:
 
 
 def needs_proxy(tree: BalancerTree, row: BalancerListener) -> bool:
-    pool = tree.pool(row.default_pool_id)
-    return row.protocol in PROXIED or (pool is not None and pool.protocol in PROXIED_POOLS)
+    return datapath.path_of(row, tree.pools_of(row)) is datapath.PROXY
 
 
 def place(tree: BalancerTree, row: Station) -> StationPlace:

@@ -52,13 +52,26 @@ class BalancerTree:
         return self.members.get(pool_id, [])
 
     def listeners_of(self, pool_id: str) -> list[BalancerListener]:
-        """Those that lead to the pool, by default or by a policy."""
+        """Those that lead to the pool."""
         return [
-            row
-            for row in self.listeners
-            if row.default_pool_id == pool_id
-            or any(policy.redirect_pool_id == pool_id for policy in self.policies_of(row.id))
+            row for row in self.listeners if any(pool.id == pool_id for pool in self.pools_of(row))
         ]
+
+    def ids(self) -> list[str]:
+        """Of the balancer and all its parts."""
+        parts: list[BalancerPart] = [*self.listeners, *self.pools, *self.monitors.values()]
+        for row in self.pools:
+            parts += self.members_of(row.id)
+        for each in self.listeners:
+            for policy in self.policies_of(each.id):
+                parts += [policy, *self.rules_of(policy.id)]
+        return [self.balancer.id, *(part.id for part in parts)]
+
+    def pools_of(self, listener: BalancerListener) -> list[BalancerPool]:
+        """Those that it leads to, by default or by a policy."""
+        policies = self.policies_of(listener.id)
+        keys = {listener.default_pool_id, *(policy.redirect_pool_id for policy in policies)}
+        return [row for row in self.pools if row.id in keys]
 
     def policies_of(self, listener_id: str) -> list[L7Policy]:
         return self.policies.get(listener_id, [])
