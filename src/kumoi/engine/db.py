@@ -30,6 +30,7 @@ from kumoi.base.errors import Invalid, OutcomeUnknown, StoreLost, Transient
 from kumoi.engine import sqlite, unchanged
 from kumoi.engine.outage import Outage, serves_no_more
 from kumoi.engine.statement import execute_text
+from kumoi.engine.unchanged import KeptRows
 from kumoi.engine.wake import CHANNEL, CONNECT, PostgresWake, Wake, WakeListener
 from kumoi.engine.write_watch import WriteWatch
 
@@ -131,6 +132,7 @@ class Database:
         self._sql = SQLITE if self.is_sqlite else POSTGRESQL
         self._outage = Outage(wait_s=OUTAGE_WAIT_S)
         self._idle: deque[Connection] = deque()
+        self._kept = KeptRows()
         self._writer = threading.Lock()
         self.write_watch = WriteWatch()
         self.before_commit: Callable[[Connection], None] = lambda _connection: None
@@ -211,7 +213,7 @@ class Database:
             execute_text(connection, begin)
             if begin == SQLITE.read:
                 ((version,),) = execute_text(connection, unchanged.DATA_VERSION).fetchall()
-                unchanged.begin(connection, version)
+                unchanged.begin(connection, self._kept, version)
         except BaseException:
             self._close_idle()  # They have probably been lost, too.
             connection.close()

@@ -10,58 +10,77 @@ which nobody can change. Begun and ended by db.py, used by statement.py. Postgre
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Hashable
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
-ROWS_MAX = 4_096  # Of one connection, a KiB or two each. Before there are more, all are dropped.
+ROWS_MAX = 4_096  # Of one database, two or three KiB each. Before there are more, all are dropped.
 DATA_VERSION = "PRAGMA data_version"
 _INFO = "kumoi_unchanged_rows"
 
 Rows = list[tuple[Any, ...]]
 
 
+class KeptRows:
+    """The rows that are kept of one database, for all of its connections."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, Rows] = {}
+        self._count = 0
+        self._states = itertools.count()
+        self._lock = threading.Lock()
+
+    def new_state(self) -> int:
+        """A number that no state of the database, as some connection sees it, has had before."""
+        return next(self._states)
+
+    def get(self, key: Hashable) -> Rows | None:
+        return self._kept.get(key)
+
+    def keep(self, key: Hashable, rows: Rows) -> None:
+        size = len(rows) + 1  # No rows take room, too.
+        with self._lock:
+            if self._count + size > ROWS_MAX:
+                self._kept.clear()
+                self._count = 0
+            if size <= ROWS_MAX:
+                self._kept[key] = rows
+                self._count += size
+
+
 class UnchangedRows:
     """What one connection has read of the state of the database that it sees now."""
 
-    def __init__(self, driver_connection: Any) -> None:
+    def __init__(self, driver_connection: Any, kept: KeptRows) -> None:
         self._driver = driver_connection
-        self._state = (0, 0)
+        self._kept = kept
+        self._seen = (0, 0)
+        self._state = kept.new_state()
         self._is_open = False
-        self._kept: dict[Hashable, Rows] = {}
-        self._count = 0
 
     def begin(self, data_version: int) -> None:
         """A read transaction has begun."""
-        state = (data_version, self._driver.total_changes)
-        if state != self._state:
-            self._drop()
-        self._state = state
+        seen = (data_version, self._driver.total_changes)
+        if seen != self._seen:
+            self._seen, self._state = seen, self._kept.new_state()
         self._is_open = True
 
     def end(self) -> None:
         self._is_open = False
 
     def get(self, key: Hashable) -> Rows | None:
-        return self._kept.get(key) if self._holds() else None
+        return self._kept.get((self._state, key)) if self._holds() else None
 
     def keep(self, key: Hashable, rows: Rows) -> None:
-        size = len(rows) + 1  # No rows take room, too.
-        if not self._holds() or size > ROWS_MAX:
-            return
-        if self._count + size > ROWS_MAX:
-            self._drop()
-        self._kept[key] = rows
-        self._count += size
+        if self._holds():
+            self._kept.keep((self._state, key), rows)
 
     def _holds(self) -> bool:
         """Whether this is a read transaction, and has written nothing, which will be undone."""
-        return self._is_open and self._driver.total_changes == self._state[1]
-
-    def _drop(self) -> None:
-        self._kept.clear()
-        self._count = 0
+        return self._is_open and self._driver.total_changes == self._seen[1]
 
 
 def of(connection: Connection) -> UnchangedRows | None:
@@ -69,10 +88,11 @@ def of(connection: Connection) -> UnchangedRows | None:
     return found
 
 
-def begin(connection: Connection, data_version: int) -> None:
+def begin(connection: Connection, kept: KeptRows, data_version: int) -> None:
     found = of(connection)
     if found is None:
-        found = connection.info[_INFO] = UnchangedRows(connection.connection.driver_connection)
+        driver_connection = connection.connection.driver_connection
+        found = connection.info[_INFO] = UnchangedRows(driver_connection, kept)
     found.begin(data_version)
 
 

@@ -156,3 +156,16 @@ def test_what_is_kept_is_bounded(filled: Database, monkeypatch: pytest.MonkeyPat
         for _ in range(2):
             ALL.rows(connection)
     assert len(queries) == 2
+
+
+def test_the_bound_is_of_all_connections_together(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _needs_sqlite(filled)
+    monkeypatch.setattr(unchanged, "ROWS_MAX", 4)
+    with _asked(filled) as queries, filled.read() as first:
+        ALL.rows(first)
+        with filled.read() as second:
+            assert len(ALL.rows(second)) == 2  # Drops what the first has kept.
+        ALL.rows(first)
+    assert len(queries) == 2
