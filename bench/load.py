@@ -124,12 +124,17 @@ def log_in(server: Server, user: str, password: str) -> Server:
     return replace(server, token=_header(head, b"x-subject-token").decode())
 
 
-def one_by_one(server: Server, call: Call, times: int) -> list[float]:
-    """Milliseconds of each of several, answered one after another."""
+def one_by_one(server: Server, call: Call, times: int, *, after: Call | None = None) -> list[float]:
+    """Milliseconds of each of several, answered one after another; each `after` another call, whose
+    time does not count.
+    """
     client, request = Client(server), call.encode(server)
+    before = None if after is None else after.encode(server)
     client.send(request)
     samples = []
     for _ in range(times):
+        if before is not None:
+            client.send(before)
         began = time.perf_counter()
         client.send(request)
         samples.append((time.perf_counter() - began) * 1000)
