@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kumoi.policy.row import ADMIN, ANYBODY, OWNER, OWNER_OR_SERVICE, Row
+from kumoi.policy.row import ADMIN, ADMIN_OR_SERVICE, ANYBODY, OWNER, OWNER_OR_SERVICE, Row
 
 IDENTITY: Mapping[str, Row] = {
     "identity:validate_token": OWNER_OR_SERVICE,
@@ -43,6 +43,24 @@ IDENTITY: Mapping[str, Row] = {
     "identity:get_application_credential": OWNER,
     "identity:delete_application_credential": OWNER,
     "identity:list_access_rules": OWNER,
+    "identity:create_credential": OWNER,
+    "identity:list_credentials": OWNER,
+    "identity:get_credential": OWNER,
+    "identity:update_credential": OWNER,
+    "identity:delete_credential": OWNER,
+    "identity:ec2_create_credential": OWNER,
+    "identity:ec2_list_credentials": OWNER,
+    "identity:ec2_get_credential": OWNER,
+    "identity:ec2_delete_credential": OWNER,
+    "identity:ec2tokens_validate": ADMIN_OR_SERVICE,
+    "identity:create_trust": OWNER,
+    "identity:list_trusts": OWNER,
+    "identity:list_trusts_for_trustor": OWNER,
+    "identity:list_trusts_for_trustee": OWNER,
+    "identity:get_trust": OWNER,
+    "identity:delete_trust": OWNER,
+    "identity:list_roles_for_trust": OWNER,
+    "identity:get_role_for_trust": OWNER,
     "identity:create_group": ADMIN,
     "identity:list_groups": ADMIN,
     "identity:get_group": ADMIN,

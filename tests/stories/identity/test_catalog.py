@@ -177,3 +177,7 @@ def test_a_region_is_not_below_itself(admin: Connection) -> None:
             admin.identity.update_region(name, parent_region_id=parent)
     admin.identity.delete_region(below)
     admin.identity.delete_region(name)
+
+
+def test_who_has_a_role_on_no_domain_is_told_of_none(demo: Connection) -> None:
+    assert demo.identity.get("/auth/domains").json()["domains"] == []

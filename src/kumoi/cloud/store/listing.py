@@ -87,6 +87,8 @@ def page(
     a column.
     """
     sorts = _sorts(table, listing)
+    if not all(listing.filters.values()):
+        return []  # A column that may have none of any value.
     conditions = (*conditions, *(part.condition(table) for part in listing.parts))
     wheres = [condition for condition in conditions if isinstance(condition, Where)]
     if listing.marker is None and len(wheres) == len(conditions):

@@ -10,7 +10,9 @@ from kumoi.cloud.api.identity import (
     application_credential,
     assignment,
     catalog,
+    credential,
     domain,
+    ec2_credential,
     endpoint,
     group,
     implied_role,
@@ -19,6 +21,7 @@ from kumoi.cloud.api.identity import (
     role,
     service,
     token,
+    trust,
     user,
     version,
 )
@@ -111,6 +114,36 @@ USERS = (
     ),
 )
 
+EC2 = "/v3/users/{id}/credentials/OS-EC2"
+KEPT_CREDENTIALS = (
+    Route("POST", "/v3/credentials", credential.create, "identity:create_credential"),
+    Route("GET", "/v3/credentials", credential.index, "identity:list_credentials"),
+    Route("GET", "/v3/credentials/{id}", credential.show, "identity:get_credential"),
+    Route("PATCH", "/v3/credentials/{id}", credential.update, "identity:update_credential"),
+    Route("DELETE", "/v3/credentials/{id}", credential.delete, "identity:delete_credential"),
+    Route("POST", EC2, ec2_credential.create, "identity:ec2_create_credential"),
+    Route("GET", EC2, ec2_credential.index, "identity:ec2_list_credentials"),
+    Route("GET", f"{EC2}/{{access}}", ec2_credential.show, "identity:ec2_get_credential"),
+    Route("DELETE", f"{EC2}/{{access}}", ec2_credential.delete, "identity:ec2_delete_credential"),
+    Route(
+        "POST",
+        "/v3/ec2tokens",
+        ec2_credential.log_in,
+        "identity:ec2tokens_validate",
+        audits=False,
+    ),
+)
+
+TRUST = "/v3/OS-TRUST/trusts/{id}"
+TRUSTS = (
+    Route("POST", "/v3/OS-TRUST/trusts", trust.create, "identity:create_trust"),
+    Route("GET", "/v3/OS-TRUST/trusts", trust.index, "identity:list_trusts"),
+    Route("GET", TRUST, trust.show, "identity:get_trust"),
+    Route("DELETE", TRUST, trust.delete, "identity:delete_trust"),
+    Route("GET", f"{TRUST}/roles", trust.list_roles, "identity:list_roles_for_trust"),
+    Route("GET", f"{TRUST}/roles/{{role_id}}", trust.show_role, "identity:get_role_for_trust"),
+)
+
 GROUPS = (
     Route("POST", "/v3/groups", group.create, "identity:create_group"),
     Route("GET", "/v3/groups", group.index, "identity:list_groups"),
@@ -198,6 +231,8 @@ SERVICE = Service(
         *DOMAINS,
         *PROJECTS,
         *USERS,
+        *KEPT_CREDENTIALS,
+        *TRUSTS,
         *GROUPS,
         *ROLES,
         *IMPLIED,

@@ -19,7 +19,7 @@ from kumoi.cloud.api.identity.token_body import (
 )
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import authentication, credential_secret, revocation
-from kumoi.cloud.domain.identity.authentication import Login
+from kumoi.cloud.domain.identity.authentication import Login, ScopeRequest
 from kumoi.cloud.domain.identity.login import REFUSED
 from kumoi.cloud.domain.identity.token import Claims
 from kumoi.engine.http.request import UNSET, Reply, encoded
@@ -31,16 +31,33 @@ SHOWN_MAX = 1_024  # With the catalogue, 4 KiB each.
 def create(request: Request) -> Reply:
     """Log in by password, application credential or another token."""
     auth = request.parse(Auth).auth
-    now = request.services.clock.now()
     login = _prove(request, auth.identity)
     scope = wanted_scope(auth.scope)
-    with request.read() as connection:
-        claims = authentication.claims(
-            connection, login, scope, now=now, ttl_s=request.services.cloud.token_ttl_s
-        )
-        listed = _catalog(request, connection, claims)
+    trust_id = scope.trust_id if scope is not None else None
+    if trust_id is None:
+        with request.read() as connection:
+            return issue(request, connection, login, scope)
+    with request.write() as connection:
+        reply = issue(request, connection, login, scope)
+        authentication.use_trust(connection, trust_id)
+    return reply
+
+
+def issue(
+    request: Request,
+    connection: Connection,
+    login: Login,
+    scope: ScopeRequest | None,
+    status: int = 201,
+) -> Reply:
+    """A new token for whoever has proved to be the login's user. Raises Unauthenticated."""
+    now = request.services.clock.now()
+    claims = authentication.claims(
+        connection, login, scope, now=now, ttl_s=request.services.cloud.token_ttl_s
+    )
+    listed = _catalog(request, connection, claims)
     token = request.services.tokens.sign(claims)
-    return Reply(201, {"token": _render(claims, listed)}, {"X-Subject-Token": token})
+    return Reply(status, {"token": _render(claims, listed)}, {"X-Subject-Token": token})
 
 
 def show(request: Request) -> Reply:
@@ -97,6 +114,13 @@ def _render(claims: Claims, listed: msgspec.Raw | None) -> dict[str, Any]:
         shown["roles"] = [{"id": key, "name": name} for key, name in claims.roles]
     if listed is not None:
         shown["catalog"] = listed
+    if claims.trust is not None:
+        shown["OS-TRUST:trust"] = {
+            "id": claims.trust.id,
+            "trustor_user": {"id": claims.trust.trustor_user_id},
+            "trustee_user": {"id": claims.trust.trustee_user_id},
+            "impersonation": claims.trust.impersonation,
+        }
     if claims.application_credential_id is not None:
         shown["application_credential"] = {
             "id": claims.application_credential_id,

@@ -87,11 +87,16 @@ class Empty(Body):
     pass
 
 
-class AuthScope(Body):
+class TrustRef(Body):
+    id: str
+
+
+class AuthScope(Body, rename={"trust": "OS-TRUST:trust"}):
     project: Ref | Unset = UNSET
     domain: DomainRef | Unset = UNSET
     system: System | Unset = UNSET
     unscoped: Empty | Unset = UNSET
+    trust: TrustRef | Unset = UNSET
 
 
 class AuthBody(Body):
@@ -115,13 +120,15 @@ def wanted_scope(scope: AuthScope | str | msgspec.UnsetType) -> ScopeRequest | N
         if not scope.system.all:
             raise Invalid("The system is one: all must be true", field="auth.scope.system.all")
         return ScopeRequest(system=True)
-    if scope.project is not UNSET and scope.domain is not UNSET:
-        raise Invalid("Only one of project and domain can be the scope", field="auth.scope")
-    if scope.project is not UNSET:
-        return ScopeRequest(project=scope.project.reference("project"))
-    if scope.domain is not UNSET:
-        return ScopeRequest(domain=_domain(scope.domain, "domain"))
-    return ScopeRequest(unscoped=True)
+    named = [scope.project, scope.domain, scope.trust]
+    if sum(one is not UNSET for one in named) > 1:
+        raise Invalid("Only one of project, domain and trust can be the scope", field="auth.scope")
+    return ScopeRequest(
+        project=None if scope.project is UNSET else scope.project.reference("project"),
+        domain=None if scope.domain is UNSET else _domain(scope.domain, "domain"),
+        trust_id=None if scope.trust is UNSET else scope.trust.id,
+        unscoped=all(one is UNSET for one in named),
+    )
 
 
 def _domain(domain: DomainRef, field: str) -> NameRef:

@@ -13,6 +13,7 @@ from kumoi.base.ids import new_hex_id
 from kumoi.cloud.domain.identity import assignment, revocation
 from kumoi.cloud.domain.identity.token import Claims
 from kumoi.cloud.store.identity import application_credential as store
+from kumoi.cloud.store.identity import credential as kept_credentials
 from kumoi.cloud.store.identity.application_credential import ApplicationCredential
 from kumoi.cloud.store.identity.assignment import AssignmentTarget
 
@@ -94,11 +95,16 @@ def delete(connection: Connection, claims: Claims, user_id: str, key: str, now: 
     require_unrestricted(claims)
     get(connection, user_id, key)
     revocation.end_credential(connection, key, now)
+    kept_credentials.delete_of(connection, application_credential_id=key)
     store.delete(connection, key)
 
 
 def require_unrestricted(claims: Claims) -> None:
-    """Raises Forbidden for a token of a credential that may not manage credentials."""
+    """Raises Forbidden for a token of a credential that may not manage credentials, and for one of a
+    trust.
+    """
+    if claims.trust is not None:
+        raise Forbidden("The token of a trust may not make or delete credentials.")
     if claims.application_credential_id and claims.application_credential_restricted:
         raise Forbidden("This application credential may not manage application credentials.")
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
@@ -20,16 +20,18 @@ from kumoi.base.errors import Unauthenticated
 from kumoi.cloud.domain.identity import assignment as assignments
 from kumoi.cloud.domain.identity import revocation, role_rules
 from kumoi.cloud.domain.identity.login import REFUSED
-from kumoi.cloud.domain.identity.token import TTL_MAX_S, Claims, Scope
+from kumoi.cloud.domain.identity.token import TTL_MAX_S, Claims, Scope, TrustClaim
 from kumoi.cloud.store.identity import application_credential as credentials
 from kumoi.cloud.store.identity import domain as domains
 from kumoi.cloud.store.identity import project as projects
+from kumoi.cloud.store.identity import trust as trusts
 from kumoi.cloud.store.identity import user as users
 from kumoi.cloud.store.identity.application_credential import ApplicationCredential
 from kumoi.cloud.store.identity.assignment import SYSTEM_ID, AssignmentTarget
 from kumoi.cloud.store.identity.domain import Domain
 from kumoi.cloud.store.identity.project import Project
 from kumoi.cloud.store.identity.role import IdentityRole
+from kumoi.cloud.store.identity.trust import UserTrust
 from kumoi.cloud.store.identity.user import User
 
 
@@ -45,7 +47,7 @@ class NameRef:
 
 @dataclass(frozen=True, slots=True)
 class ScopeRequest:
-    """The scope asked for: one of the first three at most. With `unscoped` the token is not even for
+    """The scope asked for: one of the first three at most, or a trust. With `unscoped` the token is not even for
     the user's default project.
     """
 
@@ -53,6 +55,7 @@ class ScopeRequest:
     domain: NameRef | None = None
     system: bool = False
     unscoped: bool = False
+    trust_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +107,32 @@ def claims(
     """The new token's claims. Raises Unauthenticated when the user, its domain or the scope is
     disabled or does not exist, the user has no role there, or the password was changed meanwhile.
     """
-    user = users.get(connection, login.user_id)
-    home = domains.get(connection, user.domain_id) if user else None
-    if user is None or home is None or not (user.enabled and home.enabled):
-        raise Unauthenticated(REFUSED)
+    user, home = _enabled(connection, login.user_id)
     if login.password_hash is not None and login.password_hash != user.password_hash:
         raise Unauthenticated(REFUSED)
     if login.parent is not None and revocation.has_ended(connection, login.parent):
         raise Unauthenticated(REFUSED)
     credential = _credential(connection, login, now)
-    if credential is not None:
+    trust = _trust(connection, login, scope, now)
+    trust_claim = None
+    if trust is not None:
+        scoped = _for_project(
+            connection, trust.trustor_user_id, projects.get(connection, trust.project_id)
+        )
+        scoped = _limited(connection, scoped, trust.role_ids)
+        trustor, trustors_home = _enabled(connection, trust.trustor_user_id)
+        trust_claim = _trust_claim(trust, trustor)
+        if trust.impersonation:
+            user, home = trustor, trustors_home
+    elif credential is not None:
         scoped = _for_credential(connection, credential, scope)
     else:
         scoped = _for_scope(connection, user, scope)
     parent = login.parent
     expires_at = int(now.timestamp()) + min(ttl_s, TTL_MAX_S)
-    if credential is not None and credential.expires_at is not None:
-        expires_at = min(expires_at, int(credential.expires_at.timestamp()))
+    for delegation in (credential, trust):
+        if delegation is not None and delegation.expires_at is not None:
+            expires_at = min(expires_at, int(delegation.expires_at.timestamp()))
     project = scoped.project
     audit_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
     earlier = [name for name in (parent.methods if parent else []) if name != login.method]
@@ -144,6 +156,7 @@ def claims(
         application_credential_id=credential.id if credential else None,
         application_credential_name=credential.name if credential else None,
         application_credential_restricted=not credential.unrestricted if credential else True,
+        trust=trust_claim,
     )
 
 
@@ -211,12 +224,61 @@ def _for_credential(
         if asked is None or project is None or asked.id != project.id:
             raise Unauthenticated(REFUSED)
     scoped = _for_project(connection, credential.user_id, project)
-    allowed = role_rules.load(connection).in_tokens(credential.role_ids)
-    ids = {role.id for role in allowed}
+    return _limited(connection, scoped, credential.role_ids)
+
+
+def _limited(connection: Connection, scoped: _ScopeRoles, role_ids: list[str]) -> _ScopeRoles:
+    """With those of the roles only that a delegation is for."""
+    ids = {role.id for role in role_rules.load(connection).in_tokens(role_ids)}
     both = tuple(role for role in scoped.roles if role.id in ids)
     if not both:
         raise Unauthenticated(REFUSED)
-    return _ScopeRoles(project=project, roles=both)
+    return replace(scoped, roles=both)
+
+
+def _trust(
+    connection: Connection, login: Login, scope: ScopeRequest | None, now: datetime
+) -> UserTrust | None:
+    """The trust that is the scope. Raises Unauthenticated for one that is not the login's, for a login
+    that is itself delegated, and where the token of a trust is to be made another.
+    """
+    delegated = login.credential_id is not None or (login.parent and login.parent.trust)
+    if scope is None or scope.trust_id is None:
+        if login.parent is not None and login.parent.trust is not None:
+            raise Unauthenticated(REFUSED)
+        return None
+    found = trusts.get(connection, scope.trust_id)
+    if found is None or delegated or found.trustee_user_id != login.user_id:
+        raise Unauthenticated(REFUSED)
+    if found.remaining_uses == 0 or (found.expires_at is not None and found.expires_at <= now):
+        raise Unauthenticated(REFUSED)
+    return found
+
+
+def use_trust(connection: Connection, key: str) -> None:
+    """Count a login with it. Raises Unauthenticated when it is used up meanwhile."""
+    found = trusts.get(connection, key)
+    if found is None or (found.remaining_uses is not None and not trusts.use(connection, key)):
+        raise Unauthenticated(REFUSED)
+
+
+def _trust_claim(trust: UserTrust, trustor: User) -> TrustClaim:
+    return TrustClaim(
+        id=trust.id,
+        trustor_user_id=trust.trustor_user_id,
+        trustee_user_id=trust.trustee_user_id,
+        impersonation=trust.impersonation,
+        trustor_generation=trustor.generation,
+    )
+
+
+def _enabled(connection: Connection, user_id: str) -> tuple[User, Domain]:
+    """A user and its domain. Raises Unauthenticated unless both are enabled."""
+    user = users.get(connection, user_id)
+    home = domains.get(connection, user.domain_id) if user else None
+    if user is None or home is None or not (user.enabled and home.enabled):
+        raise Unauthenticated(REFUSED)
+    return user, home
 
 
 def _project(connection: Connection, wanted: NameRef) -> Project | None:

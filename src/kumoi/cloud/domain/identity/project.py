@@ -15,8 +15,10 @@ from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.identity import assignment, resource_option, revocation
 from kumoi.cloud.store.identity import application_credential as credentials
 from kumoi.cloud.store.identity import assignment as assignments
+from kumoi.cloud.store.identity import credential as kept_credentials
 from kumoi.cloud.store.identity import domain as domains
 from kumoi.cloud.store.identity import project as store
+from kumoi.cloud.store.identity import trust as trusts
 from kumoi.cloud.store.identity import user as users
 from kumoi.cloud.store.identity.assignment import AssignmentTarget
 from kumoi.cloud.store.identity.project import Project
@@ -116,6 +118,8 @@ def remove(connection: Connection, key: str, now: datetime) -> None:
     revocation.end_project(connection, key, now)
     assignments.delete_matching(connection, target=AssignmentTarget.PROJECT, target_id=key)
     credentials.delete_of(connection, project_id=key)
+    kept_credentials.delete_of(connection, project_id=key)
+    trusts.delete_of(connection, project_id=key)
     users.clear_default_project(connection, key)
     store.delete(connection, key)
 

@@ -24,7 +24,7 @@ from kumoi.cloud.store.identity.revocation import End, Key, RevocationKind, Revo
 from kumoi.cloud.store.identity.signing_key import ALGORITHM, SigningKeys
 from kumoi.engine.position import Position
 
-__all__ = ["TTL_MAX_S", "Claims", "Scope", "Tokens"]
+__all__ = ["TTL_MAX_S", "Claims", "Scope", "Tokens", "TrustClaim"]
 
 OUR_CLOCK: Options = {"verify_exp": False, "verify_iat": False}  # We compare times ourselves.
 VERIFIED_MAX = 4_096  # A few KiB each.
@@ -37,6 +37,16 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     domain_id: str
     domain_name: str
+
+
+class TrustClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """The trust that a token is of. With `trustor_generation`, what ends the trustor's tokens ends it."""
+
+    id: str
+    trustor_user_id: str
+    trustee_user_id: str
+    impersonation: bool
+    trustor_generation: int
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +74,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     application_credential_id: str | None = None
     application_credential_name: str | None = None
     application_credential_restricted: bool = True
+    trust: TrustClaim | None = None
 
     @property
     def issued_at(self) -> datetime:
@@ -175,6 +186,14 @@ class _Verified:
         if claims.target_id is not None:
             key = grant_key(claims.user_id, claims.target_id)
             ends_with.append((RevocationKind.GRANT, key, claims.user_generation))
+        if (trust := claims.trust) is not None:
+            ends_with += [
+                (RevocationKind.CREDENTIAL, trust.id, 0),
+                (RevocationKind.USER, trust.trustor_user_id, trust.trustor_generation),
+            ]
+            if claims.target_id is not None:
+                key = grant_key(trust.trustor_user_id, claims.target_id)
+                ends_with.append((RevocationKind.GRANT, key, trust.trustor_generation))
         self.claims = claims
         self._ends_with = [((kind, key), at) for kind, key, at in ends_with if key is not None]
 

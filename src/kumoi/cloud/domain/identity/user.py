@@ -17,8 +17,10 @@ from kumoi.cloud.domain.identity.login import REFUSED
 from kumoi.cloud.domain.identity.resource_option import LOCK_PASSWORD, USER_OPTIONS
 from kumoi.cloud.store.identity import application_credential as credentials
 from kumoi.cloud.store.identity import assignment as assignments
+from kumoi.cloud.store.identity import credential as kept_credentials
 from kumoi.cloud.store.identity import domain as domains
 from kumoi.cloud.store.identity import group as groups
+from kumoi.cloud.store.identity import trust as trusts
 from kumoi.cloud.store.identity import user as store
 from kumoi.cloud.store.identity.assignment import Actor
 from kumoi.cloud.store.identity.user import User
@@ -116,6 +118,8 @@ def delete(connection: Connection, key: str, now: datetime) -> None:
     groups.leave_all(connection, key)
     assignments.delete_matching(connection, actor=Actor.USER, actor_id=key)
     credentials.delete_of(connection, user_id=key)
+    kept_credentials.delete_of(connection, user_id=key)
+    trusts.delete_of(connection, user_id=key)
     store.delete(connection, key)
 
 

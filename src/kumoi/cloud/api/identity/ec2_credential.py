@@ -1,0 +1,134 @@
+"""Keys for EC2's API: pairs of keys of a user, and tokens for who has signed with one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kumoi.base.errors import NotFound, Unauthenticated
+from kumoi.cloud.api.identity import rendering, token
+from kumoi.cloud.api.request import Request
+from kumoi.cloud.domain.identity import credential as domain
+from kumoi.cloud.domain.identity import ec2_login, project
+from kumoi.cloud.domain.identity.credential import EC2
+from kumoi.cloud.domain.identity.ec2_signature import SignedRequest
+from kumoi.cloud.store.identity import credential as store
+from kumoi.cloud.store.identity.credential import Credential
+from kumoi.cloud.store.listing import Listing
+from kumoi.engine import audit
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
+
+
+class Ec2CredentialNew(Body):
+    tenant_id: rendering.Key
+
+
+class Signed(Body):
+    access: str
+    signature: str
+    host: str = ""
+    verb: str = "GET"
+    path: str = "/"
+    params: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it.
+    headers: dict[str, str] = {}  # noqa: RUF012
+    body_hash: str = ""
+
+
+class Ec2Login(Body):
+    """By any of the names that Keystone takes it under."""
+
+    credentials: Signed | Unset = UNSET
+    credential: Signed | Unset = UNSET
+    ec2Credentials: Signed | Unset = UNSET  # noqa: N815 - Keystone's word.
+    auth: Any | Unset = UNSET
+
+
+def create(request: Request) -> Reply:
+    wanted = request.parse(Ec2CredentialNew)
+    user_id = request.path["id"]
+    with request.write() as connection:
+        request.caller.check("identity:ec2_create_credential", user_id=user_id)
+        project.get(connection, wanted.tenant_id)
+        pair = domain.generated(user_id, wanted.tenant_id)
+        made = domain.create(connection, request.caller, request.claims, pair)
+        audit.about(made.id)
+    return Reply(201, {"credential": render(request, made)})
+
+
+def index(request: Request) -> Reply:
+    user_id = request.path["id"]
+    request.caller.check("identity:ec2_list_credentials", user_id=user_id)
+    claims = request.claims
+    delegated = claims.application_credential_id is not None
+    with request.read() as connection:
+        found = store.page(
+            connection,
+            Listing(filters={"type": [EC2]}),
+            user_id=user_id,
+            project_id=claims.project_id if delegated else None,
+        )
+    shown = [render(request, row) for row in found]
+    return Reply(200, rendering.page(request, "credentials", shown))
+
+
+def show(request: Request) -> Reply:
+    with request.read() as connection:
+        found = domain.get(
+            connection,
+            request.caller,
+            request.claims,
+            "identity:ec2_get_credential",
+            domain.key_of(request.path["access"]),
+        )
+    _require_of_path(request, found)
+    return Reply(200, {"credential": render(request, found)})
+
+
+def delete(request: Request) -> Reply:
+    with request.write() as connection:
+        row = domain.get(
+            connection,
+            request.caller,
+            request.claims,
+            "identity:ec2_delete_credential",
+            domain.key_of(request.path["access"]),
+        )
+        _require_of_path(request, row)
+        store.delete(connection, row.id)
+    return Reply(204)
+
+
+def log_in(request: Request) -> Reply:
+    """A token for who has signed. The service that got the signed request asks for it."""
+    body = request.parse(Ec2Login)
+    given = body.credentials or body.credential or body.ec2Credentials
+    if not isinstance(given, Signed):
+        raise Unauthenticated("EC2 signature not supplied.")
+    signed = SignedRequest(
+        verb=given.verb,
+        host=given.host,
+        path=given.path,
+        params=given.params,
+        headers=given.headers,
+        body_hash=given.body_hash,
+    )
+    now = request.services.clock.now()
+    with request.read() as connection:
+        login, scope = ec2_login.prove(connection, given.access, given.signature, signed, now)
+        return token.issue(request, connection, login, scope, status=200)
+
+
+def _require_of_path(request: Request, row: Credential) -> None:
+    if row.user_id != request.path["id"] or row.type != EC2:
+        raise NotFound("EC2 access key", request.path["access"])
+
+
+def render(request: Request, row: Credential) -> dict[str, Any]:
+    access, secret = domain.keys(row)
+    return {
+        "access": access,
+        "secret": secret,
+        "user_id": row.user_id,
+        "tenant_id": row.project_id,
+        "trust_id": row.trust_id,
+        "links": rendering.link(request, "users", row.user_id, "credentials", "OS-EC2", access),
+    }

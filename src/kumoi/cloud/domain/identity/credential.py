@@ -1,0 +1,126 @@
+"""Credentials that users keep here: what is allowed.
+
+One of type `ec2` has an access key and a secret in its blob; its id is the hash of the access key, as
+Keystone has it, and by it ec2_login.py finds the secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
+from kumoi.base.ids import new_hex_id
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.identity import application_credential
+from kumoi.cloud.domain.identity.token import Claims
+from kumoi.cloud.store.identity import credential as store
+from kumoi.cloud.store.identity.credential import Credential
+
+EC2 = "ec2"
+PER_USER_MAX = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialRequest:
+    user_id: str
+    type: str
+    blob: str
+    project_id: str | None = None
+
+
+def create(
+    connection: Connection, caller: Caller, claims: Claims, wanted: CredentialRequest
+) -> Credential:
+    """Raises Forbidden for another user's, and for a token of a delegation that may not; Invalid for a
+    blob that says no access key; Conflict when that key is taken.
+    """
+    caller.check("identity:create_credential", user_id=wanted.user_id)
+    require_in_scope(claims, wanted.project_id)
+    if wanted.type == EC2:
+        application_credential.require_unrestricted(claims)
+        key = key_of(_access(wanted.blob))
+        if wanted.project_id is None:
+            raise Invalid("A credential of type ec2 needs a project_id", field="project_id")
+    else:
+        key = new_hex_id()
+    if store.get(connection, key) is not None:
+        raise Conflict(f"Conflict occurred attempting to store credential - {key} exists already.")
+    if store.count(connection, wanted.user_id) >= PER_USER_MAX:
+        raise Forbidden(f"A user has at most {PER_USER_MAX} credentials.")
+    row = Credential(
+        id=key,
+        user_id=wanted.user_id,
+        project_id=wanted.project_id,
+        type=wanted.type,
+        blob=wanted.blob,
+        application_credential_id=claims.application_credential_id,
+    )
+    store.insert(connection, row)
+    return row
+
+
+def generated(user_id: str, project_id: str) -> CredentialRequest:
+    """A new pair of keys for EC2's API."""
+    blob = {"access": new_hex_id(), "secret": secrets.token_hex(16), "trust_id": None}
+    return CredentialRequest(
+        user_id=user_id, project_id=project_id, type=EC2, blob=json.dumps(blob)
+    )
+
+
+def get(connection: Connection, caller: Caller, claims: Claims, rule: str, key: str) -> Credential:
+    """Raises NotFound, also for one that the caller may not see."""
+    row = store.get(connection, key)
+    if row is None or not caller.may(rule, user_id=row.user_id):
+        raise NotFound("credential", key)
+    require_in_scope(claims, row.project_id)
+    return row
+
+
+def update_blob(connection: Connection, row: Credential, blob: str) -> Credential:
+    """Raises Invalid as `create` does."""
+    if row.type == EC2:
+        _access(blob)
+    store.update(connection, row.id, {"blob": blob})
+    return Credential(
+        id=row.id,
+        user_id=row.user_id,
+        project_id=row.project_id,
+        type=row.type,
+        blob=blob,
+        application_credential_id=row.application_credential_id,
+        trust_id=row.trust_id,
+    )
+
+
+def require_in_scope(claims: Claims, project_id: str | None) -> None:
+    """Raises Forbidden for a token of a delegation that is for another project."""
+    is_delegated = claims.application_credential_id is not None or claims.trust is not None
+    if is_delegated and project_id != claims.project_id:
+        raise Forbidden("The credential's project is not that of the token, which is delegated.")
+
+
+def key_of(access: str) -> str:
+    """The id of the credential with this access key."""
+    return hashlib.sha256(access.encode()).hexdigest()
+
+
+def keys(row: Credential) -> tuple[str, str]:
+    """The access key and the secret of one of type `ec2`."""
+    found: dict[str, Any] = json.loads(row.blob)
+    return str(found["access"]), str(found.get("secret", ""))
+
+
+def _access(blob: str) -> str:
+    try:
+        found = json.loads(blob)
+    except ValueError as cause:
+        raise Invalid("Invalid blob in credential", field="blob") from cause
+    if not isinstance(found, dict) or not isinstance(found.get("access"), str):
+        raise Invalid("The blob needs an access key: `access`", field="blob")
+    return str(found["access"])

@@ -1,0 +1,82 @@
+"""Credentials that users keep here, such as the keys of EC2's and S3's APIs: the rows.
+
+What is in `blob` is secret and kept as it was given: to check a signature, the secret itself is needed.
+`application_credential_id` and `trust_id` are those of the token that made it; a login with the
+credential is bound to them, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store import listing, schema
+from kumoi.cloud.store.listing import Listing
+from kumoi.cloud.store.schema import ID, NAME, metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    id: str
+    user_id: str
+    project_id: str | None
+    type: str
+    blob: str
+    application_credential_id: str | None = None
+    trust_id: str | None = None
+
+
+credential = sa.Table(
+    "credential",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("user_id", ID, nullable=False, index=True),
+    sa.Column("project_id", ID, index=True),
+    sa.Column("type", NAME, nullable=False),
+    sa.Column("blob", sa.Text, nullable=False),
+    sa.Column("application_credential_id", ID, index=True),
+    sa.Column("trust_id", ID, index=True),
+)
+
+
+def insert(connection: Connection, row: Credential) -> None:
+    schema.insert(connection, credential, schema.values(row))
+
+
+def get(connection: Connection, key: str) -> Credential | None:
+    return schema.get(connection, credential, Credential, key)
+
+
+def page(
+    connection: Connection, wanted: Listing, *, user_id: str | None, project_id: str | None = None
+) -> list[Credential]:
+    """One page of the credentials of a user, or of all; with `project_id`, of those for it."""
+    conditions = []
+    if user_id is not None:
+        conditions.append(credential.c.user_id == user_id)
+    if project_id is not None:
+        conditions.append(credential.c.project_id == project_id)
+    return listing.page(connection, credential, Credential, wanted, *conditions)
+
+
+def count(connection: Connection, user_id: str) -> int:
+    query = sa.select(sa.func.count()).where(credential.c.user_id == user_id)
+    return int(connection.execute(query).scalar_one())
+
+
+def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:
+    schema.update(connection, credential, key, values)
+
+
+def delete(connection: Connection, key: str) -> None:
+    schema.delete(connection, credential, key)
+
+
+def delete_of(connection: Connection, **only: str) -> None:
+    """Delete those whose columns have these values."""
+    conditions = [credential.c[column] == value for column, value in only.items()]
+    connection.execute(sa.delete(credential).where(*conditions))
