@@ -8,6 +8,7 @@ pipes; `fork` does work of ours in a process of its own.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import pwd
 import signal
@@ -25,6 +26,7 @@ from kumoi.base.errors import Transient
 OUTPUT_SHOWN_MAX = 2_000
 DEFAULT_TIMEOUT_S = 30.0
 GIVE_UP_POLL_S = 0.05
+PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,15 @@ def run(
     cwd: Path | None = None,
     user: int | None = None,
     namespace: str | None = None,
+    ends_with_us: bool = False,
     give_up: Callable[[], bool] | None = None,
 ) -> Completed:
     """Run a program to its end.
 
     `env` is added to ours; `user` is the user that root runs it as, with that user's group and no
     other; `namespace` is the name of a network namespace to run in; with `stdout` the output goes
-    to that file and `out` is empty; `give_up` is called repeatedly while the program runs, which is
+    to that file and `out` is empty; with `ends_with_us`, for a process without other threads, it is
+    killed when we are; `give_up` is called repeatedly while the program runs, which is
     killed when it returns true. Raises ProcessFailed when it cannot start, times out, is given up,
     or (with `check`) ends with another status than 0.
     """
@@ -87,7 +91,7 @@ def run(
             stdin=subprocess.PIPE if data is not None else file or subprocess.DEVNULL,
             env={**os.environ, **env} if env else None,
             cwd=cwd,
-            **_credentials(user),
+            **_credentials(user, ends_with_us=ends_with_us),
         ) as child:
             try:
                 out, err = _communicate(child, data, timeout_s, give_up)
@@ -105,12 +109,8 @@ def run(
         err.decode(errors="replace"),
         time.monotonic() - began,
     )
-    if check and completed.status != 0:
-        output = (completed.err.strip() or completed.out.strip())[-OUTPUT_SHOWN_MAX:]
-        raise ProcessFailed(
-            f"`{' '.join(argv)}` ended with status {completed.status}: {output}",
-            completed=completed,
-        )
+    if check:
+        _require_success(completed)
     return completed
 
 
@@ -242,11 +242,26 @@ def _communicate(
     raise ProcessFailed("the caller gave the program up")
 
 
-def _credentials(user: int | None) -> dict[str, Any]:
+def _require_success(completed: Completed) -> None:
+    if completed.status == 0:
+        return
+    output = (completed.err.strip() or completed.out.strip())[-OUTPUT_SHOWN_MAX:]
+    raise ProcessFailed(
+        f"`{' '.join(completed.args)}` ended with status {completed.status}: {output}",
+        completed=completed,
+    )
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _credentials(user: int | None, *, ends_with_us: bool = False) -> dict[str, Any]:
     """Popen's parameters for a program that runs as that user, with its own group and no other."""
-    if user is None:
-        return {}
-    return {"user": user, "group": pwd.getpwuid(user).pw_gid, "extra_groups": ()}
+    found: dict[str, Any] = {"preexec_fn": _end_with_parent} if ends_with_us else {}
+    if user is not None:
+        found |= {"user": user, "group": pwd.getpwuid(user).pw_gid, "extra_groups": ()}
+    return found
 
 
 def _argv(args: Sequence[str | Path], namespace: str | None) -> list[str]:

@@ -24,7 +24,6 @@ COPY_TIMEOUT_S = 3_600.0  # A whole repository of any size.
 TREE_MAX_BYTES = 1 << 30
 PROGRAM = "/usr/bin/git"
 PRLIMIT = "/usr/bin/prlimit"
-WITH_US = ("/usr/bin/setpriv", "--pdeathsig=KILL")  # It ends when we do.
 HEADS = "refs/heads/"
 PARSED = "kumoi-parsed"
 LS_TREE_FIELDS = 4
@@ -103,10 +102,10 @@ def archive(path: Path, commit: str, out: IO[bytes]) -> None:
     """Write the commit's files to `out` as a tar. Raises TooLarge: a few KiB of commit may name the
     same files any number of times.
     """
-    bounded = [*WITH_US, PRLIMIT, f"--fsize={TREE_MAX_BYTES}", "--core=0"]
+    bounded = [PRLIMIT, f"--fsize={TREE_MAX_BYTES}", "--core=0"]
     argv = [*bounded, PROGRAM, "--git-dir", str(path), "archive", "--format=tar", commit]
     try:
-        run(argv, env=ENVIRONMENT, stdout=out, timeout_s=TIMEOUT_S)
+        run(argv, env=ENVIRONMENT, stdout=out, ends_with_us=True, timeout_s=TIMEOUT_S)
     except ProcessFailed as cause:
         if os.fstat(out.fileno()).st_size < TREE_MAX_BYTES:
             raise

@@ -109,11 +109,12 @@ class Repositories:
             "PATH_INFO": f"/{project_id}/{name}.git/{rest}",
         }
         run(
-            [*git.WITH_US, *BOUNDED, git.PROGRAM, "http-backend"],
+            [*BOUNDED, git.PROGRAM, "http-backend"],
             stdin=body,
             stdout=out,
             env={**told, **where, **git.ENVIRONMENT},
             timeout_s=BACKEND_TIMEOUT_S,
+            ends_with_us=True,
             give_up=give_up,
         )
 
