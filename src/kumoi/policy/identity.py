@@ -43,6 +43,8 @@ IDENTITY: Mapping[str, Row] = {
     "identity:get_application_credential": OWNER,
     "identity:delete_application_credential": OWNER,
     "identity:list_access_rules": OWNER,
+    "identity:get_access_rule": OWNER,
+    "identity:delete_access_rule": OWNER,
     "identity:create_credential": OWNER,
     "identity:list_credentials": OWNER,
     "identity:get_credential": OWNER,

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid
 from kumoi.base.secret import Secret
-from kumoi.cloud.api.identity import rendering
+from kumoi.cloud.api.identity import access_rule, rendering
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import application_credential as domain
 from kumoi.cloud.domain.identity import credential_secret, user
+from kumoi.cloud.domain.identity.access_rule import AccessRuleRequest
 from kumoi.cloud.domain.identity.application_credential import ApplicationCredentialRequest, RoleRef
 from kumoi.cloud.domain.identity.password import hash_password
+from kumoi.cloud.store.identity import access_rule as access_rules
 from kumoi.cloud.store.identity import application_credential as store
 from kumoi.cloud.store.identity import role as roles
 from kumoi.cloud.store.identity.application_credential import ApplicationCredential
@@ -22,6 +25,7 @@ from kumoi.engine import audit
 from kumoi.engine.http import paging
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
+Method = Literal["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]
 COLUMNS = {"name": "name"}
 
 
@@ -32,9 +36,16 @@ class CredentialRole(Body):
     domain: dict[str, str] | None = None
 
 
-class ApplicationCredentialNew(Body):
-    """`access_rules` are not supported: the list must be empty, since none would be enforced."""
+class AccessRuleNew(Body):
+    """An existing one by its id, or what a new one says."""
 
+    id: rendering.Key | None = None
+    service: rendering.Name | None = None
+    method: Method | None = None
+    path: Annotated[str, msgspec.Meta(pattern="^/", max_length=128)] | None = None
+
+
+class ApplicationCredentialNew(Body):
     name: rendering.Name
     description: rendering.Text | None = None
     secret: rendering.Password | None = None
@@ -42,7 +53,7 @@ class ApplicationCredentialNew(Body):
     unrestricted: bool = False
     expires_at: str | None = None
     project_id: rendering.Key | Unset = UNSET
-    access_rules: rendering.NoRules | Unset = UNSET
+    access_rules: tuple[AccessRuleNew, ...] | None = None
 
 
 class ApplicationCredentialCreate(Body):
@@ -61,6 +72,10 @@ def create(request: Request) -> Reply:
         roles=[RoleRef(id=role.id, name=role.name) for role in wanted.roles],
         unrestricted=wanted.unrestricted,
         expires_at=_expiry(wanted.expires_at),
+        access_rules=[
+            AccessRuleRequest(id=rule.id, service=rule.service, method=rule.method, path=rule.path)
+            for rule in wanted.access_rules or ()
+        ],
     )
     with request.write() as connection:
         now = request.services.clock.now()
@@ -96,13 +111,6 @@ def delete(request: Request) -> Reply:
     return Reply(204)
 
 
-def access_rules(request: Request) -> Reply:
-    """Access rules: none, since they are not supported."""
-    with request.read() as connection:
-        user.get_visible(connection, request.caller, request.path["id"])
-    return Reply(200, rendering.page(request, "access_rules", []))
-
-
 def _secret(chosen: str | None) -> tuple[Secret, str]:
     """The secret and its hash; generated where the user chose none."""
     if chosen is None:
@@ -124,7 +132,7 @@ def _expiry(text: str | None) -> datetime | None:
 
 def render(request: Request, connection: Connection, row: ApplicationCredential) -> dict[str, Any]:
     expires_at = row.expires_at
-    return {
+    shown = {
         "id": row.id,
         "name": row.name,
         "description": row.description,
@@ -141,3 +149,7 @@ def render(request: Request, connection: Connection, row: ApplicationCredential)
         "system": None,
         "links": rendering.link(request, "users", row.user_id, "application_credentials", row.id),
     }
+    if row.access_rule_ids is not None:
+        found = access_rules.among(connection, row.access_rule_ids)
+        shown["access_rules"] = [access_rule.render(request, rule) for rule in found]
+    return shown

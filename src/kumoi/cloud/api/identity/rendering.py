@@ -27,7 +27,6 @@ LIST_MAX = 10_000
 this is far above what a cloud of a small team has; beyond it the link to the next page is there.
 """
 COMPARATORS = frozenset(Comparator)
-NoRules = Annotated[list[Any], msgspec.Meta(max_length=0)]
 
 
 def moment(at: datetime | None) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from kumoi.cloud.api import errors
 from kumoi.cloud.api.identity import (
+    access_rule,
     application_credential,
     assignment,
     catalog,
@@ -74,6 +75,7 @@ PROJECTS = (
 
 CREDENTIALS = "/v3/users/{id}/application_credentials"
 CREDENTIAL = f"{CREDENTIALS}/{{credential_id}}"
+ACCESS_RULES = "/v3/users/{id}/access_rules"
 USERS = (
     Route("POST", "/v3/users", user.create, "identity:create_user", pool=LOGIN_POOL),
     Route("GET", "/v3/users", user.index, "identity:list_users"),
@@ -106,11 +108,10 @@ USERS = (
         application_credential.delete,
         "identity:delete_application_credential",
     ),
+    Route("GET", ACCESS_RULES, access_rule.index, "identity:list_access_rules"),
+    Route("GET", f"{ACCESS_RULES}/{{rule_id}}", access_rule.show, "identity:get_access_rule"),
     Route(
-        "GET",
-        "/v3/users/{id}/access_rules",
-        application_credential.access_rules,
-        "identity:list_access_rules",
+        "DELETE", f"{ACCESS_RULES}/{{rule_id}}", access_rule.delete, "identity:delete_access_rule"
     ),
 )
 

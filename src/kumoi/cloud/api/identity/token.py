@@ -25,6 +25,7 @@ from kumoi.cloud.domain.identity.token import Claims
 from kumoi.engine.http.request import UNSET, Reply, encoded
 from kumoi.engine.memo import Memo
 
+RULES_HEADER = "OpenStack-Identity-Access-Rules"
 SHOWN_MAX = 1_024  # With the catalogue, 4 KiB each.
 
 
@@ -127,6 +128,11 @@ def _render(claims: Claims, listed: msgspec.Raw | None) -> dict[str, Any]:
             "name": claims.application_credential_name,
             "restricted": claims.application_credential_restricted,
         }
+        if claims.access_rules is not None:
+            shown["application_credential"]["access_rules"] = [
+                {"id": rule.id, "service": rule.service, "method": rule.method, "path": rule.path}
+                for rule in claims.access_rules
+            ]
     return shown
 
 
@@ -150,6 +156,8 @@ def _subject(request: Request) -> tuple[str, Claims]:
     except Unauthenticated as cause:
         raise NotFound("token", "asked about") from cause
     request.caller.check("identity:validate_token", user_id=claims.user_id)
+    if claims.access_rules is not None and RULES_HEADER not in request.http.headers:
+        raise NotFound("token", "asked about")  # To a service that would not hold it to its rules.
     return token, claims
 
 

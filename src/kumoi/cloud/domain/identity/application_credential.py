@@ -10,7 +10,8 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
 from kumoi.base.ids import new_hex_id
-from kumoi.cloud.domain.identity import assignment, revocation
+from kumoi.cloud.domain.identity import access_rule, assignment, revocation
+from kumoi.cloud.domain.identity.access_rule import AccessRuleRequest
 from kumoi.cloud.domain.identity.token import Claims
 from kumoi.cloud.store.identity import application_credential as store
 from kumoi.cloud.store.identity import credential as kept_credentials
@@ -38,6 +39,7 @@ class ApplicationCredentialRequest:
     roles: Sequence[RoleRef] = ()
     unrestricted: bool = False
     expires_at: datetime | None = None
+    access_rules: Sequence[AccessRuleRequest] | None = None
 
 
 def create(
@@ -66,6 +68,10 @@ def create(
         )
     if store.count(connection, user_id) >= PER_USER_MAX:
         raise Forbidden(f"A user has at most {PER_USER_MAX} application credentials.")
+    rule_ids = None
+    if wanted.access_rules:
+        found = access_rule.ensure(connection, user_id, wanted.access_rules)
+        rule_ids = [rule.id for rule in found]
     row = ApplicationCredential(
         id=new_hex_id(),
         user_id=user_id,
@@ -77,6 +83,7 @@ def create(
         unrestricted=wanted.unrestricted,
         expires_at=wanted.expires_at,
         created_at=now,
+        access_rule_ids=rule_ids,
     )
     store.insert(connection, row)
     return row

@@ -20,7 +20,8 @@ from kumoi.base.errors import Unauthenticated
 from kumoi.cloud.domain.identity import assignment as assignments
 from kumoi.cloud.domain.identity import revocation, role_rules
 from kumoi.cloud.domain.identity.login import REFUSED
-from kumoi.cloud.domain.identity.token import TTL_MAX_S, Claims, Scope, TrustClaim
+from kumoi.cloud.domain.identity.token import TTL_MAX_S, Claims, Rule, Scope, TrustClaim
+from kumoi.cloud.store.identity import access_rule as access_rules
 from kumoi.cloud.store.identity import application_credential as credentials
 from kumoi.cloud.store.identity import domain as domains
 from kumoi.cloud.store.identity import project as projects
@@ -157,6 +158,7 @@ def claims(
         application_credential_name=credential.name if credential else None,
         application_credential_restricted=not credential.unrestricted if credential else True,
         trust=trust_claim,
+        access_rules=_access_rules(connection, credential),
     )
 
 
@@ -225,6 +227,18 @@ def _for_credential(
             raise Unauthenticated(REFUSED)
     scoped = _for_project(connection, credential.user_id, project)
     return _limited(connection, scoped, credential.role_ids)
+
+
+def _access_rules(
+    connection: Connection, credential: ApplicationCredential | None
+) -> list[Rule] | None:
+    """Those of the credential; none at all where it has no list of them."""
+    if credential is None or credential.access_rule_ids is None:
+        return None
+    return [
+        Rule(id=row.id, service=row.service, method=row.method, path=row.path)
+        for row in access_rules.among(connection, credential.access_rule_ids)
+    ]
 
 
 def _limited(connection: Connection, scoped: _ScopeRoles, role_ids: list[str]) -> _ScopeRoles:

@@ -24,7 +24,7 @@ from kumoi.cloud.store.identity.revocation import End, Key, RevocationKind, Revo
 from kumoi.cloud.store.identity.signing_key import ALGORITHM, SigningKeys
 from kumoi.engine.position import Position
 
-__all__ = ["TTL_MAX_S", "Claims", "Scope", "Tokens", "TrustClaim"]
+__all__ = ["TTL_MAX_S", "Claims", "Rule", "Scope", "Tokens", "TrustClaim"]
 
 OUR_CLOCK: Options = {"verify_exp": False, "verify_iat": False}  # We compare times ourselves.
 VERIFIED_MAX = 4_096  # A few KiB each.
@@ -37,6 +37,15 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     domain_id: str
     domain_name: str
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that a token may make; see access_rule.py."""
+
+    id: str
+    service: str
+    method: str
+    path: str
 
 
 class TrustClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +61,8 @@ class TrustClaim(msgspec.Struct, frozen=True, kw_only=True):
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """What a token says. Times are seconds since 1970. `roles` are (id, name) pairs. `audit_ids`
     are this token's and, where it was made from another, the first one's. The generations are
-    those of the user and the project when they were read; see store/identity/revocation.py.
+    those of the user and the project when they were read; see store/identity/revocation.py. With
+    `access_rules`, it is for the requests that fit one of them.
     """
 
     user_id: str
@@ -75,6 +85,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     application_credential_name: str | None = None
     application_credential_restricted: bool = True
     trust: TrustClaim | None = None
+    access_rules: list[Rule] | None = None
 
     @property
     def issued_at(self) -> datetime:

@@ -15,6 +15,7 @@ from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.identity import resource_option, revocation
 from kumoi.cloud.domain.identity.login import REFUSED
 from kumoi.cloud.domain.identity.resource_option import LOCK_PASSWORD, USER_OPTIONS
+from kumoi.cloud.store.identity import access_rule as access_rules
 from kumoi.cloud.store.identity import application_credential as credentials
 from kumoi.cloud.store.identity import assignment as assignments
 from kumoi.cloud.store.identity import credential as kept_credentials
@@ -120,6 +121,7 @@ def delete(connection: Connection, key: str, now: datetime) -> None:
     credentials.delete_of(connection, user_id=key)
     kept_credentials.delete_of(connection, user_id=key)
     trusts.delete_of(connection, user_id=key)
+    access_rules.delete_of(connection, key)
     store.delete(connection, key)
 
 

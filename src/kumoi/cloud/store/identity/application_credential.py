@@ -16,7 +16,9 @@ from kumoi.engine.db import Json, Timestamp
 
 @dataclass(frozen=True, slots=True)
 class ApplicationCredential:
-    """`role_ids` are the roles that its tokens have, as long as its user has them."""
+    """`role_ids` are the roles that its tokens have, as long as its user has them. Without
+    `access_rule_ids` its tokens are for any request.
+    """
 
     id: str
     user_id: str
@@ -28,6 +30,7 @@ class ApplicationCredential:
     unrestricted: bool
     expires_at: datetime | None
     created_at: datetime
+    access_rule_ids: list[str] | None = None
 
 
 credential = sa.Table(
@@ -43,6 +46,7 @@ credential = sa.Table(
     sa.Column("unrestricted", sa.Boolean, nullable=False),
     sa.Column("expires_at", Timestamp),
     sa.Column("created_at", Timestamp, nullable=False),
+    sa.Column("access_rule_ids", Json),
     sa.UniqueConstraint("user_id", "name"),
 )
 
@@ -64,6 +68,10 @@ def named(connection: Connection, user_id: str, name: str) -> ApplicationCredent
 def page(connection: Connection, wanted: Listing, *, user_id: str) -> list[ApplicationCredential]:
     own = credential.c.user_id == user_id
     return listing.page(connection, credential, ApplicationCredential, wanted, own)
+
+
+def of_user(connection: Connection, user_id: str) -> list[ApplicationCredential]:
+    return schema.find(connection, credential, ApplicationCredential, user_id=user_id)
 
 
 def count(connection: Connection, user_id: str) -> int:
