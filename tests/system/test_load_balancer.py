@@ -124,12 +124,16 @@ class Shop:
         )
         return done.status == 0 and not json.loads(done.out.splitlines()[-1])["failures"]
 
+    def loading(self, address: str) -> list[str]:
+        """What asks all the while, until its input ends."""
+        return [sys.executable, "-c", ASK, address, "80", "0"]
+
     @contextlib.contextmanager
     def load(self, address: str) -> Iterator[None]:
         """Requests all the while, on new connections and on kept ones. None fails."""
         where = ["nsenter", "-t", str(self.user.live.init_pid(self.client.id)), "-n"]
         with subprocess.Popen(
-            [*where, sys.executable, "-c", ASK, address, "80", "0"],
+            [*where, *self.loading(address)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

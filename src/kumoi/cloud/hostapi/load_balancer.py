@@ -66,7 +66,9 @@ class MemberSpec(Strict, frozen=True, kw_only=True):
 
 
 class PoolSpec(Strict, frozen=True, kw_only=True):
-    """Only members that are not switched off. Without a monitor all of them count as working."""
+    """Only members that are not switched off. Without a monitor all of them count as working. With
+    `tls` members are spoken to by TLS, whoever they are.
+    """
 
     id: str
     protocol: str
@@ -74,10 +76,33 @@ class PoolSpec(Strict, frozen=True, kw_only=True):
     persistence: dict[str, str] = msgspec.field(default_factory=dict)
     members: list[MemberSpec] = msgspec.field(default_factory=list)
     monitor: MonitorSpec | None = None
+    tls: bool = False
+
+
+class L7RuleSpec(Strict, frozen=True, kw_only=True):
+    """In the API's words."""
+
+    id: str
+    type: str
+    compare_type: str
+    value: str
+    key: str = ""
+    invert: bool = False
+
+
+class L7PolicySpec(Strict, frozen=True, kw_only=True):
+    """What becomes of requests that all its rules fit, in the API's words."""
+
+    action: str
+    redirect_pool_id: str = ""
+    redirect_url: str = ""
+    redirect_prefix: str = ""
+    redirect_http_code: int = 0
+    rules: list[L7RuleSpec] = msgspec.field(default_factory=list)
 
 
 class ProxiedListener(Strict, frozen=True, kw_only=True):
-    """A listener that a proxy serves. `port` is the API's, `station_port` where the station listens.
+    """A listener that a proxy serves; its policies are those that are switched on, by position. `port` is the API's, `station_port` where the station listens.
     Times are in milliseconds; a `connection_limit` of -1 is none.
     """
 
@@ -92,6 +117,8 @@ class ProxiedListener(Strict, frozen=True, kw_only=True):
     timeout_member_connect: int = 5_000
     timeout_member_data: int = 50_000
     timeout_tcp_inspect: int = 0
+    allowed_cidrs: list[str] = msgspec.field(default_factory=list)
+    policies: list[L7PolicySpec] = msgspec.field(default_factory=list)
 
 
 class BalancerOnHost(Strict, frozen=True, kw_only=True):

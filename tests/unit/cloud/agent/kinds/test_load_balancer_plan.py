@@ -15,6 +15,8 @@ from kumoi.cloud.drivers.load_balancer.haproxy.plan import plan_servers, read_se
 from kumoi.cloud.drivers.load_balancer.station import SeenStation, StationRecord
 from kumoi.cloud.hostapi.load_balancer import (
     BalancerThing,
+    L7PolicySpec,
+    L7RuleSpec,
     MemberSpec,
     MonitorSpec,
     PoolSpec,
@@ -38,10 +40,38 @@ RED = MemberSpec(id="red", address="10.0.0.11", port=8080, weight=3)
 BLUE = MemberSpec(id="blue", address="10.0.0.12", port=8080)
 SPARE = MemberSpec(id="spare", address="10.0.0.13", port=8080, backup=True)
 WEB = PoolSpec(id="web", protocol="HTTP", members=[RED, BLUE, SPARE])
+
+
+def rule(key: str, kind: str, compare: str, value: str, *, invert: bool = False) -> L7RuleSpec:
+    return L7RuleSpec(
+        id=key, type=kind, compare_type=compare, key="X-Kind", value=value, invert=invert
+    )
+
+
 HTTP = ProxiedListener(
     id="http", protocol="HTTP", port=80, station_port=32_768, pool_id="web", connection_limit=500,
     insert_headers={"X-Forwarded-For": "true", "X-Forwarded-Port": "true", "X-Forwarded-Proto": "true"},
 )  # fmt: skip
+L7 = [
+    L7PolicySpec(action="REJECT", rules=[rule("r1", "PATH", "STARTS_WITH", "/a b#'\"\\$x")]),
+    L7PolicySpec(
+        action="REDIRECT_TO_URL",
+        redirect_url="https://a.test/%20",
+        redirect_http_code=301,
+        rules=[rule("r2", "HOST_NAME", "EQUAL_TO", "old.test", invert=True)],
+    ),
+    L7PolicySpec(
+        action="REDIRECT_PREFIX",
+        redirect_prefix="https://b.test",
+        rules=[rule("r3", "FILE_TYPE", "EQUAL_TO", "jpg"), rule("r4", "COOKIE", "REGEX", "^x$")],
+    ),
+    L7PolicySpec(
+        action="REDIRECT_TO_POOL",
+        redirect_pool_id="api",
+        rules=[rule("r5", "HEADER", "CONTAINS", "-i")],
+    ),
+    L7PolicySpec(action="REJECT"),
+]
 MONITOR = MonitorSpec(type="TCP", delay_s=1, timeout_s=1, max_retries=1, max_retries_down=1)
 
 
@@ -160,6 +190,13 @@ def test_what_haproxy_says_of_its_servers_is_read() -> None:
         ("sticky_cookie", served(persistence={"type": "HTTP_COOKIE"})),
         ("sticky_app", served(persistence={"type": "APP_COOKIE", "cookie_name": "session"})),
         ("sticky_source", served(persistence={"type": "SOURCE_IP"}, algorithm="SOURCE_IP")),
+        (
+            "policies",
+            msgspec.structs.replace(
+                served(msgspec.structs.replace(HTTP, allowed_cidrs=["10.0.0.0/8"], policies=L7)),
+                pools=[WEB, msgspec.structs.replace(WEB, id="api", members=[BLUE], tls=True)],
+            ),
+        ),
         ("no_pool", served(msgspec.structs.replace(HTTP, pool_id=""))),
     ],
 )

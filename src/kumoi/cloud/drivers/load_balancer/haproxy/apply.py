@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -93,9 +94,8 @@ class Proxies:
         config = self.stations.directory_of(balancer.id) / "haproxy.cfg"
         owner = (0, self.owner[1])
         files.replace(config, wanted.text, promise=Promise.KILL, mode=0o640, owner=owner)
-        follow = () if before is None else ("-sf", str(before.pid))
         launched = ProxyLaunch(
-            argv=(PROGRAM, "-db", "-q", "-f", str(config), *follow),
+            argv=(PROGRAM, "-db", "-f", str(config)),
             namespace=self.stations.namespace(balancer.id),
             state=own,
             config=config,
@@ -103,6 +103,9 @@ class Proxies:
         )
         self.launch(launched)
         self._wait(balancer.id, wanted.signature, other_than=before)
+        if before is not None:  # Not by the new one (-sf): its walls let it signal nobody.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(before.pid, signal.SIGUSR1)
         self._forget(balancer)
 
     def tell(self, balancer_id: str, commands: Sequence[str]) -> None:

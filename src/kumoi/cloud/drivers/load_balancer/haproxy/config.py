@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from kumoi.cloud.drivers.load_balancer.haproxy import policies
 from kumoi.cloud.hostapi.load_balancer import (
     ONLINE,
     BalancerThing,
@@ -20,7 +21,8 @@ from kumoi.cloud.hostapi.load_balancer import (
     ProxiedListener,
 )
 
-CONNECTIONS_MAX = 20_000
+CONNECTIONS_MAX = 8_000
+"""Each takes two descriptors, and a machine may allow 20,000."""
 WEIGHT_MAX = 256
 HARD_STOP = "1h"
 """How long the connections of a process may last that another took over from."""
@@ -90,22 +92,30 @@ NO_SIGNATURE = "SIGNATURE"
 
 def servers(balancer: BalancerThing, states: Mapping[str, str]) -> Iterator[ProxyServer]:
     """Of all backends: each listener has one of its own for its pool, since time-outs are its own."""
-    pools = {pool.id: pool for pool in balancer.pools}
     for listener in balancer.listeners:
-        pool = pools.get(listener.pool_id)
-        if pool is None:
-            continue
-        ready = receiving(pool, states)
-        for member in pool.members:
-            yield ProxyServer(
-                backend=backend_name(listener),
-                name=member.id,
-                address=member.address,
-                port=member.port,
-                weight=min(member.weight, WEIGHT_MAX),
-                ready=member.id in ready,
-                options=SEND_PROXY.get(pool.protocol, ""),
-            )
+        for pool in pools_of(balancer, listener):
+            ready = receiving(pool, states)
+            for member in pool.members:
+                yield ProxyServer(
+                    backend=backend_name(listener, pool.id),
+                    name=member.id,
+                    address=member.address,
+                    port=member.port,
+                    weight=min(member.weight, WEIGHT_MAX),
+                    ready=member.id in ready,
+                    options=_options(pool),
+                )
+
+
+def pools_of(balancer: BalancerThing, listener: ProxiedListener) -> list[PoolSpec]:
+    """Those that it leads to, by default or by a policy."""
+    wanted = {listener.pool_id, *(policy.redirect_pool_id for policy in listener.policies)}
+    return [pool for pool in balancer.pools if pool.id in wanted]
+
+
+def _options(pool: PoolSpec) -> str:
+    words = [SEND_PROXY.get(pool.protocol, ""), "ssl verify none" if pool.tls else ""]
+    return " ".join(word for word in words if word)
 
 
 def receiving(pool: PoolSpec, states: Mapping[str, str]) -> frozenset[str]:
@@ -121,8 +131,8 @@ def receiving(pool: PoolSpec, states: Mapping[str, str]) -> frozenset[str]:
     return frozenset(member.id for member in chosen)
 
 
-def backend_name(listener: ProxiedListener) -> str:
-    return f"{listener.id}:{listener.pool_id}"
+def backend_name(listener: ProxiedListener, pool_id: str) -> str:
+    return f"{listener.id}:{pool_id}"
 
 
 def _lines(
@@ -144,30 +154,32 @@ def _lines(
         "    option redispatch 1",
         "    option dontlognull",
     )
-    pools = {pool.id: pool for pool in balancer.pools}
     for listener in balancer.listeners:
-        pool = pools.get(listener.pool_id)
-        yield from _frontend(listener, descriptors[listener.id], pool)
-        if pool is not None:
-            mine = [one for one in known if one.backend == backend_name(listener)]
-            yield from _backend(listener, pool, mine)
+        there = pools_of(balancer, listener)
+        yield from _frontend(listener, descriptors[listener.id], {pool.id for pool in there})
+        for pool in there:
+            backend = backend_name(listener, pool.id)
+            yield from _backend(listener, pool, [one for one in known if one.backend == backend])
 
 
-def _frontend(listener: ProxiedListener, descriptor: int, pool: PoolSpec | None) -> Iterator[str]:
+def _frontend(listener: ProxiedListener, descriptor: int, there: set[str]) -> Iterator[str]:
     yield f"frontend {listener.id}"
     yield f"    mode {_mode(listener)}"
     yield f"    bind fd@{descriptor}"
     yield f"    timeout client {listener.timeout_client_data}ms"
     if listener.connection_limit >= 0:
         yield f"    maxconn {listener.connection_limit}"
+    if listener.allowed_cidrs:
+        yield f"    tcp-request connection reject if !{{ src {' '.join(listener.allowed_cidrs)} }}"
     if _mode(listener) == "http":
         yield "    option idle-close-on-response"
         yield f"    timeout http-request {listener.timeout_client_data}ms"
         yield from _headers(listener)
+        yield from (f"    {line}" for line in policies.lines(listener))
     elif listener.timeout_tcp_inspect:
         yield f"    tcp-request inspect-delay {listener.timeout_tcp_inspect}ms"
-    if pool is not None:
-        yield f"    default_backend {backend_name(listener)}"
+    if listener.pool_id in there:
+        yield f"    default_backend {backend_name(listener, listener.pool_id)}"
 
 
 def _headers(listener: ProxiedListener) -> Iterator[str]:
@@ -182,15 +194,13 @@ def _headers(listener: ProxiedListener) -> Iterator[str]:
 
 
 def _backend(listener: ProxiedListener, pool: PoolSpec, known: list[ProxyServer]) -> Iterator[str]:
-    yield f"backend {backend_name(listener)}"
+    yield f"backend {backend_name(listener, pool.id)}"
     yield f"    mode {_mode(listener)}"
     yield from (f"    {line}" for line in BALANCE[pool.algorithm])
     yield from (f"    {line}" for line in _persistence(pool))
     yield f"    timeout connect {listener.timeout_member_connect}ms"
     yield f"    timeout server {listener.timeout_member_data}ms"
     yield "    timeout tunnel 1h"
-    if pool.protocol == "HTTPS" and _mode(listener) == "http":
-        yield "    default-server ssl verify none"
     for one in known:
         words = (f"server {one.name} {one.end} weight {one.weight}", one.options)
         yield "    " + " ".join(

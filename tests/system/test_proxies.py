@@ -1,0 +1,255 @@
+"""The proxy of a balancer as a host keeps it: real processes in a network namespace, without a switch.
+
+The far end of the station's link has the gateway's address; members and clients are there.
+"""
+
+from __future__ import annotations
+
+import http.server
+import os
+import pwd
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.system.live import eventually
+
+from kumoi.base import namespace, process
+from kumoi.cloud.agent.kinds.load_balancer_plan import SeenBalancer, TellProxy, plan
+from kumoi.cloud.drivers.instance import kernel
+from kumoi.cloud.drivers.load_balancer.haproxy.apply import Proxies, ProxyLaunch
+from kumoi.cloud.drivers.load_balancer.station import Stations, link_name
+from kumoi.cloud.drivers.network.fake import FakeSwitch
+from kumoi.cloud.hostapi.load_balancer import (
+    BalancerThing,
+    MemberSpec,
+    PoolSpec,
+    ProxiedListener,
+    StationLink,
+)
+from kumoi.hosts.units.confinement import INET, UNIX, Confinement, launched
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+HOST, ID = "ktestlb", "00000000-0000-4000-8000-0000000000aa"
+VIP, MEMBERS_AT = "10.9.0.5", "10.9.1.1"
+LINK = StationLink(
+    id="s", port_id=ID, mac="fa:16:3f:00:00:09", mtu=1442, address="169.254.0.2/29",
+    gateway="169.254.0.1", gateway_mac="fa:16:3f:00:00:01", first_port=32_768,
+    first_free_port=33_792, last_port=49_151,
+)  # fmt: skip
+HTTP = ProxiedListener(id="http", protocol="HTTP", port=80, station_port=32_768, pool_id="web")
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = str(self.connection.getsockname()[1]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet."""
+
+
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+
+
+@dataclass
+class Host:
+    """One that has a namespace of its own, and an agent that may be another one later."""
+
+    directory: Path
+    outside: Path
+    stations: Stations
+    proxies: Proxies
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def inside(self, work: Callable[[], Any]) -> Any:
+        """Done where members and clients are."""
+        found: list[Any] = []
+
+        def enter() -> None:
+            with (self.outside).open("rb") as opened:
+                kernel.enter_network(opened.fileno())
+            found.append(work())
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+        return found[0]
+
+    def member(self) -> MemberSpec:
+        server = self.inside(lambda: Server((MEMBERS_AT, 0), Answer))
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        port = server.server_address[1]
+        return MemberSpec(id=f"m{port}", address=MEMBERS_AT, port=port)
+
+    def connect(self) -> socket.socket:
+        made: socket.socket = self.inside(lambda: socket.create_connection((VIP, 32_768), 5))
+        return made
+
+    def settle(self, wanted: BalancerThing) -> list[str]:
+        """What it did."""
+        seen = self.observe()
+        sock = str(self.proxies.command_socket(ID))
+        actions = plan(wanted, seen, {}, socket=sock)
+        for action in actions:
+            match str(action).split()[0]:
+                case "start" | "replace":
+                    self.proxies.start(wanted, {})
+                case "tell":
+                    assert isinstance(action, TellProxy)
+                    self.proxies.tell(ID, action.commands)
+                case "stop":
+                    self.proxies.stop(ID)
+        return [str(action).partition(":")[0] for action in actions]
+
+    def observe(self) -> SeenBalancer:
+        station = self.inside(lambda: self.stations.observe(ID))
+        assert station is not None
+        return SeenBalancer(station, self.proxies.observe(ID))
+
+    def pid(self) -> int:
+        seen = self.proxies.observe(ID)
+        return 0 if seen is None else seen.pid
+
+    def another_agent(self) -> None:
+        """As after a restart: nothing is remembered."""
+        for one in self.proxies._listening.pop(ID, {}).values():
+            one.close()
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """Its directory has a short name: that of a socket ends after 97 characters."""
+    tmp_path = Path(tempfile.mkdtemp(prefix=HOST, dir="/var/tmp"))
+    tmp_path.chmod(0o755)
+    outside = namespace.NAMESPACES / HOST
+    namespace.remove(outside)
+    process.run(["ip", "netns", "add", HOST])
+    user = pwd.getpwnam("nobody")
+
+    def launch(wanted: ProxyLaunch) -> None:
+        confined = Confinement(
+            user="nobody",
+            group="nogroup",
+            state=str(wanted.state),
+            writes=(str(wanted.state),),
+            reads=(str(wanted.config),),
+            families=(UNIX, INET),
+        )
+        argv = launched(confined, wanted.argv, namespace=str(wanted.namespace))
+        process.start(argv, log=tmp_path / "proxy.log", descriptors=wanted.descriptors)
+
+    stations = Stations(host_name=HOST, directory=tmp_path / "lb", switch=FakeSwitch())
+    state = tmp_path / "run"
+    state.mkdir()
+    proxies = Proxies(stations, state, (user.pw_uid, user.pw_gid), launch)
+    made = Host(tmp_path, outside, stations, proxies)
+    balancer = BalancerThing(id=ID, generation=1, address=VIP, station=LINK)
+    made.inside(lambda: stations.make(balancer))
+    stations.plug(balancer)
+    name = link_name(ID)
+    for words in (
+        ["link", "set", name, "address", LINK.gateway_mac],
+        ["address", "add", "169.254.0.1/29", "dev", name],
+        ["address", "add", f"{MEMBERS_AT}/32", "dev", name],
+        ["link", "set", "lo", "up"],
+        ["route", "add", VIP, "via", "169.254.0.2"],
+    ):
+        process.run(["ip", "-n", HOST, *words])
+    try:
+        yield made
+    finally:
+        print((tmp_path / "proxy.log").read_text() if (tmp_path / "proxy.log").exists() else "")  # noqa: T201
+        proxies.stop(ID)
+        namespace.remove(stations.namespace(ID))
+        namespace.remove(outside)
+        shutil.rmtree(tmp_path)
+
+
+def served(*members: MemberSpec, **listener: Any) -> BalancerThing:
+    return BalancerThing(
+        id=ID,
+        generation=1,
+        address=VIP,
+        station=LINK,
+        listeners=[msgspec.structs.replace(HTTP, **listener)],
+        pools=[PoolSpec(id="web", protocol="HTTP", members=list(members))],
+    )
+
+
+def ask(peer: socket.socket) -> str:
+    """On a connection that is kept; empty where it was closed instead."""
+    peer.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    answer = b""
+    while b"\r\n\r\n" not in answer or not answer.partition(b"\r\n\r\n")[2]:
+        some = peer.recv(4_096)
+        if not some:
+            return ""
+        answer += some
+    assert b" 200 " in answer.splitlines()[0], answer
+    return answer.partition(b"\r\n\r\n")[2].decode()
+
+
+def test_it_serves_and_is_told_of_members_without_another_process(host: Host) -> None:
+    red, blue = host.member(), host.member()
+    assert host.settle(served(red)) == ["start proxy"]
+    pid = host.pid()
+    with host.connect() as kept:
+        assert {ask(kept), ask(kept)} == {str(red.port)}
+        assert host.settle(served(red, blue)) == ["tell proxy"]
+        assert {ask(kept), ask(kept)} == {str(red.port), str(blue.port)}
+        assert host.settle(served(blue)) == ["tell proxy"]
+        assert {ask(kept), ask(kept)} == {str(blue.port)}
+        assert host.settle(served(blue)) in ([], ["tell proxy"])  # Its last connection may live.
+    assert host.pid() == pid
+    assert Path(f"/proc/{pid}").stat().st_uid == pwd.getpwnam("nobody").pw_uid
+
+
+def test_another_listener_replaces_the_process_and_no_connection_is_lost(host: Host) -> None:
+    red = host.member()
+    host.settle(served(red))
+    with host.connect() as kept:
+        assert ask(kept) == str(red.port)
+        before = host.pid()
+        assert host.settle(served(red, connection_limit=100)) == ["replace proxy"]
+        assert host.pid() != before
+        assert ask(kept) == str(red.port)  # The old one answers, and says that it closes.
+    with host.connect() as new:
+        assert ask(new) == str(red.port)
+    path = host.stations.namespace(ID)
+    eventually(lambda: len(namespace.processes(path)) == 1, within_s=5, what="the old one ends")
+
+
+@pytest.mark.parametrize("is_same_agent", [True, False])
+def test_connections_that_begin_while_a_dead_one_is_replaced_wait(
+    host: Host, *, is_same_agent: bool
+) -> None:
+    red = host.member()
+    host.settle(served(red))
+    if not is_same_agent:
+        host.another_agent()
+        host.settle(served(red, connection_limit=7))  # It takes the sockets of the one that runs.
+    before = host.pid()
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: host.pid() == 0, within_s=5, what="it has died")
+    with host.connect() as waiting:
+        assert host.settle(served(red, connection_limit=-1 if is_same_agent else 7)) == [
+            "start proxy"
+        ]
+        assert ask(waiting) == str(red.port)
