@@ -79,8 +79,9 @@ def raw_admin(http: httpx.Client, admin: Connection) -> Raw:
 
 @pytest.fixture
 def proxied(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where hosts run proxies."""
-    proxy = replace(datapath.PROXY, is_served=True)
+    """As where proxies have certificates."""
+    listeners = datapath.PROXY.listeners | {"TERMINATED_HTTPS"}
+    proxy = replace(datapath.PROXY, listeners=listeners)
     monkeypatch.setattr(datapath, "PROXY", proxy)
     monkeypatch.setattr(datapath, "PATHS", (datapath.OVN, proxy))
 

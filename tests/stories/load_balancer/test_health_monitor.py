@@ -8,18 +8,10 @@ import pytest
 from openstack import exceptions
 from openstack.connection import Connection
 
-import kumoi
-from kumoi.cloud.hostapi.load_balancer import (
-    LOAD_BALANCER,
-    BalancerStatus,
-    BalancerThing,
-    read_balancer,
-)
-from kumoi.cloud.hostapi.things import ThingReport, raw
 from kumoi.cloud.reconcilers.load_balancer import StationReconciler
-from tests import host_messages
-from tests.running_cloud import FakeHost, RunningCloud
+from tests.running_cloud import RunningCloud
 from tests.stories.load_balancer.conftest import Raw, Worker
+from tests.stories.load_balancer.hosting import report, serving, told
 
 TCP = {"type": "TCP", "delay": 2, "timeout": 1, "max_retries": 1}
 
@@ -32,34 +24,6 @@ def pool(demo: Connection, balancer: Any) -> Any:
     return demo.load_balancer.create_pool(
         listener_id=listener.id, protocol="TCP", lb_algorithm="ROUND_ROBIN"
     )
-
-
-def told(host: FakeHost, balancer_id: str) -> list[BalancerThing]:
-    """What a host is told of a balancer."""
-    things = host_messages.things(host.wanted())
-    return [
-        read_balancer(one)
-        for one in things
-        if (one.kind, one.id) == (LOAD_BALANCER, balancer_id) and not one.absent
-    ]
-
-
-def report(host: FakeHost, balancer: BalancerThing, members: dict[str, str]) -> None:
-    one = ThingReport(
-        kind=LOAD_BALANCER,
-        id=balancer.id,
-        generation=balancer.generation,
-        status=raw(BalancerStatus(members=members)),
-    )
-    host.report(one)
-
-
-def serving(cloud: RunningCloud) -> FakeHost:
-    """A host that knows load balancers."""
-    host = cloud.host
-    host.release = kumoi.__version__
-    host.register()
-    return host
 
 
 def test_one_is_made_changed_and_deleted(demo: Connection, pool: Any) -> None:

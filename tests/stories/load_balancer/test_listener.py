@@ -45,15 +45,13 @@ def test_a_port_is_taken_once_for_each_transport(demo: Connection, balancer: Any
     )
 
 
-def test_what_needs_a_proxy_is_refused_in_words(balancer: Any, raw: Raw) -> None:
+def test_what_is_not_offered_is_refused_in_words(balancer: Any, raw: Raw) -> None:
     good = {"loadbalancer_id": balancer.id, "protocol": "TCP", "protocol_port": 80}
     for said, status in (
-        ({"protocol": "HTTP"}, 501),
         ({"protocol": "TERMINATED_HTTPS"}, 400),
         ({"protocol": "TERMINATED_HTTPS", "default_tls_container_ref": "x"}, 501),
         ({"protocol": "PROMETHEUS"}, 501),
-        ({"connection_limit": 5}, 501),
-        ({"allowed_cidrs": ["10.0.0.0/8"]}, 501),
+        ({"protocol": "UDP", "allowed_cidrs": ["10.0.0.0/8"]}, 501),
         ({"insert_headers": {"X-Forwarded-For": "true"}}, 400),
         ({"default_tls_container_ref": "x"}, 400),
         ({"protocol": "PIGEON"}, 400),

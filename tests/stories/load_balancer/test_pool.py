@@ -71,10 +71,8 @@ def test_one_that_is_down_gets_nothing(demo: Connection, balancer: Any, worker: 
 def test_what_is_not_offered_is_refused_in_words(demo: Connection, balancer: Any, raw: Raw) -> None:
     good = {"loadbalancer_id": balancer.id, "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}
     for said, status in (
-        ({"protocol": "PROXY"}, 501),
-        ({"lb_algorithm": "LEAST_CONNECTIONS"}, 501),
-        ({"tls_enabled": True}, 501),
-        ({"session_persistence": {"type": "HTTP_COOKIE"}}, 501),
+        ({"protocol": "UDP", "lb_algorithm": "LEAST_CONNECTIONS"}, 501),
+        ({"protocol": "UDP", "session_persistence": {"type": "HTTP_COOKIE"}}, 400),
         ({"session_persistence": {"type": "SOURCE_IP", "cookie_name": "x"}}, 400),
         ({"session_persistence": {"type": "SOURCE_IP", "persistence_timeout": 1}}, 400),
         ({"loadbalancer_id": None}, 400),

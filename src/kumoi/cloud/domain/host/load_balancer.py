@@ -26,6 +26,7 @@ from kumoi.cloud.store.load_balancer import load_balancer as store
 from kumoi.cloud.store.load_balancer import member as member_store
 from kumoi.cloud.store.load_balancer import station as station_store
 from kumoi.cloud.store.load_balancer.health_monitor import HealthMonitor
+from kumoi.cloud.store.load_balancer.l7_policy import L7Policy
 from kumoi.cloud.store.load_balancer.listener import BalancerListener
 from kumoi.cloud.store.load_balancer.pool import BalancerPool
 from kumoi.cloud.store.load_balancer.station import Station
@@ -115,7 +116,7 @@ def _things(connection: Connection, rows: Iterable[Station]) -> list[Thing]:
 def _message(one: BalancerTree, row: Station, mtus: dict[str, int]) -> messages.BalancerThing:
     place = stationing.place(one, row)
     proxied = stationing.proxied(one)
-    served = {listener.default_pool_id for listener in proxied}
+    served = {pool.id for listener in proxied for pool in one.pools_of(listener)}
     return messages.BalancerThing(
         id=one.balancer.id,
         generation=one.balancer.revision_number,
@@ -133,7 +134,7 @@ def _message(one: BalancerTree, row: Station, mtus: dict[str, int]) -> messages.
             last_port=place.last_port,
             answers_ping=row.slot == min(other.slot for other in one.stations),
         ),
-        listeners=[_listener(place, listener) for listener in proxied],
+        listeners=[_listener(one, place, listener) for listener in proxied],
         pools=[
             _pool(one, pool)
             for pool in one.pools
@@ -142,7 +143,9 @@ def _message(one: BalancerTree, row: Station, mtus: dict[str, int]) -> messages.
     )
 
 
-def _listener(place: stationing.StationPlace, row: BalancerListener) -> messages.ProxiedListener:
+def _listener(
+    one: BalancerTree, place: stationing.StationPlace, row: BalancerListener
+) -> messages.ProxiedListener:
     return messages.ProxiedListener(
         id=row.id,
         protocol=row.protocol,
@@ -155,6 +158,34 @@ def _listener(place: stationing.StationPlace, row: BalancerListener) -> messages
         timeout_member_connect=row.timeout_member_connect,
         timeout_member_data=row.timeout_member_data,
         timeout_tcp_inspect=row.timeout_tcp_inspect,
+        allowed_cidrs=row.allowed_cidrs,
+        policies=[
+            _policy(one, policy)
+            for policy in sorted(one.policies_of(row.id), key=lambda policy: policy.position)
+            if policy.admin_state_up
+        ],
+    )
+
+
+def _policy(one: BalancerTree, row: L7Policy) -> messages.L7PolicySpec:
+    return messages.L7PolicySpec(
+        action=row.action,
+        redirect_pool_id=row.redirect_pool_id or "",
+        redirect_url=row.redirect_url or "",
+        redirect_prefix=row.redirect_prefix or "",
+        redirect_http_code=row.redirect_http_code or 0,
+        rules=[
+            messages.L7RuleSpec(
+                id=rule.id,
+                type=rule.type,
+                compare_type=rule.compare_type,
+                value=rule.value,
+                key=rule.key or "",
+                invert=rule.invert,
+            )
+            for rule in one.rules_of(row.id)
+            if rule.admin_state_up
+        ],
     )
 
 
@@ -180,6 +211,7 @@ def _pool(one: BalancerTree, row: BalancerPool) -> messages.PoolSpec:
             if member.admin_state_up
         ],
         monitor=_monitor(monitor) if monitor and monitor.admin_state_up else None,
+        tls=row.tls_enabled,
     )
 
 

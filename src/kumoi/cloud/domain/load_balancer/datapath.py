@@ -63,8 +63,8 @@ OVN = DataPath(
 )
 PROXY = DataPath(
     name="proxy",
-    is_served=False,
-    listeners=frozenset({"HTTP", "TERMINATED_HTTPS", "TCP", "HTTPS"}),
+    is_served=True,
+    listeners=frozenset({"HTTP", "TCP", "HTTPS"}),
     pools=frozenset({"TCP", "HTTP", "HTTPS", "PROXY", "PROXYV2"}),
     algorithms=frozenset({"ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP"}),
     persistence=frozenset({"SOURCE_IP", "HTTP_COOKIE", "APP_COOKIE"}),

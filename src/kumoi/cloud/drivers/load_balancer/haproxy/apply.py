@@ -68,6 +68,13 @@ class Proxies:
     _listening: dict[str, dict[int, socket.socket]] = field(default_factory=dict)
 
     def observe(self, balancer_id: str) -> SeenProxy | None:
+        """One that an earlier agent started gives us its listening sockets, to be kept open too."""
+        seen = self._look(balancer_id)
+        if seen is not None and balancer_id not in self._listening:
+            self._listening[balancer_id] = _listening_of(seen.pid)
+        return seen
+
+    def _look(self, balancer_id: str) -> SeenProxy | None:
         try:
             said = self._ask(balancer_id, "show info")
             servers = self._ask(balancer_id, "show servers state")
@@ -84,7 +91,7 @@ class Proxies:
         own = self.state / balancer.id
         own.mkdir(mode=0o700, exist_ok=True)
         os.chown(own, *self.owner)
-        sockets = self._sockets(balancer, before)
+        sockets = self._sockets(balancer)
         descriptors = {
             listener.id: sockets[listener.station_port].fileno() for listener in balancer.listeners
         }
@@ -140,24 +147,15 @@ class Proxies:
         until = time.monotonic() + START_S
         old = 0 if other_than is None else other_than.pid
         while time.monotonic() < until:
-            seen = self.observe(balancer_id)
+            seen = self._look(balancer_id)
             if seen is not None and seen.pid != old and seen.signature == signature:
                 return
             time.sleep(POLL_S)
         raise Transient("the proxy of a balancer has not begun to take commands")
 
-    def _sockets(
-        self, balancer: BalancerThing, running: SeenProxy | None
-    ) -> Mapping[int, socket.socket]:
-        """The listening ones, by their port: ours, those of the process that runs, or new ones."""
+    def _sockets(self, balancer: BalancerThing) -> Mapping[int, socket.socket]:
+        """The listening ones, by their port."""
         mine = self._listening.setdefault(balancer.id, {})
-        wanted = {listener.station_port for listener in balancer.listeners}
-        if running is not None and not wanted <= mine.keys():
-            for port, one in _listening_of(running.pid).items():
-                if port in wanted and port not in mine:
-                    mine[port] = one
-                else:
-                    one.close()
         for listener in balancer.listeners:
             if listener.station_port not in mine:
                 mine[listener.station_port] = self._listen(balancer, listener)

@@ -21,8 +21,10 @@ from kumoi.cloud.hostapi.load_balancer import (
     ProxiedListener,
 )
 
-CONNECTIONS_MAX = 8_000
-"""Each takes two descriptors, and a machine may allow 20,000."""
+CONNECTIONS_MAX = 4_000
+"""Of a process. Each takes two descriptors, of which a machine may allow 20,000, and room is made for
+them at the start.
+"""
 WEIGHT_MAX = 256
 HARD_STOP = "1h"
 """How long the connections of a process may last that another took over from."""
@@ -197,7 +199,7 @@ def _backend(listener: ProxiedListener, pool: PoolSpec, known: list[ProxyServer]
     yield f"backend {backend_name(listener, pool.id)}"
     yield f"    mode {_mode(listener)}"
     yield from (f"    {line}" for line in BALANCE[pool.algorithm])
-    yield from (f"    {line}" for line in _persistence(pool))
+    yield from (f"    {line}" for line in _persistence(pool, _mode(listener)))
     yield f"    timeout connect {listener.timeout_member_connect}ms"
     yield f"    timeout server {listener.timeout_member_data}ms"
     yield "    timeout tunnel 1h"
@@ -208,12 +210,15 @@ def _backend(listener: ProxiedListener, pool: PoolSpec, known: list[ProxyServer]
         )
 
 
-def _persistence(pool: PoolSpec) -> Iterator[str]:
+def _persistence(pool: PoolSpec, mode: str) -> Iterator[str]:
     said = pool.persistence
-    match said.get("type"):
-        case "SOURCE_IP":
-            yield STICKY
-            yield "stick on src"
+    kind = said.get("type")
+    if kind == "SOURCE_IP":
+        yield STICKY
+        yield "stick on src"
+    if mode != "http":
+        return
+    match kind:
         case "HTTP_COOKIE":
             yield "cookie SRV insert indirect nocache dynamic"
             yield f"dynamic-cookie-key {pool.id}"

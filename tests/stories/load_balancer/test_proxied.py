@@ -1,0 +1,77 @@
+"""Listeners that a proxy serves: what hosts are told, and when connections go there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openstack.connection import Connection
+
+from kumoi.cloud.reconcilers.load_balancer import StationReconciler
+from tests.running_cloud import RunningCloud
+from tests.stories.load_balancer.conftest import Worker
+from tests.stories.load_balancer.hosting import report, serving, told
+
+
+def test_connections_go_to_the_station_once_it_serves_the_listener(
+    cloud: RunningCloud, demo: Connection, balancer: Any, worker: Worker
+) -> None:
+    host, balancing = serving(cloud), demo.load_balancer
+    listener = balancing.create_listener(
+        load_balancer_id=balancer.id, protocol="HTTP", protocol_port=80, connection_limit=9
+    )
+    pool = balancing.create_pool(
+        listener_id=listener.id, protocol="HTTP", lb_algorithm="LEAST_CONNECTIONS"
+    )
+    balancing.create_member(pool, address="10.0.0.11", protocol_port=8080)
+    StationReconciler(cloud.database).round()
+    assert worker.backends(listener.id) == []
+    assert balancing.get_listener(listener.id).provisioning_status == "PENDING_CREATE"
+    (thing,) = told(host, balancer.id)
+    (served,) = thing.listeners
+    assert (served.protocol, served.port, served.connection_limit) == ("HTTP", 80, 9)
+    assert [one.address for one in thing.pools[0].members] == ["10.0.0.11"]
+    report(host, thing, {})
+    assert worker.backends(listener.id) == [f"{balancer.vip_address}:{served.station_port}"]
+    worker.round()
+    assert balancing.get_load_balancer(balancer.id).provisioning_status == "ACTIVE"
+
+
+def test_each_listener_has_a_port_of_its_own_there_and_keeps_it(
+    cloud: RunningCloud, demo: Connection, balancer: Any
+) -> None:
+    host, balancing = serving(cloud), demo.load_balancer
+    first, second = (
+        balancing.create_listener(load_balancer_id=balancer.id, protocol="HTTP", protocol_port=port)
+        for port in (80, 81)
+    )
+    StationReconciler(cloud.database).round()
+    (thing,) = told(host, balancer.id)
+    ports = {one.id: one.station_port for one in thing.listeners}
+    assert len(set(ports.values())) == 2
+    balancing.delete_listener(first)
+    (thing,) = told(host, balancer.id)
+    assert [one.station_port for one in thing.listeners] == [ports[second.id]]
+
+
+def test_hosts_are_told_of_policies_by_their_position(
+    cloud: RunningCloud, demo: Connection, balancer: Any
+) -> None:
+    host, balancing = serving(cloud), demo.load_balancer
+    listener = balancing.create_listener(
+        load_balancer_id=balancer.id, protocol="HTTP", protocol_port=80
+    )
+    pool = balancing.create_pool(
+        loadbalancer_id=balancer.id, protocol="HTTP", lb_algorithm="ROUND_ROBIN"
+    )
+    for position, words in (
+        (1, {"action": "REJECT"}),
+        (1, {"action": "REDIRECT_TO_POOL", "redirect_pool_id": pool.id}),
+    ):
+        policy = balancing.create_l7_policy(listener_id=listener.id, position=position, **words)
+        balancing.create_l7_rule(policy, type="PATH", compare_type="STARTS_WITH", value="/x")
+    StationReconciler(cloud.database).round()
+    (thing,) = told(host, balancer.id)
+    policies = thing.listeners[0].policies
+    assert [one.action for one in policies] == ["REDIRECT_TO_POOL", "REJECT"]
+    assert [one.value for one in policies[0].rules] == ["/x"]
+    assert [one.id for one in thing.pools] == [pool.id]
