@@ -13,16 +13,19 @@ from kumoi.cloud.api.identity import (
     catalog,
     credential,
     domain,
+    domain_config,
     ec2_credential,
     endpoint,
     group,
     implied_role,
+    policy,
     project,
     region,
     role,
     service,
     token,
     trust,
+    unoffered,
     user,
     version,
 )
@@ -55,6 +58,56 @@ DOMAINS = (
     Route("GET", "/v3/domains/{id}", domain.show, "identity:get_domain"),
     Route("PATCH", "/v3/domains/{id}", domain.update, "identity:update_domain"),
     Route("DELETE", "/v3/domains/{id}", domain.delete, "identity:delete_domain"),
+)
+
+# The configuration of a domain: all of it, a group of options, one option.
+DOMAIN_CONFIGS = (
+    Route("PUT", "/v3/domains/{id}/config", domain_config.create, "identity:create_domain_config"),
+    *(
+        Route(method, f"/v3/domains/{{id}}/config{part}", handler, policy)
+        for part in ("", "/{group}", "/{group}/{option}")
+        for method, handler, policy in (
+            ("GET", domain_config.show, "identity:get_domain_config"),
+            ("PATCH", domain_config.update, "identity:update_domain_config"),
+            ("DELETE", domain_config.delete, "identity:delete_domain_config"),
+        )
+    ),
+    *(
+        Route(
+            "GET",
+            f"/v3/domains/config{part}/default",
+            domain_config.defaults,
+            "identity:get_domain_config_default",
+        )
+        for part in ("", "/{group}", "/{group}/{option}")
+    ),
+)
+
+POLICIES = (
+    Route("POST", "/v3/policies", policy.create, "identity:create_policy"),
+    Route("GET", "/v3/policies", policy.index, "identity:list_policies"),
+    Route("GET", "/v3/policies/{id}", policy.show, "identity:get_policy"),
+    Route("PATCH", "/v3/policies/{id}", policy.update, "identity:update_policy"),
+    Route("DELETE", "/v3/policies/{id}", policy.delete, "identity:delete_policy"),
+)
+
+CONSUMERS = "/v3/OS-OAUTH1/consumers"
+FEDERATION = "/v3/OS-FEDERATION"
+UNOFFERED = (
+    Route("GET", CONSUMERS, unoffered.none_listed("consumers"), "identity:list_consumers"),
+    Route("POST", CONSUMERS, unoffered.oauth1, "identity:create_consumer"),
+    *(
+        Route(
+            "GET", f"{FEDERATION}/{name}", unoffered.none_listed(name), "identity:list_federation"
+        )
+        for name in ("identity_providers", "mappings", "service_providers", "projects", "domains")
+    ),
+    *(
+        Route(
+            "PUT", f"{FEDERATION}/{name}/{{id}}", unoffered.federation, "identity:create_federation"
+        )
+        for name in ("identity_providers", "mappings", "service_providers")
+    ),
 )
 
 PROJECTS = (
@@ -230,6 +283,9 @@ SERVICE = Service(
         *VERSIONS,
         *TOKENS,
         *DOMAINS,
+        *DOMAIN_CONFIGS,
+        *POLICIES,
+        *UNOFFERED,
         *PROJECTS,
         *USERS,
         *KEPT_CREDENTIALS,

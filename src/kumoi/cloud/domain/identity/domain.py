@@ -23,6 +23,7 @@ from kumoi.cloud.domain.identity import (
 from kumoi.cloud.domain.identity.bootstrap import DOMAIN_ID
 from kumoi.cloud.store.identity import assignment as assignments
 from kumoi.cloud.store.identity import domain as store
+from kumoi.cloud.store.identity import domain_config
 from kumoi.cloud.store.identity import group as groups
 from kumoi.cloud.store.identity import project as projects
 from kumoi.cloud.store.identity import user as users
@@ -104,6 +105,7 @@ def delete(connection: Connection, key: str, now: datetime) -> None:
         project.remove(connection, owned.id, now)
     _end_own(connection, key, now)
     assignments.delete_matching(connection, target=AssignmentTarget.DOMAIN, target_id=key)
+    domain_config.put(connection, key, {})
     store.delete(connection, key)
 
 
