@@ -11,15 +11,22 @@ import pwd
 import shutil
 import signal
 import socket
+import ssl
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from tests.system.live import eventually
 
 from kumoi.base import namespace, process
@@ -34,6 +41,7 @@ from kumoi.cloud.hostapi.load_balancer import (
     PoolSpec,
     ProxiedListener,
     StationLink,
+    TlsSpec,
 )
 from kumoi.hosts.units.confinement import INET, UNIX, Confinement, launched
 
@@ -106,7 +114,8 @@ class Host:
         """What it did."""
         seen = self.observe()
         sock = str(self.proxies.command_socket(ID))
-        actions = plan(wanted, seen, {}, socket=sock)
+        directory = str(self.stations.directory_of(ID))
+        actions = plan(wanted, seen, {}, socket=sock, directory=directory)
         for action in actions:
             match str(action).split()[0]:
                 case "start" | "replace":
@@ -234,6 +243,45 @@ def test_another_listener_replaces_the_process_and_no_connection_is_lost(host: H
         assert ask(new) == str(red.port)
     path = host.stations.namespace(ID)
     eventually(lambda: len(namespace.processes(path)) == 1, within_s=5, what="the old one ends")
+
+
+def pem(name: str) -> str:
+    """A certificate that it signed itself, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(named)
+        .issuer_name(named)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(1))
+        .not_valid_after(now + timedelta(1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return (key.private_bytes(*form) + made.public_bytes(Encoding.PEM)).decode()
+
+
+def test_it_ends_tls_with_the_certificate_that_the_client_asks_for(host: Host) -> None:
+    red = host.member()
+    tls = TlsSpec(certificates=[pem("first.test"), pem("second.test")], versions=["TLSv1.3"])
+    host.settle(served(red, protocol="TERMINATED_HTTPS", tls=tls))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    for name, expected in (
+        ("first.test", "first.test"),
+        ("second.test", "second.test"),
+        ("other.test", "first.test"),
+    ):
+        with context.wrap_socket(host.connect(), server_hostname=name) as peer:
+            shown = x509.load_der_x509_certificate(peer.getpeercert(binary_form=True) or b"")
+            assert shown.subject.rfc4514_string() == f"CN={expected}"
+            assert peer.version() == "TLSv1.3"
+            assert ask(peer) == str(red.port)
 
 
 @pytest.mark.parametrize("is_same_agent", [True, False])

@@ -101,6 +101,22 @@ class L7PolicySpec(Strict, frozen=True, kw_only=True):
     rules: list[L7RuleSpec] = msgspec.field(default_factory=list)
 
 
+class TlsSpec(Strict, frozen=True, kw_only=True):
+    """How a listener ends TLS. `certificates` are PEM with their key and chain, the default one first;
+    the authority and its revocations are those of clients. What is empty is as the proxy has it. HSTS is
+    the whole value of its header.
+    """
+
+    certificates: list[str]
+    client_authority: str = ""
+    client_revocations: str = ""
+    client_authentication: str = "NONE"
+    ciphers: str = ""
+    versions: list[str] = msgspec.field(default_factory=list)
+    alpn: list[str] = msgspec.field(default_factory=list)
+    hsts: str = ""
+
+
 class ProxiedListener(Strict, frozen=True, kw_only=True):
     """A listener that a proxy serves; its policies are those that are switched on, by position. `port` is the API's, `station_port` where the station listens.
     Times are in milliseconds; a `connection_limit` of -1 is none.
@@ -119,6 +135,7 @@ class ProxiedListener(Strict, frozen=True, kw_only=True):
     timeout_tcp_inspect: int = 0
     allowed_cidrs: list[str] = msgspec.field(default_factory=list)
     policies: list[L7PolicySpec] = msgspec.field(default_factory=list)
+    tls: TlsSpec | None = None
 
 
 class BalancerOnHost(Strict, frozen=True, kw_only=True):

@@ -57,7 +57,9 @@ class LoadBalancerKind:
 
     def plan(self, spec: BalancerThing, seen: SeenBalancer | None) -> Sequence[BalancerAction]:
         socket = str(self._proxies.command_socket(spec.id))
-        return plan(spec, seen, self._probing.states(spec), socket=socket)
+        directory = str(self._stations.directory_of(spec.id))
+        states = self._probing.states(spec)
+        return plan(spec, seen, states, socket=socket, directory=directory)
 
     async def prepare(self, spec: BalancerThing, actions: Sequence[BalancerAction]) -> None:
         """Nothing is needed."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kumoi.cloud.drivers.load_balancer.haproxy.apply import SeenProxy
-from kumoi.cloud.drivers.load_balancer.haproxy.config import render
+from kumoi.cloud.drivers.load_balancer.haproxy.config import ProxyConfig, render
 from kumoi.cloud.drivers.load_balancer.haproxy.plan import plan_servers
 from kumoi.cloud.drivers.load_balancer.station import SeenStation, StationRecord
 from kumoi.cloud.hostapi.load_balancer import BalancerThing
@@ -68,27 +68,28 @@ def plan(
     states: Mapping[str, str],
     *,
     socket: str,
+    directory: str,
 ) -> list[BalancerAction]:
     """The actions, in order; empty when the balancer is as wanted. `states` are those of its members,
-    `socket` where its process takes commands.
+    `socket` where its process takes commands, `directory` where the files of its text are.
     """
     record = StationRecord(address=wanted.address, link=wanted.station)
     if seen is None or seen.station.record != record:
         proxy: list[BalancerAction] = [StartProxy(takes_over=False)] if wanted.listeners else []
         return [MakeStation(), PlugStation(), *proxy]
     plug: list[BalancerAction] = [] if seen.station.plugged else [PlugStation()]
-    return [*plug, *_proxy(wanted, seen.proxy, states, socket)]
+    none = dict.fromkeys((listener.id for listener in wanted.listeners), 0)
+    config = render(wanted, states, socket=socket, directory=directory, descriptors=none)
+    return [*plug, *_proxy(wanted, seen.proxy, config)]
 
 
 def _proxy(
-    wanted: BalancerThing, seen: SeenProxy | None, states: Mapping[str, str], socket: str
+    wanted: BalancerThing, seen: SeenProxy | None, config: ProxyConfig
 ) -> list[BalancerAction]:
     if not wanted.listeners:
         return [] if seen is None else [StopProxy()]
     if seen is None:
         return [StartProxy(takes_over=False)]
-    none = dict.fromkeys((listener.id for listener in wanted.listeners), 0)
-    config = render(wanted, states, socket=socket, descriptors=none)
     if config.signature != seen.signature:
         return [StartProxy(takes_over=True)]
     commands = plan_servers(config.servers, seen.servers)

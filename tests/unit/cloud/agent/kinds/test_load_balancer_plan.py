@@ -22,12 +22,14 @@ from kumoi.cloud.hostapi.load_balancer import (
     PoolSpec,
     ProxiedListener,
     StationLink,
+    TlsSpec,
     balancer_thing,
     read_balancer,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
 SOCKET = "/run/proxy/command"
+DIRECTORY = "/lb"
 LINK = StationLink(
     id="station", port_id="port", mac="fa:16:3f:00:00:01", mtu=1442, address="169.254.0.2/29",
     gateway="169.254.0.1", gateway_mac="fa:16:3f:00:00:01", first_port=32_768,
@@ -83,7 +85,7 @@ def served(*listeners: ProxiedListener, **pool: Any) -> BalancerThing:
 
 def rendered(wanted: BalancerThing, states: Mapping[str, str] | None = None) -> ProxyConfig:
     descriptors = {one.id: 7 + place for place, one in enumerate(wanted.listeners)}
-    return render(wanted, states or {}, socket=SOCKET, descriptors=descriptors)
+    return render(wanted, states or {}, socket=SOCKET, directory=DIRECTORY, descriptors=descriptors)
 
 
 def running(wanted: BalancerThing, states: Mapping[str, str] | None = None) -> SeenProxy:
@@ -95,7 +97,10 @@ def running(wanted: BalancerThing, states: Mapping[str, str] | None = None) -> S
 def planned(
     wanted: BalancerThing, seen: SeenBalancer | None, states: Mapping[str, str] | None = None
 ) -> list[str]:
-    return [str(action) for action in plan(wanted, seen, states or {}, socket=SOCKET)]
+    return [
+        str(action)
+        for action in plan(wanted, seen, states or {}, socket=SOCKET, directory=DIRECTORY)
+    ]
 
 
 def test_what_is_not_there_is_made_and_plugged() -> None:
@@ -197,6 +202,25 @@ def test_what_haproxy_says_of_its_servers_is_read() -> None:
                 pools=[WEB, msgspec.structs.replace(WEB, id="api", members=[BLUE], tls=True)],
             ),
         ),
+        (
+            "terminated",
+            served(
+                msgspec.structs.replace(
+                    HTTP,
+                    protocol="TERMINATED_HTTPS",
+                    tls=TlsSpec(
+                        certificates=["one", "two"],
+                        client_authority="authority",
+                        client_authentication="OPTIONAL",
+                        ciphers="TLS_AES_256_GCM_SHA384:ECDHE-RSA-AES256-GCM-SHA384",
+                        versions=["TLSv1.3", "TLSv1.2"],
+                        alpn=["h2", "http/1.1"],
+                        hsts="max-age=9; preload",
+                    ),
+                    insert_headers={"X-Forwarded-Proto": "true", "X-SSL-Client-CN": "true"},
+                )
+            ),
+        ),
         ("no_pool", served(msgspec.structs.replace(HTTP, pool_id=""))),
     ],
 )
@@ -208,6 +232,15 @@ def test_a_balancer_is_this_configuration(name: str, wanted: BalancerThing) -> N
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert text == path.read_text()
+
+
+def test_another_certificate_is_another_signature() -> None:
+    one, other = (
+        served(msgspec.structs.replace(HTTP, tls=TlsSpec(certificates=[pem])))
+        for pem in ("one", "other")
+    )
+    assert rendered(one).text != rendered(other).text
+    assert planned(other, SeenBalancer(WHOLE, running(one))) == ["replace proxy"]
 
 
 def test_members_are_no_part_of_the_signature() -> None:

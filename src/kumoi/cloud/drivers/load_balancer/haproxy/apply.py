@@ -95,12 +95,19 @@ class Proxies:
         descriptors = {
             listener.id: sockets[listener.station_port].fileno() for listener in balancer.listeners
         }
+        directory = self.stations.directory_of(balancer.id)
+        config = directory / "haproxy.cfg"
         wanted = render(
-            balancer, states, socket=str(self.command_socket(balancer.id)), descriptors=descriptors
+            balancer,
+            states,
+            socket=str(self.command_socket(balancer.id)),
+            directory=str(directory),
+            descriptors=descriptors,
         )
-        config = self.stations.directory_of(balancer.id) / "haproxy.cfg"
         owner = (0, self.owner[1])
-        files.replace(config, wanted.text, promise=Promise.KILL, mode=0o640, owner=owner)
+        for name, content in (*wanted.files.items(), (config.name, wanted.text)):
+            path = directory / name
+            files.replace(path, content, promise=Promise.KILL, mode=0o640, owner=owner)
         launched = ProxyLaunch(
             argv=(PROGRAM, "-db", "-f", str(config)),
             namespace=self.stations.namespace(balancer.id),

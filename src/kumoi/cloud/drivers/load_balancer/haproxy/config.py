@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from kumoi.cloud.drivers.load_balancer.haproxy import policies
+from kumoi.cloud.drivers.load_balancer.haproxy import policies, tls
 from kumoi.cloud.hostapi.load_balancer import (
     ONLINE,
     BalancerThing,
@@ -62,10 +62,11 @@ class ProxyServer:
 
 @dataclass(frozen=True, slots=True)
 class ProxyConfig:
-    """`listeners` are their ids, in the order of the text's frontends."""
+    """`files` are what the text names beside itself, by name: certificates with their keys."""
 
     text: str
     signature: str
+    files: Mapping[str, str]
     servers: tuple[ProxyServer, ...]
 
 
@@ -74,19 +75,20 @@ def render(
     states: Mapping[str, str],
     *,
     socket: str,
+    directory: str,
     descriptors: Mapping[str, int],
 ) -> ProxyConfig:
-    """`states` are those of monitored members, `socket` where the process takes commands,
-    `descriptors` the listening sockets that it inherits, by the listener's id.
+    """`states` are those of monitored members, `socket` where the process takes commands, `directory`
+    where its files are, `descriptors` the listening sockets that it inherits, by the listener's id.
     """
     known = tuple(sorted(servers(balancer, states)))
-    plain = list(_lines(balancer, socket, dict.fromkeys(descriptors, 0), ()))
-    signature = hashlib.sha256("\n".join(plain).encode()).hexdigest()[:16]
-    lines = [
-        line.replace(NO_SIGNATURE, signature)
-        for line in _lines(balancer, socket, descriptors, known)
-    ]
-    return ProxyConfig("\n".join([*lines, ""]), signature, known)
+    files = tls.files(balancer)
+    plain = [*_lines(balancer, socket, directory, dict.fromkeys(descriptors, 0), ())]
+    told = "\n".join([*plain, *(f"{name} {content}" for name, content in sorted(files.items()))])
+    signature = hashlib.sha256(told.encode()).hexdigest()[:16]
+    lines = _lines(balancer, socket, directory, descriptors, known)
+    text = "".join(f"{line}\n" for line in lines).replace(NO_SIGNATURE, signature, 1)
+    return ProxyConfig(text, signature, files, known)
 
 
 NO_SIGNATURE = "SIGNATURE"
@@ -140,6 +142,7 @@ def backend_name(listener: ProxiedListener, pool_id: str) -> str:
 def _lines(
     balancer: BalancerThing,
     socket: str,
+    directory: str,
     descriptors: Mapping[str, int],
     known: tuple[ProxyServer, ...],
 ) -> Iterator[str]:
@@ -158,16 +161,19 @@ def _lines(
     )
     for listener in balancer.listeners:
         there = pools_of(balancer, listener)
-        yield from _frontend(listener, descriptors[listener.id], {pool.id for pool in there})
+        ids = {pool.id for pool in there}
+        yield from _frontend(listener, descriptors[listener.id], ids, directory)
         for pool in there:
             backend = backend_name(listener, pool.id)
             yield from _backend(listener, pool, [one for one in known if one.backend == backend])
 
 
-def _frontend(listener: ProxiedListener, descriptor: int, there: set[str]) -> Iterator[str]:
+def _frontend(
+    listener: ProxiedListener, descriptor: int, there: set[str], directory: str
+) -> Iterator[str]:
     yield f"frontend {listener.id}"
     yield f"    mode {_mode(listener)}"
-    yield f"    bind fd@{descriptor}"
+    yield " ".join([f"    bind fd@{descriptor}", *tls.options(listener, directory)])
     yield f"    timeout client {listener.timeout_client_data}ms"
     if listener.connection_limit >= 0:
         yield f"    maxconn {listener.connection_limit}"
@@ -191,8 +197,9 @@ def _headers(listener: ProxiedListener) -> Iterator[str]:
     if said.get("X-Forwarded-Port"):
         yield f"    http-request set-header X-Forwarded-Port {listener.port}"
     if said.get("X-Forwarded-Proto"):
-        scheme = "https" if listener.protocol == "TERMINATED_HTTPS" else "http"
+        scheme = "https" if listener.tls else "http"
         yield f"    http-request set-header X-Forwarded-Proto {scheme}"
+    yield from (f"    {line}" for line in tls.headers(listener, said))
 
 
 def _backend(listener: ProxiedListener, pool: PoolSpec, known: list[ProxyServer]) -> Iterator[str]:
