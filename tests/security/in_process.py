@@ -15,10 +15,12 @@ from kumoi.base.clock import Clock
 from kumoi.base.secret import Secret
 from kumoi.cloud.api import serve as api_serve
 from kumoi.cloud.api.services import Services
+from kumoi.cloud.domain.host import host
 from kumoi.cloud.domain.identity import bootstrap
+from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.engine.db import Database
+from kumoi.engine.db import Database, now
 from tests.asgi_client import AsgiClient
 
 ADMIN_PASSWORD = "admin-secret"
@@ -60,6 +62,19 @@ class InProcessCloud:
         answer.raise_for_status()
         return answer.headers["X-Subject-Token"], answer.json()["token"]["project"]["id"]
 
+    def add_host(self) -> None:
+        """One with room for a thousand small servers."""
+        hello = HostHello(
+            release="0",
+            hostname="host1",
+            drivers=["lxc"],
+            vcpus=4_096,
+            ram_mib=1 << 20,
+            disk_gib=100_000,
+        )
+        with self.database.write() as connection:
+            host.register(connection, "host1", hello, now(connection))
+
     def lift_quotas(self) -> None:
         """The administrator's project may have as much as it likes."""
         for path, word in (
@@ -75,19 +90,19 @@ class InProcessCloud:
 
 @contextlib.contextmanager
 def in_process_cloud(directory: Path, database_url: str) -> Iterator[InProcessCloud]:
-    """With an administrator, a demo user and no host."""
+    """With an administrator and a demo user."""
     cloud = CloudSettings(name="story", database_url=database_url, api_public_url="http://asked")
-    host = HostSettings(name="host1", state_dir=str(directory))
-    for needed in (host.pki_dir, host.image_dir):
+    here = HostSettings(name="host1", state_dir=str(directory))
+    for needed in (here.pki_dir, here.image_dir):
         needed.mkdir(parents=True, exist_ok=True)
-    database = Database(database_url, wake_dir=host.wake_dir)
+    database = Database(database_url, wake_dir=here.wake_dir)
     metadata.create_all(database.engine)
     passwords = bootstrap.prepare(
         admin_password=Secret(ADMIN_PASSWORD), demo_password=Secret(DEMO_PASSWORD)
     )
     with database.write() as connection:
         bootstrap.bootstrap(connection, cloud, passwords)
-    services = api_serve.build_services(cloud, host, database, Clock())
+    services = api_serve.build_services(cloud, here, database, Clock())
     try:
         with AsgiClient(api_serve.app(services)) as client:
             made = InProcessCloud(client, database, services)

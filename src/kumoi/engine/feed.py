@@ -13,6 +13,7 @@ epoch.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -42,6 +43,17 @@ def touch(connection: Connection, topic: str, key: str) -> int:
     if _RENEW.run(connection, change) == 0:
         _ADD.run(connection, {"topic": topic, "key": key, "revision": revision})
     return revision
+
+
+def touch_all(connection: Connection, topic: str, keys: Collection[str]) -> None:
+    """Record a change of each, in that order, inside a `write` transaction."""
+    first = _next_revision(connection, len(keys)) - len(keys) + 1
+    changes = [
+        {"of_topic": topic, "of_key": key, "topic": topic, "key": key, "revision": revision}
+        for revision, key in enumerate(keys, first)
+    ]
+    _DROP.run_all(connection, changes)
+    _ADD.run_all(connection, changes)
 
 
 def forget(connection: Connection, topic: str, key: str) -> None:
@@ -76,12 +88,12 @@ def new_epoch(connection: Connection) -> None:
         connection.execute(sa.insert(feed_revision).values(value=0, epoch=new_hex_id()))
 
 
-def _next_revision(connection: Connection) -> int:
-    row = _ADVANCE.row(connection)
+def _next_revision(connection: Connection, steps: int = 1) -> int:
+    row = _ADVANCE.row(connection, steps=steps)
     if row is None or not row[1]:
         new_epoch(connection)
     if row is None:
-        row = _ADVANCE.row(connection)
+        row = _ADVANCE.row(connection, steps=steps)
     if row is None:
         raise Bug("a revision that was made just now is not there")
     return int(row[0])
@@ -89,7 +101,7 @@ def _next_revision(connection: Connection) -> int:
 
 _ADVANCE = Statement(
     sa.update(feed_revision)
-    .values(value=feed_revision.c.value + 1)
+    .values(value=feed_revision.c.value + sa.bindparam("steps", type_=sa.Integer))
     .returning(feed_revision.c.value, feed_revision.c.epoch)
 )
 _RENEW = Statement(
@@ -97,6 +109,11 @@ _RENEW = Statement(
         feed.c.topic == sa.bindparam("of_topic"), feed.c.key == sa.bindparam("of_key")
     ),
     ("revision",),
+)
+_DROP = Statement(
+    sa.delete(feed).where(
+        feed.c.topic == sa.bindparam("of_topic"), feed.c.key == sa.bindparam("of_key")
+    )
 )
 _ADD = Statement(sa.insert(feed), ("topic", "key", "revision"))
 

@@ -103,7 +103,6 @@ async def serve_with(
         Pipeline(cloud, repositories, database, clock, identity, alarm),
         SERVICES,
         root=cloud.pipeline_url,
-        body_max_bytes=cloud.body_max_bytes,
         recorder=Recorder(database, clock),
     )
     listener = Listener(app, cloud.public_address, cloud.pipeline_port, certificates)

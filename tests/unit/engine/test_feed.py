@@ -151,3 +151,14 @@ def test_an_ordinary_user_of_postgresql_may_ask_where_the_store_is(
         plain.close()
         with psycopg.connect(admin, autocommit=True) as connection:
             connection.execute("DROP OWNED BY plain; DROP ROLE plain")
+
+
+def test_many_keys_change_at_once_each_with_a_revision_of_its_own(database: Database) -> None:
+    with database.write() as connection:
+        before = feed.touch(connection, "server", "b")
+        feed.touch_all(connection, "server", ["a", "b", "c"])
+        last = feed.touch(connection, "server", "d")
+    assert last == before + 4
+    with database.read() as connection:
+        assert feed.changes(connection, "server", since=before).keys == ("a", "b", "c", "d")
+        assert feed.changes(connection, "server", since=before + 2).keys == ("c", "d")

@@ -201,6 +201,26 @@ def update(
     return _update(table, tuple(values), counted).run(connection, {**values, _KEY: key}) == 1
 
 
+def update_all(
+    connection: Connection,
+    table: sa.Table,
+    changes: Iterable[tuple[str, Mapping[str, Any]]],
+    *,
+    counted: str = "",
+) -> None:
+    """`update` for the `id` and the values of many rows."""
+    by_names: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for key, values in changes:
+        by_names.setdefault(tuple(values), []).append({**values, _KEY: key})
+    for names, rows in by_names.items():
+        _update(table, names, counted).run_all(connection, rows)
+
+
+def delete_all(connection: Connection, table: sa.Table, keys: Iterable[str]) -> None:
+    """Delete the rows whose `id` is one of the keys."""
+    _delete(table).run_all(connection, [{_KEY: key} for key in keys])
+
+
 def delete(connection: Connection, table: sa.Table, key: str) -> bool:
     """Delete the row whose `id` is `key`; whether there was one."""
     return _delete(table).run(connection, {_KEY: key}) == 1

@@ -65,7 +65,7 @@ class App:
         services: Iterable[Service],
         *,
         root: str,
-        body_max_bytes: int,
+        body_max_bytes: int = limits.BODY_MAX_BYTES,
         threads: Mapping[str, int] = THREADS,
         recorder: Recorder | None = None,
     ) -> None:

@@ -15,6 +15,7 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import RateLimited, TooLarge
 from kumoi.engine.http.errors import TooSlow
 
+BODY_MAX_BYTES = 1 << 20  # Of what programs of ours send: hosts and runners.
 BODY_TIMEOUT_S = 60.0  # For what is read whole.
 SOURCES_MAX = 10_000
 WINDOW_S = 60.0

@@ -15,6 +15,7 @@ import msgspec
 
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.engine import flow as flows
+from kumoi.engine.http.bounds import Text
 from kumoi.engine.http.request import Reply
 from kumoi.pipeline.api.request import RunnerRequest, file_parts
 from kumoi.pipeline.keys import digest
@@ -26,10 +27,13 @@ SEEN_EVERY_S = 5
 TEXT_MAX = 262_144
 OUTPUT_MAX = 16_384
 CHECKS_MAX = 5_000
+RESULT_MAX = 800_000  # As the runner has it.
+
+LongText = Annotated[str, msgspec.Meta(max_length=RESULT_MAX)]
 
 
 class RunnerClaim(msgspec.Struct):
-    session: str
+    session: Text
 
 
 class LogBatch(msgspec.Struct):
@@ -38,23 +42,23 @@ class LogBatch(msgspec.Struct):
     """
 
     sequence: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-    text: str
+    text: Annotated[str, msgspec.Meta(max_length=TEXT_MAX)]
 
 
 class Check(msgspec.Struct):
-    suite: str
-    name: str
-    server: str
+    suite: LongText
+    name: LongText
+    server: Text
     seconds: float
     outcome: Literal["passed", "failed", "skipped"]
-    output: str = ""
+    output: LongText = ""
 
 
 class StageResult(msgspec.Struct):
     stage: Literal["configure", "verify"]
     passed: bool
-    reason: str = ""
-    checks: list[Check] = []
+    reason: LongText = ""
+    checks: Annotated[list[Check], msgspec.Meta(max_length=CHECKS_MAX)] = []
 
 
 def claim(request: RunnerRequest) -> Reply:
@@ -95,8 +99,6 @@ def tree(request: RunnerRequest) -> Reply:
 
 def write_log(request: RunnerRequest) -> Reply:
     batch = request.parse(LogBatch)
-    if len(batch.text) > TEXT_MAX:
-        raise Invalid(f"a batch has at most {TEXT_MAX} characters", field="text")
     caller, now = request.caller, request.services.clock.now()
     text = batch.text.replace("\x00", "")
     with request.services.database.write(wakes=bool(text)) as connection:
@@ -110,8 +112,6 @@ def write_log(request: RunnerRequest) -> Reply:
 
 def write_result(request: RunnerRequest) -> Reply:
     reported = request.parse(StageResult)
-    if len(reported.checks) > CHECKS_MAX:
-        raise Invalid(f"at most {CHECKS_MAX} checks", field="checks")
     checks = [
         {**msgspec.to_builtins(check), "output": _storable(check.output)}
         for check in reported.checks

@@ -16,6 +16,7 @@ from kumoi.cloud.domain.compute.flavor import FlavorRequest
 from kumoi.cloud.store.compute.flavor import SORT_KEYS, Flavor
 from kumoi.cloud.store.listing import Listing, Sort
 from kumoi.engine import audit
+from kumoi.engine.http.bounds import ENTRIES_MAX
 from kumoi.engine.http.paging import QueryMemo
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset, encoded
 from kumoi.engine.http.versions import Version
@@ -24,7 +25,7 @@ from kumoi.engine.memo import Memo
 V_DESCRIPTION = (2, 55)
 V_EXTRA_SPECS = (2, 61)
 V_SWAP_NUMBER = (2, 75)
-Specs = dict[Key, Text]
+Specs = Annotated[dict[Key, Text], msgspec.Meta(max_length=ENTRIES_MAX)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9. _-]+$")]
 
 
@@ -43,7 +44,7 @@ class FlavorNew(
     id: Id | int | Unset | None = UNSET
     swap: Count | Unset = UNSET
     ephemeral: Count | Unset = UNSET
-    rxtx_factor: float | str | Unset = UNSET
+    rxtx_factor: float | Text | Unset = UNSET
     is_public: Flag | Unset = UNSET
     description: LongText | Unset | None = UNSET
 

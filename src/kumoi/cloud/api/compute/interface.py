@@ -11,6 +11,7 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import networking, server, server_action
 from kumoi.cloud.domain.compute.networking import Nic
 from kumoi.cloud.store.network.port import Port
+from kumoi.engine.http.bounds import Entries, Text
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 V_TAG = (2, 49)
@@ -18,14 +19,14 @@ V_SHOWS_TAG = (2, 70)
 
 
 class ServerInterfaceFixedIp(Body, kw_only=True):
-    ip_address: str
+    ip_address: Text
 
 
 class ServerInterfaceNew(Body, kw_only=True):
-    port_id: str | Unset = UNSET
-    net_id: str | Unset = UNSET
-    fixed_ips: list[ServerInterfaceFixedIp] | Unset = UNSET
-    tag: str | Unset = UNSET
+    port_id: Text | Unset = UNSET
+    net_id: Text | Unset = UNSET
+    fixed_ips: Entries[ServerInterfaceFixedIp] | Unset = UNSET
+    tag: Text | Unset = UNSET
 
 
 class ServerInterfaceCreate(Body, kw_only=True, rename={"wanted": "interfaceAttachment"}):

@@ -11,6 +11,7 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import keypair as domain
 from kumoi.cloud.store.compute.keypair import Keypair
 from kumoi.engine import audit
+from kumoi.engine.http.bounds import Text
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 V_TYPE = (2, 2)
@@ -21,8 +22,8 @@ V_IMPORT_ONLY = (2, 92)
 class KeypairNew(Body, kw_only=True):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     public_key: shapes.LongText | Unset = UNSET
-    type: str | Unset = UNSET
-    user_id: str | Unset = UNSET
+    type: Text | Unset = UNSET
+    user_id: Text | Unset = UNSET
 
 
 class KeypairCreate(Body, kw_only=True):

@@ -11,6 +11,7 @@ from kumoi.cloud.api.compute.shapes import Count, Flag
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import quota as domain
 from kumoi.cloud.store.limits import UNLIMITED
+from kumoi.engine.http.bounds import Object
 from kumoi.engine.http.request import Reply
 
 # The last version that has a resource, and the first. Classes differ.
@@ -19,6 +20,8 @@ OF_FILES = ("injected_files", "injected_file_content_bytes", "injected_file_path
 UNTIL = dict.fromkeys(OF_NETWORK, (2, 35)) | dict.fromkeys(OF_FILES, (2, 56))
 CLASS_UNTIL = UNTIL | dict.fromkeys(OF_NETWORK, (2, 49))
 CLASS_SINCE = dict.fromkeys(("server_groups", "server_group_members"), (2, 50))
+
+QuotaBody = Object[Object[Count | Flag]]
 
 
 def show(request: Request) -> Reply:
@@ -47,7 +50,7 @@ def detail(request: Request) -> Reply:
 
 
 def update(request: Request) -> Reply:
-    body = request.parse(dict[str, dict[str, Count | Flag]])
+    body = request.parse(QuotaBody)
     project_id = request.path["id"]
     values, force = _values(body, "quota_set", _known(request, domain.DEFAULTS))
     with request.write() as connection:
@@ -70,7 +73,7 @@ def show_class(request: Request) -> Reply:
 
 
 def update_class(request: Request) -> Reply:
-    body = request.parse(dict[str, dict[str, Count | Flag]])
+    body = request.parse(QuotaBody)
     values, _ = _values(body, "quota_class_set", _known_class(request, domain.DEFAULTS))
     with request.write() as connection:
         domain.change(connection, domain.DEFAULT_CLASS, values, force=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from kumoi.base.errors import KumoiError
 from kumoi.cloud.api.compute import rendering, server_body, server_query, server_view, shapes
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import address, server_create, server_delete
 from kumoi.cloud.domain.compute import server as domain
+from kumoi.cloud.domain.compute.server_create import ServerRequest
+from kumoi.cloud.store.compute.server import Server
 from kumoi.engine import audit
 from kumoi.engine.http.request import UNSET, Reply
 
@@ -16,10 +19,7 @@ def create(request: Request) -> Reply:
     """Answers with the first of them, or with the reservation's id."""
     body = request.parse(server_body.ServerCreate)
     wanted = server_body.new_server(request, body)
-    now = request.services.clock.now()
-    with request.write() as connection:
-        made = server_create.create(connection, request.caller, wanted, now)
-        audit.about(made[0].id)
+    made = _made(request, wanted)
     asked = body.server.return_reservation_id
     if asked is not UNSET and shapes.flag(asked, "return_reservation_id"):
         return Reply(202, {"reservation_id": made[0].reservation_id})
@@ -32,6 +32,28 @@ def create(request: Request) -> Reply:
     }
     headers = {"Location": f"{request.base}/{rendering.VERSION}/servers/{made[0].id}"}
     return Reply(202, {"server": shown}, headers)
+
+
+def _made(request: Request, wanted: ServerRequest) -> list[Server]:
+    """All or none of the servers: several are made in several transactions, between which others
+    write.
+    """
+    made: list[Server] = []
+    now = request.services.clock.now()
+    try:
+        while len(made) < wanted.max_count:
+            with request.write() as connection:
+                more = server_create.create(connection, request.caller, wanted, now, made=made)
+                audit.about((made or more)[0].id)
+            if not more:
+                break
+            made += more
+    except KumoiError:
+        for server in made:
+            with request.write() as connection:
+                server_delete.withdraw(connection, server, now)
+        raise
+    return made
 
 
 def index(request: Request) -> Reply:

@@ -23,6 +23,7 @@ from kumoi.cloud.domain.compute import (
     server_resize,
 )
 from kumoi.engine import audit
+from kumoi.engine.http.bounds import Entries
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 Shape = TypeVar("Shape")
@@ -39,7 +40,9 @@ REBUILD_SINCE = {
 
 
 class Reboot(Body, kw_only=True):
-    type: Annotated[str, msgspec.Meta(pattern="^([Hh][Aa][Rr][Dd]|[Ss][Oo][Ff][Tt])$")]
+    type: Annotated[
+        str, msgspec.Meta(pattern="^([Hh][Aa][Rr][Dd]|[Ss][Oo][Ff][Tt])$", max_length=4)
+    ]
 
 
 class Rebuild(
@@ -53,20 +56,20 @@ class Rebuild(
         "disk_config": "OS-DCF:diskConfig",
     },
 ):
-    image: str
+    image: Text
     name: Name | Unset = UNSET
-    admin_pass: str | Unset = UNSET
+    admin_pass: Text | Unset = UNSET
     metadata: Metadata | Unset = UNSET
     description: LongText | Unset | None = UNSET
     hostname: Hostname | Unset = UNSET
-    key_name: str | Unset | None = UNSET
-    user_data: str | Unset | None = UNSET
-    access_ipv4: str | Unset | None = UNSET
-    access_ipv6: str | Unset | None = UNSET
+    key_name: Text | Unset | None = UNSET
+    user_data: LongText | Unset | None = UNSET
+    access_ipv4: Text | Unset | None = UNSET
+    access_ipv6: Text | Unset | None = UNSET
     disk_config: DiskConfig | Unset = UNSET
     preserve_ephemeral: Flag | Unset = UNSET
-    personality: list[File] | Unset = UNSET
-    trusted_image_certificates: list[str] | Unset | None = UNSET
+    personality: Entries[File] | Unset = UNSET
+    trusted_image_certificates: Entries[Text] | Unset | None = UNSET
     reimage_boot_volume: Flag | Unset = UNSET
 
 
@@ -75,7 +78,7 @@ class Resize(
     kw_only=True,
     rename={"flavor": "flavorRef", "disk_config": "OS-DCF:diskConfig"},
 ):
-    flavor: str | int
+    flavor: Text | int
     disk_config: DiskConfig | Unset = UNSET
 
 
@@ -92,15 +95,17 @@ class SecurityGroupMembership(Body, kw_only=True):
 
 
 class AddFixedIp(Body, kw_only=True):
-    network_id: Annotated[str, msgspec.Meta(min_length=1)] = msgspec.field(name="networkId")
+    network_id: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] = msgspec.field(
+        name="networkId"
+    )
 
 
 class RemoveFixedIp(Body, kw_only=True):
-    address: str
+    address: Text
 
 
 class ServerStateReset(Body, kw_only=True):
-    state: Annotated[str, msgspec.Meta(pattern="^(active|error)$")]
+    state: Annotated[str, msgspec.Meta(pattern="^(active|error)$", max_length=6)]
 
 
 @dataclass(frozen=True, slots=True)

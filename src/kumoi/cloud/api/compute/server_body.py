@@ -18,11 +18,12 @@ from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.compute.networking import Nic
 from kumoi.cloud.domain.compute.server_create import HOSTNAME_MAX, ServerRequest
 from kumoi.cloud.domain.host.host import ZONE
+from kumoi.engine.http.bounds import AnyObject, Entries
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 SERVERS_MAX = 1_000  # In one request.
+NETWORKS_MAX = 32  # Of one server.
 NAME_MAX = 255
-USER_DATA_MAX = 65_535
 PASSWORD_BYTES = 9
 REBUILT_COLUMNS = frozenset(
     {"name", "metadata", "description", "hostname", "key_name", "user_data"}
@@ -41,14 +42,14 @@ SINCE = {
 UNTIL = {"personality": (2, 56)}
 HOSTNAME = r"^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?$"
 Hostname = Annotated[str, msgspec.Meta(min_length=2, max_length=63, pattern=HOSTNAME)]
-DiskConfig = Annotated[str, msgspec.Meta(pattern="^(AUTO|MANUAL)$")]
+DiskConfig = Annotated[str, msgspec.Meta(pattern="^(AUTO|MANUAL)$", max_length=6)]
 
 
 class ServerNetwork(Body, kw_only=True):
-    uuid: str | Unset = UNSET
-    port: str | Unset | None = UNSET
-    fixed_ip: str | Unset = UNSET
-    tag: str | Unset = UNSET
+    uuid: Text | Unset = UNSET
+    port: Text | Unset | None = UNSET
+    fixed_ip: Text | Unset = UNSET
+    tag: Text | Unset = UNSET
 
 
 class ServerSecurityGroup(Body, kw_only=True):
@@ -56,25 +57,25 @@ class ServerSecurityGroup(Body, kw_only=True):
 
 
 class File(Body, kw_only=True):
-    path: str
-    contents: str
+    path: Text
+    contents: LongText
 
 
 class Disk(Body, kw_only=True):
     """Clients send the image itself as a block device: that, and nothing else, is understood."""
 
     boot_index: Count | Unset | None = UNSET
-    uuid: str | Unset | None = UNSET
-    source_type: str | Unset = UNSET
-    destination_type: str | Unset | None = UNSET
+    uuid: Text | Unset | None = UNSET
+    source_type: Text | Unset = UNSET
+    destination_type: Text | Unset | None = UNSET
     delete_on_termination: Flag | Unset = UNSET
     volume_size: Count | Unset | None = UNSET
-    device_name: str | Unset | None = UNSET
-    guest_format: str | Unset | None = UNSET
-    device_type: str | Unset | None = UNSET
-    disk_bus: str | Unset | None = UNSET
-    tag: str | Unset = UNSET
-    volume_type: str | Unset | None = UNSET
+    device_name: Text | Unset | None = UNSET
+    guest_format: Text | Unset | None = UNSET
+    device_type: Text | Unset | None = UNSET
+    disk_bus: Text | Unset | None = UNSET
+    tag: Text | Unset = UNSET
+    volume_type: Text | Unset | None = UNSET
     no_device: Any = UNSET
 
 
@@ -92,8 +93,8 @@ class ServerChanges(
     name: Name | Unset = UNSET
     description: LongText | Unset | None = UNSET
     hostname: Hostname | Unset = UNSET
-    access_ipv4: str | Unset | None = UNSET
-    access_ipv6: str | Unset | None = UNSET
+    access_ipv4: Text | Unset | None = UNSET
+    access_ipv6: Text | Unset | None = UNSET
     disk_config: DiskConfig | Unset = UNSET
 
 
@@ -111,20 +112,22 @@ class ServerNew(
     },
 ):
     name: Name
-    flavor: str | int
-    image: str | Unset = UNSET
-    networks: list[ServerNetwork] | str | Unset = UNSET
-    key_name: str | Unset = UNSET
-    security_groups: list[ServerSecurityGroup] | Unset = UNSET
-    user_data: str | Unset | None = UNSET
+    flavor: Text | int
+    image: Text | Unset = UNSET
+    networks: (
+        Annotated[list[ServerNetwork], msgspec.Meta(max_length=NETWORKS_MAX)] | Text | Unset
+    ) = UNSET
+    key_name: Text | Unset = UNSET
+    security_groups: Entries[ServerSecurityGroup] | Unset = UNSET
+    user_data: LongText | Unset | None = UNSET
     metadata: Metadata | Unset = UNSET
     tags: Tags | Unset = UNSET
     description: LongText | Unset | None = UNSET
     hostname: Hostname | Unset = UNSET
     config_drive: Flag | Unset | None = UNSET
-    admin_pass: str | Unset = UNSET
-    access_ipv4: str | Unset | None = UNSET
-    access_ipv6: str | Unset | None = UNSET
+    admin_pass: Text | Unset = UNSET
+    access_ipv4: Text | Unset | None = UNSET
+    access_ipv6: Text | Unset | None = UNSET
     availability_zone: Text | Unset = UNSET
     host: Text | Unset = UNSET
     hypervisor_hostname: Text | Unset = UNSET
@@ -132,11 +135,11 @@ class ServerNew(
     min_count: Count | Unset = UNSET
     max_count: Count | Unset = UNSET
     return_reservation_id: Flag | Unset = UNSET
-    block_device_mapping_v2: list[Disk] | Unset = UNSET
-    block_device_mapping: list[dict[str, Any]] | Unset = UNSET
-    personality: list[File] | Unset = UNSET
-    trusted_image_certificates: list[str] | Unset | None = UNSET
-    hints: dict[str, Any] | Unset = UNSET
+    block_device_mapping_v2: Entries[Disk] | Unset = UNSET
+    block_device_mapping: Entries[AnyObject] | Unset = UNSET
+    personality: Entries[File] | Unset = UNSET
+    trusted_image_certificates: Entries[Text] | Unset | None = UNSET
+    hints: AnyObject | Unset = UNSET
 
 
 class ServerCreate(
@@ -145,8 +148,8 @@ class ServerCreate(
     rename={"hints": "os:scheduler_hints", "old_hints": "OS-SCH-HNT:scheduler_hints"},
 ):
     server: ServerNew
-    hints: dict[str, Any] | Unset = UNSET
-    old_hints: dict[str, Any] | Unset = UNSET
+    hints: AnyObject | Unset = UNSET
+    old_hints: AnyObject | Unset = UNSET
 
 
 class ServerUpdate(Body, kw_only=True):
@@ -206,8 +209,6 @@ def user_data(value: str | Unset | None) -> str | None:
     """The Base64 text unchanged, with the line breaks that some encoders add. Raises Invalid."""
     if value is UNSET or value is None:
         return None
-    if len(value) > USER_DATA_MAX:
-        raise Invalid("user_data is too long", field="user_data")
     try:
         base64.b64decode("".join(value.split()), validate=True)
     except (binascii.Error, ValueError) as cause:

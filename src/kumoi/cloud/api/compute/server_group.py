@@ -13,6 +13,7 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import server_group as domain
 from kumoi.cloud.store.compute.server_group import ServerGroup
 from kumoi.engine import audit
+from kumoi.engine.http.bounds import Text
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 V_OWNER = (2, 13)
@@ -28,8 +29,8 @@ class Rules(Body, kw_only=True):
 
 class ServerGroupNew(Body, kw_only=True):
     name: Name
-    policies: Annotated[list[str], msgspec.Meta(min_length=1, max_length=1)] | Unset = UNSET
-    policy: str | Unset = UNSET
+    policies: Annotated[list[Text], msgspec.Meta(min_length=1, max_length=1)] | Unset = UNSET
+    policy: Text | Unset = UNSET
     rules: Rules | Unset = UNSET
 
 

@@ -19,14 +19,14 @@ V_UUID = (2, 53)
 
 
 class ComputeServiceChanges(Body, kw_only=True):
-    status: str | Unset = UNSET
+    status: Text | Unset = UNSET
     disabled_reason: Text | Unset = UNSET
     forced_down: Flag | Unset = UNSET
 
 
 class ServiceChangesBefore253(Body, kw_only=True):
-    host: str
-    binary: str
+    host: Text
+    binary: Text
     disabled_reason: Text | Unset = UNSET
     forced_down: Flag | Unset = UNSET
 

@@ -21,15 +21,16 @@ Version = tuple[int, int]
 
 # Printable, and no blank at either end.
 _NAME = r"^(?!\s)[^\x00-\x1f\x7f]*(?<!\s)$"
+METADATA_MAX = 1_000  # The quota says how many of them a server may have.
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=_NAME)]
 Text = Annotated[str, msgspec.Meta(max_length=255)]
 LongText = Annotated[str, msgspec.Meta(max_length=65_535)]
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]+$")]
-Metadata = dict[Key, Text]
+Metadata = Annotated[dict[Key, Text], msgspec.Meta(max_length=METADATA_MAX)]
 Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"^[^,/]+$")]
 Tags = Annotated[list[Tag], msgspec.Meta(max_length=50)]
-Flag = bool | str
-Count = int | str
+Flag = bool | Text
+Count = int | Text
 FLAGS = {  # What oslo.utils' `bool_from_string` reads.
     **dict.fromkeys(("1", "t", "true", "on", "y", "yes"), True),
     **dict.fromkeys(("0", "f", "false", "off", "n", "no"), False),

@@ -39,7 +39,7 @@ def host_app(
     """
     cloud = services.cloud
     identify_ = identify or ByCertificate(services.database, services.clock, cloud_name=cloud.name)
-    app = App(services, (SERVICE,), root=cloud.host_api_url, body_max_bytes=cloud.body_max_bytes)
+    app = App(services, (SERVICE,), root=cloud.host_api_url)
     hub = Hub(services.database, alarm)
     intake = Intake(services.database, services.clock, kinds)
 

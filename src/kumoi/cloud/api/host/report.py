@@ -13,6 +13,7 @@ from kumoi.cloud.hostapi.hello import REFUSED, Hello, HostHello
 from kumoi.cloud.hostapi.things import Reports
 from kumoi.engine import feed
 from kumoi.engine.db import now
+from kumoi.engine.http import limits
 from kumoi.engine.http.request import Reply
 
 
@@ -58,7 +59,7 @@ def put_console(request: Request) -> Reply:
 
 async def _body(request: Request) -> bytes:
     """Raises TooLarge."""
-    most = request.services.cloud.body_max_bytes
+    most = limits.BODY_MAX_BYTES
     body = bytearray()
     async for piece in request.http.stream():
         body += piece

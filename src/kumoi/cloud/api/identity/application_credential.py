@@ -23,6 +23,7 @@ from kumoi.cloud.store.identity import role as roles
 from kumoi.cloud.store.identity.application_credential import ApplicationCredential
 from kumoi.engine import audit
 from kumoi.engine.http import paging
+from kumoi.engine.http.bounds import ENTRIES_MAX, Object, Text
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 Method = Literal["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]
@@ -33,7 +34,7 @@ class CredentialRole(Body):
     id: rendering.Key | None = None
     name: rendering.Name | None = None
     domain_id: rendering.Key | None = None
-    domain: dict[str, str] | None = None
+    domain: Object[Text] | None = None
 
 
 class AccessRuleNew(Body):
@@ -49,11 +50,13 @@ class ApplicationCredentialNew(Body):
     name: rendering.Name
     description: rendering.Text | None = None
     secret: rendering.Password | None = None
-    roles: tuple[CredentialRole, ...] = ()
+    roles: Annotated[tuple[CredentialRole, ...], msgspec.Meta(max_length=ENTRIES_MAX)] = ()
     unrestricted: bool = False
-    expires_at: str | None = None
+    expires_at: Text | None = None
     project_id: rendering.Key | Unset = UNSET
-    access_rules: tuple[AccessRuleNew, ...] | None = None
+    access_rules: (
+        Annotated[tuple[AccessRuleNew, ...], msgspec.Meta(max_length=ENTRIES_MAX)] | None
+    ) = None
 
 
 class ApplicationCredentialCreate(Body):

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import domain_config as domain
+from kumoi.engine.http.bounds import AnyObject, Object
 from kumoi.engine.http.request import Body, Reply
 
 
 class DomainConfig(Body):
-    config: dict[str, dict[str, Any]]
+    config: Object[AnyObject]
 
 
 class DomainConfigPart(Body):
     """A group comes with its name, an option under its own."""
 
-    config: dict[str, Any]
+    config: AnyObject
 
 
 def create(request: Request) -> Reply:

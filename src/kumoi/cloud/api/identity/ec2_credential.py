@@ -15,6 +15,7 @@ from kumoi.cloud.store.identity import credential as store
 from kumoi.cloud.store.identity.credential import Credential
 from kumoi.cloud.store.listing import Listing
 from kumoi.engine import audit
+from kumoi.engine.http.bounds import Object, Text
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 
@@ -23,14 +24,14 @@ class Ec2CredentialNew(Body):
 
 
 class Signed(Body):
-    access: str
-    signature: str
-    host: str = ""
-    verb: str = "GET"
-    path: str = "/"
-    params: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it.
-    headers: dict[str, str] = {}  # noqa: RUF012
-    body_hash: str = ""
+    access: Text
+    signature: Text
+    host: Text = ""
+    verb: Text = "GET"
+    path: rendering.Text = "/"
+    params: Object[rendering.Text] = {}  # noqa: RUF012 - msgspec copies it.
+    headers: Object[rendering.Text] = {}  # noqa: RUF012
+    body_hash: Text = ""
 
 
 class Ec2Login(Body):

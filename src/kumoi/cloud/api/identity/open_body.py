@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.request import Request, fields_set
+from kumoi.engine.http.bounds import AnyObject, Object
 from kumoi.engine.http.request import Body
 
+Whole = Object[AnyObject]
 OURS = frozenset({"id", "links"})  # Shown with every resource; not the user's to set.
 
 
@@ -23,7 +23,7 @@ class OpenBody(Body, forbid_unknown_fields=False):
 
 def others(request: Request, noun: str, shape: type[OpenBody]) -> dict[str, Any]:
     """The attributes of a body, already parsed, for which its shape has no field."""
-    given = msgspec.json.decode(request.json, type=dict[str, dict[str, Any]])[noun]
+    given = request.parse(Whole)[noun]
     known = {*shape.__struct_fields__, *OURS}
     return {name: value for name, value in given.items() if name not in known}
 
@@ -34,7 +34,7 @@ def changes(
     """The values of an update: fields that the body has, and under `extra` what else it has. Raises
     Invalid for another id.
     """
-    given = msgspec.json.decode(request.json, type=dict[str, dict[str, Any]])[noun]
+    given = request.parse(Whole)[noun]
     if given.get("id", key := request.path["id"]) != key:
         raise Invalid("Cannot change ID", field="id")
     values = fields_set(body, without=without)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid, NotFound
@@ -21,6 +22,7 @@ from kumoi.cloud.store.identity import domain as domain_store
 from kumoi.cloud.store.identity import project as store
 from kumoi.cloud.store.identity.project import Project
 from kumoi.engine import audit
+from kumoi.engine.http.bounds import ENTRIES_MAX, Entries
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"name": "name", "enabled": "enabled", "domain_id": "domain_id", "parent_id": "parent_id"}
@@ -33,7 +35,7 @@ class ProjectNew(OpenBody):
     description: rendering.Text | None = ""
     enabled: bool = True
     is_domain: bool = False
-    tags: tuple[rendering.Tag, ...] = ()
+    tags: Annotated[tuple[rendering.Tag, ...], msgspec.Meta(max_length=ENTRIES_MAX)] = ()
     options: rendering.Options | Unset = UNSET
 
 
@@ -44,7 +46,7 @@ class ProjectChanges(OpenBody):
     domain_id: rendering.Key | Unset = UNSET
     parent_id: rendering.Key | Unset = UNSET
     is_domain: bool | Unset = UNSET
-    tags: list[rendering.Tag] | Unset = UNSET
+    tags: Entries[rendering.Tag] | Unset = UNSET
     options: rendering.Options | Unset = UNSET
 
 
@@ -57,7 +59,7 @@ class ProjectUpdate(Body):
 
 
 class ProjectTagsReplace(Body):
-    tags: list[rendering.Tag]
+    tags: Entries[rendering.Tag]
 
 
 def create(request: Request) -> Reply:

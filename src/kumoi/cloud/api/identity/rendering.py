@@ -12,6 +12,7 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import revocation
 from kumoi.cloud.store.listing import Comparator, Listing, PartFilter
 from kumoi.engine.http import paging
+from kumoi.engine.http.bounds import AnyObject
 from kumoi.engine.http.request import Unset
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
@@ -20,8 +21,8 @@ Key = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Text = Annotated[str, msgspec.Meta(max_length=65_535)]
 Password = Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)]
 Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]+$")]
-Options = dict[str, Any]
-NoTags = Annotated[list[str], msgspec.Meta(max_length=0)]
+Options = AnyObject
+NoTags = Annotated[list[Any], msgspec.Meta(max_length=0)]
 LIST_MAX = 10_000
 """Where no limit is asked for. Keystone has none then, and openstacksdk does not follow its links, so
 this is far above what a cloud of a small team has; beyond it the link to the next page is there.

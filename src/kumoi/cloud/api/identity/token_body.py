@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.identity.rendering import Password
 from kumoi.cloud.domain.identity.authentication import NameRef, ScopeRequest
+from kumoi.engine.http.bounds import Entries, Text
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 
 class DomainRef(Body):
-    id: str | Unset = UNSET
-    name: str | Unset = UNSET
+    id: Text | Unset = UNSET
+    name: Text | Unset = UNSET
 
 
 class Ref(Body):
     """A reference by id, or by name and domain."""
 
-    id: str | Unset = UNSET
-    name: str | Unset = UNSET
+    id: Text | Unset = UNSET
+    name: Text | Unset = UNSET
     domain: DomainRef | Unset = UNSET
 
     def reference(self, field: str) -> NameRef:
@@ -36,8 +39,8 @@ class Ref(Body):
 
 class PasswordUser(Body):
     password: Password
-    id: str | Unset = UNSET
-    name: str | Unset = UNSET
+    id: Text | Unset = UNSET
+    name: Text | Unset = UNSET
     domain: DomainRef | Unset = UNSET
 
     def reference(self) -> NameRef:
@@ -49,13 +52,13 @@ class PasswordMethod(Body):
 
 
 class TokenMethod(Body):
-    id: str
+    id: Annotated[str, msgspec.Meta(max_length=65_535)]  # Longer the more roles it says.
 
 
 class CredentialMethod(Body):
     secret: Password
-    id: str | Unset = UNSET
-    name: str | Unset = UNSET
+    id: Text | Unset = UNSET
+    name: Text | Unset = UNSET
     user: Ref | Unset = UNSET
 
     def reference(self) -> NameRef:
@@ -73,7 +76,7 @@ class CredentialMethod(Body):
 
 
 class AuthIdentity(Body):
-    methods: list[str]
+    methods: Entries[Text]
     password: PasswordMethod | Unset = UNSET
     token: TokenMethod | Unset = UNSET
     application_credential: CredentialMethod | Unset = UNSET
@@ -88,7 +91,7 @@ class Empty(Body):
 
 
 class TrustRef(Body):
-    id: str
+    id: Text
 
 
 class AuthScope(Body, rename={"trust": "OS-TRUST:trust"}):
@@ -101,7 +104,7 @@ class AuthScope(Body, rename={"trust": "OS-TRUST:trust"}):
 
 class AuthBody(Body):
     identity: AuthIdentity
-    scope: AuthScope | str | Unset = UNSET
+    scope: AuthScope | Text | Unset = UNSET
 
 
 class Auth(Body):

@@ -19,6 +19,7 @@ from kumoi.cloud.store.identity.role import IdentityRole
 from kumoi.cloud.store.identity.trust import UserTrust
 from kumoi.engine import audit
 from kumoi.engine.http import paging
+from kumoi.engine.http.bounds import ENTRIES_MAX, Text
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"trustor_user_id": "trustor_user_id", "trustee_user_id": "trustee_user_id"}
@@ -38,8 +39,8 @@ class TrustNew(Body):
     trustee_user_id: rendering.Key
     impersonation: bool
     project_id: rendering.Key | None = None
-    roles: tuple[TrustRole, ...] = ()
-    expires_at: str | None = None
+    roles: Annotated[tuple[TrustRole, ...], msgspec.Meta(max_length=ENTRIES_MAX)] = ()
+    expires_at: Text | None = None
     remaining_uses: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] | None = None
     allow_redelegation: bool = False
     redelegation_count: int | Unset | None = UNSET

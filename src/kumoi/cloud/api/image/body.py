@@ -14,6 +14,7 @@ from kumoi.cloud.domain.image import patch
 from kumoi.cloud.domain.image.formats import ContainerFormat, DiskFormat
 from kumoi.cloud.domain.image.image import ImageRequest
 from kumoi.cloud.domain.image.patch import PatchOperation
+from kumoi.engine.http.bounds import Text
 from kumoi.engine.http.errors import UnsupportedMediaType
 from kumoi.engine.http.request import UNSET, Body, Unset
 
@@ -33,7 +34,7 @@ Visibility = Literal["public", "private", "shared", "community"]
 class ImageAttributes(Body):
     """The attributes of the API that a request may set."""
 
-    id: str | Unset = UNSET
+    id: Text | Unset = UNSET
     name: Name | Unset | None = UNSET
     visibility: Visibility | Unset = UNSET
     owner: Name | Unset | None = UNSET
@@ -43,29 +44,34 @@ class ImageAttributes(Body):
     min_ram: Amount | Unset = UNSET
     protected: bool | Unset = UNSET
     os_hidden: bool | Unset = UNSET
-    tags: list[Tag] | Unset = UNSET
+    tags: Annotated[list[Tag], msgspec.Meta(max_length=CHANGES_MAX)] | Unset = UNSET
 
 
 class Operation(Body):
     """One step of a JSON patch."""
 
     op: Operator
-    path: str
+    path: Value
     value: Any = UNSET
 
 
 class OldOperation(Body):
     """One step in the form of the draft before the standard: the operation's value is the path."""
 
-    add: str | Unset = UNSET
-    replace: str | Unset = UNSET
-    remove: str | Unset = UNSET
+    add: Value | Unset = UNSET
+    replace: Value | Unset = UNSET
+    remove: Value | Unset = UNSET
     value: Any = UNSET
+
+
+Properties = Annotated[dict[Name, Any], msgspec.Meta(max_length=CHANGES_MAX)]
+Steps = Annotated[list[Operation], msgspec.Meta(max_length=CHANGES_MAX)]
+OldSteps = Annotated[list[OldOperation], msgspec.Meta(max_length=CHANGES_MAX)]
 
 
 def new(request: Request) -> ImageRequest:
     """Raises Invalid, which names the attribute, and Forbidden for one that callers cannot set."""
-    body: dict[str, Any] = request.parse(dict[str, Any])
+    body: dict[str, Any] = request.parse(Properties)
     values: dict[str, Any] = {}
     properties: dict[str, str] = {}
     for name, value in body.items():
@@ -86,13 +92,11 @@ def changes(request: Request) -> list[PatchOperation]:
     """Raises Invalid, UnsupportedMediaType, Forbidden."""
     content_type = request.http.headers.get("Content-Type", "").partition(";")[0].strip()
     if content_type == PATCH:
-        steps = request.parse(list[Operation])
+        steps = request.parse(Steps)
     elif content_type == OLD_PATCH:
-        steps = [_modern(step) for step in request.parse(list[OldOperation])]
+        steps = [_modern(step) for step in request.parse(OldSteps)]
     else:
         raise UnsupportedMediaType(f"Content-Type must be {PATCH}")
-    if len(steps) > CHANGES_MAX:
-        raise Invalid(f"At most {CHANGES_MAX} changes are allowed", field="body")
     return [_change(step) for step in steps]
 
 

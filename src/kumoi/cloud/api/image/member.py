@@ -10,6 +10,7 @@ from kumoi.cloud.api.image.image import moment
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import member as domain
 from kumoi.cloud.store.image.member import ImageMember
+from kumoi.engine.http.bounds import Text
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 
@@ -21,7 +22,7 @@ class ImageMemberUpdate(Body):
     """The SDK sends the member too; the one in the path is used."""
 
     status: Literal["pending", "accepted", "rejected"]
-    member: str | Unset = UNSET
+    member: Text | Unset = UNSET
 
 
 def create(request: Request) -> Reply:

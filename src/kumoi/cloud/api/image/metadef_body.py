@@ -12,12 +12,15 @@ from kumoi.base.errors import Forbidden, Invalid
 from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.image.metadef import MetadefAssociationRequest
 from kumoi.cloud.store.image.metadef import MetadefKind
+from kumoi.engine.http.bounds import AnyObject, Entries, Text
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 Type = Literal["array", "boolean", "integer", "number", "object", "string"]
+LongText = Annotated[str, msgspec.Meta(max_length=65_535)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 ITEMS_MAX = 1_000  # In one request.
+Values = Annotated[list[Any], msgspec.Meta(max_length=ITEMS_MAX)]
 READ_ONLY = ("self", "schema", "created_at", "updated_at")
 
 
@@ -25,24 +28,24 @@ class ElementType(Body):
     """The type of what an array has."""
 
     type: Type | Unset | None = UNSET
-    enum: list[Any] | Unset = UNSET
+    enum: Values | Unset = UNSET
 
 
 class PropertyBody(Body, rename="camel"):
     """A property, as a JSON schema has it. Its name is beside it, or the key that it stands under."""
 
-    title: str
+    title: Text
     type: Type | None
     name: Name | Unset = UNSET
-    description: str | Unset = UNSET
-    operators: list[str] | Unset = UNSET
-    required: list[str] | Unset = UNSET
+    description: LongText | Unset = UNSET
+    operators: Entries[Text] | Unset = UNSET
+    required: Entries[Text] | Unset = UNSET
     minimum: float | int | Unset = UNSET
     maximum: float | int | Unset = UNSET
     max_length: Count | Unset = UNSET
     min_length: Count | Unset = UNSET
-    pattern: str | Unset = UNSET
-    enum: list[Any] | Unset = UNSET
+    pattern: Text | Unset = UNSET
+    enum: Values | Unset = UNSET
     readonly: bool | Unset = UNSET
     confidential: bool | Unset = UNSET
     default: Any | Unset = UNSET
@@ -58,8 +61,8 @@ Properties = Annotated[dict[Name, PropertyBody], msgspec.Meta(max_length=ITEMS_M
 
 class ObjectBody(Body):
     name: Name
-    description: str | Unset = UNSET
-    required: list[str] | Unset = UNSET
+    description: LongText | Unset = UNSET
+    required: Entries[Text] | Unset = UNSET
     properties: Properties | Unset = UNSET
 
 
@@ -84,7 +87,7 @@ class NamespaceBody(Body):
     visibility: Literal["public", "private"] | Unset = UNSET
     protected: bool | Unset = UNSET
     owner: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | Unset = UNSET
-    resource_type_associations: list[AssociationBody] | Unset = UNSET
+    resource_type_associations: Entries[AssociationBody] | Unset = UNSET
     properties: Properties | Unset = UNSET
     objects: Annotated[list[ObjectBody], msgspec.Meta(max_length=ITEMS_MAX)] | Unset = UNSET
     tags: Annotated[list[TagBody], msgspec.Meta(max_length=ITEMS_MAX)] | Unset = UNSET
@@ -92,7 +95,7 @@ class NamespaceBody(Body):
 
 def parse(request: Request, shape: type[Any]) -> Any:
     """Raises Invalid, and Forbidden for an attribute that nobody sets."""
-    given = request.parse(dict[str, Any])
+    given = request.parse(AnyObject)
     for name in READ_ONLY:
         if name in given:
             raise Forbidden(f"Attribute '{name}' is read-only.")
@@ -125,7 +128,7 @@ def property_body(given: PropertyBody) -> dict[str, Any]:
     if isinstance(given.pattern, str):
         try:
             re.compile(given.pattern)
-        except re.error as cause:
+        except (re.error, OverflowError) as cause:
             raise Invalid(f"'{given.pattern}' is no pattern", field="pattern") from cause
     found: dict[str, Any] = msgspec.to_builtins(given)
     return {name: value for name, value in found.items() if name != "name"}

@@ -8,15 +8,19 @@ import msgspec
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.request import Request
+from kumoi.engine.http.bounds import Entries, Text, entries
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 Shape = TypeVar("Shape", bound=Body)
 
-Text = Annotated[str, msgspec.Meta(max_length=255)]
 Id = Annotated[str, msgspec.Meta(max_length=64)]
 PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 TlsWords = Annotated[list[Annotated[str, msgspec.Meta(max_length=32)]], msgspec.Meta(max_length=16)]
-Tags = Annotated[list[Text], msgspec.Meta(max_length=1_000)]
+Tags = Entries[Text]
+
+TOGETHER_MAX = 300
+TOGETHER_ENTRIES_MAX = 1_000
+"""All that are told at once are written in one transaction, during which nobody else writes."""
 
 
 RENAMED = {"loadbalancer_id": "load_balancer_id"}
@@ -63,7 +67,14 @@ def several(request: Request, words: str, shape: type[Shape]) -> list[Shape]:
     outer: dict[str, msgspec.Raw] = _decoded(request.json, dict[str, msgspec.Raw])
     if words not in outer:
         raise Invalid(f"Missing mandatory field {words}", field=words)
-    decoded: list[Shape] = _decoded(outer[words], list[shape])  # type: ignore[valid-type]
+    items: list[msgspec.Raw] = _decoded(outer[words], list[msgspec.Raw])
+    if len(items) > TOGETHER_MAX:
+        raise Invalid(f"At most {TOGETHER_MAX} {words} can be told at once", field=words)
+    decoded: list[Shape] = [_decoded(item, shape) for item in items]
+    if sum(entries(each) for each in decoded) > TOGETHER_ENTRIES_MAX:
+        raise Invalid(
+            f"The lists of {words} have at most {TOGETHER_ENTRIES_MAX} entries in all", field=words
+        )
     return decoded
 
 

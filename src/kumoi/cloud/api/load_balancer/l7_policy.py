@@ -8,12 +8,13 @@ import msgspec
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.load_balancer import body, l7_rule, pool, rendering
-from kumoi.cloud.api.load_balancer.body import Described, Id, Text
+from kumoi.cloud.api.load_balancer.body import Described, Id
 from kumoi.cloud.api.load_balancer.l7_rule import L7RuleNew
 from kumoi.cloud.api.load_balancer.resource import BalancingResource
 from kumoi.cloud.domain.load_balancer import l7_policy as domain
 from kumoi.cloud.domain.load_balancer.graph import L7PolicyTreeRequest
 from kumoi.cloud.domain.load_balancer.l7_policy import L7PolicyRequest
+from kumoi.engine.http.bounds import Entries, Object, Text
 from kumoi.engine.http.request import UNSET, Unset
 
 Action = Literal["REDIRECT_PREFIX", "REDIRECT_TO_POOL", "REDIRECT_TO_URL", "REJECT"]
@@ -33,7 +34,7 @@ class L7PolicyChanges(Described):
 class L7PolicyNew(L7PolicyChanges, kw_only=True):
     action: Action
     listener_id: Id
-    rules: list[L7RuleNew] | Unset | None = UNSET
+    rules: Entries[L7RuleNew] | Unset | None = UNSET
     project_id: Id | Unset | None = UNSET
     tenant_id: Id | Unset | None = UNSET
 
@@ -42,8 +43,8 @@ class L7PolicyWithin(L7PolicyChanges, kw_only=True):
     """One that is made with its balancer."""
 
     action: Action
-    redirect_pool: dict[str, msgspec.Raw] | Unset | None = UNSET
-    rules: list[L7RuleNew] | Unset | None = UNSET
+    redirect_pool: Object[msgspec.Raw] | Unset | None = UNSET
+    rules: Entries[L7RuleNew] | Unset | None = UNSET
 
 
 def wanted_tree(new: L7PolicyWithin) -> L7PolicyTreeRequest:

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from kumoi.cloud.api.load_balancer import rendering
-from kumoi.cloud.api.load_balancer.body import Id, Tags, Text
+from kumoi.cloud.api.load_balancer.body import Id, Tags
 from kumoi.cloud.api.load_balancer.resource import BalancingResource
 from kumoi.cloud.domain.load_balancer import l7_rule as domain
 from kumoi.cloud.domain.load_balancer.l7_rule import L7RuleRequest
+from kumoi.engine.http.bounds import Text
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 RuleType = Literal[

@@ -8,7 +8,7 @@ import msgspec
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.load_balancer import body, l7_policy, pool, rendering
-from kumoi.cloud.api.load_balancer.body import Id, PortNumber, Secured, Text
+from kumoi.cloud.api.load_balancer.body import Id, PortNumber, Secured
 from kumoi.cloud.api.load_balancer.l7_policy import L7PolicyWithin
 from kumoi.cloud.api.load_balancer.resource import BalancingResource
 from kumoi.cloud.api.request import Request
@@ -16,6 +16,7 @@ from kumoi.cloud.domain.load_balancer import listener as domain
 from kumoi.cloud.domain.load_balancer import listener_options
 from kumoi.cloud.domain.load_balancer.graph import ListenerTreeRequest
 from kumoi.cloud.domain.load_balancer.listener import ListenerRequest
+from kumoi.engine.http.bounds import Entries, Object, Text
 from kumoi.engine.http.request import UNSET, Reply, Unset
 
 ListenerProtocol = Literal["HTTP", "HTTPS", "PROMETHEUS", "SCTP", "TCP", "TERMINATED_HTTPS", "UDP"]
@@ -58,7 +59,7 @@ class ListenerOwn(ListenerChanges, kw_only=True):
 
     protocol: ListenerProtocol
     protocol_port: PortNumber
-    l7policies: list[L7PolicyWithin] | Unset | None = UNSET
+    l7policies: Entries[L7PolicyWithin] | Unset | None = UNSET
 
 
 class ListenerNew(ListenerOwn, kw_only=True):
@@ -69,7 +70,7 @@ class ListenerNew(ListenerOwn, kw_only=True):
 class ListenerWithin(ListenerOwn, kw_only=True):
     """One that is made with its balancer."""
 
-    default_pool: dict[str, msgspec.Raw] | Unset | None = UNSET
+    default_pool: Object[msgspec.Raw] | Unset | None = UNSET
 
 
 def wanted_tree(new: ListenerWithin) -> ListenerTreeRequest:

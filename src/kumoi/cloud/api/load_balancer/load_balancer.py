@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid, Unsupported
 from kumoi.cloud.api.load_balancer import listener, pool, rendering
-from kumoi.cloud.api.load_balancer.body import Described, Id, Text
+from kumoi.cloud.api.load_balancer.body import Described, Id
 from kumoi.cloud.api.load_balancer.listener import NO_TRAFFIC, ListenerWithin
 from kumoi.cloud.api.load_balancer.pool import PoolWithin
 from kumoi.cloud.api.load_balancer.rendering import PROVIDER, Shown, TagsOf
@@ -24,8 +24,11 @@ from kumoi.cloud.domain.load_balancer.refusal import invalid
 from kumoi.cloud.domain.load_balancer.vip import VipRequest
 from kumoi.cloud.store.load_balancer.load_balancer import LoadBalancer
 from kumoi.cloud.store.network import tag as tag_store
+from kumoi.engine.http.bounds import Entries, Text
 from kumoi.engine.http.paging import boolean
 from kumoi.engine.http.request import UNSET, Reply, Unset
+
+PARTS_MAX = 50  # Made in one transaction, during which nobody else writes.
 
 
 class LoadBalancerChanges(Described):
@@ -37,15 +40,15 @@ class LoadBalancerNew(LoadBalancerChanges):
     vip_network_id: Id | Unset | None = UNSET
     vip_subnet_id: Id | Unset | None = UNSET
     vip_port_id: Id | Unset | None = UNSET
-    additional_vips: list[Any] | Unset | None = UNSET
-    vip_sg_ids: list[Id] | Unset | None = UNSET
+    additional_vips: Entries[Any] | Unset | None = UNSET
+    vip_sg_ids: Entries[Id] | Unset | None = UNSET
     provider: Text | Unset | None = UNSET
     flavor_id: Id | Unset | None = UNSET
     availability_zone: Text | Unset | None = UNSET
     project_id: Id | Unset | None = UNSET
     tenant_id: Id | Unset | None = UNSET
-    listeners: list[ListenerWithin] | Unset | None = UNSET
-    pools: list[PoolWithin] | Unset | None = UNSET
+    listeners: Entries[ListenerWithin] | Unset | None = UNSET
+    pools: Entries[PoolWithin] | Unset | None = UNSET
 
 
 def delete(request: Request) -> Reply:
@@ -86,7 +89,7 @@ def _named(connection: Connection, request: Request, action: str) -> LoadBalance
 def _wanted(request: Request, said: dict[str, Any]) -> BalancerTreeRequest:
     _require_possible(said)
     names = ("name", "description", "admin_state_up", "tags")
-    return BalancerTreeRequest(
+    wanted = BalancerTreeRequest(
         LoadBalancerRequest(
             project_id=_project(request, said),
             vip=_vip(said),
@@ -95,6 +98,12 @@ def _wanted(request: Request, said: dict[str, Any]) -> BalancerTreeRequest:
         tuple(listener.wanted_tree(one) for one in said.get("listeners", ())),
         tuple(pool.wanted_tree(one) for one in said.get("pools", ())),
     )
+    if wanted.parts > PARTS_MAX:
+        raise Invalid(
+            f"At most {PARTS_MAX} listeners, pools, members and so on can be made with a load "
+            "balancer"
+        )
+    return wanted
 
 
 def _convert(values: dict[str, Any]) -> None:

@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from kumoi.cloud.api.load_balancer import body, health_monitor, member, rendering
-from kumoi.cloud.api.load_balancer.body import Id, Secured, Text
+from kumoi.cloud.api.load_balancer.body import Id, Secured
 from kumoi.cloud.api.load_balancer.health_monitor import HealthMonitorWithin
 from kumoi.cloud.api.load_balancer.member import MemberNew
 from kumoi.cloud.api.load_balancer.resource import BalancingResource
 from kumoi.cloud.domain.load_balancer import pool as domain
 from kumoi.cloud.domain.load_balancer.graph import PoolTreeRequest
 from kumoi.cloud.domain.load_balancer.pool import PoolRequest
+from kumoi.engine.http.bounds import Entries, Text
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 PoolProtocol = Literal["HTTP", "HTTPS", "PROXY", "PROXYV2", "SCTP", "TCP", "UDP"]
@@ -56,7 +57,7 @@ class PoolNew(PoolOwn, kw_only=True):
 class PoolWithin(PoolOwn, kw_only=True):
     """One that is made with its balancer."""
 
-    members: list[MemberNew] | Unset | None = UNSET
+    members: Entries[MemberNew] | Unset | None = UNSET
     healthmonitor: HealthMonitorWithin | Unset | None = UNSET
 
 

@@ -13,14 +13,20 @@ import msgspec
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.request import Request
+from kumoi.engine.http.bounds import entries
 from kumoi.engine.http.request import Body
 
 Shape = TypeVar("Shape", bound=Body)
 
-Text = Annotated[str, msgspec.Meta(max_length=255)]
-Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
+TAG_MAX = 60
+TAGS_MAX = 50
+BULK_MAX = 50
+BULK_ENTRIES_MAX = 3 * BULK_MAX
+"""All that are made at once are made in one transaction, during which nobody else writes."""
 
-BULK_MAX = 1_000
+Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=TAG_MAX)]
+Tags = Annotated[list[Tag], msgspec.Meta(max_length=TAGS_MAX)]
+
 UNKNOWN = "Unrecognized attribute(s) '{}'"
 
 
@@ -50,7 +56,14 @@ def several(
         raise Invalid("Resources required", field=words)
     if len(items) > BULK_MAX:
         raise Invalid(f"at most {BULK_MAX} {words} can be made at once", field=words)
-    return [decode(item, shape) for item in items], True
+    decoded = [decode(item, shape) for item in items]
+    if sum(entries(each) for each in decoded) > BULK_ENTRIES_MAX:
+        raise Invalid(
+            f"the lists of {words} that are made at once have at most {BULK_ENTRIES_MAX} entries in "
+            "all",
+            field=words,
+        )
+    return decoded, True
 
 
 def plain(request: Request, shape: type[Shape]) -> Shape:

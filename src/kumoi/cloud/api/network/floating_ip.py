@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.api.network import body, rendering, shapes
-from kumoi.cloud.api.network.body import Tag, Text
+from kumoi.cloud.api.network.body import Tags
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
@@ -16,6 +16,7 @@ from kumoi.cloud.domain.network import floating_ip as domain
 from kumoi.cloud.domain.network.floating_ip import FloatingIpRequest
 from kumoi.cloud.store.network.floating_ip import FloatingIp
 from kumoi.cloud.store.network.port import Port
+from kumoi.engine.http.bounds import Text
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 COLUMNS = {
@@ -30,17 +31,17 @@ COLUMNS = {
 
 class FloatingIpChanges(Body):
     description: Text | Unset = UNSET
-    port_id: str | Unset | None = UNSET
-    fixed_ip_address: str | Unset | None = UNSET
+    port_id: Text | Unset | None = UNSET
+    fixed_ip_address: Text | Unset | None = UNSET
 
 
 class FloatingIpNew(FloatingIpChanges, kw_only=True):
-    floating_network_id: str
-    floating_ip_address: str | Unset | None = UNSET
-    subnet_id: str | Unset | None = UNSET
-    project_id: str | Unset = UNSET
-    tenant_id: str | Unset = UNSET
-    tags: list[Tag] | Unset = UNSET
+    floating_network_id: Text
+    floating_ip_address: Text | Unset | None = UNSET
+    subnet_id: Text | Unset | None = UNSET
+    project_id: Text | Unset = UNSET
+    tenant_id: Text | Unset = UNSET
+    tags: Tags | Unset = UNSET
 
 
 def _convert(_request: Request, values: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.api.network import rendering
-from kumoi.cloud.api.network.body import Tag, Text
+from kumoi.cloud.api.network.body import Tags
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
@@ -18,6 +18,7 @@ from kumoi.cloud.domain.network import network as domain
 from kumoi.cloud.domain.network.network import NetworkRequest
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.network import Network
+from kumoi.engine.http.bounds import Entries, Text
 from kumoi.engine.http.request import UNSET, Body, Unset, encoded
 from kumoi.engine.memo import Memo
 
@@ -64,13 +65,13 @@ class NetworkNew(
         "segmentation_id": "provider:segmentation_id",
     },
 ):
-    project_id: str | Unset = UNSET
-    tenant_id: str | Unset = UNSET
-    tags: list[Tag] | Unset = UNSET
+    project_id: Text | Unset = UNSET
+    tenant_id: Text | Unset = UNSET
+    tags: Tags | Unset = UNSET
     network_type: Kind | Unset = UNSET
     physical_network: Place | Unset | None = UNSET
     segmentation_id: Segment | Unset | None = UNSET
-    availability_zone_hints: list[str] | Unset = UNSET
+    availability_zone_hints: Entries[Text] | Unset = UNSET
 
 
 def _convert(_request: Request, values: dict[str, Any]) -> None:

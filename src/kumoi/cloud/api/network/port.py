@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.network import body, rendering, shapes
-from kumoi.cloud.api.network.body import Tag, Text
+from kumoi.cloud.api.network.body import Tags
 from kumoi.cloud.api.network.fixed_ip import fixed_ip_requests
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
@@ -17,6 +17,7 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import port as domain
 from kumoi.cloud.domain.network.port import PortRequest
 from kumoi.cloud.store.network.port import Port
+from kumoi.engine.http.bounds import AnyObject, Entries, Text
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 COLUMNS = {
@@ -44,23 +45,23 @@ class PortChanges(Body, rename=RENAMED):
     name: Text | Unset = UNSET
     description: Text | Unset = UNSET
     admin_state_up: bool | Unset = UNSET
-    mac_address: str | Unset | None = UNSET
-    fixed_ips: list[shapes.FixedIpBody] | Unset | None = UNSET
+    mac_address: Text | Unset | None = UNSET
+    fixed_ips: Entries[shapes.FixedIpBody] | Unset | None = UNSET
     device_id: Text | Unset | None = UNSET
     device_owner: Text | Unset | None = UNSET
     port_security_enabled: bool | Unset = UNSET
-    security_groups: list[str] | Unset | None = UNSET
-    allowed_address_pairs: list[shapes.AddressPairBody] | Unset | None = UNSET
+    security_groups: Entries[Text] | Unset | None = UNSET
+    allowed_address_pairs: Entries[shapes.AddressPairBody] | Unset | None = UNSET
     host: Text | Unset | None = UNSET
-    vnic_type: str | Unset = UNSET
-    profile: dict[str, Any] | Unset | None = UNSET
+    vnic_type: Text | Unset = UNSET
+    profile: AnyObject | Unset | None = UNSET
 
 
 class PortNew(PortChanges, kw_only=True, rename=RENAMED):
-    network_id: str
-    project_id: str | Unset = UNSET
-    tenant_id: str | Unset = UNSET
-    tags: list[Tag] | Unset = UNSET
+    network_id: Text
+    project_id: Text | Unset = UNSET
+    tenant_id: Text | Unset = UNSET
+    tags: Tags | Unset = UNSET
 
 
 def _convert(_request: Request, values: dict[str, Any]) -> None:

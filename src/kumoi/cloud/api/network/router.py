@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.api.network import body, rendering, shapes
-from kumoi.cloud.api.network.body import Tag, Text
+from kumoi.cloud.api.network.body import Tags
 from kumoi.cloud.api.network.fixed_ip import fixed_ip_requests
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
@@ -20,15 +20,16 @@ from kumoi.cloud.domain.network.router import Gateway, RouterRequest
 from kumoi.cloud.domain.network.router_interface import Interface
 from kumoi.cloud.store.network.port import Port
 from kumoi.cloud.store.network.router import Router
+from kumoi.engine.http.bounds import Entries, Text
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 COLUMNS = {"name": "name", "admin_state_up": "admin_state_up"}
 
 
 class GatewayInfo(Body):
-    network_id: str | Unset = UNSET
+    network_id: Text | Unset = UNSET
     enable_snat: bool | Unset = UNSET
-    external_fixed_ips: list[shapes.FixedIpBody] | Unset | None = UNSET
+    external_fixed_ips: Entries[shapes.FixedIpBody] | Unset | None = UNSET
 
 
 class RouterChanges(Body):
@@ -36,7 +37,7 @@ class RouterChanges(Body):
     description: Text | Unset = UNSET
     admin_state_up: bool | Unset = UNSET
     external_gateway_info: GatewayInfo | Unset | None = UNSET
-    routes: list[shapes.RouteBody] | Unset | None = UNSET
+    routes: Entries[shapes.RouteBody] | Unset | None = UNSET
 
 
 class RouterNew(Body):
@@ -44,21 +45,21 @@ class RouterNew(Body):
     description: Text | Unset = UNSET
     admin_state_up: bool | Unset = UNSET
     external_gateway_info: GatewayInfo | Unset | None = UNSET
-    project_id: str | Unset = UNSET
-    tenant_id: str | Unset = UNSET
-    tags: list[Tag] | Unset = UNSET
-    availability_zone_hints: list[str] | Unset = UNSET
+    project_id: Text | Unset = UNSET
+    tenant_id: Text | Unset = UNSET
+    tags: Tags | Unset = UNSET
+    availability_zone_hints: Entries[Text] | Unset = UNSET
     distributed: bool | Unset | None = UNSET
     ha: bool | Unset | None = UNSET
 
 
 class InterfaceChange(Body):
-    subnet_id: str | Unset | None = UNSET
-    port_id: str | Unset | None = UNSET
+    subnet_id: Text | Unset | None = UNSET
+    port_id: Text | Unset | None = UNSET
 
 
 class Routes(Body):
-    routes: list[shapes.RouteBody]
+    routes: Entries[shapes.RouteBody]
 
 
 def add_interface(request: Request) -> Reply:

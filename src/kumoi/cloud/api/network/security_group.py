@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.api.network import rendering, security_group_rule
-from kumoi.cloud.api.network.body import Tag, Text
+from kumoi.cloud.api.network.body import Tags
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import security_group as domain
 from kumoi.cloud.domain.network.security_group import SecurityGroupRequest
 from kumoi.cloud.store.network.security_group import SecurityGroup
+from kumoi.engine.http.bounds import Text
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 COLUMNS = {"name": "name", "stateful": "stateful"}
@@ -26,9 +27,9 @@ class SecurityGroupChanges(Body):
 
 
 class SecurityGroupNew(SecurityGroupChanges):
-    project_id: str | Unset = UNSET
-    tenant_id: str | Unset = UNSET
-    tags: list[Tag] | Unset = UNSET
+    project_id: Text | Unset = UNSET
+    tenant_id: Text | Unset = UNSET
+    tags: Tags | Unset = UNSET
 
 
 def _ensure_default(request: Request) -> None:

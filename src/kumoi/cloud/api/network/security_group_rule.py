@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.api.network import body, rendering, shapes
-from kumoi.cloud.api.network.body import Text
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
@@ -16,6 +15,7 @@ from kumoi.cloud.domain.network import security_group_rule as domain
 from kumoi.cloud.domain.network.security_group import ETHERTYPES
 from kumoi.cloud.domain.network.security_group_rule import SecurityGroupRuleRequest
 from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
+from kumoi.engine.http.bounds import Text
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 COLUMNS = {
@@ -32,17 +32,17 @@ DIRECTIONS = ("ingress", "egress")
 
 
 class SecurityGroupRuleNew(Body):
-    security_group_id: str
-    direction: str
-    ethertype: str | Unset | None = UNSET
-    protocol: str | int | Unset | None = UNSET
+    security_group_id: Text
+    direction: Text
+    ethertype: Text | Unset | None = UNSET
+    protocol: Text | int | Unset | None = UNSET
     port_range_min: int | Unset | None = UNSET
     port_range_max: int | Unset | None = UNSET
-    remote_ip_prefix: str | Unset | None = UNSET
-    remote_group_id: str | Unset | None = UNSET
+    remote_ip_prefix: Text | Unset | None = UNSET
+    remote_group_id: Text | Unset | None = UNSET
     description: Text | Unset = UNSET
-    project_id: str | Unset = UNSET
-    tenant_id: str | Unset = UNSET
+    project_id: Text | Unset = UNSET
+    tenant_id: Text | Unset = UNSET
 
 
 def _convert(_request: Request, values: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from kumoi.base.address import address as read_address
 from kumoi.base.address import interface as read_interface
 from kumoi.base.errors import Invalid
 from kumoi.base.ids import is_uuid
+from kumoi.engine.http.bounds import Text
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -16,23 +17,23 @@ _NO_MACS = ("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff")
 
 
 class PoolBody(Body):
-    start: str
-    end: str
+    start: Text
+    end: Text
 
 
 class RouteBody(Body):
-    destination: str
-    nexthop: str
+    destination: Text
+    nexthop: Text
 
 
 class FixedIpBody(Body):
-    subnet_id: str | Unset | None = UNSET
-    ip_address: str | Unset | None = UNSET
+    subnet_id: Text | Unset | None = UNSET
+    ip_address: Text | Unset | None = UNSET
 
 
 class AddressPairBody(Body):
-    ip_address: str
-    mac_address: str | Unset | None = UNSET
+    ip_address: Text
+    mac_address: Text | Unset | None = UNSET
 
 
 def invalid(field: str, reason: str) -> Invalid:

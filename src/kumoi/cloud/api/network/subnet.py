@@ -8,13 +8,14 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.api.network import body, rendering, shapes
-from kumoi.cloud.api.network.body import Tag, Text
+from kumoi.cloud.api.network.body import Tags
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import subnet as domain
 from kumoi.cloud.domain.network.subnet import SubnetRequest
 from kumoi.cloud.store.network.subnet import Subnet
+from kumoi.engine.http.bounds import Entries, Text
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 COLUMNS = {
@@ -35,25 +36,25 @@ VERSIONS = (4, 6)
 class SubnetChanges(Body):
     name: Text | Unset = UNSET
     description: Text | Unset = UNSET
-    gateway_ip: str | Unset | None = UNSET
+    gateway_ip: Text | Unset | None = UNSET
     enable_dhcp: bool | Unset = UNSET
-    allocation_pools: list[shapes.PoolBody] | Unset = UNSET
-    dns_nameservers: list[str] | Unset | None = UNSET
-    host_routes: list[shapes.RouteBody] | Unset | None = UNSET
+    allocation_pools: Entries[shapes.PoolBody] | Unset = UNSET
+    dns_nameservers: Entries[Text] | Unset | None = UNSET
+    host_routes: Entries[shapes.RouteBody] | Unset | None = UNSET
 
 
 class SubnetNew(SubnetChanges, kw_only=True):
-    network_id: str
+    network_id: Text
     ip_version: int | Unset = UNSET
-    project_id: str | Unset = UNSET
-    tenant_id: str | Unset = UNSET
-    tags: list[Tag] | Unset = UNSET
-    cidr: str | Unset | None = UNSET
+    project_id: Text | Unset = UNSET
+    tenant_id: Text | Unset = UNSET
+    tags: Tags | Unset = UNSET
+    cidr: Text | Unset | None = UNSET
     prefixlen: int | Unset = UNSET
-    subnetpool_id: str | Unset | None = UNSET
+    subnetpool_id: Text | Unset | None = UNSET
     use_default_subnetpool: bool | Unset = UNSET
-    ipv6_ra_mode: str | Unset = UNSET
-    ipv6_address_mode: str | Unset = UNSET
+    ipv6_ra_mode: Text | Unset = UNSET
+    ipv6_address_mode: Text | Unset = UNSET
 
 
 def _convert(_request: Request, values: dict[str, Any]) -> None:

@@ -9,13 +9,14 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.api.network import body, rendering, shapes
-from kumoi.cloud.api.network.body import Tag, Text
+from kumoi.cloud.api.network.body import Tags
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import subnet_pool as domain
 from kumoi.cloud.domain.network.subnet_pool import SubnetPoolRequest
 from kumoi.cloud.store.network.subnet_pool import SubnetPool
+from kumoi.engine.http.bounds import Entries, Text
 from kumoi.engine.http.request import UNSET, Body, Unset
 
 Length = Annotated[int, msgspec.Meta(ge=0, le=128)]
@@ -36,7 +37,7 @@ COLUMNS = {
 class SubnetPoolChanges(Body):
     name: Text | Unset = UNSET
     description: Text | Unset = UNSET
-    prefixes: list[str] | Unset = UNSET
+    prefixes: Entries[Text] | Unset = UNSET
     default_prefixlen: Length | Unset = UNSET
     min_prefixlen: Length | Unset = UNSET
     max_prefixlen: Length | Unset = UNSET
@@ -46,7 +47,7 @@ class SubnetPoolChanges(Body):
 
 class SubnetPoolNew(Body):
     name: Text
-    prefixes: list[str]
+    prefixes: Entries[Text]
     description: Text | Unset = UNSET
     default_prefixlen: Length | Unset | None = UNSET
     min_prefixlen: Length | Unset | None = UNSET
@@ -54,9 +55,9 @@ class SubnetPoolNew(Body):
     default_quota: Count | Unset | None = UNSET
     shared: bool | Unset = UNSET
     is_default: bool | Unset = UNSET
-    project_id: str | Unset = UNSET
-    tenant_id: str | Unset = UNSET
-    tags: list[Tag] | Unset = UNSET
+    project_id: Text | Unset = UNSET
+    tenant_id: Text | Unset = UNSET
+    tags: Tags | Unset = UNSET
 
 
 def _convert(_request: Request, values: dict[str, Any]) -> None:

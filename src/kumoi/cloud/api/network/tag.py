@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kumoi.cloud.api.network import body, shapes
-from kumoi.cloud.api.network.body import Tag
+from kumoi.cloud.api.network.body import TAG_MAX, TAGS_MAX, Tags
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import tag as domain
 from kumoi.engine.http.request import Body, Reply
 
-TAG_MAX = 60
-TAGS_MAX = 50
-
 
 class NetworkTagsReplace(Body):
-    tags: list[Tag]
+    tags: Tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,6 @@ def _require_few(words: Sequence[str]) -> None:
 
 def _words(request: Request) -> list[str]:
     words = body.plain(request, NetworkTagsReplace).tags
-    _require_few(words)
     if len(set(words)) < len(words):
         raise shapes.invalid("tags", "Duplicate items in the list")
     return words

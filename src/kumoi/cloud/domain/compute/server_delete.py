@@ -28,6 +28,11 @@ def begin(connection: Connection, caller: Caller, server: Server, now: datetime)
     if server.power == Power.ABSENT:
         return
     action.begin(connection, caller, server, "delete", now)
+    withdraw(connection, server, now)
+
+
+def withdraw(connection: Connection, server: Server, now: datetime) -> None:
+    """Delete a server, as the request that made it may, and whoever has begun to."""
     if server.host_id is None:
         finish(connection, server, now)
     else:

@@ -34,6 +34,11 @@ class PoolTreeRequest:
     members: tuple[MemberRequest, ...] = ()
     monitor: HealthMonitorRequest | None = None
 
+    @property
+    def parts(self) -> int:
+        """How many rows are made with it."""
+        return 1 + len(self.members) + (self.monitor is not None)
+
 
 PoolReference = PoolTreeRequest | str
 """A pool that is made where it is named, or the name of another in the same request."""
@@ -58,12 +63,23 @@ class ListenerTreeRequest:
         leads = (self.default_pool, *(one.redirect_pool for one in self.policies))
         return [one for one in leads if isinstance(one, PoolTreeRequest)]
 
+    @property
+    def parts(self) -> int:
+        """How many rows are made with it."""
+        policies = sum(1 + len(one.rules) for one in self.policies)
+        return 1 + policies + sum(one.parts for one in self.pools)
+
 
 @dataclass(frozen=True, slots=True)
 class BalancerTreeRequest:
     balancer: LoadBalancerRequest
     listeners: tuple[ListenerTreeRequest, ...] = ()
     pools: tuple[PoolTreeRequest, ...] = ()
+
+    @property
+    def parts(self) -> int:
+        """How many rows are made with it."""
+        return sum(one.parts for one in self.listeners) + sum(one.parts for one in self.pools)
 
 
 def create(
@@ -95,8 +111,7 @@ class _Making:
             raise invalid("Pool names must be unique.")
         new = replace(wanted.pool, load_balancer_id=self.balancer_id)
         key = pool.create(self.connection, self.caller, new, self.now).id
-        for one in wanted.members:
-            member.create(self.connection, self.caller, key, one, self.now)
+        member.create_all(self.connection, self.caller, key, wanted.members, self.now)
         if wanted.monitor is not None:
             monitored = replace(wanted.monitor, pool_id=key)
             health_monitor.create(self.connection, self.caller, monitored, self.now)

@@ -20,6 +20,7 @@ from kumoi.cloud.domain.network import subnet as subnet_domain
 from kumoi.cloud.store.load_balancer import member as store
 from kumoi.cloud.store.load_balancer.member import PoolMember
 from kumoi.cloud.store.load_balancer.pool import BalancerPool
+from kumoi.cloud.store.network import tag as tag_store
 from kumoi.cloud.store.network.standard import NetworkQuery
 
 RULES = PartRules("member", "Member", store.TABLE, "pool_id")
@@ -50,7 +51,29 @@ def create(
     """Raises NotFound, Forbidden, OverQuota, Invalid, and Conflict when the pool has it already."""
     pool = pool_domain.found(connection, pool_id)
     RULES.admit(connection, caller, pool.project_id)
-    return _make(connection, caller, pool, wanted, now)
+    _require_subnet(connection, caller, wanted.subnet_id)
+    if store.find(
+        connection, pool_id=pool.id, address=wanted.address, protocol_port=wanted.protocol_port
+    ):
+        raise Conflict(
+            f"Another member on this pool is already using ip {wanted.address} on protocol_port "
+            f"{wanted.protocol_port}"
+        )
+    return _make_all(connection, caller, pool, [wanted], now)[0]
+
+
+def create_all(
+    connection: Connection,
+    caller: Caller,
+    pool_id: str,
+    wanted: Sequence[MemberRequest],
+    now: datetime,
+) -> None:
+    """Of a pool that was just made. Raises as `create` does."""
+    pool = pool_domain.found(connection, pool_id)
+    _require_once(wanted)
+    RULES.admit(connection, caller, pool.project_id, count=len(wanted))
+    _make_all(connection, caller, pool, wanted, now)
 
 
 def get(
@@ -112,13 +135,12 @@ def replace_all(
     gone = [] if additive else [row for end, row in there.items() if end not in named]
     if len(new) > len(gone):
         quota.require(connection, pool.project_id, "member", len(new) - len(gone))
-    for row in gone:
-        store.delete(connection, row, now=now)
-    for one in wanted:
-        if one.end in there:
-            _change(connection, there[one.end], one, now)
-        else:
-            _make(connection, caller, pool, one, now)
+    store.delete_all(connection, gone, now=now)
+    changes = [
+        (there[one.end], _changed(there[one.end], one)) for one in wanted if one.end in there
+    ]
+    store.update_all(connection, [change for change in changes if change[1]], now=now)
+    _make_all(connection, caller, pool, new, now)
 
 
 def canonical(address: str) -> str:
@@ -129,12 +151,12 @@ def canonical(address: str) -> str:
         raise option(address, "address") from cause
 
 
-def _change(connection: Connection, row: PoolMember, wanted: MemberRequest, now: datetime) -> None:
+def _changed(row: PoolMember, wanted: MemberRequest) -> dict[str, Any]:
+    """The columns that are to be otherwise."""
     said = said_of(wanted)
     values = {name: said[name] for name in said if said[name] != getattr(row, name)}
     values.pop("subnet_id", None)
-    if values:
-        store.update(connection, row, now=now, **values)
+    return values
 
 
 def _require_once(wanted: Sequence[MemberRequest]) -> None:
@@ -142,31 +164,35 @@ def _require_once(wanted: Sequence[MemberRequest]) -> None:
         raise invalid("Member must be updated only once in the same request.")
 
 
-def _make(
+def _make_all(
     connection: Connection,
     caller: Caller,
     pool: BalancerPool,
-    wanted: MemberRequest,
+    wanted: Sequence[MemberRequest],
     now: datetime,
-) -> PoolMember:
+) -> list[PoolMember]:
+    """Members that the pool does not have, within the quota. Raises Invalid."""
+    for subnet_id in {one.subnet_id for one in wanted}:
+        _require_subnet(connection, caller, subnet_id)
+    rows = [_row(pool, one, now) for one in wanted]
+    store.insert_all(connection, rows)
+    for row, one in zip(rows, wanted, strict=True):
+        if one.tags:
+            tag_store.replace(connection, row.id, one.tags)
+    return rows
+
+
+def _row(pool: BalancerPool, wanted: MemberRequest, now: datetime) -> PoolMember:
+    """Raises Invalid."""
     if wanted.address == METADATA_ADDRESS:
         raise option(wanted.address, "member address")
-    _require_subnet(connection, caller, wanted.subnet_id)
-    if store.find(
-        connection, pool_id=pool.id, address=wanted.address, protocol_port=wanted.protocol_port
-    ):
-        raise Conflict(
-            f"Another member on this pool is already using ip {wanted.address} on protocol_port "
-            f"{wanted.protocol_port}"
-        )
-    row = PoolMember(
+    return PoolMember(
         **beginning(pool.load_balancer_id, pool.project_id, now),
         **said_of(wanted),
         description="",
         pool_id=pool.id,
         health=None,
     )
-    return RULES.insert(connection, row, wanted.tags)
 
 
 def _require_subnet(connection: Connection, caller: Caller, subnet_id: str | None) -> None:

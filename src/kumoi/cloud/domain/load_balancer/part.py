@@ -64,10 +64,12 @@ class PartRules(Generic[Row]):
         row = self.get(connection, caller, *keys, action="delete")
         self.table.delete(connection, row, now=now)
 
-    def admit(self, connection: Connection, caller: Caller, project_id: str) -> None:
-        """That one more may be made. Raises Forbidden, OverQuota."""
+    def admit(
+        self, connection: Connection, caller: Caller, project_id: str, *, count: int = 1
+    ) -> None:
+        """That so many more may be made. Raises Forbidden, OverQuota."""
         caller.check(f"{self.rule}:post", project_id)
-        quota.require(connection, project_id, self.word)
+        quota.require(connection, project_id, self.word, count)
 
     def insert(self, connection: Connection, row: Row, tags: tuple[str, ...]) -> Row:
         """The row as it is kept."""

@@ -7,9 +7,12 @@ however large the pool is.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
+SPANS_KEPT = 4_096
 WINDOW = 256  # Taken addresses read at once.
 EUI64_PREFIX_MAX = 64
 IPV4 = 4
@@ -82,9 +85,31 @@ def is_usable(cidr: str, address: str) -> bool:
     return network.prefixlen >= IPV6_LINK_PREFIX or wanted != network.network_address
 
 
-def overlap(network: IpNetwork, other: IpNetwork) -> bool:
-    """Whether two networks share an address; those of different versions share none."""
-    return network.version == other.version and network.overlaps(other)
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A network as numbers: its first and its last address."""
+
+    version: int
+    first: int
+    last: int
+
+    def overlaps(self, other: Span) -> bool:
+        return (
+            self.version == other.version and self.first <= other.last and other.first <= self.last
+        )
+
+    def holds(self, other: Span) -> bool:
+        """Whether all of the other is in this one."""
+        return (
+            self.version == other.version and self.first <= other.first and other.last <= self.last
+        )
+
+
+@functools.lru_cache(maxsize=SPANS_KEPT)
+def span(cidr: str) -> Span:
+    """A network is looked at with every subnet beside it, and to read its text takes longer."""
+    network = ipaddress.ip_network(cidr)
+    return Span(network.version, int(network.network_address), int(network.broadcast_address))
 
 
 def eui64(cidr: str, mac: str) -> str:

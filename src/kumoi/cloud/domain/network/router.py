@@ -137,9 +137,8 @@ def connected_subnets(connection: Connection, key: str) -> list[Subnet]:
 
 def require_no_overlap(wanted: Subnet, others: Sequence[Subnet]) -> None:
     """Raises Invalid when the subnet overlaps with another of the same router."""
-    network = ipaddress.ip_network(wanted.cidr)
     for other in others:
-        if allocation.overlap(network, ipaddress.ip_network(other.cidr)):
+        if allocation.span(wanted.cidr).overlaps(allocation.span(other.cidr)):
             raise Invalid(
                 f"Bad router request: Cidr {wanted.cidr} of subnet {wanted.id} overlaps with cidr "
                 f"{other.cidr} of subnet {other.id}.",

@@ -103,7 +103,7 @@ def create(
         updated_at=now,
         revision_number=0,
     )
-    for other in store.of_group(connection, group.id):
+    for other in store.similar(connection, rule):
         if _traffic(other) == _traffic(rule):
             raise Conflict(
                 f"Security group rule already exists. Rule id is {other.id}.",

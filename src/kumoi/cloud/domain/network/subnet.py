@@ -17,6 +17,7 @@ from kumoi.cloud.domain.network import addressing, allocation, fixed_ip, owner, 
 from kumoi.cloud.domain.network import network as network_domain
 from kumoi.cloud.domain.network import port as port_domain
 from kumoi.cloud.domain.network.allocation import IPV4
+from kumoi.cloud.store.compute import server as server_store
 from kumoi.cloud.store.network import fixed_ip as fixed_ip_store
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import port as port_store
@@ -64,8 +65,8 @@ def create(connection: Connection, caller: Caller, wanted: SubnetRequest, now: d
     addressing.require_modes(
         cidr, wanted.enable_dhcp, wanted.ipv6_ra_mode, wanted.ipv6_address_mode
     )
-    others = [ipaddress.ip_network(row.cidr) for row in store.of_network(connection, network.id)]
-    if any(allocation.overlap(ipaddress.ip_network(cidr), other) for other in others):
+    others = [allocation.span(row.cidr) for row in store.of_network(connection, network.id)]
+    if any(allocation.span(cidr).overlaps(other) for other in others):
         raise addressing.invalid_input(
             f"Requested subnet with cidr: {cidr} for network: {network.id} overlaps with another "
             "subnet"
@@ -123,8 +124,8 @@ def update(
             row.cidr, enable_dhcp=False, ra=row.ipv6_ra_mode, address=row.ipv6_address_mode
         )
     store.update(connection, key, now=now, **values)
-    for port in port_store.on_subnet(connection, key):
-        port_domain.touch_server(connection, port)
+    servers = port_store.devices_on_subnet(connection, key, owner_prefix=owner.COMPUTE)
+    server_store.touch_all(connection, servers)
     return get(connection, caller, key)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from kumoi.base.errors import Conflict, Invalid, NotFound, OverQuota
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import allocation, quota
-from kumoi.cloud.domain.network.allocation import EUI64_PREFIX_MAX, IPV4, IPV6, IpNetwork
+from kumoi.cloud.domain.network.allocation import EUI64_PREFIX_MAX, IPV4, IPV6, IpNetwork, Span
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network import subnet_pool as store
 from kumoi.cloud.store.network.standard import NetworkQuery
@@ -157,17 +158,18 @@ def allocate(connection: Connection, caller: Caller, key: str, wanted: PrefixReq
             kind="SubnetPoolVersionMismatch",
         )
     taken = subnet_store.of_pool(connection, key)
-    networks = [ipaddress.ip_network(subnet.cidr) for subnet in taken]
+    busy = [allocation.span(subnet.cidr) for subnet in taken]
     if wanted.cidr is not None:
         chosen = ipaddress.ip_network(wanted.cidr)
         _require_length(row, chosen.prefixlen)
-        is_taken = any(allocation.overlap(chosen, network) for network in networks)
-        if is_taken or not _fits(chosen, row.prefixes):
+        span = allocation.span(wanted.cidr)
+        is_taken = any(span.overlaps(other) for other in busy)
+        if is_taken or not any(allocation.span(prefix).holds(span) for prefix in row.prefixes):
             raise no_room("Cannot allocate requested subnet from the available set of prefixes")
     else:
         length = row.default_prefixlen if wanted.prefixlen is None else wanted.prefixlen
         _require_length(row, length)
-        found = cut(row.prefixes, networks, length)
+        found = cut(row.prefixes, busy, length)
         if found is None:
             raise no_room(
                 f"Failed to allocate subnet: Insufficient prefix space to allocate subnet size "
@@ -182,11 +184,9 @@ def allocate(connection: Connection, caller: Caller, key: str, wanted: PrefixReq
     return str(chosen)
 
 
-def cut(prefixes: Sequence[str], taken: Iterable[IpNetwork], length: int) -> IpNetwork | None:
+def cut(prefixes: Sequence[str], taken: Iterable[Span], length: int) -> IpNetwork | None:
     """The lowest network of that length inside the prefixes that overlaps with no taken one. Pure."""
-    busy = sorted(
-        (int(network.network_address), int(network.broadcast_address)) for network in taken
-    )
+    busy = sorted((span.first, span.last) for span in taken)
     for prefix in (ipaddress.ip_network(text) for text in prefixes):
         if prefix.prefixlen > length:
             continue
@@ -238,9 +238,7 @@ def _merged(prefixes: Sequence[str]) -> tuple[int, list[str]]:
 def _grown(row: SubnetPool, prefixes: Sequence[str]) -> list[str]:
     """The prefixes of a changed pool. Raises Invalid when one of the present ones is missing."""
     version, merged = _merged(prefixes)
-    if version != row.ip_version or not all(
-        _fits(ipaddress.ip_network(old), merged) for old in row.prefixes
-    ):
+    if version != row.ip_version or not _all_within(row.prefixes, merged):
         raise Invalid(
             "Illegal update to prefixes: Existing prefixes must be a subset of the new prefixes.",
             kind="IllegalSubnetPoolPrefixUpdate",
@@ -291,14 +289,15 @@ def _require_only_default(connection: Connection, version: int) -> None:
         )
 
 
-def _fits(network: IpNetwork, prefixes: Iterable[str]) -> bool:
-    first, last = int(network.network_address), int(network.broadcast_address)
-    return any(
-        prefix.version == network.version
-        and int(prefix.network_address) <= first
-        and last <= int(prefix.broadcast_address)
-        for prefix in map(ipaddress.ip_network, prefixes)
-    )
+def _all_within(prefixes: Sequence[str], merged: Sequence[str]) -> bool:
+    """Whether each of the prefixes lies in one of the others, which are merged and of its version."""
+    spans = sorted((allocation.span(each) for each in merged), key=lambda span: span.first)
+    starts = [span.first for span in spans]
+    for span in map(allocation.span, prefixes):
+        at = bisect.bisect_right(starts, span.first) - 1
+        if at < 0 or not spans[at].holds(span):
+            return False
+    return True
 
 
 def _size(network: IpNetwork) -> int:

@@ -8,7 +8,7 @@ position, which makes a list of a thousand servers several times faster.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -207,6 +207,15 @@ def insert(connection: Connection, row: Server) -> None:
 def touch(connection: Connection, host_id: str, key: str) -> None:
     """Have the host look at this server again."""
     host_store.touch_thing(connection, host_id, KIND, key)
+
+
+def touch_all(connection: Connection, servers: Iterable[tuple[str, str]]) -> None:
+    """Have the hosts look at these servers again: the host and the server of each."""
+    by_host: dict[str, list[str]] = {}
+    for host_id, key in servers:
+        by_host.setdefault(host_id, []).append(key)
+    for host_id, keys in by_host.items():
+        host_store.touch_things(connection, host_id, KIND, keys)
 
 
 def get(connection: Connection, key: str) -> Server | None:

@@ -6,7 +6,7 @@ same among ten as among a thousand.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -32,6 +32,11 @@ def topic(host_id: str) -> str:
 def touch_thing(connection: Connection, host_id: str, kind: str, thing_id: str) -> None:
     """Have the host look at this thing again."""
     feed.touch(connection, topic(host_id), f"{kind}/{thing_id}")
+
+
+def touch_things(connection: Connection, host_id: str, kind: str, thing_ids: Iterable[str]) -> None:
+    """Have the host look at these things again."""
+    feed.touch_all(connection, topic(host_id), [f"{kind}/{thing_id}" for thing_id in thing_ids])
 
 
 def forget_thing(connection: Connection, host_id: str, kind: str, thing_id: str) -> None:

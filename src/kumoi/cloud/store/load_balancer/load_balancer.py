@@ -10,12 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from kumoi.base.errors import Bug
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.load_balancer import station
 from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine import feed
+from kumoi.engine.statement import Statement
 
 TOPIC = (
     "balancing"  # Balancers whose members are others, or get more or less, by the balancer's id.
@@ -139,5 +141,12 @@ def count(connection: Connection, project_id: str) -> int:
 
 
 def _revision(connection: Connection, key: str) -> int:
-    query = sa.select(load_balancer.c.revision_number).where(load_balancer.c.id == key)
-    return int(connection.execute(query).scalar_one())
+    row = _REVISION.row(connection, key=key)
+    if row is None:
+        raise Bug(f"load balancer {key}, which was just changed, is not there")
+    return int(row[0])
+
+
+_REVISION = Statement(
+    sa.select(load_balancer.c.revision_number).where(load_balancer.c.id == sa.bindparam("key"))
+)

@@ -65,6 +65,9 @@ of_balancers = TABLE.of_balancers
 every = TABLE.every
 update = TABLE.rebalance
 delete = TABLE.delete
+insert_all = TABLE.insert_all
+update_all = TABLE.rebalance_all
+delete_all = TABLE.delete_all
 count = TABLE.count
 
 

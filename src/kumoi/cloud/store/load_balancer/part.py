@@ -7,7 +7,7 @@ files beside it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -74,6 +74,40 @@ class PartTable(Generic[Row]):
         revision = load_balancer.advance(connection, row.load_balancer_id, now=now)
         revisions = {"made_revision": revision, "changed_revision": revision}
         standard.insert(connection, self._table, schema.values(row) | revisions)
+
+    def insert_all(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """As `insert`, for parts of one balancer, which have the same revision of it."""
+        if not rows:
+            return
+        now = rows[0].created_at
+        revision = load_balancer.advance(connection, rows[0].load_balancer_id, now=now)
+        revisions = {"made_revision": revision, "changed_revision": revision}
+        schema.insert_all(connection, self._table, [schema.values(row) | revisions for row in rows])
+        standard.touch(connection)
+
+    def rebalance_all(
+        self,
+        connection: Connection,
+        changes: Sequence[tuple[Row, Mapping[str, Any]]],
+        *,
+        now: datetime,
+    ) -> None:
+        """As `rebalance`, for the changes of parts of one balancer."""
+        if not changes:
+            return
+        balancer_id = changes[0][0].load_balancer_id
+        revision = load_balancer.rebalance(connection, balancer_id, now=now)
+        common = {"updated_at": now, "changed_revision": revision}
+        rows = ((row.id, {**values, **common}) for row, values in changes)
+        schema.update_all(connection, self._table, rows, counted="revision_number")
+
+    def delete_all(self, connection: Connection, rows: Sequence[Row], *, now: datetime) -> None:
+        """As `delete`, for parts of one balancer."""
+        if not rows:
+            return
+        load_balancer.advance(connection, rows[0].load_balancer_id, now=now)
+        schema.delete_all(connection, self._table, [row.id for row in rows])
+        standard.touch(connection)
 
     def get(self, connection: Connection, key: str) -> Row | None:
         return standard.get(connection, self._table, self._noun, key)

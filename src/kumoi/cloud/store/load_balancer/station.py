@@ -15,6 +15,7 @@ from kumoi.cloud.store import schema
 from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.schema import ID, metadata
 from kumoi.engine.db import Timestamp
+from kumoi.engine.statement import Statement
 
 KIND = "load_balancer"
 """The kind of thing that a host is told of."""
@@ -88,5 +89,12 @@ def delete(connection: Connection, row: Station) -> None:
 
 def tell_hosts(connection: Connection, balancer_id: str) -> None:
     """Have the balancer's hosts look at it again."""
-    for row in of_balancers(connection, [balancer_id]):
-        host_store.touch_thing(connection, row.host_id, KIND, balancer_id)
+    for (host_id,) in _HOSTS.rows(connection, key=balancer_id):
+        host_store.touch_thing(connection, host_id, KIND, balancer_id)
+
+
+_HOSTS = Statement(
+    sa.select(station.c.host_id)
+    .where(station.c.load_balancer_id == sa.bindparam("key"))
+    .order_by(station.c.slot)
+)

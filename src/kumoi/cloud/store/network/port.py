@@ -137,6 +137,24 @@ def on_subnet(
     return schema.fetch(connection, query, Port)
 
 
+def devices_on_subnet(
+    connection: Connection, subnet_id: str, *, owner_prefix: str
+) -> list[tuple[str, str]]:
+    """The host and the id of each such device that has a port on a subnet and is on a host."""
+    query = (
+        sa.select(port.c.host, port.c.device_id)
+        .join(fixed_ip, fixed_ip.c.port_id == port.c.id)
+        .where(
+            fixed_ip.c.subnet_id == subnet_id,
+            port.c.host != "",
+            port.c.device_owner.startswith(owner_prefix),
+        )
+        .distinct()
+        .order_by(port.c.host, port.c.device_id)
+    )
+    return [(host, device_id) for host, device_id in connection.execute(query)]
+
+
 def page(connection: Connection, query: NetworkQuery, *, project_id: str | None) -> list[Port]:
     """One page; with `project_id`, that project's own ports and those on its networks."""
     conditions: list[sa.ColumnElement[bool]] = []

@@ -80,6 +80,24 @@ def of_group(connection: Connection, group_id: str) -> list[SecurityGroupRule]:
     )
 
 
+def similar(connection: Connection, row: SecurityGroupRule) -> list[SecurityGroupRule]:
+    """The rules of its group that differ from it in protocol and remote prefix at most: of those,
+    different texts can mean the same.
+    """
+    same = (
+        "security_group_id",
+        "direction",
+        "ethertype",
+        "port_range_min",
+        "port_range_max",
+        "remote_group_id",
+    )
+    query = sa.select(security_group_rule).where(
+        *(security_group_rule.c[name].is_not_distinct_from(getattr(row, name)) for name in same)
+    )
+    return schema.fetch(connection, query, SecurityGroupRule)
+
+
 def of_groups(
     connection: Connection, group_ids: Collection[str]
 ) -> dict[str, list[SecurityGroupRule]]:

@@ -25,6 +25,7 @@ tag = sa.Table(
 _OF = Statement(
     sa.select(tag.c.tag).where(tag.c.resource_id == sa.bindparam("key")).order_by(tag.c.tag)
 )
+_CLEAR = Statement(sa.delete(tag).where(tag.c.resource_id == sa.bindparam("key")))
 _OF_MANY = KeyedStatement(sa.select(tag.c.resource_id, tag.c.tag), tag.c.resource_id)
 
 
@@ -41,7 +42,7 @@ def of_many(connection: Connection, keys: Collection[str]) -> dict[str, list[str
 
 
 def replace(connection: Connection, key: str, words: Collection[str]) -> None:
-    connection.execute(sa.delete(tag).where(tag.c.resource_id == key))
+    _CLEAR.run(connection, {"key": key})
     schema.insert_all(
         connection, tag, [{"resource_id": key, "tag": word} for word in sorted(set(words))]
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 import pytest
 
+from kumoi.cloud.domain.network.allocation import span
 from kumoi.cloud.domain.network.subnet_pool import cut
 
 
@@ -28,5 +27,5 @@ from kumoi.cloud.domain.network.subnet_pool import cut
 def test_the_lowest_that_fits_and_touches_nothing(
     prefixes: list[str], taken: list[str], length: int, wanted: str | None
 ) -> None:
-    found = cut(prefixes, [ipaddress.ip_network(each) for each in taken], length)
+    found = cut(prefixes, [span(each) for each in taken], length)
     assert (str(found) if found else None) == wanted
