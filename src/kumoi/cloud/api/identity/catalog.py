@@ -11,7 +11,7 @@ from kumoi.base.errors import Forbidden
 from kumoi.cloud.api.identity import domain as identity_domain
 from kumoi.cloud.api.identity import project, rendering
 from kumoi.cloud.api.request import Request
-from kumoi.cloud.domain.identity import assignment
+from kumoi.cloud.domain.identity import assignment, endpoint_group
 from kumoi.cloud.domain.identity import catalog as domain
 from kumoi.cloud.domain.identity.catalog import Entry
 from kumoi.cloud.store.identity import domain as domain_store
@@ -61,6 +61,8 @@ def system(request: Request) -> Reply:
 def render(request: Request, connection: Connection, project_id: str | None) -> msgspec.Raw:
     """As it stands in a token too. It is made once for the same rows and project."""
     services, endpoints = domain.enabled(connection)
+    if project_id is not None:
+        endpoints = endpoint_group.of_project(connection, project_id, endpoints)
     api_url = request.services.cloud.api_url
     return _SHOWN.get((*services, *endpoints), len(services), api_url, project_id)
 

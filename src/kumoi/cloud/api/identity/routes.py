@@ -16,10 +16,12 @@ from kumoi.cloud.api.identity import (
     domain_config,
     ec2_credential,
     endpoint,
+    endpoint_group,
     group,
     implied_role,
     policy,
     project,
+    project_endpoint,
     region,
     role,
     service,
@@ -276,6 +278,59 @@ CATALOG = (
     Route("DELETE", "/v3/regions/{id}", region.delete, "identity:delete_region"),
 )
 
+EP_FILTER = "/v3/OS-EP-FILTER"
+EP_GROUPS = f"{EP_FILTER}/endpoint_groups"
+EP_GROUP = f"{EP_GROUPS}/{{id}}"
+ENDPOINT_GROUPS = (
+    Route("POST", EP_GROUPS, endpoint_group.create, "identity:create_endpoint_group"),
+    Route("GET", EP_GROUPS, endpoint_group.index, "identity:list_endpoint_groups"),
+    Route("GET", EP_GROUP, endpoint_group.show, "identity:get_endpoint_group"),
+    Route("PATCH", EP_GROUP, endpoint_group.update, "identity:update_endpoint_group"),
+    Route("DELETE", EP_GROUP, endpoint_group.delete, "identity:delete_endpoint_group"),
+    Route(
+        "GET",
+        f"{EP_GROUP}/endpoints",
+        endpoint_group.list_endpoints,
+        "identity:list_endpoints_associated_with_endpoint_group",
+    ),
+    Route(
+        "GET",
+        f"{EP_GROUP}/projects",
+        project_endpoint.list_projects,
+        "identity:list_projects_associated_with_endpoint_group",
+    ),
+    Route(
+        "GET",
+        f"{EP_FILTER}/endpoints/{{id}}/projects",
+        project_endpoint.list_projects,
+        "identity:list_projects_for_endpoint",
+    ),
+    Route(
+        "GET",
+        f"{EP_FILTER}/projects/{{id}}/endpoint_groups",
+        project_endpoint.list_groups,
+        "identity:list_endpoint_groups_for_project",
+    ),
+    Route(
+        "GET",
+        f"{EP_FILTER}/projects/{{id}}/endpoints",
+        project_endpoint.list_endpoints,
+        "identity:list_endpoints_for_project",
+    ),
+    *(
+        Route(method, f"{EP_FILTER}/{path}", handler, f"identity:{verb}_{what}_project")
+        for path, what in (
+            ("projects/{id}/endpoints/{target_id}", "endpoint"),
+            ("endpoint_groups/{id}/projects/{project_id}", "endpoint_group"),
+        )
+        for method, handler, verb in (
+            ("PUT", project_endpoint.add, "add"),
+            ("GET", project_endpoint.check, "check"),
+            ("DELETE", project_endpoint.remove, "remove"),
+        )
+    ),
+)
+
 SERVICE = Service(
     type="identity",
     prefix="identity",
@@ -295,6 +350,7 @@ SERVICE = Service(
         *IMPLIED,
         *GRANTS,
         *CATALOG,
+        *ENDPOINT_GROUPS,
     ),
     policies=TABLE,
     schemes=SCHEMES,

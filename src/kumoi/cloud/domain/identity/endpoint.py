@@ -12,9 +12,11 @@ from kumoi.base.errors import Invalid, NotFound
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.domain.identity import resource_option
 from kumoi.cloud.store.identity import endpoint as store
+from kumoi.cloud.store.identity import endpoint_group as endpoint_groups
 from kumoi.cloud.store.identity import region as regions
 from kumoi.cloud.store.identity import service as services
 from kumoi.cloud.store.identity.endpoint import Endpoint
+from kumoi.cloud.store.identity.endpoint_group import FilterKind
 from kumoi.cloud.store.identity.region import Region
 
 
@@ -72,6 +74,7 @@ def update(
 def delete(connection: Connection, key: str) -> None:
     """Raises NotFound."""
     get(connection, key)
+    endpoint_groups.delete_filters(connection, kind=FilterKind.ENDPOINT, target_id=key)
     store.delete(connection, key)
 
 
