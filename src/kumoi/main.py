@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -144,7 +145,12 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         command = COMMANDS[args.command]
         if command.needs_root and os.geteuid() != 0:
-            raise KumoiError(f"this needs root, run it with sudo: sudo ./kumoi {args.command}")
+            how = (
+                "run it with sudo: sudo"
+                if shutil.which("sudo")
+                else "and there is no sudo: as root,"
+            )
+            raise KumoiError(f"this needs root, {how} ./kumoi {args.command}")
         if os.geteuid() == 0 and "SUDO_USER" in os.environ:
             _use_clouds_yaml_of_sudo_user()
         status: int = importlib.import_module(command.module).run(args)

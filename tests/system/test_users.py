@@ -185,6 +185,14 @@ def test_a_unit_is_its_own_user_in_its_own_groups_without_a_way_to_more(live: Li
             assert int(status[kind], 16) == held, (unit, kind)
 
 
+def test_what_is_root_asks_nothing_of_the_kernel_that_no_server_may(live: LiveCloud) -> None:
+    here = {one.name: one.pid for one in running.found(live.here.state_dir)}
+    for name in (running.SUPERVISOR, running.GUARD, "agent"):
+        status = Path(f"/proc/{here[name]}/status").read_text()
+        assert "Seccomp:\t2" in status, name
+        assert "NoNewPrivs:\t0" in status, name  # Or no sudo would work in a server.
+
+
 def test_a_unit_reaches_its_own_files_and_no_others(live: LiveCloud) -> None:
     names = [line.split()[0] for line in GOLDEN.split("\n") if line]
     reached = {unit: _probed(live, unit, names) for unit in UNITS}

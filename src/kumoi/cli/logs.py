@@ -7,7 +7,7 @@ import argparse
 from kumoi.base import process
 from kumoi.base.errors import NotFound
 from kumoi.cli import choice
-from kumoi.config import CloudSettings
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.units import keeper, systemd
 
 LINES = 50
@@ -23,7 +23,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     cloud, host = choice.existing(args)
     if keeper.is_systemd(host):
-        return _of_systemd(cloud, args)
+        return _of_systemd(cloud, host, args)
     names = sorted(path.stem for path in host.log_dir.glob("*.log"))
     if args.unit is None:
         for name in names:
@@ -37,9 +37,9 @@ def run(args: argparse.Namespace) -> int:
     return process.show(["tail", *follow, f"--lines={args.lines}", file])
 
 
-def _of_systemd(cloud: CloudSettings, args: argparse.Namespace) -> int:
+def _of_systemd(cloud: CloudSettings, host: HostSettings, args: argparse.Namespace) -> int:
     """Its journal has them, of each instance that a unit ever had."""
-    name = systemd.every_instance(cloud, args.unit or "*")
+    name = systemd.every_instance(cloud, host, args.unit or "*")
     if args.unit is None:
         return process.show(["systemctl", "list-units", "--all", "--no-legend", name])
     follow = ["--follow"] if args.follow else []

@@ -33,6 +33,11 @@ NO_LANDLOCK = (
     "This kernel has no Landlock: only users and modes keep each process to its own files. "
     "Linux since 5.19 has it, where `lsm=` on its command line does not leave it out"
 )
+NO_LANDLOCK_UNDER_SYSTEMD = (
+    "This kernel has no Landlock: systemd keeps each process to its own files, but only users and modes "
+    "keep what reads a tenant's push or image to the one. Linux since 5.19 has it, where `lsm=` on its "
+    "command line does not leave it out"
+)
 COLOURS = {"running": "green", "starting": "yellow", "waiting": "red"}
 
 
@@ -76,7 +81,15 @@ def run(args: argparse.Namespace) -> int:
         }
         print(json.dumps(document, indent=2))
     elif found:
-        _show(found, hosts, servers, unknown, trouble, together=_together(host))
+        _show(
+            found,
+            hosts,
+            servers,
+            unknown,
+            trouble,
+            together=_together(host),
+            missing=missing_walls(host),
+        )
     else:
         start = f"sudo ./kumoi up{choice.words(cloud, host)}"
         print(f"The cloud {cloud.name} is down. Start it: {start}")
@@ -201,6 +214,13 @@ def admin_entry(cloud: CloudSettings, host: HostSettings) -> dict[str, Any]:
     return entries[f"{cloud.name}-admin"]
 
 
+def missing_walls(host: HostSettings) -> str:
+    """What of the walls around our processes this kernel does not have; empty when it has all."""
+    if landlock.version():
+        return ""
+    return NO_LANDLOCK_UNDER_SYSTEMD if keeper.is_systemd(host) else NO_LANDLOCK
+
+
 def _show(
     found: list[ProcessRow],
     hosts: list[dict[str, Any]],
@@ -209,13 +229,14 @@ def _show(
     trouble: str,
     *,
     together: str,
+    missing: str,
 ) -> None:
     out = console()
     out.print(_process_table(found))
     ours = sum(row.memory_kib for row in found if row.kind == "role") >> 10
     total = sum(row.memory_kib for row in found) >> 10
-    if not landlock.version():
-        out.print(f"[red]{NO_LANDLOCK}[/]")
+    if missing:
+        out.print(f"[red]{missing}[/]")
     out.print(f"Memory: {ours} MiB of our own, {total} MiB with the engines")
     if together:
         out.print(together)

@@ -7,6 +7,9 @@ been ended before, by cloud/agent/purge.py.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kumoi.base import process
@@ -15,6 +18,8 @@ from kumoi.hosts.install import trees
 from kumoi.hosts.units import keeper, users
 from kumoi.hosts.wires import virtual
 
+MADE_HERE = frozenset({"overlay", "tmpfs"})  # File systems of servers.
+
 
 def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> None:
     """End our processes, and remove mounts, loop devices, links and namespaces. The state directory
@@ -22,7 +27,7 @@ def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> 
     """
     keeper.stop(cloud, host, at_once=at_once)
     for mount in mounts(host.state):
-        process.run(["umount", "--lazy", mount])
+        process.run(["umount", "--lazy", mount.point])
     for device in loop_devices(host.state):
         process.run(["losetup", "--detach", device])
     virtual.delete(cloud, host)
@@ -34,29 +39,62 @@ def purge(host: HostSettings) -> None:
     top of the directory name its cloud, and are removed last, so that a purge which was killed can
     be repeated. A directory that is a mount point of the machine's stays, empty.
     """
+    points = [mount.point for mount in _read_mounts()]
     if host.state.is_dir():
         for entry in host.state.iterdir():
             if entry.is_dir():
-                trees.remove(entry)
-    if host.state in _mount_points():
-        for entry in host.state.iterdir():
-            trees.remove(entry)
-    else:
-        trees.remove(host.state)
+                _remove(entry, points)
+    _remove(host.state, points)
     users.remove(host)
 
 
-def mounts(below: Path) -> list[Path]:
-    """Mount points below a path, innermost first. What is mounted at the path itself, a disk of its
-    own for a cloud, is the machine's.
+def _remove(path: Path, points: Sequence[Path]) -> None:
+    """All but mount points, and what they are in."""
+    if not any(point == path or path in point.parents for point in points):
+        trees.remove(path)
+    elif path.is_dir():
+        for entry in path.iterdir():
+            _remove(entry, points)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """`root` is the part of the file system that is seen at `point`, `kind` and `source` are the file
+    system's.
     """
-    points = [point for point in _mount_points() if below in point.parents]
-    return points[::-1]
+
+    point: Path
+    root: str
+    kind: str
+    source: str
 
 
-def _mount_points() -> list[Path]:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [Path(line.split(" ")[4].encode().decode("unicode_escape")) for line in lines]
+def mounts(below: Path) -> list[Mount]:
+    """Ours below a path, innermost first. A disk of the machine's, for the whole cloud or for a part of
+    it, is none: it shows all of a file system, which is on no file of ours.
+    """
+    devices = {str(device) for device in loop_devices(below)}
+    return [
+        mount
+        for mount in reversed(_read_mounts())
+        if below in mount.point.parents
+        and (mount.root != "/" or mount.kind in MADE_HERE or mount.source in devices)
+    ]
+
+
+def _read_mounts() -> list[Mount]:
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        words, _, about = line.partition(" - ")
+        root, point = (_plain(word) for word in words.split(" ")[3:5])
+        kind, source = about.split(" ")[:2]
+        found.append(Mount(Path(point), root, kind, _plain(source)))
+    return found
+
+
+def _plain(word: str) -> str:
+    """Spaces and the like are told by their octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), word)
 
 
 def loop_devices(below: Path) -> list[Path]:

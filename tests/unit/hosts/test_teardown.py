@@ -11,17 +11,58 @@ from kumoi.hosts import teardown
 from kumoi.hosts.install import trees
 
 
-def test_mounts_are_named_innermost_first() -> None:
-    points = teardown.mounts(Path("/"))
-    assert Path("/proc") in points
-    for outer in (Path("/proc"), Path("/sys")):
-        inner = [point for point in points if outer in point.parents]
-        assert all(points.index(point) < points.index(outer) for point in inner)
+def mounted(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, str, str, str]) -> None:
+    those = [teardown.Mount(Path(point), root, kind, source) for point, root, kind, source in found]
+    monkeypatch.setattr(teardown, "_read_mounts", lambda: those)
 
 
-def test_what_is_mounted_at_a_place_is_not_below_it() -> None:
-    """A cloud may have a disk of its own: `down` left it unmounted, and `up` made another cloud."""
-    assert Path("/proc") not in teardown.mounts(Path("/proc"))
+def test_a_servers_mounts_are_named_innermost_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    mounted(
+        monkeypatch,
+        ("/", "/", "ext4", "/dev/vda1"),
+        ("/s/host/top", "/", "tmpfs", "tmpfs"),
+        ("/s/host/top/lower", "/s/host/images/1", "ext4", "/dev/vda1"),
+        ("/s/host/top/root", "/", "overlay", "overlay"),
+        ("/other/root", "/", "overlay", "overlay"),
+    )
+    points = [str(mount.point) for mount in teardown.mounts(Path("/s"))]
+    assert points == ["/s/host/top/root", "/s/host/top/lower", "/s/host/top"]
+
+
+def test_a_disk_of_the_machines_stays_mounted_and_one_of_a_server_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cloud, or a part of it, may have a disk of its own: `down` left it unmounted, and `up` made
+    another cloud.
+    """
+    mounted(
+        monkeypatch,
+        ("/s", "/", "ext4", "/dev/vdb"),
+        ("/s/images", "/", "xfs", "/dev/vdc"),
+        ("/s/host", "/", "ext4", "/dev/loop9"),
+        ("/s/host/disk", "/", "ext4", "/dev/loop7"),
+    )
+    monkeypatch.setattr(teardown, "loop_devices", lambda _below: [Path("/dev/loop7")])
+    assert [str(mount.point) for mount in teardown.mounts(Path("/s"))] == ["/s/host/disk"]
+
+
+def test_a_purge_empties_a_disk_of_the_machines_and_leaves_where_it_is_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = HostSettings(state_dir=str(tmp_path / "state"))
+    disk = host.state / "images" / "disk"
+    for folder in (disk / "inner", host.state / "log"):
+        folder.mkdir(parents=True)
+        (folder / "file").touch()
+    (host.state / "host.toml").touch()
+    mounted(monkeypatch, (str(disk), "/", "xfs", "/dev/vdc"))
+    teardown.purge(host)
+    assert sorted(tmp_path.rglob("*")) == [host.state, disk.parent, disk]
+
+
+def test_a_name_with_a_space_is_read_as_it_is() -> None:
+    assert teardown._plain(r"/srv/a\040b\134c") == r"/srv/a b\c"
+    assert Path("/proc") in [mount.point for mount in teardown._read_mounts()]
 
 
 def test_where_nothing_is_there_is_nothing_to_do(tmp_path: Path) -> None:

@@ -15,9 +15,12 @@ from pathlib import Path
 
 from kumoi.base import process
 from kumoi.hosts.units import running
+from kumoi.hosts.units.confinement import ROOT, Confinement, launched
 
 GUARD_PID = "KUMOI_GUARD_PID"
 NOWHERE = Path("/")  # Where `up` was called, a unit's user may not even look.
+HELD = Confinement(user=ROOT, group=ROOT, umask=0o022, is_bounded=False)
+"""As the agent: whatever is held back from the two is held back from all servers, which come of them."""
 LOOP = f'export {GUARD_PID}=$$; until "$@"; do sleep 0.2; done'
 
 
@@ -26,8 +29,9 @@ def start(state_dir: str, log_dir: Path, *, digest: str, command: Sequence[str])
     marks = running.mark(state_dir, running.SUPERVISOR, digest)
     variables = [f"{key}={value}" for key, value in marks.items()]
     # The supervisor leads a session of its own, as whatever carries a mark does.
+    loop = ["/bin/sh", "-c", LOOP, "kumoi-guard", "setsid", "env", *variables, *command]
     process.start(
-        ["sh", "-c", LOOP, "kumoi-guard", "setsid", "env", *variables, *command],
+        launched(HELD, loop, python=command[0]),
         log=log_dir / f"{running.SUPERVISOR}.log",
         env=running.mark(state_dir, running.GUARD, digest),
         cwd=NOWHERE,

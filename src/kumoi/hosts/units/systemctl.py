@@ -78,7 +78,7 @@ class Systemd:
 
     def is_running(self, wanted: Sequence[Unit]) -> bool:
         """Whether just these units are there and ready, so that nothing they need is to be done."""
-        services = {unit.name: systemd.service(self.cloud, unit) for unit in wanted}
+        services = {unit.name: systemd.service(self.cloud, self.host, unit) for unit in wanted}
         if services != self.in_charge():
             return False
         return all(self._is_ready(instance) for instance in _ask(services.values()))
@@ -104,7 +104,7 @@ class Systemd:
 
     def in_charge(self) -> dict[str, str]:
         """The service of each unit that starts with the machine, by the unit's name."""
-        start = f"{systemd.prefix(self.cloud)}-"
+        start = f"{systemd.prefix(self.cloud, self.host)}-"
         found = {}
         for path in sorted(self._wants.glob(f"{start}*@*.service")):
             found[path.name.removeprefix(start).partition("@")[0]] = path.name
@@ -193,7 +193,7 @@ class Systemd:
         missing = [service for service in services.values() if service not in there]
         if missing:
             _systemctl("enable", "--quiet", "--no-reload", *missing)
-            _systemctl("start", "--no-block", systemd.target(self.cloud), *missing)
+            _systemctl("start", "--no-block", systemd.target(self.cloud, self.host), *missing)
         deadline = time.monotonic() + timeout_s
         while late := [
             instance for instance in _ask(services.values()) if not self._is_ready(instance)
@@ -269,7 +269,7 @@ class Systemd:
         """A socket whose addresses changed is opened anew, which is refused while its holder is there."""
         if not any(unit.sockets for unit in self._wanted):
             return
-        holder = systemd.holder(self.cloud)
+        holder = systemd.holder(self.cloud, self.host)
         again = [
             name
             for name in changed
@@ -284,13 +284,13 @@ class Systemd:
     @property
     def _wants(self) -> Path:
         """Links to what starts with the machine."""
-        return self.directory / f"{systemd.target(self.cloud)}.wants"
+        return self.directory / f"{systemd.target(self.cloud, self.host)}.wants"
 
     def _service(self, unit: Unit) -> str:
-        return systemd.service(self.cloud, unit)
+        return systemd.service(self.cloud, self.host, unit)
 
     def _files(self) -> list[str]:
-        start = systemd.prefix(self.cloud)
+        start = systemd.prefix(self.cloud, self.host)
         found = [*self.directory.glob(f"{start}-*.*"), *self.directory.glob(f"{start}.target")]
         return sorted(path.name for path in found if path.is_file())
 
@@ -321,14 +321,14 @@ class Systemd:
         return True
 
     def _require_ours(self) -> None:
-        """Two hosts of a cloud on one machine would have the same names."""
-        path = self.directory / systemd.target(self.cloud)
+        """A cloud of this name may be on this machine with another directory."""
+        path = self.directory / systemd.target(self.cloud, self.host)
         if path.exists():
             note = path.read_text().splitlines()[0]
             if note != f"{OWNER_NOTE}{self.host.state_dir}":
                 raise Conflict(
-                    f"{path} is of another host of the cloud {self.cloud.name} on this machine: "
-                    'set keeper = "kumoi" in the host.toml of one of them'
+                    f"{path} is of another cloud {self.cloud.name} on this machine: "
+                    "use another --name, or `down` it first"
                 )
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from kumoi.config import CloudSettings, HostSettings, Role
+from kumoi.config import CloudSettings, HostSettings, Role, first_host
 from kumoi.hosts.units import after_start, launch, running, sandbox
 from kumoi.hosts.units.confinement import INET, INET6, NETLINK, PACKET, UNIX, Confinement
 from kumoi.hosts.units.releases import Release
@@ -60,46 +60,93 @@ HELD_BACK = (
     "SystemCallFilter=@system-service",
     "SystemCallFilter=~@privileged @resources",
 )
+# What a unit of root's bears that makes namespaces and links, or ends servers, for the whole machine: whatever
+# needs mounts of its own would keep the machine from seeing what it makes.
+OF_ROOT = (
+    "NoNewPrivileges=yes",
+    "ProtectHostname=yes",
+    "ProtectClock=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "LockPersonality=yes",
+    "MemoryDenyWriteExecute=yes",
+    "KeyringMode=private",
+    "LimitCORE=0",
+    "UMask=0077",
+    "IPAddressDeny=any",
+    "DevicePolicy=closed",
+    "SystemCallArchitectures=native",
+    "SystemCallErrorNumber=EPERM",
+    "SystemCallFilter=@system-service @mount @pkey",
+    "SystemCallFilter=setns unshare",
+    "SystemCallFilter=~@clock @cpu-emulation @keyring @module @obsolete @raw-io @reboot @swap",
+)
+BOOTING = (
+    "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_NET_ADMIN"
+    " CAP_SYS_ADMIN CAP_SYS_PTRACE"
+)
+HALTING = "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_KILL CAP_SYS_PTRACE"
+_NOT_OF_HALTING = {
+    "ProtectControlGroups=yes",
+    "PrivateTmp=yes",
+}  # It thaws; a cloud may be below /tmp.
+# What waits for nothing to happen needs nothing.
+OF_NOBODY = (
+    "User=nobody",
+    "Group=nogroup",
+    "CapabilityBoundingSet=",
+    "PrivateNetwork=yes",
+    "PrivateDevices=yes",
+    "RestrictAddressFamilies=none",
+    "IPAddressDeny=any",
+    "ProcSubset=pid",
+    "UMask=0077",
+)
 # With which a role holds what it starts to less than itself. systemd 252 has no group of them.
 HOLDING = ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp")
 
 
-def prefix(cloud: CloudSettings) -> str:
-    return f"kumoi-{cloud.name}"
+def prefix(cloud: CloudSettings, host: HostSettings) -> str:
+    """Of another host than the first, with its name: several hosts of a cloud may be on one machine. No
+    name begins with another one and a dash.
+    """
+    if host.name == first_host(cloud, host.state_dir).name:
+        return f"kumoi-{cloud.name}"
+    return f"kumoi-{cloud.name}.{host.name.replace('-', '_')}"
 
 
-def target(cloud: CloudSettings) -> str:
-    return f"{prefix(cloud)}.target"
+def target(cloud: CloudSettings, host: HostSettings) -> str:
+    return f"{prefix(cloud, host)}.target"
 
 
-def service(cloud: CloudSettings, unit: Unit) -> str:
-    return f"{prefix(cloud)}-{unit.name}@{unit.digest}.service"
+def service(cloud: CloudSettings, host: HostSettings, unit: Unit) -> str:
+    return f"{prefix(cloud, host)}-{unit.name}@{unit.digest}.service"
 
 
-def every_instance(cloud: CloudSettings, name: str) -> str:
+def every_instance(cloud: CloudSettings, host: HostSettings, name: str) -> str:
     """A pattern for the services that a unit has or had."""
-    return f"{prefix(cloud)}-{name}@*.service"
+    return f"{prefix(cloud, host)}-{name}@*.service"
 
 
-def socket(cloud: CloudSettings, unit: Unit) -> str:
-    return f"{prefix(cloud)}-{unit.name}.socket"
+def socket(cloud: CloudSettings, host: HostSettings, unit: Unit) -> str:
+    return f"{prefix(cloud, host)}-{unit.name}.socket"
 
 
-def boot(cloud: CloudSettings) -> str:
+def boot(cloud: CloudSettings, host: HostSettings) -> str:
     """Makes what a reboot takes away."""
-    return f"{prefix(cloud)}-boot.service"
+    return f"{prefix(cloud, host)}-boot.service"
 
 
-def servers(cloud: CloudSettings) -> str:
+def servers(cloud: CloudSettings, host: HostSettings) -> str:
     """Asks servers to halt when the machine does."""
-    return f"{prefix(cloud)}-servers.service"
+    return f"{prefix(cloud, host)}-servers.service"
 
 
-def holder(cloud: CloudSettings) -> str:
+def holder(cloud: CloudSettings, host: HostSettings) -> str:
     """What sockets belong to: a service that does nothing and is never over, so that no traffic makes
     systemd start anything.
     """
-    return f"{prefix(cloud)}-sockets.service"
+    return f"{prefix(cloud, host)}-sockets.service"
 
 
 def render(
@@ -108,20 +155,22 @@ def render(
     """Every file by its name."""
     listening = [unit for unit in units if unit.sockets]
     found = {
-        target(cloud): _target(cloud, listening),
-        boot(cloud): _boot(cloud, host, release),
+        target(cloud, host): _target(cloud, host, listening),
+        boot(cloud, host): _boot(cloud, host, release),
     }
     if Role.AGENT in host.roles:
-        found[servers(cloud)] = _servers(cloud, host, release, units)
+        found[servers(cloud, host)] = _servers(cloud, host, release, units)
     if listening:
-        found[holder(cloud)] = _holder(cloud, listening)
-    found |= {socket(cloud, unit): _socket(cloud, unit) for unit in listening}
-    found |= {service(cloud, unit): _service(cloud, host, release, units, unit) for unit in units}
+        found[holder(cloud, host)] = _holder(cloud, host, listening)
+    found |= {socket(cloud, host, unit): _socket(cloud, host, unit) for unit in listening}
+    found |= {
+        service(cloud, host, unit): _service(cloud, host, release, units, unit) for unit in units
+    }
     return found
 
 
-def _target(cloud: CloudSettings, listening: Sequence[Unit]) -> str:
-    wants = [f"Wants={holder(cloud)}"] if listening else []
+def _target(cloud: CloudSettings, host: HostSettings, listening: Sequence[Unit]) -> str:
+    wants = [f"Wants={holder(cloud, host)}"] if listening else []
     return _text(
         ("Unit", [f"Description=The cloud {cloud.name} of Kumoi", *wants]),
         ("Install", ["WantedBy=multi-user.target"]),
@@ -136,7 +185,7 @@ def _boot(cloud: CloudSettings, host: HostSettings, release: Release) -> str:
             "Unit",
             [
                 f"Description=Kumoi {cloud.name}: network namespaces, links, directories",
-                f"PartOf={target(cloud)}",
+                f"PartOf={target(cloud, host)}",
                 f"RequiresMountsFor={_word(host.state_dir)}",
                 f"Wants={network}",
                 f"After={network}",
@@ -148,6 +197,10 @@ def _boot(cloud: CloudSettings, host: HostSettings, release: Release) -> str:
                 "Type=oneshot",
                 "RemainAfterExit=yes",
                 f"ExecStart={_words([*release.argv, 'boot', '--config', host.state_dir])}",
+                f"CapabilityBoundingSet={BOOTING}",
+                "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+                "RestrictNamespaces=net mnt",
+                *OF_ROOT,
             ],
         ),
     )
@@ -156,14 +209,14 @@ def _boot(cloud: CloudSettings, host: HostSettings, release: Release) -> str:
 def _servers(
     cloud: CloudSettings, host: HostSettings, release: Release, units: Sequence[Unit]
 ) -> str:
-    engines = [service(cloud, unit) for unit in units if unit.kind is UnitKind.ENGINE]
+    engines = [service(cloud, host, unit) for unit in units if unit.kind is UnitKind.ENGINE]
     return _text(
         (
             "Unit",
             [
                 f"Description=Kumoi {cloud.name}: servers of this host, asked to halt with it",
-                f"PartOf={target(cloud)}",
-                f"After={' '.join([boot(cloud), *engines])}",
+                f"PartOf={target(cloud, host)}",
+                f"After={' '.join([boot(cloud, host), *engines])}",
             ],
         ),
         (
@@ -173,29 +226,46 @@ def _servers(
                 "RemainAfterExit=yes",
                 f"ExecStop={_words([*release.argv, 'halt', '--config', host.state_dir])}",
                 f"TimeoutStopSec={HALT_TIMEOUT_S}",
+                f"CapabilityBoundingSet={HALTING}",
+                f"ReadWritePaths={_word(str(host.run_dir))} {_word(str(host.agent_dir))}",
+                "RestrictAddressFamilies=AF_UNIX",
+                "PrivateNetwork=yes",
+                "PrivateDevices=yes",
+                "IPAddressDeny=any",
+                "UMask=0077",
+                *(line for line in HELD_BACK if line not in _NOT_OF_HALTING),
             ],
         ),
-        ("Install", [f"WantedBy={target(cloud)}"]),
+        ("Install", [f"WantedBy={target(cloud, host)}"]),
     )
 
 
-def _holder(cloud: CloudSettings, listening: Sequence[Unit]) -> str:
-    sockets = " ".join(socket(cloud, unit) for unit in listening)
+def _holder(cloud: CloudSettings, host: HostSettings, listening: Sequence[Unit]) -> str:
+    sockets = " ".join(socket(cloud, host, unit) for unit in listening)
     return _text(
         (
             "Unit",
             [
                 f"Description=Kumoi {cloud.name}: holds the listening sockets of roles",
-                f"PartOf={target(cloud)}",
+                f"PartOf={target(cloud, host)}",
                 f"Wants={sockets}",
                 f"After={sockets}",
             ],
         ),
-        ("Service", ["Type=oneshot", "RemainAfterExit=yes", "ExecStart=/bin/true"]),
+        (
+            "Service",
+            [
+                "Type=oneshot",
+                "RemainAfterExit=yes",
+                "ExecStart=/bin/true",
+                *OF_NOBODY,
+                *HELD_BACK,
+            ],
+        ),
     )
 
 
-def _socket(cloud: CloudSettings, unit: Unit) -> str:
+def _socket(cloud: CloudSettings, host: HostSettings, unit: Unit) -> str:
     return _text(
         (
             "Unit",
@@ -204,10 +274,10 @@ def _socket(cloud: CloudSettings, unit: Unit) -> str:
                 # By default it would be there before the boot unit may run.
                 "DefaultDependencies=no",
                 "Conflicts=shutdown.target",
-                f"Before=shutdown.target {holder(cloud)}",
-                f"PartOf={target(cloud)}",
-                f"Requires={boot(cloud)}",
-                f"After={boot(cloud)}",
+                f"Before=shutdown.target {holder(cloud, host)}",
+                f"PartOf={target(cloud, host)}",
+                f"Requires={boot(cloud, host)}",
+                f"After={boot(cloud, host)}",
             ],
         ),
         (
@@ -217,7 +287,7 @@ def _socket(cloud: CloudSettings, unit: Unit) -> str:
                 f"Backlog={BACKLOG}",
                 "SocketMode=0600",
                 "TriggerLimitIntervalSec=0",
-                f"Service={holder(cloud)}",
+                f"Service={holder(cloud, host)}",
             ],
         ),
     )
@@ -230,17 +300,17 @@ def _service(
     units: Sequence[Unit],
     unit: Unit,
 ) -> str:
-    by_name = {other.name: service(cloud, other) for other in units}
-    before = [boot(cloud), *(by_name[name] for name in unit.needs)]
+    by_name = {other.name: service(cloud, host, other) for other in units}
+    before = [boot(cloud, host), *(by_name[name] for name in unit.needs)]
     if unit.name == Role.AGENT:
-        before.append(servers(cloud))
+        before.append(servers(cloud, host))
     return _text(
         (
             "Unit",
             [
                 f"Description=Kumoi {cloud.name}: {unit.name}",
-                f"PartOf={target(cloud)}",
-                f"Requires={boot(cloud)}",
+                f"PartOf={target(cloud, host)}",
+                f"Requires={boot(cloud, host)}",
                 f"After={' '.join(before)}",
                 "StartLimitIntervalSec=0",
             ],
@@ -252,7 +322,7 @@ def _service(
                 *_environment(host, unit),
                 f"ExecStart={_words(unit.argv)}",
                 *_after_start(release, unit),
-                *_handed(cloud, unit),
+                *_handed(cloud, host, unit),
                 "Restart=always",
                 "RestartSec=500ms",
                 f"TimeoutStopSec={DRAIN_TIMEOUT_S if unit.overlaps else 10}",
@@ -264,7 +334,7 @@ def _service(
                 *_held_to(host, unit),
             ],
         ),
-        ("Install", [f"WantedBy={target(cloud)}"]),
+        ("Install", [f"WantedBy={target(cloud, host)}"]),
         (
             "X-Kumoi",
             [
@@ -278,11 +348,11 @@ def _service(
     )
 
 
-def _handed(cloud: CloudSettings, unit: Unit) -> list[str]:
+def _handed(cloud: CloudSettings, host: HostSettings, unit: Unit) -> list[str]:
     """Whether a socket blocks is one fact for all who have it: systemd would have it block at each start,
     and whoever serves on it then waits for a connection instead of answering those that it has.
     """
-    return [f"Sockets={socket(cloud, unit)}", "NonBlocking=yes"] if unit.sockets else []
+    return [f"Sockets={socket(cloud, host, unit)}", "NonBlocking=yes"] if unit.sockets else []
 
 
 def _environment(host: HostSettings, unit: Unit) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pytest
 from kumoi import config
 from kumoi.base.errors import Conflict, Permanent
 from kumoi.base.process import Completed
-from kumoi.config import CloudSettings, first_host
+from kumoi.config import CloudSettings, HostSettings, first_host
 from kumoi.hosts.units import running, systemctl, table
 from kumoi.hosts.units.releases import Release
 from kumoi.hosts.units.systemctl import Systemd
@@ -178,8 +178,31 @@ def test_nothing_is_left_and_nothing_of_it_starts_with_the_machine(fake: FakeSys
     assert left == []
 
 
-def test_another_host_of_the_cloud_on_the_machine_is_left_alone(fake: FakeSystemctl) -> None:
+def test_another_cloud_of_the_name_on_the_machine_is_left_alone(fake: FakeSystemctl) -> None:
     up(fake)
     other = Systemd(CLOUD, config.changed(HOST, state_dir="/o"), RELEASE, fake.directory)
-    with pytest.raises(Conflict, match='keeper = "kumoi"'):
+    with pytest.raises(Conflict, match="is of another cloud t1 on this machine"):
         other.tell([])
+
+
+def test_two_hosts_of_a_cloud_on_one_machine_have_units_of_their_own(fake: FakeSystemctl) -> None:
+    """They shared their names, and the second was refused."""
+    up(fake)
+    first = keeper(fake).in_charge()
+    hosts = [
+        HostSettings(name=name, state_dir=f"/{name}", roles=("agent",), underlay_address="10.0.5.9")
+        for name in ("rack7", "rack7-x")
+    ]
+    cloud = config.changed(CLOUD, southbound_url="ssl:10.0.5.1:6642")
+    for host in hosts:
+        one = Systemd(cloud, host, RELEASE, fake.directory)
+        one.tell(table.all_units(cloud, host, RELEASE, only_engines=False))
+    names = [set(Systemd(cloud, host, RELEASE, fake.directory)._files()) for host in hosts]
+    assert all(names)
+    assert not names[0] & names[1]
+    assert keeper(fake).in_charge() == first
+    assert {name.partition("@")[0] for name in names[0]} > {
+        "kumoi-t1.rack7-agent",
+        "kumoi-t1.rack7-ovs-vswitchd",
+        "kumoi-t1.rack7.target",
+    }

@@ -70,7 +70,7 @@ def test_another_version_of_a_role_is_another_instance_on_the_same_sockets() -> 
 
 def test_a_word_stands_for_nothing_else_in_systemds_eyes() -> None:
     unit = Unit("x", table.UnitKind.ENGINE, ("/bin/x", 'a "b"', "100%", "$HOME", "back\\slash"))
-    text = systemd.render(CLOUD, HOST, RELEASE, [unit])[systemd.service(CLOUD, unit)]
+    text = systemd.render(CLOUD, HOST, RELEASE, [unit])[systemd.service(CLOUD, HOST, unit)]
     assert r'ExecStart=/bin/x "a \"b\"" "100%%" "$$HOME" "back\\slash"' in text
 
 
