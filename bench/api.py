@@ -40,6 +40,7 @@ from kumoi.base.secret import Secret
 from kumoi.cloud.api import serve as api_serve
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import bootstrap
+from kumoi.cloud.drivers.image import inspect
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.activation import Activation
@@ -234,7 +235,7 @@ def _serve(pipe: Pipe, directory: Path) -> None:
     first = bootstrap.prepare(admin_password=Secret(PASSWORD), demo_password=Secret(PASSWORD))
     with database.write() as connection:
         bootstrap.bootstrap(connection, cloud, first)
-    services = api_serve.build_services(cloud, host, database, Clock())
+    services = api_serve.build_services(cloud, host, database, Clock(), inspect.check_file)
     pipe.send(port)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_until_ended(services, host.pki_dir, port))

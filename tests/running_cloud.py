@@ -29,6 +29,7 @@ from kumoi.cloud.api.host.app import host_app
 from kumoi.cloud.api.host.routes import SERVICE as HOST
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import bootstrap
+from kumoi.cloud.drivers.image import inspect
 from kumoi.cloud.hostapi.hello import PATH, Allocation, HostHello
 from kumoi.cloud.hostapi.messages import InstanceSpec
 from kumoi.cloud.hostapi.offer import Offer
@@ -171,7 +172,7 @@ def running_cloud(directory: Path, database_url: str) -> Iterator[RunningCloud]:
     )
     with database.write() as connection:
         bootstrap.bootstrap(connection, config, passwords)
-    services = api_serve.build_services(config, here, database, Clock())
+    services = api_serve.build_services(config, here, database, Clock(), inspect.check_file)
     try:
         apis = RouteCoverage(api_serve.app(services), api_serve.SERVICES)
         with _serving(services, apis, port, host_port):

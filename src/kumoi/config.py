@@ -199,6 +199,11 @@ class HostSettings:
         return self.run_dir / "wake"
 
     @property
+    def inspector_socket(self) -> Path:
+        """Where the unit is asked that looks into images' files."""
+        return self.run_dir / "inspector" / "calls.sock"
+
+    @property
     def northbound_remote(self) -> str:
         """How to reach OVN's northbound database."""
         return f"unix:{self.run_dir / 'ovnnb-db/db.sock'}"

@@ -376,17 +376,27 @@ async def _pipeline(cloud: CloudSettings, host: HostSettings, activation: Activa
 
 
 async def _repositories(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:
+    import functools
+
+    from kumoi.engine.call_service import CallService
     from kumoi.hosts.units import users
-    from kumoi.pipeline import repository_calls
+    from kumoi.pipeline import repository_calls, repository_service
     from kumoi.pipeline.repositories import Repositories
-    from kumoi.pipeline.repository_service import RepositoryService
 
     repositories = Repositories(host)
     repositories.prepare()
+    answer = functools.partial(repository_service.answer, repositories)
     caller, _ = users.user_of(cloud, host, "pipeline")
-    await RepositoryService(repositories, repository_calls.socket_of(host), caller=caller).run(
-        activation
-    )
+    await CallService(answer, repository_calls.socket_of(host), caller=caller).run(activation)
+
+
+async def _inspector(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:
+    from kumoi.cloud.drivers.image import inspector
+    from kumoi.engine.call_service import CallService
+    from kumoi.hosts.units import users
+
+    caller, _ = users.user_of(cloud, host, "api")
+    await CallService(inspector.answer, host.inspector_socket, caller=caller).run(activation)
 
 
 def _cloud_store(cloud: CloudSettings, host: HostSettings) -> Database:
@@ -410,6 +420,7 @@ ROLES: dict[str, Role] = {
     "api": _api,
     "worker": _worker,
     "agent": _agent,
+    "inspector": _inspector,
     "pipeline": _pipeline,
     "repositories": _repositories,
 }

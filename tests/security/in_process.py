@@ -17,6 +17,7 @@ from kumoi.cloud.api import serve as api_serve
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.host import host
 from kumoi.cloud.domain.identity import bootstrap
+from kumoi.cloud.drivers.image import inspect
 from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings
@@ -102,7 +103,7 @@ def in_process_cloud(directory: Path, database_url: str) -> Iterator[InProcessCl
     )
     with database.write() as connection:
         bootstrap.bootstrap(connection, cloud, passwords)
-    services = api_serve.build_services(cloud, here, database, Clock())
+    services = api_serve.build_services(cloud, here, database, Clock(), inspect.check_file)
     try:
         with AsgiClient(api_serve.app(services)) as client:
             made = InProcessCloud(client, database, services)

@@ -61,6 +61,7 @@ NOT_FOUND = 2  # Of getent.
 UNDER_WAY = 6_000  # Pings, at one a millisecond.
 ROLES = (
     "agent",
+    "inspector",
     "api",
     "worker",
     "repositories",

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 UNITS = {
     "ovnnb-db", "ovnsb-db", "ovn-northd", "ovs-db", "ovs-vswitchd", "ovn-controller",
-    "api", "worker", "agent", "repositories", "pipeline",
+    "inspector", "api", "worker", "agent", "repositories", "pipeline",
 }  # fmt: skip
 EXPOSURE_MAX = 2.0
 OF_ROOT = ("boot", "servers", "sockets")
@@ -184,7 +184,7 @@ def test_an_update_and_the_way_back_fail_no_call(box: Machine, server: Any) -> N
     result = json.loads(out)
     assert result["failed"] == []
     assert result["answered"] > 0
-    roles = {"api", "worker", "agent", "repositories", "pipeline"}
+    roles = {"inspector", "api", "worker", "agent", "repositories", "pipeline"}
     assert {name for name in UNITS if updated[name] != before[name]} == roles
     eventually(lambda: services(box) == before, within_s=BACK_S, what="those of before serve")
     assert answers(box, server)

@@ -25,6 +25,7 @@ ASKED = ("/network/v2.0/networks", "/compute/v2.1/servers", "/image/v2/images", 
 # All but ovs-vswitchd, which is the path itself where the switch runs in user space.
 KILLED = (
     "agent",
+    "inspector",
     "api",
     "worker",
     "repositories",

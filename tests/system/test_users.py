@@ -56,6 +56,7 @@ PROBE = """
 """
 
 UNITS = (
+    "inspector",
     "api",
     "worker",
     "repositories",
@@ -70,52 +71,54 @@ UNITS = (
 
 # What each may read and write, in the order of UNITS.
 GOLDEN = """
-cloud.toml                  -  -  -  -  -  -  -  -  -  -
-host.toml                   -  -  -  -  -  -  -  -  -  -
-settings/api                r  -  -  -  -  -  -  -  -  -
-settings/worker             -  r  -  -  -  -  -  -  -  -
-settings/repositories       -  -  r  -  -  -  -  -  -  -
-settings/pipeline           -  -  -  r  -  -  -  -  -  -
-cloud                       rw rw -  -  -  -  -  -  -  -
-cloud/cloud.db              rw rw -  -  -  -  -  -  -  -
-images                      rw rw -  -  -  -  -  -  -  -
-images/.lock                rw rw -  -  -  -  -  -  -  -
-pipeline                    -  -  -  rw -  -  -  -  -  -
-pipeline/pipeline.db        -  -  -  rw -  -  -  -  -  -
-git                         -  -  rw -  -  -  -  -  -  -
-git-spool                   -  -  -  rw -  -  -  -  -  -
-git-hooks                   -  -  rw -  -  -  -  -  -  -
-passwords                   -  -  -  -  -  -  -  -  -  -
-passwords/admin             -  -  -  -  -  -  -  -  -  -
-pki                         -  -  -  -  -  -  -  -  -  -
-pki/ca.crt                  r  -  -  r  -  -  -  -  -  -
-pki/ca.key                  -  -  -  -  -  -  -  -  -  -
-pki/api.key                 r  -  -  -  -  -  -  -  -  -
-pki/pipeline.key            -  -  -  r  -  -  -  -  -  -
-pki/token-keys              rw -  -  -  -  -  -  -  -  -
-pki/token-keys/first.json   rw -  -  -  -  -  -  -  -  -
-host                        -  -  -  -  -  -  -  -  -  -
-log                         -  -  -  -  -  -  -  -  -  -
-log/api.log                 -  -  -  -  -  -  -  -  -  -
-ovn                         -  -  -  -  rw rw -  -  -  -
-ovn/ovnnb_db.db             -  -  -  -  rw -  -  -  -  -
-ovn/ovnsb_db.db             -  -  -  -  -  rw -  -  -  -
-ovs                         -  -  -  -  -  -  -  rw -  -
-ovs/conf.db                 -  -  -  -  -  -  -  rw -  -
-run                         -  -  -  -  -  -  -  -  -  -
-run/status.json             -  -  -  -  -  -  -  -  -  -
-run/repositories            -  -  rw -  -  -  -  -  -  -
-run/pipeline                -  -  -  rw -  -  -  -  -  -
-run/ovnnb-db                -  -  -  -  rw -  -  -  -  -
-run/ovs                     -  -  -  -  -  -  -  -  rw -
-run/ovn-controller          -  -  -  -  -  -  -  -  -  rw
-releases                    -  -  -  -  -  -  -  -  -  -
-/etc/shadow                 -  -  -  -  -  -  -  -  -  -
-/etc                        r  r  r  r  r  r  r  r  r  r
-/root                       -  -  -  -  -  -  -  -  -  -
-/var/tmp                    -  -  -  -  -  -  -  -  -  -
-/tmp                        -  -  -  -  rw rw -  rw -  -
-/dev/net/tun                -  -  -  -  -  -  -  -  rw -
+cloud.toml                  -  -  -  -  -  -  -  -  -  -  -
+host.toml                   -  -  -  -  -  -  -  -  -  -  -
+settings/inspector          r  -  -  -  -  -  -  -  -  -  -
+settings/api                -  r  -  -  -  -  -  -  -  -  -
+settings/worker             -  -  r  -  -  -  -  -  -  -  -
+settings/repositories       -  -  -  r  -  -  -  -  -  -  -
+settings/pipeline           -  -  -  -  r  -  -  -  -  -  -
+cloud                       -  rw rw -  -  -  -  -  -  -  -
+cloud/cloud.db              -  rw rw -  -  -  -  -  -  -  -
+images                      -  rw rw -  -  -  -  -  -  -  -
+images/.lock                -  rw rw -  -  -  -  -  -  -  -
+pipeline                    -  -  -  -  rw -  -  -  -  -  -
+pipeline/pipeline.db        -  -  -  -  rw -  -  -  -  -  -
+git                         -  -  -  rw -  -  -  -  -  -  -
+git-spool                   -  -  -  -  rw -  -  -  -  -  -
+git-hooks                   -  -  -  rw -  -  -  -  -  -  -
+passwords                   -  -  -  -  -  -  -  -  -  -  -
+passwords/admin             -  -  -  -  -  -  -  -  -  -  -
+pki                         -  -  -  -  -  -  -  -  -  -  -
+pki/ca.crt                  -  r  -  -  r  -  -  -  -  -  -
+pki/ca.key                  -  -  -  -  -  -  -  -  -  -  -
+pki/api.key                 -  r  -  -  -  -  -  -  -  -  -
+pki/pipeline.key            -  -  -  -  r  -  -  -  -  -  -
+pki/token-keys              -  rw -  -  -  -  -  -  -  -  -
+pki/token-keys/first.json   -  rw -  -  -  -  -  -  -  -  -
+host                        -  -  -  -  -  -  -  -  -  -  -
+log                         -  -  -  -  -  -  -  -  -  -  -
+log/api.log                 -  -  -  -  -  -  -  -  -  -  -
+ovn                         -  -  -  -  -  rw rw -  -  -  -
+ovn/ovnnb_db.db             -  -  -  -  -  rw -  -  -  -  -
+ovn/ovnsb_db.db             -  -  -  -  -  -  rw -  -  -  -
+ovs                         -  -  -  -  -  -  -  -  rw -  -
+ovs/conf.db                 -  -  -  -  -  -  -  -  rw -  -
+run                         -  -  -  -  -  -  -  -  -  -  -
+run/status.json             -  -  -  -  -  -  -  -  -  -  -
+run/inspector               rw -  -  -  -  -  -  -  -  -  -
+run/repositories            -  -  -  rw -  -  -  -  -  -  -
+run/pipeline                -  -  -  -  rw -  -  -  -  -  -
+run/ovnnb-db                -  -  -  -  -  rw -  -  -  -  -
+run/ovs                     -  -  -  -  -  -  -  -  -  rw -
+run/ovn-controller          -  -  -  -  -  -  -  -  -  -  rw
+releases                    -  -  -  -  -  -  -  -  -  -  -
+/etc/shadow                 -  -  -  -  -  -  -  -  -  -  -
+/etc                        r  r  r  r  r  r  r  r  r  r  r
+/root                       -  -  -  -  -  -  -  -  -  -  -
+/var/tmp                    -  -  -  -  -  -  -  -  -  -  -
+/tmp                        -  -  -  -  -  rw rw -  rw -  -
+/dev/net/tun                -  -  -  -  -  -  -  -  -  rw -
 """
 
 ATTEMPTS = """

@@ -28,7 +28,10 @@ PUBLIC_ADDRESS = "127.205.0.1"
 START_S = 60.0
 WITHIN_S = 60.0
 END_S = 20.0
-REPOSITORIES = "src/kumoi/pipeline/repository_service.py"  # A unit that 0.2.0 did not have.
+BESIDE = {  # Units that a role asks, and that 0.2.0 did not have.
+    "pipeline": ("repositories", "src/kumoi/pipeline/repository_service.py"),
+    "api": ("inspector", "src/kumoi/cloud/drivers/image/inspector.py"),
+}
 KUMOI_YAML = "servers:\n  web: {image: debian-12, flavor: small, ports: [80]}\n"
 
 Found = TypeVar("Found")
@@ -68,8 +71,9 @@ class Estate:
         self.end(*roles)
         for role, release in roles.items():
             words: tuple[str | Path, ...] = ("kumoi.main", "role", role, "--config", self.state)
-            if role == "pipeline" and (release.root / REPOSITORIES).exists():
-                self.put(repositories=release)
+            beside, code = BESIDE.get(role, ("", ""))
+            if beside and (release.root / code).exists():
+                self.put(**{beside: release})
             if role in ("agent", "worker"):  # Which need more than loopback.
                 words = (PLAY, role, self.state)
             self.running[role] = release.start(*words, log=self.state / "log" / f"{role}.log")
@@ -84,8 +88,7 @@ class Estate:
 
     def end(self, *roles: str) -> None:
         """Each as its supervisor would, all at once."""
-        if "pipeline" in roles:
-            roles = (*roles, "repositories")
+        roles = (*roles, *(BESIDE[role][0] for role in roles if role in BESIDE))
         ending = [self.running.pop(role) for role in roles if role in self.running]
         for item in ending:
             item.terminate()

@@ -6,21 +6,17 @@ bodies of git's requests and answers are.
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Mapping
 from typing import IO
 
 import msgspec
 
-from kumoi.base.errors import Transient
 from kumoi.config import HostSettings
+from kumoi.engine import calls
 from kumoi.hosts.install import trees
 from kumoi.pipeline import environment, repository_calls
-from kumoi.pipeline.repository_calls import ANSWER_MAX_BYTES, Answer, Call, RepositoryOperation
+from kumoi.pipeline.repository_calls import Call, RepositoryOperation
 
-CONNECT_WITHIN_S = 10.0  # The unit may just be starting again.
-CONNECT_AGAIN_S = 0.02
 ANSWER_WITHIN_S = 330.0  # Longer than the unit gives to what it starts.
 
 
@@ -80,29 +76,10 @@ class RepositoriesClient:
         self._ask(call, body, out)
 
     def _ask(self, call: Call, *handed: IO[bytes]) -> msgspec.Raw:
-        try:
-            with self._connected() as connection:
-                content = msgspec.json.encode(call)
-                repository_calls.send(connection, content, [one.fileno() for one in handed])
-                answered, _ = repository_calls.receive(connection, ANSWER_MAX_BYTES)
-        except OSError as cause:
-            raise Transient(f"ask for the repository {call.name}") from cause
-        return repository_calls.require_answer(msgspec.json.decode(answered, type=Answer))
-
-    def _connected(self) -> socket.socket:
-        deadline = time.monotonic() + CONNECT_WITHIN_S
-        while True:
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                connection.settimeout(ANSWER_WITHIN_S)
-                connection.connect(str(self._socket))
-            except (FileNotFoundError, ConnectionRefusedError):
-                connection.close()
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(CONNECT_AGAIN_S)
-            except OSError:
-                connection.close()
-                raise
-            else:
-                return connection
+        return calls.ask(
+            self._socket,
+            msgspec.json.encode(call),
+            [one.fileno() for one in handed],
+            about=f"the repository {call.name}",
+            within_s=ANSWER_WITHIN_S,
+        )

@@ -16,6 +16,7 @@ from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import loop
 from kumoi.engine.activation import Activation
 from kumoi.engine.audit import PRUNE_EVERY_S, Pruner, Recorder
+from kumoi.engine.calls import user_of_peer
 from kumoi.engine.db import Database
 from kumoi.engine.flow_worker import Flows, Makers
 from kumoi.engine.http.app import App
@@ -33,7 +34,6 @@ from kumoi.pipeline.expire import Expiry
 from kumoi.pipeline.identity import Clouds, Identity
 from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.repositories import hook_socket
-from kumoi.pipeline.repository_calls import user_of_peer
 from kumoi.pipeline.repository_client import RepositoriesClient
 from kumoi.pipeline.runner.script import this_release
 from kumoi.pipeline.store import environment, repository, run

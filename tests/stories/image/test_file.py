@@ -22,6 +22,7 @@ from kumoi.base.process import run
 from kumoi.cloud.api.image import file as file_api
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.image import content, image
+from kumoi.cloud.drivers.image import inspect
 from kumoi.config import changed
 from tests.stories.image.test_image import change, queued
 
@@ -205,6 +206,7 @@ def test_a_project_fills_no_more_than_its_share(cloud: RunningCloud, demo: Conne
                 config,
                 cloud.services.images,
                 draft,
+                inspect=inspect.check_file,
                 caller=owner,
                 key=second,
                 now=datetime.now(UTC),

@@ -19,7 +19,8 @@ from kumoi import config
 from kumoi.base import process
 from kumoi.base.errors import Invalid, Transient
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.pipeline import repository_calls, repository_client
+from kumoi.engine import calls
+from kumoi.pipeline import repository_calls
 from kumoi.pipeline.repositories import Repositories
 from kumoi.pipeline.repository_client import RepositoriesClient
 
@@ -129,7 +130,7 @@ def test_a_unit_that_was_killed_is_waited_for(
 
 
 def test_who_waits_for_ever_is_told(host: HostSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repository_client, "CONNECT_WITHIN_S", 0.1)
+    monkeypatch.setattr(calls, "CONNECT_WITHIN_S", 0.1)
     with pytest.raises(Transient, match="ask for the repository app"):
         RepositoriesClient(host).list_heads("p1", "app")
 
@@ -142,7 +143,7 @@ def test_a_caller_that_says_nothing_or_nonsense_keeps_nobody_waiting(
     with silent, loud:
         for one in (silent, loud):
             one.connect(str(repository_calls.socket_of(host)))
-        repository_calls.send(loud, b"nonsense")
+        calls.send(loud, b"nonsense")
         loud.settimeout(20)
         assert loud.recv(1) == b""
         assert RepositoriesClient(host).list_heads("p1", "app") is None

@@ -23,7 +23,9 @@ from kumoi.cloud.domain.identity import revocation
 from kumoi.cloud.domain.identity.login import Logins
 from kumoi.cloud.domain.identity.signing_key import LEARN_S
 from kumoi.cloud.domain.identity.token import Tokens
+from kumoi.cloud.domain.image.content import Inspect
 from kumoi.cloud.drivers.image.files import ImageFiles
+from kumoi.cloud.drivers.image.inspector_client import InspectorClient
 from kumoi.cloud.store.identity.signing_key import KeyDirectory, SigningKeys
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.activation import Activation
@@ -41,7 +43,7 @@ SERVICES = (IDENTITY, IMAGE, NETWORK, COMPUTE, LOAD_BALANCER)
 
 
 def build_services(
-    cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock
+    cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock, inspect: Inspect
 ) -> Services:
     """What the handlers work with."""
     return Services(
@@ -51,6 +53,7 @@ def build_services(
         tokens=Tokens(signing_keys(host), clock.now()),
         logins=Logins(clock, cloud.login_attempts_per_minute),
         images=ImageFiles(host.image_dir),
+        inspect_image=inspect,
     )
 
 
@@ -79,7 +82,8 @@ async def serve(
     activation: Activation,
 ) -> None:
     """Until cancelled."""
-    services = build_services(cloud, host, database, clock)
+    inspector = InspectorClient(host.inspector_socket)
+    services = build_services(cloud, host, database, clock, inspector.check_file)
     alarm = Alarm(database.listen)
     await _learn_revoked(services, alarm)  # Before anything is served.
     pki = host.pki_dir

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from kumoi.base.clock import Clock
 from kumoi.cloud.domain.identity.login import Logins
 from kumoi.cloud.domain.identity.token import Tokens
+from kumoi.cloud.domain.image.content import Inspect
 from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
@@ -20,3 +21,4 @@ class Services:
     tokens: Tokens
     logins: Logins
     images: ImageFiles
+    inspect_image: Inspect

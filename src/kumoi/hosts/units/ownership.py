@@ -42,7 +42,10 @@ def places(cloud: CloudSettings, host: HostSettings) -> list[Place]:
     """Outer ones first."""
     found = [*_of_engines(cloud, host)]
     if Role.API in host.roles:
-        found.append(Place(host.pki_dir / "token-keys", Role.API, PRIVATE_DIR, whole=True))
+        found += [
+            Place(host.pki_dir / "token-keys", Role.API, PRIVATE_DIR, whole=True),
+            Place(rights.run_dir(host, users.INSPECTOR), users.INSPECTOR, SOCKETS_DIR, whole=True),
+        ]
     for role in _control_here(host)[:1]:  # Whichever it is: they have one group.
         group = users.group_of(cloud, host, role)
         found += [

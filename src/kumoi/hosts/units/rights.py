@@ -31,6 +31,7 @@ LINKS = (Path("/sys/class/net"), Path("/sys/devices"))  # Of its network namespa
 def of_unit(cloud: CloudSettings, host: HostSettings, unit: str) -> Confinement:
     """The row of one unit."""
     rows = {
+        users.INSPECTOR: _inspector,
         "api": _api,
         "worker": _worker,
         users.REPOSITORIES: _repositories,
@@ -88,10 +89,22 @@ def _api(cloud: CloudSettings, host: HostSettings) -> Confinement:
         cloud,
         host,
         Role.API,
+        groups=_groups(cloud, host, users.INSPECTOR),
         state=host.store_dir,
         writes=(host.image_dir, host.pki_dir / "token-keys", host.wake_dir),
         reads=(settings_dir(host, Role.API), *certificate(host, "api")),
         families=NETWORKED,
+    )
+
+
+def _inspector(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    """It has what it is handed."""
+    return _row(
+        cloud,
+        host,
+        users.INSPECTOR,
+        state=run_dir(host, users.INSPECTOR),
+        reads=(settings_dir(host, users.INSPECTOR),),
     )
 
 

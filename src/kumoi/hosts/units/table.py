@@ -131,11 +131,12 @@ def roles(
         )
 
     every = {
+        # Who calls one of these waits for it, so each takes its own socket from the one before.
+        users.INSPECTOR: role(users.INSPECTOR, needs=(), notifies=True),
         Role.API: role(Role.API, sockets=(api, host_api)),
         Role.WORKER: role(Role.WORKER),
         # Two agents would tend the same servers.
         Role.AGENT: role(Role.AGENT, namespace=host.name, needs=("api",), overlaps=False),
-        # Who calls waits for it, so it takes its own socket from the one before.
         users.REPOSITORIES: role(users.REPOSITORIES, needs=(), notifies=True),
         Role.PIPELINE: role(Role.PIPELINE, sockets=(pipeline,)),
     }

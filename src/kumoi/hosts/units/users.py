@@ -25,11 +25,12 @@ NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,15}")  # With a unit's name, 31 cha
 NOLOGIN = "/usr/sbin/nologin"
 CONTROL = frozenset({Role.API, Role.WORKER})
 REPOSITORIES = "repositories"  # Owns what was pushed, for the pipeline.
-CONFINED = (Role.API, Role.WORKER, Role.PIPELINE, REPOSITORIES)
+INSPECTOR = "inspector"  # Looks into images' files, for the API.
+CONFINED = (INSPECTOR, Role.API, Role.WORKER, Role.PIPELINE, REPOSITORIES)
 
 
 UNITS = {
-    Role.API: ("api",),
+    Role.API: (INSPECTOR, "api"),
     Role.WORKER: ("worker",),
     Role.PIPELINE: (REPOSITORIES, "pipeline"),
     Role.NETWORK: ("ovnnb-db", "ovnsb-db", "ovn-northd"),

@@ -21,7 +21,7 @@ CLOUD = CloudSettings(name="t1", public_cidr="10.0.4.0/24", underlay_cidr="10.0.
 HOST = first_host(CLOUD, "/s")
 RELEASE = Release("1", Path("/s/releases/1/bin/python"))
 OTHER = config.changed(CLOUD, token_ttl_s=7)  # All roles are told something else.
-ROLES = ("api", "worker", "agent", "repositories", "pipeline")
+ROLES = ("inspector", "api", "worker", "agent", "repositories", "pipeline")
 
 
 @dataclass
@@ -128,6 +128,7 @@ def test_only_what_changed_is_replaced_and_the_agent_is_never_there_twice(
     ]  # fmt: skip
     leaving = {path.parent.name.partition("@")[0] for path in fake.directory.glob("*.d/*.conf")}
     assert leaving == {
+        "kumoi-t1-inspector",
         "kumoi-t1-api",
         "kumoi-t1-worker",
         "kumoi-t1-repositories",

@@ -116,7 +116,7 @@ def test_a_host_that_cannot_reach_ovn_is_refused() -> None:
 
 def test_roles_stop_first_and_an_engine_when_nothing_needs_it_any_more() -> None:
     order = table.stop_order(list(by_name().values()))
-    assert order[0] == {"api", "worker", "agent", "repositories", "pipeline"}
+    assert order[0] == {"inspector", "api", "worker", "agent", "repositories", "pipeline"}
     gone: set[str] = set()
     for names in order:
         gone |= names
@@ -160,6 +160,7 @@ def test_a_unit_is_in_the_groups_of_those_whose_sockets_it_connects_to() -> None
         "ovnnb-db": ("t1-ovn",),
         "ovnsb-db": ("t1-ovn",),
         "ovn-northd": ("t1-ovnnb-db", "t1-ovnsb-db"),
+        "api": ("t1-inspector",),
         "pipeline": ("t1-repositories",),
         "ovs-vswitchd": ("t1-ovs-db",),
         "ovn-controller": ("t1-ovs-db", "t1-ovs-vswitchd", "t1-ovnsb-db"),

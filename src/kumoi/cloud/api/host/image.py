@@ -52,6 +52,7 @@ async def upload(request: Request) -> Reply:
                 services.cloud,
                 services.images,
                 draft,
+                inspect=services.inspect_image,
                 caller=owner,
                 key=key,
                 now=now,

@@ -89,6 +89,7 @@ def _accept(request: Request, draft: Draft) -> None:
         services.cloud,
         services.images,
         draft,
+        inspect=services.inspect_image,
         caller=request.caller,
         key=request.path["id"],
         now=services.clock.now(),

@@ -7,14 +7,15 @@ taken first.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import IO
 
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Forbidden, Invalid, TooLarge
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.image import image
-from kumoi.cloud.drivers.image import inspect
 from kumoi.cloud.drivers.image.files import Content, Draft, ImageFiles
 from kumoi.cloud.drivers.image.inspect import Finding
 from kumoi.cloud.store.image import image as store
@@ -23,6 +24,10 @@ from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 
 __all__ = ["Draft", "accept", "discard", "readable", "require_expected", "sweep"]
+
+
+Inspect = Callable[[IO[bytes], str, int], Finding]
+"""From a file, the format stated and its size to what it is. Raises Invalid."""
 
 
 def require_expected(connection: Connection, caller: Caller, key: str) -> Image:
@@ -44,6 +49,7 @@ def accept(
     files: ImageFiles,
     draft: Draft,
     *,
+    inspect: Inspect,
     caller: Caller,
     key: str,
     now: datetime,
@@ -56,7 +62,8 @@ def accept(
     content = draft.finish()
     with database.read() as connection:
         row = require_expected(connection, caller, key)
-    found = inspect.check(row.disk_format or "raw", content.inspection, content.size)
+    with draft.opened() as file:
+        found = inspect(file, row.disk_format or "raw", content.size)
     with files.lock():
         draft.keep(content.sha256)
         try:

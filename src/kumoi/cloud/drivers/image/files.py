@@ -21,7 +21,6 @@ from typing import IO, Self
 
 from kumoi.base.errors import TooLarge, Transient
 from kumoi.base.files import is_disk_full, sync
-from kumoi.cloud.drivers.image.inspect import Inspection
 
 DRAFT = ".draft-"
 LOCK = ".lock"
@@ -41,7 +40,6 @@ class Content:
     sha256: str
     sha512: str
     md5: str
-    inspection: Inspection
 
 
 class Draft:
@@ -57,7 +55,7 @@ class Draft:
         self._file, self._path = os.fdopen(handle, "wb", buffering=0), Path(name)
         fcntl.flock(handle, fcntl.LOCK_EX)
         self._hashes = (hashlib.sha256(), hashlib.sha512(), hashlib.md5(usedforsecurity=False))
-        self._size, self._inspection = 0, Inspection()
+        self._size = 0
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +75,6 @@ class Draft:
             raise TooLarge("Image storage media is full: there is not enough disk space.")
         for digest in self._hashes:
             digest.update(block)
-        self._inspection.eat(block)
         try:
             rest = memoryview(block)
             while rest:
@@ -92,7 +89,11 @@ class Draft:
         except OSError as cause:
             raise _failed(cause) from cause
         sha256, sha512, md5 = (digest.hexdigest() for digest in self._hashes)
-        return Content(self._size, sha256, sha512, md5, self._inspection)
+        return Content(self._size, sha256, sha512, md5)
+
+    def opened(self) -> IO[bytes]:
+        """To read what was written."""
+        return self._path.open("rb", buffering=0)
 
     def keep(self, sha256: str) -> None:
         """Put it in its place, even if the same content is there already. While holding `lock`."""

@@ -1,4 +1,4 @@
-"""What an image's content is. Pure: blocks in, a finding out.
+"""What an image's content is: blocks in, a finding out. inspector.py runs it where it reaches nothing else.
 
 Magic numbers at its beginning say which format it claims. oslo.utils' inspector of that format, the
 one that Glance uses, says whether the disk is complete, its virtual size, and whether it refers to
@@ -14,7 +14,7 @@ import re
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from kumoi.base.errors import Invalid
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 64 << 10
 TAIL_BYTES = 512
+BLOCK_BYTES = 1 << 20
 UNPACKED_BYTES = 1024
 VHD_MARK = b"conectix"
 TAR_MARK = slice(257, 262)
@@ -94,6 +95,20 @@ class Inspection:
         if block:
             self._feed(block)
 
+    @property
+    def wants_more(self) -> bool:
+        """Whether blocks after those that it was given may matter, but for the end."""
+        if self._kind is None:
+            return True
+        if self._inspector is None or self._broken is not None:
+            return False
+        # A VMDK says at its end where what it refers to is.
+        return self._kind is DiskFormat.VMDK or not self._inspector.complete
+
+    def skip_to_end(self, tail: bytes, size: int) -> None:
+        """Instead of all the rest: the last bytes, and how many there are in all."""
+        self._tail, self._size = tail, size
+
     def claimed(self) -> DiskFormat:
         """The format that it claims, once all of it was eaten."""
         if self._kind is None:
@@ -155,6 +170,16 @@ class Inspection:
             if any(extent != "sparse" for extent in extents):
                 raise _refused(kind, "is refused: it refers to other files")
         return size or None
+
+
+def check_file(file: IO[bytes], disk_format: str, size: int) -> Finding:
+    """`check` of a file, of which no more is read than matters. Raises Invalid."""
+    inspection = Inspection()
+    while inspection.wants_more and (block := file.read(BLOCK_BYTES)):
+        inspection.eat(block)
+    file.seek(max(0, size - TAIL_BYTES))
+    inspection.skip_to_end(file.read(TAIL_BYTES), size)
+    return check(disk_format, inspection, size)
 
 
 def check(disk_format: str, inspection: Inspection, size: int) -> Finding:

@@ -30,7 +30,16 @@ def found(content: bytes, *, block_bytes: int = 1 << 20) -> Finding:
 
 
 def check(disk_format: str, content: bytes) -> Finding:
-    return inspect.check(disk_format, inspected(content), len(content))
+    """Of a file no more is read than of a stream, and the same is found."""
+    try:
+        finding = inspect.check(disk_format, inspected(content), len(content))
+    except Invalid as streamed:
+        with pytest.raises(Invalid) as read:
+            inspect.check_file(io.BytesIO(content), disk_format, len(content))
+        assert read.value.message == streamed.message
+        raise
+    assert inspect.check_file(io.BytesIO(content), disk_format, len(content)) == finding
+    return finding
 
 
 def qcow2(*, version: int = 3, backing_at: int = 0, features: int = 0, size: int = GIB) -> bytes:
