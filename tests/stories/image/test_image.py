@@ -160,6 +160,7 @@ def test_lists_are_filtered(demo: Connection) -> None:
     assert names(demo, f"{mine}&tag=x&tag=y") == [two]
     assert names(demo, f"{mine}&colour=blue") == [one]
     assert names(demo, f"{mine}&name=in:{one},{two}") == [one, two]
+    assert set(names(demo, f"{mine}&status=in:queued,active")) >= {one, two}
     assert names(demo, f"{mine}&container_format=ovf") == [one]
     assert names(demo, f"{mine}&min_ram=7") == [two]
     assert names(demo, f"{mine}&os_hidden=true") == [three]

@@ -125,7 +125,7 @@ def _shape(
     for where in wheres:
         parameters |= where.values
     for column, values in listing.filters.items():
-        parameters |= {f"{column}_{place}": value for place, value in enumerate(values)}
+        parameters |= {_place(column, place): value for place, value in enumerate(values)}
     counts = tuple((column, len(values)) for column, values in listing.filters.items())
     bounded = listing.limit is not None
     key = (table.name, noun, tuple(where.name for where in wheres), counts, sorts, bounded)
@@ -133,7 +133,7 @@ def _shape(
     if nouns is None:
         query = sa.select(table).where(*(where.build() for where in wheres))
         for column, count in counts:
-            named = (f"{column}_{place}" for place in range(count))
+            named = (_place(column, place) for place in range(count))
             kind = table.c[column].type
             places = [sa.bindparam(name, type_=kind, required=True) for name in named]
             query = query.where(table.c[column].in_(places))
@@ -147,6 +147,11 @@ def _shape(
     if bounded:
         parameters["page_limit"] = listing.limit
     return nouns, parameters
+
+
+def _place(column: str, place: int) -> str:
+    """The name of a filter's value; SQLAlchemy itself names a condition's value `<column>_<n>`."""
+    return f"among_{column}_{place}"
 
 
 SHAPES_MAX = 1_000  # Of lists that are asked for; a few KiB each.
