@@ -30,7 +30,6 @@ TOLD_ELSEWHERE = {
     "network/service_provider": "test_service",
     "compute/extension": "test_older_version",
     "compute/hypervisor": "test_host",
-    "compute/image": "test_older_version",
     "compute/instance_action": "test_server_action",
     "compute/interface": "test_server_action",
     "compute/security_group": "test_older_version",

@@ -9,6 +9,7 @@
     │   ├── Conflict          the state of things does not allow it now
     │   ├── Stale             it is not the revision that the caller wanted to change
     │   ├── OverQuota         it would exceed a quota
+    │   ├── Gone              the API had it once, and no version has it any more
     │   ├── Unsupported       the API has it, this cloud does not, and says why
     │   ├── TooLarge          the body is larger than allowed
     │   └── RateLimited       too many attempts; `retry_after_s` says when again
@@ -108,6 +109,10 @@ class OverQuota(UserError):
     def __init__(self, message: str, *, resource: str) -> None:
         super().__init__(message)
         self.resource = resource
+
+
+class Gone(UserError):
+    code = "request.gone"
 
 
 class Unsupported(UserError):

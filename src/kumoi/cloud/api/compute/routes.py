@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from kumoi.cloud.api import errors
 from kumoi.cloud.api.compute import (
     extension,
     flavor,
+    floating_ip,
+    gone,
     hypervisor,
     image,
+    image_metadata,
     instance_action,
     interface,
     keypair,
+    network,
     quota,
     security_group,
+    security_group_rule,
     server,
     server_action,
     server_group,
@@ -28,10 +36,22 @@ from kumoi.engine.http.routing import KNOWN, OPEN, Route
 from kumoi.engine.http.service import Service
 from kumoi.policy.table import TABLE
 
+
+def proxy(method: str, path: str, handler: Callable[..., Any], rule: str) -> Route:
+    """A route that compute has until PROXY_LAST."""
+    return Route(method, f"{V2}/{path}", handler, rule, until=PROXY_LAST)
+
+
+def image_properties(method: str, path: str, handler: Callable[..., Any]) -> Route:
+    rule = "get_image" if method == "GET" else "modify_image"
+    return Route(method, f"{V2}/images/{{id}}/metadata{path}", handler, rule, until=METADATA_LAST)
+
+
 V2 = "/v2.1"
 FLAVOR = f"{V2}/flavors/{{id}}"
 SERVER = f"{V2}/servers/{{id}}"
 PROXY_LAST = (2, 35)  # The last version that passed images and networks on.
+METADATA_LAST = (2, 38)  # The last version that passed the metadata of images on.
 
 VERSIONS = (
     Route("GET", "/", version.index, OPEN),
@@ -349,45 +369,50 @@ HOSTS = (
     Route("GET", f"{V2}/os-migrations", service.migrations, "os_compute_api:os-migrations:index"),
 )
 
-IMAGES = f"{V2}/images"
-SECURITY = f"{V2}/os-security-groups"
+FLOATING = "os_compute_api:os-floating-ips"
+SECURITY = "os_compute_api:os-security-groups"
 PROXIES = (
-    Route("GET", f"{IMAGES}/{{id}}", image.show, "get_image", until=PROXY_LAST),
-    Route("DELETE", f"{IMAGES}/{{id}}", image.delete, "delete_image", until=PROXY_LAST),
-    Route(
+    proxy("GET", "images", image.index, "get_images"),
+    proxy("GET", "images/detail", image.detail, "get_images"),
+    proxy("GET", "images/{id}", image.show, "get_image"),
+    proxy("DELETE", "images/{id}", image.delete, "delete_image"),
+    image_properties("GET", "", image_metadata.index),
+    image_properties("POST", "", image_metadata.add),
+    image_properties("PUT", "", image_metadata.replace),
+    image_properties("GET", "/{key}", image_metadata.show),
+    image_properties("PUT", "/{key}", image_metadata.put),
+    image_properties("DELETE", "/{key}", image_metadata.delete),
+    proxy("GET", "os-floating-ip-pools", floating_ip.pools, "os_compute_api:os-floating-ip-pools"),
+    proxy("GET", "os-floating-ips", floating_ip.index, f"{FLOATING}:list"),
+    proxy("POST", "os-floating-ips", floating_ip.create, f"{FLOATING}:create"),
+    proxy("GET", "os-floating-ips/{id}", floating_ip.show, f"{FLOATING}:show"),
+    proxy("DELETE", "os-floating-ips/{id}", floating_ip.delete, f"{FLOATING}:delete"),
+    proxy("GET", "os-networks", network.index, "os_compute_api:os-networks:list"),
+    proxy("GET", "os-networks/{id}", network.show, "os_compute_api:os-networks:show"),
+    proxy(
         "GET",
-        SECURITY,
-        security_group.index,
-        "os_compute_api:os-security-groups:get",
-        until=PROXY_LAST,
+        "os-tenant-networks",
+        network.index_of_tenant,
+        "os_compute_api:os-tenant-networks:list",
     ),
-    Route(
-        "POST",
-        SECURITY,
-        security_group.create,
-        "os_compute_api:os-security-groups:create",
-        until=PROXY_LAST,
-    ),
-    Route(
+    proxy(
         "GET",
-        f"{SECURITY}/{{id}}",
-        security_group.show,
-        "os_compute_api:os-security-groups:show",
-        until=PROXY_LAST,
+        "os-tenant-networks/{id}",
+        network.show_of_tenant,
+        "os_compute_api:os-tenant-networks:show",
     ),
-    Route(
-        "PUT",
-        f"{SECURITY}/{{id}}",
-        security_group.update,
-        "os_compute_api:os-security-groups:update",
-        until=PROXY_LAST,
-    ),
-    Route(
+    *(Route(method, f"{V2}/{path}", gone.refuse, KNOWN) for method, path in gone.PATHS),
+    proxy("GET", "os-security-groups", security_group.index, f"{SECURITY}:get"),
+    proxy("POST", "os-security-groups", security_group.create, f"{SECURITY}:create"),
+    proxy("GET", "os-security-groups/{id}", security_group.show, f"{SECURITY}:show"),
+    proxy("PUT", "os-security-groups/{id}", security_group.update, f"{SECURITY}:update"),
+    proxy("DELETE", "os-security-groups/{id}", security_group.delete, f"{SECURITY}:delete"),
+    proxy("POST", "os-security-group-rules", security_group_rule.create, f"{SECURITY}:rule:create"),
+    proxy(
         "DELETE",
-        f"{SECURITY}/{{id}}",
-        security_group.delete,
-        "os_compute_api:os-security-groups:delete",
-        until=PROXY_LAST,
+        "os-security-group-rules/{id}",
+        security_group_rule.delete,
+        f"{SECURITY}:rule:delete",
     ),
 )
 

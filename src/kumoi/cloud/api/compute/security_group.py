@@ -131,26 +131,26 @@ def _shown(connection: Connection, groups: list[SecurityGroup]) -> list[dict[str
             "description": group.description,
             "tenant_id": group.project_id,
             "rules": [
-                _rule(connection, rule)
-                for rule in rules.get(group.id, [])
-                if rule.direction == "ingress"
+                rule(connection, each)
+                for each in rules.get(group.id, [])
+                if each.direction == "ingress"
             ],
         }
         for group in groups
     ]
 
 
-def _rule(connection: Connection, rule: SecurityGroupRule) -> dict[str, Any]:
-    remote = networking.group(connection, rule.remote_group_id)
+def rule(connection: Connection, row: SecurityGroupRule) -> dict[str, Any]:
+    remote = networking.group(connection, row.remote_group_id)
     group = {} if remote is None else {"name": remote.name, "tenant_id": remote.project_id}
-    everywhere = "::/0" if rule.ethertype == "IPv6" else "0.0.0.0/0"
-    cidr = rule.remote_ip_prefix or everywhere
+    everywhere = "::/0" if row.ethertype == "IPv6" else "0.0.0.0/0"
+    cidr = row.remote_ip_prefix or everywhere
     return {
-        "id": rule.id,
-        "parent_group_id": rule.security_group_id,
-        "ip_protocol": rule.protocol,
-        "from_port": ANY_PORT if rule.port_range_min is None else rule.port_range_min,
-        "to_port": ANY_PORT if rule.port_range_max is None else rule.port_range_max,
+        "id": row.id,
+        "parent_group_id": row.security_group_id,
+        "ip_protocol": row.protocol,
+        "from_port": ANY_PORT if row.port_range_min is None else row.port_range_min,
+        "to_port": ANY_PORT if row.port_range_max is None else row.port_range_max,
         "group": group,
         "ip_range": {} if group else {"cidr": cidr},
     }

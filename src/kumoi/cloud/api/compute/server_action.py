@@ -8,13 +8,21 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from kumoi.base.errors import Invalid, NotFound, Unsupported
-from kumoi.cloud.api.compute import rendering, server_body, server_image, server_view, shapes
+from kumoi.base.errors import Gone, Invalid, NotFound, Unsupported
+from kumoi.cloud.api.compute import (
+    gone,
+    rendering,
+    server_body,
+    server_image,
+    server_view,
+    shapes,
+)
 from kumoi.cloud.api.compute.server_body import DiskConfig, File, Hostname
 from kumoi.cloud.api.compute.shapes import Count, Flag, LongText, Metadata, Name, Text
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import (
     console,
+    floating_ip,
     server,
     server_action,
     server_create,
@@ -104,6 +112,15 @@ class RemoveFixedIp(Body, kw_only=True):
     address: Text
 
 
+class AddFloatingIp(Body, kw_only=True):
+    address: Text
+    fixed_address: Text | Unset = UNSET
+
+
+class RemoveFloatingIp(Body, kw_only=True):
+    address: Text
+
+
 class ServerStateReset(Body, kw_only=True):
     state: Annotated[str, msgspec.Meta(pattern="^(active|error)$", max_length=6)]
 
@@ -126,6 +143,8 @@ def create(request: Request) -> Reply:
         with request.read() as connection:
             server.get(connection, request.caller, request.path["id"])
         raise Unsupported(REFUSED[name])
+    if name in gone.ACTIONS:
+        raise Gone(gone.WORDS)
     if name not in ACTIONS:
         raise Invalid(f"There is no such action: {name}", field=name)
     action = ACTIONS[name]
@@ -248,6 +267,30 @@ def _remove_address(request: Request, name: str, raw: bytes) -> Reply:
     return Reply(202)
 
 
+def _add_floating_ip(request: Request, name: str, raw: bytes) -> Reply:
+    _require_addresses(request, name)
+    body = _read(name, raw, AddFloatingIp)
+    address = shapes.ip_address(body.address, f"{name}.address")
+    fixed = None if body.fixed_address is UNSET else body.fixed_address
+    fixed = shapes.ip_address(fixed, f"{name}.fixed_address") or None
+    server_id, now = request.path["id"], request.services.clock.now()
+    with request.write() as connection:
+        floating_ip.associate(
+            connection, request.caller, server_id, now, address=address, fixed_address=fixed
+        )
+    return Reply(202)
+
+
+def _remove_floating_ip(request: Request, name: str, raw: bytes) -> Reply:
+    _require_addresses(request, name)
+    body = _read(name, raw, RemoveFloatingIp)
+    address = shapes.ip_address(body.address, f"{name}.address")
+    server_id, now = request.path["id"], request.services.clock.now()
+    with request.write() as connection:
+        floating_ip.disassociate(connection, request.caller, server_id, now, address=address)
+    return Reply(202)
+
+
 def _require_addresses(request: Request, name: str) -> None:
     """Raises NotFound since 2.44: until then compute passed these actions on to the network service."""
     if request.microversion > V_LAST_ADDRESSES:
@@ -302,8 +345,6 @@ REFUSED: dict[str, str] = {
     "os-getSPICEConsole": "A container has no screen; use the console output or SSH.",
     "os-getRDPConsole": "A container has no screen; use the console output or SSH.",
     "os-getSerialConsole": "Interactive consoles are not supported; use SSH.",
-    "addFloatingIp": "Gone since 2.44 and not offered before: use the network API.",
-    "removeFloatingIp": "Gone since 2.44 and not offered before: use the network API.",
     "restore": "Deleted servers are gone.",
 }
 
@@ -331,6 +372,8 @@ ACTIONS: dict[str, ServerAction] = {
     ),
     "addFixedIp": ServerAction("os_compute_api:os-multinic:add", _add_address),
     "removeFixedIp": ServerAction("os_compute_api:os-multinic:remove", _remove_address),
+    "addFloatingIp": ServerAction("os_compute_api:os-floating-ips:add", _add_floating_ip),
+    "removeFloatingIp": ServerAction("os_compute_api:os-floating-ips:remove", _remove_floating_ip),
     "forceDelete": ServerAction("os_compute_api:os-deferred-delete:force", _force_delete),
     "os-resetState": ServerAction("os_compute_api:os-admin-actions:reset_state", _reset_state),
 }
