@@ -20,6 +20,8 @@ from kumoi.base.errors import Invalid
 FILE_NAME = "kumoi.yaml"
 FILE_MAX_BYTES = 65_536
 NODES_MAX = 5_000
+DEPTH_MAX = 12
+WORDS_MAX = 200  # Of a message, which the pusher's terminal shows.
 GROUPS_MAX = 10
 SERVERS_MAX = 50
 STEPS_MAX = 50
@@ -208,16 +210,20 @@ class _Tree:
         self._lines: dict[str, int] = {}
         self._nodes = 0
         try:
-            self.value = self._value(yaml.compose(text, Loader=yaml.SafeLoader), "")
+            # libyaml's parser: that in Python takes seconds for a text of brackets.
+            self.value = self._value(yaml.compose(text, Loader=yaml.CSafeLoader), "", DEPTH_MAX)
         except yaml.YAMLError as cause:
             mark = getattr(cause, "problem_mark", None)
-            where = f"{FILE_NAME}:{mark.line + 1}" if mark else FILE_NAME
+            last = len(text.splitlines())  # The parser is at the line after, at the text's end.
+            where = f"{FILE_NAME}:{min(mark.line + 1, last)}" if mark else FILE_NAME
             raise Invalid(f"{where}: is not YAML", field="") from cause
         except RecursionError as cause:
             raise Invalid(f"{FILE_NAME}: is nested too deeply", field="") from cause
 
-    def _value(self, node: yaml.Node | None, path: str) -> Any:
+    def _value(self, node: yaml.Node | None, path: str, depth: int) -> Any:
         """Built node by node, so that a repeated key and an exploding reference are refused."""
+        if depth == 0:
+            raise Invalid(f"{FILE_NAME}: is nested too deeply", field="")
         self._nodes += 1
         if self._nodes > NODES_MAX:
             raise Invalid(f"{FILE_NAME}: has more than {NODES_MAX} values", field="")
@@ -225,25 +231,29 @@ class _Tree:
             return None
         self._lines[path] = node.start_mark.line + 1
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path)
+            return self._mapping(node, path, depth - 1)
         if isinstance(node, yaml.SequenceNode):
             return [
-                self._value(item, _join(path, str(index))) for index, item in enumerate(node.value)
+                self._value(item, _join(path, str(index)), depth - 1)
+                for index, item in enumerate(node.value)
             ]
         try:
             return yaml.SafeLoader("").construct_object(node)
-        except (yaml.YAMLError, ValueError) as cause:
+        except (yaml.YAMLError, ValueError, OverflowError) as cause:
             raise self.fault(path, "is not a value that this file can hold") from cause
 
-    def _mapping(self, node: yaml.MappingNode, path: str) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                raise Invalid(f"{FILE_NAME}:{line}: a key is not a text", field=path)
             name = str(key.value)
             where = _join(path, name)
             if name in values:
                 self._lines[where] = key.start_mark.line + 1
                 raise self.fault(where, "is given twice")
-            values[name] = self._value(value, where)
+            values[name] = self._value(value, where, depth)
             self._lines[where] = key.start_mark.line + 1
         return values
 
@@ -254,21 +264,32 @@ class _Tree:
             # The library's sentence is "Expected `int`, got `str` - at `$.count`".
             message, _, where = str(cause).partition(" - at ")
             inner = re.sub(r"\[(\d+)\]", r".\1", where.strip("`$")).strip(".")
+            unknown = re.match(r"Object contains unknown field `(.*)`", message, re.DOTALL)
+            if unknown:
+                parent = _join(path, inner)
+                reason = f"there is no key {unknown[1]}"
+                raise self.fault(parent, reason, line_of=_join(parent, unknown[1])) from cause
             message = message.replace("`", "")
-            message = re.sub(r"^Object contains unknown field (.*)", r"there is no key \1", message)
             message = re.sub(
                 r"^Object missing required field (.*)", r"the key \1 is missing", message
             )
             message = message[:1].lower() + message[1:]
             raise self.fault(_join(path, inner), message) from cause
 
-    def fault(self, path: str, message: str) -> Invalid:
-        """An error that names the field and its line, or that of the nearest parent with one."""
-        parts = path.split(".")
+    def fault(self, path: str, message: str, *, line_of: str = "") -> Invalid:
+        """An error that names the field and its line, or that of `line_of`, or else of the nearest
+        parent that has one. It is short, whatever the file holds.
+        """
+        parts = (line_of or path).split(".")
         known = (".".join(parts[:n]) for n in range(len(parts), -1, -1))
         line = next((self._lines[each] for each in known if each in self._lines), 0)
         where = f"{FILE_NAME}:{line}" if line else FILE_NAME
+        path, message = _shortened(path), _shortened(message)
         return Invalid(f"{where}: {path}: {message}" if path else f"{where}: {message}", field=path)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= WORDS_MAX else f"{text[:WORDS_MAX]}…"
 
 
 def _join(path: str, name: str) -> str:

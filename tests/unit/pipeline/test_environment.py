@@ -121,10 +121,20 @@ def test_references_that_explode_are_refused() -> None:
 
 @pytest.mark.parametrize("text", ["servers: &a [*a]", "[" * 30_000, "{a: " * 5_000])
 def test_what_is_nested_without_end_is_refused(text: str) -> None:
-    with pytest.raises(Invalid, match="is nested too deeply"):
+    with pytest.raises(Invalid, match=r"is nested too deeply|is not YAML"):
         parse(text)
 
 
 def test_a_large_file_is_refused() -> None:
     with pytest.raises(Invalid, match="larger than"):
         parse("#" * 70_000)
+
+
+def test_an_unknown_key_is_named_with_its_own_line() -> None:
+    text = "servers:\n  web:\n    image: debian\n    flavor: small\n    colour: red\n"
+    with pytest.raises(Invalid) as refused:
+        parse(text)
+    assert str(refused.value) == "kumoi.yaml:5: servers.web: there is no key colour"
+    with pytest.raises(Invalid) as refused:
+        parse("servers:\n  web:\n    image: debian\n    flavor: small\nserver: {}\n")
+    assert str(refused.value) == "kumoi.yaml:5: there is no key server"
