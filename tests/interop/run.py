@@ -1,7 +1,8 @@
 """`python -m tests.interop.run`: Tempest, unchanged, against a cloud that is up.
 
 Makes accounts without admin rights and a workspace with `tempest.conf` and `accounts.yaml`, runs
-the tests that a file names, one a line, and looks for what they left over. Needs the optional
+the tests that a file names, one a line, or that fit a pattern, and looks for what they left over. With
+`--admin` the tests have the administrator, and make accounts of their own. Needs the optional
 packages: `pip install -e '.[interop]'`.
 """
 
@@ -29,10 +30,13 @@ def main() -> int:
     workspace = Path(args.workspace).absolute()
     with openstack.connect(cloud=f"{args.name}-admin") as admin:
         users = accounts.ensure(admin, args.concurrency)
-        _write_workspace(workspace, admin, users, args.tempest)
+        _write_workspace(workspace, admin, users, args)
         status = 0
+        if args.regex:
+            status = _run_matching(args, workspace)
         if args.tests:
-            status = _run(args.tempest, workspace, args.tests, args.concurrency)
+            status = status or _run(args.tempest, workspace, args.tests, args.concurrency)
+        if args.regex or args.tests:
             users = accounts.ensure(admin, args.concurrency)
         left = [item for user in users for item in _left_over(admin, user)]
     for item in left:
@@ -44,6 +48,12 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.interop.run", description=__doc__)
     parser.add_argument("--name", default="kumoi", help="the cloud, as in clouds.yaml")
     parser.add_argument("--tests", help="a file of test names; without it, only the workspace")
+    parser.add_argument("--regex", help="run the tests whose names fit, such as tempest.api.image")
+    parser.add_argument(
+        "--admin",
+        action="store_true",
+        help="give the tests the administrator, who makes an account for each class of them",
+    )
     parser.add_argument("--concurrency", type=int, default=2)
     parser.add_argument("--workspace", default=str(Path(tempfile.gettempdir()) / "kumoi-interop"))
     parser.add_argument("--tempest", default=str(TEMPEST), help="the program")
@@ -51,20 +61,23 @@ def _arguments() -> argparse.Namespace:
 
 
 def _write_workspace(
-    workspace: Path, admin: Connection, users: list[accounts.Account], tempest: str
+    workspace: Path, admin: Connection, users: list[accounts.Account], args: argparse.Namespace
 ) -> None:
     if not (workspace / ".stestr.conf").exists():
         workspace.mkdir(parents=True, exist_ok=True)
         registry = workspace / "workspaces.yaml"
         process.run(
-            [tempest, "init", "--workspace-path", registry, "--name", "kumoi", workspace],
+            [args.tempest, "init", "--workspace-path", registry, "--name", "kumoi", workspace],
             timeout_s=120,
         )
     listed = workspace / "etc" / "accounts.yaml"
     listed.touch(mode=0o600)
     listed.write_text(yaml.safe_dump([user.as_tempest_has_it() for user in users]))
     config = configparser.ConfigParser(interpolation=None)
-    config.read_dict(_settings(workspace, admin))
+    settings = _settings(workspace, admin)
+    if args.admin:
+        settings |= _admin_settings(settings, admin)
+    config.read_dict(settings)
     with (workspace / "etc" / "tempest.conf").open("w") as file:
         config.write(file)
 
@@ -98,6 +111,34 @@ def _settings(workspace: Path, admin: Connection) -> dict[str, dict[str, str]]:
         },
         **_compute_settings(admin),
         **_network_settings(admin),
+    }
+
+
+def _admin_settings(
+    settings: dict[str, dict[str, str]], admin: Connection
+) -> dict[str, dict[str, str]]:
+    """With the administrator Tempest makes its own accounts, and looks at what only they may do."""
+    auth = admin.config.auth
+    return {
+        "auth": {
+            "use_dynamic_credentials": "true",
+            "create_isolated_networks": "true",
+            "tempest_roles": accounts.MEMBER,
+            "admin_username": auth["username"],
+            "admin_password": auth["password"],
+            "admin_project_name": auth["project_name"],
+            "admin_domain_name": "Default",
+        },
+        # A user is not locked out after so many wrong passwords: each source has to wait.
+        "identity": {**settings["identity"], "user_lockout_failure_attempts": "0"},
+        "identity-feature-enabled": {
+            **settings["identity-feature-enabled"],
+            "application_credentials": "true",
+            "access_rules": "true",
+            "project_tags": "true",
+            "domain_specific_drivers": "true",
+            "trust": "true",
+        },
     }
 
 
@@ -162,6 +203,13 @@ def _left_over(admin: Connection, user: accounts.Account) -> list[str]:
     """By the user, since keypairs are its own."""
     with accounts.login(admin, user) as cloud:
         return [f"{user.name}: {item}" for item in accounts.leftovers(cloud)]
+
+
+def _run_matching(args: argparse.Namespace, workspace: Path) -> int:
+    return process.show(
+        [args.tempest, "run", "--regex", args.regex, "--concurrency", str(args.concurrency)],
+        cwd=workspace,
+    )
 
 
 def _run(tempest: str, workspace: Path, tests: str, concurrency: int) -> int:

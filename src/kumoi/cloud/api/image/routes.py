@@ -12,6 +12,7 @@ from kumoi.cloud.api.image import (
     metadef_namespace,
     metadef_resource_type,
     schemas,
+    unoffered,
     version,
 )
 from kumoi.cloud.api.token import SCHEMES
@@ -49,6 +50,7 @@ ABOUT = (
     Route("GET", "/v2/schemas/member", schemas.member, "get_image_schema"),
     Route("GET", "/v2/schemas/members", schemas.members, "get_image_schema"),
     Route("GET", "/v2/schemas/metadefs/{name}", schemas.metadef, "get_image_schema"),
+    Route("GET", "/v2/info/stores", version.stores, "get_import_info"),
     Route("GET", "/v2/info/import", version.import_methods, "get_import_info"),
 )
 
@@ -108,10 +110,22 @@ METADEF_ITEMS = tuple(
     )
 )
 
+UNOFFERED = (
+    Route("GET", "/v2/cache", unoffered.cache, "cache_list"),
+    Route("DELETE", "/v2/cache", unoffered.cache, "cache_delete"),
+    Route("PUT", "/v2/cache/{id}", unoffered.cache, "cache_image"),
+    Route("DELETE", "/v2/cache/{id}", unoffered.cache, "cache_delete"),
+    Route("GET", "/v2/tasks", unoffered.tasks, "tasks_api_access"),
+    Route("POST", "/v2/tasks", unoffered.create_task, "tasks_api_access"),
+    Route("GET", "/v2/tasks/{id}", unoffered.task, "tasks_api_access"),
+    Route("POST", "/v2/images/{id}/import", unoffered.import_image, "modify_image"),
+    Route("PUT", "/v2/images/{id}/stage", unoffered.stage, "modify_image"),
+)
+
 SERVICE = Service(
     type="image",
     prefix="image",
-    routes=(*IMAGES, *MEMBERS, *METADEFS, *METADEF_ITEMS, *ABOUT),
+    routes=(*IMAGES, *MEMBERS, *METADEFS, *METADEF_ITEMS, *ABOUT, *UNOFFERED),
     policies=TABLE,
     schemes=SCHEMES,
     envelope=errors.image,

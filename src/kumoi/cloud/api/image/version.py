@@ -24,6 +24,16 @@ def import_methods(_request: Request) -> Reply:
     return Reply(200, {"import-methods": methods})
 
 
+def stores(_request: Request) -> Reply:
+    """The one: files by the hash of their content."""
+    store = {
+        "id": "files",
+        "description": "Kept once by the hash of its content",
+        "default": "true",
+    }
+    return Reply(200, {"stores": [store]})
+
+
 def _render(request: Request) -> list[dict[str, Any]]:
     return [
         {

@@ -41,7 +41,7 @@ READ_ONLY = frozenset(
         "stores",
     }
 )
-RESERVED = frozenset({"deleted", "deleted_at", "is_public", "locations", "properties", "location"})
+RESERVED = frozenset({"deleted", "deleted_at", "is_public", "locations", "location"})
 RESERVED_PREFIX = "os_glance_"
 
 

@@ -1,0 +1,52 @@
+"""What is not offered says so, and what to do instead."""
+
+from __future__ import annotations
+
+import pytest
+from openstack.connection import Connection
+
+from kumoi.base.ids import new_id
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "instead"),
+    [
+        ("GET", "/cache", "each host keeps"),
+        ("DELETE", "/cache", "each host keeps"),
+        ("PUT", f"/cache/{new_id()}", "each host keeps"),
+        ("DELETE", f"/cache/{new_id()}", "each host keeps"),
+        ("POST", "/tasks", "PUT /v2/images/ID/file"),
+        ("POST", f"/images/{new_id()}/import", "PUT /v2/images/ID/file"),
+        ("PUT", f"/images/{new_id()}/stage", "PUT /v2/images/ID/file"),
+    ],
+)
+def test_it_says_what_to_do_instead(
+    admin: Connection, method: str, path: str, instead: str
+) -> None:
+    answer = admin.image.request(path, method, json={}, headers={"Accept": "application/json"})
+    assert answer.status_code == 501
+    assert instead in answer.json()["message"]
+
+
+def test_there_are_no_tasks(admin: Connection) -> None:
+    assert admin.image.get("/tasks").json()["tasks"] == []
+    assert admin.image.get(f"/tasks/{new_id()}").status_code == 404
+
+
+def test_there_is_one_store_and_no_way_to_import(demo: Connection) -> None:
+    (store,) = demo.image.get("/info/stores").json()["stores"]
+    assert store["default"] == "true"
+    assert demo.image.get("/info/import").json()["import-methods"]["value"] == []
+
+
+def test_a_property_may_be_named_properties(demo: Connection) -> None:
+    made = demo.image.post("/images", json={"name": "a", "properties": "of a house"}).json()
+    assert made["properties"] == "of a house"
+    assert demo.image.get(f"/images/{made['id']}").json() == made
+    assert [
+        one["id"] for one in demo.image.get("/images?properties=of a house").json()["images"]
+    ] == [made["id"]]
+    patch = [{"op": "replace", "path": "/properties", "value": "of a garden"}]
+    kind = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+    changed = demo.image.patch(f"/images/{made['id']}", json=patch, headers=kind).json()
+    assert changed["properties"] == "of a garden"
