@@ -7,6 +7,7 @@ from kumoi.cloud.hostapi.load_balancer import (
     LOAD_BALANCER,
     BalancerStatus,
     BalancerThing,
+    ListenerCounters,
     read_balancer,
 )
 from kumoi.cloud.hostapi.things import ThingReport, raw
@@ -24,12 +25,17 @@ def told(host: FakeHost, balancer_id: str) -> list[BalancerThing]:
     ]
 
 
-def report(host: FakeHost, balancer: BalancerThing, members: dict[str, str]) -> None:
+def report(
+    host: FakeHost,
+    balancer: BalancerThing,
+    members: dict[str, str],
+    counters: dict[str, ListenerCounters] | None = None,
+) -> None:
     one = ThingReport(
         kind=LOAD_BALANCER,
         id=balancer.id,
         generation=balancer.generation,
-        status=raw(BalancerStatus(members=members)),
+        status=raw(BalancerStatus(members=members, counters=counters or {})),
     )
     host.report(one)
 

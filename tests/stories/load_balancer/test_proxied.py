@@ -6,6 +6,7 @@ from typing import Any
 
 from openstack.connection import Connection
 
+from kumoi.cloud.hostapi.load_balancer import ListenerCounters
 from kumoi.cloud.reconcilers.load_balancer import StationReconciler
 from tests.running_cloud import RunningCloud
 from tests.stories.load_balancer.conftest import Worker
@@ -75,3 +76,25 @@ def test_hosts_are_told_of_policies_by_their_position(
     assert [one.action for one in policies] == ["REDIRECT_TO_POOL", "REJECT"]
     assert [one.value for one in policies[0].rules] == ["/x"]
     assert [one.id for one in thing.pools] == [pool.id]
+
+
+def test_statistics_are_the_sum_of_what_proxies_counted_also_of_those_that_ended(
+    cloud: RunningCloud, demo: Connection, balancer: Any
+) -> None:
+    host, balancing = serving(cloud), demo.load_balancer
+    listener = balancing.create_listener(
+        load_balancer_id=balancer.id, protocol="HTTP", protocol_port=80
+    )
+    StationReconciler(cloud.database).round()
+    (thing,) = told(host, balancer.id)
+    for total, bytes_in in ((5, 100), (9, 300), (2, 40)):  # The last one is another process's.
+        counted = ListenerCounters(
+            active_connections=1, total_connections=total, bytes_in=bytes_in, bytes_out=7
+        )
+        report(host, thing, {}, {listener.id: counted})
+    said = balancing.get_listener_statistics(listener.id)
+    assert (said.total_connections, said.bytes_in, said.active_connections) == (11, 340, 1)
+    whole = balancing.get_load_balancer_statistics(balancer.id)
+    assert (whole.total_connections, whole.bytes_in, whole.request_errors) == (11, 340, 0)
+    report(host, thing, {})
+    assert balancing.get_listener_statistics(listener.id).active_connections == 0

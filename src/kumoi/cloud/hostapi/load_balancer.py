@@ -154,12 +154,23 @@ class BalancerThing(BalancerOnHost, frozen=True, kw_only=True):
     generation: int
 
 
+class ListenerCounters(Message, frozen=True, kw_only=True):
+    """Since the process began, but for `active_connections`, which are those of now."""
+
+    active_connections: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    request_errors: int = 0
+    total_connections: int = 0
+
+
 class BalancerStatus(Message, frozen=True, kw_only=True):
     """`members` is the state of each that is monitored and whose state is known: ONLINE or ERROR, by
-    its id.
+    its id; `counters` are those of listeners that a proxy serves, by their id.
     """
 
     members: dict[str, str] = msgspec.field(default_factory=dict)
+    counters: dict[str, ListenerCounters] = msgspec.field(default_factory=dict)
 
 
 def balancer_thing(balancer: BalancerThing) -> Thing:

@@ -96,7 +96,8 @@ class LoadBalancerKind:
         balancer = None if seen is None else self._wanted.get(seen.station.id)
         if balancer is None:
             return BalancerStatus()
-        return BalancerStatus(members=dict(self._probing.states(balancer)))
+        counters = {} if seen is None or seen.proxy is None else dict(seen.proxy.counters)
+        return BalancerStatus(members=dict(self._probing.states(balancer)), counters=counters)
 
     def watched_pid(self, seen: SeenBalancer) -> int:
         return 0 if seen.proxy is None else seen.proxy.pid

@@ -13,9 +13,10 @@ from kumoi.cloud.api.load_balancer.l7_policy import L7PolicyWithin
 from kumoi.cloud.api.load_balancer.resource import BalancingResource
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.load_balancer import listener as domain
-from kumoi.cloud.domain.load_balancer import listener_options
+from kumoi.cloud.domain.load_balancer import listener_options, statistics
 from kumoi.cloud.domain.load_balancer.graph import ListenerTreeRequest
 from kumoi.cloud.domain.load_balancer.listener import ListenerRequest
+from kumoi.cloud.domain.load_balancer.tree import of_parts
 from kumoi.engine.http.bounds import Entries, Object, Text
 from kumoi.engine.http.request import UNSET, Reply, Unset
 
@@ -26,13 +27,6 @@ Headers = Annotated[dict[Text, Text], msgspec.Meta(max_length=32)]
 Cidrs = Annotated[list[Annotated[str, msgspec.Meta(max_length=64)]], msgspec.Meta(max_length=256)]
 References = Annotated[list[Text], msgspec.Meta(max_length=256)]
 HstsAge = Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)]
-NO_TRAFFIC = {
-    "bytes_in": 0,
-    "bytes_out": 0,
-    "active_connections": 0,
-    "total_connections": 0,
-    "request_errors": 0,
-}
 
 
 class ListenerChanges(Secured):
@@ -86,10 +80,11 @@ def wanted_tree(new: ListenerWithin) -> ListenerTreeRequest:
 
 
 def stats(request: Request) -> Reply:
-    """Nothing counts where no process is on the way, so there is nothing to tell."""
+    """What its proxies counted. Where no process is on the way, nobody counts."""
     with request.read() as connection:
-        domain.get(connection, request.caller, request.path["id"], action="get_stats")
-    return Reply(200, {"stats": NO_TRAFFIC})
+        row = domain.get(connection, request.caller, request.path["id"], action="get_stats")
+        tree = of_parts(connection, [row])[row.load_balancer_id]
+    return Reply(200, {"stats": statistics.total(tree, [row.id])})
 
 
 def wanted(said: dict[str, Any]) -> ListenerRequest:

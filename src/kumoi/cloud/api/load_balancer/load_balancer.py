@@ -10,12 +10,12 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Invalid, Unsupported
 from kumoi.cloud.api.load_balancer import listener, pool, rendering
 from kumoi.cloud.api.load_balancer.body import Described, Id
-from kumoi.cloud.api.load_balancer.listener import NO_TRAFFIC, ListenerWithin
+from kumoi.cloud.api.load_balancer.listener import ListenerWithin
 from kumoi.cloud.api.load_balancer.pool import PoolWithin
 from kumoi.cloud.api.load_balancer.rendering import PROVIDER, Shown, TagsOf
 from kumoi.cloud.api.load_balancer.resource import BalancingResource
 from kumoi.cloud.api.request import Request
-from kumoi.cloud.domain.load_balancer import graph, tree
+from kumoi.cloud.domain.load_balancer import graph, statistics, tree
 from kumoi.cloud.domain.load_balancer import load_balancer as domain
 from kumoi.cloud.domain.load_balancer.graph import BalancerTreeRequest
 from kumoi.cloud.domain.load_balancer.load_balancer import LoadBalancerRequest
@@ -71,8 +71,9 @@ def status(request: Request) -> Reply:
 def stats(request: Request) -> Reply:
     """As of a listener."""
     with request.read() as connection:
-        _named(connection, request, "get_stats")
-    return Reply(200, {"stats": NO_TRAFFIC})
+        row = _named(connection, request, "get_stats")
+        there = tree.of(connection, [row])[row.id]
+    return Reply(200, {"stats": statistics.total(there, [one.id for one in there.listeners])})
 
 
 def failover(request: Request) -> Reply:

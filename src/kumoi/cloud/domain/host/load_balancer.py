@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.cloud.domain.host.thing import ThingKind, not_here
-from kumoi.cloud.domain.load_balancer import stationing, tree
+from kumoi.cloud.domain.load_balancer import stationing, statistics, tree
 from kumoi.cloud.domain.load_balancer.status import is_monitored
 from kumoi.cloud.domain.load_balancer.tree import BalancerTree
 from kumoi.cloud.hostapi import load_balancer as messages
@@ -51,14 +53,14 @@ def take(connection: Connection, host_id: str, report: ThingReport, now: datetim
     if row is None:
         not_here(connection, host_id, report)
         return
-    news = _news(connection, row, report)
-    if row.observed_generation <= report.generation and not report.absent:
-        fault = report.fault[:FAULT_MAX]
-        station_store.observe(connection, row, generation=report.generation, fault=fault)
-    for key, health in news.items():
-        member_store.set_health(connection, key, health)
-        log.event("member.health_changed", member=key, health=health, host=host_id)
-    store.note_health(connection, row.load_balancer_id)
+    health, observed = _health(connection, row, report), _observed(row, report)
+    if observed:
+        station_store.observe(connection, row, **observed)
+    for key, state in health.items():
+        member_store.set_health(connection, key, state)
+        log.event("member.health_changed", member=key, health=state, host=host_id)
+    if health or observed.keys() & {"observed_generation", "fault"}:
+        store.note_health(connection, row.load_balancer_id)
 
 
 def says_news(connection: Connection, host_id: str, report: ThingReport) -> bool:
@@ -66,16 +68,28 @@ def says_news(connection: Connection, host_id: str, report: ThingReport) -> bool
     row = station_store.find(connection, report.id, host_id)
     if row is None or report.absent:
         return True
-    observed = (max(row.observed_generation, report.generation), report.fault[:FAULT_MAX])
-    return observed != (row.observed_generation, row.fault) or bool(_news(connection, row, report))
+    return bool(_observed(row, report) or _health(connection, row, report))
 
 
 KIND = ThingKind(station_store.KIND, on_host, several, says_news, take)
 
 
-def _news(connection: Connection, row: Station, report: ThingReport) -> dict[str, str]:
+def _observed(row: Station, report: ThingReport) -> dict[str, Any]:
+    """The columns of the station that are otherwise by the report."""
+    if report.absent or report.generation < row.observed_generation:
+        return {}
+    now = {listener: asdict(one) for listener, one in _status(report).counters.items()}
+    said = {
+        "observed_generation": report.generation,
+        "fault": report.fault[:FAULT_MAX],
+        "counters": statistics.continued(row.counters, now),
+    }
+    return {name: value for name, value in said.items() if getattr(row, name) != value}
+
+
+def _health(connection: Connection, row: Station, report: ThingReport) -> dict[str, str]:
     """The members whose state is another than before, where this station is the one to say so."""
-    said = _members(report)
+    said = _status(report).members
     if not said or not _is_first(connection, row):
         return {}
     known = member_store.of_balancers(connection, [row.load_balancer_id])
@@ -93,9 +107,9 @@ def _is_first(connection: Connection, row: Station) -> bool:
     return not slots or row.slot == min(slots)
 
 
-def _members(report: ThingReport) -> dict[str, str]:
+def _status(report: ThingReport) -> BalancerStatus:
     try:
-        return msgspec.json.decode(report.status, type=BalancerStatus).members
+        return msgspec.json.decode(report.status, type=BalancerStatus)
     except msgspec.DecodeError as error:
         raise NotUnderstood(str(error)) from error
 

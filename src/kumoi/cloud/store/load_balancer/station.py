@@ -5,8 +5,9 @@ and where its proxy runs.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -14,7 +15,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.schema import ID, metadata
-from kumoi.engine.db import Timestamp
+from kumoi.engine.db import Json, Timestamp
 from kumoi.engine.statement import Statement
 
 KIND = "load_balancer"
@@ -24,8 +25,8 @@ KIND = "load_balancer"
 @dataclass(frozen=True, slots=True)
 class Station:
     """`slot` tells a balancer's stations apart in its network, from 0. `observed_generation` is the
-    balancer's revision that the host reported last, 0 before it did, and `fault` why it could not
-    be made; both are written by reports alone.
+    balancer's revision that the host reported last, 0 before it did, `fault` why it could not be
+    made, and `counters` what its proxies counted, by the listener's id; all are written by reports alone.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Station:
     observed_generation: int
     fault: str
     created_at: datetime
+    counters: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 station = sa.Table(
@@ -49,6 +51,7 @@ station = sa.Table(
     sa.Column("observed_generation", sa.Integer, nullable=False),
     sa.Column("fault", sa.Text, nullable=False),
     sa.Column("created_at", Timestamp, nullable=False),
+    sa.Column("counters", Json, nullable=False, server_default="{}"),
     sa.UniqueConstraint("load_balancer_id", "host_id"),
     sa.UniqueConstraint("load_balancer_id", "slot"),
 )
@@ -77,8 +80,8 @@ def find(connection: Connection, balancer_id: str, host_id: str) -> Station | No
     return found[0] if found else None
 
 
-def observe(connection: Connection, row: Station, *, generation: int, fault: str) -> None:
-    values = {"observed_generation": generation, "fault": fault}
+def observe(connection: Connection, row: Station, **values: Any) -> None:
+    """What a report says."""
     schema.update(connection, station, row.id, values)
 
 

@@ -11,12 +11,13 @@ import pytest
 from kumoi.cloud.agent.kinds.load_balancer_plan import SeenBalancer, plan
 from kumoi.cloud.drivers.load_balancer.haproxy.apply import SeenProxy
 from kumoi.cloud.drivers.load_balancer.haproxy.config import ProxyConfig, render
-from kumoi.cloud.drivers.load_balancer.haproxy.plan import plan_servers, read_servers
+from kumoi.cloud.drivers.load_balancer.haproxy.plan import plan_servers, read_counters, read_servers
 from kumoi.cloud.drivers.load_balancer.station import SeenStation, StationRecord
 from kumoi.cloud.hostapi.load_balancer import (
     BalancerThing,
     L7PolicySpec,
     L7RuleSpec,
+    ListenerCounters,
     MemberSpec,
     MonitorSpec,
     PoolSpec,
@@ -178,6 +179,22 @@ def test_what_haproxy_says_of_its_servers_is_read() -> None:
     blue, red = read_servers(said)[1], read_servers(said)[0]
     assert red == next(one for one in wanted if one.name == "red")
     assert not blue.ready
+
+
+def test_what_haproxy_counted_of_its_listeners_is_read() -> None:
+    said = (
+        "# pxname,svname,scur,stot,bin,bout,ereq\nhttp,FRONTEND,1,5,100,200,2\n"
+        "GLOBAL,FRONTEND,1,9,1,1,0\n\n"
+    )
+    assert read_counters(said) == {
+        "http": ListenerCounters(
+            active_connections=1,
+            bytes_in=100,
+            bytes_out=200,
+            request_errors=2,
+            total_connections=5,
+        )
+    }
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,13 @@ from kumoi.base.errors import Transient
 from kumoi.base.files import Promise
 from kumoi.cloud.drivers.instance import kernel
 from kumoi.cloud.drivers.load_balancer.haproxy.config import ProxyServer, render
-from kumoi.cloud.drivers.load_balancer.haproxy.plan import read_servers
+from kumoi.cloud.drivers.load_balancer.haproxy.plan import read_counters, read_servers
 from kumoi.cloud.drivers.load_balancer.station import Stations
-from kumoi.cloud.hostapi.load_balancer import BalancerThing, ProxiedListener
+from kumoi.cloud.hostapi.load_balancer import (
+    BalancerThing,
+    ListenerCounters,
+    ProxiedListener,
+)
 
 PROGRAM = "/usr/sbin/haproxy"
 BACKLOG = 4_096
@@ -40,6 +44,7 @@ class SeenProxy:
     pid: int
     signature: str
     servers: tuple[ProxyServer, ...] = ()
+    counters: Mapping[str, ListenerCounters] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +83,15 @@ class Proxies:
         try:
             said = self._ask(balancer_id, "show info")
             servers = self._ask(balancer_id, "show servers state")
+            counted = self._ask(balancer_id, "show stat -1 1 -1")
         except OSError:
             return None
         facts = dict(line.partition(": ")[::2] for line in said.splitlines())
         return SeenProxy(
-            int(facts["Pid"]), facts.get("description", ""), tuple(read_servers(servers))
+            int(facts["Pid"]),
+            facts.get("description", ""),
+            tuple(read_servers(servers)),
+            read_counters(counted),
         )
 
     def start(self, balancer: BalancerThing, states: Mapping[str, str]) -> None:

@@ -6,10 +6,12 @@ stays till then.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable
 from dataclasses import replace
 
 from kumoi.cloud.drivers.load_balancer.haproxy.config import ProxyServer
+from kumoi.cloud.hostapi.load_balancer import ListenerCounters
 
 MAINTENANCE = 0x01 | 0x04
 """Bits of an administrator's state: by command, and by the configuration."""
@@ -58,3 +60,19 @@ def read_servers(said: str) -> list[ProxyServer]:
             )
         )
     return found
+
+
+def read_counters(said: str) -> dict[str, ListenerCounters]:
+    """Of what `show stat` answers of frontends, by their names."""
+    rows = csv.DictReader(said.removeprefix("# ").splitlines())
+    return {
+        row["pxname"]: ListenerCounters(
+            active_connections=int(row["scur"]),
+            bytes_in=int(row["bin"]),
+            bytes_out=int(row["bout"]),
+            request_errors=int(row["ereq"]),
+            total_connections=int(row["stot"]),
+        )
+        for row in rows
+        if row.get("svname") == "FRONTEND" and row["pxname"] != "GLOBAL"
+    }
