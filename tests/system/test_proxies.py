@@ -5,6 +5,7 @@ The far end of the station's link has the gateway's address; members and clients
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import os
 import pwd
@@ -14,6 +15,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -243,6 +245,81 @@ def test_another_listener_replaces_the_process_and_no_connection_is_lost(host: H
         assert ask(new) == str(red.port)
     path = host.stations.namespace(ID)
     eventually(lambda: len(namespace.processes(path)) == 1, within_s=5, what="the old one ends")
+
+
+@dataclass
+class Load:
+    """Requests all the while, on new connections and on kept ones, each sent once more where its
+    connection was lost, as HTTP allows.
+    """
+
+    host: Host
+    answered: int = 0
+    failures: list[str] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def work(self, *, keeps: bool) -> None:
+        with self.host.outside.open("rb") as opened:
+            kernel.enter_network(opened.fileno())
+        kept: socket.socket | None = None
+        while not self.stop.is_set():
+            began = time.monotonic()
+            for last in (False, True):
+                try:
+                    kept = kept or socket.create_connection((VIP, 32_768), 5)
+                    if not ask(kept):
+                        raise ConnectionResetError("closed")
+                    self.answered += 1
+                    break
+                except (OSError, AssertionError) as error:
+                    kept = None
+                    if last or isinstance(error, TimeoutError):
+                        took = time.monotonic() - began
+                        self.failures.append(f"{took:.3f} s, keeps={keeps}: {error!r}")
+                        break
+            if kept is not None and not keeps:
+                kept.close()
+                kept = None
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        threads = [
+            threading.Thread(target=self.work, kwargs={"keeps": keeps})
+            for keeps in (False, False, True, True)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self.stop.set()
+            for thread in threads:
+                thread.join()
+
+
+def test_no_request_is_lost_while_members_listeners_agents_and_processes_come_and_go(
+    host: Host,
+) -> None:
+    red, blue = host.member(), host.member()
+    host.settle(served(red, blue))
+    load = Load(host)
+    with load.running():
+        for turn in range(12):
+            host.settle(served(*((red,), (red, blue), (blue,))[turn % 3]))
+            if turn % 4 == 1:
+                assert host.settle(served(red, blue, connection_limit=100 + turn)) == [
+                    "replace proxy"
+                ]
+            if turn % 4 == 2:
+                host.another_agent()
+                host.settle(served(red, blue, connection_limit=99 + turn))
+            if turn % 4 == 3:
+                for pid in namespace.processes(host.stations.namespace(ID)):
+                    os.kill(pid, signal.SIGKILL)
+                eventually(lambda: host.pid() == 0, within_s=5, what="it has died")
+                assert host.settle(served(red, blue)) == ["start proxy"]
+    assert load.failures == []
+    assert load.answered > 100
 
 
 def pem(name: str) -> str:
