@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from openstack.connection import Connection
 
 from kumoi.cloud.hostapi.load_balancer import ListenerCounters
 from kumoi.cloud.reconcilers.load_balancer import StationReconciler
+from kumoi.cloud.store.host import host as host_store
+from kumoi.cloud.store.network import standard
 from tests.running_cloud import RunningCloud
 from tests.stories.load_balancer.conftest import Worker
 from tests.stories.load_balancer.hosting import report, serving, told
@@ -98,3 +101,31 @@ def test_statistics_are_the_sum_of_what_proxies_counted_also_of_those_that_ended
     assert (whole.total_connections, whole.bytes_in, whole.request_errors) == (11, 340, 0)
     report(host, thing, {})
     assert balancing.get_listener_statistics(listener.id).active_connections == 0
+
+
+def test_a_lost_host_gets_no_connections_while_another_serves(
+    cloud: RunningCloud, demo: Connection, balancer: Any, worker: Worker
+) -> None:
+    first, balancing = serving(cloud), demo.load_balancer
+    second = replace(first, name="host2")
+    second.register()
+    listener = balancing.create_listener(
+        load_balancer_id=balancer.id, protocol="HTTP", protocol_port=80
+    )
+    placing = StationReconciler(cloud.database)
+    placing.round()
+    for host in (first, second):
+        (thing,) = told(host, balancer.id)
+        report(host, thing, {})
+    both = worker.backends(listener.id)
+    assert len(both) == 2
+    with cloud.database.write() as connection:
+        host_store.update(connection, "host2", state="down")
+        standard.touch(connection)
+    placing.round()
+    (left,) = worker.backends(listener.id)
+    assert left in both
+    with cloud.database.write() as connection:
+        host_store.update(connection, first.name, state="down")
+        standard.touch(connection)
+    assert worker.backends(listener.id) == both  # Nobody is heard of: that says nothing of proxies.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from kumoi.cloud.domain.load_balancer import stationing
 from kumoi.cloud.domain.load_balancer.traffic import SOURCE_IP, TRANSPORTS, receiving, sticky_s
 from kumoi.cloud.domain.load_balancer.tree import BalancerTree
@@ -16,7 +18,10 @@ from kumoi.cloud.store.load_balancer.pool import BalancerPool
 from kumoi.cloud.store.load_balancer.station import Station
 
 
-def balancer_spec(tree: BalancerTree) -> BalancerSpec:
+def balancer_spec(tree: BalancerTree, lost: Collection[str] = ()) -> BalancerSpec:
+    """`lost` are the hosts that nobody hears of: their proxies get no connections, while there are
+    others.
+    """
     row = tree.balancer
     subnets = {
         member.subnet_id
@@ -32,7 +37,7 @@ def balancer_spec(tree: BalancerTree) -> BalancerSpec:
         subnet_id=row.vip_subnet_id,
         member_subnet_ids=tuple(sorted(subnets - {row.vip_subnet_id})),
         listeners=tuple(
-            _listener_spec(tree, listener)
+            _listener_spec(tree, listener, lost)
             for listener in tree.listeners
             if row.admin_state_up
             and listener.admin_state_up
@@ -68,13 +73,17 @@ def _station_spec(tree: BalancerTree, row: Station) -> StationSpec:
     )
 
 
-def _listener_spec(tree: BalancerTree, row: BalancerListener) -> ListenerSpec:
+def _listener_spec(
+    tree: BalancerTree, row: BalancerListener, lost: Collection[str]
+) -> ListenerSpec:
     pool = tree.pool(row.default_pool_id)
     return ListenerSpec(
         id=row.id,
         protocol=TRANSPORTS.get(row.protocol, "tcp"),
         port=row.protocol_port,
-        backends=_proxies(tree, row) if stationing.needs_proxy(tree, row) else _members(tree, pool),
+        backends=_proxies(tree, row, lost)
+        if stationing.needs_proxy(tree, row)
+        else _members(tree, pool),
         by_source=pool is not None and pool.lb_algorithm == SOURCE_IP,
         sticky_s=None if pool is None else sticky_s(pool),
     )
@@ -87,13 +96,20 @@ def _members(tree: BalancerTree, pool: BalancerPool | None) -> tuple[BackendSpec
     )
 
 
-def _proxies(tree: BalancerTree, row: BalancerListener) -> tuple[BackendSpec, ...]:
+def _proxies(
+    tree: BalancerTree, row: BalancerListener, lost: Collection[str]
+) -> tuple[BackendSpec, ...]:
     """The stations that serve it already: each at a port of the virtual address of its own."""
+    able = [
+        station
+        for station in tree.stations
+        if station.observed_generation >= row.made_revision and not station.fault
+    ]
+    heard = [station for station in able if station.host_id not in lost]
     return tuple(
         BackendSpec(
             address=tree.balancer.vip_address,
             port=stationing.place(tree, station).listener_port(row),
         )
-        for station in tree.stations
-        if station.observed_generation >= row.made_revision and not station.fault
+        for station in heard or able
     )

@@ -8,7 +8,7 @@ the status of ports and floating IPs, and only when it differs.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.engine import Connection
 
@@ -38,6 +38,7 @@ from kumoi.cloud.drivers.network.interface import (
 )
 from kumoi.cloud.reconcilers.balancing import balancer_spec
 from kumoi.cloud.store.host import host as host_store
+from kumoi.cloud.store.host.host import Host
 from kumoi.cloud.store.load_balancer import load_balancer as balancer_store
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import network as network_store
@@ -129,7 +130,13 @@ def _rebalanced(connection: Connection, since: Position) -> list[BalancerSpec]:
     if not keys:
         return []
     trees = tree.of(connection, balancer_store.many(connection, keys))
-    return [balancer_spec(balancer_tree) for balancer_tree in trees.values()]
+    lost = _lost(host_store.every(connection))
+    return [balancer_spec(balancer_tree, lost) for balancer_tree in trees.values()]
+
+
+def _lost(hosts: Sequence[Host]) -> frozenset[str]:
+    """Those that nobody hears of."""
+    return frozenset(row.id for row in hosts if not row.is_up)
 
 
 def _newly_applied(said: Mapping[str, int], has: Mapping[str, int]) -> dict[str, int]:
@@ -165,7 +172,8 @@ def _status(port: port_store.PortSummary, up: frozenset[str]) -> str:
 def load(connection: Connection) -> Topology:
     """The whole network as wanted, in one query for each kind of thing."""
     ports = port_store.every(connection)
-    hosts = host_domain.leading_outside(host_store.every(connection), db.now(connection))
+    hosts = host_store.every(connection)
+    lost, gateways = _lost(hosts), host_domain.leading_outside(hosts, db.now(connection))
     return Topology(
         networks=tuple(_network(row) for row in network_store.every(connection)),
         subnets=tuple(_subnet(row) for row in subnet_store.every(connection)),
@@ -173,8 +181,8 @@ def load(connection: Connection) -> Topology:
         routers=tuple(_router(row) for row in router_store.every(connection)),
         floating_ips=_floating_ips(connection, {row.id: row.mac_address for row in ports}),
         security_groups=_security_groups(connection),
-        balancers=tuple(balancer_spec(balancer_tree) for balancer_tree in tree.every(connection)),
-        gateway_hosts=tuple(row.id for row in hosts),
+        balancers=tuple(balancer_spec(one, lost) for one in tree.every(connection)),
+        gateway_hosts=tuple(row.id for row in gateways),
     )
 
 
