@@ -125,6 +125,8 @@ class Host:
                 case "tell":
                     assert isinstance(action, TellProxy)
                     self.proxies.tell(ID, action.commands)
+                case "answer":
+                    self.stations.answer_pings(wanted)
                 case "stop":
                     self.proxies.stop(ID)
         return [str(action).partition(":")[0] for action in actions]
@@ -320,6 +322,19 @@ def test_no_request_is_lost_while_members_listeners_agents_and_processes_come_an
                 assert host.settle(served(red, blue)) == ["start proxy"]
     assert load.failures == []
     assert load.answered > 100
+
+
+def test_a_station_is_made_anew_where_one_was_and_stops_to_answer_pings_without(
+    host: Host,
+) -> None:
+    wanted = served()
+    host.inside(lambda: host.stations.make(wanted))
+    assert host.settle(msgspec.structs.replace(wanted, listeners=[])) == []
+    silent = msgspec.structs.replace(
+        wanted, listeners=[], station=msgspec.structs.replace(LINK, answers_ping=False)
+    )
+    assert host.settle(silent) == ["answer no pings"]
+    assert host.settle(silent) == []
 
 
 def pem(name: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
 from kumoi.cloud.agent.kinds.load_balancer_plan import (
+    AnswerPings,
     BalancerAction,
     MakeStation,
     PlugStation,
@@ -72,6 +73,8 @@ class LoadBalancerKind:
                     self._stations.make(spec)
                 case PlugStation():
                     self._stations.plug(spec)
+                case AnswerPings():
+                    self._stations.answer_pings(spec)
                 case StartProxy():
                     self._proxies.start(spec, self._probing.states(spec))
                 case TellProxy(commands):

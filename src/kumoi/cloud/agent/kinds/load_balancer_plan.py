@@ -2,6 +2,7 @@
 
 no station, or one made otherwise                      make it, anew; what ran in it has ended with it
 not plugged                                            plug it
+another one answers pings                              let it
 listeners, and no process or one of another text       start one, which takes over
 listeners, and its servers are others                  tell it
 no listener, and a process                             stop it
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from kumoi.cloud.drivers.load_balancer.haproxy.apply import SeenProxy
 from kumoi.cloud.drivers.load_balancer.haproxy.config import ProxyConfig, render
 from kumoi.cloud.drivers.load_balancer.haproxy.plan import plan_servers
-from kumoi.cloud.drivers.load_balancer.station import SeenStation, StationRecord
+from kumoi.cloud.drivers.load_balancer.station import SeenStation, record_of
 from kumoi.cloud.hostapi.load_balancer import BalancerThing
 
 
@@ -29,6 +30,14 @@ class MakeStation:
 class PlugStation:
     def __str__(self) -> str:
         return "plug station"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPings:
+    yes: bool
+
+    def __str__(self) -> str:
+        return "answer pings" if self.yes else "answer no pings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,7 @@ class StopProxy:
         return "stop proxy"
 
 
-BalancerAction = MakeStation | PlugStation | StartProxy | TellProxy | StopProxy
+BalancerAction = MakeStation | PlugStation | AnswerPings | StartProxy | TellProxy | StopProxy
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +82,13 @@ def plan(
     """The actions, in order; empty when the balancer is as wanted. `states` are those of its members,
     `socket` where its process takes commands, `directory` where the files of its text are.
     """
-    record = StationRecord(address=wanted.address, link=wanted.station)
-    if seen is None or seen.station.record != record:
+    record, made = record_of(wanted), None if seen is None else seen.station.record
+    if seen is None or made is None or (made.address, made.link) != (record.address, record.link):
         proxy: list[BalancerAction] = [StartProxy(takes_over=False)] if wanted.listeners else []
         return [MakeStation(), PlugStation(), *proxy]
     plug: list[BalancerAction] = [] if seen.station.plugged else [PlugStation()]
+    if made.answers_ping != record.answers_ping:
+        plug.append(AnswerPings(record.answers_ping))
     none = dict.fromkeys((listener.id for listener in wanted.listeners), 0)
     config = render(wanted, states, socket=socket, directory=directory, descriptors=none)
     return [*plug, *_proxy(wanted, seen.proxy, config)]

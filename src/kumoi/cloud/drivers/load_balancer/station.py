@@ -36,10 +36,11 @@ Result = TypeVar("Result")
 
 
 class StationRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a station was made by."""
+    """What a station was made by. Whether it answers pings can be changed, and is no part of `link`."""
 
     address: str
     link: StationLink
+    answers_ping: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,15 @@ class SeenStation:
     id: str
     record: StationRecord | None
     plugged: bool = False
+
+
+def record_of(balancer: BalancerThing) -> StationRecord:
+    """Of a station that is as wanted."""
+    return StationRecord(
+        address=balancer.address,
+        link=msgspec.structs.replace(balancer.station, answers_ping=True),
+        answers_ping=balancer.station.answers_ping,
+    )
 
 
 class Stations:
@@ -93,14 +103,19 @@ class Stations:
         directory.chmod(0o711)
         (directory / "station").unlink(missing_ok=True)
         path = self.namespace(balancer.id)
-        _ensure_namespace(path)
+        namespace.remove(path)
+        _make_namespace(path)
         name = link_name(balancer.station.port_id)
         veth.delete([name])
         with _opened(path) as descriptor:
             _make_link(name, balancer.station, descriptor)
             _inside(descriptor, lambda: _address(balancer))
-        record = StationRecord(address=balancer.address, link=balancer.station)
-        files.replace(directory / "station", msgspec.json.encode(record), promise=Promise.KILL)
+        self._keep(balancer)
+
+    def answer_pings(self, balancer: BalancerThing) -> None:
+        """Or do not, as wanted."""
+        self.inside(balancer.id, lambda: _set_pings(balancer))
+        self._keep(balancer)
 
     def plug(self, balancer: BalancerThing) -> None:
         port_id = balancer.station.port_id
@@ -115,6 +130,10 @@ class Stations:
             veth.delete([name])
         namespace.remove(self.namespace(balancer_id))
         shutil.rmtree(directory, ignore_errors=True)
+
+    def _keep(self, balancer: BalancerThing) -> None:
+        path = self.directory_of(balancer.id) / "station"
+        files.replace(path, msgspec.json.encode(record_of(balancer)), promise=Promise.KILL)
 
     def opened(self, balancer_id: str, family: int, kind: int, protocol: int = 0) -> socket.socket:
         """A socket of that station's network, which other processes may be given. Raises OSError where
@@ -159,12 +178,7 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _ensure_namespace(path: Path) -> None:
-    """A kill during the creation leaves a file that is none."""
-    if path.exists() and path.stat().st_dev == Path("/proc/self/ns/net").stat().st_dev:
-        return
-    path.unlink(missing_ok=True)
-
+def _make_namespace(path: Path) -> None:
     def make() -> None:
         kernel.leave_network()
         path.touch(mode=0o444)
@@ -196,8 +210,9 @@ def _address(balancer: BalancerThing) -> None:
     own, _, length = station.address.partition("/")
     is_ipv4 = ":" not in balancer.address
     flags: dict[str, Any] = {} if is_ipv4 else {"flags": 0x02}  # No time is lost for duplicates.
-    for name, value in _settings(station, is_ipv4=is_ipv4).items():
+    for name, value in _settings(station).items():
         Path("/proc/sys/net", name).write_text(f"{value}\n")
+    _set_pings(balancer)
     with veth.netlink("give a balancer's station its addresses") as route:
         lo, link = socket.if_nametoindex("lo"), socket.if_nametoindex(INNER)
         for index in (lo, link):
@@ -218,14 +233,19 @@ def _address(balancer: BalancerThing) -> None:
     veth.disable_offload(INNER)
 
 
-def _settings(station: StationLink, *, is_ipv4: bool) -> dict[str, str]:
-    ignores = "0" if station.answers_ping else "1"
+def _settings(station: StationLink) -> dict[str, str]:
     return {
         "ipv4/ip_local_port_range": f"{station.first_free_port} {station.last_port}",
         "ipv4/tcp_tw_reuse": "1",
         "ipv4/ping_group_range": "0 0",
-        "ipv4/icmp_echo_ignore_all" if is_ipv4 else "ipv6/icmp/echo_ignore_all": ignores,
     }
+
+
+def _set_pings(balancer: BalancerThing) -> None:
+    is_ipv4 = ":" not in balancer.address
+    name = "ipv4/icmp_echo_ignore_all" if is_ipv4 else "ipv6/icmp/echo_ignore_all"
+    value = "0" if balancer.station.answers_ping else "1"
+    Path("/proc/sys/net", name).write_text(f"{value}\n")
 
 
 def _inside(descriptor: int, work: Callable[[], Result]) -> Result:

@@ -125,6 +125,12 @@ def test_one_as_wanted_is_left_alone_and_one_that_lost_its_plug_is_plugged() -> 
     assert planned(served(), SeenBalancer(WHOLE, running(served()))) == []
 
 
+def test_another_station_that_answers_pings_costs_no_connection() -> None:
+    silent = msgspec.structs.replace(LINK, answers_ping=False)
+    wanted = msgspec.structs.replace(served(), station=silent)
+    assert planned(wanted, SeenBalancer(WHOLE, running(wanted))) == ["answer no pings"]
+
+
 def test_a_proxy_that_died_is_started_and_one_that_nobody_needs_is_stopped() -> None:
     assert planned(served(), SeenBalancer(WHOLE)) == ["start proxy"]
     assert planned(PROBED, SeenBalancer(WHOLE, running(served()))) == ["stop proxy"]
