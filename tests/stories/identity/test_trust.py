@@ -62,7 +62,7 @@ def test_a_trust_is_shown_to_both_sides_and_to_nobody_else(
     listed = demo.identity.get(by_trustor).json()["trusts"]
     assert made["id"] in {one["id"] for one in listed}
     assert demo.identity.get(f"{TRUSTS}?trustee_user_id={trustee.id}").status_code == 403
-    own = {one["id"] for one in demo.identity.get(TRUSTS).json()["trusts"]}
+    own = {one["id"] for one in demo.identity.get(f"{TRUSTS}/").json()["trusts"]}
     assert made["id"] in {one["id"] for one in admin.identity.get(TRUSTS).json()["trusts"]}
     user = {"id": trustee.id, "password": "secret"}
     identity = {"methods": ["password"], "password": {"user": user}}

@@ -19,7 +19,7 @@ class Route:
     that has the route, `until` the last. A handler that `streams` is a coroutine and reads the body
     itself; any other runs in a thread of `pool`, see App. `scheme` names the service's way to
     authenticate the caller. A route with a changing method is audited; where `audits` is false,
-    only refusals are.
+    only refusals are. With `slash`, its path may end in one though a placeholder may stand there.
     """
 
     method: str
@@ -32,6 +32,7 @@ class Route:
     pool: str = ""
     scheme: str = TOKEN
     audits: bool = True
+    slash: bool = False
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ class RouteTable:
     def find(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:
         """The routes by method at a path, and its placeholders; no routes where there is none.
 
-        `/images/` names an image without an id: there is none.
+        `/images/` names an image without an id: there is none, unless a route allows the slash.
         """
         found: dict[str, str] = {}
         node: _Node | None = self._root
@@ -71,8 +72,10 @@ class RouteTable:
                 found[name] = segment
             else:
                 node = None
-        if node is None or (path.endswith("/") and node.placeholder is not None):
+        if node is None:
             return {}, found
+        if path.endswith("/") and node.placeholder is not None:
+            return {name: route for name, route in node.methods.items() if route.slash}, found
         return node.methods, found
 
 

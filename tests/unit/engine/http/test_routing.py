@@ -38,3 +38,15 @@ def test_two_routes_for_one_thing_are_refused() -> None:
 def test_one_place_has_one_name() -> None:
     with pytest.raises(Bug):
         router("/servers/{id}", "/servers/{server}/tags")
+
+
+def test_a_list_may_allow_a_slash_at_its_end_and_nothing_else_there_does() -> None:
+    table = RouteTable(
+        [
+            Route("GET", "/trusts", handler, "any", slash=True),
+            Route("POST", "/trusts", handler, "any"),
+            Route("DELETE", "/trusts/{id}", handler, "any"),
+        ]
+    )
+    assert list(table.find("/trusts/")[0]) == ["GET"]
+    assert sorted(table.find("/trusts")[0]) == ["GET", "POST"]

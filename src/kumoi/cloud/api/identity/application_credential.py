@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid
 from kumoi.base.secret import Secret
-from kumoi.cloud.api.identity import access_rule, rendering
+from kumoi.cloud.api.identity import rendering
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.identity import application_credential as domain
 from kumoi.cloud.domain.identity import credential_secret, user
@@ -154,5 +154,8 @@ def render(request: Request, connection: Connection, row: ApplicationCredential)
     }
     if row.access_rule_ids is not None:
         found = access_rules.among(connection, row.access_rule_ids)
-        shown["access_rules"] = [access_rule.render(request, rule) for rule in found]
+        shown["access_rules"] = [
+            {"id": rule.id, "service": rule.service, "method": rule.method, "path": rule.path}
+            for rule in found
+        ]
     return shown

@@ -193,7 +193,7 @@ KEPT_CREDENTIALS = (
 TRUST = "/v3/OS-TRUST/trusts/{id}"
 TRUSTS = (
     Route("POST", "/v3/OS-TRUST/trusts", trust.create, "identity:create_trust"),
-    Route("GET", "/v3/OS-TRUST/trusts", trust.index, "identity:list_trusts"),
+    Route("GET", "/v3/OS-TRUST/trusts", trust.index, "identity:list_trusts", slash=True),
     Route("GET", TRUST, trust.show, "identity:get_trust"),
     Route("DELETE", TRUST, trust.delete, "identity:delete_trust"),
     Route("GET", f"{TRUST}/roles", trust.list_roles, "identity:list_roles_for_trust"),
