@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kumoi.config import CloudSettings, HostSettings, Role, first_host
-from kumoi.hosts.units import after_start, launch, running, sandbox
+from kumoi.hosts.units import after_start, launch, running, sandbox, users
 from kumoi.hosts.units.confinement import INET, INET6, NETLINK, PACKET, UNIX, Confinement
 from kumoi.hosts.units.releases import Release
 from kumoi.hosts.units.table import Unit, UnitKind, namespace_path
@@ -376,7 +376,7 @@ def _held_to(host: HostSettings, unit: Unit) -> Iterator[str]:
     yield from _identity(unit.confined)
     yield from _reach(host, unit.confined)
     yield from HELD_BACK
-    if unit.confined.starts_programs:
+    if unit.confined.starts_programs or unit.name == users.INSPECTOR:
         yield f"SystemCallFilter={' '.join(HOLDING)}"
     if unit.kind is UnitKind.ROLE:
         yield "SystemCallFilter=@chown"  # What it keeps for itself it replaces whole, owner and all.

@@ -58,6 +58,14 @@ def test_all_but_the_agent_is_held_back() -> None:
             assert ("User=" in text) != is_agent, name
 
 
+def test_what_holds_its_helpers_to_less_may_do_so() -> None:
+    """The inspector was refused Landlock, and every upload failed."""
+    for name in ("inspector", "repositories"):
+        text = rendered()[f"kumoi-t1-{name}@DIGEST.service"]
+        assert "landlock_restrict_self" in text
+        assert " seccomp" in text
+
+
 def test_another_version_of_a_role_is_another_instance_on_the_same_sockets() -> None:
     changed = config.changed(CLOUD, token_ttl_s=7)
     one, other = (systemd.render(each, HOST, RELEASE, units(each)) for each in (CLOUD, changed))
