@@ -98,6 +98,7 @@ QUERIES = {
         "backup=maybe",
         "not-tags=%25,,",
     ),
+    "key-manager": ("limit=-1", "offset=" + "9" * 30, "alg=%25", "limit=" + "9" * 400),
 }
 NAMES = ("%00", "%FF", "x" * 300, "..%2f..")
 
@@ -240,6 +241,27 @@ GOOD: dict[str, Any] = {
     "PUT /load-balancer/v2.0/lbaas/pools/{id}/members": {
         "members": [{"address": "10.0.0.5", "protocol_port": 80, "weight": 5}]
     },
+    "POST /load-balancer/v2.0/lbaas/l7policies": {
+        "l7policy": {
+            "listener_id": NOWHERE,
+            "action": "REDIRECT_TO_URL",
+            "redirect_url": "http://a.example/",
+        }
+    },
+    "POST /load-balancer/v2.0/lbaas/l7policies/{id}/rules": {
+        "rule": {"type": "HEADER", "compare_type": "REGEX", "key": "a", "value": "b"}
+    },
+    "POST /key-manager/v1/secrets": {
+        "payload": "eA==",
+        "payload_content_type": "application/octet-stream",
+        "payload_content_encoding": "base64",
+        "expiration": "2099-01-01T00:00:00",
+    },
+    "POST /key-manager/v1/containers": {
+        "type": "certificate",
+        "secret_refs": [{"name": "certificate", "secret_ref": f"/v1/secrets/{NOWHERE}"}],
+    },
+    "PUT /key-manager/v1/secrets/{id}/acl": {"read": {"users": ["a"], "project-access": True}},
     "PUT /load-balancer/v2.0/lbaas/quotas/{id}": {"quota": {"listener": -2, "pool": 5}},
     "PUT /compute/v2.1/os-quota-sets/{id}": {"quota_set": {"instances": -5, "force": True}},
 }

@@ -8,6 +8,7 @@ from kumoi.policy.compute import COMPUTE
 from kumoi.policy.host import HOST
 from kumoi.policy.identity import IDENTITY
 from kumoi.policy.image import IMAGE
+from kumoi.policy.key_manager import KEY_MANAGER
 from kumoi.policy.load_balancer import LOAD_BALANCER
 from kumoi.policy.network import NETWORK
 from kumoi.policy.pipeline import PIPELINE
@@ -19,6 +20,7 @@ SERVICES: Mapping[str, Mapping[str, Row]] = {
     "network": NETWORK,
     "compute": COMPUTE,
     "load-balancer": LOAD_BALANCER,
+    "key-manager": KEY_MANAGER,
     "host": HOST,
     "pipeline": PIPELINE,
 }

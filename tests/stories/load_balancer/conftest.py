@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -10,7 +10,6 @@ import pytest
 from openstack.connection import Connection
 
 from kumoi.base.clock import Clock
-from kumoi.cloud.domain.load_balancer import datapath
 from kumoi.cloud.drivers.network.fake import FakeNorthbound
 from kumoi.cloud.drivers.network.interface import BalancerSpec
 from kumoi.cloud.drivers.network.ovn.northbound import LoadBalancerRecord, RecordKind
@@ -75,15 +74,6 @@ def raw(http: httpx.Client, demo: Connection) -> Raw:
 @pytest.fixture
 def raw_admin(http: httpx.Client, admin: Connection) -> Raw:
     return Raw(http, admin.auth_token)
-
-
-@pytest.fixture
-def proxied(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where proxies have certificates."""
-    listeners = datapath.PROXY.listeners | {"TERMINATED_HTTPS"}
-    proxy = replace(datapath.PROXY, listeners=listeners)
-    monkeypatch.setattr(datapath, "PROXY", proxy)
-    monkeypatch.setattr(datapath, "PATHS", (datapath.OVN, proxy))
 
 
 @pytest.fixture

@@ -10,8 +10,6 @@ from openstack.connection import Connection
 
 from tests.stories.load_balancer.conftest import Raw
 
-pytestmark = pytest.mark.usefixtures("proxied")
-
 
 @pytest.fixture
 def listener(demo: Connection, balancer: Any) -> Any:

@@ -10,8 +10,6 @@ from openstack.connection import Connection
 
 from tests.stories.load_balancer.conftest import Raw
 
-pytestmark = pytest.mark.usefixtures("proxied")
-
 
 @pytest.fixture
 def policy(demo: Connection, balancer: Any) -> Any:

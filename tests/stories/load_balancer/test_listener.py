@@ -49,7 +49,7 @@ def test_what_is_not_offered_is_refused_in_words(balancer: Any, raw: Raw) -> Non
     good = {"loadbalancer_id": balancer.id, "protocol": "TCP", "protocol_port": 80}
     for said, status in (
         ({"protocol": "TERMINATED_HTTPS"}, 400),
-        ({"protocol": "TERMINATED_HTTPS", "default_tls_container_ref": "x"}, 501),
+        ({"protocol": "TERMINATED_HTTPS", "default_tls_container_ref": "x"}, 400),
         ({"protocol": "PROMETHEUS"}, 501),
         ({"protocol": "UDP", "allowed_cidrs": ["10.0.0.0/8"]}, 501),
         ({"insert_headers": {"X-Forwarded-For": "true"}}, 400),
@@ -64,7 +64,6 @@ def test_what_is_not_offered_is_refused_in_words(balancer: Any, raw: Raw) -> Non
     assert raw("GET", "lbaas/listeners").json() == {"listeners": []}
 
 
-@pytest.mark.usefixtures("proxied")
 def test_one_of_http_says_what_it_adds_to_requests(balancer: Any, raw: Raw) -> None:
     good = {"loadbalancer_id": balancer.id, "protocol": "HTTP", "protocol_port": 80}
     for said, status in (
@@ -80,7 +79,6 @@ def test_one_of_http_says_what_it_adds_to_requests(balancer: Any, raw: Raw) -> N
         assert answer.status_code == status, (said, answer.text)
 
 
-@pytest.mark.usefixtures("proxied")
 def test_limits_of_a_tcp_listener_are_a_proxys(
     demo: Connection, balancer: Any, raw: Raw, worker: Worker
 ) -> None:

@@ -120,7 +120,6 @@ def test_anothers_is_forbidden(demo: Connection, other: Connection, balancer: An
         other.load_balancer.create_member(made, address="10.0.0.1", protocol_port=1)
 
 
-@pytest.mark.usefixtures("proxied")
 def test_what_a_proxy_can_is_offered_where_there_is_one(
     demo: Connection, balancer: Any, raw: Raw
 ) -> None:

@@ -3,7 +3,8 @@
 Identity: {"error": {"code", "message", "title"}}, which is the framework's plain one. Compute:
 {"<type word>": {"code", "message"}}. Network: {"NeutronError": {"type", "message", "detail"}}.
 Image: {"code", "title", "message"}, or a page for who does not ask for JSON (image/error_page.py).
-Load balancer: {"faultcode", "faultstring", "debuginfo"}.
+Load balancer: {"faultcode", "faultstring", "debuginfo"}. Key manager: {"code", "title",
+"description"}.
 """
 
 from __future__ import annotations
@@ -69,6 +70,10 @@ def image(status: int, message: str, _error: KumoiError) -> Any:
 def load_balancer(status: int, message: str, _error: KumoiError) -> Any:
     code = "Client" if status < SERVERS_FAULT else "Server"
     return {"faultcode": code, "faultstring": message, "debuginfo": None}
+
+
+def key_manager(status: int, message: str, _error: KumoiError) -> Any:
+    return {"code": status, "title": HTTPStatus(status).phrase, "description": message}
 
 
 def _network_word(error: KumoiError) -> str:

@@ -16,6 +16,7 @@ from kumoi.cloud.api.compute.routes import SERVICE as COMPUTE
 from kumoi.cloud.api.host.app import host_app
 from kumoi.cloud.api.identity.routes import SERVICE as IDENTITY
 from kumoi.cloud.api.image.routes import SERVICE as IMAGE
+from kumoi.cloud.api.key_manager.routes import SERVICE as KEY_MANAGER
 from kumoi.cloud.api.load_balancer.routes import SERVICE as LOAD_BALANCER
 from kumoi.cloud.api.network.routes import SERVICE as NETWORK
 from kumoi.cloud.api.services import Services
@@ -27,6 +28,7 @@ from kumoi.cloud.domain.image.content import Inspect
 from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.cloud.drivers.image.inspector_client import InspectorClient
 from kumoi.cloud.store.identity.signing_key import KeyDirectory, SigningKeys
+from kumoi.cloud.store.key_manager.seal import Seal
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.activation import Activation
 from kumoi.engine.audit import Recorder
@@ -39,7 +41,7 @@ from kumoi.engine.wake import Alarm
 REVOCATIONS_INTERVAL_S = 10.0
 REVOCATIONS_PAUSE_S = 0.05  # Each write rings: those that come together are looked at together.
 AGAIN = Backoff(first_s=0.1, most_s=2.0)
-SERVICES = (IDENTITY, IMAGE, NETWORK, COMPUTE, LOAD_BALANCER)
+SERVICES = (IDENTITY, IMAGE, NETWORK, COMPUTE, LOAD_BALANCER, KEY_MANAGER)
 
 
 def build_services(
@@ -54,6 +56,7 @@ def build_services(
         logins=Logins(clock, cloud.login_attempts_per_minute),
         images=ImageFiles(host.image_dir),
         inspect_image=inspect,
+        seal=Seal(host.pki_dir / "token-keys" / "secrets.key"),
     )
 
 

@@ -79,7 +79,7 @@ RESOURCE = BalancingResource(
     },
     defaults={"name": "", "admin_state_up": True, "max_retries_down": 3, "tags": []},
     wanted=lambda _request, said: wanted(said),
-    convert=convert,
+    convert=lambda _request, values: convert(values),
     make=domain.create,
     get=domain.get,
     page=domain.page,

@@ -11,6 +11,7 @@ from kumoi.cloud.api.load_balancer import body, l7_rule, pool, rendering
 from kumoi.cloud.api.load_balancer.body import Described, Id
 from kumoi.cloud.api.load_balancer.l7_rule import L7RuleNew
 from kumoi.cloud.api.load_balancer.resource import BalancingResource
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.load_balancer import l7_policy as domain
 from kumoi.cloud.domain.load_balancer.graph import L7PolicyTreeRequest
 from kumoi.cloud.domain.load_balancer.l7_policy import L7PolicyRequest
@@ -47,14 +48,14 @@ class L7PolicyWithin(L7PolicyChanges, kw_only=True):
     rules: Entries[L7RuleNew] | Unset | None = UNSET
 
 
-def wanted_tree(new: L7PolicyWithin) -> L7PolicyTreeRequest:
+def wanted_tree(request: Request, new: L7PolicyWithin) -> L7PolicyTreeRequest:
     said = body.said(new)
     leads = said.pop("redirect_pool", None)
     rules = said.pop("rules", ())
     said.pop("redirect_pool_id", None)
     return L7PolicyTreeRequest(
         L7PolicyRequest(**said, listener_id=""),
-        None if leads is None else pool.reference(leads),
+        None if leads is None else pool.reference(request, leads),
         tuple(l7_rule.wanted(body.said(one)) for one in rules),
     )
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from kumoi.base.errors import Invalid
-from kumoi.cloud.api.load_balancer import body, l7_policy, pool, rendering
+from kumoi.cloud.api.load_balancer import body, certificates, l7_policy, pool, rendering
 from kumoi.cloud.api.load_balancer.body import Id, PortNumber, Secured
 from kumoi.cloud.api.load_balancer.l7_policy import L7PolicyWithin
 from kumoi.cloud.api.load_balancer.resource import BalancingResource
@@ -67,15 +67,15 @@ class ListenerWithin(ListenerOwn, kw_only=True):
     default_pool: Object[msgspec.Raw] | Unset | None = UNSET
 
 
-def wanted_tree(new: ListenerWithin) -> ListenerTreeRequest:
+def wanted_tree(request: Request, new: ListenerWithin) -> ListenerTreeRequest:
     said = body.said(new)
     said.pop("default_pool_id", None)
     default = said.pop("default_pool", None)
     policies = said.pop("l7policies", ())
     return ListenerTreeRequest(
-        wanted(said | {"load_balancer_id": ""}),
-        None if default is None else pool.reference(default),
-        tuple(l7_policy.wanted_tree(one) for one in policies),
+        wanted(request, said | {"load_balancer_id": ""}),
+        None if default is None else pool.reference(request, default),
+        tuple(l7_policy.wanted_tree(request, one) for one in policies),
     )
 
 
@@ -87,12 +87,13 @@ def stats(request: Request) -> Reply:
     return Reply(200, {"stats": statistics.total(tree, [row.id])})
 
 
-def wanted(said: dict[str, Any]) -> ListenerRequest:
-    convert(said)
+def wanted(request: Request, said: dict[str, Any]) -> ListenerRequest:
+    convert(request, said)
     return ListenerRequest(**said)
 
 
-def convert(values: dict[str, Any]) -> None:
+def convert(request: Request, values: dict[str, Any]) -> None:
+    certificates.require(request, values)
     values.pop("project_id", None)
     if values.pop("l7policies", None):
         raise Invalid(
@@ -139,7 +140,7 @@ RESOURCE = BalancingResource(
         "hsts_preload": False,
         "tags": [],
     },
-    wanted=lambda _request, said: wanted(said),
+    wanted=wanted,
     convert=convert,
     make=domain.create,
     get=domain.get,

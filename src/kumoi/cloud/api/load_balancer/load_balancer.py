@@ -96,8 +96,8 @@ def _wanted(request: Request, said: dict[str, Any]) -> BalancerTreeRequest:
             vip=_vip(said),
             **{name: said[name] for name in names if name in said},
         ),
-        tuple(listener.wanted_tree(one) for one in said.get("listeners", ())),
-        tuple(pool.wanted_tree(one) for one in said.get("pools", ())),
+        tuple(listener.wanted_tree(request, one) for one in said.get("listeners", ())),
+        tuple(pool.wanted_tree(request, one) for one in said.get("pools", ())),
     )
     if wanted.parts > PARTS_MAX:
         raise Invalid(
@@ -107,7 +107,7 @@ def _wanted(request: Request, said: dict[str, Any]) -> BalancerTreeRequest:
     return wanted
 
 
-def _convert(values: dict[str, Any]) -> None:
+def _convert(_request: Request, values: dict[str, Any]) -> None:
     if values.pop("vip_qos_policy_id", None):
         raise Unsupported("vip_qos_policy_id is not offered")
 

@@ -79,7 +79,7 @@ RESOURCE = BalancingResource(
     },
     defaults={"name": "", "admin_state_up": True, "weight": 1, "backup": False, "tags": []},
     wanted=lambda _request, said: wanted(said),
-    convert=convert,
+    convert=lambda _request, values: convert(values),
     make=domain.create,
     get=domain.get,
     page=domain.page,

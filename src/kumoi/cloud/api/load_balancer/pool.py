@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from kumoi.cloud.api.load_balancer import body, health_monitor, member, rendering
+from kumoi.cloud.api.load_balancer import body, certificates, health_monitor, member, rendering
 from kumoi.cloud.api.load_balancer.body import Id, Secured
 from kumoi.cloud.api.load_balancer.health_monitor import HealthMonitorWithin
 from kumoi.cloud.api.load_balancer.member import MemberNew
 from kumoi.cloud.api.load_balancer.resource import BalancingResource
+from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.load_balancer import pool as domain
 from kumoi.cloud.domain.load_balancer.graph import PoolTreeRequest
 from kumoi.cloud.domain.load_balancer.pool import PoolRequest
@@ -65,30 +66,31 @@ class PoolByName(Body):
     name: Text
 
 
-def reference(raw: dict[str, msgspec.Raw]) -> PoolTreeRequest | str:
+def reference(request: Request, raw: dict[str, msgspec.Raw]) -> PoolTreeRequest | str:
     """One that is made where it is named, or the name of one beside."""
     if set(raw) == {"name"}:
         return body.decode(raw, PoolByName).name
-    return wanted_tree(body.decode(raw, PoolWithin))
+    return wanted_tree(request, body.decode(raw, PoolWithin))
 
 
-def wanted_tree(new: PoolWithin) -> PoolTreeRequest:
+def wanted_tree(request: Request, new: PoolWithin) -> PoolTreeRequest:
     said = body.said(new)
     members = said.pop("members", ())
     monitor = said.pop("healthmonitor", None)
     return PoolTreeRequest(
-        wanted(said),
+        wanted(request, said),
         tuple(member.wanted(body.said(one)) for one in members),
         None if monitor is None else health_monitor.wanted(body.said(monitor)),
     )
 
 
-def wanted(said: dict[str, Any]) -> PoolRequest:
-    convert(said)
+def wanted(request: Request, said: dict[str, Any]) -> PoolRequest:
+    convert(request, said)
     return PoolRequest(**said)
 
 
-def convert(values: dict[str, Any]) -> None:
+def convert(request: Request, values: dict[str, Any]) -> None:
+    certificates.require(request, values)
     values.pop("project_id", None)
     if values.get("session_persistence") is not None:
         values["session_persistence"] = msgspec.structs.asdict(values["session_persistence"])
@@ -117,7 +119,7 @@ RESOURCE = BalancingResource(
         "tls_enabled": False,
         "tags": [],
     },
-    wanted=lambda _request, said: wanted(said),
+    wanted=wanted,
     convert=convert,
     make=domain.create,
     get=domain.get,

@@ -29,7 +29,7 @@ class Identified(Protocol):
 Row = TypeVar("Row", bound=Identified)
 
 
-def _keep(_values: dict[str, Any]) -> None:
+def _keep(_request: Request, _values: dict[str, Any]) -> None:
     """The fields of the body are columns."""
 
 
@@ -53,7 +53,7 @@ class BalancingResource(Generic[Row]):
     columns: Mapping[str, type]
     defaults: dict[str, Any] = field(default_factory=dict)
     wanted: Callable[[Request, dict[str, Any]], Any]
-    convert: Callable[[dict[str, Any]], None] = _keep
+    convert: Callable[[Request, dict[str, Any]], None] = _keep
     make: Callable[..., Row]
     get: Callable[..., Row]
     page: Callable[..., list[Row]]
@@ -90,7 +90,7 @@ class BalancingResource(Generic[Row]):
     def update(self, request: Request) -> Reply:
         values = body.changes(body.one(request, self.word, self.changes), self.defaults)
         tags = values.pop("tags", None)
-        self.convert(values)
+        self.convert(request, values)
         keys, now = self._named(request), request.services.clock.now()
         with request.write() as connection:
             row = self.change(connection, request.caller, *keys, values, now=now)

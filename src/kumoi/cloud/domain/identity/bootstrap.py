@@ -56,6 +56,7 @@ SERVICES = (
     FirstService("network", "neutron", "Networks", "/network"),
     FirstService("compute", "nova", "Servers", "/compute/v2.1"),
     FirstService("load-balancer", "octavia", "Load balancers", "/load-balancer"),
+    FirstService("key-manager", "barbican", "Secrets and certificates", "/key-manager"),
 )
 INTERFACES = ("public", "internal", "admin")
 

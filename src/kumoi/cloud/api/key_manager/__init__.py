@@ -1,0 +1,1 @@
+"""Key manager API v1, as far as certificates need it."""

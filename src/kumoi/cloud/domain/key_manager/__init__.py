@@ -1,0 +1,1 @@
+"""Rules of secrets and containers, and what certificates they hold."""

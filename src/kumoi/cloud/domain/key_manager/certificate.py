@@ -1,0 +1,159 @@
+"""Certificates behind references: a secret with a PKCS#12 or PEM, or a container. For load balancers.
+
+What is parsed was sent by a tenant, so all of it is bounded: by the size of a payload, by the number of
+certificates, and by how often a PKCS#12 may have its password hashed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_private_key,
+    load_pem_private_key,
+)
+from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
+from sqlalchemy.engine import Connection
+
+from kumoi.base.errors import Forbidden, Invalid, NotFound
+from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.key_manager import container, pkcs12, secret
+from kumoi.cloud.store.key_manager.seal import Seal
+
+CHAIN_MAX = 16
+REFERENCE = re.compile(r"(?:.*/)?v1/(secrets|containers)/([0-9a-fA-F-]{1,64})/?")
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateBundle:
+    """As PEM: the key, and the certificate with those that it is signed by."""
+
+    private_key: bytes
+    certificates: bytes
+
+
+def bundle(
+    connection: Connection, caller: Caller, reference: str, seal: Seal, now: datetime
+) -> CertificateBundle:
+    """Raises Invalid in Octavia's words, whatever is wrong."""
+    kind, key = _named(reference)
+
+    def opened(one: str) -> bytes:
+        return secret.opened(connection, caller, one, seal, now).content
+
+    try:
+        if kind == "containers":
+            row = container.RULES.readable(connection, caller, key)
+            return _of_parts({name: opened(one) for name, one in row.secrets.items()})
+        return _of_secret(opened(key))
+    except (NotFound, Forbidden) as cause:
+        raise unreadable(reference) from cause
+    except (ValueError, TypeError, KeyError) as cause:
+        raise Invalid(
+            "The PKCS12 bundle is unreadable. Please check the PKCS12 bundle validity. In addition, "
+            "make sure it does not require a pass phrase."
+        ) from cause
+
+
+def authorities(
+    connection: Connection, caller: Caller, reference: str, seal: Seal, now: datetime
+) -> bytes:
+    """Certificates that others are checked with, as PEM. Raises Invalid."""
+    return _public(connection, caller, reference, seal, now, _certificates)
+
+
+def revocations(
+    connection: Connection, caller: Caller, reference: str, seal: Seal, now: datetime
+) -> bytes:
+    """A list of revoked certificates, as PEM. Raises Invalid."""
+    return _public(connection, caller, reference, seal, now, _revoked)
+
+
+def unreadable(reference: str) -> Invalid:
+    return Invalid(f"Could not retrieve certificate: {[reference]}", field="tls_container_ref")
+
+
+def _public(  # noqa: PLR0917 - as both that call it.
+    connection: Connection,
+    caller: Caller,
+    reference: str,
+    seal: Seal,
+    now: datetime,
+    render: Callable[[bytes], bytes],
+) -> bytes:
+    kind, key = _named(reference)
+    try:
+        if kind == "containers":
+            key = container.RULES.readable(connection, caller, key).secrets[container.CERTIFICATE]
+        return render(secret.opened(connection, caller, key, seal, now).content)
+    except (NotFound, Forbidden, ValueError, KeyError) as cause:
+        raise unreadable(reference) from cause
+
+
+def _named(reference: str) -> tuple[str, str]:
+    found = REFERENCE.fullmatch(reference)
+    if found is None:
+        raise unreadable(reference)
+    return found[1], found[2]
+
+
+def _of_secret(content: bytes) -> CertificateBundle:
+    """A PKCS#12, or PEM of a key and certificates."""
+    if content.lstrip().startswith(b"-----BEGIN"):
+        return _rendered(load_pem_private_key(content, None), _chain(content))
+    pkcs12.require_cheap(content)
+    key, leaf, others = load_key_and_certificates(content, None)
+    if key is None or leaf is None:
+        raise ValueError("it has no key or no certificate")
+    return _rendered(key, [leaf, *others])
+
+
+def _of_parts(parts: dict[str, bytes]) -> CertificateBundle:
+    passphrase = parts.get(container.PASSPHRASE)
+    raw = parts[container.PRIVATE_KEY]
+    load = load_pem_private_key if raw.lstrip().startswith(b"-----") else load_der_private_key
+    chain = _chain(parts[container.CERTIFICATE]) + _chain(parts.get(container.INTERMEDIATES, b""))
+    return _rendered(load(raw, passphrase), chain)
+
+
+def _chain(content: bytes) -> list[x509.Certificate]:
+    if not content:
+        return []
+    if b"-----BEGIN" in content:
+        return x509.load_pem_x509_certificates(content)
+    return [x509.load_der_x509_certificate(content)]
+
+
+def _rendered(key: PrivateKeyTypes, chain: Sequence[x509.Certificate]) -> CertificateBundle:
+    """Raises ValueError where they do not belong together."""
+    if not chain or len(chain) > CHAIN_MAX:
+        raise ValueError("there is no certificate, or too many")
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if key.public_key().public_bytes(*form) != chain[0].public_key().public_bytes(*form):
+        raise ValueError("the key is not the certificate's")
+    return CertificateBundle(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        b"".join(one.public_bytes(Encoding.PEM) for one in chain),
+    )
+
+
+def _certificates(content: bytes) -> bytes:
+    chain = _chain(content)
+    if not chain or len(chain) > CHAIN_MAX:
+        raise ValueError("there is no certificate, or too many")
+    return b"".join(one.public_bytes(Encoding.PEM) for one in chain)
+
+
+def _revoked(content: bytes) -> bytes:
+    is_pem = b"-----BEGIN" in content
+    found = x509.load_pem_x509_crl(content) if is_pem else x509.load_der_x509_crl(content)
+    return found.public_bytes(Encoding.PEM)

@@ -1,0 +1,1 @@
+"""The key manager's rows, and the key that seals what they keep."""

@@ -1,0 +1,51 @@
+"""What is refused of a bundle before anybody reads it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kumoi.cloud.domain.key_manager import pkcs12
+from tests import certificates
+
+
+def exported(tmp_path: Path, *options: str) -> bytes:
+    """As the command that everybody uses makes it."""
+    key, certificate = certificates.signed()
+    pem = tmp_path / "all.pem"
+    pem.write_bytes(certificates.key_pem(key) + certificates.certificate_pem(certificate))
+    done = subprocess.run(
+        ["openssl", "pkcs12", "-export", "-in", str(pem), "-passout", "pass:", *options],
+        check=True,
+        capture_output=True,
+    )
+    return done.stdout
+
+
+def test_what_tools_write_is_cheap(tmp_path: Path) -> None:
+    pkcs12.require_cheap(certificates.bundled(*certificates.signed()))
+    pkcs12.require_cheap(exported(tmp_path))
+    pkcs12.require_cheap(exported(tmp_path, "-keypbe", "NONE", "-certpbe", "NONE"))
+    pkcs12.require_cheap(exported(tmp_path, "-nomac"))
+
+
+def test_a_password_that_would_be_hashed_for_long_is_not(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="too often"):
+        pkcs12.require_cheap(exported(tmp_path, "-iter", "1000001", "-nomac", "-certpbe", "NONE"))
+
+
+def test_old_encryption_of_certificates_is_refused(tmp_path: Path) -> None:
+    old = exported(
+        tmp_path, "-certpbe", "PBE-SHA1-3DES", "-keypbe", "PBE-SHA1-3DES", "-macalg", "sha1"
+    )
+    with pytest.raises(ValueError, match="old form"):
+        pkcs12.require_cheap(old)
+
+
+def test_what_is_no_der_is_refused() -> None:
+    good = certificates.bundled(*certificates.signed())
+    for bad in (b"", b"0", b"\x30\x80" + good[2:], good[:-1], good + b"\0", b"\x30\x82\xff\xff"):
+        with pytest.raises((ValueError, IndexError)):
+            pkcs12.require_cheap(bad)
