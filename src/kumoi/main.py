@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from kumoi import config
 from kumoi.base.errors import Invalid, KumoiError, Transient, UserError, chain
+from kumoi.base.text import printable
 from kumoi.config import CloudSettings, HostSettings
 
 if TYPE_CHECKING:
@@ -172,10 +173,10 @@ def _use_clouds_yaml_of_sudo_user() -> None:
 def _print_error(error: KumoiError) -> None:
     """An error that the caller can mend is one line; any other is printed with its causes."""
     red, plain = ("\x1b[31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
-    sys.stderr.write(f"{red}kumoi: {error}{plain}\n")
+    sys.stderr.write(f"{red}kumoi: {printable(str(error))}{plain}\n")
     if not isinstance(error, UserError):
         for cause in chain(error)[1:]:
-            sys.stderr.write(f"    because of {cause}\n")
+            sys.stderr.write(f"    because of {printable(cause)}\n")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -13,6 +13,7 @@ import msgspec
 from kumoi import config
 from kumoi.base.errors import Invalid
 from kumoi.cli import choice
+from kumoi.cli.output import say
 from kumoi.engine import audit
 from kumoi.engine.db import Database
 
@@ -120,9 +121,4 @@ def _print(event: Mapping[str, Any], *, as_json: bool) -> None:
         event["request_id"],
         f"and {event['repeated']} more like it" if event["repeated"] else "",
     )
-    print(shown("  ".join(word for word in words if word)), flush=True)
-
-
-def shown(text: str) -> str:
-    """A client's text without the control characters that would steer the reader's terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    say("  ".join(word for word in words if word).replace("\n", "\\n"))

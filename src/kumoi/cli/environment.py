@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from kumoi.base.errors import Permanent
-from kumoi.cli.output import console
+from kumoi.cli.output import cells, console, say
 from kumoi.cli.run import add_cloud
 from kumoi.pipeline.client import Client
 
@@ -50,7 +50,7 @@ def list_(client: Client, args: argparse.Namespace) -> int:
         status = each["status"] if not each["reason"] else f"{each['status']}: {each['reason']}"
         expires = each["expires_at"][:19].replace("T", " ")
         about = (each["id"], each["branch"], each["commit"][:COMMIT_SHOWN], each["run_id"])
-        table.add_row(*about, status, each["url"], expires)
+        table.add_row(*cells(*about, status, each["url"], expires))
     console().print(table)
     return 0
 
@@ -61,7 +61,7 @@ def show(client: Client, args: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2))
         return 0
     for name, value in found.items():
-        print(f"{name:<12}{value if value is not None else ''}")
+        say(f"{name:<12}{value if value is not None else ''}")
     return 0
 
 

@@ -1,19 +1,50 @@
-"""What commands print for people: one console, and plain tables of rows."""
+"""What commands print for people: one console, and plain tables of rows.
+
+Names, logs and reasons are what tenants wrote. So all that is printed passes `printable`: a control
+character would steer the reader's terminal. Cells of tables are no markup.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
+
+from kumoi.base.text import printable
 
 WIDTH_OF_PIPE = 200  # Elsewhere than on a terminal a row stays on its line.
 
 
+class OperatorConsole(Console):
+    """Rich's console, whose texts have no control characters but its own."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
+
 def console() -> Console:
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=WIDTH_OF_PIPE)
+    terminal = OperatorConsole()
+    return terminal if terminal.is_terminal else OperatorConsole(width=WIDTH_OF_PIPE)
+
+
+def say(text: str, *, end: str = "\n") -> None:
+    """Print a text as it is."""
+    print(printable(text), end=end, flush=True)
+
+
+def cells(*values: object) -> list[Text]:
+    """The cells of a table's row, which may hold anything."""
+    return [value if isinstance(value, Text) else Text(str(value)) for value in values]
 
 
 def table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
@@ -22,6 +53,6 @@ def table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
     for column in rows[0]:
         found.add_column(column.replace("_", " "))
     for row in rows:
-        cells = (", ".join(value) if isinstance(value, list) else value for value in row.values())
-        found.add_row(*(str(cell) for cell in cells))
+        values = (", ".join(value) if isinstance(value, list) else value for value in row.values())
+        found.add_row(*cells(*values))
     return found

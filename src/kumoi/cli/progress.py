@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.status import Status as Spinner
 
+from kumoi.cli.output import OperatorConsole
+
 
 @dataclass(slots=True)
 class ProgressStage:
@@ -35,7 +37,7 @@ class ProgressStage:
 
 class Progress:
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or OperatorConsole(highlight=False, soft_wrap=True)
         self._lock = threading.Lock()
 
     @contextlib.contextmanager

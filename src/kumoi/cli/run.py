@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kumoi.base.errors import NotFound, Transient
-from kumoi.cli.output import console
+from kumoi.cli.output import cells, console, say
 from kumoi.pipeline.client import Client
 from kumoi.pipeline.stage import Stage
 
@@ -59,10 +59,11 @@ def list_(client: Client, args: argparse.Namespace) -> int:
     for each in found:
         status = Text(each["status"], COLOURS[each["status"]])
         url = (each["environment"] or {}).get("url", "")
-        table.add_row(
+        row = cells(
             each["id"], each["repository"], each["branch"], each["commit"][:10], status,
             each["stage"], _when(each["created_at"]), url,
         )  # fmt: skip
+        table.add_row(*row)
     console().print(table)
     return 0
 
@@ -81,13 +82,13 @@ def log(client: Client, args: argparse.Namespace) -> int:
     """Print the whole log as it is now."""
     offset = 0
     while text := client.get(f"runs/{args.id}/log", offset=offset)["text"]:
-        print(text, end="")
+        say(text, end="")
         offset += len(text)
     return 0
 
 
 def junit(client: Client, args: argparse.Namespace) -> int:
-    print(client.text(f"runs/{args.id}/junit.xml"), end="")
+    say(client.text(f"runs/{args.id}/junit.xml"), end="")
     return 0
 
 
@@ -170,7 +171,7 @@ def _stage_line(updates: list[dict[str, Any]]) -> Text:
 def _summary(found: dict[str, Any]) -> Iterator[str]:
     colour = COLOURS[found["status"]]
     yield (
-        f"run {found['id']}: [bold {colour}]{found['status']}[/]  {escape(found['repository'])} "
+        f"run {escape(found['id'])}: [bold {colour}]{found['status']}[/]  {escape(found['repository'])} "
         f"{escape(found['branch'])} {found['commit'][:10]}"
     )
     yield "  ".join(f"{stage['name']} {_seconds(stage):.1f} s" for stage in found["stages"])

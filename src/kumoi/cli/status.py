@@ -12,6 +12,7 @@ from typing import Any
 
 from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
+from rich.markup import escape
 from rich.table import Table
 
 from kumoi import config
@@ -241,7 +242,7 @@ def _show(
     if together:
         out.print(together)
     if trouble:
-        out.print(f"[red]Hosts and servers are not known: {trouble}[/]")
+        out.print(f"[red]Hosts and servers are not known: {escape(trouble)}[/]")
         return
     for title, rows in (("host", [_host_row(row) for row in hosts]), ("server", servers)):
         out.print(table(title, rows) if rows else f"No {title}s")

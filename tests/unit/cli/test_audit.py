@@ -10,7 +10,7 @@ import pytest
 
 from kumoi.base.clock import SetClock
 from kumoi.base.errors import Invalid
-from kumoi.cli.audit import Trail, _since, shown
+from kumoi.cli.audit import Trail, _since
 from kumoi.engine import audit, schema
 from kumoi.engine.audit import Recorder
 from kumoi.engine.db import Database
@@ -73,7 +73,3 @@ def test_a_time_is_an_age_or_a_moment() -> None:
     assert _since("2026-11-27T00:00:00+00:00", now) == now - timedelta(days=1)
     with pytest.raises(Invalid):
         _since("yesterday", now)
-
-
-def test_what_a_client_wrote_does_not_steer_the_terminal() -> None:
-    assert shown("a\x1b[31mb\nc") == "a?[31mb?c"
