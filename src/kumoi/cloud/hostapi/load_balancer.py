@@ -54,7 +54,9 @@ class MonitorSpec(Strict, frozen=True, kw_only=True):
 
 
 class MemberSpec(Strict, frozen=True, kw_only=True):
-    """`monitor_address` and `monitor_port` are where it is probed, where that is elsewhere."""
+    """`monitor_address` and `monitor_port` are where it is probed, where that is elsewhere. `health` is
+    what hosts said of it last, for one that knows nothing of it yet.
+    """
 
     id: str
     address: str
@@ -63,6 +65,7 @@ class MemberSpec(Strict, frozen=True, kw_only=True):
     backup: bool = False
     monitor_address: str = ""
     monitor_port: int = 0
+    health: str = ""
 
 
 class PoolSpec(Strict, frozen=True, kw_only=True):

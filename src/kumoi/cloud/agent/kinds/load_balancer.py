@@ -75,8 +75,8 @@ class LoadBalancerKind:
                     self._stations.plug(spec)
                 case AnswerPings():
                     self._stations.answer_pings(spec)
-                case StartProxy():
-                    self._proxies.start(spec, self._probing.states(spec))
+                case StartProxy(_, states):
+                    self._proxies.start(spec, states)
                 case TellProxy(commands):
                     self._proxies.tell(spec.id, commands)
                 case StopProxy():

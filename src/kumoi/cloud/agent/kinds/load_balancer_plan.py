@@ -17,7 +17,7 @@ from kumoi.cloud.drivers.load_balancer.haproxy.apply import SeenProxy
 from kumoi.cloud.drivers.load_balancer.haproxy.config import ProxyConfig, render
 from kumoi.cloud.drivers.load_balancer.haproxy.plan import plan_servers
 from kumoi.cloud.drivers.load_balancer.station import SeenStation, record_of
-from kumoi.cloud.hostapi.load_balancer import BalancerThing
+from kumoi.cloud.hostapi.load_balancer import ONLINE, BalancerThing
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,10 @@ class AnswerPings:
 
 @dataclass(frozen=True, slots=True)
 class StartProxy:
+    """`states` are those of members to begin with."""
+
     takes_over: bool
+    states: Mapping[str, str]
 
     def __str__(self) -> str:
         return "replace proxy" if self.takes_over else "start proxy"
@@ -82,26 +85,48 @@ def plan(
     """The actions, in order; empty when the balancer is as wanted. `states` are those of its members,
     `socket` where its process takes commands, `directory` where the files of its text are.
     """
+    states = presumed(wanted, None if seen is None else seen.proxy, states)
     record, made = record_of(wanted), None if seen is None else seen.station.record
     if seen is None or made is None or (made.address, made.link) != (record.address, record.link):
-        proxy: list[BalancerAction] = [StartProxy(takes_over=False)] if wanted.listeners else []
+        starts = [StartProxy(takes_over=False, states=states)]
+        proxy: list[BalancerAction] = [*starts] if wanted.listeners else []
         return [MakeStation(), PlugStation(), *proxy]
     plug: list[BalancerAction] = [] if seen.station.plugged else [PlugStation()]
     if made.answers_ping != record.answers_ping:
         plug.append(AnswerPings(record.answers_ping))
     none = dict.fromkeys((listener.id for listener in wanted.listeners), 0)
     config = render(wanted, states, socket=socket, directory=directory, descriptors=none)
-    return [*plug, *_proxy(wanted, seen.proxy, config)]
+    return [*plug, *_proxy(wanted, seen.proxy, config, states)]
+
+
+def presumed(
+    wanted: BalancerThing, proxy: SeenProxy | None, states: Mapping[str, str]
+) -> dict[str, str]:
+    """States of members, also of those that were not probed yet, as after a start of the agent: what
+    works in the proxy that runs goes on, and else what hosts said last counts.
+    """
+    members = [member.id for pool in wanted.pools for member in pool.members]
+    said = {
+        member.id: member.health
+        for pool in wanted.pools
+        for member in pool.members
+        if member.health
+    }
+    ready = {one.name for one in (() if proxy is None else proxy.servers) if one.ready}
+    return said | {key: ONLINE for key in members if key in ready} | dict(states)
 
 
 def _proxy(
-    wanted: BalancerThing, seen: SeenProxy | None, config: ProxyConfig
+    wanted: BalancerThing,
+    seen: SeenProxy | None,
+    config: ProxyConfig,
+    states: Mapping[str, str],
 ) -> list[BalancerAction]:
     if not wanted.listeners:
         return [] if seen is None else [StopProxy()]
     if seen is None:
-        return [StartProxy(takes_over=False)]
+        return [StartProxy(takes_over=False, states=states)]
     if config.signature != seen.signature:
-        return [StartProxy(takes_over=True)]
+        return [StartProxy(takes_over=True, states=states)]
     commands = plan_servers(config.servers, seen.servers)
     return [TellProxy(tuple(commands))] if commands else []

@@ -220,6 +220,7 @@ def _pool(one: BalancerTree, row: BalancerPool) -> messages.PoolSpec:
                 backup=member.backup,
                 monitor_address=member.monitor_address or "",
                 monitor_port=member.monitor_port or 0,
+                health=member.health or "",
             )
             for member in one.members_of(row.id)
             if member.admin_state_up

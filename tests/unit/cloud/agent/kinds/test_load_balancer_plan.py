@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from kumoi.cloud.agent.kinds.load_balancer_plan import SeenBalancer, plan
+from kumoi.cloud.agent.kinds.load_balancer_plan import SeenBalancer, StartProxy, plan
 from kumoi.cloud.drivers.load_balancer.haproxy.apply import SeenProxy
 from kumoi.cloud.drivers.load_balancer.haproxy.config import ProxyConfig, render
 from kumoi.cloud.drivers.load_balancer.haproxy.plan import plan_servers, read_counters, read_servers
@@ -159,12 +159,26 @@ def test_a_member_that_fails_or_is_new_gets_nothing_and_the_spare_one_steps_in()
     assert planned(wanted, seen, good | {"red": "ERROR"}) == [
         "tell proxy: set server http:web/red state maint"
     ]
-    assert planned(wanted, seen, {"spare": "ONLINE"}) == [
+    bad = {"red": "ERROR", "blue": "ERROR"}
+    assert planned(wanted, seen, bad | {"spare": "ONLINE"}) == [
         (
             "tell proxy: set server http:web/blue state maint; set server http:web/red state maint; "
             "set server http:web/spare state ready"
         )
     ]
+
+
+def test_an_agent_that_knows_nothing_yet_leaves_what_works_and_believes_what_was_said_last() -> (
+    None
+):
+    """One that was started again took all members out until it had probed them."""
+    wanted = served(monitor=MONITOR)
+    good = {"red": "ONLINE", "blue": "ONLINE", "spare": "ONLINE"}
+    assert planned(wanted, SeenBalancer(WHOLE, running(wanted, good))) == []
+    said = served(monitor=MONITOR, members=[msgspec.structs.replace(RED, health="ONLINE"), BLUE])
+    (start,) = plan(said, SeenBalancer(WHOLE), {}, socket=SOCKET, directory=DIRECTORY)
+    assert isinstance(start, StartProxy)
+    assert start.states == {"red": "ONLINE"}
 
 
 def test_a_new_member_is_added_and_taken_into_use() -> None:
