@@ -56,6 +56,7 @@ LINK = StationLink(
     gateway="169.254.0.1", gateway_mac="fa:16:3f:00:00:01", first_port=32_768,
     first_free_port=33_792, last_port=49_151,
 )  # fmt: skip
+MEMORY_KIB = 15 * 1024
 HTTP = ProxiedListener(id="http", protocol="HTTP", port=80, station_port=32_768, pool_id="web")
 
 
@@ -247,6 +248,16 @@ def test_another_listener_replaces_the_process_and_no_connection_is_lost(host: H
         assert ask(new) == str(red.port)
     path = host.stations.namespace(ID)
     eventually(lambda: len(namespace.processes(path)) == 1, within_s=5, what="the old one ends")
+
+
+def test_a_proxy_is_small(host: Host) -> None:
+    red = host.member()
+    host.settle(served(red))
+    for _ in range(100):
+        with host.connect() as peer:
+            assert ask(peer) == str(red.port)
+    words = Path(f"/proc/{host.pid()}/status").read_text().split()
+    assert int(words[words.index("VmRSS:") + 1]) <= MEMORY_KIB
 
 
 @dataclass
