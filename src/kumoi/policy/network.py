@@ -37,6 +37,8 @@ NETWORKS: Mapping[str, Row] = {
     "get_subnetpool": READER,
     "update_subnetpool": MEMBER,
     "update_subnetpool:is_default": ADMIN,
+    "add_prefixes": MEMBER,
+    "remove_prefixes": MEMBER,
     "delete_subnetpool": MEMBER,
     "get_rbac_policy": READER,
     "get_network_ip_availability": ADMIN,

@@ -65,6 +65,52 @@ def test_prefixes_only_grow(pool: Any, raw: Raw) -> None:
     ]
 
 
+def test_prefixes_are_added_and_removed_alone(demo: Connection, pool: Any, raw: Raw) -> None:
+    path = f"subnetpools/{pool.id}"
+
+    def change(verb: str, *prefixes: str) -> Any:
+        return raw("PUT", f"{path}/{verb}_prefixes", {"prefixes": prefixes}).json()
+
+    assert change("add", "10.11.0.0/24") == {"prefixes": ["10.10.0.0/23", "10.11.0.0/24"]}
+    assert change("remove", "10.10.0.0/25", "10.12.0.0/24") == {
+        "prefixes": ["10.10.0.128/25", "10.10.1.0/24", "10.11.0.0/24"]
+    }
+    same = {"prefixes": ["10.10.0.128/25", "10.10.1.0/24", "10.11.0.0/24"]}
+    assert change("remove", "10.12.0.0/24") == change("remove", "fd00::/64") == same
+    assert demo.network.get_subnet_pool(pool.id).prefixes == same["prefixes"]
+    assert change("remove", "10.10.0.0/16") == {"prefixes": ["10.11.0.0/24"]}
+
+
+def test_a_prefix_in_use_stays(demo: Connection, pool: Any, raw: Raw) -> None:
+    network = demo.network.create_network(name="private")
+    cut = {"network_id": network.id, "ip_version": 4, "subnetpool_id": pool.id}
+    raw("POST", "subnets", {"subnet": cut})
+    path = f"subnetpools/{pool.id}/remove_prefixes"
+    for prefix in ("10.10.0.0/27", "10.0.0.0/8"):
+        found = raw.fault("PUT", path, {"prefixes": [prefix]})
+        assert found[:2] == (400, "IllegalSubnetPoolPrefixUpdate")
+    assert raw("PUT", path, {"prefixes": ["10.10.1.0/24"]}).json() == {"prefixes": ["10.10.0.0/24"]}
+
+
+def test_a_pool_is_not_emptied_and_what_is_no_prefix_is_refused(
+    pool: Any, raw: Raw, neighbour: Connection
+) -> None:
+    path = f"subnetpools/{pool.id}/remove_prefixes"
+    found = raw.fault("PUT", path, {"prefixes": ["10.0.0.0/8"]})
+    assert found[:2] == (400, "EmptySubnetPoolPrefixList")
+    wrong: list[dict[str, Any]] = [
+        {},
+        *({"prefixes": each} for each in ([], "10.0.0.0/8", ["ten"])),
+    ]
+    for body in wrong:
+        for verb in ("add", "remove"):
+            assert raw.fault("PUT", f"subnetpools/{pool.id}/{verb}_prefixes", body)[0] == 400
+    found = raw.fault("PUT", path.replace("remove", "add"), {"prefixes": ["fd00::/48"]})
+    assert found[:2] == (400, "PrefixVersionMismatch")
+    answer = neighbour.network.put(f"/{path}", json={"prefixes": ["10.10.0.0/24"]})
+    assert answer.status_code == 404
+
+
 @pytest.mark.parametrize(
     ("wish", "word"),
     [
@@ -80,3 +126,14 @@ def test_what_does_not_fit_is_refused(
     body = {"subnetpool": {"name": "pool", "prefixes": ["10.0.0.0/8"], **wish}}
     assert raw.fault("POST", "subnetpools", body)[:2] == (400, word)
     assert list(demo.network.subnet_pools()) == []
+
+
+def test_a_pool_is_not_cut_into_more_pieces_than_it_may_have(
+    demo: Connection, pool: Any, raw: Raw
+) -> None:
+    path, statuses = f"subnetpools/{pool.id}/add_prefixes", []
+    for second in range(12):
+        apart = [f"10.{20 + second}.{2 * each}.0/24" for each in range(100)]
+        statuses.append(raw("PUT", path, {"prefixes": apart}).status_code)
+    assert statuses == [200] * 9 + [400] * 3
+    assert len(demo.network.get_subnet_pool(pool.id).prefixes) == 901

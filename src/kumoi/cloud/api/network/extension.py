@@ -71,6 +71,10 @@ EXTENSIONS = {
         "Subnet belongs to external network",
         "Subnets of external networks can be seen and filtered.",
     ),
+    "subnetpool-prefix-ops": (
+        "Subnet Pool Prefix Operations",
+        "Prefixes of a pool are added and removed alone.",
+    ),
     "tag-creation": ("Tag creation extension", "Several tags are added at once."),
     "tag-ports-during-bulk-creation": (
         "Tag Ports During Bulk Creation",

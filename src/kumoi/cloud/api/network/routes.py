@@ -65,6 +65,13 @@ ROUTES = (
     *nouns("/v2.0/networks", network.RESOURCE),
     *nouns("/v2.0/subnets", subnet.RESOURCE),
     *nouns("/v2.0/subnetpools", subnet_pool.RESOURCE),
+    Route("PUT", "/v2.0/subnetpools/{id}/add_prefixes", subnet_pool.add_prefixes, "add_prefixes"),
+    Route(
+        "PUT",
+        "/v2.0/subnetpools/{id}/remove_prefixes",
+        subnet_pool.remove_prefixes,
+        "remove_prefixes",
+    ),
     *nouns("/v2.0/ports", port.RESOURCE),
     *nouns("/v2.0/routers", router.RESOURCE),
     Route(

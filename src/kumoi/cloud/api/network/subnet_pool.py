@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -16,8 +16,8 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import subnet_pool as domain
 from kumoi.cloud.domain.network.subnet_pool import SubnetPoolRequest
 from kumoi.cloud.store.network.subnet_pool import SubnetPool
-from kumoi.engine.http.bounds import Entries, Text
-from kumoi.engine.http.request import UNSET, Body, Unset
+from kumoi.engine.http.bounds import ENTRIES_MAX, Entries, Text
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 Length = Annotated[int, msgspec.Meta(ge=0, le=128)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)]
@@ -58,6 +58,26 @@ class SubnetPoolNew(Body):
     project_id: Text | Unset = UNSET
     tenant_id: Text | Unset = UNSET
     tags: Tags | Unset = UNSET
+
+
+class SubnetPoolPrefixes(Body):
+    prefixes: Annotated[list[Text], msgspec.Meta(min_length=1, max_length=ENTRIES_MAX)]
+
+
+def add_prefixes(request: Request) -> Reply:
+    return _change_prefixes(request, domain.add_prefixes)
+
+
+def remove_prefixes(request: Request) -> Reply:
+    return _change_prefixes(request, domain.remove_prefixes)
+
+
+def _change_prefixes(request: Request, change: Callable[..., SubnetPool]) -> Reply:
+    prefixes = shapes.cidrs("prefixes", body.plain(request, SubnetPoolPrefixes).prefixes)
+    now = request.services.clock.now()
+    with request.write() as connection:
+        row = change(connection, request.caller, request.path["id"], prefixes, now)
+    return Reply(200, {"prefixes": row.prefixes})
 
 
 def _convert(_request: Request, values: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.network.subnet_pool import SubnetPool
 
 PREFIX_MIN = {IPV4: 8, IPV6: EUI64_PREFIX_MAX}
+PREFIXES_MAX = 1_000  # Of one pool, added and removed one by one.
 PREFIX_MAX = {IPV4: 32, IPV6: 128}
 ADMIN_ONLY = ("shared", "is_default")
 
@@ -133,6 +134,73 @@ def update(
         _require_only_default(connection, row.ip_version)
     store.update(connection, key, now=now, **new)
     return get(connection, caller, key)
+
+
+def add_prefixes(
+    connection: Connection, caller: Caller, key: str, prefixes: Sequence[str], now: datetime
+) -> SubnetPool:
+    """Raises as `update` does."""
+    row = get(connection, caller, key)
+    _, merged = _merged([*row.prefixes, *prefixes])
+    _require_few(merged)
+    return update(connection, caller, key, {"prefixes": merged}, now)
+
+
+def remove_prefixes(
+    connection: Connection, caller: Caller, key: str, prefixes: Sequence[str], now: datetime
+) -> SubnetPool:
+    """Those that the pool does not have are ignored. Raises Invalid when a subnet has part of one,
+    or nothing would be left.
+    """
+    row = _owned(connection, caller, key, "update_subnetpool")
+    version, removed = _merged(prefixes)
+    if version != row.ip_version:
+        return row
+    spans = [allocation.span(prefix) for prefix in removed]
+    left = without(row.prefixes, removed)
+    if left == row.prefixes:
+        return row
+    for subnet in subnet_store.of_pool(connection, key):
+        if any(allocation.span(subnet.cidr).overlaps(span) for span in spans):
+            raise Invalid(
+                "Illegal update to prefixes: One or more the prefixes to be removed is in use by a "
+                "subnet.",
+                kind="IllegalSubnetPoolPrefixUpdate",
+            )
+    _, merged = _merged(left)
+    _require_few(merged)
+    store.update(connection, key, now=now, prefixes=merged)
+    return get(connection, caller, key)
+
+
+def without(prefixes: Iterable[str], removed: Iterable[str]) -> list[str]:
+    """The prefixes less the others, all of one version. Pure."""
+    left = [ipaddress.ip_network(prefix) for prefix in prefixes]
+    for hole in map(ipaddress.ip_network, removed):
+        left = [part for each in left for part in _less(each, hole)]
+    return [str(each) for each in left]
+
+
+def _require_few(prefixes: Sequence[str]) -> None:
+    """Raises Invalid for a pool that would be in too many pieces."""
+    if len(prefixes) > PREFIXES_MAX:
+        raise Invalid(
+            f"Illegal update to prefixes: The pool would have more than {PREFIXES_MAX} prefixes.",
+            kind="IllegalSubnetPoolPrefixUpdate",
+        )
+
+
+def _less(network: IpNetwork, hole: IpNetwork) -> Iterable[IpNetwork]:
+    """What is left of a network. Of two networks, one holds the other or they are apart."""
+    if not network.overlaps(hole):
+        return [network]
+    if network.prefixlen >= hole.prefixlen:
+        return []
+    if isinstance(network, ipaddress.IPv4Network) and isinstance(hole, ipaddress.IPv4Network):
+        return network.address_exclude(hole)
+    if isinstance(network, ipaddress.IPv6Network) and isinstance(hole, ipaddress.IPv6Network):
+        return network.address_exclude(hole)
+    return [network]
 
 
 def delete(connection: Connection, caller: Caller, key: str, _now: datetime) -> None:
