@@ -6,23 +6,15 @@ import pytest
 from openstack.connection import Connection
 from tests.stories.compute.conftest import Workbench
 
+from kumoi.cloud.api.compute import gone
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/os-networks"),
-        ("POST", "/os-networks/add"),
-        ("POST", "/os-networks/7/action"),
-        ("DELETE", "/os-networks/7"),
-        ("POST", "/os-tenant-networks"),
-        ("DELETE", "/os-tenant-networks/7"),
-    ],
-)
-def test_what_compute_did_with_networks_of_its_own_is_gone(
-    tenant: Connection, method: str, path: str
-) -> None:
+
+@pytest.mark.parametrize(("method", "path"), gone.PATHS)
+def test_what_no_version_has_is_gone(tenant: Connection, method: str, path: str) -> None:
     for version in ("2.1", "2.96"):
-        answer = tenant.compute.request(path, method, json={}, microversion=version)
+        answer = tenant.compute.request(
+            f"/{path.replace('{id}', '7')}", method, json={}, microversion=version
+        )
         assert (answer.status_code, "network API" in answer.text) == (410, True)
 
 

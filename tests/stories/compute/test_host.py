@@ -340,3 +340,63 @@ def test_a_host_fetches_public_images_and_those_of_its_servers(
     assert answer.content == tarball()
     assert len(answer.headers["X-Kumoi-Sha256"]) == 64
     assert fetch(new_id()).status_code == 404
+
+
+def old(who: Connection, path: str, method: str = "GET", body: Any = None) -> Any:
+    """As until 2.42."""
+    return who.compute.request(f"/os-hosts{path}", method, json=body, microversion="2.42")
+
+
+def test_hosts_are_listed_as_old_clients_have_them(admin: Connection, demo: Connection) -> None:
+    host = {"host_name": "host1", "service": "compute", "zone": "nova"}
+    assert host in old(admin, "").json()["hosts"]
+    assert host in old(admin, "?zone=nova").json()["hosts"]
+    assert old(admin, "?zone=mars").json() == {"hosts": []}
+    assert old(demo, "").status_code == 403
+    assert admin.compute.get("/os-hosts", microversion="2.43").status_code == 404
+
+
+def test_a_host_tells_what_projects_have_of_it(
+    bench: Workbench, admin: Connection, demo: Connection
+) -> None:
+    bench.active()
+    shown = [each["resource"] for each in old(admin, "/host1").json()["host"]]
+    assert [each["project"] for each in shown[:3]] == ["(total)", "(used_now)", "(used_max)"]
+    own = {"project": demo.current_project_id, "host": "host1"}
+    assert own | {"cpu": 1, "memory_mb": 512, "disk_gb": 5} in shown[3:]
+    assert shown[0]["memory_mb"] >= shown[1]["memory_mb"] >= 512
+    assert old(admin, "/mars").status_code == 404
+
+
+def test_a_host_is_disabled_as_old_clients_do(admin: Connection) -> None:
+    answer = old(admin, "/host1", "PUT", {"status": "Disable"})
+    assert answer.json() == {"host": "host1", "status": "disabled"}
+    assert "host1" not in [each["host_name"] for each in old(admin, "").json()["hosts"]]
+    answer = old(admin, "/host1", "PUT", {"status": "enable"})
+    assert answer.json() == {"host": "host1", "status": "enabled"}
+    for body, status in (
+        ({}, 400),
+        ({"status": "odd"}, 400),
+        ({"maintenance_mode": "enable"}, 501),
+    ):
+        assert old(admin, "/host1", "PUT", body).status_code == status
+    assert old(admin, "/mars", "PUT", {"status": "enable"}).status_code == 404
+
+
+def test_hosts_are_not_switched_on_or_off(admin: Connection) -> None:
+    for verb in ("startup", "shutdown", "reboot"):
+        assert old(admin, f"/host1/{verb}").status_code == 501
+        assert old(admin, f"/mars/{verb}").status_code == 404
+
+
+def test_servers_of_hypervisors_are_found_by_name_until_2_52(
+    bench: Workbench, admin: Connection
+) -> None:
+    made = bench.active()
+    path = "/os-hypervisors/host1/servers"
+    (found,) = admin.compute.get(path, microversion="2.52").json()["hypervisors"]
+    assert found["hypervisor_hostname"] == "host1"
+    assert {"uuid": made.id, "name": made.name} in found["servers"]
+    assert admin.compute.get(path, microversion="2.53").status_code == 404
+    missing = admin.compute.get("/os-hypervisors/mars/servers", microversion="2.52")
+    assert missing.status_code == 404

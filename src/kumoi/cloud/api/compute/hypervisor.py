@@ -53,6 +53,14 @@ def search(request: Request) -> Reply:
     return Reply(200, {"hypervisors": [_brief(request, row) for row in found]})
 
 
+def servers(request: Request) -> Reply:
+    """The same with their servers; until 2.52."""
+    with request.read() as connection:
+        found = _named(connection, request.path["id"])
+        shown = [_brief(request, row) | _servers(connection, request, row) for row in found]
+    return Reply(200, {"hypervisors": shown})
+
+
 def statistics(request: Request) -> Reply:
     """The sums over all hosts; until 2.87."""
     with request.read() as connection:

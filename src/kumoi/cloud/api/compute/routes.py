@@ -7,10 +7,13 @@ from typing import Any
 
 from kumoi.cloud.api import errors
 from kumoi.cloud.api.compute import (
+    diagnostics,
     extension,
+    external_event,
     flavor,
     floating_ip,
     gone,
+    host,
     hypervisor,
     image,
     image_metadata,
@@ -28,6 +31,7 @@ from kumoi.cloud.api.compute import (
     server_tag,
     service,
     usage,
+    usage_audit,
     version,
     volume_attachment,
 )
@@ -51,6 +55,7 @@ V2 = "/v2.1"
 FLAVOR = f"{V2}/flavors/{{id}}"
 SERVER = f"{V2}/servers/{{id}}"
 PROXY_LAST = (2, 35)  # The last version that passed images and networks on.
+HOSTS_LAST = (2, 42)  # The last version in which hosts are not told apart as services.
 METADATA_LAST = (2, 38)  # The last version that passed the metadata of images on.
 
 VERSIONS = (
@@ -350,6 +355,49 @@ HOSTS = (
         hypervisor.search,
         "os_compute_api:os-hypervisors:search",
         until=(2, 52),
+    ),
+    Route(
+        "GET",
+        f"{HYPERVISORS}/{{id}}/servers",
+        hypervisor.servers,
+        "os_compute_api:os-hypervisors:servers",
+        until=(2, 52),
+    ),
+    *(
+        Route(
+            method,
+            f"{V2}/os-hosts{path}",
+            handler,
+            f"os_compute_api:os-hosts:{verb}",
+            until=HOSTS_LAST,
+        )
+        for method, path, handler, verb in (
+            ("GET", "", host.index, "list"),
+            ("GET", "/{id}", host.show, "show"),
+            ("PUT", "/{id}", host.update, "update"),
+            ("GET", "/{id}/startup", host.refuse_power, "start"),
+            ("GET", "/{id}/shutdown", host.refuse_power, "shutdown"),
+            ("GET", "/{id}/reboot", host.refuse_power, "reboot"),
+        )
+    ),
+    Route("GET", f"{SERVER}/diagnostics", diagnostics.show, "os_compute_api:os-server-diagnostics"),
+    Route(
+        "POST",
+        f"{V2}/os-server-external-events",
+        external_event.create,
+        "os_compute_api:os-server-external-events:create",
+    ),
+    Route(
+        "GET",
+        f"{V2}/os-instance_usage_audit_log",
+        usage_audit.index,
+        "os_compute_api:os-instance-usage-audit-log:list",
+    ),
+    Route(
+        "GET",
+        f"{V2}/os-instance_usage_audit_log/{{id}}",
+        usage_audit.show,
+        "os_compute_api:os-instance-usage-audit-log:show",
     ),
     Route("GET", f"{V2}/os-services", service.index, "os_compute_api:os-services:list"),
     Route("PUT", f"{V2}/os-services/{{id}}", service.update, "os_compute_api:os-services:update"),
