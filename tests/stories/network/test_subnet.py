@@ -191,3 +191,58 @@ def test_the_two_modes_agree(network: Any, raw: Raw) -> None:
 def test_bits_beyond_the_prefix_are_dropped(demo: Connection, network: Any) -> None:
     subnet = demo.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.5.0.1/24")
     assert (subnet.cidr, subnet.gateway_ip) == ("10.5.0.0/24", "10.5.0.1")
+
+
+def typed(demo: Connection, network: Any, third: int, *types: str) -> Any:
+    body = {
+        "network_id": network.id,
+        "ip_version": 4,
+        "cidr": f"10.7.{third}.0/24",
+        "service_types": types,
+    }
+    return demo.network.create_subnet(**body)
+
+
+def subnets_of(port: Any) -> list[str]:
+    return [each["subnet_id"] for each in port.fixed_ips]
+
+
+def test_a_subnet_with_service_types_is_for_ports_of_those_owners(
+    demo: Connection, raw: Raw
+) -> None:
+    network = demo.network.create_network(name="typed")
+    servers = typed(demo, network, 1, "compute:nova", "compute:nova", "network:dhcp")
+    assert servers.service_types == ["compute:nova", "network:dhcp"]
+    found = raw.fault("POST", "ports", {"port": {"network_id": network.id}})
+    assert found[:2] == (409, "IpAddressGenerationFailureNoMatchingSubnet")
+    empty = demo.network.create_port(network_id=network.id, fixed_ips=[])
+    assert empty.fixed_ips == []
+    own = {"network_id": network.id, "device_owner": "compute:nova"}
+    assert subnets_of(demo.network.create_port(**own)) == [servers.id]
+    others = typed(demo, network, 2)
+    assert others.service_types == []
+    assert subnets_of(demo.network.create_port(network_id=network.id)) == [others.id]
+    assert subnets_of(demo.network.create_port(**own)) == [servers.id]  # Before one for all.
+    wish = {"network_id": network.id, "fixed_ips": [{"subnet_id": servers.id}]}
+    assert raw.fault("POST", "ports", {"port": wish})[0] == 400
+    demo.network.update_subnet(servers, service_types=[])
+    assert demo.network.get_subnet(servers.id).service_types == []
+    assert raw("POST", "ports", {"port": wish}).status_code == 201
+
+
+def test_a_port_keeps_its_address_when_its_subnet_is_for_others(demo: Connection) -> None:
+    network = demo.network.create_network(name="typed")
+    subnet = typed(demo, network, 1)
+    port = demo.network.create_port(network_id=network.id)
+    demo.network.update_subnet(subnet, service_types=["compute:nova"])
+    (before,) = port.fixed_ips
+    changed = demo.network.update_port(port, fixed_ips=[before, {"subnet_id": subnet.id}])
+    assert before in changed.fixed_ips
+
+
+@pytest.mark.parametrize("types", [["servers"], [""], ["compute:nova", "x"], "compute:nova", [7]])
+def test_service_types_are_owners_of_ports(demo: Connection, raw: Raw, types: Any) -> None:
+    network = demo.network.create_network(name="typed")
+    body = {"network_id": network.id, "cidr": "10.7.1.0/24", "service_types": types}
+    assert raw.fault("POST", "subnets", {"subnet": body})[0] == 400
+    assert list(demo.network.subnets(network_id=network.id)) == []

@@ -71,6 +71,10 @@ EXTENSIONS = {
         "Subnet belongs to external network",
         "Subnets of external networks can be seen and filtered.",
     ),
+    "subnet-service-types": (
+        "Subnet service types",
+        "Subnets whose addresses are for ports of certain owners.",
+    ),
     "subnetpool-prefix-ops": (
         "Subnet Pool Prefix Operations",
         "Prefixes of a pool are added and removed alone.",

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from kumoi.base.errors import Invalid
 from kumoi.cloud.api.network import body, rendering, shapes
 from kumoi.cloud.api.network.body import Tags
 from kumoi.cloud.api.network.rendering import Shown
@@ -31,6 +32,7 @@ COLUMNS = {
 }
 MODES = ("dhcpv6-stateful", "dhcpv6-stateless", "slaac")
 VERSIONS = (4, 6)
+OWNER_PREFIXES = ("network:", "compute:", "neutron:", "baremetal:")
 
 
 class SubnetChanges(Body):
@@ -41,6 +43,7 @@ class SubnetChanges(Body):
     allocation_pools: Entries[shapes.PoolBody] | Unset = UNSET
     dns_nameservers: Entries[Text] | Unset | None = UNSET
     host_routes: Entries[shapes.RouteBody] | Unset | None = UNSET
+    service_types: Entries[Text] | Unset | None = UNSET
 
 
 class SubnetNew(SubnetChanges, kw_only=True):
@@ -58,7 +61,7 @@ class SubnetNew(SubnetChanges, kw_only=True):
 
 
 def _convert(_request: Request, values: dict[str, Any]) -> None:
-    for name in ("dns_nameservers", "host_routes"):
+    for name in ("dns_nameservers", "host_routes", "service_types"):
         if name in values and values[name] is None:
             values[name] = []
     if values.get("ip_version", VERSIONS[0]) not in VERSIONS:
@@ -70,8 +73,21 @@ def _convert(_request: Request, values: dict[str, Any]) -> None:
     body.convert(values, "allocation_pools", shapes.pools)
     body.convert(values, "dns_nameservers", shapes.addresses)
     body.convert(values, "host_routes", shapes.routes)
+    body.convert(values, "service_types", _service_types)
     for name in ("ipv6_ra_mode", "ipv6_address_mode"):
         body.convert(values, name, lambda field, mode: shapes.one_of(field, mode, MODES))
+
+
+def _service_types(field: str, types: Sequence[str]) -> list[str]:
+    """Each one once. Raises Invalid for what is no owner of a port."""
+    for text in types:
+        if not text.startswith(OWNER_PREFIXES):
+            raise Invalid(
+                f"Subnet service type {text} does not correspond to a valid device owner.",
+                field=field,
+                kind="InvalidSubnetServiceType",
+            )
+    return list(dict.fromkeys(types))
 
 
 def _shown(
@@ -94,6 +110,7 @@ def _shown(
             "ipv6_ra_mode": row.ipv6_ra_mode,
             "ipv6_address_mode": row.ipv6_address_mode,
             "subnetpool_id": row.subnetpool_id,
+            "service_types": row.service_types,
             **rendering.standard(row, tags.get(row.id, ())),
         }
         for row in rows

@@ -7,7 +7,7 @@ Called by port.py inside the write transaction, so that an address that is free 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
@@ -41,6 +41,7 @@ class AddressedPort:
 
     network_id: str
     mac: str
+    device_owner: str
     is_router: bool
     current: Sequence[FixedIp] = ()
 
@@ -55,6 +56,11 @@ def is_automatic(subnet: Subnet) -> bool:
     return subnet.ip_version == IPV6 and subnet.ipv6_address_mode in AUTOMATIC_MODES
 
 
+def is_for(subnet: Subnet, device_owner: str) -> bool:
+    """Whether ports of that owner get addresses of the subnet."""
+    return not subnet.service_types or device_owner in subnet.service_types
+
+
 def choose(
     connection: Connection, port: AddressedPort, wanted: Sequence[FixedIpRequest] | None
 ) -> list[FixedIp]:
@@ -64,7 +70,7 @@ def choose(
     Raises Invalid for an address or a subnet that does not fit, Conflict when an address is taken
     or none is left.
     """
-    subnets = subnet_store.of_network(connection, port.network_id)
+    subnets = _usable(connection, port, wanted)
     if wanted is None:
         chosen = _one_of_each_version(connection, port, subnets)
     elif not wanted:
@@ -81,20 +87,49 @@ def choose(
     ]
 
 
-def next_of_version(connection: Connection, network_id: str, version: int) -> FixedIpRequest | None:
-    """A free address of that IP version; None where the network has no subnet of it.
+def next_of_version(
+    connection: Connection, network_id: str, version: int, device_owner: str
+) -> FixedIpRequest | None:
+    """A free address of that IP version; None where the network has no subnet of it for that owner.
 
     Raises Conflict when none is left.
     """
     subnets = [
         subnet
-        for subnet in subnet_store.of_network(connection, network_id)
+        for subnet in _those_for(subnet_store.of_network(connection, network_id), device_owner)
         if subnet.ip_version == version
     ]
     if not subnets:
         return None
     subnet_id, address = _allocate(connection, network_id, subnets)
     return FixedIpRequest(subnet_id=subnet_id, ip_address=address)
+
+
+def _usable(
+    connection: Connection, port: AddressedPort, wanted: Sequence[FixedIpRequest] | None
+) -> list[Subnet]:
+    """The subnets that are for such a port, and those that it has addresses of.
+
+    Raises Conflict when the network has subnets, and all are for others.
+    """
+    subnets = subnet_store.of_network(connection, port.network_id)
+    used = {subnet_id for subnet_id, _ in port.current}
+    found = _those_for(subnets, port.device_owner, used)
+    if subnets and not found and (wanted is None or wanted):
+        raise Conflict(
+            "No valid service subnet for the given device owner, network "
+            f"{port.network_id}, service type {port.device_owner}.",
+            kind="IpAddressGenerationFailureNoMatchingSubnet",
+        )
+    return found
+
+
+def _those_for(
+    subnets: Iterable[Subnet], device_owner: str, used: Collection[str] = ()
+) -> list[Subnet]:
+    """Those that are for certain owners first."""
+    found = [row for row in subnets if row.id in used or is_for(row, device_owner)]
+    return sorted(found, key=lambda row: not row.service_types)
 
 
 def _one_of_each_version(

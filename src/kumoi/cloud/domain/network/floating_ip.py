@@ -145,7 +145,9 @@ def _own_port(connection: Connection, wanted: FloatingIpRequest, key: str, now: 
     if wanted.floating_ip_address is not None or wanted.subnet_id is not None:
         address = FixedIpRequest(subnet_id=wanted.subnet_id, ip_address=wanted.floating_ip_address)
     else:
-        address = fixed_ip.next_of_version(connection, wanted.floating_network_id, IPV4)
+        address = fixed_ip.next_of_version(
+            connection, wanted.floating_network_id, IPV4, owner.FLOATING_IP
+        )
     if address is None:
         raise bad_request(f"Network {wanted.floating_network_id} does not contain any IPv4 subnet")
     port = port_domain.make(

@@ -114,7 +114,9 @@ def _make_on(connection: Connection, network: Network, wanted: PortRequest, now:
         quota.require(connection, wanted.project_id, "port")
     mac = _mac(connection, network.id, wanted.mac_address)
     is_router = wanted.device_owner in owner.ROUTER
-    port = AddressedPort(network_id=network.id, mac=mac, is_router=is_router)
+    port = AddressedPort(
+        network_id=network.id, mac=mac, device_owner=wanted.device_owner, is_router=is_router
+    )
     pairs = fixed_ip.choose(connection, port, wanted.fixed_ips)
     row = _with_groups(connection, _row(network, wanted, mac, pairs, now), wanted, now)
     store.insert(connection, row)
@@ -350,7 +352,13 @@ def _new_fixed_ips(
     if mac != row.mac_address and not is_router:
         subnets = subnet_store.many(connection, {subnet_id for subnet_id, _ in current})
         current = [pair for pair in current if not fixed_ip.is_automatic(subnets[pair[0]])]
-    port = AddressedPort(network_id=row.network_id, mac=mac, is_router=is_router, current=current)
+    port = AddressedPort(
+        network_id=row.network_id,
+        mac=mac,
+        device_owner=row.device_owner,
+        is_router=is_router,
+        current=current,
+    )
     pairs = fixed_ip.choose(connection, port, wanted)
     addresses = {address for _, address in pairs}
     for floating in floating_ip_store.of_ports(connection, [row.id]):

@@ -51,6 +51,7 @@ class SubnetRequest:
     host_routes: Sequence[Sequence[str]] = ()
     ipv6_ra_mode: str | None = None
     ipv6_address_mode: str | None = None
+    service_types: Sequence[str] = ()
 
 
 def create(connection: Connection, caller: Caller, wanted: SubnetRequest, now: datetime) -> Subnet:
@@ -174,6 +175,7 @@ def _row(
         created_at=now,
         updated_at=now,
         revision_number=1,
+        service_types=list(wanted.service_types),
     )
 
 
@@ -222,7 +224,7 @@ def _add_to_ports(connection: Connection, row: Subnet, now: datetime) -> None:
     new subnet.
     """
     for port in port_store.find(connection, network_id=row.network_id):
-        if port.device_owner in owner.SERVICE:
+        if port.device_owner in owner.SERVICE or not fixed_ip.is_for(row, port.device_owner):
             continue
         pair = [row.id, allocation.eui64(row.cidr, port.mac_address)]
         port_store.update(connection, port.id, now=now, fixed_ips=[*port.fixed_ips, pair])

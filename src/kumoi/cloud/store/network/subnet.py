@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,8 @@ from kumoi.engine.statement import KeyedStatement
 @dataclass(frozen=True, slots=True)
 class Subnet:
     """`allocation_pools` are [first, last] pairs, `host_routes` [destination, nexthop] pairs.
-    `last_given` is the address allocated last: the next search starts after it.
+    `last_given` is the address allocated last: the next search starts after it. `service_types` are the
+    device owners of ports that get addresses of it; none are all.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Subnet:
     created_at: datetime
     updated_at: datetime
     revision_number: int
+    service_types: list[str] = field(default_factory=list)
 
 
 subnet = sa.Table(
@@ -64,6 +66,7 @@ subnet = sa.Table(
     sa.Column("ipv6_address_mode", sa.String(16)),
     sa.Column("subnetpool_id", ID, index=True),
     sa.Column("last_given", sa.String(45)),
+    sa.Column("service_types", Json, nullable=False, server_default="[]"),
 )
 
 
