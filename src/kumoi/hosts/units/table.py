@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from kumoi.hosts.units.releases import Release
 
 CONTROLLER_LOST_WAIT_MS = 3_000  # Flows stay this long after ovn-controller came back: no gap.
 NORTHBOUND = "ovnnb-db"
+CONNECTION_ZONES = 8_192
+CONNECTIONS_PER_ZONE, CONNECTIONS_TOGETHER = 250_000, 2_000_000
 ONE_HEAP = (
     "MALLOC_ARENA_MAX",
     "1",
@@ -312,7 +315,7 @@ def _switch(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
         listens=f"unix:{run / 'ovs-vswitchd.ctl'}",
         namespace=inside,
         needs=("ovs-db",),
-        then=_switch_settings(cloud, host),
+        then=(*_switch_settings(cloud, host), *connection_limits(run / "ovs-vswitchd.ctl")),
     )
     far = () if Role.NETWORK in host.roles else _certificate(host, host.name)
     controller = _engine(
@@ -327,6 +330,22 @@ def _switch(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
         needs=("ovs-vswitchd", "ovnsb-db"),
     )
     return [database, switch, controller]
+
+
+def connection_limits(
+    control: Path, *, per_zone: int = CONNECTIONS_PER_ZONE
+) -> tuple[tuple[str, ...], ...]:
+    """How many connections a switch remembers, in a table that all ports of its host share. OVN gives
+    each port, and each router twice, a zone of it: the lowest number that is free. What fills its own
+    zone makes no new connections, and its neighbours do. OVS 3.1 counts the zones of a default limit
+    together, so each has one; no path of a release is in it, as a switch is not started anew for that.
+    """
+    ask = f"exec ovs-appctl -t {shlex.quote(str(control))} dpctl/ct-set-"
+    zones = f"$(seq -f zone=%.0f,limit={per_zone} 1 {CONNECTION_ZONES})"
+    return (
+        ("sh", "-c", f"{ask}limits {zones}"),
+        ("sh", "-c", f"{ask}maxconns {CONNECTIONS_TOGETHER}"),
+    )
 
 
 def _switch_settings(cloud: CloudSettings, host: HostSettings) -> tuple[tuple[str, ...], ...]:

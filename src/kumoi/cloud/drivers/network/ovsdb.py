@@ -61,6 +61,7 @@ class Column:
     optional: bool = False
     many: bool = False
     pairs: bool = False
+    counts: bool = False  # With `pairs`: their values are integers.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,7 +338,7 @@ def _type(column: Column) -> Any:
         key = {"type": "uuid", "refTable": column.refers, "refType": "weak"}
     kind: dict[str, Any] = {"key": key}
     if column.pairs:
-        kind["value"] = "string"
+        kind["value"] = "integer" if column.counts else "string"
     if column.many or column.pairs:
         kind |= {"min": 0, "max": "unlimited"}
     elif column.optional:

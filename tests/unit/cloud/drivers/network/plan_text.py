@@ -46,6 +46,6 @@ def _text(value: Any) -> str:
     """A column's value, with sets and maps in a fixed order."""
     if isinstance(value, frozenset):
         pairs = all(isinstance(item, tuple) for item in value)
-        items = [": ".join(item) if pairs else str(item) for item in sorted(value)]
+        items = [": ".join(map(str, item)) if pairs else str(item) for item in sorted(value)]
         return "{" + ", ".join(items) + "}"
     return "none" if value is None else str(value)

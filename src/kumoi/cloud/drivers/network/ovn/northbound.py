@@ -30,6 +30,8 @@ PortGroupName = NewType("PortGroupName", str)
 
 Pairs = frozenset[tuple[str, str]]
 """A map column."""
+Counts = frozenset[tuple[str, int]]
+"""A map column whose values are integers."""
 Texts = frozenset[str]
 """A set column."""
 
@@ -42,6 +44,7 @@ class RecordKind(enum.StrEnum):
 
     NETWORK = "network"
     LOCALNET = "localnet"
+    STORM = "storm"
     DHCP = "dhcp"
     PORT = "port"
     ROUTER = "router"
@@ -147,6 +150,19 @@ class LogicalSwitchPort(NorthboundRecord):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Qos(NorthboundRecord):
+    """`bandwidth` is `rate` and `burst`, in kilobits per second and kilobits."""
+
+    TABLE: ClassVar[str] = "QoS"
+    HOLDER: ClassVar[tuple[str, str] | None] = ("Logical_Switch", "qos_rules")
+
+    direction: str
+    priority: int
+    match: str
+    bandwidth: Counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogicalRouter(NorthboundRecord):
     TABLE: ClassVar[str] = "Logical_Router"
 
@@ -237,6 +253,7 @@ RECORDS: tuple[type[NorthboundRecord], ...] = (
     LogicalSwitch,
     DhcpOptions,
     LogicalSwitchPort,
+    Qos,
     LogicalRouter,
     LogicalRouterPort,
     GatewayChassis,
@@ -296,6 +313,8 @@ def _column(hint: Any, refers: str | None) -> Column:
         )
     if hint == Pairs:
         return Column(pairs=True)
+    if hint == Counts:
+        return Column(pairs=True, counts=True)
     if hint == Texts:
         return Column(many=True)
     types = set(getattr(hint, "__args__", (hint,)))

@@ -3,7 +3,9 @@
 Called by plan.py. A port with port security is in one port group that drops all IP in both directions,
 and in one for each of its security groups, whose rules allow. Answers to allowed traffic are allowed.
 Without any rule ARP, neighbour discovery and DHCP still work: a port must be able to learn its address
-and find its neighbours.
+and find its neighbours. No rule lets out what only DHCP servers say, and redirects: a server that is to
+say so has a port without port security. OVN 23.03 asks no list about advertisements of routers; servers do
+not listen to them (drivers/instance/lxc/config.py).
 """
 
 from __future__ import annotations
@@ -24,12 +26,21 @@ from kumoi.cloud.drivers.network.ovn.switching import port_key
 
 DROP_PRIORITY = 1001
 ALLOW_PRIORITY = 1002
+FORGED_PRIORITY = 1003
 
 DROP = RecordKey(RecordKind.SECURITY_GROUP, "drop")
 DROP_NAME = PortGroupName("kumoi_drop")
 
 FROM_PORT = "from-lport"
 TO_PORT = "to-lport"
+
+FORGED = {
+    "redirect": "icmp4 && icmp4.type == 5",
+    "redirectv6": "icmp6 && icmp6.type == 137",
+    "dhcp-answer": "ip4 && udp.src == 67 && udp.dst == 68",
+    "dhcpv6-answer": "ip6 && udp.src == 547 && udp.dst == 546",
+}
+"""What no server may say of itself, whatever its groups allow."""
 
 DROP_RULES = (
     ("egress-drop", FROM_PORT, DROP_PRIORITY, "inport == @kumoi_drop && ip", "drop"),
@@ -61,6 +72,10 @@ DROP_RULES = (
         ALLOW_PRIORITY,
         "outport == @kumoi_drop && (nd || nd_ra || mldv1 || mldv2)",
         "allow",
+    ),
+    *(
+        (f"egress-{name}", FROM_PORT, FORGED_PRIORITY, f"inport == @kumoi_drop && {match}", "drop")
+        for name, match in FORGED.items()
     ),
 )
 

@@ -1,7 +1,8 @@
 """Networks, their ports, and DHCP, as northbound records. Pure.
 
 Called by plan.py. A packet that a server's port sends from an address that is not its own is dropped
-at once, unless its port security is off. Only the server's own host may bind the port: another host
+at once, unless its port security is off. What it sends to all or to many has a rate, for each of these
+frames costs as much as there are ports on the network. Only the server's own host may bind the port: another host
 with a link of the same port plugged gets no traffic. DHCP is answered from these records on the port's
 own host: there are no leases, no DHCP port and no process.
 """
@@ -22,6 +23,7 @@ from kumoi.cloud.drivers.network.ovn.northbound import (
     LogicalSwitchPort,
     NorthboundRecord,
     Pairs,
+    Qos,
     RecordKey,
     RecordKind,
     SwitchName,
@@ -33,6 +35,9 @@ DHCP_MAC = "0a:00:00:00:00:01"
 """The DHCP server's MAC. Only the port that asks ever sees it."""
 DHCP_SERVER_WITHOUT_GATEWAY = "169.254.0.1"
 LEASE_TIME_S = 43_200
+STORM_PRIORITY = 100
+STORM_KBPS, STORM_BURST_KBIT = 2_000, 2_000
+"""Four thousand of the smallest frames a second, and as many at once."""
 STATEFUL = "dhcpv6-stateful"
 STATELESS = "dhcpv6-stateless"
 
@@ -59,6 +64,7 @@ def records(index: Index) -> Iterator[NorthboundRecord]:
             yield DhcpOptions(key=key, external_ids=marks(key), cidr=subnet.cidr, options=options)
     for port in index.endpoints.values():
         yield _port(port, index)
+        yield _storm(port)
 
 
 def has_dhcp(subnet: SubnetSpec) -> bool:
@@ -108,6 +114,19 @@ def _port(port: PortSpec, index: Index) -> LogicalSwitchPort:
         options=NO_PAIRS if port.host is None else frozenset({("requested-chassis", port.host)}),
         dhcpv4_options=_dhcp_of(port, index, ip_version=4),
         dhcpv6_options=_dhcp_of(port, index, ip_version=6),
+    )
+
+
+def _storm(port: PortSpec) -> Qos:
+    key = RecordKey(RecordKind.STORM, port.id)
+    return Qos(
+        key=key,
+        parent=switch_key(port.network_id),
+        external_ids=marks(key),
+        direction="from-lport",
+        priority=STORM_PRIORITY,
+        match=f'inport == "{port.id}" && eth.mcast',
+        bandwidth=frozenset({("rate", STORM_KBPS), ("burst", STORM_BURST_KBIT)}),
     )
 
 

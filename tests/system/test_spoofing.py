@@ -1,0 +1,280 @@
+"""What a tenant's server can pretend to be on a network that it shares: it has root, a raw socket and
+frames of its own making, and its port has OVN's port security and a group that lets everything pass.
+
+Each attack is sent twice: from a port as everybody has it, where no frame may arrive, and from one whose
+port security its network's owner took off, where it must, or nothing was tried.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.system import frames
+from tests.system.network_world import (
+    BASE,
+    DB,
+    MACHINE,
+    WEB,
+    World,
+    address_of,
+    endpoint,
+    namespace,
+    ping,
+    reaches,
+    running_world,
+    wait_until,
+)
+
+from kumoi.base import process
+from kumoi.cloud.drivers.instance import kernel
+from kumoi.cloud.drivers.network.interface import PortSpec, Topology
+from kumoi.cloud.drivers.network.ovn import switching
+from kumoi.hosts.units import table
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
+
+EVE = endpoint("eve", "a1", 0x15, ("a1-4", "10.203.16.15"), ("a1-6", "fd00:203:1::15"))
+VICTIM = replace(WEB, port_security_enabled=False, security_group_ids=())
+"""Nothing protects it but what holds the attacker."""
+UNBOUND = replace(EVE, port_security_enabled=False, security_group_ids=())
+GATEWAY4, GATEWAY6 = "10.203.16.1", "fd00:203:1::1"
+EVE4, EVE6 = "10.203.16.15", "fd00:203:1::15"
+NOBODY4, NOBODY6 = "10.203.16.200", "fd00:203:1::200"
+WEB4, WEB6 = "10.203.16.11", "fd00:203:1::11"
+LINK_LOCAL = frames.link_local(EVE.mac)
+OTHER_MAC = "02:cb:00:00:00:66"
+QUIET_S = 0.4
+ALL_PACKETS = 3
+SHARED = replace(
+    BASE,
+    ports=(*(VICTIM if port.id == WEB.id else port for port in BASE.ports), EVE),
+)
+
+
+def redirect6() -> bytes:
+    body = bytes(4) + frames.ip(LINK_LOCAL) + frames.ip(GATEWAY6) + frames.option(2, EVE.mac)
+    packet = frames.ipv6(LINK_LOCAL, WEB6, frames.ICMPV6, frames.icmpv6(137, body))
+    return frames.ether(EVE.mac, WEB.mac, frames.ETHER_IPV6, packet)
+
+
+def redirect4() -> bytes:
+    inner = frames.ipv4(WEB4, "192.0.2.1", frames.UDP, frames.udp(1, 2, b""))
+    packet = frames.ipv4(EVE4, WEB4, frames.ICMP, frames.icmp(5, 1, frames.ip(EVE4) + inner))
+    return frames.ether(EVE.mac, WEB.mac, frames.ETHER_IPV4, packet)
+
+
+def dhcp4() -> bytes:
+    answer = frames.udp(67, 68, frames.dhcp_answer("10.203.16.66", EVE4))
+    packet = frames.ipv4(EVE4, "255.255.255.255", frames.UDP, answer)
+    return frames.ether(EVE.mac, frames.BROADCAST, frames.ETHER_IPV4, packet)
+
+
+def dhcp6() -> bytes:
+    answer = frames.udp(547, 546, b"\x02evil")
+    packet = frames.ipv6(LINK_LOCAL, WEB6, frames.UDP, answer)
+    return frames.ether(EVE.mac, WEB.mac, frames.ETHER_IPV6, packet)
+
+
+def arp_for_gateway() -> bytes:
+    return frames.arp(EVE.mac, WEB.mac, reply=True, sender=(EVE.mac, GATEWAY4), asked=WEB4)
+
+
+def arp_of_another_mac() -> bytes:
+    return frames.arp(
+        EVE.mac, frames.BROADCAST, reply=False, sender=(OTHER_MAC, EVE4), asked=NOBODY4
+    )
+
+
+def neighbour_for_gateway() -> bytes:
+    body = struct.pack("!I", 0x20000000) + frames.ip(GATEWAY6) + frames.option(2, EVE.mac)
+    packet = frames.ipv6(EVE6, WEB6, frames.ICMPV6, frames.icmpv6(136, body))
+    return frames.ether(EVE.mac, WEB.mac, frames.ETHER_IPV6, packet)
+
+
+def gateway_that_asks() -> bytes:
+    """The gateway's address, with the attacker's MAC, as if the gateway asked for somebody."""
+    body = bytes(4) + frames.ip(NOBODY6) + frames.option(1, EVE.mac)
+    packet = frames.ipv6(GATEWAY6, WEB6, frames.ICMPV6, frames.icmpv6(135, body))
+    return frames.ether(EVE.mac, WEB.mac, frames.ETHER_IPV6, packet)
+
+
+def another_mac() -> bytes:
+    """One of as many as it likes, of which a switch that learns would remember each."""
+    packet = frames.ipv4(EVE4, WEB4, frames.UDP, frames.udp(1_000, 1_001, b"flood"))
+    return frames.ether(OTHER_MAC, WEB.mac, frames.ETHER_IPV4, packet)
+
+
+ATTACKS = (
+    redirect6,
+    redirect4,
+    dhcp4,
+    dhcp6,
+    arp_for_gateway,
+    arp_of_another_mac,
+    neighbour_for_gateway,
+    gateway_that_asks,
+    another_mac,
+)
+
+
+def raw_socket(port: PortSpec) -> socket.socket:
+    """On a server's link, as its root opens it."""
+
+    def opened() -> socket.socket:
+        with Path("/run/netns", namespace(port)).open("rb") as inside:
+            kernel.enter_network(inside.fileno())
+        link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL_PACKETS))
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 << 20)
+        link.bind(("eth0", ALL_PACKETS))
+        link.settimeout(QUIET_S)
+        return link
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(opened).result()
+
+
+def arrived(frame: bytes, times: int = 1) -> int:
+    """How many of these frames the victim receives when the attacker sends so many."""
+    with raw_socket(WEB) as victim, raw_socket(EVE) as attacker:
+        for _ in range(times):
+            attacker.send(frame)
+        seen = 0
+        while True:
+            try:
+                seen += victim.recv(2_048) == frame
+            except TimeoutError:
+                return seen
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[World]:
+    with running_world() as world:
+        world.converge(SHARED)
+        world.plug(EVE)
+        reaches(EVE, WEB4)
+        reaches(EVE, WEB6)
+        yield world
+
+
+@pytest.fixture
+def world(host: World) -> Iterator[World]:
+    yield host
+    if host.wanted != SHARED:
+        host.converge(SHARED)
+
+
+def with_port(port: PortSpec) -> Topology:
+    ports = tuple(port if item.id == port.id else item for item in SHARED.ports)
+    return replace(SHARED, ports=ports)
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+def test_what_a_server_pretends_to_be_reaches_nobody(
+    world: World, attack: Callable[[], bytes]
+) -> None:
+    assert arrived(attack()) == 0
+
+
+def test_the_attacks_are_real_where_the_networks_owner_took_the_protection_off(
+    world: World,
+) -> None:
+    world.converge(with_port(UNBOUND))
+    assert {attack.__name__: arrived(attack()) for attack in ATTACKS} == {
+        attack.__name__: 1 for attack in ATTACKS
+    }
+
+
+STORM = 40_000
+
+
+def storm() -> bytes:
+    packet = frames.ipv4(EVE4, "255.255.255.255", frames.UDP, frames.udp(1_000, 1_001, b"storm"))
+    return frames.ether(EVE.mac, frames.BROADCAST, frames.ETHER_IPV4, packet)
+
+
+def test_a_broadcast_storm_leaves_its_port_as_a_trickle(world: World) -> None:
+    began = time.monotonic()
+    seen = arrived(storm(), STORM)
+    seconds = time.monotonic() - began - QUIET_S
+    allowed_bits = (switching.STORM_BURST_KBIT + switching.STORM_KBPS * seconds) * 1_000
+    assert 100 < seen < 1.2 * allowed_bits / (8 * frames.FRAME_MIN), (seen, seconds)
+    assert seen < STORM / 3
+
+
+def test_each_port_has_a_rate_of_its_own(world: World) -> None:
+    """While one floods, its neighbour asks for addresses as ever."""
+    with raw_socket(EVE) as attacker:
+        for _ in range(STORM // 2):
+            attacker.send(storm())
+        process.run(["ip", "neighbour", "flush", "dev", "eth0"], namespace=namespace(WEB))
+        assert ping(WEB, address_of(EVE))
+
+
+FEW = 500
+SYN = 0x5002
+
+
+def syn(port: int) -> bytes:
+    """Of a connection that nobody will ever answer."""
+    tcp = struct.pack("!HHIIHHHH", port, 8_080, 1, 0, SYN, 1_024, 0, 0)
+    over = frames.ip(EVE4) + frames.ip(WEB4) + struct.pack("!HH", frames.TCP, len(tcp)) + tcp
+    tcp = tcp[:16] + struct.pack("!H", frames.checksum(over)) + tcp[18:]
+    packet = frames.ipv4(EVE4, WEB4, frames.TCP, tcp)
+    return frames.ether(EVE.mac, WEB.mac, frames.ETHER_IPV4, packet)
+
+
+def remembered(world: World) -> int:
+    shown = process.run([*appctl(world), "dpctl/dump-conntrack"]).out.splitlines()
+    return sum(f"src={EVE4}" in line and "dport=8080" in line for line in shown)
+
+
+def appctl(world: World) -> list[str]:
+    return ["ovs-appctl", "-t", str(control(world))]
+
+
+def control(world: World) -> Path:
+    return table.switch_dir(world.engines.here) / "ovs-vswitchd.ctl"
+
+
+def limit(world: World, per_zone: int) -> None:
+    for command in table.connection_limits(control(world), per_zone=per_zone):
+        process.run(command)
+
+
+def test_a_port_that_fills_its_table_of_connections_fills_nobody_elses(world: World) -> None:
+    limit(world, FEW)
+    try:
+        with raw_socket(EVE) as attacker:
+            for port in range(10_000, 10_000 + 4 * FEW):
+                attacker.send(syn(port))
+        wait_until(lambda: remembered(world) >= FEW, "the zone to fill")
+        reaches(DB, MACHINE)  # A neighbour's connection is new as well.
+        assert remembered(world) <= FEW
+    finally:
+        process.run([*appctl(world), "dpctl/flush-conntrack"])
+        limit(world, table.CONNECTIONS_PER_ZONE)
+
+
+def test_every_zone_has_its_limit_from_the_switchs_start(world: World) -> None:
+    shown = process.run([*appctl(world), "dpctl/ct-get-limits"]).out
+    limits = set(re.findall(r"limit=(\d+),", shown))
+    assert limits == {str(table.CONNECTIONS_PER_ZONE)}, shown[:200]
+    asked = process.run([*appctl(world), "dpctl/ct-get-maxconns"]).out
+    assert int(asked) == table.CONNECTIONS_TOGETHER
+
+
+def test_within_its_limit_a_port_takes_as_many_as_it_likes(world: World) -> None:
+    """So that the test above is of the limit."""
+    with raw_socket(EVE) as attacker:
+        for port in range(10_000, 10_000 + 4 * FEW):
+            attacker.send(syn(port))
+    wait_until(lambda: remembered(world) >= 3 * FEW, "four times as many")
+    process.run([*appctl(world), "dpctl/flush-conntrack"])
