@@ -39,6 +39,11 @@ NO_LANDLOCK_UNDER_SYSTEMD = (
     "keep what reads a tenant's push or image to the one. Linux since 5.19 has it, where `lsm=` on its "
     "command line does not leave it out"
 )
+NO_APPARMOR = (
+    "This kernel has no AppArmor: user namespaces, a filter of system calls and control groups hold servers, and "
+    "their root can uncover what is masked of /proc and /sys. `apparmor=1 security=apparmor` on its command "
+    "line switches it on, where it is built in"
+)
 COLOURS = {"running": "green", "starting": "yellow", "waiting": "red"}
 
 
@@ -78,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
             "unknown": unknown,
             "api_trouble": trouble,
             "landlock": landlock.version(),
+            "apparmor": fence.has_apparmor(),
             "servers_together": fence.in_force(host.name),
         }
         print(json.dumps(document, indent=2))
@@ -238,6 +244,8 @@ def _show(
     total = sum(row.memory_kib for row in found) >> 10
     if missing:
         out.print(f"[red]{missing}[/]")
+    if together and not fence.has_apparmor():
+        out.print(f"[red]{NO_APPARMOR}[/]")
     out.print(f"Memory: {ours} MiB of our own, {total} MiB with the engines")
     if together:
         out.print(together)

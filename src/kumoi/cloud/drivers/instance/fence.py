@@ -18,6 +18,7 @@ from kumoi.base.errors import Permanent
 
 ROOT = Path("/sys/fs/cgroup")
 KERNEL = Path("/proc/sys/kernel")
+APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
 NEEDED = ("memory", "cpu", "pids")
 SUBTREE = "cgroup.subtree_control"
 
@@ -104,6 +105,11 @@ def in_force(host_name: str, *, root: Path = ROOT) -> dict[str, int]:
             with contextlib.suppress(OSError, ValueError):
                 found.setdefault(name, int((root / path.format(group)).read_text()))
     return found
+
+
+def has_apparmor(file: Path = APPARMOR) -> bool:
+    """Whether this kernel holds servers by profiles, too."""
+    return file.exists() and file.read_text().startswith("Y")
 
 
 def _ensure_tree(root: Path, group: str, controller: str) -> bool:

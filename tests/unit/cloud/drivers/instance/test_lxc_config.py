@@ -37,16 +37,10 @@ VERSION_2 = config.Machine(
     swap_limited=True,
     apparmor=True,
 )
-BARE = config.Machine(
-    cgroup_parent="test.servers",
-    controllers=frozenset(),
-    unified_controllers=frozenset(),
-    swap_limited=False,
-    apparmor=False,
-)
 CLAIM = Claim(FIRST)
 PLACE = config.ContainerPaths(
     rootfs=Path("/mnt/root"),
+    seccomp=Path("/state/seccomp"),
     console=Path("/state/servers/x/console.log"),
     processors=Path("/mnt/cpuinfo"),
     start_hook=network.hook(Path("/state/servers/x/network")),
@@ -61,7 +55,7 @@ def told(server: InstanceSpec, machine: config.Machine = VERSION_1) -> str:
 
 @pytest.mark.parametrize(
     ("name", "machine"),
-    [("version_1", VERSION_1), ("version_2", VERSION_2), ("no_controllers", BARE)],
+    [("version_1", VERSION_1), ("version_2", VERSION_2)],
 )
 def test_the_configuration(name: str, machine: config.Machine) -> None:
     agrees(f"config_{name}", told(SERVER, machine))

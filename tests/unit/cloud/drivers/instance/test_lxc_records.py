@@ -125,13 +125,21 @@ def test_an_image_that_a_power_failure_may_have_spoilt_is_none(tmp_path: Path) -
 
 
 def test_controllers_are_found_in_both_versions(tmp_path: Path) -> None:
-    (tmp_path / "memory").mkdir()
-    (tmp_path / "memory/cgroup.procs").touch()
+    for name in ("memory", "devices"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cgroup.procs").touch()
     (tmp_path / "memory/memory.memsw.limit_in_bytes").touch()
     machine = cgroup.machine("t", root=tmp_path)
-    assert (machine.controllers, machine.swap_limited) == (frozenset({"memory"}), True)
+    assert (set(machine.controllers), machine.swap_limited) == ({"memory", "devices"}, True)
     (tmp_path / "cgroup.controllers").write_text("cpu pids\n")
     assert cgroup.machine("t", root=tmp_path).unified_controllers == {"cpu", "pids"}
+
+
+def test_a_machine_that_keeps_no_server_from_its_devices_gets_none(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory/cgroup.procs").touch()
+    with pytest.raises(Permanent, match="keeps servers from its devices"):
+        cgroup.machine("t", root=tmp_path)
 
 
 class SlowSwitch(FakeSwitch):

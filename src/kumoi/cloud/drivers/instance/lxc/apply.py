@@ -25,6 +25,7 @@ from kumoi.cloud.drivers.instance.interface import ObservedInstance
 from kumoi.cloud.drivers.instance.lxc import (
     cgroup,
     config,
+    confinement,
     disk,
     idmap,
     image,
@@ -47,6 +48,7 @@ from kumoi.cloud.hostapi.offer import Capability, Offer
 DETACH_TIMEOUT_S = 5.0
 CPUINFO = Path("/proc/cpuinfo")
 TIME_NAMESPACE = Path("/proc/self/ns/time")
+BLOCK_BYTES = 512  # What the kernel counts a file's blocks in.
 _POLL_S = 0.005
 
 
@@ -70,6 +72,8 @@ class LxcDriver:
         self._freezer = still.Freezer(self._group)
         self._machine = cgroup.machine(fence.of_servers(host_name))
         self._cpuinfo = CPUINFO.read_text()
+        self._ids: dict[int, str] = {}
+        self._starting: set[str] = set()
         self._settling = ThreadPoolExecutor(1, thread_name_prefix="settling")
 
     def prepare(self) -> None:
@@ -82,8 +86,11 @@ class LxcDriver:
         for directory in self._paths.servers.resolve().parents:
             if not directory.stat().st_mode & stat.S_IXOTH:
                 raise Permanent(f"{directory} must be open to others for passing through (0711)")
+        files.replace(self._paths.seccomp, confinement.seccomp(), promise=Promise.KILL)
         subids.claim(self._paths.host_dir)
         monitor.wait_for_strays(self._paths)
+        running = monitor.find_all(self._paths)
+        self._ids = {idmap.base_of(one.pid): server_id for server_id, one in running.items()}
         image.sweep(self._paths)
         self._settling.submit(image.settle, self._paths)
 
@@ -114,6 +121,13 @@ class LxcDriver:
 
     def ready_images(self) -> frozenset[str]:
         return image.ready(self._paths)
+
+    def disk_bytes(self) -> int:
+        taken = 0
+        for file in self._paths.servers.glob("*/disk.*"):
+            with contextlib.suppress(FileNotFoundError):
+                taken += file.stat().st_blocks * BLOCK_BYTES
+        return taken
 
     def console(self, server_id: str, *, bytes_max: int) -> str:
         try:
@@ -149,7 +163,11 @@ class LxcDriver:
         with _attempted("start a server"):
             running = monitor.find(self._paths, server.id)
             if running is None:
-                self._start(server)
+                self._starting.add(server.id)
+                try:
+                    self._start(server)
+                finally:
+                    self._starting.discard(server.id)
             else:
                 self._freezer.resume(server.id)
             self._settle(server)
@@ -262,11 +280,13 @@ class LxcDriver:
 
     def _start(self, server: InstanceSpec) -> None:
         ids = idmap.of_slot(subids.claim(self._paths.host_dir), server.id_slot)
+        self._take_ids(server.id, ids)
         image_ = self._image_of(server)
         wires = wire.of(server)
         mounts = rootfs.mounts_for(self._paths.host_dir)
         paths = config.ContainerPaths(
             rootfs=mounts.root,
+            seccomp=self._paths.seccomp,
             console=self._paths.console(server.id),
             processors=mounts.processors,
             start_hook=network.hook(self._paths.network(server.id)),
@@ -303,6 +323,15 @@ class LxcDriver:
         finally:
             links.wait_ended()
         links.wait()
+
+    def _take_ids(self, server_id: str, ids: idmap.IdRange) -> None:
+        """From now on these are the server's. Raises Transient while another one runs with them."""
+        owner = self._ids.setdefault(ids.base, server_id)
+        if owner == server_id:
+            return
+        if owner in self._starting or self._running(owner) is not None:
+            raise Transient("start a server: another one still runs with its user ids")
+        self._ids[ids.base] = server_id
 
     def _settle(self, server: InstanceSpec) -> None:
         """Ports as wanted, and the generation and boots into the record."""

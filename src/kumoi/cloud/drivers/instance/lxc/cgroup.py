@@ -12,11 +12,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from kumoi.base.errors import Transient
-from kumoi.cloud.drivers.instance.fence import ROOT, of_servers
+from kumoi.base.errors import Permanent, Transient
+from kumoi.cloud.drivers.instance.fence import ROOT, has_apparmor, of_servers
 from kumoi.cloud.drivers.instance.lxc.config import Machine
 
-APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
 FREEZE_TIMEOUT_S = 10.0
 REMOVE_TIMEOUT_S = 2.0
 _POLL_S = 0.005
@@ -28,13 +27,17 @@ def of_server(host_name: str, server_id: str) -> str:
 
 
 def machine(parent: str, *, root: Path = ROOT) -> Machine:
-    """What this host offers, for config.py. `parent` is the parent of all servers' groups."""
+    """What this host offers, for config.py. `parent` is the parent of all servers' groups. Raises
+    Permanent where nothing would keep a server from the machine's devices.
+    """
     controllers = frozenset(
         name for name in _CONTROLLERS if (root / name / "cgroup.procs").exists()
     )
     unified: frozenset[str] = frozenset()
     if (root / "cgroup.controllers").exists():
         unified = frozenset((root / "cgroup.controllers").read_text().split())
+    if "devices" not in controllers and not unified:
+        raise Permanent("no control group of this machine keeps servers from its devices")
     swap = (root / "memory/memory.memsw.limit_in_bytes").exists() or any(
         root.glob("*/memory.swap.max")
     )
@@ -43,7 +46,7 @@ def machine(parent: str, *, root: Path = ROOT) -> Machine:
         controllers=controllers,
         unified_controllers=unified,
         swap_limited=swap,
-        apparmor=APPARMOR.exists() and APPARMOR.read_text().startswith("Y"),
+        apparmor=has_apparmor(),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kumoi.cloud.drivers.instance import fence, wire
+from kumoi.cloud.drivers.instance.lxc import confinement
 from kumoi.cloud.drivers.instance.lxc.idmap import IdRange
 from kumoi.cloud.drivers.instance.seed import hostname
 from kumoi.cloud.hostapi.messages import InstanceSpec
@@ -28,7 +29,6 @@ PIVOT = "pivot"
 
 COMMON_CONFIG = "/usr/share/lxc/config/common.conf"
 USERNS_CONFIG = "/usr/share/lxc/config/userns.conf"
-CAPABILITIES_DROPPED = "mac_admin mac_override sys_module sys_rawio sys_time"
 DEVICES_ALLOWED = (
     "c 1:3 rwm",  # null
     "c 1:5 rwm",  # zero
@@ -40,6 +40,8 @@ DEVICES_ALLOWED = (
     "c 5:2 rwm",  # ptmx
     "c 136:* rwm",  # pts
 )
+
+ACCEPT_RA = "lxc.sysctl.net.ipv6.conf.{}.accept_ra"
 
 _PROCESSOR = re.compile(r"^(processor\s*: )\d+")
 
@@ -64,6 +66,7 @@ class ContainerPaths:
     """
 
     rootfs: Path
+    seccomp: Path
     console: Path
     processors: Path
     start_hook: str
@@ -83,7 +86,9 @@ def config(server: InstanceSpec, machine: Machine, paths: ContainerPaths, ids: I
             f"lxc.idmap = u 0 {ids.base} {ids.count}",
             f"lxc.idmap = g 0 {ids.base} {ids.count}",
             f"lxc.apparmor.profile = {'generated' if machine.apparmor else 'unconfined'}",
-            f"lxc.cap.drop = {CAPABILITIES_DROPPED}",
+            f"lxc.cap.drop = {' '.join(confinement.CAPABILITIES_DROPPED)}",
+            f"lxc.seccomp.profile = {paths.seccomp}",
+            *confinement.masks(),
             f"lxc.proc.oom_score_adj = {OOM_SCORE}",
             "lxc.tty.max = 0",
             f"lxc.console.logfile = {paths.console}",
@@ -148,18 +153,16 @@ def _limits_v2(server: InstanceSpec, machine: Machine) -> dict[str, int | str]:
 
 def _devices(machine: Machine) -> list[str]:
     """Allow a few only: userns.conf allows all, trusting that a server cannot make device nodes."""
-    if "devices" in machine.controllers:
-        key = "lxc.cgroup.devices"
-    elif machine.unified_controllers:
-        key = "lxc.cgroup2.devices"
-    else:
-        return []
+    version_1 = "devices" in machine.controllers
+    key = "lxc.cgroup.devices" if version_1 else "lxc.cgroup2.devices"
     return [f"{key}.deny = a", *(f"{key}.allow = {device}" for device in DEVICES_ALLOWED)]
 
 
 def _networks(server: InstanceSpec) -> list[str]:
-    """The links; network.py sets addresses and routes at each start."""
-    lines: list[str] = []
+    """The links; network.py sets addresses and routes at each start. All of them are known, so a router
+    that advertises itself is an attacker: OVN lets advertisements pass before it asks any access list.
+    """
+    lines = [f"{ACCEPT_RA.format('default')} = 0"]
     for number, each in enumerate(wire.of(server)):
         key = f"lxc.net.{number}"
         lines.append(f"{key}.type = phys")
@@ -167,4 +170,5 @@ def _networks(server: InstanceSpec) -> list[str]:
         lines.append(f"{key}.name = {each.name}")
         lines.append(f"{key}.mtu = {each.mtu}")
         lines.append(f"{key}.flags = up")
-    return lines or ["lxc.net.0.type = empty"]
+        lines.append(f"{ACCEPT_RA.format(each.name)} = 0")
+    return lines if server.ports else [*lines, "lxc.net.0.type = empty"]

@@ -33,6 +33,14 @@ def of_slot(claim: subids.Claim, slot: int) -> IdRange:
     return IdRange(claim.base + slot * RANGE)
 
 
+def base_of(pid: int) -> int:
+    """The first id of the host that a process's users have; -1 when it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/uid_map").read_text().split()[1])
+    except (OSError, IndexError):
+        return -1
+
+
 def open_namespace(ids: IdRange) -> int:
     """A user namespace with this range, as a descriptor; the caller closes it."""
     with process.piped(["unshare", "--user", "cat"]) as child:

@@ -3,6 +3,7 @@
     images/<sha256>/rootfs/    an image's files, ids as in the image; only root can get in
     images/<sha256>/unsettled  which boot of the machine unpacked it, until it is on the disk
     templates/<gib>.ext4       empty file systems, copied for each new disk
+    seccomp                    the filter of system calls of every server
     servers/<id>/              everything of one server; LXC's own directory of it as well
         config                 what LXC reads
         network                its addresses and routes, applied at each start (network.py)
@@ -38,6 +39,10 @@ class Paths:
     @property
     def servers(self) -> Path:
         return self.host_dir / "servers"
+
+    @property
+    def seccomp(self) -> Path:
+        return self.host_dir / "seccomp"
 
     def rootfs(self, sha256: str) -> Path:
         return self.images / sha256 / "rootfs"

@@ -1,0 +1,78 @@
+"""What a server's processes may not do, whatever root inside tries: as text for LXC. Pure.
+
+A server is a system: systemd, sshd, package managers and nested containers of a user's own run in it as
+on a machine. So this is a list of what is refused. What stands here reaches parts of the kernel that
+belong to the machine, or in which most ways out of a container were found, and that no ordinary
+program of a server needs: those that try go on without.
+
+The user namespace is the wall; this is the ditch before it. Masks hide what the kernel shows to
+everybody. Where the kernel has no AppArmor, root of a server can take them away and read again what
+they hide; nothing below them can be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+CAPABILITIES_DROPPED = (
+    "audit_control", "audit_read", "audit_write", "block_suspend", "bpf", "checkpoint_restore",
+    "linux_immutable", "mac_admin", "mac_override", "mknod", "perfmon", "sys_module", "sys_pacct",
+    "sys_rawio", "sys_time", "syslog", "wake_alarm",
+)  # fmt: skip
+
+CALLS_REFUSED = (
+    # The kernel, its modules and its log; the clock; swap, accounting, ports of the processor.
+    "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "syslog",
+    "settimeofday", "clock_settime", "adjtimex", "clock_adjtime", "swapon", "swapoff", "acct",
+    "iopl", "ioperm", "modify_ldt", "vm86", "vm86old", "quotactl", "quotactl_fd", "lookup_dcookie",
+    "nfsservctl", "uselib", "ustat", "sysfs", "_sysctl", "fanotify_init",
+    # Files by numbers that hold on the whole file system.
+    "open_by_handle_at",
+    # Programs and requests that the kernel runs on a caller's behalf.
+    "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register",
+    # Keys, which are kept by user id and not by namespace.
+    "add_key", "request_key", "keyctl",
+    # Memory and descriptors of other processes, and where memory lies.
+    "pidfd_getfd", "kcmp", "move_pages", "migrate_pages", "memfd_secret",
+)  # fmt: skip
+
+FILES_MASKED = (
+    "proc/cmdline", "proc/config.gz", "proc/diskstats", "proc/interrupts", "proc/iomem",
+    "proc/ioports", "proc/kallsyms", "proc/kcore", "proc/key-users", "proc/keys", "proc/kmsg",
+    "proc/latency_stats", "proc/locks", "proc/mtrr", "proc/pagetypeinfo", "proc/partitions",
+    "proc/sched_debug", "proc/slabinfo", "proc/softirqs", "proc/sysrq-trigger", "proc/timer_list",
+    "proc/vmallocinfo", "proc/zoneinfo",
+)  # fmt: skip
+DIRECTORIES_MASKED = (
+    "proc/acpi", "proc/asound", "proc/bus", "proc/driver", "proc/fs", "proc/irq", "proc/scsi",
+    # Names of the host's disks, and of the files behind loop devices.
+    "sys/block", "sys/class/block", "sys/dev/block", "sys/devices/virtual/block",
+    "sys/firmware", "sys/fs/fuse", "sys/hypervisor", "sys/kernel/debug", "sys/kernel/security",
+    "sys/kernel/tracing", "sys/module", "sys/power", "sys/devices/virtual/powercap",
+)  # fmt: skip
+TMPFS = "ro,nosuid,nodev,noexec,size=4k,mode=555,optional"
+
+
+def seccomp() -> str:
+    """LXC's profile: version 2, a list of what is refused, on every architecture of the machine."""
+    return "\n".join(
+        [
+            "2",
+            "denylist",
+            "reject_force_umount",
+            "[all]",
+            *(f"{call} errno 1" for call in CALLS_REFUSED),
+            "",
+        ]
+    )
+
+
+def masks() -> Iterator[str]:
+    """The entries of LXC's configuration. The first takes away those of the distribution's file, which
+    shows all FUSE connections of the machine.
+    """
+    yield "lxc.mount.entry ="
+    for path in FILES_MASKED:
+        yield f"lxc.mount.entry = /dev/null {path} none bind,ro,optional 0 0"
+    for path in DIRECTORIES_MASKED:
+        yield f"lxc.mount.entry = tmpfs {path} tmpfs {TMPFS} 0 0"

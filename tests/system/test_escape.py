@@ -1,0 +1,203 @@
+"""What root of a server meets that tries the known ways out of a container. The probe runs inside, as a
+service of the server's own systemd; its answers are a golden table, which KUMOI_GOLDEN=write renews.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.system import frames
+from tests.system.container_host import BRIDGE, ContainerHost, until
+from tests.system.servers import Servers, made_here, running_host
+
+from kumoi.base.process import run
+from kumoi.cloud.drivers.instance.lxc import confinement
+from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec, InstanceState
+from kumoi.hosts.units import syscalls
+
+pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+LABEL = 40
+GOLDEN = Path(__file__).parent / "golden/escape.txt"
+CALLS = (
+    "mount", "umount2", "mknod", "unshare", "setns", "ptrace", "reboot", "bpf", "perf_event_open", "userfaultfd",
+    "io_uring_setup", "keyctl", "add_key", "request_key", "open_by_handle_at", "finit_module",
+    "init_module", "kexec_load", "swapon", "acct", "syslog", "settimeofday", "clock_settime",
+    "iopl", "quotactl", "fanotify_init", "kcmp", "pidfd_getfd", "memfd_secret", "process_vm_readv",
+    "pivot_root", "chroot", "sethostname",
+)  # fmt: skip
+PROBE = r"""
+use Errno; use Fcntl;
+sub said { my ($ok) = @_; return "works" if $ok; for (keys %!) { return $_ if $!{$_} } "?" }
+sub call { my $name = shift; $! = 0; my @given = @_; my $r = syscall($N{$name}, @given); said($r >= 0) }
+sub writes { my ($file, $text) = @_; $! = 0; sysopen(my $f, $file, O_WRONLY) or return said(0); said(defined syswrite($f, $text)) }
+sub reads { my ($file) = @_; $! = 0; sysopen(my $f, $file, O_RDONLY|O_NONBLOCK) or return said(0);
+    my $n = sysread($f, my $buffer, 4096); defined $n or return said(0); $n ? "content" : "empty" }
+sub lists { my ($dir) = @_; $! = 0; opendir(my $d, $dir) or return said(0); my @e = grep { !/^\.\.?$/ } readdir $d; @e ? "entries" : "empty" }
+sub tell_ { printf "%-40s %s\n", @_ }
+sub zero { "\0" x 128 }
+mkdir "/probe"; mkdir "/probe/$_" for qw(proc sys cgroup ext4 bpf debugfs fuse overlay tmpfs l u w);
+my $z = zero(); my $s = sub { my $x = $_[0]; "$x\0" };
+# What the kernel says of the process.
+open my $st, "/proc/self/status"; my %st = map { /^(\w+):\s+(.*)/ ? ($1, $2) : () } <$st>;
+tell_("capabilities", $st{CapBnd}); tell_("seccomp", $st{Seccomp}); tell_("ids", join " ", (split " ", `cat /proc/self/uid_map`)[0, 2]);
+# Mounts.
+my @m = (["proc","proc"],["sysfs","sys"],["cgroup2","cgroup"],["ext4","ext4"],["bpf","bpf"],["debugfs","debugfs"],["fuse","fuse"],["tmpfs","tmpfs"]);
+for (@m) { my ($k, $d) = @$_; tell_("mount $k", call("mount", "none\0", "/probe/$d\0", "$k\0", 0, "\0")) }
+tell_("mount cgroup with release_agent", do { call("mount", "none\0", "/probe/cgroup\0", "cgroup\0", 0, "memory,release_agent=/x\0") });
+tell_("remount / with devices", call("mount", "none\0", "/\0", "none\0", 32 | 1024, "\0"));
+# Devices.
+for (["mem",1,1],["sda",8,0],["loop0",7,0],["kvm",10,232],["fuse",10,229],["tun",10,200]) { my ($n,$a,$b) = @$_;
+    tell_("mknod $n", call("mknod", "/probe/$n\0", ($n =~ /sda|loop/ ? 0060000 : 0020000) | 0600, $a * 256 + $b)) }
+# Calls.
+tell_("bpf", call("bpf", 0, $z, 120)); tell_("perf_event_open", call("perf_event_open", $z, 0, -1, -1, 0));
+tell_("userfaultfd", call("userfaultfd", 0)); tell_("io_uring_setup", call("io_uring_setup", 1, $z));
+tell_("keyctl", call("keyctl", 0, -3, 0)); tell_("add_key", call("add_key", "user\0", "k\0", "v\0", 1, -3)); tell_("request_key", call("request_key", "user\0", "k\0", 0, 0));
+tell_("open_by_handle_at", call("open_by_handle_at", -100, $z, 0)); tell_("finit_module", call("finit_module", 0, "\0", 0)); tell_("init_module", call("init_module", $z, 1, "\0"));
+tell_("kexec_load", call("kexec_load", 0, 0, 0, 0)); tell_("swapon", call("swapon", "/probe/x\0", 0)); tell_("acct", call("acct", "/probe/x\0")); tell_("syslog", call("syslog", 3, $z, 100));
+tell_("settimeofday", call("settimeofday", $z, 0)); tell_("clock_settime", call("clock_settime", 0, $z)); tell_("iopl", call("iopl", 3)); tell_("quotactl", call("quotactl", 0, "\0", 0, $z));
+tell_("fanotify_init", call("fanotify_init", 0, 0)); tell_("kcmp", call("kcmp", $$, $$, 0, 0, 0)); tell_("pidfd_getfd", call("pidfd_getfd", 0, 0, 0)); tell_("memfd_secret", call("memfd_secret", 0));
+tell_("umount2 by force", call("umount2", "/probe/tmpfs\0", 1));
+# Files of the machine.
+for (qw(kernel/core_pattern kernel/modprobe kernel/sysrq kernel/hotplug kernel/pid_max vm/panic_on_oom vm/drop_caches fs/binfmt_misc/register net/core/rmem_max)) { tell_("write /proc/sys/$_", writes("/proc/sys/$_", "1")) }
+tell_("write /proc/sysrq-trigger", writes("/proc/sysrq-trigger", "")); tell_("write /proc/self/oom_score_adj", writes("/proc/self/oom_score_adj", "-1000"));
+for (qw(cmdline config.gz kallsyms kcore keys key-users kmsg timer_list sched_debug diskstats partitions interrupts slabinfo)) { tell_("read /proc/$_", reads("/proc/$_")) }
+for (qw(proc/acpi proc/irq proc/fs sys/block sys/class/block sys/devices/virtual/block sys/firmware sys/module sys/kernel/debug sys/kernel/security sys/fs/fuse)) { tell_("list /$_", lists("/$_")) }
+my @leak = grep { -e } glob("/sys/block/*/loop/backing_file"), glob("/sys/devices/virtual/block/*/loop/backing_file"); tell_("files behind loop devices", scalar @leak);
+tell_("write /sys/kernel/uevent_helper", writes("/sys/kernel/uevent_helper", "/x")); tell_("write /sys/power/state", writes("/sys/power/state", ""));
+tell_("read /dev/mem", reads("/dev/mem")); tell_("read /dev/kmsg", reads("/dev/kmsg"));
+# What a server is to be able to do, so that the table is not of a server that can do nothing.
+tell_("unshare mounts", call("unshare", 0x20000)); tell_("mount tmpfs again", call("mount", "none\0", "/probe/w\0", "tmpfs\0", 0, "\0")); tell_("chroot", call("chroot", "/\0")); tell_("sethostname", call("sethostname", "probe\0", 5));
+"""
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[tuple[ContainerHost, ImageContent]]:
+    with running_host() as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def host(started: tuple[ContainerHost, ImageContent]) -> ContainerHost:
+    return started[0]
+
+
+@pytest.fixture
+def servers(started: tuple[ContainerHost, ImageContent]) -> Iterator[Servers]:
+    with made_here(*started) as made:
+        yield made
+
+
+def test_the_known_ways_out_lead_nowhere(host: ContainerHost, servers: Servers) -> None:
+    server = servers.new(number=5)
+    until(lambda: host.banner("10.202.1.5"))
+    answers = from_inside(host, server, f"{numbers()}\n{PROBE}")
+    if os.environ.get("KUMOI_GOLDEN") == "write":
+        GOLDEN.write_text(answers)
+    assert judged(answers) == judged(GOLDEN.read_text())
+
+
+def judged(answers: str) -> dict[str, str]:
+    """Which error says no depends on the kernel; whether it says no must not."""
+    found: dict[str, str] = {}
+    for line in answers.splitlines():
+        what, answer = line[:LABEL].strip(), line[LABEL:].strip()
+        found[what] = "refused" if answer.startswith("E") and answer.isupper() else answer
+    return found
+
+
+def from_inside(host: ContainerHost, server: InstanceSpec, program: str) -> str:
+    """Run by the server's own first process, so that nothing of ours is around it."""
+    host.attach(server, "sh", "-c", 'printf %s "$0" > /root/probe.pl', program)
+    return host.attach(
+        server, "systemd-run", "--quiet", "--pipe", "--wait", "perl", "/root/probe.pl", check=False
+    )
+
+
+def numbers() -> str:
+    """Of the calls, for this machine's kernel."""
+    library = ctypes.CDLL(syscalls.LIBRARY)
+    pairs = (f"{name} => {library.seccomp_syscall_resolve_name(name.encode())}" for name in CALLS)
+    return f"our %N = ({', '.join(pairs)});"
+
+
+def test_what_is_refused_are_calls_that_the_machine_has() -> None:
+    """A slip in a name would refuse nothing."""
+    library = ctypes.CDLL(syscalls.LIBRARY)
+    unknown = {
+        name
+        for name in confinement.CALLS_REFUSED
+        if library.seccomp_syscall_resolve_name(name.encode()) == syscalls.NO_SUCH_CALL
+    }
+    assert unknown == set()
+
+
+def test_a_server_is_a_system_as_before(host: ContainerHost, servers: Servers) -> None:
+    server = servers.new(number=5)
+    until(lambda: host.banner("10.202.1.5"))
+
+    def is_settled() -> bool:
+        asked = host.attach(server, "systemctl", "is-system-running", check=False)
+        return asked.strip() in {"running", "degraded"}
+
+    until(is_settled)
+    assert host.attach(server, "systemctl", "--failed", "--plain", "--no-legend").strip() == ""
+    assert "kumoi" in host.attach(server, "su", "-", "debian", "-c", "echo kumoi")
+
+
+def test_no_two_servers_that_run_have_an_id_in_common(
+    host: ContainerHost, servers: Servers
+) -> None:
+    """Whatever a control plane says that was restored from yesterday."""
+    first = servers.new(number=5, id_slot=5)
+    second = servers.wanted(number=6, id_slot=5)
+    host.control.want(second)
+    until(lambda: "user ids" in (host.here.state / "agent.log").read_text(), bound_s=30)
+    assert host.pid(second) == 0
+    assert host.pid(first)
+    moved = servers.change(second, id_slot=6)
+    host.control.await_report(moved, InstanceState.RUNNING, bound_s=60)
+    maps = [Path(f"/proc/{host.pid(one)}/uid_map").read_text().split()[1] for one in (first, moved)]
+    assert len(set(maps)) == 2
+
+
+def test_disks_of_servers_are_told_to_nobody_by_their_paths(
+    host: ContainerHost, servers: Servers
+) -> None:
+    server = servers.new(number=5)
+    seen = host.attach(
+        server, "sh", "-c", "cat /sys/block/loop*/loop/backing_file 2>&1", check=False
+    )
+    assert not re.search(r"disk\.\d+\.ext4", seen)
+    assert run(["sh", "-c", "cat /sys/block/loop*/loop/backing_file"]).out, "nothing to hide"
+
+
+def test_a_router_that_advertises_itself_is_heard_by_no_server(
+    host: ContainerHost, servers: Servers
+) -> None:
+    """OVN lets router advertisements pass, so a server must not listen; one that wants to can."""
+    server = servers.new(number=5)
+    until(lambda: host.banner("10.202.1.5"))
+    shown = host.inside(lambda: run(["ip", "-o", "link", "show", BRIDGE]).out)
+    mac = shown.partition("link/ether ")[2].split()[0]
+
+    def routes() -> str:
+        return host.attach(server, "ip", "-6", "route", "show", "proto", "ra")
+
+    def advertise() -> None:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as link:
+            link.bind((BRIDGE, 0))
+            link.send(frames.advertisement(mac))
+
+    host.inside(advertise)
+    heard = "/proc/sys/net/ipv6/conf/eth0/accept_ra"
+    assert host.attach(server, "cat", heard).strip() == "0"
+    assert routes() == ""
+    host.attach(server, "sh", "-c", f"echo 2 > {heard}")
+    until(lambda: host.inside(advertise) or "default" in routes())
