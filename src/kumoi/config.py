@@ -149,6 +149,10 @@ class HostSettings:
         1_024, "Memory that no server gets: the machine's own programs and the cloud's."
     )
 
+    reserved_host_disk_gib: int = key(
+        1, "Disk that no server gets: databases and logs. What else lies there is reserved as well."
+    )
+
     # What follows from the keys above.
 
     @property

@@ -15,16 +15,19 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
-from kumoi.base.errors import Permanent
+from kumoi.base.errors import Permanent, StoreFull, TooLarge
 from kumoi.base.ids import new_id
 from kumoi.base.process import run
+from kumoi.cloud.drivers.image.files import Draft, ImageFiles
 from kumoi.cloud.drivers.instance import record
 from kumoi.cloud.drivers.instance.lxc import disk, rootfs
 from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.drivers.network.fake import FakeSwitch
 from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec, Power
+from kumoi.engine.db import Database
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -65,12 +68,12 @@ def host_dir(device: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def nearly_full(where: Path) -> Iterator[None]:
+def nearly_full(where: Path, *, left_bytes: int = LEFT_BYTES) -> Iterator[None]:
     """Room for a new disk's first blocks, and for none that a server writes afterwards."""
     space, filling = os.statvfs(where), where / "filling"
     with filling.open("wb") as file:
         free_bytes = space.f_bavail * space.f_frsize
-        os.posix_fallocate(file.fileno(), 0, free_bytes - LEFT_BYTES)
+        os.posix_fallocate(file.fileno(), 0, free_bytes - left_bytes)
     try:
         yield
     finally:
@@ -207,3 +210,67 @@ def test_a_disk_whose_making_failed_half_way_costs_nothing(
 
 def _no_room(mounts: rootfs.Mounts) -> None:
     raise OSError(errno.ENOSPC, f"no room at {mounts.raw}")
+
+
+MIB = 1 << 20
+
+
+def test_uploads_leave_the_store_its_reserve_and_go_on_when_there_is_room(
+    host_dir: Path,
+) -> None:
+    images, store = ImageFiles(host_dir / "images"), database(host_dir)
+    try:
+        with images.draft(1 << 40) as draft:
+            with pytest.raises(TooLarge, match="not enough disk space"):
+                fill(draft)
+            for number in range(2_000):  # While whoever uploads still holds all that it got.
+                write(store, f"{number}" * 100)
+        with images.draft(1 << 40) as draft:
+            for _ in range(64):
+                draft.write(bytes(MIB))
+            assert draft.finish().size == 64 * MIB
+    finally:
+        store.close()
+
+
+def test_a_store_without_room_says_so_loses_nothing_and_goes_on(host_dir: Path) -> None:
+    store = database(host_dir)
+    try:
+        write(store, "before")
+        with nearly_full(host_dir, left_bytes=0):
+            with pytest.raises(StoreFull):
+                for _ in range(1_000):
+                    write(store, os.urandom(20_000).hex())
+            with store.read() as connection:
+                assert kept(connection)[0] == "before"
+            before = len(kept_in(store))
+        write(store, "after")
+        assert len(kept_in(store)) == before + 1
+    finally:
+        store.close()
+
+
+def database(where: Path) -> Database:
+    store = Database(f"sqlite:///{where}/store.db", wake_dir=where)
+    with store.write() as connection:
+        connection.execute(sa.text("CREATE TABLE kept (value TEXT NOT NULL)"))
+    return store
+
+
+def write(store: Database, value: str) -> None:
+    with store.write() as connection:
+        connection.execute(sa.text("INSERT INTO kept VALUES (:value)"), {"value": value})
+
+
+def kept(connection: sa.Connection) -> list[str]:
+    return list(connection.execute(sa.text("SELECT value FROM kept ORDER BY rowid")).scalars())
+
+
+def kept_in(store: Database) -> list[str]:
+    with store.read() as connection:
+        return kept(connection)
+
+
+def fill(draft: Draft) -> None:
+    while True:
+        draft.write(os.urandom(MIB))

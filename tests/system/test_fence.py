@@ -129,3 +129,17 @@ def spent_by_servers(host: ContainerHost) -> float:
             return int(file.read_text()) / 1e9
     stat = dict(line.split() for line in (fence.ROOT / group / "cpu.stat").read_text().splitlines())
     return int(stat["usage_usec"]) / 1e6
+
+
+def test_a_server_that_fills_its_disk_meets_its_end_and_goes_on_when_it_made_room(
+    host: ContainerHost, servers: Servers
+) -> None:
+    server = servers.new(number=5, disk_gib=1)
+    said = host.attach(server, "sh", "-c", "dd if=/dev/zero of=/fill bs=1M 2>&1", check=False)
+    assert "No space left on device" in said
+    written = int(host.attach(server, "stat", "-c", "%s", "/fill"))
+    assert 0.85 * (1 << 30) < written < 1 << 30
+    taken = host.paths.disk(server.id, 0).stat().st_blocks * 512
+    assert taken <= 1 << 30
+    host.attach(server, "sh", "-c", "rm /fill; sync; echo on > /kept")
+    assert host.attach(server, "cat", "/kept").strip() == "on"

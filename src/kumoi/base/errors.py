@@ -15,6 +15,7 @@
     │   └── RateLimited       too many attempts; `retry_after_s` says when again
     ├── Transient         background work: try again after `retry_after_s`
     │   ├── StoreLost         the database has gone away; nothing was changed
+    │   ├── StoreFull         its disk is full; nothing was changed
     │   └── OutcomeUnknown    it went away during a commit: look before you try again
     ├── Permanent         background work: trying again will not help; the text is shown to operators
     └── Bug               cannot happen; it is logged with its chain and pages
@@ -143,6 +144,10 @@ class Transient(KumoiError):
 
 class StoreLost(Transient):
     code = "store.lost"
+
+
+class StoreFull(Transient):
+    code = "store.full"
 
 
 class OutcomeUnknown(Transient):

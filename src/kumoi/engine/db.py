@@ -26,7 +26,7 @@ from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.types import TypeDecorator
 
 from kumoi.base.clock import Clock
-from kumoi.base.errors import Invalid, OutcomeUnknown, StoreLost, Transient
+from kumoi.base.errors import Invalid, OutcomeUnknown, StoreFull, StoreLost, Transient
 from kumoi.engine import sqlite, unchanged
 from kumoi.engine.outage import Outage, serves_no_more
 from kumoi.engine.statement import execute_text
@@ -36,6 +36,7 @@ from kumoi.engine.write_watch import WriteWatch
 
 CLOCK = "kumoi_clock"
 WRITER_LOCK = 0x6B756D6F69  # "kumoi"
+DISK_FULL, SQLITE_FULL = "53100", "SQLITE_FULL"  # As PostgreSQL and SQLite say it.
 BUSY_TIMEOUT_MS = 10_000  # How long a writer waits for those of other processes,
 WRITER_WAIT_S = 10.0  # and for those of its own.
 OUTAGE_WAIT_S = 10.0  # A database server restarts in less.
@@ -302,10 +303,18 @@ class _Transaction:
         if isinstance(cause, sa.exc.DBAPIError):
             if cause.connection_invalidated:
                 raise StoreLost(self._what) from cause
+            if _is_full(cause):
+                raise StoreFull(self._what) from cause
             if isinstance(cause, sa.exc.OperationalError):
                 raise Transient(self._what) from cause
         if isinstance(cause, sa.exc.TimeoutError):
             raise Transient(f"{self._what}: all connections are busy") from cause
+
+
+def _is_full(cause: sa.exc.DBAPIError) -> bool:
+    """Whether the database has no room on its disk."""
+    state = getattr(cause.orig, "sqlstate", None)
+    return state == DISK_FULL or getattr(cause.orig, "sqlite_errorname", "") == SQLITE_FULL
 
 
 def _sqlite_engine(url: sa.URL) -> Engine:

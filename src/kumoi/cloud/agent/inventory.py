@@ -42,13 +42,18 @@ def take(
     )
 
 
-def allocation(host: HostSettings) -> Allocation:
-    """How much of this host servers may claim, by its settings."""
+def allocation(host: HostSettings, *, servers_bytes: int) -> Allocation:
+    """How much of this host servers may claim, by its settings, and by what lies on its disk beside
+    their own disks, which take `servers_bytes`.
+    """
+    disk = os.statvfs(host.agent_dir)
+    others_bytes = (disk.f_blocks - disk.f_bavail) * disk.f_frsize - servers_bytes
     return Allocation(
         cpu_ratio=host.cpu_allocation_ratio,
         ram_ratio=host.ram_allocation_ratio,
         disk_ratio=host.disk_allocation_ratio,
         ram_reserved_mib=host.reserved_host_memory_mib,
+        disk_reserved_gib=host.reserved_host_disk_gib + max(0, -(-others_bytes >> 30)),
     )
 
 

@@ -92,7 +92,9 @@ async def serve_drivers(
             address=host.underlay_address,
             host_dir=host_dir,
             offers={name: driver.offer for name, driver in drivers.items()},
-            allocation=inventory.allocation(host),
+            allocation=inventory.allocation(
+                host, servers_bytes=sum(driver.disk_bytes() for driver in drivers.values())
+            ),
             ready_images=ready_images,
         )
 

@@ -21,6 +21,7 @@ from kumoi.base.errors import (
     OverQuota,
     RateLimited,
     Stale,
+    StoreFull,
     TooLarge,
     Transient,
     Unauthenticated,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from kumoi.engine.http.service import Service
 
 INTERNAL = 500
+FULL = "The disk of this cloud's store is full. Nothing was changed; try again when its operator has made room"
 UNKNOWN = "It is not known whether this was done: look before you try again"
 
 
@@ -108,6 +110,8 @@ def reply(error: KumoiError, service: Service) -> Reply:
     message = error.message if isinstance(error, UserError) else "The service is not available now"
     if isinstance(error, OutcomeUnknown):
         message = UNKNOWN
+    if isinstance(error, StoreFull):
+        message = FULL
     return Reply(status, service.envelope(status, message, error), headers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import msgspec
@@ -115,14 +116,28 @@ def test_the_inventory_says_what_the_host_has(tmp_path: Path) -> None:
         host_dir=tmp_path,
         offers={"lxc": Offer(formats=["root-tar"])},
         ready_images={"b", "a"},
-        allocation=allocation(HostSettings(ram_allocation_ratio=1.5)),
+        allocation=Allocation(ram_ratio=1.5),
     )
-    assert taken.allocation == Allocation(ram_ratio=1.5, ram_reserved_mib=1_024)
+    assert taken.allocation == Allocation(ram_ratio=1.5)
     assert taken.address == "10.0.0.2"
     assert (taken.hostname, taken.drivers, taken.ready_images) == ("h", ["lxc"], ("a", "b"))
     assert taken.vcpus >= 1
     assert taken.ram_mib > 0
     assert taken.disk_gib > 0
+
+
+def test_what_else_lies_on_the_disk_is_promised_to_no_server(tmp_path: Path) -> None:
+    host = HostSettings(
+        state_dir=str(tmp_path), ram_allocation_ratio=1.5, disk_allocation_ratio=1.0
+    )
+    host.agent_dir.mkdir()
+    disk = os.statvfs(tmp_path)
+    taken = (disk.f_blocks - disk.f_bavail) * disk.f_frsize
+    all_servers = allocation(host, servers_bytes=taken)
+    assert all_servers.disk_reserved_gib <= 2, "the reserve, and what was written meanwhile"
+    assert (all_servers.ram_ratio, all_servers.ram_reserved_mib) == (1.5, 1_024)
+    none = allocation(host, servers_bytes=0)
+    assert abs(none.disk_reserved_gib - 1 - taken / (1 << 30)) <= 2
 
 
 def test_a_meminfo_without_a_total_counts_as_none() -> None:

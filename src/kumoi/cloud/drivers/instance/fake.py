@@ -144,6 +144,9 @@ class FakeDriver:
         self._begin("write_image", server.id)
         path.write_bytes(f"image of {server.id}".encode())
 
+    def disk_bytes(self) -> int:
+        return 0
+
     def console(self, server_id: str, *, bytes_max: int) -> str:
         seen = self.observe(server_id)
         return f"server {server_id} is {seen.state}\n"[-bytes_max:] if seen else ""

@@ -114,6 +114,10 @@ class InstanceDriver(Protocol):
         """
         ...
 
+    def disk_bytes(self) -> int:
+        """What the servers' disks take of the host's disk now, which is less than they may."""
+        ...
+
     def console(self, server_id: str, *, bytes_max: int) -> str:
         """The end of what the server wrote to its console."""
         ...
