@@ -82,7 +82,9 @@ class CloudSettings:
     pipeline_port: int = key(5002, "Pipeline API and git, on the first public address.")
     token_ttl_s: int = key(14_400, "How long a token lives.")
     host_silent_s: int = key(30, "A host not heard of for this long is down.")
-    login_attempts_per_minute: int = key(60, "Failed logins per source address before it waits.")
+    login_attempts_per_minute: int = key(
+        60, "Failed logins per minute of an address, and of an account, before they wait."
+    )
     body_max_bytes: int = key(114_688, "Largest JSON body of the OpenStack APIs.")
     image_max_bytes: int = key(64 << 30, "Largest image.")
     image_project_max_bytes: int = key(256 << 30, "All image content of one project together.")

@@ -237,7 +237,7 @@ def test_a_store_without_room_says_so_loses_nothing_and_goes_on(host_dir: Path) 
     store = database(host_dir)
     try:
         write(store, "before")
-        with nearly_full(host_dir, left_bytes=0):
+        with nearly_full(host_dir, left_bytes=1 << 18):
             with pytest.raises(StoreFull):
                 for _ in range(1_000):
                     write(store, os.urandom(20_000).hex())
@@ -251,7 +251,9 @@ def test_a_store_without_room_says_so_loses_nothing_and_goes_on(host_dir: Path) 
 
 
 def database(where: Path) -> Database:
-    store = Database(f"sqlite:///{where}/store.db", wake_dir=where)
+    wake_dir = where / "wake"
+    wake_dir.mkdir()
+    store = Database(f"sqlite:///{where}/store.db", wake_dir=wake_dir)
     with store.write() as connection:
         connection.execute(sa.text("CREATE TABLE kept (value TEXT NOT NULL)"))
     return store

@@ -26,6 +26,9 @@ pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="
 TOGETHER_MIB = 400
 EACH_MIB = 256
 BURN_S = 3.0
+BURNERS = (
+    3  # For each processor: of what else the machine does, tests among it, some is always there.
+)
 BURN = "import time\nend = time.monotonic() + {}\nwhile time.monotonic() < end: pass"
 FILL = "dd if=/dev/zero of=/dev/shm/fill bs=1M count={} 2>&1; stat -c %s /dev/shm/fill"
 FORK = "i=0; while [ $i -lt 2000 ]; do sleep 300 >/dev/null 2>&1 & i=$((i+1)); done 2>&1; :"
@@ -111,13 +114,16 @@ def test_servers_that_spin_leave_the_processors_to_the_machine(
     before = spent_by_servers(host)
     until(lambda: spent_by_servers(host) > before + 0.2)
     own, theirs = resource.getrusage(resource.RUSAGE_CHILDREN), spent_by_servers(host)
-    burning = [subprocess.Popen([sys.executable, "-c", BURN.format(BURN_S)]) for _ in range(cores)]
+    burning = [
+        subprocess.Popen([sys.executable, "-c", BURN.format(BURN_S)], start_new_session=True)
+        for _ in range(cores)
+    ]
     for one in burning:
         one.wait()
     end = resource.getrusage(resource.RUSAGE_CHILDREN)
     machine_s = end.ru_utime - own.ru_utime
     servers_s = spent_by_servers(host) - theirs
-    assert servers_s < 0.45 * machine_s, (servers_s, machine_s)
+    assert servers_s < 0.4 * machine_s, (servers_s, machine_s)
 
 
 def spent_by_servers(host: ContainerHost) -> float:

@@ -11,6 +11,7 @@ import re
 import socket
 import struct
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -232,8 +233,11 @@ def syn(port: int) -> bytes:
 
 
 def remembered(world: World) -> int:
+    """Of the attacker's connections, in the fuller of the zones: its own and its victim's."""
     shown = process.run([*appctl(world), "dpctl/dump-conntrack"]).out.splitlines()
-    return sum(f"src={EVE4}" in line and "dport=8080" in line for line in shown)
+    ours = (line for line in shown if f"src={EVE4}" in line and "dport=8080" in line)
+    zones = Counter(re.search(r"zone=(\d+)", line)[0] for line in ours)  # type: ignore[index]
+    return max(zones.values(), default=0)
 
 
 def appctl(world: World) -> list[str]:

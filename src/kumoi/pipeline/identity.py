@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kumoi.base.clock import Clock
-from kumoi.base.errors import Forbidden, Transient, Unauthenticated
+from kumoi.base.errors import Forbidden, RateLimited, Transient, Unauthenticated
 from kumoi.base.ids import is_uuid
 from kumoi.base.secret import Secret
-from kumoi.engine.http.limits import Attempts
 from kumoi.pipeline.cloud import OpenStack, cloud_errors
 from kumoi.pipeline.store.repository import Delegation, Repository
 from kumoi.policy import caller
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 CACHE_TTL_S = 60.0
 CACHE_MAX = 1_000
 TIMEOUT_S = 30
+WAIT, WAIT_S = "too many failed logins: wait a minute and try again", 60.0
 DELEGATED_ROLES = ("member", "admin")  # The first of them that the pusher has.
 DEFAULT_DOMAIN = "Default"
 
@@ -60,25 +60,21 @@ class GitLogin:
 class Identity:
     """One cloud's identity service, at `<url>/v3`."""
 
-    def __init__(self, url: str, ca: Path, clock: Clock, *, attempts_per_minute: int) -> None:
+    def __init__(self, url: str, ca: Path, clock: Clock) -> None:
         self._url = f"{url}/v3"
         self._ca = str(ca)
         self._clock = clock
-        self._limit = Attempts(clock, attempts_per_minute)
         self._cache = _CallerCache(clock)
 
     def login(self, login: GitLogin, project: str, source: str) -> ProjectCaller:
-        """Raises Unauthenticated, Forbidden (no role there), or RateLimited per source address."""
+        """Raises Unauthenticated, Forbidden (no role there), or RateLimited: the identity service counts
+        failed logins, of git's callers by their own addresses.
+        """
         key = f"{login.name}\0{login.secret.reveal()}\0{project}"
         cached = self._cache.get(key)
         if cached is not None:
             return cached
-        self._limit.allow(source)
-        try:
-            caller = self._log_in_to_project(login, project)
-        except Unauthenticated:
-            self._limit.failed(source)
-            raise
+        caller = self._log_in_to_project(login, project, source)
         self._cache.put(key, caller)
         return caller
 
@@ -146,27 +142,31 @@ class Identity:
             session.get_token()
             return OpenStack(Connection(session=session, region_name=region))
 
-    def _log_in_to_project(self, login: GitLogin, project: str) -> ProjectCaller:
+    def _log_in_to_project(self, login: GitLogin, project: str, source: str) -> ProjectCaller:
         if login.is_credential:
-            caller = self._log_in(self._credential(login.name, login.secret))
+            caller = self._log_in(self._credential(login.name, login.secret), source)
         else:
             try:
-                caller = self._log_in(self._password(login, project))
+                caller = self._log_in(self._password(login, project), source)
             except Unauthenticated:
-                self._log_in(self._password(login, None))  # Raises if the password is wrong.
+                self._log_in(
+                    self._password(login, None), source
+                )  # Raises if the password is wrong.
                 raise Forbidden(f"{login.name} has no role in project {project}") from None
         if project not in (caller.project_name, caller.project_id):
             raise Forbidden(f"this credential is for another project than {project}")
         return caller
 
-    def _log_in(self, auth: Any) -> ProjectCaller:
-        """Raises Unauthenticated or Transient."""
+    def _log_in(self, auth: Any, source: str = "") -> ProjectCaller:
+        """Raises Unauthenticated, RateLimited or Transient."""
         from keystoneauth1 import exceptions  # noqa: PLC0415 - see cloud.cloud_errors
 
         try:
-            access = auth.get_access(self._session(auth))
+            access = auth.get_access(self._session(auth, source))
         except exceptions.Unauthorized as cause:
             raise Unauthenticated("the name or the secret is wrong") from cause
+        except exceptions.TooManyRequests as cause:
+            raise RateLimited(WAIT, retry_after_s=WAIT_S) from cause
         except exceptions.ClientException as cause:
             raise Transient("the identity service did not answer") from cause
         return ProjectCaller(
@@ -198,10 +198,10 @@ class Identity:
             application_credential_secret=secret.reveal(),
         )
 
-    def _session(self, auth: Any) -> Session:
+    def _session(self, auth: Any, source: str = "") -> Session:
         from keystoneauth1.session import Session  # noqa: PLC0415 - see cloud.cloud_errors
 
-        return Session(auth=auth, verify=self._ca, timeout=TIMEOUT_S)
+        return Session(auth=auth, verify=self._ca, timeout=TIMEOUT_S, original_ip=source or None)
 
 
 class _CallerCache:

@@ -59,12 +59,7 @@ async def serve(
     """Until cancelled."""
     certificate = host.pki_dir / "pipeline.crt", host.pki_dir / "pipeline.key"
     ca = host.pki_dir / "ca.crt"
-    identity = Identity(
-        f"{cloud.api_url}/identity",
-        ca,
-        clock,
-        attempts_per_minute=cloud.login_attempts_per_minute,
-    )
+    identity = Identity(f"{cloud.api_url}/identity", ca, clock)
     await serve_with(
         cloud,
         host,

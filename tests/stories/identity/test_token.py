@@ -7,6 +7,8 @@ import pytest
 from openstack import exceptions
 from openstack.connection import Connection
 
+from kumoi.cloud.api.identity import token
+from kumoi.cloud.domain.identity.login import HERE_FRACTION
 from tests.running_cloud import ADMIN_PASSWORD, DEMO_PASSWORD
 
 if TYPE_CHECKING:
@@ -184,26 +186,44 @@ def test_versions_are_found_without_a_token(http: httpx.Client) -> None:
     assert http.get("/identity/v3").json()["version"]["status"] == "stable"
 
 
-def test_somebody_who_guesses_too_often_waits_and_no_right_password_helps(
-    cloud: RunningCloud, demo: Connection
+def test_somebody_who_guesses_too_often_waits_and_nobody_else(
+    cloud: RunningCloud, http: httpx.Client, demo: Connection
 ) -> None:
-    """Another source is not held up, and neither is who is in already."""
-    most = cloud.config.login_attempts_per_minute
-    logins = cloud.services.logins
+    """An attacker who fails at an address, by git as well, holds up neither others there, nor the same
+    account elsewhere, nor whoever is in already.
+    """
     demo.authorize()
-    for _ in range(most):
-        logins.failed("192.0.2.9")
-    logins.allow("192.0.2.10")
-    with httpx.Client(base_url=cloud.url) as http:
-        for _ in range(most):
-            logins.failed("127.0.0.1")
-        try:
-            refused = http.post(TOKENS, json=login())
-            assert refused.status_code == 429
-            assert int(refused.headers["Retry-After"]) > 0
-            assert demo.identity.get_user(demo.current_user_id).id == demo.current_user_id
-        finally:
-            logins.forget("127.0.0.1")
+
+    def status(address: str, **changes: str) -> int:
+        """Of a login that the pipeline forwards: all of git's callers come from its address."""
+        sent = {"Forwarded": f"for={address};by=kumoi"}
+        return http.post(TOKENS, json=login(**changes), headers=sent).status_code
+
+    most = cloud.config.login_attempts_per_minute // HERE_FRACTION
+    guesses = [status("192.0.2.9", password="guessed") for _ in range(most + 1)]
+    assert guesses == [401] * most + [429]
+    assert status("192.0.2.9") == 429
+    assert status("192.0.2.10") == 201
+    assert status("192.0.2.9", user="admin", password=ADMIN_PASSWORD) == 201
+    assert http.post(TOKENS, json=login()).status_code == 201
+    assert demo.identity.get_user(demo.current_user_id).id == demo.current_user_id
+
+
+def test_only_this_machine_names_others_as_whoever_logs_in(
+    cloud: RunningCloud, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each guess could come from another address."""
+    monkeypatch.setattr(token, "LOOPBACK", "192.0.2.99")  # So that the test is not this machine.
+    most = cloud.config.login_attempts_per_minute // HERE_FRACTION
+    said = [
+        http.post(
+            TOKENS,
+            json=login(user="nobody-of-this-test", password="guessed"),
+            headers={"Forwarded": f"for=192.0.2.{number};by=me"},
+        ).status_code
+        for number in range(most + 1)
+    ]
+    assert said == [401] * most + [429]
 
 
 def test_the_sdk_shows_the_catalogue(demo: Connection) -> None:

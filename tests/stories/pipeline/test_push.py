@@ -60,6 +60,20 @@ def test_a_wrong_password_is_refused(pusher: Pusher) -> None:
     assert "Authentication failed" in pusher.push(password="wrong")
 
 
+def test_wrong_passwords_of_git_lock_out_nobody_else_and_say_why(
+    pusher: Pusher, demo: Connection
+) -> None:
+    """All of git's callers reach the identity service from the pipeline's address."""
+    said = ""
+    for _ in range(10):
+        said = pusher.push(user="a-guesser", password="guessed")
+        if "Authentication failed" not in said:
+            break
+    assert "too many failed logins: wait a minute and try again" in said
+    demo.authorize()
+    assert pusher.run_id(pusher.push())
+
+
 def test_a_push_whose_reader_is_killed_midway_fails_alone_and_the_next_one_works(
     pipeline: RunningPipeline, pusher: Pusher
 ) -> None:

@@ -116,7 +116,7 @@ def change_password(request: Request) -> Reply:
     with request.read() as connection:
         found = domain.get_visible(connection, request.caller, key)
     old = Secret(wanted.original_password)
-    request.services.logins.verify(request.source, found.password_hash, old)
+    request.services.logins.verify(request.source, key, found.password_hash, old)
     hashed = hash_password(Secret(wanted.password))
     with request.write() as connection:
         now = request.services.clock.now()

@@ -23,7 +23,7 @@ NEEDED = ("memory", "cpu", "pids")
 SUBTREE = "cgroup.subtree_control"
 
 CPU_SHARES = 512
-"""Of all servers together, where one ordinary process of the machine has 1,024."""
+"""Of all servers together, where one session of the machine, as each unit is one, has 1,024."""
 CPU_WEIGHT = 50
 """The same in version 2, where a process has 100."""
 RAM_MIB_MIN = 256
