@@ -2,12 +2,15 @@
 
 The pipeline has no rights of its own. A pusher's password or application credential is checked by
 logging in with it, scoped to the project of the URL. The first push makes an application credential
-with which the pipeline works for that repository. Called by the API. Only authenticated callers are
-cached, for CACHE_TTL_S, under a keyed hash of the secret.
+with which the pipeline works for that repository. Called by the API.
+
+Who a token is for is kept for half a second, so that a revoked one is soon refused. The token of a login
+is kept for longer, and asked about each time: a password is costly to check, and a token is not.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -16,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Forbidden, RateLimited, Transient, Unauthenticated
@@ -29,12 +32,14 @@ from kumoi.policy import caller
 if TYPE_CHECKING:
     from keystoneauth1.session import Session
 
-CACHE_TTL_S = 60.0
-CACHE_MAX = 1_000
+CALLER_TTL_S = 0.5
+LOGIN_TTL_S = 60.0
+KEPT_MAX = 1_000
 TIMEOUT_S = 30
 WAIT, WAIT_S = "too many failed logins: wait a minute and try again", 60.0
 DELEGATED_ROLES = ("member", "admin")  # The first of them that the pusher has.
 DEFAULT_DOMAIN = "Default"
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +69,27 @@ class Identity:
         self._url = f"{url}/v3"
         self._ca = str(ca)
         self._clock = clock
-        self._cache = _CallerCache(clock)
+        self._callers = _Kept[ProjectCaller](clock, CALLER_TTL_S)
+        self._tokens = _Kept[str](clock, LOGIN_TTL_S)
 
     def login(self, login: GitLogin, project: str, source: str) -> ProjectCaller:
         """Raises Unauthenticated, Forbidden (no role there), or RateLimited: the identity service counts
         failed logins, of git's callers by their own addresses.
         """
         key = f"{login.name}\0{login.secret.reveal()}\0{project}"
-        cached = self._cache.get(key)
-        if cached is not None:
-            return cached
-        caller = self._log_in_to_project(login, project, source)
-        self._cache.put(key, caller)
+        kept = self._tokens.get(key)
+        if kept is not None:
+            with contextlib.suppress(Unauthenticated):  # Revoked: the login may still be right.
+                return self.validate(kept)
+        caller, token = self._log_in_to_project(login, project, source)
+        self._tokens.put(key, token)
         return caller
 
     def validate(self, token: str) -> ProjectCaller:
         """The token's caller. Raises Unauthenticated, or Forbidden when it names no project."""
-        cached = self._cache.get(token)
-        if cached is not None:
-            return cached
+        kept = self._callers.get(token)
+        if kept is not None:
+            return kept
         answer = self._session(None).get(
             f"{self._url}/auth/tokens",
             headers={"X-Auth-Token": token, "X-Subject-Token": token},
@@ -101,7 +108,7 @@ class Identity:
             body["project"]["name"],
             token_id=next(iter(body.get("audit_ids", ())), ""),
         )
-        self._cache.put(token, caller)
+        self._callers.put(token, caller)
         return caller
 
     def delegate(self, login: GitLogin, caller: ProjectCaller, repository: str) -> Delegation:
@@ -142,12 +149,14 @@ class Identity:
             session.get_token()
             return OpenStack(Connection(session=session, region_name=region))
 
-    def _log_in_to_project(self, login: GitLogin, project: str, source: str) -> ProjectCaller:
+    def _log_in_to_project(
+        self, login: GitLogin, project: str, source: str
+    ) -> tuple[ProjectCaller, str]:
         if login.is_credential:
-            caller = self._log_in(self._credential(login.name, login.secret), source)
+            caller, token = self._log_in(self._credential(login.name, login.secret), source)
         else:
             try:
-                caller = self._log_in(self._password(login, project), source)
+                caller, token = self._log_in(self._password(login, project), source)
             except Unauthenticated:
                 self._log_in(
                     self._password(login, None), source
@@ -155,10 +164,10 @@ class Identity:
                 raise Forbidden(f"{login.name} has no role in project {project}") from None
         if project not in (caller.project_name, caller.project_id):
             raise Forbidden(f"this credential is for another project than {project}")
-        return caller
+        return caller, token
 
-    def _log_in(self, auth: Any, source: str = "") -> ProjectCaller:
-        """Raises Unauthenticated, RateLimited or Transient."""
+    def _log_in(self, auth: Any, source: str = "") -> tuple[ProjectCaller, str]:
+        """The caller and the token. Raises Unauthenticated, RateLimited or Transient."""
         from keystoneauth1 import exceptions  # noqa: PLC0415 - see cloud.cloud_errors
 
         try:
@@ -169,13 +178,14 @@ class Identity:
             raise RateLimited(WAIT, retry_after_s=WAIT_S) from cause
         except exceptions.ClientException as cause:
             raise Transient("the identity service did not answer") from cause
-        return ProjectCaller(
+        caller = ProjectCaller(
             access.user_id or "",
             access.project_id or "",
             frozenset(access.role_names or ()),
             access.project_name or "",
             token_id=access.audit_id or "",
         )
+        return caller, access.auth_token
 
     def _password(self, login: GitLogin, project: str | None) -> Any:
         from keystoneauth1.identity import v3  # noqa: PLC0415 - see cloud.cloud_errors
@@ -204,25 +214,26 @@ class Identity:
         return Session(auth=auth, verify=self._ca, timeout=TIMEOUT_S, original_ip=source or None)
 
 
-class _CallerCache:
-    """Authenticated callers, by a keyed hash of the secret that they presented."""
+class _Kept(Generic[Value]):
+    """What a secret stands for, by a keyed hash of it, for a while."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, ttl_s: float) -> None:
         self._clock = clock
+        self._ttl_s = ttl_s
         self._key = secrets.token_bytes(32)
-        self._callers: OrderedDict[bytes, tuple[float, ProjectCaller]] = OrderedDict()
+        self._values: OrderedDict[bytes, tuple[float, Value]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, secret: str) -> ProjectCaller | None:
+    def get(self, secret: str) -> Value | None:
         with self._lock:
-            expires_s, caller = self._callers.get(self._hash(secret), (0.0, None))
-        return caller if expires_s > self._clock.monotonic() else None
+            kept = self._values.get(self._hash(secret))
+        return kept[1] if kept is not None and kept[0] > self._clock.monotonic() else None
 
-    def put(self, secret: str, caller: ProjectCaller) -> None:
+    def put(self, secret: str, value: Value) -> None:
         with self._lock:
-            self._callers[self._hash(secret)] = (self._clock.monotonic() + CACHE_TTL_S, caller)
-            while len(self._callers) > CACHE_MAX:
-                self._callers.popitem(last=False)
+            self._values[self._hash(secret)] = (self._clock.monotonic() + self._ttl_s, value)
+            while len(self._values) > KEPT_MAX:
+                self._values.popitem(last=False)
 
     def _hash(self, secret: str) -> bytes:
         return hmac.digest(self._key, secret.encode(), hashlib.sha256)

@@ -181,6 +181,55 @@ def test_another_projects_runs_are_not_found(
         assert client.get("/pipeline/v1/runs").status_code == 401
 
 
+def test_a_reader_reads_and_deletes_nothing(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection, admin: Connection
+) -> None:
+    run_id = pusher.run_id(pusher.push())
+    reader = admin.identity.create_user(name=f"reader-of-{pusher.project}", password="reads-only")
+    role = next(admin.identity.roles(name="reader"))
+    project = admin.identity.find_project(pusher.project)
+    admin.identity.assign_project_role_to_user(project, reader, role)
+    with (
+        pipeline.cloud.connect(reader.name, "reads-only", pusher.project) as reading,
+        pipeline.client(reading) as client,
+        pipeline.client(demo) as member,
+    ):
+        (found,) = client.get("/pipeline/v1/environments").json()["environments"]
+        assert found["run_id"] == run_id
+        where = f"/pipeline/v1/environments/{found['id']}"
+        assert client.delete(where).status_code == 403
+        assert member.get(where).json()["environment"]["status"] == found["status"]
+        assert "this needs role member" in pusher.push(user=reader.name, password="reads-only")
+        assert member.delete(where).status_code == 202
+
+
+def test_a_token_that_was_revoked_is_refused_within_a_second(
+    pipeline: RunningPipeline, demo: Connection
+) -> None:
+    with pipeline.client(demo) as client:
+        assert client.get("/pipeline/v1/runs").status_code == 200
+        token = client.headers["X-Auth-Token"]
+        demo.identity.delete("/auth/tokens", headers={"X-Subject-Token": token})
+        until(lambda: client.get("/pipeline/v1/runs").status_code == 401, within_s=1.0)
+
+
+def test_a_user_who_lost_the_role_pushes_no_more_within_a_second(
+    pusher: Pusher, admin: Connection
+) -> None:
+    """Although the password was just right."""
+    pusher.run_id(pusher.push())
+    user, project = (
+        admin.identity.find_user(pusher.user),
+        admin.identity.find_project(pusher.project),
+    )
+    role = next(admin.identity.roles(name="member"))
+    admin.identity.unassign_project_role_from_user(project, user, role)
+    pusher.commit("second")
+    until(lambda: "no role" in pusher.push() or "needs role" in pusher.push(), within_s=3.0)
+    admin.identity.assign_project_role_to_user(project, user, role)
+    pusher.run_id(pusher.push())
+
+
 def test_what_was_pushed_can_be_cloned(pusher: Pusher) -> None:
     pusher.push()
     url = pusher.pipeline.url(pusher.project)

@@ -1,20 +1,20 @@
-"""The cache of authenticated callers, and logins."""
+"""What is kept of authenticated callers, and logins."""
 
 from __future__ import annotations
 
 from kumoi.base.clock import SetClock
 from kumoi.base.secret import Secret
-from kumoi.pipeline.identity import GitLogin, ProjectCaller, _CallerCache
+from kumoi.pipeline.identity import GitLogin, ProjectCaller, _Kept
 
 
-def test_a_caller_is_cached_for_a_minute_and_not_under_the_secret_itself() -> None:
+def test_a_caller_is_kept_for_a_while_and_not_under_the_secret_itself() -> None:
     clock = SetClock()
-    cache = _CallerCache(clock)
+    cache = _Kept[ProjectCaller](clock, 60.0)
     caller = ProjectCaller("u", "p", frozenset({"member"}), "demo")
     cache.put("secret", caller)
     assert cache.get("secret") == caller
     assert cache.get("other") is None
-    assert "secret" not in repr(cache._callers)
+    assert "secret" not in repr(cache._values)
     clock.advance(61)
     assert cache.get("secret") is None
 

@@ -35,6 +35,7 @@ def delete(request: Request) -> Reply:
     """Begin to delete it. A repeated request changes nothing."""
     with request.write() as connection:
         found = _find(connection, request)
+        request.caller.check("kumoi:environment:delete", found.project_id)
         deletion.request(connection, found, "somebody asked for it")
         return _answer(connection, found, 202)
 
