@@ -226,7 +226,7 @@ class Database:
         pool costs as much as a short query.
         """
         try:
-            if self.is_sqlite and not connection.invalidated:
+            if self.is_sqlite and not (connection.closed or connection.invalidated):
                 unchanged.end(connection)
             if not (failed or self.is_sqlite):  # A ROLLBACK would end prepared statements too.
                 connection.commit()
