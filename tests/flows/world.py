@@ -68,8 +68,8 @@ class World:
             began_at=self.clock.now(),
             script=script,
         )
-        self.flows = Flows(self.database, self.clock, kinds(context))
-        self.expiry = Expiry(self.database, self.clock, lambda _id: self.cloud)
+        self.flows = Flows(self.database, self.clock, kinds(context, lambda _id: self.cloud))
+        self.expiry = Expiry(self.database, self.clock, lambda _id: self.cloud, lambda _id: None)
 
     def push(self, text: str = HELLO, branch: str = "main", sequence: int = 1) -> Run:
         now = self.clock.now()

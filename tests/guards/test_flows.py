@@ -23,7 +23,7 @@ SHAPES = {
 NO_CONTEXT: Any = None  # The table needs none; only the steps do.
 
 
-@pytest.mark.parametrize("kind", kinds(NO_CONTEXT), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", kinds(NO_CONTEXT, NO_CONTEXT), ids=lambda kind: kind.name)
 def test_a_state_that_changed_has_another_version(kind: FlowKind[msgspec.Struct]) -> None:
     assert SHAPES[kind.name, kind.version] == _shape(kind.state)
 

@@ -31,6 +31,7 @@ class Expiry:
     database: Database
     clock: Clock
     open_cloud: Callable[[str], Cloud]  # By the environment's id.
+    end_delegation: Callable[[str], None]  # Likewise.
     swept_s: float = 0.0
 
     def expire(self) -> None:
@@ -73,6 +74,9 @@ class Expiry:
         with self.database.write() as connection:
             if not left:
                 environment.set_swept(connection, found.id, now)
-                return
-            deletion.begin(connection, found, "the sweeper found something left")
-        log.warning("environment.leftovers_found", environment=found.id, left=left)
+            else:
+                deletion.begin(connection, found, "the sweeper found something left")
+        if left:
+            log.warning("environment.leftovers_found", environment=found.id, left=left)
+        else:
+            self.end_delegation(found.id)

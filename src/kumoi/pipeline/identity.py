@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Forbidden, RateLimited, Transient, Unauthenticated
-from kumoi.base.ids import is_uuid
+from kumoi.base.ids import is_uuid, new_hex_id
 from kumoi.base.secret import Secret
 from kumoi.pipeline.cloud import OpenStack, cloud_errors
-from kumoi.pipeline.store.repository import Delegation, Repository
+from kumoi.pipeline.store.delegation import Delegation
 from kumoi.policy import caller
 
 if TYPE_CHECKING:
@@ -35,6 +35,15 @@ if TYPE_CHECKING:
 CALLER_TTL_S = 0.5
 LOGIN_TTL_S = 60.0
 KEPT_MAX = 1_000
+OPEN_MAX = 64
+SHOWN_MAX = 40
+REACHED = {
+    "compute": ("GET", "POST", "PUT", "DELETE"),
+    "network": ("GET", "POST", "PUT", "DELETE"),
+    "load-balancer": ("GET", "POST", "PUT", "DELETE"),
+    "image": ("GET",),
+}
+"""What an environment is made of, by the services' types."""
 TIMEOUT_S = 30
 WAIT, WAIT_S = "too many failed logins: wait a minute and try again", 60.0
 DELEGATED_ROLES = ("member", "admin")  # The first of them that the pusher has.
@@ -112,25 +121,45 @@ class Identity:
         return caller
 
     def delegate(self, login: GitLogin, caller: ProjectCaller, repository: str) -> Delegation:
-        """Make the pipeline's application credential for this repository, as the pusher; it
-        replaces one of that name. A pusher who logs in with an application credential delegates
-        that one, since it cannot make another.
+        """Make an application credential for the environments of one push, as the pusher and with the
+        pusher's rights there. It reaches what an environment is made of, and can end itself. A pusher
+        who logs in with an application credential delegates that one, since it cannot make another.
         """
         if login.is_credential:
             return Delegation(login.name, login.secret)
-        name = f"kumoi-pipeline-{repository}-{caller.project_id[:8]}"
         where = f"{self._url}/users/{caller.user_id}/application_credentials"
         role = min(caller.roles.intersection(DELEGATED_ROLES), key=DELEGATED_ROLES.index)
-        body = {"name": name, "roles": [{"name": role}], "description": "Made by a git push"}
+        own = f"/v3/users/{caller.user_id}/application_credentials/*"
+        rules = [
+            {"service": service, "method": method, "path": "/**"}
+            for service, methods in REACHED.items()
+            for method in methods
+        ]
+        body = {
+            "name": f"kumoi-push-{repository[:SHOWN_MAX]}-{new_hex_id()[:12]}",
+            "roles": [{"name": role}],
+            "description": "Made by a git push, for its environments",
+            "unrestricted": True,  # To end itself; its rules let it do nothing else to credentials.
+            "access_rules": [*rules, {"service": "identity", "method": "DELETE", "path": own}],
+        }
         with cloud_errors("make an application credential"):
             session = self._session(self._password(login, caller.project_name))
-            listed = session.get(where, params={"name": name}).json()["application_credentials"]
-            for found in listed:
-                if found["name"] == name:
-                    session.delete(f"{where}/{found['id']}")
             answer = session.post(where, json={"application_credential": body})
         credential = answer.json()["application_credential"]
-        return Delegation(credential["id"], Secret(credential["secret"]))
+        return Delegation(credential["id"], Secret(credential["secret"]), is_own=True)
+
+    def end(self, delegation: Delegation) -> None:
+        """Remove a credential that `delegate` made. Nothing where the cloud has removed it already."""
+        from keystoneauth1 import exceptions  # noqa: PLC0415 - see cloud.cloud_errors
+
+        auth = self._credential(delegation.credential_id, delegation.secret)
+        with cloud_errors("remove an application credential"):
+            session = self._session(auth)
+            with contextlib.suppress(exceptions.Unauthorized, exceptions.NotFound):
+                user = session.get_user_id()
+                session.delete(
+                    f"{self._url}/users/{user}/application_credentials/{delegation.credential_id}"
+                )
 
     def is_valid(self, delegation: Delegation) -> bool:
         """Whether the cloud still accepts the credential."""
@@ -240,19 +269,21 @@ class _Kept(Generic[Value]):
 
 
 class Clouds:
-    """A session with the cloud per repository, kept until the repository's delegation changes."""
+    """A session with the cloud per credential, the ones used last."""
 
     def __init__(self, connect: Callable[[Delegation], OpenStack]) -> None:
         self._connect = connect
-        self._open: dict[str, tuple[Delegation, OpenStack]] = {}
+        self._open: OrderedDict[str, OpenStack] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, repository: Repository, delegation: Delegation) -> OpenStack:
+    def of(self, delegation: Delegation) -> OpenStack:
         with self._lock:
-            previous, cloud = self._open.get(repository.id, (None, None))
-        if cloud is not None and previous == delegation:
-            return cloud
-        cloud = self._connect(delegation)
+            cloud = self._open.get(delegation.credential_id)
+        if cloud is None:
+            cloud = self._connect(delegation)
         with self._lock:
-            self._open[repository.id] = (delegation, cloud)
+            self._open[delegation.credential_id] = cloud
+            self._open.move_to_end(delegation.credential_id)
+            while len(self._open) > OPEN_MAX:
+                self._open.popitem(last=False)
         return cloud

@@ -22,7 +22,7 @@ from kumoi.pipeline import deletion
 from kumoi.pipeline import environment as environment_file
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.stage import Stage
-from kumoi.pipeline.store import environment, repository, run
+from kumoi.pipeline.store import delegation, environment, repository, run
 from kumoi.pipeline.store.repository import Branch, Repository
 
 LOOK_AGAIN_S = 15.0
@@ -109,7 +109,9 @@ class Heads:
                 run.add(connection, new)
                 run.end(connection, new.id, run.RunStatus.FAILED, refusal, now)
             else:
-                pipeline_run.begin(connection, new, self._new_environment(new, wanted))
+                made = self._new_environment(new, wanted)
+                pipeline_run.begin(connection, new, made)
+                delegation.take(connection, found.id, made.id, now)
         log.event("run.begun", run=new.id, repository=found.name, commit=commit)
         return [new.id]
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Connection
 
 from kumoi.base.clock import Clock
 from kumoi.base.errors import NotFound, Permanent, Transient
@@ -36,7 +39,8 @@ from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.repositories import hook_socket
 from kumoi.pipeline.repository_client import RepositoriesClient
 from kumoi.pipeline.runner.script import this_release
-from kumoi.pipeline.store import environment, repository, run
+from kumoi.pipeline.store import delegation, environment, repository, run
+from kumoi.pipeline.store.delegation import Delegation
 
 WORKERS = 4
 HEADS_EVERY_S = 15.0
@@ -45,6 +49,8 @@ SWEEP_EVERY_S = 15.0
 HOOK_LINES_MAX = 50
 HOOK_SOCKET_MODE = 0o660
 HOOK_TIMEOUT_S = 15.0
+
+OTHERS_MAX = 8
 
 OpenCloud = Callable[[str], Cloud]
 
@@ -60,39 +66,17 @@ async def serve(
     certificate = host.pki_dir / "pipeline.crt", host.pki_dir / "pipeline.key"
     ca = host.pki_dir / "ca.crt"
     identity = Identity(f"{cloud.api_url}/identity", ca, clock)
-    await serve_with(
-        cloud,
-        host,
-        database,
-        clock,
-        identity,
-        certificates=Certificates(*certificate),
-        open_cloud=cloud_opener(database, identity, cloud.region),
-        activation=activation,
-    )
-
-
-async def serve_with(
-    cloud: CloudSettings,
-    host: HostSettings,
-    database: Database,
-    clock: Clock,
-    identity: Identity,
-    *,
-    certificates: Certificates,
-    open_cloud: OpenCloud,
-    activation: Activation,
-) -> None:
-    """As `serve`, for tests that pass a cloud of their own."""
+    clouds = Clouds(lambda delegation: identity.cloud(delegation, cloud.region))
+    delegated = Delegated(database, identity, clouds)
     host.run_dir.mkdir(parents=True, exist_ok=True)
     repositories = RepositoriesClient(host)
     repositories.prepare()
     heads = Heads(cloud, repositories, database, clock)
-    expiry = Expiry(database, clock, open_cloud)
+    expiry = Expiry(database, clock, delegated.open_to_end, delegated.end)
     context = pipeline_run.RunContext(
-        cloud, host, database, clock, open_cloud, began_at=clock.now(), script=this_release()
+        cloud, host, database, clock, delegated.open, began_at=clock.now(), script=this_release()
     )
-    flows = Flows(database, clock, kinds(context))
+    flows = Flows(database, clock, kinds(context, delegated.open_to_end))
     alarm = Alarm(database.listen)
     app = App(
         Pipeline(cloud, repositories, database, clock, identity, alarm),
@@ -100,6 +84,7 @@ async def serve_with(
         root=cloud.pipeline_url,
         recorder=Recorder(database, clock),
     )
+    certificates = Certificates(*certificate)
     listener = Listener(app, cloud.public_address, cloud.pipeline_port, certificates)
     pruner = Pruner(database, clock, cloud.audit_days)
     loops = (
@@ -119,30 +104,58 @@ async def serve_with(
         await alarm.close()
 
 
-def kinds(context: pipeline_run.RunContext) -> Makers:
+def kinds(context: pipeline_run.RunContext, open_to_end: OpenCloud) -> Makers:
     """The pipeline's kinds of flow, each with the function that makes its steps object."""
     return {
         pipeline_run.KIND: lambda state: pipeline_run.PipelineRun(state, context),
-        deletion.KIND: lambda state: deletion.EnvironmentDelete(state, context.open_cloud),
+        deletion.KIND: lambda state: deletion.EnvironmentDelete(state, open_to_end),
     }
 
 
-def cloud_opener(database: Database, identity: Identity, region: str) -> OpenCloud:
-    """A function that opens an environment's cloud with the delegation of its repository."""
-    clouds = Clouds(lambda delegation: identity.cloud(delegation, region))
+@dataclass(frozen=True, slots=True)
+class Delegated:
+    """The cloud as an environment's pusher may use it."""
 
-    def open_cloud(environment_id: str) -> Cloud:
-        with database.read() as connection:
+    database: Database
+    identity: Identity
+    clouds: Clouds
+
+    def open(self, environment_id: str) -> Cloud:
+        """For its run: as its pusher, and as nobody else."""
+        with self.database.read() as connection:
+            mine = self._of(connection, environment_id)
+        return self.clouds.of(mine)
+
+    def open_to_end(self, environment_id: str) -> Cloud:
+        """For its deletion: where its pusher has lost the role, as whoever else pushed there."""
+        with self.database.read() as connection:
+            mine = self._of(connection, environment_id)
+            others = delegation.others(connection, environment_id, most=OTHERS_MAX)
+        for each in (mine, *others):
+            if self.identity.is_valid(each):
+                return self.clouds.of(each)
+        return self.clouds.of(mine)  # It says why.
+
+    def end(self, environment_id: str) -> None:
+        """Nothing of the environment is left: nobody acts for it any more."""
+        with self.database.write() as connection:
+            mine = delegation.get(connection, environment_id)
+            delegation.forget(connection, environment_id)
+            is_used = mine is not None and delegation.is_used(connection, mine.credential_id)
+        if mine is not None and mine.is_own and not is_used:
+            self.identity.end(mine)
+
+    def _of(self, connection: Connection, environment_id: str) -> Delegation:
+        """Raises NotFound, Permanent where nobody delegated anything."""
+        mine = delegation.get(connection, environment_id)
+        if mine is None:  # It began by a release before 0.3.
             found = environment.get(connection, environment_id)
-            owner = repository.get(connection, found.repository_id) if found else None
-            delegation = repository.get_delegation(connection, owner.id) if owner else None
-        if owner is None:
-            raise NotFound("environment", environment_id)
-        if delegation is None:
-            raise Permanent("nobody has let the pipeline work for this repository; push again")
-        return clouds.of(owner, delegation)
-
-    return open_cloud
+            if found is None:
+                raise NotFound("environment", environment_id)
+            mine = delegation.get_of_repository(connection, found.repository_id)
+        if mine is None:
+            raise Permanent("nobody has let the pipeline work for this environment; push again")
+        return mine
 
 
 async def answer_hooks(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import openstack
 import pytest
 from openstack.connection import Connection
 from tests.stories.pipeline.conftest import HELLO, Pusher, RunningPipeline, built, until
 
+from kumoi.base.clock import Clock
+from kumoi.base.secret import Secret
 from kumoi.hosts.units import landlock
+from kumoi.pipeline.identity import GitLogin, Identity
 from kumoi.pipeline.repositories import Repositories
 
 
@@ -26,9 +30,7 @@ def test_a_push_makes_a_run_that_builds_the_environment(
         floating = [ip.floating_ip_address for ip in demo.network.ips()]
         assert environment["url"] == f"http://{floating[0]}/"
         credentials = list(demo.identity.application_credentials(user=demo.current_user_id))
-        assert [each.name for each in credentials] == [
-            f"kumoi-pipeline-hello-{demo.current_project_id[:8]}"
-        ]
+        assert [each.name[:17] for each in credentials] == ["kumoi-push-hello-"]
         assert [role["name"] for role in credentials[0].roles] == ["member"]
 
         client.delete(f"/pipeline/v1/environments/{environment['id']}").raise_for_status()
@@ -228,6 +230,67 @@ def test_a_user_who_lost_the_role_pushes_no_more_within_a_second(
     until(lambda: "no role" in pusher.push() or "needs role" in pusher.push(), within_s=3.0)
     admin.identity.assign_project_role_to_user(project, user, role)
     pusher.run_id(pusher.push())
+
+
+def test_who_pushes_is_who_acts_and_nothing_of_an_earlier_pusher_does(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection, admin: Connection
+) -> None:
+    """The first pusher leaves the project; what the second pushes is built by the second."""
+    pusher.run_id(pusher.push())
+    name = f"second-of-{pusher.project}"
+    second = admin.identity.create_user(name=name, password="the-second")
+    project = admin.identity.find_project(pusher.project)
+    first = admin.identity.find_user(pusher.user)
+    role = next(admin.identity.roles(name="member"))
+    admin.identity.assign_project_role_to_user(project, second, role)
+    admin.identity.unassign_project_role_from_user(project, first, role)
+    pusher.commit("by the second")
+    run_id = pusher.run_id(pusher.push(user=name, password="the-second"))
+    with (
+        pipeline.cloud.connect(name, "the-second", pusher.project) as acting,
+        pipeline.client(acting) as client,
+    ):
+        built(pipeline, client, run_id)
+        listed = client.get("/pipeline/v1/environments").json()["environments"]
+        environment = next(each for each in listed if each["run_id"] == run_id)
+        servers = [
+            server
+            for server in acting.compute.servers(details=True)
+            if server.name.startswith(f"env-{environment['id']}")
+        ]
+        assert {server.user_id for server in servers} == {second.id}
+    admin.identity.assign_project_role_to_user(project, first, role)
+
+
+def test_a_pushs_credential_reaches_what_an_environment_is_made_of_and_its_own_end(
+    pipeline: RunningPipeline, demo: Connection
+) -> None:
+    identity = Identity(f"{pipeline.cloud.url}/identity", pipeline.here.pki_dir / "ca.crt", Clock())
+    name = demo.current_project.name  # As the fixtures make a tenant.
+    login = GitLogin(name, Secret(name))
+    made = identity.delegate(login, identity.login(login, name, "192.0.2.1"), "hello")
+    try:
+        thief = openstack.connect(
+            load_yaml_config=False,
+            load_envvars=False,
+            auth_type="v3applicationcredential",
+            auth={
+                "auth_url": f"{pipeline.cloud.url}/identity/v3",
+                "application_credential_id": made.credential_id,
+                "application_credential_secret": made.secret.reveal(),
+            },
+            region_name=pipeline.cloud.config.region,
+        )
+        assert list(thief.compute.servers()) is not None
+        own = f"/users/{demo.current_user_id}/application_credentials"
+        assert thief.identity.get(own).status_code == 401
+        more = {"application_credential": {"name": "more", "unrestricted": True}}
+        assert thief.identity.post(own, json=more).status_code == 401
+        assert thief.image.post("/images", json={"name": "mine"}).status_code == 401
+    finally:
+        identity.end(made)
+    assert not identity.is_valid(made)
+    identity.end(made)  # Once more: a kill may have come between.
 
 
 def test_what_was_pushed_can_be_cloned(pusher: Pusher) -> None:

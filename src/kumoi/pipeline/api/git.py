@@ -1,14 +1,16 @@
 """Git over HTTPS: `/git/<project>/<repository>.git`, spoken by git's own http-backend.
 
 A caller's rights are checked here, by a login at the cloud's identity service. The first request of
-a push makes the repository and the pusher's delegation to the pipeline. Bodies are spooled to disk
+a push makes the repository, the second the pusher's delegation to the pipeline. Bodies are spooled to disk
 both ways, so that a push costs no memory. A refusal is one line that git shows: git accepts it only
 with status 200, as an ERR packet in place of the list of branches.
 """
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from typing import IO
 
 from anyio import to_thread
@@ -25,9 +27,8 @@ from kumoi.base.ids import new_id
 from kumoi.engine import audit
 from kumoi.engine.http.request import Reply
 from kumoi.pipeline.api.request import Pipeline, Request, file_parts
-from kumoi.pipeline.identity import GitLogin, ProjectCaller
 from kumoi.pipeline.repositories import BODY_MAX_BYTES, check_name
-from kumoi.pipeline.store import repository
+from kumoi.pipeline.store import delegation, repository
 from kumoi.pipeline.store.repository import Repository
 
 PUSH = "git-receive-pack"
@@ -48,7 +49,6 @@ def info_refs(request: Request) -> Reply:
     found = _repository(request, service)
     if service == PUSH:
         request.services.repositories.ensure(caller.project_id, found.name)
-        _ensure_delegation(request.services, found, request.claims, caller)
     with tempfile.TemporaryFile(dir=_spool_folder(request.services)) as empty_body:
         return _run_backend(request, found, empty_body)
 
@@ -93,10 +93,12 @@ def _require_may_push(request: Request, service: str) -> None:
 def _serve(request: Request, name: str, body: IO[bytes]) -> Reply:
     """The blocking half of the second request."""
     found = _repository(request, FETCH)  # The first request of a push has made it.
-    answer = _run_backend(request, found, body)
-    if name == PUSH:
-        audit.about(found.id, action="update/push")
-        log.event("git.pushed", repository=found.name, project=found.project_id)
+    if name == FETCH:
+        return _run_backend(request, found, body)
+    with request.services.pushing.one_at_a_time(found.id), _delegated(request, found):
+        answer = _run_backend(request, found, body)
+    audit.about(found.id, action="update/push")
+    log.event("git.pushed", repository=found.name, project=found.project_id)
     return answer
 
 
@@ -119,20 +121,21 @@ def _repository(request: Request, service: str) -> Repository:
         return repository.ensure(connection, new)
 
 
-def _ensure_delegation(
-    pipeline: Pipeline, found: Repository, login: GitLogin, caller: ProjectCaller
-) -> None:
-    """The credential with which the pipeline works for this repository. A pusher makes the first;
-    a later one replaces it once the cloud accepts it no longer.
+@contextlib.contextmanager
+def _delegated(request: Request, found: Repository) -> Iterator[None]:
+    """The environments that begin meanwhile act by a credential that whoever pushes made for them. One
+    that none of them took is removed.
     """
-    with pipeline.database.read() as connection:
-        delegation = repository.get_delegation(connection, found.id)
-    if delegation is not None and pipeline.identity.is_valid(delegation):
-        return
-    delegation = pipeline.identity.delegate(login, caller, found.name)
+    pipeline, login, caller = request.services, request.claims, request.caller
+    made = pipeline.identity.delegate(login, caller, found.name)
     with pipeline.database.write() as connection:
-        repository.set_delegation(connection, found.id, delegation, pipeline.clock.now())
+        delegation.set_of_repository(connection, found.id, made, pipeline.clock.now())
     log.event("delegation.made", repository=found.name, user=caller.user_id)
+    yield
+    with pipeline.database.write() as connection:
+        taken = delegation.is_used(connection, made.credential_id)
+        if taken:  # Else a killed hook may have left its environments to the next round.
+            delegation.forget_of_repository(connection, found.id)
 
 
 def _run_backend(request: Request, found: Repository, body: IO[bytes]) -> Reply:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, TypeAlias
 
 from kumoi.base.clock import Clock
@@ -13,6 +13,7 @@ from kumoi.engine.db import Database
 from kumoi.engine.http import paging, request
 from kumoi.engine.wake import Alarm
 from kumoi.pipeline.identity import Identity, ProjectCaller
+from kumoi.pipeline.pushes import Pushes
 from kumoi.pipeline.repository_client import RepositoriesClient
 from kumoi.pipeline.store.runner import Runner
 
@@ -29,6 +30,7 @@ class Pipeline:
     clock: Clock
     identity: Identity
     alarm: Alarm
+    pushing: Pushes = field(default_factory=Pushes)
 
 
 Request: TypeAlias = request.Request[Pipeline, ProjectCaller]

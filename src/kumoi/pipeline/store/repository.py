@@ -8,7 +8,6 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from kumoi.base.secret import Secret
 from kumoi.engine.schema import Timestamp
 from kumoi.pipeline.store.schema import ID, NAME, fetch, fetch_one, metadata
 
@@ -21,16 +20,6 @@ repository = sa.Table(
     sa.Column("name", sa.String(64), nullable=False),
     sa.Column("created_at", Timestamp, nullable=False),
     sa.UniqueConstraint("project_id", "name"),
-)
-
-# An application credential of a pusher, with which the pipeline acts for the repository.
-delegation = sa.Table(
-    "delegation",
-    metadata,
-    sa.Column("repository_id", sa.ForeignKey("repository.id"), primary_key=True),
-    sa.Column("credential_id", sa.String(64), nullable=False),
-    sa.Column("secret", NAME, nullable=False),
-    sa.Column("made_at", Timestamp, nullable=False),
 )
 
 # The head of each branch as last seen. `sequence` counts the branch's pushes.
@@ -51,12 +40,6 @@ class Repository:
     project_name: str
     name: str
     created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Delegation:
-    credential_id: str
-    secret: Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +70,6 @@ def get(connection: Connection, id: str) -> Repository | None:
 
 def list_all(connection: Connection) -> list[Repository]:
     return fetch(connection, sa.select(repository).order_by(repository.c.id), Repository)
-
-
-def set_delegation(connection: Connection, id: str, new: Delegation, now: datetime) -> None:
-    """Replaces the repository's earlier one."""
-    connection.execute(sa.delete(delegation).where(delegation.c.repository_id == id))
-    connection.execute(
-        sa.insert(delegation).values(
-            repository_id=id,
-            credential_id=new.credential_id,
-            secret=new.secret.reveal(),
-            made_at=now,
-        )
-    )
-
-
-def get_delegation(connection: Connection, id: str) -> Delegation | None:
-    row = connection.execute(
-        sa.select(delegation).where(delegation.c.repository_id == id)
-    ).one_or_none()
-    return None if row is None else Delegation(row.credential_id, Secret(row.secret))
 
 
 def list_branches(connection: Connection, id: str) -> list[Branch]:

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from kumoi.pipeline.store import environment, log, repository, result, run, runner, script
+from kumoi.pipeline.store import (
+    delegation,
+    environment,
+    log,
+    repository,
+    result,
+    run,
+    runner,
+    script,
+)
 from kumoi.pipeline.store.schema import metadata
 
-__all__ = ["environment", "log", "metadata", "repository", "result", "run", "runner", "script"]
+__all__ = [
+    "delegation",
+    "environment",
+    "log",
+    "metadata",
+    "repository",
+    "result",
+    "run",
+    "runner",
+    "script",
+]

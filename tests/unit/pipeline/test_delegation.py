@@ -1,0 +1,97 @@
+"""Who acts for an environment, and when nobody does any more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from kumoi.base.clock import SetClock
+from kumoi.base.secret import Secret
+from kumoi.engine.db import Database
+from kumoi.pipeline.serve import Delegated
+from kumoi.pipeline.store import delegation, repository
+from kumoi.pipeline.store.delegation import Delegation
+from kumoi.pipeline.store.repository import Repository
+
+NOW = SetClock().now()
+REPOSITORY = "r1"
+
+
+class Cloud:
+    """Which credentials are there, and whose was used last."""
+
+    def __init__(self) -> None:
+        self.valid: set[str] = set()
+        self.ended: list[str] = []
+        self.used = ""
+
+    def is_valid(self, given: Delegation) -> bool:
+        return given.credential_id in self.valid
+
+    def end(self, given: Delegation) -> None:
+        self.ended.append(given.credential_id)
+
+    def of(self, given: Delegation) -> None:
+        self.used = given.credential_id
+
+
+class Pushes:
+    def __init__(self, database: Database) -> None:
+        self.database, self.cloud = database, Cloud()
+        both: Any = self.cloud
+        self.delegated = Delegated(database, both, both)
+        with database.write() as connection:
+            repository.ensure(connection, Repository(REPOSITORY, "p1", "demo", "hello", NOW))
+
+    def push(self, credential: str, *environments: str, is_own: bool = True, late: int = 0) -> None:
+        at = NOW + timedelta(seconds=late)
+        self.cloud.valid.add(credential)
+        made = Delegation(credential, Secret("s"), is_own)
+        with self.database.write() as connection:
+            delegation.set_of_repository(connection, REPOSITORY, made, at)
+            for each in environments:
+                delegation.take(connection, REPOSITORY, each, at)
+            delegation.forget_of_repository(connection, REPOSITORY)
+
+
+@pytest.fixture
+def pushes(database: Database) -> Pushes:
+    return Pushes(database)
+
+
+def test_each_environment_has_its_own_pushers(pushes: Pushes) -> None:
+    pushes.push("anns", "e1")
+    pushes.push("bobs", "e2")
+    pushes.delegated.open("e1")
+    assert pushes.cloud.used == "anns"
+    pushes.delegated.open("e2")
+    assert pushes.cloud.used == "bobs"
+
+
+def test_a_credential_goes_with_the_last_environment_of_its_push(pushes: Pushes) -> None:
+    pushes.push("anns", "e1", "e2")
+    pushes.delegated.end("e1")
+    assert pushes.cloud.ended == []
+    pushes.delegated.end("e2")
+    pushes.delegated.end("e2")
+    assert pushes.cloud.ended == ["anns"]
+
+
+def test_a_credential_that_the_pusher_made_stays_the_pushers(pushes: Pushes) -> None:
+    pushes.push("anns", "e1", is_own=False)
+    pushes.delegated.end("e1")
+    assert pushes.cloud.ended == []
+
+
+def test_what_a_pusher_built_who_lost_the_role_is_ended_by_whoever_pushed_later(
+    pushes: Pushes,
+) -> None:
+    pushes.push("anns", "e1")
+    pushes.push("bobs", "e2", late=1)
+    pushes.cloud.valid.remove("anns")
+    pushes.delegated.open_to_end("e1")
+    assert pushes.cloud.used == "bobs"
+    pushes.delegated.open("e1")
+    assert pushes.cloud.used == "anns", "a run goes on as its pusher, or not at all"
