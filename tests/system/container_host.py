@@ -56,6 +56,7 @@ from kumoi.cloud.hostapi.things import ThingReport, WantedThings, raw
 from kumoi.config import CloudSettings, HostSettings, changed, first_host, read, write
 from kumoi.hosts.first_use import pki
 from kumoi.hosts.install import trees
+from kumoi.hosts.units import users
 
 ROOT = Path(__file__).parents[2]
 NAME = "kct"
@@ -371,6 +372,7 @@ def container_host(image: Path, sha256: str, **settings: Any) -> Iterator[Contai
     _tear_down(host)
     state.mkdir(parents=True)
     pki.ensure(config, here, datetime.now(UTC))
+    users.ensure(config, here)  # The agent looks up whom it starts proxies as.
     _make_namespace(config, here)
     server = host.inside(lambda: _serve(config, here, host.control))
     try:
@@ -412,6 +414,7 @@ def _tear_down(host: ContainerHost) -> None:
     subids.release(host.paths.host_dir)
     if host.namespace.exists():
         run(["ip", "netns", "delete", host.here.name])
+    users.remove(host.here)
     trees.remove(host.here.state)  # Tens of thousands of files: no time fits all machines.
     cgroup.remove_empty(fence.of_servers(host.here.name))
 
