@@ -43,8 +43,8 @@ READ_BY_OTHERS = {
     "L7PolicyWithin.redirect_pool": "PoolByName or PoolWithin",
     "ListenerWithin.default_pool": "PoolByName or PoolWithin",
     "LoadBalancerNew.additional_vips[]": "refused",
-    "PortChanges.binding:profile": "refused",
-    "PortNew.binding:profile": "refused",
+    "PortChanges.binding:profile": "nothing: it is kept as it is",
+    "PortNew.binding:profile": "nothing: it is kept as it is",
 }
 """Fields whose values are of any shape, and what reads them."""
 

@@ -53,6 +53,7 @@ PORTS: Mapping[str, Row] = {
     "create_port:device_owner": OWNER,  # One of the network's own.
     "create_port:device_owner:service": ADMIN,  # A router's and the like.
     "create_port:binding:host_id": ADMIN,
+    "create_port:binding:profile": ADMIN,
     "get_port": READER,  # Also those on one's own network.
     "get_port:binding": ADMIN,
     "update_port": MEMBER,
@@ -64,6 +65,7 @@ PORTS: Mapping[str, Row] = {
     "update_port:device_owner:service": ADMIN,
     "update_port:device_id:bound": ADMIN,  # To another device than the one that has it.
     "update_port:binding:host_id": ADMIN,
+    "update_port:binding:profile": ADMIN,
     "delete_port": MEMBER,
 }
 

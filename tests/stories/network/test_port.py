@@ -245,3 +245,28 @@ def test_a_new_mac_keeps_the_addresses_and_the_floating_ip(
     automatic = {"subnet_id": six.id, "ip_address": "fd00:1::f816:3eff:fe01:203"}
     assert changed.fixed_ips == [*port.fixed_ips[:2], automatic]
     assert demo.network.get_ip(floating.id).port_id == port.id
+
+
+def test_an_administrator_gives_a_port_a_binding_profile(
+    admin: Connection, demo: Connection, raw: Raw, raw_admin: Raw
+) -> None:
+    network = demo.network.create_network(name="profiled")
+    port = demo.network.create_port(network_id=network.id, binding_profile={})
+    path, profile = f"ports/{port.id}", {"capabilities": ["switchdev"], "parent": {"tag": 7}}
+
+    def put(who: Raw, value: Any) -> Any:
+        return who("PUT", path, {"port": {"binding:profile": value}})
+
+    assert put(raw, profile).status_code == 403
+    assert put(raw_admin, profile).json()["port"]["binding:profile"] == profile
+    assert put(raw_admin, {"big": "x" * 4_096}).status_code == 400
+    assert put(raw, {}).status_code == 403
+    assert "binding:profile" not in raw("GET", path).json()["port"]
+    demo.network.update_port(port, name="renamed")
+    assert admin.network.get_port(port.id).binding_profile == profile
+    assert put(raw_admin, None).json()["port"]["binding:profile"] == {}
+    new = {"port": {"network_id": network.id, "binding:profile": profile}}
+    assert raw("POST", "ports", new).status_code == 403
+    made = raw_admin("POST", "ports", new).json()["port"]
+    assert made["binding:profile"] == profile
+    admin.network.delete_port(made["id"])

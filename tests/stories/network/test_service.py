@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 from openstack.connection import Connection
 
 from tests.running_cloud import RunningCloud
@@ -70,3 +71,20 @@ def test_without_a_token_or_with_a_bad_body_nothing_happens(
     assert raw("GET", "unicorns").status_code == 404
     assert raw("PATCH", "networks").status_code == 405
     assert list(demo.network.networks(project_id=demo.current_project_id)) == []
+
+
+@pytest.mark.parametrize("noun", ["networks", "routers"])
+def test_a_status_that_is_the_same_everywhere_filters_and_sorts(
+    demo: Connection, raw: Raw, noun: str
+) -> None:
+    for name in ("b", "a"):
+        raw("POST", noun, {noun[:-1]: {"name": name}})
+
+    def names(query: str) -> list[str]:
+        path = f"{noun}?project_id={demo.current_project_id}&{query}"
+        return [each["name"] for each in raw("GET", path).json()[noun]]
+
+    both = names("sort_key=status&sort_key=name&sort_dir=desc&sort_dir=asc")
+    assert [name for name in both if name in ("a", "b")] == ["a", "b"]
+    assert set(names("status=ACTIVE&status=DOWN")) == set(both)
+    assert names("status=DOWN") == []

@@ -149,6 +149,7 @@ RESOURCE = Resource(
     changes=NetworkChanges,
     columns=COLUMNS,
     booleans=BOOLEANS,
+    constants={"status": "ACTIVE"},
     wanted=NetworkRequest,
     convert=_convert,
     make=domain.create,

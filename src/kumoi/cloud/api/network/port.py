@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid
@@ -38,6 +39,7 @@ RENAMED = {
 }
 VNIC_TYPES = ("normal",)  # What a veth pair is.
 UNBOUND = "unbound"
+PROFILE_MAX = 4_095  # Bytes of JSON.
 PAIRS_MAX = 10  # Each becomes flows on the port's host.
 
 
@@ -66,8 +68,10 @@ class PortNew(PortChanges, kw_only=True, rename=RENAMED):
 
 def _convert(_request: Request, values: dict[str, Any]) -> None:
     body.convert(values, "network_id", shapes.uuid)
-    if values.pop("profile", None):
-        raise shapes.invalid("binding:profile", "no port takes a binding profile")
+    if "profile" in values:
+        values["profile"] = values["profile"] or {}
+        if len(msgspec.json.encode(values["profile"])) > PROFILE_MAX:
+            raise shapes.invalid("binding:profile", f"it is longer than {PROFILE_MAX} bytes")
     for name in ("device_id", "device_owner", "host"):
         if name in values and values[name] is None:
             values[name] = ""
@@ -114,7 +118,7 @@ def _shown(
     if request.caller.may("get_port:binding"):
         for row, port in zip(rows, shown, strict=True):
             port["binding:host_id"] = row.host
-            port["binding:profile"] = {}
+            port["binding:profile"] = row.profile
             port["binding:vif_type"] = "ovs" if row.host else UNBOUND
             port["binding:vif_details"] = {"port_filter": True} if row.host else {}
     return shown

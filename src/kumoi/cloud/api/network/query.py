@@ -35,6 +35,7 @@ NUMBERS = frozenset(
         "default_quota",
     }
 )
+NO_CONSTANTS: Mapping[str, str] = {}
 SORT_ONLY = {"created_at": "created_at", "updated_at": "updated_at"}
 
 
@@ -44,16 +45,18 @@ def read(
     *,
     booleans: Collection[str] = (),
     special: Collection[str] = (),
+    constants: Mapping[str, str] = NO_CONSTANTS,
 ) -> NetworkQuery:
     """The filters, order and page of a list request. `columns` maps an attribute to its column;
-    `special` are the filters that the noun's store understands itself.
+    `special` are the filters that the noun's store understands itself; `constants` are attributes
+    that have the same value everywhere.
     """
     known = {**STANDARD, **columns}
     asked = list(dict.fromkeys(request.query.keys()))
     unknown = [
         name
         for name in asked
-        if name not in known and name not in (NO_FILTERS | TAG_FILTERS | set(special))
+        if name not in known and name not in (NO_FILTERS | TAG_FILTERS | {*special, *constants})
     ]
     if unknown:
         raise Invalid(
@@ -66,9 +69,12 @@ def read(
         for name in asked
         if name in known
     }
+    for name, value in constants.items():
+        if name in request.query and value not in request.query_all(name):
+            filters["id"] = []  # Nothing has another.
     listing = Listing(
         filters=filters,
-        sorts=_sorts(request, known | SORT_ONLY),
+        sorts=_sorts(request, known | SORT_ONLY, constants),
         limit=paging.limit(request) or paging.PAGE_MAX,
         marker=request.query.get("marker"),
         page_reverse=request.query.get("page_reverse", "").lower() == "true",
@@ -90,7 +96,10 @@ def _values(name: str, texts: Sequence[str], booleans: Collection[str]) -> Seque
     return texts
 
 
-def _sorts(request: Request, columns: Mapping[str, str]) -> tuple[Sort, ...]:
+def _sorts(
+    request: Request, columns: Mapping[str, str], constants: Collection[str]
+) -> tuple[Sort, ...]:
+    """What is the same everywhere makes no order."""
     keys, directions = request.query_all("sort_key"), request.query_all("sort_dir")
     if directions and len(directions) != len(keys):
         raise Invalid("The number of sort_keys and sort_dirs must be same", field="sort_dir")
@@ -102,6 +111,8 @@ def _sorts(request: Request, columns: Mapping[str, str]) -> tuple[Sort, ...]:
                 f"The value for sort_dir is invalid: '{direction}' is not one of asc, desc",
                 field="sort_dir",
             )
+        if key in constants:
+            continue
         if key not in columns:
             raise Invalid(f"['{key}'] is invalid attribute for sort_keys", field="sort_key")
         sorts.append(Sort(columns[key], direction == "desc"))

@@ -7,7 +7,7 @@ Resource, with the functions of its domain; routes.py puts the handlers into the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -36,7 +36,8 @@ def _keep(_request: Request, _values: dict[str, Any]) -> None:
 class Resource(Generic[Row]):
     """`new` and `changes` are the bodies of requests, `wanted` what the domain makes a row from.
     `convert` turns the fields that a body sets into those of `wanted`, or into columns, in place.
-    `columns` maps an attribute to its column, `booleans` and `special` are filters of a list, and
+    `columns` maps an attribute to its column, `booleans`, `special` and `constants` are filters of a list
+    (see query.py), and
     `prepare` is called before a list is read. `shown` renders rows with their tags; `encoded` does so
     for lists, and keeps what it has rendered before (engine/memo.py).
 
@@ -50,6 +51,7 @@ class Resource(Generic[Row]):
     columns: Mapping[str, str]
     booleans: frozenset[str] = frozenset()
     special: frozenset[str] = frozenset()
+    constants: Mapping[str, str] = field(default_factory=dict)
     wanted: Callable[..., Any]
     make: Callable[[Connection, Caller, Any, datetime], Row]
     get: Callable[[Connection, Caller, str], Row]
@@ -140,7 +142,11 @@ class Resource(Generic[Row]):
 
 def _read_query(request: Request, resource: Resource[Any]) -> NetworkQuery:
     return query.read(
-        request, resource.columns, booleans=resource.booleans, special=resource.special
+        request,
+        resource.columns,
+        booleans=resource.booleans,
+        special=resource.special,
+        constants=resource.constants,
     )
 
 

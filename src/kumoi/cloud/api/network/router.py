@@ -187,6 +187,7 @@ RESOURCE = Resource(
     changes=RouterChanges,
     columns=COLUMNS,
     booleans=frozenset({"admin_state_up"}),
+    constants={"status": "ACTIVE"},
     wanted=RouterRequest,
     convert=_convert,
     make=domain.create,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -56,6 +56,7 @@ class PortRequest:
     port_security_enabled: bool | None = None
     security_group_ids: Sequence[str] | None = None
     allowed_address_pairs: Sequence[list[str | None]] = ()
+    profile: Mapping[str, Any] = field(default_factory=dict)
     device_index: int = 0
     delete_with_device: bool = False
 
@@ -97,7 +98,7 @@ def create_bound(
 def _attributes_with_rules(wanted: PortRequest) -> dict[str, Any]:
     """The attributes that have a rule of their own, as an update would name them."""
     names = ("mac_address", "port_security_enabled", "allowed_address_pairs", "fixed_ips")
-    found = {name: getattr(wanted, name) for name in (*names, "device_owner")}
+    found = {name: getattr(wanted, name) for name in (*names, "device_owner", "profile")}
     return found | ({"host": wanted.host} if wanted.host else {})
 
 
@@ -303,6 +304,7 @@ def _row(
         created_at=now,
         updated_at=now,
         revision_number=1,
+        profile=dict(wanted.profile),
     )
 
 

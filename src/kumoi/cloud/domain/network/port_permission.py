@@ -22,12 +22,16 @@ def check_create(
     caller.check("create_port", project_id)
     if not (network.shared or caller.may("update_network", network.project_id)):
         raise Forbidden(f"Tenant {caller.project_id} not allowed to create port on this network")
+    if values.get("profile"):
+        caller.check("create_port:binding:profile")
     _check_attributes(caller, "create_port", network, values)
 
 
 def check_update(caller: Caller, network: Network, row: Port, values: Mapping[str, Any]) -> None:
     """Raises Forbidden, and Conflict for giving the port of one device to another."""
     caller.check("update_port", row.project_id)
+    if values.get("profile", row.profile) != row.profile:
+        caller.check("update_port:binding:profile")
     _check_attributes(caller, "update_port", network, values)
     moves = any(
         name in values and values[name] != getattr(row, name)

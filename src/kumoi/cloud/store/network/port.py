@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +27,8 @@ class Port:
     device; with `delete_with_device` the port is deleted when its server is. `fixed_ips` are
     [subnet, address] pairs and `security_group_ids` ids: copies, for reading, of the tables
     `fixed_ip` and `port_security_group`, which only this file and fixed_ip.py write.
-    `allowed_address_pairs` are [address, mac or None] pairs.
+    `allowed_address_pairs` are [address, mac or None] pairs. `profile` is an administrator's, and
+    nothing here acts on it.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Port:
     created_at: datetime
     updated_at: datetime
     revision_number: int
+    profile: dict[str, Any] = field(default_factory=dict)
 
 
 port = sa.Table(
@@ -72,6 +74,7 @@ port = sa.Table(
     sa.Column("allowed_address_pairs", Json, nullable=False),
     sa.Column("fixed_ips", Json, nullable=False),
     sa.Column("security_group_ids", Json, nullable=False),
+    sa.Column("profile", Json, nullable=False, server_default="{}"),
     sa.UniqueConstraint("network_id", "mac_address"),
 )
 
