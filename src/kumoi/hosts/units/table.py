@@ -134,9 +134,9 @@ def roles(
         )
 
     every = {
+        Role.API: role(Role.API, sockets=(api, host_api)),
         # Who calls one of these waits for it, so each takes its own socket from the one before.
         users.INSPECTOR: role(users.INSPECTOR, needs=(), notifies=True),
-        Role.API: role(Role.API, sockets=(api, host_api)),
         Role.WORKER: role(Role.WORKER),
         # Two agents would tend the same servers.
         Role.AGENT: role(Role.AGENT, namespace=host.name, needs=("api",), overlaps=False),
