@@ -25,7 +25,6 @@ TOLD_ELSEWHERE = {
     "network/availability_zone": "test_service",
     "network/extension": "test_service",
     "network/network_ip_availability": "test_service",
-    "network/rbac_policy": "test_service",
     "network/security_group_rule": "test_security_group",
     "network/service_provider": "test_service",
     "compute/extension": "test_older_version",

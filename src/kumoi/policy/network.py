@@ -40,7 +40,6 @@ NETWORKS: Mapping[str, Row] = {
     "add_prefixes": MEMBER,
     "remove_prefixes": MEMBER,
     "delete_subnetpool": MEMBER,
-    "get_rbac_policy": READER,
     "get_network_ip_availability": ADMIN,
 }
 

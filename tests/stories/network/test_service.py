@@ -49,13 +49,28 @@ def test_the_addresses_used_are_counted(demo: Connection, admin: Connection) -> 
         assert demo.network.get(path).status_code == 403
 
 
-def test_what_is_shared_is_listed_as_the_policy_it_is(admin: Connection, demo: Connection) -> None:
-    shared = admin.network.create_network(name="shared", is_shared=True)
-    (found,) = admin.network.rbac_policies(object_id=shared.id)
-    assert (found.action, found.target_project_id) == ("access_as_shared", "*")
-    assert admin.network.get_rbac_policy(found.id).object_id == shared.id
-    assert demo.network.get(f"/rbac-policies/{found.id}").status_code == 404
-    admin.network.delete_network(shared)
+@pytest.mark.parametrize(
+    ("alias", "path"),
+    [
+        ("rbac-policies", "rbac-policies"),
+        ("metering", "metering/metering-labels"),
+        ("qos", "qos/policies"),
+        ("trunk", "trunks"),
+        ("dhcp_agent_scheduler", "agents/7/dhcp-networks"),
+        ("floating-ip-port-forwarding", "floatingips/7/port_forwardings"),
+        ("address-scope", "address-scopes"),
+        ("address-group", "address-groups"),
+        ("security-groups-default-rules", "default-security-group-rules"),
+        ("extra_dhcp_opt", ""),
+    ],
+)
+def test_what_is_not_offered_is_neither_listed_nor_there(
+    admin: Connection, raw_admin: Raw, alias: str, path: str
+) -> None:
+    assert alias not in {extension.alias for extension in admin.network.extensions()}
+    assert raw_admin("GET", f"extensions/{alias}").status_code == 404
+    if path:
+        assert raw_admin("GET", path).status_code == 404
 
 
 def test_without_a_token_or_with_a_bad_body_nothing_happens(

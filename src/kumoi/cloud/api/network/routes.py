@@ -14,7 +14,6 @@ from kumoi.cloud.api.network import (
     network_ip_availability,
     port,
     quota,
-    rbac_policy,
     router,
     security_group,
     security_group_rule,
@@ -134,8 +133,6 @@ ROUTES = (
         network_ip_availability.show,
         "get_network_ip_availability",
     ),
-    Route("GET", "/v2.0/rbac-policies", rbac_policy.index, "get_rbac_policy"),
-    Route("GET", "/v2.0/rbac-policies/{id}", rbac_policy.show, "get_rbac_policy"),
     Route("GET", "/v2.0/service-providers", service_provider.index, "get_service_provider"),
 )
 
