@@ -21,7 +21,7 @@ CLOUD = CloudSettings(name="t1", public_cidr="10.0.4.0/24", underlay_cidr="10.0.
 HOST = first_host(CLOUD, "/s")
 RELEASE = Release("1", Path("/s/releases/1/bin/python"))
 OTHER = config.changed(CLOUD, token_ttl_s=7)  # All roles are told something else.
-ROLES = ("inspector", "api", "worker", "agent", "repositories", "pipeline")
+ROLES = ("api", "inspector", "worker", "agent", "repositories", "pipeline")
 
 
 @dataclass
