@@ -19,10 +19,12 @@ from kumoi.cloud.api.identity import (
     endpoint_group,
     group,
     implied_role,
+    limit,
     policy,
     project,
     project_endpoint,
     region,
+    registered_limit,
     role,
     service,
     token,
@@ -331,6 +333,39 @@ ENDPOINT_GROUPS = (
     ),
 )
 
+LIMITS = (
+    Route("GET", "/v3/limits/model", limit.model, "identity:get_limit_model"),
+    Route(
+        "POST",
+        "/v3/registered_limits",
+        registered_limit.create,
+        "identity:create_registered_limits",
+    ),
+    Route(
+        "GET", "/v3/registered_limits", registered_limit.index, "identity:list_registered_limits"
+    ),
+    Route(
+        "GET", "/v3/registered_limits/{id}", registered_limit.show, "identity:get_registered_limit"
+    ),
+    Route(
+        "PATCH",
+        "/v3/registered_limits/{id}",
+        registered_limit.update,
+        "identity:update_registered_limit",
+    ),
+    Route(
+        "DELETE",
+        "/v3/registered_limits/{id}",
+        registered_limit.delete,
+        "identity:delete_registered_limit",
+    ),
+    Route("POST", "/v3/limits", limit.create, "identity:create_limits"),
+    Route("GET", "/v3/limits", limit.index, "identity:list_limits"),
+    Route("GET", "/v3/limits/{id}", limit.show, "identity:get_limit"),
+    Route("PATCH", "/v3/limits/{id}", limit.update, "identity:update_limit"),
+    Route("DELETE", "/v3/limits/{id}", limit.delete, "identity:delete_limit"),
+)
+
 SERVICE = Service(
     type="identity",
     prefix="identity",
@@ -351,6 +386,7 @@ SERVICE = Service(
         *GRANTS,
         *CATALOG,
         *ENDPOINT_GROUPS,
+        *LIMITS,
     ),
     policies=TABLE,
     schemes=SCHEMES,

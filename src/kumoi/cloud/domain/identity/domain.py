@@ -25,6 +25,7 @@ from kumoi.cloud.store.identity import assignment as assignments
 from kumoi.cloud.store.identity import domain as store
 from kumoi.cloud.store.identity import domain_config
 from kumoi.cloud.store.identity import group as groups
+from kumoi.cloud.store.identity import limit as limits
 from kumoi.cloud.store.identity import project as projects
 from kumoi.cloud.store.identity import user as users
 from kumoi.cloud.store.identity.assignment import AssignmentTarget
@@ -106,6 +107,7 @@ def delete(connection: Connection, key: str, now: datetime) -> None:
     _end_own(connection, key, now)
     assignments.delete_matching(connection, target=AssignmentTarget.DOMAIN, target_id=key)
     domain_config.put(connection, key, {})
+    limits.delete_of(connection, domain_id=key)
     store.delete(connection, key)
 
 

@@ -18,6 +18,7 @@ from kumoi.cloud.store.identity import assignment as assignments
 from kumoi.cloud.store.identity import credential as kept_credentials
 from kumoi.cloud.store.identity import domain as domains
 from kumoi.cloud.store.identity import endpoint_group as endpoint_groups
+from kumoi.cloud.store.identity import limit as limits
 from kumoi.cloud.store.identity import project as store
 from kumoi.cloud.store.identity import trust as trusts
 from kumoi.cloud.store.identity import user as users
@@ -122,6 +123,7 @@ def remove(connection: Connection, key: str, now: datetime) -> None:
     kept_credentials.delete_of(connection, project_id=key)
     trusts.delete_of(connection, project_id=key)
     endpoint_groups.delete_filters(connection, project_id=key)
+    limits.delete_of(connection, project_id=key)
     users.clear_default_project(connection, key)
     store.delete(connection, key)
 

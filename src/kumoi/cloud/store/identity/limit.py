@@ -1,0 +1,123 @@
+"""Limits of unified limits: the rows. Kept for services that ask for them; those of this cloud have quotas
+of their own. A registered limit is the default, a limit is what one project or domain has instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from kumoi.cloud.store import listing, schema
+from kumoi.cloud.store.listing import Listing
+from kumoi.cloud.store.schema import ID, NAME, metadata
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredLimit:
+    id: str
+    service_id: str
+    region_id: str | None
+    resource_name: str
+    default_limit: int
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnifiedLimit:
+    """Of a project or of a domain."""
+
+    id: str
+    service_id: str
+    region_id: str | None
+    resource_name: str
+    project_id: str | None
+    domain_id: str | None
+    resource_limit: int
+    description: str | None
+
+
+registered_limit = sa.Table(
+    "registered_limit",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("service_id", ID, nullable=False, index=True),
+    sa.Column("region_id", NAME),
+    sa.Column("resource_name", NAME, nullable=False),
+    sa.Column("default_limit", sa.Integer, nullable=False),
+    sa.Column("description", sa.Text),
+)
+
+unified_limit = sa.Table(
+    "unified_limit",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("service_id", ID, nullable=False, index=True),
+    sa.Column("region_id", NAME),
+    sa.Column("resource_name", NAME, nullable=False),
+    sa.Column("project_id", ID, index=True),
+    sa.Column("domain_id", ID, index=True),
+    sa.Column("resource_limit", sa.Integer, nullable=False),
+    sa.Column("description", sa.Text),
+)
+
+
+def insert_registered(connection: Connection, row: RegisteredLimit) -> None:
+    schema.insert(connection, registered_limit, schema.values(row))
+
+
+def get_registered(connection: Connection, key: str) -> RegisteredLimit | None:
+    return schema.get(connection, registered_limit, RegisteredLimit, key)
+
+
+def registered(connection: Connection, **only: Any) -> list[RegisteredLimit]:
+    """Those whose columns have these values."""
+    return schema.find(connection, registered_limit, RegisteredLimit, **only)
+
+
+def page_registered(connection: Connection, wanted: Listing) -> list[RegisteredLimit]:
+    return listing.page(connection, registered_limit, RegisteredLimit, wanted)
+
+
+def update_registered(connection: Connection, key: str, values: Mapping[str, Any]) -> None:
+    schema.update(connection, registered_limit, key, values)
+
+
+def delete_registered(connection: Connection, key: str) -> None:
+    schema.delete(connection, registered_limit, key)
+
+
+def insert(connection: Connection, row: UnifiedLimit) -> None:
+    schema.insert(connection, unified_limit, schema.values(row))
+
+
+def get(connection: Connection, key: str) -> UnifiedLimit | None:
+    return schema.get(connection, unified_limit, UnifiedLimit, key)
+
+
+def limits(connection: Connection, **only: Any) -> list[UnifiedLimit]:
+    """Those whose columns have these values."""
+    return schema.find(connection, unified_limit, UnifiedLimit, **only)
+
+
+def page(connection: Connection, wanted: Listing, *, project_id: str | None) -> list[UnifiedLimit]:
+    """One page; with `project_id`, of those of that project."""
+    conditions = [] if project_id is None else [unified_limit.c.project_id == project_id]
+    return listing.page(connection, unified_limit, UnifiedLimit, wanted, *conditions)
+
+
+def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:
+    schema.update(connection, unified_limit, key, values)
+
+
+def delete(connection: Connection, key: str) -> None:
+    schema.delete(connection, unified_limit, key)
+
+
+def delete_of(connection: Connection, **only: str) -> None:
+    """Delete the limits whose columns have these values."""
+    conditions = [unified_limit.c[column] == value for column, value in only.items()]
+    connection.execute(sa.delete(unified_limit).where(*conditions))
