@@ -22,7 +22,7 @@ from kumoi.base.ids import new_id
 from kumoi.base.process import run
 from kumoi.cloud.drivers.image.files import Draft, ImageFiles
 from kumoi.cloud.drivers.instance import record
-from kumoi.cloud.drivers.instance.lxc import disk, rootfs
+from kumoi.cloud.drivers.instance.lxc import disk, rootfs, subids
 from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.drivers.network.fake import FakeSwitch
@@ -65,6 +65,7 @@ def host_dir(device: Path, tmp_path: Path) -> Iterator[Path]:
         (paths.rootfs(IMAGE.sha256) / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
         run(["sync", "--file-system", where])
         yield where
+        subids.release(where)
 
 
 @contextlib.contextmanager
