@@ -28,8 +28,11 @@ from kumoi.cloud.api.compute import (
     server_action,
     server_group,
     server_metadata,
+    server_migration,
+    server_password,
     server_tag,
     service,
+    topology,
     usage,
     usage_audit,
     version,
@@ -325,6 +328,8 @@ QUOTAS = (
     ),
 )
 
+MIGRATIONS = "os_compute_api:servers:migrations"
+PASSWORD = "os_compute_api:os-server-password"  # noqa: S105 - a rule's name
 HYPERVISORS = f"{V2}/os-hypervisors"
 HOSTS = (
     Route("GET", HYPERVISORS, hypervisor.index, "os_compute_api:os-hypervisors:list"),
@@ -378,6 +383,16 @@ HOSTS = (
             ("GET", "/{id}/startup", host.refuse_power, "start"),
             ("GET", "/{id}/shutdown", host.refuse_power, "shutdown"),
             ("GET", "/{id}/reboot", host.refuse_power, "reboot"),
+        )
+    ),
+    *(
+        Route(method, f"{SERVER}/{path}", handler, rule, since=since)
+        for method, path, handler, rule, since in (
+            ("GET", "migrations", server_migration.index, f"{MIGRATIONS}:index", (2, 23)),
+            ("GET", "migrations/{key}", server_migration.show, f"{MIGRATIONS}:show", (2, 23)),
+            ("GET", "topology", topology.show, "compute:server:topology:index", (2, 78)),
+            ("GET", "os-server-password", server_password.show, f"{PASSWORD}:show", None),
+            ("DELETE", "os-server-password", server_password.clear, f"{PASSWORD}:clear", None),
         )
     ),
     Route("GET", f"{SERVER}/diagnostics", diagnostics.show, "os_compute_api:os-server-diagnostics"),
