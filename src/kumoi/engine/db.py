@@ -28,6 +28,7 @@ from sqlalchemy.types import TypeDecorator
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Invalid, OutcomeUnknown, StoreFull, StoreLost, Transient
 from kumoi.engine import sqlite, unchanged
+from kumoi.engine.memo import BoundedMap
 from kumoi.engine.outage import Outage, serves_no_more
 from kumoi.engine.statement import execute_text
 from kumoi.engine.unchanged import KeptRows
@@ -133,7 +134,7 @@ class Database:
         self._sql = SQLITE if self.is_sqlite else POSTGRESQL
         self._outage = Outage(wait_s=OUTAGE_WAIT_S)
         self._idle: deque[Connection] = deque()
-        self._kept = KeptRows()
+        self.kept_rows: KeptRows = BoundedMap()
         self._writer = threading.Lock()
         self.write_watch = WriteWatch()
         self.before_commit: Callable[[Connection], None] = lambda _connection: None
@@ -214,7 +215,9 @@ class Database:
             execute_text(connection, begin)
             if begin == SQLITE.read:
                 ((version,),) = execute_text(connection, unchanged.DATA_VERSION).fetchall()
-                unchanged.begin(connection, self._kept, version)
+                unchanged.begin(connection, self.kept_rows, version)
+            elif begin == SQLITE.write:
+                unchanged.may_write(connection)
         except BaseException:
             self._close_idle()  # They have probably been lost, too.
             connection.close()

@@ -9,12 +9,52 @@ changed in place.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-ENTRIES_MAX = 4_096  # Of one or two KiB each. When it is full, all are dropped.
+import msgspec
 
+BYTES_MAX = 8 << 20  # As `weight` counts: in memory it is about three times as much.
+ENTRY_BYTES = 256  # What an entry takes besides what it holds.
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 Result = TypeVar("Result")
+
+
+def weight(held: Any) -> int:
+    """About how many bytes it is: a tenth of a microsecond for a row of a KiB. A row may be as large
+    as whoever wrote it wished, so that a number of rows is no bound.
+    """
+    return ENTRY_BYTES + len(msgspec.msgpack.encode(held, enc_hook=str))
+
+
+class BoundedMap(Generic[Key, Value]):
+    """What can be had again: all of it is dropped before it weighs more than `bytes_max`, and what
+    weighs more by itself is not kept.
+    """
+
+    def __init__(self, bytes_max: int = BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._entries: dict[Key, Value] = {}
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Key) -> Value | None:
+        return self._entries.get(key)
+
+    def put(self, key: Key, value: Value, held: object) -> None:
+        """`held` is all that the entry keeps in memory, as far as it can be large."""
+        size = weight(held)
+        if size > self._bytes_max:
+            return
+        with self._lock:
+            if self._bytes + size > self._bytes_max:
+                self._entries.clear()
+                self._bytes = 0
+            self._entries[key] = value
+            self._bytes += size
 
 
 class Memo(Generic[Result]):
@@ -22,17 +62,15 @@ class Memo(Generic[Result]):
     identity; an entry holds its nouns, so none of their ids is reused while the entry is there.
     """
 
-    def __init__(self, compute: Callable[..., Result], entries_max: int = ENTRIES_MAX) -> None:
+    def __init__(self, compute: Callable[..., Result], bytes_max: int = BYTES_MAX) -> None:
         self._compute = compute
-        self._entries_max = entries_max
-        self._entries: dict[tuple[Hashable, ...], tuple[tuple[object, ...], Result]] = {}
+        self._entries: BoundedMap[tuple[Hashable, ...], tuple[tuple[object, ...], Result]]
+        self._entries = BoundedMap(bytes_max)
 
     def get(self, nouns: tuple[object, ...], *context: Hashable) -> Result:
         key = (*map(id, nouns), context)
         entry = self._entries.get(key)
         if entry is None:
             entry = (nouns, self._compute(nouns, *context))
-            if len(self._entries) >= self._entries_max:
-                self._entries.clear()
-            self._entries[key] = entry
+            self._entries.put(key, entry, (entry, context))
         return entry[1]

@@ -21,12 +21,20 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 
+from kumoi.base.errors import Bug
 from kumoi.engine import unchanged
-from kumoi.engine.memo import ENTRIES_MAX
+from kumoi.engine.memo import BoundedMap
 from kumoi.engine.outage import serves_no_more
 
 Convert = Callable[[Any], Any]
 Query = sa.Select[Any] | sa.Insert | sa.Update | sa.Delete
+
+UNSTEADY = frozenset(
+    {"changes", "clock_timestamp", "current_date", "current_time", "current_timestamp", "date"}
+    | {"datetime", "julianday", "last_insert_rowid", "localtime", "localtimestamp", "now", "random"}
+    | {"strftime", "time", "total_changes", "transaction_timestamp", "unixepoch"}
+)
+"""Functions of more than the database and their parameters."""
 
 Noun = TypeVar("Noun")
 
@@ -105,7 +113,7 @@ class Statement:
         connection: Connection,
         values: Mapping[str, Any],
         make: Callable[[tuple[Any, ...]], Noun],
-        known: dict[tuple[Any, ...], Noun],
+        known: BoundedMap[tuple[Any, ...], Noun],
     ) -> list[Noun]:
         """What `make` makes of each row. A row that is in `known`, compared by all of its columns
         as the driver gives them, is the same object as before.
@@ -175,6 +183,8 @@ class _Compiled:
         self._is_plain = all(parameter.is_plain for parameter in self._parameters)
         self._order = [parameter.name for parameter in self._parameters]
         self._reads = isinstance(query, sa.Select)
+        if self._reads:
+            _require_steady(query)
         returned: Iterable[Any] = compiled.effective_returning or ()
         if isinstance(query, sa.Select):
             returned = query.selected_columns
@@ -191,7 +201,7 @@ class _Compiled:
         connection: Connection,
         values: Mapping[str, Any],
         make: Callable[[tuple[Any, ...]], Noun],
-        known: dict[tuple[Any, ...], Noun],
+        known: BoundedMap[tuple[Any, ...], Noun],
     ) -> list[Noun]:
         found, converters = self._fetch(connection, values)
         nouns = []
@@ -199,9 +209,7 @@ class _Compiled:
             noun = known.get(row)
             if noun is None:
                 noun = make(_converted(row, converters))
-                if len(known) >= ENTRIES_MAX:
-                    known.clear()
-                known[row] = noun
+                known.put(row, noun, (row, row))  # The noun has the row's values in its own form.
             nouns.append(noun)
         return nouns
 
@@ -255,6 +263,12 @@ class _Compiled:
         else:
             ordered = [parameter.value(values) for parameter in self._parameters]
         return ordered if self._is_ordered else dict(zip(self._order, ordered, strict=True))
+
+
+def _require_steady(query: Query) -> None:
+    for part in sa.sql.visitors.iterate(query):
+        if isinstance(part, sa.sql.functions.FunctionElement) and part.name in UNSTEADY:
+            raise Bug(f"a statement whose rows may be kept calls {part.name}()")
 
 
 def _converted(row: tuple[Any, ...], converters: Sequence[tuple[int, Convert]]) -> tuple[Any, ...]:

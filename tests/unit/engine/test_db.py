@@ -35,6 +35,19 @@ def test_an_exception_leaves_nothing_written(database: Database) -> None:
         assert feed.changes(connection, "server", since=0).keys == ()
 
 
+def test_a_commit_that_fails_says_why(database: Database) -> None:
+    """And not that its connection was closed: a full disk is the database's error, answered by 503."""
+    whole = sa.MetaData()
+    sa.Table("whole", whole, sa.Column("id", sa.Integer, primary_key=True))
+    whole_id = sa.ForeignKey("whole.id", deferrable=True, initially="DEFERRED")
+    part = sa.Table("part", whole, sa.Column("whole_id", whole_id))
+    whole.create_all(database.engine)
+    with pytest.raises(sa.exc.IntegrityError), database.write() as connection:
+        connection.execute(sa.insert(part).values(whole_id=1))
+    with database.write() as connection:
+        assert connection.execute(sa.select(part)).all() == []
+
+
 def test_two_writers_never_overlap(store_url: str, database: Database, tmp_path: Path) -> None:
     """Also when they are two processes, here two Databases: what was checked still holds."""
     twin = Database(store_url, wake_dir=tmp_path / "wake")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from kumoi.engine.db import Database, Json
-from kumoi.engine.memo import Memo
+from kumoi.engine.memo import ENTRY_BYTES, BoundedMap, Memo, weight
 from kumoi.engine.statement import Statement, limit
 
 thing = sa.Table(
@@ -38,8 +38,8 @@ def test_a_thing_that_is_gone_leaves_its_place_to_none() -> None:
         assert memo.get(([number],)) == [[number]]
 
 
-def test_it_keeps_only_so_many() -> None:
-    memo = Memo(_made, entries_max=2)
+def test_it_keeps_only_so_much() -> None:
+    memo = Memo(_made, bytes_max=2 * ENTRY_BYTES + 99)
     one = ["a"]
     first = memo.get((one,), 0)
     for context in range(1, 4):
@@ -47,11 +47,24 @@ def test_it_keeps_only_so_many() -> None:
     assert memo.get((one,), 0) is not first
 
 
+def test_a_large_context_or_result_is_weighed_too() -> None:
+    memo = Memo(_made, bytes_max=1_000)
+    one = ["a"]
+    first = memo.get((one,), 0)
+    assert memo.get((one,), "x" * 1_000) is not memo.get((one,), "x" * 1_000)
+    assert memo.get((one,), 0) is first
+
+
+def test_a_weight_is_about_the_bytes_of_what_is_held() -> None:
+    assert weight(("x" * 1_000, {"a": 1}, None)) - ENTRY_BYTES in range(1_000, 1_020)
+    assert weight(object()) > ENTRY_BYTES
+
+
 def test_a_row_that_reads_the_same_is_the_same_thing_and_a_changed_one_is_not(
     database: Database,
 ) -> None:
     thing.metadata.create_all(database.engine)
-    kept: dict[tuple[object, ...], list[object]] = {}
+    kept: BoundedMap[tuple[object, ...], list[object]] = BoundedMap()
 
     def look() -> list[list[object]]:
         with database.read() as connection:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import sqlalchemy as sa
 
-from kumoi.base.errors import Transient
+from kumoi.base.errors import Bug, Transient
 from kumoi.engine.db import Database, Json, Timestamp
 from kumoi.engine.statement import KEYS_MAX, KeyedStatement, Statement
 
@@ -126,3 +126,13 @@ def test_a_change_that_the_database_refuses_is_its_error(filled: Database) -> No
     ):
         with pytest.raises(sa.exc.IntegrityError), filled.write() as connection:
             write(connection)
+
+
+@pytest.mark.parametrize("call", [sa.func.now(), sa.func.random(), sa.func.date("now")])
+def test_a_query_of_clock_or_chance_is_refused(
+    filled: Database, call: sa.ColumnElement[object]
+) -> None:
+    """Its rows may be kept; see engine/unchanged.py."""
+    query = sa.select(thing.c.id).where(sa.func.coalesce(call, 1) != sa.bindparam("other"))
+    with filled.read() as connection, pytest.raises(Bug, match="rows may be kept"):
+        Statement(query).rows(connection, other=1)

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from kumoi.engine import unchanged
 from kumoi.engine.db import Database
+from kumoi.engine.memo import BYTES_MAX, ENTRY_BYTES, BoundedMap
 from kumoi.engine.statement import Statement
 
 thing = sa.Table(
@@ -143,26 +143,31 @@ def test_the_caller_may_change_the_list_that_it_is_given(filled: Database) -> No
         assert len(ALL.rows(connection)) == 2
 
 
-def test_what_is_kept_is_bounded(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_is_bounded(filled: Database) -> None:
     _needs_sqlite(filled)
-    monkeypatch.setattr(unchanged, "ROWS_MAX", 4)
+    filled.kept_rows = BoundedMap(2 * ENTRY_BYTES + 200)
     with _asked(filled) as queries, filled.read() as connection:
         for _ in range(2):
             ALL.rows(connection)
-            ONE.rows(connection, key="a")  # One row too many: the list is dropped.
-    assert len(queries) == 4
-    monkeypatch.setattr(unchanged, "ROWS_MAX", 2)
+            ONE.rows(connection, key="a")
+            ONE.rows(connection, key="b")  # One too many: the others are dropped.
+    assert len(queries) > 4
+
+
+def test_large_rows_are_bounded_as_many_small_ones_are(filled: Database) -> None:
+    _needs_sqlite(filled)
+    with filled.write() as connection:
+        ADD.run(connection, {"id": "c" * BYTES_MAX, "count": 3})
     with _asked(filled) as queries, filled.read() as connection:
         for _ in range(2):
-            ALL.rows(connection)
-    assert len(queries) == 2
+            assert len(ALL.rows(connection)) == 3
+            ONE.rows(connection, key="a")
+    assert len(queries) == 3  # What is too large is not kept, and drops nothing else.
 
 
-def test_the_bound_is_of_all_connections_together(
-    filled: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_bound_is_of_all_connections_together(filled: Database) -> None:
     _needs_sqlite(filled)
-    monkeypatch.setattr(unchanged, "ROWS_MAX", 4)
+    filled.kept_rows = BoundedMap(2 * ENTRY_BYTES - 1)
     with _asked(filled) as queries, filled.read() as first:
         ALL.rows(first)
         with filled.read() as second:

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.store.schema import Noun, Nouns, Where, fetch
+from kumoi.engine.memo import BoundedMap
 from kumoi.engine.statement import limit
 
 Condition = sa.ColumnElement[bool] | Where
@@ -81,7 +82,8 @@ def page(
     *conditions: Condition,
 ) -> list[Noun]:
     """The rows of one page as nouns; `conditions` are what the caller may see at all. Where each of
-    them is a Where, a page without a marker is a statement that was compiled before.
+    them is a Where, a page without a marker is a statement that was compiled before, unless its
+    filters have many values.
 
     Raises Invalid (field `marker`) when the marker is not there, (field `sort_key`) when it is not
     a column.
@@ -91,7 +93,8 @@ def page(
         return []  # A column that may have none of any value.
     conditions = (*conditions, *(part.condition(table) for part in listing.parts))
     wheres = [condition for condition in conditions if isinstance(condition, Where)]
-    if listing.marker is None and len(wheres) == len(conditions):
+    count = sum(len(values) for values in listing.filters.values())
+    if listing.marker is None and len(wheres) == len(conditions) and count <= SHAPE_VALUES_MAX:
         nouns, values = _shape(table, noun, listing, sorts, wheres)
         rows = nouns.all(connection, **values)
     else:
@@ -142,7 +145,7 @@ def _shape(
             query = query.limit(limit("page_limit"))
         if len(_SHAPES) >= SHAPES_MAX:
             _SHAPES.clear()
-        known = _KNOWN.setdefault((table.name, noun), {})
+        known = _KNOWN.setdefault((table.name, noun), BoundedMap())
         nouns = _SHAPES[key] = Nouns(query, noun, known)
     if bounded:
         parameters["page_limit"] = listing.limit
@@ -154,8 +157,9 @@ def _place(column: str, place: int) -> str:
     return f"among_{column}_{place}"
 
 
-SHAPES_MAX = 1_000  # Of lists that are asked for; a few KiB each.
-_KNOWN: dict[tuple[str, Any], dict[tuple[Any, ...], Any]] = {}
+SHAPES_MAX = 1_000  # Of lists that are asked for; a few KiB each,
+SHAPE_VALUES_MAX = 64  # and most of a KiB more for each value that a filter has.
+_KNOWN: dict[tuple[str, Any], BoundedMap[tuple[Any, ...], Any]] = {}
 _SHAPES: dict[tuple[Any, ...], Nouns[Any]] = {}
 
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.engine import schema as engine_schema
+from kumoi.engine.memo import BoundedMap
 from kumoi.engine.statement import KEYS_MAX, KeyedStatement, Statement
 
 metadata = sa.MetaData(naming_convention=engine_schema.metadata.naming_convention)
@@ -65,7 +66,7 @@ class Nouns(Generic[Noun]):
         self,
         query: sa.Select[Any],
         noun: type[Noun],
-        known: dict[tuple[Any, ...], Noun] | None = None,
+        known: BoundedMap[tuple[Any, ...], Noun] | None = None,
     ) -> None:
         self._statement = Statement(query)
         self._noun = _Maker(query, noun).noun

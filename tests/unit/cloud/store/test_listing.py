@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from kumoi.base.errors import Invalid
-from kumoi.cloud.store.listing import Listing, Sort, page
+from kumoi.cloud.store import listing
+from kumoi.cloud.store.listing import SHAPE_VALUES_MAX, Listing, Sort, page
 from kumoi.cloud.store.schema import insert_all
 from kumoi.engine.db import Database
 
@@ -44,9 +45,9 @@ def database(store_url: str, tmp_path: Path) -> Iterator[Database]:
     opened.close()
 
 
-def ids(database: Database, listing: Listing) -> str:
+def ids(database: Database, wanted: Listing) -> str:
     with database.read() as connection:
-        return "".join(row.id for row in page(connection, thing, Thing, listing))
+        return "".join(row.id for row in page(connection, thing, Thing, wanted))
 
 
 def test_without_wishes_everything_comes_by_id(database: Database) -> None:
@@ -55,6 +56,14 @@ def test_without_wishes_everything_comes_by_id(database: Database) -> None:
 
 def test_a_filter_takes_any_of_its_values(database: Database) -> None:
     assert ids(database, Listing(filters={"size": [2, 3]})) == "ac"
+
+
+def test_a_filter_of_many_values_leaves_nothing_behind(database: Database) -> None:
+    """A statement of a thousand values takes most of a MiB, and each number of them is another."""
+    before = len(listing._SHAPES)
+    for count in (SHAPE_VALUES_MAX + 1, SHAPE_VALUES_MAX + 2):
+        assert ids(database, Listing(filters={"size": [2, *range(3, 2 + count)]})) == "ac"
+    assert len(listing._SHAPES) == before
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,6 @@ from kumoi.engine.memo import Memo
 RULES_HEADER = "OpenStack-Identity-Access-Rules"
 FORWARDED_FOR = re.compile(r"for=([0-9a-fA-F.:]{2,45});")  # As keystoneauth writes it.
 LOOPBACK = "127.0.0.1"
-SHOWN_MAX = 1_024  # With the catalogue, 4 KiB each.
 
 
 def create(request: Request) -> Reply:
@@ -143,7 +142,7 @@ def _encode(nouns: tuple[Claims, msgspec.Raw | None]) -> msgspec.Raw:
     return encoded(_render(*nouns))
 
 
-_SHOWN = Memo(_encode, SHOWN_MAX)
+_SHOWN = Memo(_encode)
 
 
 def _subject(request: Request) -> tuple[str, Claims]:

@@ -20,9 +20,10 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Invalid
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.host import host as host_store
-from kumoi.cloud.store.listing import Sort
+from kumoi.cloud.store.listing import SHAPE_VALUES_MAX, Sort
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine.db import Json, Timestamp
+from kumoi.engine.memo import BoundedMap
 from kumoi.engine.statement import Statement, limit
 
 BATCH = 1_000
@@ -171,7 +172,7 @@ server = sa.Table(
 
 HIDDEN = frozenset({"ssh_keys", "image", "rebuilt_from"})  # What no list shows.
 SHAPES_MAX = 256  # Of lists that are asked for.
-_KNOWN: dict[tuple[Any, ...], Server] = {}
+_KNOWN: BoundedMap[tuple[Any, ...], Server] = BoundedMap()
 _Order = Sequence[tuple[sa.Column[Any], bool]]
 _LISTED = [sa.null().label(column.name) if column.name in HIDDEN else column for column in server.c]
 
@@ -378,10 +379,12 @@ def batches(
         raise Invalid(f"marker [{marker}] not found", field="marker")
     size = min(size, BATCH)
     while True:
-        if last is None:
+        if last is None and sum(map(len, where.among.values())) <= SHAPE_VALUES_MAX:
             rows = _first(connection, where, order, size)
         else:
-            query = sa.select(*_LISTED).where(*_conditions(where), _after(order, last))
+            query = sa.select(*_LISTED).where(*_conditions(where))
+            if last is not None:
+                query = query.where(_after(order, last))
             rows = _fetch(connection, query.order_by(*_ordered(order)).limit(size))
         yield rows
         if len(rows) < size:

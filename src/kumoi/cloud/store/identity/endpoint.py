@@ -13,6 +13,7 @@ from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.schema import ID, NAME, Nouns, metadata
 from kumoi.engine.db import Json
+from kumoi.engine.memo import BoundedMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ _ENABLED = Nouns(
     .where(endpoint.c.enabled)
     .order_by(endpoint.c.region, endpoint.c.interface.desc(), endpoint.c.id),
     Endpoint,
-    {},
+    BoundedMap(),
 )
 
 

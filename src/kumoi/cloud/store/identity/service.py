@@ -13,6 +13,7 @@ from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.schema import ID, NAME, Nouns, metadata
 from kumoi.engine.db import Json
+from kumoi.engine.memo import BoundedMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ service = sa.Table(
 _ENABLED = Nouns(
     sa.select(service).where(service.c.enabled).order_by(service.c.type, service.c.id),
     CatalogService,
-    {},
+    BoundedMap(),
 )
 
 
