@@ -97,11 +97,11 @@ def _since(text: str | None, now: datetime) -> datetime | None:
     """The time that --since names. Raises Invalid."""
     if text is None:
         return None
-    if text[:-1].isdecimal() and text[-1] in UNITS:
-        return now - timedelta(seconds=int(text[:-1]) * UNITS[text[-1]])
     try:
+        if text[:-1].isdecimal() and text[-1] in UNITS:
+            return now - timedelta(seconds=int(text[:-1]) * UNITS[text[-1]])
         return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError as cause:
+    except (ValueError, OverflowError) as cause:
         raise Invalid(f"--since takes 90s, 15m, 2h, 7d or a time, not {text}") from cause
 
 

@@ -71,5 +71,6 @@ def test_a_time_is_an_age_or_a_moment() -> None:
     now = datetime(2026, 11, 28, tzinfo=UTC)
     assert _since("2h", now) == now - timedelta(hours=2)
     assert _since("2026-11-27T00:00:00+00:00", now) == now - timedelta(days=1)
-    with pytest.raises(Invalid):
-        _since("yesterday", now)
+    for text in ("yesterday", "99999999999999d", "9999999d", "d", ""):
+        with pytest.raises(Invalid):
+            _since(text, now)
