@@ -7,17 +7,19 @@ from openstack.connection import Connection
 
 from kumoi.base.ids import new_id
 
+IMAGE = "5718c053-d58b-47c4-8e41-3113cba1a77e"
+
 
 @pytest.mark.parametrize(
     ("method", "path", "instead"),
     [
         ("GET", "/cache", "each host keeps"),
         ("DELETE", "/cache", "each host keeps"),
-        ("PUT", f"/cache/{new_id()}", "each host keeps"),
-        ("DELETE", f"/cache/{new_id()}", "each host keeps"),
+        ("PUT", f"/cache/{IMAGE}", "each host keeps"),
+        ("DELETE", f"/cache/{IMAGE}", "each host keeps"),
         ("POST", "/tasks", "PUT /v2/images/ID/file"),
-        ("POST", f"/images/{new_id()}/import", "PUT /v2/images/ID/file"),
-        ("PUT", f"/images/{new_id()}/stage", "PUT /v2/images/ID/file"),
+        ("POST", f"/images/{IMAGE}/import", "PUT /v2/images/ID/file"),
+        ("PUT", f"/images/{IMAGE}/stage", "PUT /v2/images/ID/file"),
     ],
 )
 def test_it_says_what_to_do_instead(
