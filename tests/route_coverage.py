@@ -1,7 +1,7 @@
 """Which routes the stories cover: running_cloud.py puts this before the real APIs.
 
-A route is covered by a request that succeeds, or that is answered with "not implemented"; a request
-that is refused does not count.
+A route is covered by a request that succeeds, or that is answered with "not implemented" or "gone"; a
+request that is refused does not count. Of what there is never one, "not found" is the answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from kumoi.engine.http.running import READING
 from kumoi.engine.http.service import Service
 
 COVERED: set[str] = set()
-REFUSED, NOT_IMPLEMENTED = 400, 501
+REFUSED, NOT_FOUND, GONE, NOT_IMPLEMENTED = 400, 404, 410, 501
+NEVER_THERE = frozenset(
+    {
+        "GET /compute/v2.1/servers/{id}/migrations/{key}",
+        "GET /image/v2/tasks/{id}",
+    }
+)
 NOT_COUNTED = b"x-test-not-counted"
 """A header of requests that are no story of their route."""
 
@@ -36,8 +42,8 @@ class RouteCoverage:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def answered(message: Message) -> None:
             status = message.get("status", REFUSED)
-            if status < REFUSED or status == NOT_IMPLEMENTED:
-                route = self._record(scope["method"], scope["path"])
+            if status < REFUSED or status in {NOT_IMPLEMENTED, GONE, NOT_FOUND}:
+                route = self._record(scope["method"], scope["path"], status)
                 if route is not None and status < REFUSED:
                     headers = dict(message["headers"])
                     self.changed[headers[b"x-openstack-request-id"].decode()] = route
@@ -46,14 +52,19 @@ class RouteCoverage:
         counts = scope["type"] == "http" and NOT_COUNTED not in dict(scope["headers"])
         await self._app(scope, receive, answered if counts else send)
 
-    def _record(self, method: str, path: str) -> Route | None:
+    def _record(self, method: str, path: str, status: int) -> Route | None:
         """Count the route as covered; the route itself, when its requests must leave a record."""
         _, prefix, *rest = path.split("/", 2)
         if prefix in self._services:
             service, router = self._services[prefix]
             routes, _ = router.find("/" + (rest[0] if rest else ""))
             served = "GET" if method == "HEAD" and "HEAD" not in routes else method
-            route = routes[served]
-            COVERED.add(route_name(service, served, route.path))
+            route = routes.get(served)
+            if route is None:
+                return None
+            name = route_name(service, served, route.path)
+            if status == NOT_FOUND and name not in NEVER_THERE:
+                return None
+            COVERED.add(name)
             return route if served not in READING and route.audits else None
         return None

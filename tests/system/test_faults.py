@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 from keystoneauth1.exceptions.connection import ConnectionError as NoAnswer
-from openstack.exceptions import ConflictException, NotFoundException
+from openstack.exceptions import ConflictException, NotFoundException, ResourceFailure
 from tests.running_cloud import ADMIN_PASSWORD, RunningCloud, running_cloud
 from tests.system import leftovers
 from tests.system.live import LiveCloud, eventually, pings, ssh_banner
@@ -584,11 +584,11 @@ def test_an_exhausted_pool_says_so_and_nothing_else(user: Tenant) -> None:
 
 @contextlib.contextmanager
 def small_host(user: Tenant, directory: Path) -> Iterator[Path]:
-    """The host keeps its things on a disk of 3 GiB of its own; gives the directory."""
+    """The host keeps its things on a disk of 8 GiB of its own; gives the directory."""
     live = user.live
     file, where = directory / "disk", live.here.agent_dir
     with file.open("wb") as disk:
-        disk.truncate(3 << 30)
+        disk.truncate(8 << 30)
     run(["mkfs.ext4", "-q", "-m0", file])
     with _agent_down(live):
         run(["mount", "-o", "loop", file, where])
@@ -627,22 +627,43 @@ def _fill(directory: Path, *, but_bytes: int) -> Path:
     return file
 
 
+def _refused_for_want_of_disk(user: Tenant, name: str) -> None:
+    """By the host, or, once it has said that it is full, before one is asked."""
+    failed = user.settled(user.begin_server(name), "ERROR")
+    words = failed.fault["message"]
+    assert "the host's disk is full" in words or "of free disk" in words, words
+    assert list(user.cloud.network.ports(device_id=failed.id)) == []
+
+
+def _as_soon_as_there_is_room(user: Tenant, name: str) -> Any:
+    """A host says every ten seconds what room it has."""
+
+    def made() -> Any:
+        server = user.begin_server(name)
+        with contextlib.suppress(ResourceFailure):
+            return user.settled(server)
+        assert "of free disk" in user.cloud.compute.get_server(server.id).fault["message"]
+        user.cloud.compute.delete_server(server)
+        user.cloud.compute.wait_for_delete(server, interval=0.1, wait=BACK_S)
+        return None
+
+    return eventually(made, within_s=BACK_S, what="room on the host")
+
+
 def test_a_full_host_refuses_servers_with_the_reason_and_lets_others_go(
     live: LiveCloud, user: Tenant, tmp_path: Path
 ) -> None:
     user.wire("10.67.0.0/24")
     with small_host(user, tmp_path) as where:
         filling = _fill(where, but_bytes=300 << 20)
-        failed = user.settled(user.begin_server("too-much"), "ERROR")
-        assert "the host's disk is full" in failed.fault["message"]
-        assert list(user.cloud.network.ports(device_id=failed.id)) == []
+        _refused_for_want_of_disk(user, "too-much")
         filling.unlink()
-        kept, gone = user.server("kept"), user.server("gone")
+        kept = _as_soon_as_there_is_room(user, "kept")
+        gone = user.server("gone")
         reachable(user, kept, user.address(gone))
 
         filling = _fill(where, but_bytes=0)
-        failed = user.settled(user.begin_server("no-room"), "ERROR")
-        assert "the host's disk is full" in failed.fault["message"]
+        _refused_for_want_of_disk(user, "no-room")
         compute = user.cloud.compute
         compute.stop_server(kept)
         user.settled(kept, "SHUTOFF")
@@ -650,7 +671,8 @@ def test_a_full_host_refuses_servers_with_the_reason_and_lets_others_go(
         compute.wait_for_delete(gone, interval=0.1, wait=BACK_S)
         filling.unlink()
         compute.start_server(kept)
-        reachable(user, user.settled(kept), user.address(user.server("again")))
+        user.settled(kept)
+        reachable(user, kept, user.address(_as_soon_as_there_is_room(user, "again")))
 
 
 def test_an_upload_that_does_not_fit_is_refused_and_leaves_the_image_queued(tmp_path: Path) -> None:

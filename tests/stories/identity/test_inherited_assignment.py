@@ -71,6 +71,24 @@ def test_a_project_gives_to_those_below_it_only(
     assert roles_on(http, tree, "below") == [tree["role"].name]
 
 
+@pytest.mark.parametrize("target", ["domain", "above"])
+@pytest.mark.parametrize("actor", ["user", "group"])
+def test_whoever_gets_a_role_to_be_inherited_is_shown_it_and_loses_it(
+    admin: Connection, tree: dict[str, Any], target: str, actor: str
+) -> None:
+    group = admin.identity.create_group(name=f"group-{new_hex_id()[:8]}", domain_id="default")
+    assignment = path(tree, target)
+    if actor == "group":
+        assignment = assignment.replace(f"/users/{tree['user'].id}", f"/groups/{group.id}")
+    listed = assignment.replace(f"/{tree['role'].id}", "")
+    assert admin.identity.put(assignment).status_code == 204
+    assert admin.identity.head(assignment).status_code == 204
+    assert [role["id"] for role in admin.identity.get(listed).json()["roles"]] == [tree["role"].id]
+    assert admin.identity.delete(assignment).status_code == 204
+    assert admin.identity.head(assignment).status_code == 404
+    assert admin.identity.get(listed).json()["roles"] == []
+
+
 def test_what_is_no_longer_inherited_ends_its_tokens(
     admin: Connection, http: httpx.Client, tree: dict[str, Any]
 ) -> None:

@@ -62,6 +62,9 @@ def test_a_group_brings_all_of_its_endpoints(
     assert [one["id"] for one in listed] == [demo.current_project_id]
     own = f"{BASE}/projects/{demo.current_project_id}/endpoint_groups"
     assert admin.identity.get(own).json()["endpoint_groups"] == [made["endpoint_group"]]
+    assert admin.identity.delete(path).status_code == 204
+    assert len(types(cloud, demo)) > 1
+    assert admin.identity.put(path).status_code == 204
     assert admin.identity.delete(group).status_code == 204
     assert len(types(cloud, demo)) > 1
 

@@ -38,6 +38,7 @@ def test_one_is_made_changed_and_deleted(demo: Connection, pool: Any) -> None:
     )
     assert (changed.url_path, changed.expected_codes, changed.delay) == ("/alive", "200,204", 9)
     assert balancing.get_pool(pool.id).health_monitor_id == made.id
+    assert balancing.get_health_monitor(made.id).url_path == "/alive"
     assert [one.id for one in balancing.health_monitors(type="HTTP")] == [made.id]
     balancing.delete_health_monitor(made.id, ignore_missing=False)
     assert balancing.get_pool(pool.id).health_monitor_id is None

@@ -26,6 +26,7 @@ def test_one_is_made_changed_and_deleted(demo: Connection, policy: Any) -> None:
     )
     assert (made.rule_value, made.invert, made.tags) == ("me", False, ["a"])
     assert [one.id for one in balancing.l7_rules(policy)] == [made.id]
+    assert balancing.get_l7_rule(made.id, policy).key == "X-Who"
     changed = balancing.update_l7_rule(made.id, policy, compare_type="REGEX", rule_value="^a.*b$")
     assert (changed.compare_type, changed.rule_value) == ("REGEX", "^a.*b$")
     assert [one["id"] for one in balancing.get_l7_policy(policy.id).rules] == [made.id]
