@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.engine import Connection
+
 from kumoi.base.errors import Invalid
 from kumoi.cloud.api.identity import rendering
 from kumoi.cloud.api.request import Request
@@ -55,42 +57,24 @@ def create(request: Request) -> Reply:
 def index(request: Request) -> Reply:
     """The caller's own, or for an administrator all."""
     wanted = rendering.listing(request, COLUMNS)
-    claims, caller = request.claims, request.caller
-    may_see_all = caller.may("identity:list_credentials")
-    delegated = claims.application_credential_id is not None
+    caller = request.caller
+    user_id = None if caller.may("identity:list_credentials") else caller.user_id
     with request.read() as connection:
-        found = store.page(
-            connection,
-            wanted,
-            user_id=None if may_see_all else caller.user_id,
-            project_id=claims.project_id if delegated else None,
-        )
+        found = domain.page(connection, request.claims, wanted, user_id)
     shown = [render(request, row) for row in found]
     return Reply(200, rendering.page(request, "credentials", shown, wanted))
 
 
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        found = domain.get(
-            connection,
-            request.caller,
-            request.claims,
-            "identity:get_credential",
-            request.path["id"],
-        )
+        found = _found(request, connection, "identity:get_credential")
     return Reply(200, {"credential": render(request, found)})
 
 
 def update(request: Request) -> Reply:
     body = request.parse(CredentialUpdate).credential
     with request.write() as connection:
-        row = domain.get(
-            connection,
-            request.caller,
-            request.claims,
-            "identity:update_credential",
-            request.path["id"],
-        )
+        row = _found(request, connection, "identity:update_credential")
         for name in ("type", "user_id", "project_id"):
             if getattr(body, name) not in (UNSET, getattr(row, name)):
                 raise Invalid(f"{name} can not be updated for credential", field=name)
@@ -101,15 +85,14 @@ def update(request: Request) -> Reply:
 
 def delete(request: Request) -> Reply:
     with request.write() as connection:
-        row = domain.get(
-            connection,
-            request.caller,
-            request.claims,
-            "identity:delete_credential",
-            request.path["id"],
-        )
+        row = _found(request, connection, "identity:delete_credential")
         store.delete(connection, row.id)
     return Reply(204)
+
+
+def _found(request: Request, connection: Connection, rule: str) -> Credential:
+    """Raises as `domain.get` does."""
+    return domain.get(connection, request.caller, request.claims, rule, request.path["id"])
 
 
 def render(request: Request, row: Credential) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.engine import Connection
+
 from kumoi.base.errors import NotFound, Unauthenticated
 from kumoi.cloud.api.identity import rendering, token
 from kumoi.cloud.api.request import Request
@@ -58,42 +60,22 @@ def create(request: Request) -> Reply:
 def index(request: Request) -> Reply:
     user_id = request.path["id"]
     request.caller.check("identity:ec2_list_credentials", user_id=user_id)
-    claims = request.claims
-    delegated = claims.application_credential_id is not None
+    pairs = Listing(filters={"type": [EC2]})
     with request.read() as connection:
-        found = store.page(
-            connection,
-            Listing(filters={"type": [EC2]}),
-            user_id=user_id,
-            project_id=claims.project_id if delegated else None,
-        )
+        found = domain.page(connection, request.claims, pairs, user_id)
     shown = [render(request, row) for row in found]
     return Reply(200, rendering.page(request, "credentials", shown))
 
 
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        found = domain.get(
-            connection,
-            request.caller,
-            request.claims,
-            "identity:ec2_get_credential",
-            domain.key_of(request.path["access"]),
-        )
-    _require_of_path(request, found)
+        found = _found(request, connection, "identity:ec2_get_credential")
     return Reply(200, {"credential": render(request, found)})
 
 
 def delete(request: Request) -> Reply:
     with request.write() as connection:
-        row = domain.get(
-            connection,
-            request.caller,
-            request.claims,
-            "identity:ec2_delete_credential",
-            domain.key_of(request.path["access"]),
-        )
-        _require_of_path(request, row)
+        row = _found(request, connection, "identity:ec2_delete_credential")
         store.delete(connection, row.id)
     return Reply(204)
 
@@ -118,9 +100,13 @@ def log_in(request: Request) -> Reply:
         return token.issue(request, connection, login, scope, status=200)
 
 
-def _require_of_path(request: Request, row: Credential) -> None:
+def _found(request: Request, connection: Connection, rule: str) -> Credential:
+    """Raises as `domain.get` does, and NotFound for one that is not of the path's user."""
+    access = request.path["access"]
+    row = domain.get(connection, request.caller, request.claims, rule, domain.key_of(access))
     if row.user_id != request.path["id"] or row.type != EC2:
-        raise NotFound("EC2 access key", request.path["access"])
+        raise NotFound("EC2 access key", access)
+    return row
 
 
 def render(request: Request, row: Credential) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from kumoi.cloud.domain.identity import application_credential
 from kumoi.cloud.domain.identity.token import Claims
 from kumoi.cloud.store.identity import credential as store
 from kumoi.cloud.store.identity.credential import Credential
+from kumoi.cloud.store.listing import Listing
 
 EC2 = "ec2"
 PER_USER_MAX = 100
@@ -80,6 +81,15 @@ def get(connection: Connection, caller: Caller, claims: Claims, rule: str, key: 
         raise NotFound("credential", key)
     require_in_scope(claims, row.project_id)
     return row
+
+
+def page(
+    connection: Connection, claims: Claims, wanted: Listing, user_id: str | None
+) -> list[Credential]:
+    """Of that user, or of all; for an application credential's token only those of its project."""
+    is_delegated = claims.application_credential_id is not None
+    project_id = claims.project_id if is_delegated else None
+    return store.page(connection, wanted, user_id=user_id, project_id=project_id)
 
 
 def update_blob(connection: Connection, row: Credential, blob: str) -> Credential:
