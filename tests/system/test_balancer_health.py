@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 import time
 from collections.abc import Iterator
@@ -11,8 +10,7 @@ from typing import Any
 
 import pytest
 from tests.system.live import LiveCloud, eventually
-from tests.system.tenant import tenant
-from tests.system.test_load_balancer import KNOCK, PORT, Shop
+from tests.system.test_load_balancer import KNOCK, Shop, opened
 
 from kumoi.cloud.drivers.load_balancer.station import prefix
 
@@ -25,14 +23,7 @@ TCP = {"type": "TCP", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_d
 
 @pytest.fixture(scope="module")
 def shop(live: LiveCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    name = f"shop-{random.randrange(1 << 32):08x}"
-    with tenant(live, name, tmp_path_factory.mktemp(name)) as user:
-        user.wire(CIDR, ports=(22, PORT))
-        begun = [user.begin_server(one) for one in ("red", "blue", "client")]
-        red, blue, client = (user.settled(one) for one in begun)
-        made = Shop(user, (red, blue), client)
-        for server in made.servers:
-            made.serve(server)
+    with opened(Shop, live, tmp_path_factory.mktemp("shop"), CIDR) as made:
         yield made
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import sys
 import time
 from collections.abc import Iterator
@@ -11,8 +10,8 @@ from typing import Any
 
 import pytest
 from tests.system.live import LiveCloud, eventually
-from tests.system.tenant import connects, tenant
-from tests.system.test_load_balancer import PORT, Shop
+from tests.system.tenant import connects
+from tests.system.test_load_balancer import PORT, Shop, opened
 
 from kumoi.base.process import run
 
@@ -91,14 +90,7 @@ class HttpShop(Shop):
 
 @pytest.fixture(scope="module")
 def shop(live: LiveCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpShop]:
-    name = f"shop-{random.randrange(1 << 32):08x}"
-    with tenant(live, name, tmp_path_factory.mktemp(name)) as user:
-        user.wire(CIDR, ports=(22, PORT))
-        begun = [user.begin_server(one) for one in ("red", "blue", "client")]
-        red, blue, client = (user.settled(one) for one in begun)
-        made = HttpShop(user, (red, blue), client)
-        for server in made.servers:
-            made.serve(server)
+    with opened(HttpShop, live, tmp_path_factory.mktemp("shop"), CIDR) as made:
         yield made
 
 

@@ -12,7 +12,8 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from tests.system.live import LiveCloud, eventually
@@ -150,16 +151,26 @@ class Shop:
         assert sum(said["names"].values()) > 100
 
 
-@pytest.fixture(scope="module")
-def shop(live: LiveCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+AnyShop = TypeVar("AnyShop", bound=Shop)
+
+
+@contextlib.contextmanager
+def opened(kind: type[AnyShop], live: LiveCloud, directory: Path, cidr: str) -> Iterator[AnyShop]:
+    """A shop of two servers that serve, and a client, in a project of its own."""
     name = f"shop-{random.randrange(1 << 32):08x}"
-    with tenant(live, name, tmp_path_factory.mktemp(name)) as user:
-        user.wire(CIDR, ports=(22, PORT))
-        begun = [user.begin_server(one) for one in ("red", "blue", "client")]
-        red, blue, client = (user.settled(one) for one in begun)
-        made = Shop(user, (red, blue), client)
+    with tenant(live, name, directory) as user:
+        user.wire(cidr, ports=(22, PORT))
+        begun = [user.begin_server(server) for server in ("red", "blue", "client")]
+        red, blue, client = (user.settled(server) for server in begun)
+        made = kind(user, (red, blue), client)
         for server in made.servers:
             made.serve(server)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shop(live: LiveCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with opened(Shop, live, tmp_path_factory.mktemp("shop"), CIDR) as made:
         yield made
 
 
