@@ -62,6 +62,7 @@ class FakeHost:
     fail_with: str = ""
     address: str = ""
     release: str = "0"
+    booted_at: int | None = None
     offers: dict[str, Offer] = field(default_factory=dict)
     built: dict[str, InstanceSpec] = field(default_factory=dict)
 
@@ -83,6 +84,7 @@ class FakeHost:
             disk_gib=disk_gib,
             address=self.address,
             allocation=allocation or Allocation(),
+            booted_at=self.booted_at,
         )
         self._send("PUT", "hello", hello)
 

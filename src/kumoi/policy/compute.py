@@ -68,7 +68,11 @@ ACTIONS: Mapping[str, Row] = {
     "os_compute_api:os-floating-ips:remove": MEMBER,
     "os_compute_api:os-deferred-delete:force": MEMBER,
     "os_compute_api:os-deferred-delete:force:host_down": ADMIN,
+    "os_compute_api:os-deferred-delete:restore": MEMBER,
     "os_compute_api:os-admin-actions:reset_state": ADMIN,
+    "os_compute_api:os-admin-actions:inject_network_info": ADMIN,
+    "os_compute_api:os-migrate-server:migrate": ADMIN,
+    "os_compute_api:os-migrate-server:migrate_live": ADMIN,
 }
 
 OTHERS: Mapping[str, Row] = {
@@ -132,6 +136,14 @@ OTHERS: Mapping[str, Row] = {
     "os_compute_api:os-availability-zone:list": READER,
     "os_compute_api:os-availability-zone:detail": ADMIN,
     "os_compute_api:os-aggregates:index": ADMIN,
+    "os_compute_api:os-aggregates:create": ADMIN,
+    "os_compute_api:os-aggregates:show": ADMIN,
+    "os_compute_api:os-aggregates:update": ADMIN,
+    "os_compute_api:os-aggregates:delete": ADMIN,
+    "os_compute_api:os-aggregates:add_host": ADMIN,
+    "os_compute_api:os-aggregates:remove_host": ADMIN,
+    "os_compute_api:os-aggregates:set_metadata": ADMIN,
+    "compute:aggregates:images": ADMIN,
     "os_compute_api:os-migrations:index": ADMIN,
     "os_compute_api:os-floating-ip-pools": READER,
     "os_compute_api:os-floating-ips:list": READER,

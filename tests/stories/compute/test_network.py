@@ -31,3 +31,8 @@ def test_networks_for_servers_are_listed_and_shown(
     assert ("vlan" in get(admin, f"{path}/{made.id}")["network"]) == (path == "/os-networks")
     assert neighbour.compute.get(f"{path}/{made.id}", microversion=LAST).status_code == 404
     assert tenant.compute.get(path, microversion=GONE).status_code == 404
+
+
+def test_an_administrator_is_listed_all_networks(tenant: Connection, admin: Connection) -> None:
+    made = tenant.network.create_network(name="inner")
+    assert made.id in [network["id"] for network in get(admin, "/os-networks")["networks"]]

@@ -156,3 +156,19 @@ def test_a_security_group_that_is_anothers_or_none_does_not_exist(
     found = tenant.compute.request(f"{GROUPS}/{made['id']}", method, json=body, microversion=GONE)
     assert found.status_code == 404
     assert tenant.network.get_security_group(made["id"]).name == made["name"]
+
+
+def test_an_administrator_is_listed_the_security_groups_of_all_tenants(
+    tenant: Connection, admin: Connection
+) -> None:
+    key = group_of(tenant)["id"]
+
+    def listed(who: Connection, query: str = "") -> list[str]:
+        answer = who.compute.get(f"{GROUPS}{query}", microversion=LAST)
+        return [group["id"] for group in answer.json()["security_groups"]]
+
+    assert key not in listed(admin)
+    everything = listed(admin, "?all_tenants=true")
+    assert key in everything
+    assert listed(admin, "?all_tenants=1&offset=1&limit=1") == everything[1:2]
+    assert listed(tenant, "?all_tenants=1") == listed(tenant)

@@ -303,3 +303,16 @@ def test_a_flavor_without_a_disk_makes_no_server(bench: Workbench, admin: Connec
     with pytest.raises(exceptions.ForbiddenException, match="zero disk"):
         bench.server(flavor_id=flavor.id)
     assert list(bench.connection.compute.servers()) == []
+
+
+def test_a_host_name_may_have_a_domain_since_2_94(bench: Workbench, demo: Connection) -> None:
+    made = bench.active(hostname="web.example.org")
+    assert bench.show(made).hostname == "web.example.org"
+    assert bench.spec(made).hostname == "web.example.org"
+    bench.server("pair", hostname="pair.example.org", min_count=2, max_count=2)
+    named = sorted(server.hostname for server in demo.compute.servers(name="^pair"))
+    assert named == ["pair-1.example.org", "pair-2.example.org"]
+    body = {"server": {"hostname": "web.example.com"}}
+    path = f"/servers/{made.id}"
+    assert demo.compute.put(path, json=body, microversion="2.93").status_code == 400
+    assert demo.compute.put(path, json=body, microversion="2.94").status_code == 200

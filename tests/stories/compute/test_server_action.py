@@ -285,3 +285,16 @@ def test_only_an_administrator_overrides_a_state(
         demo.compute.reset_server_state(made, "error")
     admin.compute.reset_server_state(made, "error")
     assert bench.show(made).status == "ERROR"
+
+
+def test_the_actions_of_a_deleted_server_are_shown_since_2_21(
+    bench: Workbench, demo: Connection, neighbour: Connection
+) -> None:
+    made = bench.active()
+    demo.compute.delete_server(made)
+    bench.cloud.host.settle()
+    path = f"/servers/{made.id}/os-instance-actions"
+    assert demo.compute.get(path, microversion="2.20").status_code == 404
+    listed = demo.compute.get(path, microversion="2.21").json()["instanceActions"]
+    assert [entry["action"] for entry in listed] == ["delete", "create"]
+    assert neighbour.compute.get(path, microversion="2.21").status_code == 404

@@ -59,6 +59,9 @@ def test_only_an_administrator_sees_all_projects(
     made = bench.active()
     assert made.id in [server.id for server in admin.compute.servers(all_projects=True)]
     assert made.id not in [server.id for server in admin.compute.servers()]
+    for query, sees_all in (("", True), ("=1", True), ("=no", False)):
+        answer = admin.compute.get(f"/servers?all_tenants{query}").json()["servers"]
+        assert (made.id in [server["id"] for server in answer]) is sees_all
     with pytest.raises(exceptions.ForbiddenException):
         list(demo.compute.servers(all_projects=True))
 

@@ -34,9 +34,11 @@ def claimed(bench: Workbench, admin: Connection) -> tuple[int, int, int]:
 def test_a_resize_waits_to_be_confirmed(bench: Workbench, demo: Connection, larger: Any) -> None:
     made = bench.active()
     boot = bench.spec(made).boot
-    demo.compute.resize_server(made, larger.id)
+    wanted = {"flavorRef": larger.id, "OS-DCF:diskConfig": "AUTO"}
+    demo.compute.post(f"/servers/{made.id}/action", json={"resize": wanted})
     shown = bench.show(made)
     assert (shown.status, shown.task_state) == ("RESIZE", "resize_migrating")
+    assert (made.disk_config, shown.disk_config) == ("MANUAL", "AUTO")
     spec = bench.spec(made)
     assert (spec.vcpus, spec.ram_mib, spec.disk_gib, spec.boot) == (2, 1024, 5, boot + 1)
     bench.cloud.host.settle()

@@ -12,6 +12,7 @@ from kumoi.cloud.hostapi.hello import Allocation, HostHello
 from kumoi.cloud.hostapi.offer import Offer
 from kumoi.config import HostSettings
 
+STAT = Path("/proc/stat")
 MEMINFO = Path("/proc/meminfo")
 
 
@@ -39,6 +40,7 @@ def take(
         disk_gib=disk.f_blocks * disk.f_frsize >> 30,
         ready_images=tuple(sorted(ready_images)),
         allocation=allocation,
+        booted_at=booted_at(STAT.read_text()),
     )
 
 
@@ -55,6 +57,12 @@ def allocation(host: HostSettings, *, servers_bytes: int) -> Allocation:
         ram_reserved_mib=host.reserved_host_memory_mib,
         disk_reserved_gib=host.reserved_host_disk_gib + max(0, -(-others_bytes >> 30)),
     )
+
+
+def booted_at(stat: str) -> int | None:
+    """When the machine was started, in seconds since 1970, by the text of /proc/stat."""
+    found = (line.split()[1] for line in stat.splitlines() if line.startswith("btime "))
+    return next((int(text) for text in found), None)
 
 
 def ram_mib(meminfo: str) -> int:

@@ -57,6 +57,7 @@ class HostHello(Hello, frozen=True, kw_only=True):
     address: str = ""
     offers: dict[str, Offer] = msgspec.field(default_factory=dict)
     allocation: Allocation = Allocation()
+    booted_at: int | None = None  # In seconds since 1970.
 
 
 REFUSED = "host.refused"

@@ -45,8 +45,8 @@ class Candidate:
 class HostRules:
     """Which hosts a server may have, by their ids, and which it had better have.
 
-    `excluded` (anti-affinity) and `allowed` (affinity, or a host that the user named; None is any)
-    are strict. `preferred` (soft affinity) and `avoided` (soft anti-affinity: how many servers of
+    `excluded` (anti-affinity) and `allowed` (affinity, a zone, aggregates, or a host that the user
+    named; None is any) are strict. `preferred` (soft affinity) and `avoided` (soft anti-affinity: how many servers of
     the group each host has) only change the order.
     """
 
@@ -134,7 +134,10 @@ def _rejection(candidate: Candidate, spec: RequestSpec) -> str | None:
     allowed = spec.hosts.allowed
     capabilities = " and ".join(sorted(spec.capabilities))
     checks = (
-        (allowed is None or candidate.id in allowed, "not allowed by the affinity or zone asked"),
+        (
+            allowed is None or candidate.id in allowed,
+            "not allowed by the affinity, zone or aggregate asked",
+        ),
         (candidate.id not in spec.hosts.excluded, "ruled out by anti-affinity"),
         (candidate.up, "down"),
         (candidate.enabled, "disabled"),

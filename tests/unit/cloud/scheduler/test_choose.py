@@ -53,7 +53,7 @@ def test_hard_wishes_forbid() -> None:
         "1 host is ruled out by anti-affinity",
     )
     assert choose([ROOMY], replace(SPEC, hosts=HostRules(allowed=frozenset({"x"})))).reasons == (
-        "1 host is not allowed by the affinity or zone asked",
+        "1 host is not allowed by the affinity, zone or aggregate asked",
     )
 
 

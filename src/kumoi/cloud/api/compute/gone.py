@@ -17,7 +17,7 @@ PATHS = (
     *(("GET", "os-floating-ips-bulk"), ("GET", "os-security-group-default-rules")),
     *(("GET", "servers/{id}/consoles"), ("GET", "servers/{id}/os-virtual-interfaces")),
 )
-ACTIONS = ("injectNetworkInfo", "resetNetwork")
+ACTIONS = ("resetNetwork",)
 WORDS = "This is gone from every version of the compute API; networks and addresses are the network API's."
 
 

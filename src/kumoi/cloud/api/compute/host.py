@@ -9,6 +9,7 @@ import msgspec
 
 from kumoi.base.errors import Invalid, Unsupported
 from kumoi.cloud.api.request import Request
+from kumoi.cloud.domain.host import aggregate
 from kumoi.cloud.domain.host import host as domain
 from kumoi.cloud.domain.host.host import ZONE
 from kumoi.cloud.store.compute import server as server_store
@@ -28,14 +29,15 @@ class ComputeHostChanges(Body, kw_only=True):
 
 
 def index(request: Request) -> Reply:
-    """Those that are enabled."""
-    zones = request.query_all("zone")
+    """Those that are enabled; an empty zone is any."""
+    zone = request.query.get("zone")
     with request.read() as connection:
         rows = domain.every(connection)
+        placed = aggregate.zones(connection)
     hosts = [
-        {"host_name": row.id, "service": "compute", "zone": ZONE}
+        {"host_name": row.id, "service": "compute", "zone": placed.get(row.id, ZONE)}
         for row in rows
-        if row.enabled and (not zones or ZONE in zones)
+        if row.enabled and (not zone or placed.get(row.id, ZONE) == zone)
     ]
     return Reply(200, {"hosts": hosts})
 

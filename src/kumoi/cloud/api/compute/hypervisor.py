@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -40,10 +41,13 @@ def show(request: Request) -> Reply:
 
 
 def uptime(request: Request) -> Reply:
-    """Always an error, which clients show as an unknown uptime. Until 2.87."""
+    """Until 2.87. Raises Unsupported for a host that does not tell it."""
     with request.read() as connection:
-        _get(connection, request, request.path["id"])
-    raise Unsupported("Hosts do not say how long they have been up.")
+        found = _get(connection, request, request.path["id"])
+    text = _uptime(found, request.services.clock.now())
+    if text is None:
+        raise Unsupported("The host's agent is of a release that does not tell it.")
+    return Reply(200, {"hypervisor": _brief(request, found) | {"uptime": text}})
 
 
 def search(request: Request) -> Reply:
@@ -144,8 +148,18 @@ def _detail(request: Request, row: Host) -> dict[str, Any]:
         shown |= _statistics(row)
         shown["cpu_info"] = {} if request.microversion >= V_CPU_INFO_OBJECT else "{}"
     else:
-        shown["uptime"] = None
+        shown["uptime"] = _uptime(row, request.services.clock.now())
     return shown
+
+
+def _uptime(row: Host, now: datetime) -> str | None:
+    """As the program `uptime` says it: " 10:02:11 up 3 days, 4:05"."""
+    if row.booted_at is None or not row.is_up:
+        return None
+    minutes = int((now - row.booted_at).total_seconds()) // 60
+    days, rest = divmod(max(0, minutes), 24 * 60)
+    words = f"{days} day{'' if days == 1 else 's'}, " if days else ""
+    return f" {now:%H:%M:%S} up {words}{rest // 60}:{rest % 60:02}"
 
 
 _STATISTICS = (

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from sqlalchemy.engine import Connection
+
 from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import action as domain
 from kumoi.cloud.domain.compute import server
 from kumoi.cloud.store.compute.action import InstanceAction
+from kumoi.cloud.store.compute.server import Server
 from kumoi.engine.http.request import Reply
 
+V_DELETED = (2, 21)
 V_EVENTS_FOR_ALL = (2, 51)
 V_PAGES = (2, 58)
 V_HOST = (2, 62)
@@ -26,7 +30,7 @@ def index(request: Request) -> Reply:
     most = rendering.limit(request) if paged else rendering.PAGE_MAX
     since, until = request.query.get("changes-since"), request.query.get("changes-before")
     with request.read() as connection:
-        found = server.get(connection, request.caller, request.path["id"])
+        found = _server(connection, request)
         rows = domain.page(
             connection,
             found.id,
@@ -46,12 +50,18 @@ def index(request: Request) -> Reply:
 
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        found = server.get(connection, request.caller, request.path["id"])
+        found = _server(connection, request)
         row = domain.get(connection, found.id, request.path["request_id"])
     shown = _brief(request, row)
     if request.microversion >= V_EVENTS_FOR_ALL or request.caller.may(EVENTS):
         shown["events"] = [_event(request, row)]
     return Reply(200, {"instanceAction": shown})
+
+
+def _server(connection: Connection, request: Request) -> Server:
+    """Since 2.21 also one that was deleted, as long as its row is there."""
+    deleted = request.microversion >= V_DELETED
+    return server.get(connection, request.caller, request.path["id"], deleted=deleted)
 
 
 def _brief(request: Request, row: InstanceAction) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import network as domain
 from kumoi.cloud.store.network import network as store
 from kumoi.cloud.store.network.network import Network
+from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.engine.http.request import Reply
 
 NULLS = (
@@ -26,7 +27,13 @@ SHOWS_ADMINS = "os_compute_api:os-networks:list:admin_fields"
 
 
 def index(request: Request) -> Reply:
-    return Reply(200, {"networks": [_render(request, row) for row in _usable(request)]})
+    """An administrator sees all."""
+    if request.caller.may(SHOWS_ADMINS):
+        with request.read() as connection:
+            rows = domain.page(connection, request.caller, NetworkQuery())
+    else:
+        rows = _usable(request)
+    return Reply(200, {"networks": [_render(request, row) for row in rows]})
 
 
 def show(request: Request) -> Reply:

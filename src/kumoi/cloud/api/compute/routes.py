@@ -7,14 +7,11 @@ from typing import Any
 
 from kumoi.cloud.api import errors
 from kumoi.cloud.api.compute import (
-    diagnostics,
     extension,
-    external_event,
     flavor,
     floating_ip,
     gone,
-    host,
-    hypervisor,
+    host_routes,
     image,
     image_metadata,
     instance_action,
@@ -28,13 +25,8 @@ from kumoi.cloud.api.compute import (
     server_action,
     server_group,
     server_metadata,
-    server_migration,
-    server_password,
     server_tag,
-    service,
-    topology,
     usage,
-    usage_audit,
     version,
     volume_attachment,
 )
@@ -58,7 +50,6 @@ V2 = "/v2.1"
 FLAVOR = f"{V2}/flavors/{{id}}"
 SERVER = f"{V2}/servers/{{id}}"
 PROXY_LAST = (2, 35)  # The last version that passed images and networks on.
-HOSTS_LAST = (2, 42)  # The last version in which hosts are not told apart as services.
 METADATA_LAST = (2, 38)  # The last version that passed the metadata of images on.
 
 VERSIONS = (
@@ -328,110 +319,6 @@ QUOTAS = (
     ),
 )
 
-MIGRATIONS = "os_compute_api:servers:migrations"
-PASSWORD = "os_compute_api:os-server-password"  # noqa: S105 - a rule's name
-HYPERVISORS = f"{V2}/os-hypervisors"
-HOSTS = (
-    Route("GET", HYPERVISORS, hypervisor.index, "os_compute_api:os-hypervisors:list"),
-    Route(
-        "GET",
-        f"{HYPERVISORS}/detail",
-        hypervisor.detail,
-        "os_compute_api:os-hypervisors:list-detail",
-    ),
-    Route(
-        "GET",
-        f"{HYPERVISORS}/statistics",
-        hypervisor.statistics,
-        "os_compute_api:os-hypervisors:statistics",
-        until=(2, 87),
-    ),
-    Route("GET", f"{HYPERVISORS}/{{id}}", hypervisor.show, "os_compute_api:os-hypervisors:show"),
-    Route(
-        "GET",
-        f"{HYPERVISORS}/{{id}}/uptime",
-        hypervisor.uptime,
-        "os_compute_api:os-hypervisors:uptime",
-        until=(2, 87),
-    ),
-    Route(
-        "GET",
-        f"{HYPERVISORS}/{{id}}/search",
-        hypervisor.search,
-        "os_compute_api:os-hypervisors:search",
-        until=(2, 52),
-    ),
-    Route(
-        "GET",
-        f"{HYPERVISORS}/{{id}}/servers",
-        hypervisor.servers,
-        "os_compute_api:os-hypervisors:servers",
-        until=(2, 52),
-    ),
-    *(
-        Route(
-            method,
-            f"{V2}/os-hosts{path}",
-            handler,
-            f"os_compute_api:os-hosts:{verb}",
-            until=HOSTS_LAST,
-        )
-        for method, path, handler, verb in (
-            ("GET", "", host.index, "list"),
-            ("GET", "/{id}", host.show, "show"),
-            ("PUT", "/{id}", host.update, "update"),
-            ("GET", "/{id}/startup", host.refuse_power, "start"),
-            ("GET", "/{id}/shutdown", host.refuse_power, "shutdown"),
-            ("GET", "/{id}/reboot", host.refuse_power, "reboot"),
-        )
-    ),
-    *(
-        Route(method, f"{SERVER}/{path}", handler, rule, since=since)
-        for method, path, handler, rule, since in (
-            ("GET", "migrations", server_migration.index, f"{MIGRATIONS}:index", (2, 23)),
-            ("GET", "migrations/{key}", server_migration.show, f"{MIGRATIONS}:show", (2, 23)),
-            ("GET", "topology", topology.show, "compute:server:topology:index", (2, 78)),
-            ("GET", "os-server-password", server_password.show, f"{PASSWORD}:show", None),
-            ("DELETE", "os-server-password", server_password.clear, f"{PASSWORD}:clear", None),
-        )
-    ),
-    Route("GET", f"{SERVER}/diagnostics", diagnostics.show, "os_compute_api:os-server-diagnostics"),
-    Route(
-        "POST",
-        f"{V2}/os-server-external-events",
-        external_event.create,
-        "os_compute_api:os-server-external-events:create",
-    ),
-    Route(
-        "GET",
-        f"{V2}/os-instance_usage_audit_log",
-        usage_audit.index,
-        "os_compute_api:os-instance-usage-audit-log:list",
-    ),
-    Route(
-        "GET",
-        f"{V2}/os-instance_usage_audit_log/{{id}}",
-        usage_audit.show,
-        "os_compute_api:os-instance-usage-audit-log:show",
-    ),
-    Route("GET", f"{V2}/os-services", service.index, "os_compute_api:os-services:list"),
-    Route("PUT", f"{V2}/os-services/{{id}}", service.update, "os_compute_api:os-services:update"),
-    Route(
-        "GET",
-        f"{V2}/os-availability-zone",
-        service.zones,
-        "os_compute_api:os-availability-zone:list",
-    ),
-    Route(
-        "GET",
-        f"{V2}/os-availability-zone/detail",
-        service.zones_detail,
-        "os_compute_api:os-availability-zone:detail",
-    ),
-    Route("GET", f"{V2}/os-aggregates", service.aggregates, "os_compute_api:os-aggregates:index"),
-    Route("GET", f"{V2}/os-migrations", service.migrations, "os_compute_api:os-migrations:index"),
-)
-
 FLOATING = "os_compute_api:os-floating-ips"
 SECURITY = "os_compute_api:os-security-groups"
 PROXIES = (
@@ -482,7 +369,16 @@ PROXIES = (
 SERVICE = Service(
     type="compute",
     prefix="compute",
-    routes=(*VERSIONS, *FLAVORS, *KEYPAIRS, *SERVERS, *GROUPS, *QUOTAS, *HOSTS, *PROXIES),
+    routes=(
+        *VERSIONS,
+        *FLAVORS,
+        *KEYPAIRS,
+        *SERVERS,
+        *GROUPS,
+        *QUOTAS,
+        *host_routes.HOSTS,
+        *PROXIES,
+    ),
     policies=TABLE,
     schemes=SCHEMES,
     envelope=errors.compute,

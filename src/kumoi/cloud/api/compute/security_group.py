@@ -4,6 +4,7 @@ there; those of one server are shown in every version.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -11,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.base.ids import is_uuid
+from kumoi.cloud.api.compute import rendering
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import networking, server
 from kumoi.cloud.domain.network import security_group as domain
@@ -24,6 +26,7 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 GroupName = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 ANY_PORT = -1
+LIST = "get_security_group"
 
 
 class ProxiedSecurityGroupNew(Body, kw_only=True):
@@ -36,16 +39,18 @@ class ProxiedSecurityGroupCreate(Body, kw_only=True):
 
 
 def index(request: Request) -> Reply:
+    """Those of the project; with `all_tenants`, whatever its value, an administrator sees all."""
     project_id = request.caller.project_id or ""
-    query = NetworkQuery(
-        listing=Listing(filters={"project_id": [project_id]}, sorts=(Sort("name"),))
-    )
+    sees_all = "all_tenants" in request.query and request.caller.reach(LIST) is None
+    filters: dict[str, Sequence[str]] = {} if sees_all else {"project_id": [project_id]}
+    query = NetworkQuery(listing=Listing(filters=filters, sorts=(Sort("name"),)))
     now = request.services.clock.now()
     with request.write() as connection:
         domain.ensure_default(connection, project_id, now)
         found = domain.page(connection, request.caller, query)
         shown = _shown(connection, found)
-    return Reply(200, {"security_groups": shown})
+    first, most = rendering.offset(request), rendering.limit(request)
+    return Reply(200, {"security_groups": shown[first : first + most]})
 
 
 def create(request: Request) -> Reply:

@@ -121,6 +121,13 @@ class RemoveFloatingIp(Body, kw_only=True):
     address: Text
 
 
+class LiveMigration(Body, kw_only=True):
+    host: Text | None
+    block_migration: Flag | Unset | None = UNSET
+    disk_over_commit: Flag | Unset = UNSET
+    force: Flag | Unset = UNSET
+
+
 class ServerStateReset(Body, kw_only=True):
     state: Annotated[str, msgspec.Meta(pattern="^(active|error)$", max_length=6)]
 
@@ -135,10 +142,7 @@ class ServerAction:
 
 def create(request: Request) -> Reply:
     """Raises Invalid unless the body has exactly one key, which is an action."""
-    body = request.parse(dict[str, msgspec.Raw])
-    if len(body) != 1:
-        raise Invalid("There must be exactly one action in the body.", field="body")
-    ((name, raw),) = body.items()
+    name, raw = single(request)
     if name in REFUSED:
         with request.read() as connection:
             server.get(connection, request.caller, request.path["id"])
@@ -150,7 +154,28 @@ def create(request: Request) -> Reply:
     action = ACTIONS[name]
     request.caller.check(action.rule, request.caller.project_id)
     audit.about(request.path["id"], action=f"update/{name}")
-    return action.act(request, name, bytes(raw))
+    return action.act(request, name, raw)
+
+
+def single(request: Request) -> tuple[str, bytes]:
+    """An action and its arguments, which are the only key of a body. Raises Invalid."""
+    body = request.parse(dict[str, msgspec.Raw])
+    if len(body) != 1:
+        raise Invalid("There must be exactly one action in the body.", field="body")
+    ((name, raw),) = body.items()
+    return name, bytes(raw)
+
+
+def read(name: str, raw: bytes, shape: type[Shape]) -> Shape:
+    """The arguments of an action. Raises Invalid."""
+    try:
+        return msgspec.json.decode(raw, type=shape)
+    except msgspec.ValidationError as cause:
+        text, _, path = str(cause).partition(" - at `$")
+        field = name + path.rstrip("`")
+        raise Invalid(f"Invalid input for field/attribute {field}. {text}", field=field) from cause
+    except msgspec.DecodeError as cause:  # What is inside was skipped until now.
+        raise Invalid(f"Invalid input for field/attribute {name}: no JSON", field=name) from cause
 
 
 def remote_console(request: Request) -> Reply:
@@ -175,7 +200,7 @@ def _move(
 
 
 def _reboot(request: Request, name: str, raw: bytes) -> Reply:
-    hard = _read(name, raw, Reboot).type.upper() == "HARD"
+    hard = read(name, raw, Reboot).type.upper() == "HARD"
     now = request.services.clock.now()
     with request.write() as connection:
         server_action.reboot(connection, request.caller, request.path["id"], now, hard=hard)
@@ -183,9 +208,9 @@ def _reboot(request: Request, name: str, raw: bytes) -> Reply:
 
 
 def _rebuild(request: Request, name: str, raw: bytes) -> Reply:
-    body = _read(name, raw, Rebuild)
+    body = read(name, raw, Rebuild)
     shapes.require_versions(request, body, since=REBUILD_SINCE, until=server_body.UNTIL)
-    values = server_body.rebuilt(body)
+    values = server_body.rebuilt(request, body)
     now = request.services.clock.now()
     with request.write() as connection:
         if isinstance(body.key_name, str):
@@ -206,11 +231,16 @@ def _rebuild(request: Request, name: str, raw: bytes) -> Reply:
 
 
 def _resize(request: Request, name: str, raw: bytes) -> Reply:
-    wanted = _read(name, raw, Resize)
+    wanted = read(name, raw, Resize)
     now = request.services.clock.now()
     with request.write() as connection:
         server_resize.begin(
-            connection, request.caller, request.path["id"], now, flavor_id=str(wanted.flavor)
+            connection,
+            request.caller,
+            request.path["id"],
+            now,
+            flavor_id=str(wanted.flavor),
+            disk_config=None if wanted.disk_config is UNSET else wanted.disk_config,
         )
     return Reply(202)
 
@@ -218,7 +248,7 @@ def _resize(request: Request, name: str, raw: bytes) -> Reply:
 def _lock(request: Request, name: str, raw: bytes) -> Reply:
     reason = None
     if request.microversion >= V_LOCK_REASON and raw != b"null":
-        locked_reason = _read(name, raw, Lock).locked_reason
+        locked_reason = read(name, raw, Lock).locked_reason
         reason = None if locked_reason is UNSET else locked_reason
     now = request.services.clock.now()
     with request.write() as connection:
@@ -228,7 +258,7 @@ def _lock(request: Request, name: str, raw: bytes) -> Reply:
 
 def _console(request: Request, name: str, raw: bytes) -> Reply:
     """The output that the host has sent last."""
-    length = None if raw == b"null" else _read(name, raw, Console).length
+    length = None if raw == b"null" else read(name, raw, Console).length
     most = None if length in (UNSET, None) else shapes.count(length, "length", least=-1)
     with request.read() as connection:
         found = server.get(connection, request.caller, request.path["id"])
@@ -238,7 +268,7 @@ def _console(request: Request, name: str, raw: bytes) -> Reply:
 
 def _group(*, add: bool) -> Callable[[Request, str, bytes], Reply]:
     def act(request: Request, name: str, raw: bytes) -> Reply:
-        group = _read(name, raw, SecurityGroupMembership).name
+        group = read(name, raw, SecurityGroupMembership).name
         now = request.services.clock.now()
         with request.write() as connection:
             server_action.change_group(
@@ -251,7 +281,7 @@ def _group(*, add: bool) -> Callable[[Request, str, bytes], Reply]:
 
 def _add_address(request: Request, name: str, raw: bytes) -> Reply:
     _require_addresses(request, name)
-    network_id = _read(name, raw, AddFixedIp).network_id
+    network_id = read(name, raw, AddFixedIp).network_id
     now = request.services.clock.now()
     with request.write() as connection:
         server_action.add_address(connection, request.caller, request.path["id"], network_id, now)
@@ -260,7 +290,7 @@ def _add_address(request: Request, name: str, raw: bytes) -> Reply:
 
 def _remove_address(request: Request, name: str, raw: bytes) -> Reply:
     _require_addresses(request, name)
-    address = shapes.ip_address(_read(name, raw, RemoveFixedIp).address, f"{name}.address")
+    address = shapes.ip_address(read(name, raw, RemoveFixedIp).address, f"{name}.address")
     now = request.services.clock.now()
     with request.write() as connection:
         server_action.remove_address(connection, request.caller, request.path["id"], address, now)
@@ -269,7 +299,7 @@ def _remove_address(request: Request, name: str, raw: bytes) -> Reply:
 
 def _add_floating_ip(request: Request, name: str, raw: bytes) -> Reply:
     _require_addresses(request, name)
-    body = _read(name, raw, AddFloatingIp)
+    body = read(name, raw, AddFloatingIp)
     address = shapes.ip_address(body.address, f"{name}.address")
     fixed = None if body.fixed_address is UNSET else body.fixed_address
     fixed = shapes.ip_address(fixed, f"{name}.fixed_address") or None
@@ -283,7 +313,7 @@ def _add_floating_ip(request: Request, name: str, raw: bytes) -> Reply:
 
 def _remove_floating_ip(request: Request, name: str, raw: bytes) -> Reply:
     _require_addresses(request, name)
-    body = _read(name, raw, RemoveFloatingIp)
+    body = read(name, raw, RemoveFloatingIp)
     address = shapes.ip_address(body.address, f"{name}.address")
     server_id, now = request.path["id"], request.services.clock.now()
     with request.write() as connection:
@@ -298,6 +328,14 @@ def _require_addresses(request: Request, name: str) -> None:
         raise NotFound("action", name, message=words)
 
 
+def _migrate_live(request: Request, name: str, raw: bytes) -> Reply:
+    """Always refused, after what is wrong with the request."""
+    host_id = read(name, raw, LiveMigration).host
+    with request.read() as connection:
+        server_action.migrate_live(connection, request.caller, request.path["id"], host_id=host_id)
+    return Reply(202)
+
+
 def _force_delete(request: Request, _name: str, _raw: bytes) -> Reply:
     """Delete; for an administrator also when the host is down."""
     now = request.services.clock.now()
@@ -309,22 +347,11 @@ def _force_delete(request: Request, _name: str, _raw: bytes) -> Reply:
 
 def _reset_state(request: Request, name: str, raw: bytes) -> Reply:
     """An administrator sets the observed state to active or to error."""
-    to_error = _read(name, raw, ServerStateReset).state == "error"
+    to_error = read(name, raw, ServerStateReset).state == "error"
     now = request.services.clock.now()
     with request.write() as connection:
         server_action.reset(connection, request.caller, request.path["id"], now, to_error=to_error)
     return Reply(202)
-
-
-def _read(name: str, raw: bytes, shape: type[Shape]) -> Shape:
-    try:
-        return msgspec.json.decode(raw, type=shape)
-    except msgspec.ValidationError as cause:
-        text, _, path = str(cause).partition(" - at `$")
-        field = name + path.rstrip("`")
-        raise Invalid(f"Invalid input for field/attribute {field}. {text}", field=field) from cause
-    except msgspec.DecodeError as cause:  # What is inside was skipped until now.
-        raise Invalid(f"Invalid input for field/attribute {name}: no JSON", field=name) from cause
 
 
 REFUSED: dict[str, str] = {
@@ -336,8 +363,6 @@ REFUSED: dict[str, str] = {
     "shelve": "Shelving is not supported by this cloud's hosts.",
     "unshelve": "Shelving is not supported by this cloud's hosts.",
     "shelveOffload": "Shelving is not supported by this cloud's hosts.",
-    "migrate": "Migrating is not supported by this cloud's hosts.",
-    "os-migrateLive": "Migrating is not supported by this cloud's hosts.",
     "evacuate": "Evacuating is not supported by this cloud's hosts.",
     "createBackup": "Backups are not supported; use createImage.",
     "trigger_crash_dump": "A container has no kernel of its own to dump.",
@@ -345,7 +370,6 @@ REFUSED: dict[str, str] = {
     "os-getSPICEConsole": "A container has no screen; use the console output or SSH.",
     "os-getRDPConsole": "A container has no screen; use the console output or SSH.",
     "os-getSerialConsole": "Interactive consoles are not supported; use SSH.",
-    "restore": "Deleted servers are gone.",
 }
 
 ACTIONS: dict[str, ServerAction] = {
@@ -374,6 +398,16 @@ ACTIONS: dict[str, ServerAction] = {
     "removeFixedIp": ServerAction("os_compute_api:os-multinic:remove", _remove_address),
     "addFloatingIp": ServerAction("os_compute_api:os-floating-ips:add", _add_floating_ip),
     "removeFloatingIp": ServerAction("os_compute_api:os-floating-ips:remove", _remove_floating_ip),
+    "injectNetworkInfo": ServerAction(
+        "os_compute_api:os-admin-actions:inject_network_info", _move(server_action.tell_networks)
+    ),
+    "migrate": ServerAction(
+        "os_compute_api:os-migrate-server:migrate", _move(server_action.migrate)
+    ),
+    "os-migrateLive": ServerAction("os_compute_api:os-migrate-server:migrate_live", _migrate_live),
+    "restore": ServerAction(
+        "os_compute_api:os-deferred-delete:restore", _move(server_action.restore)
+    ),
     "forceDelete": ServerAction("os_compute_api:os-deferred-delete:force", _force_delete),
     "os-resetState": ServerAction("os_compute_api:os-admin-actions:reset_state", _reset_state),
 }

@@ -17,7 +17,6 @@ from kumoi.cloud.api.compute.shapes import Count, Flag, LongText, Metadata, Name
 from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.compute.networking import Nic
 from kumoi.cloud.domain.compute.server_create import HOSTNAME_MAX, ServerRequest
-from kumoi.cloud.domain.host.host import ZONE
 from kumoi.engine.http.bounds import AnyObject, Entries
 from kumoi.engine.http.request import UNSET, Body, Unset
 
@@ -40,8 +39,11 @@ SINCE = {
     "key_name": (2, 1),
 }
 UNTIL = {"personality": (2, 56)}
-HOSTNAME = r"^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?$"
-Hostname = Annotated[str, msgspec.Meta(min_length=2, max_length=63, pattern=HOSTNAME)]
+_LABEL = "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+Hostname = Annotated[
+    str, msgspec.Meta(min_length=2, max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*$")
+]
+V_FQDN = (2, 94)
 DiskConfig = Annotated[str, msgspec.Meta(pattern="^(AUTO|MANUAL)$", max_length=6)]
 
 
@@ -183,7 +185,7 @@ def new_server(request: Request, body: ServerCreate) -> ServerRequest:
         metadata={} if wanted.metadata is UNSET else wanted.metadata,
         tags=() if wanted.tags is UNSET else tuple(wanted.tags),
         description=_or_none(wanted.description) or default_description,
-        hostname=_or_none(wanted.hostname),
+        hostname=hostname(request, wanted.hostname),
         config_drive=wanted.config_drive not in (UNSET, None, "")
         and shapes.flag(wanted.config_drive, "config_drive"),
         access_ipv4=shapes.ip_address(_or_none(wanted.access_ipv4), "accessIPv4", 4),
@@ -195,9 +197,19 @@ def new_server(request: Request, body: ServerCreate) -> ServerRequest:
     )
 
 
+def hostname(request: Request, value: str | Unset) -> str | None:
+    """With a domain since 2.94. Raises Invalid."""
+    if value is UNSET:
+        return None
+    if "." in value and request.microversion < V_FQDN:
+        raise shapes.invalid("hostname", value, f"'{value}' does not match '^{_LABEL}$'")
+    return value
+
+
 def changes(request: Request, body: ServerChanges) -> dict[str, Any]:
     """The columns that change. Raises Invalid."""
     shapes.require_versions(request, body, since=SINCE)
+    hostname(request, body.hostname)
     values = fields_set(body)
     for name, version in (("access_ipv4", 4), ("access_ipv6", 6)):
         if name in values:
@@ -229,8 +241,9 @@ def password(wanted: str | Unset) -> str:
     return secrets.token_urlsafe(PASSWORD_BYTES) if wanted is UNSET else wanted
 
 
-def rebuilt(body: Any) -> dict[str, Any]:
+def rebuilt(request: Request, body: Any) -> dict[str, Any]:
     """The columns that change with a rebuild. Raises Invalid."""
+    hostname(request, body.hostname)
     if body.personality not in (UNSET, []):
         raise shapes.invalid("personality", "…", "Files are not written; use user_data.")
     values = {name: value for name, value in fields_set(body).items() if name in REBUILT_COLUMNS}
@@ -263,18 +276,19 @@ def _require_room_for_numbers(wanted: ServerNew, most: int) -> None:
         return
     for field, name, longest in (
         ("name", wanted.name, NAME_MAX),
-        ("hostname", _or_none(wanted.hostname) or "", HOSTNAME_MAX),
+        ("hostname", (_or_none(wanted.hostname) or "").partition(".")[0], HOSTNAME_MAX),
     ):
         if len(name) + len(f"-{most}") > longest:
             raise shapes.invalid(field, name, f"with a number behind it, it is too long: {longest}")
 
 
 def _place(request: Request, wanted: ServerNew) -> tuple[str | None, str | None]:
-    """The zone, and the host that an administrator asks for: "nova:host1" or `host`."""
-    zone, _, host_id = (_or_none(wanted.availability_zone) or "").partition(":")
-    host_id = _or_none(wanted.host) or _or_none(wanted.hypervisor_hostname) or host_id
-    if zone not in ("", ZONE):
-        raise Invalid("The requested availability zone is not available", field="availability_zone")
+    """The zone, and the host that an administrator asks for: "nova:host1" or `host`, with the name
+    of its hypervisor behind it or not, which is the same.
+    """
+    zone, _, forced = (_or_none(wanted.availability_zone) or "").partition(":")
+    first, _, node = forced.partition(":")
+    host_id = _or_none(wanted.host) or _or_none(wanted.hypervisor_hostname) or first or node
     if host_id:
         request.caller.check("os_compute_api:servers:create:forced_host")
     return zone or None, host_id or None

@@ -29,7 +29,6 @@ COLUMNS = {
     "hypervisor_hostname": "host_id",
     "hostname": "hostname",
     "key_name": "key_name",
-    "availability_zone": "zone",
     "access_ip_v4": "access_ipv4",
     "access_ip_v6": "access_ipv6",
     "description": "description",
@@ -37,7 +36,7 @@ COLUMNS = {
 ADMIN_ONLY = frozenset({"host", "node", "hypervisor_hostname", "project_id", "tenant_id"})
 OTHERS = frozenset(
     {
-        "all_tenants", "auto_disk_config", "changes-before", "changes-since", "config_drive",
+        "all_tenants", "auto_disk_config", "availability_zone", "changes-before", "changes-since", "config_drive",
         "created_at", "deleted", "display_description", "display_name", "ip", "ip6", "kernel_id",
         "launch_index", "launched_at", "limit", "locked", "marker", "metadata", "name",
         "not-tags", "not-tags-any", "power_state", "progress", "ramdisk_id", "root_device_name",
@@ -64,7 +63,8 @@ def parse(request: Request) -> ServerQuery:
                 raise Invalid(
                     f"Additional properties are not allowed ('{name}' was unexpected)", field=name
                 )
-    all_projects = _flag(request, "all_tenants") is True
+    # Given without a value it means yes.
+    all_projects = query.get("all_tenants") == "" or _flag(request, "all_tenants") is True
     since, before = _moment(request, "changes-since"), _moment(request, "changes-before")
     if since is not None and before is not None and since > before:
         raise Invalid(
@@ -94,6 +94,7 @@ def parse(request: Request) -> ServerQuery:
             shapes.count(text, "power_state") for text in request.query_all("power_state")
         ],
         locked=_flag(request, "locked") if request.microversion >= (2, 73) else None,
+        zones=request.query_all("availability_zone"),
         tags=_tags(request, "tags"),
         tags_any=_tags(request, "tags-any"),
         not_tags=_tags(request, "not-tags"),

@@ -20,7 +20,7 @@ from kumoi.cloud.api.compute.rendering import precise, time
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import address, status
 from kumoi.cloud.domain.compute.address import ShownAddress
-from kumoi.cloud.domain.host.host import ZONE
+from kumoi.cloud.domain.host import aggregate
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.host import host as host_store
 from kumoi.engine.http.request import encoded
@@ -41,12 +41,14 @@ class ServerContext:
     addresses: Mapping[str, Sequence[ShownAddress]]
     groups: Mapping[str, Sequence[str]]
     host_states: Mapping[str, str]
+    zones: Mapping[str, str]
 
     def of(self, row: Server) -> _Elsewhere:
         return _Elsewhere(
             tuple(self.addresses.get(row.id, ())),
             tuple(self.groups.get(row.id, ())),
             self.host_states.get(row.host_id or "", ""),
+            aggregate.zone_of(self.zones, row),
         )
 
 
@@ -56,6 +58,7 @@ class _Elsewhere(NamedTuple):
     addresses: tuple[ShownAddress, ...]
     groups: tuple[str, ...]
     host_state: str
+    zone: str
 
 
 class _Reader(NamedTuple):
@@ -77,7 +80,7 @@ def context(connection: Connection, request: Request, rows: Sequence[Server]) ->
     states: dict[str, str] = {}
     if request.microversion >= (2, 16) and request.caller.may(HOST_STATUS):
         states = host_store.states(connection)
-    return ServerContext(found.addresses, found.groups, states)
+    return ServerContext(found.addresses, found.groups, states, aggregate.zones(connection))
 
 
 def brief(request: Request, row: Server) -> dict[str, Any]:
@@ -155,7 +158,7 @@ def _detail(reader: _Reader, row: Server, elsewhere: _Elsewhere, *, single: bool
             {"rel": "bookmark", "href": f"{base}/servers/{row.id}"},
         ],
         "OS-DCF:diskConfig": row.disk_config,
-        "OS-EXT-AZ:availability_zone": ZONE if row.host_id else "",
+        "OS-EXT-AZ:availability_zone": elsewhere.zone,
         "config_drive": "True" if row.config_drive else "",
         "key_name": row.key_name,
         "OS-SRV-USG:launched_at": precise(row.launched_at),

@@ -1,13 +1,15 @@
-"""Compute services (one a host), availability zones and host aggregates."""
+"""Compute services, one a host, and availability zones."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kumoi.base.errors import Invalid, NotFound
 from kumoi.cloud.api.compute import rendering, shapes
 from kumoi.cloud.api.compute.shapes import Flag, Text
 from kumoi.cloud.api.request import Request
+from kumoi.cloud.domain.host import aggregate
 from kumoi.cloud.domain.host import host as domain
 from kumoi.cloud.domain.host.host import ZONE
 from kumoi.cloud.store.host.host import Host
@@ -36,8 +38,9 @@ def index(request: Request) -> Reply:
     wanted_host, wanted_binary = request.query.get("host"), request.query.get("binary")
     with request.read() as connection:
         rows = domain.every(connection)
+        placed = aggregate.zones(connection)
     shown = [
-        _render(request, row)
+        _render(request, row, placed)
         for row in rows
         if wanted_host in (None, row.id) and wanted_binary in (None, BINARY)
     ]
@@ -56,7 +59,8 @@ def update(request: Request) -> Reply:
         if row is None:
             raise NotFound("service", key, message=f"Service {key} could not be found.")
         changed = domain.change(connection, row.id, values, request.services.clock.now())
-    return Reply(200, {"service": _render(request, changed)})
+        placed = aggregate.zones(connection)
+    return Reply(200, {"service": _render(request, changed, placed)})
 
 
 def _update_by_verb(request: Request) -> Reply:
@@ -84,29 +88,29 @@ def _update_by_verb(request: Request) -> Reply:
     return Reply(200, {"service": shown})
 
 
-def zones(_request: Request) -> Reply:
-    return Reply(200, {"availabilityZoneInfo": [_zone(None)]})
+def zones(request: Request) -> Reply:
+    with request.read() as connection:
+        found = aggregate.zone_names(connection)
+    return Reply(200, {"availabilityZoneInfo": [_zone(*item, None) for item in found.items()]})
 
 
 def zones_detail(request: Request) -> Reply:
+    """With the hosts of each."""
     with request.read() as connection:
         rows = domain.every(connection)
-    hosts = {
-        row.id: {
+        found = aggregate.zone_names(connection)
+        placed = aggregate.zones(connection)
+    hosts: dict[str, dict[str, Any]] = {name: {} for name in found}
+    for row in rows:
+        hosts[placed.get(row.id, ZONE)][row.id] = {
             BINARY: {
                 "available": row.is_up,
                 "active": row.enabled,
                 "updated_at": rendering.precise(row.seen_at),
             }
         }
-        for row in rows
-    }
-    return Reply(200, {"availabilityZoneInfo": [_zone(hosts)]})
-
-
-def aggregates(_request: Request) -> Reply:
-    """There are none: hosts are in one zone, and no flavor is for some of them."""
-    return Reply(200, {"aggregates": []})
+    shown = [_zone(name, available, hosts[name]) for name, available in found.items()]
+    return Reply(200, {"availabilityZoneInfo": shown})
 
 
 def migrations(_request: Request) -> Reply:
@@ -114,8 +118,8 @@ def migrations(_request: Request) -> Reply:
     return Reply(200, {"migrations": []})
 
 
-def _zone(hosts: dict[str, Any] | None) -> dict[str, Any]:
-    return {"zoneName": ZONE, "zoneState": {"available": True}, "hosts": hosts}
+def _zone(name: str, available: bool, hosts: dict[str, Any] | None) -> dict[str, Any]:
+    return {"zoneName": name, "zoneState": {"available": available}, "hosts": hosts}
 
 
 def _values(status: str | Unset, reason: str | Unset, forced_down: Flag | Unset) -> dict[str, Any]:
@@ -135,12 +139,12 @@ def _values(status: str | Unset, reason: str | Unset, forced_down: Flag | Unset)
     return values
 
 
-def _render(request: Request, row: Host) -> dict[str, Any]:
+def _render(request: Request, row: Host, placed: Mapping[str, str]) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "id": row.uuid if request.microversion >= V_UUID else row.number,
         "binary": BINARY,
         "host": row.id,
-        "zone": ZONE,
+        "zone": placed.get(row.id, ZONE),
         "status": "enabled" if row.enabled else "disabled",
         "state": "up" if row.is_up else "down",
         "updated_at": rendering.precise(row.seen_at),

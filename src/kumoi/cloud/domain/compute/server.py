@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.compute import address, pattern, quota, status
+from kumoi.cloud.domain.host import aggregate
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute.server import Server, ServerFilter
 from kumoi.cloud.store.listing import Sort
@@ -51,6 +52,7 @@ class ServerQuery:
     task_states: Collection[str] = ()
     power_states: Collection[int] = ()
     locked: bool | None = None
+    zones: Collection[str] = ()
     tags: Collection[str] = ()
     tags_any: Collection[str] = ()
     not_tags: Collection[str] = ()
@@ -61,10 +63,12 @@ class ServerQuery:
     limit: int = store.BATCH
 
 
-def get(connection: Connection, caller: Caller, key: str) -> Server:
-    """Raises NotFound when there is no such server that the caller may see."""
+def get(connection: Connection, caller: Caller, key: str, *, deleted: bool = False) -> Server:
+    """Raises NotFound when there is no such server that the caller may see; with `deleted`, also one
+    that is deleted may be seen.
+    """
     row = store.get(connection, key)
-    if row is None or row.deleted:
+    if row is None or (row.deleted and not deleted):
         raise NotFound("instance", key)
     caller.require("os_compute_api:servers:show", "instance", key, row.project_id)
     return row
@@ -94,6 +98,9 @@ def page(connection: Connection, caller: Caller, query: ServerQuery) -> list[Ser
     if query.limit == 0:
         return []
     predicates = _predicates(query)
+    if query.zones:
+        placed = aggregate.zones(connection)
+        predicates.append(lambda row: aggregate.zone_of(placed, row) in query.zones)
     by_address = query.ip is not None or query.ip6 is not None
     size = store.BATCH if predicates or by_address else query.limit
     found: list[Server] = []

@@ -33,6 +33,7 @@ from kumoi.cloud.domain.compute import (
 from kumoi.cloud.domain.compute.keypair import SSH
 from kumoi.cloud.domain.compute.networking import Nic
 from kumoi.cloud.domain.compute.server import require_metadata
+from kumoi.cloud.domain.host import aggregate
 from kumoi.cloud.hostapi.messages import InstanceState, Power
 from kumoi.cloud.scheduler.choose import HostRules, RequestSpec
 from kumoi.cloud.store.compute import keypair as keypair_store
@@ -122,6 +123,12 @@ def hostname(name: str, key: str) -> str:
     return plain or f"server-{key}"
 
 
+def numbered(hostname: str, number: str) -> str:
+    """With the number behind its first label."""
+    label, dot, domain = hostname.partition(".")
+    return f"{label}{number}{dot}{domain}"
+
+
 def keys(connection: Connection, caller: Caller, name: str | None) -> list[str]:
     """The public keys of a keypair of the caller's. Raises Invalid (field `key_name`)."""
     if name is None:
@@ -155,6 +162,8 @@ def _plan(
     image = boot_image.usable(
         connection, caller, wanted.image_id, ram_mib=size.ram_mib, disk_gib=size.disk_gib
     )
+    if wanted.zone is not None and not aggregate.zone_names(connection).get(wanted.zone):
+        raise Invalid("The requested availability zone is not available", field="availability_zone")
     ssh_keys = keys(connection, caller, wanted.key_name)
     require_metadata(connection, project_id, wanted.metadata)
     nics = wanted.nics
@@ -242,7 +251,7 @@ def _row(
         user_id=caller.user_id,
         name=name,
         description=wanted.description,
-        hostname=wanted.hostname + number if wanted.hostname else hostname(name, key),
+        hostname=numbered(wanted.hostname, number) if wanted.hostname else hostname(name, key),
         **flavor.server_columns(plan.flavor),
         image_id=plan.image.id,
         image=boot_image.for_host(plan.image),
@@ -295,9 +304,13 @@ def _request_spec(connection: Connection, wanted: ServerRequest, plan: _Plan) ->
     size = plan.flavor
     group = None if wanted.group_id is None else group_store.get(connection, wanted.group_id)
     hosts = HostRules() if group is None else server_group.host_rules(connection, group)
-    if wanted.host_id is not None:
-        allowed = frozenset({wanted.host_id}) & (hosts.allowed or {wanted.host_id})
-        hosts = replace(hosts, allowed=allowed)
+    for allowed in (
+        None if wanted.host_id is None else frozenset({wanted.host_id}),
+        aggregate.allowed_hosts(connection, zone=wanted.zone, extra_specs=size.extra_specs),
+    ):
+        if allowed is not None:
+            both = allowed if hosts.allowed is None else allowed & hosts.allowed
+            hosts = replace(hosts, allowed=both)
     return RequestSpec(
         image_format=boot_image.format_of(plan.image),
         capabilities=placement.capabilities(size.extra_specs),

@@ -25,7 +25,13 @@ from kumoi.cloud.store.compute.server import Server
 
 
 def begin(
-    connection: Connection, caller: Caller, key: str, now: datetime, *, flavor_id: str
+    connection: Connection,
+    caller: Caller,
+    key: str,
+    now: datetime,
+    *,
+    flavor_id: str,
+    disk_config: str | None = None,
 ) -> None:
     """Raises Invalid for a flavor that does not fit the server or its host, OverQuota, Conflict."""
     row = unlocked(connection, caller, key)
@@ -35,6 +41,7 @@ def begin(
     _require_quota(connection, row, size)
     values = flavor.server_columns(size)
     values["resized_from"] = {name: getattr(row, name) for name in values}
+    values["disk_config"] = disk_config or row.disk_config
     placement.reclaim(connection, row, msgspec.structs.replace(row, **values))
     store.want(connection, row, now=now, **_restarted(row, values))
     action.begin(connection, caller, row, "resize", now)

@@ -7,7 +7,7 @@ there is, unless its `ram_allocation_ratio` says so.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -24,7 +24,7 @@ from kumoi.cloud.store.host.host import DOWN, UP, Host
 from kumoi.cloud.store.network.standard import TOPIC as NETWORK_TOPIC
 from kumoi.engine import feed
 
-ZONE = "nova"  # The only availability zone: all hosts are in it.
+ZONE = "nova"  # The availability zone of hosts that no aggregate puts into another.
 HEARD_ALL = timedelta(seconds=15)  # A host says hello every 10 s.
 
 
@@ -142,6 +142,9 @@ def _facts(hello: HostHello) -> dict[str, Any]:
         "ram_mib": hello.ram_mib,
         "disk_gib": hello.disk_gib,
         "ready_images": list(hello.ready_images),
+        "booted_at": None
+        if hello.booted_at is None
+        else datetime.fromtimestamp(hello.booted_at, UTC),
     }
 
 

@@ -84,6 +84,7 @@ class Host:
     protocol: int = 0
     offers: dict[str, Any] = field(default_factory=dict)
     allocation: dict[str, Any] = field(default_factory=dict)
+    booted_at: datetime | None = None
 
     @property
     def is_up(self) -> bool:
@@ -122,6 +123,7 @@ host = sa.Table(
     sa.Column("protocol", sa.Integer, nullable=False, server_default="0"),
     sa.Column("offers", Json, nullable=False, server_default="{}"),
     sa.Column("allocation", Json, nullable=False, server_default="{}"),
+    sa.Column("booted_at", Timestamp),  # Null where an agent of an older release does not tell it.
 )
 
 
