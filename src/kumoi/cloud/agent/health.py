@@ -1,8 +1,7 @@
 """What is known of a member's health, from one probe to the next. Pure; called by probing.py.
 
-A new member works with its first good probe. Whether it does is asked at once, and soon again: its
-network may be a moment late. One that works fails after `max_retries_down` bad probes in a row, and
-then works again after `max_retries` good ones.
+A new member works with its first good probe. One that works fails after `max_retries_down` bad probes
+in a row, and then works again after `max_retries` good ones.
 """
 
 from __future__ import annotations
@@ -11,45 +10,29 @@ from dataclasses import dataclass
 
 from kumoi.cloud.hostapi.load_balancer import ERROR, ONLINE, MonitorSpec
 
-FIRST_TIMEOUT_S = 0.1
-FIRST_AGAIN_S = 0.05
 AGAIN_MIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
     """`state` is empty until one is known. `streak` counts equal answers: good ones up, bad ones
-    down. `early` counts the short probes before the first state.
+    down; 0 is a new member's.
     """
 
     state: str = ""
     streak: int = 0
-    early: int = 0
 
 
 def after(health: Health, monitor: MonitorSpec, *, good: bool) -> Health:
     if not health.state and good:
         return Health(ONLINE, 1)
-    if is_early(health, monitor):
-        return Health(early=health.early + 1)
     streak = max(health.streak, 0) + 1 if good else min(health.streak, 0) - 1
     state = health.state
     if -streak >= monitor.max_retries_down:
         state = ERROR
     elif streak >= monitor.max_retries:
         state = ONLINE
-    return Health(state, streak, health.early)
-
-
-def is_early(health: Health, monitor: MonitorSpec) -> bool:
-    return not health.state and _early_timeout_s(health) < monitor.timeout_s
-
-
-def timeout_s(health: Health, monitor: MonitorSpec) -> float:
-    """How long the next probe may take. The first ones are short, and longer each time."""
-    if is_early(health, monitor):
-        return _early_timeout_s(health)
-    return monitor.timeout_s
+    return Health(state, streak)
 
 
 def again_s(health: Health, monitor: MonitorSpec) -> float:
@@ -57,13 +40,7 @@ def again_s(health: Health, monitor: MonitorSpec) -> float:
     are closer, so that it is out within `delay` times `max_retries_down` also where each runs into
     its timeout.
     """
-    if is_early(health, monitor):
-        return FIRST_AGAIN_S
     left = monitor.max_retries_down - 1
     if health.state == ONLINE and health.streak < 0 and left:
         return max(AGAIN_MIN_S, monitor.delay_s - monitor.timeout_s / left)
     return monitor.delay_s
-
-
-def _early_timeout_s(health: Health) -> float:
-    return FIRST_TIMEOUT_S * 2.0**health.early

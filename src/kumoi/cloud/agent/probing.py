@@ -15,13 +15,17 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from kumoi.base import log
+from kumoi.base.backoff import Backoff
 from kumoi.base.clock import Clock
 from kumoi.cloud.agent import health
 from kumoi.cloud.agent.health import Health
 from kumoi.cloud.agent.prober import MESSAGE_MAX, ProbeAnswer, ProbeRequest
 from kumoi.cloud.hostapi.load_balancer import BalancerThing, MemberSpec, MonitorSpec
 
-NO_STATION_AGAIN_S = 0.02
+NO_STATION = Backoff(first_s=0.02, most_s=0.4, factor=1.1, jitter=0.0)
+FIRST_PROBES = 10
+FIRST_AGAIN_S = 0.1
+"""A new member's first probes begin so many and so far apart, whatever became of those before."""
 LATE_S = 1.0
 """How much later than its timeout an answer may come from the prober."""
 RESTART_S = 1.0
@@ -103,18 +107,45 @@ class Probing:
         while True:
             began_s = self.clock.monotonic()
             now = self.known.get(key, Health())
-            request = _request(target, health.timeout_s(now, monitor))
-            try:
-                good = await self.probe(target.balancer_id, request)
-            except Unanswered:
-                await asyncio.sleep(NO_STATION_AGAIN_S)
-                continue
+            good = await (self._ask(target) if now.streak else self._ask_first(target))
             then = self.known[key] = health.after(now, monitor, good=good)
             if then.state != now.state:
                 log.event("member.probed", member=key, state=then.state)
                 self.changed(target.balancer_id)
             took_s = self.clock.monotonic() - began_s
             await asyncio.sleep(max(0.0, health.again_s(then, monitor) - took_s))
+
+    async def _ask_first(self, target: _Target) -> bool:
+        """A new member: its network may be a moment late, and what is sent before is never answered.
+        So its first probes do not wait for each other, and one that goes well is enough.
+        """
+        if await self._ask(target, timeout_s=FIRST_AGAIN_S):
+            return True
+        async with asyncio.TaskGroup() as group:
+            asked = [
+                group.create_task(self._ask(target, after_s=number * FIRST_AGAIN_S))
+                for number in range(FIRST_PROBES)
+            ]
+            for answer in asyncio.as_completed(asked):
+                if await answer:
+                    for other in asked:
+                        other.cancel()
+                    return True
+        return False
+
+    async def _ask(
+        self, target: _Target, *, after_s: float = 0.0, timeout_s: float | None = None
+    ) -> bool:
+        """One probe, as soon as there is a station to make it from."""
+        await asyncio.sleep(after_s)
+        request = _request(target, timeout_s or target.monitor.timeout_s)
+        failures = 0
+        while True:
+            try:
+                return await self.probe(target.balancer_id, request)
+            except Unanswered:
+                failures += 1
+                await asyncio.sleep(NO_STATION.after(failures))
 
 
 def _request(target: _Target, timeout_s: float) -> ProbeRequest:

@@ -13,7 +13,7 @@ import pytest
 
 from kumoi.base.clock import Clock
 from kumoi.cloud.agent.prober import ProbeRequest, codes
-from kumoi.cloud.agent.probing import ProberProcess, Probing, Unanswered
+from kumoi.cloud.agent.probing import FIRST_PROBES, ProberProcess, Probing, Unanswered
 from kumoi.cloud.hostapi.load_balancer import (
     BalancerThing,
     MemberSpec,
@@ -131,8 +131,10 @@ def test_a_prober_that_died_is_started_again() -> None:
     asyncio.run(tell())
 
 
-def balancer(*members: MemberSpec) -> BalancerThing:
-    monitor = MonitorSpec(type="TCP", delay_s=1, timeout_s=1, max_retries=1, max_retries_down=1)
+def balancer(*members: MemberSpec, timeout_s: int = 1) -> BalancerThing:
+    monitor = MonitorSpec(
+        type="TCP", delay_s=1, timeout_s=timeout_s, max_retries=1, max_retries_down=1
+    )
     pool = PoolSpec(id="pool", protocol="TCP", members=list(members), monitor=monitor)
     link = StationLink(
         id="s", port_id="s", mac="", mtu=1400, address="", gateway="", gateway_mac="", first_port=1,
@@ -163,6 +165,51 @@ def test_a_state_is_told_once_and_forgotten_with_the_member() -> None:
         assert heard == ["lb"]
         probing.want(balancer(MemberSpec(id="b", address=ADDRESS, port=9)))
         assert probing.states(wanted) == {}
+        probing.forget_others([])
+
+    asyncio.run(tell())
+
+
+def test_a_new_member_is_asked_again_without_waiting_for_what_was_sent_too_early() -> None:
+    async def tell() -> None:
+        asked: list[float] = []
+
+        async def probe(_balancer_id: str, wanted: ProbeRequest) -> bool:
+            asked.append(wanted.timeout_s)
+            if len(asked) > 4:
+                return True
+            await asyncio.sleep(wanted.timeout_s)
+            return False
+
+        probing = Probing(probe, Clock())
+        wanted = balancer(MemberSpec(id="a", address=ADDRESS, port=1), timeout_s=600)
+        probing.want(wanted)
+        async with asyncio.timeout(30):
+            while not probing.states(wanted):  # noqa: ASYNC110 - a level, with a bound
+                await asyncio.sleep(0.01)
+        assert probing.states(wanted) == {"a": "ONLINE"}
+        assert asked[1:5] == [600] * 4
+        probing.forget_others([])
+
+    asyncio.run(tell())
+
+
+def test_a_new_member_that_never_answers_is_bad_once() -> None:
+    async def tell() -> None:
+        asked: list[int] = []
+
+        async def probe(_balancer_id: str, wanted: ProbeRequest) -> bool:
+            asked.append(wanted.port)
+            return False
+
+        probing = Probing(probe, Clock())
+        wanted = balancer(MemberSpec(id="a", address=ADDRESS, port=1))
+        probing.want(wanted)
+        async with asyncio.timeout(30):
+            while not probing.states(wanted):  # noqa: ASYNC110 - a level, with a bound
+                await asyncio.sleep(0.01)
+        assert probing.states(wanted) == {"a": "ERROR"}
+        assert len(asked) >= FIRST_PROBES + 1
         probing.forget_others([])
 
     asyncio.run(tell())
