@@ -23,6 +23,7 @@ from kumoi.engine.http import errors as http_errors
 from kumoi.engine.http.routing import KNOWN, OPEN, Route
 from kumoi.engine.http.service import Service
 from kumoi.pipeline.api.routes import SERVICES as PIPELINE_SERVICES
+from kumoi.policy.row import Row
 from kumoi.policy.table import SERVICES as TABLES
 from tests.guards import units
 
@@ -98,20 +99,25 @@ def _caller(route: Route) -> str:
 
 
 def policies() -> str:
+    columns = [field.name for field in fields(Row) if field.name != "scopes"]
     rows = [
-        f"| `{name}` | {row.admin} | {row.owner} | {row.member} | {row.reader} | {row.service} "
-        f"| {row.host} |"
+        f"| `{name}` | {', '.join(sorted(row.scopes))} | "
+        f"{' | '.join(str(getattr(row, column)) for column in columns)} |"
         for rows in TABLES.values()
         for name, row in rows.items()
     ]
     return _page(
         "Policies",
-        "What each role may do, and with whose things: `any`, its `own`, or `no`. `owner` is whoever "
+        "What each role may do, with a token for which `scopes`, and with whose things: `any`, its "
+        "`own`, or `no`. `admin` has the role on a project or on the system, `system_admin` and "
+        "`system_reader` on the system alone; `domain_manager` (role manager or admin) and "
+        "`domain_reader` have one on a domain, and their own is what is in it. `owner` is whoever "
         "has the thing, as a user or by its project, with whatever role; for a rule about an "
         "attribute (`create_port:fixed_ips:ip_address`) it is the owner of what the attribute is of. "
-        "`admin` implies `member` implies `reader`. What is another's answers 404 where it may not "
-        "be seen. `host` is a host of the cloud, by its certificate. Which routes name a row stands in [routes.md](routes.md).",
-        ["policy", "admin", "owner", "member", "reader", "service", "host"],
+        "`admin` implies `manager` implies `member` implies `reader`. What is another's answers 404 "
+        "where it may not be seen, at the identity API 403. `host` is a host of the cloud, by its "
+        "certificate. Which routes name a row stands in [routes.md](routes.md).",
+        ["policy", "scopes", *columns],
         rows,
     )
 

@@ -69,7 +69,7 @@ def test_rules_are_the_users_and_stay_until_no_credential_has_them(
     assert {**shown, "links": None} == {**rule, "links": None}
     assert demo.identity.get(path).json()["access_rules"] == [shown]
     assert demo.identity.get(f"{path}?service=image").json()["access_rules"] == []
-    assert other.identity.get(f"{path}/{rule['id']}").status_code == 404
+    assert other.identity.get(f"{path}/{rule['id']}").status_code == 403
     assert demo.identity.delete(f"{path}/{rule['id']}").status_code == 403
     for made in (first, second):
         demo.identity.delete_application_credential(demo.current_user_id, made["id"])

@@ -166,12 +166,12 @@ def test_credentials_are_nobody_elses(
 ) -> None:
     made, me = create(demo), demo.current_user_id
     path = f"/users/{me}/application_credentials"
-    assert other.identity.get(path).status_code == 404
-    assert other.identity.get(f"{path}/{made.id}").status_code == 404
-    assert other.identity.get(f"/users/{me}/access_rules").status_code == 404
-    assert other.identity.delete(f"{path}/{made.id}").status_code == 404
+    assert other.identity.get(path).status_code == 403
+    assert other.identity.get(f"{path}/{made.id}").status_code == 403
+    assert other.identity.get(f"/users/{me}/access_rules").status_code == 403
+    assert other.identity.delete(f"{path}/{made.id}").status_code == 403
     body = {"application_credential": {"name": "for another"}}
-    assert admin.identity.post(path, json=body).status_code == 404
+    assert admin.identity.post(path, json=body).status_code == 403
 
 
 def test_a_name_is_taken_once(demo: Connection) -> None:

@@ -32,7 +32,7 @@ def test_a_user_keeps_credentials_and_sees_no_others(admin: Connection, demo: Co
     listed = admin.identity.credentials(user_id=demo.current_user_id, type="totp")
     assert [one.id for one in listed] == [mine.id]
     for key in (theirs.id, "nothing"):
-        with pytest.raises(exceptions.NotFoundException):
+        with pytest.raises(exceptions.ForbiddenException):
             demo.identity.get_credential(key)
     with pytest.raises(exceptions.ForbiddenException):
         demo.identity.create_credential(**body(admin)["credential"])

@@ -38,7 +38,8 @@ def test_a_project_has_a_limit_of_its_own_and_sees_no_others(
     assert demo.identity.get("/limits").json()["limits"] == [made]
     path = f"/limits/{made['id']}"
     assert demo.identity.get(path).json()["limit"] == made
-    assert demo.identity.get(f"/limits/{other['id']}").status_code == 404
+    for key in (other["id"], "nothing"):
+        assert demo.identity.get(f"/limits/{key}").status_code == 403
     name = registered["resource_name"]
     listed = admin.identity.get(f"/limits?resource_name={name}").json()["limits"]
     assert {one["id"] for one in listed} == {made["id"], other["id"]}

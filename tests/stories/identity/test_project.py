@@ -39,8 +39,9 @@ def test_a_name_is_taken_once_in_a_domain(admin: Connection, project: Project) -
 def test_members_see_their_project_and_no_other(demo: Connection, project: Project) -> None:
     own = demo.current_project_id
     assert demo.identity.get_project(own).id == own
-    with pytest.raises(exceptions.NotFoundException):
-        demo.identity.get_project(project.id)
+    for key in (project.id, "nothing"):
+        with pytest.raises(exceptions.ForbiddenException):
+            demo.identity.get_project(key)
     with pytest.raises(exceptions.ForbiddenException):
         demo.identity.update_project(own, description="mine")
 

@@ -62,7 +62,7 @@ def test_a_trust_is_shown_to_both_sides_and_to_nobody_else(
     listed = demo.identity.get(by_trustor).json()["trusts"]
     assert made["id"] in {one["id"] for one in listed}
     assert demo.identity.get(f"{TRUSTS}?trustee_user_id={trustee.id}").status_code == 403
-    own = {one["id"] for one in demo.identity.get(f"{TRUSTS}/").json()["trusts"]}
+    assert demo.identity.get(f"{TRUSTS}/").status_code == 403
     assert made["id"] in {one["id"] for one in admin.identity.get(TRUSTS).json()["trusts"]}
     user = {"id": trustee.id, "password": "secret"}
     identity = {"methods": ["password"], "password": {"user": user}}
@@ -70,14 +70,12 @@ def test_a_trust_is_shown_to_both_sides_and_to_nobody_else(
     token = {"X-Auth-Token": answer.headers["X-Subject-Token"]}
     path = f"/identity/v3{TRUSTS}/{made['id']}"
     assert http.get(path, headers=token).status_code == 200
-    assert http.delete(path, headers=token).status_code == 404
+    assert http.delete(path, headers=token).status_code == 403
     other = make(
         admin, trustee, trustor_user_id=admin.current_user_id, project_id=admin.current_project_id
     )
-    assert demo.identity.get(f"{TRUSTS}/{other['id']}").status_code == 404
-    assert made["id"] in own
-    mine = {one["id"] for one in demo.identity.get(TRUSTS).json()["trusts"]}
-    assert other["id"] not in mine
+    assert demo.identity.get(f"{TRUSTS}/{other['id']}").status_code == 403
+    assert other["id"] not in {one["id"] for one in listed}
 
 
 def test_its_roles_have_paths_of_their_own(
@@ -212,3 +210,24 @@ def test_trusts_go_with_their_users_and_their_project(
     make(demo, trustee)
     admin.identity.delete_user(trustee)
     assert admin.identity.get(by_trustee).json()["trusts"] == []
+
+
+def test_the_token_of_a_trust_shows_no_credentials_but_those_for_its_project(
+    admin: Connection, demo: Connection, trustee: Any, http: httpx.Client
+) -> None:
+    """By the list or by their ids: with impersonation they are the trustor's own."""
+    me, project = demo.current_user_id, demo.current_project_id
+    elsewhere = admin.identity.create_project(name=f"p-{new_hex_id()[:8]}", domain_id="default").id
+    kept = {
+        project_id: demo.identity.create_credential(
+            type="other", blob="SECRET", user_id=me, project_id=project_id
+        ).id
+        for project_id in (project, elsewhere, None)
+    }
+    answer = log_in(http, trustee, make(demo, trustee, impersonation=True))
+    token = {"X-Auth-Token": answer.headers["X-Subject-Token"]}
+    listed = http.get("/identity/v3/credentials", headers=token).json()["credentials"]
+    assert [one["id"] for one in listed] == [kept[project]]
+    for project_id, key in kept.items():
+        shown = http.get(f"/identity/v3/credentials/{key}", headers=token)
+        assert shown.status_code == (200 if project_id == project else 403)

@@ -48,8 +48,9 @@ def test_nothing_is_made_in_a_domain_that_is_not_there(admin: Connection) -> Non
 
 def test_users_see_themselves_and_nobody_else(demo: Connection, user: User) -> None:
     assert demo.identity.get_user(demo.current_user_id).id == demo.current_user_id
-    with pytest.raises(exceptions.NotFoundException):
-        demo.identity.get_user(user.id)
+    for key in (user.id, "nothing"):
+        with pytest.raises(exceptions.ForbiddenException):
+            demo.identity.get_user(key)
     with pytest.raises(exceptions.ForbiddenException):
         list(demo.identity.users())
     with pytest.raises(exceptions.ForbiddenException):

@@ -28,6 +28,8 @@ def identify(request: Request) -> Caller:
         roles=frozenset(name for _, name in claims.roles),
         request_id=request.request_id,
         token_id=claims.audit_ids[0],
+        domain_id=claims.domain_id,
+        is_system=claims.system,
     )
 
 

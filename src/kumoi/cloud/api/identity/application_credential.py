@@ -21,6 +21,7 @@ from kumoi.cloud.store.identity import access_rule as access_rules
 from kumoi.cloud.store.identity import application_credential as store
 from kumoi.cloud.store.identity import role as roles
 from kumoi.cloud.store.identity.application_credential import ApplicationCredential
+from kumoi.cloud.store.identity.user import User
 from kumoi.engine import audit
 from kumoi.engine.http import paging
 from kumoi.engine.http.bounds import ENTRIES_MAX, Object, Text
@@ -65,6 +66,7 @@ class ApplicationCredentialCreate(Body):
 
 def create(request: Request) -> Reply:
     wanted = request.parse(ApplicationCredentialCreate).application_credential
+    request.caller.check("identity:create_application_credential", user_id=request.path["id"])
     if wanted.project_id not in (UNSET, request.claims.project_id):
         raise Invalid("project_id must be the token's project", field="project_id")
     secret, secret_hash = _secret(wanted.secret)
@@ -91,7 +93,7 @@ def create(request: Request) -> Reply:
 def index(request: Request) -> Reply:
     wanted = rendering.listing(request, COLUMNS)
     with request.read() as connection:
-        owner = user.get_visible(connection, request.caller, request.path["id"])
+        owner = _owner(request, connection, "identity:list_application_credentials")
         found = store.page(connection, wanted, user_id=owner.id)
         shown = [render(request, connection, row) for row in found]
     return Reply(200, rendering.page(request, "application_credentials", shown, wanted))
@@ -99,7 +101,7 @@ def index(request: Request) -> Reply:
 
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        owner = user.get_visible(connection, request.caller, request.path["id"])
+        owner = _owner(request, connection, "identity:get_application_credential")
         found = domain.get(connection, owner.id, request.path["credential_id"])
         shown = render(request, connection, found)
     return Reply(200, {"application_credential": shown})
@@ -107,11 +109,16 @@ def show(request: Request) -> Reply:
 
 def delete(request: Request) -> Reply:
     with request.write() as connection:
-        owner = user.get_visible(connection, request.caller, request.path["id"])
+        owner = _owner(request, connection, "identity:delete_application_credential")
         key, now = request.path["credential_id"], request.services.clock.now()
         domain.delete(connection, request.claims, owner.id, key, now)
     rendering.ended(request)
     return Reply(204)
+
+
+def _owner(request: Request, connection: Connection, rule: str) -> User:
+    """The user that the path names. Raises as `user.get_for` does."""
+    return user.get_for(connection, request.caller, rule, request.path["id"])
 
 
 def _secret(chosen: str | None) -> tuple[Secret, str]:

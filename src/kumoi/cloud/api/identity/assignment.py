@@ -37,26 +37,27 @@ INHERIT = "OS-INHERIT/"
 
 def granted(request: Request) -> Reply:
     with request.read() as connection:
-        found = domain.granted(connection, _named(request))
+        found = domain.granted(connection, _allowed(request, connection, "list_grants"))
     shown = [role.render(request, row) for row in found]
     return Reply(200, rendering.page(request, "roles", shown))
 
 
 def grant(request: Request) -> Reply:
     with request.write() as connection:
-        domain.grant(connection, _named(request))
+        domain.grant(connection, _allowed(request, connection, "create_grant"))
     return Reply(204)
 
 
 def check(request: Request) -> Reply:
     with request.read() as connection:
-        domain.check(connection, _named(request))
+        domain.check(connection, _allowed(request, connection, "check_grant"))
     return Reply(204)
 
 
 def revoke(request: Request) -> Reply:
     with request.write() as connection:
-        domain.revoke(connection, _named(request), request.services.clock.now())
+        row = _allowed(request, connection, "revoke_grant")
+        domain.revoke(connection, row, request.services.clock.now())
     rendering.ended(request)
     return Reply(204)
 
@@ -70,6 +71,7 @@ def index(request: Request) -> Reply:
         system=system,
         inherited=INHERITED in request.query,
         subtree=_flag(request, "include_subtree"),
+        within=request.caller.domain_reach("identity:list_role_assignments"),
         **filters,
     )
     with request.read() as connection:
@@ -81,6 +83,16 @@ def index(request: Request) -> Reply:
 def _flag(request: Request, key: str) -> bool:
     """Present without a value is true, as Keystone reads it."""
     return key in request.query and paging.boolean(request.query[key] or "true", key)
+
+
+def _allowed(request: Request, connection: Connection, verb: str) -> Assignment:
+    """The assignment that the path names. Raises Forbidden. Those on the system have rows of their own,
+    which the route has asked.
+    """
+    row = _named(request)
+    if row.target != AssignmentTarget.SYSTEM:
+        domain.require_allowed(connection, request.caller, f"identity:{verb}", row)
+    return row
 
 
 def _named(request: Request) -> Assignment:

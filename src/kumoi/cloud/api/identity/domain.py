@@ -61,7 +61,9 @@ def create(request: Request) -> Reply:
 def index(request: Request) -> Reply:
     wanted = rendering.listing(request, COLUMNS, booleans=("enabled",))
     with request.read() as connection:
-        found = store.page(connection, wanted)
+        found = store.page(
+            connection, rendering.confined(request, wanted, "identity:list_domains", "id")
+        )
     shown = [render(request, row) for row in found]
     return Reply(200, rendering.page(request, "domains", shown, wanted))
 

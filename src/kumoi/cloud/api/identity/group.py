@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.engine import Connection
+
 from kumoi.cloud.api.identity import open_body, rendering, user
 from kumoi.cloud.api.identity.open_body import OpenBody
 from kumoi.cloud.api.request import Request
@@ -41,6 +43,8 @@ class GroupUpdate(Body):
 
 def create(request: Request) -> Reply:
     wanted = request.parse(GroupCreate).group
+    named = rendering.named_domain(wanted.domain_id)
+    request.caller.check("identity:create_group", domain_id=named)
     with request.write() as connection:
         made = domain.create(
             connection,
@@ -56,14 +60,14 @@ def create(request: Request) -> Reply:
 def index(request: Request) -> Reply:
     wanted = rendering.listing(request, COLUMNS)
     with request.read() as connection:
-        found = store.page(connection, wanted)
+        found = store.page(connection, rendering.confined(request, wanted, "identity:list_groups"))
     shown = [render(request, row) for row in found]
     return Reply(200, rendering.page(request, "groups", shown, wanted))
 
 
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        found = domain.get(connection, request.path["id"])
+        found = domain.get_for(connection, request.caller, "identity:get_group", request.path["id"])
     return Reply(200, {"group": render(request, found)})
 
 
@@ -72,13 +76,17 @@ def update(request: Request) -> Reply:
     if values.get("description", "") is None:
         values["description"] = ""
     with request.write() as connection:
-        changed = domain.update(connection, request.path["id"], values)
+        key = request.path["id"]
+        domain.get_managed(connection, request.caller, "identity:update_group", key)
+        changed = domain.update(connection, key, values)
     return Reply(200, {"group": render(request, changed)})
 
 
 def delete(request: Request) -> Reply:
     with request.write() as connection:
-        domain.delete(connection, request.path["id"], request.services.clock.now())
+        key = request.path["id"]
+        domain.get_managed(connection, request.caller, "identity:delete_group", key)
+        domain.delete(connection, key, request.services.clock.now())
     rendering.ended(request)
     return Reply(204)
 
@@ -86,7 +94,9 @@ def delete(request: Request) -> Reply:
 def list_users(request: Request) -> Reply:
     wanted = rendering.listing(request, user.COLUMNS, booleans=("enabled",))
     with request.read() as connection:
-        found = domain.get(connection, request.path["id"])
+        rule = "identity:list_users_in_group"
+        found = domain.get_for(connection, request.caller, rule, request.path["id"])
+        wanted = rendering.confined(request, wanted, rule)
         rows = users.page(connection, wanted, ids=store.members(connection, found.id))
     shown = [user.render(request, row) for row in rows]
     return Reply(200, rendering.page(request, "users", shown, wanted))
@@ -94,12 +104,14 @@ def list_users(request: Request) -> Reply:
 
 def add_user(request: Request) -> Reply:
     with request.write() as connection:
+        _require_both(request, connection, "identity:add_user_to_group")
         domain.join(connection, request.path["id"], request.path["user_id"])
     return Reply(204)
 
 
 def check_user(request: Request) -> Reply:
     with request.read() as connection:
+        _require_both(request, connection, "identity:check_user_in_group")
         domain.check(connection, request.path["id"], request.path["user_id"])
     return Reply(204)
 
@@ -107,6 +119,7 @@ def check_user(request: Request) -> Reply:
 def remove_user(request: Request) -> Reply:
     with request.write() as connection:
         now = request.services.clock.now()
+        _require_both(request, connection, "identity:remove_user_from_group")
         domain.leave(connection, request.path["id"], request.path["user_id"], now)
     rendering.ended(request)
     return Reply(204)
@@ -114,11 +127,24 @@ def remove_user(request: Request) -> Reply:
 
 def of_user(request: Request) -> Reply:
     with request.read() as connection:
-        found = user_domain.get_visible(connection, request.caller, request.path["id"])
+        rule = "identity:list_groups_for_user"
+        found = user_domain.get_for(connection, request.caller, rule, request.path["id"])
         ids = store.groups_of(connection, found.id)
-        rows = store.page(connection, Listing(), ids=ids)
+        within = request.caller.domain_id
+        wanted = Listing() if within is None else Listing(filters={"domain_id": [within]})
+        rows = store.page(connection, wanted, ids=ids)
     shown = [render(request, row) for row in rows]
     return Reply(200, rendering.page(request, "groups", shown))
+
+
+def _require_both(request: Request, connection: Connection, rule: str) -> None:
+    """Raises Forbidden unless the rule allows this with the group and with the user."""
+    caller = request.caller
+    if rule == "identity:check_user_in_group":
+        domain.get_for(connection, caller, rule, request.path["id"])
+    else:
+        domain.get_managed(connection, caller, rule, request.path["id"])
+    user_domain.get_for(connection, caller, rule, request.path["user_id"])
 
 
 def render(request: Request, row: Group) -> dict[str, Any]:

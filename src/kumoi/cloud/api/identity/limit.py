@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-from kumoi.base.errors import NotFound
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.api.identity import rendering
 from kumoi.cloud.api.identity.registered_limit import LIMITS_MAX, Amount
@@ -61,21 +60,17 @@ def create(request: Request) -> Reply:
 
 
 def index(request: Request) -> Reply:
-    """Those of the token's project, or for an administrator all."""
+    """Those of the token's project or domain, or for an administrator all."""
     wanted = rendering.listing(request, COLUMNS)
     with request.read() as connection:
-        found = store.page(
-            connection, wanted, project_id=request.caller.reach("identity:list_limits")
-        )
+        found = domain.page(connection, request.caller, wanted)
     shown = [render(request, row) for row in found]
     return Reply(200, rendering.page(request, "limits", shown, wanted))
 
 
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        found = domain.get(connection, request.path["id"])
-    if not request.caller.may("identity:get_limit", found.project_id):
-        raise NotFound("limit", found.id)
+        found = domain.get_for(connection, request.caller, request.path["id"])
     return Reply(200, {"limit": render(request, found)})
 
 

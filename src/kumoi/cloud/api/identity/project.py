@@ -66,6 +66,8 @@ def create(request: Request) -> Reply:
     wanted = request.parse(ProjectCreate).project
     if wanted.is_domain:
         return _create_domain(request, wanted)
+    named = rendering.named_domain(wanted.domain_id)
+    request.caller.check("identity:create_project", domain_id=named)
     with request.write() as connection:
         made = domain.create(
             connection,
@@ -87,6 +89,7 @@ def create(request: Request) -> Reply:
 
 def _create_domain(request: Request, wanted: ProjectNew) -> Reply:
     """A project that acts as a domain is one: it stands in both lists, by the same id."""
+    request.caller.check("identity:create_domain")
     if wanted.parent_id is not None or wanted.domain_id not in (UNSET, None):
         raise Invalid("A project that acts as a domain has no parent", field="parent_id")
     if wanted.tags:
@@ -112,7 +115,8 @@ def index(request: Request) -> Reply:
     if request.query.get("is_domain", "").lower() == "true":
         return _index_domains(request)
     with request.read() as connection:
-        found = store.page(connection, wanted, tags=tags)
+        within = rendering.confined(request, wanted, "identity:list_projects")
+        found = store.page(connection, within, tags=tags)
         shown = render(request, connection, found)
     return Reply(200, rendering.page(request, "projects", shown, wanted))
 
@@ -120,7 +124,9 @@ def index(request: Request) -> Reply:
 def _index_domains(request: Request) -> Reply:
     wanted = rendering.listing(request, domain_project.COLUMNS, booleans=("enabled",))
     with request.read() as connection:
-        found = domain_store.page(connection, wanted)
+        found = domain_store.page(
+            connection, rendering.confined(request, wanted, "identity:list_domains", "id")
+        )
     shown = [domain_project.render_as_project(request, row) for row in found]
     return Reply(200, rendering.page(request, "projects", shown, wanted))
 
@@ -128,10 +134,11 @@ def _index_domains(request: Request) -> Reply:
 def show(request: Request) -> Reply:
     key = request.path["id"]
     with request.read() as connection:
-        is_domain = request.caller.may("identity:get_domain") and domain_store.get(connection, key)
-        if is_domain:
-            return Reply(200, {"project": domain_project.render_as_project(request, is_domain)})
-        found = domain.get_visible(connection, request.caller, key)
+        if request.caller.may("identity:get_domain", domain_id=key):
+            row = domain_store.get(connection, key)
+            if row is not None:
+                return Reply(200, {"project": domain_project.render_as_project(request, row)})
+        found = domain.get_visible(connection, request.caller, "identity:get_project", key)
         (shown,) = render(request, connection, [found])
     return Reply(200, {"project": shown})
 
@@ -149,6 +156,7 @@ def update(request: Request) -> Reply:
             raise Invalid("Update of `is_domain` is not allowed.", field="is_domain")
         if row is not None:
             return _update_domain(request, connection, values)
+        domain.get_for(connection, request.caller, "identity:update_project", key)
         changed = domain.update(connection, key, values, now)
         if tags is not None:
             domain.set_tags(connection, changed.id, tags)
@@ -158,6 +166,7 @@ def update(request: Request) -> Reply:
 
 
 def _update_domain(request: Request, connection: Connection, values: dict[str, Any]) -> Reply:
+    request.caller.check("identity:update_domain")
     now = request.services.clock.now()
     own = {name: value for name, value in values.items() if name not in ("domain_id", "parent_id")}
     changed = domains.update(connection, request.path["id"], own, now)
@@ -168,8 +177,10 @@ def delete(request: Request) -> Reply:
     key, now = request.path["id"], request.services.clock.now()
     with request.write() as connection:
         if domain_store.get(connection, key) is not None:
+            request.caller.check("identity:delete_domain")
             domains.delete(connection, key, now)
         else:
+            domain.get_for(connection, request.caller, "identity:delete_project", key)
             domain.delete(connection, key, now)
     rendering.ended(request)
     return Reply(204)
@@ -177,7 +188,8 @@ def delete(request: Request) -> Reply:
 
 def tags(request: Request) -> Reply:
     with request.read() as connection:
-        found = domain.get_visible(connection, request.caller, request.path["id"])
+        rule = "identity:list_project_tags"
+        found = domain.get_visible(connection, request.caller, rule, request.path["id"])
         listed = store.tags_of(connection, [found.id])[found.id]
     return Reply(200, {"tags": listed})
 
@@ -185,37 +197,47 @@ def tags(request: Request) -> Reply:
 def set_tags(request: Request) -> Reply:
     wanted = request.parse(ProjectTagsReplace).tags
     with request.write() as connection:
-        domain.set_tags(connection, request.path["id"], wanted)
+        key = _changed(request, connection, "identity:update_project_tags")
+        domain.set_tags(connection, key, wanted)
     return Reply(200, {"tags": sorted(set(wanted))})
 
 
 def clear_tags(request: Request) -> Reply:
     with request.write() as connection:
-        domain.set_tags(connection, request.path["id"], [])
+        key = _changed(request, connection, "identity:delete_project_tags")
+        domain.set_tags(connection, key, [])
     return Reply(204)
 
 
 def add_tag(request: Request) -> Reply:
     with request.write() as connection:
+        key = _changed(request, connection, "identity:create_project_tag")
         listed = _tags(request, connection)
-        domain.set_tags(connection, request.path["id"], [*listed, request.path["tag"]])
+        domain.set_tags(connection, key, [*listed, request.path["tag"]])
     return Reply(201)
 
 
 def has_tag(request: Request) -> Reply:
     with request.read() as connection:
-        domain.get_visible(connection, request.caller, request.path["id"])
+        rule = "identity:get_project_tag"
+        domain.get_visible(connection, request.caller, rule, request.path["id"])
         _require_tag(request, _tags(request, connection))
     return Reply(204)
 
 
 def remove_tag(request: Request) -> Reply:
     with request.write() as connection:
+        key = _changed(request, connection, "identity:delete_project_tag")
         listed = _tags(request, connection)
         _require_tag(request, listed)
         others = [tag for tag in listed if tag != request.path["tag"]]
-        domain.set_tags(connection, request.path["id"], others)
+        domain.set_tags(connection, key, others)
     return Reply(204)
+
+
+def _changed(request: Request, connection: Connection, rule: str) -> str:
+    """The id of the project that the path names. Raises as `domain.get_for` does."""
+    return domain.get_for(connection, request.caller, rule, request.path["id"]).id
 
 
 def _tags(request: Request, connection: Connection) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -76,6 +77,20 @@ def listing(
         limit=paging.limit(request, default=LIST_MAX),
         marker=request.query.get("marker"),
     )
+
+
+def confined(request: Request, wanted: Listing, rule: str, column: str = "domain_id") -> Listing:
+    """What is in the caller's domain only, where the rule reaches no further."""
+    domain_id = request.caller.domain_reach(rule)
+    if domain_id is None:
+        return wanted
+    asked = domain_id in wanted.filters.get(column, [domain_id])
+    return replace(wanted, filters={**wanted.filters, column: [domain_id] if asked else []})
+
+
+def named_domain(domain_id: str | Unset | None) -> str | None:
+    """The domain that a body names: whoever manages one only has to name it, as at Keystone."""
+    return None if isinstance(domain_id, Unset) else domain_id
 
 
 def page(

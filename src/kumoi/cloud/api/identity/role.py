@@ -63,6 +63,8 @@ def create(request: Request) -> Reply:
 def index(request: Request) -> Reply:
     wanted = rendering.listing(request, COLUMNS)
     with request.read() as connection:
+        if "domain_id" in request.query:
+            request.caller.check("identity:list_domain_roles")
         found = store.page(connection, wanted, domain_id=request.query.get("domain_id"))
     shown = [render(request, row) for row in found]
     return Reply(200, rendering.page(request, "roles", shown, wanted))
@@ -70,7 +72,7 @@ def index(request: Request) -> Reply:
 
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        found = domain.get(connection, request.path["id"])
+        found = domain.get_for(connection, request.caller, request.path["id"])
     return Reply(200, {"role": render(request, found)})
 
 

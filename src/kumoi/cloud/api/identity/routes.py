@@ -195,7 +195,9 @@ KEPT_CREDENTIALS = (
 TRUST = "/v3/OS-TRUST/trusts/{id}"
 TRUSTS = (
     Route("POST", "/v3/OS-TRUST/trusts", trust.create, "identity:create_trust"),
-    Route("GET", "/v3/OS-TRUST/trusts", trust.index, "identity:list_trusts", slash=True),
+    Route(
+        "GET", "/v3/OS-TRUST/trusts", trust.index, "identity:list_trusts_for_trustor", slash=True
+    ),
     Route("GET", TRUST, trust.show, "identity:get_trust"),
     Route("DELETE", TRUST, trust.delete, "identity:delete_trust"),
     Route("GET", f"{TRUST}/roles", trust.list_roles, "identity:list_roles_for_trust"),
@@ -244,7 +246,12 @@ IMPLIED = tuple(
 
 # Roles of a user or a group on a project, a domain or the system, and what projects below inherit.
 GRANTS = tuple(
-    Route(method, f"/v3/{target}/{actor}/{{actor_id}}/roles{rest}{inherited}", handler, policy)
+    Route(
+        method,
+        f"/v3/{target}/{actor}/{{actor_id}}/roles{rest}{inherited}",
+        handler,
+        f"identity:{verb}_{'system_grant' if target == 'system' else noun}",
+    )
     for target, inherited in (
         ("projects/{id}", ""),
         ("domains/{id}", ""),
@@ -253,11 +260,11 @@ GRANTS = tuple(
         ("OS-INHERIT/domains/{id}", "/inherited_to_projects"),
     )
     for actor in ("users", "groups")
-    for method, rest, handler, policy in (
-        ("GET", "", assignment.granted, "identity:list_grants"),
-        ("PUT", "/{role_id}", assignment.grant, "identity:create_grant"),
-        ("GET", "/{role_id}", assignment.check, "identity:check_grant"),
-        ("DELETE", "/{role_id}", assignment.revoke, "identity:revoke_grant"),
+    for method, rest, handler, verb, noun in (
+        ("GET", "", assignment.granted, "list", "grants"),
+        ("PUT", "/{role_id}", assignment.grant, "create", "grant"),
+        ("GET", "/{role_id}", assignment.check, "check", "grant"),
+        ("DELETE", "/{role_id}", assignment.revoke, "revoke", "grant"),
     )
 )
 

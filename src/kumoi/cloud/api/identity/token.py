@@ -65,19 +65,19 @@ def issue(
 
 def show(request: Request) -> Reply:
     """Validate a token: the caller's own, or for an administrator or a service any."""
-    token, claims = _subject(request)
+    token, claims = _subject(request, "identity:validate_token")
     with request.read() as connection:
         listed = _catalog(request, connection, claims)
     return Reply(200, {"token": _SHOWN.get((claims, listed))}, {"X-Subject-Token": token})
 
 
 def check(request: Request) -> Reply:
-    token, _ = _subject(request)
+    token, _ = _subject(request, "identity:check_token")
     return Reply(200, None, {"X-Subject-Token": token})
 
 
 def delete(request: Request) -> Reply:
-    _, claims = _subject(request)
+    _, claims = _subject(request, "identity:revoke_token")
     with request.write() as connection:
         revocation.end_token(connection, claims, request.services.clock.now())
     rendering.ended(request)
@@ -145,7 +145,7 @@ def _encode(nouns: tuple[Claims, msgspec.Raw | None]) -> msgspec.Raw:
 _SHOWN = Memo(_encode)
 
 
-def _subject(request: Request) -> tuple[str, Claims]:
+def _subject(request: Request, rule: str) -> tuple[str, Claims]:
     """The claims of the token in X-Subject-Token. Raises NotFound when it is not valid, Forbidden when
     it is another user's.
     """
@@ -157,7 +157,7 @@ def _subject(request: Request) -> tuple[str, Claims]:
         )
     except Unauthenticated as cause:
         raise NotFound("token", "asked about") from cause
-    request.caller.check("identity:validate_token", user_id=claims.user_id)
+    request.caller.check(rule, user_id=claims.user_id)
     if claims.access_rules is not None and RULES_HEADER not in request.http.headers:
         raise NotFound("token", "asked about")  # To a service that would not hold it to its rules.
     return token, claims

@@ -73,8 +73,12 @@ def create(request: Request) -> Reply:
 
 
 def index(request: Request) -> Reply:
-    """Without their roles, as Keystone lists them. An administrator sees all."""
+    """Without their roles, as Keystone lists them. All of them an administrator may list, those of one side
+    who is on it.
+    """
     asked = [name for name in COLUMNS if name in request.query]
+    if not asked:
+        request.caller.check("identity:list_trusts")
     for name in asked[:1]:
         request.caller.check(LIST_RULES[name], user_id=request.query[name])
     wanted = rendering.listing(request, COLUMNS)

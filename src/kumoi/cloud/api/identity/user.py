@@ -63,6 +63,8 @@ class ChangePassword(Body):
 
 def create(request: Request) -> Reply:
     wanted = request.parse(UserCreate).user
+    named = rendering.named_domain(wanted.domain_id)
+    request.caller.check("identity:create_user", domain_id=named)
     hashed = hash_password(Secret(wanted.password)) if wanted.password else None
     with request.write() as connection:
         made = domain.create(
@@ -86,14 +88,14 @@ def create(request: Request) -> Reply:
 def index(request: Request) -> Reply:
     wanted = rendering.listing(request, COLUMNS, booleans=("enabled",))
     with request.read() as connection:
-        found = store.page(connection, wanted)
+        found = store.page(connection, rendering.confined(request, wanted, "identity:list_users"))
     shown = [render(request, row) for row in found]
     return Reply(200, rendering.page(request, "users", shown, wanted))
 
 
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        found = domain.get_visible(connection, request.caller, request.path["id"])
+        found = domain.get_for(connection, request.caller, "identity:get_user", request.path["id"])
     return Reply(200, {"user": render(request, found)})
 
 
@@ -103,8 +105,9 @@ def update(request: Request) -> Reply:
         password = values.pop("password")
         values["password_hash"] = hash_password(Secret(password)) if password else None
     with request.write() as connection:
-        now = request.services.clock.now()
-        changed = domain.update(connection, request.path["id"], values, now)
+        now, key = request.services.clock.now(), request.path["id"]
+        domain.get_managed(connection, request.caller, "identity:update_user", key)
+        changed = domain.update(connection, key, values, now)
     rendering.ended(request)
     return Reply(200, {"user": render(request, changed)})
 
@@ -114,7 +117,7 @@ def change_password(request: Request) -> Reply:
     wanted = request.parse(ChangePassword).user
     key = request.path["id"]
     with request.read() as connection:
-        found = domain.get_visible(connection, request.caller, key)
+        found = domain.get_for(connection, request.caller, "identity:change_password", key)
     old = Secret(wanted.original_password)
     request.services.logins.verify(request.source, key, found.password_hash, old)
     hashed = hash_password(Secret(wanted.password))
@@ -129,7 +132,9 @@ def change_password(request: Request) -> Reply:
 
 def delete(request: Request) -> Reply:
     with request.write() as connection:
-        domain.delete(connection, request.path["id"], request.services.clock.now())
+        key = request.path["id"]
+        domain.get_managed(connection, request.caller, "identity:delete_user", key)
+        domain.delete(connection, key, request.services.clock.now())
     rendering.ended(request)
     return Reply(204)
 
@@ -137,7 +142,9 @@ def delete(request: Request) -> Reply:
 def list_projects(request: Request) -> Reply:
     """The projects on which the user has a role."""
     with request.read() as connection:
-        found = domain.get_visible(connection, request.caller, request.path["id"])
+        found = domain.get_for(
+            connection, request.caller, "identity:list_user_projects", request.path["id"]
+        )
         ids = assignment.targets_of(connection, found.id, AssignmentTarget.PROJECT)
         wanted = rendering.listing(request, project.COLUMNS, booleans=("enabled",))
         rows = projects.page(connection, wanted, ids=ids)

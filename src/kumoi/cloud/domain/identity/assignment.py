@@ -11,7 +11,8 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import NotFound
+from kumoi.base.errors import Forbidden, NotFound
+from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.identity import project_tree, revocation, role_rules
 from kumoi.cloud.store.identity import assignment as store
 from kumoi.cloud.store.identity import domain as domains
@@ -21,6 +22,7 @@ from kumoi.cloud.store.identity import role as roles
 from kumoi.cloud.store.identity import user as users
 from kumoi.cloud.store.identity.assignment import Actor, Assignment, AssignmentTarget
 from kumoi.cloud.store.identity.role import IdentityRole
+from kumoi.policy.row import MANAGED_ROLES, MANAGERS, POWERFUL
 
 
 def effective_roles(
@@ -83,6 +85,65 @@ def end_tokens(connection: Connection, removed: Iterable[Assignment], now: datet
             target_ids = project_tree.below(connection, row.target_id)
         grants |= {(user_id, target_id) for user_id in user_ids for target_id in target_ids}
     revocation.end_grants(connection, sorted(grants), now)
+
+
+def require_allowed(connection: Connection, caller: Caller, rule: str, row: Assignment) -> None:
+    """Raises Forbidden unless the rule allows this: within one domain, where both ends are in it, and a
+    role that is not another domain's. There a caller gives and takes no more than `MANAGED_ROLES`.
+    """
+    if caller.may(rule):
+        return
+    domain_ids = {_actors_domain(connection, row), _targets_domain(connection, row)}
+    caller.check(rule, domain_id=domain_ids.pop() if len(domain_ids) == 1 else None)
+    if not row.role_id:
+        return
+    role = roles.get(connection, row.role_id)
+    if rule == "identity:check_grant":
+        allowed = role is None or role.domain_id in (None, caller.domain_id)
+    else:
+        allowed = role is not None and role.domain_id is None and role.name in MANAGED_ROLES
+    if not allowed:
+        raise Forbidden(f"Policy doesn't allow {rule} to be performed with this role.")
+
+
+def _actors_domain(connection: Connection, row: Assignment) -> str | None:
+    actor = (users if row.actor == Actor.USER else groups).get(connection, row.actor_id)
+    return actor.domain_id if actor else None
+
+
+def _targets_domain(connection: Connection, row: Assignment) -> str | None:
+    if row.target == AssignmentTarget.PROJECT:
+        project = projects.get(connection, row.target_id)
+        return project.domain_id if project else None
+    return row.target_id if row.target == AssignmentTarget.DOMAIN else None
+
+
+def require_manageable(
+    connection: Connection, actor: Actor, key: str, domain_id: str | None
+) -> None:
+    """Raises Forbidden for a user or group with a role that whoever manages the domain could not give:
+    with the password of such a user they would have it themselves.
+    """
+    if actor == Actor.USER:
+        joined = groups.groups_of(connection, key)
+        found = [
+            *store.of_user(connection, key, joined),
+            *store.of_user(connection, key, joined, inherited=True),
+        ]
+    else:
+        found = [
+            *store.matching(connection, actor=actor, actor_id=key),
+            *store.matching(connection, inherited=True, actor=actor, actor_id=key),
+        ]
+    rules = role_rules.load(connection)
+    for row in found:
+        names = {role.name for role in rules.in_tokens([row.role_id])}
+        elsewhere = row.target != AssignmentTarget.PROJECT and row.target_id != domain_id
+        own = row.target == AssignmentTarget.DOMAIN and not (row.inherited or elsewhere)
+        if (elsewhere and names & MANAGERS) or (names & POWERFUL and not own):
+            raise Forbidden(
+                "Whoever manages a domain does not change who has more rights than that."
+            )
 
 
 def granted(connection: Connection, on: Assignment) -> list[IdentityRole]:

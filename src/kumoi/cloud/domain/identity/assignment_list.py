@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.domain.identity import project_tree, role_rules
 from kumoi.cloud.store.identity import assignment as store
 from kumoi.cloud.store.identity import group as groups
+from kumoi.cloud.store.identity import project as projects
 from kumoi.cloud.store.identity.assignment import Actor, Assignment, AssignmentTarget
 
 
@@ -17,7 +18,8 @@ from kumoi.cloud.store.identity.assignment import Actor, Assignment, AssignmentT
 class AssignmentFilter:
     """The assignments to list; None is any. `effective` puts the members in place of a group and adds
     the implied roles, and projects in place of what they inherit from. `inherited` are only those that
-    projects below their target inherit; with `subtree`, also those on projects below the project.
+    projects below their target inherit; with `subtree`, also those on projects below the project. `within` is the
+    domain that their target is, or is in.
     """
 
     user_id: str | None = None
@@ -29,6 +31,7 @@ class AssignmentFilter:
     effective: bool = False
     inherited: bool = False
     subtree: bool = False
+    within: str | None = None
 
 
 def every(connection: Connection, wanted: AssignmentFilter) -> list[Assignment]:
@@ -41,6 +44,9 @@ def every(connection: Connection, wanted: AssignmentFilter) -> list[Assignment]:
         targets.update(project_tree.below(connection, wanted.project_id))
     if wanted.effective:
         found = _resolved(connection, found)
+    if wanted.within is not None:
+        own = {row.id for row in projects.in_domain(connection, wanted.within)}
+        found = [row for row in found if row.target_id in own or _is_on(row, wanted.within)]
     return sorted(
         {row for row in found if _fits(row, wanted, targets)},
         key=lambda row: (
@@ -52,6 +58,10 @@ def every(connection: Connection, wanted: AssignmentFilter) -> list[Assignment]:
             row.inherited,
         ),
     )
+
+
+def _is_on(row: Assignment, domain_id: str) -> bool:
+    return row.target == AssignmentTarget.DOMAIN and row.target_id == domain_id
 
 
 def _resolved(connection: Connection, rows: Iterable[Assignment]) -> Iterator[Assignment]:

@@ -33,7 +33,7 @@ from kumoi.cloud.store.identity.user import User
 from kumoi.config import CloudSettings
 
 DOMAIN_ID = "default"
-ROLES = ("admin", "member", "reader", "service")
+ROLES = ("admin", "manager", "member", "reader", "service")
 PROJECTS = {
     "admin": "For whoever runs the cloud",
     "demo": "The first tenant",

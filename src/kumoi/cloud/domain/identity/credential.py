@@ -75,9 +75,10 @@ def generated(user_id: str, project_id: str) -> CredentialRequest:
 
 
 def get(connection: Connection, caller: Caller, claims: Claims, rule: str, key: str) -> Credential:
-    """Raises NotFound, also for one that the caller may not see."""
+    """Raises Forbidden, also where there is none, unless the caller may do it with any: NotFound."""
     row = store.get(connection, key)
-    if row is None or not caller.may(rule, user_id=row.user_id):
+    caller.check(rule, user_id=row.user_id if row else None)
+    if row is None:
         raise NotFound("credential", key)
     require_in_scope(claims, row.project_id)
     return row
@@ -86,9 +87,8 @@ def get(connection: Connection, caller: Caller, claims: Claims, rule: str, key: 
 def page(
     connection: Connection, claims: Claims, wanted: Listing, user_id: str | None
 ) -> list[Credential]:
-    """Of that user, or of all; for an application credential's token only those of its project."""
-    is_delegated = claims.application_credential_id is not None
-    project_id = claims.project_id if is_delegated else None
+    """Of that user, or of all; for the token of a delegation only those of its project."""
+    project_id = claims.project_id if _is_delegated(claims) else None
     return store.page(connection, wanted, user_id=user_id, project_id=project_id)
 
 
@@ -110,9 +110,12 @@ def update_blob(connection: Connection, row: Credential, blob: str) -> Credentia
 
 def require_in_scope(claims: Claims, project_id: str | None) -> None:
     """Raises Forbidden for a token of a delegation that is for another project."""
-    is_delegated = claims.application_credential_id is not None or claims.trust is not None
-    if is_delegated and project_id != claims.project_id:
+    if _is_delegated(claims) and project_id != claims.project_id:
         raise Forbidden("The credential's project is not that of the token, which is delegated.")
+
+
+def _is_delegated(claims: Claims) -> bool:
+    return claims.application_credential_id is not None or claims.trust is not None
 
 
 def key_of(access: str) -> str:

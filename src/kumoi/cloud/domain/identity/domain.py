@@ -67,9 +67,11 @@ def get(connection: Connection, key: str) -> Domain:
 
 
 def get_visible(connection: Connection, caller: Caller, own: Collection[str], key: str) -> Domain:
-    """A domain that the caller may see: one of `own`, or for an administrator any. Raises NotFound."""
-    if not caller.may("identity:get_domain") and key not in own:
-        raise NotFound("domain", key)
+    """A domain that the caller may see: one of `own`, or where the rule says so any. Raises Forbidden,
+    NotFound.
+    """
+    if key not in own:
+        caller.check("identity:get_domain", domain_id=key)
     return get(connection, key)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Forbidden, NotFound
 from kumoi.base.ids import new_hex_id
+from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.identity import assignment, resource_option, revocation
 from kumoi.cloud.store.identity import assignment as assignments
 from kumoi.cloud.store.identity import domain as domains
@@ -43,6 +44,25 @@ def get(connection: Connection, key: str) -> Group:
     row = store.get(connection, key)
     if row is None:
         raise NotFound("group", key)
+    return row
+
+
+def get_for(connection: Connection, caller: Caller, rule: str, key: str) -> Group:
+    """A group with which the rule lets the caller do this. Raises Forbidden, also where there is none, unless
+    the caller may do it with any: NotFound.
+    """
+    row = store.get(connection, key)
+    caller.check(rule, domain_id=row.domain_id if row else None)
+    if row is None:
+        raise NotFound("group", key)
+    return row
+
+
+def get_managed(connection: Connection, caller: Caller, rule: str, key: str) -> Group:
+    """As `get_for`. Raises Forbidden also for one that gives more rights than whoever manages a domain has."""
+    row = get_for(connection, caller, rule, key)
+    if not caller.may(rule):
+        assignment.require_manageable(connection, Actor.GROUP, key, caller.domain_id)
     return row
 
 

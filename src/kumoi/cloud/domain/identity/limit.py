@@ -8,11 +8,14 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
+from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.identity import domain, project
 from kumoi.cloud.store.identity import limit as store
+from kumoi.cloud.store.identity import project as projects
 from kumoi.cloud.store.identity import region as regions
 from kumoi.cloud.store.identity import service as services
 from kumoi.cloud.store.identity.limit import RegisteredLimit, UnifiedLimit
+from kumoi.cloud.store.listing import Listing
 
 SAME = ("service_id", "region_id", "resource_name")
 
@@ -76,6 +79,32 @@ def get(connection: Connection, key: str) -> UnifiedLimit:
     if row is None:
         raise NotFound("limit", key)
     return row
+
+
+def get_for(connection: Connection, caller: Caller, key: str) -> UnifiedLimit:
+    """Raises Forbidden, also where there is none, unless the caller may look at any: NotFound."""
+    row = store.get(connection, key)
+    domain_id = _domain_of(connection, row) if row else None
+    caller.check("identity:get_limit", row.project_id if row else None, domain_id=domain_id)
+    if row is None:
+        raise NotFound("limit", key)
+    return row
+
+
+def page(connection: Connection, caller: Caller, wanted: Listing) -> list[UnifiedLimit]:
+    """Those of the token's project; those of its domain and of the projects in it; or all."""
+    rule = "identity:list_limits"
+    if caller.domain_id is None:
+        return store.page(connection, wanted, project_id=caller.reach(rule))
+    project_ids = [row.id for row in projects.in_domain(connection, caller.domain_id)]
+    return store.page(connection, wanted, domain_id=caller.domain_id, project_ids=project_ids)
+
+
+def _domain_of(connection: Connection, row: UnifiedLimit) -> str | None:
+    if row.project_id is None:
+        return row.domain_id
+    owner = projects.get(connection, row.project_id)
+    return owner.domain_id if owner else None
 
 
 def _require_free(connection: Connection, row: RegisteredLimit) -> None:

@@ -75,17 +75,25 @@ def get(connection: Connection, key: str) -> Project:
     return row
 
 
-def get_visible(connection: Connection, caller: Caller, key: str) -> Project:
-    """A project that the caller may see: one that the caller has a role on, or for an administrator
-    any. Raises NotFound.
+def get_for(connection: Connection, caller: Caller, rule: str, key: str) -> Project:
+    """A project with which the rule lets the caller do this. Raises Forbidden, also where there is none,
+    unless the caller may do it with any: NotFound.
     """
     row = store.get(connection, key)
-    if row is not None and not caller.may("identity:get_project", key):
-        own = assignment.targets_of(connection, caller.user_id, AssignmentTarget.PROJECT)
-        row = row if key in own else None
+    caller.check(rule, key, domain_id=row.domain_id if row else None)
     if row is None:
         raise NotFound("project", key)
     return row
+
+
+def get_visible(connection: Connection, caller: Caller, rule: str, key: str) -> Project:
+    """As `get_for`; anybody may look at a project with an own role on it, whichever the token is for."""
+    row = store.get(connection, key)
+    if row is not None and key in assignment.targets_of(
+        connection, caller.user_id, AssignmentTarget.PROJECT
+    ):
+        return row
+    return get_for(connection, caller, rule, key)
 
 
 def update(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> Project:

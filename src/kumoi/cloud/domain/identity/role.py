@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
 from kumoi.base.ids import new_hex_id
+from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.identity import assignment, resource_option, role_rules
 from kumoi.cloud.domain.identity.bootstrap import ROLES
 from kumoi.cloud.store.identity import assignment as assignments
@@ -19,6 +20,7 @@ from kumoi.cloud.store.identity import implied_role as implied_roles
 from kumoi.cloud.store.identity import role as store
 from kumoi.cloud.store.identity.implied_role import ImpliedRole
 from kumoi.cloud.store.identity.role import IdentityRole
+from kumoi.policy.row import MANAGED_ROLES
 
 ADMIN = "admin"
 
@@ -54,6 +56,18 @@ def create(connection: Connection, wanted: RoleRequest) -> IdentityRole:
 def get(connection: Connection, key: str) -> IdentityRole:
     """Raises NotFound."""
     row = store.get(connection, key)
+    if row is None:
+        raise NotFound("role", key)
+    return row
+
+
+def get_for(connection: Connection, caller: Caller, key: str) -> IdentityRole:
+    """Raises Forbidden, also where there is none, unless the caller may look at any: NotFound. Whoever
+    manages a domain may look at the roles to give there.
+    """
+    row = store.get(connection, key)
+    manageable = row is not None and row.domain_id is None and row.name in MANAGED_ROLES
+    caller.check("identity:get_role", domain_id=caller.domain_id if manageable else None)
     if row is None:
         raise NotFound("role", key)
     return row

@@ -1,6 +1,6 @@
 """Which roles a role implies, and which of them a token carries.
 
-`admin` implies `member`, and `member` implies `reader`: that is how the policies read them, and it stays
+`admin` implies `manager`, that implies `member`, and that `reader`: that is how the policies read them, and it stays
 so. Whatever else an operator adds is in the store. A role of a single domain is in no token, only the
 roles that it implies are.
 """
@@ -16,7 +16,11 @@ from kumoi.cloud.store.identity import implied_role
 from kumoi.cloud.store.identity import role as roles
 from kumoi.cloud.store.identity.role import IdentityRole
 
-BUILT_IN: Mapping[str, tuple[str, ...]] = {"admin": ("member",), "member": ("reader",)}
+BUILT_IN: Mapping[str, tuple[str, ...]] = {
+    "admin": ("manager",),
+    "manager": ("member",),
+    "member": ("reader",),
+}
 
 
 @dataclass(frozen=True, slots=True)

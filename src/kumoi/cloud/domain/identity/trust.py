@@ -91,9 +91,13 @@ def _role_ids(connection: Connection, wanted: TrustRequest) -> list[str]:
 
 
 def get(connection: Connection, caller: Caller, rule: str, key: str, now: datetime) -> UserTrust:
-    """Raises NotFound, also for one between others, one that is over and one that is used up."""
+    """Raises NotFound, also for one that is over and one that is used up; Forbidden for one between
+    others.
+    """
     row = store.get(connection, key)
-    if row is None or not is_open(row, now) or not _may(caller, rule, row):
+    if row is not None and not _may(caller, rule, row):
+        raise Forbidden(f"Policy doesn't allow {rule} to be performed.")
+    if row is None or not is_open(row, now):
         raise NotFound("trust", key)
     return row
 

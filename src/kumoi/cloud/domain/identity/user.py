@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.identity import resource_option, revocation
+from kumoi.cloud.domain.identity import assignment, resource_option, revocation
 from kumoi.cloud.domain.identity.login import REFUSED
 from kumoi.cloud.domain.identity.resource_option import LOCK_PASSWORD, USER_OPTIONS
 from kumoi.cloud.store.identity import access_rule as access_rules
@@ -71,11 +71,23 @@ def get(connection: Connection, key: str) -> User:
     return row
 
 
-def get_visible(connection: Connection, caller: Caller, key: str) -> User:
-    """A user that the caller may see: the caller, or for an administrator any. Raises NotFound."""
-    if not caller.may("identity:get_user", user_id=key):
+def get_for(connection: Connection, caller: Caller, rule: str, key: str) -> User:
+    """A user with whom the rule lets the caller do this. Raises Forbidden, also where there is none, unless
+    the caller may do it with any: NotFound.
+    """
+    row = store.get(connection, key)
+    caller.check(rule, user_id=key, domain_id=row.domain_id if row else None)
+    if row is None:
         raise NotFound("user", key)
-    return get(connection, key)
+    return row
+
+
+def get_managed(connection: Connection, caller: Caller, rule: str, key: str) -> User:
+    """As `get_for`. Raises Forbidden also for one who has more rights than whoever manages a domain."""
+    row = get_for(connection, caller, rule, key)
+    if not caller.may(rule):
+        assignment.require_manageable(connection, Actor.USER, key, caller.domain_id)
+    return row
 
 
 def update(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> User:

@@ -4,7 +4,7 @@ of their own. A registered limit is the default, a limit is what one project or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,9 +103,21 @@ def limits(connection: Connection, **only: Any) -> list[UnifiedLimit]:
     return schema.find(connection, unified_limit, UnifiedLimit, **only)
 
 
-def page(connection: Connection, wanted: Listing, *, project_id: str | None) -> list[UnifiedLimit]:
-    """One page; with `project_id`, of those of that project."""
+def page(
+    connection: Connection,
+    wanted: Listing,
+    *,
+    project_id: str | None = None,
+    domain_id: str | None = None,
+    project_ids: Collection[str] = (),
+) -> list[UnifiedLimit]:
+    """One page; with `project_id`, of those of that project; with `domain_id`, of those of that domain and
+    of these projects in it.
+    """
     conditions = [] if project_id is None else [unified_limit.c.project_id == project_id]
+    if domain_id is not None:
+        in_it = unified_limit.c.project_id.in_(project_ids)
+        conditions.append((unified_limit.c.domain_id == domain_id) | in_it)
     return listing.page(connection, unified_limit, UnifiedLimit, wanted, *conditions)
 
 
