@@ -86,6 +86,14 @@ class CloudSettings:
         60, "Failed logins per minute of an address, and of an account, before they wait."
     )
     body_max_bytes: int = key(114_688, "Largest JSON body of the OpenStack APIs.")
+    requests_per_client: int = key(
+        128, "Requests in flight of a project, and of an address whose callers are not known yet."
+    )
+    connections_per_client: int = key(
+        256,
+        "Connections of an address, and of a project; its longest idle one gives way to a new one.",
+    )
+    connections_max: int = key(4_096, "Connections of a listener; those who hold most give way.")
     image_max_bytes: int = key(64 << 30, "Largest image.")
     image_project_max_bytes: int = key(256 << 30, "All image content of one project together.")
     audit_days: int = key(90, "How long it is kept who changed what.")
@@ -113,6 +121,11 @@ class CloudSettings:
     def control_address(self) -> str:
         """The control plane's address on the underlay."""
         return str(next(ipaddress.ip_network(self.underlay_cidr).hosts()))
+
+    @property
+    def own_addresses(self) -> frozenset[str]:
+        """From which the control plane's own programs call each other."""
+        return frozenset({self.public_address, self.control_address, "127.0.0.1"})
 
     @property
     def api_url(self) -> str:

@@ -23,6 +23,7 @@ from kumoi.engine.calls import user_of_peer
 from kumoi.engine.db import Database
 from kumoi.engine.flow_worker import Flows, Makers
 from kumoi.engine.http.app import App
+from kumoi.engine.http.connections import ConnectionLimits
 from kumoi.engine.http.serving import Certificates, Listener
 from kumoi.engine.http.serving import serve as serve_http
 from kumoi.engine.loop import Loop
@@ -83,9 +84,11 @@ async def serve(
         SERVICES,
         root=cloud.pipeline_url,
         recorder=Recorder(database, clock),
+        requests_max=cloud.requests_per_client,
     )
     certificates = Certificates(*certificate)
-    listener = Listener(app, cloud.public_address, cloud.pipeline_port, certificates)
+    limits = ConnectionLimits.of(cloud)
+    listener = Listener(app, cloud.public_address, cloud.pipeline_port, certificates, limits=limits)
     pruner = Pruner(database, clock, cloud.audit_days)
     loops = (
         Loop("pipeline.heads", heads.round, HEADS_EVERY_S),

@@ -31,7 +31,7 @@ def where(method: str, *, is_local: bool = True, pool: str = "") -> list[str]:
         route = Route(method, "/", handler, OPEN, pool=pool)
         request = cast("Request[Any, Any]", SimpleNamespace(http=SimpleNamespace(method=method)))
         for _ in range(CALLS):
-            await runner.run(route, request)
+            await runner.run(route, request, "client")
 
     asyncio.run(story())
     return found

@@ -34,6 +34,7 @@ from kumoi.engine.activation import Activation
 from kumoi.engine.audit import Recorder
 from kumoi.engine.db import Database
 from kumoi.engine.http.app import App
+from kumoi.engine.http.connections import ConnectionLimits
 from kumoi.engine.http.serving import Certificates, Listener
 from kumoi.engine.http.serving import serve as serve_listeners
 from kumoi.engine.wake import Alarm
@@ -74,6 +75,8 @@ def app(services: Services) -> App:
         root=cloud.api_url,
         body_max_bytes=cloud.body_max_bytes,
         recorder=Recorder(services.database, services.clock),
+        requests_max=cloud.requests_per_client,
+        proxies=cloud.own_addresses,  # The pipeline asks for its callers.
     )
 
 
@@ -92,14 +95,16 @@ async def serve(
     pki = host.pki_dir
     server = Certificates(pki / "api.crt", pki / "api.key")
     hosts = Certificates(pki / "api.crt", pki / "api.key", client_ca=pki / "ca.crt")
+    limits = ConnectionLimits.of(cloud)
     listeners = (
-        Listener(app(services), cloud.public_address, cloud.api_port, server),
+        Listener(app(services), cloud.public_address, cloud.api_port, server, limits=limits),
         Listener(
             host_app(services, alarm),
             cloud.control_address,
             cloud.host_api_port,
             hosts,
             grace_s=0,  # Long polls and reports, which a host repeats.
+            limits=limits,
         ),
     )
     try:

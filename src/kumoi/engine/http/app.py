@@ -7,10 +7,12 @@ route by path and method, caller, policy, body size. Every answer carries a requ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
 import anyio.to_thread
 import msgspec
 from starlette.requests import ClientDisconnect
@@ -19,12 +21,14 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from kumoi.base import log
+from kumoi.base.address import source_network
 from kumoi.base.errors import (
     Forbidden,
     Invalid,
     KumoiError,
     NotFound,
     OutcomeUnknown,
+    RateLimited,
     Transient,
     UserError,
 )
@@ -32,10 +36,12 @@ from kumoi.base.ids import new_request_id
 from kumoi.engine import audit
 from kumoi.engine.audit import Record, Recorder
 from kumoi.engine.http import errors, limits, versions
+from kumoi.engine.http.connections import CONNECTION
 from kumoi.engine.http.request import Context, Reply, Request
 from kumoi.engine.http.routing import KNOWN, OPEN, Route, RouteTable
 from kumoi.engine.http.running import READING, HandlerRunner
 from kumoi.engine.http.service import Service
+from kumoi.engine.http.turns import RETRY_AFTER_S, InFlight
 from kumoi.engine.write_watch import DOING
 from kumoi.policy.caller import PolicySubject
 
@@ -43,6 +49,8 @@ THREADS: Mapping[str, int] = {"": 16, "login": 2}
 """The size of each pool. Hashing has few threads of its own, so that a flood of logins starves no
 one.
 """
+REQUESTS_MAX = 128
+FORWARDED_FOR = re.compile(r"for=([0-9a-fA-F.:]{2,45});")  # As keystoneauth writes it.
 DISCONNECTED = 499
 REFUSED = 400
 ACTIONS = {"POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
@@ -57,7 +65,10 @@ class _Mounted:
 
 
 class App:
-    """Several services on one listener. `root` is the public URL that their prefixes follow."""
+    """Several services on one listener. `root` is the public URL that their prefixes follow;
+    `requests_max` are those of a client that are in flight. `proxies` are the addresses that are
+    believed when they name the one that they ask for.
+    """
 
     def __init__(
         self,
@@ -68,8 +79,12 @@ class App:
         body_max_bytes: int = limits.BODY_MAX_BYTES,
         threads: Mapping[str, int] = THREADS,
         recorder: Recorder | None = None,
+        requests_max: int = REQUESTS_MAX,
+        proxies: frozenset[str] = frozenset(),
     ) -> None:
         self._recorder = recorder
+        self._in_flight = InFlight(requests_max)
+        self._proxies = proxies
         self._context = context
         self._root = root
         self._body_max_bytes = body_max_bytes
@@ -83,10 +98,15 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        response = await self._answer(HttpRequest(scope, receive))
-        await response(scope, receive, send)
+        http = HttpRequest(scope, receive)
+        flight = _Flight(self._in_flight)
+        try:
+            response = await self._answer(http, flight)
+            await response(scope, receive, send)
+        finally:
+            flight.end()
 
-    async def _answer(self, http: HttpRequest) -> Response:
+    async def _answer(self, http: HttpRequest, flight: _Flight) -> Response:
         path: str = http.scope["path"]
         prefix, _, rest = path.lstrip("/").partition("/")
         mounted = self._mounted.get(prefix, self._nowhere)
@@ -94,8 +114,12 @@ class App:
         request = self._request(http, mounted)
         with log.bound(request=request.request_id):
             try:
-                reply = await self._handle(request, mounted, "/" + rest)
+                flight.count_for(source_network(request.source))
+                reply = await self._handle(request, mounted, "/" + rest, flight)
             except KumoiError as error:
+                if isinstance(error, RateLimited):
+                    flight.end()
+                    await anyio.sleep(RETRY_AFTER_S)  # Who does not wait is made to.
                 if not isinstance(error, UserError):
                     log.failure("request.failed", error)
                 if isinstance(error, Transient) and not isinstance(error, OutcomeUnknown):
@@ -121,10 +145,18 @@ class App:
             root=self._root,
             base=mounted.base,
             request_id=new_request_id(),
-            source=http.client.host if http.client else "",
+            source=self._source(http),
         )
 
-    async def _handle(self, request: Request[Any, Any], mounted: _Mounted, path: str) -> Reply:
+    def _source(self, http: HttpRequest) -> str:
+        """The address that asks: the client's own, or where that is a proxy's, the one it names."""
+        own = http.client.host if http.client else ""
+        named = FORWARDED_FOR.match(http.headers.get("Forwarded", ""))
+        return named[1] if named is not None and own in self._proxies else own
+
+    async def _handle(
+        self, request: Request[Any, Any], mounted: _Mounted, path: str, flight: _Flight
+    ) -> Reply:
         http, service = request.http, mounted.service
         if mounted is self._nowhere:
             raise NotFound("resource", http.scope["path"])
@@ -138,27 +170,41 @@ class App:
             request.record = _record(request, service, route)
             audit.CURRENT.set(request.record if route.audits else None)
         if route.policy != OPEN:
-            await self._admit(request, service, route)
+            await self._admit(request, service, route, flight)
         if route.streams:
             streamed: Reply = await route.handler(request)
             return streamed
         request.raw = await limits.body(http, self._body_max_bytes)
-        return await self._runner.run(route, request)
+        return await self._runner.run(route, request, flight.client)
 
-    async def _admit(self, request: Request[Any, Any], service: Service, route: Route) -> None:
+    async def _admit(
+        self, request: Request[Any, Any], service: Service, route: Route, flight: _Flight
+    ) -> None:
         """Authenticate the caller and check the policy. Raises Unauthenticated, Forbidden."""
         scheme = service.schemes[route.scheme]
         if scheme.blocks:
-            caller = await self._runner.in_thread(route.pool, lambda: scheme.identify(request))
+            caller = await self._runner.in_thread(
+                route.pool, flight.client, lambda: scheme.identify(request)
+            )
         else:
             caller = scheme.identify(request)
         request.caller_or_none = caller
+        if isinstance(caller, PolicySubject):
+            self._belongs_to(request.http, caller, flight)
         if request.record is not None and isinstance(caller, PolicySubject):
             request.record.user_id = caller.user_id
             request.record.project_id = caller.project_id or ""
             request.record.token_id = caller.token_id
         if route.policy != KNOWN and not service.policies[route.policy].allows(caller):
             raise Forbidden(f"Policy doesn't allow {route.policy} to be performed.")
+
+    def _belongs_to(self, http: HttpRequest, caller: PolicySubject, flight: _Flight) -> None:
+        """Count the request, and its connection, for its caller's project. Raises RateLimited."""
+        client = caller.project_id or caller.user_id
+        connection = http.scope.get("extensions", {}).get(CONNECTION)
+        if connection is not None:
+            connection.belongs_to(client)
+        flight.count_for(client)
 
     async def _record(self, request: Request[Any, Any], reply: Reply) -> None:
         """Write the audit record of a request that may change something, unless the handler's
@@ -172,6 +218,25 @@ class App:
             await anyio.to_thread.run_sync(write, record, reply.status)
         except KumoiError as error:  # The store is lost: the answer says so already.
             log.failure("audit.failed", error, path=record.request_path)
+
+
+class _Flight:
+    """For which client a request is counted, from its begin to the end of its answer."""
+
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
+        self.client = ""
+
+    def count_for(self, client: str) -> None:
+        """Instead of whom it was counted for. Raises RateLimited."""
+        self.end()
+        self._in_flight.begin(client)
+        self.client = client
+
+    def end(self) -> None:
+        if self.client:
+            self._in_flight.end(self.client)
+            self.client = ""
 
 
 def _route(

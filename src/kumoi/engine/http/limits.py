@@ -1,4 +1,4 @@
-"""Limits: the size and the duration of a body."""
+"""Limits: the size and the duration of a body. A handler that streams reads `parts`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from kumoi.engine.http.errors import TooSlow
 
 BODY_MAX_BYTES = 1 << 20  # Of what programs of ours send: hosts and runners.
 BODY_TIMEOUT_S = 60.0  # For what is read whole.
+PART_TIMEOUT_S = 60.0  # For the next part of what is read in parts, however long it is.
 
 
 async def body(http: HttpRequest, most: int) -> bytes:
@@ -29,6 +30,20 @@ async def body(http: HttpRequest, most: int) -> bytes:
             if len(held) > most:
                 raise _too_large(most)
     return bytes(held)
+
+
+async def parts(http: HttpRequest) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises TooSlow."""
+    stream = http.stream()
+    while True:
+        try:
+            async with asyncio.timeout(PART_TIMEOUT_S):
+                part = await anext(stream, None)
+        except TimeoutError as cause:
+            raise TooSlow(f"no more of the body came for {PART_TIMEOUT_S:g} s") from cause
+        if part is None:
+            return
+        yield part
 
 
 @contextlib.asynccontextmanager

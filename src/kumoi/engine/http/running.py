@@ -12,40 +12,44 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import anyio.to_thread
-from anyio import CapacityLimiter
-
 from kumoi.engine.http.request import Reply, Request
 from kumoi.engine.http.routing import Route
+from kumoi.engine.http.turns import LoopTurns, ThreadTurns
 
-QUICK_S = 0.005  # Python's switch interval: a thread delays the others as long anyway.
+QUICK_S = 0.005  # What a request may cost all others.
+EACH = 2  # Threads of a pool that one client has: the store has one writer, and Python one lock.
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Answer = TypeVar("Answer")
 
 
 class HandlerRunner:
-    """`threads` are the sizes of the pools by name. `is_local`: reads wait for no network."""
+    """`threads` are the sizes of the pools by name. `is_local`: reads wait for no network. Of each
+    client, see turns.py, one request runs in the event loop at a time, and few in threads.
+    """
 
     def __init__(self, threads: Mapping[str, int], *, is_local: bool) -> None:
         self._threads = threads
         self._is_local = is_local
-        self._limiters: dict[str, CapacityLimiter] = {}
+        self._turns = LoopTurns()
+        self._pools: dict[str, ThreadTurns] = {}
         self._spent_s: dict[int, float] = {}  # By the id of a route, of which there are few.
 
-    async def run(self, route: Route, request: Request[Any, Any]) -> Reply:
+    async def run(self, route: Route, request: Request[Any, Any], client: str) -> Reply:
         if self._is_local and not route.pool and request.http.method in READING:
             if self._spent_s.get(id(route), QUICK_S + 1) <= QUICK_S:
+                await self._turns.wait(client)
                 return self._timed(route, request)
-            return await self.in_thread(route.pool, lambda: self._timed(route, request))
-        reply: Reply = await self.in_thread(route.pool, lambda: route.handler(request))
+            return await self.in_thread(route.pool, client, lambda: self._timed(route, request))
+        reply: Reply = await self.in_thread(route.pool, client, lambda: route.handler(request))
         return reply
 
-    async def in_thread(self, pool: str, act: Callable[[], Answer]) -> Answer:
-        limiter = self._limiters.get(pool)
-        if limiter is None:  # Made inside the running loop.
-            limiter = self._limiters[pool] = CapacityLimiter(self._threads[pool])
-        return await anyio.to_thread.run_sync(act, limiter=limiter)
+    async def in_thread(self, pool: str, client: str, act: Callable[[], Answer]) -> Answer:
+        turns = self._pools.get(pool)
+        if turns is None:  # Made inside the running loop.
+            size = self._threads[pool]
+            turns = self._pools[pool] = ThreadTurns(size, min(EACH, max(1, size // 2)))
+        return await turns.run(client, act)
 
     def _timed(self, route: Route, request: Request[Any, Any]) -> Reply:
         began = time.perf_counter()

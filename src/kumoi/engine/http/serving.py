@@ -8,32 +8,53 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import functools
 import gc
 import resource
 import socket
 import ssl
+import sys
 import time
+from asyncio import sslproto
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httptools
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from kumoi.base.errors import Permanent
 from kumoi.engine.activation import Activation
+from kumoi.engine.http.connections import (
+    CONNECTION,
+    ConnectionLimits,
+    Connections,
+    HeldConnection,
+    Listening,
+)
 
 BACKLOG = 1_024
 KEEP_ALIVE_S = 75  # Longer than a long poll waits.
 HEAD_TIMEOUT_S = 30.0  # From the first byte of a request, or of a connection, to its last header.
 HEAD_MAX_BYTES = 128 << 10
+READ_BYTES = 32 << 10  # At once from a TLS connection, each of which has a buffer of so many.
+UNREAD_BYTES = 64 << 10  # Of an answer that a client has not taken; then its handler waits.
+AHEAD_MAX = 16  # Requests that come before the answer to the one before them.
+WRITE_LOOK_S = 15.0
+WRITE_BYTES_MIN = 16 << 10  # What a client takes of an answer between two looks, at the least.
 GRACE_S = 5
 DRAIN_IDLE_S = 2.0  # Longer than a TLS handshake takes, and a client that is at work is silent.
 DRAIN_MAX_S = 60.0
 DRAIN_POLL_S = 0.1
 _LAST = (b"connection", b"close")
 GC_YOUNG = 10_000  # With Python's own 700 the collector runs many times in each list of servers.
+SWITCH_S = (
+    0.001  # That long a thread that computes keeps the event loop waiting; Python's own is 5 ms.
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +77,33 @@ class Listener:
     port: int
     certificates: Certificates | None = None
     grace_s: int = GRACE_S
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 with a bound on the time and the size of a request's head."""
+    """uvicorn's HTTP/1.1 with bounds on the time and the size of a request's head, on requests sent
+    ahead, and on how slowly an answer may be read.
+    """
 
+    _connection: HeldConnection | None = None
+    _write_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_head = True
     _head_timer: asyncio.TimerHandle | None = None
 
+    def __init__(self, connections: Connections, **of_uvicorn: Any) -> None:
+        super().__init__(**of_uvicorn)
+        self._connections = connections
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(UNREAD_BYTES)
+        self._connection = self._connections.served(transport.get_extra_info("peername"))
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
+        self._stop_write_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -88,10 +121,32 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._head_bytes > HEAD_MAX_BYTES:
                 self.send_400_response("The request's head is too long.")
 
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope["extensions"] = {CONNECTION: self._connection}
+
     def on_headers_complete(self) -> None:
         self._stop_head_timer()
         self._in_head, self._head_bytes = False, 0
+        if len(self.pipeline) >= AHEAD_MAX:
+            raise httptools.HttpParserError("too many requests ahead of their answers")
+        if self._connection is not None:
+            self._connection.busy = True
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._connection is not None and not self.pipeline:
+            self._connection.answered()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._look_at_writing(self._unread)
+
+    def resume_writing(self) -> None:
+        self._stop_write_timer()
+        super().resume_writing()
 
     def on_message_complete(self) -> None:
         self._in_head = True
@@ -102,6 +157,23 @@ class BoundedProtocol(HttpToolsProtocol):
         is_answered = self.cycle is None or self.cycle.response_complete
         if self._in_head and self._head_bytes == 0 and is_answered:
             self.transport.close()
+
+    @property
+    def _unread(self) -> int:
+        return self.transport.get_write_buffer_size()
+
+    def _look_at_writing(self, most: int) -> None:
+        """End the connection unless its client took enough since the last look."""
+        if self._unread > most:
+            self.transport.abort()
+            return
+        again = functools.partial(self._look_at_writing, self._unread - WRITE_BYTES_MIN)
+        self._write_timer = self.loop.call_later(WRITE_LOOK_S, again)
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
@@ -120,7 +192,7 @@ class ClientCertificateProtocol(BoundedProtocol):
         secured = self.transport.get_extra_info("ssl_object")
         certificate = secured.getpeercert(binary_form=True) if secured is not None else None
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-        scope["extensions"] = {"tls": {"client_certificate": certificate}}
+        scope["extensions"]["tls"] = {"client_certificate": certificate}
 
 
 class _Server(uvicorn.Server):
@@ -174,22 +246,43 @@ async def serve(listeners: Sequence[Listener], activation: Activation) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_YOUNG, *gc.get_threshold()[1:])
+    sys.setswitchinterval(SWITCH_S)
     # All the descriptors that the machine allows: by default a process may have 1,024.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    servers = [_Server(_config(listener)) for listener in listeners]
+    sslproto.SSLProtocol.max_size = READ_BYTES  # asyncio's own is 256 KiB.
+    held = [Connections(listener.limits) for listener in listeners]
+    servers = [
+        _Server(_config(listener, connections))
+        for listener, connections in zip(listeners, held, strict=True)
+    ]
     activation.on_drain += [server.drain for server in servers]
     async with asyncio.TaskGroup() as tasks:
-        for server, listener in zip(servers, listeners, strict=True):
-            inherited = activation.take(listener.host, listener.port)
-            tasks.create_task(_serve(server, [inherited] if inherited else None, listener.grace_s))
+        for server, listener, connections in zip(servers, listeners, held, strict=True):
+            plain = activation.take(listener.host, listener.port) or _open(listener)
+            listening = Listening(plain, connections)
+            tasks.create_task(_serve(server, listening, listener.grace_s))
         for server in servers:
             await server.answers.wait()
         activation.tell_ready()
 
 
-async def _serve(server: _Server, sockets: list[socket.socket] | None, grace_s: int) -> None:
-    serving = asyncio.create_task(server.serve(sockets))
+def _open(listener: Listener) -> socket.socket:
+    """Raises Permanent when the address is another's, or not of this machine."""
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    try:
+        return socket.create_server((listener.host, listener.port), family=family, backlog=BACKLOG)
+    except OSError as cause:
+        where = f"{listener.host} port {listener.port}"
+        if cause.errno == errno.EADDRINUSE:
+            raise Permanent(
+                f"another program listens on {where}; end it, or give this one another port"
+            ) from cause
+        raise Permanent(f"nothing can listen on {where}") from cause
+
+
+async def _serve(server: _Server, listening: socket.socket, grace_s: int) -> None:
+    serving = asyncio.create_task(server.serve([listening]))
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
@@ -200,7 +293,7 @@ async def _serve(server: _Server, sockets: list[socket.socket] | None, grace_s: 
         raise
 
 
-def _config(listener: Listener) -> uvicorn.Config:
+def _config(listener: Listener, connections: Connections) -> uvicorn.Config:
     files = listener.certificates
     tls: dict[str, Any] = {}
     if files is not None:
@@ -208,11 +301,12 @@ def _config(listener: Listener) -> uvicorn.Config:
         if files.client_ca is not None:
             tls |= {"ssl_ca_certs": str(files.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
     wants_client = files is not None and files.client_ca is not None
+    protocol = ClientCertificateProtocol if wants_client else BoundedProtocol
     return uvicorn.Config(
         listener.app,
         host=listener.host,
         port=listener.port,
-        http=ClientCertificateProtocol if wants_client else BoundedProtocol,
+        http=functools.partial(protocol, connections),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         access_log=False,

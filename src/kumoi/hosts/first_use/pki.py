@@ -126,7 +126,7 @@ class Authority:
 
 def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
     """The certificates that the host with the authority needs."""
-    here = frozenset({cloud.public_address, cloud.control_address, "127.0.0.1"})
+    here = cloud.own_addresses
     local = frozenset({"localhost"})
     far = [Subject("ovnsb-db", here, local)] if cloud.southbound_url else []
     return [

@@ -25,6 +25,7 @@ from kumoi.base.errors import (
 )
 from kumoi.base.ids import new_id
 from kumoi.engine import audit
+from kumoi.engine.http import limits
 from kumoi.engine.http.request import Reply
 from kumoi.pipeline.api.request import Pipeline, Request, file_parts
 from kumoi.pipeline.repositories import BODY_MAX_BYTES, check_name
@@ -63,7 +64,7 @@ async def service(request: Request) -> Reply:
     _require_may_push(request, name)
     size = 0
     with tempfile.TemporaryFile(dir=_spool_folder(request.services)) as body:
-        async for part in request.http.stream():
+        async for part in limits.parts(request.http):
             size += len(part)
             if size > BODY_MAX_BYTES:
                 raise TooLarge(f"a push may have {BODY_MAX_BYTES >> 20} MiB at most")

@@ -39,7 +39,12 @@ def host_app(
     """
     cloud = services.cloud
     identify_ = identify or ByCertificate(services.database, services.clock, cloud_name=cloud.name)
-    app = App(services, (SERVICE,), root=cloud.host_api_url)
+    app = App(
+        services,
+        (SERVICE,),
+        root=cloud.host_api_url,
+        requests_max=cloud.requests_per_client,
+    )
     hub = Hub(services.database, alarm)
     intake = Intake(services.database, services.clock, kinds)
 

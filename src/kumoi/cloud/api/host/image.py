@@ -15,6 +15,7 @@ from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.compute import snapshot
 from kumoi.cloud.domain.host import prefetch
 from kumoi.cloud.domain.image import content
+from kumoi.engine.http import limits
 from kumoi.engine.http.request import Reply
 
 CHUNK_BYTES = 1 << 20
@@ -39,7 +40,7 @@ async def upload(request: Request) -> Reply:
     draft = await anyio.to_thread.run_sync(services.images.draft, services.cloud.image_max_bytes)
     with draft:
         buffer = bytearray()
-        async for piece in request.http.stream():
+        async for piece in limits.parts(request.http):
             buffer += piece
             if len(buffer) >= CHUNK_BYTES:
                 await anyio.to_thread.run_sync(draft.write, bytes(buffer))

@@ -61,7 +61,7 @@ async def _body(request: Request) -> bytes:
     """Raises TooLarge."""
     most = limits.BODY_MAX_BYTES
     body = bytearray()
-    async for piece in request.http.stream():
+    async for piece in limits.parts(request.http):
         body += piece
         if len(body) > most:
             raise TooLarge(f"Request is too large: at most {most} bytes")

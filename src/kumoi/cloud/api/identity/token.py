@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -27,8 +26,6 @@ from kumoi.engine.http.request import UNSET, Reply, encoded
 from kumoi.engine.memo import Memo
 
 RULES_HEADER = "OpenStack-Identity-Access-Rules"
-FORWARDED_FOR = re.compile(r"for=([0-9a-fA-F.:]{2,45});")  # As keystoneauth writes it.
-LOOPBACK = "127.0.0.1"
 
 
 def create(request: Request) -> Reply:
@@ -175,22 +172,12 @@ def _prove(request: Request, identity: AuthIdentity) -> Login:
     raise Unauthenticated(REFUSED)
 
 
-def source(request: Request) -> str:
-    """The address that failures are counted for: the client's own, or the one that the pipeline, which
-    asks for its callers, names. Only from an address of this machine's is that believed.
-    """
-    named = FORWARDED_FOR.match(request.http.headers.get("Forwarded", ""))
-    if named is None or request.source not in {request.services.cloud.public_address, LOOPBACK}:
-        return request.source
-    return named[1]
-
-
 def _by_password(request: Request, body: PasswordUser) -> Login:
     with request.read() as connection:
         user = authentication.find_user(connection, body.reference())
     password_hash = user.password_hash if user else None
     account = user.id if user else str(body.reference())
-    request.services.logins.verify(source(request), account, password_hash, Secret(body.password))
+    request.services.logins.verify(request.source, account, password_hash, Secret(body.password))
     return Login(user.id if user else "", "password", password_hash=password_hash)
 
 
@@ -202,12 +189,12 @@ def _by_credential(request: Request, body: CredentialMethod) -> Login:
     if found is not None and credential_secret.is_generated(found.secret_hash):
         # It cannot be guessed, so failures of others at the same address do not delay its owner.
         if not credential_secret.matches(found.secret_hash, secret):
-            logins.allow(source(request), found.id)
-            logins.failed(source(request), found.id)
+            logins.allow(request.source, found.id)
+            logins.failed(request.source, found.id)
             raise Unauthenticated(REFUSED)
     else:
         account = found.id if found else str(body.reference())
-        logins.verify(source(request), account, found.secret_hash if found else None, secret)
+        logins.verify(request.source, account, found.secret_hash if found else None, secret)
     if found is None:
         raise Unauthenticated(REFUSED)
     return Login(found.user_id, "application_credential", credential_id=found.id)

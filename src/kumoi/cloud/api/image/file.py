@@ -20,6 +20,7 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import content
 from kumoi.cloud.domain.image.content import Draft
 from kumoi.cloud.store.image.image import Image
+from kumoi.engine.http import limits
 from kumoi.engine.http.errors import UnsupportedMediaType
 from kumoi.engine.http.request import Reply
 
@@ -99,7 +100,7 @@ def _accept(request: Request, draft: Draft) -> None:
 async def _blocks(request: Request) -> AsyncIterator[bytes]:
     """The body in blocks of at least BLOCK_BYTES, but for the last."""
     buffer = bytearray()
-    async for piece in request.http.stream():
+    async for piece in limits.parts(request.http):
         buffer += piece
         if len(buffer) >= BLOCK_BYTES:
             yield bytes(buffer)
