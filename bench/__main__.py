@@ -7,7 +7,7 @@ import sys
 
 import openstack
 
-from bench import api, cluster, memory, push, server, up
+from bench import api, cluster, flood, memory, push, server, up
 from bench.measure import Figure, show
 
 
@@ -15,7 +15,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--name", default="kumoi", help="the cloud, as in clouds.yaml")
     parser.add_argument("--state-dir", default="/var/lib/kumoi")
-    parser.add_argument("--only", choices=("memory", "api", "server", "push", "cluster", "up"))
+    parser.add_argument(
+        "--only", choices=("memory", "api", "flood", "server", "push", "cluster", "up")
+    )
     args = parser.parse_args()
     found: list[Figure] = []
     if args.only in (None, "memory"):
@@ -28,6 +30,8 @@ def main() -> int:
                 found += push.figures(cloud, args.name, args.state_dir)
     if args.only in (None, "api"):
         found += api.figures()
+    if args.only in (None, "flood"):
+        found += flood.figures()
     if args.only in (None, "cluster"):
         found += cluster.figures()
     if args.only in (None, "up"):

@@ -92,7 +92,7 @@ class Measured:
 
 def figures() -> list[Figure]:
     with _processes() as (nobody, pid, plain, plain_pid):
-        server = _tenant(nobody)
+        server = tenant(nobody)
         client = Client(server)
         calls, change = _calls(client, server)
         base = _measure(plain, plain_pid, PLAIN, Call("GET", "/"))
@@ -123,7 +123,7 @@ def _shown(measured: Measured, goal: Goal, empty: Measured, base: Measured) -> l
     ]
 
 
-def _tenant(nobody: Server) -> Server:
+def tenant(nobody: Server) -> Server:
     """As the demo user, whose quotas are lifted. There are flavors."""
     admin = log_in(nobody, "admin", PASSWORD)
     server = log_in(nobody, "demo", PASSWORD)
@@ -198,28 +198,28 @@ def _processes() -> Iterator[tuple[Server, int, Server, int]]:
         tempfile.TemporaryDirectory(prefix="kumoi-bench-") as directory,
         contextlib.ExitStack() as ends,
     ):
-        api = ends.enter_context(_process(_serve, Path(directory)))
-        plain = ends.enter_context(_process(_serve_plain, Path(directory)))
+        api = ends.enter_context(process(serve_api, Path(directory)))
+        plain = ends.enter_context(process(_serve_plain, Path(directory)))
         yield *api, *plain
 
 
 @contextlib.contextmanager
-def _process(target: Callable[[Pipe, Path], None], directory: Path) -> Iterator[tuple[Server, int]]:
+def process(target: Callable[[Pipe, Path], None], directory: Path) -> Iterator[tuple[Server, int]]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=target, args=(theirs, directory))
-    process.start()
+    child = context.Process(target=target, args=(theirs, directory))
+    child.start()
     try:
         port: int = ours.recv()
         server = Server(ADDRESS, port, "", directory / "pki" / "ca.crt")
         until(lambda: answers(server), within_s=START_S)
-        yield server, process.pid or 0
+        yield server, child.pid or 0
     finally:
-        process.terminate()
-        process.join(30)
+        child.terminate()
+        child.join(30)
 
 
-def _serve(pipe: Pipe, directory: Path) -> None:
+def serve_api(pipe: Pipe, directory: Path) -> None:
     log.set_up("bench", level=QUIET)
     port = free_port()
     cloud = CloudSettings(

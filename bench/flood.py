@@ -1,0 +1,304 @@
+"""What a neighbour waits for while another floods the API, in an API process of its own over SQLite
+and TLS: the 99th percentile of the neighbour's calls, beside what it is without a flood, measured
+just before.
+
+The flood comes from a process of its own and from other addresses. The API and the neighbour come
+before it, and before all else on the machine (as root), since in the world they would not share one:
+whatever they do not ask for is the flood's.
+
+Needs no cloud that is up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import multiprocessing
+import os
+import random
+import socket
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
+
+from bench.api import PASSWORD, process, serve_api, tenant
+from bench.load import Call, Client, Server, log_in
+from bench.measure import Figure
+
+FLOODERS = tuple(f"127.0.0.{number}" for number in range(2, 6))
+CONNECTIONS = 500
+CLIENTS = 32
+WRITERS = 16
+EACH = 250
+FIRST, LAST = -15, 5  # Priorities, as nice(1) counts them.
+SPENT_MAX_S = 20.0
+WARM_S = 1.0
+DRIP_EVERY_S = 1.0
+BODY_BYTES = 110_000
+TIMES_MAX = 2.0
+PAUSE_S = 0.002
+
+Flood = Callable[["Flooder"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """`calls` by what they are."""
+
+    server: Server
+    calls: dict[str, Call]
+
+    def samples(self) -> dict[str, list[float]]:
+        """Milliseconds of each call, one after another in turn."""
+        client = Client(self.server)
+        encoded = {what: call.encode(self.server) for what, call in self.calls.items()}
+        found: dict[str, list[float]] = {what: [] for what in encoded}
+        end = time.monotonic() + SPENT_MAX_S
+        for number in range(EACH):
+            for what, request in encoded.items():
+                began = time.perf_counter()
+                client.send(request)
+                if number:  # The first does not count.
+                    found[what].append((time.perf_counter() - began) * 1_000)
+                time.sleep(random.random() * PAUSE_S)
+            if time.monotonic() > end:
+                break
+        client.close()
+        return found
+
+
+def figures() -> list[Figure]:
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, FIRST)
+    with (
+        tempfile.TemporaryDirectory(prefix="kumoi-bench-") as directory,
+        contextlib.ExitStack() as ends,
+    ):
+        nobody, pid = ends.enter_context(process(serve_api, Path(directory)))
+        neighbour, flooding = _people(nobody)
+        neighbour.samples()
+        rows: list[Figure] = []
+        for what, flood in FLOODS.items():
+            usual = neighbour.samples()
+            before = _pss_kib(pid)
+            with _flood(flood, flooding) as tell:
+                during = neighbour.samples()
+                if flood is idle:
+                    held = (_pss_kib(pid) - before) / CONNECTIONS
+                    rows.append(Figure("memory of an idle connection", [held], "KiB"))
+                answered, refused = tell()
+            rows.append(Figure(f"{what}: answered", [answered], "per s"))
+            rows.append(Figure("  and refused", [refused], "per s"))
+            for call, samples in during.items():
+                usually = Figure(f"  {call}, usually", usual[call], "ms")
+                now = Figure("    meanwhile", samples, "ms")
+                times = [now.p99 / usually.p99]
+                rows += [usually, now, Figure("    p99, times the usual", times, "", TIMES_MAX)]
+    return rows
+
+
+def _people(nobody: Server) -> tuple[Neighbour, Server]:
+    """The neighbour is demo, with quotas lifted, and the flooder a user of another project."""
+    server = tenant(nobody)
+    admin = log_in(nobody, "admin", PASSWORD)
+    client = Client(admin)
+    project = client.ask(Call("POST", "/identity/v3/projects", {"project": {"name": "noisy"}}))
+    user = {"name": "noisy", "password": PASSWORD}
+    made = client.ask(Call("POST", "/identity/v3/users", {"user": user}))["user"]["id"]
+    project_id = project["project"]["id"]
+    member = client.ask(Call("GET", "/identity/v3/roles?name=member"))["roles"][0]["id"]
+    client.send(
+        Call("PUT", f"/identity/v3/projects/{project_id}/users/{made}/roles/{member}").encode(admin)
+    )
+    quota = {"quota": {"network": -1, "port": -1}}
+    client.ask(Call("PUT", f"/network/v2.0/quotas/{project_id}", quota))
+    client.close()
+    calls = {
+        "a validation": Call(
+            "GET", "/identity/v3/auth/tokens", headers={"X-Subject-Token": server.token}
+        ),
+        "a list of images": Call("GET", "/image/v2/images"),
+        "a new network": Call("POST", "/network/v2.0/networks", {"network": {"name": "n"}}),
+    }
+    return Neighbour(server, calls), log_in(nobody, "noisy", PASSWORD)
+
+
+def _pss_kib(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+# The flood's own process.
+
+
+@contextlib.contextmanager
+def _flood(flood: Flood, server: Server) -> Iterator[Callable[[], tuple[float, float]]]:
+    """Begun, and ended with the block. Yields what tells how many were answered and refused per
+    second since it began.
+    """
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    child = multiprocessing.get_context("spawn").Process(target=_run, args=(theirs, flood, server))
+    child.start()
+    try:
+        ours.recv()
+
+        def tell() -> tuple[float, float]:
+            ours.send(None)
+            told: tuple[float, float] = ours.recv()
+            return told
+
+        yield tell
+    finally:
+        child.kill()
+        child.join()
+
+
+def _run(pipe: Pipe, flood: Flood, server: Server) -> None:
+    os.setpriority(os.PRIO_PROCESS, 0, LAST)
+    flooder = Flooder(server)
+    flood(flooder)
+    time.sleep(WARM_S)
+    flooder.answered = flooder.refused = 0
+    began = time.monotonic()
+    pipe.send(None)
+    pipe.recv()
+    spent = time.monotonic() - began
+    pipe.send((flooder.answered / spent, flooder.refused / spent))
+    pipe.recv()
+
+
+class Flooder:
+    """What the floods are made of. Threads count without a lock: a few may be lost."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.answered = 0
+        self.refused = 0
+
+    def keep_asking(self, make: Callable[[], Call], clients: int) -> None:
+        """So many connections of one address, each of which asks as soon as it was answered."""
+        for _ in range(clients):
+            threading.Thread(target=self._ask, args=(make,), daemon=True).start()
+
+    def connect(self, source: str = FLOODERS[0]) -> ssl.SSLSocket:
+        plain = socket.create_connection(
+            (self.server.host, self.server.port), 30, source_address=(source, 0)
+        )
+        context = ssl.create_default_context(cafile=str(self.server.ca))
+        return context.wrap_socket(plain, server_hostname=self.server.host)
+
+    def _ask(self, make: Callable[[], Call]) -> None:
+        while True:
+            with contextlib.suppress(OSError), contextlib.closing(self.connect()) as connection:
+                while self._exchange(connection, make().encode(self.server)):
+                    pass
+                continue
+            self.refused += 1
+            time.sleep(0.01)
+
+    def _exchange(self, connection: ssl.SSLSocket, request: bytes) -> bool:
+        """Whether the connection lives on."""
+        connection.sendall(request)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            if not (more := connection.recv(1 << 18)):
+                self.refused += 1
+                return False
+            answer += more
+        head, _, body = answer.partition(b"\r\n\r\n")
+        lengths = [
+            line[15:] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+        ]
+        left = int(lengths[0]) - len(body) if lengths else 0
+        while left > 0:
+            left -= len(connection.recv(1 << 18))
+        if head.startswith((b"HTTP/1.1 429", b"HTTP/1.1 503")):
+            self.refused += 1
+        else:
+            self.answered += 1
+        return b"connection: close" not in head.lower()
+
+
+def idle(flooder: Flooder) -> None:
+    """Connections that say nothing."""
+    held = [flooder.connect(_source(number)) for number in range(CONNECTIONS)]
+    threading.Thread(target=_hold, args=(flooder, held, b""), daemon=True).start()
+
+
+def dripping(flooder: Flooder) -> None:
+    """Connections that say a byte of a head now and then."""
+    held = [flooder.connect(_source(number)) for number in range(CONNECTIONS)]
+    threading.Thread(target=_hold, args=(flooder, held, b"x"), daemon=True).start()
+
+
+def _source(number: int) -> str:
+    return FLOODERS[number % len(FLOODERS)]
+
+
+def _hold(flooder: Flooder, held: list[ssl.SSLSocket], drip: bytes) -> None:
+    """Connections that were closed are opened again."""
+    while True:
+        for number, connection in enumerate(held):
+            connection.settimeout(0)
+            try:
+                if drip:
+                    connection.sendall(drip)
+                if connection.recv(1) == b"":
+                    raise ConnectionError
+            except ssl.SSLWantReadError:
+                pass
+            except OSError:
+                flooder.refused += 1
+                connection.close()
+                with contextlib.suppress(OSError):
+                    held[number] = flooder.connect(_source(number))
+            time.sleep(DRIP_EVERY_S / CONNECTIONS)
+
+
+def _login(name: str, password: str) -> Call:
+    user = {"name": name, "password": password, "domain": {"id": "default"}}
+    identity = {"methods": ["password"], "password": {"user": user}}
+    return Call("POST", "/identity/v3/auth/tokens", {"auth": {"identity": identity}})
+
+
+def wrong_logins(flooder: Flooder) -> None:
+    """Of a new name each time, for which there has been no failure yet."""
+    names = itertools.count()
+    flooder.keep_asking(lambda: _login(f"user-{next(names)}", "wrong"), CLIENTS)
+
+
+def right_logins(flooder: Flooder) -> None:
+    flooder.keep_asking(lambda: _login("noisy", PASSWORD), CLIENTS)
+
+
+def reads(flooder: Flooder) -> None:
+    flooder.keep_asking(lambda: Call("GET", "/image/v2/images"), CLIENTS)
+
+
+def writes(flooder: Flooder) -> None:
+    call = Call("POST", "/network/v2.0/networks", {"network": {"name": "flood"}})
+    flooder.keep_asking(lambda: call, WRITERS)
+
+
+def big_bodies(flooder: Flooder) -> None:
+    name = "x" * 200
+    networks = [{"name": name} for _ in range(BODY_BYTES // len(json.dumps({"name": name})))]
+    call = Call("POST", "/network/v2.0/networks", {"networks": networks})
+    flooder.keep_asking(lambda: call, WRITERS)
+
+
+FLOODS: dict[str, Flood] = {
+    f"{CONNECTIONS} idle connections": idle,
+    f"{CONNECTIONS} connections that drip": dripping,
+    f"{CLIENTS} clients that log in with a wrong password": wrong_logins,
+    f"{CLIENTS} clients that log in with the right one": right_logins,
+    f"{CLIENTS} clients of one project that read": reads,
+    f"{WRITERS} clients of one project that write": writes,
+    f"{WRITERS} clients that send big bodies": big_bodies,
+}
