@@ -132,6 +132,8 @@ OTHERS: Mapping[str, Row] = {
     "update_quota": ADMIN,
     "delete_quota": ADMIN,
     "get_agent": OWNER,  # Nobody's: others see an empty list.
+    "update_agent": ADMIN,
+    "delete_agent": ADMIN,
     "get_availability_zone": READER,
     "get_service_provider": READER,
 }

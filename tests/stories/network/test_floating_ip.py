@@ -142,3 +142,23 @@ def test_only_an_administrator_chooses_the_address(
     floating = admin.network.create_ip(**wish, project_id=demo.current_project_id)
     assert demo.network.get_ip(floating.id).floating_ip_address == "10.201.0.12"
     demo.network.delete_ip(floating.id, ignore_missing=False)
+
+
+def test_a_change_that_names_nothing_makes_it_lead_nowhere(
+    demo: Connection, public: Any, inside: Inside, raw: Raw
+) -> None:
+    floating = demo.network.create_ip(floating_network_id=public.id, port_id=inside.port.id)
+    demo.network.update_ip(floating, description="mine")
+    assert demo.network.get_ip(floating.id).port_id == inside.port.id
+    assert raw("PUT", f"floatingips/{floating.id}", {"floatingip": {}}).status_code == 200
+    assert demo.network.get_ip(floating.id).port_id is None
+    demo.network.delete_ip(floating)
+
+
+def test_a_port_of_another_project_is_not_led_to(
+    demo: Connection, admin: Connection, public: Any, inside: Inside, raw: Raw
+) -> None:
+    others = admin.network.create_port(network_id=inside.network.id)
+    wish = {"floating_network_id": public.id, "port_id": others.id}
+    assert raw.fault("POST", "floatingips", {"floatingip": wish})[0] == 400
+    admin.network.delete_port(others)

@@ -159,3 +159,46 @@ def test_a_change_can_be_bound_to_one_revision(demo: Connection, http: httpx.Cli
     for condition, status in ((99, 412), (network.revision_number, 200)):
         headers["If-Match"] = f"revision_number={condition}"
         assert http.put(url, json=body, headers=headers).status_code == status
+
+
+def test_an_mtu_is_one_that_the_networks_subnets_can_use(
+    demo: Connection, http: httpx.Client
+) -> None:
+    answer = demo.network.post("/networks", json={"network": {"mtu": 1443}})
+    assert answer.status_code == 400
+    low = demo.network.create_network(mtu=1_279)
+    refused = {"network_id": low.id, "ip_version": 6, "cidr": "fd00::/64"}
+    assert demo.network.post("/subnets", json={"subnet": refused}).status_code == 409
+    demo.network.create_subnet(network_id=low.id, ip_version=4, cidr="10.0.0.0/24")
+    answer = demo.network.put(f"/networks/{low.id}", json={"network": {"mtu": 67}})
+    assert answer.status_code == 409
+    assert demo.network.get_network(low.id).mtu == 1_279
+
+
+def test_a_networks_revision_grows_with_its_subnets(demo: Connection) -> None:
+    network = demo.network.create_network(name="counted")
+    subnet = demo.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.0.0.0/24")
+    second = demo.network.get_network(network.id).revision_number
+    demo.network.delete_subnet(subnet)
+    third = demo.network.get_network(network.id).revision_number
+    assert network.revision_number < second < third
+
+
+def test_pages_say_where_the_next_and_the_previous_are(demo: Connection) -> None:
+    names = ("a", "b", "c")
+    for name in names:
+        demo.network.create_network(name=name)
+    path = f"/networks?project_id={demo.current_project_id}&sort_key=name&limit=2"
+    seen: dict[str, list[str]] = {"next": [], "previous": []}
+    for rel, found in seen.items():
+        url = path if rel == "next" else f"{path}&page_reverse=True"
+        for _ in range(3):
+            page = demo.network.get(url).json()
+            found += [network["name"] for network in page["networks"]]
+            links = {link["rel"]: link["href"] for link in page["networks_links"]}
+            if rel not in links:
+                break
+            url = links[rel]
+    assert seen["next"] == ["a", "b", "c"]
+    assert sorted(seen["previous"]) == ["a", "b", "c"]
+    assert "networks_links" not in demo.network.get("/networks").json()

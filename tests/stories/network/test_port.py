@@ -270,3 +270,11 @@ def test_an_administrator_gives_a_port_a_binding_profile(
     made = raw_admin("POST", "ports", new).json()["port"]
     assert made["binding:profile"] == profile
     admin.network.delete_port(made["id"])
+
+
+def test_several_are_made_each_under_its_own_key(demo: Connection, network: Any, raw: Raw) -> None:
+    ports = [{"port": {"network_id": network.id, "tags": [tag]}} for tag in ("a", "b")]
+    made = raw("POST", "ports", {"ports": ports}).json()["ports"]
+    assert [port["tags"] for port in made] == [["a"], ["b"]]
+    wish = {"port": {"network_id": network.id, "project_id": "somebody-else"}}
+    assert raw.fault("POST", "ports", wish)[0] == 400

@@ -183,3 +183,14 @@ def test_a_gateway_named_again_stays_as_it_is(admin: Connection, public: Any) ->
         info = {"network_id": public.id, "external_fixed_ips": wanted}
         changed = admin.network.update_router(router.id, external_gateway_info=info)
         assert changed.external_gateway_info["external_fixed_ips"] == now
+
+
+def test_a_routers_revision_grows_with_its_interfaces(demo: Connection) -> None:
+    network = demo.network.create_network(name="counted")
+    subnet = demo.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.0.0.0/24")
+    router = demo.network.create_router(name="counted")
+    demo.network.add_interface_to_router(router, subnet=subnet.id)
+    second = demo.network.get_router(router.id).revision_number
+    demo.network.remove_interface_from_router(router, subnet=subnet.id)
+    third = demo.network.get_router(router.id).revision_number
+    assert router.revision_number < second < third

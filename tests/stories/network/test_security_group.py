@@ -196,3 +196,36 @@ def test_another_tenants_group_does_not_exist(group: Any, other: Connection, raw
     network = other.network.create_network(name="theirs")
     port = {"port": {"network_id": network.id, "security_groups": [group.id]}}
     assert theirs.fault("POST", "ports", port)[0] == 404
+
+
+def test_a_groups_revision_grows_with_its_rules(demo: Connection, group: Any) -> None:
+    rule = demo.network.create_security_group_rule(
+        security_group_id=group.id, direction="ingress", protocol="tcp"
+    )
+    second = demo.network.get_security_group(group.id).revision_number
+    demo.network.delete_security_group_rule(rule)
+    third = demo.network.get_security_group(group.id).revision_number
+    assert group.revision_number < second < third
+
+
+def test_stateful_and_stateless_groups_are_not_on_one_port(
+    demo: Connection, group: Any, raw: Raw
+) -> None:
+    stateless = demo.network.create_security_group(name="stateless", stateful=False)
+    network = demo.network.create_network(name="mixed")
+    both = {"network_id": network.id, "security_groups": [group.id, stateless.id]}
+    assert raw.fault("POST", "ports", {"port": both})[:2] == (409, "SecurityGroupConflict")
+    port = demo.network.create_port(network_id=network.id, security_groups=[stateless.id])
+    twice = {"port": {"security_groups": [stateless.id, stateless.id]}}
+    assert raw.fault("PUT", f"ports/{port.id}", twice)[0] == 400
+    unsecured = {"port": {"port_security_enabled": False}}
+    found = raw.fault("PUT", f"ports/{port.id}", unsecured)
+    assert found[:2] == (409, "PortSecurityPortHasSecurityGroup")
+
+
+def test_a_group_needs_room_for_its_rules(demo: Connection, admin: Connection, raw: Raw) -> None:
+    admin.network.update_quota(demo.current_project_id, security_group_rules=1)
+    found = raw.fault("POST", "security-groups", {"security_group": {"name": "one"}})
+    assert found[:2] == (409, "OverQuota")
+    listed = list(admin.network.security_groups(project_id=demo.current_project_id))
+    assert [each.name for each in listed] == ["default"]

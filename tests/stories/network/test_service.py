@@ -103,3 +103,15 @@ def test_a_status_that_is_the_same_everywhere_filters_and_sorts(
     assert [name for name in both if name in ("a", "b")] == ["a", "b"]
     assert set(names("status=ACTIVE&status=DOWN")) == set(both)
     assert names("status=DOWN") == []
+
+
+def test_an_agent_is_as_its_host_is(admin: Connection, demo: Connection, raw_admin: Raw) -> None:
+    (agent,) = admin.network.agents()
+    path = f"agents/{agent.id}"
+    assert raw_admin("PUT", path, {"agent": {"admin_state_up": True}}).status_code == 200
+    found = raw_admin.fault("PUT", path, {"agent": {"admin_state_up": False}})
+    assert found[0] == 400
+    assert "compute service" in found[2]
+    assert raw_admin.fault("DELETE", path)[0] == 409
+    assert raw_admin.fault("DELETE", "agents/none")[0] == 404
+    assert demo.network.delete(f"/{path}").status_code == 403

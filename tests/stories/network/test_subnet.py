@@ -246,3 +246,10 @@ def test_service_types_are_owners_of_ports(demo: Connection, raw: Raw, types: An
     body = {"network_id": network.id, "cidr": "10.7.1.0/24", "service_types": types}
     assert raw.fault("POST", "subnets", {"subnet": body})[0] == 400
     assert list(demo.network.subnets(network_id=network.id)) == []
+
+
+def test_subnets_are_found_by_what_their_network_is(demo: Connection, network: Any) -> None:
+    subnet = demo.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.8.0.0/24")
+    for query, there in (("shared=False", True), ("shared=True", False)):
+        listed = demo.network.get(f"/subnets?network_id={network.id}&{query}").json()["subnets"]
+        assert (subnet.id in {each["id"] for each in listed}) == there

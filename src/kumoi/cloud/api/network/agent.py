@@ -6,14 +6,16 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import NotFound
-from kumoi.cloud.api.network import rendering
+from kumoi.base.errors import Conflict, Invalid, NotFound
+from kumoi.cloud.api.network import body, rendering
 from kumoi.cloud.api.network.rendering import Shown
-from kumoi.cloud.api.request import Request
+from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.host.host import ZONE
 from kumoi.cloud.store.host import host as store
 from kumoi.cloud.store.host.host import Host
-from kumoi.engine.http.request import Reply
+from kumoi.engine import audit
+from kumoi.engine.http.bounds import Text
+from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 FILTERS = ("id", "host", "agent_type", "binary", "availability_zone", "alive")
 
@@ -34,11 +36,43 @@ def index(request: Request) -> Reply:
     return Reply(200, {"agents": agents})
 
 
+class NetworkAgentChanges(Body):
+    admin_state_up: bool | Unset = UNSET
+    description: Text | Unset = UNSET
+
+
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        for host in _visible(connection, request):
-            if host.uuid == request.path["id"]:
-                return Reply(200, {"agent": rendering.only(request, _render(host))})
+        shown = _render(_get(connection, request))
+    return Reply(200, {"agent": rendering.only(request, shown)})
+
+
+def update(request: Request) -> Reply:
+    """Takes what is so already: clients send `admin_state_up` with every change."""
+    values = fields_set(body.one(request, "agent", NetworkAgentChanges))
+    with request.write() as connection:
+        shown = _render(_get(connection, request))
+        audit.about(shown["id"])
+    for name, value in values.items():
+        if value != shown[name]:
+            raise Invalid(
+                f"{name} of an OVN agent cannot be changed: disable its host in the compute service",
+                field=name,
+            )
+    return Reply(200, {"agent": shown})
+
+
+def delete(request: Request) -> Reply:
+    """Always refused: an agent goes with its host."""
+    with request.write() as connection:
+        host = _get(connection, request)
+    raise Conflict(f"the agent of host {host.id} goes when the host does", kind="AgentInUse")
+
+
+def _get(connection: Connection, request: Request) -> Host:
+    for host in _visible(connection, request):
+        if host.uuid == request.path["id"]:
+            return host
     raise NotFound("agent", request.path["id"])
 
 

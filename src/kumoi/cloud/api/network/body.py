@@ -56,7 +56,7 @@ def several(
         raise Invalid("Resources required", field=words)
     if len(items) > BULK_MAX:
         raise Invalid(f"at most {BULK_MAX} {words} can be made at once", field=words)
-    decoded = [decode(item, shape) for item in items]
+    decoded = [decode(_unwrapped(item, word), shape) for item in items]
     if sum(entries(each) for each in decoded) > BULK_ENTRIES_MAX:
         raise Invalid(
             f"the lists of {words} that are made at once have at most {BULK_ENTRIES_MAX} entries in "
@@ -64,6 +64,12 @@ def several(
             field=words,
         )
     return decoded, True
+
+
+def _unwrapped(item: msgspec.Raw, word: str) -> msgspec.Raw:
+    """Each of several may be under the singular's key, as Neutron takes it, too."""
+    present: dict[str, msgspec.Raw] = _decoded(item, dict[str, msgspec.Raw])
+    return present[word] if present.keys() == {word} else item
 
 
 def plain(request: Request, shape: type[Shape]) -> Shape:

@@ -22,7 +22,7 @@ from kumoi.engine.http.bounds import Entries, Text
 from kumoi.engine.http.request import UNSET, Body, Unset, encoded
 from kumoi.engine.memo import Memo
 
-Mtu = Annotated[int, msgspec.Meta(ge=68, le=9000)]
+Mtu = Annotated[int, msgspec.Meta(ge=0, le=9000)]
 Kind = Annotated[str, msgspec.Meta(max_length=32)]
 Place = Annotated[str, msgspec.Meta(max_length=64)]
 Segment = Annotated[int, msgspec.Meta(ge=0, le=2**24)]

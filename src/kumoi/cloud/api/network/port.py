@@ -83,10 +83,15 @@ def _convert(_request: Request, values: dict[str, Any]) -> None:
     if "fixed_ips" in values:
         values["fixed_ips"] = fixed_ip_requests("fixed_ips", values["fixed_ips"])
     if "security_groups" in values:
-        groups = values.pop("security_groups") or ()
-        values["security_group_ids"] = [shapes.uuid("security_groups", group) for group in groups]
+        values["security_group_ids"] = _group_ids(values.pop("security_groups") or ())
     if "allowed_address_pairs" in values:
         values["allowed_address_pairs"] = _address_pairs(values["allowed_address_pairs"] or ())
+
+
+def _group_ids(groups: Sequence[str]) -> list[str]:
+    if len(set(groups)) < len(groups):
+        raise shapes.invalid("security_groups", "Duplicate items in the list")
+    return [shapes.uuid("security_groups", group) for group in groups]
 
 
 def _address_pairs(bodies: Sequence[shapes.AddressPairBody]) -> list[list[str | None]]:

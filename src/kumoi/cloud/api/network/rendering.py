@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
-from kumoi.base.errors import Forbidden, Invalid, Stale
+from kumoi.base.errors import Invalid, Stale
 from kumoi.cloud.api.network import query
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.store.network.standard import NetworkQuery
@@ -73,12 +73,13 @@ def only(request: Request, shown: Shown) -> Shown:
 def page(
     request: Request, words: str, shown: Sequence[Any], ids: Sequence[str], wanted: NetworkQuery
 ) -> Reply:
-    """A list, with links to the pages before and after when there is a limit."""
+    """A list, with links to the pages before and after: where the request has a limit, and where ours
+    cuts it short.
+    """
     body: dict[str, Any] = {words: shown}
-    if wanted.listing.limit is not None:
-        links = _links(request, ids, wanted)
-        if links:
-            body[f"{words}_links"] = links
+    links = _links(request, ids, wanted)
+    if links:
+        body[f"{words}_links"] = links
     return Reply(200, body)
 
 
@@ -101,11 +102,13 @@ def owner(request: Request, values: dict[str, Any], rule: str) -> str:
         )
     if len(wanted) > PROJECT_ID_MAX:
         raise Invalid(f"'{wanted[:PROJECT_ID_MAX]}…' is no project", field="project_id")
-    if not request.caller.may(rule, wanted):
-        raise Forbidden(
+    if wanted != mine and not request.caller.may(rule, wanted):
+        raise Invalid(
             "Specifying 'project_id' or 'tenant_id' other than the authenticated "
-            "project in request requires admin privileges"
+            "project in request requires admin privileges",
+            field="project_id",
         )
+    request.caller.check(rule, wanted)
     return wanted
 
 
@@ -123,19 +126,21 @@ def require_revision(request: Request, row: Standard) -> None:
 
 
 def _links(request: Request, ids: Sequence[str], wanted: NetworkQuery) -> list[dict[str, str]]:
-    listing = wanted.listing
-    full = listing.limit is not None and len(ids) == listing.limit
-    has_next = full if not listing.page_reverse else True
-    has_previous = listing.marker is not None if not listing.page_reverse else full
+    """As Neutron has them: a page that is not full is the last one of its direction, and nothing is
+    said of whether there is another in the opposite one.
+    """
+    full, back = len(ids) == wanted.listing.limit, wanted.listing.page_reverse
+    if not full and not paging.limit(request):
+        return []
     links: list[dict[str, str]] = []
-    if ids and has_next:
-        links.append({"rel": "next", "href": _href(request, ids[-1], back=False)})
-    if ids and has_previous:
-        links.append({"rel": "previous", "href": _href(request, ids[0], back=True)})
+    if full or back:
+        links.append({"rel": "next", "href": _href(request, ids[-1:], back=False)})
+    if full or not back:
+        links.append({"rel": "previous", "href": _href(request, ids[:1], back=True)})
     return links
 
 
-def _href(request: Request, marker: str, *, back: bool) -> str:
+def _href(request: Request, marker: Sequence[str], *, back: bool) -> str:
     query_items = [
         (name, value)
         for name, value in request.query.multi_items()
@@ -143,4 +148,5 @@ def _href(request: Request, marker: str, *, back: bool) -> str:
     ]
     direction = [("page_reverse", "True")] if back else []
     page_url = f"{request.services.cloud.api_url}{request.url_path}"
-    return f"{page_url}?{urlencode([*query_items, ('marker', marker), *direction])}"
+    markers = [("marker", key) for key in marker]
+    return f"{page_url}?{urlencode([*query_items, *markers, *direction])}"

@@ -105,6 +105,8 @@ def _change_routes(request: Request, change: Any) -> Reply:
 
 def _interface_ids(request: Request) -> dict[str, str | None]:
     values = fields_set(body.plain(request, InterfaceChange))
+    for name in ("subnet_id", "port_id"):
+        body.convert(values, name, shapes.uuid)
     return {name: values.get(name) for name in ("subnet_id", "port_id")}
 
 

@@ -120,6 +120,8 @@ ROUTES = (
     Route("GET", "/v2.0/extensions/{id}", extension.show, "get_extension"),
     Route("GET", "/v2.0/agents", agent.index, "get_agent"),
     Route("GET", "/v2.0/agents/{id}", agent.show, "get_agent"),
+    Route("PUT", "/v2.0/agents/{id}", agent.update, "update_agent"),
+    Route("DELETE", "/v2.0/agents/{id}", agent.delete, "delete_agent"),
     Route("GET", "/v2.0/availability_zones", availability_zone.index, "get_availability_zone"),
     Route(
         "GET",

@@ -33,15 +33,18 @@ class SecurityGroupNew(SecurityGroupChanges):
 
 
 def _ensure_default(request: Request) -> None:
-    """Make the default group of a project that lists its groups, where it has none yet."""
-    project_id = request.caller.project_id
-    if project_id is None:
-        return
+    """Make the default group of a project that lists its groups, and of one whose groups an administrator
+    lists, where it has none yet.
+    """
+    mine, caller = request.caller.project_id, request.caller
+    asked = [request.query[name] for name in ("project_id", "tenant_id") if name in request.query]
+    projects = {mine, *(key for key in asked if caller.may("create_security_group", key))}
     with request.read() as connection:
-        has_default = domain.default(connection, project_id) is not None
-    if not has_default:
+        missing = [key for key in projects if key and domain.default(connection, key) is None]
+    if missing:
         with request.write() as connection:
-            domain.ensure_default(connection, project_id, request.services.clock.now())
+            for key in missing:
+                domain.ensure_default(connection, key, request.services.clock.now())
 
 
 def _shown(

@@ -95,9 +95,9 @@ def _shown(
             "name": row.name,
             "ip_version": row.ip_version,
             "prefixes": row.prefixes,
-            "default_prefixlen": row.default_prefixlen,
-            "min_prefixlen": row.min_prefixlen,
-            "max_prefixlen": row.max_prefixlen,
+            "default_prefixlen": str(row.default_prefixlen),  # Neutron shows them as text.
+            "min_prefixlen": str(row.min_prefixlen),
+            "max_prefixlen": str(row.max_prefixlen),
             "default_quota": row.default_quota,
             "shared": row.shared,
             "is_default": row.is_default,

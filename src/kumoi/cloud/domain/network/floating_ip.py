@@ -73,7 +73,7 @@ def create(
     )
     store.insert(connection, row)
     if wanted.port_id is not None:
-        port = port_domain.get_changeable(connection, caller, wanted.port_id)
+        port = _inner_port(connection, caller, wanted.port_id)
         _associate(connection, row, port, wanted.fixed_ip_address, now)
     elif wanted.fixed_ip_address is not None:
         raise bad_request("fixed_ip_address cannot be specified without a port_id")
@@ -100,16 +100,17 @@ def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Fl
 def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> FloatingIp:
-    """A `port_id` (None for no port) or a `fixed_ip_address` in `values` makes it lead elsewhere.
-    Raises as `create` does.
+    """A `port_id` (None for no port) or a `fixed_ip_address` in `values` makes it lead elsewhere. Naming
+    nothing at all makes it lead nowhere: a floating IP once had nothing else that could change, and
+    clients rely on it. Raises as `create` does.
     """
     row = get(connection, caller, key)
-    new = dict(values)
+    new = dict(values) or {"port_id": None}
     moves = "port_id" in new or "fixed_ip_address" in new
     port_id = new.pop("port_id", row.port_id)
     fixed_address = new.pop("fixed_ip_address", None)
     if moves and port_id is not None:
-        port = port_domain.get_changeable(connection, caller, port_id)
+        port = _inner_port(connection, caller, port_id)
         _associate(connection, row, port, fixed_address, now)
     elif moves and fixed_address is not None:
         raise bad_request("fixed_ip_address cannot be specified without a port_id")
@@ -135,6 +136,17 @@ def inner_ports(connection: Connection, rows: list[FloatingIp]) -> dict[str, Por
 
 def bad_request(reason: str) -> Invalid:
     return Invalid(f"Bad floatingip request: {reason}.", kind="BadRequest")
+
+
+def _inner_port(connection: Connection, caller: Caller, port_id: str) -> Port:
+    """Raises NotFound, and Invalid for a port that the caller sees and that is another project's."""
+    port = port_domain.get(connection, caller, port_id)
+    if not caller.may("update_port", port.project_id):
+        raise bad_request(
+            f"Cannot process floating IP association with Port {port_id}, since that port is owned by "
+            "a different project"
+        )
+    return port
 
 
 def _own_port(connection: Connection, wanted: FloatingIpRequest, key: str, now: datetime) -> Port:

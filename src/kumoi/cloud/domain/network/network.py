@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, NotFound
+from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import provider, quota, security_group
@@ -31,6 +31,8 @@ ADMIN_ONLY = {
     "physical_network": "provider:physical_network",
     "segmentation_id": "provider:segmentation_id",
 }
+MTU_MIN = {4: 68, 6: 1280}
+"""What each IP version needs at least."""
 PORTS_NAMED_MAX = 10  # In an error's message.
 
 
@@ -63,6 +65,7 @@ def create(
     network_type = provider.network_type(
         wanted.network_type, wanted.physical_network, wanted.segmentation_id
     )
+    _require_mtu(wanted.mtu, external=wanted.external)
     quota.require(connection, wanted.project_id, "network")
     security_group.ensure_default(connection, wanted.project_id, now)
     row = Network(
@@ -105,12 +108,35 @@ def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> Network:
     """Raises NotFound, and Forbidden for what only an owner or an administrator may change."""
-    caller.check("update_network", get(connection, caller, key).project_id)
+    row = get(connection, caller, key)
+    caller.check("update_network", row.project_id)
     for name, word in ADMIN_ONLY.items():
         if name in values:
             caller.check(f"update_network:{word}")
+    mtu = values.get("mtu", row.mtu)
+    if mtu != row.mtu:
+        _require_mtu(mtu, external=values.get("external", row.external))
+        for subnet in subnet_store.of_network(connection, key):
+            require_mtu_for(key, mtu, subnet.ip_version)
     store.update(connection, key, now=now, **values)
     return get(connection, caller, key)
+
+
+def require_mtu_for(key: str, mtu: int, ip_version: int) -> None:
+    """Raises Conflict when a subnet of that version could not work on the network."""
+    least = MTU_MIN[ip_version]
+    if mtu < least:
+        raise Conflict(
+            f"MTU of {mtu} in network {key} is less than the minimum of {least} for its subnets.",
+            kind="NetworkMTUSubnetConflict",
+        )
+
+
+def _require_mtu(mtu: int | None, *, external: bool) -> None:
+    """Raises Invalid for one that no packet could use."""
+    most = EXTERNAL_MTU if external else TENANT_MTU
+    if mtu is not None and mtu > most:
+        raise Invalid(f"Requested MTU is too big, maximum is {most}", field="mtu")
 
 
 def delete(connection: Connection, caller: Caller, key: str, _now: datetime) -> None:

@@ -378,6 +378,12 @@ def _require_consistent(row: Port, values: Mapping[str, Any]) -> None:
     """Raises for security groups or address pairs on a port without port security."""
     if values.get("port_security_enabled", row.port_security_enabled):
         return
+    if row.security_group_ids and "security_group_ids" not in values and values:
+        raise Conflict(
+            "Port has security group associated. Cannot disable port security or IP address until "
+            "security group is removed.",
+            kind="PortSecurityPortHasSecurityGroup",
+        )
     if values.get("security_group_ids", row.security_group_ids):
         raise Invalid(
             "Port security must be enabled and port must have an IP address in order to use "

@@ -19,6 +19,7 @@ from kumoi.cloud.domain.network.fixed_ip import FixedIpRequest
 from kumoi.cloud.domain.network.port import PortRequest
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import port as port_store
+from kumoi.cloud.store.network import router as router_store
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.port import Port
 from kumoi.cloud.store.network.router import Router
@@ -52,10 +53,13 @@ def add(
     if subnet_id is not None and port_id is not None:
         raise bad_request("Cannot specify both subnet-id and port-id")
     if port_id is not None:
-        return _add_port(connection, caller, row, port_id, now)
-    if subnet_id is None:
+        added = _add_port(connection, caller, row, port_id, now)
+    elif subnet_id is not None:
+        added = _add_subnet(connection, caller, row, subnet_id, now)
+    else:
         raise bad_request("Either subnet_id or port_id must be specified")
-    return _add_subnet(connection, caller, row, subnet_id, now)
+    router_store.update(connection, row.id, now=now)
+    return added
 
 
 def remove(
@@ -85,6 +89,7 @@ def remove(
         port_store.update(connection, port.id, now=now, fixed_ips=left)
     else:
         port_domain.remove(connection, port, now)
+    router_store.update(connection, row.id, now=now)
     return Interface(router=row, port=port, subnet_ids=tuple(removed))
 
 

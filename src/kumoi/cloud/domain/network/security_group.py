@@ -43,8 +43,10 @@ def create(
         raise _second_default()
     quota.require(connection, wanted.project_id, "security_group")
     group = _group(wanted, now, is_default=False)
+    rules = _rules(group, "egress")
+    quota.require(connection, wanted.project_id, "security_group_rule", len(rules))
     store.insert(connection, group)
-    rule_store.insert_all(connection, _rules(group, "egress"))
+    rule_store.insert_all(connection, rules)
     return group
 
 
@@ -102,12 +104,20 @@ def find(connection: Connection, caller: Caller, name_or_id: str, now: datetime)
 
 
 def require_all(connection: Connection, caller: Caller, keys: Collection[str]) -> list[str]:
-    """The ids without repetitions. Raises NotFound for a group that the caller may not use."""
+    """The ids without repetitions. Raises NotFound for a group that the caller may not use, and Conflict
+    when only some of them are stateful.
+    """
     wanted = list(dict.fromkeys(keys))
     found = store.many(connection, wanted)
     for key in wanted:
         if key not in found or not caller.may("get_security_group", found[key].project_id):
             raise not_found(key)
+    if len({found[key].stateful for key in wanted}) > 1:
+        raise Conflict(
+            "Error Cannot apply both stateful and stateless security groups on the same port while "
+            "attempting the operation.",
+            kind="SecurityGroupConflict",
+        )
     return wanted
 
 

@@ -13,6 +13,7 @@ from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import quota, security_group
+from kumoi.cloud.store.network import security_group as group_store
 from kumoi.cloud.store.network import security_group_rule as store
 from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
 from kumoi.cloud.store.network.standard import NetworkQuery
@@ -55,6 +56,12 @@ V6_ONLY = frozenset(
         "ipv6-nonxt",
         "ipv6-opts",
         "ipv6-route",
+        "41",
+        "43",
+        "44",
+        "58",
+        "59",
+        "60",
     }
 )
 PROTOCOL_MAX = 255
@@ -111,6 +118,7 @@ def create(
             )
     quota.require(connection, group.project_id, "security_group_rule")
     store.insert(connection, rule)
+    group_store.update(connection, group.id, now=now)
     return rule
 
 
@@ -128,10 +136,11 @@ def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Se
     return store.page(connection, query, project_id=caller.reach("get_security_group_rule"))
 
 
-def delete(connection: Connection, caller: Caller, key: str, _now: datetime) -> None:
+def delete(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
     """Raises NotFound."""
-    get(connection, caller, key)
+    rule = get(connection, caller, key)
     store.delete(connection, key)
+    group_store.update(connection, rule.security_group_id, now=now)
 
 
 def number(protocol: str) -> int:

@@ -61,6 +61,7 @@ def create(connection: Connection, caller: Caller, wanted: SubnetRequest, now: d
     network = network_domain.get(connection, caller, wanted.network_id)
     caller.check("create_subnet", network.project_id)
     caller.check("create_subnet", wanted.project_id)
+    network_domain.require_mtu_for(network.id, network.mtu, wanted.ip_version)
     quota.require(connection, wanted.project_id, "subnet")
     cidr, pool_id = _cidr(connection, caller, wanted)
     addressing.require_modes(
@@ -80,6 +81,7 @@ def create(connection: Connection, caller: Caller, wanted: SubnetRequest, now: d
     addressing.require_pools(cidr, gateway, row.allocation_pools)
     addressing.require_routes(row.id, cidr, row.dns_nameservers, row.host_routes)
     store.insert(connection, row)
+    network_store.update(connection, network.id, now=now)
     if fixed_ip.is_automatic(row):
         _add_to_ports(connection, row, now)
     return row
@@ -125,6 +127,7 @@ def update(
             row.cidr, enable_dhcp=False, ra=row.ipv6_ra_mode, address=row.ipv6_address_mode
         )
     store.update(connection, key, now=now, **values)
+    network_store.update(connection, row.network_id, now=now)
     servers = port_store.devices_on_subnet(connection, key, owner_prefix=owner.COMPUTE)
     server_store.touch_all(connection, servers)
     return get(connection, caller, key)
@@ -147,6 +150,7 @@ def delete(connection: Connection, caller: Caller, key: str, now: datetime) -> N
         left = [pair for pair in port.fixed_ips if pair[0] != key]
         port_store.update(connection, port.id, now=now, fixed_ips=left)
     store.delete(connection, key)
+    network_store.update(connection, row.network_id, now=now)
 
 
 def _row(

@@ -70,6 +70,9 @@ subnet = sa.Table(
 )
 
 
+_OF_NETWORK = {"router:external": network.c.external, "shared": network.c.shared}
+"""Filters by what the subnet's network is."""
+
 _IDS_BY_NETWORK = KeyedStatement(
     sa.select(subnet.c.created_at, subnet.c.id, subnet.c.network_id),
     subnet.c.network_id,
@@ -110,11 +113,10 @@ def page(connection: Connection, query: NetworkQuery, *, project_id: str | None)
             (network.c.project_id == project_id) | network.c.shared | network.c.external
         )
         conditions.append((subnet.c.project_id == project_id) | subnet.c.network_id.in_(visible))
-    external = query.special.get("router:external")
-    if external:
-        is_external = subnet.c.network_id.in_(sa.select(network.c.id).where(network.c.external))
-        wanted = external[0].lower() in ("true", "1")
-        conditions.append(is_external if wanted else sa.not_(is_external))
+    for name, column in _OF_NETWORK.items():
+        for text in query.special.get(name, ())[:1]:
+            holds = subnet.c.network_id.in_(sa.select(network.c.id).where(column))
+            conditions.append(holds if text.lower() in ("true", "1") else sa.not_(holds))
     return standard.page(connection, subnet, Subnet, query, *conditions)
 
 
