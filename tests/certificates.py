@@ -35,6 +35,7 @@ def signed(name: str = "shop.example") -> tuple[EllipticCurvePrivateKey, x509.Ce
         .serial_number(x509.random_serial_number())
         .not_valid_before(NOW - timedelta(days=1))
         .not_valid_after(NOW + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     return key, made

@@ -15,7 +15,6 @@ import httpx
 
 from kumoi.cloud.api.host.app import host_app
 from kumoi.cloud.domain.host import enrolment
-from kumoi.cloud.domain.host.kinds import KINDS
 from kumoi.cloud.domain.host.thing import Kinds
 from kumoi.cloud.hostapi.client import tls_context
 from kumoi.cloud.store.host import enrolment as enrolment_store
@@ -63,7 +62,7 @@ class SecureHostApi:
 
 @contextlib.asynccontextmanager
 async def secure_host_api(
-    cloud: RunningCloud, kinds: Kinds = KINDS
+    cloud: RunningCloud, kinds: Kinds | None = None
 ) -> AsyncIterator[SecureHostApi]:
     pki.ensure(cloud.config, cloud.here, datetime.now(UTC))
     directory, port = cloud.here.pki_dir, free_port()

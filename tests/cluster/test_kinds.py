@@ -18,7 +18,7 @@ from kumoi.cloud.agent.agent import Agent
 from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.images import Images
 from kumoi.cloud.agent.trust import TrustFile
-from kumoi.cloud.domain.host.kinds import KINDS
+from kumoi.cloud.domain.host import kinds
 from kumoi.cloud.domain.host.thing import ThingKind
 from kumoi.cloud.hostapi.client import HttpUpstream, tls_context
 from kumoi.cloud.hostapi.hello import HostHello
@@ -100,7 +100,9 @@ def test_a_second_kind_is_told_made_reported_and_removed(
     notes: RunningCloud, admin: Connection, tmp_path: Path
 ) -> None:
     async def story() -> None:
-        async with secure_host_api(notes, {**KINDS, NOTE: CONTROL_KIND}) as api:
+        async with secure_host_api(
+            notes, {**kinds.kinds(notes.services.seal), NOTE: CONTROL_KIND}
+        ) as api:
             api.enrol()
             want(notes, FIRST, "hello")
             async with running_agent(api, tmp_path) as host:

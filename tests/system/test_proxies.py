@@ -17,17 +17,13 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from tests import certificates
 from tests.system.live import eventually
 
 from kumoi.base import namespace, process
@@ -39,6 +35,7 @@ from kumoi.cloud.drivers.network.fake import FakeSwitch
 from kumoi.cloud.hostapi.load_balancer import (
     BalancerThing,
     MemberSpec,
+    MemberTlsSpec,
     PoolSpec,
     ProxiedListener,
     StationLink,
@@ -105,8 +102,18 @@ class Host:
         thread.join()
         return found[0]
 
-    def member(self) -> MemberSpec:
+    def member(self, shows: str = "", asks_for: str = "") -> MemberSpec:
+        """With a certificate that it `shows` it speaks TLS, with clients signed by whom it `asks_for`."""
         server = self.inside(lambda: Server((MEMBERS_AT, 0), Answer))
+        if shows:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            kept = self.directory / "member.pem"
+            kept.write_text(shows)
+            context.load_cert_chain(kept)
+            if asks_for:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(cadata=asks_for)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         port = server.server_address[1]
@@ -389,41 +396,110 @@ def test_a_station_is_made_anew_where_one_was_and_stops_to_answer_pings_without(
 
 def pem(name: str) -> str:
     """A certificate that it signed itself, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(named)
-        .issuer_name(named)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(1))
-        .not_valid_after(now + timedelta(1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return (key.private_bytes(*form) + made.public_bytes(Encoding.PEM)).decode()
+    key, made = certificates.signed(name)
+    return (certificates.key_pem(key) + certificates.certificate_pem(made)).decode()
+
+
+def any_server(*alpn: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
+
+
+def shown(peer: ssl.SSLSocket) -> str:
+    """Whose certificate it is."""
+    found = x509.load_der_x509_certificate(peer.getpeercert(binary_form=True) or b"")
+    return found.subject.rfc4514_string().removeprefix("CN=")
+
+
+def terminated(*members: MemberSpec, **tls: Any) -> BalancerThing:
+    return served(*members, protocol="TERMINATED_HTTPS", tls=TlsSpec(**tls))
 
 
 def test_it_ends_tls_with_the_certificate_that_the_client_asks_for(host: Host) -> None:
     red = host.member()
     tls = TlsSpec(certificates=[pem("first.test"), pem("second.test")], versions=["TLSv1.3"])
     host.settle(served(red, protocol="TERMINATED_HTTPS", tls=tls))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     for name, expected in (
         ("first.test", "first.test"),
         ("second.test", "second.test"),
         ("other.test", "first.test"),
     ):
-        with context.wrap_socket(host.connect(), server_hostname=name) as peer:
-            shown = x509.load_der_x509_certificate(peer.getpeercert(binary_form=True) or b"")
-            assert shown.subject.rfc4514_string() == f"CN={expected}"
+        with any_server().wrap_socket(host.connect(), server_hostname=name) as peer:
+            assert shown(peer) == expected
             assert peer.version() == "TLSv1.3"
             assert ask(peer) == str(red.port)
+
+
+def test_another_certificate_takes_over_and_no_connection_is_lost(host: Host) -> None:
+    red = host.member()
+    wanted = terminated(red, certificates=[pem("first.test"), pem("beside.test")])
+    host.settle(wanted)
+    keys = sorted(host.stations.directory_of(ID).glob("*.pem"))
+    assert len(keys) == 2
+    for key in keys:
+        assert key.stat().st_mode & 0o777 == 0o600
+        assert key.stat().st_uid == pwd.getpwnam("nobody").pw_uid
+    with any_server().wrap_socket(host.connect()) as kept:
+        assert (shown(kept), ask(kept)) == ("first.test", str(red.port))
+        other = terminated(red, certificates=[pem("second.test")])
+        assert host.settle(other) == ["replace proxy"]
+        assert ask(kept) == str(red.port)
+    with any_server().wrap_socket(host.connect()) as new:
+        assert (shown(new), ask(new)) == ("second.test", str(red.port))
+    assert sorted(host.stations.directory_of(ID).glob("*.pem")) == keys[:1]
+
+
+def test_it_agrees_on_a_protocol_and_asks_clients_for_certificates(host: Host) -> None:
+    red, known = host.member(), pem("client.test")
+    wanted = terminated(
+        red,
+        certificates=[pem("shop.test")],
+        client_authority=known[known.index("-----BEGIN CERT") :],
+        client_authentication="MANDATORY",
+        alpn=["h2", "http/1.1"],
+        versions=["TLSv1.2"],
+    )
+    host.settle(wanted)
+    client = host.directory / "client.pem"
+    client.write_text(known)
+    for alpn in ("h2", "http/1.1"):
+        context = any_server(alpn)
+        context.load_cert_chain(client)
+        with context.wrap_socket(host.connect()) as peer:
+            assert (peer.selected_alpn_protocol(), peer.version()) == (alpn, "TLSv1.2")
+    with pytest.raises(ssl.SSLError):
+        any_server().wrap_socket(host.connect())
+    client.write_text(pem("other.test"))
+    context.load_cert_chain(client)
+    with pytest.raises(ssl.SSLError):
+        context.wrap_socket(host.connect())
+
+
+def test_it_speaks_tls_to_members_that_it_can_trust_also_to_new_ones(host: Host) -> None:
+    theirs, mine = pem("member.test"), pem("proxy.test")
+    authority, own = (text[text.index("-----BEGIN CERT") :] for text in (theirs, mine))
+    red, blue, alien = (
+        host.member(theirs, own), host.member(theirs, own), host.member(pem("alien.test"))
+    )  # fmt: skip
+    said = MemberTlsSpec(certificate=mine, authority=authority, versions=["TLSv1.3"])
+
+    def wanted(*members: MemberSpec) -> BalancerThing:
+        pool = PoolSpec(id="web", protocol="HTTP", members=list(members), tls=True, tls_with=said)
+        return msgspec.structs.replace(served(), pools=[pool])
+
+    assert host.settle(wanted(red)) == ["start proxy"]
+    for members, action in (((red,), []), ((blue,), ["tell proxy"])):
+        assert host.settle(wanted(*members)) == action
+        with host.connect() as peer:
+            assert ask(peer) == str(members[0].port)
+    host.settle(wanted(alien))
+    with host.connect() as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert peer.recv(64).startswith(b"HTTP/1.1 503")
 
 
 @pytest.mark.parametrize("is_same_agent", [True, False])

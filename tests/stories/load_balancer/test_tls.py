@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 from openstack.connection import Connection
 
-from kumoi.cloud.domain.load_balancer import datapath
+from kumoi.cloud.hostapi.load_balancer import MemberTlsSpec, ProxiedListener
+from kumoi.cloud.reconcilers.load_balancer import StationReconciler
+from kumoi.cloud.store.load_balancer import tls_material
 from tests import certificates
+from tests.running_cloud import RunningCloud
 from tests.stories.load_balancer.conftest import Raw
+from tests.stories.load_balancer.hosting import serving, told
 
 KEY, CERTIFICATE = certificates.signed()
 KEY_PEM, CERTIFICATE_PEM = certificates.key_pem(KEY), certificates.certificate_pem(CERTIFICATE)
@@ -24,15 +28,6 @@ def secret(owner: Connection, content: bytes) -> str:
         payload_content_encoding="base64",
     )
     return str(made.secret_ref)
-
-
-@pytest.fixture(autouse=True)
-def ends_tls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where proxies end TLS."""
-    able = datapath.PROXY.listeners | {"TERMINATED_HTTPS"}
-    proxy = replace(datapath.PROXY, listeners=able)
-    monkeypatch.setattr(datapath, "PROXY", proxy)
-    monkeypatch.setattr(datapath, "PATHS", (datapath.OVN, proxy))
 
 
 @pytest.fixture
@@ -113,3 +108,126 @@ def test_what_is_not_said_of_tls_has_defaults(balancer: Any, raw: Raw, whole: st
         {"hsts_max_age": None, "hsts_preload": True},
     ):
         assert raw.fault("PUT", path, {"listener": wrong})[0] == 400
+
+
+def told_listener(cloud: RunningCloud, balancer: Any) -> list[ProxiedListener]:
+    """What a host is told of the balancer's listeners."""
+    host = serving(cloud)
+    StationReconciler(cloud.database).round()
+    (thing,) = told(host, balancer.id)
+    return thing.listeners
+
+
+def test_hosts_are_told_what_the_references_named_and_of_a_new_one(
+    cloud: RunningCloud, demo: Connection, balancer: Any, raw: Raw, whole: str
+) -> None:
+    balancing, (other_key, other) = demo.load_balancer, certificates.signed("other.example")
+    second = secret(demo, certificates.bundled(other_key, other))
+    wanted = {
+        "loadbalancer_id": balancer.id,
+        "protocol": "TERMINATED_HTTPS",
+        "protocol_port": 443,
+        "default_tls_container_ref": whole,
+        "sni_container_refs": [second],
+        "client_ca_tls_container_ref": secret(demo, CERTIFICATE_PEM),
+        "client_authentication": "MANDATORY",
+        "hsts_max_age": 60,
+        "hsts_include_subdomains": True,
+        "hsts_preload": True,
+    }
+    listener = raw("POST", "lbaas/listeners", {"listener": wanted}).json()["listener"]["id"]
+    own, others = (
+        (certificates.key_pem(key) + certificates.certificate_pem(one)).decode()
+        for key, one in ((KEY, CERTIFICATE), (other_key, other))
+    )
+    demo.key_manager.delete_secret(whole.rpartition("/")[2])
+    (said,) = told_listener(cloud, balancer)
+    assert said.tls is not None
+    assert said.tls.certificates == [own, others]
+    assert said.tls.client_authority == CERTIFICATE_PEM.decode()
+    assert said.tls.client_authentication == "MANDATORY"
+    assert said.tls.hsts == "max-age=60; includeSubDomains; preload"
+    assert said.tls.versions == ["TLSv1.2", "TLSv1.3"]
+    balancing.update_listener(listener, default_tls_container_ref=second, name="renamed")
+    (said,) = told_listener(cloud, balancer)
+    assert said.tls is not None
+    assert said.tls.certificates == [others, others]
+    balancing.update_listener(listener, sni_container_refs=[])
+    (said,) = told_listener(cloud, balancer)
+    assert said.tls is not None
+    assert said.tls.certificates == [others]
+
+
+def test_keys_are_kept_sealed_and_go_with_the_listener(
+    cloud: RunningCloud, demo: Connection, balancer: Any, whole: str
+) -> None:
+    balancing = demo.load_balancer
+    listener = balancing.create_listener(
+        load_balancer_id=balancer.id,
+        protocol="TERMINATED_HTTPS",
+        protocol_port=443,
+        default_tls_container_ref=whole,
+    )
+    with cloud.database.read() as connection:
+        (row,) = tls_material.of_balancers(connection, [balancer.id])
+    assert b"PRIVATE" not in row.sealed
+    balancing.delete_listener(listener)
+    with cloud.database.read() as connection:
+        assert tls_material.of_balancers(connection, [balancer.id]) == []
+
+
+def test_what_does_not_open_is_not_served_and_harms_nothing_else(
+    cloud: RunningCloud, demo: Connection, balancer: Any, whole: str
+) -> None:
+    balancing = demo.load_balancer
+    words = {"load_balancer_id": balancer.id, "protocol": "TERMINATED_HTTPS"}
+    for port in (443, 444):
+        balancing.create_listener(
+            **words, protocol_port=port, default_tls_container_ref=whole, name=str(port)
+        )
+    assert sorted(one.port for one in told_listener(cloud, balancer)) == [443, 444]
+    (broken,) = balancing.listeners(name="443")
+    with cloud.database.write() as connection:
+        rows = tls_material.of_balancers(connection, [balancer.id])
+        (row,) = (one for one in rows if one.part_id == broken.id)
+        tls_material.replace(
+            connection, row.part_id, [row.name], [replace(row, sealed=row.sealed[:-1] + b"x")]
+        )
+    assert [one.port for one in told_listener(cloud, balancer)] == [444]
+
+
+def test_hosts_are_told_how_members_are_spoken_to(
+    cloud: RunningCloud, demo: Connection, balancer: Any, raw: Raw, whole: str
+) -> None:
+    balancing = demo.load_balancer
+    listener = balancing.create_listener(
+        load_balancer_id=balancer.id, protocol="HTTP", protocol_port=80
+    )
+    wanted = {
+        "listener_id": listener.id,
+        "protocol": "HTTP",
+        "lb_algorithm": "ROUND_ROBIN",
+        "tls_enabled": True,
+        "tls_container_ref": whole,
+        "ca_tls_container_ref": secret(demo, CERTIFICATE_PEM),
+        "tls_versions": ["TLSv1.3"],
+    }
+    pool = raw("POST", "lbaas/pools", {"pool": wanted}).json()["pool"]
+    host = serving(cloud)
+    StationReconciler(cloud.database).round()
+    (said,) = told(host, balancer.id)[0].pools
+    assert said.tls_with == MemberTlsSpec(
+        certificate=(KEY_PEM + CERTIFICATE_PEM).decode(),
+        authority=CERTIFICATE_PEM.decode(),
+        versions=["TLSv1.3"],
+    )
+    balancing.update_pool(pool["id"], tls_enabled=False)
+    (said,) = told(host, balancer.id)[0].pools
+    assert (said.tls, said.tls_with) == (False, None)
+
+
+def test_too_much_to_tell_hosts_is_refused(demo: Connection, raw: Raw, balancer: Any) -> None:
+    long = secret(demo, (KEY_PEM + CERTIFICATE_PEM * 16))
+    many = [long] * 40
+    assert status(raw, balancer, {"sni_container_refs": many[:4]}) == 201
+    assert status(raw, balancer, {"sni_container_refs": many}) == 400

@@ -68,9 +68,23 @@ class MemberSpec(Strict, frozen=True, kw_only=True):
     health: str = ""
 
 
+class MemberTlsSpec(Strict, frozen=True, kw_only=True):
+    """How members are spoken to by TLS: `certificate` is shown to them, as PEM with its key and chain;
+    whoever is not signed by the `authority`, or is revoked, is not spoken to. Without an authority
+    anybody is. What is empty is as the proxy has it.
+    """
+
+    certificate: str = ""
+    authority: str = ""
+    revocations: str = ""
+    ciphers: str = ""
+    versions: list[str] = msgspec.field(default_factory=list)
+    alpn: list[str] = msgspec.field(default_factory=list)
+
+
 class PoolSpec(Strict, frozen=True, kw_only=True):
     """Only members that are not switched off. Without a monitor all of them count as working. With
-    `tls` members are spoken to by TLS, whoever they are.
+    `tls` members are spoken to by TLS, as `tls_with` says; whoever they are, where it is missing.
     """
 
     id: str
@@ -80,6 +94,7 @@ class PoolSpec(Strict, frozen=True, kw_only=True):
     members: list[MemberSpec] = msgspec.field(default_factory=list)
     monitor: MonitorSpec | None = None
     tls: bool = False
+    tls_with: MemberTlsSpec | None = None
 
 
 class L7RuleSpec(Strict, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from kumoi.cloud.api.host.hub import Hub
 from kumoi.cloud.api.host.intake import Intake
 from kumoi.cloud.api.host.routes import SERVICE
 from kumoi.cloud.api.services import Services
-from kumoi.cloud.domain.host.kinds import KINDS
+from kumoi.cloud.domain.host import kinds as known
 from kumoi.cloud.domain.host.thing import Kinds
 from kumoi.engine.http.app import App
 from kumoi.engine.wake import Alarm
@@ -32,11 +32,12 @@ def host_app(
     alarm: Alarm,
     *,
     identify: Identify | None = None,
-    kinds: Kinds = KINDS,
+    kinds: Kinds | None = None,
 ) -> ASGIApp:
     """The application for the hosts' own listener. Hosts are identified by their certificates, unless
-    a test brings another `identify`.
+    a test brings another `identify`, or other `kinds` of things.
     """
+    kinds_ = kinds or known.kinds(services.seal)
     cloud = services.cloud
     identify_ = identify or ByCertificate(services.database, services.clock, cloud_name=cloud.name)
     app = App(
@@ -46,13 +47,13 @@ def host_app(
         requests_max=cloud.requests_per_client,
     )
     hub = Hub(services.database, alarm)
-    intake = Intake(services.database, services.clock, kinds)
+    intake = Intake(services.database, services.clock, kinds_)
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             scope[HUB_KEY] = hub
             scope[INTAKE_KEY] = intake
-            scope[KINDS_KEY] = kinds
+            scope[KINDS_KEY] = kinds_
             try:
                 scope[HOST_KEY] = await identify_(HttpRequest(scope))
             except UserError as error:  # Raised by caller.identify, for the service's envelope.

@@ -1,32 +1,42 @@
-"""That what a listener or pool names in the key manager is there, readable and whole. Called before the
-row is written; what is kept is the reference alone.
-"""
+"""What a listener or pool names in the key manager: read, and found whole, before the row is written."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy.engine import Connection
+
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.key_manager import certificate
-
-BUNDLES = ("default_tls_container_ref", "tls_container_ref")
-AUTHORITIES = ("client_ca_tls_container_ref", "ca_tls_container_ref")
-REVOCATIONS = ("client_crl_container_ref", "crl_container_ref")
+from kumoi.cloud.domain.load_balancer import material
+from kumoi.cloud.domain.load_balancer.material import ReadMaterial
 
 
-def require(request: Request, said: Mapping[str, Any]) -> None:
-    """Raises Invalid."""
-    bundles = [said[name] for name in BUNDLES if said.get(name)]
-    bundles += said.get("sni_container_refs") or ()
-    checks = [
-        *((certificate.bundle, reference) for reference in bundles),
-        *((certificate.authorities, said[name]) for name in AUTHORITIES if said.get(name)),
-        *((certificate.revocations, said[name]) for name in REVOCATIONS if said.get(name)),
-    ]
-    if not checks:
-        return
-    seal, now = request.services.seal, request.services.clock.now()
+def read(request: Request, said: Mapping[str, Any]) -> ReadMaterial | None:
+    """None where no reference is said. Raises Invalid."""
+    named = {name: said[name] for name in material.COLUMNS if said.get(name)}
+    if not named:
+        return None
     with request.read() as connection:
-        for check, reference in checks:
-            check(connection, request.caller, reference, seal, now)
+        content = {
+            name: [
+                _read(request, connection, name, reference)
+                for reference in ([references] if isinstance(references, str) else references)
+            ]
+            for name, references in named.items()
+        }
+    found = ReadMaterial(request.services.seal, content)
+    material.require_small(found)
+    return found
+
+
+def _read(request: Request, connection: Connection, name: str, reference: str) -> str:
+    services = request.services
+    arguments = (connection, request.caller, reference, services.seal, services.clock.now())
+    if name in material.AUTHORITIES:
+        return certificate.authorities(*arguments).decode()
+    if name in material.REVOCATIONS:
+        return certificate.revocations(*arguments).decode()
+    found = certificate.bundle(*arguments)
+    return (found.private_key + found.certificates).decode()

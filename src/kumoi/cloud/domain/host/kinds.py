@@ -4,5 +4,9 @@ from __future__ import annotations
 
 from kumoi.cloud.domain.host import load_balancer, server
 from kumoi.cloud.domain.host.thing import Kinds
+from kumoi.cloud.store.key_manager.seal import Seal
 
-KINDS: Kinds = {kind.name: kind for kind in (server.KIND, load_balancer.KIND)}
+
+def kinds(seal: Seal) -> Kinds:
+    """`seal` opens what hosts are sent of what is kept sealed."""
+    return {kind.name: kind for kind in (server.KIND, load_balancer.kind(seal))}

@@ -16,14 +16,17 @@ from msgspec.structs import asdict
 from sqlalchemy.engine import Connection
 
 from kumoi.base import log
+from kumoi.cloud.domain.host import balancer_tls
+from kumoi.cloud.domain.host.balancer_tls import Opened
 from kumoi.cloud.domain.host.thing import ThingKind, not_here
-from kumoi.cloud.domain.load_balancer import stationing, statistics, tree
+from kumoi.cloud.domain.load_balancer import material, stationing, statistics, tree
 from kumoi.cloud.domain.load_balancer.status import is_monitored
 from kumoi.cloud.domain.load_balancer.tree import BalancerTree
 from kumoi.cloud.hostapi import load_balancer as messages
 from kumoi.cloud.hostapi.load_balancer import BalancerStatus
 from kumoi.cloud.hostapi.things import NotUnderstood, Thing, ThingReport
 from kumoi.cloud.store.host import host as host_store
+from kumoi.cloud.store.key_manager.seal import Seal
 from kumoi.cloud.store.load_balancer import load_balancer as store
 from kumoi.cloud.store.load_balancer import member as member_store
 from kumoi.cloud.store.load_balancer import station as station_store
@@ -38,13 +41,17 @@ FAULT_MAX = 2_000
 STATES = frozenset({messages.ONLINE, messages.ERROR})
 
 
-def on_host(connection: Connection, host_id: str) -> list[Thing]:
-    return _things(connection, station_store.on_host(connection, host_id))
+def kind(seal: Seal) -> ThingKind:
+    """`seal` opens the keys and certificates that hosts are sent."""
 
+    def on_host(connection: Connection, host_id: str) -> list[Thing]:
+        return _things(connection, station_store.on_host(connection, host_id), seal)
 
-def several(connection: Connection, host_id: str, ids: Sequence[str]) -> list[Thing]:
-    rows = station_store.of_balancers(connection, ids)
-    return _things(connection, [row for row in rows if row.host_id == host_id])
+    def several(connection: Connection, host_id: str, ids: Sequence[str]) -> list[Thing]:
+        rows = station_store.of_balancers(connection, ids)
+        return _things(connection, [row for row in rows if row.host_id == host_id], seal)
+
+    return ThingKind(station_store.KIND, on_host, several, says_news, take)
 
 
 def take(connection: Connection, host_id: str, report: ThingReport, now: datetime) -> None:  # noqa: ARG001 - the contract's
@@ -69,9 +76,6 @@ def says_news(connection: Connection, host_id: str, report: ThingReport) -> bool
     if row is None or report.absent:
         return True
     return bool(_observed(row, report) or _health(connection, row, report))
-
-
-KIND = ThingKind(station_store.KIND, on_host, several, says_news, take)
 
 
 def _observed(row: Station, report: ThingReport) -> dict[str, Any]:
@@ -114,22 +118,25 @@ def _status(report: ThingReport) -> BalancerStatus:
         raise NotUnderstood(str(error)) from error
 
 
-def _things(connection: Connection, rows: Iterable[Station]) -> list[Thing]:
+def _things(connection: Connection, rows: Iterable[Station], seal: Seal) -> list[Thing]:
     listed = list(rows)
     balancers = store.many(connection, [row.load_balancer_id for row in listed])
     trees = tree.of(connection, balancers)
     networks = {row.vip_network_id for row in balancers}
     mtus = {row.id: row.mtu for key in networks if (row := network_store.get(connection, key))}
+    opened = material.opened(connection, list(trees), seal)
     return [
-        messages.balancer_thing(_message(trees[row.load_balancer_id], row, mtus))
+        messages.balancer_thing(_message(trees[row.load_balancer_id], row, mtus, opened))
         for row in listed
         if row.load_balancer_id in trees
     ]
 
 
-def _message(one: BalancerTree, row: Station, mtus: dict[str, int]) -> messages.BalancerThing:
+def _message(
+    one: BalancerTree, row: Station, mtus: dict[str, int], opened: Opened
+) -> messages.BalancerThing:
     place = stationing.place(one, row)
-    proxied = stationing.proxied(one)
+    proxied = [row for row in stationing.proxied(one) if balancer_tls.is_whole(row, opened)]
     served = {pool.id for listener in proxied for pool in one.pools_of(listener)}
     return messages.BalancerThing(
         id=one.balancer.id,
@@ -148,17 +155,18 @@ def _message(one: BalancerTree, row: Station, mtus: dict[str, int]) -> messages.
             last_port=place.last_port,
             answers_ping=row.slot == min(other.slot for other in one.stations),
         ),
-        listeners=[_listener(one, place, listener) for listener in proxied],
+        listeners=[_listener(one, place, listener, opened) for listener in proxied],
         pools=[
-            _pool(one, pool)
+            _pool(one, pool, opened)
             for pool in one.pools
             if pool.admin_state_up and (pool.id in served or is_monitored(one, pool.id))
+            if balancer_tls.is_whole(pool, opened)
         ],
     )
 
 
 def _listener(
-    one: BalancerTree, place: stationing.StationPlace, row: BalancerListener
+    one: BalancerTree, place: stationing.StationPlace, row: BalancerListener, opened: Opened
 ) -> messages.ProxiedListener:
     return messages.ProxiedListener(
         id=row.id,
@@ -178,6 +186,7 @@ def _listener(
             for policy in sorted(one.policies_of(row.id), key=lambda policy: policy.position)
             if policy.admin_state_up
         ],
+        tls=balancer_tls.of_listener(row, opened),
     )
 
 
@@ -203,7 +212,7 @@ def _policy(one: BalancerTree, row: L7Policy) -> messages.L7PolicySpec:
     )
 
 
-def _pool(one: BalancerTree, row: BalancerPool) -> messages.PoolSpec:
+def _pool(one: BalancerTree, row: BalancerPool, opened: Opened) -> messages.PoolSpec:
     monitor = one.monitors.get(row.id)
     said = row.session_persistence or {}
     return messages.PoolSpec(
@@ -227,6 +236,7 @@ def _pool(one: BalancerTree, row: BalancerPool) -> messages.PoolSpec:
         ],
         monitor=_monitor(monitor) if monitor and monitor.admin_state_up else None,
         tls=row.tls_enabled,
+        tls_with=balancer_tls.of_pool(row, opened),
     )
 
 

@@ -11,7 +11,8 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Unsupported
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.load_balancer import datapath, listener_options, tls
+from kumoi.cloud.domain.load_balancer import datapath, listener_options, material, tls
+from kumoi.cloud.domain.load_balancer.material import ReadMaterial
 from kumoi.cloud.domain.load_balancer.part import PartRules, balancer_of, beginning, said_of
 from kumoi.cloud.domain.load_balancer.refusal import invalid, not_found
 from kumoi.cloud.store import schema
@@ -53,7 +54,7 @@ TLS_DEFAULTS: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerRequest:
-    """Time-outs are in milliseconds."""
+    """Time-outs are in milliseconds. `material` is what the references name."""
 
     load_balancer_id: str
     protocol: str
@@ -80,6 +81,7 @@ class ListenerRequest:
     hsts_max_age: int | None = None
     hsts_include_subdomains: bool = False
     hsts_preload: bool = False
+    material: ReadMaterial | None = None
     tags: tuple[str, ...] = ()
 
 
@@ -89,7 +91,7 @@ def create(
     """Raises NotFound, Forbidden, OverQuota, Conflict when the port is taken, Unsupported."""
     balancer = balancer_of(connection, wanted.load_balancer_id)
     RULES.admit(connection, caller, balancer.project_id)
-    said = said_of(wanted, "load_balancer_id")
+    said = said_of(wanted, "load_balancer_id", "material")
     if wanted.protocol not in L4_PROTOCOLS:
         raise Unsupported(
             f"Listeners of protocol {wanted.protocol} are not offered: this cloud balances "
@@ -102,6 +104,7 @@ def create(
     row = BalancerListener(**beginning(balancer.id, balancer.project_id, now), **said)
     require_served(connection, row)
     _require_free(connection, row)
+    material.keep(connection, row, said, wanted.material)
     return RULES.insert(connection, row, wanted.tags)
 
 
@@ -110,6 +113,7 @@ def update(
 ) -> BalancerListener:
     row = get(connection, caller, key, action="put")
     changed = dict(values)
+    read = changed.pop("material", None)
     if row.protocol == listener_options.TERMINATED:
         changed |= {
             name: value
@@ -120,6 +124,7 @@ def update(
     listener_options.require(row.protocol, schema.values(wanted), changed)
     _require_cidrs(balancer_of(connection, row.load_balancer_id), wanted.allowed_cidrs)
     require_served(connection, wanted)
+    material.keep(connection, row, changed, read)
     store.update(connection, row, now=now, **changed)
     return found(connection, key)
 
@@ -134,6 +139,7 @@ def remove(connection: Connection, row: BalancerListener, now: datetime) -> None
         for rule in rule_store.find(connection, l7policy_id=policy.id):
             rule_store.delete(connection, rule, now=now)
         policy_store.delete(connection, policy, now=now)
+    material.forget(connection, row.id)
     store.delete(connection, row, now=now)
 
 

@@ -11,8 +11,9 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Unsupported
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.load_balancer import datapath, tls
+from kumoi.cloud.domain.load_balancer import datapath, material, tls
 from kumoi.cloud.domain.load_balancer import listener as listener_domain
+from kumoi.cloud.domain.load_balancer.material import ReadMaterial
 from kumoi.cloud.domain.load_balancer.part import PartRules, balancer_of, beginning, said_of
 from kumoi.cloud.domain.load_balancer.refusal import invalid, not_found
 from kumoi.cloud.domain.load_balancer.traffic import SOURCE_IP
@@ -36,7 +37,9 @@ STICKY_MAX_S = 65_535  # OVN's.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolRequest:
-    """Of a balancer, or of a listener whose default pool it becomes."""
+    """Of a balancer, or of a listener whose default pool it becomes. `material` is what the references
+    name.
+    """
 
     protocol: str
     lb_algorithm: str
@@ -53,6 +56,7 @@ class PoolRequest:
     tls_ciphers: str | None = None
     tls_versions: list[str] | None = None
     alpn_protocols: list[str] | None = None
+    material: ReadMaterial | None = None
     tags: tuple[str, ...] = ()
 
 
@@ -72,11 +76,13 @@ def create(
         listener_domain.require_fitting(listener.protocol, wanted.protocol)
         if listener.default_pool_id is not None:
             raise Conflict("This listener already has a default pool")
+    said = said_of(wanted, "load_balancer_id", "listener_id", "material")
     row = BalancerPool(
         **beginning(balancer.id, balancer.project_id, now),
-        **said_of(wanted, "load_balancer_id", "listener_id"),
+        **said,
     )
     _require_possible(connection, row, listener)
+    material.keep(connection, row, said, wanted.material)
     kept = RULES.insert(connection, row, wanted.tags)
     if listener is not None:
         listener_store.update(connection, listener, now=now, default_pool_id=row.id)
@@ -87,12 +93,15 @@ def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> BalancerPool:
     row = get(connection, caller, key, action="put")
-    wanted = replace(row, **values)
+    changed = dict(values)
+    read = changed.pop("material", None)
+    wanted = replace(row, **changed)
     balancer = balancer_of(connection, row.load_balancer_id)
     _require_possible(
         connection, wanted, *trees(connection, [balancer])[balancer.id].listeners_of(key)
     )
-    store.update(connection, row, now=now, **values)
+    material.keep(connection, row, changed, read)
+    store.update(connection, row, now=now, **changed)
     return found(connection, key)
 
 
@@ -117,6 +126,7 @@ def remove(connection: Connection, tree: BalancerTree, row: BalancerPool, now: d
     monitor = tree.monitors.get(row.id)
     if monitor is not None:
         monitor_store.delete(connection, monitor, now=now)
+    material.forget(connection, row.id)
     store.delete(connection, row, now=now)
 
 

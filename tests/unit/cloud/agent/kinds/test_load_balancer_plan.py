@@ -19,6 +19,7 @@ from kumoi.cloud.hostapi.load_balancer import (
     L7RuleSpec,
     ListenerCounters,
     MemberSpec,
+    MemberTlsSpec,
     MonitorSpec,
     PoolSpec,
     ProxiedListener,
@@ -75,6 +76,14 @@ L7 = [
     ),
     L7PolicySpec(action="REJECT"),
 ]
+TO_MEMBERS = MemberTlsSpec(
+    certificate="mine",
+    authority="theirs",
+    revocations="revoked",
+    ciphers="ECDHE-RSA-AES256-GCM-SHA384",
+    versions=["TLSv1.2"],
+    alpn=["h2"],
+)
 MONITOR = MonitorSpec(type="TCP", delay_s=1, timeout_s=1, max_retries=1, max_retries_down=1)
 
 
@@ -258,6 +267,10 @@ def test_what_haproxy_counted_of_its_listeners_is_read() -> None:
                 )
             ),
         ),
+        (
+            "member_tls",
+            served(HTTP, tls=True, tls_with=TO_MEMBERS),
+        ),
         ("no_pool", served(msgspec.structs.replace(HTTP, pool_id=""))),
     ],
 )
@@ -269,6 +282,20 @@ def test_a_balancer_is_this_configuration(name: str, wanted: BalancerThing) -> N
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert text == path.read_text()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"tls": False, "tls_with": None},
+        {"tls_with": None},
+        {"tls_with": msgspec.structs.replace(TO_MEMBERS, authority="other")},
+        {"tls_with": msgspec.structs.replace(TO_MEMBERS, alpn=[])},
+    ],
+)
+def test_other_tls_to_members_is_another_signature(other: dict[str, Any]) -> None:
+    said = {"tls": True, "tls_with": TO_MEMBERS}
+    assert rendered(served(**said)).signature != rendered(served(**said | other)).signature
 
 
 def test_another_certificate_is_another_signature() -> None:

@@ -113,10 +113,10 @@ class Proxies:
             directory=str(directory),
             descriptors=descriptors,
         )
+        for name, content in wanted.files.items():
+            files.replace(directory / name, content, promise=Promise.KILL, owner=self.owner)
         owner = (0, self.owner[1])
-        for name, content in (*wanted.files.items(), (config.name, wanted.text)):
-            path = directory / name
-            files.replace(path, content, promise=Promise.KILL, mode=0o640, owner=owner)
+        files.replace(config, wanted.text, promise=Promise.KILL, mode=0o640, owner=owner)
         launched = ProxyLaunch(
             argv=(PROGRAM, "-db", "-f", str(config)),
             namespace=self.stations.namespace(balancer.id),
@@ -130,6 +130,9 @@ class Proxies:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(before.pid, signal.SIGUSR1)
         self._forget(balancer)
+        for path in directory.glob("*.pem"):
+            if path.name not in wanted.files:
+                path.unlink(missing_ok=True)
 
     def tell(self, balancer_id: str, commands: Sequence[str]) -> None:
         """What it says is not decided on: the next look shows what became of it."""

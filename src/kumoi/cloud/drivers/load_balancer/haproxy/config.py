@@ -81,10 +81,12 @@ def render(
     """`states` are those of monitored members, `socket` where the process takes commands, `directory`
     where its files are, `descriptors` the listening sockets that it inherits, by the listener's id.
     """
-    known = tuple(sorted(servers(balancer, states)))
+    known = tuple(sorted(servers(balancer, states, directory)))
     files = tls.files(balancer)
     plain = [*_lines(balancer, socket, directory, dict.fromkeys(descriptors, 0), ())]
-    told = "\n".join([*plain, *(f"{name} {content}" for name, content in sorted(files.items()))])
+    options = [f"{pool.id} {_options(pool, directory)}" for pool in balancer.pools]
+    contents = [f"{name} {content}" for name, content in sorted(files.items())]
+    told = "\n".join([*plain, *options, *contents])
     signature = hashlib.sha256(told.encode()).hexdigest()[:16]
     lines = _lines(balancer, socket, directory, descriptors, known)
     text = "".join(f"{line}\n" for line in lines).replace(NO_SIGNATURE, signature, 1)
@@ -94,7 +96,9 @@ def render(
 NO_SIGNATURE = "SIGNATURE"
 
 
-def servers(balancer: BalancerThing, states: Mapping[str, str]) -> Iterator[ProxyServer]:
+def servers(
+    balancer: BalancerThing, states: Mapping[str, str], directory: str
+) -> Iterator[ProxyServer]:
     """Of all backends: each listener has one of its own for its pool, since time-outs are its own."""
     for listener in balancer.listeners:
         for pool in pools_of(balancer, listener):
@@ -107,7 +111,7 @@ def servers(balancer: BalancerThing, states: Mapping[str, str]) -> Iterator[Prox
                     port=member.port,
                     weight=min(member.weight, WEIGHT_MAX),
                     ready=member.id in ready,
-                    options=_options(pool),
+                    options=_options(pool, directory),
                 )
 
 
@@ -117,8 +121,8 @@ def pools_of(balancer: BalancerThing, listener: ProxiedListener) -> list[PoolSpe
     return [pool for pool in balancer.pools if pool.id in wanted]
 
 
-def _options(pool: PoolSpec) -> str:
-    words = [SEND_PROXY.get(pool.protocol, ""), "ssl verify none" if pool.tls else ""]
+def _options(pool: PoolSpec, directory: str) -> str:
+    words = [SEND_PROXY.get(pool.protocol, ""), *tls.member_options(pool, directory)]
     return " ".join(word for word in words if word)
 
 

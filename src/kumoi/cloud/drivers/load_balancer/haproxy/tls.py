@@ -1,10 +1,18 @@
-"""How HAProxy ends TLS: files, options of a `bind` line and headers. Pure; called by config.py."""
+"""How HAProxy ends TLS and begins it towards members: files, options of `bind` and `server` lines, and
+headers. Pure; called by config.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from kumoi.cloud.hostapi.load_balancer import BalancerThing, ProxiedListener, TlsSpec
+from kumoi.cloud.hostapi.load_balancer import (
+    BalancerThing,
+    MemberTlsSpec,
+    PoolSpec,
+    ProxiedListener,
+    TlsSpec,
+)
 
 VERIFY = {"OPTIONAL": "optional", "MANDATORY": "required"}
 VERSIONS = ("SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
@@ -37,6 +45,8 @@ def files(balancer: BalancerThing) -> dict[str, str]:
         ):
             if pem:
                 found[f"{listener.id}.{word}.pem"] = pem
+    for pool in balancer.pools:
+        found |= {f"{pool.id}.{word}.pem": pem for word, pem in _of_pool(pool).items()}
     return found
 
 
@@ -53,13 +63,25 @@ def options(listener: ProxiedListener, directory: str) -> Iterator[str]:
         yield f"verify {VERIFY.get(tls.client_authentication, 'none')}"
     if tls.client_revocations:
         yield f"crl-file {directory}/{listener.id}.revocations.pem"
-    yield from _ciphers(tls)
-    if tls.versions:
-        allowed = [name for name in VERSIONS if name in tls.versions]
-        yield f"ssl-min-ver {NAMES.get(allowed[0], allowed[0])}"
-        yield f"ssl-max-ver {NAMES.get(allowed[-1], allowed[-1])}"
-    if tls.alpn:
-        yield f"alpn {','.join(tls.alpn)}"
+    yield from _agreed(tls)
+
+
+def member_options(pool: PoolSpec, directory: str) -> Iterator[str]:
+    """What a `server` line says beside where it connects to."""
+    if not pool.tls:
+        return
+    yield "ssl"
+    there = _of_pool(pool)
+    if "certificate" in there:
+        yield f"crt {directory}/{pool.id}.certificate.pem"
+    if "authority" in there:
+        yield f"verify required ca-file {directory}/{pool.id}.authority.pem"
+    else:
+        yield "verify none"
+    if "authority" in there and "revocations" in there:
+        yield f"crl-file {directory}/{pool.id}.revocations.pem"
+    if pool.tls_with is not None:
+        yield from _agreed(pool.tls_with)
 
 
 def headers(listener: ProxiedListener, said: Mapping[str, bool]) -> Iterator[str]:
@@ -72,7 +94,31 @@ def headers(listener: ProxiedListener, said: Mapping[str, bool]) -> Iterator[str
         yield f'http-response set-header Strict-Transport-Security "{listener.tls.hsts}"'
 
 
-def _ciphers(tls: TlsSpec) -> Iterator[str]:
+def _of_pool(pool: PoolSpec) -> dict[str, str]:
+    """What there is of certificates, by what it is for."""
+    said = pool.tls_with
+    if said is None:
+        return {}
+    words = {
+        "certificate": said.certificate,
+        "authority": said.authority,
+        "revocations": said.revocations,
+    }
+    return {word: pem for word, pem in words.items() if pem}
+
+
+def _agreed(tls: TlsSpec | MemberTlsSpec) -> Iterator[str]:
+    """What both ends agree on."""
+    yield from _ciphers(tls)
+    if tls.versions:
+        allowed = [name for name in VERSIONS if name in tls.versions]
+        yield f"ssl-min-ver {NAMES.get(allowed[0], allowed[0])}"
+        yield f"ssl-max-ver {NAMES.get(allowed[-1], allowed[-1])}"
+    if tls.alpn:
+        yield f"alpn {','.join(tls.alpn)}"
+
+
+def _ciphers(tls: TlsSpec | MemberTlsSpec) -> Iterator[str]:
     """Those of TLS 1.3 have an option of their own."""
     names = tls.ciphers.split(":") if tls.ciphers else []
     newest = [name for name in names if name.startswith(NEWEST_CIPHERS)]
