@@ -6,31 +6,35 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 from kumoi.base.errors import Permanent, Transient
 from kumoi.pipeline.cloud import (
-    Allowed,
-    CloudNetwork,
-    CloudPort,
+    BALANCING,
+    CloudKey,
     CloudResource,
-    CloudServerNew,
+    FloatingIpWanted,
+    KeypairWanted,
+    Made,
     Noun,
-    ServerState,
+    ServerWanted,
+    WantedResource,
 )
 
 BUILD_LOOKS = 2  # A server is ACTIVE when it has been looked at so often.
+LOOSE = {Noun.PORT: Noun.SERVER, Noun.LOAD_BALANCER: Noun.LOAD_BALANCER}
+"""Whose users keep it from being deleted, as in Nova, Neutron and Octavia: a floating IP goes loose."""
 
 
 @dataclass
-class Made:
+class FakeObject:
     """One object. `on` are the ids of what it needs."""
 
     resource: CloudResource
     on: set[str] = field(default_factory=set)
     looks: int = 0
-    address: str = ""
     user_data: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
 
@@ -41,108 +45,128 @@ class FakeCloud:
 
     images: set[str] = field(default_factory=lambda: {"debian-12", "debian-12-runner"})
     flavors: set[str] = field(default_factory=lambda: {"small"})
+    services: set[str] = field(default_factory=lambda: {BALANCING})
     before: Callable[[str], None] = lambda _call: None
     after: Callable[[str], None] = lambda _call: None
     broken_server: str = ""  # A short name whose build ends in ERROR.
-    made: dict[str, Made] = field(default_factory=dict)
+    made: dict[str, FakeObject] = field(default_factory=dict)
     created: int = 0
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
+    def offers(self, service: str) -> bool:
+        self.before("offers")
+        return service in self.services
+
     def find_image(self, name: str) -> str | None:
-        self._call("find_image")
+        self.before("find_image")
         return f"image-{name}" if name in self.images else None
 
     def find_flavor(self, name: str) -> str | None:
-        self._call("find_flavor")
+        self.before("find_flavor")
         return f"flavor-{name}" if name in self.flavors else None
 
     def find_external_network(self) -> str | None:
-        self._call("find_external_network")
+        self.before("find_external_network")
         return "public"
-
-    def ensure_network(self, name: str, cidr: str) -> CloudNetwork:  # noqa: ARG002 - as the real one
-        made = self._ensure("ensure_network", Noun.NETWORK, name, set())
-        return CloudNetwork(made.resource.id, f"subnet-of-{made.resource.id}")
-
-    def ensure_router(self, name: str, external_id: str, subnet_id: str) -> None:  # noqa: ARG002
-        network_id = subnet_id.removeprefix("subnet-of-")
-        self._ensure("ensure_router", Noun.ROUTER, name, {network_id})
-
-    def ensure_security_group(self, name: str, allowed: Sequence[Allowed]) -> str:  # noqa: ARG002
-        return self._ensure("ensure_security_group", Noun.SECURITY_GROUP, name, set()).resource.id
-
-    def ensure_keypair(self, name: str, public_key: str) -> None:
-        if not public_key.startswith("ssh-ed25519 "):
-            raise Permanent("not a key")
-        self._ensure("ensure_keypair", Noun.KEYPAIR, name, set())
-
-    def ensure_port(self, name: str, network_id: str, groups: Sequence[str]) -> CloudPort:
-        made = self._ensure("ensure_port", Noun.PORT, name, {network_id, *groups})
-        return CloudPort(made.resource.id, made.address)
-
-    def ensure_server(self, wanted: CloudServerNew) -> None:
-        made = self._ensure("ensure_server", Noun.SERVER, wanted.name, {wanted.port_id})
-        made.user_data, made.metadata = wanted.user_data, wanted.metadata
-
-    def ensure_floating_ip(self, name: str, port_id: str, external_id: str) -> str:  # noqa: ARG002
-        return self._ensure("ensure_floating_ip", Noun.FLOATING_IP, name, {port_id}).address
-
-    def list_servers(self, prefix: str) -> list[ServerState]:
-        with self._lock:
-            self._call("list_servers")
-            found = [
-                self._state(made)
-                for made in self.made.values()
-                if made.resource.noun == Noun.SERVER and made.resource.name.startswith(prefix)
-            ]
-            self.after("list_servers")
-            return found
 
     def list_resources(self, noun: Noun, prefix: str) -> list[CloudResource]:
         with self._lock:
-            self._call("list_resources")
-            return [
-                made.resource
+            self.before("list_resources")
+            found = [
+                self._state(made)
                 for made in self.made.values()
                 if made.resource.noun == noun and made.resource.name.startswith(prefix)
             ]
+            self.after("list_resources")
+            return found
+
+    def create(self, wanted: WantedResource, made: Made) -> CloudResource:
+        call = f"create {wanted.noun}"
+        with self._lock:
+            self.before(call)
+            on = self._needed(wanted, made)
+            if isinstance(wanted.spec, KeypairWanted):
+                if not wanted.spec.public_key.startswith("ssh-ed25519 "):
+                    raise Permanent("not a key")
+            elif any(each.resource.key == wanted.key for each in self.made.values()):
+                raise AssertionError(f"{wanted.key} is made twice")
+            number = next(self._numbers)
+            new = FakeObject(
+                CloudResource(
+                    wanted.noun,
+                    wanted.name,
+                    f"{wanted.noun}-{number}",
+                    address=f"10.0.0.{number}",
+                    parent_id=f"parent-{number}",
+                ),
+                on,
+                metadata=dict(wanted.tags),
+            )
+            if isinstance(wanted.spec, ServerWanted):
+                new.user_data = wanted.spec.user_data
+            self._take(new, wanted, made)
+            self.made[new.resource.id] = new
+            self.created += 1
+            self.after(call)
+            return self._state(new)
+
+    def change(self, wanted: WantedResource, found: CloudResource, made: Made) -> CloudResource:
+        call = f"change {wanted.noun}"
+        with self._lock:
+            self.before(call)
+            changed = self.made[found.id]
+            changed.on = self._needed(wanted, made)
+            self._take(changed, wanted, made)
+            self.after(call)
+            return changed.resource
 
     def delete_resource(self, resource: CloudResource) -> None:
         with self._lock:
-            self._call("delete_resource")
+            self.before("delete_resource")
             users = [made for made in self.made.values() if resource.id in made.on]
-            if resource.noun == Noun.PORT:  # As in Nova and Neutron: a floating IP goes loose.
-                users = [made for made in users if made.resource.noun == Noun.SERVER]
-            if users:
+            only = LOOSE.get(resource.noun)
+            if only is not None:
+                users = [made for made in users if made.resource.noun == only]
+            if users and resource.noun != Noun.KEYPAIR:
                 raise Transient(f"{resource.noun} is in use by {users[0].resource.name}")
             self.made.pop(resource.id, None)
             self.after("delete_resource")
 
-    def _ensure(self, call: str, noun: Noun, name: str, on: set[str]) -> Made:
-        with self._lock:
-            self._call(call)
-            gone = {each for each in on if each not in self.made}
-            if gone:
-                raise Permanent(f"{name} needs what is not there: {gone}")
-            for made in self.made.values():
-                if made.resource.noun == noun and made.resource.name == name:
-                    return made
-            number = next(self._numbers)
-            new = Made(
-                CloudResource(noun, name, f"{noun}-{number}"), on, address=f"10.0.0.{number}"
-            )
-            self.made[new.resource.id] = new
-            self.created += 1
-            self.after(call)
-            return new
+    def named(self, noun: Noun) -> dict[str, FakeObject]:
+        """What is there of a kind, by name."""
+        return {
+            each.resource.name: each for each in self.made.values() if each.resource.noun == noun
+        }
 
-    def _state(self, made: Made) -> ServerState:
+    def _needed(self, wanted: WantedResource, made: Made) -> set[str]:
+        """The ids of what it needs, each of which must be there."""
+        gone = [need for need in wanted.needs if need not in made]
+        ids = {made[need].id for need in wanted.needs if need in made}
+        gone_ids = ids - self.made.keys()
+        if gone or gone_ids:
+            raise Permanent(f"{wanted.name} needs what is not there: {gone or gone_ids}")
+        return ids
+
+    def _take(self, new: FakeObject, wanted: WantedResource, made: Made) -> None:
+        """Inputs as a cloud tells them: others by their ids."""
+        inputs = dict(wanted.inputs)
+        for name, noun in (("networks", Noun.NETWORK), ("groups", Noun.SECURITY_GROUP)):
+            if name in inputs and wanted.noun != Noun.SERVER:
+                others = [made[CloudKey(noun, each)] for each in inputs[name].split()]
+                inputs[name] = " ".join(
+                    each.parent_id if name == "networks" else each.id for each in others
+                )
+        if wanted.noun == Noun.FLOATING_IP:
+            on = made[cast("FloatingIpWanted", wanted.spec).on]
+            inputs["on"] = on.parent_id if on.noun == Noun.LOAD_BALANCER else on.id
+        new.resource = replace(new.resource, inputs=inputs)
+
+    def _state(self, made: FakeObject) -> CloudResource:
+        if made.resource.noun not in (Noun.SERVER, Noun.LOAD_BALANCER):
+            return made.resource
         made.looks += 1
         if self.broken_server and made.resource.name.endswith(self.broken_server):
-            return ServerState(made.resource.name, "ERROR", "no valid host was found")
-        status = "ACTIVE" if made.looks >= BUILD_LOOKS else "BUILD"
-        return ServerState(made.resource.name, status, "")
-
-    def _call(self, name: str) -> None:
-        self.before(name)
+            return replace(made.resource, status="ERROR", fault="no valid host was found")
+        status = "ACTIVE" if made.looks > BUILD_LOOKS else "BUILD"
+        return replace(made.resource, status=status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.flows.fake_cloud import Made
+from tests.flows.fake_cloud import FakeObject
 from tests.flows.world import HELLO, SCRIPT, World
 
 from kumoi.pipeline import run as pipeline_run
@@ -50,7 +50,8 @@ def test_the_runner_is_told_what_it_needs_and_nothing_is_kept_after(world: World
     assert row.job is not None
     assert [each["name"] for each in row.job["servers"]] == ["web-1", "web-2"]
     assert row.job["verify"][0]["http"]["port"] == 80
-    assert row.job["configure"] == [{"on": "web", "run": "./deploy/web.sh"}]
+    (step,) = row.job["configure"]
+    assert (step["on"], step["run"], step["timeout_s"]) == ("web", "./deploy/web.sh", 1_800)
     world.verify(new)
     with world.database.read() as connection:
         row = runner.get(connection, new.id)
@@ -172,7 +173,7 @@ def test_the_sweeper_finds_what_came_late(world: World) -> None:
     new = world.push(HELLO.replace("debian-12", "debian-99"))
     world.settle()
     late = CloudResource(Noun.NETWORK, f"env-{world.environment(new).id}", "late")
-    world.cloud.made["late"] = Made(late)
+    world.cloud.made["late"] = FakeObject(late)
     world.clock.advance(61)
     world.expiry.sweep()
     world.settle()
@@ -201,7 +202,7 @@ def test_every_server_says_of_which_commit_it_is(world: World) -> None:
     assert {made.metadata["kumoi_commit"] for made in servers} == {new.commit}
 
 
-def runner_server(world: World, of: Run) -> Made:
+def runner_server(world: World, of: Run) -> FakeObject:
     name = f"env-{world.environment(of).id}-runner"
     (found,) = (
         made

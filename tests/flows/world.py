@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
-import msgspec
 from tests.flows.fake_cloud import FakeCloud
 
 from kumoi.base.clock import SetClock
@@ -16,6 +15,7 @@ from kumoi.engine.flow_worker import LEASE_TTL_S, Flows
 from kumoi.pipeline import environment
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.expire import Expiry
+from kumoi.pipeline.receive import Heads, ReadRepositories
 from kumoi.pipeline.runner.script import MARK
 from kumoi.pipeline.serve import kinds
 from kumoi.pipeline.stage import Stage
@@ -68,8 +68,12 @@ class World:
             began_at=self.clock.now(),
             script=script,
         )
+        # Which repositories there are is not asked: runs are begun by hand.
+        self.heads = Heads(context.cloud, cast("ReadRepositories", None), self.database, self.clock)
         self.flows = Flows(self.database, self.clock, kinds(context, lambda _id: self.cloud))
-        self.expiry = Expiry(self.database, self.clock, lambda _id: self.cloud, lambda _id: None)
+        self.expiry = Expiry(
+            self.database, self.clock, lambda _id: self.cloud, lambda _id: None, lambda: None
+        )
 
     def push(self, text: str = HELLO, branch: str = "main", sequence: int = 1) -> Run:
         now = self.clock.now()
@@ -87,22 +91,8 @@ class World:
             stages=[{"name": "receive", "began_at": now.isoformat()}],
             created_at=now,
         )
-        lived = Environment(
-            id=new_hex_id()[:12],
-            run_id=new.id,
-            repository_id=new.repository_id,
-            project_id="p1",
-            branch=branch,
-            wanted=msgspec.to_builtins(environment.parse(text)),
-            status=environments.EnvironmentStatus.LIVE,
-            url="",
-            reason="",
-            deletions=0,
-            created_at=now,
-            expires_at=now + timedelta(hours=24),
-        )
         with self.database.write() as connection:
-            pipeline_run.begin(connection, new, lived)
+            self.heads.begin(connection, new, environment.parse(text).of_branch(branch))
         return new
 
     def turn(self) -> bool:
@@ -140,7 +130,7 @@ class World:
 
     def environment(self, of: Run) -> Environment:
         with self.database.read() as connection:
-            found = environments.get_of_run(connection, of.id)
+            found = environments.of_run(connection, run.get(connection, of.id))
         assert found is not None
         return found
 

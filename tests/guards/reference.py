@@ -8,10 +8,13 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import pkgutil
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+
+import msgspec
 
 import kumoi
 from kumoi.base import errors as base_errors
@@ -23,6 +26,7 @@ from kumoi.engine.http import errors as http_errors
 from kumoi.engine.http.routing import KNOWN, OPEN, Route
 from kumoi.engine.http.service import Service
 from kumoi.pipeline.api.routes import SERVICES as PIPELINE_SERVICES
+from kumoi.pipeline.environment import FileShape
 from kumoi.policy.row import Row
 from kumoi.policy.table import SERVICES as TABLES
 from tests.guards import units
@@ -40,7 +44,15 @@ def pages() -> dict[str, str]:
         "routes.md": routes(),
         "policies.md": policies(),
         "units.md": units.page(),
+        "kumoi.schema.json": environment_schema(),
     }
+
+
+def environment_schema() -> str:
+    """The JSON Schema of kumoi.yaml, for editors, made of its shapes."""
+    schema = msgspec.json.schema(FileShape)
+    schema["title"] = "kumoi.yaml"
+    return json.dumps(schema, indent=1) + "\n"
 
 
 def settings() -> str:

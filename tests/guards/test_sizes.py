@@ -67,8 +67,11 @@ def test_programs_are_started_in_one_place() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in STARTERS
     ]
-    inside_the_tenant = "src/kumoi/pipeline/runner/runner.py"  # A file by itself, sent to a server.
-    assert sorted(set(found)) == ["src/kumoi/base/process.py", inside_the_tenant]
+    # Sent to a server, where it runs by itself.
+    inside_the_tenant = "src/kumoi/pipeline/runner/"
+    assert {each for each in found if not each.startswith(inside_the_tenant)} == {
+        "src/kumoi/base/process.py"
+    }
 
 
 def test_sql_stands_in_the_store() -> None:

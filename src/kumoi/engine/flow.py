@@ -174,6 +174,12 @@ def cancel(connection: Connection, id: str, reason: str) -> bool:
     return updated.rowcount == 1
 
 
+def is_going_on(connection: Connection, id: str) -> bool:
+    """Whether there is such a flow and it has not ended, its undo included."""
+    query = sa.select(flow.c.id).where(flow.c.id == id, flow.c.ended_at.is_(None))
+    return connection.execute(query).first() is not None
+
+
 def ended_at(connection: Connection, id: str) -> datetime | None:
     """None while the flow runs, and for an id without a flow."""
     return connection.execute(sa.select(flow.c.ended_at).where(flow.c.id == id)).scalar()

@@ -1,220 +1,218 @@
-"""Stage build: an environment's network and servers, made in parallel where the order is free.
+"""Stage build: what an environment is made of, made of what is there, in parallel where the order is free.
 
-Called by the steps of run.py. Each function may be repeated: it finds what it made by its name.
-Nothing here deletes; teardown.py does. `members`, `servers` and `url` are pure.
+Called by the steps of run.py. Everything may be repeated: what is there is read from the cloud each time,
+plan.py says what is to be done, and this does it. Nothing here deletes but what the plan replaces or
+does not know; teardown.py deletes a whole environment. `not_active`, `servers` and `url` are pure.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
 
-from kumoi.base.errors import Permanent
-from kumoi.pipeline.cloud import Allowed, Cloud, CloudPort, CloudServerNew, ServerState
+from kumoi.base.errors import Bug, Permanent, Transient
+from kumoi.pipeline.cloud import (
+    BALANCING,
+    Cloud,
+    CloudKey,
+    CloudResource,
+    Noun,
+    WantedResource,
+)
 from kumoi.pipeline.environment import EnvironmentFile
+from kumoi.pipeline.plan import Action, Verb, named
+from kumoi.pipeline.resources import RUNNER, CloudIds, members, port_name, prefix
 
-SUBNET_CIDR = "10.0.0.0/24"  # Each environment has a router of its own, so all may be alike.
-ANYWHERE = "0.0.0.0/0"
-RUNNER = "runner"
 PARALLEL_MAX = 8
+ACTIVE = "ACTIVE"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-
-@dataclass(frozen=True, slots=True)
-class PlannedServer:
-    """A server that the environment is to have. `name` is its short name, such as web-1."""
-
-    name: str
-    group: str
-    image: str
-    flavor: str
-    image_key: str  # The key in kumoi.yaml, for messages.
-    flavor_key: str
-
-
-class Preparation(msgspec.Struct):
-    """The ids that servers need: images, flavors, networks, security groups. Part of the flow's
-    state; `look_up` and `ensure_network` fill it in.
-    """
-
-    images: dict[str, str] = {}
-    flavors: dict[str, str] = {}
-    external_id: str = ""
-    network_id: str = ""
-    groups: dict[str, str] = {}  # Security groups: one per group of servers, and "" for all.
+# Servers hold ports, floating IPs are on ports, routers are on networks: outside in.
+PHASES = (
+    (Noun.LOAD_BALANCER, Noun.SERVER, Noun.FLOATING_IP, Noun.KEYPAIR),
+    (Noun.ROUTER, Noun.PORT),
+    (Noun.NETWORK, Noun.SECURITY_GROUP),
+)
 
 
 class Built(msgspec.Struct):
-    """The addresses of the servers. Part of the flow's state."""
+    """The addresses of the servers and balancers. Part of the flow's state."""
 
-    addresses: dict[str, str] = {}  # By server, inside the network.
-    floating: dict[str, str] = {}  # By group that has ports.
-
-
-def prefix(environment_id: str) -> str:
-    """The beginning of the name of everything that belongs to this environment."""
-    return f"env-{environment_id}"
+    addresses: dict[str, str] = {}  # By server, inside its first network.
+    ids: dict[str, str] = {}  # By server.
+    floating: dict[str, str] = {}  # By group or balancer that has one.
+    virtual: dict[str, str] = {}  # By balancer, inside its network.
 
 
-def members(wanted: EnvironmentFile) -> list[PlannedServer]:
-    """All servers of an environment, the runner last."""
-    found = [
-        PlannedServer(f"{name}-{number}", name, group.image, group.flavor, f"servers.{name}.image",
-               f"servers.{name}.flavor")
-        for name, group in sorted(wanted.servers.items())
-        for number in range(1, group.count + 1)
-    ]  # fmt: skip
-    runner = wanted.runner
-    found.append(
-        PlannedServer(RUNNER, RUNNER, runner.image, runner.flavor, "runner.image", "runner.flavor")
-    )
-    return found
+@dataclass(frozen=True, slots=True)
+class BuildProgress:
+    """What is there now; `waits_for` is what has to go first, and then it is to be applied again."""
+
+    made: dict[CloudKey, CloudResource]
+    waits_for: str = ""
 
 
-def look_up(cloud: Cloud, wanted: EnvironmentFile) -> Preparation:
+def look_up(cloud: Cloud, wanted: EnvironmentFile) -> CloudIds:
     """The ids of the images, flavors and network that the file names. Raises Permanent with the
     name and its key in the file when the cloud does not have one.
     """
+    if wanted.load_balancers and not cloud.offers(BALANCING):
+        name = min(wanted.load_balancers)
+        raise Permanent(f"the cloud offers no load balancers (load_balancers.{name})")
     all_members = members(wanted)
     images = sorted({member.image for member in all_members})
     flavors = sorted({member.flavor for member in all_members})
-    image_ids = dict(zip(images, in_parallel(cloud.find_image, images), strict=True))
-    flavor_ids = dict(zip(flavors, in_parallel(cloud.find_flavor, flavors), strict=True))
-    external_id = cloud.find_external_network()
+    calls: list[Callable[[], str | None]] = [cloud.find_external_network]
+    calls += [lambda name=name: cloud.find_image(name) for name in images]  # type: ignore[misc]
+    calls += [lambda name=name: cloud.find_flavor(name) for name in flavors]  # type: ignore[misc]
+    external_id, *ids = in_parallel(lambda call: call(), calls)
+    image_ids = dict(zip(images, ids, strict=False))
+    flavor_ids = dict(zip(flavors, ids[len(images) :], strict=True))
     for member in all_members:
         if image_ids[member.image] is None:
-            raise Permanent(f"there is no image {member.image!r} ({member.image_key})")
+            raise Permanent(f"there is no image {member.image!r} ({member.key_of('image')})")
         if flavor_ids[member.flavor] is None:
-            raise Permanent(f"there is no flavor {member.flavor!r} ({member.flavor_key})")
+            raise Permanent(f"there is no flavor {member.flavor!r} ({member.key_of('flavor')})")
     if external_id is None:
         raise Permanent("the cloud has no external network to reach the environment through")
-    return Preparation(
-        images={name: id for name, id in image_ids.items() if id},  # noqa: A001 - a pair's half
-        flavors={name: id for name, id in flavor_ids.items() if id},  # noqa: A001
+    return CloudIds(
+        images={name: found for name, found in image_ids.items() if found},
+        flavors={name: found for name, found in flavor_ids.items() if found},
         external_id=external_id,
     )
 
 
-def ensure_network(
-    cloud: Cloud,
-    environment_id: str,
-    wanted: EnvironmentFile,
-    preparation: Preparation,
-    public_key: str,
-) -> None:
-    """Network with router, security groups and keypair. Fills in `preparation`."""
+def list_existing(cloud: Cloud, environment_id: str) -> list[CloudResource]:
+    """Every object in the cloud that carries the environment's name, sorted."""
     name = prefix(environment_id)
-
-    def network_with_router() -> str:
-        network = cloud.ensure_network(name, SUBNET_CIDR)
-        cloud.ensure_router(name, preparation.external_id, network.subnet_id)
-        return network.id
-
-    def keypair() -> str:
-        cloud.ensure_keypair(name, public_key)
-        return name
-
-    def inner_group() -> str:
-        inside = [Allowed("tcp", 0, SUBNET_CIDR), Allowed("icmp", 0, SUBNET_CIDR)]
-        return cloud.ensure_security_group(name, inside)
-
-    def outer_group(group: str) -> str:
-        allowed = [Allowed("tcp", port, ANYWHERE) for port in wanted.servers[group].ports]
-        return cloud.ensure_security_group(f"{name}-{group}", allowed)
-
-    with_ports = [group for group, servers in wanted.servers.items() if servers.ports]
-    calls = [network_with_router, keypair, inner_group]
-    calls += [functools.partial(outer_group, group) for group in with_ports]
-    ids = in_parallel(lambda call: call(), calls)
-    preparation.network_id = ids[0]
-    preparation.groups = {"": ids[2], **dict(zip(with_ports, ids[3:], strict=True))}
+    listed = in_parallel(lambda noun: cloud.list_resources(noun, name), list(Noun))
+    return sorted(resource for resources in listed for resource in resources)
 
 
-def ensure_servers(
+def apply(
     cloud: Cloud,
-    environment_id: str,
-    wanted: EnvironmentFile,
-    preparation: Preparation,
-    *,
-    user_data: str,
-    tags: dict[str, str],
-) -> Built:
-    """Ports, servers and floating IPs. `user_data` is the runner's."""
+    wanted: Sequence[WantedResource],
+    found: Sequence[CloudResource],
+    actions: Sequence[Action],
+) -> BuildProgress:
+    """Carry a plan out: what is replaced goes first, then all is made, and what is not wanted goes
+    last. Raises what a call raises, once all that run beside it have ended.
+    """
+    verbs = {each.key: each.verb for each in actions}
+    there = {each.key: each for each in named(found)}
+    replaced = [there[key] for key, verb in verbs.items() if verb == Verb.REPLACE]
+    for each in replaced:
+        if each.noun in (Noun.NETWORK, Noun.KEYPAIR):
+            raise Permanent(f"{each.noun} {each.name} cannot change while the environment is kept")
+    if replaced:
+        delete(cloud, replaced)
+        return BuildProgress(there, f"{_names(replaced)} to go")
+    doing = {Verb.CREATE, Verb.CHANGE}
+    to_do = [each for each in wanted if verbs[each.key] in doing]
+
+    def act(one: WantedResource, made: dict[CloudKey, CloudResource]) -> CloudResource:
+        if verbs[one.key] == Verb.CREATE:
+            return cloud.create(one, made)
+        return cloud.change(one, made[one.key], made)
+
+    made = _in_order(to_do, there, act)
+    surplus = [there[key] for key, verb in verbs.items() if verb == Verb.DELETE]
+    if surplus:
+        remove(cloud, surplus)
+        return BuildProgress(made, f"{_names(surplus)} to go")
+    return BuildProgress(made)
+
+
+def remove(cloud: Cloud, resources: Sequence[CloudResource]) -> None:
+    """Delete the first of them in order, outside in: the next would be refused."""
+    for phase in PHASES:
+        now = [each for each in resources if each.noun in phase]
+        if now:
+            delete(cloud, now)
+            return
+
+
+def delete(cloud: Cloud, resources: Sequence[CloudResource]) -> None:
+    """Ask for it; what is still in use is found again by the next call."""
+
+    def one(resource: CloudResource) -> None:
+        with contextlib.suppress(Transient):
+            cloud.delete_resource(resource)
+
+    in_parallel(one, resources)
+
+
+def built(environment_id: str, wanted: EnvironmentFile, made: Iterable[CloudResource]) -> Built:
+    """The addresses, by short names."""
     name = prefix(environment_id)
+    by_key = {each.key: each for each in made}
 
-    def server(member: PlannedServer) -> CloudPort:
-        known = preparation.groups
-        groups = [known[key] for key in ("", member.group) if key in known]
-        port = cloud.ensure_port(f"{name}-{member.name}", preparation.network_id, groups)
-        cloud.ensure_server(
-            CloudServerNew(
-                name=f"{name}-{member.name}",
-                image_id=preparation.images[member.image],
-                flavor_id=preparation.flavors[member.flavor],
-                port_id=port.id,
-                keypair=name,
-                user_data=user_data if member.group == RUNNER else "",
-                metadata={**tags, "kumoi_group": member.group},
-            )
-        )
-        return port
+    def of(noun: Noun, short: str) -> str:
+        return by_key[CloudKey(noun, f"{name}-{short}")].address
 
-    runner_first = members(wanted)[::-1]  # The runner needs the longest time until it can work.
-    ports = in_parallel(server, runner_first)
-    by_name = {member.name: port for member, port in zip(runner_first, ports, strict=True)}
-
-    def floating_ip(group: str) -> str:
-        port_id = by_name[f"{group}-1"].id
-        return cloud.ensure_floating_ip(f"{name}-{group}", port_id, preparation.external_id)
-
-    with_ports = [group for group, servers in sorted(wanted.servers.items()) if servers.ports]
-    addresses = in_parallel(floating_ip, with_ports)
+    ports = {member.name: port_name(member.name, member.networks[0]) for member in members(wanted)}
+    reached = [group for group, section in wanted.servers.items() if section.is_reached]
+    reached += [each for each, section in wanted.load_balancers.items() if section.floating_ip]
     return Built(
-        addresses={member: port.address for member, port in by_name.items()},
-        floating=dict(zip(with_ports, addresses, strict=True)),
+        addresses={server: of(Noun.PORT, port) for server, port in ports.items()},
+        ids={server: by_key[CloudKey(Noun.SERVER, f"{name}-{server}")].id for server in ports},
+        floating={each: of(Noun.FLOATING_IP, each) for each in reached},
+        virtual={each: of(Noun.LOAD_BALANCER, each) for each in wanted.load_balancers},
     )
 
 
-def not_active(found: Sequence[ServerState], environment_id: str, wanted: EnvironmentFile) -> str:
-    """Names the servers that are not ACTIVE yet; empty when all are. Raises Permanent when one
-    cannot be built, or has gone.
+def not_active(found: Sequence[CloudResource], environment_id: str, wanted: EnvironmentFile) -> str:
+    """Names the servers and balancers that are not ACTIVE yet; empty when all are. Raises Permanent
+    when one cannot be built, or has gone.
     """
     name = prefix(environment_id)
-    states = {server.name: server for server in found}
+    states = {each.key: each for each in found}
+    expected = [(Noun.SERVER, member.name) for member in members(wanted)]
+    expected += [(Noun.LOAD_BALANCER, each) for each in sorted(wanted.load_balancers)]
     missing: list[str] = []
-    for member in members(wanted):
-        state = states.get(f"{name}-{member.name}")
+    for noun, short in expected:
+        state = states.get(CloudKey(noun, f"{name}-{short}"))
         if state is None:
-            raise Permanent(f"server {member.name} has disappeared")
+            raise Permanent(f"{noun} {short} has disappeared")
         if state.status == "ERROR":
             fault = state.fault or "the cloud does not say why"
-            raise Permanent(f"server {member.name} could not be built: {fault}")
-        if state.status != "ACTIVE":
-            missing.append(member.name)
-    return f"server {', '.join(sorted(missing))}" if missing else ""
+            raise Permanent(f"{noun} {short} could not be built: {fault}")
+        if state.status != ACTIVE:
+            missing.append(f"{noun} {short}")
+    return ", ".join(sorted(missing))
 
 
-def url(wanted: EnvironmentFile, built: Built) -> str:
-    """The environment's own URL: that of the first group with ports; empty when none has any."""
-    for group, address in sorted(built.floating.items()):
-        ports = wanted.servers[group].ports
-        scheme, default = ("https", 443) if 443 in ports and 80 not in ports else ("http", 80)  # noqa: PLR2004
-        port = default if default in ports else ports[0]
-        return f"{scheme}://{address}" + ("" if port == default else f":{port}") + "/"
+def url(wanted: EnvironmentFile, addresses: Built) -> str:
+    """The environment's own URL: that of its first balancer, or else of its first group with ports;
+    empty when the world reaches none.
+    """
+    for name, balancer in sorted(wanted.load_balancers.items()):
+        if name in addresses.floating:
+            first = balancer.listeners[0]
+            scheme = "http" if first.protocol == "HTTP" else "tcp"
+            return _url(scheme, addresses.floating[name], [first.port])
+    for name, group in sorted(wanted.servers.items()):
+        if name in addresses.floating and group.ports:
+            return _url("http", addresses.floating[name], group.ports)
     return ""
 
 
-def servers(wanted: EnvironmentFile, built: Built) -> list[dict[str, str]]:
+def servers(wanted: EnvironmentFile, addresses: Built) -> list[dict[str, str]]:
     """The servers that the runner works on, as its job lists them."""
     return [
-        {"name": member.name, "group": member.group, "address": built.addresses[member.name]}
+        {
+            "name": member.name,
+            "group": member.group,
+            "address": addresses.addresses[member.name],
+            "id": addresses.ids[member.name],
+        }
         for member in members(wanted)
         if member.group != RUNNER
     ]
@@ -229,3 +227,47 @@ def in_parallel(call: Callable[[Item], Result], items: Sequence[Item]) -> list[R
     with ThreadPoolExecutor(PARALLEL_MAX, "build") as pool:
         futures = [pool.submit(call, item) for item in items]
     return [future.result() for future in futures]
+
+
+def _in_order(
+    to_do: Sequence[WantedResource],
+    there: dict[CloudKey, CloudResource],
+    act: Callable[[WantedResource, dict[CloudKey, CloudResource]], CloudResource],
+) -> dict[CloudKey, CloudResource]:
+    """Each begins when what it needs is there. After an error nothing more begins."""
+    made = dict(there)
+    left = {each.key: each for each in to_do}
+    running: dict[Future[CloudResource], CloudKey] = {}
+    errors: list[BaseException] = []
+    with ThreadPoolExecutor(PARALLEL_MAX, "build") as pool:
+        while (left and not errors) or running:
+            ready = [each for each in left.values() if not left.keys() & set(each.needs)]
+            for each in [] if errors else ready:
+                if made.keys() >= set(each.needs):
+                    del left[each.key]
+                    running[pool.submit(act, each, dict(made))] = each.key
+            if not running:
+                raise errors[0] if errors else Bug("the plan has parts that need each other")
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                key = running.pop(future)
+                error = future.exception()
+                if error is None:
+                    made[key] = future.result()
+                else:
+                    errors.append(error)
+    if errors:
+        raise errors[0]
+    return made
+
+
+def _url(scheme: str, address: str, ports: Sequence[int]) -> str:
+    if 443 in ports and 80 not in ports:  # noqa: PLR2004
+        scheme = "https"
+    default = {"http": 80, "https": 443}.get(scheme, 0)
+    port = default if default in ports else ports[0]
+    return f"{scheme}://{address}" + ("" if port == default else f":{port}") + "/"
+
+
+def _names(resources: Sequence[CloudResource]) -> str:
+    return ", ".join(f"{each.noun} {each.name}" for each in resources)

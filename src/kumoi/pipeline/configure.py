@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from kumoi.pipeline.environment import EnvironmentFile
+from kumoi.pipeline.environment import EnvironmentFile, seconds
 from kumoi.pipeline.store.result import Result
 
 OUTPUT_SHOWN_LINES = 20
@@ -16,7 +16,10 @@ OUTPUT_SHOWN_LINES = 20
 
 def tasks(wanted: EnvironmentFile) -> list[dict[str, Any]]:
     """The steps as the runner's job lists them."""
-    return [msgspec.to_builtins(step) for step in wanted.configure]
+    return [
+        {**msgspec.to_builtins(step), "timeout_s": seconds(step.timeout)}
+        for step in wanted.configure
+    ]
 
 
 def failure(result: Result) -> str:

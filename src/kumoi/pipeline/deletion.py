@@ -14,9 +14,10 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.engine import flow as flows
-from kumoi.engine.flow import Done, FlowChange, FlowKind, Outcome, Wait, step
+from kumoi.engine.db import Database
+from kumoi.engine.flow import Done, FlowChange, FlowKind, Next, Outcome, Wait, step
 from kumoi.pipeline.cloud import Cloud
-from kumoi.pipeline.store import environment
+from kumoi.pipeline.store import environment, environment_key
 from kumoi.pipeline.store.environment import Environment
 from kumoi.pipeline.teardown import teardown
 
@@ -33,6 +34,17 @@ class DeletionState(msgspec.Struct):
 class EnvironmentDelete:
     state: DeletionState
     open_cloud: Callable[[str], Cloud]  # By the environment's id.
+    database: Database
+
+    # No undo: it only looks.
+    @step(undo=None, deadline_s=DEADLINE_S)
+    def await_runs(self) -> Outcome:
+        """Nothing is deleted while a run may still make more."""
+        with self.database.read() as connection:
+            found = environment.get(connection, self.state.environment_id)
+            runs = [found.run_id, found.newest_run_id] if found is not None else []
+            going = [each for each in runs if flows.is_going_on(connection, each)]
+        return Wait(f"run {going[0]} to end", AGAIN_S) if going else Next("delete")
 
     # No undo: a deleted object cannot be brought back.
     @step(undo=None, deadline_s=DEADLINE_S)
@@ -45,19 +57,15 @@ class EnvironmentDelete:
 
 
 def request(connection: Connection, found: Environment, reason: str) -> None:
-    """Delete an environment. Where its run still goes on, the run is cancelled and its undo calls
-    `begin`, so that nothing is deleted while the run may still make more.
-    """
-    if found.status == environment.EnvironmentStatus.LIVE and not flows.cancel(
-        connection, found.run_id, reason
-    ):
+    """Delete an environment, and cancel the runs that still work on it."""
+    if found.status == environment.EnvironmentStatus.LIVE:
+        for each in {found.run_id, found.newest_run_id}:
+            flows.cancel(connection, each, reason)
         begin(connection, found, reason)
 
 
 def begin(connection: Connection, found: Environment, reason: str) -> None:
-    """Start the flow, for the first time or again. The environment's run must have ended, or be in
-    its undo.
-    """
+    """Start the flow, for the first time or again."""
     number = found.deletions + 1
     environment.set_deleting(connection, found.id, reason, number)
     state = DeletionState(environment_id=found.id)
@@ -72,6 +80,7 @@ def _on_change(connection: Connection, change: FlowChange) -> None:
     """The environment's row follows its flow."""
     if change.status == flows.FlowStatus.DONE:
         environment.set_deleted(connection, change.subject, change.at)
+        environment_key.forget(connection, change.subject)
         log.event("environment.deleted", environment=change.subject)
     elif change.status == flows.FlowStatus.FAILED:
         reason = f"could not be deleted: {change.failure}"
@@ -79,4 +88,4 @@ def _on_change(connection: Connection, change: FlowChange) -> None:
         log.warning("environment.stuck", environment=change.subject, reason=reason)
 
 
-KIND = FlowKind("environment.delete", DeletionState, EnvironmentDelete, "delete", _on_change)
+KIND = FlowKind("environment.delete", DeletionState, EnvironmentDelete, "await_runs", _on_change)

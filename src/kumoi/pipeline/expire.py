@@ -17,9 +17,9 @@ from kumoi.base.errors import KumoiError
 from kumoi.engine import flow as flows
 from kumoi.engine.db import Database
 from kumoi.pipeline import deletion
+from kumoi.pipeline.build import list_existing
 from kumoi.pipeline.cloud import Cloud
 from kumoi.pipeline.store import environment
-from kumoi.pipeline.teardown import leftovers
 
 RETRY_AFTER_S = 60
 SWEEP_AFTER_S = 60
@@ -32,6 +32,7 @@ class Expiry:
     clock: Clock
     open_cloud: Callable[[str], Cloud]  # By the environment's id.
     end_delegation: Callable[[str], None]  # Likewise.
+    retire: Callable[[], None]  # What acts for no environment any more.
     swept_s: float = 0.0
 
     def expire(self) -> None:
@@ -62,10 +63,11 @@ class Expiry:
             unswept = environment.list_unswept(connection, before)
         for each in unswept:
             self._sweep(each)
+        self.retire()
 
     def _sweep(self, found: environment.Environment) -> None:
         try:
-            left = leftovers(self.open_cloud(found.id), found.id)
+            left = list_existing(self.open_cloud(found.id), found.id)
         except KumoiError as error:
             # One project's broken credential must not keep the others from being swept.
             log.warning("environment.sweep_failed", environment=found.id, reason=error.message)

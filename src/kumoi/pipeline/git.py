@@ -38,7 +38,7 @@ def list_heads(path: Path) -> dict[str, str]:
     return {name.removeprefix(HEADS): commit for commit, name in pairs}
 
 
-def read_file(path: Path, commit: str) -> environment.EnvironmentFile:
+def read_file(path: Path, commit: str) -> environment.ProjectFile:
     """kumoi.yaml at that commit. Raises Invalid with one line on what is wrong.
 
     It is parsed once, by the receive hook, or here where a branch moved without it or under another
@@ -67,10 +67,10 @@ def parse_file(path: Path, commit: str) -> None:
     files.replace(parsed, msgspec.json.encode(found), promise=files.Promise.KILL)
 
 
-def _parsed(path: Path, commit: str) -> environment.EnvironmentFile | None:
+def _parsed(path: Path, commit: str) -> environment.ProjectFile | None:
     try:
         content = _parsed_path(path, commit).read_bytes()
-        return msgspec.json.decode(content, type=environment.EnvironmentFile)
+        return msgspec.json.decode(content, type=environment.ProjectFile)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
 

@@ -25,7 +25,7 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import Forbidden, RateLimited, Transient, Unauthenticated
 from kumoi.base.ids import is_uuid, new_hex_id
 from kumoi.base.secret import Secret
-from kumoi.pipeline.cloud import OpenStack, cloud_errors
+from kumoi.pipeline.openstack_cloud import OpenStack, cloud_errors
 from kumoi.pipeline.store.delegation import Delegation
 from kumoi.policy import caller
 
@@ -150,7 +150,7 @@ class Identity:
 
     def end(self, delegation: Delegation) -> None:
         """Remove a credential that `delegate` made. Nothing where the cloud has removed it already."""
-        from keystoneauth1 import exceptions  # noqa: PLC0415 - see cloud.cloud_errors
+        from keystoneauth1 import exceptions  # noqa: PLC0415 - see openstack_cloud.cloud_errors
 
         auth = self._credential(delegation.credential_id, delegation.secret)
         with cloud_errors("remove an application credential"):
@@ -171,12 +171,12 @@ class Identity:
 
     def cloud(self, delegation: Delegation, region: str) -> OpenStack:
         """The cloud, logged in with the delegated credential."""
-        from openstack.connection import Connection  # noqa: PLC0415 - see cloud.cloud_errors
+        from openstack.connection import Connection  # noqa: PLC0415 - see openstack_cloud.cloud_errors
 
         session = self._session(self._credential(delegation.credential_id, delegation.secret))
         with cloud_errors("log in"):
             session.get_token()
-            return OpenStack(Connection(session=session, region_name=region))
+            return OpenStack(Connection(session=session, region_name=region), region)
 
     def _log_in_to_project(
         self, login: GitLogin, project: str, source: str
@@ -197,7 +197,7 @@ class Identity:
 
     def _log_in(self, auth: Any, source: str = "") -> tuple[ProjectCaller, str]:
         """The caller and the token. Raises Unauthenticated, RateLimited or Transient."""
-        from keystoneauth1 import exceptions  # noqa: PLC0415 - see cloud.cloud_errors
+        from keystoneauth1 import exceptions  # noqa: PLC0415 - see openstack_cloud.cloud_errors
 
         try:
             access = auth.get_access(self._session(auth, source))
@@ -217,7 +217,7 @@ class Identity:
         return caller, access.auth_token
 
     def _password(self, login: GitLogin, project: str | None) -> Any:
-        from keystoneauth1.identity import v3  # noqa: PLC0415 - see cloud.cloud_errors
+        from keystoneauth1.identity import v3  # noqa: PLC0415 - see openstack_cloud.cloud_errors
 
         scope = {"project_name": project, "project_domain_name": DEFAULT_DOMAIN} if project else {}
         return v3.Password(
@@ -229,7 +229,7 @@ class Identity:
         )
 
     def _credential(self, id: str, secret: Secret) -> Any:
-        from keystoneauth1.identity import v3  # noqa: PLC0415 - see cloud.cloud_errors
+        from keystoneauth1.identity import v3  # noqa: PLC0415 - see openstack_cloud.cloud_errors
 
         return v3.ApplicationCredential(
             self._url,
@@ -238,7 +238,7 @@ class Identity:
         )
 
     def _session(self, auth: Any, source: str = "") -> Session:
-        from keystoneauth1.session import Session  # noqa: PLC0415 - see cloud.cloud_errors
+        from keystoneauth1.session import Session  # noqa: PLC0415 - see openstack_cloud.cloud_errors
 
         return Session(auth=auth, verify=self._ca, timeout=TIMEOUT_S, original_ip=source or None)
 

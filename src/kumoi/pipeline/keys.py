@@ -1,4 +1,4 @@
-"""The secrets of one run: the runner's one-time token, and the SSH key of its servers."""
+"""Secrets: a runner's one-time token, and the SSH key of an environment's servers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import secrets
 
 from kumoi.base import ssh_key
+from kumoi.pipeline.store.environment_key import EnvironmentKey
 from kumoi.pipeline.store.runner import Runner
 
 TOKEN_BYTES = 32
@@ -16,15 +17,20 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def new_runner(run_id: str, script: str) -> Runner:
-    """A runner with fresh secrets. `script` is the hash of the script it will run."""
-    private_key, public_key = ssh_key.new_pair(f"kumoi-run-{run_id}")
+def new_key(environment_id: str) -> EnvironmentKey:
+    """The key of an environment's servers."""
+    private_key, public_key = ssh_key.new_pair(f"kumoi-{environment_id}")
+    return EnvironmentKey(environment_id, private_key, public_key)
+
+
+def new_runner(run_id: str, script: str, key: EnvironmentKey) -> Runner:
+    """A runner with a fresh token. `script` is the hash of the script it will run."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     return Runner(
         run_id=run_id,
         token=token,
         token_hash=digest(token),
-        private_key=private_key,
-        public_key=public_key,
+        private_key=key.private_key,
+        public_key=key.public_key,
         script=script,
     )

@@ -82,7 +82,7 @@ class Repositories:
         path = self.find(project_id, name)
         return git.list_heads(path) if path else None
 
-    def read_file(self, project_id: str, name: str, commit: str) -> environment.EnvironmentFile:
+    def read_file(self, project_id: str, name: str, commit: str) -> environment.ProjectFile:
         """kumoi.yaml at that commit. Raises Invalid."""
         return git.read_file(self.path_of(project_id, name), commit)
 

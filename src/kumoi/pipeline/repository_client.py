@@ -42,11 +42,11 @@ class RepositoriesClient:
         call = Call(operation=RepositoryOperation.LIST_HEADS, project_id=project_id, name=name)
         return msgspec.json.decode(self._ask(call), type=dict[str, str] | None)
 
-    def read_file(self, project_id: str, name: str, commit: str) -> environment.EnvironmentFile:
+    def read_file(self, project_id: str, name: str, commit: str) -> environment.ProjectFile:
         call = Call(
             operation=RepositoryOperation.READ_FILE, project_id=project_id, name=name, commit=commit
         )
-        return msgspec.json.decode(self._ask(call), type=environment.EnvironmentFile)
+        return msgspec.json.decode(self._ask(call), type=environment.ProjectFile)
 
     def archive(self, project_id: str, name: str, commit: str, out: IO[bytes]) -> None:
         call = Call(

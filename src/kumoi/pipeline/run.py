@@ -9,7 +9,7 @@ servers are active, a failed run leaves them until the time to live is over, for
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,11 +24,21 @@ from kumoi.engine import flow as flows
 from kumoi.engine.db import Database
 from kumoi.engine.flow import Done, FlowChange, FlowKind, Next, Outcome, Wait, step
 from kumoi.pipeline import build, configure, deletion, keys, verify
-from kumoi.pipeline.cloud import Cloud
+from kumoi.pipeline.cloud import Cloud, Noun, WantedResource
 from kumoi.pipeline.environment import EnvironmentFile
+from kumoi.pipeline.plan import plan
+from kumoi.pipeline.resources import RUNNER, CloudIds, RunnerInputs, prefix, resources
 from kumoi.pipeline.runner.script import user_data
 from kumoi.pipeline.stage import Stage
-from kumoi.pipeline.store import environment, repository, result, run, runner, script
+from kumoi.pipeline.store import (
+    environment,
+    environment_key,
+    repository,
+    result,
+    run,
+    runner,
+    script,
+)
 from kumoi.pipeline.store.run import Run, RunStatus
 
 BUILD_DEADLINE_S = 300.0
@@ -36,14 +46,17 @@ SERVERS_AGAIN_S = 0.3
 RUNNER_AGAIN_S = 5.0  # Its posts wake the flow earlier.
 RUNNER_CLAIM_S = 180.0  # From ACTIVE to its first call.
 RUNNER_SILENT_S = 60.0
+RUNNER_KEPT_S = 20.0  # As RUNNER_CLAIM_S, of one that waits for the job.
 FOREVER_S = 7 * 86_400.0  # Bounded by `run_deadline_s`, which keeps the servers.
 
 STAGES = {
     "receive": Stage.RECEIVE,
+    "build": Stage.BUILD,
     "build_network": Stage.BUILD,
     "build_servers": Stage.BUILD,
     "await_servers": Stage.BUILD,
     "configure": Stage.CONFIGURE,
+    "renew_runner": Stage.CONFIGURE,
     "verify": Stage.VERIFY,
     "report": Stage.REPORT,
 }
@@ -52,10 +65,11 @@ STAGES = {
 class RunState(msgspec.Struct):
     run_id: str
     environment_id: str
-    place: build.Preparation = msgspec.field(default_factory=build.Preparation)
+    place: CloudIds = msgspec.field(default_factory=CloudIds)
     built: build.Built = msgspec.field(default_factory=build.Built)
     active_at: datetime | None = None
     failure: str = ""
+    renewed_runner: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,48 +105,61 @@ class PipelineRun:
 
     @step(undo="delete_environment", deadline_s=BUILD_DEADLINE_S)
     def receive(self) -> Outcome:
-        """Make the runner's secrets and settle its script; cancel the branch's older runs."""
+        """Make the runner's secrets and settle its script; cancel the branch's older runs, and let
+        those end that work on the same environment.
+        """
         with self.context.database.write() as connection:
             if runner.get(connection, self.run.id) is None:
                 digest = script.ensure(connection, self.context.script)
-                runner.add(connection, keys.new_runner(self.run.id, digest))
-            for older in run.list_older(connection, self.run):
+                key = environment_key.get(connection, self.environment.id)
+                if key is None:
+                    key = keys.new_key(self.environment.id)
+                    environment_key.add(connection, key)
+                runner.add(connection, keys.new_runner(self.run.id, digest, key))
+            older_runs = run.list_older(connection, self.run)
+            for older in older_runs:
                 if older.status == RunStatus.RUNNING:
                     flows.cancel(connection, older.id, f"run {self.run.id} is newer")
-        return Next("build_network")
+            for older in older_runs:
+                mine = older.environment_id == self.environment.id
+                if mine and flows.is_going_on(connection, older.id):
+                    return Wait(f"run {older.id} to end", SERVERS_AGAIN_S)
+        return Next("build")
 
     @step(undo="delete_environment", deadline_s=BUILD_DEADLINE_S)
-    def build_network(self) -> Outcome:
+    def build(self) -> Outcome:
+        """Read what is there, and make of it what is wanted."""
         cloud = self._cloud()
-        self.state.place = build.look_up(cloud, self.wanted)
-        key = self._runner().public_key
-        build.ensure_network(cloud, self.environment.id, self.wanted, self.state.place, key)
-        return Next("build_servers")
-
-    @step(undo="delete_environment", deadline_s=BUILD_DEADLINE_S)
-    def build_servers(self) -> Outcome:
-        self.state.built = build.ensure_servers(
-            self._cloud(),
-            self.environment.id,
-            self.wanted,
-            self.state.place,
-            user_data=self._user_data(),
-            tags={
-                "kumoi_run": self.run.id,
-                "kumoi_environment": self.environment.id,
-                "kumoi_commit": self.run.commit,
-            },
-        )
+        if not self.state.place.external_id:
+            self.state.place = build.look_up(cloud, self.wanted)
+        found = build.list_existing(cloud, self.environment.id)
+        wanted = self._resources()
+        applied = build.apply(cloud, wanted, found, plan(wanted, found))
+        if applied.waits_for:
+            return Wait(applied.waits_for, SERVERS_AGAIN_S)
+        made = applied.made.values()
+        self.state.built = build.built(self.environment.id, self.wanted, made)
         with self.context.database.write() as connection:
             runner.set_job(connection, self.run.id, self._job(connection))
             where = build.url(self.wanted, self.state.built)
             environment.set_url(connection, self.environment.id, where)
         return Next("await_servers")
 
+    # Where a release before 0.3 left off.
+    @step(undo="delete_environment", deadline_s=BUILD_DEADLINE_S)
+    def build_network(self) -> Outcome:
+        return Next("build")
+
+    @step(undo="delete_environment", deadline_s=BUILD_DEADLINE_S)
+    def build_servers(self) -> Outcome:
+        return Next("build")
+
     @step(undo="delete_environment", deadline_s=BUILD_DEADLINE_S)
     def await_servers(self) -> Outcome:
-        states = self._cloud().list_servers(build.prefix(self.environment.id))
-        not_active = build.not_active(states, self.environment.id, self.wanted)
+        cloud, name = self._cloud(), prefix(self.environment.id)
+        nouns = [Noun.SERVER, *([Noun.LOAD_BALANCER] if self.wanted.load_balancers else [])]
+        found = [each for noun in nouns for each in cloud.list_resources(noun, name)]
+        not_active = build.not_active(found, self.environment.id, self.wanted)
         if not_active:
             return Wait(not_active, SERVERS_AGAIN_S)
         self.state.active_at = self.context.clock.now()
@@ -141,7 +168,21 @@ class PipelineRun:
     # No undo from here on: the servers stay for people to look at, until they expire.
     @step(undo=None, deadline_s=FOREVER_S)
     def configure(self) -> Outcome:
+        if self._runner_is_lost():
+            return Next("renew_runner")
         return self._await_stage(Stage.CONFIGURE, configure.failure, then="verify")
+
+    @step(undo=None, deadline_s=BUILD_DEADLINE_S)
+    def renew_runner(self) -> Outcome:
+        """A kept environment's runner did not take its job: another one is made in its place."""
+        self.state.renewed_runner = True
+        cloud, name = self._cloud(), prefix(self.environment.id)
+        servers = cloud.list_resources(Noun.SERVER, name)
+        lost = [each for each in servers if each.name == f"{name}-{RUNNER}"]
+        if lost:
+            build.delete(cloud, lost)
+            return Wait("the old runner to go", SERVERS_AGAIN_S)
+        return Next("build")
 
     @step(undo=None, deadline_s=FOREVER_S)
     def verify(self) -> Outcome:
@@ -165,10 +206,13 @@ class PipelineRun:
         return Done()
 
     def delete_environment(self) -> Outcome:
-        """Undo: start the flow that deletes the environment; the build makes nothing more."""
+        """Undo: start the flow that deletes the environment, unless an earlier run made it: then it
+        stays as it is, and the next push makes it right.
+        """
         with self.context.database.write() as connection:
             found = environment.get(connection, self.environment.id)
-            if found is not None and found.status == environment.EnvironmentStatus.LIVE:
+            is_live = found is not None and found.status == environment.EnvironmentStatus.LIVE
+            if found is not None and is_live and found.run_id == self.run.id:
                 deletion.begin(connection, found, "its build was taken back")
         return Done()
 
@@ -182,6 +226,14 @@ class PipelineRun:
             return Next("report" if self.state.failure else then)
         self.state.failure = self._runner_failure(stage)
         return Next("report") if self.state.failure else Wait("the runner", RUNNER_AGAIN_S)
+
+    def _runner_is_lost(self) -> bool:
+        """Whether a runner of an earlier run was to take this one's job, and does not."""
+        if self.environment.run_id == self.run.id or self.state.renewed_runner:
+            return False
+        since = max(filter(None, (self.state.active_at, self.context.began_at)))
+        silent_s = (self.context.clock.now() - since).total_seconds()
+        return not self._runner().session_hash and silent_s > RUNNER_KEPT_S
 
     def _runner_failure(self, stage: Stage) -> str:
         """Why the stage's result will not come any more; empty while it still may."""
@@ -204,19 +256,34 @@ class PipelineRun:
             "repository": owner.name if owner else "",
             "branch": self.run.branch,
             "commit": self.run.commit,
+            "name": self.wanted.name,
+            "kept": self.wanted.keep,
+            "url": build.url(self.wanted, self.state.built),
             "servers": build.servers(self.wanted, self.state.built),
             "configure": configure.tasks(self.wanted),
-            "verify": verify.tasks(self.wanted),
+            "verify": verify.tasks(self.wanted, self.state.built),
         }
 
-    def _user_data(self) -> str:
-        """The runner's, with the script of the release that began the run."""
+    def _resources(self) -> list[WantedResource]:
+        """With the runner's script of the release that began the run."""
         found = self._runner()
         with self.context.database.read() as connection:
             source = script.get(connection, found.script)
         if source is None:
             raise Bug("the runner's script is not in the store")
-        return user_data(self.context.cloud, self.context.host, source, found.token)
+        text = user_data(self.context.cloud, self.context.host, source, found.token)
+        return resources(
+            self.environment.id,
+            self.wanted,
+            self.state.place,
+            RunnerInputs(text, found.script, found.public_key),
+            {
+                "kumoi_run": self.run.id,
+                "kumoi_environment": self.environment.id,
+                "kumoi_commit": self.run.commit,
+                "kumoi_owner": self.run.owner,
+            },
+        )
 
     def _runner(self) -> runner.Runner:
         with self.context.database.read() as connection:
@@ -231,9 +298,26 @@ class PipelineRun:
 
 def begin(connection: Connection, new_run: Run, new_environment: environment.Environment) -> None:
     """Add the rows of a run and its environment and start its flow, in the caller's transaction."""
-    run.add(connection, new_run)
+    run.add(connection, replace(new_run, environment_id=new_environment.id))
     environment.add(connection, new_environment)
-    state = RunState(run_id=new_run.id, environment_id=new_environment.id)
+    _start(connection, new_run, new_environment)
+
+
+def go_on(
+    connection: Connection,
+    new_run: Run,
+    kept: environment.Environment,
+    wanted: dict[str, Any],
+    expires_at: datetime,
+) -> None:
+    """As `begin`, in an environment that is there."""
+    run.add(connection, replace(new_run, environment_id=kept.id))
+    environment.set_run(connection, kept.id, new_run.id, wanted, expires_at)
+    _start(connection, new_run, kept)
+
+
+def _start(connection: Connection, new_run: Run, of: environment.Environment) -> None:
+    state = RunState(run_id=new_run.id, environment_id=of.id)
     flows.start(connection, KIND, new_run.id, state, subject=new_run.id)
 
 
@@ -250,9 +334,11 @@ def _end(
     connection: Connection, run_id: str, status: RunStatus, reason: str, now: datetime
 ) -> None:
     """End the run's row, unless it has ended, and forget the secrets of its runner."""
-    runner.forget_secrets(connection, run_id)
+    found = environment.of_run(connection, run.get(connection, run_id))
+    is_kept = found is not None and bool(found.wanted.get("keep"))
+    runner.forget_secrets(connection, run_id, keep_session=is_kept)
     if run.end(connection, run_id, status, reason, now):
         log.event("run.ended", run=run_id, status=status, reason=reason)
 
 
-KIND = FlowKind("run", RunState, PipelineRun, "receive", _on_change)
+KIND = FlowKind("run", RunState, PipelineRun, "receive", _on_change, version=2)

@@ -29,16 +29,17 @@ from kumoi.engine.http.serving import serve as serve_http
 from kumoi.engine.loop import Loop
 from kumoi.engine.wake import Alarm
 from kumoi.hosts.units import users
-from kumoi.pipeline import deletion
+from kumoi.pipeline import build, deletion
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.api.request import Pipeline
 from kumoi.pipeline.api.routes import SERVICES
-from kumoi.pipeline.cloud import Cloud
+from kumoi.pipeline.cloud import Cloud, Noun
 from kumoi.pipeline.expire import Expiry
 from kumoi.pipeline.identity import Clouds, Identity
 from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.repositories import hook_socket
 from kumoi.pipeline.repository_client import RepositoriesClient
+from kumoi.pipeline.resources import prefix
 from kumoi.pipeline.runner.script import this_release
 from kumoi.pipeline.store import delegation, environment, repository, run
 from kumoi.pipeline.store.delegation import Delegation
@@ -73,7 +74,7 @@ async def serve(
     repositories = RepositoriesClient(host)
     repositories.prepare()
     heads = Heads(cloud, repositories, database, clock)
-    expiry = Expiry(database, clock, delegated.open_to_end, delegated.end)
+    expiry = Expiry(database, clock, delegated.open_to_end, delegated.end, delegated.retire)
     context = pipeline_run.RunContext(
         cloud, host, database, clock, delegated.open, began_at=clock.now(), script=this_release()
     )
@@ -111,7 +112,9 @@ def kinds(context: pipeline_run.RunContext, open_to_end: OpenCloud) -> Makers:
     """The pipeline's kinds of flow, each with the function that makes its steps object."""
     return {
         pipeline_run.KIND: lambda state: pipeline_run.PipelineRun(state, context),
-        deletion.KIND: lambda state: deletion.EnvironmentDelete(state, open_to_end),
+        deletion.KIND: lambda state: deletion.EnvironmentDelete(
+            state, open_to_end, context.database
+        ),
     }
 
 
@@ -147,6 +150,31 @@ class Delegated:
             is_used = mine is not None and delegation.is_used(connection, mine.credential_id)
         if mine is not None and mine.is_own and not is_used:
             self.identity.end(mine)
+
+    def retire(self) -> None:
+        """End the credentials of a kept environment's earlier pushes, each after the keypair that it
+        alone may see: Nova's belong to users.
+        """
+        with self.database.read() as connection:
+            retired = delegation.list_retired(connection)
+        for environment_id, each in retired:
+            with self.database.read() as connection:
+                is_used = delegation.is_used(connection, each.credential_id)
+            if not is_used and self.identity.is_valid(each):
+                self._clear(environment_id, each)
+                if each.is_own:
+                    self.identity.end(each)
+            with self.database.write() as connection:
+                delegation.forget_retired(connection, each.credential_id)
+
+    def _clear(self, environment_id: str, retired: Delegation) -> None:
+        """The keypair of another user than who acts now; his own is in use."""
+        with self.database.read() as connection:
+            mine = delegation.get(connection, environment_id)
+        theirs = self.clouds.of(retired)
+        if mine is not None and self.clouds.of(mine).user_id() == theirs.user_id():
+            return
+        build.delete(theirs, theirs.list_resources(Noun.KEYPAIR, prefix(environment_id)))
 
     def _of(self, connection: Connection, environment_id: str) -> Delegation:
         """Raises NotFound, Permanent where nobody delegated anything."""

@@ -8,21 +8,35 @@ from typing import Any
 
 import msgspec
 
+from kumoi.pipeline.build import Built
 from kumoi.pipeline.configure import tail
-from kumoi.pipeline.environment import EnvironmentFile
+from kumoi.pipeline.environment import EnvironmentFile, seconds
 from kumoi.pipeline.store.result import Result
 
 FAILURES_SHOWN_MAX = 5
 
 
-def tasks(wanted: EnvironmentFile) -> list[dict[str, Any]]:
-    """The checks as the runner's job lists them, each with its port."""
-    checks = [msgspec.to_builtins(check) for check in wanted.verify]
-    for check in checks:
-        http = check["http"]
-        if http and not http["port"]:
-            http["port"] = wanted.servers[http["on"]].ports[0]
+def tasks(wanted: EnvironmentFile, addresses: Built) -> list[dict[str, Any]]:
+    """The checks as the runner's job lists them; one of HTTP with its port and the ends to be asked: a
+    balancer by the address that its users have, or each server of a group.
+    """
+    checks: list[dict[str, Any]] = []
+    for check in wanted.verify:
+        task = {**msgspec.to_builtins(check), "timeout_s": seconds(check.timeout)}
+        http = check.http
+        if http is not None:
+            balancer = wanted.load_balancers.get(http.on)
+            ports = [each.port for each in balancer.listeners] if balancer else []
+            task["http"]["port"] = http.port or [*ports, *_ports(wanted, http.on)][0]
+            if balancer:
+                address = addresses.floating.get(http.on) or addresses.virtual[http.on]
+                task["ends"] = [{"name": http.on, "address": address}]
+        checks.append(task)
     return checks
+
+
+def _ports(wanted: EnvironmentFile, group: str) -> tuple[int, ...]:
+    return wanted.servers[group].ports if group in wanted.servers else ()
 
 
 def failure(result: Result) -> str:

@@ -202,3 +202,43 @@ def test_a_token_is_claimed_once_and_its_session_ends_with_the_run(
         headers = {"Authorization": f"Bearer {facts['CONFIG']['token']}"}
         again = client.post("/runner/v1/claim", json={"session": "x" * 40}, headers=headers)
         assert again.status_code == 401
+
+
+def test_a_kept_environments_next_push_is_the_same_runners_on_the_same_servers(
+    pipeline: RunningPipeline, app: Pusher, demo: Connection, start_runner: Start
+) -> None:
+    (app.folder / "kumoi.yaml").write_text(ENVIRONMENT + "keep: true\n")
+    app.commit("keep it")
+    first = app.run_id(app.push())
+    script = start_runner()
+    with pipeline.client(demo) as client:
+        assert pipeline.ended(client, first)["status"] == "verified"
+        servers = {server.id for server in demo.compute.servers()}
+        commit = app.commit("a change of the application")
+        second = app.run_id(app.push())
+        ended = pipeline.ended(client, second)
+        assert (ended["status"], ended["reason"]) == ("verified", "")
+        assert (
+            f"configuring web-1 at {commit}"
+            in client.get(f"/pipeline/v1/runs/{second}/log").json()["text"]
+        )
+        assert {server.id for server in demo.compute.servers()} == servers
+        environment = ended["environment"]
+        assert environment["run_id"] == second
+        assert [
+            each["id"] for each in client.get("/pipeline/v1/environments").json()["environments"]
+        ] == [environment["id"]]
+
+        session = (script.parent / "runner" / "session").read_text()
+        headers = {"Authorization": f"Bearer {session}"}
+        assert client.get("/runner/v1/tree", headers=headers).status_code == 401  # It has ended.
+        short = client.post("/runner/v1/next?session_hash=x", headers=headers)
+        assert short.status_code == 400
+        client.delete(f"/pipeline/v1/environments/{environment['id']}").raise_for_status()
+
+        def refused() -> bool:
+            """The end of what its session opens."""
+            answer = client.post(f"/runner/v1/next?session_hash={'0' * 64}", headers=headers)
+            return answer.status_code == 401
+
+        until(refused)

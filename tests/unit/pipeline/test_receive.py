@@ -124,7 +124,7 @@ def test_a_head_whose_file_cannot_be_read_is_a_failed_run(place: Place) -> None:
     place.look()
     [failed] = place.runs()
     assert failed.status == "failed"
-    assert failed.reason == "kumoi.yaml:1: servers: expected 1 to 10 groups, got 0"
+    assert failed.reason == "kumoi.yaml:1: servers: expected 1 to 10 entries, got 0"
 
 
 def test_a_broken_repository_keeps_no_other_waiting(place: Place) -> None:

@@ -22,6 +22,8 @@ from kumoi.pipeline.store.runner import Runner
 LOGIN = "login"
 CLAIM = "claim"
 SESSION = "session"
+LAST_SESSION = "last session"
+NOT_GOING_ON = "this token is not of a runner whose run goes on"
 
 CHALLENGE = 'Basic realm="Kumoi", charset="UTF-8"'
 
@@ -55,7 +57,15 @@ def by_claim(request: RunnerRequest) -> Runner:
 
 
 def by_session(request: RunnerRequest) -> Runner:
-    """The session secret of a runner that has claimed its job."""
+    """The session secret of a runner that has claimed its job, whose run goes on."""
+    found = _runner(request, runner.find_by_session)
+    if found.job is None:
+        raise Unauthenticated(NOT_GOING_ON)
+    return found
+
+
+def by_last_session(request: RunnerRequest) -> Runner:
+    """That of a runner whose run may have ended, which asks for the next one."""
     return _runner(request, runner.find_by_session)
 
 
@@ -64,6 +74,7 @@ SCHEMES = {
     LOGIN: Scheme(by_login, blocks=True),
     CLAIM: Scheme(by_claim, blocks=True),
     SESSION: Scheme(by_session, blocks=True),
+    LAST_SESSION: Scheme(by_last_session, blocks=True),
 }
 
 
@@ -81,5 +92,5 @@ def _runner(request: RunnerRequest, find: Callable[[Connection, str], Runner | N
     with request.read() as connection:
         found = find(connection, digest(token))
     if scheme != "Bearer" or found is None:
-        raise Unauthenticated("this token is not of a runner whose run goes on")
+        raise Unauthenticated(NOT_GOING_ON)
     return found

@@ -22,8 +22,9 @@ def list_(request: Request) -> Reply:
             request.caller.project_id,
             with_deleted=bool(number(request, "all", 0, 1)),
         )
-        commits = run.commits(connection, [each.run_id for each in found])
-    return Reply(200, {"environments": [render(each, commits[each.run_id]) for each in found]})
+        commits = run.commits(connection, [each.newest_run_id for each in found])
+    shown = [render(each, commits[each.newest_run_id]) for each in found]
+    return Reply(200, {"environments": shown})
 
 
 def show(request: Request) -> Reply:
@@ -43,7 +44,8 @@ def delete(request: Request) -> Reply:
 def render(found: Environment, commit: str) -> dict[str, Any]:
     return {
         "id": found.id,
-        "run_id": found.run_id,
+        "run_id": found.newest_run_id,
+        "name": found.name,
         "commit": commit,
         "branch": found.branch,
         "status": found.status,
@@ -57,7 +59,7 @@ def render(found: Environment, commit: str) -> dict[str, Any]:
 
 
 def _answer(connection: Connection, found: Environment, status: int = 200) -> Reply:
-    commit = run.commits(connection, [found.run_id])[found.run_id]
+    commit = run.commits(connection, [found.newest_run_id])[found.newest_run_id]
     return Reply(status, {"environment": render(found, commit)})
 
 

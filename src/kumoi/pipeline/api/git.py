@@ -28,6 +28,7 @@ from kumoi.engine import audit
 from kumoi.engine.http import limits
 from kumoi.engine.http.request import Reply
 from kumoi.pipeline.api.request import Pipeline, Request, file_parts
+from kumoi.pipeline.identity import GitLogin, ProjectCaller
 from kumoi.pipeline.repositories import BODY_MAX_BYTES, check_name
 from kumoi.pipeline.store import delegation, repository
 from kumoi.pipeline.store.repository import Repository
@@ -130,13 +131,20 @@ def _delegated(request: Request, found: Repository) -> Iterator[None]:
     pipeline, login, caller = request.services, request.claims, request.caller
     made = pipeline.identity.delegate(login, caller, found.name)
     with pipeline.database.write() as connection:
-        delegation.set_of_repository(connection, found.id, made, pipeline.clock.now())
+        delegation.set_of_repository(
+            connection, found.id, made, pipeline.clock.now(), login_name(login, caller)
+        )
     log.event("delegation.made", repository=found.name, user=caller.user_id)
     yield
     with pipeline.database.write() as connection:
         taken = delegation.is_used(connection, made.credential_id)
         if taken:  # Else a killed hook may have left its environments to the next round.
             delegation.forget_of_repository(connection, found.id)
+
+
+def login_name(login: GitLogin, caller: ProjectCaller) -> str:
+    """Who pushed, for people."""
+    return caller.user_id if login.is_credential else login.name
 
 
 def _run_backend(request: Request, found: Repository, body: IO[bytes]) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kumoi.engine.http.routing import KNOWN, OPEN, Route
 from kumoi.engine.http.service import Service
 from kumoi.pipeline.api import caller, environment, git, run, runner, version
-from kumoi.pipeline.api.caller import CLAIM, LOGIN, SESSION
+from kumoi.pipeline.api.caller import CLAIM, LAST_SESSION, LOGIN, SESSION
 from kumoi.policy.table import TABLE
 
 REPOSITORY = "/{project}/{repository.git}"
@@ -55,6 +55,15 @@ RUNNER = Service(
     prefix="runner",
     routes=(
         Route("POST", "/v1/claim", runner.claim, KNOWN, scheme=CLAIM),
+        Route(
+            "POST",
+            "/v1/next",
+            runner.next_,
+            KNOWN,
+            scheme=LAST_SESSION,
+            streams=True,
+            audits=False,
+        ),
         Route("GET", "/v1/tree", runner.tree, KNOWN, scheme=SESSION),
         Route("POST", "/v1/log", runner.write_log, KNOWN, scheme=SESSION, audits=False),
         Route("POST", "/v1/result", runner.write_result, KNOWN, scheme=SESSION),

@@ -92,12 +92,13 @@ def _find(connection: Connection, request: Request) -> run.Run:
 
 def _render(connection: Connection, found: run.Run) -> dict[str, Any]:
     owner = repository.get(connection, found.repository_id)
-    built = environment.get_of_run(connection, found.id)
+    built = environment.of_run(connection, found)
     return {
         "id": found.id,
         "repository": owner.name if owner else "",
         "branch": found.branch,
         "commit": found.commit,
+        "owner": found.owner,
         "status": found.status,
         "stage": found.stage,
         "stages": found.stages,

@@ -7,22 +7,26 @@ lost can be made again, by the same runner and no other.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from datetime import timedelta
 from typing import Annotated, Literal
 
 import msgspec
+from anyio import to_thread
 
-from kumoi.base.errors import Conflict, Invalid, NotFound
+from kumoi.base.errors import Conflict, Invalid, NotFound, Unauthenticated
 from kumoi.engine import flow as flows
 from kumoi.engine.http.bounds import Text
 from kumoi.engine.http.request import Reply
 from kumoi.pipeline.api.request import RunnerRequest, file_parts
 from kumoi.pipeline.keys import digest
 from kumoi.pipeline.stage import Stage
-from kumoi.pipeline.store import log, repository, result, run, runner
+from kumoi.pipeline.store import environment, log, repository, result, run, runner
 
 SESSION_MIN = 32
+SESSION_HASH = re.compile(r"[0-9a-f]{64}")
+NEXT_WAIT_S = 20.0
 SEEN_EVERY_S = 5
 TEXT_MAX = 262_144
 OUTPUT_MAX = 16_384
@@ -77,6 +81,49 @@ def claim(request: RunnerRequest) -> Reply:
         runner.set_seen(connection, found.run_id, now)
         flows.wake(connection, found.run_id)
     return Reply(200, {"job": found.job, "private_key": found.private_key})
+
+
+async def next_(request: RunnerRequest) -> Reply:
+    """The next job of a kept environment, for the runner that has ended one. It is held back until
+    there is one, for NEXT_WAIT_S; then the answer has none. `session_hash` is that of the secret by
+    which the runner will be known.
+    """
+    session_hash = request.query.get("session_hash", "")
+    if not SESSION_HASH.fullmatch(session_hash):
+        raise Invalid("session_hash is the SHA-256 of a session, in hex", field="session_hash")
+    clock, alarm = request.services.clock, request.services.alarm
+    deadline_s = clock.monotonic() + NEXT_WAIT_S
+    while True:
+        count = alarm.count
+        found = await to_thread.run_sync(_next_claim, request, session_hash)
+        left_s = deadline_s - clock.monotonic()
+        if found is not None or left_s <= 0:
+            break
+        await alarm.wait(left_s, after=count)
+    if found is None:
+        return Reply(200, {"job": None, "private_key": ""})
+    return Reply(200, {"job": found.job, "private_key": found.private_key})
+
+
+def _next_claim(request: RunnerRequest, session_hash: str) -> runner.Runner | None:
+    """The environment's newest run, where its job is ready: from now on it is this session's."""
+    with request.read() as connection:
+        last = run.get(connection, request.caller.run_id)
+        lived = environment.of_run(connection, last)
+        if lived is None or lived.status != environment.EnvironmentStatus.LIVE:
+            raise Unauthenticated("the environment is deleted")
+        found = runner.get(connection, lived.newest_run_id)
+    if found is None or found.run_id == request.caller.run_id or found.job is None:
+        return None
+    if found.session_hash not in ("", session_hash):
+        raise Unauthenticated("another runner has the environment's job")
+    if found.session_hash == "":
+        with request.write() as connection:
+            if not runner.set_first_session(connection, found.run_id, session_hash):
+                return None  # Another one was quicker; the next look says so.
+            runner.set_seen(connection, found.run_id, request.services.clock.now())
+            flows.wake(connection, found.run_id)
+    return found
 
 
 def tree(request: RunnerRequest) -> Reply:

@@ -26,6 +26,7 @@ delegation = sa.Table(
     sa.Column("secret", NAME, nullable=False),
     sa.Column("made_at", Timestamp, nullable=False),
     sa.Column("is_own", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("user_name", NAME, nullable=False, server_default=""),
 )
 
 environment_delegation = sa.Table(
@@ -39,6 +40,17 @@ environment_delegation = sa.Table(
     sa.Column("is_own", sa.Boolean, nullable=False),
 )
 
+# Of a kept environment's earlier pushes: what they left in the cloud goes, and then they.
+retired_delegation = sa.Table(
+    "retired_delegation",
+    metadata,
+    sa.Column("credential_id", sa.String(64), primary_key=True),
+    sa.Column("environment_id", ID, nullable=False),
+    sa.Column("secret", NAME, nullable=False),
+    sa.Column("is_own", sa.Boolean, nullable=False),
+)
+RETIRED_MAX = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
@@ -49,10 +61,19 @@ class Delegation:
     is_own: bool = False
 
 
-def set_of_repository(connection: Connection, key: str, new: Delegation, now: datetime) -> None:
+def set_of_repository(
+    connection: Connection, key: str, new: Delegation, now: datetime, user_name: str = ""
+) -> None:
     """Replaces the repository's earlier one."""
     forget_of_repository(connection, key)
-    connection.execute(sa.insert(delegation).values(repository_id=key, made_at=now, **_values(new)))
+    values = {"repository_id": key, "made_at": now, "user_name": user_name}
+    connection.execute(sa.insert(delegation).values(**values, **_values(new)))
+
+
+def owner(connection: Connection, repository_id: str) -> str:
+    """The user whose push left a credential with the repository; empty where none did."""
+    query = sa.select(delegation.c.user_name).where(delegation.c.repository_id == repository_id)
+    return str(connection.execute(query).scalar() or "")
 
 
 def get_of_repository(connection: Connection, key: str) -> Delegation | None:
@@ -64,8 +85,16 @@ def forget_of_repository(connection: Connection, key: str) -> None:
 
 
 def take(connection: Connection, repository_id: str, environment_id: str, now: datetime) -> None:
-    """From now on the environment has what its push left with the repository."""
+    """From now on the environment has what its push left with the repository. What a kept one had
+    before retires.
+    """
     found = get_of_repository(connection, repository_id)
+    before = get(connection, environment_id)
+    if found is not None and before is not None:
+        forget(connection, environment_id)
+        if before.credential_id != found.credential_id:
+            values = {"environment_id": environment_id, **_values(before)}
+            connection.execute(sa.insert(retired_delegation).values(**values))
     if found is not None:
         connection.execute(
             sa.insert(environment_delegation).values(
@@ -103,6 +132,17 @@ def others(connection: Connection, environment_id: str, *, most: int) -> list[De
 def forget(connection: Connection, environment_id: str) -> None:
     mine = environment_delegation.c.environment_id == environment_id
     connection.execute(sa.delete(environment_delegation).where(mine))
+
+
+def list_retired(connection: Connection) -> list[tuple[str, Delegation]]:
+    """Each with the environment that it acted for."""
+    query = sa.select(retired_delegation).limit(RETIRED_MAX)
+    return [(row.environment_id, _of(row)) for row in connection.execute(query)]
+
+
+def forget_retired(connection: Connection, credential_id: str) -> None:
+    mine = retired_delegation.c.credential_id == credential_id
+    connection.execute(sa.delete(retired_delegation).where(mine))
 
 
 def _values(new: Delegation) -> dict[str, object]:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.engine.schema import Json, Timestamp
+from kumoi.pipeline.store.run import Run
 from kumoi.pipeline.store.schema import ID, NAME, fetch, fetch_one, metadata
 
 LIST_MAX = 200
@@ -32,6 +33,8 @@ environment = sa.Table(
     sa.Column("expires_at", Timestamp, nullable=False),
     sa.Column("ended_at", Timestamp, nullable=True),
     sa.Column("swept_at", Timestamp, nullable=True),
+    sa.Column("name", NAME, nullable=False, server_default=""),
+    sa.Column("current_run_id", ID, nullable=True),
 )
 
 
@@ -45,7 +48,8 @@ class EnvironmentStatus(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`wanted` is kumoi.yaml as parsed. `reason` is why it is deleted, or cannot be; `deletions`
+    """`wanted` is kumoi.yaml as parsed, of its newest run. `run_id` is the run that made it, `name` what
+    the file calls it. `reason` is why it is deleted, or cannot be; `deletions`
     counts the attempts. `swept_at` is when the sweeper, after the deletion, found nothing of it.
     """
 
@@ -63,6 +67,13 @@ class Environment:
     expires_at: datetime
     ended_at: datetime | None = None
     swept_at: datetime | None = None
+    name: str = ""
+    current_run_id: str | None = None
+
+    @property
+    def newest_run_id(self) -> str:
+        """The last run that changed it, or the one that made it."""
+        return self.current_run_id or self.run_id
 
 
 def add(connection: Connection, new: Environment) -> None:
@@ -75,7 +86,15 @@ def get(connection: Connection, id: str) -> Environment | None:
     return fetch_one(connection, query, Environment)
 
 
+def of_run(connection: Connection, found: Run | None) -> Environment | None:
+    """The environment that a run works on."""
+    if found is None or found.environment_id is None:
+        return get_of_run(connection, found.id) if found else None
+    return get(connection, found.environment_id)
+
+
 def get_of_run(connection: Connection, run_id: str) -> Environment | None:
+    """The one that the run made."""
     query = sa.select(environment).where(environment.c.run_id == run_id)
     return fetch_one(connection, query, Environment)
 
@@ -114,6 +133,19 @@ def list_unswept(connection: Connection, ended_before: datetime) -> list[Environ
     """Deleted ones whose leftovers the sweeper has not looked for since."""
     unswept = (environment.c.swept_at.is_(None)) & (environment.c.ended_at <= ended_before)
     return fetch(connection, sa.select(environment).where(unswept).limit(LIST_MAX), Environment)
+
+
+def set_run(
+    connection: Connection, id: str, run_id: str, wanted: dict[str, Any], expires_at: datetime
+) -> None:
+    """A newer run goes on with it."""
+    values = {"current_run_id": run_id, "wanted": wanted, "expires_at": expires_at}
+    connection.execute(sa.update(environment).where(environment.c.id == id).values(**values))
+
+
+def set_expiry(connection: Connection, id: str, expires_at: datetime) -> None:
+    values = {"expires_at": expires_at}
+    connection.execute(sa.update(environment).where(environment.c.id == id).values(**values))
 
 
 def set_url(connection: Connection, id: str, url: str) -> None:

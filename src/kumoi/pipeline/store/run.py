@@ -33,6 +33,8 @@ run = sa.Table(
     sa.Column("stages", Json, nullable=False),
     sa.Column("created_at", Timestamp, nullable=False),
     sa.Column("ended_at", Timestamp, nullable=True),
+    sa.Column("environment_id", ID, nullable=True, index=True),
+    sa.Column("owner", NAME, nullable=False, server_default=""),
     sa.UniqueConstraint("repository_id", "branch", "sequence"),
 )
 
@@ -48,7 +50,9 @@ class RunStatus(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`stages` is a list of {"name", "began_at", "ended_at"}, times as ISO text."""
+    """`stages` is a list of {"name", "began_at", "ended_at"}, times as ISO text. `owner` is the user
+    who pushed. `environment_id` is None where the environment was made by a release before 0.3.
+    """
 
     id: str
     repository_id: str
@@ -63,6 +67,8 @@ class Run:
     stages: list[dict[str, Any]]
     created_at: datetime
     ended_at: datetime | None = None
+    environment_id: str | None = None
+    owner: str = ""
 
 
 def add(connection: Connection, new: Run) -> None:
@@ -101,6 +107,11 @@ def list_older(connection: Connection, newer: Run) -> list[Run]:
     of_branch = (run.c.repository_id == newer.repository_id) & (run.c.branch == newer.branch)
     query = sa.select(run).where(of_branch, run.c.sequence < newer.sequence)
     return fetch(connection, query.order_by(run.c.sequence), Run)
+
+
+def list_running_of_environment(connection: Connection, environment_id: str) -> list[Run]:
+    of_it = (run.c.environment_id == environment_id) & (run.c.status == RunStatus.RUNNING)
+    return fetch(connection, sa.select(run).where(of_it).order_by(run.c.sequence), Run)
 
 
 def enter(connection: Connection, id: str, stage: Stage, waits_for: str, now: datetime) -> None:

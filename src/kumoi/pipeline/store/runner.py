@@ -74,11 +74,21 @@ def set_session(connection: Connection, run_id: str, session_hash: str) -> None:
     connection.execute(sa.update(runner).where(runner.c.run_id == run_id).values(**values))
 
 
+def set_first_session(connection: Connection, run_id: str, session_hash: str) -> bool:
+    """Where it has none yet and its run goes on."""
+    mine = (runner.c.run_id == run_id) & (runner.c.session_hash == "") & runner.c.job.is_not(None)
+    values = {"session_hash": session_hash, "token": ""}
+    return connection.execute(sa.update(runner).where(mine).values(**values)).rowcount == 1
+
+
 def set_seen(connection: Connection, run_id: str, now: datetime) -> None:
     connection.execute(sa.update(runner).where(runner.c.run_id == run_id).values(seen_at=now))
 
 
-def forget_secrets(connection: Connection, run_id: str) -> None:
-    """Once the run has ended, neither its tokens nor its key open anything."""
-    values = {"token": "", "token_hash": "", "session_hash": "", "private_key": "", "job": None}
+def forget_secrets(connection: Connection, run_id: str, *, keep_session: bool) -> None:
+    """Once the run has ended, neither its tokens nor its key open anything. The runner of a kept
+    environment may ask by its session for the next job, and for nothing else.
+    """
+    values: dict[str, Any] = {"token": "", "token_hash": "", "private_key": "", "job": None}
+    values |= {} if keep_session else {"session_hash": ""}
     connection.execute(sa.update(runner).where(runner.c.run_id == run_id).values(**values))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kumoi.pipeline.store import (
     delegation,
     environment,
+    environment_key,
     log,
     repository,
     result,
@@ -17,6 +18,7 @@ from kumoi.pipeline.store.schema import metadata
 __all__ = [
     "delegation",
     "environment",
+    "environment_key",
     "log",
     "metadata",
     "repository",
