@@ -41,6 +41,7 @@ from tests.system.network_world import (
 from kumoi.base import process
 from kumoi.cloud.drivers.network.interface import (
     AddressPair,
+    DhcpOption,
     Direction,
     PortSpec,
     RuleSpec,
@@ -356,6 +357,19 @@ def test_dhcp_gives_the_same_address_before_and_after_a_restart(world: World) ->
     world.engines.kill(CONTROLLER)
     world.engines.start(CONTROLLER)
     assert ask_dhcp(WEB) == answer
+
+
+def test_dhcp_answers_a_port_what_its_options_say(world: World) -> None:
+    options = (
+        DhcpOption(name="dns-server", value="10.203.16.9"),
+        DhcpOption(name="bootfile-name", value="pxelinux.0"),
+        DhcpOption(name="mtu", value="none"),  # Left out: nothing would be answered at all.
+    )
+    own = tuple(replace(port, dhcp=options) if port.id == WEB.id else port for port in BASE.ports)
+    world.converge(replace(BASE, ports=own))
+    answer = ask_dhcp(WEB)
+    assert (answer["dns"], answer["mtu"]) == ("10.203.16.9", 1442)
+    world.converge(BASE)
 
 
 def test_dhcp_is_answered_where_no_rule_lets_anything_out(world: World) -> None:

@@ -278,3 +278,24 @@ def test_several_are_made_each_under_its_own_key(demo: Connection, network: Any,
     assert [port["tags"] for port in made] == [["a"], ["b"]]
     wish = {"port": {"network_id": network.id, "project_id": "somebody-else"}}
     assert raw.fault("POST", "ports", wish)[0] == 400
+
+
+def test_dhcp_answers_a_port_more_where_its_options_say_so(
+    demo: Connection, network: Any, raw: Raw
+) -> None:
+    boot = {"opt_name": "bootfile-name", "opt_value": "pxelinux.0"}
+    six = {"opt_name": "dns-server", "opt_value": "fd00::53", "ip_version": 6}
+    port = demo.network.create_port(network_id=network.id, extra_dhcp_opts=[boot, six])
+    assert port.extra_dhcp_opts == [{**boot, "ip_version": 4}, six]
+    path = f"ports/{port.id}"
+
+    def change(*options: Any) -> Any:
+        body = {"port": {"extra_dhcp_opts": options}}
+        return raw("PUT", path, body).json()["port"]["extra_dhcp_opts"]
+
+    server = {"opt_name": "tftp-server", "opt_value": "10.0.0.9", "ip_version": 4}
+    assert change({**boot, "opt_value": None}, server) == [six, server]
+    assert change() == [six, server]  # Those that a change does not name stay.
+    assert demo.network.update_port(port, name="boots").extra_dhcp_opts == [six, server]
+    for wrong in ([server, server], [{"opt_name": "mtu"}], [{**boot, "ip_version": 5}]):
+        assert raw.fault("PUT", path, {"port": {"extra_dhcp_opts": wrong}})[0] == 400

@@ -61,7 +61,6 @@ def test_the_addresses_used_are_counted(demo: Connection, admin: Connection) -> 
         ("address-scope", "address-scopes"),
         ("address-group", "address-groups"),
         ("security-groups-default-rules", "default-security-group-rules"),
-        ("extra_dhcp_opt", ""),
     ],
 )
 def test_what_is_not_offered_is_neither_listed_nor_there(

@@ -21,6 +21,7 @@ from kumoi.cloud.domain.network.security_group_rule import normalized
 from kumoi.cloud.drivers.network.interface import (
     AddressPair,
     BalancerSpec,
+    DhcpOption,
     Direction,
     Ethertype,
     FixedIp,
@@ -229,6 +230,10 @@ def _port(row: port_store.Port) -> PortSpec:
             AddressPair(address=address, mac=mac)
             for address, mac in row.allowed_address_pairs
             if address is not None
+        ),
+        dhcp=tuple(
+            DhcpOption(name=name, value=value, ip_version=int(version))
+            for name, value, version in row.extra_dhcp_opts
         ),
         generation=row.revision_number,
     )

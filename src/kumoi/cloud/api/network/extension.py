@@ -22,6 +22,7 @@ EXTENSIONS = {
         "Neutron L3 Configurable external gateway mode",
         "Whether a router translates the addresses of those behind it.",
     ),
+    "extra_dhcp_opt": ("Neutron Extra DHCP options", "What DHCP answers a port besides."),
     "extraroute": ("Neutron Extra Route", "Static routes of a router."),
     "extraroute-atomic": ("Atomically add/remove extra routes", "Routes added and removed alone."),
     "filter-validation": ("Filter parameters validation", "Unknown filters are refused."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -40,7 +40,15 @@ RENAMED = {
 VNIC_TYPES = ("normal",)  # What a veth pair is.
 UNBOUND = "unbound"
 PROFILE_MAX = 4_095  # Bytes of JSON.
+VERSIONS = (4, 6)
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 PAIRS_MAX = 10  # Each becomes flows on the port's host.
+
+
+class DhcpOptionBody(Body):
+    opt_name: Name
+    opt_value: Name | None
+    ip_version: int | Unset | None = UNSET
 
 
 class PortChanges(Body, rename=RENAMED):
@@ -57,6 +65,7 @@ class PortChanges(Body, rename=RENAMED):
     host: Text | Unset | None = UNSET
     vnic_type: Text | Unset = UNSET
     profile: AnyObject | Unset | None = UNSET
+    extra_dhcp_opts: Entries[DhcpOptionBody] | Unset | None = UNSET
 
 
 class PortNew(PortChanges, kw_only=True, rename=RENAMED):
@@ -69,9 +78,7 @@ class PortNew(PortChanges, kw_only=True, rename=RENAMED):
 def _convert(_request: Request, values: dict[str, Any]) -> None:
     body.convert(values, "network_id", shapes.uuid)
     if "profile" in values:
-        values["profile"] = values["profile"] or {}
-        if len(msgspec.json.encode(values["profile"])) > PROFILE_MAX:
-            raise shapes.invalid("binding:profile", f"it is longer than {PROFILE_MAX} bytes")
+        values["profile"] = _profile(values["profile"] or {})
     for name in ("device_id", "device_owner", "host"):
         if name in values and values[name] is None:
             values[name] = ""
@@ -84,8 +91,31 @@ def _convert(_request: Request, values: dict[str, Any]) -> None:
         values["fixed_ips"] = fixed_ip_requests("fixed_ips", values["fixed_ips"])
     if "security_groups" in values:
         values["security_group_ids"] = _group_ids(values.pop("security_groups") or ())
-    if "allowed_address_pairs" in values:
-        values["allowed_address_pairs"] = _address_pairs(values["allowed_address_pairs"] or ())
+    for name, read in (
+        ("extra_dhcp_opts", _dhcp_options),
+        ("allowed_address_pairs", _address_pairs),
+    ):
+        if name in values:
+            values[name] = read(values[name] or ())
+
+
+def _profile(profile: dict[str, Any]) -> dict[str, Any]:
+    if len(msgspec.json.encode(profile)) > PROFILE_MAX:
+        raise shapes.invalid("binding:profile", f"it is longer than {PROFILE_MAX} bytes")
+    return profile
+
+
+def _dhcp_options(bodies: Sequence[DhcpOptionBody]) -> list[list[str | None]]:
+    """[name, value, IP version] of each. Raises Invalid for a name that is twice there."""
+    options: list[list[str | None]] = []
+    for option in bodies:
+        version = option.ip_version if isinstance(option.ip_version, int) else VERSIONS[0]
+        if version not in VERSIONS:
+            raise shapes.invalid("extra_dhcp_opts", f"'{version}' is not in {list(VERSIONS)}")
+        options.append([option.opt_name, option.opt_value, str(version)])
+    if len({(name, version) for name, _, version in options}) < len(options):
+        raise shapes.invalid("extra_dhcp_opts", "Duplicate items in the list")
+    return options
 
 
 def _group_ids(groups: Sequence[str]) -> list[str]:
@@ -146,7 +176,10 @@ def _render(row: Port, tags: Sequence[str]) -> Shown:
             for pair in row.allowed_address_pairs
         ],
         "binding:vnic_type": row.vnic_type,
-        "extra_dhcp_opts": [],
+        "extra_dhcp_opts": [
+            {"opt_name": name, "opt_value": value, "ip_version": int(version)}
+            for name, value, version in row.extra_dhcp_opts
+        ],
         **rendering.standard(row, tags),
     }
 

@@ -57,6 +57,7 @@ class PortRequest:
     security_group_ids: Sequence[str] | None = None
     allowed_address_pairs: Sequence[list[str | None]] = ()
     profile: Mapping[str, Any] = field(default_factory=dict)
+    extra_dhcp_opts: Sequence[list[str | None]] = ()
     device_index: int = 0
     delete_with_device: bool = False
 
@@ -214,6 +215,8 @@ def update(
 def change(connection: Connection, row: Port, values: Mapping[str, Any], now: datetime) -> Port:
     """`update` without asking for a permission."""
     new = dict(values)
+    if "extra_dhcp_opts" in new:
+        new["extra_dhcp_opts"] = _merged_options(row.extra_dhcp_opts, new["extra_dhcp_opts"])
     mac = new.get("mac_address", row.mac_address)
     if mac != row.mac_address:
         if row.host:
@@ -305,6 +308,7 @@ def _row(
         updated_at=now,
         revision_number=1,
         profile=dict(wanted.profile),
+        extra_dhcp_opts=_merged_options((), wanted.extra_dhcp_opts),
     )
 
 
@@ -367,6 +371,22 @@ def _new_fixed_ips(
         if floating.fixed_ip_address not in addresses:
             floating_ip_store.update(connection, floating.id, now=floating.updated_at, **NOWHERE)
     return pairs
+
+
+def _merged_options(
+    present: Sequence[Sequence[str]], wanted: Sequence[Sequence[str | None]]
+) -> list[list[str]]:
+    """With those of a change: each replaces that of its name and version, a value of None removes it, and
+    the others stay, as in Neutron.
+    """
+    values: dict[tuple[str | None, str | None], str | None] = {
+        (name, version): value for name, value, version in [*present, *wanted]
+    }
+    return [
+        [name, value, version]
+        for (name, version), value in values.items()
+        if name is not None and version is not None and value is not None
+    ]
 
 
 def _next_index(connection: Connection, device_id: str) -> int:

@@ -84,6 +84,15 @@ class AddressPair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DhcpOption:
+    """One more thing that DHCP answers a port, by its name or number in dhcp-options(5)."""
+
+    name: str
+    value: str
+    ip_version: int = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PortSpec:
     """`host` is the only host that may plug it, by its chassis name; None allows any. `generation` is
     the row's, and is written beside the port for people to compare.
@@ -101,6 +110,7 @@ class PortSpec:
     port_security_enabled: bool = True
     security_group_ids: tuple[str, ...] = ()
     allowed_address_pairs: tuple[AddressPair, ...] = ()
+    dhcp: tuple[DhcpOption, ...] = ()
     generation: int = 0
 
 

@@ -27,7 +27,8 @@ class Port:
     device; with `delete_with_device` the port is deleted when its server is. `fixed_ips` are
     [subnet, address] pairs and `security_group_ids` ids: copies, for reading, of the tables
     `fixed_ip` and `port_security_group`, which only this file and fixed_ip.py write.
-    `allowed_address_pairs` are [address, mac or None] pairs. `profile` is an administrator's, and
+    `allowed_address_pairs` are [address, mac or None] pairs, `extra_dhcp_opts` [name, value, IP version].
+    `profile` is an administrator's, and
     nothing here acts on it.
     """
 
@@ -53,6 +54,7 @@ class Port:
     updated_at: datetime
     revision_number: int
     profile: dict[str, Any] = field(default_factory=dict)
+    extra_dhcp_opts: list[list[str]] = field(default_factory=list)
 
 
 port = sa.Table(
@@ -75,6 +77,7 @@ port = sa.Table(
     sa.Column("fixed_ips", Json, nullable=False),
     sa.Column("security_group_ids", Json, nullable=False),
     sa.Column("profile", Json, nullable=False, server_default="{}"),
+    sa.Column("extra_dhcp_opts", Json, nullable=False, server_default="[]"),
     sa.UniqueConstraint("network_id", "mac_address"),
 )
 

@@ -29,6 +29,7 @@ from kumoi.cloud.drivers.network.interface import (
     AddressPair,
     BackendSpec,
     BalancerSpec,
+    DhcpOption,
     Direction,
     Ethertype,
     FixedIp,
@@ -203,6 +204,23 @@ def test_a_reference_to_a_foreign_row_is_taken_out() -> None:
         isinstance(action, Update) and [target.row for _, target in action.removed] == [stranger]
         for action in actions
     )
+
+
+def test_a_port_with_options_of_its_own_is_answered_from_a_record_of_its_own() -> None:
+    options = (
+        DhcpOption(name="bootfile-name", value="pxelinux.0"),
+        DhcpOption(name="66", value="10.0.1.9"),
+        DhcpOption(name="dns-server", value="10.0.1.53, 10.0.1.54"),
+        DhcpOption(name="mtu", value="large"),  # None of its option.
+        DhcpOption(name="domain-name", value='a"; next; "'),
+        DhcpOption(name="routers", value="10.0.1.9"),  # Not known to OVN.
+    )
+    changed = replace(SWITCHED, ports=(replace(WEB, dhcp=options),))
+    assert_golden("dhcp_options", plan(desired(changed), found(SWITCHED)))
+    silent = replace(WEB, dhcp=(DhcpOption(name="dhcp_disabled", value="true"),))
+    port = record(replace(SWITCHED, ports=(silent,)), RecordKind.PORT, "web")
+    assert isinstance(port, LogicalSwitchPort)
+    assert port.dhcpv4_options is None
 
 
 def test_turning_dhcp_off_takes_the_answer_away() -> None:

@@ -1,10 +1,9 @@
-"""Networks, their ports, and DHCP, as northbound records. Pure.
+"""Networks and their ports as northbound records. Pure.
 
 Called by plan.py. A packet that a server's port sends from an address that is not its own is dropped
 at once, unless its port security is off. What it sends to all or to many has a rate, for each of these
 frames costs as much as there are ports on the network. Only the server's own host may bind the port: another host
-with a link of the same port plugged gets no traffic. DHCP is answered from these records on the port's
-own host: there are no leases, no DHCP port and no process.
+with a link of the same port plugged gets no traffic.
 """
 
 from __future__ import annotations
@@ -12,17 +11,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from kumoi.cloud.drivers.network.interface import NetworkSpec, PortSpec, SubnetSpec
+from kumoi.cloud.drivers.network.interface import NetworkSpec, PortSpec
+from kumoi.cloud.drivers.network.ovn import dhcp
 from kumoi.cloud.drivers.network.ovn.attaching import on_switches
-from kumoi.cloud.drivers.network.ovn.index import Index, is_ipv4, marks
+from kumoi.cloud.drivers.network.ovn.index import Index, marks
 from kumoi.cloud.drivers.network.ovn.northbound import (
     NO_PAIRS,
     NO_TEXTS,
-    DhcpOptions,
     LogicalSwitch,
     LogicalSwitchPort,
     NorthboundRecord,
-    Pairs,
     Qos,
     RecordKey,
     RecordKind,
@@ -31,15 +29,9 @@ from kumoi.cloud.drivers.network.ovn.northbound import (
     Texts,
 )
 
-DHCP_MAC = "0a:00:00:00:00:01"
-"""The DHCP server's MAC. Only the port that asks ever sees it."""
-DHCP_SERVER_WITHOUT_GATEWAY = "169.254.0.1"
-LEASE_TIME_S = 43_200
 STORM_PRIORITY = 100
 STORM_KBPS, STORM_BURST_KBIT = 2_000, 2_000
 """Four thousand of the smallest frames a second, and as many at once."""
-STATEFUL = "dhcpv6-stateful"
-STATELESS = "dhcpv6-stateless"
 
 
 def switch_key(network_id: str) -> RecordKey:
@@ -54,23 +46,10 @@ def records(index: Index) -> Iterator[NorthboundRecord]:
     attached = on_switches(index)
     for network in index.topology.networks:
         yield from _network(network, attached.get(network.id, frozenset()))
-    for subnet in index.subnets.values():
-        if has_dhcp(subnet):
-            key = RecordKey(RecordKind.DHCP, subnet.id)
-            if is_ipv4(subnet.cidr):
-                options = _options_v4(subnet, index.networks[subnet.network_id])
-            else:
-                options = _options_v6(subnet)
-            yield DhcpOptions(key=key, external_ids=marks(key), cidr=subnet.cidr, options=options)
+    yield from dhcp.records(index)
     for port in index.endpoints.values():
         yield _port(port, index)
         yield _storm(port)
-
-
-def has_dhcp(subnet: SubnetSpec) -> bool:
-    if not subnet.enable_dhcp:
-        return False
-    return subnet.ip_version == 4 or subnet.ipv6_address_mode in (STATEFUL, STATELESS)  # noqa: PLR2004 - the version
 
 
 def _network(network: NetworkSpec, listeners: frozenset[RecordKey]) -> Iterator[NorthboundRecord]:
@@ -112,8 +91,8 @@ def _port(port: PortSpec, index: Index) -> LogicalSwitchPort:
         addresses=frozenset(addresses),
         port_security=_port_security(port),
         options=NO_PAIRS if port.host is None else frozenset({("requested-chassis", port.host)}),
-        dhcpv4_options=_dhcp_of(port, index, ip_version=4),
-        dhcpv6_options=_dhcp_of(port, index, ip_version=6),
+        dhcpv4_options=dhcp.key_of(port, index, ip_version=4),
+        dhcpv6_options=dhcp.key_of(port, index, ip_version=6),
     )
 
 
@@ -148,44 +127,3 @@ def _port_security(port: PortSpec) -> Texts:
         if pair.address not in addresses:
             addresses.append(pair.address)
     return frozenset(" ".join((mac, *addresses)) for mac, addresses in allowed.items())
-
-
-def _dhcp_of(port: PortSpec, index: Index, *, ip_version: int) -> RecordKey | None:
-    for fixed_ip in port.fixed_ips:
-        subnet = index.subnet_of(fixed_ip)
-        if subnet is not None and subnet.ip_version == ip_version and has_dhcp(subnet):
-            return RecordKey(RecordKind.DHCP, subnet.id)
-    return None
-
-
-def _options_v4(subnet: SubnetSpec, network: NetworkSpec) -> Pairs:
-    options = {
-        "server_id": subnet.gateway_ip or DHCP_SERVER_WITHOUT_GATEWAY,
-        "server_mac": DHCP_MAC,
-        "lease_time": str(LEASE_TIME_S),
-        "mtu": str(network.mtu),
-    }
-    if subnet.gateway_ip:
-        options["router"] = subnet.gateway_ip
-    if subnet.dns_nameservers:
-        options["dns_server"] = _as_set(subnet.dns_nameservers)
-    if subnet.host_routes:
-        # A client that gets this option ignores the router option (RFC 3442).
-        routes = [f"{route.destination},{route.nexthop}" for route in subnet.host_routes]
-        if subnet.gateway_ip:
-            routes.append(f"0.0.0.0/0,{subnet.gateway_ip}")
-        options["classless_static_route"] = _as_set(routes)
-    return frozenset(options.items())
-
-
-def _options_v6(subnet: SubnetSpec) -> Pairs:
-    options = {"server_id": DHCP_MAC}
-    if subnet.dns_nameservers:
-        options["dns_server"] = _as_set(subnet.dns_nameservers)
-    if subnet.ipv6_address_mode == STATELESS:
-        options["dhcpv6_stateless"] = "true"
-    return frozenset(options.items())
-
-
-def _as_set(values: tuple[str, ...] | list[str]) -> str:
-    return "{" + ", ".join(values) + "}"
