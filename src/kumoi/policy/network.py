@@ -99,6 +99,10 @@ SECURITY: Mapping[str, Row] = {
     "create_security_group_rule": MEMBER,
     "get_security_group_rule": READER,
     "delete_security_group_rule": MEMBER,
+    "create_address_group": MEMBER,
+    "get_address_group": READER,
+    "update_address_group": MEMBER,
+    "delete_address_group": MEMBER,
 }
 
 TAGS: Mapping[str, Row] = {

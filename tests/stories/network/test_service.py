@@ -59,7 +59,6 @@ def test_the_addresses_used_are_counted(demo: Connection, admin: Connection) -> 
         ("dhcp_agent_scheduler", "agents/7/dhcp-networks"),
         ("floating-ip-port-forwarding", "floatingips/7/port_forwardings"),
         ("address-scope", "address-scopes"),
-        ("address-group", "address-groups"),
         ("security-groups-default-rules", "default-security-group-rules"),
     ],
 )

@@ -41,6 +41,7 @@ from kumoi.cloud.reconcilers.balancing import balancer_spec
 from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.host.host import Host
 from kumoi.cloud.store.load_balancer import load_balancer as balancer_store
+from kumoi.cloud.store.network import address_group as address_group_store
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import port as port_store
@@ -267,8 +268,9 @@ def _floating_ips(connection: Connection, macs: Mapping[str, str]) -> tuple[Floa
 
 def _security_groups(connection: Connection) -> tuple[SecurityGroupSpec, ...]:
     rules: dict[str, list[RuleSpec]] = defaultdict(list)
+    addresses = {row.id: row.addresses for row in address_group_store.every(connection)}
     for row in rule_store.every(connection):
-        rules[row.security_group_id].append(_rule(row))
+        rules[row.security_group_id].append(_rule(row, addresses))
     return tuple(
         SecurityGroupSpec(
             id=row.id, name=row.name, stateful=row.stateful, rules=tuple(rules[row.id])
@@ -277,7 +279,8 @@ def _security_groups(connection: Connection) -> tuple[SecurityGroupSpec, ...]:
     )
 
 
-def _rule(row: rule_store.SecurityGroupRule) -> RuleSpec:
+def _rule(row: rule_store.SecurityGroupRule, addresses: Mapping[str, Sequence[str]]) -> RuleSpec:
+    group = row.remote_address_group_id
     return RuleSpec(
         id=row.id,
         direction=Direction(row.direction),
@@ -285,8 +288,9 @@ def _rule(row: rule_store.SecurityGroupRule) -> RuleSpec:
         protocol=row.protocol,
         port_min=row.port_range_min,
         port_max=row.port_range_max,
-        remote_prefix=normalized(row.remote_ip_prefix),
+        remote_prefix=None if group else normalized(row.remote_ip_prefix),
         remote_group_id=row.remote_group_id,
+        remote_networks=None if group is None else tuple(sorted(addresses.get(group, ()))),
     )
 
 

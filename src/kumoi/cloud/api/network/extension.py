@@ -11,6 +11,7 @@ from kumoi.engine.http.request import Reply
 UPDATED = "2026-01-01T00:00:00-00:00"
 
 EXTENSIONS = {
+    "address-group": ("Address group", "Networks that rules of security groups name together."),
     "agent": ("agent", "The hosts' network agents."),
     "allowed-address-pairs": ("Allowed Address Pairs", "More addresses that a port may use."),
     "availability_zone": ("Availability Zone", "The zones of networks and routers."),
@@ -56,6 +57,10 @@ EXTENSIONS = {
     "security-groups-port-filtering": (
         "Port filtering on security groups",
         "Ports by their security groups.",
+    ),
+    "security-groups-remote-address-group": (
+        "Remote address group id field for security group rules",
+        "Rules can name an address group.",
     ),
     "service-type": ("Neutron Service Type Management", "Providers of services."),
     "sorting": ("Sorting support", "Lists can be sorted."),

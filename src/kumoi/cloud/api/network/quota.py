@@ -24,6 +24,7 @@ class NetworkQuotaChanges(Body):
     rbac_policy: Limit | Unset = UNSET
     security_group: Limit | Unset = UNSET
     security_group_rule: Limit | Unset = UNSET
+    address_group: Limit | Unset = UNSET
     check_limit: bool | Unset = UNSET
     force: bool | Unset = UNSET
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from kumoi.cloud.api import errors
 from kumoi.cloud.api.network import (
+    address_group,
     agent,
     availability_zone,
     extension,
@@ -102,6 +103,19 @@ ROUTES = (
         f"{RULES}/{{id}}",
         security_group_rule.RESOURCE.delete,
         "delete_security_group_rule",
+    ),
+    *nouns("/v2.0/address-groups", address_group.RESOURCE),
+    Route(
+        "PUT",
+        "/v2.0/address-groups/{id}/add_addresses",
+        address_group.add_addresses,
+        "update_address_group",
+    ),
+    Route(
+        "PUT",
+        "/v2.0/address-groups/{id}/remove_addresses",
+        address_group.remove_addresses,
+        "update_address_group",
     ),
     *tags("networks"),
     *tags("subnets"),

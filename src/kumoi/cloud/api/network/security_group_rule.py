@@ -27,6 +27,7 @@ COLUMNS = {
     "port_range_max": "port_range_max",
     "remote_ip_prefix": "remote_ip_prefix",
     "remote_group_id": "remote_group_id",
+    "remote_address_group_id": "remote_address_group_id",
 }
 DIRECTIONS = ("ingress", "egress")
 
@@ -40,6 +41,7 @@ class SecurityGroupRuleNew(Body):
     port_range_max: int | Unset | None = UNSET
     remote_ip_prefix: Text | Unset | None = UNSET
     remote_group_id: Text | Unset | None = UNSET
+    remote_address_group_id: Text | Unset | None = UNSET
     description: Text | Unset = UNSET
     project_id: Text | Unset = UNSET
     tenant_id: Text | Unset = UNSET
@@ -63,6 +65,7 @@ def _shown(
 
 
 def render(row: SecurityGroupRule) -> Shown:
+    prefix = None if row.remote_address_group_id else row.remote_ip_prefix
     return {
         "security_group_id": row.security_group_id,
         "direction": row.direction,
@@ -70,10 +73,10 @@ def render(row: SecurityGroupRule) -> Shown:
         "protocol": row.protocol,
         "port_range_min": row.port_range_min,
         "port_range_max": row.port_range_max,
-        "remote_ip_prefix": row.remote_ip_prefix,
-        "normalized_cidr": domain.normalized(row.remote_ip_prefix),
+        "remote_ip_prefix": prefix,
+        "normalized_cidr": domain.normalized(prefix),
         "remote_group_id": row.remote_group_id,
-        "remote_address_group_id": None,
+        "remote_address_group_id": row.remote_address_group_id,
         **rendering.standard(row, None),
     }
 

@@ -75,6 +75,12 @@ def cidr(field: str, text: str) -> str:
     return str(interface.network)
 
 
+def host(field: str, text: str) -> str:
+    """The network that has one address."""
+    found = address(field, text)
+    return f"{found}/{128 if ':' in found else 32}"
+
+
 def cidrs(field: str, texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(cidr(field, text) for text in texts)
 

@@ -16,6 +16,7 @@ RESOURCES = {
     "security_group": "security-groups",
     "security_group_rule": "security-group-rules",
     "subnetpool": "subnetpools",
+    "address_group": "address-groups",
     "quota": "quotas",
     "extension": "extensions",
 }

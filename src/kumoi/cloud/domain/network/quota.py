@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Invalid, OverQuota
 from kumoi.cloud.store.limits import UNLIMITED
 from kumoi.cloud.store.network import (
+    address_group,
     floating_ip,
     network,
     port,
@@ -35,6 +36,7 @@ DEFAULTS = {
     "rbac_policy": 10,
     "security_group": 10,
     "security_group_rule": 100,
+    "address_group": -1,
 }
 
 _COUNTS: dict[str, Callable[[Connection, str], int]] = {
@@ -46,6 +48,7 @@ _COUNTS: dict[str, Callable[[Connection, str], int]] = {
     "floatingip": floating_ip.count,
     "security_group": security_group.count,
     "security_group_rule": security_group_rule.count,
+    "address_group": address_group.count,
 }
 
 

@@ -12,7 +12,7 @@ from kumoi.base import address
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.network import quota, security_group
+from kumoi.cloud.domain.network import address_group, quota, security_group
 from kumoi.cloud.store.network import security_group as group_store
 from kumoi.cloud.store.network import security_group_rule as store
 from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
@@ -67,6 +67,10 @@ V6_ONLY = frozenset(
 PROTOCOL_MAX = 255
 PORT_MAX = 65_535
 ICMP_MAX = 255
+NOBODY = {"IPv4": "0.0.0.0/32", "IPv6": "::/128"}
+"""The prefix in the row of a rule with an address group: a worker of 0.2.0 knows no such groups, and is not
+to take the rule for one that allows all. It is not shown.
+"""
 ANY_PROTOCOL = frozenset({"", "any", "ip", "hopopt", "0"})
 
 
@@ -80,6 +84,7 @@ class SecurityGroupRuleRequest:
     port_range_max: int | None = None
     remote_ip_prefix: str | None = None
     remote_group_id: str | None = None
+    remote_address_group_id: str | None = None
     description: str = ""
     project_id: str | None = None
 
@@ -90,10 +95,14 @@ def create(
     """Raises NotFound, OverQuota, Invalid, and Conflict when the group has such a rule."""
     protocol = canonical_protocol(wanted.protocol, wanted.ethertype)
     prefix = _remote_prefix(wanted)
+    if wanted.remote_address_group_id is not None:
+        prefix = NOBODY[wanted.ethertype]
     _require_ports(protocol, wanted.port_range_min, wanted.port_range_max)
     group = security_group.get(connection, caller, wanted.security_group_id)
     if wanted.remote_group_id is not None:
         security_group.get(connection, caller, wanted.remote_group_id)
+    if wanted.remote_address_group_id is not None:
+        address_group.get(connection, caller, wanted.remote_address_group_id)
     rule = SecurityGroupRule(
         id=new_id(),
         project_id=group.project_id,
@@ -106,6 +115,7 @@ def create(
         port_range_max=wanted.port_range_max,
         remote_ip_prefix=prefix,
         remote_group_id=wanted.remote_group_id,
+        remote_address_group_id=wanted.remote_address_group_id,
         created_at=now,
         updated_at=now,
         revision_number=0,
@@ -177,15 +187,19 @@ def canonical_protocol(protocol: str | None, ethertype: str) -> str | None:
 
 
 def _remote_prefix(wanted: SecurityGroupRuleRequest) -> str | None:
-    """The remote prefix, with its length where the request left it out. Raises Invalid."""
-    if wanted.remote_ip_prefix is None:
-        return None
-    if wanted.remote_group_id is not None:
+    """The remote prefix, with its length where the request left it out. Raises Invalid, also for more than
+    one remote.
+    """
+    remotes = (wanted.remote_ip_prefix, wanted.remote_group_id, wanted.remote_address_group_id)
+    if sum(remote is not None for remote in remotes) > 1:
         raise Invalid(
-            "Only remote_ip_prefix or remote_group_id may be provided.",
+            "Only one of remote_ip_prefix, remote_group_id and remote_address_group_id may be "
+            "provided.",
             field="remote_ip_prefix",
             kind="SecurityGroupMultipleRemoteEntites",
         )
+    if wanted.remote_ip_prefix is None:
+        return None
     try:
         interface = address.interface(wanted.remote_ip_prefix)
     except ValueError as cause:

@@ -201,7 +201,8 @@ class BalancerSpec:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSpec:
     """Traffic that is allowed. `protocol` is a name or number as text, or None for any. For ICMP `port_min`
-    is the type and `port_max` the code. At most one of the two remotes is set.
+    is the type and `port_max` the code. At most one of the remotes is set; `remote_networks` of None is
+    all, and of none nobody.
     """
 
     id: str
@@ -212,6 +213,7 @@ class RuleSpec:
     port_max: int | None = None
     remote_prefix: str | None = None
     remote_group_id: str | None = None
+    remote_networks: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ class SecurityGroupRule:
     created_at: datetime
     updated_at: datetime
     revision_number: int
+    remote_address_group_id: str | None = None
 
 
 security_group_rule = sa.Table(
@@ -58,6 +59,7 @@ security_group_rule = sa.Table(
     sa.Column(
         "remote_group_id", ID, sa.ForeignKey("security_group.id", ondelete="CASCADE"), index=True
     ),
+    sa.Column("remote_address_group_id", ID, index=True),
 )
 
 
@@ -91,6 +93,7 @@ def similar(connection: Connection, row: SecurityGroupRule) -> list[SecurityGrou
         "port_range_min",
         "port_range_max",
         "remote_group_id",
+        "remote_address_group_id",
     )
     query = sa.select(security_group_rule).where(
         *(security_group_rule.c[name].is_not_distinct_from(getattr(row, name)) for name in same)
@@ -110,6 +113,13 @@ def of_groups(
     ):
         found[row.security_group_id].append(row)
     return found
+
+
+def names_address_group(connection: Connection, key: str) -> bool:
+    """Whether a rule of whatever project does."""
+    table = security_group_rule
+    query = sa.select(table.c.id).where(table.c.remote_address_group_id == key).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def page(

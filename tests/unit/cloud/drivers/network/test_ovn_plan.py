@@ -541,3 +541,17 @@ def test_every_record_is_marked_with_what_it_is() -> None:
 def test_records_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(GROUP, "rules", ())  # noqa: B010 - what a type checker would refuse
+
+
+def test_a_rule_with_networks_allows_those_of_its_version() -> None:
+    networks = ("10.0.0.0/8", "192.0.2.7/32", "fd00::/64")
+    rules = tuple(
+        RuleSpec(id=family, direction=Direction.INGRESS, ethertype=family, remote_networks=networks)
+        for family in Ethertype
+    )
+    nobody = RuleSpec(id="nobody", direction=Direction.INGRESS, remote_networks=("fd00::/64",))
+    group = replace(GROUP, rules=(*rules, nobody))
+    assert_golden(
+        "remote_networks",
+        plan(desired(replace(SWITCHED, security_groups=(group,))), found(SWITCHED)),
+    )

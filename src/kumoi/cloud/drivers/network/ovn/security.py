@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from kumoi.cloud.drivers.network.interface import Direction, Ethertype, RuleSpec, SecurityGroupSpec
-from kumoi.cloud.drivers.network.ovn.index import Index, marks
+from kumoi.cloud.drivers.network.ovn.index import Index, is_ipv4, marks
 from kumoi.cloud.drivers.network.ovn.northbound import (
     Acl,
     NorthboundRecord,
@@ -162,13 +162,20 @@ def _group_name(group_id: str) -> str:
 
 
 def _match(group_name: str, rule: RuleSpec) -> str | None:
-    """The rule in OVN's match language; None for an unknown protocol, which allows nothing."""
+    """The rule in OVN's match language; None where it allows nothing: with an unknown protocol, or
+    networks of the other IP version only.
+    """
     inward = rule.direction == Direction.INGRESS
     family = "ip4" if rule.ethertype == Ethertype.IPV4 else "ip6"
     far_end = f"{family}.{'src' if inward else 'dst'}"
     terms = [f"{'outport' if inward else 'inport'} == @{group_name}", family]
     if rule.remote_prefix and not rule.remote_prefix.endswith("/0"):
         terms.append(f"{far_end} == {rule.remote_prefix}")
+    if rule.remote_networks is not None:
+        networks = [each for each in rule.remote_networks if is_ipv4(each) == (family == "ip4")]
+        if not networks:
+            return None
+        terms.append(f"{far_end} == {{{', '.join(networks)}}}")
     if rule.remote_group_id:
         # OVN keeps an address set of each port group's members, named after it.
         terms.append(f"{far_end} == ${_group_name(rule.remote_group_id)}_{family}")
