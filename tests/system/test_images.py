@@ -17,16 +17,17 @@ import sys
 import tarfile
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from tests.system.container_host import ROOT
 
-from kumoi.base.errors import Permanent
+from kumoi.base.errors import Permanent, Transient
 from kumoi.base.process import run
-from kumoi.cloud.drivers.instance import unpack
-from kumoi.cloud.drivers.instance.lxc import image, rootfs
+from kumoi.cloud.drivers.instance import reader, unpack
+from kumoi.cloud.drivers.instance.lxc import idmap, image, rootfs, subids
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.hostapi.messages import ImageContent
 from kumoi.hosts.units.confinement import launched
@@ -36,6 +37,13 @@ pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="
 SHA256 = "ab" * 32
 BOUND_S = 20.0
 CAPABILITY = struct.pack("<5I", 0x0200_0001, 1 << 13, 0, 0, 0)  # cap_net_raw, as setcap writes it.
+
+
+@pytest.fixture(autouse=True)
+def ids_given_back(tmp_path: Path) -> Iterator[None]:
+    """What reads an image has ids of the host's range."""
+    yield
+    _until(lambda: subids.release(tmp_path / "host"))
 
 
 @pytest.fixture
@@ -152,8 +160,10 @@ def test_a_host_without_the_tool_says_so(
     tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = squashed(tree)
+    for name in ("cat", "unshare"):
+        (tmp_path / name).symlink_to(f"/usr/bin/{name}")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "squashfs-tools is missing" in refusal(tmp_path, file)
+    assert "squashfs-tools-ng is missing" in refusal(tmp_path, file)
 
 
 BEGIN = """
@@ -167,35 +177,81 @@ image.ensure(Paths(Path(sys.argv[2])), wanted, Path(sys.argv[3]))
 """
 
 
+@pytest.fixture
+def long(tree: Path) -> Path:
+    """A tree that takes a while to unpack."""
+    for number in range(400):
+        (tree / f"etc/{number}").write_bytes(os.urandom(60_000))
+    return tree
+
+
 @pytest.mark.parametrize("kind", ["tar", "squashfs"])
-def test_of_an_unpacking_that_was_killed_nothing_is_left(
-    tmp_path: Path, tree: Path, kind: str
+@pytest.mark.parametrize("step", ["*.part", "*.part/rootfs/etc", "*.part/rootfs/etc/99"])
+@pytest.mark.parametrize("first", [signal.SIGCONT, signal.SIGSTOP])
+def test_of_an_unpacking_whose_agent_was_killed_nothing_is_left(
+    tmp_path: Path, long: Path, kind: str, step: str, first: signal.Signals
 ) -> None:
-    for number in range(4_000):
-        (tree / f"etc/{number}").write_bytes(b"x" * 5_000)
-    file = squashed(tree) if kind == "squashfs" else _tarred(tree)
+    """Also where the programs had been stopped, and could do nothing about it."""
+    file = squashed(long) if kind == "squashfs" else _tarred(long)
     paths = Paths(tmp_path / "host")
     with subprocess.Popen(
         [sys.executable, "-c", BEGIN, SHA256, str(paths.host_dir), str(file)],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
     ) as agent:
-        _until(lambda: any(paths.images.glob("*.part/rootfs/etc/*")))
+        _until(lambda: any(paths.images.glob(step)))
+        for pid in _readers(paths):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, first)
         agent.send_signal(signal.SIGKILL)
-    _until(lambda: not _working_on(file))
+    _until(lambda: not _readers(paths))
     assert not paths.rootfs(SHA256).exists()
     image.sweep(paths)
     assert list(paths.images.iterdir()) == []
     assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
 
 
-def _working_on(file: Path) -> list[str]:
-    """Processes that have the file in their arguments."""
+@pytest.mark.parametrize("kind", ["tar", "squashfs"])
+@pytest.mark.parametrize("which", [0, -1], ids=["first", "last"])
+def test_what_unpacks_is_nobody_on_the_host_and_its_death_says_nothing_of_the_image(
+    tmp_path: Path, long: Path, kind: str, which: int
+) -> None:
+    file = squashed(long) if kind == "squashfs" else _tarred(long)
+    paths = Paths(tmp_path / "host")
+    with ThreadPoolExecutor(1) as thread:
+        unpacking = thread.submit(ensure, paths, file)
+        _until(lambda: len(_readers(paths)) == 2)
+        pids = _readers(paths)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        assert {_status(pid, "CapEff") for pid in pids} == {"000000008000001b"}
+        assert {_status(pid, "NoNewPrivs") for pid in pids} == {"1"}
+        ours = Path("/proc/self/ns/user").readlink()
+        assert ours not in {Path(f"/proc/{pid}/ns/user").readlink() for pid in pids}
+        os.kill(pids[which], signal.SIGKILL)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        with pytest.raises(Transient):
+            unpacking.result()
+    _until(lambda: not _readers(paths))
+    assert list(paths.images.iterdir()) == []
+    assert (ensure(paths, file) / "etc/passwd").exists()
+
+
+def _readers(paths: Paths) -> list[int]:
+    """What reads an image for this host, by its user, which nobody else has."""
+    wanted = idmap.of_readers(subids.claim(paths.host_dir)).base
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if str(file) in path.read_text(errors="replace"):
-                found.append(path.parent.name)
-    return found
+            if path.stat().st_uid == wanted:
+                found.append(int(path.name))
+    return sorted(found)
+
+
+def _status(pid: int, name: str) -> str:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(f"{name}:"))
 
 
 def _until(level: Callable[[], object]) -> None:
@@ -208,25 +264,145 @@ def _until(level: Callable[[], object]) -> None:
 def test_a_hostile_image_writes_nothing_outside_itself(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    file = tmp_path / "hostile.tar"
-    with tarfile.open(file, "w") as archive:
-        for name, target in (("etc", str(outside)), ("home", f"../../../../..{outside}")):
-            member = tarfile.TarInfo(name)
-            member.type, member.linkname = tarfile.SYMTYPE, target
-            archive.addfile(member)
-        _add(archive, "etc/planted", b"x")
-        _add(archive, f"../../../..{outside}/planted", b"x")
-        _add(archive, f"{outside}/planted", b"x")
-        _add(archive, "sbin/init", b"#!/bin/sh\n")
-        node = tarfile.TarInfo("disk")
-        node.type, node.devmajor, node.devminor = tarfile.BLKTYPE, 254, 0
-        archive.addfile(node)
-    paths = Paths(tmp_path / "host")
-    with contextlib.suppress(Permanent):
-        ensure(paths, file)
-    assert list(outside.iterdir()) == []
-    nodes = [path for path in paths.host_dir.rglob("*") if path.is_block_device()]
-    assert nodes == []
+    (outside / "secret").write_text("secret")
+    for number, hostile in enumerate([
+        [_entry("etc", tarfile.SYMTYPE, str(outside)), _entry("etc/planted", content=b"x")],
+        [_entry("home", tarfile.SYMTYPE, f"../../../../..{outside}"), _entry("home/planted")],
+        [_entry(f"../../../..{outside}/planted")],
+        [_entry(f"{outside}/planted")],
+        [_entry("there", tarfile.LNKTYPE, f"{outside}/secret")],
+        [_entry("there", tarfile.LNKTYPE, f"../../../../..{outside}/secret")],
+        [_entry("a", tarfile.SYMTYPE, str(outside)), _entry("b", tarfile.LNKTYPE, "a/secret")],
+        [_entry("a", tarfile.SYMTYPE, str(outside)), _entry("a/planted", tarfile.DIRTYPE)],
+        [_entry("a", tarfile.SYMTYPE, f"{outside}/secret"), _entry("a", content=b"x")],
+    ]):  # fmt: skip
+        paths = Paths(tmp_path / "host")
+        with contextlib.suppress(Permanent):
+            ensure(paths, _archive(tmp_path / f"{number}.tar", *hostile))
+        assert [path.name for path in outside.iterdir()] == ["secret"], hostile
+        assert (outside / "secret").read_text() == "secret"
+        assert (outside / "secret").stat().st_nlink == 1
+        image.delete(paths, SHA256)
+
+
+def test_what_no_image_may_have_is_left_out_of_it(tmp_path: Path) -> None:
+    """Devices, whiteouts, attributes of overlayfs, owners that no server has."""
+    root = ensure(
+        Paths(tmp_path / "host"),
+        _archive(
+            tmp_path / "odd.tar",
+            _entry("disk", tarfile.BLKTYPE, numbers=(254, 0)),
+            _entry("whiteout", tarfile.CHRTYPE, numbers=(0, 0)),
+            _entry("again", tarfile.LNKTYPE, "disk"),
+            _entry("dev/kmsg", tarfile.CHRTYPE, numbers=(1, 11)),
+            _entry("pipe", tarfile.FIFOTYPE),
+            _entry("opaque", tarfile.DIRTYPE, attribute="trusted.overlay.opaque"),
+            _entry("root", content=b"x", mode=0o6755),
+            _entry("stranger", content=b"x", mode=0o4755, owner=70_000),
+            _entry("stranger2", content=b"x", mode=0o4755, owner=1 << 40),
+            _entry("twice", content=b"first"),
+            _entry("twice", content=b"second"),
+        ),
+    )
+    names = {path.name for path in root.iterdir()} - {"etc", "sbin"}
+    assert names == {"pipe", "opaque", "root", "stranger", "stranger2", "twice"}
+    assert [
+        os.listxattr(path, follow_symlinks=False) for path in root.rglob("*") if os.listxattr(path)
+    ] == []
+    assert ((root / "root").stat().st_uid, oct((root / "root").stat().st_mode)) == (0, "0o106755")
+    assert {(root / name).stat().st_uid for name in ("stranger", "stranger2")} == {65_534}
+    assert (root / "twice").read_bytes() == b"second"
+
+
+def test_of_a_sparse_giant_only_what_it_has_takes_room(tmp_path: Path, tree: Path) -> None:
+    with (tree / "giant").open("wb") as giant:
+        giant.truncate(1 << 40)
+        giant.seek(5 << 30)
+        giant.write(b"data")
+    for kind in ("gnu", "posix"):
+        file = tree.with_suffix(f".{kind}")
+        run(
+            [
+                "tar",
+                "--create",
+                "--sparse",
+                f"--format={kind}",
+                f"--file={file}",
+                f"--directory={tree}",
+                ".",
+            ]
+        )
+        paths = Paths(tmp_path / "host")
+        root = ensure(paths, file)
+        assert (root / "giant").stat().st_size == 1 << 40
+        assert (root / "giant").stat().st_blocks * 512 < 1 << 20
+        with (root / "giant").open("rb") as opened:
+            opened.seek(5 << 30)
+            assert opened.read(5) == b"data\0"
+        image.delete(paths, SHA256)
+
+
+def test_a_file_that_says_it_is_larger_than_any_disk_is_no_image(tmp_path: Path) -> None:
+    file = tmp_path / "huge.tar"
+    member = tarfile.TarInfo("huge")
+    member.size = 1 << 62
+    file.write_bytes(member.tobuf(tarfile.GNU_FORMAT))
+    assert refusal(tmp_path, file) == "the image is not a tar archive of a root file system"
+
+
+@pytest.mark.parametrize("option", ["--no-auto-compress", "--zstd", "--gzip", "--xz"])
+def test_a_damaged_tar_archive_is_no_image(tmp_path: Path, tree: Path, option: str) -> None:
+    (tree / "filling").write_text("".join(f"{number}\n" for number in range(100_000)))
+    file = tree.with_suffix(".tar")
+    run(["tar", "--create", option, f"--file={file}", f"--directory={tree}", "."])
+    whole = file.read_bytes()
+    second_header = 512 if option.startswith("--no") else len(whole) // 2
+    for spoilt in (
+        whole[: len(whole) // 2],
+        whole[:second_header] + b"\xff" * 16 + whole[second_header + 16 :],
+    ):
+        file.write_bytes(spoilt)
+        assert refusal(tmp_path, file) == "the image is not a tar archive of a root file system"
+
+
+Entry = tuple[tarfile.TarInfo, bytes]
+
+
+def _entry(
+    name: str,
+    kind: bytes = tarfile.REGTYPE,
+    link: str = "",
+    *,
+    content: bytes = b"",
+    mode: int = 0o644,
+    owner: int = 0,
+    numbers: tuple[int, int] = (0, 0),
+    attribute: str = "",
+) -> Entry:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname, member.mode, member.uid, member.size = (
+        kind,
+        link,
+        mode,
+        owner,
+        len(content),
+    )
+    member.devmajor, member.devminor = numbers
+    if attribute:
+        member.pax_headers = {f"SCHILY.xattr.{attribute}": "y"}
+    return member, content
+
+
+def _archive(file: Path, *entries: Entry) -> Path:
+    """A tar archive of these and the least that passes for a root file system."""
+    least = [
+        _entry("sbin/init", content=b"#!"),
+        _entry("etc/passwd", content=b"root:x:0:0::/root:/bin/sh\n"),
+    ]
+    with tarfile.open(file, "w", format=tarfile.PAX_FORMAT) as archive:
+        for member, content in (*least, *entries):
+            archive.addfile(member, io.BytesIO(content))
+    return file
 
 
 ATTEMPTS = """
@@ -235,6 +411,7 @@ ATTEMPTS = """
     target, outside, file, agent = sys.argv[1:]
     ways = {
         "write the target": lambda: open(f"{target}/mine", "w").close(),
+        "give it away": lambda: os.chown(f"{target}/mine", 1_234, 0),
         "read the file": lambda: open(file).read(),
         "write outside": lambda: open(f"{outside}/planted", "w").close(),
         "read outside": lambda: open(f"{outside}/there").read(),
@@ -263,15 +440,26 @@ def test_what_unpacks_an_image_reaches_the_file_and_the_target_only(tmp_path: Pa
     target.mkdir()
     outside.mkdir()
     (outside / "there").touch()
-    file.touch()
-    row = unpack.helper(file, target, unpack.ATTRIBUTES)
-    words = ["-I", "-c", textwrap.dedent(ATTEMPTS), target, outside, file, os.getpid()]
+    file.touch(mode=0o600)
+    mounts = rootfs.mounts_for(tmp_path)
+    shown, root = mounts.top / "image", mounts.top / "root"
+    rights = reader.rights(reads=(shown,), writes=(root,), capabilities=reader.WRITES)
+    words = ["-I", "-c", textwrap.dedent(ATTEMPTS), root, outside, shown, os.getpid()]
+    ids = idmap.of_readers(subids.claim(tmp_path / "host"))
+    users = idmap.open_namespace(ids)
 
     def inside() -> str:
-        unpack.shut_in(target)
-        return run(launched(row, ["/usr/bin/python3", *map(str, words)])).out
+        rootfs.make_top(mounts)
+        reader.show(file, shown, users=users)
+        reader.show(target, root, users=users, writable=True)
+        reader.shut_in(root)
+        argv = ["/usr/bin/python3", *map(str, words)]
+        return run(launched(rights, argv, users=reader.path_of(users))).out
 
-    assert ast.literal_eval(rootfs.with_own_mounts(inside)) == ["write the target", "read the file"]
+    done = ast.literal_eval(rootfs.with_own_mounts(inside))
+    os.close(users)
+    assert done == ["write the target", "give it away", "read the file"]
+    assert (target / "mine").stat().st_uid == 1_234
 
 
 def test_a_squashfs_file_with_names_that_lead_out_writes_nothing_outside_itself(
@@ -282,11 +470,5 @@ def test_a_squashfs_file_with_names_that_lead_out_writes_nothing_outside_itself(
     data = file.read_bytes()
     assert data.count(b"QQ") == 1
     file.write_bytes(data.replace(b"QQ", b".."))
-    assert "damaged" in refusal(tmp_path, file)
+    ensure(Paths(tmp_path / "host"), file)
     assert list(tmp_path.rglob("planted")) == [tree / "QQ/planted"]
-
-
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    archive.addfile(member, io.BytesIO(content))

@@ -26,6 +26,7 @@ from kumoi.base.errors import Transient
 OUTPUT_SHOWN_MAX = 2_000
 DEFAULT_TIMEOUT_S = 30.0
 GIVE_UP_POLL_S = 0.05
+LEFT_ENDS_S = 5.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -53,6 +54,11 @@ class ProcessFailed(Transient):
         super().__init__(message)
         self.completed = completed
         self.status = completed.status if completed else None
+
+    @property
+    def is_killed(self) -> bool:
+        """Somebody ended it from outside: that says nothing of what it worked on."""
+        return self.status in (-signal.SIGKILL, -signal.SIGTERM)
 
 
 def run(
@@ -196,6 +202,50 @@ def piped(args: Sequence[str | Path]) -> Iterator[Piped]:
             yield Piped(child.pid, child.stdin, child.stdout)
         finally:
             child.kill()
+
+
+@contextlib.contextmanager
+def printed(args: Sequence[str | Path], *, stdin: IO[bytes]) -> Iterator[IO[bytes]]:
+    """What a program prints, read while it runs; from a process without other threads, with which the
+    program is killed. Its errors are not kept.
+
+    Raises ProcessFailed when it cannot start, and when it failed; not when nobody read on.
+    """
+    argv = _argv(args, None)
+    try:
+        child = subprocess.Popen(
+            argv,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            **_credentials(None, ends_with_us=True),
+        )
+    except OSError as cause:
+        raise ProcessFailed(f"{argv[0]} could not be started") from cause
+    if child.stdout is None:
+        raise ProcessFailed(f"{argv[0]} has no pipe")
+    try:
+        yield child.stdout
+    except Exception as cause:
+        if (killed := _left(argv, child)).is_killed:  # By somebody: there is nothing more to read.
+            raise killed from cause
+        raise
+    if (failed := _left(argv, child)).status not in (0, -signal.SIGPIPE):
+        raise failed
+
+
+def _left(argv: list[str], child: subprocess.Popen[bytes]) -> ProcessFailed:
+    """How a program ended whose output nobody reads any more."""
+    if child.stdout is not None:
+        child.stdout.close()
+    try:
+        status = child.wait(LEFT_ENDS_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        status = child.wait()
+    return ProcessFailed(
+        f"{argv[0]} ended with status {status}", completed=Completed(tuple(argv), status, "", "", 0)
+    )
 
 
 def fork(work: Callable[[], None]) -> int:

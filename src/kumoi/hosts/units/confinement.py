@@ -52,9 +52,16 @@ def launched(
     python: str = sys.executable,
     variables: Iterable[str] = (),
     namespace: str = "",
+    users: str = "",
 ) -> tuple[str, ...]:
     """The command that becomes `argv`, held to `confined`; of the environment, `variables` go on to it,
-    and it runs in the network namespace of that path. Its program is an absolute path.
+    and it runs in the network namespace of that path, and as a user of the user namespace `users`. Its
+    program is an absolute path.
     """
-    arguments = {"confined": asdict(confined), "namespace": namespace, "variables": list(variables)}
+    arguments = {
+        "confined": asdict(confined),
+        "namespace": namespace,
+        "users": users,
+        "variables": list(variables),
+    }
     return (python, "-I", "-m", LAUNCHER, json.dumps(arguments), *argv)

@@ -28,12 +28,11 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CAPABILITIES = {
     "CAP_CHOWN": 0,
     "CAP_DAC_OVERRIDE": 1,
+    "CAP_DAC_READ_SEARCH": 2,
     "CAP_FOWNER": 3,
     "CAP_FSETID": 4,
     "CAP_NET_ADMIN": 12,
     "CAP_NET_RAW": 13,
-    "CAP_SYS_ADMIN": 21,
-    "CAP_MKNOD": 27,
     "CAP_SETFCAP": 31,
 }
 OOM_OF_UNITS, OOM_OF_HELPERS = -900, 300
@@ -44,7 +43,7 @@ PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
 LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
-CLONE_NEWNET = 0x40000000
+CLONE_NEWNET, CLONE_NEWUSER = 0x40000000, 0x10000000
 
 
 def main(argv: list[str]) -> None:
@@ -52,7 +51,9 @@ def main(argv: list[str]) -> None:
     confined = Confinement(**wanted["confined"])
     protect("self", OOM_OF_HELPERS if confined.reads_tenants else OOM_OF_UNITS)
     if wanted["namespace"]:
-        enter(wanted["namespace"])
+        enter(wanted["namespace"], CLONE_NEWNET)
+    if wanted["users"]:
+        enter(wanted["users"], CLONE_NEWUSER)
     become(confined)
     sandbox.apply(confined, argv[1])
     passed = PASSED.union(wanted["variables"])
@@ -68,10 +69,10 @@ def protect(pid: str, score: int) -> None:
         Path(f"/proc/{pid}/oom_score_adj").write_text(f"{score}\n")
 
 
-def enter(namespace: str) -> None:
-    """Its network only: what a host agent mounts must be seen by everybody."""
+def enter(namespace: str, kind: int) -> None:
+    """A network, or users. Never mounts: what a host agent mounts must be seen by everybody."""
     handle = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
-    if _libc().setns(handle, CLONE_NEWNET) != 0:
+    if _libc().setns(handle, kind) != 0:
         _fail("setns")
     os.close(handle)
 

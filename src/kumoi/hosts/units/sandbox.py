@@ -74,9 +74,8 @@ def paths_of(confined: Confinement, program: str) -> dict[str, Access]:
             allow(path, READ | execute)
         else:
             allow(Path(path).parent, Access.READ_FILE)
-    nodes = Access.MAKE_CHAR | Access.MAKE_BLOCK if _makes_nodes(confined) else Access(0)
     for path in confined.writes:
-        allow(path, WRITE | nodes if Path(path).is_dir() else DEVICE)
+        allow(path, WRITE if Path(path).is_dir() else DEVICE)
     # The kernel starts a loader in place of a program, to load it.
     loaders = [path for pattern in LOADERS for path in Path("/").glob(pattern)]
     for own in (Path(program), *loaders):
@@ -86,19 +85,15 @@ def paths_of(confined: Confinement, program: str) -> dict[str, Access]:
 
 def _filter(confined: Confinement) -> None:
     built = syscalls.Filter()
-    nodes = syscalls.NODES if _makes_nodes(confined) else ()
-    built.refuse(name for name in syscalls.OF_A_UNIT if name not in nodes)
+    built.refuse(syscalls.OF_A_UNIT)
     built.refuse_namespaces()
+    built.refuse_devices()
     built.refuse_families(but=confined.families)
     if confined.families:  # Python sets the timeouts of sockets by ioctl.
         built.refuse_typing()
     else:
         built.refuse(["ioctl"])
     built.load()
-
-
-def _makes_nodes(confined: Confinement) -> bool:
-    return "CAP_MKNOD" in confined.capabilities
 
 
 def _filter_agent() -> None:

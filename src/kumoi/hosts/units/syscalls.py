@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import stat
 from collections.abc import Collection, Iterable
 
 from kumoi.hosts.units.confinement import INET, INET6, NETLINK, PACKET, UNIX
@@ -30,7 +31,6 @@ OF_THE_MACHINE = (
 )  # fmt: skip
 """What nobody here asks of the kernel, root or not, nor a server, to whom it would be refused."""
 
-NODES = ("mknod", "mknodat")
 OF_A_UNIT = (
     *OF_THE_MACHINE,
     # Mounts, namespaces, other roots.
@@ -44,7 +44,7 @@ OF_A_UNIT = (
     "keyctl", "request_key", "memfd_secret", "vm86", "vm86old", "modify_ldt", "uselib", "ustat",
     "sysfs", "_sysctl", "mbind", "migrate_pages", "move_pages", "set_mempolicy",
     "set_mempolicy_home_node", "personality", "adjtimex", "clock_adjtime", "reboot",
-    "sethostname", "setdomainname", *NODES,
+    "sethostname", "setdomainname",
 )  # fmt: skip
 
 NEW_NAMESPACES = (
@@ -54,6 +54,7 @@ NEW_NAMESPACES = (
 
 FAMILY_NUMBERS = {UNIX: 1, INET: 2, INET6: 10, NETLINK: 16, PACKET: 17}
 FAMILY_MAX = 64
+KIND_OF_FILE = 0o170000
 TTY_INPUT = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX: typing into somebody's terminal.
 
 
@@ -90,6 +91,13 @@ class Filter:
         self._add("clone3", errno.ENOSYS)
         for flag in NEW_NAMESPACES:
             self._add("clone", errno.EPERM, _Comparison(0, MASKED_EQUAL, flag, flag))
+
+    def refuse_devices(self) -> None:
+        """By mknod, which makes pipes as well."""
+        for name, argument in (("mknod", 1), ("mknodat", 2)):
+            for kind in (stat.S_IFCHR, stat.S_IFBLK):
+                refused = _Comparison(argument, MASKED_EQUAL, KIND_OF_FILE, kind)
+                self._add(name, errno.EPERM, refused)
 
     def refuse_families(self, but: Collection[str]) -> None:
         allowed = {FAMILY_NUMBERS[name] for name in but}

@@ -29,6 +29,7 @@ MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
 
 MOUNT_ATTR_RDONLY = 0x1
+MOUNT_ATTR_NOSUID = 0x2
 MOUNT_ATTR_NODEV = 0x4
 MOUNT_ATTR_IDMAP = 0x0010_0000
 
@@ -171,7 +172,7 @@ def allow_writing(path: str | os.PathLike[str]) -> None:
     _set_attributes(_AT_FDCWD, os.fsencode(path), flags=0, cleared=MOUNT_ATTR_RDONLY)
 
 
-def open_inside(root: int, path: str, *, flags: int, follow: bool = True) -> int:
+def open_inside(root: int, path: str | bytes, *, flags: int, follow: bool = True) -> int:
     """Open a path as a process with `root` as its root directory would: no symlink leads out.
 
     With `follow` false, a symlink anywhere on the way is an error (ELOOP).
@@ -182,11 +183,11 @@ def open_inside(root: int, path: str, *, flags: int, follow: bool = True) -> int
     how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
     for _ in range(_OPENAT2_TRIES):
         fd: int = _libc.syscall(
-            _SYS_OPENAT2, root, path.encode(), ctypes.byref(how), ctypes.sizeof(how)
+            _SYS_OPENAT2, root, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how)
         )
         if fd >= 0 or ctypes.get_errno() != errno.EAGAIN:
             break
-    return _check(fd, f"openat2 {path}")
+    return _check(fd, f"openat2 {path!r}")
 
 
 def take_descriptor(pid: int, descriptor: int) -> int:

@@ -49,12 +49,14 @@ def test_a_record_is_written_over_when_the_disk_is_full(
         record.write(tmp_path / "another.json", InstanceRecord())
 
 
-def test_servers_never_share_user_ids() -> None:
+def test_servers_share_no_user_ids_and_none_has_those_of_readers() -> None:
     first, second = idmap.of_slot(CLAIM, 0), idmap.of_slot(CLAIM, 1)
     assert first.base == CLAIM.base
     assert first.base + first.count == second.base
     last = idmap.of_slot(CLAIM, idmap.SLOTS - 1)
-    assert last.base + last.count == CLAIM.base + COUNT
+    readers = idmap.of_readers(CLAIM)
+    assert last.base + last.count == readers.base
+    assert readers.base + readers.count == CLAIM.base + COUNT
 
 
 def test_there_is_no_slot_beyond_the_last() -> None:

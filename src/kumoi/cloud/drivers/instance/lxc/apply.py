@@ -204,10 +204,10 @@ class LxcDriver:
             mounts = rootfs.mounts_for(self._paths.host_dir)
             copy = path.with_name(f"{path.name}.disk")
             if not self._running(server.id) or self._freezer.is_paused(server.id):
-                image.write(mounts, base, file, path)  # Nothing changes the disk.
+                image.write(self._paths, base, file, path)  # Nothing changes the disk.
                 return
             with still.of(mounts, file, copy, self._freezer, server.id) as source:
-                image.write(mounts, base, source, path)
+                image.write(self._paths, base, source, path)
 
     def sweep(self, wanted_ports: Callable[[], frozenset[str]]) -> None:
         self._ports.sweep(wanted_ports)

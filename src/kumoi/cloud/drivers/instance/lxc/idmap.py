@@ -16,7 +16,8 @@ from kumoi.base.errors import Permanent, Transient
 from kumoi.cloud.drivers.instance.lxc import subids
 
 RANGE = 65_536
-SLOTS = subids.COUNT // RANGE
+SLOTS = subids.COUNT // RANGE - 1
+"""For servers. The range after the last is for programs that read what tenants sent (reader.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,11 @@ def of_slot(claim: subids.Claim, slot: int) -> IdRange:
     if not 0 <= slot < SLOTS:
         raise Permanent(f"user id slot {slot} is not one of 0 to {SLOTS - 1}")
     return IdRange(claim.base + slot * RANGE)
+
+
+def of_readers(claim: subids.Claim) -> IdRange:
+    """No server's."""
+    return IdRange(claim.base + SLOTS * RANGE)
 
 
 def base_of(pid: int) -> int:

@@ -14,16 +14,19 @@ import contextlib
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from kumoi.base import files, process
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.ids import new_hex_id
-from kumoi.cloud.drivers.instance import kernel, unpack
-from kumoi.cloud.drivers.instance.lxc import rootfs
+from kumoi.base.process import ProcessFailed
+from kumoi.cloud.drivers.instance import kernel, reader, unpack
+from kumoi.cloud.drivers.instance.lxc import idmap, rootfs, subids
 from kumoi.cloud.drivers.instance.lxc.paths import PART, Paths
 from kumoi.cloud.hostapi.messages import ImageContent
+from kumoi.hosts.units.confinement import launched
 
 PACK_TIMEOUT_S = 900.0
 UNSETTLED = "unsettled"
@@ -53,7 +56,7 @@ def ensure(paths: Paths, image: ImageContent, file: Path) -> None:
     part = paths.images / f"{image.sha256}.{new_hex_id()}{PART}"
     try:
         (part / "rootfs").mkdir(parents=True)
-        rootfs.with_own_mounts(lambda: unpack.unpack(file, part / "rootfs"))
+        _unpack(paths, file, part / "rootfs")
         _require_bootable(part / "rootfs")
         files.replace(part / UNSETTLED, kernel.BOOT_ID.read_text(), promise=Promise.OLD_OR_NEW)
         part.rename(paths.images / image.sha256)
@@ -63,6 +66,25 @@ def ensure(paths: Paths, image: ImageContent, file: Path) -> None:
         raise Transient("unpack an image") from cause
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _unpack(paths: Paths, file: Path, target: Path) -> None:
+    mounts = rootfs.mounts_for(paths.host_dir)
+
+    def inside(users: int) -> None:
+        rootfs.make_top(mounts)
+        unpack.unpack(file, target, users=users, top=mounts.top)
+
+    _with_a_reader(paths, inside)
+
+
+def _with_a_reader(paths: Paths, work: Callable[[int], None]) -> None:
+    """Run `work` in a thread with mounts of its own, and a namespace of users for what reads there."""
+    users = idmap.open_namespace(idmap.of_readers(subids.claim(paths.host_dir)))
+    try:
+        rootfs.with_own_mounts(lambda: work(users))
+    finally:
+        os.close(users)
 
 
 def delete(paths: Paths, sha256: str) -> None:
@@ -75,28 +97,35 @@ def delete(paths: Paths, sha256: str) -> None:
     shutil.rmtree(part, ignore_errors=True)
 
 
-def write(mounts: rootfs.Mounts, base: Path, disk_file: Path, target: Path) -> None:
+def write(paths: Paths, base: Path, disk_file: Path, target: Path) -> None:
     """Write a server's files as an image, whether it runs or not. Without the files that are its own:
     its host keys and its seed; each new server gets names of its own anyway.
     """
+    mounts = rootfs.mounts_for(paths.host_dir)
+    argv = [
+        "/usr/bin/tar", "--create", "--use-compress-program=zstd -1", "--numeric-owner",
+        "--xattrs", "--xattrs-include=security.capability", "--one-file-system",
+        "--sparse", *(f"--exclude={path}" for path in _OWN),
+        "--file=-", f"--directory={mounts.root}", ".",
+    ]  # fmt: skip
+    rights = reader.rights(reads=(mounts.root,), capabilities=reader.READS)
 
-    def inside() -> None:
+    def inside(users: int) -> None:
         rootfs.open_disk(mounts, disk_file)
-        rootfs.show_stored(mounts, base)
+        rootfs.show(mounts, base, users)
         done = process.run(
-            [
-                *unpack.DIE_WITH_AGENT, "tar", "--create", "--use-compress-program=zstd -1", "--numeric-owner",
-                "--xattrs", "--xattrs-include=security.capability", "--one-file-system",
-                "--sparse", *(f"--exclude={path}" for path in _OWN),
-                f"--file={target}", f"--directory={mounts.root}", ".",
-            ],
+            launched(rights, argv, users=reader.path_of(users)),
+            stdout=file,
             timeout_s=PACK_TIMEOUT_S,
             check=False,
-        )  # fmt: skip
+        )
         if done.status not in (0, _TAR_CHANGED):
-            raise Transient("write a server's files as an image")
+            raise Transient("write a server's files as an image") from ProcessFailed(
+                f"tar ended with status {done.status}", completed=done
+            )
 
-    rootfs.with_own_mounts(inside)
+    with target.open("wb") as file:
+        _with_a_reader(paths, inside)
 
 
 def settle(paths: Paths) -> None:

@@ -98,12 +98,17 @@ def mounts_for(host_dir: Path) -> Mounts:
     return Mounts(top)
 
 
-def open_disk(mounts: Mounts, file: Path) -> None:
-    """Mount a server's disk with the ids as stored."""
+def make_top(mounts: Mounts) -> None:
+    """An empty place for mounts."""
     try:
         kernel.mount("tmpfs", mounts.top, kind="tmpfs", data="size=1m,mode=755")
     except OSError as cause:
         raise Transient(f"mount a place for mounts at {mounts.top}") from cause
+
+
+def open_disk(mounts: Mounts, file: Path) -> None:
+    """Mount a server's disk with the ids as stored."""
+    make_top(mounts)
     for path in (mounts.lower, mounts.raw, mounts.disk, mounts.root):
         path.mkdir(mode=0o755)
     disk.mount(file, mounts.raw)
@@ -122,31 +127,40 @@ def sync_disk(mounts: Mounts) -> None:
 def assemble(mounts: Mounts, image: Path, ids: idmap.IdRange) -> None:
     """Mount the whole root file system, once the disk is open."""
     namespace = idmap.open_namespace(ids)
-    attributes = kernel.MOUNT_ATTR_NODEV
     try:
-        read_only = attributes | kernel.MOUNT_ATTR_RDONLY
-        kernel.clone_mount(image, mounts.lower, attributes=read_only, userns_fd=namespace)
-        kernel.clone_mount(mounts.raw, mounts.disk, attributes=attributes, userns_fd=namespace)
-        kernel.unmount(mounts.raw)
+        _translate(mounts, image, namespace)
         layers = f"lowerdir={mounts.lower},upperdir={mounts.disk}/upper,workdir={mounts.disk}/work"
         with kernel.acting_as(ids.base, ids.base):
             kernel.mount("overlay", mounts.root, kind="overlay", flags=kernel.MS_NODEV, data=layers)
     except OSError as cause:
-        if cause.errno == errno.ENOENT and not image.is_dir():
-            raise Transient("the server's image is not on this host") from cause
         raise Transient("mount a server's root file system") from cause
     finally:
         os.close(namespace)
 
 
-def show_stored(mounts: Mounts, image: Path) -> None:
-    """Mount the whole root file system read-only with the ids as stored, once the disk is open."""
-    layers = f"lowerdir={mounts.raw}/upper:{image}"
+def show(mounts: Mounts, image: Path, namespace: int) -> None:
+    """Mount the whole root file system for reading, for a program in this namespace of users, once the
+    disk is open.
+    """
     flags = kernel.MS_NODEV | kernel.MS_RDONLY
     try:
+        _translate(mounts, image, namespace)
+        layers = f"lowerdir={mounts.disk}/upper:{mounts.lower}"
         kernel.mount("overlay", mounts.root, kind="overlay", flags=flags, data=layers)
     except OSError as cause:
         raise Transient("mount a server's files for reading") from cause
+
+
+def _translate(mounts: Mounts, image: Path, namespace: int) -> None:
+    """Both layers with the ids of a namespace of users in place of those stored."""
+    attributes = kernel.MOUNT_ATTR_NODEV
+    read_only = attributes | kernel.MOUNT_ATTR_RDONLY
+    try:
+        kernel.clone_mount(image, mounts.lower, attributes=read_only, userns_fd=namespace)
+    except FileNotFoundError as cause:
+        raise Transient("the server's image is not on this host") from cause
+    kernel.clone_mount(mounts.raw, mounts.disk, attributes=attributes, userns_fd=namespace)
+    kernel.unmount(mounts.raw)
 
 
 def write_files(mounts: Mounts, image: Path, files: tuple[SeedFile, ...]) -> None:
