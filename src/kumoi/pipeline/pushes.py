@@ -22,6 +22,10 @@ class Pushes:
         self._turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
         self._lock = threading.Lock()
 
+    def is_under_way(self, repository_id: str) -> bool:
+        turn = self._turns.get(repository_id)
+        return turn is not None and turn.lock.locked()
+
     @contextlib.contextmanager
     def one_at_a_time(self, repository_id: str) -> Iterator[None]:
         """Raises Conflict when another push takes too long."""

@@ -221,8 +221,12 @@ class Pusher:
         self.commit("first")
 
     def git(self, *args: str, check: bool = True) -> process.Completed:
+        return process.run(["git", *args], cwd=self.folder, env=self.environment, check=check)
+
+    @property
+    def environment(self) -> dict[str, str]:
         home = self.folder / ".git" / "home"
-        environment = {
+        return {
             "HOME": str(home),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
@@ -231,7 +235,6 @@ class Pusher:
             "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.org",
             "LC_ALL": "C",
         }  # fmt: skip
-        return process.run(["git", *args], cwd=self.folder, env=environment, check=check)
 
     def commit(self, message: str) -> str:
         self.git("add", "--all", ".")
@@ -240,11 +243,14 @@ class Pusher:
 
     def push(self, refspec: str = "main", **overrides: str) -> str:
         """What git prints."""
+        return self.git("push", self.url(**overrides), refspec, check=False).err
+
+    def url(self, **overrides: str) -> str:
+        """With the login."""
         user = overrides.get("user", self.user)
         password = overrides.get("password", self.password)
         url = self.pipeline.url(overrides.get("project", self.project))
-        url = url.replace("https://", f"https://{user}:{password}@")
-        return self.git("push", url, refspec, check=False).err
+        return url.replace("https://", f"https://{user}:{password}@")
 
     def run_id(self, printed: str) -> str:
         found = re.search(r"remote: run ([0-9a-f]{12}) started: https://", printed)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from subprocess import Popen
+
 import openstack
 import pytest
 from openstack.connection import Connection
@@ -325,6 +329,55 @@ def test_a_pipeline_killed_at_any_moment_goes_on_where_it_was(
         assert found["stage"] == "configure"
         assert len(client.get("/pipeline/v1/runs").json()["runs"]) == 1
     assert len(list(demo.compute.servers())) == 3
+
+
+HOLDING = """#!/bin/sh
+{hook}
+while [ -e hold ]; do sleep 0.1; done
+"""
+
+
+def test_who_pushes_again_after_a_push_that_was_cut_off_is_told_its_run(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection
+) -> None:
+    """Git itself says "Everything up-to-date", since the branch has moved."""
+    pusher.push()
+    commit = pusher.commit("cut off")
+    hold = pipeline.here.state / "git" / demo.current_project_id / "hello.git" / "hold"
+    hook = pipeline.here.state / "git-hooks" / "post-receive"
+    as_it_was = hook.read_text()
+    hold.touch()
+    hook.write_text(HOLDING.format(hook=as_it_was.partition("\n")[2].replace("exec ", "")))
+    try:
+        git = Popen(
+            ["git", "push", pusher.url(), "main"],
+            cwd=pusher.folder,
+            env=os.environ | pusher.environment,
+            start_new_session=True,
+        )
+        with pipeline.client(demo) as client:
+
+            def begun() -> str | None:
+                """The run of the commit."""
+                runs = client.get("/pipeline/v1/runs").json()["runs"]
+                return next((run["id"] for run in runs if run["commit"] == commit), None)
+
+            run_id = until(begun)
+        os.killpg(git.pid, signal.SIGKILL)
+        git.wait()
+    finally:
+        hook.write_text(as_it_was)
+        hold.unlink()
+
+    def told() -> str | None:
+        """What git prints, once the pipeline is done with the push."""
+        printed = pusher.push()
+        return printed if "up-to-date" not in printed else None
+
+    printed = until(told)
+    assert f"was cut off, but it arrived and began run {run_id}" in printed
+    assert f"kumoi run follow {run_id}" in printed
+    assert "Everything up-to-date" in pusher.push()
 
 
 def test_an_application_credential_pushes_and_is_what_the_pipeline_works_with(

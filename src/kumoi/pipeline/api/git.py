@@ -17,6 +17,7 @@ from anyio import to_thread
 
 from kumoi.base import log
 from kumoi.base.errors import (
+    Conflict,
     Forbidden,
     KumoiError,
     NotFound,
@@ -30,7 +31,7 @@ from kumoi.engine.http.request import Reply
 from kumoi.pipeline.api.request import Pipeline, Request, file_parts
 from kumoi.pipeline.identity import GitLogin, ProjectCaller
 from kumoi.pipeline.repositories import BODY_MAX_BYTES, check_name
-from kumoi.pipeline.store import delegation, repository
+from kumoi.pipeline.store import delegation, repository, run
 from kumoi.pipeline.store.repository import Repository
 
 PUSH = "git-receive-pack"
@@ -38,6 +39,7 @@ FETCH = "git-upload-pack"
 SERVICES = (PUSH, FETCH)
 SUFFIX = ".git"
 PACKET_MAX = 1_000
+RUNS_TOLD_MAX = 3
 NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
 FLUSH = b"0000"
 
@@ -50,6 +52,7 @@ def info_refs(request: Request) -> Reply:
     _require_may_push(request, service)
     found = _repository(request, service)
     if service == PUSH:
+        _tell_of_cut_off_push(request, found)
         request.services.repositories.ensure(caller.project_id, found.name)
     with tempfile.TemporaryFile(dir=_spool_folder(request.services)) as empty_body:
         return _run_backend(request, found, empty_body)
@@ -70,7 +73,10 @@ async def service(request: Request) -> Reply:
             if size > BODY_MAX_BYTES:
                 raise TooLarge(f"a push may have {BODY_MAX_BYTES >> 20} MiB at most")
             body.write(part)
-        return await to_thread.run_sync(_serve, request, name, body)
+        reply = await to_thread.run_sync(_serve, request, name, body)
+    if name == PUSH and not await request.http.is_disconnected():
+        await to_thread.run_sync(_heard, request)
+    return reply
 
 
 def refusal(request: Request, error: KumoiError) -> Reply | None:
@@ -134,6 +140,7 @@ def _delegated(request: Request, found: Repository) -> Iterator[None]:
         delegation.set_of_repository(
             connection, found.id, made, pipeline.clock.now(), login_name(login, caller)
         )
+        repository.note_push(connection, found.id, pipeline.clock.now())
     log.event("delegation.made", repository=found.name, user=caller.user_id)
     yield
     with pipeline.database.write() as connection:
@@ -145,6 +152,30 @@ def _delegated(request: Request, found: Repository) -> Iterator[None]:
 def login_name(login: GitLogin, caller: ProjectCaller) -> str:
     """Who pushed, for people."""
     return caller.user_id if login.is_credential else login.name
+
+
+def _heard(request: Request) -> None:
+    """Whoever pushes is still there, so the push's answer will be read."""
+    found = _repository(request, FETCH)
+    with request.write() as connection:
+        repository.note_push(connection, found.id, None)
+
+
+def _tell_of_cut_off_push(request: Request, found: Repository) -> None:
+    """Raises Conflict, once, when runs began by a push whose answer nobody heard: git says no more than
+    "Everything up-to-date" then, and only an error can say what happened.
+    """
+    if found.push_begun_at is None or request.services.pushing.is_under_way(found.id):
+        return
+    with request.write() as connection:
+        repository.note_push(connection, found.id, None)
+        runs = run.list_since(connection, found.id, found.push_begun_at, limit=RUNS_TOLD_MAX)
+    if runs:
+        ids = " and ".join(each.id for each in runs)
+        raise Conflict(
+            f"the push before this one was cut off, but it arrived and began run {ids}. "
+            f"Follow it with: kumoi run follow {runs[0].id}. Push again if you have more to push"
+        )
 
 
 def _run_backend(request: Request, found: Repository, body: IO[bytes]) -> Reply:

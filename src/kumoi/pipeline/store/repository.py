@@ -19,6 +19,7 @@ repository = sa.Table(
     sa.Column("project_name", NAME, nullable=False),
     sa.Column("name", sa.String(64), nullable=False),
     sa.Column("created_at", Timestamp, nullable=False),
+    sa.Column("push_begun_at", Timestamp, nullable=True),  # Until whoever pushes has the answer.
     sa.UniqueConstraint("project_id", "name"),
 )
 
@@ -40,6 +41,7 @@ class Repository:
     project_name: str
     name: str
     created_at: datetime
+    push_begun_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,12 @@ def find(connection: Connection, project_id: str, name: str) -> Repository | Non
 
 def get(connection: Connection, id: str) -> Repository | None:
     return fetch_one(connection, sa.select(repository).where(repository.c.id == id), Repository)
+
+
+def note_push(connection: Connection, id: str, begun_at: datetime | None) -> None:
+    """A push has begun, or None: its answer has been heard."""
+    matches = repository.c.id == id
+    connection.execute(sa.update(repository).where(matches).values(push_begun_at=begun_at))
 
 
 def list_all(connection: Connection) -> list[Repository]:

@@ -96,6 +96,15 @@ def find_of_push(
     return fetch_one(connection, query.order_by(run.c.sequence.desc()).limit(1), Run)
 
 
+def list_since(
+    connection: Connection, repository_id: str, since: datetime, *, limit: int
+) -> list[Run]:
+    """The repository's newest runs that began then or later, newest first."""
+    of_repository = (run.c.repository_id == repository_id) & (run.c.created_at >= since)
+    query = sa.select(run).where(of_repository).order_by(run.c.created_at.desc(), run.c.id)
+    return fetch(connection, query.limit(limit), Run)
+
+
 def commits(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
     """The commit of each run."""
     query = sa.select(run.c.id, run.c.commit).where(run.c.id.in_(list(ids)))
