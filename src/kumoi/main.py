@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib
 import os
 import shutil
@@ -20,7 +21,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from kumoi import config
-from kumoi.base.errors import Invalid, KumoiError, Transient, UserError, chain
+from kumoi.base.errors import (
+    Invalid,
+    KumoiError,
+    Permanent,
+    StoreDamaged,
+    StoreFull,
+    Transient,
+    UserError,
+    chain,
+)
 from kumoi.base.text import printable
 from kumoi.config import CloudSettings, HostSettings
 
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
 Role = Callable[[CloudSettings, HostSettings, "Activation"], Coroutine[Any, Any, None]]
 
 EXIT_FAILED = 1
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 BOOT_ATTEMPTS = 10  # When they are over, nothing of the cloud starts.
@@ -158,6 +169,14 @@ def main(argv: list[str] | None = None) -> int:
     except KumoiError as error:
         _print_error(error)
         return EXIT_FAILED
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        where = f" of {error.filename}" if error.filename else ""
+        _print_error(
+            Permanent(f"the disk{where} is full. Make room, then call this again; nothing is lost")
+        )
+        return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return status
@@ -171,10 +190,10 @@ def _use_clouds_yaml_of_sudo_user() -> None:
 
 
 def _print_error(error: KumoiError) -> None:
-    """An error that the caller can mend is one line; any other is printed with its causes."""
+    """An error that whoever reads it can mend is one line; any other is printed with its causes."""
     red, plain = ("\x1b[31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
     sys.stderr.write(f"{red}kumoi: {printable(str(error))}{plain}\n")
-    if not isinstance(error, UserError):
+    if not isinstance(error, UserError | StoreFull | StoreDamaged):
         for cause in chain(error)[1:]:
             sys.stderr.write(f"    because of {printable(cause)}\n")
 
@@ -234,7 +253,18 @@ def _role(args: argparse.Namespace) -> None:
     cloud, host = config.read(CloudSettings, args.config), config.read(HostSettings, args.config)
     for name in (*cloud.unknown_names, *host.unknown_names):
         log.event("settings.key_unknown", key=name)
-    asyncio.run(_until_signal(ROLES[args.role], cloud.settings, host.settings))
+    try:
+        asyncio.run(_until_signal(ROLES[args.role], cloud.settings, host.settings))
+    except ExceptionGroup as group:  # Of the role's tasks: the first that failed ended the others.
+        ours, others = group.split(KumoiError)
+        if ours is None or others is not None:
+            raise
+        raise _first_of(ours) from None
+
+
+def _first_of(group: ExceptionGroup[KumoiError]) -> KumoiError:
+    first = group.exceptions[0]
+    return _first_of(first) if isinstance(first, ExceptionGroup) else first
 
 
 async def _until_signal(role: Role, cloud: CloudSettings, host: HostSettings) -> None:

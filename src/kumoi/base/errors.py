@@ -18,6 +18,7 @@
     │   ├── StoreFull         its disk is full; nothing was changed
     │   └── OutcomeUnknown    it went away during a commit: look before you try again
     ├── Permanent         background work: trying again will not help; the text is shown to operators
+    │   └── StoreDamaged      what is on its disk is no database any more; a backup helps
     └── Bug               cannot happen; it is logged with its chain and pages
 
 Codes are dotted strings, documented in docs/reference/errors.md, never changed and never reused.
@@ -156,6 +157,10 @@ class OutcomeUnknown(Transient):
 
 class Permanent(KumoiError):
     code = "work.permanent"
+
+
+class StoreDamaged(Permanent):
+    code = "store.damaged"
 
 
 class Bug(KumoiError):

@@ -21,7 +21,7 @@ from rich.console import Console
 from kumoi import __version__, config
 from kumoi.base import files
 from kumoi.base.clock import Clock
-from kumoi.base.errors import Conflict, Invalid, KumoiError, Permanent
+from kumoi.base.errors import Conflict, Invalid, Permanent, UserError
 from kumoi.base.release import numbers
 from kumoi.cli import choice
 from kumoi.cli.backup import (
@@ -204,7 +204,7 @@ def _exchange(host: HostSettings, restored: list[Store], fresh: Path, copies: Pa
             target.rename(source)
         aside.rmdir()
         note.unlink()
-        if isinstance(cause, Exception) and not isinstance(cause, KumoiError):
+        if isinstance(cause, Exception) and not isinstance(cause, UserError | Permanent):
             raise Permanent("the backup could not be put in place; nothing is changed") from cause
         raise
     note.unlink()

@@ -28,7 +28,7 @@ from kumoi.hosts.first_use import clouds_yaml, first_run, passwords, pki
 from kumoi.hosts.install import image, machine, packages
 from kumoi.hosts.units import keeper, ownership, releases, table, users
 from kumoi.hosts.units.releases import Release
-from kumoi.hosts.wires import ranges, virtual
+from kumoi.hosts.wires import ranges, sockets, virtual
 
 ENGINES_TIMEOUT_S = 30.0
 ROLES_TIMEOUT_S = 30.0
@@ -36,6 +36,7 @@ STORE_TIMEOUT_S = 60.0
 HOST_TIMEOUT_S = 30.0
 IMAGES_TIMEOUT_S = 300.0
 POLL_S = 0.05
+SAYS = "kumoi: "  # Before an error of ours, see main.py.
 
 
 Images = list[tuple[image.Recipe, "Future[Path]"]]
@@ -104,6 +105,7 @@ def _decide(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
     machine.check_passable(host.state)
     machine.check_python(Path(sys.executable))
     clouds_yaml.check(choice.person())
+    sockets.require_free(cloud, host)
     taken = ranges.used(virtual.own_links(cloud))
     if choice.is_there(host):
         for asked, there in (
@@ -226,6 +228,10 @@ def _ensure_stores(host: HostSettings, release: Release) -> None:
     try:
         process.run([*command, "--config", host.state], timeout_s=STORE_TIMEOUT_S)
     except process.ProcessFailed as cause:
+        said = cause.completed.err.strip() if cause.completed else ""
+        words = next((line for line in said.splitlines() if line.startswith(SAYS)), "")
+        if words:  # The other process has said it all.
+            raise Permanent(words.removeprefix(SAYS)) from None
         raise Permanent("the stores could not be made ready") from cause
 
 

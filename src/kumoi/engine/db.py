@@ -26,7 +26,15 @@ from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.types import TypeDecorator
 
 from kumoi.base.clock import Clock
-from kumoi.base.errors import Invalid, OutcomeUnknown, StoreFull, StoreLost, Transient
+from kumoi.base.errors import (
+    Invalid,
+    KumoiError,
+    OutcomeUnknown,
+    StoreDamaged,
+    StoreFull,
+    StoreLost,
+    Transient,
+)
 from kumoi.engine import sqlite, unchanged
 from kumoi.engine.memo import BoundedMap
 from kumoi.engine.outage import Outage, serves_no_more
@@ -38,6 +46,7 @@ from kumoi.engine.write_watch import WriteWatch
 CLOCK = "kumoi_clock"
 WRITER_LOCK = 0x6B756D6F69  # "kumoi"
 DISK_FULL, SQLITE_FULL = "53100", "SQLITE_FULL"  # As PostgreSQL and SQLite say it.
+SQLITE_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 BUSY_TIMEOUT_MS = 10_000  # How long a writer waits for those of other processes,
 WRITER_WAIT_S = 10.0  # and for those of its own.
 OUTAGE_WAIT_S = 10.0  # A database server restarts in less.
@@ -301,17 +310,29 @@ class _Transaction:
 
     def _raise_ours(self, cause: BaseException) -> None:
         """Raises nothing for an error that is not the database's."""
-        if isinstance(cause, sa.exc.DataError):
-            raise Invalid("a value is too long or too large to be kept") from cause
-        if isinstance(cause, sa.exc.DBAPIError):
-            if cause.connection_invalidated:
-                raise StoreLost(self._what) from cause
-            if _is_full(cause):
-                raise StoreFull(self._what) from cause
-            if isinstance(cause, sa.exc.OperationalError):
-                raise Transient(self._what) from cause
-        if isinstance(cause, sa.exc.TimeoutError):
-            raise Transient(f"{self._what}: all connections are busy") from cause
+        error = error_of(cause, self._what, self._database.engine.url)
+        if error is not None:
+            raise error from cause
+
+
+def error_of(cause: BaseException, what: str, url: sa.URL) -> KumoiError | None:
+    """Ours for an error of the database or its driver, met while we did `what`; None for another."""
+    if isinstance(cause, sa.exc.DataError):
+        return Invalid("a value is too long or too large to be kept")
+    if isinstance(cause, sa.exc.DBAPIError):
+        if cause.connection_invalidated:
+            return StoreLost(what)
+        if _is_full(cause):
+            return StoreFull(f"{what}: its disk is full. Make room and try again; nothing is lost")
+        if str(getattr(cause.orig, "sqlite_errorname", "")).startswith(SQLITE_DAMAGED):
+            return StoreDamaged(
+                f"{what}: the file {url.database} is damaged. `kumoi down`, put it aside, and bring "
+                "the newest backup back with `kumoi restore`"
+            )
+    if isinstance(cause, sa.exc.OperationalError):
+        return Transient(what)
+    is_busy = isinstance(cause, sa.exc.TimeoutError)
+    return Transient(f"{what}: all connections are busy") if is_busy else None
 
 
 def _is_full(cause: sa.exc.DBAPIError) -> bool:

@@ -17,7 +17,7 @@ from sqlalchemy import event
 
 from kumoi import __version__
 from kumoi.engine import schema_check, sqlite
-from kumoi.engine.db import WRITER_LOCK
+from kumoi.engine.db import WRITER_LOCK, error_of
 from kumoi.engine.schema_check import SchemaStep
 
 OWNER_AND_GROUP = 0o660  # The bits of a store's mode that may stay.
@@ -28,6 +28,16 @@ def upgrade(url: str, folder: Path, *, to: str = "head") -> None:
     """Run the missing migrations, all or none; another process that does so meanwhile waits. Leaves
     a newer store that this release can work on as it is; raises Permanent for one that it cannot.
     """
+    try:
+        _upgrade(url, folder, to)
+    except sa.exc.SQLAlchemyError as cause:
+        error = error_of(cause, "migrate the store", sa.make_url(url))
+        if error is None:
+            raise
+        raise error from cause
+
+
+def _upgrade(url: str, folder: Path, to: str) -> None:
     reading = engine(url)
     try:
         with reading.connect() as connection:

@@ -21,6 +21,7 @@ from kumoi.base.errors import (
     OverQuota,
     RateLimited,
     Stale,
+    StoreDamaged,
     StoreFull,
     TooLarge,
     Transient,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 INTERNAL = 500
 FULL = "The disk of this cloud's store is full. Nothing was changed; try again when its operator has made room"
+DAMAGED = "This cloud's store is damaged; its operator has to bring a backup back"
 UNKNOWN = "It is not known whether this was done: look before you try again"
 
 
@@ -85,6 +87,7 @@ STATUS: Mapping[type[KumoiError], int] = {
     UserError: 400,
     Transient: 503,
     OutcomeUnknown: 504,
+    StoreDamaged: 503,
 }
 
 
@@ -112,6 +115,8 @@ def reply(error: KumoiError, service: Service) -> Reply:
         message = UNKNOWN
     if isinstance(error, StoreFull):
         message = FULL
+    if isinstance(error, StoreDamaged):
+        message = DAMAGED
     return Reply(status, service.envelope(status, message, error), headers)
 
 

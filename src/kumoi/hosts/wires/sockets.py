@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kumoi.base import process
-from kumoi.config import HostSettings
+from kumoi.base.errors import Conflict
+from kumoi.config import CloudSettings, HostSettings, Role, file_of
 from kumoi.hosts.units import running, table
 
 PROTOCOLS = ("tcp", "tcp6", "udp", "udp6")
@@ -60,6 +61,28 @@ def of_machine(host: HostSettings) -> list[ListeningSocket]:
     """The sockets in the machine's own namespace, also those of other programs."""
     texts = {name: Path("/proc/net", name).read_text() for name in PROTOCOLS}
     return _listeners(parse(texts), host)
+
+
+def require_free(cloud: CloudSettings, host: HostSettings) -> None:
+    """Raises Conflict when another program listens where a role of this host is to."""
+    if not {Role.API, Role.PIPELINE} & set(host.roles):
+        return
+    wanted = {
+        cloud.api_port: (cloud.public_address, "api_port"),
+        cloud.host_api_port: (cloud.control_address, "host_api_port"),
+        cloud.pipeline_port: (cloud.public_address, "pipeline_port"),
+    }
+    for found in of_machine(host):
+        address, setting = wanted.get(found.bound.port, ("", ""))
+        is_there = found.bound.protocol == "tcp" and (
+            found.bound.is_any or found.bound.address == address
+        )
+        if setting and is_there and found.unit is None and found.pid != FIRST_PROCESS:
+            raise Conflict(
+                f"{found.process} (process {found.pid}) listens on port {found.bound.port}, which the cloud "
+                f"needs: end it, or give the cloud another {setting} in "
+                f"{file_of(CloudSettings, host.state)}"
+            )
 
 
 def of_host(host: HostSettings) -> list[ListeningSocket]:
