@@ -232,6 +232,25 @@ def syn(port: int) -> bytes:
     return frames.ether(EVE.mac, WEB.mac, frames.ETHER_IPV4, packet)
 
 
+def refused(attacker: socket.socket, port: int) -> bool:
+    """Whether a connection from there is answered by its refusal."""
+    attacker.send(syn(port))
+    while True:
+        try:
+            frame = attacker.recv(2_048)
+        except TimeoutError:
+            return False
+        if frame[:6] == frames.mac(EVE.mac) and frame[23] == frames.TCP:
+            return frame[36:38] == struct.pack("!H", port)
+
+
+def test_a_connection_that_comes_again_leaves_the_switch_alive(world: World) -> None:
+    """Open vSwitch 3.1 aborted, and all of a host's servers were without a network for seconds."""
+    with raw_socket(EVE) as attacker:
+        assert [refused(attacker, 20_000) for _ in range(5)] == [True] * 5
+    assert world.engines.processes["ovs-vswitchd"].poll() is None
+
+
 def remembered(world: World) -> int:
     """Of the attacker's connections, in the fuller of the zones: its own and its victim's."""
     shown = process.run([*appctl(world), "dpctl/dump-conntrack"]).out.splitlines()

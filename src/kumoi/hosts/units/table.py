@@ -315,7 +315,11 @@ def _switch(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
         listens=f"unix:{run / 'ovs-vswitchd.ctl'}",
         namespace=inside,
         needs=("ovs-db",),
-        then=(*_switch_settings(cloud, host), *connection_limits(run / "ovs-vswitchd.ctl")),
+        then=(
+            *_switch_settings(cloud, host),
+            *connection_limits(run / "ovs-vswitchd.ctl"),
+            *_no_empty_translation(remote),
+        ),
     )
     far = () if Role.NETWORK in host.roles else _certificate(host, host.name)
     controller = _engine(
@@ -345,6 +349,22 @@ def connection_limits(
     return (
         ("sh", "-c", f"{ask}limits {zones}"),
         ("sh", "-c", f"{ask}maxconns {CONNECTIONS_TOGETHER}"),
+    )
+
+
+def _no_empty_translation(remote: str) -> tuple[tuple[str, ...], ...]:
+    """Tell OVN's controller that the switch cannot translate an address to itself, which OVN would ask for with
+    every connection that a security group lets through. Open vSwitch 3.1 can, and aborts
+    (`conn_update_state`) when such a connection's addresses and ports come again before it has forgotten
+    them. The switch says once what it can, when it has begun and there is a row to say it in; so this
+    comes after it was heard to answer.
+    """
+    ask = f"ovs-vsctl --db={remote} --timeout=10"
+    row = f"{ask} get open . datapaths:netdev"
+    make = f"{ask} -- --id=@made create datapath datapath_version=0 -- set open . datapaths:netdev=@made"
+    return (
+        ("sh", "-c", f"{row} >/dev/null 2>&1 || {make} >/dev/null"),
+        ("sh", "-c", f"{ask} set datapath $({row}) capabilities:ct_zero_snat=false"),
     )
 
 
