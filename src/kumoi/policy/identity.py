@@ -145,6 +145,7 @@ IDENTITY: Mapping[str, Row] = {
     "identity:delete_implied_role": ADMIN,
     "identity:list_role_inference_rules": SYSTEM_READER,
     "identity:list_role_assignments": DOMAIN_READER,
+    "identity:list_role_assignments_for_tree": DOMAIN_READER,
     "identity:list_grants": DOMAIN_READER,
     "identity:check_grant": DOMAIN_READER,
     "identity:create_grant": DOMAIN_MANAGER,

@@ -170,6 +170,8 @@ def test_credentials_are_nobody_elses(
     assert other.identity.get(f"{path}/{made.id}").status_code == 403
     assert other.identity.get(f"/users/{me}/access_rules").status_code == 403
     assert other.identity.delete(f"{path}/{made.id}").status_code == 403
+    theirs = f"/users/{other.current_user_id}/application_credentials/{made.id}"
+    assert other.identity.get(theirs).status_code == 403
     body = {"application_credential": {"name": "for another"}}
     assert admin.identity.post(path, json=body).status_code == 403
 

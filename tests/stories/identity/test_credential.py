@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy as sa
 from openstack import exceptions
 from openstack.connection import Connection
 
 from kumoi.base.ids import new_hex_id
+from kumoi.cloud.store.identity.credential import credential
+
+if TYPE_CHECKING:
+    from tests.running_cloud import RunningCloud
 
 
 def body(user: Connection, **given: Any) -> dict[str, Any]:
@@ -38,6 +43,19 @@ def test_a_user_keeps_credentials_and_sees_no_others(admin: Connection, demo: Co
         demo.identity.create_credential(**body(admin)["credential"])
     demo.identity.delete_credential(mine)
     assert list(demo.identity.credentials()) == []
+
+
+def test_a_blob_cannot_be_read_in_the_database(cloud: RunningCloud, demo: Connection) -> None:
+    made = demo.identity.create_credential(**body(demo, blob="FIRST-SECRET")["credential"])
+    demo.identity.update_credential(made, blob="SECOND-SECRET")
+    pair = {"tenant_id": demo.current_project_id}
+    path = f"/users/{demo.current_user_id}/credentials/OS-EC2"
+    keys = demo.identity.post(path, json=pair).json()["credential"]
+    with cloud.database.read() as connection:
+        kept = [row.blob for row in connection.execute(sa.select(credential))]
+    for secret in ("FIRST-SECRET", "SECOND-SECRET", keys["secret"], keys["access"]):
+        assert not [blob for blob in kept if secret in blob]
+    assert demo.identity.get_credential(made.id).blob == "SECOND-SECRET"
 
 
 def test_only_the_blob_is_changed(demo: Connection) -> None:

@@ -28,7 +28,7 @@ from kumoi.cloud.domain.image.content import Inspect
 from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.cloud.drivers.image.inspector_client import InspectorClient
 from kumoi.cloud.store.identity.signing_key import KeyDirectory, SigningKeys
-from kumoi.cloud.store.key_manager.seal import Seal
+from kumoi.cloud.store.seal import Seal
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.activation import Activation
 from kumoi.engine.audit import Recorder

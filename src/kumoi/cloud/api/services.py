@@ -9,7 +9,7 @@ from kumoi.cloud.domain.identity.login import Logins
 from kumoi.cloud.domain.identity.token import Tokens
 from kumoi.cloud.domain.image.content import Inspect
 from kumoi.cloud.drivers.image.files import ImageFiles
-from kumoi.cloud.store.key_manager.seal import Seal
+from kumoi.cloud.store.seal import Seal
 from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 

@@ -75,6 +75,9 @@ def index(request: Request) -> Reply:
         **filters,
     )
     with request.read() as connection:
+        if wanted.subtree and wanted.project_id is not None:
+            rule = "identity:list_role_assignments_for_tree"
+            domain.require_tree(connection, request.caller, rule, wanted.project_id)
         found = assignment_list.every(connection, wanted)
         shown = _render(request, connection, found)
     return Reply(200, rendering.page(request, "role_assignments", shown))

@@ -49,7 +49,8 @@ def create(request: Request) -> Reply:
         user_id=body.user_id, project_id=body.project_id, type=body.type, blob=body.blob
     )
     with request.write() as connection:
-        made = domain.create(connection, request.caller, request.claims, wanted)
+        seal = request.services.seal
+        made = domain.create(connection, request.caller, request.claims, wanted, seal)
         audit.about(made.id)
     return Reply(201, {"credential": render(request, made)})
 
@@ -79,7 +80,7 @@ def update(request: Request) -> Reply:
             if getattr(body, name) not in (UNSET, getattr(row, name)):
                 raise Invalid(f"{name} can not be updated for credential", field=name)
         if isinstance(body.blob, str):
-            row = domain.update_blob(connection, row, body.blob)
+            row = domain.update_blob(connection, row, body.blob, request.services.seal)
     return Reply(200, {"credential": render(request, row)})
 
 
@@ -99,7 +100,7 @@ def render(request: Request, row: Credential) -> dict[str, Any]:
     return {
         "id": row.id,
         "type": row.type,
-        "blob": row.blob,
+        "blob": domain.blob_of(row, request.services.seal),
         "user_id": row.user_id,
         "project_id": row.project_id,
         "links": rendering.link(request, "credentials", row.id),

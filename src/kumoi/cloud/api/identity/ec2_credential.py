@@ -52,7 +52,8 @@ def create(request: Request) -> Reply:
         request.caller.check("identity:ec2_create_credential", user_id=user_id)
         project.get(connection, wanted.tenant_id)
         pair = domain.generated(user_id, wanted.tenant_id)
-        made = domain.create(connection, request.caller, request.claims, pair)
+        seal = request.services.seal
+        made = domain.create(connection, request.caller, request.claims, pair, seal)
         audit.about(made.id)
     return Reply(201, {"credential": render(request, made)})
 
@@ -96,21 +97,31 @@ def log_in(request: Request) -> Reply:
     )
     now = request.services.clock.now()
     with request.read() as connection:
-        login, scope = ec2_login.prove(connection, given.access, given.signature, signed, now)
+        login, scope = ec2_login.prove(
+            connection,
+            given.access,
+            given.signature,
+            signed,
+            seal=request.services.seal,
+            now=now,
+        )
         return token.issue(request, connection, login, scope, status=200)
 
 
 def _found(request: Request, connection: Connection, rule: str) -> Credential:
-    """Raises as `domain.get` does, and NotFound for one that is not of the path's user."""
+    """Whose it is decides, whichever user the path names, as at Keystone. Raises NotFound, and as `domain.get`
+    does.
+    """
     access = request.path["access"]
-    row = domain.get(connection, request.caller, request.claims, rule, domain.key_of(access))
-    if row.user_id != request.path["id"] or row.type != EC2:
+    key = domain.key_of(access)
+    row = store.get(connection, key)
+    if row is None or row.type != EC2:
         raise NotFound("EC2 access key", access)
-    return row
+    return domain.get(connection, request.caller, request.claims, rule, key)
 
 
 def render(request: Request, row: Credential) -> dict[str, Any]:
-    access, secret = domain.keys(row)
+    access, secret = domain.keys(row, request.services.seal)
     return {
         "access": access,
         "secret": secret,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kumoi.cloud.domain.host import load_balancer, server
 from kumoi.cloud.domain.host.thing import Kinds
-from kumoi.cloud.store.key_manager.seal import Seal
+from kumoi.cloud.store.seal import Seal
 
 
 def kinds(seal: Seal) -> Kinds:

@@ -26,7 +26,6 @@ from kumoi.cloud.hostapi import load_balancer as messages
 from kumoi.cloud.hostapi.load_balancer import BalancerStatus
 from kumoi.cloud.hostapi.things import NotUnderstood, Thing, ThingReport
 from kumoi.cloud.store.host import host as host_store
-from kumoi.cloud.store.key_manager.seal import Seal
 from kumoi.cloud.store.load_balancer import load_balancer as store
 from kumoi.cloud.store.load_balancer import member as member_store
 from kumoi.cloud.store.load_balancer import station as station_store
@@ -36,6 +35,7 @@ from kumoi.cloud.store.load_balancer.listener import BalancerListener
 from kumoi.cloud.store.load_balancer.pool import BalancerPool
 from kumoi.cloud.store.load_balancer.station import Station
 from kumoi.cloud.store.network import network as network_store
+from kumoi.cloud.store.seal import Seal
 
 FAULT_MAX = 2_000
 STATES = frozenset({messages.ONLINE, messages.ERROR})

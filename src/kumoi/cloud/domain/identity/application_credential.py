@@ -90,10 +90,12 @@ def create(
 
 
 def get(connection: Connection, user_id: str, key: str) -> ApplicationCredential:
-    """Raises NotFound."""
+    """Raises NotFound, and Forbidden for another user's, as Keystone does."""
     row = store.get(connection, key)
-    if row is None or row.user_id != user_id:
+    if row is None:
         raise NotFound("application credential", key)
+    if row.user_id != user_id:
+        raise Forbidden("The application credential is another user's.")
     return row
 
 

@@ -106,6 +106,12 @@ def require_allowed(connection: Connection, caller: Caller, rule: str, row: Assi
         raise Forbidden(f"Policy doesn't allow {rule} to be performed with this role.")
 
 
+def require_tree(connection: Connection, caller: Caller, rule: str, project_id: str) -> None:
+    """Raises Forbidden unless the rule allows the caller this with the project and those below it."""
+    project = projects.get(connection, project_id)
+    caller.check(rule, domain_id=project.domain_id if project else None)
+
+
 def _actors_domain(connection: Connection, row: Assignment) -> str | None:
     actor = (users if row.actor == Actor.USER else groups).get(connection, row.actor_id)
     return actor.domain_id if actor else None

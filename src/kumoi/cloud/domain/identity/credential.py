@@ -1,15 +1,16 @@
 """Credentials that users keep here: what is allowed.
 
-One of type `ec2` has an access key and a secret in its blob; its id is the hash of the access key, as
+Their blobs are sealed where they are kept; `blob_of` opens one. One of type `ec2` has an access key and a secret in its blob; its id is the hash of the access key, as
 Keystone has it, and by it ec2_login.py finds the secret.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -22,8 +23,10 @@ from kumoi.cloud.domain.identity.token import Claims
 from kumoi.cloud.store.identity import credential as store
 from kumoi.cloud.store.identity.credential import Credential
 from kumoi.cloud.store.listing import Listing
+from kumoi.cloud.store.seal import Seal
 
 EC2 = "ec2"
+SEALED = "sealed:"
 PER_USER_MAX = 100
 
 
@@ -36,7 +39,7 @@ class CredentialRequest:
 
 
 def create(
-    connection: Connection, caller: Caller, claims: Claims, wanted: CredentialRequest
+    connection: Connection, caller: Caller, claims: Claims, wanted: CredentialRequest, seal: Seal
 ) -> Credential:
     """Raises Forbidden for another user's, and for a token of a delegation that may not; Invalid for a
     blob that says no access key; Conflict when that key is taken.
@@ -59,7 +62,7 @@ def create(
         user_id=wanted.user_id,
         project_id=wanted.project_id,
         type=wanted.type,
-        blob=wanted.blob,
+        blob=_sealed(key, wanted.blob, seal),
         application_credential_id=claims.application_credential_id,
     )
     store.insert(connection, row)
@@ -92,20 +95,24 @@ def page(
     return store.page(connection, wanted, user_id=user_id, project_id=project_id)
 
 
-def update_blob(connection: Connection, row: Credential, blob: str) -> Credential:
+def update_blob(connection: Connection, row: Credential, blob: str, seal: Seal) -> Credential:
     """Raises Invalid as `create` does."""
     if row.type == EC2:
         _access(blob)
-    store.update(connection, row.id, {"blob": blob})
-    return Credential(
-        id=row.id,
-        user_id=row.user_id,
-        project_id=row.project_id,
-        type=row.type,
-        blob=blob,
-        application_credential_id=row.application_credential_id,
-        trust_id=row.trust_id,
-    )
+    changed = replace(row, blob=_sealed(row.id, blob, seal))
+    store.update(connection, row.id, {"blob": changed.blob})
+    return changed
+
+
+def blob_of(row: Credential, seal: Seal) -> str:
+    """What its user gave."""
+    if not row.blob.startswith(SEALED):
+        return row.blob  # Kept by a build between two releases.
+    return seal.open(row.id, base64.b64decode(row.blob.removeprefix(SEALED))).decode()
+
+
+def _sealed(key: str, blob: str, seal: Seal) -> str:
+    return SEALED + base64.b64encode(seal.close(key, blob.encode())).decode()
 
 
 def require_in_scope(claims: Claims, project_id: str | None) -> None:
@@ -123,9 +130,9 @@ def key_of(access: str) -> str:
     return hashlib.sha256(access.encode()).hexdigest()
 
 
-def keys(row: Credential) -> tuple[str, str]:
+def keys(row: Credential, seal: Seal) -> tuple[str, str]:
     """The access key and the secret of one of type `ec2`."""
-    found: dict[str, Any] = json.loads(row.blob)
+    found: dict[str, Any] = json.loads(blob_of(row, seal))
     return str(found["access"]), str(found.get("secret", ""))
 
 

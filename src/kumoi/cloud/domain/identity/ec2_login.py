@@ -17,13 +17,20 @@ from kumoi.cloud.domain.identity.authentication import Login, NameRef, ScopeRequ
 from kumoi.cloud.domain.identity.credential import EC2
 from kumoi.cloud.domain.identity.ec2_signature import SignedRequest
 from kumoi.cloud.store.identity import credential as store
+from kumoi.cloud.store.seal import Seal
 
 METHOD = "ec2credential"
 VALID = timedelta(minutes=15)  # After that a signature that was overheard is worth nothing.
 
 
 def prove(
-    connection: Connection, access: str, signature: str, request: SignedRequest, now: datetime
+    connection: Connection,
+    access: str,
+    signature: str,
+    request: SignedRequest,
+    *,
+    seal: Seal,
+    now: datetime,
 ) -> tuple[Login, ScopeRequest]:
     """Who signed it, and the project of the credential. Raises NotFound for an access key that is not
     there, Unauthenticated for another signature and for an old one.
@@ -31,7 +38,7 @@ def prove(
     row = store.get(connection, credential.key_of(access))
     if row is None or row.type != EC2:
         raise NotFound("EC2 access key", access)
-    _, secret = credential.keys(row)
+    _, secret = credential.keys(row, seal)
     if not secret or not _matches(secret, signature, request):
         raise Unauthenticated("Invalid EC2 signature.")
     at = ec2_signature.signed_at(request)

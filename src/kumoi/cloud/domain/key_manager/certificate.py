@@ -27,7 +27,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Forbidden, Invalid, NotFound
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.key_manager import container, pkcs12, secret
-from kumoi.cloud.store.key_manager.seal import Seal
+from kumoi.cloud.store.seal import Seal
 
 CHAIN_MAX = 16
 REFERENCE = re.compile(r"(?:.*/)?v1/(secrets|containers)/([0-9a-fA-F-]{1,64})/?")

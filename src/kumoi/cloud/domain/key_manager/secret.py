@@ -12,8 +12,8 @@ from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.key_manager.kept import KeptRules
 from kumoi.cloud.store.key_manager import secret as store
-from kumoi.cloud.store.key_manager.seal import Seal
 from kumoi.cloud.store.key_manager.secret import KeptSecret
+from kumoi.cloud.store.seal import Seal
 
 RULES = KeptRules("secret", store.TABLE)
 PAYLOAD_MAX_BYTES = 65_536

@@ -17,10 +17,10 @@ from sqlalchemy.engine import Connection
 from kumoi.base import log
 from kumoi.base.errors import Bug
 from kumoi.cloud.domain.load_balancer.refusal import invalid
-from kumoi.cloud.store.key_manager.seal import Seal
 from kumoi.cloud.store.load_balancer import tls_material as store
 from kumoi.cloud.store.load_balancer.part import BalancerPart
 from kumoi.cloud.store.load_balancer.tls_material import TlsMaterial
+from kumoi.cloud.store.seal import Seal
 
 BUNDLES = ("default_tls_container_ref", "sni_container_refs", "tls_container_ref")
 AUTHORITIES = ("client_ca_tls_container_ref", "ca_tls_container_ref")

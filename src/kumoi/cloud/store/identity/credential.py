@@ -1,6 +1,7 @@
 """Credentials that users keep here, such as the keys of EC2's and S3's APIs: the rows.
 
-What is in `blob` is secret and kept as it was given: to check a signature, the secret itself is needed.
+What is in `blob` is secret, and sealed: to check a signature, the secret itself is needed, so a hash will not
+do. Who has the database alone does not have it.
 `application_credential_id` and `trust_id` are those of the token that made it; a login with the
 credential is bound to them, too.
 """

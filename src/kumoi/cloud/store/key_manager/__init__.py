@@ -1,1 +1,1 @@
-"""The key manager's rows, and the key that seals what they keep."""
+"""The key manager's rows."""

@@ -1,4 +1,4 @@
-"""The key that seals secrets: a file that only the API can read, and that all API processes share.
+"""The key that seals what users keep as secrets and as credentials: a file that only the API can read, and that all API processes share.
 
 Who has the database alone has no secret. Made by whichever process needs it first.
 """
