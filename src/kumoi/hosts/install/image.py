@@ -67,7 +67,16 @@ DEBIAN = Recipe(
     ),
 )
 RUNNER = Recipe(
-    "debian-12-runner", ("curl", "git", "openssh-client", "ruby-serverspec"), base=DEBIAN
+    "debian-12-runner",
+    (
+        "ansible-core",
+        "curl",
+        "git",
+        "openssh-client",
+        "python3-testinfra",
+        "ruby-serverspec",
+    ),
+    base=DEBIAN,
 )
 RECIPES = (DEBIAN, RUNNER)
 
