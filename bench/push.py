@@ -57,9 +57,9 @@ def _pushes(
         _git(work, host, "commit", "-q", "-m", f"push {number}")
         _git(work, host, "push", "-q", "--force", url, "main")
         yield _verified(name, _git(work, host, "rev-parse", "HEAD"))
-    for environment in _kumoi(name, "environment", "list", "--json"):
+    for environment in _kumoi(name, "env", "list", "--json"):
         if environment["branch"] == "main" and environment["status"] == "live":
-            run([sys.executable, "-m", "kumoi.main", "environment", "delete", "--os-cloud", name, environment["id"]])  # fmt: skip
+            run([sys.executable, "-m", "kumoi.main", "env", "delete", "--os-cloud", name, environment["id"]])  # fmt: skip
 
 
 def _verified(name: str, commit: str) -> dict[str, Any]:

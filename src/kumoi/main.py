@@ -119,10 +119,10 @@ COMMANDS = {
         "what became of a push",
         "./kumoi run list",
     ),
-    "environment": Command(
-        "kumoi.cli.environment",
-        "the environments that pushes made",
-        "./kumoi environment list",
+    "env": Command(
+        "kumoi.cli.env",
+        "the environments that pushes make, and the file that says how",
+        "./kumoi env list",
     ),
     "token": Command(
         "kumoi.cli.token",

@@ -13,12 +13,14 @@ from typing import cast
 from kumoi.base.errors import Permanent, Transient
 from kumoi.pipeline.cloud import (
     BALANCING,
+    CloudFlavor,
     CloudKey,
     CloudResource,
     FloatingIpWanted,
     KeypairWanted,
     Made,
     Noun,
+    Room,
     ServerWanted,
     WantedResource,
 )
@@ -48,6 +50,7 @@ class FakeCloud:
     services: set[str] = field(default_factory=lambda: {BALANCING})
     before: Callable[[str], None] = lambda _call: None
     after: Callable[[str], None] = lambda _call: None
+    left: dict[str, int] = field(default_factory=dict)  # Of the quota.
     broken_server: str = ""  # A short name whose build ends in ERROR.
     made: dict[str, FakeObject] = field(default_factory=dict)
     created: int = 0
@@ -62,9 +65,13 @@ class FakeCloud:
         self.before("find_image")
         return f"image-{name}" if name in self.images else None
 
-    def find_flavor(self, name: str) -> str | None:
+    def find_flavor(self, name: str) -> CloudFlavor | None:
         self.before("find_flavor")
-        return f"flavor-{name}" if name in self.flavors else None
+        return CloudFlavor(f"flavor-{name}", 1, 512) if name in self.flavors else None
+
+    def room(self) -> Room:
+        self.before("room")
+        return Room(self.left)
 
     def find_external_network(self) -> str | None:
         self.before("find_external_network")

@@ -82,6 +82,14 @@ def test_an_unknown_image_fails_the_build_with_one_clear_line_and_leaves_nothing
     assert world.environment(new).status == environments.EnvironmentStatus.DELETED
 
 
+def test_a_quota_that_does_not_suffice_is_said_before_anything_is_built(world: World) -> None:
+    world.cloud.left = {"servers": 3, "vcpus": 2, "ports": 10}
+    new = world.push()
+    world.settle()
+    assert world.run(new).reason == ("the quota does not suffice: 3 vcpus are needed, 2 are left")
+    assert world.cloud.created == 0
+
+
 def test_a_server_that_cannot_be_built_fails_the_build_and_all_is_taken_back(
     world: World,
 ) -> None:

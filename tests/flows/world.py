@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 from tests.flows.fake_cloud import FakeCloud
 
@@ -12,10 +11,9 @@ from kumoi.base.ids import new_hex_id, new_id
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.engine.flow_worker import LEASE_TTL_S, Flows
-from kumoi.pipeline import environment
+from kumoi.pipeline import environment, new_run
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.expire import Expiry
-from kumoi.pipeline.receive import Heads, ReadRepositories
 from kumoi.pipeline.runner.script import MARK
 from kumoi.pipeline.serve import kinds
 from kumoi.pipeline.stage import Stage
@@ -68,8 +66,6 @@ class World:
             began_at=self.clock.now(),
             script=script,
         )
-        # Which repositories there are is not asked: runs are begun by hand.
-        self.heads = Heads(context.cloud, cast("ReadRepositories", None), self.database, self.clock)
         self.flows = Flows(self.database, self.clock, kinds(context, lambda _id: self.cloud))
         self.expiry = Expiry(
             self.database, self.clock, lambda _id: self.cloud, lambda _id: None, lambda: None
@@ -92,7 +88,8 @@ class World:
             created_at=now,
         )
         with self.database.write() as connection:
-            self.heads.begin(connection, new, environment.parse(text).of_branch(branch))
+            wanted = environment.parse(text).of_branch(branch)
+            new_run.begin(connection, CloudSettings(), new, wanted)
         return new
 
     def turn(self) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from rich.markup import escape
 
 from kumoi.base.errors import Conflict
-from kumoi.cli import audit, environment, output, run
+from kumoi.cli import audit, env, output, run
 from kumoi.cli.output import OperatorConsole
 from kumoi.main import _print_error
 
@@ -24,10 +24,11 @@ class Client:
         if path.endswith("/log"):
             return {"text": f"line {EVIL}\n" if parameters["offset"] == 0 else ""}
         known = dict.fromkeys(
-            ("id", "branch", "commit", "run_id", "url", "expires_at", "reason", "repository"), EVIL
+            ("id", "branch", "name", "commit", "run_id", "url", "reason", "repository"), EVIL
         )
         found: dict[str, Any] = known | {"status": "failed", "stages": [], "environment": None}
-        found |= {"created_at": "2026-11-28T00:00:00+00:00", "stage": EVIL}
+        now = "2026-11-28T00:00:00+00:00"
+        found |= {"created_at": now, "expires_at": now, "stage": EVIL, "wanted": {"servers": {}}}
         return {"environments": [found], "environment": found, "runs": [found], "run": found}
 
     def text(self, _path: str) -> str:
@@ -41,8 +42,8 @@ class Arguments:
 
 
 COMMANDS: dict[str, Any] = {
-    "environment list": environment.list_,
-    "environment show": environment.show,
+    "env list": env.list_,
+    "env show": env.show,
     "run list": run.list_,
     "run show": run.show,
     "run log": run.log,

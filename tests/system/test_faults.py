@@ -304,7 +304,7 @@ def test_an_environment_is_built_although_what_it_is_built_with_is_killed(
     command(live, "run", "follow", run_id)
     found = shown(live, run_id)
     assert found["status"] == "verified"
-    command(live, "environment", "delete", found["environment"]["id"], "--wait")
+    command(live, "env", "delete", found["environment"]["id"], "--wait")
     with contextlib.suppress(TimeoutError):
         eventually(lambda: not _left(live, fresh), within_s=SWEPT_S, what="all is gone")
     assert _left(live, fresh) == []

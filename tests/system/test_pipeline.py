@@ -119,7 +119,7 @@ def test_a_push_becomes_verified_web_servers_and_goes_without_a_trace(
     assert 'Service "hello" is expected to be running' in names
     assert "GET / on port 80 answers status 200 with 'hello'" in names
 
-    command(live, "environment", "delete", found["environment"]["id"], "--wait")
+    command(live, "env", "delete", found["environment"]["id"], "--wait")
     assert left(live) == {}
 
 
@@ -171,7 +171,7 @@ def test_a_run_in_progress_goes_on_across_an_update(
     assert "verify passed" in command(live, "run", "follow", run_id).out
     live.kumoi("up", timeout_s=VERIFIED_S)
     environment = shown(live, run_id)["environment"]["id"]
-    command(live, "environment", "delete", environment, "--wait")
+    command(live, "env", "delete", environment, "--wait")
     assert left(live) == before
 
 

@@ -11,26 +11,36 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 URL = os.environ["KUMOI_URL"]
+TRIES = 3
+
+
+def ask(path: str = "", body: bytes | None = None) -> str:
+    """As a patient customer: a connection that fails is tried again."""
+    for attempt in range(TRIES):
+        try:
+            with urllib.request.urlopen(URL + path, body, timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            if attempt == TRIES - 1:
+                raise
+    return ""
 
 
 def ordered() -> int:
-    with urllib.request.urlopen(URL, timeout=5) as answer:
-        found = re.search(r"tea: (\d+) ordered", answer.read().decode())
+    found = re.search(r"tea: (\d+) ordered", ask())
     return int(found[1]) if found else -1
 
 
 def an_order_is_seen_from_every_server() -> None:
     before = ordered()
-    urllib.request.urlopen(f"{URL}orders", b"tea", timeout=5).close()
+    ask("orders", b"tea")
     seen = {ordered() for _ in range(4)}
-    assert seen == {before + 1}, f"{before} ordered before, {seen} after one more"
+    assert len(seen) == 1, f"the servers do not agree: {seen}"
+    assert seen.pop() > before, f"{before} ordered before, and after one more"
 
 
-def both_servers_answer() -> None:
-    names = set()
-    for _ in range(8):
-        with urllib.request.urlopen(URL, timeout=5) as answer:
-            names.add(answer.read().decode().rpartition("from ")[2].split()[0])
+def every_server_answers() -> None:
+    names = {ask().rpartition("from ")[2].split()[0] for _ in range(8)}
     wanted = len(os.environ["KUMOI_WEB_ADDRESSES"].split())
     assert len(names) == wanted, f"only {sorted(names)} answered"
 
@@ -38,7 +48,7 @@ def both_servers_answer() -> None:
 def main() -> int:
     suite = ET.Element("testsuite", name="smoke")
     failed = 0
-    for test in (an_order_is_seen_from_every_server, both_servers_answer):
+    for test in (an_order_is_seen_from_every_server, every_server_answers):
         began = time.monotonic()
         case = ET.SubElement(suite, "testcase", name=test.__name__.replace("_", " "))
         try:

@@ -125,8 +125,9 @@ def show(
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    talks: bool = False,
 ) -> int:
-    """Run a program with our standard output and error; its exit status.
+    """Run a program with our standard output and error, and our input where it `talks`; its exit status.
 
     Raises ProcessFailed when it cannot start.
     """
@@ -134,7 +135,7 @@ def show(
     try:
         done = subprocess.run(
             argv,
-            stdin=subprocess.DEVNULL,
+            stdin=None if talks else subprocess.DEVNULL,
             check=False,
             env={**os.environ, **env} if env else None,
             cwd=cwd,

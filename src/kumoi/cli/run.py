@@ -29,12 +29,15 @@ AWAY_AGAIN_S = 1.0
 def add_to(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, (_act, about) in ACTIONS.items():
-        action = actions.add_parser(name, help=about, description=about)
+        example = f"example: ./kumoi run {name}{EXAMPLES.get(name, '')}"
+        action = actions.add_parser(name, help=about, description=about, epilog=example)
         if name == "follow":
             action.add_argument("id", nargs="?", help="none is the newest run")
         elif name != "list":
             action.add_argument("id", help="as `git push` printed it, or `kumoi run list`")
         add_cloud(action)
+        if name == "list":
+            action.add_argument("--branch", help="of this branch only")
         if name in ("list", "show"):
             action.add_argument("--json", action="store_true", help="for programs")
 
@@ -52,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
 
 def list_(client: Client, args: argparse.Namespace) -> int:
     found = client.get("runs")["runs"]
+    if getattr(args, "branch", None):
+        found = [each for each in found if each["branch"] == args.branch]
     if args.json:
         print(json.dumps(found, indent=2))
         return 0
@@ -61,7 +66,7 @@ def list_(client: Client, args: argparse.Namespace) -> int:
         url = (each["environment"] or {}).get("url", "")
         row = cells(
             each["id"], each["repository"], each["branch"], each["commit"][:10], status,
-            each["stage"], _when(each["created_at"]), url,
+            each["stage"], when(each["created_at"]), url,
         )  # fmt: skip
         table.add_row(*row)
     console().print(table)
@@ -89,6 +94,19 @@ def log(client: Client, args: argparse.Namespace) -> int:
 
 def junit(client: Client, args: argparse.Namespace) -> int:
     say(client.text(f"runs/{args.id}/junit.xml"), end="")
+    return 0
+
+
+def retry(client: Client, args: argparse.Namespace) -> int:
+    """Run the same commit again and show it, as `follow` does."""
+    new = client.post(f"runs/{args.id}/retry")["run"]
+    return follow_run(client, new["id"], console())
+
+
+def cancel(client: Client, args: argparse.Namespace) -> int:
+    found = client.post(f"runs/{args.id}/cancel")["run"]
+    how = "is being cancelled" if found["status"] == "running" else f"had ended: {found['status']}"
+    say(f"run {args.id} {how}")
     return 0
 
 
@@ -188,7 +206,7 @@ def _summary(found: dict[str, Any]) -> Iterator[str]:
     if environment and environment["status"] == "live":
         where = environment["url"] or "no URL, since no group has ports"
         yield f"environment {environment['id']}: [bold]{escape(where)}[/]"
-        yield f"it lives until {_when(environment['expires_at'])}"
+        yield f"it lives until {when(environment['expires_at'])}"
 
 
 def _seconds(stage: dict[str, Any]) -> float:
@@ -197,10 +215,18 @@ def _seconds(stage: dict[str, Any]) -> float:
     return (end - datetime.fromisoformat(stage["began_at"])).total_seconds()
 
 
-def _when(text: str) -> str:
+def when(text: str) -> str:
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+EXAMPLES = {
+    "list": " --json",
+    "show": " 4f1c2a9be07d",
+    "log": " 4f1c2a9be07d",
+    "junit": " 4f1c2a9be07d > results.xml",
+    "retry": " 4f1c2a9be07d",
+    "cancel": " 4f1c2a9be07d",
+}
 Act = Callable[[Client, argparse.Namespace], int]
 ACTIONS: dict[str, tuple[Act, str]] = {
     "list": (list_, "the newest runs"),
@@ -208,4 +234,6 @@ ACTIONS: dict[str, tuple[Act, str]] = {
     "follow": (follow, "show a run as it goes on; ends with it, with 0 when it is verified"),
     "log": (log, "what the runner logged"),
     "junit": (junit, "the checks as JUnit XML"),
+    "retry": (retry, "run the same commit again, and follow it"),
+    "cancel": (cancel, "end one that goes on; what it built is taken back"),
 }

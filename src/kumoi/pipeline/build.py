@@ -30,6 +30,14 @@ from kumoi.pipeline.resources import RUNNER, CloudIds, members, port_name, prefi
 
 PARALLEL_MAX = 8
 ACTIVE = "ACTIVE"
+COUNTED = {
+    Noun.SERVER: "servers",
+    Noun.NETWORK: "networks",
+    Noun.PORT: "ports",
+    Noun.ROUTER: "routers",
+    Noun.FLOATING_IP: "floating IPs",
+    Noun.SECURITY_GROUP: "security groups",
+}
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -69,24 +77,53 @@ def look_up(cloud: Cloud, wanted: EnvironmentFile) -> CloudIds:
     all_members = members(wanted)
     images = sorted({member.image for member in all_members})
     flavors = sorted({member.flavor for member in all_members})
-    calls: list[Callable[[], str | None]] = [cloud.find_external_network]
-    calls += [lambda name=name: cloud.find_image(name) for name in images]  # type: ignore[misc]
-    calls += [lambda name=name: cloud.find_flavor(name) for name in flavors]  # type: ignore[misc]
-    external_id, *ids = in_parallel(lambda call: call(), calls)
-    image_ids = dict(zip(images, ids, strict=False))
-    flavor_ids = dict(zip(flavors, ids[len(images) :], strict=True))
+    with ThreadPoolExecutor(PARALLEL_MAX, "build") as pool:
+        external = pool.submit(cloud.find_external_network)
+        images_found = [pool.submit(cloud.find_image, name) for name in images]
+        flavors_found = [pool.submit(cloud.find_flavor, name) for name in flavors]
+    external_id = external.result()
+    image_ids = {name: each.result() for name, each in zip(images, images_found, strict=True)}
+    found = {name: each.result() for name, each in zip(flavors, flavors_found, strict=True)}
+    there = {name: each for name, each in found.items() if each is not None}
     for member in all_members:
         if image_ids[member.image] is None:
             raise Permanent(f"there is no image {member.image!r} ({member.key_of('image')})")
-        if flavor_ids[member.flavor] is None:
+        if member.flavor not in there:
             raise Permanent(f"there is no flavor {member.flavor!r} ({member.key_of('flavor')})")
     if external_id is None:
         raise Permanent("the cloud has no external network to reach the environment through")
     return CloudIds(
-        images={name: found for name, found in image_ids.items() if found},
-        flavors={name: found for name, found in flavor_ids.items() if found},
+        images={name: each for name, each in image_ids.items() if each},
+        flavors={name: each.id for name, each in there.items()},
         external_id=external_id,
+        vcpus={name: each.vcpus for name, each in there.items()},
+        ram_mib={name: each.ram_mib for name, each in there.items()},
     )
+
+
+def require_room(
+    cloud: Cloud, wanted: EnvironmentFile, ids: CloudIds, actions: Sequence[Action]
+) -> None:
+    """Raises Permanent where the project's quota does not suffice for what is to be made."""
+    room = cloud.room().left
+    for what, count in sorted(needed(wanted, ids, actions).items()):
+        if count > room.get(what, count):
+            raise Permanent(
+                f"the quota does not suffice: {count} {what} are needed, {max(room[what], 0)} are left"
+            )
+
+
+def needed(wanted: EnvironmentFile, ids: CloudIds, actions: Sequence[Action]) -> dict[str, int]:
+    """What a plan adds, by what quotas count. Pure."""
+    new = [each.key for each in actions if each.verb == Verb.CREATE]
+    counts = {words: sum(key.noun == noun for key in new) for noun, words in COUNTED.items()}
+    servers = {key.name.split("-", 2)[-1] for key in new if key.noun == Noun.SERVER}
+    for member in members(wanted):
+        if member.name in servers:
+            counts["vcpus"] = counts.get("vcpus", 0) + ids.vcpus.get(member.flavor, 0)
+            ram = ids.ram_mib.get(member.flavor, 0)
+            counts["MiB of memory"] = counts.get("MiB of memory", 0) + ram
+    return {what: count for what, count in counts.items() if count}
 
 
 def list_existing(cloud: Cloud, environment_id: str) -> list[CloudResource]:

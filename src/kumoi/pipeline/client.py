@@ -6,11 +6,14 @@ The pipeline answers on the host of the cloud's APIs, on its own port, unless th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kumoi.base.errors import Invalid, KumoiError, NotFound, Transient
 from kumoi.config import CloudSettings
+
+if TYPE_CHECKING:
+    from kumoi.pipeline.openstack_cloud import OpenStack
 
 PORT = CloudSettings().pipeline_port
 TIMEOUT_S = 60
@@ -31,8 +34,31 @@ class Client:
             raise Invalid(f"clouds.yaml has no entry {os_cloud}; is the cloud up?") from cause
         entry = connection.config.config
         host = urlsplit(str(entry["auth"]["auth_url"])).hostname
-        self._url = url or entry.get("pipeline_url") or f"https://{host}:{PORT}"
+        self.url: str = url or entry.get("pipeline_url") or f"https://{host}:{PORT}"
+        self.ca = str(entry.get("cacert") or "")
+        self.connection = connection
+        self._auth: dict[str, str] = entry["auth"]
         self._session = connection.session
+
+    @property
+    def project(self) -> str:
+        return str(self._auth.get("project_name") or self._session.get_project_id())
+
+    def login(self) -> str:
+        """As git sends it. Raises Invalid where the entry has neither a password nor a credential."""
+        for name, secret in (
+            ("application_credential_id", "application_credential_secret"),
+            ("username", "password"),
+        ):
+            if name in self._auth and secret in self._auth:
+                return f"{self._auth[name]}:{self._auth[secret]}"
+        raise Invalid("this entry of clouds.yaml has no login that git could send")
+
+    def cloud(self) -> OpenStack:
+        """The cloud itself, as the same user."""
+        from kumoi.pipeline.openstack_cloud import OpenStack  # noqa: PLC0415 - see __init__
+
+        return OpenStack(self.connection, self.connection.config.region_name or "")
 
     def get(self, path: str, **parameters: str | int) -> dict[str, Any]:
         answer: dict[str, Any] = self._ask("GET", path, parameters).json()
@@ -41,24 +67,34 @@ class Client:
     def text(self, path: str) -> str:
         return str(self._ask("GET", path, {}).text)
 
+    def post(self, path: str, **body: str | int) -> dict[str, Any]:
+        answer: dict[str, Any] = self._ask("POST", path, {}, body or None).json()
+        return answer
+
     def delete(self, path: str) -> dict[str, Any]:
         answer: dict[str, Any] = self._ask("DELETE", path, {}).json()
         return answer
 
-    def _ask(self, method: str, path: str, parameters: dict[str, str | int]) -> Any:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        parameters: dict[str, str | int],
+        body: dict[str, str | int] | None = None,
+    ) -> Any:
         """Raises a KumoiError with the pipeline's own words."""
         from keystoneauth1 import exceptions  # noqa: PLC0415 - see __init__
 
-        url = f"{self._url}/pipeline/v1/{path}"
+        url = f"{self.url}/pipeline/v1/{path}"
         try:
             answer = self._session.request(
-                url, method, params=parameters, raise_exc=False, connect_retries=0,
+                url, method, params=parameters, json=body, raise_exc=False, connect_retries=0,
                 timeout=TIMEOUT_S, headers={"Accept": "*/*"},
             )  # fmt: skip
         except exceptions.Unauthorized as cause:
             raise Invalid("the cloud does not take the login of this clouds.yaml entry") from cause
         except exceptions.ClientException as cause:
-            raise Transient(f"the pipeline at {self._url} does not answer") from cause
+            raise Transient(f"the pipeline at {self.url} does not answer") from cause
         if answer.status_code == NOT_FOUND:
             noun, _, key = path.partition("/")
             raise NotFound(noun.removesuffix("s"), key.split("/")[0])

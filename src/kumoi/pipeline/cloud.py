@@ -171,6 +171,22 @@ class WantedResource:
 Made = Mapping[CloudKey, CloudResource]
 
 
+@dataclass(frozen=True, slots=True)
+class CloudFlavor:
+    id: str
+    vcpus: int
+    ram_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much more the project may have, by what is counted. What the cloud does not tell is not
+    here.
+    """
+
+    left: Mapping[str, int] = field(default_factory=dict)
+
+
 class Cloud(Protocol):
     """Raises `Permanent` when the cloud refuses, `Transient` when it cannot just now."""
 
@@ -179,8 +195,9 @@ class Cloud(Protocol):
         ...
 
     def find_image(self, name: str) -> str | None: ...
-    def find_flavor(self, name: str) -> str | None: ...
+    def find_flavor(self, name: str) -> CloudFlavor | None: ...
     def find_external_network(self) -> str | None: ...
+    def room(self) -> Room: ...
     def list_resources(self, noun: Noun, prefix: str) -> list[CloudResource]: ...
     def create(self, wanted: WantedResource, made: Made) -> CloudResource:
         """`made` has everything that it needs."""

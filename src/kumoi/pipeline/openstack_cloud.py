@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from kumoi.base.errors import Permanent, Transient
 from kumoi.pipeline.cloud import (
     BALANCING,
+    CloudFlavor,
     CloudKey,
     CloudResource,
     FloatingIpWanted,
@@ -25,6 +26,7 @@ from kumoi.pipeline.cloud import (
     NetworkWanted,
     Noun,
     PortWanted,
+    Room,
     RouterWanted,
     SecurityGroupWanted,
     ServerWanted,
@@ -39,7 +41,14 @@ CONFLICT = 409
 SERVER_ERROR = 500
 METADATA = "kumoi_"
 MONITOR_TIMEOUT_S = 1
-INTERFACES = ("network:router_interface", "network:router_interface_distributed")
+COUNTED = {
+    "network": "networks",
+    "port": "ports",
+    "router": "routers",
+    "floatingip": "floating IPs",
+    "security_group": "security groups",
+}
+"""What Neutron's quotas count, in our words."""
 
 Object = Any  # Of openstacksdk: its classes come with a library that is imported late.
 
@@ -70,9 +79,10 @@ class OpenStack:
         with cloud_errors("look for an image"):
             return _first_id(self._image.images(name=name), name)
 
-    def find_flavor(self, name: str) -> str | None:
+    def find_flavor(self, name: str) -> CloudFlavor | None:
         with cloud_errors("look for a flavor"):
-            return _first_id(self._compute.flavors(), name)
+            found = next((each for each in self._compute.flavors() if each.name == name), None)
+            return None if found is None else CloudFlavor(found.id, found.vcpus, found.ram)
 
     def find_external_network(self) -> str | None:
         """The first by name, where there are several."""
@@ -80,6 +90,27 @@ class OpenStack:
             found = self._network.networks(**{"router:external": True})
             first = min(found, key=lambda network: network.name or "", default=None)
             return None if first is None else str(first.id)
+
+    def room(self) -> Room:
+        """A cloud that does not let its users see their quotas says nothing here: it refuses later."""
+        left: dict[str, int] = {}
+        with contextlib.suppress(Permanent), cloud_errors("show its limits"):
+            told = self._compute.get_limits().absolute
+            for name, most, used in (
+                ("servers", told.instances, told.instances_used),
+                ("vcpus", told.total_cores, told.total_cores_used),
+                ("MiB of memory", told.total_ram, told.total_ram_used),
+            ):
+                if most is not None and most >= 0:
+                    left[name] = most - (used or 0)
+        with contextlib.suppress(Permanent), cloud_errors("show the network's quota"):
+            project = self._session.get_project_id()
+            details = self._network.get(f"/quotas/{project}/details").json().get("quota", {})
+            for name, words in COUNTED.items():
+                told = details.get(name, {})
+                if isinstance(told, dict) and told.get("limit", -1) >= 0:
+                    left[words] = told["limit"] - told["used"]
+        return Room(left)
 
     def list_resources(self, noun: Noun, prefix: str) -> list[CloudResource]:
         if noun == Noun.LOAD_BALANCER and not self.offers(BALANCING):

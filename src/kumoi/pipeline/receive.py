@@ -7,28 +7,19 @@ call receive_hook.py, which refuses a push without a readable kumoi.yaml before 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Protocol
-
-import msgspec
-from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Invalid, KumoiError
-from kumoi.base.ids import new_hex_id
 from kumoi.config import CloudSettings
-from kumoi.engine import flow as flows
 from kumoi.engine.db import Database
-from kumoi.pipeline import deletion
+from kumoi.pipeline import deletion, new_run
 from kumoi.pipeline import environment as environment_file
-from kumoi.pipeline import run as pipeline_run
-from kumoi.pipeline.stage import Stage
-from kumoi.pipeline.store import delegation, environment, environment_key, repository, run
+from kumoi.pipeline.store import delegation, environment, repository, run
 from kumoi.pipeline.store.repository import Branch, Repository
 
 LOOK_AGAIN_S = 15.0
-ID_LENGTH = 12  # Of runs and environments: short enough to read out, and in every name.
 
 
 class ReadRepositories(Protocol):
@@ -105,83 +96,13 @@ class Heads:
                 for live in environment.list_live_of_branch(connection, found.id, before.name):
                     deletion.request(connection, live, f"branch {before.name} was deleted")
                 return []
-            new = _new_run(found, after, now, delegation.owner(connection, found.id))
+            owner = delegation.owner(connection, found.id)
+            new = new_run.make(found, after, now, owner)
             if wanted is None:
                 run.add(connection, new)
                 run.end(connection, new.id, run.RunStatus.FAILED, refusal, now)
             else:
-                self.begin(connection, new, wanted)
+                environment_id = new_run.begin(connection, self._cloud, new, wanted)
+                delegation.take(connection, found.id, environment_id, now)
         log.event("run.begun", run=new.id, repository=found.name, commit=commit)
         return [new.id]
-
-    def begin(
-        self, connection: Connection, new: run.Run, wanted: environment_file.EnvironmentFile
-    ) -> str:
-        """Begin a run in the branch's kept environment, or in a new one; the environment's id."""
-        kept = kept_environment(connection, new, wanted)
-        if kept is None:
-            made = self._new_environment(new, wanted)
-            pipeline_run.begin(connection, new, made)
-        else:
-            made = kept
-            expires_at = new.created_at + timedelta(seconds=self._ttl_s(wanted))
-            values = msgspec.to_builtins(wanted)
-            pipeline_run.go_on(connection, new, kept, values, expires_at)
-        delegation.take(connection, new.repository_id, made.id, new.created_at)
-        return made.id
-
-    def _ttl_s(self, wanted: environment_file.EnvironmentFile) -> int:
-        return wanted.ttl_s or self._cloud.environment_ttl_s
-
-    def _new_environment(
-        self, new: run.Run, wanted: environment_file.EnvironmentFile
-    ) -> environment.Environment:
-        return environment.Environment(
-            id=new_hex_id()[:ID_LENGTH],
-            run_id=new.id,
-            repository_id=new.repository_id,
-            project_id=new.project_id,
-            branch=new.branch,
-            wanted=msgspec.to_builtins(wanted),
-            status=environment.EnvironmentStatus.LIVE,
-            url="",
-            reason="",
-            deletions=0,
-            created_at=new.created_at,
-            expires_at=new.created_at + timedelta(seconds=self._ttl_s(wanted)),
-            name=wanted.name,
-        )
-
-
-def kept_environment(
-    connection: Connection, new: run.Run, wanted: environment_file.EnvironmentFile
-) -> environment.Environment | None:
-    """The one that the run is to go on with: the file keeps it, it is of that name, and the run that
-    made it has not been taken back.
-    """
-    if not wanted.keep:
-        return None
-    for live in environment.list_live_of_branch(connection, new.repository_id, new.branch)[::-1]:
-        is_whole = not flows.is_going_on(connection, live.run_id)
-        has_key = environment_key.get(connection, live.id) is not None
-        if live.name == wanted.name and live.wanted.get("keep") and is_whole and has_key:
-            return live
-    return None
-
-
-def _new_run(found: Repository, head: Branch, now: datetime, owner: str) -> run.Run:
-    return run.Run(
-        id=new_hex_id()[:ID_LENGTH],
-        repository_id=found.id,
-        project_id=found.project_id,
-        branch=head.name,
-        commit=head.commit,
-        sequence=head.sequence,
-        status=run.RunStatus.RUNNING,
-        stage=Stage.RECEIVE,
-        waits_for="",
-        reason="",
-        stages=[{"name": Stage.RECEIVE, "began_at": now.isoformat()}],
-        created_at=now,
-        owner=owner,
-    )

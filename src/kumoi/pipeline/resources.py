@@ -58,6 +58,8 @@ class CloudIds(msgspec.Struct, frozen=True):
     images: dict[str, str] = {}
     flavors: dict[str, str] = {}
     external_id: str = ""
+    vcpus: dict[str, int] = {}  # By flavor, as `ram_mib`.
+    ram_mib: dict[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)

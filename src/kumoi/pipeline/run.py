@@ -70,6 +70,7 @@ class RunState(msgspec.Struct):
     active_at: datetime | None = None
     failure: str = ""
     renewed_runner: bool = False
+    has_room: bool = False  # Not asked again: what is made counts as used.
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,11 @@ class PipelineRun:
             self.state.place = build.look_up(cloud, self.wanted)
         found = build.list_existing(cloud, self.environment.id)
         wanted = self._resources()
-        applied = build.apply(cloud, wanted, found, plan(wanted, found))
+        actions = plan(wanted, found)
+        if not self.state.has_room:
+            build.require_room(cloud, self.wanted, self.state.place, actions)
+            self.state.has_room = True
+        applied = build.apply(cloud, wanted, found, actions)
         if applied.waits_for:
             return Wait(applied.waits_for, SERVERS_AGAIN_S)
         made = applied.made.values()

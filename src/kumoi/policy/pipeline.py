@@ -11,7 +11,11 @@ PIPELINE: Mapping[str, Row] = {
     "kumoi:git:push": PROJECT_MEMBER,
     "kumoi:run:list": PROJECT_READER,
     "kumoi:run:show": PROJECT_READER,
+    "kumoi:run:cancel": PROJECT_MEMBER,
+    "kumoi:run:retry": PROJECT_MEMBER,
     "kumoi:environment:list": PROJECT_READER,
     "kumoi:environment:show": PROJECT_READER,
+    "kumoi:environment:extend": PROJECT_MEMBER,
+    "kumoi:environment:key": PROJECT_MEMBER,
     "kumoi:environment:delete": PROJECT_MEMBER,
 }

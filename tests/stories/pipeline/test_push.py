@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import datetime, timedelta
 from subprocess import Popen
 
 import openstack
@@ -411,3 +412,54 @@ def test_a_branch_that_is_deleted_takes_its_environment_along(
         until(gone)
         assert pipeline.run_of(client, run_id)["reason"] == "branch main was deleted"
     assert not list(demo.compute.servers())
+
+
+def test_a_run_is_cancelled_and_run_again_by_members_alone(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection, other: Connection
+) -> None:
+    first = pusher.run_id(pusher.push())
+    with pipeline.client(demo) as client, pipeline.client(other) as stranger:
+        for action in ("cancel", "retry"):
+            assert stranger.post(f"/pipeline/v1/runs/{first}/{action}").status_code == 404
+        assert client.post(f"/pipeline/v1/runs/{first}/cancel").status_code == 202
+        ended = pipeline.ended(client, first)
+        assert (ended["status"], ended["reason"]) == ("cancelled", "somebody asked for it")
+
+        again = client.post(f"/pipeline/v1/runs/{first}/retry")
+        assert again.status_code == 202
+        new = again.json()["run"]
+        assert (new["commit"], new["owner"]) == (ended["commit"], pusher.user)
+        assert built(pipeline, client, new["id"])["reason"] == ""
+        assert (
+            client.post(f"/pipeline/v1/runs/{first}/cancel").json()["run"]["status"] == "cancelled"
+        )
+        pusher.commit("the next push is newer than both")
+        newest = pusher.run_id(pusher.push())
+        assert built(pipeline, client, newest)["reason"] == ""
+        assert pipeline.ended(client, new["id"])["reason"] == f"run {newest} is newer"
+
+
+def test_an_environment_is_extended_and_opened_by_members_alone(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection, other: Connection
+) -> None:
+    run_id = pusher.run_id(pusher.push())
+    with pipeline.client(demo) as client, pipeline.client(other) as stranger:
+        before = pipeline.run_of(client, run_id)["environment"]
+        where = f"/pipeline/v1/environments/{before['id']}"
+        built(pipeline, client, run_id)
+        assert stranger.post(f"{where}/key").status_code == 404
+        assert stranger.post(f"{where}/extend", json={"seconds": 7_200}).status_code == 404
+        key = client.post(f"{where}/key").json()["key"]
+        assert key["user"] == "debian"
+        assert key["private_key"].startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
+        extended = client.post(f"{where}/extend", json={"seconds": 7_200})
+        after = extended.json()["environment"]
+        longer = datetime.fromisoformat(after["expires_at"]) - datetime.fromisoformat(
+            before["expires_at"]
+        )
+        assert longer == timedelta(hours=2)
+        for wrong in (59, 31 * 86_400, "2h"):
+            assert client.post(f"{where}/extend", json={"seconds": wrong}).status_code == 400
+        client.delete(where).raise_for_status()
+        assert client.post(f"{where}/extend", json={"seconds": 60}).status_code == 409
+        until(lambda: client.post(f"{where}/key").status_code == 404)

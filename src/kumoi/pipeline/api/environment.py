@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated, Any
 
+import msgspec
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import NotFound
-from kumoi.engine.http.request import Reply
+from kumoi.base.errors import Conflict, NotFound
+from kumoi.engine import audit
+from kumoi.engine.http.request import Body, Reply
 from kumoi.pipeline import deletion
 from kumoi.pipeline.api.request import Request, number
-from kumoi.pipeline.store import environment, run
-from kumoi.pipeline.store.environment import Environment
+from kumoi.pipeline.environment import TTL_MAX_S
+from kumoi.pipeline.store import environment, environment_key, run
+from kumoi.pipeline.store import repository as repositories
+from kumoi.pipeline.store.environment import Environment, EnvironmentStatus
+
+USER = "debian"
+
+
+class Extension(Body):
+    seconds: Annotated[int, msgspec.Meta(ge=60, le=TTL_MAX_S)]
 
 
 def list_(request: Request) -> Reply:
@@ -23,7 +35,8 @@ def list_(request: Request) -> Reply:
             with_deleted=bool(number(request, "all", 0, 1)),
         )
         commits = run.commits(connection, [each.newest_run_id for each in found])
-    shown = [render(each, commits[each.newest_run_id]) for each in found]
+        names = repositories.names(connection, {each.repository_id for each in found})
+    shown = [render(each, commits[each.newest_run_id], names[each.repository_id]) for each in found]
     return Reply(200, {"environments": shown})
 
 
@@ -41,13 +54,42 @@ def delete(request: Request) -> Reply:
         return _answer(connection, found, 202)
 
 
-def render(found: Environment, commit: str) -> dict[str, Any]:
+def extend(request: Request) -> Reply:
+    """Let it live for so much longer, up to TTL_MAX_S from now."""
+    longer_s = request.parse(Extension).seconds
+    with request.write() as connection:
+        found = _find(connection, request)
+        request.caller.check("kumoi:environment:extend", found.project_id)
+        if found.status != EnvironmentStatus.LIVE:
+            raise Conflict(f"environment {found.id} is {found.status}")
+        latest = request.services.clock.now() + timedelta(seconds=TTL_MAX_S)
+        expires_at = min(found.expires_at + timedelta(seconds=longer_s), latest)
+        environment.set_expiry(connection, found.id, expires_at)
+        audit.about(found.id)
+        return _answer(connection, replace(found, expires_at=expires_at))
+
+
+def key(request: Request) -> Reply:
+    """The SSH key of its servers, for whoever may push there."""
+    with request.read() as connection:
+        found = _find(connection, request)
+        request.caller.check("kumoi:environment:key", found.project_id)
+        mine = environment_key.get(connection, found.id)
+    if mine is None:
+        raise NotFound("key", found.id, message=f"environment {found.id} has no key any more")
+    audit.about(found.id)
+    return Reply(200, {"key": {"user": USER, "private_key": mine.private_key}})
+
+
+def render(found: Environment, commit: str, repository: str) -> dict[str, Any]:
     return {
         "id": found.id,
         "run_id": found.newest_run_id,
         "name": found.name,
         "commit": commit,
         "branch": found.branch,
+        "repository": repository,
+        "wanted": found.wanted,
         "status": found.status,
         "url": found.url,
         "reason": found.reason,
@@ -60,7 +102,8 @@ def render(found: Environment, commit: str) -> dict[str, Any]:
 
 def _answer(connection: Connection, found: Environment, status: int = 200) -> Reply:
     commit = run.commits(connection, [found.newest_run_id])[found.newest_run_id]
-    return Reply(status, {"environment": render(found, commit)})
+    name = repositories.names(connection, {found.repository_id})[found.repository_id]
+    return Reply(status, {"environment": render(found, commit, name)})
 
 
 def _find(connection: Connection, request: Request) -> Environment:

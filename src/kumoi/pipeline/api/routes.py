@@ -20,8 +20,14 @@ PIPELINE = Service(
         Route("GET", "/v1/runs/{id}", run.show, "kumoi:run:show"),
         Route("GET", "/v1/runs/{id}/log", run.read_log, "kumoi:run:show", streams=True),
         Route("GET", "/v1/runs/{id}/junit.xml", run.junit, "kumoi:run:show"),
+        Route("POST", "/v1/runs/{id}/cancel", run.cancel, "kumoi:run:cancel"),
+        Route("POST", "/v1/runs/{id}/retry", run.retry, "kumoi:run:retry"),
         Route("GET", "/v1/environments", environment.list_, "kumoi:environment:list"),
         Route("GET", "/v1/environments/{id}", environment.show, "kumoi:environment:show"),
+        Route(
+            "POST", "/v1/environments/{id}/extend", environment.extend, "kumoi:environment:extend"
+        ),
+        Route("POST", "/v1/environments/{id}/key", environment.key, "kumoi:environment:key"),
         Route("DELETE", "/v1/environments/{id}", environment.delete, "kumoi:environment:delete"),
     ),
     policies=TABLE,

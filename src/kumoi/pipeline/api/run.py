@@ -8,8 +8,10 @@ from anyio import to_thread
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import NotFound
+from kumoi.engine import audit
+from kumoi.engine import flow as flows
 from kumoi.engine.http.request import Reply
-from kumoi.pipeline import report
+from kumoi.pipeline import new_run, report
 from kumoi.pipeline.api import environment as environment_api
 from kumoi.pipeline.api.request import Request, number
 from kumoi.pipeline.store import environment, log, repository, result, run
@@ -75,6 +77,33 @@ def junit(request: Request) -> Reply:
     return Reply(200, text.encode(), media_type="application/xml")
 
 
+def cancel(request: Request) -> Reply:
+    """End a run that goes on; what it built is taken back. One that has ended stays as it is."""
+    with request.write() as connection:
+        found = _find(connection, request)
+        request.caller.check("kumoi:run:cancel", found.project_id)
+        flows.cancel(connection, found.id, "somebody asked for it")
+        audit.about(found.id)
+        return Reply(202, {"run": _render(connection, found)})
+
+
+def retry(request: Request) -> Reply:
+    """Begin a run of the same commit and branch, which acts as whoever pushed it."""
+    with request.read() as connection:
+        before = _find(connection, request)
+        owner = repository.get(connection, before.repository_id)
+    request.caller.check("kumoi:run:retry", before.project_id)
+    if owner is None:
+        raise NotFound("run", before.id)
+    where = (owner.project_id, owner.name, before.commit)
+    wanted = request.services.repositories.read_file(*where).of_branch(before.branch)
+    with request.write() as connection:
+        now = request.services.clock.now()
+        new = new_run.retry(connection, request.services.cloud, before, wanted, now)
+        audit.about(new.id)
+        return Reply(202, {"run": _render(connection, new)})
+
+
 def _read_log(request: Request, offset: int) -> tuple[run.Run, str]:
     with request.read() as connection:
         found = _find(connection, request)
@@ -92,10 +121,11 @@ def _find(connection: Connection, request: Request) -> run.Run:
 
 def _render(connection: Connection, found: run.Run) -> dict[str, Any]:
     owner = repository.get(connection, found.repository_id)
+    name = owner.name if owner else ""
     built = environment.of_run(connection, found)
     return {
         "id": found.id,
-        "repository": owner.name if owner else "",
+        "repository": name,
         "branch": found.branch,
         "commit": found.commit,
         "owner": found.owner,
@@ -106,5 +136,5 @@ def _render(connection: Connection, found: run.Run) -> dict[str, Any]:
         "reason": found.reason,
         "created_at": found.created_at,
         "ended_at": found.ended_at,
-        "environment": environment_api.render(built, found.commit) if built else None,
+        "environment": environment_api.render(built, found.commit, name) if built else None,
     }

@@ -96,14 +96,18 @@ def take(connection: Connection, repository_id: str, environment_id: str, now: d
             values = {"environment_id": environment_id, **_values(before)}
             connection.execute(sa.insert(retired_delegation).values(**values))
     if found is not None:
-        connection.execute(
-            sa.insert(environment_delegation).values(
-                environment_id=environment_id,
-                repository_id=repository_id,
-                made_at=now,
-                **_values(found),
-            )
+        add(connection, repository_id, environment_id, found, now)
+
+
+def add(
+    connection: Connection, repository_id: str, environment_id: str, of: Delegation, now: datetime
+) -> None:
+    """From now on that acts for the environment."""
+    connection.execute(
+        sa.insert(environment_delegation).values(
+            environment_id=environment_id, repository_id=repository_id, made_at=now, **_values(of)
         )
+    )
 
 
 def get(connection: Connection, environment_id: str) -> Delegation | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -74,6 +75,11 @@ def note_push(connection: Connection, id: str, begun_at: datetime | None) -> Non
     """A push has begun, or None: its answer has been heard."""
     matches = repository.c.id == id
     connection.execute(sa.update(repository).where(matches).values(push_begun_at=begun_at))
+
+
+def names(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
+    query = sa.select(repository.c.id, repository.c.name).where(repository.c.id.in_(list(ids)))
+    return {row.id: row.name for row in connection.execute(query)}
 
 
 def list_all(connection: Connection) -> list[Repository]:

@@ -1,0 +1,328 @@
+"""`kumoi env`: the environments that pushes and `env up` make, and the file that they are made from."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from kumoi.base import process
+from kumoi.base.errors import Invalid, NotFound, Permanent
+from kumoi.cli import work_tree
+from kumoi.cli.output import cells, console, say
+from kumoi.cli.run import add_cloud, follow_run, when
+from kumoi.pipeline import build, environment
+from kumoi.pipeline.client import Client
+from kumoi.pipeline.environment import EnvironmentFile
+from kumoi.pipeline.plan import Action, lines, plan
+from kumoi.pipeline.resources import CloudIds, RunnerInputs, prefix, resources
+from kumoi.pipeline.runner.script import this_release
+
+if TYPE_CHECKING:
+    from kumoi.pipeline.openstack_cloud import OpenStack
+
+WAIT_MAX_S = 900.0
+LOOK_AGAIN_S = 0.5
+COMMIT_SHOWN = 10
+ADDRESS_WITHIN_S = 20.0
+STATUS = {"live": "green", "deleting": "yellow", "deleted": "dim"}
+SIGNS = {"+": "green", "-": "red", "~": "yellow", "±": "yellow", "=": "dim"}
+NONE_YET = "new"
+SSH_OPTIONS = (
+    "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+    "-o", "IdentitiesOnly=yes",
+)  # fmt: skip
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, (_act, about, example) in ACTIONS.items():
+        epilog = f"example: ./kumoi env {example}"
+        action = actions.add_parser(name, help=about, description=about, epilog=epilog)
+        add_cloud(action)
+        _add_file(action, name)
+        for words, options in ARGUMENTS.get(name, ()):
+            action.add_argument(*words, **options)
+
+
+def _add_file(action: argparse.ArgumentParser, name: str) -> None:
+    if name in ("up", "check"):
+        action.add_argument(
+            "-f", "--file", type=Path, default=Path(environment.FILE_NAME),
+            help="the file (default: kumoi.yaml)",
+        )  # fmt: skip
+        action.add_argument("--branch", help="as if it were pushed there (default: yours)")
+    if name in ("list", "show", "check", "diff"):
+        action.add_argument("--json", action="store_true", help="for programs")
+    if name == "diff":
+        action.add_argument("-f", "--file", type=Path, help="compare in this file")
+
+
+def run(args: argparse.Namespace) -> int:
+    act = ACTIONS[args.action][0]
+    return act(Client(args.os_cloud, args.pipeline_url), args)
+
+
+def list_(client: Client, args: argparse.Namespace) -> int:
+    found: list[dict[str, Any]] = client.get("environments", all=int(args.all))["environments"]
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    table = Table(
+        "Environment", "Repository", "Branch", "Name", "Commit", "Run", "Status", "URL", "Expires"
+    )
+    for each in found:
+        status = each["status"] if not each["reason"] else f"{each['status']}: {each['reason']}"
+        row = cells(
+            each["id"], each["repository"], each["branch"], each["name"],
+            each["commit"][:COMMIT_SHOWN], each["run_id"],
+            Text(status, STATUS.get(each["status"], "")), each["url"], when(each["expires_at"]),
+        )  # fmt: skip
+        table.add_row(*row)
+    console().print(table)
+    return 0
+
+
+def show(client: Client, args: argparse.Namespace) -> int:
+    found = find(client, args.id)
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    wanted = found.pop("wanted", None)
+    for name, value in found.items():
+        say(f"{name:<12}{value if value is not None else ''}")
+    for name, group in sorted((wanted or {}).get("servers", {}).items()):
+        say(f"{'servers':<12}{group['count']} {name}: {group['image']}, {group['flavor']}")
+    return 0
+
+
+def diff(client: Client, args: argparse.Namespace) -> int:
+    """What two environments do not share; 1 when there is something, as of `diff`."""
+    if args.file is not None:
+        named = environment.parse(_text(args.file)).named
+        sides = [_named(named, name) for name in (args.a, args.b)]
+    else:
+        sides = [find(client, name)["wanted"] for name in (args.a, args.b)]
+    found = dict(_differences(sides[0], sides[1], ""))
+    found.pop("name", None)
+    if args.json:
+        print(json.dumps({path: list(values) for path, values in found.items()}, indent=2))
+    else:
+        table = Table("Key", args.a, args.b)
+        for path, values in found.items():
+            table.add_row(*cells(path, *("" if each is None else str(each) for each in values)))
+        console().print(table if found else "they are the same")
+    return 1 if found else 0
+
+
+def ssh(client: Client, args: argparse.Namespace) -> int:
+    """A shell on a server, by the environment's key. Where the world does not reach its SSH, it gets a
+    floating IP and a rule for as long as the shell lasts.
+    """
+    found = find(client, args.id)
+    key = client.post(f"environments/{found['id']}/key")["key"]
+    with (
+        tempfile.NamedTemporaryFile("w", prefix="kumoi-key-") as file,
+        _reached(client, found["id"], args.server) as address,
+    ):
+        file.write(key["private_key"])
+        file.flush()
+        where = ["-i", file.name, *SSH_OPTIONS, f"{key['user']}@{address}"]
+        words = [word for word in args.words if word != "--"]
+        return process.show(["ssh", *where, *words], talks=True)
+
+
+def extend(client: Client, args: argparse.Namespace) -> int:
+    found = find(client, args.id)
+    longer_s = _seconds(args.time)
+    extended = client.post(f"environments/{found['id']}/extend", seconds=longer_s)["environment"]
+    say(f"environment {found['id']} lives until {when(extended['expires_at'])}")
+    return 0
+
+
+def delete(client: Client, args: argparse.Namespace) -> int:
+    key = find(client, args.id)["id"]
+    found = client.delete(f"environments/{key}")["environment"]
+    deadline_s = time.monotonic() + WAIT_MAX_S
+    while args.wait and found["status"] != "deleted":
+        if time.monotonic() > deadline_s:
+            raise Permanent(f"environment {key} is still there: {found['reason']}")
+        time.sleep(LOOK_AGAIN_S)
+        found = client.get(f"environments/{key}")["environment"]
+    print(f"environment {key} is {'deleted' if args.wait else 'being deleted'}")
+    return 0
+
+
+def up(client: Client, args: argparse.Namespace) -> int:
+    """Push the folder as it is, without a commit of yours, and follow the run."""
+    folder = args.file.absolute().parent
+    branch = args.branch or work_tree.branch(folder)
+    wanted = environment.parse(_text(args.file)).of_branch(branch)
+    name = work_tree.repository_name(folder)
+    if args.plan:
+        _, actions, key = _planned(client, wanted, name, branch)
+        for line in lines(actions, prefix(key)):
+            console().print(Text(line, SIGNS[line[0]]))
+        return 0
+    commit = work_tree.push(client, folder, args.file.name, name, branch)
+    return follow_run(client, work_tree.run_of(client, commit), console())
+
+
+def check(client: Client, args: argparse.Namespace) -> int:
+    """Everything that can be known before building."""
+    folder = args.file.absolute().parent
+    branch = args.branch or work_tree.branch(folder)
+    wanted = environment.parse(_text(args.file)).of_branch(branch)
+    cloud, actions, _ = _planned(client, wanted, work_tree.repository_name(folder), branch)
+    ids = build.look_up(cloud, wanted)
+    build.require_room(cloud, wanted, ids, actions)
+    counts = build.needed(wanted, ids, actions)
+    left = cloud.room().left
+    if args.json:
+        print(json.dumps({"needed": counts, "left": dict(left)}, indent=2))
+        return 0
+    table = Table("To be made", "Needed", "Quota left")
+    for what, count in sorted(counts.items()):
+        table.add_row(*cells(what, count, left.get(what, "")))
+    console().print(table)
+    say(f"{args.file} can be built for branch {branch}")
+    return 0
+
+
+def find(client: Client, key: str) -> dict[str, Any]:
+    """An environment by its id, or the newest live one of that name or branch. Raises NotFound."""
+    with contextlib.suppress(NotFound):
+        by_id: dict[str, Any] = client.get(f"environments/{key}")["environment"]
+        return by_id
+    for each in client.get("environments", all=0)["environments"]:
+        if key in (each["name"], each["branch"]):
+            found: dict[str, Any] = each
+            return found
+    raise NotFound("environment", key)
+
+
+def _planned(
+    client: Client, wanted: EnvironmentFile, repository: str, branch: str
+) -> tuple[OpenStack, list[Action], str]:
+    """The cloud, what a push would do there, and the id of the environment that it would change."""
+    cloud = client.cloud()
+    ids: CloudIds = build.look_up(cloud, wanted)
+    key = NONE_YET
+    for each in client.get("environments", all=0)["environments"]:
+        same = (each["repository"], each["branch"], each["name"]) == (
+            repository,
+            branch,
+            wanted.name,
+        )
+        if wanted.keep and same and (each["wanted"] or {}).get("keep"):
+            key = each["id"]
+            break
+    runner = RunnerInputs("", hashlib.sha256(this_release().encode()).hexdigest(), "")
+    parts = resources(key, wanted, ids, runner, {})
+    there = [] if key == NONE_YET else build.list_existing(cloud, key)
+    return cloud, plan(parts, there), key
+
+
+@contextlib.contextmanager
+def _reached(client: Client, environment_id: str, server: str) -> Iterator[str]:
+    """The server's address, as long as it is needed."""
+    network = client.connection.network
+    name = f"{prefix(environment_id)}-{server}"
+    ports = [
+        each for each in network.ports() if each.name == name or each.name.startswith(f"{name}.")
+    ]
+    if not ports:
+        raise NotFound("server", server)
+    port = ports[0]
+    group = network.create_security_group(name=f"{name}-ssh")
+    own = next(iter(network.ips(port_id=port.id)), None)
+    made: Any = None
+    try:
+        network.create_security_group_rule(
+            security_group_id=group.id, direction="ingress", ether_type="IPv4", protocol="tcp",
+            port_range_min=22, port_range_max=22,
+        )  # fmt: skip
+        network.update_port(port, security_groups=[*port.security_group_ids, group.id])
+        if own is None:
+            outside = next(iter(network.networks(**{"router:external": True})))
+            made = network.create_ip(
+                floating_network_id=outside.id, port_id=port.id, description=f"{name}-ssh"
+            )
+        yield str((own or made).floating_ip_address)
+    finally:
+        if made is not None:
+            network.delete_ip(made)
+        network.update_port(port, security_groups=port.security_group_ids)
+        network.delete_security_group(group)
+
+
+def _differences(a: Any, b: Any, path: str) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Each value that differs, by its path in the file."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in sorted(a.keys() | b.keys()):
+            inner = f"{path}.{key}" if path else key
+            yield from _differences(a.get(key), b.get(key), inner)
+    elif a != b:
+        yield path, (a, b)
+
+
+def _named(named: dict[str, Any], name: str) -> Any:
+    if name not in named:
+        raise NotFound("environment", name)
+    return msgspec.to_builtins(named[name].wanted)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError as cause:
+        raise Invalid(f"{file} cannot be read") from cause
+
+
+def _seconds(text: str) -> int:
+    with contextlib.suppress(ValueError, KeyError, IndexError):
+        return environment.seconds(text)
+    raise Invalid(f"expected a time such as 90m, 2h or 7d, got {text!r}", field="time")
+
+
+ID: tuple[tuple[str, ...], dict[str, Any]] = (
+    ("id",),
+    {"help": "its id, or the name or branch of a live one"},
+)
+ARGUMENTS: dict[str, tuple[tuple[tuple[str, ...], dict[str, Any]], ...]] = {
+    "list": ((("--all",), {"action": "store_true", "help": "the deleted ones too"}),),
+    "show": (ID,),
+    "diff": (
+        (("a",), {"help": "an environment, by id, name or branch"}),
+        (("b",), {"help": "the other one"}),
+    ),
+    "ssh": (
+        ID,
+        (("server",), {"help": "such as web-1"}),
+        (("words",), {"nargs": argparse.REMAINDER, "help": "a command to run there"}),
+    ),
+    "extend": (ID, (("time",), {"help": "such as 90m, 2h or 7d"})),
+    "delete": (ID, (("--wait",), {"action": "store_true", "help": "until nothing of it is left"})),
+    "up": ((("--plan",), {"action": "store_true", "help": "show what it would do, only"}),),
+}
+Act = Callable[[Client, argparse.Namespace], int]
+ACTIONS: dict[str, tuple[Act, str, str]] = {
+    "list": (list_, "the environments that are there", "list --json"),
+    "show": (show, "one, with the commit that it was built of", "show production"),
+    "diff": (diff, "what two do not share", "diff staging production"),
+    "ssh": (ssh, "a shell on a server, or a command", "ssh staging web-1 -- uptime"),
+    "extend": (extend, "let one live for longer", "extend staging 2h"),
+    "delete": (delete, "delete one, with everything in it", "delete staging --wait"),
+    "up": (up, "build one of this folder, without a commit", "up -f kumoi.yaml --plan"),
+    "check": (check, "the file, the images and the quota, before building", "check"),
+}
