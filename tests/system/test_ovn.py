@@ -37,12 +37,14 @@ from tests.system.network_world import (
     running_world,
     wait_until,
 )
+from tests.system.tenant import listens
 
 from kumoi.base import process
 from kumoi.cloud.drivers.network.interface import (
     AddressPair,
     DhcpOption,
     Direction,
+    ForwardingSpec,
     PortSpec,
     RuleSpec,
     Topology,
@@ -267,6 +269,28 @@ def test_a_floating_ip_without_a_mac_is_answered_by_the_gateway_host(world: Worl
     forget(FLOATING_ADDRESS)
     reaches(None, FLOATING_ADDRESS)
     forget(FLOATING_ADDRESS)
+
+
+def test_a_port_of_a_floating_ip_leads_to_a_port_inside(world: World, web_server: None) -> None:
+    """Also where the server has a floating IP of its own."""
+    forwarding = ForwardingSpec(
+        id="web",
+        router_id="ra",
+        protocol="tcp",
+        outer_address="10.203.0.30",
+        outer_port=2222,
+        inner_address=address_of(WEB),
+        inner_port=8080,
+    )
+    http = RuleSpec(id="http", direction=Direction.INGRESS, protocol="tcp")
+    world.converge(replace(with_rules(http), forwardings=(forwarding,)))
+    wait_until(lambda: listens("10.203.0.30", 2222), "the forwarded port")
+    assert not listens("10.203.0.30", 8080)
+    forget(FLOATING_ADDRESS)
+    reaches(None, FLOATING_ADDRESS)
+    world.converge(BASE)
+    forget(FLOATING_ADDRESS)
+    assert not listens("10.203.0.30", 2222)
 
 
 def test_servers_without_a_floating_ip_reach_the_outside(world: World) -> None:

@@ -88,6 +88,10 @@ ROUTERS: Mapping[str, Row] = {
     "get_floatingip": READER,
     "update_floatingip": MEMBER,
     "delete_floatingip": MEMBER,
+    "create_floatingip_port_forwarding": MEMBER,
+    "get_floatingip_port_forwarding": READER,
+    "update_floatingip_port_forwarding": MEMBER,
+    "delete_floatingip_port_forwarding": MEMBER,
 }
 
 SECURITY: Mapping[str, Row] = {

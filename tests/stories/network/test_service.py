@@ -57,7 +57,6 @@ def test_the_addresses_used_are_counted(demo: Connection, admin: Connection) -> 
         ("qos", "qos/policies"),
         ("trunk", "trunks"),
         ("dhcp_agent_scheduler", "agents/7/dhcp-networks"),
-        ("floating-ip-port-forwarding", "floatingips/7/port_forwardings"),
         ("address-scope", "address-scopes"),
         ("security-groups-default-rules", "default-security-group-rules"),
     ],

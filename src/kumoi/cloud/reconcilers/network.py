@@ -26,6 +26,7 @@ from kumoi.cloud.drivers.network.interface import (
     Ethertype,
     FixedIp,
     FloatingIpSpec,
+    ForwardingSpec,
     HostRoute,
     NetworkSpec,
     Northbound,
@@ -45,6 +46,7 @@ from kumoi.cloud.store.network import address_group as address_group_store
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import port as port_store
+from kumoi.cloud.store.network import port_forwarding as forwarding_store
 from kumoi.cloud.store.network import router as router_store
 from kumoi.cloud.store.network import security_group as security_group_store
 from kumoi.cloud.store.network import security_group_rule as rule_store
@@ -181,6 +183,7 @@ def load(connection: Connection) -> Topology:
         subnets=tuple(_subnet(row) for row in subnet_store.every(connection)),
         ports=tuple(_port(row) for row in ports),
         routers=tuple(_router(row) for row in router_store.every(connection)),
+        forwardings=_forwardings(connection),
         floating_ips=_floating_ips(connection, {row.id: row.mac_address for row in ports}),
         security_groups=_security_groups(connection),
         balancers=tuple(balancer_spec(one, lost) for one in tree.every(connection)),
@@ -261,8 +264,28 @@ def _floating_ips(connection: Connection, macs: Mapping[str, str]) -> tuple[Floa
             fixed_address=row.fixed_ip_address,
             mac=macs.get(row.own_port_id),
         )
-        for row in floating_ip_store.associated(connection)
+        for row in floating_ip_store.at_routers(connection)
         if row.router_id and row.port_id and row.fixed_ip_address
+    )
+
+
+def _forwardings(connection: Connection) -> tuple[ForwardingSpec, ...]:
+    rows = forwarding_store.every(connection)
+    floating = {
+        row.id: row for row in floating_ip_store.at_routers(connection) if row.port_id is None
+    }
+    return tuple(
+        ForwardingSpec(
+            id=row.id,
+            router_id=at.router_id,
+            protocol=row.protocol,
+            outer_address=at.floating_ip_address,
+            outer_port=row.external_port,
+            inner_address=row.internal_ip_address,
+            inner_port=row.internal_port,
+        )
+        for row in rows
+        if (at := floating.get(row.floating_ip_id)) is not None and at.router_id is not None
     )
 
 

@@ -27,6 +27,22 @@ EXTENSIONS = {
     "extraroute": ("Neutron Extra Route", "Static routes of a router."),
     "extraroute-atomic": ("Atomically add/remove extra routes", "Routes added and removed alone."),
     "filter-validation": ("Filter parameters validation", "Unknown filters are refused."),
+    "expose-port-forwarding-in-fip": (
+        "Expose Port Forwarding Fields in FIP",
+        "A floating IP shows its port forwardings.",
+    ),
+    "floating-ip-port-forwarding": (
+        "Floating IP Port Forwarding",
+        "Ports of a floating IP that lead to ports inside.",
+    ),
+    "floating-ip-port-forwarding-description": (
+        "Floating IP Port Forwarding new field description",
+        "Port forwardings have a description.",
+    ),
+    "floating-ip-port-forwarding-detail": (
+        "Floating IP Port Forwarding Detail",
+        "A floating IP shows ids of its port forwardings.",
+    ),
     "fip-port-details": ("Floating IP Port Details Extension", "The port a floating IP leads to."),
     "ip-substring-filtering": ("IP address substring filtering", "Ports by part of an address."),
     "net-mtu": ("Network MTU", "The MTU of a network."),

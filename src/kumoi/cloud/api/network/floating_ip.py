@@ -7,13 +7,14 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.cloud.api.network import body, rendering, shapes
+from kumoi.cloud.api.network import body, port_forwarding, rendering, shapes
 from kumoi.cloud.api.network.body import Tags
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import floating_ip as domain
 from kumoi.cloud.domain.network.floating_ip import FloatingIpRequest
+from kumoi.cloud.store.network import port_forwarding as forwarding_store
 from kumoi.cloud.store.network.floating_ip import FloatingIp
 from kumoi.cloud.store.network.port import Port
 from kumoi.engine.http.bounds import Text
@@ -58,6 +59,7 @@ def _shown(
     tags: Mapping[str, Sequence[str]],
 ) -> list[Shown]:
     ports = domain.inner_ports(connection, list(rows))
+    forwardings = forwarding_store.of_floating_ips(connection, [row.id for row in rows])
     return [
         {
             "floating_network_id": row.floating_network_id,
@@ -67,6 +69,9 @@ def _shown(
             "router_id": row.router_id,
             "status": row.status,
             "port_details": None if row.port_id is None else _port_details(ports[row.port_id]),
+            "port_forwardings": [
+                port_forwarding.within(each) for each in forwardings.get(row.id, ())
+            ],
             **rendering.standard(row, tags.get(row.id, ())),
         }
         for row in rows

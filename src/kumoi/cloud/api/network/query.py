@@ -26,6 +26,8 @@ NUMBERS = frozenset(
         "mtu",
         "ip_version",
         "revision_number",
+        "external_port",
+        "internal_port",
         "port_range_min",
         "port_range_max",
         "provider:segmentation_id",

@@ -14,6 +14,7 @@ from kumoi.cloud.api.network import (
     network,
     network_ip_availability,
     port,
+    port_forwarding,
     quota,
     router,
     security_group,
@@ -57,6 +58,7 @@ def tags(words: str) -> tuple[Route, ...]:
     )
 
 
+FORWARDINGS = "/v2.0/floatingips/{id}/port_forwardings"
 RULES = "/v2.0/security-group-rules"
 
 ROUTES = (
@@ -94,6 +96,18 @@ ROUTES = (
         "remove_extraroutes",
     ),
     *nouns("/v2.0/floatingips", floating_ip.RESOURCE),
+    Route("POST", FORWARDINGS, port_forwarding.create, "create_floatingip_port_forwarding"),
+    Route("GET", FORWARDINGS, port_forwarding.index, "get_floatingip_port_forwarding"),
+    Route("GET", f"{FORWARDINGS}/{{key}}", port_forwarding.show, "get_floatingip_port_forwarding"),
+    Route(
+        "PUT", f"{FORWARDINGS}/{{key}}", port_forwarding.update, "update_floatingip_port_forwarding"
+    ),
+    Route(
+        "DELETE",
+        f"{FORWARDINGS}/{{key}}",
+        port_forwarding.delete,
+        "delete_floatingip_port_forwarding",
+    ),
     *nouns("/v2.0/security-groups", security_group.RESOURCE),
     Route("POST", RULES, security_group_rule.RESOURCE.create, "create_security_group_rule"),
     Route("GET", RULES, security_group_rule.RESOURCE.index, "get_security_group_rule"),

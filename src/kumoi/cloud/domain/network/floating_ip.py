@@ -22,6 +22,7 @@ from kumoi.cloud.domain.network.fixed_ip import FixedIp, FixedIpRequest
 from kumoi.cloud.domain.network.port import DOWN, NOWHERE, PortRequest
 from kumoi.cloud.store.network import floating_ip as store
 from kumoi.cloud.store.network import port as port_store
+from kumoi.cloud.store.network import port_forwarding as forwarding_store
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.floating_ip import FloatingIp
 from kumoi.cloud.store.network.port import Port
@@ -73,7 +74,7 @@ def create(
     )
     store.insert(connection, row)
     if wanted.port_id is not None:
-        port = _inner_port(connection, caller, wanted.port_id)
+        port = inner_port(connection, caller, wanted.port_id)
         _associate(connection, row, port, wanted.fixed_ip_address, now)
     elif wanted.fixed_ip_address is not None:
         raise bad_request("fixed_ip_address cannot be specified without a port_id")
@@ -110,11 +111,11 @@ def update(
     port_id = new.pop("port_id", row.port_id)
     fixed_address = new.pop("fixed_ip_address", None)
     if moves and port_id is not None:
-        port = _inner_port(connection, caller, port_id)
+        port = inner_port(connection, caller, port_id)
         _associate(connection, row, port, fixed_address, now)
     elif moves and fixed_address is not None:
         raise bad_request("fixed_ip_address cannot be specified without a port_id")
-    elif moves:
+    elif moves and row.port_id is not None:
         new |= NOWHERE
     store.update(connection, key, now=now, **new)
     return get(connection, caller, key)
@@ -123,6 +124,11 @@ def update(
 def delete(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
     """Delete a floating IP and the port on the external network that has its address."""
     row = get(connection, caller, key)
+    if forwarding_store.find(connection, floating_ip_id=key):
+        raise Conflict(
+            f"Floating IP {key} in use by Port Forwarding resources.",
+            kind="FipInUseByPortForwarding",
+        )
     store.delete(connection, key)
     own = port_store.get(connection, row.own_port_id)
     if own is not None:
@@ -138,7 +144,7 @@ def bad_request(reason: str) -> Invalid:
     return Invalid(f"Bad floatingip request: {reason}.", kind="BadRequest")
 
 
-def _inner_port(connection: Connection, caller: Caller, port_id: str) -> Port:
+def inner_port(connection: Connection, caller: Caller, port_id: str) -> Port:
     """Raises NotFound, and Invalid for a port that the caller sees and that is another project's."""
     port = port_domain.get(connection, caller, port_id)
     if not caller.may("update_port", port.project_id):
@@ -182,7 +188,16 @@ def _associate(
     connection: Connection, row: FloatingIp, port: Port, fixed_address: str | None, now: datetime
 ) -> None:
     """Make a floating IP lead to a port, there to that address or to the only one."""
-    subnet_id, address = _inner_address(port, fixed_address)
+    subnet_id, address = inner_address(port, fixed_address)
+    if forwarding_store.find(connection, floating_ip_id=row.id) or any(
+        forwarding.internal_ip_address == address
+        for forwarding in forwarding_store.find(connection, internal_port_id=port.id)
+    ):
+        raise Conflict(
+            f"Cannot associate floating IP {row.id} with port {port.id}: one of them has port "
+            "forwardings.",
+            kind="FipInUseByPortForwarding",
+        )
     for other in store.of_ports(connection, [port.id]):
         if other.fixed_ip_address == address and other.id != row.id:
             raise Conflict(
@@ -191,12 +206,12 @@ def _associate(
                 f"on external network {other.floating_network_id}.",
                 kind="FloatingIPPortAlreadyAssociated",
             )
-    router_id = _router(connection, row, port.id, subnet_id)
+    router_id = router_between(connection, row, port.id, subnet_id)
     values = {"port_id": port.id, "fixed_ip_address": address, "router_id": router_id}
     store.update(connection, row.id, now=now, **values)
 
 
-def _inner_address(port: Port, wanted: str | None) -> FixedIp:
+def inner_address(port: Port, wanted: str | None) -> FixedIp:
     """The fixed IP to lead to. Raises Invalid when the port has no such, or several to choose from."""
     pairs = [pair for pair in port.fixed_ips if _is_ipv4(pair[1])]
     if wanted is not None:
@@ -216,7 +231,7 @@ def _inner_address(port: Port, wanted: str | None) -> FixedIp:
     return pairs[0]
 
 
-def _router(connection: Connection, row: FloatingIp, port_id: str, subnet_id: str) -> str:
+def router_between(connection: Connection, row: FloatingIp, port_id: str, subnet_id: str) -> str:
     """The router between the subnet and the external network; of several, the one that has the
     subnet's gateway address. Raises NotFound.
     """

@@ -25,9 +25,11 @@ from kumoi.cloud.store.compute import server as server_store
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import port as store
+from kumoi.cloud.store.network import port_forwarding as forwarding_store
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.network import Network
 from kumoi.cloud.store.network.port import Port
+from kumoi.cloud.store.network.port_forwarding import PortForwarding
 from kumoi.cloud.store.network.standard import NetworkQuery
 
 MAC_PREFIX = "fa:16:3e"
@@ -228,7 +230,7 @@ def change(connection: Connection, row: Port, values: Mapping[str, Any], now: da
         if store.mac_is_taken(connection, row.network_id, mac):
             raise _mac_in_use(row.network_id, mac)
     if "fixed_ips" in new or mac != row.mac_address:
-        new["fixed_ips"] = _new_fixed_ips(connection, row, mac, new.get("fixed_ips"))
+        new["fixed_ips"] = _new_fixed_ips(connection, row, mac, new.get("fixed_ips"), now)
     _require_consistent(row, new)
     store.update(connection, row.id, now=now, **new)
     touch_server(connection, row)
@@ -256,8 +258,20 @@ def remove(connection: Connection, row: Port, now: datetime) -> None:
     """
     for floating in floating_ip_store.of_ports(connection, [row.id]):
         floating_ip_store.update(connection, floating.id, now=now, **NOWHERE)
+    drop_forwardings(connection, forwarding_store.find(connection, internal_port_id=row.id), now)
     store.delete(connection, row.id)
     touch_server(connection, row)
+
+
+def drop_forwardings(
+    connection: Connection, forwardings: Sequence[PortForwarding], now: datetime
+) -> None:
+    """Delete port forwardings. A floating IP without any is at no router then."""
+    for row in forwardings:
+        forwarding_store.delete(connection, row.id)
+    for key in {row.floating_ip_id for row in forwardings}:
+        if not forwarding_store.find(connection, floating_ip_id=key):
+            floating_ip_store.update(connection, key, now=now, **NOWHERE)
 
 
 def touch_server(connection: Connection, row: Port) -> None:
@@ -346,7 +360,11 @@ def _mac_in_use(network_id: str, mac: str) -> Conflict:
 
 
 def _new_fixed_ips(
-    connection: Connection, row: Port, mac: str, wanted: Sequence[FixedIpRequest] | None
+    connection: Connection,
+    row: Port,
+    mac: str,
+    wanted: Sequence[FixedIpRequest] | None,
+    now: datetime,
 ) -> list[FixedIp]:
     """What a port has after a change; floating IPs that led to an address it loses lead nowhere.
 
@@ -369,7 +387,10 @@ def _new_fixed_ips(
     addresses = {address for _, address in pairs}
     for floating in floating_ip_store.of_ports(connection, [row.id]):
         if floating.fixed_ip_address not in addresses:
-            floating_ip_store.update(connection, floating.id, now=floating.updated_at, **NOWHERE)
+            floating_ip_store.update(connection, floating.id, now=now, **NOWHERE)
+    forwardings = forwarding_store.find(connection, internal_port_id=row.id)
+    lost = [each for each in forwardings if each.internal_ip_address not in addresses]
+    drop_forwardings(connection, lost, now)
     return pairs
 
 

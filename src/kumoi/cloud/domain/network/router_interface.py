@@ -19,6 +19,7 @@ from kumoi.cloud.domain.network.fixed_ip import FixedIpRequest
 from kumoi.cloud.domain.network.port import PortRequest
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import port as port_store
+from kumoi.cloud.store.network import port_forwarding as forwarding_store
 from kumoi.cloud.store.network import router as router_store
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.port import Port
@@ -213,9 +214,9 @@ def _require_unused(connection: Connection, row: Router, subnet_id: str) -> None
     if subnet is None:
         return
     network = ipaddress.ip_network(subnet.cidr)
-    for floating in floating_ip_store.find(connection, router_id=row.id):
-        port = port_store.get(connection, floating.port_id or "")
-        if port is not None and [subnet_id, floating.fixed_ip_address] in port.fixed_ips:
+    for port_id, address in _led_to(connection, row):
+        port = port_store.get(connection, port_id)
+        if port is not None and [subnet_id, address] in port.fixed_ips:
             raise Conflict(
                 f"{blocked} is required by one or more floating IPs.",
                 kind="RouterInterfaceInUseByFloatingIP",
@@ -224,3 +225,19 @@ def _require_unused(connection: Connection, row: Router, subnet_id: str) -> None
         raise Conflict(
             f"{blocked} is required by one or more routes.", kind="RouterInterfaceInUseByRoute"
         )
+
+
+def _led_to(connection: Connection, row: Router) -> list[tuple[str, str]]:
+    """The ports and addresses that floating IPs of the router lead to, whole or by port forwardings."""
+    floating = floating_ip_store.find(connection, router_id=row.id)
+    whole = [
+        (each.port_id, each.fixed_ip_address)
+        for each in floating
+        if each.port_id is not None and each.fixed_ip_address is not None
+    ]
+    forwardings = forwarding_store.of_floating_ips(connection, [each.id for each in floating])
+    return whole + [
+        (each.internal_port_id, each.internal_ip_address)
+        for rows in forwardings.values()
+        for each in rows
+    ]

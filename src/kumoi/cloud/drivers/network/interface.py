@@ -140,6 +140,19 @@ class FloatingIpSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardingSpec:
+    """What comes to one port of a floating IP goes to one port of an address behind its router."""
+
+    id: str
+    router_id: str
+    protocol: str
+    outer_address: str
+    outer_port: int
+    inner_address: str
+    inner_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackendSpec:
     """A member that new connections go to; how many of them is `weight` in proportion to the others'."""
 
@@ -238,6 +251,7 @@ class Topology:
     ports: tuple[PortSpec, ...] = ()
     routers: tuple[RouterSpec, ...] = ()
     floating_ips: tuple[FloatingIpSpec, ...] = ()
+    forwardings: tuple[ForwardingSpec, ...] = ()
     security_groups: tuple[SecurityGroupSpec, ...] = ()
     balancers: tuple[BalancerSpec, ...] = ()
     gateway_hosts: tuple[str, ...] = ()

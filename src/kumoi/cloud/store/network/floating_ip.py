@@ -18,7 +18,8 @@ from kumoi.cloud.store.schema import ID, metadata
 
 @dataclass(frozen=True, slots=True)
 class FloatingIp:
-    """`port_id`, `fixed_ip_address` and `router_id` say where it leads: all are set or all None.
+    """`port_id`, `fixed_ip_address` and `router_id` say where it leads: all are set or all None, but for
+    one with port forwardings, which has the router alone.
     `own_port_id` is the port on the external network.
     """
 
@@ -78,9 +79,9 @@ def page(
     return standard.page(connection, floating_ip, FloatingIp, query, *own)
 
 
-def associated(connection: Connection) -> list[FloatingIp]:
-    """All that lead to a port, for the network planner."""
-    query = sa.select(floating_ip).where(floating_ip.c.port_id.is_not(None))
+def at_routers(connection: Connection) -> list[FloatingIp]:
+    """All that lead anywhere, for the network planner."""
+    query = sa.select(floating_ip).where(floating_ip.c.router_id.is_not(None))
     return schema.fetch(connection, query, FloatingIp)
 
 
@@ -95,7 +96,7 @@ def has_stale_status(connection: Connection) -> bool:
 
 
 def set_statuses(connection: Connection) -> None:
-    """ACTIVE for one that leads to a port, DOWN for others. Observed, so no revision changes."""
+    """ACTIVE for one that leads anywhere, DOWN for others. Observed, so no revision changes."""
     for status, condition in _stale().items():
         connection.execute(sa.update(floating_ip).where(condition).values(status=status))
 
@@ -110,7 +111,7 @@ def count(connection: Connection, project_id: str) -> int:
 
 def _stale() -> dict[str, sa.ColumnElement[bool]]:
     """By status: a condition on the rows that should have it and have another."""
-    leads = floating_ip.c.port_id.is_not(None)
+    leads = floating_ip.c.router_id.is_not(None)
     return {
         "ACTIVE": sa.and_(leads, floating_ip.c.status != "ACTIVE"),
         "DOWN": sa.and_(sa.not_(leads), floating_ip.c.status != "DOWN"),

@@ -33,6 +33,7 @@ from kumoi.cloud.drivers.network.interface import (
     Direction,
     Ethertype,
     FixedIp,
+    ForwardingSpec,
     HostRoute,
     PortSpec,
     RuleSpec,
@@ -43,6 +44,7 @@ from kumoi.cloud.drivers.network.interface import (
 from kumoi.cloud.drivers.network.ovn.northbound import (
     Acl,
     DhcpOptions,
+    LoadBalancerRecord,
     LogicalRouterPort,
     LogicalSwitch,
     LogicalSwitchPort,
@@ -555,3 +557,20 @@ def test_a_rule_with_networks_allows_those_of_its_version() -> None:
         "remote_networks",
         plan(desired(replace(SWITCHED, security_groups=(group,))), found(SWITCHED)),
     )
+
+
+def test_a_port_forwarding_is_known_to_the_router_outside_alone() -> None:
+    forwarding = ForwardingSpec(
+        id="ssh",
+        router_id="router-1",
+        protocol="tcp",
+        outer_address="198.51.100.30",
+        outer_port=2222,
+        inner_address="10.0.1.21",
+        inner_port=22,
+    )
+    forwarded = replace(OUTSIDE, forwardings=(forwarding,))
+    # The floating IP of the same server is answered for by the gateway host then: replies pass it.
+    assert_golden("forwarded", plan(desired(forwarded), found(OUTSIDE)))
+    inside = replace(forwarded, ports=(WEB, INNER_A))
+    assert not any(isinstance(each, LoadBalancerRecord) for each in desired(inside).values())

@@ -11,7 +11,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from kumoi.cloud.drivers.network.interface import BalancerSpec, FloatingIpSpec, ListenerSpec
+from kumoi.cloud.drivers.network.interface import (
+    BalancerSpec,
+    FloatingIpSpec,
+    ForwardingSpec,
+    ListenerSpec,
+)
 from kumoi.cloud.drivers.network.ovn.index import Index
 from kumoi.cloud.drivers.network.ovn.northbound import RecordKey, RecordKind
 
@@ -24,6 +29,20 @@ def listener_key(listener: ListenerSpec) -> RecordKey:
 
 def floating_key(listener: ListenerSpec, floating: FloatingIpSpec) -> RecordKey:
     return RecordKey(RecordKind.FLOATING_LISTENER, f"{listener.id}/{floating.id}")
+
+
+def forwarding_key(forwarding: ForwardingSpec) -> RecordKey:
+    return RecordKey(RecordKind.FORWARDING, forwarding.id)
+
+
+def forwardings_of(index: Index) -> list[ForwardingSpec]:
+    """Those whose router is there and leads outside."""
+    return [
+        forwarding
+        for forwarding in index.topology.forwardings
+        if forwarding.router_id in index.routers
+        and index.gateway_of(forwarding.router_id) is not None
+    ]
 
 
 def floating_of(balancer: BalancerSpec, index: Index) -> list[FloatingIpSpec]:
@@ -48,13 +67,15 @@ def on_switches(index: Index) -> Attached:
 
 
 def on_routers(index: Index) -> Attached:
-    """Keys of listeners by router, of those that lead outside."""
+    """Keys of listeners and of port forwardings by router, of those that lead outside."""
     found: dict[str, set[RecordKey]] = defaultdict(set)
     for balancer in index.topology.balancers:
         keys = _keys(balancer, index)
         for router_id in _routers(_networks(balancer, index), index):
             if index.gateway_of(router_id) is not None:
                 found[router_id] |= keys
+    for forwarding in forwardings_of(index):
+        found[forwarding.router_id].add(forwarding_key(forwarding))
     return {router_id: frozenset(keys) for router_id, keys in found.items()}
 
 
@@ -70,6 +91,8 @@ def backends_on_routers(index: Index) -> Mapping[str, frozenset[str]]:
         for router_id in _routers(_networks(balancer, index), index):
             if index.gateway_of(router_id) is not None:
                 found[router_id] |= addresses
+    for forwarding in forwardings_of(index):
+        found[forwarding.router_id].add(forwarding.inner_address)
     return {router_id: frozenset(addresses) for router_id, addresses in found.items()}
 
 

@@ -1,4 +1,4 @@
-"""Load balancers as northbound records. Pure.
+"""Load balancers, and port forwardings of floating IPs, as northbound records. Pure.
 
 Called by plan.py. A listener is a row that names its backends; OVN gives each new connection one of
 them where it begins, and no process is on its way. Equal backends are repeated as often as their
@@ -20,12 +20,19 @@ from dataclasses import replace
 from kumoi.cloud.drivers.network.interface import (
     BackendSpec,
     BalancerSpec,
+    ForwardingSpec,
     ListenerSpec,
     PortSpec,
     SubnetSpec,
 )
 from kumoi.cloud.drivers.network.ovn import stationing
-from kumoi.cloud.drivers.network.ovn.attaching import floating_key, floating_of, listener_key
+from kumoi.cloud.drivers.network.ovn.attaching import (
+    floating_key,
+    floating_of,
+    forwarding_key,
+    forwardings_of,
+    listener_key,
+)
 from kumoi.cloud.drivers.network.ovn.index import Index, default_route, is_ipv4, marks, with_prefix
 from kumoi.cloud.drivers.network.ovn.northbound import (
     NO_TEXTS,
@@ -60,6 +67,8 @@ def records(index: Index) -> Iterator[NorthboundRecord]:
             continue
         yield from _place(balancer, port, subnet)
         yield from _listeners(balancer, index)
+    for forwarding in forwardings_of(index):
+        yield _forwarding(forwarding)
 
 
 def _listeners(balancer: BalancerSpec, index: Index) -> Iterator[LoadBalancerRecord]:
@@ -87,6 +96,21 @@ def _row(
         vips=frozenset({(_end(address, listener.port), _named(listener))}),
         selection_fields=BY_SOURCE if listener.by_source else NO_TEXTS,
         options=frozenset(options),
+    )
+
+
+def _forwarding(forwarding: ForwardingSpec) -> LoadBalancerRecord:
+    """A balancer with one member, which only the router outside knows and answers for."""
+    key = forwarding_key(forwarding)
+    outer = _end(forwarding.outer_address, forwarding.outer_port)
+    inner = _end(forwarding.inner_address, forwarding.inner_port)
+    return LoadBalancerRecord(
+        key=key,
+        external_ids=marks(key),
+        name=f"kumoi-{key.id}",
+        protocol=forwarding.protocol,
+        vips=frozenset({(outer, inner)}),
+        options=frozenset({("neighbor_responder", "reachable")}),
     )
 
 

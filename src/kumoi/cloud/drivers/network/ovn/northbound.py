@@ -58,6 +58,7 @@ class RecordKind(enum.StrEnum):
     RULE = "rule"
     LISTENER = "listener"
     FLOATING_LISTENER = "floating_listener"
+    FORWARDING = "forwarding"
     BALANCER_ROUTER = "balancer_router"
     BALANCER_PORT = "balancer_port"
     BALANCER_PEER = "balancer_peer"
