@@ -77,7 +77,9 @@ class OpenStack:
 
     def find_image(self, name: str) -> str | None:
         with cloud_errors("look for an image"):
-            return _first_id(self._image.images(name=name), name)
+            return _first_id(self._image.images(name=name), name) or _first_id(
+                self._image.images(name=name, is_hidden=True), name
+            )
 
     def find_flavor(self, name: str) -> CloudFlavor | None:
         with cloud_errors("look for a flavor"):

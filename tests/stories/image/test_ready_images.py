@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -14,7 +15,10 @@ from openstack.connection import Connection
 from kumoi.cloud.hostapi.hello import PATH
 from kumoi.cloud.hostapi.messages import read_images
 from kumoi.cloud.hostapi.things import WantedThings
+from kumoi.hosts.first_use import first_run
+from kumoi.hosts.install import image as recipe
 from tests.running_cloud import HOST_HEADER, RunningCloud
+from tests.tarball import tarball
 
 WAIT_S = 20
 AT_ONCE_S = 4.0  # Less than a hub looks by itself, and much less than a poll lasts.
@@ -69,3 +73,16 @@ def test_a_host_hears_at_once_of_an_image_that_everybody_may_use(
             again.result(1.0)  # It is no news to a host.
         admin.image.update_image(upload(admin, "shown", "private"), visibility="public")
         assert len(again.result(AT_ONCE_S).images) == len(answer.images) + 1
+
+
+def test_the_runners_image_is_found_by_name_and_in_nobodys_list(
+    admin: Connection, demo: Connection, tmp_path: Path
+) -> None:
+    file = tmp_path / "image.tar"
+    file.write_bytes(tarball())
+    assert first_run.ensure_image(admin, recipe.RUNNER, file).uploaded
+    found = demo.image.find_image(recipe.RUNNER.name, ignore_missing=False)
+    assert found.id not in {image.id for image in demo.image.images()}
+    admin.image.update_image(found, is_hidden=False)  # As the release before made it.
+    assert not first_run.ensure_image(admin, recipe.RUNNER, file).uploaded
+    assert demo.image.get_image(found.id).is_hidden

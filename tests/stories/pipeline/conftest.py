@@ -33,6 +33,7 @@ from tests.running_cloud import RunningCloud, free_port
 from kumoi.base import process
 from kumoi.config import CLOUD_FILE, CloudSettings, HostSettings, first_host, write
 from kumoi.hosts.first_use import first_run, pki
+from kumoi.hosts.install.image import RUNNER
 from kumoi.pipeline.store.migrate import upgrade
 
 ROOT = Path(__file__).parents[3]
@@ -158,6 +159,7 @@ def _running(
             disk_format="root-tar",
             container_format="bare",
             visibility="public",
+            meta={"os_hidden": name == RUNNER.name},
             data=_root_tar(),
         )
     running = RunningPipeline(config, here, cloud)

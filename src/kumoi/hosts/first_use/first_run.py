@@ -109,11 +109,14 @@ def ensure_image(api: Connection, recipe: image.Recipe, file: Path) -> EnsuredIm
         key = image.key(recipe)
         keys = [
             (found, (found.properties or {}).get(RECIPE_PROPERTY))
-            for found in api.image.images(name=recipe.name)
+            for is_hidden in (False, True)
+            for found in api.image.images(name=recipe.name, is_hidden=is_hidden)
         ]
         ours = [(found, its_key) for found, its_key in keys if its_key is not None]
         for found, its_key in ours:
             if its_key == key and found.status == "active":
+                if found.is_hidden != recipe.hidden:
+                    api.image.update_image(found, is_hidden=recipe.hidden)
                 return EnsuredImage(str(found.properties[SHA256_PROPERTY]), uploaded=False)
         with file.open("rb") as opened:
             sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
@@ -125,6 +128,7 @@ def ensure_image(api: Connection, recipe: image.Recipe, file: Path) -> EnsuredIm
             container_format="bare",
             visibility="public",
             meta={
+                "os_hidden": recipe.hidden,
                 "os_distro": recipe.distribution,
                 "os_admin_user": recipe.user,
                 RECIPE_PROPERTY: key,

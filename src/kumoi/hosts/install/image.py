@@ -14,7 +14,7 @@ import hashlib
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kumoi.base import files, process
@@ -37,13 +37,16 @@ MACHINE_APT_KEYS = r"Acquire::(https?|Retries|Check-Valid-Until|Check-Date)\b"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`user` is the login that gets a server's SSH keys."""
+    """`user` is the login that gets a server's SSH keys. One that is `hidden` is found by its name, and is in
+    nobody's list: people do not choose it.
+    """
 
     name: str
     packages: tuple[str, ...]
     base: Recipe | None = None
     distribution: str = "debian"
     user: str = "debian"
+    hidden: bool = field(default=False, repr=False)  # Not among what the image is made by.
 
 
 DEBIAN = Recipe(
@@ -77,6 +80,7 @@ RUNNER = Recipe(
         "ruby-serverspec",
     ),
     base=DEBIAN,
+    hidden=True,
 )
 RECIPES = (DEBIAN, RUNNER)
 
