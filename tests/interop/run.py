@@ -2,8 +2,8 @@
 
 Makes accounts without admin rights and a workspace with `tempest.conf` and `accounts.yaml`, runs
 the tests that a file names, one a line, or that fit a pattern, and looks for what they left over. With
-`--admin` the tests have the administrator, and make accounts of their own. Needs the optional
-packages: `pip install -e '.[interop]'`.
+`--admin` the tests have the administrator, and make accounts of their own; `--plugin neutron` runs a
+service's own tests, so, too. Needs the optional packages: `pip install -e '.[interop]'`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,17 @@ from openstack.connection import Connection
 
 from kumoi.base import process
 from kumoi.base.errors import Invalid
-from tests.interop import accounts
+from tests.interop import accounts, neutron
 
+PLUGINS = {"neutron": neutron}
 TEMPEST = Path(sys.executable).parent / "tempest"
 
 
 def main() -> int:
     args = _arguments()
+    if args.plugin:
+        args.admin = True
+        args.regex = args.regex or (None if args.tests else PLUGINS[args.plugin].REGEX)
     workspace = Path(args.workspace).absolute()
     with openstack.connect(cloud=f"{args.name}-admin") as admin:
         users = accounts.ensure(admin, args.concurrency)
@@ -54,6 +58,7 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="give the tests the administrator, who makes an account for each class of them",
     )
+    parser.add_argument("--plugin", choices=sorted(PLUGINS), help="run a service's own tests")
     parser.add_argument("--concurrency", type=int, default=2)
     parser.add_argument("--workspace", default=str(Path(tempfile.gettempdir()) / "kumoi-interop"))
     parser.add_argument("--tempest", default=str(TEMPEST), help="the program")
@@ -77,6 +82,9 @@ def _write_workspace(
     settings = _settings(workspace, admin)
     if args.admin:
         settings |= _admin_settings(settings, admin)
+    if args.plugin:
+        for name, said in PLUGINS[args.plugin].settings(admin).items():
+            settings[name] = settings.get(name, {}) | said
     config.read_dict(settings)
     with (workspace / "etc" / "tempest.conf").open("w") as file:
         config.write(file)
