@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
 
 OCTET = 204
 VERIFIED_S = 240  # The first servers wait for their images to be unpacked; bench/ measures.
-NOUNS = ("server", "network", "router", "floating ip", "port", "keypair")
+NOUNS = ("server", "loadbalancer", "network", "router", "floating ip", "port", "keypair")
 EMPTY = {"network": {"public"}}
 
 
@@ -35,12 +35,12 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
 
 
 class Hello:
-    """The hello example as somebody's repository."""
+    """The hello example, or another one, as somebody's repository."""
 
-    def __init__(self, live: LiveCloud, folder: Path) -> None:
+    def __init__(self, live: LiveCloud, folder: Path, example: str = "hello") -> None:
         self.live = live
         self.folder = folder
-        shutil.copytree(ROOT / "examples" / "hello", folder)
+        shutil.copytree(ROOT / "examples" / example, folder)
         self.git("init", "--quiet", "--initial-branch=main", ".")
         self.commit()
 
@@ -75,7 +75,8 @@ def hello(live: LiveCloud, tmp_path: Path) -> Hello:
 
 
 def command(live: LiveCloud, *words: str, check: bool = True) -> Completed:
-    argv = [*words, "--os-cloud", live.config.name]
+    cloud = ["--os-cloud", live.config.name]
+    argv = [*words[:2], *cloud, *words[2:]]
     return run(
         [shutil.which("python3", path=live.env["PATH"]) or "python3", "-m", "kumoi.main", *argv],
         env={**live.env, "PYTHONPATH": str(ROOT / "src")},
@@ -120,6 +121,33 @@ def test_a_push_becomes_verified_web_servers_and_goes_without_a_trace(
     assert "GET / on port 80 answers status 200 with 'hello'" in names
 
     command(live, "env", "delete", found["environment"]["id"], "--wait")
+    assert left(live) == {}
+
+
+def test_the_shop_is_verified_through_its_balancer_and_a_second_push_keeps_its_orders(
+    live: LiveCloud, tmp_path: Path
+) -> None:
+    shop = Hello(live, tmp_path / "shop", "shop")
+    first = shop.begin("production")
+    command(live, "run", "follow", first)
+    found = shown(live, first)
+    assert (found["status"], found["reason"]) == ("verified", "")
+    with urllib.request.urlopen(found["environment"]["url"], timeout=10) as answer:
+        assert "tea: 1 ordered" in answer.read().decode()
+    servers = {row["ID"] for row in live.openstack("server", "list")}
+    shop.commit()
+    second = shop.begin("production")
+    command(live, "run", "follow", second)
+    assert (shown(live, second)["status"], shown(live, second)["reason"]) == ("verified", "")
+    assert {row["ID"] for row in live.openstack("server", "list")} == servers
+    with urllib.request.urlopen(found["environment"]["url"], timeout=10) as answer:
+        assert "tea: 2 ordered" in answer.read().decode()
+    cases = ET.fromstring(command(live, "run", "junit", second).out).iter("testcase")
+    kinds = {str(case.get("classname")).rpartition(".")[2] for case in cases}
+    assert kinds == {"ansible", "configure", "serverspec", "testinfra", "http", "command"}
+    there = command(live, "env", "ssh", "production", "db-1", "--", "hostname")
+    assert there.out.strip().endswith("-db-1")
+    command(live, "env", "delete", "production", "--wait")
     assert left(live) == {}
 
 

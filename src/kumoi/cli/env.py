@@ -243,7 +243,7 @@ def _reached(client: Client, environment_id: str, server: str) -> Iterator[str]:
     ]
     if not ports:
         raise NotFound("server", server)
-    port = ports[0]
+    port, groups = ports[0], list(ports[0].security_group_ids)
     group = network.create_security_group(name=f"{name}-ssh")
     own = next(iter(network.ips(port_id=port.id)), None)
     made: Any = None
@@ -252,7 +252,7 @@ def _reached(client: Client, environment_id: str, server: str) -> Iterator[str]:
             security_group_id=group.id, direction="ingress", ether_type="IPv4", protocol="tcp",
             port_range_min=22, port_range_max=22,
         )  # fmt: skip
-        network.update_port(port, security_groups=[*port.security_group_ids, group.id])
+        network.update_port(port.id, security_groups=[*groups, group.id])
         if own is None:
             outside = next(iter(network.networks(**{"router:external": True})))
             made = network.create_ip(
@@ -262,7 +262,7 @@ def _reached(client: Client, environment_id: str, server: str) -> Iterator[str]:
     finally:
         if made is not None:
             network.delete_ip(made)
-        network.update_port(port, security_groups=port.security_group_ids)
+        network.update_port(port.id, security_groups=groups)
         network.delete_security_group(group)
 
 

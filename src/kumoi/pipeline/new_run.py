@@ -57,6 +57,8 @@ def begin(
     values = msgspec.to_builtins(wanted)
     kept = _kept(connection, new, wanted)
     if kept is not None:
+        # Not sooner than it was to end, which somebody may have asked for.
+        expires_at = max(expires_at, kept.expires_at)
         pipeline_run.go_on(connection, new, kept, values, expires_at)
         return kept.id
     made = Environment(

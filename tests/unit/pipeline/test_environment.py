@@ -125,6 +125,25 @@ def test_the_hello_example_is_read() -> None:
     assert parse(text).base.servers["web"].count == 2
 
 
+def test_the_examples_are_read_and_the_broken_one_is_refused() -> None:
+    texts = {
+        path.parent.name: path.read_text()
+        for path in (Path(__file__).parents[3] / "examples").glob("*/kumoi.yaml")
+    }
+    with pytest.raises(Invalid) as refused:
+        parse(texts.pop("broken-receive"))
+    assert str(refused.value) == (
+        "kumoi.yaml:3: servers.web: there is no key flavour, did you mean flavor?"
+    )
+    assert {name for name, text in texts.items() if parse(text)} == {
+        "broken-build",
+        "broken-configure",
+        "broken-verify",
+        "hello",
+        "shop",
+    }
+
+
 def test_a_group_alone_is_enough() -> None:
     assert parse(SMALL).base.servers["web"].count == 1
 

@@ -13,12 +13,14 @@ from kumoi.pipeline.runner.servers import Server, Servers
 def configure(job: dict[str, Any], servers: Servers, log: Log) -> list[Check]:
     checks: list[Check] = []
     for step in job["configure"]:
+        began_s = time.monotonic()
         if step["ansible"]:
             log.line(f"configure: ansible {step['ansible']}")
             checks.append(_play(step, servers, log))
         else:
             log.line(f"configure {step['on']}: {step['run']}")
             checks += _run(step, servers)
+        log.line(f"took {time.monotonic() - began_s:.1f} s")
         if any(each["outcome"] == "failed" for each in checks):
             break
     return checks

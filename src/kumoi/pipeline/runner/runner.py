@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from typing import Any
 
 from kumoi.pipeline.runner import verify as verifying
@@ -37,6 +38,7 @@ def main(argv: list[str], config: str) -> int:
         while True:
             serve(claimed, pipeline)
             if not claimed["job"]["kept"]:
+                verifying.SPEC.end()
                 break
             claimed = pipeline.next()
     except Stopped as stopped:
@@ -50,6 +52,7 @@ def serve(claimed: dict[str, Any], pipeline: PipelineClient) -> None:
 
     def stop() -> None:
         end_all()
+        verifying.SPEC.end()
         if not job["kept"]:
             os._exit(0)
         again = [sys.executable, sys.argv[0], "--stay", NEXT]
@@ -82,13 +85,18 @@ def work(job: dict[str, Any], private_key: str, pipeline: PipelineClient, log: L
     stage = "configure"
     try:
         prepare(private_key, pipeline)
+        verifying.prepare(job)
         servers.forget_others()
         servers.write_inventory()
         log.line(f"commit {job['commit'][:10]} fetched; waiting for the servers")
+        began_s = time.monotonic()
         in_parallel(servers.await_ssh, job["servers"])
+        log.line(f"all servers answer after {time.monotonic() - began_s:.1f} s")
         for stage, act in (("configure", configure), ("verify", verify)):
+            began_s = time.monotonic()
             result = _result(stage, act(job, servers, log))
-            log.line(f"{stage} {'passed' if result['passed'] else 'failed'}")
+            took = f"{time.monotonic() - began_s:.1f} s"
+            log.line(f"{stage} {'passed' if result['passed'] else 'failed'} in {took}")
             log.flush()
             pipeline.post("result", result)
             if not result["passed"]:
@@ -110,7 +118,6 @@ def prepare(private_key: str, pipeline: PipelineClient) -> None:
     shutil.rmtree(TREE, ignore_errors=True)
     TREE.mkdir()
     subprocess.run(["tar", "-xf", HOME / "tree.tar", "-C", TREE], check=True)  # noqa: S607
-    verifying.prepare()
 
 
 def _result(stage: str, checks: list[Check], reason: str = "") -> dict[str, Any]:

@@ -22,7 +22,8 @@ from kumoi.pipeline.runner.programs import (
     in_parallel,
     run_logged,
 )
-from kumoi.pipeline.runner.servers import Server, Servers
+from kumoi.pipeline.runner.servers import Servers
+from kumoi.pipeline.runner.spec import SpecDriver, SpecTarget
 
 HTTP_WITHIN_S = 15.0
 HTTP_BODY_MAX = 1 << 20
@@ -41,14 +42,19 @@ set :ssh_options, user: ENV.fetch("TARGET_USER"), keys: [ENV.fetch("TARGET_KEY")
 """
 
 
-def prepare() -> None:
-    """Serverspec's target, on this server's disk."""
+SPEC = SpecDriver()
+
+
+def prepare(job: dict[str, Any]) -> None:
+    """Serverspec's target, on this server's disk, and its process, which loads while others work."""
     (HOME / "rspec").mkdir(exist_ok=True)
     (HOME / "rspec" / "kumoi_target.rb").write_text(TARGET)
     helper = HOME / "rspec" / "spec_helper.rb"
     helper.unlink(missing_ok=True)
     if not (TREE / "spec" / "spec_helper.rb").exists():
         helper.write_text("# kumoi_target.rb sets everything.\n")
+    if any(each["serverspec"] for each in job["verify"]):
+        SPEC.start()
 
 
 def verify(job: dict[str, Any], servers: Servers, log: Log) -> list[Check]:
@@ -73,38 +79,31 @@ def _one(wanted: dict[str, Any], number: int, servers: Servers, log: Log) -> lis
         log.line(f"verify: {wanted['run']}")
         return command(wanted, servers, log)
     log.line(f"verify {wanted['on']}: serverspec {path}")
-    found = in_parallel(
-        lambda server: serverspec(server, wanted, number, servers, log),
-        servers.in_group(wanted["on"]),
-    )
-    return list(itertools.chain.from_iterable(found))
+    return serverspec(wanted, number, servers, log)
 
 
-def serverspec(
-    server: Server, wanted: dict[str, Any], number: int, servers: Servers, log: Log
-) -> list[Check]:
-    """Run one path of Serverspec files against a server; RSpec's JSON report as checks."""
+def serverspec(wanted: dict[str, Any], number: int, servers: Servers, log: Log) -> list[Check]:
+    """Run one path of Serverspec files against each server of a group; RSpec's reports as checks."""
     path, began_s = wanted["serverspec"], time.monotonic()
-    report = HOME / f"rspec-{number}-{server['name']}.json"
-    report.unlink(missing_ok=True)
-    argv = ["rspec", "-I", str(HOME / "rspec"), "-r", "kumoi_target", "--no-color",
-            "--format", "json", "--out", str(report), "--format", "progress", path]  # fmt: skip
-    status, output = run_logged(
-        argv,
-        lambda line: log.line(line, server["name"]),
-        timeout_s=wanted["timeout_s"],
-        cwd=TREE,
-        environment=servers.target(server),
-    )
-    try:
-        examples = json.loads(report.read_text())["examples"]
-    except (OSError, ValueError, KeyError):
-        examples = []
-    checks = [_rspec_check(each, server) for each in examples]
-    if not checks or (status != 0 and _all_passed(checks)):
-        text = output or "no examples were found"
-        name = f"serverspec {path}"
-        checks.append(check("serverspec", name, server["name"], began_s, failed=True, output=text))
+    targets: list[SpecTarget] = []
+    reports: list[Path] = []
+    for server in servers.in_group(wanted["on"]):
+        report = HOME / f"rspec-{number}-{server['name']}.json"
+        report.unlink(missing_ok=True)
+        words = ["-I", str(HOME / "rspec"), "-r", "kumoi_target", "--no-color", "--format", "json",
+                 "--out", str(report), "--format", "progress", path]  # fmt: skip
+        targets.append(SpecTarget(server["name"], words, servers.target(server)))
+        reports.append(report)
+    statuses = SPEC.run(targets, log.line, timeout_s=wanted["timeout_s"])
+    checks: list[Check] = []
+    for target, report, status in zip(targets, reports, statuses, strict=True):
+        found = _rspec_checks(report, target.name)
+        if not found or (status != 0 and _all_passed(found)):
+            text = target.output or "no examples were found"
+            name = f"serverspec {path}"
+            failed = check("serverspec", name, target.name, began_s, failed=True, output=text)
+            found.append(failed)
+        checks += found
     return checks
 
 
@@ -220,15 +219,23 @@ def _of_host(found: Check, names: list[str]) -> Check:
     return {**found, "server": ""}
 
 
-def _rspec_check(example: dict[str, Any], server: Server) -> Check:
-    """One example of RSpec's JSON report."""
+def _rspec_checks(report: Path, server: str) -> list[Check]:
+    """The examples of RSpec's JSON report; none where it wrote none."""
+    try:
+        examples = json.loads(report.read_text())["examples"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return [_rspec_check(each, server) for each in examples]
+
+
+def _rspec_check(example: dict[str, Any], server: str) -> Check:
     outcome = {"passed": "passed", "failed": "failed"}.get(example["status"], "skipped")
     message = (example.get("exception") or {}).get("message", "")
     where = f"{example.get('file_path', '')}:{example.get('line_number', '')}"
     return {
         "suite": "serverspec",
         "name": example["full_description"],
-        "server": server["name"],
+        "server": server,
         "seconds": round(float(example.get("run_time") or 0), 3),
         "outcome": outcome,
         "output": f"{message.strip()}\n{where}"[-OUTPUT_MAX:] if outcome == "failed" else "",
