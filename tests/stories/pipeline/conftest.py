@@ -31,6 +31,9 @@ from tests.conftest import database_url
 from tests.running_cloud import RunningCloud, free_port
 
 from kumoi.base import process
+from kumoi.base.clock import Clock
+from kumoi.cloud.drivers.network.fake import FakeNorthbound
+from kumoi.cloud.reconcilers.network import NetworkReconciler
 from kumoi.config import CLOUD_FILE, CloudSettings, HostSettings, first_host, write
 from kumoi.hosts.first_use import first_run, pki
 from kumoi.hosts.install.image import RUNNER
@@ -179,12 +182,14 @@ def _running(
 
 @contextlib.contextmanager
 def _settling(cloud: RunningCloud) -> Iterator[None]:
-    """A host that does what is wanted, all the time."""
+    """A host and a worker that do what is wanted, all the time."""
     ended = threading.Event()
+    worker = NetworkReconciler(cloud.database, FakeNorthbound(), Clock())
 
     def settle() -> None:
         while not ended.wait(SETTLE_EVERY_S):
             cloud.host.settle()
+            worker.round()
 
     thread = threading.Thread(target=settle)
     thread.start()
