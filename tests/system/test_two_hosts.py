@@ -7,6 +7,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,14 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.system.asking import asking
 from tests.system.conftest import free_slot
 from tests.system.live import LiveCloud, eventually, live_cloud, ssh_banner
 from tests.system.tenant import Tenant, tenant
+from tests.system.test_balancer_proxied import KNOCK, MONITOR, HttpShop
+from tests.system.test_load_balancer import PORT
 
 import kumoi
-from kumoi.base import log
+from kumoi.base import log, namespace
 from kumoi.base.process import run
 from kumoi.cloud.domain.host import enrolment
+from kumoi.cloud.drivers.load_balancer import station
 from kumoi.cloud.hostapi.hello import PROTOCOL
 from kumoi.config import HostSettings, cloud_database, write
 from kumoi.engine.db import Database
@@ -166,6 +173,69 @@ def test_either_host_leads_outside(pair: Pair, user: Tenant, servers: dict[str, 
         address = _floating(user, server)
         what = f"{host}'s server answers at {address}"
         eventually(lambda address=address: ssh_banner(address), within_s=BOUND_S, what=what)  # type: ignore[misc]
+
+
+def _proxy(host: str, balancer: Any) -> int:
+    """The process that serves a balancer's listeners on a host; 0 for none."""
+    path = namespace.NAMESPACES / f"{station.prefix(host)}{balancer.id}"
+    return next(iter(namespace.processes(path)), 0)
+
+
+def test_a_balancer_by_http_goes_on_while_its_hosts_proxies_and_our_processes_die(
+    pair: Pair, user: Tenant, servers: dict[str, Any]
+) -> None:
+    """Each once. What a proxy had accepted is asked once more; nothing else is lost."""
+    user.allow(protocol="tcp", port_range_min=PORT, port_range_max=PORT)
+    for host, server in servers.items():
+        there = dataclasses.replace(user, live=pair.of(host))
+        HttpShop(there, (server, server), server).serve(server)
+    ends = [{"address": user.address(server), "protocol_port": PORT} for server in servers.values()]
+    made = user.cloud.load_balancer.create_load_balancer(
+        vip_subnet_id=user.subnet.id,
+        listeners=[
+            {
+                "protocol": "HTTP",
+                "protocol_port": 80,
+                "default_pool": {
+                    "protocol": "HTTP",
+                    "lb_algorithm": "ROUND_ROBIN",
+                    "members": ends,
+                    "healthmonitor": MONITOR,
+                },
+            }
+        ],
+    )
+    client = pair.first.init_pid(servers[pair.first.here.name].id)
+    for host in servers:
+        eventually(lambda host=host: _proxy(host, made), within_s=BOUND_S, what="a proxy")  # type: ignore[misc]
+    knock = ["nsenter", "-t", str(client), "-n", sys.executable, "-c", KNOCK, made.vip_address]
+    run(knock, timeout_s=60)
+    with asking(client, made.vip_address) as load:
+        for host in servers:
+            before = _proxy(host, made)
+            os.kill(before, signal.SIGKILL)
+            eventually(
+                lambda host=host, before=before: _proxy(host, made) not in (0, before),  # type: ignore[misc]
+                within_s=BOUND_S,
+                what="another proxy",
+            )
+            load.go_on()
+        only_first = [(pair.first, unit) for unit in ("api", "worker")]
+        both = [
+            (one, unit) for unit in ("agent", "ovn-controller") for one in (pair.first, pair.second)
+        ]
+        for live, unit in (*both, *only_first):
+            before = live.pid(unit)
+            os.kill(before, signal.SIGKILL)
+            eventually(
+                lambda live=live, unit=unit, before=before: live.pid(unit) not in (0, before),  # type: ignore[misc]
+                within_s=BOUND_S,
+                what=f"{unit} is back",
+            )
+            load.go_on()
+    user.cloud.load_balancer.delete_load_balancer(made.id, cascade=True)
+    assert load.failures == []
+    assert load.lost  # Of each client that kept its connection, when that proxy died.
 
 
 def _gateway_host(pair: Pair, user: Tenant) -> str:
