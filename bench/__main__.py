@@ -7,7 +7,7 @@ import sys
 
 import openstack
 
-from bench import api, cluster, flood, memory, push, server, up
+from bench import api, balancer, cluster, flood, memory, push, server, up
 from bench.measure import Figure, show
 
 
@@ -16,16 +16,19 @@ def main() -> int:
     parser.add_argument("--name", default="kumoi", help="the cloud, as in clouds.yaml")
     parser.add_argument("--state-dir", default="/var/lib/kumoi")
     parser.add_argument(
-        "--only", choices=("memory", "api", "flood", "server", "push", "cluster", "up")
+        "--only",
+        choices=("memory", "api", "flood", "server", "balancer", "push", "cluster", "up"),
     )
     args = parser.parse_args()
     found: list[Figure] = []
     if args.only in (None, "memory"):
         found += memory.figures(args.name, args.state_dir)
-    if args.only in (None, "server", "push"):
+    if args.only in (None, "server", "balancer", "push"):
         with openstack.connect(cloud=args.name, compute_default_microversion="2.96") as cloud:
             if args.only in (None, "server"):
                 found += server.figures(cloud)
+            if args.only in (None, "balancer"):
+                found += balancer.figures(cloud, args.state_dir)
             if args.only in (None, "push"):
                 found += push.figures(cloud, args.name, args.state_dir)
     if args.only in (None, "api"):

@@ -19,7 +19,7 @@ WIDTH = 10
 
 
 def figures(cloud: Connection, *, together: bool = True) -> list[Figure]:
-    with _network(cloud) as (network_id, group):
+    with network(cloud) as (network_id, group):
         active, answering = [], []
         for number in range(ONE_BY_ONE):
             seconds = _one(cloud, network_id, group, f"bench-{number}")
@@ -40,7 +40,7 @@ def _one(cloud: Connection, network_id: str, group: str, name: str) -> tuple[flo
     public = cloud.network.find_network("public", ignore_missing=False)
     floating = cloud.network.create_ip(floating_network_id=public.id, port_id=port.id)
     address = floating.floating_ip_address
-    image, flavor = _image_and_flavor(cloud)
+    image, flavor = image_and_flavor(cloud)
     began = time.perf_counter()
     server = cloud.compute.create_server(
         name=name, image_id=image, flavor_id=flavor, networks=[{"port": port.id}]
@@ -57,7 +57,7 @@ def _one(cloud: Connection, network_id: str, group: str, name: str) -> tuple[flo
 
 
 def _many(cloud: Connection, network_id: str) -> Figure:
-    image, flavor = _image_and_flavor(cloud)
+    image, flavor = image_and_flavor(cloud)
 
     def make(number: int) -> Any:
         server = cloud.compute.create_server(
@@ -85,7 +85,7 @@ def _gone(cloud: Connection, server: Any) -> None:
     cloud.compute.wait_for_delete(server, interval=0.2, wait=120)
 
 
-def _image_and_flavor(cloud: Connection) -> tuple[str, str]:
+def image_and_flavor(cloud: Connection) -> tuple[str, str]:
     image = cloud.image.find_image("debian-12", ignore_missing=False)
     flavor = cloud.compute.find_flavor("tiny", ignore_missing=False)
     return image.id, flavor.id
@@ -98,11 +98,11 @@ def _answers(address: str) -> bool:
 
 
 @contextlib.contextmanager
-def _network(cloud: Connection) -> Iterator[tuple[str, str]]:
-    """A network with a way out, and a security group that lets SSH in; gone at the end."""
+def network(cloud: Connection, *, port: int = 22) -> Iterator[tuple[str, str]]:
+    """A network with a way out, and a security group that lets SSH or another port in; gone at the end."""
     public = cloud.network.find_network("public", ignore_missing=False)
-    network = cloud.network.create_network(name="bench")
-    subnet = cloud.network.create_subnet(network_id=network.id, cidr="10.7.0.0/24", ip_version=4)
+    made = cloud.network.create_network(name="bench")
+    subnet = cloud.network.create_subnet(network_id=made.id, cidr="10.7.0.0/24", ip_version=4)
     router = cloud.network.create_router(
         name="bench", external_gateway_info={"network_id": public.id}
     )
@@ -112,13 +112,13 @@ def _network(cloud: Connection) -> Iterator[tuple[str, str]]:
         security_group_id=group.id,
         direction="ingress",
         protocol="tcp",
-        port_range_min=22,
-        port_range_max=22,
+        port_range_min=port,
+        port_range_max=port,
     )
     try:
-        yield network.id, group.id
+        yield made.id, group.id
     finally:
         cloud.network.remove_interface_from_router(router, subnet=subnet.id)
         cloud.network.delete_router(router)
-        cloud.network.delete_network(network)
+        cloud.network.delete_network(made)
         cloud.network.delete_security_group(group)
