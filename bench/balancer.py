@@ -109,8 +109,8 @@ def _first_answers(site: Site) -> Iterator[Figure]:
 
 
 def _first_answer(site: Site, protocol: str, pool: dict[str, Any]) -> float:
-    """To a client that asks once the balancer says that it is there. One that asks earlier asks the
-    network where the address is, and does not ask that again for a second.
+    """To a client that asks once the balancer says that it is there, and each time asks the network
+    where the address is: whoever asked that a moment too early does not ask it again for a second.
     """
     began = time.perf_counter()
     made = site.balancer(protocol, **pool)
@@ -127,6 +127,7 @@ def _is_active(site: Site, balancer: Any) -> bool:
 
 
 def _answers(address: str) -> bool:
+    run(["ip", "neigh", "flush", "to", address])
     with contextlib.suppress(OSError), socket.create_connection((address, 80), KNOCK_S) as peer:
         peer.settimeout(1)
         peer.sendall(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n")
