@@ -66,6 +66,7 @@ def make(tmp_path: Path, index: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         env=env,
+        cwd=tmp_path,
     )
 
 
@@ -101,3 +102,16 @@ def test_packages_that_are_nowhere_are_told_and_nothing_counts_as_made(tmp_path:
     assert "kumoi: Python packages could not be installed; is there a network?" in done.stderr
     assert "kumoi-probe" in done.stderr
     assert not list((tmp_path / "checkout/.venv").glob("*.stamp"))
+
+
+def test_nothing_that_lies_where_it_is_called_is_run(tmp_path: Path, index: Path) -> None:
+    """Root calls it in a directory of somebody else's."""
+    add_uv(index, UV)
+    for name in ("kumoi/main", "venv/__main__", "argparse", "hashlib"):
+        trap = tmp_path / f"{name}.py"
+        trap.parent.mkdir(exist_ok=True)
+        trap.write_text(f"open({str(tmp_path / 'trapped')!r}, 'w').close()\n")
+        (trap.parent / "__init__.py").touch()
+    done = make(tmp_path, index)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "trapped").exists()
