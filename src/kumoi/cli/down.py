@@ -11,7 +11,7 @@ from kumoi.cloud.agent import purge
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts import teardown
 from kumoi.hosts.first_use import clouds_yaml
-from kumoi.hosts.units import keeper
+from kumoi.hosts.units import keeper, ownership
 from kumoi.hosts.wires import virtual
 
 GRACE_S = 5.0  # For servers to halt.
@@ -49,7 +49,9 @@ def take_down(
         stage.note(f"{count} ran" if count else "none ran")
     with progress.stage("stop engines, remove links"):
         teardown.stop(cloud, host, at_once=with_data)
-    if with_data:
+    if not with_data:
+        ownership.give_back(cloud, host)
+    else:
         with progress.stage("remove what it kept"):
             teardown.purge(host)
             purge.forget(host)

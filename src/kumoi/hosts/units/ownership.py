@@ -98,6 +98,20 @@ def ensure(cloud: CloudSettings, host: HostSettings) -> None:
     own_files(cloud, host)
 
 
+def give_back(cloud: CloudSettings, host: HostSettings) -> None:
+    """What was pushed, to root, once nothing runs any more: 0.2.0 runs git as root, and git reads no
+    repository of somebody else's. What is not the role's own stays as it is. `ensure` takes it again.
+    """
+    if Role.PIPELINE not in host.roles:
+        return
+    uid, _ = users.user_of(cloud, host, users.REPOSITORIES)
+    top, _hooks, _sockets = rights.of_repositories(host)
+    for directory, inner, names in os.walk(top):
+        for path in (Path(directory), *(Path(directory) / name for name in (*inner, *names))):
+            if path.lstat().st_uid == uid:
+                os.chown(path, 0, 0, follow_symlinks=False)
+
+
 def own_files(cloud: CloudSettings, host: HostSettings) -> None:
     """Files that root makes and a role uses: stores, keys, the lock of images."""
     for path, unit in _keys(host):
