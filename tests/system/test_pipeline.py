@@ -204,17 +204,40 @@ def test_a_push_without_kumoi_yaml_is_refused(hello: Hello) -> None:
     assert "refused: there is no kumoi.yaml in commit" in hello.push()
 
 
-def test_a_run_in_progress_goes_on_across_an_update(
+def test_a_run_in_progress_goes_on_across_an_update_and_the_way_back(
     live: LiveCloud, hello: Hello, tmp_path: Path
 ) -> None:
+    """It is in the middle of configuring its servers, which wait for us, all the while."""
     before = left(live)  # By other tests, whose environments live.
+    script = hello.folder / "deploy/web.sh"
+    first, rest = script.read_text().split("\n", 1)
+    script.write_text(f"{first}\nuntil [ -e /go ]; do sleep 0.1; done\n{rest}")
+    hello.commit()
+    others = {server["ID"] for server in live.openstack("server", "list")}
     run_id = hello.begin("updated")
-    live.kumoi("up", source=another_release(tmp_path / "src"), timeout_s=VERIFIED_S)
+    eventually(
+        lambda: stage(live, run_id) == "configure", within_s=VERIFIED_S, what="it configures"
+    )
+    for source in (another_release(tmp_path / "src"), None):
+        release = live.release()
+        live.kumoi("up", source=source, timeout_s=VERIFIED_S)
+        assert live.release() != release
+        assert stage(live, run_id) == "configure"
+    for server in live.openstack("server", "list"):
+        if server["ID"] not in others:
+            inside = ["--target", str(live.init_pid(server["ID"])), "--user", "--mount"]
+            run(["nsenter", *inside, "--setuid", "0", "--setgid", "0", "touch", "/go"])
     assert "verify passed" in command(live, "run", "follow", run_id).out
-    live.kumoi("up", timeout_s=VERIFIED_S)
     environment = shown(live, run_id)["environment"]["id"]
     command(live, "env", "delete", environment, "--wait")
     assert left(live) == before
+
+
+def stage(live: LiveCloud, run_id: str) -> str:
+    """In which a run is that has not ended."""
+    found = shown(live, run_id)
+    assert found["ended_at"] is None
+    return str(found["stages"][-1]["name"]) if found["stages"] else ""
 
 
 def test_a_pipeline_killed_in_every_stage_loses_nothing_and_doubles_nothing(
