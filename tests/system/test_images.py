@@ -350,6 +350,14 @@ def test_a_file_that_says_it_is_larger_than_any_disk_is_no_image(tmp_path: Path)
     assert refusal(tmp_path, file) == "the image is not a tar archive of a root file system"
 
 
+def test_a_name_that_goes_on_for_ever_is_no_image(tmp_path: Path) -> None:
+    file = tmp_path / "endless.tar"
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 1
+    file.write_bytes((header.tobuf(tarfile.GNU_FORMAT) + bytes(512)) * 2_000)
+    assert refusal(tmp_path, file) == "the image is not a tar archive of a root file system"
+
+
 @pytest.mark.parametrize("option", ["--no-auto-compress", "--zstd", "--gzip", "--xz"])
 def test_a_damaged_tar_archive_is_no_image(tmp_path: Path, tree: Path, option: str) -> None:
     (tree / "filling").write_text("".join(f"{number}\n" for number in range(100_000)))

@@ -21,6 +21,7 @@ import os
 import resource
 import shutil
 import stat
+import struct
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +48,11 @@ ZEROS = bytes(CHUNK_BYTES)
 BUFFER_BYTES = 1 << 20
 CAPABILITY = "security.capability"
 CAPABILITY_FIELD = f"SCHILY.xattr.{CAPABILITY}"
+DAMAGED = (
+    tarfile.TarError, OSError, EOFError, ValueError, TypeError, LookupError, ArithmeticError,
+    RecursionError, struct.error,
+)  # fmt: skip
+"""What a hostile image makes of its reader."""
 UID_MAX, NOBODY = 65_535, 65_534
 TIME_MAX_S = 1 << 33
 Made = TypeVar("Made")
@@ -90,7 +96,7 @@ def main(argv: Sequence[str]) -> int:
         return refused.why
     except ProcessFailed as failed:
         return Ended.KILLED if failed.is_killed else damaged
-    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, MemoryError):
+    except (*DAMAGED, MemoryError):
         return damaged
     return 0
 
