@@ -31,9 +31,16 @@ from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import bootstrap
 from kumoi.cloud.drivers.image import inspect
 from kumoi.cloud.hostapi.hello import PATH, Allocation, HostHello
-from kumoi.cloud.hostapi.messages import InstanceSpec
+from kumoi.cloud.hostapi.messages import SERVER, InstanceSpec
 from kumoi.cloud.hostapi.offer import Offer
-from kumoi.cloud.hostapi.things import Message, Reports, ThingReport, WantedThings, raw
+from kumoi.cloud.hostapi.things import (
+    GENERATION_LAST,
+    Message,
+    Reports,
+    ThingReport,
+    WantedThings,
+    raw,
+)
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import audit, schema
@@ -65,6 +72,7 @@ class FakeHost:
     booted_at: int | None = None
     offers: dict[str, Offer] = field(default_factory=dict)
     built: dict[str, InstanceSpec] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
 
     def register(
         self,
@@ -99,14 +107,23 @@ class FakeHost:
         return msgspec.json.decode(answer.content, type=WantedThings)
 
     def settle(self) -> None:
-        """Bring every server to what is wanted of it, and say so."""
-        if servers := self.servers():
-            reports = [
-                host_messages.report(server, fault=self.fail_with, before=self.built.get(server.id))
-                for server in servers
-            ]
-            if not self.fail_with:
-                self.built |= {server.id: server for server in servers}
+        """Bring every server to what is wanted of it, remove those that are not to be here any more, and
+        say so.
+        """
+        servers = self.servers()
+        gone = (self.built.keys() | self.failed) - {server.id for server in servers}
+        reports = [
+            host_messages.report(server, fault=self.fail_with, before=self.built.get(server.id))
+            for server in servers
+        ]
+        reports += [
+            ThingReport(kind=SERVER, id=key, generation=GENERATION_LAST, absent=True)
+            for key in sorted(gone)
+        ]
+        self.failed = {server.id for server in servers} if self.fail_with else set()
+        if not self.fail_with:
+            self.built = {server.id: server for server in servers}
+        if reports:
             self._send("POST", "reports", host_messages.reports(reports))
 
     def report(self, *reports: ThingReport) -> None:

@@ -4,6 +4,7 @@ after kills at any moment. Needs root; one host for the whole file.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import os
@@ -31,6 +32,7 @@ from kumoi.cloud.drivers.instance.lxc import cgroup, monitor
 from kumoi.cloud.hostapi.messages import (
     Address,
     ImageContent,
+    InjectedFile,
     InstanceSpec,
     InstanceState,
     Power,
@@ -83,6 +85,39 @@ def test_a_server_finds_its_name_keys_and_name_servers(
     assert host.attach(server, "stat", "-c", "%a %U", "/home/debian/.ssh").strip() == "700 debian"
     assert f"nameserver {GATEWAY}" in host.attach(server, "cat", "/etc/resolv.conf")
     assert host.attach(server, "cat", "/etc/machine-id").strip() == server.id.replace("-", "")
+
+
+def test_a_server_has_its_owners_files_and_is_rescued_with_its_disk_mounted(
+    host: ContainerHost, servers: Servers
+) -> None:
+    """The agent is killed on the way there and on the way back."""
+    wanted = [("/etc/motd", "hello"), ("/bin/tool", "tool"), ("/srv/new/file", "new")]
+    files = [
+        InjectedFile(path=path, contents=base64.b64encode(text.encode()).decode())
+        for path, text in wanted
+    ]
+    server = servers.new(files=files)
+    for path, text in wanted:
+        assert host.attach(server, "cat", path) == text
+    assert host.attach(server, "readlink", "/bin").strip() == "usr/bin"
+    host.attach(server, "sh", "-c", "echo broken > /etc/broken")
+
+    def restarted(before: InstanceSpec, **changes: object) -> InstanceSpec:
+        made = servers.change(before, boot=before.boot + 1, **changes)
+        host.kill_agent()
+        host.start_agent()
+        host.control.await_report(made, InstanceState.RUNNING)
+        return made
+
+    rescued = restarted(server, rescue=servers.image)
+    assert host.attach(rescued, "cat", "/mnt/etc/broken").strip() == "broken"
+    host.attach(rescued, "sh", "-c", "echo mended > /mnt/etc/broken; echo lost > /etc/lost")
+    assert "No such file" in host.attach(rescued, "sh", "-c", "cat /etc/broken 2>&1 || true")
+    until(lambda: host.banner("10.202.1.5").startswith("SSH-2.0"))
+    back = restarted(rescued, rescue=None)
+    assert host.attach(back, "cat", "/etc/broken").strip() == "mended"
+    assert "No such file" in host.attach(back, "sh", "-c", "cat /etc/lost 2>&1 || true")
+    assert [path.name for path in host.paths.server(server.id).glob("rescue.*")] == []
 
 
 def test_memory_is_limited_to_the_flavor(host: ContainerHost, servers: Servers) -> None:

@@ -61,6 +61,12 @@ def forget(connection: Connection, topic: str, key: str) -> None:
     connection.execute(sa.delete(feed).where(feed.c.topic == topic, feed.c.key == key))
 
 
+def knows(connection: Connection, topic: str, key: str) -> bool:
+    """Whether the key has changed, and was not forgotten since."""
+    query = sa.select(feed.c.key).where(feed.c.topic == topic, feed.c.key == key)
+    return connection.execute(query).first() is not None
+
+
 def changes(connection: Connection, topic: str, *, since: int) -> Changes:
     """What changed after `since`, at most CHANGES_MAX keys, and the revision to go on from."""
     rows = _CHANGES.rows(connection, topic=topic, since=since, most=CHANGES_MAX)

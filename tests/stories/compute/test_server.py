@@ -6,6 +6,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from openstack import exceptions
@@ -15,7 +16,8 @@ from tests.stories.compute.conftest import Workbench
 
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.domain.compute import keypair
-from kumoi.cloud.hostapi.messages import InstanceSpec, Power
+from kumoi.cloud.hostapi.messages import InjectedFile, InstanceSpec, Power
+from kumoi.cloud.hostapi.offer import Capability, Offer
 
 
 def test_a_server_is_build_until_its_host_says_it_runs(bench: Workbench) -> None:
@@ -316,3 +318,50 @@ def test_a_host_name_may_have_a_domain_since_2_94(bench: Workbench, demo: Connec
     path = f"/servers/{made.id}"
     assert demo.compute.put(path, json=body, microversion="2.93").status_code == 400
     assert demo.compute.put(path, json=body, microversion="2.94").status_code == 200
+
+
+def test_files_are_written_into_a_new_disk_until_2_56(
+    bench: Workbench, demo: Connection, admin: Connection
+) -> None:
+    host = bench.cloud.host
+    wanted = {
+        "name": "filed",
+        "imageRef": bench.image_id,
+        "flavorRef": bench.flavor_id,
+        "networks": [{"uuid": bench.network_id}],
+        "personality": [{"path": "/etc/motd", "contents": "aGVs\nbG8="}],
+    }
+
+    def create(version: str = "2.56", **values: object) -> httpx.Response:
+        body = {"server": wanted | values}
+        answer: httpx.Response = demo.compute.post("/servers", json=body, microversion=version)
+        return answer
+
+    failed = create().json()["server"]["id"]
+    assert "without files" in demo.compute.get_server(failed).fault["message"]
+    host.offers = {"lxc": Offer(formats=["root-tar"], capabilities=list(Capability))}
+    host.register()
+    try:
+        made = demo.compute.get_server(create().json()["server"]["id"])
+        assert bench.spec(made).files == [InjectedFile(path="/etc/motd", contents="aGVsbG8=")]
+        assert create("2.57").status_code == 400
+        for refused, files in (
+            (400, [{"path": "/a", "contents": "%"}]),
+            (400, [{"path": "/a\n", "contents": ""}]),
+            (403, [{"path": f"/{number}", "contents": ""} for number in range(6)]),
+            (403, [{"path": f"/{'x' * 255}", "contents": ""}]),
+            (403, [{"path": "/a", "contents": base64.b64encode(b"x" * 10_241).decode()}]),
+        ):
+            assert create(personality=files).status_code == refused, files
+        host.settle()
+        again = {"imageRef": bench.image_id, "personality": [{"path": "/b", "contents": ""}]}
+        demo.compute.post(
+            f"/servers/{made.id}/action", json={"rebuild": again}, microversion="2.56"
+        )
+        assert bench.spec(made).files == [InjectedFile(path="/b", contents="")]
+        host.settle()
+        demo.compute.rebuild_server(made, image=bench.image_id)
+        assert bench.spec(made).files == []
+    finally:
+        host.offers = {}
+        host.register()

@@ -157,8 +157,6 @@ def test_what_containers_cannot_do_is_refused_in_words(bench: Workbench, demo: C
     made = bench.active()
     attempts: list[Callable[[], Any]] = [
         lambda: demo.compute.change_server_password(made, "secret"),
-        lambda: demo.compute.suspend_server(made),
-        lambda: demo.compute.shelve_server(made),
         lambda: demo.compute.get_server_console_url(made, "novnc"),
         lambda: demo.compute.create_console(made, "novnc"),
     ]
@@ -298,3 +296,64 @@ def test_the_actions_of_a_deleted_server_are_shown_since_2_21(
     listed = demo.compute.get(path, microversion="2.21").json()["instanceActions"]
     assert [entry["action"] for entry in listed] == ["delete", "create"]
     assert neighbour.compute.get(path, microversion="2.21").status_code == 404
+
+
+def test_a_suspended_server_is_frozen_as_a_paused_one_is(
+    bench: Workbench, demo: Connection
+) -> None:
+    made = bench.active()
+    demo.compute.suspend_server(made)
+    assert status(bench, made) == ("ACTIVE", "suspending")
+    assert bench.spec(made).power == "paused"
+    bench.cloud.host.settle()
+    shown = bench.show(made)
+    assert (shown.status, shown.vm_state, shown.power_state) == ("SUSPENDED", "suspended", 7)
+    for attempt in (demo.compute.unpause_server, demo.compute.suspend_server):
+        with pytest.raises(exceptions.ConflictException):
+            attempt(made)
+    demo.compute.resume_server(made)
+    assert status(bench, made) == ("SUSPENDED", "resuming")
+    bench.cloud.host.settle()
+    assert status(bench, made) == ("ACTIVE", None)
+    with pytest.raises(exceptions.ConflictException):
+        demo.compute.resume_server(made)
+    demo.compute.pause_server(made)
+    bench.cloud.host.settle()
+    assert status(bench, made) == ("PAUSED", None)
+
+
+def test_while_an_image_is_made_of_a_server_another_one_waits(
+    bench: Workbench, demo: Connection
+) -> None:
+    made = bench.active()
+    image = demo.compute.create_server_image(made, "first")
+    assert status(bench, made) == ("ACTIVE", "image_uploading")
+    with pytest.raises(exceptions.ConflictException):
+        demo.compute.create_server_image(made, "second")
+    bench.host_says("PUT", f"images/{image.id}", tarball())
+    assert status(bench, made) == ("ACTIVE", None)
+
+
+def test_of_backups_only_the_newest_stay(bench: Workbench, demo: Connection) -> None:
+    made = bench.active()
+
+    def back_up(name: str, kind: str, rotation: int) -> None:
+        demo.compute.backup_server(made, name, kind, rotation)
+        (image_id,) = bench.spec(made).snapshots
+        bench.host_says("PUT", f"images/{image_id}", tarball())
+
+    def kept() -> set[str]:
+        return {image.name for image in demo.image.images() if image.name.startswith("b-")}
+
+    back_up("b-daily-1", "daily", 2)
+    back_up("b-weekly-1", "weekly", 1)
+    back_up("b-daily-2", "daily", 2)
+    assert kept() == {"b-daily-1", "b-weekly-1", "b-daily-2"}
+    protected = next(image for image in demo.image.images() if image.name == "b-daily-1")
+    assert protected.properties["backup_type"] == "daily"
+    back_up("b-daily-3", "daily", 2)
+    assert kept() == {"b-weekly-1", "b-daily-2", "b-daily-3"}
+    back_up("b-daily-4", "daily", 0)
+    assert kept() == {"b-weekly-1"}
+    with pytest.raises(exceptions.BadRequestException):
+        demo.compute.backup_server(made, "b", "daily", -1)

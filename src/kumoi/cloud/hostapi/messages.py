@@ -82,6 +82,13 @@ class ServerPort(Strict, frozen=True, kw_only=True):
     addresses: list[Address] = []
 
 
+class InjectedFile(Strict, frozen=True, kw_only=True):
+    """A file that its owner wants in the server: `contents` are Base64."""
+
+    path: str
+    contents: str
+
+
 class ServerSpec(Strict, frozen=True, kw_only=True):
     """`boot` counts the reboots asked for, `hard_boot` the hard ones; `build` the rebuilds, each of
     which makes a new disk from `image`.
@@ -102,6 +109,8 @@ class ServerSpec(Strict, frozen=True, kw_only=True):
     boot: int = 0
     hard_boot: int = 0
     build: int = 0
+    rescue: ImageContent | None = None  # To be started from, with its own files at /mnt.
+    files: list[InjectedFile] = []  # To be written into a new disk.
     snapshots: list[str] = []  # Ids of images to make of its disk; each until its content is there.
 
 

@@ -17,6 +17,8 @@ class Capability(enum.StrEnum):
     LIVE_ADDRESSES = "live-addresses"  # Addresses inside a running server change with its ports.
     PAUSE = "pause"
     SNAPSHOT = "snapshot"
+    RESCUE = "rescue"  # It can start a server from another image, with the server's disk mounted.
+    FILES = "files"  # It writes files that the owner names into a new disk.
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,18 +1,23 @@
 """Servers whose rows must change although no request and no report says so: a reconciler.
 
 A server that has been building for longer than BUILD_S gets into ERROR; one to be deleted that never
-had a host is deleted; rows of servers deleted longer than DELETED_KEPT_S ago are removed.
+had a host is deleted; rows of servers deleted longer than DELETED_KEPT_S ago are removed. Of servers
+being shelved it takes the step that is due (domain/compute/shelve.py).
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+from sqlalchemy.engine import Connection
+
 from kumoi.base import log
-from kumoi.cloud.domain.compute import action, server_delete
+from kumoi.cloud.domain.compute import action, server_delete, shelve
 from kumoi.cloud.hostapi.messages import InstanceState
 from kumoi.cloud.store.compute import action as action_store
 from kumoi.cloud.store.compute import server as store
+from kumoi.cloud.store.compute import snapshot as snapshot_store
+from kumoi.cloud.store.compute.server import Server
 from kumoi.engine.db import Database, now
 
 BUILD_S = 1_800
@@ -34,6 +39,8 @@ class ServerReconciler:
                 bool(store.stuck(connection, before=at - build_limit))
                 or any(row.host_id is None for row in store.unfinished_deletions(connection))
                 or store.has_purgeable(connection, before=at - retention)
+                or bool(store.being_shelved(connection))
+                or bool(_imaged(connection))
             )
         if not has_work:
             return
@@ -49,6 +56,16 @@ class ServerReconciler:
             for row in store.unfinished_deletions(connection):
                 if row.host_id is None:
                     server_delete.finish(connection, row, at)
+            for row in store.being_shelved(connection):
+                shelve.advance(connection, row, at)
+            for row in _imaged(connection):
+                store.update(connection, row, now=at, imaging=False)
             purged = store.purge(connection, before=at - retention)
             if purged:
                 action_store.forget(connection, purged)
+
+
+def _imaged(connection: Connection) -> list[Server]:
+    """Those that still say so, after a role of an older release took their last image."""
+    found = store.being_imaged(connection)
+    return [row for row in found if not snapshot_store.is_any_of(connection, row.id)]

@@ -25,7 +25,13 @@ from kumoi.cloud.agent.kinds.server_plan import (
 )
 from kumoi.cloud.agent.snapshots import Snapshots
 from kumoi.cloud.drivers.instance.interface import InstanceDriver, ObservedInstance
-from kumoi.cloud.hostapi.messages import InstanceSpec, InstanceState, ServerStatus, read_server
+from kumoi.cloud.hostapi.messages import (
+    ImageContent,
+    InstanceSpec,
+    InstanceState,
+    ServerStatus,
+    read_server,
+)
 from kumoi.cloud.hostapi.things import NotUnderstood, Thing
 
 
@@ -58,8 +64,8 @@ class ServerKind:
         return server
 
     def announce(self, server: InstanceSpec) -> None:
-        if server.image:
-            self._images.learn_id(server.image)
+        for image in _images_of(server):
+            self._images.learn_id(image)
         self._snapshots.want(server)
         self._consoles.servers[server.id] = server.driver
 
@@ -80,8 +86,9 @@ class ServerKind:
         return plan(spec, seen, host_boot=self._host_boot)
 
     async def prepare(self, spec: InstanceSpec, actions: Sequence[Action]) -> None:
-        if spec.image and any(isinstance(action, Build | Start) for action in actions):
-            await self._images.ensure(spec.image, spec.driver)
+        if any(isinstance(action, Build | Start) for action in actions):
+            for image in _images_of(spec):
+                await self._images.ensure(image, spec.driver)
 
     def apply(self, spec: InstanceSpec, actions: Sequence[Action]) -> None:
         driver = self._driver(spec)
@@ -140,7 +147,7 @@ class ServerKind:
             )
 
         def images() -> frozenset[str]:
-            return frozenset(server.image.sha256 for server in wanted() if server.image)
+            return frozenset(image.sha256 for server in wanted() for image in _images_of(server))
 
         for driver in self._drivers.values():
             await asyncio.to_thread(driver.sweep, ports)
@@ -152,6 +159,11 @@ class ServerKind:
 
     def _driver(self, spec: InstanceSpec) -> InstanceDriver:
         return self._drivers[spec.driver]
+
+
+def _images_of(server: InstanceSpec) -> list[ImageContent]:
+    """Those that it is made from and started from."""
+    return [image for image in (server.image, server.rescue) if image is not None]
 
 
 def _is_same_run(before: ObservedInstance, now: ObservedInstance) -> bool:

@@ -23,18 +23,21 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import (
     console,
     floating_ip,
+    rescue,
     server,
     server_action,
     server_create,
     server_delete,
     server_rebuild,
     server_resize,
+    shelve,
 )
 from kumoi.engine import audit
 from kumoi.engine.http.bounds import Entries
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 Shape = TypeVar("Shape")
+V_UNPIN = (2, 91)
 V_LOCK_REASON = (2, 73)
 V_LAST_ADDRESSES = (2, 43)
 REBUILD_SINCE = {
@@ -119,6 +122,16 @@ class AddFloatingIp(Body, kw_only=True):
 
 class RemoveFloatingIp(Body, kw_only=True):
     address: Text
+
+
+class Rescue(Body, kw_only=True, rename={"admin_pass": "adminPass"}):
+    admin_pass: Text | Unset = UNSET
+    rescue_image_ref: Text | Unset = UNSET
+
+
+class Unshelve(Body, kw_only=True):
+    availability_zone: Name | Unset | None = UNSET
+    host: Name | Unset = UNSET
 
 
 class LiveMigration(Body, kw_only=True):
@@ -328,6 +341,39 @@ def _require_addresses(request: Request, name: str) -> None:
         raise NotFound("action", name, message=words)
 
 
+def _rescue(request: Request, name: str, raw: bytes) -> Reply:
+    """Nobody logs in with the password that it answers; the server's keys are in the rescue too."""
+    body = Rescue() if raw == b"null" else read(name, raw, Rescue)
+    image_id = None
+    if body.rescue_image_ref is not UNSET:
+        image_id = server_body.image_id(body.rescue_image_ref)
+    now = request.services.clock.now()
+    with request.write() as connection:
+        rescue.begin(connection, request.caller, request.path["id"], now, image_id=image_id)
+    return Reply(200, {"adminPass": server_body.password(body.admin_pass)})
+
+
+def _unshelve(request: Request, name: str, raw: bytes) -> Reply:
+    """The zone may be named since 2.77, or taken back with null, and the host, since 2.91."""
+    body = Unshelve() if raw == b"null" else read(name, raw, Unshelve)
+    shapes.require_versions(request, body, since={"availability_zone": (2, 77), "host": (2, 91)})
+    if body.host is not UNSET:
+        request.caller.check("os_compute_api:os-shelve:unshelve_to_host")
+    if body.availability_zone is None and request.microversion < V_UNPIN:
+        raise shapes.invalid("availability_zone", None, "None is not of type 'string'")
+    now = request.services.clock.now()
+    with request.write() as connection:
+        shelve.end(
+            connection,
+            request.caller,
+            request.path["id"],
+            now,
+            zone=shelve.SAME_ZONE if body.availability_zone is UNSET else body.availability_zone,
+            host_id=None if body.host is UNSET else body.host,
+        )
+    return Reply(202)
+
+
 def _migrate_live(request: Request, name: str, raw: bytes) -> Reply:
     """Always refused, after what is wrong with the request."""
     host_id = read(name, raw, LiveMigration).host
@@ -356,15 +402,7 @@ def _reset_state(request: Request, name: str, raw: bytes) -> Reply:
 
 REFUSED: dict[str, str] = {
     "changePassword": "Unable to set a password: this cloud's servers are reached with SSH keys.",
-    "suspend": "Suspending is not supported by this cloud's hosts; pause or stop the server.",
-    "resume": "Suspending is not supported by this cloud's hosts, so there is nothing to resume.",
-    "rescue": "Rescuing is not supported by this cloud's hosts.",
-    "unrescue": "Rescuing is not supported by this cloud's hosts.",
-    "shelve": "Shelving is not supported by this cloud's hosts.",
-    "unshelve": "Shelving is not supported by this cloud's hosts.",
-    "shelveOffload": "Shelving is not supported by this cloud's hosts.",
     "evacuate": "Evacuating is not supported by this cloud's hosts.",
-    "createBackup": "Backups are not supported; use createImage.",
     "trigger_crash_dump": "A container has no kernel of its own to dump.",
     "os-getVNCConsole": "A container has no screen; use the console output or SSH.",
     "os-getSPICEConsole": "A container has no screen; use the console output or SSH.",
@@ -379,6 +417,16 @@ ACTIONS: dict[str, ServerAction] = {
     "unpause": ServerAction("os_compute_api:os-pause-server:unpause", _move(server_action.unpause)),
     "unlock": ServerAction("os_compute_api:os-lock-server:unlock", _move(server_action.unlock)),
     "lock": ServerAction("os_compute_api:os-lock-server:lock", _lock),
+    "suspend": ServerAction(
+        "os_compute_api:os-suspend-server:suspend", _move(server_action.suspend)
+    ),
+    "resume": ServerAction("os_compute_api:os-suspend-server:resume", _move(server_action.resume)),
+    "rescue": ServerAction("os_compute_api:os-rescue", _rescue),
+    "unrescue": ServerAction("os_compute_api:os-unrescue", _move(rescue.end)),
+    "shelve": ServerAction("os_compute_api:os-shelve:shelve", _move(shelve.begin)),
+    "unshelve": ServerAction("os_compute_api:os-shelve:unshelve", _unshelve),
+    "shelveOffload": ServerAction("os_compute_api:os-shelve:shelve_offload", _move(shelve.offload)),
+    "createBackup": ServerAction("os_compute_api:os-create-backup", server_image.back_up),
     "reboot": ServerAction("os_compute_api:servers:reboot", _reboot),
     "rebuild": ServerAction("os_compute_api:servers:rebuild", _rebuild),
     "resize": ServerAction("os_compute_api:servers:resize", _resize),

@@ -24,6 +24,7 @@ SERVERS_MAX = 1_000  # In one request.
 NETWORKS_MAX = 32  # Of one server.
 NAME_MAX = 255
 PASSWORD_BYTES = 9
+PATH_MAX = 4_096  # Of a file; the quota allows less.
 REBUILT_COLUMNS = frozenset(
     {"name", "metadata", "description", "hostname", "key_name", "user_data"}
     | {"access_ipv4", "access_ipv6", "disk_config"}
@@ -41,7 +42,7 @@ SINCE = {
 UNTIL = {"personality": (2, 56)}
 _LABEL = "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 Hostname = Annotated[
-    str, msgspec.Meta(min_length=2, max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*$")
+    str, msgspec.Meta(min_length=2, max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*\Z")
 ]
 V_FQDN = (2, 94)
 DiskConfig = Annotated[str, msgspec.Meta(pattern="^(AUTO|MANUAL)$", max_length=6)]
@@ -59,7 +60,9 @@ class ServerSecurityGroup(Body, kw_only=True):
 
 
 class File(Body, kw_only=True):
-    path: Text
+    path: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=PATH_MAX, pattern=r"^[^\x00-\x1f\x7f]*\Z")
+    ]
     contents: LongText
 
 
@@ -162,8 +165,6 @@ def new_server(request: Request, body: ServerCreate) -> ServerRequest:
     """Raises Invalid, and Forbidden for fields that only an administrator may set."""
     wanted = body.server
     shapes.require_versions(request, wanted, since=SINCE, until=UNTIL)
-    if wanted.personality not in (UNSET, []):
-        raise shapes.invalid("personality", "…", "Files are not written; use user_data.")
     min_count, max_count = _counts(wanted)
     _require_room_for_numbers(wanted, max_count)
     zone, host_id = _place(request, wanted)
@@ -194,6 +195,7 @@ def new_server(request: Request, body: ServerCreate) -> ServerRequest:
         host_id=host_id,
         disk_config=_or_none(wanted.disk_config) or "MANUAL",
         group_id=_group_id(body),
+        files=files(wanted.personality),
     )
 
 
@@ -217,15 +219,28 @@ def changes(request: Request, body: ServerChanges) -> dict[str, Any]:
     return values
 
 
-def user_data(value: str | Unset | None) -> str | None:
+def user_data(value: str | Unset | None, field: str = "user_data") -> str | None:
     """The Base64 text unchanged, with the line breaks that some encoders add. Raises Invalid."""
     if value is UNSET or value is None:
         return None
     try:
         base64.b64decode("".join(value.split()), validate=True)
     except (binascii.Error, ValueError) as cause:
-        raise shapes.invalid("user_data", value[:64], "it is not a 'base64'") from cause
+        raise shapes.invalid(field, value[:64], "it is not a 'base64'") from cause
     return value
+
+
+def files(personality: list[File] | Unset) -> tuple[dict[str, str], ...]:
+    """The files to write into a new disk, as the column has them. Raises Invalid."""
+    if personality is UNSET:
+        return ()
+    return tuple(
+        {
+            "path": file.path,
+            "contents": "".join((user_data(file.contents, "personality") or "").split()),
+        }
+        for file in personality
+    )
 
 
 def image_id(ref: str) -> str:
@@ -244,14 +259,13 @@ def password(wanted: str | Unset) -> str:
 def rebuilt(request: Request, body: Any) -> dict[str, Any]:
     """The columns that change with a rebuild. Raises Invalid."""
     hostname(request, body.hostname)
-    if body.personality not in (UNSET, []):
-        raise shapes.invalid("personality", "…", "Files are not written; use user_data.")
     values = {name: value for name, value in fields_set(body).items() if name in REBUILT_COLUMNS}
     for name, version in (("access_ipv4", 4), ("access_ipv6", 6)):
         if name in values:
             values[name] = shapes.ip_address(values[name], f"accessIPv{version}", version)
     if "user_data" in values:
         values["user_data"] = user_data(values["user_data"])
+    values["files"] = list(files(body.personality)) or None
     if body.key_name is None:
         values["ssh_keys"] = []
     return values

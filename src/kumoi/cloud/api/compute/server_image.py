@@ -1,17 +1,24 @@
-"""createImage: an image of what is on a server's disk."""
+"""createImage and createBackup: images of what is on a server's disk."""
 
 from __future__ import annotations
 
 import msgspec
 
 from kumoi.base.errors import Invalid
-from kumoi.cloud.api.compute import image
-from kumoi.cloud.api.compute.shapes import Metadata, Name
+from kumoi.cloud.api.compute import image, shapes
+from kumoi.cloud.api.compute.shapes import Count, Metadata, Name, Text
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import snapshot
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 V_ID = (2, 45)
+
+
+class CreateBackup(Body, kw_only=True):
+    name: Name
+    backup_type: Text
+    rotation: Count
+    metadata: Metadata | Unset = UNSET
 
 
 class CreateImage(Body, kw_only=True):
@@ -35,6 +42,30 @@ def create(request: Request, name: str, raw: bytes) -> Reply:
             properties={} if body.metadata is UNSET else body.metadata,
             now=now,
         )
+    return _answer(request, image_id)
+
+
+def back_up(request: Request, name: str, raw: bytes) -> Reply:
+    try:
+        body = msgspec.json.decode(raw, type=CreateBackup)
+    except msgspec.DecodeError as cause:
+        raise Invalid(f"Invalid input for field/attribute {name}. {cause}", field=name) from cause
+    now = request.services.clock.now()
+    with request.write() as connection:
+        image_id = snapshot.back_up(
+            connection,
+            request.caller,
+            request.path["id"],
+            name=body.name,
+            kind=body.backup_type,
+            rotation=shapes.count(body.rotation, f"{name}.rotation"),
+            properties={} if body.metadata is UNSET else body.metadata,
+            now=now,
+        )
+    return _answer(request, image_id)
+
+
+def _answer(request: Request, image_id: str) -> Reply:
     if request.microversion >= V_ID:
         return Reply(202, {"image_id": image_id})
     return Reply(202, headers={"Location": image.url(request, image_id)})

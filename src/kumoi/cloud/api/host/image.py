@@ -13,6 +13,7 @@ from kumoi.cloud.api.host import caller
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.compute import snapshot
+from kumoi.cloud.domain.compute import upload as upload_domain
 from kumoi.cloud.domain.host import prefetch
 from kumoi.cloud.domain.image import content
 from kumoi.engine.http import limits
@@ -67,7 +68,7 @@ def delete(request: Request) -> Reply:
     """The host cannot make the image."""
     host_id, now = caller.host_of(request), request.services.clock.now()
     with request.write() as connection:
-        snapshot.give_up(connection, host_id, request.path["id"], now)
+        upload_domain.give_up(connection, host_id, request.path["id"], now)
     return Reply(204)
 
 
@@ -79,7 +80,7 @@ def _uploader(request: Request) -> Caller:
 
 def _finish(request: Request) -> None:
     with request.write() as connection:
-        snapshot.finish(connection, request.path["id"], request.services.clock.now())
+        upload_domain.finish(connection, request.path["id"], request.services.clock.now())
 
 
 def _content(request: Request, host_id: str) -> str:

@@ -3,20 +3,67 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Invalid
-from kumoi.cloud.scheduler.choose import Candidate, Decision, DriverOffer, RequestSpec, choose
+from kumoi.base.errors import Invalid, Unsupported
+from kumoi.cloud.domain.compute import server_group
+from kumoi.cloud.domain.host import aggregate
+from kumoi.cloud.hostapi.offer import Capability
+from kumoi.cloud.scheduler.choose import (
+    Candidate,
+    Decision,
+    DriverOffer,
+    HostRules,
+    RequestSpec,
+    choose,
+)
 from kumoi.cloud.store.compute import server as server_store
+from kumoi.cloud.store.compute import server_group as group_store
+from kumoi.cloud.store.compute.flavor import Flavor
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.host.host import Host
 
 CANDIDATES_MAX = 16
 CAPABILITY_PREFIX = "capabilities:"
+
+
+def request_spec(
+    connection: Connection,
+    size: Flavor | Server,
+    *,
+    image_format: str,
+    image_id: str | None = None,
+    group_id: str | None = None,
+    zone: str | None = None,
+    host_id: str | None = None,
+    more: Collection[Capability] = (),
+) -> RequestSpec:
+    """What a server of this size needs, and which hosts its group, its zone, the aggregates of its
+    flavor and whoever named a host allow it. Beside what the flavor asks for, its driver has `more`.
+    """
+    group = None if group_id is None else group_store.get(connection, group_id)
+    hosts = HostRules() if group is None else server_group.host_rules(connection, group)
+    for allowed in (
+        None if host_id is None else frozenset({host_id}),
+        aggregate.allowed_hosts(connection, zone=zone, extra_specs=size.extra_specs),
+    ):
+        if allowed is not None:
+            both = allowed if hosts.allowed is None else allowed & hosts.allowed
+            hosts = replace(hosts, allowed=both)
+    return RequestSpec(
+        image_format=image_format,
+        capabilities=capabilities(size.extra_specs).union(more),
+        vcpus=size.vcpus,
+        ram_mib=size.ram_mib,
+        disk_gib=disk_claim_gib(size.disk_gib, size.ephemeral_gib, size.swap_mib),
+        image_id=image_id,
+        hosts=hosts,
+    )
 
 
 def place(connection: Connection, spec: RequestSpec) -> Decision:
@@ -55,7 +102,7 @@ def claim(connection: Connection, host_id: str, spec: RequestSpec) -> int:
 def release(connection: Connection, server: Server) -> None:
     """Give back what `claim` took."""
     if server.host_id is not None:
-        vcpus, ram_mib, disk_gib = _claimed(server)
+        vcpus, ram_mib, disk_gib = claims(server)
         host_store.claim(
             connection,
             server.host_id,
@@ -77,6 +124,13 @@ def require_format(connection: Connection, server: Server, image_format: str) ->
         )
 
 
+def require_capability(connection: Connection, server: Server, name: Capability) -> None:
+    """Raises Unsupported when the driver that runs the server cannot do that."""
+    host = None if server.host_id is None else host_store.get(connection, server.host_id)
+    if host is None or name not in _driver_offer(host.offers.get(server.driver)).capabilities:
+        raise Unsupported(f"The server's host runs it by {server.driver}, which has no {name}.")
+
+
 def capabilities(extra_specs: Mapping[str, str]) -> frozenset[str]:
     """The capabilities that a flavor asks of the driver: each extra spec `capabilities:NAME=true`."""
     return frozenset(
@@ -91,8 +145,8 @@ def reclaim(connection: Connection, before: Server, after: Server) -> None:
     host = None if before.host_id is None else host_store.get(connection, before.host_id)
     if host is None:
         return
-    claims = zip(_claimed(after), _claimed(before), strict=True)
-    vcpus, ram_mib, disk_gib = (new - old for new, old in claims)
+    changes = zip(claims(after), claims(before), strict=True)
+    vcpus, ram_mib, disk_gib = (new - old for new, old in changes)
     short = [
         f"{more} more {what} wanted, {max(free, 0)} free"
         for what, more, free in (
@@ -109,7 +163,7 @@ def reclaim(connection: Connection, before: Server, after: Server) -> None:
     )
 
 
-def _claimed(server: Server) -> tuple[int, int, int]:
+def claims(server: Server) -> tuple[int, int, int]:
     """The vcpus, memory and disk that a server claims: while a resize is not confirmed, the larger
     ones of the two flavors.
     """

@@ -6,7 +6,8 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
@@ -31,6 +32,13 @@ DEFAULTS = {
     "floating_ips": -1,
     "security_groups": -1,
     "security_group_rules": -1,
+}
+
+
+FILE_WORDS = {
+    "injected_files": "Personality file limit",
+    "injected_file_path_bytes": "Personality file path limit",
+    "injected_file_content_bytes": "Personality file content limit",
 }
 
 
@@ -135,3 +143,24 @@ def require(
         raise OverQuota(
             f"Quota exceeded, too many {resource.replace('_', ' ')}.", resource=resource
         )
+
+
+def require_files(
+    connection: Connection, project_id: str, files: Sequence[Mapping[str, str]]
+) -> None:
+    """Raises OverQuota for more files than a server may be given, and for one that is too large."""
+    if not files:
+        return
+    most = limits(connection, project_id)
+    for resource, used in (
+        ("injected_files", len(files)),
+        ("injected_file_path_bytes", max(len(file["path"].encode()) for file in files)),
+        (
+            "injected_file_content_bytes",
+            max(len(base64.b64decode(file["contents"])) for file in files),
+        ),
+    ):
+        if most[resource] != UNLIMITED and used > most[resource]:
+            raise OverQuota(
+                f"{FILE_WORDS[resource]} exceeded: {used} of {most[resource]}.", resource=resource
+            )

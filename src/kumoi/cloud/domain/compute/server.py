@@ -14,7 +14,9 @@ from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.compute import address, pattern, quota, status
 from kumoi.cloud.domain.host import aggregate
 from kumoi.cloud.store.compute import server as store
-from kumoi.cloud.store.compute.server import Server, ServerFilter
+from kumoi.cloud.store.compute import server_list
+from kumoi.cloud.store.compute.server import Server
+from kumoi.cloud.store.compute.server_list import ServerFilter
 from kumoi.cloud.store.listing import Sort
 
 Predicate = Callable[[Server], bool]
@@ -26,6 +28,8 @@ _ANY_BUT_DELETING = (
     "powering-off",
     "pausing",
     "unpausing",
+    "suspending",
+    "resuming",
     "reboot_started",
     "reboot_started_hard",
     "rebuilding",
@@ -104,7 +108,7 @@ def page(connection: Connection, caller: Caller, query: ServerQuery) -> list[Ser
     by_address = query.ip is not None or query.ip6 is not None
     size = store.BATCH if predicates or by_address else query.limit
     found: list[Server] = []
-    for rows in store.batches(connection, where, query.sorts, marker=query.marker, size=size):
+    for rows in server_list.batches(connection, where, query.sorts, marker=query.marker, size=size):
         matching = [row for row in rows if all(holds(row) for holds in predicates)]
         found += _with_address(connection, matching, query) if by_address else matching
         if len(found) >= query.limit:
@@ -117,7 +121,7 @@ def with_deleted(connection: Connection, *, project_id: str | None) -> list[Serv
     among = {} if project_id is None else {"project_id": [project_id]}
     where = ServerFilter(among=among, deleted=None)
     found: list[Server] = []
-    for rows in store.batches(connection, where, (), marker=None, size=store.BATCH):
+    for rows in server_list.batches(connection, where, (), marker=None, size=store.BATCH):
         found += rows
     return found
 

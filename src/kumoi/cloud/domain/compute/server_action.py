@@ -18,9 +18,12 @@ from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.network.port import Port
 
-REBOOT_TASKS = (None, "reboot_started", "reboot_started_hard", "pausing", "unpausing")
+REBOOT_TASKS = (
+    *(None, "reboot_started", "reboot_started_hard", "pausing", "unpausing"),
+    *("suspending", "resuming", status.TASK_SNAPSHOT),
+)
 NO_MIGRATION = "Migrating is not supported by this cloud's hosts: build the server anew on another."
-HARD_STATES = ("active", "stopped", "paused", "error")
+HARD_STATES = ("active", "stopped", "paused", "suspended", "error")
 
 
 def start(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
@@ -38,13 +41,27 @@ def stop(connection: Connection, caller: Caller, key: str, now: datetime) -> Non
 def pause(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
     """Raises Conflict unless the server runs."""
     row = _ready(connection, caller, key, "pause", ("active",))
-    _want(connection, caller, row, "pause", now, power=Power.PAUSED.value)
+    _want(connection, caller, row, "pause", now, power=Power.PAUSED.value, suspended=False)
 
 
 def unpause(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
     """Raises Conflict unless the server is paused."""
     row = _ready(connection, caller, key, "unpause", ("paused",))
     _want(connection, caller, row, "unpause", now, power=Power.RUNNING.value)
+
+
+def suspend(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
+    """Freeze the server, as `pause` does: its memory stays on its host. Raises Conflict unless it
+    runs.
+    """
+    row = _ready(connection, caller, key, "suspend", ("active",))
+    _want(connection, caller, row, "suspend", now, power=Power.PAUSED.value, suspended=True)
+
+
+def resume(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
+    """Raises Conflict unless the server is suspended."""
+    row = _ready(connection, caller, key, "resume", ("suspended",))
+    _want(connection, caller, row, "resume", now, power=Power.RUNNING.value)
 
 
 def reboot(connection: Connection, caller: Caller, key: str, now: datetime, *, hard: bool) -> None:

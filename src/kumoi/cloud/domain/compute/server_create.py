@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -35,10 +35,9 @@ from kumoi.cloud.domain.compute.networking import Nic
 from kumoi.cloud.domain.compute.server import require_metadata
 from kumoi.cloud.domain.host import aggregate
 from kumoi.cloud.hostapi.messages import InstanceState, Power
-from kumoi.cloud.scheduler.choose import HostRules, RequestSpec
+from kumoi.cloud.hostapi.offer import Capability
 from kumoi.cloud.store.compute import keypair as keypair_store
 from kumoi.cloud.store.compute import server as store
-from kumoi.cloud.store.compute import server_group as group_store
 from kumoi.cloud.store.compute.flavor import Flavor
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.image.image import Image
@@ -79,6 +78,7 @@ class ServerRequest:
     host_id: str | None = None
     disk_config: str = "MANUAL"
     group_id: str | None = None
+    files: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +166,7 @@ def _plan(
         raise Invalid("The requested availability zone is not available", field="availability_zone")
     ssh_keys = keys(connection, caller, wanted.key_name)
     require_metadata(connection, project_id, wanted.metadata)
+    quota.require_files(connection, project_id, wanted.files)
     nics = wanted.nics
     if nics is None:
         nics = networking.automatic(connection, caller, may_lack=wanted.may_lack_network)
@@ -198,7 +199,16 @@ def _make(
 ) -> Server:
     """Schedule, claim, attach and insert a server; or insert one in ERROR that says why not."""
     now = plan.now
-    spec = _request_spec(connection, wanted, plan)
+    spec = placement.request_spec(
+        connection,
+        plan.flavor,
+        image_format=boot_image.format_of(plan.image),
+        image_id=plan.image.id,
+        group_id=wanted.group_id,
+        zone=wanted.zone,
+        host_id=wanted.host_id,
+        more=(Capability.FILES,) if wanted.files else (),
+    )
     decision = placement.place(connection, spec)
     if decision.host_id is None:
         reasons = "; ".join(decision.reasons)
@@ -275,6 +285,7 @@ def _row(
         created_at=plan.now,
         updated_at=plan.now,
         number=store.next_number(connection),
+        files=list(wanted.files) or None,
     )
 
 
@@ -298,28 +309,6 @@ _UNSEEN: dict[str, Any] = {
     "deleted": False,
 }
 """The columns of a row that no host has seen yet."""
-
-
-def _request_spec(connection: Connection, wanted: ServerRequest, plan: _Plan) -> RequestSpec:
-    size = plan.flavor
-    group = None if wanted.group_id is None else group_store.get(connection, wanted.group_id)
-    hosts = HostRules() if group is None else server_group.host_rules(connection, group)
-    for allowed in (
-        None if wanted.host_id is None else frozenset({wanted.host_id}),
-        aggregate.allowed_hosts(connection, zone=wanted.zone, extra_specs=size.extra_specs),
-    ):
-        if allowed is not None:
-            both = allowed if hosts.allowed is None else allowed & hosts.allowed
-            hosts = replace(hosts, allowed=both)
-    return RequestSpec(
-        image_format=boot_image.format_of(plan.image),
-        capabilities=placement.capabilities(size.extra_specs),
-        vcpus=size.vcpus,
-        ram_mib=size.ram_mib,
-        disk_gib=placement.disk_claim_gib(size.disk_gib, size.ephemeral_gib, size.swap_mib),
-        image_id=plan.image.id,
-        hosts=hosts,
-    )
 
 
 def _check_group(connection: Connection, caller: Caller, key: str, count: int) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.compute import action, placement, snapshot
+from kumoi.cloud.domain.compute import action, placement, shelve, snapshot
 from kumoi.cloud.domain.network import port as port_domain
 from kumoi.cloud.hostapi.messages import Power
 from kumoi.cloud.store.compute import console as console_store
@@ -72,6 +72,7 @@ def finish(connection: Connection, server: Server, now: datetime) -> None:
         connection, server, now=now, deleted=True, terminated_at=now, power=Power.ABSENT.value
     )
     snapshot.abandon(connection, server)
+    shelve.abandon(connection, server)
     console_store.delete(connection, server.id)
     action.end(connection, server.id, now)
     log.event("server.deleted", server=server.id, host=server.host_id)

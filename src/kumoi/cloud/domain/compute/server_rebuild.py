@@ -14,13 +14,14 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.compute import action, boot_image, placement, status
+from kumoi.cloud.domain.compute import action, boot_image, placement, quota, status
 from kumoi.cloud.domain.compute.server import get, unlocked
 from kumoi.cloud.hostapi.messages import Power
+from kumoi.cloud.hostapi.offer import Capability
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute.server import Server
 
-DISK_COLUMNS = ("build", "image_id", "image", "key_name", "ssh_keys", "user_data")
+DISK_COLUMNS = ("build", "image_id", "image", "key_name", "ssh_keys", "user_data", "files")
 """What a disk is made from."""
 ADVICE = "Its disk from before is still there: a hard reboot starts it, a rebuild tries again."
 
@@ -42,6 +43,9 @@ def begin(
         connection, caller, image_id, ram_mib=row.ram_mib, disk_gib=row.disk_gib
     )
     placement.require_format(connection, row, boot_image.format_of(image))
+    if values.get("files"):
+        quota.require_files(connection, row.project_id, values["files"])
+        placement.require_capability(connection, row, Capability.FILES)
     is_stopped = status.of(row).vm_state == "stopped"
     disk = {name: getattr(row, name) for name in DISK_COLUMNS}
     changes = {

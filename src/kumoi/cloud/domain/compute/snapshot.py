@@ -25,6 +25,8 @@ from kumoi.cloud.store.compute.snapshot import Snapshot
 from kumoi.cloud.store.image import image as image_store
 
 FORMAT = "root-tar"
+BACKUP = "backup"
+IMAGEABLE = ("active", "stopped", "paused", "suspended")
 
 
 def create(
@@ -36,9 +38,52 @@ def create(
     properties: Mapping[str, str],
     now: datetime,
 ) -> str:
-    """Gives the image's id. Raises Conflict unless the server has a disk to read."""
+    """Gives the image's id. Raises Conflict unless the server has a disk to read, and while another
+    image is made of it.
+    """
     row = unlocked(connection, caller, key)
-    status.require(row, "createImage", vm_states=("active", "stopped", "paused"))
+    status.require(row, "createImage", vm_states=IMAGEABLE)
+    image_id = make_image(connection, caller, row, name=name, properties=properties, now=now)
+    ask(connection, row, image_id, now)
+    action.record(connection, caller, row, "createImage", now)
+    return image_id
+
+
+def back_up(
+    connection: Connection,
+    caller: Caller,
+    key: str,
+    *,
+    name: str,
+    kind: str,
+    rotation: int,
+    properties: Mapping[str, str],
+    now: datetime,
+) -> str:
+    """The same; of the images of this `kind` that were made of the server so, only the newest stay,
+    as many as `rotation` says, once the content of this one has come.
+    """
+    row = unlocked(connection, caller, key)
+    status.require(row, "createBackup", vm_states=IMAGEABLE)
+    own = {"image_type": BACKUP, "backup_type": kind}
+    image_id = make_image(
+        connection, caller, row, name=name, properties={**properties, **own}, now=now
+    )
+    ask(connection, row, image_id, now, rotation=rotation)
+    action.record(connection, caller, row, "createBackup", now)
+    return image_id
+
+
+def make_image(
+    connection: Connection,
+    caller: Caller,
+    row: Server,
+    *,
+    name: str,
+    properties: Mapping[str, str],
+    now: datetime,
+) -> str:
+    """The row of an image of a server's disk, without content. Gives its id."""
     base = None if row.image_id is None else image_store.get(connection, row.image_id)
     inherited = {} if base is None else dict(base.properties)
     own = {
@@ -57,12 +102,21 @@ def create(
         min_ram=0 if base is None else base.min_ram,
         properties={**inherited, **own, **properties},
     )
-    made = image_domain.create(connection, caller, wanted, now)
-    store.insert(connection, Snapshot(made.id, row.id, row.project_id, row.user_id, now))
-    server_store.tell(connection, row, now=now)
-    action.record(connection, caller, row, "createImage", now)
-    log.event("server.snapshot_asked", server=row.id, image=made.id)
-    return made.id
+    return image_domain.create(connection, caller, wanted, now).id
+
+
+def ask(
+    connection: Connection,
+    row: Server,
+    image_id: str,
+    now: datetime,
+    *,
+    rotation: int | None = None,
+) -> None:
+    """Have the server's host send the image's content."""
+    store.insert(connection, Snapshot(image_id, row.id, row.project_id, row.user_id, now, rotation))
+    server_store.tell(connection, row, now=now, imaging=True)
+    log.event("server.snapshot_asked", server=row.id, image=image_id)
 
 
 def uploader(connection: Connection, host_id: str, image_id: str, request_id: str) -> Caller:
@@ -78,23 +132,28 @@ def uploader(connection: Connection, host_id: str, image_id: str, request_id: st
     )
 
 
-def finish(connection: Connection, image_id: str, now: datetime) -> None:
-    """After the upload: the host is not to make the image any more."""
+def finish(connection: Connection, image_id: str, now: datetime) -> Server | None:
+    """After the upload: the host is not to make the image any more. Gives the server."""
     row = store.get(connection, image_id)
     if row is None:
-        return
+        return None
     store.delete(connection, image_id)
+    if row.rotation is not None:
+        _rotate(connection, image_id, row)
     server = server_store.get(connection, row.server_id)
     if server is not None:
-        server_store.tell(connection, server, now=now)
+        imaging = store.is_any_of(connection, server.id)
+        server_store.tell(connection, server, now=now, imaging=imaging)
+    return server
 
 
-def give_up(connection: Connection, host_id: str, image_id: str, now: datetime) -> None:
+def give_up(connection: Connection, host_id: str, image_id: str, now: datetime) -> Server | None:
     """The host cannot make the image, so its row is deleted. Raises as `uploader` does."""
     row = _of_host(connection, host_id, image_id)
-    finish(connection, image_id, now)
+    server = finish(connection, image_id, now)
     _delete_empty(connection, image_id)
     log.warning("server.snapshot_failed", server=row.server_id, image=image_id)
+    return server
 
 
 def abandon(connection: Connection, server: Server) -> None:
@@ -116,3 +175,23 @@ def _delete_empty(connection: Connection, image_id: str) -> None:
     image = image_store.get(connection, image_id)
     if image is not None and image.status == "queued":
         image_store.delete(connection, image_id)
+
+
+def _rotate(connection: Connection, image_id: str, row: Snapshot) -> None:
+    """Delete the backups that are too many; one whose content has not come is none yet."""
+    made = image_store.get(connection, image_id)
+    if made is None or made.status != "active":
+        return
+    kind = made.properties.get("backup_type")
+    backups = [
+        image
+        for image in image_store.having(connection, "instance_uuid", row.server_id)
+        if (image.properties.get("image_type"), image.properties.get("backup_type"))
+        == (BACKUP, kind)
+        and (image.status, image.owner) == ("active", row.project_id)
+    ]
+    backups.sort(key=lambda image: (image.created_at, image.id), reverse=True)
+    for image in backups[row.rotation :]:
+        if not image.protected:
+            image_domain.remove(connection, image)
+            log.event("server.backup_rotated", server=row.server_id, image=image.id)

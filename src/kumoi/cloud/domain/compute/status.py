@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kumoi.base.errors import Conflict
 from kumoi.cloud.hostapi.messages import InstanceState, Power
 from kumoi.cloud.store.compute.server import Server
 
-NO_STATE, RUNNING, PAUSED, SHUTDOWN = 0, 1, 3, 4
+NO_STATE, RUNNING, PAUSED, SHUTDOWN, SUSPENDED = 0, 1, 3, 4, 7
 SETTLED = {
     InstanceState.RUNNING: ("active", RUNNING),
     InstanceState.STOPPED: ("stopped", SHUTDOWN),
@@ -26,6 +27,10 @@ STATUSES = {
     "active": "ACTIVE",
     "stopped": "SHUTOFF",
     "paused": "PAUSED",
+    "suspended": "SUSPENDED",
+    "rescued": "RESCUE",
+    "shelved": "SHELVED",
+    "shelved_offloaded": "SHELVED_OFFLOADED",
     "resized": "VERIFY_RESIZE",
     "error": "ERROR",
     "deleted": "DELETED",
@@ -44,7 +49,24 @@ MOVES = {
     (Power.STOPPED, InstanceState.PAUSED): "powering-off",
     (Power.PAUSED, InstanceState.RUNNING): "pausing",
 }
-ALIVE = ("active", "paused", "stopped")
+SUSPENDING = {"pausing": "suspending", "unpausing": "resuming"}
+"""The moves of a server that is suspended where another is paused."""
+SHELVING = {
+    "stopping": "shelving",
+    "imaging": "shelving_image_uploading",
+    "offloading": "shelving_offloading",
+    "offloaded": None,
+    "unshelving": "unshelving",
+}
+"""The `task_state` of each step of domain/compute/shelve.py."""
+ON_THE_SHELF = {
+    "imaging": "stopped",
+    "offloading": "shelved",
+    "offloaded": "shelved_offloaded",
+    "unshelving": "shelved_offloaded",
+}
+"""And its `vm_state`, where that is not the server's own."""
+ALIVE = ("active", "paused", "suspended", "stopped")
 """The `vm_state` of a server that its host has made and that did not fail."""
 TASK_SNAPSHOT = "image_uploading"
 
@@ -59,7 +81,7 @@ class ComputeStatus:
 
 def of(server: Server) -> ComputeStatus:
     """The status of a row."""
-    return _status(
+    known = _Known(
         deleted=server.deleted,
         power=server.power,
         state=server.state,
@@ -70,7 +92,13 @@ def of(server: Server) -> ComputeStatus:
         soft=server.boot > server.observed_boot,
         resized=server.resized_from is not None,
         reverting=server.observed_generation < server.reverted,
+        suspended=server.suspended,
+        imaging=server.imaging,
+        rescue=server.rescue is not None,
+        unrescuing=server.observed_generation < server.unrescued,
+        shelf=server.shelf,
     )
+    return _status(known)
 
 
 def require(
@@ -92,40 +120,74 @@ def require(
         )
 
 
+class _Known(NamedTuple):
+    """What the status of a server comes of."""
+
+    deleted: bool
+    power: str
+    state: str
+    launched: bool
+    behind: bool
+    rebuilding: bool
+    hard: bool
+    soft: bool
+    resized: bool
+    reverting: bool
+    suspended: bool
+    imaging: bool
+    rescue: bool
+    unrescuing: bool
+    shelf: str
+
+
 @functools.lru_cache(maxsize=4096)
-def _status(
-    *,
-    deleted: bool,
-    power: str,
-    state: str,
-    launched: bool,
-    behind: bool,
-    rebuilding: bool,
-    hard: bool,
-    soft: bool,
-    resized: bool,
-    reverting: bool,
-) -> ComputeStatus:
-    if deleted:
+def _status(known: _Known) -> ComputeStatus:
+    if known.deleted:
         return ComputeStatus("DELETED", "deleted", None, NO_STATE)
-    vm_state, power_state = _settled(InstanceState(state), launched=launched)
-    if power == Power.ABSENT:
+    vm_state, power_state = _settled(InstanceState(known.state), launched=known.launched)
+    if vm_state == "paused" and known.suspended:
+        vm_state, power_state = "suspended", SUSPENDED
+    if known.power == Power.ABSENT:
         return ComputeStatus(STATUSES[vm_state], vm_state, "deleting", power_state)
+    if known.shelf:
+        vm_state = ON_THE_SHELF.get(known.shelf, vm_state)
+        return ComputeStatus(STATUSES[vm_state], vm_state, SHELVING[known.shelf], power_state)
     if vm_state == "building":
         return ComputeStatus("BUILD", vm_state, "spawning", power_state)
-    again = {"rebuilding": rebuilding, "reboot_started_hard": hard, "resize_reverting": reverting}
-    task = next((name for name, is_wanted in again.items() if is_wanted), None)
+    task = _restart(known)
     if task is not None:
-        vm_state = "resized" if task == "resize_reverting" else vm_state
+        vm_state = {"resize_reverting": "resized", "unrescuing": "rescued"}.get(task, vm_state)
     elif vm_state == "error":
         return ComputeStatus("ERROR", vm_state, None, power_state)
-    elif resized:
-        vm_state, task = (vm_state, "resize_migrating") if behind else ("resized", None)
-    elif soft and power == Power.RUNNING:
-        task = "reboot_started"
-    elif behind:
-        task = MOVES.get((Power(power), InstanceState(state)))
+    else:
+        vm_state, task = _change(known, vm_state)
     return ComputeStatus(UNDER_WAY.get(task or "", STATUSES[vm_state]), vm_state, task, power_state)
+
+
+def _restart(known: _Known) -> str | None:
+    """The change under way that also ends a failure."""
+    again = {
+        "rebuilding": known.rebuilding,
+        "unrescuing": known.unrescuing,
+        "reboot_started_hard": known.hard,
+        "resize_reverting": known.reverting,
+    }
+    return next((name for name, is_wanted in again.items() if is_wanted), None)
+
+
+def _change(known: _Known, vm_state: str) -> tuple[str, str | None]:
+    """The `vm_state` and the `task_state` of a server that did not fail."""
+    if known.rescue:
+        is_coming = known.behind or known.soft
+        return (vm_state, "rescuing") if is_coming else ("rescued", None)
+    if known.resized:
+        return (vm_state, "resize_migrating") if known.behind else ("resized", None)
+    if known.soft and known.power == Power.RUNNING:
+        return vm_state, "reboot_started"
+    if known.behind:
+        move = MOVES.get((Power(known.power), InstanceState(known.state)))
+        return vm_state, SUSPENDING.get(move or "", move) if known.suspended else move
+    return vm_state, TASK_SNAPSHOT if known.imaging else None
 
 
 def _settled(state: InstanceState, *, launched: bool) -> tuple[str, int]:

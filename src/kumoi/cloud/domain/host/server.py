@@ -21,6 +21,7 @@ from kumoi.cloud.domain.compute import (
     server_delete,
     server_rebuild,
     server_resize,
+    shelve,
     status,
 )
 from kumoi.cloud.domain.host.thing import ThingKind, not_here
@@ -50,6 +51,8 @@ def take(connection: Connection, host_id: str, report: ThingReport, now: datetim
     row = store.get(connection, report.id)
     if row is None or not _is_on(row, host_id):
         not_here(connection, host_id, report)
+        if row is not None:
+            shelve.advance(connection, row, now)
     elif not row.observed_generation <= report.generation <= row.generation:
         return
     elif not report.absent:
@@ -92,6 +95,8 @@ def _observe(connection: Connection, row: Server, report: ThingReport, now: date
     after = store.get(connection, row.id)
     if after is not None and status.of(after).task_state is None:
         action.end(connection, row.id, now, fault=after.fault)
+    if after is not None and after.shelf:
+        shelve.advance(connection, after, now)
     if report.fault and row.launched_at is None and row.power != Power.ABSENT:
         server_delete.release_claims(connection, row, now)
 
@@ -169,5 +174,7 @@ def _message(
         boot=row.boot,
         hard_boot=row.hard_boot,
         build=row.build,
+        rescue=None if row.rescue is None else boot_image.message(row.rescue),
+        files=[messages.InjectedFile(**file) for file in row.files or ()],
         snapshots=snapshots,
     )

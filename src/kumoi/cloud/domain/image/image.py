@@ -173,9 +173,14 @@ def delete(connection: Connection, caller: Caller, key: str) -> Image:
     row = owned(connection, caller, key)
     if row.protected:
         raise Forbidden(f"Image {key} is protected and cannot be deleted.")
-    members.delete_of_image(connection, key)
-    store.delete(connection, key)
+    remove(connection, row)
     return row
+
+
+def remove(connection: Connection, row: Image) -> None:
+    """Delete the row of an image that nobody asks for; its file goes when no row names it any more."""
+    members.delete_of_image(connection, row.id)
+    store.delete(connection, row.id)
 
 
 def deactivate(connection: Connection, caller: Caller, key: str, now: datetime) -> None:

@@ -167,6 +167,14 @@ def unbind(connection: Connection, port_id: str, now: datetime) -> None:
         )
 
 
+def move_device(connection: Connection, device_id: str, host: str, now: datetime) -> None:
+    """Bind a server's ports to another host; they keep their order and addresses, and are down until
+    they are plugged there.
+    """
+    for row in store.of_servers(connection, [device_id]):
+        store.update(connection, row.id, now=now, host=host, status=DOWN)
+
+
 def release_device(connection: Connection, device_id: str, now: datetime) -> None:
     """After a server's deletion: delete the ports made for it, release the user's own."""
     for row in store.of_servers(connection, [device_id]):

@@ -21,7 +21,8 @@ class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """`links` are the links that a start made or was about to make, with their port ids. `wired` are
     the ports as last set up inside, `given` all statements about addresses and routes (network.py)
     applied since the start. `image_sha256` is the image below the disk; `images` that of each build's
-    disk, for while a rebuild is under way there are two.
+    disk, for while a rebuild is under way there are two. `rescue_sha256` is the image that it was
+    last rescued with.
     """
 
     started_generation: int = 0
@@ -30,6 +31,7 @@ class InstanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     host_boot: str = ""
     image_sha256: str = ""
     images: dict[int, str] = {}
+    rescue_sha256: str = ""
     links: dict[str, str] = {}
     wired: list[ServerPort] = []
     given: list[str] = []

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from kumoi.base.errors import Permanent
 from kumoi.cloud.drivers.instance import wire
-from kumoi.cloud.hostapi.messages import InstanceSpec
+from kumoi.cloud.hostapi.messages import InjectedFile, InstanceSpec
 
 ROOT = "root"
 LOGIN = "~"
@@ -28,12 +28,15 @@ _NOCLOUD = "/var/lib/cloud/seed/nocloud"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedFile:
-    """A file of a new server. `owner` is ROOT or LOGIN."""
+    """A file of a new server. `owner` is ROOT or LOGIN. With `follow` it lies where the image's
+    symlinks lead.
+    """
 
     path: str
     content: bytes
     mode: int = 0o644
     owner: str = ROOT
+    follow: bool = False
 
     def __str__(self) -> str:
         return f"write {self.path} ({len(self.content)} bytes, {self.mode:o}, {self.owner})"
@@ -70,7 +73,17 @@ def files(server: InstanceSpec) -> tuple[SeedFile, ...]:
             raise Permanent("the SSH key has characters that do not print")
         path, lines = f"{LOGIN}/.ssh/authorized_keys", "".join(f"{key}\n" for key in keys)
         wanted.append(SeedFile(path=path, content=lines.encode(), mode=0o600, owner=LOGIN))
-    return (*wanted, *nocloud(server))
+    return (*wanted, *nocloud(server), *(_injected(file) for file in server.files))
+
+
+def _injected(file: InjectedFile) -> SeedFile:
+    try:
+        content = base64.b64decode(file.contents, validate=True)
+    except binascii.Error as cause:
+        raise Permanent("the content of a file is not Base64") from cause
+    if not file.path or not file.path.isprintable():
+        raise Permanent("the path of a file has characters that do not print")
+    return SeedFile(path=f"/{file.path.lstrip('/')}", content=content, follow=True)
 
 
 def nocloud(server: InstanceSpec) -> tuple[SeedFile, ...]:

@@ -8,8 +8,7 @@ position, which makes a list of a thousand servers several times faster.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -17,16 +16,15 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Invalid
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.host import host as host_store
-from kumoi.cloud.store.listing import SHAPE_VALUES_MAX, Sort
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine.db import Json, Timestamp
-from kumoi.engine.memo import BoundedMap
-from kumoi.engine.statement import Statement, limit
+from kumoi.engine.statement import Statement
 
 BATCH = 1_000
+OFFLOADED = "offloaded"
+"""The step of shelving in which nothing is under way."""
 KIND = "server"
 """The kind of thing on a host that a server is; see hostapi/things.py."""
 
@@ -90,16 +88,13 @@ class Server(msgspec.Struct, frozen=True, gc=False):
     reverted: int = 0
     rebuilt_from: dict[str, Any] | None = None
     rebuild_refused: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerFilter:
-    """Which rows: `among` maps a column to the values it may have; None does not matter."""
-
-    among: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    deleted: bool | None = False
-    changed_since: datetime | None = None
-    changed_before: datetime | None = None
+    suspended: bool = False
+    imaging: bool = False
+    files: list[dict[str, str]] | None = None
+    rescue: dict[str, Any] | None = None
+    unrescued: int = 0
+    shelf: str = ""
+    shelved: dict[str, Any] | None = None
 
 
 server = sa.Table(
@@ -166,37 +161,19 @@ server = sa.Table(
     sa.Column("rebuilt_from", Json),  # What its disk was made from before the last rebuild.
     # Observed: the generation in which its host refused a rebuild and has the disk from before.
     sa.Column("rebuild_refused", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("suspended", sa.Boolean, nullable=False, server_default=sa.false()),  # If paused.
+    # Whether an image is being made of its disk; the images themselves are snapshot.py's.
+    sa.Column("imaging", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("files", Json),  # To be written into a new disk: path and contents, in Base64.
+    sa.Column("rescue", Json),  # The image that it is started from in place of its disk.
+    # The generation that ends a rescue; under way until the host has made it so.
+    sa.Column("unrescued", sa.Integer, nullable=False, server_default="0"),
+    # The step in which its shelving is, and what the steps need; see domain/compute/shelve.py.
+    sa.Column("shelf", sa.String(16), nullable=False, server_default=""),
+    sa.Column("shelved", Json),
     sa.Index("ix_server_project_id_deleted", "project_id", "deleted"),
     sa.Index("ix_server_created_at", "created_at"),
 )
-
-HIDDEN = frozenset({"ssh_keys", "image", "rebuilt_from"})  # What no list shows.
-SHAPES_MAX = 256  # Of lists that are asked for.
-_KNOWN: BoundedMap[tuple[Any, ...], Server] = BoundedMap()
-_Order = Sequence[tuple[sa.Column[Any], bool]]
-_LISTED = [sa.null().label(column.name) if column.name in HIDDEN else column for column in server.c]
-
-SORT_KEYS = {name: name for name in server.c.keys()} | {  # noqa: SIM118 - a collection, no dict
-    "uuid": "id",
-    "display_name": "name",
-    "display_description": "description",
-    "host": "host_id",
-    "node": "host_id",
-    "instance_type_id": "flavor_id",
-    "image_ref": "image_id",
-    "access_ip_v4": "access_ipv4",
-    "access_ip_v6": "access_ipv6",
-    "vm_state": "state",
-    "task_state": "power",
-    "power_state": "state",
-    "availability_zone": "zone",
-    "root_device_name": "id",
-    "locked": "locked_by",
-    "auto_disk_config": "disk_config",
-    "progress": "id",
-    "kernel_id": "id",
-    "ramdisk_id": "id",
-}
 
 
 def insert(connection: Connection, row: Server) -> None:
@@ -324,10 +301,11 @@ _USAGE = Statement(
 
 
 def uses_image(connection: Connection, host_id: str, image_id: str) -> bool:
-    query = sa.select(server.c.id).where(
-        server.c.image_id == image_id, server.c.host_id == host_id, server.c.deleted.is_(False)
+    """Whether a server of that host is made from the image, or is to be rescued with it."""
+    return any(
+        image_id in (row.image_id, *(image["id"] for image in (row.image, row.rescue) if image))
+        for row in on_host(connection, host_id)
     )
-    return connection.execute(query.limit(1)).first() is not None
 
 
 def stuck(connection: Connection, *, before: datetime) -> list[Server]:
@@ -339,6 +317,17 @@ def stuck(connection: Connection, *, before: datetime) -> list[Server]:
         server.c.updated_at < before,
     )
     return _fetch(connection, query)
+
+
+def being_shelved(connection: Connection) -> list[Server]:
+    """The servers whose shelving, or its end, is under way."""
+    query = sa.select(server).where(server.c.shelf.not_in(["", OFFLOADED]), ~server.c.deleted)
+    return _fetch(connection, query.order_by(server.c.number).limit(BATCH))
+
+
+def being_imaged(connection: Connection) -> list[Server]:
+    query = sa.select(server).where(server.c.imaging, ~server.c.deleted)
+    return _fetch(connection, query.order_by(server.c.number).limit(BATCH))
 
 
 def unfinished_deletions(connection: Connection) -> list[Server]:
@@ -358,139 +347,6 @@ def purge(connection: Connection, *, before: datetime) -> list[str]:
     if keys:
         connection.execute(sa.delete(server).where(server.c.id.in_(keys)))
     return keys
-
-
-def batches(
-    connection: Connection,
-    where: ServerFilter,
-    sorts: Sequence[Sort],
-    *,
-    marker: str | None,
-    size: int,
-) -> Iterator[list[Server]]:
-    """Rows in order, `size` at a time (at most BATCH), until there are no more. The columns that no
-    list shows (HIDDEN) are None there.
-
-    Raises Invalid (field `sort_key`, `marker`).
-    """
-    order = _order(sorts)
-    last = None if marker is None else _marker(connection, where, marker)
-    if marker is not None and last is None:
-        raise Invalid(f"marker [{marker}] not found", field="marker")
-    size = min(size, BATCH)
-    while True:
-        if last is None and sum(map(len, where.among.values())) <= SHAPE_VALUES_MAX:
-            rows = _first(connection, where, order, size)
-        else:
-            query = sa.select(*_LISTED).where(*_conditions(where))
-            if last is not None:
-                query = query.where(_after(order, last))
-            rows = _fetch(connection, query.order_by(*_ordered(order)).limit(size))
-        yield rows
-        if len(rows) < size:
-            return
-        last = rows[-1]
-
-
-def _first(connection: Connection, where: ServerFilter, order: _Order, size: int) -> list[Server]:
-    """The first batch, which most lists are: its statement is compiled once, and a server that has
-    not changed is the same object as before (engine/memo.py).
-    """
-    times = {"since": where.changed_since, "before": where.changed_before}
-    given: dict[str, Any] = {name: at for name, at in times.items() if at is not None}
-    counts = tuple((name, len(values)) for name, values in where.among.items())
-    statement = _first_of(counts, where.deleted, tuple(given), tuple(order))
-    for name, values in where.among.items():
-        given |= {f"{name}_{place}": value for place, value in enumerate(values)}
-    return statement.nouns(connection, {**given, "size": size}, _server, _KNOWN)
-
-
-@functools.lru_cache(maxsize=SHAPES_MAX)
-def _first_of(
-    counts: tuple[tuple[str, int], ...],
-    deleted: bool | None,
-    times: tuple[str, ...],
-    order: _Order,
-) -> Statement:
-    among = {
-        name: [_place(f"{name}_{place}", server.c[name]) for place in range(count)]
-        for name, count in counts
-    }
-    since, before = (
-        _place(name, server.c.updated_at) if name in times else None for name in ("since", "before")
-    )
-    where = ServerFilter(among=among, deleted=deleted, changed_since=since, changed_before=before)
-    query = sa.select(*_LISTED).where(*_conditions(where)).order_by(*_ordered(order))
-    return Statement(query.limit(limit("size")))
-
-
-def _place(name: str, column: sa.Column[Any]) -> Any:
-    """A parameter where a filter has a value."""
-    return sa.bindparam(name, type_=column.type, required=True)
-
-
-def _marker(connection: Connection, where: ServerFilter, key: str) -> Server | None:
-    """The row to continue after. None for one of another project: the rows around it would reveal
-    something of it.
-    """
-    row = get(connection, key)
-    projects = where.among.get("project_id")
-    return row if row and (projects is None or row.project_id in projects) else None
-
-
-def _conditions(where: ServerFilter) -> list[sa.ColumnElement[bool]]:
-    found: list[sa.ColumnElement[bool]] = [
-        server.c[name].in_(list(values)) for name, values in where.among.items()
-    ]
-    if where.deleted is not None:
-        found.append(server.c.deleted.is_(where.deleted))
-    if where.changed_since is not None:
-        found.append(server.c.updated_at >= where.changed_since)
-    if where.changed_before is not None:
-        found.append(server.c.updated_at <= where.changed_before)
-    return found
-
-
-def _order(sorts: Sequence[Sort]) -> list[tuple[sa.Column[Any], bool]]:
-    """The columns of the sort keys, then number and id, so that the order is total."""
-    order: list[tuple[sa.Column[Any], bool]] = []
-    for sort in sorts:
-        if sort.key not in SORT_KEYS:
-            raise Invalid(f"Sort key supplied is invalid: {sort.key}", field="sort_key")
-        column = server.c[SORT_KEYS[sort.key]]
-        if column.name not in {known.name for known, _ in order}:
-            order.append((column, sort.descending))
-    last = order[-1][1] if order else True
-    known = {column.name for column, _ in order}
-    ends = (end for end in (server.c.number, server.c.id) if end.name not in known)
-    return [*order, *((end, last) for end in ends)]
-
-
-def _after(order: _Order, last: Server) -> sa.ColumnElement[bool]:
-    cases: list[sa.ColumnElement[bool]] = []
-    same: list[sa.ColumnElement[bool]] = []
-    for column, descending in order:
-        value = getattr(last, column.name)
-        if value is None:
-            if not descending:
-                cases.append(sa.and_(*same, column.is_not(None)))
-            same.append(column.is_(None))
-            continue
-        beyond = sa.or_(column < value, column.is_(None)) if descending else column > value
-        cases.append(sa.and_(*same, beyond))
-        same.append(column == value)
-    return sa.or_(*cases)
-
-
-def _ordered(order: _Order) -> list[sa.UnaryExpression[Any]]:
-    return [
-        column.desc().nulls_last() if descending else column.asc().nulls_first()
-        for column, descending in order
-    ]
-
-
-def _server(row: tuple[Any, ...]) -> Server:
-    return Server(*row)
 
 
 def _fetch(connection: Connection, query: sa.Select[Any]) -> list[Server]:

@@ -22,6 +22,7 @@ class Snapshot:
     project_id: str
     user_id: str
     created_at: datetime
+    rotation: int | None = None
 
 
 server_snapshot = sa.Table(
@@ -32,6 +33,7 @@ server_snapshot = sa.Table(
     sa.Column("project_id", ID, nullable=False),
     sa.Column("user_id", ID, nullable=False),
     sa.Column("created_at", Timestamp, nullable=False),
+    sa.Column("rotation", sa.Integer),  # Of a backup: how many of its kind are kept.
 )
 
 
@@ -53,6 +55,11 @@ def by_server(connection: Connection, server_ids: Collection[str]) -> dict[str, 
     for row in schema.among(connection, query, server_snapshot.c.server_id, server_ids):
         found[row["server_id"]].append(row["image_id"])
     return found
+
+
+def is_any_of(connection: Connection, server_id: str) -> bool:
+    query = sa.select(server_snapshot.c.image_id).where(server_snapshot.c.server_id == server_id)
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def delete(connection: Connection, image_id: str) -> bool:

@@ -44,6 +44,11 @@ def forget_thing(connection: Connection, host_id: str, kind: str, thing_id: str)
     feed.forget(connection, topic(host_id), f"{kind}/{thing_id}")
 
 
+def awaits_thing(connection: Connection, host_id: str, kind: str, thing_id: str) -> bool:
+    """Whether the host has the thing, or was not heard to have removed it."""
+    return feed.knows(connection, topic(host_id), f"{kind}/{thing_id}")
+
+
 EVERY_HOST = topic("*")
 """The topic of what all hosts must look at again: the images to prefetch."""
 

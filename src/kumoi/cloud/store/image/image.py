@@ -123,6 +123,16 @@ def active_public(connection: Connection) -> list[Image]:
     return _with_parts(connection, found)
 
 
+def having(connection: Connection, name: str, value: str) -> list[Image]:
+    """The images that have a property of that value."""
+    query = (
+        sa.select(image)
+        .join(image_property, image_property.c.image_id == image.c.id)
+        .where(image_property.c.name == name, image_property.c.value == value)
+    )
+    return _with_parts(connection, schema.fetch(connection, query.order_by(image.c.id), Image))
+
+
 def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:
     """`properties` and `tags` in `values` replace all of them."""
     columns = {name: value for name, value in values.items() if name not in PARTS}

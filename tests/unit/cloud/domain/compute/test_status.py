@@ -22,6 +22,10 @@ SETTLED: dict[str, Any] = {
     "generation": 1,
     "observed_generation": 1,
     "reverted": 0,
+    "unrescued": 0,
+    "suspended": False,
+    "imaging": False,
+    "shelf": "",
 }
 ZEROES = (
     "boot",
@@ -81,6 +85,36 @@ def server(**values: Any) -> Server:
             ("BUILD", "building", "deleting", 0),
         ),
         ({"deleted": True, "power": "absent"}, ("DELETED", "deleted", None, 0)),
+        (
+            {"power": "paused", "state": "paused", "suspended": True},
+            ("SUSPENDED", "suspended", None, 7),
+        ),
+        (
+            {"power": "paused", "generation": 2, "suspended": True},
+            ("ACTIVE", "active", "suspending", 1),
+        ),
+        ({"imaging": True}, ("ACTIVE", "active", "image_uploading", 1)),
+        ({"rescue": {}, "generation": 2, "boot": 1}, ("ACTIVE", "active", "rescuing", 1)),
+        ({"rescue": {}}, ("RESCUE", "rescued", None, 1)),
+        ({"rescue": {}, "state": "failed"}, ("ERROR", "error", None, 0)),
+        ({"unrescued": 2, "generation": 2, "boot": 1}, ("RESCUE", "rescued", "unrescuing", 1)),
+        ({"shelf": "stopping", "power": "stopped"}, ("ACTIVE", "active", "shelving", 1)),
+        (
+            {"shelf": "imaging", "state": "stopped"},
+            ("SHUTOFF", "stopped", "shelving_image_uploading", 4),
+        ),
+        (
+            {"shelf": "offloading", "state": "stopped"},
+            ("SHELVED", "shelved", "shelving_offloading", 4),
+        ),
+        (
+            {"shelf": "offloaded", "state": "stopped"},
+            ("SHELVED_OFFLOADED", "shelved_offloaded", None, 4),
+        ),
+        (
+            {"shelf": "unshelving", "state": "building", "build": 1},
+            ("SHELVED_OFFLOADED", "shelved_offloaded", "unshelving", 0),
+        ),
     ],
 )
 def test_status(values: dict[str, Any], shown: tuple[str, str, str | None, int]) -> None:

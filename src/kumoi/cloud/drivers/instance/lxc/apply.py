@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
+
 from kumoi.base import files
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.process import ProcessFailed
-from kumoi.cloud.drivers.instance import fence, loop, record, room, sparse, unpack, wire
+from kumoi.cloud.drivers.instance import fence, loop, record, room, seed, sparse, unpack, wire
 from kumoi.cloud.drivers.instance.interface import ObservedInstance
 from kumoi.cloud.drivers.instance.lxc import (
     cgroup,
@@ -60,7 +62,7 @@ class LxcDriver:
     name = "lxc"
     offer = Offer(
         formats=sorted(unpack.formats()),
-        capabilities=[Capability.LIVE_ADDRESSES, Capability.PAUSE, Capability.SNAPSHOT],
+        capabilities=list(Capability),
         servers_max=idmap.SLOTS,
     )
 
@@ -124,7 +126,7 @@ class LxcDriver:
 
     def disk_bytes(self) -> int:
         taken = 0
-        for file in self._paths.servers.glob("*/disk.*"):
+        for file in self._paths.servers.glob("*/*.ext4"):
             with contextlib.suppress(FileNotFoundError):
                 taken += file.stat().st_blocks * BLOCK_BYTES
         return taken
@@ -149,7 +151,7 @@ class LxcDriver:
         with _attempted("remove an image"):
             for directory in self._paths.servers.iterdir():
                 known = record.read(self._paths.record(directory.name))
-                if sha256 in (known.image_sha256, *known.images.values()):
+                if sha256 in (known.image_sha256, known.rescue_sha256, *known.images.values()):
                     return False
             image.delete(self._paths, sha256)
         return True
@@ -258,9 +260,17 @@ class LxcDriver:
             self._record(server.id, image_sha256=sha256, images={server.build: sha256})
 
     def _make_disk(self, server_id: str, action: plan.MakeDisk) -> None:
+        def note() -> None:
+            known = record.read(self._paths.record(server_id))
+            images = {build: known.image_of(build) for build in self._disks(server_id)}
+            self._record(server_id, images=images | {action.build: action.image_sha256})
+
+        self._fill_disk(self._paths.disk(server_id, action.build), action, note)
+
+    def _fill_disk(self, final: Path, action: plan.MakeDisk, note: Callable[[], object]) -> None:
+        """`note` is called before the disk is there."""
         room.check(self._paths.servers, "make a server's disk")
         base = self._paths.rootfs(action.image_sha256)
-        final = self._paths.disk(server_id, action.build)
         part = final.with_name(final.name + PART)
         template = disk.ensure_template(self._paths.templates, action.disk_gib)
         mounts = rootfs.mounts_for(self._paths.host_dir)
@@ -273,10 +283,24 @@ class LxcDriver:
         with disk.draft(part):
             sparse.copy(template, part)
             rootfs.with_own_mounts(fill)
-            known = record.read(self._paths.record(server_id))
-            images = {build: known.image_of(build) for build in self._disks(server_id)}
-            self._record(server_id, images=images | {action.build: action.image_sha256})
+            note()
             disk.keep(part, final)
+
+    def _prepare_rescue(self, server: InstanceSpec) -> Path | None:
+        """The disk of the rescue that is wanted; those of others go, and what they needed."""
+        wanted = None
+        if server.rescue is not None:
+            wanted, sha256 = self._paths.rescue_disk(server.id, server.boot), server.rescue.sha256
+            if not wanted.exists():
+                files_ = seed.files(msgspec.structs.replace(server, files=[]))
+                made = plan.MakeDisk(server.boot, server.disk_gib, sha256, files_)
+                self._fill_disk(wanted, made, lambda: self._record(server.id, rescue_sha256=sha256))
+        for path in self._paths.server(server.id).glob("rescue.*.ext4"):
+            if path != wanted:
+                path.unlink(missing_ok=True)
+        if wanted is None and record.read(self._paths.record(server.id)).rescue_sha256:
+            self._record(server.id, rescue_sha256="")
+        return wanted
 
     def _start(self, server: InstanceSpec) -> None:
         ids = idmap.of_slot(subids.claim(self._paths.host_dir), server.id_slot)
@@ -290,6 +314,7 @@ class LxcDriver:
             console=self._paths.console(server.id),
             processors=mounts.processors,
             start_hook=network.hook(self._paths.network(server.id)),
+            rescued=mounts.rescued.root if server.rescue else None,
             # By the clock that stops in suspends: no clock of a server may run below 0.
             uptime_s=int(time.monotonic()) if TIME_NAMESPACE.exists() else None,
         )
@@ -304,14 +329,23 @@ class LxcDriver:
             raise Transient("start a server that is not built yet")
         self._build(server)  # Drops disks of other builds that a killed agent left.
         self._grow_disk(server)
+        rescue = self._prepare_rescue(server)
         files.replace(self._paths.config(server.id), text, promise=Promise.KILL)
         for group in self._groups(server.id):
             cgroup.remove(group)
         links = self._ports.begin(server, wires)
 
         def launch() -> None:
-            rootfs.open_disk(mounts, self._paths.disk(server.id, server.build))
-            rootfs.assemble(mounts, image_, ids)
+            own = self._paths.disk(server.id, server.build)
+            if rescue is None or server.rescue is None:
+                rootfs.open_disk(mounts, own)
+                rootfs.assemble(mounts, image_, ids)
+            else:
+                rootfs.open_disk(mounts, rescue)
+                rootfs.assemble(mounts, self._paths.rootfs(server.rescue.sha256), ids)
+                mounts.rescued.top.mkdir(mode=0o755)
+                rootfs.open_disk(mounts.rescued, own)
+                rootfs.assemble(mounts.rescued, image_, ids)
             mounts.processors.write_text(config.processors(self._cpuinfo, server.vcpus))
             links.wait_made()
             monitor.start(self._paths, server.id)

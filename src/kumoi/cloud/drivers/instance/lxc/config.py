@@ -22,6 +22,7 @@ CPU_WEIGHT_PER_VCPU = 100  # The same in version 2.
 OOM_SCORE = 300
 """Where the machine itself runs out of memory, servers end before what is its own."""
 CONSOLE_BYTES_MAX = 1 << 20
+RESCUED_AT = "mnt"
 MONITOR_SUFFIX = ".monitor"
 """Of the group of a server's monitor, after the name of the server's own group."""
 PIVOT = "pivot"
@@ -62,7 +63,7 @@ class Machine:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerPaths:
     """Paths of a server's files in LXC's mounts. `start_hook` is a command that LXC runs at each
-    start; `uptime_s` is how long this host has been up, None where the kernel has no time namespaces.
+    start; `rescued` is the root of the server that is being rescued; `uptime_s` is how long this host has been up, None where the kernel has no time namespaces.
     """
 
     rootfs: Path
@@ -70,6 +71,7 @@ class ContainerPaths:
     console: Path
     processors: Path
     start_hook: str
+    rescued: Path | None = None
     uptime_s: int | None
 
 
@@ -94,6 +96,7 @@ def config(server: InstanceSpec, machine: Machine, paths: ContainerPaths, ids: I
             f"lxc.console.logfile = {paths.console}",
             f"lxc.console.size = {CONSOLE_BYTES_MAX}",
             f"lxc.mount.entry = {paths.processors} proc/cpuinfo none bind,ro 0 0",
+            *_rescued(paths),
             f"lxc.hook.start-host = {paths.start_hook}",
             # The clocks that count from the boot count from the server's own.
             *(f"lxc.time.offset.{clock} = -{paths.uptime_s}s" for clock in clocks),
@@ -106,6 +109,13 @@ def config(server: InstanceSpec, machine: Machine, paths: ContainerPaths, ids: I
             "",
         ]
     )
+
+
+def _rescued(paths: ContainerPaths) -> list[str]:
+    """Where a rescue has the files of the server."""
+    if paths.rescued is None:
+        return []
+    return [f"lxc.mount.entry = {paths.rescued} {RESCUED_AT} none bind,create=dir 0 0"]
 
 
 def processors(cpuinfo: str, vcpus: int) -> str:

@@ -9,6 +9,7 @@
         network                its addresses and routes, applied at each start (network.py)
         record.json            how it was last started
         disk.<build>.ext4      its own file system; *.part while it is being made
+        rescue.<boot>.ext4     the file system of a rescue that began with that boot
         monitor.pid            LXC's monitor, written by LXC
         console.log, lxc.log
 
@@ -61,6 +62,9 @@ class Paths:
 
     def disk(self, server_id: str, build: int) -> Path:
         return self.server(server_id) / f"disk.{build}.ext4"
+
+    def rescue_disk(self, server_id: str, boot: int) -> Path:
+        return self.server(server_id) / f"rescue.{boot}.ext4"
 
     def monitor_pid(self, server_id: str) -> Path:
         return self.server(server_id) / "monitor.pid"

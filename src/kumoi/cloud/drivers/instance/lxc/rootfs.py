@@ -64,6 +64,11 @@ class Mounts:
         return self.top / "root"
 
     @property
+    def rescued(self) -> Mounts:
+        """Those of the server that is being rescued."""
+        return Mounts(self.top / "rescued")
+
+    @property
     def processors(self) -> Path:
         """The server's /proc/cpuinfo."""
         return self.top / "cpuinfo"
@@ -200,7 +205,10 @@ def find_login(root: int) -> LoginUser:
 
 
 def _write_file(upper: int, lower: int, file: SeedFile, login: LoginUser) -> None:
+    """Files that the owner names lie where the image's symlinks lead; ours at the very path."""
     path = file.path.replace(LOGIN, login.home, 1) if file.path.startswith(LOGIN) else file.path
+    if file.follow:
+        path = resolved(lower, path)
     parts = [part for part in path.split("/") if part]
     if ".." in parts or not parts:
         raise Permanent(f"the image names {path} as a home")
@@ -218,6 +226,32 @@ def _write_file(upper: int, lower: int, file: SeedFile, login: LoginUser) -> Non
         out.write(file.content)
         os.fchown(descriptor, uid, gid)
         os.fchmod(descriptor, file.mode)
+
+
+def resolved(lower: int, path: str) -> str:
+    """The path of a file below the image's root, after the image's symlinks. What the image lacks is
+    as it was named. Raises Permanent for a path that is no file's.
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if not parts or ".." in parts:
+        raise Permanent(f"{path} is no file's path")
+    for depth in range(len(parts), -1, -1):
+        try:
+            known = kernel.open_inside(lower, "/".join(parts[:depth]) or ".", flags=os.O_PATH)
+        except OSError as cause:
+            if cause.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                continue
+            raise
+        try:
+            found = str(Path(f"/proc/self/fd/{known}").readlink())
+            is_directory = stat.S_ISDIR(os.fstat(known).st_mode)
+        finally:
+            os.close(known)
+        if is_directory == (depth == len(parts)):
+            raise Permanent(f"{path} cannot be a file: the image has something else there")
+        root = str(Path(f"/proc/self/fd/{lower}").readlink())
+        return "/".join([found.removeprefix(root), *parts[depth:]])
+    raise Permanent(f"{path} is no file's path")
 
 
 def _ensure_directory(upper: int, lower: int, directory: str) -> bool:
