@@ -146,7 +146,7 @@ class Everybody:
             headers["X-Subject-Token"] = self.token(who)
         if route.since is not None or route.until is not None:
             version = route.since or route.until or (0, 0)
-            headers["OpenStack-API-Version"] = f"compute {version[0]}.{version[1]}"
+            headers["OpenStack-API-Version"] = f"{service.type} {version[0]}.{version[1]}"
         app = self.pipeline if service in PIPELINE_SERVICES else self.openstack
         path = f"/{service.prefix}{_filled(route.path)}"
         return app.request(route.method, path, headers=headers).status_code

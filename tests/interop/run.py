@@ -170,6 +170,13 @@ def _compute_settings(admin: Connection) -> dict[str, dict[str, str]]:
             "console_output": "true",
             "resize": "true",
             "pause": "true",
+            "suspend": "true",
+            "shelve": "true",
+            "rescue": "true",
+            "personality": "true",
+            # Of these a server is refused in words; docs/guide/interop.md lists them.
+            "cold_migration": "false",
+            "live_migration": "false",
             "snapshot": "true",
             "interface_attach": "true",
         },

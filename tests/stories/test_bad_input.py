@@ -98,6 +98,14 @@ QUERIES = {
         "backup=maybe",
         "not-tags=%25,,",
     ),
+    "placement": (
+        "resources=VCPU:" + "9" * 400,
+        "resources=,:",
+        "required=!",
+        "member_of=in:",
+        "limit=" + "9" * 400,
+        "group_policy=%25",
+    ),
     "key-manager": ("limit=-1", "offset=" + "9" * 30, "alg=%25", "limit=" + "9" * 400),
 }
 NAMES = ("%00", "%FF", "x" * 300, "..%2f..")

@@ -12,6 +12,7 @@ from kumoi.policy.key_manager import KEY_MANAGER
 from kumoi.policy.load_balancer import LOAD_BALANCER
 from kumoi.policy.network import NETWORK
 from kumoi.policy.pipeline import PIPELINE
+from kumoi.policy.placement import PLACEMENT
 from kumoi.policy.row import Row
 
 SERVICES: Mapping[str, Mapping[str, Row]] = {
@@ -21,6 +22,7 @@ SERVICES: Mapping[str, Mapping[str, Row]] = {
     "compute": COMPUTE,
     "load-balancer": LOAD_BALANCER,
     "key-manager": KEY_MANAGER,
+    "placement": PLACEMENT,
     "host": HOST,
     "pipeline": PIPELINE,
 }

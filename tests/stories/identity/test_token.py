@@ -50,6 +50,7 @@ def test_a_token_says_who_for_what_and_where_the_services_are(http: httpx.Client
         "compute",
         "load-balancer",
         "key-manager",
+        "placement",
     }
     assert token["expires_at"].endswith(".000000Z")
 

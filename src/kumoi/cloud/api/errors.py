@@ -4,7 +4,7 @@ Identity: {"error": {"code", "message", "title"}}, which is the framework's plai
 {"<type word>": {"code", "message"}}. Network: {"NeutronError": {"type", "message", "detail"}}.
 Image: {"code", "title", "message"}, or a page for who does not ask for JSON (image/error_page.py).
 Load balancer: {"faultcode", "faultstring", "debuginfo"}. Key manager: {"code", "title",
-"description"}.
+"description"}. Placement: {"errors": [{"status", "title", "detail", "code"}]}.
 """
 
 from __future__ import annotations
@@ -74,6 +74,17 @@ def load_balancer(status: int, message: str, _error: KumoiError) -> Any:
 
 def key_manager(status: int, message: str, _error: KumoiError) -> Any:
     return {"code": status, "title": HTTPStatus(status).phrase, "description": message}
+
+
+def placement(status: int, message: str, _error: KumoiError) -> Any:
+    title = HTTPStatus(status).phrase
+    shown = {
+        "status": status,
+        "title": title,
+        "detail": message,
+        "code": "placement.undefined_code",
+    }
+    return {"errors": [shown]}
 
 
 def _network_word(error: KumoiError) -> str:

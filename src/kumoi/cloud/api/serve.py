@@ -19,6 +19,7 @@ from kumoi.cloud.api.image.routes import SERVICE as IMAGE
 from kumoi.cloud.api.key_manager.routes import SERVICE as KEY_MANAGER
 from kumoi.cloud.api.load_balancer.routes import SERVICE as LOAD_BALANCER
 from kumoi.cloud.api.network.routes import SERVICE as NETWORK
+from kumoi.cloud.api.placement.routes import SERVICE as PLACEMENT
 from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import revocation
 from kumoi.cloud.domain.identity.login import Logins
@@ -42,7 +43,7 @@ from kumoi.engine.wake import Alarm
 REVOCATIONS_INTERVAL_S = 10.0
 REVOCATIONS_PAUSE_S = 0.05  # Each write rings: those that come together are looked at together.
 AGAIN = Backoff(first_s=0.1, most_s=2.0)
-SERVICES = (IDENTITY, IMAGE, NETWORK, COMPUTE, LOAD_BALANCER, KEY_MANAGER)
+SERVICES = (IDENTITY, IMAGE, NETWORK, COMPUTE, LOAD_BALANCER, KEY_MANAGER, PLACEMENT)
 
 
 def build_services(

@@ -57,6 +57,7 @@ SERVICES = (
     FirstService("compute", "nova", "Servers", "/compute/v2.1"),
     FirstService("load-balancer", "octavia", "Load balancers", "/load-balancer"),
     FirstService("key-manager", "barbican", "Secrets and certificates", "/key-manager"),
+    FirstService("placement", "placement", "What hosts have and servers take", "/placement"),
 )
 INTERFACES = ("public", "internal", "admin")
 

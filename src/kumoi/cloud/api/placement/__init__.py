@@ -1,0 +1,1 @@
+"""The placement API, which shows and changes nothing."""

@@ -1,0 +1,1 @@
+"""Placement: hosts as providers of resources, and what servers take of them."""
