@@ -52,3 +52,9 @@ def test_a_property_may_be_named_properties(demo: Connection) -> None:
     kind = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
     changed = demo.image.patch(f"/images/{made['id']}", json=patch, headers=kind).json()
     assert changed["properties"] == "of a garden"
+
+
+def test_an_image_has_no_tasks(tenant: Connection, neighbour: Connection) -> None:
+    made = tenant.image.create_image("own", disk_format="raw", container_format="bare")
+    assert tenant.image.get(f"/images/{made.id}/tasks").json() == {"tasks": []}
+    assert neighbour.image.get(f"/images/{made.id}/tasks").status_code == 404

@@ -118,6 +118,7 @@ UNOFFERED = (
     Route("GET", "/v2/tasks", unoffered.tasks, "tasks_api_access"),
     Route("POST", "/v2/tasks", unoffered.create_task, "tasks_api_access"),
     Route("GET", "/v2/tasks/{id}", unoffered.task, "tasks_api_access"),
+    Route("GET", "/v2/images/{id}/tasks", unoffered.tasks_of_image, "get_image"),
     Route("POST", "/v2/images/{id}/import", unoffered.import_image, "modify_image"),
     Route("PUT", "/v2/images/{id}/stage", unoffered.stage, "modify_image"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kumoi.base.errors import NotFound, Unsupported
 from kumoi.cloud.api.request import Request
+from kumoi.cloud.domain.image import image
 from kumoi.engine.http.request import Reply
 
 CACHE = "no cache of images is offered: each host keeps the images of its servers, and nothing else"
@@ -18,6 +19,13 @@ def cache(_request: Request) -> Reply:
 
 def tasks(_request: Request) -> Reply:
     return Reply(200, {"tasks": [], "first": "/v2/tasks", "schema": "/v2/schemas/tasks"})
+
+
+def tasks_of_image(request: Request) -> Reply:
+    """None. Raises NotFound for an image that the caller does not see."""
+    with request.read() as connection:
+        image.get(connection, request.caller, request.path["id"])
+    return Reply(200, {"tasks": []})
 
 
 def task(request: Request) -> Reply:
