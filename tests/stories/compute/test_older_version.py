@@ -52,7 +52,7 @@ def test_a_client_that_starts_at_the_root_finds_the_newest(
 
 def test_extensions_are_listed_and_shown(tenant: Connection) -> None:
     aliases = {extension.alias for extension in tenant.compute.extensions()}
-    assert {"os-keypairs", "os-server-groups", "os-security-groups"} <= aliases
+    assert {"os-keypairs", "os-server-groups", "os-hosts", "os-shelve"} <= aliases
     assert tenant.compute.find_extension("os-keypairs").name == "Keypairs"
     assert tenant.compute.get("/extensions/os-unicorns").status_code == 404
 
