@@ -15,6 +15,9 @@ import structlog
 
 from kumoi.base.errors import chain
 
+# Until `set_up`, as in commands, lines are for people. Standard output is a command's answer.
+structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
 
 def set_up(role: str, *, stream: TextIO | None = None, level: int = logging.INFO) -> None:
     """Once per process, by main.py. Library warnings come through as events of their own."""

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 
 from kumoi.base import log
 from kumoi.base.errors import Permanent, Transient, chain
@@ -44,3 +46,10 @@ def test_an_event_is_one_json_line_with_what_is_bound() -> None:
     assert line["event"] == "server.created"
     assert (line["role"], line["request"], line["server"]) == ("api", "req-1", "s1")
     assert line["password"] == "****"
+
+
+def test_a_commands_standard_output_holds_no_event() -> None:
+    code = "from kumoi.base import log; log.warning('store.write_long', ms=52)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert "store.write_long" in done.stderr
