@@ -270,6 +270,15 @@ GOOD: dict[str, Any] = {
         "secret_refs": [{"name": "certificate", "secret_ref": f"/v1/secrets/{NOWHERE}"}],
     },
     "PUT /key-manager/v1/secrets/{id}/acl": {"read": {"users": ["a"], "project-access": True}},
+    "POST /load-balancer/v2.0/lbaas/flavorprofiles": {
+        "flavorprofile": {"name": "p", "provider_name": "kumoi", "flavor_data": "{}"}
+    },
+    "POST /load-balancer/v2.0/lbaas/flavors": {
+        "flavor": {"name": "f", "description": "", "enabled": True, "flavor_profile_id": NOWHERE}
+    },
+    "POST /load-balancer/v2.0/lbaas/availabilityzones": {
+        "availability_zone": {"name": "z", "availability_zone_profile_id": NOWHERE}
+    },
     "PUT /load-balancer/v2.0/lbaas/quotas/{id}": {"quota": {"listener": -2, "pool": 5}},
     "PUT /compute/v2.1/os-quota-sets/{id}": {"quota_set": {"instances": -5, "force": True}},
 }

@@ -58,9 +58,37 @@ OTHERS: Mapping[str, Row] = {
     "os_load-balancer_api:quota:put": ADMIN,
     "os_load-balancer_api:quota:delete": ADMIN,
     "os_load-balancer_api:provider:get_all": READER,
-    "os_load-balancer_api:flavor:get_all": READER,
-    "os_load-balancer_api:availability-zone:get_all": READER,
+    "os_load-balancer_api:provider-flavor:get_all": ADMIN,
+    "os_load-balancer_api:provider-availability-zone:get_all": ADMIN,
     "os_load-balancer_api:amphora:get_all": ADMIN,
+    "os_load-balancer_api:amphora:get_one": ADMIN,
+    "os_load-balancer_api:amphora:get_stats": ADMIN,
+    "os_load-balancer_api:amphora:put_config": ADMIN,
+    "os_load-balancer_api:amphora:put_failover": ADMIN,
+    "os_load-balancer_api:amphora:delete": ADMIN,
 }
 
-LOAD_BALANCER: Mapping[str, Row] = {**BALANCERS, **PARTS, **OTHERS}
+CHOICES: Mapping[str, Row] = {
+    "os_load-balancer_api:flavor:get_all": READER,
+    "os_load-balancer_api:flavor:get_one": READER,
+    "os_load-balancer_api:flavor:post": ADMIN,
+    "os_load-balancer_api:flavor:put": ADMIN,
+    "os_load-balancer_api:flavor:delete": ADMIN,
+    "os_load-balancer_api:flavor-profile:get_all": ADMIN,
+    "os_load-balancer_api:flavor-profile:get_one": ADMIN,
+    "os_load-balancer_api:flavor-profile:post": ADMIN,
+    "os_load-balancer_api:flavor-profile:put": ADMIN,
+    "os_load-balancer_api:flavor-profile:delete": ADMIN,
+    "os_load-balancer_api:availability-zone:get_all": READER,
+    "os_load-balancer_api:availability-zone:get_one": READER,
+    "os_load-balancer_api:availability-zone:post": ADMIN,
+    "os_load-balancer_api:availability-zone:put": ADMIN,
+    "os_load-balancer_api:availability-zone:delete": ADMIN,
+    "os_load-balancer_api:availability-zone-profile:get_all": ADMIN,
+    "os_load-balancer_api:availability-zone-profile:get_one": ADMIN,
+    "os_load-balancer_api:availability-zone-profile:post": ADMIN,
+    "os_load-balancer_api:availability-zone-profile:put": ADMIN,
+    "os_load-balancer_api:availability-zone-profile:delete": ADMIN,
+}
+
+LOAD_BALANCER: Mapping[str, Row] = {**BALANCERS, **PARTS, **OTHERS, **CHOICES}

@@ -16,16 +16,30 @@ def test_versions_ascend_as_clients_take_the_last(http: httpx.Client) -> None:
     assert found[-1]["links"][0]["href"].endswith("/load-balancer/v2.0")
 
 
-def test_there_is_one_provider_and_nothing_else_to_choose(demo: Connection, raw: Raw) -> None:
-    balancing = demo.load_balancer
-    assert [one.name for one in balancing.providers()] == ["kumoi"]
-    assert list(balancing.provider_flavor_capabilities("kumoi")) == []
-    zones = raw("GET", "lbaas/providers/kumoi/availability_zone_capabilities").json()
-    assert zones == {"availability_zone_capabilities": []}
-    assert raw.fault("GET", "lbaas/providers/amphora/flavor_capabilities")[0] == 404
-    assert list(balancing.flavors()) == []
-    assert list(balancing.availability_zones()) == []
+def test_there_is_one_provider_which_says_what_can_be_chosen(
+    demo: Connection, raw: Raw, raw_admin: Raw
+) -> None:
+    assert [one.name for one in demo.load_balancer.providers()] == ["kumoi"]
+    assert raw("GET", "lbaas/providers?name=x").json() == {"providers": []}
+    path = "lbaas/providers/kumoi"
+    for words, names in (
+        ("flavor_capabilities", ["loadbalancer_topology"]),
+        ("availability_zone_capabilities", ["compute_zone", "management_network"]),
+    ):
+        found = raw_admin("GET", f"{path}/{words}?fields=name").json()
+        assert found == {words: [{"name": name} for name in names]}
+        assert raw("GET", f"{path}/{words}").status_code == 403
+        assert raw_admin.fault("GET", f"lbaas/providers/amphora/{words}")[0] == 404
 
 
-def test_there_are_no_amphorae(raw_admin: Raw) -> None:
-    assert raw_admin.fault("GET", "octavia/amphorae")[0] == 501
+def test_there_are_no_amphorae(raw: Raw, raw_admin: Raw) -> None:
+    assert raw_admin("GET", "octavia/amphorae").json() == {"amphorae": []}
+    assert raw("GET", "octavia/amphorae").status_code == 403
+    for method, path in (
+        ("GET", "x"),
+        ("GET", "x/stats"),
+        ("PUT", "x/config"),
+        ("PUT", "x/failover"),
+        ("DELETE", "x"),
+    ):
+        assert raw_admin.fault(method, f"octavia/amphorae/{path}")[0] == 404

@@ -85,7 +85,7 @@ def _change(one: BalancerTree, loads: dict[str, int], up: set[str]) -> _StationC
     present = tuple(row for row in one.stations if row.host_id in up)
     lost = tuple(row for row in one.stations if row.host_id not in up)
     hosts = scheduler.missing(
-        [row.host_id for row in present], loads, wanted=stationing.STATIONS_MAX
+        [row.host_id for row in present], loads, wanted=stationing.wanted_stations(one)
     )
     return _StationChange(one.balancer.id, lost if hosts else (), hosts, present)
 

@@ -12,10 +12,10 @@ from kumoi.cloud.api.load_balancer import listener, pool, rendering
 from kumoi.cloud.api.load_balancer.body import Described, Id
 from kumoi.cloud.api.load_balancer.listener import ListenerWithin
 from kumoi.cloud.api.load_balancer.pool import PoolWithin
-from kumoi.cloud.api.load_balancer.rendering import PROVIDER, Shown, TagsOf
+from kumoi.cloud.api.load_balancer.rendering import Shown, TagsOf
 from kumoi.cloud.api.load_balancer.resource import BalancingResource
 from kumoi.cloud.api.request import Request
-from kumoi.cloud.domain.load_balancer import graph, statistics, tree
+from kumoi.cloud.domain.load_balancer import capability, graph, statistics, tree
 from kumoi.cloud.domain.load_balancer import load_balancer as domain
 from kumoi.cloud.domain.load_balancer.graph import BalancerTreeRequest
 from kumoi.cloud.domain.load_balancer.load_balancer import LoadBalancerRequest
@@ -89,7 +89,9 @@ def _named(connection: Connection, request: Request, action: str) -> LoadBalance
 
 def _wanted(request: Request, said: dict[str, Any]) -> BalancerTreeRequest:
     _require_possible(said)
-    names = ("name", "description", "admin_state_up", "tags")
+    names = (
+        "name", "description", "admin_state_up", "flavor_id", "availability_zone", "tags"
+    )  # fmt: skip
     wanted = BalancerTreeRequest(
         LoadBalancerRequest(
             project_id=_project(request, said),
@@ -133,11 +135,7 @@ def _require_possible(said: dict[str, Any]) -> None:
     for name in ("additional_vips", "vip_sg_ids", "vip_qos_policy_id"):
         if said.get(name):
             raise Unsupported(f"{name} is not offered")
-    if said.get("provider", PROVIDER) != PROVIDER:
-        raise Invalid(f"Provider '{said['provider']}' is not enabled.", field="provider")
-    for name in ("flavor_id", "availability_zone"):
-        if name in said:
-            raise invalid(f"Invalid {name}.", name)
+    capability.require_provider(said.get("provider", capability.PROVIDER))
 
 
 def _shown(connection: Connection, rows: Sequence[LoadBalancer], tags: TagsOf) -> list[Shown]:

@@ -46,8 +46,14 @@ def convert(values: dict[str, Any]) -> None:
     if values.pop("request_sriov", False):
         raise Unsupported("members with SR-IOV ports are not offered")
     for name in ("address", "monitor_address"):
-        if values.get(name) is not None:
-            values[name] = canonical(values[name])
+        if name in values:
+            values |= _address(name, values[name])
+
+
+def _address(name: str, written: str | None) -> dict[str, str | None]:
+    """In its one form, and as it was written where that is another."""
+    kept = None if written is None else canonical(written)
+    return {name: kept, f"{name}_text": None if kept == written else written}
 
 
 def replace_all(request: Request) -> Reply:

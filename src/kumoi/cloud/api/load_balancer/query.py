@@ -21,14 +21,20 @@ STANDARD: Mapping[str, type] = {
 }
 STATUSES = ("provisioning_status", "operating_status")
 SORT_ONLY = frozenset({"created_at", "updated_at"})
-RENAMED = {"tenant_id": "project_id", "loadbalancer_id": "load_balancer_id"}
+RENAMED = {
+    "tenant_id": "project_id",
+    "loadbalancer_id": "load_balancer_id",
+    "flavor_data": "data",
+    "availability_zone_data": "data",
+    "flavor_profile_id": "profile_id",
+    "availability_zone_profile_id": "profile_id",
+}
 
 
-def read(request: Request, columns: Mapping[str, type]) -> NetworkQuery:
-    """What a list request asks for. `columns` are the noun's own, with their types. `special` of the
-    answer has the states, which are no columns.
+def read(request: Request, known: Mapping[str, type], order: str) -> NetworkQuery:
+    """What a list request asks for. `known` are the columns that it may name, with their types, `order` the one
+    to sort by where it names none. `special` of the answer has the states, which are no columns.
     """
-    known = {**STANDARD, **columns}
     filters: dict[str, Sequence[Any]] = {}
     for name in dict.fromkeys(request.query.keys()):
         column = RENAMED.get(name, name)
@@ -36,7 +42,7 @@ def read(request: Request, columns: Mapping[str, type]) -> NetworkQuery:
             filters[column] = _values(name, request.query_all(name), known[column])
     listing = Listing(
         filters=filters,
-        sorts=_sorts(request, known),
+        sorts=_sorts(request, known, order),
         limit=paging.limit(request) or paging.PAGE_MAX,
         marker=request.query.get("marker"),
         page_reverse=request.query.get("page_reverse", "").lower() == "true",
@@ -60,7 +66,7 @@ def _values(name: str, texts: Sequence[str], kind: type) -> Sequence[Any]:
     return texts
 
 
-def _sorts(request: Request, known: Mapping[str, type]) -> tuple[Sort, ...]:
+def _sorts(request: Request, known: Mapping[str, type], order: str) -> tuple[Sort, ...]:
     """`sort=name:desc,id`, or `sort_key` with `sort_dir`."""
     asked = [text for text in request.query.get("sort", "").split(",") if text]
     if not asked and "sort_key" in request.query:
@@ -74,4 +80,4 @@ def _sorts(request: Request, known: Mapping[str, type]) -> tuple[Sort, ...]:
         if direction not in ("", "asc", "desc"):
             raise Invalid(f"Supplied sort direction '{direction}' is not valid.", field="sort")
         sorts.append(Sort(key, direction == "desc"))
-    return tuple(sorts) or (Sort("created_at"),)
+    return tuple(sorts) or (Sort(order),)

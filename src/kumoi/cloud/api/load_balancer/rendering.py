@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection
 
-from kumoi.cloud.domain.load_balancer import status
+from kumoi.cloud.domain.load_balancer import capability, status
 from kumoi.cloud.domain.load_balancer.tree import BalancerTree
 from kumoi.cloud.domain.load_balancer.tree import of_parts as trees_of
 from kumoi.cloud.store.load_balancer.health_monitor import HealthMonitor
@@ -22,7 +22,6 @@ from kumoi.cloud.store.load_balancer.pool import BalancerPool
 Shown = dict[str, Any]
 Row = TypeVar("Row", bound=BalancerPart)
 TagsOf = Mapping[str, Sequence[str]]
-PROVIDER = "kumoi"
 
 
 def balancer(tree: BalancerTree, tags: TagsOf, *, full: bool = False) -> Shown:
@@ -45,9 +44,9 @@ def balancer(tree: BalancerTree, tags: TagsOf, *, full: bool = False) -> Shown:
         "vip_network_id": row.vip_network_id,
         "vip_qos_policy_id": None,
         "additional_vips": [],
-        "provider": PROVIDER,
-        "flavor_id": None,
-        "availability_zone": None,
+        "provider": capability.PROVIDER,
+        "flavor_id": row.flavor_id,
+        "availability_zone": row.availability_zone,
         "listeners": [listener(tree, one, tags, full=True) for one in tree.listeners]
         if full
         else ids(tree.listeners),
@@ -130,12 +129,12 @@ def pool(tree: BalancerTree, row: BalancerPool, tags: TagsOf, *, full: bool = Fa
 def member(tree: BalancerTree, row: PoolMember, tags: TagsOf) -> Shown:
     return {
         **_common(tree, row, tags, status.of_member(tree, row)),
-        "address": row.address,
+        "address": row.address_text or row.address,
         "protocol_port": row.protocol_port,
         "weight": row.weight,
         "backup": row.backup,
         "subnet_id": row.subnet_id,
-        "monitor_address": row.monitor_address,
+        "monitor_address": row.monitor_address_text or row.monitor_address,
         "monitor_port": row.monitor_port,
     }
 
@@ -237,7 +236,7 @@ def _pool_state(tree: BalancerTree, row: BalancerPool) -> Shown:
         "members": [
             {
                 **_state(tree, one, status.of_member(tree, one)),
-                "address": one.address,
+                "address": one.address_text or one.address,
                 "protocol_port": one.protocol_port,
             }
             for one in tree.members_of(row.id)

@@ -38,7 +38,8 @@ class BalancingResource(Generic[Row]):
     """`new` and `changes` are the bodies of requests, `wanted` makes of what is said of a
     new one what the domain makes a row from; `convert` turns the fields that a change sets into
     columns, in place.
-    `columns` are what a list may be filtered by, `defaults` what null says in a change. `keys` are the
+    `columns` are what a list may be filtered by, beside the `standard` ones, `order` is which
+    it is sorted by, `defaults` what null says in a change. `keys` are the
     path's placeholders: of what it is within, and of one.
 
     `shown` renders rows with their tags, `shown_new` one that was made, where it is shown otherwise.
@@ -51,6 +52,8 @@ class BalancingResource(Generic[Row]):
     new: type[Body]
     changes: type[Body]
     columns: Mapping[str, type]
+    order: str = "created_at"
+    standard: Mapping[str, type] = field(default_factory=lambda: query.STANDARD)
     defaults: dict[str, Any] = field(default_factory=dict)
     wanted: Callable[[Request, dict[str, Any]], Any]
     convert: Callable[[Request, dict[str, Any]], None] = _keep
@@ -72,7 +75,7 @@ class BalancingResource(Generic[Row]):
         return Reply(201, {self.word: shown})
 
     def index(self, request: Request) -> Reply:
-        asked = query.read(request, self.columns)
+        asked = query.read(request, {**self.standard, **self.columns}, self.order)
         with request.read() as connection:
             rows = self.page(connection, request.caller, *self._within(request), asked)
             shown = self._shown(connection, rows)

@@ -6,6 +6,8 @@ from typing import Any
 
 from kumoi.cloud.api import errors
 from kumoi.cloud.api.load_balancer import (
+    choice,
+    choice_profile,
     health_monitor,
     l7_policy,
     l7_rule,
@@ -26,6 +28,7 @@ from kumoi.policy.table import TABLE
 RULES = "os_load-balancer_api"
 LBAAS = "/v2.0/lbaas"
 BALANCERS = f"{LBAAS}/loadbalancers"
+AMPHORAE = "/v2.0/octavia/amphorae"
 MEMBERS = f"{LBAAS}/pools/{{id}}/members"
 
 
@@ -87,22 +90,24 @@ ROUTES = (
         "GET",
         f"{LBAAS}/providers/{{name}}/flavor_capabilities",
         provider.flavor_capabilities,
-        f"{RULES}:provider:get_all",
+        f"{RULES}:provider-flavor:get_all",
     ),
     Route(
         "GET",
         f"{LBAAS}/providers/{{name}}/availability_zone_capabilities",
         provider.availability_zone_capabilities,
-        f"{RULES}:provider:get_all",
+        f"{RULES}:provider-availability-zone:get_all",
     ),
-    Route("GET", f"{LBAAS}/flavors", provider.flavors, f"{RULES}:flavor:get_all"),
-    Route(
-        "GET",
-        f"{LBAAS}/availabilityzones",
-        provider.availability_zones,
-        f"{RULES}:availability-zone:get_all",
-    ),
-    Route("GET", "/v2.0/octavia/amphorae", provider.amphorae, f"{RULES}:amphora:get_all"),
+    *nouns(f"{LBAAS}/flavors", choice.FLAVORS),
+    *nouns(f"{LBAAS}/flavorprofiles", choice_profile.FLAVORS, "flavor-profile"),
+    *nouns(f"{LBAAS}/availabilityzones", choice.ZONES, "availability-zone"),
+    *nouns(f"{LBAAS}/availabilityzoneprofiles", choice_profile.ZONES, "availability-zone-profile"),
+    Route("GET", AMPHORAE, provider.amphorae, f"{RULES}:amphora:get_all"),
+    Route("GET", f"{AMPHORAE}/{{id}}", provider.amphora, f"{RULES}:amphora:get_one"),
+    Route("GET", f"{AMPHORAE}/{{id}}/stats", provider.amphora, f"{RULES}:amphora:get_stats"),
+    Route("PUT", f"{AMPHORAE}/{{id}}/config", provider.amphora, f"{RULES}:amphora:put_config"),
+    Route("PUT", f"{AMPHORAE}/{{id}}/failover", provider.amphora, f"{RULES}:amphora:put_failover"),
+    Route("DELETE", f"{AMPHORAE}/{{id}}", provider.amphora, f"{RULES}:amphora:delete"),
 )
 
 SERVICE = Service(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from kumoi.cloud.api.request import Request
 from kumoi.engine.http.request import Reply
 
-LAST = 13
-"""Versions only say which features there are; 2.13 is the last whose features this cloud has or
+LAST = 24
+"""Versions only say which features there are; 2.24 is the last whose features this cloud has or
 refuses in words.
 """
-UPDATED = "2019-09-13T00:00:00Z"
+UPDATED = "2020-10-15T00:00:00Z"
 
 
 def index(request: Request) -> Reply:

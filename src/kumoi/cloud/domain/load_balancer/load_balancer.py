@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.load_balancer import listener, pool, quota, vip
+from kumoi.cloud.domain.load_balancer import choice, listener, pool, quota, vip
 from kumoi.cloud.domain.load_balancer.refusal import not_found
 from kumoi.cloud.domain.load_balancer.tree import BalancerTree
 from kumoi.cloud.domain.load_balancer.tree import of as trees
@@ -33,15 +33,22 @@ class LoadBalancerRequest:
     name: str = ""
     description: str = ""
     admin_state_up: bool = True
+    flavor_id: str | None = None
+    availability_zone: str | None = None
     tags: tuple[str, ...] = ()
 
 
 def create(
     connection: Connection, caller: Caller, wanted: LoadBalancerRequest, now: datetime
 ) -> LoadBalancer:
-    """Raises Forbidden, OverQuota, and as taking the address does."""
+    """Raises Forbidden, OverQuota, Invalid for a flavor or zone that cannot be chosen, and as taking the address does."""
     caller.check(f"{RULE}:post", wanted.project_id)
     quota.require(connection, wanted.project_id, "loadbalancer")
+    stations_max = None
+    if wanted.flavor_id is not None:
+        stations_max = choice.FLAVORS.chosen(connection, caller, wanted.flavor_id).stations
+    if wanted.availability_zone is not None:
+        choice.ZONES.chosen(connection, caller, wanted.availability_zone)
     key = new_id()
     taken = vip.take(
         connection,
@@ -66,6 +73,9 @@ def create(
         created_at=now,
         updated_at=now,
         revision_number=1,
+        flavor_id=wanted.flavor_id,
+        availability_zone=wanted.availability_zone,
+        stations_max=stations_max,
     )
     store.insert(connection, row)
     tag_store.replace(connection, key, wanted.tags)

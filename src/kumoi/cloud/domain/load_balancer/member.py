@@ -38,6 +38,8 @@ class MemberRequest:
     subnet_id: str | None = None
     monitor_address: str | None = None
     monitor_port: int | None = None
+    address_text: str | None = None
+    monitor_address_text: str | None = None
     tags: tuple[str, ...] = ()
 
     @property

@@ -59,6 +59,10 @@ def is_stationed(tree: BalancerTree) -> bool:
     )
 
 
+def wanted_stations(tree: BalancerTree) -> int:
+    return tree.balancer.stations_max or STATIONS_MAX
+
+
 def proxied(tree: BalancerTree) -> list[BalancerListener]:
     """Listeners that a proxy serves."""
     return [row for row in tree.listeners if row.admin_state_up and needs_proxy(tree, row)]

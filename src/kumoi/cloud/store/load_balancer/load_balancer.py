@@ -28,7 +28,8 @@ TOPIC = (
 class LoadBalancer:
     """`revision_number` grows with each change of any of its parts; `applied_revision` is the one
     that the network engine has, and is the worker's to write. `owns_vip_port` is false for a port of
-    the user's own, which stays when the balancer goes.
+    the user's own, which stays when the balancer goes. `stations_max` is on how many hosts it may have
+    a place at most, where a flavor says so.
     """
 
     id: str
@@ -45,6 +46,9 @@ class LoadBalancer:
     created_at: datetime
     updated_at: datetime
     revision_number: int
+    flavor_id: str | None = None
+    availability_zone: str | None = None
+    stations_max: int | None = None
 
 
 load_balancer = sa.Table(
@@ -59,6 +63,9 @@ load_balancer = sa.Table(
     sa.Column("vip_port_id", ID, sa.ForeignKey("port.id"), nullable=False, unique=True),
     sa.Column("owns_vip_port", sa.Boolean, nullable=False),
     sa.Column("applied_revision", sa.Integer, nullable=False),
+    sa.Column("flavor_id", ID),
+    sa.Column("availability_zone", NAME),
+    sa.Column("stations_max", sa.Integer),
 )
 
 
@@ -134,6 +141,11 @@ def delete(connection: Connection, key: str) -> None:
         station.delete(connection, row)
     standard.delete(connection, load_balancer, key)
     feed.forget(connection, TOPIC, key)
+
+
+def has_any(connection: Connection, **values: Any) -> bool:
+    """Whether there is one whose columns have these values."""
+    return bool(standard.find(connection, load_balancer, LoadBalancer, **values))
 
 
 def count(connection: Connection, project_id: str) -> int:

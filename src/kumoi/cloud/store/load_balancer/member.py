@@ -17,7 +17,8 @@ from kumoi.cloud.store.schema import ID, metadata
 @dataclass(frozen=True, slots=True)
 class PoolMember:
     """`health` is what hosts say of it, or None; nobody else writes it. `subnet_id` of None is the
-    subnet of the virtual address.
+    subnet of the virtual address. An address is kept in its one form; `…_text` is how it was written, where
+    that is another.
     """
 
     id: str
@@ -40,6 +41,8 @@ class PoolMember:
     created_at: datetime
     updated_at: datetime
     revision_number: int
+    address_text: str | None = None
+    monitor_address_text: str | None = None
 
 
 member = sa.Table(
@@ -55,6 +58,8 @@ member = sa.Table(
     sa.Column("monitor_address", sa.String(45)),
     sa.Column("monitor_port", sa.Integer),
     sa.Column("health", sa.String(16)),
+    sa.Column("address_text", sa.String(64)),
+    sa.Column("monitor_address_text", sa.String(64)),
     sa.UniqueConstraint("pool_id", "address", "protocol_port"),
 )
 
