@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import certificates
 from tests.system.live import LiveCloud, eventually
 from tests.system.tenant import connects
 from tests.system.test_load_balancer import PORT, Shop, opened
@@ -136,3 +139,66 @@ def test_a_floating_ip_leads_to_it(shop: HttpShop, balancer: Any) -> None:
     net.delete_ip(floating)
     said = json.loads(done.out.splitlines()[-1])
     assert (said["failures"], set(said["names"])) == ([], {"red", "blue"})
+
+
+NAMES = ("first.test", "second.test")
+
+
+def kept(user: Any, content: bytes) -> Any:
+    """A secret."""
+    return user.cloud.key_manager.create_secret(
+        payload=base64.b64encode(content).decode(),
+        payload_content_type="application/octet-stream",
+        payload_content_encoding="base64",
+    )
+
+
+def test_it_ends_tls_by_name_in_http_2_and_leads_there_from_http(
+    shop: HttpShop, tmp_path: Path
+) -> None:
+    """Of a client that people have: curl believes the certificate of the name, or gives up."""
+    made = [certificates.signed(name) for name in NAMES]
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(b"".join(certificates.certificate_pem(one) for _, one in made))
+    secrets = [kept(shop.user, certificates.bundled(*one)) for one in made]
+    balancer = begin(
+        shop,
+        protocol="TERMINATED_HTTPS",
+        protocol_port=443,
+        default_tls_container_ref=secrets[0].secret_ref,
+        sni_container_refs=[secrets[1].secret_ref],
+        hsts_max_age=60,
+        insert_headers={"X-Forwarded-Proto": "true"},
+    )
+    balancing = shop.user.cloud.load_balancer
+    http = balancing.create_listener(
+        load_balancer_id=balancer.id, protocol="HTTP", protocol_port=80
+    )
+    policy = balancing.create_l7_policy(
+        listener_id=http.id, action="REDIRECT_PREFIX", redirect_prefix=f"https://{NAMES[1]}"
+    )
+    balancing.create_l7_rule(policy, type="PATH", compare_type="STARTS_WITH", value="/")
+
+    def curl(url: str) -> str:
+        ends = [f"{name}:{port}:{balancer.vip_address}" for name in NAMES for port in (80, 443)]
+        resolved = [word for end in ends for word in ("--resolve", end)]
+        form = "\n%{http_version} %{num_redirects} %header{strict-transport-security}"
+        argv = ("curl", "-fsSL", "--cacert", str(trusted), "--max-time", "5", *resolved, "-w", form)
+        done = shop.user.inside(shop.client, *argv, url, check=False)
+        print(done.err)  # noqa: T201 - of the last one, where none is answered.
+        return done.out if done.status == 0 else ""
+
+    eventually(lambda: curl(f"https://{NAMES[0]}/"), within_s=20, what="the first answer")
+    for name in NAMES:
+        body, told = curl(f"https://{name}/").splitlines()
+        assert told == "2 0 max-age=60"
+        seen = {key.lower(): value for key, value in json.loads(body)["headers"].items()}
+        assert (seen["x-forwarded-proto"], seen["host"]) == ("https", name)
+    eventually(
+        lambda: curl(f"http://{NAMES[0]}/x").endswith("2 1 max-age=60"),
+        within_s=20,
+        what="HTTP leads to HTTPS",
+    )
+    balancing.delete_load_balancer(balancer.id, cascade=True)
+    for secret in secrets:
+        shop.user.cloud.key_manager.delete_secret(secret.id or secret.secret_ref.split("/")[-1])
