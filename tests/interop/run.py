@@ -2,8 +2,8 @@
 
 Makes accounts without admin rights and a workspace with `tempest.conf` and `accounts.yaml`, runs
 the tests that a file names, one a line, or that fit a pattern, and looks for what they left over. With
-`--admin` the tests have the administrator, and make accounts of their own; `--plugin neutron` runs a
-service's own tests, so, too. Needs the optional packages: `pip install -e '.[interop]'`.
+`--admin` the tests have the administrator, and make accounts of their own; `--plugin neutron` (or
+`octavia`) runs a service's own tests, so, too. Needs the optional packages: `pip install -e '.[interop]'`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from openstack.connection import Connection
 
 from kumoi.base import process
 from kumoi.base.errors import Invalid
-from tests.interop import accounts, neutron
+from tests.interop import accounts, neutron, octavia
 
-PLUGINS = {"neutron": neutron}
+PLUGINS = {"neutron": neutron, "octavia": octavia}
 TEMPEST = Path(sys.executable).parent / "tempest"
 
 
