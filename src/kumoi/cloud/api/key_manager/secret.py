@@ -82,11 +82,27 @@ def payload(request: Request) -> Reply:
     services, key = request.services, request.path["id"]
     with request.read() as connection:
         found = domain.opened(connection, request.caller, key, services.seal, services.clock.now())
-    accepted = request.http.headers.get("accept", "*/*")
-    if not any(word in accepted for word in ("*/*", found.content_type, "application/*")):
-        raise NotAcceptable(f"the secret is {found.content_type}")
+    kind = _shown_as(found, request.http.headers.get("accept", "*/*"))
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return Reply(200, headers=headers, stream=iter([found.content]), media_type=found.content_type)
+    return Reply(200, headers=headers, stream=iter([found.content]), media_type=kind)
+
+
+def _shown_as(found: SecretPayload, accepted: str) -> str:
+    """Its own type, or another that is asked for; as text only what is one. Raises NotAcceptable."""
+    if any(word in accepted for word in ("*/*", found.content_type, "application/*")):
+        return found.content_type
+    kinds = [kind for kind in TYPES if kind in accepted]
+    if kinds and (kinds[0] != PLAIN or _is_text(found.content)):
+        return kinds[0]
+    raise NotAcceptable(f"the secret is {found.content_type}")
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def update(request: Request) -> Reply:
