@@ -298,6 +298,16 @@ def test_other_tls_to_members_is_another_signature(other: dict[str, Any]) -> Non
     assert rendered(served(**said)).signature != rendered(served(**said | other)).signature
 
 
+def test_a_policy_that_leads_to_a_pool_that_is_not_there_is_none() -> None:
+    away = L7PolicySpec(
+        action="REDIRECT_TO_POOL",
+        redirect_pool_id="off",
+        rules=[rule("r1", "PATH", "STARTS_WITH", "/")],
+    )
+    with_policy = served(msgspec.structs.replace(HTTP, policies=[away]))
+    assert rendered(with_policy).text == rendered(served()).text
+
+
 def test_another_certificate_is_another_signature() -> None:
     one, other = (
         served(msgspec.structs.replace(HTTP, tls=TlsSpec(certificates=[pem])))

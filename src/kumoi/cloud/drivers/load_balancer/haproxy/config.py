@@ -187,7 +187,7 @@ def _frontend(
         yield "    option idle-close-on-response"
         yield f"    timeout http-request {listener.timeout_client_data}ms"
         yield from _headers(listener)
-        yield from (f"    {line}" for line in policies.lines(listener))
+        yield from (f"    {line}" for line in policies.lines(listener, there))
     elif listener.timeout_tcp_inspect:
         yield f"    tcp-request inspect-delay {listener.timeout_tcp_inspect}ms"
     if listener.pool_id in there:

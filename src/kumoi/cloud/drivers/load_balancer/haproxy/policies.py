@@ -2,13 +2,14 @@
 
 HAProxy refuses and redirects before it chooses a backend, so among policies that fit, one that refuses
 goes before one that redirects, and that before one that leads to a pool, as Octavia has it; within
-each kind by position. A policy without rules fits nothing.
+each kind by position. A policy without rules fits nothing, nor does one that leads to a pool that is
+switched off.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from kumoi.cloud.hostapi.load_balancer import L7PolicySpec, L7RuleSpec, ProxiedListener
 
@@ -19,14 +20,18 @@ MATCH = {
     "CONTAINS": "sub",
     "REGEX": "reg",
 }
+TO_POOL = "REDIRECT_TO_POOL"
 REFUSED = 403
 FOUND = 302
 SPECIAL = re.compile(r"([\s#\\\"'$])")
 """What ends a word, or has a meaning of its own outside of quotes."""
 
 
-def lines(listener: ProxiedListener) -> Iterator[str]:
+def lines(listener: ProxiedListener, pools: Collection[str]) -> Iterator[str]:
+    """`pools` are the ids of those that are there."""
     for policy in listener.policies:
+        if policy.action == TO_POOL and policy.redirect_pool_id not in pools:
+            continue
         for rule in policy.rules:
             yield f"acl {rule.id} {_question(rule)}"
         if policy.rules:
