@@ -67,6 +67,7 @@ def test_what_does_not_fit_is_refused_in_words(
         (pool.id, {"max_retries": 11}, 400),
         (pool.id, {"delay": 0}, 400),
         (datagrams.id, {"type": "PING"}, 400),
+        (datagrams.id, {"type": "SCTP"}, 501),
         ("none", {}, 404),
     ):
         wanted = {"healthmonitor": TCP | {"pool_id": pool_id} | said}

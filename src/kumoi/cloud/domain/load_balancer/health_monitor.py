@@ -85,6 +85,10 @@ def update(
 
 
 def _require_fitting(kind: str, pool_protocol: str) -> None:
+    if kind == "SCTP":
+        raise Unsupported(
+            "health monitors of type SCTP are not offered: members of SCTP pools are watched by TCP or HTTP"
+        )
     is_datagrams = pool_protocol in ("UDP", "SCTP")
     if is_datagrams and kind not in OF_DATAGRAMS:
         raise invalid(
@@ -93,8 +97,6 @@ def _require_fitting(kind: str, pool_protocol: str) -> None:
         )
     if kind == "UDP-CONNECT" and pool_protocol != "UDP":
         raise invalid(f"The {kind} type is only supported for pools of type UDP.")
-    if kind == "SCTP":
-        raise Unsupported("health monitors of type SCTP are not offered")
 
 
 def _require_http(kind: str, said: Mapping[str, Any]) -> None:
