@@ -179,6 +179,7 @@ GOOD: dict[str, Any] = {
             "mac_address": "fa:16:3e:00:00:01",
             "fixed_ips": [{"subnet_id": NOWHERE, "ip_address": "10.0.0.5"}],
             "allowed_address_pairs": [{"ip_address": "10.0.0.6"}],
+            "extra_dhcp_opts": [{"opt_name": "mtu", "opt_value": "1400", "ip_version": 4}],
             "security_groups": [NOWHERE],
             "binding:host_id": "h",
         }
@@ -202,6 +203,19 @@ GOOD: dict[str, Any] = {
     },
     "POST /network/v2.0/subnetpools": {
         "subnetpool": {"name": "s", "prefixes": ["x"], "default_quota": 5, "min_prefixlen": 8}
+    },
+    "POST /network/v2.0/address-groups": {
+        "address_group": {"name": "a", "description": "d", "addresses": ["x"]}
+    },
+    "PUT /network/v2.0/address-groups/{id}/add_addresses": {"addresses": ["10.0.0.0/8"]},
+    "POST /network/v2.0/floatingips/{id}/port_forwardings": {
+        "port_forwarding": {
+            "protocol": "tcp",
+            "external_port": 1,
+            "internal_port": 2,
+            "internal_port_id": NOWHERE,
+            "internal_ip_address": "10.0.0.5",
+        }
     },
     "PUT /network/v2.0/quotas/{id}": {"quota": {"network": -2, "port": 5}},
     "POST /compute/v2.1/servers": {"server": SERVER},

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Invalid, NotFound
-from kumoi.cloud.api.network import body, rendering
+from kumoi.cloud.api.network import body, query, rendering
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.host.host import ZONE
@@ -17,10 +17,14 @@ from kumoi.engine import audit
 from kumoi.engine.http.bounds import Text
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
-FILTERS = ("id", "host", "agent_type", "binary", "availability_zone", "alive")
+FILTERS = (
+    *("id", "host", "agent_type", "binary", "topic", "availability_zone", "alive"),
+    *("admin_state_up", "description"),
+)
 
 
 def index(request: Request) -> Reply:
+    query.require_known(request, FILTERS)
     with request.read() as connection:
         shown = [_render(host) for host in _visible(connection, request)]
     filters = {

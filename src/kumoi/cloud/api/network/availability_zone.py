@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from kumoi.cloud.api.network import rendering
+from kumoi.cloud.api.network import query, rendering
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.host.host import ZONE
 from kumoi.engine.http.request import Reply
 
 RESOURCES = ("network", "router")
+FILTERS = ("name", "resource", "state")
 
 
 def index(request: Request) -> Reply:
+    query.require_known(request, FILTERS)
     zones = [{"name": ZONE, "resource": resource, "state": "available"} for resource in RESOURCES]
-    filters = {
-        name: request.query_all(name)
-        for name in ("name", "resource", "state")
-        if name in request.query
-    }
+    filters = {name: request.query_all(name) for name in FILTERS if name in request.query}
     shown = [
         rendering.only(request, dict(zone))
         for zone in zones

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from kumoi.base.errors import NotFound
-from kumoi.cloud.api.network import rendering
+from kumoi.cloud.api.network import query, rendering
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import allocation
@@ -21,6 +21,7 @@ FILTERS = ("network_id", "network_name", "project_id", "tenant_id")
 
 def index(request: Request) -> Reply:
     """With `ip_version`, of the networks that have a subnet of that version."""
+    query.require_known(request, {*FILTERS, "ip_version"})
     filters = {name: request.query_all(name) for name in FILTERS if name in request.query}
     version = request.query.get("ip_version")
     with request.read() as connection:

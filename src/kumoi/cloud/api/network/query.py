@@ -55,17 +55,7 @@ def read(
     """
     known = {**STANDARD, **columns}
     asked = list(dict.fromkeys(request.query.keys()))
-    unknown = [
-        name
-        for name in asked
-        if name not in known and name not in (NO_FILTERS | TAG_FILTERS | {*special, *constants})
-    ]
-    if unknown:
-        raise Invalid(
-            f"Invalid input for operation: {unknown} is invalid attribute for filtering.",
-            field=unknown[0],
-            kind="InvalidInput",
-        )
+    require_known(request, {*known, *TAG_FILTERS, *special, *constants})
     filters: dict[str, Sequence[Any]] = {
         known[name]: _values(name, request.query_all(name), booleans)
         for name in asked
@@ -83,6 +73,18 @@ def read(
     )
     found = {name: request.query_all(name) for name in special if name in request.query}
     return NetworkQuery(listing=listing, tags=tag_filter.read(request.query_all), special=found)
+
+
+def require_known(request: Request, filters: Collection[str]) -> None:
+    """Raises Invalid for any other filter: without it a list would be of more than was asked for."""
+    asked = dict.fromkeys(request.query.keys())
+    unknown = [name for name in asked if name not in NO_FILTERS and name not in filters]
+    if unknown:
+        raise Invalid(
+            f"Invalid input for operation: {unknown} is invalid attribute for filtering.",
+            field=unknown[0],
+            kind="InvalidInput",
+        )
 
 
 def fields(request: Request) -> frozenset[str]:

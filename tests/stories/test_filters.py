@@ -1,0 +1,99 @@
+"""What a list does with a filter: it knows it, refuses it, or ignores it as the real service does.
+
+Whoever deletes what a list has shown must not have been shown all because of a word that was not understood.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from openstack.connection import Connection
+
+from kumoi.cloud.api.network import routes as network
+from kumoi.cloud.api.network.resource import Resource
+from kumoi.cloud.api.serve import SERVICES
+
+HEADERS = {"compute": {"X-OpenStack-Nova-API-Version": "2.96"}}
+NOBODY = "zzz-nobody"
+MISFITS = ("true", "999999")
+"""Values for filters that are no words: a boolean, a number."""
+
+IGNORED = {
+    # Keystone filters by what an entry of its table knows, and passes over the rest.
+    "identity": "all",
+    # Its words are not checked, or a property has the name and no image has the value.
+    "image": "all",
+    "load-balancer": "all",
+    "key-manager": "all",
+    "compute": "but servers",
+}
+"""Services whose lists do not refuse a filter that they do not know."""
+WITHOUT_FILTERS = frozenset({"/", "/v2.0", "/v2.0/extensions", "/v2.0/quotas"})
+REFUSING = frozenset({"/v2.1/servers", "/v2.1/servers/detail"})
+
+
+def lists() -> list[tuple[str, str]]:
+    return [
+        (service.prefix, route.path)
+        for service in SERVICES
+        for route in service.routes
+        if route.method == "GET" and "{" not in route.path
+    ]
+
+
+def nouns() -> list[Resource[Any]]:
+    """Those that the network service lists."""
+    handlers = [route.handler for route in network.ROUTES if route.method == "GET"]
+    owners = [getattr(handler, "__self__", None) for handler in handlers]
+    found = {owner.words: owner for owner in owners if isinstance(owner, Resource)}
+    return list(found.values())
+
+
+def test_a_filter_that_is_not_known_is_refused_where_the_real_service_refuses_it(
+    admin: Connection, http: httpx.Client
+) -> None:
+    wrong = []
+    for prefix, path in lists():
+        headers = {"X-Auth-Token": admin.auth_token, **HEADERS.get(prefix, {})}
+        plain = http.get(f"/{prefix}{path}", headers=headers)
+        asked = http.get(f"/{prefix}{path}?{NOBODY}=1", headers=headers)
+        refuses = path in REFUSING or (prefix not in IGNORED and path not in WITHOUT_FILTERS)
+        expected = 400 if refuses and plain.is_success else plain.status_code
+        if asked.status_code != expected:
+            wrong.append(f"{prefix} {path}: {asked.status_code}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("resource", nouns(), ids=lambda resource: resource.words)
+def test_each_filter_of_the_network_service_filters(
+    demo: Connection, public: Any, http: httpx.Client, resource: Resource[Any]
+) -> None:
+    """One value at least finds nothing: a filter that is read and forgotten would find all."""
+    headers = {"X-Auth-Token": demo.auth_token}
+    path = f"/network/v2.0/{resource.words.replace('_', '-')}"
+    network = demo.network.create_network(name="seen")
+    demo.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.0.0.0/24")
+    demo.network.create_port(network_id=network.id)
+    demo.network.create_router(name="seen")
+    demo.network.create_subnet_pool(name="seen", prefixes=["10.0.0.0/16"])
+    demo.network.create_address_group(name="seen", addresses=["10.0.0.0/16"])
+    demo.network.create_ip(floating_network_id=public.id)
+    everything = http.get(path, headers=headers).json()[resource.words]
+    assert everything
+    for name in (*resource.columns, *resource.special, *resource.constants, "id", "tags"):
+        values = (NOBODY, *MISFITS, "false", "ip_address=10.99.99.99")
+        answers = [http.get(path, params={name: value}, headers=headers) for value in values]
+        assert {answer.status_code for answer in answers} <= {200, 400}, name
+        found = [answer.json()[resource.words] for answer in answers if answer.is_success]
+        assert found, name
+        assert min(map(len, found)) < len(everything), name
+
+
+def test_keystones_comparators_find_what_they_say(admin: Connection, http: httpx.Client) -> None:
+    headers = {"X-Auth-Token": admin.auth_token}
+    for words in ("projects", "users", "groups", "roles", "services", "domains"):
+        for comparator in ("contains", "icontains", "startswith", "istartswith", "endswith"):
+            path = f"/identity/v3/{words}?name__{comparator}={NOBODY}"
+            assert http.get(path, headers=headers).json()[words] == [], path
