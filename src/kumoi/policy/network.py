@@ -140,6 +140,7 @@ OTHERS: Mapping[str, Row] = {
     "update_quota": ADMIN,
     "delete_quota": ADMIN,
     "get_agent": OWNER,  # Nobody's: others see an empty list.
+    "get_agent_schedule": ADMIN,
     "update_agent": ADMIN,
     "delete_agent": ADMIN,
     "get_availability_zone": READER,

@@ -112,3 +112,18 @@ def test_an_agent_is_as_its_host_is(admin: Connection, demo: Connection, raw_adm
     assert raw_admin.fault("DELETE", path)[0] == 409
     assert raw_admin.fault("DELETE", "agents/none")[0] == 404
     assert demo.network.delete(f"/{path}").status_code == 403
+
+
+def test_no_agent_hosts_a_network_or_a_router(
+    admin: Connection, demo: Connection, raw_admin: Raw
+) -> None:
+    (agent,) = admin.network.agents()
+    network = admin.network.create_network(name="hosted")
+    router = admin.network.create_router(name="hosted")
+    assert list(admin.network.network_hosting_dhcp_agents(network)) == []
+    assert list(admin.network.dhcp_agent_hosting_networks(agent)) == []
+    assert list(admin.network.routers_hosting_l3_agents(router)) == []
+    assert list(admin.network.agent_hosted_routers(agent)) == []
+    for path in ("agents/none/l3-routers", "networks/none/dhcp-agents", "routers/none/l3-agents"):
+        assert raw_admin("GET", path).status_code == 404
+    assert demo.network.get(f"/networks/{network.id}/dhcp-agents").status_code == 403

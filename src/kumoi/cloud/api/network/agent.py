@@ -11,6 +11,8 @@ from kumoi.cloud.api.network import body, query, rendering
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.request import Request, fields_set
 from kumoi.cloud.domain.host.host import ZONE
+from kumoi.cloud.domain.network import network as network_domain
+from kumoi.cloud.domain.network import router as router_domain
 from kumoi.cloud.store.host import host as store
 from kumoi.cloud.store.host.host import Host
 from kumoi.engine import audit
@@ -71,6 +73,27 @@ def delete(request: Request) -> Reply:
     with request.write() as connection:
         host = _get(connection, request)
     raise Conflict(f"the agent of host {host.id} goes when the host does", kind="AgentInUse")
+
+
+def scheduled(request: Request) -> Reply:
+    """GET /v2.0/agents/{id}/dhcp-networks and …/l3-routers: none, since every host answers for itself."""
+    with request.read() as connection:
+        _get(connection, request)
+    return Reply(200, {request.url_path.rpartition("-")[2]: []})
+
+
+def hosting_network(request: Request) -> Reply:
+    """GET /v2.0/networks/{id}/dhcp-agents: there are none."""
+    with request.read() as connection:
+        network_domain.get(connection, request.caller, request.path["id"])
+    return Reply(200, {"agents": []})
+
+
+def hosting_router(request: Request) -> Reply:
+    """GET /v2.0/routers/{id}/l3-agents: there are none."""
+    with request.read() as connection:
+        router_domain.get(connection, request.caller, request.path["id"])
+    return Reply(200, {"agents": []})
 
 
 def _get(connection: Connection, request: Request) -> Host:
