@@ -7,7 +7,7 @@ import sys
 
 import openstack
 
-from bench import api, balancer, cluster, flood, memory, push, server, up
+from bench import api, balancer, bounds, cluster, flood, memory, push, server, up
 from bench.measure import Figure, show
 
 
@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument("--state-dir", default="/var/lib/kumoi")
     parser.add_argument(
         "--only",
-        choices=("memory", "api", "flood", "server", "balancer", "push", "cluster", "up"),
+        choices=("memory", "api", "flood", "bounds", "server", "balancer", "push", "cluster", "up"),
     )
     args = parser.parse_args()
     found: list[Figure] = []
@@ -35,6 +35,8 @@ def main() -> int:
         found += api.figures()
     if args.only in (None, "flood"):
         found += flood.figures()
+    if args.only in (None, "bounds"):
+        found += bounds.figures()
     if args.only in (None, "cluster"):
         found += cluster.figures()
     if args.only in (None, "up"):

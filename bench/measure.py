@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import statistics
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+FIRST = -15  # As nice(1) counts.
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,12 @@ def timed(act: Callable[[], object], times: int) -> list[float]:
         act()
         samples.append((time.perf_counter() - began) * 1000)
     return samples
+
+
+def come_first() -> None:
+    """Before all else on the machine, where we are root: what others do there is not measured."""
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, FIRST)
 
 
 def until(level: Callable[[], bool], *, within_s: float, pause_s: float = 0.005) -> None:

@@ -11,6 +11,7 @@ import gc
 import itertools
 import json
 import os
+import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from argon2 import PasswordHasher
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from kumoi.base import ids
 from kumoi.cloud.api import serve as api_serve
 from kumoi.cloud.api.compute import server_action
 from kumoi.cloud.api.serve import SERVICES
@@ -124,6 +126,7 @@ def fuzzed(
 ) -> Iterator[Fuzzed]:
     directory = tmp_path_factory.mktemp("cloud")
     patch = pytest.MonkeyPatch()
+    patch.setattr(ids, "random", random.SystemRandom())  # Hypothesis sets the other one back.
     patch.setattr(app_module, "RETRY_AFTER_S", 0.0)
     patch.setattr(password, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     with (

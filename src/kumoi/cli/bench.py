@@ -13,7 +13,7 @@ from kumoi.base.errors import Invalid
 from kumoi.cli import choice
 
 CHECKOUT = Path(__file__).parents[3]
-WITHOUT_CLOUD = ("api", "flood", "cluster", "up")  # Parts that need no cloud that is up.
+WITHOUT_CLOUD = ("api", "flood", "bounds", "cluster", "up")  # Parts that need no cloud that is up.
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:

@@ -82,6 +82,14 @@ def test_tags_are_set_added_and_taken(admin: Connection, project: Project) -> No
     assert admin.identity.delete(path).status_code == 204
 
 
+def test_a_domains_name_is_taken_once_in_any_script(admin: Connection) -> None:
+    """SQLite's lower() leaves letters outside of ASCII as they are, Python's does not: 500 once."""
+    name = f"\u00c4RZTE-{new_hex_id()[:8]}"
+    admin.identity.create_domain(name=name)
+    with pytest.raises(exceptions.ConflictException):
+        admin.identity.create_domain(name=name)
+
+
 def test_domains_are_listed_for_administrators(admin: Connection, demo: Connection) -> None:
     name = f"domain-{new_hex_id()[:8]}"
     made = admin.identity.create_domain(name=name, description="of a story", is_enabled=False)

@@ -104,7 +104,8 @@ def create(
     row = BalancerListener(**beginning(balancer.id, balancer.project_id, now), **said)
     require_served(connection, row)
     _require_free(connection, row)
-    material.keep(connection, row, said, wanted.material)
+    if wanted.material is not None:
+        material.keep(connection, row, said, wanted.material)
     return RULES.insert(connection, row, wanted.tags)
 
 

@@ -82,7 +82,8 @@ def create(
         **said,
     )
     _require_possible(connection, row, listener)
-    material.keep(connection, row, said, wanted.material)
+    if wanted.material is not None:
+        material.keep(connection, row, said, wanted.material)
     kept = RULES.insert(connection, row, wanted.tags)
     if listener is not None:
         listener_store.update(connection, listener, now=now, default_pool_id=row.id)

@@ -12,7 +12,7 @@ import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-SPANS_KEPT = 4_096
+SPANS_KEPT = NUMBERS_KEPT = 4_096
 WINDOW = 256  # Taken addresses read at once.
 EUI64_PREFIX_MAX = 64
 IPV4 = 4
@@ -40,9 +40,12 @@ def choose(pools: Iterable[Pool], after: int | None, taken_from: TakenFrom) -> i
 
 def as_pools(texts: Iterable[Sequence[str]]) -> list[Pool]:
     """The numbers of [first, last] pairs of addresses."""
-    return [
-        (int(ipaddress.ip_address(first)), int(ipaddress.ip_address(last))) for first, last in texts
-    ]
+    return [(_number(first), _number(last)) for first, last in texts]
+
+
+@functools.lru_cache(maxsize=NUMBERS_KEPT)
+def _number(text: str) -> int:
+    return int(ipaddress.ip_address(text))
 
 
 def to_text(number: int, version: int) -> str:

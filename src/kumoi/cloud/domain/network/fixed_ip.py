@@ -223,8 +223,9 @@ def _any_of_subnet(
             return pair
     if is_automatic(subnet) and not port.is_router:
         return [subnet.id, _automatic(connection, port, subnet)]
-    # Read again: an allocation for the same port has moved where the subnet's next search starts.
-    latest = subnet_store.get(connection, subnet.id) or subnet
+    latest = subnet
+    if any(key == subnet.id for key, _ in chosen):  # Its next search starts elsewhere since.
+        latest = subnet_store.get(connection, subnet.id) or subnet
     return _allocate(connection, port.network_id, [latest], chosen)
 
 

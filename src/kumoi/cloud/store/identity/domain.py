@@ -46,8 +46,11 @@ def get(connection: Connection, key: str) -> Domain | None:
 
 
 def named(connection: Connection, name: str) -> Domain | None:
-    """Without regard to case, as in Keystone on MySQL: clients name it `default`."""
-    query = sa.select(domain).where(sa.func.lower(domain.c.name) == name.lower())
+    """Without regard to case, as in Keystone on MySQL: clients name it `default`. SQLite knows the case
+    of ASCII's letters alone.
+    """
+    same = (domain.c.name == name) | (sa.func.lower(domain.c.name) == name.lower())
+    query = sa.select(domain).where(same)
     return schema.fetch_one(connection, query.order_by(domain.c.name != name).limit(1), Domain)
 
 
