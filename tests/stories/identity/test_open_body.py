@@ -121,7 +121,9 @@ def test_a_user_whose_password_is_locked_cannot_change_it(
     [
         ("users", {"unheard_of": True}),
         ("users", {"lock_password": "yes"}),
-        ("users", {"multi_factor_auth_enabled": True}),
+        ("users", {"multi_factor_auth_enabled": "yes"}),
+        ("users", {"multi_factor_auth_rules": ["password"]}),
+        ("users", {"multi_factor_auth_rules": [[]]}),
         ("projects", {"lock_password": True}),
         ("roles", {"immutable": 1}),
     ],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -15,10 +16,12 @@ from kumoi.cloud.api.identity.token_body import (
     AuthIdentity,
     CredentialMethod,
     PasswordUser,
+    TotpUser,
     wanted_scope,
 )
 from kumoi.cloud.api.request import Request
-from kumoi.cloud.domain.identity import authentication, credential_secret, revocation
+from kumoi.cloud.domain.identity import authentication, credential_secret, revocation, second_factor
+from kumoi.cloud.domain.identity import credential as kept_credential
 from kumoi.cloud.domain.identity.authentication import Login, ScopeRequest
 from kumoi.cloud.domain.identity.login import REFUSED
 from kumoi.cloud.domain.identity.token import Claims
@@ -26,10 +29,11 @@ from kumoi.engine.http.request import UNSET, Reply, encoded
 from kumoi.engine.memo import Memo
 
 RULES_HEADER = "OpenStack-Identity-Access-Rules"
+Proof = TypeVar("Proof")
 
 
 def create(request: Request) -> Reply:
-    """Log in by password, application credential or another token."""
+    """Log in by password, passcode, application credential, another token, or several of these."""
     auth = request.parse(Auth).auth
     login = _prove(request, auth.identity)
     scope = wanted_scope(auth.scope)
@@ -161,15 +165,36 @@ def _subject(request: Request, rule: str) -> tuple[str, Claims]:
 
 
 def _prove(request: Request, identity: AuthIdentity) -> Login:
-    """Check the login by the only method that the body names. Raises Unauthenticated."""
-    methods = identity.methods
-    if methods == ["password"] and identity.password is not UNSET:
+    """Check the login by each of the methods that the body names. Raises Unauthenticated, also where they
+    are of several users.
+    """
+    methods = tuple(dict.fromkeys(identity.methods))
+    proofs = [_prove_by(request, method, identity) for method in methods]
+    if len({proof.user_id for proof in proofs}) != 1:
+        raise Unauthenticated(REFUSED)
+    return Login(
+        proofs[0].user_id,
+        methods,
+        password_hash=_first(proof.password_hash for proof in proofs),
+        credential_id=_first(proof.credential_id for proof in proofs),
+        parent=_first(proof.parent for proof in proofs),
+    )
+
+
+def _prove_by(request: Request, method: str, identity: AuthIdentity) -> Login:
+    if method == "password" and identity.password is not UNSET:
         return _by_password(request, identity.password.user)
-    if methods == ["token"] and identity.token is not UNSET:
+    if method == "totp" and identity.totp is not UNSET:
+        return _by_totp(request, identity.totp.user)
+    if method == "token" and identity.token is not UNSET:
         return _by_token(request, identity.token.id)
-    if methods == ["application_credential"] and identity.application_credential is not UNSET:
+    if method == "application_credential" and identity.application_credential is not UNSET:
         return _by_credential(request, identity.application_credential)
     raise Unauthenticated(REFUSED)
+
+
+def _first(values: Iterable[Proof | None]) -> Proof | None:
+    return next((value for value in values if value is not None), None)
 
 
 def _by_password(request: Request, body: PasswordUser) -> Login:
@@ -178,7 +203,24 @@ def _by_password(request: Request, body: PasswordUser) -> Login:
     password_hash = user.password_hash if user else None
     account = user.id if user else str(body.reference())
     request.services.logins.verify(request.source, account, password_hash, Secret(body.password))
-    return Login(user.id if user else "", "password", password_hash=password_hash)
+    return Login(user.id if user else "", ("password",), password_hash=password_hash)
+
+
+def _by_totp(request: Request, body: TotpUser) -> Login:
+    services = request.services
+    with request.read() as connection:
+        user = authentication.find_user(connection, body.reference())
+        seeds = (
+            kept_credential.blobs(connection, user.id, second_factor.TYPE, services.seal)
+            if user
+            else []
+        )
+    account = user.id if user else str(body.reference())
+    services.logins.allow(request.source, account)
+    if not second_factor.matches(seeds, Secret(body.passcode), services.clock.now()):
+        services.logins.failed(request.source, account)
+        raise Unauthenticated(REFUSED)
+    return Login(user.id if user else "", ("totp",))
 
 
 def _by_credential(request: Request, body: CredentialMethod) -> Login:
@@ -197,7 +239,7 @@ def _by_credential(request: Request, body: CredentialMethod) -> Login:
         logins.verify(request.source, account, found.secret_hash if found else None, secret)
     if found is None:
         raise Unauthenticated(REFUSED)
-    return Login(found.user_id, "application_credential", credential_id=found.id)
+    return Login(found.user_id, ("application_credential",), credential_id=found.id)
 
 
 def _by_token(request: Request, token: str) -> Login:
@@ -207,5 +249,5 @@ def _by_token(request: Request, token: str) -> Login:
     except Unauthenticated as cause:
         raise NotFound("token", "given") from cause
     return Login(
-        parent.user_id, "token", credential_id=parent.application_credential_id, parent=parent
+        parent.user_id, ("token",), credential_id=parent.application_credential_id, parent=parent
     )

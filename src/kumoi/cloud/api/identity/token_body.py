@@ -55,6 +55,20 @@ class TokenMethod(Body):
     id: Annotated[str, msgspec.Meta(max_length=65_535)]  # Longer the more roles it says.
 
 
+class TotpUser(Body):
+    passcode: Annotated[str, msgspec.Meta(max_length=64)]
+    id: Text | Unset = UNSET
+    name: Text | Unset = UNSET
+    domain: DomainRef | Unset = UNSET
+
+    def reference(self) -> NameRef:
+        return Ref(id=self.id, name=self.name, domain=self.domain).reference("user")
+
+
+class TotpMethod(Body):
+    user: TotpUser
+
+
 class CredentialMethod(Body):
     secret: Password
     id: Text | Unset = UNSET
@@ -80,6 +94,7 @@ class AuthIdentity(Body):
     password: PasswordMethod | Unset = UNSET
     token: TokenMethod | Unset = UNSET
     application_credential: CredentialMethod | Unset = UNSET
+    totp: TotpMethod | Unset = UNSET
 
 
 class System(Body):

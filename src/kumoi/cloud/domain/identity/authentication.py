@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Unauthenticated
 from kumoi.cloud.domain.identity import assignment as assignments
-from kumoi.cloud.domain.identity import revocation, role_rules
+from kumoi.cloud.domain.identity import revocation, role_rules, second_factor
 from kumoi.cloud.domain.identity.login import REFUSED
 from kumoi.cloud.domain.identity.token import TTL_MAX_S, Claims, Rule, Scope, TrustClaim
 from kumoi.cloud.store.identity import access_rule as access_rules
@@ -61,10 +61,10 @@ class ScopeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """The identity that a login has proved. `parent` is the token that it was proved with, if any."""
+    """The identity that a login has proved, by which methods. `parent` is the token that it was proved with, if any."""
 
     user_id: str
-    method: str
+    methods: tuple[str, ...]
     password_hash: str | None = None
     credential_id: str | None = None
     parent: Claims | None = None
@@ -111,6 +111,12 @@ def claims(
     user, home = _enabled(connection, login.user_id)
     if login.password_hash is not None and login.password_hash != user.password_hash:
         raise Unauthenticated(REFUSED)
+    earlier = [
+        name for name in (login.parent.methods if login.parent else []) if name not in login.methods
+    ]
+    methods = [*login.methods, *earlier]
+    if not second_factor.is_enough(user.options, methods):
+        raise Unauthenticated(REFUSED)
     if login.parent is not None and revocation.has_ended(connection, login.parent):
         raise Unauthenticated(REFUSED)
     credential = _credential(connection, login, now)
@@ -136,13 +142,12 @@ def claims(
             expires_at = min(expires_at, int(delegation.expires_at.timestamp()))
     project = scoped.project
     audit_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-    earlier = [name for name in (parent.methods if parent else []) if name != login.method]
     return Claims(
         user_id=user.id,
         user_name=user.name,
         user_domain_id=home.id,
         user_domain_name=home.name,
-        methods=[login.method, *earlier],
+        methods=methods,
         audit_ids=[audit_id, *(parent.audit_ids[-1:] if parent else ())],
         iat=int(now.timestamp()),
         exp=min(expires_at, parent.exp) if parent else expires_at,

@@ -111,6 +111,12 @@ def blob_of(row: Credential, seal: Seal) -> str:
     return seal.open(row.id, base64.b64decode(row.blob.removeprefix(SEALED))).decode()
 
 
+def blobs(connection: Connection, user_id: str, type: str, seal: Seal) -> list[str]:
+    """What a user keeps of that type."""
+    wanted = Listing(filters={"type": [type]})
+    return [blob_of(row, seal) for row in store.page(connection, wanted, user_id=user_id)]
+
+
 def _sealed(key: str, blob: str, seal: Seal) -> str:
     return SEALED + base64.b64encode(seal.close(key, blob.encode())).decode()
 

@@ -44,7 +44,7 @@ def prove(
     at = ec2_signature.signed_at(request)
     if at is not None and abs(now - at) > VALID:
         raise Unauthenticated("The signature has expired.")
-    login = Login(row.user_id, METHOD, credential_id=row.application_credential_id)
+    login = Login(row.user_id, (METHOD,), credential_id=row.application_credential_id)
     return login, ScopeRequest(project=NameRef(id=row.project_id))
 
 

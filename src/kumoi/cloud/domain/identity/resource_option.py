@@ -1,8 +1,8 @@
 """Options of users, projects, domains and roles, and attributes that only their owner understands.
 
 `immutable` keeps a project, a domain or a role from being changed or deleted; `lock_password` keeps a
-user from changing the own password. The options that except a user from a rule which this cloud does
-not have are kept and shown.
+user from changing the own password; which methods a user's logins need, second_factor.py reads. The
+options that except a user from a rule which this cloud does not have are kept and shown.
 """
 
 from __future__ import annotations
@@ -14,12 +14,17 @@ from kumoi.base.errors import Forbidden, Invalid
 
 IMMUTABLE = "immutable"
 LOCK_PASSWORD = "lock_password"  # noqa: S105 - The name of an option.
+MFA_ENABLED = "multi_factor_auth_enabled"
+MFA_RULES = "multi_factor_auth_rules"
+MFA_RULES_MAX = 32
 USER_OPTIONS = (
     "ignore_change_password_upon_first_use",
     "ignore_password_expiry",
     "ignore_lockout_failure_attempts",
     "ignore_user_inactivity",
     LOCK_PASSWORD,
+    MFA_ENABLED,
+    MFA_RULES,
 )
 OTHERS = (IMMUTABLE,)
 
@@ -35,10 +40,31 @@ def merged(
             raise Invalid(
                 f"There is no option {name} here, only {', '.join(known)}", field=f"options.{name}"
             )
-        if value is not None and not isinstance(value, bool):
+        if name == MFA_RULES and value is not None:
+            _require_rules(value)
+        elif value is not None and not isinstance(value, bool):
             raise Invalid(f"{name} must be true, false or null", field=f"options.{name}")
     both = {**(kept or {}), **given}
     return {name: value for name, value in both.items() if value is not None}
+
+
+def _require_rules(value: Any) -> None:
+    """Raises Invalid unless it is a list of lists of names of methods."""
+    if (
+        not isinstance(value, list)
+        or len(value) > MFA_RULES_MAX
+        or not all(_is_rule(rule) for rule in value)
+    ):
+        raise Invalid(
+            f"{MFA_RULES} must be at most {MFA_RULES_MAX} lists of methods of login",
+            field=f"options.{MFA_RULES}",
+        )
+
+
+def _is_rule(rule: Any) -> bool:
+    names = rule if isinstance(rule, list) else []
+    is_named = all(isinstance(name, str) and len(name) <= MFA_RULES_MAX for name in names)
+    return 0 < len(names) <= MFA_RULES_MAX and is_named
 
 
 def merge_into(

@@ -53,7 +53,7 @@ def log_in(database: Database, login: Login | None = None, *, ttl_s: int = TTL_S
     with database.read() as connection:
         found = authentication.find_user(connection, NameRef(name="demo", domain_name="Default"))
         assert found is not None
-        made = login or Login(found.id, "password", password_hash="demo hash")
+        made = login or Login(found.id, ("password",), password_hash="demo hash")
         return authentication.claims(connection, made, DEMO, now=NOW, ttl_s=ttl_s)
 
 
@@ -89,7 +89,7 @@ def test_a_new_password_ends_older_tokens_and_no_newer_one_at_the_same_instant(
     older = log_in(database)
     with database.write() as connection:
         user.update(connection, older.user_id, {"password_hash": "changed"}, NOW)
-    newer = log_in(database, Login(older.user_id, "password", password_hash="changed"))
+    newer = log_in(database, Login(older.user_id, ("password",), password_hash="changed"))
     learn(database, tokens)
     with pytest.raises(Unauthenticated):
         tokens.check(tokens.sign(older), now=NOW)
@@ -103,12 +103,12 @@ def test_an_ended_token_makes_no_new_one_even_where_that_is_not_known_yet(
     with database.write() as connection:
         revocation.end_user(connection, parent.user_id, NOW)
     with pytest.raises(Unauthenticated):
-        log_in(database, Login(parent.user_id, "token", parent=parent))
+        log_in(database, Login(parent.user_id, ("token",), parent=parent))
     again = log_in(database)
     with database.write() as connection:
         revocation.end_token(connection, again, NOW)
     with pytest.raises(Unauthenticated):
-        log_in(database, Login(again.user_id, "token", parent=again))
+        log_in(database, Login(again.user_id, ("token",), parent=again))
 
 
 def test_a_token_lives_no_longer_than_revocations_are_kept(database: Database) -> None:
@@ -185,7 +185,7 @@ def test_a_default_project_that_is_closed_leaves_the_login_without_one(
 ) -> None:
     claims = log_in(database)
     assert claims.project is not None
-    login = Login(claims.user_id, "password", password_hash="demo hash")
+    login = Login(claims.user_id, ("password",), password_hash="demo hash")
     with database.write() as connection:
         project.update(connection, claims.project.id, {"enabled": False}, NOW)
     with database.read() as connection:
