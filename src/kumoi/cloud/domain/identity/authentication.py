@@ -135,12 +135,7 @@ def claims(
         scoped = _for_credential(connection, credential, scope)
     else:
         scoped = _for_scope(connection, user, scope)
-    parent = login.parent
-    expires_at = int(now.timestamp()) + min(ttl_s, TTL_MAX_S)
-    for delegation in (credential, trust):
-        if delegation is not None and delegation.expires_at is not None:
-            expires_at = min(expires_at, int(delegation.expires_at.timestamp()))
-    project = scoped.project
+    parent, project = login.parent, scoped.project
     audit_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
     return Claims(
         user_id=user.id,
@@ -150,7 +145,7 @@ def claims(
         methods=methods,
         audit_ids=[audit_id, *(parent.audit_ids[-1:] if parent else ())],
         iat=int(now.timestamp()),
-        exp=min(expires_at, parent.exp) if parent else expires_at,
+        exp=_expiry(now, ttl_s, parent, credential, trust),
         issued_at_us=now.microsecond,
         user_generation=user.generation,
         project_generation=project.generation if project else 0,
@@ -165,6 +160,21 @@ def claims(
         trust=trust_claim,
         access_rules=_access_rules(connection, credential),
     )
+
+
+def _expiry(
+    now: datetime,
+    ttl_s: int,
+    parent: Claims | None,
+    credential: ApplicationCredential | None,
+    trust: UserTrust | None,
+) -> int:
+    """When a new token ends, in seconds since 1970: no later than what it was made from."""
+    at = int(now.timestamp()) + min(ttl_s, TTL_MAX_S)
+    for delegation in (credential, trust):
+        if delegation is not None and delegation.expires_at is not None:
+            at = min(at, int(delegation.expires_at.timestamp()))
+    return min(at, parent.exp) if parent else at
 
 
 def _for_scope(connection: Connection, user: User, scope: ScopeRequest | None) -> _ScopeRoles:

@@ -7,8 +7,8 @@ from alembic import op
 
 from kumoi.engine.db import Timestamp
 
-revision = "0040"
-down_revision = "0039"
+revision = "0042"
+down_revision = "0041"
 
 
 def upgrade() -> None:
