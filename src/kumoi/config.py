@@ -85,6 +85,25 @@ class CloudSettings:
     login_attempts_per_minute: int = key(
         60, "Failed logins per minute of an address, and of an account, before they wait."
     )
+    lockout_failure_attempts: int = key(
+        0, "Failed logins one after the other that lock an account; 0 is never."
+    )
+    lockout_duration_s: int = key(
+        1_800, "How long it stays locked; 0 is until an administrator enables it."
+    )
+    password_expires_days: int = key(0, "How long a password is good; 0 is for ever.")
+    change_password_upon_first_use: bool = key(
+        default=False, meaning="A password that an administrator sets is good for changing it."
+    )
+    unique_last_password_count: int = key(
+        0, "Passwords of a user, the new one included, that must differ; 0 is any."
+    )
+    minimum_password_age_days: int = key(0, "How long a user keeps a password before the next.")
+    password_regex: str = key("", "What a password must match, as Python reads it; empty is any.")
+    password_regex_description: str = key("", "What the expression asks for, told to users.")
+    disable_user_account_days_inactive: int = key(
+        0, "A user who has not logged in for so long is disabled; 0 is never."
+    )
     body_max_bytes: int = key(114_688, "Largest JSON body of the OpenStack APIs.")
     requests_per_client: int = key(
         128, "Requests in flight of a project, and of an address whose callers are not known yet."

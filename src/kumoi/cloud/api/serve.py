@@ -21,7 +21,7 @@ from kumoi.cloud.api.load_balancer.routes import SERVICE as LOAD_BALANCER
 from kumoi.cloud.api.network.routes import SERVICE as NETWORK
 from kumoi.cloud.api.placement.routes import SERVICE as PLACEMENT
 from kumoi.cloud.api.services import Services
-from kumoi.cloud.domain.identity import revocation
+from kumoi.cloud.domain.identity import password_rules, revocation
 from kumoi.cloud.domain.identity.login import Logins
 from kumoi.cloud.domain.identity.signing_key import LEARN_S
 from kumoi.cloud.domain.identity.token import Tokens
@@ -49,7 +49,8 @@ SERVICES = (IDENTITY, IMAGE, NETWORK, COMPUTE, LOAD_BALANCER, KEY_MANAGER, PLACE
 def build_services(
     cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock, inspect: Inspect
 ) -> Services:
-    """What the handlers work with."""
+    """What the handlers work with. Raises Invalid for settings that cannot be."""
+    password_rules.require_valid(cloud)
     return Services(
         cloud=cloud,
         database=database,

@@ -48,5 +48,19 @@ def defaults(request: Request) -> Reply:
     return Reply(200, {"config": domain.defaults(*_part(request))})
 
 
+def show_compliance(request: Request) -> Reply:
+    """What a password must be like, for whoever is to choose one."""
+    cloud = request.services.cloud
+    told = {
+        "password_regex": cloud.password_regex or None,
+        "password_regex_description": cloud.password_regex_description or None,
+    }
+    with request.read() as connection:
+        domain.require_compliance(connection, request.path["id"], request.path.get("option"), told)
+    option = request.path.get("option")
+    shown: object = {"security_compliance": told} if option is None else {option: told[option]}
+    return Reply(200, {"config": shown})
+
+
 def _part(request: Request) -> tuple[str | None, str | None]:
     return request.path.get("group"), request.path.get("option")

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import NotFound, Unauthenticated
 from kumoi.base.secret import Secret
-from kumoi.cloud.api.identity import catalog, rendering
+from kumoi.cloud.api.identity import catalog, password_check, rendering
 from kumoi.cloud.api.identity.token_body import (
     Auth,
     AuthIdentity,
@@ -56,9 +56,7 @@ def issue(
 ) -> Reply:
     """A new token for whoever has proved to be the login's user. Raises Unauthenticated."""
     now = request.services.clock.now()
-    claims = authentication.claims(
-        connection, login, scope, now=now, ttl_s=request.services.cloud.token_ttl_s
-    )
+    claims = authentication.claims(connection, login, scope, now=now, cloud=request.services.cloud)
     listed = _catalog(request, connection, claims)
     token = request.services.tokens.sign(claims)
     return Reply(status, {"token": _render(claims, listed)}, {"X-Subject-Token": token})
@@ -99,7 +97,7 @@ def _render(claims: Claims, listed: msgspec.Raw | None) -> dict[str, Any]:
             "id": claims.user_id,
             "name": claims.user_name,
             "domain": {"id": claims.user_domain_id, "name": claims.user_domain_name},
-            "password_expires_at": None,
+            "password_expires_at": rendering.moment(claims.password_expires_at),
         },
         "audit_ids": claims.audit_ids,
         "issued_at": rendering.moment(claims.issued_at),
@@ -202,7 +200,7 @@ def _by_password(request: Request, body: PasswordUser) -> Login:
         user = authentication.find_user(connection, body.reference())
     password_hash = user.password_hash if user else None
     account = user.id if user else str(body.reference())
-    request.services.logins.verify(request.source, account, password_hash, Secret(body.password))
+    password_check.verify(request, user, account, Secret(body.password))
     return Login(user.id if user else "", ("password",), password_hash=password_hash)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from kumoi.base.errors import Unauthenticated
 from kumoi.base.secret import Secret
-from kumoi.cloud.api.identity import open_body, project, rendering
+from kumoi.cloud.api.identity import open_body, password_check, project, rendering
 from kumoi.cloud.api.identity.open_body import OpenBody
 from kumoi.cloud.api.request import Request
-from kumoi.cloud.domain.identity import assignment
+from kumoi.cloud.domain.identity import assignment, password_rules
 from kumoi.cloud.domain.identity import user as domain
+from kumoi.cloud.domain.identity.login import REFUSED
 from kumoi.cloud.domain.identity.password import hash_password
 from kumoi.cloud.domain.identity.user import UserRequest
+from kumoi.cloud.store.identity import password_history
 from kumoi.cloud.store.identity import project as projects
 from kumoi.cloud.store.identity import user as store
 from kumoi.cloud.store.identity.assignment import AssignmentTarget
@@ -65,7 +68,8 @@ def create(request: Request) -> Reply:
     wanted = request.parse(UserCreate).user
     named = rendering.named_domain(wanted.domain_id)
     request.caller.check("identity:create_user", domain_id=named)
-    hashed = hash_password(Secret(wanted.password)) if wanted.password else None
+    cloud, now = request.services.cloud, request.services.clock.now()
+    hashed = _hashed(request, wanted.password)
     with request.write() as connection:
         made = domain.create(
             connection,
@@ -80,6 +84,8 @@ def create(request: Request) -> Reply:
                 options=wanted.options or {},
                 extra=open_body.others(request, "user", UserNew),
             ),
+            cloud,
+            now,
         )
         audit.about(made.id)
     return Reply(201, {"user": render(request, made)})
@@ -102,32 +108,53 @@ def show(request: Request) -> Reply:
 def update(request: Request) -> Reply:
     values = open_body.changes(request, "user", request.parse(UserUpdate).user)
     if "password" in values:
-        password = values.pop("password")
-        values["password_hash"] = hash_password(Secret(password)) if password else None
+        values["password_hash"] = _hashed(request, values.pop("password"))
     with request.write() as connection:
         now, key = request.services.clock.now(), request.path["id"]
         domain.get_managed(connection, request.caller, "identity:update_user", key)
-        changed = domain.update(connection, key, values, now)
+        changed = domain.update(connection, key, values, cloud=request.services.cloud, now=now)
     rendering.ended(request)
     return Reply(200, {"user": render(request, changed)})
 
 
 def change_password(request: Request) -> Reply:
-    """Change the caller's own password by naming the old one. Wrong ones count as failed logins."""
+    """Change a password by naming the old one, which may be expired: it needs no token. Wrong ones count as
+    failed logins.
+    """
     wanted = request.parse(ChangePassword).user
     key = request.path["id"]
     with request.read() as connection:
-        found = domain.get_for(connection, request.caller, "identity:change_password", key)
-    old = Secret(wanted.original_password)
-    request.services.logins.verify(request.source, key, found.password_hash, old)
-    hashed = hash_password(Secret(wanted.password))
+        found = store.get(connection, key)
+        earlier = password_history.hashes(connection, key)
+    password_check.verify(request, found, key, Secret(wanted.original_password))
+    if found is None or found.password_hash is None:
+        raise Unauthenticated(REFUSED)
+    if request.record is not None:
+        request.record.user_id = key
+    cloud, new = request.services.cloud, Secret(wanted.password)
+    password_rules.require_old_enough(cloud, found, request.services.clock.now())
+    hashed = _hashed(request, wanted.password)
+    password_rules.require_unused(cloud, [found.password_hash, *earlier], new)
     with request.write() as connection:
         now = request.services.clock.now()
         domain.change_password(
-            connection, key, checked_hash=found.password_hash, new_hash=hashed, now=now
+            connection,
+            key,
+            checked_hash=found.password_hash,
+            new_hash=hashed or "",
+            cloud=cloud,
+            now=now,
         )
     rendering.ended(request)
     return Reply(204)
+
+
+def _hashed(request: Request, password: str | None) -> str | None:
+    """Raises Invalid for one that the cloud's rules do not take."""
+    if not password:
+        return None
+    password_rules.require_strong(request.services.cloud, Secret(password))
+    return hash_password(Secret(password))
 
 
 def delete(request: Request) -> Reply:
@@ -153,12 +180,13 @@ def list_projects(request: Request) -> Reply:
 
 
 def render(request: Request, row: User) -> dict[str, Any]:
+    cloud, now = request.services.cloud, request.services.clock.now()
     shown: dict[str, Any] = {
         "id": row.id,
         "name": row.name,
         "domain_id": row.domain_id,
-        "enabled": row.enabled,
-        "password_expires_at": None,
+        "enabled": row.enabled and not password_rules.is_idle(cloud, row, now),
+        "password_expires_at": rendering.moment(row.password_expires_at),
         "options": row.options or {},
         "links": rendering.link(request, "users", row.id),
     }

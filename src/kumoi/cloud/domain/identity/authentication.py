@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Unauthenticated
 from kumoi.cloud.domain.identity import assignment as assignments
-from kumoi.cloud.domain.identity import revocation, role_rules, second_factor
+from kumoi.cloud.domain.identity import password_rules, revocation, role_rules, second_factor
 from kumoi.cloud.domain.identity.login import REFUSED
 from kumoi.cloud.domain.identity.token import TTL_MAX_S, Claims, Rule, Scope, TrustClaim
 from kumoi.cloud.store.identity import access_rule as access_rules
@@ -34,6 +34,7 @@ from kumoi.cloud.store.identity.project import Project
 from kumoi.cloud.store.identity.role import IdentityRole
 from kumoi.cloud.store.identity.trust import UserTrust
 from kumoi.cloud.store.identity.user import User
+from kumoi.config import CloudSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +104,20 @@ def find_credential(
 
 
 def claims(
-    connection: Connection, login: Login, scope: ScopeRequest | None, *, now: datetime, ttl_s: int
+    connection: Connection,
+    login: Login,
+    scope: ScopeRequest | None,
+    *,
+    now: datetime,
+    cloud: CloudSettings,
 ) -> Claims:
     """The new token's claims. Raises Unauthenticated when the user, its domain or the scope is
-    disabled or does not exist, the user has no role there, or the password was changed meanwhile.
+    disabled or does not exist, the user has no role there, the password was changed meanwhile or is
+    expired, or the user needs more methods.
     """
     user, home = _enabled(connection, login.user_id)
-    if login.password_hash is not None and login.password_hash != user.password_hash:
-        raise Unauthenticated(REFUSED)
-    earlier = [
-        name for name in (login.parent.methods if login.parent else []) if name not in login.methods
-    ]
-    methods = [*login.methods, *earlier]
-    if not second_factor.is_enough(user.options, methods):
-        raise Unauthenticated(REFUSED)
-    if login.parent is not None and revocation.has_ended(connection, login.parent):
-        raise Unauthenticated(REFUSED)
+    methods = _methods(login)
+    _require_allowed(connection, login, user, methods, cloud=cloud, now=now)
     credential = _credential(connection, login, now)
     trust = _trust(connection, login, scope, now)
     trust_claim = None
@@ -143,9 +142,10 @@ def claims(
         user_domain_id=home.id,
         user_domain_name=home.name,
         methods=methods,
+        password_expires_at=user.password_expires_at,
         audit_ids=[audit_id, *(parent.audit_ids[-1:] if parent else ())],
         iat=int(now.timestamp()),
-        exp=_expiry(now, ttl_s, parent, credential, trust),
+        exp=_expiry(now, cloud.token_ttl_s, parent, credential, trust),
         issued_at_us=now.microsecond,
         user_generation=user.generation,
         project_generation=project.generation if project else 0,
@@ -175,6 +175,32 @@ def _expiry(
         if delegation is not None and delegation.expires_at is not None:
             at = min(at, int(delegation.expires_at.timestamp()))
     return min(at, parent.exp) if parent else at
+
+
+def _methods(login: Login) -> list[str]:
+    """Those of the login, and those of the token that it was proved with."""
+    before = login.parent.methods if login.parent else []
+    return [*login.methods, *(name for name in before if name not in login.methods)]
+
+
+def _require_allowed(
+    connection: Connection,
+    login: Login,
+    user: User,
+    methods: list[str],
+    *,
+    cloud: CloudSettings,
+    now: datetime,
+) -> None:
+    """Raises Unauthenticated unless the user may log in so, with this password or this token."""
+    if login.parent is not None and revocation.has_ended(connection, login.parent):
+        raise Unauthenticated(REFUSED)
+    changed = login.password_hash is not None and login.password_hash != user.password_hash
+    enough = second_factor.is_enough(user.options, methods)
+    if changed or not enough or password_rules.is_idle(cloud, user, now):
+        raise Unauthenticated(REFUSED)
+    if "password" in login.methods:
+        password_rules.require_current(user, now)
 
 
 def _for_scope(connection: Connection, user: User, scope: ScopeRequest | None) -> _ScopeRoles:

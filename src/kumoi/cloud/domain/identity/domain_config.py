@@ -56,6 +56,15 @@ def defaults(group: str | None = None, option: str | None = None) -> Mapping[str
     return found
 
 
+def require_compliance(
+    connection: Connection, domain_id: str, option: str | None, told: Mapping[str, Any]
+) -> None:
+    """Raises NotFound for the domain, Forbidden for an option that is not told."""
+    domain.get(connection, domain_id)
+    if option is not None and option not in told:
+        raise Forbidden(f"The option {option} of security_compliance is not for everybody to read.")
+
+
 def get(
     connection: Connection, domain_id: str, group: str | None = None, option: str | None = None
 ) -> Mapping[str, Any]:

@@ -1,8 +1,8 @@
 """Options of users, projects, domains and roles, and attributes that only their owner understands.
 
 `immutable` keeps a project, a domain or a role from being changed or deleted; `lock_password` keeps a
-user from changing the own password; which methods a user's logins need, second_factor.py reads. The
-options that except a user from a rule which this cloud does not have are kept and shown.
+user from changing the own password; which methods a user's logins need, second_factor.py reads, and what
+excepts a user from a rule about passwords, password_rules.py.
 """
 
 from __future__ import annotations

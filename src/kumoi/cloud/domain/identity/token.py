@@ -86,6 +86,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     application_credential_restricted: bool = True
     trust: TrustClaim | None = None
     access_rules: list[Rule] | None = None
+    password_expires_at: datetime | None = None
 
     @property
     def issued_at(self) -> datetime:

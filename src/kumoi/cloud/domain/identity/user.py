@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.identity import assignment, resource_option, revocation
+from kumoi.cloud.domain.identity import assignment, password_rules, resource_option, revocation
 from kumoi.cloud.domain.identity.login import REFUSED
 from kumoi.cloud.domain.identity.resource_option import LOCK_PASSWORD, USER_OPTIONS
 from kumoi.cloud.store.identity import access_rule as access_rules
@@ -21,10 +21,12 @@ from kumoi.cloud.store.identity import assignment as assignments
 from kumoi.cloud.store.identity import credential as kept_credentials
 from kumoi.cloud.store.identity import domain as domains
 from kumoi.cloud.store.identity import group as groups
+from kumoi.cloud.store.identity import password_history
 from kumoi.cloud.store.identity import trust as trusts
 from kumoi.cloud.store.identity import user as store
 from kumoi.cloud.store.identity.assignment import Actor
 from kumoi.cloud.store.identity.user import User
+from kumoi.config import CloudSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +44,17 @@ class UserRequest:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def create(connection: Connection, wanted: UserRequest) -> User:
+def create(
+    connection: Connection, wanted: UserRequest, cloud: CloudSettings, now: datetime
+) -> User:
     """Raises NotFound for its domain, Conflict when the name is taken."""
     if domains.get(connection, wanted.domain_id) is None:
         raise NotFound("domain", wanted.domain_id)
     _require_free(connection, wanted.domain_id, wanted.name)
+    options = resource_option.merged(None, wanted.options, USER_OPTIONS)
+    known = password_rules.active_now(cloud, now)
+    if wanted.password_hash is not None:
+        known |= password_rules.set_now(cloud, options, now, is_own=False)
     row = User(
         id=new_hex_id(),
         domain_id=wanted.domain_id,
@@ -56,8 +64,9 @@ def create(connection: Connection, wanted: UserRequest) -> User:
         enabled=wanted.enabled,
         default_project_id=wanted.default_project_id,
         password_hash=wanted.password_hash,
-        options=resource_option.merged(None, wanted.options, USER_OPTIONS),
+        options=options,
         extra=dict(wanted.extra),
+        **known,
     )
     store.insert(connection, row)
     return row
@@ -90,8 +99,18 @@ def get_managed(connection: Connection, caller: Caller, rule: str, key: str) -> 
     return row
 
 
-def update(connection: Connection, key: str, values: Mapping[str, Any], now: datetime) -> User:
-    """A new password and disabling end the user's tokens. Raises NotFound, Conflict, Forbidden."""
+def update(
+    connection: Connection,
+    key: str,
+    values: Mapping[str, Any],
+    *,
+    cloud: CloudSettings,
+    now: datetime,
+    is_own: bool = False,
+) -> User:
+    """A new password and disabling end the user's tokens; with `is_own` the user sets the password. Raises
+    NotFound, Conflict, Forbidden.
+    """
     row = get(connection, key)
     changes = dict(values)
     if changes.pop("domain_id", row.domain_id) != row.domain_id:
@@ -99,14 +118,35 @@ def update(connection: Connection, key: str, values: Mapping[str, Any], now: dat
     if changes.get("name", row.name) != row.name:
         _require_free(connection, row.domain_id, changes["name"])
     resource_option.merge_into(changes, options=row.options, extra=row.extra, known=USER_OPTIONS)
+    options = changes.get("options", row.options)
+    if "options" in changes:
+        changes["password_expires_at"] = password_rules.expiry_after(cloud, row, options)
+    if "password_hash" in changes:
+        changes |= password_rules.set_now(cloud, options, now, is_own=is_own)
+        _remember(connection, row, cloud, now)
+    if changes.get("enabled"):
+        changes |= {"failed_logins": 0, **password_rules.active_now(cloud, now)}
     store.update(connection, key, changes)
     if "password_hash" in changes or (row.enabled and changes.get("enabled") is False):
         revocation.end_user(connection, key, now)
     return get(connection, key)
 
 
+def _remember(connection: Connection, row: User, cloud: CloudSettings, now: datetime) -> None:
+    """The password that ends, where the next ones must differ from it."""
+    most = cloud.unique_last_password_count
+    if most > 1 and row.password_hash is not None:
+        password_history.add(connection, row.id, row.password_hash, now, most=most)
+
+
 def change_password(
-    connection: Connection, key: str, *, checked_hash: str | None, new_hash: str, now: datetime
+    connection: Connection,
+    key: str,
+    *,
+    checked_hash: str | None,
+    new_hash: str,
+    cloud: CloudSettings,
+    now: datetime,
 ) -> None:
     """`checked_hash` is the hash that the old password was checked against, before this transaction.
 
@@ -121,7 +161,7 @@ def change_password(
             "password changes. Please contact your administrator to reset your password.",
             field="password",
         )
-    update(connection, key, {"password_hash": new_hash}, now)
+    update(connection, key, {"password_hash": new_hash}, cloud=cloud, now=now, is_own=True)
 
 
 def delete(connection: Connection, key: str, now: datetime) -> None:
@@ -134,6 +174,7 @@ def delete(connection: Connection, key: str, now: datetime) -> None:
     kept_credentials.delete_of(connection, user_id=key)
     trusts.delete_of(connection, user_id=key)
     access_rules.delete_of(connection, key)
+    password_history.delete_of(connection, key)
     store.delete(connection, key)
 
 

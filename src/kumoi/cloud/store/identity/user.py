@@ -1,13 +1,15 @@
 """Users: the rows.
 
 `generation` grows with whatever ends the user's tokens; a token says which one it was made at.
-`password_hash` is None for a user that cannot log in with a password.
+`password_hash` is None for a user that cannot log in with a password. `password_is_own` is true of one
+that the user has set, `failed_logins` are those since the last right one; password_rules.py reads them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +18,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.schema import ID, NAME, metadata
-from kumoi.engine.db import Json
+from kumoi.engine.db import Json, Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,12 @@ class User:
     generation: int = 1
     options: dict[str, Any] | None = None
     extra: dict[str, Any] | None = None
+    password_set_at: datetime | None = None
+    password_expires_at: datetime | None = None
+    password_is_own: bool | None = None
+    failed_logins: int | None = None
+    failed_login_at: datetime | None = None
+    active_at: datetime | None = None
 
 
 user = sa.Table(
@@ -48,6 +56,12 @@ user = sa.Table(
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("options", Json),
     sa.Column("extra", Json),
+    sa.Column("password_set_at", Timestamp),
+    sa.Column("password_expires_at", Timestamp),
+    sa.Column("password_is_own", sa.Boolean),
+    sa.Column("failed_logins", sa.Integer),
+    sa.Column("failed_login_at", Timestamp),
+    sa.Column("active_at", Timestamp),
     sa.UniqueConstraint("domain_id", "name"),
 )
 
@@ -79,6 +93,13 @@ def in_domain(connection: Connection, domain_id: str) -> list[User]:
 
 def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:
     schema.update(connection, user, key, values)
+
+
+def count_failure(connection: Connection, key: str, at: datetime, *, first: bool) -> None:
+    """One more failed login, or the first after a lock."""
+    failed = 1 if first else sa.func.coalesce(user.c.failed_logins, 0) + 1
+    query = sa.update(user).where(user.c.id == key)
+    connection.execute(query.values(failed_logins=failed, failed_login_at=at))
 
 
 def next_generation(connection: Connection, key: str) -> int:

@@ -31,6 +31,7 @@ from kumoi.engine.schema import feed_revision
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TTL_S = 3_600
+CLOUD = CloudSettings()
 DEMO = ScopeRequest(project=NameRef(name="demo", domain_id="default"))
 
 
@@ -54,7 +55,9 @@ def log_in(database: Database, login: Login | None = None, *, ttl_s: int = TTL_S
         found = authentication.find_user(connection, NameRef(name="demo", domain_name="Default"))
         assert found is not None
         made = login or Login(found.id, ("password",), password_hash="demo hash")
-        return authentication.claims(connection, made, DEMO, now=NOW, ttl_s=ttl_s)
+        return authentication.claims(
+            connection, made, DEMO, now=NOW, cloud=CloudSettings(token_ttl_s=ttl_s)
+        )
 
 
 def learn(database: Database, tokens: Tokens) -> None:
@@ -67,7 +70,7 @@ def test_starting_twice_makes_nothing_twice_and_keeps_what_was_changed(
 ) -> None:
     claims = log_in(database)
     with database.write() as connection:
-        user.update(connection, claims.user_id, {"password_hash": "changed"}, NOW)
+        user.update(connection, claims.user_id, {"password_hash": "changed"}, cloud=CLOUD, now=NOW)
         bootstrap.bootstrap(connection, CloudSettings(), FirstPasswords("x", "y"))
         assert user.get(connection, claims.user_id).password_hash == "changed"
         assert len(endpoints.enabled(connection)) == len(bootstrap.SERVICES) * len(
@@ -78,7 +81,7 @@ def test_starting_twice_makes_nothing_twice_and_keeps_what_was_changed(
 def test_a_login_that_races_with_a_password_change_gets_nothing(database: Database) -> None:
     claims = log_in(database)
     with database.write() as connection:
-        user.update(connection, claims.user_id, {"password_hash": "changed"}, NOW)
+        user.update(connection, claims.user_id, {"password_hash": "changed"}, cloud=CLOUD, now=NOW)
     with pytest.raises(Unauthenticated):
         log_in(database)
 
@@ -88,7 +91,7 @@ def test_a_new_password_ends_older_tokens_and_no_newer_one_at_the_same_instant(
 ) -> None:
     older = log_in(database)
     with database.write() as connection:
-        user.update(connection, older.user_id, {"password_hash": "changed"}, NOW)
+        user.update(connection, older.user_id, {"password_hash": "changed"}, cloud=CLOUD, now=NOW)
     newer = log_in(database, Login(older.user_id, ("password",), password_hash="changed"))
     learn(database, tokens)
     with pytest.raises(Unauthenticated):
@@ -164,7 +167,7 @@ def test_a_password_that_was_right_opens_nothing_once_its_user_is_disabled(
     claims = log_in(database)
     with database.write() as connection:
         if gone == "user":
-            user.update(connection, claims.user_id, {"enabled": False}, NOW)
+            user.update(connection, claims.user_id, {"enabled": False}, cloud=CLOUD, now=NOW)
         else:
             domain.update(connection, "default", {"enabled": False}, NOW)
     with pytest.raises(Unauthenticated):
@@ -175,7 +178,7 @@ def test_a_password_change_that_lost_the_race_changes_nothing(database: Database
     claims = log_in(database)
     with database.write() as connection, pytest.raises(Unauthenticated):
         user.change_password(
-            connection, claims.user_id, checked_hash="older", new_hash="mine", now=NOW
+            connection, claims.user_id, checked_hash="older", new_hash="mine", cloud=CLOUD, now=NOW
         )
     assert log_in(database).user_generation == claims.user_generation
 
@@ -189,6 +192,6 @@ def test_a_default_project_that_is_closed_leaves_the_login_without_one(
     with database.write() as connection:
         project.update(connection, claims.project.id, {"enabled": False}, NOW)
     with database.read() as connection:
-        found = authentication.claims(connection, login, None, now=NOW, ttl_s=TTL_S)
+        found = authentication.claims(connection, login, None, now=NOW, cloud=CLOUD)
     assert found.target_id is None
     assert found.roles == []
