@@ -20,9 +20,9 @@ from openstack.connection import Connection
 
 from kumoi.base import process
 from kumoi.base.errors import Invalid
-from tests.interop import accounts, neutron, octavia
+from tests.interop import accounts, keystone, neutron, octavia
 
-PLUGINS = {"neutron": neutron, "octavia": octavia}
+PLUGINS = {"keystone": keystone, "neutron": neutron, "octavia": octavia}
 TEMPEST = Path(sys.executable).parent / "tempest"
 
 
