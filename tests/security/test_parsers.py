@@ -88,3 +88,45 @@ def test_a_regular_expression_takes_linear_time_or_is_refused(
     )
     assert answer.status_code in {200, 400}
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < CPU_MAX_S
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["(a*)*" * 40 + "b", "(" * 90 + ")" * 90, "((a{0,999}){0,999}){0,999}", "a|" * 120, "[" * 250],
+)
+def test_a_pattern_of_a_balancers_rule_is_read_in_short_time(
+    on_sqlite: InProcessCloud, pattern: str
+) -> None:
+    """It is parsed here and matched by the proxy alone."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    rule = {"type": "PATH", "compare_type": "REGEX", "value": pattern}
+    answer = on_sqlite.ask(
+        "POST", "/load-balancer/v2.0/lbaas/l7policies/none/rules", {"rule": rule}
+    )
+    assert answer.status_code in {400, 404}
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < CPU_MAX_S
+
+
+SECRET = {"payload_content_type": "application/octet-stream", "payload_content_encoding": "base64"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/key-manager/v1/secrets", SECRET | {"payload": "A" * 100_000}),
+        ("/key-manager/v1/secrets", SECRET | {"payload": "=" * 10_000}),
+        ("/key-manager/v1/secrets", SECRET | {"payload": "A" * 9_999}),
+        (
+            "/compute/v2.1/servers",
+            {"server": {"name": "a", "flavorRef": "a", "imageRef": "a", "user_data": "A" * 90_000}},
+        ),
+        ("/network/v2.0/networks", {"network": {"name": "one line " * 10_000}}),
+    ],
+    ids=["long base64", "only its end", "a part of a byte", "long user data", "one long line"],
+)
+def test_long_texts_and_base64_are_refused_in_few_words(
+    on_sqlite: InProcessCloud, path: str, body: dict[str, object]
+) -> None:
+    answer = on_sqlite.ask("POST", path, body)
+    assert answer.status_code in {400, 413}
+    assert len(answer.text) < WORDS_MAX
