@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import sqlalchemy as sa
 
 from kumoi.base.clock import Clock
 from kumoi.base.secret import Secret
@@ -27,6 +28,8 @@ from tests.asgi_client import AsgiClient
 ADMIN_PASSWORD = "admin-secret"
 DEMO_PASSWORD = "demo-secret"
 LATEST = "compute 2.96"
+STATEMENTS_MAX = 1_200
+"""Of one write transaction, whatever a request asks for."""
 
 
 @dataclass
@@ -111,3 +114,24 @@ def in_process_cloud(directory: Path, database_url: str) -> Iterator[InProcessCl
             yield made
     finally:
         database.close()
+
+
+class StatementCounter:
+    """The most statements of a write transaction, on SQLite."""
+
+    def __init__(self, cloud: InProcessCloud) -> None:
+        self.most = 0
+        self._now = 0
+        event_target = cloud.database.engine
+        cloud.database._close_idle()
+        event_target.dispose()
+        sa.event.listen(event_target, "connect", self._watch)
+
+    def _watch(self, raw: Any, _record: object) -> None:
+        raw.set_trace_callback(self._count)
+
+    def _count(self, statement: str) -> None:
+        if statement.startswith("BEGIN"):
+            self._now = 0 if statement == "BEGIN IMMEDIATE" else -(10**9)
+        self._now += 1
+        self.most = max(self.most, self._now)

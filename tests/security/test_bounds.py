@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from kumoi.base.errors import OverQuota
 from kumoi.cloud.api.load_balancer import body as balancer_body
@@ -22,9 +21,8 @@ from kumoi.cloud.domain.compute import server_create
 from kumoi.cloud.domain.network import allocation, subnet_pool
 from kumoi.cloud.store.compute.server import Server
 from kumoi.engine.http.bounds import ENTRIES_MAX
-from tests.security.in_process import InProcessCloud
+from tests.security.in_process import STATEMENTS_MAX, InProcessCloud, StatementCounter
 
-STATEMENTS_MAX = 1_200
 HELD_MAX_S = 1.0
 NETWORKS = "/network/v2.0"
 BALANCERS = "/load-balancer/v2.0/lbaas"
@@ -32,36 +30,15 @@ BALANCERS = "/load-balancer/v2.0/lbaas"
 Ask = Callable[..., Any]
 
 
-class Counter:
-    """The statements of each write transaction."""
-
-    def __init__(self, cloud: InProcessCloud) -> None:
-        self.most = 0
-        self._now = 0
-        event_target = cloud.database.engine
-        cloud.database._close_idle()
-        event_target.dispose()
-        sa.event.listen(event_target, "connect", self._watch)
-
-    def _watch(self, raw: Any, _record: object) -> None:
-        raw.set_trace_callback(self._count)
-
-    def _count(self, statement: str) -> None:
-        if statement.startswith("BEGIN"):
-            self._now = 0 if statement == "BEGIN IMMEDIATE" else -(10**9)
-        self._now += 1
-        self.most = max(self.most, self._now)
-
-
 @pytest.fixture(scope="module")
-def counter(on_sqlite: InProcessCloud) -> Counter:
+def counter(on_sqlite: InProcessCloud) -> StatementCounter:
     on_sqlite.lift_quotas()
     on_sqlite.add_host()
-    return Counter(on_sqlite)
+    return StatementCounter(on_sqlite)
 
 
 @pytest.fixture
-def ask(on_sqlite: InProcessCloud, counter: Counter) -> Iterator[Ask]:
+def ask(on_sqlite: InProcessCloud, counter: StatementCounter) -> Iterator[Ask]:
     """Sends, requires that it is done, and at the end that no transaction did too much."""
     counter.most, on_sqlite.database.write_watch.longest_s = 0, 0.0
 

@@ -1,5 +1,6 @@
 """Each route that takes a body gets many that hypothesis makes of the shape that the route reads, some
-spoilt. None is ever our fault (5xx), what is refused changes nothing, and the process does not grow.
+spoilt, with lists and texts of all lengths up to their bounds. None is ever our fault (5xx), what is refused
+changes nothing, no write transaction does more than it may, and the process does not grow.
 
 The bodies are the same each time. KUMOI_FUZZ_BODIES=200 makes it so many for each route.
 """
@@ -34,7 +35,13 @@ from kumoi.engine.http.routing import Route
 from kumoi.engine.http.service import Service
 from tests.conftest import database_url
 from tests.security.bodies import ANY_JSON, JUNK, NOWHERE, Wrap, of_shape, shapes_read, spoilt
-from tests.security.in_process import LATEST, InProcessCloud, in_process_cloud
+from tests.security.in_process import (
+    LATEST,
+    STATEMENTS_MAX,
+    InProcessCloud,
+    StatementCounter,
+    in_process_cloud,
+)
 
 BODIES = int(os.environ.get("KUMOI_FUZZ_BODIES", "8"))
 ACCEPTED_MIN = 60
@@ -71,6 +78,7 @@ class Fuzzed:
     by_words: dict[str, list[str]] = field(default_factory=dict)
     accepted: set[str] = field(default_factory=set)
     refused: dict[str, tuple[str, str, bytes]] = field(default_factory=dict)
+    counter: StatementCounter | None = None
     sources: Iterator[int] = field(default_factory=itertools.count)
 
     def ask(
@@ -139,6 +147,7 @@ def fuzzed(
         cloud.lift_quotas()
         made = Fuzzed(cloud, api_serve.app(cloud.services), runner)
         make_things(made)
+        made.counter = StatementCounter(cloud) if request.param == "sqlite" else None
         yield made
     patch.undo()
 
@@ -264,6 +273,7 @@ def test_no_body_is_our_fault_and_none_that_is_refused_changes_anything(
             fuzzed.refused[name] = (route.method, path, content)
 
     tried()
+    assert fuzzed.counter is None or fuzzed.counter.most <= STATEMENTS_MAX
     if name not in fuzzed.accepted:
         assert row_counts(fuzzed.cloud) == before
 
