@@ -91,7 +91,7 @@ def test_a_store_that_is_damaged_while_the_cloud_is_up_is_said_to_be(
         answer = cloud.ask("GET", "/network/v2.0/networks")
     assert answer.status_code == 503
     assert "its operator has to bring a backup back" in answer.text
-    assert f"the file {path} is damaged" in capfd.readouterr().out
+    assert f"the file {path} is damaged" in "".join(capfd.readouterr())
 
 
 def _damage(cloud: InProcessCloud, path: Path) -> None:
