@@ -99,17 +99,21 @@ def ensure(cloud: CloudSettings, host: HostSettings) -> None:
 
 
 def give_back(cloud: CloudSettings, host: HostSettings) -> None:
-    """What was pushed, to root, once nothing runs any more: 0.2.0 runs git as root, and git reads no
-    repository of somebody else's. What is not the role's own stays as it is. `ensure` takes it again.
+    """What was pushed, and the central databases, to root, once nothing runs any more: 0.2.0 runs all as
+    root, git reads no repository of somebody else's, and in a sticky directory the kernel lets nobody
+    make again a file of another's. What is not those units' own stays as it is. `ensure` takes it again.
     """
-    if Role.PIPELINE not in host.roles:
-        return
-    uid, _ = users.user_of(cloud, host, users.REPOSITORIES)
-    top, _hooks, _sockets = rights.of_repositories(host)
-    for directory, inner, names in os.walk(top):
-        for path in (Path(directory), *(Path(directory) / name for name in (*inner, *names))):
-            if path.lstat().st_uid == uid:
-                os.chown(path, 0, 0, follow_symlinks=False)
+    for role, top, units in (
+        (Role.PIPELINE, host.state / "git", (users.REPOSITORIES,)),
+        (Role.NETWORK, host.state / "ovn", ("ovnnb-db", "ovnsb-db")),
+    ):
+        if role not in host.roles:
+            continue
+        owners = {users.user_of(cloud, host, unit)[0] for unit in units}
+        for directory, inner, names in os.walk(top):
+            for path in (Path(directory), *(Path(directory) / name for name in (*inner, *names))):
+                if path.lstat().st_uid in owners:
+                    os.chown(path, 0, 0, follow_symlinks=False)
 
 
 def own_files(cloud: CloudSettings, host: HostSettings) -> None:
