@@ -9,7 +9,6 @@ import pwd
 import re
 import sys
 import textwrap
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from tests.system.live import LiveCloud
 from kumoi import config
 from kumoi.base.process import run
 from kumoi.config import CloudSettings, HostSettings, Role, first_host
-from kumoi.hosts.units import launch, ownership, rights, running, users
+from kumoi.hosts.units import confinement, launch, ownership, rights, running, users
 
 CAP_SYS_RESOURCE = 24
 
@@ -293,8 +292,7 @@ def _as(live: LiveCloud, unit: str, *words: str) -> list[str]:
     """Python as the unit, by the very program that starts the unit, held to what the unit is."""
     confined = rights.of_unit(live.config, live.here, unit)
     python = str(live.here.release_dir / live.release() / "bin" / Path(sys.executable).name)
-    arguments = json.dumps({"confined": asdict(confined), "namespace": "", "variables": []})
-    return [python, "-I", "-m", launch.__name__, arguments, python, "-I", *words]
+    return [*confinement.launched(confined, [python, "-I", *words], python=python)]
 
 
 def test_the_machine_out_of_memory_ends_servers_before_any_process_of_ours(live: LiveCloud) -> None:
