@@ -30,10 +30,10 @@ def figures(cloud: Connection, name: str, state_dir: str) -> list[Figure]:
     host = config.read(HostSettings, Path(state_dir)).settings
     found: list[Figure] = []
     for title, example, keeps, bound_s in (
-        ("git push → verified, hello: 2 web servers", "hello", False, 15),
-        ("the same, environment kept", "hello", True, 15),
-        ("git push → verified, shop: balancer, database, Ansible", "shop", False, 60),
-        ("the same, environment kept", "shop", True, 60),
+        ("git push → verified, hello: 2 web servers", "hello", False, 5),
+        ("the same, environment kept", "hello", True, 4),
+        ("git push → verified, shop: balancer, database, Ansible", "shop", False, 15),
+        ("the same, environment kept", "shop", True, 8),
     ):
         whole: list[float] = []
         stages: dict[str, list[float]] = {stage: [] for stage in STAGES}
