@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from kumoi.base.errors import Invalid
@@ -12,6 +14,9 @@ from kumoi.cloud.domain.compute import snapshot
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 V_ID = (2, 45)
+
+
+BodyT = TypeVar("BodyT", bound=Body)
 
 
 class CreateBackup(Body, kw_only=True):
@@ -28,10 +33,7 @@ class CreateImage(Body, kw_only=True):
 
 def create(request: Request, name: str, raw: bytes) -> Reply:
     """The id in the body since 2.45, before that in Location."""
-    try:
-        body = msgspec.json.decode(raw, type=CreateImage)
-    except msgspec.DecodeError as cause:
-        raise Invalid(f"Invalid input for field/attribute {name}. {cause}", field=name) from cause
+    body = _decoded(name, raw, CreateImage)
     now = request.services.clock.now()
     with request.write() as connection:
         image_id = snapshot.create(
@@ -46,10 +48,7 @@ def create(request: Request, name: str, raw: bytes) -> Reply:
 
 
 def back_up(request: Request, name: str, raw: bytes) -> Reply:
-    try:
-        body = msgspec.json.decode(raw, type=CreateBackup)
-    except msgspec.DecodeError as cause:
-        raise Invalid(f"Invalid input for field/attribute {name}. {cause}", field=name) from cause
+    body = _decoded(name, raw, CreateBackup)
     now = request.services.clock.now()
     with request.write() as connection:
         image_id = snapshot.back_up(
@@ -63,6 +62,14 @@ def back_up(request: Request, name: str, raw: bytes) -> Reply:
             now=now,
         )
     return _answer(request, image_id)
+
+
+def _decoded(name: str, raw: bytes, shape: type[BodyT]) -> BodyT:
+    """Raises Invalid."""
+    try:
+        return msgspec.json.decode(raw, type=shape)
+    except msgspec.DecodeError as cause:
+        raise Invalid(f"Invalid input for field/attribute {name}. {cause}", field=name) from cause
 
 
 def _answer(request: Request, image_id: str) -> Reply:
