@@ -1,7 +1,8 @@
 """Which routes the stories cover: running_cloud.py puts this before the real APIs.
 
 A route is covered by a request that succeeds, or that is answered with "not implemented" or "gone"; a
-request that is refused does not count. Of what there is never one, "not found" is the answer.
+request that is refused does not count. Of what there is never one, "not found" is the answer, and what
+never goes by itself is in use.
 """
 
 from __future__ import annotations
@@ -15,13 +16,19 @@ from kumoi.engine.http.running import READING
 from kumoi.engine.http.service import Service
 
 COVERED: set[str] = set()
-REFUSED, NOT_FOUND, GONE, NOT_IMPLEMENTED = 400, 404, 410, 501
-NEVER_THERE = frozenset(
-    {
-        "GET /compute/v2.1/servers/{id}/migrations/{key}",
-        "GET /image/v2/tasks/{id}",
-    }
-)
+REFUSED, NOT_FOUND, CONFLICT, GONE, NOT_IMPLEMENTED = 400, 404, 409, 410, 501
+AMPHORA = "/load-balancer/v2.0/octavia/amphorae/{id}"
+ALWAYS_ANSWERED = {
+    "GET /compute/v2.1/servers/{id}/migrations/{key}": NOT_FOUND,
+    "GET /image/v2/tasks/{id}": NOT_FOUND,
+    f"GET {AMPHORA}": NOT_FOUND,
+    f"GET {AMPHORA}/stats": NOT_FOUND,
+    f"PUT {AMPHORA}/config": NOT_FOUND,
+    f"PUT {AMPHORA}/failover": NOT_FOUND,
+    f"DELETE {AMPHORA}": NOT_FOUND,
+    "DELETE /network/v2.0/agents/{id}": CONFLICT,
+}
+"""Routes that have no other answer: there are no amphorae, and an agent goes with its host."""
 NOT_COUNTED = b"x-test-not-counted"
 """A header of requests that are no story of their route."""
 
@@ -42,7 +49,7 @@ class RouteCoverage:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def answered(message: Message) -> None:
             status = message.get("status", REFUSED)
-            if status < REFUSED or status in {NOT_IMPLEMENTED, GONE, NOT_FOUND}:
+            if status < REFUSED or status in {NOT_IMPLEMENTED, GONE, NOT_FOUND, CONFLICT}:
                 route = self._record(scope["method"], scope["path"], status)
                 if route is not None and status < REFUSED:
                     headers = dict(message["headers"])
@@ -63,7 +70,7 @@ class RouteCoverage:
             if route is None:
                 return None
             name = route_name(service, served, route.path)
-            if status == NOT_FOUND and name not in NEVER_THERE:
+            if status in {NOT_FOUND, CONFLICT} and ALWAYS_ANSWERED.get(name) != status:
                 return None
             COVERED.add(name)
             return route if served not in READING and route.audits else None

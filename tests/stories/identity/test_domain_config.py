@@ -98,3 +98,17 @@ def test_it_goes_with_its_domain(admin: Connection, path: str) -> None:
     admin.identity.delete_domain(key)
     assert admin.identity.get(path).status_code == 404
     assert put(admin, "/domains/nowhere/config").status_code == 404
+
+
+def test_everybody_is_told_what_a_password_must_be_like(
+    admin: Connection, demo: Connection
+) -> None:
+    """Without a rule of the operator's, nothing. Rules have their stories in test_password_rules.py."""
+    path = f"/domains/{admin.identity.find_domain('default').id}/config/security_compliance"
+    rules = {"password_regex": None, "password_regex_description": None}
+    for cloud in (admin, demo):
+        assert cloud.identity.get(path).json()["config"] == {"security_compliance": rules}
+        for option in rules:
+            assert cloud.identity.get(f"{path}/{option}").json()["config"] == {option: None}
+        assert cloud.identity.get(f"{path}/lockout_duration").status_code == 403
+    assert demo.identity.get("/domains/none/config/security_compliance").status_code == 404

@@ -48,6 +48,8 @@ def test_one_is_changed_and_deleted_until_something_is_chosen_by_it(
     data = '{"loadbalancer_topology": "SINGLE"}'
     changed = balancing.update_flavor_profile(profile, name="b", flavor_data=data)
     assert (changed.name, changed.flavor_data) == ("b", data)
+    shown = balancing.get_flavor_profile(profile.id)
+    assert (shown.name, shown.provider_name, shown.flavor_data) == ("b", "kumoi", data)
     assert [one.name for one in balancing.flavor_profiles(name="b")] == ["b"]
     flavor = balancing.create_flavor(name="small", flavor_profile_id=profile.id)
     assert balancing.update_flavor_profile(profile, name="c").name == "c"
@@ -74,6 +76,11 @@ def test_a_zones_profile_is_no_flavors(raw_admin: Raw) -> None:
     }
     body = {"availability_zone_profile": {"provider_name": "amphora"}}
     assert raw_admin.fault("PUT", path, body)[0] == 400
+    data = json.dumps({"compute_zone": "nova"})
+    body = {"availability_zone_profile": {"name": "y", "availability_zone_data": data}}
+    shown |= {"name": "y", "availability_zone_data": data}
+    assert raw_admin("PUT", path, body).json() == {"availability_zone_profile": shown}
+    assert raw_admin("GET", path).json() == {"availability_zone_profile": shown}
     (listed,) = raw_admin("GET", PATHS["availability_zone_profile"]).json().values()
     assert shown in listed
     assert raw_admin("DELETE", path).status_code == 204
