@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +16,9 @@ import msgspec.inspect as shapes
 import pytest
 from hypothesis import strategies as st
 
+from kumoi.cloud.api.compute import server_action
 from kumoi.cloud.api.network import body as network_body
+from kumoi.engine.http.routing import Route
 
 TEXT_MAX = 300
 FEW = 3
@@ -107,6 +110,28 @@ def shapes_read() -> Iterator[list[type[msgspec.Struct]]]:
         patch.setattr(msgspec, "convert", converted)
         patch.setattr(network_body, "decode", read)
         yield found
+
+
+def words_of(route: Route) -> str:
+    """The last word of a path that is no placeholder: "ports"."""
+    return next((word for word in reversed(route.path.split("/")) if word and word[0] != "{"), "")
+
+
+def wraps_of(route: Route) -> list[Wrap]:
+    """What a route's shape may be inside of."""
+    words = words_of(route).replace("-", "_")
+    word = re.sub(r"ies$", "y", words) if words.endswith("ies") else words.removesuffix("s")
+    found: list[Wrap] = [lambda inner: inner, lambda inner: [inner]]
+    found += [
+        lambda inner, word=word: {word: inner},  # type: ignore[misc]
+        lambda inner, words=words: {words: [inner]},  # type: ignore[misc]
+    ]
+    if words == "action":
+        found += [
+            lambda inner, name=name: {name: inner}  # type: ignore[misc]
+            for name in server_action.ACTIONS
+        ]
+    return found
 
 
 def of_shape(shape: type[msgspec.Struct], ids: Sequence[str]) -> st.SearchStrategy[Any]:
@@ -208,3 +233,20 @@ def _places(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
     for key in keys:
         yield (*path, key)
         yield from _places(value[key], (*path, key))
+
+
+def has_entries(shape: type[msgspec.Struct]) -> bool:
+    """Whether a body of the shape has as many of something as its caller likes, up to a bound."""
+    seen: set[object] = set()
+
+    def found(kind: shapes.Type) -> bool:
+        if isinstance(kind, shapes.StructType):
+            if kind.cls in seen:
+                return False
+            seen.add(kind.cls)
+            return any(found(field.type) for field in kind.fields)
+        if isinstance(kind, shapes.UnionType):
+            return any(found(each) for each in kind.types)
+        return isinstance(kind, (*LISTS, shapes.DictType))
+
+    return found(shapes.type_info(shape))

@@ -23,6 +23,7 @@ from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database, now
+from kumoi.engine.write_watch import DOING, WriteWatch
 from tests.asgi_client import AsgiClient
 
 ADMIN_PASSWORD = "admin-secret"
@@ -114,6 +115,19 @@ def in_process_cloud(directory: Path, database_url: str) -> Iterator[InProcessCl
             yield made
     finally:
         database.close()
+
+
+class WatchByRoute(WriteWatch):
+    """How long each route's longest write transaction was open, and for how long it computed."""
+
+    def __init__(self) -> None:
+        self.open_s: dict[str, float] = {}
+        self.computed_s: dict[str, float] = {}
+
+    def ended(self, open_s: float, computed_s: float) -> None:
+        route = DOING.get()
+        self.open_s[route] = max(self.open_s.get(route, 0.0), open_s)
+        self.computed_s[route] = max(self.computed_s.get(route, 0.0), computed_s)
 
 
 class StatementCounter:

@@ -26,7 +26,6 @@ from hypothesis import strategies as st
 
 from kumoi.base import ids
 from kumoi.cloud.api import serve as api_serve
-from kumoi.cloud.api.compute import server_action
 from kumoi.cloud.api.serve import SERVICES
 from kumoi.cloud.domain.identity import password
 from kumoi.cloud.store.tables import metadata
@@ -34,7 +33,16 @@ from kumoi.engine.http import app as app_module
 from kumoi.engine.http.routing import Route
 from kumoi.engine.http.service import Service
 from tests.conftest import database_url
-from tests.security.bodies import ANY_JSON, JUNK, NOWHERE, Wrap, of_shape, shapes_read, spoilt
+from tests.security.bodies import (
+    ANY_JSON,
+    JUNK,
+    NOWHERE,
+    of_shape,
+    shapes_read,
+    spoilt,
+    words_of,
+    wraps_of,
+)
 from tests.security.in_process import (
     LATEST,
     STATEMENTS_MAX,
@@ -193,11 +201,6 @@ def make_things(fuzzed: Fuzzed) -> None:
     made(f"{BALANCERS}/l7policies", {"l7policy": policy})
 
 
-def words_of(route: Route) -> str:
-    """The last word of a path that is no placeholder: "ports"."""
-    return next((word for word in reversed(route.path.split("/")) if word and word[0] != "{"), "")
-
-
 def path_of(fuzzed: Fuzzed, service: Service, route: Route, number: int) -> str:
     """With things that exist, mostly."""
     parts, words = [], ""
@@ -209,23 +212,6 @@ def path_of(fuzzed: Fuzzed, service: Service, route: Route, number: int) -> str:
             parts.append(part)
             words = part or words
     return f"/{service.prefix}{'/'.join(parts)}"
-
-
-def wraps_of(route: Route) -> list[Wrap]:
-    """What a route's shape may be inside of."""
-    words = words_of(route).replace("-", "_")
-    word = re.sub(r"ies$", "y", words) if words.endswith("ies") else words.removesuffix("s")
-    found: list[Wrap] = [lambda inner: inner, lambda inner: [inner]]
-    found += [
-        lambda inner, word=word: {word: inner},  # type: ignore[misc]
-        lambda inner, words=words: {words: [inner]},  # type: ignore[misc]
-    ]
-    if words == "action":
-        found += [
-            lambda inner, name=name: {name: inner}  # type: ignore[misc]
-            for name in server_action.ACTIONS
-        ]
-    return found
 
 
 def bodies_of(fuzzed: Fuzzed, service: Service, route: Route) -> st.SearchStrategy[Any]:

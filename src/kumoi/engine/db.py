@@ -166,7 +166,7 @@ class Database:
             self._only_writer_here(),
             _Transaction(self, "write to the store", sql.write) as connection,
         ):
-            began_s = time.perf_counter()
+            began_s, began_computing_s = time.perf_counter(), time.thread_time()
             try:
                 yield connection
                 self.before_commit(connection)
@@ -174,7 +174,9 @@ class Database:
                     execute_text(connection, sql.wake)
                 _commit(connection)
             finally:
-                self.write_watch.ended(time.perf_counter() - began_s)
+                self.write_watch.ended(
+                    time.perf_counter() - began_s, time.thread_time() - began_computing_s
+                )
         if wakes:
             self.wake.ring()
 

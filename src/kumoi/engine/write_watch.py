@@ -17,13 +17,16 @@ DOING: ContextVar[str] = ContextVar("doing", default="")
 
 
 class WriteWatch:
-    """Of one database, in this process. `longest_s` is that of the longest transaction so far."""
+    """Of one database, in this process."""
 
-    def __init__(self) -> None:
-        self.longest_s = 0.0
-
-    def ended(self, spent_s: float) -> None:
-        """A transaction that was open for so long has ended, committed or not."""
-        self.longest_s = max(self.longest_s, spent_s)
-        if spent_s > LONG_S:
-            log.warning("store.write_long", doing=DOING.get(), ms=round(spent_s * 1_000))
+    def ended(self, open_s: float, computed_s: float) -> None:
+        """A transaction that was open for so long, and computed for so much of it, has ended, committed
+        or not. The rest of the time it waited for a disk, or for others on the machine.
+        """
+        if open_s > LONG_S:
+            log.warning(
+                "store.write_long",
+                doing=DOING.get(),
+                ms=round(open_s * 1_000),
+                computed_ms=round(computed_s * 1_000),
+            )

@@ -54,9 +54,9 @@ def create(request: Request) -> Reply:
     wanted = request.parse(LimitsCreate).limits
     rows = [UnifiedLimit(id=new_hex_id(), **fields_set(each)) for each in wanted]
     with request.write() as connection:
-        made = [domain.create(connection, row) for row in rows]
-        audit.about(made[0].id)
-    return Reply(201, {"limits": [render(request, row) for row in made]})
+        domain.create(connection, rows)
+        audit.about(rows[0].id)
+    return Reply(201, {"limits": [render(request, row) for row in rows]})
 
 
 def index(request: Request) -> Reply:

@@ -52,9 +52,9 @@ def create(request: Request) -> Reply:
     wanted = request.parse(RegisteredLimitsCreate).registered_limits
     rows = [RegisteredLimit(id=new_hex_id(), **fields_set(each)) for each in wanted]
     with request.write() as connection:
-        made = [domain.register(connection, row) for row in rows]
-        audit.about(made[0].id)
-    shown = [render(request, row) for row in made]
+        domain.register(connection, rows)
+        audit.about(rows[0].id)
+    shown = [render(request, row) for row in rows]
     return Reply(201, {"registered_limits": shown})
 
 

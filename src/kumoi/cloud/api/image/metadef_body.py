@@ -19,7 +19,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 Type = Literal["array", "boolean", "integer", "number", "object", "string"]
 LongText = Annotated[str, msgspec.Meta(max_length=65_535)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-ITEMS_MAX = 1_000  # In one request.
+ITEMS_MAX = 300  # In one request.
 Values = Annotated[list[Any], msgspec.Meta(max_length=ITEMS_MAX)]
 READ_ONLY = ("self", "schema", "created_at", "updated_at")
 

@@ -111,8 +111,7 @@ def create_tags(request: Request) -> Reply:
         if not appends:
             domain.require_unprotected(row)
             store.delete_items(connection, row.id, MetadefKind.TAG)
-        for name in names:
-            domain.add_item(connection, row, MetadefKind.TAG, name, body={}, now=now)
+        domain.add_items(connection, row, MetadefKind.TAG, {name: {} for name in names}, now)
         audit.about(row.id)
     return Reply(201, {"tags": [{"name": name} for name in names]})
 
@@ -195,7 +194,7 @@ def _add(
     with request.write() as connection:
         row = _namespace(request, connection)
         now = request.services.clock.now()
-        made = domain.add_item(connection, row, kind, name, body=body, now=now)
+        (made,) = domain.add_items(connection, row, kind, {name: body}, now)
         audit.about(made.id)
     return row, made
 

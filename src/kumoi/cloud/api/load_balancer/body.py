@@ -19,7 +19,7 @@ TlsWords = Annotated[list[Annotated[str, msgspec.Meta(max_length=32)]], msgspec.
 Tags = Entries[Text]
 
 TOGETHER_MAX = 300
-TOGETHER_ENTRIES_MAX = 1_000
+TOGETHER_ENTRIES_MAX = 300
 """All that are told at once are written in one transaction, during which nobody else writes."""
 
 

@@ -74,6 +74,7 @@ class Resource(Generic[Row]):
         with request.write() as connection:
             made = [self._make(connection, request, fields_set(each)) for each in bodies]
             rows, tags = [row for row, _ in made], {row.id: words for row, words in made}
+            tag_store.insert_all(connection, tags)
             shown = self.shown(connection, request, rows, tags)
         if is_bulk:
             return Reply(201, {self.words: shown})
@@ -131,8 +132,6 @@ class Resource(Generic[Row]):
         now = request.services.clock.now()
         row = self.make(connection, request.caller, self.wanted(**values), now)
         audit.about(row.id)
-        if tags:
-            tag_store.replace(connection, row.id, tags)
         return row, tags
 
     def _shown(self, connection: Connection, request: Request, rows: Sequence[Row]) -> list[Shown]:

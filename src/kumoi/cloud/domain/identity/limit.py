@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -20,11 +20,10 @@ from kumoi.cloud.store.listing import Listing
 SAME = ("service_id", "region_id", "resource_name")
 
 
-def register(connection: Connection, row: RegisteredLimit) -> RegisteredLimit:
+def register(connection: Connection, rows: Sequence[RegisteredLimit]) -> None:
     """Raises Invalid for a service or region that is not there, Conflict where there is one."""
-    _require_free(connection, row)
-    store.insert_registered(connection, row)
-    return row
+    _require_free(connection, rows)
+    store.insert_registered(connection, rows)
 
 
 def get_registered(connection: Connection, key: str) -> RegisteredLimit:
@@ -42,7 +41,7 @@ def update_registered(
     before = get_registered(connection, key)
     if any(getattr(before, name) != getattr(changed, name) for name in SAME):
         _require_unused(connection, before)
-        _require_free(connection, changed)
+        _require_free(connection, [changed])
     store.update_registered(connection, key, values)
     return changed
 
@@ -53,24 +52,25 @@ def delete_registered(connection: Connection, key: str) -> None:
     store.delete_registered(connection, key)
 
 
-def create(connection: Connection, row: UnifiedLimit) -> UnifiedLimit:
-    """Raises Invalid unless it is of a project or of a domain; NotFound for that; Forbidden where nothing
-    of the kind is registered; Conflict where there is one.
+def create(connection: Connection, rows: Sequence[UnifiedLimit]) -> None:
+    """Raises Invalid unless each is of a project or of a domain; NotFound for that; Forbidden where
+    nothing of the kind is registered; Conflict where there is one.
     """
-    if (row.project_id is None) == (row.domain_id is None):
+    if any((row.project_id is None) == (row.domain_id is None) for row in rows):
         raise Invalid("A limit is of a project or of a domain", field="project_id")
-    if row.project_id is not None:
-        project.get(connection, row.project_id)
-    if row.domain_id is not None:
-        domain.get(connection, row.domain_id)
-    same = {name: getattr(row, name) for name in SAME}
-    if not store.registered(connection, **same):
-        raise Forbidden(f"No registered limit is for {row.resource_name} of this service.")
-    owner = {"project_id": row.project_id, "domain_id": row.domain_id}
-    if store.limits(connection, **same, **owner):
-        raise Conflict(f"There is a limit of {row.resource_name} for it already.")
-    store.insert(connection, row)
-    return row
+    for project_id in {row.project_id for row in rows if row.project_id is not None}:
+        project.get(connection, project_id)
+    for domain_id in {row.domain_id for row in rows if row.domain_id is not None}:
+        domain.get(connection, domain_id)
+    known = {_kind(row) for row in store.registered_like(connection, rows)}
+    taken = {_owned(row) for row in store.limits_like(connection, rows)}
+    for row in rows:
+        if _kind(row) not in known:
+            raise Forbidden(f"No registered limit is for {row.resource_name} of this service.")
+        if _owned(row) in taken:
+            raise Conflict(f"There is a limit of {row.resource_name} for it already.")
+        taken.add(_owned(row))
+    store.insert(connection, rows)
 
 
 def get(connection: Connection, key: str) -> UnifiedLimit:
@@ -107,14 +107,25 @@ def _domain_of(connection: Connection, row: UnifiedLimit) -> str | None:
     return owner.domain_id if owner else None
 
 
-def _require_free(connection: Connection, row: RegisteredLimit) -> None:
-    if services.get(connection, row.service_id) is None:
-        raise Invalid(f"Service {row.service_id} could not be found.", field="service_id")
-    if row.region_id is not None and regions.get(connection, row.region_id) is None:
-        raise Invalid(f"Region {row.region_id} could not be found.", field="region_id")
-    same = store.registered(connection, **{name: getattr(row, name) for name in SAME})
-    if any(one.id != row.id for one in same):
-        raise Conflict(f"A limit of {row.resource_name} is registered already.")
+def _require_free(connection: Connection, rows: Sequence[RegisteredLimit]) -> None:
+    for service_id in {row.service_id for row in rows}:
+        if services.get(connection, service_id) is None:
+            raise Invalid(f"Service {service_id} could not be found.", field="service_id")
+    for region_id in {row.region_id for row in rows if row.region_id is not None}:
+        if regions.get(connection, region_id) is None:
+            raise Invalid(f"Region {region_id} could not be found.", field="region_id")
+    taken = {_kind(row): row.id for row in store.registered_like(connection, rows)}
+    for row in rows:
+        if taken.setdefault(_kind(row), row.id) != row.id:
+            raise Conflict(f"A limit of {row.resource_name} is registered already.")
+
+
+def _kind(row: RegisteredLimit | UnifiedLimit) -> tuple[Any, ...]:
+    return tuple(getattr(row, name) for name in SAME)
+
+
+def _owned(row: UnifiedLimit) -> tuple[Any, ...]:
+    return (*_kind(row), row.project_id, row.domain_id)
 
 
 def _require_unused(connection: Connection, row: RegisteredLimit) -> None:

@@ -6,7 +6,7 @@ as in Glance since its Wallaby release. A protected namespace, and what is in it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -73,8 +73,7 @@ def create(
     )
     store.insert(connection, row)
     for kind, named in wanted.items.items():
-        for name, body in named.items():
-            add_item(connection, row, kind, name, body=body, now=now)
+        add_items(connection, row, kind, named, now)
     for each in wanted.associations:
         associate(connection, row, each, now)
     return row
@@ -131,27 +130,28 @@ def get_item(
     return found
 
 
-def add_item(
+def add_items(
     connection: Connection,
     row: MetadefNamespace,
     kind: MetadefKind,
-    name: str,
-    *,
-    body: Mapping[str, Any],
+    bodies: Mapping[str, Mapping[str, Any]],
     now: datetime,
-) -> MetadefItem:
-    """Raises Conflict when the name is taken."""
-    _require_free_item(connection, row, kind, name)
-    made = MetadefItem(
-        id=new_id(),
-        namespace_id=row.id,
-        kind=kind,
-        name=name,
-        body=dict(body),
-        created_at=now,
-        updated_at=now,
-    )
-    store.insert_item(connection, made)
+) -> list[MetadefItem]:
+    """Items by their names. Raises Conflict when one is taken."""
+    _require_free_items(connection, row, kind, bodies)
+    made = [
+        MetadefItem(
+            id=new_id(),
+            namespace_id=row.id,
+            kind=kind,
+            name=name,
+            body=dict(body),
+            created_at=now,
+            updated_at=now,
+        )
+        for name, body in bodies.items()
+    ]
+    store.insert_items(connection, made)
     return made
 
 
@@ -167,7 +167,7 @@ def replace_item(
     """The item as it is described now, maybe by another name. Raises Conflict when that is taken."""
     kind = MetadefKind(item.kind)
     if name != item.name:
-        _require_free_item(connection, row, kind, name)
+        _require_free_items(connection, row, kind, [name])
     values = {"name": name, "body": dict(body), "updated_at": now}
     store.update_item(connection, item.id, values)
     return get_item(connection, row, kind, name)
@@ -220,11 +220,11 @@ def _require_free(connection: Connection, name: str) -> None:
         raise Conflict(f"A metadata definition namespace with namespace={name} already exists.")
 
 
-def _require_free_item(
-    connection: Connection, row: MetadefNamespace, kind: MetadefKind, name: str
+def _require_free_items(
+    connection: Connection, row: MetadefNamespace, kind: MetadefKind, names: Collection[str]
 ) -> None:
-    if store.item_named(connection, row.id, kind, name) is not None:
+    for taken in store.names_taken(connection, row.id, kind, names):
         raise Conflict(
-            f"A metadata definition {kind} with name={name} already exists in "
+            f"A metadata definition {kind} with name={taken} already exists in "
             f"namespace={row.namespace}."
         )

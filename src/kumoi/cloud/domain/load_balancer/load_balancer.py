@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,12 +12,18 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.load_balancer import choice, listener, pool, quota, vip
+from kumoi.cloud.domain.load_balancer import choice, material, quota, vip
 from kumoi.cloud.domain.load_balancer.refusal import not_found
 from kumoi.cloud.domain.load_balancer.tree import BalancerTree
 from kumoi.cloud.domain.load_balancer.tree import of as trees
 from kumoi.cloud.domain.load_balancer.vip import VipRequest
+from kumoi.cloud.store.load_balancer import health_monitor as monitor_store
+from kumoi.cloud.store.load_balancer import l7_policy as policy_store
+from kumoi.cloud.store.load_balancer import l7_rule as rule_store
+from kumoi.cloud.store.load_balancer import listener as listener_store
 from kumoi.cloud.store.load_balancer import load_balancer as store
+from kumoi.cloud.store.load_balancer import member as member_store
+from kumoi.cloud.store.load_balancer import pool as pool_store
 from kumoi.cloud.store.load_balancer.load_balancer import LoadBalancer
 from kumoi.cloud.store.network import tag as tag_store
 from kumoi.cloud.store.network.standard import NetworkQuery
@@ -78,7 +84,7 @@ def create(
         stations_max=stations_max,
     )
     store.insert(connection, row)
-    tag_store.replace(connection, key, wanted.tags)
+    tag_store.insert_all(connection, {key: wanted.tags})
     return row
 
 
@@ -119,7 +125,14 @@ def delete(
 
 
 def _remove_parts(connection: Connection, tree: BalancerTree, now: datetime) -> None:
-    for one in tree.listeners:
-        listener.remove(connection, one, now)
-    for each in tree.pools:
-        pool.remove(connection, replace(tree, policies={}), each, now)
+    """All at once, those first that others are named in."""
+    policies = [row for one in tree.listeners for row in tree.policies_of(one.id)]
+    rules = [rule for row in policies for rule in tree.rules_of(row.id)]
+    members = [member for each in tree.pools for member in tree.members_of(each.id)]
+    rule_store.delete_all(connection, rules, now=now)
+    policy_store.delete_all(connection, policies, now=now)
+    listener_store.delete_all(connection, tree.listeners, now=now)
+    member_store.delete_all(connection, members, now=now)
+    monitor_store.delete_all(connection, list(tree.monitors.values()), now=now)
+    pool_store.delete_all(connection, tree.pools, now=now)
+    material.forget_balancer(connection, tree.balancer.id)

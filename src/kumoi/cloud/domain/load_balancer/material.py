@@ -30,6 +30,7 @@ MATERIAL_MAX_BYTES = 262_144
 """Of one listener or pool: a host is told all of it with each change."""
 
 forget = store.forget
+forget_balancer = store.forget_balancer
 
 
 @dataclass(frozen=True, slots=True)

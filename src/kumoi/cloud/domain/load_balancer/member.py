@@ -178,9 +178,8 @@ def _make_all(
         _require_subnet(connection, caller, subnet_id)
     rows = [_row(pool, one, now) for one in wanted]
     store.insert_all(connection, rows)
-    for row, one in zip(rows, wanted, strict=True):
-        if one.tags:
-            tag_store.replace(connection, row.id, one.tags)
+    tags = {row.id: one.tags for row, one in zip(rows, wanted, strict=True)}
+    tag_store.insert_all(connection, tags)
     return rows
 
 

@@ -74,7 +74,7 @@ class PartRules(Generic[Row]):
     def insert(self, connection: Connection, row: Row, tags: tuple[str, ...]) -> Row:
         """The row as it is kept."""
         self.table.insert(connection, row)
-        tag_store.replace(connection, row.id, tags)
+        tag_store.insert_all(connection, {row.id: tags})
         kept = self.table.get(connection, row.id)
         return row if kept is None else kept
 

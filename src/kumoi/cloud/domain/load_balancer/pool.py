@@ -122,8 +122,7 @@ def remove(connection: Connection, tree: BalancerTree, row: BalancerPool, now: d
                 raise Conflict(f"Pool {row.id} is in use by L7 policy {policy.id}")
     for listener in listener_store.find(connection, default_pool_id=row.id):
         listener_store.update(connection, listener, now=now, default_pool_id=None)
-    for member in tree.members_of(row.id):
-        member_store.delete(connection, member, now=now)
+    member_store.delete_all(connection, tree.members_of(row.id), now=now)
     monitor = tree.monitors.get(row.id)
     if monitor is not None:
         monitor_store.delete(connection, monitor, now=now)

@@ -4,7 +4,7 @@ of their own. A registered limit is the default, a limit is what one project or 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,12 +65,20 @@ unified_limit = sa.Table(
 )
 
 
-def insert_registered(connection: Connection, row: RegisteredLimit) -> None:
-    schema.insert(connection, registered_limit, schema.values(row))
+def insert_registered(connection: Connection, rows: Iterable[RegisteredLimit]) -> None:
+    schema.insert_all(connection, registered_limit, [schema.values(row) for row in rows])
 
 
 def get_registered(connection: Connection, key: str) -> RegisteredLimit | None:
     return schema.get(connection, registered_limit, RegisteredLimit, key)
+
+
+def registered_like(
+    connection: Connection, rows: Collection[RegisteredLimit | UnifiedLimit]
+) -> list[RegisteredLimit]:
+    """Those of a service and a resource that one of the rows has."""
+    query = sa.select(registered_limit).where(*_like(registered_limit, rows))
+    return schema.fetch(connection, query, RegisteredLimit)
 
 
 def registered(connection: Connection, **only: Any) -> list[RegisteredLimit]:
@@ -90,8 +98,8 @@ def delete_registered(connection: Connection, key: str) -> None:
     schema.delete(connection, registered_limit, key)
 
 
-def insert(connection: Connection, row: UnifiedLimit) -> None:
-    schema.insert(connection, unified_limit, schema.values(row))
+def insert(connection: Connection, rows: Iterable[UnifiedLimit]) -> None:
+    schema.insert_all(connection, unified_limit, [schema.values(row) for row in rows])
 
 
 def get(connection: Connection, key: str) -> UnifiedLimit | None:
@@ -101,6 +109,21 @@ def get(connection: Connection, key: str) -> UnifiedLimit | None:
 def limits(connection: Connection, **only: Any) -> list[UnifiedLimit]:
     """Those whose columns have these values."""
     return schema.find(connection, unified_limit, UnifiedLimit, **only)
+
+
+def limits_like(connection: Connection, rows: Collection[UnifiedLimit]) -> list[UnifiedLimit]:
+    """Those of a service, a resource and an owner that one of the rows has."""
+    of_project = unified_limit.c.project_id.in_({row.project_id for row in rows} - {None})
+    of_domain = unified_limit.c.domain_id.in_({row.domain_id for row in rows} - {None})
+    query = sa.select(unified_limit).where(*_like(unified_limit, rows), of_project | of_domain)
+    return schema.fetch(connection, query, UnifiedLimit)
+
+
+def _like(
+    table: sa.Table, rows: Collection[RegisteredLimit | UnifiedLimit]
+) -> tuple[sa.ColumnElement[bool], ...]:
+    services, resources = {row.service_id for row in rows}, {row.resource_name for row in rows}
+    return table.c.service_id.in_(services), table.c.resource_name.in_(resources)
 
 
 def page(

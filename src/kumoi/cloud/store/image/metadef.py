@@ -4,7 +4,7 @@ have; what is in it are items, and the types of resources that it is for are ass
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -139,8 +139,8 @@ def delete(connection: Connection, key: str) -> None:
     schema.delete(connection, namespace, key)
 
 
-def insert_item(connection: Connection, row: MetadefItem) -> None:
-    schema.insert(connection, item, schema.values(row))
+def insert_items(connection: Connection, rows: Iterable[MetadefItem]) -> None:
+    schema.insert_all(connection, item, [schema.values(row) for row in rows])
 
 
 def items(connection: Connection, key: str, kind: MetadefKind) -> list[MetadefItem]:
@@ -156,6 +156,16 @@ def item_named(
         item.c.namespace_id == key, item.c.kind == kind, item.c.name == name
     )
     return schema.fetch_one(connection, query, MetadefItem)
+
+
+def names_taken(
+    connection: Connection, key: str, kind: MetadefKind, names: Collection[str]
+) -> list[str]:
+    """Those of these names that items of a namespace have."""
+    query = sa.select(item.c.name).where(
+        item.c.namespace_id == key, item.c.kind == kind, item.c.name.in_(names)
+    )
+    return list(connection.execute(query.order_by(item.c.name)).scalars())
 
 
 def update_item(connection: Connection, key: str, values: Mapping[str, Any]) -> None:

@@ -53,4 +53,5 @@ of_balancers = TABLE.of_balancers
 every = TABLE.every
 update = TABLE.update
 delete = TABLE.delete
+delete_all = TABLE.delete_all
 count = TABLE.count

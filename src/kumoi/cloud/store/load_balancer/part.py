@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.load_balancer import load_balancer
-from kumoi.cloud.store.network import standard
+from kumoi.cloud.store.network import standard, tag
 from kumoi.cloud.store.network.standard import NetworkQuery
 from kumoi.cloud.store.schema import ID, NAME
 
@@ -106,7 +106,9 @@ class PartTable(Generic[Row]):
         if not rows:
             return
         load_balancer.advance(connection, rows[0].load_balancer_id, now=now)
-        schema.delete_all(connection, self._table, [row.id for row in rows])
+        keys = [row.id for row in rows]
+        tag.delete_all(connection, keys)
+        schema.delete_all(connection, self._table, keys)
         standard.touch(connection)
 
     def get(self, connection: Connection, key: str) -> Row | None:

@@ -54,6 +54,11 @@ def forget(connection: Connection, part_id: str) -> None:
     connection.execute(sa.delete(material).where(material.c.part_id == part_id))
 
 
+def forget_balancer(connection: Connection, balancer_id: str) -> None:
+    """That of all of its parts."""
+    connection.execute(sa.delete(material).where(material.c.load_balancer_id == balancer_id))
+
+
 def of_balancers(connection: Connection, balancer_ids: Collection[str]) -> list[TlsMaterial]:
     query = sa.select(material)
     return schema.fetch_among(

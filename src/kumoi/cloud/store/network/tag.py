@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,6 +46,21 @@ def replace(connection: Connection, key: str, words: Collection[str]) -> None:
     schema.insert_all(
         connection, tag, [{"resource_id": key, "tag": word} for word in sorted(set(words))]
     )
+
+
+def insert_all(connection: Connection, words: Mapping[str, Collection[str]]) -> None:
+    """The tags of resources that have none yet, by resource."""
+    rows = [
+        {"resource_id": key, "tag": word}
+        for key, tags in words.items()
+        for word in sorted(set(tags))
+    ]
+    schema.insert_all(connection, tag, rows)
+
+
+def delete_all(connection: Connection, keys: Collection[str]) -> None:
+    """All tags of several resources."""
+    connection.execute(sa.delete(tag).where(tag.c.resource_id.in_(keys)))
 
 
 def conditions(column: sa.Column[Any], wanted: TagFilter) -> list[sa.ColumnElement[bool]]:
