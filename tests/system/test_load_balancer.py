@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -271,6 +272,34 @@ def test_a_floating_ip_leads_to_the_balancer(shop: Shop, balancer: Any) -> None:
     net.delete_ip(floating)
     assert said["failures"] == []
     assert set(said["names"]) == {"red", "blue"}
+
+
+def test_only_allowed_cidrs_are_heard_from_inside_and_outside(shop: Shop, balancer: Any) -> None:
+    net, balancing = shop.user.cloud.network, shop.user.cloud.load_balancer
+    floating = net.create_ip(
+        floating_network_id=net.find_network("public").id, port_id=balancer.vip_port_id
+    )
+    (listener,) = balancing.listeners(load_balancer_id=balancer.id)
+    inside = f"{shop.user.address(shop.client)}/32"
+
+    def from_outside() -> bool:
+        with contextlib.suppress(OSError):
+            peer = socket.create_connection((floating.floating_ip_address, 80), timeout=1)
+            peer.close()
+            return True
+        return False
+
+    eventually(from_outside, within_s=HANG_S, what="it answers outside")
+    balancing.update_listener(listener, allowed_cidrs=[inside])
+    eventually(lambda: not from_outside(), within_s=HANG_S, what="nobody outside is heard")
+    assert shop.answers(balancer.vip_address)
+    assert shop.answers(floating.floating_ip_address)
+    balancing.update_listener(listener, allowed_cidrs=["198.51.100.0/24"])
+    eventually(lambda: not shop.answers(balancer.vip_address), within_s=HANG_S, what="nor inside")
+    balancing.update_listener(listener, allowed_cidrs=None)
+    eventually(from_outside, within_s=HANG_S, what="everybody is heard again")
+    assert shop.answers(balancer.vip_address)
+    net.delete_ip(floating)
 
 
 def test_it_balances_without_a_router_and_with_one_that_leads_nowhere(shop: Shop) -> None:

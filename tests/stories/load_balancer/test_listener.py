@@ -51,7 +51,6 @@ def test_what_is_not_offered_is_refused_in_words(balancer: Any, raw: Raw) -> Non
         ({"protocol": "TERMINATED_HTTPS"}, 400),
         ({"protocol": "TERMINATED_HTTPS", "default_tls_container_ref": "x"}, 400),
         ({"protocol": "PROMETHEUS"}, 501),
-        ({"protocol": "UDP", "allowed_cidrs": ["10.0.0.0/8"]}, 501),
         ({"insert_headers": {"X-Forwarded-For": "true"}}, 400),
         ({"default_tls_container_ref": "x"}, 400),
         ({"protocol": "PIGEON"}, 400),
@@ -100,6 +99,21 @@ def test_limits_of_a_tcp_listener_are_a_proxys(
         raw.fault("PUT", f"lbaas/listeners/{made.id}", {"listener": {"allowed_cidrs": ["a"]}})[0]
         == 400
     )
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "UDP", "SCTP"])
+def test_whoever_is_not_in_allowed_cidrs_is_kept_out_by_the_network(
+    demo: Connection, balancer: Any, worker: Worker, protocol: str
+) -> None:
+    demo.load_balancer.create_listener(
+        load_balancer_id=balancer.id,
+        protocol=protocol,
+        protocol_port=53,
+        allowed_cidrs=["10.0.0.0/8", "192.0.2.7/32"],
+    )
+    worker.round()
+    (told,) = worker.balancer(balancer.id).listeners
+    assert told.allowed_cidrs == ("10.0.0.0/8", "192.0.2.7/32")
 
 
 def test_a_connection_limit_of_datagrams_is_kept(demo: Connection, balancer: Any) -> None:

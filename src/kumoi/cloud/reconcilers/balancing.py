@@ -77,15 +77,16 @@ def _listener_spec(
     tree: BalancerTree, row: BalancerListener, lost: Collection[str]
 ) -> ListenerSpec:
     pool = tree.pool(row.default_pool_id)
+    is_proxied = stationing.needs_proxy(tree, row)
     return ListenerSpec(
         id=row.id,
         protocol=TRANSPORTS.get(row.protocol, "tcp"),
         port=row.protocol_port,
-        backends=_proxies(tree, row, lost)
-        if stationing.needs_proxy(tree, row)
-        else _members(tree, pool),
+        backends=_proxies(tree, row, lost) if is_proxied else _members(tree, pool),
         by_source=pool is not None and pool.lb_algorithm == SOURCE_IP,
         sticky_s=None if pool is None else sticky_s(pool),
+        # A proxy itself turns away whom it is not to hear.
+        allowed_cidrs=() if is_proxied else tuple(row.allowed_cidrs),
     )
 
 

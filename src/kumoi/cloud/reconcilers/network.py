@@ -30,7 +30,6 @@ from kumoi.cloud.drivers.network.interface import (
     HostRoute,
     NetworkSpec,
     Northbound,
-    ObservedNetwork,
     PortSpec,
     RouterSpec,
     RuleSpec,
@@ -39,6 +38,7 @@ from kumoi.cloud.drivers.network.interface import (
     Topology,
 )
 from kumoi.cloud.reconcilers.balancing import balancer_spec
+from kumoi.cloud.reconcilers.installed import InstalledBalancers
 from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.host.host import Host
 from kumoi.cloud.store.load_balancer import load_balancer as balancer_store
@@ -71,17 +71,19 @@ class NetworkReconciler:
         self._clock = clock
         self._seen = Position()  # Up to where the engine has what was written.
         self._compared_at_s = 0.0
-        self._observed: ObservedNetwork | None = None
-        self._balancers: dict[str, int] = {}  # The revision of each that the engine has.
+        self._ports_up: frozenset[str] | None = None
+        self._balancers = InstalledBalancers()
 
     def round(self) -> None:
         """Raises Transient when the engine does not answer; the next round does it all again."""
         changed = self._converge()
         observed = self._northbound.observe()
-        if changed or observed != self._observed:
-            self._observed = None  # Until it is written.
+        now_s = self._clock.monotonic()
+        changed = self._balancers.hear(observed.sequence, now_s=now_s) or changed
+        if changed or observed.ports_up != self._ports_up:
+            self._ports_up = None  # Until it is written.
             self._write_back(observed.ports_up)
-            self._observed = observed
+            self._ports_up = observed.ports_up
 
     def _converge(self) -> bool:
         """Whether the engine was compared with the store."""
@@ -95,21 +97,24 @@ class NetworkReconciler:
             balancers = [] if is_due else _rebalanced(connection, self._seen)
         if topology is None:
             return self._rebalance(balancers, now)
-        applied = self._northbound.converge(topology)
+        revisions = {balancer.id: balancer.generation for balancer in topology.balancers}
+        applied = self._northbound.converge(topology, asks=revisions != self._balancers.told)
         if applied.actions:
             duration_s = round(self._clock.monotonic() - now_s, 3)
             log.event("network.converged", actions=len(applied.actions), duration_s=duration_s)
         self._seen, self._compared_at_s = now, now_s
-        self._balancers = {balancer.id: balancer.generation for balancer in topology.balancers}
+        self._balancers.tell(applied.sequence, revisions, now_s=now_s)
         return True
 
     def _rebalance(self, balancers: list[BalancerSpec], now: Position) -> bool:
         """Nothing changed but members, if anything: whether the engine was told of some."""
         if not balancers:
             return False
-        self._northbound.rebalance(balancers)
+        applied = self._northbound.rebalance(balancers)
         self._seen = now
-        self._balancers |= {balancer.id: balancer.generation for balancer in balancers}
+        revisions = {balancer.id: balancer.generation for balancer in balancers}
+        now_s = self._clock.monotonic()
+        self._balancers.tell(applied.sequence, {**self._balancers.told, **revisions}, now_s=now_s)
         return True
 
     def _write_back(self, up: frozenset[str]) -> None:
@@ -117,7 +122,7 @@ class NetworkReconciler:
         with self._database.read() as connection:
             stale = stale_statuses(port_store.summaries(connection), up)
             floating = floating_ip_store.has_stale_status(connection)
-            applied = _newly_applied(balancer_store.applied(connection), self._balancers)
+            applied = _newly_applied(balancer_store.applied(connection), self._balancers.revisions)
         if not stale and not floating and not applied:
             return
         with self._database.write(wakes=False) as connection:
@@ -144,7 +149,7 @@ def _lost(hosts: Sequence[Host]) -> frozenset[str]:
 
 
 def _newly_applied(said: Mapping[str, int], has: Mapping[str, int]) -> dict[str, int]:
-    """The revisions that the engine has of balancers, where the store says another."""
+    """The revisions that hosts have of balancers, where the store says another."""
     return {key: has[key] for key, revision in said.items() if key in has and has[key] != revision}
 
 

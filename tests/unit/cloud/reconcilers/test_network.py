@@ -21,6 +21,7 @@ from kumoi.cloud.domain.network.port import PortRequest
 from kumoi.cloud.domain.network.router import Gateway, RouterRequest
 from kumoi.cloud.domain.network.subnet import SubnetRequest
 from kumoi.cloud.drivers.network.fake import FakeNorthbound, FakeSwitch
+from kumoi.cloud.drivers.network.interface import Applied, Topology
 from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.reconcilers.network import DRIFT_S, NetworkReconciler
 from kumoi.cloud.store.host import host as host_store
@@ -40,9 +41,9 @@ class Counting(FakeNorthbound):
 
     converged = 0
 
-    def converge(self, topology):  # type: ignore[no-untyped-def] # noqa: ANN201 - as the parent
+    def converge(self, topology: Topology, *, asks: bool = False) -> Applied:
         self.converged += 1
-        return super().converge(topology)
+        return super().converge(topology, asks=asks)
 
 
 class World:

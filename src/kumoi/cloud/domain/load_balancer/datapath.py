@@ -60,6 +60,7 @@ OVN = DataPath(
     pools=frozenset({"TCP", "HTTP", "HTTPS", "UDP", "SCTP"}),
     algorithms=frozenset({"ROUND_ROBIN", "SOURCE_IP", "SOURCE_IP_PORT"}),
     persistence=frozenset({"SOURCE_IP"}),
+    options=frozenset({"allowed_cidrs"}),
 )
 PROXY = DataPath(
     name="proxy",

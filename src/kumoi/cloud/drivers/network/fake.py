@@ -68,28 +68,32 @@ class FakeNorthbound:
     failures: Failures = field(default_factory=Failures)
     compared: int = 0
     """How often the whole was compared."""
+    sequence: int = 0
+    behind: int = 0
+    """How many of the changes that hosts were asked about one of them does not have."""
 
-    def converge(self, topology: Topology) -> Applied:
+    def converge(self, topology: Topology, *, asks: bool = False) -> Applied:
         self.failures.check()
+        self.sequence += asks
         wanted = desired(topology)
         actions = plan(wanted, as_seen_rows(self.records))
         self.records, self.topology = wanted, topology
         self.compared += 1
-        return Applied(tuple(str(action) for action in actions))
+        return Applied(tuple(str(action) for action in actions), self.sequence)
 
     def rebalance(self, balancers: Collection[BalancerSpec]) -> Applied:
         self.failures.check()
         actions = plan_members(balancers, as_seen_rows(self.records))
         self.records |= {action.record.key: action.record for action in actions}
-        return Applied(tuple(str(action) for action in actions))
+        return Applied(tuple(str(action) for action in actions), self.sequence)
 
     def observe(self) -> ObservedNetwork:
         self.failures.check()
         known = frozenset(port.id for port in self.topology.ports)
         if self.switches is None:
-            return ObservedNetwork(known)
+            return ObservedNetwork(known, self.sequence - self.behind)
         plugged = {port_id for switch in self.switches for port_id in switch.ports.values()}
-        return ObservedNetwork(known & plugged)
+        return ObservedNetwork(known & plugged, self.sequence - self.behind)
 
 
 def as_seen_rows(records: Mapping[RecordKey, NorthboundRecord]) -> list[SeenRow]:

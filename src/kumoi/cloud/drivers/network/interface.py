@@ -165,7 +165,7 @@ class BackendSpec:
 class ListenerSpec:
     """`protocol` is tcp, udp or sctp. With `by_source`, the client's address alone decides which
     backend it gets; with `sticky_s`, a client stays with its backend for so long after its last
-    connection, as far as that backend is there.
+    connection, as far as that backend is there. Where there are `allowed_cidrs`, others are not heard.
     """
 
     id: str
@@ -174,6 +174,7 @@ class ListenerSpec:
     backends: tuple[BackendSpec, ...] = ()
     by_source: bool = False
     sticky_s: int | None = None
+    allowed_cidrs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,18 +260,22 @@ class Topology:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What `converge` did: a printable line per action, none when all was as wanted."""
+    """What `converge` did: a printable line per action, none when all was as wanted. All hosts have it
+    once `ObservedNetwork.sequence` is as high.
+    """
 
     actions: tuple[str, ...] = ()
+    sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedNetwork:
     """What the engine reports. `ports_up` are ids of the ports that a host has plugged and that carry
-    traffic.
+    traffic; `sequence` is that of the newest change which every host has.
     """
 
     ports_up: frozenset[str] = frozenset()
+    sequence: int = 0
 
 
 class Northbound(Protocol):
@@ -279,8 +284,10 @@ class Northbound(Protocol):
     Both methods raise Transient when the engine cannot be reached or does not answer in time.
     """
 
-    def converge(self, topology: Topology) -> Applied:
-        """Make the network as wanted, in one transaction: first write and repair are the same."""
+    def converge(self, topology: Topology, *, asks: bool = False) -> Applied:
+        """Make the network as wanted, in one transaction: first write and repair are the same. With
+        `asks`, hosts are to say when they have it, which costs the engine another look at the whole.
+        """
         ...
 
     def rebalance(self, balancers: Collection[BalancerSpec]) -> Applied:

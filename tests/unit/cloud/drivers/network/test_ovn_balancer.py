@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 from tests.unit.cloud.drivers.network.network_samples import (
@@ -18,6 +19,7 @@ from tests.unit.cloud.drivers.network.network_samples import (
 
 from kumoi.cloud.drivers.network.fake import as_seen_rows
 from kumoi.cloud.drivers.network.interface import BackendSpec, ListenerSpec, Topology
+from kumoi.cloud.drivers.network.ovn.allowed_cidrs import outside_of
 from kumoi.cloud.drivers.network.ovn.balancing import REPEATS_MAX, repeats
 from kumoi.cloud.drivers.network.ovn.northbound import (
     LoadBalancerRecord,
@@ -53,6 +55,25 @@ def test_stations_have_the_address_and_tell_apart_by_ports_what_is_for_whom() ->
     stationed = replace(BALANCED, balancers=(replace(BALANCER, stations=STATIONS),))
 
     assert_golden("balancer_stations", plan(desired(stationed), as_seen_rows(desired(BALANCED))))
+
+
+def test_who_is_not_allowed_is_not_heard_on_any_switch_of_the_way() -> None:
+    limited = listening(BALANCED_OUTSIDE, allowed_cidrs=("10.0.1.0/24", "192.168.0.0/16"))
+    actions = plan(desired(limited), as_seen_rows(desired(BALANCED_OUTSIDE)))
+    assert_golden("balancer_allowed_cidrs", actions)
+    for everybody in ((), ("0.0.0.0/0",), ("0.0.0.0/1", "128.0.0.0/1")):
+        open_to_all = listening(BALANCED_OUTSIDE, allowed_cidrs=everybody)
+        assert plan(desired(open_to_all), as_seen_rows(desired(BALANCED_OUTSIDE))) == []
+
+
+@pytest.mark.parametrize(
+    "networks", [["10.0.0.0/8", "10.1.0.0/16"], ["10.1.0.0/16", "10.0.0.0/8"], ["10.0.0.0/8"] * 2]
+)
+def test_all_others_are_what_networks_leave_also_where_they_overlap(networks: list[str]) -> None:
+    left = [ip_network(one) for one in outside_of(networks)]
+    assert sum(one.num_addresses for one in left) == 2**32 - 2**24
+    assert not any(one.overlaps(ip_network("10.0.0.0/8")) for one in left)
+    assert outside_of(["2001:db8::/32"])[0] == "::/3"
 
 
 def test_a_router_that_loses_its_gateway_stops_to_balance() -> None:

@@ -67,23 +67,25 @@ class OvnNorthbound:
         self._mirror = _Mirror()
         self._timeout_s = timeout_s
 
-    def converge(self, topology: Topology) -> Applied:
+    def converge(self, topology: Topology, *, asks: bool = False) -> Applied:
         wanted = desired(topology)
-        return self._change(lambda seen: plan(wanted, seen))
+        return self._change(lambda seen: plan(wanted, seen), asks=asks)
 
     def rebalance(self, balancers: Collection[BalancerSpec]) -> Applied:
         return self._change(lambda seen: plan_members(balancers, seen))
 
-    def _change(self, plans: Callable[[list[SeenRow]], list[Action]]) -> Applied:
+    def _change(
+        self, plans: Callable[[list[SeenRow]], list[Action]], *, asks: bool = False
+    ) -> Applied:
         """What is planned from the rows that are there, in one transaction."""
 
-        def change(database: ovsdb.ReplicaTransaction) -> list[Action]:
+        def change(database: ovsdb.ReplicaTransaction) -> Applied:
             actions = plans(self._mirror.read(database, self._connection.take_changed_rows()))
             _apply(database, actions)
-            return actions
+            sequence = _ask(database, again=asks and bool(actions))
+            return Applied(tuple(str(action) for action in actions), sequence)
 
-        actions = self._connection.transact(change, timeout_s=self._timeout_s)
-        return Applied(tuple(str(action) for action in actions))
+        return self._connection.transact(change, timeout_s=self._timeout_s)
 
     def observe(self) -> ObservedNetwork:
         with self._connection.reading(timeout_s=self._timeout_s) as database:
@@ -92,7 +94,8 @@ class OvnNorthbound:
                 for row in database.rows(PORT_TABLE)
                 if database.value(row, PORT_TABLE, "up") is True
             )
-            return ObservedNetwork(frozenset(key.id for key in up if key.kind == RecordKind.PORT))
+            ports = frozenset(key.id for key in up if key.kind == RecordKind.PORT)
+            return ObservedNetwork(ports, _number(database, northbound.HAVE))
 
     def close(self) -> None:
         self._connection.close()
@@ -107,6 +110,21 @@ class OvnNorthbound:
         at: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _ask(database: ovsdb.ReplicaTransaction, *, again: bool) -> int:
+    """The number by which hosts say that they have all that was written until now."""
+    number = _number(database, northbound.ASKED) + again
+    for row in database.rows(northbound.GLOBAL) if again else ():
+        database.write(row, northbound.GLOBAL, northbound.ASKED, number)
+    return number
+
+
+def _number(database: ovsdb.Replica, column: str) -> int:
+    rows = database.rows(northbound.GLOBAL)
+    return max(
+        (int(str(database.value(row, northbound.GLOBAL, column))) for row in rows), default=0
+    )
 
 
 class _MirroredRow(NamedTuple):

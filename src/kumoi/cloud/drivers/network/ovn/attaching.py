@@ -16,6 +16,7 @@ from kumoi.cloud.drivers.network.interface import (
     FloatingIpSpec,
     ForwardingSpec,
     ListenerSpec,
+    PortSpec,
 )
 from kumoi.cloud.drivers.network.ovn.index import Index
 from kumoi.cloud.drivers.network.ovn.northbound import RecordKey, RecordKind
@@ -53,6 +54,16 @@ def floating_of(balancer: BalancerSpec, index: Index) -> list[FloatingIpSpec]:
         if floating.fixed_address == balancer.address
         and floating.router_id in index.routers
         and index.gateway_of(floating.router_id) is not None
+    ]
+
+
+def reached_by(balancer: BalancerSpec, index: Index) -> list[PortSpec]:
+    """The ports of all routers by which the virtual address can be reached, inside and outside."""
+    return [
+        port
+        for router_id in sorted(_routers(_networks(balancer, index), index))
+        for port in index.router_ports.get(router_id, ())
+        if any(index.subnet_of(fixed_ip) is not None for fixed_ip in port.fixed_ips)
     ]
 
 

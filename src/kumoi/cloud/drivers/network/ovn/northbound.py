@@ -57,6 +57,8 @@ class RecordKind(enum.StrEnum):
     SECURITY_GROUP = "security_group"
     RULE = "rule"
     LISTENER = "listener"
+    ALLOWED_CIDRS = "allowed_cidrs"
+    ALLOWED_CIDRS_RULE = "allowed_cidrs_rule"
     FLOATING_LISTENER = "floating_listener"
     FORWARDING = "forwarding"
     BALANCER_ROUTER = "balancer_router"
@@ -273,6 +275,11 @@ NAMED_ONCE = frozenset(
 """Tables in which OVN allows a name only once: a foreign row with a name of ours is taken over."""
 
 
+GLOBAL = "NB_Global"
+ASKED, HAVE = "nb_cfg", "hv_cfg"
+"""Each host says of itself the newest number that it saw and has flows of; `HAVE` is the lowest of all."""
+
+
 def columns_of(record: type[NorthboundRecord]) -> tuple[str, ...]:
     """Names of a record's columns, in a fixed order."""
     return tuple(item.name for item in fields(record) if item.metadata.get("column", True))
@@ -287,7 +294,7 @@ def references_of(record: type[NorthboundRecord]) -> Mapping[str, str]:
 
 def tables() -> tuple[Table, ...]:
     """What a connection must replicate: the records' columns, those by which a parent refers to its
-    children, and whether a port is up.
+    children, whether a port is up, and what hosts have.
     """
     columns: dict[str, dict[str, Column]] = {}
     for record in RECORDS:
@@ -300,9 +307,13 @@ def tables() -> tuple[Table, ...]:
             holder, column = record.HOLDER
             columns[holder][column] = Column(refers=record.TABLE, many=True)
     columns["Logical_Switch_Port"]["up"] = Column(type="boolean", optional=True)
-    return tuple(
-        Table(name=record.TABLE, columns=columns[record.TABLE], root=record.HOLDER is None)
-        for record in RECORDS
+    numbers = {name: Column(type="integer") for name in (ASKED, HAVE)}
+    return (
+        *(
+            Table(name=record.TABLE, columns=columns[record.TABLE], root=record.HOLDER is None)
+            for record in RECORDS
+        ),
+        Table(name=GLOBAL, columns=numbers, root=True),
     )
 
 

@@ -14,7 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from kumoi.cloud.drivers.network.interface import BalancerSpec, Topology
-from kumoi.cloud.drivers.network.ovn import balancing, routing, security, switching
+from kumoi.cloud.drivers.network.ovn import (
+    allowed_cidrs,
+    balancing,
+    routing,
+    security,
+    switching,
+)
 from kumoi.cloud.drivers.network.ovn.index import index
 from kumoi.cloud.drivers.network.ovn.northbound import (
     NAMED_ONCE,
@@ -100,7 +106,7 @@ def desired(topology: Topology) -> dict[RecordKey, NorthboundRecord]:
     indexed = index(topology)
     records = {
         record.key: record
-        for part in (switching, routing, security, balancing)
+        for part in (switching, routing, security, balancing, allowed_cidrs)
         for record in part.records(indexed)
     }
     return {
