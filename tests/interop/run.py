@@ -20,9 +20,14 @@ from openstack.connection import Connection
 
 from kumoi.base import process
 from kumoi.base.errors import Invalid
-from tests.interop import accounts, keystone, neutron, octavia
+from tests.interop import accounts, keystone, neutron, octavia, octavia_traffic
 
-PLUGINS = {"keystone": keystone, "neutron": neutron, "octavia": octavia}
+PLUGINS = {
+    "keystone": keystone,
+    "neutron": neutron,
+    "octavia": octavia,
+    "octavia-traffic": octavia_traffic,
+}
 TEMPEST = Path(sys.executable).parent / "tempest"
 
 
