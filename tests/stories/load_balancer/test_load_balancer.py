@@ -161,7 +161,7 @@ def test_anothers_is_forbidden_and_not_listed(
 
 
 def test_states_statistics_and_failover(
-    demo: Connection, admin: Connection, balancer: Any, raw: Raw, worker: Worker
+    demo: Connection, balancer: Any, raw: Raw, raw_admin: Raw, worker: Worker
 ) -> None:
     listener = demo.load_balancer.create_listener(
         load_balancer_id=balancer.id, name="web", protocol="TCP", protocol_port=80
@@ -182,7 +182,24 @@ def test_states_statistics_and_failover(
         assert {one["provisioning_status"] for one in (tree, web, servers, first)} == {"ACTIVE"}
     assert demo.load_balancer.get_load_balancer_statistics(balancer.id).total_connections == 0
     assert demo.load_balancer.get_listener_statistics(listener.id).bytes_in == 0
-    assert admin.load_balancer.failover_load_balancer(balancer.id) is None
+    answer = raw_admin("PUT", f"lbaas/loadbalancers/{balancer.id}/failover")
+    assert answer.status_code == 202
+    assert "nothing to fail over" in answer.headers["Warning"]
+
+
+def test_one_is_active_when_every_host_has_it(
+    demo: Connection, subnet: Any, worker: Worker
+) -> None:
+    worker.northbound.behind = 1
+    made = demo.load_balancer.create_load_balancer(vip_subnet_id=subnet.id)
+
+    def status() -> str:
+        worker.round()
+        return str(demo.load_balancer.get_load_balancer(made.id).provisioning_status)
+
+    assert status() == "PENDING_CREATE"
+    worker.northbound.behind = 0
+    assert status() == "ACTIVE"
 
 
 def test_lists_are_filtered_sorted_and_paged(demo: Connection, subnet: Any, raw: Raw) -> None:

@@ -40,6 +40,26 @@ def test_connections_go_to_the_station_once_it_serves_the_listener(
     assert balancing.get_load_balancer(balancer.id).provisioning_status == "ACTIVE"
 
 
+def test_a_member_of_the_other_ip_version_gets_no_connections(
+    cloud: RunningCloud, demo: Connection, balancer: Any, worker: Worker
+) -> None:
+    host, balancing = serving(cloud), demo.load_balancer
+    for protocol, port in (("TCP", 81), ("HTTP", 80)):
+        listener = balancing.create_listener(
+            load_balancer_id=balancer.id, protocol=protocol, protocol_port=port
+        )
+        pool = balancing.create_pool(
+            listener_id=listener.id, protocol=protocol, lb_algorithm="ROUND_ROBIN"
+        )
+        for address in ("10.0.0.11", "2001:db8::11"):
+            balancing.create_member(pool, address=address, protocol_port=8080)
+        if protocol == "TCP":
+            assert worker.backends(listener.id) == ["10.0.0.11:8080"]
+    StationReconciler(cloud.database).round()
+    (thing,) = told(host, balancer.id)
+    assert [one.address for one in thing.pools[0].members] == ["10.0.0.11"]
+
+
 def test_each_listener_has_a_port_of_its_own_there_and_keeps_it(
     cloud: RunningCloud, demo: Connection, balancer: Any
 ) -> None:

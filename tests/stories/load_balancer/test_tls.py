@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from openstack.connection import Connection
+from openstack.exceptions import ForbiddenException
 
 from kumoi.cloud.hostapi.load_balancer import MemberTlsSpec, ProxiedListener
 from kumoi.cloud.reconcilers.load_balancer import StationReconciler
@@ -70,6 +71,21 @@ def test_what_is_no_certificate_is_refused(
         "certificate",
     ):
         assert status(raw, balancer, {"default_tls_container_ref": reference}) == 400, reference
+
+
+def test_who_may_not_have_listeners_there_learns_nothing_of_secrets(
+    demo: Connection, other: Connection, balancer: Any, whole: str
+) -> None:
+    wanted = {
+        "protocol": "TERMINATED_HTTPS",
+        "protocol_port": 443,
+        "default_tls_container_ref": whole,
+    }
+    with pytest.raises(ForbiddenException):
+        other.load_balancer.create_listener(load_balancer_id=balancer.id, **wanted)
+    made = demo.load_balancer.create_listener(load_balancer_id=balancer.id, **wanted)
+    with pytest.raises(ForbiddenException):
+        other.load_balancer.update_listener(made.id, default_tls_container_ref=whole)
 
 
 def test_clients_are_asked_for_certificates(

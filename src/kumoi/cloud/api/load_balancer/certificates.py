@@ -11,14 +11,28 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.key_manager import certificate
 from kumoi.cloud.domain.load_balancer import material
 from kumoi.cloud.domain.load_balancer.material import ReadMaterial
+from kumoi.cloud.domain.load_balancer.part import PartRules, balancer_of
+from kumoi.cloud.store.load_balancer.listener import BalancerListener
+from kumoi.cloud.store.load_balancer.pool import BalancerPool
 
 
-def read(request: Request, said: Mapping[str, Any]) -> ReadMaterial | None:
-    """None where no reference is said. Raises Invalid."""
+def read(
+    request: Request,
+    said: Mapping[str, Any],
+    rules: PartRules[BalancerListener] | PartRules[BalancerPool],
+) -> ReadMaterial | None:
+    """None where no reference is said. Raises Invalid; and Forbidden for whoever may not make or change
+    the part, who learns nothing of secrets.
+    """
     named = {name: said[name] for name in material.COLUMNS if said.get(name)}
     if not named:
         return None
     with request.read() as connection:
+        if (key := request.path.get("id")) is not None:
+            rules.get(connection, request.caller, key, action="put")
+        elif balancer_id := said.get("load_balancer_id"):
+            owner = balancer_of(connection, balancer_id).project_id
+            request.caller.check(f"{rules.rule}:post", owner)
         content = {
             name: [
                 _read(request, connection, name, reference)

@@ -93,7 +93,7 @@ def wanted(request: Request, said: dict[str, Any]) -> ListenerRequest:
 
 
 def convert(request: Request, values: dict[str, Any]) -> None:
-    values["material"] = certificates.read(request, values)
+    values["material"] = certificates.read(request, values, domain.RULES)
     values.pop("project_id", None)
     if values.pop("l7policies", None):
         raise Invalid(

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from kumoi.base import log
 from kumoi.base.errors import Invalid, Unsupported
 from kumoi.cloud.api.load_balancer import listener, pool, rendering
 from kumoi.cloud.api.load_balancer.body import Described, Id
@@ -28,6 +29,7 @@ from kumoi.engine.http.bounds import Entries, Text
 from kumoi.engine.http.paging import boolean
 from kumoi.engine.http.request import UNSET, Reply, Unset
 
+NOTHING_TO_DO = '299 - "there is nothing to fail over: every host balances for itself"'
 PARTS_MAX = 50  # Made in one transaction, during which nobody else writes.
 
 
@@ -77,10 +79,13 @@ def stats(request: Request) -> Reply:
 
 
 def failover(request: Request) -> Reply:
-    """There is nothing to fail over to: every host balances for itself."""
+    """There is nothing to fail over to: every host balances for itself, and a proxy that dies is replaced.
+    The answer says so, since it may have no body.
+    """
     with request.read() as connection:
-        _named(connection, request, "put_failover")
-    return Reply(202)
+        row = _named(connection, request, "put_failover")
+    log.event("balancer.failover_had_nothing_to_do", balancer=row.id)
+    return Reply(202, headers={"Warning": NOTHING_TO_DO})
 
 
 def _named(connection: Connection, request: Request, action: str) -> LoadBalancer:

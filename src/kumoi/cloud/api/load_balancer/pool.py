@@ -90,7 +90,7 @@ def wanted(request: Request, said: dict[str, Any]) -> PoolRequest:
 
 
 def convert(request: Request, values: dict[str, Any]) -> None:
-    values["material"] = certificates.read(request, values)
+    values["material"] = certificates.read(request, values, domain.RULES)
     values.pop("project_id", None)
     if values.get("session_persistence") is not None:
         values["session_persistence"] = msgspec.structs.asdict(values["session_persistence"])

@@ -11,7 +11,10 @@ from kumoi.cloud.domain.load_balancer.capability import CAPABILITIES, PROVIDER
 from kumoi.cloud.store.load_balancer import choice
 from kumoi.engine.http.request import Reply
 
-PROVIDERS = {PROVIDER: "Balances on every host by OVN; there is no server per load balancer."}
+PROVIDERS = {
+    PROVIDER: "Balances on every host by OVN; there is no server per load balancer and a failover has"
+    " nothing to do."
+}
 
 
 def index(request: Request) -> Reply:

@@ -19,7 +19,7 @@ from kumoi.base import log
 from kumoi.cloud.domain.host import balancer_tls
 from kumoi.cloud.domain.host.balancer_tls import Opened
 from kumoi.cloud.domain.host.thing import ThingKind, not_here
-from kumoi.cloud.domain.load_balancer import material, stationing, statistics, tree
+from kumoi.cloud.domain.load_balancer import material, stationing, statistics, traffic, tree
 from kumoi.cloud.domain.load_balancer.status import is_monitored
 from kumoi.cloud.domain.load_balancer.tree import BalancerTree
 from kumoi.cloud.hostapi import load_balancer as messages
@@ -232,7 +232,7 @@ def _pool(one: BalancerTree, row: BalancerPool, opened: Opened) -> messages.Pool
                 health=member.health or "",
             )
             for member in one.members_of(row.id)
-            if member.admin_state_up
+            if member.admin_state_up and traffic.is_reachable(one, member)
         ],
         monitor=_monitor(monitor) if monitor and monitor.admin_state_up else None,
         tls=row.tls_enabled,

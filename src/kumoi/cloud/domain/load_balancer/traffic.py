@@ -24,9 +24,17 @@ def receiving(tree: BalancerTree, pool: BalancerPool) -> list[PoolMember]:
     able = [
         member
         for member in tree.members_of(pool.id)
-        if member.admin_state_up and member.weight > 0 and (not watched or member.health == ONLINE)
+        if member.admin_state_up
+        and member.weight > 0
+        and is_reachable(tree, member)
+        and (not watched or member.health == ONLINE)
     ]
     return [member for member in able if not member.backup] or able
+
+
+def is_reachable(tree: BalancerTree, member: PoolMember) -> bool:
+    """Whether its address is of the virtual address's version: nothing here translates between them."""
+    return (":" in member.address) == (":" in tree.balancer.vip_address)
 
 
 def sticky_s(pool: BalancerPool) -> int | None:
