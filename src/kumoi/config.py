@@ -118,6 +118,22 @@ class CloudSettings:
     audit_days: int = key(90, "How long it is kept who changed what.")
     environment_ttl_s: int = key(86_400, "How long a pushed environment lives by default.")
     run_deadline_s: int = key(3_600, "A pipeline run that takes longer has failed.")
+    pipeline_runs: int = key(20, "Pipeline runs that go on at once; more wait, fairly by project.")
+    project_runs: int = key(10, "Those of one project; more wait until one of them has ended.")
+    project_environments: int = key(
+        20, "Environments of a project that are there, those being deleted included."
+    )
+    project_environment_servers: int = key(
+        100, "Servers of a project's environments together, runners included."
+    )
+    project_environment_gib: int = key(1_000, "Disk of these servers, by their flavors.")
+    project_repositories: int = key(100, "Git repositories of a project.")
+    project_repositories_mib: int = key(4_096, "What is pushed to them, together.")
+    project_logs_mib: int = key(
+        256, "Logs of a project's runs together; the oldest go when there is more."
+    )
+    run_log_days: int = key(30, "How long the log of a run that has ended is kept.")
+    run_days: int = key(90, "How long the run itself is kept, with its report.")
 
     # What follows from the keys above.
 

@@ -124,6 +124,11 @@ COMMANDS = {
         "the environments that pushes make, and the file that says how",
         "./kumoi env list",
     ),
+    "repository": Command(
+        "kumoi.cli.repository",
+        "what was pushed, and what a project may have of the pipeline",
+        "./kumoi repository list",
+    ),
     "token": Command(
         "kumoi.cli.token",
         "the keys that sign tokens, and their rotation",

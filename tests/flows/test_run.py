@@ -193,7 +193,8 @@ def test_the_sweeper_finds_what_came_late(world: World) -> None:
 
 def test_a_run_goes_on_with_the_runner_of_the_release_that_began_it(world: World) -> None:
     new = world.push()
-    assert world.turn()  # It has been received.
+    assert world.turn()  # Its turn has come,
+    assert world.turn()  # and it has been received.
     world.restart(script=SCRIPT + "# The next release's.\n")
     world.verify(new)
     assert world.run(new).status == RunStatus.VERIFIED

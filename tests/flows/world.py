@@ -18,7 +18,8 @@ from kumoi.pipeline.runner.script import MARK
 from kumoi.pipeline.serve import kinds
 from kumoi.pipeline.stage import Stage
 from kumoi.pipeline.store import environment as environments
-from kumoi.pipeline.store import repository, result, run, runner
+from kumoi.pipeline.store import repository as repositories
+from kumoi.pipeline.store import result, run, runner
 from kumoi.pipeline.store.environment import Environment
 from kumoi.pipeline.store.repository import Repository
 from kumoi.pipeline.store.run import Run
@@ -48,17 +49,21 @@ class World:
         (folder / "pki").mkdir(exist_ok=True)
         (folder / "pki" / "ca.crt").write_text("a certificate")
         self.here = HostSettings(state_dir=str(folder))
+        self.settings = CloudSettings()
         self.restart()
-        self.repository = Repository(new_id(), "p1", "demo", "hello", self.clock.now())
-        with database.write() as connection:
-            repository.ensure(connection, self.repository)
+        self.repository = self.repository_of("p1")
+
+    def repository_of(self, project_id: str) -> Repository:
+        new = Repository(new_id(), project_id, "demo", "hello", self.clock.now())
+        with self.database.write() as connection:
+            return repositories.ensure(connection, new)
 
     def restart(self, *, script: str = SCRIPT) -> None:
         """The pipeline's process begins anew; what the old one knew is gone. With another `script`
         it is of another release.
         """
         context = pipeline_run.RunContext(
-            CloudSettings(),
+            self.settings,
             self.here,
             self.database,
             self.clock,
@@ -71,12 +76,20 @@ class World:
             self.database, self.clock, lambda _id: self.cloud, lambda _id: None, lambda: None
         )
 
-    def push(self, text: str = HELLO, branch: str = "main", sequence: int = 1) -> Run:
+    def push(
+        self,
+        text: str = HELLO,
+        branch: str = "main",
+        sequence: int = 1,
+        *,
+        repository: Repository | None = None,
+    ) -> Run:
         now = self.clock.now()
+        into = repository or self.repository
         new = Run(
             id=new_hex_id()[:12],
-            repository_id=self.repository.id,
-            project_id="p1",
+            repository_id=into.id,
+            project_id=into.project_id,
             branch=branch,
             commit=f"{sequence:040d}",
             sequence=sequence,
@@ -89,7 +102,7 @@ class World:
         )
         with self.database.write() as connection:
             wanted = environment.parse(text).of_branch(branch)
-            new_run.begin(connection, CloudSettings(), new, wanted)
+            new_run.begin(connection, self.settings, new, wanted)
         return new
 
     def turn(self) -> bool:

@@ -17,6 +17,7 @@ from kumoi.pipeline.serve import kinds
 SHAPES = {
     ("run", 1): "cb1fd822a1bf9f60",
     ("run", 2): "c650ebbe7a4c1ec6",
+    ("run", 3): "7a356dd3f4793c5d",
     ("environment.delete", 1): "22426d787b79c0d6",
 }
 

@@ -180,6 +180,19 @@ def is_going_on(connection: Connection, id: str) -> bool:
     return connection.execute(query).first() is not None
 
 
+def forget(connection: Connection, subject: str) -> None:
+    """The flows that worked on a noun that is no more."""
+    connection.execute(
+        sa.delete(flow).where(flow.c.subject == subject, flow.c.ended_at.is_not(None))
+    )
+
+
+def forget_each(connection: Connection, subjects: sa.Select[tuple[str]]) -> None:
+    """As `forget`, for each of these ids."""
+    of_them = flow.c.subject.in_(subjects) & flow.c.ended_at.is_not(None)
+    connection.execute(sa.delete(flow).where(of_them))
+
+
 def ended_at(connection: Connection, id: str) -> datetime | None:
     """None while the flow runs, and for an id without a flow."""
     return connection.execute(sa.select(flow.c.ended_at).where(flow.c.id == id)).scalar()

@@ -98,6 +98,7 @@ def look_up(cloud: Cloud, wanted: EnvironmentFile) -> CloudIds:
         external_id=external_id,
         vcpus={name: each.vcpus for name, each in there.items()},
         ram_mib={name: each.ram_mib for name, each in there.items()},
+        disk_gib={name: each.disk_gib for name, each in there.items()},
     )
 
 
@@ -124,6 +125,11 @@ def needed(wanted: EnvironmentFile, ids: CloudIds, actions: Sequence[Action]) ->
             ram = ids.ram_mib.get(member.flavor, 0)
             counts["MiB of memory"] = counts.get("MiB of memory", 0) + ram
     return {what: count for what, count in counts.items() if count}
+
+
+def disk_gib(wanted: EnvironmentFile, ids: CloudIds) -> int:
+    """Of all its servers, by their flavors. Pure."""
+    return sum(ids.disk_gib.get(member.flavor, 0) for member in members(wanted))
 
 
 def list_existing(cloud: Cloud, environment_id: str) -> list[CloudResource]:

@@ -176,6 +176,7 @@ class CloudFlavor:
     id: str
     vcpus: int
     ram_mib: int
+    disk_gib: int = 0
 
 
 @dataclass(frozen=True, slots=True)

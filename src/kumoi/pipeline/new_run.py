@@ -5,17 +5,17 @@ Called by receive.py and the API, each in its own transaction.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import msgspec
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict
+from kumoi.base.errors import Bug, Conflict
 from kumoi.base.ids import new_hex_id
 from kumoi.config import CloudSettings
 from kumoi.engine import flow as flows
 from kumoi.pipeline import environment as environment_file
+from kumoi.pipeline import limits, queue
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.stage import Stage
 from kumoi.pipeline.store import delegation, environment, environment_key, repository, run
@@ -51,11 +51,15 @@ def begin(
     new: Run,
     wanted: environment_file.EnvironmentFile,
 ) -> str:
-    """Begin a run; the id of its environment, for which somebody must act (store/delegation.py)."""
+    """Begin a run; the id of its environment, for which somebody must act (store/delegation.py). Raises
+    OverQuota, and has done nothing then.
+    """
     ttl_s = wanted.ttl_s or settings.environment_ttl_s
     expires_at = new.created_at + timedelta(seconds=ttl_s)
     values = msgspec.to_builtins(wanted)
-    kept = _kept(connection, new, wanted)
+    kept = find_kept(connection, new.repository_id, new.branch, wanted)
+    limits.require_environments(connection, settings, new.project_id, [(values, kept)])
+    new = queue.enter(connection, settings, new)
     if kept is not None:
         # Not sooner than it was to end, which somebody may have asked for.
         expires_at = max(expires_at, kept.expires_at)
@@ -88,7 +92,7 @@ def retry(
     now: datetime,
 ) -> Run:
     """Begin a run of the same commit, for which acts who acted for the one before. Raises Conflict
-    where nobody does any more.
+    where nobody does any more, and OverQuota.
     """
     found = repository.get(connection, before.repository_id)
     lived = environment.of_run(connection, before)
@@ -105,18 +109,24 @@ def retry(
     environment_id = begin(connection, settings, new, wanted)
     if environment_id != lived.id:
         delegation.add(connection, found.id, environment_id, acting, now)
-    return replace(new, environment_id=environment_id)
+    begun = run.get(connection, new.id)
+    if begun is None:
+        raise Bug("the run that began is not in the store")
+    return begun
 
 
-def _kept(
-    connection: Connection, new: Run, wanted: environment_file.EnvironmentFile
+def find_kept(
+    connection: Connection,
+    repository_id: str,
+    branch: str,
+    wanted: environment_file.EnvironmentFile,
 ) -> Environment | None:
-    """The environment that the run is to go on with: the file keeps it, it is of that name, and the
+    """The environment that a push is to go on with: the file keeps it, it is of that name, and the
     run that made it has not been taken back.
     """
     if not wanted.keep:
         return None
-    for live in environment.list_live_of_branch(connection, new.repository_id, new.branch)[::-1]:
+    for live in environment.list_live_of_branch(connection, repository_id, branch)[::-1]:
         is_whole = not flows.is_going_on(connection, live.run_id)
         has_key = environment_key.get(connection, live.id) is not None
         if live.name == wanted.name and live.wanted.get("keep") and is_whole and has_key:

@@ -83,8 +83,9 @@ class OpenStack:
 
     def find_flavor(self, name: str) -> CloudFlavor | None:
         with cloud_errors("look for a flavor"):
-            found = next((each for each in self._compute.flavors() if each.name == name), None)
-            return None if found is None else CloudFlavor(found.id, found.vcpus, found.ram)
+            named = (each for each in self._compute.flavors() if each.name == name)
+            made = (CloudFlavor(each.id, each.vcpus, each.ram, each.disk or 0) for each in named)
+            return next(made, None)
 
     def find_external_network(self) -> str | None:
         """The first by name, where there are several."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
-from kumoi.base.errors import Invalid, KumoiError
+from kumoi.base.errors import Invalid, KumoiError, OverQuota
 from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 from kumoi.pipeline import deletion, new_run
@@ -98,11 +98,14 @@ class Heads:
                 return []
             owner = delegation.owner(connection, found.id)
             new = new_run.make(found, after, now, owner)
+            if wanted is not None:
+                try:
+                    environment_id = new_run.begin(connection, self._cloud, new, wanted)
+                    delegation.take(connection, found.id, environment_id, now)
+                except OverQuota as over:  # The hook asked, or could not.
+                    wanted, refusal = None, f"{over.message}, with a new commit"
             if wanted is None:
                 run.add(connection, new)
                 run.end(connection, new.id, run.RunStatus.FAILED, refusal, now)
-            else:
-                environment_id = new_run.begin(connection, self._cloud, new, wanted)
-                delegation.take(connection, found.id, environment_id, now)
         log.event("run.begun", run=new.id, repository=found.name, commit=commit)
         return [new.id]

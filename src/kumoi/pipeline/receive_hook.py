@@ -1,5 +1,5 @@
 """The program of git's two hooks on a push. `check` (pre-receive) refuses a branch whose new commit
-has no readable kumoi.yaml; `started` (post-receive) asks the pipeline which runs began and prints
+has no readable kumoi.yaml, and a push of what the project may not have, as the pipeline says; `started` (post-receive) asks the pipeline which runs began and prints
 them.
 
 A program of its own with few imports, so that a push is quick and untrusted YAML is read outside
@@ -8,6 +8,7 @@ the pipeline's process. It never touches the store.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -16,7 +17,8 @@ from pathlib import Path
 TIMEOUT_S = 20.0
 ANSWER_MAX_BYTES = 65_536
 HEADS = "refs/heads/"
-HEADS_MAX = 20
+HEADS_MAX = 40
+BLOCK = 512  # Of st_blocks.
 BRANCH_MAX = 200
 
 
@@ -26,13 +28,16 @@ def main(argv: list[str], lines: list[str]) -> int:
     updates = [line.split(" ", 2) for line in lines]
     heads = [(new, ref) for _, new, ref in updates if ref.startswith(HEADS)]
     if action == "check":
-        return _check([(new, ref) for new, ref in heads if new.strip("0")])
+        brings = any(new.strip("0") for _, new, _ in updates)
+        moved = [(new, ref) for new, ref in heads if new.strip("0")]
+        return _check(about, moved) if brings else 0
     for line in _ask_for_runs(about, heads) if heads else []:
         print(line)  # noqa: T201 - git shows it to whoever pushed
     return 0
 
 
-def _check(heads: list[tuple[str, str]]) -> int:
+def _check(socket_path: str, heads: list[tuple[str, str]]) -> int:
+    """The status of the program. Each head's kumoi.yaml first, then what the project may have."""
     from kumoi.base.errors import Invalid  # noqa: PLC0415 - `started` needs none of this
     from kumoi.pipeline.git import parse_file  # noqa: PLC0415
 
@@ -46,7 +51,26 @@ def _check(heads: list[tuple[str, str]]) -> int:
             branch = ref.removeprefix(HEADS)
             print(f"push to {branch} refused: {refused.message}", file=sys.stderr)  # noqa: T201
             return 1
-    return 0
+    path = _repository().resolve()
+    try:
+        refusals = _ask(
+            socket_path, f"check {path.parent.name} {path.stem} {_size_bytes(path)}", heads
+        )
+    except OSError:  # The pipeline is away: what is over a limit ends the run.
+        return 0
+    for line in refusals:
+        print(f"push refused: {line}", file=sys.stderr)  # noqa: T201
+    return 1 if refusals else 0
+
+
+def _size_bytes(path: Path) -> int:
+    """On disk, with what is being pushed."""
+    found = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):
+                found += os.lstat(os.path.join(folder, name)).st_blocks * BLOCK  # noqa: PTH118
+    return found
 
 
 def _repository() -> Path:
@@ -59,18 +83,22 @@ def _ask_for_runs(socket_path: str, heads: list[tuple[str, str]]) -> list[str]:
     """
     path = _repository().resolve()
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.settimeout(TIMEOUT_S)
-            client.connect(socket_path)
-            question = [f"{path.parent.name} {path.stem}"]
-            question += [f"{new} {ref.removeprefix(HEADS)}" for new, ref in heads[:HEADS_MAX]]
-            client.sendall("".join(f"{line}\n" for line in question).encode())
-            client.shutdown(socket.SHUT_WR)
-            answer = b""
-            while len(answer) < ANSWER_MAX_BYTES and (more := client.recv(4_096)):
-                answer += more
+        return _ask(socket_path, f"{path.parent.name} {path.stem}", heads)
     except OSError:
         return ["the push is kept; its run begins as soon as the pipeline is back"]
+
+
+def _ask(socket_path: str, first: str, heads: list[tuple[str, str]]) -> list[str]:
+    """The pipeline's answer to a question about these heads, in lines. Raises OSError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(TIMEOUT_S)
+        client.connect(socket_path)
+        question = [first, *(f"{new} {ref.removeprefix(HEADS)}" for new, ref in heads[:HEADS_MAX])]
+        client.sendall("".join(f"{line}\n" for line in question).encode())
+        client.shutdown(socket.SHUT_WR)
+        answer = b""
+        while len(answer) < ANSWER_MAX_BYTES and (more := client.recv(4_096)):
+            answer += more
     return answer.decode().splitlines()
 
 

@@ -16,10 +16,12 @@ from typing import IO
 from kumoi.base.errors import Invalid
 from kumoi.base.process import run
 from kumoi.config import HostSettings
+from kumoi.hosts.install import trees
 from kumoi.pipeline import environment, git
 
 HOOKS = {"pre-receive": "check", "post-receive": "started"}
 READY = "kumoi-ready"
+GONE = ".gone"
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}")
 BODY_MAX_BYTES = 512 << 20
 BACKEND_TIMEOUT_S = 300.0
@@ -123,6 +125,17 @@ class Repositories:
         path = self.path_of(project_id, name)
         self.ensure_bare(path)
         return path
+
+    def remove(self, project_id: str, name: str) -> None:
+        """With all that was pushed to it. Safe to repeat, and to be interrupted: it is gone at once, and
+        what a kill left of its files goes with the next one of that name.
+        """
+        path = self.path_of(project_id, name)
+        gone = path.with_name(f"{path.name}{GONE}")
+        trees.remove(gone)
+        if path.exists():
+            path.rename(gone)
+            trees.remove(gone)
 
     def ensure_bare(self, path: Path) -> None:
         """As `ensure`, for any path: a restore makes a repository before it is in place."""

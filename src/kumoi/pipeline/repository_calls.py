@@ -18,6 +18,7 @@ class RepositoryOperation(enum.StrEnum):
     ARCHIVE = "archive"
     FETCH = "fetch"
     PUSH = "push"
+    REMOVE = "remove"
 
 
 WRITING = frozenset(

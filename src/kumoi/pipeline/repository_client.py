@@ -38,6 +38,9 @@ class RepositoriesClient:
     def ensure(self, project_id: str, name: str) -> None:
         self._ask(Call(operation=RepositoryOperation.ENSURE, project_id=project_id, name=name))
 
+    def remove(self, project_id: str, name: str) -> None:
+        self._ask(Call(operation=RepositoryOperation.REMOVE, project_id=project_id, name=name))
+
     def list_heads(self, project_id: str, name: str) -> dict[str, str] | None:
         call = Call(operation=RepositoryOperation.LIST_HEADS, project_id=project_id, name=name)
         return msgspec.json.decode(self._ask(call), type=dict[str, str] | None)

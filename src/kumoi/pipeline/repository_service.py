@@ -33,6 +33,9 @@ def answer(
     if not PROJECT_ID.fullmatch(call.project_id):
         raise Invalid("there is no such project", field="project")
     path = repositories.path_of(call.project_id, call.name)
+    if call.operation is RepositoryOperation.REMOVE:
+        repositories.remove(call.project_id, call.name)
+        return b"null"
     if call.operation is RepositoryOperation.ENSURE:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     hold(repositories, path, writes=call.operation in WRITING)

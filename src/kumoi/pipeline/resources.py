@@ -60,6 +60,7 @@ class CloudIds(msgspec.Struct, frozen=True):
     external_id: str = ""
     vcpus: dict[str, int] = {}  # By flavor, as `ram_mib`.
     ram_mib: dict[str, int] = {}
+    disk_gib: dict[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
-from kumoi.base.errors import Bug
+from kumoi.base.errors import Bug, OverQuota, Permanent
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import flow as flows
 from kumoi.engine.db import Database
 from kumoi.engine.flow import Done, FlowChange, FlowKind, Next, Outcome, Wait, step
-from kumoi.pipeline import build, configure, deletion, keys, verify
+from kumoi.pipeline import build, configure, deletion, keys, limits, queue, verify
 from kumoi.pipeline.cloud import Cloud, Noun, WantedResource
 from kumoi.pipeline.environment import EnvironmentFile
 from kumoi.pipeline.plan import plan
@@ -42,6 +42,8 @@ from kumoi.pipeline.store import (
 from kumoi.pipeline.store.run import Run, RunStatus
 
 BUILD_DEADLINE_S = 300.0
+QUEUE_DEADLINE_S = 86_400.0
+QUEUE_AGAIN_S = 5.0  # The end of another run wakes the flow earlier.
 SERVERS_AGAIN_S = 0.3
 RUNNER_AGAIN_S = 5.0  # Its posts wake the flow earlier.
 RUNNER_CLAIM_S = 180.0  # From ACTIVE to its first call.
@@ -50,6 +52,7 @@ RUNNER_KEPT_S = 20.0  # As RUNNER_CLAIM_S, of one that waits for the job.
 FOREVER_S = 7 * 86_400.0  # Bounded by `run_deadline_s`, which keeps the servers.
 
 STAGES = {
+    "queue": Stage.RECEIVE,
     "receive": Stage.RECEIVE,
     "build": Stage.BUILD,
     "build_network": Stage.BUILD,
@@ -104,6 +107,16 @@ class PipelineRun:
         self.environment = environment_row
         self.wanted = msgspec.convert(environment_row.wanted, EnvironmentFile)
 
+    @step(undo="delete_environment", deadline_s=QUEUE_DEADLINE_S)
+    def queue(self) -> Outcome:
+        """Wait for the run's turn."""
+        if not self.run.is_queued:
+            return Next("receive")
+        now = self.context.clock.now()
+        with self.context.database.write(wakes=False) as connection:
+            stands = queue.ask(connection, self.context.cloud, self.run.id, now)
+        return Next("receive") if stands is None else Wait(str(stands), QUEUE_AGAIN_S)
+
     @step(undo="delete_environment", deadline_s=BUILD_DEADLINE_S)
     def receive(self) -> Outcome:
         """Make the runner's secrets and settle its script; cancel the branch's older runs, and let
@@ -138,6 +151,7 @@ class PipelineRun:
         actions = plan(wanted, found)
         if not self.state.has_room:
             build.require_room(cloud, self.wanted, self.state.place, actions)
+            self._take_disk()
             self.state.has_room = True
         applied = build.apply(cloud, wanted, found, actions)
         if applied.waits_for:
@@ -232,6 +246,22 @@ class PipelineRun:
         self.state.failure = self._runner_failure(stage)
         return Next("report") if self.state.failure else Wait("the runner", RUNNER_AGAIN_S)
 
+    def _take_disk(self) -> None:
+        """Of what the project's environments may have together. Raises Permanent."""
+        disk_gib = build.disk_gib(self.wanted, self.state.place)
+        with self.context.database.write(wakes=False) as connection:
+            try:
+                limits.require_disk(
+                    connection,
+                    self.context.cloud,
+                    self.environment.project_id,
+                    disk_gib,
+                    instead_of={self.environment.id},
+                )
+            except OverQuota as over:
+                raise Permanent(over.message) from over
+            environment.set_disk(connection, self.environment.id, disk_gib)
+
     def _runner_is_lost(self) -> bool:
         """Whether a runner of an earlier run was to take this one's job, and does not."""
         if self.environment.run_id == self.run.id or self.state.renewed_runner:
@@ -243,7 +273,8 @@ class PipelineRun:
     def _runner_failure(self, stage: Stage) -> str:
         """Why the stage's result will not come any more; empty while it still may."""
         now = self.context.clock.now()
-        if now - self.run.created_at > timedelta(seconds=self.context.cloud.run_deadline_s):
+        began_at = self.run.admitted_at or self.run.created_at
+        if now - began_at > timedelta(seconds=self.context.cloud.run_deadline_s):
             return f"{stage}: the run took longer than {self.context.cloud.run_deadline_s} s"
         seen_at = self._runner().seen_at
         silent_since = max(filter(None, (seen_at, self.state.active_at, self.context.began_at)))
@@ -344,6 +375,7 @@ def _end(
     runner.forget_secrets(connection, run_id, keep_session=is_kept)
     if run.end(connection, run_id, status, reason, now):
         log.event("run.ended", run=run_id, status=status, reason=reason)
+        queue.wake_next(connection)
 
 
-KIND = FlowKind("run", RunState, PipelineRun, "receive", _on_change, version=2)
+KIND = FlowKind("run", RunState, PipelineRun, "queue", _on_change, version=3)

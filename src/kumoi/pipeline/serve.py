@@ -7,14 +7,17 @@ killed at any moment: all its state is in the store and in git.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy.engine import Connection
 
+from kumoi.base import log
 from kumoi.base.clock import Clock
-from kumoi.base.errors import NotFound, Permanent, Transient
+from kumoi.base.errors import KumoiError, NotFound, Permanent, Transient
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import loop
 from kumoi.engine.activation import Activation
@@ -29,17 +32,20 @@ from kumoi.engine.http.serving import serve as serve_http
 from kumoi.engine.loop import Loop
 from kumoi.engine.wake import Alarm
 from kumoi.hosts.units import users
-from kumoi.pipeline import build, deletion
+from kumoi.pipeline import build, deletion, push_check
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.api.request import Pipeline
 from kumoi.pipeline.api.routes import SERVICES
 from kumoi.pipeline.cloud import Cloud, Noun
 from kumoi.pipeline.expire import Expiry
 from kumoi.pipeline.identity import Clouds, Identity
+from kumoi.pipeline.push_check import PushCheck
 from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.repositories import hook_socket
 from kumoi.pipeline.repository_client import RepositoriesClient
 from kumoi.pipeline.resources import prefix
+from kumoi.pipeline.retention import EVERY_S as RETENTION_EVERY_S
+from kumoi.pipeline.retention import Retention
 from kumoi.pipeline.runner.script import this_release
 from kumoi.pipeline.store import delegation, environment, repository, run
 from kumoi.pipeline.store.delegation import Delegation
@@ -53,6 +59,7 @@ HOOK_SOCKET_MODE = 0o660
 HOOK_TIMEOUT_S = 15.0
 
 OTHERS_MAX = 8
+UNTAKEN_S = 900.0  # Longer than a push and the look at its heads.
 
 OpenCloud = Callable[[str], Cloud]
 
@@ -74,6 +81,7 @@ async def serve(
     repositories = RepositoriesClient(host)
     repositories.prepare()
     heads = Heads(cloud, repositories, database, clock)
+    check = PushCheck(cloud, database, repositories, clouds.of)
     expiry = Expiry(database, clock, delegated.open_to_end, delegated.end, delegated.retire)
     context = pipeline_run.RunContext(
         cloud, host, database, clock, delegated.open, began_at=clock.now(), script=this_release()
@@ -90,18 +98,20 @@ async def serve(
     certificates = Certificates(*certificate)
     limits = ConnectionLimits.of(cloud)
     listener = Listener(app, cloud.public_address, cloud.pipeline_port, certificates, limits=limits)
+    retention = Retention(database, clock, cloud)
     pruner = Pruner(database, clock, cloud.audit_days)
     loops = (
         Loop("pipeline.heads", heads.round, HEADS_EVERY_S),
         Loop("pipeline.expire", expiry.expire, EXPIRE_EVERY_S),
         Loop("pipeline.sweep", expiry.sweep, SWEEP_EVERY_S),
+        Loop("pipeline.retention", retention.round, RETENTION_EVERY_S),
         Loop("pipeline.audit", pruner.round, PRUNE_EVERY_S),
     )
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(serve_http([listener], activation))
             group.create_task(flows.run(workers=WORKERS))
-            group.create_task(answer_hooks(cloud, host, database, heads))
+            group.create_task(answer_hooks(cloud, host, database, heads, check))
             for each in loops:
                 group.create_task(loop.run(each, database))
     finally:
@@ -152,20 +162,40 @@ class Delegated:
             self.identity.end(mine)
 
     def retire(self) -> None:
-        """End the credentials of a kept environment's earlier pushes, each after the keypair that it
-        alone may see: Nova's belong to users.
+        """End the credentials that no environment took, and those of a kept environment's earlier
+        pushes, each of these after the keypair that it alone may see: Nova's belong to users.
         """
+        before = self.database.now() - timedelta(seconds=UNTAKEN_S)
         with self.database.read() as connection:
+            untaken = delegation.list_untaken(connection, before)
             retired = delegation.list_retired(connection)
+        for repository_id, each in untaken:
+            with _alone(each):
+                self._end_untaken(repository_id, each)
         for environment_id, each in retired:
-            with self.database.read() as connection:
-                is_used = delegation.is_used(connection, each.credential_id)
-            if not is_used and self.identity.is_valid(each):
-                self._clear(environment_id, each)
-                if each.is_own:
-                    self.identity.end(each)
-            with self.database.write() as connection:
-                delegation.forget_retired(connection, each.credential_id)
+            with _alone(each):
+                self._end_retired(environment_id, each)
+
+    def _end_untaken(self, repository_id: str, untaken: Delegation) -> None:
+        """Of a push that was cut off, or whose hook was killed."""
+        with self.database.read() as connection:
+            is_used = delegation.is_used(connection, untaken.credential_id)
+        if not is_used:
+            self.identity.end(untaken)
+        with self.database.write() as connection:
+            mine = delegation.get_of_repository(connection, repository_id)
+            if mine is not None and mine.credential_id == untaken.credential_id:
+                delegation.forget_of_repository(connection, repository_id)
+
+    def _end_retired(self, environment_id: str, retired: Delegation) -> None:
+        with self.database.read() as connection:
+            is_used = delegation.is_used(connection, retired.credential_id)
+        if not is_used and self.identity.is_valid(retired):
+            self._clear(environment_id, retired)
+            if retired.is_own:
+                self.identity.end(retired)
+        with self.database.write() as connection:
+            delegation.forget_retired(connection, retired.credential_id)
 
     def _clear(self, environment_id: str, retired: Delegation) -> None:
         """The keypair of another user than who acts now; his own is in use."""
@@ -189,11 +219,24 @@ class Delegated:
         return mine
 
 
+@contextlib.contextmanager
+def _alone(about: Delegation) -> Iterator[None]:
+    """What fails for one credential keeps no other waiting; the next round tries again."""
+    try:
+        yield
+    except KumoiError as error:
+        log.failure("delegation.not_ended", error, credential=about.credential_id)
+
+
 async def answer_hooks(
-    cloud: CloudSettings, host: HostSettings, database: Database, heads: Heads
+    cloud: CloudSettings,
+    host: HostSettings,
+    database: Database,
+    heads: Heads,
+    check: PushCheck,
 ) -> None:
-    """Serve post-receive hooks: a hook's question makes us look at its repository, and is answered
-    with the runs that its push began. Hooks are the user of the unit that owns the repositories,
+    """Serve git's hooks. What is asked before a push is answered with why it is refused; what is asked
+    after it makes us look at its repository, and is answered with the runs that it began. Hooks are the user of the unit that owns the repositories,
     who gets to the socket by that unit's group.
     """
     asker = users.user_of(cloud, host, users.REPOSITORIES)
@@ -206,8 +249,12 @@ async def answer_hooks(
                 lines: list[str] = []
                 while len(lines) < HOOK_LINES_MAX and (line := await reader.readline()):
                     lines.append(line.decode().rstrip("\n"))
-                runs = await asyncio.to_thread(_runs_of_push, cloud, database, heads, lines)
-                writer.write("".join(f"{line}\n" for line in runs).encode())
+                if lines and lines[0].startswith(f"{push_check.WORD} "):
+                    refusal = await asyncio.to_thread(check.refusal, lines)
+                    said = [refusal] if refusal else []
+                else:
+                    said = await asyncio.to_thread(_runs_of_push, cloud, database, heads, lines)
+                writer.write("".join(f"{line}\n" for line in said).encode())
                 await writer.drain()
         except (TimeoutError, OSError, ValueError, Transient):
             return  # The hook says so to the pusher; the run begins all the same.
@@ -245,6 +292,11 @@ def _runs_of_push(
             new = run.find_of_push(connection, found.id, branch, commit)
             if new is not None:
                 url = f"{cloud.pipeline_url}/pipeline/v1/runs/{new.id}"
-                answer.append(f"run {new.id} started: {url}")
+                if new.is_queued:
+                    answer.append(f"run {new.id} waits for {new.waits_for}")
+                elif new.status == run.RunStatus.FAILED:
+                    answer.append(f"run {new.id} failed: {new.reason}")
+                else:
+                    answer.append(f"run {new.id} started: {url}")
                 answer.append(f"follow it with: kumoi run follow {new.id}")
     return answer

@@ -18,4 +18,7 @@ PIPELINE: Mapping[str, Row] = {
     "kumoi:environment:extend": PROJECT_MEMBER,
     "kumoi:environment:key": PROJECT_MEMBER,
     "kumoi:environment:delete": PROJECT_MEMBER,
+    "kumoi:repository:list": PROJECT_READER,
+    "kumoi:repository:delete": PROJECT_MEMBER,
+    "kumoi:limits:show": PROJECT_READER,
 }

@@ -7,6 +7,7 @@ user data really runs, with stand-ins for `ssh` and `rspec` that act in folders 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import os
 import re
@@ -121,9 +122,16 @@ class RunningPipeline:
 
 
 @pytest.fixture(scope="module")
+def limits() -> dict[str, Any]:
+    """Settings of the pipeline that are not the usual ones."""
+    return {}
+
+
+@pytest.fixture(scope="module")
 def pipeline(
     cloud: RunningCloud,
     admin: Connection,
+    limits: dict[str, Any],
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
 ) -> Iterator[RunningPipeline]:
@@ -131,13 +139,14 @@ def pipeline(
     folder = tmp_path_factory.mktemp("pipeline")
     backend = "sqlite" if cloud.database.is_sqlite else "postgresql"
     with database_url(backend, folder, request) as url:
-        yield from _running(cloud, admin, folder, url)
+        yield from _running(cloud, admin, folder, url, limits)
 
 
 def _running(
-    cloud: RunningCloud, admin: Connection, folder: Path, database: str
+    cloud: RunningCloud, admin: Connection, folder: Path, database: str, limits: dict[str, Any]
 ) -> Iterator[RunningPipeline]:
-    config = CloudSettings(
+    config = dataclasses.replace(
+        CloudSettings(**limits),
         name="story",
         api_public_url=cloud.url,
         region=cloud.config.region,

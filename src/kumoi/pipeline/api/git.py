@@ -26,12 +26,14 @@ from kumoi.base.errors import (
 )
 from kumoi.base.ids import new_id
 from kumoi.engine import audit
-from kumoi.engine.http import limits
+from kumoi.engine.http import limits as http_limits
 from kumoi.engine.http.request import Reply
+from kumoi.pipeline import limits
 from kumoi.pipeline.api.request import Pipeline, Request, file_parts
 from kumoi.pipeline.identity import GitLogin, ProjectCaller
 from kumoi.pipeline.repositories import BODY_MAX_BYTES, check_name
 from kumoi.pipeline.store import delegation, repository, run
+from kumoi.pipeline.store.delegation import Delegation
 from kumoi.pipeline.store.repository import Repository
 
 PUSH = "git-receive-pack"
@@ -68,7 +70,7 @@ async def service(request: Request) -> Reply:
     _require_may_push(request, name)
     size = 0
     with tempfile.TemporaryFile(dir=_spool_folder(request.services)) as body:
-        async for part in limits.parts(request.http):
+        async for part in http_limits.parts(request.http):
             size += len(part)
             if size > BODY_MAX_BYTES:
                 raise TooLarge(f"a push may have {BODY_MAX_BYTES >> 20} MiB at most")
@@ -126,13 +128,15 @@ def _repository(request: Request, service: str) -> Repository:
     now = request.services.clock.now()
     new = Repository(new_id(), caller.project_id, caller.project_name, name, now)
     with request.write() as connection:
+        if repository.find(connection, caller.project_id, name) is None:
+            limits.require_repository(connection, request.services.cloud, caller.project_id)
         return repository.ensure(connection, new)
 
 
 @contextlib.contextmanager
 def _delegated(request: Request, found: Repository) -> Iterator[None]:
     """The environments that begin meanwhile act by a credential that whoever pushes made for them. One
-    that none of them took is removed.
+    that none of them took is removed when the push ends.
     """
     pipeline, login, caller = request.services, request.claims, request.caller
     made = pipeline.identity.delegate(login, caller, found.name)
@@ -142,11 +146,31 @@ def _delegated(request: Request, found: Repository) -> Iterator[None]:
         )
         repository.note_push(connection, found.id, pipeline.clock.now())
     log.event("delegation.made", repository=found.name, user=caller.user_id)
-    yield
-    with pipeline.database.write() as connection:
+    try:
+        yield
+    finally:
+        _settle(pipeline, found, made)
+
+
+def _settle(pipeline: Pipeline, found: Repository, made: Delegation) -> None:
+    """The push has ended. Where a killed hook has left its environments to the next round, their
+    credential waits for it (serve.py).
+    """
+    with pipeline.database.read() as connection:
         taken = delegation.is_used(connection, made.credential_id)
-        if taken:  # Else a killed hook may have left its environments to the next round.
-            delegation.forget_of_repository(connection, found.id)
+        seen = {each.name: each.commit for each in repository.list_branches(connection, found.id)}
+    if not taken:
+        heads = pipeline.repositories.list_heads(found.project_id, found.name) or {}
+        if heads != {name: commit for name, commit in seen.items() if commit}:
+            return
+        if made.is_own:
+            try:
+                pipeline.identity.end(made)
+            except KumoiError as error:  # The push has arrived; the sweeper tries again.
+                log.failure("delegation.not_ended", error, repository=found.id)
+                return
+    with pipeline.database.write() as connection:
+        delegation.forget_of_repository(connection, found.id)
 
 
 def login_name(login: GitLogin, caller: ProjectCaller) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kumoi.engine.http.routing import KNOWN, OPEN, Route
 from kumoi.engine.http.service import Service
-from kumoi.pipeline.api import caller, environment, git, run, runner, version
+from kumoi.pipeline.api import caller, environment, git, repository, run, runner, version
 from kumoi.pipeline.api.caller import CLAIM, LAST_SESSION, LOGIN, SESSION
 from kumoi.policy.table import TABLE
 
@@ -29,6 +29,9 @@ PIPELINE = Service(
         ),
         Route("POST", "/v1/environments/{id}/key", environment.key, "kumoi:environment:key"),
         Route("DELETE", "/v1/environments/{id}", environment.delete, "kumoi:environment:delete"),
+        Route("GET", "/v1/repositories", repository.list_, "kumoi:repository:list"),
+        Route("DELETE", "/v1/repositories/{name}", repository.delete, "kumoi:repository:delete"),
+        Route("GET", "/v1/limits", repository.show_limits, "kumoi:limits:show"),
     ),
     policies=TABLE,
     schemes=caller.SCHEMES,

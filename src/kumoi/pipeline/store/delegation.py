@@ -80,6 +80,13 @@ def get_of_repository(connection: Connection, key: str) -> Delegation | None:
     return _one(connection, sa.select(delegation).where(delegation.c.repository_id == key))
 
 
+def list_untaken(connection: Connection, before: datetime) -> list[tuple[str, Delegation]]:
+    """What pushes before then made and no environment took, each with its repository."""
+    untaken = delegation.c.is_own & (delegation.c.made_at < before)
+    query = sa.select(delegation).where(untaken).limit(RETIRED_MAX)
+    return [(row.repository_id, _of(row)) for row in connection.execute(query)]
+
+
 def forget_of_repository(connection: Connection, key: str) -> None:
     connection.execute(sa.delete(delegation).where(delegation.c.repository_id == key))
 

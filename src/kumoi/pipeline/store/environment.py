@@ -35,6 +35,7 @@ environment = sa.Table(
     sa.Column("swept_at", Timestamp, nullable=True),
     sa.Column("name", NAME, nullable=False, server_default=""),
     sa.Column("current_run_id", ID, nullable=True),
+    sa.Column("disk_gib", sa.Integer, nullable=False, server_default="0"),
 )
 
 
@@ -50,7 +51,7 @@ class EnvironmentStatus(enum.StrEnum):
 class Environment:
     """`wanted` is kumoi.yaml as parsed, of its newest run. `run_id` is the run that made it, `name` what
     the file calls it. `reason` is why it is deleted, or cannot be; `deletions`
-    counts the attempts. `swept_at` is when the sweeper, after the deletion, found nothing of it.
+    counts the attempts. `disk_gib` is what its servers' flavors have, from its build on. `swept_at` is when the sweeper, after the deletion, found nothing of it.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Environment:
     swept_at: datetime | None = None
     name: str = ""
     current_run_id: str | None = None
+    disk_gib: int = 0
 
     @property
     def newest_run_id(self) -> str:
@@ -108,6 +110,20 @@ def list_of_project(
         query = query.where(environment.c.status != EnvironmentStatus.DELETED)
     newest = query.order_by(environment.c.created_at.desc(), environment.c.id)
     return fetch(connection, newest.limit(LIST_MAX), Environment)
+
+
+def list_there(connection: Connection, project_id: str) -> list[Environment]:
+    """Those of a project that are not deleted: what counts towards its limits."""
+    there = (environment.c.project_id == project_id) & (
+        environment.c.status != EnvironmentStatus.DELETED
+    )
+    return fetch(connection, sa.select(environment).where(there), Environment)
+
+
+def set_disk(connection: Connection, id: str, disk_gib: int) -> None:
+    connection.execute(
+        sa.update(environment).where(environment.c.id == id).values(disk_gib=disk_gib)
+    )
 
 
 def list_live_of_branch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from kumoi.pipeline.store.run import run
 from kumoi.pipeline.store.schema import ID, metadata
 
 RUN_MAX_BYTES = 8 << 20
@@ -40,6 +41,8 @@ def append(connection: Connection, run_id: str, sequence: int, text: str) -> boo
     connection.execute(
         sa.insert(log).values(run_id=run_id, sequence=sequence, offset=offset, text=text)
     )
+    size = {"log_size": offset + len(text)}
+    connection.execute(sa.update(run).where(run.c.id == run_id).values(**size))
     return True
 
 

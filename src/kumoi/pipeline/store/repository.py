@@ -21,6 +21,7 @@ repository = sa.Table(
     sa.Column("name", sa.String(64), nullable=False),
     sa.Column("created_at", Timestamp, nullable=False),
     sa.Column("push_begun_at", Timestamp, nullable=True),  # Until whoever pushes has the answer.
+    sa.Column("size_bytes", sa.BigInteger, nullable=False, server_default="0"),
     sa.UniqueConstraint("project_id", "name"),
 )
 
@@ -37,12 +38,15 @@ branch = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class Repository:
+    """`size_bytes` is what it took on disk at its last push."""
+
     id: str
     project_id: str
     project_name: str
     name: str
     created_at: datetime
     push_begun_at: datetime | None = None
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,16 @@ def names(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
 
 def list_all(connection: Connection) -> list[Repository]:
     return fetch(connection, sa.select(repository).order_by(repository.c.id), Repository)
+
+
+def list_of_project(connection: Connection, project_id: str) -> list[Repository]:
+    query = sa.select(repository).where(repository.c.project_id == project_id)
+    return fetch(connection, query.order_by(repository.c.name), Repository)
+
+
+def set_size(connection: Connection, id: str, size_bytes: int) -> None:
+    matches = repository.c.id == id
+    connection.execute(sa.update(repository).where(matches).values(size_bytes=size_bytes))
 
 
 def list_branches(connection: Connection, id: str) -> list[Branch]:

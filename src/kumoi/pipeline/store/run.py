@@ -35,6 +35,9 @@ run = sa.Table(
     sa.Column("ended_at", Timestamp, nullable=True),
     sa.Column("environment_id", ID, nullable=True, index=True),
     sa.Column("owner", NAME, nullable=False, server_default=""),
+    sa.Column("is_queued", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("admitted_at", Timestamp, nullable=True),
+    sa.Column("log_size", sa.Integer, nullable=False, server_default="0"),
     sa.UniqueConstraint("repository_id", "branch", "sequence"),
 )
 
@@ -52,6 +55,8 @@ class RunStatus(enum.StrEnum):
 class Run:
     """`stages` is a list of {"name", "began_at", "ended_at"}, times as ISO text. `owner` is the user
     who pushed. `environment_id` is None where the environment was made by a release before 0.3.
+    `is_queued` is whether it waits for its turn, which came at `admitted_at` (queue.py). `log_size`
+    is in characters.
     """
 
     id: str
@@ -69,6 +74,9 @@ class Run:
     ended_at: datetime | None = None
     environment_id: str | None = None
     owner: str = ""
+    is_queued: bool = False
+    admitted_at: datetime | None = None
+    log_size: int = 0
 
 
 def add(connection: Connection, new: Run) -> None:
@@ -121,6 +129,24 @@ def list_older(connection: Connection, newer: Run) -> list[Run]:
 def list_running_of_environment(connection: Connection, environment_id: str) -> list[Run]:
     of_it = (run.c.environment_id == environment_id) & (run.c.status == RunStatus.RUNNING)
     return fetch(connection, sa.select(run).where(of_it).order_by(run.c.sequence), Run)
+
+
+def list_running(connection: Connection) -> list[Run]:
+    """Those of all projects that have not ended, the queued ones included, oldest first."""
+    query = sa.select(run).where(run.c.status == RunStatus.RUNNING)
+    return fetch(connection, query.order_by(run.c.created_at, run.c.id), Run)
+
+
+def log_size(connection: Connection, project_id: str) -> int:
+    """Of all of a project's runs, in characters."""
+    query = sa.select(sa.func.sum(run.c.log_size)).where(run.c.project_id == project_id)
+    return int(connection.execute(query).scalar() or 0)
+
+
+def admit(connection: Connection, id: str, now: datetime) -> None:
+    """Its turn has come."""
+    values = {"is_queued": False, "admitted_at": now}
+    connection.execute(sa.update(run).where(run.c.id == id).values(**values))
 
 
 def enter(connection: Connection, id: str, stage: Stage, waits_for: str, now: datetime) -> None:

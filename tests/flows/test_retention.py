@@ -1,0 +1,129 @@
+"""What is kept of runs, and for how long."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+import sqlalchemy as sa
+from tests.flows.world import World
+
+from kumoi.config import CloudSettings
+from kumoi.engine.schema import flow
+from kumoi.pipeline.deletion import request
+from kumoi.pipeline.limits import MIB
+from kumoi.pipeline.retention import EVERY_S, Retention
+from kumoi.pipeline.store import log, repository, result, retention, run
+from kumoi.pipeline.store.run import Run
+from kumoi.pipeline.store.tables import metadata
+
+HELLO = "servers:\n  web: {image: debian-12, flavor: small}\n"
+MADE_OF_A_RUN = {"environment", "log", "result", "runner"}
+
+
+def verified(world: World, branch: str, log_size: int) -> Run:
+    new = world.push(HELLO, branch)
+    with world.database.write() as connection:
+        log.append(connection, new.id, 1, "x" * log_size)
+    world.verify(new)
+    return new
+
+
+def texts(world: World, *runs: Run) -> list[int]:
+    with world.database.read() as connection:
+        return [len(log.read(connection, each.id, offset=0)) for each in runs]
+
+
+def forget(world: World, settings: CloudSettings) -> None:
+    Retention(world.database, world.clock, settings).round()
+    world.clock.advance(EVERY_S)
+
+
+def test_the_oldest_logs_of_a_project_that_has_too_many_go_and_no_other_projects(
+    world: World,
+) -> None:
+    settings = dataclasses.replace(CloudSettings(), project_logs_mib=1)
+    runs = [verified(world, branch, MIB // 2) for branch in ("a", "b", "c")]
+    theirs = world.push(HELLO, "d", repository=world.repository_of("p2"))
+    with world.database.write() as connection:
+        log.append(connection, theirs.id, 1, "x" * MIB)
+    forget(world, settings)
+    assert texts(world, *runs, theirs) == [0, MIB // 2, MIB // 2, MIB]
+    with world.database.read() as connection:
+        assert run.log_size(connection, "p1") == MIB
+
+
+def test_a_log_goes_after_its_days_and_the_report_stays(world: World) -> None:
+    settings = CloudSettings()
+    old = verified(world, "a", 10)
+    world.clock.advance(settings.run_log_days * 86_400)
+    new = verified(world, "b", 10)
+    forget(world, settings)
+    assert texts(world, old, new) == [0, 10]
+    with world.database.read() as connection:
+        assert len(result.list_of_run(connection, old.id)) == 2
+
+
+def test_a_run_goes_after_its_days_with_all_that_is_about_it_but_not_while_its_environment_is_there(
+    world: World,
+) -> None:
+    settings = CloudSettings()
+    gone, kept = verified(world, "a", 10), verified(world, "b", 10)
+    with world.database.write() as connection:
+        request(connection, world.environment(gone), "somebody asked for it")
+    world.settle(until_s=10)
+    world.clock.advance(61)
+    world.expiry.sweep()
+    world.clock.advance(settings.run_days * 86_400 - 1)
+    environment_id = world.environment(gone).id
+    with world.database.write() as connection:  # As if it were extended again and again.
+        set_far = (
+            metadata.tables["environment"]
+            .update()
+            .values(expires_at=world.clock.now() + timedelta(days=30))
+        )
+        connection.execute(set_far)
+    forget(world, settings)
+    with world.database.read() as connection:
+        assert run.get(connection, gone.id) is None
+        assert run.get(connection, kept.id) is not None
+        subjects = set(connection.execute(sa.select(flow.c.subject)).scalars())
+        assert not subjects & {gone.id, environment_id}
+        for table in ("log", "result", "runner"):
+            ids = sa.select(metadata.tables[table].c.run_id)
+            assert gone.id not in set(connection.execute(ids).scalars())
+    assert world.environment(kept).status == "live"
+
+
+def test_a_repository_goes_with_everything(world: World) -> None:
+    old = verified(world, "a", 10)
+    with world.database.write() as connection:
+        assert "delete that first" in retention.in_use(connection, world.repository.id)
+        request(connection, world.environment(old), "somebody asked for it")
+    world.settle(until_s=10)
+    with world.database.read() as connection:
+        assert "is being deleted" in retention.in_use(connection, world.repository.id)
+    world.clock.advance(61)
+    world.expiry.sweep()
+    with world.database.write() as connection:
+        assert retention.in_use(connection, world.repository.id) == ""
+        retention.forget_repository(connection, world.repository.id)
+    with world.database.read() as connection:
+        assert repository.get(connection, world.repository.id) is None
+        left = {
+            name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar()
+            for name, table in metadata.tables.items()
+            if name not in ("script", "audit", "lease")
+        }
+    assert {name: count for name, count in left.items() if count} == {}
+
+
+def test_every_table_about_a_run_is_forgotten_with_it() -> None:
+    """A new table that names a run is a line in store/retention.py."""
+    about = {
+        name
+        for name, table in metadata.tables.items()
+        if "run_id" in table.columns
+        or any(key.column.table.name == "run" for key in table.foreign_keys)
+    }
+    assert about == MADE_OF_A_RUN
