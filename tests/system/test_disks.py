@@ -22,7 +22,7 @@ from kumoi.base.ids import new_id
 from kumoi.base.process import run
 from kumoi.cloud.drivers.image.files import Draft, ImageFiles
 from kumoi.cloud.drivers.instance import record
-from kumoi.cloud.drivers.instance.lxc import disk, rootfs, subids
+from kumoi.cloud.drivers.instance.lxc import disk, enlarge, rootfs, subids
 from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.drivers.network.fake import FakeSwitch
@@ -132,7 +132,7 @@ def test_a_disk_that_grew_is_whole_after_a_power_failure(
     )
     try:
         server = built(driver)
-        disk.enlarge(Paths(host_dir).disk(server.id, 0), 2)
+        enlarge.enlarge(host_dir, Paths(host_dir).disk(server.id, 0), 2)
         with without_power(device, tmp_path) as found:
             file = found.disk(server.id, 0)
             assert not disk.is_smaller(file, 2)
@@ -140,6 +140,19 @@ def test_a_disk_that_grew_is_whole_after_a_power_failure(
                 assert (own / "upper/etc/hostname").read_text() == "web1\n"
     finally:
         driver.close()
+
+
+def test_a_disk_that_is_damaged_is_not_enlarged_and_stays_as_it_is(host_dir: Path) -> None:
+    file = host_dir / "disk.ext4"
+    disk.ensure_template(host_dir / "templates", 1).rename(file)
+    with file.open("r+b") as opened:
+        opened.seek(1024)
+        opened.write(bytes(1024))  # The superblock.
+    damaged = file.stat()
+    with pytest.raises(Permanent, match="damaged"):
+        enlarge.enlarge(host_dir, file, 2)
+    assert (file.stat().st_ino, file.stat().st_size) == (damaged.st_ino, damaged.st_size)
+    assert not file.with_name(f"{file.name}.part").exists()
 
 
 def test_a_host_with_hardly_any_room_left_begins_no_disk_and_says_why(host_dir: Path) -> None:

@@ -27,6 +27,7 @@ from tests.system.container_host import ROOT
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.process import run
 from kumoi.cloud.drivers.instance import reader, unpack
+from kumoi.cloud.drivers.instance.login import LoginUser
 from kumoi.cloud.drivers.instance.lxc import idmap, image, rootfs, subids
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.hostapi.messages import ImageContent
@@ -129,6 +130,33 @@ def test_a_damaged_squashfs_file_is_no_image(
     file = squashed(tree)
     file.write_bytes(spoil(file.read_bytes()))
     assert refusal(tmp_path, file) == "the image is no squashfs file, or a damaged one"
+
+
+def test_where_files_were_deleted_no_image_is_unpacked(tmp_path: Path, tree: Path) -> None:
+    """ext4 without a journal takes 1 to 2 ms for a file there."""
+    if run(["stat", "--file-system", "--format=%T", tmp_path]).out.strip() != "ext2/ext3":
+        pytest.skip("another file system than ext4")
+    paths = Paths(tmp_path / "host")
+    ensure(paths, _tarred(tree))
+    (shown,) = run(["lsattr", "-d", paths.images]).out.splitlines()
+    assert "T" in shown.split()[0]
+
+
+def test_who_logs_in_is_read_once_also_of_an_image_of_an_earlier_release(
+    tmp_path: Path, tree: Path
+) -> None:
+    """By a program that is nobody, from a file that only the image's root may read."""
+    (tree / "etc/passwd").write_text("debian:x:1001:1002::/home/debian:/bin/sh\n")
+    (tree / "etc/passwd").chmod(0o600)
+    paths, user = Paths(tmp_path / "host"), LoginUser(1001, 1002, "/home/debian")
+    ensure(paths, _tarred(tree))
+    kept = paths.images / SHA256 / "login"
+    for _ in range(2):
+        assert image.login_of(paths, SHA256) == user
+        kept.unlink()
+    (paths.rootfs(SHA256) / "etc/passwd").unlink()
+    with pytest.raises(Permanent, match="no /etc/passwd"):
+        image.login_of(paths, SHA256)
 
 
 def test_a_squashfs_file_of_something_else_is_no_image(tmp_path: Path, tree: Path) -> None:

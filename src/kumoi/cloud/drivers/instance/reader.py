@@ -8,12 +8,19 @@ the mounts are of the thread that makes them, and end with the program.
 
 from __future__ import annotations
 
+import json
 import os
+import resource
+import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from kumoi.cloud.drivers.instance import kernel
+from kumoi.hosts.units import launch, sandbox
 from kumoi.hosts.units.confinement import ROOT, Confinement
 
+MEMORY_BYTES = 1 << 30
 READS = ("CAP_DAC_READ_SEARCH",)
 WRITES = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_SETFCAP")
 
@@ -56,3 +63,23 @@ def rights(
         umask=0o022,
         reads_tenants=True,
     )
+
+
+def command(module: str, confined: Confinement, *, users: int, **given: Any) -> list[str]:
+    """What starts a program of ours, which holds itself to that by `begin`: what it imports, it could not
+    read afterwards. `given` are further arguments, as JSON has them.
+    """
+    arguments = {"users": path_of(users), "confined": asdict(confined), **given}
+    return [sys.executable, "-I", "-m", module, json.dumps(arguments)]
+
+
+def begin(argument: str) -> Any:
+    """In the program, before it reads anything; its further arguments."""
+    given = json.loads(argument)
+    launch.protect("self", launch.OOM_OF_HELPERS)
+    launch.enter(given.pop("users"), launch.CLONE_NEWUSER)
+    confined = Confinement(**given.pop("confined"))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    launch.become(confined)
+    sandbox.apply(confined, sys.executable)
+    return given

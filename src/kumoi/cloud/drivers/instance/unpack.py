@@ -10,11 +10,9 @@ that all servers share.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from kumoi.base import process
@@ -47,9 +45,9 @@ def formats() -> frozenset[str]:
     return frozenset({"root-tar", "squashfs"} if has_squashfs else {"root-tar"})
 
 
-def unpack(file: Path, target: Path, *, users: int, top: Path) -> None:
+def unpack(file: Path, target: Path, *, users: int, top: Path) -> Path:
     """Runs in a thread with mounts of its own, and `top` an empty directory there; `users` is a user
-    namespace for the program. Raises Permanent when the file cannot be unpacked.
+    namespace for the program. Where the files are shown to it there. Raises Permanent when the file cannot be unpacked.
     """
     image, root = top / "image", top / "root"
     reader.show(file, image, users=users)
@@ -66,7 +64,7 @@ def unpack(file: Path, target: Path, *, users: int, top: Path) -> None:
     except ProcessFailed as cause:  # Given up, or at it for too long.
         raise Permanent(space.refusal or "the image takes too long to unpack") from cause
     if done.status == 0:
-        return
+        return root
     if space.is_exceeded():
         raise Permanent(space.refusal)
     if done.status in REFUSALS:
@@ -79,14 +77,8 @@ def unpack(file: Path, target: Path, *, users: int, top: Path) -> None:
 def command(image: Path, root: Path, *, users: int) -> list[str]:
     """What becomes of it, it is held to itself (unpacker.py)."""
     confined = reader.rights(reads=(image,), writes=(root,), capabilities=reader.WRITES)
-    given = {
-        "users": reader.path_of(users),
-        "confined": asdict(confined),
-        "file": str(image),
-        "target": str(root),
-        "bytes_max": BYTES_MAX,
-    }
-    return [sys.executable, "-I", "-m", PROGRAM, json.dumps(given)]
+    given = {"file": str(image), "target": str(root), "bytes_max": BYTES_MAX}
+    return reader.command(PROGRAM, confined, users=users, **given)
 
 
 @dataclass(slots=True)

@@ -16,9 +16,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import fcntl
-import json
 import os
-import resource
 import shutil
 import stat
 import struct
@@ -30,12 +28,9 @@ from typing import IO, Any, Self, TypeVar, cast
 
 from kumoi.base import process
 from kumoi.base.process import ProcessFailed
-from kumoi.cloud.drivers.instance import kernel
-from kumoi.hosts.units import launch, sandbox
-from kumoi.hosts.units.confinement import Confinement
+from kumoi.cloud.drivers.instance import kernel, reader
 
 SQUASHFS, SQUASHFS_TOOL = b"hsqs", "sqfs2tar"
-MEMORY_BYTES = 1 << 30
 XZ_MEMORY_BYTES = 256 << 20  # A file may ask for 4 GiB; the best compression asks for 65 MiB.
 COMPRESSIONS = {
     b"\x28\xb5\x2f\xfd": ("/usr/bin/zstd", "-dc"),
@@ -76,13 +71,7 @@ class Refused(Exception):
 
 
 def main(argv: Sequence[str]) -> int:
-    given = json.loads(argv[0])
-    launch.protect("self", launch.OOM_OF_HELPERS)
-    launch.enter(given["users"], launch.CLONE_NEWUSER)
-    confined = Confinement(**given["confined"])
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    launch.become(confined)
-    sandbox.apply(confined, sys.executable)
+    given = reader.begin(argv[0])
     file, target = Path(given["file"]), Path(given["target"])
     damaged = Ended.NO_TAR
     try:

@@ -29,6 +29,7 @@ from kumoi.cloud.drivers.instance.lxc import (
     config,
     confinement,
     disk,
+    enlarge,
     idmap,
     image,
     link,
@@ -271,13 +272,14 @@ class LxcDriver:
         """`note` is called before the disk is there."""
         room.check(self._paths.servers, "make a server's disk")
         base = self._paths.rootfs(action.image_sha256)
+        login = image.login_of(self._paths, action.image_sha256)
         part = final.with_name(final.name + PART)
         template = disk.ensure_template(self._paths.templates, action.disk_gib)
         mounts = rootfs.mounts_for(self._paths.host_dir)
 
         def fill() -> None:
             rootfs.open_disk(mounts, part)
-            rootfs.write_files(mounts, base, action.files)
+            rootfs.write_files(mounts, base, action.files, login)
             rootfs.sync_disk(mounts)
 
         with disk.draft(part):
@@ -386,7 +388,7 @@ class LxcDriver:
         if disk.is_smaller(file, server.disk_gib):
             room.check(file.parent, "make a server's disk larger")
             self._await_detached(file.parent)
-            disk.enlarge(file, server.disk_gib)
+            enlarge.enlarge(self._paths.host_dir, file, server.disk_gib)
 
     def _running(self, server_id: str) -> monitor.RunningContainer | None:
         """A server whose directory was removed is found by its control group."""

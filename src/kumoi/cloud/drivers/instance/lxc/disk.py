@@ -23,18 +23,16 @@ from kumoi.base import files, process
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.ids import new_hex_id
-from kumoi.cloud.drivers.instance import kernel, loop, room, sparse
+from kumoi.cloud.drivers.instance import kernel, loop, room
 from kumoi.cloud.drivers.instance.lxc.paths import PART
 
 JOURNAL_MIB = 16
-RESIZE_TIMEOUT_S = 600.0
 MOUNT_OPTIONS = "noinit_itable,discard"
 """A sparse file reads as zeros already: inode tables need no zeroing in the background. Blocks that a
 server frees become holes again."""
 
 _BLOCK_BYTES = 4_096
 _BLOCK_COUNT_AT = 1_024 + 4  # In the superblock.
-_E2FSCK_GOOD = (0, 1)  # Clean; repaired.
 
 
 def ensure_template(templates: Path, disk_gib: int) -> Path:
@@ -87,18 +85,3 @@ def is_smaller(file: Path, disk_gib: int) -> bool:
     with file.open("rb") as opened:
         count = int.from_bytes(os.pread(opened.fileno(), 4, _BLOCK_COUNT_AT), "little")
     return count * _BLOCK_BYTES < disk_gib << 30
-
-
-def enlarge(file: Path, disk_gib: int) -> None:
-    """Give a disk that nobody uses this size. It becomes a copy, so that a kill leaves it as it was;
-    growing it while mounted needs a capability that root in a container lacks.
-    """
-    part = file.with_name(file.name + PART)
-    with draft(part):
-        sparse.copy(file, part)
-        os.truncate(part, disk_gib << 30)
-        checked = process.run(["e2fsck", "-f", "-p", part], timeout_s=RESIZE_TIMEOUT_S, check=False)
-        if checked.status not in _E2FSCK_GOOD:
-            raise Permanent("the server's disk is damaged")
-        process.run(["resize2fs", part], timeout_s=RESIZE_TIMEOUT_S)
-        files.publish(part, file, promise=Promise.NEW)

@@ -6,6 +6,9 @@ run an image's setuid programs. unpack.py unpacks a file.
 A power failure must not leave empty files under an image's final name. A sync takes as long as the
 machine has anything to write (28 s right after an installation), so an image is used at once and has a
 mark until it is synced: one with the mark of an earlier boot is no image.
+
+ext4 without a journal looks at each file that was deleted nearby in the last minutes before it makes
+another. So images lie apart: where an image, or anything, was deleted, none is unpacked.
 """
 
 from __future__ import annotations
@@ -14,22 +17,25 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
+
+import msgspec
 
 from kumoi.base import files, process
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.ids import new_hex_id
 from kumoi.base.process import ProcessFailed
-from kumoi.cloud.drivers.instance import kernel, reader, unpack
-from kumoi.cloud.drivers.instance.lxc import idmap, rootfs, subids
+from kumoi.cloud.drivers.instance import kernel, login, reader, unpack
+from kumoi.cloud.drivers.instance.login import LoginUser
+from kumoi.cloud.drivers.instance.lxc import rootfs
 from kumoi.cloud.drivers.instance.lxc.paths import PART, Paths
 from kumoi.cloud.hostapi.messages import ImageContent
 from kumoi.hosts.units.confinement import launched
 
 PACK_TIMEOUT_S = 900.0
 UNSETTLED = "unsettled"
+LOGIN = "login"
 
 _OWN = ("./dev/*", "./etc/ssh/ssh_host_*", "./var/lib/cloud/*", "./proc/*", "./sys/*", "./run/*")
 _TAR_CHANGED = 1  # A file changed while it was read: a running server's do.
@@ -53,11 +59,13 @@ def ensure(paths: Paths, image: ImageContent, file: Path) -> None:
         return
     paths.images.mkdir(parents=True, exist_ok=True)
     paths.images.chmod(0o700)
+    kernel.spread_entries(paths.images)
     part = paths.images / f"{image.sha256}.{new_hex_id()}{PART}"
     try:
         (part / "rootfs").mkdir(parents=True)
-        _unpack(paths, file, part / "rootfs")
+        login_user = _unpack(paths, file, part / "rootfs")
         _require_bootable(part / "rootfs")
+        _keep_login(part, login_user)
         files.replace(part / UNSETTLED, kernel.BOOT_ID.read_text(), promise=Promise.OLD_OR_NEW)
         part.rename(paths.images / image.sha256)
     except OSError as cause:
@@ -68,23 +76,43 @@ def ensure(paths: Paths, image: ImageContent, file: Path) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _unpack(paths: Paths, file: Path, target: Path) -> None:
+def _unpack(paths: Paths, file: Path, target: Path) -> LoginUser:
+    """Who logs in there."""
     mounts = rootfs.mounts_for(paths.host_dir)
 
-    def inside(users: int) -> None:
+    def inside(users: int) -> LoginUser:
         rootfs.make_top(mounts)
-        unpack.unpack(file, target, users=users, top=mounts.top)
+        root = unpack.unpack(file, target, users=users, top=mounts.top)
+        return login.read(root, users=users)
 
-    _with_a_reader(paths, inside)
+    return rootfs.with_reader(paths.host_dir, inside)
 
 
-def _with_a_reader(paths: Paths, work: Callable[[int], None]) -> None:
-    """Run `work` in a thread with mounts of its own, and a namespace of users for what reads there."""
-    users = idmap.open_namespace(idmap.of_readers(subids.claim(paths.host_dir)))
-    try:
-        rootfs.with_own_mounts(lambda: work(users))
-    finally:
-        os.close(users)
+def login_of(paths: Paths, sha256: str) -> LoginUser:
+    """Who logs in to an image that is here. One that an earlier release unpacked is read once more."""
+    directory = paths.images / sha256
+    with contextlib.suppress(FileNotFoundError):
+        return login.parse((directory / LOGIN).read_text())
+    mounts = rootfs.mounts_for(paths.host_dir)
+
+    def inside(users: int) -> LoginUser:
+        rootfs.make_top(mounts)
+        root = mounts.top / "root"
+        reader.show(paths.rootfs(sha256), root, users=users)
+        reader.shut_in()
+        return login.read(root, users=users)
+
+    if not paths.rootfs(sha256).is_dir():
+        raise Transient("the server's image is not on this host")
+    found = rootfs.with_reader(paths.host_dir, inside)
+    with contextlib.suppress(OSError):  # Another thread keeps it, or the next server's does.
+        _keep_login(directory, found)
+    return found
+
+
+def _keep_login(directory: Path, found: LoginUser) -> None:
+    text = msgspec.json.encode(found).decode()
+    files.replace(directory / LOGIN, text, promise=Promise.OLD_OR_NEW)
 
 
 def delete(paths: Paths, sha256: str) -> None:
@@ -125,7 +153,7 @@ def write(paths: Paths, base: Path, disk_file: Path, target: Path) -> None:
             )
 
     with target.open("wb") as file:
-        _with_a_reader(paths, inside)
+        rootfs.with_reader(paths.host_dir, inside)
 
 
 def settle(paths: Paths) -> None:
@@ -162,7 +190,6 @@ def _require_bootable(root: Path) -> None:
                 break
         else:
             raise Permanent("the image has no /sbin/init to start")
-        rootfs.find_login(descriptor)
     finally:
         os.close(descriptor)
 

@@ -1,6 +1,7 @@
 """Paths of this driver's files, below its directory on the host.
 
     images/<sha256>/rootfs/    an image's files, ids as in the image; only root can get in
+    images/<sha256>/login      who logs in to it (login.py)
     images/<sha256>/unsettled  which boot of the machine unpacked it, until it is on the disk
     templates/<gib>.ext4       empty file systems, copied for each new disk
     seccomp                    the filter of system calls of every server

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,15 +26,11 @@ from typing import TypeVar
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.files import is_disk_full
 from kumoi.cloud.drivers.instance import kernel
-from kumoi.cloud.drivers.instance.lxc import disk, idmap
+from kumoi.cloud.drivers.instance.login import LoginUser
+from kumoi.cloud.drivers.instance.lxc import disk, idmap, subids
 from kumoi.cloud.drivers.instance.seed import LOGIN, ROOT, SeedFile
 
 Result = TypeVar("Result")
-
-PASSWD_BYTES_MAX = 1 << 20
-LOGIN_NAME = "debian"
-LOGIN_UID = 1_000
-_ID = re.compile(r"[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +69,6 @@ class Mounts:
         return self.top / "cpuinfo"
 
 
-@dataclass(frozen=True, slots=True)
-class LoginUser:
-    """The user that people log in as."""
-
-    uid: int
-    gid: int
-    home: str
-
-
 def with_own_mounts(work: Callable[[], Result]) -> Result:
     """Run `work` in a thread with a mount namespace of its own, which programs it starts share."""
 
@@ -95,6 +81,15 @@ def with_own_mounts(work: Callable[[], Result]) -> Result:
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="mounts") as thread:
         return thread.submit(inside).result()
+
+
+def with_reader(host_dir: Path, work: Callable[[int], Result]) -> Result:
+    """The same, with a namespace of users for programs that read there what tenants wrote."""
+    users = idmap.open_namespace(idmap.of_readers(subids.claim(host_dir)))
+    try:
+        return with_own_mounts(lambda: work(users))
+    finally:
+        os.close(users)
 
 
 def mounts_for(host_dir: Path) -> Mounts:
@@ -168,40 +163,17 @@ def _translate(mounts: Mounts, image: Path, namespace: int) -> None:
     kernel.unmount(mounts.raw)
 
 
-def write_files(mounts: Mounts, image: Path, files: tuple[SeedFile, ...]) -> None:
+def write_files(mounts: Mounts, image: Path, files: tuple[SeedFile, ...], login: LoginUser) -> None:
     """Write files into a new server's own layer, before it ever ran."""
     try:
         with _directory(mounts.raw / "upper") as upper, _directory(image) as lower:
             _ensure_directory(upper, lower, "")
-            login = find_login(lower)
             for file in files:
                 _write_file(upper, lower, file, login)
     except OSError as cause:
         if is_disk_full(cause):
             raise Permanent("the server's disk is too small for its own files") from cause
         raise Transient("write files into a new server") from cause
-
-
-def find_login(root: int) -> LoginUser:
-    """The user `debian` of an image, else its first ordinary user, else root."""
-    try:
-        descriptor = kernel.open_inside(root, "etc/passwd", flags=os.O_RDONLY | os.O_NONBLOCK)
-    except OSError as cause:
-        raise Permanent("the image has no /etc/passwd") from cause
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # A pipe: nobody ever writes to it.
-            raise Permanent("the image's /etc/passwd is no file")
-        text = file.read(PASSWD_BYTES_MAX).decode(errors="replace")
-    users = [line.split(":") for line in text.splitlines() if line.count(":") == 6]  # noqa: PLR2004 - passwd(5)
-    for chosen in (
-        [user for user in users if user[0] == LOGIN_NAME],
-        [user for user in users if user[2] == str(LOGIN_UID)],
-    ):
-        if chosen and _ID.fullmatch(chosen[0][2]) and _ID.fullmatch(chosen[0][3]):
-            _, _, uid, gid, _, home, _ = chosen[0]
-            if max(int(uid), int(gid)) < idmap.RANGE and home.startswith("/"):
-                return LoginUser(int(uid), int(gid), home)
-    return LoginUser(0, 0, "/root")
 
 
 def _write_file(upper: int, lower: int, file: SeedFile, login: LoginUser) -> None:
