@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import openstack
 
-from bench import api, balancer, bounds, cluster, flood, memory, push, server, up
+from bench import api, balancer, bounds, cluster, flood, image, memory, push, server, up
 from bench.measure import Figure, show
 
 OF_NOTHING: dict[str, Callable[[], list[Figure]]] = {  # Each makes what it measures.
@@ -24,15 +24,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--name", default="kumoi", help="the cloud, as in clouds.yaml")
     parser.add_argument("--state-dir", default="/var/lib/kumoi")
-    parser.add_argument("--only", choices=("memory", "server", "balancer", "push", *OF_NOTHING))
+    parser.add_argument(
+        "--only", choices=("memory", "server", "image", "balancer", "push", *OF_NOTHING)
+    )
     args = parser.parse_args()
     found: list[Figure] = []
     if args.only in (None, "memory"):
         found += memory.figures(args.name, args.state_dir)
-    if args.only in (None, "server", "balancer", "push"):
+    if args.only in (None, "server", "image", "balancer", "push"):
         with openstack.connect(cloud=args.name, compute_default_microversion="2.96") as cloud:
             if args.only in (None, "server"):
                 found += server.figures(cloud)
+            if args.only in (None, "image"):
+                found += image.figures(cloud)
             if args.only in (None, "balancer"):
                 found += balancer.figures(cloud, args.state_dir)
             if args.only in (None, "push"):
