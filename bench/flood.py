@@ -1,6 +1,6 @@
 """What a neighbour waits for while another floods the API, in an API process of its own over SQLite
-and TLS: the 99th percentile of the neighbour's calls, beside what it is without a flood, measured
-just before.
+and TLS: the 99th percentile of the neighbour's calls, beside what it is without a flood. The flood is stopped and
+goes on in turn, so that both are of the same time, whatever else the machine does.
 
 The flood comes from a process of its own and from other addresses. The API and the neighbour come
 before it, and before all else on the machine (as root), since in the world they would not share one:
@@ -12,11 +12,13 @@ Needs no cloud that is up.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import json
 import multiprocessing
 import os
 import random
+import signal
 import socket
 import ssl
 import tempfile
@@ -26,6 +28,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
+from typing import Self
 
 from bench.api import PASSWORD, process, serve_api, tenant
 from bench.load import Call, Client, Server, log_in
@@ -35,9 +38,11 @@ FLOODERS = tuple(f"127.0.0.{number}" for number in range(2, 6))
 CONNECTIONS = 500
 CLIENTS = 32
 WRITERS = 16
-EACH = 250
+EACH = 300
+ROUNDS = 6
 LAST = 5  # The flood's priority, as nice(1) counts.
-SPENT_MAX_S = 20.0
+SPENT_MAX_S = 5.0  # In one round.
+SETTLED_S = 0.2
 WARM_S = 1.0
 DRIP_EVERY_S = 1.0
 BODY_BYTES = 110_000
@@ -60,7 +65,7 @@ class Neighbour:
         encoded = {what: call.encode(self.server) for what, call in self.calls.items()}
         found: dict[str, list[float]] = {what: [] for what in encoded}
         end = time.monotonic() + SPENT_MAX_S
-        for number in range(EACH):
+        for number in range(EACH // ROUNDS):
             for what, request in encoded.items():
                 began = time.perf_counter()
                 client.send(request)
@@ -84,14 +89,13 @@ def figures() -> list[Figure]:
         neighbour.samples()
         rows: list[Figure] = []
         for what, flood in FLOODS.items():
-            usual = neighbour.samples()
             before = _pss_kib(pid)
-            with _flood(flood, flooding) as tell:
-                during = neighbour.samples()
+            with _Flood(flood, flooding) as flooded:
+                usual, during = _in_turn(neighbour, flooded)
                 if flood is idle:
                     held = (_pss_kib(pid) - before) / CONNECTIONS
                     rows.append(Figure("memory of an idle connection", [held], "KiB"))
-                answered, refused = tell()
+                answered, refused = flooded.per_s()
             rows.append(Figure(f"{what}: answered", [answered], "per s"))
             rows.append(Figure("  and refused", [refused], "per s"))
             for call, samples in during.items():
@@ -100,6 +104,22 @@ def figures() -> list[Figure]:
                 times = [now.p99 / usually.p99]
                 rows += [usually, now, Figure("    p99, times the usual", times, "", TIMES_MAX)]
     return rows
+
+
+Samples = dict[str, list[float]]
+
+
+def _in_turn(neighbour: Neighbour, flooded: _Flood) -> tuple[Samples, Samples]:
+    """The neighbour's samples without the flood, and with it."""
+    usual: Samples = {what: [] for what in neighbour.calls}
+    during: Samples = {what: [] for what in neighbour.calls}
+    for _ in range(ROUNDS):
+        for found, turn in ((usual, flooded.stopped()), (during, contextlib.nullcontext())):
+            with turn:
+                time.sleep(SETTLED_S)
+                for what, samples in neighbour.samples().items():
+                    found[what] += samples
+    return usual, during
 
 
 def _people(nobody: Server) -> tuple[Neighbour, Server]:
@@ -136,39 +156,57 @@ def _pss_kib(pid: int) -> int:
 # The flood's own process.
 
 
-@contextlib.contextmanager
-def _flood(flood: Flood, server: Server) -> Iterator[Callable[[], tuple[float, float]]]:
-    """Begun, and ended with the block. Yields what tells how many were answered and refused per
-    second since it began.
-    """
-    ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    child = multiprocessing.get_context("spawn").Process(target=_run, args=(theirs, flood, server))
-    child.start()
-    try:
-        ours.recv()
+class _Flood:
+    """Begun, and ended with the block."""
 
-        def tell() -> tuple[float, float]:
-            ours.send(None)
-            told: tuple[float, float] = ours.recv()
-            return told
+    def __init__(self, flood: Flood, server: Server) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._child = context.Process(target=_run, args=(theirs, flood, server))
 
-        yield tell
-    finally:
-        child.kill()
-        child.join()
+    def __enter__(self) -> Self:
+        self._child.start()
+        self._pipe.recv()
+        self._began = time.monotonic()
+        self._stopped_s = 0.0
+        return self
+
+    def __exit__(self, *_why: object) -> None:
+        self._signal(signal.SIGKILL)
+        self._child.join()
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        began = time.monotonic()
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+            self._stopped_s += time.monotonic() - began
+
+    def per_s(self) -> tuple[float, float]:
+        """How many were answered and refused while it went on."""
+        spent = time.monotonic() - self._began - self._stopped_s
+        self._pipe.send(None)
+        answered, refused = self._pipe.recv()
+        return answered / spent, refused / spent
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._child.pid is not None:
+            os.killpg(self._child.pid, number)
 
 
 def _run(pipe: Pipe, flood: Flood, server: Server) -> None:
+    os.setpgid(0, 0)
     os.setpriority(os.PRIO_PROCESS, 0, LAST)
     flooder = Flooder(server)
     flood(flooder)
     time.sleep(WARM_S)
     flooder.answered = flooder.refused = 0
-    began = time.monotonic()
     pipe.send(None)
     pipe.recv()
-    spent = time.monotonic() - began
-    pipe.send((flooder.answered / spent, flooder.refused / spent))
+    pipe.send((flooder.answered, flooder.refused))
     pipe.recv()
 
 
@@ -292,7 +330,20 @@ def big_bodies(flooder: Flooder) -> None:
     flooder.keep_asking(lambda: call, WRITERS)
 
 
+def nothing_but_computing(flooder: Flooder) -> None:
+    """As much as the machine gives, and nobody is asked: what the others' floods cost beyond this is ours."""
+    del flooder
+    for _ in range(os.cpu_count() or 1):
+        multiprocessing.get_context("spawn").Process(target=_compute, daemon=True).start()
+
+
+def _compute() -> None:
+    while True:
+        hashlib.sha256(bytes(1 << 20))
+
+
 FLOODS: dict[str, Flood] = {
+    "the machine's share, processes that compute and ask nobody": nothing_but_computing,
     f"{CONNECTIONS} idle connections": idle,
     f"{CONNECTIONS} connections that drip": dripping,
     f"{CLIENTS} clients that log in with a wrong password": wrong_logins,

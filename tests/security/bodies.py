@@ -140,17 +140,21 @@ def of_shape(shape: type[msgspec.Struct], ids: Sequence[str]) -> st.SearchStrate
 
 
 def _values(
-    kind: shapes.Type, name: str, ids: Sequence[str], *, depth: int
+    kind: shapes.Type, name: str, ids: Sequence[str], *, depth: int, full: bool = True
 ) -> st.SearchStrategy[Any]:
+    """`full`: with lists as long as they may be, but for those inside of such a list: together they would
+    be larger than any body that is read.
+    """
     if isinstance(kind, shapes.StructType):
-        return st.deferred(lambda: _struct(kind, ids, depth=depth))
+        return st.deferred(lambda: _struct(kind, ids, depth=depth, full=full))
     if isinstance(kind, shapes.UnionType):
-        return st.one_of([_values(each, name, ids, depth=depth) for each in kind.types])
+        return st.one_of([_values(each, name, ids, depth=depth, full=full) for each in kind.types])
     if isinstance(kind, LISTS):
-        return _list(kind, name, ids, depth=depth)
+        return _list(kind, name, ids, depth=depth, full=full)
     if isinstance(kind, shapes.DictType):
         keys = st.sampled_from(("a", "b", "x" * 255, "\u202e", "")) | st.text(max_size=9)
-        return st.dictionaries(keys, _values(kind.value_type, name, ids, depth=depth), max_size=FEW)
+        inner = _values(kind.value_type, name, ids, depth=depth, full=full)
+        return st.dictionaries(keys, inner, max_size=FEW)
     if isinstance(kind, shapes.StrType):
         return _text(kind, name, ids)
     return _plain(kind)
@@ -173,10 +177,10 @@ def _plain(kind: shapes.Type) -> st.SearchStrategy[Any]:
 
 
 def _struct(
-    kind: shapes.StructType, ids: Sequence[str], *, depth: int
+    kind: shapes.StructType, ids: Sequence[str], *, depth: int, full: bool
 ) -> st.SearchStrategy[dict[str, Any]]:
     made = {
-        field.encode_name: _values(field.type, field.encode_name, ids, depth=depth + 1)
+        field.encode_name: _values(field.type, field.encode_name, ids, depth=depth + 1, full=full)
         for field in kind.fields
     }
     required = {field.encode_name for field in kind.fields if field.required}
@@ -186,12 +190,17 @@ def _struct(
     )
 
 
-def _list(kind: Any, name: str, ids: Sequence[str], *, depth: int) -> st.SearchStrategy[list[Any]]:
-    item = _values(kind.item_type, name, ids, depth=depth)
+def _list(
+    kind: Any, name: str, ids: Sequence[str], *, depth: int, full: bool
+) -> st.SearchStrategy[list[Any]]:
+    item = _values(kind.item_type, name, ids, depth=depth, full=full)
     most = min(kind.max_length if kind.max_length is not None else FEW, 2_000)
     least = min(kind.min_length or 0, most)
     few = st.lists(item, min_size=least, max_size=max(least, min(most, FEW)))
-    return few | few | few | item.map(lambda one: [one] * most)
+    if not full:
+        return few
+    plain = _values(kind.item_type, name, ids, depth=depth, full=False)
+    return few | few | few | plain.map(lambda one: [one] * most)
 
 
 def _text(kind: shapes.StrType, name: str, ids: Sequence[str]) -> st.SearchStrategy[str]:

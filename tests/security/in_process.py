@@ -23,6 +23,7 @@ from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.store.tables import metadata
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database, now
+from kumoi.engine.http.app import App
 from kumoi.engine.write_watch import DOING, WriteWatch
 from tests.asgi_client import AsgiClient
 
@@ -38,6 +39,7 @@ class InProcessCloud:
     """`ask` sends as the administrator of project admin, or with the given token."""
 
     client: AsgiClient
+    app: App
     database: Database
     services: Services
     token: str = ""
@@ -109,8 +111,9 @@ def in_process_cloud(directory: Path, database_url: str) -> Iterator[InProcessCl
         bootstrap.bootstrap(connection, cloud, passwords)
     services = api_serve.build_services(cloud, here, database, Clock(), inspect.check_file)
     try:
-        with AsgiClient(api_serve.app(services)) as client:
-            made = InProcessCloud(client, database, services)
+        app = api_serve.app(services)
+        with AsgiClient(app) as client:
+            made = InProcessCloud(client, app, database, services)
             made.token, made.project_id = made.log_in("admin", ADMIN_PASSWORD, "admin")
             yield made
     finally:

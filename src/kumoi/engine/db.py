@@ -9,7 +9,6 @@ network, no process, no hashing, no sleep inside.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -41,6 +40,7 @@ from kumoi.engine.outage import Outage, serves_no_more
 from kumoi.engine.statement import execute_text
 from kumoi.engine.unchanged import KeptRows
 from kumoi.engine.wake import CHANNEL, CONNECT, PostgresWake, Wake, WakeListener
+from kumoi.engine.write_turns import WriteTurns
 from kumoi.engine.write_watch import WriteWatch
 
 CLOCK = "kumoi_clock"
@@ -144,7 +144,7 @@ class Database:
         self._outage = Outage(wait_s=OUTAGE_WAIT_S)
         self._idle: deque[Connection] = deque()
         self.kept_rows: KeptRows = BoundedMap()
-        self._writer = threading.Lock()
+        self._turns = WriteTurns()
         self.write_watch = WriteWatch()
         self.before_commit: Callable[[Connection], None] = lambda _connection: None
         """The last part of every write transaction; audit.py sets it."""
@@ -163,7 +163,7 @@ class Database:
         """
         sql = self._sql
         with (
-            self._only_writer_here(),
+            self._turns.turn(WRITER_WAIT_S),
             _Transaction(self, "write to the store", sql.write) as connection,
         ):
             began_s, began_computing_s = time.perf_counter(), time.thread_time()
@@ -179,15 +179,6 @@ class Database:
                 )
         if wakes:
             self.wake.ring()
-
-    @contextlib.contextmanager
-    def _only_writer_here(self) -> Iterator[None]:
-        if not self._writer.acquire(timeout=WRITER_WAIT_S):
-            raise Transient("write to the store: others keep writing")
-        try:
-            yield
-        finally:
-            self._writer.release()
 
     def begin(self, what: str, begin: str) -> Connection:
         """A connection in a new transaction. Raises StoreLost when the database has not answered

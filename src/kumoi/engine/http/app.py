@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import msgspec
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
@@ -42,6 +41,7 @@ from kumoi.engine.http.routing import KNOWN, OPEN, Route, RouteTable
 from kumoi.engine.http.running import READING, HandlerRunner
 from kumoi.engine.http.service import Service
 from kumoi.engine.http.turns import RETRY_AFTER_S, InFlight
+from kumoi.engine.write_turns import CLIENT
 from kumoi.engine.write_watch import DOING
 from kumoi.policy.caller import PolicySubject
 
@@ -133,7 +133,7 @@ class App:
                 reply = errors.internal(service)
             if http.method not in READING:
                 log.event("request.handled", method=http.method, path=path, status=reply.status)
-            await self._record(request, reply)
+            await self._record(request, reply, flight.client)
         return _response(reply, request, service)
 
     def _request(self, http: HttpRequest, mounted: _Mounted) -> Request[Any, Any]:
@@ -206,16 +206,16 @@ class App:
             connection.belongs_to(client)
         flight.count_for(client)
 
-    async def _record(self, request: Request[Any, Any], reply: Reply) -> None:
+    async def _record(self, request: Request[Any, Any], reply: Reply, client: str) -> None:
         """Write the audit record of a request that may change something, unless the handler's
-        transaction has written it.
+        transaction has written it. It is the client's turn for that as for the rest.
         """
         record = request.record
         if record is None or self._recorder is None or (record.written and reply.status < REFUSED):
             return
         write = self._recorder.failed if reply.status >= REFUSED else self._recorder.succeeded
         try:
-            await anyio.to_thread.run_sync(write, record, reply.status)
+            await self._runner.in_thread("", client, lambda: write(record, reply.status))
         except KumoiError as error:  # The store is lost: the answer says so already.
             log.failure("audit.failed", error, path=record.request_path)
 
@@ -232,6 +232,7 @@ class _Flight:
         self.end()
         self._in_flight.begin(client)
         self.client = client
+        CLIENT.set(client)
 
     def end(self) -> None:
         if self.client:
