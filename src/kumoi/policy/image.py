@@ -26,6 +26,7 @@ IMAGE: Mapping[str, Row] = {
     "delete_member": MEMBER,
     "get_image_schema": ANYBODY,
     "get_import_info": ANYBODY,
+    "get_image_usage": READER,
     "cache_list": ADMIN,
     "cache_image": ADMIN,
     "cache_delete": ADMIN,

@@ -9,6 +9,9 @@ import pytest
 from openstack import exceptions
 from openstack.connection import Connection
 from tests.stories.compute.conftest import Workbench
+from tests.stories.unified_limits import limited
+
+from kumoi.base.ids import new_hex_id
 
 AT_ONCE = 50
 
@@ -186,3 +189,22 @@ def test_a_quota_may_be_forced_by_a_number(admin: Connection, http: httpx.Client
     for force, status in ((1, 200), (-1, 400), (2**70, 400)):
         body = {"quota_set": {"cores": 100, "force": force}}
         assert http.put(path, json=body, headers=headers).status_code == status
+
+
+def test_a_projects_servers_have_so_many_gigabytes_of_disk_together(
+    bench: Workbench, bench_of_other: Workbench, admin: Connection, demo: Connection
+) -> None:
+    """By the name that Nova has for it in unified limits; its own quotas have none."""
+    larger = admin.compute.create_flavor(name=f"disk-{new_hex_id()[:6]}", ram=512, vcpus=1, disk=8)
+    with limited(admin, demo, service="nova", resource="class:DISK_GB", most=12):
+        made = bench.active()
+        with pytest.raises(exceptions.ForbiddenException) as refused:
+            bench.server(min_count=2)
+        assert "Quota exceeded for class:DISK_GB: Requested 10, but already used 5 of 12" in str(
+            refused.value
+        )
+        bench.active("second")
+        bench_of_other.server(min_count=3)
+        with pytest.raises(exceptions.ForbiddenException, match="class:DISK_GB: Requested 3"):
+            demo.compute.resize_server(made, larger)
+    demo.compute.resize_server(made, larger)

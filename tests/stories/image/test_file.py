@@ -21,7 +21,7 @@ from kumoi.base.errors import TooLarge
 from kumoi.base.process import run
 from kumoi.cloud.api.image import file as file_api
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.image import content, image
+from kumoi.cloud.domain.image import content
 from kumoi.cloud.drivers.image import inspect
 from kumoi.config import changed
 from tests.stories.image.test_image import change, queued
@@ -213,18 +213,6 @@ def test_a_project_fills_no_more_than_its_share(cloud: RunningCloud, demo: Conne
             )
     assert status(demo, second) == "queued"
     assert kept(cloud) == before
-
-
-def test_a_project_has_so_many_images_and_no_more(
-    demo: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(image, "IMAGES_MAX", 2)
-    queued(demo)
-    key = queued(demo)["id"]
-    refused = demo.image.post("/images", json={"name": "one too many"})
-    assert refused.status_code == 413
-    demo.image.delete(f"/images/{key}")
-    queued(demo)
 
 
 @pytest.mark.parametrize(

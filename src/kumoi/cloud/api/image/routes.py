@@ -11,6 +11,7 @@ from kumoi.cloud.api.image import (
     metadef_item,
     metadef_namespace,
     metadef_resource_type,
+    quota,
     schemas,
     unoffered,
     version,
@@ -52,6 +53,7 @@ ABOUT = (
     Route("GET", "/v2/schemas/metadefs/{name}", schemas.metadef, "get_image_schema"),
     Route("GET", "/v2/info/stores", version.stores, "get_import_info"),
     Route("GET", "/v2/info/import", version.import_methods, "get_import_info"),
+    Route("GET", "/v2/info/usage", quota.usage, "get_image_usage"),
 )
 
 NAMESPACES = "/v2/metadefs/namespaces"

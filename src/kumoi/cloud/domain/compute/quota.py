@@ -14,9 +14,12 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid, OverQuota
 from kumoi.cloud.store.compute import keypair, quota, server, server_group
+from kumoi.cloud.store.identity import limit as unified
 from kumoi.cloud.store.limits import UNLIMITED
 
 DEFAULT_CLASS = "class:default"
+SERVICE_TYPE = "compute"
+DISK = "class:DISK_GB"
 DEFAULTS = {
     "instances": 100,
     "cores": 200,
@@ -142,6 +145,22 @@ def require(
     if limit != UNLIMITED and used + more > limit:
         raise OverQuota(
             f"Quota exceeded, too many {resource.replace('_', ' ')}.", resource=resource
+        )
+
+
+def require_disk(connection: Connection, project_id: str, *, more_gib: int) -> None:
+    """Raises OverQuota where servers would have more disk together than the project's limit `class:DISK_GB`
+    of unified limits. Nova's quotas have no word for it.
+    """
+    limit = unified.allowed(connection, SERVICE_TYPE, DISK, project_id)
+    if limit is None or limit == UNLIMITED or more_gib <= 0:
+        return
+    used = server.disk_gib(connection, project_id)
+    if used + more_gib > limit:
+        raise OverQuota(
+            f"Quota exceeded for {DISK}: Requested {more_gib}, but already used {used} of {limit} "
+            f"{DISK}",
+            resource=DISK,
         )
 
 

@@ -180,6 +180,7 @@ def _plan(
         vcpus=size.vcpus,
         ram_mib=size.ram_mib,
     )
+    quota.require_disk(connection, project_id, more_gib=count * size.disk_gib)
     if wanted.group_id is not None:
         _check_group(connection, caller, wanted.group_id, count)
     reservation = (

@@ -94,6 +94,7 @@ def _require_quota(connection: Connection, row: Server, size: Flavor) -> None:
     ):
         if more > 0:
             quota.require(connection, row.project_id, resource, used=used, more=more)
+    quota.require_disk(connection, row.project_id, more_gib=size.disk_gib - row.disk_gib)
 
 
 def _restarted(row: Server, values: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Forbidden, Invalid, TooLarge
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.image import image
+from kumoi.cloud.domain.image import image, quota
 from kumoi.cloud.drivers.image.files import Content, Draft, ImageFiles
 from kumoi.cloud.drivers.image.inspect import Finding
 from kumoi.cloud.store.image import image as store
@@ -110,10 +110,10 @@ def sweep(database: Database, files: ImageFiles) -> list[str]:
 def _require_room(connection: Connection, cloud: CloudSettings, row: Image, more: int) -> None:
     """Raises TooLarge, so that no project fills the disk that all images are on."""
     _, has = store.held(connection, row.owner)
-    if has + more > cloud.image_project_max_bytes:
+    most = quota.total_bytes(connection, cloud, row.owner)
+    if has + more > most:
         raise TooLarge(
-            f"The project's images may have {cloud.image_project_max_bytes} bytes together, and "
-            f"have {has} already."
+            f"The project's images may have {most} bytes together, and have {has} already."
         )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Forbidden, NotFound, TooLarge
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
+from kumoi.cloud.domain.image import quota
 from kumoi.cloud.domain.image.formats import require_mix
 from kumoi.cloud.store.host import host as hosts
 from kumoi.cloud.store.image import image as store
@@ -23,7 +24,6 @@ from kumoi.engine import feed
 
 PROPERTIES_MAX = 128
 TAGS_MAX = 128
-IMAGES_MAX = 500  # Of one project.
 OVER_LIMIT = "add_image:over_limit"
 NOT_PATCHED = ("id", "created_at", "status", "size", "checksum", "sha512", "sha256")
 
@@ -82,7 +82,8 @@ def create(connection: Connection, caller: Caller, wanted: ImageRequest, now: da
         tags=tuple(sorted(set(wanted.tags))),
     )
     _require_quota(row)
-    if not caller.may(OVER_LIMIT) and store.held(connection, owner)[0] >= IMAGES_MAX:
+    has, _ = store.held(connection, owner)
+    if not caller.may(OVER_LIMIT) and has >= quota.count(connection, owner):
         raise TooLarge("The limit has been exceeded on the number of images of a project.")
     store.insert(connection, row)
     return row

@@ -300,6 +300,19 @@ _USAGE = Statement(
 )
 
 
+def disk_gib(connection: Connection, project_id: str) -> int:
+    """Of all servers of a project, as their flavors say."""
+    ((found,),) = _DISK.rows(connection, project=project_id)
+    return int(found)
+
+
+_DISK = Statement(
+    sa.select(sa.func.coalesce(sa.func.sum(server.c.disk_gib), 0)).where(
+        server.c.project_id == sa.bindparam("project"), server.c.deleted.is_(False)
+    )
+)
+
+
 def uses_image(connection: Connection, host_id: str, image_id: str) -> bool:
     """Whether a server of that host is made from the image, or is to be rescued with it."""
     return any(

@@ -1,5 +1,6 @@
-"""Limits of unified limits: the rows. Kept for services that ask for them; those of this cloud have quotas
-of their own. A registered limit is the default, a limit is what one project or domain has instead.
+"""Limits of unified limits: the rows. Kept for services that ask for them; of this cloud's, compute asks for
+`class:DISK_GB` and images for `image_size_total` and `image_count_total`, beside quotas of their own. A
+registered limit is the default, a limit is what one project or domain has instead.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import listing, schema
+from kumoi.cloud.store.identity.service import service
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.schema import ID, NAME, metadata
+from kumoi.engine.statement import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,37 @@ def _like(
 ) -> tuple[sa.ColumnElement[bool], ...]:
     services, resources = {row.service_id for row in rows}, {row.resource_name for row in rows}
     return table.c.service_id.in_(services), table.c.resource_name.in_(resources)
+
+
+def allowed(
+    connection: Connection, service_type: str, resource_name: str, project_id: str
+) -> int | None:
+    """What a project may have of it; -1 is any number of them. None where nothing is registered."""
+    values = {"type": service_type, "resource": resource_name, "project": project_id}
+    found = _ALLOWED.row(connection, **values)
+    if found is None:
+        return None
+    default, own = found
+    return int(default if own is None else own)
+
+
+_OWN = sa.and_(
+    unified_limit.c.service_id == registered_limit.c.service_id,
+    unified_limit.c.resource_name == registered_limit.c.resource_name,
+    unified_limit.c.project_id == sa.bindparam("project"),
+)
+_ALLOWED = Statement(
+    sa.select(registered_limit.c.default_limit, unified_limit.c.resource_limit)
+    .select_from(
+        registered_limit.join(service, service.c.id == registered_limit.c.service_id).outerjoin(
+            unified_limit, _OWN
+        )
+    )
+    .where(
+        service.c.type == sa.bindparam("type"),
+        registered_limit.c.resource_name == sa.bindparam("resource"),
+    )
+)
 
 
 def page(
