@@ -13,6 +13,8 @@ import os
 from pathlib import Path
 
 DRAFT_SUFFIX = ".part"
+RESERVE_FRACTION = 20  # One twentieth of a file system,
+RESERVE_BYTES_MAX = 1 << 30  # but no more than this.
 PRIVATE = 0o600
 OPEN = 0o644
 
@@ -75,6 +77,14 @@ def publish(draft: Path, path: Path, *, promise: Promise) -> None:
 def is_disk_full(error: OSError) -> bool:
     """Whether a call failed for want of space: the file system's, or that of a quota."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def leaves_reserve(space: os.statvfs_result, more_bytes: int) -> bool:
+    """Whether so much more leaves a file system the reserve that no tenant's content takes: that of
+    databases and logs.
+    """
+    reserve = min(space.f_blocks * space.f_frsize // RESERVE_FRACTION, RESERVE_BYTES_MAX)
+    return space.f_bavail * space.f_frsize >= reserve + more_bytes
 
 
 def sync(path: Path) -> None:

@@ -9,6 +9,7 @@ the pipeline's process. It never touches the store.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -24,7 +25,16 @@ BRANCH_MAX = 200
 
 def main(argv: list[str], lines: list[str]) -> int:
     """`argv` is the action and the pipeline's socket; `lines` are git's "old new ref"."""
-    action, about = argv
+    try:
+        return _answer(argv[0], argv[1], lines)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print("push refused: the disk of this cloud is full", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+def _answer(action: str, about: str, lines: list[str]) -> int:
     updates = [line.split(" ", 2) for line in lines]
     heads = [(new, ref) for _, new, ref in updates if ref.startswith(HEADS)]
     if action == "check":

@@ -16,6 +16,7 @@ from kumoi.engine import calls
 from kumoi.hosts.install import trees
 from kumoi.pipeline import environment, repository_calls
 from kumoi.pipeline.repository_calls import Call, RepositoryOperation
+from kumoi.pipeline.spool import Spool
 
 ANSWER_WITHIN_S = 330.0  # Longer than the unit gives to what it starts.
 
@@ -26,13 +27,13 @@ class RepositoriesClient:
     """
 
     def __init__(self, host: HostSettings) -> None:
-        self.spool = host.state / "git-spool"
+        self.spool = Spool(host.state / "git-spool")
         self._socket = repository_calls.socket_of(host)
 
     def prepare(self) -> None:
         """Called at each start: empties the spool of what a killed process left there."""
-        self.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for left in self.spool.iterdir():
+        self.spool.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in self.spool.folder.iterdir():
             trees.remove(left)
 
     def ensure(self, project_id: str, name: str) -> None:

@@ -128,15 +128,20 @@ def limits() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pipeline's host keeps everything here."""
+    return tmp_path_factory.mktemp("pipeline")
+
+
+@pytest.fixture(scope="module")
 def pipeline(
     cloud: RunningCloud,
     admin: Connection,
     limits: dict[str, Any],
-    tmp_path_factory: pytest.TempPathFactory,
+    folder: Path,
     request: pytest.FixtureRequest,
 ) -> Iterator[RunningPipeline]:
     """For a file's stories. Its store is on the same database as the cloud's."""
-    folder = tmp_path_factory.mktemp("pipeline")
     backend = "sqlite" if cloud.database.is_sqlite else "postgresql"
     with database_url(backend, folder, request) as url:
         yield from _running(cloud, admin, folder, url, limits)

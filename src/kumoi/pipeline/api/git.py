@@ -9,18 +9,18 @@ with status 200, as an ERR packet in place of the list of branches.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from typing import IO
 
 from anyio import to_thread
 
-from kumoi.base import log
+from kumoi.base import files, log
 from kumoi.base.errors import (
     Conflict,
     Forbidden,
     KumoiError,
     NotFound,
+    StoreFull,
     TooLarge,
     Unauthenticated,
 )
@@ -32,6 +32,7 @@ from kumoi.pipeline import limits
 from kumoi.pipeline.api.request import Pipeline, Request, file_parts
 from kumoi.pipeline.identity import GitLogin, ProjectCaller
 from kumoi.pipeline.repositories import BODY_MAX_BYTES, check_name
+from kumoi.pipeline.spool import FULL
 from kumoi.pipeline.store import delegation, repository, run
 from kumoi.pipeline.store.delegation import Delegation
 from kumoi.pipeline.store.repository import Repository
@@ -44,6 +45,7 @@ PACKET_MAX = 1_000
 RUNS_TOLD_MAX = 3
 NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
 FLUSH = b"0000"
+FATAL = "\x03"  # The band of git's answer for what ends a push.
 
 
 def info_refs(request: Request) -> Reply:
@@ -52,11 +54,12 @@ def info_refs(request: Request) -> Reply:
     if service not in SERVICES:
         raise Forbidden("only git's smart protocol is spoken here")
     _require_may_push(request, service)
+    request.services.repositories.spool.require_room()
     found = _repository(request, service)
     if service == PUSH:
         _tell_of_cut_off_push(request, found)
         request.services.repositories.ensure(caller.project_id, found.name)
-    with tempfile.TemporaryFile(dir=_spool_folder(request.services)) as empty_body:
+    with request.services.repositories.spool.body() as empty_body:
         return _run_backend(request, found, empty_body)
 
 
@@ -68,21 +71,44 @@ async def service(request: Request) -> Reply:
     if name == FETCH:
         audit.discard_record()
     _require_may_push(request, name)
-    size = 0
-    with tempfile.TemporaryFile(dir=_spool_folder(request.services)) as body:
-        async for part in http_limits.parts(request.http):
-            size += len(part)
-            if size > BODY_MAX_BYTES:
-                raise TooLarge(f"a push may have {BODY_MAX_BYTES >> 20} MiB at most")
-            body.write(part)
+    with request.services.repositories.spool.body() as body:
+        await _receive(request, body)
         reply = await to_thread.run_sync(_serve, request, name, body)
     if name == PUSH and not await request.http.is_disconnected():
         await to_thread.run_sync(_heard, request)
     return reply
 
 
+async def _receive(request: Request, body: IO[bytes]) -> None:
+    """The request's body into a file. A disk that is full is told when whoever pushes has sent all: git
+    reads no answer before. Raises TooLarge, StoreFull.
+    """
+    spool, size, full = request.services.repositories.spool, 0, None
+    async for part in http_limits.parts(request.http):
+        size += len(part)
+        if size > BODY_MAX_BYTES:
+            raise TooLarge(f"a push may have {BODY_MAX_BYTES >> 20} MiB at most")
+        try:
+            if full is None:
+                spool.require_room(len(part))
+                body.write(part)
+        except StoreFull as error:
+            full = error
+        except OSError as error:
+            if not files.is_disk_full(error):
+                raise
+            full = StoreFull(FULL)
+    if full is not None:
+        raise full
+    spool.require_room(size)  # To unpack it.
+
+
 def refusal(request: Request, error: KumoiError) -> Reply | None:
-    """The error as git shows it, where the first request is refused."""
+    """The error as git shows it, where the first request is refused, or a disk is full."""
+    if request.path.get("service") == PUSH and isinstance(error, StoreFull):
+        log.event("git.refused", reason=error.message)
+        body = _packet(f"{FATAL}{error.message[:PACKET_MAX]}\n") + FLUSH
+        return Reply(200, body, NO_CACHE, media_type=f"application/x-{PUSH}-result")
     service = request.query.get("service", "")
     is_first = request.url_path.endswith("/info/refs") and service in SERVICES
     if not is_first or isinstance(error, Unauthenticated):
@@ -220,7 +246,10 @@ def _run_backend(request: Request, found: Repository, body: IO[bytes]) -> Reply:
         "REMOTE_ADDR": request.source,
     }
     is_push = PUSH in {rest, request.query.get("service", "")}
-    out = tempfile.TemporaryFile(dir=_spool_folder(request.services))  # noqa: SIM115 - the answer closes it
+    spool = request.services.repositories.spool
+    if not is_push:
+        spool.require_room(found.size_bytes)
+    out = spool.answer(found.project_id)
     try:
         request.services.repositories.serve_git(
             found.project_id,
@@ -252,12 +281,6 @@ def _cgi_reply(out: IO[bytes]) -> Reply:
         else:
             headers[name] = value.strip()
     return Reply(status, headers=headers, stream=file_parts(out), media_type=media_type)
-
-
-def _spool_folder(pipeline: Pipeline) -> str:
-    folder = pipeline.repositories.spool
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return str(folder)
 
 
 def _packet(text: str) -> bytes:

@@ -8,7 +8,6 @@ lost can be made again, by the same runner and no other.
 from __future__ import annotations
 
 import re
-import tempfile
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -127,14 +126,14 @@ def _next_claim(request: RunnerRequest, session_hash: str) -> runner.Runner | No
 
 
 def tree(request: RunnerRequest) -> Reply:
-    """The files of the run's commit, as a tar."""
+    """The files of the run's commit, as a tar. Raises Transient while the project reads too many."""
     with request.read() as connection:
         found = run.get(connection, request.caller.run_id)
         owner = repository.get(connection, found.repository_id) if found else None
     if found is None or owner is None:
         raise NotFound("run", request.caller.run_id)
     repositories = request.services.repositories
-    tar = tempfile.TemporaryFile(dir=repositories.spool)  # noqa: SIM115 - the answer closes it
+    tar = repositories.spool.answer(owner.project_id)
     try:
         repositories.archive(owner.project_id, owner.name, found.commit, tar)
         tar.seek(0)

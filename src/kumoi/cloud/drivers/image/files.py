@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from kumoi.base.errors import TooLarge, Transient
-from kumoi.base.files import is_disk_full, sync
+from kumoi.base.files import is_disk_full, leaves_reserve, sync
 
 DRAFT = ".draft-"
 LOCK = ".lock"
@@ -28,8 +28,6 @@ CONTENT_MODE = (
     0o640  # Whoever else has the directory's group looks whether a draft is being written,
 )
 LOCK_MODE = 0o660  # and takes the lock.
-SPARE_FRACTION = 20  # One twentieth of the file system stays free for everybody else,
-SPARE_BYTES_MAX = 1 << 30  # but no more than this.
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +67,7 @@ class Draft:
         self._size += len(block)
         if self._size > self._most_bytes:
             raise TooLarge(f"The image is too large: at most {self._most_bytes} bytes are allowed")
-        space = os.fstatvfs(self._file.fileno())
-        spare = min(space.f_blocks * space.f_frsize // SPARE_FRACTION, SPARE_BYTES_MAX)
-        if space.f_bavail * space.f_frsize < spare + len(block):
+        if not leaves_reserve(os.fstatvfs(self._file.fileno()), len(block)):
             raise TooLarge("Image storage media is full: there is not enough disk space.")
         for digest in self._hashes:
             digest.update(block)

@@ -1,0 +1,125 @@
+"""The pipeline's disk is full: pushes are refused in words, nothing is lost, and all goes on when there is
+room. On a small file system of its own, which only root can mount.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from openstack.connection import Connection
+from tests.stories.pipeline.conftest import Pusher, RunningPipeline, until
+
+from kumoi.base.process import run
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+SIZE = 256 << 20
+RESERVE = SIZE // 20
+FULL = "the disk of this cloud is full, and nothing was changed: try again when there is room"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    device = tmp_path_factory.mktemp("device") / "ext4"
+    with device.open("wb") as file:
+        file.truncate(SIZE)
+    run(["mkfs.ext4", "-q", "-m0", device])
+    where = tmp_path_factory.mktemp("pipeline")
+    run(["mount", "-o", "loop", device, where])
+    where.chmod(0o755)
+    try:
+        yield where
+    finally:
+        run(["umount", "--lazy", where])
+
+
+@contextlib.contextmanager
+def filled(pipeline: RunningPipeline, *, left: int) -> Iterator[None]:
+    filling = pipeline.here.state / "filling"
+    space = os.statvfs(pipeline.here.state)
+    with filling.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - left)
+    try:
+        yield
+    finally:
+        filling.unlink()
+
+
+def large(pusher: Pusher, mib: int) -> str:
+    (pusher.folder / "large").write_bytes(os.urandom(mib << 20))
+    return pusher.commit(f"{mib} MiB")
+
+
+def test_a_push_and_a_clone_are_refused_in_words_while_the_reserve_is_all_that_is_left(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection, tmp_path: Path
+) -> None:
+    pusher.run_id(pusher.push())
+    commit = pusher.commit("when it is full")
+    with filled(pipeline, left=RESERVE // 2), pipeline.client(demo) as client:
+        assert f"remote error: {FULL}" in pusher.push()
+        cloned = pusher.git("clone", pusher.url(), str(tmp_path / "no"), check=False)
+        assert f"remote error: {FULL}" in cloned.err
+        before = client.get("/pipeline/v1/runs").json()["runs"]
+        client.post(
+            f"/pipeline/v1/runs/{before[0]['id']}/cancel"
+        ).raise_for_status()  # By the reserve.
+    assert pusher.run_id(pusher.push())
+    with pipeline.client(demo) as client:
+        newest = client.get("/pipeline/v1/runs").json()["runs"][0]
+        assert newest["commit"] == commit
+
+
+def test_a_push_that_fills_the_disk_is_told_so_and_loses_nothing(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection, tmp_path: Path
+) -> None:
+    pusher.run_id(pusher.push())
+    commit = large(pusher, 24)
+    with filled(pipeline, left=RESERVE + (8 << 20)):
+        printed = pusher.push()
+        assert FULL in printed
+        assert "remote: run" not in printed
+    until(lambda: not list((pipeline.here.state / "git-spool").iterdir()))
+    bare = pipeline.here.state / "git" / demo.current_project_id / "hello.git"
+    git = ["git", "-c", "safe.directory=*", "--git-dir", bare]
+    assert run([*git, "fsck", "--full", "--strict"]).status == 0
+    assert "remote: run" in pusher.push()
+    pusher.git("clone", "--quiet", pusher.url(), str(tmp_path / "again"))
+    head = pusher.git("-C", str(tmp_path / "again"), "rev-parse", "HEAD").out.strip()
+    assert head == commit
+    assert run([*git, "fsck", "--full", "--strict"]).status == 0
+
+
+FILLING = "#!/bin/sh\ncat /dev/zero >filling 2>/dev/null\n{hook}"
+
+
+def test_a_hook_that_meets_the_end_of_the_disk_says_so_and_the_next_push_works(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection
+) -> None:
+    """What is left when the push begins may be gone when its kumoi.yaml is read."""
+    pusher.run_id(pusher.push())
+    pusher.commit("when it fills")
+    hook = pipeline.here.state / "git-hooks" / "pre-receive"
+    as_it_was = hook.read_text()
+    hook.write_text(FILLING.format(hook=as_it_was.partition("\n")[2]))
+    filling = pipeline.here.state / "git" / demo.current_project_id / "hello.git" / "filling"
+    try:
+        printed = pusher.push()
+        assert filling.stat().st_size > 1 << 20
+    finally:
+        filling.unlink()
+        hook.write_text(as_it_was)
+    said = (
+        "push refused: the disk of this cloud is full",
+        "its disk is full. Make room and try again; nothing is lost",  # Of the pipeline's store.
+        "remote: run",  # The last block was free again.
+    )
+    assert [words for words in said if words in printed], printed
+    assert "Traceback" not in printed
+    again = pusher.push()
+    if "was cut off, but it arrived" in again:
+        again = pusher.push()
+    assert "remote: run" in again or "up-to-date" in again

@@ -1,0 +1,29 @@
+"""What git's answers may take of the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kumoi.base.errors import Transient
+from kumoi.pipeline.spool import ANSWERS_MAX, Spool
+
+
+def test_a_project_holds_so_many_answers_and_another_projects_are_its_own(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    held = [spool.answer("p1") for _ in range(ANSWERS_MAX)]
+    with pytest.raises(Transient, match="clones of this project"):
+        spool.answer("p1")
+    other = spool.answer("p2")
+    held.pop().close()
+    again = spool.answer("p1")
+    for each in (*held, again, other):
+        each.close()
+
+
+def test_an_answer_that_nobody_reads_holds_no_place(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    for _ in range(2 * ANSWERS_MAX):
+        spool.answer("p1")
+    assert list((tmp_path / "spool").iterdir()) == []
