@@ -50,6 +50,8 @@ exec /usr/sbin/ip "$@"
 }
 LINKS = {"etc/systemd/system/multi-user.target.wants/overcommit.service": f"/{UNIT}"}
 
+NOT_OFFERED = octavia.NOT_OFFERED
+
 
 def settings(admin: Connection) -> octavia.SettingsText:
     told = octavia.settings(admin)

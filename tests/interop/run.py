@@ -226,10 +226,13 @@ def _left_over(admin: Connection, user: accounts.Account) -> list[str]:
 
 
 def _run_matching(args: argparse.Namespace, workspace: Path) -> int:
-    return process.show(
-        [args.tempest, "run", "--regex", args.regex, "--concurrency", str(args.concurrency)],
-        cwd=workspace,
-    )
+    words = [args.tempest, "run", "--regex", args.regex, "--concurrency", str(args.concurrency)]
+    not_offered = getattr(PLUGINS.get(args.plugin), "NOT_OFFERED", {})
+    for pattern, reason in not_offered.items():
+        sys.stdout.write(f"not run, {pattern}: {reason}\n")
+    if not_offered:
+        words += ["--exclude-regex", "|".join(not_offered)]
+    return process.show(words, cwd=workspace)
 
 
 def _run(tempest: str, workspace: Path, tests: str, concurrency: int) -> int:

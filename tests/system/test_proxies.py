@@ -282,10 +282,11 @@ def test_a_proxy_is_small(host: Host) -> None:
 class Load:
     """Requests all the while, on new connections and on kept ones. A connection whose answer says that
     it closes is not asked again; where one is `lost` nevertheless, its request is sent once more, as
-    HTTP allows.
+    HTTP allows. With `tls` it is asked by that.
     """
 
     host: Host
+    tls: ssl.SSLContext | None = None
     answered: list[int] = field(default_factory=lambda: [0] * 4)
     lost: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -313,7 +314,7 @@ class Load:
 
     def request(self, kept: socket.socket | None) -> socket.socket | None:
         """On that connection or a new one; gives the one that stays. Raises OSError."""
-        peer = kept or socket.create_connection((VIP, 32_768), HANG_S)
+        peer = kept or self.connect()
         stays, answer = exchange(peer)
         if not answer:
             raise ConnectionResetError("closed")
@@ -321,6 +322,10 @@ class Load:
             return peer
         peer.close()
         return None
+
+    def connect(self) -> socket.socket:
+        peer = socket.create_connection((VIP, 32_768), HANG_S)
+        return peer if self.tls is None else self.tls.wrap_socket(peer)
 
     def wait_for_all(self) -> None:
         """Until each client has done with what it was at, and with one more."""
@@ -451,6 +456,21 @@ def test_another_certificate_takes_over_and_no_connection_is_lost(host: Host) ->
     with any_server().wrap_socket(host.connect()) as new:
         assert (shown(new), ask(new)) == ("second.test", str(red.port))
     assert sorted(host.stations.directory_of(ID).glob("*.pem")) == keys[:1]
+
+
+def test_certificates_that_change_under_load_cost_no_connection(host: Host) -> None:
+    red = host.member()
+    pems = [pem("first.test"), pem("second.test")]
+    host.settle(terminated(red, certificates=pems[:1]))
+    load = Load(host, any_server())
+    with load.running():
+        for turn in range(1, 7):
+            changed = terminated(red, certificates=[pems[turn % 2]])
+            assert host.settle(changed) == ["replace proxy"]
+            load.wait_for_all()
+            with any_server().wrap_socket(host.connect()) as peer:
+                assert shown(peer) == ("first.test", "second.test")[turn % 2]
+    assert load.lost == []
 
 
 def test_it_agrees_on_a_protocol_and_asks_clients_for_certificates(host: Host) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.system.asking import asking
+from tests.system.asking import Asking, asking
 from tests.system.conftest import free_slot
 from tests.system.live import LiveCloud, eventually, live_cloud, ssh_banner
 from tests.system.tenant import Tenant, tenant
@@ -40,6 +40,8 @@ from kumoi.hosts.wires import links, virtual
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 BOUND_S = 30.0
+DEATHS = 8
+"""Of proxies and of our processes, while a balancer is asked."""
 SECOND_NAME = "rack7-blade3.example.org"  # Longer than a link's name may be.
 
 
@@ -175,6 +177,14 @@ def test_either_host_leads_outside(pair: Pair, user: Tenant, servers: dict[str, 
         eventually(lambda address=address: ssh_banner(address), within_s=BOUND_S, what=what)  # type: ignore[misc]
 
 
+def _go_on(load: Asking) -> None:
+    """For this death's share of the time."""
+    until = time.monotonic() + float(os.environ.get("KUMOI_LOAD_S", "0")) / DEATHS
+    load.go_on()
+    while time.monotonic() < until:
+        load.go_on()
+
+
 def _proxy(host: str, balancer: Any) -> int:
     """The process that serves a balancer's listeners on a host; 0 for none."""
     path = namespace.NAMESPACES / f"{station.prefix(host)}{balancer.id}"
@@ -184,7 +194,9 @@ def _proxy(host: str, balancer: Any) -> int:
 def test_a_balancer_by_http_goes_on_while_its_hosts_proxies_and_our_processes_die(
     pair: Pair, user: Tenant, servers: dict[str, Any]
 ) -> None:
-    """Each once. What a proxy had accepted is asked once more; nothing else is lost."""
+    """Each once. What a proxy had accepted is asked once more; nothing else is lost. The requests last for
+    KUMOI_LOAD_S seconds at least, and their numbers are printed.
+    """
     user.allow(protocol="tcp", port_range_min=PORT, port_range_max=PORT)
     for host, server in servers.items():
         there = dataclasses.replace(user, live=pair.of(host))
@@ -210,6 +222,7 @@ def test_a_balancer_by_http_goes_on_while_its_hosts_proxies_and_our_processes_di
         eventually(lambda host=host: _proxy(host, made), within_s=BOUND_S, what="a proxy")  # type: ignore[misc]
     knock = ["nsenter", "-t", str(client), "-n", sys.executable, "-c", KNOCK, made.vip_address]
     run(knock, timeout_s=60)
+    began = time.monotonic()
     with asking(client, made.vip_address) as load:
         for host in servers:
             before = _proxy(host, made)
@@ -219,7 +232,7 @@ def test_a_balancer_by_http_goes_on_while_its_hosts_proxies_and_our_processes_di
                 within_s=BOUND_S,
                 what="another proxy",
             )
-            load.go_on()
+            _go_on(load)
         only_first = [(pair.first, unit) for unit in ("api", "worker")]
         both = [
             (one, unit) for unit in ("agent", "ovn-controller") for one in (pair.first, pair.second)
@@ -232,8 +245,13 @@ def test_a_balancer_by_http_goes_on_while_its_hosts_proxies_and_our_processes_di
                 within_s=BOUND_S,
                 what=f"{unit} is back",
             )
-            load.go_on()
+            _go_on(load)
+    took_s = time.monotonic() - began
     user.cloud.load_balancer.delete_load_balancer(made.id, cascade=True)
+    sys.stdout.write(
+        f"{took_s:.1f} s, {load.answered} answered, {len(load.lost)} asked once more, "
+        f"{len(load.failures)} failed\n"
+    )
     assert load.failures == []
     assert load.lost  # Of each client that kept its connection, when that proxy died.
 
