@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -177,6 +178,13 @@ def test_either_host_leads_outside(pair: Pair, user: Tenant, servers: dict[str, 
         eventually(lambda address=address: ssh_banner(address), within_s=BOUND_S, what=what)  # type: ignore[misc]
 
 
+def _kill(pid: Callable[[], int], what: str) -> None:
+    """And wait for the next one."""
+    before = pid()
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: pid() not in (0, before), within_s=BOUND_S, what=f"another {what}")
+
+
 def _go_on(load: Asking) -> None:
     """For this death's share of the time."""
     until = time.monotonic() + float(os.environ.get("KUMOI_LOAD_S", "0")) / DEATHS
@@ -225,26 +233,14 @@ def test_a_balancer_by_http_goes_on_while_its_hosts_proxies_and_our_processes_di
     began = time.monotonic()
     with asking(client, made.vip_address) as load:
         for host in servers:
-            before = _proxy(host, made)
-            os.kill(before, signal.SIGKILL)
-            eventually(
-                lambda host=host, before=before: _proxy(host, made) not in (0, before),  # type: ignore[misc]
-                within_s=BOUND_S,
-                what="another proxy",
-            )
+            _kill(functools.partial(_proxy, host, made), "proxy")
             _go_on(load)
         only_first = [(pair.first, unit) for unit in ("api", "worker")]
         both = [
             (one, unit) for unit in ("agent", "ovn-controller") for one in (pair.first, pair.second)
         ]
         for live, unit in (*both, *only_first):
-            before = live.pid(unit)
-            os.kill(before, signal.SIGKILL)
-            eventually(
-                lambda live=live, unit=unit, before=before: live.pid(unit) not in (0, before),  # type: ignore[misc]
-                within_s=BOUND_S,
-                what=f"{unit} is back",
-            )
+            _kill(functools.partial(live.pid, unit), unit)
             _go_on(load)
     took_s = time.monotonic() - began
     user.cloud.load_balancer.delete_load_balancer(made.id, cascade=True)
