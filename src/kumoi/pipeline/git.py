@@ -18,6 +18,7 @@ from kumoi.base.errors import Invalid, TooLarge, Transient
 from kumoi.base.process import ProcessFailed, run
 from kumoi.hosts.units.confinement import UNIX, Confinement
 from kumoi.pipeline import environment
+from kumoi.pipeline.repository_calls import ChangedCommit, Changes
 
 TIMEOUT_S = 30.0
 COPY_TIMEOUT_S = 3_600.0  # A whole repository of any size.
@@ -27,6 +28,10 @@ PRLIMIT = "/usr/bin/prlimit"
 HEADS = "refs/heads/"
 PARSED = "kumoi-parsed"
 LS_TREE_FIELDS = 4
+LOG_MAX, LOG_FIELDS = 20, 3
+LOG_FORMAT = "--format=%H%x00%<(60,trunc)%an%x00%<(200,trunc)%s"
+FILES_MAX, DIFFSTAT, DIFFSTAT_MAX = 25, "--stat=100,70", 16_000
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 # Neither the machine's git configuration nor a user's has a say.
 ENVIRONMENT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 
@@ -111,6 +116,23 @@ def archive(path: Path, commit: str, out: IO[bytes]) -> None:
             raise
         size_mib = TREE_MAX_BYTES >> 20
         raise TooLarge(f"the commit's files are more than {size_mib} MiB") from cause
+
+
+def changes(path: Path, since: str, commit: str) -> Changes:
+    """What the commit has that `since` does not; where that is empty, the newest of its history. Raises
+    ProcessFailed where git has one of them no more.
+    """
+    bounds = [commit, *([f"^{since}"] if since else [])]
+    listed = git(path, "log", f"--max-count={LOG_MAX}", LOG_FORMAT, *bounds, "--")
+    fields = (line.split("\0") for line in listed.splitlines())
+    found = [ChangedCommit(*map(str.rstrip, each)) for each in fields if len(each) == LOG_FIELDS]
+    count = int(git(path, "rev-list", "--count", *bounds, "--"))
+    before = since or EMPTY_TREE
+    diffstat = git(
+        path, "diff", "--no-ext-diff", "--no-textconv", DIFFSTAT, f"--stat-count={FILES_MAX}",
+        before, commit, "--",
+    )  # fmt: skip
+    return Changes(since, found, count - len(found), diffstat.rstrip()[:DIFFSTAT_MAX])
 
 
 def save(path: Path, into: Path) -> bool:

@@ -18,6 +18,7 @@ from kumoi.base.process import run
 from kumoi.config import HostSettings
 from kumoi.hosts.install import trees
 from kumoi.pipeline import environment, git
+from kumoi.pipeline.repository_calls import Changes
 
 HOOKS = {"pre-receive": "check", "post-receive": "started"}
 READY = "kumoi-ready"
@@ -92,6 +93,10 @@ class Repositories:
         """The commit's files as a tar. Raises TooLarge."""
         git.archive(self.path_of(project_id, name), commit, out)
 
+    def changes(self, project_id: str, name: str, since: str, commit: str) -> Changes:
+        """What the commit has that `since`, which may be empty, does not."""
+        return git.changes(self.path_of(project_id, name), since, commit)
+
     def serve_git(
         self,
         project_id: str,
@@ -109,6 +114,9 @@ class Repositories:
             "GIT_PROJECT_ROOT": str(self.root),
             "GIT_HTTP_EXPORT_ALL": "1",
             "PATH_INFO": f"/{project_id}/{name}.git/{rest}",
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "receive.advertisePushOptions",
+            "GIT_CONFIG_VALUE_0": "true",
         }
         run(
             [*BOUNDED, git.PROGRAM, "http-backend"],

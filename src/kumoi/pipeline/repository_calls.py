@@ -16,6 +16,7 @@ class RepositoryOperation(enum.StrEnum):
     LIST_HEADS = "list_heads"
     READ_FILE = "read_file"
     ARCHIVE = "archive"
+    CHANGES = "changes"
     FETCH = "fetch"
     PUSH = "push"
     REMOVE = "remove"
@@ -34,8 +35,26 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     project_id: str
     name: str
     commit: str = ""
+    since: str = ""
     rest: str = ""
     variables: Mapping[str, str] = {}
+
+
+class ChangedCommit(msgspec.Struct, frozen=True):
+    commit: str
+    author: str
+    subject: str
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What a commit has that `since` does not, newest first, and how many `more`. Without `since` it is
+    the commit's own history. `diffstat` is git's, of the files.
+    """
+
+    since: str
+    commits: list[ChangedCommit]
+    more: int
+    diffstat: str
 
 
 def socket_of(host: HostSettings) -> Path:

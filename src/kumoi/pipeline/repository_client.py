@@ -15,7 +15,7 @@ from kumoi.config import HostSettings
 from kumoi.engine import calls
 from kumoi.hosts.install import trees
 from kumoi.pipeline import environment, repository_calls
-from kumoi.pipeline.repository_calls import Call, RepositoryOperation
+from kumoi.pipeline.repository_calls import Call, Changes, RepositoryOperation
 from kumoi.pipeline.spool import Spool
 
 ANSWER_WITHIN_S = 330.0  # Longer than the unit gives to what it starts.
@@ -57,6 +57,16 @@ class RepositoriesClient:
             operation=RepositoryOperation.ARCHIVE, project_id=project_id, name=name, commit=commit
         )
         self._ask(call, out)
+
+    def changes(self, project_id: str, name: str, since: str, commit: str) -> Changes:
+        call = Call(
+            operation=RepositoryOperation.CHANGES,
+            project_id=project_id,
+            name=name,
+            commit=commit,
+            since=since,
+        )
+        return msgspec.json.decode(self._ask(call), type=Changes)
 
     def serve_git(
         self,

@@ -51,6 +51,8 @@ def answer(
             (out,) = descriptors
             with os.fdopen(out, "wb") as file:
                 repositories.archive(*found, call.commit, file)
+        case RepositoryOperation.CHANGES:
+            return msgspec.json.encode(repositories.changes(*found, call.since, call.commit))
         case RepositoryOperation.FETCH | RepositoryOperation.PUSH:
             body, out = descriptors
             with os.fdopen(body, "rb") as asked, os.fdopen(out, "wb") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, TypeAlias
@@ -12,6 +13,7 @@ from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 from kumoi.engine.http import paging, request
 from kumoi.engine.wake import Alarm
+from kumoi.pipeline.guarded_http import Guard
 from kumoi.pipeline.identity import Identity, ProjectCaller
 from kumoi.pipeline.pushes import Pushes
 from kumoi.pipeline.repository_client import RepositoriesClient
@@ -22,7 +24,9 @@ PART_BYTES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The services behind the pipeline's handlers, one object for all requests."""
+    """The services behind the pipeline's handlers, one object for all requests. `draining` is set when
+    another process takes over: what waits for long then ends.
+    """
 
     cloud: CloudSettings
     repositories: RepositoriesClient
@@ -30,7 +34,9 @@ class Pipeline:
     clock: Clock
     identity: Identity
     alarm: Alarm
+    guard: Guard = field(default_factory=Guard)
     pushing: Pushes = field(default_factory=Pushes)
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 Request: TypeAlias = request.Request[Pipeline, ProjectCaller]

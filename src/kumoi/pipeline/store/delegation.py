@@ -145,6 +145,13 @@ def forget(connection: Connection, environment_id: str) -> None:
     connection.execute(sa.delete(environment_delegation).where(mine))
 
 
+def give_away(connection: Connection, credential_id: str) -> None:
+    """From now on the environments that have the credential own it: it ends with the last of them."""
+    for table in (environment_delegation, retired_delegation):
+        mine = table.c.credential_id == credential_id
+        connection.execute(sa.update(table).where(mine).values(is_own=True))
+
+
 def list_retired(connection: Connection) -> list[tuple[str, Delegation]]:
     """Each with the environment that it acted for."""
     query = sa.select(retired_delegation).limit(RETIRED_MAX)

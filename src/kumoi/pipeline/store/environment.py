@@ -36,6 +36,7 @@ environment = sa.Table(
     sa.Column("name", NAME, nullable=False, server_default=""),
     sa.Column("current_run_id", ID, nullable=True),
     sa.Column("disk_gib", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("addresses", Json, nullable=True),
 )
 
 
@@ -51,7 +52,8 @@ class EnvironmentStatus(enum.StrEnum):
 class Environment:
     """`wanted` is kumoi.yaml as parsed, of its newest run. `run_id` is the run that made it, `name` what
     the file calls it. `reason` is why it is deleted, or cannot be; `deletions`
-    counts the attempts. `disk_gib` is what its servers' flavors have, from its build on. `swept_at` is when the sweeper, after the deletion, found nothing of it.
+    counts the attempts. `disk_gib` is what its servers' flavors have, from its build on; `addresses` are by
+    short names. `swept_at` is when the sweeper, after the deletion, found nothing of it.
     """
 
     id: str
@@ -71,6 +73,7 @@ class Environment:
     name: str = ""
     current_run_id: str | None = None
     disk_gib: int = 0
+    addresses: dict[str, str] | None = None
 
     @property
     def newest_run_id(self) -> str:
@@ -164,8 +167,10 @@ def set_expiry(connection: Connection, id: str, expires_at: datetime) -> None:
     connection.execute(sa.update(environment).where(environment.c.id == id).values(**values))
 
 
-def set_url(connection: Connection, id: str, url: str) -> None:
-    connection.execute(sa.update(environment).where(environment.c.id == id).values(url=url))
+def set_url(connection: Connection, id: str, url: str, addresses: dict[str, str]) -> None:
+    """`addresses` are those of servers and balancers, by their short names."""
+    values = {"url": url, "addresses": addresses}
+    connection.execute(sa.update(environment).where(environment.c.id == id).values(**values))
 
 
 def set_deleting(connection: Connection, id: str, reason: str, deletions: int) -> None:

@@ -23,9 +23,10 @@ from kumoi.pipeline.store.repository import branch, repository
 from kumoi.pipeline.store.result import result
 from kumoi.pipeline.store.run import run
 from kumoi.pipeline.store.runner import runner
+from kumoi.pipeline.store.webhook import commit_status, webhook
 
 BATCH = 50
-OF_A_RUN = (log, result, runner)  # Each has `run_id`.
+OF_A_RUN = (commit_status, log, result, runner)  # Each has `run_id`.
 OF_A_REPOSITORY = (branch, delegation, environment_delegation)
 
 
@@ -85,6 +86,10 @@ def in_use(connection: Connection, repository_id: str) -> str:
     live = connection.execute(there.limit(1)).scalar()
     if live is not None:
         return f"environment {live} was made of it: delete that first"
+    fed = sa.select(webhook.c.id).where(webhook.c.repository_id == repository_id)
+    feeding = connection.execute(fed.limit(1)).scalar()
+    if feeding is not None:
+        return f"webhook {feeding} feeds it: delete that first"
     unswept = sa.select(environment.c.id).where(mine, environment.c.swept_at.is_(None))
     going = connection.execute(unswept.limit(1)).scalar()
     return f"environment {going} is being deleted: try again in a minute or two" if going else ""

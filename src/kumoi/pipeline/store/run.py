@@ -126,6 +126,14 @@ def list_older(connection: Connection, newer: Run) -> list[Run]:
     return fetch(connection, query.order_by(run.c.sequence), Run)
 
 
+def last_verified(connection: Connection, before: Run) -> Run | None:
+    """The newest verified run of the same branch that came before."""
+    of_branch = (run.c.repository_id == before.repository_id) & (run.c.branch == before.branch)
+    is_good = (run.c.status == RunStatus.VERIFIED) & (run.c.sequence < before.sequence)
+    query = sa.select(run).where(of_branch, is_good).order_by(run.c.sequence.desc()).limit(1)
+    return fetch_one(connection, query, Run)
+
+
 def list_running_of_environment(connection: Connection, environment_id: str) -> list[Run]:
     of_it = (run.c.environment_id == environment_id) & (run.c.status == RunStatus.RUNNING)
     return fetch(connection, sa.select(run).where(of_it).order_by(run.c.sequence), Run)

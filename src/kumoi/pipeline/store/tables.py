@@ -12,6 +12,7 @@ from kumoi.pipeline.store import (
     run,
     runner,
     script,
+    webhook,
 )
 from kumoi.pipeline.store.schema import metadata
 
@@ -26,4 +27,5 @@ __all__ = [
     "run",
     "runner",
     "script",
+    "webhook",
 ]
