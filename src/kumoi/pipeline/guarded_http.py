@@ -1,0 +1,199 @@
+"""HTTP to servers that tenants name: none that is internal, no redirect, and bounds on all of it.
+
+A name is looked up once, each of its addresses is checked, and the connection goes to one that was
+checked, so that a name which then means another address gains nothing. Called by git_remote.py and
+commit_status.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.client
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+from urllib.parse import urlsplit
+
+from kumoi.base.errors import Invalid, Permanent, Transient
+
+CONNECT_WITHIN_S = 10.0
+SILENT_MAX_S = 30.0
+WHOLE_MAX_S = 300.0
+PART_BYTES = 65_536
+URL_MAX = 1_000
+PORTS = {"https": 443, "http": 80}
+REDIRECTS = range(300, 400)
+SERVER_ERROR, TOO_MANY, OK = 500, 429, range(200, 300)
+GLOBAL_IPV6 = ipaddress.ip_network("2000::/3")
+TRANSLATED = tuple(ipaddress.ip_network(each) for each in ("2002::/16", "2001::/32"))
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a URL leads. `path` begins with a slash."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+
+def place(url: str) -> Place:
+    """Raises Invalid for what is no URL of HTTP, or holds a login."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as cause:
+        raise Invalid("this is no URL", field="url") from cause
+    if len(url) > URL_MAX or not url.isascii() or not url.isprintable() or " " in url:
+        raise Invalid(f"a URL has {URL_MAX} printable ASCII characters at most", field="url")
+    if parts.scheme not in PORTS or not parts.hostname:
+        raise Invalid("a URL begins with https://", field="url")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise Invalid("the URL holds no login, ? or #: a token has a field of its own", field="url")
+    return Place(parts.scheme, parts.hostname, port or PORTS[parts.scheme], parts.path or "/")
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """`networks` are internal ones that the operator lets webhooks name; only there may it be HTTP
+    without TLS.
+    """
+
+    networks: tuple[Network, ...] = ()
+
+    @classmethod
+    def of(cls, cidrs: Sequence[str]) -> Guard:
+        return cls(tuple(ipaddress.ip_network(each) for each in cidrs))
+
+    def addresses(self, at: Place) -> list[str]:
+        """Those of its host. Raises Invalid where one is internal, Transient where there is none."""
+        try:
+            found = socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as cause:
+            raise Transient(f"there is no address of {at.host}") from cause
+        texts = sorted({str(each[4][0]).partition("%")[0] for each in found})
+        for text in texts:
+            address = ipaddress.ip_address(text)
+            is_named = any(address in network for network in self.networks)
+            if not is_named and not is_public(address):
+                raise Invalid(f"{at.host} is at {text}, an internal address", field="url")
+            if at.scheme != "https" and not is_named:
+                raise Invalid(f"{at.host} is asked by https:// only", field="url")
+        return texts
+
+
+def is_public(address: Address) -> bool:
+    """Whether it is one of the internet's own, and holds no other address."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inside = any(address in network for network in TRANSLATED)
+        return address in GLOBAL_IPV6 and address.is_global and not inside
+    return address.is_global and not address.is_multicast
+
+
+@contextlib.contextmanager
+def asked(
+    guard: Guard,
+    url: str,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> Iterator[Answer]:
+    """An answer of status 2xx. `url` may have a query that we made. Raises Permanent when it is
+    refused or redirected, Transient when it may be otherwise later, Invalid as `Guard.addresses`.
+    """
+    base, question, query = url.partition("?")
+    at = place(base)
+    connection = _Pinned(at, guard.addresses(at))
+    with contextlib.closing(connection):
+        try:
+            told = {"User-Agent": "kumoi", "Accept": "*/*", **(headers or {})}
+            connection.request(method, f"{at.path}{question}{query}", body=body, headers=told)
+            answer = connection.getresponse()
+            _require_good(at, answer)
+            yield Answer(at.host, answer, time.monotonic() + WHOLE_MAX_S)
+        except ssl.SSLCertVerificationError as cause:
+            raise Permanent(
+                f"the certificate of {at.host} is not one that can be trusted"
+            ) from cause
+        except (OSError, http.client.HTTPException) as cause:
+            raise Transient(f"{at.host} did not answer") from cause
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Read in parts, within WHOLE_MAX_S."""
+
+    host: str
+    stream: http.client.HTTPResponse
+    deadline_s: float
+
+    def read(self, size: int) -> bytes:
+        """Up to so many bytes; fewer at its end."""
+        found = bytearray()
+        while len(found) < size:
+            if time.monotonic() > self.deadline_s:
+                raise Transient(f"{self.host} took longer than {WHOLE_MAX_S:g} s to answer")
+            part = self.stream.read(min(PART_BYTES, size - len(found)))
+            if not part:
+                break
+            found += part
+        return bytes(found)
+
+    def copy(self, out: IO[bytes], most: int) -> None:
+        """All of the rest. Raises Permanent when it is more than `most` bytes."""
+        left = most
+        while part := self.read(PART_BYTES):
+            left -= len(part)
+            if left < 0:
+                raise Permanent(f"{self.host} sent more than {round(most / 2**20)} MiB")
+            out.write(part)
+
+
+class _Pinned(http.client.HTTPConnection):
+    """To one of the addresses that were checked, by TLS with the host's name."""
+
+    def __init__(self, at: Place, addresses: list[str]) -> None:
+        super().__init__(at.host, at.port, timeout=SILENT_MAX_S)
+        self.default_port = PORTS[at.scheme]  # Else the name in Host has the port.
+        self._at = at
+        self._addresses = addresses
+
+    def connect(self) -> None:
+        for left, address in enumerate(reversed(self._addresses)):
+            try:
+                where = (address, self._at.port)
+                self.sock = socket.create_connection(where, CONNECT_WITHIN_S)
+                break
+            except OSError:
+                if left == len(self._addresses) - 1:
+                    raise
+        self.sock.settimeout(SILENT_MAX_S)
+        if self._at.scheme == "https":
+            self.sock = _tls().wrap_socket(self.sock, server_hostname=self._at.host)
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+def _require_good(at: Place, answer: http.client.HTTPResponse) -> None:
+    status = answer.status
+    if status in OK:
+        return
+    if status in REDIRECTS:
+        to = urlsplit(answer.headers.get("Location", "")).hostname or "somewhere"
+        raise Permanent(f"{at.host} redirects to {to}, which is not followed: register that URL")
+    if status >= SERVER_ERROR or status == TOO_MANY:
+        raise Transient(f"{at.host} answered with status {status}")
+    raise Permanent(f"{at.host} refused with status {status}: look at the URL and the token")
