@@ -247,6 +247,12 @@ def url(wanted: EnvironmentFile, addresses: Built) -> str:
     return ""
 
 
+def addresses(of: Built) -> dict[str, str]:
+    """Of servers and balancers, as people read them: a floating one stands before the other."""
+    found = {**of.addresses, **of.virtual}
+    return found | {f"{name} (floating)": address for name, address in of.floating.items()}
+
+
 def servers(wanted: EnvironmentFile, addresses: Built) -> list[dict[str, str]]:
     """The servers that the runner works on, as its job lists them."""
     return [

@@ -161,7 +161,8 @@ class PipelineRun:
         with self.context.database.write() as connection:
             runner.set_job(connection, self.run.id, self._job(connection))
             where = build.url(self.wanted, self.state.built)
-            environment.set_url(connection, self.environment.id, where)
+            addresses = build.addresses(self.state.built)
+            environment.set_url(connection, self.environment.id, where, addresses)
         return Next("await_servers")
 
     # Where a release before 0.3 left off.
