@@ -134,6 +134,9 @@ class CloudSettings:
     )
     run_log_days: int = key(30, "How long the log of a run that has ended is kept.")
     run_days: int = key(90, "How long the run itself is kept, with its report.")
+    webhook_networks: tuple[str, ...] = key(
+        (), "Internal networks where git hosts may be that webhooks name, such as 10.1.0.0/16."
+    )
 
     # What follows from the keys above.
 

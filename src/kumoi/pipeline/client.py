@@ -54,6 +54,12 @@ class Client:
                 return f"{self._auth[name]}:{self._auth[secret]}"
         raise Invalid("this entry of clouds.yaml has no login that git could send")
 
+    def credential(self) -> tuple[str, str] | None:
+        """The id and the secret of the application credential that the entry has."""
+        names = ("application_credential_id", "application_credential_secret")
+        found = [self._auth[name] for name in names if name in self._auth]
+        return (found[0], found[1]) if len(found) == len(names) else None
+
     def cloud(self) -> OpenStack:
         """The cloud itself, as the same user."""
         from kumoi.pipeline.openstack_cloud import OpenStack  # noqa: PLC0415 - see __init__
@@ -67,20 +73,21 @@ class Client:
     def text(self, path: str) -> str:
         return str(self._ask("GET", path, {}).text)
 
-    def post(self, path: str, **body: str | int) -> dict[str, Any]:
+    def post(self, path: str, **body: Any) -> dict[str, Any]:
         answer: dict[str, Any] = self._ask("POST", path, {}, body or None).json()
         return answer
 
     def delete(self, path: str) -> dict[str, Any]:
-        answer: dict[str, Any] = self._ask("DELETE", path, {}).json()
-        return answer
+        answer = self._ask("DELETE", path, {})
+        shown: dict[str, Any] = answer.json() if answer.content else {}
+        return shown
 
     def _ask(
         self,
         method: str,
         path: str,
         parameters: dict[str, str | int],
-        body: dict[str, str | int] | None = None,
+        body: dict[str, Any] | None = None,
     ) -> Any:
         """Raises a KumoiError with the pipeline's own words."""
         from keystoneauth1 import exceptions  # noqa: PLC0415 - see __init__

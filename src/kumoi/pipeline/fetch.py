@@ -9,7 +9,6 @@ into the repository as a push does, with its checks and bounds.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -144,10 +143,11 @@ class Fetches:
         ours: Mapping[str, str],
     ) -> tuple[str, bool]:
         """Move one branch of ours; what was said of it, and whether it moved."""
-        spool = str(self._repositories.spool)
+        spool = self._repositories.spool
         branch, after = move.branch, move.after
         update = f"{move.before} {after} {HEADS}{branch}\0report-status {SIDE_BAND}"
-        with tempfile.TemporaryFile(dir=spool) as body, tempfile.TemporaryFile(dir=spool) as out:
+        spool.require_room(BODY_MAX_BYTES)
+        with spool.body() as body, spool.body() as out:
             body.write(packet(update.encode()) + FLUSH)
             if after != NOTHING:
                 haves = sorted(set(ours.values()) - {NOTHING})

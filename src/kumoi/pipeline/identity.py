@@ -127,6 +127,29 @@ class Identity:
         """
         if login.is_credential:
             return Delegation(login.name, login.secret)
+        name = f"kumoi-push-{repository[:SHOWN_MAX]}-{new_hex_id()[:12]}"
+        with cloud_errors("make an application credential"):
+            session = self._session(self._password(login, caller.project_name))
+            where, body = self._new_credential(caller, name, "Made by a git push")
+            answer = session.post(where, json=body)
+        return _own(answer)
+
+    def delegate_by_token(self, token: str, caller: ProjectCaller, repository: str) -> Delegation:
+        """As `delegate`, for what a git host will tell of, by the token of whoever registers it. Raises
+        Permanent where the token is of an application credential, which may make no other.
+        """
+        name = f"kumoi-webhook-{repository[:SHOWN_MAX]}-{new_hex_id()[:12]}"
+        where, body = self._new_credential(caller, name, "Made for a webhook")
+        with cloud_errors("make an application credential"):
+            answer = self._session(None).post(
+                where, json=body, headers={"X-Auth-Token": token}, authenticated=False
+            )
+        return _own(answer)
+
+    def _new_credential(
+        self, caller: ProjectCaller, name: str, made_by: str
+    ) -> tuple[str, dict[str, Any]]:
+        """Where to post what."""
         where = f"{self._url}/users/{caller.user_id}/application_credentials"
         role = min(caller.roles.intersection(DELEGATED_ROLES), key=DELEGATED_ROLES.index)
         own = f"/v3/users/{caller.user_id}/application_credentials/*"
@@ -136,17 +159,13 @@ class Identity:
             for method in methods
         ]
         body = {
-            "name": f"kumoi-push-{repository[:SHOWN_MAX]}-{new_hex_id()[:12]}",
+            "name": name,
             "roles": [{"name": role}],
-            "description": "Made by a git push, for its environments",
+            "description": f"{made_by}, for its environments",
             "unrestricted": True,  # To end itself; its rules let it do nothing else to credentials.
             "access_rules": [*rules, {"service": "identity", "method": "DELETE", "path": own}],
         }
-        with cloud_errors("make an application credential"):
-            session = self._session(self._password(login, caller.project_name))
-            answer = session.post(where, json={"application_credential": body})
-        credential = answer.json()["application_credential"]
-        return Delegation(credential["id"], Secret(credential["secret"]), is_own=True)
+        return where, {"application_credential": body}
 
     def end(self, delegation: Delegation) -> None:
         """Remove a credential that `delegate` made. Nothing where the cloud has removed it already."""
@@ -241,6 +260,12 @@ class Identity:
         from keystoneauth1.session import Session  # noqa: PLC0415 - see openstack_cloud.cloud_errors
 
         return Session(auth=auth, verify=self._ca, timeout=TIMEOUT_S, original_ip=source or None)
+
+
+def _own(answer: Any) -> Delegation:
+    """Of the identity service's answer."""
+    credential = answer.json()["application_credential"]
+    return Delegation(credential["id"], Secret(credential["secret"]), is_own=True)
 
 
 class _Kept(Generic[Value]):

@@ -37,7 +37,10 @@ from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.api.request import Pipeline
 from kumoi.pipeline.api.routes import SERVICES
 from kumoi.pipeline.cloud import Cloud, Noun
+from kumoi.pipeline.commit_status import CommitStatuses
 from kumoi.pipeline.expire import Expiry
+from kumoi.pipeline.fetch import Fetches
+from kumoi.pipeline.guarded_http import Guard
 from kumoi.pipeline.identity import Clouds, Identity
 from kumoi.pipeline.push_check import PushCheck
 from kumoi.pipeline.receive import Heads
@@ -53,6 +56,8 @@ from kumoi.pipeline.store.delegation import Delegation
 WORKERS = 4
 HEADS_EVERY_S = 15.0
 EXPIRE_EVERY_S = 10.0
+FETCH_EVERY_S = 60.0
+STATUSES_EVERY_S = 30.0
 SWEEP_EVERY_S = 15.0
 HOOK_LINES_MAX = 50
 HOOK_SOCKET_MODE = 0o660
@@ -88,8 +93,18 @@ async def serve(
     )
     flows = Flows(database, clock, kinds(context, delegated.open_to_end))
     alarm = Alarm(database.listen)
+    guard = Guard.of(cloud.webhook_networks)
+    pipeline = Pipeline(cloud, repositories, database, clock, identity, alarm, guard)
+    fetches = Fetches(repositories, database, clock, heads, pushing=pipeline.pushing, guard=guard)
+    statuses = CommitStatuses(database, clock, guard, cloud.pipeline_url)
+
+    async def end_waiting() -> None:
+        pipeline.draining.set()
+        alarm.ring()
+
+    activation.on_drain.append(end_waiting)
     app = App(
-        Pipeline(cloud, repositories, database, clock, identity, alarm),
+        pipeline,
         SERVICES,
         root=cloud.pipeline_url,
         recorder=Recorder(database, clock),
@@ -102,6 +117,8 @@ async def serve(
     pruner = Pruner(database, clock, cloud.audit_days)
     loops = (
         Loop("pipeline.heads", heads.round, HEADS_EVERY_S),
+        Loop("pipeline.fetch", fetches.round, FETCH_EVERY_S),
+        Loop("pipeline.statuses", statuses.round, STATUSES_EVERY_S),
         Loop("pipeline.expire", expiry.expire, EXPIRE_EVERY_S),
         Loop("pipeline.sweep", expiry.sweep, SWEEP_EVERY_S),
         Loop("pipeline.retention", retention.round, RETENTION_EVERY_S),

@@ -21,4 +21,8 @@ PIPELINE: Mapping[str, Row] = {
     "kumoi:repository:list": PROJECT_READER,
     "kumoi:repository:delete": PROJECT_MEMBER,
     "kumoi:limits:show": PROJECT_READER,
+    "kumoi:webhook:list": PROJECT_READER,
+    "kumoi:webhook:show": PROJECT_READER,
+    "kumoi:webhook:create": PROJECT_MEMBER,
+    "kumoi:webhook:delete": PROJECT_MEMBER,
 }

@@ -6,6 +6,7 @@ user data really runs, with stand-ins for `ssh` and `rspec` that act in folders 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import io
@@ -159,6 +160,7 @@ def _running(
         pipeline_database_url=database,
         pipeline_port=free_port(),
         login_attempts_per_minute=1_000,
+        webhook_networks=("127.0.0.0/8",),
     )
     here = first_host(config, str(folder))
     for needed in (here.run_dir, here.log_dir):
@@ -263,7 +265,7 @@ class Pusher:
         return self.git("rev-parse", "HEAD").out.strip()
 
     def push(self, refspec: str = "main", **overrides: str) -> str:
-        """What git prints."""
+        """What git prints, which does not wait for the run where it is no terminal."""
         return self.git("push", self.url(**overrides), refspec, check=False).err
 
     def url(self, **overrides: str) -> str:
@@ -294,3 +296,96 @@ def built(pipeline: RunningPipeline, client: Any, id: str) -> dict[str, Any]:
         return found if found["stage"] not in ("receive", "build") or found["ended_at"] else None
 
     return until(stage)
+
+
+ENVIRONMENT = """
+servers:
+  web: {image: debian-12, flavor: small, count: 2}
+configure:
+  - {on: web, run: ./deploy.sh}
+verify:
+  - {serverspec: spec/, on: web}
+"""
+DEPLOY = """#!/bin/sh
+echo "configuring $KUMOI_SERVER at $KUMOI_COMMIT"
+test ! -e broken-deploy || { echo "the disk is full" >&2; exit 3; }
+"""
+# Acts in a folder per address; the last words are user@address and the command.
+SSH = """#!{python}
+import os, sys
+folder = os.path.join({folder!r}, sys.argv[-2].partition("@")[2])
+os.makedirs(folder, exist_ok=True)
+os.chdir(folder)
+os.execvp("sh", ["sh", "-c", sys.argv[-1]])
+"""
+# In place of Ruby with Serverspec: two examples in RSpec's own form; one fails where the repository says
+# so.
+RUBY = """#!{python}
+import json, os, sys
+for line in sys.stdin:
+    statuses = []
+    for target in json.loads(line):
+        server = target["environment"]["KUMOI_SERVER"]
+        broken = os.path.exists(target["folder"] + "/broken-verify") and server == "web-2"
+        example = {{"file_path": "./spec/web_spec.rb", "line_number": 5, "run_time": 0.25}}
+        examples = [
+            {{**example, "full_description": "Service hello is running", "status": "passed"}},
+            {{**example, "full_description": "Port 80 is listening", "status": "passed"}},
+        ]
+        if broken:
+            examples[1]["status"] = "failed"
+            examples[1]["exception"] = {{"message": "expected Port 80 to be listening"}}
+        with open(target["words"][target["words"].index("--out") + 1], "w") as out:
+            json.dump({{"examples": examples}}, out)
+        with open(target["output"], "w") as out:
+            print("ran against", target["environment"]["TARGET_HOST"], file=out)
+        statuses.append(1 if broken else 0)
+    print(json.dumps(statuses), flush=True)
+"""
+
+Start = Callable[[], Path]
+
+
+@pytest.fixture
+def start_runner(pipeline: RunningPipeline, tmp_path: Path, demo: Connection) -> Start:
+    """What cloud-init would do on the runner."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    facts = {"python": sys.executable, "folder": str(tmp_path / "servers")}
+    for name, text in (("ssh", SSH), ("ruby", RUBY)):
+        (programs / name).write_text(text.format(**facts))
+        (programs / name).chmod(0o755)
+
+    def user_data() -> str:
+        """The runner's user data."""
+        mine = {server.id for server in demo.compute.servers() if server.name.endswith("-runner")}
+        for server in pipeline.cloud.host.servers():
+            if server.id in mine and server.power == "running":
+                return server.user_data
+        return ""
+
+    def start() -> Path:
+        script = tmp_path / "user-data"
+        script.write_bytes(base64.b64decode(until(user_data)))
+        started = process.start(
+            [sys.executable, script, "--stay"],
+            log=tmp_path / "runner.log",
+            env={
+                "KUMOI_RUNNER_HOME": str(tmp_path / "runner"),
+                "PATH": f"{programs}:{os.environ['PATH']}",
+            },
+        )
+        pipeline.children.append(started)
+        return script
+
+    return start
+
+
+@pytest.fixture
+def app(pusher: Pusher) -> Pusher:
+    """A repository whose steps the stand-ins can do."""
+    (pusher.folder / "kumoi.yaml").write_text(ENVIRONMENT)
+    (pusher.folder / "deploy.sh").write_text(DEPLOY)
+    (pusher.folder / "deploy.sh").chmod(0o755)
+    pusher.commit("steps")
+    return pusher

@@ -13,6 +13,7 @@ from kumoi.base.errors import Conflict, NotFound
 from kumoi.engine import audit
 from kumoi.engine.http.request import Body, Reply
 from kumoi.pipeline import deletion
+from kumoi.pipeline import report_page as html
 from kumoi.pipeline.api.request import Request, number
 from kumoi.pipeline.environment import TTL_MAX_S
 from kumoi.pipeline.store import environment, environment_key, run
@@ -79,6 +80,28 @@ def key(request: Request) -> Reply:
         raise NotFound("key", found.id, message=f"environment {found.id} has no key any more")
     audit.about(found.id)
     return Reply(200, {"key": {"user": USER, "private_key": mine.private_key}})
+
+
+def visit(request: Request) -> Reply:
+    """Lead to an environment's URL for as long as it lives, and then say what stood there. Whoever knows
+    the link may ask.
+    """
+    key = request.path["id"]
+    with request.read() as connection:
+        found = environment.get(connection, key)
+        if found is None:
+            raise NotFound("environment", key)
+        commit = run.commits(connection, [found.newest_run_id])[found.newest_run_id]
+        name = repositories.names(connection, {found.repository_id})[found.repository_id]
+    if found.status == EnvironmentStatus.LIVE and found.url:
+        return Reply(302, headers={"Location": found.url, "Cache-Control": "no-store"})
+    page = html.ended(found, name, commit)
+    return Reply(410, page.encode(), html.HEADERS, media_type=html.MEDIA_TYPE)
+
+
+def lasting_url(request: Request, id: str) -> str:
+    """A link to the environment that answers also when it has ended."""
+    return f"{request.services.cloud.pipeline_url}/e/{id}"
 
 
 def render(found: Environment, commit: str, repository: str) -> dict[str, Any]:

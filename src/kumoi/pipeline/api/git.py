@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import IO
 
 from anyio import to_thread
@@ -28,12 +29,13 @@ from kumoi.base.ids import new_id
 from kumoi.engine import audit
 from kumoi.engine.http import limits as http_limits
 from kumoi.engine.http.request import Reply
-from kumoi.pipeline import limits
+from kumoi.pipeline import limits, push_packets
+from kumoi.pipeline.api import push_progress
 from kumoi.pipeline.api.request import Pipeline, Request, file_parts
 from kumoi.pipeline.identity import GitLogin, ProjectCaller
 from kumoi.pipeline.repositories import BODY_MAX_BYTES, check_name
 from kumoi.pipeline.spool import FULL
-from kumoi.pipeline.store import delegation, repository, run
+from kumoi.pipeline.store import delegation, repository, run, webhook
 from kumoi.pipeline.store.delegation import Delegation
 from kumoi.pipeline.store.repository import Repository
 
@@ -44,8 +46,18 @@ SUFFIX = ".git"
 PACKET_MAX = 1_000
 RUNS_TOLD_MAX = 3
 NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
-FLUSH = b"0000"
 FATAL = "\x03"  # The band of git's answer for what ends a push.
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The head of git's answer, and the file that has its body from where it stands."""
+
+    head: Reply
+    body: IO[bytes]
+
+    def reply(self) -> Reply:
+        return replace(self.head, stream=file_parts(self.body))
 
 
 def info_refs(request: Request) -> Reply:
@@ -57,10 +69,11 @@ def info_refs(request: Request) -> Reply:
     request.services.repositories.spool.require_room()
     found = _repository(request, service)
     if service == PUSH:
+        _require_no_webhook(request, found)
         _tell_of_cut_off_push(request, found)
         request.services.repositories.ensure(caller.project_id, found.name)
     with request.services.repositories.spool.body() as empty_body:
-        return _run_backend(request, found, empty_body)
+        return _run_backend(request, found, empty_body).reply()
 
 
 async def service(request: Request) -> Reply:
@@ -71,12 +84,19 @@ async def service(request: Request) -> Reply:
     if name == FETCH:
         audit.discard_record()
     _require_may_push(request, name)
+    asked = None
     with request.services.repositories.spool.body() as body:
         await _receive(request, body)
-        reply = await to_thread.run_sync(_serve, request, name, body)
-    if name == PUSH and not await request.http.is_disconnected():
+        if name == PUSH:
+            body.seek(0)
+            asked = push_packets.read_request(body)
+        found, answer = await to_thread.run_sync(_serve, request, name, body)
+    if asked is not None and not await request.http.is_disconnected():
         await to_thread.run_sync(_heard, request)
-    return reply
+        if push_progress.waits(asked):
+            followed = push_progress.followed(request.services, found, asked, answer.body)
+            return replace(answer.head, stream=followed)
+    return answer.reply()
 
 
 async def _receive(request: Request, body: IO[bytes]) -> None:
@@ -107,7 +127,8 @@ def refusal(request: Request, error: KumoiError) -> Reply | None:
     """The error as git shows it, where the first request is refused, or a disk is full."""
     if request.path.get("service") == PUSH and isinstance(error, StoreFull):
         log.event("git.refused", reason=error.message)
-        body = _packet(f"{FATAL}{error.message[:PACKET_MAX]}\n") + FLUSH
+        fatal = f"{FATAL}{error.message[:PACKET_MAX]}\n".encode()
+        body = push_packets.packet(fatal) + push_packets.FLUSH
         return Reply(200, body, NO_CACHE, media_type=f"application/x-{PUSH}-result")
     service = request.query.get("service", "")
     is_first = request.url_path.endswith("/info/refs") and service in SERVICES
@@ -115,7 +136,8 @@ def refusal(request: Request, error: KumoiError) -> Reply | None:
         return None
     log.event("git.refused", reason=error.message)
     line = error.message[:PACKET_MAX].replace("\n", " ")
-    body = _packet(f"# service={service}\n") + FLUSH + _packet(f"ERR {line}\n")
+    announced = push_packets.packet(f"# service={service}\n".encode())
+    body = announced + push_packets.FLUSH + push_packets.packet(f"ERR {line}\n".encode())
     return Reply(200, body, NO_CACHE, media_type=f"application/x-{service}-advertisement")
 
 
@@ -126,16 +148,24 @@ def _require_may_push(request: Request, service: str) -> None:
         raise Forbidden(f"this needs role member in project {caller.project_name}")
 
 
-def _serve(request: Request, name: str, body: IO[bytes]) -> Reply:
+def _require_no_webhook(request: Request, found: Repository) -> None:
+    """Raises Conflict: what a git host feeds has the branches that are there."""
+    with request.read() as connection:
+        hook = webhook.get_of_repository(connection, found.id)
+    if hook is not None:
+        raise Conflict(f"{found.name} is fetched from {hook.url}: push there")
+
+
+def _serve(request: Request, name: str, body: IO[bytes]) -> tuple[Repository, _Answer]:
     """The blocking half of the second request."""
     found = _repository(request, FETCH)  # The first request of a push has made it.
     if name == FETCH:
-        return _run_backend(request, found, body)
+        return found, _run_backend(request, found, body)
     with request.services.pushing.one_at_a_time(found.id), _delegated(request, found):
         answer = _run_backend(request, found, body)
     audit.about(found.id, action="update/push")
     log.event("git.pushed", repository=found.name, project=found.project_id)
-    return answer
+    return found, answer
 
 
 def _repository(request: Request, service: str) -> Repository:
@@ -228,7 +258,7 @@ def _tell_of_cut_off_push(request: Request, found: Repository) -> None:
         )
 
 
-def _run_backend(request: Request, found: Repository, body: IO[bytes]) -> Reply:
+def _run_backend(request: Request, found: Repository, body: IO[bytes]) -> _Answer:
     """The answer of git http-backend, run as a CGI program."""
     http = request.http
     rest = str(http.scope["path"]).partition(".git/")[2]
@@ -260,14 +290,16 @@ def _run_backend(request: Request, found: Repository, body: IO[bytes]) -> Reply:
             out=out,
             is_push=is_push,
         )
-        return _cgi_reply(out)
+        return _Answer(_cgi_head(out), out)
     except BaseException:
         out.close()
         raise
 
 
-def _cgi_reply(out: IO[bytes]) -> Reply:
-    """A CGI program's output as our answer: header lines, an empty line, the body."""
+def _cgi_head(out: IO[bytes]) -> Reply:
+    """Of a CGI program's output: header lines and an empty line. The body begins where the file then
+    stands.
+    """
     out.seek(0)
     status = 200
     media_type = "application/octet-stream"
@@ -280,9 +312,4 @@ def _cgi_reply(out: IO[bytes]) -> Reply:
             media_type = value.strip()
         else:
             headers[name] = value.strip()
-    return Reply(status, headers=headers, stream=file_parts(out), media_type=media_type)
-
-
-def _packet(text: str) -> bytes:
-    data = text.encode()
-    return f"{len(data) + 4:04x}".encode() + data
+    return Reply(status, headers=headers, media_type=media_type)

@@ -53,6 +53,7 @@ async def followed(
         while part := answer.read(min(PART_BYTES, size - answer.tell())):
             yield part
         last = answer.read()
+    del answer  # It counts as held (spool.py) until nobody has it.
     if last == push_packets.FLUSH:
         heads = {
             ref.removeprefix(HEADS): commit

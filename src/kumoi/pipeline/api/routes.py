@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from kumoi.engine.http.routing import KNOWN, OPEN, Route
 from kumoi.engine.http.service import Service
-from kumoi.pipeline.api import caller, environment, git, repository, run, runner, version
+from kumoi.pipeline.api import (
+    caller,
+    environment,
+    git,
+    repository,
+    run,
+    runner,
+    version,
+    webhook,
+)
 from kumoi.pipeline.api.caller import CLAIM, LAST_SESSION, LOGIN, SESSION
 from kumoi.policy.table import TABLE
 
@@ -20,6 +29,8 @@ PIPELINE = Service(
         Route("GET", "/v1/runs/{id}", run.show, "kumoi:run:show"),
         Route("GET", "/v1/runs/{id}/log", run.read_log, "kumoi:run:show", streams=True),
         Route("GET", "/v1/runs/{id}/junit.xml", run.junit, "kumoi:run:show"),
+        Route("GET", "/v1/runs/{id}/report", run.show_report, "kumoi:run:show"),
+        Route("GET", "/v1/runs/{id}/report.html", run.report_page, "kumoi:run:show"),
         Route("POST", "/v1/runs/{id}/cancel", run.cancel, "kumoi:run:cancel"),
         Route("POST", "/v1/runs/{id}/retry", run.retry, "kumoi:run:retry"),
         Route("GET", "/v1/environments", environment.list_, "kumoi:environment:list"),
@@ -32,6 +43,11 @@ PIPELINE = Service(
         Route("GET", "/v1/repositories", repository.list_, "kumoi:repository:list"),
         Route("DELETE", "/v1/repositories/{name}", repository.delete, "kumoi:repository:delete"),
         Route("GET", "/v1/limits", repository.show_limits, "kumoi:limits:show"),
+        Route("GET", "/v1/webhooks", webhook.list_, "kumoi:webhook:list"),
+        Route("POST", "/v1/webhooks", webhook.create, "kumoi:webhook:create"),
+        Route("GET", "/v1/webhooks/{id}", webhook.show, "kumoi:webhook:show"),
+        Route("DELETE", "/v1/webhooks/{id}", webhook.delete, "kumoi:webhook:delete"),
+        Route("POST", "/v1/webhooks/{id}/deliver", webhook.deliver, OPEN, audits=False),
     ),
     policies=TABLE,
     schemes=caller.SCHEMES,
@@ -59,6 +75,20 @@ GIT = Service(
     challenge=caller.CHALLENGE,
 )
 
+REPORTS = Service(
+    type="reports",
+    prefix="reports",
+    routes=(Route("GET", "/{project}/{id}", run.report_page, "kumoi:run:show", scheme=LOGIN),),
+    policies=TABLE,
+    schemes=caller.SCHEMES,
+    envelope=caller.envelope,
+    challenge=caller.CHALLENGE,
+)
+
+ENVIRONMENTS = Service(
+    type="environments", prefix="e", routes=(Route("GET", "/{id}", environment.visit, OPEN),)
+)
+
 RUNNER = Service(
     type="runner",
     prefix="runner",
@@ -81,4 +111,4 @@ RUNNER = Service(
     envelope=caller.envelope,
 )
 
-SERVICES = (ROOT, PIPELINE, GIT, RUNNER)
+SERVICES = (ROOT, PIPELINE, GIT, REPORTS, ENVIRONMENTS, RUNNER)

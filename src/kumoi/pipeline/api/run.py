@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+from datetime import datetime
 from typing import Any
 
+import msgspec
 from anyio import to_thread
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import NotFound
+from kumoi.base.errors import NotFound, Transient
 from kumoi.engine import audit
 from kumoi.engine import flow as flows
 from kumoi.engine.http.request import Reply
-from kumoi.pipeline import new_run, report
+from kumoi.pipeline import new_run, report, run_report
+from kumoi.pipeline import report_page as html
 from kumoi.pipeline.api import environment as environment_api
 from kumoi.pipeline.api.request import Request, number
+from kumoi.pipeline.run_report import RunReport
 from kumoi.pipeline.store import environment, log, repository, result, run
 
 WAIT_MAX_S = 30
@@ -75,6 +80,42 @@ def junit(request: Request) -> Reply:
         found = _find(connection, request)
         text = report.junit(found, result.list_of_run(connection, found.id))
     return Reply(200, text.encode(), media_type="application/xml")
+
+
+def show_report(request: Request) -> Reply:
+    """All that there is to say of it, as JSON."""
+    return Reply(200, {"report": msgspec.to_builtins(_report(request), builtin_types=(datetime,))})
+
+
+def report_page(request: Request) -> Reply:
+    """The same for people; by a token, or where the path names the project, by git's login."""
+    page = html.report(_report(request))
+    return Reply(200, page.encode(), html.HEADERS, media_type=html.MEDIA_TYPE)
+
+
+def _report(request: Request) -> RunReport:
+    with request.read() as connection:
+        found = _find(connection, request)
+        owner = repository.get(connection, found.repository_id)
+        results = result.list_of_run(connection, found.id)
+        built = environment.of_run(connection, found)
+        before = run.last_verified(connection, found)
+    changes = None
+    if owner is not None:
+        since = before.commit if before is not None else ""
+        with contextlib.suppress(Transient):  # Git may have one of the commits no more.
+            where = (owner.project_id, owner.name)
+            changes = request.services.repositories.changes(*where, since, found.commit)
+    return run_report.make(
+        found,
+        results,
+        built,
+        changes,
+        now=request.services.clock.now(),
+        project=owner.project_name if owner else "",
+        repository=owner.name if owner else "",
+        lasting_url=environment_api.lasting_url(request, built.id) if built else "",
+    )
 
 
 def cancel(request: Request) -> Reply:
