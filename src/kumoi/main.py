@@ -129,6 +129,11 @@ COMMANDS = {
         "what was pushed, and what a project may have of the pipeline",
         "./kumoi repository list",
     ),
+    "webhook": Command(
+        "kumoi.cli.webhook",
+        "git hosts that feed a repository here",
+        "./kumoi webhook list",
+    ),
     "token": Command(
         "kumoi.cli.token",
         "the keys that sign tokens, and their rotation",

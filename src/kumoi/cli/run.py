@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kumoi.base.errors import NotFound, Transient
+from kumoi.base.text import printable
 from kumoi.cli.output import cells, console, say
 from kumoi.pipeline.client import Client
 from kumoi.pipeline.stage import Stage
@@ -24,6 +26,9 @@ COLOURS = {"verified": "green", "failed": "red", "cancelled": "yellow", "running
 WAIT_S = 20
 AWAY_MAX_S = 60.0
 AWAY_AGAIN_S = 1.0
+FAILURES_SHOWN, OUTPUT_LINES = 5, 20
+EXIT_NOT_VERIFIED, EXIT_CANCELLED, EXIT_AWAY = 1, 3, 75
+EXITS = {"verified": 0, "failed": EXIT_NOT_VERIFIED, "cancelled": EXIT_CANCELLED}
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +43,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         add_cloud(action)
         if name == "list":
             action.add_argument("--branch", help="of this branch only")
-        if name in ("list", "show"):
+        if name in ("list", "show", "report"):
             action.add_argument("--json", action="store_true", help="for programs")
 
 
@@ -49,8 +54,13 @@ def add_cloud(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """An exit status of EXITS, whose words the guide repeats; errors of use have main.py's."""
     act, _about = ACTIONS[args.action]
-    return act(Client(args.os_cloud, args.pipeline_url), args)
+    try:
+        return act(Client(args.os_cloud, args.pipeline_url), args)
+    except Transient as away:
+        sys.stderr.write(f"kumoi: {printable(away.message)}\n")
+        return EXIT_AWAY
 
 
 def list_(client: Client, args: argparse.Namespace) -> int:
@@ -74,12 +84,20 @@ def list_(client: Client, args: argparse.Namespace) -> int:
 
 
 def show(client: Client, args: argparse.Namespace) -> int:
-    found = client.get(f"runs/{args.id}")["run"]
     if args.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(client.get(f"runs/{args.id}")["run"], indent=2))
+        return 0
+    for line in _summary(client.get(f"runs/{args.id}/report")["report"]):
+        console().print(line, highlight=False, soft_wrap=True)
+    return 0
+
+
+def report(client: Client, args: argparse.Namespace) -> int:
+    """The page for people, whole in itself; or the same as JSON."""
+    if args.json:
+        print(json.dumps(client.get(f"runs/{args.id}/report")["report"], indent=2))
     else:
-        for line in _summary(found):
-            console().print(line, highlight=False)
+        sys.stdout.write(client.text(f"runs/{args.id}/report.html"))
     return 0
 
 
@@ -142,10 +160,10 @@ def follow_run(client: Client, id: str, out: Console) -> int:
                     shown.add(stage["name"])
                     out.print(f"== {stage['name']}", highlight=False)
             out.print(escape(update["text"]), end="", highlight=False, soft_wrap=True)
-    found = client.get(f"runs/{id}")["run"]
+    found = client.get(f"runs/{id}/report")["report"]
     for line in _summary(found):
         out.print(line, highlight=False, soft_wrap=True)
-    return 0 if found["status"] == "verified" else 1
+    return EXITS.get(found["status"], EXIT_NOT_VERIFIED)
 
 
 def _updates(client: Client, id: str) -> Iterator[dict[str, Any]]:
@@ -187,26 +205,43 @@ def _stage_line(updates: list[dict[str, Any]]) -> Text:
 
 
 def _summary(found: dict[str, Any]) -> Iterator[str]:
+    """A report's lines: what failed first, then the stages, what changed, and where it is."""
     colour = COLOURS[found["status"]]
+    for each in found["failures"][:FAILURES_SHOWN]:
+        where = f"{each['server']}: " if each["server"] else ""
+        yield f"[bold red]✗[/] {escape(where + each['name'])}  [dim]{each['stage']}[/]"
+        for line in each["output"].strip().splitlines()[-OUTPUT_LINES:]:
+            yield f"    {escape(line)}"
+    if len(found["failures"]) > FAILURES_SHOWN:
+        yield f"and {len(found['failures']) - FAILURES_SHOWN} more failed"
     yield (
         f"run {escape(found['id'])}: [bold {colour}]{found['status']}[/]  {escape(found['repository'])} "
-        f"{escape(found['branch'])} {found['commit'][:10]}"
+        f"{escape(found['branch'])} {found['commit'][:10]}  {found['seconds']:.1f} s"
     )
-    yield "  ".join(f"{stage['name']} {_seconds(stage):.1f} s" for stage in found["stages"])
-    for result in found.get("results", []):
-        outcomes = [check["outcome"] for check in result["checks"]]
-        counted = ", ".join(
-            f"{outcomes.count(each)} {each}" for each in ("passed", "failed", "skipped")
-            if outcomes.count(each)
-        )  # fmt: skip
-        yield f"{result['stage']}: {counted or 'nothing to do'}"
-    if found["reason"]:
+    yield "  ".join(f"{stage['name']} {stage['seconds']:.1f} s" for stage in found["stages"])
+    counts = ", ".join(f"{count} {name}" for name, count in found["counts"].items() if count)
+    yield f"checks: {counts or 'none'}"
+    if found["reason"] and not found["failures"]:
         yield f"[{colour}]{escape(found['reason'])}[/]"
-    environment = found["environment"]
-    if environment and environment["status"] == "live":
-        where = environment["url"] or "no URL, since no group has ports"
-        yield f"environment {environment['id']}: [bold]{escape(where)}[/]"
-        yield f"it lives until {when(environment['expires_at'])}"
+    yield from _changes(found["changes"])
+    if found["environment_status"] == "live":
+        where = found["url"] or "no URL, since no group has ports"
+        yield f"environment {found['environment']}: [bold]{escape(where)}[/]"
+        yield f"it lives until {when(found['expires_at'])}; {found['lasting_url']} outlives it"
+
+
+def _changes(found: dict[str, Any] | None) -> Iterator[str]:
+    if found is None or not found["commits"]:
+        return
+    since = f"{found['since'][:10]}, verified last" if found["since"] else "the beginning"
+    yield f"changed since {since}:"
+    for each in found["commits"]:
+        yield f"  {each['commit'][:10]} {escape(each['subject'])}  [dim]{escape(each['author'])}[/]"
+    if found["more"]:
+        yield f"  and {found['more']} more"
+    lines = found["diffstat"].splitlines()
+    if lines:
+        yield f"  {escape(lines[-1].strip())}"
 
 
 def _seconds(stage: dict[str, Any]) -> float:
@@ -224,6 +259,7 @@ EXAMPLES = {
     "show": " 4f1c2a9be07d",
     "log": " 4f1c2a9be07d",
     "junit": " 4f1c2a9be07d > results.xml",
+    "report": " 4f1c2a9be07d > report.html",
     "retry": " 4f1c2a9be07d",
     "cancel": " 4f1c2a9be07d",
 }
@@ -231,9 +267,13 @@ Act = Callable[[Client, argparse.Namespace], int]
 ACTIONS: dict[str, tuple[Act, str]] = {
     "list": (list_, "the newest runs"),
     "show": (show, "one run, its stages and its checks"),
-    "follow": (follow, "show a run as it goes on; ends with it, with 0 when it is verified"),
+    "follow": (
+        follow,
+        "show a run as it goes on; ends with it: 0 verified, 1 failed, 3 cancelled, 75 nobody answers",
+    ),
     "log": (log, "what the runner logged"),
     "junit": (junit, "the checks as JUnit XML"),
+    "report": (report, "the report as one HTML page, or as JSON"),
     "retry": (retry, "run the same commit again, and follow it"),
     "cancel": (cancel, "end one that goes on; what it built is taken back"),
 }
