@@ -29,11 +29,13 @@ from tests.system.live import eventually
 from kumoi.base import namespace, process
 from kumoi.cloud.agent.kinds.load_balancer_plan import SeenBalancer, TellProxy, plan
 from kumoi.cloud.drivers.instance import kernel
-from kumoi.cloud.drivers.load_balancer.haproxy.apply import Proxies, ProxyLaunch
+from kumoi.cloud.drivers.load_balancer.haproxy.apply import PRIORITY, Proxies, ProxyLaunch
 from kumoi.cloud.drivers.load_balancer.station import Stations, link_name
 from kumoi.cloud.drivers.network.fake import FakeSwitch
 from kumoi.cloud.hostapi.load_balancer import (
     BalancerThing,
+    L7PolicySpec,
+    L7RuleSpec,
     MemberSpec,
     MemberTlsSpec,
     PoolSpec,
@@ -54,6 +56,7 @@ LINK = StationLink(
 )  # fmt: skip
 MEMORY_KIB = 15 * 1024
 HANG_S = 30.0
+MATCH_MAX_S = 1.0  # Fifty times what was seen, of processor.
 HTTP = ProxiedListener(id="http", protocol="HTTP", port=80, station_port=32_768, pool_id="web")
 
 
@@ -249,6 +252,25 @@ def test_it_serves_and_is_told_of_members_without_another_process(host: Host) ->
         assert host.settle(served(blue)) in ([], ["tell proxy"])  # Its last connection may live.
     assert host.pid() == pid
     assert Path(f"/proc/{pid}").stat().st_uid == pwd.getpwnam("nobody").pw_uid
+    assert os.getpriority(os.PRIO_PROCESS, pid) == PRIORITY
+
+
+@pytest.mark.parametrize("pattern", ["^/(a|a)*[bc]$", "^/(a|aa)+$", "^/((a+)+)+[bc]$"])
+def test_a_pattern_that_goes_back_and_forth_costs_little(host: Host, pattern: str) -> None:
+    """Each of these takes 2 to the 100 steps for this path, but for the limit of the proxy's engine."""
+    rule = L7RuleSpec(id="rule", type="PATH", compare_type="REGEX", value=pattern)
+    policy = L7PolicySpec(action="REJECT", rules=[rule])
+    host.settle(served(host.member(), policies=[policy]))
+    before_s = _computed_s(host.pid())
+    with host.connect() as peer:
+        peer.sendall(f"GET /{'a' * 100}! HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        assert peer.recv(4_096).startswith(b"HTTP/1.1 200")
+    assert _computed_s(host.pid()) - before_s < MATCH_MAX_S
+
+
+def _computed_s(pid: int) -> float:
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_another_listener_replaces_the_process_and_no_connection_is_lost(host: Host) -> None:

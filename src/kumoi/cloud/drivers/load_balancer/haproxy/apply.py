@@ -35,6 +35,10 @@ BACKLOG = 4_096
 ANSWER_S = 2.0
 START_S = 10.0
 POLL_S = 0.005
+PRIORITY = 5
+"""As nice(1) counts: a third of what a process of the control plane has. What a proxy computes is its tenant's
+to say, by connections and by patterns.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ class Proxies:
             descriptors=list(descriptors.values()),
         )
         self.launch(launched)
-        self._wait(balancer.id, wanted.signature, other_than=before)
+        _come_after_the_control_plane(self._wait(balancer.id, wanted.signature, other_than=before))
         if before is not None:  # Not by the new one (-sf): its walls let it signal nobody.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(before.pid, signal.SIGUSR1)
@@ -162,13 +166,14 @@ class Proxies:
                 answer += some
         return answer.decode(errors="replace")
 
-    def _wait(self, balancer_id: str, signature: str, *, other_than: SeenProxy | None) -> None:
+    def _wait(self, balancer_id: str, signature: str, *, other_than: SeenProxy | None) -> int:
+        """Its process id. Raises Transient."""
         until = time.monotonic() + START_S
         old = 0 if other_than is None else other_than.pid
         while time.monotonic() < until:
             seen = self._look(balancer_id)
             if seen is not None and seen.pid != old and seen.signature == signature:
-                return
+                return seen.pid
             time.sleep(POLL_S)
         raise Transient("the proxy of a balancer has not begun to take commands")
 
@@ -223,3 +228,12 @@ def _listening_port(one: socket.socket) -> int:
     if not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         return 0
     return int(one.getsockname()[1])
+
+
+def _come_after_the_control_plane(pid: int) -> None:
+    """For the process, and for its session, which some kernels weigh instead."""
+    with contextlib.suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, pid, PRIORITY)
+        if os.getsid(pid) == pid:
+            with contextlib.suppress(OSError):
+                Path(f"/proc/{pid}/autogroup").write_text(f"{PRIORITY}")
