@@ -142,8 +142,8 @@ def of_shape(shape: type[msgspec.Struct], ids: Sequence[str]) -> st.SearchStrate
 def _values(
     kind: shapes.Type, name: str, ids: Sequence[str], *, depth: int, full: bool = True
 ) -> st.SearchStrategy[Any]:
-    """`full`: with lists as long as they may be, but for those inside of such a list: together they would
-    be larger than any body that is read.
+    """`full`: with lists and texts as long as they may be, but for those inside of such a list: together
+    they would be larger than any body that is read.
     """
     if isinstance(kind, shapes.StructType):
         return st.deferred(lambda: _struct(kind, ids, depth=depth, full=full))
@@ -156,7 +156,7 @@ def _values(
         inner = _values(kind.value_type, name, ids, depth=depth, full=full)
         return st.dictionaries(keys, inner, max_size=FEW)
     if isinstance(kind, shapes.StrType):
-        return _text(kind, name, ids)
+        return _text(kind, name, ids, full=full)
     return _plain(kind)
 
 
@@ -203,8 +203,11 @@ def _list(
     return few | few | few | plain.map(lambda one: [one] * most)
 
 
-def _text(kind: shapes.StrType, name: str, ids: Sequence[str]) -> st.SearchStrategy[str]:
-    most = min(kind.max_length if kind.max_length is not None else TEXT_MAX, 70_000)
+def _text(
+    kind: shapes.StrType, name: str, ids: Sequence[str], *, full: bool
+) -> st.SearchStrategy[str]:
+    longest = 70_000 if full else TEXT_MAX
+    most = min(kind.max_length if kind.max_length is not None else TEXT_MAX, longest)
     least = kind.min_length or 0
     texts = st.text(min_size=min(least, 20), max_size=max(least, min(most, 20)))
     made = [texts, st.sampled_from(WORDS), st.just("x" * most)]

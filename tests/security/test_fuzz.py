@@ -88,9 +88,10 @@ class Fuzzed:
     refused: dict[str, tuple[str, str, bytes]] = field(default_factory=dict)
     counter: StatementCounter | None = None
     sources: Iterator[int] = field(default_factory=itertools.count)
+    authorization: str = ""
 
     def ask(
-        self, method: str, path: str, body: bytes, *, source: int | None = None
+        self, method: str, path: str, body: bytes, *, source: int | None = None, query: str = ""
     ) -> tuple[int, bytes]:
         """Each from another address unless told, so that none has used up its failed logins."""
         kind = b"application/json"
@@ -103,12 +104,13 @@ class Fuzzed:
             "type": "http",
             "method": method,
             "path": path,
-            "query_string": b"",
+            "query_string": query.encode(),
             "client": (f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", 1),
             "headers": [
                 (b"x-auth-token", self.cloud.token.encode()),
                 (b"openstack-api-version", LATEST.encode()),
                 (b"content-type", kind),
+                (b"authorization", self.authorization.encode()),
                 (b"content-length", str(len(body)).encode()),
             ],
         }

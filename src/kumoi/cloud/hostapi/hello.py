@@ -8,11 +8,16 @@ names the release to install.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from kumoi.base.release import numbers
 from kumoi.cloud.hostapi.offer import Offer
-from kumoi.cloud.hostapi.things import Message
+from kumoi.cloud.hostapi.things import Count, Message, Name
+
+Ratio = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**37)]
 
 PATH = "/host/v1"
 PROTOCOL = 2
@@ -25,9 +30,9 @@ class Hello(Message, frozen=True, kw_only=True):
     of today.
     """
 
-    protocol: int = PROTOCOL
-    release: str
-    epoch: str = ""
+    protocol: Count = PROTOCOL
+    release: Name
+    epoch: Name = ""
 
 
 class Allocation(Message, frozen=True, kw_only=True):
@@ -35,11 +40,11 @@ class Allocation(Message, frozen=True, kw_only=True):
     times a ratio. The defaults are those of hosts that do not say.
     """
 
-    cpu_ratio: float = 32.0
-    ram_ratio: float = 1.0
-    disk_ratio: float = 8.0
-    ram_reserved_mib: int = 0
-    disk_reserved_gib: int = 0
+    cpu_ratio: Ratio = 32.0
+    ram_ratio: Ratio = 1.0
+    disk_ratio: Ratio = 8.0
+    ram_reserved_mib: Count = 0
+    disk_reserved_gib: Count = 0
 
 
 class HostHello(Hello, frozen=True, kw_only=True):
@@ -48,16 +53,16 @@ class HostHello(Hello, frozen=True, kw_only=True):
     accepts and can do; a host of an older release sends only their names.
     """
 
-    hostname: str
-    drivers: list[str]
-    vcpus: int
-    ram_mib: int
-    disk_gib: int
-    ready_images: tuple[str, ...] = ()
-    address: str = ""
+    hostname: Name
+    drivers: list[Name]
+    vcpus: Count
+    ram_mib: Count
+    disk_gib: Count
+    ready_images: tuple[Name, ...] = ()
+    address: Annotated[str, msgspec.Meta(max_length=64)] = ""
     offers: dict[str, Offer] = msgspec.field(default_factory=dict)
     allocation: Allocation = Allocation()
-    booted_at: int | None = None  # In seconds since 1970.
+    booted_at: Seconds | None = None  # In seconds since 1970.
 
 
 REFUSED = "host.refused"

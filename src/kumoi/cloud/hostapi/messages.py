@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from kumoi.cloud.hostapi.things import Message, NotUnderstood, Thing, ThingKey, absent
+from kumoi.cloud.hostapi.things import Count, Message, NotUnderstood, Thing, ThingKey, absent
 
 SERVER = "server"
 """The kind of such a thing."""
@@ -125,9 +125,9 @@ class ServerStatus(Message, frozen=True, kw_only=True):
     """`boot`, `hard_boot` and `build` are those of the spec that it was last started or built by."""
 
     state: InstanceState
-    boot: int = 0
-    hard_boot: int = 0
-    build: int = 0
+    boot: Count = 0
+    hard_boot: Count = 0
+    build: Count = 0
 
 
 def server_thing(server: InstanceSpec) -> Thing:

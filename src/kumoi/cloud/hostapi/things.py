@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,10 @@ GENERATION_LAST = 2**31 - 1
 """Newer than any other: the control plane sends it to have a host remove what it does not know."""
 
 NOTHING = msgspec.Raw(b"{}")
+
+Name = Annotated[str, msgspec.Meta(max_length=255)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+"""What hosts report has room where it is kept."""
 _KIND = re.compile(r"[a-z][a-z_]{0,31}")
 
 
@@ -67,9 +71,9 @@ class ThingReport(Message, frozen=True, kw_only=True, omit_defaults=True):
     where nothing is there, and from a host of 0.2.0 always empty beside a fault.
     """
 
-    kind: str
-    id: str
-    generation: int
+    kind: Annotated[str, msgspec.Meta(max_length=32)]
+    id: Annotated[str, msgspec.Meta(max_length=36)]
+    generation: Count
     absent: bool = False
     fault: str = ""
     status: msgspec.Raw = NOTHING

@@ -25,6 +25,7 @@ from kumoi.cloud.store.network.standard import TOPIC as NETWORK_TOPIC
 from kumoi.engine import feed
 
 ZONE = "nova"  # The availability zone of hosts that no aggregate puts into another.
+CLAIMABLE_MAX = 2**31 - 1  # As much as a column holds.
 HEARD_ALL = timedelta(seconds=15)  # A host says hello every 10 s.
 
 
@@ -153,11 +154,12 @@ def _claimable(hello: HostHello) -> dict[str, int]:
     allowed = hello.allocation
     ram_mib = max(0, hello.ram_mib - allowed.ram_reserved_mib)
     disk_gib = max(0, hello.disk_gib - allowed.disk_reserved_gib)
-    return {
-        "vcpus_free": int(hello.vcpus * allowed.cpu_ratio),
-        "ram_free_mib": int(ram_mib * allowed.ram_ratio),
-        "disk_free_gib": int(disk_gib * allowed.disk_ratio),
+    most = {
+        "vcpus_free": hello.vcpus * allowed.cpu_ratio,
+        "ram_free_mib": ram_mib * allowed.ram_ratio,
+        "disk_free_gib": disk_gib * allowed.disk_ratio,
     }
+    return {name: min(int(value), CLAIMABLE_MAX) for name, value in most.items()}
 
 
 def _new(connection: Connection, host_id: str, now: datetime) -> Host:
