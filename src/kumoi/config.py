@@ -80,6 +80,18 @@ class CloudSettings:
         "", "Where hosts reach OVN, such as ssl:172.24.5.1:6642; empty when there is one host."
     )
     pipeline_port: int = key(5002, "Pipeline API and git, on the first public address.")
+    pipeline_address: str = key("", "Where the pipeline listens instead, where it runs alone.")
+    pipeline_public_url: str = key(
+        "", "Where git and runners reach the pipeline; empty is its own address and port."
+    )
+    identity_url: str = key("", "The Keystone that the pipeline asks; empty is this cloud's own.")
+    identity_ca: str = key(
+        "", "PEM file of its authorities; empty is this cloud's own, `system` the machine's."
+    )
+    identity_user_domain: str = key(
+        "Default", "Domain of the users who log in with git: its name, or `id:` and its id."
+    )
+    identity_project_domain: str = key("Default", "Domain of their projects, likewise.")
     token_ttl_s: int = key(14_400, "How long a token lives.")
     host_silent_s: int = key(30, "A host not heard of for this long is down.")
     login_attempts_per_minute: int = key(
@@ -174,8 +186,19 @@ class CloudSettings:
         return f"https://{self.control_address}:{self.host_api_port}"
 
     @property
+    def pipeline_listens_at(self) -> str:
+        return self.pipeline_address or self.public_address
+
+    @property
     def pipeline_url(self) -> str:
-        return f"https://{self.public_address}:{self.pipeline_port}"
+        at = self.pipeline_listens_at
+        host = f"[{at}]" if ":" in at else at
+        return self.pipeline_public_url or f"https://{host}:{self.pipeline_port}"
+
+    @property
+    def keystone_url(self) -> str:
+        """Without the version."""
+        return self.identity_url or f"{self.api_url}/identity"
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,11 @@ COMMANDS = {
         "git hosts that feed a repository here",
         "./kumoi webhook list",
     ),
+    "pipeline": Command(
+        "kumoi.cli.pipeline",
+        "the pipeline alone, for any OpenStack",
+        "./kumoi pipeline serve --cloud mycloud",
+    ),
     "token": Command(
         "kumoi.cli.token",
         "the keys that sign tokens, and their rotation",

@@ -153,9 +153,11 @@ def start(
     cwd: Path | None = None,
     namespace: str | None = None,
     descriptors: Sequence[int] = (),
+    ends_with_us: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own, its output appended to `log`. It inherits
-    `descriptors` under their numbers.
+    `descriptors` under their numbers; with `ends_with_us`, for a process without other threads, it is
+    killed when we are.
 
     Raises ProcessFailed when it cannot start.
     """
@@ -171,6 +173,7 @@ def start(
                 env={**os.environ, **env} if env else None,
                 cwd=cwd,
                 pass_fds=descriptors,
+                **_credentials(None, ends_with_us=ends_with_us),
             )
         except OSError as cause:
             raise ProcessFailed(f"{argv[0]} could not be started") from cause

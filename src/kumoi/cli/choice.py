@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kumoi import config
 from kumoi.base.errors import Conflict, Invalid, NotFound
-from kumoi.config import CloudSettings, HostSettings, Settings
+from kumoi.config import CloudSettings, HostSettings, Role, Settings
 from kumoi.hosts.first_use import clouds_yaml
 from kumoi.hosts.units import running
 
@@ -46,6 +46,19 @@ def chosen(
     if cloud.name != args.name:
         raise Invalid(f"{state_dir} belongs to the cloud {cloud.name}", field="state_dir")
     return cloud, _read(config.first_host(cloud, state_dir), state_dir, strictly=strictly)
+
+
+def of_pipeline_alone(os_cloud: str, state_dir: str | None = None) -> HostSettings:
+    """Where the pipeline that serves this entry of clouds.yaml alone keeps its state, as whoever runs it.
+    Raises Invalid.
+    """
+    usual = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "kumoi"
+    state = str(Path(state_dir or usual / os_cloud).absolute())
+    if len(state) > STATE_DIR_MAX or re.search(r"\s", state):
+        raise Invalid(
+            f"{state} is too long or has blanks in it: use --state-dir", field="state_dir"
+        )
+    return HostSettings(name=os_cloud, state_dir=state, roles=(Role.PIPELINE.value,))
 
 
 def _read(fresh: Settings, state_dir: str, *, strictly: bool) -> Settings:

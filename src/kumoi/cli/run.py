@@ -16,9 +16,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from kumoi import config
 from kumoi.base.errors import NotFound, Transient
 from kumoi.base.text import printable
+from kumoi.cli import choice
 from kumoi.cli.output import cells, console, say
+from kumoi.config import CloudSettings
 from kumoi.pipeline.client import Client
 from kumoi.pipeline.stage import Stage
 
@@ -53,11 +56,22 @@ def add_cloud(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pipeline-url", help="where the pipeline is (default: beside the cloud)")
 
 
+def client_of(args: argparse.Namespace) -> Client:
+    """Of the pipeline that was named; or of the one that serves this cloud alone, from this machine; or
+    of the one that the entry of clouds.yaml names.
+    """
+    here = choice.of_pipeline_alone(args.os_cloud)
+    if args.pipeline_url or not config.file_of(CloudSettings, here.state).exists():
+        return Client(args.os_cloud, args.pipeline_url)
+    served = config.read(CloudSettings, here.state).settings
+    return Client(args.os_cloud, served.pipeline_url, str(here.pki_dir / "ca.crt"))
+
+
 def run(args: argparse.Namespace) -> int:
     """An exit status of EXITS, whose words the guide repeats; errors of use have main.py's."""
     act, _about = ACTIONS[args.action]
     try:
-        return act(Client(args.os_cloud, args.pipeline_url), args)
+        return act(client_of(args), args)
     except Transient as away:
         sys.stderr.write(f"kumoi: {printable(away.message)}\n")
         return EXIT_AWAY

@@ -1,7 +1,7 @@
 """The command line's client of the pipeline's API, configured by an entry of clouds.yaml.
 
 The pipeline answers on the host of the cloud's APIs, on its own port, unless the entry has
-`pipeline_url`.
+`pipeline_url`, with `pipeline_cacert` where another authority signed its certificate.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ NOT_FOUND = 404
 class Client:
     """Calls the API as the user of one entry of clouds.yaml."""
 
-    def __init__(self, os_cloud: str, url: str | None = None) -> None:
-        """Raises Invalid when there is no such entry."""
+    def __init__(self, os_cloud: str, url: str | None = None, ca: str | None = None) -> None:
+        """`url` and `ca` are of the pipeline, where the entry is not to say them. Raises Invalid when
+        there is no such entry.
+        """
         import openstack  # noqa: PLC0415 - half a second, and not every command needs it
         from openstack.exceptions import ConfigException  # noqa: PLC0415
 
@@ -35,7 +37,7 @@ class Client:
         entry = connection.config.config
         host = urlsplit(str(entry["auth"]["auth_url"])).hostname
         self.url: str = url or entry.get("pipeline_url") or f"https://{host}:{PORT}"
-        self.ca = str(entry.get("cacert") or "")
+        self.ca = str(ca or entry.get("pipeline_cacert") or entry.get("cacert") or "")
         self.connection = connection
         self._auth: dict[str, str] = entry["auth"]
         self._session = connection.session
@@ -96,7 +98,7 @@ class Client:
         try:
             answer = self._session.request(
                 url, method, params=parameters, json=body, raise_exc=False, connect_retries=0,
-                timeout=TIMEOUT_S, headers={"Accept": "*/*"},
+                timeout=TIMEOUT_S, headers={"Accept": "*/*"}, verify=self.ca or True,
             )  # fmt: skip
         except exceptions.Unauthorized as cause:
             raise Invalid("the cloud does not take the login of this clouds.yaml entry") from cause

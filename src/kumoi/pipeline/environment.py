@@ -19,6 +19,7 @@ from kumoi.pipeline import environment_rules, yaml_tree
 from kumoi.pipeline.yaml_tree import YamlTree
 
 FILE_NAME = "kumoi.yaml"
+SERVER_IMAGE, RUNNER_IMAGE = "debian-12", "debian-12-runner"
 FILE_MAX_BYTES = yaml_tree.FILE_MAX_BYTES
 GROUPS_MAX = 10
 SERVERS_MAX = environment_rules.SERVERS_MAX
@@ -125,16 +126,20 @@ class LoadBalancerSection(Section, frozen=True):
 class RunnerSection(Section, frozen=True):
     """The server that configures and verifies the others from inside the tenant."""
 
-    image: Text = "debian-12-runner"
+    image: Text = RUNNER_IMAGE
     flavor: Text = "small"
 
 
 class Configure(Section, frozen=True):
-    """One of: a shell command, run in a copy of the sources on each server of a group; or an Ansible
-    playbook, run by the runner against all of them.
+    """One of: a shell command, run in a copy of the sources on each server of a group, or without one on
+    the runner, as tools do that reach the servers from there; or an Ansible playbook, run by the runner
+    against all of them.
     """
 
-    on: Annotated[str, Meta(max_length=31, description="A group. A playbook's limit.")] = ""
+    on: Annotated[
+        str,
+        Meta(max_length=31, description="A group; the runner if left out. A playbook's limit."),
+    ] = ""
     run: Annotated[str, Meta(max_length=4_096, description="A shell command.")] = ""
     ansible: Annotated[str, Meta(max_length=1_024, description="A playbook.")] = ""
     once: Annotated[

@@ -20,11 +20,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Forbidden, RateLimited, Transient, Unauthenticated
 from kumoi.base.ids import is_uuid, new_hex_id
 from kumoi.base.secret import Secret
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.pipeline.openstack_cloud import OpenStack, cloud_errors
 from kumoi.pipeline.store.delegation import Delegation
 from kumoi.policy import caller
@@ -47,7 +49,8 @@ REACHED = {
 TIMEOUT_S = 30
 WAIT, WAIT_S = "too many failed logins: wait a minute and try again", 60.0
 DELEGATED_ROLES = ("member", "admin")  # The first of them that the pusher has.
-DEFAULT_DOMAIN = "Default"
+DEFAULT_DOMAIN, BY_ID = "Default", "id:"
+SYSTEM_CA = "system"
 Value = TypeVar("Value")
 
 
@@ -74,12 +77,34 @@ class GitLogin:
 class Identity:
     """One cloud's identity service, at `<url>/v3`."""
 
-    def __init__(self, url: str, ca: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        url: str,
+        ca: Path | None,
+        clock: Clock,
+        *,
+        user_domain: str = DEFAULT_DOMAIN,
+        project_domain: str = DEFAULT_DOMAIN,
+    ) -> None:
+        """Without `ca` the machine's own authorities count. A domain is its name, or "id:" and its id."""
         self._url = f"{url}/v3"
-        self._ca = str(ca)
-        self._clock = clock
+        self._verify: str | bool = True if ca is None else str(ca)
+        self._user_domain, self._project_domain = user_domain, project_domain
         self._callers = _Kept[ProjectCaller](clock, CALLER_TTL_S)
         self._tokens = _Kept[str](clock, LOGIN_TTL_S)
+
+    @classmethod
+    def of(cls, cloud: CloudSettings, host: HostSettings, clock: Clock) -> Identity:
+        """Of the cloud that the pipeline builds in."""
+        own = host.pki_dir / "ca.crt"
+        found = {"": own, SYSTEM_CA: None}.get(cloud.identity_ca, Path(cloud.identity_ca))
+        return cls(
+            cloud.keystone_url,
+            found,
+            clock,
+            user_domain=cloud.identity_user_domain,
+            project_domain=cloud.identity_project_domain,
+        )
 
     def login(self, login: GitLogin, project: str, source: str) -> ProjectCaller:
         """Raises Unauthenticated, Forbidden (no role there), or RateLimited: the identity service counts
@@ -153,6 +178,7 @@ class Identity:
         where = f"{self._url}/users/{caller.user_id}/application_credentials"
         role = min(caller.roles.intersection(DELEGATED_ROLES), key=DELEGATED_ROLES.index)
         own = f"/v3/users/{caller.user_id}/application_credentials/*"
+        whole = f"{urlsplit(where).path}/*"  # As Keystone sees it where it is below another path.
         rules = [
             {"service": service, "method": method, "path": "/**"}
             for service, methods in REACHED.items()
@@ -163,7 +189,13 @@ class Identity:
             "roles": [{"name": role}],
             "description": f"{made_by}, for its environments",
             "unrestricted": True,  # To end itself; its rules let it do nothing else to credentials.
-            "access_rules": [*rules, {"service": "identity", "method": "DELETE", "path": own}],
+            "access_rules": [
+                *rules,
+                *(
+                    {"service": "identity", "method": "DELETE", "path": path}
+                    for path in sorted({own, whole})
+                ),
+            ],
         }
         return where, {"application_credential": body}
 
@@ -238,12 +270,14 @@ class Identity:
     def _password(self, login: GitLogin, project: str | None) -> Any:
         from keystoneauth1.identity import v3  # noqa: PLC0415 - see openstack_cloud.cloud_errors
 
-        scope = {"project_name": project, "project_domain_name": DEFAULT_DOMAIN} if project else {}
+        scope = {}
+        if project:
+            scope = {"project_name": project, **_domain("project", self._project_domain)}
         return v3.Password(
             self._url,
             username=login.name,
             password=login.secret.reveal(),
-            user_domain_name=DEFAULT_DOMAIN,
+            **_domain("user", self._user_domain),
             **scope,
         )
 
@@ -259,7 +293,16 @@ class Identity:
     def _session(self, auth: Any, source: str = "") -> Session:
         from keystoneauth1.session import Session  # noqa: PLC0415 - see openstack_cloud.cloud_errors
 
-        return Session(auth=auth, verify=self._ca, timeout=TIMEOUT_S, original_ip=source or None)
+        return Session(
+            auth=auth, verify=self._verify, timeout=TIMEOUT_S, original_ip=source or None
+        )
+
+
+def _domain(of: str, said: str) -> dict[str, str]:
+    """As keystoneauth is told it."""
+    if said.startswith(BY_ID):
+        return {f"{of}_domain_id": said.removeprefix(BY_ID)}
+    return {f"{of}_domain_name": said}
 
 
 def _own(answer: Any) -> Delegation:

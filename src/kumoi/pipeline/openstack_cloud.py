@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from kumoi.base.errors import Permanent, Transient
@@ -80,6 +81,22 @@ class OpenStack:
             return _first_id(self._image.images(name=name), name) or _first_id(
                 self._image.images(name=name, is_hidden=True), name
             )
+
+    def upload_image(self, name: str, file: Path, disk_format: str) -> None:
+        """For the own project. One that was cut off is taken away."""
+        with cloud_errors(f"take the image {name}"):
+            said = {"name": name, "disk_format": disk_format, "container_format": "bare"}
+            new = self._image.post("/images", json=said)
+            _require_done(new)
+            image_id = new.json()["id"]
+            try:
+                with file.open("rb") as content:
+                    headers = {"Content-Type": "application/octet-stream", "Accept": ""}
+                    where = f"/images/{image_id}/file"
+                    _require_done(self._image.put(where, data=content, headers=headers))
+            except BaseException:
+                self._image.delete_image(image_id)
+                raise
 
     def find_flavor(self, name: str) -> CloudFlavor | None:
         with cloud_errors("look for a flavor"):
@@ -371,7 +388,7 @@ class OpenStack:
             answer = self._balancing.put(
                 f"/lbaas/pools/{pool.id}/members", json={"members": _ends(listener, made)}
             )
-            answer.raise_for_status()
+            _require_done(answer)
         return found
 
     def _delete_router(self, router_id: str) -> None:
@@ -401,12 +418,20 @@ def cloud_errors(what: str, *, deleting: bool = False) -> Iterator[None]:
         raise Transient(f"the cloud did not answer when asked to {what}") from cause
 
 
+def _require_done(answer: Any) -> None:
+    """Of a call that the library leaves to us: raises as its own calls do."""
+    import openstack.exceptions as sdk  # noqa: PLC0415 - see cloud_errors
+
+    sdk.raise_from_response(answer)
+
+
 def _http_error(cause: Any, what: str, *, deleting: bool) -> Permanent | Transient:
     status = getattr(cause, "status_code", None) or getattr(cause, "http_status", None) or 0
     if status == UNAUTHORIZED:
         return Permanent(
-            "the cloud no longer takes the credential that the pusher gave the pipeline; "
-            "push again to renew it"
+            "the cloud does not take the credential that the pusher gave the pipeline; push again to "
+            "renew it, or log in with an application credential of your own where the cloud's services "
+            "know no access rules (service_type in [keystone_authtoken])"
         )
     if not status or status >= SERVER_ERROR or (deleting and status == CONFLICT):
         return Transient(f"the cloud could not {what} just now")

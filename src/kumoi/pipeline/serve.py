@@ -78,8 +78,7 @@ async def serve(
 ) -> None:
     """Until cancelled."""
     certificate = host.pki_dir / "pipeline.crt", host.pki_dir / "pipeline.key"
-    ca = host.pki_dir / "ca.crt"
-    identity = Identity(f"{cloud.api_url}/identity", ca, clock)
+    identity = Identity.of(cloud, host, clock)
     clouds = Clouds(lambda delegation: identity.cloud(delegation, cloud.region))
     delegated = Delegated(database, identity, clouds)
     host.run_dir.mkdir(parents=True, exist_ok=True)
@@ -112,7 +111,9 @@ async def serve(
     )
     certificates = Certificates(*certificate)
     limits = ConnectionLimits.of(cloud)
-    listener = Listener(app, cloud.public_address, cloud.pipeline_port, certificates, limits=limits)
+    listener = Listener(
+        app, cloud.pipeline_listens_at, cloud.pipeline_port, certificates, limits=limits
+    )
     retention = Retention(database, clock, cloud)
     pruner = Pruner(database, clock, cloud.audit_days)
     loops = (

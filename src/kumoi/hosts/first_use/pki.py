@@ -17,6 +17,7 @@ import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -131,10 +132,27 @@ def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
     far = [Subject("ovnsb-db", here, local)] if cloud.southbound_url else []
     return [
         Subject("api", here, local),
-        Subject("pipeline", here, local),
+        _pipeline(cloud),
         *far,
         _subject(cloud, host),
     ]
+
+
+def _pipeline(cloud: CloudSettings) -> Subject:
+    """By every name that it may be reached by."""
+    names = {cloud.pipeline_listens_at, urlsplit(cloud.pipeline_url).hostname or ""}
+    addresses = {name for name in names if _is_address(name)}
+    return Subject(
+        "pipeline", cloud.own_addresses | addresses, frozenset({"localhost", *names - addresses})
+    )
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _subject(cloud: CloudSettings, host: HostSettings) -> Subject:
