@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from kumoi.pipeline.runner.mask import MASK
 from kumoi.pipeline.runner.wire import PipelineClient, Stopped
 
 FLUSH_EVERY_S = 0.5
@@ -33,6 +34,7 @@ class Log:
         self._thread.start()
 
     def line(self, text: str, server: str = "") -> None:
+        text = MASK.text(text)
         stamp = time.strftime("%H:%M:%S", time.gmtime())
         whole = f"{stamp} [{server}] {text}\n" if server else f"{stamp} {text}\n"
         sys.stdout.write(whole)

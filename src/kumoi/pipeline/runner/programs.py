@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from kumoi.pipeline.runner.mask import MASK
+
 HOME = Path(os.environ.get("KUMOI_RUNNER_HOME", "/var/lib/kumoi-runner"))
 TREE = HOME / "tree"
 OUTPUT_MAX = 8_000
@@ -36,10 +38,10 @@ def run_logged(
     cwd: Path | None = None,
     environment: dict[str, str] | None = None,
 ) -> tuple[int, str]:
-    """Run a program to its end and pass each line of its output to `line`. Its status, and the last
-    OUTPUT_MAX characters. When its time is over it is ended, with all that it started.
+    """Run a program to its end and pass each line of its output to `line`, without secrets. Its status,
+    and the last OUTPUT_MAX characters. When its time is over it is ended, with all that it started.
     """
-    output, late = "", threading.Event()
+    output, held, late = "", "", threading.Event()
     with subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -60,9 +62,19 @@ def run_logged(
         timer.start()
         out = program.stdout
         while out is not None and (raw := out.readline(LINE_MAX)):
-            text = raw.decode(errors="replace")
-            output = (output + text)[-OUTPUT_MAX:]
-            line(text.rstrip("\r\n"))
+            text = held + raw.decode(errors="replace")
+            shown: str | None
+            if text.endswith("\n"):
+                shown, held = MASK.line(text.rstrip("\r\n")), ""
+            else:  # The line goes on, and so may a secret.
+                begun, held = MASK.split(text)
+                shown = begun or None
+            if shown is not None:
+                output = (output + shown + "\n" * (not held))[-OUTPUT_MAX:]
+                line(shown)
+        if held and (shown := MASK.line(held)):
+            output = (output + shown)[-OUTPUT_MAX:]
+            line(shown)
         status = program.wait()
         _running.discard(program.pid)
         timer.cancel()
@@ -87,8 +99,13 @@ def check(
         "server": server,
         "seconds": round(time.monotonic() - began_s, 3),
         "outcome": "failed" if failed else "passed",
-        "output": output[-OUTPUT_MAX:],
+        "output": tail(output),
     }
+
+
+def tail(text: str) -> str:
+    """The end of a text that goes into a result, without secrets."""
+    return MASK.text(text)[-OUTPUT_MAX:]
 
 
 def in_parallel(call: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

@@ -15,9 +15,11 @@ import sys
 import time
 from typing import Any
 
+from kumoi.pipeline.runner import tools
 from kumoi.pipeline.runner import verify as verifying
 from kumoi.pipeline.runner.configure import configure
 from kumoi.pipeline.runner.log import Log
+from kumoi.pipeline.runner.mask import MASK
 from kumoi.pipeline.runner.programs import HOME, TREE, Check, end_all, in_parallel
 from kumoi.pipeline.runner.servers import Servers
 from kumoi.pipeline.runner.verify import verify
@@ -58,6 +60,9 @@ def serve(claimed: dict[str, Any], pipeline: PipelineClient) -> None:
         again = [sys.executable, sys.argv[0], "--stay", NEXT]
         os.execv(sys.executable, again)  # noqa: S606 - ourselves
 
+    MASK.add(claimed["private_key"])
+    for secret in pipeline.secrets():
+        MASK.add(secret)
     log = Log(pipeline, stop)
     log.start()
     log.line(f"runner of run {job['run']}")
@@ -85,6 +90,7 @@ def work(job: dict[str, Any], private_key: str, pipeline: PipelineClient, log: L
     stage = "configure"
     try:
         prepare(private_key, pipeline)
+        tools.ensure(job, log)
         verifying.prepare(job)
         servers.forget_others()
         servers.write_inventory()
@@ -123,7 +129,9 @@ def prepare(private_key: str, pipeline: PipelineClient) -> None:
 def _result(stage: str, checks: list[Check], reason: str = "") -> dict[str, Any]:
     """A stage's result as it is posted; outputs are shortened when it would be too large."""
     passed = not reason and all(each["outcome"] != "failed" for each in checks)
-    result = {"stage": stage, "passed": passed, "reason": reason, "checks": checks}
+    result: dict[str, Any] = MASK.deep(
+        {"stage": stage, "passed": passed, "reason": reason, "checks": checks}
+    )
     if len(json.dumps(result)) > RESULT_MAX:
         result["checks"] = [{**each, "output": each["output"][-200:]} for each in checks]
     return result

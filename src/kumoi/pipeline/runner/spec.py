@@ -15,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 
+from kumoi.pipeline.runner.mask import MASK
 from kumoi.pipeline.runner.programs import HOME, OUTPUT_MAX, TREE
 
 READ_MAX = 1 << 20
@@ -67,9 +68,10 @@ class SpecTarget:
             new = file.read(READ_MAX)
         whole = new if at_end else new[: new.rfind(b"\n") + 1]
         self._read_to += len(whole)
-        text = whole.decode(errors="replace")
-        self.output = (self.output + text)[-OUTPUT_MAX:]
-        return text.splitlines()
+        lines = map(MASK.line, whole.decode(errors="replace").splitlines())
+        shown = [line for line in lines if line is not None]
+        self.output = (self.output + "".join(f"{line}\n" for line in shown))[-OUTPUT_MAX:]
+        return shown
 
 
 class SpecDriver:

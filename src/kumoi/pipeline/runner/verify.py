@@ -15,12 +15,12 @@ from xml.etree import ElementTree as ET
 from kumoi.pipeline.runner.log import Log
 from kumoi.pipeline.runner.programs import (
     HOME,
-    OUTPUT_MAX,
     TREE,
     Check,
     check,
     in_parallel,
     run_logged,
+    tail,
 )
 from kumoi.pipeline.runner.servers import Servers
 from kumoi.pipeline.runner.spec import SpecDriver, SpecTarget
@@ -141,7 +141,7 @@ def command(wanted: dict[str, Any], servers: Servers, log: Log) -> list[Check]:
         lambda line: log.line(line, "runner"),
         timeout_s=wanted["timeout_s"],
         cwd=TREE,
-        environment={**servers.variables(), "KUMOI_INVENTORY": str(HOME / "inventory")},
+        environment=servers.here(),
     )
     checks = _junit("command", _matching(wanted["junit"]))
     if wanted["junit"] and not checks:
@@ -205,7 +205,7 @@ def _case(suite: str, case: ET.Element) -> Check:
         "server": case.get("classname", ""),
         "seconds": round(float(case.get("time") or 0), 3),
         "outcome": "failed" if bad else "skipped" if skipped else "passed",
-        "output": output[-OUTPUT_MAX:],
+        "output": tail(output),
     }
 
 
@@ -238,7 +238,7 @@ def _rspec_check(example: dict[str, Any], server: str) -> Check:
         "server": server,
         "seconds": round(float(example.get("run_time") or 0), 3),
         "outcome": outcome,
-        "output": f"{message.strip()}\n{where}"[-OUTPUT_MAX:] if outcome == "failed" else "",
+        "output": tail(f"{message.strip()}\n{where}") if outcome == "failed" else "",
     }
 
 

@@ -32,9 +32,15 @@ class PipelineClient:
         self._url = url
         self._tls = ssl.create_default_context(cadata=ca)
         self._session = secrets.token_urlsafe(32)
+        self._token = ""
+
+    def secrets(self) -> list[str]:
+        """By which the pipeline knows this runner."""
+        return [self._session, self._token]
 
     def claim(self, token: str) -> dict[str, Any]:
         """The job. It may not be ready: this server may have started before the others."""
+        self._token = token
         self.keep_session()
         answer = self._call("POST", "claim", {"session": self._session}, token)
         job: dict[str, Any] = json.loads(answer)
