@@ -102,7 +102,9 @@ def _configure_faults(where: str, step: Configure, wanted: EnvironmentFile) -> I
         yield from _path_faults(f"{where}.ansible", step.ansible)
         if step.once:
             yield f"{where}.once", "belongs to a step that has run"
-    if step.on not in wanted.servers and (step.on or not step.ansible):
+    if step.once and not step.on:
+        yield f"{where}.on", "is needed: a migration runs on a group's first server"
+    elif step.on and step.on not in wanted.servers:
         yield f"{where}.on", _no("group of servers", step.on, wanted.servers)
 
 

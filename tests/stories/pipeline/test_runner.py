@@ -4,29 +4,50 @@ programs that reach the servers.
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from openstack.connection import Connection
 from tests.stories.pipeline.conftest import ENVIRONMENT, Pusher, RunningPipeline, Start, until
 
+# On the runner, since it has no group.
+TELLS_ALL = """  - run: |
+      cat "$KUMOI_SSH_KEY"
+      base64 "$KUMOI_SSH_KEY"
+      secret=$(printf "fetched-%s" secret)
+      echo "::add-mask::$secret"
+      echo "a $secret for $(grep -o "^web-1" "$KUMOI_INVENTORY")"
+verify:
+"""
+
 
 def test_a_good_commit_is_verified_with_log_and_junit(
     pipeline: RunningPipeline, app: Pusher, demo: Connection, start_runner: Start
 ) -> None:
+    (app.folder / "kumoi.yaml").write_text(ENVIRONMENT.replace("verify:\n", TELLS_ALL))
+    app.commit("a step that tells secrets")
     run_id = app.run_id(app.push())
     start_runner()
     with pipeline.client(demo) as client:
         ended = pipeline.ended(client, run_id)
         assert (ended["status"], ended["reason"]) == ("verified", "")
+        where = f"/pipeline/v1/environments/{ended['environment']['id']}/key"
+        key: str = client.post(where).json()["key"]["private_key"]
         text = client.get(f"/pipeline/v1/runs/{run_id}/log").json()["text"]
         junit = ET.fromstring(client.get(f"/pipeline/v1/runs/{run_id}/junit.xml").text)
     assert f"[web-2] configuring web-2 at {ended['commit']}" in text
     assert "[web-1] ran against 10.0.0." in text
     assert [(suite.get("name"), suite.get("tests")) for suite in junit] == [
-        ("configure", "2"),
+        ("configure", "3"),
         ("verify", "4"),
     ]
+    told = ET.tostring(junit, encoding="unicode") + str(ended)
+    coded = base64.encodebytes(key.encode()).decode()
+    for line in [*key.splitlines(), *coded.splitlines(), "fetched-secret"]:
+        assert line not in text
+        assert line not in told
+    assert "[runner] a *** for web-1" in text
     assert {suite.get("failures") for suite in junit} == {"0"}
 
 

@@ -139,7 +139,11 @@ def test_the_examples_are_read_and_the_broken_one_is_refused() -> None:
         "broken-build",
         "broken-configure",
         "broken-verify",
+        "chef",
         "hello",
+        "lvs",
+        "puppet",
+        "salt",
         "shop",
     }
 

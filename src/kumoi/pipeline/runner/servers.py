@@ -15,6 +15,9 @@ from kumoi.pipeline.runner.programs import HOME, TREE, run_logged
 USER = "debian"
 REMOTE = "kumoi-source"
 ONCE = ".kumoi-once"
+GALAXY = (
+    HOME / "galaxy"
+)  # What repositories require of it; a kept environment's runner has it already.
 SSH_DEADLINE_S = 150.0
 LATE_S = 10.0  # The server ends a step that takes too long; the runner does where that fails.
 
@@ -96,6 +99,16 @@ class Servers:
             found[name] = " ".join(each["address"] for each in self.in_group(group))
         return found
 
+    def here(self) -> dict[str, str]:
+        """What a command on the runner may know besides: how to reach the servers."""
+        return {
+            **self.variables(),
+            "KUMOI_INVENTORY": str(HOME / "inventory"),
+            "KUMOI_SSH_CONFIG": str(HOME / "ssh_config"),
+            "KUMOI_SSH_KEY": str(self._key),
+            "KUMOI_SSH_USER": USER,
+        }
+
     def target(self, server: Server) -> dict[str, str]:
         """The variables with which Serverspec reaches a server."""
         return {
@@ -153,8 +166,8 @@ class Servers:
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_RETRY_FILES_ENABLED": "0",
             "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
-            "ANSIBLE_COLLECTIONS_PATH": f"{TREE / 'collections'}:/usr/share/ansible/collections",
-            "ANSIBLE_ROLES_PATH": f"{TREE / 'roles'}:/etc/ansible/roles",
+            "ANSIBLE_COLLECTIONS_PATH": f"{TREE / 'collections'}:{GALAXY / 'collection'}:/usr/share/ansible/collections",
+            "ANSIBLE_ROLES_PATH": f"{TREE / 'roles'}:{GALAXY / 'role'}:/etc/ansible/roles",
             "ANSIBLE_LOCAL_TEMP": str(HOME / "ansible"),
         }
 

@@ -1,0 +1,2 @@
+name "hello"
+version "1.0.0"
