@@ -17,10 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from kumoi.base import process
-from kumoi.base.errors import Invalid, NotFound, Permanent
-from kumoi.cli import work_tree
+from kumoi.base.errors import Invalid, KumoiError, NotFound, Permanent
+from kumoi.cli import env_check, work_tree
 from kumoi.cli.output import cells, console, say
-from kumoi.cli.run import add_cloud, follow_run, when
+from kumoi.cli.run import add_cloud, client_of, follow_run, when
 from kumoi.pipeline import build, environment
 from kumoi.pipeline.client import Client
 from kumoi.pipeline.environment import EnvironmentFile
@@ -70,7 +70,7 @@ def _add_file(action: argparse.ArgumentParser, name: str) -> None:
 
 def run(args: argparse.Namespace) -> int:
     act = ACTIONS[args.action][0]
-    return act(Client(args.os_cloud, args.pipeline_url), args)
+    return act(client_of(args), args)
 
 
 def list_(client: Client, args: argparse.Namespace) -> int:
@@ -170,7 +170,8 @@ def up(client: Client, args: argparse.Namespace) -> int:
     wanted = environment.parse(_text(args.file)).of_branch(branch)
     name = work_tree.repository_name(folder)
     if args.plan:
-        _, actions, key = _planned(client, wanted, name, branch)
+        cloud, key = client.cloud(), _kept(client, wanted, name, branch)
+        actions = _planned(cloud, wanted, build.look_up(cloud, wanted), key)
         for line in lines(actions, prefix(key)):
             console().print(Text(line, SIGNS[line[0]]))
         return 0
@@ -179,24 +180,27 @@ def up(client: Client, args: argparse.Namespace) -> int:
 
 
 def check(client: Client, args: argparse.Namespace) -> int:
-    """Everything that can be known before building."""
+    """Everything that can be known before building; 1 where something is not good."""
     folder = args.file.absolute().parent
     branch = args.branch or work_tree.branch(folder)
     wanted = environment.parse(_text(args.file)).of_branch(branch)
-    cloud, actions, _ = _planned(client, wanted, work_tree.repository_name(folder), branch)
-    ids = build.look_up(cloud, wanted)
-    build.require_room(cloud, wanted, ids, actions)
-    counts = build.needed(wanted, ids, actions)
-    left = cloud.room().left
-    if args.json:
-        print(json.dumps({"needed": counts, "left": dict(left)}, indent=2))
-        return 0
-    table = Table("To be made", "Needed", "Quota left")
-    for what, count in sorted(counts.items()):
-        table.add_row(*cells(what, count, left.get(what, "")))
-    console().print(table)
-    say(f"{args.file} can be built for branch {branch}")
-    return 0
+    cloud = client.cloud()
+    ids, faults = build.survey(cloud, wanted)
+    actions: list[Action] = []
+    if not faults:
+        key = NONE_YET
+        with contextlib.suppress(KumoiError):  # The pipeline is looked at for itself.
+            key = _kept(client, wanted, work_tree.repository_name(folder), branch)
+        actions = _planned(cloud, wanted, ids, key)
+    needed = build.needed(wanted, ids, actions)
+    if not args.json:
+        say(f"{args.file}, for branch {branch}" + (f", {wanted.name}" if wanted.name else ""))
+    found = [
+        env_check.of_folder(wanted, folder),
+        *env_check.of_cloud(cloud, wanted, faults, needed),
+        env_check.of_pipeline(client),
+    ]
+    return env_check.show(found, needed, cloud, as_json=args.json)
 
 
 def find(client: Client, key: str) -> dict[str, Any]:
@@ -211,26 +215,22 @@ def find(client: Client, key: str) -> dict[str, Any]:
     raise NotFound("environment", key)
 
 
-def _planned(
-    client: Client, wanted: EnvironmentFile, repository: str, branch: str
-) -> tuple[OpenStack, list[Action], str]:
-    """The cloud, what a push would do there, and the id of the environment that it would change."""
-    cloud = client.cloud()
-    ids: CloudIds = build.look_up(cloud, wanted)
-    key = NONE_YET
+def _kept(client: Client, wanted: EnvironmentFile, repository: str, branch: str) -> str:
+    """The id of the environment that a push would change."""
     for each in client.get("environments", all=0)["environments"]:
-        same = (each["repository"], each["branch"], each["name"]) == (
-            repository,
-            branch,
-            wanted.name,
-        )
-        if wanted.keep and same and (each["wanted"] or {}).get("keep"):
-            key = each["id"]
-            break
+        there = (each["repository"], each["branch"], each["name"])
+        is_same = there == (repository, branch, wanted.name)
+        if wanted.keep and is_same and (each["wanted"] or {}).get("keep"):
+            return str(each["id"])
+    return NONE_YET
+
+
+def _planned(cloud: OpenStack, wanted: EnvironmentFile, ids: CloudIds, key: str) -> list[Action]:
+    """What a push would do there."""
     runner = RunnerInputs("", hashlib.sha256(this_release().encode()).hexdigest(), "")
     parts = resources(key, wanted, ids, runner, {})
     there = [] if key == NONE_YET else build.list_existing(cloud, key)
-    return cloud, plan(parts, there), key
+    return plan(parts, there)
 
 
 @contextlib.contextmanager
@@ -324,5 +324,5 @@ ACTIONS: dict[str, tuple[Act, str, str]] = {
     "extend": (extend, "let one live for longer", "extend staging 2h"),
     "delete": (delete, "delete one, with everything in it", "delete staging --wait"),
     "up": (up, "build one of this folder, without a commit", "up -f kumoi.yaml --plan"),
-    "check": (check, "the file, the images and the quota, before building", "check"),
+    "check": (check, "all that can be known before building", "check"),
 }

@@ -8,7 +8,7 @@ does not know; teardown.py deletes a whole environment. `not_active`, `servers` 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TypeVar
@@ -22,9 +22,10 @@ from kumoi.pipeline.cloud import (
     CloudKey,
     CloudResource,
     Noun,
+    Room,
     WantedResource,
 )
-from kumoi.pipeline.environment import EnvironmentFile
+from kumoi.pipeline.environment import RUNNER_IMAGE, SERVER_IMAGE, EnvironmentFile
 from kumoi.pipeline.plan import Action, Verb, named
 from kumoi.pipeline.resources import RUNNER, CloudIds, members, port_name, prefix
 
@@ -71,9 +72,18 @@ def look_up(cloud: Cloud, wanted: EnvironmentFile) -> CloudIds:
     """The ids of the images, flavors and network that the file names. Raises Permanent with the
     name and its key in the file when the cloud does not have one.
     """
+    found, faults = survey(cloud, wanted)
+    if faults:
+        raise Permanent(faults[0])
+    return found
+
+
+def survey(cloud: Cloud, wanted: EnvironmentFile) -> tuple[CloudIds, list[str]]:
+    """What the cloud has of what the file names, and all that it lacks, in words."""
+    faults: list[str] = []
     if wanted.load_balancers and not cloud.offers(BALANCING):
         name = min(wanted.load_balancers)
-        raise Permanent(f"the cloud offers no load balancers (load_balancers.{name})")
+        faults.append(f"the cloud offers no load balancers (load_balancers.{name})")
     all_members = members(wanted)
     images = sorted({member.image for member in all_members})
     flavors = sorted({member.flavor for member in all_members})
@@ -83,35 +93,54 @@ def look_up(cloud: Cloud, wanted: EnvironmentFile) -> CloudIds:
         flavors_found = [pool.submit(cloud.find_flavor, name) for name in flavors]
     external_id = external.result()
     image_ids = {name: each.result() for name, each in zip(images, images_found, strict=True)}
+    if image_ids.get(RUNNER_IMAGE, RUNNER_IMAGE) is None:
+        image_ids[RUNNER_IMAGE] = _runner_image(cloud, wanted, image_ids)
     found = {name: each.result() for name, each in zip(flavors, flavors_found, strict=True)}
     there = {name: each for name, each in found.items() if each is not None}
     for member in all_members:
-        if image_ids[member.image] is None:
-            raise Permanent(f"there is no image {member.image!r} ({member.key_of('image')})")
-        if member.flavor not in there:
-            raise Permanent(f"there is no flavor {member.flavor!r} ({member.key_of('flavor')})")
+        image = f"there is no image {member.image!r} ({member.key_of('image')})"
+        flavor = f"there is no flavor {member.flavor!r} ({member.key_of('flavor')})"
+        if image_ids[member.image] is None and image not in faults:
+            faults.append(image)
+        if member.flavor not in there and flavor not in faults:
+            faults.append(flavor)
     if external_id is None:
-        raise Permanent("the cloud has no external network to reach the environment through")
-    return CloudIds(
+        faults.append("the cloud has no external network to reach the environment through")
+    ids = CloudIds(
         images={name: each for name, each in image_ids.items() if each},
         flavors={name: each.id for name, each in there.items()},
-        external_id=external_id,
+        external_id=external_id or "",
         vcpus={name: each.vcpus for name, each in there.items()},
         ram_mib={name: each.ram_mib for name, each in there.items()},
         disk_gib={name: each.disk_gib for name, each in there.items()},
     )
+    return ids, faults
+
+
+def _runner_image(
+    cloud: Cloud, wanted: EnvironmentFile, found: Mapping[str, str | None]
+) -> str | None:
+    """In a cloud without the runner's usual image: the usual one of servers, or the first that the file
+    names. The runner then installs what it needs.
+    """
+    first = next(iter(wanted.servers.values())).image
+    return found.get(SERVER_IMAGE) or cloud.find_image(SERVER_IMAGE) or found.get(first)
 
 
 def require_room(
     cloud: Cloud, wanted: EnvironmentFile, ids: CloudIds, actions: Sequence[Action]
 ) -> None:
     """Raises Permanent where the project's quota does not suffice for what is to be made."""
-    room = cloud.room().left
-    for what, count in sorted(needed(wanted, ids, actions).items()):
-        if count > room.get(what, count):
-            raise Permanent(
-                f"the quota does not suffice: {count} {what} are needed, {max(room[what], 0)} are left"
-            )
+    for fault in short_of(cloud.room(), needed(wanted, ids, actions)):
+        raise Permanent(fault)
+
+
+def short_of(room: Room, counts: Mapping[str, int]) -> Iterator[str]:
+    """Each quota that does not suffice. Pure."""
+    for what, count in sorted(counts.items()):
+        if count > room.left.get(what, count):
+            left = max(room.left[what], 0)
+            yield f"the quota does not suffice: {count} {what} are needed, {left} are left"
 
 
 def needed(wanted: EnvironmentFile, ids: CloudIds, actions: Sequence[Action]) -> dict[str, int]:
