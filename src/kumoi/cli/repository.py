@@ -9,7 +9,7 @@ from collections.abc import Callable
 from rich.table import Table
 
 from kumoi.cli.output import cells, console
-from kumoi.cli.run import add_cloud, when
+from kumoi.cli.run import add_cloud, client_of, when
 from kumoi.pipeline.client import Client
 
 MIB = 1 << 20
@@ -29,7 +29,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     act = ACTIONS[args.action][0]
-    return act(Client(args.os_cloud, args.pipeline_url), args)
+    return act(client_of(args), args)
 
 
 def list_(client: Client, args: argparse.Namespace) -> int:

@@ -45,13 +45,13 @@ ROOT = Path(__file__).parents[3]
 HELLO = ROOT / "examples" / "hello"
 OF_ANOTHER_RELEASE = "key_of_another_release"  # The role starts all the same, and says so.
 RANGE = "127.204.0.0/24"  # Loopback: the pipeline wants an address of its own.
-START_S = 20.0
+START_S = 60.0
 SETTLE_EVERY_S = 0.1
 
 Found = TypeVar("Found")
 
 
-def until(look: Callable[[], Found | None], *, within_s: float = 30.0) -> Found:
+def until(look: Callable[[], Found | None], *, within_s: float = 60.0) -> Found:
     """Wait for a level, with a bound."""
     deadline = time.monotonic() + within_s
     while True:
@@ -104,7 +104,7 @@ class RunningPipeline:
         found: dict[str, Any] = answer.json()["run"]
         return found
 
-    def ended(self, client: httpx.Client, id: str, *, within_s: float = 40.0) -> dict[str, Any]:
+    def ended(self, client: httpx.Client, id: str, *, within_s: float = 60.0) -> dict[str, Any]:
         def end() -> dict[str, Any] | None:
             """The run's end."""
             found = self.run_of(client, id)
