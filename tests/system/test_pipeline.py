@@ -19,6 +19,7 @@ import pytest
 from tests.system.live import ROOT, LiveCloud, another_release, eventually, live_cloud
 
 from kumoi.base.process import Completed, run
+from kumoi.hosts.install import image
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
 
@@ -163,6 +164,51 @@ def orders(of: dict[str, Any]) -> int:
         found = re.search(r"tea: (\d+) ordered", answer.read().decode())
     assert found
     return int(found[1])
+
+
+def test_a_server_is_configured_by_puppet_and_a_broken_manifest_fails_the_step(
+    live: LiveCloud, tmp_path: Path
+) -> None:
+    before = left(live)  # By other tests, whose environments live.
+    puppet = Hello(live, tmp_path / "puppet", "puppet")
+    # Servers here have no way to Debian, so the repository brings the packages along.
+    debian_packages("puppet-agent", into=puppet.folder / "packages")
+    file = puppet.folder / "kumoi.yaml"
+    file.write_text(file.read_text() + "keep: true\n")
+    commit = puppet.commit()
+    first = verified(live, puppet.begin("puppet"))
+    with urllib.request.urlopen(first["environment"]["url"], timeout=30) as answer:
+        assert answer.read().decode() == f"web-1 at {commit}, configured by Puppet\n"
+    (puppet.folder / "deploy/site.pp").write_text("fail('not so')\n")
+    puppet.commit()
+    followed = command(live, "run", "follow", puppet.begin("puppet"), check=False)
+    assert followed.status == 1
+    assert "configure: ./deploy/puppet.sh failed on web-1" in followed.out
+    assert "not so" in followed.out
+    command(live, "env", "delete", first["environment"]["id"], "--wait")
+    assert left(live) == before
+
+
+def debian_packages(*names: str, into: Path) -> None:
+    """Those, and what they need that the servers' image lacks."""
+    there = image.file_of(image.DEBIAN, image.cache_dir())
+    apt = into.parent / ".git" / "apt"
+    for folder in (into, apt / "lists/partial", apt / "archives/partial"):
+        folder.mkdir(parents=True)
+    status = run(["tar", "-I", "zstd", "-xOf", there, "./var/lib/dpkg/status"], timeout_s=60).out
+    (apt / "status").write_text(status)
+    where = {
+        "Dir::State::lists": apt / "lists",
+        "Dir::State::status": apt / "status",
+        "Dir::Cache": apt,
+        "Dir::Cache::archives": apt / "archives",
+    }
+    options = [word for name, path in where.items() for word in ("-o", f"{name}={path}")]
+    run(["apt-get", "-q", *options, "update"], timeout_s=200)
+    install = ["--download-only", "--no-install-recommends", "install", *names]
+    run(["apt-get", "-qy", *options, *install], timeout_s=200)
+    for package in (apt / "archives").glob("*.deb"):
+        package.rename(into / package.name)
 
 
 def test_a_failing_check_ends_the_run_red_naming_it_and_showing_its_output(

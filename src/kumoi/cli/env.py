@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -108,11 +109,18 @@ def show(client: Client, args: argparse.Namespace) -> int:
 
 def diff(client: Client, args: argparse.Namespace) -> int:
     """What two environments do not share; 1 when there is something, as of `diff`."""
-    if args.file is not None:
-        named = environment.parse(_text(args.file)).named
+    file = args.file
+    if file is None:
+        try:
+            sides = [find(client, name)["wanted"] for name in (args.a, args.b)]
+        except NotFound:
+            file = Path(environment.FILE_NAME)
+            if not file.exists():
+                raise
+            print(f"not both are there, so this is what {file} says of them", file=sys.stderr)
+    if file is not None:
+        named = environment.parse(_text(file)).named
         sides = [_named(named, name) for name in (args.a, args.b)]
-    else:
-        sides = [find(client, name)["wanted"] for name in (args.a, args.b)]
     found = dict(_differences(sides[0], sides[1], ""))
     found.pop("name", None)
     if args.json:

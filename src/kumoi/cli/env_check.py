@@ -29,32 +29,32 @@ HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckFinding:
     """`what` was looked at; where it is not good, `faults` say why."""
 
     what: str
     faults: tuple[str, ...] = ()
 
 
-def of_folder(wanted: EnvironmentFile, folder: Path) -> Finding:
-    return Finding(
+def of_folder(wanted: EnvironmentFile, folder: Path) -> CheckFinding:
+    return CheckFinding(
         "what the steps and checks name is in the folder", tuple(file_faults(wanted, folder))
     )
 
 
 def of_cloud(
     cloud: Cloud, wanted: EnvironmentFile, faults: Sequence[str], needed: Mapping[str, int]
-) -> Iterator[Finding]:
+) -> Iterator[CheckFinding]:
     """`faults` is what it lacks of what the file names; `needed`, what a push would add."""
     services = [*SERVICES, *([BALANCING] if wanted.load_balancers else [])]
     missing = tuple(f"the cloud offers no {each}" for each in services if not cloud.offers(each))
-    yield Finding(f"services: {', '.join(services)}", missing)
-    yield Finding("images, flavors and the external network", tuple(faults))
-    yield Finding("quota", tuple(build.short_of(cloud.room(), needed)))
+    yield CheckFinding(f"services: {', '.join(services)}", missing)
+    yield CheckFinding("images, flavors and the external network", tuple(faults))
+    yield CheckFinding("quota", tuple(build.short_of(cloud.room(), needed)))
 
 
-def of_pipeline(client: Client) -> Finding:
-    return Finding(f"the pipeline at {client.url}", tuple(pipeline_faults(client)))
+def of_pipeline(client: Client) -> CheckFinding:
+    return CheckFinding(f"the pipeline at {client.url}", tuple(pipeline_faults(client)))
 
 
 def file_faults(wanted: EnvironmentFile, folder: Path) -> Iterator[str]:
@@ -93,7 +93,9 @@ def pipeline_faults(client: Client) -> Iterator[str]:
         yield error.message
 
 
-def show(found: list[Finding], needed: Mapping[str, int], cloud: Cloud, *, as_json: bool) -> int:
+def show(
+    found: list[CheckFinding], needed: Mapping[str, int], cloud: Cloud, *, as_json: bool
+) -> int:
     """Print it; 1 where something is not good."""
     left = cloud.room().left
     good = not any(each.faults for each in found)

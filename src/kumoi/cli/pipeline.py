@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     cloud = _settings(args, client, host)
     _prepare(cloud, host)
     _tell(args, client, cloud, host)
-    keeper = Keeper(cloud, host)
+    keeper = RoleKeeper(cloud, host)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         keeper.start()
@@ -183,7 +183,7 @@ def _files(said: list[str]) -> dict[str, Path]:
 
 
 @dataclass
-class Keeper:
+class RoleKeeper:
     """The two roles as processes. Whoever calls has no other thread."""
 
     cloud: CloudSettings

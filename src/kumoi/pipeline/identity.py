@@ -27,7 +27,8 @@ from kumoi.base.errors import Forbidden, RateLimited, Transient, Unauthenticated
 from kumoi.base.ids import is_uuid, new_hex_id
 from kumoi.base.secret import Secret
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.pipeline.openstack_cloud import OpenStack, cloud_errors
+from kumoi.pipeline.cloud_errors import cloud_errors
+from kumoi.pipeline.openstack_cloud import OpenStack
 from kumoi.pipeline.store.delegation import Delegation
 from kumoi.policy import caller
 
@@ -201,7 +202,7 @@ class Identity:
 
     def end(self, delegation: Delegation) -> None:
         """Remove a credential that `delegate` made. Nothing where the cloud has removed it already."""
-        from keystoneauth1 import exceptions  # noqa: PLC0415 - see openstack_cloud.cloud_errors
+        from keystoneauth1 import exceptions  # noqa: PLC0415 - see cloud_errors.py
 
         auth = self._credential(delegation.credential_id, delegation.secret)
         with cloud_errors("remove an application credential"):
@@ -222,7 +223,7 @@ class Identity:
 
     def cloud(self, delegation: Delegation, region: str) -> OpenStack:
         """The cloud, logged in with the delegated credential."""
-        from openstack.connection import Connection  # noqa: PLC0415 - see openstack_cloud.cloud_errors
+        from openstack.connection import Connection  # noqa: PLC0415 - see cloud_errors.py
 
         session = self._session(self._credential(delegation.credential_id, delegation.secret))
         with cloud_errors("log in"):
@@ -248,7 +249,7 @@ class Identity:
 
     def _log_in(self, auth: Any, source: str = "") -> tuple[ProjectCaller, str]:
         """The caller and the token. Raises Unauthenticated, RateLimited or Transient."""
-        from keystoneauth1 import exceptions  # noqa: PLC0415 - see openstack_cloud.cloud_errors
+        from keystoneauth1 import exceptions  # noqa: PLC0415 - see cloud_errors.py
 
         try:
             access = auth.get_access(self._session(auth, source))
@@ -268,7 +269,7 @@ class Identity:
         return caller, access.auth_token
 
     def _password(self, login: GitLogin, project: str | None) -> Any:
-        from keystoneauth1.identity import v3  # noqa: PLC0415 - see openstack_cloud.cloud_errors
+        from keystoneauth1.identity import v3  # noqa: PLC0415 - see cloud_errors.py
 
         scope = {}
         if project:
@@ -282,7 +283,7 @@ class Identity:
         )
 
     def _credential(self, id: str, secret: Secret) -> Any:
-        from keystoneauth1.identity import v3  # noqa: PLC0415 - see openstack_cloud.cloud_errors
+        from keystoneauth1.identity import v3  # noqa: PLC0415 - see cloud_errors.py
 
         return v3.ApplicationCredential(
             self._url,
@@ -291,7 +292,7 @@ class Identity:
         )
 
     def _session(self, auth: Any, source: str = "") -> Session:
-        from keystoneauth1.session import Session  # noqa: PLC0415 - see openstack_cloud.cloud_errors
+        from keystoneauth1.session import Session  # noqa: PLC0415 - see cloud_errors.py
 
         return Session(
             auth=auth, verify=self._verify, timeout=TIMEOUT_S, original_ip=source or None

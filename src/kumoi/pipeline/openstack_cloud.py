@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from kumoi.base.errors import Permanent, Transient
+from kumoi.base.errors import Permanent
 from kumoi.pipeline.cloud import (
     BALANCING,
     CloudFlavor,
@@ -33,13 +33,11 @@ from kumoi.pipeline.cloud import (
     ServerWanted,
     WantedResource,
 )
+from kumoi.pipeline.cloud_errors import cloud_errors, require_done
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
 
-UNAUTHORIZED = 401
-CONFLICT = 409
-SERVER_ERROR = 500
 METADATA = "kumoi_"
 MONITOR_TIMEOUT_S = 1
 COUNTED = {
@@ -87,13 +85,13 @@ class OpenStack:
         with cloud_errors(f"take the image {name}"):
             said = {"name": name, "disk_format": disk_format, "container_format": "bare"}
             new = self._image.post("/images", json=said)
-            _require_done(new)
+            require_done(new)
             image_id = new.json()["id"]
             try:
                 with file.open("rb") as content:
                     headers = {"Content-Type": "application/octet-stream", "Accept": ""}
                     where = f"/images/{image_id}/file"
-                    _require_done(self._image.put(where, data=content, headers=headers))
+                    require_done(self._image.put(where, data=content, headers=headers))
             except BaseException:
                 self._image.delete_image(image_id)
                 raise
@@ -388,55 +386,13 @@ class OpenStack:
             answer = self._balancing.put(
                 f"/lbaas/pools/{pool.id}/members", json={"members": _ends(listener, made)}
             )
-            _require_done(answer)
+            require_done(answer)
         return found
 
     def _delete_router(self, router_id: str) -> None:
         for subnet_id in sorted(self._router_subnets(router_id)):
             self._network.remove_interface_from_router(router_id, subnet=subnet_id)
         self._network.delete_router(router_id)
-
-
-@contextlib.contextmanager
-def cloud_errors(what: str, *, deleting: bool = False) -> Iterator[None]:
-    """Turns the library's exceptions into ours; no other place does. `what` completes "the cloud
-    could not ...". When `deleting`, an object that is not found counts as deleted, and a 409 means
-    that it is still in use; otherwise a 409 is a refusal, such as a quota.
-    """
-    import openstack.exceptions as sdk  # noqa: PLC0415 - 20 MB, which an idle pipeline is spared
-    from keystoneauth1 import exceptions as keystone  # noqa: PLC0415
-
-    try:
-        yield
-    except sdk.NotFoundException as cause:
-        if deleting:
-            return
-        raise Permanent(f"the cloud could not {what}: not found") from cause
-    except (sdk.HttpException, keystone.HttpError) as cause:
-        raise _http_error(cause, what, deleting=deleting) from cause
-    except (sdk.SDKException, keystone.ClientException) as cause:
-        raise Transient(f"the cloud did not answer when asked to {what}") from cause
-
-
-def _require_done(answer: Any) -> None:
-    """Of a call that the library leaves to us: raises as its own calls do."""
-    import openstack.exceptions as sdk  # noqa: PLC0415 - see cloud_errors
-
-    sdk.raise_from_response(answer)
-
-
-def _http_error(cause: Any, what: str, *, deleting: bool) -> Permanent | Transient:
-    status = getattr(cause, "status_code", None) or getattr(cause, "http_status", None) or 0
-    if status == UNAUTHORIZED:
-        return Permanent(
-            "the cloud does not take the credential that the pusher gave the pipeline; push again to "
-            "renew it, or log in with an application credential of your own where the cloud's services "
-            "know no access rules (service_type in [keystone_authtoken])"
-        )
-    if not status or status >= SERVER_ERROR or (deleting and status == CONFLICT):
-        return Transient(f"the cloud could not {what} just now")
-    reason = getattr(cause, "details", None) or getattr(cause, "message", "") or f"status {status}"
-    return Permanent(f"the cloud refused to {what}: {reason}")
 
 
 def _listener(balancer: str, listener: ListenerWanted, made: Made) -> dict[str, Any]:

@@ -135,9 +135,10 @@ def test_an_environment_is_made_changed_and_deleted_by_what_zed_offers_across_a_
         (pusher.folder / "kumoi.yaml").write_text(FIRST)
         pusher.commit("a kept environment")
         file = str(pusher.folder / "kumoi.yaml")
-        checked = running.command("env", "check", "--os-cloud", "zed", "-f", file).out
-        assert checked.count("✓") == 5
-        assert "✗" not in checked
+        checked = running.command("env", "check", "--os-cloud", "zed", "-f", file, check=False).out
+        assert checked.count("✓") == 4
+        assert checked.count("✗") == 1
+        assert f"servers cannot reach {AT}" in checked  # It is on loopback.
         run_id = pusher.run_id(pusher.push())
         assert running.serve is not None
         running.serve.kill()
@@ -152,13 +153,6 @@ def test_an_environment_is_made_changed_and_deleted_by_what_zed_offers_across_a_
         assert key in running.command("env", "list", "--os-cloud", "zed").out
         running.command("env", "delete", key, "--wait", "--os-cloud", "zed")
         assert there(demo, key) == {}
-
-        def ended_credentials() -> bool:
-            """The end of what the pushes delegated."""
-            user = demo.current_user_id
-            return not list(demo.identity.application_credentials(user=user))
-
-        until(ended_credentials)
     assert ("load-balancer", "PUT /v2.0/lbaas/pools/{}/members") in zed.served
     assert ("identity", "DELETE /v3/users/{}/application_credentials/{}") in zed.served
 
