@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from kumoi.cli.output import cells, console, say
-from kumoi.cli.run import add_cloud, when
+from kumoi.cli.run import add_cloud, client_of, when
 from kumoi.pipeline.client import Client
 from kumoi.pipeline.webhook import GitHost
 
@@ -47,7 +47,7 @@ def _add_new(action: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     act = ACTIONS[args.action][0]
-    return act(Client(args.os_cloud, args.pipeline_url), args)
+    return act(client_of(args), args)
 
 
 def create(client: Client, args: argparse.Namespace) -> int:
