@@ -18,7 +18,10 @@ from kumoi.pipeline.store.run import Run
 from kumoi.pipeline.store.tables import metadata
 
 HELLO = "servers:\n  web: {image: debian-12, flavor: small}\n"
-MADE_OF_A_RUN = {"environment", "log", "result", "runner"}
+MADE_OF_A_RUN = {"commit_status", "environment", "log", "result", "runner"}
+MADE_OF_A_REPOSITORY = {
+    "branch", "delegation", "environment", "environment_delegation", "run", "webhook"
+}  # fmt: skip
 
 
 def verified(world: World, branch: str, log_size: int) -> Run:
@@ -120,10 +123,14 @@ def test_a_repository_goes_with_everything(world: World) -> None:
 
 def test_every_table_about_a_run_is_forgotten_with_it() -> None:
     """A new table that names a run is a line in store/retention.py."""
-    about = {
+    assert _about("run") == MADE_OF_A_RUN
+    assert _about("repository") == MADE_OF_A_REPOSITORY
+
+
+def _about(noun: str) -> set[str]:
+    return {
         name
         for name, table in metadata.tables.items()
-        if "run_id" in table.columns
-        or any(key.column.table.name == "run" for key in table.foreign_keys)
+        if f"{noun}_id" in table.columns
+        or any(key.column.table.name == noun for key in table.foreign_keys)
     }
-    assert about == MADE_OF_A_RUN
