@@ -347,7 +347,14 @@ Start = Callable[[], Path]
 
 
 @pytest.fixture
-def start_runner(pipeline: RunningPipeline, tmp_path: Path, demo: Connection) -> Start:
+def runner_home(tmp_path: Path) -> Path:
+    return tmp_path / "runner"
+
+
+@pytest.fixture
+def start_runner(
+    pipeline: RunningPipeline, tmp_path: Path, demo: Connection, runner_home: Path
+) -> Start:
     """What cloud-init would do on the runner."""
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -371,7 +378,7 @@ def start_runner(pipeline: RunningPipeline, tmp_path: Path, demo: Connection) ->
             [sys.executable, script, "--stay"],
             log=tmp_path / "runner.log",
             env={
-                "KUMOI_RUNNER_HOME": str(tmp_path / "runner"),
+                "KUMOI_RUNNER_HOME": str(runner_home),
                 "PATH": f"{programs}:{os.environ['PATH']}",
             },
         )

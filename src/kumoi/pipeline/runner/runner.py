@@ -27,6 +27,8 @@ from kumoi.pipeline.runner.wire import PipelineClient, Stopped
 
 RESULT_MAX = 800_000
 NEXT = "--next"
+SPARE_BYTES = 1 << 20
+FULL = "the runner's disk is full: give it a larger flavor (runner.flavor), or the repository less"
 
 
 def main(argv: list[str], config: str) -> int:
@@ -110,9 +112,11 @@ def work(job: dict[str, Any], private_key: str, pipeline: PipelineClient, log: L
     except Stopped:
         raise
     except Exception as error:  # noqa: BLE001 - the outermost place: any error is reported
-        log.line(f"{stage} failed: {error}")
+        is_full = shutil.disk_usage(HOME).free < SPARE_BYTES
+        reason = FULL if is_full else str(error)
+        log.line(f"{stage} failed: {reason}")
         log.flush()
-        pipeline.post("result", _result(stage, [], str(error)))
+        pipeline.post("result", _result(stage, [], reason))
 
 
 def prepare(private_key: str, pipeline: PipelineClient) -> None:
