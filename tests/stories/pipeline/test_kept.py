@@ -147,3 +147,29 @@ def test_a_file_that_changes_changes_what_differs_and_goes_back(
         ended = pipeline.ended(client, pusher.run_id(pusher.push()))
         assert "cannot change while the environment is kept" in ended["reason"]
         assert there(demo, key) == before
+
+
+def test_what_a_runner_posts_again_counts_once(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection
+) -> None:
+    """The answer was lost with the connection: the runner cannot know that it had arrived."""
+    with pipeline.client(demo) as client:
+        (pusher.folder / "kumoi.yaml").write_text(FIRST)
+        pusher.commit("a balancer")
+        run_id = pusher.run_id(pusher.push())
+        assert built(pipeline, client, run_id)["reason"] == ""
+        runner, session = Runner(pipeline, demo, client), secrets.token_urlsafe(32)
+        token = runner.token()
+        first = until(lambda: runner.post("claim", token, session=session))
+        assert runner.post("claim", token, session=session) == first
+        for text in ("once\n", "once\n"):
+            runner.post("log", session, sequence=1, text=text)
+        runner.post("log", session, sequence=2, text="after\n")
+        for passed in (True, False):
+            runner.post("result", session, stage="configure", passed=passed)
+        for _ in range(2):
+            runner.post("result", session, stage="verify", passed=True)
+        assert pipeline.ended(client, run_id)["status"] == "verified"
+        log = client.get(f"/pipeline/v1/runs/{run_id}/log").json()["text"]
+    assert log.endswith("once\nafter\n")
+    assert log.count("once") == 1
