@@ -182,6 +182,11 @@ class CloudSettings:
         return self.api_public_url or f"https://{self.public_address}:{self.api_port}"
 
     @property
+    def is_cluster(self) -> bool:
+        """Whether other hosts may join: then OVN's southbound database listens for them."""
+        return bool(self.southbound_url)
+
+    @property
     def host_api_url(self) -> str:
         return f"https://{self.control_address}:{self.host_api_port}"
 
@@ -282,6 +287,11 @@ class HostSettings:
     def inspector_socket(self) -> Path:
         """Where the unit is asked that looks into images' files."""
         return self.run_dir / "inspector" / "calls.sock"
+
+    @property
+    def authority_socket(self) -> Path:
+        """Where the unit is asked that signs hosts' certificates."""
+        return self.run_dir / "authority" / "calls.sock"
 
     @property
     def northbound_remote(self) -> str:

@@ -78,6 +78,18 @@ COMMANDS = {
         "sudo ./kumoi exposure --json",
         needs_root=True,
     ),
+    "host": Command(
+        "kumoi.cli.host",
+        "the cloud's hosts, and which of them get new servers",
+        "sudo ./kumoi host list",
+        needs_root=True,
+    ),
+    "cluster": Command(
+        "kumoi.cli.cluster",
+        "more hosts for the cloud: tokens, joining, leaving",
+        "sudo ./kumoi cluster token rack7-blade3",
+        needs_root=True,
+    ),
     "logs": Command(
         "kumoi.cli.logs",
         "what a process of the cloud logged",
@@ -445,6 +457,20 @@ async def _inspector(cloud: CloudSettings, host: HostSettings, activation: Activ
     await CallService(inspector.answer, host.inspector_socket, caller=caller).run(activation)
 
 
+async def _authority(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:
+    import functools
+
+    from kumoi.base.clock import Clock
+    from kumoi.engine.call_service import CallService
+    from kumoi.hosts.cluster import authority
+    from kumoi.hosts.units import users
+
+    signer = authority.Signer(cloud, host.pki_dir, Clock())
+    answer = functools.partial(authority.answer, signer)
+    caller, _ = users.user_of(cloud, host, "api")
+    await CallService(answer, host.authority_socket, caller=caller).run(activation)
+
+
 def _cloud_store(cloud: CloudSettings, host: HostSettings) -> Database:
     from kumoi.cloud.store.migrations import FOLDER
 
@@ -466,6 +492,7 @@ ROLES: dict[str, Role] = {
     "api": _api,
     "worker": _worker,
     "agent": _agent,
+    "authority": _authority,
     "inspector": _inspector,
     "pipeline": _pipeline,
     "repositories": _repositories,

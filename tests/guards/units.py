@@ -12,7 +12,8 @@ WRITTEN_BY = "<!-- Made by `python -m tests.guards.reference`; do not edit. -->\
 HEAD = """
 # Units: what each may
 
-What `up` starts on the one host of a cloud named `kumoi`. Paths are below its state directory, where
+What `up` starts on the first host of a cloud named `kumoi`, as it is where others may join; `authority`
+is there only then. Paths are below its state directory, where
 they do not begin with `/`. Beside them a unit reads the system's programs and libraries and its
 release. A unit's own group has its name, but for `kumoi-control`, which `api` and `worker` share.
 
@@ -23,8 +24,9 @@ release. A unit's own group has its name, but for `kumoi-control`, which `api` a
 
 def page() -> str:
     host = HostSettings()
-    units = [*users.units_here(host), "agent"]
-    rows = [_row(unit, rights.of_unit(CloudSettings(), host, unit), host.state) for unit in units]
+    cloud = CloudSettings(southbound_url="ssl:172.24.5.1:6642")
+    units = [*users.units_here(cloud, host), "agent"]
+    rows = [_row(unit, rights.of_unit(cloud, host, unit), host.state) for unit in units]
     return WRITTEN_BY + HEAD + "".join(f"{row}\n" for row in rows)
 
 

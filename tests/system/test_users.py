@@ -218,7 +218,7 @@ def test_a_unit_is_refused_what_nobody_needs(live: LiveCloud) -> None:
 def test_only_the_worker_may_write_to_ovn(live: LiveCloud) -> None:
     socket = Path(live.here.northbound_remote.removeprefix("unix:"))
     ask = f"import socket; socket.socket(socket.AF_UNIX).connect({str(socket)!r})"
-    for role in users.CONFINED:
+    for role in users.roles_here(live.config, live.here):
         done = run(_as(live, role, "-c", ask), check=False)
         assert (done.status == 0) == (role is Role.WORKER), done.err
 

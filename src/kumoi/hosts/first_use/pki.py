@@ -1,6 +1,7 @@
 """The cloud's own certificate authority and its certificates: made at first start, renewed by `up`.
 
-    ca.crt ca.key          the authority; the certificate is for everybody to read
+    ca.crt ca.key          the authority; the certificate is for everybody to read. Where hosts join,
+                           the key is that of the unit `authority` (hosts/cluster/authority.py)
     api.crt api.key        of the APIs, for clients and for hosts
     pipeline.crt …         of the pipeline's API and its git server
     ovnsb-db.crt …         of OVN's southbound database, where there are other hosts
@@ -14,7 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kumoi.base import files
-from kumoi.base.errors import Conflict
+from kumoi.base.errors import Bug, Conflict
 from kumoi.base.files import Promise
 from kumoi.config import CloudSettings, HostSettings
 
@@ -54,8 +56,8 @@ class Pair:
 
 
 class Authority:
-    """Signs the certificates of one cloud. `up` and the joining of hosts own it: nobody else has
-    its key, or knows where that is. Today it is a file.
+    """Signs the certificates of one cloud. `up`, and the unit that answers hosts, have its key; nobody
+    else knows where that is. Today it is a file.
     """
 
     def __init__(self, pair: Pair) -> None:
@@ -90,11 +92,17 @@ class Authority:
         """
         keeps = before is not None and subject.usage == ExtendedKeyUsageOID.CLIENT_AUTH
         key = before.key if before and keeps else ec.generate_private_key(ec.SECP256R1())
+        return Pair(self.sign(subject, key.public_key(), now), key)
+
+    def sign(
+        self, subject: Subject, public_key: ec.EllipticCurvePublicKey, now: datetime
+    ) -> x509.Certificate:
+        """A certificate for a key that somebody else may have."""
         names: list[x509.GeneralName] = [x509.DNSName(name) for name in sorted(subject.dns_names)]
         names += [x509.IPAddress(ipaddress.ip_address(each)) for each in sorted(subject.addresses)]
         names += [x509.UniformResourceIdentifier(uri) for uri in sorted(subject.uris)]
         signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        issuer, public_key = self.certificate.subject, key.public_key()
+        issuer = self.certificate.subject
         builder = (
             _builder(_name(subject.common_name), issuer, public_key, now, CERTIFICATE_DAYS)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -104,37 +112,58 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
             .add_extension(signer, critical=False)
         )
-        return Pair(builder.sign(self._key, hashes.SHA256()), key)
+        return builder.sign(self._key, hashes.SHA256())
+
+    def derive(self, derive: Callable[[ec.EllipticCurvePrivateKey], bytes]) -> bytes:
+        """A key of another purpose, made of the authority's."""
+        return derive(self._key)
+
+    def has_issued(self, certificate: x509.Certificate) -> bool:
+        """Whether the certificate has this authority's signature."""
+        try:
+            certificate.verify_directly_issued_by(self.certificate)
+        except (InvalidSignature, ValueError, TypeError):
+            return False
+        return True
 
     def covers(self, certificate: x509.Certificate, subject: Subject, now: datetime) -> bool:
         """Whether the certificate is of this authority, for exactly this subject, and not about to
         expire.
         """
-        try:
-            certificate.verify_directly_issued_by(self.certificate)
-            extensions = certificate.extensions
-            names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            usages = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
+        if not self.has_issued(certificate) or _ends_soon(certificate, now):
             return False
-        addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
-        dns_names = set(names.get_values_for_type(x509.DNSName))
-        uris = set(names.get_values_for_type(x509.UniformResourceIdentifier))
-        is_for = addresses == subject.addresses and dns_names == subject.dns_names
-        is_for = is_for and uris == subject.uris
-        return is_for and list(usages) == [subject.usage] and not _ends_soon(certificate, now)
+        try:
+            found = subject_of(certificate)
+        except (ValueError, x509.ExtensionNotFound):
+            return False
+        return replace(found, common_name=subject.common_name) == subject
+
+
+def subject_of(certificate: x509.Certificate) -> Subject:
+    """Raises ValueError or ExtensionNotFound for a certificate that no authority of ours made."""
+    extensions = certificate.extensions
+    names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    (usage,) = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    (common_name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return Subject(
+        str(common_name.value),
+        frozenset(str(address) for address in names.get_values_for_type(x509.IPAddress)),
+        frozenset(names.get_values_for_type(x509.DNSName)),
+        frozenset(names.get_values_for_type(x509.UniformResourceIdentifier)),
+        usage,
+    )
 
 
 def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
     """The certificates that the host with the authority needs."""
     here = cloud.own_addresses
     local = frozenset({"localhost"})
-    far = [Subject("ovnsb-db", here, local)] if cloud.southbound_url else []
+    far = [Subject("ovnsb-db", here, local)] if cloud.is_cluster else []
     return [
         Subject("api", here, local),
         _pipeline(cloud),
         *far,
-        _subject(cloud, host),
+        host_subject(cloud.name, host.name, host.underlay_address),
     ]
 
 
@@ -155,12 +184,13 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _subject(cloud: CloudSettings, host: HostSettings) -> Subject:
+def host_subject(cloud_name: str, host_name: str, underlay_address: str) -> Subject:
+    """Of a host, which is a client only."""
     return Subject(
-        host.name,
-        frozenset({host.underlay_address}),
-        frozenset({host.name}),
-        frozenset({host_uri(cloud.name, host.name)}),
+        host_name,
+        frozenset({underlay_address}),
+        frozenset({host_name}),
+        frozenset({host_uri(cloud_name, host_name)}),
         ExtendedKeyUsageOID.CLIENT_AUTH,
     )
 
@@ -187,19 +217,76 @@ def read_certificate(host: HostSettings) -> x509.Certificate:
     return x509.load_pem_x509_certificate((host.pki_dir / f"{host.name}.crt").read_bytes())
 
 
-def admit(authority: Authority, cloud: CloudSettings, host: HostSettings, now: datetime) -> None:
-    """Make the certificate of another host of the cloud, which must then be enrolled."""
+def host_of(certificate: x509.Certificate, cloud_name: str) -> str | None:
+    """The host of that cloud whose certificate it is; None when it is no host's."""
+    try:
+        found = subject_of(certificate)
+    except (ValueError, x509.ExtensionNotFound):
+        return None
+    prefix = host_uri_prefix(cloud_name)
+    names = [uri.removeprefix(prefix) for uri in found.uris if uri.startswith(prefix)]
+    is_client = found.usage == ExtendedKeyUsageOID.CLIENT_AUTH
+    return names[0] if is_client and len(names) == 1 and names[0] else None
+
+
+def elliptic_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    """Of a certificate of ours. Raises Bug for another kind of key."""
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise Bug("an authority of ours signed a key that is of no elliptic curve")
+    return key
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """The SHA-256 of the certificate, in hexadecimal digits."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+# A host without the authority.
+
+
+def request(host: HostSettings) -> str:
+    """A certificate request in PEM, for the key of this host, which is made when there is none."""
     _make_directory(host.pki_dir)
-    text = authority.certificate.public_bytes(serialization.Encoding.PEM)
-    files.replace(host.pki_dir / "ca.crt", text, promise=Promise.OLD_OR_NEW, mode=files.OPEN)
-    before = _load(host.pki_dir, host.name)
-    _write(host.pki_dir, host.name, authority.issue(_subject(cloud, host), now, before))
+    path = host.pki_dir / f"{host.name}.key"
+    if not path.exists():
+        files.replace(path, _key_text(ec.generate_private_key(ec.SECP256R1())), promise=Promise.NEW)
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise Conflict(f"{path} is no key of ours: remove it")
+    asked = x509.CertificateSigningRequestBuilder().subject_name(_name(host.name))
+    return asked.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def accept(host: HostSettings, *, certificate: str, authority: str) -> None:
+    """Keep what the authority answered to `request`. Raises Conflict when it is not for this host's
+    key.
+    """
+    key = serialization.load_pem_private_key(
+        (host.pki_dir / f"{host.name}.key").read_bytes(), password=None
+    )
+    if x509.load_pem_x509_certificate(certificate.encode()).public_key() != key.public_key():
+        raise Conflict("the certificate that came is not for this host's key: join again")
+    for name, text in (("ca.crt", authority), (f"{host.name}.crt", certificate)):
+        files.replace(host.pki_dir / name, text, promise=Promise.NEW, mode=files.OPEN)
+
+
+def is_due(certificate: x509.Certificate, now: datetime) -> bool:
+    """Whether it is time to renew it."""
+    return _ends_soon(certificate, now)
+
+
+def has_certificate(host: HostSettings) -> bool:
+    return _load(host.pki_dir, host.name) is not None and (host.pki_dir / "ca.crt").exists()
 
 
 def require(host: HostSettings) -> None:
     """Called on a host without the authority. Raises Conflict when its certificate is missing."""
-    if _load(host.pki_dir, host.name) is None or not (host.pki_dir / "ca.crt").exists():
-        raise Conflict(f"{host.pki_dir} has no certificate of the host {host.name}")
+    if not has_certificate(host):
+        raise Conflict(
+            f"{host.pki_dir} has no certificate of the host {host.name}: join the cloud, "
+            "sudo ./kumoi cluster join TOKEN"
+        )
 
 
 def ensure(cloud: CloudSettings, host: HostSettings, now: datetime) -> list[str]:
@@ -281,11 +368,14 @@ def _load(directory: Path, name: str) -> Pair | None:
 
 
 def _write(directory: Path, name: str, pair: Pair) -> None:
-    key_text = pair.key.private_bytes(
+    files.replace(directory / f"{name}.key", _key_text(pair.key), promise=Promise.NEW)
+    certificate_text = pair.certificate.public_bytes(serialization.Encoding.PEM)
+    files.replace(directory / f"{name}.crt", certificate_text, promise=Promise.NEW, mode=files.OPEN)
+
+
+def _key_text(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    files.replace(directory / f"{name}.key", key_text, promise=Promise.NEW)
-    certificate_text = pair.certificate.public_bytes(serialization.Encoding.PEM)
-    files.replace(directory / f"{name}.crt", certificate_text, promise=Promise.NEW, mode=files.OPEN)

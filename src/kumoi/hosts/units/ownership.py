@@ -46,7 +46,10 @@ def places(cloud: CloudSettings, host: HostSettings) -> list[Place]:
             Place(host.pki_dir / "token-keys", Role.API, PRIVATE_DIR, whole=True),
             Place(rights.run_dir(host, users.INSPECTOR), users.INSPECTOR, SOCKETS_DIR, whole=True),
         ]
-    for role in _control_here(host)[:1]:  # Whichever it is: they have one group.
+        if cloud.is_cluster:
+            run = rights.run_dir(host, users.AUTHORITY)
+            found.append(Place(run, users.AUTHORITY, SOCKETS_DIR, whole=True))
+    for role in _control_here(cloud, host)[:1]:  # Whichever it is: they have one group.
         group = users.group_of(cloud, host, role)
         found += [
             Place(host.store_dir, role, SHARED_DIR, shared=group),
@@ -66,8 +69,8 @@ def places(cloud: CloudSettings, host: HostSettings) -> list[Place]:
     return found
 
 
-def _control_here(host: HostSettings) -> list[str]:
-    return [role for role in users.roles_here(host) if role in users.CONTROL]
+def _control_here(cloud: CloudSettings, host: HostSettings) -> list[str]:
+    return [role for role in users.roles_here(cloud, host) if role in users.CONTROL]
 
 
 def _of_engines(cloud: CloudSettings, host: HostSettings) -> Iterator[Place]:
@@ -93,7 +96,7 @@ def ensure(cloud: CloudSettings, host: HostSettings) -> None:
             path.rename(host.state / name / path.name)
     for place in places(cloud, host):
         _ensure(cloud, host, place)
-    for role in users.roles_here(host):
+    for role in users.roles_here(cloud, host):
         _write_settings(cloud, host, role)
     own_files(cloud, host)
 
@@ -118,11 +121,11 @@ def give_back(cloud: CloudSettings, host: HostSettings) -> None:
 
 def own_files(cloud: CloudSettings, host: HostSettings) -> None:
     """Files that root makes and a role uses: stores, keys, the lock of images."""
-    for path, unit in _keys(host):
+    for path, unit in _keys(cloud, host):
         if path.exists():
             os.chown(path, *_ids(cloud, host, unit))
     own_databases(cloud, host)
-    if _control_here(host):
+    if _control_here(cloud, host):
         images = host.image_dir.iterdir() if host.image_dir.exists() else ()
         for path in (*_stores(host.store_dir / "cloud.db"), *images):
             _share(cloud, host, path)
@@ -147,13 +150,15 @@ def is_earlier(host: HostSettings) -> bool:
     return any((host.state / f"{name}.db").exists() for name in ("cloud", "pipeline"))
 
 
-def _keys(host: HostSettings) -> Iterator[tuple[Path, str]]:
+def _keys(cloud: CloudSettings, host: HostSettings) -> Iterator[tuple[Path, str]]:
     """A unit's own only: whoever has another's key speaks in its name. The agent is root, so its
     host's key may be the controller's.
     """
     for role in (Role.API, Role.PIPELINE):
         if role in host.roles:
             yield host.pki_dir / f"{role.value}.key", role
+    if users.AUTHORITY in users.units_here(cloud, host):
+        yield host.pki_dir / "ca.key", users.AUTHORITY
     if Role.NETWORK in host.roles:
         yield host.pki_dir / "ovnsb-db.key", "ovnsb-db"
     if Role.AGENT in host.roles and Role.NETWORK not in host.roles:

@@ -32,6 +32,7 @@ def of_unit(cloud: CloudSettings, host: HostSettings, unit: str) -> Confinement:
     """The row of one unit."""
     rows = {
         users.INSPECTOR: _inspector,
+        users.AUTHORITY: _authority,
         "api": _api,
         "worker": _worker,
         users.REPOSITORIES: _repositories,
@@ -89,7 +90,9 @@ def _api(cloud: CloudSettings, host: HostSettings) -> Confinement:
         cloud,
         host,
         Role.API,
-        groups=_groups(cloud, host, users.INSPECTOR),
+        groups=_groups(
+            cloud, host, users.INSPECTOR, *((users.AUTHORITY,) if cloud.is_cluster else ())
+        ),
         state=host.store_dir,
         writes=(host.image_dir, host.pki_dir / "token-keys", host.wake_dir),
         reads=(settings_dir(host, Role.API), *certificate(host, "api")),
@@ -105,6 +108,18 @@ def _inspector(cloud: CloudSettings, host: HostSettings) -> Confinement:
         users.INSPECTOR,
         state=run_dir(host, users.INSPECTOR),
         reads=(settings_dir(host, users.INSPECTOR),),
+    )
+
+
+def _authority(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    """The only unit that reads the authority's key. It has no network and no store."""
+    key, public, _ = certificate(host, "ca")
+    return _row(
+        cloud,
+        host,
+        users.AUTHORITY,
+        state=run_dir(host, users.AUTHORITY),
+        reads=(settings_dir(host, users.AUTHORITY), key, public),
     )
 
 

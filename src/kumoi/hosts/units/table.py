@@ -137,13 +137,14 @@ def roles(
         Role.API: role(Role.API, sockets=(api, host_api)),
         # Who calls one of these waits for it, so each takes its own socket from the one before.
         users.INSPECTOR: role(users.INSPECTOR, needs=(), notifies=True),
+        users.AUTHORITY: role(users.AUTHORITY, needs=(), notifies=True),
         Role.WORKER: role(Role.WORKER),
         # Two agents would tend the same servers.
         Role.AGENT: role(Role.AGENT, namespace=host.name, needs=("api",), overlaps=False),
         users.REPOSITORIES: role(users.REPOSITORIES, needs=(), notifies=True),
         Role.PIPELINE: role(Role.PIPELINE, sockets=(pipeline,)),
     }
-    here = {*host.roles, *users.units_here(host)}
+    here = {*host.roles, *users.units_here(cloud, host)}
     return [unit for name, unit in every.items() if name in here]
 
 

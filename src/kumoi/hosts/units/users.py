@@ -26,11 +26,12 @@ NOLOGIN = "/usr/sbin/nologin"
 CONTROL = frozenset({Role.API, Role.WORKER})
 REPOSITORIES = "repositories"  # Owns what was pushed, for the pipeline.
 INSPECTOR = "inspector"  # Looks into images' files, for the API.
-CONFINED = (INSPECTOR, Role.API, Role.WORKER, Role.PIPELINE, REPOSITORIES)
+AUTHORITY = "authority"  # Signs the certificates of hosts that join, for the API.
+CONFINED = (INSPECTOR, AUTHORITY, Role.API, Role.WORKER, Role.PIPELINE, REPOSITORIES)
 
 
 UNITS = {
-    Role.API: (INSPECTOR, "api"),
+    Role.API: (INSPECTOR, AUTHORITY, "api"),
     Role.WORKER: ("worker",),
     Role.PIPELINE: (REPOSITORIES, "pipeline"),
     Role.NETWORK: ("ovnnb-db", "ovnsb-db", "ovn-northd"),
@@ -53,13 +54,16 @@ def databases_group(cloud: CloudSettings, host: HostSettings) -> str:
     return f"{_prefix(cloud, host)}{DATABASES}"
 
 
-def units_here(host: HostSettings) -> list[str]:
-    return [unit for role, units in UNITS.items() if role in host.roles for unit in units]
+def units_here(cloud: CloudSettings, host: HostSettings) -> list[str]:
+    """Where no host can join there is nobody to sign for."""
+    found = [unit for role, units in UNITS.items() if role in host.roles for unit in units]
+    return [unit for unit in found if unit != AUTHORITY or cloud.is_cluster]
 
 
-def roles_here(host: HostSettings) -> list[str]:
+def roles_here(cloud: CloudSettings, host: HostSettings) -> list[str]:
     """Our own processes on this host that have users."""
-    return [unit for unit in CONFINED if unit in units_here(host)]
+    here = units_here(cloud, host)
+    return [unit for unit in CONFINED if unit in here]
 
 
 def user_of(cloud: CloudSettings, host: HostSettings, unit: str) -> tuple[int, int]:
@@ -74,7 +78,7 @@ def user_of(cloud: CloudSettings, host: HostSettings, unit: str) -> tuple[int, i
 
 def ensure(cloud: CloudSettings, host: HostSettings) -> None:
     """A user for each unit that runs here. Raises Conflict when a name is somebody else's."""
-    for unit in units_here(host):
+    for unit in units_here(cloud, host):
         name, group = name_of(cloud, host, unit), group_of(cloud, host, unit)
         _ensure(name, group, host.state_dir)
     if Role.NETWORK in host.roles:

@@ -72,6 +72,9 @@ def require_free(cloud: CloudSettings, host: HostSettings) -> None:
         cloud.host_api_port: (cloud.control_address, "host_api_port"),
         cloud.pipeline_port: (cloud.public_address, "pipeline_port"),
     }
+    if cloud.is_cluster:
+        _, address, port = cloud.southbound_url.split(":")
+        wanted[int(port)] = (address, "southbound_url")
     for found in of_machine(host):
         address, setting = wanted.get(found.bound.port, ("", ""))
         is_there = found.bound.protocol == "tcp" and (

@@ -1,0 +1,1 @@
+"""Hosts that join a cloud: tokens, and the unit that signs their certificates. Design note 0021."""
