@@ -7,22 +7,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
+from kumoi.base.clock import Clock
 from kumoi.cloud.api.host.app import host_app
+from kumoi.cloud.api.host.routes import SERVICE as HOST
+from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.host import enrolment
 from kumoi.cloud.domain.host.thing import Kinds
+from kumoi.cloud.domain.identity.login import Logins
 from kumoi.cloud.hostapi.client import tls_context
 from kumoi.cloud.store.host import enrolment as enrolment_store
-from kumoi.config import HostSettings
+from kumoi.config import HostSettings, changed
 from kumoi.engine.activation import Activation
 from kumoi.engine.http.serving import Certificates, Listener, serve
 from kumoi.engine.wake import Alarm
+from kumoi.hosts.cluster.authority import Signer
 from kumoi.hosts.first_use import pki
+from tests.route_coverage import RouteCoverage
 from tests.running_cloud import RunningCloud, free_port
 
 LOOKS_MAX = 1_000
@@ -33,6 +39,7 @@ PAUSE_S = 0.01
 class SecureHostApi:
     cloud: RunningCloud
     url: str
+    services: Services
 
     @property
     def pki_dir(self) -> Path:
@@ -64,16 +71,22 @@ class SecureHostApi:
 async def secure_host_api(
     cloud: RunningCloud, kinds: Kinds | None = None
 ) -> AsyncIterator[SecureHostApi]:
-    pki.ensure(cloud.config, cloud.here, datetime.now(UTC))
+    services = replace(
+        cloud.services,
+        cloud=changed(cloud.config, southbound_url="ssl:127.0.0.1:6642"),
+        authority=Signer(cloud.config, cloud.here.pki_dir, Clock()),
+        logins=Logins(Clock(), cloud.config.login_attempts_per_minute),
+    )
+    pki.ensure(services.cloud, cloud.here, datetime.now(UTC))
     directory, port = cloud.here.pki_dir, free_port()
     files = Certificates(directory / "api.crt", directory / "api.key", directory / "ca.crt")
     alarm = Alarm(cloud.database.listen)
-    app = host_app(cloud.services, alarm, kinds=kinds)
-    listener = Listener(app, "127.0.0.1", port, files, grace_s=0)
+    app = host_app(services, alarm, kinds=kinds)
+    listener = Listener(RouteCoverage(app, [HOST]), "127.0.0.1", port, files, grace_s=0)
     serving = asyncio.create_task(serve([listener], Activation.none()))
     try:
         await _listening(port)
-        yield SecureHostApi(cloud, f"https://127.0.0.1:{port}")
+        yield SecureHostApi(cloud, f"https://127.0.0.1:{port}", services)
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)

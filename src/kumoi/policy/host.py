@@ -14,6 +14,8 @@ HOST: Mapping[str, Row] = {
     "host:upload_image": HOST_ITSELF,
     "host:delete_image": HOST_ITSELF,
     "host:create_report": HOST_ITSELF,
+    "host:renew_certificate": HOST_ITSELF,
+    "host:delete_host": HOST_ITSELF,
     "host:update_hello": HOST_ITSELF,
     "host:update_console": HOST_ITSELF,
 }

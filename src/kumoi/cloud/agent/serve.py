@@ -6,6 +6,7 @@ Called by main.py. Must run in the host's network namespace and in the machine's
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import pwd
 import sys
@@ -27,6 +28,7 @@ from kumoi.cloud.agent.kinds.interface import AnyKind
 from kumoi.cloud.agent.kinds.load_balancer import LoadBalancerKind
 from kumoi.cloud.agent.kinds.server import ServerKind
 from kumoi.cloud.agent.probing import ProberProcess, Probing
+from kumoi.cloud.agent.renewal import Renewal
 from kumoi.cloud.agent.snapshots import Snapshots
 from kumoi.cloud.agent.trust import TRUST_FILE, TrustFile
 from kumoi.cloud.drivers.instance import fence, registry
@@ -125,7 +127,10 @@ async def serve_drivers(
             clock=clock,
         )
         log.event("agent.started", host=host.name)
-        await agent.run()
+        async with asyncio.TaskGroup() as tasks:
+            if cloud.is_cluster:
+                tasks.create_task(Renewal(host, upstream, tls, clock).run())
+            await agent.run()
 
 
 def _balancers(

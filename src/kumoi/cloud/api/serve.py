@@ -39,6 +39,7 @@ from kumoi.engine.http.connections import ConnectionLimits
 from kumoi.engine.http.serving import Certificates, Listener
 from kumoi.engine.http.serving import serve as serve_listeners
 from kumoi.engine.wake import Alarm
+from kumoi.hosts.cluster.signing import AuthorityClient
 
 REVOCATIONS_INTERVAL_S = 10.0
 REVOCATIONS_PAUSE_S = 0.05  # Each write rings: those that come together are looked at together.
@@ -60,6 +61,7 @@ def build_services(
         images=ImageFiles(host.image_dir),
         inspect_image=inspect,
         seal=Seal(host.pki_dir / "token-keys" / "secrets.key"),
+        authority=AuthorityClient(host.authority_socket, host.pki_dir / "ca.crt"),
     )
 
 
@@ -96,7 +98,9 @@ async def serve(
     await _learn_revoked(services, alarm)  # Before anything is served.
     pki = host.pki_dir
     server = Certificates(pki / "api.crt", pki / "api.key")
-    hosts = Certificates(pki / "api.crt", pki / "api.key", client_ca=pki / "ca.crt")
+    hosts = Certificates(
+        pki / "api.crt", pki / "api.key", client_ca=pki / "ca.crt"
+    )  # Who joins has none yet.
     limits = ConnectionLimits.of(cloud)
     listeners = (
         Listener(app(services), cloud.public_address, cloud.api_port, server, limits=limits),

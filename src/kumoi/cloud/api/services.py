@@ -12,6 +12,7 @@ from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.cloud.store.seal import Seal
 from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
+from kumoi.hosts.cluster.signing import Signing
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +25,4 @@ class Services:
     images: ImageFiles
     inspect_image: Inspect
     seal: Seal
+    authority: Signing

@@ -20,7 +20,8 @@ import msgspec
 from kumoi.base.backoff import Backoff
 from kumoi.base.errors import KumoiError, Permanent, Transient
 from kumoi.base.files import is_disk_full
-from kumoi.cloud.hostapi.hello import PATH, REFUSED, Hello, HostHello
+from kumoi.cloud.hostapi.hello import PATH, REFUSED, ErrorEnvelope, Hello, HostHello
+from kumoi.cloud.hostapi.join import RenewedCertificate
 from kumoi.cloud.hostapi.messages import ImageContent
 from kumoi.cloud.hostapi.things import Reports, ThingReport, WantedThings, raw
 from kumoi.engine.position import Position
@@ -129,6 +130,13 @@ class HttpUpstream:
         with _attempting(f"give up image {image_id}"):
             (await self._client.delete(f"/images/{image_id}")).raise_for_status()
 
+    async def renew_certificate(self) -> str:
+        """A certificate in PEM for this host's key, which ends later."""
+        with _attempting("renew the host's certificate"):
+            answer = await self._client.post("/certificate")
+            answer.raise_for_status()
+            return msgspec.json.decode(answer.content, type=RenewedCertificate).certificate
+
     async def console(self, server_id: str, text: str) -> None:
         with _attempting("send a console"):
             headers = {"Content-Type": "text/plain; charset=utf-8"}
@@ -141,16 +149,8 @@ class HttpUpstream:
 def _check_accepted(answer: httpx.Response) -> None:
     """Raises HostRefused, or HTTPStatusError for any other answer that is no success."""
     if answer.status_code == httpx.codes.CONFLICT:
-        raise HostRefused(msgspec.json.decode(answer.content, type=_Envelope).error.message)
+        raise HostRefused(msgspec.json.decode(answer.content, type=ErrorEnvelope).error.message)
     answer.raise_for_status()
-
-
-class _Error(msgspec.Struct):
-    message: str
-
-
-class _Envelope(msgspec.Struct):
-    error: _Error
 
 
 async def _chunks(path: Path) -> AsyncIterator[bytes]:

@@ -65,6 +65,16 @@ class HostHello(Hello, frozen=True, kw_only=True):
     booted_at: Seconds | None = None  # In seconds since 1970.
 
 
+class ErrorText(msgspec.Struct, frozen=True):
+    message: str
+
+
+class ErrorEnvelope(msgspec.Struct, frozen=True):
+    """The body of every answer that is an error."""
+
+    error: ErrorText
+
+
 REFUSED = "host.refused"
 """The code, and the type word, of the answer to a host that may not act."""
 

@@ -1,7 +1,7 @@
 """Serves ASGI applications over TLS, several in one event loop, each with its own listener.
 
-With a client CA a listener accepts only clients with a certificate of that CA, which it puts, in
-DER, into the scope: `scope["extensions"]["tls"]["client_certificate"]`.
+With a client CA a listener accepts clients without a certificate, and those with one of that CA. It puts
+the certificate, in DER or None, into the scope: `scope["extensions"]["tls"]["client_certificate"]`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ SWITCH_S = (
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """PEM files. With `client_ca` a client needs a certificate."""
+    """PEM files. With `client_ca` a client may show a certificate of that authority, and no other."""
 
     certificate: Path
     key: Path
@@ -299,7 +299,7 @@ def _config(listener: Listener, connections: Connections) -> uvicorn.Config:
     if files is not None:
         tls = {"ssl_certfile": files.certificate, "ssl_keyfile": files.key}
         if files.client_ca is not None:
-            tls |= {"ssl_ca_certs": str(files.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+            tls |= {"ssl_ca_certs": str(files.client_ca), "ssl_cert_reqs": ssl.CERT_OPTIONAL}
     wants_client = files is not None and files.client_ca is not None
     protocol = ClientCertificateProtocol if wants_client else BoundedProtocol
     return uvicorn.Config(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from kumoi.cloud.api.host import caller, image, report, watch
+from kumoi.cloud.api.host import caller, image, join, report, watch
 from kumoi.engine.http import routing
+from kumoi.engine.http.routing import OPEN
 from kumoi.engine.http.service import Scheme, Service
 from kumoi.policy.host import HOST
 
@@ -22,6 +23,10 @@ SERVICE = Service(
         Route("DELETE", "/v1/images/{id}", image.delete, "host:delete_image"),
         Route("POST", "/v1/reports", report.create, "host:create_report", streams=True),
         Route("PUT", "/v1/hello", report.put_hello, "host:update_hello"),
+        Route("GET", "/v1/authority", join.show_authority, OPEN),
+        Route("POST", "/v1/join", join.create, OPEN, streams=True),
+        Route("POST", "/v1/certificate", join.renew, "host:renew_certificate"),
+        Route("DELETE", "/v1/host", join.delete, "host:delete_host"),
         Route("PUT", "/v1/servers/{id}/console", report.put_console, "host:update_console"),
     ),
     policies=HOST,

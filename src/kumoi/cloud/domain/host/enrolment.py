@@ -20,6 +20,10 @@ def enrol(connection: Connection, host_id: str, public_key_sha256: str) -> None:
         log.event("host.enrolled", host=host_id)
 
 
+def names(connection: Connection) -> list[str]:
+    return store.names(connection)
+
+
 def is_enrolled(connection: Connection, host_id: str, public_key_sha256: str) -> bool:
     known = store.get(connection, host_id)
     return known is not None and known.public_key_sha256 == public_key_sha256

@@ -38,6 +38,10 @@ def get(connection: Connection, host_id: str) -> Enrolment | None:
     return schema.fetch_one(connection, query, Enrolment)
 
 
+def names(connection: Connection) -> list[str]:
+    return list(connection.execute(sa.select(enrolment.c.host_id)).scalars())
+
+
 def replace(connection: Connection, row: Enrolment) -> None:
     delete(connection, row.host_id)
     schema.insert(connection, enrolment, schema.values(row))

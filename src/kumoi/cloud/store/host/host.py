@@ -200,6 +200,10 @@ def update(connection: Connection, key: str, **values: Any) -> bool:
     return schema.update(connection, host, key, values)
 
 
+def delete(connection: Connection, key: str) -> None:
+    connection.execute(sa.delete(host).where(host.c.id == key))
+
+
 def states(connection: Connection) -> dict[str, str]:
     """By host, in Nova's words: UP, DOWN, or MAINTENANCE for one that is disabled."""
     query = sa.select(host.c.id, host.c.state, host.c.enabled, host.c.forced_down)
