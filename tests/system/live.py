@@ -75,10 +75,9 @@ class LiveCloud:
         self, *args: str, check: bool = True, timeout_s: float = 60, source: Path | None = None
     ) -> Completed:
         """Our own command on this cloud; `source` is where another release's code is."""
-        command, *rest = args
         where = ["--name", self.config.name, "--state-dir", self.here.state_dir]
         return run(
-            [sys.executable, "-m", "kumoi.main", command, *where, *rest],
+            [sys.executable, "-m", "kumoi.main", *args, *where],
             check=check,
             timeout_s=timeout_s,
             env=self.env if source is None else {**self.env, "PYTHONPATH": str(source)},

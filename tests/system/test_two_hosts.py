@@ -1,5 +1,6 @@
-"""Two hosts under one control plane, from two host files: the second has a name, a directory, a
-switch, a supervisor and an agent of its own, and reaches OVN with a certificate.
+"""Two hosts under one control plane: a cloud of one host is opened, and another joins with a token. It
+has a name, a directory, a switch, a supervisor and an agent of its own, and reaches OVN with a
+certificate.
 """
 
 from __future__ import annotations
@@ -9,32 +10,32 @@ import dataclasses
 import functools
 import json
 import os
+import re
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.system.asking import Asking, asking
 from tests.system.conftest import free_slot
-from tests.system.live import LiveCloud, eventually, live_cloud, ssh_banner
+from tests.system.live import LiveCloud, eventually, kept_by_us, live_cloud, pings, ssh_banner
 from tests.system.tenant import Tenant, tenant
 from tests.system.test_balancer_proxied import KNOCK, MONITOR, HttpShop
 from tests.system.test_load_balancer import PORT
 
 import kumoi
-from kumoi.base import log, namespace
+from kumoi.base import log, namespace, process
 from kumoi.base.process import run
-from kumoi.cloud.domain.host import enrolment
 from kumoi.cloud.drivers.load_balancer import station
 from kumoi.cloud.hostapi.hello import PROTOCOL
-from kumoi.config import HostSettings, cloud_database, write
-from kumoi.engine.db import Database
-from kumoi.hosts.first_use import pki
+from kumoi.config import CloudSettings, HostSettings, read, write
 from kumoi.hosts.units import running
 from kumoi.hosts.wires import links, virtual
 
@@ -43,6 +44,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 BOUND_S = 30.0
 DEATHS = 8
 """Of proxies and of our processes, while a balancer is asked."""
+PINGS_AT_ONCE = 2_000
 SECOND_NAME = "rack7-blade3.example.org"  # Longer than a link's name may be.
 
 
@@ -58,65 +60,103 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
+    """A cloud of one host, as `up` makes it. Purging it purges the other host as well."""
     home = tmp_path_factory.mktemp("home")
-    with free_slot() as slot:
-        name, octet = f"kpair{slot}", 230 + slot
-        southbound = f"ssl:10.{octet}.5.1:6642"
-        second = HostSettings(
-            name=SECOND_NAME,
-            state_dir=f"/var/tmp/{name}-2",
-            underlay_address=f"10.{octet}.5.9",
-            roles=("agent",),
-            keeper="kumoi",
-        )
-        with live_cloud(name, octet, home, southbound_url=southbound) as first:
-            other = LiveCloud(first.config, second, home)
-            _write(first, second)
-            other.kumoi("down", "--purge", timeout_s=120)  # What a killed run left.
-            _write(first, second)
-            authority = pki.Authority.of(first.here.pki_dir)
-            assert authority is not None
-            pki.admit(authority, first.config, second, datetime.now(UTC))
-            _enrol(first, second)
-            try:
-                other.kumoi("up", timeout_s=120)
-                yield Pair(first, other)
-            finally:
-                other.kumoi("down", "--purge", timeout_s=120)
-
-
-def _enrol(first: LiveCloud, second: HostSettings) -> None:
-    database = Database(cloud_database(first.config, first.here), wake_dir=first.here.wake_dir)
-    key = pki.public_key_sha256(pki.read_certificate(second))
-    with contextlib.closing(database), database.write() as connection:
-        enrolment.enrol(connection, second.name, key)
-
-
-def _write(first: LiveCloud, second: HostSettings) -> None:
-    second.state.mkdir(exist_ok=True)
-    write(first.config, second.state)
-    write(second, second.state)
+    with free_slot() as slot, live_cloud(f"kpair{slot}", 230 + slot, home) as first:
+        yield first
 
 
 @pytest.fixture(scope="module")
-def user(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenant]:
-    with tenant(pair.first, "pair", tmp_path_factory.mktemp("user")) as user:
+def user(alone: LiveCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenant]:
+    with tenant(alone, "pair", tmp_path_factory.mktemp("user")) as user:
         user.wire("192.168.77.0/24")
         yield user
 
 
 @pytest.fixture(scope="module")
-def servers(pair: Pair, user: Tenant) -> dict[str, Any]:
+def group(user: Tenant) -> str:
+    """Of servers that are on different hosts."""
+    made = user.cloud.compute.create_server_group(name="apart", policy="anti-affinity")
+    return str(made.id)
+
+
+@pytest.fixture(scope="module")
+def one(user: Tenant, group: str) -> Any:
+    """The server that is there before there is another host."""
+    return user.settled(user.begin_server("one", scheduler_hints={"group": group}))
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a server's pings at 1 ms lost while its cloud was opened to other hosts."""
+
+    sent: int
+    lost: int
+    pid_before: int
+    pid_after: int
+
+
+@pytest.fixture(scope="module")
+def opening(alone: LiveCloud, user: Tenant, one: Any) -> Opening:
+    before = alone.init_pid(one.id)
+    with ThreadPoolExecutor(1) as beside:
+        done = threading.Event()
+        counts = beside.submit(_ping_until, done, before, str(user.subnet.gateway_ip))
+        try:
+            alone.kumoi("cluster", "create", timeout_s=180)
+        finally:
+            done.set()
+        sent, received = counts.result()
+    return Opening(sent, sent - received, before, alone.init_pid(one.id))
+
+
+def _ping_until(done: threading.Event, pid: int, address: str) -> tuple[int, int]:
+    """How many pings were sent, and answered, until then."""
+    sent = received = 0
+    while not done.is_set():
+        with pings(pid, address, PINGS_AT_ONCE) as pinging:
+            text = pinging.communicate(timeout=60)[0]
+        match = re.search(r"(\d+) packets transmitted, (\d+) received", text)
+        if match is None:
+            raise AssertionError(text)
+        sent, received = sent + int(match[1]), received + int(match[2])
+    return sent, received
+
+
+@pytest.fixture(scope="module")
+def pair(alone: LiveCloud, opening: Opening) -> Pair:
+    """The second joins with a token, killed once on its way."""
+    state = Path(f"{alone.here.state_dir}-2")
+    state.mkdir()
+    write(kept_by_us(HostSettings(state_dir=str(state))), state)
+    token = alone.kumoi("cluster", "token", SECOND_NAME).out.strip()
+    join = [sys.executable, "-m", "kumoi.main", "cluster", "join", token, "--state-dir", str(state)]
+    with subprocess.Popen(join, env=alone.env, stdout=subprocess.DEVNULL) as killed:
+        key = state / "pki" / f"{SECOND_NAME}.key"
+        eventually(key.exists, within_s=60, what="it has made its key")
+        killed.kill()
+    run(join, env=alone.env, timeout_s=180)
+    config, second = read(CloudSettings, state).settings, read(HostSettings, state).settings
+    return Pair(
+        LiveCloud(config, alone.here, alone.config_home),
+        LiveCloud(config, second, alone.config_home),
+    )
+
+
+@pytest.fixture(scope="module")
+def servers(pair: Pair, user: Tenant, one: Any, group: str) -> dict[str, Any]:
     """One on each host, by the host's name."""
     eventually(lambda: len(_hosts(pair)) == 2, within_s=BOUND_S, what="two hosts are up")
-    apart = user.cloud.compute.create_server_group(name="apart", policy="anti-affinity")
-    begun = [
-        user.begin_server(name, scheduler_hints={"group": apart.id}) for name in ("one", "two")
-    ]
-    running = [user.settled(server) for server in begun]
+    two = user.settled(user.begin_server("two", scheduler_hints={"group": group}))
     with pair.first.connect(admin=True) as admin:
-        return {admin.compute.get_server(item.id).compute_host: item for item in running}
+        return {admin.compute.get_server(item.id).compute_host: item for item in (one, two)}
+
+
+def test_a_cloud_is_opened_to_other_hosts_with_no_packet_lost(opening: Opening) -> None:
+    assert opening.sent >= PINGS_AT_ONCE
+    assert opening.lost == 0
+    assert opening.pid_after == opening.pid_before
 
 
 def _hosts(pair: Pair) -> dict[str, str]:
@@ -146,9 +186,15 @@ def test_each_host_is_known_by_its_own_name_and_address(pair: Pair) -> None:
     names = {process["name"] for process in shown["processes"]}
     assert names == {"supervisor", "ovs-db", "ovs-vswitchd", "ovn-controller", "agent"}
     assert all(process["healthy"] for process in shown["processes"])
-    hosts = json.loads(pair.first.kumoi("status", "--json").out)["hosts"]
+    whole = json.loads(pair.first.kumoi("status", "--json").out)
+    others = whole["processes_of_others_here"]
+    assert {row["name"] for row in others[SECOND_NAME]} == names
+    hosts = whole["hosts"]
     said = {host["name"]: (host["release"], host["protocol"]) for host in hosts}
     assert said == dict.fromkeys(wanted, (kumoi.__version__, PROTOCOL))
+    listed = json.loads(pair.first.kumoi("host", "list", "--json").out)
+    roles = {host["name"]: host["roles"] for host in listed}
+    assert roles == {item.here.name: list(item.here.roles) for item in (pair.first, pair.second)}
 
 
 def test_servers_on_two_hosts_reach_each_other_through_a_tunnel(
@@ -353,3 +399,18 @@ def test_taking_one_host_down_leaves_the_other_as_it_is(
     assert user.inside(stays, *ping, check=False).status == 0
     pair.second.kumoi("up", timeout_s=120)
     assert len(links.ports_of(f"{pair.first.config.name}-ul")) == 2
+
+
+def test_a_host_that_has_servers_stays_and_one_that_has_none_leaves(
+    pair: Pair, user: Tenant, servers: dict[str, Any]
+) -> None:
+    with pytest.raises(process.ProcessFailed) as refused:
+        pair.second.kumoi("cluster", "leave", timeout_s=120)
+    assert refused.value.completed is not None
+    assert "has 1 servers: delete them first" in refused.value.completed.err
+    eventually(lambda: len(_hosts(pair)) == 2, within_s=BOUND_S, what="it is back")
+    user.cloud.compute.delete_server(servers[SECOND_NAME])
+    user.cloud.compute.wait_for_delete(servers[SECOND_NAME], wait=60)
+    pair.second.kumoi("cluster", "leave", timeout_s=120)
+    assert not pair.second.here.state.exists()
+    assert set(_hosts(pair)) == {pair.first.here.name}

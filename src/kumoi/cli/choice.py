@@ -88,9 +88,10 @@ def existing(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
     return cloud, host
 
 
-def require_ours(cloud: CloudSettings, host: HostSettings) -> None:
+def require_ours(cloud: CloudSettings, host: HostSettings, *, joins: bool = False) -> None:
     """Raises Conflict when the cloud of this name has this host elsewhere on this machine, whose
-    links and processes would be taken, and when the directory is something else's.
+    links and processes would be taken, and when the directory is something else's. Who `joins` is
+    another host of the cloud, and knows its name.
     """
     for other in sorted(running.state_dirs() - {host.state_dir}):
         theirs = HostSettings(state_dir=other)
@@ -99,7 +100,7 @@ def require_ours(cloud: CloudSettings, host: HostSettings) -> None:
             if name != cloud.name:
                 continue
             theirs = config.read(HostSettings, theirs.state).settings
-            if not is_there(host) or theirs.name == host.name:
+            if theirs.name == host.name or not (joins or is_there(host)):
                 raise Conflict(
                     f"the cloud {cloud.name} runs from {other}, not {host.state_dir}: "
                     f"--state-dir {other}"
@@ -123,6 +124,23 @@ def lock_of(host: HostSettings) -> Path:
 def is_there(host: HostSettings) -> bool:
     """Whether `up` has been here."""
     return config.file_of(CloudSettings, host.state).exists()
+
+
+def others_here(cloud: CloudSettings, host: HostSettings) -> list[HostSettings]:
+    """The cloud's other hosts on this machine. The host with the APIs stands for all of them; any other
+    one for itself.
+    """
+    if Role.API not in host.roles:
+        return []
+    beside = [str(path) for path in host.state.parent.glob(f"{host.state.name}-*")]
+    found = {}
+    for directory in sorted({*beside, *running.state_dirs()}):
+        with contextlib.suppress(Invalid):  # It cannot be read: then it may be anybody's.
+            theirs = config.read(HostSettings, Path(directory)).settings
+            name = config.read(CloudSettings, Path(directory)).settings.name
+            if name == cloud.name and theirs.name != host.name:
+                found[theirs.name] = config.changed(theirs, state_dir=directory)
+    return [found[name] for name in sorted(found)]
 
 
 def unfinished_restore(host: HostSettings) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 
+from kumoi import config
 from kumoi.cli import choice
 from kumoi.cli.progress import Progress
 from kumoi.cloud.agent import purge
@@ -28,6 +29,11 @@ def run(args: argparse.Namespace) -> int:
     progress = Progress()
     cloud, host = choice.chosen(args)
     choice.require_ours(cloud, host)
+    for other in choice.others_here(cloud, host):
+        progress.say(f"Host {other.name}:")
+        theirs = config.read(CloudSettings, other.state).settings
+        with choice.alone(theirs, other):
+            take_down(theirs, other, progress, with_data=args.purge)
     if not host.state.exists() and not virtual.is_there(cloud, host):
         progress.say(f"The cloud {cloud.name} is not here: nothing to do")
         return 0

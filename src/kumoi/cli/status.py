@@ -71,13 +71,17 @@ def run(args: argparse.Namespace) -> int:
     """0 when everything that should run does and answers, 1 otherwise."""
     cloud, host = choice.existing(args)
     found = processes(cloud, host)
-    hosts, servers, trouble = _hosts_and_servers(cloud, host, found)
+    hosts, servers, trouble = hosts_and_servers(cloud, host, found)
+    others = {each.name: processes(cloud, each) for each in choice.others_here(cloud, host)}
     unknown = [] if trouble else _unlisted_servers(host, servers)
     if args.json:
         document = {
             "name": cloud.name,
             "api_url": cloud.api_url,
             "processes": [asdict(row) for row in found],
+            "processes_of_others_here": {
+                name: [asdict(row) for row in rows] for name, rows in others.items()
+            },
             "hosts": hosts,
             "servers": servers,
             "unknown": unknown,
@@ -97,10 +101,14 @@ def run(args: argparse.Namespace) -> int:
             together=_together(host),
             missing=missing_walls(host),
         )
+        for name, rows in others.items():
+            console().print(f"Host {name}:", _process_table(rows) if rows else "is down")
     else:
         start = f"sudo ./kumoi up{choice.words(cloud, host)}"
         print(f"The cloud {cloud.name} is down. Start it: {start}")
-    return 0 if found and all(row.healthy for row in found) else 1
+    is_up = bool(found) and all(others.values())
+    every = [row for rows in (found, *others.values()) for row in rows]
+    return 0 if is_up and all(row.healthy for row in every) else 1
 
 
 def processes(cloud: CloudSettings, host: HostSettings) -> list[ProcessRow]:
@@ -145,7 +153,7 @@ def _unit_row(unit: control.UnitStatus) -> ProcessRow:
     )
 
 
-def _hosts_and_servers(
+def hosts_and_servers(
     cloud: CloudSettings, host: HostSettings, found: list[ProcessRow]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
     """Hosts and servers as the API shows them to an administrator, or why it does not. The hosts'
@@ -193,6 +201,9 @@ def _rows(cloud: CloudSettings, host: HostSettings) -> dict[str, dict[str, Any]]
             "disk_promised_gib": row.disk_claimed_gib,
             "disk_promised_max_gib": row.disk_claimed_gib + row.disk_free_gib,
             "disk_gib": row.disk_gib,
+            "address": row.address,
+            "reason": row.disabled_reason,
+            "servers": row.servers_claimed,
         }
         for row in rows
     }

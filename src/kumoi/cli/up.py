@@ -13,20 +13,22 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from kumoi import config
 from kumoi.base import process
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Conflict, Permanent
-from kumoi.cli import choice
+from kumoi.cli import choice, joining
 from kumoi.cli.progress import Progress, ProgressStage
 from kumoi.cloud.drivers.instance import registry
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts import boot
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords, pki
 from kumoi.hosts.install import image, machine, packages
-from kumoi.hosts.units import keeper, ownership, releases, table, users
+from kumoi.hosts.units import answering, keeper, ownership, releases, table, users
 from kumoi.hosts.units.releases import Release
 from kumoi.hosts.wires import ranges, sockets, virtual
 
@@ -36,6 +38,8 @@ STORE_TIMEOUT_S = 60.0
 HOST_TIMEOUT_S = 30.0
 IMAGES_TIMEOUT_S = 300.0
 POLL_S = 0.05
+SOUTHBOUND_PORT = 6642  # As OVN has it.
+JOIN_WITHIN = timedelta(minutes=10)
 SAYS = "kumoi: "  # Before an error of ours, see main.py.
 
 
@@ -44,6 +48,13 @@ Images = list[tuple[image.Recipe, "Future[Path]"]]
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     add_ranges_to(parser)
+    parser.add_argument(
+        "--hosts",
+        type=int,
+        default=1,
+        metavar="N",
+        help="so many virtual hosts on this machine, the first with the control plane",
+    )
     parser.add_argument(
         "--only-engines", action="store_true", help="Open vSwitch and OVN without our own roles"
     )
@@ -59,6 +70,10 @@ def add_ranges_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     progress = Progress()
     cloud, host = bring_up(args, progress)
+    if args.hosts > 1 and not cloud.is_cluster:
+        cloud, host = open_to_hosts(args, cloud, host, progress)
+    if not args.only_engines:
+        _bring_up_others(cloud, host, progress, hosts=args.hosts)
     if not args.only_engines and Role.API in host.roles:
         for line in _next_steps(cloud, host):
             progress.say(line)
@@ -94,6 +109,60 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
         if offers:
             _offer(cloud, host, progress, images)
     return cloud, host
+
+
+def open_to_hosts(
+    args: argparse.Namespace, cloud: CloudSettings, host: HostSettings, progress: Progress
+) -> tuple[CloudSettings, HostSettings]:
+    """Others may join then. No server is touched and no packet lost. Where it fails, the cloud is as it
+    was before.
+    """
+    url = f"ssl:{cloud.control_address}:{SOUTHBOUND_PORT}"
+    config.write(config.changed(cloud, southbound_url=url), host.state)
+    try:
+        found = bring_up(args, progress)
+        if not answering.answers(f"tcp:{cloud.control_address}:{SOUTHBOUND_PORT}"):
+            raise Permanent(f"OVN's southbound database does not answer at {url}")
+    except BaseException:
+        progress.say("That failed: the cloud is put back to one host")
+        config.write(cloud, host.state)
+        bring_up(args, progress)
+        raise
+    return found
+
+
+def _bring_up_others(
+    cloud: CloudSettings, host: HostSettings, progress: Progress, *, hosts: int
+) -> None:
+    """The cloud's other hosts on this machine; those that are missing join, by tokens."""
+    others = {each.name: each for each in choice.others_here(cloud, host)}
+    for number in range(2, hosts + 1):
+        name = f"{cloud.name}-host{number}"
+        directory = f"{host.state_dir}-{number}"
+        if name not in others or not pki.has_certificate(others[name]):
+            line = joining.make_token(cloud, host, name, JOIN_WITHIN)
+            _, others[name] = joining.prepare(line, directory, progress, keeper=host.keeper)
+    for name, other in sorted(others.items()):
+        progress.say(f"Host {name}:")
+        bring_up(args_of(cloud, other), progress)
+        with progress.stage("the host reports"):
+            first_run.wait_for_host(
+                first_run.connect(_entries(cloud, host)[f"{cloud.name}-admin"]),
+                other,
+                timeout_s=HOST_TIMEOUT_S,
+            )
+
+
+def args_of(cloud: CloudSettings, host: HostSettings) -> argparse.Namespace:
+    """Those of `up` for a host that has its files."""
+    return argparse.Namespace(
+        name=cloud.name,
+        state_dir=host.state_dir,
+        public_cidr=None,
+        underlay_cidr=None,
+        only_engines=False,
+        hosts=1,
+    )
 
 
 def _decide(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
@@ -180,12 +249,7 @@ def _offer(cloud: CloudSettings, host: HostSettings, progress: Progress, images:
     """Make what users start with: clouds.yaml, flavors, the external network, images."""
     person = choice.person()
     with progress.stage("clouds.yaml") as stage:
-        wanted = clouds_yaml.entries(
-            cloud,
-            host,
-            admin_password=passwords.read(host, "admin"),
-            demo_password=passwords.read(host, "demo"),
-        )
+        wanted = _entries(cloud, host)
         clouds_yaml.write(person, wanted)
         stage.note(f"{' and '.join(wanted)} in {person.file}")
     with progress.stage("flavors and external network"):
@@ -202,6 +266,15 @@ def _offer(cloud: CloudSettings, host: HostSettings, progress: Progress, images:
             stage.note(f"{path.stat().st_size >> 20} MiB" if offer.uploaded else "there")
     with progress.stage("images ready on the host") as stage:
         _wait_for_images(host, offered, stage)
+
+
+def _entries(cloud: CloudSettings, host: HostSettings) -> dict[str, dict[str, Any]]:
+    return clouds_yaml.entries(
+        cloud,
+        host,
+        admin_password=passwords.read(host, "admin"),
+        demo_password=passwords.read(host, "demo"),
+    )
 
 
 def _wait_for_images(host: HostSettings, offered: dict[str, str], stage: ProgressStage) -> None:

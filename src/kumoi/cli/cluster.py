@@ -1,0 +1,201 @@
+"""`kumoi cluster`: more hosts for the cloud. One is opened to others, tokens let them in, and they leave."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from kumoi import config
+from kumoi.base.errors import Conflict, Invalid, NotFound
+from kumoi.cli import choice, down, host, joining, up
+from kumoi.cli.output import console, table
+from kumoi.cli.progress import Progress
+from kumoi.cloud.domain.host import enrolment
+from kumoi.cloud.domain.host import join as domain
+from kumoi.cloud.hostapi import join as hostapi
+from kumoi.cloud.hostapi.client import tls_context
+from kumoi.config import CloudSettings, HostSettings, Role
+from kumoi.engine.db import Database
+from kumoi.hosts.cluster import join_token
+from kumoi.hosts.units import keeper
+
+TTL = "1h"
+TTL_MAX = timedelta(days=7)
+UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, (_act, about, example) in ACTIONS.items():
+        action = actions.add_parser(
+            name, help=about, description=about, epilog=f"example: sudo ./kumoi cluster {example}"
+        )
+        if name == "join":
+            action.add_argument("token", help="the line that `cluster token` printed")
+            action.add_argument(
+                "--state-dir", metavar="DIR", help="what the host keeps (default: /var/lib/CLOUD)"
+            )
+        else:
+            choice.add_to(action)
+        if name == "token":
+            action.add_argument("host", nargs="?", help="its name (default: NAME-host2 and so on)")
+            action.add_argument("--ttl", default=TTL, help=f"how long it is good (default: {TTL})")
+        if name == "leave":
+            action.add_argument(
+                "--force", action="store_true", help="lose the servers that are here"
+            )
+        if name in ("status", "token"):
+            action.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    act, _about, _example = ACTIONS[args.action]
+    return act(args)
+
+
+def create(args: argparse.Namespace) -> int:
+    """Of a cloud that is up."""
+    progress = Progress()
+    cloud, here = choice.existing(args)
+    if Role.API not in here.roles:
+        raise Conflict(f"{here.name} has joined the cloud {cloud.name}: it needs no other")
+    if cloud.is_cluster:
+        progress.say(f"Hosts may join the cloud {cloud.name} already")
+    else:
+        cloud, here = up.open_to_hosts(up.args_of(cloud, here), cloud, here, progress)
+    words = choice.words(cloud, here)
+    progress.say(f"  sudo ./kumoi cluster token{words}    a line for the next host")
+    return 0
+
+
+def token(args: argparse.Namespace) -> int:
+    cloud, here = choice.existing(args)
+    name = args.host or _next_name(cloud, here)
+    line = joining.make_token(cloud, here, name, _duration(args.ttl))
+    read = join_token.read(line)
+    if args.json:
+        until = datetime.fromtimestamp(read.expires_at, UTC).isoformat(timespec="seconds")
+        shown = {"host": read.host, "address": read.address, "expires_at": until, "token": line}
+        print(json.dumps(shown, indent=2))
+    else:
+        print(line)
+    return 0
+
+
+def join(args: argparse.Namespace) -> int:
+    progress = Progress()
+    name = join_token.read(args.token).cloud
+    if not re.fullmatch(choice.NAME_PATTERN, name):
+        raise Invalid("the token names no cloud", field="token")
+    state_dir = str(Path(args.state_dir or f"/var/lib/{name}").absolute())
+    cloud, here = joining.prepare(args.token, state_dir, progress)
+    up.bring_up(up.args_of(cloud, here), progress)
+    progress.say(
+        f"{here.name} has joined the cloud {cloud.name}. Where its APIs run: sudo ./kumoi host list"
+    )
+    return 0
+
+
+def leave(args: argparse.Namespace) -> int:
+    """Repeatable: a host that the control plane does not know any more is only taken down."""
+    progress = Progress()
+    cloud, here = choice.existing(args)
+    if Role.API in here.roles:
+        raise Conflict(f"{here.name} has the control plane: `down --purge` ends the whole cloud")
+    with choice.alone(cloud, here), progress.stage("stop roles"):
+        keeper.stop_roles(cloud, here)  # An agent would say that the host is there.
+    try:
+        with progress.stage("leave the cloud") as stage:
+            try:
+                tls = tls_context(here.pki_dir, here.name)
+                hostapi.leave(cloud.host_api_url, tls, forced=args.force)
+            except (hostapi.NotAHost, FileNotFoundError):
+                stage.note("it was no host of it any more")
+    except Conflict:
+        up.bring_up(up.args_of(cloud, here), progress)
+        raise
+    with choice.alone(cloud, here):
+        down.take_down(cloud, here, progress, with_data=False)  # OVN's controller says good-bye.
+        down.take_down(cloud, here, progress, with_data=True)
+    return 0
+
+
+def status(args: argparse.Namespace) -> int:
+    """0 when every host is up."""
+    cloud, here = choice.existing(args)
+    hosts = host.listed(cloud, here)
+    expected = _expected(cloud, here)
+    if args.json:
+        shown = {
+            "name": cloud.name,
+            "open_to_hosts": cloud.is_cluster,
+            "underlay": cloud.underlay_cidr,
+            "control_plane": here.name,
+            "hosts": hosts,
+            "expected": expected,
+        }
+        print(json.dumps(shown, indent=2))
+    else:
+        out = console()
+        how = "open to other hosts" if cloud.is_cluster else "of one host"
+        out.print(f"The cloud {cloud.name} is {how}; {here.name} alone has its control plane")
+        host.show(hosts)
+        if expected:
+            out.print(table("Expected", expected))
+    return 0 if all(row["state"] == "up" for row in hosts) else 1
+
+
+def _expected(cloud: CloudSettings, here: HostSettings) -> list[dict[str, Any]]:
+    """Hosts that have a token and have not joined."""
+    with _store(cloud, here) as database, database.read() as connection:
+        return [
+            {
+                "host": row.host_id,
+                "address": row.address,
+                "until": row.expires_at.isoformat(timespec="seconds"),
+            }
+            for row in domain.expected(connection)
+        ]
+
+
+def _next_name(cloud: CloudSettings, here: HostSettings) -> str:
+    with _store(cloud, here) as database, database.read() as connection:
+        taken = {here.name, *enrolment.names(connection), *domain.names(connection)}
+    number = 2
+    while f"{cloud.name}-host{number}" in taken:
+        number += 1
+    return f"{cloud.name}-host{number}"
+
+
+def _store(cloud: CloudSettings, here: HostSettings) -> contextlib.closing[Database]:
+    if Role.API not in here.roles:
+        raise NotFound(
+            "store", cloud.name, message=f"{here.name} has no store: ask where the APIs run"
+        )
+    url = config.cloud_database(cloud, here)
+    return contextlib.closing(Database(url, wake_dir=here.wake_dir))
+
+
+def _duration(text: str) -> timedelta:
+    """Raises Invalid."""
+    match = re.fullmatch(r"([1-9]\d{0,4})([mhd])", text)
+    lives = timedelta(seconds=int(match[1]) * UNITS_S[match[2]]) if match else None
+    if lives is None or lives > TTL_MAX:
+        raise Invalid(f"--ttl {text} is not such as 30m, 1h or 2d, 7d at most", field="ttl")
+    return lives
+
+
+Act = Callable[[argparse.Namespace], int]
+ACTIONS: dict[str, tuple[Act, str, str]] = {
+    "create": (create, "let other hosts join the cloud that is up here", "create"),
+    "token": (token, "a line with which one host joins", "token rack7-blade3 --ttl 1h"),
+    "join": (join, "make this machine a host of the cloud that the token is of", "join TOKEN"),
+    "leave": (leave, "take this host out of its cloud, and off this machine", "leave"),
+    "status": (status, "the cloud's hosts, and those that are expected", "status --json"),
+}

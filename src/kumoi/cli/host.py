@@ -1,0 +1,125 @@
+"""`kumoi host`: the hosts of the cloud, and which of them get new servers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import Any
+
+from keystoneauth1.exceptions import ClientException
+from openstack.exceptions import SDKException
+
+from kumoi.base.errors import NotFound, Permanent
+from kumoi.cli import choice, status
+from kumoi.cli.output import console, table
+from kumoi.config import CloudSettings, HostSettings, Role
+from kumoi.hosts.first_use import first_run
+
+DRAINED = "kumoi host drain"
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, (_act, about) in ACTIONS.items():
+        example = f"example: sudo ./kumoi host {name}{'' if name == 'list' else ' kumoi-host2'}"
+        action = actions.add_parser(name, help=about, description=about, epilog=example)
+        if name == "list":
+            action.add_argument("--json", action="store_true", help="for programs")
+        else:
+            action.add_argument("host", help="its name, as `host list` has it")
+        if name == "drain":
+            action.add_argument(
+                "--reason", default=DRAINED, help="shown by `openstack compute service`"
+            )
+        choice.add_to(action)
+
+
+def run(args: argparse.Namespace) -> int:
+    act, _about = ACTIONS[args.action]
+    return act(args)
+
+
+def list_(args: argparse.Namespace) -> int:
+    """0 when every host is up."""
+    found = listed(*choice.existing(args))
+    if args.json:
+        print(json.dumps(found, indent=2))
+    else:
+        show(found)
+    return 0 if all(row["state"] == "up" for row in found) else 1
+
+
+def drain(args: argparse.Namespace) -> int:
+    _set(args, reason=args.reason)
+    print(
+        f"{args.host} gets no new servers. Those that are there stay: delete or rebuild them elsewhere"
+    )
+    return 0
+
+
+def undrain(args: argparse.Namespace) -> int:
+    _set(args, reason=None)
+    print(f"{args.host} gets new servers again")
+    return 0
+
+
+def listed(cloud: CloudSettings, here: HostSettings) -> list[dict[str, Any]]:
+    """The cloud's hosts. Raises Permanent when the API does not answer."""
+    hosts, _servers, trouble = status.hosts_and_servers(cloud, here, status.processes(cloud, here))
+    if trouble:
+        raise Permanent(f"the hosts are not known: {trouble}")
+    return [
+        {
+            "name": row["name"],
+            "address": row["address"],
+            # One host has the control plane; whoever joins has an agent.
+            "roles": list(here.roles) if row["name"] == here.name else [Role.AGENT.value],
+            "state": row["state"],
+            "status": row["status"],
+            "reason": row["reason"],
+            "release": row["release"],
+            "protocol": row["protocol"],
+            "servers": row["servers"],
+            "ram_promised_mib": row["ram_promised_mib"],
+            "ram_promised_max_mib": row["ram_promised_max_mib"],
+        }
+        for row in hosts
+    ]
+
+
+def show(hosts: list[dict[str, Any]]) -> None:
+    rows = [
+        {
+            **{key: value for key, value in row.items() if not key.startswith("ram_promised")},
+            "memory promised": f"{row['ram_promised_mib']} of {row['ram_promised_max_mib']} MiB",
+        }
+        for row in hosts
+    ]
+    out = console()
+    out.print(table("Hosts", rows) if rows else "No hosts")
+
+
+def _set(args: argparse.Namespace, *, reason: str | None) -> None:
+    """Raises NotFound, Permanent."""
+    cloud, here = choice.existing(args)
+    try:
+        api = first_run.connect(status.admin_entry(cloud, here))
+        found = next((each for each in api.compute.services() if each.host == args.host), None)
+        if found is None:
+            message = f"there is no host {args.host}: sudo ./kumoi host list"
+            raise NotFound("host", args.host, message=message)
+        if reason is None:
+            api.compute.enable_service(found)
+        else:
+            api.compute.disable_service(found, disabled_reason=reason)
+    except (SDKException, ClientException) as cause:
+        raise Permanent(f"the API refused: {cause}") from cause
+
+
+Act = Callable[[argparse.Namespace], int]
+ACTIONS: dict[str, tuple[Act, str]] = {
+    "list": (list_, "every host: its roles, release, servers, and whether it is heard of"),
+    "drain": (drain, "no new servers for a host"),
+    "undrain": (undrain, "new servers for it again"),
+}
