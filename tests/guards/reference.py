@@ -52,7 +52,8 @@ def environment_schema() -> str:
     """The JSON Schema of kumoi.yaml, for editors, made of its shapes."""
     schema = msgspec.json.schema(FileShape)
     schema["title"] = "kumoi.yaml"
-    return json.dumps(schema, indent=1) + "\n"
+    # The end of a text is `\Z` in Python, and `$` in the patterns of JSON Schema.
+    return json.dumps(schema, indent=1).replace("\\\\Z", "$") + "\n"
 
 
 def settings() -> str:

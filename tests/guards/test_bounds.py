@@ -129,6 +129,24 @@ def test_every_text_list_and_object_of_a_body_has_a_bound() -> None:
     assert found == []
 
 
+def ends_before_a_newline(kind: shapes.Type, where: str) -> Iterator[str]:
+    """The places in a type whose pattern ends in `$`, which a trailing newline passes."""
+    if str(getattr(kind, "pattern", None) or "").endswith("$"):
+        yield where
+    for inner, place in inside(kind, where):
+        yield from ends_before_a_newline(inner, place)
+
+
+def test_no_pattern_lets_a_trailing_newline_through() -> None:
+    found = [
+        place
+        for shape in bodies()
+        for where, kind in fields(shape)
+        for place in ends_before_a_newline(kind, where)
+    ]
+    assert found == []
+
+
 def test_what_other_shapes_read_is_in_a_body() -> None:
     there = {
         place

@@ -28,12 +28,12 @@ NAME_RULE = "a name of 1 to 31 of a-z, 0-9 and -, which begins with a letter"
 TTL_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 TTL_MAX_S = 30 * 86_400
 
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}$", title=NAME_RULE)]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}\Z", title=NAME_RULE)]
 Text = Annotated[str, Meta(min_length=1, max_length=4_096)]
 Path = Annotated[str, Meta(min_length=1, max_length=1_024)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 Duration = Annotated[
-    str, Meta(pattern=r"^[1-9][0-9]{0,4}[smhd]$", title="a time such as 90s, 10m, 24h or 7d")
+    str, Meta(pattern=r"^[1-9][0-9]{0,4}[smhd]\Z", title="a time such as 90s, 10m, 24h or 7d")
 ]
 
 
@@ -91,7 +91,7 @@ class ListenerSection(Section, frozen=True):
     protocol: Annotated[
         str,
         Meta(
-            pattern="^(HTTP|TCP)$",
+            pattern=r"^(HTTP|TCP)\Z",
             title="HTTP or TCP",
             description="HTTP knows requests; TCP passes connections on.",
         ),
@@ -103,7 +103,7 @@ class ListenerSection(Section, frozen=True):
     algorithm: Annotated[
         str,
         Meta(
-            pattern="^(ROUND_ROBIN|LEAST_CONNECTIONS|SOURCE_IP)$",
+            pattern=r"^(ROUND_ROBIN|LEAST_CONNECTIONS|SOURCE_IP)\Z",
             title="ROUND_ROBIN, LEAST_CONNECTIONS or SOURCE_IP",
         ),
     ] = "ROUND_ROBIN"
@@ -145,7 +145,7 @@ class Configure(Section, frozen=True):
     once: Annotated[
         str,
         Meta(
-            pattern=r"^([a-zA-Z0-9][a-zA-Z0-9._-]{0,62})?$",
+            pattern=r"^([a-zA-Z0-9][a-zA-Z0-9._-]{0,62})?\Z",
             title="a name of letters, digits and . _ -",
             description="A migration's name: it runs on the group's first server, until it has "
             "succeeded there once.",
@@ -255,7 +255,7 @@ class FileShape(Section, frozen=True):
     ttl: Annotated[
         str,
         Meta(
-            pattern=r"^([1-9][0-9]{0,4}[smhd])?$",
+            pattern=r"^([1-9][0-9]{0,4}[smhd])?\Z",
             title="a time such as 90m, 24h or 7d up to 30d",
             description="How long the environment lives. The installation's setting if left out.",
         ),

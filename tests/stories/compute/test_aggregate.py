@@ -90,6 +90,8 @@ def test_what_an_aggregate_cannot_be_is_refused(
         (404, lambda: admin.compute.add_host_to_aggregate(made, "nobody")),
         (404, lambda: admin.compute.remove_host_from_aggregate(other, "host1")),
         (404, lambda: admin.compute.get_aggregate(999_999)),
+        (404, lambda: admin.compute.get_aggregate(-1)),
+        (404, lambda: admin.compute.delete_aggregate(-1, ignore_missing=False)),
         (400, lambda: admin.compute.create_aggregate(name="")),
         (400, lambda: admin.compute.create_aggregate(name="x", availability_zone="a:b")),
         (400, lambda: admin.compute.set_aggregate_metadata(made, {"availability_zone": None})),

@@ -55,6 +55,10 @@ def test_a_server_is_rescued_with_another_image_and_goes_back(
     ):
         with pytest.raises(exceptions.ConflictException):
             attempt(made)
+    demo.network.create_security_group(name="while-rescued")
+    demo.compute.add_security_group_to_server(made, {"name": "while-rescued"})
+    assert {"name": "while-rescued"} in able.show(made).security_groups
+    demo.compute.remove_security_group_from_server(made, {"name": "while-rescued"})
     demo.compute.unrescue_server(made)
     assert status(able, made) == ("RESCUE", "rescued", "unrescuing")
     assert able.spec(made).rescue is None

@@ -23,7 +23,7 @@ from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 V_UUID = (2, 41)
 PROPERTIES_MAX = 1_000
-Zone = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^(?!\s)[^:]*(?<!\s)$")]
+Zone = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^(?!\s)[^:]*(?<!\s)\Z")]
 
 
 class AggregateNew(Body, kw_only=True):
@@ -164,7 +164,8 @@ ACTIONS = {
 
 
 def _number(request: Request) -> int:
-    return shapes.count(request.path["id"], "id")
+    """Of either sign, as Nova reads it: there is no aggregate of a negative number."""
+    return shapes.count(request.path["id"], "id", least=-(2**31))
 
 
 def _render(request: Request, row: Aggregate) -> dict[str, Any]:

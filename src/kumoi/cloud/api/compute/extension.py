@@ -15,6 +15,7 @@ NAMES = {
     "os-availability-zone": "AvailabilityZone",
     "os-config-drive": "ConfigDrive",
     "os-console-output": "ConsoleOutput",
+    "os-consoles": "Consoles",
     "os-create-backup": "CreateBackup",
     "os-create-server-ext": "CreateServerExt",
     "os-deferred-delete": "DeferredDelete",

@@ -26,7 +26,7 @@ V_DESCRIPTION = (2, 55)
 V_EXTRA_SPECS = (2, 61)
 V_SWAP_NUMBER = (2, 75)
 Specs = Annotated[dict[Key, Text], msgspec.Meta(max_length=ENTRIES_MAX)]
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9. _-]+$")]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9. _-]+\Z")]
 
 
 class FlavorNew(

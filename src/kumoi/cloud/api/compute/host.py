@@ -17,7 +17,7 @@ from kumoi.cloud.store.compute.server import Server
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
 
 Switch = Annotated[
-    str, msgspec.Meta(max_length=7, pattern="^(enable|Enable|ENABLE|disable|Disable|DISABLE)$")
+    str, msgspec.Meta(max_length=7, pattern=r"^(enable|Enable|ENABLE|disable|Disable|DISABLE)\Z")
 ]
 NO_POWER = "This cloud does not switch its hosts on or off."
 NO_MAINTENANCE = "There is no maintenance mode; disable the host, so that it gets no new servers."

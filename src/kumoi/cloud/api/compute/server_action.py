@@ -52,7 +52,7 @@ REBUILD_SINCE = {
 
 class Reboot(Body, kw_only=True):
     type: Annotated[
-        str, msgspec.Meta(pattern="^([Hh][Aa][Rr][Dd]|[Ss][Oo][Ff][Tt])$", max_length=4)
+        str, msgspec.Meta(pattern=r"^([Hh][Aa][Rr][Dd]|[Ss][Oo][Ff][Tt])\Z", max_length=4)
     ]
 
 
@@ -142,7 +142,7 @@ class LiveMigration(Body, kw_only=True):
 
 
 class ServerStateReset(Body, kw_only=True):
-    state: Annotated[str, msgspec.Meta(pattern="^(active|error)$", max_length=6)]
+    state: Annotated[str, msgspec.Meta(pattern=r"^(active|error)\Z", max_length=6)]
 
 
 @dataclass(frozen=True, slots=True)

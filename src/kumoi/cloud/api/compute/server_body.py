@@ -45,7 +45,7 @@ Hostname = Annotated[
     str, msgspec.Meta(min_length=2, max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*\Z")
 ]
 V_FQDN = (2, 94)
-DiskConfig = Annotated[str, msgspec.Meta(pattern="^(AUTO|MANUAL)$", max_length=6)]
+DiskConfig = Annotated[str, msgspec.Meta(pattern=r"^(AUTO|MANUAL)\Z", max_length=6)]
 
 
 class ServerNetwork(Body, kw_only=True):

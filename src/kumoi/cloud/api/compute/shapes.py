@@ -20,14 +20,14 @@ from kumoi.engine.http.request import UNSET
 Version = tuple[int, int]
 
 # Printable, and no blank at either end.
-_NAME = r"^(?!\s)[^\x00-\x1f\x7f]*(?<!\s)$"
+_NAME = r"^(?!\s)[^\x00-\x1f\x7f]*(?<!\s)\Z"
 METADATA_MAX = 1_000  # The quota says how many of them a server may have.
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=_NAME)]
 Text = Annotated[str, msgspec.Meta(max_length=255)]
 LongText = Annotated[str, msgspec.Meta(max_length=65_535)]
-Key = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]+$")]
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]+\Z")]
 Metadata = Annotated[dict[Key, Text], msgspec.Meta(max_length=METADATA_MAX)]
-Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"^[^,/]+$")]
+Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"^[^,/]+\Z")]
 Tags = Annotated[list[Tag], msgspec.Meta(max_length=50)]
 Flag = bool | Text
 Count = int | Text

@@ -21,7 +21,7 @@ ShortName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Text = Annotated[str, msgspec.Meta(max_length=65_535)]
 Password = Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)]
-Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]+$")]
+Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^,/]+\Z")]
 Options = AnyObject
 NoTags = Annotated[list[Any], msgspec.Meta(max_length=0)]
 LIST_MAX = 10_000

@@ -17,9 +17,11 @@ MonitorType = Literal["HTTP", "HTTPS", "PING", "SCTP", "TCP", "TLS-HELLO", "UDP-
 Method = Literal["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=86_400)]
 Retries = Annotated[int, msgspec.Meta(ge=1, le=10)]
-UrlPath = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^/[^\s\x00-\x1f]*$")]
-Codes = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^(\d{3}(\s*,\s*\d{3})*|\d{3}-\d{3})$")]
-DomainName = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[A-Za-z0-9._-]+$")]
+UrlPath = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^/[^\s\x00-\x1f]*\Z")]
+Codes = Annotated[
+    str, msgspec.Meta(max_length=64, pattern=r"^(\d{3}(\s*,\s*\d{3})*|\d{3}-\d{3})\Z")
+]
+DomainName = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[A-Za-z0-9._-]+\Z")]
 HttpVersion = Annotated[float, msgspec.Meta(ge=1.0, le=1.1)]
 
 

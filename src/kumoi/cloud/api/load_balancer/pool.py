@@ -23,7 +23,9 @@ Algorithm = Literal["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "SOURCE_IP_
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)]
 
 
-CookieName = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[!#$%&'*+\-.0-9A-Z^_`a-z|~]+$")]
+CookieName = Annotated[
+    str, msgspec.Meta(max_length=255, pattern=r"^[!#$%&'*+\-.0-9A-Z^_`a-z|~]+\Z")
+]
 
 
 class SessionPersistence(Body):

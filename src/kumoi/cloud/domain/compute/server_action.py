@@ -175,8 +175,8 @@ def remove_address(
 def change_group(
     connection: Connection, caller: Caller, key: str, name: str, now: datetime, *, add: bool
 ) -> None:
-    """Put all ports of a server into a security group, or take them out of it."""
-    row = _ready(connection, caller, key, "change security groups", status.ALIVE)
+    """Put all ports of a server into a security group, or take them out of it, in whatever state it is."""
+    row = unlocked(connection, caller, key)
     networking.change_group(connection, caller, row, name, now, add=add)
 
 

@@ -23,6 +23,7 @@ LOGIN = "~"
 
 _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _HOSTNAME_MAX = 253
+_KERNEL_NAME_MAX = 64
 _NOCLOUD = "/var/lib/cloud/seed/nocloud"
 
 
@@ -50,6 +51,14 @@ def hostname(server: InstanceSpec) -> str:
     return name
 
 
+def kernel_name(server: InstanceSpec) -> str:
+    """What the server's kernel is called: the host name, or of a longer one than kernels take the first
+    label; the whole is in `/etc/hosts`.
+    """
+    name = hostname(server)
+    return name if len(name) <= _KERNEL_NAME_MAX else name.partition(".")[0]
+
+
 def files(server: InstanceSpec) -> tuple[SeedFile, ...]:
     """Files to write before a new server's first process runs."""
     host = hostname(server)
@@ -60,7 +69,7 @@ def files(server: InstanceSpec) -> tuple[SeedFile, ...]:
         "ff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n"
     )
     wanted = [
-        SeedFile(path="/etc/hostname", content=f"{host}\n".encode()),
+        SeedFile(path="/etc/hostname", content=f"{kernel_name(server)}\n".encode()),
         SeedFile(path="/etc/hosts", content=hosts.encode()),
         SeedFile(path="/etc/machine-id", content=(server.id.replace("-", "") + "\n").encode()),
     ]

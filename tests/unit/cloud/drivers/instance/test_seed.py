@@ -30,3 +30,12 @@ def test_without_keys_and_name_servers_there_are_no_files_for_them() -> None:
 
 def test_a_server_without_a_host_name_gets_one() -> None:
     assert seed.hostname(but(hostname="")) == "server-6f04a590"
+
+
+def test_a_name_too_long_for_a_kernel_is_cut_to_its_first_label() -> None:
+    first = "x" * 63
+    server = but(hostname=f"{first}.example.org")
+    wanted = {file.path: file.content.decode() for file in seed.files(server)}
+    assert wanted["/etc/hostname"] == f"{first}\n"
+    assert f"127.0.1.1 {first}.example.org {first}\n" in wanted["/etc/hosts"]
+    assert seed.kernel_name(but(hostname="web1.example.org")) == "web1.example.org"

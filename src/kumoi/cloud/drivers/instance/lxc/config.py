@@ -13,7 +13,7 @@ from pathlib import Path
 from kumoi.cloud.drivers.instance import fence, wire
 from kumoi.cloud.drivers.instance.lxc import confinement
 from kumoi.cloud.drivers.instance.lxc.idmap import IdRange
-from kumoi.cloud.drivers.instance.seed import hostname
+from kumoi.cloud.drivers.instance.seed import kernel_name
 from kumoi.cloud.hostapi.messages import InstanceSpec
 
 CPU_PERIOD_US = 100_000
@@ -83,7 +83,7 @@ def config(server: InstanceSpec, machine: Machine, paths: ContainerPaths, ids: I
             f"# Server {server.id}, written at each start.",
             f"lxc.include = {COMMON_CONFIG}",
             f"lxc.include = {USERNS_CONFIG}",
-            f"lxc.uts.name = {hostname(server)}",
+            f"lxc.uts.name = {kernel_name(server)}",
             f"lxc.rootfs.path = dir:{paths.rootfs}",
             f"lxc.idmap = u 0 {ids.base} {ids.count}",
             f"lxc.idmap = g 0 {ids.base} {ids.count}",
