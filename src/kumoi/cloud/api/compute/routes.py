@@ -18,6 +18,7 @@ from kumoi.cloud.api.compute import (
     interface,
     keypair,
     network,
+    query_words,
     quota,
     security_group,
     security_group_rule,
@@ -369,15 +370,17 @@ PROXIES = (
 SERVICE = Service(
     type="compute",
     prefix="compute",
-    routes=(
-        *VERSIONS,
-        *FLAVORS,
-        *KEYPAIRS,
-        *SERVERS,
-        *GROUPS,
-        *QUOTAS,
-        *host_routes.HOSTS,
-        *PROXIES,
+    routes=query_words.strict(
+        (
+            *VERSIONS,
+            *FLAVORS,
+            *KEYPAIRS,
+            *SERVERS,
+            *GROUPS,
+            *QUOTAS,
+            *host_routes.HOSTS,
+            *PROXIES,
+        )
     ),
     policies=TABLE,
     schemes=SCHEMES,

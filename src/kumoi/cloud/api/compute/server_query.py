@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from kumoi.base.errors import Forbidden, Invalid
-from kumoi.cloud.api.compute import rendering, shapes
+from kumoi.cloud.api.compute import query_words, rendering, shapes
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import status
 from kumoi.cloud.domain.compute.server import ServerQuery
@@ -44,25 +44,20 @@ OTHERS = frozenset(
         "task_state", "terminated_at", "vm_state",
     }
 )  # fmt: skip
+KNOWN = OTHERS | COLUMNS.keys()
 STATUSES = frozenset(
     {*status.STATUSES.values(), *status.UNDER_WAY.values()}
     | {"SUSPENDED", "RESIZE", "VERIFY_RESIZE", "REVERT_RESIZE", "MIGRATING", "PASSWORD", "RESCUE"}
     | {"SHELVED", "SHELVED_OFFLOADED", "SOFT_DELETED", "UNKNOWN"}
 )
 ALL_FILTERS = "os_compute_api:servers:allow_all_filters"
-V_STRICT = (2, 75)
 V_STATUS_STRICT = (2, 38)
 
 
 def parse(request: Request) -> ServerQuery:
     """Raises Invalid, and Forbidden for what only an administrator may ask."""
     query, caller = request.query, request.caller
-    if request.microversion >= V_STRICT:
-        for name in query:
-            if name not in OTHERS and name not in COLUMNS:
-                raise Invalid(
-                    f"Additional properties are not allowed ('{name}' was unexpected)", field=name
-                )
+    query_words.require_known(request, KNOWN)
     # Given without a value it means yes.
     all_projects = query.get("all_tenants") == "" or _flag(request, "all_tenants") is True
     since, before = _moment(request, "changes-since"), _moment(request, "changes-before")
