@@ -185,6 +185,31 @@ CASES = (
         {"name": "m", "description": "e"},
     ),
     Case(
+        "network/v2.0/address-scopes",
+        "address_scope",
+        {"name": "n", "ip_version": 4},
+        {"name": "m", "shared": True},
+    ),
+    Case(
+        "network/v2.0/qos/policies",
+        "policy",
+        {"name": "n", "description": "d"},
+        {"name": "m", "description": "e", "shared": True, "is_default": True},
+        name="quality",
+    ),
+    Case(
+        "network/v2.0/qos/policies/$quality/bandwidth_limit_rules",
+        "bandwidth_limit_rule",
+        {"max_kbps": 1, "max_burst_kbps": 2, "direction": "egress"},
+        {"max_kbps": 3, "max_burst_kbps": 4, "direction": "ingress"},
+    ),
+    Case(
+        "network/v2.0/qos/policies/$quality/dscp_marking_rules",
+        "dscp_marking_rule",
+        {"dscp_mark": 8},
+        {"dscp_mark": 10},
+    ),
+    Case(
         "network/v2.0/ports",
         "port",
         {
@@ -199,6 +224,7 @@ CASES = (
             ],
             "extra_dhcp_opts": [{"opt_name": "mtu", "opt_value": "1400"}],
             "binding:profile": {"a": 1},
+            "qos_policy_id": "$quality",
         },
         {
             "name": "m",
@@ -214,6 +240,7 @@ CASES = (
             "security_groups": [],
             "fixed_ips": [{"subnet_id": "$subnet", "ip_address": "10.0.0.51"}],
             "port_security_enabled": False,
+            "qos_policy_id": None,
         },
         name="port",
         moves={"binding:host_id": frozenset({"binding:vif_type", "binding:vif_details"})},
@@ -405,6 +432,7 @@ EXCEPTIONS = {
                     "routers",
                     "floatingips",
                     "security-groups",
+                    "policies",
                 )
             ),
         ),

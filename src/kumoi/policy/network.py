@@ -40,6 +40,12 @@ NETWORKS: Mapping[str, Row] = {
     "add_prefixes": MEMBER,
     "remove_prefixes": MEMBER,
     "delete_subnetpool": MEMBER,
+    "create_address_scope": MEMBER,
+    "create_address_scope:shared": ADMIN,
+    "get_address_scope": READER,
+    "update_address_scope": MEMBER,
+    "update_address_scope:shared": ADMIN,
+    "delete_address_scope": MEMBER,
     "get_network_ip_availability": ADMIN,
 }
 
@@ -94,6 +100,22 @@ ROUTERS: Mapping[str, Row] = {
     "delete_floatingip_port_forwarding": MEMBER,
 }
 
+QOS: Mapping[str, Row] = {
+    "create_policy": ADMIN,
+    "get_policy": READER,  # Also what is shared.
+    "update_policy": ADMIN,
+    "delete_policy": ADMIN,
+    "create_policy_bandwidth_limit_rule": ADMIN,
+    "get_policy_bandwidth_limit_rule": READER,
+    "update_policy_bandwidth_limit_rule": ADMIN,
+    "delete_policy_bandwidth_limit_rule": ADMIN,
+    "create_policy_dscp_marking_rule": ADMIN,
+    "get_policy_dscp_marking_rule": READER,
+    "update_policy_dscp_marking_rule": ADMIN,
+    "delete_policy_dscp_marking_rule": ADMIN,
+    "get_rule_type": READER,
+}
+
 SECURITY: Mapping[str, Row] = {
     "create_security_group": MEMBER,
     "get_security_group": READER,
@@ -103,6 +125,9 @@ SECURITY: Mapping[str, Row] = {
     "create_security_group_rule": MEMBER,
     "get_security_group_rule": READER,
     "delete_security_group_rule": MEMBER,
+    "create_default_security_group_rule": ADMIN,
+    "get_default_security_group_rule": READER,
+    "delete_default_security_group_rule": ADMIN,
     "create_address_group": MEMBER,
     "get_address_group": READER,
     "update_address_group": MEMBER,
@@ -128,6 +153,9 @@ TAGS: Mapping[str, Row] = {
     "get_floatingips_tags": READER,
     "update_floatingips_tags": MEMBER,
     "delete_floatingips_tags": MEMBER,
+    "get_policies_tags": READER,
+    "update_policies_tags": ADMIN,
+    "delete_policies_tags": ADMIN,
     "get_security_groups_tags": READER,
     "update_security_groups_tags": MEMBER,
     "delete_security_groups_tags": MEMBER,
@@ -147,4 +175,4 @@ OTHERS: Mapping[str, Row] = {
     "get_service_provider": READER,
 }
 
-NETWORK: Mapping[str, Row] = {**NETWORKS, **PORTS, **ROUTERS, **SECURITY, **TAGS, **OTHERS}
+NETWORK: Mapping[str, Row] = {**NETWORKS, **PORTS, **ROUTERS, **QOS, **SECURITY, **TAGS, **OTHERS}

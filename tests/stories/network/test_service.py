@@ -54,11 +54,8 @@ def test_the_addresses_used_are_counted(demo: Connection, admin: Connection) -> 
     [
         ("rbac-policies", "rbac-policies"),
         ("metering", "metering/metering-labels"),
-        ("qos", "qos/policies"),
         ("trunk", "trunks"),
         ("dhcp_agent_scheduler", "agents/7/dhcp-networks"),
-        ("address-scope", "address-scopes"),
-        ("security-groups-default-rules", "default-security-group-rules"),
     ],
 )
 def test_what_is_not_offered_is_neither_listed_nor_there(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy.engine import Connection
 
@@ -31,6 +32,7 @@ from kumoi.cloud.drivers.network.interface import (
     NetworkSpec,
     Northbound,
     PortSpec,
+    RateSpec,
     RouterSpec,
     RuleSpec,
     SecurityGroupSpec,
@@ -47,11 +49,14 @@ from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network import port as port_store
 from kumoi.cloud.store.network import port_forwarding as forwarding_store
+from kumoi.cloud.store.network import qos_rule as qos_rule_store
 from kumoi.cloud.store.network import router as router_store
 from kumoi.cloud.store.network import security_group as security_group_store
 from kumoi.cloud.store.network import security_group_rule as rule_store
 from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network import subnet as subnet_store
+from kumoi.cloud.store.network import subnet_pool as pool_store
+from kumoi.cloud.store.network.qos_rule import QosKind
 from kumoi.engine import db, feed
 from kumoi.engine.db import Database
 from kumoi.engine.position import Position
@@ -181,12 +186,19 @@ def _status(port: port_store.PortSummary, up: frozenset[str]) -> str:
 def load(connection: Connection) -> Topology:
     """The whole network as wanted, in one query for each kind of thing."""
     ports = port_store.every(connection)
+    networks = network_store.every(connection)
+    scopes = pool_store.scopes(connection)
+    quality = _quality_by_policy(connection)
+    of_network = {row.id: row.qos_policy_id for row in networks}
     hosts = host_store.every(connection)
     lost, gateways = _lost(hosts), host_domain.leading_outside(hosts, db.now(connection))
     return Topology(
-        networks=tuple(_network(row) for row in network_store.every(connection)),
-        subnets=tuple(_subnet(row) for row in subnet_store.every(connection)),
-        ports=tuple(_port(row) for row in ports),
+        networks=tuple(_network(row) for row in networks),
+        subnets=tuple(_subnet(row, scopes) for row in subnet_store.every(connection)),
+        ports=tuple(
+            _port(row, quality.get(row.qos_policy_id or of_network.get(row.network_id) or ""))
+            for row in ports
+        ),
         routers=tuple(_router(row) for row in router_store.every(connection)),
         forwardings=_forwardings(connection),
         floating_ips=_floating_ips(connection, {row.id: row.mac_address for row in ports}),
@@ -207,7 +219,7 @@ def _network(row: network_store.Network) -> NetworkSpec:
     )
 
 
-def _subnet(row: subnet_store.Subnet) -> SubnetSpec:
+def _subnet(row: subnet_store.Subnet, scopes: Mapping[str, str]) -> SubnetSpec:
     return SubnetSpec(
         id=row.id,
         network_id=row.network_id,
@@ -219,10 +231,37 @@ def _subnet(row: subnet_store.Subnet) -> SubnetSpec:
         host_routes=_routes(row.host_routes),
         ipv6_ra_mode=row.ipv6_ra_mode,
         ipv6_address_mode=row.ipv6_address_mode,
+        address_scope_id=scopes.get(row.subnetpool_id or ""),
     )
 
 
-def _port(row: port_store.Port) -> PortSpec:
+@dataclass(frozen=True, slots=True)
+class _Quality:
+    """What the rules of a policy make of a port."""
+
+    rates: tuple[RateSpec, ...] = ()
+    dscp: int | None = None
+
+
+def _quality_by_policy(connection: Connection) -> dict[str, _Quality]:
+    found: dict[str, _Quality] = defaultdict(_Quality)
+    for row in qos_rule_store.every(connection):
+        before = found[row.qos_policy_id]
+        if row.kind == QosKind.DSCP_MARKING:
+            found[row.qos_policy_id] = replace(before, dscp=row.dscp_mark)
+        elif row.max_kbps is not None and row.direction is not None:
+            rate = RateSpec(
+                direction=Direction(row.direction),
+                kbps=row.max_kbps,
+                burst_kbit=row.max_burst_kbps or 0,
+            )
+            found[row.qos_policy_id] = replace(before, rates=(*before.rates, rate))
+    return found
+
+
+def _port(row: port_store.Port, quality: _Quality | None) -> PortSpec:
+    """The services' own ports have no quality of service: a policy is for what is plugged."""
+    has_one = quality is not None and row.device_owner not in owner.SERVICE
     return PortSpec(
         id=row.id,
         network_id=row.network_id,
@@ -244,6 +283,8 @@ def _port(row: port_store.Port) -> PortSpec:
             DhcpOption(name=name, value=value, ip_version=int(version))
             for name, value, version in row.extra_dhcp_opts
         ),
+        rates=quality.rates if quality is not None and has_one else (),
+        dscp=quality.dscp if quality is not None and has_one else None,
         generation=row.revision_number,
     )
 

@@ -12,6 +12,7 @@ UPDATED = "2026-01-01T00:00:00-00:00"
 
 EXTENSIONS = {
     "address-group": ("Address group", "Networks that rules of security groups name together."),
+    "address-scope": ("Address scope", "Pools of subnets whose addresses never overlap."),
     "agent": ("agent", "The hosts' network agents."),
     "allowed-address-pairs": ("Allowed Address Pairs", "More addresses that a port may use."),
     "availability_zone": ("Availability Zone", "The zones of networks and routers."),
@@ -53,6 +54,17 @@ EXTENSIONS = {
     "port-security": ("Port Security", "Whether a port is guarded."),
     "project-id": ("project_id field enabled", "Things have a project_id."),
     "provider": ("Provider Network", "How a network is carried."),
+    "qos": ("Quality of Service", "Limits of bandwidth, and marks of packets."),
+    "qos-bw-limit-direction": (
+        "Direction for QoS bandwidth limit rule",
+        "A limit is for what is sent or for what is received.",
+    ),
+    "qos-default": ("QoS default policy", "The policy that new networks of a project have."),
+    "qos-port-network-policy": (
+        "QoS Port Network Policy",
+        "A port shows the policy of its network.",
+    ),
+    "qos-rule-type-details": ("Details of QoS rule types", "What each kind of rule may say."),
     "quota-check-limit": (
         "Quota engine limit check",
         "A limit can be refused when it is below what is used.",
@@ -66,6 +78,10 @@ EXTENSIONS = {
     "router": ("Neutron L3 Router", "Routers and floating IPs."),
     "router_availability_zone": ("Router Availability Zone", "The zones of a router."),
     "security-group": ("security-group", "Security groups."),
+    "security-groups-default-rules": (
+        "Default rules for security groups",
+        "The rules that new groups are made with.",
+    ),
     "security-groups-normalized-cidr": (
         "Normalized CIDR field for security group rules",
         "The network that a rule's prefix means.",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from sqlalchemy.engine import Connection
 
-from kumoi.cloud.api.network import rendering
+from kumoi.cloud.api.network import body, rendering, shapes
 from kumoi.cloud.api.network.body import Tags
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
@@ -18,6 +18,7 @@ from kumoi.cloud.domain.network import network as domain
 from kumoi.cloud.domain.network.network import NetworkRequest
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.network import Network
+from kumoi.cloud.store.network.subnet import SubnetOfNetwork
 from kumoi.engine.http.bounds import Entries, Text
 from kumoi.engine.http.request import UNSET, Body, Unset, encoded
 from kumoi.engine.memo import Memo
@@ -39,6 +40,7 @@ COLUMNS = {
     "provider:network_type": "network_type",
     "provider:physical_network": "physical_network",
     "provider:segmentation_id": "segmentation_id",
+    "qos_policy_id": "qos_policy_id",
 }
 BOOLEANS = frozenset(
     {"admin_state_up", "shared", "router:external", "is_default", "port_security_enabled"}
@@ -54,6 +56,7 @@ class NetworkChanges(Body, rename={"external": "router:external"}):
     is_default: bool | Unset = UNSET
     port_security_enabled: bool | Unset = UNSET
     mtu: Mtu | Unset = UNSET
+    qos_policy_id: Text | Unset | None = UNSET
 
 
 class NetworkNew(
@@ -76,6 +79,7 @@ class NetworkNew(
 
 def _convert(_request: Request, values: dict[str, Any]) -> None:
     values.pop("availability_zone_hints", None)  # There is one zone.
+    body.convert(values, "qos_policy_id", shapes.uuid)
 
 
 def _shown(
@@ -84,7 +88,7 @@ def _shown(
     rows: Sequence[Network],
     tags: Mapping[str, Sequence[str]],
 ) -> list[Shown]:
-    subnets = subnet_store.ids_by_network(connection, [row.id for row in rows])
+    subnets = subnet_store.by_network(connection, [row.id for row in rows])
     provider = request.caller.may("get_network:provider")
     return [
         _render(row, subnets.get(row.id, ()), tags.get(row.id, ()), provider=provider)
@@ -98,7 +102,7 @@ def _encoded(
     rows: Sequence[Network],
     tags: Mapping[str, Sequence[str]],
 ) -> list[msgspec.Raw]:
-    subnets = subnet_store.ids_by_network(connection, [row.id for row in rows])
+    subnets = subnet_store.by_network(connection, [row.id for row in rows])
     provider = request.caller.may("get_network:provider")
     return [
         _SHOWN.get((row,), tuple(subnets.get(row.id, ())), tuple(tags.get(row.id, ())), provider)
@@ -107,16 +111,19 @@ def _encoded(
 
 
 def _encode(
-    nouns: tuple[Network], subnet_ids: tuple[str, ...], tags: tuple[str, ...], provider: bool
+    nouns: tuple[Network],
+    subnets: tuple[SubnetOfNetwork, ...],
+    tags: tuple[str, ...],
+    provider: bool,
 ) -> msgspec.Raw:
-    return encoded(_render(*nouns, subnet_ids, tags, provider=provider))
+    return encoded(_render(*nouns, subnets, tags, provider=provider))
 
 
 _SHOWN = Memo(_encode)
 
 
 def _render(
-    row: Network, subnet_ids: Sequence[str], tags: Sequence[str], *, provider: bool
+    row: Network, subnets: Sequence[SubnetOfNetwork], tags: Sequence[str], *, provider: bool
 ) -> Shown:
     for_administrators = {
         "provider:network_type": row.network_type,
@@ -132,14 +139,21 @@ def _render(
         "is_default": row.is_default,
         "port_security_enabled": row.port_security_enabled,
         "mtu": row.mtu,
-        "subnets": subnet_ids,
-        "ipv4_address_scope": None,
-        "ipv6_address_scope": None,
+        "subnets": [subnet.id for subnet in subnets],
+        "ipv4_address_scope": _scope(subnets, 4),
+        "ipv6_address_scope": _scope(subnets, 6),
+        "qos_policy_id": row.qos_policy_id,
         "availability_zone_hints": [],
         "availability_zones": [ZONE],
         **rendering.standard(row, tags),
         **(for_administrators if provider else {}),
     }
+
+
+def _scope(subnets: Sequence[SubnetOfNetwork], ip_version: int) -> str | None:
+    """That of the network's subnets of that version; all of them are of one pool."""
+    found = (each.address_scope_id for each in subnets if each.ip_version == ip_version)
+    return next((scope for scope in found if scope is not None), None)
 
 
 RESOURCE = Resource(

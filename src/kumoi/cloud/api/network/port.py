@@ -17,6 +17,7 @@ from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import port as domain
 from kumoi.cloud.domain.network.port import PortRequest
+from kumoi.cloud.store.network import network as network_store
 from kumoi.cloud.store.network.port import Port
 from kumoi.engine.http.bounds import AnyObject, Entries, Text
 from kumoi.engine.http.request import UNSET, Body, Unset
@@ -31,6 +32,7 @@ COLUMNS = {
     "port_security_enabled": "port_security_enabled",
     "binding:host_id": "host",
     "binding:vnic_type": "vnic_type",
+    "qos_policy_id": "qos_policy_id",
 }
 RENAMED = {
     "host": "binding:host_id",
@@ -66,6 +68,7 @@ class PortChanges(Body, rename=RENAMED):
     vnic_type: Text | Unset = UNSET
     profile: AnyObject | Unset | None = UNSET
     extra_dhcp_opts: Entries[DhcpOptionBody] | Unset | None = UNSET
+    qos_policy_id: Text | Unset | None = UNSET
 
 
 class PortNew(PortChanges, kw_only=True, rename=RENAMED):
@@ -77,6 +80,7 @@ class PortNew(PortChanges, kw_only=True, rename=RENAMED):
 
 def _convert(_request: Request, values: dict[str, Any]) -> None:
     body.convert(values, "network_id", shapes.uuid)
+    body.convert(values, "qos_policy_id", shapes.uuid)
     if "profile" in values:
         values["profile"] = _profile(values["profile"] or {})
     for name in ("device_id", "device_owner", "host"):
@@ -144,12 +148,13 @@ def _address_pairs(bodies: Sequence[shapes.AddressPairBody]) -> list[list[str | 
 
 
 def _shown(
-    _connection: Connection,
+    connection: Connection,
     request: Request,
     rows: Sequence[Port],
     tags: Mapping[str, Sequence[str]],
 ) -> list[Shown]:
-    shown = [_render(row, tags.get(row.id, ())) for row in rows]
+    policies = network_store.qos_policies(connection, {row.network_id for row in rows})
+    shown = [_render(row, tags.get(row.id, ()), policies.get(row.network_id)) for row in rows]
     if request.caller.may("get_port:binding"):
         for row, port in zip(rows, shown, strict=True):
             port["binding:host_id"] = row.host
@@ -159,7 +164,7 @@ def _shown(
     return shown
 
 
-def _render(row: Port, tags: Sequence[str]) -> Shown:
+def _render(row: Port, tags: Sequence[str], network_policy: str | None) -> Shown:
     return {
         "name": row.name,
         "network_id": row.network_id,
@@ -180,6 +185,8 @@ def _render(row: Port, tags: Sequence[str]) -> Shown:
             {"opt_name": name, "opt_value": value, "ip_version": int(version)}
             for name, value, version in row.extra_dhcp_opts
         ],
+        "qos_policy_id": row.qos_policy_id,
+        "qos_network_policy_id": network_policy,
         **rendering.standard(row, tags),
     }
 

@@ -7,14 +7,18 @@ from typing import Any
 from kumoi.cloud.api import errors
 from kumoi.cloud.api.network import (
     address_group,
+    address_scope,
     agent,
     availability_zone,
+    default_security_group_rule,
     extension,
     floating_ip,
     network,
     network_ip_availability,
     port,
     port_forwarding,
+    qos_policy,
+    qos_rule,
     quota,
     router,
     security_group,
@@ -24,9 +28,11 @@ from kumoi.cloud.api.network import (
     subnet_pool,
     version,
 )
+from kumoi.cloud.api.network.qos_rule import RuleHandlers
 from kumoi.cloud.api.network.resource import Resource
 from kumoi.cloud.api.network.tag import TagHandlers
 from kumoi.cloud.api.token import SCHEMES
+from kumoi.cloud.store.network.qos_rule import QosKind
 from kumoi.engine.http.routing import OPEN, Route
 from kumoi.engine.http.service import Service
 from kumoi.policy.table import TABLE
@@ -58,6 +64,21 @@ def tags(words: str) -> tuple[Route, ...]:
     )
 
 
+def qos_rules(kind: QosKind) -> tuple[Route, ...]:
+    """The routes of a policy's rules of one kind."""
+    handlers, path = RuleHandlers(kind), f"{QOS}/{{id}}/{kind}_rules"
+    rule = f"policy_{kind}_rule"
+    return (
+        Route("POST", path, handlers.create, f"create_{rule}"),
+        Route("GET", path, handlers.index, f"get_{rule}"),
+        Route("GET", f"{path}/{{key}}", handlers.show, f"get_{rule}"),
+        Route("PUT", f"{path}/{{key}}", handlers.update, f"update_{rule}"),
+        Route("DELETE", f"{path}/{{key}}", handlers.delete, f"delete_{rule}"),
+    )
+
+
+QOS = "/v2.0/qos/policies"
+FIRST_RULES = "/v2.0/default-security-group-rules"
 FORWARDINGS = "/v2.0/floatingips/{id}/port_forwardings"
 RULES = "/v2.0/security-group-rules"
 
@@ -74,6 +95,7 @@ ROUTES = (
         subnet_pool.remove_prefixes,
         "remove_prefixes",
     ),
+    *nouns("/v2.0/address-scopes", address_scope.RESOURCE),
     *nouns("/v2.0/ports", port.RESOURCE),
     *nouns("/v2.0/routers", router.RESOURCE),
     Route(
@@ -118,6 +140,35 @@ ROUTES = (
         security_group_rule.RESOURCE.delete,
         "delete_security_group_rule",
     ),
+    Route(
+        "POST",
+        FIRST_RULES,
+        default_security_group_rule.RESOURCE.create,
+        "create_default_security_group_rule",
+    ),
+    Route(
+        "GET",
+        FIRST_RULES,
+        default_security_group_rule.RESOURCE.index,
+        "get_default_security_group_rule",
+    ),
+    Route(
+        "GET",
+        f"{FIRST_RULES}/{{id}}",
+        default_security_group_rule.RESOURCE.show,
+        "get_default_security_group_rule",
+    ),
+    Route(
+        "DELETE",
+        f"{FIRST_RULES}/{{id}}",
+        default_security_group_rule.RESOURCE.delete,
+        "delete_default_security_group_rule",
+    ),
+    *nouns(QOS, qos_policy.RESOURCE),
+    *qos_rules(QosKind.BANDWIDTH_LIMIT),
+    *qos_rules(QosKind.DSCP_MARKING),
+    Route("GET", "/v2.0/qos/rule-types", qos_rule.types, "get_rule_type"),
+    Route("GET", "/v2.0/qos/rule-types/{id}", qos_rule.show_type, "get_rule_type"),
     *nouns("/v2.0/address-groups", address_group.RESOURCE),
     Route(
         "PUT",
@@ -138,6 +189,7 @@ ROUTES = (
     *tags("routers"),
     *tags("floatingips"),
     *tags("security-groups"),
+    *tags("policies"),
     Route("GET", "/v2.0/quotas", quota.index, "get_quotas"),
     Route("GET", "/v2.0/quotas/{id}", quota.show, "get_quota"),
     Route("GET", "/v2.0/quotas/{id}/default", quota.show_default, "get_quota"),

@@ -31,6 +31,7 @@ COLUMNS = {
     "default_quota": "default_quota",
     "shared": "shared",
     "is_default": "is_default",
+    "address_scope_id": "address_scope_id",
 }
 
 
@@ -43,6 +44,7 @@ class SubnetPoolChanges(Body):
     max_prefixlen: Length | Unset = UNSET
     default_quota: Count | Unset | None = UNSET
     is_default: bool | Unset = UNSET
+    address_scope_id: Text | Unset | None = UNSET
 
 
 class SubnetPoolNew(Body):
@@ -55,6 +57,7 @@ class SubnetPoolNew(Body):
     default_quota: Count | Unset | None = UNSET
     shared: bool | Unset = UNSET
     is_default: bool | Unset = UNSET
+    address_scope_id: Text | Unset | None = UNSET
     project_id: Text | Unset = UNSET
     tenant_id: Text | Unset = UNSET
     tags: Tags | Unset = UNSET
@@ -82,6 +85,7 @@ def _change_prefixes(request: Request, change: Callable[..., SubnetPool]) -> Rep
 
 def _convert(_request: Request, values: dict[str, Any]) -> None:
     body.convert(values, "prefixes", shapes.cidrs)
+    body.convert(values, "address_scope_id", shapes.uuid)
 
 
 def _shown(
@@ -101,7 +105,7 @@ def _shown(
             "default_quota": row.default_quota,
             "shared": row.shared,
             "is_default": row.is_default,
-            "address_scope_id": None,
+            "address_scope_id": row.address_scope_id,
             **rendering.standard(row, tags.get(row.id, ())),
         }
         for row in rows

@@ -15,8 +15,11 @@ RESOURCES = {
     "floatingip": "floatingips",
     "security_group": "security-groups",
     "security_group_rule": "security-group-rules",
+    "default_security_group_rule": "default-security-group-rules",
+    "policy": "qos/policies",
     "subnetpool": "subnetpools",
     "address_group": "address-groups",
+    "address_scope": "address-scopes",
     "quota": "quotas",
     "extension": "extensions",
 }

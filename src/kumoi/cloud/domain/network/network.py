@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.network import provider, quota, security_group
+from kumoi.cloud.domain.network import provider, qos_policy, quota, security_group
 from kumoi.cloud.store.network import floating_ip as floating_ip_store
 from kumoi.cloud.store.network import network as store
 from kumoi.cloud.store.network import port as port_store
@@ -52,6 +52,7 @@ class NetworkRequest:
     network_type: str | None = None
     physical_network: str | None = None
     segmentation_id: int | None = None
+    qos_policy_id: str | None = None
 
 
 def create(
@@ -66,6 +67,7 @@ def create(
         wanted.network_type, wanted.physical_network, wanted.segmentation_id
     )
     _require_mtu(wanted.mtu, external=wanted.external)
+    qos_policy.require_change(connection, caller, None, {"qos_policy_id": wanted.qos_policy_id})
     quota.require(connection, wanted.project_id, "network")
     security_group.ensure_default(connection, wanted.project_id, now)
     row = Network(
@@ -85,6 +87,7 @@ def create(
         created_at=now,
         updated_at=now,
         revision_number=1,
+        qos_policy_id=wanted.qos_policy_id or qos_policy.default(connection, wanted.project_id),
     )
     store.insert(connection, row)
     return row
@@ -113,6 +116,7 @@ def update(
     for name, word in ADMIN_ONLY.items():
         if name in values:
             caller.check(f"update_network:{word}")
+    qos_policy.require_change(connection, caller, row.qos_policy_id, values)
     mtu = values.get("mtu", row.mtu)
     if mtu != row.mtu:
         _require_mtu(mtu, external=values.get("external", row.external))

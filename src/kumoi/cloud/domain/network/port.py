@@ -18,7 +18,14 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Invalid, NotFound, Transient
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.network import fixed_ip, owner, port_permission, quota, security_group
+from kumoi.cloud.domain.network import (
+    fixed_ip,
+    owner,
+    port_permission,
+    qos_policy,
+    quota,
+    security_group,
+)
 from kumoi.cloud.domain.network import network as network_domain
 from kumoi.cloud.domain.network.fixed_ip import AddressedPort, FixedIp, FixedIpRequest
 from kumoi.cloud.store.compute import server as server_store
@@ -60,6 +67,7 @@ class PortRequest:
     allowed_address_pairs: Sequence[list[str | None]] = ()
     profile: Mapping[str, Any] = field(default_factory=dict)
     extra_dhcp_opts: Sequence[list[str | None]] = ()
+    qos_policy_id: str | None = None
     device_index: int = 0
     delete_with_device: bool = False
 
@@ -71,6 +79,7 @@ def create(connection: Connection, caller: Caller, wanted: PortRequest, now: dat
     network = network_domain.get(connection, caller, wanted.network_id)
     port_permission.check_create(caller, network, wanted.project_id, _attributes_with_rules(wanted))
     security_group.require_all(connection, caller, wanted.security_group_ids or ())
+    qos_policy.require_change(connection, caller, None, {"qos_policy_id": wanted.qos_policy_id})
     return _make_on(connection, network, wanted, now)
 
 
@@ -217,6 +226,7 @@ def update(
     row = get(connection, caller, key)
     network = network_domain.get(connection, caller, row.network_id)
     port_permission.check_update(caller, network, row, values)
+    qos_policy.require_change(connection, caller, row.qos_policy_id, values)
     if "security_group_ids" in values:
         security_group.require_all(connection, caller, values["security_group_ids"])
     return change(connection, row, values, now)
@@ -331,6 +341,7 @@ def _row(
         revision_number=1,
         profile=dict(wanted.profile),
         extra_dhcp_opts=_merged_options((), wanted.extra_dhcp_opts),
+        qos_policy_id=wanted.qos_policy_id,
     )
 
 

@@ -13,9 +13,11 @@ from kumoi.base.errors import Conflict, NotFound
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.network import quota
+from kumoi.cloud.store.network import default_security_group_rule as first_rule_store
 from kumoi.cloud.store.network import port as port_store
 from kumoi.cloud.store.network import security_group as store
 from kumoi.cloud.store.network import security_group_rule as rule_store
+from kumoi.cloud.store.network.default_security_group_rule import PARENT
 from kumoi.cloud.store.network.security_group import SecurityGroup
 from kumoi.cloud.store.network.security_group_rule import SecurityGroupRule
 from kumoi.cloud.store.network.standard import NetworkQuery
@@ -36,14 +38,14 @@ class SecurityGroupRequest:
 def create(
     connection: Connection, caller: Caller, wanted: SecurityGroupRequest, now: datetime
 ) -> SecurityGroup:
-    """Make a group with rules that let all traffic out. Raises Conflict for a second "default"."""
+    """Make a group with the rules that new ones have. Raises Conflict for a second "default"."""
     caller.check("create_security_group", wanted.project_id)
     ensure_default(connection, wanted.project_id, now)
     if wanted.name == DEFAULT:
         raise _second_default()
     quota.require(connection, wanted.project_id, "security_group")
     group = _group(wanted, now, is_default=False)
-    rules = _rules(group, "egress")
+    rules = _first_rules(connection, group)
     quota.require(connection, wanted.project_id, "security_group_rule", len(rules))
     store.insert(connection, group)
     rule_store.insert_all(connection, rules)
@@ -56,9 +58,7 @@ def default(connection: Connection, project_id: str) -> SecurityGroup | None:
 
 
 def ensure_default(connection: Connection, project_id: str, now: datetime) -> SecurityGroup:
-    """The project's default group, made when there is none: all traffic may leave, and what comes
-    from ports of the same group may enter.
-    """
+    """The project's default group, made when there is none, with the rules that default groups have."""
     present = default(connection, project_id)
     if present is not None:
         return present
@@ -67,8 +67,7 @@ def ensure_default(connection: Connection, project_id: str, now: datetime) -> Se
     )
     group = _group(wanted, now, is_default=True)
     store.insert(connection, group)
-    among_themselves = _rules(group, "ingress", remote_group_id=group.id)
-    rule_store.insert_all(connection, [*_rules(group, "egress"), *among_themselves])
+    rule_store.insert_all(connection, _first_rules(connection, group))
     return group
 
 
@@ -194,26 +193,25 @@ def _group(wanted: SecurityGroupRequest, now: datetime, *, is_default: bool) -> 
     )
 
 
-def _rules(
-    group: SecurityGroup, direction: str, *, remote_group_id: str | None = None
-) -> list[SecurityGroupRule]:
-    """Rules for all traffic in that direction, one of each IP version."""
+def _first_rules(connection: Connection, group: SecurityGroup) -> list[SecurityGroupRule]:
+    """Copies of the default rules that are for it."""
     return [
         SecurityGroupRule(
             id=new_id(),
             project_id=group.project_id,
             security_group_id=group.id,
             description="",
-            direction=direction,
-            ethertype=ethertype,
-            protocol=None,
-            port_range_min=None,
-            port_range_max=None,
-            remote_ip_prefix=None,
-            remote_group_id=remote_group_id,
+            direction=row.direction,
+            ethertype=row.ethertype,
+            protocol=row.protocol,
+            port_range_min=row.port_range_min,
+            port_range_max=row.port_range_max,
+            remote_ip_prefix=row.remote_ip_prefix,
+            remote_group_id=group.id if row.remote_group_id == PARENT else None,
             created_at=group.created_at,
             updated_at=group.created_at,
             revision_number=1,
         )
-        for ethertype in ETHERTYPES
+        for row in first_rule_store.every(connection)
+        if (row.used_in_default_sg if group.is_default else row.used_in_non_default_sg)
     ]

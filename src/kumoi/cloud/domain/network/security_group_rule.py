@@ -93,11 +93,9 @@ def create(
     connection: Connection, caller: Caller, wanted: SecurityGroupRuleRequest, now: datetime
 ) -> SecurityGroupRule:
     """Raises NotFound, OverQuota, Invalid, and Conflict when the group has such a rule."""
-    protocol = canonical_protocol(wanted.protocol, wanted.ethertype)
-    prefix = _remote_prefix(wanted)
+    protocol, prefix = checked(wanted)
     if wanted.remote_address_group_id is not None:
         prefix = NOBODY[wanted.ethertype]
-    _require_ports(protocol, wanted.port_range_min, wanted.port_range_max)
     group = security_group.get(connection, caller, wanted.security_group_id)
     if wanted.remote_group_id is not None:
         security_group.get(connection, caller, wanted.remote_group_id)
@@ -130,6 +128,14 @@ def create(
     store.insert(connection, rule)
     group_store.update(connection, group.id, now=now)
     return rule
+
+
+def checked(wanted: SecurityGroupRuleRequest) -> tuple[str | None, str | None]:
+    """The protocol and the remote prefix as a row has them. Raises Invalid for what fits no traffic."""
+    protocol = canonical_protocol(wanted.protocol, wanted.ethertype)
+    prefix = _remote_prefix(wanted)
+    _require_ports(protocol, wanted.port_range_min, wanted.port_range_max)
+    return protocol, prefix
 
 
 def get(connection: Connection, caller: Caller, key: str) -> SecurityGroupRule:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Invalid, NotFound, OverQuota
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.network import allocation, quota
+from kumoi.cloud.domain.network import address_scope, allocation, quota
 from kumoi.cloud.domain.network.allocation import EUI64_PREFIX_MAX, IPV4, IPV6, IpNetwork, Span
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network import subnet_pool as store
@@ -40,6 +40,7 @@ class SubnetPoolRequest:
     default_quota: int | None = None
     shared: bool = False
     is_default: bool = False
+    address_scope_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,9 @@ def create(
         created_at=now,
         updated_at=now,
         revision_number=0,
+        address_scope_id=wanted.address_scope_id,
     )
+    _require_scope(connection, caller, row)
     store.insert(connection, row)
     return row
 
@@ -132,6 +135,8 @@ def update(
     )
     if new.get("is_default") and not row.is_default:
         _require_only_default(connection, row.ip_version)
+    if "address_scope_id" in new or "prefixes" in new:
+        _require_scope(connection, caller, replace(row, **new))
     store.update(connection, key, now=now, **new)
     return get(connection, caller, key)
 
@@ -179,6 +184,39 @@ def without(prefixes: Iterable[str], removed: Iterable[str]) -> list[str]:
     for hole in map(ipaddress.ip_network, removed):
         left = [part for each in left for part in _less(each, hole)]
     return [str(each) for each in left]
+
+
+def _require_scope(connection: Connection, caller: Caller, row: SubnetPool) -> None:
+    """Raises NotFound for a scope that the caller does not see; Invalid for one of another project, another
+    IP version or, where the pool is shared, one that is not; Conflict where another pool of the scope has
+    some of the prefixes.
+    """
+    key = row.address_scope_id
+    if key is None:
+        return
+    scope = address_scope.get(connection, caller, key)
+    if scope.ip_version != row.ip_version:
+        raise Invalid(
+            f"Illegal subnetpool association: subnetpool {row.id} cannot associate with address scope "
+            f"{key} because subnetpool ip_version is not {scope.ip_version}.",
+            field="address_scope_id",
+            kind="IllegalSubnetPoolIpVersionAssociationToAddressScope",
+        )
+    if row.shared and not scope.shared:
+        raise address_scope.illegal(row.id, key)
+    for other in store.find(connection, address_scope_id=key):
+        if other.id != row.id and _overlap(row.prefixes, other.prefixes):
+            raise Conflict(
+                f"Failed to associate address scope: subnetpools within an address scope must have "
+                f"unique prefixes, and those of {row.id} and {other.id} overlap.",
+                kind="AddressScopePrefixConflict",
+            )
+
+
+def _overlap(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether two lists of prefixes, of which neither overlaps in itself, have an address in common."""
+    spans = sorted(map(allocation.span, (*some, *others)), key=lambda span: span.first)
+    return any(before.overlaps(after) for before, after in pairwise(spans))
 
 
 def _require_few(prefixes: Sequence[str]) -> None:

@@ -55,7 +55,9 @@ class HostRoute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubnetSpec:
-    """`ipv6_ra_mode` and `ipv6_address_mode` are slaac, dhcpv6-stateful, dhcpv6-stateless or None."""
+    """`ipv6_ra_mode` and `ipv6_address_mode` are slaac, dhcpv6-stateful, dhcpv6-stateless or None. Between
+    subnets of the same address scope no router translates.
+    """
 
     id: str
     network_id: str
@@ -67,6 +69,7 @@ class SubnetSpec:
     host_routes: tuple[HostRoute, ...] = ()
     ipv6_ra_mode: str | None = None
     ipv6_address_mode: str | None = None
+    address_scope_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +96,19 @@ class DhcpOption:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RateSpec:
+    """How much a port may carry in a direction, as seen from the server; a burst of 0 is the engine's."""
+
+    direction: Direction
+    kbps: int
+    burst_kbit: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PortSpec:
     """`host` is the only host that may plug it, by its chassis name; None allows any. `generation` is
-    the row's, and is written beside the port for people to compare.
+    the row's, and is written beside the port for people to compare. Packets that it sends are marked with
+    `dscp`.
     """
 
     id: str
@@ -111,6 +124,8 @@ class PortSpec:
     security_group_ids: tuple[str, ...] = ()
     allowed_address_pairs: tuple[AddressPair, ...] = ()
     dhcp: tuple[DhcpOption, ...] = ()
+    rates: tuple[RateSpec, ...] = ()
+    dscp: int | None = None
     generation: int = 0
 
 

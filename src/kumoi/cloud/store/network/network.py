@@ -13,7 +13,8 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network.standard import NetworkQuery
-from kumoi.cloud.store.schema import NAME, Where, metadata
+from kumoi.cloud.store.schema import ID, NAME, Where, metadata
+from kumoi.engine.statement import KeyedStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Network:
     created_at: datetime
     updated_at: datetime
     revision_number: int
+    qos_policy_id: str | None = None
 
 
 network = sa.Table(
@@ -50,6 +52,7 @@ network = sa.Table(
     sa.Column("network_type", sa.String(32), nullable=False),
     sa.Column("physical_network", sa.String(64)),
     sa.Column("segmentation_id", sa.Integer),
+    sa.Column("qos_policy_id", ID, index=True),
 )
 
 
@@ -72,6 +75,10 @@ def _seen() -> sa.ColumnElement[bool]:
     return own | network.c.shared | network.c.external
 
 
+def find(connection: Connection, **values: Any) -> list[Network]:
+    return standard.find(connection, network, Network, **values)
+
+
 def usable_by(connection: Connection, project_id: str) -> list[Network]:
     """The networks that servers of the project may be on: its own, then shared ones, oldest first."""
     query = (
@@ -87,6 +94,17 @@ def usable_by(connection: Connection, project_id: str) -> list[Network]:
 def many(connection: Connection, keys: Collection[str]) -> dict[str, Network]:
     rows = schema.fetch_among(connection, sa.select(network), network.c.id, keys, Network)
     return {row.id: row for row in rows}
+
+
+def qos_policies(connection: Connection, keys: Collection[str]) -> dict[str, str]:
+    """The policy of quality of service of each of these networks that has one."""
+    return dict(_QOS_POLICIES.rows(connection, keys))
+
+
+_QOS_POLICIES = KeyedStatement(
+    sa.select(network.c.id, network.c.qos_policy_id).where(network.c.qos_policy_id.is_not(None)),
+    network.c.id,
+)
 
 
 def every(connection: Connection) -> list[Network]:

@@ -55,6 +55,7 @@ class Port:
     revision_number: int
     profile: dict[str, Any] = field(default_factory=dict)
     extra_dhcp_opts: list[list[str]] = field(default_factory=list)
+    qos_policy_id: str | None = None
 
 
 port = sa.Table(
@@ -78,6 +79,7 @@ port = sa.Table(
     sa.Column("security_group_ids", Json, nullable=False),
     sa.Column("profile", Json, nullable=False, server_default="{}"),
     sa.Column("extra_dhcp_opts", Json, nullable=False, server_default="[]"),
+    sa.Column("qos_policy_id", ID, index=True),
     sa.UniqueConstraint("network_id", "mac_address"),
 )
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,6 +15,7 @@ from kumoi.cloud.store import schema
 from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network.network import network
 from kumoi.cloud.store.network.standard import NetworkQuery
+from kumoi.cloud.store.network.subnet_pool import subnet_pool
 from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine.db import Json
 from kumoi.engine.statement import KeyedStatement
@@ -73,10 +74,24 @@ subnet = sa.Table(
 _OF_NETWORK = {"router:external": network.c.external, "shared": network.c.shared}
 """Filters by what the subnet's network is."""
 
-_IDS_BY_NETWORK = KeyedStatement(
-    sa.select(subnet.c.created_at, subnet.c.id, subnet.c.network_id),
+_BY_NETWORK = KeyedStatement(
+    sa.select(
+        subnet.c.created_at,
+        subnet.c.id,
+        subnet.c.network_id,
+        subnet.c.ip_version,
+        subnet_pool.c.address_scope_id,
+    ).select_from(subnet.outerjoin(subnet_pool, subnet_pool.c.id == subnet.c.subnetpool_id)),
     subnet.c.network_id,
 )
+
+
+class SubnetOfNetwork(NamedTuple):
+    """What a network shows of a subnet. The scope is that of the pool which it was taken from."""
+
+    id: str
+    ip_version: int
+    address_scope_id: str | None
 
 
 def insert(connection: Connection, row: Subnet) -> None:
@@ -97,11 +112,14 @@ def of_pool(connection: Connection, pool_id: str) -> list[Subnet]:
     return standard.find(connection, subnet, Subnet, subnetpool_id=pool_id)
 
 
-def ids_by_network(connection: Connection, network_ids: Collection[str]) -> dict[str, list[str]]:
-    """The ids of subnets, oldest first, by network."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for _, key, network_id in sorted(_IDS_BY_NETWORK.rows(connection, network_ids)):
-        found[network_id].append(key)
+def by_network(
+    connection: Connection, network_ids: Collection[str]
+) -> dict[str, list[SubnetOfNetwork]]:
+    """Subnets, oldest first, by network."""
+    found: dict[str, list[SubnetOfNetwork]] = defaultdict(list)
+    rows = _BY_NETWORK.rows(connection, network_ids)
+    for _, key, network_id, version, scope in sorted(rows, key=lambda row: row[:2]):
+        found[network_id].append(SubnetOfNetwork(key, version, scope))
     return found
 
 

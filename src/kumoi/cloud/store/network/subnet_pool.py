@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network.standard import NetworkQuery
-from kumoi.cloud.store.schema import NAME, metadata
+from kumoi.cloud.store.schema import ID, NAME, metadata
 from kumoi.engine.db import Json
 
 
@@ -35,6 +35,7 @@ class SubnetPool:
     created_at: datetime
     updated_at: datetime
     revision_number: int
+    address_scope_id: str | None = None
 
 
 subnet_pool = sa.Table(
@@ -50,6 +51,7 @@ subnet_pool = sa.Table(
     sa.Column("default_quota", sa.Integer),
     sa.Column("shared", sa.Boolean, nullable=False),
     sa.Column("is_default", sa.Boolean, nullable=False),
+    sa.Column("address_scope_id", ID, index=True),
 )
 
 
@@ -72,6 +74,14 @@ def page(
     if project_id is not None:
         conditions.append((subnet_pool.c.project_id == project_id) | subnet_pool.c.shared)
     return standard.page(connection, subnet_pool, SubnetPool, query, *conditions)
+
+
+def scopes(connection: Connection) -> dict[str, str]:
+    """The address scope of each pool that has one."""
+    query = sa.select(subnet_pool.c.id, subnet_pool.c.address_scope_id).where(
+        subnet_pool.c.address_scope_id.is_not(None)
+    )
+    return {row.id: row.address_scope_id for row in connection.execute(query)}
 
 
 def update(connection: Connection, key: str, *, now: datetime, **values: Any) -> None:

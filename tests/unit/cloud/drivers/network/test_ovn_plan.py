@@ -36,6 +36,7 @@ from kumoi.cloud.drivers.network.interface import (
     ForwardingSpec,
     HostRoute,
     PortSpec,
+    RateSpec,
     RuleSpec,
     SecurityGroupSpec,
     SubnetSpec,
@@ -52,6 +53,7 @@ from kumoi.cloud.drivers.network.ovn.northbound import (
     NorthboundRecord,
     PortGroup,
     PortGroupName,
+    Qos,
     RecordKey,
     RecordKind,
     StaticRoute,
@@ -223,6 +225,34 @@ def test_a_port_with_options_of_its_own_is_answered_from_a_record_of_its_own() -
     port = record(replace(SWITCHED, ports=(silent,)), RecordKind.PORT, "web")
     assert isinstance(port, LogicalSwitchPort)
     assert port.dhcpv4_options is None
+
+
+def test_a_port_is_limited_and_marked_below_the_limit_of_storms() -> None:
+    rates = (
+        RateSpec(direction=Direction.EGRESS, kbps=1_000),
+        RateSpec(direction=Direction.INGRESS, kbps=9_000, burst_kbit=500),
+    )
+    limited = replace(SWITCHED, ports=(replace(WEB, rates=rates, dscp=26),))
+    assert_golden("quality", plan(desired(limited), found(SWITCHED)))
+    storm = record(SWITCHED, RecordKind.STORM, "web")
+    limit = record(limited, RecordKind.RATE, "web/egress")
+    assert isinstance(storm, Qos)
+    assert isinstance(limit, Qos)
+    assert storm.priority > limit.priority
+
+
+def test_within_an_address_scope_no_router_translates() -> None:
+    def translated(**scopes: str) -> set[str]:
+        subnets = [
+            replace(subnet, address_scope_id=scopes.get(subnet.id.replace("-", "_")))
+            for subnet in OUTSIDE.subnets
+        ]
+        records = desired(replace(OUTSIDE, subnets=tuple(subnets)))
+        return {key.id for key in records if key.kind == RecordKind.SNAT}
+
+    assert translated() == {"router-1/sub-a"}
+    assert translated(sub_x="scope", sub_a="another") == {"router-1/sub-a"}
+    assert translated(sub_x="scope", sub_a="scope") == set()
 
 
 def test_turning_dhcp_off_takes_the_answer_away() -> None:

@@ -36,6 +36,7 @@ Texts = frozenset[str]
 """A set column."""
 
 NO_PAIRS: Pairs = frozenset()
+NO_COUNTS: Counts = frozenset()
 NO_TEXTS: Texts = frozenset()
 
 
@@ -45,6 +46,8 @@ class RecordKind(enum.StrEnum):
     NETWORK = "network"
     LOCALNET = "localnet"
     STORM = "storm"
+    RATE = "rate"
+    DSCP = "dscp"
     DHCP = "dhcp"
     PORT = "port"
     ROUTER = "router"
@@ -154,7 +157,7 @@ class LogicalSwitchPort(NorthboundRecord):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Qos(NorthboundRecord):
-    """`bandwidth` is `rate` and `burst`, in kilobits per second and kilobits."""
+    """`bandwidth` is `rate` and `burst`, in kilobits per second and kilobits; `action` has `dscp`."""
 
     TABLE: ClassVar[str] = "QoS"
     HOLDER: ClassVar[tuple[str, str] | None] = ("Logical_Switch", "qos_rules")
@@ -162,7 +165,8 @@ class Qos(NorthboundRecord):
     direction: str
     priority: int
     match: str
-    bandwidth: Counts
+    bandwidth: Counts = NO_COUNTS
+    action: Counts = NO_COUNTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -192,10 +192,14 @@ def _route(
 
 
 def _snat(router: RouterSpec, gateway: PortSpec, index: Index) -> Iterator[NorthboundRecord]:
-    """Traffic of each internal IPv4 subnet leaves with the router's external address."""
-    outside = next((ip.address for ip in gateway.fixed_ips if is_ipv4(ip.address)), None)
-    if outside is None:
+    """Traffic of each internal IPv4 subnet leaves with the router's external address, but for subnets of
+    the address scope outside.
+    """
+    found = next((ip for ip in gateway.fixed_ips if is_ipv4(ip.address)), None)
+    if found is None:
         return
+    outside, outer = found.address, index.subnet_of(found)
+    scope = None if outer is None else outer.address_scope_id
     inner = {
         fixed_ip.subnet_id
         for port in index.router_ports[router.id]
@@ -204,6 +208,8 @@ def _snat(router: RouterSpec, gateway: PortSpec, index: Index) -> Iterator[North
         if is_ipv4(fixed_ip.address)
     }
     for subnet_id in sorted(inner & index.subnets.keys()):
+        if scope is not None and index.subnets[subnet_id].address_scope_id == scope:
+            continue
         key = RecordKey(RecordKind.SNAT, f"{router.id}/{subnet_id}")
         yield Nat(
             key=key,

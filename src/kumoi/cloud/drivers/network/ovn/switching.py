@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from kumoi.cloud.drivers.network.interface import NetworkSpec, PortSpec
+from kumoi.cloud.drivers.network.interface import Direction, NetworkSpec, PortSpec
 from kumoi.cloud.drivers.network.ovn import dhcp
 from kumoi.cloud.drivers.network.ovn.attaching import on_switches
 from kumoi.cloud.drivers.network.ovn.index import Index, marks
@@ -33,6 +33,11 @@ STORM_PRIORITY = 100
 STORM_KBPS, STORM_BURST_KBIT = 2_000, 2_000
 """Four thousand of the smallest frames a second, and as many at once."""
 
+QUALITY_PRIORITY = 50
+BURST_PERCENT = 80
+"""Of a rate that comes without a burst: what one second's TCP needs, as Neutron has it."""
+SEEN_FROM_SWITCH = {Direction.EGRESS: "from-lport", Direction.INGRESS: "to-lport"}
+
 
 def switch_key(network_id: str) -> RecordKey:
     return RecordKey(RecordKind.NETWORK, network_id)
@@ -50,6 +55,7 @@ def records(index: Index) -> Iterator[NorthboundRecord]:
     for port in index.endpoints.values():
         yield _port(port, index)
         yield _storm(port)
+        yield from _quality(port)
 
 
 def _network(network: NetworkSpec, listeners: frozenset[RecordKey]) -> Iterator[NorthboundRecord]:
@@ -107,6 +113,37 @@ def _storm(port: PortSpec) -> Qos:
         match=f'inport == "{port.id}" && eth.mcast',
         bandwidth=frozenset({("rate", STORM_KBPS), ("burst", STORM_BURST_KBIT)}),
     )
+
+
+def _quality(port: PortSpec) -> Iterator[Qos]:
+    """Of the rates of a port OVN takes the one whose priority is highest, so that of storms stays."""
+    for rate in port.rates:
+        key = RecordKey(RecordKind.RATE, f"{port.id}/{rate.direction}")
+        burst = rate.burst_kbit or max(1, rate.kbps * BURST_PERCENT // 100)
+        yield Qos(
+            key=key,
+            parent=switch_key(port.network_id),
+            external_ids=marks(key),
+            direction=SEEN_FROM_SWITCH[rate.direction],
+            priority=QUALITY_PRIORITY,
+            match=_of_port(port, rate.direction),
+            bandwidth=frozenset({("rate", max(1, rate.kbps)), ("burst", burst)}),
+        )
+    if port.dscp is not None:
+        key = RecordKey(RecordKind.DSCP, port.id)
+        yield Qos(
+            key=key,
+            parent=switch_key(port.network_id),
+            external_ids=marks(key),
+            direction=SEEN_FROM_SWITCH[Direction.EGRESS],
+            priority=QUALITY_PRIORITY,
+            match=_of_port(port, Direction.EGRESS),
+            action=frozenset({("dscp", port.dscp)}),
+        )
+
+
+def _of_port(port: PortSpec, direction: Direction) -> str:
+    return f'{"inport" if direction is Direction.EGRESS else "outport"} == "{port.id}"'
 
 
 def _own_addresses(port: PortSpec) -> str:
