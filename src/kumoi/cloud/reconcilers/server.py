@@ -15,6 +15,7 @@ from kumoi.base import log
 from kumoi.cloud.domain.compute import action, server_delete, shelve
 from kumoi.cloud.hostapi.messages import InstanceState
 from kumoi.cloud.store.compute import action as action_store
+from kumoi.cloud.store.compute import migration as migration_store
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute import snapshot as snapshot_store
 from kumoi.cloud.store.compute.server import Server
@@ -63,6 +64,7 @@ class ServerReconciler:
             purged = store.purge(connection, before=at - retention)
             if purged:
                 action_store.forget(connection, purged)
+                migration_store.forget(connection, purged)
 
 
 def _imaged(connection: Connection) -> list[Server]:

@@ -8,6 +8,7 @@ from kumoi.cloud.api.compute import (
     external_event,
     host,
     hypervisor,
+    migration,
     server_migration,
     server_password,
     service,
@@ -134,5 +135,5 @@ HOSTS = (
         "compute:aggregates:images",
         since=(2, 81),
     ),
-    Route("GET", f"{V2}/os-migrations", service.migrations, "os_compute_api:os-migrations:index"),
+    Route("GET", f"{V2}/os-migrations", migration.index, "os_compute_api:os-migrations:index"),
 )

@@ -113,11 +113,6 @@ def zones_detail(request: Request) -> Reply:
     return Reply(200, {"availabilityZoneInfo": shown})
 
 
-def migrations(_request: Request) -> Reply:
-    """There are none: a server stays on its host, also when it is resized."""
-    return Reply(200, {"migrations": []})
-
-
 def _zone(name: str, available: bool, hosts: dict[str, Any] | None) -> dict[str, Any]:
     return {"zoneName": name, "zoneState": {"available": available}, "hosts": hosts}
 

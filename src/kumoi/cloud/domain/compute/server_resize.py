@@ -15,12 +15,14 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.compute import action, flavor, placement, quota, status
+from kumoi.cloud.domain.compute import action, flavor, migration, placement, quota, status
 from kumoi.cloud.domain.compute.server import unlocked
 from kumoi.cloud.domain.compute.server_create import flavor_for
 from kumoi.cloud.hostapi.messages import Power
+from kumoi.cloud.store.compute import migration as migration_store
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute.flavor import Flavor
+from kumoi.cloud.store.compute.migration import MigrationStatus
 from kumoi.cloud.store.compute.server import Server
 
 
@@ -45,6 +47,7 @@ def begin(
     placement.reclaim(connection, row, msgspec.structs.replace(row, **values))
     store.want(connection, row, now=now, **_restarted(row, values))
     action.begin(connection, caller, row, "resize", now)
+    migration.begin(connection, caller, row, now)
 
 
 def confirm(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
@@ -55,6 +58,7 @@ def confirm(connection: Connection, caller: Caller, key: str, now: datetime) -> 
     placement.reclaim(connection, row, msgspec.structs.replace(row, **values))
     store.want(connection, row, now=now, **values)
     action.record(connection, caller, row, "confirmResize", now)
+    migration_store.end(connection, row.id, MigrationStatus.CONFIRMED, now)
 
 
 def revert(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
@@ -66,6 +70,7 @@ def revert(connection: Connection, caller: Caller, key: str, now: datetime) -> N
     placement.reclaim(connection, row, msgspec.structs.replace(row, **values))
     store.want(connection, row, now=now, **_restarted(row, values))
     action.begin(connection, caller, row, "revertResize", now)
+    migration_store.end(connection, row.id, MigrationStatus.REVERTED, now)
 
 
 def disk_gib(row: Server) -> int:
