@@ -20,7 +20,6 @@ REFUSED, NOT_FOUND, CONFLICT, GONE, NOT_IMPLEMENTED = 400, 404, 409, 410, 501
 AMPHORA = "/load-balancer/v2.0/octavia/amphorae/{id}"
 ALWAYS_ANSWERED = {
     "GET /compute/v2.1/servers/{id}/migrations/{key}": NOT_FOUND,
-    "GET /image/v2/tasks/{id}": NOT_FOUND,
     f"GET {AMPHORA}": NOT_FOUND,
     f"GET {AMPHORA}/stats": NOT_FOUND,
     f"PUT {AMPHORA}/config": NOT_FOUND,

@@ -55,6 +55,8 @@ OWN_TOKEN = "/v3/auth/tokens"  # Ended by whoever has it: the initiator's token 
 ADMIN_PASSWORD = "admin-secret"
 DEMO_PASSWORD = "demo-secret"
 START_S = 15.0
+IMPORTED_FROM = "127.0.0.9"
+"""The only address beside the internet that images are downloaded from."""
 HOST_HEADER = "X-Test-Host"
 
 
@@ -180,6 +182,7 @@ def running_cloud(directory: Path, database_url: str) -> Iterator[RunningCloud]:
         name="story",
         database_url=database_url,
         api_public_url=f"http://127.0.0.1:{port}",
+        image_import_networks=f"{IMPORTED_FROM}/32",
     )
     here = HostSettings(name="host1", state_dir=str(directory))
     for needed in (here.pki_dir, here.image_dir):

@@ -126,6 +126,9 @@ class CloudSettings:
     )
     connections_max: int = key(4_096, "Connections of a listener; those who hold most give way.")
     image_max_bytes: int = key(64 << 30, "Largest image.")
+    image_import_networks: str = key(
+        "", "Networks, with commas between, that images are downloaded from beside the internet."
+    )
     image_project_max_bytes: int = key(256 << 30, "All image content of one project together.")
     audit_days: int = key(90, "How long it is kept who changed what.")
     environment_ttl_s: int = key(86_400, "How long a pushed environment lives by default.")

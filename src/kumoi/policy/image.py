@@ -15,6 +15,7 @@ IMAGE: Mapping[str, Row] = {
     "delete_image": MEMBER,
     "publicize_image": ADMIN,
     "upload_image": MEMBER,
+    "import_image": MEMBER,
     "download_image": READER,
     "download_image:deactivated": ADMIN,
     "deactivate": MEMBER,

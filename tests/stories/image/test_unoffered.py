@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from openstack.connection import Connection
 
-from kumoi.base.ids import new_id
-
 IMAGE = "5718c053-d58b-47c4-8e41-3113cba1a77e"
 
 
@@ -17,9 +15,6 @@ IMAGE = "5718c053-d58b-47c4-8e41-3113cba1a77e"
         ("DELETE", "/cache", "each host keeps"),
         ("PUT", f"/cache/{IMAGE}", "each host keeps"),
         ("DELETE", f"/cache/{IMAGE}", "each host keeps"),
-        ("POST", "/tasks", "PUT /v2/images/ID/file"),
-        ("POST", f"/images/{IMAGE}/import", "PUT /v2/images/ID/file"),
-        ("PUT", f"/images/{IMAGE}/stage", "PUT /v2/images/ID/file"),
     ],
 )
 def test_it_says_what_to_do_instead(
@@ -30,15 +25,9 @@ def test_it_says_what_to_do_instead(
     assert instead in answer.json()["message"]
 
 
-def test_there_are_no_tasks(admin: Connection) -> None:
-    assert admin.image.get("/tasks").json()["tasks"] == []
-    assert admin.image.get(f"/tasks/{new_id()}").status_code == 404
-
-
-def test_there_is_one_store_and_no_way_to_import(demo: Connection) -> None:
+def test_there_is_one_store(demo: Connection) -> None:
     (store,) = demo.image.get("/info/stores").json()["stores"]
     assert store["default"] == "true"
-    assert demo.image.get("/info/import").json()["import-methods"]["value"] == []
 
 
 def test_a_property_may_be_named_properties(demo: Connection) -> None:
@@ -54,7 +43,9 @@ def test_a_property_may_be_named_properties(demo: Connection) -> None:
     assert changed["properties"] == "of a garden"
 
 
-def test_an_image_has_no_tasks(tenant: Connection, neighbour: Connection) -> None:
+def test_an_image_that_was_not_imported_has_no_tasks(
+    tenant: Connection, neighbour: Connection
+) -> None:
     made = tenant.image.create_image("own", disk_format="raw", container_format="bare")
     assert tenant.image.get(f"/images/{made.id}/tasks").json() == {"tasks": []}
     assert neighbour.image.get(f"/images/{made.id}/tasks").status_code == 404

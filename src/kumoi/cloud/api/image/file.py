@@ -9,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import IO
 
 from anyio import to_thread
 
 from kumoi.base.errors import Bug, Invalid, TooLarge
+from kumoi.cloud.api.image.image import WITH_CONTENT
 from kumoi.cloud.api.request import Request
-from kumoi.cloud.domain.image import content
+from kumoi.cloud.domain.image import content, image_import
 from kumoi.cloud.domain.image.content import Draft
 from kumoi.cloud.store.image.image import Image
 from kumoi.engine.http import limits
@@ -39,20 +40,29 @@ class _Part:
 
 async def upload(request: Request) -> Reply:
     """Content for a queued image. An upload that breaks off leaves no file, and the image queued."""
+    return await _written(request, _accept)
+
+
+async def stage(request: Request) -> Reply:
+    """Content that an import is to make the image's. Until then it is not shown."""
+    return await _written(request, _stage)
+
+
+async def _written(request: Request, keep: Callable[[Request, Draft], None]) -> Reply:
     await to_thread.run_sync(_require_upload, request)
     services = request.services
     draft = await to_thread.run_sync(services.images.draft, services.cloud.image_max_bytes)
     with draft:
         async for block in _blocks(request):
             await to_thread.run_sync(draft.write, block)
-        await to_thread.run_sync(_accept, request, draft)
+        await to_thread.run_sync(keep, request, draft)
     return Reply(204)
 
 
 async def download(request: Request) -> Reply:
     """The content, or a part of it; 204 when there is none yet."""
     row = await to_thread.run_sync(_readable, request)
-    if row.sha256 is None or row.size is None:
+    if row.sha256 is None or row.size is None or row.status not in WITH_CONTENT:
         return Reply(204)
     file = await to_thread.run_sync(_open, request, row.sha256)
     try:
@@ -91,6 +101,19 @@ def _accept(request: Request, draft: Draft) -> None:
         services.images,
         draft,
         inspect=services.inspect_image,
+        caller=request.caller,
+        key=request.path["id"],
+        now=services.clock.now(),
+    )
+
+
+def _stage(request: Request, draft: Draft) -> None:
+    services = request.services
+    image_import.stage(
+        services.database,
+        services.cloud,
+        services.images,
+        draft,
         caller=request.caller,
         key=request.path["id"],
         now=services.clock.now(),

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from kumoi.cloud.api.image import body, query
+from kumoi.cloud.api.image.version import METHODS, STORE
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import content, patch
 from kumoi.cloud.domain.image import image as domain
@@ -20,6 +21,7 @@ from kumoi.engine.http.request import Reply, encoded
 from kumoi.engine.memo import Memo
 
 HASH_ALGORITHM = "sha512"
+WITH_CONTENT = frozenset({"active", "deactivated"})
 
 
 def create(request: Request) -> Reply:
@@ -28,7 +30,11 @@ def create(request: Request) -> Reply:
         now = request.services.clock.now()
         made = domain.create(connection, request.caller, wanted, now)
         audit.about(made.id)
-    return Reply(201, render(made), {"Location": f"{request.base}/v2/images/{made.id}"})
+    headers = {
+        "Location": f"{request.base}/v2/images/{made.id}",
+        "OpenStack-image-import-methods": ",".join(METHODS),
+    }
+    return Reply(201, render(made), headers)
 
 
 def index(request: Request) -> Reply:
@@ -108,7 +114,8 @@ def _page(request: Request, found: list[Image], listing: Listing) -> dict[str, A
 
 
 def render(row: Image) -> dict[str, Any]:
-    """An image's properties are on the same level as the API's attributes."""
+    """An image's properties are on the same level as the API's attributes. What is staged is not content yet."""
+    has_content = row.status in WITH_CONTENT
     return {
         **row.properties,
         "id": row.id,
@@ -122,11 +129,12 @@ def render(row: Image) -> dict[str, Any]:
         "disk_format": row.disk_format,
         "min_disk": row.min_disk,
         "min_ram": row.min_ram,
-        "size": row.size,
-        "virtual_size": row.virtual_size,
-        "checksum": row.checksum,
-        "os_hash_algo": HASH_ALGORITHM if row.sha512 else None,
-        "os_hash_value": row.sha512,
+        "size": row.size if has_content else None,
+        "virtual_size": row.virtual_size if has_content else None,
+        "checksum": row.checksum if has_content else None,
+        "os_hash_algo": HASH_ALGORITHM if row.sha512 and has_content else None,
+        "os_hash_value": row.sha512 if has_content else None,
+        **({"stores": STORE} if has_content else {}),
         "tags": list(row.tags),
         "created_at": moment(row.created_at),
         "updated_at": moment(row.updated_at),

@@ -7,12 +7,14 @@ from kumoi.cloud.api.image import (
     error_page,
     file,
     image,
+    image_import,
     member,
     metadef_item,
     metadef_namespace,
     metadef_resource_type,
     quota,
     schemas,
+    task,
     unoffered,
     version,
 )
@@ -112,23 +114,26 @@ METADEF_ITEMS = tuple(
     )
 )
 
+IMPORTS = (
+    Route("PUT", "/v2/images/{id}/stage", file.stage, "upload_image", streams=True),
+    Route("POST", "/v2/images/{id}/import", image_import.create, "import_image", streams=True),
+    Route("GET", "/v2/images/{id}/tasks", task.of_image, "get_image"),
+    Route("GET", "/v2/tasks", task.index, "tasks_api_access"),
+    Route("POST", "/v2/tasks", task.create, "tasks_api_access"),
+    Route("GET", "/v2/tasks/{id}", task.show, "tasks_api_access"),
+)
+
 UNOFFERED = (
     Route("GET", "/v2/cache", unoffered.cache, "cache_list"),
     Route("DELETE", "/v2/cache", unoffered.cache, "cache_delete"),
     Route("PUT", "/v2/cache/{id}", unoffered.cache, "cache_image"),
     Route("DELETE", "/v2/cache/{id}", unoffered.cache, "cache_delete"),
-    Route("GET", "/v2/tasks", unoffered.tasks, "tasks_api_access"),
-    Route("POST", "/v2/tasks", unoffered.create_task, "tasks_api_access"),
-    Route("GET", "/v2/tasks/{id}", unoffered.task, "tasks_api_access"),
-    Route("GET", "/v2/images/{id}/tasks", unoffered.tasks_of_image, "get_image"),
-    Route("POST", "/v2/images/{id}/import", unoffered.import_image, "modify_image"),
-    Route("PUT", "/v2/images/{id}/stage", unoffered.stage, "modify_image"),
 )
 
 SERVICE = Service(
     type="image",
     prefix="image",
-    routes=(*IMAGES, *MEMBERS, *METADEFS, *METADEF_ITEMS, *ABOUT, *UNOFFERED),
+    routes=(*IMAGES, *MEMBERS, *METADEFS, *METADEF_ITEMS, *ABOUT, *IMPORTS, *UNOFFERED),
     policies=TABLE,
     schemes=SCHEMES,
     envelope=errors.image,

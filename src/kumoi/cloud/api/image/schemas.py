@@ -19,7 +19,10 @@ IMAGE_PROPERTIES: dict[str, dict[str, Any]] = {
     "name": {"type": ["null", "string"], "maxLength": 255},
     "status": {
         "type": "string",
-        "enum": ["queued", "saving", "active", "killed", "deleted", "deactivated"],
+        "enum": [
+            *("queued", "saving", "active", "killed", "deleted", "deactivated"),
+            *("uploading", "importing"),
+        ],
         **READ_ONLY,
     },
     "visibility": {"type": "string", "enum": ["community", "public", "private", "shared"]},
@@ -35,6 +38,7 @@ IMAGE_PROPERTIES: dict[str, dict[str, Any]] = {
     "checksum": {"type": ["null", "string"], "maxLength": 32, **READ_ONLY},
     "os_hash_algo": {"type": ["null", "string"], "maxLength": 64, **READ_ONLY},
     "os_hash_value": {"type": ["null", "string"], "maxLength": 128, **READ_ONLY},
+    "stores": {"type": "string", **READ_ONLY},
     "tags": {"type": "array", "items": STRING},
     "created_at": TIME,
     "updated_at": TIME,

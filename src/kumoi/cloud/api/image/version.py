@@ -7,6 +7,8 @@ from typing import Any
 from kumoi.cloud.api.request import Request
 from kumoi.engine.http.request import Reply
 
+STORE = "files"
+METHODS = ("glance-direct", "web-download")
 NEWEST = 9  # v2.9: hidden images and multiple hashes, without several stores.
 
 
@@ -19,15 +21,18 @@ def show(request: Request) -> Reply:
 
 
 def import_methods(_request: Request) -> Reply:
-    """None: content comes by PUT …/file."""
-    methods = {"description": "Import methods available.", "type": "array", "value": []}
+    methods = {
+        "description": "Import methods available.",
+        "type": "array",
+        "value": list(METHODS),
+    }
     return Reply(200, {"import-methods": methods})
 
 
 def stores(_request: Request) -> Reply:
     """The one: files by the hash of their content."""
     store = {
-        "id": "files",
+        "id": STORE,
         "description": "Kept once by the hash of its content",
         "default": "true",
     }

@@ -23,24 +23,42 @@ from kumoi.cloud.store.image.image import Image
 from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 
-__all__ = ["Draft", "accept", "discard", "readable", "require_expected", "sweep"]
-
+__all__ = [
+    "Draft",
+    "accept",
+    "delete_unnamed",
+    "discard",
+    "found_values",
+    "readable",
+    "require_expected",
+    "require_formats",
+    "require_room",
+    "sweep",
+    "values",
+]
 
 Inspect = Callable[[IO[bytes], str, int], Finding]
 """From a file, the format stated and its size to what it is. Raises Invalid."""
 
 
-def require_expected(connection: Connection, caller: Caller, key: str) -> Image:
-    """An image that waits for its content. Raises NotFound, Forbidden, Conflict, Invalid."""
+def require_expected(
+    connection: Connection, caller: Caller, key: str, status: str = "queued"
+) -> Image:
+    """An image that waits for its content, as that status says. Raises NotFound, Forbidden, Conflict, Invalid."""
     row = image.owned(connection, caller, key)
-    if row.status != "queued":
+    if row.status != status:
         raise Conflict(f"Image status transition from {row.status} to saving is not allowed")
+    require_formats(row)
+    return row
+
+
+def require_formats(row: Image) -> None:
+    """Raises Invalid for an image that does not say what its content will be."""
     if row.disk_format is None or row.container_format is None:
         raise Invalid(
             "Properties disk_format, container_format must be set prior to saving data.",
             field="disk_format",
         )
-    return row
 
 
 def accept(
@@ -53,30 +71,30 @@ def accept(
     caller: Caller,
     key: str,
     now: datetime,
+    status: str = "queued",
 ) -> None:
-    """Make the draft the image's content, and the image active.
+    """Make the draft the image's content, and the image, which had that status, active.
 
     Raises Invalid when the content is not of the image's format, Conflict when another upload was
     faster, TooLarge when the project would have too many bytes; the image stays queued then.
     """
     content = draft.finish()
     with database.read() as connection:
-        row = require_expected(connection, caller, key)
+        row = require_expected(connection, caller, key, status)
     with draft.opened() as file:
         found = inspect(file, row.disk_format or "raw", content.size)
     with files.lock():
         draft.keep(content.sha256)
         try:
             with database.write() as connection:
-                current = require_expected(connection, caller, key)
+                current = require_expected(connection, caller, key, status)
                 if current.disk_format != row.disk_format:
                     raise Conflict(f"Image {key} was changed during the upload")
-                if not caller.may(image.OVER_LIMIT):
-                    _require_room(connection, cloud, current, content.size)
-                store.update(connection, key, _values(content, found, now))
+                require_room(connection, cloud, caller, current, content.size)
+                store.update(connection, key, values(content, now) | found_values(found))
                 image.tell_hosts(connection, current)
         except BaseException:
-            _delete_unnamed(database, files, content.sha256)
+            delete_unnamed(database, files, content.sha256)
             raise
 
 
@@ -96,7 +114,7 @@ def readable(connection: Connection, caller: Caller, key: str) -> Image:
 def discard(database: Database, files: ImageFiles, sha256: str) -> None:
     """Called after the deletion of an image: delete its content, unless another image has the same."""
     with files.lock():
-        _delete_unnamed(database, files, sha256)
+        delete_unnamed(database, files, sha256)
 
 
 def sweep(database: Database, files: ImageFiles) -> list[str]:
@@ -107,8 +125,12 @@ def sweep(database: Database, files: ImageFiles) -> list[str]:
         return files.delete_orphans(named)
 
 
-def _require_room(connection: Connection, cloud: CloudSettings, row: Image, more: int) -> None:
+def require_room(
+    connection: Connection, cloud: CloudSettings, caller: Caller, row: Image, more: int
+) -> None:
     """Raises TooLarge, so that no project fills the disk that all images are on."""
+    if caller.may(image.OVER_LIMIT):
+        return
     _, has = store.held(connection, row.owner)
     most = quota.total_bytes(connection, cloud, row.owner)
     if has + more > most:
@@ -117,19 +139,26 @@ def _require_room(connection: Connection, cloud: CloudSettings, row: Image, more
         )
 
 
-def _delete_unnamed(database: Database, files: ImageFiles, sha256: str) -> None:
+def delete_unnamed(database: Database, files: ImageFiles, sha256: str) -> None:
     with database.read() as connection:
         named = store.has_content(connection, sha256)
     if not named:
         files.delete(sha256)
 
 
-def _values(content: Content, found: Finding, now: datetime) -> dict[str, object]:
+def found_values(found: Finding) -> dict[str, object]:
+    """The columns of an image whose content was looked at."""
     return {
         "status": "active",
-        "size": content.size,
         "virtual_size": found.virtual_size,
         "content_format": found.kind.value,
+    }
+
+
+def values(content: Content, now: datetime) -> dict[str, object]:
+    """The columns that name a content."""
+    return {
+        "size": content.size,
         "checksum": content.md5,
         "sha512": content.sha512,
         "sha256": content.sha256,

@@ -1,0 +1,140 @@
+"""The content of an image from somewhere on the internet. Called by the API for `web-download`, in a thread.
+
+A tenant says where, and this machine asks: so it asks nobody who is not on the internet. Each name is resolved once, all
+of its addresses must be of the internet, and the connection goes to the one that was looked at; a redirect is
+looked at in the same way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from kumoi.base.errors import Forbidden, Invalid
+
+PORTS = {"http": 80, "https": 443}
+REDIRECTS_MAX = 3
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 30.0
+DOWNLOAD_TIMEOUT_S = 900.0
+BLOCK_BYTES = 1 << 20
+URI_MAX = 2_048
+FOUND = frozenset({301, 302, 303, 307, 308})
+TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+"""IPv4 addresses in IPv6, for networks that translate."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where to connect to, and what to ask there."""
+
+    url: SplitResult
+    host: str
+    port: int
+    address: str
+
+
+def look(uri: str, allowed: Sequence[Network]) -> Source:
+    """Raises Invalid for what is no such URI or cannot be resolved, Forbidden for what is not on the internet;
+    `allowed` are networks that an operator excepts, with any port.
+    """
+    url = _split(uri)
+    try:
+        port = url.port or PORTS[url.scheme]
+    except ValueError as cause:
+        raise Invalid(f"the port of {uri} is no number", field="method.uri") from cause
+    host = url.hostname or ""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as cause:
+        raise Invalid(f"the host {host} was not found", field="method.uri") from cause
+    addresses = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
+    excepted = all(any(each in network for network in allowed) for each in addresses)
+    if not excepted and not all(is_outside(each) for each in addresses):
+        raise Forbidden(
+            f"The host {host} is not on the internet; images are downloaded from nowhere else. Upload "
+            "the content instead."
+        )
+    if not excepted and port not in PORTS.values():
+        raise Forbidden(f"Images are downloaded from the ports 80 and 443 only, not from {port}.")
+    return Source(url, host, port, str(addresses[0]))
+
+
+def is_outside(address: Address) -> bool:
+    """Whether it is the internet's, also where another address is in it."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address in TRANSLATED:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_outside(inner)
+        if address.teredo is not None:
+            return False
+    return address.is_global and not address.is_multicast
+
+
+def blocks(uri: str, allowed: Sequence[Network]) -> Iterator[bytes]:
+    """The content. Raises as `look` does, and Invalid when it does not come, whole and in time."""
+    until_s = time.monotonic() + DOWNLOAD_TIMEOUT_S
+    for _ in range(REDIRECTS_MAX + 1):
+        with _asked(look(uri, allowed)) as answer:
+            if answer.status in FOUND:
+                uri = urljoin(uri, answer.getheader("Location") or "")
+                continue
+            if answer.status != http.HTTPStatus.OK:
+                raise Invalid(f"{uri} answers {answer.status}", field="method.uri")
+            yield from _read(answer, uri, until_s)
+            return
+    raise Invalid(f"{uri} is the end of too many redirects", field="method.uri")
+
+
+def _split(uri: str) -> SplitResult:
+    try:
+        url = urlsplit(uri)
+    except ValueError as cause:
+        raise Invalid("the URI cannot be read", field="method.uri") from cause
+    is_plain = uri.isascii() and uri.isprintable() and " " not in uri and len(uri) <= URI_MAX
+    if not is_plain or url.scheme not in PORTS or not url.hostname:
+        raise Invalid("the URI begins with http:// or https:// and a host", field="method.uri")
+    if "@" in url.netloc:
+        raise Invalid("the URI has no user and no password", field="method.uri")
+    return url
+
+
+@contextlib.contextmanager
+def _asked(source: Source) -> Iterator[http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection(source.host, source.port, timeout=READ_TIMEOUT_S)
+    try:
+        link = socket.create_connection((source.address, source.port), CONNECT_TIMEOUT_S)
+        link.settimeout(READ_TIMEOUT_S)
+        if source.url.scheme == "https":
+            link = ssl.create_default_context().wrap_socket(link, server_hostname=source.host)
+        connection.sock = link
+        path = source.url.path or "/"
+        connection.request("GET", path + (f"?{source.url.query}" if source.url.query else ""))
+        yield connection.getresponse()
+    except (OSError, http.client.HTTPException) as cause:
+        raise Invalid(f"{source.host} did not give the content", field="method.uri") from cause
+    finally:
+        connection.close()
+
+
+def _read(answer: http.client.HTTPResponse, uri: str, until_s: float) -> Iterator[bytes]:
+    while block := answer.read(BLOCK_BYTES):
+        if time.monotonic() > until_s:
+            raise Invalid(
+                f"{uri} was not there after {DOWNLOAD_TIMEOUT_S:g} s: upload it", field="method.uri"
+            )
+        yield block
+    if answer.length:
+        raise Invalid(f"{uri} ended before its end", field="method.uri")
