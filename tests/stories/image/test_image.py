@@ -215,7 +215,10 @@ def test_tags_come_and_go(demo: Connection) -> None:
 def test_schemas_and_versions_are_told(demo: Connection) -> None:
     for name in ("image", "images", "member", "members"):
         assert demo.image.get(f"/schemas/{name}").json()["name"] == name
-    assert demo.image.get("/info/import").json()["import-methods"]["value"] == []
+    assert demo.image.get("/info/import").json()["import-methods"]["value"] == [
+        "glance-direct",
+        "web-download",
+    ]
     root = demo.session.get(demo.session.get_endpoint(service_type="image") + "/")
     assert root.status_code == 300
     assert root.json()["versions"][0]["status"] == "CURRENT"
