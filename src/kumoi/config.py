@@ -148,6 +148,9 @@ class CloudSettings:
         256, "Logs of a project's runs together; the oldest go when there is more."
     )
     run_log_days: int = key(30, "How long the log of a run that has ended is kept.")
+    project_runs_kept: int = key(
+        1_000, "Ended runs of a project that are kept; the oldest go when there are more."
+    )
     run_days: int = key(90, "How long the run itself is kept, with its report.")
     webhook_networks: tuple[str, ...] = key(
         (), "Internal networks where git hosts may be that webhooks name, such as 10.1.0.0/16."

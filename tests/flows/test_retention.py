@@ -98,6 +98,26 @@ def test_a_run_goes_after_its_days_with_all_that_is_about_it_but_not_while_its_e
     assert world.environment(kept).status == "live"
 
 
+def test_of_a_project_that_runs_without_end_the_newest_runs_are_kept(world: World) -> None:
+    settings = dataclasses.replace(CloudSettings(), project_runs_kept=2)
+    kept = "keep: true\n" + HELLO
+    runs = [world.push(kept, sequence=1)]
+    world.verify(runs[0])
+    for sequence in range(2, 7):
+        world.clock.advance(1)
+        runs.append(world.push(kept, sequence=sequence))
+        world.settle(until_s=2)
+    world.verify(runs[-1])
+    theirs = world.push(HELLO, "d", repository=world.repository_of("p2"))
+    world.verify(theirs)
+    forget(world, settings)
+    with world.database.read() as connection:
+        left = {each.id for each in run.list_of_project(connection, "p1")}
+        assert run.get(connection, theirs.id) is not None
+    assert left == {runs[0].id, runs[-1].id}  # That made the environment, and the newest.
+    assert world.environment(runs[-1]).status == "live"
+
+
 def test_a_repository_goes_with_everything(world: World) -> None:
     old = verified(world, "a", 10)
     with world.database.write() as connection:

@@ -37,8 +37,9 @@ class Retention:
             old_logs = retention.list_with_log(connection, logs_before)
             old_logs += self._surplus(connection)
             old_runs = retention.list_expired(connection, runs_before)
+            old_runs += retention.list_surplus(connection, settings.project_runs_kept)
         self._forget(old_logs, retention.forget_log)
-        self._forget(old_runs, retention.forget_run)
+        self._forget(list(dict.fromkeys(old_runs)), retention.forget_run)
         self._due_at_s = self._clock.monotonic() + EVERY_S
         if old_logs or old_runs:
             log.event("runs.forgotten", logs=len(old_logs), runs=len(old_runs))

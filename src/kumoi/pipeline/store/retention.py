@@ -7,6 +7,7 @@ nothing of it.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -26,6 +27,7 @@ from kumoi.pipeline.store.runner import runner
 from kumoi.pipeline.store.webhook import commit_status, webhook
 
 BATCH = 50
+SURPLUS_BATCH = 1_000  # More than begin in the time between two looks.
 OF_A_RUN = (commit_status, log, result, runner)  # Each has `run_id`.
 OF_A_REPOSITORY = (branch, delegation, environment_delegation)
 
@@ -54,12 +56,32 @@ def list_oldest_logs(connection: Connection, project_id: str) -> list[tuple[str,
 
 def list_expired(connection: Connection, ended_before: datetime) -> list[str]:
     """Runs that ended before then and whose environment is no more, oldest first."""
+    query = _without_environment().where(run.c.ended_at < ended_before)
+    return list(connection.execute(query.limit(BATCH)).scalars())
+
+
+def list_surplus(connection: Connection, most: int) -> list[str]:
+    """The oldest runs of each project that has more than so many that have ended, but for those whose
+    environment is there.
+    """
+    count = sa.func.count()
+    query = sa.select(run.c.project_id, count.label("has")).where(run.c.ended_at.is_not(None))
+    over = query.group_by(run.c.project_id).having(count > most)
+    found: list[str] = []
+    for project_id, has in connection.execute(over).all():
+        mine = _without_environment().where(run.c.project_id == project_id)
+        found += connection.execute(mine.limit(min(has - most, SURPLUS_BATCH))).scalars()
+    return found
+
+
+def _without_environment() -> sa.Select[Any]:
+    """Ended runs whose environment is no more, oldest first."""
     there = sa.exists().where(
         (environment.c.run_id == run.c.id) | (environment.c.current_run_id == run.c.id),
         (environment.c.status != EnvironmentStatus.DELETED) | environment.c.swept_at.is_(None),
     )
-    query = sa.select(run.c.id).where(run.c.ended_at < ended_before, ~there)
-    return list(connection.execute(query.order_by(run.c.ended_at).limit(BATCH)).scalars())
+    ended = sa.select(run.c.id).where(run.c.ended_at.is_not(None), ~there)
+    return ended.order_by(run.c.ended_at)
 
 
 def forget_log(connection: Connection, run_id: str) -> None:
