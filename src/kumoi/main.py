@@ -44,9 +44,9 @@ EXIT_FAILED = 1
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-BOOT_ATTEMPTS = 10  # When they are over, nothing of the cloud starts.
+BOOT_ATTEMPTS = 10  # When they are over, systemd begins again.
 BOOT_PAUSE_S = 3.0
-HALT_GRACE_S = 5.0  # For servers, when the machine stops.
+AGENT_GRACE_S, HALT_GRACE_S = 10.0, 5.0  # For the agent, then for servers, when the machine stops.
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +365,7 @@ def _settings(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
 
 
 def _boot(args: argparse.Namespace) -> None:
-    """Before systemd starts anything else of ours."""
+    """Before systemd starts an agent, which comes before anything else of ours."""
     from kumoi.cli import choice
     from kumoi.hosts import boot
 
@@ -383,10 +383,15 @@ def _boot(args: argparse.Namespace) -> None:
 
 
 def _halt(args: argparse.Namespace) -> None:
-    """When systemd stops the machine, or all of us. No agent runs any more."""
+    """When systemd stops the machine, or all of us. The agent ends before the servers, which it would
+    start again; systemd, which is about to stop it, does not.
+    """
     from kumoi.cloud.agent import purge
+    from kumoi.hosts.units import running
 
     _, host = _settings(args)
+    agents = [unit for unit in running.found(host.state_dir) if unit.name == "agent"]
+    running.stop(agents, timeout_s=AGENT_GRACE_S)
     purge.stop_servers(host, grace_s=HALT_GRACE_S)
 
 

@@ -1,6 +1,6 @@
 """What a reboot of the machine takes away, made again: links, namespaces, directories, databases.
 
-`up` calls this, and where systemd keeps the units, its boot unit before it starts any of them. All of it
+`up` calls this, and where systemd keeps the units, so does the agent's before it starts the agent. All of it
 may be repeated while the cloud is up.
 """
 

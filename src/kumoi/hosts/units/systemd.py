@@ -132,8 +132,15 @@ def socket(cloud: CloudSettings, host: HostSettings, unit: Unit) -> str:
     return f"{prefix(cloud, host)}-{unit.name}.socket"
 
 
+def wires(cloud: CloudSettings, host: HostSettings) -> str:
+    """Reached when what a reboot takes away is there again. Sockets, engines and the other roles come after
+    it, whatever the agent is that came before it.
+    """
+    return f"{prefix(cloud, host)}-wires.target"
+
+
 def boot(cloud: CloudSettings, host: HostSettings) -> str:
-    """Makes what a reboot takes away."""
+    """Makes what a reboot takes away on a host that has no agent to do it."""
     return f"{prefix(cloud, host)}-boot.service"
 
 
@@ -156,9 +163,12 @@ def render(
     listening = [unit for unit in units if unit.sockets]
     found = {
         target(cloud, host): _target(cloud, host, listening),
-        boot(cloud, host): _boot(cloud, host, release),
+        wires(cloud, host): _wires(cloud, host),
     }
-    if Role.AGENT in host.roles:
+    agent = next((unit for unit in units if unit.name == Role.AGENT), None)
+    if agent is None:
+        found[boot(cloud, host)] = _boot(cloud, host, release)
+    else:
         found[servers(cloud, host)] = _servers(cloud, host, release, units)
     if listening:
         found[holder(cloud, host)] = _holder(cloud, host, listening)
@@ -177,18 +187,49 @@ def _target(cloud: CloudSettings, host: HostSettings, listening: Sequence[Unit])
     )
 
 
-def _boot(cloud: CloudSettings, host: HostSettings, release: Release) -> str:
-    # The edge keeps servers from each address of the machine's, where it leads outside at all.
-    network = "network-online.target" if cloud.outbound else "network.target"
+def _wires(cloud: CloudSettings, host: HostSettings) -> str:
     return _text(
         (
             "Unit",
             [
-                f"Description=Kumoi {cloud.name}: network namespaces, links, directories",
+                f"Description=Kumoi {cloud.name}: namespaces, links and directories of this host",
+                # By default a target comes after the one that it is a part of.
+                "DefaultDependencies=no",
+                "Conflicts=shutdown.target",
+                "Before=shutdown.target",
                 f"PartOf={target(cloud, host)}",
-                f"RequiresMountsFor={_word(host.state_dir)}",
-                f"Wants={network}",
-                f"After={network}",
+            ],
+        ),
+        ("Install", [f"WantedBy={target(cloud, host)}"]),
+    )
+
+
+def _before_wires(cloud: CloudSettings, host: HostSettings) -> list[str]:
+    """Of the unit that makes them, which comes before all others."""
+    # The edge keeps servers from each address of the machine's, where it leads outside at all.
+    network = "network-online.target" if cloud.outbound else "network.target"
+    return [
+        f"RequiresMountsFor={_word(host.state_dir)}",
+        f"Wants={network}",
+        f"After={network}",
+        f"Before={wires(cloud, host)}",
+    ]
+
+
+def _booting(host: HostSettings, release: Release) -> str:
+    """Without the mark of the unit that it belongs to: it looks for units that run."""
+    boots = [*release.argv, "boot", "--config", host.state_dir]
+    return _words(["/usr/bin/env", f"--unset={running.MARK}", *boots])
+
+
+def _boot(cloud: CloudSettings, host: HostSettings, release: Release) -> str:
+    return _text(
+        (
+            "Unit",
+            [
+                f"Description=Kumoi {cloud.name}: makes namespaces, links and directories",
+                f"PartOf={target(cloud, host)}",
+                *_before_wires(cloud, host),
             ],
         ),
         (
@@ -196,13 +237,14 @@ def _boot(cloud: CloudSettings, host: HostSettings, release: Release) -> str:
             [
                 "Type=oneshot",
                 "RemainAfterExit=yes",
-                f"ExecStart={_words([*release.argv, 'boot', '--config', host.state_dir])}",
+                f"ExecStart={_booting(host, release)}",
                 f"CapabilityBoundingSet={BOOTING}",
                 "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
                 "RestrictNamespaces=net mnt",
                 *OF_ROOT,
             ],
         ),
+        ("Install", [f"WantedBy={target(cloud, host)}"]),
     )
 
 
@@ -216,7 +258,7 @@ def _servers(
             [
                 f"Description=Kumoi {cloud.name}: servers of this host, asked to halt with it",
                 f"PartOf={target(cloud, host)}",
-                f"After={' '.join([boot(cloud, host), *engines])}",
+                f"After={' '.join([wires(cloud, host), *engines])}",
             ],
         ),
         (
@@ -271,19 +313,19 @@ def _socket(cloud: CloudSettings, host: HostSettings, unit: Unit) -> str:
             "Unit",
             [
                 f"Description=Kumoi {cloud.name}: where {unit.name} listens",
-                # By default it would be there before the boot unit may run.
+                # By default it would be there before any service may run.
                 "DefaultDependencies=no",
                 "Conflicts=shutdown.target",
                 f"Before=shutdown.target {holder(cloud, host)}",
                 f"PartOf={target(cloud, host)}",
-                f"Requires={boot(cloud, host)}",
-                f"After={boot(cloud, host)}",
+                f"After={wires(cloud, host)}",
             ],
         ),
         (
             "Socket",
             [
                 *(f"ListenStream={address.partition(':')[2]}" for address in unit.sockets),
+                "FreeBind=yes",  # Where links were late, nobody would open it again.
                 f"Backlog={BACKLOG}",
                 "SocketMode=0600",
                 "TriggerLimitIntervalSec=0",
@@ -301,17 +343,16 @@ def _service(
     unit: Unit,
 ) -> str:
     by_name = {other.name: service(cloud, host, other) for other in units}
-    before = [boot(cloud, host), *(by_name[name] for name in unit.needs)]
-    if unit.name == Role.AGENT:
-        before.append(servers(cloud, host))
+    is_agent = unit.name == Role.AGENT
+    before = [wires(cloud, host), *(by_name[name] for name in unit.needs)]
+    order = _before_wires(cloud, host) if is_agent else [f"After={' '.join(before)}"]
     return _text(
         (
             "Unit",
             [
                 f"Description=Kumoi {cloud.name}: {unit.name}",
                 f"PartOf={target(cloud, host)}",
-                f"Requires={boot(cloud, host)}",
-                f"After={' '.join(before)}",
+                *order,
                 "StartLimitIntervalSec=0",
             ],
         ),
@@ -320,14 +361,16 @@ def _service(
             [
                 f"Type={'notify' if unit.notifies else 'exec'}",
                 *_environment(host, unit),
-                f"ExecStart={_words(unit.argv)}",
+                *([f"ExecStartPre={_booting(host, release)}"] if is_agent else []),
+                # The agent's network may be made by the line above: it is entered afterwards.
+                f"ExecStart={_words(unit.command if is_agent else unit.argv)}",
                 *_after_start(release, unit),
                 *_handed(cloud, host, unit),
                 "Restart=always",
                 "RestartSec=500ms",
                 f"TimeoutStopSec={DRAIN_TIMEOUT_S if unit.overlaps else 10}",
                 # An agent's servers and what it unpacks are no part of it.
-                f"KillMode={'process' if unit.name == Role.AGENT else 'mixed'}",
+                f"KillMode={'process' if is_agent else 'mixed'}",
                 "OOMPolicy=continue",
                 f"OOMScoreAdjust={launch.OOM_OF_UNITS}",
                 f"CPUWeight={CPU_WEIGHT}",
@@ -368,11 +411,11 @@ def _after_start(release: Release, unit: Unit) -> Iterator[str]:
 
 
 def _held_to(host: HostSettings, unit: Unit) -> Iterator[str]:
-    if unit.namespace:
-        yield f"NetworkNamespacePath={namespace_path(unit.namespace)}"
     if unit.confined is None or not unit.confined.is_bounded:
         yield "PrivateMounts=no"  # What a host agent mounts must be seen by everybody.
         return
+    if unit.namespace:
+        yield f"NetworkNamespacePath={namespace_path(unit.namespace)}"
     yield from _identity(unit.confined)
     yield from _reach(host, unit.confined)
     yield from HELD_BACK
