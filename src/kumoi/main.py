@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import functools
 import importlib
 import os
 import shutil
@@ -439,8 +440,6 @@ async def _pipeline(cloud: CloudSettings, host: HostSettings, activation: Activa
 
 
 async def _repositories(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:
-    import functools
-
     from kumoi.engine.call_service import CallService
     from kumoi.hosts.units import users
     from kumoi.pipeline import repository_calls, repository_service
@@ -463,8 +462,6 @@ async def _inspector(cloud: CloudSettings, host: HostSettings, activation: Activ
 
 
 async def _authority(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:
-    import functools
-
     from kumoi.base.clock import Clock
     from kumoi.engine.call_service import CallService
     from kumoi.hosts.cluster import authority
