@@ -44,10 +44,11 @@ def limit(confined: Confinement) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if not confined.is_bounded:
         return
-    for kind, most in (
-        (resource.RLIMIT_NOFILE, OPEN_FILES_MAX),
-        (resource.RLIMIT_NPROC, PROCESSES_MAX),
-    ):
+    limits = [(resource.RLIMIT_NOFILE, OPEN_FILES_MAX)]
+    # A helper of a user who is a person would count all that the person runs; a unit's has its limit.
+    if confined.user or os.geteuid() == 0:
+        limits.append((resource.RLIMIT_NPROC, PROCESSES_MAX))
+    for kind, most in limits:
         hard = resource.getrlimit(kind)[1]
         value = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (value, value))
