@@ -181,10 +181,11 @@ def test_a_server_is_configured_by_puppet_and_a_broken_manifest_fails_the_step(
         assert answer.read().decode() == f"web-1 at {commit}, configured by Puppet\n"
     (puppet.folder / "deploy/site.pp").write_text("fail('not so')\n")
     puppet.commit()
-    followed = command(live, "run", "follow", puppet.begin("puppet"), check=False)
-    assert followed.status == 1
-    assert "configure: ./deploy/puppet.sh failed on web-1" in followed.out
-    assert "not so" in followed.out
+    run_id = puppet.begin("puppet")
+    assert command(live, "run", "follow", run_id, check=False).status == 1
+    reason = shown(live, run_id)["reason"]
+    assert reason.startswith("configure: ./deploy/puppet.sh failed on web-1\n")
+    assert "not so" in reason
     command(live, "env", "delete", first["environment"]["id"], "--wait")
     assert left(live) == before
 
