@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.flows.world import Killed, World
+from tests.flows.world import HELLO, Killed, World
 
 from kumoi.base.errors import Permanent, Transient
 from kumoi.engine import flow as flows
@@ -23,19 +23,29 @@ from kumoi.pipeline.store import environment as environments
 from kumoi.pipeline.store.run import Run, RunStatus
 
 PLACES_MAX = 2_000
+CHANGES = ("create", "change", "delete")
 STEPS = list(pipeline_run.STAGES)
+BALANCED = (
+    HELLO.replace(", ports: [80]", "").replace("{on: web}}", "{on: front}}")
+    + "load_balancers:\n  front: {listeners: [{on: web}], floating_ip: true}\n"
+)
 OBJECTS = 12  # What a good environment is made of; see test_run.py.
 
 
 class At:
-    """Raises at the n-th call, once."""
+    """Raises at the n-th call, once; where `only_changes`, of those that change the cloud."""
 
-    def __init__(self, place: int, error: Callable[[], BaseException]) -> None:
+    def __init__(
+        self, place: int, error: Callable[[], BaseException], *, only_changes: bool = False
+    ) -> None:
         self.left = place
         self.error = error
+        self.only_changes = only_changes
         self.raised = False
 
-    def __call__(self, *_args: Any) -> None:
+    def __call__(self, *args: Any) -> None:
+        if self.only_changes and not args[0].startswith(CHANGES):
+            return
         self.left -= 1
         if self.left == 0:
             self.raised = True
@@ -53,9 +63,9 @@ def drive(world: World, act: Callable[[], None]) -> None:
             return
 
 
-def tell_whole_story(world: World, place: int) -> Run:
+def tell_whole_story(world: World, place: int, text: str = HELLO) -> Run:
     """Push to verified."""
-    new = world.push(branch=f"try-{place}")
+    new = world.push(text, branch=f"try-{place}")
     drive(world, lambda: world.verify(new))
     return new
 
@@ -82,20 +92,25 @@ def is_clean(world: World, new: Run) -> bool:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("text", [HELLO, BALANCED], ids=["hello", "balanced"])
 def test_a_worker_killed_at_any_call_of_the_cloud_loses_and_doubles_nothing(
-    small_world: World, moment: str
+    small_world: World, moment: str, text: str
 ) -> None:
     world = small_world
-    for place in range(1, PLACES_MAX):
-        at = At(place, Killed)
+    objects = 0
+    for place in range(PLACES_MAX):
+        # The first story has no kill: so much is made. Reads are the same in both.
+        at = At(place, Killed, only_changes=text == BALANCED)
         setattr(world.cloud, moment, at)
         world.cloud.created = 0
-        new = tell_whole_story(world, place)
+        new = tell_whole_story(world, place, text)
         assert world.run(new).status == RunStatus.VERIFIED
-        assert len(world.cloud.made) == world.cloud.created == OBJECTS
+        objects = objects or world.cloud.created
+        assert len(world.cloud.made) == world.cloud.created == objects
         delete(world, new)
         assert is_clean(world, new)
-        if not at.raised:
+        if place and not at.raised:
+            assert objects >= OBJECTS
             return
     raise AssertionError("the story has no end")
 
@@ -116,12 +131,13 @@ def test_a_cloud_that_fails_for_a_moment_at_any_call_costs_only_time(small_world
 
 
 @pytest.mark.timeout(300)
-def test_a_build_that_is_refused_at_any_call_leaves_nothing(small_world: World) -> None:
+@pytest.mark.parametrize("text", [HELLO, BALANCED], ids=["hello", "balanced"])
+def test_a_build_that_is_refused_at_any_call_leaves_nothing(small_world: World, text: str) -> None:
     world = small_world
     for place in range(1, PLACES_MAX):
         at = At(place, lambda: Permanent("quota exceeded"))
         world.cloud.before = at
-        new = world.push(branch=f"try-{place}")
+        new = world.push(text, branch=f"try-{place}")
         world.settle(until_s=5)
         if world.run(new).status == RunStatus.RUNNING:
             assert not at.raised
@@ -129,6 +145,26 @@ def test_a_build_that_is_refused_at_any_call_leaves_nothing(small_world: World) 
         assert world.run(new).reason == "quota exceeded"
         world.settle()
         assert is_clean(world, new)
+    raise AssertionError("the story has no end")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_worker_killed_while_a_build_is_taken_back_leaves_nothing(
+    small_world: World, moment: str
+) -> None:
+    """The second server cannot be built, when the balancer and its address are there."""
+    world = small_world
+    for place in range(1, PLACES_MAX):
+        world.cloud.broken_server = "web-2"
+        at = At(place, Killed, only_changes=True)
+        setattr(world.cloud, moment, at)
+        new = world.push(BALANCED, branch=f"try-{place}")
+        drive(world, world.settle)
+        assert world.run(new).reason.startswith("server web-2 could not be built")
+        assert is_clean(world, new)
+        if not at.raised:
+            return
     raise AssertionError("the story has no end")
 
 

@@ -18,7 +18,7 @@ from kumoi.base.errors import Invalid, TooLarge, Transient
 from kumoi.base.process import ProcessFailed, run
 from kumoi.hosts.units.confinement import UNIX, Confinement
 from kumoi.pipeline import environment
-from kumoi.pipeline.repository_calls import ChangedCommit, Changes
+from kumoi.pipeline.repository_calls import ChangedCommit, CommitChanges
 
 TIMEOUT_S = 30.0
 COPY_TIMEOUT_S = 3_600.0  # A whole repository of any size.
@@ -61,6 +61,7 @@ def parse_file(path: Path, commit: str) -> None:
     if _parsed(path, commit) is not None:
         return
     name = environment.FILE_NAME
+    _require(path, commit)
     listed = git(path, "ls-tree", "--long", commit, "--", name).split()
     if len(listed) < LS_TREE_FIELDS or listed[1] != "blob":
         raise Invalid(f"there is no {name} in commit {commit[:10]}", field=name)
@@ -70,6 +71,18 @@ def parse_file(path: Path, commit: str) -> None:
     parsed = _parsed_path(path, commit)
     parsed.parent.mkdir(exist_ok=True)
     files.replace(parsed, msgspec.json.encode(found), promise=files.Promise.KILL)
+
+
+def _require(path: Path, commit: str) -> None:
+    """Raises Invalid where the repository does not have the commit: its branch was forced elsewhere, and
+    git has forgotten it since.
+    """
+    argv = ["git", "--git-dir", str(path), "cat-file", "-e", f"{commit}^{{commit}}"]
+    found = run(
+        argv, env=ENVIRONMENT, cwd=path, user=_owner(path), timeout_s=TIMEOUT_S, check=False
+    )
+    if found.status != 0:
+        raise Invalid(f"commit {commit[:10]} has vanished from the repository: push it again")
 
 
 def _parsed(path: Path, commit: str) -> environment.ProjectFile | None:
@@ -113,12 +126,13 @@ def archive(path: Path, commit: str, out: IO[bytes]) -> None:
         run(argv, env=ENVIRONMENT, stdout=out, ends_with_us=True, timeout_s=TIMEOUT_S)
     except ProcessFailed as cause:
         if os.fstat(out.fileno()).st_size < TREE_MAX_BYTES:
+            _require(path, commit)
             raise
         size_mib = TREE_MAX_BYTES >> 20
         raise TooLarge(f"the commit's files are more than {size_mib} MiB") from cause
 
 
-def changes(path: Path, since: str, commit: str) -> Changes:
+def changes(path: Path, since: str, commit: str) -> CommitChanges:
     """What the commit has that `since` does not; where that is empty, the newest of its history. Raises
     ProcessFailed where git has one of them no more.
     """
@@ -132,7 +146,7 @@ def changes(path: Path, since: str, commit: str) -> Changes:
         path, "diff", "--no-ext-diff", "--no-textconv", DIFFSTAT, f"--stat-count={FILES_MAX}",
         before, commit, "--",
     )  # fmt: skip
-    return Changes(since, found, count - len(found), diffstat.rstrip()[:DIFFSTAT_MAX])
+    return CommitChanges(since, found, count - len(found), diffstat.rstrip()[:DIFFSTAT_MAX])
 
 
 def save(path: Path, into: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import IO
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.secret import Secret
 from kumoi.pipeline import guarded_http
-from kumoi.pipeline.guarded_http import Answer, Guard
+from kumoi.pipeline.guarded_http import Guard, HttpAnswer
 from kumoi.pipeline.push_packets import FLUSH, HEAD, packet
 from kumoi.pipeline.webhook import BRANCH_MAX, HEADS, GitHost
 
@@ -89,7 +89,7 @@ def heads(advertised: bytes) -> dict[str, str]:
     raise Permanent(f"the host has more than {LINES_MAX} refs")
 
 
-def _skip_to_pack(answer: Answer) -> None:
+def _skip_to_pack(answer: HttpAnswer) -> None:
     """Over the lines that say what we have in common. Raises Transient where there is no pack."""
     for _ in range(BEFORE_PACK_MAX):
         head = answer.read(HEAD)

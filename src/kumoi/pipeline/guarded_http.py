@@ -37,7 +37,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class UrlPlace:
     """Where a URL leads. `path` begins with a slash."""
 
     scheme: str
@@ -46,7 +46,7 @@ class Place:
     path: str
 
 
-def place(url: str) -> Place:
+def place(url: str) -> UrlPlace:
     """Raises Invalid for what is no URL of HTTP, or holds a login."""
     try:
         parts = urlsplit(url)
@@ -59,7 +59,7 @@ def place(url: str) -> Place:
         raise Invalid("a URL begins with https://", field="url")
     if parts.username is not None or parts.query or parts.fragment:
         raise Invalid("the URL holds no login, ? or #: a token has a field of its own", field="url")
-    return Place(parts.scheme, parts.hostname, port or PORTS[parts.scheme], parts.path or "/")
+    return UrlPlace(parts.scheme, parts.hostname, port or PORTS[parts.scheme], parts.path or "/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Guard:
     def of(cls, cidrs: Sequence[str]) -> Guard:
         return cls(tuple(ipaddress.ip_network(each) for each in cidrs))
 
-    def addresses(self, at: Place) -> list[str]:
+    def addresses(self, at: UrlPlace) -> list[str]:
         """Those of its host. Raises Invalid where one is internal, Transient where there is none."""
         try:
             found = socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM)
@@ -107,7 +107,7 @@ def asked(
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
-) -> Iterator[Answer]:
+) -> Iterator[HttpAnswer]:
     """An answer of status 2xx. `url` may have a query that we made. Raises Permanent when it is
     refused or redirected, Transient when it may be otherwise later, Invalid as `Guard.addresses`.
     """
@@ -120,7 +120,7 @@ def asked(
             connection.request(method, f"{at.path}{question}{query}", body=body, headers=told)
             answer = connection.getresponse()
             _require_good(at, answer)
-            yield Answer(at.host, answer, time.monotonic() + WHOLE_MAX_S)
+            yield HttpAnswer(at.host, answer, time.monotonic() + WHOLE_MAX_S)
         except ssl.SSLCertVerificationError as cause:
             raise Permanent(
                 f"the certificate of {at.host} is not one that can be trusted"
@@ -130,7 +130,7 @@ def asked(
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """Read in parts, within WHOLE_MAX_S."""
 
     host: str
@@ -162,7 +162,7 @@ class Answer:
 class _Pinned(http.client.HTTPConnection):
     """To one of the addresses that were checked, by TLS with the host's name."""
 
-    def __init__(self, at: Place, addresses: list[str]) -> None:
+    def __init__(self, at: UrlPlace, addresses: list[str]) -> None:
         super().__init__(at.host, at.port, timeout=SILENT_MAX_S)
         self.default_port = PORTS[at.scheme]  # Else the name in Host has the port.
         self._at = at
@@ -187,7 +187,7 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _require_good(at: Place, answer: http.client.HTTPResponse) -> None:
+def _require_good(at: UrlPlace, answer: http.client.HTTPResponse) -> None:
     status = answer.status
     if status in OK:
         return

@@ -19,7 +19,7 @@ NAME_WIDTH = 10
 
 
 @dataclass(slots=True)
-class Progress:
+class RunProgress:
     """What of one run was told, and is not told again."""
 
     told: int = 0

@@ -18,7 +18,7 @@ from kumoi.base.process import run
 from kumoi.config import HostSettings
 from kumoi.hosts.install import trees
 from kumoi.pipeline import environment, git
-from kumoi.pipeline.repository_calls import Changes
+from kumoi.pipeline.repository_calls import CommitChanges
 
 HOOKS = {"pre-receive": "check", "post-receive": "started"}
 READY = "kumoi-ready"
@@ -93,7 +93,7 @@ class Repositories:
         """The commit's files as a tar. Raises TooLarge."""
         git.archive(self.path_of(project_id, name), commit, out)
 
-    def changes(self, project_id: str, name: str, since: str, commit: str) -> Changes:
+    def changes(self, project_id: str, name: str, since: str, commit: str) -> CommitChanges:
         """What the commit has that `since`, which may be empty, does not."""
         return git.changes(self.path_of(project_id, name), since, commit)
 

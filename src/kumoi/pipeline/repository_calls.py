@@ -46,7 +46,7 @@ class ChangedCommit(msgspec.Struct, frozen=True):
     subject: str
 
 
-class Changes(msgspec.Struct, frozen=True):
+class CommitChanges(msgspec.Struct, frozen=True):
     """What a commit has that `since` does not, newest first, and how many `more`. Without `since` it is
     the commit's own history. `diffstat` is git's, of the files.
     """

@@ -15,7 +15,7 @@ from kumoi.config import HostSettings
 from kumoi.engine import calls
 from kumoi.hosts.install import trees
 from kumoi.pipeline import environment, repository_calls
-from kumoi.pipeline.repository_calls import Call, Changes, RepositoryOperation
+from kumoi.pipeline.repository_calls import Call, CommitChanges, RepositoryOperation
 from kumoi.pipeline.spool import Spool
 
 ANSWER_WITHIN_S = 330.0  # Longer than the unit gives to what it starts.
@@ -58,7 +58,7 @@ class RepositoriesClient:
         )
         self._ask(call, out)
 
-    def changes(self, project_id: str, name: str, since: str, commit: str) -> Changes:
+    def changes(self, project_id: str, name: str, since: str, commit: str) -> CommitChanges:
         call = Call(
             operation=RepositoryOperation.CHANGES,
             project_id=project_id,
@@ -66,7 +66,7 @@ class RepositoriesClient:
             commit=commit,
             since=since,
         )
-        return msgspec.json.decode(self._ask(call), type=Changes)
+        return msgspec.json.decode(self._ask(call), type=CommitChanges)
 
     def serve_git(
         self,

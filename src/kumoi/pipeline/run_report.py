@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from kumoi.pipeline.progress import OUTCOMES, stage_seconds
-from kumoi.pipeline.repository_calls import Changes
+from kumoi.pipeline.repository_calls import CommitChanges
 from kumoi.pipeline.store.environment import Environment
 from kumoi.pipeline.store.result import Result
 from kumoi.pipeline.store.run import Run
@@ -67,14 +67,14 @@ class RunReport(msgspec.Struct, frozen=True):
     lasting_url: str
     expires_at: datetime | None
     addresses: dict[str, str]
-    changes: Changes | None
+    changes: CommitChanges | None
 
 
 def make(
     run: Run,
     results: Sequence[Result],
     built: Environment | None,
-    changes: Changes | None,
+    changes: CommitChanges | None,
     *,
     now: datetime,
     project: str,

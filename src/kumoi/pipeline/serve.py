@@ -94,8 +94,6 @@ async def serve(
     alarm = Alarm(database.listen)
     guard = Guard.of(cloud.webhook_networks)
     pipeline = Pipeline(cloud, repositories, database, clock, identity, alarm, guard)
-    fetches = Fetches(repositories, database, clock, heads, pushing=pipeline.pushing, guard=guard)
-    statuses = CommitStatuses(database, clock, guard, cloud.pipeline_url)
 
     async def end_waiting() -> None:
         pipeline.draining.set()
@@ -111,19 +109,15 @@ async def serve(
     )
     certificates = Certificates(*certificate)
     limits = ConnectionLimits.of(cloud)
-    listener = Listener(
-        app, cloud.pipeline_listens_at, cloud.pipeline_port, certificates, limits=limits
-    )
-    retention = Retention(database, clock, cloud)
-    pruner = Pruner(database, clock, cloud.audit_days)
+    at = (cloud.pipeline_listens_at, cloud.pipeline_port)
+    listener = Listener(app, *at, certificates, limits=limits)
     loops = (
         Loop("pipeline.heads", heads.round, HEADS_EVERY_S),
-        Loop("pipeline.fetch", fetches.round, FETCH_EVERY_S),
-        Loop("pipeline.statuses", statuses.round, STATUSES_EVERY_S),
+        *_loops_of_git_hosts(pipeline, heads),
         Loop("pipeline.expire", expiry.expire, EXPIRE_EVERY_S),
         Loop("pipeline.sweep", expiry.sweep, SWEEP_EVERY_S),
-        Loop("pipeline.retention", retention.round, RETENTION_EVERY_S),
-        Loop("pipeline.audit", pruner.round, PRUNE_EVERY_S),
+        Loop("pipeline.retention", Retention(database, clock, cloud).round, RETENTION_EVERY_S),
+        Loop("pipeline.audit", Pruner(database, clock, cloud.audit_days).round, PRUNE_EVERY_S),
     )
     try:
         async with asyncio.TaskGroup() as group:
@@ -134,6 +128,18 @@ async def serve(
                 group.create_task(loop.run(each, database))
     finally:
         await alarm.close()
+
+
+def _loops_of_git_hosts(of: Pipeline, heads: Heads) -> tuple[Loop, Loop]:
+    """What they tell of is fetched, and they are told what becomes of it."""
+    fetches = Fetches(
+        of.repositories, of.database, of.clock, heads, pushing=of.pushing, guard=of.guard
+    )
+    statuses = CommitStatuses(of.database, of.clock, of.guard, of.cloud.pipeline_url)
+    return (
+        Loop("pipeline.fetch", fetches.round, FETCH_EVERY_S),
+        Loop("pipeline.statuses", statuses.round, STATUSES_EVERY_S),
+    )
 
 
 def kinds(context: pipeline_run.RunContext, open_to_end: OpenCloud) -> Makers:

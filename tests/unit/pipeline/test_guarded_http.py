@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import threading
@@ -90,7 +91,11 @@ def serve() -> Iterator[Serve]:
                     return
                 with one:
                     one.recv(65_536)
-                    one.sendall(content)
+                    with contextlib.suppress(OSError):
+                        one.sendall(content)
+                        one.shutdown(socket.SHUT_WR)
+                        while one.recv(65_536):  # Closed with something unread it would be reset.
+                            pass
 
         threading.Thread(target=answer, daemon=True).start()
         return f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kumoi.pipeline.progress import Progress
+from kumoi.pipeline.progress import RunProgress
 from kumoi.pipeline.store.result import Result
 from kumoi.pipeline.store.run import Run, RunStatus
 
@@ -32,7 +32,7 @@ def run(*stages: dict[str, Any], status: RunStatus = RunStatus.RUNNING, reason: 
 
 
 def test_each_stage_is_told_as_it_ends_and_only_once() -> None:
-    progress = Progress()
+    progress = RunProgress()
     first = run(stage("receive", 0, 0.2), stage("build", 0.2, None))
     assert progress.has_news(first)
     assert progress.lines(first, [], "", REPORT) == ["receive      0.2 s"]
@@ -48,12 +48,12 @@ def test_each_stage_is_told_as_it_ends_and_only_once() -> None:
 
 def test_a_verified_run_ends_with_its_url_and_a_failed_one_with_its_reason() -> None:
     good = run(status=RunStatus.VERIFIED)
-    assert Progress().lines(good, [], URL, REPORT) == [
+    assert RunProgress().lines(good, [], URL, REPORT) == [
         f"verified in 9.3 s: {URL}",
         f"report: {REPORT}",
     ]
     bad = run(status=RunStatus.FAILED, reason="verify: 1 of 2 checks failed\n  web-1: port 80")
-    assert Progress().lines(bad, [], URL, REPORT) == [
+    assert RunProgress().lines(bad, [], URL, REPORT) == [
         "",
         "FAILED after 9.3 s in stage verify",
         "verify: 1 of 2 checks failed",
@@ -63,7 +63,7 @@ def test_a_verified_run_ends_with_its_url_and_a_failed_one_with_its_reason() -> 
 
 
 def test_a_run_whose_turn_has_not_come_says_what_it_waits_for_once() -> None:
-    progress = Progress()
+    progress = RunProgress()
     waiting = replace(run(stage("receive", 0, None)), stage="receive", waits_for="run r0 to end")
     assert progress.has_news(waiting)
     assert progress.lines(waiting, [], "", REPORT) == ["waits for run r0 to end"]

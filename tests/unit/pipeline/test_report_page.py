@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 import msgspec
 
 from kumoi.pipeline import report_page, run_report
-from kumoi.pipeline.repository_calls import ChangedCommit, Changes
+from kumoi.pipeline.repository_calls import ChangedCommit, CommitChanges
 from kumoi.pipeline.run_report import RunReport
 from kumoi.pipeline.store.environment import Environment
 from kumoi.pipeline.store.result import Result
@@ -35,7 +35,7 @@ BUILT = Environment(
     id="e1", run_id="r1", repository_id="x", project_id="p1", branch="main", wanted={}, status="live",
     url="http://192.0.2.7/", reason="", deletions=0, created_at=BEGAN, expires_at=BEGAN, addresses={"web-1": "10.0.0.5"},
 )  # fmt: skip
-CHANGES = Changes("a" * 40, [ChangedCommit("c" * 40, EVIL, EVIL)], 3, f" {EVIL} | 2 ++")
+CHANGES = CommitChanges("a" * 40, [ChangedCommit("c" * 40, EVIL, EVIL)], 3, f" {EVIL} | 2 ++")
 
 
 def made(*, checks: list[dict[str, object]] | None = None, reason: str = "") -> RunReport:

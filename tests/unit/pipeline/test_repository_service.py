@@ -87,8 +87,13 @@ def test_an_error_reaches_who_asked_as_what_it_is(
         with pytest.raises(Invalid):
             client.list_heads(project, name)
     client.ensure("p1", "app")
+    vanished = "commit aaaaaaaaaa has vanished from the repository: push it again"
+    with pytest.raises(Invalid, match=vanished):
+        client.read_file("p1", "app", "a" * 40)
+    with tempfile.TemporaryFile() as out, pytest.raises(Invalid, match=vanished):
+        client.archive("p1", "app", "a" * 40, out)
     with pytest.raises(Transient):
-        client.read_file("p1", "app", "0" * 40)
+        client.changes("p1", "app", "", "a" * 40)
     assert client.list_heads("p1", "app") == {}
 
 

@@ -15,7 +15,7 @@ from anyio import to_thread
 
 from kumoi.pipeline import push_packets
 from kumoi.pipeline.api.request import PART_BYTES, Pipeline
-from kumoi.pipeline.progress import Progress
+from kumoi.pipeline.progress import RunProgress
 from kumoi.pipeline.push_packets import PushRequest
 from kumoi.pipeline.store import environment, result, run
 from kumoi.pipeline.store.repository import Repository
@@ -71,7 +71,7 @@ async def _progress(
     """Packets with each line as soon as there is one."""
     clock, alarm = pipeline.clock, pipeline.alarm
     began_s = clock.monotonic()
-    following = {name: Progress() for name in sorted(heads)[:FOLLOWED_MAX]}
+    following = {name: RunProgress() for name in sorted(heads)[:FOLLOWED_MAX]}
     if following:
         yield push_packets.shown(f"{BEGUN}\n")
     sent_s = began_s
@@ -100,7 +100,7 @@ async def _progress(
 
 
 def _look(
-    pipeline: Pipeline, found: Repository, branch: str, commit: str, progress: Progress
+    pipeline: Pipeline, found: Repository, branch: str, commit: str, progress: RunProgress
 ) -> tuple[Run | None, list[str]]:
     """The push's run, and the new lines about it."""
     with pipeline.database.read() as connection:

@@ -37,7 +37,7 @@ A_SECRET = Secret(secrets.token_hex(SECRET_BYTES))
 """Checked where there is no webhook, so that both take as long."""
 
 
-class Credential(Body):
+class GivenCredential(Body):
     """An application credential of the caller's, for who logs in by one."""
 
     id: Text
@@ -51,7 +51,7 @@ class WebhookNew(Body):
     secret: Annotated[str, msgspec.Meta(min_length=SECRET_MIN, max_length=SECRET_MAX)] = ""
     token: Text = ""
     api_url: Annotated[str, msgspec.Meta(max_length=guarded_http.URL_MAX)] = ""
-    credential: Credential | None = None
+    credential: GivenCredential | None = None
 
 
 def create(request: Request) -> Reply:
