@@ -7,8 +7,8 @@ from alembic import op
 
 from kumoi.engine.db import Timestamp
 
-revision = "0045"
-down_revision = "0044"
+revision = "0048"
+down_revision = "0047"
 
 
 def upgrade() -> None:
