@@ -27,6 +27,7 @@ TOLD_ELSEWHERE = {
     "identity/service": "test_catalog",
     "image/member": "test_visibility",
     "image/schemas": "test_image",
+    "image/task": "test_image_import",
     "network/agent": "test_service",
     "network/availability_zone": "test_service",
     "network/extension": "test_service",
