@@ -47,7 +47,7 @@ GROUPS = (
     _pytest("stories", *TOGETHER, "tests/stories", "tests/cluster"),
     _pytest("security", *TOGETHER, "tests/security"),
     _pytest("upgrade", *TOGETHER, "tests/upgrade"),
-    _pytest("system", "tests/system"),
+    _pytest("system", *TOGETHER, "tests/system"),
 )
 
 
