@@ -5,6 +5,7 @@ that are theirs, and everything that can be asked of a server.
 from __future__ import annotations
 
 import base64
+import functools
 import os
 import random
 import select
@@ -70,6 +71,9 @@ ROLES = (
     "ovn-northd",
     "ovnnb-db",
 )
+
+
+UNHURRIED_S = 60.0  # On a loaded machine.
 
 
 @pytest.fixture(scope="module")
@@ -360,15 +364,22 @@ def test_servers_that_must_be_apart_find_no_second_host(user: Tenant) -> None:
     compute.delete_server_group(group)
 
 
-def test_pausing_freezes_a_server_and_resuming_goes_on(user: Tenant, second: Any) -> None:
+@pytest.mark.parametrize("verb", ["pause", "suspend"])
+def test_pausing_freezes_a_server_and_resuming_goes_on(
+    user: Tenant, second: Any, verb: str
+) -> None:
     compute, address = user.cloud.compute, user.address(second)
+    freeze, thaw, status = {
+        "pause": (compute.pause_server, compute.unpause_server, "PAUSED"),
+        "suspend": (compute.suspend_server, compute.resume_server, "SUSPENDED"),
+    }[verb]
     user.root(second, "touch", "/run/still-the-same-boot")
     pid = user.live.init_pid(second.id)
     reachable(user, second, address)
-    compute.pause_server(second)
-    user.settled(second, "PAUSED")
+    freeze(second)
+    user.settled(second, status)
     assert not listens_banner(pid, address)
-    compute.unpause_server(second)
+    thaw(second)
     user.settled(second)
     reachable(user, second, address, within_s=5)
     assert user.root(second, "ls", "/run/still-the-same-boot").status == 0
@@ -379,6 +390,45 @@ def listens_banner(pid: int, address: str) -> bool:
     ask = f"exec 3<>/dev/tcp/{address}/22; read -r -t 1 -u 3 line; [[ $line == SSH-* ]]"
     command = ["nsenter", "-t", str(pid), "-n", "timeout", "2", "bash", "-c", ask]
     return run(command, check=False).status == 0
+
+
+def test_a_shelved_server_is_on_no_host_and_comes_back_with_its_files(
+    user: Tenant, second: Any
+) -> None:
+    compute, address = user.cloud.compute, user.address(second)
+    where = user.live.here.agent_dir / "lxc/servers" / second.id
+    user.root(second, "sh", "-c", "echo kept > /home/debian/shelved && sync")
+    compute.shelve_server(second)
+    compute.wait_for_server(
+        compute.get_server(second.id), "SHELVED_OFFLOADED", interval=0.1, wait=UNHURRIED_S
+    )
+    eventually(lambda: not where.exists(), within_s=UNHURRIED_S, what="its host has forgotten it")
+    compute.unshelve_server(second)
+    user.settled(second)
+    assert user.root(second, "cat", "/home/debian/shelved").out.strip() == "kept"
+    assert user.address(second) == address
+    assert list(user.cloud.image.images(owner=user.project_id)) == []
+
+
+def test_of_backups_as_many_stay_as_were_asked_for(user: Tenant, second: Any) -> None:
+    compute, image = user.cloud.compute, user.cloud.image
+
+    def backups() -> list[str]:
+        found = image.images(owner=user.project_id, image_type="backup")
+        return sorted(each.name for each in found if each.status == "active")
+
+    def is_there(name: str) -> bool:
+        return name in backups()
+
+    for name in ("one", "two", "three"):
+        compute.backup_server(second, name, "daily", 2)
+        there = functools.partial(is_there, name)
+        eventually(there, within_s=UNHURRIED_S, what=f"backup {name} is there")
+    eventually(
+        lambda: backups() == ["three", "two"], within_s=UNHURRIED_S, what="the oldest is gone"
+    )
+    for each in image.images(owner=user.project_id):
+        image.delete_image(each)
 
 
 @pytest.mark.parametrize("kind", ["SOFT", "HARD"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.system.live import LiveCloud, eventually, ssh_banner
@@ -119,6 +120,23 @@ def _squashed(archive: Path, directory: Path) -> Path:
         )
     tar.unlink()
     return file
+
+
+def test_an_operator_makes_an_aggregate_with_a_zone_and_takes_it_apart(live: LiveCloud) -> None:
+    def ask(*words: str) -> Any:
+        return live.openstack("--os-cloud", f"{live.config.name}-admin", *words)
+
+    (host,) = [row["Hypervisor Hostname"] for row in ask("hypervisor", "list")]
+    ask("aggregate", "create", "--zone", "rack1", "--property", "disks=fast", "first")
+    ask("aggregate", "add", "host", "first", host)
+    shown = ask("aggregate", "show", "first")
+    assert (shown["availability_zone"], shown["hosts"]) == ("rack1", [host])
+    assert "rack1" in {row["Zone Name"] for row in ask("availability", "zone", "list", "--compute")}
+    ask("aggregate", "set", "--name", "renamed", "--property", "disks=slow", "first")
+    assert ask("aggregate", "show", "renamed")["properties"]["disks"] == "slow"
+    ask("aggregate", "remove", "host", "renamed", host)
+    ask("aggregate", "delete", "renamed")
+    assert ask("aggregate", "list") in ([], None)
 
 
 def test_the_clients_warn_of_nothing(live: LiveCloud) -> None:

@@ -7,6 +7,7 @@ port security its network's owner took off, where it must, or nothing was tried.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import struct
@@ -36,7 +37,7 @@ from tests.system.network_world import (
 
 from kumoi.base import process
 from kumoi.cloud.drivers.instance import kernel
-from kumoi.cloud.drivers.network.interface import PortSpec, Topology
+from kumoi.cloud.drivers.network.interface import Direction, PortSpec, RateSpec, Topology
 from kumoi.cloud.drivers.network.ovn import switching
 from kumoi.hosts.units import table
 
@@ -217,6 +218,49 @@ def test_each_port_has_a_rate_of_its_own(world: World) -> None:
             attacker.send(storm())
         process.run(["ip", "neighbour", "flush", "dev", "eth0"], namespace=namespace(WEB))
         assert ping(WEB, address_of(EVE))
+
+
+MUCH = 4_000
+LIMIT = RateSpec(direction=Direction.EGRESS, kbps=100, burst_kbit=100)
+
+
+def bulk() -> bytes:
+    packet = frames.ipv4(EVE4, WEB4, frames.UDP, frames.udp(1_000, 1_001, b"b" * 1_000))
+    return frames.ether(EVE.mac, WEB.mac, frames.ETHER_IPV4, packet)
+
+
+@pytest.mark.parametrize(
+    "limited",
+    [
+        replace(EVE, rates=(LIMIT,)),
+        replace(VICTIM, rates=(replace(LIMIT, direction=Direction.INGRESS),)),
+    ],
+    ids=["what it sends", "what it gets"],
+)
+def test_a_port_has_no_more_than_its_policy_gives_it(world: World, limited: PortSpec) -> None:
+    unlimited = arrived(bulk(), MUCH)
+    world.converge(with_port(limited))
+    began = time.monotonic()
+    seen = arrived(bulk(), MUCH)
+    seconds = time.monotonic() - began
+    allowed_bits = (LIMIT.burst_kbit + LIMIT.kbps * seconds) * 1_000
+    assert 5 < seen < 1.2 * allowed_bits / (8 * len(bulk())), (seen, seconds)
+    assert seen < unlimited / 2
+
+
+def test_what_a_port_sends_has_its_policys_mark(world: World) -> None:
+    world.converge(with_port(replace(EVE, dscp=26)))
+    plain = bulk()
+    with raw_socket(VICTIM) as victim, raw_socket(EVE) as attacker:
+        victim.settimeout(QUIET_S)
+        attacker.send(plain)
+        marks = set()
+        with contextlib.suppress(TimeoutError):
+            while True:
+                frame = victim.recv(2_048)
+                if frame[-1_000:] == plain[-1_000:]:
+                    marks.add(frame[15] >> 2)
+    assert marks == {26}
 
 
 FEW = 500
