@@ -20,6 +20,20 @@ STATE_PARENT = Path("/var/tmp")
 SLOTS = 8
 COMMAND_TIMEOUT_S = 90.0
 
+# Files whose worlds have fixed names run in one process, and so one after the other.
+WORLDS = {
+    "knet": ("test_ovn", "test_spoofing"),
+    "kct": ("test_containers", "test_escape", "test_fence", "test_images"),
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    worlds = {name: world for world, names in WORLDS.items() for name in names}
+    for item in items:
+        name = item.path.stem
+        item.add_marker(pytest.mark.xdist_group(worlds.get(name, name)))
+
 
 @dataclass(frozen=True)
 class EngineHost:

@@ -128,13 +128,13 @@ def test_an_operator_makes_an_aggregate_with_a_zone_and_takes_it_apart(live: Liv
 
     (host,) = [row["Hypervisor Hostname"] for row in ask("hypervisor", "list")]
     ask("aggregate", "create", "--zone", "rack1", "--property", "disks=fast", "first")
-    ask("aggregate", "add", "host", "first", host)
+    ask("aggregate", "add", "host", "-f", "json", "first", host)
     shown = ask("aggregate", "show", "first")
     assert (shown["availability_zone"], shown["hosts"]) == ("rack1", [host])
     assert "rack1" in {row["Zone Name"] for row in ask("availability", "zone", "list", "--compute")}
     ask("aggregate", "set", "--name", "renamed", "--property", "disks=slow", "first")
     assert ask("aggregate", "show", "renamed")["properties"]["disks"] == "slow"
-    ask("aggregate", "remove", "host", "renamed", host)
+    ask("aggregate", "remove", "host", "-f", "json", "renamed", host)
     ask("aggregate", "delete", "renamed")
     assert ask("aggregate", "list") in ([], None)
 

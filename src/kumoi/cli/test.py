@@ -47,7 +47,8 @@ GROUPS = (
     _pytest("stories", *TOGETHER, "tests/stories", "tests/cluster"),
     _pytest("security", *TOGETHER, "tests/security"),
     _pytest("upgrade", *TOGETHER, "tests/upgrade"),
-    _pytest("system", *TOGETHER, "tests/system"),
+    # Some files share more than that, see tests/system/conftest.py.
+    _pytest("system", "-n", "2", "--dist", "loadgroup", "tests/system"),
 )
 
 
