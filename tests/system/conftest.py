@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.system.live import LiveCloud, kept_by_us, live_cloud
+from xdist.scheduler import LoadScopeScheduling
 
 from kumoi.base.process import Completed, run
 from kumoi.config import CloudSettings, HostSettings, first_host, read, write
@@ -21,18 +23,27 @@ SLOTS = 8
 COMMAND_TIMEOUT_S = 90.0
 
 # Files whose worlds have fixed names run in one process, and so one after the other.
-WORLDS = {
-    "knet": ("test_ovn", "test_spoofing"),
-    "kct": ("test_containers", "test_escape", "test_fence", "test_images"),
+WORLD_OF = {
+    "test_ovn": "knet",
+    "test_spoofing": "knet",
+    "test_containers": "kct",
+    "test_escape": "kct",
+    "test_fence": "kct",
+    "test_images": "kct",
 }
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    worlds = {name: world for world, names in WORLDS.items() for name in names}
-    for item in items:
-        name = item.path.stem
-        item.add_marker(pytest.mark.xdist_group(worlds.get(name, name)))
+class ByWorld(LoadScopeScheduling):  # type: ignore[misc] # Without types.
+    """Sends a file's tests to one process, and those of files that share a world."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        name = Path(nodeid.partition("::")[0]).stem
+        return WORLD_OF.get(name, name)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWorld:
+    return ByWorld(config, log)
 
 
 @dataclass(frozen=True)

@@ -49,16 +49,20 @@ def chosen(
 
 
 def of_pipeline_alone(os_cloud: str, state_dir: str | None = None) -> HostSettings:
-    """Where the pipeline that serves this entry of clouds.yaml alone keeps its state, as whoever runs it.
-    Raises Invalid.
+    """Where the pipeline that serves this entry of clouds.yaml alone keeps its state, as whoever runs it;
+    or would, see `require_usable`.
     """
     usual = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "kumoi"
     state = str(Path(state_dir or usual / os_cloud).absolute())
-    if len(state) > STATE_DIR_MAX or re.search(r"\s", state):
-        raise Invalid(
-            f"{state} is too long or has blanks in it: use --state-dir", field="state_dir"
-        )
     return HostSettings(name=os_cloud, state_dir=state, roles=(Role.PIPELINE.value,))
+
+
+def require_usable(host: HostSettings) -> None:
+    """Raises Invalid where sockets could not be in the state directory."""
+    if len(host.state_dir) > STATE_DIR_MAX or re.search(r"\s", host.state_dir):
+        raise Invalid(
+            f"{host.state_dir} is too long or has blanks in it: use --state-dir", field="state_dir"
+        )
 
 
 def _read(fresh: Settings, state_dir: str, *, strictly: bool) -> Settings:

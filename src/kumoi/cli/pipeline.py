@@ -69,6 +69,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     client = Client(args.cloud)
     host = choice.of_pipeline_alone(args.cloud, args.state_dir)
+    choice.require_usable(host)
     cloud = _settings(args, client, host)
     _prepare(cloud, host)
     _tell(args, client, cloud, host)

@@ -47,8 +47,7 @@ GROUPS = (
     _pytest("stories", *TOGETHER, "tests/stories", "tests/cluster"),
     _pytest("security", *TOGETHER, "tests/security"),
     _pytest("upgrade", *TOGETHER, "tests/upgrade"),
-    # Some files share more than that, see tests/system/conftest.py.
-    _pytest("system", "-n", "2", "--dist", "loadgroup", "tests/system"),
+    _pytest("system", *TOGETHER, "tests/system"),
 )
 
 
