@@ -129,8 +129,9 @@ def limits() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pipeline's host keeps everything here."""
+def folder(cloud: RunningCloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pipeline's host keeps everything here: another folder for each cloud."""
+    del cloud
     return tmp_path_factory.mktemp("pipeline")
 
 
