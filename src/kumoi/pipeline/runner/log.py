@@ -14,16 +14,21 @@ FLUSH_EVERY_S = 0.5
 ALIVE_EVERY_S = 10.0
 BATCH_MAX = 65_536
 BUFFER_MAX = 4 << 20
+TOTAL_MAX = 10 << 20  # More than the pipeline keeps.
 
 
 class Log:
-    """Sends log lines to the pipeline in numbered batches. Lines beyond BUFFER_MAX are dropped."""
+    """Sends log lines to the pipeline in numbered batches. Lines that come faster than they can be sent
+    are left out, and counted in their place; so are all after TOTAL_MAX, of which nobody keeps any.
+    """
 
     def __init__(self, pipeline: PipelineClient, on_stopped: Callable[[], None]) -> None:
         self._pipeline = pipeline
         self._on_stopped = on_stopped
         self._waiting: list[str] = []
         self._size = 0
+        self._total = 0
+        self._left_out = 0
         self._sequence = 0
         self._lock = threading.Lock()
         self._sending = threading.Lock()
@@ -34,14 +39,20 @@ class Log:
         self._thread.start()
 
     def line(self, text: str, server: str = "") -> None:
-        text = MASK.text(text)
-        stamp = time.strftime("%H:%M:%S", time.gmtime())
-        whole = f"{stamp} [{server}] {text}\n" if server else f"{stamp} {text}\n"
-        sys.stdout.write(whole)
         with self._lock:
-            if self._size < BUFFER_MAX:
-                self._waiting.append(whole)
-                self._size += len(whole)
+            if self._size >= BUFFER_MAX or self._total >= TOTAL_MAX:
+                self._left_out += 1
+                return
+            stamp = time.strftime("%H:%M:%S", time.gmtime())
+            text = MASK.text(text)
+            whole = f"{stamp} [{server}] {text}\n" if server else f"{stamp} {text}\n"
+            if self._left_out:
+                whole = f"{stamp} [{self._left_out} lines are left out]\n{whole}"
+                self._left_out = 0
+            self._waiting.append(whole)
+            self._size += len(whole)
+            self._total += len(whole)
+        sys.stdout.write(whole)
 
     def flush(self) -> None:
         """Send all lines now. Only one thread sends at a time, so batches arrive in order."""

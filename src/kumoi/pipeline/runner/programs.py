@@ -70,14 +70,17 @@ def run_logged(
                 begun, held = MASK.split(text)
                 shown = begun or None
             if shown is not None:
-                output = (output + shown + "\n" * (not held))[-OUTPUT_MAX:]
+                output += shown + "\n" * (not held)
+                if len(output) > 2 * OUTPUT_MAX:  # Not at every line: a step may print a gigabyte.
+                    output = output[-OUTPUT_MAX:]
                 line(shown)
         if held and (shown := MASK.line(held)):
-            output = (output + shown)[-OUTPUT_MAX:]
+            output += shown
             line(shown)
         status = program.wait()
         _running.discard(program.pid)
         timer.cancel()
+    output = output[-OUTPUT_MAX:]
     if late.is_set():
         output += f"took longer than {timeout_s:g} s and was ended\n"
     return status, output
