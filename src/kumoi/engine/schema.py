@@ -59,7 +59,7 @@ flow = sa.Table(
     sa.Column("lease_expires_at", Timestamp, nullable=True),
     sa.Column("created_at", Timestamp, nullable=False),
     sa.Column("ended_at", Timestamp, nullable=True),
-    sa.Column("subject", sa.String(64), nullable=False, server_default=""),
+    sa.Column("subject", sa.String(64), nullable=False, server_default="", index=True),
     sa.Column("state_version", sa.Integer, nullable=False, server_default="1"),
 )
 
