@@ -10,6 +10,7 @@ does, on the machine. Columns are those of CADF's events (DMTF DSP0262).
 from __future__ import annotations
 
 import collections
+import contextlib
 import contextvars
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -189,6 +190,16 @@ def about(target_id: str, *, action: str | None = None) -> None:
     if record is not None:
         record.target_id = target_id
         record.action = action or record.action
+
+
+@contextlib.contextmanager
+def recording(record: Record) -> Iterator[None]:
+    """The first write transaction within writes this record, of a change that no request makes."""
+    token = CURRENT.set(record)
+    try:
+        yield
+    finally:
+        CURRENT.reset(token)
 
 
 def new_record(**known: Any) -> Record:

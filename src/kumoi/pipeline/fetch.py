@@ -8,6 +8,7 @@ into the repository as a push does, with its checks and bounds.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import IO, Protocol
 from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Invalid, KumoiError, Transient
+from kumoi.engine import audit
 from kumoi.engine.db import Database
 from kumoi.pipeline import push_packets
 from kumoi.pipeline.git_remote import GitRemote
@@ -156,15 +158,10 @@ class Fetches:
                 self._leave_delegation(hook)
                 self._push(found, body, out)
                 began = self._heads.look(found)
-                with self._database.write() as connection:
+                said, is_taken = _answer(out, branch)
+                told = audit.recording(_record(hook)) if is_taken else contextlib.nullcontext()
+                with told, self._database.write() as connection:
                     delegation.forget_of_repository(connection, found.id)
-            out.seek(0)
-            while out.readline().strip():  # The head of a CGI program's answer.
-                pass
-            at = out.tell()
-            is_taken = f"{HEADS}{branch}" in push_packets.accepted(out)
-            out.seek(at)
-            said = push_packets.shown_text(out)
         return _outcome(branch, after, said, began, is_taken=is_taken), is_taken
 
     def _leave_delegation(self, hook: Webhook) -> None:
@@ -192,6 +189,32 @@ class Fetches:
             out=out,
             is_push=True,
         )
+
+
+def _answer(out: IO[bytes], branch: str) -> tuple[str, bool]:
+    """What git said, and whether the branch moved."""
+    out.seek(0)
+    while out.readline().strip():  # The head of a CGI program's answer.
+        pass
+    at = out.tell()
+    is_taken = f"{HEADS}{branch}" in push_packets.accepted(out)
+    out.seek(at)
+    return push_packets.shown_text(out), is_taken
+
+
+def _record(hook: Webhook) -> audit.Record:
+    """Of a push that is the webhook's."""
+    return audit.new_record(
+        action="update/push",
+        target_type="git",
+        target_id=hook.repository_id,
+        request_id="",
+        request_path=hook.url,
+        observer="git",
+        address="",
+        user_id=f"webhook/{hook.id}",
+        project_id=hook.project_id,
+    )
 
 
 def _outcome(branch: str, after: str, said: str, began: list[str], *, is_taken: bool) -> str:

@@ -13,6 +13,8 @@ from openstack.connection import Connection
 from tests.stories.pipeline.conftest import Pusher, RunningPipeline, built, until
 from tests.stories.pipeline.git_host import TOKEN, Deliverer, FakeGitHost, push_as
 
+from kumoi.engine import audit, migrate
+
 HOSTS = ("github", "gitlab", "gitea")
 
 
@@ -65,6 +67,16 @@ def fed(
         yield Fed(pusher, url, client, Deliverer(client, create(client, url)))
 
 
+def pushes_recorded(pipeline: RunningPipeline, who: str) -> list[dict[str, Any]]:
+    """The audit's pushes of an initiator."""
+    engine = migrate.engine(pipeline.config.pipeline_database_url)
+    among = {"initiator_id": who, "action": "update/push"}
+    with engine.connect() as connection:
+        found = list(audit.events(audit.find(connection, among)))
+    engine.dispose()
+    return found
+
+
 def create(client: httpx.Client, url: str, host: str = "gitea", **more: Any) -> dict[str, Any]:
     body = {"repository": "shop", "host": host, "url": url, "token": TOKEN, **more}
     answer = client.post("/pipeline/v1/webhooks", json=body)
@@ -101,6 +113,10 @@ def test_a_push_to_a_git_host_is_fetched_and_built_as_whoever_registered(
         assert newest["path"].endswith(f"/statuses/{commit}")
         assert TOKEN in newest["login"]
         assert run["id"] in newest["target_url"]
+        (event,) = pushes_recorded(pipeline, f"webhook/{hook['id']}")
+        assert event["initiator"]["project_id"] == demo.current_project_id
+        assert event["outcome"] == "success"
+        assert event["requestPath"] == url
 
 
 def test_a_newer_push_supersedes_the_older_run_and_a_branch_that_is_gone_takes_its_environment(
