@@ -26,6 +26,7 @@ from kumoi.pipeline.cloud import (
 )
 
 BUILD_LOOKS = 2  # A server is ACTIVE when it has been looked at so often.
+REFUSED = "the cloud does not take the credential"
 LOOSE = {Noun.PORT: Noun.SERVER, Noun.LOAD_BALANCER: Noun.LOAD_BALANCER}
 """Whose users keep it from being deleted, as in Nova, Neutron and Octavia: a floating IP goes loose."""
 
@@ -50,6 +51,7 @@ class FakeCloud:
     services: set[str] = field(default_factory=lambda: {BALANCING})
     before: Callable[[str], None] = lambda _call: None
     after: Callable[[str], None] = lambda _call: None
+    refuses: bool = False  # Whoever asks, as when the project is gone.
     left: dict[str, int] = field(default_factory=dict)  # Of the quota.
     broken_server: str = ""  # A short name whose build ends in ERROR.
     made: dict[str, FakeObject] = field(default_factory=dict)
@@ -58,28 +60,28 @@ class FakeCloud:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def offers(self, service: str) -> bool:
-        self.before("offers")
+        self._begin("offers")
         return service in self.services
 
     def find_image(self, name: str) -> str | None:
-        self.before("find_image")
+        self._begin("find_image")
         return f"image-{name}" if name in self.images else None
 
     def find_flavor(self, name: str) -> CloudFlavor | None:
-        self.before("find_flavor")
+        self._begin("find_flavor")
         return CloudFlavor(f"flavor-{name}", 1, 512) if name in self.flavors else None
 
     def room(self) -> Room:
-        self.before("room")
+        self._begin("room")
         return Room(self.left)
 
     def find_external_network(self) -> str | None:
-        self.before("find_external_network")
+        self._begin("find_external_network")
         return "public"
 
     def list_resources(self, noun: Noun, prefix: str) -> list[CloudResource]:
         with self._lock:
-            self.before("list_resources")
+            self._begin("list_resources")
             found = [
                 self._state(made)
                 for made in self.made.values()
@@ -91,7 +93,7 @@ class FakeCloud:
     def create(self, wanted: WantedResource, made: Made) -> CloudResource:
         call = f"create {wanted.noun}"
         with self._lock:
-            self.before(call)
+            self._begin(call)
             on = self._needed(wanted, made)
             if isinstance(wanted.spec, KeypairWanted):
                 if not wanted.spec.public_key.startswith("ssh-ed25519 "):
@@ -121,7 +123,7 @@ class FakeCloud:
     def change(self, wanted: WantedResource, found: CloudResource, made: Made) -> CloudResource:
         call = f"change {wanted.noun}"
         with self._lock:
-            self.before(call)
+            self._begin(call)
             changed = self.made[found.id]
             changed.on = self._needed(wanted, made)
             self._take(changed, wanted, made)
@@ -130,7 +132,7 @@ class FakeCloud:
 
     def delete_resource(self, resource: CloudResource) -> None:
         with self._lock:
-            self.before("delete_resource")
+            self._begin("delete_resource")
             users = [made for made in self.made.values() if resource.id in made.on]
             only = LOOSE.get(resource.noun)
             if only is not None:
@@ -145,6 +147,11 @@ class FakeCloud:
         return {
             each.resource.name: each for each in self.made.values() if each.resource.noun == noun
         }
+
+    def _begin(self, call: str) -> None:
+        if self.refuses:
+            raise Permanent(REFUSED)
+        self.before(call)
 
     def _needed(self, wanted: WantedResource, made: Made) -> set[str]:
         """The ids of what it needs, each of which must be there."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.flows.fake_cloud import FakeObject
+import pytest
+from tests.flows.fake_cloud import REFUSED, FakeObject
 from tests.flows.world import HELLO, SCRIPT, World
 
+from kumoi.pipeline import expire
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.cloud import CloudResource, Noun
 from kumoi.pipeline.stage import Stage
 from kumoi.pipeline.store import environment as environments
-from kumoi.pipeline.store import runner
+from kumoi.pipeline.store import environment_key, runner
 from kumoi.pipeline.store.run import Run, RunStatus
 
 
@@ -219,3 +221,73 @@ def runner_server(world: World, of: Run) -> FakeObject:
         if made.resource.name == name and made.resource.noun == Noun.SERVER
     )
     return found
+
+
+GIVEN_UP = "the cloud takes no credential for it any more, as when its project is gone"
+
+
+@pytest.mark.parametrize("turns", [0, 3, 6, 40])
+def test_a_project_that_goes_meanwhile_ends_its_run_and_at_last_its_environment(
+    world: World, turns: int
+) -> None:
+    new = world.push()
+    for _ in range(turns):
+        if not world.turn():
+            world.clock.advance(1)
+    world.cloud.refuses = True
+    world.settle(until_s=pipeline_run.RUNNER_CLAIM_S + 30)
+    assert world.run(new).status == RunStatus.FAILED
+    if world.run(new).stage == Stage.BUILD:
+        assert world.run(new).reason == REFUSED
+        stuck = world.environment(new)
+        assert stuck.status == environments.EnvironmentStatus.DELETING
+        assert stuck.reason == f"could not be deleted: {REFUSED}"
+    _give_time(world)
+    left = world.environment(new)
+    assert left.status == environments.EnvironmentStatus.DELETED
+    assert left.reason.startswith(GIVEN_UP)
+    assert f"env-{left.id}: an administrator" in left.reason
+    assert left.swept_at is not None
+    assert set(world.ended) == {left.id}
+    assert left.deletions < 100
+    with world.database.read() as connection:
+        assert environment_key.get(connection, left.id) is None
+
+
+def test_what_can_be_deleted_again_before_it_is_given_up_is(world: World) -> None:
+    new = world.push()
+    world.settle(until_s=5)
+    world.cloud.refuses = True
+    world.settle(until_s=pipeline_run.RUNNER_CLAIM_S + 30)
+    world.clock.advance(timedelta(hours=25).total_seconds())
+    world.settle(until_s=5)
+    assert world.environment(new).status == environments.EnvironmentStatus.DELETING
+    world.cloud.refuses = False
+    world.clock.advance(expire.RETRY_MOST_S)
+    world.settle()
+    assert world.environment(new).status == environments.EnvironmentStatus.DELETED
+    assert world.cloud.made == {}
+
+
+def test_a_project_that_goes_before_the_sweeper_has_looked_is_not_swept_for_ever(
+    world: World,
+) -> None:
+    new = world.push()
+    world.verify(new)
+    world.clock.advance(timedelta(hours=24).total_seconds())
+    world.settle(until_s=10)
+    assert world.environment(new).status == environments.EnvironmentStatus.DELETED
+    reason = world.environment(new).reason
+    world.cloud.refuses = True
+    _give_time(world)
+    assert world.environment(new).swept_at is not None
+    assert world.environment(new).reason == reason, "it was deleted"
+
+
+def _give_time(world: World) -> None:
+    """Two days and more, in which the loops look once in a while."""
+    for _ in range(30):
+        world.clock.advance(timedelta(hours=2).total_seconds())
+        world.expiry.expire()
+        world.expiry.sweep()
+        world.settle(until_s=1)

@@ -44,6 +44,7 @@ class World:
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
         self.cloud = FakeCloud()
+        self.ended: list[str] = []  # Environments for which nobody acts any more.
         self.clock = SetClock()
         database.set_clock(self.clock)
         (folder / "pki").mkdir(exist_ok=True)
@@ -73,7 +74,12 @@ class World:
         )
         self.flows = Flows(self.database, self.clock, kinds(context, lambda _id: self.cloud))
         self.expiry = Expiry(
-            self.database, self.clock, lambda _id: self.cloud, lambda _id: None, lambda: None
+            self.database,
+            self.clock,
+            lambda _id: self.cloud,
+            end_delegation=self.ended.append,
+            is_orphaned=lambda _id: self.cloud.refuses,
+            retire=lambda: None,
         )
 
     def push(

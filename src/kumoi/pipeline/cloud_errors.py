@@ -48,7 +48,8 @@ def _http_error(cause: Any, what: str, *, deleting: bool) -> Permanent | Transie
     status = getattr(cause, "status_code", None) or getattr(cause, "http_status", None) or 0
     if status == UNAUTHORIZED:
         return Permanent(
-            "the cloud does not take the credential that the pusher gave the pipeline; push again to "
+            "the cloud does not take the credential that the pusher gave the pipeline any more, as when "
+            "the project, the pusher or the pusher's role in it is gone; push again to "
             "renew it, or log in with an application credential of your own where the cloud's services "
             "know no access rules (service_type in [keystone_authtoken])"
         )

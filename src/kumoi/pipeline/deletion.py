@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -72,6 +73,12 @@ def begin(connection: Connection, found: Environment, reason: str) -> None:
     flows.start(connection, KIND, flow_id(found.id, number), state, subject=found.id)
 
 
+def end(connection: Connection, environment_id: str, at: datetime) -> None:
+    """It is no more."""
+    environment.set_deleted(connection, environment_id, at)
+    environment_key.forget(connection, environment_id)
+
+
 def flow_id(environment_id: str, number: int) -> str:
     return f"delete-{environment_id}-{number}"
 
@@ -79,8 +86,7 @@ def flow_id(environment_id: str, number: int) -> str:
 def _on_change(connection: Connection, change: FlowChange) -> None:
     """The environment's row follows its flow."""
     if change.status == flows.FlowStatus.DONE:
-        environment.set_deleted(connection, change.subject, change.at)
-        environment_key.forget(connection, change.subject)
+        end(connection, change.subject, change.at)
         log.event("environment.deleted", environment=change.subject)
     elif change.status == flows.FlowStatus.FAILED:
         reason = f"could not be deleted: {change.failure}"

@@ -86,7 +86,14 @@ async def serve(
     repositories.prepare()
     heads = Heads(cloud, repositories, database, clock)
     check = PushCheck(cloud, database, repositories, clouds.of)
-    expiry = Expiry(database, clock, delegated.open_to_end, delegated.end, delegated.retire)
+    expiry = Expiry(
+        database,
+        clock,
+        delegated.open_to_end,
+        delegated.end,
+        delegated.is_orphaned,
+        delegated.retire,
+    )
     context = pipeline_run.RunContext(
         cloud, host, database, clock, delegated.open, began_at=clock.now(), script=this_release()
     )
@@ -175,6 +182,16 @@ class Delegated:
             if self.identity.is_valid(each):
                 return self.clouds.of(each)
         return self.clouds.of(mine)  # It says why.
+
+    def is_orphaned(self, environment_id: str) -> bool:
+        """Whether the cloud refuses all of them. Raises Transient where it does not answer."""
+        with self.database.read() as connection:
+            try:
+                mine = [self._of(connection, environment_id)]
+            except Permanent:
+                mine = []
+            others = delegation.others(connection, environment_id, most=OTHERS_MAX)
+        return not any(map(self.identity.is_valid, (*mine, *others)))
 
     def end(self, environment_id: str) -> None:
         """Nothing of the environment is left: nobody acts for it any more."""

@@ -95,3 +95,13 @@ def test_what_a_pusher_built_who_lost_the_role_is_ended_by_whoever_pushed_later(
     assert pushes.cloud.used == "bobs"
     pushes.delegated.open("e1")
     assert pushes.cloud.used == "anns", "a run goes on as its pusher, or not at all"
+
+
+def test_an_environment_is_orphaned_when_the_cloud_refuses_all_who_pushed(pushes: Pushes) -> None:
+    pushes.push("anns", "e1")
+    pushes.push("bobs", "e2", late=1)
+    assert not pushes.delegated.is_orphaned("e1")
+    pushes.cloud.valid.remove("anns")
+    assert not pushes.delegated.is_orphaned("e1"), "bob can still delete it"
+    pushes.cloud.valid.remove("bobs")
+    assert pushes.delegated.is_orphaned("e1")
