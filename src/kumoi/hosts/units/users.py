@@ -88,14 +88,19 @@ def ensure(cloud: CloudSettings, host: HostSettings) -> None:
 def remove(host: HostSettings) -> None:
     """All users of the cloud that keeps its state there, and their groups."""
     ours = [entry for entry in pwd.getpwall() if entry.pw_dir == host.state_dir]
-    groups = {entry.pw_gid for entry in ours}
-    for entry in ours:
-        process.run(["userdel", entry.pw_name])
     names = [entry.pw_name for entry in ours if entry.pw_name.endswith(NORTHBOUND)]
     shared = {name.removesuffix(NORTHBOUND) + DATABASES for name in names}
-    for group in grp.getgrall():
-        if group.gr_gid in groups or group.gr_name in shared:
-            process.run(["groupdel", group.gr_name])
+    ids = {entry.pw_gid for entry in ours}
+    # By name: an id that is free again may be another cloud's a moment later.
+    groups = [
+        each.gr_name for each in grp.getgrall() if each.gr_gid in ids or each.gr_name in shared
+    ]
+    for entry in ours:
+        process.run(["userdel", entry.pw_name])
+    there = {each.gr_name for each in grp.getgrall()}  # userdel takes those of a user's name.
+    for name in groups:
+        if name in there:
+            process.run(["groupdel", name])
 
 
 def is_unit_of(state_dir: str, unit: str, uid: int) -> bool:
