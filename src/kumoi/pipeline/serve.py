@@ -86,14 +86,7 @@ async def serve(
     repositories.prepare()
     heads = Heads(cloud, repositories, database, clock)
     check = PushCheck(cloud, database, repositories, clouds.of)
-    expiry = Expiry(
-        database,
-        clock,
-        delegated.open_to_end,
-        delegated.end,
-        delegated.is_orphaned,
-        delegated.retire,
-    )
+    expiry = _expiry(delegated, clock)
     context = pipeline_run.RunContext(
         cloud, host, database, clock, delegated.open, began_at=clock.now(), script=this_release()
     )
@@ -147,6 +140,10 @@ def _loops_of_git_hosts(of: Pipeline, heads: Heads) -> tuple[Loop, Loop]:
         Loop("pipeline.fetch", fetches.round, FETCH_EVERY_S),
         Loop("pipeline.statuses", statuses.round, STATUSES_EVERY_S),
     )
+
+
+def _expiry(of: Delegated, clock: Clock) -> Expiry:
+    return Expiry(of.database, clock, of.open_to_end, of.end, of.is_orphaned, of.retire)
 
 
 def kinds(context: pipeline_run.RunContext, open_to_end: OpenCloud) -> Makers:
