@@ -7,15 +7,11 @@ there. `up` does the same again, waiting for what is under way.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from kumoi.base.errors import KumoiError
 from kumoi.hosts.install import image, packages
-
-AHEAD = -10
 
 
 def main() -> int:
@@ -23,8 +19,6 @@ def main() -> int:
         packages.ensure(image.TOOLS)
         with ThreadPoolExecutor(1) as beside:
             others = beside.submit(packages.ensure, packages.NEEDED)
-            with contextlib.suppress(OSError):  # A container may not let us.
-                os.nice(AHEAD)  # Of this thread alone: all else is done before the images are.
             image.ensure(image.RUNNER, image.cache_dir())  # And what it is built on.
             others.result()
     except KumoiError:
