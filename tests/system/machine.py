@@ -32,8 +32,8 @@ systemctl --root="$1" --quiet preset-all
 systemctl --root="$1" --quiet mask systemd-udevd.service systemd-udev-trigger.service \
     console-getty.service proc-sys-fs-binfmt_misc.automount"""
 LOOP_DEVICES = 8
-BOOT_S = 30.0
-STOP_S = 30.0
+BOOT_S = 60.0
+STOP_S = 60.0
 COMMAND_S = 240.0
 CONFIG = """
 lxc.uts.name = {name}

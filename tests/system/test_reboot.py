@@ -209,7 +209,7 @@ def test_an_update_and_the_way_back_fail_no_call(box: Machine, server: Any) -> N
         box.kumoi("up", source=other)
         updated = services(box)
         box.kumoi("up")
-        out, _ = clients.communicate(timeout=30)
+        out, _ = clients.communicate(timeout=60)
     result = json.loads(out)
     assert result["failed"] == []
     assert result["answered"] > 0
