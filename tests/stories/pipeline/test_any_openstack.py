@@ -69,7 +69,7 @@ class Served(RunningPipeline):
     def end(self) -> int:
         """As Ctrl-C does; the command's status."""
         assert self.serve is not None
-        self.serve.send_signal(signal.SIGINT)
+        self.serve.send_signal(signal.SIGTERM)
         return self.serve.wait(60)
 
     def _serves(self) -> bool:

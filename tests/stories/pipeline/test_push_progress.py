@@ -45,7 +45,7 @@ class Pushing:
 
     def leave(self) -> None:
         """Ctrl-C."""
-        os.killpg(self.git.pid, signal.SIGINT)
+        os.killpg(self.git.pid, signal.SIGTERM)
         self.end()
 
     def _read(self) -> None:
