@@ -96,6 +96,7 @@ def _network(ask: Ask, _network_id: str, subnet: str) -> None:
     tagged = {"networks": network, "subnets": subnet, "subnetpools": pool, "security-groups": group}
     tagged["routers"] = made(ask, f"{NETWORKS}/routers", {"router": {"name": "r"}})
     tagged["ports"] = made(ask, f"{NETWORKS}/ports", {"port": {"network_id": network}})
+    tagged["policies"] = made(ask, f"{NETWORKS}/qos/policies", {"policy": {"name": "p"}})
     for collection, key in tagged.items():
         all_tags = words(network_body.TAGS_MAX)
         ask("PUT", f"{NETWORKS}/{collection}/{key}/tags", {"tags": all_tags})

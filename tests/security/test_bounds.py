@@ -40,6 +40,7 @@ SMALL = {
     "POST /identity/v3/ec2tokens": "nothing is written",
     "POST /identity/v3/roles": "one column of one row",
     "POST /identity/v3/users": "one column of one row",
+    "POST /image/v2/images/{id}/import": "one task",
     "PUT /image/v2/metadefs/namespaces/{namespace}": "the namespace's own row",
     "POST /network/v2.0/floatingips": "as a network's",
     "POST /network/v2.0/floatingips/{id}/tags": "as a network's",

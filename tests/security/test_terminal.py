@@ -29,7 +29,24 @@ class Client:
         found: dict[str, Any] = known | {"status": "failed", "stages": [], "environment": None}
         now = "2026-11-28T00:00:00+00:00"
         found |= {"created_at": now, "expires_at": now, "stage": EVIL, "wanted": {"servers": {}}}
-        return {"environments": [found], "environment": found, "runs": [found], "run": found}
+        check = {"server": EVIL, "name": EVIL, "stage": EVIL, "output": f"{EVIL}\n{EVIL}"}
+        commit = {"commit": EVIL, "subject": EVIL, "author": EVIL}
+        report = found | {
+            "seconds": 1.0,
+            "counts": {"failed": 1},
+            "failures": [check],
+            "changes": {"since": EVIL, "commits": [commit], "more": 0, "diffstat": EVIL},
+            "environment": EVIL,
+            "environment_status": "live",
+            "lasting_url": EVIL,
+        }
+        return {
+            "environments": [found],
+            "environment": found,
+            "runs": [found],
+            "run": found,
+            "report": report,
+        }
 
     def text(self, _path: str) -> str:
         return f"<testsuites>{EVIL}</testsuites>"

@@ -223,7 +223,7 @@ def _summary(found: dict[str, Any]) -> Iterator[str]:
     colour = COLOURS[found["status"]]
     for each in found["failures"][:FAILURES_SHOWN]:
         where = f"{each['server']}: " if each["server"] else ""
-        yield f"[bold red]✗[/] {escape(where + each['name'])}  [dim]{each['stage']}[/]"
+        yield f"[bold red]✗[/] {escape(where + each['name'])}  [dim]{escape(each['stage'])}[/]"
         for line in each["output"].strip().splitlines()[-OUTPUT_LINES:]:
             yield f"    {escape(line)}"
     if len(found["failures"]) > FAILURES_SHOWN:
@@ -240,8 +240,8 @@ def _summary(found: dict[str, Any]) -> Iterator[str]:
     yield from _changes(found["changes"])
     if found["environment_status"] == "live":
         where = found["url"] or "no URL, since no group has ports"
-        yield f"environment {found['environment']}: [bold]{escape(where)}[/]"
-        yield f"it lives until {when(found['expires_at'])}; {found['lasting_url']} outlives it"
+        yield f"environment {escape(found['environment'])}: [bold]{escape(where)}[/]"
+        yield f"it lives until {when(found['expires_at'])}; {escape(found['lasting_url'])} outlives it"
 
 
 def _changes(found: dict[str, Any] | None) -> Iterator[str]:
