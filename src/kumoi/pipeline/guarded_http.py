@@ -1,17 +1,12 @@
-"""HTTP to servers that tenants name: none that is internal, no redirect, and bounds on all of it.
-
-A name is looked up once, each of its addresses is checked, and the connection goes to one that was
-checked, so that a name which then means another address gains nothing. Called by git_remote.py and
-commit_status.py.
+"""HTTP to servers that tenants name (base/pinned_http.py): none that is internal, no redirect, and bounds on
+all of it. Called by git_remote.py and commit_status.py.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import http.client
 import ipaddress
-import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,21 +14,17 @@ from dataclasses import dataclass
 from typing import IO
 from urllib.parse import urlsplit
 
+from kumoi.base.address import Address, Network
 from kumoi.base.errors import Invalid, Permanent, Transient
+from kumoi.base.pinned_http import PORTS, PinnedConnection, addresses_of
 
-CONNECT_WITHIN_S = 10.0
-SILENT_MAX_S = 30.0
 WHOLE_MAX_S = 300.0
 PART_BYTES = 65_536
 URL_MAX = 1_000
-PORTS = {"https": 443, "http": 80}
 REDIRECTS = range(300, 400)
 SERVER_ERROR, TOO_MANY, OK = 500, 429, range(200, 300)
 GLOBAL_IPV6 = ipaddress.ip_network("2000::/3")
 TRANSLATED = tuple(ipaddress.ip_network(each) for each in ("2002::/16", "2001::/32"))
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +68,16 @@ class Guard:
     def addresses(self, at: UrlPlace) -> list[str]:
         """Those of its host. Raises Invalid where one is internal, Transient where there is none."""
         try:
-            found = socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM)
+            found = addresses_of(at.host, at.port)
         except (OSError, UnicodeError) as cause:
             raise Transient(f"there is no address of {at.host}") from cause
-        texts = sorted({str(each[4][0]).partition("%")[0] for each in found})
-        for text in texts:
-            address = ipaddress.ip_address(text)
+        for address in found:
             is_named = any(address in network for network in self.networks)
             if not is_named and not is_public(address):
-                raise Invalid(f"{at.host} is at {text}, an internal address", field="url")
+                raise Invalid(f"{at.host} is at {address}, an internal address", field="url")
             if at.scheme != "https" and not is_named:
                 raise Invalid(f"{at.host} is asked by https:// only", field="url")
-        return texts
+        return sorted(map(str, found))
 
 
 def is_public(address: Address) -> bool:
@@ -113,7 +102,7 @@ def asked(
     """
     base, question, query = url.partition("?")
     at = place(base)
-    connection = _Pinned(at, guard.addresses(at))
+    connection = PinnedConnection(at.scheme, at.host, at.port, guard.addresses(at)[::-1])
     with contextlib.closing(connection):
         try:
             told = {"User-Agent": "kumoi", "Accept": "*/*", **(headers or {})}
@@ -157,34 +146,6 @@ class HttpAnswer:
             if left < 0:
                 raise Permanent(f"{self.host} sent more than {round(most / 2**20)} MiB")
             out.write(part)
-
-
-class _Pinned(http.client.HTTPConnection):
-    """To one of the addresses that were checked, by TLS with the host's name."""
-
-    def __init__(self, at: UrlPlace, addresses: list[str]) -> None:
-        super().__init__(at.host, at.port, timeout=SILENT_MAX_S)
-        self.default_port = PORTS[at.scheme]  # Else the name in Host has the port.
-        self._at = at
-        self._addresses = addresses
-
-    def connect(self) -> None:
-        for left, address in enumerate(reversed(self._addresses)):
-            try:
-                where = (address, self._at.port)
-                self.sock = socket.create_connection(where, CONNECT_WITHIN_S)
-                break
-            except OSError:
-                if left == len(self._addresses) - 1:
-                    raise
-        self.sock.settimeout(SILENT_MAX_S)
-        if self._at.scheme == "https":
-            self.sock = _tls().wrap_socket(self.sock, server_hostname=self._at.host)
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
 
 
 def _require_good(at: UrlPlace, answer: http.client.HTTPResponse) -> None:

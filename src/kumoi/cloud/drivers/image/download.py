@@ -1,8 +1,7 @@
 """The content of an image from somewhere on the internet. Called by the API for `web-download`, in a thread.
 
-A tenant says where, and this machine asks: so it asks nobody who is not on the internet. Each name is resolved once, all
-of its addresses must be of the internet, and the connection goes to the one that was looked at; a redirect is
-looked at in the same way.
+A tenant says where, and this machine asks: so it asks nobody who is not on the internet (base/pinned_http.py). All
+addresses of a name must be of the internet, and a redirect is looked at in the same way.
 """
 
 from __future__ import annotations
@@ -10,28 +9,22 @@ from __future__ import annotations
 import contextlib
 import http.client
 import ipaddress
-import socket
-import ssl
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from kumoi.base.address import Address, Network
 from kumoi.base.errors import Forbidden, Invalid
+from kumoi.base.pinned_http import PORTS, PinnedConnection, addresses_of
 
-PORTS = {"http": 80, "https": 443}
 REDIRECTS_MAX = 3
-CONNECT_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 30.0
 DOWNLOAD_TIMEOUT_S = 900.0
 BLOCK_BYTES = 1 << 20
 URI_MAX = 2_048
 FOUND = frozenset({301, 302, 303, 307, 308})
 TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 """IPv4 addresses in IPv6, for networks that translate."""
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +48,9 @@ def look(uri: str, allowed: Sequence[Network]) -> Source:
         raise Invalid(f"the port of {uri} is no number", field="method.uri") from cause
     host = url.hostname or ""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = addresses_of(host, port)
     except (OSError, UnicodeError) as cause:
         raise Invalid(f"the host {host} was not found", field="method.uri") from cause
-    addresses = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
     excepted = all(any(each in network for network in allowed) for each in addresses)
     if not excepted and not all(is_outside(each) for each in addresses):
         raise Forbidden(
@@ -113,13 +105,9 @@ def _split(uri: str) -> SplitResult:
 
 @contextlib.contextmanager
 def _asked(source: Source) -> Iterator[http.client.HTTPResponse]:
-    connection = http.client.HTTPConnection(source.host, source.port, timeout=READ_TIMEOUT_S)
+    where = (source.host, source.port, [source.address])
+    connection = PinnedConnection(source.url.scheme, *where)
     try:
-        link = socket.create_connection((source.address, source.port), CONNECT_TIMEOUT_S)
-        link.settimeout(READ_TIMEOUT_S)
-        if source.url.scheme == "https":
-            link = ssl.create_default_context().wrap_socket(link, server_hostname=source.host)
-        connection.sock = link
         path = source.url.path or "/"
         connection.request("GET", path + (f"?{source.url.query}" if source.url.query else ""))
         yield connection.getresponse()

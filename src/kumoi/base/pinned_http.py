@@ -1,0 +1,57 @@
+"""HTTP connections to servers that tenants name. A name is looked up once, whoever connects looks at each of its
+addresses, and the connection goes to one that was looked at: a name which then means another address
+gains nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.client
+import ipaddress
+import socket
+import ssl
+from collections.abc import Sequence
+
+from kumoi.base.address import Address
+
+PORTS = {"http": 80, "https": 443}
+CONNECT_WITHIN_S = 10.0
+SILENT_MAX_S = 30.0
+
+
+def addresses_of(host: str, port: int) -> list[Address]:
+    """Those of a name, as the resolver orders them. Raises OSError and UnicodeError where there is none."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    texts = dict.fromkeys(str(each[4][0]).partition("%")[0] for each in found)
+    return [ipaddress.ip_address(text) for text in texts]
+
+
+class PinnedConnection(http.client.HTTPConnection):
+    """To the first of these addresses that answers; by TLS with the host's name where the scheme is https."""
+
+    def __init__(self, scheme: str, host: str, port: int, addresses: Sequence[str]) -> None:
+        super().__init__(host, port, timeout=SILENT_MAX_S)
+        self.default_port = PORTS[scheme]  # Else the name in Host has the port.
+        self._is_tls = scheme == "https"
+        self._addresses = addresses
+
+    def connect(self) -> None:
+        *others, last = self._addresses
+        for address in others:
+            with contextlib.suppress(OSError):
+                self.sock = self._link(address)
+                break
+        else:
+            self.sock = self._link(last)
+        self.sock.settimeout(SILENT_MAX_S)
+        if self._is_tls:
+            self.sock = _tls().wrap_socket(self.sock, server_hostname=self.host)
+
+    def _link(self, address: str) -> socket.socket:
+        return socket.create_connection((address, self.port), CONNECT_WITHIN_S)
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
