@@ -13,12 +13,12 @@ import msgspec
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 
+from kumoi.base.address import Network
 from kumoi.base.errors import Conflict, Invalid, TooLarge, Unsupported
 from kumoi.cloud.api.image.version import METHODS
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import image_import as domain
 from kumoi.cloud.drivers.image import download
-from kumoi.cloud.drivers.image.download import Network
 from kumoi.cloud.store.image.task import ImageTask
 from kumoi.config import CloudSettings
 from kumoi.engine import audit
@@ -120,10 +120,5 @@ async def _body(request: Request) -> ImageImport:
         raw += part
         if len(raw) > BODY_MAX:
             raise TooLarge(f"The body has at most {BODY_MAX} bytes")
-    try:
-        return msgspec.json.decode(bytes(raw), type=ImageImport)
-    except msgspec.ValidationError as cause:
-        text, _, path = str(cause).partition(" - at `$.")
-        raise Invalid(text, field=path.rstrip("`") or "body") from cause
-    except msgspec.DecodeError as cause:
-        raise Invalid("Malformed JSON in request body.", field="body") from cause
+    request.raw = bytes(raw)
+    return request.parse(ImageImport)
