@@ -7,14 +7,12 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.cloud.api.network import body, rendering, shapes
+from kumoi.cloud.api.network import rendering, security_group_rule
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
-from kumoi.cloud.api.network.security_group_rule import DIRECTIONS
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.network import default_security_group_rule as domain
 from kumoi.cloud.domain.network.default_security_group_rule import DefaultSecurityGroupRuleRequest
-from kumoi.cloud.domain.network.security_group import ETHERTYPES
 from kumoi.cloud.store.network.default_security_group_rule import DefaultSecurityGroupRule
 from kumoi.engine.http.bounds import Text
 from kumoi.engine.http.request import UNSET, Body, Unset
@@ -51,10 +49,7 @@ class DefaultSecurityGroupRuleNew(Body):
 
 
 def _convert(_request: Request, values: dict[str, Any]) -> None:
-    values["direction"] = shapes.one_of("direction", values["direction"], DIRECTIONS)
-    ethertype = values.get("ethertype") or ETHERTYPES[0]
-    values["ethertype"] = shapes.one_of("ethertype", ethertype, ETHERTYPES)
-    body.convert(values, "protocol", lambda _, protocol: str(protocol))
+    security_group_rule.convert_traffic(values)
 
 
 def _shown(

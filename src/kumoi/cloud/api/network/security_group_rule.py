@@ -49,6 +49,11 @@ class SecurityGroupRuleNew(Body):
 
 def _convert(_request: Request, values: dict[str, Any]) -> None:
     shapes.uuid("security_group_id", values["security_group_id"])
+    convert_traffic(values)
+
+
+def convert_traffic(values: dict[str, Any]) -> None:
+    """What any rule says of traffic. Raises Invalid."""
     values["direction"] = shapes.one_of("direction", values["direction"], DIRECTIONS)
     ethertype = values.get("ethertype") or ETHERTYPES[0]
     values["ethertype"] = shapes.one_of("ethertype", ethertype, ETHERTYPES)
