@@ -40,7 +40,7 @@ def chosen(
     if not re.fullmatch(NAME_PATTERN, args.name):
         raise Invalid(f"--name {args.name} is not 1 to 8 of a-z and 0-9", field="name")
     state_dir = str(Path(args.state_dir or f"/var/lib/{args.name}").absolute())
-    if len(state_dir) > STATE_DIR_MAX or re.search(r"\s", state_dir):
+    if not _has_room_for_sockets(state_dir):
         raise Invalid("--state-dir is too long or has blanks in it", field="state_dir")
     cloud = _read(CloudSettings(name=args.name), state_dir, strictly=strictly)
     if cloud.name != args.name:
@@ -59,10 +59,15 @@ def of_pipeline_alone(os_cloud: str, state_dir: str | None = None) -> HostSettin
 
 def require_usable(host: HostSettings) -> None:
     """Raises Invalid where sockets could not be in the state directory."""
-    if len(host.state_dir) > STATE_DIR_MAX or re.search(r"\s", host.state_dir):
+    if not _has_room_for_sockets(host.state_dir):
         raise Invalid(
             f"{host.state_dir} is too long or has blanks in it: use --state-dir", field="state_dir"
         )
+
+
+def _has_room_for_sockets(state_dir: str) -> bool:
+    """Also for commands that are told such a path as one word."""
+    return len(state_dir) <= STATE_DIR_MAX and not re.search(r"\s", state_dir)
 
 
 def _read(fresh: Settings, state_dir: str, *, strictly: bool) -> Settings:
