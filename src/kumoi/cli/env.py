@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 WAIT_MAX_S = 900.0
 LOOK_AGAIN_S = 0.5
 COMMIT_SHOWN = 10
-ADDRESS_WITHIN_S = 20.0
 STATUS = {"live": "green", "deleting": "yellow", "deleted": "dim"}
 SIGNS = {"+": "green", "-": "red", "~": "yellow", "±": "yellow", "=": "dim"}
 NONE_YET = "new"

@@ -134,11 +134,6 @@ def last_verified(connection: Connection, before: Run) -> Run | None:
     return fetch_one(connection, query, Run)
 
 
-def list_running_of_environment(connection: Connection, environment_id: str) -> list[Run]:
-    of_it = (run.c.environment_id == environment_id) & (run.c.status == RunStatus.RUNNING)
-    return fetch(connection, sa.select(run).where(of_it).order_by(run.c.sequence), Run)
-
-
 def list_running(connection: Connection) -> list[Run]:
     """Those of all projects that have not ended, the queued ones included, oldest first."""
     query = sa.select(run).where(run.c.status == RunStatus.RUNNING)

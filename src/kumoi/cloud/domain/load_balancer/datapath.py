@@ -72,8 +72,6 @@ PROXY = DataPath(
     options=frozenset({"connection_limit", "allowed_cidrs", "tls_enabled"}),
 )
 PATHS = (OVN, PROXY)
-LISTENERS = ("HTTP", "HTTPS", "SCTP", "TCP", "TERMINATED_HTTPS", "UDP")
-"""Protocols of listeners that any path could serve."""
 
 
 def path_of(listener: ListenerWords, pools: Iterable[PoolWords]) -> DataPath | None:
