@@ -183,11 +183,11 @@ def _struct(
         field.encode_name: _values(field.type, field.encode_name, ids, depth=depth + 1, full=full)
         for field in kind.fields
     }
-    required = {field.encode_name for field in kind.fields if field.required}
-    return st.fixed_dictionaries(
-        {name: made[name] for name in required},
-        optional={name: made[name] for name in made.keys() - required} if depth < FEW + 1 else {},
-    )
+    # In the order of the fields: a set's is another in each process, and so would be the bodies.
+    required = {
+        field.encode_name: made.pop(field.encode_name) for field in kind.fields if field.required
+    }
+    return st.fixed_dictionaries(required, optional=made if depth < FEW + 1 else {})
 
 
 def _list(

@@ -52,7 +52,7 @@ from tests.security.in_process import (
 )
 
 BODIES = int(os.environ.get("KUMOI_FUZZ_BODIES", "8"))
-ACCEPTED_MIN = 50
+ACCEPTED_MIN = 60
 """Routes that accept one of their bodies at the least: else nothing behind a shape was reached."""
 AGAIN = 20
 GROWN_MAX = 1_000
