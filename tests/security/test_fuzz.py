@@ -2,7 +2,8 @@
 spoilt, with lists and texts of all lengths up to their bounds. None is ever our fault (5xx), what is refused
 changes nothing, no write transaction does more than it may, and the process does not grow.
 
-The bodies are the same each time. KUMOI_FUZZ_BODIES=200 makes it so many for each route.
+The bodies are the same each time the same files are run: hypothesis also draws constants of the modules that
+are loaded. KUMOI_FUZZ_BODIES=200 makes it so many for each route.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ from tests.security.in_process import (
     in_process_cloud,
 )
 
-BODIES = int(os.environ.get("KUMOI_FUZZ_BODIES", "8"))
+BODIES = int(os.environ.get("KUMOI_FUZZ_BODIES", "12"))
 ACCEPTED_MIN = 60
 """Routes that accept one of their bodies at the least: else nothing behind a shape was reached."""
 AGAIN = 20
