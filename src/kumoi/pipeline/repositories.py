@@ -7,9 +7,12 @@ restore. The heads for which runs have begun are in the store.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -150,6 +153,13 @@ class Repositories:
         if (path / READY).exists():
             return
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _held(path):
+            if not (path / READY).exists():
+                self._make(path)
+
+    def _make(self, path: Path) -> None:
+        for left in path.glob("*.lock"):  # By a git that was killed: nobody else is at work here.
+            left.unlink()
         git.git(path, "init", "--quiet", "--bare", "--initial-branch=main", str(path))
         for key, value in (
             ("core.hooksPath", str(self.hooks)),
@@ -162,3 +172,14 @@ class Repositories:
         ):
             git.git(path, "config", key, value)
         (path / READY).touch()
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """The directory at `path`, for one process at a time."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,28 @@ def test_the_bounds_are_as_the_guide_says() -> None:
     assert f"--fsize={1 << 30}" in repositories.BOUNDED
     assert f"--as={4 << 30}" in repositories.BOUNDED
     assert repositories.BODY_MAX_BYTES == 512 << 20
+
+
+def empty(tmp_path: Path) -> Repositories:
+    made = Repositories(config.first_host(CloudSettings(name="k"), str(tmp_path)))
+    made.prepare()
+    return made
+
+
+def test_first_pushes_at_once_make_one_repository(tmp_path: Path) -> None:
+    made = empty(tmp_path)
+    with ThreadPoolExecutor(8) as threads:
+        paths = set(threads.map(lambda _: made.ensure(PROJECT, NAME), range(8)))
+    assert [path.name for path in paths] == [f"{NAME}.git"]
+    assert process.run(["git", "-C", str(paths.pop()), "config", "http.receivepack"]).out == "true\n"
+
+
+def test_what_a_killed_git_left_locked_is_made_whole(tmp_path: Path) -> None:
+    made = empty(tmp_path)
+    path = made.path_of(PROJECT, NAME)
+    path.mkdir(parents=True)
+    (path / "config.lock").touch()
+    (path / "HEAD.lock").touch()
+    made.ensure(PROJECT, NAME)
+    assert process.run(["git", "-C", str(path), "config", "gc.autoDetach"]).out == "false\n"
+    assert list(path.glob("*.lock")) == []
