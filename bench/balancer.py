@@ -35,9 +35,11 @@ from kumoi.hosts.install import packages
 
 PORT = 8080
 TIMES = 5
-SECONDS = 5
+KEPT_S = 5
+NEW_S = 2
 TOGETHER = 32
 KNOCK_S = 0.02
+PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 PROGRAMS = {"nginx": "nginx", "wrk": "wrk"}
 MONITOR = {"type": "TCP", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 2}
 NGINX = """
@@ -50,6 +52,18 @@ http {{
     server {{ listen 8080 backlog=4096; location / {{ return 200 "hello\\n"; }} }}
 }}
 """
+
+
+ANSWERED = re.compile(r"(\d+) requests in .*Requests/sec:\s+([\d.]+)", re.DOTALL)
+ERRORS = re.compile(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Answers per second, and the share of the requests that got none, of 1."""
+
+    per_s: float
+    unanswered: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +90,24 @@ class Site:
     def delete(self, balancer: Any) -> None:
         self.cloud.load_balancer.delete_load_balancer(balancer.id, cascade=True)
 
-    def rate(self, address: str, port: int, *, keeps: bool) -> float:
-        """How many requests per second are answered, on 32 connections."""
+    def rate(self, address: str, port: int, *, keeps: bool) -> Rate:
+        """On 32 connections."""
         header = [] if keeps else ["-H", "Connection: close"]
         words = [
             "wrk",
             "-t1",
             f"-c{TOGETHER}",
-            f"-d{SECONDS}",
+            f"-d{KEPT_S if keeps else NEW_S}",
             *header,
             f"http://{address}:{port}/",
         ]
         said = run(["nsenter", "-t", str(self.client), "-n", *words], timeout_s=60).out
-        found = re.search(r"Requests/sec:\s+([\d.]+)", said)
-        if found is None or "Non-2xx" in said or "Socket errors" in said:
+        found = ANSWERED.search(said)
+        if found is None or "Non-2xx" in said:
             raise RuntimeError(said)
-        return float(found[1])
+        errors = ERRORS.search(said)
+        refused = sum(int(each) for each in errors.groups()) if errors is not None else 0
+        return Rate(float(found[2]), refused / (int(found[1]) + refused))
 
 
 def figures(cloud: Connection, state_dir: str) -> list[Figure]:
@@ -137,7 +153,14 @@ def _answers(address: str) -> bool:
 
 def _rates(site: Site, host: HostSettings) -> Iterator[Figure]:
     """Each is asked in turn, so that what else the machine does falls on all."""
-    made = {protocol: site.balancer(protocol) for protocol in ("TCP", "HTTP")}
+    with contextlib.ExitStack() as ends:
+        made = {protocol: site.balancer(protocol) for protocol in ("TCP", "HTTP")}
+        for one in made.values():
+            ends.callback(site.delete, one)
+        yield from _rates_of(site, host, made)
+
+
+def _rates_of(site: Site, host: HostSettings, made: Mapping[str, Any]) -> Iterator[Figure]:
     ends = {"directly": (site.addresses["directly"], PORT)}
     ends |= {protocol: (one.vip_address, 80) for protocol, one in made.items()}
     for one in made.values():
@@ -146,17 +169,17 @@ def _rates(site: Site, host: HostSettings) -> Iterator[Figure]:
         rates = [
             {name: site.rate(*end, keeps=keeps) for name, end in ends.items()} for _ in range(3)
         ]
-        direct = [turn["directly"] for turn in rates]
+        direct = [turn["directly"].per_s for turn in rates]
         yield Figure(f"nginx asked directly, {words}", direct, "per s")
         for protocol, target in (("TCP", 0.8), ("HTTP", 0.5)):
-            shares = [turn[protocol] / turn["directly"] for turn in rates]
+            shares = [turn[protocol].per_s / turn["directly"].per_s for turn in rates]
             yield Figure(
                 f"  by a balancer of {protocol}: share", shares, "of 1", target, at_least=True
             )
+            unanswered = [turn[protocol].unanswered * 100 for turn in rates]
+            yield Figure("    not answered", unanswered, "%")
     path = namespace.NAMESPACES / f"{prefix(host.name)}{made['HTTP'].id}"
     held = [_held_mib(pid) for pid in namespace.processes(path)]
-    for one in made.values():
-        site.delete(one)
     yield Figure("memory (RSS) of a proxy", [rss for rss, _ in held], "MiB", 15)
     yield Figure("  and its own share (PSS)", [pss for _, pss in held], "MiB")
 
@@ -199,6 +222,7 @@ def _site(cloud: Connection, host: HostSettings) -> Iterator[Site]:
             addresses[name] = port.fixed_ips[0]["ip_address"]
             if name != "client":
                 stack.enter_context(_nginx(pids[name]))
+        _inside(pids["client"], lambda: PORTS.write_text("1024 65535"))
         (subnet,) = cloud.network.subnets(network_id=network_id)
         yield Site(cloud, subnet.id, addresses, pids["client"])
 

@@ -121,7 +121,9 @@ def test_first_pushes_at_once_make_one_repository(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         paths = set(threads.map(lambda _: made.ensure(PROJECT, NAME), range(8)))
     assert [path.name for path in paths] == [f"{NAME}.git"]
-    assert process.run(["git", "-C", str(paths.pop()), "config", "http.receivepack"]).out == "true\n"
+    assert (
+        process.run(["git", "-C", str(paths.pop()), "config", "http.receivepack"]).out == "true\n"
+    )
 
 
 def test_what_a_killed_git_left_locked_is_made_whole(tmp_path: Path) -> None:
