@@ -48,6 +48,11 @@ def chosen(
     return cloud, _read(config.first_host(cloud, state_dir), state_dir, strictly=strictly)
 
 
+def os_cloud() -> str:
+    """The entry of clouds.yaml that is meant where a command names none, as OpenStack's clients read it."""
+    return os.environ.get("OS_CLOUD") or DEFAULT_NAME
+
+
 def of_pipeline_alone(os_cloud: str, state_dir: str | None = None) -> HostSettings:
     """Where the pipeline that serves this entry of clouds.yaml alone keeps its state, as whoever runs it;
     or would, see `require_usable`.

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from kumoi.base import process
 from kumoi.base.errors import Invalid, KumoiError, NotFound, Permanent
+from kumoi.base.text import printable
 from kumoi.cli import env_check, work_tree
 from kumoi.cli.output import cells, console, say
 from kumoi.cli.run import add_cloud, client_of, follow_run, when
@@ -38,6 +39,8 @@ COMMIT_SHOWN = 10
 STATUS = {"live": "green", "deleting": "yellow", "deleted": "dim"}
 SIGNS = {"+": "green", "-": "red", "~": "yellow", "±": "yellow", "=": "dim"}
 NONE_YET = "new"
+EXIT_TROUBLE = 2
+EXTENSION_MIN_S = 60
 SSH_OPTIONS = (
     "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
     "-o", "IdentitiesOnly=yes",
@@ -100,26 +103,22 @@ def show(client: Client, args: argparse.Namespace) -> int:
         return 0
     wanted = found.pop("wanted", None)
     for name, value in found.items():
-        say(f"{name:<12}{value if value is not None else ''}")
+        shown = when(value) if value and name.endswith("_at") else value
+        say(f"{name:<12}{shown if shown is not None else ''}")
     for name, group in sorted((wanted or {}).get("servers", {}).items()):
         say(f"{'servers':<12}{group['count']} {name}: {group['image']}, {group['flavor']}")
     return 0
 
 
 def diff(client: Client, args: argparse.Namespace) -> int:
-    """What two environments do not share; 1 when there is something, as of `diff`."""
-    file = args.file
-    if file is None:
-        try:
-            sides = [find(client, name)["wanted"] for name in (args.a, args.b)]
-        except NotFound:
-            file = Path(environment.FILE_NAME)
-            if not file.exists():
-                raise
-            print(f"not both are there, so this is what {file} says of them", file=sys.stderr)
-    if file is not None:
-        named = environment.parse(_text(file)).named
-        sides = [_named(named, name) for name in (args.a, args.b)]
+    """What two environments do not share. It ends as diff does: with 1 when there is something, with 2
+    when one of the two is neither there nor in the file.
+    """
+    try:
+        sides = [_side(client, name, args.file) for name in (args.a, args.b)]
+    except KumoiError as error:
+        sys.stderr.write(f"kumoi: {printable(error.message)}\n")
+        return EXIT_TROUBLE
     found = dict(_differences(sides[0], sides[1], ""))
     found.pop("name", None)
     if args.json:
@@ -283,9 +282,21 @@ def _differences(a: Any, b: Any, path: str) -> Iterator[tuple[str, tuple[Any, An
         yield path, (a, b)
 
 
-def _named(named: dict[str, Any], name: str) -> Any:
+def _side(client: Client, name: str, file: Path | None) -> Any:
+    """What is wanted of an environment: as it is there, or else as the file here says."""
+    if file is None:
+        with contextlib.suppress(NotFound):
+            there = find(client, name)["wanted"]  # Maybe of a release with fewer keys.
+            return msgspec.to_builtins(msgspec.convert(there, EnvironmentFile))
+        file = Path(environment.FILE_NAME)
+        if not file.exists():
+            raise NotFound("environment", name)
+        print(f"{name} is not there, so this is what {file} says of it", file=sys.stderr)
+    named = environment.parse(_text(file)).named
     if name not in named:
-        raise NotFound("environment", name)
+        known = ", ".join(named) or "none"
+        message = f"environment {name} is neither there nor in {file}, which has {known}"
+        raise NotFound("environment", name, message=message)
     return msgspec.to_builtins(named[name].wanted)
 
 
@@ -298,8 +309,12 @@ def _text(file: Path) -> str:
 
 def _seconds(text: str) -> int:
     with contextlib.suppress(ValueError, KeyError, IndexError):
-        return environment.seconds(text)
-    raise Invalid(f"expected a time such as 90m, 2h or 7d, got {text!r}", field="time")
+        found = environment.seconds(text)
+        if EXTENSION_MIN_S <= found <= environment.TTL_MAX_S:
+            return found
+    raise Invalid(
+        f"expected a time such as 90m, 2h or 7d, from 1m to 30d, got {text!r}", field="time"
+    )
 
 
 ID: tuple[tuple[str, ...], dict[str, Any]] = (

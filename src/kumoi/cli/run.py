@@ -31,6 +31,7 @@ AWAY_MAX_S = 60.0
 AWAY_AGAIN_S = 1.0
 FAILURES_SHOWN, OUTPUT_LINES = 5, 20
 EXIT_NOT_VERIFIED, EXIT_CANCELLED, EXIT_AWAY = 1, 3, 75
+OF_NEWEST = ("show", "follow", "log", "junit", "report")
 EXITS = {"verified": 0, "failed": EXIT_NOT_VERIFIED, "cancelled": EXIT_CANCELLED}
 
 
@@ -39,7 +40,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     for name, (_act, about) in ACTIONS.items():
         example = f"example: ./kumoi run {name}{EXAMPLES.get(name, '')}"
         action = actions.add_parser(name, help=about, description=about, epilog=example)
-        if name == "follow":
+        if name in OF_NEWEST:
             action.add_argument("id", nargs="?", help="none is the newest run")
         elif name != "list":
             action.add_argument("id", help="as `git push` printed it, or `kumoi run list`")
@@ -52,7 +53,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def add_cloud(parser: argparse.ArgumentParser) -> None:
     """The options that name the pipeline and the user who asks it."""
-    parser.add_argument("--os-cloud", default="kumoi", help="entry of clouds.yaml (default: kumoi)")
+    parser.add_argument(
+        "--os-cloud", default=choice.os_cloud(),
+        help="entry of clouds.yaml (default: what OS_CLOUD says, or kumoi)",
+    )  # fmt: skip
     parser.add_argument("--pipeline-url", help="where the pipeline is (default: beside the cloud)")
 
 
@@ -71,7 +75,10 @@ def run(args: argparse.Namespace) -> int:
     """An exit status of EXITS, whose words the guide repeats; errors of use have main.py's."""
     act, _about = ACTIONS[args.action]
     try:
-        return act(client_of(args), args)
+        client = client_of(args)
+        if args.action in OF_NEWEST:
+            args.id = args.id or newest(client)
+        return act(client, args)
     except Transient as away:
         sys.stderr.write(f"kumoi: {printable(away.message)}\n")
         return EXIT_AWAY
@@ -143,14 +150,16 @@ def cancel(client: Client, args: argparse.Namespace) -> int:
 
 
 def follow(client: Client, args: argparse.Namespace) -> int:
-    """Show the run that is named, or the newest, until it has ended; 0 when it is verified."""
-    run_id = args.id
-    if run_id is None:
-        newest = client.get("runs")["runs"]
-        if not newest:
-            raise NotFound("run", "", message="there is no run yet: push something")
-        run_id = newest[0]["id"]
-    return follow_run(client, run_id, console())
+    """Show the run until it has ended; 0 when it is verified."""
+    return follow_run(client, args.id, console())
+
+
+def newest(client: Client) -> str:
+    """The id of the run that began last. Raises NotFound."""
+    found = client.get("runs")["runs"]
+    if not found:
+        raise NotFound("run", "", message="there is no run yet: push something")
+    return str(found[0]["id"])
 
 
 def follow_run(client: Client, id: str, out: Console) -> int:
@@ -238,7 +247,8 @@ def _summary(found: dict[str, Any]) -> Iterator[str]:
     if found["reason"] and not found["failures"]:
         yield f"[{colour}]{escape(found['reason'])}[/]"
     yield from _changes(found["changes"])
-    if found["environment_status"] == "live":
+    # What a cancelled run built is taken back, now or in a moment.
+    if found["environment_status"] == "live" and found["status"] != "cancelled":
         where = found["url"] or "no URL, since no group has ports"
         yield f"environment {escape(found['environment'])}: [bold]{escape(where)}[/]"
         yield f"it lives until {when(found['expires_at'])}; {escape(found['lasting_url'])} outlives it"
