@@ -13,6 +13,7 @@ import os
 import socket
 import ssl
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -25,7 +26,9 @@ UDP_WAIT_S = 1.0
 
 
 class ProbeRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """`type` and what is asked for by HTTP are in the API's words."""
+    """`type` and what is asked for by HTTP are in the API's words. The `certificate` is shown to a member
+    that speaks TLS, as PEM with its key; on the way it is a second descriptor, since it may be large.
+    """
 
     number: int
     type: str
@@ -37,6 +40,7 @@ class ProbeRequest(msgspec.Struct, frozen=True, kw_only=True):
     expected_codes: str = ""
     http_version: str = ""
     domain_name: str = ""
+    certificate: str = ""
 
 
 class ProbeAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,13 +61,15 @@ class Prober:
 
         def receive() -> None:
             try:
-                content, descriptors, _, _ = socket.recv_fds(self.peer, MESSAGE_MAX, 1)
+                content, descriptors, _, _ = socket.recv_fds(self.peer, MESSAGE_MAX, 2)
             except BlockingIOError:
                 return
             if not content:
                 ended.set()
                 return
             request = msgspec.json.decode(content, type=ProbeRequest)
+            for certificate in descriptors[1:]:
+                request = msgspec.structs.replace(request, certificate=_whole(certificate))
             task = loop.create_task(self._answer(request, socket.socket(fileno=descriptors[0])))
             self.running.add(task)
             task.add_done_callback(self.running.discard)
@@ -96,7 +102,9 @@ async def probe(request: ProbeRequest, opened: socket.socket) -> bool:
         case "HTTP" | "HTTPS":
             return await _http(request, opened)
         case "TLS-HELLO":
-            _, writer = await asyncio.open_connection(sock=opened, ssl=_tls(), server_hostname="")
+            _, writer = await asyncio.open_connection(
+                sock=opened, ssl=_tls(request.certificate), server_hostname=""
+            )
             writer.transport.abort()
     return True
 
@@ -119,7 +127,7 @@ async def _datagram(request: ProbeRequest, opened: socket.socket) -> bool:
 
 
 async def _http(request: ProbeRequest, opened: socket.socket) -> bool:
-    tls = _tls() if request.type == "HTTPS" else None
+    tls = _tls(request.certificate) if request.type == "HTTPS" else None
     name = request.domain_name if tls else None
     reader, writer = await asyncio.open_connection(
         sock=opened, ssl=tls, server_hostname=name, limit=ANSWER_MAX
@@ -145,12 +153,35 @@ def codes(text: str) -> frozenset[int]:
     return frozenset(found)
 
 
-def _tls() -> ssl.SSLContext:
-    """Whoever answers: the API has no word for whose certificate it must be."""
+def _tls(certificate: str) -> ssl.SSLContext:
+    """Whoever answers: the API has no word for whose certificate it must be. Raises OSError where ours is
+    none.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    if certificate:
+        with in_memory(certificate) as descriptor:
+            context.load_cert_chain(f"/proc/self/fd/{descriptor}")
     return context
+
+
+@contextlib.contextmanager
+def in_memory(text: str) -> Iterator[int]:
+    """The descriptor of a file that has no name, with this in it: what reads files alone, reads this."""
+    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "w", closefd=False) as file:
+            file.write(text)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _whole(descriptor: int) -> str:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with open(descriptor) as file:
+        return file.read()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ event loop only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,8 +20,8 @@ from kumoi.base.backoff import Backoff
 from kumoi.base.clock import Clock
 from kumoi.cloud.agent import health
 from kumoi.cloud.agent.health import Health
-from kumoi.cloud.agent.prober import MESSAGE_MAX, ProbeAnswer, ProbeRequest
-from kumoi.cloud.hostapi.load_balancer import BalancerThing, MemberSpec, MonitorSpec
+from kumoi.cloud.agent.prober import MESSAGE_MAX, ProbeAnswer, ProbeRequest, in_memory
+from kumoi.cloud.hostapi.load_balancer import BalancerThing, MemberSpec, MonitorSpec, PoolSpec
 
 NO_STATION = Backoff(first_s=0.02, most_s=0.4, factor=1.1, jitter=0.0)
 FIRST_PROBES = 10
@@ -42,11 +43,12 @@ class Probe(Protocol):
 
 
 class _Target(NamedTuple):
-    """What is probed, and how."""
+    """What is probed, and how. The `certificate` is the pool's own, which members may ask for."""
 
     balancer_id: str
     member: MemberSpec
     monitor: MonitorSpec
+    certificate: str
 
 
 @dataclass(slots=True)
@@ -70,7 +72,7 @@ class Probing:
         than before keeps the state it had.
         """
         wanted = {
-            member.id: _Target(balancer.id, member, pool.monitor)
+            member.id: _Target(balancer.id, member, pool.monitor, _shown(pool))
             for pool in balancer.pools
             if pool.monitor is not None
             for member in pool.members
@@ -161,7 +163,13 @@ def _request(target: _Target, timeout_s: float) -> ProbeRequest:
         expected_codes=monitor.expected_codes,
         http_version=monitor.http_version,
         domain_name=monitor.domain_name,
+        certificate=target.certificate,
     )
+
+
+def _shown(pool: PoolSpec) -> str:
+    """As its proxy shows it to members, so that who is probed is asked as he will be."""
+    return pool.tls_with.certificate if pool.tls and pool.tls_with is not None else ""
 
 
 _KINDS = {
@@ -224,7 +232,12 @@ class ProberProcess:
             self._begin()
         if self._own is None:
             raise Unanswered
-        socket.send_fds(self._own, [msgspec.json.encode(request)], [opened.fileno()])
+        message = msgspec.json.encode(msgspec.structs.replace(request, certificate=""))
+        with contextlib.ExitStack() as passing:
+            descriptors = [opened.fileno()]
+            if request.certificate:
+                descriptors.append(passing.enter_context(in_memory(request.certificate)))
+            socket.send_fds(self._own, [message], descriptors)
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()

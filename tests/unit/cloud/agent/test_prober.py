@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import msgspec
 import pytest
+from tests import certificates
 
 from kumoi.base.clock import Clock
 from kumoi.cloud.agent.prober import ProbeRequest, codes
@@ -17,6 +21,7 @@ from kumoi.cloud.agent.probing import FIRST_PROBES, ProberProcess, Probing, Unan
 from kumoi.cloud.hostapi.load_balancer import (
     BalancerThing,
     MemberSpec,
+    MemberTlsSpec,
     MonitorSpec,
     PoolSpec,
     StationLink,
@@ -47,7 +52,7 @@ async def prober() -> AsyncIterator[ProberProcess]:
 
 
 @contextlib.asynccontextmanager
-async def answering(words: bytes) -> AsyncIterator[int]:
+async def answering(words: bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """A member that answers so; its port."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -56,7 +61,7 @@ async def answering(words: bytes) -> AsyncIterator[int]:
         writer.write(words)
         writer.close()
 
-    server = await asyncio.start_server(answer, ADDRESS, 0)
+    server = await asyncio.start_server(answer, ADDRESS, 0, ssl=tls)
     async with server:
         yield server.sockets[0].getsockname()[1]
 
@@ -114,6 +119,48 @@ def test_http_is_good_by_its_code(words: bytes, expected: str, *, good: bool) ->
             assert await probe("lb", asked) is good
 
     asyncio.run(tell())
+
+
+def test_a_member_that_asks_for_a_certificate_is_shown_that_of_its_pool(tmp_path: Path) -> None:
+    key, mine = certificates.signed("balancer.example")
+    shown = (certificates.certificate_pem(mine) + certificates.key_pem(key)).decode()
+    strict = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    (tmp_path / "pem").write_text(shown)
+    strict.load_cert_chain(tmp_path / "pem")
+    strict.load_verify_locations(tmp_path / "pem")
+    strict.verify_mode = ssl.CERT_REQUIRED
+
+    async def tell() -> None:
+        async with prober() as probe, answering(b"HTTP/1.0 200 OK\r\n\r\n", strict) as port:
+            assert not await probe("lb", request("HTTPS", port))
+            assert await probe("lb", request("HTTPS", port, certificate=shown))
+            assert not await probe("lb", request("HTTPS", port, certificate="none"))
+
+    asyncio.run(tell())
+
+
+def test_a_pool_shows_its_certificate_where_it_speaks_tls() -> None:
+    async def tell(*, tls: bool) -> str:
+        asked: list[str] = []
+
+        async def probe(_balancer_id: str, wanted: ProbeRequest) -> bool:
+            asked.append(wanted.certificate)
+            return True
+
+        probing = Probing(probe, Clock())
+        wanted = balancer(MemberSpec(id="a", address=ADDRESS, port=1))
+        pool = msgspec.structs.replace(
+            wanted.pools[0], tls=tls, tls_with=MemberTlsSpec(certificate="pem")
+        )
+        probing.want(msgspec.structs.replace(wanted, pools=[pool]))
+        async with asyncio.timeout(10):
+            while not asked:  # noqa: ASYNC110 - a level, with a bound
+                await asyncio.sleep(0.01)
+        probing.forget_others([])
+        return asked[0]
+
+    assert asyncio.run(tell(tls=True)) == "pem"
+    assert not asyncio.run(tell(tls=False))
 
 
 def test_a_prober_that_died_is_started_again() -> None:
