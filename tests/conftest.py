@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from kumoi.base.process import run
+from tests.plain_http import PLAIN
 from tests.postgres import fresh_database, running_postgres
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def neighbour(cloud: RunningCloud, admin: Connection) -> Iterator[Connection]:
 @pytest.fixture
 def http(cloud: RunningCloud) -> Iterator[httpx.Client]:
     """Raw requests to `/identity/v3/...` and so on."""
-    with httpx.Client(base_url=cloud.url) as client:
+    with httpx.Client(base_url=cloud.url, verify=PLAIN) as client:
         yield client
 
 

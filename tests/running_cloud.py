@@ -49,6 +49,8 @@ from kumoi.engine.db import Database
 from kumoi.engine.http.serving import Listener, serve
 from kumoi.engine.wake import Alarm
 from tests import host_messages
+from tests.cheap_hashes import cheap_hashes
+from tests.plain_http import PLAIN
 from tests.route_coverage import RouteCoverage
 
 OWN_TOKEN = "/v3/auth/tokens"  # Ended by whoever has it: the initiator's token says which.
@@ -104,6 +106,7 @@ class FakeHost:
             params={"wait_s": 0}
             | ({"epoch": since.epoch, "since": since.revision} if since else {}),
             headers={HOST_HEADER: self.name},
+            verify=PLAIN,
         )
         answer.raise_for_status()
         return msgspec.json.decode(answer.content, type=WantedThings)
@@ -142,6 +145,7 @@ class FakeHost:
             f"{self.url}{PATH}/{what}",
             content=msgspec.json.encode(message),
             headers={HOST_HEADER: self.name},
+            verify=PLAIN,
         )
         answer.raise_for_status()
 
@@ -177,6 +181,12 @@ class RunningCloud:
 @contextlib.contextmanager
 def running_cloud(directory: Path, database_url: str) -> Iterator[RunningCloud]:
     """A cloud with its administrator, its demo user and one registered host."""
+    with cheap_hashes(), _started(directory, database_url) as cloud:
+        yield cloud
+
+
+@contextlib.contextmanager
+def _started(directory: Path, database_url: str) -> Iterator[RunningCloud]:
     port, host_port = free_port(), free_port()
     config = CloudSettings(
         name="story",

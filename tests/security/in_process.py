@@ -26,6 +26,7 @@ from kumoi.engine.db import Database, now
 from kumoi.engine.http.app import App
 from kumoi.engine.write_watch import DOING, WriteWatch
 from tests.asgi_client import AsgiClient
+from tests.cheap_hashes import cheap_hashes
 
 ADMIN_PASSWORD = "admin-secret"
 DEMO_PASSWORD = "demo-secret"
@@ -98,6 +99,12 @@ class InProcessCloud:
 @contextlib.contextmanager
 def in_process_cloud(directory: Path, database_url: str) -> Iterator[InProcessCloud]:
     """With an administrator and a demo user."""
+    with cheap_hashes(), _started(directory, database_url) as cloud:
+        yield cloud
+
+
+@contextlib.contextmanager
+def _started(directory: Path, database_url: str) -> Iterator[InProcessCloud]:
     cloud = CloudSettings(name="story", database_url=database_url, api_public_url="http://asked")
     here = HostSettings(name="host1", state_dir=str(directory))
     for needed in (here.pki_dir, here.image_dir):

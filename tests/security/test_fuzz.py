@@ -21,14 +21,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from argon2 import PasswordHasher
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kumoi.base import ids
 from kumoi.cloud.api import serve as api_serve
 from kumoi.cloud.api.serve import SERVICES
-from kumoi.cloud.domain.identity import password
 from kumoi.cloud.store.tables import metadata
 from kumoi.engine.http import app as app_module
 from kumoi.engine.http.routing import Route
@@ -147,7 +145,6 @@ def fuzzed(
     patch = pytest.MonkeyPatch()
     patch.setattr(ids, "random", random.SystemRandom())  # Hypothesis sets the other one back.
     patch.setattr(app_module, "RETRY_AFTER_S", 0.0)
-    patch.setattr(password, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     with (
         patch.context(),
         database_url(request.param, directory, request) as url,

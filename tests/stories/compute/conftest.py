@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from openstack.connection import Connection
+from tests.plain_http import PLAIN
 from tests.running_cloud import HOST_HEADER, RunningCloud
 from tests.tarball import tarball
 
@@ -51,6 +52,7 @@ class Workbench:
             f"{host.url}{PATH}/{path}",
             content=content,
             headers={HOST_HEADER: host.name},
+            verify=PLAIN,
         )
         answer.raise_for_status()
 

@@ -14,6 +14,7 @@ import pytest
 from openstack import exceptions
 from openstack.connection import Connection
 from tests import host_messages
+from tests.plain_http import PLAIN
 from tests.running_cloud import HOST_HEADER, RunningCloud
 from tests.stories.compute.conftest import Workbench
 from tests.tarball import tarball
@@ -268,13 +269,13 @@ def test_a_host_newer_than_the_control_plane_may_not_act(bench: Workbench) -> No
 
     def hears() -> int:
         url, who = f"{host.url}{PATH}/wanted", {HOST_HEADER: host.name}
-        return httpx.get(url, params={"wait_s": 0}, headers=who).status_code
+        return httpx.get(url, params={"wait_s": 0}, headers=who, verify=PLAIN).status_code
 
     def says_hello(**words: object) -> httpx.Response:
         had: dict[str, object] = {"hostname": host.name, "drivers": ["lxc"], "release": "0"}
         had |= {"vcpus": 64, "ram_mib": 262_144, "disk_gib": 10_000, "protocol": PROTOCOL}
         url, who = f"{host.url}{PATH}/hello", {HOST_HEADER: host.name}
-        return httpx.put(url, json=had | words, headers=who)
+        return httpx.put(url, json=had | words, headers=who, verify=PLAIN)
 
     try:
         refused = says_hello(release="999.1")
@@ -337,7 +338,9 @@ def test_a_host_fetches_public_images_and_those_of_its_servers(
 
     def fetch(image_id: str) -> httpx.Response:
         host = bench.cloud.host
-        return httpx.get(f"{host.url}{PATH}/images/{image_id}", headers={HOST_HEADER: host.name})
+        return httpx.get(
+            f"{host.url}{PATH}/images/{image_id}", headers={HOST_HEADER: host.name}, verify=PLAIN
+        )
 
     assert fetch(bench.image_id).content == tarball()
     assert fetch(private.id).status_code == 404
