@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from unittest import mock
 
-import pytest
 from argon2 import PasswordHasher
 
 from kumoi.cloud.domain.identity import password
@@ -13,7 +13,6 @@ from kumoi.cloud.domain.identity import password
 
 @contextlib.contextmanager
 def cheap_hashes() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-        patch.setattr(password, "_hasher", cheap)
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    with mock.patch.object(password, "_hasher", cheap):
         yield

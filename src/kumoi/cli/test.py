@@ -42,7 +42,7 @@ GROUPS = (
     CheckGroup("lint", (("ruff", "check", *CODE), ("ruff", "format", "--check", *CODE))),
     CheckGroup("types", (("mypy",),)),
     CheckGroup("contract", (("lint-imports",),)),
-    _pytest("guards", "tests/guards"),
+    _pytest("guards", *TOGETHER, "tests/guards"),
     _pytest("unit", *TOGETHER, "tests/unit", "tests/flows"),
     _pytest("stories", *TOGETHER, "tests/stories", "tests/cluster"),
     _pytest("security", *TOGETHER, "tests/security"),

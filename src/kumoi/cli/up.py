@@ -173,6 +173,7 @@ def _decide(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
     machine.check_size(host.state)
     machine.check_passable(host.state)
     machine.check_python(Path(sys.executable))
+    machine.check_user_namespaces()
     clouds_yaml.check(choice.person())
     sockets.require_free(cloud, host)
     taken = ranges.used(virtual.own_links(cloud))

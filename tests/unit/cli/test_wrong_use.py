@@ -216,6 +216,19 @@ def test_a_place_that_servers_cannot_get_to_is_told_with_what_to_do(short: Path)
         machine.check_passable(state)
 
 
+@as_root
+def test_a_tree_in_which_the_kernel_makes_no_user_namespaces_is_told_with_what_to_do(
+    tmp_path: Path,
+) -> None:
+    machine.check_user_namespaces()
+    asked = f"{sys.executable} -c 'from kumoi.hosts.install import machine; machine.check_user_namespaces()'"
+    inside = f"mount --rbind / {tmp_path} && PYTHONPATH={ROOT / 'src'} chroot {tmp_path} {asked}"
+    done = process.run(["unshare", "--mount", "sh", "-c", inside], check=False)
+    assert done.status == 1
+    assert "this machine makes no user namespaces" in done.err
+    assert "In a chroot the kernel never makes them: boot that tree" in done.err
+
+
 def test_a_file_where_the_cloud_should_be_is_named(short: Path) -> None:
     file = short / "file"
     file.touch()

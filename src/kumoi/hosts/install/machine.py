@@ -8,6 +8,7 @@ import shutil
 import stat
 from pathlib import Path
 
+from kumoi.base import process
 from kumoi.base.errors import Invalid
 
 RAM_MIN_MIB = 1_900  # A machine sold as 2 GiB shows a little less.
@@ -53,3 +54,14 @@ def check_python(program: Path) -> None:
                 f"the users that roles run as could not get to the Python {program.resolve()} "
                 f"through {path}: chmod o+x {path}, or use Debian's Python"
             )
+
+
+def check_user_namespaces() -> None:
+    """Raises Invalid where the kernel makes none: the root user of a server lives in one."""
+    done = process.run(["unshare", "--user", "true"], check=False)
+    if done.status != 0:
+        raise Invalid(
+            f"this machine makes no user namespaces, which servers need ({done.err.strip()}): see `sysctl "
+            "user.max_user_namespaces`. In a chroot the kernel never makes them: boot that tree, "
+            "or enter it with pivot_root"
+        )
