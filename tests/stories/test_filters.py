@@ -22,7 +22,13 @@ MISFITS = ("true", "999999")
 
 IGNORING = frozenset({"identity", "image", "load-balancer", "key-manager"})
 """Services of which the real ones pass over a filter that they do not know, in some lists or versions."""
-WITHOUT_FILTERS = frozenset({"/", "/v2.0", "/v2.1", "/v2.0/extensions", "/v2.0/quotas"})
+WITHOUT_FILTERS = frozenset(
+    {
+        *("/", "/v2.0", "/v2.1", "/v2.0/extensions", "/v2.0/quotas", "/v2.1/extensions"),
+        *("/v2.1/os-aggregates", "/v2.1/os-availability-zone", "/v2.1/os-availability-zone/detail"),
+        "/v2.1/os-instance_usage_audit_log",
+    }
+)
 PATHS = {"policies": "qos/policies"}
 
 

@@ -29,6 +29,7 @@ COLUMNS = {
     "hypervisor_hostname": "host_id",
     "hostname": "hostname",
     "key_name": "key_name",
+    "locked_by": "locked_by",
     "access_ip_v4": "access_ipv4",
     "access_ip_v6": "access_ipv6",
     "description": "description",
@@ -57,7 +58,7 @@ V_STATUS_STRICT = (2, 38)
 def parse(request: Request) -> ServerQuery:
     """Raises Invalid, and Forbidden for what only an administrator may ask."""
     query, caller = request.query, request.caller
-    query_words.require_known(request, KNOWN)
+    query_words.require_known(request, {query_words.V_STRICT: KNOWN})
     # Given without a value it means yes.
     all_projects = query.get("all_tenants") == "" or _flag(request, "all_tenants") is True
     since, before = _moment(request, "changes-since"), _moment(request, "changes-before")
