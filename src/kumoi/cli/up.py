@@ -175,7 +175,6 @@ def _decide(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
     machine.check_python(Path(sys.executable))
     machine.check_user_namespaces()
     clouds_yaml.check(choice.person())
-    sockets.require_free(cloud, host)
     taken = ranges.used(virtual.own_links(cloud))
     if choice.is_there(host):
         for asked, there in (
@@ -189,6 +188,7 @@ def _decide(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
         cloud = config.changed(cloud, public_cidr=public, underlay_cidr=underlay)
         host = config.first_host(cloud, host.state_dir)
     ranges.check(cloud.public_cidr, cloud.underlay_cidr, taken)
+    sockets.require_free(cloud, host)  # At the addresses that it gets.
     return cloud, host
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 import subprocess
 import sys
@@ -21,6 +22,9 @@ from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.first_use import clouds_yaml
 from kumoi.hosts.install import image, machine
 from kumoi.hosts.units import running
+from kumoi.hosts.wires import ranges, sockets
+from kumoi.hosts.wires.ranges import UsedRange
+from kumoi.hosts.wires.sockets import Bound, ListeningSocket
 
 ROOT = Path(__file__).parents[3]
 NOBODY = 65_534
@@ -240,6 +244,33 @@ def test_a_file_where_the_cloud_should_be_is_named(short: Path) -> None:
 def test_a_command_on_a_cloud_that_is_not_there_says_how_to_get_it(short: Path) -> None:
     with pytest.raises(NotFound, match="the cloud kcli is not here"):
         choice.existing(arguments(state_dir=str(short)))
+
+
+def test_another_cloud_at_the_usual_addresses_is_no_hindrance(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its ports are its own, at addresses that the new cloud does not get."""
+    short.chmod(0o755)
+    usual = CloudSettings()
+    theirs = [
+        UsedRange(ipaddress.IPv4Network(cidr), "another cloud")
+        for cidr in (usual.public_cidr, usual.underlay_cidr)
+    ]
+    ports = {
+        usual.public_address: usual.api_port,
+        usual.control_address: usual.host_api_port,
+    }
+    listeners = [
+        ListeningSocket(Bound("tcp", address, port, 1), "python", os.getpid(), None)
+        for address, port in ports.items()
+    ]
+    monkeypatch.setattr(ranges, "used", lambda _links: theirs)
+    monkeypatch.setattr(sockets, "of_machine", lambda _host: listeners)
+    args = arguments(state_dir=str(short / "state"), public_cidr=None, underlay_cidr=None)
+    cloud, _host = up._decide(args)
+    assert not {cloud.public_address, cloud.control_address} & ports.keys()
+    with pytest.raises(Conflict, match=f"listens on port {usual.api_port}"):
+        sockets.require_free(usual, HostSettings(state_dir=str(short)))
 
 
 def test_a_mistyped_setting_stops_up_and_nothing_else(short: Path) -> None:
