@@ -12,15 +12,17 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from kumoi.pipeline.store.result import Result
-from kumoi.pipeline.store.run import Run
+from kumoi.pipeline.store.run import Run, RunStatus
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(run: Run, results: Sequence[Result]) -> str:
-    """One suite per stage; a stage that failed without a failed check is a case of its own."""
+    """One suite per stage; a stage that failed without a failed check is a case of its own. A run that
+    failed has a failure in it.
+    """
     root = ET.Element("testsuites", name=f"run {run.id}")
-    for result in results:
+    for result in [*results, *_unreported(run, results)]:
         checks = result.checks
         if not result.passed and not any(check["outcome"] == "failed" for check in checks):
             whole = {"suite": result.stage, "name": "the stage as a whole", "server": "",
@@ -39,6 +41,13 @@ def junit(run: Run, results: Sequence[Result]) -> str:
     ET.indent(root)
     xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return xml.decode() + "\n"
+
+
+def _unreported(run: Run, results: Sequence[Result]) -> list[Result]:
+    """The stage that a run failed in of which no runner told, such as build."""
+    if run.status != RunStatus.FAILED or not all(each.passed for each in results):
+        return []
+    return [Result(run.id, run.stage, passed=False, reason=run.reason, checks=[])]
 
 
 def _add_case(suite: ET.Element, check: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Pages for people: a run's report, and what stood at the URL of an environment that has ended. Pure.
+"""Pages for people: a run's report, and what stands or stood at an environment's lasting link. Pure.
 
 A page fetches nothing and runs nothing: its style stands in it, by its hash in the policy that it is
 served with. Whatever a run, a repository or a git host said is text.
@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from html import escape
 from pathlib import Path
 
-from kumoi.pipeline.run_report import CheckReport, RunReport, StageReport
-from kumoi.pipeline.store.environment import Environment
+from kumoi.pipeline.progress import OUTCOMES
+from kumoi.pipeline.run_report import CheckReport, RunReport
+from kumoi.pipeline.store.environment import Environment, EnvironmentStatus
+from kumoi.pipeline.store.run import RunStatus
 
 STYLE = Path(__file__).with_name("report_page.css").read_text()
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -28,21 +32,35 @@ HEADERS = {
 MEDIA_TYPE = "text/html; charset=utf-8"
 COMMIT_SHOWN = 10
 WIDTH = 1_000
+AGAIN_S = 5
+"""How often the page of a run that goes on is loaded again."""
 
 
 def report(of: RunReport) -> str:
     """The whole page."""
-    return _page(f"{of.repository} {of.branch}: {of.status}", [*_head(of), *_body(of)])
+    title = f"{of.repository} {of.branch}: {of.status}"
+    return _page(title, [*_head(of), *_body(of)], goes_on=of.status == RunStatus.RUNNING)
+
+
+def without_url(environment: Environment, repository: str, commit: str) -> str:
+    """Of an environment that lives and has no URL that its link could lead to."""
+    words = [
+        _title(repository, environment.branch, environment.status, "running"),
+        (
+            f"<p class=facts>Here stands commit <code>{escape(commit[:COMMIT_SHOWN])}</code>, since "
+            f"{_when(environment.created_at)}, until {_when(environment.expires_at)}.</p>"
+        ),
+        "<p>It has no URL: it is not built yet, or no balancer and no group with ports is in its file.</p>",
+        f"<h2>To get in</h2><div class=card><pre>kumoi env ssh {escape(environment.id)} SERVER</pre></div>",
+    ]
+    return _page(f"{repository} {environment.branch} has no URL", words)
 
 
 def ended(environment: Environment, repository: str, commit: str) -> str:
     """What stood at an environment's URL, and how to get it back."""
     since = _when(environment.ended_at or environment.expires_at)
     words = [
-        (
-            f"<header><h1>{escape(repository)} <span class=soft>{escape(environment.branch)}</span></h1>"
-            f'<span class="pill cancelled">{escape(environment.status)}</span></header>'
-        ),
+        _title(repository, environment.branch, environment.status, "cancelled"),
         (
             f"<p class=facts>Here stood commit <code>{escape(commit[:COMMIT_SHOWN])}</code>, from "
             f"{_when(environment.created_at)} to {since}: {escape(environment.reason or 'it was deleted')}.</p>"
@@ -57,34 +75,49 @@ def ended(environment: Environment, repository: str, commit: str) -> str:
     return _page(f"{repository} {environment.branch} has ended", words)
 
 
-def _page(title: str, parts: list[str]) -> str:
+def _page(title: str, parts: list[str], *, goes_on: bool = False) -> str:
+    again = f'<meta http-equiv=refresh content="{AGAIN_S}">' if goes_on else ""
     return (
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">{again}'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body><main>\n"
         + "\n".join(parts)
         + "\n<footer>Kumoi</footer></main></body></html>\n"
     )
 
 
+def _title(repository: str, branch: str, words: str, shape: str) -> str:
+    return (
+        f"<header><h1>{escape(repository)} <span class=soft>{escape(branch)}</span></h1>"
+        f'<span class="pill {escape(shape)}">{escape(words)}</span></header>'
+    )
+
+
 def _head(of: RunReport) -> Iterator[str]:
-    yield (
-        f"<header><h1>{escape(of.repository)} <span class=soft>{escape(of.branch)}</span></h1>"
-        f'<span class="pill {escape(of.status)}">{escape(of.status)}</span></header>'
+    has_failed = of.status == RunStatus.FAILED
+    yield _title(
+        of.repository,
+        of.branch,
+        f"failed in {of.stage}" if has_failed and of.stage else of.status,
+        of.status,
     )
-    counts = ", ".join(f"{count} {name}" for name, count in of.counts.items() if count)
     yield (
-        f"<p class=facts>Run <code>{escape(of.id)}</code> of commit "
-        f"<code>{escape(of.commit[:COMMIT_SHOWN])}</code> by {escape(of.owner or 'somebody')}, "
-        f"{_when(of.created_at)}, {of.seconds:.1f} s. {counts or 'No checks'}.</p>"
+        f"<p class=facts>{_counted(of.checks) or 'No checks'} in {of.seconds:.1f} s. Run "
+        f"<code>{escape(of.id)}</code> of commit <code>{escape(of.commit[:COMMIT_SHOWN])}</code> by "
+        f"{escape(of.owner or 'somebody')}, {_when(of.created_at)}.</p>"
     )
-    if of.url and of.environment_status == "live":
+    is_live = of.environment_status == EnvironmentStatus.LIVE
+    if of.url and is_live:
         yield f'<p class=url><a href="{escape(of.url)}">{escape(of.url)}</a></p>'
     if of.lasting_url:
-        until = f"; it lives until {_when(of.expires_at)}" if of.expires_at else ""
-        where = f'<a href="{escape(of.lasting_url)}">a link that outlives it</a>'
-        yield f"<p class=facts>Environment <code>{escape(of.environment)}</code>, {where}{until}.</p>"
+        what = f"Environment <code>{escape(of.environment)}</code>"
+        link = f'<a href="{escape(of.lasting_url)}">'
+        if is_live and of.expires_at:
+            rest = f"lives until {_when(of.expires_at)}; {link}a link that outlives it</a>"
+        else:
+            rest = f"is {escape(of.environment_status)}; {link}what stood there</a>"
+        yield f"<p class=facts>{what} {rest}.</p>"
 
 
 def _body(of: RunReport) -> Iterator[str]:
@@ -94,13 +127,14 @@ def _body(of: RunReport) -> Iterator[str]:
     elif of.reason:
         yield f'<h2>Why</h2><div class="card failure"><pre>{escape(of.reason)}</pre></div>'
     yield "<h2>Stages</h2>"
-    yield from _timeline(of.stages)
+    yield from _timeline(of)
     if of.checks:
-        yield "<h2>Checks</h2><div class=card><table><tr><th>Check<th>Server<th>Stage<th class=n>s</tr>"
+        yield "<h2>Checks</h2><div class=card><table>"
+        yield "<tr><th>Check<th>Server<th>Stage<th class=n>Seconds</tr>"
         yield from map(_row, of.checks)
         yield "</table></div>"
     if of.addresses:
-        yield "<h2>Addresses</h2><div class=card><table>"
+        yield '<h2>Addresses</h2><div class=card><table class="addresses">'
         for name, address in sorted(of.addresses.items()):
             yield f"<tr><td>{escape(name)}<td><code>{escape(address)}</code></tr>"
         yield "</table></div>"
@@ -110,25 +144,29 @@ def _body(of: RunReport) -> Iterator[str]:
 def _failure(check: CheckReport) -> str:
     where = f"{check.server}: " if check.server else ""
     output = check.output.strip("\n") or "it printed nothing"
+    suite = f" by {check.suite}" if check.suite not in {"", check.stage} else ""
     return (
         f'<div class="card failure"><h3>{escape(where + check.name)}</h3>'
-        f"<span class=soft>{escape(check.stage)} {escape(check.suite)}, {check.seconds:.2f} s</span>"
+        f"<span class=soft>{escape(check.stage + suite)}, {check.seconds:.2f} s</span>"
         f"<pre>{escape(output)}</pre></div>"
     )
 
 
-def _timeline(stages: list[StageReport]) -> Iterator[str]:
-    """A bar whose parts are as long as the stages took."""
-    whole, at = sum(each.seconds for each in stages) or 1.0, 0.0
+def _timeline(of: RunReport) -> Iterator[str]:
+    """A bar whose parts are as long as the stages took; one that failed is red."""
+    whole, at = sum(each.seconds for each in of.stages) or 1.0, 0.0
     bars, words = [], []
-    for index, each in enumerate(stages):
+    for each in of.stages:
+        has_failed = of.status == RunStatus.FAILED and each.name == of.stage
+        shape = "broken" if has_failed else f"of-{escape(each.name)}"
         width = each.seconds / whole * WIDTH
-        shape = f'<rect class="s{index % 5}" x="{at:.1f}" width="{width:.1f}" height="14"/>'
+        bars.append(f'<rect class="{shape}" x="{at:.1f}" width="{width:.1f}" height="14"/>')
         at += width
-        bars.append(shape)
-        dot = f'<svg viewBox="0 0 10 10"><circle class="s{index % 5}" cx="5" cy="5" r="5"/></svg>'
-        goes_on = "" if each.is_over else " so far"
-        words.append(f"<span>{dot} {escape(each.name)} {each.seconds:.1f} s{goes_on}</span>")
+        dot = f'<svg viewBox="0 0 10 10"><circle class="{shape}" cx="5" cy="5" r="5"/></svg>'
+        counts = _counted([check for check in of.checks if check.stage == each.name])
+        more = "" if each.is_over else " so far"
+        more += f" <span class=soft>{counts}</span>" if counts else ""
+        words.append(f"<span>{dot} {escape(each.name)} {each.seconds:.1f} s{more}</span>")
     yield (
         f'<div class=card><svg viewBox="0 0 {WIDTH} 14" preserveAspectRatio="none" role="img" '
         f'aria-label="How long each stage took">{"".join(bars)}</svg>'
@@ -149,6 +187,12 @@ def _row(check: CheckReport) -> str:
     )
 
 
+def _counted(checks: list[CheckReport]) -> str:
+    """Such as "9 passed, 1 failed"; empty without checks."""
+    counts = Counter(each.outcome for each in checks)
+    return ", ".join(f"{counts[each]} {each}" for each in OUTCOMES if counts[each])
+
+
 def _sign(outcome: str) -> str:
     return {"passed": "✓", "failed": "✗"}.get(outcome, "–")
 
@@ -167,7 +211,7 @@ def _changes(of: RunReport) -> Iterator[str]:
     if of.changes.more:
         yield f"<div class=soft>and {of.changes.more} more</div>"
     if of.changes.diffstat:
-        yield f"<pre>{escape(of.changes.diffstat)}</pre>"
+        yield f"<pre>{escape(textwrap.dedent(of.changes.diffstat))}</pre>"
     yield "</div>"
 
 

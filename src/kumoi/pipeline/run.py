@@ -222,7 +222,8 @@ class PipelineRun:
                         reason = f"run {self.run.id} is verified and newer"
                         deletion.request(connection, older, reason)
             status = RunStatus.FAILED if failure else RunStatus.VERIFIED
-            _end(connection, self.run.id, status, failure, now)
+            before = Stage.REPORT if failure else None
+            _end(connection, self.run.id, status, failure, now, before=before)
         return Done()
 
     def delete_environment(self) -> Outcome:
@@ -368,13 +369,21 @@ def _on_change(connection: Connection, change: FlowChange) -> None:
 
 
 def _end(
-    connection: Connection, run_id: str, status: RunStatus, reason: str, now: datetime
+    connection: Connection,
+    run_id: str,
+    status: RunStatus,
+    reason: str,
+    now: datetime,
+    *,
+    before: Stage | None = None,
 ) -> None:
-    """End the run's row, unless it has ended, and forget the secrets of its runner."""
+    """End the run's row, unless it has ended, and forget the secrets of its runner. `before` is as in
+    `run.end`.
+    """
     found = environment.of_run(connection, run.get(connection, run_id))
     is_kept = found is not None and bool(found.wanted.get("keep"))
     runner.forget_secrets(connection, run_id, keep_session=is_kept)
-    if run.end(connection, run_id, status, reason, now):
+    if run.end(connection, run_id, status, reason, now, before=before):
         log.event("run.ended", run=run_id, status=status, reason=reason)
         queue.wake_next(connection)
 

@@ -329,7 +329,7 @@ def _runs_of_push(
             commit, _, branch = line.partition(" ")
             new = run.find_of_push(connection, found.id, branch, commit)
             if new is not None:
-                url = f"{cloud.pipeline_url}/pipeline/v1/runs/{new.id}"
+                url = f"{cloud.pipeline_url}/reports/{found.project_name}/{new.id}"
                 if new.is_queued:
                     answer.append(f"run {new.id} waits for {new.waits_for}")
                 elif new.status == run.RunStatus.FAILED:

@@ -75,6 +75,25 @@ def _opened_by_a_browser(
         assert browser.get(f"/reports/{theirs}/{run_id}", auth=mine).status_code == 404
 
 
+def test_the_link_to_an_environment_without_a_url_says_so_while_it_lives(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection
+) -> None:
+    (pusher.folder / "kumoi.yaml").write_text(
+        "servers: {worker: {image: debian-12, flavor: small}}\n"
+    )
+    pusher.commit("nobody reaches it")
+    run_id = pusher.run_id(pusher.push())
+    with pipeline.client(demo) as client:
+        environment = pipeline.run_of(client, run_id)["environment"]
+    trusted = ssl.create_default_context(cafile=pipeline.here.pki_dir / "ca.crt")
+    with httpx.Client(verify=trusted) as anybody:
+        page = anybody.get(f"{pipeline.config.pipeline_url}/e/{environment['id']}")
+    assert page.status_code == 200
+    assert "Here stands commit" in page.text
+    assert f"kumoi env ssh {environment['id']} SERVER" in page.text
+    assert page.headers["Content-Security-Policy"]
+
+
 def test_a_link_to_an_environment_leads_there_and_later_says_what_stood_there(
     pipeline: RunningPipeline, pusher: Pusher, demo: Connection
 ) -> None:

@@ -62,7 +62,7 @@ def test_a_failing_check_ends_the_run_red_naming_it_and_showing_its_output(
         ended = pipeline.ended(client, run_id)
         junit = ET.fromstring(client.get(f"/pipeline/v1/runs/{run_id}/junit.xml").text)
     assert ended["status"] == "failed"
-    assert ended["stage"] == "report"
+    assert ended["stage"] == "verify"
     assert ended["environment"]["status"] == "live"
     assert ended["reason"] == (
         "verify: 1 of 4 checks failed\n"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from xml.etree import ElementTree as ET
 
 from kumoi.pipeline import configure, report, verify
 from kumoi.pipeline.store.result import Result
 from kumoi.pipeline.store.run import Run
 
 RUN = Run(
-    "r1", "repo", "p1", "main", "c" * 40, 1, "failed", "report", "", "", [],
+    "r1", "repo", "p1", "main", "c" * 40, 1, "failed", "verify", "", "no room", [],
     datetime(2026, 1, 1, tzinfo=UTC),
 )  # fmt: skip
 
@@ -64,6 +66,19 @@ def test_a_stage_that_failed_without_a_failed_check_is_a_case_of_its_own() -> No
     text = report.junit(RUN, [stage_result("configure", passed=False, reason="no SSH", checks=[])])
     assert 'tests="1" failures="1"' in text
     assert '<failure message="no SSH">no SSH</failure>' in text
+
+
+def test_a_run_that_failed_where_no_runner_told_of_it_has_a_failure_in_its_suites() -> None:
+    configured = stage_result("configure", passed=True, checks=[check("a")])
+    suites = ET.fromstring(report.junit(RUN, [configured]))
+    assert [(each.get("name"), each.get("failures")) for each in suites] == [
+        ("configure", "0"),
+        ("verify", "1"),
+    ]
+    (failure,) = suites.iter("failure")
+    assert failure.text == "no room"
+    whole = replace(RUN, status="verified", reason="")
+    assert not list(ET.fromstring(report.junit(whole, [configured])).iter("failure"))
 
 
 def test_a_failure_names_the_check_and_shows_its_last_lines() -> None:

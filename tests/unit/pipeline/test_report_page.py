@@ -22,13 +22,13 @@ BEGAN = datetime(2026, 11, 28, 12, tzinfo=UTC)
 EVIL = "<script>alert(1)</script>\"'&"
 RUN = Run(
     id="r1", repository_id="x", project_id="p1", branch="main", commit="c" * 40, sequence=2,
-    status="failed", stage="report", waits_for="", reason="verify: 1 of 2 checks failed",
+    status="failed", stage="verify", waits_for="", reason="verify: 1 of 2 checks failed",
     stages=[{"name": "build", "began_at": BEGAN.isoformat(), "ended_at": (BEGAN + timedelta(seconds=3)).isoformat()},
             {"name": "verify", "began_at": (BEGAN + timedelta(seconds=3)).isoformat()}],
     created_at=BEGAN, ended_at=BEGAN + timedelta(seconds=9), owner="ann",
 )  # fmt: skip
 CHECKS = [
-    {"suite": "http", "name": "GET / answers", "server": "web-1", "seconds": 0.1, "outcome": "passed", "output": ""},
+    {"suite": "verify", "name": "GET / answers", "server": "web-1", "seconds": 0.1, "outcome": "passed", "output": ""},
     {"suite": "http", "name": EVIL, "server": EVIL, "seconds": 0.2, "outcome": "failed", "output": f"no {EVIL}"},
 ]  # fmt: skip
 BUILT = Environment(
@@ -77,7 +77,11 @@ def test_a_stage_that_failed_without_a_check_is_what_failed() -> None:
 
 
 def test_no_word_of_a_run_is_markup_and_the_page_fetches_and_runs_nothing() -> None:
-    for page in (report_page.report(made(checks=CHECKS)), report_page.ended(BUILT, EVIL, EVIL)):
+    for page in (
+        report_page.report(made(checks=CHECKS)),
+        report_page.ended(BUILT, EVIL, EVIL),
+        report_page.without_url(BUILT, EVIL, EVIL),
+    ):
         found = tags(page)
         assert not {name for name, _ in found} & {
             "script",
@@ -109,6 +113,33 @@ def test_an_ended_environment_says_what_stood_there_and_how_to_get_it_back() -> 
     assert "its time to live is over" in page
     assert "kumoi run retry r1" in page
     assert "git push kumoi cccccccccc:refs/heads/main" in page
+
+
+def test_the_stage_that_failed_is_named_and_red_and_the_others_have_their_colours() -> None:
+    page = report_page.report(made(checks=CHECKS))
+    assert '<span class="pill failed">failed in verify</span>' in page
+    bars = [attributes["class"] for name, attributes in tags(page) if name == "rect"]
+    assert bars == ["of-build", "broken"]
+    assert " so far <span class=soft>1 passed, 1 failed</span>" in page
+    assert "<span class=soft>verify by http, 0.20 s</span>" in page
+
+
+def test_the_page_of_a_run_that_goes_on_loads_itself_again() -> None:
+    goes_on = report_page.report(replace_status("running"))
+    assert '<meta http-equiv=refresh content="5">' in goes_on
+    assert "http-equiv=refresh" not in report_page.report(replace_status("verified"))
+
+
+def replace_status(status: str) -> RunReport:
+    return msgspec.structs.replace(made(), status=status)
+
+
+def test_an_environment_that_is_deleted_is_not_said_to_live() -> None:
+    assert "lives until" in report_page.report(made())
+    over = msgspec.structs.replace(made(), environment_status="deleted")
+    assert "is deleted; <a href" in report_page.report(over)
+    assert "lives until" not in report_page.report(over)
+    assert "192.0.2.7" not in report_page.report(over)
 
 
 def test_programs_get_the_same_as_data() -> None:

@@ -83,8 +83,8 @@ def key(request: Request) -> Reply:
 
 
 def visit(request: Request) -> Reply:
-    """Lead to an environment's URL for as long as it lives, and then say what stood there. Whoever knows
-    the link may ask.
+    """Lead to an environment's URL for as long as it lives, and then say what stood there, or why there
+    is no URL. Whoever knows the link may ask.
     """
     key = request.path["id"]
     with request.read() as connection:
@@ -95,6 +95,9 @@ def visit(request: Request) -> Reply:
         name = repositories.names(connection, {found.repository_id})[found.repository_id]
     if found.status == EnvironmentStatus.LIVE and found.url:
         return Reply(302, headers={"Location": found.url, "Cache-Control": "no-store"})
+    if found.status == EnvironmentStatus.LIVE:
+        page = html.without_url(found, name, commit)
+        return Reply(200, page.encode(), html.HEADERS, media_type=html.MEDIA_TYPE)
     page = html.ended(found, name, commit)
     return Reply(410, page.encode(), html.HEADERS, media_type=html.MEDIA_TYPE)
 

@@ -254,4 +254,4 @@ def _get(url: str) -> tuple[int, str]:
     except urllib.error.HTTPError as error:
         return error.code, error.read(HTTP_BODY_MAX).decode(errors="replace")
     except (OSError, ValueError) as error:
-        return 0, str(error)
+        return 0, str(getattr(error, "reason", error))  # Of urllib's, what is inside.

@@ -164,12 +164,23 @@ def enter(connection: Connection, id: str, stage: Stage, waits_for: str, now: da
     connection.execute(sa.update(run).where(run.c.id == id).values(**values))
 
 
-def end(connection: Connection, id: str, status: RunStatus, reason: str, now: datetime) -> bool:
-    """End the run; false when it had ended before."""
+def end(
+    connection: Connection,
+    id: str,
+    status: RunStatus,
+    reason: str,
+    now: datetime,
+    *,
+    before: Stage | None = None,
+) -> bool:
+    """End the run; false when it had ended before. It ended in the stage that it is in, or in the last one
+    that is not `before`, which only tells of it.
+    """
     found = get(connection, id)
     if found is None or found.status != RunStatus.RUNNING:
         return False
-    values = {"status": status, "reason": reason, "waits_for": "", "ended_at": now}
+    stage = [found.stage, *(each["name"] for each in found.stages if each["name"] != before)][-1]
+    values = {"status": status, "reason": reason, "waits_for": "", "ended_at": now, "stage": stage}
     stages = _closed(found.stages, now)
     connection.execute(sa.update(run).where(run.c.id == id).values(stages=stages, **values))
     return True
