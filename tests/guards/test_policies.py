@@ -208,6 +208,7 @@ def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everybody]:
             cloud.services.clock,
             known,
             alarm=None,  # type: ignore[arg-type] # Of pushes, which nobody makes here.
+            heads=None,  # type: ignore[arg-type] # Likewise.
         )
         recorder = Recorder(cloud.database, cloud.services.clock)
         app = App(

@@ -118,8 +118,9 @@ async def _as_runner(cloud: InProcessCloud, database: Database, loop: asyncio.Ru
             ),
         )
     nobody: Any = None
+    alarm = Alarm(database.listen)
     services = Pipeline(
-        cloud.services.cloud, nobody, database, cloud.services.clock, nobody, Alarm(database.listen)
+        cloud.services.cloud, nobody, database, cloud.services.clock, nobody, alarm, heads=nobody
     )
     recorder = Recorder(database, cloud.services.clock)
     app = App(services, SERVICES, root="http://asked", recorder=recorder)

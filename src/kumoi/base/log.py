@@ -6,10 +6,11 @@ Request, flow, host and generation are bound once with `bound` and appear on eve
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import sys
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -29,7 +30,7 @@ def set_up(role: str, *, stream: TextIO | None = None, level: int = logging.INFO
             structlog.processors.JSONRenderer(default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Lossy(stream or sys.stderr))),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role)
@@ -55,6 +56,22 @@ def bound(**fields: Any) -> Iterator[None]:
     """Adds the fields to every line that is logged inside."""
     with structlog.contextvars.bound_contextvars(**fields):
         yield
+
+
+class _Lossy(io.TextIOBase):
+    """Lines that cannot be written, as on a full disk, are lost: what they tell of goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 class _Bridge(logging.Handler):

@@ -13,13 +13,14 @@ from typing import Protocol
 import msgspec
 
 from kumoi.base import log
-from kumoi.base.errors import KumoiError, OverQuota
+from kumoi.base.errors import KumoiError, OverQuota, StoreFull
 from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 from kumoi.pipeline import build, limits, new_run
 from kumoi.pipeline.cloud import Cloud
 from kumoi.pipeline.environment import EnvironmentFile, ProjectFile
 from kumoi.pipeline.resources import CloudIds, members
+from kumoi.pipeline.spool import FULL
 from kumoi.pipeline.store import delegation, repository
 from kumoi.pipeline.store.delegation import Delegation
 from kumoi.pipeline.store.environment import Environment
@@ -63,6 +64,8 @@ class PushCheck:
             self._require(found, int(words[3]), [(commit, branch) for commit, branch in heads])
         except OverQuota as over:
             return over.message
+        except StoreFull:  # What the push is to begin could not be recorded.
+            return FULL
         except KumoiError as error:  # Each limit is enforced again where the thing begins.
             log.failure("push.not_checked", error, repository=found.id)
         return ""

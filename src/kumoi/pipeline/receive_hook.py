@@ -19,6 +19,7 @@ TIMEOUT_S = 20.0
 ANSWER_MAX_BYTES = 65_536
 HEADS = "refs/heads/"
 HEADS_MAX = 40
+KEPT = "the push is kept; its run begins as soon as the pipeline can. Push again to be told its id"
 BLOCK = 512  # Of st_blocks.
 BRANCH_MAX = 200
 
@@ -92,10 +93,11 @@ def _ask_for_runs(socket_path: str, heads: list[tuple[str, str]]) -> list[str]:
     at the repository; where it is down, the runs begin when it next looks by itself.
     """
     path = _repository().resolve()
-    try:
-        return _ask(socket_path, f"{path.parent.name} {path.stem}", heads)
-    except OSError:
-        return ["the push is kept; its run begins as soon as the pipeline is back"]
+    said: list[str] = []
+    with contextlib.suppress(OSError):
+        said = _ask(socket_path, f"{path.parent.name} {path.stem}", heads)
+    brings = any(new.strip("0") for new, _ in heads)
+    return said if said or not brings else [KEPT]
 
 
 def _ask(socket_path: str, first: str, heads: list[tuple[str, str]]) -> list[str]:

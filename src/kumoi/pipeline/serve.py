@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
-from kumoi.base.errors import KumoiError, NotFound, Permanent, Transient
+from kumoi.base.errors import KumoiError, NotFound, Permanent, StoreFull
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import loop
 from kumoi.engine.activation import Activation
@@ -52,6 +52,7 @@ from kumoi.pipeline.retention import Retention
 from kumoi.pipeline.runner.script import this_release
 from kumoi.pipeline.store import delegation, environment, repository, run
 from kumoi.pipeline.store.delegation import Delegation
+from kumoi.pipeline.store.repository import Repository
 
 WORKERS = 4
 HEADS_EVERY_S = 15.0
@@ -65,6 +66,10 @@ HOOK_TIMEOUT_S = 15.0
 
 OTHERS_MAX = 8
 UNTAKEN_S = 900.0  # Longer than a push and the look at its heads.
+NO_ROOM_FOR_RUN = (
+    "the push is kept, but no run began: the disk of this cloud is full. It begins when there is room: "
+    "push again then, to be told its id"
+)
 
 OpenCloud = Callable[[str], Cloud]
 
@@ -80,11 +85,11 @@ async def serve(
     certificate = host.pki_dir / "pipeline.crt", host.pki_dir / "pipeline.key"
     identity = Identity.of(cloud, host, clock)
     clouds = Clouds(lambda delegation: identity.cloud(delegation, cloud.region))
-    delegated = Delegated(database, identity, clouds)
     host.run_dir.mkdir(parents=True, exist_ok=True)
     repositories = RepositoriesClient(host)
     repositories.prepare()
     heads = Heads(cloud, repositories, database, clock)
+    delegated = Delegated(database, identity, clouds, heads.look)
     check = PushCheck(cloud, database, repositories, clouds.of)
     expiry = _expiry(delegated, clock)
     context = pipeline_run.RunContext(
@@ -93,7 +98,7 @@ async def serve(
     flows = Flows(database, clock, kinds(context, delegated.open_to_end))
     alarm = Alarm(database.listen)
     guard = Guard.of(cloud.webhook_networks)
-    pipeline = Pipeline(cloud, repositories, database, clock, identity, alarm, guard)
+    pipeline = Pipeline(cloud, repositories, database, clock, identity, alarm, heads, guard)
 
     async def end_waiting() -> None:
         pipeline.draining.set()
@@ -163,6 +168,7 @@ class Delegated:
     database: Database
     identity: Identity
     clouds: Clouds
+    begin_runs: Callable[[Repository], object]
 
     def open(self, environment_id: str) -> Cloud:
         """For its run: as its pusher, and as nobody else."""
@@ -215,7 +221,13 @@ class Delegated:
                 self._end_retired(environment_id, each)
 
     def _end_untaken(self, repository_id: str, untaken: Delegation) -> None:
-        """Of a push that was cut off, or whose hook was killed."""
+        """Of a push that was cut off, or whose hook was killed. Runs that it has not begun yet begin now,
+        or the credential waits for them with their heads: raises what keeps them from it.
+        """
+        with self.database.read() as connection:
+            found = repository.get(connection, repository_id)
+        if found is not None:
+            self.begin_runs(found)
         with self.database.read() as connection:
             is_used = delegation.is_used(connection, untaken.credential_id)
         if not is_used:
@@ -294,8 +306,10 @@ async def answer_hooks(
                     said = await asyncio.to_thread(_runs_of_push, cloud, database, heads, lines)
                 writer.write("".join(f"{line}\n" for line in said).encode())
                 await writer.drain()
-        except (TimeoutError, OSError, ValueError, Transient):
+        except (TimeoutError, OSError, ValueError):
             return  # The hook says so to the pusher; the run begins all the same.
+        except KumoiError as error:  # Likewise.
+            log.failure("hook.not_answered", error)
         finally:
             writer.close()
 
@@ -322,7 +336,11 @@ def _runs_of_push(
         found = repository.find(connection, project_id, name)
     if found is None:
         return []
-    heads.look(found)
+    try:
+        heads.look(found)
+    except StoreFull as error:
+        log.failure("repository.not_followed", error, repository=found.id)
+        return [NO_ROOM_FOR_RUN]
     answer: list[str] = []
     with database.read() as connection:
         for line in lines[1:]:

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from openstack.connection import Connection
 from tests.running_cloud import RunningCloud
-from tests.stories.pipeline.conftest import Pusher, RunningPipeline, until
+from tests.stories.pipeline.conftest import Pusher, RunningPipeline, built, until
 
 from kumoi.base.process import run
+from kumoi.engine import sqlite
+from kumoi.pipeline.serve import NO_ROOM_FOR_RUN
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -93,3 +95,72 @@ def test_a_push_that_fills_the_disk_is_told_so_and_loses_nothing(
     head = pusher.git("-C", str(tmp_path / "again"), "rev-parse", "HEAD").out.strip()
     assert head == commit
     assert run([*git, "fsck", "--full", "--strict"]).status == 0
+
+
+FILLING = """#!/bin/sh
+for size in 1M 4k 512; do dd if=/dev/zero of=filling-$size bs=$size; done 2>/dev/null
+{hook}
+"""
+
+
+@contextlib.contextmanager
+def filled_by(hook: str, pipeline: RunningPipeline, bare: Path) -> Iterator[None]:
+    """As if others had filled the disk when git gets to that hook."""
+    if pipeline.config.pipeline_database_url.startswith("sqlite"):
+        store = sqlite.driver().connect(pipeline.here.state / "store.db")
+        store.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # Its log has no room of its own.
+        store.close()
+    path = pipeline.here.state / "git-hooks" / hook
+    before = path.read_text()
+    path.write_text(FILLING.format(hook=before.partition("\n")[2]))
+    try:
+        yield
+    finally:
+        path.write_text(before)
+        for each in bare.glob("filling-*"):
+            each.unlink()
+
+
+def run_ids_of(pipeline: RunningPipeline, demo: Connection, commit: str) -> list[str]:
+    with pipeline.client(demo) as client:
+        runs = client.get("/pipeline/v1/runs").json()["runs"]
+    return [each["id"] for each in runs if each["commit"] == commit]
+
+
+def test_a_push_whose_run_met_the_end_of_the_disk_says_so_and_pushing_again_names_the_run(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection
+) -> None:
+    pusher.run_id(pusher.push())
+    commit = pusher.commit("the disk is full once this has arrived")
+    bare = pipeline.here.state / "git" / demo.current_project_id / "hello.git"
+    with filled_by("post-receive", pipeline, bare):
+        printed = pusher.push()
+        assert "main -> main" in printed
+        if not pipeline.config.pipeline_database_url.startswith("sqlite"):
+            assert pusher.run_id(printed)  # Its store is on another disk.
+            return
+        assert NO_ROOM_FOR_RUN in " ".join(printed.replace("remote:", " ").split())
+        assert "remote: run" not in printed
+        assert run_ids_of(pipeline, demo, commit) == []
+        assert f"remote error: {FULL}" in pusher.push()
+    again = pusher.push()
+    (run_id,) = run_ids_of(pipeline, demo, commit)
+    assert f"it arrived and began run {run_id}" in again
+    assert f"kumoi run follow {run_id}" in again
+    with pipeline.client(demo) as client:
+        assert built(pipeline, client, run_id)["reason"] == ""  # Somebody acts for it.
+    assert "Everything up-to-date" in pusher.push()
+
+
+def test_a_push_that_meets_the_end_of_the_disk_before_its_branch_moves_is_refused(
+    pipeline: RunningPipeline, pusher: Pusher, demo: Connection
+) -> None:
+    pusher.run_id(pusher.push())
+    commit = pusher.commit("the disk is full before this has arrived")
+    bare = pipeline.here.state / "git" / demo.current_project_id / "hello.git"
+    with filled_by("pre-receive", pipeline, bare):
+        printed = pusher.push()
+        assert "the disk of this cloud is full" in printed
+        assert "main -> main (pre-receive hook declined)" in printed
+    assert "remote: run" in pusher.push()
+    assert len(run_ids_of(pipeline, demo, commit)) == 1

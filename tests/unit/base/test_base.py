@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 from kumoi.base import log
 from kumoi.base.errors import Permanent, Transient, chain
@@ -46,6 +47,23 @@ def test_an_event_is_one_json_line_with_what_is_bound() -> None:
     assert line["event"] == "server.created"
     assert (line["role"], line["request"], line["server"]) == ("api", "req-1", "s1")
     assert line["password"] == "****"
+
+
+def test_an_event_that_the_disk_has_no_room_for_is_lost_and_ends_nothing() -> None:
+    code = (
+        "import sys; from kumoi.base import log; log.set_up('api')\n"
+        "for _ in range(1_000): log.event('server.created', server='s' * 100)\n"
+        "print('goes on')"
+    )
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            check=False,
+        )
+    assert done.stdout == "goes on\n"
 
 
 def test_a_commands_standard_output_holds_no_event() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kumoi.base.clock import SetClock
+from kumoi.base.errors import StoreFull
 from kumoi.base.secret import Secret
 from kumoi.engine.db import Database
 from kumoi.pipeline.serve import Delegated
@@ -41,9 +42,21 @@ class Pushes:
     def __init__(self, database: Database) -> None:
         self.database, self.cloud = database, Cloud()
         both: Any = self.cloud
-        self.delegated = Delegated(database, both, both)
+        self.unreadable = False
+        self.delegated = Delegated(database, both, both, self.begin_runs)
         with database.write() as connection:
             repository.ensure(connection, Repository(REPOSITORY, "p1", "demo", "hello", NOW))
+
+    def begin_runs(self, found: Repository) -> None:
+        assert found.id == REPOSITORY
+        if self.unreadable:
+            raise StoreFull("write the store")
+
+    def leave(self, credential: str) -> None:
+        """A push whose runs have not begun, long ago."""
+        made = Delegation(credential, Secret("s"), is_own=True)
+        with self.database.write() as connection:
+            delegation.set_of_repository(connection, REPOSITORY, made, NOW)
 
     def push(self, credential: str, *environments: str, is_own: bool = True, late: int = 0) -> None:
         at = NOW + timedelta(seconds=late)
@@ -83,6 +96,18 @@ def test_a_credential_that_the_pusher_made_stays_the_pushers(pushes: Pushes) -> 
     pushes.push("anns", "e1", is_own=False)
     pushes.delegated.end("e1")
     assert pushes.cloud.ended == []
+
+
+def test_a_credential_waits_for_the_runs_that_its_push_could_not_begin_and_ends_without_any(
+    pushes: Pushes,
+) -> None:
+    pushes.leave("anns")
+    pushes.unreadable = True
+    pushes.delegated.retire()
+    assert pushes.cloud.ended == []
+    pushes.unreadable = False
+    pushes.delegated.retire()
+    assert pushes.cloud.ended == ["anns"]
 
 
 def test_what_a_pusher_built_who_lost_the_role_is_ended_by_whoever_pushed_later(

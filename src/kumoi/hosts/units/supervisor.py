@@ -306,7 +306,7 @@ class Supervisor:
         self._rotated_at = now
         for name in [running.SUPERVISOR, *(slot.unit.name for slot in self.slots)]:
             path = self.places.log_dir / f"{name}.log"
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError), _unless_full():
                 if path.stat().st_size > LOG_MAX_BYTES:
                     path.with_suffix(".log.1").write_bytes(path.read_bytes())
                     os.truncate(path, 0)
@@ -314,9 +314,12 @@ class Supervisor:
     def _write_pid(self, slot: Slot) -> None:
         path = self.places.run_dir / f"{slot.unit.name}.pid"
         if slot.process:
-            files.replace(
-                path, f"{slot.process.pid} {int(slot.process.since)}\n", promise=files.Promise.KILL
-            )
+            with _unless_full():
+                files.replace(
+                    path,
+                    f"{slot.process.pid} {int(slot.process.since)}\n",
+                    promise=files.Promise.KILL,
+                )
 
     def _write_status(self) -> None:
         text = json.dumps(
@@ -327,13 +330,26 @@ class Supervisor:
             }
         )
         if text != self._written:
-            files.replace(self.places.run_dir / "status.json", text, promise=files.Promise.KILL)
-            self._written = text
+            with _unless_full():
+                path = self.places.run_dir / "status.json"
+                files.replace(path, text, promise=files.Promise.KILL)
+                self._written = text
 
     def _log(self, name: str, **fields: Any) -> None:
         stamp = datetime.now(UTC).isoformat()
         line = json.dumps({"event": name, "role": running.SUPERVISOR, "timestamp": stamp, **fields})
-        os.write(2, f"{line}\n".encode())
+        with contextlib.suppress(OSError):  # A line that cannot be written ends nothing.
+            os.write(2, f"{line}\n".encode())
+
+
+@contextlib.contextmanager
+def _unless_full() -> Iterator[None]:
+    """What cannot be written since the disk is full is not: units run on, and are started again."""
+    try:
+        yield
+    except OSError as error:
+        if not files.is_disk_full(error):
+            raise
 
 
 @dataclass(slots=True)

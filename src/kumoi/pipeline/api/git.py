@@ -70,7 +70,7 @@ def info_refs(request: Request) -> Reply:
     found = _repository(request, service)
     if service == PUSH:
         _require_no_webhook(request, found)
-        _tell_of_cut_off_push(request, found)
+        _tell_of_earlier_push(request, found)
         request.services.repositories.ensure(caller.project_id, found.name)
     with request.services.repositories.spool.body() as empty_body:
         return _run_backend(request, found, empty_body).reply()
@@ -92,7 +92,7 @@ async def service(request: Request) -> Reply:
             asked = push_packets.read_request(body)
         found, answer = await to_thread.run_sync(_serve, request, name, body)
     if asked is not None and not await request.http.is_disconnected():
-        await to_thread.run_sync(_heard, request)
+        await to_thread.run_sync(_heard, request, found)
         if push_progress.waits(asked):
             followed = push_progress.followed(request.services, found, asked, answer.body)
             return replace(answer.head, stream=followed)
@@ -127,7 +127,7 @@ def refusal(request: Request, error: KumoiError) -> Reply | None:
     """The error as git shows it, where the first request is refused, or a disk is full."""
     if request.path.get("service") == PUSH and isinstance(error, StoreFull):
         log.event("git.refused", reason=error.message)
-        fatal = f"{FATAL}{error.message[:PACKET_MAX]}\n".encode()
+        fatal = f"{FATAL}{FULL}\n".encode()
         body = push_packets.packet(fatal) + push_packets.FLUSH
         return Reply(200, body, NO_CACHE, media_type=f"application/x-{PUSH}-result")
     service = request.query.get("service", "")
@@ -135,7 +135,8 @@ def refusal(request: Request, error: KumoiError) -> Reply | None:
     if not is_first or isinstance(error, Unauthenticated):
         return None
     log.event("git.refused", reason=error.message)
-    line = error.message[:PACKET_MAX].replace("\n", " ")
+    said = FULL if isinstance(error, StoreFull) else error.message
+    line = said[:PACKET_MAX].replace("\n", " ")
     announced = push_packets.packet(f"# service={service}\n".encode())
     body = announced + push_packets.FLUSH + push_packets.packet(f"ERR {line}\n".encode())
     return Reply(200, body, NO_CACHE, media_type=f"application/x-{service}-advertisement")
@@ -209,22 +210,30 @@ def _delegated(request: Request, found: Repository) -> Iterator[None]:
 
 
 def _settle(pipeline: Pipeline, found: Repository, made: Delegation) -> None:
-    """The push has ended. Where a killed hook has left its environments to the next round, their
-    credential waits for it (serve.py).
+    """The push has ended. Where a killed hook or a full disk has left its environments to a later look,
+    their credential waits for it (serve.py); so does one that could not be ended. Whoever pushes is told
+    of the push itself.
     """
+    try:
+        if _runs_have_begun(pipeline, found):
+            _end_untaken(pipeline, found, made)
+    except KumoiError as error:
+        log.failure("delegation.not_settled", error, repository=found.id)
+
+
+def _runs_have_begun(pipeline: Pipeline, found: Repository) -> bool:
+    """Whether each head of the repository has been followed."""
+    with pipeline.database.read() as connection:
+        seen = {each.name: each.commit for each in repository.list_branches(connection, found.id)}
+    heads = pipeline.repositories.list_heads(found.project_id, found.name) or {}
+    return heads == {name: commit for name, commit in seen.items() if commit}
+
+
+def _end_untaken(pipeline: Pipeline, found: Repository, made: Delegation) -> None:
     with pipeline.database.read() as connection:
         taken = delegation.is_used(connection, made.credential_id)
-        seen = {each.name: each.commit for each in repository.list_branches(connection, found.id)}
-    if not taken:
-        heads = pipeline.repositories.list_heads(found.project_id, found.name) or {}
-        if heads != {name: commit for name, commit in seen.items() if commit}:
-            return
-        if made.is_own:
-            try:
-                pipeline.identity.end(made)
-            except KumoiError as error:  # The push has arrived; the sweeper tries again.
-                log.failure("delegation.not_ended", error, repository=found.id)
-                return
+    if made.is_own and not taken:
+        pipeline.identity.end(made)
     with pipeline.database.write() as connection:
         delegation.forget_of_repository(connection, found.id)
 
@@ -234,19 +243,33 @@ def login_name(login: GitLogin, caller: ProjectCaller) -> str:
     return caller.user_id if login.is_credential else login.name
 
 
-def _heard(request: Request) -> None:
-    """Whoever pushes is still there, so the push's answer will be read."""
-    found = _repository(request, FETCH)
-    with request.write() as connection:
-        repository.note_push(connection, found.id, None)
-
-
-def _tell_of_cut_off_push(request: Request, found: Repository) -> None:
-    """Raises Conflict, once, when runs began by a push whose answer nobody heard: git says no more than
-    "Everything up-to-date" then, and only an error can say what happened.
+def _heard(request: Request, found: Repository) -> None:
+    """Whoever pushes is still there, so the push's answer will be read. Where that could not name a run,
+    the next push does.
     """
-    if found.push_begun_at is None or request.services.pushing.is_under_way(found.id):
+    try:
+        with request.read() as connection:
+            is_settled = delegation.get_of_repository(connection, found.id) is None
+        if is_settled:
+            with request.write() as connection:
+                repository.note_push(connection, found.id, None)
+    except KumoiError as error:  # The branches have moved: that is to be the answer.
+        log.failure("push.not_noted", error, repository=found.id)
+
+
+def _tell_of_earlier_push(request: Request, found: Repository) -> None:
+    """Raises Conflict, once, when runs began by a push whose answer nobody heard, or could not name them:
+    git says no more than "Everything up-to-date" then, and only an error can say what happened. Runs
+    that could not begin then begin now.
+    """
+    pipeline = request.services
+    if found.push_begun_at is None or pipeline.pushing.is_under_way(found.id):
         return
+    pipeline.heads.look(found)
+    with request.read() as connection:
+        left = delegation.get_of_repository(connection, found.id)
+    if left is not None:
+        _settle(pipeline, found, left)
     with request.write() as connection:
         repository.note_push(connection, found.id, None)
         runs = run.list_since(connection, found.id, found.push_begun_at, limit=RUNS_TOLD_MAX)

@@ -16,6 +16,7 @@ from kumoi.engine.wake import Alarm
 from kumoi.pipeline.guarded_http import Guard
 from kumoi.pipeline.identity import Identity, ProjectCaller
 from kumoi.pipeline.pushes import Pushes
+from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.repository_client import RepositoriesClient
 from kumoi.pipeline.store.runner import Runner
 
@@ -34,6 +35,7 @@ class Pipeline:
     clock: Clock
     identity: Identity
     alarm: Alarm
+    heads: Heads
     guard: Guard = field(default_factory=Guard)
     pushing: Pushes = field(default_factory=Pushes)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
