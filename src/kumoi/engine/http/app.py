@@ -34,7 +34,7 @@ from kumoi.base.errors import (
 from kumoi.base.ids import new_request_id
 from kumoi.engine import audit
 from kumoi.engine.audit import Record, Recorder
-from kumoi.engine.http import errors, limits, versions
+from kumoi.engine.http import errors, limits, shapes, versions
 from kumoi.engine.http.connections import CONNECTION
 from kumoi.engine.http.request import Context, Reply, Request
 from kumoi.engine.http.routing import KNOWN, OPEN, Route, RouteTable
@@ -82,6 +82,7 @@ class App:
         requests_max: int = REQUESTS_MAX,
         proxies: frozenset[str] = frozenset(),
     ) -> None:
+        shapes.prepare()
         self._recorder = recorder
         self._in_flight = InFlight(requests_max)
         self._proxies = proxies
