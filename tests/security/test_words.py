@@ -141,7 +141,9 @@ def test_a_full_disk_says_to_make_room(host: HostSettings, tmp_path: Path) -> No
 def test_a_port_that_another_program_has_is_named_with_the_program(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        cloud = CloudSettings(public_cidr="127.0.0.0/24", api_port=port)
+        cloud = CloudSettings(
+            public_cidr="127.0.0.0/24", underlay_cidr="127.203.1.0/28", api_port=port
+        )
         here = HostSettings(state_dir=str(tmp_path))
         with pytest.raises(
             Conflict, match=rf"\(process {os.getpid()}\) listens on port {port}"
