@@ -37,9 +37,10 @@ class Answer(socketserver.StreamRequestHandler):
         while self.rfile.readline():
             self.wfile.write(name)
 class Server(socketserver.ThreadingTCPServer):
+    address_family = socket.AF_INET6
     allow_reuse_address = daemon_threads = True
     request_queue_size = 128
-Server(("0.0.0.0", 8080), Answer).serve_forever()
+Server(("::", 8080), Answer).serve_forever()
 """
 ASK = """
 import collections, json, socket, sys, threading, time
@@ -342,6 +343,51 @@ def test_it_balances_without_a_router_and_with_one_that_leads_nowhere(shop: Shop
     assert across.ask(made.vip_address, 20) == {"green": 20}
     assert within.ask(made.vip_address, 20) == {"green": 20}
     assert user.live.pid("ovs-vswitchd") == switch
+    user.cloud.load_balancer.delete_load_balancer(made.id, cascade=True)
+
+
+def test_an_ipv6_address_is_balanced_to_other_networks(shop: Shop) -> None:
+    """By OVN and by a proxy, to members that are watched."""
+    user, net = shop.user, shop.user.cloud.network
+    user.allow(ether_type="IPv6", protocol="tcp", port_range_min=PORT, port_range_max=PORT)
+    front, back = (net.create_network(name=name) for name in ("front6", "back6"))
+    subnets = [
+        net.create_subnet(network_id=on.id, cidr=cidr, ip_version=6)
+        for on, cidr in ((front, "fd72:a::/64"), (back, "fd72:b::/64"))
+    ]
+    for subnet in subnets:
+        net.add_interface_to_router(user.router, subnet=subnet.id)
+    begun = [
+        user.begin_server(name, networks=[{"uuid": on.id}])
+        for name, on in (("six", back), ("seven", back), ("asker6", front))
+    ]
+    six, seven, asker = (user.settled(one) for one in begun)
+    within = Shop(user, (six, seven), asker)
+    for server in within.servers:
+        within.serve(server)
+    watched = {"type": "TCP", "delay": 1, "timeout": 1, "max_retries": 1}
+    pool = {
+        "protocol": "TCP",
+        "lb_algorithm": "ROUND_ROBIN",
+        "members": within.ends(),
+        "healthmonitor": watched,
+    }
+    of_ovn = {"protocol": "TCP", "protocol_port": 80, "default_pool": pool}
+    of_a_proxy = {**of_ovn, "protocol_port": 81, "connection_limit": 100}
+    made = user.cloud.load_balancer.create_load_balancer(
+        name="six", vip_subnet_id=subnets[0].id, listeners=[of_ovn, of_a_proxy]
+    )
+    for port in (80, 81):
+        eventually(
+            lambda port=port: within.answers(made.vip_address, port=port),  # type: ignore[misc]
+            within_s=HANG_S,
+            what=f"port {port} answers",
+        )
+        eventually(
+            lambda port=port: set(within.ask(made.vip_address, 20, port=port)) == {"six", "seven"},  # type: ignore[misc]
+            within_s=HANG_S,
+            what="both members answer",
+        )
     user.cloud.load_balancer.delete_load_balancer(made.id, cascade=True)
 
 
