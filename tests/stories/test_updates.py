@@ -118,11 +118,18 @@ CASES = (
     Case(
         "network/v2.0/networks",
         "network",
-        {"name": "n", "description": "d", "mtu": 1400, "port_security_enabled": False},
+        {
+            "name": "n",
+            "description": "d",
+            "mtu": 1400,
+            "port_security_enabled": False,
+            "dns_domain": "a.test.",
+        },
         {
             "name": "m",
             "description": "e",
             "mtu": 1410,
+            "dns_domain": "b.test.",
             "port_security_enabled": True,
             "admin_state_up": False,
             "shared": True,
@@ -238,12 +245,17 @@ CASES = (
             "extra_dhcp_opts": [{"opt_name": "domain-name", "opt_value": "x"}],
             "allowed_address_pairs": [],
             "security_groups": [],
+            "dns_name": "b",
             "fixed_ips": [{"subnet_id": "$subnet", "ip_address": "10.0.0.51"}],
             "port_security_enabled": False,
             "qos_policy_id": None,
         },
         name="port",
-        moves={"binding:host_id": frozenset({"binding:vif_type", "binding:vif_details"})},
+        moves={
+            "binding:host_id": frozenset({"binding:vif_type", "binding:vif_details"}),
+            "dns_name": frozenset({"dns_assignment"}),
+            "fixed_ips": frozenset({"dns_assignment"}),
+        },
     ),
     Case(
         "network/v2.0/routers",
@@ -260,7 +272,13 @@ CASES = (
     Case(
         "network/v2.0/floatingips",
         "floatingip",
-        {"floating_network_id": "$public", "port_id": "$inner", "description": "d"},
+        {
+            "floating_network_id": "$public",
+            "port_id": "$inner",
+            "description": "d",
+            "dns_name": "web",
+            "dns_domain": "a.test.",
+        },
         {"description": "e"},
     ),
     Case(

@@ -85,7 +85,7 @@ class World:
                 connection, ADMIN, PortRequest(project_id="p", network_id=inside.id), now
             )
             self.port_id = made.id
-            port.bind(connection, made.id, host="host1", device_id="s1", now=now)
+            port.bind(connection, made.id, host="host1", device_id="s1", dns_name="web", now=now)
             self.floating_id = floating_ip.create(
                 connection,
                 ADMIN,

@@ -18,6 +18,7 @@ EXTENSIONS = {
     "availability_zone": ("Availability Zone", "The zones of networks and routers."),
     "binding": ("Port Binding", "The host that a port is on."),
     "default-subnetpools": ("Default Subnetpools", "Pools that are used when none is named."),
+    "dns-integration": ("DNS Integration", "Names and domains that DNS is to have."),
     "empty-string-filtering": ("Empty String Filtering", "Filters by the empty string."),
     "external-net": ("Neutron external network", "Networks that lead outside."),
     "ext-gw-mode": (

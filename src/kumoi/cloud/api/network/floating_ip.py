@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.cloud.api.network import body, port_forwarding, rendering, shapes
+from kumoi.cloud.api.network import body, dns, port_forwarding, rendering, shapes
 from kumoi.cloud.api.network.body import Tags
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
@@ -42,6 +42,8 @@ class FloatingIpNew(FloatingIpChanges, kw_only=True):
     subnet_id: Text | Unset | None = UNSET
     project_id: Text | Unset = UNSET
     tenant_id: Text | Unset = UNSET
+    dns_name: Text | Unset = UNSET
+    dns_domain: Text | Unset = UNSET
     tags: Tags | Unset = UNSET
 
 
@@ -50,6 +52,8 @@ def _convert(_request: Request, values: dict[str, Any]) -> None:
         body.convert(values, name, shapes.uuid)
     for name in ("floating_ip_address", "fixed_ip_address"):
         body.convert(values, name, shapes.address)
+    body.convert(values, "dns_name", dns.relative_name)
+    body.convert(values, "dns_domain", dns.domain)
 
 
 def _shown(
@@ -68,6 +72,8 @@ def _shown(
             "port_id": row.port_id,
             "router_id": row.router_id,
             "status": row.status,
+            "dns_name": row.dns_name,
+            "dns_domain": row.dns_domain,
             "port_details": None if row.port_id is None else _port_details(ports[row.port_id]),
             "port_forwardings": [
                 port_forwarding.within(each) for each in forwardings.get(row.id, ())

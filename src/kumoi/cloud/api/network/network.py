@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from sqlalchemy.engine import Connection
 
-from kumoi.cloud.api.network import body, rendering, shapes
+from kumoi.cloud.api.network import body, dns, rendering, shapes
 from kumoi.cloud.api.network.body import Tags
 from kumoi.cloud.api.network.rendering import Shown
 from kumoi.cloud.api.network.resource import Resource
@@ -57,6 +57,7 @@ class NetworkChanges(Body, rename={"external": "router:external"}):
     port_security_enabled: bool | Unset = UNSET
     mtu: Mtu | Unset = UNSET
     qos_policy_id: Text | Unset | None = UNSET
+    dns_domain: Text | Unset = UNSET
 
 
 class NetworkNew(
@@ -80,6 +81,7 @@ class NetworkNew(
 def _convert(_request: Request, values: dict[str, Any]) -> None:
     values.pop("availability_zone_hints", None)  # There is one zone.
     body.convert(values, "qos_policy_id", shapes.uuid)
+    body.convert(values, "dns_domain", dns.domain)
 
 
 def _shown(
@@ -143,6 +145,7 @@ def _render(
         "ipv4_address_scope": _scope(subnets, 4),
         "ipv6_address_scope": _scope(subnets, 6),
         "qos_policy_id": row.qos_policy_id,
+        "dns_domain": row.dns_domain,
         "availability_zone_hints": [],
         "availability_zones": [ZONE],
         **rendering.standard(row, tags),

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Invalid
-from kumoi.cloud.api.network import body, rendering, shapes
+from kumoi.cloud.api.network import body, dns, rendering, shapes
 from kumoi.cloud.api.network.body import Tags
 from kumoi.cloud.api.network.fixed_ip import fixed_ip_requests
 from kumoi.cloud.api.network.rendering import Shown
@@ -69,6 +69,7 @@ class PortChanges(Body, rename=RENAMED):
     profile: AnyObject | Unset | None = UNSET
     extra_dhcp_opts: Entries[DhcpOptionBody] | Unset | None = UNSET
     qos_policy_id: Text | Unset | None = UNSET
+    dns_name: Text | Unset = UNSET
 
 
 class PortNew(PortChanges, kw_only=True, rename=RENAMED):
@@ -81,6 +82,7 @@ class PortNew(PortChanges, kw_only=True, rename=RENAMED):
 def _convert(_request: Request, values: dict[str, Any]) -> None:
     body.convert(values, "network_id", shapes.uuid)
     body.convert(values, "qos_policy_id", shapes.uuid)
+    body.convert(values, "dns_name", dns.name)
     if "profile" in values:
         values["profile"] = _profile(values["profile"] or {})
     for name in ("device_id", "device_owner", "host"):
@@ -153,8 +155,11 @@ def _shown(
     rows: Sequence[Port],
     tags: Mapping[str, Sequence[str]],
 ) -> list[Shown]:
-    policies = network_store.qos_policies(connection, {row.network_id for row in rows})
-    shown = [_render(row, tags.get(row.id, ()), policies.get(row.network_id)) for row in rows]
+    networks = network_store.of_ports(connection, {row.network_id for row in rows})
+    shown = [
+        _render(row, tags.get(row.id, ()), *networks.get(row.network_id, (None, "")))
+        for row in rows
+    ]
     if request.caller.may("get_port:binding"):
         for row, port in zip(rows, shown, strict=True):
             port["binding:host_id"] = row.host
@@ -164,7 +169,7 @@ def _shown(
     return shown
 
 
-def _render(row: Port, tags: Sequence[str], network_policy: str | None) -> Shown:
+def _render(row: Port, tags: Sequence[str], network_policy: str | None, dns_domain: str) -> Shown:
     return {
         "name": row.name,
         "network_id": row.network_id,
@@ -187,6 +192,10 @@ def _render(row: Port, tags: Sequence[str], network_policy: str | None) -> Shown
         ],
         "qos_policy_id": row.qos_policy_id,
         "qos_network_policy_id": network_policy,
+        "dns_name": row.dns_name,
+        "dns_assignment": [
+            dns.assignment(row.dns_name, address, dns_domain) for _, address in row.fixed_ips
+        ],
         **rendering.standard(row, tags),
     }
 

@@ -121,12 +121,18 @@ def attach(
             network_id=nic.network_id,
             fixed_ips=(FixedIpRequest(ip_address=nic.fixed_ip),) if nic.fixed_ip else None,
             security_group_ids=tuple(group_ids) if group_ids else None,
+            dns_name=server.hostname.lower(),
         )
         return port_domain.create_bound(
             connection, caller, wanted, now, host=server.host_id or "", device_id=server.id
         )
     return port_domain.bind(
-        connection, nic.port_id, host=server.host_id or "", device_id=server.id, now=now
+        connection,
+        nic.port_id,
+        host=server.host_id or "",
+        device_id=server.id,
+        dns_name=server.hostname.lower(),
+        now=now,
     )
 
 

@@ -40,6 +40,8 @@ class FloatingIpRequest:
     subnet_id: str | None = None
     port_id: str | None = None
     fixed_ip_address: str | None = None
+    dns_name: str = ""
+    dns_domain: str = ""
 
 
 def create(
@@ -51,6 +53,7 @@ def create(
     caller.check("create_floatingip", wanted.project_id)
     if wanted.floating_ip_address is not None:
         caller.check("create_floatingip:floating_ip_address")
+    _require_dns(wanted)
     network = network_domain.get(connection, caller, wanted.floating_network_id)
     if not network.external:
         raise bad_request(f"Network {network.id} is not a valid external network")
@@ -71,6 +74,8 @@ def create(
         created_at=now,
         updated_at=now,
         revision_number=1,
+        dns_name=wanted.dns_name,
+        dns_domain=wanted.dns_domain,
     )
     store.insert(connection, row)
     if wanted.port_id is not None:
@@ -153,6 +158,14 @@ def inner_port(connection: Connection, caller: Caller, port_id: str) -> Port:
             "a different project"
         )
     return port
+
+
+def _require_dns(wanted: FloatingIpRequest) -> None:
+    """Raises Invalid for half of a name."""
+    if wanted.dns_domain and not wanted.dns_name:
+        raise bad_request("dns_domain cannot be specified without a dns_name")
+    if wanted.dns_name and not wanted.dns_domain:
+        raise bad_request("dns_name cannot be specified without a dns_domain")
 
 
 def _own_port(connection: Connection, wanted: FloatingIpRequest, key: str, now: datetime) -> Port:

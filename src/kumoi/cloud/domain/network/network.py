@@ -53,6 +53,7 @@ class NetworkRequest:
     physical_network: str | None = None
     segmentation_id: int | None = None
     qos_policy_id: str | None = None
+    dns_domain: str = ""
 
 
 def create(
@@ -88,6 +89,7 @@ def create(
         updated_at=now,
         revision_number=1,
         qos_policy_id=wanted.qos_policy_id or qos_policy.default(connection, wanted.project_id),
+        dns_domain=wanted.dns_domain,
     )
     store.insert(connection, row)
     return row

@@ -68,6 +68,7 @@ class PortRequest:
     profile: Mapping[str, Any] = field(default_factory=dict)
     extra_dhcp_opts: Sequence[list[str | None]] = ()
     qos_policy_id: str | None = None
+    dns_name: str = ""
     device_index: int = 0
     delete_with_device: bool = False
 
@@ -142,18 +143,31 @@ def bind(
     *,
     host: str,
     device_id: str,
+    dns_name: str,
     now: datetime,
 ) -> Port:
-    """Give a user's port to a server on a host, after the ports that the server has.
+    """Give a user's port to a server on a host, after the ports that the server has; it gets the server's
+    name.
 
-    Raises NotFound, and Conflict (PortInUse) when another device has it.
+    Raises NotFound, Conflict (PortInUse) when another device has it, Invalid when it has another name.
     """
     row = store.get(connection, port_id)
     if row is None:
         raise not_found(port_id)
     if row.device_id not in ("", device_id):
         raise Conflict(f"Port {port_id} is still in use.", kind="PortInUse")
-    values: dict[str, Any] = {"host": host, "device_id": device_id, "device_owner": owner.SERVER}
+    if not row.device_id and row.dns_name not in ("", dns_name):
+        raise Invalid(
+            f"Port {port_id} not usable for instance {device_id}. Value {row.dns_name} assigned to "
+            f"dns_name attribute does not match instance's hostname {dns_name}",
+            field="networks",
+        )
+    values: dict[str, Any] = {
+        "host": host,
+        "device_id": device_id,
+        "device_owner": owner.SERVER,
+        "dns_name": dns_name,
+    }
     if not row.host:
         values["device_index"] = _next_index(connection, device_id)
     store.update(connection, port_id, now=now, **values)
@@ -161,7 +175,9 @@ def bind(
 
 
 def unbind(connection: Connection, port_id: str, now: datetime) -> None:
-    """Take a port from its device; it keeps its addresses. A deleted port is no error."""
+    """Take a port from its device, and the device's name from it; it keeps its addresses. A deleted port is no
+    error.
+    """
     if store.get(connection, port_id) is not None:
         store.update(
             connection,
@@ -172,6 +188,7 @@ def unbind(connection: Connection, port_id: str, now: datetime) -> None:
             device_owner="",
             device_index=0,
             delete_with_device=False,
+            dns_name="",
             status=DOWN,
         )
 
@@ -342,6 +359,7 @@ def _row(
         profile=dict(wanted.profile),
         extra_dhcp_opts=_merged_options((), wanted.extra_dhcp_opts),
         qos_policy_id=wanted.qos_policy_id,
+        dns_name=wanted.dns_name,
     )
 
 

@@ -36,6 +36,8 @@ class FloatingIp:
     created_at: datetime
     updated_at: datetime
     revision_number: int
+    dns_name: str = ""
+    dns_domain: str = ""
 
 
 floating_ip = sa.Table(
@@ -49,6 +51,8 @@ floating_ip = sa.Table(
     sa.Column("fixed_ip_address", sa.String(45)),
     sa.Column("router_id", ID, index=True),
     sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("dns_name", sa.String(255), nullable=False, server_default=""),
+    sa.Column("dns_domain", sa.String(255), nullable=False, server_default=""),
     sa.UniqueConstraint("floating_network_id", "floating_ip_address"),
     sa.UniqueConstraint("port_id", "fixed_ip_address"),
 )

@@ -36,6 +36,7 @@ class Network:
     updated_at: datetime
     revision_number: int
     qos_policy_id: str | None = None
+    dns_domain: str = ""
 
 
 network = sa.Table(
@@ -53,6 +54,7 @@ network = sa.Table(
     sa.Column("physical_network", sa.String(64)),
     sa.Column("segmentation_id", sa.Integer),
     sa.Column("qos_policy_id", ID, index=True),
+    sa.Column("dns_domain", sa.String(255), nullable=False, server_default=""),
 )
 
 
@@ -96,13 +98,18 @@ def many(connection: Connection, keys: Collection[str]) -> dict[str, Network]:
     return {row.id: row for row in rows}
 
 
-def qos_policies(connection: Connection, keys: Collection[str]) -> dict[str, str]:
-    """The policy of quality of service of each of these networks that has one."""
-    return dict(_QOS_POLICIES.rows(connection, keys))
+def of_ports(connection: Connection, keys: Collection[str]) -> dict[str, tuple[str | None, str]]:
+    """What ports show of their networks: the policy of quality of service and the DNS domain of each of
+    these that has either.
+    """
+    rows = _OF_PORTS.rows(connection, keys)
+    return {key: (policy_id, dns_domain) for key, policy_id, dns_domain in rows}
 
 
-_QOS_POLICIES = KeyedStatement(
-    sa.select(network.c.id, network.c.qos_policy_id).where(network.c.qos_policy_id.is_not(None)),
+_OF_PORTS = KeyedStatement(
+    sa.select(network.c.id, network.c.qos_policy_id, network.c.dns_domain).where(
+        network.c.qos_policy_id.is_not(None) | (network.c.dns_domain != "")
+    ),
     network.c.id,
 )
 

@@ -56,6 +56,7 @@ class Port:
     profile: dict[str, Any] = field(default_factory=dict)
     extra_dhcp_opts: list[list[str]] = field(default_factory=list)
     qos_policy_id: str | None = None
+    dns_name: str = ""
 
 
 port = sa.Table(
@@ -80,6 +81,7 @@ port = sa.Table(
     sa.Column("profile", Json, nullable=False, server_default="{}"),
     sa.Column("extra_dhcp_opts", Json, nullable=False, server_default="[]"),
     sa.Column("qos_policy_id", ID, index=True),
+    sa.Column("dns_name", sa.String(255), nullable=False, server_default=""),
     sa.UniqueConstraint("network_id", "mac_address"),
 )
 

@@ -55,7 +55,7 @@ def new_port(connection: Connection, on: Network) -> Port:
 
 
 def bind(connection: Connection, users: Port, server: str) -> Port:
-    return port.bind(connection, users.id, host="host1", device_id=server, now=NOW)
+    return port.bind(connection, users.id, host="host1", device_id=server, dns_name=server, now=NOW)
 
 
 def create_bound(connection: Connection, on: Network, server: str) -> Port:
