@@ -97,6 +97,11 @@ COMMANDS = {
         "what was pushed, and what a project may have of the pipeline",
         "./kumoi repository list",
     ),
+    "secret": Command(
+        "kumoi.cli.secret",
+        "what steps need and nobody commits: passwords, tokens",
+        "./kumoi secret set shop DB_PASSWORD",
+    ),
     "webhook": Command(
         "kumoi.cli.webhook",
         "git hosts that feed a repository here",

@@ -204,6 +204,7 @@ def check(client: Client, args: argparse.Namespace) -> int:
     found = [
         env_check.of_folder(wanted, folder),
         *env_check.of_cloud(cloud, wanted, faults, needed),
+        *env_check.of_secrets(client, wanted, work_tree.repository_name(folder)),
         env_check.of_pipeline(client),
     ]
     return env_check.show(found, needed, cloud, as_json=args.json)
@@ -287,7 +288,7 @@ def _side(client: Client, name: str, file: Path | None) -> Any:
     if file is None:
         with contextlib.suppress(NotFound):
             there = find(client, name)["wanted"]  # Maybe of a release with fewer keys.
-            return msgspec.to_builtins(msgspec.convert(there, EnvironmentFile))
+            return _comparable(msgspec.convert(there, EnvironmentFile))
         file = Path(environment.FILE_NAME)
         if not file.exists():
             raise NotFound("environment", name)
@@ -297,7 +298,12 @@ def _side(client: Client, name: str, file: Path | None) -> Any:
         known = ", ".join(named) or "none"
         message = f"environment {name} is neither there nor in {file}, which has {known}"
         raise NotFound("environment", name, message=message)
-    return msgspec.to_builtins(named[name].wanted)
+    return _comparable(named[name].wanted)
+
+
+def _comparable(wanted: EnvironmentFile) -> Any:
+    """Without the lines, which differ and mean nothing."""
+    return {**msgspec.to_builtins(wanted), "secrets": sorted(wanted.secret_places)}
 
 
 def _text(file: Path) -> str:

@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 
 from rich.table import Table
 
-from kumoi.base.errors import KumoiError
+from kumoi.base.errors import KumoiError, NotFound
 from kumoi.cli.output import cells, console, say
 from kumoi.pipeline import build
 from kumoi.pipeline.client import Client
 from kumoi.pipeline.cloud import BALANCING, Cloud
 from kumoi.pipeline.environment import EnvironmentFile
+from kumoi.pipeline.repository_secret import absence
 
 SERVICES = ("compute", "network", "image")
 LOOPBACK = ("127.", "localhost", "::1", "0.0.0.0")  # noqa: S104 - as a name of this machine
@@ -55,6 +56,25 @@ def of_cloud(
 
 def of_pipeline(client: Client) -> CheckFinding:
     return CheckFinding(f"the pipeline at {client.url}", tuple(pipeline_faults(client)))
+
+
+def of_secrets(client: Client, wanted: EnvironmentFile, repository: str) -> Iterator[CheckFinding]:
+    """Where the file names some."""
+    if not wanted.secret_places:
+        return
+    try:
+        found = client.get(f"repositories/{repository}/secrets")["secrets"]
+    except NotFound:
+        found = []
+    except KumoiError:
+        return  # The pipeline is looked at for itself.
+    there = {each["name"] for each in found}
+    faults = tuple(
+        absence(name, place, repository)
+        for name, place in wanted.secret_places.items()
+        if name not in there
+    )
+    yield CheckFinding("secrets", faults)
 
 
 def file_faults(wanted: EnvironmentFile, folder: Path) -> Iterator[str]:

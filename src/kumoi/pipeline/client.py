@@ -6,6 +6,7 @@ The pipeline answers on the host of the cloud's APIs, on its own port, unless th
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -79,6 +80,10 @@ class Client:
         answer: dict[str, Any] = self._ask("POST", path, {}, body or None).json()
         return answer
 
+    def put(self, path: str, **body: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._ask("PUT", path, {}, body).json()
+        return answer
+
     def delete(self, path: str) -> dict[str, Any]:
         answer = self._ask("DELETE", path, {})
         shown: dict[str, Any] = answer.json() if answer.content else {}
@@ -106,7 +111,14 @@ class Client:
             raise Transient(f"the pipeline at {self.url} does not answer") from cause
         if answer.status_code == NOT_FOUND:
             noun, _, key = path.partition("/")
-            raise NotFound(noun.removesuffix("s"), key.split("/")[0])
+            raise NotFound(noun.removesuffix("s"), key.split("/")[0], message=_said(answer))
         if not answer.ok:
             raise KumoiError(answer.json()["error"]["message"])
         return answer
+
+
+def _said(answer: Any) -> str:
+    """The pipeline's own words; empty where something else answered."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return str(answer.json()["error"]["message"])
+    return ""

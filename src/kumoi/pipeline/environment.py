@@ -25,10 +25,16 @@ GROUPS_MAX = 10
 SERVERS_MAX = environment_rules.SERVERS_MAX
 STEPS_MAX = 50
 NAME_RULE = "a name of 1 to 31 of a-z, 0-9 and -, which begins with a letter"
+SECRETS_MAX = 50
+VARIABLE_RULE = "a name of A-Z, 0-9 and _, and none that is ours: KUMOI_…, PATH, HOME"
 TTL_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 TTL_MAX_S = 30 * 86_400
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}\Z", title=NAME_RULE)]
+SecretName = Annotated[
+    str,
+    Meta(pattern=r"^(?!KUMOI_|(PATH|HOME)\Z)[A-Z][A-Z0-9_]{0,62}\Z", title=VARIABLE_RULE),
+]
 Text = Annotated[str, Meta(min_length=1, max_length=4_096)]
 Path = Annotated[str, Meta(min_length=1, max_length=1_024)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
@@ -185,11 +191,19 @@ Networks = Annotated[dict[Name, NetworkSection], Meta(max_length=8)]
 LoadBalancers = Annotated[dict[Name, LoadBalancerSection], Meta(max_length=GROUPS_MAX)]
 ConfigureSteps = Annotated[tuple[Configure, ...], Meta(max_length=STEPS_MAX)]
 VerifySteps = Annotated[tuple[Verify, ...], Meta(max_length=STEPS_MAX)]
+Secrets = Annotated[
+    tuple[SecretName, ...],
+    Meta(
+        max_length=SECRETS_MAX,
+        description="Set by `kumoi secret set`; environment variables of each step and check.",
+    ),
+]
 
 
 class EnvironmentFile(Section, frozen=True):
     """One environment as it is wanted, checked: the file, with what its name overrides. `ttl_s` is 0
-    where the file leaves it to the installation.
+    where the file leaves it to the installation. `secrets` has where each is named, "kumoi.yaml:3: secrets.0";
+    it is left out where there are none, which a release that does not know them reads.
     """
 
     servers: Servers
@@ -201,6 +215,11 @@ class EnvironmentFile(Section, frozen=True):
     ttl_s: int = 0
     keep: bool = False
     name: str = ""
+    secrets: dict[SecretName, str] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def secret_places(self) -> dict[str, str]:
+        return {} if isinstance(self.secrets, msgspec.UnsetType) else self.secrets
 
 
 class NamedEnvironment(Section, frozen=True):
@@ -239,6 +258,7 @@ class Override(Section, frozen=True):
     runner: dict[str, Any] = {}
     configure: tuple[Any, ...] = ()
     verify: tuple[Any, ...] = ()
+    secrets: tuple[Any, ...] = ()
     ttl: str = ""
     keep: bool = False
 
@@ -252,6 +272,7 @@ class FileShape(Section, frozen=True):
     runner: RunnerSection = RunnerSection()
     configure: ConfigureSteps = ()
     verify: VerifySteps = ()
+    secrets: Secrets = ()
     ttl: Annotated[
         str,
         Meta(
@@ -296,6 +317,11 @@ def _environment(tree: YamlTree, shape: FileShape, name: str) -> EnvironmentFile
     ttl_s = seconds(shape.ttl) if shape.ttl else 0
     if ttl_s > TTL_MAX_S:
         raise tree.fault("ttl", f"expected a time up to 30d, got {shape.ttl!r}")
+    places: dict[str, str] = {}
+    for index, secret in enumerate(shape.secrets):
+        if secret in places:
+            raise tree.fault(f"secrets.{index}", f"names {secret} twice")
+        places[secret] = tree.place(f"secrets.{index}")
     found = EnvironmentFile(
         servers=shape.servers,
         networks=shape.networks,
@@ -306,6 +332,7 @@ def _environment(tree: YamlTree, shape: FileShape, name: str) -> EnvironmentFile
         ttl_s=ttl_s,
         keep=shape.keep,
         name=name,
+        secrets=places or msgspec.UNSET,
     )
     for where, message in environment_rules.faults(found):
         raise tree.fault(where, message)

@@ -13,10 +13,10 @@ from typing import Protocol
 import msgspec
 
 from kumoi.base import log
-from kumoi.base.errors import KumoiError, OverQuota, StoreFull
+from kumoi.base.errors import Invalid, KumoiError, OverQuota, StoreFull
 from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
-from kumoi.pipeline import build, limits, new_run
+from kumoi.pipeline import build, limits, new_run, repository_secret
 from kumoi.pipeline.cloud import Cloud
 from kumoi.pipeline.environment import EnvironmentFile, ProjectFile
 from kumoi.pipeline.resources import CloudIds, members
@@ -62,8 +62,8 @@ class PushCheck:
         heads = [line.partition(" ")[::2] for line in lines[1:]]
         try:
             self._require(found, int(words[3]), [(commit, branch) for commit, branch in heads])
-        except OverQuota as over:
-            return over.message
+        except (OverQuota, Invalid) as refused:
+            return refused.message
         except StoreFull:  # What the push is to begin could not be recorded.
             return FULL
         except KumoiError as error:  # Each limit is enforced again where the thing begins.
@@ -71,13 +71,17 @@ class PushCheck:
         return ""
 
     def _require(self, found: Repository, size_bytes: int, heads: list[tuple[str, str]]) -> None:
-        """Raises OverQuota."""
+        """Raises OverQuota, and Invalid where a file asks for a secret that is not set."""
         files = [
             self.repositories.read_file(found.project_id, found.name, commit).of_branch(branch)
             for commit, branch in heads
         ]
         with self.database.read() as connection:
             limits.require_size(connection, self.settings, found, size_bytes)
+            for file in files:
+                fault = repository_secret.missing(connection, found.id, file)
+                if fault:
+                    raise Invalid(fault)
             pushed = [
                 PushedEnvironment(file, new_run.find_kept(connection, found.id, branch, file))
                 for file, (_, branch) in zip(files, heads, strict=True)

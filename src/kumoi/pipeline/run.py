@@ -23,7 +23,16 @@ from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import flow as flows
 from kumoi.engine.db import Database
 from kumoi.engine.flow import Done, FlowChange, FlowKind, Next, Outcome, Wait, step
-from kumoi.pipeline import build, configure, deletion, keys, limits, queue, verify
+from kumoi.pipeline import (
+    build,
+    configure,
+    deletion,
+    keys,
+    limits,
+    queue,
+    repository_secret,
+    verify,
+)
 from kumoi.pipeline.cloud import Cloud, Noun, WantedResource
 from kumoi.pipeline.environment import EnvironmentFile
 from kumoi.pipeline.plan import plan
@@ -145,6 +154,7 @@ class PipelineRun:
         """Read what is there, and make of it what is wanted."""
         cloud = self._cloud()
         if not self.state.place.external_id:
+            self._require_secrets()
             self.state.place = build.look_up(cloud, self.wanted)
         found = build.list_existing(cloud, self.environment.id)
         wanted = self._resources()
@@ -248,6 +258,13 @@ class PipelineRun:
         self.state.failure = self._runner_failure(stage)
         return Next("report") if self.state.failure else Wait("the runner", RUNNER_AGAIN_S)
 
+    def _require_secrets(self) -> None:
+        """Raises Permanent. A push was told by its hook; a retry and a fetched commit are told here."""
+        with self.context.database.read() as connection:
+            fault = repository_secret.missing(connection, self.run.repository_id, self.wanted)
+        if fault:
+            raise Permanent(fault)
+
     def _take_disk(self) -> None:
         """Of what the project's environments may have together. Raises Permanent."""
         disk_gib = build.disk_gib(self.wanted, self.state.place)
@@ -296,6 +313,7 @@ class PipelineRun:
             "commit": self.run.commit,
             "name": self.wanted.name,
             "kept": self.wanted.keep,
+            "secrets": list(self.wanted.secret_places),  # Their values go by the claim's answer.
             "url": build.url(self.wanted, self.state.built),
             "servers": build.servers(self.wanted, self.state.built),
             "configure": configure.tasks(self.wanted),

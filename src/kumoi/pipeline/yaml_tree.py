@@ -57,14 +57,18 @@ class YamlTree:
         """An error that names the field and its line, or that of `line_of`, or else of the nearest
         parent that has one. It is short, whatever the file holds.
         """
+        whole = _shortened(self._origin(path))
+        text = f"{self.place(path, line_of=line_of)}: {_shortened(message)}"
+        return Invalid(text, field=whole)
+
+    def place(self, path: str, *, line_of: str = "") -> str:
+        """Where a field stands: "kumoi.yaml:3: servers.web.count"."""
         whole, line_whole = self._origin(path), self._origin(line_of or path)
         parts = line_whole.split(".")
         known = (".".join(parts[:n]) for n in range(len(parts), -1, -1))
         line = next((self.lines[each] for each in known if each in self.lines), 0)
         where = f"{self.file}:{line}" if line else self.file
-        whole, message = _shortened(whole), _shortened(message)
-        text = f"{where}: {whole}: {message}" if whole else f"{where}: {message}"
-        return Invalid(text, field=whole)
+        return f"{where}: {_shortened(whole)}" if whole else where
 
     def _origin(self, path: str) -> str:
         parts = path.split(".")

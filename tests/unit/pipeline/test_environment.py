@@ -161,7 +161,7 @@ def test_a_group_alone_is_enough() -> None:
             "xyz: 1\n",
             (
                 "kumoi.yaml:1: there is no key xyz; there is configure, environments, keep, "
-                "load_balancers, networks, runner, servers, ttl, verify"
+                "load_balancers, networks, runner, secrets, servers, ttl, verify"
             ),
         ),
         ("ttl: 1h\n", "kumoi.yaml:1: the key servers is missing"),
@@ -268,6 +268,17 @@ def test_a_group_alone_is_enough() -> None:
             "kumoi.yaml:3: ttl: expected a time such as 90m, 24h or 7d up to 30d, got 'forever'",
         ),
         (
+            SMALL + "secrets: [db-password]\n",
+            (
+                "kumoi.yaml:3: secrets.0: expected a name of A-Z, 0-9 and _, and none that is ours: "
+                "KUMOI_…, PATH, HOME, got 'db-password'"
+            ),
+        ),
+        (
+            SMALL + "secrets: [A, B,\n  A]\n",
+            "kumoi.yaml:4: secrets.2: names A twice",
+        ),
+        (
             SMALL + "ttl: 99d\n",
             "kumoi.yaml:3: ttl: expected a time up to 30d, got '99d'",
         ),
@@ -310,3 +321,16 @@ def test_an_unknown_key_is_named_with_its_own_line() -> None:
     with pytest.raises(Invalid) as refused:
         parse("servers:\n  web:\n    image: debian\n    flavor: small\nserver: {}\n")
     assert str(refused.value) == "kumoi.yaml:5: there is no key server, did you mean servers?"
+
+
+def test_a_secret_is_known_by_its_place_and_an_override_has_its_own() -> None:
+    more = "environments:\n  production:\n    branches: [production]\n    secrets:\n      - TOKEN\n"
+    file = parse(SMALL + "secrets: [PASSWORD]\n" + more)
+    assert file.base.secret_places == {"PASSWORD": "kumoi.yaml:3: secrets.0"}
+    assert file.of_branch("production").secret_places == {
+        "TOKEN": "kumoi.yaml:8: environments.production.secrets.0"
+    }
+
+
+def test_a_file_without_secrets_is_stored_as_a_release_that_knows_none_reads_it() -> None:
+    assert "secrets" not in msgspec.to_builtins(parse(SMALL).base)

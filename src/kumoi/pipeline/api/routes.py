@@ -9,6 +9,7 @@ from kumoi.pipeline.api import (
     environment,
     git,
     repository,
+    repository_secret,
     run,
     runner,
     version,
@@ -42,6 +43,21 @@ PIPELINE = Service(
         Route("DELETE", "/v1/environments/{id}", environment.delete, "kumoi:environment:delete"),
         Route("GET", "/v1/repositories", repository.list_, "kumoi:repository:list"),
         Route("DELETE", "/v1/repositories/{name}", repository.delete, "kumoi:repository:delete"),
+        Route(
+            "GET", "/v1/repositories/{name}/secrets", repository_secret.list_, "kumoi:secret:list"
+        ),
+        Route(
+            "PUT",
+            "/v1/repositories/{name}/secrets/{key}",
+            repository_secret.set_,
+            "kumoi:secret:set",
+        ),
+        Route(
+            "DELETE",
+            "/v1/repositories/{name}/secrets/{key}",
+            repository_secret.delete,
+            "kumoi:secret:delete",
+        ),
         Route("GET", "/v1/limits", repository.show_limits, "kumoi:limits:show"),
         Route("GET", "/v1/webhooks", webhook.list_, "kumoi:webhook:list"),
         Route("POST", "/v1/webhooks", webhook.create, "kumoi:webhook:create"),

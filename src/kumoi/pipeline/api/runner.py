@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from anyio import to_thread
+from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Invalid, NotFound, Unauthenticated
 from kumoi.engine import flow as flows
@@ -21,7 +22,15 @@ from kumoi.engine.http.request import Reply
 from kumoi.pipeline.api.request import RunnerRequest, file_parts
 from kumoi.pipeline.keys import digest
 from kumoi.pipeline.stage import Stage
-from kumoi.pipeline.store import environment, log, repository, result, run, runner
+from kumoi.pipeline.store import (
+    environment,
+    log,
+    repository,
+    repository_secret,
+    result,
+    run,
+    runner,
+)
 
 SESSION_MIN = 32
 SESSION_HASH = re.compile(r"[0-9a-f]{64}")
@@ -65,7 +74,7 @@ class StageResult(msgspec.Struct):
 
 
 def claim(request: RunnerRequest) -> Reply:
-    """The runner's job, with the SSH key of the environment's servers."""
+    """The runner's job, with the SSH key of the environment's servers and the repository's secrets."""
     session = request.parse(RunnerClaim).session
     if len(session) < SESSION_MIN:
         raise Invalid(f"a session has at least {SESSION_MIN} characters", field="session")
@@ -79,7 +88,7 @@ def claim(request: RunnerRequest) -> Reply:
         runner.set_session(connection, found.run_id, digest(session))
         runner.set_seen(connection, found.run_id, now)
         flows.wake(connection, found.run_id)
-    return Reply(200, {"job": found.job, "private_key": found.private_key})
+        return Reply(200, _claimed(connection, found))
 
 
 async def next_(request: RunnerRequest) -> Reply:
@@ -101,10 +110,19 @@ async def next_(request: RunnerRequest) -> Reply:
         await alarm.wait(left_s, after=count)
     if found is None:
         return Reply(200, {"job": None, "private_key": ""})
-    return Reply(200, {"job": found.job, "private_key": found.private_key})
+    return Reply(200, found)
 
 
-def _next_claim(request: RunnerRequest, session_hash: str) -> runner.Runner | None:
+def _claimed(connection: Connection, found: runner.Runner) -> dict[str, Any]:
+    """All that the runner is given. The values of secrets are in no row of the run's."""
+    mine = run.get(connection, found.run_id)
+    names = (found.job or {}).get("secrets", [])
+    values = repository_secret.values(connection, mine.repository_id, names) if mine else {}
+    secrets = {name: value.reveal() for name, value in values.items()}
+    return {"job": found.job, "private_key": found.private_key, "secrets": secrets}
+
+
+def _next_claim(request: RunnerRequest, session_hash: str) -> dict[str, Any] | None:
     """The environment's newest run, where its job is ready: from now on it is this session's."""
     with request.read() as connection:
         last = run.get(connection, request.caller.run_id)
@@ -122,7 +140,8 @@ def _next_claim(request: RunnerRequest, session_hash: str) -> runner.Runner | No
                 return None  # Another one was quicker; the next look says so.
             runner.set_seen(connection, found.run_id, request.services.clock.now())
             flows.wake(connection, found.run_id)
-    return found
+    with request.read() as connection:
+        return _claimed(connection, found)
 
 
 def tree(request: RunnerRequest) -> Reply:

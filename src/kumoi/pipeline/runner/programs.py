@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from kumoi.pipeline.runner.mask import MASK
 
@@ -37,20 +37,25 @@ def run_logged(
     timeout_s: float,
     cwd: Path | None = None,
     environment: dict[str, str] | None = None,
+    given: str = "",
 ) -> tuple[int, str]:
     """Run a program to its end and pass each line of its output to `line`, without secrets. Its status,
     and the last OUTPUT_MAX characters. When its time is over it is ended, with all that it started.
+    `given` is its standard input.
     """
     output, held, late = "", "", threading.Event()
-    with subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=cwd,
-        env={**os.environ, **(environment or {})},
-        start_new_session=True,
-    ) as program:
+    with (
+        _in_memory(given) as stdin,
+        subprocess.Popen(
+            argv,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
+        ) as program,
+    ):
         _running.add(program.pid)
 
         def end() -> None:
@@ -84,6 +89,14 @@ def run_logged(
     if late.is_set():
         output += f"took longer than {timeout_s:g} s and was ended\n"
     return status, output
+
+
+def _in_memory(text: str) -> IO[bytes]:
+    """A file on no disk, at its beginning: unlike a pipe it takes the whole text at once."""
+    file = os.fdopen(os.memfd_create("given"), "w+b")
+    file.write(text.encode())
+    file.seek(0)
+    return file
 
 
 def end_all() -> None:

@@ -63,13 +63,16 @@ def serve(claimed: dict[str, Any], pipeline: PipelineClient) -> None:
         os.execv(sys.executable, again)  # noqa: S606 - ourselves
 
     MASK.add(claimed["private_key"])
-    for secret in pipeline.secrets():
+    given: dict[str, str] = claimed.get(
+        "secrets", {}
+    )  # None of a pipeline that does not know them.
+    for secret in (*pipeline.secrets(), *given.values()):
         MASK.add(secret)
     log = Log(pipeline, stop)
     log.start()
     log.line(f"runner of run {job['run']}")
     try:
-        work(job, claimed["private_key"], pipeline, log)
+        work(claimed, pipeline, log)
         log.end()
     except Stopped:
         stop()
@@ -86,12 +89,17 @@ def detach() -> None:
         os.dup2(source, target)
 
 
-def work(job: dict[str, Any], private_key: str, pipeline: PipelineClient, log: Log) -> None:
+def work(claimed: dict[str, Any], pipeline: PipelineClient, log: Log) -> None:
     """The job's two stages. An error of the runner's own becomes the stage's result, too."""
-    servers = Servers(job, log)
+    job: dict[str, Any] = claimed["job"]
+    secrets: dict[str, str] = claimed.get("secrets", {})
+    servers = Servers(job, log, secrets)
     stage = "configure"
     try:
-        prepare(private_key, pipeline)
+        gone = [name for name in job.get("secrets", []) if name not in secrets]
+        if gone:
+            raise RuntimeError(f"there is no secret {gone[0]} any more")
+        prepare(claimed["private_key"], pipeline)
         tools.ensure(job, log)
         verifying.prepare(job)
         servers.forget_others()

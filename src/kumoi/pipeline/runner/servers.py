@@ -25,8 +25,15 @@ Server = dict[str, str]
 
 
 class Servers:
-    def __init__(self, job: dict[str, Any], log: Log) -> None:
+    """`secrets` are for steps and checks, as environment variables: they are in no command line, which others
+    on a server could read, and in no file.
+    """
+
+    def __init__(
+        self, job: dict[str, Any], log: Log, secrets: dict[str, str] | None = None
+    ) -> None:
         self.job = job
+        self.secrets = secrets or {}
         self._log = log
         self._known_hosts = HOME / "known_hosts"
         self._key = HOME / "key"
@@ -72,11 +79,17 @@ class Servers:
                 f"if test -e {done}; then echo {shlex.quote(once)} has been done here before; "
                 f'else {words} && mkdir -p "$HOME"/{ONCE} && touch {done}; fi'
             )
+        given = "".join(
+            f"export {name}={shlex.quote(value)}\n" for name, value in self.secrets.items()
+        )
+        if given:
+            words = f'eval "$(cat)" && exec </dev/null && {words}'
         remote = f"cd {REMOTE} && export {exports} && {words}"
         status, output = run_logged(
             [*self._ssh(server), remote],
             lambda line: self._log.line(line, server["name"]),
             timeout_s=timeout_s + LATE_S,
+            given=given,
         )
         late = status == 124  # noqa: PLR2004 - what timeout says
         return status, output + (
@@ -102,6 +115,7 @@ class Servers:
     def here(self) -> dict[str, str]:
         """What a command on the runner may know besides: how to reach the servers."""
         return {
+            **self.secrets,
             **self.variables(),
             "KUMOI_INVENTORY": str(HOME / "inventory"),
             "KUMOI_SSH_CONFIG": str(HOME / "ssh_config"),
@@ -116,6 +130,7 @@ class Servers:
             "TARGET_USER": USER,
             "TARGET_KEY": str(self._key),
             "TARGET_KNOWN_HOSTS": str(self._known_hosts),
+            **self.secrets,
             **self.variables(server),
         }
 
@@ -159,6 +174,7 @@ class Servers:
         argv += ["--limit", limit] if limit else []
         options = " ".join(f"-o {name}={value}" for name, value in self._options().items())
         return [*argv, playbook], {
+            **self.secrets,
             **self.variables(),
             "ANSIBLE_SSH_ARGS": options,
             "ANSIBLE_PIPELINING": "1",

@@ -21,6 +21,7 @@ from kumoi.pipeline.store.environment import EnvironmentStatus, environment
 from kumoi.pipeline.store.environment_key import environment_key
 from kumoi.pipeline.store.log import log
 from kumoi.pipeline.store.repository import branch, repository
+from kumoi.pipeline.store.repository_secret import repository_secret
 from kumoi.pipeline.store.result import result
 from kumoi.pipeline.store.run import run
 from kumoi.pipeline.store.runner import runner
@@ -29,7 +30,7 @@ from kumoi.pipeline.store.webhook import commit_status, webhook
 BATCH = 50
 SURPLUS_BATCH = 1_000  # More than begin in the time between two looks.
 OF_A_RUN = (commit_status, log, result, runner)  # Each has `run_id`.
-OF_A_REPOSITORY = (branch, delegation, environment_delegation)
+OF_A_REPOSITORY = (branch, delegation, environment_delegation, repository_secret)
 
 
 def list_with_log(connection: Connection, ended_before: datetime) -> list[str]:
