@@ -17,6 +17,17 @@ from kumoi.base.address import Address
 
 PORTS = {"http": 80, "https": 443}
 CONNECT_WITHIN_S = 10.0
+GLOBAL_IPV6 = ipaddress.ip_network("2000::/3")  # All of IPv6 that was ever given to the internet.
+NOBODYS_IPV6 = tuple(
+    ipaddress.ip_network(each)
+    for each in (
+        "2001::/32",  # Teredo and 6to4: another address is inside.
+        "2002::/16",
+        "3fff::/20",  # For documents.
+    )
+)
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+IPV4_BITS = 0xFFFFFFFF
 SILENT_MAX_S = 30.0
 
 
@@ -25,6 +36,21 @@ def addresses_of(host: str, port: int) -> list[Address]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     texts = dict.fromkeys(str(each[4][0]).partition("%")[0] for each in found)
     return [ipaddress.ip_address(text) for text in texts]
+
+
+def is_public(address: Address) -> bool:
+    """Whether it is the internet's. The IPv4 address that is written as IPv6 counts as itself, also as a
+    network that translates does.
+    """
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global and not address.is_multicast
+    inner = address.ipv4_mapped
+    if inner is None and address in NAT64:
+        inner = ipaddress.IPv4Address(int(address) & IPV4_BITS)
+    if inner is not None:
+        return is_public(inner)
+    is_nobodys = any(address in network for network in NOBODYS_IPV6)
+    return address in GLOBAL_IPV6 and address.is_global and not is_nobodys
 
 
 class PinnedConnection(http.client.HTTPConnection):

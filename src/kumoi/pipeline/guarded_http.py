@@ -14,17 +14,15 @@ from dataclasses import dataclass
 from typing import IO
 from urllib.parse import urlsplit
 
-from kumoi.base.address import Address, Network
+from kumoi.base.address import Network
 from kumoi.base.errors import Invalid, Permanent, Transient
-from kumoi.base.pinned_http import PORTS, PinnedConnection, addresses_of
+from kumoi.base.pinned_http import PORTS, PinnedConnection, addresses_of, is_public
 
 WHOLE_MAX_S = 300.0
 PART_BYTES = 65_536
 URL_MAX = 1_000
 REDIRECTS = range(300, 400)
 SERVER_ERROR, TOO_MANY, OK = 500, 429, range(200, 300)
-GLOBAL_IPV6 = ipaddress.ip_network("2000::/3")
-TRANSLATED = tuple(ipaddress.ip_network(each) for each in ("2002::/16", "2001::/32"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +76,6 @@ class Guard:
             if at.scheme != "https" and not is_named:
                 raise Invalid(f"{at.host} is asked by https:// only", field="url")
         return sorted(map(str, found))
-
-
-def is_public(address: Address) -> bool:
-    """Whether it is one of the internet's own, and holds no other address."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inside = any(address in network for network in TRANSLATED)
-        return address in GLOBAL_IPV6 and address.is_global and not inside
-    return address.is_global and not address.is_multicast
 
 
 @contextlib.contextmanager

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import ipaddress
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from kumoi.base.address import Address, Network
+from kumoi.base.address import Network
 from kumoi.base.errors import Forbidden, Invalid
-from kumoi.base.pinned_http import PORTS, PinnedConnection, addresses_of
+from kumoi.base.pinned_http import PORTS, PinnedConnection, addresses_of, is_public
 
 REDIRECTS_MAX = 3
 DOWNLOAD_TIMEOUT_S = 900.0
 BLOCK_BYTES = 1 << 20
 URI_MAX = 2_048
 FOUND = frozenset({301, 302, 303, 307, 308})
-TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
-"""IPv4 addresses in IPv6, for networks that translate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ def look(uri: str, allowed: Sequence[Network]) -> Source:
     except (OSError, UnicodeError) as cause:
         raise Invalid(f"the host {host} was not found", field="method.uri") from cause
     excepted = all(any(each in network for network in allowed) for each in addresses)
-    if not excepted and not all(is_outside(each) for each in addresses):
+    if not excepted and not all(is_public(each) for each in addresses):
         raise Forbidden(
             f"The host {host} is not on the internet; images are downloaded from nowhere else. Upload "
             "the content instead."
@@ -60,19 +57,6 @@ def look(uri: str, allowed: Sequence[Network]) -> Source:
     if not excepted and port not in PORTS.values():
         raise Forbidden(f"Images are downloaded from the ports 80 and 443 only, not from {port}.")
     return Source(url, host, port, str(addresses[0]))
-
-
-def is_outside(address: Address) -> bool:
-    """Whether it is the internet's, also where another address is in it."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in TRANSLATED:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_outside(inner)
-        if address.teredo is not None:
-            return False
-    return address.is_global and not address.is_multicast
 
 
 def blocks(uri: str, allowed: Sequence[Network]) -> Iterator[bytes]:
