@@ -173,7 +173,8 @@ def _make_all(
     wanted: Sequence[MemberRequest],
     now: datetime,
 ) -> list[PoolMember]:
-    """Members that the pool does not have, within the quota. Raises Invalid."""
+    """Members that the pool does not have, within the quota. Raises Invalid, OverQuota."""
+    RULES.require_room(connection, pool.load_balancer_id, len(wanted))
     for subnet_id in {one.subnet_id for one in wanted}:
         _require_subnet(connection, caller, subnet_id)
     rows = [_row(pool, one, now) for one in wanted]

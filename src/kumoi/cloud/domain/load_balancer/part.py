@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy.engine import Connection
 
+from kumoi.base.errors import OverQuota
 from kumoi.base.ids import new_id
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.load_balancer import quota
@@ -22,6 +23,15 @@ from kumoi.cloud.store.network import tag as tag_store
 from kumoi.cloud.store.network.standard import NetworkQuery
 
 RULES = "os_load-balancer_api"
+MOST = {
+    "listener": 50,
+    "pool": 100,
+    "member": 1_000,
+    "healthmonitor": 100,
+    "l7policy": 200,
+    "l7rule": 1_000,
+}
+"""Of one balancer, whatever its project's quota: it is loaded, planned and sent to its host as a whole."""
 Row = TypeVar("Row", bound=BalancerPart)
 
 
@@ -71,8 +81,17 @@ class PartRules(Generic[Row]):
         caller.check(f"{self.rule}:post", project_id)
         quota.require(connection, project_id, self.word, count)
 
+    def require_room(self, connection: Connection, balancer_id: str, count: int = 1) -> None:
+        """Raises OverQuota where the balancer would have too many."""
+        most = MOST[self.word]
+        if self.table.count_of_balancer(connection, balancer_id) + count > most:
+            raise OverQuota(
+                f"{self.noun}: a load balancer has {most} of them at most", resource=self.word
+            )
+
     def insert(self, connection: Connection, row: Row, tags: tuple[str, ...]) -> Row:
-        """The row as it is kept."""
+        """The row as it is kept. Raises OverQuota where its balancer has too many."""
+        self.require_room(connection, row.load_balancer_id)
         self.table.insert(connection, row)
         tag_store.insert_all(connection, {row.id: tags})
         kept = self.table.get(connection, row.id)

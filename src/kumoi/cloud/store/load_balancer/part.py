@@ -151,3 +151,8 @@ class PartTable(Generic[Row]):
 
     def count(self, connection: Connection, project_id: str) -> int:
         return standard.count(connection, self._table, project_id)
+
+    def count_of_balancer(self, connection: Connection, balancer_id: str) -> int:
+        mine = self._table.c.load_balancer_id == balancer_id
+        query = sa.select(sa.func.count()).select_from(self._table).where(mine)
+        return int(connection.execute(query).scalar_one())
