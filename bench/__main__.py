@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import openstack
 
-from bench import api, balancer, bounds, cluster, flood, image, memory, push, server, up
+from bench import api, balancer, bounds, cluster, flood, image, many, memory, push, server, up
 from bench.measure import Figure, show
 
+OF_CLOUD = ("server", "image", "balancer", "push", "many")
 OF_NOTHING: dict[str, Callable[[], list[Figure]]] = {  # Each makes what it measures.
     "api": api.figures,
     "flood": flood.figures,
@@ -24,14 +25,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--name", default="kumoi", help="the cloud, as in clouds.yaml")
     parser.add_argument("--state-dir", default="/var/lib/kumoi")
-    parser.add_argument(
-        "--only", choices=("memory", "server", "image", "balancer", "push", *OF_NOTHING)
-    )
+    parser.add_argument("--only", choices=("memory", *OF_CLOUD, *OF_NOTHING))
     args = parser.parse_args()
     found: list[Figure] = []
     if args.only in (None, "memory"):
         found += memory.figures(args.name, args.state_dir)
-    if args.only in (None, "server", "image", "balancer", "push"):
+    if args.only in (None, *OF_CLOUD):
         with openstack.connect(cloud=args.name, compute_default_microversion="2.96") as cloud:
             if args.only in (None, "server"):
                 found += server.figures(cloud)
@@ -41,6 +40,8 @@ def main() -> int:
                 found += balancer.figures(cloud, args.state_dir)
             if args.only in (None, "push"):
                 found += push.figures(cloud, args.name, args.state_dir)
+            if args.only in (None, "many"):
+                found += many.figures(cloud, args.name, args.state_dir)
     for name, figures in OF_NOTHING.items():
         if args.only in (None, name):
             found += figures()
