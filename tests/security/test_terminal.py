@@ -20,6 +20,8 @@ STEERING = ("\x1b", "\x07", "\u202e", "\x9b")
 class Client:
     """Answers as the pipeline does, with what tenants wrote."""
 
+    url = "https://192.0.2.1:5002"
+
     def get(self, path: str, **parameters: Any) -> dict[str, Any]:
         if path.endswith("/log"):
             return {"text": f"line {EVIL}\n" if parameters["offset"] == 0 else ""}
@@ -36,6 +38,7 @@ class Client:
             "counts": {"failed": 1},
             "failures": [check],
             "changes": {"since": EVIL, "commits": [commit], "more": 0, "diffstat": EVIL},
+            "project": EVIL,
             "environment": EVIL,
             "environment_status": "live",
             "lasting_url": EVIL,

@@ -1,5 +1,5 @@
 """A git push becomes verified web servers, on a real cloud: git, HTTPS, OVN, containers, cloud-init,
-SSH and Serverspec, with nothing in their place.
+SSH, Serverspec and a browser, with nothing in their place.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import shutil
 import signal
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from tests.system.browser import Browser, Page, browser
 from tests.system.live import ROOT, LiveCloud, another_release, eventually, live_cloud
 
 from kumoi.base.process import Completed, run
@@ -25,7 +27,6 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
 
 OCTET = 204
 VERIFIED_S = 240  # The first servers wait for their images to be unpacked; bench/ measures.
-NOUNS = ("server", "loadbalancer", "network", "router", "floating ip", "port", "keypair")
 EMPTY = {"network": {"public"}}
 
 
@@ -45,22 +46,25 @@ class Hello:
         self.git("init", "--quiet", "--initial-branch=main", ".")
         self.commit()
 
-    def git(self, *args: str, check: bool = True) -> Completed:
+    def git(self, *args: str, check: bool = True, timeout_s: float = 60) -> Completed:
         who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-        return run(["git", *who, *args], cwd=self.folder, env=self.live.env, check=check)
+        words = ["git", *who, *args]
+        return run(words, cwd=self.folder, env=self.live.env, check=check, timeout_s=timeout_s)
 
     def commit(self) -> str:
         self.git("add", "--all", ".")
         self.git("commit", "--quiet", "--allow-empty", "-m", "a change")
         return self.git("rev-parse", "HEAD").out.strip()
 
-    def push(self, project: str = "demo", branch: str = "main") -> str:
-        """What git prints."""
-        auth = self.live.clouds_yaml["clouds"][self.live.config.name]["auth"]
-        login = f"https://{auth['username']}:{auth['password']}@"
-        url = self.live.config.pipeline_url.replace("https://", login)
+    def push(self, project: str = "demo", branch: str = "main", *, waits: bool = False) -> str:
+        """What git prints; with `waits` as at a terminal, until the run has ended."""
+        url = self.live.config.pipeline_url.replace(
+            "https://", f"https://{':'.join(login(self.live))}@"
+        )
         where = f"{url}/git/{project}/{self.folder.name}.git"
-        return self.git("push", "--force", where, f"HEAD:{branch}", check=False).err
+        options = ["-o", "kumoi.wait=yes"] if waits else []
+        words = ["push", "--force", *options, where, f"HEAD:{branch}"]
+        return self.git(*words, check=False, timeout_s=VERIFIED_S).err
 
     def begin(self, branch: str = "main") -> str:
         """Push; the run's id."""
@@ -73,6 +77,19 @@ class Hello:
 @pytest.fixture
 def hello(live: LiveCloud, tmp_path: Path) -> Hello:
     return Hello(live, tmp_path / "hello")
+
+
+@pytest.fixture
+def chromium(live: LiveCloud, tmp_path: Path) -> Iterator[Browser]:
+    """Somebody's who imported the cloud's authority."""
+    with browser(tmp_path / "home", authority=live.here.pki_dir / "ca.crt") as opened:
+        yield opened
+
+
+def login(live: LiveCloud) -> tuple[str, str]:
+    """The user and the password that git is asked for, and a browser."""
+    auth = live.clouds_yaml["clouds"][live.config.name]["auth"]
+    return auth["username"], auth["password"]
 
 
 def command(live: LiveCloud, *words: str, check: bool = True) -> Completed:
@@ -93,12 +110,21 @@ def shown(live: LiveCloud, run_id: str) -> dict[str, Any]:
 
 def left(live: LiveCloud) -> dict[str, set[str]]:
     """The names of all that the project has, but for what it had before any push."""
-    found: dict[str, set[str]] = {}
-    for noun in NOUNS:
-        rows = live.openstack(*noun.split(), "list")
-        names = {str(row.get("Name") or row.get("name") or row.get("ID")) for row in rows}
-        found[noun] = names - EMPTY.get(noun, set())
-    return {noun: names for noun, names in found.items() if names}
+    with live.connect() as cloud:
+        found = {
+            "server": cloud.compute.servers(),
+            "load balancer": cloud.load_balancer.load_balancers(),
+            "network": cloud.network.networks(),
+            "router": cloud.network.routers(),
+            "floating IP": cloud.network.ips(),
+            "port": cloud.network.ports(),
+            "key pair": cloud.compute.keypairs(),
+        }
+        names = {
+            noun: {str(each.name or each.id) for each in rows} - EMPTY.get(noun, set())
+            for noun, rows in found.items()
+        }
+    return {noun: of_noun for noun, of_noun in names.items() if of_noun}
 
 
 def test_a_push_becomes_verified_web_servers_and_goes_without_a_trace(
@@ -126,11 +152,13 @@ def test_a_push_becomes_verified_web_servers_and_goes_without_a_trace(
 
 
 def test_the_shop_is_verified_through_its_balancer_and_a_second_push_keeps_its_orders(
-    live: LiveCloud, tmp_path: Path
+    live: LiveCloud, tmp_path: Path, chromium: Browser
 ) -> None:
     shop = Hello(live, tmp_path / "shop", "shop")
     before = left(live)  # By other tests, whose environments live.
     first = verified(live, shop.begin("production"))
+    page = f"{live.config.pipeline_url}/reports/demo/{first['id']}"
+    assert f"\nreport: {page}\n" in command(live, "run", "show", first["id"]).out
     ordered = orders(first)
     assert ordered >= 1
     plan = command(
@@ -144,10 +172,47 @@ def test_the_shop_is_verified_through_its_balancer_and_a_second_push_keeps_its_o
     cases = ET.fromstring(command(live, "run", "junit", second["id"]).out).iter("testcase")
     kinds = {str(case.get("classname")).rpartition(".")[2] for case in cases}
     assert kinds == {"ansible", "configure", "serverspec", "testinfra", "http", "command"}
+    shows_what_junit_has(live, chromium, second)
     there = command(live, "env", "ssh", "production", "db-1", "--", "hostname")
     assert there.out.strip().endswith("-db-1")
+    link = f"{live.config.pipeline_url}/e/{second['environment']['id']}"
+    assert chromium.open(link).of_script("location.href") == second["environment"]["url"]
     command(live, "env", "delete", "production", "--wait")
     assert left(live) == before
+    gone = chromium.open(link)
+    assert (gone.status, gone.asked) == (410, [link])
+    assert gone.texts("h1, .pill") == ["shop production", "deleted"]
+    assert "somebody asked for it" in gone.texts(".facts")[0]
+    assert gone.texts("pre")[0] == f"kumoi run retry {second['id']}"
+
+
+def shows_what_junit_has(live: LiveCloud, chromium: Browser, of: dict[str, Any]) -> None:
+    """The report's page of a verified run, at the address that the push prints."""
+    page = report_page(live, chromium, of["id"])
+    assert page.texts("h1, .pill") == ["shop production", "verified"]
+    stages = [text.split()[0] for text in page.texts(".legend > span")]
+    assert stages == ["receive", "build", "configure", "verify", "report"]
+    cases = ET.fromstring(command(live, "run", "junit", of["id"]).out).iter("testcase")
+    checks = [text.splitlines()[0] for text in page.texts("td:first-child:has(.passed)")]
+    assert sorted(checks) == sorted(f"✓ {case.get('name')}" for case in cases)
+    url = of["environment"]["url"]
+    assert page.texts(".url a") == [url]
+    shown = [text.split() for text in page.texts(".addresses tr")]
+    assert {words[0] for words in shown} == {"front", "web-1", "web-2", "db-1", "runner"}
+    assert ["front", "(floating)", url.split("/")[2]] in shown
+    assert not any(page.texts("details pre"))  # Until asked for.
+    page.of_script("document.querySelector('details summary').click()")
+    assert "PLAY RECAP" in page.texts("details pre")[0]
+
+
+def report_page(live: LiveCloud, chromium: Browser, run_id: str) -> Page:
+    """Whole without anything else, on a telephone as well, and nothing that a browser minds."""
+    url = f"{live.config.pipeline_url}/reports/demo/{run_id}"
+    for size in ((390, 800), (1000, 900)):
+        page = chromium.open(url, login=login(live), size=size)
+        assert (page.status, page.asked, page.complaints) == (200, [url], [])
+        assert page.of_script("document.documentElement.scrollWidth") <= size[0]
+    return page
 
 
 def verified(live: LiveCloud, run_id: str) -> dict[str, Any]:
@@ -223,6 +288,67 @@ def test_a_failing_check_ends_the_run_red_naming_it_and_showing_its_output(
     assert re.search("^checks: .*\\b2 failed", followed.out, re.MULTILINE)
     assert 'web-1: Port "81" is expected to be listening' in followed.out
     assert 'expected Port "81" to be listening' in followed.out
+
+
+def test_each_broken_sample_fails_in_its_stage_and_tells_so_everywhere(
+    live: LiveCloud, tmp_path: Path, chromium: Browser
+) -> None:
+    before = left(live)  # By other tests, whose environments live.
+    samples = {
+        stage: Hello(live, tmp_path / f"broken-{stage}", f"broken-{stage}")
+        for stage in ("receive", "build", "configure", "verify")
+    }
+    with ThreadPoolExecutor(len(samples)) as pushes:
+        pushed = pushes.map(lambda each: each.push(waits=True), samples.values())
+        printed = dict(zip(samples, pushed, strict=True))
+    lines = [
+        line.removeprefix("remote: ").strip()
+        for text in printed.values()
+        for line in text.splitlines()
+    ]
+    for line in seen_by_whoever_pushes():
+        assert line.removeprefix("remote: ").strip() in lines
+    assert "[remote rejected]" in printed["receive"]
+    assert "started" not in printed["receive"]
+    for stage in ("build", "configure", "verify"):
+        fails_in(live, chromium, stage, printed[stage])
+    for environment in json.loads(command(live, "env", "list", "--json").out):
+        if environment["repository"] in {"broken-configure", "broken-verify"}:
+            command(live, "env", "delete", environment["id"], "--wait")
+    assert left(live) == before
+
+
+def seen_by_whoever_pushes() -> list[str]:
+    """As the samples' own document has it."""
+    text = (ROOT / "examples/README.md").read_text()
+    return text.partition("\n```\n")[2].partition("\n```\n")[0].splitlines()
+
+
+def fails_in(live: LiveCloud, chromium: Browser, stage: str, printed: str) -> None:
+    """What was printed, the run, JUnit and the page agree."""
+    assert re.search(rf"^remote: FAILED after [0-9.]+ s in stage {stage}\b", printed, re.MULTILINE)
+    (run_id,) = set(re.findall(r"^remote: report: \S+/reports/demo/(\w+)", printed, re.MULTILINE))
+    found = shown(live, run_id)
+    assert (found["status"], found["stage"]) == ("failed", stage)
+    suites = ET.fromstring(command(live, "run", "junit", run_id).out)
+    failures = {suite.get("name"): suite.get("failures") for suite in suites}
+    assert failures.pop(stage) == "1"
+    assert set(failures.values()) <= {"0"}
+    page = report_page(live, chromium, run_id)
+    assert page.texts("h1, .pill") == [f"broken-{stage} main", f"failed in {stage}"]
+    (failure,) = page.texts(".failure pre")
+    for line in failure.splitlines():
+        assert line.strip() in printed
+    (red,) = page.texts(".legend > span:has(.broken)")
+    assert red.startswith(f"{stage} ")
+
+
+def test_a_browser_that_was_not_told_of_the_clouds_authority_shows_nothing(
+    live: LiveCloud, tmp_path: Path
+) -> None:
+    with browser(tmp_path / "home", authority=None) as stranger:
+        page = stranger.open(f"{live.config.pipeline_url}/reports/demo/1", login=login(live))
+    assert (page.status, page.complaints) == (0, ["net::ERR_CERT_AUTHORITY_INVALID"])
 
 
 def test_a_push_without_rights_gets_one_clear_line(hello: Hello) -> None:

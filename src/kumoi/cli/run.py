@@ -108,8 +108,7 @@ def show(client: Client, args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(client.get(f"runs/{args.id}")["run"], indent=2))
         return 0
-    for line in _summary(client.get(f"runs/{args.id}/report")["report"]):
-        console().print(line, highlight=False, soft_wrap=True)
+    _tell(client, client.get(f"runs/{args.id}/report")["report"], console())
     return 0
 
 
@@ -184,8 +183,7 @@ def follow_run(client: Client, id: str, out: Console) -> int:
                     out.print(f"== {stage['name']}", highlight=False)
             out.print(escape(update["text"]), end="", highlight=False, soft_wrap=True)
     found = client.get(f"runs/{id}/report")["report"]
-    for line in _summary(found):
-        out.print(line, highlight=False, soft_wrap=True)
+    _tell(client, found, out)
     return EXITS.get(found["status"], EXIT_NOT_VERIFIED)
 
 
@@ -225,6 +223,13 @@ def _stage_line(updates: list[dict[str, Any]]) -> Text:
         if update["waits_for"]:
             line.append(f"  waits for {update['waits_for']}", "dim")
     return line
+
+
+def _tell(client: Client, found: dict[str, Any], out: Console) -> None:
+    for line in _summary(found):
+        out.print(line, highlight=False, soft_wrap=True)
+    page = f"{client.url}/reports/{found['project']}/{found['id']}"
+    out.print(f"report: {escape(page)}", highlight=False, soft_wrap=True)
 
 
 def _summary(found: dict[str, Any]) -> Iterator[str]:

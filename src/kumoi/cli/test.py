@@ -75,7 +75,10 @@ def run(args: argparse.Namespace) -> int:
         raise Invalid("the system tests need root: sudo ./kumoi test, or --only the others")
     if {"unit", "stories", "security", "upgrade", "system"} & {group.name for group in chosen}:
         with progress.stage("system packages") as stage:
-            added = packages.ensure((*packages.NEEDED, *packages.FOR_TESTS))
+            more = (
+                packages.FOR_SYSTEM_TESTS if any(each.name == "system" for each in chosen) else ()
+            )
+            added = packages.ensure((*packages.NEEDED, *packages.FOR_TESTS, *more))
             stage.note(f"installed {len(added)}" if added else "all there")
     outcomes: list[Outcome] = []
     for group in chosen:
