@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import ssl
-import struct
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -254,32 +253,6 @@ def test_it_serves_and_is_told_of_members_without_another_process(host: Host) ->
     assert host.pid() == pid
     assert Path(f"/proc/{pid}").stat().st_uid == pwd.getpwnam("nobody").pw_uid
     assert os.getpriority(os.PRIO_PROCESS, pid) == PRIORITY
-
-
-@pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
-def test_a_clients_address_and_port_choose_the_member(host: Host, protocol: str) -> None:
-    red, blue = host.member(), host.member()
-
-    def wanted(*members: MemberSpec) -> BalancerThing:
-        pool = PoolSpec(
-            id="web", protocol=protocol, algorithm="SOURCE_IP_PORT", members=list(members)
-        )
-        return msgspec.structs.replace(served(protocol=protocol), pools=[pool])
-
-    def asked(port: int) -> set[str]:
-        """Who answers on a connection from there. It ends by a reset, so that the port is free at once."""
-        with host.inside(
-            lambda: socket.create_connection((VIP, 32_768), HANG_S, (MEMBERS_AT, port))
-        ) as peer:
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            return {ask(peer), ask(peer)}
-
-    assert host.settle(wanted(red)) == ["start proxy"]
-    assert host.settle(wanted(red, blue)) == ["tell proxy"]
-    first = [asked(port) for port in range(20_000, 20_040)]
-    assert {str(red.port), str(blue.port)} == set.union(*first)
-    assert all(len(one) == 1 for one in first)
-    assert [asked(port) for port in range(20_000, 20_040)] == first
 
 
 @pytest.mark.parametrize("pattern", ["^/(a|a)*[bc]$", "^/(a|aa)+$", "^/((a+)+)+[bc]$"])

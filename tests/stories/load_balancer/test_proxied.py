@@ -60,28 +60,6 @@ def test_a_member_of_the_other_ip_version_gets_no_connections(
     assert [one.address for one in thing.pools[0].members] == ["10.0.0.11"]
 
 
-def test_a_proxy_can_choose_by_the_clients_address_and_port(
-    cloud: RunningCloud, demo: Connection, balancer: Any
-) -> None:
-    """Also where OVN cannot serve the listener: HTTP, a connection limit, PROXY."""
-    host, balancing = serving(cloud), demo.load_balancer
-    for port, listening, pool in (
-        (80, {"protocol": "HTTP"}, "HTTP"),
-        (81, {"protocol": "TCP", "connection_limit": 9}, "TCP"),
-        (82, {"protocol": "TCP"}, "PROXY"),
-    ):
-        listener = balancing.create_listener(
-            load_balancer_id=balancer.id, protocol_port=port, **listening
-        )
-        balancing.create_pool(listener_id=listener.id, protocol=pool, lb_algorithm="SOURCE_IP_PORT")
-    StationReconciler(cloud.database).round()
-    (thing,) = told(host, balancer.id)
-    assert {one.protocol: one.algorithm for one in thing.pools} == dict.fromkeys(
-        ("HTTP", "TCP", "PROXY"), "SOURCE_IP_PORT"
-    )
-    assert sorted(one.port for one in thing.listeners) == [80, 81, 82]
-
-
 def test_each_listener_has_a_port_of_its_own_there_and_keeps_it(
     cloud: RunningCloud, demo: Connection, balancer: Any
 ) -> None:

@@ -67,7 +67,7 @@ PROXY = DataPath(
     is_served=True,
     listeners=frozenset({"HTTP", "TCP", "HTTPS", "TERMINATED_HTTPS"}),
     pools=frozenset({"TCP", "HTTP", "HTTPS", "PROXY", "PROXYV2"}),
-    algorithms=frozenset({"ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "SOURCE_IP_PORT"}),
+    algorithms=frozenset({"ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP"}),
     persistence=frozenset({"SOURCE_IP", "HTTP_COOKIE", "APP_COOKIE"}),
     options=frozenset({"connection_limit", "allowed_cidrs", "tls_enabled"}),
 )

@@ -240,15 +240,6 @@ def test_what_haproxy_counted_of_its_listeners_is_read() -> None:
         ),
         ("sticky_cookie", served(persistence={"type": "HTTP_COOKIE"})),
         ("sticky_app", served(persistence={"type": "APP_COOKIE", "cookie_name": "session"})),
-        ("by_client_end", served(algorithm="SOURCE_IP_PORT")),
-        (
-            "by_client_end_tcp",
-            served(
-                msgspec.structs.replace(HTTP, protocol="TCP", insert_headers={}),
-                protocol="TCP",
-                algorithm="SOURCE_IP_PORT",
-            ),
-        ),
         ("sticky_source", served(persistence={"type": "SOURCE_IP"}, algorithm="SOURCE_IP")),
         (
             "policies",

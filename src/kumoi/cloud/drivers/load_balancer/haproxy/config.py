@@ -32,11 +32,8 @@ BALANCE = {
     "ROUND_ROBIN": ("balance roundrobin",),
     "LEAST_CONNECTIONS": ("balance leastconn",),
     "SOURCE_IP": ("balance source", "hash-type consistent"),
-    "SOURCE_IP_PORT": ("balance hash var(txn.end)", "hash-type consistent sdbm avalanche"),
+    "SOURCE_IP_PORT": ("balance source", "hash-type consistent"),
 }
-CLIENT_END = 'set-var-fmt(txn.end) "%[src]:%[src_port]"'
-"""Ports that follow each other are hashed apart by the avalanche alone."""
-RULE = {"http": "http-request", "tcp": "tcp-request content"}
 SEND_PROXY = {"PROXY": "send-proxy", "PROXYV2": "send-proxy-v2"}
 BY_HTTP = frozenset({"HTTP", "TERMINATED_HTTPS"})
 STICKY = "stick-table type ip size 10k expire 1h"
@@ -212,8 +209,6 @@ def _headers(listener: ProxiedListener) -> Iterator[str]:
 def _backend(listener: ProxiedListener, pool: PoolSpec, known: list[ProxyServer]) -> Iterator[str]:
     yield f"backend {backend_name(listener, pool.id)}"
     yield f"    mode {_mode(listener)}"
-    if pool.algorithm == "SOURCE_IP_PORT":
-        yield f"    {RULE[_mode(listener)]} {CLIENT_END}"
     yield from (f"    {line}" for line in BALANCE[pool.algorithm])
     yield from (f"    {line}" for line in _persistence(pool, _mode(listener)))
     yield f"    timeout connect {listener.timeout_member_connect}ms"
