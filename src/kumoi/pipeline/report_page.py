@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
@@ -59,6 +60,7 @@ def without_url(environment: Environment, repository: str, commit: str) -> str:
 def ended(environment: Environment, repository: str, commit: str) -> str:
     """What stood at an environment's URL, and how to get it back."""
     since = _when(environment.ended_at or environment.expires_at)
+    push = f"git push kumoi {shlex.quote(f'HEAD:refs/heads/{environment.branch}')}"
     words = [
         _title(repository, environment.branch, environment.status, "cancelled"),
         (
@@ -67,10 +69,8 @@ def ended(environment: Environment, repository: str, commit: str) -> str:
         ),
         "<h2>To get it back</h2><div class=card>",
         f"<p>Run the same commit again:</p><pre>kumoi run retry {escape(environment.newest_run_id)}</pre>",
-        (
-            f"<p>Or push it:</p><pre>git push kumoi {escape(commit[:COMMIT_SHOWN])}:refs/heads/"
-            f"{escape(environment.branch)}</pre></div>"
-        ),
+        "<p>Or push another one, since git does not send what is there already:</p>",
+        f"<pre>git commit --allow-empty -m again\n{escape(push)}</pre></div>",
     ]
     return _page(f"{repository} {environment.branch} has ended", words)
 
@@ -129,7 +129,7 @@ def _body(of: RunReport) -> Iterator[str]:
     yield "<h2>Stages</h2>"
     yield from _timeline(of)
     if of.checks:
-        yield "<h2>Checks</h2><div class=card><table>"
+        yield '<h2>Checks</h2><div class=card><table class="checks">'
         yield "<tr><th>Check<th>Server<th>Stage<th class=n>Seconds</tr>"
         yield from map(_row, of.checks)
         yield "</table></div>"

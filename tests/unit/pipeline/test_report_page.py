@@ -112,7 +112,9 @@ def test_an_ended_environment_says_what_stood_there_and_how_to_get_it_back() -> 
     page = report_page.ended(over, "shop", "c" * 40)
     assert "its time to live is over" in page
     assert "kumoi run retry r1" in page
-    assert "git push kumoi cccccccccc:refs/heads/main" in page
+    assert "git push kumoi HEAD:refs/heads/main" in page
+    odd = report_page.ended(replace(over, branch="a;id"), "shop", "c" * 40)
+    assert "git push kumoi &#x27;HEAD:refs/heads/a;id&#x27;" in odd  # Nothing that a shell runs.
 
 
 def test_the_stage_that_failed_is_named_and_red_and_the_others_have_their_colours() -> None:
