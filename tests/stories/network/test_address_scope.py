@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from openstack import exceptions
 from openstack.connection import Connection
 
 from kumoi.cloud.drivers.network.ovn.northbound import RecordKind
@@ -36,7 +37,8 @@ def test_a_scope_is_made_changed_and_deleted(demo: Connection, admin: Connection
     assert raw.fault("POST", "address-scopes", body)[0] == 400
     admin.network.update_address_scope(scope.id, is_shared=True)
     found = admin.network.put(f"/{path}", json={"address_scope": {"shared": False}})
-    assert found.status_code == 409
+    assert found.status_code == 400
+    assert found.json()["NeutronError"]["type"] == "AddressScopeUpdateError"
     demo.network.delete_address_scope(scope, ignore_missing=False)
     assert raw.fault("GET", path)[:2] == (404, "AddressScopeNotFound")
 
@@ -49,7 +51,9 @@ def test_only_its_project_sees_a_scope_that_is_not_shared(
     assert list(other.network.address_scopes(name="mine")) == []
     shared = admin.network.create_address_scope(name="ours", ip_version=4, is_shared=True)
     assert [each.id for each in other.network.address_scopes(name="ours")] == [shared.id]
-    assert pool(other, shared, "10.80.0.0/16").address_scope_id == shared.id
+    with pytest.raises(exceptions.BadRequestException, match="cannot be associated"):
+        pool(other, shared, "10.80.0.0/16")
+    assert pool(admin, shared, "10.80.0.0/16").address_scope_id == shared.id
 
 
 def test_no_address_is_twice_in_a_scope(demo: Connection, admin: Connection, raw: Raw) -> None:

@@ -69,3 +69,27 @@ def test_everybody_sees_them_and_administrators_change_them(
         assert found[0] == status, changes
     found = raw_admin.fault("GET", f"{path}/none")
     assert found[:2] == (404, "DefaultSecurityGroupRuleNotFound")
+
+
+def test_two_rules_alike_are_for_groups_of_different_kinds(admin: Connection) -> None:
+    """And one for both kinds is like either."""
+    path = "/default-security-group-rules"
+    rule = {"direction": "ingress", "protocol": "udp", "port_range_min": 53, "port_range_max": 53}
+
+    def made(*kinds: str) -> Any:
+        uses = {f"used_in_{kind}_sg": kind in kinds for kind in ("default", "non_default")}
+        return admin.network.post(path, json={"default_security_group_rule": {**rule, **uses}})
+
+    def delete(answer: Any) -> None:
+        key = answer.json()["default_security_group_rule"]["id"]
+        admin.network.delete_default_security_group_rule(key, ignore_missing=False)
+
+    first, second = made("default"), made("non_default")
+    assert (first.status_code, second.status_code) == (201, 201)
+    alike = (("default", "non_default"), ("default",), ("non_default",))
+    assert {made(*kinds).status_code for kinds in alike} == {409}
+    delete(first)
+    delete(second)
+    both = made("default", "non_default")
+    assert {made(*kinds).status_code for kinds in alike} == {409}
+    delete(both)

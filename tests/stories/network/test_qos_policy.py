@@ -35,6 +35,7 @@ def test_administrators_make_policies_and_projects_use_the_shared_ones(
     own = admin.network.create_qos_policy(name="own", description="d")
     assert (own.is_shared, own.is_default, own.rules) == (False, False, [])
     assert raw.fault("POST", "qos/policies", {"policy": {"name": "x"}})[0] == 403
+    assert raw.fault("POST", "qos/policies", {"policy": {"name": "x" * 256}})[0] == 400
     seen = [policy.id for policy in demo.network.qos_policies()]
     assert slow.id in seen
     assert own.id not in seen

@@ -65,6 +65,20 @@ def test_only_administrators_change_rules(demo: Connection, raw: Raw, policy: An
     assert list(demo.network.qos_bandwidth_limit_rules(policy)) == []
 
 
+def test_a_policy_that_one_may_not_see_has_no_rules_to_change(
+    admin: Connection, raw: Raw, raw_admin: Raw
+) -> None:
+    hidden = admin.network.create_qos_policy(name="hidden")
+    rule = admin.network.create_qos_bandwidth_limit_rule(hidden, max_kbps=1_000)
+    path = f"qos/policies/{hidden.id}/bandwidth_limit_rules/{rule.id}"
+    assert raw.fault("PUT", path, {"bandwidth_limit_rule": {"max_kbps": 2}})[0] == 404
+    assert raw.fault("DELETE", path)[0] == 404
+    policy = f"qos/policies/{hidden.id}"
+    assert raw.fault("PUT", policy, {"policy": {"name": "mine"}})[0] == 404
+    assert raw.fault("DELETE", policy)[0] == 404
+    assert admin.network.get_qos_bandwidth_limit_rule(rule.id, hidden).max_kbps == 1_000
+
+
 def test_the_kinds_of_rules_are_told(demo: Connection, admin: Connection, raw: Raw) -> None:
     kinds = [each.type for each in demo.network.qos_rule_types()]
     assert kinds == ["bandwidth_limit", "dscp_marking"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from kumoi.cloud.api import errors
@@ -65,15 +66,17 @@ def tags(words: str) -> tuple[Route, ...]:
 
 
 def qos_rules(kind: QosKind) -> tuple[Route, ...]:
-    """The routes of a policy's rules of one kind."""
+    """The routes of a policy's rules of one kind. Whoever may not see the policy finds no rule to change (404);
+    whoever may and has not the right is refused by the domain (403).
+    """
     handlers, path = RuleHandlers(kind), f"{QOS}/{{id}}/{kind}_rules"
     rule = f"policy_{kind}_rule"
     return (
         Route("POST", path, handlers.create, f"create_{rule}"),
         Route("GET", path, handlers.index, f"get_{rule}"),
         Route("GET", f"{path}/{{key}}", handlers.show, f"get_{rule}"),
-        Route("PUT", f"{path}/{{key}}", handlers.update, f"update_{rule}"),
-        Route("DELETE", f"{path}/{{key}}", handlers.delete, f"delete_{rule}"),
+        Route("PUT", f"{path}/{{key}}", handlers.update, f"get_{rule}"),
+        Route("DELETE", f"{path}/{{key}}", handlers.delete, f"get_{rule}"),
     )
 
 
@@ -164,7 +167,7 @@ ROUTES = (
         default_security_group_rule.RESOURCE.delete,
         "delete_default_security_group_rule",
     ),
-    *nouns(QOS, qos_policy.RESOURCE),
+    *(replace(route, policy="get_policy") for route in nouns(QOS, qos_policy.RESOURCE)),
     *qos_rules(QosKind.BANDWIDTH_LIMIT),
     *qos_rules(QosKind.DSCP_MARKING),
     Route("GET", "/v2.0/qos/rule-types", qos_rule.types, "get_rule_type"),

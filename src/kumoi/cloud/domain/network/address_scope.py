@@ -65,13 +65,13 @@ def page(connection: Connection, caller: Caller, query: NetworkQuery) -> list[Ad
 def update(
     connection: Connection, caller: Caller, key: str, values: Mapping[str, Any], now: datetime
 ) -> AddressScope:
-    """Raises NotFound, Forbidden, and Conflict for a shared scope that is to be no more so."""
+    """Raises NotFound, Forbidden, and Invalid for a shared scope that is to be no more so."""
     row = get(connection, caller, key)
     caller.check("update_address_scope", row.project_id)
     if "shared" in values:
         caller.check("update_address_scope:shared")
     if row.shared and not values.get("shared", True):
-        raise Conflict(
+        raise Invalid(
             f"Unable to update address scope {key} : Shared address scope can't be unshared.",
             kind="AddressScopeUpdateError",
         )

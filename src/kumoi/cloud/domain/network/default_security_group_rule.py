@@ -20,8 +20,10 @@ from kumoi.cloud.store.network.default_security_group_rule import (
 from kumoi.cloud.store.network.standard import NetworkQuery
 
 RULES_MAX = 50  # Each is in every new group.
+USES = ("used_in_default_sg", "used_in_non_default_sg")
+"""The kinds of groups that a rule can be for."""
 NOT_TRAFFIC = frozenset(
-    {"id", "project_id", "description", "created_at", "updated_at", "revision_number"}
+    {"id", "project_id", "description", "created_at", "updated_at", "revision_number", *USES}
 )
 
 
@@ -46,7 +48,9 @@ def create(
     wanted: DefaultSecurityGroupRuleRequest,
     now: datetime,
 ) -> DefaultSecurityGroupRule:
-    """Raises Forbidden, Invalid for what no rule of a group can be, Conflict for a second of the same."""
+    """Raises Forbidden, Invalid for what no rule of a group can be, Conflict for a second of the same for
+    groups of one kind.
+    """
     caller.check("create_default_security_group_rule", wanted.project_id)
     if wanted.remote_group_id not in (None, PARENT):
         raise Invalid(
@@ -84,7 +88,7 @@ def create(
     )
     present = store.every(connection)
     for other in present:
-        if _traffic(other) == _traffic(row):
+        if _traffic(other) == _traffic(row) and _share_a_use(other, row):
             raise Conflict(
                 f"Default Security group rule already exists. Rule id is {other.id}.",
                 kind="DefaultSecurityGroupRuleExists",
@@ -118,6 +122,10 @@ def delete(connection: Connection, caller: Caller, key: str, _now: datetime) -> 
     """Raises NotFound, Forbidden."""
     caller.check("delete_default_security_group_rule", get(connection, caller, key).project_id)
     store.delete(connection, key)
+
+
+def _share_a_use(one: DefaultSecurityGroupRule, other: DefaultSecurityGroupRule) -> bool:
+    return any(getattr(one, use) and getattr(other, use) for use in USES)
 
 
 def _traffic(row: DefaultSecurityGroupRule) -> tuple[object, ...]:

@@ -18,6 +18,19 @@ from kumoi.cloud.store.network import qos_rule as store
 from kumoi.cloud.store.network.qos_rule import QosKind, QosRule
 
 EGRESS = "egress"
+RULES = {
+    QosKind.BANDWIDTH_LIMIT: {
+        "create": "create_policy_bandwidth_limit_rule",
+        "update": "update_policy_bandwidth_limit_rule",
+        "delete": "delete_policy_bandwidth_limit_rule",
+    },
+    QosKind.DSCP_MARKING: {
+        "create": "create_policy_dscp_marking_rule",
+        "update": "update_policy_dscp_marking_rule",
+        "delete": "delete_policy_dscp_marking_rule",
+    },
+}
+"""What whoever changes a rule of a kind must be allowed to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +114,7 @@ def _check(
     connection: Connection, caller: Caller, policy_id: str, verb: str, kind: QosKind
 ) -> None:
     policy = qos_policy.get(connection, caller, policy_id)
-    caller.check(f"{verb}_policy_{kind}_rule", policy.project_id)
+    caller.check(RULES[kind][verb], policy.project_id)
 
 
 def _require_alone(connection: Connection, row: QosRule) -> None:

@@ -195,6 +195,8 @@ def _require_scope(connection: Connection, caller: Caller, row: SubnetPool) -> N
     if key is None:
         return
     scope = address_scope.get(connection, caller, key)
+    if not caller.may("update_address_scope", scope.project_id):
+        raise address_scope.illegal(row.id, key)
     if scope.ip_version != row.ip_version:
         raise Invalid(
             f"Illegal subnetpool association: subnetpool {row.id} cannot associate with address scope "

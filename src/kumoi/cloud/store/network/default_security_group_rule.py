@@ -83,8 +83,8 @@ def first() -> list[dict[str, Any]]:
             "used_in_non_default_sg": remote is None,
         }
         for direction, remote, description in (
-            ("egress", None, "All may leave."),
-            ("ingress", PARENT, "What comes from ports of the same group may enter."),
+            ("egress", None, "Legacy default SG rule for egress traffic"),
+            ("ingress", PARENT, "Legacy default SG rule for ingress traffic"),
         )
         for ethertype in ("IPv4", "IPv6")
     ]

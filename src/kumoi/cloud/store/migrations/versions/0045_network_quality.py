@@ -119,8 +119,8 @@ def _first_rules() -> list[dict[str, object]]:
             "used_in_non_default_sg": remote is None,
         }
         for direction, remote, description in (
-            ("egress", None, "All may leave."),
-            ("ingress", "PARENT", "What comes from ports of the same group may enter."),
+            ("egress", None, "Legacy default SG rule for egress traffic"),
+            ("ingress", "PARENT", "Legacy default SG rule for ingress traffic"),
         )
         for ethertype in ("IPv4", "IPv6")
     ]
