@@ -197,16 +197,35 @@ def _delegated(request: Request, found: Repository) -> Iterator[None]:
     """
     pipeline, login, caller = request.services, request.claims, request.caller
     made = pipeline.identity.delegate(login, caller, found.name)
-    with pipeline.database.write() as connection:
-        delegation.set_of_repository(
-            connection, found.id, made, pipeline.clock.now(), login_name(login, caller)
-        )
-        repository.note_push(connection, found.id, pipeline.clock.now())
+    try:
+        with pipeline.database.write() as connection:
+            left = delegation.get_of_repository(connection, found.id)
+            delegation.set_of_repository(
+                connection, found.id, made, pipeline.clock.now(), login_name(login, caller)
+            )
+            repository.note_push(connection, found.id, pipeline.clock.now())
+    except KumoiError:  # Nobody would ever find it.
+        if made.is_own:
+            pipeline.identity.end(made)
+        raise
     log.event("delegation.made", repository=found.name, user=caller.user_id)
+    if left is not None:
+        _end_replaced(pipeline, found, left)
     try:
         yield
     finally:
         _settle(pipeline, found, made)
+
+
+def _end_replaced(pipeline: Pipeline, found: Repository, left: Delegation) -> None:
+    """What an earlier push could not settle: this one's acts for what that did not begin."""
+    try:
+        with pipeline.database.read() as connection:
+            taken = delegation.is_used(connection, left.credential_id)
+        if left.is_own and not taken:
+            pipeline.identity.end(left)
+    except KumoiError as error:
+        log.failure("delegation.not_ended", error, repository=found.id)
 
 
 def _settle(pipeline: Pipeline, found: Repository, made: Delegation) -> None:
