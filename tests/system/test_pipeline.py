@@ -18,6 +18,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from tests.system.browser import Browser, Page, browser
+from tests.system.listed import access_rules, listed, without_credentials
 from tests.system.live import ROOT, LiveCloud, another_release, eventually, live_cloud
 
 from kumoi.base.process import Completed, run
@@ -26,8 +27,8 @@ from kumoi.hosts.install import image
 pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
 
 OCTET = 204
+SWEPT_S = 180
 VERIFIED_S = 240  # The first servers wait for their images to be unpacked; bench/ measures.
-EMPTY = {"network": {"public"}}
 
 
 @pytest.fixture(scope="module")
@@ -108,28 +109,10 @@ def shown(live: LiveCloud, run_id: str) -> dict[str, Any]:
     return found
 
 
-def left(live: LiveCloud) -> dict[str, set[str]]:
-    """The names of all that the project has, but for what it had before any push."""
-    with live.connect() as cloud:
-        found = {
-            "server": cloud.compute.servers(),
-            "load balancer": cloud.load_balancer.load_balancers(),
-            "network": cloud.network.networks(),
-            "router": cloud.network.routers(),
-            "floating IP": cloud.network.ips(),
-            "port": cloud.network.ports(),
-            "key pair": cloud.compute.keypairs(),
-        }
-        names = {
-            noun: {str(each.name or each.id) for each in rows} - EMPTY.get(noun, set())
-            for noun, rows in found.items()
-        }
-    return {noun: of_noun for noun, of_noun in names.items() if of_noun}
-
-
 def test_a_push_becomes_verified_web_servers_and_goes_without_a_trace(
     live: LiveCloud, hello: Hello
 ) -> None:
+    before = listed(live)
     commit = hello.git("rev-parse", "HEAD").out.strip()
     run_id = hello.begin()
     followed = command(live, "run", "follow", run_id)
@@ -148,14 +131,14 @@ def test_a_push_becomes_verified_web_servers_and_goes_without_a_trace(
     assert "GET / on port 80 answers status 200 with 'hello'" in names
 
     command(live, "env", "delete", found["environment"]["id"], "--wait")
-    assert left(live) == {}
+    assert without_credentials(listed(live) - before) == set()
 
 
 def test_the_shop_is_verified_through_its_balancer_and_a_second_push_keeps_its_orders(
     live: LiveCloud, tmp_path: Path, chromium: Browser
 ) -> None:
     shop = Hello(live, tmp_path / "shop", "shop")
-    before = left(live)  # By other tests, whose environments live.
+    before = listed(live)  # By other tests, whose environments live.
     first = verified(live, shop.begin("production"))
     page = f"{live.config.pipeline_url}/reports/demo/{first['id']}"
     assert f"\nreport: {page}\n" in command(live, "run", "show", first["id"]).out
@@ -178,7 +161,9 @@ def test_the_shop_is_verified_through_its_balancer_and_a_second_push_keeps_its_o
     link = f"{live.config.pipeline_url}/e/{second['environment']['id']}"
     assert chromium.open(link).of_script("location.href") == second["environment"]["url"]
     command(live, "env", "delete", "production", "--wait")
-    assert left(live) == before
+    assert without_credentials(listed(live) - before) == set()
+    swept(live, second["id"])
+    assert listed(live) - before == set()
     gone = chromium.open(link)
     assert (gone.status, gone.asked) == (410, [link])
     assert gone.texts("h1, .pill") == ["shop production", "deleted"]
@@ -215,6 +200,42 @@ def report_page(live: LiveCloud, chromium: Browser, run_id: str) -> Page:
     return page
 
 
+def test_a_pipeline_killed_in_the_middle_of_a_build_leaves_nothing_that_a_deletion_does_not_take(
+    live: LiveCloud, tmp_path: Path
+) -> None:
+    before, rules = listed(live), list[set[str]]()
+    shop = Hello(live, tmp_path / "shop", "shop")
+    for made in ("network", "server", "load balancer"):
+        shop.commit()
+        run_id = shop.begin("cut")
+
+        def begun(made: str = made) -> bool:
+            return any(line.startswith(f"user: {made} ") for line in listed(live) - before)
+
+        eventually(begun, within_s=VERIFIED_S, what=f"there is a {made}")
+        os.kill(live.pid("pipeline"), signal.SIGKILL)
+        eventually(
+            lambda: command(live, "env", "delete", "cut", "--wait", check=False).status == 0,
+            within_s=60,
+            what="the pipeline is back and has deleted it",
+        )
+        assert shown(live, run_id)["status"] == "cancelled"
+        rules.append(access_rules(live))
+        assert without_credentials(listed(live) - before) == set()
+    swept(live, run_id)
+    assert listed(live) - before == set()
+    assert rules[0] == rules[1] == rules[2] == access_rules(live)
+
+
+def swept(live: LiveCloud, run_id: str) -> None:
+    """Wait for the sweeper, with which the last of an environment goes."""
+    eventually(
+        lambda: shown(live, run_id)["environment"]["swept_at"],
+        within_s=SWEPT_S,
+        what="the sweeper has looked",
+    )
+
+
 def verified(live: LiveCloud, run_id: str) -> dict[str, Any]:
     """The run at its end."""
     command(live, "run", "follow", run_id, check=False)
@@ -234,7 +255,7 @@ def orders(of: dict[str, Any]) -> int:
 def test_a_server_is_configured_by_puppet_and_a_broken_manifest_fails_the_step(
     live: LiveCloud, tmp_path: Path
 ) -> None:
-    before = left(live)  # By other tests, whose environments live.
+    before = listed(live)  # By other tests, whose environments live.
     puppet = Hello(live, tmp_path / "puppet", "puppet")
     # Servers here have no way to Debian, so the repository brings the packages along.
     debian_packages("puppet-agent", into=puppet.folder / "packages")
@@ -252,7 +273,7 @@ def test_a_server_is_configured_by_puppet_and_a_broken_manifest_fails_the_step(
     assert reason.startswith("configure: ./deploy/puppet.sh failed on web-1\n")
     assert "not so" in reason
     command(live, "env", "delete", first["environment"]["id"], "--wait")
-    assert left(live) == before
+    assert without_credentials(listed(live) - before) == set()
 
 
 def debian_packages(*names: str, into: Path) -> None:
@@ -293,7 +314,7 @@ def test_a_failing_check_ends_the_run_red_naming_it_and_showing_its_output(
 def test_each_broken_sample_fails_in_its_stage_and_tells_so_everywhere(
     live: LiveCloud, tmp_path: Path, chromium: Browser
 ) -> None:
-    before = left(live)  # By other tests, whose environments live.
+    before = listed(live)  # By other tests, whose environments live.
     samples = {
         stage: Hello(live, tmp_path / f"broken-{stage}", f"broken-{stage}")
         for stage in ("receive", "build", "configure", "verify")
@@ -315,7 +336,7 @@ def test_each_broken_sample_fails_in_its_stage_and_tells_so_everywhere(
     for environment in json.loads(command(live, "env", "list", "--json").out):
         if environment["repository"] in {"broken-configure", "broken-verify"}:
             command(live, "env", "delete", environment["id"], "--wait")
-    assert left(live) == before
+    assert without_credentials(listed(live) - before) == set()
 
 
 def seen_by_whoever_pushes() -> list[str]:
@@ -381,7 +402,7 @@ def test_a_run_in_progress_goes_on_across_an_update_and_the_way_back(
     live: LiveCloud, hello: Hello, tmp_path: Path
 ) -> None:
     """It is in the middle of configuring its servers, which wait for us, all the while."""
-    before = left(live)  # By other tests, whose environments live.
+    before = listed(live)  # By other tests, whose environments live.
     script = hello.folder / "deploy/web.sh"
     first, rest = script.read_text().split("\n", 1)
     script.write_text(f"{first}\nuntil [ -e /go ]; do sleep 0.1; done\n{rest}")
@@ -403,7 +424,7 @@ def test_a_run_in_progress_goes_on_across_an_update_and_the_way_back(
     assert "verify passed" in command(live, "run", "follow", run_id).out
     environment = shown(live, run_id)["environment"]["id"]
     command(live, "env", "delete", environment, "--wait")
-    assert left(live) == before
+    assert without_credentials(listed(live) - before) == set()
 
 
 def stage(live: LiveCloud, run_id: str) -> str:
