@@ -1,17 +1,25 @@
-"""git push → verified: two web servers, images warm, with each stage's time."""
+"""git push → verified, images warm, with each stage's time and the pipeline's own share; and ten pushes at once.
+
+The own share is what is left of a run without the cloud's time (from its first change there until the runner
+calls, and until the servers answer) and the tools' (the configuring and the checking, as the runner says).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import openstack
 from openstack.connection import Connection
 
 from bench.measure import Figure, until
@@ -23,6 +31,15 @@ TIMES = 3
 EXAMPLES = Path(__file__).parents[1] / "examples"
 STAGES = ("receive", "build", "configure", "verify", "report")
 KEEP = "\nkeep: true\n"
+OWN_SHARE_S = 0.5
+AT_ONCE = 10
+SLOWEST_TO_MEAN = 2.0
+ENDED_WITHIN_S = 900
+QUOTAS, ROOM = ("security_groups", "routers"), 100
+BUILT_BY = ("/network/", "/compute/", "/load-balancer/")
+NOT_OURS = re.compile(
+    r"(?:all servers answer after|configure passed in|verify passed in) ([0-9.]+) s"
+)
 
 
 def figures(cloud: Connection, name: str, state_dir: str) -> list[Figure]:
@@ -36,16 +53,107 @@ def figures(cloud: Connection, name: str, state_dir: str) -> list[Figure]:
         ("the same, environment kept", "shop", True, 8),
     ):
         whole: list[float] = []
+        own: list[float] = []
         stages: dict[str, list[float]] = {stage: [] for stage in STAGES}
         with tempfile.TemporaryDirectory() as directory:
             pusher = _Pusher(cloud, settings, host, name, Path(directory) / example)
             for finished in pusher.pushes(keeps=keeps):
                 whole.append(_seconds(finished["created_at"], finished["ended_at"]))
+                if not keeps:
+                    own.append(_own_share_s(pusher, finished))
                 for stage in finished["stages"]:
                     stages[stage["name"]].append(_seconds(stage["began_at"], stage["ended_at"]))
         found.append(Figure(title, whole, "s", bound_s))
         found += [Figure(f"  {stage}", seconds, "s") for stage, seconds in stages.items()]
+        if own:
+            found.append(Figure("  the pipeline's own share", own, "s", OWN_SHARE_S))
+    with tempfile.TemporaryDirectory() as directory:
+        pusher = _Pusher(cloud, settings, host, name, Path(directory) / "hello")
+        found += _at_once(cloud, pusher)
     return found
+
+
+def _at_once(cloud: Connection, pusher: _Pusher) -> list[Figure]:
+    """Pushes of one repository to as many branches. All must end verified, and all be gone afterwards."""
+    run(["git", "init", "-q", "-b", "main", pusher.work])
+    commits = {}
+    for number in range(AT_ONCE):
+        commits[f"branch-{number}"] = pusher.commit(number)
+    try:
+        with _room(cloud, pusher.name), ThreadPoolExecutor(AT_ONCE) as pool:
+            words = [f"{commit}:refs/heads/{branch}" for branch, commit in commits.items()]
+            list(pool.map(pusher.push, words))
+            ended = [_verified(pusher.name, commit) for commit in commits.values()]
+    finally:
+        pusher.delete_all()
+    waits = [_seconds(each["created_at"], each["ended_at"]) for each in ended]
+    left = [
+        each for each in _named(cloud) if any(mine["environment"]["id"] in each for mine in ended)
+    ]
+    return [
+        Figure(f"{AT_ONCE} pushes to {AT_ONCE} branches at once, each", waits, "s"),
+        Figure("  slowest / mean", [max(waits) * len(waits) / sum(waits)], "", SLOWEST_TO_MEAN),
+        Figure("  left after their deletion", [len(left)], "", 0),
+    ]
+
+
+@contextlib.contextmanager
+def _room(cloud: Connection, name: str) -> Iterator[None]:
+    """The usual quota has room for four environments (QUOTAS); afterwards it is what it was."""
+    project = cloud.current_project_id
+    with openstack.connect(cloud=f"{name}-admin") as admin:
+        before = admin.network.get_quota(project)
+        admin.network.update_quota(project, **dict.fromkeys(QUOTAS, ROOM))
+        try:
+            yield
+        finally:
+            admin.network.update_quota(project, **{each: before[each] for each in QUOTAS})
+
+
+def _named(cloud: Connection) -> Iterator[str]:
+    """The names of all that environments are made of."""
+    for each in (
+        *cloud.compute.servers(details=False), *cloud.compute.keypairs(), *cloud.network.networks(),
+        *cloud.network.subnets(), *cloud.network.routers(), *cloud.network.ports(),
+        *cloud.network.security_groups(), *cloud.load_balancer.load_balancers(),
+    ):  # fmt: skip
+        yield str(each.name)
+    for floating in cloud.network.ips():
+        yield str(floating.description)
+
+
+def _own_share_s(pusher: _Pusher, finished: dict[str, Any]) -> float:
+    """Of a run that nothing else ran beside. Lines of the logs are written when a request has ended."""
+    began_at, ended_at = finished["created_at"], finished["ended_at"]
+    built = _first_post(pusher.host, "api", BUILT_BY, began_at)
+    called = _first_post(pusher.host, "pipeline", ("/runner/v1/claim",), began_at)
+    said = run(
+        [
+            sys.executable,
+            "-m",
+            "kumoi.main",
+            "run",
+            "log",
+            finished["id"],
+            "--os-cloud",
+            pusher.name,
+        ],
+        timeout_s=60,
+    ).out
+    not_ours = sum(float(seconds) for seconds in NOT_OURS.findall(said))
+    return _seconds(began_at, ended_at) - _seconds(built, called) - not_ours
+
+
+def _first_post(host: HostSettings, role: str, paths: tuple[str, ...], since: str) -> str:
+    """When the first that succeeded since then had ended. Raises LookupError."""
+    for line in (host.log_dir / f"{role}.log").read_text().splitlines():
+        if '"request.handled"' not in line or '"POST"' not in line:
+            continue
+        entry = json.loads(line)
+        is_meant = entry["path"].startswith(paths) and entry["status"] < 300
+        if is_meant and _seconds(since, entry["timestamp"]) >= 0:
+            return str(entry["timestamp"])
+    raise LookupError(f"{role} logged no POST to {paths[0]} since {since}")
 
 
 class _Pusher:
@@ -76,13 +184,24 @@ class _Pusher:
             with (self.work / "kumoi.yaml").open("a") as file:
                 file.write(KEEP)
         for number in range(TIMES + keeps):
-            (self.work / "number").write_text(str(number))
-            _git(self.work, self.host, "add", "-A")
-            _git(self.work, self.host, "commit", "-q", "-m", f"push {number}")
-            _git(self.work, self.host, "push", "-q", "--force", self.url, "main")
-            ended = _verified(self.name, _git(self.work, self.host, "rev-parse", "HEAD"))
+            commit = self.commit(number)
+            self.push("main")
+            ended = _verified(self.name, commit)
             if number or not keeps:
                 yield ended
+        self.delete_all()
+
+    def commit(self, number: int) -> str:
+        (self.work / "number").write_text(str(number))
+        _git(self.work, self.host, "add", "-A")
+        _git(self.work, self.host, "commit", "-q", "-m", f"push {number}")
+        return _git(self.work, self.host, "rev-parse", "HEAD")
+
+    def push(self, refspec: str) -> None:
+        _git(self.work, self.host, "push", "-q", "--force", self.url, refspec)
+
+    def delete_all(self) -> None:
+        """The environments of its pushes."""
         for environment in _kumoi(self.name, "env", "list", "--json"):
             if environment["repository"] == f"bench-{self.work.name}":
                 words = ["env", "delete", "--wait", "--os-cloud", self.name, environment["id"]]
@@ -98,7 +217,7 @@ def _verified(name: str, commit: str) -> dict[str, Any]:
         ended[:] = [row for row in rows if row["commit"] == commit and row["ended_at"]]
         return bool(ended)
 
-    until(has_ended, within_s=180, pause_s=0.5)
+    until(has_ended, within_s=ENDED_WITHIN_S, pause_s=0.5)
     shown: dict[str, Any] = _kumoi(name, "run", "show", ended[0]["id"], "--json")
     if shown["status"] != "verified":
         raise RuntimeError(f"run {shown['id']} is {shown['status']}: {shown['reason']}")
