@@ -21,7 +21,7 @@ from openstack.connection import Connection
 
 from kumoi.base import process
 from kumoi.base.errors import Invalid
-from tests.interop import accounts, keystone, neutron, octavia, octavia_traffic
+from tests.interop import accounts, keystone, listed, neutron, octavia, octavia_traffic
 
 PLUGINS = {
     "keystone": keystone,
@@ -45,6 +45,8 @@ def main() -> int:
         status = 0
         if args.regex:
             status = _run_matching(args, workspace)
+            if status:
+                status = _judge(args.tempest, workspace)
         if args.tests:
             status = status or _run(args.tempest, workspace, args.tests, args.concurrency)
         if args.regex or args.tests:
@@ -244,6 +246,20 @@ def _run_matching(args: argparse.Namespace, workspace: Path) -> int:
     if not_offered:
         words += ["--exclude-regex", "|".join(not_offered)]
     return process.show(words, cwd=workspace)
+
+
+def _judge(tempest: str, workspace: Path) -> int:
+    """Not 0 where a test failed that is not listed."""
+    stestr = Path(tempest).parent / "stestr"
+    failed = process.run([stestr, "failing", "--list"], cwd=workspace, check=False).out.split("\n")
+    failed = [line for line in failed if line.strip()]
+    unlisted = listed.unlisted(failed)
+    for name in unlisted:
+        sys.stdout.write(f"failed and not listed: {name}\n")
+    sys.stdout.write(
+        f"{len(failed)} failed, {len(failed) - len(unlisted)} of them listed with a reason\n"
+    )
+    return int(bool(unlisted) or not failed)
 
 
 def _run(tempest: str, workspace: Path, tests: str, concurrency: int) -> int:
