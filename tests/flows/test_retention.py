@@ -8,19 +8,22 @@ from datetime import timedelta
 import sqlalchemy as sa
 from tests.flows.world import World
 
+from kumoi.base.secret import Secret
 from kumoi.config import CloudSettings
 from kumoi.engine.schema import flow
 from kumoi.pipeline.deletion import request
 from kumoi.pipeline.limits import MIB
 from kumoi.pipeline.retention import EVERY_S, Retention
-from kumoi.pipeline.store import log, repository, result, retention, run
+from kumoi.pipeline.store import log, repository, repository_secret, result, retention, run
+from kumoi.pipeline.store.repository_secret import RepositorySecret
 from kumoi.pipeline.store.run import Run
 from kumoi.pipeline.store.tables import metadata
 
 HELLO = "servers:\n  web: {image: debian-12, flavor: small}\n"
 MADE_OF_A_RUN = {"commit_status", "environment", "log", "result", "runner"}
 MADE_OF_A_REPOSITORY = {
-    "branch", "delegation", "environment", "environment_delegation", "run", "webhook"
+    "branch", "delegation", "environment", "environment_delegation", "repository_secret", "run",
+    "webhook",
 }  # fmt: skip
 
 
@@ -121,6 +124,12 @@ def test_of_a_project_that_runs_without_end_the_newest_runs_are_kept(world: Worl
 def test_a_repository_goes_with_everything(world: World) -> None:
     old = verified(world, "a", 10)
     with world.database.write() as connection:
+        repository_secret.put(
+            connection,
+            RepositorySecret(
+                world.repository.id, "TOKEN", Secret("x" * 8), world.clock.now(), "demo"
+            ),
+        )
         assert "delete that first" in retention.in_use(connection, world.repository.id)
         request(connection, world.environment(old), "somebody asked for it")
     world.settle(until_s=10)
