@@ -132,3 +132,12 @@ def test_a_hypervisor_is_asked_for_its_servers_and_nothing_else_since_2_53(
     assert admin.compute.get(f"{where}?{UNKNOWN}=1", microversion="2.53").status_code == 400
     shown = admin.compute.get(f"{where}?with_servers=true", microversion="2.53").json()
     assert len(shown["hypervisor"]["servers"]) == 1
+
+
+def test_servers_are_asked_for_by_their_host_and_not_by_its_hypervisors_name(
+    admin: Connection, names: dict[str, str]
+) -> None:
+    for word, expected in (("host", [200, 200]), ("hypervisor_hostname", [200, 400])):
+        asked = f"/servers?{word}=host1"
+        found = [status(admin, names, asked, version) for version in ("2.74", "2.75")]
+        assert found == expected, word

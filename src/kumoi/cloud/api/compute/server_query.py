@@ -26,7 +26,6 @@ COLUMNS = {
     "reservation_id": "reservation_id",
     "host": "host_id",
     "node": "host_id",
-    "hypervisor_hostname": "host_id",
     "hostname": "hostname",
     "key_name": "key_name",
     "locked_by": "locked_by",
@@ -34,7 +33,7 @@ COLUMNS = {
     "access_ip_v6": "access_ipv6",
     "description": "description",
 }
-ADMIN_ONLY = frozenset({"host", "node", "hypervisor_hostname", "project_id", "tenant_id"})
+ADMIN_ONLY = frozenset({"host", "node", "project_id", "tenant_id"})
 OTHERS = frozenset(
     {
         "all_tenants", "auto_disk_config", "availability_zone", "changes-before", "changes-since", "config_drive",
