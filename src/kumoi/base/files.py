@@ -7,9 +7,12 @@ time. A draft has one writer at a time; the next writer removes one that a kille
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import errno
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 DRAFT_SUFFIX = ".part"
@@ -72,6 +75,19 @@ def publish(draft: Path, path: Path, *, promise: Promise) -> None:
     draft.replace(path)
     if promise is Promise.NEW:
         sync(path.parent)
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """For one process and thread at a time, among those that lock it. Files that are replaced cannot be locked
+    themselves, and no file of the lock is left.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def is_disk_full(error: OSError) -> bool:

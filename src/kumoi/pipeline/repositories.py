@@ -7,15 +7,13 @@ restore. The heads for which runs have begun are in the store.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from kumoi.base import files
 from kumoi.base.errors import Invalid
 from kumoi.base.process import run
 from kumoi.config import HostSettings
@@ -153,7 +151,7 @@ class Repositories:
         if (path / READY).exists():
             return
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _held(path):
+        with files.locked(path):
             if not (path / READY).exists():
                 self._make(path)
 
@@ -172,14 +170,3 @@ class Repositories:
         ):
             git.git(path, "config", key, value)
         (path / READY).touch()
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """The directory at `path`, for one process at a time."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -8,12 +8,11 @@ this imports the standard library only.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from kumoi.base import process
+from kumoi.base import files, process
 from kumoi.base.errors import Permanent
 
 NEEDED = (
@@ -62,22 +61,11 @@ def ensure(wanted: Iterable[str]) -> list[str]:
         return []
     if os.geteuid() != 0:
         raise Permanent(f"packages are missing: sudo apt-get install {' '.join(absent)}")
-    with _alone():
+    with files.locked(LOCK):  # Of ours, one. dpkg's own locks keep others out.
         absent = missing(wanted)
         if absent:
             _ensure(absent)
         return absent
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """One process of ours at a time. dpkg's own locks keep other programs out."""
-    descriptor = os.open(LOCK, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _ensure(absent: list[str]) -> None:

@@ -15,9 +15,7 @@ divides the range among servers.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +52,7 @@ class Claim:
 
 def claim(owner: Path, places: Sequence[Path] = PLACES) -> Claim:
     """The owner's range, the same each time. Raises Permanent when all are taken."""
-    with _locked(places):
+    with files.locked(places[0].parent):
         texts = [_lines(place) for place in places]
         found = [_find(lines, owner) for lines in texts]
         if found[0] is not None and all(claim == found[0] for claim in found):
@@ -74,7 +72,7 @@ def claim(owner: Path, places: Sequence[Path] = PLACES) -> Claim:
 
 def release(owner: Path, places: Sequence[Path] = PLACES, *, proc: Path = PROC) -> bool:
     """Give the owner's range back, unless a process still runs as one of its ids; whether it did."""
-    with _locked(places):
+    with files.locked(places[0].parent):
         for place in places:
             lines = _lines(place)
             claim = _find(lines, owner)
@@ -83,17 +81,6 @@ def release(owner: Path, places: Sequence[Path] = PLACES, *, proc: Path = PROC) 
             if claim is not None:
                 _write(place, _without(lines, owner))
     return True
-
-
-@contextlib.contextmanager
-def _locked(places: Sequence[Path]) -> Iterator[None]:
-    """One process at a time. The files are replaced, so their directory is locked."""
-    handle = os.open(places[0].parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _mark(owner: Path) -> str:
