@@ -16,7 +16,7 @@ from typing import Any
 import openstack
 from openstack.connection import Connection
 
-from bench import memory
+from bench import memory, quota
 from bench.measure import Figure, until
 from bench.server import image_and_flavor, network
 from kumoi.base.process import run
@@ -26,6 +26,7 @@ from kumoi.config import HostSettings, read
 SERVERS = 100
 WIDTH = 10
 RAM_MIB, DISK_GIB = 64, 1
+NAME = "bench-many-"
 TIMES = 3
 ACTIVE_WITHIN_S = 600.0
 UP_WITHIN_S = 300.0
@@ -50,7 +51,7 @@ def figures(cloud: Connection, name: str, state_dir: str) -> list[Figure]:
                 up = [_timed("up", *where) for _ in range(TIMES)]
                 ours = memory.figures(name, state_dir)
             finally:
-                list(pool.map(lambda server: _gone(cloud, server), cloud.compute.servers()))
+                list(pool.map(lambda server: _gone(cloud, server), _ours(cloud)))
     return [
         Figure(f"{SERVERS} containers, {WIDTH} at a time, all ACTIVE", [seconds], "s"),
         Figure(f"  memory of each, {RAM_MIB} MiB promised", each, "MiB"),
@@ -63,26 +64,20 @@ def figures(cloud: Connection, name: str, state_dir: str) -> list[Figure]:
 @contextlib.contextmanager
 def _flavor(admin_cloud: str, project_id: str) -> Iterator[str]:
     """The id of the smallest one, and no quota in its way; all as it was at the end."""
-    with openstack.connect(cloud=admin_cloud) as admin:
-        compute, net = admin.compute, admin.network
-        lifted = ("instances", "cores", "ram")
-        before = compute.get_quota_set(project_id)
-        ports = net.get_quota(project_id).ports
-        compute.update_quota_set(project_id, **dict.fromkeys(lifted, -1))
-        net.update_quota(project_id, port=-1)
-        made = compute.create_flavor(name="bench-many", ram=RAM_MIB, vcpus=1, disk=DISK_GIB)
+    with (
+        openstack.connect(cloud=admin_cloud) as admin,
+        quota.lifted(admin, project_id, compute=("instances", "cores", "ram"), network=("port",)),
+    ):
+        made = admin.compute.create_flavor(name="bench-many", ram=RAM_MIB, vcpus=1, disk=DISK_GIB)
         try:
             yield made.id
         finally:
-            compute.delete_flavor(made)
-            was = {each: getattr(before, each) for each in lifted}
-            compute.update_quota_set(project_id, **was)
-            net.update_quota(project_id, port=ports)
+            admin.compute.delete_flavor(made)
 
 
 def _active(cloud: Connection, number: int, image: str, flavor: str, network_id: str) -> Any:
     server = cloud.compute.create_server(
-        name=f"many-{number}", image_id=image, flavor_id=flavor, networks=[{"uuid": network_id}]
+        name=f"{NAME}{number}", image_id=image, flavor_id=flavor, networks=[{"uuid": network_id}]
     )
 
     def settled() -> bool:
@@ -93,6 +88,11 @@ def _active(cloud: Connection, number: int, image: str, flavor: str, network_id:
     if found.status != "ACTIVE":
         raise RuntimeError(f"{found.name}: {found.fault['message']}")
     return found
+
+
+def _ours(cloud: Connection) -> list[Any]:
+    """Also one that could not be built; nobody else's."""
+    return list(cloud.compute.servers(details=False, name=f"^{NAME}"))
 
 
 def _gone(cloud: Connection, server: Any) -> None:

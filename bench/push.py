@@ -6,7 +6,6 @@ calls, and until the servers answer) and the tools' (the configuring and the che
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 import openstack
 from openstack.connection import Connection
 
+from bench import quota
 from bench.measure import Figure, until
 from kumoi import config
 from kumoi.base.process import run
@@ -35,7 +35,7 @@ OWN_SHARE_S = 0.5
 AT_ONCE = 10
 SLOWEST_TO_MEAN = 2.0
 ENDED_WITHIN_S = 900
-QUOTAS, ROOM = ("security_groups", "routers"), 100
+QUOTAS = ("security_groups", "routers")  # The usual ones have room for four environments.
 BUILT_BY = ("/network/", "/compute/", "/load-balancer/")
 NOT_OURS = re.compile(
     r"(?:all servers answer after|configure passed in|verify passed in) ([0-9.]+) s"
@@ -80,7 +80,11 @@ def _at_once(cloud: Connection, pusher: _Pusher) -> list[Figure]:
     for number in range(AT_ONCE):
         commits[f"branch-{number}"] = pusher.commit(number)
     try:
-        with _room(cloud, pusher.name), ThreadPoolExecutor(AT_ONCE) as pool:
+        with (
+            openstack.connect(cloud=f"{pusher.name}-admin") as admin,
+            quota.lifted(admin, cloud.current_project_id, network=QUOTAS),
+            ThreadPoolExecutor(AT_ONCE) as pool,
+        ):
             words = [f"{commit}:refs/heads/{branch}" for branch, commit in commits.items()]
             list(pool.map(pusher.push, words))
             ended = [_verified(pusher.name, commit) for commit in commits.values()]
@@ -95,19 +99,6 @@ def _at_once(cloud: Connection, pusher: _Pusher) -> list[Figure]:
         Figure("  slowest / mean", [max(waits) * len(waits) / sum(waits)], "", SLOWEST_TO_MEAN),
         Figure("  left after their deletion", [len(left)], "", 0),
     ]
-
-
-@contextlib.contextmanager
-def _room(cloud: Connection, name: str) -> Iterator[None]:
-    """The usual quota has room for four environments (QUOTAS); afterwards it is what it was."""
-    project = cloud.current_project_id
-    with openstack.connect(cloud=f"{name}-admin") as admin:
-        before = admin.network.get_quota(project)
-        admin.network.update_quota(project, **dict.fromkeys(QUOTAS, ROOM))
-        try:
-            yield
-        finally:
-            admin.network.update_quota(project, **{each: before[each] for each in QUOTAS})
 
 
 def _named(cloud: Connection) -> Iterator[str]:
