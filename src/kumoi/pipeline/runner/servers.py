@@ -112,11 +112,14 @@ class Servers:
             found[name] = " ".join(each["address"] for each in self.in_group(group))
         return found
 
+    def environment(self, server: Server | None = None) -> dict[str, str]:
+        """What each step and check has. What it is given besides comes after, so that no secret hides it."""
+        return {**self.secrets, **self.variables(server)}
+
     def here(self) -> dict[str, str]:
         """What a command on the runner may know besides: how to reach the servers."""
         return {
-            **self.secrets,
-            **self.variables(),
+            **self.environment(),
             "KUMOI_INVENTORY": str(HOME / "inventory"),
             "KUMOI_SSH_CONFIG": str(HOME / "ssh_config"),
             "KUMOI_SSH_KEY": str(self._key),
@@ -126,12 +129,11 @@ class Servers:
     def target(self, server: Server) -> dict[str, str]:
         """The variables with which Serverspec reaches a server."""
         return {
+            **self.environment(server),
             "TARGET_HOST": server["address"],
             "TARGET_USER": USER,
             "TARGET_KEY": str(self._key),
             "TARGET_KNOWN_HOSTS": str(self._known_hosts),
-            **self.secrets,
-            **self.variables(server),
         }
 
     def forget_others(self) -> None:
@@ -174,8 +176,7 @@ class Servers:
         argv += ["--limit", limit] if limit else []
         options = " ".join(f"-o {name}={value}" for name, value in self._options().items())
         return [*argv, playbook], {
-            **self.secrets,
-            **self.variables(),
+            **self.environment(),
             "ANSIBLE_SSH_ARGS": options,
             "ANSIBLE_PIPELINING": "1",
             "ANSIBLE_FORKS": "16",

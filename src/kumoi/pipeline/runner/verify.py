@@ -121,7 +121,7 @@ def testinfra(wanted: dict[str, Any], number: int, servers: Servers, log: Log) -
         lambda line: log.line(line, "testinfra"),
         timeout_s=wanted["timeout_s"],
         cwd=TREE,
-        environment={**servers.secrets, **servers.variables(), "PYTHONDONTWRITEBYTECODE": "1"},
+        environment={**servers.environment(), "PYTHONDONTWRITEBYTECODE": "1"},
     )
     checks = [_of_host(each, names) for each in _junit("testinfra", [report])]
     if not checks or (status != 0 and _all_passed(checks)):
