@@ -40,7 +40,6 @@ STATUS = {"live": "green", "deleting": "yellow", "deleted": "dim"}
 SIGNS = {"+": "green", "-": "red", "~": "yellow", "±": "yellow", "=": "dim"}
 NONE_YET = "new"
 EXIT_TROUBLE = 2
-EXTENSION_MIN_S = 60
 SSH_OPTIONS = (
     "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
     "-o", "IdentitiesOnly=yes",
@@ -316,7 +315,7 @@ def _text(file: Path) -> str:
 def _seconds(text: str) -> int:
     with contextlib.suppress(ValueError, KeyError, IndexError):
         found = environment.seconds(text)
-        if EXTENSION_MIN_S <= found <= environment.TTL_MAX_S:
+        if environment.EXTENSION_MIN_S <= found <= environment.TTL_MAX_S:
             return found
     raise Invalid(
         f"expected a time such as 90m, 2h or 7d, from 1m to 30d, got {text!r}", field="time"

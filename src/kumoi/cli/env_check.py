@@ -17,7 +17,7 @@ from kumoi.pipeline import build
 from kumoi.pipeline.client import Client
 from kumoi.pipeline.cloud import BALANCING, Cloud
 from kumoi.pipeline.environment import EnvironmentFile
-from kumoi.pipeline.repository_secret import absence
+from kumoi.pipeline.repository_secret import absences
 
 SERVICES = ("compute", "network", "image")
 LOOPBACK = ("127.", "localhost", "::1", "0.0.0.0")  # noqa: S104 - as a name of this machine
@@ -69,12 +69,7 @@ def of_secrets(client: Client, wanted: EnvironmentFile, repository: str) -> Iter
     except KumoiError:
         return  # The pipeline is looked at for itself.
     there = {each["name"] for each in found}
-    faults = tuple(
-        absence(name, place, repository)
-        for name, place in wanted.secret_places.items()
-        if name not in there
-    )
-    yield CheckFinding("secrets", faults)
+    yield CheckFinding("secrets", tuple(absences(wanted, there, repository)))
 
 
 def file_faults(wanted: EnvironmentFile, folder: Path) -> Iterator[str]:

@@ -71,13 +71,12 @@ def run(args: argparse.Namespace) -> int:
         raise Invalid("the tests are in a checkout of Kumoi, and this is an installed copy")
     progress = Progress()
     chosen = [group for group in GROUPS if not args.only or group.name in args.only]
-    if os.geteuid() != 0 and any(group.name == "system" for group in chosen):
+    names = {group.name for group in chosen}
+    if os.geteuid() != 0 and "system" in names:
         raise Invalid("the system tests need root: sudo ./kumoi test, or --only the others")
-    if {"unit", "stories", "security", "upgrade", "system"} & {group.name for group in chosen}:
+    if {"unit", "stories", "security", "upgrade", "system"} & names:
         with progress.stage("system packages") as stage:
-            more = (
-                packages.FOR_SYSTEM_TESTS if any(each.name == "system" for each in chosen) else ()
-            )
+            more = packages.FOR_SYSTEM_TESTS if "system" in names else ()
             added = packages.ensure((*packages.NEEDED, *packages.FOR_TESTS, *more))
             stage.note(f"installed {len(added)}" if added else "all there")
     outcomes: list[Outcome] = []

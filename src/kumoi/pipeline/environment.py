@@ -29,6 +29,7 @@ SECRETS_MAX = 50
 VARIABLE_RULE = "a name of A-Z, 0-9 and _, and none that is ours: KUMOI_…, PATH, HOME"
 TTL_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 TTL_MAX_S = 30 * 86_400
+EXTENSION_MIN_S = 60
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}\Z", title=NAME_RULE)]
 SecretName = Annotated[

@@ -27,8 +27,10 @@ from kumoi.base.errors import Forbidden, RateLimited, Transient, Unauthenticated
 from kumoi.base.ids import is_uuid, new_hex_id
 from kumoi.base.secret import Secret
 from kumoi.config import CloudSettings, HostSettings
+from kumoi.engine.db import Database
 from kumoi.pipeline.cloud_errors import cloud_errors
 from kumoi.pipeline.openstack_cloud import OpenStack
+from kumoi.pipeline.store import delegation as delegations
 from kumoi.pipeline.store.delegation import Delegation
 from kumoi.policy import caller
 
@@ -310,6 +312,14 @@ def _own(answer: Any) -> Delegation:
     """Of the identity service's answer."""
     credential = answer.json()["application_credential"]
     return Delegation(credential["id"], Secret(credential["secret"]), is_own=True)
+
+
+def end_unless_used(database: Database, identity: Identity, made: Delegation) -> None:
+    """Remove a credential that the pipeline made, where no environment has it. Raises KumoiError."""
+    with database.read() as connection:
+        is_used = delegations.is_used(connection, made.credential_id)
+    if made.is_own and not is_used:
+        identity.end(made)
 
 
 class _Kept(Generic[Value]):

@@ -5,7 +5,7 @@ check that failed first. Pure.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,9 +41,9 @@ class RunProgress:
         return [*new, *_end(run, url, report_url)] if run.ended_at else new
 
 
-def counted(checks: Sequence[dict[str, Any]]) -> str:
+def counted(outcomes: Iterable[str]) -> str:
     """Such as "9 passed, 1 failed"; empty without checks."""
-    counts = Counter(check["outcome"] for check in checks)
+    counts = Counter(outcomes)
     return ", ".join(f"{counts[each]} {each}" for each in OUTCOMES if counts[each])
 
 
@@ -65,7 +65,11 @@ def _ended(run: Run) -> list[dict[str, Any]]:
 
 def _stage_line(stage: dict[str, Any], of: Result | None) -> str:
     seconds = stage_seconds(stage, datetime.fromisoformat(stage["ended_at"]))
-    checks = f"  {counted(of.checks)}" if of is not None and of.checks else ""
+    checks = (
+        f"  {counted(each['outcome'] for each in of.checks)}"
+        if of is not None and of.checks
+        else ""
+    )
     return f"{stage['name']:<{NAME_WIDTH}}{seconds:6.1f} s{checks}"
 
 

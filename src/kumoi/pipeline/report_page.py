@@ -10,13 +10,12 @@ import base64
 import hashlib
 import shlex
 import textwrap
-from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from html import escape
 from pathlib import Path
 
-from kumoi.pipeline.progress import OUTCOMES
+from kumoi.pipeline.progress import counted
 from kumoi.pipeline.run_report import CheckReport, RunReport
 from kumoi.pipeline.store.environment import Environment, EnvironmentStatus
 from kumoi.pipeline.store.run import RunStatus
@@ -103,7 +102,7 @@ def _head(of: RunReport) -> Iterator[str]:
         of.status,
     )
     yield (
-        f"<p class=facts>{_counted(of.checks) or 'No checks'} in {of.seconds:.1f} s. Run "
+        f"<p class=facts>{counted(each.outcome for each in of.checks) or 'No checks'} in {of.seconds:.1f} s. Run "
         f"<code>{escape(of.id)}</code> of commit <code>{escape(of.commit[:COMMIT_SHOWN])}</code> by "
         f"{escape(of.owner or 'somebody')}, {_when(of.created_at)}.</p>"
     )
@@ -163,7 +162,7 @@ def _timeline(of: RunReport) -> Iterator[str]:
         bars.append(f'<rect class="{shape}" x="{at:.1f}" width="{width:.1f}" height="14"/>')
         at += width
         dot = f'<svg viewBox="0 0 10 10"><circle class="{shape}" cx="5" cy="5" r="5"/></svg>'
-        counts = _counted([check for check in of.checks if check.stage == each.name])
+        counts = counted(check.outcome for check in of.checks if check.stage == each.name)
         more = "" if each.is_over else " so far"
         more += f" <span class=soft>{counts}</span>" if counts else ""
         words.append(f"<span>{dot} {escape(each.name)} {each.seconds:.1f} s{more}</span>")
@@ -185,12 +184,6 @@ def _row(check: CheckReport) -> str:
         f"<tr><td>{name}<td>{escape(check.server)}<td>{escape(check.stage)}"
         f"<td class=n>{check.seconds:.2f}</tr>"
     )
-
-
-def _counted(checks: list[CheckReport]) -> str:
-    """Such as "9 passed, 1 failed"; empty without checks."""
-    counts = Counter(each.outcome for each in checks)
-    return ", ".join(f"{counts[each]} {each}" for each in OUTCOMES if counts[each])
 
 
 def _sign(outcome: str) -> str:

@@ -5,6 +5,8 @@ Called before anything is built: by push_check.py, and by run.py for what no hoo
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
+
 from sqlalchemy.engine import Connection
 
 from kumoi.pipeline.environment import EnvironmentFile
@@ -13,13 +15,15 @@ from kumoi.pipeline.store import repository, repository_secret
 
 def missing(connection: Connection, repository_id: str, wanted: EnvironmentFile) -> str:
     """The first one, with its place in the file; empty where all are there."""
-    found = repository_secret.values(connection, repository_id, wanted.secret_places)
+    if not wanted.secret_places:
+        return ""
+    there = repository_secret.values(connection, repository_id, wanted.secret_places)
     owner = repository.get(connection, repository_id)
+    return next(absences(wanted, there, owner.name if owner else ""), "")
+
+
+def absences(wanted: EnvironmentFile, there: Container[str], repository_name: str) -> Iterator[str]:
+    """Each that is not there, with its place in the file and what to do."""
     for name, place in wanted.secret_places.items():
-        if name not in found:
-            return absence(name, place, owner.name if owner else "")
-    return ""
-
-
-def absence(name: str, place: str, repository_name: str) -> str:
-    return f"{place}: there is no secret {name}: kumoi secret set {repository_name} {name}"
+        if name not in there:
+            yield f"{place}: there is no secret {name}: kumoi secret set {repository_name} {name}"

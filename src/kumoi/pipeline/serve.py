@@ -41,7 +41,7 @@ from kumoi.pipeline.commit_status import CommitStatuses
 from kumoi.pipeline.expire import Expiry
 from kumoi.pipeline.fetch import Fetches
 from kumoi.pipeline.guarded_http import Guard
-from kumoi.pipeline.identity import Clouds, Identity
+from kumoi.pipeline.identity import Clouds, Identity, end_unless_used
 from kumoi.pipeline.push_check import PushCheck
 from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.repositories import hook_socket
@@ -228,10 +228,7 @@ class Delegated:
             found = repository.get(connection, repository_id)
         if found is not None:
             self.begin_runs(found)
-        with self.database.read() as connection:
-            is_used = delegation.is_used(connection, untaken.credential_id)
-        if not is_used:
-            self.identity.end(untaken)
+        end_unless_used(self.database, self.identity, untaken)
         with self.database.write() as connection:
             mine = delegation.get_of_repository(connection, repository_id)
             if mine is not None and mine.credential_id == untaken.credential_id:

@@ -104,7 +104,7 @@ for size in 1M 4k 512; do dd if=/dev/zero of=filling-$size bs=$size; done 2>/dev
 
 
 @contextlib.contextmanager
-def filled_by(hook: str, pipeline: RunningPipeline, bare: Path) -> Iterator[None]:
+def filled_by(hook: str, pipeline: RunningPipeline, demo: Connection) -> Iterator[None]:
     """As if others had filled the disk when git gets to that hook."""
     if pipeline.config.pipeline_database_url.startswith("sqlite"):
         store = sqlite.driver().connect(pipeline.here.state / "store.db")
@@ -117,6 +117,7 @@ def filled_by(hook: str, pipeline: RunningPipeline, bare: Path) -> Iterator[None
         yield
     finally:
         path.write_text(before)
+        bare = pipeline.here.state / "git" / demo.current_project_id / "hello.git"
         for each in bare.glob("filling-*"):
             each.unlink()
 
@@ -132,8 +133,7 @@ def test_a_push_whose_run_met_the_end_of_the_disk_says_so_and_pushing_again_name
 ) -> None:
     pusher.run_id(pusher.push())
     commit = pusher.commit("the disk is full once this has arrived")
-    bare = pipeline.here.state / "git" / demo.current_project_id / "hello.git"
-    with filled_by("post-receive", pipeline, bare):
+    with filled_by("post-receive", pipeline, demo):
         printed = pusher.push()
         assert "main -> main" in printed
         if not pipeline.config.pipeline_database_url.startswith("sqlite"):
@@ -157,8 +157,7 @@ def test_a_push_that_meets_the_end_of_the_disk_before_its_branch_moves_is_refuse
 ) -> None:
     pusher.run_id(pusher.push())
     commit = pusher.commit("the disk is full before this has arrived")
-    bare = pipeline.here.state / "git" / demo.current_project_id / "hello.git"
-    with filled_by("pre-receive", pipeline, bare):
+    with filled_by("pre-receive", pipeline, demo):
         printed = pusher.push()
         assert "the disk of this cloud is full" in printed
         assert "main -> main (pre-receive hook declined)" in printed

@@ -15,7 +15,7 @@ from kumoi.engine.http.request import Body, Reply
 from kumoi.pipeline import deletion
 from kumoi.pipeline import report_page as html
 from kumoi.pipeline.api.request import Request, number
-from kumoi.pipeline.environment import TTL_MAX_S
+from kumoi.pipeline.environment import EXTENSION_MIN_S, TTL_MAX_S
 from kumoi.pipeline.store import environment, environment_key, run
 from kumoi.pipeline.store import repository as repositories
 from kumoi.pipeline.store.environment import Environment, EnvironmentStatus
@@ -24,7 +24,7 @@ USER = "debian"
 
 
 class Extension(Body):
-    seconds: Annotated[int, msgspec.Meta(ge=60, le=TTL_MAX_S)]
+    seconds: Annotated[int, msgspec.Meta(ge=EXTENSION_MIN_S, le=TTL_MAX_S)]
 
 
 def list_(request: Request) -> Reply:

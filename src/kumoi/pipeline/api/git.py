@@ -32,7 +32,7 @@ from kumoi.engine.http.request import Reply
 from kumoi.pipeline import limits, push_packets
 from kumoi.pipeline.api import push_progress
 from kumoi.pipeline.api.request import Pipeline, Request, file_parts
-from kumoi.pipeline.identity import GitLogin, ProjectCaller
+from kumoi.pipeline.identity import GitLogin, ProjectCaller, end_unless_used
 from kumoi.pipeline.repositories import BODY_MAX_BYTES, check_name
 from kumoi.pipeline.spool import FULL
 from kumoi.pipeline.store import delegation, repository, run, webhook
@@ -220,10 +220,7 @@ def _delegated(request: Request, found: Repository) -> Iterator[None]:
 def _end_replaced(pipeline: Pipeline, found: Repository, left: Delegation) -> None:
     """What an earlier push could not settle: this one's acts for what that did not begin."""
     try:
-        with pipeline.database.read() as connection:
-            taken = delegation.is_used(connection, left.credential_id)
-        if left.is_own and not taken:
-            pipeline.identity.end(left)
+        end_unless_used(pipeline.database, pipeline.identity, left)
     except KumoiError as error:
         log.failure("delegation.not_ended", error, repository=found.id)
 
@@ -249,10 +246,7 @@ def _runs_have_begun(pipeline: Pipeline, found: Repository) -> bool:
 
 
 def _end_untaken(pipeline: Pipeline, found: Repository, made: Delegation) -> None:
-    with pipeline.database.read() as connection:
-        taken = delegation.is_used(connection, made.credential_id)
-    if made.is_own and not taken:
-        pipeline.identity.end(made)
+    end_unless_used(pipeline.database, pipeline.identity, made)
     with pipeline.database.write() as connection:
         delegation.forget_of_repository(connection, found.id)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests import certificates
+from tests.unit.cloud.agent.control_plane import until
 
 from kumoi.base.clock import Clock
 from kumoi.cloud.agent.prober import ProbeRequest, codes
@@ -153,9 +154,7 @@ def test_a_pool_shows_its_certificate_where_it_speaks_tls() -> None:
             wanted.pools[0], tls=tls, tls_with=MemberTlsSpec(certificate="pem")
         )
         probing.want(msgspec.structs.replace(wanted, pools=[pool]))
-        async with asyncio.timeout(10):
-            while not asked:  # noqa: ASYNC110 - a level, with a bound
-                await asyncio.sleep(0.01)
+        await until(lambda: asked)
         probing.forget_others([])
         return asked[0]
 
@@ -205,9 +204,7 @@ def test_a_state_is_told_once_and_forgotten_with_the_member() -> None:
             MemberSpec(id="b", address=ADDRESS, port=9, monitor_port=2),
         )
         probing.want(wanted)
-        async with asyncio.timeout(10):
-            while not {1, 2} <= set(asked) or "a" not in probing.states(wanted):  # noqa: ASYNC110 - a level, with a bound
-                await asyncio.sleep(0.01)
+        await until(lambda: {1, 2} <= set(asked) and "a" in probing.states(wanted))
         assert probing.states(wanted) == {"a": "ONLINE"}
         assert heard == ["lb"]
         probing.want(balancer(MemberSpec(id="b", address=ADDRESS, port=9)))
