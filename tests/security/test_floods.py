@@ -359,25 +359,30 @@ def test_in_the_event_loop_each_client_has_one_turn_between_two_looks_at_the_net
 
 def test_of_a_pools_threads_one_client_has_few_and_another_is_next() -> None:
     order: list[str] = []
+    calls = ("noisy", "noisy again", "noisy once more", "neighbour", "third")
 
     async def story() -> None:
-        turns, gate = ThreadTurns(2, 1), asyncio.Event()
+        turns = ThreadTurns(2, 1)
+        ends = {call: asyncio.Event() for call in calls}
         loop = asyncio.get_running_loop()
 
-        def act(client: str) -> None:
-            order.append(client)
-            asyncio.run_coroutine_threadsafe(gate.wait(), loop).result()
+        def act(call: str) -> None:
+            order.append(call)
+            asyncio.run_coroutine_threadsafe(ends[call].wait(), loop).result()
 
         async with asyncio.TaskGroup() as tasks:
-            for client in ("noisy", "noisy", "noisy", "neighbour", "third"):
-                tasks.create_task(turns.run(client, lambda client=client: act(client)))  # type: ignore[misc]
+            for call in calls:
+                tasks.create_task(turns.run(call.split()[0], lambda call=call: act(call)))  # type: ignore[misc]
             await until(lambda: len(order) == 2)
-            gate.set()
+            for begun, ended in enumerate(("noisy", "noisy again", "third"), start=3):
+                ends[ended].set()
+                await until(lambda: len(order) == begun)  # noqa: B023 - used at once
+            for end in ends.values():
+                end.set()
 
     asyncio.run(story())
     assert sorted(order[:2]) == ["neighbour", "noisy"]
-    assert "third" in order[:4]
-    assert len(order) == 5
+    assert order[2:] == ["noisy again", "third", "noisy once more"]
 
 
 def test_a_turn_of_a_request_that_was_given_up_is_the_next_ones() -> None:
