@@ -23,6 +23,20 @@ if TYPE_CHECKING:
 
 BACKENDS = ("sqlite", "postgresql")
 
+_kill = os.kill
+
+
+def _kill_one(pid: int, number: int, /) -> None:
+    """A pid that is not there is 0 in many places, and 0 and less are whole groups of processes: whoever
+    runs the tests would die without a word.
+    """
+    if pid <= 0:
+        raise ProcessLookupError(f"no process: {pid}")
+    _kill(pid, number)
+
+
+os.kill = _kill_one
+
 
 def pytest_make_parametrize_id(val: object) -> str | None:
     """An address such as fd00::1 in a test's id looks to xdist like the end of a file's name: the test would

@@ -150,6 +150,7 @@ def test_whichever_of_guard_and_supervisor_is_killed_both_come_back(supervised: 
     supervised.up("first")
     unit = supervised.pid("unit0")
     for name in (running.SUPERVISOR, running.GUARD, running.SUPERVISOR):
+        eventually(lambda: supervised.pid(name) != 0)  # noqa: B023 - used at once
         old = supervised.pid(name)
         os.kill(old, signal.SIGKILL)
         eventually(lambda: supervised.pid(name) not in {0, old})  # noqa: B023 - used at once
