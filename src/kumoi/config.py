@@ -25,9 +25,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from kumoi import control_host
 from kumoi.base import files
 from kumoi.base.errors import Invalid
 from kumoi.base.files import Promise
+from kumoi.control_host import ControlHost
 
 CLOUD_FILE = "cloud.toml"
 HOST_FILE = "host.toml"
@@ -70,6 +72,10 @@ class CloudSettings:
     pipeline_database_url: str = key("", "The pipeline's store; empty is SQLite likewise.")
     public_cidr: str = key("172.24.4.0/24", "Floating IPs; its first address is this machine's.")
     underlay_cidr: str = key("172.24.5.0/28", "Between the control plane and the hosts.")
+    control_hosts: tuple[ControlHost, ...] = key(
+        (),
+        "Hosts with the control plane, each {name, address}: 3 or 5; empty is the first one alone.",
+    )
     outbound: bool = key(
         default=False, meaning="Servers may open connections to the internet; the machine routes."
     )
@@ -191,6 +197,11 @@ class CloudSettings:
     def is_cluster(self) -> bool:
         """Whether other hosts may join: then OVN's southbound database listens for them."""
         return bool(self.southbound_url)
+
+    @property
+    def is_replicated(self) -> bool:
+        """Whether the control plane and its databases are on several hosts."""
+        return bool(self.control_hosts)
 
     @property
     def host_api_url(self) -> str:
@@ -401,10 +412,15 @@ def parse(kind: type[Settings], text: str) -> Parsed[Settings]:
         if name in known
     }
     unknown = {name: value for name, value in raw.items() if name not in known}
-    return Parsed(kind(**values), unknown, frozenset(map(str, written)))
+    settings = kind(**values)
+    if isinstance(settings, CloudSettings):
+        control_host.check(settings.control_hosts, settings.underlay_cidr, settings.control_address)
+    return Parsed(settings, unknown, frozenset(map(str, written)))
 
 
 def _of_type(name: str, value: Any, default: Any) -> Any:
+    if name == control_host.KEY:
+        return control_host.parse(value)
     if isinstance(default, tuple):
         if isinstance(value, list) and all(type(item) is str for item in value):
             return tuple(value)
@@ -467,6 +483,8 @@ def _toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list | tuple):
         return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, ControlHost):
+        value = value.table
     if isinstance(value, Mapping):
         pairs = (f"{_toml(name)} = {_toml(item)}" for name, item in value.items())
         return f"{{ {', '.join(pairs)} }}"
