@@ -2,6 +2,9 @@
 
 Their blobs are sealed where they are kept; `blob_of` opens one. One of type `ec2` has an access key and a secret in its blob; its id is the hash of the access key, as
 Keystone has it, and by it ec2_login.py finds the secret.
+
+With those of LOGINS their user logs in. A token of a delegation has none of these but what it made itself, and
+makes none that is not bound to it: else whoever was given a part of a user's rights would take them all.
 """
 
 from __future__ import annotations
@@ -18,14 +21,15 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Forbidden, Invalid, NotFound
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.identity import application_credential
+from kumoi.cloud.domain.identity import application_credential, second_factor
 from kumoi.cloud.domain.identity.token import Claims
 from kumoi.cloud.store.identity import credential as store
-from kumoi.cloud.store.identity.credential import Credential
+from kumoi.cloud.store.identity.credential import Credential, DelegationReach
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.seal import Seal
 
 EC2 = "ec2"
+LOGINS = (EC2, second_factor.TYPE)
 SEALED = "sealed:"
 PER_USER_MAX = 100
 
@@ -45,7 +49,9 @@ def create(
     blob that says no access key; Conflict when that key is taken.
     """
     caller.check("identity:create_credential", user_id=wanted.user_id)
-    require_in_scope(claims, wanted.project_id)
+    _require_in_scope(claims, wanted.project_id)
+    if wanted.type == second_factor.TYPE:
+        _require_own_token(claims)
     if wanted.type == EC2:
         application_credential.require_unrestricted(claims)
         key = key_of(_access(wanted.blob))
@@ -83,16 +89,24 @@ def get(connection: Connection, caller: Caller, claims: Claims, rule: str, key: 
     caller.check(rule, user_id=row.user_id if row else None)
     if row is None:
         raise NotFound("credential", key)
-    require_in_scope(claims, row.project_id)
+    _require_in_scope(claims, row.project_id)
+    if row.type in LOGINS and not _is_made_by(claims, row):
+        _require_own_token(claims)
     return row
 
 
 def page(
     connection: Connection, claims: Claims, wanted: Listing, user_id: str | None
 ) -> list[Credential]:
-    """Of that user, or of all; for the token of a delegation only those of its project."""
-    project_id = claims.project_id if _is_delegated(claims) else None
-    return store.page(connection, wanted, user_id=user_id, project_id=project_id)
+    """Of that user, or of all; for the token of a delegation only those that `get` gives it."""
+    if not _is_delegated(claims):
+        return store.page(connection, wanted, user_id=user_id)
+    reach = DelegationReach(
+        project_id=claims.project_id or "",
+        bound_types=LOGINS,
+        application_credential_id=claims.application_credential_id or "",
+    )
+    return store.page(connection, wanted, user_id=user_id, reach=reach)
 
 
 def update_blob(connection: Connection, row: Credential, blob: str, seal: Seal) -> Credential:
@@ -121,10 +135,24 @@ def _sealed(key: str, blob: str, seal: Seal) -> str:
     return SEALED + base64.b64encode(seal.close(key, blob.encode())).decode()
 
 
-def require_in_scope(claims: Claims, project_id: str | None) -> None:
+def _require_in_scope(claims: Claims, project_id: str | None) -> None:
     """Raises Forbidden for a token of a delegation that is for another project."""
     if _is_delegated(claims) and project_id != claims.project_id:
         raise Forbidden("The credential's project is not that of the token, which is delegated.")
+
+
+def _require_own_token(claims: Claims) -> None:
+    """Raises Forbidden for a token of a delegation."""
+    if _is_delegated(claims):
+        raise Forbidden("With this credential its user logs in: the token is delegated.")
+
+
+def _is_made_by(claims: Claims, row: Credential) -> bool:
+    """Whether the token is of the application credential that made it, so that a login with it is, too."""
+    return (
+        row.application_credential_id is not None
+        and row.application_credential_id == claims.application_credential_id
+    )
 
 
 def _is_delegated(claims: Claims) -> bool:

@@ -8,7 +8,7 @@ credential is bound to them, too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,15 @@ class Credential:
     blob: str
     application_credential_id: str | None = None
     trust_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DelegationReach:
+    """Those for the project; of these types only what was made with the application credential."""
+
+    project_id: str
+    bound_types: Sequence[str]
+    application_credential_id: str
 
 
 credential = sa.Table(
@@ -53,14 +62,23 @@ def get(connection: Connection, key: str) -> Credential | None:
 
 
 def page(
-    connection: Connection, wanted: Listing, *, user_id: str | None, project_id: str | None = None
+    connection: Connection,
+    wanted: Listing,
+    *,
+    user_id: str | None,
+    reach: DelegationReach | None = None,
 ) -> list[Credential]:
-    """One page of the credentials of a user, or of all; with `project_id`, of those for it."""
-    conditions = []
+    """One page of the credentials of a user, or of all; with `reach`, of those within it."""
+    conditions: list[sa.ColumnElement[bool]] = []
     if user_id is not None:
         conditions.append(credential.c.user_id == user_id)
-    if project_id is not None:
-        conditions.append(credential.c.project_id == project_id)
+    if reach is not None:
+        made_by = credential.c.application_credential_id
+        conditions += [
+            credential.c.project_id == reach.project_id,
+            credential.c.type.not_in(reach.bound_types)
+            | (made_by == reach.application_credential_id),
+        ]
     return listing.page(connection, credential, Credential, wanted, *conditions)
 
 
