@@ -51,6 +51,7 @@ REACHED = {
 """What an environment is made of, by the services' types."""
 TIMEOUT_S = 30
 WAIT, WAIT_S = "too many failed logins: wait a minute and try again", 60.0
+LIMITED = "this application credential has access rules, which let it make other requests only"
 DELEGATED_ROLES = ("member", "admin")  # The first of them that the pusher has.
 DEFAULT_DOMAIN, BY_ID = "Default", "id:"
 SYSTEM_CA = "system"
@@ -110,8 +111,8 @@ class Identity:
         )
 
     def login(self, login: GitLogin, project: str, source: str) -> ProjectCaller:
-        """Raises Unauthenticated, Forbidden (no role there), or RateLimited: the identity service counts
-        failed logins, of git's callers by their own addresses.
+        """Raises Unauthenticated, Forbidden (no role there, or access rules, none of which can name git),
+        or RateLimited: the identity service counts failed logins, of git's callers by their own addresses.
         """
         key = f"{login.name}\0{login.secret.reveal()}\0{project}"
         kept = self._tokens.get(key)
@@ -236,31 +237,17 @@ class Identity:
         self, login: GitLogin, project: str, source: str
     ) -> tuple[ProjectCaller, str]:
         if login.is_credential:
-            caller, token = self._log_in(self._credential(login.name, login.secret), source)
+            access = self._log_in(self._credential(login.name, login.secret), source)
+            if access.application_credential_access_rules is not None:
+                raise Forbidden(LIMITED)
         else:
             try:
-                caller, token = self._log_in(self._password(login, project), source)
+                access = self._log_in(self._password(login, project), source)
             except Unauthenticated:
                 self._log_in(
                     self._password(login, None), source
                 )  # Raises if the password is wrong.
                 raise Forbidden(f"{login.name} has no role in project {project}") from None
-        if project not in (caller.project_name, caller.project_id):
-            raise Forbidden(f"this credential is for another project than {project}")
-        return caller, token
-
-    def _log_in(self, auth: Any, source: str = "") -> tuple[ProjectCaller, str]:
-        """The caller and the token. Raises Unauthenticated, RateLimited or Transient."""
-        from keystoneauth1 import exceptions  # noqa: PLC0415 - see cloud_errors.py
-
-        try:
-            access = auth.get_access(self._session(auth, source))
-        except exceptions.Unauthorized as cause:
-            raise Unauthenticated("the name or the secret is wrong") from cause
-        except exceptions.TooManyRequests as cause:
-            raise RateLimited(WAIT, retry_after_s=WAIT_S) from cause
-        except exceptions.ClientException as cause:
-            raise Transient("the identity service did not answer") from cause
         caller = ProjectCaller(
             access.user_id or "",
             access.project_id or "",
@@ -268,7 +255,22 @@ class Identity:
             access.project_name or "",
             token_id=access.audit_id or "",
         )
+        if project not in (caller.project_name, caller.project_id):
+            raise Forbidden(f"this credential is for another project than {project}")
         return caller, access.auth_token
+
+    def _log_in(self, auth: Any, source: str = "") -> Any:
+        """What keystoneauth has of the new token. Raises Unauthenticated, RateLimited or Transient."""
+        from keystoneauth1 import exceptions  # noqa: PLC0415 - see cloud_errors.py
+
+        try:
+            return auth.get_access(self._session(auth, source))
+        except exceptions.Unauthorized as cause:
+            raise Unauthenticated("the name or the secret is wrong") from cause
+        except exceptions.TooManyRequests as cause:
+            raise RateLimited(WAIT, retry_after_s=WAIT_S) from cause
+        except exceptions.ClientException as cause:
+            raise Transient("the identity service did not answer") from cause
 
     def _password(self, login: GitLogin, project: str | None) -> Any:
         from keystoneauth1.identity import v3  # noqa: PLC0415 - see cloud_errors.py

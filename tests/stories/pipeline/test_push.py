@@ -396,6 +396,23 @@ def test_an_application_credential_pushes_and_is_what_the_pipeline_works_with(
     assert names == ["ci"]
 
 
+def test_an_application_credential_that_may_only_list_servers_reads_no_repository_and_pushes_nothing(
+    pusher: Pusher, demo: Connection
+) -> None:
+    """Whoever found it in a monitor's settings had all sources of the project by it."""
+    rules = [{"service": "compute", "method": "GET", "path": "/v2.1/servers"}]
+    credential = demo.identity.create_application_credential(
+        demo.current_user_id, name="monitor", access_rules=rules
+    )
+    pusher.push()
+    limited = {"user": credential.id, "password": credential.secret}
+    pusher.commit("second")
+    assert "has access rules" in pusher.push(**limited)
+    listed = pusher.git("ls-remote", pusher.url(**limited), check=False)
+    assert listed.out == ""
+    assert listed.status != 0
+
+
 def test_a_branch_that_is_deleted_takes_its_environment_along(
     pipeline: RunningPipeline, pusher: Pusher, demo: Connection
 ) -> None:
