@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kumoi.base.clock import Clock
-from kumoi.base.errors import Unauthenticated
+from kumoi.base.errors import Invalid, Unauthenticated
 from kumoi.engine.activation import Activation
 from kumoi.engine.db import Database
 from kumoi.engine.http import app as app_module
@@ -49,6 +51,11 @@ class Hall:
     gate: asyncio.Event
     waiting: int = 0
     ended: int = 0
+    refused: list[weakref.ref[_Held]] = field(default_factory=list)
+
+
+class _Held:
+    """What a request has in hand."""
 
 
 def plain(_request: Request[Hall, Any]) -> Reply:
@@ -67,6 +74,18 @@ async def take(request: Request[Hall, Any]) -> Reply:
     async for part in limits.parts(request.http):
         size += len(part)
     return Reply(200, size)
+
+
+def refuse(request: Request[Hall, Any]) -> Reply:
+    held = _Held()
+    request.services.refused.append(weakref.ref(held))
+    raise Invalid("refused", field="")
+
+
+def fail(request: Request[Hall, Any]) -> Reply:
+    held = _Held()
+    request.services.refused.append(weakref.ref(held))
+    raise RuntimeError
 
 
 async def give(request: Request[Hall, Any]) -> Reply:
@@ -95,6 +114,8 @@ HALL = Service(
         Route("GET", "/plain", plain, KNOWN, scheme="project"),
         Route("GET", "/wait", wait, KNOWN, scheme="project", streams=True),
         Route("PUT", "/take", take, KNOWN, scheme="project", streams=True),
+        Route("GET", "/refuse", refuse, OPEN),
+        Route("GET", "/fail", fail, OPEN),
         Route("GET", "/give", give, KNOWN, scheme="project", streams=True),
     ),
     schemes={"project": Scheme(by_project)},
@@ -333,6 +354,23 @@ def test_an_upload_that_does_not_go_on_is_ended(
             b"PUT /hall/take HTTP/1.1\r\nHost: x\r\nX-Project: a\r\nContent-Length: 9\r\n\r\nx"
         )
         assert b"HTTP/1.1 408" in await answer(client[0])
+
+    told(tmp_path, story)
+
+
+@pytest.mark.parametrize("path", ["refuse", "fail"])
+def test_of_a_refused_request_nothing_is_left_to_the_garbage_collector(
+    tmp_path: Path, path: str
+) -> None:
+    async def story(served: Served) -> None:
+        client = await served.connect(ONE)
+        gc.disable()
+        try:
+            await served.ask(client, path)  # In a thread, since its time is not known yet.
+            assert b"200 OK" in await served.ask(client, "open")
+            assert [held() for held in served.hall.refused] == [None]
+        finally:
+            gc.enable()
 
     told(tmp_path, story)
 

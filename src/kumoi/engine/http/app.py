@@ -127,11 +127,13 @@ class App:
                     request.record = None  # Nothing changed, and the store takes no record now.
                 own = service.refusal(request, error) if service.refusal is not None else None
                 reply = own if own is not None else errors.reply(error, service)
+                error.__traceback__ = None  # Its frames hold it, and all that the request was.
             except ClientDisconnect:
                 reply = Reply(DISCONNECTED)
             except Exception as error:  # noqa: BLE001 - the middleware: the outermost place
                 log.failure("request.failed", error, method=http.method, path=path)
                 reply = errors.internal(service)
+                error.__traceback__ = None
             if http.method not in READING:
                 log.event("request.handled", method=http.method, path=path, status=reply.status)
             await self._record(request, reply, flight.client)
