@@ -34,7 +34,7 @@ Value = Scalar | None | frozenset[Any]
 
 DEFAULT_TIMEOUT_S = 10.0
 BACKOFF_MIN_MS = 50
-BACKOFF_MAX_MS = 1_000
+BACKOFF_MAX_MS = 250
 ATTEMPT_PAUSE_S = 0.02
 
 Result = TypeVar("Result")
@@ -132,6 +132,10 @@ class ReplicaTransaction(Replica):
     def delete(self, row: Row) -> None:
         row.delete()
 
+    def expect(self, row: Row, column: str) -> None:
+        """Commit only if the server has the column as the replica has it. Before it is written."""
+        row.verify(column)
+
 
 class Connection:
     """To one database of one server (or of any of several: "tcp:a:6641,tcp:b:6641").
@@ -192,8 +196,10 @@ class Connection:
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> Result:
-        """Run `change` and commit what it wrote, all of it or nothing. It runs again when the server
-        asks to try again. Raises OvsdbRefused and Unreachable.
+        """Run `change` and commit what it wrote, all of it or nothing. It runs again, on the replica
+        as it is then, when the server asks to try again, has another value than was expected, or is
+        lost before it answered: then what was sent may have been committed or may yet be, so `change`
+        must expect a column that it writes. Raises OvsdbRefused and Unreachable.
         """
         deadline = time.monotonic() + timeout_s
         with self._locked():
@@ -326,7 +332,8 @@ def _open(remote: str, database: str, tables: Iterable[Table], changed: set[uuid
     helper = ovs_idl.SchemaHelper(schema_json=schema)
     helper.register_all()
     idl = RecordingIdl(remote, helper)
-    # The library waits up to 8 s between attempts, which a restart of the server need not cost.
+    # The library waits up to 8 s between attempts, which a restart of the server, or finding who leads
+    # of several, need not cost.
     idl._session.reconnect.set_backoff(BACKOFF_MIN_MS, BACKOFF_MAX_MS)  # noqa: SLF001
     return idl
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import threading
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.unit.cloud.drivers.network.lagging import Lagging
 from tests.unit.cloud.drivers.network.network_samples import (
     INNER_A,
     OUTER,
@@ -262,6 +264,24 @@ def test_one_connection_serves_several_threads(northbound_server: Server) -> Non
             thread.join()
         assert problems == []
         assert network.converge(OUTSIDE).actions == ()
+
+
+def test_a_plan_of_rows_that_were_planned_anew_is_made_again(
+    northbound_server: Server, tmp_path: Path
+) -> None:
+    nbctl(northbound_server, "init")
+    way = Lagging(northbound_server.socket, tmp_path)
+    with (
+        contextlib.closing(way),
+        OvnNorthbound(way.remote) as behind,
+        OvnNorthbound(northbound_server.remote) as network,
+    ):
+        assert behind.observe().ports_up == frozenset()
+        way.hold_back()
+        network.converge(SWITCHED)
+        assert behind.converge(SWITCHED).actions == ()
+        assert way.asked.is_set()
+        assert network.converge(SWITCHED).actions == ()
 
 
 def test_what_the_database_refuses_says_why_and_changes_nothing(northbound_server: Server) -> None:

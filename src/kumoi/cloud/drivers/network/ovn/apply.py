@@ -82,6 +82,8 @@ class OvnNorthbound:
         def change(database: ovsdb.ReplicaTransaction) -> Applied:
             actions = plans(self._mirror.read(database, self._connection.take_changed_rows()))
             _apply(database, actions)
+            if actions:
+                _succeed(database)
             sequence = _ask(database, again=asks and bool(actions))
             return Applied(tuple(str(action) for action in actions), sequence)
 
@@ -110,6 +112,15 @@ class OvnNorthbound:
         at: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _succeed(database: ovsdb.ReplicaTransaction) -> None:
+    """Be taken only where nothing was planned since the rows were read: neither by another worker, nor
+    by us in a transaction of which we lost the answer. There is no row until OVN has begun to work.
+    """
+    for row in database.rows(northbound.GLOBAL):
+        database.expect(row, northbound.MARKS)
+        database.write_key(row, northbound.MARKS, northbound.PLANNED, str(uuid.uuid4()))
 
 
 def _ask(database: ovsdb.ReplicaTransaction, *, again: bool) -> int:

@@ -282,6 +282,8 @@ NAMED_ONCE = frozenset(
 GLOBAL = "NB_Global"
 ASKED, HAVE = "nb_cfg", "hv_cfg"
 """Each host says of itself the newest number that it saw and has flows of; `HAVE` is the lowest of all."""
+MARKS, PLANNED = "external_ids", "kumoi:planned"
+"""Each plan writes another value there, and expects the one that it was made from."""
 
 
 def columns_of(record: type[NorthboundRecord]) -> tuple[str, ...]:
@@ -312,12 +314,13 @@ def tables() -> tuple[Table, ...]:
             columns[holder][column] = Column(refers=record.TABLE, many=True)
     columns["Logical_Switch_Port"]["up"] = Column(type="boolean", optional=True)
     numbers = {name: Column(type="integer") for name in (ASKED, HAVE)}
+    marks = {MARKS: Column(pairs=True)}
     return (
         *(
             Table(name=record.TABLE, columns=columns[record.TABLE], root=record.HOLDER is None)
             for record in RECORDS
         ),
-        Table(name=GLOBAL, columns=numbers, root=True),
+        Table(name=GLOBAL, columns=numbers | marks, root=True),
     )
 
 
