@@ -8,12 +8,14 @@ import pytest
 from tests.flows.fake_cloud import REFUSED, FakeObject
 from tests.flows.world import HELLO, SCRIPT, World
 
+from kumoi.base.secret import Secret
 from kumoi.pipeline import expire
 from kumoi.pipeline import run as pipeline_run
 from kumoi.pipeline.cloud import CloudResource, Noun
 from kumoi.pipeline.stage import Stage
+from kumoi.pipeline.store import delegation, environment_key, runner
 from kumoi.pipeline.store import environment as environments
-from kumoi.pipeline.store import environment_key, runner
+from kumoi.pipeline.store.delegation import Delegation
 from kumoi.pipeline.store.run import Run, RunStatus
 
 
@@ -231,6 +233,10 @@ def test_a_project_that_goes_meanwhile_ends_its_run_and_at_last_its_environment(
     world: World, turns: int
 ) -> None:
     new = world.push()
+    acting = Delegation("c1", Secret("s"), is_own=True)
+    with world.database.write() as connection:
+        now, key = world.clock.now(), world.environment(new).id
+        delegation.add(connection, world.repository.id, key, acting, now)
     for _ in range(turns):
         if not world.turn():
             world.clock.advance(1)
@@ -248,7 +254,7 @@ def test_a_project_that_goes_meanwhile_ends_its_run_and_at_last_its_environment(
     assert left.reason.startswith(GIVEN_UP)
     assert f"env-{left.id}: an administrator" in left.reason
     assert left.swept_at is not None
-    assert set(world.ended) == {left.id}
+    assert world.ended == [acting]
     assert left.deletions < 100
     with world.database.read() as connection:
         assert environment_key.get(connection, left.id) is None

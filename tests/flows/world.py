@@ -20,6 +20,7 @@ from kumoi.pipeline.stage import Stage
 from kumoi.pipeline.store import environment as environments
 from kumoi.pipeline.store import repository as repositories
 from kumoi.pipeline.store import result, run, runner
+from kumoi.pipeline.store.delegation import Delegation
 from kumoi.pipeline.store.environment import Environment
 from kumoi.pipeline.store.repository import Repository
 from kumoi.pipeline.store.run import Run
@@ -44,7 +45,7 @@ class World:
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
         self.cloud = FakeCloud()
-        self.ended: list[str] = []  # Environments for which nobody acts any more.
+        self.ended: list[Delegation] = []  # What acts for no environment any more.
         self.clock = SetClock()
         database.set_clock(self.clock)
         (folder / "pki").mkdir(exist_ok=True)

@@ -26,6 +26,7 @@ from kumoi.engine.http.running import READING
 from kumoi.engine.http.service import Service
 from kumoi.pipeline.api.request import Pipeline
 from kumoi.pipeline.api.routes import SERVICES as PIPELINE_SERVICES
+from kumoi.pipeline.credentials import Credentials
 from kumoi.pipeline.identity import Identity, ProjectCaller
 from kumoi.pipeline.repository_client import RepositoriesClient
 from kumoi.pipeline.store.tables import metadata as pipeline_metadata
@@ -207,6 +208,7 @@ def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everybody]:
             cloud.database,
             cloud.services.clock,
             known,
+            Credentials(cloud.database, known),
             alarm=None,  # type: ignore[arg-type] # Of pushes, which nobody makes here.
             heads=None,  # type: ignore[arg-type] # Likewise.
         )

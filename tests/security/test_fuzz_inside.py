@@ -120,7 +120,14 @@ async def _as_runner(cloud: InProcessCloud, database: Database, loop: asyncio.Ru
     nobody: Any = None
     alarm = Alarm(database.listen)
     services = Pipeline(
-        cloud.services.cloud, nobody, database, cloud.services.clock, nobody, alarm, heads=nobody
+        cloud.services.cloud,
+        nobody,
+        database,
+        cloud.services.clock,
+        nobody,
+        nobody,
+        alarm,
+        heads=nobody,
     )
     recorder = Recorder(database, cloud.services.clock)
     app = App(services, SERVICES, root="http://asked", recorder=recorder)

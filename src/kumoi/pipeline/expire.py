@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
@@ -21,7 +23,8 @@ from kumoi.pipeline import deletion
 from kumoi.pipeline.build import list_existing
 from kumoi.pipeline.cloud import Cloud
 from kumoi.pipeline.resources import prefix
-from kumoi.pipeline.store import environment
+from kumoi.pipeline.store import delegation, environment
+from kumoi.pipeline.store.delegation import Delegation
 
 RETRY_AFTER_S = 60  # Longer by as much after each failure, until
 RETRY_MOST_S = 3_600
@@ -39,7 +42,7 @@ class Expiry:
     database: Database
     clock: Clock
     open_cloud: Callable[[str], Cloud]  # By the environment's id.
-    end_delegation: Callable[[str], None]  # Likewise.
+    end_delegation: Callable[[Delegation], None]  # What acted for an environment that is no more.
     is_orphaned: Callable[[str], bool]  # Whether the cloud lets nobody act for it.
     retire: Callable[[], None]  # What acts for no environment any more.
     swept_s: float = 0.0
@@ -86,13 +89,13 @@ class Expiry:
         now = self.database.now()
         with self.database.write() as connection:
             if not left:
-                environment.set_swept(connection, found.id, now)
+                acted = self._swept(connection, found, now)
             else:
                 deletion.begin(connection, found, "the sweeper found something left")
         if left:
             log.warning("environment.leftovers_found", environment=found.id, left=left)
-        else:
-            self.end_delegation(found.id)
+        elif acted is not None:
+            self.end_delegation(acted)
 
     def _give_up(self, found: environment.Environment) -> bool:
         """End an environment for which nobody may act any more, when it has long been due; whether it
@@ -104,7 +107,6 @@ class Expiry:
         try:
             if not self.is_orphaned(found.id):
                 return False
-            self.end_delegation(found.id)
         except KumoiError as error:  # The cloud does not answer: it is asked again.
             log.failure("environment.not_given_up", error, environment=found.id)
             return False
@@ -112,6 +114,17 @@ class Expiry:
             if found.status != environment.EnvironmentStatus.DELETED:
                 environment.set_reason(connection, found.id, ORPHANED.format(prefix(found.id)))
                 deletion.end(connection, found.id, now)
-            environment.set_swept(connection, found.id, now)
+            acted = self._swept(connection, found, now)
+        if acted is not None:
+            self.end_delegation(acted)
         log.warning("environment.given_up", environment=found.id)
         return True
+
+    def _swept(
+        self, connection: Connection, found: environment.Environment, now: datetime
+    ) -> Delegation | None:
+        """Nothing is left of it: nobody acts for it any more. Who did."""
+        environment.set_swept(connection, found.id, now)
+        acted = delegation.get(connection, found.id)
+        delegation.forget(connection, found.id)
+        return acted

@@ -24,14 +24,13 @@ from urllib.parse import urlsplit
 
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Forbidden, RateLimited, Transient, Unauthenticated
-from kumoi.base.ids import is_uuid, new_hex_id
+from kumoi.base.ids import is_uuid
 from kumoi.base.secret import Secret
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.engine.db import Database
 from kumoi.pipeline.cloud_errors import cloud_errors
 from kumoi.pipeline.openstack_cloud import OpenStack
-from kumoi.pipeline.store import delegation as delegations
 from kumoi.pipeline.store.delegation import Delegation
+from kumoi.pipeline.store.own_credential import OwnCredential
 from kumoi.policy import caller
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ CALLER_TTL_S = 0.5
 LOGIN_TTL_S = 60.0
 KEPT_MAX = 1_000
 OPEN_MAX = 64
-SHOWN_MAX = 40
 REACHED = {
     "compute": ("GET", "POST", "PUT", "DELETE"),
     "network": ("GET", "POST", "PUT", "DELETE"),
@@ -149,39 +147,34 @@ class Identity:
         self._callers.put(token, caller)
         return caller
 
-    def delegate(self, login: GitLogin, caller: ProjectCaller, repository: str) -> Delegation:
+    def delegate(self, login: GitLogin, caller: ProjectCaller, new: OwnCredential) -> str:
         """Make an application credential for the environments of one push, as the pusher and with the
-        pusher's rights there. It reaches what an environment is made of, and can end itself. A pusher
-        who logs in with an application credential delegates that one, since it cannot make another.
+        pusher's rights there; its id. It reaches what an environment is made of, and can end itself.
         """
-        if login.is_credential:
-            return Delegation(login.name, login.secret)
-        name = f"kumoi-push-{repository[:SHOWN_MAX]}-{new_hex_id()[:12]}"
+        session = self._session(self._password(login, caller.project_name))
+        where, body = self._new_credential(caller, new, "Made by a git push")
         with cloud_errors("make an application credential"):
-            session = self._session(self._password(login, caller.project_name))
-            where, body = self._new_credential(caller, name, "Made by a git push")
             answer = session.post(where, json=body)
-        return _own(answer)
+        return _id(answer)
 
-    def delegate_by_token(self, token: str, caller: ProjectCaller, repository: str) -> Delegation:
+    def delegate_by_token(self, token: str, caller: ProjectCaller, new: OwnCredential) -> str:
         """As `delegate`, for what a git host will tell of, by the token of whoever registers it. Raises
         Permanent where the token is of an application credential, which may make no other.
         """
-        name = f"kumoi-webhook-{repository[:SHOWN_MAX]}-{new_hex_id()[:12]}"
-        where, body = self._new_credential(caller, name, "Made for a webhook")
+        where, body = self._new_credential(caller, new, "Made for a webhook")
         with cloud_errors("make an application credential"):
             answer = self._session(None).post(
                 where, json=body, headers={"X-Auth-Token": token}, authenticated=False
             )
-        return _own(answer)
+        return _id(answer)
 
     def _new_credential(
-        self, caller: ProjectCaller, name: str, made_by: str
+        self, caller: ProjectCaller, new: OwnCredential, made_by: str
     ) -> tuple[str, dict[str, Any]]:
         """Where to post what."""
-        where = f"{self._url}/users/{caller.user_id}/application_credentials"
+        where = self._credentials_of(new.user_id)
         role = min(caller.roles.intersection(DELEGATED_ROLES), key=DELEGATED_ROLES.index)
-        own = f"/v3/users/{caller.user_id}/application_credentials/*"
+        own = f"/v3/users/{new.user_id}/application_credentials/*"
         whole = f"{urlsplit(where).path}/*"  # As Keystone sees it where it is below another path.
         rules = [
             {"service": service, "method": method, "path": "/**"}
@@ -189,7 +182,8 @@ class Identity:
             for method in methods
         ]
         body = {
-            "name": name,
+            "name": new.name,
+            "secret": new.secret.reveal(),
             "roles": [{"name": role}],
             "description": f"{made_by}, for its environments",
             "unrestricted": True,  # To end itself; its rules let it do nothing else to credentials.
@@ -205,16 +199,34 @@ class Identity:
 
     def end(self, delegation: Delegation) -> None:
         """Remove a credential that `delegate` made. Nothing where the cloud has removed it already."""
+        self._end(self._credential(delegation.credential_id, delegation.secret))
+
+    def end_named(self, found: OwnCredential) -> None:
+        """As `end`, where the answer with the id may not have been heard."""
+        from keystoneauth1.identity import v3  # noqa: PLC0415 - see cloud_errors.py
+
+        self._end(
+            v3.ApplicationCredential(
+                self._url,
+                application_credential_name=found.name,
+                application_credential_secret=found.secret.reveal(),
+                user_id=found.user_id,
+            )
+        )
+
+    def _end(self, auth: Any) -> None:
+        """The credential that this is the login of, by itself."""
         from keystoneauth1 import exceptions  # noqa: PLC0415 - see cloud_errors.py
 
-        auth = self._credential(delegation.credential_id, delegation.secret)
         with cloud_errors("remove an application credential"):
             session = self._session(auth)
             with contextlib.suppress(exceptions.Unauthorized, exceptions.NotFound):
-                user = session.get_user_id()
-                session.delete(
-                    f"{self._url}/users/{user}/application_credentials/{delegation.credential_id}"
-                )
+                access = auth.get_access(session)
+                of_user = self._credentials_of(access.user_id)
+                session.delete(f"{of_user}/{access.application_credential_id}")
+
+    def _credentials_of(self, user_id: str) -> str:
+        return f"{self._url}/users/{user_id}/application_credentials"
 
     def is_valid(self, delegation: Delegation) -> bool:
         """Whether the cloud still accepts the credential."""
@@ -310,18 +322,9 @@ def _domain(of: str, said: str) -> dict[str, str]:
     return {f"{of}_domain_name": said}
 
 
-def _own(answer: Any) -> Delegation:
-    """Of the identity service's answer."""
-    credential = answer.json()["application_credential"]
-    return Delegation(credential["id"], Secret(credential["secret"]), is_own=True)
-
-
-def end_unless_used(database: Database, identity: Identity, made: Delegation) -> None:
-    """Remove a credential that the pipeline made, where no environment has it. Raises KumoiError."""
-    with database.read() as connection:
-        is_used = delegations.is_used(connection, made.credential_id)
-    if made.is_own and not is_used:
-        identity.end(made)
+def _id(answer: Any) -> str:
+    """Of the credential that the identity service made."""
+    return str(answer.json()["application_credential"]["id"])
 
 
 class _Kept(Generic[Value]):

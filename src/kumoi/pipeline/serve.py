@@ -38,10 +38,11 @@ from kumoi.pipeline.api.request import Pipeline
 from kumoi.pipeline.api.routes import SERVICES
 from kumoi.pipeline.cloud import Cloud, Noun
 from kumoi.pipeline.commit_status import CommitStatuses
+from kumoi.pipeline.credentials import Credentials
 from kumoi.pipeline.expire import Expiry
 from kumoi.pipeline.fetch import Fetches
 from kumoi.pipeline.guarded_http import Guard
-from kumoi.pipeline.identity import Clouds, Identity, end_unless_used
+from kumoi.pipeline.identity import Clouds, Identity
 from kumoi.pipeline.push_check import PushCheck
 from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.repositories import hook_socket
@@ -82,14 +83,14 @@ async def serve(
     activation: Activation,
 ) -> None:
     """Until cancelled."""
-    certificate = host.pki_dir / "pipeline.crt", host.pki_dir / "pipeline.key"
     identity = Identity.of(cloud, host, clock)
     clouds = Clouds(lambda delegation: identity.cloud(delegation, cloud.region))
     host.run_dir.mkdir(parents=True, exist_ok=True)
     repositories = RepositoriesClient(host)
     repositories.prepare()
     heads = Heads(cloud, repositories, database, clock)
-    delegated = Delegated(database, identity, clouds, heads.look)
+    credentials = Credentials(database, identity)
+    delegated = Delegated(database, identity, credentials, clouds, heads.look)
     check = PushCheck(cloud, database, repositories, clouds.of)
     expiry = _expiry(delegated, clock)
     context = pipeline_run.RunContext(
@@ -98,7 +99,9 @@ async def serve(
     flows = Flows(database, clock, kinds(context, delegated.open_to_end))
     alarm = Alarm(database.listen)
     guard = Guard.of(cloud.webhook_networks)
-    pipeline = Pipeline(cloud, repositories, database, clock, identity, alarm, heads, guard)
+    pipeline = Pipeline(
+        cloud, repositories, database, clock, identity, credentials, alarm, heads, guard
+    )
 
     async def end_waiting() -> None:
         pipeline.draining.set()
@@ -112,10 +115,9 @@ async def serve(
         recorder=Recorder(database, clock),
         requests_max=cloud.requests_per_client,
     )
-    certificates = Certificates(*certificate)
-    limits = ConnectionLimits.of(cloud)
+    certificates = Certificates(host.pki_dir / "pipeline.crt", host.pki_dir / "pipeline.key")
     at = (cloud.pipeline_listens_at, cloud.pipeline_port)
-    listener = Listener(app, *at, certificates, limits=limits)
+    listener = Listener(app, *at, certificates, limits=ConnectionLimits.of(cloud))
     loops = (
         Loop("pipeline.heads", heads.round, HEADS_EVERY_S),
         *_loops_of_git_hosts(pipeline, heads),
@@ -167,6 +169,7 @@ class Delegated:
 
     database: Database
     identity: Identity
+    credentials: Credentials
     clouds: Clouds
     begin_runs: Callable[[Repository], object]
 
@@ -196,18 +199,15 @@ class Delegated:
             others = delegation.others(connection, environment_id, most=OTHERS_MAX)
         return not any(map(self.identity.is_valid, (*mine, *others)))
 
-    def end(self, environment_id: str) -> None:
-        """Nothing of the environment is left: nobody acts for it any more."""
-        with self.database.write() as connection:
-            mine = delegation.get(connection, environment_id)
-            delegation.forget(connection, environment_id)
-            is_used = mine is not None and delegation.is_used(connection, mine.credential_id)
-        if mine is not None and mine.is_own and not is_used:
-            self.identity.end(mine)
+    def end(self, acted: Delegation) -> None:
+        """It acts for an environment no more, of which nothing is left."""
+        with _alone(acted):
+            self.credentials.end_unless_used(acted)
 
     def retire(self) -> None:
-        """End the credentials that no environment took, and those of a kept environment's earlier
-        pushes, each of these after the keypair that it alone may see: Nova's belong to users.
+        """End the credentials that no environment took, those of a kept environment's earlier pushes,
+        each of these after the keypair that it alone may see (Nova's belong to users), and what was left
+        by processes that were killed.
         """
         before = self.database.now() - timedelta(seconds=UNTAKEN_S)
         with self.database.read() as connection:
@@ -219,6 +219,7 @@ class Delegated:
         for environment_id, each in retired:
             with _alone(each):
                 self._end_retired(environment_id, each)
+        self.credentials.sweep()
 
     def _end_untaken(self, repository_id: str, untaken: Delegation) -> None:
         """Of a push that was cut off, or whose hook was killed. Runs that it has not begun yet begin now,
@@ -228,7 +229,7 @@ class Delegated:
             found = repository.get(connection, repository_id)
         if found is not None:
             self.begin_runs(found)
-        end_unless_used(self.database, self.identity, untaken)
+        self.credentials.end_unless_used(untaken)
         with self.database.write() as connection:
             mine = delegation.get_of_repository(connection, repository_id)
             if mine is not None and mine.credential_id == untaken.credential_id:
@@ -240,7 +241,7 @@ class Delegated:
         if not is_used and self.identity.is_valid(retired):
             self._clear(environment_id, retired)
             if retired.is_own:
-                self.identity.end(retired)
+                self.credentials.end(retired)
         with self.database.write() as connection:
             delegation.forget_retired(connection, retired.credential_id)
 

@@ -17,6 +17,8 @@ from kumoi.base.secret import Secret
 from kumoi.hosts.units import landlock
 from kumoi.pipeline.identity import GitLogin, Identity
 from kumoi.pipeline.repositories import Repositories
+from kumoi.pipeline.store.delegation import Delegation
+from kumoi.pipeline.store.own_credential import OwnCredential
 
 
 def test_a_push_makes_a_run_that_builds_the_environment(
@@ -273,7 +275,9 @@ def test_a_pushs_credential_reaches_what_an_environment_is_made_of_and_its_own_e
     identity = Identity(f"{pipeline.cloud.url}/identity", pipeline.here.pki_dir / "ca.crt", Clock())
     name = demo.current_project.name  # As the fixtures make a tenant.
     login = GitLogin(name, Secret(name))
-    made = identity.delegate(login, identity.login(login, name, "192.0.2.1"), "hello")
+    new = OwnCredential("hello", demo.current_user_id, Secret("s" * 43))
+    key = identity.delegate(login, identity.login(login, name, "192.0.2.1"), new)
+    made = Delegation(key, new.secret, is_own=True)
     try:
         thief = openstack.connect(
             load_yaml_config=False,
@@ -296,6 +300,7 @@ def test_a_pushs_credential_reaches_what_an_environment_is_made_of_and_its_own_e
         identity.end(made)
     assert not identity.is_valid(made)
     identity.end(made)  # Once more: a kill may have come between.
+    identity.end_named(new)  # Likewise, by its name.
 
 
 def test_what_was_pushed_can_be_cloned(pusher: Pusher) -> None:

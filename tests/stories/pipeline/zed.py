@@ -12,7 +12,7 @@ import contextlib
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -44,13 +44,16 @@ HELD_BACK = {"content-length", "transfer-encoding", "connection", "date"}
 
 @dataclass
 class Zed:
-    """`behind` is the URL of our APIs, `without` are services that this cloud lacks."""
+    """`behind` is the URL of our APIs, `without` are services that this cloud lacks. `done` is called when a
+    call has been made, before its answer goes out.
+    """
 
     behind: str
     url: str
     without: frozenset[str] = frozenset()
     refused: list[str] = field(default_factory=list)
     served: set[tuple[str, str]] = field(default_factory=set)
+    done: Callable[[str, str], None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -77,6 +80,8 @@ class Zed:
                 headers=headers,
                 content=body,
             )
+        if self.done is not None:
+            self.done(service, " ".join(found))
         kept = {name: value for name, value in answer.headers.items() if name not in HELD_BACK}
         kept.pop("content-encoding", None)
         return Response(self._told(service, call, answer), answer.status_code, kept)

@@ -11,6 +11,7 @@ from kumoi.base.clock import SetClock
 from kumoi.base.errors import StoreFull
 from kumoi.base.secret import Secret
 from kumoi.engine.db import Database
+from kumoi.pipeline.credentials import Credentials
 from kumoi.pipeline.serve import Delegated
 from kumoi.pipeline.store import delegation, repository
 from kumoi.pipeline.store.delegation import Delegation
@@ -43,7 +44,8 @@ class Pushes:
         self.database, self.cloud = database, Cloud()
         both: Any = self.cloud
         self.unreadable = False
-        self.delegated = Delegated(database, both, both, self.begin_runs)
+        credentials = Credentials(database, both)
+        self.delegated = Delegated(database, both, credentials, both, self.begin_runs)
         with database.write() as connection:
             repository.ensure(connection, Repository(REPOSITORY, "p1", "demo", "hello", NOW))
 
@@ -57,6 +59,14 @@ class Pushes:
         made = Delegation(credential, Secret("s"), is_own=True)
         with self.database.write() as connection:
             delegation.set_of_repository(connection, REPOSITORY, made, NOW)
+
+    def end(self, environment_id: str) -> None:
+        """Nothing of it is left."""
+        with self.database.write() as connection:
+            acted = delegation.get(connection, environment_id)
+            delegation.forget(connection, environment_id)
+        if acted is not None:
+            self.delegated.end(acted)
 
     def push(self, credential: str, *environments: str, is_own: bool = True, late: int = 0) -> None:
         at = NOW + timedelta(seconds=late)
@@ -85,16 +95,16 @@ def test_each_environment_has_its_own_pushers(pushes: Pushes) -> None:
 
 def test_a_credential_goes_with_the_last_environment_of_its_push(pushes: Pushes) -> None:
     pushes.push("anns", "e1", "e2")
-    pushes.delegated.end("e1")
+    pushes.end("e1")
     assert pushes.cloud.ended == []
-    pushes.delegated.end("e2")
-    pushes.delegated.end("e2")
+    pushes.end("e2")
+    pushes.end("e2")
     assert pushes.cloud.ended == ["anns"]
 
 
 def test_a_credential_that_the_pusher_made_stays_the_pushers(pushes: Pushes) -> None:
     pushes.push("anns", "e1", is_own=False)
-    pushes.delegated.end("e1")
+    pushes.end("e1")
     assert pushes.cloud.ended == []
 
 

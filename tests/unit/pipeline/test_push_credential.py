@@ -23,16 +23,19 @@ FOUND = Repository("r1", "p1", "demo", "hello", SetClock().now())
 CALLER = ProjectCaller("u1", "p1", frozenset({"member"}), "demo")
 
 
-class Identity:
+class MadeCredentials:
     def __init__(self, *, is_own: bool) -> None:
         self.made = Delegation("c1", Secret("s"), is_own)
         self.ended: list[str] = []
 
-    def delegate(self, *_: object) -> Delegation:
+    def of_push(self, *_: object) -> Delegation:
         return self.made
 
     def end(self, given: Delegation) -> None:
         self.ended.append(given.credential_id)
+
+    def end_unless_used(self, given: Delegation) -> None:
+        self.end(given)
 
 
 @contextlib.contextmanager
@@ -45,27 +48,27 @@ def full() -> Iterator[None]:
 def test_a_credential_that_the_store_has_no_room_for_is_ended_unless_it_is_the_pushers(
     *, is_own: bool
 ) -> None:
-    identity = Identity(is_own=is_own)
+    credentials = MadeCredentials(is_own=is_own)
     services = SimpleNamespace(
-        identity=identity, database=SimpleNamespace(write=full), clock=SetClock()
+        credentials=credentials, database=SimpleNamespace(write=full), clock=SetClock()
     )
     login = GitLogin("demo", Secret("s"))
     request: Any = SimpleNamespace(services=services, claims=login, caller=CALLER)
     with pytest.raises(StoreFull), git._delegated(request, FOUND):
         raise AssertionError("it was not kept")
-    assert identity.ended == (["c1"] if is_own else [])
+    assert credentials.ended == (["c1"] if is_own else [])
 
 
 def test_what_an_earlier_push_left_ends_when_the_next_one_takes_its_place(
     database: Database,
 ) -> None:
-    identity = Identity(is_own=True)
+    credentials = MadeCredentials(is_own=True)
     with database.write() as connection:
         repository.ensure(connection, FOUND)
         before = Delegation("c0", Secret("s"), is_own=True)
         delegation.set_of_repository(connection, FOUND.id, before, SetClock().now())
     services = SimpleNamespace(
-        identity=identity,
+        credentials=credentials,
         database=database,
         clock=SetClock(),
         repositories=SimpleNamespace(list_heads=lambda *_: {}),
@@ -73,5 +76,5 @@ def test_what_an_earlier_push_left_ends_when_the_next_one_takes_its_place(
     login = GitLogin("demo", Secret("s"))
     request: Any = SimpleNamespace(services=services, claims=login, caller=CALLER)
     with git._delegated(request, FOUND):
-        assert identity.ended == ["c0"]
-    assert identity.ended == ["c0", "c1"]
+        assert credentials.ended == ["c0"]
+    assert credentials.ended == ["c0", "c1"]

@@ -32,7 +32,7 @@ from kumoi.engine.http.request import Reply
 from kumoi.pipeline import limits, push_packets
 from kumoi.pipeline.api import push_progress
 from kumoi.pipeline.api.request import Pipeline, Request, file_parts
-from kumoi.pipeline.identity import GitLogin, ProjectCaller, end_unless_used
+from kumoi.pipeline.identity import GitLogin, ProjectCaller
 from kumoi.pipeline.repositories import BODY_MAX_BYTES, check_name
 from kumoi.pipeline.spool import FULL
 from kumoi.pipeline.store import delegation, repository, run, webhook
@@ -196,7 +196,7 @@ def _delegated(request: Request, found: Repository) -> Iterator[None]:
     that none of them took is removed when the push ends.
     """
     pipeline, login, caller = request.services, request.claims, request.caller
-    made = pipeline.identity.delegate(login, caller, found.name)
+    made = pipeline.credentials.of_push(login, caller, found.name)
     try:
         with pipeline.database.write() as connection:
             left = delegation.get_of_repository(connection, found.id)
@@ -204,9 +204,9 @@ def _delegated(request: Request, found: Repository) -> Iterator[None]:
                 connection, found.id, made, pipeline.clock.now(), login_name(login, caller)
             )
             repository.note_push(connection, found.id, pipeline.clock.now())
-    except KumoiError:  # Nobody would ever find it.
+    except KumoiError:  # At once, where the sweeper would do it later.
         if made.is_own:
-            pipeline.identity.end(made)
+            pipeline.credentials.end(made)
         raise
     log.event("delegation.made", repository=found.name, user=caller.user_id)
     if left is not None:
@@ -220,7 +220,7 @@ def _delegated(request: Request, found: Repository) -> Iterator[None]:
 def _end_replaced(pipeline: Pipeline, found: Repository, left: Delegation) -> None:
     """What an earlier push could not settle: this one's acts for what that did not begin."""
     try:
-        end_unless_used(pipeline.database, pipeline.identity, left)
+        pipeline.credentials.end_unless_used(left)
     except KumoiError as error:
         log.failure("delegation.not_ended", error, repository=found.id)
 
@@ -246,7 +246,7 @@ def _runs_have_begun(pipeline: Pipeline, found: Repository) -> bool:
 
 
 def _end_untaken(pipeline: Pipeline, found: Repository, made: Delegation) -> None:
-    end_unless_used(pipeline.database, pipeline.identity, made)
+    pipeline.credentials.end_unless_used(made)
     with pipeline.database.write() as connection:
         delegation.forget_of_repository(connection, found.id)
 

@@ -13,6 +13,7 @@ from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 from kumoi.engine.http import paging, request
 from kumoi.engine.wake import Alarm
+from kumoi.pipeline.credentials import Credentials
 from kumoi.pipeline.guarded_http import Guard
 from kumoi.pipeline.identity import Identity, ProjectCaller
 from kumoi.pipeline.pushes import Pushes
@@ -34,6 +35,7 @@ class Pipeline:
     database: Database
     clock: Clock
     identity: Identity
+    credentials: Credentials
     alarm: Alarm
     heads: Heads
     guard: Guard = field(default_factory=Guard)

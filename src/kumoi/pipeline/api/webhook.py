@@ -72,7 +72,7 @@ def create(request: Request) -> Reply:
         return _register(request, new, acting)
     except BaseException:
         if acting.is_own:
-            request.services.identity.end(acting)
+            request.services.credentials.end(acting)
         raise
 
 
@@ -154,7 +154,7 @@ def delete(request: Request) -> Reply:
             delegation.give_away(connection, found.acting.credential_id)
         audit.about(found.id)
     if found.acting.is_own and not is_used:
-        request.services.identity.end(found.acting)
+        request.services.credentials.end(found.acting)
     return Reply(204)
 
 
@@ -197,7 +197,7 @@ def _delegated(request: Request, new: WebhookNew) -> Delegation:
     identity, caller = request.services.identity, request.caller
     if new.credential is None:
         token = request.http.headers.get("X-Auth-Token", "")
-        return identity.delegate_by_token(token, caller, new.repository)
+        return request.services.credentials.of_webhook(token, caller, new.repository)
     given = GitLogin(new.credential.id, Secret(new.credential.secret))
     if not given.is_credential:
         raise Invalid("this is no application credential's id", field="credential.id")
