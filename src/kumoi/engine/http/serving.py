@@ -81,13 +81,16 @@ class Listener:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 with bounds on the time and the size of a request's head, on requests sent
-    ahead, and on how slowly an answer may be read.
+    """uvicorn's HTTP/1.1 with bounds on the time and the size of a request's head, on what comes with a body
+    and is none of it (sizes of chunks, fields after the last), on requests sent ahead, and on how slowly an
+    answer may be read. Fields after a body are forgotten: what a request says was decided upon before.
     """
 
     _connection: HeldConnection | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _beside_body_bytes = 0  # What came since there was something of the body.
+    _has_body = False
     _in_head = True
     _head_timer: asyncio.TimerHandle | None = None
 
@@ -110,6 +113,7 @@ class BoundedProtocol(HttpToolsProtocol):
         was_in_head = self._in_head
         if was_in_head and self._head_timer is None:
             self._start_head_timer()
+        self._has_body = False
         super().data_received(data)
         if (
             was_in_head
@@ -120,6 +124,18 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_MAX_BYTES:
                 self.send_400_response("The request's head is too long.")
+        elif not self._in_head and not self.transport.is_closing():
+            self._beside_body_bytes = 0 if self._has_body else self._beside_body_bytes + len(data)
+            if self._beside_body_bytes > HEAD_MAX_BYTES:
+                self.transport.abort()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._has_body = True
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -128,7 +144,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._stop_head_timer()
-        self._in_head, self._head_bytes = False, 0
+        self._in_head, self._head_bytes, self._beside_body_bytes = False, 0, 0
         if len(self.pipeline) >= AHEAD_MAX:
             raise httptools.HttpParserError("too many requests ahead of their answers")
         if self._connection is not None:
