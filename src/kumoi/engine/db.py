@@ -51,6 +51,9 @@ BUSY_TIMEOUT_MS = 10_000  # How long a writer waits for those of other processes
 WRITER_WAIT_S = 10.0  # and for those of its own.
 OUTAGE_WAIT_S = 10.0  # A database server restarts in less.
 POOL_SIZE = 16
+_PENDING = "kumoi_pending_writes"
+
+WritePending = Callable[[Connection, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,32 @@ class Json(TypeDecorator[Any]):
         return _json_from_text
 
 
+def pending(connection: Connection, write: WritePending) -> dict[Any, None]:
+    """What `write` is called with at the end of the write transaction, as far as it is known: the
+    caller adds to it.
+    """
+    every: dict[WritePending, dict[Any, None]] = connection.info.setdefault(_PENDING, {})
+    return every.setdefault(write, {})
+
+
+def write_pending(connection: Connection) -> None:
+    """Now, for somebody who reads it in the same transaction."""
+    for write, what in connection.info.pop(_PENDING, {}).items():
+        write(connection, what)
+
+
+@contextlib.contextmanager
+def undone_together(connection: Connection) -> Iterator[None]:
+    """A part of a write transaction that an exception undoes, and not what was written before."""
+    write_pending(connection)
+    try:
+        with connection.begin_nested():
+            yield
+    except BaseException:
+        connection.info.pop(_PENDING, None)
+        raise
+
+
 def _time_from_text(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(f"{text}+00:00")
 
@@ -140,6 +169,7 @@ class Database:
         self.wake: Wake | PostgresWake = (
             Wake(wake_dir) if self.is_sqlite else PostgresWake(libpq_url)
         )
+        event.listen(self.engine, "before_cursor_execute", unchanged.sent)
         self._sql = SQLITE if self.is_sqlite else POSTGRESQL
         self._outage = Outage(wait_s=OUTAGE_WAIT_S)
         self._idle: deque[Connection] = deque()
@@ -170,6 +200,7 @@ class Database:
             try:
                 yield connection
                 self.before_commit(connection)
+                write_pending(connection)
                 if wakes and sql.wake:
                     execute_text(connection, sql.wake)
                 _commit(connection)
@@ -215,11 +246,11 @@ class Database:
         try:
             connection.begin()
             execute_text(connection, begin)
-            if begin == SQLITE.read:
+            if begin == self._sql.write:
+                unchanged.begin_write(connection)
+            elif self.is_sqlite:
                 ((version,),) = execute_text(connection, unchanged.DATA_VERSION).fetchall()
-                unchanged.begin(connection, self.kept_rows, version)
-            elif begin == SQLITE.write:
-                unchanged.may_write(connection)
+                unchanged.begin_read(connection, self.kept_rows, version)
         except BaseException:
             self._close_idle()  # They have probably been lost, too.
             connection.close()
@@ -231,7 +262,8 @@ class Database:
         pool costs as much as a short query.
         """
         try:
-            if self.is_sqlite and not (connection.closed or connection.invalidated):
+            if not (connection.closed or connection.invalidated):
+                connection.info.pop(_PENDING, None)
                 unchanged.end(connection)
             if not (failed or self.is_sqlite):  # A ROLLBACK would end prepared statements too.
                 connection.commit()

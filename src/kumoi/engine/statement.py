@@ -183,8 +183,14 @@ class _Compiled:
         self._is_plain = all(parameter.is_plain for parameter in self._parameters)
         self._order = [parameter.name for parameter in self._parameters]
         self._reads = isinstance(query, sa.Select)
-        if self._reads:
+        self._tables: tuple[str, ...] = ()
+        self._changes: str | None = None
+        """The table that it writes to and no other; a deletion may reach others."""
+        if isinstance(query, sa.Select):
             _require_steady(query)
+            self._tables = _tables(query)
+        elif not isinstance(query, sa.Delete):
+            self._changes = query.table.name if isinstance(query.table, sa.Table) else None
         returned: Iterable[Any] = compiled.effective_returning or ()
         if isinstance(query, sa.Select):
             returned = query.selected_columns
@@ -221,18 +227,19 @@ class _Compiled:
         kept = unchanged.of(connection) if self._reads else None
         if kept is None:
             return self._ask(connection, driver_values)
-        key = (self._text, *driver_values)
-        found = kept.get(key)
+        ordered = driver_values if self._is_ordered else driver_values.values()
+        key = (self._text, *ordered)
+        found = kept.get(key, self._tables)
         if found is not None and self._converters is not None:
             return found, self._converters
         found, converters = self._ask(connection, driver_values)
-        kept.keep(key, found)
+        kept.keep(key, found, self._tables)
         return found, converters
 
     def _ask(
         self, connection: Connection, driver_values: Any
     ) -> tuple[list[tuple[Any, ...]], list[tuple[int, Convert]]]:
-        cursor = execute_text(connection, self._text, driver_values)
+        cursor = self._send(connection, driver_values)
         found: list[tuple[Any, ...]] = cursor.fetchall()
         converters = self._converters
         if converters is None:  # A conversion depends on the type that the database sends, too.
@@ -248,14 +255,19 @@ class _Compiled:
         return found, converters
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
-        cursor = execute_text(connection, self._text, self._driver_values(values))
+        cursor = self._send(connection, self._driver_values(values))
         count: int = cursor.rowcount
         cursor.close()
         return count
 
     def run_all(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
         values = [self._driver_values(row) for row in rows]
-        execute_text(connection, self._text, values, many=True).close()
+        self._send(connection, values, many=True).close()
+
+    def _send(self, connection: Connection, driver_values: Any, *, many: bool = False) -> Any:
+        if not self._reads:
+            unchanged.wrote(connection, self._changes)
+        return execute_text(connection, self._text, driver_values, many=many)
 
     def _driver_values(self, values: Mapping[str, Any]) -> Any:
         if self._is_plain:
@@ -269,6 +281,20 @@ def _require_steady(query: Query) -> None:
     for part in sa.sql.visitors.iterate(query):
         if isinstance(part, sa.sql.functions.FunctionElement) and part.name in UNSTEADY:
             raise Bug(f"a statement whose rows may be kept calls {part.name}()")
+
+
+def _tables(query: sa.Select[Any]) -> tuple[str, ...]:
+    """The tables that a query reads; none where a part of it may read one that it does not name."""
+    found: set[str] = set()
+    for part in sa.sql.visitors.iterate(query):
+        if isinstance(part, sa.Join):
+            continue  # Both of its sides come as well.
+        table = part.table if isinstance(part, sa.sql.expression.ColumnClause) else part
+        if isinstance(table, sa.Table):
+            found.add(table.name)
+        elif table is None or isinstance(table, (sa.TextClause, sa.sql.expression.FromClause)):
+            return ()  # Of a text, or of a query that is read like a table.
+    return tuple(sorted(found))
 
 
 def _converted(row: tuple[Any, ...], converters: Sequence[tuple[int, Convert]]) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from kumoi.engine.db import Database
+from kumoi.engine.db import Database, pending, undone_together
 from kumoi.engine.memo import BYTES_MAX, ENTRY_BYTES, BoundedMap
 from kumoi.engine.statement import Statement
 
@@ -174,3 +174,69 @@ def test_the_bound_is_of_all_connections_together(filled: Database) -> None:
             assert len(ALL.rows(second)) == 2  # Drops what the first has kept.
         ALL.rows(first)
     assert len(queries) == 2
+
+
+other = sa.Table("other", thing.metadata, sa.Column("id", sa.String(64), primary_key=True))
+ADD_OTHER = Statement(sa.insert(other), ("id",))
+DROP_OTHER = Statement(sa.delete(other))
+IN_OTHER = Statement(
+    sa.select(thing.c.id).where(sa.exists().where(other.c.id == thing.c.id)).order_by(thing.c.id)
+)
+
+
+def test_a_writer_asks_again_only_for_what_it_wrote(filled: Database) -> None:
+    _needs_sqlite(filled)
+    with _asked(filled) as queries, filled.write() as connection:
+        for number in range(3):
+            assert len(ALL.rows(connection)) == 2
+            ADD_OTHER.run(connection, {"id": f"{number}"})
+        assert len(queries) == 1
+
+
+@pytest.mark.parametrize("change", [_by_statement, _by_sqlalchemy])
+def test_a_writer_sees_what_it_wrote(
+    filled: Database, change: Callable[[Connection], None]
+) -> None:
+    with filled.write() as connection:
+        for wanted in (1, 2, 3):
+            assert ONE.rows(connection, key="a") == [(wanted,)]
+            change(connection)
+    with filled.write() as connection:
+        assert ONE.rows(connection, key="a") == [(4,)]
+
+
+def test_a_table_that_only_a_condition_names_is_read_as_well(filled: Database) -> None:
+    with filled.write() as connection:
+        assert IN_OTHER.rows(connection) == []
+        ADD_OTHER.run(connection, {"id": "b"})
+        assert IN_OTHER.rows(connection) == [("b",)]
+        DROP_OTHER.run(connection, {})
+        assert IN_OTHER.rows(connection) == []
+
+
+def test_a_part_that_was_undone_leaves_nothing_to_read_nor_to_write(filled: Database) -> None:
+    pending_in: list[str] = []
+
+    def write(_connection: Connection, what: dict[str, None]) -> None:
+        pending_in.extend(what)
+
+    with filled.write() as connection:
+        pending(connection, write)["before"] = None
+        with contextlib.suppress(KeyError), undone_together(connection):
+            GROW.rows(connection)
+            assert ONE.rows(connection, key="a") == [(2,)]
+            pending(connection, write)["within"] = None
+            raise KeyError
+        assert ONE.rows(connection, key="a") == [(1,)]
+        pending(connection, write)["after"] = None
+    assert pending_in == ["before", "after"]
+
+
+def test_what_a_failed_transaction_had_left_to_write_is_not_written(filled: Database) -> None:
+    written: list[str] = []
+    with contextlib.suppress(KeyError), filled.write() as connection:
+        pending(connection, lambda _connection, what: written.extend(what))["a"] = None
+        raise KeyError
+    with filled.write():
+        pass
+    assert written == []

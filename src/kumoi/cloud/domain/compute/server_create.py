@@ -41,6 +41,7 @@ from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute.flavor import Flavor
 from kumoi.cloud.store.compute.server import Server
 from kumoi.cloud.store.image.image import Image
+from kumoi.engine.db import undone_together
 
 HOSTNAME_MAX = 63
 INTERFACES_TOGETHER = 5
@@ -216,7 +217,7 @@ def _make(
         return _failed(connection, caller, row, f"No valid host was found. {reasons}.", now)
     placed = msgspec.structs.replace(row, host_id=decision.host_id, driver=decision.driver)
     try:
-        with connection.begin_nested():
+        with undone_together(connection):
             slot = placement.claim(connection, decision.host_id, spec)
             placed = msgspec.structs.replace(placed, id_slot=slot)
             for nic in plan.nics:

@@ -82,7 +82,8 @@ def add(connection: Connection, ends: dict[Key, End], now: datetime) -> None:
         {"kind": kind, "key": key, "generation": end.generation, "expires_at": end.expires_at}
         for (kind, key), end in ends.items()
     ]
-    revision = feed.touch(connection, TOPIC, FEED_KEY)
+    feed.touch(connection, TOPIC, FEED_KEY)
+    revision = feed.position(connection).revision
     for row in rows:
         same = (revocation.c.kind == row["kind"]) & (revocation.c.key == row["key"])
         connection.execute(sa.delete(revocation).where(same))
