@@ -1,8 +1,9 @@
 """How long one request may keep all other writers waiting: the longest write transaction of each route
-that is asked for as much as its body may hold, in this process over SQLite. Needs no cloud that is up.
+that is asked for as much as its body may hold, in this process over SQLite and over PostgreSQL, which wait
+for the disk at each commit. Needs no cloud that is up.
 
-How much of that a transaction computed is a figure of ours; the rest is the disk's, and on a machine
-that does other things, theirs. tests/security/test_bounds.py counts what these transactions do.
+How much of that a transaction computed is a figure of ours; the rest is the disk's and PostgreSQL's, and on
+a machine that does other things, theirs. tests/security/test_bounds.py counts what these transactions do.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.postgres import fresh_database, running_postgres
 from tests.security import full_bodies
 from tests.security.in_process import WatchByRoute, in_process_cloud
 
@@ -25,14 +27,30 @@ REFUSED = 400
 
 
 def figures() -> list[Figure]:
-    """Those first that compute most. Routes whose transactions compute little are one line."""
+    """On each database. Those first that compute most. Routes whose transactions compute little are one
+    line.
+    """
     log.set_up("bench", level=QUIET)
     come_first()
-    watches = []
+    rows: list[Figure] = []
     with (
         tempfile.TemporaryDirectory(prefix="kumoi-bench-") as directory,
-        in_process_cloud(Path(directory), f"sqlite:///{directory}/store.db") as cloud,
+        running_postgres(is_durable=True) as server,
+        fresh_database(server) as postgres,
     ):
+        for name, url in (("SQLite", f"sqlite:///{directory}/store.db"), ("PostgreSQL", postgres)):
+            watches = _watched(Path(directory), url)
+            longest = [max(watch.open_s.values()) * 1_000 for watch in watches]
+            rows.append(
+                Figure(f"the longest write transaction, {name}", longest, "ms", HELD_MAX_MS)
+            )
+            rows += _by_route(watches)
+    return rows
+
+
+def _watched(directory: Path, url: str) -> list[WatchByRoute]:
+    watches = []
+    with in_process_cloud(directory, url) as cloud:
         cloud.add_host()
         cloud.lift_quotas()
 
@@ -46,6 +64,10 @@ def figures() -> list[Figure]:
             watches.append(WatchByRoute())
             cloud.database.write_watch = watches[-1]
             full_bodies.send_all(ask, str(number))
+    return watches
+
+
+def _by_route(watches: list[WatchByRoute]) -> list[Figure]:
     routes = sorted(watches[0].open_s, key=lambda route: -_computed_ms(watches, route))
     rows: list[Figure] = []
     short = [route for route in routes if _computed_ms(watches, route) < SHORT_MS]

@@ -28,9 +28,11 @@ UNPRIVILEGED = "postgres"  # Debian's package makes this user; the server refuse
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[str]:
-    """Start a server, give its SQLAlchemy URL, stop it and remove all of it."""
-    with own_postgres() as server:
+def running_postgres(*, is_durable: bool = False) -> Iterator[str]:
+    """Start a server, give its SQLAlchemy URL, stop it and remove all of it. Its commits wait for the disk
+    where they are to be as long as an operator's.
+    """
+    with own_postgres(is_durable=is_durable) as server:
         yield server.url
 
 
@@ -39,6 +41,7 @@ class PostgresServer:
     """One that a test may kill. `start` brings it back as a supervisor would."""
 
     home: Path
+    is_durable: bool = False
 
     @property
     def url(self) -> str:
@@ -49,7 +52,7 @@ class PostgresServer:
         return self.url.replace("+psycopg", "")
 
     def start(self) -> None:
-        _start(self.home)
+        _start(self.home, is_durable=self.is_durable)
 
     def kill(self) -> None:
         """SIGKILL to the postmaster; returns when all that it had started has ended after it."""
@@ -67,10 +70,10 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def own_postgres() -> Iterator[PostgresServer]:
+def own_postgres(*, is_durable: bool = False) -> Iterator[PostgresServer]:
     """A server for one test file, which it may kill. Removed at the end, running or not."""
-    with _initialised() as home, _started(home):
-        yield PostgresServer(home)
+    with _initialised() as home, _started(home, is_durable=is_durable):
+        yield PostgresServer(home, is_durable)
 
 
 @contextlib.contextmanager
@@ -113,8 +116,8 @@ def _initialised() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _started(home: Path) -> Iterator[None]:
-    _start(home)
+def _started(home: Path, *, is_durable: bool = False) -> Iterator[None]:
+    _start(home, is_durable=is_durable)
     try:
         yield
     finally:
@@ -122,9 +125,10 @@ def _started(home: Path) -> Iterator[None]:
             _command("pg_ctl", "-D", home / "data", "-w", "-m", "immediate", "stop")
 
 
-def _start(home: Path) -> None:
+def _start(home: Path, *, is_durable: bool) -> None:
     options = (
-        f"-c listen_addresses= -c unix_socket_directories={home} -c fsync=off "
+        f"-c listen_addresses= -c unix_socket_directories={home} "
+        f"-c fsync={'on' if is_durable else 'off'} "
         "-c max_connections=200 -c shared_buffers=16MB"
     )
     data = home / "data"

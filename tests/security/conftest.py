@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import database_url
+from tests.conftest import BACKENDS, database_url
 from tests.security.in_process import InProcessCloud, in_process_cloud
 
 
@@ -24,6 +24,19 @@ def on_sqlite(
     directory = tmp_path_factory.mktemp("cloud")
     with (
         database_url("sqlite", directory, request) as url,
+        in_process_cloud(directory, url) as cloud,
+    ):
+        yield cloud
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def on_each(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[InProcessCloud]:
+    """The same on each database in turn."""
+    directory = tmp_path_factory.mktemp("cloud")
+    with (
+        database_url(request.param, directory, request) as url,
         in_process_cloud(directory, url) as cloud,
     ):
         yield cloud

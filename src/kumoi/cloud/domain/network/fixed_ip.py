@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.engine import Connection
 
@@ -101,7 +101,7 @@ def next_of_version(
     ]
     if not subnets:
         return None
-    subnet_id, address = _allocate(connection, network_id, subnets)
+    subnet_id, address = _give(connection, network_id, subnets)
     return FixedIpRequest(subnet_id=subnet_id, ip_address=address)
 
 
@@ -143,7 +143,7 @@ def _one_of_each_version(
             if subnet.ip_version == version and (port.is_router or not is_automatic(subnet))
         ]
         if candidates:
-            chosen.append(_allocate(connection, port.network_id, candidates))
+            chosen.append(_give(connection, port.network_id, candidates))
     return chosen
 
 
@@ -163,10 +163,17 @@ def _requested(
             if pair in chosen.values():
                 raise _in_use(port.network_id, pair[1])
             chosen[index] = pair
+    given: dict[str, str] = {}
     for index, request in enumerate(wanted):
         if request.ip_address is None:
             subnet = _on_network(port.network_id, subnets, request.subnet_id or "")
-            chosen[index] = _any_of_subnet(connection, port, subnet, list(chosen.values()))
+            subnet = replace(subnet, last_given=given.get(subnet.id, subnet.last_given))
+            pair, is_new = _any_of_subnet(connection, port, subnet, list(chosen.values()))
+            chosen[index] = pair
+            if is_new:
+                given[subnet.id] = pair[1]
+    for subnet_id, address in given.items():
+        subnet_store.remember_given(connection, subnet_id, address)
     return [chosen[index] for index in range(len(wanted))]
 
 
@@ -216,17 +223,16 @@ def _certain(
 
 def _any_of_subnet(
     connection: Connection, port: AddressedPort, subnet: Subnet, chosen: Sequence[FixedIp]
-) -> FixedIp:
-    """An address of that subnet: one that the port has already, else a new one."""
+) -> tuple[FixedIp, bool]:
+    """An address of that subnet: one that the port has already, else a new one; whether the subnet
+    allocated it.
+    """
     for pair in port.current:
         if pair[0] == subnet.id and pair not in chosen:
-            return pair
+            return pair, False
     if is_automatic(subnet) and not port.is_router:
-        return [subnet.id, _automatic(connection, port, subnet)]
-    latest = subnet
-    if any(key == subnet.id for key, _ in chosen):  # Its next search starts elsewhere since.
-        latest = subnet_store.get(connection, subnet.id) or subnet
-    return _allocate(connection, port.network_id, [latest], chosen)
+        return [subnet.id, _automatic(connection, port, subnet)], False
+    return _allocate(connection, port.network_id, [subnet], chosen), True
 
 
 def _on_network(network_id: str, subnets: Sequence[Subnet], subnet_id: str) -> Subnet:
@@ -239,6 +245,13 @@ def _on_network(network_id: str, subnets: Sequence[Subnet], subnet_id: str) -> S
         field="fixed_ips",
         kind="InvalidInput",
     )
+
+
+def _give(connection: Connection, network_id: str, subnets: Iterable[Subnet]) -> FixedIp:
+    """`_allocate`, remembered as what the subnet gave last."""
+    subnet_id, address = _allocate(connection, network_id, subnets)
+    subnet_store.remember_given(connection, subnet_id, address)
+    return [subnet_id, address]
 
 
 def _allocate(
@@ -261,7 +274,7 @@ def _allocate(
 
 
 def _next(connection: Connection, subnet: Subnet, reserved: Sequence[str]) -> str | None:
-    """The next free address, remembered as the one that the subnet allocated last."""
+    """The free address after the one that the subnet gave last."""
     numbers = [int(ipaddress.ip_address(address)) for address in reserved]
 
     def taken_from(first: int, most: int) -> list[int]:
@@ -271,11 +284,7 @@ def _next(connection: Connection, subnet: Subnet, reserved: Sequence[str]) -> st
 
     last = int(ipaddress.ip_address(subnet.last_given)) if subnet.last_given else None
     found = allocation.choose(allocation.as_pools(subnet.allocation_pools), last, taken_from)
-    if found is None:
-        return None
-    address = allocation.to_text(found, subnet.ip_version)
-    subnet_store.remember_given(connection, subnet.id, address)
-    return address
+    return None if found is None else allocation.to_text(found, subnet.ip_version)
 
 
 def _automatic(connection: Connection, port: AddressedPort, subnet: Subnet) -> str:
