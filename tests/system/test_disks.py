@@ -10,20 +10,28 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 import pytest
 import sqlalchemy as sa
+from tests.security.in_process import InProcessCloud, in_process_cloud
+from tests.system.container_host import until
 
+from kumoi.base import files
 from kumoi.base.errors import Permanent, StoreFull, TooLarge
 from kumoi.base.ids import new_id
 from kumoi.base.process import run
+from kumoi.cli import status
+from kumoi.cloud.agent.disk_room import DiskRoom
 from kumoi.cloud.drivers.image.files import Draft, ImageFiles
 from kumoi.cloud.drivers.instance import record
 from kumoi.cloud.drivers.instance.lxc import disk, enlarge, rootfs, subids
 from kumoi.cloud.drivers.instance.lxc.apply import LxcDriver
+from kumoi.cloud.drivers.instance.lxc.host import LxcHost
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.drivers.network.fake import FakeSwitch
 from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec, Power
@@ -262,6 +270,93 @@ def test_a_store_without_room_says_so_loses_nothing_and_goes_on(host_dir: Path) 
         assert len(kept_in(store)) == before + 1
     finally:
         store.close()
+
+
+def driver_disk(driver: LxcDriver, host_dir: Path) -> Path:
+    return Paths(host_dir).disk(built(driver).id, 0)
+
+
+def write_until_full(where: Path) -> int:
+    """How many bytes fit. Raises OSError when it ends by anything but ENOSPC."""
+    with (where / "fill").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(os.urandom(MIB))
+        except OSError as cause:
+            if cause.errno != errno.ENOSPC:
+                raise
+            os.fsync(file.fileno())
+            return file.tell()
+
+
+def new_network(cloud: InProcessCloud) -> str:
+    answer = cloud.ask("POST", "/network/v2.0/networks", {"network": {"name": "n" * 255}})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["network"]["id"])
+
+
+@contextlib.contextmanager
+def looks(room: DiskRoom) -> Iterator[None]:
+    """As an agent's, but more often."""
+    ended = threading.Event()
+
+    def go_on() -> None:
+        while not ended.wait(0.05):
+            room.round()
+
+    with ThreadPoolExecutor(1) as thread:
+        room.round()
+        running = thread.submit(go_on)
+        try:
+            yield
+        finally:
+            ended.set()
+            running.result()
+
+
+def test_servers_that_fill_the_hosts_disk_have_no_space_left_and_the_cloud_goes_on(
+    host_dir: Path, tmp_path: Path
+) -> None:
+    """Two with disks that are together larger than the host's. The kernel gives what is in a disk's file to
+    its own file system only, so a mount of it here is the server's.
+    """
+    driver = LxcDriver(
+        host_dir=host_dir, host_name="kumoi-test", switch=FakeSwitch(), host_boot="1"
+    )
+    room, here = DiskRoom(host_dir, [driver]), LxcHost(host_dir, "kumoi-test")
+    try:
+        one, two = (driver_disk(driver, host_dir) for _ in range(2))
+        with (
+            in_process_cloud(host_dir / "cloud", f"sqlite:///{host_dir}/cloud.db") as cloud,
+            mounted(one, tmp_path / "one") as first,
+            mounted(two, tmp_path / "two") as second,
+            looks(room),
+        ):
+            written = [write_until_full(where) for where in (first, second)]
+            assert sum(written) > 300 << 20, "nobody tried"
+            run(["sync", "--file-system", first, second])
+            free = sum(os.statvfs(where).f_bfree * 4096 for where in (first, second))
+            assert free > 500 << 20, "each filled its own disk"
+            reserve = os.statvfs(host_dir).f_blocks * 4096 // files.RESERVE_FRACTION
+            space = os.statvfs(host_dir)
+            assert space.f_bavail * space.f_frsize > 0.8 * reserve
+            assert here.held_disks() == 2
+            assert "No space left on device" in status.nearly_full(
+                {"left_bytes": 0, "servers_held": here.held_disks()}
+            )
+            keys = [new_network(cloud) for _ in range(50)]
+            for key in keys:
+                assert cloud.ask("DELETE", f"/network/v2.0/networks/{key}").status_code == 204
+
+            (first / "fill").unlink()
+            run(["sync", "--file-system", first])
+            run(["fstrim", first])
+            until(lambda: os.statvfs(second).f_bavail * 4096 > 20 * MIB)
+            (second / "more").write_bytes(bytes(10 * MIB))
+            run(["sync", "--file-system", second])
+            assert (second / "fill").stat().st_size == written[1]
+    finally:
+        driver.close()
 
 
 def database(where: Path) -> Database:

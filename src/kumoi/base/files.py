@@ -99,8 +99,13 @@ def leaves_reserve(space: os.statvfs_result, more_bytes: int) -> bool:
     """Whether so much more leaves a file system the reserve that no tenant's content takes: that of
     databases and logs.
     """
+    return beyond_reserve(space) >= more_bytes
+
+
+def beyond_reserve(space: os.statvfs_result) -> int:
+    """How much more tenants' content may take of a file system. Below 0 where it took some of the reserve."""
     reserve = min(space.f_blocks * space.f_frsize // RESERVE_FRACTION, RESERVE_BYTES_MAX)
-    return space.f_bavail * space.f_frsize >= reserve + more_bytes
+    return space.f_bavail * space.f_frsize - reserve
 
 
 def sync(path: Path) -> None:

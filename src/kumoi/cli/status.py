@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -16,12 +17,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from kumoi import config
+from kumoi.base import files
 from kumoi.base.errors import KumoiError
 from kumoi.cli import choice
 from kumoi.cli.output import console, table
 from kumoi.cloud.agent.unlisted import unlisted
 from kumoi.cloud.domain.host import host as host_domain
-from kumoi.cloud.drivers.instance import fence
+from kumoi.cloud.drivers.instance import fence, registry
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords
@@ -89,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
             "landlock": landlock.version(),
             "apparmor": fence.has_apparmor(),
             "servers_together": fence.in_force(host.name),
+            "disk": disk(host),
         }
         print(json.dumps(document, indent=2))
     elif found:
@@ -99,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
             unknown,
             trouble,
             together=_together(host),
+            full=nearly_full(disk(host)),
             missing=missing_walls(host),
         )
         for name, rows in others.items():
@@ -247,6 +251,7 @@ def _show(
     trouble: str,
     *,
     together: str,
+    full: str,
     missing: str,
 ) -> None:
     out = console()
@@ -260,6 +265,8 @@ def _show(
     out.print(f"Memory: {ours} MiB of our own, {total} MiB with the engines")
     if together:
         out.print(together)
+    if full:
+        out.print(f"[red]{full}[/]")
     if trouble:
         out.print(f"[red]Hosts and servers are not known: {escape(trouble)}[/]")
         return
@@ -287,6 +294,29 @@ def _together(host: HostSettings) -> str:
     return (
         f"Servers together: {limits['memory_bytes'] >> 20} of {limits['memory_max_bytes'] >> 20} MiB, "
         f"{limits['processes']} of {limits['processes_max']} processes"
+    )
+
+
+def disk(host: HostSettings) -> dict[str, int]:
+    """What tenants' content may still take of this host's disk, and how many servers are held to their share of
+    that.
+    """
+    if not host.agent_dir.exists():
+        return {"left_bytes": 0, "servers_held": 0}
+    drivers = registry.on_host(host.agent_dir, host.name).values()
+    return {
+        "left_bytes": max(0, files.beyond_reserve(os.statvfs(host.agent_dir))),
+        "servers_held": sum(driver.held_disks() for driver in drivers),
+    }
+
+
+def nearly_full(found: dict[str, int]) -> str:
+    """In words; empty while there is room for all that servers write."""
+    if not found["servers_held"]:
+        return ""
+    return (
+        f"Disk nearly full: servers share the last {found['left_bytes'] >> 20} MiB beyond the reserve of "
+        'databases and logs, and then get "No space left on device". Make room, or delete servers'
     )
 
 

@@ -22,6 +22,7 @@ from kumoi.base.ids import new_hex_id
 from kumoi.cloud.agent import inventory
 from kumoi.cloud.agent.agent import Agent
 from kumoi.cloud.agent.consoles import Consoles
+from kumoi.cloud.agent.disk_room import DiskRoom
 from kumoi.cloud.agent.files import WANTED_DIR, ThingFiles
 from kumoi.cloud.agent.images import Images
 from kumoi.cloud.agent.kinds.interface import AnyKind
@@ -130,6 +131,7 @@ async def serve_drivers(
         async with asyncio.TaskGroup() as tasks:
             if cloud.is_cluster:
                 tasks.create_task(Renewal(host, upstream, tls, clock).run())
+            tasks.create_task(DiskRoom(host_dir, drivers.values()).run())
             await agent.run()
 
 

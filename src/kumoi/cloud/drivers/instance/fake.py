@@ -35,6 +35,7 @@ class FakeDriver:
     start_s: float = 0.0
     servers: dict[str, ObservedInstance] = field(default_factory=dict)
     images: set[str] = field(default_factory=set)
+    room_bytes: int = 0
     done: list[str] = field(default_factory=list)
     _failures: list[tuple[str, KumoiError]] = field(default_factory=list)
     _guard: threading.RLock = field(default_factory=threading.RLock)
@@ -145,6 +146,10 @@ class FakeDriver:
         path.write_bytes(f"image of {server.id}".encode())
 
     def disk_bytes(self) -> int:
+        return 0
+
+    def share_room(self, left_bytes: int) -> int:
+        self.room_bytes = left_bytes
         return 0
 
     def console(self, server_id: str, *, bytes_max: int) -> str:

@@ -118,6 +118,12 @@ class InstanceDriver(Protocol):
         """What the servers' disks take of the host's disk now, which is less than they may."""
         ...
 
+    def share_room(self, left_bytes: int) -> int:
+        """Let servers' disks take so many bytes more of the host's disk together, until the next call:
+        a write beyond is ENOSPC to the server. How many servers are held to less than they have free.
+        """
+        ...
+
     def console(self, server_id: str, *, bytes_max: int) -> str:
         """The end of what the server wrote to its console."""
         ...
@@ -138,6 +144,10 @@ class HostDriver(Protocol):
 
     def list_running(self) -> dict[str, int]:
         """By server id, the process that ends when the server has stopped for good: `keeper_pid`."""
+        ...
+
+    def held_disks(self) -> int:
+        """How many servers' disks may not grow as far as they have free, for want of room."""
         ...
 
     def stop_servers(self, *, grace_s: float) -> int:

@@ -47,6 +47,33 @@ def attached(file: Path) -> Iterator[str]:
         os.close(device)
 
 
+@contextlib.contextmanager
+def held(name: str, below: Path) -> Iterator[str]:
+    """The path of the device of that name, which stays with its file within the context. Raises OSError where
+    its file is none below the directory.
+    """
+    path = f"/dev/{name}"
+    device = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if name not in below_directory(below):
+            raise OSError(errno.ENXIO, f"{name} has another file now")
+        yield path
+    finally:
+        os.close(device)
+
+
+def below_directory(directory: Path) -> dict[str, Path]:
+    """The names of the devices whose files are below a directory, also of those that were removed."""
+    wanted = directory.resolve()
+    found = {}
+    for backing in _SYS_BLOCK.glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):  # Detached meanwhile.
+            file = Path(_backing(backing))
+            if wanted in file.parents:
+                found[backing.parts[-3]] = file
+    return found
+
+
 def is_attached(directory: Path) -> bool:
     """Whether a loop device has a file of this directory, even one that was removed."""
     wanted = directory.resolve()

@@ -30,6 +30,7 @@ from kumoi.cloud.drivers.instance.lxc import (
     confinement,
     disk,
     enlarge,
+    growth,
     idmap,
     image,
     link,
@@ -131,6 +132,9 @@ class LxcDriver:
             with contextlib.suppress(FileNotFoundError):
                 taken += file.stat().st_blocks * BLOCK_BYTES
         return taken
+
+    def share_room(self, left_bytes: int) -> int:
+        return growth.share_out(self._paths.host_dir, self._paths.servers, left_bytes)
 
     def console(self, server_id: str, *, bytes_max: int) -> str:
         try:

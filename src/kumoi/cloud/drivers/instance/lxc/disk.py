@@ -31,7 +31,7 @@ MOUNT_OPTIONS = "noinit_itable,discard"
 """A sparse file reads as zeros already: inode tables need no zeroing in the background. Blocks that a
 server frees become holes again."""
 
-_BLOCK_BYTES = 4_096
+BLOCK_BYTES = 4_096
 _BLOCK_COUNT_AT = 1_024 + 4  # In the superblock.
 
 
@@ -84,4 +84,4 @@ def is_smaller(file: Path, disk_gib: int) -> bool:
     """Whether a disk that nobody uses is smaller than this."""
     with file.open("rb") as opened:
         count = int.from_bytes(os.pread(opened.fileno(), 4, _BLOCK_COUNT_AT), "little")
-    return count * _BLOCK_BYTES < disk_gib << 30
+    return count * BLOCK_BYTES < disk_gib << 30

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kumoi.cloud.drivers.instance import fence
 from kumoi.cloud.drivers.instance.interface import InstanceDriver
-from kumoi.cloud.drivers.instance.lxc import cgroup, image, monitor, subids
+from kumoi.cloud.drivers.instance.lxc import cgroup, growth, image, monitor, subids
 from kumoi.cloud.drivers.instance.lxc.paths import Paths
 from kumoi.cloud.drivers.network.interface import Switch
 
@@ -45,6 +45,9 @@ class LxcHost:
             server_id: running.keeper_pid
             for server_id, running in monitor.find_all(self._paths).items()
         }
+
+    def held_disks(self) -> int:
+        return growth.held(self._paths.servers)
 
     def stop_servers(self, *, grace_s: float) -> int:
         monitor.wait_for_strays(self._paths)

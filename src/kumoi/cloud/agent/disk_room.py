@@ -1,0 +1,53 @@
+"""Keeps the host's disk its reserve: servers' disks share what is left beyond it, look by look.
+
+The reserve is that of base/files.py, which uploads and pushes leave as well: databases and logs have it for
+themselves. Design note 0026.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from kumoi.base import files, log
+from kumoi.base.errors import KumoiError
+from kumoi.cloud.drivers.instance.interface import InstanceDriver
+
+LOOK_EVERY_S = 1.0
+
+
+class DiskRoom:
+    """Of the file system of `host_dir`, for all drivers of a host."""
+
+    def __init__(self, host_dir: Path, drivers: Collection[InstanceDriver]) -> None:
+        self._host_dir = host_dir
+        self._drivers = drivers
+        self._held = 0
+        self._fails = False
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await asyncio.to_thread(self.round)
+                self._fails = False
+            except (KumoiError, OSError) as error:
+                if not self._fails:
+                    log.failure("disk.room_not_shared", error)
+                self._fails = True
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def round(self) -> None:
+        left_bytes = max(0, files.beyond_reserve(os.statvfs(self._host_dir)))
+        each = left_bytes // max(1, len(self._drivers))
+        held = sum(driver.share_room(each) for driver in self._drivers)
+        if bool(held) != bool(self._held):
+            say = log.warning if held else log.event
+            say(
+                "disk.nearly_full" if held else "disk.has_room",
+                left_mib=left_bytes >> 20,
+                held=held,
+            )
+        self._held = held
