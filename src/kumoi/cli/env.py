@@ -64,7 +64,7 @@ def _add_file(action: argparse.ArgumentParser, name: str) -> None:
             help="the file (default: kumoi.yaml)",
         )  # fmt: skip
         action.add_argument("--branch", help="as if it were pushed there (default: yours)")
-    if name in ("list", "show", "check", "diff"):
+    if name in ("list", "show", "check", "diff", "extend", "delete"):
         action.add_argument("--json", action="store_true", help="for programs")
     if name == "diff":
         action.add_argument("-f", "--file", type=Path, help="compare in this file")
@@ -151,6 +151,9 @@ def extend(client: Client, args: argparse.Namespace) -> int:
     found = find(client, args.id)
     longer_s = _seconds(args.time)
     extended = client.post(f"environments/{found['id']}/extend", seconds=longer_s)["environment"]
+    if args.json:
+        print(json.dumps(extended, indent=2))
+        return 0
     say(f"environment {found['id']} lives until {when(extended['expires_at'])}")
     return 0
 
@@ -164,6 +167,9 @@ def delete(client: Client, args: argparse.Namespace) -> int:
             raise Permanent(f"environment {key} is still there: {found['reason']}")
         time.sleep(LOOK_AGAIN_S)
         found = client.get(f"environments/{key}")["environment"]
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return 0
     print(f"environment {key} is {'deleted' if args.wait else 'being deleted'}")
     return 0
 
@@ -348,7 +354,7 @@ ACTIONS: dict[str, tuple[Act, str, str]] = {
     "show": (show, "one, with the commit that it was built of", "show production"),
     "diff": (diff, "what two do not share", "diff staging production"),
     "ssh": (ssh, "a shell on a server, or a command", "ssh staging web-1 -- uptime"),
-    "extend": (extend, "let one live for longer", "extend staging 2h"),
+    "extend": (extend, "let one live for longer", "extend staging 2h --json"),
     "delete": (delete, "delete one, with everything in it", "delete staging --wait"),
     "up": (up, "build one of this folder, without a commit", "up -f kumoi.yaml --plan"),
     "check": (check, "all that can be known before building", "check"),

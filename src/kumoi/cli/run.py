@@ -47,7 +47,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         add_cloud(action)
         if name == "list":
             action.add_argument("--branch", help="of this branch only")
-        if name in ("list", "show", "report"):
+        if name in ("list", "show", "log", "report", "cancel"):
             action.add_argument("--json", action="store_true", help="for programs")
 
 
@@ -122,11 +122,17 @@ def report(client: Client, args: argparse.Namespace) -> int:
 
 
 def log(client: Client, args: argparse.Namespace) -> int:
-    """Print the whole log as it is now."""
-    offset = 0
-    while text := client.get(f"runs/{args.id}/log", offset=offset)["text"]:
-        say(text, end="")
-        offset += len(text)
+    """Print the whole log as it is now; as JSON with the run's status and stage at its end."""
+    offset, texts = 0, list[str]()
+    while (part := client.get(f"runs/{args.id}/log", offset=offset))["text"]:
+        offset += len(part["text"])
+        if args.json:
+            texts.append(part["text"])
+        else:
+            say(part["text"], end="")
+    if args.json:
+        state = {name: part[name] for name in ("status", "stage", "stages", "waits_for")}
+        print(json.dumps({"id": args.id, **state, "text": "".join(texts)}, indent=2))
     return 0
 
 
@@ -143,6 +149,9 @@ def retry(client: Client, args: argparse.Namespace) -> int:
 
 def cancel(client: Client, args: argparse.Namespace) -> int:
     found = client.post(f"runs/{args.id}/cancel")["run"]
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return 0
     how = "is being cancelled" if found["status"] == "running" else f"had ended: {found['status']}"
     say(f"run {args.id} {how}")
     return 0
@@ -286,7 +295,7 @@ def when(text: str) -> str:
 EXAMPLES = {
     "list": " --json",
     "show": " 4f1c2a9be07d",
-    "log": " 4f1c2a9be07d",
+    "log": " 4f1c2a9be07d --json",
     "junit": " 4f1c2a9be07d > results.xml",
     "report": " 4f1c2a9be07d > report.html",
     "retry": " 4f1c2a9be07d",

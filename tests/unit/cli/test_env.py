@@ -22,6 +22,7 @@ environments:
   production: {branches: [production], servers: {web: {count: 4}}}
   staging: {branches: [staging]}
 """
+LOG, LOG_PART = "== verify\n\x1b[1mweb-1\n", 8
 
 
 class FakePipeline:
@@ -36,6 +37,13 @@ class FakePipeline:
 
     def get(self, path: str, **_parameters: Any) -> dict[str, Any]:
         noun, _, key = path.partition("/")
+        if path.endswith("/log"):
+            text = LOG[_parameters["offset"] :][:LOG_PART]
+            stages = [{"name": "verify"}]
+            return {
+                "text": text, "next_offset": 0, "status": "failed", "stage": "verify",
+                "stages": stages, "waits_for": "",
+            }  # fmt: skip
         if noun == "runs":
             return {"runs": [{"id": each} for each in self._runs]}
         if not key:
@@ -45,9 +53,14 @@ class FakePipeline:
                 return {"environment": each}
         raise NotFound("environment", key)
 
-    def post(self, _path: str, *, seconds: int) -> dict[str, Any]:
+    def post(self, path: str, *, seconds: int = 0) -> dict[str, Any]:
+        if path.endswith("/cancel"):
+            return {"run": {"id": path.split("/")[1], "status": "running"}}
         self.extended.append(seconds)
         return {"environment": self._environments[0]}
+
+    def delete(self, path: str) -> dict[str, Any]:
+        return {"environment": self.get(path)["environment"] | {"status": "deleting"}}
 
 
 def live(name: str, count: int) -> dict[str, Any]:
@@ -64,6 +77,12 @@ def live(name: str, count: int) -> dict[str, Any]:
 def words(*given: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     env.add_to(parser)
+    return parser.parse_args(given)
+
+
+def run_words(*given: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    run.add_to(parser)
     return parser.parse_args(given)
 
 
@@ -107,6 +126,33 @@ def test_a_time_that_no_environment_may_live_longer_is_told_as_it_was_written(ti
     assert pipeline.extended == [30 * 86_400]
 
 
+def test_a_log_for_programs_is_one_object_with_all_of_it_and_how_the_run_stands(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pipeline: Any = FakePipeline(runs=["new"])
+    assert run.log(pipeline, run_words("log", "new", "--json")) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "id": "new", "status": "failed", "stage": "verify", "stages": [{"name": "verify"}],
+        "waits_for": "", "text": LOG,
+    }  # fmt: skip
+    assert run.log(pipeline, run_words("log", "new")) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("== verify\n")
+    assert "\x1b" not in printed
+
+
+def test_what_changes_is_told_to_programs_as_it_is_then(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pipeline: Any = FakePipeline([live("main", 1)])
+    env.extend(pipeline, words("extend", "main", "2h", "--json"))
+    assert json.loads(capsys.readouterr().out)["expires_at"] == "2026-11-28T00:00:00+00:00"
+    env.delete(pipeline, words("delete", "main", "--json"))
+    assert json.loads(capsys.readouterr().out)["status"] == "deleting"
+    run.cancel(pipeline, run_words("cancel", "new", "--json"))
+    assert json.loads(capsys.readouterr().out) == {"id": "new", "status": "running"}
+
+
 def test_a_command_without_an_entry_takes_that_of_the_environment_as_openstack_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -130,14 +176,12 @@ def test_what_is_asked_of_no_run_is_asked_of_the_newest(
     pipelines: list[Any] = [FakePipeline(runs=["new", "old"])]
     monkeypatch.setattr(run, "client_of", lambda _args: pipelines[-1])
     monkeypatch.setitem(run.ACTIONS, action, (act, ""))
-    parser = argparse.ArgumentParser()
-    run.add_to(parser)
-    run.run(parser.parse_args([action]))
-    run.run(parser.parse_args([action, "old"]))
+    run.run(run_words(action))
+    run.run(run_words(action, "old"))
     assert asked == ["new", "old"]
     pipelines.append(FakePipeline())
     with pytest.raises(NotFound, match="push something"):
-        run.run(parser.parse_args([action]))
+        run.run(run_words(action))
 
 
 def test_a_cancelled_run_promises_no_life_to_what_is_taken_back(
