@@ -169,6 +169,9 @@ class Http(Section, frozen=True):
     port: Annotated[int, Meta(ge=0, le=65_535, description="The first if left out.")] = 0
     status: Annotated[int, Meta(ge=100, le=599)] = 200
     contains: Annotated[str, Meta(max_length=4_096)] = ""
+    within: Annotated[
+        Duration, Meta(description="It is asked again for so long: a service may be starting.")
+    ] = "15s"
 
 
 class Verify(Section, frozen=True):

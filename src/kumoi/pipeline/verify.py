@@ -27,6 +27,7 @@ def tasks(wanted: EnvironmentFile, addresses: Built) -> list[dict[str, Any]]:
         if http is not None:
             balancer = wanted.load_balancers.get(http.on)
             ports = [each.port for each in balancer.listeners] if balancer else []
+            task["http"]["within_s"] = seconds(http.within)
             task["http"]["port"] = http.port or [*ports, *_ports(wanted, http.on)][0]
             if balancer:
                 address = addresses.floating.get(http.on) or addresses.virtual[http.on]
