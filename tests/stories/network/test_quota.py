@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,6 +10,8 @@ from openstack import exceptions
 from openstack.connection import Connection
 
 from kumoi.cloud.domain.network.quota import DEFAULTS
+from kumoi.hosts.first_use import first_run
+from tests.running_cloud import RunningCloud
 from tests.stories.network.conftest import Raw
 
 PARALLEL = 50
@@ -86,3 +89,17 @@ def test_every_limit_may_be_changed(demo: Connection, admin: Connection) -> None
     answer = admin.network.put(path, json={"quota": wanted})
     assert (answer.status_code, answer.json()["quota"]) == (200, wanted)
     admin.network.delete_quota(demo.current_project_id)
+
+
+def test_the_first_tenant_has_room_for_all_its_environments_and_what_somebody_sets_stays(
+    admin: Connection, cloud: RunningCloud
+) -> None:
+    project = admin.identity.find_project("demo")
+    settings = dataclasses.replace(cloud.config, project_environments=20)
+    first_run.ensure_flavors_and_network(admin, settings)
+    has = admin.network.get_quota(project.id)
+    assert (has.routers, has.security_groups, has.networks) == (30, 90, 100)
+    admin.network.update_quota(project.id, routers=7)
+    first_run.ensure_flavors_and_network(admin, settings)
+    has = admin.network.get_quota(project.id)
+    assert (has.routers, has.security_groups) == (7, 90)

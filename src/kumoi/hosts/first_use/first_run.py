@@ -29,6 +29,11 @@ RECIPE_PROPERTY = "kumoi_recipe"
 SHA256_PROPERTY = "kumoi_sha256"
 PUBLIC_NETWORK = "public"
 PHYSICAL_NETWORK = "physnet1"
+FIRST_PROJECT = "demo"
+PER_ENVIRONMENT = {"routers": 1, "security_groups": 4}
+"""Of the network's quota, where Neutron's defaults are ten of each. A group of the environment's own, and
+one for each group of servers that is reached from outside.
+"""
 POLL_S = 0.1
 FIRST_FLOATING = 10  # The addresses before it are for the machine and for later use.
 
@@ -71,6 +76,7 @@ def ensure_flavors_and_network(api: Connection, cloud: CloudSettings) -> None:
                     name=flavor.name, vcpus=flavor.vcpus, ram=flavor.ram_mib, disk=flavor.disk_gib
                 )
         _ensure_public_network(api, cloud)
+        _ensure_room_for_environments(api, cloud)
     except (SDKException, ClientException) as cause:
         raise Permanent(f"the first flavors and networks could not be made: {cause}") from cause
 
@@ -140,6 +146,23 @@ def ensure_image(api: Connection, recipe: image.Recipe, file: Path) -> EnsuredIm
     except (SDKException, ClientException) as cause:
         raise Permanent(f"the image {recipe.name} could not be uploaded: {cause}") from cause
     return EnsuredImage(sha256, uploaded=True)
+
+
+def _ensure_room_for_environments(api: Connection, cloud: CloudSettings) -> None:
+    """The first tenant may have as many environments as the pipeline lets it have. What somebody has set
+    stays.
+    """
+    project = api.identity.find_project(FIRST_PROJECT)
+    if project is None:
+        return
+    has, usual = api.network.get_quota(project.id), api.network.get_quota_default(project.id)
+    wanted = {
+        name: cloud.project_environments * each + usual[name]
+        for name, each in PER_ENVIRONMENT.items()
+        if has[name] == usual[name]
+    }
+    if wanted:
+        api.network.update_quota(project.id, **wanted)
 
 
 def _ensure_public_network(api: Connection, cloud: CloudSettings) -> None:
