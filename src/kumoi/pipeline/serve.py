@@ -54,6 +54,8 @@ from kumoi.pipeline.runner.script import this_release
 from kumoi.pipeline.store import delegation, environment, repository, run
 from kumoi.pipeline.store.delegation import Delegation
 from kumoi.pipeline.store.repository import Repository
+from kumoi.pipeline.webhook_expiry import EVERY_S as WEBHOOKS_EVERY_S
+from kumoi.pipeline.webhook_expiry import WebhookExpiry
 
 WORKERS = 4
 HEADS_EVERY_S = 15.0
@@ -137,13 +139,17 @@ async def serve(
         await alarm.close()
 
 
-def _loops_of_git_hosts(of: Pipeline, heads: Heads) -> tuple[Loop, Loop]:
-    """What they tell of is fetched, and they are told what becomes of it."""
+def _loops_of_git_hosts(of: Pipeline, heads: Heads) -> tuple[Loop, ...]:
+    """What they tell of is fetched, and they are told what becomes of it, as long as somebody may act for
+    it.
+    """
     fetches = Fetches(
         of.repositories, of.database, of.clock, heads, pushing=of.pushing, guard=of.guard
     )
     statuses = CommitStatuses(of.database, of.clock, of.guard, of.cloud.pipeline_url)
+    expiry = WebhookExpiry(of.database, of.clock, of.identity.is_valid)
     return (
+        Loop("pipeline.webhooks", expiry.round, WEBHOOKS_EVERY_S),
         Loop("pipeline.fetch", fetches.round, FETCH_EVERY_S),
         Loop("pipeline.statuses", statuses.round, STATUSES_EVERY_S),
     )

@@ -40,6 +40,7 @@ webhook = sa.Table(
     sa.Column("created_at", Timestamp, nullable=False),
     sa.Column("looked_at", Timestamp, nullable=True),
     sa.Column("refused", Json, nullable=False),  # The commit of each branch that was not taken.
+    sa.Column("orphaned_at", Timestamp, nullable=True),  # Since then nobody may act for it.
 )
 
 webhook_delivery = sa.Table(
@@ -86,6 +87,7 @@ class Webhook:
     created_at: datetime
     refused: dict[str, str]
     looked_at: datetime | None = None
+    orphaned_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,10 @@ def list_of_project(connection: Connection, project_id: str) -> list[Webhook]:
     return _all(connection, mine.order_by(webhook.c.created_at, webhook.c.id).limit(LIST_MAX))
 
 
+def list_all(connection: Connection) -> list[Webhook]:
+    return _all(connection, sa.select(webhook).order_by(webhook.c.id))
+
+
 def list_to_look_at(connection: Connection, looked_before: datetime) -> list[Webhook]:
     """Those that a delivery waits for, and those not looked at since."""
     waiting = sa.select(webhook_delivery.c.webhook_id).where(webhook_delivery.c.done_at.is_(None))
@@ -167,6 +173,10 @@ def remove(connection: Connection, id: str) -> None:
 def set_looked(connection: Connection, id: str, now: datetime, refused: dict[str, str]) -> None:
     values = {"looked_at": now, "refused": refused}
     connection.execute(sa.update(webhook).where(webhook.c.id == id).values(**values))
+
+
+def set_orphaned(connection: Connection, id: str, since: datetime | None) -> None:
+    connection.execute(sa.update(webhook).where(webhook.c.id == id).values(orphaned_at=since))
 
 
 def receive(connection: Connection, new: Delivery) -> bool:
