@@ -332,9 +332,10 @@ def _open(remote: str, database: str, tables: Iterable[Table], changed: set[uuid
     helper = ovs_idl.SchemaHelper(schema_json=schema)
     helper.register_all()
     idl = RecordingIdl(remote, helper)
-    # The library waits up to 8 s between attempts, which a restart of the server, or finding who leads
-    # of several, need not cost.
-    idl._session.reconnect.set_backoff(BACKOFF_MIN_MS, BACKOFF_MAX_MS)  # noqa: SLF001
+    # The library waits 1 to 8 s between attempts, and lets nobody ask for less than 1 s. A restart of the
+    # server, or finding who leads of several, need not cost that.
+    reconnect = idl._session.reconnect  # noqa: SLF001
+    reconnect.min_backoff, reconnect.max_backoff = BACKOFF_MIN_MS, BACKOFF_MAX_MS
     return idl
 
 
