@@ -1,4 +1,4 @@
-"""OVN's northbound database as a RAFT of three servers, on sockets in a directory."""
+"""One of OVN's databases as a RAFT of three servers, on sockets in a directory."""
 
 from __future__ import annotations
 
@@ -11,29 +11,52 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kumoi.base import process
+from kumoi.hosts.units import database_file
+from kumoi.hosts.units.database_file import RaftMember
 
-SCHEMA = Path("/usr/share/ovn/ovn-nb.ovsschema")
-DATABASE = "OVN_Northbound"
-ELECTION_MS = 5_000  # As a cloud has it.
+SCHEMAS = Path("/usr/share/ovn")
+NAMES = {"nb": "OVN_Northbound", "sb": "OVN_Southbound"}
 MEMBERS = (1, 2, 3)
 READY_S = 20.0
 
 
 class Raft:
-    def __init__(self, folder: Path) -> None:
+    """`which` is "nb" or "sb"."""
+
+    def __init__(self, folder: Path, which: str = "nb") -> None:
         self._folder = folder
+        self._which = which
+        self._schema = SCHEMAS / f"ovn-{which}.ovsschema"
         self._running: dict[int, subprocess.Popen[bytes]] = {}
-        first, *others = MEMBERS
-        timer = f"--election-timer={ELECTION_MS}"
-        self._tool(timer, "create-cluster", self._file(first), SCHEMA, self._peer(first))
-        for member in others:
-            words = (self._file(member), DATABASE, self._peer(member), self._peer(first))
-            self._tool("join-cluster", *words)
-        for member in MEMBERS:
-            self.start(member)
-        wait_until(lambda: all("cluster member" in self.status(one) for one in MEMBERS))
-        wait_until(lambda: self.leader() is not None)
+        self.members: tuple[int, ...] = ()
+
+    def grow(self) -> None:
+        """From a database that is alone, with all that is in it."""
+        self.start_alone()
         self.ask("init")
+        self.kill(MEMBERS[0])
+        for member in MEMBERS:
+            database_file.ensure(self.file(member), self._schema, self._member(member))
+            self.start(member)
+            wait_until(lambda: all("cluster member" in self.status(one) for one in self.members))
+            wait_until(lambda: self.leader() is not None)
+
+    def shrink(self) -> None:
+        """To a database alone, of the first member."""
+        for member in MEMBERS[1:]:
+            self.tell(member, "cluster/leave", NAMES[self._which])
+            self._wait_until_left(member)
+            self.kill(member)
+            self.file(member).unlink()
+        self.kill(MEMBERS[0])
+
+    def _wait_until_left(self, member: int) -> None:
+        wait_until(lambda: not self.status(member))  # It has no such database any more.
+
+    def start_alone(self) -> None:
+        """The first, whatever it was."""
+        database_file.ensure(self.file(MEMBERS[0]), self._schema)
+        self.start(MEMBERS[0])
 
     @property
     def remotes(self) -> str:
@@ -43,12 +66,14 @@ class Raft:
         return f"unix:{self._folder / f'{member}.sock'}"
 
     def start(self, member: int) -> None:
+        """Also as what its file says that it is."""
+        self.members = tuple(sorted({*self.members, member}))
         sockets = (
             f"--remote=p{self.remote(member)}",
             f"--unixctl={self._control(member)}",
         )
         self._running[member] = process.start(
-            ["ovsdb-server", self._file(member), *sockets, "--no-chdir"],
+            ["ovsdb-server", self.file(member), *sockets, "--no-chdir"],
             log=self._folder / f"{member}.log",
         )
         wait_until(self._control(member).exists)
@@ -56,15 +81,19 @@ class Raft:
     def kill(self, member: int) -> None:
         self._running[member].kill()
         self._running[member].wait()
+        self.members = tuple(one for one in self.members if one != member)
         for path in (self._control(member), self._folder / f"{member}.sock"):
             path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def frozen(self, member: int) -> Iterator[None]:
+        before = self.members
+        self.members = tuple(one for one in before if one != member)
         self._running[member].send_signal(signal.SIGSTOP)
         try:
             yield
         finally:
+            self.members = before
             self._running[member].send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
@@ -73,29 +102,29 @@ class Raft:
             running.wait()
 
     def status(self, member: int) -> str:
-        return self.tell(member, "cluster/status", DATABASE)
+        return self.tell(member, "cluster/status", NAMES[self._which])
 
     def leader(self) -> int | None:
-        return next((one for one in MEMBERS if "Role: leader" in self.status(one)), None)
+        return next((one for one in self.members if "Role: leader" in self.status(one)), None)
 
     def tell(self, member: int, *words: str) -> str:
         """Empty where it does not answer."""
-        if self._running[member].poll() is not None:
-            return ""
         control = str(self._control(member))
         ask = ["ovs-appctl", "-t", control, "--timeout=2", *words]
         return process.run(ask, check=False).out
 
     def ask(self, *words: str) -> str:
-        """Of the leader."""
-        leader = self.leader()
+        """Of the leader, or of the only one."""
+        leader = self.leader() if len(self.members) > 1 else self.members[0]
         assert leader is not None
-        return process.run(["ovn-nbctl", f"--db={self.remote(leader)}", "--timeout=5", *words]).out
+        command = [f"ovn-{self._which}ctl", f"--db={self.remote(leader)}", "--timeout=5"]
+        return process.run([*command, *words]).out
 
-    def _tool(self, *words: str | Path) -> None:
-        process.run(["ovsdb-tool", *words])
+    def _member(self, member: int) -> RaftMember:
+        others = tuple(self._peer(other) for other in MEMBERS if other != member)
+        return RaftMember(self._peer(member), others)
 
-    def _file(self, member: int) -> Path:
+    def file(self, member: int) -> Path:
         return self._folder / f"{member}.db"
 
     def _peer(self, member: int) -> str:

@@ -16,10 +16,9 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 
-from kumoi.base import files, namespace, process
-from kumoi.base.files import Promise
+from kumoi.base import namespace, process
 from kumoi.config import CloudSettings, HostSettings, Role
-from kumoi.hosts.units import running, table
+from kumoi.hosts.units import database_file, running, table
 from kumoi.hosts.wires import edge, links, sockets
 
 OVN_SCHEMAS = Path("/usr/share/ovn")
@@ -74,9 +73,9 @@ def ensure_databases(host: HostSettings) -> None:
     if Role.NETWORK in host.roles:
         for which, schema in (("ovnnb", "ovn-nb"), ("ovnsb", "ovn-sb")):
             path = table.ovn_database(host, which)
-            _ensure_database(path, OVN_SCHEMAS / f"{schema}.ovsschema")
+            database_file.ensure(path, OVN_SCHEMAS / f"{schema}.ovsschema")
     if Role.AGENT in host.roles:
-        _ensure_database(table.switch_database(host), SWITCH_SCHEMA)
+        database_file.ensure(table.switch_database(host), SWITCH_SCHEMA)
 
 
 def is_there(cloud: CloudSettings, host: HostSettings) -> bool:
@@ -132,14 +131,3 @@ def veths(cloud: CloudSettings, host: HostSettings) -> list[links.Veth]:
             inner_namespace=inside,
         ),
     ]
-
-
-def _ensure_database(path: Path, schema: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        draft = files.draft_of(path)
-        draft.unlink(missing_ok=True)
-        process.run(["ovsdb-tool", "create", draft, schema])
-        files.publish(draft, path, promise=Promise.KILL)
-    elif process.run(["ovsdb-tool", "needs-conversion", path, schema]).out.strip() == "yes":
-        process.run(["ovsdb-tool", "convert", path, schema])
