@@ -1,8 +1,8 @@
 """An outage of the database: which errors announce it, and how long to wait for its end.
 
-Used by db.py where a transaction begins, by any number of threads at once: they wait together, and
-give up together when the outage has lasted too long. A thread that comes later in the same outage
-tries once and gives up at once, so a long outage does not pile up requests.
+Used by db.py where a transaction begins, by any number of threads at once: one of them tries again, the
+others wait for it, and all give up together when the outage has lasted too long. A thread that comes
+later in the same outage tries once and gives up at once, so a long outage does not pile up requests.
 """
 
 from __future__ import annotations
@@ -31,24 +31,30 @@ class Outage:
 
     def __init__(self, *, wait_s: float) -> None:
         self._wait_s = wait_s
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._began_s: float | None = None
         self._seen_s = 0.0
         self._failures = 0
+        self._trying: int | None = None  # The thread that does.
 
     def goes_on(self) -> bool:
-        """Called after a failed attempt: pauses; whether to make another one."""
-        now_s = time.monotonic()
-        with self._lock:
-            if self._began_s is None or now_s - self._seen_s > self._wait_s:
-                log.warning("store.lost")
-                self._began_s, self._failures = now_s, 0
-            self._seen_s = now_s
+        """Called after a failed attempt: pauses; whether to make another one. Where many connect at once,
+        a database that is coming back has no time for that.
+        """
+        me = threading.get_ident()
+        with self._changed:
+            ends_s = self._note_failure()
+            if self._trying not in {None, me}:
+                self._changed.wait_for(self._may_try, timeout=ends_s - time.monotonic())
+                if self._began_s is None:
+                    return True
+            left_s = ends_s - time.monotonic()
+            if left_s <= 0:
+                self._let_others_try(me)
+                return False
+            self._trying = me
             self._failures += 1
-            left_s = self._began_s + self._wait_s - now_s
             pause_s = min(PAUSES.after(self._failures), left_s)
-        if left_s <= 0:
-            return False
         time.sleep(pause_s)
         return True
 
@@ -56,7 +62,25 @@ class Outage:
         """Called after an attempt that succeeded."""
         if self._began_s is None:
             return
-        with self._lock:
+        with self._changed:
             if self._began_s is not None:
                 log.event("store.found", after_s=round(time.monotonic() - self._began_s, 3))
-                self._began_s = None
+                self._began_s = self._trying = None
+                self._changed.notify_all()
+
+    def _note_failure(self) -> float:
+        """When this outage has lasted too long."""
+        now_s = time.monotonic()
+        if self._began_s is None or now_s - self._seen_s > self._wait_s:
+            log.warning("store.lost")
+            self._began_s, self._failures, self._trying = now_s, 0, None
+        self._seen_s = now_s
+        return self._began_s + self._wait_s
+
+    def _may_try(self) -> bool:
+        return self._began_s is None or self._trying is None
+
+    def _let_others_try(self, me: int) -> None:
+        if self._trying == me:
+            self._trying = None
+            self._changed.notify_all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -68,6 +69,39 @@ def test_a_short_gap_is_waited_out(
     work(database)
     coming_back.join()
     assert revision(database) >= 1
+
+
+def test_one_thread_tries_for_all_that_wait(
+    server: PostgresServer, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is coming back refuses each attempt, and so gets there later."""
+    touch(database)
+    tries: list[int] = []
+    really = database._try_to_begin
+
+    def counted(begin: str) -> sa.Connection:
+        tries.append(threading.get_ident())
+        return really(begin)
+
+    monkeypatch.setattr(database, "_try_to_begin", counted)
+    server.kill()
+    waiting = [threading.Thread(target=revision, args=[database]) for _ in range(20)]
+    for thread in waiting:
+        thread.start()
+    poll_until(lambda: len(tries) >= 40)
+    again = [who for who in tries if tries.count(who) > 2]
+    assert len(set(again)) == 1
+    server.start()
+    for thread in waiting:
+        thread.join(BOUND_S)
+        assert not thread.is_alive()
+
+
+def poll_until(is_so: Callable[[], bool]) -> None:
+    ends_s = time.monotonic() + BOUND_S
+    while not is_so():
+        assert time.monotonic() < ends_s
+        time.sleep(0.01)
 
 
 def test_a_long_outage_is_told_at_its_end_and_then_at_once(
