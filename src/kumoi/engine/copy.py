@@ -3,21 +3,24 @@
 A copy is always a file of SQLite with the tables of one migration, whichever database the store is
 in: so a copy is opened and upgraded in one way, and a store can move from one database to the
 other. Several stores are copied as they were at one moment (`frozen`). Called by the commands
-`backup` and `restore` only.
+`backup`, `restore` and `cluster create` only.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Invalid
+from kumoi.base.errors import Conflict, Invalid, Permanent
 from kumoi.engine import feed, migrate, schema_check, sqlite
 from kumoi.engine.db import Database
 
@@ -114,6 +117,61 @@ def load(copy: Path, store: Store) -> None:
         _copy_rows(source, target, store.metadata)
 
 
+def move(source: Connection, store: Store) -> int:
+    """Put all rows that the connection reads into a store that is in PostgreSQL, in the place of those
+    that are there, and compare both, table by table, before that is committed. How many they were.
+
+    Raises Permanent when a table is not the same there.
+    """
+    store.upgrade(store.url)
+    count = 0
+    with _connected(store.url) as target, target.begin():
+        for table in reversed(store.metadata.sorted_tables):
+            target.execute(sa.delete(table))
+        _copy_rows(source, target, store.metadata)
+        for table in store.metadata.sorted_tables:
+            count += _compare(source, target, table)
+    return count
+
+
+def has_same_rows(url: str, store: Store, *, but: Collection[str]) -> bool:
+    """Whether the database and the store have the same rows in all tables, `but` for some."""
+    with _connected(url) as source, _connected(store.url) as target:
+        try:
+            for table in store.metadata.sorted_tables:
+                if table.name not in but:
+                    _compare(source, target, table)
+        except Permanent:
+            return False
+    return True
+
+
+def _compare(source: Connection, target: Connection, table: sa.Table) -> int:
+    """How many rows both have. Each is compared by all its values, and the databases sort texts
+    differently, so rows are told apart by their hashes.
+    """
+    here, there = (Counter(_hashes(connection, table)) for connection in (source, target))
+    if here != there:
+        lost, more = (here - there).total(), (there - here).total()
+        raise Permanent(
+            f"the table {table.name} differs: {lost} rows are not there, {more} are new"
+        )
+    return here.total()
+
+
+def _hashes(connection: Connection, table: sa.Table) -> Iterator[bytes]:
+    selected = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(sa.select(table))
+    for rows in selected.partitions():
+        for row in rows:
+            values = [_plain(value) for value in row]
+            yield hashlib.sha256(repr(values).encode()).digest()
+
+
+def _plain(value: Any) -> Any:
+    """The drivers have different objects for the same time zone."""
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
 @contextlib.contextmanager
 def _connected(url: str) -> Iterator[Connection]:
     engine = migrate.engine(url)
@@ -144,3 +202,16 @@ def _copy_rows(source: Connection, target: Connection, metadata: sa.MetaData) ->
         selected = source.execution_options(yield_per=ROWS_AT_ONCE).execute(sa.select(table))
         for rows in selected.mappings().partitions():
             target.execute(sa.insert(table), [dict(row) for row in rows])
+        if target.dialect.name == "postgresql":
+            _continue_numbers(target, table)
+
+
+def _continue_numbers(target: Connection, table: sa.Table) -> None:
+    """PostgreSQL counts for itself what it numbers, and has not seen the rows that came with numbers."""
+    column = table.autoincrement_column
+    if column is None or not isinstance(column.type, sa.Integer):
+        return
+    newest = target.execute(sa.select(sa.func.max(column))).scalar()
+    if newest is not None:
+        sequence = sa.func.pg_get_serial_sequence(table.name, column.name)
+        target.execute(sa.select(sa.func.setval(sequence, newest)))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from kumoi.base.errors import Conflict, Invalid
+from kumoi.base.errors import Conflict, Invalid, Permanent
+from kumoi.base.ids import new_id
 from kumoi.cloud.store import migrate
 from kumoi.cloud.store.migrations import FOLDER
 from kumoi.cloud.store.tables import metadata
@@ -16,6 +19,7 @@ from kumoi.engine import copy, feed, sqlite
 from kumoi.engine import migrate as migrations
 from kumoi.engine.copy import Store
 from kumoi.engine.db import WRITER_LOCK, Database
+from kumoi.engine.schema import audit as audit_table
 
 ROWS = 50
 
@@ -35,6 +39,19 @@ def database(store_url: str, tmp_path: Path) -> Iterator[Database]:
 def touch(database: Database, key: str) -> None:
     with database.write() as connection:
         feed.touch(connection, "things", key)
+
+
+def audited(database: Database) -> None:
+    """One more record of a change, which the database numbers."""
+    known = {"id": new_id(), "event_time": datetime.now(UTC)}
+    table = audit_table
+    values = {
+        column.name: 0 if isinstance(column.type, sa.Integer) else ""
+        for column in table.columns
+        if not (column.nullable or column.primary_key)
+    }
+    with database.write() as connection:
+        connection.execute(sa.insert(table).values({**values, **known}))
 
 
 def keys(url: str, tmp_path: Path) -> list[str]:
@@ -134,6 +151,64 @@ def test_a_copy_can_be_put_into_postgresql_in_the_place_of_all(
         copy.load(place, store(url))
         database.close()
         assert keys(url, tmp_path) == [f"{number:02}" for number in range(ROWS)]
+
+
+def test_a_store_moves_from_sqlite_to_postgresql_and_goes_on_there(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    from tests.postgres import fresh_database
+
+    here = f"sqlite:///{tmp_path}/here.db"
+    migrate.upgrade(here)
+    database = Database(here, wake_dir=tmp_path / "wake")
+    for number in range(ROWS):
+        touch(database, f"{number:02}")
+        audited(database)
+    with fresh_database(postgres_url) as url:
+        migrate.upgrade(url)
+        there = Database(url, wake_dir=tmp_path / "wake2")
+        touch(there, "of an attempt before")
+        with copy.frozen([database], nothing) as (connection,):
+            assert copy.move(connection, store(url)) >= 2 * ROWS
+        assert keys(url, tmp_path) == [f"{number:02}" for number in range(ROWS)]
+        audited(there)
+        with there.read() as connection:
+            numbers = connection.execute(sa.select(audit_table.c.sequence)).scalars().all()
+        assert sorted(numbers) == list(range(1, ROWS + 2))
+        there.close()
+    database.close()
+
+
+def test_a_store_that_does_not_arrive_whole_is_not_moved(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.postgres import fresh_database
+
+    here = f"sqlite:///{tmp_path}/here.db"
+    migrate.upgrade(here)
+    database = Database(here, wake_dir=tmp_path / "wake")
+    touch(database, "thing")
+    really = copy._copy_rows
+
+    def copy_all_but_one(source: Any, target: Any, metadata: sa.MetaData) -> None:
+        really(source, target, metadata)
+        target.execute(sa.delete(metadata.tables["feed"]))
+
+    monkeypatch.setattr(copy, "_copy_rows", copy_all_but_one)
+    with fresh_database(postgres_url) as url:
+        migrate.upgrade(url)
+        there = Database(url, wake_dir=tmp_path / "wake2")
+        touch(there, "before")
+        there.close()
+        with (
+            copy.frozen([database], nothing) as (connection,),
+            pytest.raises(
+                Permanent, match="the table feed differs: 1 rows are not there, 0 are new"
+            ),
+        ):
+            copy.move(connection, store(url))
+        assert keys(url, tmp_path) == ["before"]
+    database.close()
 
 
 def test_a_store_of_another_release_is_copied_whole_or_not_at_all(
