@@ -203,6 +203,10 @@ class CloudSettings:
         """Whether the control plane and its databases are on several hosts."""
         return bool(self.control_hosts)
 
+    def control_host(self, name: str) -> ControlHost | None:
+        """The control host of that name; None for any other host."""
+        return next((host for host in self.control_hosts if host.name == name), None)
+
     @property
     def host_api_url(self) -> str:
         return f"https://{self.control_address}:{self.host_api_port}"
@@ -332,11 +336,6 @@ def first_host(cloud: CloudSettings, state_dir: str) -> HostSettings:
     return HostSettings(name=f"{cloud.name}-host1", state_dir=state_dir, underlay_address=address)
 
 
-def cloud_database(cloud: CloudSettings, host: HostSettings) -> str:
-    """The URL of the cloud's store, for what runs on this host."""
-    return cloud.database_url or f"sqlite:///{host.store_dir / 'cloud.db'}"
-
-
 def southbound(cloud: CloudSettings, host: HostSettings) -> str:
     """The remote at which this host's controller reaches OVN's southbound database. Raises Invalid
     when it is on another host and `southbound_url` is not set.
@@ -348,10 +347,6 @@ def southbound(cloud: CloudSettings, host: HostSettings) -> str:
             f"{host.name} does not run OVN's databases: set southbound_url", field="southbound_url"
         )
     return cloud.southbound_url
-
-
-def pipeline_database(cloud: CloudSettings, host: HostSettings) -> str:
-    return cloud.pipeline_database_url or f"sqlite:///{host.pipeline_dir / 'pipeline.db'}"
 
 
 Settings = TypeVar("Settings", CloudSettings, HostSettings)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from kumoi import config
+from kumoi import config, members
 from kumoi.base.errors import (
     Invalid,
     KumoiError,
@@ -212,8 +212,8 @@ def _store(args: argparse.Namespace) -> None:
     from kumoi.pipeline.store.migrate import upgrade as upgrade_pipeline
 
     cloud, host = _settings(args)
-    upgrade_cloud(config.cloud_database(cloud, host))
-    upgrade_pipeline(config.pipeline_database(cloud, host))
+    upgrade_cloud(members.cloud_database(cloud, host))
+    upgrade_pipeline(members.pipeline_database(cloud, host))
     _bootstrap(cloud, host)
 
 
@@ -226,7 +226,7 @@ def _bootstrap(cloud: CloudSettings, host: HostSettings) -> None:
     from kumoi.engine.db import Database
     from kumoi.hosts.first_use import passwords, pki
 
-    database = Database(config.cloud_database(cloud, host), wake_dir=host.wake_dir)
+    database = Database(members.cloud_database(cloud, host), wake_dir=host.wake_dir)
     first = prepare(
         admin_password=passwords.read(host, "admin"),
         demo_password=passwords.read(host, "demo"),
@@ -274,12 +274,20 @@ def _halt(args: argparse.Namespace) -> None:
     purge.stop_servers(host, grace_s=HALT_GRACE_S)
 
 
+def _patroni(args: argparse.Namespace) -> None:
+    """The unit of that name."""
+    from kumoi.hosts.cluster import patroni
+
+    patroni.serve(*_settings(args))
+
+
 INNER: dict[str, Callable[[argparse.Namespace], None]] = {
     "role": _role,
     "boot": _boot,
     "halt": _halt,
     "supervise": _supervise,
     "store": _store,
+    "patroni": _patroni,
 }
 
 
@@ -312,7 +320,7 @@ async def _pipeline(cloud: CloudSettings, host: HostSettings, activation: Activa
     from kumoi.pipeline.serve import serve
     from kumoi.pipeline.store.migrations import FOLDER
 
-    url = config.pipeline_database(cloud, host)
+    url = members.pipeline_database(cloud, host)
     store = _open_store(url, host.wake_dir / "pipeline", FOLDER)
     await serve(cloud, host, store, Clock(), activation)
 
@@ -354,7 +362,7 @@ async def _authority(cloud: CloudSettings, host: HostSettings, activation: Activ
 def _cloud_store(cloud: CloudSettings, host: HostSettings) -> Database:
     from kumoi.cloud.store.migrations import FOLDER
 
-    return _open_store(config.cloud_database(cloud, host), host.wake_dir, FOLDER)
+    return _open_store(members.cloud_database(cloud, host), host.wake_dir, FOLDER)
 
 
 def _open_store(url: str, wake_dir: Path, migrations: Path) -> Database:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kumoi.config import CloudSettings, HostSettings
+from kumoi.control_host import ControlHost
 from kumoi.hosts.units import rights, users
 from kumoi.hosts.units.confinement import Confinement
 
@@ -12,8 +13,9 @@ WRITTEN_BY = "<!-- Made by `python -m tests.guards.reference`; do not edit. -->\
 HEAD = """
 # Units: what each may
 
-What `up` starts on the first host of a cloud named `kumoi`, as it is where others may join; `authority`
-is there only then. Paths are below its state directory, where
+What `up` starts on the first host of a cloud named `kumoi`, as it is where others may join and the
+stores are on several hosts; `authority` is there only in the one case, `etcd`, `patroni` with PostgreSQL, and the
+certificates of stores only in the other. Paths are below its state directory, where
 they do not begin with `/`. Beside them a unit reads the system's programs and libraries and its
 release. A unit's own group has its name, but for `kumoi-control`, which `api` and `worker` share.
 
@@ -24,7 +26,10 @@ release. A unit's own group has its name, but for `kumoi-control`, which `api` a
 
 def page() -> str:
     host = HostSettings()
-    cloud = CloudSettings(southbound_url="ssl:172.24.5.1:6642")
+    cloud = CloudSettings(
+        southbound_url="ssl:172.24.5.1:6642",
+        control_hosts=(ControlHost(host.name, CloudSettings().control_address),),
+    )
     units = [*users.units_here(cloud, host), "agent"]
     rows = [_row(unit, rights.of_unit(cloud, host, unit), host.state) for unit in units]
     return WRITTEN_BY + HEAD + "".join(f"{row}\n" for row in rows)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from kumoi import config
+from kumoi import config, members
 from kumoi.base.errors import Conflict, Permanent
 from kumoi.cli import up
 from kumoi.cloud.store.migrate import upgrade
@@ -46,7 +46,7 @@ def host(tmp_path: Path) -> HostSettings:
 
 
 def store_of(host: HostSettings) -> Path:
-    url = config.cloud_database(CloudSettings(), host)
+    url = members.cloud_database(CloudSettings(), host)
     upgrade(url)
     return Path(url.removeprefix("sqlite:///"))
 

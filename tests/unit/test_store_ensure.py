@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kumoi import config
+from kumoi import config, members
 from kumoi.cloud.domain.host import enrolment
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
@@ -24,7 +24,7 @@ def test_the_machines_own_host_is_enrolled_with_its_key(tmp_path: Path) -> None:
     def enrolled() -> bool:
         assert main(["store", "ensure", "--config", str(tmp_path)]) == 0
         key = pki.public_key_sha256(pki.read_certificate(host))
-        database = Database(config.cloud_database(cloud, host), wake_dir=host.wake_dir)
+        database = Database(members.cloud_database(cloud, host), wake_dir=host.wake_dir)
         with database.read() as connection:
             found = enrolment.is_enrolled(connection, host.name, key)
         database.close()

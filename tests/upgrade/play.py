@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import kumoi
-from kumoi import config
+from kumoi import config, members
 from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.base.ids import new_hex_id
@@ -99,7 +99,7 @@ def worker(args: argparse.Namespace) -> None:
     """The reconcilers, with a network that is only remembered; on stores that it can bear."""
     log.set_up("worker")
     cloud, host = _settings(args.directory)
-    database = Database(config.cloud_database(cloud, host), wake_dir=host.wake_dir)
+    database = Database(members.cloud_database(cloud, host), wake_dir=host.wake_dir)
     with database.read() as connection:
         schema_check.require(connection, FOLDER)
     engine = FakeNorthbound()

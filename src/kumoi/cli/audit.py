@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from kumoi import config
+from kumoi import members
 from kumoi.base.errors import Invalid
 from kumoi.cli import choice
 from kumoi.cli.output import say
@@ -45,7 +45,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """With --follow it ends by Ctrl-C only."""
     cloud, host = choice.existing(args)
-    urls = (config.cloud_database(cloud, host), config.pipeline_database(cloud, host))
+    urls = (members.cloud_database(cloud, host), members.pipeline_database(cloud, host))
     databases = [Database(url, wake_dir=host.wake_dir) for url in urls]
     filters = {column: getattr(args, name) for name, column in FILTERS.items()}
     wanted = {column: value for column, value in filters.items() if value is not None}

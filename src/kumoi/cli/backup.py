@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from kumoi import __version__, config
+from kumoi import __version__, config, members
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Permanent
 from kumoi.cli import choice
@@ -75,14 +75,14 @@ def stores(cloud: CloudSettings, host: HostSettings) -> list[Store]:
     return [
         Store(
             "cloud",
-            config.cloud_database(cloud, host),
+            members.cloud_database(cloud, host),
             cloud_tables,
             CLOUD_MIGRATIONS,
             cloud_migrate.upgrade,
         ),
         Store(
             "pipeline",
-            config.pipeline_database(cloud, host),
+            members.pipeline_database(cloud, host),
             pipeline_tables,
             PIPELINE_MIGRATIONS,
             pipeline_migrate.upgrade,

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from kumoi import config
+from kumoi import members
 from kumoi.base.errors import Conflict, Invalid, NotFound
-from kumoi.cli import choice, down, host, joining, up
+from kumoi.cli import choice, down, host, joining, replicating, up
 from kumoi.cli.output import console, table
 from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import enrolment
@@ -43,6 +43,13 @@ def add_to(parser: argparse.ArgumentParser) -> None:
             )
         else:
             choice.add_to(action)
+        if name == "create":
+            action.add_argument(
+                "--control-hosts",
+                type=int,
+                metavar="N",
+                help="put the control plane's stores on N hosts of it that are on this machine, 3 or 5",
+            )
         if name == "token":
             action.add_argument("host", nargs="?", help="its name (default: NAME-host2 and so on)")
             action.add_argument("--ttl", default=TTL, help=f"how long it is good (default: {TTL})")
@@ -69,6 +76,10 @@ def create(args: argparse.Namespace) -> int:
         progress.say(f"Hosts may join the cloud {cloud.name} already")
     else:
         cloud, here = up.open_to_hosts(up.args_of(cloud, here), cloud, here, progress)
+    if args.control_hosts and cloud.is_replicated:
+        progress.say(f"The stores are on {len(cloud.control_hosts)} hosts already")
+    elif args.control_hosts:
+        replicating.replicate(cloud, here, progress, number=args.control_hosts)
     words = choice.words(cloud, here)
     progress.say(f"  sudo ./kumoi cluster token{words}    a line for the next host")
     return 0
@@ -137,6 +148,7 @@ def status(args: argparse.Namespace) -> int:
             "open_to_hosts": cloud.is_cluster,
             "underlay": cloud.underlay_cidr,
             "control_plane": here.name,
+            "control_hosts": [host.table for host in cloud.control_hosts],
             "hosts": hosts,
             "expected": expected,
         }
@@ -144,11 +156,22 @@ def status(args: argparse.Namespace) -> int:
     else:
         out = console()
         how = "open to other hosts" if cloud.is_cluster else "of one host"
-        out.print(f"The cloud {cloud.name} is {how}; {here.name} alone has its control plane")
+        out.print(f"The cloud {cloud.name} is {how}; {_control_plane(cloud, here)}")
         host.show(hosts)
         if expected:
             out.print(table("Expected", expected))
     return 0 if all(row["state"] == "up" for row in hosts) else 1
+
+
+def _control_plane(cloud: CloudSettings, here: HostSettings) -> str:
+    """Where it is, and what of it has no second host."""
+    if not cloud.is_replicated:
+        return f"{here.name} alone has its control plane"
+    names = ", ".join(host.name for host in cloud.control_hosts)
+    return (
+        f"its stores are on {names}. APIs, worker and pipeline run on {here.name} alone, and its disk "
+        "alone has images, pushed repositories, the keys of tokens and those of the authorities"
+    )
 
 
 def _expected(cloud: CloudSettings, here: HostSettings) -> list[dict[str, Any]]:
@@ -178,7 +201,7 @@ def _store(cloud: CloudSettings, here: HostSettings) -> contextlib.closing[Datab
         raise NotFound(
             "store", cloud.name, message=f"{here.name} has no store: ask where the APIs run"
         )
-    url = config.cloud_database(cloud, here)
+    url = members.cloud_database(cloud, here)
     return contextlib.closing(Database(url, wake_dir=here.wake_dir))
 
 

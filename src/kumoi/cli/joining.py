@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import kumoi
-from kumoi import config
+from kumoi import config, members
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Conflict, Invalid
 from kumoi.cli import choice
@@ -46,9 +46,9 @@ def make_token(cloud: CloudSettings, host: HostSettings, name: str, lives: timed
     if name == host.name:
         raise Conflict(f"{name} is this host, which has the control plane")
     signer = Signer(cloud, host.pki_dir, Clock())
-    database = Database(config.cloud_database(cloud, host), wake_dir=host.wake_dir)
+    database = Database(members.cloud_database(cloud, host), wake_dir=host.wake_dir)
     with contextlib.closing(database), database.write() as connection:
-        address = domain.choose_address(connection, name, cloud.underlay_cidr)
+        address = domain.choose_address(connection, name, cloud)
         token, line = signer.make_token(name, address, lives)
         domain.expect(connection, token, datetime.fromtimestamp(token.expires_at, UTC))
     return line

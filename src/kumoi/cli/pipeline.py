@@ -20,7 +20,7 @@ from subprocess import Popen, TimeoutExpired
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from kumoi import config
+from kumoi import config, members
 from kumoi.base import process
 from kumoi.base.errors import Invalid, Permanent
 from kumoi.cli import choice
@@ -148,7 +148,7 @@ def _prepare(cloud: CloudSettings, host: HostSettings) -> None:
     pki.ensure(cloud, host, datetime.now(UTC))
     config.write(cloud, host.state)
     config.write(host, host.state)
-    upgrade(config.pipeline_database(cloud, host))
+    upgrade(members.pipeline_database(cloud, host))
 
 
 def _tell(

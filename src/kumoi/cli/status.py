@@ -16,7 +16,7 @@ from openstack.exceptions import SDKException
 from rich.markup import escape
 from rich.table import Table
 
-from kumoi import config
+from kumoi import members
 from kumoi.base import files
 from kumoi.base.errors import KumoiError
 from kumoi.cli import choice
@@ -192,7 +192,7 @@ def _rows(cloud: CloudSettings, host: HostSettings) -> dict[str, dict[str, Any]]
     """Release and protocol of each host, also of those that are refused because of theirs; what of its
     memory and disk is promised to servers, and how much may be.
     """
-    database = Database(config.cloud_database(cloud, host), wake_dir=host.wake_dir)
+    database = Database(members.cloud_database(cloud, host), wake_dir=host.wake_dir)
     with contextlib.closing(database), database.read() as connection:
         rows = host_domain.every(connection)
     return {

@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from kumoi import config
+from kumoi import config, members
 from kumoi.base import process
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Conflict, Permanent
@@ -26,7 +26,8 @@ from kumoi.cli.progress import Progress, ProgressStage
 from kumoi.cloud.drivers.instance import registry
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts import boot
-from kumoi.hosts.first_use import clouds_yaml, first_run, passwords, pki
+from kumoi.hosts.cluster import databases
+from kumoi.hosts.first_use import clouds_yaml, engines_pki, first_run, passwords, pki
 from kumoi.hosts.install import image, machine, packages
 from kumoi.hosts.units import answering, keeper, ownership, releases, table, users
 from kumoi.hosts.units.releases import Release
@@ -35,6 +36,7 @@ from kumoi.hosts.wires import ranges, sockets, virtual
 ENGINES_TIMEOUT_S = 30.0
 ROLES_TIMEOUT_S = 30.0
 STORE_TIMEOUT_S = 60.0
+LEADER_TIMEOUT_S = 90.0  # Members copy all of it when they are new.
 HOST_TIMEOUT_S = 30.0
 IMAGES_TIMEOUT_S = 300.0
 POLL_S = 0.05
@@ -86,7 +88,8 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
         cloud, host = _decide(args)
         stage.note(f"floating IPs in {cloud.public_cidr}")
     with progress.stage("system packages") as stage:
-        added = packages.ensure(packages.NEEDED)
+        more = packages.FOR_CONTROL_HOSTS if cloud.control_host(host.name) else ()
+        added = packages.ensure((*packages.NEEDED, *more))
         stage.note(f"installed {len(added)}" if added else "all there")
     boot.make_directories(host)
     offers = not args.only_engines and Role.API in host.roles
@@ -96,6 +99,8 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
             if Role.API in host.roles:
                 is_new = host.name in pki.ensure(cloud, host, Clock().now())
                 passwords.ensure(host)
+                if cloud.is_replicated:
+                    engines_pki.ensure(cloud, host, _members_here(cloud, host), Clock().now())
             else:
                 pki.require(host)
             config.write(cloud, host.state)
@@ -230,6 +235,8 @@ def _start(
     wanted = table.all_units(cloud, host, release, only_engines=only_engines)
     unit_keeper = keeper.of(cloud, host, release=release, only_engines=only_engines)
     has_stores = Role.API in host.roles and not only_engines
+    if has_stores and cloud.is_replicated:
+        _ensure_databases(cloud, host, release, progress)
     if has_stores and (is_new or not unit_keeper.is_running(wanted)):
         with progress.stage("stores"):
             _ensure_stores(host, release)
@@ -244,6 +251,35 @@ def _start(
     if names:
         with progress.stage(f"roles {', '.join(names)}") as stage:
             unit_keeper.ensure_ready(names, timeout_s=ROLES_TIMEOUT_S, tell=stage.tell)
+
+
+def _ensure_databases(
+    cloud: CloudSettings, host: HostSettings, release: Release, progress: Progress
+) -> None:
+    """Those of the stores. Members come up together or not at all, so all that are on this machine are
+    started.
+    """
+    with progress.stage("etcd and PostgreSQL") as stage:
+        for member in (host, *_members_here(cloud, host)):
+            of_member = release
+            if member is not host:
+                of_member = releases.install(member.release_dir)
+                users.ensure(cloud, member)
+                ownership.ensure(cloud, member)
+                boot.ensure(cloud, member)
+            theirs = config.read(CloudSettings, member.state).settings
+            status = keeper.of(theirs, member, release=of_member).read_status()
+            alone = status is None  # Roles that run are replaced in their turn, not ended.
+            if status is None or members.PATRONI not in {unit.name for unit in status.units}:
+                found = keeper.of(theirs, member, release=of_member, only_engines=alone)
+                found.tell(table.all_units(theirs, member, of_member, only_engines=alone))
+        databases.wait_for_leader(cloud, host, timeout_s=LEADER_TIMEOUT_S, tell=stage.tell)
+        databases.ensure(cloud, host)
+
+
+def _members_here(cloud: CloudSettings, host: HostSettings) -> list[HostSettings]:
+    """Other control hosts on this machine."""
+    return [each for each in choice.others_here(cloud, host) if cloud.control_host(each.name)]
 
 
 def _offer(cloud: CloudSettings, host: HostSettings, progress: Progress, images: Images) -> None:

@@ -41,8 +41,7 @@ class Operator:
 
     def token(self, name: str, lives: timedelta = HOUR) -> str:
         with self.api.cloud.database.write() as connection:
-            cidr = self.api.services.cloud.underlay_cidr
-            address = domain.choose_address(connection, name, cidr)
+            address = domain.choose_address(connection, name, self.api.services.cloud)
             token, line = self.signer.make_token(name, address, lives)
             domain.expect(connection, token, datetime.fromtimestamp(token.expires_at, UTC))
         return line

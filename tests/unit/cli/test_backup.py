@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kumoi import __version__, config
+from kumoi import __version__, config, members
 from kumoi.base.errors import Conflict, Invalid, KumoiError, Permanent
 from kumoi.base.process import run
 from kumoi.cli import backup, choice, restore
@@ -55,8 +55,8 @@ def host(top: Path) -> HostSettings:
     (made.pki_dir / "token-keys/first.json").write_text("tokens are signed by this")
     (made.state / "passwords/admin").write_text("secret")
     (made.image_dir / IMAGE).write_bytes(os.urandom(100_000))
-    cloud_migrate.upgrade(config.cloud_database(cloud, made))
-    pipeline_migrate.upgrade(config.pipeline_database(cloud, made))
+    cloud_migrate.upgrade(members.cloud_database(cloud, made))
+    pipeline_migrate.upgrade(members.pipeline_database(cloud, made))
     touch(made, "thing")
     push(made, "one")
     Repositories(made).ensure("project", "empty")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from kumoi import config
+from kumoi import config, members
 from kumoi.base.errors import Permanent
 from kumoi.cloud.store.migrate import upgrade
 from kumoi.cloud.store.migrations import FOLDER
@@ -110,7 +110,7 @@ def test_a_role_on_a_store_too_new_for_it_ends_with_what_to_install(
     cloud, host = CloudSettings(), HostSettings(state_dir=str(tmp_path))
     for item in (cloud, host):
         config.file_of(type(item), tmp_path).write_text(config.render(item))
-    url = config.cloud_database(cloud, host)
+    url = members.cloud_database(cloud, host)
     upgrade(url)
     engine = migrate.engine(url)
     with engine.begin() as connection:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +38,10 @@ RENEW_BEFORE_DAYS = 60
 CLOCK_SKEW = timedelta(hours=1)
 
 
+SERVER = frozenset({ExtendedKeyUsageOID.SERVER_AUTH})
+CLIENT = frozenset({ExtendedKeyUsageOID.CLIENT_AUTH})
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The names, addresses and purpose of a certificate."""
@@ -46,7 +50,7 @@ class Subject:
     addresses: frozenset[str] = frozenset()
     dns_names: frozenset[str] = frozenset()
     uris: frozenset[str] = frozenset()
-    usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH
+    usages: frozenset[x509.ObjectIdentifier] = SERVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +69,19 @@ class Authority:
         self._key = pair.key
 
     @classmethod
-    def of(cls, directory: Path) -> Authority | None:
+    def of(cls, directory: Path, file: str = "ca") -> Authority | None:
         """The authority whose files are in the directory."""
-        pair = _load(directory, "ca")
+        pair = _load(directory, file)
         return None if pair is None else cls(pair)
 
     @classmethod
-    def make(cls, directory: Path, cloud: CloudSettings, now: datetime) -> Authority:
+    def make(
+        cls, directory: Path, cloud: CloudSettings, now: datetime, file: str = "ca"
+    ) -> Authority:
         """A new authority, whose files are written to the directory."""
         key = ec.generate_private_key(ec.SECP256R1())
-        name = _name(f"Kumoi {cloud.name} authority")
+        of_what = "" if file == "ca" else f" {file}"
+        name = _name(f"Kumoi {cloud.name}{of_what} authority")
         public_key = key.public_key()
         builder = (
             _builder(name, name, public_key, now, AUTHORITY_DAYS)
@@ -83,14 +90,14 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         )
         pair = Pair(builder.sign(key, hashes.SHA256()), key)
-        _write(directory, "ca", pair)
+        _write(directory, file, pair)
         return cls(pair)
 
     def issue(self, subject: Subject, now: datetime, before: Pair | None) -> Pair:
         """A certificate and its key. A client's key is that of the certificate `before`, since it
         is enrolled by its key; a server's is new.
         """
-        keeps = before is not None and subject.usage == ExtendedKeyUsageOID.CLIENT_AUTH
+        keeps = before is not None and subject.usages == CLIENT
         key = before.key if before and keeps else ec.generate_private_key(ec.SECP256R1())
         return Pair(self.sign(subject, key.public_key(), now), key)
 
@@ -107,7 +114,12 @@ class Authority:
             _builder(_name(subject.common_name), issuer, public_key, now, CERTIFICATE_DAYS)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([subject.usage]), critical=False)
+            .add_extension(
+                x509.ExtendedKeyUsage(
+                    sorted(subject.usages, key=lambda usage: usage.dotted_string)
+                ),
+                critical=False,
+            )
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
             .add_extension(signer, critical=False)
@@ -143,14 +155,14 @@ def subject_of(certificate: x509.Certificate) -> Subject:
     """Raises ValueError or ExtensionNotFound for a certificate that no authority of ours made."""
     extensions = certificate.extensions
     names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    (usage,) = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    usages = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     (common_name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return Subject(
         str(common_name.value),
         frozenset(str(address) for address in names.get_values_for_type(x509.IPAddress)),
         frozenset(names.get_values_for_type(x509.DNSName)),
         frozenset(names.get_values_for_type(x509.UniformResourceIdentifier)),
-        usage,
+        frozenset(usages),
     )
 
 
@@ -191,7 +203,7 @@ def host_subject(cloud_name: str, host_name: str, underlay_address: str) -> Subj
         frozenset({underlay_address}),
         frozenset({host_name}),
         frozenset({host_uri(cloud_name, host_name)}),
-        ExtendedKeyUsageOID.CLIENT_AUTH,
+        CLIENT,
     )
 
 
@@ -225,7 +237,7 @@ def host_of(certificate: x509.Certificate, cloud_name: str) -> str | None:
         return None
     prefix = host_uri_prefix(cloud_name)
     names = [uri.removeprefix(prefix) for uri in found.uris if uri.startswith(prefix)]
-    is_client = found.usage == ExtendedKeyUsageOID.CLIENT_AUTH
+    is_client = found.usages == CLIENT
     return names[0] if is_client and len(names) == 1 and names[0] else None
 
 
@@ -247,7 +259,7 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 def request(host: HostSettings) -> str:
     """A certificate request in PEM, for the key of this host, which is made when there is none."""
-    _make_directory(host.pki_dir)
+    make_directory(host.pki_dir)
     path = host.pki_dir / f"{host.name}.key"
     if not path.exists():
         files.replace(path, _key_text(ec.generate_private_key(ec.SECP256R1())), promise=Promise.NEW)
@@ -292,13 +304,21 @@ def require(host: HostSettings) -> None:
 def ensure(cloud: CloudSettings, host: HostSettings, now: datetime) -> list[str]:
     """Make certificates that are missing, are for other addresses, or expire soon; their names."""
     directory = host.pki_dir
-    _make_directory(directory)
+    make_directory(directory)
     authority = Authority.of(directory)
     made = []
     if authority is None or _ends_soon(authority.certificate, now):
         authority = Authority.make(directory, cloud, now)
         made.append("ca")
-    for subject in subjects(cloud, host):
+    return made + ensure_each(directory, authority, subjects(cloud, host), now)
+
+
+def ensure_each(
+    directory: Path, authority: Authority, wanted: Iterable[Subject], now: datetime
+) -> list[str]:
+    """The names of those that had to be made, in the directory."""
+    made = []
+    for subject in wanted:
         pair = _load(directory, subject.common_name)
         if pair is None or not authority.covers(pair.certificate, subject, now):
             _write(directory, subject.common_name, authority.issue(subject, now, pair))
@@ -306,7 +326,7 @@ def ensure(cloud: CloudSettings, host: HostSettings, now: datetime) -> list[str]
     return made
 
 
-def _make_directory(directory: Path) -> None:
+def make_directory(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o755)  # So that everybody finds ca.crt; keys have modes of their own.
 

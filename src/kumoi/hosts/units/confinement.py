@@ -27,6 +27,8 @@ class Confinement:
     only, without sockets it controls no device, and it ends with whoever started it. A helper without a
     `user` is as who starts it, which need not be root.
 
+    What it starts may outlive one that `is_followed`, and is ended by the next.
+
     `is_bounded` is whether all that holds. What is not bounded is root and may reach every path: the
     agent only, since what it holds back would be held back from all servers.
     """
@@ -42,6 +44,7 @@ class Confinement:
     starts_programs: bool = False
     umask: int = SHARED_UMASK
     reads_tenants: bool = False
+    is_followed: bool = False
     is_bounded: bool = True
 
 

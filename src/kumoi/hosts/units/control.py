@@ -113,6 +113,7 @@ def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> 
     order = [] if at_once else table.stop_order(table.engines(cloud, host))
     first = _first(at_once=at_once)
     running.stop_in_order(host.state_dir, order, timeout_s=STOP_TIMEOUT_S, first=first)
+    running.kill_what_users_left(host.state_dir)
     status_file(host).unlink(missing_ok=True)
 
 

@@ -17,7 +17,8 @@ CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 CREATE_RULESET_VERSION = 1
 RULE_PATH_BENEATH = 1
 REFER_ABI, TRUNCATE_ABI, NET_ABI, DEVICE_ABI, SCOPE_ABI = 2, 3, 4, 5, 6
-SCOPE_ALL = 0b11  # Abstract sockets and signals reach whom we start, and nobody else.
+SCOPE_SOCKETS = 0b01  # Abstract sockets reach whom we start, and nobody else;
+SCOPE_ALL = 0b11  # signals too.
 
 
 class Access(enum.IntFlag):
@@ -104,12 +105,12 @@ def known(abi: int) -> Access:
     return found
 
 
-def restrict(paths: Mapping[str, Access], abi: int) -> None:
+def restrict(paths: Mapping[str, Access], abi: int, *, scopes: int = SCOPE_ALL) -> None:
     """Once: what is held back cannot be had again. Paths that are not there, or that this user does not
     reach, give nothing. Raises OSError, and then nothing is held back.
     """
     handled = known(abi)
-    attributes = _Ruleset(int(handled), 0, SCOPE_ALL if abi >= SCOPE_ABI else 0)
+    attributes = _Ruleset(int(handled), 0, scopes if abi >= SCOPE_ABI else 0)
     size = 24 if abi >= SCOPE_ABI else 16 if abi >= NET_ABI else 8
     ruleset = _libc().syscall(
         CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), ctypes.c_uint32(0)

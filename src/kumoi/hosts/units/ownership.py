@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kumoi import config
+from kumoi import config, members
 from kumoi.base import files
 from kumoi.config import CLOUD_FILE, HOST_FILE, CloudSettings, HostSettings, Role
 from kumoi.hosts.units import rights, users
@@ -22,6 +22,7 @@ from kumoi.hosts.units import rights, users
 PRIVATE_DIR, SHARED_DIR, PASSABLE_DIR = 0o700, 0o770, 0o771
 SETTINGS_DIR, SETTINGS_FILE = 0o750, 0o640
 SHARED_FILE = 0o660
+SHARED_KEY = 0o640
 DATABASES_DIR = 0o1770  # Each of the two replaces its own files only.
 SOCKETS_DIR = 0o711
 STORE_ENDS = ("", "-wal", "-shm")
@@ -79,6 +80,13 @@ def _of_engines(cloud: CloudSettings, host: HostSettings) -> Iterator[Place]:
         if role in host.roles:
             for unit in users.UNITS[role]:
                 yield Place(rights.run_dir(host, unit), unit, SOCKETS_DIR, whole=True)
+    if cloud.control_host(host.name) is not None:
+        for unit, state in (
+            (members.ETCD, members.etcd_dir(host)),
+            (members.PATRONI, members.postgres_dir(host)),
+        ):
+            yield Place(rights.run_dir(host, unit), unit, SOCKETS_DIR, whole=True)
+            yield Place(state, unit, PRIVATE_DIR, whole=True)
     if Role.NETWORK in host.roles:
         group = users.databases_group(cloud, host)
         yield Place(host.state / "ovn", "ovnnb-db", DATABASES_DIR, shared=group)
@@ -125,6 +133,10 @@ def own_files(cloud: CloudSettings, host: HostSettings) -> None:
         if path.exists():
             os.chown(path, *_ids(cloud, host, unit))
     own_databases(cloud, host)
+    key, _, _ = members.certificate(host, members.store_certificate(members.CLOUD))
+    if key.exists() and _control_here(cloud, host):  # As libpq wants one that two users read.
+        os.chown(key, 0, grp.getgrnam(users.group_of(cloud, host, Role.API)).gr_gid)
+        key.chmod(SHARED_KEY)
     if _control_here(cloud, host):
         images = host.image_dir.iterdir() if host.image_dir.exists() else ()
         for path in (*_stores(host.store_dir / "cloud.db"), *images):
@@ -159,6 +171,12 @@ def _keys(cloud: CloudSettings, host: HostSettings) -> Iterator[tuple[Path, str]
             yield host.pki_dir / f"{role.value}.key", role
     if users.AUTHORITY in users.units_here(cloud, host):
         yield host.pki_dir / "ca.key", users.AUTHORITY
+    if cloud.control_host(host.name) is not None:
+        for unit in users.OF_CONTROL_HOSTS:
+            yield members.certificate(host, unit)[0], unit
+    if Role.PIPELINE in host.roles:
+        name = members.store_certificate(members.PIPELINE)
+        yield members.certificate(host, name)[0], Role.PIPELINE
     if Role.NETWORK in host.roles:
         yield host.pki_dir / "ovnsb-db.key", "ovnsb-db"
     if Role.AGENT in host.roles and Role.NETWORK not in host.roles:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kumoi import members
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.units import users
 from kumoi.hosts.units.confinement import (
@@ -31,6 +32,8 @@ LINKS = (Path("/sys/class/net"), Path("/sys/devices"))  # Of its network namespa
 def of_unit(cloud: CloudSettings, host: HostSettings, unit: str) -> Confinement:
     """The row of one unit."""
     rows = {
+        members.ETCD: _etcd,
+        members.PATRONI: _patroni,
         users.INSPECTOR: _inspector,
         users.AUTHORITY: _authority,
         "api": _api,
@@ -95,7 +98,11 @@ def _api(cloud: CloudSettings, host: HostSettings) -> Confinement:
         ),
         state=host.store_dir,
         writes=(host.image_dir, host.pki_dir / "token-keys", host.wake_dir),
-        reads=(settings_dir(host, Role.API), *certificate(host, "api")),
+        reads=(
+            settings_dir(host, Role.API),
+            *certificate(host, "api"),
+            *_of_store(cloud, host, members.CLOUD),
+        ),
         families=NETWORKED,
     )
 
@@ -130,7 +137,7 @@ def _worker(cloud: CloudSettings, host: HostSettings) -> Confinement:
         Role.WORKER,
         state=host.store_dir,
         writes=(host.image_dir, host.wake_dir),
-        reads=(settings_dir(host, Role.WORKER),),
+        reads=(settings_dir(host, Role.WORKER), *_of_store(cloud, host, members.CLOUD)),
         families=NETWORKED,
     )
 
@@ -147,6 +154,7 @@ def _pipeline(cloud: CloudSettings, host: HostSettings) -> Confinement:
         reads=(
             settings_dir(host, Role.PIPELINE),
             *certificate(host, "pipeline"),
+            *_of_store(cloud, host, members.PIPELINE),
         ),
         families=(*NETWORKED, NETLINK),  # openstacksdk asks for the machine's addresses.
     )
@@ -194,7 +202,43 @@ def _proxy(cloud: CloudSettings, host: HostSettings) -> Confinement:
     return _row(cloud, host, "proxy", state=run_dir(host, "proxy"), families=NETWORKED)
 
 
+def _of_store(cloud: CloudSettings, host: HostSettings, store: str) -> tuple[Path, ...]:
+    """By which a role is known to PostgreSQL, where that is the store."""
+    if not cloud.is_replicated:
+        return ()
+    return members.certificate(host, members.store_certificate(store))
+
+
 # Engines.
+
+
+def _etcd(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    return _row(
+        cloud,
+        host,
+        members.ETCD,
+        state=members.etcd_dir(host),
+        reads=members.certificate(host, members.ETCD),
+        families=NETWORKED,
+    )
+
+
+def _patroni(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    """With PostgreSQL, which it starts and which goes on without it."""
+    return _row(
+        cloud,
+        host,
+        members.PATRONI,
+        state=members.postgres_dir(host),
+        writes=(run_dir(host, members.PATRONI),),
+        reads=(
+            settings_dir(host, members.PATRONI),
+            *members.certificate(host, members.PATRONI),
+        ),
+        families=NETWORKED,
+        starts_programs=True,
+        is_followed=True,
+    )
 
 
 def _northbound(cloud: CloudSettings, host: HostSettings) -> Confinement:
@@ -285,6 +329,7 @@ def _row(
     capabilities: tuple[str, ...] = (),
     families: tuple[str, ...] = (UNIX,),
     starts_programs: bool = False,
+    is_followed: bool = False,
 ) -> Confinement:
     return Confinement(
         user=users.name_of(cloud, host, unit),
@@ -296,4 +341,5 @@ def _row(
         capabilities=capabilities,
         families=families,
         starts_programs=starts_programs,
+        is_followed=is_followed,
     )

@@ -172,6 +172,15 @@ def kill_what_they_left(ended: Iterable[Running]) -> None:
                 os.kill(int(entry.name), signal.SIGKILL)
 
 
+def kill_what_users_left(state_dir: str) -> None:
+    """Kill what runs as a user of the cloud there, such as a database whose keeper was killed."""
+    uids = users.ids_of(state_dir)
+    for entry in PROC.iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if entry.name.isdigit() and entry.stat().st_uid in uids and _stat(entry)[0] not in "ZX":
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
 def _stat(entry: Path) -> list[str]:
     """The fields of /proc/PID/stat from the third on: the state, the parent, …"""
     return (entry / "stat").read_text().rpartition(")")[2].split()

@@ -35,7 +35,8 @@ def apply(confined: Confinement, program: str) -> None:
         return
     abi = landlock.version()
     if abi:
-        landlock.restrict(paths_of(confined, program), abi)
+        scopes = landlock.SCOPE_SOCKETS if confined.is_followed else landlock.SCOPE_ALL
+        landlock.restrict(paths_of(confined, program), abi, scopes=scopes)
     _filter(confined)
 
 

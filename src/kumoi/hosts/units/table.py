@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kumoi import members
 from kumoi.config import CloudSettings, HostSettings, Role, southbound
 from kumoi.hosts.units import rights, users
 from kumoi.hosts.units.confinement import Confinement, launched
@@ -90,10 +91,16 @@ def namespace_path(name: str) -> Path:
     return Path("/run/netns") / name
 
 
-def engines(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
-    """What the host's roles need: OVN's central part, and a switch with its controller."""
+def engines(
+    cloud: CloudSettings, host: HostSettings, *, python: str = sys.executable
+) -> list[Unit]:
+    """What the host's roles need: OVN's central part, and a switch with its controller; and on a control
+    host a member of the store.
+    """
+    store = _store(cloud, host, python) if cloud.control_host(host.name) else []
     central = _central(cloud, host) if Role.NETWORK in host.roles else []
-    return _here([*central, *(_switch(cloud, host) if Role.AGENT in host.roles else [])])
+    switch = _switch(cloud, host) if Role.AGENT in host.roles else []
+    return _here([*store, *central, *switch])
 
 
 def roles(
@@ -113,7 +120,7 @@ def roles(
         *,
         sockets: tuple[str, ...] = (),
         namespace: str | None = None,
-        needs: tuple[str, ...] = ("ovn-northd", "ovn-controller"),
+        needs: tuple[str, ...] = (members.PATRONI, "ovn-northd", "ovn-controller"),
         overlaps: bool = True,
         notifies: bool = False,
     ) -> Unit:
@@ -156,7 +163,7 @@ def all_units(
 ) -> list[Unit]:
     """Everything that must run, in the order of starting."""
     launcher = str(release.python)
-    below = [replace(unit, launcher=launcher) for unit in engines(cloud, host)]
+    below = [replace(unit, launcher=launcher) for unit in engines(cloud, host, python=launcher)]
     if only_engines:
         return below
     certificates = [path.stat().st_mtime_ns for path in sorted(host.pki_dir.glob("*.crt"))]
@@ -244,6 +251,32 @@ def _engine(
         then=then,
         confined=confined,
     )
+
+
+def _store(cloud: CloudSettings, host: HostSettings, python: str) -> list[Unit]:
+    """What says who leads, and the database. Patroni is Python, of the release."""
+    address = members.own(cloud, host).address
+    etcd, patroni = (rights.of_unit(cloud, host, name) for name in users.OF_CONTROL_HOSTS)
+    settings = str(rights.settings_dir(host, members.PATRONI))
+    return [
+        Unit(
+            name=members.ETCD,
+            kind=UnitKind.ENGINE,
+            argv=members.etcd_command(cloud, host),
+            env=_homes(etcd),
+            listens=f"tcp:{address}:{members.ETCD_PORT}",
+            confined=etcd,
+        ),
+        Unit(
+            name=members.PATRONI,
+            kind=UnitKind.ENGINE,
+            argv=(python, "-I", "-m", "kumoi.main", members.PATRONI, "--config", settings),
+            env=(*HEAP, *_homes(patroni)),
+            listens=f"tcp:{address}:{members.PATRONI_PORT}",
+            needs=(members.ETCD,),
+            confined=patroni,
+        ),
+    ]
 
 
 def _central(cloud: CloudSettings, host: HostSettings) -> list[Unit]:

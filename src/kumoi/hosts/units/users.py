@@ -19,6 +19,7 @@ from kumoi import config
 from kumoi.base import process
 from kumoi.base.errors import Conflict
 from kumoi.config import CloudSettings, HostSettings, Role
+from kumoi.members import ETCD, PATRONI
 
 NORTHBOUND, DATABASES = "-ovnnb-db", "-ovn"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,15}")  # With a unit's name, 31 characters.
@@ -27,7 +28,7 @@ CONTROL = frozenset({Role.API, Role.WORKER})
 REPOSITORIES = "repositories"  # Owns what was pushed, for the pipeline.
 INSPECTOR = "inspector"  # Looks into images' files, for the API.
 AUTHORITY = "authority"  # Signs the certificates of hosts that join, for the API.
-CONFINED = (INSPECTOR, AUTHORITY, Role.API, Role.WORKER, Role.PIPELINE, REPOSITORIES)
+CONFINED = (PATRONI, INSPECTOR, AUTHORITY, Role.API, Role.WORKER, Role.PIPELINE, REPOSITORIES)
 
 
 UNITS = {
@@ -40,13 +41,17 @@ UNITS = {
 """Units, and programs that the agent starts, with a user of their own, by the role that brings them to a host."""
 
 
+OF_CONTROL_HOSTS = (ETCD, PATRONI)
+"""Units of every host that `control_hosts` names."""
+
+
 def name_of(cloud: CloudSettings, host: HostSettings, unit: str) -> str:
-    """Of engines, the host's: several hosts of a cloud may be on one machine."""
-    return f"{cloud.name if unit in CONFINED else _prefix(cloud, host)}-{unit}"
+    """With the host's name: several hosts of a cloud may be on one machine."""
+    return f"{_prefix(cloud, host)}-{unit}"
 
 
 def group_of(cloud: CloudSettings, host: HostSettings, unit: str) -> str:
-    return f"{cloud.name}-control" if unit in CONTROL else name_of(cloud, host, unit)
+    return f"{_prefix(cloud, host)}-control" if unit in CONTROL else name_of(cloud, host, unit)
 
 
 def databases_group(cloud: CloudSettings, host: HostSettings) -> str:
@@ -57,6 +62,8 @@ def databases_group(cloud: CloudSettings, host: HostSettings) -> str:
 def units_here(cloud: CloudSettings, host: HostSettings) -> list[str]:
     """Where no host can join there is nobody to sign for."""
     found = [unit for role, units in UNITS.items() if role in host.roles for unit in units]
+    if cloud.control_host(host.name) is not None:
+        found = [*OF_CONTROL_HOSTS, *found]
     return [unit for unit in found if unit != AUTHORITY or cloud.is_cluster]
 
 
@@ -101,6 +108,11 @@ def remove(host: HostSettings) -> None:
     for name in groups:
         if name in there:
             process.run(["groupdel", name])
+
+
+def ids_of(state_dir: str) -> frozenset[int]:
+    """Of all users of the cloud that keeps its state there."""
+    return frozenset(entry.pw_uid for entry in pwd.getpwall() if entry.pw_dir == state_dir)
 
 
 def is_unit_of(state_dir: str, unit: str, uid: int) -> bool:

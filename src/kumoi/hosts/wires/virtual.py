@@ -44,6 +44,9 @@ def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
     links.ensure_bridge(underlay)
     prefix = int(cloud.underlay_cidr.partition("/")[2])
     links.ensure_address(underlay, address=cloud.control_address, prefix=prefix)
+    own = cloud.control_host(host.name)
+    if own is not None:
+        links.ensure_address(underlay, address=own.address, prefix=prefix)
     links.disable_offload(underlay, receive=False)
     for veth in veths(cloud, host):
         is_new = links.ensure_veth(veth)

@@ -11,8 +11,9 @@ from kumoi.cloud.drivers.image import files
 from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.cloud.reconcilers.image import SWEEP_S, ImageReconciler
 from kumoi.cloud.store.schema import metadata
-from kumoi.config import CloudSettings, HostSettings, cloud_database
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.db import Database
+from kumoi.members import cloud_database
 
 CLOUD = CloudSettings()
 

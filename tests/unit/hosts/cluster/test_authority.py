@@ -53,7 +53,7 @@ def test_a_token_is_for_the_host_and_the_address_that_it_names(
     found = pki.subject_of(x509.load_pem_x509_certificate(signed.certificate.encode()))
     assert found.uris == {"spiffe://t1/host/rack7-blade3"}
     assert found.addresses == {"172.24.5.9"}
-    assert found.usage == ExtendedKeyUsageOID.CLIENT_AUTH
+    assert found.usages == {ExtendedKeyUsageOID.CLIENT_AUTH}
     pki.accept(joiner, certificate=signed.certificate, authority=signer.certificate())
 
 

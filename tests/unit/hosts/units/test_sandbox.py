@@ -149,7 +149,7 @@ def test_where_the_kernel_has_no_landlock_the_other_walls_stand(tmp_path: Path) 
 def test_landlock_that_is_there_and_refuses_ends_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
+    def fails(*_: object, **_scopes: object) -> None:
         raise OSError(7, "too many layers")
 
     monkeypatch.setattr(landlock, "version", lambda: 7)

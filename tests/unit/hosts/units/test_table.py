@@ -173,12 +173,12 @@ def test_a_unit_is_in_the_groups_of_those_whose_sockets_it_connects_to() -> None
     }
 
 
-def test_hosts_of_a_cloud_on_one_machine_have_engines_of_their_own_users() -> None:
+def test_hosts_of_a_cloud_on_one_machine_have_users_of_their_own() -> None:
     long = "A.host-with.a-long-name"
     for name, prefix in (("rack7", "rack7"), (long, "t1-526ab4c")):
         host = HostSettings(name=name, state_dir="/r")
         assert rights.of_unit(CLOUD, host, "ovs-db").user == f"{prefix}-ovs-db"
-        assert rights.of_unit(CLOUD, host, "worker").user == "t1-worker"
+        assert rights.of_unit(CLOUD, host, "worker").user == f"{prefix}-worker"
 
 
 def test_a_confined_unit_is_started_by_the_launcher_of_its_own_release() -> None:

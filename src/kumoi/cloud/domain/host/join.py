@@ -7,6 +7,7 @@ is spent, and the host enrolled.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
@@ -19,6 +20,7 @@ from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.host import join as store
 from kumoi.cloud.store.host.join import Join
 from kumoi.cloud.store.network.standard import TOPIC as NETWORK_TOPIC
+from kumoi.config import CloudSettings
 from kumoi.engine import feed
 from kumoi.engine.db import now
 from kumoi.hosts.cluster.join_token import JoinToken
@@ -27,22 +29,46 @@ from kumoi.hosts.cluster.signing import SignedHost
 FIRST_FOR_HOSTS = 2  # Of the underlay: 0 is its own, 1 the control plane's.
 
 
-def choose_address(connection: Connection, host_id: str, underlay_cidr: str) -> str:
+def choose_address(connection: Connection, host_id: str, cloud: CloudSettings) -> str:
     """The host's address on the underlay: its own, where it has one, or the first free one. Raises
     Conflict when none is free.
     """
-    at = now(connection)
-    joins = [row for row in store.every(connection) if row.joined_at or row.expires_at > at]
-    addresses = [(row.host_id, row.address) for row in joins]
-    addresses += [(row.id, row.address) for row in host_store.every(connection)]
+    underlay_cidr = cloud.underlay_cidr
+    addresses = _addresses(connection)
     taken = {address for owner, address in addresses if owner != host_id}
-    network = ipaddress.IPv4Network(underlay_cidr)
-    free = [str(network[number]) for number in range(FIRST_FOR_HOSTS, network.num_addresses - 1)]
+    taken |= {host.address for host in cloud.control_hosts}
+    free = _for_hosts(underlay_cidr)
     own = [address for owner, address in addresses if owner == host_id]
     for address in (*own, *free):
         if address and address not in taken:
             return address
     raise Conflict(f"the underlay {underlay_cidr} has no address left for another host")
+
+
+def choose_control_addresses(
+    connection: Connection, names: Sequence[str], cloud: CloudSettings
+) -> list[str]:
+    """Addresses on the underlay for control planes of further hosts: the last free ones. Raises Conflict."""
+    taken = {address for _, address in _addresses(connection)}
+    free = [each for each in reversed(_for_hosts(cloud.underlay_cidr)) if each not in taken]
+    if len(free) < len(names):
+        raise Conflict(
+            f"the underlay {cloud.underlay_cidr} has no addresses left for control planes"
+        )
+    return free[: len(names)]
+
+
+def _addresses(connection: Connection) -> list[tuple[str, str]]:
+    """Of hosts, and of those that may still join, each with its host."""
+    at = now(connection)
+    joins = [row for row in store.every(connection) if row.joined_at or row.expires_at > at]
+    addresses = [(row.host_id, row.address) for row in joins]
+    return addresses + [(row.id, row.address) for row in host_store.every(connection)]
+
+
+def _for_hosts(underlay_cidr: str) -> list[str]:
+    network = ipaddress.IPv4Network(underlay_cidr)
+    return [str(network[number]) for number in range(FIRST_FOR_HOSTS, network.num_addresses - 1)]
 
 
 def expect(connection: Connection, token: JoinToken, expires_at: datetime) -> None:

@@ -1,0 +1,163 @@
+"""The control plane's stores on several hosts: a cloud on SQLite moves to PostgreSQL, in place.
+
+`cluster create --control-hosts` calls this. First etcd and PostgreSQL start on each of the hosts, while the
+cloud goes on with its files. Then the roles stop, rows are copied and compared table by table, and the
+roles start on PostgreSQL. What fails is undone, unless PostgreSQL was written to already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from kumoi import config, members
+from kumoi.base.errors import Conflict
+from kumoi.cli import backup, choice, up
+from kumoi.cli.progress import Progress
+from kumoi.cloud.domain.host import join as domain
+from kumoi.config import CloudSettings, HostSettings
+from kumoi.control_host import NUMBERS, ControlHost
+from kumoi.engine import copy, feed
+from kumoi.engine.db import Database
+from kumoi.hosts.install import trees
+from kumoi.hosts.units import keeper, ownership, releases, table
+
+SQLITE = "sqlite:///"
+ROWS_OF_PROCESSES = ("audit", "flow", "lease")  # They change while nobody does anything.
+MOVED = ".moved"  # What nobody may take for the store any more.
+
+
+def replicate(cloud: CloudSettings, host: HostSettings, progress: Progress, *, number: int) -> None:
+    """On `number` hosts: this one, and others of the cloud that are on this machine."""
+    others = choice.others_here(cloud, host)[: number - 1]
+    _require_possible(cloud, others, number)
+    wanted = config.changed(cloud, control_hosts=_choose(cloud, host, others))
+    try:
+        _start_members(wanted, host, others, progress)
+        with choice.alone(cloud, host):
+            began = time.monotonic()
+            _move(wanted, host, progress)
+            _start_roles(wanted, host, progress)
+            took_s = time.monotonic() - began
+        up.bring_up(up.args_of(wanted, host), progress)
+    except BaseException:
+        if _has_changed_since(wanted, host):
+            progress.say("That failed, and PostgreSQL has been written to: call `up` again")
+            raise
+        progress.say("That failed: the cloud is put back to its files")
+        _put_back(cloud, host, others, progress)
+        raise
+    for store in backup.stores(_with_files(cloud, host), host):
+        path = Path(store.url.removeprefix(SQLITE))
+        path.rename(path.with_name(f"{path.name}{MOVED}"))
+    for other in others:
+        up.bring_up(up.args_of(wanted, other), progress)
+    progress.say(f"The stores are on {number} hosts. The APIs were away for {took_s:.1f} s")
+
+
+def _require_possible(cloud: CloudSettings, others: Sequence[HostSettings], number: int) -> None:
+    if number not in NUMBERS:
+        raise Conflict(
+            f"the control plane may be on {' or '.join(map(str, NUMBERS))} hosts, not {number}"
+        )
+    if len(others) < number - 1:
+        raise Conflict(
+            f"the cloud {cloud.name} has {len(others) + 1} hosts on this machine, and the control plane is to be on {number}"
+        )
+    if cloud.database_url or cloud.pipeline_database_url:
+        raise Conflict("database_url is set: this cloud's stores are where somebody put them")
+
+
+def _choose(
+    cloud: CloudSettings, host: HostSettings, others: Sequence[HostSettings]
+) -> tuple[ControlHost, ...]:
+    names = [other.name for other in others]
+    url = members.cloud_database(cloud, host)
+    opened = contextlib.closing(Database(url, wake_dir=host.wake_dir))
+    with opened as database, database.read() as connection:
+        addresses = domain.choose_control_addresses(connection, names, cloud)
+    further = [ControlHost(name, address) for name, address in zip(names, addresses, strict=True)]
+    return (ControlHost(host.name, cloud.control_address), *further)
+
+
+def _start_members(
+    wanted: CloudSettings, host: HostSettings, others: Sequence[HostSettings], progress: Progress
+) -> None:
+    """The roles stay with their files meanwhile, which are named for that time."""
+    for other in others:
+        config.write(wanted, other.state)
+    config.write(_with_files(wanted, host), host.state)
+    up.bring_up(up.args_of(wanted, host), progress)
+    for store in backup.stores(wanted, host):
+        store.upgrade(store.url)
+
+
+def _move(wanted: CloudSettings, host: HostSettings, progress: Progress) -> None:
+    """All rows, while nobody writes."""
+    with progress.stage("stop roles"):
+        keeper.stop_roles(wanted, host)
+    with progress.stage("copy and compare all rows") as stage, contextlib.ExitStack() as opened:
+        databases = [
+            opened.enter_context(contextlib.closing(Database(store.url, wake_dir=host.wake_dir)))
+            for store in backup.stores(_with_files(wanted, host), host)
+        ]
+        connections = opened.enter_context(copy.frozen(databases, lambda: None))
+        pairs = zip(connections, backup.stores(wanted, host), strict=True)
+        stage.note(f"{sum(copy.move(source, target) for source, target in pairs)} rows")
+    config.write(wanted, host.state)
+
+
+def _start_roles(wanted: CloudSettings, host: HostSettings, progress: Progress) -> None:
+    """Before anything else that `up` does: everybody waits for them."""
+    with progress.stage("start roles") as stage:
+        ownership.ensure(wanted, host)
+        release = releases.install(host.release_dir)
+        units = table.all_units(wanted, host, release, only_engines=False)
+        found = keeper.of(wanted, host, release=release)
+        found.tell(units)
+        names = [unit.name for unit in units]
+        found.ensure_ready(names, timeout_s=up.ROLES_TIMEOUT_S, tell=stage.tell)
+
+
+def _has_changed_since(wanted: CloudSettings, host: HostSettings) -> bool:
+    """Whether PostgreSQL is the store already, and has seen more than the files."""
+    if config.read(CloudSettings, host.state).settings.database_url:
+        return False
+    keeper.stop_roles(wanted, host)
+    _, pipeline = backup.stores(wanted, host)
+    files = _with_files(wanted, host)
+    if not copy.has_same_rows(
+        members.pipeline_database(files, host), pipeline, but=ROWS_OF_PROCESSES
+    ):
+        return True
+    seen = []
+    for cloud in (wanted, files):
+        url = members.cloud_database(cloud, host)
+        opened = contextlib.closing(Database(url, wake_dir=host.wake_dir))
+        with opened as database, database.read() as connection:
+            seen.append(feed.position(connection))  # Every change of a thing has moved it.
+    return seen[0] != seen[1]
+
+
+def _put_back(
+    cloud: CloudSettings, host: HostSettings, others: Sequence[HostSettings], progress: Progress
+) -> None:
+    """What was copied goes: a later attempt begins anew."""
+    for each in (host, *others):
+        config.write(cloud, each.state)
+    for each in (host, *others):
+        up.bring_up(up.args_of(cloud, each), progress)
+        for directory in (members.etcd_dir(each), members.postgres_dir(each)):
+            trees.remove(directory)
+
+
+def _with_files(cloud: CloudSettings, host: HostSettings) -> CloudSettings:
+    """The same, on files of the first host."""
+    alone = config.changed(cloud, control_hosts=(), database_url="", pipeline_database_url="")
+    return config.changed(
+        cloud,
+        database_url=members.cloud_database(alone, host),
+        pipeline_database_url=members.pipeline_database(alone, host),
+    )

@@ -1,0 +1,88 @@
+"""The databases of a cluster's stores, with a user each, on whichever member leads.
+
+`up` calls this as root on the host with the authority, before the stores' tables are made. Repeatable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import Connection, sql
+
+from kumoi import members
+from kumoi.base.errors import Permanent, Transient
+from kumoi.config import CloudSettings, HostSettings
+
+CONNECT_TIMEOUT_S = 3
+POLL_S = 0.2
+
+
+QUORUM = "SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('quorum', 'sync')"
+
+
+def has_leader(cloud: CloudSettings, host: HostSettings) -> bool:
+    """Whether a member takes writes, and another one acknowledges them. Patroni asks for that once
+    there has been one.
+    """
+    try:
+        with _connected(cloud, host) as connection:
+            found = connection.execute(QUORUM).fetchone()
+            return bool(found and found[0])
+    except (Transient, psycopg.OperationalError):
+        return False
+
+
+def wait_for_leader(
+    cloud: CloudSettings,
+    host: HostSettings,
+    *,
+    timeout_s: float,
+    tell: Callable[[str], None] = lambda _text: None,
+) -> None:
+    """Raises Permanent when there is none in time."""
+    deadline = time.monotonic() + timeout_s
+    while not has_leader(cloud, host):
+        if time.monotonic() > deadline:
+            raise Permanent(
+                f"no member of PostgreSQL leads after {timeout_s:g} s; see {host.log_dir / 'patroni.log'}"
+            )
+        tell("no leader yet")
+        time.sleep(POLL_S)
+
+
+def ensure(cloud: CloudSettings, host: HostSettings) -> list[str]:
+    """Those that had to be made."""
+    made = []
+    with _connected(cloud, host) as connection:
+        for store in members.STORES:
+            name = sql.Identifier(store)
+            if not _has(connection, "pg_roles", "rolname", store):
+                connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
+            if not _has(connection, "pg_database", "datname", store):
+                connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, name))
+                made.append(store)
+    return made
+
+
+def _has(connection: Connection, table: str, column: str, value: str) -> bool:
+    query = sql.SQL("SELECT 1 FROM {} WHERE {} = %s")
+    found = connection.execute(query.format(sql.Identifier(table), sql.Identifier(column)), [value])
+    return found.fetchone() is not None
+
+
+@contextlib.contextmanager
+def _connected(cloud: CloudSettings, host: HostSettings) -> Iterator[Connection]:
+    """As the databases' administrator. Raises Transient when no member takes writes."""
+    url = sa.make_url(members.administration_url(cloud, host)).set(drivername="postgresql")
+    try:
+        connection = psycopg.connect(
+            url.render_as_string(), autocommit=True, connect_timeout=CONNECT_TIMEOUT_S
+        )
+    except psycopg.OperationalError as cause:
+        raise Transient("connect to the leader of PostgreSQL") from cause
+    with contextlib.closing(connection):
+        yield connection
