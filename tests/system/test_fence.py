@@ -33,6 +33,28 @@ BURN = "import time\nend = time.monotonic() + {}\nwhile time.monotonic() < end: 
 FILL = "dd if=/dev/zero of=/dev/shm/fill bs=1M count={} 2>&1; stat -c %s /dev/shm/fill"
 FORK = "i=0; while [ $i -lt 2000 ]; do sleep 300 >/dev/null 2>&1 & i=$((i+1)); done 2>&1; :"
 
+WANTED = (9_000, 65)
+"""More instances of inotify, and contexts of 1,024 calls of io_setup, than Linux allows root and a machine."""
+CALLS = """
+import ctypes, time
+kernel = ctypes.CDLL(None)
+calls = (
+    lambda: kernel.inotify_init() >= 0,
+    lambda: not kernel.syscall(206, 1024, ctypes.byref(ctypes.c_ulong())),
+)
+def count(call, most):
+    found = 0
+    while found < most and call():
+        found += 1
+    return found
+"""
+TAKE = f"""{CALLS}
+taken = " ".join(str(count(call, most)) for call, most in zip(calls, {WANTED}))
+open("/run/taken", "w").write(taken)
+time.sleep(600)
+"""
+ASK = CALLS + "print(*[call() for call in calls])"
+
 
 @pytest.fixture(scope="module")
 def started() -> Iterator[tuple[ContainerHost, ImageContent]]:
@@ -88,6 +110,22 @@ def test_a_fork_bomb_meets_its_servers_bound_and_the_host_forks_on(
     most = min(int((fence.KERNEL / name).read_text()) for name in ("pid_max", "threads-max"))
     assert usage(host)["processes_max"] <= most - fence.PROCESSES_RESERVED
     assert run(["true"]).status == 0
+
+
+def test_what_the_kernel_counts_for_all_servers_together_no_server_uses_up(
+    host: ContainerHost, servers: Servers
+) -> None:
+    """Its neighbours' systemd could not start, nor their databases."""
+    attacker, neighbour = (servers.new(number=number, ram_mib=EACH_MIB) for number in (5, 6))
+    until(lambda: host.banner("10.202.1.5") and host.banner("10.202.1.6"))
+    host.attach(
+        attacker, "systemd-run", "--quiet", "-p", "LimitNOFILE=20000", "python3", "-c", TAKE
+    )
+    look = ("sh", "-c", "test ! -s /run/taken || cat /run/taken")
+    until(lambda: host.attach(attacker, *look))
+    taken = [int(word) for word in host.attach(attacker, *look).split()]
+    assert taken == list(WANTED), "nobody tried, or somebody met a bound"
+    assert host.attach(neighbour, "python3", "-c", ASK).split() == ["True"] * 2
 
 
 def test_the_machine_out_of_memory_ends_servers_before_what_is_its_own(

@@ -46,10 +46,6 @@ from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.units import rights, table
 from kumoi.hosts.units.confinement import launched
 
-INOTIFY_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
-INOTIFY_INSTANCES_MIN = 8_192
-"""All servers together count against root's; each systemd takes a few, and Linux allows 128."""
-
 
 async def serve(cloud: CloudSettings, host: HostSettings, clock: Clock) -> None:
     """Until cancelled."""
@@ -62,7 +58,6 @@ async def serve_with(
 ) -> None:
     """The same with a switch and an identity of the host's boot that the caller names."""
     _require_control_groups()
-    ensure_inotify_instances()
     bound_servers(host)
     host_dir = host.agent_dir
     host_dir.mkdir(parents=True, exist_ok=True)
@@ -174,15 +169,10 @@ def identify_boot(host: HostSettings, *, boot_id: Path = BOOT_ID) -> str:
     return path.read_text()
 
 
-def ensure_inotify_instances(path: Path = INOTIFY_INSTANCES) -> None:
-    """Raise the machine's limit to what all servers need; a higher limit stays."""
-    if int(path.read_text()) < INOTIFY_INSTANCES_MIN:
-        path.write_text(f"{INOTIFY_INSTANCES_MIN}\n")
-
-
 def bound_servers(host: HostSettings) -> None:
     """What all servers may take together, before any driver starts one."""
     fence.raise_pid_max()
+    fence.raise_counts()
     ram_mib = inventory.ram_mib(inventory.MEMINFO.read_text())
     most = fence.bounds(ram_mib=ram_mib, reserved_mib=host.reserved_host_memory_mib)
     fence.ensure(host.name, most)

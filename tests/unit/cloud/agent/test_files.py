@@ -12,7 +12,7 @@ import pytest
 from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.hearing import WantedThing
 from kumoi.cloud.agent.inventory import allocation, ram_mib, take
-from kumoi.cloud.agent.serve import ensure_inotify_instances, identify_boot
+from kumoi.cloud.agent.serve import identify_boot
 from kumoi.cloud.hostapi.hello import Allocation
 from kumoi.cloud.hostapi.offer import Offer
 from kumoi.cloud.hostapi.things import Thing, ThingKey, Unreadable, raw, read_all
@@ -95,17 +95,6 @@ def test_down_and_up_is_another_boot(tmp_path: Path) -> None:
     first = identify_boot(host, boot_id=boot_id)
     (host.run_dir / "host-boot").unlink()
     assert identify_boot(host, boot_id=boot_id) != first
-
-
-def test_inotify_instances_are_only_ever_raised(tmp_path: Path) -> None:
-    path = tmp_path / "instances"
-    path.write_text("128\n")
-    ensure_inotify_instances(path)
-    raised = int(path.read_text())
-    path.write_text(f"{raised + 1}\n")
-    ensure_inotify_instances(path)
-    assert raised > 128
-    assert int(path.read_text()) == raised + 1
 
 
 def test_the_inventory_says_what_the_host_has(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from kumoi.base import log
 from kumoi.base.errors import Permanent
 
 ROOT = Path("/sys/fs/cgroup")
-KERNEL = Path("/proc/sys/kernel")
+SYSTEM = Path("/proc/sys")
+KERNEL = SYSTEM / "kernel"
 APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
 NEEDED = ("memory", "cpu", "pids")
 SUBTREE = "cgroup.subtree_control"
@@ -33,6 +34,16 @@ PID_MAX = 4_194_304
 PIDS_PER_MIB, PIDS_MIN, PIDS_MAX = 4, 512, 4_096
 """Linux allows a machine eight threads per MiB of memory, so servers that have all of it can have
 half of them.
+"""
+
+
+COUNTS = {
+    "fs/inotify/max_user_instances": (1 << 31) - 1,
+    "fs/inotify/max_user_watches": (1 << 31) - 1,
+    "fs/aio-max-nr": (1 << 31) - 1,
+}
+"""What the kernel counts for all servers together, with root: each was made by root. What is counted is memory
+of the server that has it, so that is the bound, and no server uses up another's.
 """
 
 
@@ -71,6 +82,16 @@ def raise_pid_max(kernel: Path = KERNEL) -> None:
     if int((kernel / "pid_max").read_text()) < wanted:
         with contextlib.suppress(OSError):
             (kernel / "pid_max").write_text(f"{wanted}\n")
+
+
+def raise_counts(system: Path = SYSTEM) -> None:
+    """So that what one server has of COUNTS is never what another lacks. A higher limit stays, and one that may
+    not be changed.
+    """
+    for name, wanted in COUNTS.items():
+        with contextlib.suppress(OSError):
+            if int((system / name).read_text()) < wanted:
+                (system / name).write_text(f"{wanted}\n")
 
 
 def ensure(host_name: str, most: Bounds, *, root: Path = ROOT) -> None:

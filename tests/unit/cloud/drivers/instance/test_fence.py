@@ -106,6 +106,16 @@ def test_pids_are_no_scarcer_than_threads(tmp_path: Path, before: int, after: in
     assert int(read(tmp_path / "pid_max")) == after
 
 
+def test_counts_are_only_ever_raised(tmp_path: Path) -> None:
+    for name in fence.COUNTS:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("128\n")
+    (tmp_path / "fs/aio-max-nr").write_text(f"{1 << 40}\n")
+    fence.raise_counts(tmp_path)
+    assert int(read(tmp_path / "fs/inotify/max_user_instances")) > 1 << 20
+    assert int(read(tmp_path / "fs/aio-max-nr")) == 1 << 40
+
+
 def test_servers_with_all_of_a_machines_memory_have_half_of_its_threads() -> None:
     threads_per_mib = 8  # As Linux counts them.
     assert sum(fence.pids(256) for _ in range(1_024 // 256)) * 2 == 1_024 * threads_per_mib
