@@ -18,17 +18,17 @@ import dataclasses
 import difflib
 import enum
 import ipaddress
-import json
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from kumoi import control_host
-from kumoi.base import files
+from kumoi import components, control_host
+from kumoi.base import files, toml
 from kumoi.base.errors import Invalid
 from kumoi.base.files import Promise
+from kumoi.components import Api
 from kumoi.control_host import ControlHost
 
 CLOUD_FILE = "cloud.toml"
@@ -75,6 +75,11 @@ class CloudSettings:
     control_hosts: tuple[ControlHost, ...] = key(
         (),
         "Hosts with the control plane, each {name, address}: 3 or 5; empty is the first one alone.",
+    )
+    apis_off: tuple[str, ...] = key(
+        (),
+        f"APIs that are not served, of {', '.join(components.OPTIONAL_APIS)}.",
+        one_of=components.OPTIONAL_APIS,
     )
     outbound: bool = key(
         default=False, meaning="Servers may open connections to the internet; the machine routes."
@@ -163,6 +168,11 @@ class CloudSettings:
     )
 
     # What follows from the keys above.
+
+    @property
+    def apis(self) -> tuple[Api, ...]:
+        """Those that are served."""
+        return components.served(self.apis_off)
 
     @property
     def public_address(self) -> str:
@@ -409,6 +419,7 @@ def parse(kind: type[Settings], text: str) -> Parsed[Settings]:
     unknown = {name: value for name, value in raw.items() if name not in known}
     settings = kind(**values)
     if isinstance(settings, CloudSettings):
+        components.check(settings.apis_off)
         control_host.check(settings.control_hosts, settings.underlay_cidr, settings.control_address)
     return Parsed(settings, unknown, frozenset(map(str, written)))
 
@@ -456,31 +467,15 @@ def render(settings: CloudSettings | HostSettings, unknown: Mapping[str, Any] | 
     lines: list[str] = []
     for item in fields(settings):
         value = getattr(settings, item.name)
-        lines += [f"# {item.metadata['meaning']}", f"{item.name} = {_toml(value)}", ""]
+        if item.name == control_host.KEY:
+            value = [each.table for each in value]
+        lines += [f"# {item.metadata['meaning']}", f"{item.name} = {toml.written(value)}", ""]
     for name, value in (unknown or {}).items():
-        lines += ["# Of another release.", f"{_toml(name)} = {_toml(value)}", ""]
+        lines += ["# Of another release.", f"{toml.written(name)} = {toml.written(value)}", ""]
     written = [*_names(settings), *(unknown or {})]
-    return "\n".join([*lines, f"# {WRITTEN_MEANING}", f"{WRITTEN} = {_toml(written)}", ""])
+    return "\n".join([*lines, f"# {WRITTEN_MEANING}", f"{WRITTEN} = {toml.written(written)}", ""])
 
 
 def changed(settings: Settings, **values: Any) -> Settings:
     """The same settings but for some keys."""
     return dataclasses.replace(settings, **values)
-
-
-def _toml(value: Any) -> str:
-    """A value that tomllib parsed, as TOML. JSON's strings are TOML's, but for DEL, which JSON need
-    not escape.
-    """
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    if isinstance(value, ControlHost):
-        value = value.table
-    if isinstance(value, Mapping):
-        pairs = (f"{_toml(name)} = {_toml(item)}" for name, item in value.items())
-        return f"{{ {', '.join(pairs)} }}"
-    return str(value)  # Numbers, and times, which read as ISO 8601.
