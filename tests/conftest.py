@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from kumoi.base.process import run
+from kumoi.components import Api
 from tests.plain_http import PLAIN
 from tests.postgres import fresh_database, running_postgres
 
@@ -81,9 +82,17 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def apis() -> Collection[str]:
+    """Those that a file's cloud has: all, unless the file or its directory says what its stories need."""
+    return tuple(Api)
+
+
 @pytest.fixture(scope="module", params=BACKENDS)
 def cloud(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    apis: Collection[str],
 ) -> Iterator[RunningCloud]:
     """The real APIs on loopback; one cloud for a file's stories, which keep to their own tenant."""
     from tests.running_cloud import running_cloud
@@ -91,7 +100,7 @@ def cloud(
     directory = tmp_path_factory.mktemp("cloud")
     with (
         database_url(request.param, directory, request) as url,
-        running_cloud(directory, url) as running,
+        running_cloud(directory, url, apis) as running,
     ):
         yield running
 

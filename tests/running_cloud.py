@@ -11,7 +11,7 @@ import collections
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +42,7 @@ from kumoi.cloud.hostapi.things import (
     raw,
 )
 from kumoi.cloud.store.tables import metadata
+from kumoi.components import OPTIONAL_APIS, Api
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine import audit, schema
 from kumoi.engine.activation import Activation
@@ -179,18 +180,21 @@ class RunningCloud:
 
 
 @contextlib.contextmanager
-def running_cloud(directory: Path, database_url: str) -> Iterator[RunningCloud]:
+def running_cloud(
+    directory: Path, database_url: str, apis: Collection[str] = tuple(Api)
+) -> Iterator[RunningCloud]:
     """A cloud with its administrator, its demo user and one registered host."""
-    with cheap_hashes(), _started(directory, database_url) as cloud:
+    with cheap_hashes(), _started(directory, database_url, apis) as cloud:
         yield cloud
 
 
 @contextlib.contextmanager
-def _started(directory: Path, database_url: str) -> Iterator[RunningCloud]:
+def _started(directory: Path, database_url: str, apis: Collection[str]) -> Iterator[RunningCloud]:
     port, host_port = free_port(), free_port()
     config = CloudSettings(
         name="story",
         database_url=database_url,
+        apis_off=tuple(api for api in OPTIONAL_APIS if api not in apis),
         api_public_url=f"http://127.0.0.1:{port}",
         image_import_networks=f"{IMPORTED_FROM}/32",
     )
@@ -206,12 +210,14 @@ def _started(directory: Path, database_url: str) -> Iterator[RunningCloud]:
         bootstrap.bootstrap(connection, config, passwords)
     services = api_serve.build_services(config, here, database, Clock(), inspect.check_file)
     try:
-        apis = RouteCoverage(api_serve.app(services), api_serve.SERVICES)
-        with _serving(services, apis, port, host_port):
+        counted = RouteCoverage(
+            api_serve.app(services), [each for each in api_serve.SERVICES if each.type in apis]
+        )
+        with _serving(services, counted, port, host_port):
             host = FakeHost(f"http://127.0.0.1:{host_port}")
             host.register()
             yield RunningCloud(config, here, database, services, config.api_url, host)
-        _require_records(database, apis)
+        _require_records(database, counted)
     finally:
         database.close()
 

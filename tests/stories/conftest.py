@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from openstack.connection import Connection
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.api.host.routes import SERVICE as HOST
 from kumoi.cloud.api.serve import SERVICES
+from kumoi.components import PIPELINE, Api, with_needs
 from tests.route_coverage import COVERED, route_name
 
 HERE = Path(__file__).parent
@@ -54,6 +55,18 @@ def _routes() -> set[str]:
         for service in (*SERVICES, HOST)
         for route in service.routes
     }
+
+
+@pytest.fixture(scope="module")
+def apis(request: pytest.FixtureRequest) -> Collection[str]:
+    """A directory's stories are told in a cloud that has its own API, and what that needs. So whatever a
+    cloud is without, the stories of what is left hold. A file that is about others too is marked.
+    """
+    name = request.path.parent.name.replace("_", "-")
+    if name not in {*Api, PIPELINE}:
+        return tuple(Api)
+    mark = request.node.get_closest_marker("apis")
+    return with_needs(Api.IDENTITY, name, *(mark.args if mark is not None else ()))
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ from openstack.connection import Connection
 
 from kumoi.base.ids import new_hex_id
 
+pytestmark = pytest.mark.apis("compute", "image")
+
 FLAVORS = {"service": "compute", "method": "GET", "path": "/v2.1/flavors/**"}
 IMAGES = {"service": "image", "method": "GET", "path": "/v2/images"}
 

@@ -7,6 +7,8 @@ from openstack.connection import Connection
 
 from kumoi.base.ids import new_hex_id
 
+pytestmark = pytest.mark.apis("compute")
+
 
 def types(connection: Connection) -> dict[str, list[str]]:
     catalog = connection.identity.get("/auth/catalog").json()["catalog"]

@@ -7,6 +7,8 @@ from openstack.connection import Connection
 
 from kumoi.base.ids import new_hex_id
 
+pytestmark = pytest.mark.apis("image")
+
 GROUPS = "/OS-EP-FILTER/endpoint_groups"
 
 

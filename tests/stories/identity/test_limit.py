@@ -10,7 +10,7 @@ from kumoi.base.ids import new_hex_id
 
 @pytest.fixture
 def registered(admin: Connection) -> dict[str, Any]:
-    service = admin.identity.find_service("nova", ignore_missing=False)
+    service = admin.identity.find_service("keystone", ignore_missing=False)
     wanted = {"service_id": service.id, "resource_name": new_hex_id(), "default_limit": 10}
     answer = admin.identity.post("/registered_limits", json={"registered_limits": [wanted]})
     (made,) = answer.json()["registered_limits"]

@@ -8,6 +8,8 @@ from openstack.connection import Connection
 from kumoi.base.ids import new_hex_id
 from tests.running_cloud import RunningCloud
 
+pytestmark = pytest.mark.apis("compute")
+
 BASE = "/OS-EP-FILTER"
 
 

@@ -9,7 +9,7 @@ from kumoi.base.ids import new_hex_id
 
 
 def body(admin: Connection, **given: Any) -> dict[str, Any]:
-    service = admin.identity.find_service("nova", ignore_missing=False)
+    service = admin.identity.find_service("keystone", ignore_missing=False)
     made = {"service_id": service.id, "resource_name": new_hex_id(), "default_limit": 10}
     return {"registered_limits": [{**made, **given}]}
 

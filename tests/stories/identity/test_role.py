@@ -9,6 +9,8 @@ from openstack.connection import Connection
 
 from kumoi.base.ids import new_hex_id
 
+pytestmark = pytest.mark.apis("compute")
+
 if TYPE_CHECKING:
     from openstack.identity.v3.role import Role
 

@@ -15,6 +15,8 @@ from openstack.connection import Connection
 from kumoi.base.ids import new_hex_id
 from tests.running_cloud import ADMIN_PASSWORD
 
+pytestmark = pytest.mark.apis("load-balancer", "compute", "key-manager", "placement")
+
 if TYPE_CHECKING:
     from tests.running_cloud import RunningCloud
 

@@ -10,6 +10,8 @@ from openstack.connection import Connection
 from kumoi.cloud.domain.identity.login import HERE_FRACTION
 from tests.running_cloud import ADMIN_PASSWORD, DEMO_PASSWORD
 
+pytestmark = pytest.mark.apis("load-balancer", "key-manager", "placement")
+
 if TYPE_CHECKING:
     from tests.running_cloud import RunningCloud
 

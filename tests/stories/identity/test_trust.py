@@ -9,6 +9,8 @@ from openstack.connection import Connection
 
 from kumoi.base.ids import new_hex_id
 
+pytestmark = pytest.mark.apis("image")
+
 TRUSTS = "/OS-TRUST/trusts"
 Trust = dict[str, Any]
 

@@ -21,6 +21,8 @@ from tests.plain_http import PLAIN
 from tests.running_cloud import HOST_HEADER, RunningCloud
 from tests.tarball import tarball
 
+pytestmark = pytest.mark.apis("compute")
+
 WAIT_S = 20
 AT_ONCE_S = 4.0  # Less than a hub looks by itself, and much less than a poll lasts.
 

@@ -171,3 +171,17 @@ def test_anothers_is_forbidden(demo: Connection, other: Connection, balancer: An
         other.load_balancer.create_listener(
             load_balancer_id=balancer.id, protocol="TCP", protocol_port=81
         )
+
+
+def test_without_a_key_manager_no_secret_is_named(balancer: Any, raw: Raw) -> None:
+    named = {
+        "protocol": "TERMINATED_HTTPS",
+        "protocol_port": 443,
+        "loadbalancer_id": balancer.id,
+        "default_tls_container_ref": "https://192.0.2.1/v1/secrets/1",
+    }
+    status, fault = raw.fault("POST", "lbaas/listeners", {"listener": named})
+    assert status == 400
+    assert fault == (
+        "This cloud has no key manager, which default_tls_container_ref names a secret of."
+    )

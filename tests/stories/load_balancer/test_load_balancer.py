@@ -10,6 +10,8 @@ from openstack.connection import Connection
 
 from tests.stories.load_balancer.conftest import Raw, Worker
 
+pytestmark = pytest.mark.apis("compute")
+
 
 def test_it_is_pending_until_the_network_has_it(
     demo: Connection, subnet: Any, worker: Worker

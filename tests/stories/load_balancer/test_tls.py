@@ -18,6 +18,8 @@ from tests.running_cloud import RunningCloud
 from tests.stories.load_balancer.conftest import Raw
 from tests.stories.load_balancer.hosting import serving, told
 
+pytestmark = pytest.mark.apis("key-manager")
+
 KEY, CERTIFICATE = certificates.signed()
 KEY_PEM, CERTIFICATE_PEM = certificates.key_pem(KEY), certificates.certificate_pem(CERTIFICATE)
 

@@ -71,11 +71,11 @@ def signing_keys(host: HostSettings) -> SigningKeys:
 
 
 def app(services: Services) -> App:
-    """The OpenStack APIs."""
+    """The OpenStack APIs, those that are not off."""
     cloud = services.cloud
     return App(
         services,
-        SERVICES,
+        [service for service in SERVICES if service.type in cloud.apis],
         root=cloud.api_url,
         body_max_bytes=cloud.body_max_bytes,
         recorder=Recorder(services.database, services.clock),

@@ -60,7 +60,7 @@ def system(request: Request) -> Reply:
 
 def render(request: Request, connection: Connection, project_id: str | None) -> msgspec.Raw:
     """As it stands in a token too. It is made once for the same rows and project."""
-    services, endpoints = domain.enabled(connection)
+    services, endpoints = domain.enabled(connection, rendering.off(request))
     if project_id is not None:
         endpoints = endpoint_group.of_project(connection, project_id, endpoints)
     api_url = request.services.cloud.api_url

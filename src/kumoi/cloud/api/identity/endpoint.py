@@ -74,14 +74,14 @@ def create(request: Request) -> Reply:
 def index(request: Request) -> Reply:
     wanted = rendering.listing(request, COLUMNS)
     with request.read() as connection:
-        found = store.page(connection, wanted)
+        found = store.page(connection, wanted, rendering.off(request))
     shown = [render(request, row) for row in found]
     return Reply(200, rendering.page(request, "endpoints", shown, wanted))
 
 
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        found = domain.get(connection, request.path["id"])
+        found = domain.get(connection, request.path["id"], rendering.off(request))
     return Reply(200, {"endpoint": render(request, found)})
 
 
@@ -91,14 +91,19 @@ def update(request: Request) -> Reply:
     if not makes_region:
         values["region"] = values.pop("region_id")
     with request.write() as connection:
-        key = request.path["id"]
-        changed = domain.update(connection, key, values, makes_region=makes_region)
+        changed = domain.update(
+            connection,
+            request.path["id"],
+            values,
+            rendering.off(request),
+            makes_region=makes_region,
+        )
     return Reply(200, {"endpoint": render(request, changed)})
 
 
 def delete(request: Request) -> Reply:
     with request.write() as connection:
-        domain.delete(connection, request.path["id"])
+        domain.delete(connection, request.path["id"], rendering.off(request))
     return Reply(204)
 
 

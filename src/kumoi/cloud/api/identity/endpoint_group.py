@@ -93,7 +93,8 @@ def list_endpoints(request: Request) -> Reply:
     """The endpoints that are in the group."""
     with request.read() as connection:
         group = domain.get(connection, request.path["id"])
-        found = domain.members(group, endpoints.page(connection, Listing()))
+        every = endpoints.page(connection, Listing(), rendering.off(request))
+        found = domain.members(group, every)
     shown = [endpoint.render(request, row) for row in found]
     return Reply(200, rendering.page(request, "endpoints", shown))
 

@@ -47,7 +47,7 @@ def list_endpoints(request: Request) -> Reply:
         owner = project_domain.get(connection, request.path["id"])
         found = []
         if store.filters(connection, project_id=owner.id):
-            every = endpoints.page(connection, Listing())
+            every = endpoints.page(connection, Listing(), rendering.off(request))
             found = domain.of_project(connection, owner.id, every)
     shown = [endpoint.render(request, row) for row in found]
     return Reply(200, rendering.page(request, "endpoints", shown))
@@ -67,7 +67,7 @@ def list_projects(request: Request) -> Reply:
     kind, key = _kind(request), request.path["id"]
     with request.read() as connection:
         if kind == FilterKind.ENDPOINT:
-            endpoint_domain.get(connection, key)
+            endpoint_domain.get(connection, key, rendering.off(request))
         else:
             domain.get(connection, key)
         rows = store.filters(connection, kind=kind, target_id=key)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from kumoi.cloud.api.request import Request
-from kumoi.cloud.domain.identity import revocation
+from kumoi.cloud.domain.identity import catalog, revocation
 from kumoi.cloud.store.listing import Comparator, Listing, PartFilter
 from kumoi.engine.http import paging
 from kumoi.engine.http.bounds import AnyObject
@@ -38,6 +38,11 @@ def moment(at: datetime | None) -> str | None:
 
 def link(request: Request, *path: str) -> dict[str, str]:
     return {"self": "/".join((f"{request.base}/v3", *path))}
+
+
+def off(request: Request) -> frozenset[str]:
+    """The URLs of endpoints that are not shown, because their API is off."""
+    return catalog.paths_off(request.services.cloud)
 
 
 def home(request: Request, domain_id: str | Unset) -> str:

@@ -56,27 +56,27 @@ def create(request: Request) -> Reply:
 def index(request: Request) -> Reply:
     wanted = rendering.listing(request, COLUMNS)
     with request.read() as connection:
-        found = store.page(connection, wanted)
+        found = store.page(connection, wanted, rendering.off(request))
     shown = [render(request, row) for row in found]
     return Reply(200, rendering.page(request, "services", shown, wanted))
 
 
 def show(request: Request) -> Reply:
     with request.read() as connection:
-        found = domain.get(connection, request.path["id"])
+        found = domain.get(connection, request.path["id"], rendering.off(request))
     return Reply(200, {"service": render(request, found)})
 
 
 def update(request: Request) -> Reply:
     values = open_body.changes(request, "service", request.parse(ServiceUpdate).service)
     with request.write() as connection:
-        changed = domain.update(connection, request.path["id"], values)
+        changed = domain.update(connection, request.path["id"], values, rendering.off(request))
     return Reply(200, {"service": render(request, changed)})
 
 
 def delete(request: Request) -> Reply:
     with request.write() as connection:
-        domain.delete(connection, request.path["id"])
+        domain.delete(connection, request.path["id"], rendering.off(request))
     return Reply(204)
 
 

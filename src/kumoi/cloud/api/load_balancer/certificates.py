@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from kumoi.base.errors import Invalid
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.key_manager import certificate
 from kumoi.cloud.domain.load_balancer import material
@@ -14,6 +15,7 @@ from kumoi.cloud.domain.load_balancer.material import ReadMaterial
 from kumoi.cloud.domain.load_balancer.part import PartRules, balancer_of
 from kumoi.cloud.store.load_balancer.listener import BalancerListener
 from kumoi.cloud.store.load_balancer.pool import BalancerPool
+from kumoi.components import Api
 
 
 def read(
@@ -27,6 +29,11 @@ def read(
     named = {name: said[name] for name in material.COLUMNS if said.get(name)}
     if not named:
         return None
+    if Api.KEY_MANAGER not in request.services.cloud.apis:
+        first = next(iter(named))
+        raise Invalid(
+            f"This cloud has no key manager, which {first} names a secret of.", field=first
+        )
     with request.read() as connection:
         if (key := request.path.get("id")) is not None:
             rules.get(connection, request.caller, key, action="put")

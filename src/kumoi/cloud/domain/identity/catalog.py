@@ -1,16 +1,22 @@
-"""The catalogue: the services of the cloud and their URLs."""
+"""The catalogue: the services of the cloud and their URLs.
+
+Rows of an API that is off stay as they are, and are not shown: put back, it has the ids and names that it
+had, and what an administrator made of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
 
+from kumoi.cloud.domain.identity import bootstrap
 from kumoi.cloud.store.identity import endpoint as endpoints
 from kumoi.cloud.store.identity import service as services
 from kumoi.cloud.store.identity.endpoint import Endpoint
 from kumoi.cloud.store.identity.service import CatalogService
+from kumoi.config import CloudSettings
 
 PROJECT_PLACES = ("$(project_id)s", "$(tenant_id)s", "%(project_id)s", "%(tenant_id)s")
 
@@ -23,8 +29,19 @@ class Entry:
     endpoints: list[tuple[Endpoint, str]]
 
 
-def enabled(connection: Connection) -> tuple[list[CatalogService], list[Endpoint]]:
-    return services.enabled(connection), endpoints.enabled(connection)
+def paths_off(cloud: CloudSettings) -> frozenset[str]:
+    """The URLs, below the APIs' own, of endpoints at which nothing answers. An administrator's are whole."""
+    if not cloud.apis_off:
+        return frozenset()
+    return frozenset(each.path for each in bootstrap.SERVICES if each.type not in cloud.apis)
+
+
+def enabled(
+    connection: Connection, off: Collection[str]
+) -> tuple[list[CatalogService], list[Endpoint]]:
+    """Without the endpoints whose URL is one of `off`."""
+    places = endpoints.enabled(connection)
+    return services.enabled(connection), [row for row in places if row.url not in off]
 
 
 def build(

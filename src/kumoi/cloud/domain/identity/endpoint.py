@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from kumoi.cloud.store.identity import service as services
 from kumoi.cloud.store.identity.endpoint import Endpoint
 from kumoi.cloud.store.identity.endpoint_group import FilterKind
 from kumoi.cloud.store.identity.region import Region
+from kumoi.cloud.store.listing import Listing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,31 +50,36 @@ def create(connection: Connection, wanted: EndpointRequest, *, makes_region: boo
     return row
 
 
-def get(connection: Connection, key: str) -> Endpoint:
-    """Raises NotFound."""
-    row = store.get(connection, key)
-    if row is None:
+def get(connection: Connection, key: str, off: Collection[str]) -> Endpoint:
+    """Raises NotFound, also for one of an API that is off; see catalog.py."""
+    found = store.page(connection, Listing(filters={"id": [key]}), off)
+    if not found:
         raise NotFound("endpoint", key)
-    return row
+    return found[0]
 
 
 def update(
-    connection: Connection, key: str, values: Mapping[str, Any], *, makes_region: bool
+    connection: Connection,
+    key: str,
+    values: Mapping[str, Any],
+    off: Collection[str],
+    *,
+    makes_region: bool,
 ) -> Endpoint:
     """Raises NotFound, and Invalid as `create` does."""
-    row = get(connection, key)
+    row = get(connection, key, off)
     _require_region(connection, values.get("region"), makes=makes_region)
     if "service_id" in values:
         _require_service(connection, values["service_id"])
     changes = dict(values)
     resource_option.merge_into(changes, options=None, extra=row.extra)
     store.update(connection, key, changes)
-    return get(connection, key)
+    return get(connection, key, off)
 
 
-def delete(connection: Connection, key: str) -> None:
+def delete(connection: Connection, key: str, off: Collection[str]) -> None:
     """Raises NotFound."""
-    get(connection, key)
+    get(connection, key, off)
     endpoint_groups.delete_filters(connection, kind=FilterKind.ENDPOINT, target_id=key)
     store.delete(connection, key)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,17 +53,15 @@ def insert(connection: Connection, row: Endpoint) -> None:
     schema.insert(connection, endpoint, schema.values(row))
 
 
-def get(connection: Connection, key: str) -> Endpoint | None:
-    return schema.fetch_one(connection, sa.select(endpoint).where(endpoint.c.id == key), Endpoint)
-
-
 def enabled(connection: Connection) -> list[Endpoint]:
     """The endpoints that the catalogue shows."""
     return _ENABLED.all(connection)
 
 
-def page(connection: Connection, wanted: Listing) -> list[Endpoint]:
-    return listing.page(connection, endpoint, Endpoint, wanted)
+def page(connection: Connection, wanted: Listing, off: Collection[str]) -> list[Endpoint]:
+    """Those whose URL is none of `off`."""
+    conditions = [endpoint.c.url.not_in(off)] if off else []
+    return listing.page(connection, endpoint, Endpoint, wanted, *conditions)
 
 
 def is_in(connection: Connection, region: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from kumoi.cloud.store import listing, schema
+from kumoi.cloud.store.identity.endpoint import endpoint
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.schema import ID, NAME, Nouns, metadata
 from kumoi.engine.db import Json
@@ -65,8 +66,14 @@ def enabled(connection: Connection) -> list[CatalogService]:
     return _ENABLED.all(connection)
 
 
-def page(connection: Connection, wanted: Listing) -> list[CatalogService]:
-    return listing.page(connection, service, CatalogService, wanted)
+def page(connection: Connection, wanted: Listing, off: Collection[str]) -> list[CatalogService]:
+    """Without those all of whose endpoints have a URL of `off`."""
+    if not off:
+        return listing.page(connection, service, CatalogService, wanted)
+    places = sa.select(endpoint.c.id).where(endpoint.c.service_id == service.c.id)
+    answered = places.where(endpoint.c.url.not_in(off)).exists()
+    is_there = sa.or_(answered, ~places.exists())
+    return listing.page(connection, service, CatalogService, wanted, is_there)
 
 
 def update(connection: Connection, key: str, values: Mapping[str, Any]) -> None:
