@@ -98,7 +98,8 @@ def test_the_first_tenant_has_room_for_all_its_environments_and_what_somebody_se
     settings = dataclasses.replace(cloud.config, project_environments=20)
     first_run.ensure_flavors_and_network(admin, settings)
     has = admin.network.get_quota(project.id)
-    assert (has.routers, has.security_groups, has.networks) == (30, 90, 100)
+    assert (has.routers, has.security_groups, has.security_group_rules) == (30, 90, 500)
+    assert has.networks == 100
     admin.network.update_quota(project.id, routers=7)
     first_run.ensure_flavors_and_network(admin, settings)
     has = admin.network.get_quota(project.id)

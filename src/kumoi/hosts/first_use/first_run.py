@@ -30,9 +30,9 @@ SHA256_PROPERTY = "kumoi_sha256"
 PUBLIC_NETWORK = "public"
 PHYSICAL_NETWORK = "physnet1"
 FIRST_PROJECT = "demo"
-PER_ENVIRONMENT = {"routers": 1, "security_groups": 4}
-"""Of the network's quota, where Neutron's defaults are ten of each. A group of the environment's own, and
-one for each group of servers that is reached from outside.
+PER_ENVIRONMENT = {"routers": 1, "security_groups": 4, "security_group_rules": 20}
+"""Of the network's quota, where Neutron's defaults are few. A group of the environment's own, and one for
+each group of servers that is reached from outside; each begins with two rules.
 """
 POLL_S = 0.1
 FIRST_FLOATING = 10  # The addresses before it are for the machine and for later use.
