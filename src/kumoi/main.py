@@ -44,7 +44,7 @@ Role = Callable[[CloudSettings, HostSettings, "Activation"], Coroutine[Any, Any,
 EXIT_FAILED = 1
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED, EXIT_CUT_OFF = 130, 141
 BOOT_ATTEMPTS = 10  # When they are over, systemd begins again.
 BOOT_PAUSE_S = 3.0
 AGENT_GRACE_S, HALT_GRACE_S = 10.0, 5.0  # For the agent, then for servers, when the machine stops.
@@ -71,10 +71,14 @@ def main(argv: list[str] | None = None) -> int:
             raise KumoiError(f"this needs root, {how} ./kumoi {args.command}")
         if os.geteuid() == 0 and "SUDO_USER" in os.environ:
             _use_clouds_yaml_of_sudo_user()
-        status: int = importlib.import_module(command.module).run(args)
+        status = int(importlib.import_module(command.module).run(args))
+        sys.stdout.flush()
     except KumoiError as error:
         _print_error(error)
         return EXIT_FAILED
+    except BrokenPipeError:  # Whoever reads what is printed has enough, as `head` has.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = EXIT_CUT_OFF
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
@@ -84,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         return EXIT_FAILED
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        status = EXIT_INTERRUPTED
     return status
 
 

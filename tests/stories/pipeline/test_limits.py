@@ -76,7 +76,8 @@ def test_a_push_over_the_limit_of_environments_is_refused_and_may_be_repeated(
         assert used["project_repositories"] == (1, 2)
         assert used["project_repositories_mib"] == (1, 4)
         assert shown["kept"] == {"run_log_days": 30, "run_days": 90}
-        client.delete(f"/pipeline/v1/environments/{environments[0]['id']}").raise_for_status()
+        ending = client.delete(f"/pipeline/v1/environments/{environments[0]['id']}")
+        assert ending.json()["environment"]["status"] == "deleting"
 
         def gone() -> bool:
             """The environment's end."""

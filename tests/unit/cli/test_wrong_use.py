@@ -341,3 +341,20 @@ def test_python_packages_without_a_network_are_told_and_tried_again_the_next_tim
     assert done.returncode == 1
     assert "kumoi: Python packages could not be installed; is there a network?" in done.stderr
     assert not list((checkout / ".venv").glob("*.stamp"))
+
+
+def test_output_that_nobody_reads_to_its_end_is_no_fault() -> None:
+    """As of `kumoi run report --json | head`."""
+    much = "run.run = lambda _args: print('x' * 1_000_000) or 0"
+    script = f"from kumoi import main; from kumoi.cli import run; {much}; exit(main.main(['run', 'list']))"
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PYTHONPATH": str(ROOT / "src")},
+    ) as ended:
+        assert ended.stdout is not None
+        assert ended.stderr is not None
+        ended.stdout.close()
+        assert ended.stderr.read() == b""
+    assert ended.returncode == main.EXIT_CUT_OFF

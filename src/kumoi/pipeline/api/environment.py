@@ -52,7 +52,7 @@ def delete(request: Request) -> Reply:
         found = _find(connection, request)
         request.caller.check("kumoi:environment:delete", found.project_id)
         deletion.request(connection, found, "somebody asked for it")
-        return _answer(connection, found, 202)
+        return _answer(connection, _find(connection, request), 202)
 
 
 def extend(request: Request) -> Reply:
