@@ -25,7 +25,7 @@ from kumoi.base import log
 from kumoi.base.address import source_network
 from kumoi.base.clock import Clock
 from kumoi.base.ids import new_id
-from kumoi.engine.db import Database
+from kumoi.engine.db import Database, Mark
 from kumoi.engine.schema import audit
 from kumoi.engine.statement import Statement
 
@@ -98,11 +98,14 @@ class Recorder:
             if connection.execute(query).rowcount == 0:  # Its transaction was rolled back.
                 self._insert(connection, record, FAILURE, status)
 
-    def _write_current(self, connection: Connection) -> None:
-        """Called at the end of every write transaction."""
+    def _write_current(self, connection: Connection) -> Mark | None:
+        """Called at the end of every write transaction. One that has a record is told by it."""
         record = CURRENT.get()
-        if record is not None and record.is_change and not record.written:
-            self._insert(connection, record, SUCCESS, 0)
+        if record is None or not record.is_change or record.written:
+            return None
+        self._insert(connection, record, SUCCESS, 0)
+        query = sa.select(audit.c.id).where(audit.c.id == record.id)
+        return lambda later: later.execute(query).first() is not None
 
     def _insert(
         self,

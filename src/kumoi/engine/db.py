@@ -9,6 +9,7 @@ network, no process, no hashing, no sleep inside.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -49,7 +50,8 @@ DISK_FULL, SQLITE_FULL = "53100", "SQLITE_FULL"  # As PostgreSQL and SQLite say 
 SQLITE_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 BUSY_TIMEOUT_MS = 10_000  # How long a writer waits for those of other processes,
 WRITER_WAIT_S = 10.0  # and for those of its own.
-OUTAGE_WAIT_S = 10.0  # A database server restarts in less.
+OUTAGE_WAIT_S = 10.0  # A database server restarts in less,
+FAILOVER_WAIT_S = 25.0  # and another takes over when its host is lost.
 POOL_SIZE = 16
 _PENDING = "kumoi_pending_writes"
 
@@ -138,6 +140,10 @@ def _json_from_text(text: str | None) -> Any:
     return None if text is None else msgspec.json.decode(text)
 
 
+Mark = Callable[[Connection], bool]
+"""Whether the transaction that it was made in was committed."""
+
+
 def now(connection: Connection) -> datetime:
     """The database's time, for leases, silences and deadlines: all that share the database agree on
     it, whatever their own clocks show. A test may set another one by `set_clock`.
@@ -157,8 +163,8 @@ class Database:
     sockets of SQLite's wake-ups and is not used on PostgreSQL.
 
     Where PostgreSQL does not answer, the beginning of a transaction waits for it, OUTAGE_WAIT_S at
-    most. A transaction that loses its connection raises: StoreLost when it was not committed, and
-    OutcomeUnknown when that cannot be known.
+    most, or FAILOVER_WAIT_S where there are several servers. A transaction that loses its connection raises:
+    StoreLost when it was not committed, and OutcomeUnknown when that cannot be known.
     """
 
     def __init__(self, url: str, *, wake_dir: Path) -> None:
@@ -171,13 +177,22 @@ class Database:
         )
         event.listen(self.engine, "before_cursor_execute", unchanged.sent)
         self._sql = SQLITE if self.is_sqlite else POSTGRESQL
-        self._outage = Outage(wait_s=OUTAGE_WAIT_S)
+        has_others = "," in str(self.url.query.get("host", ""))
+        self._outage = Outage(wait_s=FAILOVER_WAIT_S if has_others else OUTAGE_WAIT_S)
+        self._of_thread = threading.local()
         self._idle: deque[Connection] = deque()
         self.kept_rows: KeptRows = BoundedMap()
         self._turns = WriteTurns()
         self.write_watch = WriteWatch()
-        self.before_commit: Callable[[Connection], None] = lambda _connection: None
-        """The last part of every write transaction; audit.py sets it."""
+        self.before_commit: Callable[[Connection], Mark | None] = lambda _connection: None
+        """The last part of every write transaction, and what tells later whether it was committed;
+        audit.py sets it.
+        """
+
+    @property
+    def commits(self) -> int:
+        """How many transactions this thread has committed."""
+        return getattr(self._of_thread, "commits", 0)
 
     def read(self) -> contextlib.AbstractContextManager[Connection]:
         """A transaction whose reads are consistent; whatever it writes is rolled back."""
@@ -199,17 +214,33 @@ class Database:
             began_s, began_computing_s = time.perf_counter(), time.thread_time()
             try:
                 yield connection
-                self.before_commit(connection)
+                mark = self.before_commit(connection)
                 write_pending(connection)
                 if wakes and sql.wake:
                     execute_text(connection, sql.wake)
-                _commit(connection)
+                self._commit(connection, mark)
             finally:
                 self.write_watch.ended(
                     time.perf_counter() - began_s, time.thread_time() - began_computing_s
                 )
         if wakes:
             self.wake.ring()
+
+    def _commit(self, connection: Connection, mark: Mark | None) -> None:
+        """Where the connection breaks meanwhile, the next writer sees what became of it: whoever commits
+        has the writers' lock until that is decided. Raises StoreLost when it was not committed.
+        """
+        try:
+            _commit(connection)
+        except OutcomeUnknown:
+            if mark is None:
+                raise
+            what = "look whether a change was kept"
+            with _Transaction(self, what, self._sql.write) as later:
+                is_kept = mark(later)
+            if not is_kept:
+                raise StoreLost("the store went away while it was told to keep a change") from None
+        self._of_thread.commits = self.commits + 1
 
     def begin(self, what: str, begin: str) -> Connection:
         """A connection in a new transaction. Raises StoreLost when the database has not answered
@@ -261,6 +292,8 @@ class Database:
         """Roll back, and keep the connection for the next transaction: taking one from SQLAlchemy's
         pool costs as much as a short query.
         """
+        if connection.closed:
+            return  # It was lost, and what became of its transaction is known.
         try:
             if not (connection.closed or connection.invalidated):
                 connection.info.pop(_PENDING, None)

@@ -6,7 +6,10 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,12 +17,13 @@ import sqlalchemy as sa
 from tests.postgres import PostgresServer, own_postgres
 
 from kumoi.base.errors import OutcomeUnknown, StoreLost, Transient
-from kumoi.engine import db, feed
+from kumoi.engine import db, feed, schema
 from kumoi.engine.db import Database
 from kumoi.engine.schema import metadata
 from kumoi.engine.wake import Alarm
 
 BOUND_S = 30.0
+LEASE = {"name": "mark", "token": "1", "expires_at": datetime(2026, 11, 28, tzinfo=UTC)}
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +158,38 @@ def test_a_commit_that_is_cut_is_neither_told_as_kept_nor_tried_again(
     sa.event.remove(database.engine, "commit", cut)
     assert commits == [1]
     assert revision(database) == 1
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_commit_that_is_cut_is_told_by_its_mark(
+    server: PostgresServer, database: Database, *, is_kept: bool
+) -> None:
+    """As by the record of a change (audit.py)."""
+
+    cuts: list[int] = []
+
+    def cut(connection: sa.Connection) -> None:
+        if cuts:
+            return
+        cuts.append(pid_of(connection))
+        if is_kept:
+            connection.exec_driver_sql("COMMIT")
+        end_connection(server, cuts[0])
+
+    def mark(connection: sa.Connection) -> db.Mark:
+        connection.execute(sa.insert(schema.lease).values(**LEASE))
+        query = sa.select(schema.lease.c.name).where(schema.lease.c.name == LEASE["name"])
+        return lambda later: later.execute(query).first() is not None
+
+    touch(database)
+    database.before_commit = mark
+    before = database.commits
+    sa.event.listen(database.engine, "commit", cut)
+    told: AbstractContextManager[Any] = nullcontext() if is_kept else pytest.raises(StoreLost)
+    with told, database.write(wakes=False) as connection:
+        feed.touch(connection, "server", "b")
+    assert revision(database) == (2 if is_kept else 1)
+    assert database.commits - before == (1 if is_kept else 0)
 
 
 def test_a_writer_that_keeps_others_waiting_too_long_is_no_outage(

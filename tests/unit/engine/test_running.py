@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from kumoi.base.errors import StoreLost
 from kumoi.engine.http import running
 from kumoi.engine.http.request import Reply, Request
 from kumoi.engine.http.routing import OPEN, Route
@@ -52,3 +53,33 @@ def test_what_may_wait_runs_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None
     assert where("POST") == ["thread"] * CALLS
     assert where("GET", is_local=False) == ["thread"] * CALLS
     assert where("GET", pool="login") == ["thread"] * CALLS
+
+
+@pytest.mark.parametrize(("changes", "losses", "calls"), [(0, 1, 2), (0, 2, 2), (1, 1, 1)])
+def test_what_lost_the_store_before_it_changed_anything_is_done_once_more(
+    *, changes: int, losses: int, calls: int
+) -> None:
+    committed, called = [0], [0]
+    record = SimpleNamespace(written=False)
+
+    def handler(_request: Request[Any, Any]) -> Reply:
+        called[0] += 1
+        assert not record.written
+        record.written = True
+        committed[0] += changes
+        if called[0] <= losses:
+            raise StoreLost("write to the store")
+        return Reply(200)
+
+    async def story() -> Reply:
+        runner = HandlerRunner({"": 1}, is_local=False, commits=lambda: committed[0])
+        route = Route("POST", "/", handler, OPEN)
+        request = SimpleNamespace(http=SimpleNamespace(method="POST"), record=record)
+        return await runner.run(route, cast("Request[Any, Any]", request), "client")
+
+    if losses < calls:
+        assert asyncio.run(story()).status == 200
+    else:
+        with pytest.raises(StoreLost):
+            asyncio.run(story())
+    assert called == [calls]

@@ -94,7 +94,11 @@ class App:
             for item in services
         }
         self._nowhere = _Mounted(NOWHERE, RouteTable(()), root)
-        self._runner = HandlerRunner(threads, is_local=context.database.is_sqlite)
+        self._runner = HandlerRunner(
+            threads,
+            is_local=context.database.is_sqlite,
+            commits=lambda: context.database.commits,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from kumoi.base.errors import StoreLost
 from kumoi.engine.http.request import Reply, Request
 from kumoi.engine.http.routing import Route
 from kumoi.engine.http.turns import LoopTurns, ThreadTurns
@@ -25,11 +26,19 @@ Answer = TypeVar("Answer")
 
 class HandlerRunner:
     """`threads` are the sizes of the pools by name. `is_local`: reads wait for no network. Of each
-    client, see turns.py, one request runs in the event loop at a time, and few in threads.
+    client, see turns.py, one request runs in the event loop at a time, and few in threads. `commits` are
+    those of the thread that asks.
     """
 
-    def __init__(self, threads: Mapping[str, int], *, is_local: bool) -> None:
+    def __init__(
+        self,
+        threads: Mapping[str, int],
+        *,
+        is_local: bool,
+        commits: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._threads = threads
+        self._commits = commits
         self._is_local = is_local
         self._turns = LoopTurns()
         self._pools: dict[str, ThreadTurns] = {}
@@ -41,8 +50,7 @@ class HandlerRunner:
                 await self._turns.wait(client)
                 return self._timed(route, request)
             return await self.in_thread(route.pool, client, lambda: self._timed(route, request))
-        reply: Reply = await self.in_thread(route.pool, client, lambda: route.handler(request))
-        return reply
+        return await self.in_thread(route.pool, client, lambda: self._waited(route, request))
 
     async def in_thread(self, pool: str, client: str, act: Callable[[], Answer]) -> Answer:
         turns = self._pools.get(pool)
@@ -50,6 +58,24 @@ class HandlerRunner:
             size = self._threads[pool]
             turns = self._pools[pool] = ThreadTurns(size, min(EACH, max(1, size // 2)))
         return await turns.run(client, act)
+
+    def _waited(self, route: Route, request: Request[Any, Any]) -> Reply:
+        """Once more where the store was lost in the middle, before anything was changed: the next
+        transaction waits until it is back.
+        """
+        before = self._commits()
+        reply: Reply
+        try:
+            reply = route.handler(request)
+        except StoreLost:
+            if self._commits() != before:
+                raise
+        else:
+            return reply
+        if request.record is not None:
+            request.record.written = False  # It went with its transaction.
+        reply = route.handler(request)
+        return reply
 
     def _timed(self, route: Route, request: Request[Any, Any]) -> Reply:
         began = time.perf_counter()
