@@ -178,7 +178,8 @@ class Database:
         event.listen(self.engine, "before_cursor_execute", unchanged.sent)
         self._sql = SQLITE if self.is_sqlite else POSTGRESQL
         has_others = "," in str(self.url.query.get("host", ""))
-        self._outage = Outage(wait_s=FAILOVER_WAIT_S if has_others else OUTAGE_WAIT_S)
+        self._failover_s = FAILOVER_WAIT_S if has_others else 0.0
+        self._outage = Outage(wait_s=self._failover_s or OUTAGE_WAIT_S)
         self._of_thread = threading.local()
         self._idle: deque[Connection] = deque()
         self.kept_rows: KeptRows = BoundedMap()
@@ -208,7 +209,7 @@ class Database:
         """
         sql = self._sql
         with (
-            self._turns.turn(WRITER_WAIT_S),
+            self._turns.turn(WRITER_WAIT_S + self._failover_s),  # Whose turn it is may wait, too.
             _Transaction(self, "write to the store", sql.write) as connection,
         ):
             began_s, began_computing_s = time.perf_counter(), time.thread_time()

@@ -1,0 +1,97 @@
+"""A store on three hosts of one machine: their members of etcd and PostgreSQL, and nothing else of a cloud."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from kumoi import config, members
+from kumoi.base import process
+from kumoi.base.clock import Clock
+from kumoi.config import CloudSettings, HostSettings, Keeper
+from kumoi.control_host import ControlHost
+from kumoi.engine.db import Database
+from kumoi.engine.schema import metadata
+from kumoi.hosts import boot
+from kumoi.hosts.cluster import databases
+from kumoi.hosts.first_use import engines_pki
+from kumoi.hosts.install import trees
+from kumoi.hosts.units import keeper, ownership, releases, table, users
+from kumoi.hosts.wires import links, virtual
+
+NUMBERS = (1, 2, 3)
+LEADER_S = 60.0
+
+
+class StoreMembers:
+    """`reclaim` ends all of it, also what a killed run left."""
+
+    def __init__(self, name: str, parent: Path, octet: int) -> None:
+        listed = tuple(ControlHost(f"{name}-host{n}", f"10.201.{octet}.{128 + n}") for n in NUMBERS)
+        self.cloud = CloudSettings(
+            name=name, underlay_cidr=f"10.201.{octet}.128/28", control_hosts=listed
+        )
+        self.hosts = [
+            HostSettings(
+                name=host.name, state_dir=str(parent / host.name), roles=(), keeper=Keeper.KUMOI
+            )
+            for host in listed
+        ]
+
+    def start(self) -> None:
+        bridge = virtual.underlay_bridge(self.cloud)
+        links.ensure_bridge(bridge)
+        for member in self.cloud.control_hosts:
+            links.ensure_address(bridge, address=member.address, prefix=28)
+        for host in self.hosts:
+            boot.make_directories(host)
+            config.write(self.cloud, host.state)
+            config.write(host, host.state)
+        first, *others = self.hosts
+        engines_pki.ensure(self.cloud, first, others, Clock().now())
+        for host in self.hosts:
+            users.ensure(self.cloud, host)
+            ownership.ensure(self.cloud, host)
+            self.start_host(host)
+        databases.wait_for_leader(self.cloud, first, timeout_s=LEADER_S)
+        databases.ensure(self.cloud, first)
+
+    def start_host(self, host: HostSettings) -> None:
+        release = releases.install(self.hosts[0].release_dir)
+        units = table.all_units(self.cloud, host, release, only_engines=False)
+        keeper.of(self.cloud, host, release=release).tell(units)
+
+    def lose_host(self, host: HostSettings) -> None:
+        """Everything of it at once."""
+        keeper.stop(self.cloud, host, at_once=True)
+
+    def open(self) -> Database:
+        """As a role of the first host does."""
+        first = self.hosts[0]
+        opened = Database(members.cloud_database(self.cloud, first), wake_dir=first.wake_dir)
+        metadata.create_all(opened.engine)
+        return opened
+
+    def leader(self) -> HostSettings:
+        query = "SELECT inet_server_addr()"
+        engine = sa.create_engine(members.administration_url(self.cloud, self.hosts[0]))
+        with engine.connect() as connection:
+            address = str(connection.exec_driver_sql(query).scalar_one()).partition("/")[0]
+        engine.dispose()
+        names = {member.address: member.name for member in self.cloud.control_hosts}
+        return next(host for host in self.hosts if host.name == names[address])
+
+    def kill_postgres(self, host: HostSettings) -> None:
+        """The process that all others of the database come from."""
+        file = members.postgres_dir(host) / "data/postmaster.pid"
+        process.run(["kill", f"-{int(signal.SIGKILL)}", file.read_text().split()[0]])
+
+    def reclaim(self) -> None:
+        for host in self.hosts:
+            if host.state.exists():
+                keeper.stop(self.cloud, host, at_once=True)
+            trees.remove(host.state)
+            users.remove(host)
+        links.delete_link(virtual.underlay_bridge(self.cloud))

@@ -1,0 +1,129 @@
+"""A store on three hosts: whoever leads is killed under writes, and none fails and none is lost."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.system.conftest import STATE_PARENT, free_slot
+from tests.system.store_members import StoreMembers
+
+from kumoi.base.clock import Clock
+from kumoi.base.errors import StoreLost
+from kumoi.engine import audit, feed
+from kumoi.engine.audit import Recorder
+from kumoi.engine.db import Database
+from kumoi.hosts.cluster import databases
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
+
+WRITERS = 3
+BEFORE_S, AFTER_S = 2.0, 3.0
+KILLED_WITHIN_S, LOST_WITHIN_S = 12.0, 25.0
+AGAIN_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[StoreMembers]:
+    with free_slot() as slot:
+        made = StoreMembers(f"kmem{slot}", Path(STATE_PARENT), 48 + slot)
+        made.reclaim()
+        try:
+            made.start()
+            yield made
+        finally:
+            made.reclaim()
+
+
+class Writers:
+    """Write one thing after the other, as requests do: once more where nothing was changed."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self._database = database
+        self._name = name
+        self.kept: list[str] = []
+        self.failed: list[BaseException] = []
+        self.slowest_s = 0.0
+        self._over = threading.Event()
+
+    def during(self, act: Callable[[], None], *, bound_s: float) -> None:
+        """Until some time after each of them went on."""
+        threads = [threading.Thread(target=self._write, args=[number]) for number in range(WRITERS)]
+        for thread in threads:
+            thread.start()
+        time.sleep(BEFORE_S)
+        act()
+        after = len(self.kept) + 10 * WRITERS
+        ends_s = time.monotonic() + bound_s
+        while len(self.kept) < after and not self.failed and time.monotonic() < ends_s:
+            time.sleep(0.05)
+        time.sleep(AFTER_S)
+        self._over.set()
+        for thread in threads:
+            thread.join()
+
+    def _write(self, writer: int) -> None:
+        number = 0
+        while not self._over.is_set() and not self.failed:
+            key = f"{self._name}-{writer}-{number}"
+            began = time.monotonic()
+            try:
+                try:
+                    self._touch(key)
+                except StoreLost:
+                    self._touch(key)
+            except BaseException as error:  # noqa: BLE001 - the test tells which
+                self.failed.append(error)
+                return
+            self.kept.append(key)
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            number += 1
+
+    def _touch(self, key: str) -> None:
+        record = audit.new_record(
+            action="create",
+            target_type="thing",
+            target_id=key,
+            request_id=key,
+            request_path="/things",
+            observer="test",
+            address="127.0.0.1",
+        )
+        with audit.recording(record), self._database.write() as opened:
+            feed.touch(opened, "things", key)
+
+
+def all_kept(database: Database, keys: list[str]) -> bool:
+    with database.read() as connection:
+        return all(feed.knows(connection, "things", key) for key in keys)
+
+
+@pytest.mark.parametrize(
+    ("what", "bound_s"), [("postgres", KILLED_WITHIN_S), ("host", LOST_WITHIN_S)]
+)
+def test_writes_wait_for_another_leader_and_none_fails_or_is_lost(
+    store: StoreMembers,
+    what: str,
+    bound_s: float,
+    record_property: Callable[[str, object], None],
+) -> None:
+    databases.wait_for_leader(store.cloud, store.hosts[0], timeout_s=AGAIN_S)
+    leader = store.leader()
+    database = store.open()
+    Recorder(database, Clock())
+    writers = Writers(database, what)
+    end = store.kill_postgres if what == "postgres" else store.lose_host
+    writers.during(lambda: end(leader), bound_s=bound_s)
+    record_property(f"{what}_slowest_s", round(writers.slowest_s, 1))
+    sys.stdout.write(f"{what}: {len(writers.kept)} kept, slowest {writers.slowest_s:.1f} s\n")
+    assert not writers.failed
+    assert 0.5 < writers.slowest_s < bound_s  # Else nobody saw that it was gone.
+    assert store.leader() != leader
+    assert all_kept(database, writers.kept)
+    database.close()
+    if what == "host":
+        store.start_host(leader)
