@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
+from kumoi.base.text import printable
+
 FLUSH = b"0000"
 HEAD = 4
 PACKET_MAX = 65_520
@@ -45,9 +47,9 @@ def packet(data: bytes) -> bytes:
 
 
 def shown(text: str) -> bytes:
-    """Lines that the client shows, each after "remote: "."""
+    """Lines that the client shows, each after "remote: ", as they are: none steers a terminal."""
     size = PACKET_MAX - HEAD - 1
-    data = text.encode()
+    data = printable(text).encode()
     parts = (data[at : at + size] for at in range(0, len(data), size))
     return b"".join(packet(bytes([SHOWN]) + part) for part in parts)
 

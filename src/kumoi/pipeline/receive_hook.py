@@ -2,6 +2,8 @@
 has no readable kumoi.yaml, and a push of what the project may not have, as the pipeline says; `started` (post-receive) asks the pipeline which runs began and prints
 them.
 
+What it prints is shown in a terminal, and is of what somebody pushed, who may not be whose terminal that is.
+
 A program of its own with few imports, so that a push is quick and untrusted YAML is read outside
 the pipeline's process. It never touches the store.
 """
@@ -14,6 +16,8 @@ import os
 import socket
 import sys
 from pathlib import Path
+
+from kumoi.base.text import printable
 
 TIMEOUT_S = 20.0
 ANSWER_MAX_BYTES = 65_536
@@ -31,7 +35,7 @@ def main(argv: list[str], lines: list[str]) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        print("push refused: the disk of this cloud is full", file=sys.stderr)  # noqa: T201
+        _say("push refused: the disk of this cloud is full")
         return 1
 
 
@@ -43,7 +47,7 @@ def _answer(action: str, about: str, lines: list[str]) -> int:
         moved = [(new, ref) for new, ref in heads if new.strip("0")]
         return _check(about, moved) if brings else 0
     for line in _ask_for_runs(about, heads) if heads else []:
-        print(line)  # noqa: T201 - git shows it to whoever pushed
+        _say(line)
     return 0
 
 
@@ -54,13 +58,16 @@ def _check(socket_path: str, heads: list[tuple[str, str]]) -> int:
 
     for new, ref in heads:
         if len(ref) > len(HEADS) + BRANCH_MAX:
-            print(f"a branch's name has {BRANCH_MAX} characters at most", file=sys.stderr)  # noqa: T201
+            _say(f"a branch's name has {BRANCH_MAX} characters at most")
+            return 1
+        if not ref.isprintable():
+            _say(f"a branch's name has characters that can be shown, in UTF-8: {ref!a}")
             return 1
         try:
             parse_file(_repository(), new)
         except Invalid as refused:
             branch = ref.removeprefix(HEADS)
-            print(f"push to {branch} refused: {refused.message}", file=sys.stderr)  # noqa: T201
+            _say(f"push to {branch} refused: {refused.message}")
             return 1
     path = _repository().resolve()
     try:
@@ -70,8 +77,13 @@ def _check(socket_path: str, heads: list[tuple[str, str]]) -> int:
     except OSError:  # The pipeline is away: what is over a limit ends the run.
         return 0
     for line in refusals:
-        print(f"push refused: {line}", file=sys.stderr)  # noqa: T201
+        _say(f"push refused: {line}")
     return 1 if refusals else 0
+
+
+def _say(line: str) -> None:
+    """To whoever pushed: git shows both of a hook's outputs."""
+    print(printable(line), file=sys.stderr)  # noqa: T201
 
 
 def _size_bytes(path: Path) -> int:

@@ -156,6 +156,21 @@ def test_a_kumoi_yaml_that_cannot_be_read_is_refused_naming_the_field(pusher: Pu
     assert "kumoi.yaml:2: servers.web.count: expected int, got str" in pusher.push()
 
 
+def test_what_others_wrote_steers_no_pushers_terminal_and_ends_in_no_traceback(
+    pusher: Pusher,
+) -> None:
+    """Whoever merged another's branch had his terminal's title and colours of it, and what else it obeys."""
+    refused = pusher.push("main:refs/heads/a\udcffb") + pusher.push("main:refs/heads/a\x9b31mb")
+    assert refused.count("a branch's name has characters that can be shown") == 2
+    (pusher.folder / "kumoi.yaml").write_text(r'"\e[31m\e]0;owned\a": 1')
+    pusher.commit("keys")
+    refused += pusher.push()
+    assert r"there is no key \x1b[31m" in refused
+    told = [line for line in refused.splitlines() if line.startswith("remote: ")]
+    assert all(line.isprintable() for line in told)
+    assert "Traceback" not in refused
+
+
 def test_a_tag_makes_no_run(pusher: Pusher) -> None:
     pusher.git("tag", "v1")
     printed = pusher.push("v1")

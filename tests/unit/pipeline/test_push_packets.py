@@ -62,3 +62,7 @@ def test_a_long_text_goes_in_packets_that_git_takes() -> None:
         at += sizes[-1]
     assert at == len(text)
     assert max(sizes) <= push_packets.PACKET_MAX
+
+
+def test_what_a_check_printed_steers_no_terminal() -> None:
+    assert push_packets.shown("failed: \x1b[2J\x9bm\n").endswith(b"failed: \\x1b[2J\\x9bm\n")
