@@ -75,14 +75,18 @@ class OpenStack:
             return bool(urls)
 
     def find_image(self, name: str) -> str | None:
+        """One that servers can be made of."""
         with cloud_errors("look for an image"):
-            return _first_id(self._image.images(name=name), name) or _first_id(
-                self._image.images(name=name, is_hidden=True), name
+            return _first_id(self._image.images(name=name, status="active"), name) or _first_id(
+                self._image.images(name=name, status="active", is_hidden=True), name
             )
 
     def upload_image(self, name: str, file: Path, disk_format: str) -> None:
-        """For the own project. One that was cut off is taken away."""
+        """For the own project. One that was cut off is taken away, also one of an earlier call."""
         with cloud_errors(f"take the image {name}"):
+            own = self._session.get_project_id()
+            for left in list(self._image.images(name=name, status="queued", owner=own)):
+                self._image.delete_image(left)
             said = {"name": name, "disk_format": disk_format, "container_format": "bare"}
             new = self._image.post("/images", json=said)
             require_done(new)

@@ -178,3 +178,17 @@ def test_a_cloud_without_load_balancers_says_so_before_anything_is_built(
         assert ended["reason"] == "the cloud offers no load balancers (load_balancers.front)"
         assert not list(demo.network.routers())
     assert bare.refused == []
+
+
+def test_an_image_whose_upload_was_killed_before_it_began_is_uploaded(
+    zed: Zed, pipeline: RunningPipeline, demo: Connection, home: Path, tmp_path: Path
+) -> None:
+    said = {"name": "mine", "disk_format": "raw", "container_format": "bare"}
+    left = demo.image.post("/images", json=said).json()["id"]
+    file = tmp_path / "mine.raw"
+    file.write_bytes(b"\0" * 1024)
+    with served(pipeline, zed, demo, home, "--image", f"mine={file}") as running:
+        assert "image mine is uploaded from" in running.output.read_text()
+    found = list(demo.image.images(name="mine"))
+    assert [image.status for image in found] == ["active"]
+    assert found[0].id != left
