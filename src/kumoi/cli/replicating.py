@@ -137,7 +137,7 @@ def _has_changed_since(wanted: CloudSettings, host: HostSettings) -> bool:
         url = members.cloud_database(cloud, host)
         opened = contextlib.closing(Database(url, wake_dir=host.wake_dir))
         with opened as database, database.read() as connection:
-            seen.append(feed.position(connection))  # Every change of a thing has moved it.
+            seen.append(feed.position(connection).revision)  # Every change of a thing is one more.
     return seen[0] != seen[1]
 
 

@@ -1,0 +1,177 @@
+"""Stores that move to PostgreSQL, and back where something fails. What starts processes is played."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from kumoi import config, members
+from kumoi.base.errors import Conflict, Permanent
+from kumoi.cli import backup, choice, replicating, up
+from kumoi.cli.progress import Progress
+from kumoi.config import CloudSettings, HostSettings, first_host
+from kumoi.engine import copy, feed
+from kumoi.engine.db import Database
+from kumoi.hosts.units import keeper
+
+ALONE = CloudSettings(name="t1", underlay_cidr="10.0.5.0/28")
+NAMES = ("t1-host2", "t1-host3")
+
+
+@dataclass
+class World:
+    """A cloud of three hosts whose processes are played. `fails_at` is the step that raises."""
+
+    hosts: list[HostSettings]
+    fails_at: str = ""
+    is_written: bool = False
+    told: list[tuple[str, CloudSettings]] = field(default_factory=list)
+
+    @property
+    def first(self) -> HostSettings:
+        return self.hosts[0]
+
+    def settings(self, host: HostSettings) -> CloudSettings:
+        return config.read(CloudSettings, host.state).settings
+
+    def bring_up(self, args: argparse.Namespace, _progress: Progress) -> None:
+        host = next(host for host in self.hosts if host.state_dir == args.state_dir)
+        cloud = self.settings(host)
+        self.told.append((host.name, cloud))
+        if cloud.control_host(host.name):
+            members.postgres_dir(host).mkdir(exist_ok=True)
+        if self.fails_at == "members" and cloud.is_replicated:
+            raise Permanent("etcd not ready")
+
+    def start_roles(self, cloud: CloudSettings, host: HostSettings, _progress: Progress) -> None:
+        if self.is_written:
+            touch(members.cloud_database(cloud, host), "later")
+        if self.fails_at == "roles":
+            raise Permanent("api not ready")
+
+    def replicate(self) -> None:
+        progress = Progress(Console(quiet=True))
+        replicating.replicate(self.settings(self.first), self.first, progress, number=3)
+
+
+def touch(url: str, key: str) -> None:
+    opened = contextlib.closing(Database(url, wake_dir=Path("/unused")))
+    with opened as database, database.write() as connection:
+        feed.touch(connection, "things", key)
+
+
+def keys(url: str) -> list[str]:
+    opened = contextlib.closing(Database(url, wake_dir=Path("/unused")))
+    with opened as database, database.read() as connection:
+        return list(feed.changes(connection, "things", since=0).keys)
+
+
+@pytest.fixture
+def world(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    from tests.postgres import fresh_database
+
+    first = first_host(ALONE, str(tmp_path / "1"))
+    others = [HostSettings(name=name, state_dir=str(tmp_path / name)) for name in NAMES]
+    made = World([first, *others])
+    for host in made.hosts:
+        host.store_dir.mkdir(parents=True)
+        host.pipeline_dir.mkdir()
+        config.write(ALONE, host.state)
+    for store in backup.stores(ALONE, first):
+        store.upgrade(store.url)
+    touch(members.cloud_database(ALONE, first), "before")
+    monkeypatch.setattr(choice, "others_here", lambda *_: others)
+    monkeypatch.setattr(up, "bring_up", made.bring_up)
+    monkeypatch.setattr(keeper, "stop_roles", lambda *_: None)
+    monkeypatch.setattr(replicating, "_start_roles", made.start_roles)
+    with fresh_database(postgres_url) as cloud, fresh_database(postgres_url) as pipeline:
+        urls = {members.CLOUD: cloud, members.PIPELINE: pipeline}
+        monkeypatch.setattr(members, "store_url", lambda _cloud, _host, store: urls[store])
+        yield made
+
+
+def test_a_cloud_moves_with_all_its_rows(world: World) -> None:
+    world.replicate()
+    cloud = world.settings(world.first)
+    assert [host.name for host in cloud.control_hosts] == ["t1-host1", *NAMES]
+    assert [host.address for host in cloud.control_hosts] == ["10.0.5.1", "10.0.5.14", "10.0.5.13"]
+    assert cloud.database_url == ""
+    assert keys(members.cloud_database(cloud, world.first)) == ["before"]
+    assert {path.name for path in world.first.store_dir.glob("*.db*")} == {"cloud.db.moved"}
+    assert all(world.settings(host) == cloud for host in world.hosts)
+
+
+def test_roles_keep_their_files_while_the_members_start(world: World) -> None:
+    world.replicate()
+    name, meanwhile = world.told[0]
+    assert name == "t1-host1"
+    assert meanwhile.is_replicated
+    assert members.cloud_database(meanwhile, world.first).endswith("/1/cloud/cloud.db")
+    assert members.pipeline_database(meanwhile, world.first).endswith("/1/pipeline/pipeline.db")
+
+
+def fails_when_copying(monkeypatch: pytest.MonkeyPatch) -> None:
+    def differs(*_: Any) -> int:
+        raise Permanent("the table feed differs")
+
+    monkeypatch.setattr(copy, "move", differs)
+
+
+@pytest.mark.parametrize("fails_at", ["members", "copy", "roles"])
+def test_what_fails_leaves_the_cloud_on_its_files(
+    world: World, monkeypatch: pytest.MonkeyPatch, fails_at: str
+) -> None:
+    world.fails_at = fails_at
+    if fails_at == "copy":
+        fails_when_copying(monkeypatch)
+    with pytest.raises(Permanent, match=r"etcd not ready|differs|api not ready"):
+        world.replicate()
+    for host in world.hosts:
+        assert world.settings(host) == ALONE
+        assert not members.postgres_dir(host).exists()
+    assert [name for name, cloud in world.told if cloud == ALONE] == ["t1-host1", *NAMES]
+    assert keys(members.cloud_database(ALONE, world.first)) == ["before"]
+
+
+def test_after_a_failure_it_may_be_tried_again(world: World) -> None:
+    world.fails_at = "roles"
+    with pytest.raises(Permanent):
+        world.replicate()
+    touch(members.cloud_database(ALONE, world.first), "meanwhile")
+    world.fails_at = ""
+    world.replicate()
+    cloud = world.settings(world.first)
+    assert keys(members.cloud_database(cloud, world.first)) == ["before", "meanwhile"]
+
+
+def test_what_was_written_to_postgresql_already_is_not_thrown_away(world: World) -> None:
+    world.fails_at, world.is_written = "roles", True
+    with pytest.raises(Permanent, match="api not ready"):
+        world.replicate()
+    cloud = world.settings(world.first)
+    assert cloud.is_replicated
+    assert keys(members.cloud_database(cloud, world.first)) == ["before", "later"]
+
+
+@pytest.mark.parametrize(
+    ("cloud", "number", "message"),
+    [
+        (ALONE, 5, "has 3 hosts on this machine, and the control plane is to be on 5"),
+        (ALONE, 2, "may be on 3 or 5 hosts, not 2"),
+        (config.changed(ALONE, database_url="postgresql+psycopg://db/k"), 3, "database_url is set"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_changed(
+    world: World, cloud: CloudSettings, number: int, message: str
+) -> None:
+    with pytest.raises(Conflict, match=message):
+        replicating.replicate(cloud, world.first, Progress(Console(quiet=True)), number=number)
+    assert world.told == []
+    assert world.settings(world.first) == ALONE
