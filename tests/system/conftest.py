@@ -25,6 +25,7 @@ COMMAND_TIMEOUT_S = 90.0
 # Files whose worlds have fixed names run in one process, and so one after the other.
 WORLD_OF = {
     "test_ovn": "knet",
+    "test_ovn_leaders": "knet",
     "test_spoofing": "knet",
     "test_containers": "kct",
     "test_escape": "kct",

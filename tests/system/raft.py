@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import subprocess
 import threading
@@ -76,7 +77,9 @@ class Raft:
             ["ovsdb-server", self.file(member), *sockets, "--no-chdir"],
             log=self._folder / f"{member}.log",
         )
-        wait_until(self._control(member).exists)
+        socket = Path(self.remote(member).removeprefix("unix:"))
+        wait_until(lambda: self._control(member).exists() and socket.exists())
+        socket.chmod(0o777)  # Engines have users of their own.
 
     def kill(self, member: int) -> None:
         self._running[member].kill()
@@ -106,6 +109,16 @@ class Raft:
 
     def leader(self) -> int | None:
         return next((one for one in self.members if "Role: leader" in self.status(one)), None)
+
+    def term(self) -> int:
+        """It grows by one with each leader."""
+        return max(int(re.findall(r"Term: (\d+)", self.status(one))[0]) for one in self.members)
+
+    def transfer(self) -> None:
+        """Another leads, as when a leader is about to compact what it has by itself."""
+        leader = self.leader()
+        if leader is not None:
+            self.tell(leader, "cluster/failure-test", "transfer-leadership")
 
     def tell(self, member: int, *words: str) -> str:
         """Empty where it does not answer."""
