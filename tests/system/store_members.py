@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from kumoi import config, members
 from kumoi.base import process
 from kumoi.base.clock import Clock
@@ -75,13 +73,8 @@ class StoreMembers:
         return opened
 
     def leader(self) -> HostSettings:
-        query = "SELECT inet_server_addr()"
-        engine = sa.create_engine(members.administration_url(self.cloud, self.hosts[0]))
-        with engine.connect() as connection:
-            address = str(connection.exec_driver_sql(query).scalar_one()).partition("/")[0]
-        engine.dispose()
-        names = {member.address: member.name for member in self.cloud.control_hosts}
-        return next(host for host in self.hosts if host.name == names[address])
+        found = databases.look(self.cloud, self.hosts[0])
+        return next(host for host in self.hosts if host.name == found.leader)
 
     def kill_postgres(self, host: HostSettings) -> None:
         """The process that all others of the database come from."""

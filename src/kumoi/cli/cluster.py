@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from kumoi.cloud.hostapi import join as hostapi
 from kumoi.cloud.hostapi.client import tls_context
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.engine.db import Database
-from kumoi.hosts.cluster import join_token
+from kumoi.hosts.cluster import databases, join_token
 from kumoi.hosts.units import keeper
 
 TTL = "1h"
@@ -149,6 +150,7 @@ def status(args: argparse.Namespace) -> int:
             "underlay": cloud.underlay_cidr,
             "control_plane": here.name,
             "control_hosts": [host.table for host in cloud.control_hosts],
+            "store": asdict(databases.look(cloud, here)) if cloud.is_replicated else None,
             "hosts": hosts,
             "expected": expected,
         }
@@ -167,9 +169,17 @@ def _control_plane(cloud: CloudSettings, here: HostSettings) -> str:
     """Where it is, and what of it has no second host."""
     if not cloud.is_replicated:
         return f"{here.name} alone has its control plane"
-    names = ", ".join(host.name for host in cloud.control_hosts)
+    found = databases.look(cloud, here)
+    if not found.leader:
+        return "no member of its stores leads: nothing can be changed"
+    late = [
+        host.name
+        for host in cloud.control_hosts
+        if host.name not in {found.leader, *found.followers}
+    ]
+    missing = f"; [red]{', '.join(late)} does not follow[/]" if late else ""
     return (
-        f"its stores are on {names}. APIs, worker and pipeline run on {here.name} alone, and its disk "
+        f"its stores follow {found.leader} on {', '.join(found.followers)}{missing}. APIs, worker and pipeline run on {here.name} alone, and its disk "
         "alone has images, pushed repositories, the keys of tokens and those of the authorities"
     )
 

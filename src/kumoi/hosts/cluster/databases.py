@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import psycopg
 import sqlalchemy as sa
@@ -21,19 +22,36 @@ CONNECT_TIMEOUT_S = 3
 POLL_S = 0.2
 
 
-QUORUM = "SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('quorum', 'sync')"
+FOLLOWERS = (
+    "SELECT application_name FROM pg_stat_replication WHERE sync_state IN ('quorum', 'sync')"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """By their hosts' names. `leader` takes writes, "" when none does; `followers` acknowledge them."""
+
+    leader: str
+    followers: tuple[str, ...]
+
+
+def look(cloud: CloudSettings, host: HostSettings) -> Members:
+    """As the leader sees it."""
+    try:
+        with _connected(cloud, host) as connection:
+            leads = connection.execute("SELECT host(inet_server_addr())").fetchall()
+            follow = connection.execute(FOLLOWERS).fetchall()
+    except (Transient, psycopg.OperationalError):
+        return Members("", ())
+    names = {member.address: member.name for member in cloud.control_hosts}
+    return Members(names.get(leads[0][0], ""), tuple(sorted(name for (name,) in follow)))
 
 
 def has_leader(cloud: CloudSettings, host: HostSettings) -> bool:
     """Whether a member takes writes, and another one acknowledges them. Patroni asks for that once
     there has been one.
     """
-    try:
-        with _connected(cloud, host) as connection:
-            found = connection.execute(QUORUM).fetchone()
-            return bool(found and found[0])
-    except (Transient, psycopg.OperationalError):
-        return False
+    return bool(look(cloud, host).followers)
 
 
 def wait_for_leader(
