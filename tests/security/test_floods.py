@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request as HttpRequest
 
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Invalid, Unauthenticated
 from kumoi.engine.activation import Activation
 from kumoi.engine.db import Database
 from kumoi.engine.http import app as app_module
-from kumoi.engine.http import connections, limits, serving
+from kumoi.engine.http import connections, limits, serving, turns
 from kumoi.engine.http.app import App
 from kumoi.engine.http.connections import ConnectionLimits
 from kumoi.engine.http.request import Reply, Request
 from kumoi.engine.http.routing import KNOWN, OPEN, Route
+from kumoi.engine.http.running import HandlerRunner
 from kumoi.engine.http.service import Scheme, Service
 from kumoi.engine.http.serving import Certificates, Listener, serve
 from kumoi.engine.http.turns import LoopTurns, ThreadTurns
@@ -70,10 +72,12 @@ async def wait(request: Request[Hall, Any]) -> Reply:
 
 
 async def take(request: Request[Hall, Any]) -> Reply:
-    size = 0
-    async for part in limits.parts(request.http):
-        size += len(part)
-    return Reply(200, size)
+    return Reply(200, [len(part) async for part in limits.parts(request.http)])
+
+
+async def take_later(request: Request[Hall, Any]) -> Reply:
+    await wait(request)
+    return await take(request)
 
 
 def refuse(request: Request[Hall, Any]) -> Reply:
@@ -114,6 +118,7 @@ HALL = Service(
         Route("GET", "/plain", plain, KNOWN, scheme="project"),
         Route("GET", "/wait", wait, KNOWN, scheme="project", streams=True),
         Route("PUT", "/take", take, KNOWN, scheme="project", streams=True),
+        Route("PUT", "/take-later", take_later, KNOWN, scheme="project", streams=True),
         Route("GET", "/refuse", refuse, OPEN),
         Route("GET", "/fail", fail, OPEN),
         Route("GET", "/give", give, KNOWN, scheme="project", streams=True),
@@ -375,24 +380,147 @@ def test_of_a_refused_request_nothing_is_left_to_the_garbage_collector(
     told(tmp_path, story)
 
 
+def test_of_a_body_no_more_is_read_than_was_asked_for(tmp_path: Path) -> None:
+    async def story(served: Served) -> None:
+        client = await served.connect(ONE)
+        head = request_of("take-later", "noisy").replace(b"GET", b"PUT")
+        client[1].write(head.replace(b"\r\n\r\n", b"\r\nContent-Length: 9\r\n\r\nfirst"))
+        await until(lambda: served.hall.waiting == 1)
+        client[1].write(b"next")
+        await served.ask(await served.connect(OTHER), "open")  # There was time to read it.
+        served.hall.gate.set()
+        assert (await answer(client[0])).endswith(b"\r\n\r\n[5,4,0]")
+
+    told(tmp_path, story)
+
+
+def test_a_part_of_a_body_may_come_after_its_size(tmp_path: Path) -> None:
+    async def story(served: Served) -> None:
+        client = await served.connect(ONE)
+        head = request_of("take", "noisy").replace(b"GET", b"PUT")
+        client[1].write(head.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n"))
+        for piece in (b"5\r\n", b"first\r\n", b"4\r\n", b"next\r\n", b"0\r\n", b"\r\n"):
+            await served.ask(await served.connect(OWN), "open")  # So that they come one by one.
+            client[1].write(piece)
+        assert (await answer(client[0])).endswith(b"\r\n\r\n[5,4,0]")
+
+    told(tmp_path, story)
+
+
+def test_each_part_of_a_body_but_the_first_is_read_in_a_turn() -> None:
+    order: list[str] = []
+    parts = [b"one", b"two", b"three"]
+
+    async def receive() -> dict[str, Any]:
+        order.append("part")
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+    async def turn() -> None:
+        order.append("turn")
+
+    headers = [(b"content-length", b"11")]
+    http = HttpRequest({"type": "http", "headers": headers}, receive)
+    assert asyncio.run(limits.body(http, 100, turn)) == b"onetwothree"
+    assert order == ["part", "turn", "part", "turn", "part"]
+
+
+def test_a_client_whose_requests_wait_for_each_other_has_the_next_one_read_in_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn, calls = asyncio.Event(), 0
+
+    async def wait_for_turn(_runner: HandlerRunner, client: str) -> None:
+        nonlocal calls
+        calls += client == "noisy"
+        if client == "noisy" and calls == 2:  # The first was the way to a thread.
+            await turn.wait()
+
+    monkeypatch.setattr(HandlerRunner, "turn", wait_for_turn)
+    monkeypatch.setattr(HandlerRunner, "is_crowded", lambda _runner, client: client == "noisy")
+
+    async def story(served: Served) -> None:
+        client = await served.connect(ONE)
+        await served.ask(client, "plain", "noisy")
+        await until(lambda: calls == 2)
+        client[1].write(request_of("wait", "noisy"))
+        await served.ask(await served.connect(OTHER), "open")
+        assert served.hall.waiting == 0
+        turn.set()
+        await until(lambda: served.hall.waiting == 1)
+
+    told(tmp_path, story)
+
+
+async def turns_of(*clients: str, gives_way: Callable[[str], bool] = lambda _client: False) -> str:
+    """Whose turn it was in each look at the network, of requests that came at once; "." is nobody's."""
+    loop_turns, had = LoopTurns(gives_way), list[str]()
+
+    async def act(client: str) -> None:
+        await loop_turns.wait(client)
+        had.append(client)
+
+    tasks = [asyncio.create_task(act(client)) for client in clients]
+    looks = []
+    for _ in range(12):
+        await asyncio.sleep(0)
+        looks.append("".join(had) or ".")
+        had.clear()
+    for task in tasks:
+        task.cancel()
+    return " ".join(looks)
+
+
 def test_in_the_event_loop_each_client_has_one_turn_between_two_looks_at_the_network() -> None:
+    assert asyncio.run(turns_of(*"aaaaa")).startswith("a . a a a a .")
+
+
+def test_a_client_with_company_has_fewer_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "COMPANY_S", 3_600.0)
+    assert asyncio.run(turns_of(*"aaaab")).startswith("ab . . . . a . . . a")
+
+
+def test_who_gives_way_has_the_next_turn_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "GAP", 0)
+    monkeypatch.setattr(turns, "PACE_S", 3_600.0)
+    took = asyncio.run(turns_of(*"aaabbb", gives_way=lambda client: client == "a"))
+    assert took.startswith("ab . b b .")
+    assert took.count("a") == 1
+
+
+def test_a_client_gives_way_to_anothers_thread_unless_that_has_many_too() -> None:
+    async def story() -> list[bool]:
+        threads, gate = ThreadTurns(2, 1, at_once), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def act() -> None:
+            asyncio.run_coroutine_threadsafe(gate.wait(), loop).result()
+
+        found = [threads.serve_another("noisy")]
+        async with asyncio.TaskGroup() as tasks:
+            for count in (1, turns.FEW):
+                for _ in range(count):
+                    tasks.create_task(threads.run("neighbour", act))
+                await asyncio.sleep(0)
+                found.append(threads.serve_another("noisy"))
+            found.append(threads.serve_another("neighbour"))
+            gate.set()
+        return found
+
+    assert asyncio.run(story()) == [False, True, False, False]
+
+
+def test_what_begins_in_a_thread_begins_in_its_clients_turn() -> None:
     order: list[str] = []
 
-    async def act(turns: LoopTurns, client: str) -> None:
-        await turns.wait(client)
-        order.append(client)
+    async def turn(client: str) -> None:
+        order.append(f"turn of {client}")
 
-    async def story() -> None:
-        turns = LoopTurns()
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(20):
-                tasks.create_task(act(turns, "noisy"))
-            await asyncio.sleep(0)
-            tasks.create_task(act(turns, "neighbour"))
+    asyncio.run(ThreadTurns(1, 1, turn).run("a", lambda: order.append("begun")))
+    assert order == ["turn of a", "begun"]
 
-    asyncio.run(story())
-    assert order.index("neighbour") <= 3
-    assert len(order) == 21
+
+async def at_once(_client: str) -> None:
+    """It is everybody's turn."""
 
 
 def test_of_a_pools_threads_one_client_has_few_and_another_is_next() -> None:
@@ -400,7 +528,7 @@ def test_of_a_pools_threads_one_client_has_few_and_another_is_next() -> None:
     calls = ("noisy", "noisy again", "noisy once more", "neighbour", "third")
 
     async def story() -> None:
-        turns = ThreadTurns(2, 1)
+        threads = ThreadTurns(2, 1, at_once)
         ends = {call: asyncio.Event() for call in calls}
         loop = asyncio.get_running_loop()
 
@@ -410,7 +538,7 @@ def test_of_a_pools_threads_one_client_has_few_and_another_is_next() -> None:
 
         async with asyncio.TaskGroup() as tasks:
             for call in calls:
-                tasks.create_task(turns.run(call.split()[0], lambda call=call: act(call)))  # type: ignore[misc]
+                tasks.create_task(threads.run(call.split()[0], lambda call=call: act(call)))  # type: ignore[misc]
             await until(lambda: len(order) == 2)
             for begun, ended in enumerate(("noisy", "noisy again", "third"), start=3):
                 ends[ended].set()
@@ -425,14 +553,14 @@ def test_of_a_pools_threads_one_client_has_few_and_another_is_next() -> None:
 
 def test_a_turn_of_a_request_that_was_given_up_is_the_next_ones() -> None:
     async def story() -> str:
-        turns, gate = ThreadTurns(1, 1), asyncio.Event()
+        threads, gate = ThreadTurns(1, 1, at_once), asyncio.Event()
         loop = asyncio.get_running_loop()
         first = asyncio.create_task(
-            turns.run("a", lambda: asyncio.run_coroutine_threadsafe(gate.wait(), loop).result())
+            threads.run("a", lambda: asyncio.run_coroutine_threadsafe(gate.wait(), loop).result())
         )
         await asyncio.sleep(0)
-        given_up = asyncio.create_task(turns.run("b", lambda: "given up"))
-        last = asyncio.create_task(turns.run("b", lambda: "last"))
+        given_up = asyncio.create_task(threads.run("b", lambda: "given up"))
+        last = asyncio.create_task(threads.run("b", lambda: "last"))
         await asyncio.sleep(0)
         given_up.cancel()
         gate.set()

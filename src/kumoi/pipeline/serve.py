@@ -110,16 +110,9 @@ async def serve(
         alarm.ring()
 
     activation.on_drain.append(end_waiting)
-    app = App(
-        pipeline,
-        SERVICES,
-        root=cloud.pipeline_url,
-        recorder=Recorder(database, clock),
-        requests_max=cloud.requests_per_client,
-    )
     certificates = Certificates(host.pki_dir / "pipeline.crt", host.pki_dir / "pipeline.key")
     at = (cloud.pipeline_listens_at, cloud.pipeline_port)
-    listener = Listener(app, *at, certificates, limits=ConnectionLimits.of(cloud))
+    listener = Listener(_app(pipeline), *at, certificates, limits=ConnectionLimits.of(cloud))
     loops = (
         Loop("pipeline.heads", heads.round, HEADS_EVERY_S),
         *_loops_of_git_hosts(pipeline, heads),
@@ -137,6 +130,18 @@ async def serve(
                 group.create_task(loop.run(each, database))
     finally:
         await alarm.close()
+
+
+def _app(pipeline: Pipeline) -> App:
+    cloud = pipeline.cloud
+    return App(
+        pipeline,
+        SERVICES,
+        root=cloud.pipeline_url,
+        recorder=Recorder(pipeline.database, pipeline.clock),
+        requests_max=cloud.requests_per_client,
+        waits=True,  # For git and the identity service.
+    )
 
 
 def _loops_of_git_hosts(of: Pipeline, heads: Heads) -> tuple[Loop, ...]:

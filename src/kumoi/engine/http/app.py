@@ -35,7 +35,7 @@ from kumoi.base.ids import new_request_id
 from kumoi.engine import audit
 from kumoi.engine.audit import Record, Recorder
 from kumoi.engine.http import errors, limits, shapes, versions
-from kumoi.engine.http.connections import CONNECTION
+from kumoi.engine.http.connections import CONNECTION, HeldConnection
 from kumoi.engine.http.request import Context, Reply, Request
 from kumoi.engine.http.routing import KNOWN, OPEN, Route, RouteTable
 from kumoi.engine.http.running import READING, HandlerRunner
@@ -67,7 +67,7 @@ class _Mounted:
 class App:
     """Several services on one listener. `root` is the public URL that their prefixes follow;
     `requests_max` are those of a client that are in flight. `proxies` are the addresses that are
-    believed when they name the one that they ask for.
+    believed when they name the one that they ask for. `waits`: handlers wait for other programs.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class App:
         recorder: Recorder | None = None,
         requests_max: int = REQUESTS_MAX,
         proxies: frozenset[str] = frozenset(),
+        waits: bool = False,
     ) -> None:
         shapes.prepare()
         self._recorder = recorder
@@ -97,6 +98,7 @@ class App:
         self._runner = HandlerRunner(
             threads,
             is_local=context.database.is_sqlite,
+            waits=waits,
             commits=lambda: context.database.commits,
         )
 
@@ -109,7 +111,11 @@ class App:
             response = await self._answer(http, flight)
             await response(scope, receive, send)
         finally:
+            client = flight.client
             flight.end()
+        if self._runner.is_crowded(client) and (connection := _connection(http)) is not None:
+            with connection.unread():
+                await self._runner.turn(client)
 
     async def _answer(self, http: HttpRequest, flight: _Flight) -> Response:
         path: str = http.scope["path"]
@@ -181,8 +187,11 @@ class App:
         if route.streams:
             streamed: Reply = await route.handler(request)
             return streamed
-        request.raw = await limits.body(http, self._body_max_bytes)
-        return await self._runner.run(route, request, flight.client)
+        client = flight.client
+        request.raw = await limits.body(
+            http, self._body_max_bytes, lambda: self._runner.turn(client)
+        )
+        return await self._runner.run(route, request, client)
 
     async def _admit(
         self, request: Request[Any, Any], service: Service, route: Route, flight: _Flight
@@ -208,7 +217,7 @@ class App:
     def _belongs_to(self, http: HttpRequest, caller: PolicySubject, flight: _Flight) -> None:
         """Count the request, and its connection, for its caller's project. Raises RateLimited."""
         client = caller.project_id or caller.user_id
-        connection = http.scope.get("extensions", {}).get(CONNECTION)
+        connection = _connection(http)
         if connection is not None:
             connection.belongs_to(client)
         flight.count_for(client)
@@ -245,6 +254,11 @@ class _Flight:
         if self.client:
             self._in_flight.end(self.client)
             self.client = ""
+
+
+def _connection(http: HttpRequest) -> HeldConnection | None:
+    connection: HeldConnection | None = http.scope.get("extensions", {}).get(CONNECTION)
+    return connection
 
 
 def _route(

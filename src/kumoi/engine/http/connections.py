@@ -15,7 +15,7 @@ import asyncio
 import collections
 import contextlib
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ class HeldConnection(socket.socket):
         self.project = ""
         self.busy = False
         self.handshake: asyncio.TimerHandle | None = None
+        self.transport: asyncio.Transport | None = None  # Once the handshake is done.
         self._connections = connections
 
     def close(self) -> None:
@@ -66,6 +67,18 @@ class HeldConnection(socket.socket):
         """End it as if the client had: its transport reads the end and closes."""
         with contextlib.suppress(OSError):
             self.shutdown(socket.SHUT_RDWR)
+
+    @contextlib.contextmanager
+    def unread(self) -> Iterator[None]:
+        """What arrives meanwhile is read afterwards."""
+        if self.transport is None:
+            yield
+            return
+        self.transport.pause_reading()
+        try:
+            yield
+        finally:
+            self.transport.resume_reading()
 
     def answered(self) -> None:
         """Idle from now on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.requests import Request as HttpRequest
 
@@ -16,19 +16,30 @@ BODY_TIMEOUT_S = 60.0  # For what is read whole.
 PART_TIMEOUT_S = 60.0  # For the next part of what is read in parts, however long it is.
 
 
-async def body(http: HttpRequest, most: int) -> bytes:
-    """The whole body. Raises TooLarge before more than `most` bytes are held, TooSlow."""
+async def at_once() -> None:
+    """Nobody else reads bodies here."""
+
+
+async def body(
+    http: HttpRequest, most: int, turn: Callable[[], Awaitable[None]] = at_once
+) -> bytes:
+    """The whole body; each of its parts but the first is read in a `turn` of its client. Raises
+    TooLarge before more than `most` bytes are held, TooSlow.
+    """
     declared = http.headers.get("Content-Length", "")
     if declared.isdecimal() and int(declared) > most:
         raise _too_large(most)
     if not declared and "Transfer-Encoding" not in http.headers:
         return b""  # Nothing else says that there is a body (RFC 9112, 6.3).
+    whole = int(declared) if declared.isdecimal() else most
     held = bytearray()
     async with reading():
         async for chunk in http.stream():
             held += chunk
             if len(held) > most:
                 raise _too_large(most)
+            if len(held) < whole:
+                await turn()
     return bytes(held)
 
 

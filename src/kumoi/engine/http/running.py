@@ -18,16 +18,17 @@ from kumoi.engine.http.routing import Route
 from kumoi.engine.http.turns import LoopTurns, ThreadTurns
 
 QUICK_S = 0.005  # What a request may cost all others.
-EACH = 2  # Threads of a pool that one client has: the store has one writer, and Python one lock.
+EACH = 1  # Threads of a client: SQLite has one writer, Python one lock, and two contend for both.
+EACH_WAITING = 2  # Where they wait for the network, or for other programs.
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Answer = TypeVar("Answer")
 
 
 class HandlerRunner:
-    """`threads` are the sizes of the pools by name. `is_local`: reads wait for no network. Of each
-    client, see turns.py, one request runs in the event loop at a time, and few in threads. `commits` are
-    those of the thread that asks.
+    """`threads` are the sizes of the pools by name. `is_local`: reads wait for no network. `waits`:
+    handlers wait for other programs. Each client has its turns, see turns.py. `commits` are those of
+    the thread that asks.
     """
 
     def __init__(
@@ -35,19 +36,21 @@ class HandlerRunner:
         threads: Mapping[str, int],
         *,
         is_local: bool,
+        waits: bool = False,
         commits: Callable[[], int] = lambda: 0,
     ) -> None:
         self._threads = threads
         self._commits = commits
         self._is_local = is_local
-        self._turns = LoopTurns()
+        self._each = EACH_WAITING if waits or not is_local else EACH
+        self._turns = LoopTurns(self._gives_way)
         self._pools: dict[str, ThreadTurns] = {}
         self._spent_s: dict[int, float] = {}  # By the id of a route, of which there are few.
 
     async def run(self, route: Route, request: Request[Any, Any], client: str) -> Reply:
         if self._is_local and not route.pool and request.http.method in READING:
             if self._spent_s.get(id(route), QUICK_S + 1) <= QUICK_S:
-                await self._turns.wait(client)
+                await self.turn(client)
                 return self._timed(route, request)
             return await self.in_thread(route.pool, client, lambda: self._timed(route, request))
         return await self.in_thread(route.pool, client, lambda: self._waited(route, request))
@@ -56,8 +59,21 @@ class HandlerRunner:
         turns = self._pools.get(pool)
         if turns is None:  # Made inside the running loop.
             size = self._threads[pool]
-            turns = self._pools[pool] = ThreadTurns(size, min(EACH, max(1, size // 2)))
+            each = min(self._each, max(1, size // 2))
+            turns = self._pools[pool] = ThreadTurns(size, each, self.turn)
         return await turns.run(client, act)
+
+    async def turn(self, client: str) -> None:
+        """Until this client may use the event loop."""
+        await self._turns.wait(client)
+
+    def is_crowded(self, client: str) -> bool:
+        return self._turns.is_crowded(client)
+
+    def _gives_way(self, client: str) -> bool:
+        """To whoever runs in a thread of the store's: hashing, which has its own, takes no lock."""
+        threads = self._pools.get("")
+        return threads is not None and threads.serve_another(client)
 
     def _waited(self, route: Route, request: Request[Any, Any]) -> Reply:
         """Once more where the store was lost in the middle, before anything was changed: the next

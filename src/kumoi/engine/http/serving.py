@@ -102,6 +102,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         transport.set_write_buffer_limits(UNREAD_BYTES)
         self._connection = self._connections.served(transport.get_extra_info("peername"))
+        if self._connection is not None:
+            self._connection.transport = transport
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -128,6 +130,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._beside_body_bytes = 0 if self._has_body else self._beside_body_bytes + len(data)
             if self._beside_body_bytes > HEAD_MAX_BYTES:
                 self.transport.abort()
+        if self._has_body and not self._in_head and not self.cycle.response_complete:
+            self.flow.pause_reading()  # Until the handler asks for the next part of the body.
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:

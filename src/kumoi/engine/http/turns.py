@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import anyio.to_thread
@@ -18,6 +18,10 @@ from anyio import CapacityLimiter
 from kumoi.base.errors import RateLimited
 
 RETRY_AFTER_S = 1.0
+COMPANY_S = 0.05  # So long after a turn of another client this one is not alone.
+GAP = 3  # Looks at the network without a turn of a client that has company.
+PACE_S = 0.001  # Between two turns of a client that gives way to another's thread.
+FEW = 4  # Requests that wait, of a client to whose thread others give way.
 BUSY = "Too many requests at once; try again later."
 
 Answer = TypeVar("Answer")
@@ -44,51 +48,81 @@ class InFlight:
 
 
 class LoopTurns:
-    """Of handlers that run in the event loop. Each client has one turn between two looks at the
-    network, at which the others' requests arrive.
+    """Of what a client costs the event loop: handlers that run there, the way to a thread, the parts of
+    a body, and where its requests wait for each other, the reading of the next one.
+
+    Each client has one turn between two looks at the network, at which the others' requests arrive;
+    where there are others, it has none in GAP more. One that `gives_way` has its next turn PACE_S later.
     """
 
-    def __init__(self) -> None:
-        self._had: set[str] = set()
-        self._waiting: dict[str, Waiting] = {}
+    def __init__(self, gives_way: Callable[[str], bool]) -> None:
+        self._gives_way = gives_way
+        self._waiting: dict[str, Waiting] = {}  # Of each client that has just had a turn.
+        self._newest: str | None = None
+        self._company_until_s = 0.0  # In the loop's time.
 
     async def wait(self, client: str) -> None:
         """Until it is this client's turn."""
-        if client in self._had or client in self._waiting:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(client, collections.deque()).append(turn)
+        loop = asyncio.get_running_loop()
+        if self._newest not in (None, client):
+            self._company_until_s = loop.time() + COMPANY_S
+        self._newest = client
+        if client in self._waiting:
+            turn = loop.create_future()
+            self._waiting[client].append(turn)
             await turn
         else:
-            self._begin_round()
-            self._had.add(client)
+            self._waiting[client] = collections.deque()
+            loop.call_soon(self._look, client, 1)
 
-    def _begin_round(self) -> None:
-        if not self._had:
-            asyncio.get_running_loop().call_soon(self._next_round)
+    def is_crowded(self, client: str) -> bool:
+        """Whether it has company, and requests of its own wait for each other."""
+        return bool(self._waiting.get(client)) and self._has_company()
 
-    def _next_round(self) -> None:
-        self._had.clear()
-        for client in list(self._waiting):
-            if _grant(self._waiting, client):
-                self._begin_round()
-                self._had.add(client)
+    def _has_company(self) -> bool:
+        return asyncio.get_running_loop().time() < self._company_until_s
+
+    def _look(self, client: str, looks: int) -> None:
+        loop = asyncio.get_running_loop()
+        if not self._waiting[client]:
+            del self._waiting[client]
+        elif self._gives_way(client):
+            loop.call_later(PACE_S, self._give, client)
+        elif looks <= GAP and self._has_company():
+            loop.call_soon(self._look, client, looks + 1)
+        else:
+            self._give(client)
+
+    def _give(self, client: str) -> None:
+        _grant(self._waiting[client])
+        asyncio.get_running_loop().call_soon(self._look, client, 1)
 
 
 class ThreadTurns:
     """Of handlers that run in threads. A client has at most `each` of `size` at a time, and those that
-    wait have one after the other.
+    wait have one after the other. Each begins in its client's `turn` of the event loop.
     """
 
-    def __init__(self, size: int, each: int) -> None:
+    def __init__(self, size: int, each: int, turn: Callable[[str], Awaitable[None]]) -> None:
         self._size = size
         self._each = each
+        self._turn = turn
         self._limiter = CapacityLimiter(size)
         self._running: collections.Counter[str] = collections.Counter()
         self._waiting: dict[str, Waiting] = {}
 
+    def serve_another(self, client: str) -> bool:
+        """Whether a request of another client runs that has less than FEW more. It waits for the
+        interpreter's lock at each statement, and a busy event loop hardly ever leaves it one.
+        """
+        return any(
+            other != client and len(self._waiting.get(other, ())) < FEW for other in self._running
+        )
+
     async def run(self, client: str, act: Callable[[], Answer]) -> Answer:
         with contextlib.ExitStack() as ends:
             await self._enter(client, ends)
+            await self._turn(client)
             return await anyio.to_thread.run_sync(act, limiter=self._limiter)
 
     async def _enter(self, client: str, ends: contextlib.ExitStack) -> None:
@@ -114,21 +148,23 @@ class ThreadTurns:
         if not self._running[client]:
             del self._running[client]
         for other in list(self._waiting):
-            if self._is_free_for(other) and _grant(self._waiting, other):
+            if self._is_free_for(other) and self._grant_to(other):
                 self._running[other] += 1
-                if other in self._waiting:  # Behind all others.
-                    self._waiting[other] = self._waiting.pop(other)
+
+    def _grant_to(self, client: str) -> bool:
+        """Its next one is behind those of all others."""
+        turns = self._waiting.pop(client)
+        granted = _grant(turns)
+        if turns:
+            self._waiting[client] = turns
+        return granted
 
 
-def _grant(waiting: dict[str, Waiting], client: str) -> bool:
-    """Let the client's first request go on that still waits; False where there is none."""
-    turns = waiting[client]
-    granted = False
-    while turns and not granted:
+def _grant(turns: Waiting) -> bool:
+    """Let the first request go on that still waits; False where there is none."""
+    while turns:
         turn = turns.popleft()
         if not turn.done():
             turn.set_result(None)
-            granted = True
-    if not turns:
-        del waiting[client]
-    return granted
+            return True
+    return False
