@@ -21,7 +21,9 @@ STORES = (CLOUD, PIPELINE)
 ETCD_PORT, ETCD_PEER_PORT = 2379, 2380  # The usual ones: addresses are the cloud's own.
 POSTGRES_PORT = 5432
 PATRONI_PORT = 8008
-HEARTBEAT_MS, ELECTION_MS = 200, 2_000  # Disks here take a second to sync, at times.
+# A leader of etcd gives each lease its whole time again, and this: whoever leads PostgreSQL and is lost
+# together with etcd's leader is replaced so much later.
+HEARTBEAT_MS, ELECTION_MS = 100, 1_000
 
 
 def own(cloud: CloudSettings, host: HostSettings) -> ControlHost:

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
 
 WRITERS = 3
 BEFORE_S, AFTER_S = 2.0, 3.0
-KILLED_WITHIN_S, LOST_WITHIN_S = 12.0, 25.0
+KILLED_WITHIN_S, LOST_WITHIN_S = 12.0, 32.0
 AGAIN_S = 60.0
 
 

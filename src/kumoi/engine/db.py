@@ -51,7 +51,7 @@ SQLITE_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 BUSY_TIMEOUT_MS = 10_000  # How long a writer waits for those of other processes,
 WRITER_WAIT_S = 10.0  # and for those of its own.
 OUTAGE_WAIT_S = 10.0  # A database server restarts in less,
-FAILOVER_WAIT_S = 25.0  # and another takes over when its host is lost.
+FAILOVER_WAIT_S = 32.0  # and another takes over when its host is lost.
 POOL_SIZE = 16
 _PENDING = "kumoi_pending_writes"
 
