@@ -14,7 +14,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -134,9 +134,11 @@ def kept_by_us(here: HostSettings) -> HostSettings:
 
 
 @contextlib.contextmanager
-def live_cloud(name: str, octet: int, directory: Path, **settings: Any) -> Iterator[LiveCloud]:
-    """Up, and purged at the end. `octet` is the second of its ranges, 10.<octet>.0.0/16. `settings`
-    stand in its cloud.toml before.
+def live_cloud(
+    name: str, octet: int, directory: Path, words: Sequence[str] = (), **settings: Any
+) -> Iterator[LiveCloud]:
+    """Up, with these words of the command, and purged at the end. `octet` is the second of its ranges,
+    10.<octet>.0.0/16. `settings` stand in its cloud.toml before.
     """
     state = Path(f"/var/tmp/{name}")
     public, underlay = f"10.{octet}.4.0/24", f"10.{octet}.5.0/28"
@@ -149,7 +151,7 @@ def live_cloud(name: str, octet: int, directory: Path, **settings: Any) -> Itera
         write(config, state)
         write(cloud.here, state)
         ranges = ["--public-cidr", public, "--underlay-cidr", underlay]
-        cloud.kumoi("up", *ranges, timeout_s=UP_TIMEOUT_S)
+        cloud.kumoi("up", *ranges, *words, timeout_s=UP_TIMEOUT_S)
         config, here = read(CloudSettings, state).settings, read(HostSettings, state).settings
         yield LiveCloud(config, here, directory)
     finally:

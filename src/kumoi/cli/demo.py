@@ -12,25 +12,29 @@ import time
 from pathlib import Path
 
 from kumoi.base.errors import Invalid
-from kumoi.cli import up, work_tree
+from kumoi.cli import choice, components, up, work_tree
 from kumoi.cli.output import console
 from kumoi.cli.progress import Progress
 from kumoi.cli.run import follow_run
+from kumoi.components import PIPELINE, Api, with_needs
 from kumoi.hosts.units import running
 from kumoi.pipeline.client import Client
 from kumoi.pipeline.environment import FILE_NAME
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "shop"
 
+NEEDED = with_needs(PIPELINE, Api.LOAD_BALANCER)
+
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     up.add_ranges_to(parser)
-    parser.set_defaults(only_engines=False)
+    parser.set_defaults(only_engines=False, without=[], within=[])
 
 
 def run(args: argparse.Namespace) -> int:
     if not EXAMPLE.is_dir():
         raise Invalid("the example is in a checkout of Kumoi, and this is an installed copy")
+    components.require(*choice.chosen(args), NEEDED, "the demo")
     progress = Progress()
     cloud, _ = up.bring_up(args, progress)
     client = Client(cloud.name, cloud.pipeline_url)

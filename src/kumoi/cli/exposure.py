@@ -14,6 +14,7 @@ import argparse
 import ipaddress
 import json
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from kumoi.base.errors import Conflict, Permanent
 from kumoi.cli import choice
 from kumoi.cli.output import console, table
 from kumoi.cli.status import admin_entry
+from kumoi.components import Api
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.first_use import first_run
 from kumoi.hosts.units import keeper
@@ -92,11 +94,19 @@ def run(args: argparse.Namespace) -> int:
         document = {
             "name": cloud.name,
             "endpoints": [asdict(endpoint) for endpoint in found],
-            "floating_ips": [asdict(address) for address in floating_ips(api)],
-            "router_gateways": [asdict(gateway) for gateway in gateways(api)],
-            "tenant_networks": sum(not net.is_router_external for net in api.network.networks()),
-            "service_ports": service_ports(api),
+            "floating_ips": [asdict(address) for address in floating_ips(api, cloud.apis)],
+            "router_gateways": [],
+            "tenant_networks": 0,
+            "service_ports": {},
         }
+        if Api.NETWORK in cloud.apis:
+            document |= {
+                "router_gateways": [asdict(gateway) for gateway in gateways(api)],
+                "tenant_networks": sum(
+                    not net.is_router_external for net in api.network.networks()
+                ),
+                "service_ports": service_ports(api),
+            }
     except (SDKException, ClientException) as cause:
         raise Permanent(
             f"the API does not answer at {cloud.api_url}: sudo ./kumoi up{choice.words(cloud, host)}"
@@ -136,9 +146,13 @@ def reached_by(cloud: CloudSettings, bound: sockets.Bound) -> str:
     return UNDERLAY if bound.address == cloud.control_address else NETWORKS
 
 
-def floating_ips(cloud: Connection) -> list[ExposedFloatingIp]:
+def floating_ips(cloud: Connection, apis: Collection[str]) -> list[ExposedFloatingIp]:
+    """By the APIs that are served."""
+    if Api.NETWORK not in apis:
+        return []
     ports = {port.id: port for port in cloud.network.ports()}
-    servers = {server.id: server.name for server in cloud.compute.servers(all_projects=True)}
+    listed = cloud.compute.servers(all_projects=True) if Api.COMPUTE in apis else ()
+    servers = {server.id: server.name for server in listed}
     rules = list(cloud.network.security_group_rules())
     found = []
     for address in cloud.network.ips():

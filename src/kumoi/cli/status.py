@@ -19,12 +19,14 @@ from rich.table import Table
 from kumoi import members
 from kumoi.base import files
 from kumoi.base.errors import KumoiError
-from kumoi.cli import choice
+from kumoi.cli import choice, components
 from kumoi.cli.output import console, table
 from kumoi.cloud.agent.unlisted import unlisted
 from kumoi.cloud.domain.host import host as host_domain
 from kumoi.cloud.drivers.instance import fence, registry
-from kumoi.config import CloudSettings, HostSettings
+from kumoi.cloud.store import kept
+from kumoi.components import Api
+from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.engine.db import Database
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords
 from kumoi.hosts.units import control, keeper, landlock, memory, running
@@ -75,7 +77,9 @@ def run(args: argparse.Namespace) -> int:
     found = processes(cloud, host)
     hosts, servers, trouble = hosts_and_servers(cloud, host, found)
     others = {each.name: processes(cloud, each) for each in choice.others_here(cloud, host)}
-    unknown = [] if trouble else _unlisted_servers(host, servers)
+    lists_servers = Api.COMPUTE in cloud.apis
+    unknown = _unlisted_servers(host, servers) if lists_servers and not trouble else []
+    off = left_off(cloud, host)
     if args.json:
         document = {
             "name": cloud.name,
@@ -86,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
             },
             "hosts": hosts,
             "servers": servers,
+            "off": off,
             "unknown": unknown,
             "api_trouble": trouble,
             "landlock": landlock.version(),
@@ -104,7 +109,10 @@ def run(args: argparse.Namespace) -> int:
             together=_together(host),
             full=nearly_full(disk(host)),
             missing=missing_walls(host),
+            lists_servers=lists_servers,
         )
+        if off:
+            console().print(f"Off: {', '.join(map(_off_words, off.items()))}")
         for name, rows in others.items():
             console().print(f"Host {name}:", _process_table(rows) if rows else "is down")
     else:
@@ -165,6 +173,8 @@ def hosts_and_servers(
     """
     if not any(row.name == "api" and row.healthy for row in found):
         return [], [], "the API does not answer"
+    if Api.COMPUTE not in cloud.apis:
+        return [], [], ""
     try:
         api = first_run.connect(admin_entry(cloud, host))
         hypervisors = list(api.compute.hypervisors(details=True))
@@ -186,6 +196,25 @@ def hosts_and_servers(
     except (SDKException, ClientException, KumoiError) as error:
         return [], [], f"the API refused: {error}"
     return hosts, servers, ""
+
+
+def left_off(cloud: CloudSettings, host: HostSettings) -> dict[str, str]:
+    """What the cloud, or this host of it, is without, and what there is of it all the same, in words."""
+    off = list(components.off_of(cloud, host))
+    if not off or Role.API not in host.roles:
+        return {}
+    try:
+        database = Database(members.cloud_database(cloud, host), wake_dir=host.wake_dir)
+        with contextlib.closing(database), database.read() as connection:
+            return kept.counts(connection, off)
+    except KumoiError:  # The store is away, as other lines say.
+        return dict.fromkeys(off, "")
+
+
+def _off_words(item: tuple[str, str]) -> str:
+    """`compute (still there: 3 servers)`."""
+    name, there = item
+    return f"{name} (still there: {there})" if there else name
 
 
 def _rows(cloud: CloudSettings, host: HostSettings) -> dict[str, dict[str, Any]]:
@@ -253,6 +282,7 @@ def _show(
     together: str,
     full: str,
     missing: str,
+    lists_servers: bool,
 ) -> None:
     out = console()
     out.print(_process_table(found))
@@ -269,6 +299,8 @@ def _show(
         out.print(f"[red]{full}[/]")
     if trouble:
         out.print(f"[red]Hosts and servers are not known: {escape(trouble)}[/]")
+        return
+    if not lists_servers:
         return
     for title, rows in (("host", [_host_row(row) for row in hosts]), ("server", servers)):
         out.print(table(title, rows) if rows else f"No {title}s")

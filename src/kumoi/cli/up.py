@@ -21,9 +21,10 @@ from kumoi import config, members
 from kumoi.base import process
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Conflict, Permanent
-from kumoi.cli import choice, joining
+from kumoi.cli import choice, components, joining
 from kumoi.cli.progress import Progress, ProgressStage
 from kumoi.cloud.drivers.instance import registry
+from kumoi.components import PIPELINE, Api
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts import boot
 from kumoi.hosts.cluster import databases
@@ -50,6 +51,7 @@ Images = list[tuple[image.Recipe, "Future[Path]"]]
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     add_ranges_to(parser)
+    components.add_to(parser)
     parser.add_argument(
         "--hosts",
         type=int,
@@ -93,7 +95,8 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
         stage.note(f"installed {len(added)}" if added else "all there")
     boot.make_directories(host)
     offers = not args.only_engines and Role.API in host.roles
-    with choice.alone(cloud, host), _images(progress, wanted=offers) as images:
+    has_images = offers and Api.COMPUTE in cloud.apis  # They are for servers.
+    with choice.alone(cloud, host), _images(progress, wanted=has_images) as images:
         with progress.stage("certificates, passwords, settings"):
             is_new = False  # Then its key is to be enrolled.
             if Role.API in host.roles:
@@ -167,6 +170,8 @@ def args_of(cloud: CloudSettings, host: HostSettings) -> argparse.Namespace:
         underlay_cidr=None,
         only_engines=False,
         hosts=1,
+        without=[],
+        within=[],
     )
 
 
@@ -175,12 +180,14 @@ def _decide(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
     cloud, host = choice.chosen(args, strictly=True)
     choice.require_ours(cloud, host)
     choice.require_whole(host)
+    chosen = components.chosen(args, cloud, host)
     machine.check_size(host.state)
     machine.check_passable(host.state)
     machine.check_python(Path(sys.executable))
     machine.check_user_namespaces()
     clouds_yaml.check(choice.person())
     taken = ranges.used(virtual.own_links(cloud))
+    cloud, host = chosen
     if choice.is_there(host):
         for asked, there in (
             (args.public_cidr, cloud.public_cidr),
@@ -191,7 +198,8 @@ def _decide(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
     else:
         public, underlay = ranges.choose(taken, args.public_cidr, args.underlay_cidr)
         cloud = config.changed(cloud, public_cidr=public, underlay_cidr=underlay)
-        host = config.first_host(cloud, host.state_dir)
+        first = config.first_host(cloud, host.state_dir)
+        host = config.changed(first, roles=host.roles)
     ranges.check(cloud.public_cidr, cloud.underlay_cidr, taken)
     sockets.require_free(cloud, host)  # At the addresses that it gets.
     return cloud, host
@@ -241,9 +249,9 @@ def _start(
         with progress.stage("stores"):
             _ensure_stores(host, release)
             ownership.own_files(cloud, host)
-    with progress.stage("Open vSwitch and OVN") as stage:
+    names = [unit.name for unit in wanted if unit.kind is table.UnitKind.ENGINE]
+    with progress.stage("Open vSwitch and OVN" if names else "no engine is needed") as stage:
         unit_keeper.tell(wanted)
-        names = [unit.name for unit in wanted if unit.kind is table.UnitKind.ENGINE]
         unit_keeper.ensure_ready(names, timeout_s=ENGINES_TIMEOUT_S, tell=stage.tell)
         if Role.NETWORK in host.roles:
             virtual.forget_other_gateways(cloud, host)
@@ -289,9 +297,13 @@ def _offer(cloud: CloudSettings, host: HostSettings, progress: Progress, images:
         wanted = _entries(cloud, host)
         clouds_yaml.write(person, wanted)
         stage.note(f"{' and '.join(wanted)} in {person.file}")
+    if Api.NETWORK not in cloud.apis:  # What others of the first things need.
+        return
     with progress.stage("flavors and external network"):
         api = first_run.connect(wanted[f"{cloud.name}-admin"])
         first_run.ensure_flavors_and_network(api, cloud)
+    if Api.COMPUTE not in cloud.apis:
+        return
     with progress.stage("the host reports") as stage:
         first_run.wait_for_host(api, host, timeout_s=HOST_TIMEOUT_S)
     offered = {}
@@ -349,13 +361,18 @@ def _next_steps(cloud: CloudSettings, host: HostSettings) -> list[str]:
     client = Path(sys.executable).parent / "openstack"
     name, this = cloud.name, choice.words(cloud, host)
     repository = f"{cloud.pipeline_url.replace('//', '//demo@')}/git/demo/my-app.git"
+    listed = {Api.IMAGE: "image", Api.COMPUTE: "flavor", Api.NETWORK: "network"}
+    lists = [f"openstack {noun} list" for api, noun in listed.items() if api in cloud.apis]
+    pushing = [
+        f"  sudo ./kumoi demo{this}      push an example and see it verified",
+        f"  GIT_SSL_CAINFO={host.pki_dir / 'ca.crt'} git push {repository} main",
+    ]
     return [
         "",
         f"The cloud [bold]{name}[/] is up at {cloud.api_url}. What to try next:",
         f"  alias openstack='{client} --os-cloud {name}'",
-        "  openstack image list; openstack flavor list; openstack network list",
-        f"  sudo ./kumoi demo{this}      push an example and see it verified",
-        f"  GIT_SSL_CAINFO={host.pki_dir / 'ca.crt'} git push {repository} main",
+        f"  {'; '.join(['openstack catalog list', *lists])}",
+        *(pushing if PIPELINE in host.roles else ()),
         f"  sudo ./kumoi status{this}    every process, host and server",
         f"  sudo ./kumoi down{this}      stop; with --purge nothing is left",
     ]

@@ -13,7 +13,7 @@ from kumoi.cloud.reconcilers.image import ImageReconciler
 from kumoi.cloud.reconcilers.load_balancer import StationReconciler
 from kumoi.cloud.reconcilers.network import NetworkReconciler
 from kumoi.cloud.reconcilers.server import ServerReconciler
-from kumoi.config import CloudSettings, HostSettings
+from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.engine import audit
 from kumoi.engine.audit import PRUNE_EVERY_S
 from kumoi.engine.db import Database
@@ -29,6 +29,9 @@ STATION_INTERVAL_S = 5.0
 async def serve(cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock) -> None:
     """Until cancelled."""
     plugged = Poke()  # OVN says that a port has come up.
+    if Role.NETWORK not in host.roles:  # A cloud without networks.
+        await serve_with(cloud, host, database, clock, northbound=None, plugged=plugged)
+        return
     with OvnNorthbound(host.northbound_remote, changed=plugged) as northbound:
         await serve_with(cloud, host, database, clock, northbound=northbound, plugged=plugged)
 
@@ -39,23 +42,24 @@ async def serve_with(
     database: Database,
     clock: Clock,
     *,
-    northbound: Northbound,
+    northbound: Northbound | None,
     plugged: Poke,
 ) -> None:
-    """The same with the network's engine given."""
-    network = NetworkReconciler(database, northbound, clock)
+    """The same with the network's engine given, where there is one."""
     server = ServerReconciler(database)
     hosts = HostReconciler(database, silent_s=cloud.host_silent_s)
     stations = StationReconciler(database)
     image = ImageReconciler(database, ImageFiles(host.image_dir), clock)
-    loops = (
-        Loop("network", network.round, NETWORK_INTERVAL_S, plugged),
+    loops = [
         Loop("server", server.round, SERVER_INTERVAL_S),
         Loop("host", hosts.round, HOST_INTERVAL_S),
         Loop("station", stations.round, STATION_INTERVAL_S),
         Loop("image", image.round, IMAGE_INTERVAL_S),
         Loop("audit", audit.Pruner(database, clock, cloud.audit_days).round, PRUNE_EVERY_S),
-    )
+    ]
+    if northbound is not None:
+        network = NetworkReconciler(database, northbound, clock)
+        loops.append(Loop("network", network.round, NETWORK_INTERVAL_S, plugged))
     async with asyncio.TaskGroup() as tasks:
         for loop in loops:
             tasks.create_task(run(loop, database), name=loop.name)

@@ -39,6 +39,5 @@ def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
 def ensure_files(cloud: CloudSettings, host: HostSettings) -> None:
     """What engines open when they start."""
     make_directories(host)
-    if not running.found(host.state_dir):
-        virtual.ensure_databases(host)
-        ownership.own_databases(cloud, host)
+    virtual.ensure_databases(host, only_missing=bool(running.found(host.state_dir)))
+    ownership.own_databases(cloud, host)

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,8 @@ def short() -> Iterator[Path]:
 
 
 def arguments(**given: str | None) -> argparse.Namespace:
-    return argparse.Namespace(**{"name": "kcli", "state_dir": None, **given})
+    usual: dict[str, Any] = {"name": "kcli", "state_dir": None, "without": [], "within": []}
+    return argparse.Namespace(**{**usual, **given})
 
 
 def said(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

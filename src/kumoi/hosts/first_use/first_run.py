@@ -18,6 +18,7 @@ from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
 
 from kumoi.base.errors import Permanent
+from kumoi.components import Api
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.install import image
 
@@ -70,7 +71,7 @@ def connect(entry: Mapping[str, Any]) -> Connection:
 def ensure_flavors_and_network(api: Connection, cloud: CloudSettings) -> None:
     """Raises Permanent when the API refuses."""
     try:
-        for flavor in FLAVORS:
+        for flavor in FLAVORS if Api.COMPUTE in cloud.apis else ():
             if api.compute.find_flavor(flavor.name) is None:
                 api.compute.create_flavor(
                     name=flavor.name, vcpus=flavor.vcpus, ram=flavor.ram_mib, disk=flavor.disk_gib

@@ -45,11 +45,12 @@ def places(cloud: CloudSettings, host: HostSettings) -> list[Place]:
     if Role.API in host.roles:
         found += [
             Place(host.pki_dir / "token-keys", Role.API, PRIVATE_DIR, whole=True),
-            Place(rights.run_dir(host, users.INSPECTOR), users.INSPECTOR, SOCKETS_DIR, whole=True),
+            *(
+                Place(rights.run_dir(host, unit), unit, SOCKETS_DIR, whole=True)
+                for unit in (users.INSPECTOR, users.AUTHORITY)
+                if users.is_needed(cloud, unit)
+            ),
         ]
-        if cloud.is_cluster:
-            run = rights.run_dir(host, users.AUTHORITY)
-            found.append(Place(run, users.AUTHORITY, SOCKETS_DIR, whole=True))
     for role in _control_here(cloud, host)[:1]:  # Whichever it is: they have one group.
         group = users.group_of(cloud, host, role)
         found += [

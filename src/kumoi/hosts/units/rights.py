@@ -89,13 +89,12 @@ def certificate(host: HostSettings, name: str) -> tuple[Path, Path, Path]:
 
 
 def _api(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    asked = (users.INSPECTOR, users.AUTHORITY)
     return _row(
         cloud,
         host,
         Role.API,
-        groups=_groups(
-            cloud, host, users.INSPECTOR, *((users.AUTHORITY,) if cloud.is_cluster else ())
-        ),
+        groups=_groups(cloud, host, *(unit for unit in asked if users.is_needed(cloud, unit))),
         state=host.store_dir,
         writes=(host.image_dir, host.pki_dir / "token-keys", host.wake_dir),
         reads=(

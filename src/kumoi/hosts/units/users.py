@@ -18,6 +18,7 @@ from pathlib import Path
 from kumoi import config
 from kumoi.base import process
 from kumoi.base.errors import Conflict
+from kumoi.components import Api
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.members import ETCD, PATRONI
 
@@ -59,12 +60,21 @@ def databases_group(cloud: CloudSettings, host: HostSettings) -> str:
     return f"{_prefix(cloud, host)}{DATABASES}"
 
 
+def is_needed(cloud: CloudSettings, unit: str) -> bool:
+    """Where no host can join there is nobody to sign for; where nobody uploads images, nothing to look
+    into.
+    """
+    if unit == AUTHORITY:
+        return cloud.is_cluster
+    return unit != INSPECTOR or Api.IMAGE in cloud.apis
+
+
 def units_here(cloud: CloudSettings, host: HostSettings) -> list[str]:
-    """Where no host can join there is nobody to sign for."""
+    """Those of its roles that are needed."""
     found = [unit for role, units in UNITS.items() if role in host.roles for unit in units]
     if cloud.control_host(host.name) is not None:
         found = [*OF_CONTROL_HOSTS, *found]
-    return [unit for unit in found if unit != AUTHORITY or cloud.is_cluster]
+    return [unit for unit in found if is_needed(cloud, unit)]
 
 
 def roles_here(cloud: CloudSettings, host: HostSettings) -> list[str]:

@@ -69,16 +69,19 @@ def forget_other_gateways(cloud: CloudSettings, host: HostSettings) -> None:
         process.run([*sbctl, "--if-exists", "destroy", "MAC_Binding", row])
 
 
-def ensure_databases(host: HostSettings) -> None:
+def ensure_databases(host: HostSettings, *, only_missing: bool = False) -> None:
     """Make the databases of OVN and Open vSwitch that the host's roles need; existing ones are
-    converted to the schema of the installed version.
+    converted to the schema of the installed version, unless `only_missing`: their servers may run.
     """
+    wanted = {}
     if Role.NETWORK in host.roles:
         for which, schema in (("ovnnb", "ovn-nb"), ("ovnsb", "ovn-sb")):
-            path = table.ovn_database(host, which)
-            database_file.ensure(path, OVN_SCHEMAS / f"{schema}.ovsschema")
+            wanted[table.ovn_database(host, which)] = OVN_SCHEMAS / f"{schema}.ovsschema"
     if Role.AGENT in host.roles:
-        database_file.ensure(table.switch_database(host), SWITCH_SCHEMA)
+        wanted[table.switch_database(host)] = SWITCH_SCHEMA
+    for path, schema_file in wanted.items():
+        if not (only_missing and path.exists()):
+            database_file.ensure(path, schema_file)
 
 
 def is_there(cloud: CloudSettings, host: HostSettings) -> bool:
