@@ -13,6 +13,7 @@ from typing import cast
 from kumoi.base.errors import Permanent, Transient
 from kumoi.pipeline.cloud import (
     BALANCING,
+    SERVICES,
     CloudFlavor,
     CloudKey,
     CloudResource,
@@ -48,7 +49,7 @@ class FakeCloud:
 
     images: set[str] = field(default_factory=lambda: {"debian-12", "debian-12-runner"})
     flavors: set[str] = field(default_factory=lambda: {"small"})
-    services: set[str] = field(default_factory=lambda: {BALANCING})
+    services: set[str] = field(default_factory=lambda: {BALANCING, *SERVICES})
     before: Callable[[str], None] = lambda _call: None
     after: Callable[[str], None] = lambda _call: None
     refuses: bool = False  # Whoever asks, as when the project is gone.

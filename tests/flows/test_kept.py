@@ -9,7 +9,7 @@ from tests.flows.world import HELLO, Killed, World
 from kumoi.base.errors import Permanent, Transient
 from kumoi.pipeline import deletion
 from kumoi.pipeline import run as pipeline_run
-from kumoi.pipeline.cloud import Noun
+from kumoi.pipeline.cloud import BALANCING, Noun
 from kumoi.pipeline.store import runner
 from kumoi.pipeline.store.environment import EnvironmentStatus
 from kumoi.pipeline.store.run import Run, RunStatus
@@ -171,7 +171,7 @@ def test_what_is_deleted_while_a_run_changes_it_is_deleted_after_the_run(world: 
 
 
 def test_a_cloud_without_balancers_says_so_before_anything_is_built(world: World) -> None:
-    world.cloud.services.clear()
+    world.cloud.services.remove(BALANCING)
     new = world.push(BALANCED)
     world.settle()
     assert world.run(new).reason == "the cloud offers no load balancers (load_balancers.front)"

@@ -12,10 +12,22 @@ from openstack.connection import Connection
 from openstack.exceptions import NotFoundException
 
 from kumoi.base.ids import new_hex_id
+from kumoi.cli import env_check
 from kumoi.cloud.store.identity import endpoint as endpoints
 from kumoi.cloud.store.identity import service as services
+from kumoi.pipeline import build
+from kumoi.pipeline.environment import parse
+from kumoi.pipeline.openstack_cloud import OpenStack
 from tests.running_cloud import ADMIN_PASSWORD, RunningCloud, running_cloud
 
+FILE = """
+servers:
+  web: {image: debian-12, flavor: small}
+load_balancers:
+  front:
+    listeners:
+      - {protocol: HTTP, port: 80, on: web, member_port: 8080}
+"""
 OFF = ("network", "compute", "load-balancer", "key-manager", "placement")
 THERE = {"identity", "image"}
 
@@ -105,6 +117,22 @@ def test_a_project_is_not_held_to_an_endpoint_that_is_off(
     made = admin.identity.post("/OS-EP-FILTER/endpoint_groups", json={"endpoint_group": group})
     path = f"/OS-EP-FILTER/endpoint_groups/{made.json()['endpoint_group']['id']}/endpoints"
     assert admin.identity.get(path).json()["endpoints"] == []
+
+
+def test_a_pipeline_that_uses_such_a_cloud_is_told_all_that_it_lacks(
+    cloud: RunningCloud, demo: Connection
+) -> None:
+    wanted = parse(FILE).base
+    theirs = OpenStack(demo, cloud.config.region)
+    _, faults = build.survey(theirs, wanted)
+    lacks = ["the cloud offers no compute", "the cloud offers no network"]
+    assert faults == [*lacks, "the cloud offers no load balancers (load_balancers.front)"]
+    found = [*env_check.of_cloud(theirs, wanted, faults, {"servers": 1})]
+    assert [each.faults for each in found] == [
+        (*lacks, "the cloud offers no load-balancer"),
+        ("the cloud offers no load balancers (load_balancers.front)",),
+        (),
+    ]
 
 
 def rows_of(connection: Connection) -> list[tuple[Any, ...]]:

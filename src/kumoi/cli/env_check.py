@@ -15,11 +15,10 @@ from kumoi.base.errors import KumoiError, NotFound
 from kumoi.cli.output import cells, console, say
 from kumoi.pipeline import build
 from kumoi.pipeline.client import Client
-from kumoi.pipeline.cloud import BALANCING, Cloud
+from kumoi.pipeline.cloud import BALANCING, SERVICES, Cloud
 from kumoi.pipeline.environment import EnvironmentFile
 from kumoi.pipeline.repository_secret import absences
 
-SERVICES = ("compute", "network", "image")
 LOOPBACK = ("127.", "localhost", "::1", "0.0.0.0")  # noqa: S104 - as a name of this machine
 SIGNS = {True: "✓", False: "✗"}
 HINTS = {
@@ -48,9 +47,10 @@ def of_cloud(
 ) -> Iterator[CheckFinding]:
     """`faults` is what it lacks of what the file names; `needed`, what a push would add."""
     services = [*SERVICES, *([BALANCING] if wanted.load_balancers else [])]
-    missing = tuple(f"the cloud offers no {each}" for each in services if not cloud.offers(each))
+    missing = tuple(build.not_offered(cloud, services))
     yield CheckFinding(f"services: {', '.join(services)}", missing)
-    yield CheckFinding("images, flavors and the external network", tuple(faults))
+    others = tuple(fault for fault in faults if fault not in missing)
+    yield CheckFinding("images, flavors and the external network", others)
     yield CheckFinding("quota", tuple(build.short_of(cloud.room(), needed)))
 
 

@@ -152,7 +152,11 @@ def _bring_up_others(
             _, others[name] = joining.prepare(line, directory, progress, keeper=host.keeper)
     for name, other in sorted(others.items()):
         progress.say(f"Host {name}:")
+        theirs = config.read(CloudSettings, other.state).settings
+        config.write(config.changed(theirs, apis_off=cloud.apis_off), other.state)
         bring_up(args_of(cloud, other), progress)
+        if Api.COMPUTE not in cloud.apis:
+            continue
         with progress.stage("the host reports"):
             first_run.wait_for_host(
                 first_run.connect(_entries(cloud, host)[f"{cloud.name}-admin"]),

@@ -18,6 +18,7 @@ import msgspec
 from kumoi.base.errors import Bug, Permanent, Transient
 from kumoi.pipeline.cloud import (
     BALANCING,
+    SERVICES,
     Cloud,
     CloudKey,
     CloudResource,
@@ -84,6 +85,9 @@ def survey(cloud: Cloud, wanted: EnvironmentFile) -> tuple[CloudIds, list[str]]:
     if wanted.load_balancers and not cloud.offers(BALANCING):
         name = min(wanted.load_balancers)
         faults.append(f"the cloud offers no load balancers (load_balancers.{name})")
+    missing = list(not_offered(cloud, SERVICES))
+    if missing:
+        return CloudIds(), [*missing, *faults]
     all_members = members(wanted)
     images = sorted({member.image for member in all_members})
     flavors = sorted({member.flavor for member in all_members})
@@ -115,6 +119,11 @@ def survey(cloud: Cloud, wanted: EnvironmentFile) -> tuple[CloudIds, list[str]]:
         disk_gib={name: each.disk_gib for name, each in there.items()},
     )
     return ids, faults
+
+
+def not_offered(cloud: Cloud, services: Sequence[str]) -> Iterator[str]:
+    """Of these services, in words."""
+    return (f"the cloud offers no {each}" for each in services if not cloud.offers(each))
 
 
 def _runner_image(

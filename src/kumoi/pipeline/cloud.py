@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 BALANCING = "load-balancer"  # The service's type in a cloud's catalogue.
+SERVICES = ("compute", "network", "image")  # Likewise: without these there is no environment.
 
 
 class Noun(enum.StrEnum):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from kumoi.base.errors import Permanent
 from kumoi.pipeline.cloud import (
     BALANCING,
+    SERVICES,
     CloudFlavor,
     CloudKey,
     CloudResource,
@@ -116,6 +117,8 @@ class OpenStack:
     def room(self) -> Room:
         """A cloud that does not let its users see their quotas says nothing here: it refuses later."""
         left: dict[str, int] = {}
+        if not all(map(self.offers, SERVICES)):
+            return Room(left)
         with contextlib.suppress(Permanent), cloud_errors("show its limits"):
             told = self._compute.get_limits().absolute
             for name, most, used in (
