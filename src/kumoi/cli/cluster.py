@@ -120,6 +120,10 @@ def leave(args: argparse.Namespace) -> int:
     cloud, here = choice.existing(args)
     if Role.API in here.roles:
         raise Conflict(f"{here.name} has the control plane: `down --purge` ends the whole cloud")
+    if cloud.control_host(here.name) is not None:
+        raise Conflict(
+            f"{here.name} has a member of the cloud's stores, which need all of theirs: it cannot leave yet"
+        )
     with choice.alone(cloud, here), progress.stage("stop roles"):
         keeper.stop_roles(cloud, here)  # An agent would say that the host is there.
     try:
