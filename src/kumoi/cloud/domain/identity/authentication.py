@@ -127,7 +127,7 @@ def claims(
         )
         scoped = _limited(connection, scoped, trust.role_ids)
         trustor, trustors_home = _enabled(connection, trust.trustor_user_id)
-        trust_claim = _trust_claim(trust, trustor)
+        trust_claim = _trust_claim(trust, trustor, user)
         if trust.impersonation:
             user, home = trustor, trustors_home
     elif credential is not None:
@@ -317,13 +317,14 @@ def use_trust(connection: Connection, key: str) -> None:
         raise Unauthenticated(REFUSED)
 
 
-def _trust_claim(trust: UserTrust, trustor: User) -> TrustClaim:
+def _trust_claim(trust: UserTrust, trustor: User, trustee: User) -> TrustClaim:
     return TrustClaim(
         id=trust.id,
         trustor_user_id=trust.trustor_user_id,
         trustee_user_id=trust.trustee_user_id,
         impersonation=trust.impersonation,
         trustor_generation=trustor.generation,
+        trustee_generation=trustee.generation,
     )
 
 

@@ -49,13 +49,14 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrustClaim(msgspec.Struct, frozen=True, kw_only=True):
-    """The trust that a token is of. With `trustor_generation`, what ends the trustor's tokens ends it."""
+    """The trust that a token is of. With the generations, what ends the trustor's or the trustee's tokens ends it."""
 
     id: str
     trustor_user_id: str
     trustee_user_id: str
     impersonation: bool
     trustor_generation: int
+    trustee_generation: int = 0  # The release before has none.
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,6 +203,7 @@ class _Verified:
             ends_with += [
                 (RevocationKind.CREDENTIAL, trust.id, 0),
                 (RevocationKind.USER, trust.trustor_user_id, trust.trustor_generation),
+                (RevocationKind.USER, trust.trustee_user_id, trust.trustee_generation),
             ]
             if claims.target_id is not None:
                 key = grant_key(trust.trustor_user_id, claims.target_id)
