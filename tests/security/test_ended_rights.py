@@ -97,6 +97,67 @@ def tenants(on_each: InProcessCloud) -> Tenants:
     return Tenants(on_each)
 
 
+def patch(kind: str, **changes: Any) -> Callable[[Tenants, str], None]:
+    def end(tenants: Tenants, user: str) -> None:
+        key = user if kind == "user" else getattr(tenants, kind)
+        tenants.change("PATCH", f"/{kind}s/{key}", {kind: changes})
+
+    return end
+
+
+def delete(path: Callable[[Tenants, str], str]) -> Callable[[Tenants, str], None]:
+    def end(tenants: Tenants, user: str) -> None:
+        tenants.change("DELETE", path(tenants, user))
+
+    return end
+
+
+ANYBODYS = {
+    "the user is disabled": patch("user", enabled=False),
+    "the user is deleted": delete(lambda _, user: f"/users/{user}"),
+    "the project is disabled": patch("project", enabled=False),
+    "the project is deleted": delete(lambda tenants, _: f"/projects/{tenants.project}"),
+    "the domain is disabled": patch("domain", enabled=False),
+    "the role is deleted": delete(lambda tenants, _: f"/roles/{tenants.role}"),
+}
+THE_MEMBERS = {
+    "the group is deleted": delete(lambda tenants, _: f"/groups/{tenants.group}"),
+    "the user leaves the group": delete(lambda tenants, _: tenants.joined),
+    "nothing is inherited any more": delete(
+        lambda tenants, _: f"{tenants.inherited}/inherited_to_projects"
+    ),
+}
+THE_TRUSTORS = {"the role is taken away": delete(lambda tenants, _: tenants.given)}
+WAYS = [
+    *((whose, way) for whose in ("member", "trustor") for way in ANYBODYS.items()),
+    *(("member", way) for way in THE_MEMBERS.items()),
+    *(("trustor", way) for way in THE_TRUSTORS.items()),
+]
+
+
+@pytest.mark.parametrize(
+    ("whose", "end"),
+    [pytest.param(whose, end, id=f"{whose}: {words}") for whose, (words, end) in WAYS],
+)
+def test_whoever_loses_his_rights_loses_all_tokens_that_rest_on_them(
+    tenants: Tenants, whose: str, end: Callable[[Tenants, str], None]
+) -> None:
+    user = getattr(tenants, whose)
+    ways = {
+        "password": lambda: tenants.log_in(user),
+        "credential": tenants.credential_of(user),
+        "trust": tenants.trust_of(user, impersonation=False),
+        "impersonating trust": tenants.trust_of(user, impersonation=True),
+    }
+    tokens = {name: token_of(log_in()) for name, log_in in ways.items()}
+    tokens["token"] = token_of(tenants.rescope(tokens["password"]))
+    assert all(map(tenants.is_valid, tokens.values()))
+    end(tenants, user)
+    assert [name for name, token in tokens.items() if tenants.is_valid(token)] == []
+    assert [name for name, token in tokens.items() if tenants.rescope(token).is_success] == []
+    assert [name for name, log_in in ways.items() if log_in().is_success] == []
+
+
 @pytest.mark.parametrize("impersonation", [True, False])
 @pytest.mark.parametrize("end", ["disabled", "deleted", "password"])
 def test_a_trustee_who_is_shut_out_acts_for_nobody(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
@@ -137,10 +138,7 @@ def require_manageable(
             *store.of_user(connection, key, joined, inherited=True),
         ]
     else:
-        found = [
-            *store.matching(connection, actor=actor, actor_id=key),
-            *store.matching(connection, inherited=True, actor=actor, actor_id=key),
-        ]
+        found = all_of(connection, actor=actor, actor_id=key)
     rules = role_rules.load(connection)
     for row in found:
         names = {role.name for role in rules.in_tokens([row.role_id])}
@@ -167,11 +165,11 @@ def granted(connection: Connection, on: Assignment) -> list[IdentityRole]:
     return [row for row in roles.every(connection) if row.id in wanted]
 
 
-def all_of(connection: Connection, role_id: str) -> list[Assignment]:
-    """All assignments of a role, the inherited ones too."""
+def all_of(connection: Connection, **only: Any) -> list[Assignment]:
+    """All assignments whose columns have these values, the inherited ones too."""
     return [
-        *store.matching(connection, role_id=role_id),
-        *store.matching(connection, inherited=True, role_id=role_id),
+        *store.matching(connection, **only),
+        *store.matching(connection, inherited=True, **only),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy.engine import Connection
 from kumoi.base.errors import Conflict, Forbidden, NotFound
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.identity import assignment, resource_option, revocation
+from kumoi.cloud.domain.identity import assignment, resource_option
 from kumoi.cloud.store.identity import assignment as assignments
 from kumoi.cloud.store.identity import domain as domains
 from kumoi.cloud.store.identity import group as store
@@ -82,7 +83,7 @@ def update(connection: Connection, key: str, values: Mapping[str, Any]) -> Group
 def delete(connection: Connection, key: str, now: datetime) -> None:
     """Delete a group; its members lose the roles that they had through it. Raises NotFound."""
     get(connection, key)
-    granted = assignments.matching(connection, actor=Actor.GROUP, actor_id=key)
+    granted = assignment.all_of(connection, actor=Actor.GROUP, actor_id=key)
     assignment.end_tokens(connection, granted, now)
     assignments.delete_matching(connection, actor=Actor.GROUP, actor_id=key)
     store.delete(connection, key)
@@ -99,9 +100,9 @@ def leave(connection: Connection, key: str, user_id: str, now: datetime) -> None
     _require(connection, key, user_id)
     if not store.leave(connection, key, user_id):
         raise NotFound("user", user_id)
-    granted = assignments.matching(connection, actor=Actor.GROUP, actor_id=key)
-    targets = sorted({row.target_id for row in granted})
-    revocation.end_grants(connection, [(user_id, target_id) for target_id in targets], now)
+    granted = assignment.all_of(connection, actor=Actor.GROUP, actor_id=key)
+    lost = [replace(row, actor=Actor.USER, actor_id=user_id) for row in granted]
+    assignment.end_tokens(connection, lost, now)
 
 
 def check(connection: Connection, key: str, user_id: str) -> None:

@@ -88,7 +88,7 @@ def update(
     if name != row.name:
         _require_own_name(row)
         _require_free(connection, name)
-        assignment.end_tokens(connection, assignment.all_of(connection, key), now)
+        assignment.end_tokens(connection, assignment.all_of(connection, role_id=key), now)
     changes = {name: value for name, value in values.items() if name != "domain_id"}
     resource_option.merge_into(changes, options=row.options, extra=row.extra)
     store.update(connection, key, changes)
@@ -100,7 +100,7 @@ def delete(connection: Connection, key: str, now: datetime) -> None:
     row = get(connection, key)
     _require_own_name(row)
     resource_option.require_deletable("role", key, row.options)
-    assignment.end_tokens(connection, assignment.all_of(connection, key), now)
+    assignment.end_tokens(connection, assignment.all_of(connection, role_id=key), now)
     assignments.delete_matching(connection, role_id=key)
     implied_roles.delete_of(connection, key)
     store.delete(connection, key)
@@ -136,7 +136,7 @@ def end_implying(connection: Connection, row: ImpliedRole, now: datetime) -> Non
     rules = role_rules.load(connection)
     for key in rules.roles:
         if prior in rules.closure([key]):
-            assignment.end_tokens(connection, assignment.all_of(connection, key), now)
+            assignment.end_tokens(connection, assignment.all_of(connection, role_id=key), now)
     implied_roles.delete(connection, row)
 
 
