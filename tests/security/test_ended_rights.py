@@ -177,6 +177,21 @@ def test_a_trustee_who_is_shut_out_acts_for_nobody(
     assert not log_in().is_success
 
 
+@pytest.mark.parametrize("whose", ["member", "trustor"])
+@pytest.mark.parametrize("end", ["deleted", "renamed", "implied no more"])
+def test_a_role_that_another_implied_is_in_no_token_once_it_is_gone(
+    tenants: Tenants, whose: str, end: str
+) -> None:
+    token = token_of(tenants.log_in(getattr(tenants, whose)))
+    assert tenants.is_valid(token)
+    path = f"/roles/{tenants.implied}"
+    if end == "renamed":
+        tenants.change("PATCH", path, {"role": {"name": f"role-{next(NUMBERS)}"}})
+    else:
+        tenants.change("DELETE", path if end == "deleted" else tenants.implies)
+    assert not tenants.is_valid(token)
+
+
 def test_a_new_password_ends_the_tokens_of_the_old_one(tenants: Tenants) -> None:
     token = token_of(tenants.log_in(tenants.member))
     by_credential = token_of(tenants.credential_of(tenants.member)())

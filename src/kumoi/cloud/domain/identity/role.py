@@ -88,7 +88,7 @@ def update(
     if name != row.name:
         _require_own_name(row)
         _require_free(connection, name)
-        assignment.end_tokens(connection, assignment.all_of(connection, role_id=key), now)
+        _end_tokens(connection, row, now)
     changes = {name: value for name, value in values.items() if name != "domain_id"}
     resource_option.merge_into(changes, options=row.options, extra=row.extra)
     store.update(connection, key, changes)
@@ -100,7 +100,7 @@ def delete(connection: Connection, key: str, now: datetime) -> None:
     row = get(connection, key)
     _require_own_name(row)
     resource_option.require_deletable("role", key, row.options)
-    assignment.end_tokens(connection, assignment.all_of(connection, role_id=key), now)
+    _end_tokens(connection, row, now)
     assignments.delete_matching(connection, role_id=key)
     implied_roles.delete_of(connection, key)
     store.delete(connection, key)
@@ -133,11 +133,17 @@ def end_implying(connection: Connection, row: ImpliedRole, now: datetime) -> Non
     prior, other = require_implied(connection, row)
     if other.name in role_rules.BUILT_IN.get(prior.name, ()):
         raise Forbidden(f"The cloud's policies have it that {prior.name} implies {other.name}.")
+    _end_tokens(connection, prior, now)
+    implied_roles.delete(connection, row)
+
+
+def _end_tokens(connection: Connection, row: IdentityRole, now: datetime) -> None:
+    """Those with the role, whether it was assigned or another implied it."""
     rules = role_rules.load(connection)
     for key in rules.roles:
-        if prior in rules.closure([key]):
-            assignment.end_tokens(connection, assignment.all_of(connection, role_id=key), now)
-    implied_roles.delete(connection, row)
+        if row in rules.closure([key]):
+            found = assignment.all_of(connection, role_id=key)
+            assignment.end_tokens(connection, found, now)
 
 
 def _require_own_name(row: IdentityRole) -> None:
