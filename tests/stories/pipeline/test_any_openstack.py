@@ -25,6 +25,7 @@ from kumoi.config import CloudSettings, HostSettings, read
 
 # The pipeline alone is on SQLite, and each story is a command with all its processes.
 pytestmark = [
+    pytest.mark.apis("load-balancer"),
     pytest.mark.parametrize("cloud", ["sqlite"], indirect=True),
     pytest.mark.timeout(400),
 ]

@@ -7,8 +7,11 @@ import hashlib
 import secrets
 from typing import Any
 
+import pytest
 from openstack.connection import Connection
 from tests.stories.pipeline.conftest import Pusher, RunningPipeline, built, until
+
+pytestmark = pytest.mark.apis("load-balancer")
 
 FIRST = """
 servers:
