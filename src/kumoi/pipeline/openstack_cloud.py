@@ -141,7 +141,7 @@ class OpenStack:
         if noun == Noun.LOAD_BALANCER and not self.offers(BALANCING):
             return []
         listings: dict[Noun, Callable[[], Iterator[Object]]] = {
-            Noun.LOAD_BALANCER: self._balancing.load_balancers,
+            Noun.LOAD_BALANCER: lambda: self._balancing.load_balancers(),  # noqa: PLW0108 - not every cloud has it
             Noun.SERVER: lambda: self._compute.servers(details=True),
             Noun.FLOATING_IP: self._network.ips,
             Noun.KEYPAIR: self._compute.keypairs,
