@@ -1,6 +1,6 @@
 """HTTP connections to servers that tenants name. A name is looked up once, whoever connects looks at each of its
 addresses, and the connection goes to one that was looked at: a name which then means another address
-gains nothing.
+gains nothing. Nor does one whose host sends a byte now and then: all that is asked of it has one deadline.
 """
 
 from __future__ import annotations
@@ -8,10 +8,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.client
+import io
 import ipaddress
 import socket
 import ssl
+import time
 from collections.abc import Sequence
+from typing import Any, cast
 
 from kumoi.base.address import Address
 
@@ -54,10 +57,16 @@ def is_public(address: Address) -> bool:
 
 
 class PinnedConnection(http.client.HTTPConnection):
-    """To the first of these addresses that answers; by TLS with the host's name where the scheme is https."""
+    """To the first of these addresses that answers; by TLS with the host's name where the scheme is https. What
+    is not there at `until_s`, by the monotonic clock, raises TimeoutError.
+    """
 
-    def __init__(self, scheme: str, host: str, port: int, addresses: Sequence[str]) -> None:
+    def __init__(
+        self, scheme: str, host: str, port: int, addresses: Sequence[str], *, until_s: float
+    ) -> None:
         super().__init__(host, port, timeout=SILENT_MAX_S)
+        self.response_class = cast("Any", functools.partial(TimedResponse, until_s))
+        self._until_s = until_s
         self.default_port = PORTS[scheme]  # Else the name in Host has the port.
         self._is_tls = scheme == "https"
         self._addresses = addresses
@@ -70,12 +79,47 @@ class PinnedConnection(http.client.HTTPConnection):
                 break
         else:
             self.sock = self._link(last)
-        self.sock.settimeout(SILENT_MAX_S)
+        self.sock.settimeout(_left_s(self._until_s, SILENT_MAX_S))
         if self._is_tls:
             self.sock = _tls().wrap_socket(self.sock, server_hostname=self.host)
 
     def _link(self, address: str) -> socket.socket:
-        return socket.create_connection((address, self.port), CONNECT_WITHIN_S)
+        within_s = _left_s(self._until_s, CONNECT_WITHIN_S)
+        return socket.create_connection((address, self.port), within_s)
+
+
+class TimedResponse(http.client.HTTPResponse):
+    def __init__(self, until_s: float, sock: socket.socket, *args: Any, **named: Any) -> None:
+        super().__init__(sock, *args, **named)
+        self.fp.close()
+        self.fp = io.BufferedReader(TimedReader(sock, until_s))
+
+
+class TimedReader(io.RawIOBase):
+    """What comes of a socket until then."""
+
+    def __init__(self, sock: socket.socket, until_s: float) -> None:
+        self._sock, self._until_s = sock, until_s
+        self._raw = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(_left_s(self._until_s, SILENT_MAX_S))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _left_s(until_s: float, most_s: float) -> float:
+    """How long to wait for the next thing. Raises TimeoutError."""
+    left_s = min(most_s, until_s - time.monotonic())
+    if left_s <= 0:
+        raise TimeoutError
+    return left_s
 
 
 @functools.cache

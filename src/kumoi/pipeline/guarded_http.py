@@ -92,18 +92,21 @@ def asked(
     """
     base, question, query = url.partition("?")
     at = place(base)
-    connection = PinnedConnection(at.scheme, at.host, at.port, guard.addresses(at)[::-1])
+    addresses, until_s = guard.addresses(at)[::-1], time.monotonic() + WHOLE_MAX_S
+    connection = PinnedConnection(at.scheme, at.host, at.port, addresses, until_s=until_s)
     with contextlib.closing(connection):
         try:
             told = {"User-Agent": "kumoi", "Accept": "*/*", **(headers or {})}
             connection.request(method, f"{at.path}{question}{query}", body=body, headers=told)
             answer = connection.getresponse()
             _require_good(at, answer)
-            yield HttpAnswer(at.host, answer, time.monotonic() + WHOLE_MAX_S)
+            yield HttpAnswer(at.host, answer)
         except ssl.SSLCertVerificationError as cause:
             raise Permanent(
                 f"the certificate of {at.host} is not one that can be trusted"
             ) from cause
+        except TimeoutError as cause:
+            raise Transient(f"{at.host} did not answer in time") from cause
         except (OSError, http.client.HTTPException) as cause:
             raise Transient(f"{at.host} did not answer") from cause
 
@@ -114,19 +117,10 @@ class HttpAnswer:
 
     host: str
     stream: http.client.HTTPResponse
-    deadline_s: float
 
     def read(self, size: int) -> bytes:
         """Up to so many bytes; fewer at its end."""
-        found = bytearray()
-        while len(found) < size:
-            if time.monotonic() > self.deadline_s:
-                raise Transient(f"{self.host} took longer than {WHOLE_MAX_S:g} s to answer")
-            part = self.stream.read(min(PART_BYTES, size - len(found)))
-            if not part:
-                break
-            found += part
-        return bytes(found)
+        return self.stream.read(size)
 
     def copy(self, out: IO[bytes], most: int) -> None:
         """All of the rest. Raises Permanent when it is more than `most` bytes."""

@@ -63,13 +63,13 @@ def blocks(uri: str, allowed: Sequence[Network]) -> Iterator[bytes]:
     """The content. Raises as `look` does, and Invalid when it does not come, whole and in time."""
     until_s = time.monotonic() + DOWNLOAD_TIMEOUT_S
     for _ in range(REDIRECTS_MAX + 1):
-        with _asked(look(uri, allowed)) as answer:
+        with _asked(look(uri, allowed), until_s) as answer:
             if answer.status in FOUND:
                 uri = urljoin(uri, answer.getheader("Location") or "")
                 continue
             if answer.status != http.HTTPStatus.OK:
                 raise Invalid(f"{uri} answers {answer.status}", field="method.uri")
-            yield from _read(answer, uri, until_s)
+            yield from _read(answer, uri)
             return
     raise Invalid(f"{uri} is the end of too many redirects", field="method.uri")
 
@@ -88,25 +88,25 @@ def _split(uri: str) -> SplitResult:
 
 
 @contextlib.contextmanager
-def _asked(source: Source) -> Iterator[http.client.HTTPResponse]:
+def _asked(source: Source, until_s: float) -> Iterator[http.client.HTTPResponse]:
     where = (source.host, source.port, [source.address])
-    connection = PinnedConnection(source.url.scheme, *where)
+    connection = PinnedConnection(source.url.scheme, *where, until_s=until_s)
     try:
         path = source.url.path or "/"
         connection.request("GET", path + (f"?{source.url.query}" if source.url.query else ""))
         yield connection.getresponse()
+    except TimeoutError as cause:
+        raise Invalid(
+            f"{source.host} did not give the content in time: upload it", field="method.uri"
+        ) from cause
     except (OSError, http.client.HTTPException) as cause:
         raise Invalid(f"{source.host} did not give the content", field="method.uri") from cause
     finally:
         connection.close()
 
 
-def _read(answer: http.client.HTTPResponse, uri: str, until_s: float) -> Iterator[bytes]:
+def _read(answer: http.client.HTTPResponse, uri: str) -> Iterator[bytes]:
     while block := answer.read(BLOCK_BYTES):
-        if time.monotonic() > until_s:
-            raise Invalid(
-                f"{uri} was not there after {DOWNLOAD_TIMEOUT_S:g} s: upload it", field="method.uri"
-            )
         yield block
     if answer.length:
         raise Invalid(f"{uri} ended before its end", field="method.uri")
