@@ -20,6 +20,7 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import Invalid, KumoiError, Transient
 from kumoi.engine import audit
 from kumoi.engine.db import Database
+from kumoi.engine.loop import BACKOFF
 from kumoi.pipeline import push_packets
 from kumoi.pipeline.git_remote import GitRemote
 from kumoi.pipeline.guarded_http import Guard
@@ -58,6 +59,14 @@ class Move:
     after: str
 
 
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A host that so many looks in a row found silent; by the monotonic clock it is not looked at until then."""
+
+    times: int
+    until_s: float
+
+
 class Fetches:
     """The reconciler from git hosts to repositories."""
 
@@ -77,16 +86,27 @@ class Fetches:
         self._heads = heads
         self._pushing = pushing
         self._guard = guard
+        self._failing: dict[str, Failing] = {}
 
     def round(self) -> None:
-        before = self._clock.now() - timedelta(seconds=LOOK_EVERY_S)
+        """Each host for itself: one that does not answer keeps no other waiting for its pause."""
+        before, now_s = self._clock.now() - timedelta(seconds=LOOK_EVERY_S), self._clock.monotonic()
         with self._database.read() as connection:
             due = webhook.list_to_look_at(connection, before)
+        failing, self._failing = self._failing, {}
         for each in due:
-            self._look(each)
+            known = failing.get(each.id, Failing(0, now_s))
+            if known.until_s <= now_s:
+                if self._look(each):
+                    continue
+                pause_s = BACKOFF.after(known.times + 1)
+                known = Failing(known.times + 1, self._clock.monotonic() + pause_s)
+            self._failing[each.id] = known
 
-    def _look(self, hook: Webhook) -> None:
-        """At one git host; the deliveries that wait for it are answered."""
+    def _look(self, hook: Webhook) -> bool:
+        """At one git host; the deliveries that wait for it are answered. False where that is to be tried
+        again.
+        """
         with self._database.read() as connection:
             waiting = webhook.deliveries(connection, hook.id, only_waiting=True)
             found = repository.get(connection, hook.repository_id)
@@ -98,7 +118,9 @@ class Fetches:
             waits_since = min((each.received_at for each in waiting), default=now)
             if waiting and (now - waits_since).total_seconds() < GIVE_UP_AFTER_S:
                 log.failure("webhook.not_fetched", error, webhook=hook.id)
-                raise  # The loop's pause comes before the next try.
+                with self._database.write(wakes=False) as connection:  # Others come first then.
+                    webhook.set_looked(connection, hook.id, now, refused)
+                return False
             outcome = error.message
         except KumoiError as error:
             outcome = error.message
@@ -107,6 +129,7 @@ class Fetches:
             webhook.end_deliveries(connection, waiting, outcome, now)
         if waiting:
             log.event("webhook.fetched", webhook=hook.id, outcome=outcome)
+        return True
 
     def _follow(
         self,

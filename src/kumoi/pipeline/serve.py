@@ -60,7 +60,7 @@ from kumoi.pipeline.webhook_expiry import WebhookExpiry
 WORKERS = 4
 HEADS_EVERY_S = 15.0
 EXPIRE_EVERY_S = 10.0
-FETCH_EVERY_S = 60.0
+FETCH_EVERY_S = 10.0  # A host that was silent is tried again.
 STATUSES_EVERY_S = 30.0
 SWEEP_EVERY_S = 15.0
 HOOK_LINES_MAX = 50
