@@ -51,6 +51,12 @@ def place(url: str) -> UrlPlace:
     return UrlPlace(parts.scheme, parts.hostname, port or PORTS[parts.scheme], parts.path or "/")
 
 
+def require_header(value: str) -> None:
+    """Raises Invalid."""
+    if not (value.isascii() and value.isprintable()):
+        raise Invalid("the token has characters that no HTTP header can have", field="token")
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """`networks` are internal ones that the operator lets webhooks name; only there may it be HTTP
@@ -92,6 +98,8 @@ def asked(
     """
     base, question, query = url.partition("?")
     at = place(base)
+    for value in (headers or {}).values():
+        require_header(value)
     addresses, until_s = guard.addresses(at)[::-1], time.monotonic() + WHOLE_MAX_S
     connection = PinnedConnection(at.scheme, at.host, at.port, addresses, until_s=until_s)
     with contextlib.closing(connection):

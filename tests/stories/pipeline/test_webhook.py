@@ -227,6 +227,17 @@ def test_an_internal_address_is_refused_when_it_is_registered(
         assert client.get("/pipeline/v1/webhooks").json() == {"webhooks": []}
 
 
+@pytest.mark.parametrize("token", ["a\nX-More: b", "\u20ac"])
+def test_a_token_that_no_header_can_have_is_refused_when_it_is_registered(
+    pipeline: RunningPipeline, demo: Connection, token: str
+) -> None:
+    with pipeline.client(demo) as client:
+        body = {"repository": "x", "host": "gitea", "url": "https://example.org/x.git"}
+        answer = client.post("/pipeline/v1/webhooks", json={**body, "token": token})
+    assert answer.status_code == 400
+    assert "no HTTP header can have" in answer.text
+
+
 def test_webhooks_are_their_projects_own_and_go_with_their_credential(
     pipeline: RunningPipeline, fed: Fed, demo: Connection, other: Connection
 ) -> None:

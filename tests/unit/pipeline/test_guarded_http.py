@@ -130,6 +130,17 @@ def test_what_is_no_good_answer_is_said_in_words(
         pass
 
 
+@pytest.mark.parametrize("token", ["a\nX-More: b", "a\rb", "a\0b", "\u20ac"])
+def test_a_token_that_no_header_can_have_is_refused_in_words(serve: Serve, token: str) -> None:
+    """It would end the round that tells other projects' git hosts, too."""
+    url, headers = serve(b"HTTP/1.1 200 OK\r\n\r\n"), {"Authorization": f"token {token}"}
+    with (
+        pytest.raises(Invalid, match="no HTTP header can have"),
+        guarded_http.asked(LOOPBACK, url, method="POST", headers=headers),
+    ):
+        pass
+
+
 def test_more_than_was_to_come_is_not_kept(serve: Serve) -> None:
     url = serve(b"HTTP/1.1 200 X\r\n\r\n0008NAK\nPACK" + b"x" * 3_000_000)
     remote = GitRemote(GitHost.GITEA, f"{url}/x.git", Secret(""), LOOPBACK)

@@ -59,6 +59,7 @@ def create(request: Request) -> Reply:
     new, caller = request.parse(WebhookNew), request.caller
     request.caller.check("kumoi:webhook:create", caller.project_id)
     check_name(new.repository)
+    guarded_http.require_header(new.token)
     _check_urls(request, new)
     repositories = request.services.repositories
     if repositories.list_heads(caller.project_id, new.repository):
