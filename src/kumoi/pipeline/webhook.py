@@ -58,7 +58,7 @@ class PushPayload(msgspec.Struct):
     """Of all three kinds. What else there is in it is not read."""
 
     ref: Annotated[str, msgspec.Meta(max_length=len(HEADS) + 1_000)] = ""
-    after: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    after: Annotated[str, msgspec.Meta(max_length=64, pattern=r"\A[0-9a-f]*\Z")] = ""
 
 
 @dataclass(frozen=True, slots=True)

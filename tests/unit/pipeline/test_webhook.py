@@ -68,6 +68,8 @@ def test_other_events_and_tags_are_none_of_ours() -> None:
         ({}, b"\xff", "body"),
         ({}, b"[" * 100_000, "body"),
         ({}, b'{"ref": 7}', "body"),
+        ({}, b'{"ref": "refs/heads/a", "after": "\\u0000"}', "body"),
+        ({}, b'{"ref": "refs/heads/a", "after": "\\u001b[2J"}', "body"),
         ({}, b'{"ref": "refs/heads/"}', "ref"),
         ({}, b'{"ref": "refs/heads/a\\nb"}', "ref"),
         ({}, b'{"ref": "refs/heads/' + b"x" * 201 + b'"}', "ref"),
