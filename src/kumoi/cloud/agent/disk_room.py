@@ -40,14 +40,18 @@ class DiskRoom:
             await asyncio.sleep(LOOK_EVERY_S)
 
     def round(self) -> None:
-        left_bytes = max(0, files.beyond_reserve(os.statvfs(self._host_dir)))
-        each = left_bytes // max(1, len(self._drivers))
-        held = sum(driver.share_room(each) for driver in self._drivers)
+        held = sum(driver.share_room(self._each) for driver in self._drivers)
         if bool(held) != bool(self._held):
             say = log.warning if held else log.event
             say(
                 "disk.nearly_full" if held else "disk.has_room",
-                left_mib=left_bytes >> 20,
+                left_mib=self._left() >> 20,
                 held=held,
             )
         self._held = held
+
+    def _each(self) -> int:
+        return self._left() // len(self._drivers)
+
+    def _left(self) -> int:
+        return max(0, files.beyond_reserve(os.statvfs(self._host_dir)))

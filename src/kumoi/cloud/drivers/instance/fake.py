@@ -148,8 +148,8 @@ class FakeDriver:
     def disk_bytes(self) -> int:
         return 0
 
-    def share_room(self, left_bytes: int) -> int:
-        self.room_bytes = left_bytes
+    def share_room(self, left_bytes: Callable[[], int]) -> int:
+        self.room_bytes = left_bytes()
         return 0
 
     def console(self, server_id: str, *, bytes_max: int) -> str:

@@ -118,9 +118,10 @@ class InstanceDriver(Protocol):
         """What the servers' disks take of the host's disk now, which is less than they may."""
         ...
 
-    def share_room(self, left_bytes: int) -> int:
+    def share_room(self, left_bytes: Callable[[], int]) -> int:
         """Let servers' disks take so many bytes more of the host's disk together, until the next call:
         a write beyond is ENOSPC to the server. How many servers are held to less than they have free.
+        Servers write meanwhile, so it is asked what is left once it is known what they have taken.
         """
         ...
 

@@ -133,7 +133,7 @@ class LxcDriver:
                 taken += file.stat().st_blocks * BLOCK_BYTES
         return taken
 
-    def share_room(self, left_bytes: int) -> int:
+    def share_room(self, left_bytes: Callable[[], int]) -> int:
         return growth.share_out(self._paths.host_dir, self._paths.servers, left_bytes)
 
     def console(self, server_id: str, *, bytes_max: int) -> str:
