@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -103,7 +104,25 @@ class Supervised:
             return asked.recv(64).decode()
 
     def pid(self, name: str) -> int:
+        """0 while there is none."""
         return next((unit.pid for unit in running.found(str(self.home)) if unit.name == name), 0)
+
+    def kill(self, name: str) -> int:
+        """Which process it was. One that ends just now, as a supervisor does without its guard, has another
+        after it.
+        """
+        killed = 0
+
+        def kill() -> bool:
+            nonlocal killed
+            killed = self.pid(name)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(killed, signal.SIGKILL)
+                return True
+            return False
+
+        eventually(kill)
+        return killed
 
 
 @pytest.fixture
@@ -150,14 +169,12 @@ def test_whichever_of_guard_and_supervisor_is_killed_both_come_back(supervised: 
     supervised.up("first")
     unit = supervised.pid("unit0")
     for name in (running.SUPERVISOR, running.GUARD, running.SUPERVISOR):
-        eventually(lambda: supervised.pid(name) != 0)  # noqa: B023 - used at once
-        old = supervised.pid(name)
-        os.kill(old, signal.SIGKILL)
+        old = supervised.kill(name)
         eventually(lambda: supervised.pid(name) not in {0, old})  # noqa: B023 - used at once
         eventually(lambda: control.read_status(supervised.host) is not None)
         eventually(lambda: supervised.pid(running.SUPERVISOR) != 0)
     assert supervised.pid("unit0") == unit
-    os.kill(unit, signal.SIGKILL)
+    supervised.kill("unit0")
     eventually(lambda: supervised.pid("unit0") not in {0, unit})
     assert supervised.ask() == "first"
     assert len(pids(supervised, running.SUPERVISOR)) == 1
@@ -167,7 +184,7 @@ def test_whichever_of_guard_and_supervisor_is_killed_both_come_back(supervised: 
 def test_who_connects_while_a_unit_is_dead_waits_and_is_answered(supervised: Supervised) -> None:
     supervised.up("first")
     for _ in range(5):
-        os.kill(supervised.pid("unit0"), signal.SIGKILL)
+        supervised.kill("unit0")
         assert supervised.ask() == "first"
         eventually(lambda: supervised.pid("unit0") != 0)
 
