@@ -65,7 +65,7 @@ def plan_for(network: OvnNorthbound, seconds: float) -> tuple[int, float]:
     return made, slowest
 
 
-def slowest_while(raft: Raft, changes_leader: Callable[[], object]) -> float:
+def slowest_while(raft: Raft, changes_leader: Callable[[], None]) -> float:
     """Of plans, none of which fails while another server leads each second. What OVN has is then what was planned."""
     with OvnNorthbound(raft.remotes, timeout_s=ELECTED_S) as network:
         network.converge(OUTSIDE)
