@@ -36,7 +36,7 @@ from kumoi.cloud.drivers.network.interface import (
 from kumoi.cloud.drivers.network.ovn.apply import OvnNorthbound
 from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
 from kumoi.config import CloudSettings, HostSettings, first_host
-from kumoi.hosts import teardown
+from kumoi.hosts import boot, teardown
 from kumoi.hosts.units import ownership, running, table, users
 from kumoi.hosts.wires import virtual
 
@@ -161,15 +161,12 @@ class Engines:
 
     def prepare(self) -> None:
         """Directories, databases and their users, as `up` makes them."""
-        for folder in (self.here.run_dir, self.here.log_dir):
-            folder.mkdir(parents=True, exist_ok=True)
-        self.here.state.chmod(0o755)
+        boot.make_directories(self.here)
         config.write(self.config, self.here.state)
         config.write(self.here, self.here.state)
         users.ensure(self.config, self.here)
         ownership.ensure(self.config, self.here)
-        virtual.ensure_databases(self.here)
-        ownership.own_databases(self.config, self.here)
+        boot.ensure_files(self.config, self.here)
 
     def start(self, name: str) -> None:
         unit = self.units[name]

@@ -6,9 +6,14 @@ may be repeated while the cloud is up.
 
 from __future__ import annotations
 
-from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts.units import ownership, running, table
+import stat
+from pathlib import Path
+
+from kumoi.config import CloudSettings, HostSettings, Role
+from kumoi.hosts.units import ownership, rights, running, table
 from kumoi.hosts.wires import virtual
+
+OPEN_DEVICE = 0o666
 
 
 def ensure(cloud: CloudSettings, host: HostSettings) -> None:
@@ -41,3 +46,13 @@ def ensure_files(cloud: CloudSettings, host: HostSettings) -> None:
     make_directories(host)
     virtual.ensure_databases(host, only_missing=bool(running.found(host.state_dir)))
     ownership.own_databases(cloud, host)
+    if Role.AGENT in host.roles:
+        open_device(rights.TUN)
+
+
+def open_device(path: Path) -> None:
+    """Let the switch's user open it. udev does so on any machine (mode 0666: the kernel asks for a capability
+    when a link is made); on one without udev it is root's alone.
+    """
+    if path.exists() and stat.S_IMODE(path.stat().st_mode) != OPEN_DEVICE:
+        path.chmod(OPEN_DEVICE)
