@@ -346,6 +346,16 @@ def first_host(cloud: CloudSettings, state_dir: str) -> HostSettings:
     return HostSettings(name=f"{cloud.name}-host1", state_dir=state_dir, underlay_address=address)
 
 
+def is_first(cloud: CloudSettings, host: HostSettings) -> bool:
+    """Whether this host has the cloud's authority, from which others get what they need, and makes what
+    users begin with. Of several control hosts it is the one with the first underlay address.
+    """
+    own = cloud.control_host(host.name)
+    if cloud.is_replicated:
+        return own is not None and own.address == cloud.control_address
+    return Role.API in host.roles
+
+
 def southbound(cloud: CloudSettings, host: HostSettings) -> str:
     """The remote at which this host's controller reaches OVN's southbound database. Raises Invalid
     when it is on another host and `southbound_url` is not set.

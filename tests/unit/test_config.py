@@ -11,11 +11,13 @@ from kumoi.config import (
     CloudSettings,
     HostSettings,
     first_host,
+    is_first,
     parse,
     read,
     render,
     write,
 )
+from kumoi.control_host import ControlHost
 
 OF_ANOTHER_RELEASE = """\
 name = "c1"
@@ -97,3 +99,18 @@ def test_addresses_follow_from_the_ranges() -> None:
     assert cloud.edge_name == "t-edge"
     host = first_host(cloud, "/s")
     assert (host.name, host.underlay_address) == ("t-host1", "10.2.0.2")
+
+
+def test_the_host_with_the_apis_is_the_first_of_a_cloud_without_control_hosts() -> None:
+    cloud = CloudSettings(name="t1")
+    first = first_host(cloud, "/s")
+    joined = HostSettings(name="t1-host2", roles=("agent",))
+    assert [is_first(cloud, host) for host in (first, joined)] == [True, False]
+
+
+def test_of_control_hosts_with_the_same_roles_one_is_the_first() -> None:
+    names = ("t1-host3", "t1-host1", "t1-host2")
+    listed = tuple(map(ControlHost, names, ("10.0.5.13", "10.0.5.1", "10.0.5.14")))
+    cloud = CloudSettings(name="t1", underlay_cidr="10.0.5.0/28", control_hosts=listed)
+    hosts = [HostSettings(name=name) for name in (*names, "t1-host4")]
+    assert [is_first(cloud, host) for host in hosts] == [False, True, False, False]

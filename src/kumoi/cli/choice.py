@@ -141,10 +141,10 @@ def is_there(host: HostSettings) -> bool:
 
 
 def others_here(cloud: CloudSettings, host: HostSettings) -> list[HostSettings]:
-    """The cloud's other hosts on this machine. The host with the APIs stands for all of them; any other
-    one for itself.
+    """The cloud's other hosts on this machine. Its first host stands for all of them; any other one for
+    itself.
     """
-    if Role.API not in host.roles:
+    if not config.is_first(cloud, host):
         return []
     beside = [str(path) for path in host.state.parent.glob(f"{host.state.name}-*")]
     found = {}

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from kumoi import members
+from kumoi import config, members
 from kumoi.base.errors import Conflict, Invalid, NotFound
 from kumoi.cli import choice, down, host, joining, replicating, up
 from kumoi.cli.output import console, table
@@ -71,7 +71,7 @@ def create(args: argparse.Namespace) -> int:
     """Of a cloud that is up."""
     progress = Progress()
     cloud, here = choice.existing(args)
-    if Role.API not in here.roles:
+    if not config.is_first(cloud, here):
         raise Conflict(f"{here.name} has joined the cloud {cloud.name}: it needs no other")
     if cloud.is_cluster:
         progress.say(f"Hosts may join the cloud {cloud.name} already")
@@ -118,8 +118,10 @@ def leave(args: argparse.Namespace) -> int:
     """Repeatable: a host that the control plane does not know any more is only taken down."""
     progress = Progress()
     cloud, here = choice.existing(args)
-    if Role.API in here.roles:
-        raise Conflict(f"{here.name} has the control plane: `down --purge` ends the whole cloud")
+    if config.is_first(cloud, here):
+        raise Conflict(
+            f"{here.name} is the cloud's first host: `down --purge` ends the whole cloud"
+        )
     if cloud.control_host(here.name) is not None:
         raise Conflict(
             f"{here.name} has a member of the cloud's stores, which need all of theirs: it cannot leave yet"

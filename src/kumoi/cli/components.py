@@ -46,9 +46,9 @@ def chosen(
     """The settings with what was asked for. Raises Invalid naming what would lack something."""
     without, within = frozenset(args.without), frozenset(args.within)
     _check_names(without, within)
-    if Role.API not in host.roles:
+    if not config.is_first(cloud, host):
         if without | within:
-            message = f"{host.name} serves no API: say this where the APIs run"
+            message = f"{host.name} is not the cloud's first host: say this there"
             raise Conflict(message)
         return cloud, host
     off = (frozenset(off_of(cloud, host)) | without) - within

@@ -9,7 +9,7 @@ from kumoi import config
 from kumoi.cli import choice
 from kumoi.cli.progress import Progress
 from kumoi.cloud.agent import purge
-from kumoi.config import CloudSettings, HostSettings, Role
+from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts import teardown
 from kumoi.hosts.first_use import clouds_yaml
 from kumoi.hosts.units import keeper, ownership
@@ -61,5 +61,5 @@ def take_down(
         with progress.stage("remove what it kept"):
             teardown.purge(host)
             purge.forget(host)
-            if Role.API in host.roles:
+            if config.is_first(cloud, host):
                 clouds_yaml.remove(choice.person(), cloud)

@@ -37,8 +37,8 @@ def make_token(cloud: CloudSettings, host: HostSettings, name: str, lives: timed
             f"the cloud {cloud.name} has one host: sudo ./kumoi cluster create"
             f"{choice.words(cloud, host)}"
         )
-    if Role.API not in host.roles:
-        raise Conflict(f"{host.name} has no authority: make the token where the APIs run")
+    if not config.is_first(cloud, host):
+        raise Conflict(f"{host.name} has no authority: make the token on the cloud's first host")
     if not re.fullmatch(HOST_NAME, name) or name == cloud.edge_name:
         raise Invalid(
             f"{name} is no host's name: up to 63 of a-z, 0-9, dots and dashes", field="host"

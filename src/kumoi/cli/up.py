@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         cloud, host = open_to_hosts(args, cloud, host, progress)
     if not args.only_engines:
         _bring_up_others(cloud, host, progress, hosts=args.hosts)
-    if not args.only_engines and Role.API in host.roles:
+    if not args.only_engines and config.is_first(cloud, host):
         for line in _next_steps(cloud, host):
             progress.say(line)
     return 0
@@ -94,12 +94,12 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
         added = packages.ensure((*packages.NEEDED, *more))
         stage.note(f"installed {len(added)}" if added else "all there")
     boot.make_directories(host)
-    offers = not args.only_engines and Role.API in host.roles
+    offers = not args.only_engines and config.is_first(cloud, host)
     has_images = offers and Api.COMPUTE in cloud.apis  # They are for servers.
     with choice.alone(cloud, host), _images(progress, wanted=has_images) as images:
         with progress.stage("certificates, passwords, settings"):
             is_new = False  # Then its key is to be enrolled.
-            if Role.API in host.roles:
+            if config.is_first(cloud, host):
                 is_new = host.name in pki.ensure(cloud, host, Clock().now())
                 passwords.ensure(host)
                 if cloud.is_replicated:
@@ -246,7 +246,7 @@ def _start(
         stage.note(release.id)
     wanted = table.all_units(cloud, host, release, only_engines=only_engines)
     unit_keeper = keeper.of(cloud, host, release=release, only_engines=only_engines)
-    has_stores = Role.API in host.roles and not only_engines
+    has_stores = config.is_first(cloud, host) and not only_engines
     if has_stores and cloud.is_replicated:
         _ensure_databases(cloud, host, release, progress)
     if has_stores and (is_new or not unit_keeper.is_running(wanted)):

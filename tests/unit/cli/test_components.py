@@ -100,7 +100,7 @@ def test_what_is_put_back_names_all_that_it_needs(host: HostSettings) -> None:
 def test_a_host_without_apis_has_no_choice(host: HostSettings) -> None:
     agent = changed(host, roles=("agent",))
     assert chosen(CLOUD, agent) == (CLOUD, agent)
-    with pytest.raises(Conflict, match="say this where the APIs run"):
+    with pytest.raises(Conflict, match="say this there"):
         chosen(CLOUD, agent, without="placement")
 
 

@@ -48,7 +48,7 @@ def places(cloud: CloudSettings, host: HostSettings) -> list[Place]:
             *(
                 Place(rights.run_dir(host, unit), unit, SOCKETS_DIR, whole=True)
                 for unit in (users.INSPECTOR, users.AUTHORITY)
-                if users.is_needed(cloud, unit)
+                if users.is_needed(cloud, host, unit)
             ),
         ]
     for role in _control_here(cloud, host)[:1]:  # Whichever it is: they have one group.

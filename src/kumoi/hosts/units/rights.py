@@ -94,7 +94,9 @@ def _api(cloud: CloudSettings, host: HostSettings) -> Confinement:
         cloud,
         host,
         Role.API,
-        groups=_groups(cloud, host, *(unit for unit in asked if users.is_needed(cloud, unit))),
+        groups=_groups(
+            cloud, host, *(unit for unit in asked if users.is_needed(cloud, host, unit))
+        ),
         state=host.store_dir,
         writes=(host.image_dir, host.pki_dir / "token-keys", host.wake_dir),
         reads=(

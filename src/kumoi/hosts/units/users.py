@@ -60,12 +60,12 @@ def databases_group(cloud: CloudSettings, host: HostSettings) -> str:
     return f"{_prefix(cloud, host)}{DATABASES}"
 
 
-def is_needed(cloud: CloudSettings, unit: str) -> bool:
-    """Where no host can join there is nobody to sign for; where nobody uploads images, nothing to look
-    into.
+def is_needed(cloud: CloudSettings, host: HostSettings, unit: str) -> bool:
+    """The authority's key is on one host, and where no host can join there is nobody to sign for; where
+    nobody uploads images, nothing to look into.
     """
     if unit == AUTHORITY:
-        return cloud.is_cluster
+        return cloud.is_cluster and config.is_first(cloud, host)
     return unit != INSPECTOR or Api.IMAGE in cloud.apis
 
 
@@ -74,7 +74,7 @@ def units_here(cloud: CloudSettings, host: HostSettings) -> list[str]:
     found = [unit for role, units in UNITS.items() if role in host.roles for unit in units]
     if cloud.control_host(host.name) is not None:
         found = [*OF_CONTROL_HOSTS, *found]
-    return [unit for unit in found if is_needed(cloud, unit)]
+    return [unit for unit in found if is_needed(cloud, host, unit)]
 
 
 def roles_here(cloud: CloudSettings, host: HostSettings) -> list[str]:
