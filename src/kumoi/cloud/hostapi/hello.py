@@ -79,8 +79,17 @@ REFUSED = "host.refused"
 """The code, and the type word, of the answer to a host that may not act."""
 
 
-def refusal(*, protocol: int, release: str, own_release: str, oldest: int = PROTOCOL_OLDEST) -> str:
-    """Why a host of that protocol and release may not act; empty when it may."""
+def refusal(
+    *,
+    protocol: int,
+    release: str,
+    own_release: str,
+    oldest: int = PROTOCOL_OLDEST,
+    finalized: str = "",
+) -> str:
+    """Why a host of that protocol and release may not act; empty when it may. `finalized` is the release
+    that the cloud as a whole is of, below which no host acts.
+    """
     install = f"install release {own_release} on it"
     if protocol < oldest:
         return (
@@ -97,4 +106,6 @@ def refusal(*, protocol: int, release: str, own_release: str, oldest: int = PROT
             f"this host speaks protocol {protocol} and the control plane, of release {own_release}, "
             f"none newer than {PROTOCOL}: {install}"
         )
+    if numbers(release) < numbers(finalized):
+        return f"this host is of release {release}, and the cloud was finalized at {finalized}: {install}"
     return ""

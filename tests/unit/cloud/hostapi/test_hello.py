@@ -29,3 +29,12 @@ def test_a_host_acts_with_a_protocol_that_both_speak_and_no_newer_release(
     assert bool(words) == bool(said)
     if said:
         assert "install release 1.4.2" in said
+
+
+@pytest.mark.parametrize(("release", "may_act"), [("1.3.9", False), ("1.4", True), ("1.4.2", True)])
+def test_a_host_below_the_release_that_the_cloud_was_finalized_at_may_not_act(
+    release: str, may_act: bool
+) -> None:
+    said = refusal(protocol=PROTOCOL, release=release, own_release="1.4.2", finalized="1.4")
+    assert (said == "") is may_act
+    assert may_act or "the cloud was finalized at 1.4: install release 1.4.2 on it" in said

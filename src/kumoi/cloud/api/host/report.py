@@ -27,7 +27,7 @@ def put_hello(request: Request) -> Reply:
     with database.read() as connection:
         is_news = host_domain.is_news(connection, host_id, hello)
         epoch = feed.position(connection).epoch
-    refusal = host_domain.refusal(hello)
+        refusal = host_domain.refusal(connection, hello)
     with database.write(wakes=is_news and not refusal) as connection:
         if refusal:
             host_domain.note_refused(connection, host_id, hello)

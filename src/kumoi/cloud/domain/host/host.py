@@ -17,6 +17,8 @@ import kumoi
 from kumoi.base import log
 from kumoi.base.errors import NotFound
 from kumoi.base.ids import new_id
+from kumoi.base.release import numbers
+from kumoi.cloud.domain.host import cluster_version
 from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.hostapi.hello import refusal as refusal_of
 from kumoi.cloud.store.host import host as store
@@ -66,9 +68,9 @@ def register(connection: Connection, host_id: str, hello: HostHello, now: dateti
     return get(connection, host_id)
 
 
-def refusal(hello: HostHello) -> str:
+def refusal(connection: Connection, hello: HostHello) -> str:
     """Why the host may not act; empty when it may."""
-    return refusal_of(protocol=hello.protocol, release=hello.release, own_release=kumoi.__version__)
+    return _refusal(connection, protocol=hello.protocol, release=hello.release)
 
 
 def refused(connection: Connection, host_id: str) -> str:
@@ -76,7 +78,19 @@ def refused(connection: Connection, host_id: str) -> str:
     row = store.get(connection, host_id)
     if row is None:
         return ""
-    return refusal_of(protocol=row.protocol, release=row.version, own_release=kumoi.__version__)
+    return _refusal(connection, protocol=row.protocol, release=row.version)
+
+
+def _refusal(connection: Connection, *, protocol: int, release: str) -> str:
+    """The store is asked about an older host alone."""
+    own = kumoi.__version__
+    is_older = numbers(release) < numbers(own)
+    return refusal_of(
+        protocol=protocol,
+        release=release,
+        own_release=own,
+        finalized=cluster_version.release(connection) if is_older else "",
+    )
 
 
 def note_refused(connection: Connection, host_id: str, hello: HostHello) -> None:
