@@ -27,6 +27,8 @@ from kumoi.base.files import Promise
 FIRST = 1 << 30  # Far above what people and distributions use.
 END = 1 << 31  # The sign bit, beyond which old programs go wrong.
 COUNT = 1 << 26
+LOWER = 1 << 29  # Where the machine's hosts that find no range above begin.
+BASES = (*range(FIRST, END, COUNT), *range(LOWER, FIRST, COUNT))
 PLACES = (Path("/etc/subuid"), Path("/etc/subgid"))
 PROC = Path("/proc")
 MARK = "# kumoi "
@@ -59,7 +61,7 @@ def claim(owner: Path, places: Sequence[Path] = PLACES) -> Claim:
             return found[0]
         others = [_without(lines, owner) for lines in texts]  # A kill came between the files.
         others_ranges = [range_ for lines in others for range_ in _ranges_of_others(lines)]
-        claims = [*found, *(Claim(base) for base in range(FIRST, END, COUNT))]
+        claims = [*found, *map(Claim, BASES)]
         chosen = next((claim for claim in claims if claim and claim.is_free(others_ranges)), None)
         if chosen is None:
             raise Permanent(
@@ -95,7 +97,7 @@ def _find(lines: list[str], owner: Path) -> Claim | None:
     """The claim below the owner's mark."""
     for mark, line in itertools.pairwise(lines):
         if mark == _mark(owner):
-            for base in range(FIRST, END, COUNT):
+            for base in BASES:
                 if line == Claim(base).line:
                     return Claim(base)
     return None
