@@ -80,7 +80,15 @@ def test_a_claim_that_was_cut_off_between_the_files_is_made_whole(
     assert places[1].read_text() == f"{OTHERS}# kumoi {ONE}\n{held.line}\n"
 
 
-def test_when_all_are_taken_it_is_said(places: tuple[Path, Path]) -> None:
+def test_when_the_upper_ones_are_taken_there_are_lower_ones(places: tuple[Path, Path]) -> None:
     places[0].write_text(f"somebody:{subids.FIRST}:{subids.END - subids.FIRST}\n")
+    held = subids.claim(ONE, places)
+    assert held.base == subids.LOWER
+    assert subids.claim(ONE, places) == held
+    assert subids.release(ONE, places)
+
+
+def test_when_all_are_taken_it_is_said(places: tuple[Path, Path]) -> None:
+    places[0].write_text(f"somebody:{subids.LOWER}:{subids.END - subids.LOWER}\n")
     with pytest.raises(Permanent, match="every range of user ids"):
         subids.claim(ONE, places)
