@@ -291,6 +291,11 @@ class HostSettings:
         return self.state / "pki"
 
     @property
+    def token_keys_dir(self) -> Path:
+        """What the APIs alone read: keys that sign tokens, and the one that seals what they keep."""
+        return self.pki_dir / "token-keys"
+
+    @property
     def store_dir(self) -> Path:
         """The cloud's store, where it is a file. SQLite makes others beside it."""
         return self.state / "cloud"

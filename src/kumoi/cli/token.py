@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from datetime import UTC, datetime
 
 from rich.table import Table
 
+from kumoi import members
 from kumoi.base.clock import Clock
 from kumoi.cli import choice
 from kumoi.cli.output import console
 from kumoi.cloud.api.serve import signing_keys
 from kumoi.cloud.domain.identity import signing_key
 from kumoi.cloud.domain.identity.signing_key import KeyLifetime
-from kumoi.config import HostSettings
+from kumoi.cloud.store.identity.signing_key import SigningKeys
+from kumoi.engine.db import Database
 
 ACTIONS = {
     "list": "the keys, what each does, and until when",
@@ -30,21 +33,23 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    _, host = choice.existing(args)
-    return list_(host) if args.action == "list" else rotate(host)
+    cloud, host = choice.existing(args)
+    database = Database(members.cloud_database(cloud, host), wake_dir=host.wake_dir)
+    with contextlib.closing(database):
+        keys = signing_keys(cloud, host, database)
+        return list_(keys) if args.action == "list" else rotate(keys)
 
 
-def list_(host: HostSettings) -> int:
+def list_(keys: SigningKeys) -> int:
     table = Table("Key", "Made", "Does")
     now = Clock().now()
-    for span in signing_key.spans(signing_keys(host).load()):
+    for span in signing_key.spans(keys.load()):
         table.add_row(span.key.id, _time(span.key.made_at), does(span, now))
     console().print(table)
     return 0
 
 
-def rotate(host: HostSettings) -> int:
-    keys = signing_keys(host)
+def rotate(keys: SigningKeys) -> int:
     new = signing_key.rotate(keys, Clock().now())
     print(f"key {new.key.id} is published and signs from {_time(new.signs_from)} on")
     for span in signing_key.spans(keys.load())[:-1]:

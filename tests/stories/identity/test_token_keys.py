@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import jwt
@@ -15,6 +17,9 @@ from kumoi.cloud.api import serve
 from kumoi.cloud.domain.identity import signing_key
 from kumoi.cloud.domain.identity.signing_key import PUBLISHED_S, TTL_MAX_S
 from kumoi.cloud.domain.identity.token import Tokens
+from kumoi.cloud.store.identity.signing_key import SigningKeys
+from kumoi.config import changed
+from kumoi.control_host import ControlHost
 from tests.running_cloud import ADMIN_PASSWORD, RunningCloud
 
 LOGIN = {
@@ -37,10 +42,10 @@ LOGIN = {
 class Process:
     """One API process: its own keys in memory and its own clock, over the cloud's store."""
 
-    def __init__(self, cloud: RunningCloud) -> None:
+    def __init__(self, cloud: RunningCloud, keys: SigningKeys) -> None:
         services = cloud.services
         self.clock = SetClock(services.clock.now())
-        tokens = Tokens(serve.signing_keys(cloud.here), self.clock.now())
+        tokens = Tokens(keys, self.clock.now())
         self.services = replace(services, clock=self.clock, tokens=tokens)
         self._app = serve.app(self.services)
 
@@ -70,17 +75,33 @@ def kid(token: str) -> str:
     return str(jwt.get_unverified_header(token)["kid"])
 
 
+@pytest.fixture(params=["one control host", "three"])
+def keys(
+    cloud: RunningCloud, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[SigningKeys]:
+    services = cloud.services
+    listed = tuple(ControlHost(f"t-host{n}", f"172.24.5.{n}") for n in (1, 2, 3))
+    settings, here = services.cloud, changed(cloud.here, state_dir=str(tmp_path))
+    if request.param == "three":
+        settings = changed(settings, control_hosts=listed, database_url="")
+    made = serve.signing_keys(settings, here, services.database)
+    yield made
+    for key in made.load():  # The store is another story's next.
+        made.remove(key.id)
+
+
 @pytest.fixture
-def processes(cloud: RunningCloud) -> tuple[Process, Process]:
-    return Process(cloud), Process(cloud)
+def processes(cloud: RunningCloud, keys: SigningKeys) -> tuple[Process, Process]:
+    return Process(cloud, keys), Process(cloud, keys)
 
 
 def test_tokens_are_valid_everywhere_at_each_moment_of_a_rotation(
-    cloud: RunningCloud, processes: tuple[Process, Process]
+    keys: SigningKeys, processes: tuple[Process, Process]
 ) -> None:
     quick, slow = processes
     before = quick.token()
-    new = signing_key.rotate(serve.signing_keys(cloud.here), quick.clock.now()).key
+    quick.clock.advance(1)
+    new = signing_key.rotate(keys, quick.clock.now()).key
 
     quick.learn()  # The slow one does not know the key yet.
     published = quick.token()
@@ -100,10 +121,9 @@ def test_tokens_are_valid_everywhere_at_each_moment_of_a_rotation(
 
 
 def test_a_token_of_a_key_that_is_gone_is_an_invalid_token(
-    cloud: RunningCloud, processes: tuple[Process, Process]
+    keys: SigningKeys, processes: tuple[Process, Process]
 ) -> None:
     first, _ = processes
-    keys = serve.signing_keys(cloud.here)
     token = first.token()
     old = kid(token)
     later = max(key.made_at for key in keys.load()) + timedelta(seconds=PUBLISHED_S)

@@ -14,8 +14,8 @@ from kumoi import config
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Conflict, NotFound
 from kumoi.cli import token
-from kumoi.cloud.api.serve import signing_keys
 from kumoi.cloud.domain.identity import signing_key
+from kumoi.cloud.store.identity.signing_key import KeyDirectory
 from kumoi.config import CloudSettings, HostSettings
 
 
@@ -38,7 +38,7 @@ def call(host: HostSettings, action: str) -> int:
 def test_a_rotation_says_when_the_new_key_signs_and_the_old_one_goes(
     host: HostSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keys = signing_keys(host)
+    keys = KeyDirectory(host.token_keys_dir)
     made_at = Clock().now() - timedelta(days=90)
     keys.add_first(signing_key.new_key(made_at))
     (old,) = keys.load()

@@ -29,6 +29,7 @@ from kumoi.cloud.domain.image.content import Inspect
 from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.cloud.drivers.image.inspector_client import InspectorClient
 from kumoi.cloud.store.identity.signing_key import KeyDirectory, SigningKeys
+from kumoi.cloud.store.identity.stored_key import StoredKeys
 from kumoi.cloud.store.seal import Seal
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.engine.activation import Activation
@@ -56,18 +57,27 @@ def build_services(
         cloud=cloud,
         database=database,
         clock=clock,
-        tokens=Tokens(signing_keys(host), clock.now()),
+        tokens=Tokens(signing_keys(cloud, host, database), clock.now()),
         logins=Logins(clock, cloud.login_attempts_per_minute),
         images=ImageFiles(host.image_dir),
         inspect_image=inspect,
-        seal=Seal(host.pki_dir / "token-keys" / "secrets.key"),
+        seal=seal_of(host),
         authority=AuthorityClient(host.authority_socket, host.pki_dir / "ca.crt"),
     )
 
 
-def signing_keys(host: HostSettings) -> SigningKeys:
-    """Where all API processes of the cloud, and `kumoi token`, find the keys of tokens."""
-    return KeyDirectory(host.pki_dir / "token-keys")
+def signing_keys(cloud: CloudSettings, host: HostSettings, database: Database) -> SigningKeys:
+    """Where all API processes of the cloud, and `kumoi token`, find the keys of tokens. While a cloud moves
+    to several control hosts, they are where they were.
+    """
+    directory = KeyDirectory(host.token_keys_dir)
+    if cloud.is_replicated and not cloud.database_url:
+        return StoredKeys(database, seal_of(host), directory)
+    return directory
+
+
+def seal_of(host: HostSettings) -> Seal:
+    return Seal(host.token_keys_dir / "secrets.key")
 
 
 def app(services: Services) -> App:
@@ -136,7 +146,7 @@ async def watch_keys(services: Services) -> None:
         await asyncio.sleep(LEARN_S)
         try:
             await asyncio.to_thread(services.tokens.learn_keys, services.clock.now())
-        except OSError as error:
+        except (OSError, Transient) as error:
             log.failure("signing_key.not_read", error)  # Those known go on.
 
 

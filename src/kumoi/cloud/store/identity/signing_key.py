@@ -1,7 +1,7 @@
-"""The keys that sign tokens, as they are kept: a directory with a file for each.
+"""The keys that sign tokens, as they are kept on one control host: a directory with a file for each.
 
-What the directory stands for is `SigningKeys`: several API processes share it, on one machine or on
-several. Which key signs and which are accepted is domain/identity/signing_key.py's to say. A file
+What the directory stands for is `SigningKeys`, which several API processes share. On several control
+hosts it is the store (stored_key.py). Which key signs and which are accepted is domain/identity/signing_key.py's to say. A file
 that this release does not understand is left alone and told once; tokens of its key are not
 accepted here.
 """
@@ -78,7 +78,7 @@ class KeyDirectory:
 
     def add(self, key: SigningKey) -> None:
         self._ensure()
-        text, owner = _render(key), self._owner()
+        text, owner = render(key), self._owner()
         files.replace(self._path_of(key.id), text, promise=files.Promise.NEW, owner=owner)
 
     def add_first(self, key: SigningKey) -> None:
@@ -86,7 +86,7 @@ class KeyDirectory:
         if any(self._path.glob(f"*{SUFFIX}")):
             return
         draft = self._path / f".{FIRST}.{os.getpid()}"
-        text, owner = _render(key), self._owner()
+        text, owner = render(key), self._owner()
         files.replace(draft, text, promise=files.Promise.OLD_OR_NEW, owner=owner)
         try:
             os.link(draft, self._path_of(FIRST))
@@ -116,7 +116,7 @@ class KeyDirectory:
 
     def _read(self, path: Path) -> SigningKey | None:
         try:
-            return _parse(path.read_bytes())
+            return parse(path.read_bytes())
         except FileNotFoundError:  # It has just been removed.
             return None
         except (ValueError, TypeError) as error:
@@ -126,7 +126,7 @@ class KeyDirectory:
             return None
 
 
-def _parse(content: bytes) -> SigningKey:
+def parse(content: bytes) -> SigningKey:
     """Raises ValueError for a file that is no key of this format."""
     file = msgspec.json.decode(content, type=_File)
     private = load_pem_private_key(file.private_key.encode(), password=None)
@@ -135,6 +135,6 @@ def _parse(content: bytes) -> SigningKey:
     return SigningKey(file.id, file.made_at, private)
 
 
-def _render(key: SigningKey) -> bytes:
+def render(key: SigningKey) -> bytes:
     pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return msgspec.json.encode(_File(key.id, ALGORITHM, key.made_at, pem.decode()))
