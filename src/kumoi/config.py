@@ -33,6 +33,7 @@ from kumoi.control_host import ControlHost
 
 CLOUD_FILE = "cloud.toml"
 HOST_FILE = "host.toml"
+CONTROL = "-control"  # Ends the name of the network namespace of a host's control plane.
 WRITTEN = "written_by_up"
 WRITTEN_MEANING = "What `kumoi up` wrote here: by this it tells another release's key from a slip."
 
@@ -250,6 +251,11 @@ class HostSettings:
         "Who keeps its processes running, systemd or kumoi; empty: systemd where it is process 1.",
     )
 
+    shares_machine: bool = key(
+        default=False,
+        meaning="It is beside the cloud's first host: a control plane of its has a network of its own.",
+    )
+
     ram_allocation_ratio: float = key(
         1.0, "Memory that servers may be promised, times what there is; above 1.0 they may run out."
     )
@@ -270,6 +276,11 @@ class HostSettings:
     @property
     def state(self) -> Path:
         return Path(self.state_dir)
+
+    @property
+    def control_namespace(self) -> str | None:
+        """The network namespace of its control plane; None is the machine's own."""
+        return f"{self.name}{CONTROL}" if self.shares_machine else None
 
     @property
     def run_dir(self) -> Path:

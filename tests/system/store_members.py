@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+from tests.system.live import eventually
+
 from kumoi import config, members
 from kumoi.base import process
 from kumoi.base.clock import Clock
-from kumoi.config import CloudSettings, HostSettings, Keeper
+from kumoi.config import CONTROL, CloudSettings, HostSettings, Keeper
 from kumoi.control_host import ControlHost
 from kumoi.engine.db import Database
 from kumoi.engine.schema import metadata
@@ -33,17 +35,22 @@ class StoreMembers:
         )
         self.hosts = [
             HostSettings(
-                name=host.name, state_dir=str(parent / host.name), roles=(), keeper=Keeper.KUMOI
+                name=host.name,
+                state_dir=str(parent / host.name),
+                underlay_address=f"10.201.{octet}.{138 + number}",
+                roles=(),
+                keeper=Keeper.KUMOI,
+                shares_machine=number > 0,
             )
-            for host in listed
+            for number, host in enumerate(listed)
         ]
 
     def start(self) -> None:
         bridge = virtual.underlay_bridge(self.cloud)
         links.ensure_bridge(bridge)
-        for member in self.cloud.control_hosts:
-            links.ensure_address(bridge, address=member.address, prefix=28)
+        links.ensure_address(bridge, address=self.cloud.control_address, prefix=28)
         for host in self.hosts:
+            virtual.ensure_control(self.cloud, host)
             boot.make_directories(host)
             config.write(self.cloud, host.state)
             config.write(host, host.state)
@@ -65,6 +72,17 @@ class StoreMembers:
         """Everything of it at once."""
         keeper.stop(self.cloud, host, at_once=True)
 
+    def cut(self, host: HostSettings) -> None:
+        """The link of its control plane."""
+        self._set_link(host, "down")
+
+    def mend(self, host: HostSettings) -> None:
+        self._set_link(host, "up")
+
+    def _set_link(self, host: HostSettings, state: str) -> None:
+        veth = virtual.control_veth(self.cloud, host)
+        process.run(["ip", "link", "set", "dev", veth.name, state])
+
     def open(self) -> Database:
         """As a role of the first host does."""
         first = self.hosts[0]
@@ -75,6 +93,26 @@ class StoreMembers:
     def leader(self) -> HostSettings:
         found = databases.look(self.cloud, self.hosts[0])
         return next(host for host in self.hosts if host.name == found.leader)
+
+    def lead_beyond_the_first(self) -> None:
+        """By a host whose control plane has a link that can be cut."""
+        first = self.hosts[0]
+        databases.wait_for_leader(self.cloud, first, timeout_s=LEADER_S)
+        if self.leader() == first:
+            self.kill_postgres(first)
+            eventually(
+                lambda: databases.look(self.cloud, first).leader not in {"", first.name},
+                within_s=LEADER_S,
+                what="another leads",
+            )
+            databases.wait_for_leader(self.cloud, first, timeout_s=LEADER_S)
+
+    def wait_for_follower(self, host: HostSettings) -> None:
+        eventually(
+            lambda: host.name in databases.look(self.cloud, self.hosts[0]).followers,
+            within_s=LEADER_S,
+            what="it follows",
+        )
 
     def kill_postgres(self, host: HostSettings) -> None:
         """The process that all others of the database come from."""
@@ -87,4 +125,6 @@ class StoreMembers:
                 keeper.stop(self.cloud, host, at_once=True)
             trees.remove(host.state)
             users.remove(host)
+            links.delete_link(virtual.control_veth(self.cloud, host).name)
+            links.delete_namespace(f"{host.name}{CONTROL}")
         links.delete_link(virtual.underlay_bridge(self.cloud))

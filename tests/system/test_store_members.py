@@ -12,12 +12,15 @@ import pytest
 from tests.system.conftest import STATE_PARENT, free_slot
 from tests.system.store_members import StoreMembers
 
+from kumoi import members
 from kumoi.base.clock import Clock
 from kumoi.base.errors import StoreLost
 from kumoi.engine import audit, feed
 from kumoi.engine.audit import Recorder
 from kumoi.engine.db import Database
 from kumoi.hosts.cluster import databases
+from kumoi.hosts.units import keeper
+from kumoi.hosts.units.answering import answers
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
 
@@ -127,3 +130,33 @@ def test_writes_wait_for_another_leader_and_none_fails_or_is_lost(
     database.close()
     if what == "host":
         store.start_host(leader)
+
+
+def test_a_leader_whose_link_is_cut_is_replaced_and_follows_once_it_is_mended(
+    store: StoreMembers, record_property: Callable[[str, object], None]
+) -> None:
+    """It lives on meanwhile, cut off, and nobody's write is acknowledged by it."""
+    store.lead_beyond_the_first()
+    leader = store.leader()
+    database = store.open()
+    Recorder(database, Clock())
+    writers = Writers(database, "link")
+    try:
+        writers.during(lambda: store.cut(leader), bound_s=LOST_WITHIN_S)
+        status = keeper.of(store.cloud, leader).read_status()
+        other = store.leader()
+    finally:
+        store.mend(leader)
+    record_property("link_slowest_s", round(writers.slowest_s, 1))
+    sys.stdout.write(f"link: {len(writers.kept)} kept, slowest {writers.slowest_s:.1f} s\n")
+    assert not writers.failed
+    assert 0.5 < writers.slowest_s < LOST_WITHIN_S  # Else nobody saw that it was cut off.
+    assert other != leader
+    assert all_kept(database, writers.kept)
+    assert status is not None
+    # What answers is asked from beside it.
+    running = [unit for unit in status.units if unit.state == "running" and unit.pid]
+    assert [unit.name for unit in running] == [members.ETCD, members.PATRONI]
+    assert all(answers(unit.listens, unit.namespace) for unit in running)
+    store.wait_for_follower(leader)
+    database.close()

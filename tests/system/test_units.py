@@ -17,10 +17,12 @@ from typing import Self
 
 import pytest
 
-from kumoi.base.errors import Permanent
+from kumoi.base.errors import Conflict, Permanent
 from kumoi.config import HostSettings
-from kumoi.hosts.units import control, running
+from kumoi.hosts.units import control, listening, running
+from kumoi.hosts.units.answering import answers
 from kumoi.hosts.units.table import Unit, UnitKind
+from kumoi.hosts.wires import links
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
@@ -187,6 +189,33 @@ def test_who_connects_while_a_unit_is_dead_waits_and_is_answered(supervised: Sup
         supervised.kill("unit0")
         assert supervised.ask() == "first"
         eventually(lambda: supervised.pid("unit0") != 0)
+
+
+@pytest.fixture
+def inside() -> Iterator[str]:
+    """A network namespace."""
+    name = f"kunits-{os.getpid()}"
+    links.ensure_namespace(name)
+    try:
+        yield name
+    finally:
+        links.delete_namespace(name)
+
+
+def test_a_socket_is_kept_in_the_namespace_of_its_unit(inside: str) -> None:
+    address = "tcp:127.0.0.1:5000"
+    kept = listening.open_all({address: inside}, [])
+    try:
+        again = listening.open_all({address: inside}, [os.getpid()])  # By the next supervisor.
+        kept[address].close()
+        assert answers(address, inside)
+        again[address].close()
+        assert not answers(address, inside)
+    finally:
+        kept[address].close()
+    assert not answers(address, "nowhere")
+    with pytest.raises(Conflict, match="nowhere"):
+        listening.open_all({address: "nowhere"}, [])
 
 
 def pids(supervised: Supervised, name: str) -> list[int]:

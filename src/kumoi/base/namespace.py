@@ -1,18 +1,52 @@
-"""Named network namespaces: which processes are in one, and its end."""
+"""Named network namespaces: which processes are in one, a socket in one, and its end."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
+import socket
+import threading
 import time
 from pathlib import Path
 
 from kumoi.base import process
 
 NAMESPACES = Path("/run/netns")
+CLONE_NEWNET = 0x40000000
 END_S = 2.0
 POLL_S = 0.005
+
+
+def open_socket(family: int, name: str | None) -> socket.socket:
+    """A socket for streams that belongs to the namespace of that name, or to our own; whatever it is told later
+    may come from anywhere. Raises OSError where there is no such namespace.
+    """
+    if name is None:
+        return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    made: list[socket.socket | OSError] = []
+    # A thread may enter a namespace alone, and ends there.
+    thread = threading.Thread(target=_open_inside, args=[NAMESPACES / name, family, made])
+    thread.start()
+    thread.join()
+    if isinstance(made[0], OSError):
+        raise made[0]
+    return made[0]
+
+
+def _open_inside(path: Path, family: int, made: list[socket.socket | OSError]) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if ctypes.CDLL(None, use_errno=True).setns(handle, CLONE_NEWNET) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, f"setns {path}: {os.strerror(number)}")
+        finally:
+            os.close(handle)
+        made.append(open_socket(family, None))
+    except OSError as error:
+        made.append(error)
 
 
 def processes(path: Path) -> list[int]:
@@ -22,9 +56,17 @@ def processes(path: Path) -> list[int]:
         return [
             int(entry.name)
             for entry in Path("/proc").iterdir()
-            if entry.name.isdigit() and _network_of(entry) == wanted
+            if entry.name.isdigit() and of_process(int(entry.name)) == wanted
         ]
     return []
+
+
+def of_process(pid: int) -> int:
+    """The inode of the namespace that a process is in; 0 when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/ns/net").stat().st_ino
+    except OSError:
+        return 0
 
 
 def remove(path: Path) -> None:
@@ -51,10 +93,3 @@ def _lives(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] not in "ZX"
-
-
-def _network_of(entry: Path) -> int:
-    try:
-        return (entry / "ns/net").stat().st_ino
-    except OSError:
-        return 0

@@ -89,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
             f"the cloud {cloud.name} is down: sudo ./kumoi up{choice.words(cloud, host)}"
         )
     found = endpoints(cloud, host)
+    for other in choice.others_here(cloud, host):
+        found += in_namespaces(other)
     api = first_run.connect(admin_entry(cloud, host))
     try:
         document = {
@@ -125,11 +127,20 @@ def endpoints(cloud: CloudSettings, host: HostSettings) -> list[ExposedEndpoint]
         for socket in sockets.of_machine(host)
         if socket.unit or reached_by(cloud, socket.bound) == TENANTS
     ]
-    of_host = [
-        _endpoint(socket, host.name, LOOPBACK if socket.bound.is_loopback else UNDERLAY)
-        for socket in (*sockets.of_host(host), *sockets.of_switch(host))
+    return of_machine + in_namespaces(host)
+
+
+def in_namespaces(host: HostSettings) -> list[ExposedEndpoint]:
+    """The sockets in those of a host, and what its switch receives."""
+    found = {
+        host.name: (*sockets.inside(host.name, host), *sockets.of_switch(host)),
+        f"{host.control_namespace}": sockets.inside(host.control_namespace, host),
+    }
+    return [
+        _endpoint(socket, place, LOOPBACK if socket.bound.is_loopback else UNDERLAY)
+        for place, each in found.items()
+        for socket in each
     ]
-    return of_machine + of_host
 
 
 def reached_by(cloud: CloudSettings, bound: sockets.Bound) -> str:

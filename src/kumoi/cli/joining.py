@@ -20,7 +20,7 @@ from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import join as domain
 from kumoi.cloud.hostapi import join as hostapi
 from kumoi.cloud.hostapi.join import Joined, JoinRequest
-from kumoi.config import CloudSettings, HostSettings, Role
+from kumoi.config import CONTROL, CloudSettings, HostSettings, Role
 from kumoi.engine.db import Database
 from kumoi.hosts.cluster import join_token
 from kumoi.hosts.cluster.authority import Signer
@@ -39,9 +39,10 @@ def make_token(cloud: CloudSettings, host: HostSettings, name: str, lives: timed
         )
     if not config.is_first(cloud, host):
         raise Conflict(f"{host.name} has no authority: make the token on the cloud's first host")
-    if not re.fullmatch(HOST_NAME, name) or name == cloud.edge_name:
+    if not re.fullmatch(HOST_NAME, name) or name == cloud.edge_name or name.endswith(CONTROL):
         raise Invalid(
-            f"{name} is no host's name: up to 63 of a-z, 0-9, dots and dashes", field="host"
+            f"{name} is no host's name: up to 63 of a-z, 0-9, dots and dashes, without {CONTROL} at the end",
+            field="host",
         )
     if name == host.name:
         raise Conflict(f"{name} is this host, which has the control plane")

@@ -88,6 +88,7 @@ def _start_members(
     """The roles stay with their files meanwhile, which are named for that time."""
     for other in others:
         config.write(wanted, other.state)
+        config.write(config.changed(other, shares_machine=True), other.state)
     config.write(_with_files(wanted, host), host.state)
     up.bring_up(up.args_of(wanted, host), progress)
     for store in backup.stores(wanted, host):

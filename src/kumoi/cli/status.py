@@ -148,7 +148,7 @@ def processes(cloud: CloudSettings, host: HostSettings) -> list[ProcessRow]:
 
 def _unit_row(unit: control.UnitStatus) -> ProcessRow:
     why = unit.why if unit.state != "running" else ""
-    if unit.state == "running" and not answers(unit.listens):
+    if unit.state == "running" and not answers(unit.listens, unit.namespace or None):
         why = f"does not answer at {unit.listens}"
     if unit.state == "starting" and not why:
         why = f"does not answer yet at {unit.listens}" if unit.listens else "started just now"

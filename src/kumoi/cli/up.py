@@ -154,6 +154,7 @@ def _bring_up_others(
         progress.say(f"Host {name}:")
         theirs = config.read(CloudSettings, other.state).settings
         config.write(config.changed(theirs, apis_off=cloud.apis_off), other.state)
+        config.write(config.changed(other, shares_machine=True), other.state)
         bring_up(args_of(cloud, other), progress)
         if Api.COMPUTE not in cloud.apis:
             continue

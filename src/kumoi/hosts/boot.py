@@ -9,9 +9,10 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+from kumoi.base import namespace
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.units import ownership, rights, running, table
-from kumoi.hosts.wires import virtual
+from kumoi.hosts.wires import links, virtual
 
 OPEN_DEVICE = 0o666
 
@@ -32,13 +33,24 @@ def make_directories(host: HostSettings) -> None:
 
 
 def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
-    """Whether the host's namespace had to be made. Then its servers are to be started again, and
-    whatever still runs lives in a namespace that is no more.
+    """Whether what still runs of the host lives in a namespace that is no more. Where that is the host's own, its
+    servers are to be started again.
     """
     made = virtual.ensure_links(cloud, host)
     if made:
         table.boot_file(host).unlink(missing_ok=True)
-    return made
+    has_new_control = virtual.ensure_control(cloud, host)
+    return made or (has_new_control and _runs_astray(host))
+
+
+def _runs_astray(host: HostSettings) -> bool:
+    """Whether a unit is in a network namespace that has lost its name."""
+    names = filter(None, (host.name, host.control_namespace))
+    homes = {links.OWN_NAMESPACE.stat().st_ino}
+    homes |= {table.namespace_path(name).stat().st_ino for name in names}
+    return any(
+        namespace.of_process(unit.pid) not in homes for unit in running.found(host.state_dir)
+    )
 
 
 def ensure_files(cloud: CloudSettings, host: HostSettings) -> None:

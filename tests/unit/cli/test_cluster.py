@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from datetime import timedelta
 
 import pytest
 
 from kumoi import config
-from kumoi.base.errors import Conflict
-from kumoi.cli import choice, cluster
+from kumoi.base.errors import Conflict, Invalid
+from kumoi.cli import choice, cluster, joining
 from kumoi.config import CloudSettings, HostSettings
 from kumoi.control_host import ControlHost
 from kumoi.hosts.units import keeper
@@ -47,3 +48,10 @@ def test_a_host_with_a_member_of_the_stores_stays(monkeypatch: pytest.MonkeyPatc
 def test_the_host_with_the_control_plane_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Conflict, match="`down --purge` ends the whole cloud"):
         leave(monkeypatch, CLOUD, config.changed(HOST, roles=("api", "agent")))
+
+
+def test_no_host_has_a_name_that_a_namespace_of_anothers_has() -> None:
+    cloud = config.changed(CLOUD, southbound_url="ssl:172.24.5.1:6642")
+    first = config.changed(HOST, name="t1-host1", roles=("api",))
+    with pytest.raises(Invalid, match="no host's name"):
+        joining.make_token(cloud, first, "t1-host2-control", timedelta(minutes=1))

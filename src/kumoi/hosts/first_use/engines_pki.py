@@ -21,18 +21,12 @@ from kumoi.hosts.first_use.pki import CLIENT, SERVER, Authority, Subject
 
 
 def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
-    """What a control host needs. The common name is the file's and, for PostgreSQL, the user's.
-
-    etcd looks whether a peer comes from an address in its certificate; of several hosts on one machine
-    all come from the first one's.
+    """What a control host needs. The common name is the file's and, for PostgreSQL, the user's. etcd looks
+    whether a peer comes from an address in its certificate.
     """
-    every = frozenset(each.address for each in cloud.control_hosts)
     own = frozenset({members.own(cloud, host).address})
     both = SERVER | CLIENT  # Members call each other, and etcd calls itself.
-    engines = [
-        Subject(members.ETCD, every, usages=both),
-        Subject(members.PATRONI, own, usages=both),
-    ]
+    engines = [Subject(name, own, usages=both) for name in (members.ETCD, members.PATRONI)]
     users = [Subject(members.store_certificate(store), usages=CLIENT) for store in members.STORES]
     return [*engines, *users]
 

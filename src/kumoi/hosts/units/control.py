@@ -25,7 +25,9 @@ LOG_SHOWN_LINES = 3
 
 @dataclass(frozen=True, slots=True)
 class UnitStatus:
-    """A unit's state in its supervisor. `since` is in seconds of the epoch, 0 without a process."""
+    """A unit's state in its supervisor. `since` is in seconds of the epoch, 0 without a process; `namespace`
+    is the network namespace that it runs in, "" the machine's own.
+    """
 
     name: str
     kind: str
@@ -35,6 +37,7 @@ class UnitStatus:
     restarts: int
     why: str
     listens: str = ""
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

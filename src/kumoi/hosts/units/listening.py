@@ -12,9 +12,10 @@ import contextlib
 import ctypes
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from kumoi.base import namespace
 from kumoi.base.errors import Conflict
 
 BACKLOG = 1_024
@@ -22,10 +23,12 @@ PIDFD_GETFD = 438  # The system call's number, the same on every architecture: p
 SOCKET_MODE = 0o600
 
 
-def open_all(addresses: Iterable[str], holders: Iterable[int]) -> dict[str, socket.socket]:
+def open_all(
+    addresses: Mapping[str, str | None], holders: Iterable[int]
+) -> dict[str, socket.socket]:
     """A listening socket for each address, "tcp:ADDRESS:PORT" or "unix:PATH": a copy of the one
-    that a process of `holders` has, or a new one. Raises Conflict when another process listens
-    there.
+    that a process of `holders` has, or a new one in the network namespace that it is given with, where None is
+    ours. Raises Conflict when another process listens there.
     """
     wanted = set(addresses)
     opened: dict[str, socket.socket] = {}
@@ -37,7 +40,7 @@ def open_all(addresses: Iterable[str], holders: Iterable[int]) -> dict[str, sock
             else:
                 found.close()
     for address in sorted(wanted - opened.keys()):
-        opened[address] = _listen(address)
+        opened[address] = _listen(address, addresses[address])
     return opened
 
 
@@ -46,10 +49,13 @@ def address_of(listener: socket.socket) -> str:
     return f"unix:{bound}" if listener.family == socket.AF_UNIX else f"tcp:{bound[0]}:{bound[1]}"
 
 
-def _listen(address: str) -> socket.socket:
+def _listen(address: str, inside: str | None) -> socket.socket:
     kind, _, where = address.partition(":")
     family = socket.AF_UNIX if kind == "unix" else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        listener = namespace.open_socket(family, inside)
+    except OSError as cause:
+        raise Conflict(f"there is no network namespace {inside} to listen in") from cause
     try:
         if kind == "unix":
             Path(where).unlink(missing_ok=True)  # Of a process that is gone.

@@ -77,4 +77,5 @@ class Slot:
             "restarts": self.restarts,
             "why": self.why,
             "listens": self.unit.listens,
+            "namespace": self.unit.namespace or "",
         }

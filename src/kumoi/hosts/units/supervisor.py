@@ -98,7 +98,7 @@ class Supervisor:
             self._log("supervisor.ended", left_running=signal.SIGTERM not in self._asked)
 
     def _open_sockets(self) -> None:
-        addresses = [address for unit in self.units for address in unit.sockets]
+        addresses = {each: unit.namespace for unit in self.units for each in unit.sockets}
         holders = [unit.pid for unit in running.found(self.places.state_dir)]
         self._sockets = listening.open_all(addresses, holders)
 
@@ -378,7 +378,7 @@ def _is_ready(slot: Slot) -> bool:
         return slot.told_ready
     if not slot.unit.listens:
         return time.time() - slot.process.since > SETTLE_S
-    return answers(slot.unit.listens)
+    return answers(slot.unit.listens, slot.unit.namespace)
 
 
 @contextlib.contextmanager

@@ -133,6 +133,7 @@ class Systemd:
             restarts=instance.restarts,
             why="" if instance.state == "active" else instance.why,
             listens=about.get("Listens", ""),
+            namespace=about.get("Namespace", ""),
         )
 
     def _about(self, service: str) -> dict[str, str]:

@@ -325,6 +325,7 @@ def _socket(cloud: CloudSettings, host: HostSettings, unit: Unit) -> str:
             "Socket",
             [
                 *(f"ListenStream={address.partition(':')[2]}" for address in unit.sockets),
+                *_inside(unit),
                 "FreeBind=yes",  # Where links were late, nobody would open it again.
                 f"Backlog={BACKLOG}",
                 "SocketMode=0600",
@@ -384,6 +385,7 @@ def _service(
                 f"Place={units.index(unit)}",
                 f"Kind={unit.kind}",
                 f"Listens={unit.listens}",
+                f"Namespace={unit.namespace or ''}",
                 f"Overlaps={unit.overlaps}",
                 f"Notifies={unit.notifies}",
             ],
@@ -414,8 +416,7 @@ def _held_to(host: HostSettings, unit: Unit) -> Iterator[str]:
     if unit.confined is None or not unit.confined.is_bounded:
         yield "PrivateMounts=no"  # What a host agent mounts must be seen by everybody.
         return
-    if unit.namespace:
-        yield f"NetworkNamespacePath={namespace_path(unit.namespace)}"
+    yield from _inside(unit)
     yield from _identity(unit.confined)
     yield from _reach(host, unit.confined)
     yield from HELD_BACK
@@ -423,6 +424,11 @@ def _held_to(host: HostSettings, unit: Unit) -> Iterator[str]:
         yield f"SystemCallFilter={' '.join(HOLDING)}"
     if unit.kind is UnitKind.ROLE:
         yield "SystemCallFilter=@chown"  # What it keeps for itself it replaces whole, owner and all.
+
+
+def _inside(unit: Unit) -> list[str]:
+    """Of a service, and of the socket that systemd opens for it."""
+    return [f"NetworkNamespacePath={namespace_path(unit.namespace)}"] if unit.namespace else []
 
 
 def _identity(confined: Confinement) -> Iterator[str]:

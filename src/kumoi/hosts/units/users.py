@@ -136,6 +136,18 @@ def is_unit_of(state_dir: str, unit: str, uid: int) -> bool:
     return entry.pw_dir == state_dir and entry.pw_name.endswith(f"-{unit}")
 
 
+def unit_of(state_dir: str, uid: int) -> str | None:
+    """The unit that this is the user of, in the cloud that keeps its state there."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return None
+    if entry.pw_dir != state_dir:
+        return None
+    units = [*OF_CONTROL_HOSTS, *(unit for each in UNITS.values() for unit in each)]
+    return next((str(unit) for unit in units if entry.pw_name.endswith(f"-{unit}")), None)
+
+
 def _prefix(cloud: CloudSettings, host: HostSettings) -> str:
     """The cloud's name on its first host, elsewhere the host's."""
     if host.name == config.first_host(cloud, host.state_dir).name:

@@ -71,6 +71,14 @@ def ensure_address(name: str, *, address: str, prefix: int, namespace: str | Non
         here.addr("replace", index=index, address=address, prefixlen=prefix)
 
 
+def delete_address(name: str, *, address: str) -> None:
+    """Of a link in the machine's own namespace, where both are there."""
+    with _attempt(f"take {address} from {name}"), IPRoute() as here:
+        for index in here.link_lookup(ifname=name):
+            for found in here.get_addr(index=index, address=address):
+                here.addr("delete", index=index, address=address, prefixlen=found["prefixlen"])
+
+
 def ensure_default_route(name: str, *, gateway: str, namespace: str) -> None:
     """Route everything to a gateway on this link, which need not be in the link's own network."""
     with _attempt(f"route to {gateway}"), _inside(namespace) as here:

@@ -17,7 +17,7 @@ from pathlib import Path
 from kumoi.base import process
 from kumoi.base.errors import Conflict
 from kumoi.config import CloudSettings, HostSettings, Role, file_of
-from kumoi.hosts.units import running, table
+from kumoi.hosts.units import running, table, users
 
 PROTOCOLS = ("tcp", "tcp6", "udp", "udp6")
 LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # UDP: sockets without a peer.
@@ -65,7 +65,7 @@ def of_machine(host: HostSettings) -> list[ListeningSocket]:
 
 def require_free(cloud: CloudSettings, host: HostSettings) -> None:
     """Raises Conflict when another program listens where a role of this host is to."""
-    if not {Role.API, Role.PIPELINE} & set(host.roles):
+    if not {Role.API, Role.PIPELINE} & set(host.roles) or host.control_namespace:
         return
     wanted = {
         cloud.api_port: (cloud.public_address, "api_port"),
@@ -88,12 +88,12 @@ def require_free(cloud: CloudSettings, host: HostSettings) -> None:
             )
 
 
-def of_host(host: HostSettings) -> list[ListeningSocket]:
-    """The sockets in the virtual host's namespace; none when that does not exist."""
-    if not table.namespace_path(host.name).exists():
+def inside(namespace: str | None, host: HostSettings) -> list[ListeningSocket]:
+    """The sockets in a namespace of the virtual host's; none when that does not exist."""
+    if not namespace or not table.namespace_path(namespace).exists():
         return []
     texts = {
-        name: process.run(["cat", f"/proc/net/{name}"], namespace=host.name).out
+        name: process.run(["cat", f"/proc/net/{name}"], namespace=namespace).out
         for name in PROTOCOLS
     }
     return _listeners(parse(texts), host)
@@ -147,8 +147,16 @@ def _listeners(found: Iterable[Bound], host: HostSettings) -> list[ListeningSock
     listeners = []
     for each in bound:
         pid = owners.get(each.inode, 0)
-        listeners.append(ListeningSocket(each, _name(pid), pid, units.get(_session(pid))))
+        unit = units.get(_session(pid)) or _unit_by_user(host, pid)
+        listeners.append(ListeningSocket(each, _name(pid), pid, unit))
     return listeners
+
+
+def _unit_by_user(host: HostSettings, pid: int) -> str | None:
+    """Of a process with a session of its own, as PostgreSQL is one that Patroni started."""
+    with contextlib.suppress(OSError):
+        return users.unit_of(host.state_dir, (PROC / str(pid)).stat().st_uid) if pid else None
+    return None
 
 
 def _owners(inodes: set[int], *, last: set[int]) -> dict[int, int]:

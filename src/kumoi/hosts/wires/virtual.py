@@ -4,6 +4,12 @@
     NAME-ul  control_address    ── veth ── eth0 in br-phy  underlay_address, tunnels
     NAME-ext public_address ── edge.py ─── eth1 in br-ex   physnet1, floating IPs
 
+                                        network namespace HOST-control
+    NAME-ul                     ── veth ── control         the address of its control plane
+
+The control plane of the cloud's first host is the machine's; that of another one here is in a namespace of
+its own, so that its link can be cut and its sockets are nobody else's. On a machine of its own it needs none.
+
 Several hosts of a cloud on one machine share NAME-ul, NAME-ext and the edge, which exist for as
 long as one of the hosts does.
 
@@ -17,7 +23,7 @@ import ipaddress
 from pathlib import Path
 
 from kumoi.base import namespace, process
-from kumoi.config import CloudSettings, HostSettings, Role
+from kumoi.config import CONTROL, CloudSettings, HostSettings, Role
 from kumoi.hosts.units import database_file, running, table
 from kumoi.hosts.wires import edge, links, sockets
 
@@ -45,7 +51,7 @@ def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
     prefix = int(cloud.underlay_cidr.partition("/")[2])
     links.ensure_address(underlay, address=cloud.control_address, prefix=prefix)
     own = cloud.control_host(host.name)
-    if own is not None:
+    if own is not None and host.control_namespace is None:
         links.ensure_address(underlay, address=own.address, prefix=prefix)
     links.disable_offload(underlay, receive=False)
     for veth in veths(cloud, host):
@@ -54,6 +60,29 @@ def ensure_links(cloud: CloudSettings, host: HostSettings) -> bool:
         links.disable_offload(veth.inner, namespace=veth.inner_namespace)
         if is_new and not made:
             _remove_from_switch(host, veth.inner)
+    return made
+
+
+def ensure_control(cloud: CloudSettings, host: HostSettings) -> bool:
+    """The namespace of the host's control plane, where it has one of its own. Whether it had to be made:
+    then what still runs there is in one that is no more.
+    """
+    inside, own = host.control_namespace, cloud.control_host(host.name)
+    if inside is None:
+        return False
+    if own is None:
+        links.delete_namespace(inside)
+        return False
+    made = links.ensure_namespace(inside)
+    underlay = underlay_bridge(cloud)
+    # Of an earlier layout. Two would answer for it.
+    links.delete_address(underlay, address=own.address)
+    veth = control_veth(cloud, host)
+    links.ensure_veth(veth)
+    prefix = int(cloud.underlay_cidr.partition("/")[2])
+    links.ensure_address(veth.inner, address=own.address, prefix=prefix, namespace=inside)
+    # The machine answers at the cloud's public address.
+    links.ensure_default_route(veth.inner, gateway=cloud.control_address, namespace=inside)
     return made
 
 
@@ -88,7 +117,7 @@ def is_there(cloud: CloudSettings, host: HostSettings) -> bool:
     """Whether the host's namespace exists, or shared links and namespaces exist without a host."""
     if links.ports_of(underlay_bridge(cloud)):
         return table.namespace_path(host.name).exists()
-    namespaces = (host.name, cloud.edge_name)
+    namespaces = (host.name, cloud.edge_name, f"{host.name}{CONTROL}")
     shared = own_links(cloud) & links.names()
     return bool(shared) or any(table.namespace_path(name).exists() for name in namespaces)
 
@@ -101,7 +130,9 @@ def delete(cloud: CloudSettings, host: HostSettings) -> None:
         links.delete_link(veth.name, namespace=veth.namespace)
     for station in namespace.NAMESPACES.glob(f"{host.name}-lb-*"):
         namespace.remove(station)
-    links.delete_namespace(host.name)
+    links.delete_link(control_veth(cloud, host).name)
+    for inside in (host.name, f"{host.name}{CONTROL}"):
+        links.delete_namespace(inside)
     if not links.ports_of(underlay_bridge(cloud)):
         edge.delete(cloud)
         links.delete_link(underlay_bridge(cloud))
@@ -118,10 +149,7 @@ def _remove_from_switch(host: HostSettings, port: str) -> None:
 
 def veths(cloud: CloudSettings, host: HostSettings) -> list[links.Veth]:
     """The links from the machine, and from the edge, to the host's switch."""
-    # A host's name may be too long for that of a link; its place in the underlay is not.
-    network = ipaddress.IPv4Network(cloud.underlay_cidr)
-    number = int(ipaddress.IPv4Address(host.underlay_address)) - int(network.network_address)
-    inside = host.name
+    number, inside = _number(cloud, host), host.name
     return [
         links.Veth(
             name=f"{cloud.name}-u{number}",
@@ -137,3 +165,19 @@ def veths(cloud: CloudSettings, host: HostSettings) -> list[links.Veth]:
             inner_namespace=inside,
         ),
     ]
+
+
+def control_veth(cloud: CloudSettings, host: HostSettings) -> links.Veth:
+    """The link of a control plane that has a namespace of its own."""
+    return links.Veth(
+        name=f"{cloud.name}-c{_number(cloud, host)}",
+        bridge=underlay_bridge(cloud),
+        inner="control",
+        inner_namespace=f"{host.name}{CONTROL}",
+    )
+
+
+def _number(cloud: CloudSettings, host: HostSettings) -> int:
+    """A host's name may be too long for that of a link; its place in the underlay is not."""
+    network = ipaddress.IPv4Network(cloud.underlay_cidr)
+    return int(ipaddress.IPv4Address(host.underlay_address)) - int(network.network_address)

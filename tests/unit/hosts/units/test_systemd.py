@@ -82,6 +82,14 @@ def test_another_version_of_a_role_is_another_instance_on_the_same_sockets() -> 
     assert [name for name in both if name.startswith("kumoi-t1-ovs-vswitchd@")]
 
 
+def test_systemd_listens_in_the_namespace_that_the_service_runs_in() -> None:
+    there = "t1-host2-control"
+    moved = [replace(unit, namespace=there) if unit.name == "api" else unit for unit in units()]
+    texts = systemd.render(CLOUD, HOST, RELEASE, moved)
+    inside = [name for name, text in texts.items() if f"=/run/netns/{there}\n" in text]
+    assert [name.rpartition(".")[2] for name in sorted(inside)] == ["socket", "service"]
+
+
 def test_a_word_stands_for_nothing_else_in_systemds_eyes() -> None:
     unit = Unit("x", table.UnitKind.ENGINE, ("/bin/x", 'a "b"', "100%", "$HOME", "back\\slash"))
     text = systemd.render(CLOUD, HOST, RELEASE, [unit])[systemd.service(CLOUD, HOST, unit)]

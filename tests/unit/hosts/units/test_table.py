@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kumoi import config
+from kumoi import config, members
 from kumoi.base.errors import Invalid
 from kumoi.config import CloudSettings, HostSettings, first_host
+from kumoi.control_host import ControlHost
 from kumoi.hosts.units import rights, table
 from kumoi.hosts.units.confinement import Confinement
 from kumoi.hosts.units.releases import Release
 
 CLOUD = CloudSettings(name="t1", public_cidr="10.0.4.0/24", underlay_cidr="10.0.5.0/28")
 HOST = first_host(CLOUD, "/s")
+REPLICATED = config.changed(
+    CLOUD,
+    control_hosts=tuple(ControlHost(f"t1-host{n}", f"10.0.5.{n}") for n in (1, 2, 3)),
+)
 RELEASE = Release("1", Path("/s/releases/1/bin/python"))
 
 
@@ -31,6 +37,13 @@ def row_of(unit: str) -> Confinement:
 def test_only_the_switch_its_controller_and_the_agent_live_in_the_hosts_namespace() -> None:
     inside = {name for name, unit in by_name().items() if unit.namespace == "t1-host1"}
     assert inside == {"ovs-db", "ovs-vswitchd", "ovn-controller", "agent"}
+
+
+def test_a_control_plane_beside_the_first_has_a_namespace_of_its_own() -> None:
+    other = replace(HOST, name="t1-host2", roles=(), shares_machine=True)
+    for host, inside in ((HOST, None), (other, "t1-host2-control")):
+        units = by_name(REPLICATED, host)
+        assert [units[name].namespace for name in (members.ETCD, members.PATRONI)] == [inside] * 2
 
 
 def test_what_lives_in_a_namespace_is_told_so_by_its_file() -> None:

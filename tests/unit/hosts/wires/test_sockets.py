@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
+
+import pytest
 
 from kumoi.config import HostSettings
 from kumoi.hosts.wires import sockets
+from kumoi.members import PATRONI
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid timeout inode"
 TCP = f"""{HEAD}
@@ -47,8 +51,22 @@ def test_a_listener_is_told_with_its_process() -> None:
     assert (listener.pid, listener.unit) == (os.getpid(), None)
 
 
+def test_what_a_units_user_runs_is_the_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL was shown as another's: it leads a session of its own."""
+    me = pwd.getpwuid(os.getuid())
+    entry = pwd.struct_passwd((f"t1-{PATRONI}", *me[1:5], "/somewhere", me[6]))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: entry)
+    with socket.create_server(("127.0.0.1", 0)) as mine:
+        port = mine.getsockname()[1]
+        for state_dir, unit in (("/somewhere", PATRONI), ("/elsewhere", None)):
+            found = sockets.of_machine(HostSettings(name="nobody", state_dir=state_dir))
+            assert [item.unit for item in found if item.bound.port == port] == [unit]
+
+
 def test_without_a_virtual_host_nothing_listens_in_it() -> None:
-    assert sockets.of_host(HostSettings(name="nobody", state_dir="/nowhere")) == []
+    nobody = HostSettings(name="nobody", state_dir="/nowhere")
+    assert sockets.inside(nobody.name, nobody) == []
+    assert sockets.inside(nobody.control_namespace, nobody) == []
 
 
 def test_tunnels_are_told_by_the_switch() -> None:

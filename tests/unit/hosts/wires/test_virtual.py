@@ -17,5 +17,8 @@ def test_hosts_of_one_cloud_share_no_link_and_any_name_will_do() -> None:
         for host in (first, other)
         for veth in virtual.veths(cloud, host)
     ]
-    assert len(names) == len(set(names)) == 4
+    control = [virtual.control_veth(cloud, host) for host in (first, other)]
+    names += [(veth.namespace, veth.name) for veth in control]
+    assert len(names) == len(set(names)) == 6
+    assert len({veth.inner_namespace for veth in control}) == 2
     assert all(len(name) <= LINK_NAME_MAX for _, name in names)
