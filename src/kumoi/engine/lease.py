@@ -41,6 +41,18 @@ def is_held(connection: Connection, name: str, *, token: str, margin_s: float) -
     return expires_at is not None and expires_at >= now(connection) + timedelta(seconds=margin_s)
 
 
+def is_free(connection: Connection, name: str, *, token: str) -> bool:
+    """Whether `claim` would take the lease, or renew it. Only reads: those who wait for their turn look at
+    each write of others, and must not write themselves.
+    """
+    found = connection.execute(
+        sa.select(lease.c.token, lease.c.expires_at).where(lease.c.name == name)
+    ).first()
+    if found is None or found.token == token:
+        return True
+    return bool(found.expires_at <= now(connection)) or holder.is_gone(found.token)
+
+
 def release(connection: Connection, name: str, *, token: str) -> None:
     """Give the lease back, if `token` still holds it."""
     connection.execute(sa.delete(lease).where(lease.c.name == name, lease.c.token == token))

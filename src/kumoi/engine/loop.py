@@ -89,10 +89,14 @@ async def run(loop: Loop, database: Database) -> None:
 
 
 def _claim(loop: Loop, database: Database, token: str) -> bool:
-    """Writes only when half of the lease is over, so that an idle loop does not write."""
+    """Writes only when half of the lease is over, so that an idle loop does not write, and neither does one
+    that another process runs.
+    """
     with database.read() as connection:
         if lease.is_held(connection, loop.name, token=token, margin_s=LEASE_TTL_S / 2):
             return True
+        if not lease.is_free(connection, loop.name, token=token):
+            return False
     with database.write(wakes=False) as connection:
         return lease.claim(connection, loop.name, token=token, ttl_s=LEASE_TTL_S)
 

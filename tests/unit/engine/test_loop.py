@@ -4,8 +4,10 @@ import asyncio
 import threading
 from pathlib import Path
 
+from sqlalchemy.engine import Connection
+
 from kumoi.base.errors import Transient
-from kumoi.engine import feed
+from kumoi.engine import feed, lease
 from kumoi.engine.db import Database
 from kumoi.engine.loop import Loop, Poke, run
 
@@ -88,6 +90,26 @@ def test_of_two_processes_one_runs_the_loop(
     asyncio.run(driven())
     assert len(running) == 1
     twin.close()
+
+
+def test_who_waits_for_its_turn_writes_nothing(database: Database) -> None:
+    with database.write(wakes=False) as connection:
+        assert lease.claim(connection, "planner", token="somebody", ttl_s=3_600)
+    writes: list[Connection] = []
+    database.before_commit = writes.append  # type: ignore[assignment]
+    rounds: list[int] = []
+    done = threading.Event()
+
+    def other() -> None:
+        rounds.append(len(writes))
+        if len(rounds) == 20:
+            done.set()
+
+    def planner() -> None:
+        rounds.append(-1)
+
+    drive(database, Loop("planner", planner, 0.01), Loop("other", other, 0.01), until=done)
+    assert set(rounds) == {1}  # One for its own lease, and none of the other's.
 
 
 def test_a_poke_from_another_thread_brings_the_next_round(database: Database) -> None:
