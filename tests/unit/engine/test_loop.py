@@ -96,7 +96,7 @@ def test_who_waits_for_its_turn_writes_nothing(database: Database) -> None:
     with database.write(wakes=False) as connection:
         assert lease.claim(connection, "planner", token="somebody", ttl_s=3_600)
     writes: list[Connection] = []
-    database.before_commit = writes.append  # type: ignore[assignment]
+    database.before_commit = writes.append
     rounds: list[int] = []
     done = threading.Event()
 
