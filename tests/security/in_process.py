@@ -33,7 +33,7 @@ from tests.cheap_hashes import cheap_hashes
 ADMIN_PASSWORD = "admin-secret"
 DEMO_PASSWORD = "demo-secret"
 LATEST = "compute 2.96"
-STATEMENTS_MAX = {"sqlite": 1_200, "postgresql": 500}
+STATEMENTS_MAX = {"sqlite": 1_200, "postgresql": 400}
 """Of one write transaction, whatever a request asks for. SQLite is told each row of many; to PostgreSQL they
 go together, and what costs is to ask and to wait for the answer.
 """

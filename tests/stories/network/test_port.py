@@ -67,6 +67,21 @@ def test_an_address_is_given_once_however_many_ask(demo: Connection, raw: Raw) -
     assert len(set(addresses)) == 61
 
 
+def test_addresses_of_many_ports_that_are_made_at_once_differ(demo: Connection, raw: Raw) -> None:
+    network = demo.network.create_network(name="busy")
+    subnet = demo.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.0.0.0/24")
+    some = [{"subnet_id": subnet.id}, {"ip_address": "10.0.0.9"}, {"subnet_id": subnet.id}]
+    first = raw("POST", "ports", {"port": {"network_id": network.id, "fixed_ips": some}})
+    assert first.status_code == 201
+    port = {"network_id": network.id, "fixed_ips": [{"subnet_id": subnet.id}] * 3}
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: raw("POST", "ports", {"ports": [port] * 5}), range(4)))
+    ports = [first.json()["port"], *(each for one in answers for each in one.json()["ports"])]
+    addresses = [each["ip_address"] for port in ports for each in port["fixed_ips"]]
+    assert len(addresses) == 63
+    assert len(set(addresses)) == 63
+
+
 def test_a_port_moves_to_other_addresses(demo: Connection, network: Any) -> None:
     port = demo.network.create_port(network_id=network.id)
     wish = [{"ip_address": "10.0.0.5"}, {"subnet_id": network.subnet_ids[0]}]

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 SPANS_KEPT = NUMBERS_KEPT = 4_096
 WINDOW = 256  # Taken addresses read at once.
+NUMBER_MAX = (1 << 128) - 1
 EUI64_PREFIX_MAX = 64
 IPV4 = 4
 IPV6 = 6
@@ -26,16 +27,45 @@ TakenFrom = Callable[[int, int], Sequence[int]]
 """The taken addresses from the first argument on, in order, at most as many as the second."""
 
 
-def choose(pools: Iterable[Pool], after: int | None, taken_from: TakenFrom) -> int | None:
+class TakenAddresses:
+    """The taken addresses of a subnet. What was read of them is kept, so that many that are allocated
+    one after the other, each of which is to be added, cost one read.
+    """
+
+    def __init__(self, taken_from: TakenFrom) -> None:
+        self._taken_from = taken_from
+        self._first, self._last = 0, -1  # What `_read` is known of.
+        self._read: Collection[int] = ()
+        self._added: set[int] = set()
+
+    def add(self, address: int) -> None:
+        self._added.add(address)
+
+    def first_free(self, first: int, last: int) -> int | None:
+        """The lowest from `first` to `last` that is not taken."""
+        for address in range(first, last + 1):
+            if not self._first <= address <= self._last:
+                self._look(address)
+            if address not in self._read and address not in self._added:
+                return address
+        return None
+
+    def _look(self, first: int) -> None:
+        read = self._taken_from(first, WINDOW)
+        self._first, self._last = first, read[-1] if len(read) == WINDOW else NUMBER_MAX
+        self._read = frozenset(read)
+
+
+def choose(pools: Iterable[Pool], after: int | None, taken: TakenAddresses) -> int | None:
     """The next free address after `after`, else the lowest before it; None when all are taken."""
     ordered = sorted(pools)
     if after is not None:
         beyond = [(max(first, after + 1), last) for first, last in ordered if last > after]
-        found = _first_free(beyond, taken_from)
+        found = _first_free(beyond, taken)
         if found is not None:
             return found
         ordered = [(first, min(last, after)) for first, last in ordered if first <= after]
-    return _first_free(ordered, taken_from)
+    return _first_free(ordered, taken)
 
 
 def as_pools(texts: Iterable[Sequence[str]]) -> list[Pool]:
@@ -124,18 +154,6 @@ def eui64(cidr: str, mac: str) -> str:
     return str(ipaddress.IPv6Address(base | int.from_bytes(interface, "big")))
 
 
-def _first_free(pools: Iterable[Pool], taken_from: TakenFrom) -> int | None:
-    for first, last in pools:
-        candidate = first
-        while candidate <= last:
-            taken = taken_from(candidate, WINDOW)
-            for address in taken:
-                if address != candidate:
-                    break
-                candidate += 1
-            else:
-                if len(taken) == WINDOW:
-                    continue  # All of the window is taken without a gap; look further.
-            if candidate <= last:
-                return candidate
-    return None
+def _first_free(pools: Iterable[Pool], taken: TakenAddresses) -> int | None:
+    found = (taken.first_free(first, last) for first, last in pools)
+    return next((address for address in found if address is not None), None)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy.engine import Connection
 
 from kumoi.base.errors import Conflict, Invalid
 from kumoi.cloud.domain.network import allocation
-from kumoi.cloud.domain.network.allocation import IPV4, IPV6
+from kumoi.cloud.domain.network.allocation import IPV4, IPV6, TakenAddresses
 from kumoi.cloud.store.network import fixed_ip as store
 from kumoi.cloud.store.network import subnet as subnet_store
 from kumoi.cloud.store.network.subnet import Subnet
@@ -163,17 +164,14 @@ def _requested(
             if pair in chosen.values():
                 raise _in_use(port.network_id, pair[1])
             chosen[index] = pair
-    given: dict[str, str] = {}
+    allocated = _Allocated(connection, port.network_id, chosen.values())
     for index, request in enumerate(wanted):
         if request.ip_address is None:
             subnet = _on_network(port.network_id, subnets, request.subnet_id or "")
-            subnet = replace(subnet, last_given=given.get(subnet.id, subnet.last_given))
-            pair, is_new = _any_of_subnet(connection, port, subnet, list(chosen.values()))
-            chosen[index] = pair
-            if is_new:
-                given[subnet.id] = pair[1]
-    for subnet_id, address in given.items():
-        subnet_store.remember_given(connection, subnet_id, address)
+            chosen[index] = _any_of_subnet(
+                connection, port, subnet, list(chosen.values()), allocated
+            )
+    allocated.remember()
     return [chosen[index] for index in range(len(wanted))]
 
 
@@ -222,17 +220,19 @@ def _certain(
 
 
 def _any_of_subnet(
-    connection: Connection, port: AddressedPort, subnet: Subnet, chosen: Sequence[FixedIp]
-) -> tuple[FixedIp, bool]:
-    """An address of that subnet: one that the port has already, else a new one; whether the subnet
-    allocated it.
-    """
+    connection: Connection,
+    port: AddressedPort,
+    subnet: Subnet,
+    chosen: Sequence[FixedIp],
+    allocated: _Allocated,
+) -> FixedIp:
+    """An address of that subnet: one that the port has already, else a new one."""
     for pair in port.current:
         if pair[0] == subnet.id and pair not in chosen:
-            return pair, False
+            return pair
     if is_automatic(subnet) and not port.is_router:
-        return [subnet.id, _automatic(connection, port, subnet)], False
-    return _allocate(connection, port.network_id, [subnet], chosen), True
+        return [subnet.id, _automatic(connection, port, subnet)]
+    return allocated.next_of([subnet])
 
 
 def _on_network(network_id: str, subnets: Sequence[Subnet], subnet_id: str) -> Subnet:
@@ -248,43 +248,59 @@ def _on_network(network_id: str, subnets: Sequence[Subnet], subnet_id: str) -> S
 
 
 def _give(connection: Connection, network_id: str, subnets: Iterable[Subnet]) -> FixedIp:
-    """`_allocate`, remembered as what the subnet gave last."""
-    subnet_id, address = _allocate(connection, network_id, subnets)
-    subnet_store.remember_given(connection, subnet_id, address)
-    return [subnet_id, address]
+    allocated = _Allocated(connection, network_id)
+    pair = allocated.next_of(subnets)
+    allocated.remember()
+    return pair
 
 
-def _allocate(
-    connection: Connection,
-    network_id: str,
-    subnets: Iterable[Subnet],
-    chosen: Sequence[FixedIp] = (),
-) -> FixedIp:
-    """The next free address of the first subnet that has one. `chosen` are those that the same port
-    is to have, which no row says yet. Raises Conflict when none is left.
+class _Allocated:
+    """What subnets allocate to one port. A subnet is read once, however many of its addresses the port
+    gets. `chosen` are others that it is to have, which no row says yet.
     """
-    for subnet in subnets:
-        address = _next(connection, subnet, [text for key, text in chosen if key == subnet.id])
-        if address is not None:
-            return [subnet.id, address]
-    raise Conflict(
-        f"No more IP addresses available on network {network_id}.",
-        kind="IpAddressGenerationFailure",
-    )
 
+    def __init__(
+        self, connection: Connection, network_id: str, chosen: Iterable[FixedIp] = ()
+    ) -> None:
+        self._connection = connection
+        self._network_id = network_id
+        self._chosen = list(chosen)
+        self._taken: dict[str, TakenAddresses] = {}
+        self._last: dict[str, str] = {}
 
-def _next(connection: Connection, subnet: Subnet, reserved: Sequence[str]) -> str | None:
-    """The free address after the one that the subnet gave last."""
-    numbers = [int(ipaddress.ip_address(address)) for address in reserved]
+    def next_of(self, subnets: Iterable[Subnet]) -> FixedIp:
+        """The next free address of the first subnet that has one. Raises Conflict when none is left."""
+        for subnet in subnets:
+            number = self._next(subnet)
+            if number is not None:
+                self._taken[subnet.id].add(number)
+                address = allocation.to_text(number, subnet.ip_version)
+                self._last[subnet.id] = address
+                return [subnet.id, address]
+        raise Conflict(
+            f"No more IP addresses available on network {self._network_id}.",
+            kind="IpAddressGenerationFailure",
+        )
 
-    def taken_from(first: int, most: int) -> list[int]:
-        taken = store.taken_from(connection, subnet.id, first, most)
-        extra = [number for number in numbers if number >= first]
-        return sorted({*taken, *extra})[:most] if extra else taken
+    def remember(self) -> None:
+        """What each subnet gave last, after which its next search starts."""
+        for subnet_id, address in self._last.items():
+            subnet_store.remember_given(self._connection, subnet_id, address)
 
-    last = int(ipaddress.ip_address(subnet.last_given)) if subnet.last_given else None
-    found = allocation.choose(allocation.as_pools(subnet.allocation_pools), last, taken_from)
-    return None if found is None else allocation.to_text(found, subnet.ip_version)
+    def _next(self, subnet: Subnet) -> int | None:
+        """The free address after the one that the subnet gave last."""
+        given = self._last.get(subnet.id, subnet.last_given)
+        last = int(ipaddress.ip_address(given)) if given else None
+        taken = self._taken.get(subnet.id) or self._read(subnet.id)
+        return allocation.choose(allocation.as_pools(subnet.allocation_pools), last, taken)
+
+    def _read(self, subnet_id: str) -> TakenAddresses:
+        taken = TakenAddresses(partial(store.taken_from, self._connection, subnet_id))
+        for key, address in self._chosen:
+            if key == subnet_id:
+                taken.add(int(ipaddress.ip_address(address)))
+        self._taken[subnet_id] = taken
+        return taken
 
 
 def _automatic(connection: Connection, port: AddressedPort, subnet: Subnet) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import schema
 from kumoi.cloud.store.network import standard
 from kumoi.cloud.store.network.standard import NetworkQuery
-from kumoi.cloud.store.schema import NAME, metadata
+from kumoi.cloud.store.schema import NAME, NounsAmong, metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ def find(connection: Connection, **values: Any) -> list[SecurityGroup]:
 
 
 def many(connection: Connection, keys: Collection[str]) -> dict[str, SecurityGroup]:
-    rows = schema.fetch_among(
-        connection, sa.select(security_group), security_group.c.id, keys, SecurityGroup
-    )
-    return {row.id: row for row in rows}
+    return {row.id: row for row in _AMONG.all(connection, keys)}
+
+
+_AMONG = NounsAmong(sa.select(security_group), security_group.c.id, SecurityGroup)
 
 
 def page(
