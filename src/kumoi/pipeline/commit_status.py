@@ -6,7 +6,8 @@ twice is the same.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -18,6 +19,7 @@ from kumoi.base.errors import KumoiError
 from kumoi.engine.db import Database
 from kumoi.pipeline import guarded_http
 from kumoi.pipeline.guarded_http import Guard
+from kumoi.pipeline.project_turns import ProjectTurns
 from kumoi.pipeline.store import webhook
 from kumoi.pipeline.store.run import Run, RunStatus
 from kumoi.pipeline.store.webhook import ToTell, Webhook
@@ -25,7 +27,6 @@ from kumoi.pipeline.webhook import GitHost
 
 TRIES_MAX = 6
 FIRST_PAUSE_S = 10.0
-TOLD_AT_ONCE = 20
 CONTEXT = "kumoi"
 TEXT_MAX = 140
 GITHUB, GITHUB_API = "github.com", "https://api.github.com"
@@ -47,15 +48,16 @@ class CommitStatuses:
         self._clock = clock
         self._guard = guard
         self._pipeline_url = pipeline_url
+        self.turns = ProjectTurns(clock)
 
     def round(self) -> None:
+        """A status for each project that has no turn now, its oldest."""
         now = self._clock.now()
         with self._database.read() as connection:
-            due = webhook.list_to_tell(connection, now, tries_max=TRIES_MAX, limit=TOLD_AT_ONCE)
-        for each in due:
-            self._tell(each, now)
+            due = webhook.list_to_tell(connection, now, tries_max=TRIES_MAX)
+        self.turns.give({each.webhook.project_id: partial(self._tell, each) for each in due})
 
-    def _tell(self, each: ToTell, now: datetime) -> None:
+    def _tell(self, each: ToTell) -> None:
         try:
             target = f"{self._pipeline_url}/reports/{each.project_name}/{each.run.id}"
             url, headers, body = request(each.webhook, each.run, target)
@@ -66,7 +68,7 @@ class CommitStatuses:
                 pass
         except KumoiError as error:
             log.warning("commit_status.not_told", run=each.run.id, reason=error.message)
-            again_at = now + timedelta(seconds=FIRST_PAUSE_S * 2**each.tries)
+            again_at = self._clock.now() + timedelta(seconds=FIRST_PAUSE_S * 2**each.tries)
             with self._database.write() as connection:
                 webhook.note_not_told(connection, each, again_at, error.message)
             return

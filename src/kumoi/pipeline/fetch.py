@@ -13,6 +13,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import IO, Protocol
 
 from kumoi.base import log
@@ -24,6 +25,7 @@ from kumoi.engine.loop import BACKOFF
 from kumoi.pipeline import push_packets
 from kumoi.pipeline.git_remote import GitRemote
 from kumoi.pipeline.guarded_http import Guard
+from kumoi.pipeline.project_turns import ProjectTurns, Work
 from kumoi.pipeline.push_packets import FLUSH, SIDE_BAND, packet
 from kumoi.pipeline.pushes import Pushes
 from kumoi.pipeline.receive import Heads
@@ -36,6 +38,7 @@ from kumoi.pipeline.webhook import HEADS, GitHost
 
 LOOK_EVERY_S = 300.0
 GIVE_UP_AFTER_S = 600.0
+DUE_MAX = 20  # Of a project. Those that wait for their pause were looked at last.
 NOTHING = "0" * 40
 SERVICE = "git-receive-pack"
 NO_NEWS = "nothing new: the branches are as they were"
@@ -86,30 +89,43 @@ class Fetches:
         self._heads = heads
         self._pushing = pushing
         self._guard = guard
+        self.turns = ProjectTurns(clock)
         self._failing: dict[str, Failing] = {}
 
     def round(self) -> None:
-        """Each host for itself: one that does not answer keeps no other waiting for its pause."""
+        """Each host for itself: one that does not answer keeps no other waiting for its pause, and one that
+        takes its time no other project.
+        """
         before, now_s = self._clock.now() - timedelta(seconds=LOOK_EVERY_S), self._clock.monotonic()
         with self._database.read() as connection:
-            due = webhook.list_to_look_at(connection, before)
-        failing, self._failing = self._failing, {}
-        for each in due:
-            known = failing.get(each.id, Failing(0, now_s))
+            due = webhook.list_to_look_at(connection, before, each=DUE_MAX)
+        for key, known in list(self._failing.items()):
+            if known.until_s + LOOK_EVERY_S < now_s:
+                self._failing.pop(key, None)
+        work: dict[str, Work] = {}
+        for hook in due:
+            known = self._failing.get(hook.id, Failing(0, now_s))
             if known.until_s <= now_s:
-                if self._look(each):
-                    continue
-                pause_s = BACKOFF.after(known.times + 1)
-                known = Failing(known.times + 1, self._clock.monotonic() + pause_s)
-            self._failing[each.id] = known
+                work.setdefault(hook.project_id, partial(self._take_turn, hook, known.times))
+        self.turns.give(work)
+
+    def _take_turn(self, hook: Webhook, failures: int) -> None:
+        if self._look(hook):
+            self._failing.pop(hook.id, None)
+            return
+        until_s = self._clock.monotonic() + BACKOFF.after(failures + 1)
+        self._failing[hook.id] = Failing(failures + 1, until_s)
 
     def _look(self, hook: Webhook) -> bool:
         """At one git host; the deliveries that wait for it are answered. False where that is to be tried
         again.
         """
         with self._database.read() as connection:
+            current = webhook.get(connection, hook.id)
             waiting = webhook.deliveries(connection, hook.id, only_waiting=True)
             found = repository.get(connection, hook.repository_id)
+        if current is None or current.looked_at != hook.looked_at:
+            return True  # Somebody has just looked. What came since is due again.
         now = self._clock.now()
         refused = dict(hook.refused)
         try:

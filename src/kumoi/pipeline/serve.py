@@ -155,8 +155,8 @@ def _loops_of_git_hosts(of: Pipeline, heads: Heads) -> tuple[Loop, ...]:
     expiry = WebhookExpiry(of.database, of.clock, of.identity.is_valid)
     return (
         Loop("pipeline.webhooks", expiry.round, WEBHOOKS_EVERY_S),
-        Loop("pipeline.fetch", fetches.round, FETCH_EVERY_S),
-        Loop("pipeline.statuses", statuses.round, STATUSES_EVERY_S),
+        Loop("pipeline.fetch", fetches.round, FETCH_EVERY_S, fetches.turns.poke),
+        Loop("pipeline.statuses", statuses.round, STATUSES_EVERY_S, statuses.turns.poke),
     )
 
 

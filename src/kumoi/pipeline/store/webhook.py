@@ -152,12 +152,18 @@ def list_all(connection: Connection) -> list[Webhook]:
     return _all(connection, sa.select(webhook).order_by(webhook.c.id))
 
 
-def list_to_look_at(connection: Connection, looked_before: datetime) -> list[Webhook]:
-    """Those that a delivery waits for, and those not looked at since."""
+def list_to_look_at(connection: Connection, looked_before: datetime, *, each: int) -> list[Webhook]:
+    """Those that a delivery waits for, and those not looked at since: of each project so many, those first
+    that were not looked at for longest.
+    """
     waiting = sa.select(webhook_delivery.c.webhook_id).where(webhook_delivery.c.done_at.is_(None))
     is_due = webhook.c.looked_at.is_(None) | (webhook.c.looked_at < looked_before)
-    query = sa.select(webhook).where(webhook.c.id.in_(waiting) | is_due)
-    return _all(connection, query.order_by(webhook.c.looked_at).limit(LIST_MAX))
+    order = (webhook.c.looked_at.nulls_first(), webhook.c.id)
+    place = sa.func.row_number().over(partition_by=webhook.c.project_id, order_by=order)
+    due = sa.select(webhook.c.id, place.label("place")).where(webhook.c.id.in_(waiting) | is_due)
+    places = due.subquery()
+    first = sa.select(places.c.id).where(places.c.place <= each)
+    return _all(connection, sa.select(webhook).where(webhook.c.id.in_(first)).order_by(*order))
 
 
 def remove(connection: Connection, id: str) -> None:
@@ -219,10 +225,8 @@ def end_deliveries(
         connection.execute(sa.update(webhook_delivery).where(mine).values(**values))
 
 
-def list_to_tell(
-    connection: Connection, now: datetime, *, tries_max: int, limit: int
-) -> list[ToTell]:
-    """Runs whose git host has a token of ours and has not heard of their state."""
+def list_to_tell(connection: Connection, now: datetime, *, tries_max: int) -> list[ToTell]:
+    """Of each project the oldest run whose git host has a token of ours and has not heard of its state."""
     told = commit_status
     joined = run_table.join(webhook, run_table.c.repository_id == webhook.c.repository_id)
     joined = joined.join(repository, repository.c.id == webhook.c.repository_id)
@@ -233,19 +237,24 @@ def list_to_tell(
         & (told.c.again_at.is_(None) | (told.c.again_at <= now))
     )
     since = run_table.c.created_at >= webhook.c.created_at
+    order = (run_table.c.created_at, run_table.c.id)
+    place = sa.func.row_number().over(partition_by=webhook.c.project_id, order_by=order)
     query = sa.select(
-        run_table, webhook.c.id.label("of_webhook"), told.c.tries, repository.c.project_name
+        run_table,
+        webhook.c.id.label("of_webhook"),
+        told.c.tries,
+        repository.c.project_name,
+        place.label("place"),
     ).select_from(joined)
-    query = query.where(is_new, since, webhook.c.token != "").order_by(run_table.c.created_at)
-    found = connection.execute(query.limit(limit)).mappings().all()
-    hooks = {row["of_webhook"]: get(connection, row["of_webhook"]) for row in found}
+    due = query.where(is_new, since, webhook.c.token != "").subquery()
+    oldest = sa.select(due).where(due.c.place == 1).order_by(due.c.created_at, due.c.id)
     names = [column.name for column in run_table.c]
     return [
         ToTell(
             Run(**{name: row[name] for name in names}), hook, row["tries"] or 0, row["project_name"]
         )
-        for row in found
-        if (hook := hooks[row["of_webhook"]]) is not None
+        for row in connection.execute(oldest).mappings().all()
+        if (hook := get(connection, row["of_webhook"])) is not None
     ]
 
 
