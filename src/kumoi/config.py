@@ -372,19 +372,6 @@ def is_first(cloud: CloudSettings, host: HostSettings) -> bool:
     return Role.API in host.roles
 
 
-def southbound(cloud: CloudSettings, host: HostSettings) -> str:
-    """The remote at which this host's controller reaches OVN's southbound database. Raises Invalid
-    when it is on another host and `southbound_url` is not set.
-    """
-    if Role.NETWORK in host.roles:
-        return host.southbound_remote
-    if not cloud.southbound_url:
-        raise Invalid(
-            f"{host.name} does not run OVN's databases: set southbound_url", field="southbound_url"
-        )
-    return cloud.southbound_url
-
-
 Settings = TypeVar("Settings", CloudSettings, HostSettings)
 
 

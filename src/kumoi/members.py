@@ -1,15 +1,17 @@
-"""Where stores are, and the members of a cluster's: etcd, and PostgreSQL under Patroni. Pure.
+"""Where stores are, and the members of a cluster's: etcd, PostgreSQL under Patroni, and OVN's databases. Pure.
 
 All of it follows from `control_hosts`. Each control host has one member of each, at its control plane's address.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from kumoi.base.errors import Bug
-from kumoi.config import CloudSettings, HostSettings
+from kumoi import config
+from kumoi.base.errors import Bug, Invalid
+from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.control_host import ControlHost
 
 ETCD, PATRONI = "etcd", "patroni"
@@ -24,6 +26,30 @@ PATRONI_PORT = 8008
 # A leader of etcd gives each lease its whole time again, and this: whoever leads PostgreSQL and is lost
 # together with etcd's leader is replaced so much later.
 HEARTBEAT_MS, ELECTION_MS = 100, 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class OvnDatabase:
+    """One of OVN's two. `schema` is its name in the protocol, `port` is of clients, `peer_port` of members."""
+
+    name: str
+    schema: str
+    port: int
+    peer_port: int
+
+    @property
+    def unit(self) -> str:
+        return f"{self.name}-db"
+
+
+NORTHBOUND = OvnDatabase("ovnnb", "OVN_Northbound", 6641, 6643)
+SOUTHBOUND = OvnDatabase("ovnsb", "OVN_Southbound", 6642, 6644)
+OVN_DATABASES = (NORTHBOUND, SOUTHBOUND)
+NORTHD = "ovn-northd"
+WORKER = "worker"  # The certificate by which the northbound database knows it.
+AUTHORITIES = (
+    "ovn-authorities"  # Both: controllers have certificates of the cloud's, northd of the engines'.
+)
 
 
 def own(cloud: CloudSettings, host: HostSettings) -> ControlHost:
@@ -49,9 +75,55 @@ def certificate(host: HostSettings, name: str) -> tuple[Path, Path, Path]:
     return pki / f"{name}.key", pki / f"{name}.crt", pki / f"{AUTHORITY}.crt"
 
 
+def ovn_certificate(host: HostSettings, name: str) -> tuple[Path, Path, Path]:
+    """Key, certificate and authorities, of the southbound database or of northd, who speaks to both."""
+    key, public, _ = certificate(host, name)
+    return key, public, host.pki_dir / f"{AUTHORITIES}.crt"
+
+
 def store_certificate(store: str) -> str:
     """The name of the certificate by which a store's user is known."""
     return f"store-{store}"
+
+
+def has_ovn_member(cloud: CloudSettings, host: HostSettings) -> bool:
+    """Whether OVN's databases on this host are members; where they are not, they are alone."""
+    return cloud.control_host(host.name) is not None and Role.NETWORK in host.roles
+
+
+def ovn_remotes(cloud: CloudSettings, database: OvnDatabase) -> str:
+    """All members, of which a client finds the one that it needs."""
+    return ",".join(f"ssl:{each.address}:{database.port}" for each in cloud.control_hosts)
+
+
+def ovn_peer(member: ControlHost, database: OvnDatabase) -> str:
+    """Where the others reach a member."""
+    return f"ssl:{member.address}:{database.peer_port}"
+
+
+def northbound(
+    cloud: CloudSettings, host: HostSettings
+) -> tuple[str, tuple[Path, Path, Path] | None]:
+    """How the worker of this host reaches the northbound database; with a certificate where it is not by
+    a socket.
+    """
+    if not has_ovn_member(cloud, host):
+        return host.northbound_remote, None
+    return ovn_remotes(cloud, NORTHBOUND), certificate(host, WORKER)
+
+
+def first_southbound(cloud: CloudSettings, host: HostSettings) -> str:
+    """The remote at which this host's controller reaches OVN's southbound database, where nobody told it
+    of members. Raises Invalid when it is on another host and `southbound_url` is not set. A host that is
+    given a member keeps it: its switch must not start anew for that.
+    """
+    if Role.NETWORK in host.roles and (not cloud.is_replicated or config.is_first(cloud, host)):
+        return host.southbound_remote
+    if not cloud.southbound_url:
+        raise Invalid(
+            f"{host.name} does not run OVN's databases: set southbound_url", field="southbound_url"
+        )
+    return cloud.southbound_url
 
 
 def etcd_hosts(cloud: CloudSettings) -> list[str]:

@@ -23,7 +23,7 @@ from kumoi.cloud.hostapi import join as hostapi
 from kumoi.cloud.hostapi.client import tls_context
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.engine.db import Database
-from kumoi.hosts.cluster import databases, join_token
+from kumoi.hosts.cluster import databases, join_token, ovn_members
 from kumoi.hosts.units import keeper
 
 TTL = "1h"
@@ -149,6 +149,7 @@ def status(args: argparse.Namespace) -> int:
     cloud, here = choice.existing(args)
     hosts = host.listed(cloud, here)
     expected = _expected(cloud, here)
+    ovn = ovn_members.look(cloud, here)
     if args.json:
         shown = {
             "name": cloud.name,
@@ -157,6 +158,7 @@ def status(args: argparse.Namespace) -> int:
             "control_plane": here.name,
             "control_hosts": [host.table for host in cloud.control_hosts],
             "store": asdict(databases.look(cloud, here)) if cloud.is_replicated else None,
+            "ovn": [asdict(each) for each in ovn],
             "hosts": hosts,
             "expected": expected,
         }
@@ -165,6 +167,8 @@ def status(args: argparse.Namespace) -> int:
         out = console()
         how = "open to other hosts" if cloud.is_cluster else "of one host"
         out.print(f"The cloud {cloud.name} is {how}; {_control_plane(cloud, here)}")
+        for each in ovn:
+            out.print(ovn_members.words(each))
         host.show(hosts)
         if expected:
             out.print(table("Expected", expected))

@@ -17,10 +17,11 @@ from kumoi.base.errors import Conflict
 from kumoi.cli import backup, choice, up
 from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import join as domain
-from kumoi.config import CloudSettings, HostSettings
+from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.control_host import NUMBERS, ControlHost
 from kumoi.engine import copy, feed
 from kumoi.engine.db import Database
+from kumoi.hosts.cluster import ovn_members
 from kumoi.hosts.install import trees
 from kumoi.hosts.units import keeper, ownership, releases, table
 
@@ -31,7 +32,8 @@ MOVED = ".moved"  # What nobody may take for the store any more.
 
 def replicate(cloud: CloudSettings, host: HostSettings, progress: Progress, *, number: int) -> None:
     """On `number` hosts: this one, and others of the cloud that are on this machine."""
-    others = choice.others_here(cloud, host)[: number - 1]
+    hosts = choice.others_here(cloud, host)
+    others = hosts[: number - 1]
     _require_possible(cloud, others, number)
     wanted = config.changed(cloud, control_hosts=_choose(cloud, host, others))
     try:
@@ -47,12 +49,13 @@ def replicate(cloud: CloudSettings, host: HostSettings, progress: Progress, *, n
             progress.say("That failed, and PostgreSQL has been written to: call `up` again")
             raise
         progress.say("That failed: the cloud is put back to its files")
-        _put_back(cloud, host, others, progress)
+        _put_back(cloud, wanted, host, others, progress)
         raise
     for store in backup.stores(_with_files(cloud, host), host):
         path = Path(store.url.removeprefix(SQLITE))
         path.rename(path.with_name(f"{path.name}{MOVED}"))
-    for other in others:
+    for other in hosts:  # Their controllers are told of all members, also on hosts that have none.
+        config.write(wanted, other.state)
         up.bring_up(up.args_of(wanted, other), progress)
     progress.say(f"The stores are on {number} hosts. The APIs were away for {took_s:.1f} s")
 
@@ -88,7 +91,7 @@ def _start_members(
     """The roles stay with their files meanwhile, which are named for that time."""
     for other in others:
         config.write(wanted, other.state)
-        config.write(config.changed(other, shares_machine=True), other.state)
+        config.write(config.changed(_with_network(host, other), shares_machine=True), other.state)
     config.write(_with_files(wanted, host), host.state)
     up.bring_up(up.args_of(wanted, host), progress)
     for store in backup.stores(wanted, host):
@@ -143,15 +146,33 @@ def _has_changed_since(wanted: CloudSettings, host: HostSettings) -> bool:
 
 
 def _put_back(
-    cloud: CloudSettings, host: HostSettings, others: Sequence[HostSettings], progress: Progress
+    cloud: CloudSettings,
+    wanted: CloudSettings,
+    host: HostSettings,
+    others: Sequence[HostSettings],
+    progress: Progress,
 ) -> None:
-    """What was copied goes: a later attempt begins anew."""
+    """What was copied goes: a later attempt begins anew. OVN's databases are the first host's alone again."""
+    ovn_members.leave(wanted, (_with_network(host, other) for other in others))
     for each in (host, *others):
         config.write(cloud, each.state)
+    for other in others:
+        there = config.read(HostSettings, other.state).settings
+        config.write(config.changed(there, roles=other.roles), other.state)
     for each in (host, *others):
         up.bring_up(up.args_of(cloud, each), progress)
         for directory in (members.etcd_dir(each), members.postgres_dir(each)):
             trees.remove(directory)
+    for other in others:
+        if Role.NETWORK not in other.roles:
+            trees.remove(other.state / "ovn")
+
+
+def _with_network(first: HostSettings, other: HostSettings) -> HostSettings:
+    """The same host with OVN's databases and northd, where the cloud has them."""
+    if Role.NETWORK not in first.roles or Role.NETWORK in other.roles:
+        return other
+    return config.changed(other, roles=(Role.NETWORK.value, *other.roles))
 
 
 def _with_files(cloud: CloudSettings, host: HostSettings) -> CloudSettings:

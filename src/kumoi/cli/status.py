@@ -28,6 +28,7 @@ from kumoi.cloud.store import kept
 from kumoi.components import Api
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.engine.db import Database
+from kumoi.hosts.cluster import ovn_members
 from kumoi.hosts.first_use import clouds_yaml, first_run, passwords
 from kumoi.hosts.units import control, keeper, landlock, memory, running
 from kumoi.hosts.units.answering import answers
@@ -80,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     lists_servers = Api.COMPUTE in cloud.apis
     unknown = _unlisted_servers(host, servers) if lists_servers and not trouble else []
     off = left_off(cloud, host)
+    ovn = ovn_members.look(cloud, host)
     if args.json:
         document = {
             "name": cloud.name,
@@ -88,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
             "processes_of_others_here": {
                 name: [asdict(row) for row in rows] for name, rows in others.items()
             },
+            "ovn": [asdict(each) for each in ovn],
             "hosts": hosts,
             "servers": servers,
             "off": off,
@@ -111,6 +114,8 @@ def run(args: argparse.Namespace) -> int:
             missing=missing_walls(host),
             lists_servers=lists_servers,
         )
+        for each in ovn:
+            console().print(ovn_members.words(each))
         if off:
             console().print(f"Off: {', '.join(map(_off_words, off.items()))}")
         for name, rows in others.items():

@@ -27,7 +27,7 @@ from kumoi.cloud.drivers.instance import registry
 from kumoi.components import PIPELINE, Api
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts import boot
-from kumoi.hosts.cluster import databases
+from kumoi.hosts.cluster import databases, ovn_members
 from kumoi.hosts.first_use import clouds_yaml, engines_pki, first_run, passwords, pki
 from kumoi.hosts.install import image, machine, packages
 from kumoi.hosts.units import answering, keeper, ownership, releases, table, users
@@ -247,6 +247,9 @@ def _start(
         stage.note(release.id)
     wanted = table.all_units(cloud, host, release, only_engines=only_engines)
     unit_keeper = keeper.of(cloud, host, release=release, only_engines=only_engines)
+    if virtual.is_central_to_change(cloud, host):
+        with progress.stage("OVN's databases change their kind"):
+            ovn_members.convert(cloud, host, unit_keeper, wanted)
     has_stores = config.is_first(cloud, host) and not only_engines
     if has_stores and cloud.is_replicated:
         _ensure_databases(cloud, host, release, progress)
@@ -258,8 +261,13 @@ def _start(
     with progress.stage("Open vSwitch and OVN" if names else "no engine is needed") as stage:
         unit_keeper.tell(wanted)
         unit_keeper.ensure_ready(names, timeout_s=ENGINES_TIMEOUT_S, tell=stage.tell)
-        if Role.NETWORK in host.roles:
+        late = ovn_members.settle(cloud, host)
+        if late:
+            stage.note(f"{' and '.join(late)} not joined yet")
+        elif Role.NETWORK in host.roles:
             virtual.forget_other_gateways(cloud, host)
+        if Role.AGENT in host.roles and not cloud.is_replicated:
+            virtual.forget_southbound_members(host)
     names = [unit.name for unit in wanted if unit.kind is table.UnitKind.ROLE]
     if names:
         with progress.stage(f"roles {', '.join(names)}") as stage:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from kumoi import members
 from kumoi.base.clock import Clock
 from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.cloud.drivers.network.interface import Northbound
 from kumoi.cloud.drivers.network.ovn.apply import OvnNorthbound
+from kumoi.cloud.drivers.network.ovsdb import DEFAULT_TIMEOUT_S
 from kumoi.cloud.reconcilers.host import HostReconciler
 from kumoi.cloud.reconcilers.image import ImageReconciler
 from kumoi.cloud.reconcilers.load_balancer import StationReconciler
@@ -24,6 +26,7 @@ SERVER_INTERVAL_S = 10.0
 HOST_INTERVAL_S = 5.0
 IMAGE_INTERVAL_S = 20.0
 STATION_INTERVAL_S = 5.0
+ELECTED_S = 25.0  # Two elections of 5 to 10 s: in the first one, two may ask for votes at once.
 
 
 async def serve(cloud: CloudSettings, host: HostSettings, database: Database, clock: Clock) -> None:
@@ -32,7 +35,11 @@ async def serve(cloud: CloudSettings, host: HostSettings, database: Database, cl
     if Role.NETWORK not in host.roles:  # A cloud without networks.
         await serve_with(cloud, host, database, clock, northbound=None, plugged=plugged)
         return
-    with OvnNorthbound(host.northbound_remote, changed=plugged) as northbound:
+    remote, certificate = members.northbound(cloud, host)
+    timeout_s = DEFAULT_TIMEOUT_S if certificate is None else ELECTED_S
+    with OvnNorthbound(
+        remote, changed=plugged, certificate=certificate, timeout_s=timeout_s
+    ) as northbound:
         await serve_with(cloud, host, database, clock, northbound=northbound, plugged=plugged)
 
 

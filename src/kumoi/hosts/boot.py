@@ -56,7 +56,7 @@ def _runs_astray(host: HostSettings) -> bool:
 def ensure_files(cloud: CloudSettings, host: HostSettings) -> None:
     """What engines open when they start."""
     make_directories(host)
-    virtual.ensure_databases(host, only_missing=bool(running.found(host.state_dir)))
+    virtual.ensure_databases(cloud, host, only_missing=bool(running.found(host.state_dir)))
     ownership.own_databases(cloud, host)
     if Role.AGENT in host.roles:
         open_device(rights.TUN)

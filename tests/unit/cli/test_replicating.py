@@ -41,6 +41,9 @@ class World:
     def settings(self, host: HostSettings) -> CloudSettings:
         return config.read(CloudSettings, host.state).settings
 
+    def roles(self, host: HostSettings) -> tuple[str, ...]:
+        return config.read(HostSettings, host.state).settings.roles
+
     def bring_up(self, args: argparse.Namespace, _progress: Progress) -> None:
         host = next(host for host in self.hosts if host.state_dir == args.state_dir)
         cloud = self.settings(host)
@@ -78,12 +81,15 @@ def world(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     from tests.postgres import fresh_database
 
     first = first_host(ALONE, str(tmp_path / "1"))
-    others = [HostSettings(name=name, state_dir=str(tmp_path / name)) for name in NAMES]
+    others = [
+        HostSettings(name=name, state_dir=str(tmp_path / name), roles=("agent",)) for name in NAMES
+    ]
     made = World([first, *others])
     for host in made.hosts:
         host.store_dir.mkdir(parents=True)
         host.pipeline_dir.mkdir()
         config.write(ALONE, host.state)
+        config.write(host, host.state)
     for store in backup.stores(ALONE, first):
         store.upgrade(store.url)
     touch(members.cloud_database(ALONE, first), "before")
@@ -106,6 +112,7 @@ def test_a_cloud_moves_with_all_its_rows(world: World) -> None:
     assert keys(members.cloud_database(cloud, world.first)) == ["before"]
     assert {path.name for path in world.first.store_dir.glob("*.db*")} == {"cloud.db.moved"}
     assert all(world.settings(host) == cloud for host in world.hosts)
+    assert [world.roles(host) for host in world.hosts[1:]] == [("network", "agent")] * 2
 
 
 def test_roles_keep_their_files_while_the_members_start(world: World) -> None:
@@ -136,6 +143,7 @@ def test_what_fails_leaves_the_cloud_on_its_files(
     for host in world.hosts:
         assert world.settings(host) == ALONE
         assert not members.postgres_dir(host).exists()
+    assert [world.roles(host) for host in world.hosts[1:]] == [("agent",)] * 2
     assert [name for name, cloud in world.told if cloud == ALONE] == ["t1-host1", *NAMES]
     assert keys(members.cloud_database(ALONE, world.first)) == ["before"]
 

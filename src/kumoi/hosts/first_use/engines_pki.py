@@ -1,9 +1,13 @@
-"""Certificates of the store's engines, and of the roles that may use it, by an authority of their own.
+"""Certificates of a cluster's engines, and of the roles that may use them, by an authority of their own.
 
     engines.crt engines.key   the authority. Hosts and clients are signed by the cloud's other one, so no
                               certificate of theirs opens an engine
     etcd.crt patroni.crt      of the members of this host, for other members and for who asks them
     store-cloud.crt …         of the users of a store, by which PostgreSQL knows them
+    ovnnb-db.crt              of the northbound database, for other members and for its clients, who are
+    ovn-northd.crt worker.crt   these two
+    ovnsb-db.crt              of the southbound one, by the cloud's authority: controllers know no other
+    ovn-authorities.crt       both authorities, whom the southbound database and northd trust
 
 The authority is on the host that has the cloud's; that host makes what the other control hosts need.
 """
@@ -12,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 
 from kumoi import members
 from kumoi.base import files
@@ -28,7 +33,24 @@ def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
     both = SERVER | CLIENT  # Members call each other, and etcd calls itself.
     engines = [Subject(name, own, usages=both) for name in (members.ETCD, members.PATRONI)]
     users = [Subject(members.store_certificate(store), usages=CLIENT) for store in members.STORES]
-    return [*engines, *users]
+    return [*engines, *users, *_of_network(cloud, host)]
+
+
+def _of_network(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
+    if not members.has_ovn_member(cloud, host):
+        return []
+    own = frozenset({members.own(cloud, host).address})
+    return [
+        Subject(members.NORTHBOUND.unit, own, usages=SERVER | CLIENT),
+        Subject(members.NORTHD, usages=CLIENT),
+        Subject(members.WORKER, usages=CLIENT),
+    ]
+
+
+def southbound(cloud: CloudSettings, host: HostSettings) -> Subject:
+    """For controllers, and for other members."""
+    own = frozenset({members.own(cloud, host).address})
+    return Subject(members.SOUTHBOUND.unit, own, usages=SERVER | CLIENT)
 
 
 def ensure(
@@ -42,11 +64,18 @@ def ensure(
     authority = Authority.of(directory, members.AUTHORITY)
     if authority is None:
         authority = Authority.make(directory, cloud, now, members.AUTHORITY)
-    public = directory / f"{members.AUTHORITY}.crt"
+    public = (directory / f"{members.AUTHORITY}.crt").read_bytes()
+    of_hosts = Authority.of(directory)
     for host in (first, *others):
         pki.make_directory(host.pki_dir)
-        if host is not first:
-            copy = host.pki_dir / public.name
-            if not copy.exists() or copy.read_bytes() != public.read_bytes():
-                files.replace(copy, public.read_bytes(), promise=files.Promise.NEW, mode=files.OPEN)
+        _publish(host.pki_dir / f"{members.AUTHORITY}.crt", public)
         pki.ensure_each(host.pki_dir, authority, subjects(cloud, host), now)
+        if of_hosts is not None and members.has_ovn_member(cloud, host):
+            pki.ensure_each(host.pki_dir, of_hosts, [southbound(cloud, host)], now)
+            both = (directory / "ca.crt").read_bytes() + public
+            _publish(host.pki_dir / f"{members.AUTHORITIES}.crt", both)
+
+
+def _publish(path: Path, content: bytes) -> None:
+    if not path.exists() or path.read_bytes() != content:
+        files.replace(path, content, promise=files.Promise.NEW, mode=files.OPEN)

@@ -4,7 +4,7 @@
                            the key is that of the unit `authority` (hosts/cluster/authority.py)
     api.crt api.key        of the APIs, for clients and for hosts
     pipeline.crt …         of the pipeline's API and its git server
-    ovnsb-db.crt …         of OVN's southbound database, where there are other hosts
+    ovnsb-db.crt …         of OVN's southbound database, where there are other hosts; a member's is in engines_pki.py
     <host>.crt <host>.key  of a host, which authenticates to the host API by its URI and its key; see
                            docs/design/0010
 
@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from kumoi import members
 from kumoi.base import files
 from kumoi.base.errors import Bug, Conflict
 from kumoi.base.files import Promise
@@ -170,7 +171,8 @@ def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
     """The certificates that the host with the authority needs."""
     here = cloud.own_addresses
     local = frozenset({"localhost"})
-    far = [Subject("ovnsb-db", here, local)] if cloud.is_cluster else []
+    is_alone = cloud.is_cluster and not members.has_ovn_member(cloud, host)
+    far = [Subject("ovnsb-db", here, local)] if is_alone else []
     return [
         Subject("api", here, local),
         _pipeline(cloud),

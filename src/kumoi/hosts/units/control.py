@@ -7,7 +7,7 @@ import hashlib
 import json
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,15 @@ def stop_roles(cloud: CloudSettings, host: HostSettings, *, at_once: bool = Fals
     roles = [unit for unit in running.found(host.state_dir) if unit.name not in engines]
     running.stop(roles, timeout_s=STOP_TIMEOUT_S, first=_first(at_once=at_once))
     running.kill_what_they_left(roles)
+
+
+def stop_units(host: HostSettings, names: Collection[str]) -> None:
+    """Stop these, and first the supervisor, which would start them again."""
+    _dismiss(host)
+    running.stop(
+        (unit for unit in running.found(host.state_dir) if unit.name in names),
+        timeout_s=STOP_TIMEOUT_S,
+    )
 
 
 def stop(cloud: CloudSettings, host: HostSettings, *, at_once: bool = False) -> None:

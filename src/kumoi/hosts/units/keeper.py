@@ -6,7 +6,7 @@ supervisor elsewhere. The same table of units either way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +40,9 @@ class UnitKeeper(Protocol):
 
     def stop_roles(self, *, at_once: bool = False) -> None:
         """Our own processes, which nothing starts again then."""
+
+    def stop_units(self, names: Collection[str]) -> None:
+        """These, until somebody tells what is to run. Others go on."""
 
     def stop(self, *, at_once: bool = False) -> None:
         """Everything."""
@@ -77,6 +80,9 @@ class OwnSupervisor:
 
     def stop_roles(self, *, at_once: bool = False) -> None:
         control.stop_roles(self.cloud, self.host, at_once=at_once)
+
+    def stop_units(self, names: Collection[str]) -> None:
+        control.stop_units(self.host, names)
 
     def stop(self, *, at_once: bool = False) -> None:
         control.stop(self.cloud, self.host, at_once=at_once)

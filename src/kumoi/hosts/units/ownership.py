@@ -178,9 +178,19 @@ def _keys(cloud: CloudSettings, host: HostSettings) -> Iterator[tuple[Path, str]
     if Role.PIPELINE in host.roles:
         name = members.store_certificate(members.PIPELINE)
         yield members.certificate(host, name)[0], Role.PIPELINE
+    yield from _keys_of_network(cloud, host)
+
+
+def _keys_of_network(cloud: CloudSettings, host: HostSettings) -> Iterator[tuple[Path, str]]:
     if Role.NETWORK in host.roles:
         yield host.pki_dir / "ovnsb-db.key", "ovnsb-db"
-    if Role.AGENT in host.roles and Role.NETWORK not in host.roles:
+    is_member = members.has_ovn_member(cloud, host)
+    if is_member:
+        for unit in (members.NORTHBOUND.unit, members.NORTHD):
+            yield members.certificate(host, unit)[0], unit
+        if Role.WORKER in host.roles:
+            yield members.certificate(host, members.WORKER)[0], Role.WORKER
+    if Role.AGENT in host.roles and (is_member or Role.NETWORK not in host.roles):
         yield host.pki_dir / f"{host.name}.key", "ovn-controller"
 
 

@@ -138,7 +138,11 @@ def _worker(cloud: CloudSettings, host: HostSettings) -> Confinement:
         Role.WORKER,
         state=host.store_dir,
         writes=(host.image_dir, host.wake_dir),
-        reads=(settings_dir(host, Role.WORKER), *_of_store(cloud, host, members.CLOUD)),
+        reads=(
+            settings_dir(host, Role.WORKER),
+            *_of_store(cloud, host, members.CLOUD),
+            *(members.northbound(cloud, host)[1] or ()),
+        ),
         families=NETWORKED,
     )
 
@@ -243,6 +247,7 @@ def _patroni(cloud: CloudSettings, host: HostSettings) -> Confinement:
 
 
 def _northbound(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    is_member = members.has_ovn_member(cloud, host)
     return _row(
         cloud,
         host,
@@ -250,12 +255,16 @@ def _northbound(cloud: CloudSettings, host: HostSettings) -> Confinement:
         groups=(users.databases_group(cloud, host),),
         state=host.state / "ovn",
         writes=(run_dir(host, "ovnnb-db"), DRAFTS),
+        reads=members.certificate(host, "ovnnb-db") if is_member else (),
+        families=NETWORKED if is_member else (UNIX,),
     )
 
 
 def _southbound(cloud: CloudSettings, host: HostSettings) -> Confinement:
     """Where there are other hosts, their controllers come with certificates."""
-    far = bool(cloud.southbound_url)
+    is_member = members.has_ovn_member(cloud, host)
+    far = is_member or cloud.is_cluster
+    told = members.ovn_certificate if is_member else certificate
     return _row(
         cloud,
         host,
@@ -263,18 +272,21 @@ def _southbound(cloud: CloudSettings, host: HostSettings) -> Confinement:
         groups=(users.databases_group(cloud, host),),
         state=host.state / "ovn",
         writes=(run_dir(host, "ovnsb-db"), DRAFTS),
-        reads=certificate(host, "ovnsb-db") if far else (),
+        reads=told(host, "ovnsb-db") if far else (),
         families=NETWORKED if far else (UNIX,),
     )
 
 
 def _northd(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    is_member = members.has_ovn_member(cloud, host)
     return _row(
         cloud,
         host,
         "ovn-northd",
         groups=_groups(cloud, host, "ovnnb-db", "ovnsb-db"),
         state=run_dir(host, "ovn-northd"),
+        reads=members.ovn_certificate(host, members.NORTHD) if is_member else (),
+        families=NETWORKED if is_member else (UNIX,),
     )
 
 
@@ -301,7 +313,7 @@ def _switch(cloud: CloudSettings, host: HostSettings) -> Confinement:
 
 def _controller(cloud: CloudSettings, host: HostSettings) -> Confinement:
     """It reaches the central database by a socket, or by TLS with its host's certificate."""
-    near = Role.NETWORK in host.roles
+    near = Role.NETWORK in host.roles and not members.has_ovn_member(cloud, host)
     return _row(
         cloud,
         host,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -154,6 +154,11 @@ class Systemd:
         left = [unit for unit in running.found(self.host.state_dir) if unit.name == "agent"]
         self._stop(roles, at_once=at_once)
         running.kill_what_they_left(left)
+
+    def stop_units(self, names: Collection[str]) -> None:
+        """These, until `ensure_ready` starts them."""
+        in_charge = self.in_charge()
+        self._stop([in_charge[name] for name in names if name in in_charge], at_once=False)
 
     def stop(self, *, at_once: bool = False) -> None:
         """Everything, and nothing of it starts with the machine."""

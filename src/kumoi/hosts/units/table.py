@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kumoi import members
-from kumoi.config import CloudSettings, HostSettings, Role, southbound
+from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.units import rights, users
 from kumoi.hosts.units.confinement import Confinement, launched
 from kumoi.hosts.units.releases import Release
+from kumoi.members import NORTHBOUND, OVN_DATABASES, SOUTHBOUND, OvnDatabase
 
 CONTROLLER_LOST_WAIT_MS = 3_000  # Flows stay this long after ovn-controller came back: no gap.
-NORTHBOUND = "ovnnb-db"
 CONNECTION_ZONES = 8_192
 CONNECTIONS_PER_ZONE, CONNECTIONS_TOGETHER = 250_000, 2_000_000
 HEAP = (
@@ -182,8 +182,9 @@ def _homes(confined: Confinement) -> tuple[tuple[str, str], ...]:
 
 
 def _offered(cloud: CloudSettings, host: HostSettings, unit: Unit) -> Unit:
-    """The worker, and no other role, writes into OVN's northbound database."""
-    if unit.name != NORTHBOUND or Role.WORKER not in host.roles:
+    """The worker, and no other role, writes into OVN's northbound database; into a member, by its certificate."""
+    is_offered = unit.name == NORTHBOUND.unit and Role.WORKER in host.roles
+    if not is_offered or members.has_ovn_member(cloud, host):
         return unit
     socket = host.northbound_remote.removeprefix("unix:")
     return replace(unit, then=(("chown", users.name_of(cloud, host, Role.WORKER), socket),))
@@ -217,6 +218,11 @@ def boot_file(host: HostSettings) -> Path:
 def ovn_database(host: HostSettings, which: str) -> Path:
     """The file of a central database, "ovnnb" or "ovnsb"."""
     return host.state / "ovn" / f"{which}_db.db"
+
+
+def ovn_control(host: HostSettings, database: OvnDatabase) -> Path:
+    """Where its server is asked about its members."""
+    return rights.run_dir(host, database.unit) / "control.ctl"
 
 
 def switch_database(host: HostSettings) -> Path:
@@ -285,52 +291,72 @@ def _store(cloud: CloudSettings, host: HostSettings, python: str) -> list[Unit]:
 
 
 def _central(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
+    inside = host.control_namespace
     databases = [
         _engine(
             cloud,
             host,
-            f"{which}-db",
+            database.unit,
             argv=(
                 "/usr/sbin/ovsdb-server",
-                str(ovn_database(host, which)),
+                str(ovn_database(host, database.name)),
                 f"--remote=p{remote}",
-                f"--unixctl={rights.run_dir(host, f'{which}-db') / 'control.ctl'}",
-                *others,
+                f"--unixctl={ovn_control(host, database)}",
+                *_for_other_hosts(cloud, host, database),
             ),
             listens=remote,
+            namespace=inside,
         )
-        for which, remote, others in (
-            ("ovnnb", host.northbound_remote, ()),
-            ("ovnsb", host.southbound_remote, _for_other_hosts(cloud, host)),
-        )
+        for database, remote in zip(OVN_DATABASES, _sockets(host), strict=True)
     ]
-    control = rights.run_dir(host, "ovn-northd") / "control.ctl"
+    control = rights.run_dir(host, members.NORTHD) / "control.ctl"
+    remotes = _sockets(host)
+    certificate: tuple[str, ...] = ()
+    if members.has_ovn_member(cloud, host):  # Of several, one works: OVN has a lock for that.
+        remotes = [members.ovn_remotes(cloud, database) for database in OVN_DATABASES]
+        certificate = _certificate(members.ovn_certificate(host, members.NORTHD))
     northd = _engine(
         cloud,
         host,
-        "ovn-northd",
+        members.NORTHD,
         argv=(
             "/usr/bin/ovn-northd",
-            f"--ovnnb-db={host.northbound_remote}",
-            f"--ovnsb-db={host.southbound_remote}",
+            f"--ovnnb-db={remotes[0]}",
+            f"--ovnsb-db={remotes[1]}",
             f"--unixctl={control}",
+            *certificate,
         ),
         listens=f"unix:{control}",
-        needs=("ovnnb-db", "ovnsb-db"),
+        namespace=inside,
+        needs=(NORTHBOUND.unit, SOUTHBOUND.unit),
     )
     return [*databases, northd]
 
 
-def _for_other_hosts(cloud: CloudSettings, host: HostSettings) -> tuple[str, ...]:
-    """Where their controllers reach the southbound database, with a certificate of ours."""
-    if not cloud.southbound_url:
+def _sockets(host: HostSettings) -> list[str]:
+    return [host.northbound_remote, host.southbound_remote]
+
+
+def _for_other_hosts(
+    cloud: CloudSettings, host: HostSettings, database: OvnDatabase
+) -> tuple[str, ...]:
+    """Where a member's clients reach it, or other hosts' controllers a southbound database that is alone."""
+    if members.has_ovn_member(cloud, host):
+        told = members.certificate if database is NORTHBOUND else members.ovn_certificate
+        address = members.own(cloud, host).address
+        return (
+            f"--remote=pssl:{database.port}:{address}",
+            *_certificate(told(host, database.unit)),
+        )
+    if database is NORTHBOUND or not cloud.southbound_url:
         return ()
     kind, address, port = cloud.southbound_url.split(":")
-    return (f"--remote=p{kind}:{port}:{address}", *_certificate(host, "ovnsb-db"))
+    own = rights.certificate(host, SOUTHBOUND.unit)
+    return (f"--remote=p{kind}:{port}:{address}", *_certificate(own))
 
 
-def _certificate(host: HostSettings, name: str) -> tuple[str, ...]:
-    key, certificate, authority = rights.certificate(host, name)
+def _certificate(files: tuple[Path, Path, Path]) -> tuple[str, ...]:
+    key, certificate, authority = files
     return (f"--private-key={key}", f"--certificate={certificate}", f"--ca-cert={authority}")
 
 
@@ -364,19 +390,33 @@ def _switch(cloud: CloudSettings, host: HostSettings) -> list[Unit]:
             *_no_empty_translation(remote),
         ),
     )
-    far = () if Role.NETWORK in host.roles else _certificate(host, host.name)
+    is_near = Role.NETWORK in host.roles and not members.has_ovn_member(cloud, host)
+    own = () if is_near else _certificate(rights.certificate(host, host.name))
     controller = _engine(
         cloud,
         host,
         "ovn-controller",
-        argv=("/usr/bin/ovn-controller", remote, *far),
+        argv=("/usr/bin/ovn-controller", remote, *own),
         env=(("OVS_RUNDIR", str(run)),),  # Where the switch's sockets are that it speaks to.
         # Its control socket is named for its pid; that it made its bridge shows that it works.
         listens=f"unix:{run / 'br-int.mgmt'}",
         namespace=inside,
-        needs=("ovs-vswitchd", "ovnsb-db"),
+        needs=("ovs-vswitchd", SOUTHBOUND.unit),
+        then=_southbound_members(cloud, host),
     )
     return [database, switch, controller]
+
+
+def southbound_key(host: HostSettings) -> str:
+    """Of the switch's external_ids: OVN prefers it to `ovn-remote`, which is told by another unit."""
+    return f"ovn-remote-{host.name}"
+
+
+def _southbound_members(cloud: CloudSettings, host: HostSettings) -> tuple[tuple[str, ...], ...]:
+    if not cloud.is_replicated:
+        return ()
+    value = f'external-ids:{southbound_key(host)}="{members.ovn_remotes(cloud, SOUTHBOUND)}"'
+    return (("ovs-vsctl", f"--db={host.switch_remote}", "--timeout=10", "set", "open", ".", value),)
 
 
 def connection_limits(
@@ -419,7 +459,7 @@ def _switch_settings(cloud: CloudSettings, host: HostSettings) -> tuple[tuple[st
     external_ids = {
         "system-id": host.name,
         "hostname": host.name,
-        "ovn-remote": f'"{southbound(cloud, host)}"',
+        "ovn-remote": f'"{members.first_southbound(cloud, host)}"',
         "ovn-encap-type": "geneve",
         "ovn-encap-ip": host.underlay_address,
         "ovn-bridge-datapath-type": "netdev",

@@ -22,12 +22,16 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 
+from kumoi import members
 from kumoi.base import namespace, process
 from kumoi.config import CONTROL, CloudSettings, HostSettings, Role
 from kumoi.hosts.units import database_file, running, table
+from kumoi.hosts.units.database_file import RaftMember
 from kumoi.hosts.wires import edge, links, sockets
+from kumoi.members import NORTHBOUND, OVN_DATABASES, SOUTHBOUND, OvnDatabase
 
 OVN_SCHEMAS = Path("/usr/share/ovn")
+OVN_SCHEMA_FILES = {NORTHBOUND: "ovn-nb.ovsschema", SOUTHBOUND: "ovn-sb.ovsschema"}
 SWITCH_SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 
 
@@ -91,26 +95,61 @@ def forget_other_gateways(cloud: CloudSettings, host: HostSettings) -> None:
     links: routers do not ask again for an address that they have a record of. Called while OVN's
     central databases run.
     """
-    sbctl = ["ovn-sbctl", f"--db={host.southbound_remote}", "--timeout=10"]
+    sbctl = ["ovn-sbctl", f"--db={host.southbound_remote}", "--timeout=10", "--no-leader-only"]
     wrong = [f"ip={cloud.public_address}", f'mac!="{edge.mac(cloud)}"']
     found = process.run([*sbctl, "--bare", "--columns=_uuid", "find", "MAC_Binding", *wrong])
     for row in found.out.split():
         process.run([*sbctl, "--if-exists", "destroy", "MAC_Binding", row])
 
 
-def ensure_databases(host: HostSettings, *, only_missing: bool = False) -> None:
-    """Make the databases of OVN and Open vSwitch that the host's roles need; existing ones are
-    converted to the schema of the installed version, unless `only_missing`: their servers may run.
+def forget_southbound_members(host: HostSettings) -> None:
+    """Of a cluster that is none any more: the host's controller goes where its switch's settings say."""
+    remove = ["remove", "open", ".", "external_ids", table.southbound_key(host)]
+    process.run(["ovs-vsctl", f"--db={host.switch_remote}", "--timeout=10", *remove])
+
+
+def ensure_databases(
+    cloud: CloudSettings, host: HostSettings, *, only_missing: bool = False
+) -> None:
+    """Make the databases of OVN and Open vSwitch that the host's roles need; existing ones become what
+    the settings say, and are converted to the schema of the installed version, unless `only_missing`: their
+    servers may run.
     """
-    wanted = {}
     if Role.NETWORK in host.roles:
-        for which, schema in (("ovnnb", "ovn-nb"), ("ovnsb", "ovn-sb")):
-            wanted[table.ovn_database(host, which)] = OVN_SCHEMAS / f"{schema}.ovsschema"
-    if Role.AGENT in host.roles:
-        wanted[table.switch_database(host)] = SWITCH_SCHEMA
-    for path, schema_file in wanted.items():
+        ensure_central(cloud, host, only_missing=only_missing)
+    path = table.switch_database(host)
+    if Role.AGENT in host.roles and not (only_missing and path.exists()):
+        database_file.ensure(path, SWITCH_SCHEMA)
+
+
+def ensure_central(cloud: CloudSettings, host: HostSettings, *, only_missing: bool = False) -> None:
+    """OVN's own, of which each is alone or a member."""
+    for database in OVN_DATABASES:
+        path = table.ovn_database(host, database.name)
         if not (only_missing and path.exists()):
-            database_file.ensure(path, schema_file)
+            schema = OVN_SCHEMAS / OVN_SCHEMA_FILES[database]
+            database_file.ensure(path, schema, _member(cloud, host, database))
+
+
+def is_central_to_change(cloud: CloudSettings, host: HostSettings) -> bool:
+    """Whether one of OVN's databases is alone that is to be a member, or the other way round."""
+    return Role.NETWORK in host.roles and any(
+        database_file.is_to_change(
+            table.ovn_database(host, database.name), _member(cloud, host, database)
+        )
+        for database in OVN_DATABASES
+    )
+
+
+def _member(cloud: CloudSettings, host: HostSettings, database: OvnDatabase) -> RaftMember | None:
+    if not members.has_ovn_member(cloud, host):
+        return None
+    own = members.own(cloud, host)
+    others = (each for each in cloud.control_hosts if each != own)
+    return RaftMember(
+        members.ovn_peer(own, database),
+        tuple(members.ovn_peer(each, database) for each in others),
+    )
 
 
 def is_there(cloud: CloudSettings, host: HostSettings) -> bool:

@@ -19,10 +19,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from ovs.db import idl as ovs_idl
 from ovs.poller import Poller
+from ovs.stream import Stream
 
 from kumoi.base.errors import Bug, Permanent, Transient
 
@@ -138,9 +140,10 @@ class ReplicaTransaction(Replica):
 
 
 class Connection:
-    """To one database of one server (or of any of several: "tcp:a:6641,tcp:b:6641").
+    """To one database of one server (or of whichever leads of several: "ssl:a:6641,ssl:b:6641").
 
-    `changed` is called, from the connection's own thread, after the replica has changed.
+    `changed` is called, from the connection's own thread, after the replica has changed. `certificate` is the
+    key, the certificate and the authority for `ssl:`; the library has one of them for the whole process.
     """
 
     def __init__(
@@ -150,8 +153,14 @@ class Connection:
         tables: Iterable[Table],
         *,
         changed: Callable[[], None] | None = None,
+        certificate: tuple[Path, Path, Path] | None = None,
     ) -> None:
         tables = tuple(tables)
+        if certificate is not None:
+            key, public, authority = map(str, certificate)
+            Stream.ssl_set_private_key_file(key)
+            Stream.ssl_set_certificate_file(public)
+            Stream.ssl_set_ca_cert_file(authority)
         self._name = f"{database} at {remote}"
         self._changed = changed
         self._columns = {table.name: table.columns for table in tables}

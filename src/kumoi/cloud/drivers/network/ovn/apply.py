@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -50,8 +51,8 @@ HOLDERS = tuple(record.HOLDER for record in northbound.RECORDS if record.HOLDER 
 class OvnNorthbound:
     """Implements `interface.Northbound`.
 
-    `remote` is in OVSDB's notation, such as unix:/run/ovn/ovnnb_db.sock. `changed` is called, from
-    another thread, after anything in the database has changed: a hint, never data.
+    `remote` is in OVSDB's notation, such as unix:/run/ovn/ovnnb_db.sock, `certificate` what `ssl:` needs.
+    `changed` is called, from another thread, after anything in the database has changed: a hint, never data.
     """
 
     def __init__(
@@ -59,10 +60,15 @@ class OvnNorthbound:
         remote: str,
         *,
         changed: Callable[[], None] | None = None,
+        certificate: tuple[Path, Path, Path] | None = None,
         timeout_s: float = ovsdb.DEFAULT_TIMEOUT_S,
     ) -> None:
         self._connection = ovsdb.Connection(
-            remote, northbound.DATABASE, northbound.tables(), changed=changed
+            remote,
+            northbound.DATABASE,
+            northbound.tables(),
+            changed=changed,
+            certificate=certificate,
         )
         self._mirror = _Mirror()
         self._timeout_s = timeout_s
