@@ -115,7 +115,7 @@ def test_a_store_of_a_newer_release_names_the_release_to_install(host: HostSetti
         printed = said(*KUMOI, *command, "--config", host.state)
         assert "install 99.0.0 or newer, best 99.1.0" in printed
     with pytest.raises(Permanent, match=r"^the store is of release 99\.1\.0 .* install 99\.0\.0"):
-        up._ensure_stores(host, Release("this", Path(sys.executable)))
+        up.ensure_stores(host, Release("this", Path(sys.executable)))
 
 
 FULL = """

@@ -25,7 +25,15 @@ from typing import Any
 import pytest
 from tests.system.asking import Asking, asking
 from tests.system.conftest import free_slot
-from tests.system.live import LiveCloud, eventually, kept_by_us, live_cloud, pings, ssh_banner
+from tests.system.live import (
+    LiveCloud,
+    another_release,
+    eventually,
+    kept_by_us,
+    live_cloud,
+    pings,
+    ssh_banner,
+)
 from tests.system.tenant import Tenant, tenant
 from tests.system.test_balancer_proxied import KNOCK, MONITOR, HttpShop
 from tests.system.test_load_balancer import PORT
@@ -36,7 +44,7 @@ from kumoi.base.process import run
 from kumoi.cloud.drivers.load_balancer import station
 from kumoi.cloud.hostapi.hello import PROTOCOL
 from kumoi.config import CloudSettings, HostSettings, read, write
-from kumoi.hosts.units import running
+from kumoi.hosts.units import releases, running
 from kumoi.hosts.wires import links, virtual
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
@@ -44,7 +52,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 BOUND_S = 30.0
 DEATHS = 8
 """Of proxies and of our processes, while a balancer is asked."""
-PINGS_AT_ONCE = 2_000
+PINGS_AT_ONCE, PINGS_FOR_LONG = 2_000, 600_000
+UPGRADE_S = 500.0
 SECOND_NAME = "rack7-blade3.example.org"  # Longer than a link's name may be.
 
 
@@ -382,6 +391,37 @@ def test_another_host_is_the_gateway_when_one_is_lost(
     eventually(lambda: len(_hosts(pair)) == 2, within_s=BOUND_S, what="it is back")
     eventually(lambda: _gateway_host(pair, user) == gateway, within_s=90, what="the gateway again")
     eventually(leaves, within_s=BOUND_S, what="it gets outside as before")
+
+
+@pytest.mark.timeout(1_100)
+def test_an_upgrade_takes_one_host_after_the_other_and_all_of_it_back(
+    pair: Pair, servers: dict[str, Any], user: Tenant, tmp_path: Path
+) -> None:
+    """And servers on both go on reaching each other."""
+    both, before = (pair.first, pair.second), pair.first.release()
+    other = another_release(tmp_path / "src")
+    plan = json.loads(pair.first.kumoi("upgrade", "plan", "--json", source=other).out)
+    assert [(host["name"], host["to_do"]) for host in plan["hosts"]] == [
+        (pair.first.here.name, True),
+        (SECOND_NAME, True),
+    ]
+    here, there = servers[pair.first.here.name], servers[SECOND_NAME]
+    with pings(pair.first.init_pid(here.id), user.address(there), PINGS_FOR_LONG) as pinging:
+        pair.first.kumoi("upgrade", "run", "--watch", "1", source=other, timeout_s=UPGRADE_S)
+        assert {_agent_release(one) for one in both} == {plan["target"]}
+        pair.first.kumoi("upgrade", "rollback", timeout_s=UPGRADE_S)
+        assert {_agent_release(one) for one in both} == {before}
+        pinging.send_signal(signal.SIGINT)
+        out, _ = pinging.communicate(timeout=30)
+    sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", out)[0])
+    assert sent - received == 0, out
+    pair.first.kumoi("upgrade", "finalize")
+    shown = json.loads(pair.first.kumoi("upgrade", "plan", "--json").out)
+    assert (shown["finalized"], shown["doubts"]) == (kumoi.__version__, [])
+
+
+def _agent_release(live: LiveCloud) -> str:
+    return releases.of_process(live.pid("agent"), live.here.release_dir)
 
 
 def test_taking_one_host_down_leaves_the_other_as_it_is(

@@ -46,6 +46,12 @@ COMMANDS = {
         "sudo ./kumoi cluster token rack7-blade3",
         needs_root=True,
     ),
+    "upgrade": Command(
+        "kumoi.cli.upgrade",
+        "go to this checkout's release, host by host, or back",
+        "sudo ./kumoi upgrade plan",
+        needs_root=True,
+    ),
     "logs": Command(
         "kumoi.cli.logs",
         "what a process of the cloud logged",

@@ -255,7 +255,7 @@ def _start(
         _ensure_databases(cloud, host, release, progress)
     if has_stores and (is_new or not unit_keeper.is_running(wanted)):
         with progress.stage("stores"):
-            _ensure_stores(host, release)
+            ensure_stores(host, release)
             ownership.own_files(cloud, host)
     names = [unit.name for unit in wanted if unit.kind is table.UnitKind.ENGINE]
     with progress.stage("Open vSwitch and OVN" if names else "no engine is needed") as stage:
@@ -357,7 +357,7 @@ def _wait_for_images(host: HostSettings, offered: dict[str, str], stage: Progres
         time.sleep(POLL_S)
 
 
-def _ensure_stores(host: HostSettings, release: Release) -> None:
+def ensure_stores(host: HostSettings, release: Release) -> None:
     """Runs in another process, whose imports would stay in this one's memory."""
     command = [*release.argv, "store", "ensure"]
     try:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,6 +32,8 @@ BEGIN, COMPILE, CUSTOMIZE, BRANCH, EXTEND, FINISH, BUILD = (
     for name in ("begin", "compile", "customize", "branch", "extend", "finish", "build")
 )
 TOOLS = ("debian-archive-keyring", "mmdebstrap", "zstd")
+INSTALLED_CACHE = Path("/var/cache/kumoi/images")
+SUFFIX = ".tar.zst"
 BUILD_TIMEOUT_S = 900.0
 POLL_S = 0.05
 MACHINE_APT_KEYS = r"Acquire::(https?|Retries|Check-Valid-Until|Check-Date)\b"
@@ -90,7 +94,19 @@ def cache_dir() -> Path:
     checkout = Path(__file__).parents[4]
     if (checkout / "pyproject.toml").exists():
         return checkout / ".cache" / "images"
-    return Path("/var/cache/kumoi/images")
+    return INSTALLED_CACHE
+
+
+def share() -> None:
+    """Let installed releases, which have no checkout, find what was built in this one."""
+    cache = cache_dir()
+    INSTALLED_CACHE.mkdir(parents=True, exist_ok=True)
+    for file in cache.glob(f"*{SUFFIX}") if cache != INSTALLED_CACHE else ():
+        target = INSTALLED_CACHE / file.name
+        if not target.exists():
+            draft = target.with_name(f".{target.name}.{os.getpid()}")
+            shutil.copyfile(file, draft)
+            draft.rename(target)
 
 
 def key(recipe: Recipe) -> str:
@@ -101,7 +117,7 @@ def key(recipe: Recipe) -> str:
 
 
 def file_of(recipe: Recipe, cache: Path) -> Path:
-    return cache / f"{key(recipe)}.tar.zst"
+    return cache / f"{key(recipe)}{SUFFIX}"
 
 
 def ensure(recipe: Recipe, cache: Path) -> Path:

@@ -14,12 +14,14 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import kumoi
+from kumoi.base import process
 
+UP_TIMEOUT_S = 600.0
 KEPT = 3  # Unused releases that stay.
 DIGEST_DIGITS = 12
 _PACKAGE = Path(kumoi.__file__).parent
@@ -71,6 +73,22 @@ def install(directory: Path) -> Release:
         _install(home)
     _remove_old(directory, but=home)
     return release
+
+
+def of_process(pid: int, directory: Path) -> str:
+    """The id of the release below `directory` that the process runs from; empty for any other program."""
+    try:
+        program = Path(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode())
+        return program.relative_to(directory).parts[0]
+    except (OSError, ValueError, IndexError):
+        return ""
+
+
+def bring_up(home: Path, words: Sequence[str]) -> None:
+    """`up` of an installed release, with these words. Raises ProcessFailed."""
+    python = next((home / "bin").glob("python3"))
+    command = [str(python), "-I", "-m", "kumoi.main", "up", *words]
+    process.run(command, timeout_s=UP_TIMEOUT_S)
 
 
 def _install(home: Path) -> None:

@@ -25,6 +25,11 @@ def release(connection: Connection) -> str:
     return "" if row is None else row.release
 
 
+def is_below(release_id: str, finalized: str) -> bool:
+    """Whether a release, by its id such as "1.2.0-3f2a", is older than the one that was finalized."""
+    return numbers(release_id.partition("-")[0]) < numbers(finalized)
+
+
 def finalize(connection: Connection, now: datetime) -> str:
     """The cloud is of this release from now on. Raises Conflict while a host that is up runs an older one,
     or where the cloud is of a newer one already.

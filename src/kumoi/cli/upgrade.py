@@ -1,0 +1,173 @@
+"""`kumoi upgrade`: the cloud goes to this checkout's release while everybody works, and can go back."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+
+from kumoi import config, members
+from kumoi.base.errors import Conflict, NotFound
+from kumoi.cli import choice, upgrading
+from kumoi.cli.output import console, table
+from kumoi.cli.progress import Progress
+from kumoi.cli.upgrading import Plan
+from kumoi.cloud.domain.host import cluster_version
+from kumoi.config import CloudSettings, HostSettings
+from kumoi.engine.db import Database, now
+
+WATCH_S = 60.0
+STEPS = (
+    ("look", "what is half broken is mended first", "every process well, every member follows"),
+    (
+        "release",
+        "no later step waits for files, and each can be taken back without any",
+        "on each host",
+    ),
+    ("stores", "new code may start anywhere then, and the old bears it", "their tables expanded"),
+    (
+        "control hosts",
+        "a host newer than its control plane may not act",
+        "API, engines, servers well",
+    ),
+    (
+        "agents",
+        "one at a time, the first one watched alone: a fault meets one host",
+        "heard of, servers well",
+    ),
+    ("finalize", "until then all of it can be taken back", "your word: `upgrade finalize`"),
+)
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, (_act, about) in ACTIONS.items():
+        example = f"example: sudo ./kumoi upgrade {name}"
+        action = actions.add_parser(name, help=about, description=about, epilog=example)
+        if name == "plan":
+            action.add_argument("--json", action="store_true", help="for programs")
+        if name == "run":
+            action.add_argument(
+                "--watch",
+                type=float,
+                default=WATCH_S,
+                metavar="SECONDS",
+                help="how long the first host without a control plane is looked at alone (default: 60)",
+            )
+        if name == "rollback":
+            action.add_argument(
+                "--to", default="", metavar="RELEASE", help="its id (default: the one before)"
+            )
+        choice.add_to(action)
+
+
+def run(args: argparse.Namespace) -> int:
+    act, _about = ACTIONS[args.action]
+    return act(args)
+
+
+def plan(args: argparse.Namespace) -> int:
+    """0 when it may begin."""
+    cloud, first = _chosen(args)
+    found = upgrading.plan(cloud, first)
+    if args.json:
+        steps = [{"step": step, "why": why, "waits_for": waits} for step, why, waits in STEPS]
+        hosts = [asdict(host) | {"to_do": not host.is_of(found.target)} for host in found.hosts]
+        finalized = _finalized(cloud, first)
+        shown = {"target": found.target, "finalized": finalized, "steps": steps}
+        print(json.dumps(shown | {"hosts": hosts, "doubts": list(found.doubts)}, indent=2))
+    else:
+        _show(found)
+    return 1 if found.doubts else 0
+
+
+def run_(args: argparse.Namespace) -> int:
+    """Repeatable: what is done already is not done again."""
+    cloud, first = _chosen(args)
+    progress = Progress()
+    left = upgrading.run(cloud, first, progress, watch_s=args.watch)
+    words = choice.words(cloud, first)
+    for host in left.elsewhere:
+        progress.say(f"On {host.name}, in a checkout of this release: sudo ./kumoi up")
+    progress.say(f"The hosts of this machine are of {left.target}. What to do next:")
+    progress.say(f"  sudo ./kumoi upgrade finalize{words}    when you are content")
+    progress.say(f"  sudo ./kumoi upgrade rollback{words}    back to the release before")
+    return 0
+
+
+def rollback(args: argparse.Namespace) -> int:
+    """The stores keep their new tables, which the older release bears."""
+    cloud, first = _chosen(args)
+    wanted = upgrading.older(first, args.to)
+    finalized = _finalized(cloud, first)
+    if finalized and cluster_version.is_below(wanted, finalized):
+        raise Conflict(f"the cloud was finalized at {finalized}: it does not go back to {wanted}")
+    done = upgrading.go_back(cloud, first, wanted, Progress())
+    print(f"{', '.join(done)} {'is' if len(done) == 1 else 'are'} of {wanted} again")
+    return 0
+
+
+def finalize(args: argparse.Namespace) -> int:
+    cloud, first = _chosen(args)
+    with _store(cloud, first) as database, database.write() as connection:
+        release = cluster_version.finalize(connection, now(connection))
+    print(
+        f"The cloud {cloud.name} is of {release}. Hosts of an older release may not act until they are"
+    )
+    return 0
+
+
+def _show(found: Plan) -> None:
+    out = console()
+    rows = [
+        {"step": f"{number}. {step}", "why there": why, "waits for": waits}
+        for number, (step, why, waits) in enumerate(STEPS, 1)
+    ]
+    out.print(table(f"To {found.target}", rows))
+    hosts = [
+        {
+            "host": host.name,
+            "control host": "yes" if host.is_control else "",
+            "runs": list(host.releases) or "nothing",
+            "to do": _to_do(found, host),
+        }
+        for host in found.hosts
+    ]
+    out.print(table("Hosts, in their order", hosts))
+    for doubt in found.doubts:
+        out.print(f"[red]In doubt:[/] {doubt}", highlight=False)
+
+
+def _to_do(found: Plan, host: upgrading.HostRelease) -> str:
+    if host.is_of(found.target):
+        return "nothing"
+    return "upgrade" if host.path else "there: sudo ./kumoi up"
+
+
+def _chosen(args: argparse.Namespace) -> tuple[CloudSettings, HostSettings]:
+    cloud, first = choice.existing(args)
+    if not config.is_first(cloud, first):
+        message = f"{first.name} has joined the cloud {cloud.name}: on it, `sudo ./kumoi up` is the upgrade, after the first host's"
+        raise NotFound("store", cloud.name, message=message)
+    return cloud, first
+
+
+def _finalized(cloud: CloudSettings, first: HostSettings) -> str:
+    with _store(cloud, first) as database, database.read() as connection:
+        return cluster_version.release(connection)
+
+
+def _store(cloud: CloudSettings, first: HostSettings) -> contextlib.closing[Database]:
+    url = members.cloud_database(cloud, first)
+    return contextlib.closing(Database(url, wake_dir=first.wake_dir))
+
+
+Act = Callable[[argparse.Namespace], int]
+ACTIONS: dict[str, tuple[Act, str]] = {
+    "plan": (plan, "what would be done on which host, in which order, and why"),
+    "run": (run_, "upgrade every host of this machine, one after the other, each until it is well"),
+    "rollback": (rollback, "all of it back to the release before, hosts first, control plane last"),
+    "finalize": (finalize, "the upgrade is over: no host of an older release may act any more"),
+}

@@ -1,0 +1,165 @@
+"""`kumoi upgrade`: the order of hosts, what stops it before anything changes, and what there is to go back to."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import pytest
+
+from kumoi import config
+from kumoi.base.errors import Conflict, NotFound, Permanent
+from kumoi.cli import choice, status, up, upgrade, upgrading
+from kumoi.cli.progress import Progress
+from kumoi.cli.upgrading import HostRelease, Plan
+from kumoi.config import CloudSettings, HostSettings
+from kumoi.control_host import ControlHost
+from kumoi.hosts.cluster import databases
+from kumoi.hosts.units import releases
+
+TARGET, BEFORE = "0.3.0-new", "0.3.0-old"
+CLOUD = CloudSettings(name="t1")
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> HostSettings:
+    return HostSettings(name="t1-host1", state_dir=str(tmp_path), roles=("api", "agent"))
+
+
+def of(name: str, *ran: str, is_control: bool = False, path: str = "there") -> HostRelease:
+    return HostRelease(name, is_control, is_up=True, releases=ran, path=path)
+
+
+def test_control_hosts_come_first_and_of_them_who_leads_the_stores_last(
+    first: HostSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"t1-host{number}" for number in (1, 2, 3, 4)]
+    members = tuple(ControlHost(name, f"172.24.5.{n}") for n, name in enumerate(names[:3], 1))
+    cloud = config.changed(CLOUD, control_hosts=members, database_url="sqlite://")
+    followers = databases.Members("t1-host1", ("t1-host2", "t1-host3"))
+    monkeypatch.setattr(databases, "look", lambda *_: followers)
+    monkeypatch.setattr(CloudSettings, "is_replicated", True)
+    monkeypatch.setattr(upgrading, "_rows", lambda *_: [])
+    monkeypatch.setattr(status, "processes", lambda *_: [])
+    others = [config.changed(first, name=name, roles=("agent",)) for name in reversed(names[1:])]
+    monkeypatch.setattr(choice, "others_here", lambda *_: others)
+    monkeypatch.setattr(upgrading, "_running", lambda _host: (BEFORE,))
+    found = upgrading.plan(cloud, first)
+    assert [host.name for host in found.hosts] == [names[1], names[2], names[0], names[3]]
+    assert [host.is_control for host in found.hosts] == [True, True, True, False]
+    assert found.doubts == ()
+
+    monkeypatch.setattr(databases, "look", lambda *_: databases.Members("t1-host1", ("t1-host2",)))
+    assert upgrading.plan(cloud, first).doubts == (
+        "the stores' member on t1-host3 does not follow",
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "is_done"),
+    [
+        (of("h", TARGET), True),
+        (of("h", BEFORE), False),
+        (of("h", BEFORE, TARGET), False),  # Some still answer.
+        (of("h"), False),
+        (of("h", "0.3.0", path=""), True),  # Elsewhere the version is all that is known.
+        (of("h", "0.2.0", path=""), False),
+    ],
+)
+def test_a_host_is_done_when_all_of_it_is_of_the_release(host: HostRelease, is_done: bool) -> None:
+    assert host.is_of(TARGET) is is_done
+
+
+def test_nothing_begins_while_something_is_half_broken(
+    first: HostSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = Plan(TARGET, (of("t1-host1", BEFORE),), ("api of t1-host1: it ended",))
+    monkeypatch.setattr(upgrading, "plan", lambda *_: looked)
+    monkeypatch.setattr(releases, "install", lambda _directory: pytest.fail("it began"))
+    with pytest.raises(Conflict, match=r"api of t1-host1: it ended\. Mend that"):
+        upgrading.run(CLOUD, first, Progress(), watch_s=0)
+
+
+@pytest.fixture
+def calls(first: HostSettings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a run of two hosts did; each is of the target once it was brought up."""
+    done: list[str] = []
+    second = config.changed(first, name="t1-host2", roles=("agent",))
+    monkeypatch.setattr(choice, "others_here", lambda *_: [second])
+
+    def plan(*_: object) -> Plan:
+        hosts = [
+            of(name, TARGET if name in done else BEFORE, is_control=name == first.name)
+            for name in (first.name, "t1-host2")
+        ]
+        return Plan(TARGET, tuple(hosts), ())
+
+    monkeypatch.setattr(upgrading, "plan", plan)
+    monkeypatch.setattr(upgrading, "_servers", lambda *_: frozenset())
+    monkeypatch.setattr(releases, "install", lambda _directory: releases.running())
+    monkeypatch.setattr(up, "ensure_stores", lambda *_: done.append("stores"))
+    monkeypatch.setattr(up, "bring_up", lambda args, _progress: done.append(args.host))
+    monkeypatch.setattr(up, "args_of", lambda _cloud, host: argparse.Namespace(host=host.name))
+    return done
+
+
+def test_stores_come_before_hosts_and_what_is_done_is_not_done_again(
+    first: HostSettings, calls: list[str]
+) -> None:
+    upgrading.run(CLOUD, first, Progress(), watch_s=0)
+    assert calls == ["stores", "t1-host1", "t1-host2"]
+    upgrading.run(CLOUD, first, Progress(), watch_s=0)
+    assert calls == ["stores", "t1-host1", "t1-host2", "stores"]
+
+
+def test_a_host_that_is_in_doubt_stops_the_rest(
+    first: HostSettings, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrading, "WELL_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(upgrading, "_servers", lambda *_: frozenset({"one"}))
+    with pytest.raises(Permanent, match=r"t1-host1 is in doubt: servers that ran are faulty: one"):
+        upgrading.run(CLOUD, first, Progress(), watch_s=0)
+    assert calls == ["stores", "t1-host1"]
+
+
+def test_the_way_back_is_to_the_release_used_last_or_to_the_one_that_is_named(
+    first: HostSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrading, "_running", lambda _host: (TARGET,))
+    with pytest.raises(Conflict, match="no other release to go back to"):
+        upgrading.older(first)
+    for age, name in enumerate((TARGET, BEFORE, "0.2.0-older")):
+        home = first.release_dir / name
+        home.mkdir(parents=True)
+        os.utime(home, (1_000 - age, 1_000 - age))
+    assert upgrading.older(first) == BEFORE
+    assert upgrading.older(first, "0.2.0-older") == "0.2.0-older"
+    with pytest.raises(Conflict, match=r"there is no release 0\.1: 0\.3\.0-new"):
+        upgrading.older(first, "0.1")
+
+
+def test_a_finalized_cloud_does_not_go_below_its_release(
+    first: HostSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrade, "_chosen", lambda _args: (CLOUD, first))
+    monkeypatch.setattr(upgrade, "_finalized", lambda *_: "0.3.0")
+    monkeypatch.setattr(upgrading, "older", lambda *_: "0.2.0-older")
+    with pytest.raises(Conflict, match=r"finalized at 0\.3\.0: it does not go back to 0\.2\.0"):
+        upgrade.rollback(argparse.Namespace(to=""))
+
+
+def test_a_host_that_joined_is_told_whose_turn_it_is(
+    first: HostSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined = config.changed(first, name="t1-host2", underlay_address="172.24.5.9", roles=("agent",))
+    monkeypatch.setattr(choice, "existing", lambda _args: (CLOUD, joined))
+    with pytest.raises(NotFound, match=r"on it, `sudo \./kumoi up` is the upgrade"):
+        upgrade.plan(argparse.Namespace(json=True))
+
+
+def test_a_process_is_of_the_release_that_its_program_lies_in(first: HostSettings) -> None:
+    here = Path(Path("/proc/self/cmdline").read_bytes().split(b"\0")[0].decode())
+    assert releases.of_process(os.getpid(), here.parents[2]) == here.parents[1].name
+    assert releases.of_process(os.getpid(), first.release_dir) == ""
+    assert releases.of_process(0, first.release_dir) == ""
