@@ -34,7 +34,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from tests import host_messages
 from tests.host_messages import ServerReport
 
-from kumoi.base import log
+from kumoi.base import log, trees
 from kumoi.base.clock import Clock
 from kumoi.base.process import run
 from kumoi.cloud.agent.purge import stop_servers
@@ -55,7 +55,6 @@ from kumoi.cloud.hostapi.messages import (
 from kumoi.cloud.hostapi.things import ThingReport, WantedThings, raw
 from kumoi.config import CloudSettings, HostSettings, changed, first_host, read, write
 from kumoi.hosts.first_use import pki
-from kumoi.hosts.install import trees
 from kumoi.hosts.units import users
 
 ROOT = Path(__file__).parents[2]

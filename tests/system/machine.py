@@ -18,8 +18,9 @@ from pathlib import Path
 
 from tests.system.live import eventually
 
+from kumoi.base import trees
 from kumoi.base.process import Completed, run
-from kumoi.hosts.install import image, packages, trees
+from kumoi.hosts.install import image, packages
 
 ROOT = Path(__file__).parents[2]
 CACHE = Path("/var/tmp/kumoi-test-cache")

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.system.live import eventually
 
 from kumoi import config, members
-from kumoi.base import process
+from kumoi.base import process, trees
 from kumoi.base.clock import Clock
 from kumoi.config import CONTROL, CloudSettings, HostSettings, Keeper
 from kumoi.control_host import ControlHost
@@ -17,7 +17,6 @@ from kumoi.engine.schema import metadata
 from kumoi.hosts import boot
 from kumoi.hosts.cluster import databases
 from kumoi.hosts.first_use import engines_pki
-from kumoi.hosts.install import trees
 from kumoi.hosts.units import keeper, ownership, releases, table, users
 from kumoi.hosts.wires import links, virtual
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from tests.system.live import ROOT, LiveCloud, eventually, live_cloud
 
+from kumoi.base import trees
 from kumoi.base.process import run
-from kumoi.hosts.install import trees
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from rich.console import Console
 
 from kumoi import __version__, config, members
+from kumoi.base import trees
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Permanent
 from kumoi.cli import choice
@@ -34,7 +35,6 @@ from kumoi.engine.copy import Store, StoreCopy
 from kumoi.engine.db import Database
 from kumoi.hosts import backup_file
 from kumoi.hosts.backup_file import Manifest, StoreFacts
-from kumoi.hosts.install import trees
 from kumoi.pipeline import git
 from kumoi.pipeline.repositories import Repositories
 from kumoi.pipeline.store import migrate as pipeline_migrate

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kumoi import config, members
+from kumoi.base import trees
 from kumoi.base.errors import Conflict
 from kumoi.cli import backup, choice, up
 from kumoi.cli.progress import Progress
@@ -22,7 +23,6 @@ from kumoi.control_host import NUMBERS, ControlHost
 from kumoi.engine import copy, feed
 from kumoi.engine.db import Database
 from kumoi.hosts.cluster import ovn_members
-from kumoi.hosts.install import trees
 from kumoi.hosts.units import keeper, ownership, releases, table
 
 SQLITE = "sqlite:///"

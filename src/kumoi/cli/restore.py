@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from kumoi import __version__, config
-from kumoi.base import files
+from kumoi.base import files, trees
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Conflict, Invalid, Permanent, UserError
 from kumoi.base.release import numbers
@@ -42,7 +42,7 @@ from kumoi.engine import copy
 from kumoi.engine.copy import Store
 from kumoi.hosts import backup_file
 from kumoi.hosts.backup_file import Manifest
-from kumoi.hosts.install import packages, trees
+from kumoi.hosts.install import packages
 from kumoi.hosts.units import keeper, running, table
 from kumoi.pipeline import git
 from kumoi.pipeline.repositories import Repositories

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kumoi.base import process
+from kumoi.base import process, trees
 from kumoi.config import CloudSettings, HostSettings
-from kumoi.hosts.install import trees
 from kumoi.hosts.units import keeper, users
 from kumoi.hosts.wires import virtual
 

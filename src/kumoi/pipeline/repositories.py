@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-from kumoi.base import files
+from kumoi.base import files, trees
 from kumoi.base.errors import Invalid
 from kumoi.base.process import run
 from kumoi.config import HostSettings
-from kumoi.hosts.install import trees
 from kumoi.pipeline import environment, git
 from kumoi.pipeline.repository_calls import CommitChanges
 

@@ -11,9 +11,9 @@ from typing import IO
 
 import msgspec
 
+from kumoi.base import trees
 from kumoi.config import HostSettings
 from kumoi.engine import calls
-from kumoi.hosts.install import trees
 from kumoi.pipeline import environment, repository_calls
 from kumoi.pipeline.repository_calls import Call, CommitChanges, RepositoryOperation
 from kumoi.pipeline.spool import Spool

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from kumoi.base import trees
 from kumoi.config import HostSettings
 from kumoi.hosts import teardown
-from kumoi.hosts.install import trees
 
 
 def mounted(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, str, str, str]) -> None:

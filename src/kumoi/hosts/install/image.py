@@ -19,10 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kumoi.base import files, process
+from kumoi.base import files, process, trees
 from kumoi.base.errors import Permanent
 from kumoi.base.files import Promise
-from kumoi.hosts.install import trees
 
 SUITE = "bookworm"
 EVERYBODYS_MIRROR = f"http://deb.debian.org/debian {SUITE} main"

@@ -16,12 +16,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 from pathlib import Path
 
 import msgspec
 
-from kumoi.base import files, process
+from kumoi.base import files, process, trees
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.ids import new_hex_id
@@ -73,7 +72,7 @@ def ensure(paths: Paths, image: ImageContent, file: Path) -> None:
             return  # Another thread was faster.
         raise Transient("unpack an image") from cause
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        _remove(part)
 
 
 def _unpack(paths: Paths, file: Path, target: Path) -> LoginUser:
@@ -122,7 +121,7 @@ def delete(paths: Paths, sha256: str) -> None:
         (paths.images / sha256).rename(part)
     except FileNotFoundError:
         return
-    shutil.rmtree(part, ignore_errors=True)
+    _remove(part)
 
 
 def write(paths: Paths, base: Path, disk_file: Path, target: Path) -> None:
@@ -178,7 +177,13 @@ def sweep(paths: Paths) -> None:
     lost = [mark.parent for mark in paths.images.glob(f"*/{UNSETTLED}") if _is_lost(mark.parent)]
     for directory in (*paths.images.glob(f"*{PART}"), *lost):
         if directory.is_dir():
-            shutil.rmtree(directory, ignore_errors=True)
+            _remove(directory)
+
+
+def _remove(directory: Path) -> None:
+    """What cannot be removed now goes when the agent begins. It is as deep as whoever made it likes."""
+    with contextlib.suppress(Transient):
+        trees.remove(directory)
 
 
 def _require_bootable(root: Path) -> None:
