@@ -27,6 +27,9 @@ class Confinement:
     only, without sockets it controls no device, and it ends with whoever started it. A helper without a
     `user` is as who starts it, which need not be root.
 
+    One that `forks_readers` is itself small: where memory runs out it ends as soon as these, which have
+    what it has and cannot change it.
+
     What it starts may outlive one that `is_followed`, and is ended by the next.
 
     `is_bounded` is whether all that holds. What is not bounded is root and may reach every path: the
@@ -44,6 +47,7 @@ class Confinement:
     starts_programs: bool = False
     umask: int = SHARED_UMASK
     reads_tenants: bool = False
+    forks_readers: bool = False
     is_followed: bool = False
     is_bounded: bool = True
 

@@ -35,7 +35,7 @@ CAPABILITIES = {
     "CAP_NET_RAW": 13,
     "CAP_SETFCAP": 31,
 }
-OOM_OF_UNITS, OOM_OF_HELPERS = -900, 300
+OOM_OF_UNITS, OOM_OF_HELPERS = -900, 900
 PR_SET_PDEATHSIG = 1
 CAPABILITY_VERSION = 0x20080522
 PR_SET_KEEPCAPS = 8
@@ -49,7 +49,7 @@ CLONE_NEWNET, CLONE_NEWUSER = 0x40000000, 0x10000000
 def main(argv: list[str]) -> None:
     wanted = json.loads(argv[0])
     confined = Confinement(**wanted["confined"])
-    protect("self", OOM_OF_HELPERS if confined.reads_tenants else OOM_OF_UNITS)
+    protect("self", score_of(confined))
     if wanted["namespace"]:
         enter(wanted["namespace"], CLONE_NEWNET)
     if wanted["users"]:
@@ -61,10 +61,18 @@ def main(argv: list[str]) -> None:
     os.execve(argv[1], argv[1:], {"PATH": PATH, **environment})  # noqa: S606 - this process becomes the program
 
 
-def protect(pid: str, score: int) -> None:
-    """Where the machine runs out of memory, what reads a tenant's file ends before a unit does. In a
-    container nobody may say so.
+def score_of(confined: Confinement | None) -> int:
+    """Where the machine runs out of memory, what reads a tenant's file ends first, then servers, then
+    units: a file of one tenant's ends no server of another's.
     """
+    if confined is None:
+        return OOM_OF_UNITS
+    reads = confined.reads_tenants or confined.forks_readers
+    return OOM_OF_HELPERS if reads else OOM_OF_UNITS
+
+
+def protect(pid: str, score: int) -> None:
+    """In a container nobody may make it less likely to end."""
     with contextlib.suppress(OSError):
         Path(f"/proc/{pid}/oom_score_adj").write_text(f"{score}\n")
 

@@ -116,6 +116,7 @@ def _inspector(cloud: CloudSettings, host: HostSettings) -> Confinement:
         users.INSPECTOR,
         state=run_dir(host, users.INSPECTOR),
         reads=(settings_dir(host, users.INSPECTOR),),
+        forks_readers=True,
     )
 
 
@@ -176,6 +177,7 @@ def _repositories(cloud: CloudSettings, host: HostSettings) -> Confinement:
         writes=tuple(others),
         reads=(settings_dir(host, users.REPOSITORIES), host.state / "git-hooks"),
         starts_programs=True,
+        forks_readers=True,
     )
 
 
@@ -342,6 +344,7 @@ def _row(
     capabilities: tuple[str, ...] = (),
     families: tuple[str, ...] = (UNIX,),
     starts_programs: bool = False,
+    forks_readers: bool = False,
     is_followed: bool = False,
 ) -> Confinement:
     return Confinement(
@@ -354,5 +357,6 @@ def _row(
         capabilities=capabilities,
         families=families,
         starts_programs=starts_programs,
+        forks_readers=forks_readers,
         is_followed=is_followed,
     )

@@ -373,7 +373,7 @@ def _service(
                 # An agent's servers and what it unpacks are no part of it.
                 f"KillMode={'process' if is_agent else 'mixed'}",
                 "OOMPolicy=continue",
-                f"OOMScoreAdjust={launch.OOM_OF_UNITS}",
+                f"OOMScoreAdjust={launch.score_of(unit.confined)}",
                 f"CPUWeight={CPU_WEIGHT}",
                 *_held_to(host, unit),
             ],
