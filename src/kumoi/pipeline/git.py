@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +25,7 @@ TIMEOUT_S = 30.0
 COPY_TIMEOUT_S = 3_600.0  # A whole repository of any size.
 TREE_MAX_BYTES = 1 << 30
 PROGRAM = "/usr/bin/git"
+DIED = 128  # Git's status when it cannot go on.
 PRLIMIT = "/usr/bin/prlimit"
 HEADS = "refs/heads/"
 PARSED = "kumoi-parsed"
@@ -32,8 +34,38 @@ LOG_MAX, LOG_FIELDS = 20, 3
 LOG_FORMAT = "--format=%H%x00%<(60,trunc)%an%x00%<(200,trunc)%s"
 FILES_MAX, DIFFSTAT, DIFFSTAT_MAX = 25, "--stat=100,70", 16_000
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-# Neither the machine's git configuration nor a user's has a say.
-ENVIRONMENT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+MEMORY_MAX_BYTES = 2 << 30
+BOUNDED = (PRLIMIT, f"--as={MEMORY_MAX_BYTES}", "--core=0")
+"""A few KiB that were pushed may name as much as one likes: each of git's programs takes so much memory
+at most, and comes by with it at what is larger, as these settings say.
+"""
+SETTINGS = {
+    "core.bigFileThreshold": "32m",  # A larger file is no text: it is neither compared nor held whole.
+    "core.packedGitWindowSize": "32m",
+    "core.packedGitLimit": "512m",
+    "core.deltaBaseCacheLimit": "64m",
+    "pack.threads": "2",
+    "pack.windowMemory": "128m",
+    "receive.advertisePushOptions": "true",
+}
+
+
+def _told(settings: Mapping[str, str]) -> dict[str, str]:
+    """Settings by the environment, whatever the repository's own file says."""
+    found = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (key, value) in enumerate(settings.items()):
+        found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return found
+
+
+# Neither the machine's git configuration nor a user's has a say. What was pushed to refs/replace is not
+# in the place of a commit: a run is of the commit that it names.
+ENVIRONMENT = {
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    **_told(SETTINGS),
+}
 
 
 def list_heads(path: Path) -> dict[str, str]:
@@ -77,7 +109,7 @@ def _require(path: Path, commit: str) -> None:
     """Raises Invalid where the repository does not have the commit: its branch was forced elsewhere, and
     git has forgotten it since.
     """
-    argv = ["git", "--git-dir", str(path), "cat-file", "-e", f"{commit}^{{commit}}"]
+    argv = [*BOUNDED, PROGRAM, "--git-dir", str(path), "cat-file", "-e", f"{commit}^{{commit}}"]
     found = run(
         argv, env=ENVIRONMENT, cwd=path, user=_owner(path), timeout_s=TIMEOUT_S, check=False
     )
@@ -118,16 +150,20 @@ def confinement(path: Path, *, writes: bool, hooks: Path) -> Confinement:
 
 def archive(path: Path, commit: str, out: IO[bytes]) -> None:
     """Write the commit's files to `out` as a tar. Raises TooLarge: a few KiB of commit may name the
-    same files any number of times.
+    same files any number of times, and by their attributes ask for as much text in a file.
     """
-    bounded = [PRLIMIT, f"--fsize={TREE_MAX_BYTES}", "--core=0"]
+    bounded = [*BOUNDED, f"--fsize={TREE_MAX_BYTES}"]
     argv = [*bounded, PROGRAM, "--git-dir", str(path), "archive", "--format=tar", commit]
     try:
         run(argv, env=ENVIRONMENT, stdout=out, ends_with_us=True, timeout_s=TIMEOUT_S)
     except ProcessFailed as cause:
         if os.fstat(out.fileno()).st_size < TREE_MAX_BYTES:
             _require(path, commit)
-            raise
+            if cause.status != DIED:
+                raise
+            raise TooLarge(
+                f"git cannot put the commit's files together in {MEMORY_MAX_BYTES >> 20} MiB of memory"
+            ) from cause
         size_mib = TREE_MAX_BYTES >> 20
         raise TooLarge(f"the commit's files are more than {size_mib} MiB") from cause
 
@@ -155,7 +191,7 @@ def save(path: Path, into: Path) -> bool:
     """
     if not git(path, "for-each-ref", "--count=1"):
         return False
-    argv = ["git", "--git-dir", str(path), "bundle", "create", "--quiet", "-", "--all"]
+    argv = [*BOUNDED, PROGRAM, "--git-dir", str(path), "bundle", "create", "--quiet", "-", "--all"]
     with into.open("wb") as out:
         run(
             argv, env=ENVIRONMENT, cwd=path, user=_owner(path), stdout=out, timeout_s=COPY_TIMEOUT_S
@@ -171,7 +207,7 @@ def load(path: Path, bundle: Path) -> None:
 
 def git(path: Path, *args: str) -> str:
     """The output of a git command on one repository."""
-    argv = ["git", "--git-dir", str(path), *args]
+    argv = [*BOUNDED, PROGRAM, "--git-dir", str(path), *args]
     return run(argv, env=ENVIRONMENT, cwd=path, user=_owner(path), timeout_s=TIMEOUT_S).out
 
 

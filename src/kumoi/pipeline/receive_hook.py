@@ -21,7 +21,7 @@ from kumoi.base.text import printable
 
 TIMEOUT_S = 20.0
 ANSWER_MAX_BYTES = 65_536
-HEADS = "refs/heads/"
+HEADS, TAGS = "refs/heads/", "refs/tags/"
 HEADS_MAX = 40
 KEPT = "the push is kept; its run begins as soon as the pipeline can. Push again to be told its id"
 BLOCK = 512  # Of st_blocks.
@@ -43,11 +43,28 @@ def _answer(action: str, about: str, lines: list[str]) -> int:
     updates = [line.split(" ", 2) for line in lines]
     heads = [(new, ref) for _, new, ref in updates if ref.startswith(HEADS)]
     if action == "check":
-        brings = any(new.strip("0") for _, new, _ in updates)
+        brought = [ref for _, new, ref in updates if new.strip("0")]
         moved = [(new, ref) for new, ref in heads if new.strip("0")]
-        return _check(about, moved) if brings else 0
+        if not brought:
+            return 0
+        return _check_names(brought) or _check(about, moved)
     for line in _ask_for_runs(about, heads) if heads else []:
         _say(line)
+    return 0
+
+
+def _check_names(refs: list[str]) -> int:
+    """The status of the program. Each name is a path in the repository and a line in somebody's terminal,
+    that of a tag as well.
+    """
+    for ref in refs:
+        what = "branch" if ref.startswith(HEADS) else "tag" if ref.startswith(TAGS) else "ref"
+        if len(ref) > len(HEADS) + BRANCH_MAX:
+            _say(f"a {what}'s name has {BRANCH_MAX} characters at most")
+            return 1
+        if not ref.isprintable():
+            _say(f"a {what}'s name has characters that can be shown, in UTF-8: {ref!a}")
+            return 1
     return 0
 
 
@@ -57,12 +74,6 @@ def _check(socket_path: str, heads: list[tuple[str, str]]) -> int:
     from kumoi.pipeline.git import parse_file  # noqa: PLC0415
 
     for new, ref in heads:
-        if len(ref) > len(HEADS) + BRANCH_MAX:
-            _say(f"a branch's name has {BRANCH_MAX} characters at most")
-            return 1
-        if not ref.isprintable():
-            _say(f"a branch's name has characters that can be shown, in UTF-8: {ref!a}")
-            return 1
         try:
             parse_file(_repository(), new)
         except Invalid as refused:
@@ -88,11 +99,13 @@ def _say(line: str) -> None:
 
 def _size_bytes(path: Path) -> int:
     """On disk, with what is being pushed."""
-    found = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with contextlib.suppress(OSError):
-                found += os.lstat(os.path.join(folder, name)).st_blocks * BLOCK  # noqa: PTH118
+    found, waiting = 0, [str(path)]
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                found += entry.stat(follow_symlinks=False).st_blocks * BLOCK
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
     return found
 
 

@@ -26,9 +26,8 @@ GONE = ".gone"
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}")
 BODY_MAX_BYTES = 512 << 20
 BACKEND_TIMEOUT_S = 300.0
-BOUNDED = (git.PRLIMIT, f"--fsize={2 * BODY_MAX_BYTES}", f"--as={4 << 30}", "--core=0")
-"""A push may be compressed as a whole, and objects unpack in memory: neither may fill the machine.
-"""
+BOUNDED = (*git.BOUNDED, f"--fsize={2 * BODY_MAX_BYTES}")
+"""A push may be compressed as a whole: it fills no more of the disk."""
 VARIABLES = frozenset({
     "GIT_PROTOCOL", "REQUEST_METHOD", "QUERY_STRING", "CONTENT_TYPE", "CONTENT_LENGTH",
     "HTTP_CONTENT_ENCODING", "REMOTE_USER", "REMOTE_ADDR",
@@ -114,9 +113,6 @@ class Repositories:
             "GIT_PROJECT_ROOT": str(self.root),
             "GIT_HTTP_EXPORT_ALL": "1",
             "PATH_INFO": f"/{project_id}/{name}.git/{rest}",
-            "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": "receive.advertisePushOptions",
-            "GIT_CONFIG_VALUE_0": "true",
         }
         run(
             [*BOUNDED, git.PROGRAM, "http-backend"],

@@ -1,0 +1,128 @@
+"""What was pushed in a few KiB and means gigabytes, and what says it is another commit than it is: the git that
+reads it, as the pipeline runs it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from kumoi import config
+from kumoi.base import process
+from kumoi.base.errors import TooLarge
+from kumoi.config import CloudSettings
+from kumoi.hosts.units import launch
+from kumoi.hosts.units.rights import of_unit
+from kumoi.pipeline import git, receive_hook
+from kumoi.pipeline.repositories import Repositories
+
+MIB = 1 << 20
+PROJECT, NAME = "0123456789abcdef0123456789abcdef", "hello"
+FILE = b"servers:\n  web: {image: debian-12, flavor: small}\n"
+WIDE = "$Format:%<(16000)%s%<(16000)%s%<(16000)%s%<(16000)%s$\n"
+LEVELS = 1_500
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Repositories:
+    made = Repositories(config.first_host(CloudSettings(name="k"), str(tmp_path)))
+    made.prepare()
+    made.ensure(PROJECT, NAME)
+    return made
+
+
+def path_of(found: Repositories) -> Path:
+    return found.path_of(PROJECT, NAME)
+
+
+def commit(found: Repositories, files: Mapping[str, bytes], message: str = "first") -> str:
+    """The id of a commit with these files, of no branch."""
+    lines = [f"100644 blob {_write(found, content)}\t{name}\n" for name, content in files.items()]
+    tree = _git(found, "mktree", text="".join(lines))
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    return _git(found, *who, "commit-tree", tree, "-m", message)
+
+
+def _write(found: Repositories, content: bytes) -> str:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        return _git(found, "hash-object", "-w", file.name)
+
+
+def _git(found: Repositories, *words: str, text: str = "") -> str:
+    argv = ["git", "--git-dir", str(path_of(found)), *words]
+    return process.run(argv, stdin=text).out.strip()
+
+
+def test_a_large_file_is_told_by_its_size_and_not_compared_line_by_line(
+    found: Repositories,
+) -> None:
+    """300 MiB of line ends, 2.7 MB in a push, took 5 GiB of memory in the 30 s that git had."""
+    made = commit(found, {"kumoi.yaml": FILE, "large": b"\n" * (40 * MIB)})
+    assert f"Bin 0 -> {40 * MIB} bytes" in found.changes(PROJECT, NAME, "", made).diffstat
+
+
+def test_an_archive_whose_attributes_ask_for_more_than_memory_is_refused(
+    found: Repositories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of 13 MB, 67 KB in a push, took 6 GiB and more."""
+    small = (git.PRLIMIT, f"--as={300 * MIB}", "--core=0")
+    monkeypatch.setattr(git, "BOUNDED", small, raising=False)
+    attributes = b"large export-subst\n"
+    asked = WIDE.encode() * 8_000
+    made = commit(found, {".gitattributes": attributes, "kumoi.yaml": FILE, "large": asked})
+    with tempfile.TemporaryFile() as out, pytest.raises(TooLarge, match="of memory"):
+        found.archive(PROJECT, NAME, made, out)
+
+
+def test_all_of_gits_programs_are_bounded() -> None:
+    assert f"--as={2 << 30}" in git.BOUNDED
+    assert int(git.ENVIRONMENT["GIT_CONFIG_COUNT"]) == len(git.SETTINGS)
+
+
+def test_a_commit_is_the_one_that_it_says_whatever_was_pushed_as_its_replacement(
+    found: Repositories,
+) -> None:
+    shown = commit(found, {"kumoi.yaml": FILE})
+    hidden = commit(found, {"kumoi.yaml": FILE.replace(b"web", b"evil")}, "second")
+    _git(found, "update-ref", f"refs/replace/{shown}", hidden)
+    assert list(found.read_file(PROJECT, NAME, shown).base.servers) == ["web"]
+
+
+@pytest.mark.parametrize("name", ["refs/tags/" + "a/" * 120 + "b", "refs/tags/a\u009b31m"])
+def test_every_ref_that_is_pushed_has_a_name_that_can_be_shown_and_removed(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert receive_hook.main(["check", "/nowhere"], [f"{'0' * 40} {'1' * 40} {name}"]) == 1
+    assert "a tag's name has" in capsys.readouterr().err
+
+
+def test_a_repository_with_deep_names_is_measured_and_removed(
+    found: Repositories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One tag of 1,500 levels, and each push to the repository was answered with a traceback."""
+    made = commit(found, {"kumoi.yaml": FILE})
+    before = path_of(found)
+    monkeypatch.setenv("GIT_DIR", str(before))
+    folder = f"{before}/refs/tags"
+    for _ in range(LEVELS):
+        folder += "/a"
+        os.mkdir(folder)  # noqa: PTH102 - pathlib is not made for such depths
+    line = f"{'0' * 40} {made} refs/heads/main"
+    assert receive_hook.main(["check", str(before / "nobody")], [line]) == 0
+    found.remove(PROJECT, NAME)
+    assert not before.exists()
+
+
+def test_what_reads_a_push_ends_before_anybodys_server_where_memory_runs_out() -> None:
+    settings = CloudSettings(name="k")
+    host = config.first_host(settings, "/var/lib/k")
+    for unit in ("repositories", "inspector"):
+        assert launch.score_of(of_unit(settings, host, unit)) == launch.OOM_OF_HELPERS
+    for unit in ("api", "worker", "pipeline", "agent", "ovs-vswitchd"):
+        assert launch.score_of(of_unit(settings, host, unit)) == launch.OOM_OF_UNITS
