@@ -21,7 +21,7 @@ from kumoi.cloud.hostapi.client import HttpUpstream, tls_context
 from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.hostapi.join import Joined, JoinRequest
 from kumoi.cloud.store.host import host as host_store
-from kumoi.config import CloudSettings, HostSettings, parse
+from kumoi.config import CloudSettings, HostSettings, first_host, parse
 from kumoi.engine import schema
 from kumoi.hosts.cluster.authority import Signer
 from kumoi.hosts.first_use import pki
@@ -114,6 +114,10 @@ def test_hosts_get_addresses_of_their_own_and_keep_them(
         first = await operator.join(operator.machine("own1"), one)
         second = await operator.join(operator.machine("own2"), two)
         assert first.address != second.address
+        assert first_host(operator.api.services.cloud, "").underlay_address not in {
+            first.address,
+            second.address,
+        }  # Also where its agent is off, and no row names it.
         again = await operator.join(operator.machine("own1"), operator.token("own1"))
         assert again.address == first.address
 

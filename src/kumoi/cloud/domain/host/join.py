@@ -20,7 +20,7 @@ from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.host import join as store
 from kumoi.cloud.store.host.join import Join
 from kumoi.cloud.store.network.standard import TOPIC as NETWORK_TOPIC
-from kumoi.config import CloudSettings
+from kumoi.config import CloudSettings, first_host
 from kumoi.engine import feed
 from kumoi.engine.db import now
 from kumoi.hosts.cluster.join_token import JoinToken
@@ -37,6 +37,9 @@ def choose_address(connection: Connection, host_id: str, cloud: CloudSettings) -
     addresses = _addresses(connection)
     taken = {address for owner, address in addresses if owner != host_id}
     taken |= {host.address for host in cloud.control_hosts}
+    first = first_host(cloud, "")  # It is in no row where it has no agent, and its links are there.
+    if host_id != first.name:
+        taken.add(first.underlay_address)
     free = _for_hosts(underlay_cidr)
     own = [address for owner, address in addresses if owner == host_id]
     for address in (*own, *free):
