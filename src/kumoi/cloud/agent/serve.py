@@ -21,10 +21,13 @@ from kumoi.base.files import Promise
 from kumoi.base.ids import new_hex_id
 from kumoi.cloud.agent import inventory
 from kumoi.cloud.agent.agent import Agent
+from kumoi.cloud.agent.arrivals import Arrivals
 from kumoi.cloud.agent.consoles import Consoles
+from kumoi.cloud.agent.departures import Departures
 from kumoi.cloud.agent.disk_room import DiskRoom
 from kumoi.cloud.agent.files import WANTED_DIR, ThingFiles
 from kumoi.cloud.agent.images import Images
+from kumoi.cloud.agent.kinds.arrival import ArrivalKind
 from kumoi.cloud.agent.kinds.interface import AnyKind
 from kumoi.cloud.agent.kinds.load_balancer import LoadBalancerKind
 from kumoi.cloud.agent.kinds.server import ServerKind
@@ -109,8 +112,18 @@ async def serve_drivers(
             ),
             consoles=Consoles(drivers=drivers, upstream=upstream),
             host_boot=host_boot,
+            departures=Departures(
+                drivers=drivers,
+                address=host.underlay_address,
+                pki_dir=host.pki_dir,
+                host_name=host.name,
+            ),
         )
-        kinds: list[AnyKind] = [servers]
+        arrivals = Arrivals(drivers=drivers, pki_dir=host.pki_dir, host_name=host.name, clock=clock)
+        kinds: list[AnyKind] = [
+            servers,
+            ArrivalKind(drivers=drivers, images=images, arrivals=arrivals),
+        ]
         if switch is not None:
             kinds.append(_balancers(cloud, host, switch, clock))
         agent = Agent(

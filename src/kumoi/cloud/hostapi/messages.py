@@ -89,6 +89,13 @@ class InjectedFile(Strict, frozen=True, kw_only=True):
     contents: str
 
 
+class Departure(Strict, frozen=True, kw_only=True):
+    """The host that may fetch the server's disk, and the hash of the key that it identifies itself with."""
+
+    host: str
+    key_sha256: str
+
+
 class ServerSpec(Strict, frozen=True, kw_only=True):
     """`boot` counts the reboots asked for, `hard_boot` the hard ones; `build` the rebuilds, each of
     which makes a new disk from `image`.
@@ -112,6 +119,9 @@ class ServerSpec(Strict, frozen=True, kw_only=True):
     rescue: ImageContent | None = None  # To be started from, with its own files at /mnt.
     files: list[InjectedFile] = []  # To be written into a new disk.
     snapshots: list[str] = []  # Ids of images to make of its disk; each until its content is there.
+    departure: Departure | None = None
+    arrived: bool = False  # Its disk came from another host (arrival.py): none is made anew.
+    watched: list[int] = []  # Ports of TCP to report the use of, while it moves.
 
 
 class InstanceSpec(ServerSpec, frozen=True, kw_only=True):
@@ -122,12 +132,17 @@ class InstanceSpec(ServerSpec, frozen=True, kw_only=True):
 
 
 class ServerStatus(Message, frozen=True, kw_only=True):
-    """`boot`, `hard_boot` and `build` are those of the spec that it was last started or built by."""
+    """`boot`, `hard_boot` and `build` are those of the spec that it was last started or built by. Of the
+    ports that the spec watches, `connections` counts the open connections and `listening` are those on which
+    somebody waits for more.
+    """
 
     state: InstanceState
     boot: Count = 0
     hard_boot: Count = 0
     build: Count = 0
+    connections: Count = 0
+    listening: tuple[int, ...] = ()
 
 
 def server_thing(server: InstanceSpec) -> Thing:

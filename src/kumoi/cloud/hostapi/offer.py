@@ -19,6 +19,7 @@ class Capability(enum.StrEnum):
     SNAPSHOT = "snapshot"
     RESCUE = "rescue"  # It can start a server from another image, with the server's disk mounted.
     FILES = "files"  # It writes files that the owner names into a new disk.
+    MOVE = "move"  # Its servers move to other hosts, and others' come here, with their disks.
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,11 +7,14 @@ too: their images (images.py), snapshots and consoles.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
 from kumoi.base.errors import Bug
+from kumoi.cloud.agent import port_use
 from kumoi.cloud.agent.consoles import Consoles
+from kumoi.cloud.agent.departures import Departures
 from kumoi.cloud.agent.images import Images
 from kumoi.cloud.agent.kinds.server_plan import (
     Action,
@@ -34,10 +37,12 @@ from kumoi.cloud.hostapi.messages import (
 )
 from kumoi.cloud.hostapi.things import NotUnderstood, Thing
 
+WATCH_S = 0.5
+
 
 class ServerKind:
     """`drivers` are this host's, by the name that specs use; `host_boot` is the identity of this
-    boot of the host.
+    boot of the host. Without `departures` no disk leaves it.
     """
 
     name = "server"
@@ -50,12 +55,15 @@ class ServerKind:
         snapshots: Snapshots,
         consoles: Consoles,
         host_boot: str,
+        departures: Departures | None = None,
     ) -> None:
         self._drivers = drivers
         self._images = images
         self._snapshots = snapshots
         self._consoles = consoles
         self._host_boot = host_boot
+        self._departures = departures
+        self._watched: dict[str, frozenset[int]] = {}
 
     def read(self, thing: Thing) -> InstanceSpec:
         server = read_server(thing)
@@ -68,17 +76,19 @@ class ServerKind:
             self._images.learn_id(image)
         self._snapshots.want(server)
         self._consoles.servers[server.id] = server.driver
+        self._note_moving(server)
 
     def list_all(self) -> Mapping[str, ObservedInstance]:
         return {
-            server_id: seen
+            server_id: self._with_use(seen)
             for driver in self._drivers.values()
             for server_id, seen in driver.list_instances().items()
         }
 
     def observe(self, thing_id: str, spec: InstanceSpec | None) -> ObservedInstance | None:
         if spec is not None:
-            return self._driver(spec).observe(thing_id)
+            seen_ = self._driver(spec).observe(thing_id)
+            return None if seen_ is None else self._with_use(seen_)
         seen = (driver.observe(thing_id) for driver in self._drivers.values())
         return next((instance for instance in seen if instance is not None), None)
 
@@ -152,10 +162,47 @@ class ServerKind:
         for driver in self._drivers.values():
             await asyncio.to_thread(driver.sweep, ports)
         self._consoles.servers = {server.id: server.driver for server in wanted()}
+        self._forget_moved({server.id for server in wanted()})
         await self._images.tidy(images)
 
-    def tasks(self, wake: Callable[[str], None]) -> Sequence[Coroutine[Any, Any, None]]:  # noqa: ARG002 - the contract's
-        return (self._images.run(), self._snapshots.run(), self._consoles.run())
+    def tasks(self, wake: Callable[[str], None]) -> Sequence[Coroutine[Any, Any, None]]:
+        own = [self._images.run(), self._snapshots.run(), self._consoles.run(), self._watch(wake)]
+        return own if self._departures is None else [*own, self._departures.run()]
+
+    # Moving to another host.
+
+    def _note_moving(self, server: InstanceSpec) -> None:
+        """Who may fetch its disk, and which ports are to be watched."""
+        if server.watched:
+            self._watched[server.id] = frozenset(server.watched)
+        else:
+            self._watched.pop(server.id, None)
+        if self._departures is None:
+            return
+        if server.departure is not None:
+            self._departures.leaving[server.id] = (server.driver, server.departure)
+        else:
+            self._departures.leaving.pop(server.id, None)
+
+    def _forget_moved(self, wanted: Collection[str]) -> None:
+        leaving = {} if self._departures is None else self._departures.leaving
+        for known in (self._watched, leaving):
+            for server_id in set(known) - set(wanted):
+                del known[server_id]
+
+    def _with_use(self, seen: ObservedInstance) -> ObservedInstance:
+        ports = self._watched.get(seen.server_id)
+        if not ports or not seen.pid:
+            return seen
+        use = port_use.of_process(seen.pid, ports)
+        return dataclasses.replace(seen, connections=use.connections, listening=use.listening)
+
+    async def _watch(self, wake: Callable[[str], None]) -> None:
+        """The kernel does not say when a connection ends."""
+        while True:
+            for server_id in list(self._watched):
+                wake(server_id)
+            await asyncio.sleep(WATCH_S)
 
     def _driver(self, spec: InstanceSpec) -> InstanceDriver:
         return self._drivers[spec.driver]

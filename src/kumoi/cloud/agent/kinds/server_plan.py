@@ -80,7 +80,12 @@ def status(seen: ObservedInstance | None) -> ServerStatus:
     if seen is None or seen.build is None:
         return ServerStatus(state=InstanceState.BUILDING)
     return ServerStatus(
-        state=seen.state, boot=seen.boot, hard_boot=seen.hard_boot, build=seen.build
+        state=seen.state,
+        boot=seen.boot,
+        hard_boot=seen.hard_boot,
+        build=seen.build,
+        connections=seen.connections,
+        listening=seen.listening,
     )
 
 

@@ -6,19 +6,86 @@ For tests, and for measuring the control plane with a hundred hosts in one proce
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kumoi.base.errors import KumoiError, Permanent
+from kumoi.base.errors import KumoiError, Permanent, Transient
 from kumoi.cloud.drivers.instance.interface import ObservedInstance
+from kumoi.cloud.drivers.instance.moving import ArrivedDisk, DepartingDisk
 from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec, InstanceState
 from kumoi.cloud.hostapi.offer import Capability, Offer
 
 EVERYTHING = Offer(formats=["root-tar", "squashfs", "qcow2"], capabilities=list(Capability))
+
+
+def _file() -> int:
+    """One without a name."""
+    with tempfile.TemporaryFile(buffering=0) as made:
+        return os.dup(made.fileno())
+
+
+@dataclass
+class FakeMoving:
+    """Disks are files without names: `disks` those of servers here, `arrivals` those that come. `handed_over` are
+    the generations in which servers were handed to other hosts; `refused` counts those that ran then.
+    """
+
+    driver: FakeDriver
+    disks: dict[str, int] = field(default_factory=dict)
+    arrivals: dict[str, tuple[int, ArrivedDisk]] = field(default_factory=dict)
+    handed_over: dict[str, int] = field(default_factory=dict)
+    refused: int = 0
+
+    @contextlib.contextmanager
+    def departing(
+        self, server_id: str, *, build: int, final_generation: int | None
+    ) -> Iterator[DepartingDisk]:
+        seen = self.driver.observe(server_id)
+        if seen is None or seen.build != build:
+            raise Permanent("the server is not on this host")
+        if final_generation is not None:
+            if seen.state is not InstanceState.STOPPED:
+                self.refused += 1
+                raise Transient("hand a server's disk over: the server runs")
+            self.handed_over[server_id] = final_generation
+        yield DepartingDisk(self.disk(server_id), "0" * 64, f"console of {server_id}")
+
+    def disk(self, server_id: str) -> int:
+        """Its file, for a test to write to."""
+        if server_id not in self.disks:
+            self.disks[server_id] = _file()
+            os.ftruncate(self.disks[server_id], 1 << 20)
+        return self.disks[server_id]
+
+    def listed(self) -> dict[str, ArrivedDisk]:
+        return {key: disk for key, (_, disk) in self.arrivals.items()}
+
+    def open_part(self, server_id: str, *, build: int) -> int:
+        known = self.arrivals.get(server_id)
+        file = _file() if known is None else known[0]
+        self.arrivals[server_id] = file, ArrivedDisk(server_id, build, complete=False)
+        return os.dup(file)
+
+    def keep(self, server_id: str, *, build: int, image_sha256: str, console: str) -> None:  # noqa: ARG002 - the contract's
+        file, _ = self.arrivals[server_id]
+        self.arrivals[server_id] = file, ArrivedDisk(server_id, build, complete=True)
+
+    def forget(self, server_id: str) -> None:
+        if known := self.arrivals.pop(server_id, None):
+            os.close(known[0])
+
+    def adopt(self, server_id: str) -> None:
+        known = self.arrivals.pop(server_id, None)
+        if known is None or not known[1].complete:
+            raise Permanent("the server's disk did not come from the host that it was on")
+        self.disks[server_id] = known[0]
 
 
 @dataclass
@@ -40,6 +107,10 @@ class FakeDriver:
     _failures: list[tuple[str, KumoiError]] = field(default_factory=list)
     _guard: threading.RLock = field(default_factory=threading.RLock)
     _last_pid: int = 1
+    moving: FakeMoving = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.moving = FakeMoving(self)
 
     # For tests.
 
@@ -99,6 +170,8 @@ class FakeDriver:
     def ensure_built(self, server: InstanceSpec) -> None:
         self._begin("ensure_built", server.id)
         with self._guard:
+            if server.arrived and server.id not in self.servers:
+                self.moving.adopt(server.id)
             seen = self.servers.get(server.id) or ObservedInstance(
                 server_id=server.id, state=InstanceState.STOPPED
             )
@@ -110,6 +183,8 @@ class FakeDriver:
         with self._guard:
             seen = self.servers[server.id]
             if seen.state is InstanceState.STOPPED:
+                if server.generation <= self.moving.handed_over.get(server.id, 0):
+                    raise Permanent("start a server: another host has its disk")
                 self._last_pid += 1
                 self._change(server.id, pid=self._last_pid)
             self._change(server.id, state=InstanceState.RUNNING, remains=False)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from kumoi.cloud.drivers.instance.moving import MovingDisks
 from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec, InstanceState, ServerPort
 from kumoi.cloud.hostapi.offer import Offer
@@ -28,7 +29,8 @@ class ObservedInstance:
     `started_generation` is that of the spec it was started by, 0 for none; `host_boot` is the identity
     of the host's boot; `remains` says that its links or control groups are still there although it has
     stopped. `wired` are its ports as last set up inside; None where the driver has no live addresses,
-    so that only the next start can change them.
+    so that only the next start can change them. `connections` and `listening` are of the ports that its spec
+    watches; the agent observes them itself.
     """
 
     server_id: str
@@ -43,6 +45,8 @@ class ObservedInstance:
     ports: frozenset[str] = frozenset()
     wired: tuple[ServerPort, ...] | None = ()
     remains: bool = False
+    connections: int = 0
+    listening: tuple[int, ...] = ()
 
 
 class InstanceDriver(Protocol):
@@ -54,6 +58,11 @@ class InstanceDriver(Protocol):
     @property
     def offer(self) -> Offer:
         """The image formats that it accepts on this host, and its capabilities."""
+        ...
+
+    @property
+    def moving(self) -> MovingDisks:
+        """What it does with disks that move, where it offers that."""
         ...
 
     def list_instances(self) -> dict[str, ObservedInstance]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from kumoi.base import files
 from kumoi.base.errors import Permanent, Transient
 
 _COPY_BYTES = 1 << 20
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def copy(source: Path, target: Path) -> None:
@@ -19,7 +22,7 @@ def copy(source: Path, target: Path) -> None:
         with source.open("rb") as from_, target.open("wb") as to:
             size = os.fstat(from_.fileno()).st_size
             os.ftruncate(to.fileno(), size)
-            for start, end in _data_ranges(from_.fileno(), size):
+            for start, end in data_ranges(from_.fileno(), size):
                 _copy_range(from_.fileno(), to.fileno(), start, end)
     except OSError as cause:
         target.unlink(missing_ok=True)
@@ -28,7 +31,16 @@ def copy(source: Path, target: Path) -> None:
         raise Transient("copy an empty disk") from cause
 
 
-def _data_ranges(file: int, size: int) -> Iterator[tuple[int, int]]:
+def punch(file: int, offset: int, length: int) -> None:
+    """Make a part of a file a hole."""
+    modes = _KEEP_SIZE | _PUNCH_HOLE
+    place = (ctypes.c_int64(offset), ctypes.c_int64(length))
+    if _LIBC.fallocate(file, modes, *place) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def data_ranges(file: int, size: int) -> Iterator[tuple[int, int]]:
     """Start and end of each part of a sparse file that has data."""
     end = 0
     while end < size:

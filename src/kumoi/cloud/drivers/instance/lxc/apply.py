@@ -22,7 +22,7 @@ from kumoi.base import files
 from kumoi.base.errors import Permanent, Transient
 from kumoi.base.files import Promise
 from kumoi.base.process import ProcessFailed
-from kumoi.cloud.drivers.instance import fence, loop, record, room, seed, sparse, unpack, wire
+from kumoi.cloud.drivers.instance import fence, record, room, seed, sparse, unpack, wire
 from kumoi.cloud.drivers.instance.interface import ObservedInstance
 from kumoi.cloud.drivers.instance.lxc import (
     cgroup,
@@ -35,6 +35,7 @@ from kumoi.cloud.drivers.instance.lxc import (
     image,
     link,
     monitor,
+    moving,
     network,
     plan,
     rootfs,
@@ -49,11 +50,9 @@ from kumoi.cloud.drivers.network.interface import Switch
 from kumoi.cloud.hostapi.messages import ImageContent, InstanceSpec, InstanceState
 from kumoi.cloud.hostapi.offer import Capability, Offer
 
-DETACH_TIMEOUT_S = 5.0
 CPUINFO = Path("/proc/cpuinfo")
 TIME_NAMESPACE = Path("/proc/self/ns/time")
 BLOCK_BYTES = 512  # What the kernel counts a file's blocks in.
-_POLL_S = 0.005
 
 
 class LxcDriver:
@@ -79,6 +78,7 @@ class LxcDriver:
         self._ids: dict[int, str] = {}
         self._starting: set[str] = set()
         self._settling = ThreadPoolExecutor(1, thread_name_prefix="settling")
+        self.moving = moving.LxcMoving(self._paths, self._is_up)
 
     def prepare(self) -> None:
         """Once, before any other method: prepare the host, and clean up after an earlier agent."""
@@ -164,6 +164,8 @@ class LxcDriver:
     def ensure_built(self, server: InstanceSpec) -> None:
         with _attempted("make a server's disk"):
             self._paths.server(server.id).mkdir(mode=0o700, exist_ok=True)
+            if server.arrived and server.build not in self._disks(server.id):
+                self.moving.adopt(server)
             self._build(server)
 
     def ensure_running(self, server: InstanceSpec) -> None:
@@ -172,6 +174,7 @@ class LxcDriver:
             if running is None:
                 self._starting.add(server.id)
                 try:
+                    self.moving.require_here(server)
                     self._start(server)
                 finally:
                     self._starting.discard(server.id)
@@ -199,7 +202,7 @@ class LxcDriver:
             self._end(server_id, grace_s=0)
             self._tidy(server_id)
             directory = self._paths.server(server_id)
-            self._await_detached(directory)
+            moving.await_detached(directory)
             shutil.rmtree(directory, ignore_errors=True)
             if directory.exists():
                 raise Transient("delete a server's files")
@@ -391,7 +394,7 @@ class LxcDriver:
         file = self._paths.disk(server.id, server.build)
         if disk.is_smaller(file, server.disk_gib):
             room.check(file.parent, "make a server's disk larger")
-            self._await_detached(file.parent)
+            moving.await_detached(file.parent)
             enlarge.enlarge(self._paths.host_dir, file, server.disk_gib)
 
     def _running(self, server_id: str) -> monitor.RunningContainer | None:
@@ -441,13 +444,8 @@ class LxcDriver:
     def _groups(self, server_id: str) -> tuple[str, str]:
         return self._group(server_id), f"{self._group(server_id)}{config.MONITOR_SUFFIX}"
 
-    def _await_detached(self, directory: Path) -> None:
-        """The kernel detaches the disk a moment after the last process ended."""
-        deadline = time.monotonic() + DETACH_TIMEOUT_S
-        while loop.is_attached(directory):
-            if time.monotonic() > deadline:
-                raise Transient("let a server's disk go: something still uses it")
-            time.sleep(_POLL_S)
+    def _is_up(self, server_id: str) -> bool:
+        return server_id in self._starting or self._running(server_id) is not None
 
     def _first_error(self, server_id: str) -> str:
         """The first line of LXC's log, without its prefix."""

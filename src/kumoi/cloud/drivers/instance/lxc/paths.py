@@ -12,7 +12,9 @@
         disk.<build>.ext4      its own file system; *.part while it is being made
         rescue.<boot>.ext4     the file system of a rescue that began with that boot
         monitor.pid            LXC's monitor, written by LXC
+        handed-over            the generation up to which it does not start here (moving.py)
         console.log, lxc.log
+    arrivals/<id>/             a server's disk, record and console on their way from another host
 
 A file or directory whose name ends in `.part` is incomplete: nobody may use it, and anybody may remove
 it while nobody is making it.
@@ -43,6 +45,10 @@ class Paths:
         return self.host_dir / "servers"
 
     @property
+    def arrivals(self) -> Path:
+        return self.host_dir / "arrivals"
+
+    @property
     def seccomp(self) -> Path:
         return self.host_dir / "seccomp"
 
@@ -69,6 +75,9 @@ class Paths:
 
     def monitor_pid(self, server_id: str) -> Path:
         return self.server(server_id) / "monitor.pid"
+
+    def handed_over(self, server_id: str) -> Path:
+        return self.server(server_id) / "handed-over"
 
     def console(self, server_id: str) -> Path:
         return self.server(server_id) / "console.log"
