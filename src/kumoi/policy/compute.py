@@ -134,6 +134,7 @@ OTHERS: Mapping[str, Row] = {
     "os_compute_api:os-server-diagnostics": ADMIN,
     "os_compute_api:servers:migrations:index": ADMIN,
     "os_compute_api:servers:migrations:show": ADMIN,
+    "os_compute_api:servers:migrations:delete": ADMIN,
     "compute:server:topology:index": READER,
     "os_compute_api:os-server-password:show": READER,
     "os_compute_api:os-server-password:clear": MEMBER,

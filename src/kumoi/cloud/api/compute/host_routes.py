@@ -84,6 +84,13 @@ HOSTS = (
         for method, path, handler, rule, since in (
             ("GET", "migrations", server_migration.index, f"{MIGRATIONS}:index", (2, 23)),
             ("GET", "migrations/{key}", server_migration.show, f"{MIGRATIONS}:show", (2, 23)),
+            (
+                "DELETE",
+                "migrations/{key}",
+                server_migration.delete,
+                f"{MIGRATIONS}:delete",
+                (2, 24),
+            ),
             ("GET", "topology", topology.show, "compute:server:topology:index", (2, 78)),
             ("GET", "os-server-password", server_password.show, f"{PASSWORD}:show", None),
             ("DELETE", "os-server-password", server_password.clear, f"{PASSWORD}:clear", None),

@@ -1,4 +1,4 @@
-"""GET /os-migrations: what is shown of resizes. A server stays on its host, so both ends are that host."""
+"""GET /os-migrations: resizes and moves. In a resize a server stays on its host, so both ends are that host."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ V_TYPE = (2, 23)
 V_PAGES = (2, 59)
 V_BEFORE = (2, 66)
 V_OWNERS = (2, 80)
-RESIZE = "resize"
-COLUMNS = {"instance_uuid": "server_id", "host": "host_id", "source_compute": "host_id"}
+COLUMNS = {
+    "instance_uuid": "server_id",
+    "host": "host_id",
+    "source_compute": "host_id",
+    "migration_type": "kind",
+}
 OWNERS = {"user_id": "user_id", "project_id": "project_id"}
 """Filters since 2.80."""
 
@@ -30,8 +34,6 @@ def index(request: Request) -> Reply:
     filters: dict[str, Sequence[Any]] = {
         known[name]: request.query_all(name) for name in known if name in request.query
     }
-    if request.query.get("migration_type", RESIZE) != RESIZE:
-        filters["id"] = []
     since, until = request.query.get("changes-since"), request.query.get("changes-before")
     most = rendering.limit(request) if is_paged else rendering.PAGE_MAX
     wanted = Listing(
@@ -62,8 +64,8 @@ def _render(request: Request, row: Migration, word: str) -> dict[str, Any]:
         "status": word,
         "source_compute": row.host_id,
         "source_node": row.host_id,
-        "dest_compute": row.host_id,
-        "dest_node": row.host_id,
+        "dest_compute": row.to_host_id or row.host_id,
+        "dest_node": row.to_host_id or row.host_id,
         "dest_host": None,
         "old_instance_type_id": None,
         "new_instance_type_id": None,
@@ -71,7 +73,7 @@ def _render(request: Request, row: Migration, word: str) -> dict[str, Any]:
         "updated_at": rendering.precise(row.updated_at),
     }
     if request.microversion >= V_TYPE:
-        shown["migration_type"] = RESIZE
+        shown["migration_type"] = row.kind
     if request.microversion >= V_PAGES:
         shown["uuid"] = row.id
     if request.microversion >= V_OWNERS:

@@ -23,6 +23,7 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import (
     console,
     floating_ip,
+    move,
     rescue,
     server,
     server_action,
@@ -32,6 +33,7 @@ from kumoi.cloud.domain.compute import (
     server_resize,
     shelve,
 )
+from kumoi.cloud.store.compute.migration import COLD, LIVE
 from kumoi.engine import audit
 from kumoi.engine.http.bounds import Entries
 from kumoi.engine.http.request import UNSET, Body, Reply, Unset
@@ -132,6 +134,10 @@ class Rescue(Body, kw_only=True, rename={"admin_pass": "adminPass"}):
 class Unshelve(Body, kw_only=True):
     availability_zone: Name | Unset | None = UNSET
     host: Name | Unset = UNSET
+
+
+class Migration(Body, kw_only=True):
+    host: Text | Unset | None = UNSET
 
 
 class LiveMigration(Body, kw_only=True):
@@ -374,11 +380,22 @@ def _unshelve(request: Request, name: str, raw: bytes) -> Reply:
     return Reply(202)
 
 
+def _migrate(request: Request, name: str, raw: bytes) -> Reply:
+    """The server has moved when it is as before: nobody confirms it. The host may be named since 2.56."""
+    body = Migration() if raw == b"null" else read(name, raw, Migration)
+    shapes.require_versions(request, body, since={"host": (2, 56)})
+    return _move_to(request, None if body.host is UNSET else body.host, kind=COLD)
+
+
 def _migrate_live(request: Request, name: str, raw: bytes) -> Reply:
-    """Always refused, after what is wrong with the request."""
-    host_id = read(name, raw, LiveMigration).host
-    with request.read() as connection:
-        server_action.migrate_live(connection, request.caller, request.path["id"], host_id=host_id)
+    """A container stops and starts once in its move; see domain/compute/move.py."""
+    return _move_to(request, read(name, raw, LiveMigration).host, kind=LIVE)
+
+
+def _move_to(request: Request, host_id: str | None, *, kind: str) -> Reply:
+    now, key = request.services.clock.now(), request.path["id"]
+    with request.write() as connection:
+        move.begin(connection, request.caller, key, now, kind=kind, host_id=host_id)
     return Reply(202)
 
 
@@ -449,9 +466,7 @@ ACTIONS: dict[str, ServerAction] = {
     "injectNetworkInfo": ServerAction(
         "os_compute_api:os-admin-actions:inject_network_info", _move(server_action.tell_networks)
     ),
-    "migrate": ServerAction(
-        "os_compute_api:os-migrate-server:migrate", _move(server_action.migrate)
-    ),
+    "migrate": ServerAction("os_compute_api:os-migrate-server:migrate", _migrate),
     "os-migrateLive": ServerAction("os_compute_api:os-migrate-server:migrate_live", _migrate_live),
     "restore": ServerAction(
         "os_compute_api:os-deferred-delete:restore", _move(server_action.restore)

@@ -27,7 +27,9 @@ from kumoi.engine.http.request import encoded
 from kumoi.engine.http.versions import Version
 from kumoi.engine.memo import Memo
 
-WITH_PROGRESS = frozenset({"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "REBOOT"})
+WITH_PROGRESS = frozenset(
+    {"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "REBOOT", "MIGRATING"}
+)
 WITH_FAULT = frozenset({"ERROR", "DELETED"})
 
 HOST_STATUS = "os_compute_api:servers:show:host_status"

@@ -32,6 +32,9 @@ EVENTS = {
     "resume": "compute_resume_instance",
     "shelve": "compute_shelve_instance",
     "unshelve": "compute_unshelve_instance",
+    "migrate": "compute_prep_resize",
+    "live-migration": "compute_live_migration",
+    "live_migration_cancel": "compute_live_migration_abort",
     "rescue": "compute_rescue_instance",
     "unrescue": "compute_unrescue_instance",
     "attach_interface": "compute_attach_interface",
@@ -57,14 +60,21 @@ def record(
     _insert(connection, caller, server, action, now, result=SUCCESS)
 
 
-def end(connection: Connection, server_id: str, now: datetime, *, fault: str | None = None) -> None:
-    """End the server's actions under way."""
+def end(
+    connection: Connection,
+    server_id: str,
+    now: datetime,
+    *,
+    fault: str | None = None,
+    note: str | None = None,
+) -> None:
+    """End the server's actions under way. `note` says something of one that went well."""
     store.finish(
         connection,
         server_id,
         at=now,
         result=SUCCESS if fault is None else ERROR,
-        message=fault,
+        message=fault or note,
     )
 
 

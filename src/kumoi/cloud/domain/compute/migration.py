@@ -1,4 +1,4 @@
-"""The record of resizes, which operators see as migrations though every server stays on its host."""
+"""The record of resizes and moves, which operators see as migrations. In a resize the server stays on its host."""
 
 from __future__ import annotations
 
@@ -19,8 +19,16 @@ WORDS = {"resized": "finished", "error": "error"}
 """What a migration is called whose server has come so far, and nobody has decided."""
 
 
-def begin(connection: Connection, caller: Caller, row: Server, now: datetime) -> None:
-    """Record a resize that is under way until its owner confirms or reverts it."""
+def begin(
+    connection: Connection,
+    caller: Caller,
+    row: Server,
+    now: datetime,
+    *,
+    kind: str = store.RESIZE,
+    to_host_id: str | None = None,
+) -> None:
+    """Record a resize, which is under way until its owner confirms or reverts it, or a move."""
     made = Migration(
         id=new_id(),
         number=store.next_number(connection),
@@ -31,6 +39,8 @@ def begin(connection: Connection, caller: Caller, row: Server, now: datetime) ->
         status=MigrationStatus.MIGRATING.value,
         created_at=now,
         updated_at=now,
+        kind=kind,
+        to_host_id=to_host_id,
     )
     store.insert(connection, made)
 
@@ -52,4 +62,6 @@ def page(
 def _word(row: Migration, server: Server | None) -> str:
     if row.status != MigrationStatus.MIGRATING or server is None:
         return row.status
+    if row.kind != store.RESIZE:
+        return "running" if row.kind == store.LIVE else row.status
     return WORDS.get(status.of(server).vm_state, row.status)

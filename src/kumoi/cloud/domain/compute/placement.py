@@ -42,12 +42,19 @@ def request_spec(
     zone: str | None = None,
     host_id: str | None = None,
     more: Collection[Capability] = (),
+    excluded: Collection[str] = (),
+    leaving: Server | None = None,
 ) -> RequestSpec:
     """What a server of this size needs, and which hosts its group, its zone, the aggregates of its
-    flavor and whoever named a host allow it. Beside what the flavor asks for, its driver has `more`.
+    flavor and whoever named a host allow it. Beside what the flavor asks for, its driver has `more`. `leaving` is
+    the server itself, where it has a host already.
     """
     group = None if group_id is None else group_store.get(connection, group_id)
-    hosts = HostRules() if group is None else server_group.host_rules(connection, group)
+    own = "" if leaving is None else leaving.id
+    hosts = HostRules()
+    if group is not None:
+        hosts = server_group.host_rules(connection, group, leaving=own)
+    hosts = replace(hosts, excluded=hosts.excluded.union(excluded))
     for allowed in (
         None if host_id is None else frozenset({host_id}),
         aggregate.allowed_hosts(connection, zone=zone, extra_specs=size.extra_specs),
@@ -95,6 +102,11 @@ def claim(connection: Connection, host_id: str, spec: RequestSpec) -> int:
         disk_gib=spec.disk_gib,
         servers=1,
     )
+    return free_slot(connection, host_id)
+
+
+def free_slot(connection: Connection, host_id: str) -> int:
+    """The lowest that no server of the host has."""
     used = server_store.used_slots(connection, host_id)
     return next(slot for slot in itertools.count() if slot not in used)
 

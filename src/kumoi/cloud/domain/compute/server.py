@@ -34,6 +34,7 @@ _ANY_BUT_DELETING = (
     "reboot_started_hard",
     "rebuilding",
     status.TASK_SNAPSHOT,
+    status.MIGRATING,
 )
 
 

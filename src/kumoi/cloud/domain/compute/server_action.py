@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from kumoi.base.errors import Conflict, Invalid, Unsupported
+from kumoi.base.errors import Conflict
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.compute import action, networking, server_rebuild, status
 from kumoi.cloud.domain.compute.networking import Nic
@@ -15,14 +15,12 @@ from kumoi.cloud.domain.compute.server import UNLOCK_OVERRIDE, get, unlocked
 from kumoi.cloud.hostapi.messages import InstanceState, Power
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute.server import Server
-from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.network.port import Port
 
 REBOOT_TASKS = (
     *(None, "reboot_started", "reboot_started_hard", "pausing", "unpausing"),
     *("suspending", "resuming", status.TASK_SNAPSHOT),
 )
-NO_MIGRATION = "Migrating is not supported by this cloud's hosts: build the server anew on another."
 HARD_STATES = ("active", "stopped", "paused", "suspended", "error")
 
 
@@ -88,20 +86,6 @@ def reset(
 def tell_networks(connection: Connection, caller: Caller, key: str, now: datetime) -> None:
     """Have the host look at the server's ports again. Raises NotFound."""
     store.tell(connection, get(connection, caller, key), now=now)
-
-
-def migrate(connection: Connection, caller: Caller, key: str, _now: datetime) -> None:
-    """Raises Conflict unless the server could be migrated, then Unsupported: none is."""
-    _ready(connection, caller, key, "migrate", ("active", "stopped"))
-    raise Unsupported(NO_MIGRATION)
-
-
-def migrate_live(connection: Connection, caller: Caller, key: str, *, host_id: str | None) -> None:
-    """Raises Invalid for a host that there is not, and as `migrate` does."""
-    _ready(connection, caller, key, "os-migrateLive", ("active", "paused"))
-    if host_id is not None and host_store.get(connection, host_id) is None:
-        raise Invalid(f"Compute host {host_id} could not be found.", field="os-migrateLive.host")
-    raise Unsupported(NO_MIGRATION)
 
 
 def restore(connection: Connection, caller: Caller, key: str, _now: datetime) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from kumoi.base import log
 from kumoi.cloud.domain.caller import Caller
-from kumoi.cloud.domain.compute import action, placement, shelve, snapshot
+from kumoi.cloud.domain.compute import action, move, placement, shelve, snapshot
 from kumoi.cloud.domain.network import port as port_domain
 from kumoi.cloud.hostapi.messages import Power
 from kumoi.cloud.store.compute import console as console_store
@@ -73,6 +73,7 @@ def finish(connection: Connection, server: Server, now: datetime) -> None:
     )
     snapshot.abandon(connection, server)
     shelve.abandon(connection, server)
+    move.abandon(connection, server, now)
     console_store.delete(connection, server.id)
     action.end(connection, server.id, now)
     log.event("server.deleted", server=server.id, host=server.host_id)

@@ -71,10 +71,14 @@ def delete(connection: Connection, caller: Caller, key: str) -> None:
     store.delete(connection, key)
 
 
-def host_rules(connection: Connection, group: ServerGroup) -> HostRules:
-    """Which hosts the group's policy allows or prefers for its next member."""
+def host_rules(connection: Connection, group: ServerGroup, *, leaving: str = "") -> HostRules:
+    """Which hosts the group's policy allows or prefers for its next member, or for the member of that id, which
+    leaves its host.
+    """
     hosts = Counter(
-        server.host_id for server in server_store.in_group(connection, group.id) if server.host_id
+        server.host_id
+        for server in server_store.in_group(connection, group.id)
+        if server.host_id and server.id != leaving
     )
     if group.policy == ANTI_AFFINITY:
         most = int(group.rules.get("max_server_per_host", 1))

@@ -35,6 +35,8 @@ STATUSES = {
     "error": "ERROR",
     "deleted": "DELETED",
 }
+MIGRATING = "migrating"
+"""The `task_state` of a server on its way to another host."""
 UNDER_WAY = {
     "rebuilding": "REBUILD",
     "resize_migrating": "RESIZE",
@@ -97,6 +99,7 @@ def of(server: Server) -> ComputeStatus:
         rescue=server.rescue is not None,
         unrescuing=server.observed_generation < server.unrescued,
         shelf=server.shelf,
+        moved="" if server.moving in ("", "leaving") else (server.move or {})["vm_state"],
     )
     return _status(known)
 
@@ -138,6 +141,7 @@ class _Known(NamedTuple):
     rescue: bool
     unrescuing: bool
     shelf: str
+    moved: str
 
 
 @functools.lru_cache(maxsize=4096)
@@ -149,9 +153,8 @@ def _status(known: _Known) -> ComputeStatus:
         vm_state, power_state = "suspended", SUSPENDED
     if known.power == Power.ABSENT:
         return ComputeStatus(STATUSES[vm_state], vm_state, "deleting", power_state)
-    if known.shelf:
-        vm_state = ON_THE_SHELF.get(known.shelf, vm_state)
-        return ComputeStatus(STATUSES[vm_state], vm_state, SHELVING[known.shelf], power_state)
+    if known.moved or known.shelf:
+        return _elsewhere(known, vm_state, power_state)
     if vm_state == "building":
         return ComputeStatus("BUILD", vm_state, "spawning", power_state)
     task = _restart(known)
@@ -162,6 +165,14 @@ def _status(known: _Known) -> ComputeStatus:
     else:
         vm_state, task = _change(known, vm_state)
     return ComputeStatus(UNDER_WAY.get(task or "", STATUSES[vm_state]), vm_state, task, power_state)
+
+
+def _elsewhere(known: _Known, vm_state: str, power_state: int) -> ComputeStatus:
+    """Of a server that leaves its host, for another or for the shelf."""
+    if known.moved:
+        return ComputeStatus("MIGRATING", known.moved, MIGRATING, power_state)
+    vm_state = ON_THE_SHELF.get(known.shelf, vm_state)
+    return ComputeStatus(STATUSES[vm_state], vm_state, SHELVING[known.shelf], power_state)
 
 
 def _restart(known: _Known) -> str | None:

@@ -18,6 +18,7 @@ from kumoi.base import log
 from kumoi.cloud.domain.compute import (
     action,
     boot_image,
+    move,
     server_delete,
     server_rebuild,
     server_resize,
@@ -25,6 +26,7 @@ from kumoi.cloud.domain.compute import (
     status,
 )
 from kumoi.cloud.domain.host.thing import ThingKind, not_here
+from kumoi.cloud.domain.load_balancer import resting
 from kumoi.cloud.domain.network import wiring
 from kumoi.cloud.hostapi import messages
 from kumoi.cloud.hostapi.messages import InstanceState, Power, ServerStatus
@@ -32,27 +34,34 @@ from kumoi.cloud.hostapi.things import NOTHING, NotUnderstood, Thing, ThingRepor
 from kumoi.cloud.store.compute import server as store
 from kumoi.cloud.store.compute import snapshot as snapshot_store
 from kumoi.cloud.store.compute.server import Server
+from kumoi.cloud.store.host import enrolment as enrolment_store
 from kumoi.cloud.store.host import host as host_store
 
 FAULT_MAX = 2_000
 
 
 def on_host(connection: Connection, host_id: str) -> list[Thing]:
-    return _things(connection, store.on_host(connection, host_id))
+    rows = store.on_host(connection, host_id)
+    kept = [row for row in store.moving_by(connection, host_id) if move.keeps(row, host_id)]
+    return _things(connection, host_id, [*rows, *kept])
 
 
 def several(connection: Connection, host_id: str, ids: Sequence[str]) -> list[Thing]:
     rows = store.several(connection, ids)
-    return _things(connection, [row for row in rows if _is_on(row, host_id)])
+    here = [row for row in rows if _is_on(row, host_id) or move.keeps(row, host_id)]
+    return _things(connection, host_id, here)
 
 
 def take(connection: Connection, host_id: str, report: ThingReport, now: datetime) -> None:
     """Write what the report says, or have the host remove a server that is not its own."""
     row = store.get(connection, report.id)
+    if row is not None and move.keeps(row, host_id) and not report.absent:
+        return  # Stopped, as it was; another host has it.
     if row is None or not _is_on(row, host_id):
         not_here(connection, host_id, report)
         if row is not None:
             shelve.advance(connection, row, now)
+            move.advance(connection, row, now)
     elif not row.observed_generation <= report.generation <= row.generation:
         return
     elif not report.absent:
@@ -65,6 +74,8 @@ def take(connection: Connection, host_id: str, report: ThingReport, now: datetim
 def says_news(connection: Connection, host_id: str, report: ThingReport) -> bool:
     """Whether `take` would change anything. Hosts report every minute, and seldom anything new."""
     row = store.get(connection, report.id)
+    if row is not None and move.keeps(row, host_id) and not report.absent:
+        return False
     if row is None or not _is_on(row, host_id) or report.absent:
         return True
     return any(getattr(row, name) != value for name, value in _observed(row, report).items())
@@ -97,6 +108,8 @@ def _observe(connection: Connection, row: Server, report: ThingReport, now: date
         action.end(connection, row.id, now, fault=after.fault)
     if after is not None and after.shelf:
         shelve.advance(connection, after, now)
+    if after is not None and after.moving:
+        move.advance(connection, after, now)
     if report.fault and row.launched_at is None and row.power != Power.ABSENT:
         server_delete.release_claims(connection, row, now)
 
@@ -118,6 +131,9 @@ def _observed(row: Server, report: ThingReport) -> dict[str, Any]:
             }
         return values
     reported = _status_of(report)
+    if row.moving:
+        use = {"connections": reported.connections, "listening": list(reported.listening)}
+        values["port_use"] = use
     return values | {
         "state": reported.state.value,
         "fault": None,
@@ -143,14 +159,39 @@ def _status_of(report: ThingReport) -> ServerStatus:
         raise NotUnderstood(str(error)) from error
 
 
-def _things(connection: Connection, rows: Iterable[Server]) -> list[Thing]:
+def _things(connection: Connection, host_id: str, rows: Iterable[Server]) -> list[Thing]:
     listed = list(rows)
     ports = wiring.server_ports(connection, [row.id for row in listed]) if listed else {}
     snapshots = snapshot_store.by_server(connection, [row.id for row in listed])
     return [
-        messages.server_thing(_message(row, ports.get(row.id, []), snapshots.get(row.id, [])))
+        messages.server_thing(
+            _moving(
+                connection,
+                host_id,
+                row,
+                _message(row, ports.get(row.id, []), snapshots.get(row.id, [])),
+            )
+        )
         for row in listed
     ]
+
+
+def _moving(
+    connection: Connection, host_id: str, row: Server, spec: messages.InstanceSpec
+) -> messages.InstanceSpec:
+    """With what a host must know of a server that moves from it or to it."""
+    if not row.moving or row.power == Power.ABSENT:
+        return spec
+    if move.keeps(row, host_id):
+        return msgspec.structs.replace(spec, power=Power.STOPPED, id_slot=0)
+    wanted = move.of(row)
+    watched = wanted.ports if row.moving in resting.STEPS else []
+    spec = msgspec.structs.replace(spec, watched=watched, arrived=row.moving in move.ARRIVING)
+    known = enrolment_store.get(connection, wanted.target)
+    if row.moving in move.DEPARTING and known is not None:
+        departure = messages.Departure(host=wanted.target, key_sha256=known.public_key_sha256)
+        spec = msgspec.structs.replace(spec, departure=departure)
+    return spec
 
 
 def _message(

@@ -67,7 +67,9 @@ def of_pool(tree: BalancerTree, row: BalancerPool) -> str:
 def of_member(tree: BalancerTree, row: PoolMember) -> str:
     if not row.admin_state_up:
         return OFFLINE
-    if row.weight == 0:
+    # As the tree has it: the weight of a member whose server moves is 0 meanwhile.
+    weight = next((one.weight for one in tree.members_of(row.pool_id) if one.id == row.id), 0)
+    if weight == 0:
         return DRAINING
     if not is_monitored(tree, row.pool_id):
         return NO_MONITOR

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from sqlalchemy.engine import Connection
 
+from kumoi.cloud.domain.load_balancer import resting
 from kumoi.cloud.store.load_balancer import (
     health_monitor,
     l7_policy,
@@ -98,7 +99,7 @@ def every(connection: Connection) -> list[BalancerTree]:
     rows = _Rows(
         listener.every(connection),
         pool.every(connection),
-        member.every(connection),
+        resting.apply(connection, member.every(connection)),
         health_monitor.every(connection),
         l7_policy.every(connection),
         l7_rule.every(connection),
@@ -114,7 +115,7 @@ def of(connection: Connection, balancers: Iterable[LoadBalancer]) -> dict[str, B
     rows = _Rows(
         listener.of_balancers(connection, keys),
         pool.of_balancers(connection, keys),
-        member.of_balancers(connection, keys),
+        resting.apply(connection, member.of_balancers(connection, keys)),
         health_monitor.of_balancers(connection, keys),
         l7_policy.of_balancers(connection, keys),
         l7_rule.of_balancers(connection, keys),

@@ -1,4 +1,4 @@
-"""Resizes, as the list of migrations shows them: the rows. A server stays on its host."""
+"""Resizes and moves, as the list of migrations shows them: the rows. In a resize a server stays on its host."""
 
 from __future__ import annotations
 
@@ -19,12 +19,21 @@ from kumoi.engine.db import Timestamp
 class MigrationStatus(enum.StrEnum):
     MIGRATING = "migrating"
     CONFIRMED = "confirmed"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    ERROR = "error"
     REVERTED = "reverted"
+
+
+RESIZE, COLD, LIVE = "resize", "migration", "live-migration"
+"""The kinds, in Nova's words: of moves the second is what `migrate` asks for, the third `os-migrateLive`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """Migrating until its owner has decided; `number` counts all there ever were."""
+    """A resize is migrating until its owner has decided; `number` counts all there ever were. `to_host_id` is
+    where a server moves, None for a resize.
+    """
 
     id: str
     number: int
@@ -35,6 +44,8 @@ class Migration:
     status: str
     created_at: datetime
     updated_at: datetime
+    kind: str = RESIZE
+    to_host_id: str | None = None
 
 
 migration = sa.Table(
@@ -49,6 +60,8 @@ migration = sa.Table(
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("created_at", Timestamp, nullable=False),
     sa.Column("updated_at", Timestamp, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False, server_default=RESIZE),
+    sa.Column("to_host_id", ID),
 )
 
 
@@ -62,7 +75,7 @@ def next_number(connection: Connection) -> int:
 
 
 def end(connection: Connection, server_id: str, status: MigrationStatus, now: datetime) -> None:
-    """Of the server's resize that is under way."""
+    """Of the server's resize or move that is under way."""
     connection.execute(
         sa.update(migration)
         .where(
@@ -71,6 +84,16 @@ def end(connection: Connection, server_id: str, status: MigrationStatus, now: da
         )
         .values(status=status.value, updated_at=now)
     )
+
+
+def under_way(connection: Connection, server_id: str) -> list[Migration]:
+    """The server's moves that are under way: one at most."""
+    query = sa.select(migration).where(
+        migration.c.server_id == server_id,
+        migration.c.status == MigrationStatus.MIGRATING.value,
+        migration.c.kind != RESIZE,
+    )
+    return schema.fetch(connection, query, Migration)
 
 
 def page(

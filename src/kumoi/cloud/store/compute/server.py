@@ -95,6 +95,11 @@ class Server(msgspec.Struct, frozen=True, gc=False):
     unrescued: int = 0
     shelf: str = ""
     shelved: dict[str, Any] | None = None
+    moving: str = ""
+    move: dict[str, Any] | None = None
+    move_host_id: str | None = None
+    arrival: dict[str, Any] | None = None
+    port_use: dict[str, Any] | None = None
 
 
 server = sa.Table(
@@ -171,6 +176,14 @@ server = sa.Table(
     # The step in which its shelving is, and what the steps need; see domain/compute/shelve.py.
     sa.Column("shelf", sa.String(16), nullable=False, server_default=""),
     sa.Column("shelved", Json),
+    # The step in which its move to another host is, what the steps need, and the other of the two hosts; see
+    # domain/compute/move.py.
+    sa.Column("moving", sa.String(16), nullable=False, server_default="", index=True),
+    sa.Column("move", Json),
+    sa.Column("move_host_id", ID, index=True),
+    # Observed: how far its disk has come, and who uses its ports while it moves.
+    sa.Column("arrival", Json),
+    sa.Column("port_use", Json),
     sa.Index("ix_server_project_id_deleted", "project_id", "deleted"),
     sa.Index("ix_server_created_at", "created_at"),
 )
@@ -212,6 +225,12 @@ def several(connection: Connection, keys: Collection[str]) -> list[Server]:
 def on_host(connection: Connection, host_id: str) -> list[Server]:
     """The host's servers that are not deleted, ordered by id."""
     query = sa.select(server).where(server.c.host_id == host_id, server.c.deleted.is_(False))
+    return _fetch(connection, query.order_by(server.c.id))
+
+
+def moving_by(connection: Connection, host_id: str) -> list[Server]:
+    """Those that are this host's and another's while they move, ordered by id."""
+    query = sa.select(server).where(server.c.move_host_id == host_id, server.c.deleted.is_(False))
     return _fetch(connection, query.order_by(server.c.id))
 
 
@@ -317,7 +336,7 @@ def uses_image(connection: Connection, host_id: str, image_id: str) -> bool:
     """Whether a server of that host is made from the image, or is to be rescued with it."""
     return any(
         image_id in (row.image_id, *(image["id"] for image in (row.image, row.rescue) if image))
-        for row in on_host(connection, host_id)
+        for row in (*on_host(connection, host_id), *moving_by(connection, host_id))
     )
 
 
@@ -335,6 +354,18 @@ def stuck(connection: Connection, *, before: datetime) -> list[Server]:
 def being_shelved(connection: Connection) -> list[Server]:
     """The servers whose shelving, or its end, is under way."""
     query = sa.select(server).where(server.c.shelf.not_in(["", OFFLOADED]), ~server.c.deleted)
+    return _fetch(connection, query.order_by(server.c.number).limit(BATCH))
+
+
+def in_steps(connection: Connection, steps: Collection[str]) -> list[Server]:
+    """The servers whose moves are in one of these steps."""
+    query = sa.select(server).where(server.c.moving.in_(list(steps)), ~server.c.deleted)
+    return _fetch(connection, query)
+
+
+def being_moved(connection: Connection) -> list[Server]:
+    """The servers that are on their way from one host to another."""
+    query = sa.select(server).where(server.c.moving != "", ~server.c.deleted)
     return _fetch(connection, query.order_by(server.c.number).limit(BATCH))
 
 

@@ -120,6 +120,12 @@ def note_health(connection: Connection, key: str) -> None:
     feed.touch(connection, TOPIC, key)
 
 
+def note_resting(connection: Connection, key: str) -> None:
+    """As `note_health`, and its proxies' hosts hear of it too."""
+    feed.touch(connection, TOPIC, key)
+    station.tell_hosts(connection, key)
+
+
 def applied(connection: Connection) -> dict[str, int]:
     """The revision that the network engine is said to have, of each."""
     query = sa.select(load_balancer.c.id, load_balancer.c.applied_revision)
