@@ -30,7 +30,7 @@ CALLS = (
     "io_uring_setup", "keyctl", "add_key", "request_key", "open_by_handle_at", "finit_module",
     "init_module", "kexec_load", "swapon", "acct", "syslog", "settimeofday", "clock_settime",
     "iopl", "quotactl", "fanotify_init", "kcmp", "pidfd_getfd", "memfd_secret", "process_vm_readv",
-    "pivot_root", "chroot", "sethostname",
+    "pivot_root", "chroot", "sethostname", "socket", "setsockopt",
 )  # fmt: skip
 PROBE = r"""
 use Errno; use Fcntl;
@@ -64,6 +64,10 @@ tell_("kexec_load", call("kexec_load", 0, 0, 0, 0)); tell_("swapon", call("swapo
 tell_("settimeofday", call("settimeofday", $z, 0)); tell_("clock_settime", call("clock_settime", 0, $z)); tell_("iopl", call("iopl", 3)); tell_("quotactl", call("quotactl", 0, "\0", 0, $z));
 tell_("fanotify_init", call("fanotify_init", 0, 0)); tell_("kcmp", call("kcmp", $$, $$, 0, 0, 0)); tell_("pidfd_getfd", call("pidfd_getfd", 0, 0, 0)); tell_("memfd_secret", call("memfd_secret", 0));
 tell_("umount2 by force", call("umount2", "/probe/tmpfs\0", 1));
+# Sockets.
+for (["can",29],["tipc",30],["alg",38],["vsock",40],["xdp",44],["xdp in a wide register",44+2**32],["packet",17]) { my ($n,$f) = @$_; tell_("socket $n", call("socket", $f, $n =~ /alg|vsock/ ? 5 : 3, 0)) }
+my $pk = syscall($N{socket}, 17, 3, 0); my $ring = pack("IIII", 4096, 1, 2048, 2);
+tell_("ring of packets", call("setsockopt", $pk, 263, 5, $ring, 16)); tell_("ring to send packets", call("setsockopt", $pk, 263, 13, $ring, 16)); tell_("buffer by force", call("setsockopt", $pk, 1, 33, pack("i", 1 << 30), 4)); tell_("ring in a wide register", call("setsockopt", $pk, 263+2**32, 5+2**32, $ring, 16));
 # Files of the machine.
 for (qw(kernel/core_pattern kernel/modprobe kernel/sysrq kernel/hotplug kernel/pid_max vm/panic_on_oom vm/drop_caches fs/binfmt_misc/register net/core/rmem_max)) { tell_("write /proc/sys/$_", writes("/proc/sys/$_", "1")) }
 tell_("write /proc/sysrq-trigger", writes("/proc/sysrq-trigger", "")); tell_("write /proc/self/oom_score_adj", writes("/proc/self/oom_score_adj", "-1000"));

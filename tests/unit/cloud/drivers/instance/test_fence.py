@@ -27,7 +27,7 @@ def version_1(root: Path, *names: str) -> Path:
         (root / name / "cgroup.procs").touch()
     for file in (
         "memory/{}/memory.limit_in_bytes", "memory/{}/memory.usage_in_bytes", "pids/{}/pids.max",
-        "pids/{}/pids.current", "cpu/{}/cpu.shares",
+        "pids/{}/pids.current", "cpu/{}/cpu.shares", "memory/{}/memory.kmem.tcp.limit_in_bytes",
     ):  # fmt: skip
         if (root / file.format(GROUP)).parent.is_dir():
             (root / file.format(GROUP)).write_text("7\n")
@@ -51,6 +51,7 @@ def read(path: Path) -> str:
 def test_in_version_1_each_controllers_tree_has_its_limit(tmp_path: Path) -> None:
     fence.ensure(HOST, MOST, root=version_1(tmp_path, "memory", "cpu", "pids"))
     assert read(tmp_path / "memory" / GROUP / "memory.limit_in_bytes") == str(1 << 30)
+    assert read(tmp_path / "memory" / GROUP / fence.TCP_LIMIT) == str((1 << 30) // 20)
     assert read(tmp_path / "cpu" / GROUP / "cpu.shares") == "512"
     assert read(tmp_path / "pids" / GROUP / "pids.max") == "5000"
     assert fence.in_force(HOST, root=tmp_path) == {

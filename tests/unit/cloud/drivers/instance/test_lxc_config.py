@@ -28,6 +28,7 @@ VERSION_1 = config.Machine(
     controllers=frozenset({"memory", "cpu", "pids", "devices", "freezer"}),
     unified_controllers=frozenset(),
     swap_limited=True,
+    tcp_limited=True,
     apparmor=False,
 )
 VERSION_2 = config.Machine(
@@ -35,6 +36,7 @@ VERSION_2 = config.Machine(
     controllers=frozenset(),
     unified_controllers=frozenset({"memory", "cpu", "pids"}),
     swap_limited=True,
+    tcp_limited=False,
     apparmor=True,
 )
 CLAIM = Claim(FIRST)
@@ -83,6 +85,7 @@ def test_memory_alone_is_limited_where_swap_cannot_be() -> None:
         controllers=frozenset({"memory"}),
         unified_controllers=frozenset({"memory"}),
         swap_limited=False,
+        tcp_limited=False,
         apparmor=False,
     )
     text = told(SERVER, alone)

@@ -132,6 +132,9 @@ def test_controllers_are_found_in_both_versions(tmp_path: Path) -> None:
         (tmp_path / name / "cgroup.procs").touch()
     (tmp_path / "memory/memory.memsw.limit_in_bytes").touch()
     machine = cgroup.machine("t", root=tmp_path)
+    assert not machine.tcp_limited
+    (tmp_path / "memory/memory.kmem.tcp.limit_in_bytes").touch()
+    assert cgroup.machine("t", root=tmp_path).tcp_limited
     assert (set(machine.controllers), machine.swap_limited) == ({"memory", "devices"}, True)
     (tmp_path / "cgroup.controllers").write_text("cpu pids\n")
     assert cgroup.machine("t", root=tmp_path).unified_controllers == {"cpu", "pids"}

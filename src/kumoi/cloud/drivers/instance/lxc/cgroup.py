@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kumoi.base.errors import Permanent, Transient
+from kumoi.cloud.drivers.instance import fence
 from kumoi.cloud.drivers.instance.fence import ROOT, has_apparmor, of_servers
 from kumoi.cloud.drivers.instance.lxc.config import Machine
 
@@ -46,6 +47,7 @@ def machine(parent: str, *, root: Path = ROOT) -> Machine:
         controllers=controllers,
         unified_controllers=unified,
         swap_limited=swap,
+        tcp_limited=(root / "memory" / fence.TCP_LIMIT).exists(),
         apparmor=has_apparmor(),
     )
 

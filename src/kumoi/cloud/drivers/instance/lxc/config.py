@@ -57,6 +57,7 @@ class Machine:
     controllers: frozenset[str]
     unified_controllers: frozenset[str]
     swap_limited: bool
+    tcp_limited: bool
     apparmor: bool
 
 
@@ -137,6 +138,8 @@ def _limits_v1(server: InstanceSpec, machine: Machine) -> dict[str, int | str]:
         limits["cgroup.memory.limit_in_bytes"] = ram_bytes
         if machine.swap_limited:
             limits["cgroup.memory.memsw.limit_in_bytes"] = ram_bytes
+        if machine.tcp_limited:
+            limits["cgroup.memory.kmem.tcp.limit_in_bytes"] = ram_bytes // fence.TCP_PART
     if "cpu" in machine.controllers:
         limits["cgroup.cpu.cfs_period_us"] = CPU_PERIOD_US
         limits["cgroup.cpu.cfs_quota_us"] = CPU_PERIOD_US * server.vcpus

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kumoi.hosts.units import syscalls
+
 CAPABILITIES_DROPPED = (
     "audit_control", "audit_read", "audit_write", "block_suspend", "bpf", "checkpoint_restore",
     "linux_immutable", "mac_admin", "mac_override", "mknod", "perfmon", "sys_module", "sys_pacct",
@@ -35,6 +37,22 @@ CALLS_REFUSED = (
     # Memory and descriptors of other processes, and where memory lies.
     "pidfd_getfd", "kcmp", "move_pages", "migrate_pages", "memfd_secret",
 )  # fmt: skip
+
+
+def _is(argument: int, number: int) -> str:
+    """In LXC's words: an int, of which the kernel looks at the low half of a register."""
+    return f"[{argument},{number},SCMP_CMP_MASKED_EQ,{syscalls.LOW_HALF}]"
+
+
+SOCKETS_REFUSED = {"can": 29, "tipc": 30, "alg": 38, "vsock": 40, "kcm": 41, "smc": 43, "xdp": 44}
+"""Address families by number: they reach the machine's own hypervisor, load modules of the kernel, or take memory
+that counts for nobody.
+"""
+OPTIONS_REFUSED = tuple(
+    f"setsockopt errno {error} {_is(1, level)} {_is(2, option)}"
+    for (level, option), error in syscalls.UNCOUNTED.items()
+)
+"""The agent has these as well, and more (`Filter.refuse_uncounted_memory`), and so has every server of it."""
 
 FILES_MASKED = (
     "proc/cmdline", "proc/config.gz", "proc/diskstats", "proc/interrupts", "proc/iomem",
@@ -62,6 +80,8 @@ def seccomp() -> str:
             "reject_force_umount",
             "[all]",
             *(f"{call} errno 1" for call in CALLS_REFUSED),
+            *(f"socket errno 97 {_is(0, number)}" for number in SOCKETS_REFUSED.values()),
+            *OPTIONS_REFUSED,
             "",
         ]
     )

@@ -1,0 +1,56 @@
+"""Memory of the machine that a server's sockets took and that counted for no control group: a server of 512 MiB had
+2 GiB of rings within a second. The filter of the agent, which each of its servers inherits, by calls with a
+descriptor that is none: what is not refused says so.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+
+import pytest
+
+from kumoi.base import process
+from kumoi.cloud.drivers.instance.lxc import confinement
+from kumoi.hosts.units import syscalls
+
+CHILD = """
+import ctypes, json, sys
+from kumoi.hosts.units import sandbox
+from kumoi.hosts.units.confinement import Confinement
+sandbox.apply(Confinement(user="root", group="root", is_bounded=False), sys.executable)
+libc = ctypes.CDLL(None, use_errno=True)
+found = []
+for level, option in json.loads(sys.argv[1]):
+    number = ctypes.c_long(int(sys.argv[2]))
+    libc.syscall(number, ctypes.c_long(-1), ctypes.c_long(level), ctypes.c_long(option), b"1234", ctypes.c_long(4))
+    found.append(ctypes.get_errno())
+print(json.dumps(found))
+"""
+RING, SEND_RING, FORCED = (263, 5), (263, 13), (1, 33)
+RINGS_OF_XDP = (283, 2)
+VERSION, RECEIVE_BUFFER = (263, 10), (1, 8)  # Which programs need, and which count.
+WIDE = 1 << 32
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the number of setsockopt")
+def test_a_server_takes_no_memory_by_sockets_that_counts_for_nobody() -> None:
+    tried = [RING, SEND_RING, FORCED, RINGS_OF_XDP, VERSION, RECEIVE_BUFFER]
+    tried += [(level + WIDE, option + WIDE) for level, option in (RING, FORCED)]
+    done = process.run([sys.executable, "-c", CHILD, json.dumps(tried), "54"])
+    answers = [errno.errorcode[number] for number in json.loads(done.out)]
+    refused = ["ENOPROTOOPT", "ENOPROTOOPT", "EPERM", "ENOPROTOOPT"]
+    assert answers == [*refused, "EBADF", "EBADF", "ENOPROTOOPT", "EPERM"]
+
+
+def test_lxcs_own_filter_has_the_same() -> None:
+    lines = confinement.seccomp().splitlines()
+    for level, option in syscalls.UNCOUNTED:
+        words = (f"[1,{level},SCMP_CMP_MASKED_EQ", f"[2,{option},SCMP_CMP_MASKED_EQ")
+        assert any(
+            line.startswith("setsockopt ") and all(word in line for word in words) for line in lines
+        )
+    for family in confinement.SOCKETS_REFUSED.values():
+        assert any(line.startswith(f"socket errno 97 [0,{family},") for line in lines)
