@@ -126,3 +126,18 @@ def test_what_reads_a_push_ends_before_anybodys_server_where_memory_runs_out() -
         assert launch.score_of(of_unit(settings, host, unit)) == launch.OOM_OF_HELPERS
     for unit in ("api", "worker", "pipeline", "agent", "ovs-vswitchd"):
         assert launch.score_of(of_unit(settings, host, unit)) == launch.OOM_OF_UNITS
+
+
+def test_what_a_killed_push_left_goes_and_a_push_that_goes_on_stays(found: Repositories) -> None:
+    """Git that is killed at its time-out leaves all that was pushed, where no limit counts it."""
+    left = path_of(found) / "objects/tmp_objdir-incoming-a1"
+    left.mkdir()
+    (left / "pack").write_bytes(b"x" * MIB)
+    found.ensure(PROJECT, NAME)
+    assert left.exists()
+    os.utime(left, (1, 1))
+    found.ensure(PROJECT, NAME)
+    assert not left.exists()
+    left.mkdir()
+    found.sweep(PROJECT, NAME)
+    assert not left.exists()

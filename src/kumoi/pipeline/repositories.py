@@ -7,8 +7,10 @@ restore. The heads for which runs have begun are in the store.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
@@ -26,6 +28,8 @@ GONE = ".gone"
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}")
 BODY_MAX_BYTES = 512 << 20
 BACKEND_TIMEOUT_S = 300.0
+ENDS_WITHIN_S = 30.0
+INCOMING = "tmp_objdir-"  # Where git has the objects of a push until its hook said yes.
 BOUNDED = (*git.BOUNDED, f"--fsize={2 * BODY_MAX_BYTES}")
 """A push may be compressed as a whole: it fills no more of the disk."""
 VARIABLES = frozenset({
@@ -128,7 +132,17 @@ class Repositories:
         """The bare repository, made at the first push. Safe to repeat, and to be interrupted."""
         path = self.path_of(project_id, name)
         self.ensure_bare(path)
+        self.sweep(project_id, name, older_s=BACKEND_TIMEOUT_S + ENDS_WITHIN_S)
         return path
+
+    def sweep(self, project_id: str, name: str, *, older_s: float = 0) -> None:
+        """Remove what pushes left that were killed, as large as a push may be: git does so after two weeks.
+        One that goes on is no older than it may last.
+        """
+        for left in (self.path_of(project_id, name) / "objects").glob(f"{INCOMING}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime >= older_s:
+                    trees.remove(left)
 
     def remove(self, project_id: str, name: str) -> None:
         """With all that was pushed to it. Safe to repeat, and to be interrupted: it is gone at once, and

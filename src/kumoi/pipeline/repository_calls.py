@@ -19,11 +19,17 @@ class RepositoryOperation(enum.StrEnum):
     CHANGES = "changes"
     FETCH = "fetch"
     PUSH = "push"
+    SWEEP = "sweep"
     REMOVE = "remove"
 
 
 WRITING = frozenset(
-    {RepositoryOperation.ENSURE, RepositoryOperation.READ_FILE, RepositoryOperation.PUSH}
+    {
+        RepositoryOperation.ENSURE,
+        RepositoryOperation.READ_FILE,
+        RepositoryOperation.PUSH,
+        RepositoryOperation.SWEEP,
+    }
 )
 """A read of kumoi.yaml leaves what it found beside the commit."""
 

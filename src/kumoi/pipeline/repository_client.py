@@ -6,18 +6,21 @@ bodies of git's requests and answers are.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import IO
 
 import msgspec
 
 from kumoi.base import trees
+from kumoi.base.errors import KumoiError
 from kumoi.config import HostSettings
 from kumoi.engine import calls
 from kumoi.pipeline import environment, repository_calls
 from kumoi.pipeline.repository_calls import Call, CommitChanges, RepositoryOperation
 from kumoi.pipeline.spool import Spool
 
+RECEIVE = "git-receive-pack"  # The second request of a push.
 ANSWER_WITHIN_S = 330.0  # Longer than the unit gives to what it starts.
 
 
@@ -79,7 +82,9 @@ class RepositoriesClient:
         out: IO[bytes],
         is_push: bool,
     ) -> None:
-        """The output of git http-backend output, of a request with that body, goes to `out`."""
+        """The output of git http-backend output, of a request with that body, goes to `out`. What a push that
+        was ended left behind goes, too: no other one is under way there (pushes.py).
+        """
         call = Call(
             operation=RepositoryOperation.PUSH if is_push else RepositoryOperation.FETCH,
             project_id=project_id,
@@ -87,7 +92,15 @@ class RepositoriesClient:
             rest=rest,
             variables=variables,
         )
-        self._ask(call, body, out)
+        try:
+            self._ask(call, body, out)
+        except KumoiError:
+            if is_push and rest == RECEIVE:
+                with contextlib.suppress(KumoiError):
+                    self._ask(
+                        Call(operation=RepositoryOperation.SWEEP, project_id=project_id, name=name)
+                    )
+            raise
 
     def _ask(self, call: Call, *handed: IO[bytes]) -> msgspec.Raw:
         return calls.ask(

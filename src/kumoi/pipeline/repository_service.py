@@ -41,8 +41,9 @@ def answer(
     hold(repositories, path, writes=call.operation in WRITING)
     found = (call.project_id, call.name)
     match call.operation:
-        case RepositoryOperation.ENSURE:
-            repositories.ensure(*found)
+        case RepositoryOperation.ENSURE | RepositoryOperation.SWEEP as operation:
+            is_sweep = operation is RepositoryOperation.SWEEP
+            (repositories.sweep if is_sweep else repositories.ensure)(*found)
         case RepositoryOperation.LIST_HEADS:
             return msgspec.json.encode(repositories.list_heads(*found))
         case RepositoryOperation.READ_FILE:
