@@ -138,10 +138,10 @@ BASE = Topology(
 )
 
 
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + READY_S
+def wait_until(holds: Callable[[], bool], what: str, *, within_s: float = READY_S) -> None:
+    until = time.monotonic() + within_s
     while not holds():
-        assert time.monotonic() < until, f"{what}: not within {READY_S:g} s"
+        assert time.monotonic() < until, f"{what}: not within {within_s:g} s"
         threading.Event().wait(0.02)
 
 

@@ -1,5 +1,5 @@
-"""Two virtual hosts whose OVN has each of its two databases on three servers, and two northds: whoever
-leads, packets between the hosts' ports arrive and new ports come up.
+"""OVN's databases as members on three control hosts, by the units of the table: whoever leads, is killed or has
+lost its disk, packets between the hosts' ports arrive and new ports come up. The tests are one story.
 """
 
 from __future__ import annotations
@@ -7,19 +7,25 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pytest
-from tests.system.conftest import STATE_PARENT
+from tests.system.control_engines import (
+    CLOUD,
+    STATE,
+    ControlEngines,
+    ControlHosts,
+    settings,
+)
 from tests.system.network_world import (
     NETWORKS,
     OPEN,
     SUBNETS,
-    Engines,
     World,
     address_of,
     endpoint,
@@ -28,67 +34,41 @@ from tests.system.network_world import (
     reaches,
 )
 from tests.system.network_world import wait_until as wait_for
-from tests.system.raft import MEMBERS, Raft, every, wait_until
+from tests.system.raft import every
 
+from kumoi import members
 from kumoi.base import process
 from kumoi.cloud.drivers.network.interface import PortSpec, Topology
 from kumoi.cloud.drivers.network.ovn.apply import OvnNorthbound
 from kumoi.cloud.drivers.network.ovs.apply import OvsSwitch
-from kumoi.config import CloudSettings, HostSettings, Role
-from kumoi.hosts import teardown
+from kumoi.cloud.worker import ELECTED_S
+from kumoi.config import HostSettings
+from kumoi.hosts import boot
+from kumoi.hosts.cluster import ovn_members
+from kumoi.hosts.units import rights, table
+from kumoi.members import NORTHBOUND, OVN_DATABASES, SOUTHBOUND, OvnDatabase
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(170)]
 
-STATE = STATE_PARENT / "kraft"
-CLOUD = CloudSettings(
-    name="kraft",
-    public_cidr="10.206.0.0/24",
-    underlay_cidr="10.206.1.0/28",
-    southbound_url=Raft(STATE / "sb", "sb").remotes,
-)
-PLAN_WITHIN_S = 15.0
-UP_WITHIN_S = 45.0  # northd and controllers look for a leader every 8 s at last.
+UP_WITHIN_S = 60.0  # northd and controllers look for a leader every 8 s at last.
+WHOLE_WITHIN_S = 45.0  # Who has just heard of a leader lets nobody else be elected.
 TRANSFER_EVERY_S = 5.0
-UNDER_TRANSFERS_S = 30.0
+UNDER_TRANSFERS_S = 15.0
 TOGETHER = 500
 KEPT = 10  # Ports that are there at once, beside the two that are asked.
 
 
-@dataclass
-class Central:
-    """Both databases and both northds."""
-
-    northbound: Raft
-    southbound: Raft
-    northds: list[subprocess.Popen[bytes]]
-
-    @property
-    def databases(self) -> tuple[Raft, Raft]:
-        return self.northbound, self.southbound
-
-    def start_northd(self, number: int) -> None:
-        control = STATE / f"northd-{number}.ctl"
-        control.unlink(missing_ok=True)
-        remotes = (
-            f"--ovnnb-db={self.northbound.remotes}",
-            f"--ovnsb-db={self.southbound.remotes}",
-        )
-        command = ["ovn-northd", *remotes, f"--unixctl={control}"]
-        self.northds.append(process.start(command, log=STATE / f"northd-{number}.log"))
-
-    def stop(self) -> None:
-        for northd in self.northds:
-            northd.kill()
-            northd.wait()
-        for database in self.databases:
-            database.stop()
-
-
-@dataclass
 class Hosts:
-    central: Central
-    network: OvnNorthbound
-    worlds: tuple[World, ...]
+    def __init__(self, control: ControlHosts) -> None:
+        self.control = control
+        self.network: OvnNorthbound
+
+    def connect(self) -> OvnNorthbound:
+        """As the worker of the first host does."""
+        first = self.control.first
+        remote, certificate = members.northbound(first.config, first.here)
+        self.network = OvnNorthbound(remote, certificate=certificate, timeout_s=ELECTED_S)
+        return self.network
 
     def up(self) -> frozenset[str]:
         return self.network.observe().ports_up
@@ -102,15 +82,6 @@ class Hosts:
         )
 
 
-def settings(number: int) -> HostSettings:
-    return HostSettings(
-        name=f"kraft-host{number}",
-        state_dir=str(STATE / f"host{number}"),
-        underlay_address=f"10.206.1.{number + 1}",
-        roles=(Role.AGENT,),
-    )
-
-
 def port(name: str, host: HostSettings, number: int) -> PortSpec:
     return replace(endpoint(name, "a1", number, ("a1-4", f"10.203.16.{number}")), host=host.name)
 
@@ -121,62 +92,37 @@ LINKED = [
 FIRST, SECOND = (port(f"raft{number}", settings(number), 100 + number) for number in (1, 2))
 
 
-def remove_everything() -> None:
-    """Also what a killed run left."""
-    for number in (1, 2):
-        teardown.stop(CLOUD, settings(number))
-        if settings(number).state.exists():
-            teardown.purge(settings(number))
+def remove_everything(control: ControlHosts) -> None:
+    control.reclaim()
     for each in (FIRST, SECOND):
         process.run(["ip", "netns", "delete", namespace(each)], check=False)
-    process.run(["rm", "-rf", STATE])
 
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[Hosts]:
-    remove_everything()
+    """Their databases became members of a database that was alone, and lost no packet meanwhile."""
+    control = ControlHosts()
+    remove_everything(control)
     STATE.mkdir()
     STATE.chmod(0o755)
-    rafts = []
-    for which in ("nb", "sb"):
-        (STATE / which).mkdir()
-        rafts.append(Raft(STATE / which, which))
-    central = Central(rafts[0], rafts[1], [])
     with contextlib.ExitStack() as until:
-        until.callback(remove_everything)
-        until.callback(central.stop)
-        for raft in rafts:
-            raft.grow()
-        for number in (1, 2):
-            central.start_northd(number)
-        network = until.enter_context(
-            OvnNorthbound(central.northbound.remotes, timeout_s=PLAN_WITHIN_S)
-        )
-        worlds = [until.enter_context(_host(number, network)) for number in (1, 2)]
-        found = Hosts(central, network, tuple(worlds))
-        network.converge(found.wanted())
-        for world, each in zip(worlds, (FIRST, SECOND), strict=True):
-            world.plug(each)
-        for world in worlds:
-            _link(world)
-        wait_for(lambda: found.up() == {FIRST.id, SECOND.id}, "both ports")
+        until.callback(remove_everything, control)
+        control.start()
+        found = Hosts(control)
+        with found.connect() as network:
+            network.converge(found.wanted())
+            for engines, each in zip(control.engines, (FIRST, SECOND), strict=False):
+                switch = until.enter_context(OvsSwitch(engines.here.switch_remote))
+                wait_for(partial(has_bridge, switch), "the integration bridge")
+                world = World(engines, network, switch)
+                world.plug(each)
+                _link(world)
+            wait_for(lambda: found.up() == {FIRST.id, SECOND.id}, "both ports")
         reaches(FIRST, address_of(SECOND))
+        with nothing_lost():
+            control.make_members()
+        until.enter_context(found.connect())
         yield found
-
-
-@contextlib.contextmanager
-def _host(number: int, network: OvnNorthbound) -> Iterator[World]:
-    host = settings(number)
-    engines = Engines(CLOUD, host)
-    try:
-        engines.start_all()
-        with OvsSwitch(host.switch_remote) as switch:
-            wait_for(lambda: has_bridge(switch), "the integration bridge")
-            yield World(engines, network, switch)
-    finally:
-        for daemon in engines.processes.values():
-            daemon.kill()
-            daemon.wait()
 
 
 def _link(world: World) -> None:
@@ -237,31 +183,134 @@ def nothing_lost() -> Iterator[None]:
     assert lost == 0
 
 
+def all_members(hosts: Hosts) -> None:
+    """Until each of the three is one of each database again."""
+
+    def whole() -> bool:
+        seen = [hosts.control.look(database) for database in OVN_DATABASES]
+        return all(len(each.followers) == 2 and each.leader for each in seen)
+
+    wait_for(whole, "three members of both databases", within_s=WHOLE_WITHIN_S)
+
+
+def tell(what: str, making: Making) -> None:
+    sys.stdout.write(f"{what}: {making}\n")
+
+
+def test_each_has_three_members_and_one_northd_works(hosts: Hosts) -> None:
+    all_members(hosts)
+    controls = [
+        rights.run_dir(each.here, members.NORTHD) / "control.ctl" for each in hosts.control.engines
+    ]
+
+    def active() -> list[str]:
+        said = [process.run(["ovs-appctl", "-t", each, "status"]).out.strip() for each in controls]
+        return sorted(said)
+
+    wanted = ["Status: active", "Status: standby", "Status: standby"]
+    wait_for(lambda: active() == wanted, "one northd that works")
+
+
+def test_a_hosts_certificate_does_not_open_the_northbound_database(hosts: Hosts) -> None:
+    """It opens the southbound one, as its controller has to."""
+    host = hosts.control.engines[1].here
+    statuses = []
+    for database in OVN_DATABASES:
+        key, certificate = (host.pki_dir / f"{host.name}.{end}" for end in ("key", "crt"))
+        ask = ["ovsdb-client", "--timeout=5", f"--private-key={key}"]
+        ask += [f"--certificate={certificate}"]
+        ask += [f"--ca-cert={host.pki_dir / 'ovn-authorities.crt'}", "list-dbs"]
+        remote = f"ssl:{CLOUD.control_address}:{database.port}"
+        statuses.append(process.run([*ask, remote], check=False).status)
+    assert statuses[0] != 0
+    assert statuses[1] == 0
+
+
 def test_no_packet_is_lost_and_all_ports_come_up_while_others_lead(hosts: Hosts) -> None:
-    turns = itertools.cycle(hosts.central.databases)
-    before = sum(raft.term() for raft in hosts.central.databases)
+    turns = itertools.cycle(OVN_DATABASES)
+    all_members(hosts)
+    before = sum(hosts.control.look(database).term for database in OVN_DATABASES)
     making = Making(hosts)
-    with nothing_lost(), every(TRANSFER_EVERY_S, lambda: next(turns).transfer()):
+    with nothing_lost(), every(TRANSFER_EVERY_S, lambda: hosts.control.transfer(next(turns))):
         making.run(UNDER_TRANSFERS_S)
-    transfers = sum(raft.term() for raft in hosts.central.databases) - before
+    transfers = sum(hosts.control.look(database).term for database in OVN_DATABASES) - before
+    tell(f"{transfers} transfers", making)
     assert transfers >= UNDER_TRANSFERS_S / TRANSFER_EVERY_S / 2
     assert making.made > transfers
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["northbound", "southbound"])
-def test_no_packet_is_lost_and_ports_come_up_when_a_leader_is_killed(
-    hosts: Hosts, which: int
-) -> None:
-    raft = hosts.central.databases[which]
-    wait_until(lambda: raft.leader() is not None)
-    killed = raft.leader()
-    assert killed is not None
+def plans_go_on_without(hosts: Hosts, each: ControlEngines, *names: str) -> Making:
+    """After these of its units were killed; they are back afterwards."""
     making = Making(hosts)
     with nothing_lost():
-        raft.kill(killed)
+        for name in names:
+            each.kill(name)
         try:
             making.run(1.0)
         finally:
-            raft.start(killed)
-        wait_until(lambda: all("cluster member" in raft.status(one) for one in MEMBERS))
+            for name in names:
+                each.start(name)
+        all_members(hosts)
     assert making.made
+    return making
+
+
+def test_no_packet_is_lost_and_ports_come_up_when_the_southbound_leader_is_killed(
+    hosts: Hosts,
+) -> None:
+    all_members(hosts)
+    leader = hosts.control.leader(SOUTHBOUND)
+    assert leader is not None
+    tell("the southbound leader killed", plans_go_on_without(hosts, leader, SOUTHBOUND.unit))
+
+
+def test_no_packet_is_lost_and_ports_come_up_when_all_of_the_northbound_leaders_host_is_killed(
+    hosts: Hosts,
+) -> None:
+    all_members(hosts)
+    leader = hosts.control.leader(NORTHBOUND)
+    assert leader is not None
+    tell("a host killed", plans_go_on_without(hosts, leader, *sorted(ovn_members.CENTRAL)))
+
+
+def test_a_member_that_lost_its_disk_joins_anew_and_the_old_one_is_forgotten(hosts: Hosts) -> None:
+    all_members(hosts)
+    third = hosts.control.engines[2]
+    before = {database: member_ids(hosts, database) for database in OVN_DATABASES}
+    for name in ovn_members.CENTRAL:
+        third.kill(name)
+    for database in OVN_DATABASES:
+        table.ovn_database(third.here, database.name).unlink()
+    boot.ensure_files(CLOUD, third.here)
+    for database in OVN_DATABASES:
+        third.start(database.unit)
+    third.start(members.NORTHD)
+    assert ovn_members.settle(CLOUD, third.here) == []
+    for database in OVN_DATABASES:
+
+        def is_replaced(database: OvnDatabase = database) -> bool:
+            now = member_ids(hosts, database)
+            return len(now) == 3 and len(now & before[database]) == 2
+
+        wait_for(is_replaced, f"another member of {database.schema} in the place of the lost one")
+    all_members(hosts)
+
+
+def member_ids(hosts: Hosts, database: OvnDatabase) -> frozenset[str]:
+    status = hosts.control.status(hosts.control.first, database)
+    return frozenset(id_ for id_, _ in ovn_members.MEMBER.findall(status))
+
+
+def test_the_databases_are_alone_again_with_all_that_was_in_them(hosts: Hosts) -> None:
+    all_members(hosts)
+    hosts.network.converge(hosts.wanted(*LINKED[:KEPT]))
+    hosts.network.close()
+    with nothing_lost():
+        hosts.control.make_alone()
+    with hosts.connect() as network:
+        assert network.converge(hosts.wanted(*LINKED[:KEPT])).actions == ()
+        making = Making(hosts)
+        making.run(1.0)
+        assert making.made
+    for each in hosts.control.engines[1:]:
+        assert not ovn_members.CENTRAL & each.processes.keys()
