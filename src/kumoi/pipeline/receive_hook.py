@@ -22,7 +22,7 @@ from kumoi.base.text import printable
 TIMEOUT_S = 20.0
 ANSWER_MAX_BYTES = 65_536
 HEADS, TAGS = "refs/heads/", "refs/tags/"
-HEADS_MAX = 40
+HEADS_MAX = 40  # That a push moves: the pipeline is asked about each.
 KEPT = "the push is kept; its run begins as soon as the pipeline can. Push again to be told its id"
 BLOCK = 512  # Of st_blocks.
 BRANCH_MAX = 200
@@ -73,6 +73,12 @@ def _check(socket_path: str, heads: list[tuple[str, str]]) -> int:
     from kumoi.base.errors import Invalid  # noqa: PLC0415 - `started` needs none of this
     from kumoi.pipeline.git import parse_file  # noqa: PLC0415
 
+    if len(heads) > HEADS_MAX:
+        _say(
+            f"push refused: it moves {len(heads)} branches, and {HEADS_MAX} at most may be moved at once: "
+            "push some of them, then the others"
+        )
+        return 1
     for new, ref in heads:
         try:
             parse_file(_repository(), new)
@@ -119,6 +125,9 @@ def _ask_for_runs(socket_path: str, heads: list[tuple[str, str]]) -> list[str]:
     """
     path = _repository().resolve()
     said: list[str] = []
+    heads = sorted(
+        heads, key=lambda head: not head[0].strip("0")
+    )  # Those that are gone begin no run.
     with contextlib.suppress(OSError):
         said = _ask(socket_path, f"{path.parent.name} {path.stem}", heads)
     brings = any(new.strip("0") for new, _ in heads)

@@ -10,6 +10,8 @@ import pytest
 from openstack.connection import Connection
 from tests.stories.pipeline.conftest import Pusher, RunningPipeline, built, until
 
+from kumoi.pipeline.receive_hook import HEADS_MAX
+
 ONE_SERVER = "servers:\n  web: {image: debian-12, flavor: tiny}\n"
 MANY_SERVERS = "servers:\n  web: {image: debian-12, flavor: tiny, count: 9}\n"
 MUCH_DISK = "servers:\n  web: {image: debian-12, flavor: large, count: 2}\n"
@@ -85,6 +87,17 @@ def test_a_push_over_the_limit_of_environments_is_refused_and_may_be_repeated(
 
         until(gone)
     assert "remote: run" in small.push("main:third")
+
+
+def test_a_push_of_more_branches_than_are_looked_at_is_refused_whole(small: Pusher) -> None:
+    def push_branches(count: int) -> str:
+        heads = (f"main:b{number}" for number in range(count))
+        return small.git("push", small.url(), *heads, check=False).err
+
+    said = "push refused: it moves 41 branches, and 40 at most may be moved at once"
+    assert said in push_branches(HEADS_MAX + 1)
+    assert "push refused: this project would have 40 environments" in push_branches(HEADS_MAX)
+    assert small.git("ls-remote", small.url()).out.strip() == ""
 
 
 @pytest.mark.parametrize(
