@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -18,13 +20,16 @@ from kumoi.engine.http.running import HandlerRunner
 CALLS = 3
 
 
-def where(method: str, *, is_local: bool = True, pool: str = "") -> list[str]:
-    """Where each of several calls of one route ran: "loop" or "thread"."""
+def where(
+    method: str, *, is_local: bool = True, pool: str = "", act: Callable[[], object] = bool
+) -> list[str]:
+    """Where each of several calls of one route, which acts so, ran: "loop" or "thread"."""
     found: list[str] = []
 
     def handler(_request: Request[Any, Any]) -> Reply:
         is_main = threading.current_thread() is threading.main_thread()
         found.append("loop" if is_main else "thread")
+        act()
         return Reply(200)
 
     async def story() -> None:
@@ -46,6 +51,21 @@ def test_a_look_that_was_short_runs_in_the_event_loop(monkeypatch: pytest.Monkey
 def test_a_look_that_was_long_runs_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "QUICK_S", -1.0)
     assert where("GET") == ["thread"] * CALLS
+
+
+def test_a_look_that_waited_for_anothers_thread_was_short_all_the_same() -> None:
+    """Whoever computes holds the interpreter's lock: that is no cost of the look."""
+    waited = threading.Event()
+    assert where("GET", act=lambda: waited.wait(running.QUICK_S * 2)) == ["thread", "loop", "loop"]
+
+
+def test_a_look_that_read_the_disk_for_long_runs_in_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads = itertools.count()
+    monkeypatch.setattr(running, "_usage", lambda: (0.0, next(reads)))
+    waited = threading.Event()
+    assert where("GET", act=lambda: waited.wait(running.QUICK_S * 2)) == ["thread"] * CALLS
 
 
 def test_what_may_wait_runs_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:

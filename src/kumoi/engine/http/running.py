@@ -1,13 +1,17 @@
 """Runs a handler in a thread, or in the event loop where it is a short read of SQLite.
 
 To pass a request to a thread and its answer back costs more than most reads of SQLite. So a GET
-whose last run took at most QUICK_S runs in the event loop, where it delays other requests no longer
-than any callback does. One that took longer runs in a thread until it has been short again. With
+whose last run cost at most QUICK_S runs in the event loop, where it delays other requests no longer
+than any callback does. One that cost more runs in a thread until it has been short again. With
 PostgreSQL, where a read waits for the network, all run in threads. Called by app.App.
+
+What counts is processor time, and where the disk was read, all the time: by a clock alone a read would be long that
+waited for a thread of another's with the interpreter's lock, and would wait in threads all the longer.
 """
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -94,9 +98,17 @@ class HandlerRunner:
         return reply
 
     def _timed(self, route: Route, request: Request[Any, Any]) -> Reply:
-        began = time.perf_counter()
+        began, before = time.perf_counter(), _usage()
         try:
             reply: Reply = route.handler(request)
         finally:
-            self._spent_s[id(route)] = time.perf_counter() - began
+            after = _usage()
+            spent_s, reads = after[0] - before[0], after[1] - before[1]
+            self._spent_s[id(route)] = time.perf_counter() - began if reads else spent_s
         return reply
+
+
+def _usage() -> tuple[float, int]:
+    """Of this thread: processor time, and how often the disk was read."""
+    used = resource.getrusage(resource.RUSAGE_THREAD)
+    return used.ru_utime + used.ru_stime, used.ru_inblock + used.ru_majflt
