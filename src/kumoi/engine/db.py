@@ -50,6 +50,8 @@ DISK_FULL, SQLITE_FULL = "53100", "SQLITE_FULL"  # As PostgreSQL and SQLite say 
 SQLITE_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 BUSY_TIMEOUT_MS = 10_000  # How long a writer waits for those of other processes,
 WRITER_WAIT_S = 10.0  # and for those of its own.
+# A process that is frozen, or cut off, while it writes is put out after this, less than others wait for it.
+SILENT_WRITER_MS = 5_000
 OUTAGE_WAIT_S = 10.0  # A database server restarts in less,
 FAILOVER_WAIT_S = 32.0  # and another takes over when its host is lost.
 POOL_SIZE = 16
@@ -72,7 +74,8 @@ class _TransactionSql:
 SQLITE = _TransactionSql("BEGIN", "BEGIN IMMEDIATE", "")
 POSTGRESQL = _TransactionSql(
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-    f"BEGIN; SELECT pg_advisory_xact_lock({WRITER_LOCK})",
+    f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = {SILENT_WRITER_MS}; "
+    f"SELECT pg_advisory_xact_lock({WRITER_LOCK})",
     f"NOTIFY {CHANNEL}",
 )
 

@@ -192,3 +192,25 @@ def test_no_value_of_a_statement_that_fails_is_told(database: Database, statemen
         connection.execute(sa.text(statement), {"word": SECRET})
     lines = [*errors.chain(caught.value), *traceback.format_exception(caught.value)]
     assert not [line for line in lines if SECRET in line]
+
+
+def test_who_falls_silent_while_it_writes_does_not_hold_up_the_others(
+    store_url: str, database: Database, tmp_path: Path
+) -> None:
+    if database.is_sqlite:
+        return  # Its lock is the kernel's, and goes with the process.
+    asked = sa.text("SHOW idle_in_transaction_session_timeout")
+    with database.read() as connection:
+        assert connection.execute(asked).scalar_one() == "0"  # A backup reads for long.
+    twin = Database(store_url, wake_dir=tmp_path / "wake")
+    with pytest.raises(errors.StoreLost), database.write() as connection:
+        feed.touch(connection, "things", "silent")
+        feed.position(connection)
+        assert connection.execute(asked).scalar_one() == "5s"
+        connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 50"))
+        with twin.write() as other:
+            feed.touch(other, "things", "other")
+        feed.position(connection)
+    with database.read() as connection:
+        assert feed.changes(connection, "things", since=0).keys == ("other",)
+    twin.close()
