@@ -198,7 +198,8 @@ class CloudSettings:
     @property
     def own_addresses(self) -> frozenset[str]:
         """From which the control plane's own programs call each other."""
-        return frozenset({self.public_address, self.control_address, "127.0.0.1"})
+        of_hosts = (host.address for host in self.control_hosts)
+        return frozenset({self.public_address, self.control_address, *of_hosts, "127.0.0.1"})
 
     @property
     def api_url(self) -> str:
@@ -255,7 +256,6 @@ class HostSettings:
         default=False,
         meaning="It is beside the cloud's first host: a control plane of its has a network of its own.",
     )
-
     ram_allocation_ratio: float = key(
         1.0, "Memory that servers may be promised, times what there is; above 1.0 they may run out."
     )
@@ -266,7 +266,6 @@ class HostSettings:
     reserved_host_memory_mib: int = key(
         1_024, "Memory that no server gets: the machine's own programs and the cloud's."
     )
-
     reserved_host_disk_gib: int = key(
         1, "Disk that no server gets: databases and logs. What else lies there is reserved as well."
     )
@@ -300,11 +299,6 @@ class HostSettings:
     def pki_dir(self) -> Path:
         """`ca.crt`, and `<name>.crt` with `<name>.key` for what runs here."""
         return self.state / "pki"
-
-    @property
-    def token_keys_dir(self) -> Path:
-        """What the APIs alone read: keys that sign tokens, and the one that seals what they keep."""
-        return self.pki_dir / "token-keys"
 
     @property
     def store_dir(self) -> Path:
@@ -363,13 +357,11 @@ def first_host(cloud: CloudSettings, state_dir: str) -> HostSettings:
 
 
 def is_first(cloud: CloudSettings, host: HostSettings) -> bool:
-    """Whether this host has the cloud's authority, from which others get what they need, and makes what
-    users begin with. Of several control hosts it is the one with the first underlay address.
-    """
+    """Whether it has the cloud's authority: of several control hosts, at the first underlay address."""
+    if not cloud.is_replicated:
+        return Role.API in host.roles
     own = cloud.control_host(host.name)
-    if cloud.is_replicated:
-        return own is not None and own.address == cloud.control_address
-    return Role.API in host.roles
+    return own is not None and own.address == cloud.control_address
 
 
 Settings = TypeVar("Settings", CloudSettings, HostSettings)

@@ -54,7 +54,7 @@ async def running_agent(api: SecureHostApi, directory: Path) -> AsyncIterator[No
         )
 
     tls = tls_context(api.pki_dir, api.here.name)
-    async with HttpUpstream(api.url, tls=tls) as upstream:
+    async with HttpUpstream([api.url], tls=tls) as upstream:
         images = Images(
             drivers={}, upstream=upstream, directory=directory / "images", clock=Clock()
         )

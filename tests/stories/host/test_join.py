@@ -59,7 +59,7 @@ class Operator:
         return joined
 
     def upstream(self, here: HostSettings) -> HttpUpstream:
-        return HttpUpstream(self.api.url, tls=tls_context(here.pki_dir, here.name))
+        return HttpUpstream([self.api.url], tls=tls_context(here.pki_dir, here.name))
 
 
 Story = Callable[[Operator], Awaitable[None]]

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from kumoi import addresses
 from kumoi.base import files, log, process
 from kumoi.base.clock import Clock
 from kumoi.base.errors import Permanent
@@ -100,7 +101,8 @@ async def serve_drivers(
         )
 
     tls = tls_context(host.pki_dir, host.name)
-    async with HttpUpstream(cloud.host_api_url, tls=tls) as upstream:
+    urls = addresses.host_api_urls(cloud, host.name)
+    async with HttpUpstream(urls, tls=tls, known=host_dir / "control-hosts.json") as upstream:
         images = Images(
             drivers=drivers, upstream=upstream, directory=host_dir / "downloads", clock=clock
         )

@@ -7,7 +7,9 @@ tokens.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
+from kumoi import addresses, members
 from kumoi.base import log
 from kumoi.base.backoff import Backoff
 from kumoi.base.clock import Clock
@@ -61,7 +63,7 @@ def build_services(
         logins=Logins(clock, cloud.login_attempts_per_minute),
         images=ImageFiles(host.image_dir),
         inspect_image=inspect,
-        seal=seal_of(host),
+        seal=Seal(members.seal_file(host)),
         authority=AuthorityClient(host.authority_socket, host.pki_dir / "ca.crt"),
     )
 
@@ -70,25 +72,22 @@ def signing_keys(cloud: CloudSettings, host: HostSettings, database: Database) -
     """Where all API processes of the cloud, and `kumoi token`, find the keys of tokens. While a cloud moves
     to several control hosts, they are where they were.
     """
-    directory = KeyDirectory(host.token_keys_dir)
+    directory = KeyDirectory(members.token_keys_dir(host))
     if cloud.is_replicated and not cloud.database_url:
-        return StoredKeys(database, seal_of(host), directory)
+        return StoredKeys(database, Seal(members.seal_file(host)), directory)
     return directory
 
 
-def seal_of(host: HostSettings) -> Seal:
-    return Seal(host.token_keys_dir / "secrets.key")
-
-
-def app(services: Services) -> App:
-    """The OpenStack APIs, those that are not off."""
-    cloud = services.cloud
+def app(services: Services, address: str = "", recorder: Recorder | None = None) -> App:
+    """The OpenStack APIs, those that are not off, for whom that address answers."""
+    cloud = addresses.seen_at(services.cloud, address or services.cloud.public_address)
+    services = replace(services, cloud=cloud)
     return App(
         services,
         [service for service in SERVICES if service.type in cloud.apis],
         root=cloud.api_url,
         body_max_bytes=cloud.body_max_bytes,
-        recorder=Recorder(services.database, services.clock),
+        recorder=recorder or Recorder(services.database, services.clock),
         requests_max=cloud.requests_per_client,
         proxies=cloud.own_addresses,  # The pipeline asks for its callers.
     )
@@ -112,11 +111,17 @@ async def serve(
         pki / "api.crt", pki / "api.key", client_ca=pki / "ca.crt"
     )  # Who joins has none yet.
     limits = ConnectionLimits.of(cloud)
+    recorder = Recorder(database, clock)
     listeners = (
-        Listener(app(services), cloud.public_address, cloud.api_port, server, limits=limits),
+        *(
+            Listener(
+                app(services, address, recorder), address, cloud.api_port, server, limits=limits
+            )
+            for address in addresses.of_apis(cloud, host)
+        ),
         Listener(
             host_app(services, alarm),
-            cloud.control_address,
+            addresses.own(cloud, host),
             cloud.host_api_port,
             hosts,
             grace_s=0,  # Long polls and reports, which a host repeats.

@@ -27,12 +27,13 @@ PROTOCOL_OLDEST = 2
 
 class Hello(Message, frozen=True, kw_only=True):
     """`epoch` is the store's: from a host the one it received last, from the control plane the one
-    of today.
+    of today, with where its host APIs are if there are several.
     """
 
     protocol: Count = PROTOCOL
     release: Name
     epoch: Name = ""
+    host_api_urls: tuple[str, ...] = ()
 
 
 class Allocation(Message, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import IO
 
 import anyio.to_thread
 
-from kumoi.base.errors import NotFound
+from kumoi.base.errors import NotFound, Transient
 from kumoi.cloud.api.host import caller
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.caller import Caller
@@ -29,6 +29,8 @@ async def download(request: Request) -> Reply:
     try:
         file = await anyio.to_thread.run_sync(request.services.images.open, sha256)
     except FileNotFoundError as cause:
+        if request.services.cloud.is_replicated:
+            raise Transient(f"the content of image {request.path['id']} is not here") from cause
         raise NotFound("content of image", request.path["id"]) from cause
     headers = {"X-Kumoi-Sha256": sha256, "Content-Length": str(os.fstat(file.fileno()).st_size)}
     return Reply(200, headers=headers, stream=_chunks(file), media_type="application/octet-stream")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import kumoi
+from kumoi import addresses
 from kumoi.base.errors import Conflict, TooLarge
 from kumoi.cloud.api.host import caller
 from kumoi.cloud.api.request import Request
@@ -37,7 +38,9 @@ def put_hello(request: Request) -> Reply:
             host_domain.beat(connection, host_id, now(connection))
     if refusal:
         raise Conflict(refusal, kind=REFUSED, code=REFUSED)
-    return Reply(200, Hello(release=kumoi.__version__, epoch=epoch))
+    cloud = request.services.cloud
+    urls = addresses.host_api_urls(cloud, host_id) if cloud.is_replicated else ()
+    return Reply(200, Hello(release=kumoi.__version__, epoch=epoch, host_api_urls=urls))
 
 
 async def create(request: Request) -> Reply:

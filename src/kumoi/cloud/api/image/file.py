@@ -15,7 +15,7 @@ from typing import IO
 
 from anyio import to_thread
 
-from kumoi.base.errors import Bug, Invalid, TooLarge
+from kumoi.base.errors import Bug, Invalid, TooLarge, Transient
 from kumoi.cloud.api.image.image import WITH_CONTENT
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.image import content, image_import
@@ -142,6 +142,8 @@ def _open(request: Request, sha256: str) -> IO[bytes]:
     try:
         return request.services.images.open(sha256)
     except FileNotFoundError as cause:
+        if request.services.cloud.is_replicated:
+            raise Transient("The content of the image is on another control host.") from cause
         raise Bug(f"the file of content {sha256} is missing") from cause
 
 

@@ -1,0 +1,59 @@
+"""Where the roles of control hosts listen, and where others look for them. Pure.
+
+With several control hosts each host's roles listen at its control plane's own address, and the first one's
+at the public address as well. Whoever walks a list of them begins with its own host's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kumoi.config import CloudSettings, HostSettings, is_first
+from kumoi.control_host import ControlHost
+
+
+def own(cloud: CloudSettings, host: HostSettings) -> str:
+    """The control plane's address on this host."""
+    found = cloud.control_host(host.name)
+    return cloud.control_address if found is None else found.address
+
+
+def of_apis(cloud: CloudSettings, host: HostSettings) -> tuple[str, ...]:
+    """Where the OpenStack APIs listen on this host."""
+    found = [cloud.public_address] if is_first(cloud, host) else []
+    if cloud.is_replicated:
+        found.append(own(cloud, host))
+    return tuple(found)
+
+
+def api_url(cloud: CloudSettings, host: HostSettings) -> str:
+    """Of the APIs, for what runs on this host."""
+    return cloud.api_url if is_first(cloud, host) else url(own(cloud, host), cloud.api_port)
+
+
+def seen_at(cloud: CloudSettings, address: str) -> CloudSettings:
+    """The settings for whom this address answers: what it is referred to answers there as well. Where a
+    proxy stands before all of them, that is where clients are referred to.
+    """
+    if address == cloud.public_address or cloud.api_public_url:
+        return cloud
+    return replace(cloud, api_public_url=url(address, cloud.api_port))
+
+
+def host_api_urls(cloud: CloudSettings, host_name: str) -> tuple[str, ...]:
+    """Of the host APIs, for that host."""
+    return urls_of([host.address for host in _own_first(cloud, host_name)], cloud)
+
+
+def _own_first(cloud: CloudSettings, host_name: str) -> list[ControlHost]:
+    return sorted(cloud.control_hosts, key=lambda each: each.name != host_name)
+
+
+def urls_of(addresses: Sequence[str], cloud: CloudSettings) -> tuple[str, ...]:
+    """Of host APIs at these addresses; of the only one, where there are none."""
+    return tuple(url(each, cloud.host_api_port) for each in addresses) or (cloud.host_api_url,)
+
+
+def url(address: str, port: int) -> str:
+    return f"https://{address}:{port}"
