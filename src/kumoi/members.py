@@ -69,6 +69,16 @@ def postgres_dir(host: HostSettings) -> Path:
     return host.state / "postgres"
 
 
+def token_keys_dir(host: HostSettings) -> Path:
+    """What the API alone reads: the keys that sign tokens, and beside them the one that seals."""
+    return host.pki_dir / "token-keys"
+
+
+def seal_file(host: HostSettings) -> Path:
+    """Seals what the cloud's store keeps for users, and keys of tokens where it has them."""
+    return token_keys_dir(host) / "secrets.key"
+
+
 def certificate(host: HostSettings, name: str) -> tuple[Path, Path, Path]:
     """Key, certificate and authority, of an engine or of a store's user."""
     pki = host.pki_dir

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from kumoi import config, members
-from kumoi.base.errors import Conflict, Invalid, NotFound
+from kumoi import addresses, config, members
+from kumoi.base.errors import Conflict, Invalid, NotFound, Transient
 from kumoi.cli import choice, down, host, joining, replicating, up
 from kumoi.cli.output import console, table
 from kumoi.cli.progress import Progress
@@ -79,6 +79,8 @@ def create(args: argparse.Namespace) -> int:
         cloud, here = up.open_to_hosts(up.args_of(cloud, here), cloud, here, progress)
     if args.control_hosts and cloud.is_replicated:
         progress.say(f"The stores are on {len(cloud.control_hosts)} hosts already")
+        up.bring_up(up.args_of(cloud, here), progress)
+        replicating.share_roles(cloud, here, progress)
     elif args.control_hosts:
         replicating.replicate(cloud, here, progress, number=args.control_hosts)
     words = choice.words(cloud, here)
@@ -131,8 +133,7 @@ def leave(args: argparse.Namespace) -> int:
     try:
         with progress.stage("leave the cloud") as stage:
             try:
-                tls = tls_context(here.pki_dir, here.name)
-                hostapi.leave(cloud.host_api_url, tls, forced=args.force)
+                _say_good_bye(cloud, here, forced=args.force)
             except (hostapi.NotAHost, FileNotFoundError):
                 stage.note("it was no host of it any more")
     except Conflict:
@@ -142,6 +143,17 @@ def leave(args: argparse.Namespace) -> int:
         down.take_down(cloud, here, progress, with_data=False)  # OVN's controller says good-bye.
         down.take_down(cloud, here, progress, with_data=True)
     return 0
+
+
+def _say_good_bye(cloud: CloudSettings, here: HostSettings, *, forced: bool) -> None:
+    """To whichever control host answers. Raises what the last one answers."""
+    tls = tls_context(here.pki_dir, here.name)
+    *urls, last = addresses.host_api_urls(cloud, here.name)
+    for url in urls:
+        with contextlib.suppress(Transient):
+            hostapi.leave(url, tls, forced=forced)
+            return
+    hostapi.leave(last, tls, forced=forced)
 
 
 def status(args: argparse.Namespace) -> int:
@@ -189,9 +201,14 @@ def _control_plane(cloud: CloudSettings, here: HostSettings) -> str:
     ]
     missing = f"; [red]{', '.join(late)} does not follow[/]" if late else ""
     return (
-        f"its stores follow {found.leader} on {', '.join(found.followers)}{missing}. APIs, worker and pipeline run on {here.name} alone, and its disk "
-        "alone has images, pushed repositories, the keys of tokens and those of the authorities"
+        f"its stores follow {found.leader} on {', '.join(found.followers)}{missing}. APIs and workers run on each of these, the pipeline on "
+        f"{_first(cloud)} alone, whose disk alone has images, pushed repositories and the keys of the authorities"
     )
+
+
+def _first(cloud: CloudSettings) -> str:
+    names = (host.name for host in cloud.control_hosts if host.address == cloud.control_address)
+    return next(names, "")
 
 
 def _expected(cloud: CloudSettings, here: HostSettings) -> list[dict[str, Any]]:

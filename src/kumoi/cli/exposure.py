@@ -154,7 +154,8 @@ def reached_by(cloud: CloudSettings, bound: sockets.Bound) -> str:
         and (bound.is_any or bound.address == cloud.public_address)
     ):
         return TENANTS
-    return UNDERLAY if bound.address == cloud.control_address else NETWORKS
+    underlay = cloud.own_addresses - {cloud.public_address}
+    return UNDERLAY if bound.address in underlay else NETWORKS
 
 
 def floating_ips(cloud: Connection, apis: Collection[str]) -> list[ExposedFloatingIp]:

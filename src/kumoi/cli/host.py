@@ -69,12 +69,14 @@ def listed(cloud: CloudSettings, here: HostSettings) -> list[dict[str, Any]]:
     hosts, _servers, trouble = status.hosts_and_servers(cloud, here, status.processes(cloud, here))
     if trouble:
         raise Permanent(f"the hosts are not known: {trouble}")
+    each = (Role.API.value, Role.WORKER.value, Role.AGENT.value)  # Where nobody says otherwise.
+    roles: dict[str, tuple[str, ...]] = {host.name: each for host in cloud.control_hosts}
+    roles |= {host.name: host.roles for host in (here, *choice.others_here(cloud, here))}
     return [
         {
             "name": row["name"],
             "address": row["address"],
-            # One host has the control plane; whoever joins has an agent.
-            "roles": list(here.roles) if row["name"] == here.name else [Role.AGENT.value],
+            "roles": list(roles.get(row["name"], (Role.AGENT.value,))),
             "state": row["state"],
             "status": row["status"],
             "reason": row["reason"],

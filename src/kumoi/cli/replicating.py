@@ -18,7 +18,7 @@ from kumoi.base.errors import Conflict
 from kumoi.cli import backup, choice, up
 from kumoi.cli.progress import Progress
 from kumoi.cloud.domain.host import join as domain
-from kumoi.config import CloudSettings, HostSettings, Role
+from kumoi.config import ROLES, CloudSettings, HostSettings, Role
 from kumoi.control_host import NUMBERS, ControlHost
 from kumoi.engine import copy, feed
 from kumoi.engine.db import Database
@@ -27,6 +27,7 @@ from kumoi.hosts.units import keeper, ownership, releases, table
 
 SQLITE = "sqlite:///"
 ROWS_OF_PROCESSES = ("audit", "flow", "lease")  # They change while nobody does anything.
+ROLES_OF_EACH = (Role.API.value, Role.WORKER.value)  # Of the control hosts.
 MOVED = ".moved"  # What nobody may take for the store any more.
 
 
@@ -54,10 +55,24 @@ def replicate(cloud: CloudSettings, host: HostSettings, progress: Progress, *, n
     for store in backup.stores(_with_files(cloud, host), host):
         path = Path(store.url.removeprefix(SQLITE))
         path.rename(path.with_name(f"{path.name}{MOVED}"))
-    for other in hosts:  # Their controllers are told of all members, also on hosts that have none.
-        config.write(wanted, other.state)
-        up.bring_up(up.args_of(wanted, other), progress)
+    share_roles(wanted, host, progress)
     progress.say(f"The stores are on {number} hosts. The APIs were away for {took_s:.1f} s")
+
+
+def share_roles(cloud: CloudSettings, host: HostSettings, progress: Progress) -> None:
+    """The cloud's other hosts on this machine come up with what is new: control hosts with the roles that each
+    of them has, for which `up` has given them what they need; the controllers of all are told of all members.
+    """
+    for other in choice.others_here(cloud, host):
+        progress.say(f"Host {other.name}:")
+        config.write(cloud, other.state)
+        if cloud.control_host(other.name) is not None:
+            there = config.read(HostSettings, other.state).settings
+            words = {*there.roles, *ROLES_OF_EACH}
+            others = [word for word in there.roles if word not in ROLES]  # Of another release.
+            roles = (*(role for role in ROLES if role in words), *others)
+            config.write(config.changed(there, roles=roles, shares_machine=True), other.state)
+        up.bring_up(up.args_of(cloud, other), progress)
 
 
 def _require_possible(cloud: CloudSettings, others: Sequence[HostSettings], number: int) -> None:

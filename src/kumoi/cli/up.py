@@ -24,18 +24,19 @@ from kumoi.base.errors import Conflict, Permanent
 from kumoi.cli import choice, components, joining
 from kumoi.cli.progress import Progress, ProgressStage
 from kumoi.cloud.drivers.instance import registry
+from kumoi.cloud.store.seal import Seal
 from kumoi.components import PIPELINE, Api
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts import boot
 from kumoi.hosts.cluster import databases, ovn_members
-from kumoi.hosts.first_use import clouds_yaml, engines_pki, first_run, passwords, pki
+from kumoi.hosts.first_use import clouds_yaml, first_run, passwords, pki, sharing
 from kumoi.hosts.install import image, machine, packages
 from kumoi.hosts.units import answering, keeper, ownership, releases, table, users
 from kumoi.hosts.units.releases import Release
 from kumoi.hosts.wires import ranges, sockets, virtual
 
 ENGINES_TIMEOUT_S = 30.0
-ROLES_TIMEOUT_S = 30.0
+ROLES_TIMEOUT_S = 60.0  # They are replaced one after the other.
 STORE_TIMEOUT_S = 60.0
 LEADER_TIMEOUT_S = 90.0  # Members copy all of it when they are new.
 HOST_TIMEOUT_S = 30.0
@@ -103,9 +104,11 @@ def bring_up(args: argparse.Namespace, progress: Progress) -> tuple[CloudSetting
                 is_new = host.name in pki.ensure(cloud, host, Clock().now())
                 passwords.ensure(host)
                 if cloud.is_replicated:
-                    engines_pki.ensure(cloud, host, _members_here(cloud, host), Clock().now())
+                    Seal(members.seal_file(host)).ensure()
+                    sharing.give(cloud, host, _members_here(cloud, host), Clock().now())
             else:
                 pki.require(host)
+                sharing.require(host)
             config.write(cloud, host.state)
             config.write(host, host.state)
         with progress.stage("users"):

@@ -61,7 +61,7 @@ async def serve_with(
         Loop("server", server.round, SERVER_INTERVAL_S),
         Loop("host", hosts.round, HOST_INTERVAL_S),
         Loop("station", stations.round, STATION_INTERVAL_S),
-        Loop("image", image.round, IMAGE_INTERVAL_S),
+        Loop(_of_disk(cloud, host, "image"), image.round, IMAGE_INTERVAL_S),
         Loop("audit", audit.Pruner(database, clock, cloud.audit_days).round, PRUNE_EVERY_S),
     ]
     if northbound is not None:
@@ -70,3 +70,8 @@ async def serve_with(
     async with asyncio.TaskGroup() as tasks:
         for loop in loops:
             tasks.create_task(run(loop, database), name=loop.name)
+
+
+def _of_disk(cloud: CloudSettings, host: HostSettings, name: str) -> str:
+    """The name of a loop that tends this host's disk, and is nobody else's."""
+    return f"{name} {host.name}" if cloud.is_replicated else name

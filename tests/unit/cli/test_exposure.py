@@ -9,6 +9,7 @@ import pytest
 
 from kumoi.cli.exposure import LOOPBACK, NETWORKS, TENANTS, UNDERLAY, opened, reached_by
 from kumoi.config import CloudSettings
+from kumoi.control_host import ControlHost
 from kumoi.hosts.wires.sockets import Bound
 
 
@@ -55,6 +56,7 @@ def test_what_goes_out_and_other_groups_open_nothing() -> None:
         ("tcp", "10.1.0.1", 22, NETWORKS),
         ("tcp", "0.0.0.0", 22, NETWORKS),
         ("tcp", "10.2.0.1", 5001, UNDERLAY),
+        ("tcp", "10.2.0.13", 5000, UNDERLAY),
         ("tcp", "127.0.0.1", 5000, LOOPBACK),
         ("tcp", "192.168.0.1", 5000, NETWORKS),
     ],
@@ -62,5 +64,8 @@ def test_what_goes_out_and_other_groups_open_nothing() -> None:
 def test_tenants_reach_what_the_edge_lets_through(
     protocol: str, address: str, port: int, who: str
 ) -> None:
-    cloud = CloudSettings(public_cidr="10.1.0.0/24", underlay_cidr="10.2.0.0/28")
+    listed = tuple(ControlHost(f"h{n}", f"10.2.0.{n}") for n in (1, 13, 14))
+    cloud = CloudSettings(
+        public_cidr="10.1.0.0/24", underlay_cidr="10.2.0.0/28", control_hosts=listed
+    )
     assert reached_by(cloud, Bound(protocol, address, port, 0)) == who

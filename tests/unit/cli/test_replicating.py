@@ -112,7 +112,19 @@ def test_a_cloud_moves_with_all_its_rows(world: World) -> None:
     assert keys(members.cloud_database(cloud, world.first)) == ["before"]
     assert {path.name for path in world.first.store_dir.glob("*.db*")} == {"cloud.db.moved"}
     assert all(world.settings(host) == cloud for host in world.hosts)
-    assert [world.roles(host) for host in world.hosts[1:]] == [("network", "agent")] * 2
+    each = ("network", "api", "worker", "agent")
+    assert [world.roles(host) for host in world.hosts[1:]] == [each] * 2
+
+
+def test_a_cloud_whose_other_control_hosts_have_no_roles_gets_them_later(world: World) -> None:
+    world.replicate()
+    for host in world.hosts[1:]:
+        settings = config.read(HostSettings, host.state).settings
+        config.write(config.changed(settings, roles=("agent", "of-later")), host.state)
+    cloud = world.settings(world.first)
+    replicating.share_roles(cloud, world.first, Progress(Console(quiet=True)))
+    each = ("api", "worker", "agent", "of-later")
+    assert [world.roles(host) for host in world.hosts[1:]] == [each] * 2
 
 
 def test_roles_keep_their_files_while_the_members_start(world: World) -> None:

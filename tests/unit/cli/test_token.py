@@ -17,6 +17,7 @@ from kumoi.cli import token
 from kumoi.cloud.domain.identity import signing_key
 from kumoi.cloud.store.identity.signing_key import KeyDirectory
 from kumoi.config import CloudSettings, HostSettings
+from kumoi.members import token_keys_dir
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def call(host: HostSettings, action: str) -> int:
 def test_a_rotation_says_when_the_new_key_signs_and_the_old_one_goes(
     host: HostSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keys = KeyDirectory(host.token_keys_dir)
+    keys = KeyDirectory(token_keys_dir(host))
     made_at = Clock().now() - timedelta(days=90)
     keys.add_first(signing_key.new_key(made_at))
     (old,) = keys.load()

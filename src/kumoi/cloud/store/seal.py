@@ -24,6 +24,10 @@ class Seal:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    def ensure(self) -> None:
+        """Make the key now, for somebody who gives it to others before anybody needs it."""
+        self._cipher()
+
     def close(self, name: str, plain: bytes) -> bytes:
         """What only `open` with the same name turns back."""
         nonce = secrets.token_bytes(NONCE_BYTES)

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from kumoi import addresses
 from kumoi.base import files
 from kumoi.base.errors import Invalid
 from kumoi.base.files import Promise
@@ -86,7 +87,7 @@ def remove(person: Person, cloud: CloudSettings) -> None:
 def _entry(cloud: CloudSettings, host: HostSettings, user: str, password: Secret) -> dict[str, Any]:
     return {
         "auth": {
-            "auth_url": f"{cloud.api_url}/identity",
+            "auth_url": f"{addresses.api_url(cloud, host)}/identity",
             "username": user,
             "password": password.reveal(),
             "project_name": user,

@@ -22,7 +22,7 @@ ENTROPY_BYTES = 18
 def ensure(host: HostSettings) -> None:
     """A password for each user that has none yet."""
     for user in USERS:
-        path = _path(host, user)
+        path = file_of(host, user)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             files.replace(path, secrets.token_urlsafe(ENTROPY_BYTES), promise=Promise.NEW)
@@ -31,10 +31,10 @@ def ensure(host: HostSettings) -> None:
 def read(host: HostSettings, user: str) -> Secret:
     """Raises Permanent when `up` has not made it."""
     try:
-        return Secret(_path(host, user).read_text())
+        return Secret(file_of(host, user).read_text())
     except OSError as cause:
         raise Permanent(f"the first password of {user} cannot be read") from cause
 
 
-def _path(host: HostSettings, user: str) -> Path:
+def file_of(host: HostSettings, user: str) -> Path:
     return host.state / "passwords" / user

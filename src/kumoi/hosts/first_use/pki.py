@@ -174,11 +174,15 @@ def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
     is_alone = cloud.is_cluster and not members.has_ovn_member(cloud, host)
     far = [Subject("ovnsb-db", here, local)] if is_alone else []
     return [
-        Subject("api", here, local),
-        _pipeline(cloud),
+        *_of_roles(cloud),
         *far,
         host_subject(cloud.name, host.name, host.underlay_address),
     ]
+
+
+def _of_roles(cloud: CloudSettings) -> list[Subject]:
+    """Good for every control host, each of which has keys of its own."""
+    return [Subject("api", cloud.own_addresses, frozenset({"localhost"})), _pipeline(cloud)]
 
 
 def _pipeline(cloud: CloudSettings) -> Subject:
@@ -313,6 +317,19 @@ def ensure(cloud: CloudSettings, host: HostSettings, now: datetime) -> list[str]
         authority = Authority.make(directory, cloud, now)
         made.append("ca")
     return made + ensure_each(directory, authority, subjects(cloud, host), now)
+
+
+def ensure_for(
+    cloud: CloudSettings, first: HostSettings, other: HostSettings, now: datetime
+) -> list[str]:
+    """Likewise of another control host, by the authority of the first: what its roles are known by. Raises
+    Conflict where that has none.
+    """
+    authority = Authority.of(first.pki_dir)
+    if authority is None:
+        raise Conflict(f"{first.pki_dir} has no authority, or its key cannot be read")
+    make_directory(other.pki_dir)
+    return ensure_each(other.pki_dir, authority, _of_roles(cloud), now)
 
 
 def ensure_each(

@@ -44,7 +44,7 @@ def places(cloud: CloudSettings, host: HostSettings) -> list[Place]:
     found = [*_of_engines(cloud, host)]
     if Role.API in host.roles:
         found += [
-            Place(host.token_keys_dir, Role.API, PRIVATE_DIR, whole=True),
+            Place(members.token_keys_dir(host), Role.API, PRIVATE_DIR, whole=True),
             *(
                 Place(rights.run_dir(host, unit), unit, SOCKETS_DIR, whole=True)
                 for unit in (users.INSPECTOR, users.AUTHORITY)

@@ -98,7 +98,7 @@ def _api(cloud: CloudSettings, host: HostSettings) -> Confinement:
             cloud, host, *(unit for unit in asked if users.is_needed(cloud, host, unit))
         ),
         state=host.store_dir,
-        writes=(host.image_dir, host.token_keys_dir, host.wake_dir),
+        writes=(host.image_dir, members.token_keys_dir(host), host.wake_dir),
         reads=(
             settings_dir(host, Role.API),
             *certificate(host, "api"),

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kumoi import members
+from kumoi import addresses, members
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.units import rights, users
 from kumoi.hosts.units.confinement import Confinement, launched
@@ -112,11 +112,10 @@ def roles(
     """Our own processes. `version` stands for what they read at their start beside the release's
     code: settings, certificates. Another version means another start.
     """
-    api, host_api, pipeline = (
-        f"tcp:{cloud.public_address}:{cloud.api_port}",
-        f"tcp:{cloud.control_address}:{cloud.host_api_port}",
-        f"tcp:{cloud.public_address}:{cloud.pipeline_port}",
-    )
+    apis = [f"tcp:{address}:{cloud.api_port}" for address in addresses.of_apis(cloud, host)]
+    host_api = f"tcp:{addresses.own(cloud, host)}:{cloud.host_api_port}"
+    pipeline = f"tcp:{cloud.public_address}:{cloud.pipeline_port}"
+    control = host.control_namespace
 
     def role(
         name: str,
@@ -147,15 +146,15 @@ def roles(
         )
 
     every = {
-        Role.API: role(Role.API, sockets=(api, host_api)),
+        Role.API: role(Role.API, sockets=(*apis, host_api), namespace=control),
         # Who calls one of these waits for it, so each takes its own socket from the one before.
         users.INSPECTOR: role(users.INSPECTOR, needs=(), notifies=True),
         users.AUTHORITY: role(users.AUTHORITY, needs=(), notifies=True),
-        Role.WORKER: role(Role.WORKER),
+        Role.WORKER: role(Role.WORKER, namespace=control),
         # Two agents would tend the same servers.
         Role.AGENT: role(Role.AGENT, namespace=host.name, needs=("api",), overlaps=False),
         users.REPOSITORIES: role(users.REPOSITORIES, needs=(), notifies=True),
-        Role.PIPELINE: role(Role.PIPELINE, sockets=(pipeline,)),
+        Role.PIPELINE: role(Role.PIPELINE, sockets=(pipeline,), namespace=control),
     }
     here = {*host.roles, *users.units_here(cloud, host)}
     return [unit for name, unit in every.items() if name in here]

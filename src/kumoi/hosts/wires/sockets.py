@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kumoi import addresses
 from kumoi.base import process
 from kumoi.base.errors import Conflict
 from kumoi.config import CloudSettings, HostSettings, Role, file_of
@@ -65,20 +66,11 @@ def of_machine(host: HostSettings) -> list[ListeningSocket]:
 
 def require_free(cloud: CloudSettings, host: HostSettings) -> None:
     """Raises Conflict when another program listens where a role of this host is to."""
-    if not {Role.API, Role.PIPELINE} & set(host.roles) or host.control_namespace:
-        return
-    wanted = {
-        cloud.api_port: (cloud.public_address, "api_port"),
-        cloud.host_api_port: (cloud.control_address, "host_api_port"),
-        cloud.pipeline_port: (cloud.public_address, "pipeline_port"),
-    }
-    if cloud.is_cluster:
-        _, address, port = cloud.southbound_url.split(":")
-        wanted[int(port)] = (address, "southbound_url")
-    for found in of_machine(host):
-        address, setting = wanted.get(found.bound.port, ("", ""))
+    wanted = {} if host.control_namespace else _wanted(cloud, host)
+    for found in of_machine(host) if wanted else ():
+        taken, setting = wanted.get(found.bound.port, ((), ""))
         is_there = found.bound.protocol == "tcp" and (
-            found.bound.is_any or found.bound.address == address
+            found.bound.is_any or found.bound.address in taken
         )
         if setting and is_there and found.unit is None and found.pid != FIRST_PROCESS:
             raise Conflict(
@@ -86,6 +78,20 @@ def require_free(cloud: CloudSettings, host: HostSettings) -> None:
                 f"needs: end it, or give the cloud another {setting} in "
                 f"{file_of(CloudSettings, host.state)}"
             )
+
+
+def _wanted(cloud: CloudSettings, host: HostSettings) -> dict[int, tuple[tuple[str, ...], str]]:
+    """Ports, each with addresses and the setting that names it."""
+    wanted: dict[int, tuple[tuple[str, ...], str]] = {}
+    if Role.API in host.roles:
+        wanted[cloud.api_port] = (addresses.of_apis(cloud, host), "api_port")
+        wanted[cloud.host_api_port] = ((addresses.own(cloud, host),), "host_api_port")
+    if Role.PIPELINE in host.roles:
+        wanted[cloud.pipeline_port] = ((cloud.public_address,), "pipeline_port")
+    if cloud.is_cluster and Role.NETWORK in host.roles:
+        _, address, port = cloud.southbound_url.split(":")
+        wanted[int(port)] = ((address,), "southbound_url")
+    return wanted
 
 
 def inside(namespace: str | None, host: HostSettings) -> list[ListeningSocket]:

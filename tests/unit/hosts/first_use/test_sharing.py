@@ -1,0 +1,63 @@
+"""What control hosts get from the first one."""
+
+from __future__ import annotations
+
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from kumoi import members
+from kumoi.base.errors import Conflict
+from kumoi.config import CloudSettings, HostSettings
+from kumoi.control_host import ControlHost
+from kumoi.hosts.first_use import passwords, pki, sharing
+
+NOW = datetime.now(UTC)
+LISTED = tuple(ControlHost(f"t1-host{n}", f"10.0.5.{n}") for n in (1, 2, 3))
+CLOUD = CloudSettings(name="t1", underlay_cidr="10.0.5.0/28", control_hosts=LISTED)
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> list[HostSettings]:
+    made = [HostSettings(name=each.name, state_dir=str(tmp_path / each.name)) for each in LISTED]
+    first = made[0]
+    pki.ensure(CLOUD, first, NOW)
+    passwords.ensure(first)
+    members.seal_file(first).parent.mkdir()
+    members.seal_file(first).write_bytes(b"seal")
+    return made
+
+
+def test_a_host_that_was_given_nothing_is_told_whom_to_ask(hosts: list[HostSettings]) -> None:
+    with pytest.raises(Conflict, match="call `up` on the cloud's first host"):
+        sharing.require(hosts[1])
+
+
+def test_every_control_host_seals_with_the_same_and_is_known_by_its_own(
+    hosts: list[HostSettings],
+) -> None:
+    first, *others = hosts
+    sharing.give(CLOUD, first, others, NOW)
+    keys = {(host.pki_dir / "api.key").read_bytes() for host in hosts}
+    assert len(keys) == 3
+    for other in others:
+        sharing.require(other)
+        assert members.seal_file(other).read_bytes() == b"seal"
+        assert not (other.pki_dir / "ca.key").exists()
+        assert passwords.read(other, "admin").reveal() == passwords.read(first, "admin").reveal()
+        secret = (members.seal_file(other), passwords.file_of(other, "admin"))
+        assert {stat.S_IMODE(path.stat().st_mode) for path in secret} == {0o600}
+
+
+def test_what_is_there_is_not_written_again(hosts: list[HostSettings]) -> None:
+    first, *others = hosts
+    sharing.give(CLOUD, first, others, NOW)
+    before = {path: path.stat().st_mtime_ns for path in others[0].state.rglob("*")}
+    sharing.give(CLOUD, first, others, NOW)
+    assert {path: path.stat().st_mtime_ns for path in others[0].state.rglob("*")} == before
+
+
+def test_a_host_without_apis_needs_none_of_it(tmp_path: Path) -> None:
+    sharing.require(HostSettings(name="t1-host4", state_dir=str(tmp_path), roles=("agent",)))
