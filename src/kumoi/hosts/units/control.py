@@ -21,6 +21,8 @@ POLL_S = 0.05
 LEAVE_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 5.0
 LOG_SHOWN_LINES = 3
+FIRST_TO_GO = {running.GUARD: signal.SIGTERM, running.SUPERVISOR: signal.SIGHUP}
+DISMISSED_AT_MOST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +156,15 @@ def _first(*, at_once: bool) -> signal.Signals:
 
 
 def _dismiss(host: HostSettings) -> None:
-    """End the supervisor, and before it the guard that would start it again. Units go on."""
-    for name, first in ((running.GUARD, signal.SIGTERM), (running.SUPERVISOR, signal.SIGHUP)):
-        marked = [unit for unit in running.found(host.state_dir) if unit.name == name]
-        running.stop(marked, timeout_s=LEAVE_TIMEOUT_S, first=first)
+    """End the supervisor, and before it the guard that would start it again. Units go on. A supervisor that sees
+    first that it has lost its guard starts another one, so nobody is to be left in the end.
+    """
+    for _ in range(DISMISSED_AT_MOST):
+        if not any(unit.name in FIRST_TO_GO for unit in running.found(host.state_dir)):
+            return
+        for name, first in FIRST_TO_GO.items():
+            marked = [unit for unit in running.found(host.state_dir) if unit.name == name]
+            running.stop(marked, timeout_s=LEAVE_TIMEOUT_S, first=first)
 
 
 def _supervisor(host: HostSettings) -> running.Running | None:
