@@ -134,6 +134,15 @@ def in_force(host_name: str, *, root: Path = ROOT) -> dict[str, int]:
     return found
 
 
+def processes(host_name: str, server_id: str, *, root: Path = ROOT) -> int:
+    """How many a server has on a host, as the kernel counts them."""
+    group = f"{of_servers(host_name)}/{server_id}"
+    for tree in (root / "pids", root):
+        with contextlib.suppress(OSError, ValueError):
+            return int((tree / group / "pids.current").read_text())
+    return 0
+
+
 def has_apparmor(file: Path = APPARMOR) -> bool:
     """Whether this kernel holds servers by profiles, too."""
     return file.exists() and file.read_text().startswith("Y")

@@ -1,0 +1,1 @@
+"""What breaks is broken on purpose, under traffic, and what that cost is counted (docs/design/0033)."""
