@@ -52,6 +52,12 @@ COMMANDS = {
         "sudo ./kumoi upgrade plan",
         needs_root=True,
     ),
+    "drill": Command(
+        "kumoi.cli.drill",
+        "break everything in turn under traffic, and say what that cost",
+        "sudo ./kumoi drill --minutes 10 --only patroni",
+        needs_root=True,
+    ),
     "logs": Command(
         "kumoi.cli.logs",
         "what a process of the cloud logged",
