@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pwd
+import ssl
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -101,8 +102,7 @@ async def serve_drivers(
         )
 
     tls = tls_context(host.pki_dir, host.name)
-    urls = addresses.host_api_urls(cloud, host.name)
-    async with HttpUpstream(urls, tls=tls, known=host_dir / "control-hosts.json") as upstream:
+    async with _upstream(cloud, host, tls) as upstream:
         images = Images(
             drivers=drivers, upstream=upstream, directory=host_dir / "downloads", clock=clock
         )
@@ -143,6 +143,11 @@ async def serve_drivers(
                 tasks.create_task(Renewal(host, upstream, tls, clock).run())
             tasks.create_task(DiskRoom(host_dir, drivers.values()).run())
             await agent.run()
+
+
+def _upstream(cloud: CloudSettings, host: HostSettings, tls: ssl.SSLContext) -> HttpUpstream:
+    urls = addresses.host_api_urls(cloud, host.name)
+    return HttpUpstream(urls, tls=tls, known=host.agent_dir / "control-hosts.json")
 
 
 def _balancers(
