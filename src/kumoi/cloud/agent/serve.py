@@ -106,21 +106,7 @@ async def serve_drivers(
         images = Images(
             drivers=drivers, upstream=upstream, directory=host_dir / "downloads", clock=clock
         )
-        servers = ServerKind(
-            drivers=drivers,
-            images=images,
-            snapshots=Snapshots(
-                drivers=drivers, upstream=upstream, directory=host_dir / "snapshots"
-            ),
-            consoles=Consoles(drivers=drivers, upstream=upstream),
-            host_boot=host_boot,
-            departures=Departures(
-                drivers=drivers,
-                address=host.underlay_address,
-                pki_dir=host.pki_dir,
-                host_name=host.name,
-            ),
-        )
+        servers = _servers(host, drivers, images, upstream, host_boot)
         arrivals = Arrivals(drivers=drivers, pki_dir=host.pki_dir, host_name=host.name, clock=clock)
         kinds: list[AnyKind] = [
             servers,
@@ -143,6 +129,30 @@ async def serve_drivers(
                 tasks.create_task(Renewal(host, upstream, tls, clock).run())
             tasks.create_task(DiskRoom(host_dir, drivers.values()).run())
             await agent.run()
+
+
+def _servers(
+    host: HostSettings,
+    drivers: Mapping[str, InstanceDriver],
+    images: Images,
+    upstream: HttpUpstream,
+    host_boot: str,
+) -> ServerKind:
+    return ServerKind(
+        drivers=drivers,
+        images=images,
+        snapshots=Snapshots(
+            drivers=drivers, upstream=upstream, directory=host.agent_dir / "snapshots"
+        ),
+        consoles=Consoles(drivers=drivers, upstream=upstream),
+        host_boot=host_boot,
+        departures=Departures(
+            drivers=drivers,
+            address=host.underlay_address,
+            pki_dir=host.pki_dir,
+            host_name=host.name,
+        ),
+    )
 
 
 def _upstream(cloud: CloudSettings, host: HostSettings, tls: ssl.SSLContext) -> HttpUpstream:
