@@ -24,6 +24,11 @@ def names(connection: Connection) -> list[str]:
     return store.names(connection)
 
 
+def keys(connection: Connection) -> dict[str, str]:
+    """The key of each host."""
+    return store.keys(connection)
+
+
 def is_enrolled(connection: Connection, host_id: str, public_key_sha256: str) -> bool:
     known = store.get(connection, host_id)
     return known is not None and known.public_key_sha256 == public_key_sha256

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -13,7 +14,7 @@ from sqlalchemy.engine import Connection
 from kumoi.cloud.store import listing, schema
 from kumoi.cloud.store.listing import Listing
 from kumoi.cloud.store.schema import ID, metadata
-from kumoi.engine.db import Timestamp
+from kumoi.engine.db import Json, Timestamp
 
 
 class MigrationStatus(enum.StrEnum):
@@ -23,16 +24,19 @@ class MigrationStatus(enum.StrEnum):
     CANCELLED = "cancelled"
     ERROR = "error"
     REVERTED = "reverted"
+    DONE = "done"
 
 
-RESIZE, COLD, LIVE = "resize", "migration", "live-migration"
-"""The kinds, in Nova's words: of moves the second is what `migrate` asks for, the third `os-migrateLive`."""
+RESIZE, COLD, LIVE, EVACUATION = "resize", "migration", "live-migration", "evacuation"
+"""The kinds, in Nova's words: of moves the second is what `migrate` asks for, the third
+`os-migrateLive`; the last is of servers made again elsewhere, as their host was lost.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
     """A resize is migrating until its owner has decided; `number` counts all there ever were. `to_host_id` is
-    where a server moves, None for a resize.
+    where a server moves, None for a resize. `reason` and `witnesses` say why it was evacuated.
     """
 
     id: str
@@ -46,6 +50,8 @@ class Migration:
     updated_at: datetime
     kind: str = RESIZE
     to_host_id: str | None = None
+    reason: str = ""
+    witnesses: dict[str, Any] | None = None
 
 
 migration = sa.Table(
@@ -62,6 +68,8 @@ migration = sa.Table(
     sa.Column("updated_at", Timestamp, nullable=False),
     sa.Column("kind", sa.String(16), nullable=False, server_default=RESIZE),
     sa.Column("to_host_id", ID),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("witnesses", Json),  # Who said that the host was gone, and what.
 )
 
 

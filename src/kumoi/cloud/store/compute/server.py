@@ -100,6 +100,7 @@ class Server(msgspec.Struct, frozen=True, gc=False):
     move_host_id: str | None = None
     arrival: dict[str, Any] | None = None
     port_use: dict[str, Any] | None = None
+    fenced: bool = False
 
 
 server = sa.Table(
@@ -184,6 +185,8 @@ server = sa.Table(
     # Observed: how far its disk has come, and who uses its ports while it moves.
     sa.Column("arrival", Json),
     sa.Column("port_use", Json),
+    # Observed: its host stops it when the host's lease has ended.
+    sa.Column("fenced", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("ix_server_project_id_deleted", "project_id", "deleted"),
     sa.Index("ix_server_created_at", "created_at"),
 )
@@ -232,6 +235,12 @@ def moving_by(connection: Connection, host_id: str) -> list[Server]:
     """Those that are this host's and another's while they move, ordered by id."""
     query = sa.select(server).where(server.c.move_host_id == host_id, server.c.deleted.is_(False))
     return _fetch(connection, query.order_by(server.c.id))
+
+
+def hosts_with_fenced(connection: Connection) -> list[str]:
+    """The hosts that have servers which they stop when their lease has ended."""
+    query = sa.select(server.c.host_id).where(server.c.fenced, server.c.deleted.is_(False))
+    return [host_id for (host_id,) in connection.execute(query.distinct()) if host_id is not None]
 
 
 def in_group(connection: Connection, group_id: str) -> list[Server]:

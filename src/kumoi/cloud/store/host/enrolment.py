@@ -42,6 +42,12 @@ def names(connection: Connection) -> list[str]:
     return list(connection.execute(sa.select(enrolment.c.host_id)).scalars())
 
 
+def keys(connection: Connection) -> dict[str, str]:
+    """By host."""
+    query = sa.select(enrolment.c.host_id, enrolment.c.public_key_sha256)
+    return {row.host_id: row.public_key_sha256 for row in connection.execute(query)}
+
+
 def replace(connection: Connection, row: Enrolment) -> None:
     delete(connection, row.host_id)
     schema.insert(connection, enrolment, schema.values(row))
