@@ -36,6 +36,7 @@ class ServerReport:
     boot: int = 0
     hard_boot: int = 0
     build: int = 0
+    fenced: bool = False
 
 
 def things(wanted: WantedThings) -> list[Thing]:
@@ -59,11 +60,17 @@ def server_report(report: ThingReport) -> ServerReport:
         return ServerReport(report.id, report.generation, InstanceState.ABSENT)
     status = msgspec.json.decode(report.status, type=ServerStatus)
     boots = (status.boot, status.hard_boot, status.build)
-    return ServerReport(report.id, report.generation, status.state, "", *boots)
+    return ServerReport(
+        report.id, report.generation, status.state, "", *boots, fenced=status.fenced
+    )
 
 
 def report(
-    server: InstanceSpec, *, fault: str = "", before: InstanceSpec | None = None
+    server: InstanceSpec,
+    *,
+    fault: str = "",
+    before: InstanceSpec | None = None,
+    fenced: bool = False,
 ) -> ThingReport:
     """That it is as wanted, or is not for that reason; and then what there is, from before."""
     if server.power is Power.ABSENT:
@@ -73,7 +80,11 @@ def report(
     if there is None:
         return said
     status = ServerStatus(
-        state=STATES[there.power], boot=there.boot, hard_boot=there.hard_boot, build=there.build
+        state=STATES[there.power],
+        boot=there.boot,
+        hard_boot=there.hard_boot,
+        build=there.build,
+        fenced=fenced,
     )
     return msgspec.structs.replace(said, status=raw(status))
 

@@ -12,7 +12,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -31,6 +31,7 @@ from kumoi.cloud.api.services import Services
 from kumoi.cloud.domain.identity import bootstrap
 from kumoi.cloud.drivers.image import inspect
 from kumoi.cloud.hostapi.hello import PATH, Allocation, HostHello
+from kumoi.cloud.hostapi.lease import LEASE_PATH, LeaseAnswer
 from kumoi.cloud.hostapi.messages import SERVER, InstanceSpec
 from kumoi.cloud.hostapi.offer import Offer
 from kumoi.cloud.hostapi.things import (
@@ -41,6 +42,7 @@ from kumoi.cloud.hostapi.things import (
     WantedThings,
     raw,
 )
+from kumoi.cloud.hostapi.witness import WITNESS_PATH, WitnessAnswer
 from kumoi.cloud.store.tables import metadata
 from kumoi.components import OPTIONAL_APIS, Api
 from kumoi.config import CloudSettings, HostSettings
@@ -51,6 +53,7 @@ from kumoi.engine.http.serving import Listener, serve
 from kumoi.engine.wake import Alarm
 from tests import host_messages
 from tests.cheap_hashes import cheap_hashes
+from tests.lease_book import RememberedLeases
 from tests.plain_http import PLAIN
 from tests.route_coverage import RouteCoverage
 
@@ -66,12 +69,13 @@ HOST_HEADER = "X-Test-Host"
 @dataclass
 class FakeHost:
     """Answers for one host. `fail_with` makes it report every build as failed, and what it had built
-    before as still there.
+    before as still there. With `fenced` it stops its servers when its lease has ended.
     """
 
     url: str
     name: str = "host1"
     fail_with: str = ""
+    fenced: bool = False
     address: str = ""
     release: str = "0"
     booted_at: int | None = None
@@ -119,7 +123,12 @@ class FakeHost:
         servers = self.servers()
         gone = (self.built.keys() | self.failed) - {server.id for server in servers}
         reports = [
-            host_messages.report(server, fault=self.fail_with, before=self.built.get(server.id))
+            host_messages.report(
+                server,
+                fault=self.fail_with,
+                before=self.built.get(server.id),
+                fenced=self.fenced,
+            )
             for server in servers
         ]
         reports += [
@@ -135,6 +144,18 @@ class FakeHost:
     def report(self, *reports: ThingReport) -> None:
         """Of things that are no servers."""
         self._send("POST", "reports", Reports(reports=[raw(one) for one in reports]))
+
+    def renew_lease(self) -> LeaseAnswer:
+        answer = httpx.post(
+            f"{self.url}{PATH}{LEASE_PATH}", headers={HOST_HEADER: self.name}, verify=PLAIN
+        )
+        answer.raise_for_status()
+        return msgspec.json.decode(answer.content, type=LeaseAnswer)
+
+    def say_of(self, host: str, *, reached: bool, tunnel: str = "") -> None:
+        """Whether that host answers this one."""
+        answer = WitnessAnswer(host=host, reached=reached, tunnel=tunnel)
+        self._send("POST", WITNESS_PATH.strip("/"), answer)
 
     def servers(self) -> list[InstanceSpec]:
         """All that are wanted of it."""
@@ -161,6 +182,7 @@ class RunningCloud:
     services: Services
     url: str
     host: FakeHost
+    leases: RememberedLeases
 
     def connect(self, user: str, password: str, project: str | None) -> Connection:
         return openstack.connection.Connection(
@@ -208,7 +230,9 @@ def _started(directory: Path, database_url: str, apis: Collection[str]) -> Itera
     )
     with database.write() as connection:
         bootstrap.bootstrap(connection, config, passwords)
-    services = api_serve.build_services(config, here, database, Clock(), inspect.check_file)
+    built = api_serve.build_services(config, here, database, Clock(), inspect.check_file)
+    leases = RememberedLeases()
+    services = replace(built, leases=leases)
     try:
         counted = RouteCoverage(
             api_serve.app(services), [each for each in api_serve.SERVICES if each.type in apis]
@@ -216,7 +240,7 @@ def _started(directory: Path, database_url: str, apis: Collection[str]) -> Itera
         with _serving(services, counted, port, host_port):
             host = FakeHost(f"http://127.0.0.1:{host_port}")
             host.register()
-            yield RunningCloud(config, here, database, services, config.api_url, host)
+            yield RunningCloud(config, here, database, services, config.api_url, host, leases)
         _require_records(database, counted)
     finally:
         database.close()

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from kumoi import components, control_host
+from kumoi import components, control_host, ha_policy
 from kumoi.base import files, toml
 from kumoi.base.errors import Invalid
 from kumoi.base.files import Promise
@@ -105,6 +105,10 @@ class CloudSettings:
     )
     identity_project_domain: str = key("Default", "Domain of their projects, likewise.")
     token_ttl_s: int = key(14_400, "How long a token lives.")
+    ha_policy: str = key(
+        "wait",
+        "Servers whose host is lost, where their metadata has no `ha:policy`: wait, rebuild or never.",
+    )
     host_silent_s: int = key(30, "A host not heard of for this long is down.")
     login_attempts_per_minute: int = key(
         60, "Failed logins per minute of an address, and of an account, before they wait."
@@ -425,6 +429,7 @@ def parse(kind: type[Settings], text: str) -> Parsed[Settings]:
     settings = kind(**values)
     if isinstance(settings, CloudSettings):
         components.check(settings.apis_off)
+        ha_policy.check(settings.ha_policy)
         control_host.check(settings.control_hosts, settings.underlay_cidr, settings.control_address)
     return Parsed(settings, unknown, frozenset(map(str, written)))
 

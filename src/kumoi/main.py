@@ -319,6 +319,12 @@ async def _agent(cloud: CloudSettings, host: HostSettings, _activation: Activati
     await serve(cloud, host, Clock())
 
 
+async def _fence(cloud: CloudSettings, host: HostSettings, _activation: Activation) -> None:
+    from kumoi.cloud.agent.fence import serve
+
+    await serve(cloud, host)
+
+
 async def _pipeline(cloud: CloudSettings, host: HostSettings, activation: Activation) -> None:
     from kumoi.base.clock import Clock
     from kumoi.pipeline.serve import serve
@@ -385,6 +391,7 @@ ROLES: dict[str, Role] = {
     "worker": _worker,
     "agent": _agent,
     "authority": _authority,
+    "fence": _fence,
     "inspector": _inspector,
     "pipeline": _pipeline,
     "repositories": _repositories,

@@ -20,6 +20,7 @@ AUTHORITY = (
 )
 CLOUD, PIPELINE = "cloud", "pipeline"  # Databases, and the users of each.
 STORES = (CLOUD, PIPELINE)
+LEASES = "leases"  # The certificate by which the host API and the healer speak to etcd.
 ETCD_PORT, ETCD_PEER_PORT = 2379, 2380  # The usual ones: addresses are the cloud's own.
 POSTGRES_PORT = 5432
 PATRONI_PORT = 8008

@@ -156,7 +156,8 @@ def _bring_up_others(
     for name, other in sorted(others.items()):
         progress.say(f"Host {name}:")
         theirs = config.read(CloudSettings, other.state).settings
-        config.write(config.changed(theirs, apis_off=cloud.apis_off), other.state)
+        same = {"apis_off": cloud.apis_off, "ha_policy": cloud.ha_policy}
+        config.write(config.changed(theirs, **same), other.state)
         config.write(config.changed(other, shares_machine=True), other.state)
         bring_up(args_of(cloud, other), progress)
         if Api.COMPUTE not in cloud.apis:

@@ -47,19 +47,20 @@ class Poke:
 @dataclass(frozen=True, slots=True)
 class Loop:
     """`round_` does all the work there is and returns; `interval_s` is how long to wait for a hint,
-    which is a write to the store or a `poke`.
+    which is a write to the store or a `poke`. `token` is what it has its lease by.
     """
 
     name: str
     round_: Callable[[], None]
     interval_s: float
     poke: Poke = field(default_factory=Poke)
+    token: str = field(default_factory=holder.new_token)
 
 
 async def run(loop: Loop, database: Database) -> None:
     """Run rounds until cancelled."""
     DOING.set(loop.name)
-    token = holder.new_token()
+    token = loop.token
     alarm = Alarm(database.listen)
     loop.poke.bind(alarm)
     failures = 0

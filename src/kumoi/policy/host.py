@@ -15,6 +15,8 @@ HOST: Mapping[str, Row] = {
     "host:delete_image": HOST_ITSELF,
     "host:create_report": HOST_ITSELF,
     "host:renew_certificate": HOST_ITSELF,
+    "host:renew_lease": HOST_ITSELF,
+    "host:create_witness": HOST_ITSELF,
     "host:delete_host": HOST_ITSELF,
     "host:update_hello": HOST_ITSELF,
     "host:update_console": HOST_ITSELF,

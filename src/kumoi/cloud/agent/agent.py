@@ -8,12 +8,17 @@ cannot be reached, the host goes on with what it was last sent.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
+
+import msgspec
 
 from kumoi.base import log
 from kumoi.base.clock import Clock
 from kumoi.base.errors import KumoiError
+from kumoi.cloud.agent.fence_state import boottime_s
+from kumoi.cloud.agent.fenced import Fenced
 from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.hearing import Hearing
 from kumoi.cloud.agent.images import Images
@@ -21,10 +26,12 @@ from kumoi.cloud.agent.kinds.interface import AnyKind
 from kumoi.cloud.agent.outbox import Outbox
 from kumoi.cloud.agent.tending import Tending, wait
 from kumoi.cloud.agent.trust import TrustFile
+from kumoi.cloud.agent.witness import WitnessStand
 from kumoi.cloud.hostapi.client import RETRY, HostRefused, Upstream
 from kumoi.cloud.hostapi.hello import HostHello
 from kumoi.cloud.hostapi.messages import read_images
 from kumoi.cloud.hostapi.things import ThingKey, WantedThings
+from kumoi.cloud.hostapi.witness import Question
 
 LONG_POLL_S = 25.0
 HEARTBEAT_S = 10.0
@@ -45,7 +52,11 @@ class Agent:
         images: Images,
         hello: Callable[[str, frozenset[str]], HostHello],
         clock: Clock,
+        fenced: Fenced | None = None,
+        switch_remote: str = "",
     ) -> None:
+        self._witness = WitnessStand(upstream, switch_remote)
+        self._fenced = fenced
         self._kinds = kinds
         self._upstream = upstream
         self._trust = trust
@@ -83,10 +94,15 @@ class Agent:
         while True:
             await self._accepted.wait()
             try:
-                wanted = await self._upstream.wanted(self._hearing.since, LONG_POLL_S)
+                asked_s = boottime_s()
+                wanted = await self._ask()
                 failures = 0
+                if wanted is None:
+                    continue
                 if self._accepted.is_set():  # Else it was refused meanwhile, and will ask again.
                     self._receive(wanted)
+                    if self._fenced is not None:
+                        self._fenced.answered(asked_s)
             except HostRefused as why:
                 self._suspend(why)
                 continue
@@ -96,6 +112,21 @@ class Agent:
                 failures += 1
             self._asked.set()
             await asyncio.sleep(RETRY.after(failures))
+
+    async def _ask(self) -> WantedThings | None:
+        """None where the host has got a lease meanwhile, and must hear anew what is wanted in it."""
+        if self._fenced is None:
+            return await self._upstream.wanted(self._hearing.since, LONG_POLL_S)
+        wait_s = 0.0 if self._fenced.begun.is_set() else LONG_POLL_S
+        self._fenced.begun.clear()
+        asking = asyncio.ensure_future(self._upstream.wanted(self._hearing.since, wait_s))
+        begun = asyncio.ensure_future(self._fenced.begun.wait())
+        try:
+            await asyncio.wait([asking, begun], return_when=asyncio.FIRST_COMPLETED)
+            return asking.result() if asking.done() else None
+        finally:
+            for task in (asking, begun):
+                task.cancel()
 
     def _receive(self, wanted: WantedThings) -> None:
         before = self._hearing.trust
@@ -108,6 +139,9 @@ class Agent:
         for refused in outcome.refused:
             log.warning("wanted.refused", thing=refused.what, why=refused.why)
         self._tending.take(outcome)
+        for question in wanted.questions:
+            with contextlib.suppress(msgspec.DecodeError):  # One of a newer control plane.
+                self._witness.hear(msgspec.json.decode(question, type=Question))
         if wanted.images:
             self._images.prefetch(read_images(wanted.images))
 

@@ -27,6 +27,8 @@ from kumoi.cloud.agent.arrivals import Arrivals
 from kumoi.cloud.agent.consoles import Consoles
 from kumoi.cloud.agent.departures import Departures
 from kumoi.cloud.agent.disk_room import DiskRoom
+from kumoi.cloud.agent.fence import files_of
+from kumoi.cloud.agent.fenced import Fenced, Fencing, NoFence
 from kumoi.cloud.agent.files import WANTED_DIR, ThingFiles
 from kumoi.cloud.agent.images import Images
 from kumoi.cloud.agent.kinds.arrival import ArrivalKind
@@ -102,11 +104,12 @@ async def serve_drivers(
         )
 
     tls = tls_context(host.pki_dir, host.name)
+    fenced = Fenced(files_of(host), host.name, cloud.ha_policy) if cloud.is_replicated else None
     async with _upstream(cloud, host, tls) as upstream:
         images = Images(
             drivers=drivers, upstream=upstream, directory=host_dir / "downloads", clock=clock
         )
-        servers = _servers(host, drivers, images, upstream, host_boot)
+        servers = _servers(host, drivers, images, upstream, host_boot, fenced or NoFence())
         arrivals = Arrivals(drivers=drivers, pki_dir=host.pki_dir, host_name=host.name, clock=clock)
         kinds: list[AnyKind] = [
             servers,
@@ -122,6 +125,8 @@ async def serve_drivers(
             images=images,
             hello=hello,
             clock=clock,
+            fenced=fenced,
+            switch_remote=host.switch_remote if switch is not None else "",
         )
         log.event("agent.started", host=host.name)
         async with asyncio.TaskGroup() as tasks:
@@ -137,6 +142,7 @@ def _servers(
     images: Images,
     upstream: HttpUpstream,
     host_boot: str,
+    fenced: Fencing,
 ) -> ServerKind:
     return ServerKind(
         drivers=drivers,
@@ -152,6 +158,7 @@ def _servers(
             pki_dir=host.pki_dir,
             host_name=host.name,
         ),
+        fenced=fenced,
     )
 
 

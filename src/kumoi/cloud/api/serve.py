@@ -16,6 +16,7 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import Transient
 from kumoi.cloud.api.compute.routes import SERVICE as COMPUTE
 from kumoi.cloud.api.host.app import host_app
+from kumoi.cloud.api.host.certificate import ByCertificate
 from kumoi.cloud.api.identity.routes import SERVICE as IDENTITY
 from kumoi.cloud.api.image.routes import SERVICE as IMAGE
 from kumoi.cloud.api.key_manager.routes import SERVICE as KEY_MANAGER
@@ -42,6 +43,7 @@ from kumoi.engine.http.connections import ConnectionLimits
 from kumoi.engine.http.serving import Certificates, Listener
 from kumoi.engine.http.serving import serve as serve_listeners
 from kumoi.engine.wake import Alarm
+from kumoi.hosts.cluster import leases
 from kumoi.hosts.cluster.signing import AuthorityClient
 
 REVOCATIONS_INTERVAL_S = 10.0
@@ -65,6 +67,7 @@ def build_services(
         inspect_image=inspect,
         seal=Seal(members.seal_file(host)),
         authority=AuthorityClient(host.authority_socket, host.pki_dir / "ca.crt"),
+        leases=leases.open_book(cloud, host),
     )
 
 
@@ -112,6 +115,7 @@ async def serve(
     )  # Who joins has none yet.
     limits = ConnectionLimits.of(cloud)
     recorder = Recorder(database, clock)
+    identify = ByCertificate(database, clock, cloud_name=cloud.name)
     listeners = (
         *(
             Listener(
@@ -120,7 +124,7 @@ async def serve(
             for address in addresses.of_apis(cloud, host)
         ),
         Listener(
-            host_app(services, alarm),
+            host_app(services, alarm, identify=identify),
             addresses.own(cloud, host),
             cloud.host_api_port,
             hosts,
@@ -132,6 +136,8 @@ async def serve(
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(watch_revocations(services, alarm))
             tasks.create_task(watch_keys(services))
+            if services.leases is not None:
+                tasks.create_task(identify.learn())
             tasks.create_task(serve_listeners(listeners, activation))
     finally:
         await alarm.close()

@@ -12,6 +12,7 @@ from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.cloud.store.seal import Seal
 from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
+from kumoi.hosts.cluster.leases import LeaseBook
 from kumoi.hosts.cluster.signing import Signing
 
 
@@ -26,3 +27,4 @@ class Services:
     inspect_image: Inspect
     seal: Seal
     authority: Signing
+    leases: LeaseBook | None = None  # None where the control plane is on one host.

@@ -25,6 +25,7 @@ from kumoi.cloud.hostapi.hello import PATH, REFUSED, ErrorEnvelope, Hello, HostH
 from kumoi.cloud.hostapi.join import RenewedCertificate
 from kumoi.cloud.hostapi.messages import ImageContent
 from kumoi.cloud.hostapi.things import Reports, ThingReport, WantedThings, raw
+from kumoi.cloud.hostapi.witness import WITNESS_PATH, WitnessAnswer
 from kumoi.engine.position import Position
 
 CONNECT_TIMEOUT_S = 5.0
@@ -51,6 +52,10 @@ class Upstream(Protocol):
 
     async def hello(self, hello: HostHello) -> Hello:
         """Raises HostRefused when this host may not act."""
+        ...
+
+    async def witness(self, answer: WitnessAnswer) -> None:
+        """To a question that came with what is wanted."""
         ...
 
     async def fetch_image(self, image: ImageContent, path: Path) -> None:
@@ -163,6 +168,13 @@ class HttpUpstream:
     async def give_up_image(self, image_id: str) -> None:
         with _attempting(f"give up image {image_id}"):
             (await self._ask("DELETE", f"/images/{image_id}")).raise_for_status()
+
+    async def witness(self, answer: WitnessAnswer) -> None:
+        with _attempting("say whether another host answers"):
+            content = msgspec.json.encode(answer)
+            (
+                await self._client.post(WITNESS_PATH, content=content, headers=_JSON)
+            ).raise_for_status()
 
     async def renew_certificate(self) -> str:
         """A certificate in PEM for this host's key, which ends later."""

@@ -134,7 +134,8 @@ class InstanceSpec(ServerSpec, frozen=True, kw_only=True):
 class ServerStatus(Message, frozen=True, kw_only=True):
     """`boot`, `hard_boot` and `build` are those of the spec that it was last started or built by. Of the
     ports that the spec watches, `connections` counts the open connections and `listening` are those on which
-    somebody waits for more.
+    somebody waits for more. One that is `fenced` is stopped by its host when the host's lease has
+    ended.
     """
 
     state: InstanceState
@@ -143,6 +144,7 @@ class ServerStatus(Message, frozen=True, kw_only=True):
     build: Count = 0
     connections: Count = 0
     listening: tuple[int, ...] = ()
+    fenced: bool = False
 
 
 def server_thing(server: InstanceSpec) -> Thing:

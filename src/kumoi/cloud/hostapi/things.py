@@ -86,7 +86,8 @@ class ThingReport(Message, frozen=True, kw_only=True, omit_defaults=True):
 class WantedThings(Message, frozen=True, kw_only=True):
     """Things that changed after the revision asked from; with `complete` all things of this host, so
     that whatever else it has must go. `epoch` and `revision` are the position to ask from next.
-    `images` are worth prefetching; an empty list changes nothing. Each item is read on its own.
+    `images` are worth prefetching; an empty list changes nothing. `questions` are about other hosts, see
+    witness.py. Each item is read on its own.
     """
 
     epoch: str
@@ -94,6 +95,7 @@ class WantedThings(Message, frozen=True, kw_only=True):
     complete: bool
     things: list[msgspec.Raw]
     images: list[msgspec.Raw] = []
+    questions: list[msgspec.Raw] = []
 
 
 class Reports(Message, frozen=True, kw_only=True):

@@ -144,7 +144,7 @@ class App:
                 log.failure("request.failed", error, method=http.method, path=path)
                 reply = errors.internal(service)
                 error.__traceback__ = None
-            if http.method not in READING:
+            if http.method not in READING and not request.quiet:
                 log.event("request.handled", method=http.method, path=path, status=reply.status)
             await self._record(request, reply, flight.client)
         return _response(reply, request, service)
@@ -178,6 +178,7 @@ class App:
         if "\x00" in path or b"%00" in http.scope["query_string"]:
             raise Invalid("the URL holds a NUL character", field="url")
         route, request.path = _route(mounted.router, http.method, path, request.microversion)
+        request.quiet = route.quiet
         DOING.set(f"{http.method} /{service.prefix}{route.path}")
         if self._recorder is not None and http.method not in READING:
             request.record = _record(request, service, route)

@@ -81,6 +81,7 @@ class Request(Generic[Services, Who]):
     caller_or_none: Who | None = None
     claims: Any = None
     record: Record | None = None
+    quiet: bool = False
 
     @property
     def caller(self) -> Who:

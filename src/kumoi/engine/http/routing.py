@@ -20,6 +20,7 @@ class Route:
     itself; any other runs in a thread of `pool`, see App. `scheme` names the service's way to
     authenticate the caller. A route with a changing method is audited; where `audits` is false,
     only refusals are. With `slash`, its path may end in one though a placeholder may stand there.
+    What comes every few seconds is `quiet`: no line in the log says that it was handled.
     """
 
     method: str
@@ -33,6 +34,7 @@ class Route:
     scheme: str = TOKEN
     audits: bool = True
     slash: bool = False
+    quiet: bool = False
 
 
 @dataclass(slots=True)

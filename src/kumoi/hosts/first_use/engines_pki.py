@@ -8,6 +8,8 @@
     ovn-northd.crt worker.crt   these two
     ovnsb-db.crt              of the southbound one, by the cloud's authority: controllers know no other
     ovn-authorities.crt       both authorities, whom the southbound database and northd trust
+    leases.crt                of API and worker, for the leases of hosts in etcd. etcd knows no users by its
+                              gateway: whoever has a certificate of this authority may do anything there
 
 The authority is on the host that has the cloud's; that host makes what the other control hosts need.
 """
@@ -33,7 +35,8 @@ def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
     both = SERVER | CLIENT  # Members call each other, and etcd calls itself.
     engines = [Subject(name, own, usages=both) for name in (members.ETCD, members.PATRONI)]
     users = [Subject(members.store_certificate(store), usages=CLIENT) for store in members.STORES]
-    return [*engines, *users, *_of_network(cloud, host)]
+    leases = Subject(members.LEASES, usages=CLIENT)
+    return [*engines, *users, leases, *_of_network(cloud, host)]
 
 
 def _of_network(cloud: CloudSettings, host: HostSettings) -> list[Subject]:

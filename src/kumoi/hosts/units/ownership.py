@@ -7,6 +7,7 @@ place. docs/guide/operate.md has the table for people.
 
 from __future__ import annotations
 
+import functools
 import grp
 import os
 import pwd
@@ -79,7 +80,7 @@ def _of_engines(cloud: CloudSettings, host: HostSettings) -> Iterator[Place]:
     """Where their sockets are, everybody passes through: a socket's own mode says who connects."""
     for role in (Role.NETWORK, Role.AGENT):
         if role in host.roles:
-            for unit in users.UNITS[role]:
+            for unit in filter(functools.partial(users.is_needed, cloud, host), users.UNITS[role]):
                 yield Place(rights.run_dir(host, unit), unit, SOCKETS_DIR, whole=True)
     if cloud.control_host(host.name) is not None:
         for unit, state in (
@@ -134,10 +135,11 @@ def own_files(cloud: CloudSettings, host: HostSettings) -> None:
         if path.exists():
             os.chown(path, *_ids(cloud, host, unit))
     own_databases(cloud, host)
-    key, _, _ = members.certificate(host, members.store_certificate(members.CLOUD))
-    if key.exists() and _control_here(cloud, host):  # As libpq wants one that two users read.
-        os.chown(key, 0, grp.getgrnam(users.group_of(cloud, host, Role.API)).gr_gid)
-        key.chmod(SHARED_KEY)
+    for name in (members.store_certificate(members.CLOUD), members.LEASES):
+        key, _, _ = members.certificate(host, name)
+        if key.exists() and _control_here(cloud, host):  # As libpq wants one that two users read.
+            os.chown(key, 0, grp.getgrnam(users.group_of(cloud, host, Role.API)).gr_gid)
+            key.chmod(SHARED_KEY)
     if _control_here(cloud, host):
         images = host.image_dir.iterdir() if host.image_dir.exists() else ()
         for path in (*_stores(host.store_dir / "cloud.db"), *images):

@@ -25,6 +25,7 @@ from kumoi.hosts.units.confinement import (
 
 NETWORKED = (UNIX, INET, INET6)
 TUN = Path("/dev/net/tun")
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
 DRAFTS = Path("/tmp")  # noqa: S108 - ovsdb-server asks libc's tmpfile(), which knows no other place
 LINKS = (Path("/sys/class/net"), Path("/sys/devices"))  # Of its network namespace.
 
@@ -47,6 +48,7 @@ def of_unit(cloud: CloudSettings, host: HostSettings, unit: str) -> Confinement:
         "ovs-db": _switch_database,
         "ovs-vswitchd": _switch,
         "ovn-controller": _controller,
+        users.FENCE: _fence,
         "prober": _prober,
         "proxy": _proxy,
     }
@@ -103,6 +105,7 @@ def _api(cloud: CloudSettings, host: HostSettings) -> Confinement:
             settings_dir(host, Role.API),
             *certificate(host, "api"),
             *_of_store(cloud, host, members.CLOUD),
+            *_of_leases(cloud, host),
         ),
         families=NETWORKED,
     )
@@ -143,6 +146,7 @@ def _worker(cloud: CloudSettings, host: HostSettings) -> Confinement:
             settings_dir(host, Role.WORKER),
             *_of_store(cloud, host, members.CLOUD),
             *(members.northbound(cloud, host)[1] or ()),
+            *_of_leases(cloud, host),
         ),
         families=NETWORKED,
     )
@@ -209,11 +213,31 @@ def _proxy(cloud: CloudSettings, host: HostSettings) -> Confinement:
     return _row(cloud, host, "proxy", state=run_dir(host, "proxy"), families=NETWORKED)
 
 
+def _fence(cloud: CloudSettings, host: HostSettings) -> Confinement:
+    """It ends servers, which are anybody's processes, by their control groups, which are root's."""
+    return _row(
+        cloud,
+        host,
+        users.FENCE,
+        state=run_dir(host, users.FENCE),
+        writes=(CONTROL_GROUPS,),
+        reads=(settings_dir(host, users.FENCE), *certificate(host, host.name)),
+        capabilities=("CAP_DAC_OVERRIDE", "CAP_IPC_LOCK", "CAP_KILL", "CAP_SYS_NICE"),
+        families=NETWORKED,
+        is_followed=True,
+    )
+
+
 def _of_store(cloud: CloudSettings, host: HostSettings, store: str) -> tuple[Path, ...]:
     """By which a role is known to PostgreSQL, where that is the store."""
     if not cloud.is_replicated:
         return ()
     return members.certificate(host, members.store_certificate(store))
+
+
+def _of_leases(cloud: CloudSettings, host: HostSettings) -> tuple[Path, ...]:
+    """By which API and worker are known to etcd."""
+    return members.certificate(host, members.LEASES) if cloud.is_replicated else ()
 
 
 # Engines.

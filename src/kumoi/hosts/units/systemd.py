@@ -90,6 +90,8 @@ _NOT_OF_HALTING = {
     "ProtectControlGroups=yes",
     "PrivateTmp=yes",
 }  # It thaws; a cloud may be below /tmp.
+# It ends what is in control groups, and comes before all that is not in the real-time class.
+_NOT_OF_FENCE = {"ProtectControlGroups=yes", "RestrictRealtime=yes"}
 # What waits for nothing to happen needs nothing.
 OF_NOBODY = (
     "User=nobody",
@@ -419,7 +421,10 @@ def _held_to(host: HostSettings, unit: Unit) -> Iterator[str]:
     yield from _inside(unit)
     yield from _identity(unit.confined)
     yield from _reach(host, unit.confined)
-    yield from HELD_BACK
+    yield from (line for line in HELD_BACK if unit.name != users.FENCE or line not in _NOT_OF_FENCE)
+    if unit.name == users.FENCE:
+        yield "LimitMEMLOCK=infinity"
+        yield "SystemCallFilter=kill mlockall sched_setscheduler"
     if unit.confined.starts_programs or unit.name == users.INSPECTOR:
         yield f"SystemCallFilter={' '.join(HOLDING)}"
     if unit.kind is UnitKind.ROLE:

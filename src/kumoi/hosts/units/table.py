@@ -152,6 +152,7 @@ def roles(
         users.AUTHORITY: role(users.AUTHORITY, needs=(), notifies=True),
         Role.WORKER: role(Role.WORKER, namespace=control),
         # Two agents would tend the same servers.
+        users.FENCE: role(users.FENCE, namespace=host.name, needs=(), overlaps=False),
         Role.AGENT: role(Role.AGENT, namespace=host.name, needs=("api",), overlaps=False),
         users.REPOSITORIES: role(users.REPOSITORIES, needs=(), notifies=True),
         Role.PIPELINE: role(Role.PIPELINE, sockets=(pipeline,), namespace=control),

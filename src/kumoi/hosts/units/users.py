@@ -29,7 +29,17 @@ CONTROL = frozenset({Role.API, Role.WORKER})
 REPOSITORIES = "repositories"  # Owns what was pushed, for the pipeline.
 INSPECTOR = "inspector"  # Looks into images' files, for the API.
 AUTHORITY = "authority"  # Signs the certificates of hosts that join, for the API.
-CONFINED = (PATRONI, INSPECTOR, AUTHORITY, Role.API, Role.WORKER, Role.PIPELINE, REPOSITORIES)
+FENCE = "fence"  # Holds the host's lease, and stops servers when it has ended.
+CONFINED = (
+    PATRONI,
+    FENCE,
+    INSPECTOR,
+    AUTHORITY,
+    Role.API,
+    Role.WORKER,
+    Role.PIPELINE,
+    REPOSITORIES,
+)
 
 
 UNITS = {
@@ -37,7 +47,7 @@ UNITS = {
     Role.WORKER: ("worker",),
     Role.PIPELINE: (REPOSITORIES, "pipeline"),
     Role.NETWORK: ("ovnnb-db", "ovnsb-db", "ovn-northd"),
-    Role.AGENT: ("ovs-db", "ovs-vswitchd", "ovn-controller", "prober", "proxy"),
+    Role.AGENT: (FENCE, "ovs-db", "ovs-vswitchd", "ovn-controller", "prober", "proxy"),
 }
 """Units, and programs that the agent starts, with a user of their own, by the role that brings them to a host."""
 
@@ -62,10 +72,12 @@ def databases_group(cloud: CloudSettings, host: HostSettings) -> str:
 
 def is_needed(cloud: CloudSettings, host: HostSettings, unit: str) -> bool:
     """The authority's key is on one host, and where no host can join there is nobody to sign for; where
-    nobody uploads images, nothing to look into.
+    nobody uploads images, nothing to look into; where there is no etcd, no lease.
     """
     if unit == AUTHORITY:
         return cloud.is_cluster and config.is_first(cloud, host)
+    if unit == FENCE:
+        return cloud.is_replicated
     return unit != INSPECTOR or Api.IMAGE in cloud.apis
 
 

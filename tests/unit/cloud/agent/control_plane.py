@@ -18,6 +18,7 @@ from kumoi.base.clock import Clock
 from kumoi.base.errors import Transient
 from kumoi.cloud.agent.agent import Agent
 from kumoi.cloud.agent.consoles import Consoles
+from kumoi.cloud.agent.fenced import Fenced, NoFence
 from kumoi.cloud.agent.files import ThingFiles
 from kumoi.cloud.agent.images import Images
 from kumoi.cloud.agent.kinds.interface import AnyKind
@@ -43,6 +44,7 @@ from kumoi.cloud.hostapi.things import (
     WantedThings,
     raw,
 )
+from kumoi.cloud.hostapi.witness import Question, WitnessAnswer
 from kumoi.engine.position import Position
 
 BOUND_S = 10.0
@@ -81,6 +83,8 @@ class FakeControlPlane:
     consoles: dict[str, str] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    questions: list[Question] = field(default_factory=list)
+    answers: list[WitnessAnswer] = field(default_factory=list)
 
     def want(self, *servers: InstanceSpec) -> None:
         self.want_things(*map(server_thing, servers))
@@ -116,7 +120,13 @@ class FakeControlPlane:
             complete=since.revision == 0,
             things=[msgspec.Raw(words) for words in self.things.values()],
             images=[raw(image) for image in self.images],
+            questions=[raw(question) for question in self.questions],
         )
+
+    async def witness(self, answer: WitnessAnswer) -> None:
+        self._check()
+        self.questions = [each for each in self.questions if each.host != answer.host]
+        self.answers.append(answer)
 
     async def report(self, reports: Sequence[ThingReport]) -> None:
         self._check()
@@ -169,6 +179,7 @@ class Host:
     drivers: dict[str, FakeDriver] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
     kinds: list[AnyKind] = field(default_factory=list)
+    fenced: Fenced | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Agent]:
@@ -187,6 +198,7 @@ class Host:
             ),
             consoles=Consoles(drivers=drivers, upstream=self.control),
             host_boot=self.driver.host_boot,
+            fenced=self.fenced or NoFence(),
         )
         agent = Agent(
             kinds=[servers, *self.kinds],
@@ -205,6 +217,7 @@ class Host:
                 ready_images=tuple(sorted(ready)),
             ),
             clock=self.clock,
+            fenced=self.fenced,
         )
         task = asyncio.create_task(agent.run())
         try:

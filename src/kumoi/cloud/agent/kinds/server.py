@@ -11,10 +11,14 @@ import dataclasses
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
-from kumoi.base.errors import Bug
+import msgspec
+
+from kumoi.base import log
+from kumoi.base.errors import Bug, Transient
 from kumoi.cloud.agent import port_use
 from kumoi.cloud.agent.consoles import Consoles
 from kumoi.cloud.agent.departures import Departures
+from kumoi.cloud.agent.fenced import Fencing
 from kumoi.cloud.agent.images import Images
 from kumoi.cloud.agent.kinds.server_plan import (
     Action,
@@ -55,6 +59,7 @@ class ServerKind:
         snapshots: Snapshots,
         consoles: Consoles,
         host_boot: str,
+        fenced: Fencing,
         departures: Departures | None = None,
     ) -> None:
         self._drivers = drivers
@@ -64,6 +69,7 @@ class ServerKind:
         self._host_boot = host_boot
         self._departures = departures
         self._watched: dict[str, frozenset[int]] = {}
+        self._fenced = fenced
 
     def read(self, thing: Thing) -> InstanceSpec:
         server = read_server(thing)
@@ -75,6 +81,10 @@ class ServerKind:
         for image in _images_of(server):
             self._images.learn_id(image)
         self._snapshots.want(server)
+        try:
+            self._fenced.want(server)
+        except OSError as error:
+            log.failure("server.not_fenced", error, server=server.id)
         self._consoles.servers[server.id] = server.driver
         self._note_moving(server)
 
@@ -93,7 +103,15 @@ class ServerKind:
         return next((instance for instance in seen if instance is not None), None)
 
     def plan(self, spec: InstanceSpec, seen: ObservedInstance | None) -> Sequence[Action]:
-        return plan(spec, seen, host_boot=self._host_boot)
+        """Without a start where the host may have lost the server. One that the fence stopped did not end
+        by itself.
+        """
+        ended_by_fence = self._fenced.was_stopped(spec.id)
+        actions = plan(spec, seen, host_boot="" if ended_by_fence else self._host_boot)
+        if self._fenced.may_start(spec.id):
+            return actions
+        starts = (n for n, action in enumerate(actions) if isinstance(action, Start))
+        return actions[: next(starts, len(actions))]
 
     async def prepare(self, spec: InstanceSpec, actions: Sequence[Action]) -> None:
         if any(isinstance(action, Build | Start) for action in actions):
@@ -109,7 +127,10 @@ class ServerKind:
                 case Build():
                     driver.ensure_built(spec)
                 case Start():
+                    if not self._fenced.may_start(spec.id):
+                        raise Transient("start a server: this host has no lease any more")
                     driver.ensure_running(spec)
+                    self._fenced.started(spec.id)
                 case Settle():
                     driver.ensure_ports(spec)
                 case Pause():
@@ -137,7 +158,10 @@ class ServerKind:
             self._driver(spec).ensure_stopped(spec.id, grace_s=0)
 
     def status(self, seen: ObservedInstance | None) -> ServerStatus:
-        return status(seen)
+        found = status(seen)
+        if seen is None or not self._fenced.has(seen.server_id):
+            return found
+        return msgspec.structs.replace(found, fenced=True)
 
     def watched_pid(self, seen: ObservedInstance) -> int:
         return seen.keeper_pid
@@ -164,9 +188,11 @@ class ServerKind:
         self._consoles.servers = {server.id: server.driver for server in wanted()}
         self._forget_moved({server.id for server in wanted()})
         await self._images.tidy(images)
+        self._fenced.keep_only(seen.keys() | {server.id for server in wanted()})
 
     def tasks(self, wake: Callable[[str], None]) -> Sequence[Coroutine[Any, Any, None]]:
         own = [self._images.run(), self._snapshots.run(), self._consoles.run(), self._watch(wake)]
+        own += self._fenced.tasks(wake)
         return own if self._departures is None else [*own, self._departures.run()]
 
     # Moving to another host.

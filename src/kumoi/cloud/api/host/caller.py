@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from kumoi.base.errors import Bug, UserError
 from kumoi.cloud.api.host.hub import Hub
 from kumoi.cloud.api.host.intake import Intake
@@ -9,10 +11,14 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.caller import Caller
 from kumoi.cloud.domain.host.thing import Kinds
 
+if TYPE_CHECKING:
+    from kumoi.cloud.api.host.lease import LeaseDesk
+
 HOST_KEY = "kumoi.host"
 HUB_KEY = "kumoi.hub"
 INTAKE_KEY = "kumoi.intake"
 KINDS_KEY = "kumoi.kinds"
+LEASES_KEY = "kumoi.leases"
 
 
 def identify(request: Request) -> Caller:
@@ -55,3 +61,8 @@ def intake_of(request: Request) -> Intake:
 def kinds_of(request: Request) -> Kinds:
     kinds: Kinds = request.http.scope[KINDS_KEY]
     return kinds
+
+
+def leases_of(request: Request) -> LeaseDesk:
+    desk: LeaseDesk = request.http.scope[LEASES_KEY]
+    return desk

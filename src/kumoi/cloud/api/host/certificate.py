@@ -6,6 +6,7 @@ certificate must have the URI of a host of this cloud, and its key must be enrol
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from dataclasses import dataclass
 
@@ -13,8 +14,9 @@ import anyio.to_thread
 from cryptography import x509
 from starlette.requests import Request as HttpRequest
 
+from kumoi.base import log
 from kumoi.base.clock import Clock
-from kumoi.base.errors import Forbidden, Unauthenticated
+from kumoi.base.errors import Forbidden, KumoiError, Unauthenticated
 from kumoi.cloud.domain.host import enrolment
 from kumoi.engine.db import Database
 from kumoi.hosts.first_use.pki import host_uri_prefix, public_key_sha256
@@ -22,6 +24,7 @@ from kumoi.hosts.first_use.pki import host_uri_prefix, public_key_sha256
 CACHED_S = 10.0
 """A host whose enrolment was removed may call for so long at most."""
 CACHED_MAX = 10_000
+LEARN_S = 2.0  # A host that has just joined waits so long for its first lease.
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,32 @@ class ByCertificate:
         self._clock = clock
         self._prefix = host_uri_prefix(cloud_name)
         self._enrolled_until_s: dict[tuple[str, str], float] = {}
+        self._learnt: dict[str, str] = {}
 
     async def __call__(self, http: HttpRequest) -> str:
         """The host's name. Raises Unauthenticated or Forbidden."""
+        name, key = self._shown(http)
+        await self._require_enrolled(name, key)
+        return name
+
+    async def at_once(self, http: HttpRequest) -> str:
+        """The same by what was learnt last: also while the store is away."""
+        name, key = self._shown(http)
+        if self._learnt.get(name) != key:
+            raise Forbidden(f"Host {name} is not enrolled with this key.")
+        return name
+
+    async def learn(self) -> None:
+        """Which hosts are enrolled, again and again, until cancelled."""
+        while True:
+            try:
+                self._learnt = await asyncio.to_thread(self._look_up_all)
+            except KumoiError as error:
+                log.failure("enrolments.not_learned", error)
+            await asyncio.sleep(LEARN_S)
+
+    def _shown(self, http: HttpRequest) -> tuple[str, str]:
+        """The name and the key of its certificate."""
         der = http.scope.get("extensions", {}).get("tls", {}).get("client_certificate")
         if not der:
             raise Unauthenticated("A host's certificate is needed.")
@@ -52,8 +78,7 @@ class ByCertificate:
         ]
         if len(names) != 1 or not names[0]:
             raise Forbidden("The certificate is not a host's of this cloud.")
-        await self._require_enrolled(names[0], shown.key)
-        return names[0]
+        return names[0], shown.key
 
     async def _require_enrolled(self, name: str, key: str) -> None:
         now_s = self._clock.monotonic()
@@ -65,6 +90,10 @@ class ByCertificate:
         if len(self._enrolled_until_s) >= CACHED_MAX:
             self._enrolled_until_s.clear()
         self._enrolled_until_s[name, key] = now_s + CACHED_S
+
+    def _look_up_all(self) -> dict[str, str]:
+        with self._database.read() as connection:
+            return enrolment.keys(connection)
 
     def _look_up(self, name: str, key: str) -> bool:
         with self._database.read() as connection:

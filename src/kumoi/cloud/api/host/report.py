@@ -10,8 +10,10 @@ from kumoi.cloud.api.request import Request
 from kumoi.cloud.domain.compute import console
 from kumoi.cloud.domain.host import host as host_domain
 from kumoi.cloud.domain.host import report as domain
+from kumoi.cloud.domain.host import witness
 from kumoi.cloud.hostapi.hello import REFUSED, Hello, HostHello
 from kumoi.cloud.hostapi.things import Reports
+from kumoi.cloud.hostapi.witness import WitnessAnswer
 from kumoi.engine import feed
 from kumoi.engine.db import now
 from kumoi.engine.http import limits
@@ -57,6 +59,15 @@ def put_console(request: Request) -> Reply:
     host_id = caller.host_of(request)
     with request.services.database.write(wakes=False) as connection:
         console.keep(connection, host_id, request.path["id"], request.raw, now(connection))
+    return Reply(204)
+
+
+def put_witness(request: Request) -> Reply:
+    """Whether another host answers this one. The healer looks by itself."""
+    host_id = caller.host_of(request)
+    answer = request.parse(WitnessAnswer)
+    with request.services.database.write(wakes=False) as connection:
+        witness.take(connection, host_id, answer, now(connection))
     return Reply(204)
 
 

@@ -118,7 +118,10 @@ def _observed(row: Server, report: ThingReport) -> dict[str, Any]:
     """The columns that the report sets. With a fault the host has tried all that the generation
     wants, and may report the state nevertheless.
     """
-    values: dict[str, Any] = {"observed_generation": report.generation}
+    values: dict[str, Any] = {
+        "observed_generation": report.generation,
+        "fenced": _is_fenced(report),
+    }
     if report.fault:
         fault = report.fault[:FAULT_MAX]
         values["state"] = InstanceState.FAILED.value
@@ -142,6 +145,10 @@ def _observed(row: Server, report: ThingReport) -> dict[str, Any]:
         "observed_build": reported.build,
         "rebuild_refused": 0,
     }
+
+
+def _is_fenced(report: ThingReport) -> bool:
+    return report.status != NOTHING and _status_of(report).fenced
 
 
 def _disk_build(report: ThingReport) -> int | None:

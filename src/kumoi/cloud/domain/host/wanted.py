@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+import msgspec
 from sqlalchemy.engine import Connection
 
-from kumoi.cloud.domain.host import prefetch
+from kumoi.cloud.domain.host import prefetch, witness
 from kumoi.cloud.domain.host.thing import Kinds
 from kumoi.cloud.hostapi.things import GENERATION_LAST, Thing, ThingKey, WantedThings, absent, raw
 from kumoi.cloud.store.host import host as host_store
@@ -30,6 +31,7 @@ def since(connection: Connection, host_id: str, seen: Position, kinds: Kinds) ->
                 raw(thing) for kind in kinds.values() for thing in kind.on_host(connection, host_id)
             ],
             images=[raw(image) for image in prefetch.images(connection)],
+            questions=_questions(connection, host_id),
         )
     changes = feed.changes(connection, host_store.topic(host_id), since=seen.revision)
     for_all = feed.changes(connection, host_store.EVERY_HOST, since=seen.revision)
@@ -44,7 +46,12 @@ def since(connection: Connection, host_id: str, seen: Position, kinds: Kinds) ->
         complete=False,
         things=[raw(thing) for thing in things],
         images=[raw(image) for image in images],
+        questions=_questions(connection, host_id),
     )
+
+
+def _questions(connection: Connection, host_id: str) -> list[msgspec.Raw]:
+    return [raw(question) for question in witness.questions(connection, host_id)]
 
 
 def _changed(

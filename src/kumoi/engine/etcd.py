@@ -1,0 +1,193 @@
+"""A client of etcd by its JSON gateway: the few calls that leases need, over HTTPS with a certificate.
+
+All reads are by quorum. Whichever member answers is asked first the next time; one that does not answer
+in `TIMEOUT_S` gives way to the next, so a call takes as many times that as there are members at most.
+"""
+
+from __future__ import annotations
+
+import base64
+import ssl
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from kumoi.base.errors import Transient
+
+TIMEOUT_S = 1.0
+CONNECTIONS_MAX = 8
+
+
+class EtcdLost(Transient):
+    """No member answered by quorum."""
+
+    code = "etcd.lost"
+
+
+class EtcdRefused(Transient):
+    """A member answered that it does not do this."""
+
+    code = "etcd.refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`lease` is the id of the lease that the key ends with, 0 for none; `created` the revision of its
+    creation.
+    """
+
+    key: str
+    value: str
+    lease: int
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of a transaction: whether what it asked for was so, and what it read then."""
+
+    succeeded: bool
+    read: tuple[Entry, ...]
+
+
+class Etcd:
+    """Used by several threads. `members` are addresses with ports."""
+
+    def __init__(self, members: Sequence[str], tls: ssl.SSLContext) -> None:
+        self._members = list(members)
+        limits = httpx.Limits(max_connections=CONNECTIONS_MAX * len(self._members))
+        self._client = httpx.Client(
+            verify=tls, timeout=TIMEOUT_S, limits=limits, trust_env=False, http2=False
+        )
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def keep_alive(self, lease: int) -> bool:
+        """Whether there is such a lease, which has its whole time again then."""
+        answer = self._call("lease/keepalive", {"ID": lease})
+        return int(answer.get("result", {}).get("TTL", 0)) > 0
+
+    def grant(self, lease: int, ttl_s: int) -> None:
+        """Raises EtcdRefused where there is one of that id."""
+        self._call("lease/grant", {"ID": lease, "TTL": ttl_s})
+
+    def put(self, key: str, value: str) -> None:
+        self._call("kv/put", {"key": encoded(key), "value": encoded(value)})
+
+    def delete(self, key: str) -> None:
+        self._call("kv/deleterange", {"key": encoded(key)})
+
+    def below(self, prefix: str) -> list[Entry]:
+        """All keys that begin so."""
+        return _entries(self._call("kv/range", _range(prefix)))
+
+    def transact(
+        self,
+        compare: Sequence[Mapping[str, Any]],
+        success: Sequence[Mapping[str, Any]],
+        failure: Sequence[Mapping[str, Any]] = (),
+    ) -> Outcome:
+        """Raises EtcdRefused where it names a lease that is not there."""
+        body = {"compare": list(compare), "success": list(success), "failure": list(failure)}
+        answer = self._call("kv/txn", body)
+        read = [
+            entry
+            for response in answer.get("responses", ())
+            for entry in _entries(response.get("response_range", {}))
+        ]
+        return Outcome(bool(answer.get("succeeded", False)), tuple(read))
+
+    def has_no_leader(self) -> bool:
+        """Whether most members say themselves that nobody leads, or have no process that would answer.
+        Nothing can have ended then, as no quorum says what time it is. A member that is silent says
+        nothing.
+        """
+        with ThreadPoolExecutor(len(self._members)) as threads:
+            found = list(threads.map(self._is_without_leader, self._members))
+        return 2 * sum(found) > len(found)
+
+    def _is_without_leader(self, member: str) -> bool:
+        try:
+            answer = self._client.post(f"https://{member}/v3/maintenance/status", json={})
+            return answer.is_success and int(answer.json().get("leader", 0)) == 0
+        except httpx.ConnectError as error:
+            return _is_refused(error)
+        except (httpx.HTTPError, ValueError):
+            return False
+
+    def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises EtcdLost, EtcdRefused."""
+        lost: Exception | None = None
+        for member in list(self._members):
+            try:
+                answer = self._client.post(f"https://{member}/v3/{path}", json=body)
+                if answer.is_client_error:
+                    raise EtcdRefused(f"ask etcd for {path}: it answered {answer.status_code}")
+                answer.raise_for_status()
+                found: dict[str, Any] = answer.json()
+            except (httpx.HTTPError, ValueError) as cause:
+                lost = cause
+                self._put_last(member)
+                continue
+            return found
+        raise EtcdLost(f"ask etcd for {path}: no member answers") from lost
+
+    def _put_last(self, member: str) -> None:
+        with self._lock:
+            if self._members[0] == member:
+                self._members = [*self._members[1:], member]
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def is_absent(key: str) -> Mapping[str, Any]:
+    """A comparison of a transaction."""
+    return {"key": encoded(key), "target": "VERSION", "result": "EQUAL", "version": "0"}
+
+
+def has_lease(key: str, lease: int) -> Mapping[str, Any]:
+    """Another: the key is there, and ends with that lease."""
+    return {"key": encoded(key), "target": "LEASE", "result": "EQUAL", "lease": str(lease)}
+
+
+def putting(key: str, value: str, lease: int = 0) -> Mapping[str, Any]:
+    """A part of a transaction."""
+    return {"request_put": {"key": encoded(key), "value": encoded(value), "lease": str(lease)}}
+
+
+def reading(key: str) -> Mapping[str, Any]:
+    return {"request_range": {"key": encoded(key)}}
+
+
+def _range(prefix: str) -> dict[str, str]:
+    end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    return {"key": encoded(prefix), "range_end": encoded(end)}
+
+
+def _entries(answer: Mapping[str, Any]) -> list[Entry]:
+    return [
+        Entry(
+            key=base64.b64decode(item["key"]).decode(),
+            value=base64.b64decode(item.get("value", "")).decode(errors="replace"),
+            lease=int(item.get("lease", 0)),
+            created=int(item.get("create_revision", 0)),
+        )
+        for item in answer.get("kvs", ())
+    ]
+
+
+def _is_refused(error: BaseException | None) -> bool:
+    """The error of the operating system is among the causes of httpx's."""
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
