@@ -80,6 +80,7 @@ ACTIONS: Mapping[str, Row] = {
     "os_compute_api:os-deferred-delete:restore": MEMBER,
     "os_compute_api:os-admin-actions:reset_state": ADMIN,
     "os_compute_api:os-admin-actions:inject_network_info": ADMIN,
+    "os_compute_api:os-evacuate": ADMIN,
     "os_compute_api:os-migrate-server:migrate": ADMIN,
     "os_compute_api:os-migrate-server:migrate_live": ADMIN,
 }

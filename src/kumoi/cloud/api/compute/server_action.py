@@ -13,6 +13,7 @@ from kumoi.cloud.api.compute import (
     gone,
     rendering,
     server_body,
+    server_evacuate,
     server_image,
     server_view,
     shapes,
@@ -419,7 +420,6 @@ def _reset_state(request: Request, name: str, raw: bytes) -> Reply:
 
 REFUSED: dict[str, str] = {
     "changePassword": "Unable to set a password: this cloud's servers are reached with SSH keys.",
-    "evacuate": "Evacuating is not supported by this cloud's hosts.",
     "trigger_crash_dump": "A container has no kernel of its own to dump.",
     "os-getVNCConsole": "A container has no screen; use the console output or SSH.",
     "os-getSPICEConsole": "A container has no screen; use the console output or SSH.",
@@ -466,6 +466,7 @@ ACTIONS: dict[str, ServerAction] = {
     "injectNetworkInfo": ServerAction(
         "os_compute_api:os-admin-actions:inject_network_info", _move(server_action.tell_networks)
     ),
+    "evacuate": ServerAction("os_compute_api:os-evacuate", server_evacuate.create),
     "migrate": ServerAction("os_compute_api:os-migrate-server:migrate", _migrate),
     "os-migrateLive": ServerAction("os_compute_api:os-migrate-server:migrate_live", _migrate_live),
     "restore": ServerAction(

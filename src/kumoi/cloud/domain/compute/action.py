@@ -23,6 +23,7 @@ EVENTS = {
     "pause": "compute_pause_instance",
     "unpause": "compute_unpause_instance",
     "rebuild": "compute_rebuild_instance",
+    "evacuate": "compute_rebuild_instance",
     "resize": "compute_prep_resize",
     "confirmResize": "compute_confirm_resize",
     "revertResize": "compute_revert_resize",

@@ -250,12 +250,12 @@ def in_group(connection: Connection, group_id: str) -> list[Server]:
 
 def update(connection: Connection, row: Server, *, now: datetime, **values: Any) -> None:
     """Change columns that no host reads."""
-    schema.update(connection, server, row.id, values | {"updated_at": now})
+    schema.update(connection, server, row.id, _unfenced(values) | {"updated_at": now})
 
 
 def want(connection: Connection, row: Server, *, now: datetime, **values: Any) -> None:
     """Change wanted state: the row gets a new generation, and the host brings the change about."""
-    changes = values | {"updated_at": now}
+    changes = _unfenced(values) | {"updated_at": now}
     schema.update(connection, server, row.id, changes, counted="generation")
     if row.host_id is not None:
         touch(connection, row.host_id, row.id)
@@ -266,6 +266,11 @@ def tell(connection: Connection, row: Server, *, now: datetime, **values: Any) -
     schema.update(connection, server, row.id, values | {"updated_at": now})
     if row.host_id is not None:
         touch(connection, row.host_id, row.id)
+
+
+def _unfenced(values: dict[str, Any]) -> dict[str, Any]:
+    """Another host has not said yet that it would stop the server."""
+    return {"fenced": False, **values} if "host_id" in values else values
 
 
 def observe(connection: Connection, row: Server, **values: Any) -> bool:
