@@ -11,7 +11,7 @@ from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
 
 from kumoi.base.errors import NotFound, Permanent
-from kumoi.cli import choice, status
+from kumoi.cli import choice, healing, status
 from kumoi.cli.output import console, table
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.first_use import first_run
@@ -31,6 +31,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         if name == "drain":
             action.add_argument(
                 "--reason", default=DRAINED, help="shown by `openstack compute service`"
+            )
+        if name == "heal":
+            action.add_argument(
+                "--force", action="store_true", help="it is lost, whatever it or anything says"
             )
         choice.add_to(action)
 
@@ -124,4 +128,5 @@ ACTIONS: dict[str, tuple[Act, str]] = {
     "list": (list_, "every host: its roles, release, servers, and whether it is heard of"),
     "drain": (drain, "no new servers for a host"),
     "undrain": (undrain, "new servers for it again"),
+    "heal": (healing.heal, "it is lost: make its servers again elsewhere, from their images"),
 }

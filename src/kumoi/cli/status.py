@@ -19,7 +19,7 @@ from rich.table import Table
 from kumoi import members
 from kumoi.base import files
 from kumoi.base.errors import KumoiError
-from kumoi.cli import choice, components
+from kumoi.cli import choice, components, lease
 from kumoi.cli.output import console, table
 from kumoi.cloud.agent.unlisted import unlisted
 from kumoi.cloud.domain.host import host as host_domain
@@ -82,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
     unknown = _unlisted_servers(host, servers) if lists_servers and not trouble else []
     off = left_off(cloud, host)
     ovn = ovn_members.look(cloud, host)
+    leased = lease.look(cloud, host)
     if args.json:
         document = {
             "name": cloud.name,
@@ -94,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
             "hosts": hosts,
             "servers": servers,
             "off": off,
+            "leases": asdict(leased),
             "unknown": unknown,
             "api_trouble": trouble,
             "landlock": landlock.version(),
@@ -116,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
         )
         for each in ovn:
             console().print(ovn_members.words(each))
+        lease.show(leased, [row["name"] for row in hosts])
         if off:
             console().print(f"Off: {', '.join(map(_off_words, off.items()))}")
         for name, rows in others.items():

@@ -33,6 +33,10 @@ from kumoi.pipeline.environment import EnvironmentFile, ListenerSection, LoadBal
 SUBNET_CIDR = "10.0.0.0/24"  # Each environment has a router of its own, so all may be alike.
 ANYWHERE = "0.0.0.0/0"
 RUNNER = "runner"
+REBUILT = {"ha:policy": "rebuild"}
+"""Of a server that is its image and its user data, and nothing that was done to it since: should its host be
+lost, it is made again from them.
+"""
 DIGEST = 16
 
 
@@ -212,6 +216,8 @@ class _ResourceMaker:
         needs = [CloudKey(Noun.PORT, name) for name in ports]
         # Of the servers' metadata.
         tags = {**self.tags, "kumoi_group": member.group}
+        if not (is_runner or self.wanted.configure):
+            tags |= REBUILT
         yield WantedResource(
             Noun.SERVER,
             self._named(member.name),

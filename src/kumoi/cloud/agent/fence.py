@@ -34,7 +34,7 @@ ANSWER_TIMEOUT_S = 1.5
 LOOK_EVERY_S = 0.2
 ANSWER_MAX_BYTES = 4_096
 PRIORITY = 1  # The lowest of the real-time class: above everything that is not in it.
-MCL_CURRENT, MCL_FUTURE = 1, 2
+MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 Answer = tuple[str, int]
@@ -183,7 +183,9 @@ def hold_time() -> list[str]:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     except OSError:
         missing.append("the real-time class")
-    if ctypes.CDLL(None, use_errno=True).mlockall(MCL_CURRENT | MCL_FUTURE) != 0:
+    libc = ctypes.CDLL(None, use_errno=True)
+    # All that there is, and of what comes what is used: a thread's stack would be 8 MiB.
+    if any(libc.mlockall(flags) != 0 for flags in (MCL_CURRENT, MCL_FUTURE | MCL_ONFAULT)):
         missing.append("memory that stays")
     return missing
 
