@@ -14,7 +14,14 @@ from tests.stories.compute.conftest import Workbench
 from kumoi.base.clock import SetClock
 from kumoi.base.errors import Transient
 from kumoi.cloud.hostapi.messages import Power
-from kumoi.cloud.reconcilers.healing import BREAK_S, NAME, PROVE_EVERY_S, Healer, WritableWatch
+from kumoi.cloud.reconcilers.healing import (
+    AGAIN_S,
+    BREAK_S,
+    NAME,
+    PROVE_EVERY_S,
+    Healer,
+    WritableWatch,
+)
 from kumoi.cloud.store.compute import migration as migration_store
 from kumoi.cloud.store.host import host as host_store
 from kumoi.cloud.store.listing import Listing
@@ -33,6 +40,7 @@ class Ward:
         self.bench = bench
         self.cloud = bench.cloud
         self.book = bench.cloud.leases
+        self.book.words.clear()
         self.admin = admin
         self.lost, self.third = (
             FakeHost(bench.cloud.host.url, name=name) for name in (LOST, THIRD)
@@ -288,8 +296,12 @@ def test_one_for_which_there_is_no_room_waits_and_others_move(ward: Ward) -> Non
     ward.lose()
     ward.looks()
     assert sorted({ward.host_of(large), ward.host_of(small)}) == [LOST, THIRD]
-    for each in ward.hosts:
-        each.register()
+    assert len([words for words in ward.book.words if words.startswith("moves")]) == 1
+    with ward.cloud.database.write() as connection:
+        for host in (OTHER, THIRD):
+            host_store.update(connection, host, ram_free_mib=200_000)
+    ward.looks(seconds=int(AGAIN_S))
+    assert LOST not in {ward.host_of(large), ward.host_of(small)}
 
 
 def evacuate(admin: Connection, made: Any, version: str = "2.95", **values: Any) -> Any:

@@ -35,6 +35,8 @@ BREAK_S = 5.0
 HEARD_WITHIN = timedelta(seconds=12)
 WORD_GOOD_FOR = timedelta(seconds=10)
 PEERS_MAX = 4
+AGAIN_S = 30.0
+"""After an attempt that found no place for a server. Meanwhile it counts as one that waits."""
 
 
 class WritableWatch:
@@ -96,6 +98,7 @@ class Healer:
         self._default = default
         self._token = token
         self._absent_since_s: dict[str, float] = {}
+        self._again_s: dict[str, float] = {}
         self._next_s = 0.0
         self._said: str | None = None
 
@@ -149,6 +152,8 @@ class Healer:
         """A host that has no lease, and servers that it stops then."""
         servers = [row for row in server_store.on_host(connection, sight.id) if row.fenced]
         healable = server_heal.healable(connection, sight.id, self._default)
+        if self._clock.monotonic() < self._again_s.get(sight.id, 0.0):
+            healable = []
         words = witness.about(connection, sight.id)
         fresh = [row for row in words if time_ - row.asked_at < WORD_GOOD_FOR]
         return replace(
@@ -179,6 +184,7 @@ class Healer:
             return
         log.warning("host.lost", host=host_id, **(planned.said or {}))
         order = HealOrder(reason=f"{host_id} is lost", witnesses=planned.said or {})
+        self._again_s[host_id] = self._clock.monotonic() + AGAIN_S
         with self._database.write() as connection:
             self._require_healer(connection)
             for row in server_heal.healable(connection, host_id, self._default):
