@@ -13,6 +13,7 @@ from tests.stories.compute.conftest import Workbench
 
 from kumoi.base.clock import SetClock
 from kumoi.base.errors import Transient
+from kumoi.cloud.domain.host import witness
 from kumoi.cloud.hostapi.messages import Power
 from kumoi.cloud.reconcilers.healing import (
     AGAIN_S,
@@ -124,6 +125,8 @@ def ward(bench: Workbench, admin: Connection) -> Iterator[Ward]:
         host.register()
         host.settle()
         host.fenced = False
+    with bench.cloud.database.write() as connection:
+        witness.forget(connection, LOST)
     bench.cloud.leases.held.clear()
     bench.cloud.leases.healing.clear()
     for service in admin.compute.services():
@@ -221,6 +224,11 @@ def test_others_are_asked_and_a_host_that_is_back_is_asked_about_no_more(ward: W
     assert len(ward.lost.wanted().questions) == 0
     ward.third.say_of(LOST, reached=True)
     assert ward.third.wanted().questions == []
+    assert len(ward.cloud.host.wanted().questions) == 1
+    ward.lost.renew_lease()
+    ward.clock.advance(1)
+    ward.healer.round()
+    assert ward.cloud.host.wanted().questions == []
 
 
 def test_half_of_the_hosts_are_never_healed(ward: Ward) -> None:

@@ -115,6 +115,7 @@ class Healer:
                 log.failure("leases.not_known", error)
             self._absent_since_s.clear()
             return
+        self._forget_returned(view)
         for host_id in view.healing:
             self._end(host_id)  # Of an earlier healer, or of a commit whose end was not seen.
         with self._database.read() as connection:
@@ -124,6 +125,14 @@ class Healer:
         self._ask(planned, hosts)
         if planned.heal is not None:
             self._heal(planned.heal, planned)
+
+    def _forget_returned(self, view: LeaseView) -> None:
+        """What others said of a host that has its lease again counts no more."""
+        returned = [host_id for host_id in self._absent_since_s if host_id in view.held]
+        if returned:
+            with self._database.write(wakes=False) as connection:
+                for host_id in returned:
+                    witness.forget(connection, host_id)
 
     def _sights(self, connection: Connection, view: LeaseView, at_s: float) -> list[HostSight]:
         rows = host_domain.every(connection)
