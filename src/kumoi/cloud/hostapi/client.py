@@ -172,9 +172,8 @@ class HttpUpstream:
     async def witness(self, answer: WitnessAnswer) -> None:
         with _attempting("say whether another host answers"):
             content = msgspec.json.encode(answer)
-            (
-                await self._client.post(WITNESS_PATH, content=content, headers=_JSON)
-            ).raise_for_status()
+            told = await self._ask("POST", WITNESS_PATH, content=lambda: content, headers=_JSON)
+            told.raise_for_status()
 
     async def renew_certificate(self) -> str:
         """A certificate in PEM for this host's key, which ends later."""
