@@ -109,7 +109,7 @@ async def serve_drivers(
         images = Images(
             drivers=drivers, upstream=upstream, directory=host_dir / "downloads", clock=clock
         )
-        servers = _servers(host, drivers, images, upstream, host_boot, fenced or NoFence())
+        servers = _servers(host, drivers, images, upstream, host_boot, fenced=fenced or NoFence())
         arrivals = Arrivals(drivers=drivers, pki_dir=host.pki_dir, host_name=host.name, clock=clock)
         kinds: list[AnyKind] = [
             servers,
@@ -142,6 +142,7 @@ def _servers(
     images: Images,
     upstream: HttpUpstream,
     host_boot: str,
+    *,
     fenced: Fencing,
 ) -> ServerKind:
     return ServerKind(
