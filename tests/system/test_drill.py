@@ -17,7 +17,7 @@ from tests.system.live import LiveCloud, eventually, live_cloud
 
 from kumoi.config import CloudSettings, HostSettings, read
 from kumoi.drill import tenant
-from kumoi.drill.place import Place
+from kumoi.drill.place import DrillHost
 from kumoi.hosts.units import running
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
@@ -41,15 +41,15 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
 
 
 @pytest.fixture
-def places(two: LiveCloud) -> list[Place]:
+def places(two: LiveCloud) -> list[DrillHost]:
     directories = [Path(two.here.state_dir), Path(f"{two.here.state_dir}-2")]
     return [
-        Place(read(CloudSettings, each).settings, read(HostSettings, each).settings)
+        DrillHost(read(CloudSettings, each).settings, read(HostSettings, each).settings)
         for each in directories
     ]
 
 
-def test_what_is_broken_is_counted_and_whole_again(two: LiveCloud, places: list[Place]) -> None:
+def test_what_is_broken_is_counted_and_whole_again(two: LiveCloud, places: list[DrillHost]) -> None:
     done = two.kumoi(
         "drill", "--json", "--minutes", "0.6", "--only", COMPONENT, check=False, timeout_s=DRILL_S
     )
@@ -66,7 +66,9 @@ def test_what_is_broken_is_counted_and_whole_again(two: LiveCloud, places: list[
     _require_nothing_left(two, places)
 
 
-def test_who_interrupts_a_drill_finds_all_as_it_was(two: LiveCloud, places: list[Place]) -> None:
+def test_who_interrupts_a_drill_finds_all_as_it_was(
+    two: LiveCloud, places: list[DrillHost]
+) -> None:
     first, second = places
     words = ["drill", "--only", second.host.name, "--name", two.config.name]
     with subprocess.Popen(
@@ -93,7 +95,7 @@ def _is_up(link: str) -> bool:
     return bool(int(Path(f"/sys/class/net/{link}/flags").read_text(), 16) & LINK_UP)
 
 
-def _require_nothing_left(two: LiveCloud, places: list[Place]) -> None:
+def _require_nothing_left(two: LiveCloud, places: list[DrillHost]) -> None:
     with two.connect(admin=True) as admin:
         assert admin.identity.find_project(tenant.NAME) is None
         assert admin.identity.find_user(tenant.NAME) is None

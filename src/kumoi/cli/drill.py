@@ -27,11 +27,11 @@ from kumoi.drill import pings, tenant
 from kumoi.drill.copies import Copies
 from kumoi.drill.drilling import Drilling
 from kumoi.drill.load import Load
-from kumoi.drill.outcome import COLUMNS, NEVER, Outcome, is_good
+from kumoi.drill.outcome import COLUMNS, NEVER, DrillOutcome, is_good
 from kumoi.drill.pings import Pinging
-from kumoi.drill.place import Place
+from kumoi.drill.place import DrillHost
 from kumoi.drill.plan import HOST, Drilled, choose
-from kumoi.drill.pushes import Pushes
+from kumoi.drill.pushes import RepeatedPushes
 from kumoi.drill.redundancy import Redundancy
 from kumoi.drill.tenant import DrillTenant
 from kumoi.hosts.install import packages
@@ -85,11 +85,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _begin(
     stack: contextlib.ExitStack,
-    places: Sequence[Place],
+    places: Sequence[DrillHost],
     entry: dict[str, Any],
     redundancy: Redundancy,
     progress: Progress,
-) -> tuple[Pushes | None, Drilling]:
+) -> tuple[RepeatedPushes | None, Drilling]:
     """The traffic, which ends with the stack."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kumoi-drill-")))
     first = places[0]
@@ -100,7 +100,11 @@ def _begin(
         load = Load(made.connect)
         copies = Copies(list(made.servers.values()), [place.host.name for place in places])
         pushes = _pushes(first.cloud, first.host, made, directory)
-        traffic: list[Load | Copies | Pushes] = [load, copies, *([pushes] if pushes else [])]
+        traffic: list[Load | Copies | RepeatedPushes] = [
+            load,
+            copies,
+            *([pushes] if pushes else []),
+        ]
         for each in traffic:
             stack.callback(each.stop)
             each.start()
@@ -110,13 +114,13 @@ def _begin(
 
 def _perform(
     drilling: Drilling, drills: Sequence[Drilled], minutes: float, progress: Progress
-) -> list[Outcome]:
+) -> list[DrillOutcome]:
     """One after the other; what leaves something missing is the last."""
-    outcomes: list[Outcome] = []
+    outcomes: list[DrillOutcome] = []
     ends_s = time.monotonic() + 60 * minutes
     for drilled in drills:
         if time.monotonic() > ends_s:
-            outcomes.append(Outcome(drilled, skipped=NO_TIME))
+            outcomes.append(DrillOutcome(drilled, skipped=NO_TIME))
             continue
         with progress.stage(drilled.words) as stage:
             outcomes.append(drilling.perform(drilled, stage.tell))
@@ -131,7 +135,7 @@ def _removed(traffic: contextlib.ExitStack, progress: Progress) -> None:
         traffic.close()
 
 
-def _places(cloud: CloudSettings, host: HostSettings) -> list[Place]:
+def _places(cloud: CloudSettings, host: HostSettings) -> list[DrillHost]:
     """The cloud's hosts on this machine, the first before the others. Raises Conflict."""
     others = choice.others_here(cloud, host)
     if not others:
@@ -139,11 +143,13 @@ def _places(cloud: CloudSettings, host: HostSettings) -> list[Place]:
             f"the cloud {cloud.name} has one host here, and a drill needs two: "
             f"sudo ./kumoi up --hosts 3{choice.words(cloud, host)}"
         )
-    theirs = [Place(config.read(CloudSettings, other.state).settings, other) for other in others]
-    return [Place(cloud, host), *theirs]
+    theirs = [
+        DrillHost(config.read(CloudSettings, other.state).settings, other) for other in others
+    ]
+    return [DrillHost(cloud, host), *theirs]
 
 
-def _drills(places: Sequence[Place], only: str) -> list[Drilled]:
+def _drills(places: Sequence[DrillHost], only: str) -> list[Drilled]:
     """Raises Invalid when there is no such component."""
     by_host = {place.host.name: place.components() for place in places}
     found = choose(by_host, only)
@@ -189,16 +195,16 @@ def _ended_by_a_signal() -> Iterator[None]:
 
 def _pushes(
     cloud: CloudSettings, host: HostSettings, made: DrillTenant, directory: Path
-) -> Pushes | None:
+) -> RepeatedPushes | None:
     """None where the cloud has no pipeline."""
     if PIPELINE in components.off_of(cloud, host):
         return None
-    return Pushes(made.entry, cloud.pipeline_url, directory)
+    return RepeatedPushes(made.entry, cloud.pipeline_url, directory)
 
 
 @contextlib.contextmanager
 def _pinging(
-    made: DrillTenant, places: Sequence[Place], directory: Path, tell: Callable[[str], None]
+    made: DrillTenant, places: Sequence[DrillHost], directory: Path, tell: Callable[[str], None]
 ) -> Iterator[list[Pinging]]:
     """Once all of them are answered."""
     with pings.under_way(tenant.streams(made, places), directory) as found:
@@ -211,7 +217,7 @@ def _pinging(
         yield found
 
 
-def _note(stage: ProgressStage, outcome: Outcome) -> None:
+def _note(stage: ProgressStage, outcome: DrillOutcome) -> None:
     if outcome.skipped:
         stage.note(f"skipped: {outcome.skipped}")
         return
@@ -221,7 +227,9 @@ def _note(stage: ProgressStage, outcome: Outcome) -> None:
         stage.note(f"still missing: {', '.join(outcome.missing)}")
 
 
-def _print(outcomes: Sequence[Outcome], pushes: Pushes | None, *, as_json: bool) -> None:
+def _print(
+    outcomes: Sequence[DrillOutcome], pushes: RepeatedPushes | None, *, as_json: bool
+) -> None:
     runs = {
         "done": pushes.done if pushes else 0,
         "failed": len(pushes.troubles) if pushes else 0,

@@ -14,9 +14,9 @@ from openstack.exceptions import SDKException
 from kumoi.drill import fault
 from kumoi.drill.copies import Copies
 from kumoi.drill.load import Load, within
-from kumoi.drill.outcome import NEVER, Outcome
+from kumoi.drill.outcome import NEVER, DrillOutcome
 from kumoi.drill.pings import Pinging
-from kumoi.drill.place import Place
+from kumoi.drill.place import DrillHost
 from kumoi.drill.plan import HOST, Drilled, Fault
 from kumoi.drill.redundancy import Redundancy
 
@@ -35,18 +35,18 @@ LOOKED_AGAIN_S = 60.0
 class Drilling:
     """`places` by their hosts' names."""
 
-    places: Mapping[str, Place]
+    places: Mapping[str, DrillHost]
     load: Load
     pinging: Sequence[Pinging]
     copies: Copies
     redundancy: Redundancy
     looker: Connection
 
-    def perform(self, drilled: Drilled, tell: Callable[[str], None]) -> Outcome:
+    def perform(self, drilled: Drilled, tell: Callable[[str], None]) -> DrillOutcome:
         place = self.places.get(drilled.host)
         why = fault.hindrance(drilled, place)
         if why:
-            return Outcome(drilled, skipped=why)
+            return DrillOutcome(drilled, skipped=why)
         lost, twice = self._lost(), len(self.copies.twice)
         began_s = time.monotonic()
         time.sleep(BEFORE_S)
@@ -67,7 +67,7 @@ class Drilling:
             for each in self.pinging
             if drilled.host not in each.stream.hosts
         ]
-        return Outcome(
+        return DrillOutcome(
             drilled,
             held_s=mended_s - broken_s,
             calls=calls.count,

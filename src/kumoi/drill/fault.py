@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kumoi.base import process
 from kumoi.base.errors import Conflict
-from kumoi.drill.place import Place
+from kumoi.drill.place import DrillHost
 from kumoi.drill.plan import HOST, Drilled, Fault
 from kumoi.hosts.units import running
 
@@ -35,7 +35,7 @@ class Made:
     killed: frozenset[int] = frozenset()
 
 
-def hindrance(drilled: Drilled, place: Place | None) -> str:
+def hindrance(drilled: Drilled, place: DrillHost | None) -> str:
     """Why this fault cannot be made here; "" where it can."""
     if drilled.fault is Fault.SKEW:
         return NO_CLOCK
@@ -49,7 +49,7 @@ def hindrance(drilled: Drilled, place: Place | None) -> str:
 
 
 @contextlib.contextmanager
-def made(drilled: Drilled, place: Place | None) -> Iterator[Made]:
+def made(drilled: Drilled, place: DrillHost | None) -> Iterator[Made]:
     """Inside the `with` block the fault is there."""
     with contextlib.ExitStack() as undone:
         if place is None:
@@ -89,7 +89,7 @@ def _undone_by(script: str) -> Iterator[None]:
             undoer.output.read()  # Until it has ended.
 
 
-def _to_kill(drilled: Drilled, place: Place) -> list[int]:
+def _to_kill(drilled: Drilled, place: DrillHost) -> list[int]:
     """Of a host all but the guard, which starts the rest again as a machine's boot does."""
     if drilled.component != HOST:
         return place.pids(drilled.component)
@@ -97,7 +97,7 @@ def _to_kill(drilled: Drilled, place: Place) -> list[int]:
     return [pid for pid in place.every_pid() if pid not in guards]
 
 
-def _to_freeze(drilled: Drilled, place: Place) -> list[int]:
+def _to_freeze(drilled: Drilled, place: DrillHost) -> list[int]:
     return place.every_pid() if drilled.component == HOST else place.pids(drilled.component)
 
 

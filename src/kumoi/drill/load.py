@@ -28,7 +28,7 @@ TIMEOUT_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class LoadCall:
     """`trouble` is why it failed, "" where it did not. Times are of the monotonic clock."""
 
     name: str
@@ -38,7 +38,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
+class LoadCalls:
     """Those that went on at some moment of a span of time."""
 
     count: int
@@ -47,11 +47,11 @@ class Calls:
     troubles: tuple[str, ...]
 
 
-def within(calls: list[Call], began_s: float, ended_s: float) -> Calls:
+def within(calls: list[LoadCall], began_s: float, ended_s: float) -> LoadCalls:
     found = [call for call in calls if call.ended_s >= began_s and call.began_s <= ended_s]
     troubles = [f"{call.name}: {call.trouble}" for call in found if call.trouble]
     slowest_s = max((call.ended_s - call.began_s for call in found), default=0.0)
-    return Calls(len(found), len(troubles), slowest_s, tuple(troubles))
+    return LoadCalls(len(found), len(troubles), slowest_s, tuple(troubles))
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class Load:
     """`connect` makes a client. It begins with `start` and ends with `stop`."""
 
     connect: Callable[[], Connection]
-    calls: list[Call] = field(default_factory=list)
+    calls: list[LoadCall] = field(default_factory=list)
     journal: Journal = field(default_factory=Journal)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _over: threading.Event = field(default_factory=threading.Event)
@@ -161,7 +161,7 @@ class Load:
         except (SDKException, ClientException, OSError) as error:
             trouble = str(error) or type(error).__name__
         with self._lock:
-            self.calls.append(Call(name, began_s, time.monotonic(), trouble))
+            self.calls.append(LoadCall(name, began_s, time.monotonic(), trouble))
             del self._under_way[me]
         self._over.wait(PAUSE_S)
         return answer

@@ -12,7 +12,7 @@ NEVER = -1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DrillOutcome:
     """`held_s` is how long the fault was there; `redundant_s`, how long after its end something was missing, or
     NEVER within the time that a drill waits. `lost_elsewhere` are packets between ends that are not on
     the drilled host. `skipped` says why nothing was done.
@@ -73,7 +73,7 @@ COLUMNS = (
 )
 
 
-def is_good(outcomes: Sequence[Outcome]) -> bool:
+def is_good(outcomes: Sequence[DrillOutcome]) -> bool:
     """Whether nothing was lost that may not be: an acknowledged write, the one place of a server, what was
     redundant before.
     """

@@ -23,7 +23,7 @@ LOOKS, LOOK_S, SAID_WITHIN_S = 3, 0.02, 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class PingStream:
     """`hosts` are those of its two ends, by name. `network_of` is a process in whose network it begins, 0 the
     machine's own.
     """
@@ -38,7 +38,7 @@ class Stream:
 class Pinging:
     """One stream that is under way, with the file that `ping` writes to."""
 
-    stream: Stream
+    stream: PingStream
     child: subprocess.Popen[bytes]
     log: Path
 
@@ -81,7 +81,7 @@ class Pinging:
 
 
 @contextlib.contextmanager
-def under_way(streams: Sequence[Stream], directory: Path) -> Iterator[list[Pinging]]:
+def under_way(streams: Sequence[PingStream], directory: Path) -> Iterator[list[Pinging]]:
     started: list[Pinging] = []
     try:
         for number, stream in enumerate(streams):

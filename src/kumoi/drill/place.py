@@ -18,7 +18,7 @@ BACK = "its units are not as they were"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DrillHost:
     """One host, with the settings that are in its directory."""
 
     cloud: CloudSettings

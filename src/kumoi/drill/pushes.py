@@ -29,7 +29,7 @@ SHOWN_LINES = 3
 
 
 @dataclass(slots=True)
-class Pushes:
+class RepeatedPushes:
     """Of the user of that entry of clouds.yaml. `troubles` says how each failed run ended."""
 
     entry: Mapping[str, Any]

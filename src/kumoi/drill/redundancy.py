@@ -16,7 +16,7 @@ from openstack.exceptions import SDKException
 
 from kumoi import members
 from kumoi.base import process
-from kumoi.drill.place import Place
+from kumoi.drill.place import DrillHost
 from kumoi.hosts.cluster import databases
 from kumoi.hosts.units import keeper, rights
 from kumoi.hosts.units.answering import answers
@@ -33,7 +33,7 @@ NO_LEADER = re.compile(r"^Leader: unknown|^Status: (?!cluster member)", re.MULTI
 class Redundancy:
     """`admin` lists the hosts. What was there when this was made is what must be there again."""
 
-    places: Sequence[Place]
+    places: Sequence[DrillHost]
     admin: Connection
     _units: dict[str, frozenset[str]] = field(init=False)
 
@@ -47,7 +47,7 @@ class Redundancy:
         lacks = [each for place in self.places for each in self._missing_units(place, killed)]
         return lacks or self._missing_members() or self._missing_hosts()
 
-    def _missing_units(self, place: Place, killed: Collection[int]) -> list[str]:
+    def _missing_units(self, place: DrillHost, killed: Collection[int]) -> list[str]:
         there = _running(place)
         names = [
             name for name in self._units[place.host.name] if there.get(name, 0) in {0, *killed}
@@ -84,7 +84,7 @@ class Redundancy:
         return [f"the host {each.name}" for each in found if each.state != "up"]
 
 
-def _running(place: Place) -> dict[str, int]:
+def _running(place: DrillHost) -> dict[str, int]:
     """The processes of units that run and answer, by the units' names."""
     status = keeper.of(place.cloud, place.host).read_status()
     return {
@@ -94,7 +94,7 @@ def _running(place: Place) -> dict[str, int]:
     }
 
 
-def _is_healthy(place: Place, address: str) -> bool:
+def _is_healthy(place: DrillHost, address: str) -> bool:
     """Whether a member of etcd answers with a quorum behind it."""
     key, certificate, authority = members.certificate(place.host, members.ETCD)
     context = ssl.create_default_context(cafile=str(authority))
@@ -107,7 +107,7 @@ def _is_healthy(place: Place, address: str) -> bool:
         return False
 
 
-def _follows_ovn(place: Place, which: str) -> bool:
+def _follows_ovn(place: DrillHost, which: str) -> bool:
     """Whether a database that is a member of a RAFT knows a leader; one that is alone, or is not here, does."""
     control = rights.run_dir(place.host, which) / "control.ctl"
     if not control.exists():

@@ -19,8 +19,8 @@ from openstack.exceptions import SDKException
 
 from kumoi.base.errors import Conflict, Permanent
 from kumoi.drill.load import RETRIES
-from kumoi.drill.pings import Stream
-from kumoi.drill.place import Place
+from kumoi.drill.pings import PingStream
+from kumoi.drill.place import DrillHost
 from kumoi.hosts.first_use.first_run import PUBLIC_NETWORK
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ def made(
         _remove(admin, tell)
 
 
-def furnish(tenant: DrillTenant, places: Collection[Place], tell: Callable[[str], None]) -> None:
+def furnish(
+    tenant: DrillTenant, places: Collection[DrillHost], tell: Callable[[str], None]
+) -> None:
     """A server on each host, with a floating IP for the last. Raises Permanent when a server does not
     start.
     """
@@ -127,12 +129,12 @@ def furnish(tenant: DrillTenant, places: Collection[Place], tell: Callable[[str]
     tenant.floating[last] = str(address.floating_ip_address)
 
 
-def streams(tenant: DrillTenant, places: Collection[Place]) -> list[Stream]:
+def streams(tenant: DrillTenant, places: Collection[DrillHost]) -> list[PingStream]:
     """From each server to the one on the next host, and from the machine through the floating IP."""
     hosts = sorted(tenant.servers)
     networks = {place.host.name: _network_of(place, tenant.servers) for place in places}
     between = [
-        Stream(
+        PingStream(
             f"{one} to {other}",
             tenant.addresses[other],
             frozenset({one, other}),
@@ -141,7 +143,7 @@ def streams(tenant: DrillTenant, places: Collection[Place]) -> list[Stream]:
         for one, other in itertools.pairwise(hosts)
     ]
     through = [
-        Stream(f"floating IP on {host}", address, frozenset({host}))
+        PingStream(f"floating IP on {host}", address, frozenset({host}))
         for host, address in tenant.floating.items()
     ]
     return [*between, *through]
@@ -151,7 +153,7 @@ def _wait_for_servers(
     tenant: DrillTenant,
     cloud: Connection,
     ids: list[str],
-    places: Collection[Place],
+    places: Collection[DrillHost],
     tell: Callable[[str], None],
 ) -> None:
     names = {place.host.name for place in places}
@@ -175,11 +177,11 @@ def _wait_for_servers(
         raise Permanent(f"the drill's servers are on {', '.join(tenant.servers)} alone")
 
 
-def _running_on(place: Place) -> set[str]:
+def _running_on(place: DrillHost) -> set[str]:
     return {server_id for driver in _drivers(place) for server_id in driver.list_running()}
 
 
-def _network_of(place: Place, servers: Mapping[str, str]) -> int:
+def _network_of(place: DrillHost, servers: Mapping[str, str]) -> int:
     """A process in the network of the host's server: the first that its keeper started."""
     keepers = {
         server_id: pid
@@ -191,7 +193,7 @@ def _network_of(place: Place, servers: Mapping[str, str]) -> int:
     return int(children[0])
 
 
-def _drivers(place: Place) -> Collection[Any]:
+def _drivers(place: DrillHost) -> Collection[Any]:
     from kumoi.cloud.drivers.instance import registry  # noqa: PLC0415
 
     return registry.on_host(place.host.agent_dir, place.host.name).values()

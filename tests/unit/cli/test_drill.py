@@ -9,7 +9,7 @@ import pytest
 from kumoi.base.errors import Conflict, Invalid
 from kumoi.cli import drill
 from kumoi.config import CloudSettings, first_host
-from kumoi.drill.place import Place
+from kumoi.drill.place import DrillHost
 
 CLOUD = CloudSettings(name="t1")
 FIRST = first_host(CLOUD, "/nowhere/t1")
@@ -29,7 +29,7 @@ def test_a_cloud_of_one_host_has_nothing_to_take_over() -> None:
 
 
 def test_a_component_that_there_is_not_is_told_with_those_that_there_are() -> None:
-    places = [Place(CLOUD, FIRST)]
+    places = [DrillHost(CLOUD, FIRST)]
     with pytest.raises(Invalid, match=r"no component patroni: .*ovn-northd.*t1-host1"):
         drill._drills(places, "patroni")
     assert len(drill._drills(places, "ovn-northd")) == 3

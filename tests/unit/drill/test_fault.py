@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 
 from kumoi.drill import fault
-from kumoi.drill.place import Place
+from kumoi.drill.place import DrillHost
 from kumoi.drill.plan import HOST, Drilled, Fault
 
 WAIT_S = 20.0
@@ -62,7 +62,7 @@ def eventually(true: Callable[[], bool]) -> None:
 
 
 def test_what_was_frozen_goes_on(child: subprocess.Popen[bytes], tmp_path: Path) -> None:
-    there = cast("Place", There(child.pid, tmp_path))
+    there = cast("DrillHost", There(child.pid, tmp_path))
     with pytest.raises(KeyboardInterrupt), fault.made(Drilled(Fault.FREEZE, "u", "h"), there):
         eventually(lambda: state_of(child.pid) == "T")
         raise KeyboardInterrupt
@@ -84,14 +84,14 @@ def test_what_a_killed_drill_froze_goes_on(
 
 
 def test_what_was_killed_is_told_by_its_pid(child: subprocess.Popen[bytes], tmp_path: Path) -> None:
-    there = cast("Place", There(child.pid, tmp_path))
+    there = cast("DrillHost", There(child.pid, tmp_path))
     with fault.made(Drilled(Fault.KILL, "unit", "host"), there) as made:
         assert made.killed == {child.pid}
     assert child.wait(WAIT_S) == -signal.SIGKILL
 
 
 def test_what_cannot_be_done_honestly_is_skipped_with_a_reason(tmp_path: Path) -> None:
-    there = cast("Place", There(2**22 + 1, tmp_path))
+    there = cast("DrillHost", There(2**22 + 1, tmp_path))
     assert "clock" in fault.hindrance(Drilled(Fault.SKEW, HOST, "h"), there)
     assert "disk that others share" in fault.hindrance(Drilled(Fault.FILL, HOST, "h"), there)
     assert "does not run" in fault.hindrance(Drilled(Fault.KILL, "u", "h"), there)

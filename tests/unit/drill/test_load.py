@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from kumoi.drill.load import Call, Journal, within
+from kumoi.drill.load import Journal, LoadCall, within
 
 
 def test_a_call_counts_for_every_span_that_it_was_under_way_in() -> None:
     calls = [
-        Call("read", 0.0, 9.0, ""),
-        Call("write", 4.0, 5.0, "503"),
-        Call("read", 11.0, 12.0, ""),
+        LoadCall("read", 0.0, 9.0, ""),
+        LoadCall("write", 4.0, 5.0, "503"),
+        LoadCall("read", 11.0, 12.0, ""),
     ]
     found = within(calls, 6.0, 10.0)
     assert (found.count, found.failed, found.slowest_s) == (1, 0, 9.0)
