@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kumoi.base.errors import Transient
-from kumoi.hosts.cluster.leases import LeaseState, LeaseView, Renewal
+from kumoi.hosts.cluster.leases import LeaseRenewal, LeaseState, LeaseView
 
 
 @dataclass
@@ -22,14 +22,14 @@ class RememberedLeases:
     before_heal: Callable[[], None] = lambda: None
     revision: int = 0
 
-    def renew(self, host: str) -> Renewal:
+    def renew(self, host: str) -> LeaseRenewal:
         self._check()
         if host in self.healing:
-            return Renewal(LeaseState.HEALING)
+            return LeaseRenewal(LeaseState.HEALING)
         if host not in self.held:
             self.revision += 1
             self.held[host] = self.revision
-        return Renewal(LeaseState.HELD, self.held[host])
+        return LeaseRenewal(LeaseState.HELD, self.held[host])
 
     def look(self) -> LeaseView:
         self._check()

@@ -35,7 +35,7 @@ class EtcdRefused(Transient):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EtcdEntry:
     """`lease` is the id of the lease that the key ends with, 0 for none; `created` the revision of its
     creation.
     """
@@ -47,11 +47,11 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TransactionOutcome:
     """Of a transaction: whether what it asked for was so, and what it read then."""
 
     succeeded: bool
-    read: tuple[Entry, ...]
+    read: tuple[EtcdEntry, ...]
 
 
 class Etcd:
@@ -83,7 +83,7 @@ class Etcd:
     def delete(self, key: str) -> None:
         self._call("kv/deleterange", {"key": encoded(key)})
 
-    def below(self, prefix: str) -> list[Entry]:
+    def below(self, prefix: str) -> list[EtcdEntry]:
         """All keys that begin so."""
         return _entries(self._call("kv/range", _range(prefix)))
 
@@ -92,7 +92,7 @@ class Etcd:
         compare: Sequence[Mapping[str, Any]],
         success: Sequence[Mapping[str, Any]],
         failure: Sequence[Mapping[str, Any]] = (),
-    ) -> Outcome:
+    ) -> TransactionOutcome:
         """Raises EtcdRefused where it names a lease that is not there."""
         body = {"compare": list(compare), "success": list(success), "failure": list(failure)}
         answer = self._call("kv/txn", body)
@@ -101,7 +101,7 @@ class Etcd:
             for response in answer.get("responses", ())
             for entry in _entries(response.get("response_range", {}))
         ]
-        return Outcome(bool(answer.get("succeeded", False)), tuple(read))
+        return TransactionOutcome(bool(answer.get("succeeded", False)), tuple(read))
 
     def has_no_leader(self) -> bool:
         """Whether most members say themselves that nobody leads, or have no process that would answer.
@@ -172,9 +172,9 @@ def _range(prefix: str) -> dict[str, str]:
     return {"key": encoded(prefix), "range_end": encoded(end)}
 
 
-def _entries(answer: Mapping[str, Any]) -> list[Entry]:
+def _entries(answer: Mapping[str, Any]) -> list[EtcdEntry]:
     return [
-        Entry(
+        EtcdEntry(
             key=base64.b64decode(item["key"]).decode(),
             value=base64.b64decode(item.get("value", "")).decode(errors="replace"),
             lease=int(item.get("lease", 0)),

@@ -36,7 +36,7 @@ class LeaseState(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Renewal:
+class LeaseRenewal:
     """`since` tells one lease of a host from its next."""
 
     state: LeaseState
@@ -55,7 +55,7 @@ class LeaseView:
 class LeaseBook(Protocol):
     """All raise Transient where etcd does not answer by quorum."""
 
-    def renew(self, host: str) -> Renewal: ...
+    def renew(self, host: str) -> LeaseRenewal: ...
 
     def look(self) -> LeaseView: ...
 
@@ -79,21 +79,21 @@ class Leases:
         self._etcd = client
         self._root = f"/kumoi/{cloud_name}/"
 
-    def renew(self, host: str) -> Renewal:
+    def renew(self, host: str) -> LeaseRenewal:
         """The lease's id is made of the host's name, so whoever answers knows it."""
         key, number = f"{self._root}{LEASE}{host}", lease_number(self._root, host)
         try:
             if self._etcd.keep_alive(number):
                 kept = self._etcd.transact([etcd.has_lease(key, number)], [etcd.reading(key)])
                 if kept.succeeded:
-                    return Renewal(LeaseState.HELD, kept.read[0].created)
+                    return LeaseRenewal(LeaseState.HELD, kept.read[0].created)
             return self._begin(host, key, number)
         except EtcdLost:
             if self._etcd.has_no_leader():
-                return Renewal(LeaseState.LEADERLESS)
+                return LeaseRenewal(LeaseState.LEADERLESS)
             raise
 
-    def _begin(self, host: str, key: str, number: int) -> Renewal:
+    def _begin(self, host: str, key: str, number: int) -> LeaseRenewal:
         with contextlib.suppress(EtcdRefused):  # It is there, without its key.
             self._etcd.grant(number, TTL_S)
         made = self._etcd.transact(
@@ -101,8 +101,8 @@ class Leases:
             [etcd.putting(key, host, number), etcd.reading(key)],
         )
         if not made.succeeded:
-            return Renewal(LeaseState.HEALING)
-        return Renewal(LeaseState.HELD, made.read[0].created)
+            return LeaseRenewal(LeaseState.HEALING)
+        return LeaseRenewal(LeaseState.HELD, made.read[0].created)
 
     def look(self) -> LeaseView:
         view = LeaseView()

@@ -13,7 +13,7 @@ from kumoi.cloud.api.host import caller
 from kumoi.cloud.api.request import Request
 from kumoi.cloud.hostapi.lease import LeaseAnswer
 from kumoi.engine.http.request import Reply
-from kumoi.hosts.cluster.leases import LeaseBook, Renewal
+from kumoi.hosts.cluster.leases import LeaseBook, LeaseRenewal
 
 THREADS = 8
 
@@ -25,7 +25,7 @@ class LeaseDesk:
         self._book = book
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="leases")
 
-    async def renew(self, host_id: str) -> Renewal:
+    async def renew(self, host_id: str) -> LeaseRenewal:
         """Raises Conflict, Transient."""
         if self._book is None:
             raise Conflict("This cloud has its control plane on one host: there are no leases.")
