@@ -42,7 +42,7 @@ def test_the_first_answers_at_the_public_address_and_each_at_its_own() -> None:
 
 def test_the_authority_is_on_the_first_alone_and_others_have_what_their_api_asks() -> None:
     assert {"authority", "inspector", "worker", "pipeline"} < set(roles(FIRST))
-    assert set(roles(SECOND)) == {"api", "inspector", "worker", "agent"}
+    assert set(roles(SECOND)) == {"api", "inspector", "worker", "fence", "agent"}
 
 
 @pytest.mark.parametrize("name", ["api", "worker"])
