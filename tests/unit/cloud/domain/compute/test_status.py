@@ -26,6 +26,7 @@ SETTLED: dict[str, Any] = {
     "suspended": False,
     "imaging": False,
     "shelf": "",
+    "moving": "",
 }
 ZEROES = (
     "boot",
@@ -56,6 +57,15 @@ def server(**values: Any) -> Server:
         ({"power": "paused", "generation": 2}, ("ACTIVE", "active", "pausing", 1)),
         ({"state": "paused", "power": "paused"}, ("PAUSED", "paused", None, 3)),
         ({"state": "paused", "generation": 2}, ("PAUSED", "paused", "unpausing", 3)),
+        (
+            {"moving": "copying", "move": {"vm_state": "active"}},
+            ("MIGRATING", "active", "migrating", 1),
+        ),
+        (
+            {"moving": "starting", "move": {"vm_state": "active"}, "state": "stopped"},
+            ("MIGRATING", "active", "migrating", 4),
+        ),
+        ({"moving": "leaving", "move": {"vm_state": "active"}}, ("ACTIVE", "active", None, 1)),
         ({"boot": 1, "generation": 2}, ("REBOOT", "active", "reboot_started", 1)),
         (
             {"hard_boot": 1, "generation": 2, "state": "stopped"},
