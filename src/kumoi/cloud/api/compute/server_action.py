@@ -137,7 +137,7 @@ class Unshelve(Body, kw_only=True):
     host: Name | Unset = UNSET
 
 
-class Migration(Body, kw_only=True):
+class MigrationTarget(Body, kw_only=True):
     host: Text | Unset | None = UNSET
 
 
@@ -383,7 +383,7 @@ def _unshelve(request: Request, name: str, raw: bytes) -> Reply:
 
 def _migrate(request: Request, name: str, raw: bytes) -> Reply:
     """The server has moved when it is as before: nobody confirms it. The host may be named since 2.56."""
-    body = Migration() if raw == b"null" else read(name, raw, Migration)
+    body = MigrationTarget() if raw == b"null" else read(name, raw, MigrationTarget)
     shapes.require_versions(request, body, since={"host": (2, 56)})
     return _move_to(request, None if body.host is UNSET else body.host, kind=COLD)
 

@@ -63,7 +63,7 @@ STATES = {
 }
 
 
-class Move(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ServerMove(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the steps need; the column `move`. `power` is what is wanted of the server afterwards, `vm_state` what it is
     shown as meanwhile, `claims` what it claims on either host. `asked` is the generation in which a host was
     asked for what the step waits for. `ports` are those of members of balancers, `listened` those on which
@@ -117,7 +117,7 @@ def begin(
     vm_state = status.of(row).vm_state
     is_stopped = vm_state == "stopped"
     members = resting.members(connection, row)
-    move = Move(
+    move = ServerMove(
         source=row.host_id or "",
         target=target,
         power=Power.STOPPED.value if is_stopped else row.power,
@@ -152,9 +152,9 @@ def under_way(connection: Connection, row: Server, number: str) -> Migration:
     raise NotFound("migration", number, message=words)
 
 
-def of(row: Server) -> Move:
+def of(row: Server) -> ServerMove:
     """Of a server that moves."""
-    return msgspec.convert(row.move, Move)
+    return msgspec.convert(row.move, ServerMove)
 
 
 def came(row: Server) -> Came | None:
@@ -245,7 +245,7 @@ def _place(
 # The steps.
 
 
-def _copy(connection: Connection, row: Server, move: Move, now: datetime) -> None:
+def _copy(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     """Once little is left to copy, the server is to stop; where balancers use it, not at once."""
     said = _said(row, move)
     if said is not None and said.fault:
@@ -263,7 +263,7 @@ def _copy(connection: Connection, row: Server, move: Move, now: datetime) -> Non
         _stop(connection, row, move, now)
 
 
-def _empty(connection: Connection, row: Server, move: Move, now: datetime) -> None:
+def _empty(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     passed_s = (now - (move.since or now)).total_seconds()
     use = row.port_use or {}
     is_empty = bool(use) and not use.get("connections")
@@ -272,12 +272,12 @@ def _empty(connection: Connection, row: Server, move: Move, now: datetime) -> No
         _stop(connection, row, msgspec.structs.replace(move, listened=listened), now)
 
 
-def _stop(connection: Connection, row: Server, move: Move, now: datetime) -> None:
+def _stop(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     stopping = msgspec.structs.replace(move, stopped_at=now)
     _want(connection, row, stopping, now, moving=STOPPING, power=Power.STOPPED.value)
 
 
-def _stopping(connection: Connection, row: Server, move: Move, now: datetime) -> None:
+def _stopping(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     if row.observed_generation < row.generation:
         return
     if row.state == InstanceState.STOPPED:
@@ -286,12 +286,12 @@ def _stopping(connection: Connection, row: Server, move: Move, now: datetime) ->
         _give_up(connection, row, now, row.fault or "")
 
 
-def _finish(connection: Connection, row: Server, move: Move, now: datetime) -> None:
+def _finish(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     asking = msgspec.structs.replace(move, asked=row.generation + 1)
     _want(connection, row, asking, now, moving=FINISHING)
 
 
-def _finishing(connection: Connection, row: Server, move: Move, now: datetime) -> None:
+def _finishing(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     said = _said(row, move)
     if said is not None and said.fault:
         _give_up(connection, row, now, said.fault)
@@ -299,7 +299,7 @@ def _finishing(connection: Connection, row: Server, move: Move, now: datetime) -
         _switch(connection, row, move, now)
 
 
-def _switch(connection: Connection, row: Server, move: Move, now: datetime) -> None:
+def _switch(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     """From now on the server is the other host's."""
     port_domain.move_device(connection, row.id, move.target, now)
     changes = {
@@ -313,7 +313,7 @@ def _switch(connection: Connection, row: Server, move: Move, now: datetime) -> N
     store.touch(connection, move.target, row.id)
 
 
-def _start(connection: Connection, row: Server, move: Move, now: datetime) -> None:
+def _start(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     if row.observed_generation < row.generation:
         return
     if row.state == InstanceState.FAILED:
@@ -327,14 +327,14 @@ def _start(connection: Connection, row: Server, move: Move, now: datetime) -> No
             _leave(connection, row, started, now)
 
 
-def _settle(connection: Connection, row: Server, move: Move, now: datetime) -> None:
+def _settle(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     listening = set((row.port_use or {}).get("listening", ()))
     is_late = now - (move.since or now) > timedelta(seconds=SETTLE_S)
     if listening.issuperset(move.listened) or is_late or row.state != InstanceState.RUNNING:
         _leave(connection, row, move, now)
 
 
-def _leave(connection: Connection, row: Server, move: Move, now: datetime) -> None:
+def _leave(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     store.tell(connection, row, now=now, moving=LEAVING)
     _touch(connection, row, move)
     resting.touch(connection, row)
@@ -345,13 +345,13 @@ def _leave(connection: Connection, row: Server, move: Move, now: datetime) -> No
     log.event("server.moved", server=row.id, source=move.source, target=move.target)
 
 
-def _leaving(connection: Connection, row: Server, move: Move, now: datetime) -> None:
+def _leaving(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     if not _is_awaited(connection, row, move, at=move.source):
         _release(connection, move.source, move)
         store.update(connection, row, now=now, **NOWHERE)
 
 
-def _return(connection: Connection, row: Server, move: Move, now: datetime) -> None:
+def _return(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     """The other host said that it could not start it, so it does not run there."""
     back = msgspec.structs.replace(move, fault=row.fault or "Its new host could not start it.")
     port_domain.move_device(connection, row.id, move.source, now)
@@ -367,12 +367,12 @@ def _return(connection: Connection, row: Server, move: Move, now: datetime) -> N
     _want(connection, row, back, now, **changes)
 
 
-def _returning(connection: Connection, row: Server, move: Move, now: datetime) -> None:
+def _returning(connection: Connection, row: Server, move: ServerMove, now: datetime) -> None:
     if not _is_awaited(connection, row, move, at=move.target):
         _give_up(connection, row, now, move.fault)
 
 
-STEPS: dict[str, Callable[[Connection, Server, Move, datetime], None]] = {
+STEPS: dict[str, Callable[[Connection, Server, ServerMove, datetime], None]] = {
     COPYING: _copy,
     EMPTYING: _empty,
     STOPPING: _stopping,
@@ -413,13 +413,15 @@ def _give_up(
     log.warning("server.not_moved", server=row.id, source=move.source, why=fault)
 
 
-def _want(connection: Connection, row: Server, move: Move, now: datetime, **values: Any) -> None:
+def _want(
+    connection: Connection, row: Server, move: ServerMove, now: datetime, **values: Any
+) -> None:
     """A new generation, for both hosts."""
     store.want(connection, row, now=now, move=msgspec.to_builtins(move), **values)
     _touch(connection, row, move)
 
 
-def _touch(connection: Connection, row: Server, move: Move) -> None:
+def _touch(connection: Connection, row: Server, move: ServerMove) -> None:
     """Both hosts look again: the other one at the server itself once it was told of it."""
     store.touch(connection, move.source, row.id)
     if row.moving in ARRIVING:
@@ -427,20 +429,20 @@ def _touch(connection: Connection, row: Server, move: Move) -> None:
     host_store.touch_thing(connection, move.target, ARRIVAL, row.id)
 
 
-def _said(row: Server, move: Move) -> Came | None:
+def _said(row: Server, move: ServerMove) -> Came | None:
     """What the other host said of the disk since it was asked last."""
     found = came(row)
     return found if found is not None and found.generation >= move.asked else None
 
 
-def _is_awaited(connection: Connection, row: Server, move: Move, *, at: str) -> bool:
+def _is_awaited(connection: Connection, row: Server, move: ServerMove, *, at: str) -> bool:
     """Whether that host has the server yet, or the new one what came of the disk beside it."""
     return host_store.awaits_thing(connection, at, store.KIND, row.id) or host_store.awaits_thing(
         connection, move.target, ARRIVAL, row.id
     )
 
 
-def _release(connection: Connection, host_id: str | None, move: Move) -> None:
+def _release(connection: Connection, host_id: str | None, move: ServerMove) -> None:
     if host_id is not None:
         _claim(connection, host_id, move.claims, sign=-1)
 
@@ -454,7 +456,7 @@ def _claim(
     )
 
 
-def _note(row: Server, move: Move) -> str:
+def _note(row: Server, move: ServerMove) -> str:
     """For whoever looks how it went; see also cli/host_drain.py, which shows it."""
     said = came(row)
     copied = "" if said is None else f"{said.sent_mib} MiB copied in {said.rounds} rounds"
