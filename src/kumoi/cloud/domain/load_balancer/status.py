@@ -68,7 +68,8 @@ def of_member(tree: BalancerTree, row: PoolMember) -> str:
     if not row.admin_state_up:
         return OFFLINE
     # As the tree has it: the weight of a member whose server moves is 0 meanwhile.
-    weight = next((one.weight for one in tree.members_of(row.pool_id) if one.id == row.id), 0)
+    known = [one.weight for one in tree.members_of(row.pool_id) if one.id == row.id]
+    weight = known[0] if known else row.weight
     if weight == 0:
         return DRAINING
     if not is_monitored(tree, row.pool_id):
