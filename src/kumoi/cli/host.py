@@ -1,22 +1,26 @@
-"""`kumoi host`: the hosts of the cloud, and which of them get new servers."""
+"""`kumoi host`: the hosts of the cloud, and which of them are in service."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from keystoneauth1.exceptions import ClientException
+from openstack.connection import Connection
 from openstack.exceptions import SDKException
 
-from kumoi.base.errors import NotFound, Permanent
-from kumoi.cli import choice, healing, status
+from kumoi.base.errors import Permanent
+from kumoi.cli import choice, healing, host_drain, status
 from kumoi.cli.output import console, table
+from kumoi.cli.progress import Progress
 from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.hosts.first_use import first_run
 
 DRAINED = "kumoi host drain"
+INTERRUPTED = 130
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +35,12 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         if name == "drain":
             action.add_argument(
                 "--reason", default=DRAINED, help="shown by `openstack compute service`"
+            )
+            action.add_argument(
+                "--stop", action="store_true", help="stop the servers that cannot be moved"
+            )
+            action.add_argument(
+                "--keep-servers", action="store_true", help="leave all servers where they are"
             )
         if name == "heal":
             action.add_argument(
@@ -55,16 +65,31 @@ def list_(args: argparse.Namespace) -> int:
 
 
 def drain(args: argparse.Namespace) -> int:
-    _set(args, reason=args.reason)
-    print(
-        f"{args.host} gets no new servers. Those that are there stay: delete or rebuild them elsewhere"
-    )
-    return 0
+    """0 when nothing runs there any more."""
+    progress = Progress()
+    with _asked(args) as api:
+        try:
+            with progress.stage("no new servers, gateways, proxies"):
+                host_drain.disable(api, args.host, args.reason)
+            done = host_drain.Drained()
+            if not args.keep_servers:
+                done = host_drain.empty(api, args.host, progress, stop=args.stop)
+        except KeyboardInterrupt:
+            progress.say(
+                "\ninterrupted: a server on its way arrives. `drain` goes on, `undrain` undoes"
+            )
+            return INTERRUPTED
+    progress.say(f"{done.moved} moved, {done.stopped} stopped, {done.left} run on {args.host} yet")
+    progress.say(f"back in service: sudo ./kumoi host undrain {args.host}")
+    return 1 if done.left else 0
 
 
 def undrain(args: argparse.Namespace) -> int:
-    _set(args, reason=None)
-    print(f"{args.host} gets new servers again")
+    with _asked(args) as api:
+        ended = host_drain.enable(api, args.host)
+    print(f"{args.host} gets new servers, gateways and proxies again")
+    if ended:
+        print(f"{ended} moves of servers from it were cancelled")
     return 0
 
 
@@ -106,19 +131,12 @@ def show(hosts: list[dict[str, Any]]) -> None:
     out.print(table("Hosts", rows) if rows else "No hosts")
 
 
-def _set(args: argparse.Namespace, *, reason: str | None) -> None:
-    """Raises NotFound, Permanent."""
+@contextlib.contextmanager
+def _asked(args: argparse.Namespace) -> Iterator[Connection]:
+    """The cloud's APIs, as its administrator. Raises Permanent."""
     cloud, here = choice.existing(args)
     try:
-        api = first_run.connect(status.admin_entry(cloud, here))
-        found = next((each for each in api.compute.services() if each.host == args.host), None)
-        if found is None:
-            message = f"there is no host {args.host}: sudo ./kumoi host list"
-            raise NotFound("host", args.host, message=message)
-        if reason is None:
-            api.compute.enable_service(found)
-        else:
-            api.compute.disable_service(found, disabled_reason=reason)
+        yield first_run.connect(status.admin_entry(cloud, here))
     except (SDKException, ClientException) as cause:
         raise Permanent(f"the API refused: {cause}") from cause
 
@@ -126,7 +144,7 @@ def _set(args: argparse.Namespace, *, reason: str | None) -> None:
 Act = Callable[[argparse.Namespace], int]
 ACTIONS: dict[str, tuple[Act, str]] = {
     "list": (list_, "every host: its roles, release, servers, and whether it is heard of"),
-    "drain": (drain, "no new servers for a host"),
-    "undrain": (undrain, "new servers for it again"),
+    "drain": (drain, "a host out of service: its servers move to others, with their disks"),
+    "undrain": (undrain, "in service again"),
     "heal": (healing.heal, "it is lost: make its servers again elsewhere, from their images"),
 }

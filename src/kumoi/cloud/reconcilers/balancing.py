@@ -19,8 +19,8 @@ from kumoi.cloud.store.load_balancer.station import Station
 
 
 def balancer_spec(tree: BalancerTree, lost: Collection[str] = ()) -> BalancerSpec:
-    """`lost` are the hosts that nobody hears of: their proxies get no connections, while there are
-    others.
+    """`lost` are the hosts that nobody hears of, or that are out of service: their proxies get no connections,
+    while there are others.
     """
     row = tree.balancer
     subnets = {

@@ -149,8 +149,8 @@ def _rebalanced(connection: Connection, since: Position) -> list[BalancerSpec]:
 
 
 def _lost(hosts: Sequence[Host]) -> frozenset[str]:
-    """Those that nobody hears of."""
-    return frozenset(row.id for row in hosts if not row.is_up)
+    """Those that nobody hears of, and those out of service."""
+    return frozenset(row.id for row in hosts if not (row.is_up and row.enabled))
 
 
 def _newly_applied(said: Mapping[str, int], has: Mapping[str, int]) -> dict[str, int]:

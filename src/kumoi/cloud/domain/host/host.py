@@ -117,14 +117,17 @@ def mark_silent(connection: Connection, *, before: datetime, now: datetime) -> l
 
 
 def leading_outside(hosts: Sequence[Host], now: datetime) -> list[Host]:
-    """Those that may be a router's gateway: all but the lost ones. Of two hosts, OVN leaves the way
-    outside at the one that is lost: the other, with no tunnel to anybody, takes itself for cut off.
+    """Those that may be a router's gateway: all but the lost ones, and but those out of service while there are
+    others. Of two hosts, OVN leaves the way outside at the one that is lost: the other, with no tunnel to
+    anybody, takes itself for cut off.
 
     After an outage of the control plane itself hosts come back one after the other: none is lost
     before another has been up for HEARD_ALL, in which each would have said hello.
     """
     steady = [row for row in hosts if _is_well(row) and now - row.updated_at >= HEARD_ALL]
-    return [row for row in hosts if _is_well(row) or not steady]
+    known = [row for row in hosts if _is_well(row) or not steady]
+    in_service = [row for row in known if row.enabled]
+    return in_service if any(_is_well(row) for row in in_service) else known
 
 
 def _is_well(row: Host) -> bool:
