@@ -15,6 +15,9 @@ from kumoi.config import CloudSettings, HostSettings, Role
 from kumoi.control_host import ControlHost
 
 ETCD, PATRONI = "etcd", "patroni"
+COPIES = (
+    "copies"  # The unit that keeps here what other control hosts have; also a user of both stores.
+)
 AUTHORITY = (
     "engines"  # Signs the certificates of engines and of who may use them; hosts' are another's.
 )
@@ -24,6 +27,7 @@ LEASES = "leases"  # The certificate by which the host API and the healer speak 
 ETCD_PORT, ETCD_PEER_PORT = 2379, 2380  # The usual ones: addresses are the cloud's own.
 POSTGRES_PORT = 5432
 PATRONI_PORT = 8008
+COPIES_PORT = 8009
 # A leader of etcd gives each lease its whole time again, and this: whoever leads PostgreSQL and is lost
 # together with etcd's leader is replaced so much later.
 HEARTBEAT_MS, ELECTION_MS = 100, 1_000
@@ -137,6 +141,11 @@ def first_southbound(cloud: CloudSettings, host: HostSettings) -> str:
     return cloud.southbound_url
 
 
+def copies_url(host: ControlHost) -> str:
+    """Where that host's images and repositories are given to others."""
+    return f"https://{host.address}:{COPIES_PORT}"
+
+
 def etcd_hosts(cloud: CloudSettings) -> list[str]:
     return [f"{host.address}:{ETCD_PORT}" for host in cloud.control_hosts]
 
@@ -174,6 +183,11 @@ def etcd_command(cloud: CloudSettings, host: HostSettings) -> tuple[str, ...]:
     )
 
 
+def have_stores(cloud: CloudSettings) -> bool:
+    """Whether the stores are the members', which they are not yet while a cloud moves to them."""
+    return cloud.is_replicated and not (cloud.database_url or cloud.pipeline_database_url)
+
+
 def cloud_database(cloud: CloudSettings, host: HostSettings) -> str:
     """The URL of the cloud's store, for what runs on this host: the one that is set; else the members',
     or where there are none a file of this host.
@@ -193,6 +207,11 @@ def pipeline_database(cloud: CloudSettings, host: HostSettings) -> str:
 def store_url(cloud: CloudSettings, host: HostSettings, store: str) -> str:
     """The leader's, whichever it is: libpq asks one after the other. The user is known by a certificate."""
     return _url(cloud, host, store, user=store, name=store_certificate(store))
+
+
+def copies_store_url(cloud: CloudSettings, host: HostSettings, store: str) -> str:
+    """For who only reads which images and repositories there are."""
+    return _url(cloud, host, store, user=COPIES, name=COPIES)
 
 
 def administration_url(cloud: CloudSettings, host: HostSettings) -> str:

@@ -11,11 +11,14 @@
     leases.crt                of API and worker, for the leases of hosts in etcd. etcd knows no users by its
                               gateway: whoever has a certificate of this authority may do anything there
 
-The authority is on the host that has the cloud's; that host makes what the other control hosts need.
+    ca.key engines.key        of both authorities, on each control host
+
+The host with the APIs makes what the other control hosts need.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +29,9 @@ from kumoi.config import CloudSettings, HostSettings
 from kumoi.hosts.first_use import pki
 from kumoi.hosts.first_use.pki import CLIENT, SERVER, Authority, Subject
 
+SHARED_AUTHORITIES = ("ca", members.AUTHORITY)
+"""The cloud's, and the engines'."""
+
 
 def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
     """What a control host needs. The common name is the file's and, for PostgreSQL, the user's. etcd looks
@@ -33,7 +39,8 @@ def subjects(cloud: CloudSettings, host: HostSettings) -> list[Subject]:
     """
     own = frozenset({members.own(cloud, host).address})
     both = SERVER | CLIENT  # Members call each other, and etcd calls itself.
-    engines = [Subject(name, own, usages=both) for name in (members.ETCD, members.PATRONI)]
+    names = (members.ETCD, members.PATRONI, members.COPIES)
+    engines = [Subject(name, own, usages=both) for name in names]
     users = [Subject(members.store_certificate(store), usages=CLIENT) for store in members.STORES]
     leases = Subject(members.LEASES, usages=CLIENT)
     return [*engines, *users, leases, *_of_network(cloud, host)]
@@ -71,7 +78,9 @@ def ensure(
     of_hosts = Authority.of(directory)
     for host in (first, *others):
         pki.make_directory(host.pki_dir)
-        _publish(host.pki_dir / f"{members.AUTHORITY}.crt", public)
+        for name in SHARED_AUTHORITIES:
+            if host is not first and key_mark(directory, name):
+                _copy_authority(directory, host.pki_dir, name)
         pki.ensure_each(host.pki_dir, authority, subjects(cloud, host), now)
         if of_hosts is not None and members.has_ovn_member(cloud, host):
             pki.ensure_each(host.pki_dir, of_hosts, [southbound(cloud, host)], now)
@@ -82,3 +91,36 @@ def ensure(
 def _publish(path: Path, content: bytes) -> None:
     if not path.exists() or path.read_bytes() != content:
         files.replace(path, content, promise=files.Promise.NEW, mode=files.OPEN)
+
+
+def bring_back(first: HostSettings, others: Iterable[HostSettings]) -> None:
+    """The authorities' keys to the first host, where its disk has lost them and another one's has them: without, new
+    authorities would be made, and every host have to join again.
+    """
+    for name in SHARED_AUTHORITIES:
+        if key_mark(first.pki_dir, name):
+            continue
+        for other in others:
+            if key_mark(other.pki_dir, name):
+                pki.make_directory(first.pki_dir)
+                _copy_authority(other.pki_dir, first.pki_dir, name)
+                break
+
+
+def _copy_authority(source: Path, target: Path, name: str) -> None:
+    """With its key, which comes first: whoever finds the certificate finds both."""
+    for end, mode in ((".key", files.PRIVATE), (".crt", files.OPEN)):
+        content = (source / f"{name}{end}").read_bytes()
+        copy = target / f"{name}{end}"
+        if not copy.exists() or copy.read_bytes() != content:
+            files.replace(copy, content, promise=files.Promise.NEW, mode=mode)
+
+
+def key_mark(pki_dir: Path, name: str) -> str:
+    """What tells an authority's key from another: the hash of its certificate. "" where the key is not here."""
+    try:
+        if not (pki_dir / f"{name}.key").read_bytes():
+            return ""
+        return hashlib.sha256((pki_dir / f"{name}.crt").read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
