@@ -13,7 +13,7 @@ import gc
 import os
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -36,12 +36,12 @@ AnswerCall = Callable[[bytes, list[int], socket.socket], bytes]
 
 
 class CallService:
-    """`caller` is the user that may call; `answer` runs in the child."""
+    """`callers` are the users that may call; `answer` runs in the child."""
 
-    def __init__(self, answer: AnswerCall, path: Path, *, caller: int) -> None:
+    def __init__(self, answer: AnswerCall, path: Path, *, callers: Collection[int]) -> None:
         self._answer = answer
         self._path = path
-        self._caller = caller
+        self._callers = callers
         self._helpers: dict[int, int] = {}  # By process, what tells its end.
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -85,7 +85,7 @@ class CallService:
             except BlockingIOError:
                 return
             with connection:
-                if calls.user_of_peer(connection) == self._caller:
+                if calls.user_of_peer(connection) in self._callers:
                     self._start(connection)
 
     def _start(self, connection: socket.socket) -> None:

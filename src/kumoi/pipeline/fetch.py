@@ -26,10 +26,12 @@ from kumoi.pipeline import push_packets
 from kumoi.pipeline.git_remote import GitRemote
 from kumoi.pipeline.guarded_http import Guard
 from kumoi.pipeline.project_turns import ProjectTurns, Work
+from kumoi.pipeline.push_copies import PushCopies
 from kumoi.pipeline.push_packets import FLUSH, SIDE_BAND, packet
 from kumoi.pipeline.pushes import Pushes
 from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.repositories import BODY_MAX_BYTES
+from kumoi.pipeline.repository_calls import CopyNote
 from kumoi.pipeline.repository_client import RepositoriesClient
 from kumoi.pipeline.store import delegation, repository, webhook
 from kumoi.pipeline.store.repository import Repository
@@ -80,6 +82,7 @@ class Fetches:
         clock: Clock,
         heads: Heads,
         *,
+        copies: PushCopies,
         pushing: Pushes,
         guard: Guard,
     ) -> None:
@@ -87,6 +90,7 @@ class Fetches:
         self._database = database
         self._clock = clock
         self._heads = heads
+        self._copies = copies
         self._pushing = pushing
         self._guard = guard
         self.turns = ProjectTurns(clock)
@@ -161,6 +165,7 @@ class Fetches:
         theirs = remote.list_heads()
         if not theirs:
             raise Invalid("the host lists no branch at all; ours are left as they are")
+        self._copies.require_here(found)
         self._repositories.ensure(found.project_id, found.name)
         ours = self._repositories.list_heads(found.project_id, found.name) or {}
         told: list[str] = []
@@ -195,7 +200,9 @@ class Fetches:
                 remote.fetch(after, haves, body, BODY_MAX_BYTES)
             with self._pushing.one_at_a_time(found.id):
                 self._leave_delegation(hook)
-                self._push(found, body, out)
+                change = self._copies.begin(found)
+                self._push(found, body, out, change)
+                self._copies.end(found, change)
                 began = self._heads.look(found)
                 said, is_taken = _answer(out, branch)
                 told = audit.recording(_record(hook)) if is_taken else contextlib.nullcontext()
@@ -211,7 +218,7 @@ class Fetches:
                 connection, hook.repository_id, acting, self._clock.now(), hook.user_name
             )
 
-    def _push(self, found: Repository, body: IO[bytes], out: IO[bytes]) -> None:
+    def _push(self, found: Repository, body: IO[bytes], out: IO[bytes], change: CopyNote) -> None:
         size = body.tell()
         body.seek(0)
         self._repositories.serve_git(
@@ -227,6 +234,7 @@ class Fetches:
             body=body,
             out=out,
             is_push=True,
+            change=change,
         )
 
 

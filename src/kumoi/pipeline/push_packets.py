@@ -7,6 +7,7 @@ of its own, 2 is text that the client shows as it comes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
@@ -52,6 +53,16 @@ def shown(text: str) -> bytes:
     data = printable(text).encode()
     parts = (data[at : at + size] for at in range(0, len(data), size))
     return b"".join(packet(bytes([SHOWN]) + part) for part in parts)
+
+
+def add_shown(answer: IO[bytes], text: str) -> None:
+    """Lines at the end of a whole answer with a side band, which stands where it stood afterwards."""
+    at = answer.tell()
+    answer.seek(-len(FLUSH), os.SEEK_END)
+    if answer.read() == FLUSH:
+        answer.seek(-len(FLUSH), os.SEEK_END)
+        answer.write(shown(text) + FLUSH)
+    answer.seek(at)
 
 
 def read_request(body: IO[bytes]) -> PushRequest:

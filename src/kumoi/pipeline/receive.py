@@ -16,6 +16,7 @@ from kumoi.config import CloudSettings
 from kumoi.engine.db import Database
 from kumoi.pipeline import deletion, new_run
 from kumoi.pipeline import environment as environment_file
+from kumoi.pipeline.push_copies import PushCopies
 from kumoi.pipeline.store import delegation, environment, repository, run
 from kumoi.pipeline.store.repository import Branch, Repository
 
@@ -36,8 +37,15 @@ class Heads:
     """The reconciler from branches to runs."""
 
     def __init__(
-        self, cloud: CloudSettings, repositories: ReadRepositories, database: Database, clock: Clock
+        self,
+        cloud: CloudSettings,
+        repositories: ReadRepositories,
+        database: Database,
+        clock: Clock,
+        *,
+        copies: PushCopies | None = None,
     ) -> None:
+        self._copies = copies
         self._cloud = cloud
         self._repositories = repositories
         self._database = database
@@ -59,11 +67,16 @@ class Heads:
                 log.failure("repository.not_read", error, repository=each.id)
 
     def look(self, found: Repository) -> list[str]:
-        """Begin a run for each branch of one repository whose head is new; the ids of the runs."""
+        """Begin a run for each branch of one repository whose head is new; the ids of the runs. Raises Transient
+        where this host does not have what was pushed to another.
+        """
+        if self._copies is not None:
+            self._copies.require_here(found)
         with self._database.read() as connection:
+            found = repository.get(connection, found.id) or found
             seen = {head.name: head for head in repository.list_branches(connection, found.id)}
         heads = self._repositories.list_heads(found.project_id, found.name)
-        if heads is None:
+        if heads is None or (self._copies and self._copies.is_changed_elsewhere(found)):
             return []
         run_ids: list[str] = []
         for name in sorted(heads.keys() | seen.keys()):
@@ -87,6 +100,9 @@ class Heads:
                 refusal = refused.message
         now = self._clock.now()
         with self._database.write() as connection:
+            latest = repository.get(connection, found.id) or found
+            if (latest.changes, latest.changed_on) != (found.changes, found.changed_on):
+                return []  # What was read may be older than what another host has seen since.
             branches = repository.list_branches(connection, found.id)
             current = next((each for each in branches if each.name == before.name), None)
             if (current or Branch(before.name, "", 0)) != before:

@@ -21,21 +21,27 @@ class RepositoryOperation(enum.StrEnum):
     PUSH = "push"
     SWEEP = "sweep"
     REMOVE = "remove"
+    LIST_COPIES = "list_copies"
+    NOTE = "note"
+    HAVES = "haves"
+    PACK = "pack"
+    TAKE = "take"
 
 
-WRITING = frozenset(
-    {
-        RepositoryOperation.ENSURE,
-        RepositoryOperation.READ_FILE,
-        RepositoryOperation.PUSH,
-        RepositoryOperation.SWEEP,
-    }
-)
+WRITING = frozenset({
+    RepositoryOperation.ENSURE, RepositoryOperation.READ_FILE, RepositoryOperation.PUSH,
+    RepositoryOperation.SWEEP, RepositoryOperation.TAKE,
+})  # fmt: skip
 """A read of kumoi.yaml leaves what it found beside the commit."""
+OF_COPIES = frozenset(
+    {RepositoryOperation.HAVES, RepositoryOperation.PACK, RepositoryOperation.TAKE}
+)
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """`variables` are a CGI program's, of which some are taken; `rest` is the path in the repository."""
+    """`variables` are a CGI program's, of which some are taken; `rest` is the path in the repository. `id` and
+    `number` are those of a change, where changes are noted, or of what is to be removed.
+    """
 
     operation: RepositoryOperation
     project_id: str
@@ -44,6 +50,17 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     since: str = ""
     rest: str = ""
     variables: Mapping[str, str] = {}
+    id: str = ""
+    number: int = 0
+
+
+class CopyNote(msgspec.Struct, frozen=True):
+    """Which repository this is, and the number of its last change, which is odd until that has ended. One
+    without a note is of before notes were taken; -1 is a copy that is being made.
+    """
+
+    id: str = ""
+    number: int = 0
 
 
 class ChangedCommit(msgspec.Struct, frozen=True):

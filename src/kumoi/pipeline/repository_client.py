@@ -17,10 +17,11 @@ from kumoi.base.errors import KumoiError
 from kumoi.config import HostSettings
 from kumoi.engine import calls
 from kumoi.pipeline import environment, repository_calls
-from kumoi.pipeline.repository_calls import Call, CommitChanges, RepositoryOperation
+from kumoi.pipeline.repository_calls import Call, CommitChanges, CopyNote, RepositoryOperation
 from kumoi.pipeline.spool import Spool
 
 RECEIVE = "git-receive-pack"  # The second request of a push.
+NO_CHANGE = CopyNote()
 ANSWER_WITHIN_S = 330.0  # Longer than the unit gives to what it starts.
 
 
@@ -42,8 +43,11 @@ class RepositoriesClient:
     def ensure(self, project_id: str, name: str) -> None:
         self._ask(Call(operation=RepositoryOperation.ENSURE, project_id=project_id, name=name))
 
-    def remove(self, project_id: str, name: str) -> None:
-        self._ask(Call(operation=RepositoryOperation.REMOVE, project_id=project_id, name=name))
+    def remove(self, project_id: str, name: str, id: str = "") -> None:
+        """With an id, where it is that one."""
+        self._ask(
+            Call(operation=RepositoryOperation.REMOVE, project_id=project_id, name=name, id=id)
+        )
 
     def list_heads(self, project_id: str, name: str) -> dict[str, str] | None:
         call = Call(operation=RepositoryOperation.LIST_HEADS, project_id=project_id, name=name)
@@ -81,9 +85,11 @@ class RepositoriesClient:
         body: IO[bytes],
         out: IO[bytes],
         is_push: bool,
+        change: CopyNote = NO_CHANGE,
     ) -> None:
         """The output of git http-backend output, of a request with that body, goes to `out`. What a push that
         was ended left behind goes, too: no other one is under way there (pushes.py).
+        A change is noted, and as the next number when it was made.
         """
         call = Call(
             operation=RepositoryOperation.PUSH if is_push else RepositoryOperation.FETCH,
@@ -91,6 +97,8 @@ class RepositoriesClient:
             name=name,
             rest=rest,
             variables=variables,
+            id=change.id,
+            number=change.number,
         )
         try:
             self._ask(call, body, out)
@@ -101,6 +109,33 @@ class RepositoriesClient:
                         Call(operation=RepositoryOperation.SWEEP, project_id=project_id, name=name)
                     )
             raise
+
+    def list_copies(self) -> dict[str, CopyNote]:
+        """What is noted of each repository that is here, by "project/name"."""
+        call = Call(operation=RepositoryOperation.LIST_COPIES, project_id="", name="")
+        return msgspec.json.decode(self._ask(call), type=dict[str, CopyNote])
+
+    def note(self, project_id: str, name: str) -> CopyNote | None:
+        """Of one repository; None where it is not here."""
+        call = Call(operation=RepositoryOperation.NOTE, project_id=project_id, name=name)
+        return msgspec.json.decode(self._ask(call), type=CopyNote | None)
+
+    def haves(self, project_id: str, name: str) -> list[str]:
+        """Commits that are here, of which others need send nothing."""
+        call = Call(operation=RepositoryOperation.HAVES, project_id=project_id, name=name)
+        return msgspec.json.decode(self._ask(call), type=list[str])
+
+    def pack(self, project_id: str, name: str, haves: IO[bytes], out: IO[bytes]) -> None:
+        """All of it but for what those commits have, a line each, for `take`."""
+        call = Call(operation=RepositoryOperation.PACK, project_id=project_id, name=name)
+        self._ask(call, haves, out)
+
+    def take(self, project_id: str, name: str, id: str, packed: IO[bytes]) -> CopyNote:
+        """What another host packed, from where the file stands, unless what is here is as new. What is noted
+        then.
+        """
+        call = Call(operation=RepositoryOperation.TAKE, project_id=project_id, name=name, id=id)
+        return msgspec.json.decode(self._ask(call, packed), type=CopyNote)
 
     def _ask(self, call: Call, *handed: IO[bytes]) -> msgspec.Raw:
         return calls.ask(

@@ -17,9 +17,9 @@ import msgspec
 from kumoi.base.errors import Invalid
 from kumoi.engine.call_service import has_left
 from kumoi.hosts.units import launch, sandbox
-from kumoi.pipeline import git
+from kumoi.pipeline import git, repository_copy
 from kumoi.pipeline.repositories import Repositories, check_name
-from kumoi.pipeline.repository_calls import WRITING, Call, RepositoryOperation
+from kumoi.pipeline.repository_calls import OF_COPIES, WRITING, Call, RepositoryOperation
 
 PROJECT_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
@@ -29,34 +29,56 @@ def answer(
 ) -> bytes:
     """One call, in a process of its own, which is held to the call's repository for good."""
     call = msgspec.json.decode(content, type=Call)
+    if call.operation is RepositoryOperation.LIST_COPIES:
+        return msgspec.json.encode(repository_copy.notes(repositories))
     check_name(call.name)
     if not PROJECT_ID.fullmatch(call.project_id):
         raise Invalid("there is no such project", field="project")
     path = repositories.path_of(call.project_id, call.name)
+    if call.operation is RepositoryOperation.NOTE:
+        is_here = repositories.find(call.project_id, call.name) is not None
+        return msgspec.json.encode(repository_copy.read_note(path) if is_here else None)
     if call.operation is RepositoryOperation.REMOVE:
-        repositories.remove(call.project_id, call.name)
+        if not call.id or repository_copy.read_note(path).id in ("", call.id):
+            repositories.remove(call.project_id, call.name)
         return b"null"
+    if call.operation is RepositoryOperation.TAKE:
+        repository_copy.prepare(repositories, call.project_id, call.name, call.id)
     if call.operation is RepositoryOperation.ENSURE:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     hold(repositories, path, writes=call.operation in WRITING)
+    if call.operation in OF_COPIES:
+        return msgspec.json.encode(_copy(repositories, path, call, descriptors))
+    return msgspec.json.encode(_work(repositories, path, call, descriptors, connection))
+
+
+def _work(
+    repositories: Repositories,
+    path: Path,
+    call: Call,
+    descriptors: list[int],
+    connection: socket.socket,
+) -> object:
+    """What the pipeline asks for."""
     found = (call.project_id, call.name)
     match call.operation:
         case RepositoryOperation.ENSURE | RepositoryOperation.SWEEP as operation:
             is_sweep = operation is RepositoryOperation.SWEEP
             (repositories.sweep if is_sweep else repositories.ensure)(*found)
         case RepositoryOperation.LIST_HEADS:
-            return msgspec.json.encode(repositories.list_heads(*found))
+            return repositories.list_heads(*found)
         case RepositoryOperation.READ_FILE:
-            return msgspec.json.encode(repositories.read_file(*found, call.commit))
+            return repositories.read_file(*found, call.commit)
         case RepositoryOperation.ARCHIVE:
             (out,) = descriptors
             with os.fdopen(out, "wb") as file:
                 repositories.archive(*found, call.commit, file)
         case RepositoryOperation.CHANGES:
-            return msgspec.json.encode(repositories.changes(*found, call.since, call.commit))
+            return repositories.changes(*found, call.since, call.commit)
         case RepositoryOperation.FETCH | RepositoryOperation.PUSH:
             body, out = descriptors
-            with os.fdopen(body, "rb") as asked, os.fdopen(out, "wb") as file:
+            change = repository_copy.noted_change(path, call.id, call.number)
+            with os.fdopen(body, "rb") as asked, os.fdopen(out, "wb") as file, change:
                 repositories.serve_git(
                     *found,
                     rest=call.rest,
@@ -65,7 +87,23 @@ def answer(
                     out=file,
                     give_up=lambda: has_left(connection),
                 )
-    return b"null"
+    return None
+
+
+def _copy(repositories: Repositories, path: Path, call: Call, descriptors: list[int]) -> object:
+    """What the unit asks for that keeps copies."""
+    match call.operation:
+        case RepositoryOperation.HAVES:
+            return repository_copy.haves(path)
+        case RepositoryOperation.PACK:
+            asked_for, out = descriptors
+            with os.fdopen(asked_for, "rb") as asked, os.fdopen(out, "wb") as file:
+                repository_copy.pack(path, asked.read().decode().split(), file)
+        case RepositoryOperation.TAKE:
+            (packed,) = descriptors
+            repositories.ensure(call.project_id, call.name)
+            return repository_copy.take(path, call.id, packed)
+    return None
 
 
 def hold(repositories: Repositories, path: Path, *, writes: bool) -> None:

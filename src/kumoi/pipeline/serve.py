@@ -44,6 +44,7 @@ from kumoi.pipeline.fetch import Fetches
 from kumoi.pipeline.guarded_http import Guard
 from kumoi.pipeline.identity import Clouds, Identity
 from kumoi.pipeline.push_check import PushCheck
+from kumoi.pipeline.push_copies import PushCopies
 from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.repositories import hook_socket
 from kumoi.pipeline.repository_client import RepositoriesClient
@@ -90,7 +91,8 @@ async def serve(
     host.run_dir.mkdir(parents=True, exist_ok=True)
     repositories = RepositoriesClient(host)
     repositories.prepare()
-    heads = Heads(cloud, repositories, database, clock)
+    copies = PushCopies.of(cloud, host, database, repositories)
+    heads = Heads(cloud, repositories, database, clock, copies=copies)
     credentials = Credentials(database, identity)
     delegated = Delegated(database, identity, credentials, clouds, heads.look)
     check = PushCheck(cloud, database, repositories, clouds.of)
@@ -102,7 +104,7 @@ async def serve(
     alarm = Alarm(database.listen)
     guard = Guard.of(cloud.webhook_networks)
     pipeline = Pipeline(
-        cloud, repositories, database, clock, identity, credentials, alarm, heads, guard
+        cloud, repositories, database, clock, identity, credentials, alarm, heads, copies, guard
     )
 
     async def end_waiting() -> None:
@@ -149,7 +151,13 @@ def _loops_of_git_hosts(of: Pipeline, heads: Heads) -> tuple[Loop, ...]:
     it.
     """
     fetches = Fetches(
-        of.repositories, of.database, of.clock, heads, pushing=of.pushing, guard=of.guard
+        of.repositories,
+        of.database,
+        of.clock,
+        heads,
+        copies=of.copies,
+        pushing=of.pushing,
+        guard=of.guard,
     )
     statuses = CommitStatuses(of.database, of.clock, of.guard, of.cloud.pipeline_url)
     expiry = WebhookExpiry(of.database, of.clock, of.identity.is_valid)

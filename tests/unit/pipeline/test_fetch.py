@@ -13,6 +13,7 @@ from kumoi.engine.loop import BACKOFF
 from kumoi.pipeline import fetch
 from kumoi.pipeline.fetch import Fetches
 from kumoi.pipeline.guarded_http import Guard
+from kumoi.pipeline.push_copies import PushCopies
 from kumoi.pipeline.pushes import Pushes
 from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.store import webhook
@@ -44,6 +45,7 @@ def test_a_git_host_that_does_not_answer_keeps_no_other_project_waiting(
         database,
         hooks.clock,
         heads,
+        copies=PushCopies(database, NoRepositories(), "t1-host1"),  # type: ignore[arg-type]
         pushing=Pushes(),
         guard=Guard(),
     )

@@ -34,6 +34,8 @@ from kumoi.pipeline.api import push_progress
 from kumoi.pipeline.api.request import Pipeline, Request, file_parts
 from kumoi.pipeline.identity import GitLogin, ProjectCaller
 from kumoi.pipeline.repositories import BODY_MAX_BYTES, check_name
+from kumoi.pipeline.repository_calls import CopyNote
+from kumoi.pipeline.repository_client import NO_CHANGE
 from kumoi.pipeline.spool import FULL
 from kumoi.pipeline.store import delegation, repository, run, webhook
 from kumoi.pipeline.store.delegation import Delegation
@@ -51,10 +53,13 @@ FATAL = "\x03"  # The band of git's answer for what ends a push.
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The head of git's answer, and the file that has its body from where it stands."""
+    """The head of git's answer, and the file that has its body from where it stands. `remark` is for whoever
+    pushed.
+    """
 
     head: Reply
     body: IO[bytes]
+    remark: str = ""
 
     def reply(self) -> Reply:
         return replace(self.head, stream=file_parts(self.body))
@@ -68,6 +73,7 @@ def info_refs(request: Request) -> Reply:
     _require_may_push(request, service)
     request.services.repositories.spool.require_room()
     found = _repository(request, service)
+    request.services.copies.require_here(found)
     if service == PUSH:
         _require_no_webhook(request, found)
         _tell_of_earlier_push(request, found)
@@ -91,6 +97,8 @@ async def service(request: Request) -> Reply:
             body.seek(0)
             asked = push_packets.read_request(body)
         found, answer = await to_thread.run_sync(_serve, request, name, body)
+    if asked is not None and asked.has_side_band and answer.remark:
+        push_packets.add_shown(answer.body, f"{answer.remark}\n")
     if asked is not None and not await request.http.is_disconnected():
         await to_thread.run_sync(_heard, request, found)
         if push_progress.waits(asked):
@@ -160,10 +168,14 @@ def _require_no_webhook(request: Request, found: Repository) -> None:
 def _serve(request: Request, name: str, body: IO[bytes]) -> tuple[Repository, _Answer]:
     """The blocking half of the second request."""
     found = _repository(request, FETCH)  # The first request of a push has made it.
+    copies = request.services.copies
+    copies.require_here(found)
     if name == FETCH:
         return found, _run_backend(request, found, body)
     with request.services.pushing.one_at_a_time(found.id), _delegated(request, found):
-        answer = _run_backend(request, found, body)
+        change = copies.begin(found)
+        answer = _run_backend(request, found, body, change)
+        answer = replace(answer, remark=copies.end(found, change))
     audit.about(found.id, action="update/push")
     log.event("git.pushed", repository=found.name, project=found.project_id)
     return found, answer
@@ -294,7 +306,9 @@ def _tell_of_earlier_push(request: Request, found: Repository) -> None:
         )
 
 
-def _run_backend(request: Request, found: Repository, body: IO[bytes]) -> _Answer:
+def _run_backend(
+    request: Request, found: Repository, body: IO[bytes], change: CopyNote = NO_CHANGE
+) -> _Answer:
     """The answer of git http-backend, run as a CGI program."""
     http = request.http
     rest = str(http.scope["path"]).partition(".git/")[2]
@@ -325,6 +339,7 @@ def _run_backend(request: Request, found: Repository, body: IO[bytes]) -> _Answe
             body=body,
             out=out,
             is_push=is_push,
+            change=change,
         )
         return _Answer(_cgi_head(out), out)
     except BaseException:

@@ -16,6 +16,7 @@ from kumoi.engine.wake import Alarm
 from kumoi.pipeline.credentials import Credentials
 from kumoi.pipeline.guarded_http import Guard
 from kumoi.pipeline.identity import Identity, ProjectCaller
+from kumoi.pipeline.push_copies import PushCopies
 from kumoi.pipeline.pushes import Pushes
 from kumoi.pipeline.receive import Heads
 from kumoi.pipeline.repository_client import RepositoriesClient
@@ -38,6 +39,7 @@ class Pipeline:
     credentials: Credentials
     alarm: Alarm
     heads: Heads
+    copies: PushCopies
     guard: Guard = field(default_factory=Guard)
     pushing: Pushes = field(default_factory=Pushes)
     draining: asyncio.Event = field(default_factory=asyncio.Event)

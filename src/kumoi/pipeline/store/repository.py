@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -22,6 +22,9 @@ repository = sa.Table(
     sa.Column("created_at", Timestamp, nullable=False),
     sa.Column("push_begun_at", Timestamp, nullable=True),  # Until whoever pushes has the answer.
     sa.Column("size_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    # Of a cloud with several control hosts, see pipeline/push_copies.py.
+    sa.Column("changes", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("changed_on", sa.String(64), nullable=False, server_default=""),
     sa.UniqueConstraint("project_id", "name"),
 )
 
@@ -38,7 +41,9 @@ branch = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """`size_bytes` is what it took on disk at its last push."""
+    """`size_bytes` is what it took on disk at its last push. `changes` is odd while one is made, by the host
+    `changed_on`.
+    """
 
     id: str
     project_id: str
@@ -47,6 +52,17 @@ class Repository:
     created_at: datetime
     push_begun_at: datetime | None = None
     size_bytes: int = 0
+    changes: int = 0
+    changed_on: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryCopy:
+    id: str
+    project_id: str
+    name: str
+    changes: int
+    changed_on: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +114,31 @@ def list_of_project(connection: Connection, project_id: str) -> list[Repository]
 def set_size(connection: Connection, id: str, size_bytes: int) -> None:
     matches = repository.c.id == id
     connection.execute(sa.update(repository).where(matches).values(size_bytes=size_bytes))
+
+
+def begin_change(connection: Connection, id: str, host: str) -> int:
+    """The change's number, above that of every one before, also of one that never ended."""
+    before = connection.execute(
+        sa.select(repository.c.changes).where(repository.c.id == id)
+    ).scalar_one()
+    number = int(before) + 1 + int(before) % 2
+    values = {"changes": number, "changed_on": host}
+    connection.execute(sa.update(repository).where(repository.c.id == id).values(**values))
+    return number
+
+
+def end_change(connection: Connection, id: str, host: str, number: int) -> bool:
+    """False where another host has begun one meanwhile."""
+    matches = (repository.c.id == id) & (repository.c.changes == number)
+    ours = matches & (repository.c.changed_on == host)
+    done = connection.execute(sa.update(repository).where(ours).values(changes=number + 1))
+    return done.rowcount > 0
+
+
+def list_copies(connection: Connection) -> list[RepositoryCopy]:
+    """What control hosts are to have, which is all that they may read."""
+    columns = (getattr(repository.c, item.name) for item in fields(RepositoryCopy))
+    return fetch(connection, sa.select(*columns).order_by(repository.c.id), RepositoryCopy)
 
 
 def list_branches(connection: Connection, id: str) -> list[Branch]:

@@ -14,12 +14,12 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from kumoi.base.errors import TooLarge, Transient
+from kumoi.base.errors import NotFound, TooLarge, Transient
 from kumoi.base.files import is_disk_full, leaves_reserve, sync
 
 DRAFT = ".draft-"
@@ -53,7 +53,7 @@ class Draft:
         self._file, self._path = os.fdopen(handle, "wb", buffering=0), Path(name)
         fcntl.flock(handle, fcntl.LOCK_EX)
         self._hashes = (hashlib.sha256(), hashlib.sha512(), hashlib.md5(usedforsecurity=False))
-        self._size = 0
+        self.size = 0
 
     def __enter__(self) -> Self:
         return self
@@ -64,8 +64,8 @@ class Draft:
 
     def write(self, block: bytes) -> None:
         """Raises TooLarge when it is more than allowed or the disk is full."""
-        self._size += len(block)
-        if self._size > self._most_bytes:
+        self.size += len(block)
+        if self.size > self._most_bytes:
             raise TooLarge(f"The image is too large: at most {self._most_bytes} bytes are allowed")
         if not leaves_reserve(os.fstatvfs(self._file.fileno()), len(block)):
             raise TooLarge("Image storage media is full: there is not enough disk space.")
@@ -85,7 +85,7 @@ class Draft:
         except OSError as cause:
             raise _failed(cause) from cause
         sha256, sha512, md5 = (digest.hexdigest() for digest in self._hashes)
-        return Content(self._size, sha256, sha512, md5)
+        return Content(self.size, sha256, sha512, md5)
 
     def opened(self) -> IO[bytes]:
         """To read what was written."""
@@ -99,11 +99,13 @@ class Draft:
 
 class ImageFiles:
     """The contents of a cloud's images. The API role owns them: it writes and serves them; the worker
-    removes those that no row names. Nobody else knows where they are: today, in one directory.
+    removes those that no row names. Nobody else knows where they are: in one directory of this host. `bring` has one
+    brought there that another host has; it raises NotFound, and Transient.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, bring: Callable[[str], None] | None = None) -> None:
         self._directory = directory
+        self._bring = bring
 
     def draft(self, most_bytes: int) -> Draft:
         """Begin an upload. Raises TooLarge when the disk is full."""
@@ -130,15 +132,29 @@ class ImageFiles:
 
     def open(self, sha256: str) -> IO[bytes]:
         """A content, unbuffered. It stays readable if its file is removed meanwhile. Raises
-        FileNotFoundError.
+        FileNotFoundError, and Transient where another host has it and does not give it.
         """
-        return (self._directory / sha256).open("rb", buffering=0)
+        path = self._directory / sha256
+        try:
+            return path.open("rb", buffering=0)
+        except FileNotFoundError:
+            if self._bring is None:
+                raise
+        try:
+            self._bring(sha256)
+        except NotFound as cause:
+            raise FileNotFoundError(str(path)) from cause
+        return path.open("rb", buffering=0)
+
+    def contents(self) -> list[str]:
+        """The names of all that are whole."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        return [path.name for path in self._directory.iterdir() if not path.name.startswith(".")]
 
     def link_all(self, target: Path) -> None:
         """Hard-link each content into a directory of the same file system. While holding `lock`."""
-        for path in self._directory.iterdir():
-            if not path.name.startswith("."):
-                os.link(path, target / path.name)
+        for name in self.contents():
+            os.link(self._directory / name, target / name)
 
     def delete(self, sha256: str) -> None:
         """While holding `lock`. Whoever has it open can read on."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kumoi.base.errors import TooLarge, Transient
+from kumoi.base.errors import NotFound, TooLarge, Transient
 from kumoi.cloud.drivers.image import files
 from kumoi.cloud.drivers.image.files import ImageFiles
 from kumoi.cloud.drivers.image.inspect import HEAD_BYTES
@@ -87,3 +87,21 @@ def test_a_directory_that_cannot_be_had_is_tried_again(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     with pytest.raises(Transient):
         ImageFiles(tmp_path / "taken").draft(10)
+
+
+def test_what_another_host_has_is_brought_when_it_is_read(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def bring(sha256: str) -> None:
+        asked.append(sha256)
+        if sha256 == "gone":
+            raise NotFound("copy", sha256)
+        (tmp_path / sha256).write_bytes(b"content")
+
+    images = ImageFiles(tmp_path, bring=bring)
+    for _ in range(2):
+        with images.open("aa") as file:
+            assert file.read() == b"content"
+    with pytest.raises(FileNotFoundError):
+        images.open("gone")
+    assert asked == ["aa", "gone"]
